@@ -1,0 +1,51 @@
+"""Addresses: which are well formed, and how they look in a log."""
+
+import re
+from collections.abc import Callable
+
+from django.core.exceptions import ValidationError
+from django.core.validators import URLValidator, validate_email
+
+# E.164: a plus sign and at most fifteen digits.
+PHONE = re.compile(r"\+[1-9]\d{6,14}")
+
+
+def _validate_phone(value: str) -> None:
+    if not PHONE.fullmatch(value):
+        raise ValidationError("Write a phone number in international form, such as +4915112345678.")
+
+
+VALIDATORS: dict[str, Callable[[str], None]] = {
+    "email": validate_email,
+    "phone": _validate_phone,
+    "url": URLValidator(schemes=["http", "https"]),
+}
+
+
+def well_formed(kind: str, address: str) -> bool:
+    """Whether an address can be sent to at all. Control characters never can: they forge headers."""
+    if not address.isprintable():
+        return False
+    try:
+        VALIDATORS.get(kind, lambda value: None)(address)
+    except ValidationError:
+        return False
+    return True
+
+
+def masked(address: str) -> str:
+    """Enough of an address to recognise one's own: ``a***@example.com``, ``+49***78``."""
+    name, at, domain = address.rpartition("@")
+    if at:
+        return f"{name[:1]}***@{domain}"
+    return f"{address[:3]}***{address[-2:]}" if len(address) > 6 else "***" * bool(address)
+
+
+EMAIL_IN_TEXT = re.compile(r"[^\s<>\"'(),;:@]+@[\w.-]+\w")
+PHONE_IN_TEXT = re.compile(r"\+\d{7,15}")
+
+
+def masked_text(text: str) -> str:
+    """A provider's words with every address in them masked."""
+    hidden = EMAIL_IN_TEXT.sub(lambda found: masked(found.group()), text)
+    return PHONE_IN_TEXT.sub(lambda found: masked(found.group()), hidden)

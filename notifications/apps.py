@@ -1,0 +1,31 @@
+"""What Django loads first."""
+
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.utils.translation import gettext_lazy as _
+
+
+class NotificationsConfig(AppConfig):
+    """The label is ``klaxon``: another package with the import name ``notifications`` owns tables under that label."""
+
+    name = "notifications"
+    label = "klaxon"
+    verbose_name = _("Klaxon notifications")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Set here, before any model is imported, or makemigrations fails on hosts that do not set it.
+        if not hasattr(settings, "NOTIFICATIONS_CLUSTER_MODEL"):
+            settings.NOTIFICATIONS_CLUSTER_MODEL = "klaxon.Cluster"
+
+    def ready(self) -> None:
+        from notifications import checks, events, signals
+        from notifications.dispatch import immediate, wake
+
+        checks.register_checks()
+        events.autodiscover()
+        signals.notifications_queued.connect(wake.announce, dispatch_uid="klaxon.wake")
+        signals.notifications_queued.connect(immediate.deliver_now, dispatch_uid="klaxon.immediate")

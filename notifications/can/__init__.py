@@ -1,0 +1,1 @@
+"""The CAN door: from frames on a vehicle's bus to notifications."""

@@ -1,0 +1,41 @@
+"""The app channel: a stored inbox item.
+
+It is transactional: the item, the state *sent* and the log row are one commit, so an item appears exactly once.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from notifications.channels.base import BaseChannel
+from notifications.models import Delivery, InboxItem
+from notifications.outcomes import Receipt, Verdict
+from notifications.rendering import Rendered
+
+TITLE_LENGTH = 255
+
+
+class AppChannel(BaseChannel):
+    """Reaches users only; the subject is the title, the text is the body."""
+
+    address_kind = "user"
+    group_size = 100
+    transactional = True
+    required_parts = ("subject.txt", "txt")
+
+    def prepare(self, delivery: Delivery, rendered: Rendered) -> InboxItem:
+        notification = delivery.notification
+        return InboxItem(
+            cluster_id=notification.cluster_id,
+            recipient_id=delivery.recipient_id,
+            delivery_id=delivery.pk,
+            event=notification.event,
+            priority=notification.priority,
+            topic=notification.topic,
+            title=rendered.subject[:TITLE_LENGTH],
+            body=rendered.text,
+            created_at=notification.send_at or notification.created_at,
+        )
+
+    def send(self, messages: Sequence[InboxItem]) -> Iterator[Receipt]:
+        InboxItem.objects.put(messages)
+        for message in messages:
+            yield Receipt(message, Verdict.ACCEPTED, provider="inbox")

@@ -1,0 +1,110 @@
+"""Email through Django's email backends, django-anymail's among them.
+
+One message for each recipient and one ``send_messages([message])`` for each, because a backend answers for a whole
+list: one refused recipient would abort the rest of it.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from email.utils import parseaddr
+from typing import Any
+
+from django.conf import settings
+from django.core.mail import EmailMultiAlternatives, get_connection
+from django.core.mail.backends.base import BaseEmailBackend
+
+from notifications.channels.base import BaseChannel
+from notifications.channels.email_errors import while_opening, while_sending
+from notifications.models import Delivery
+from notifications.outcomes import Receipt, Verdict
+from notifications.rendering import Rendered
+
+# Django's SMTP backend waits for ever unless told otherwise; a worker must not.
+SECONDS_TO_WAIT = 30
+
+
+class EmailChannel(BaseChannel):
+    """Options: ``from_email``, ``reply_to`` (a list), ``backend`` (a dotted path) and ``backend_options``; by default the
+    site's own ``DEFAULT_FROM_EMAIL`` and ``EMAIL_BACKEND``."""
+
+    address_kind = "email"
+    required_parts = ("subject.txt", "txt")
+    optional_parts = ("html",)
+
+    def __init__(
+        self,
+        from_email: str | None = None,
+        reply_to: Sequence[str] = (),
+        backend: str | None = None,
+        backend_options: dict[str, Any] | None = None,
+    ) -> None:
+        self.from_email = from_email or settings.DEFAULT_FROM_EMAIL
+        self.reply_to = list(reply_to)
+        self.backend, self.backend_options = backend, backend_options or {}
+        self.connection = self._connect()
+
+    def _connect(self) -> BaseEmailBackend:
+        connection = get_connection(self.backend, **self.backend_options)
+        if getattr(connection, "timeout", 0) is None:
+            connection.timeout = SECONDS_TO_WAIT
+        return connection
+
+    def prepare(self, delivery: Delivery, rendered: Rendered) -> EmailMultiAlternatives:
+        message = EmailMultiAlternatives(
+            subject=rendered.subject,
+            body=rendered.text,
+            from_email=self.from_email,
+            to=[delivery.address],
+            reply_to=self.reply_to,
+            headers={"Message-ID": self._message_id(delivery), "Auto-Submitted": "auto-generated"},
+        )
+        if rendered.html:
+            message.attach_alternative(rendered.html, "text/html")
+        return message
+
+    def _message_id(self, delivery: Delivery) -> str:
+        """The same for every try of one epoch, so that a mailbox can recognise a repeat (RFC 5322, 3.6.4)."""
+        told = f"{delivery.notification.correlation_id}:{delivery.idempotency_key}"
+        domain = parseaddr(self.from_email)[1].rpartition("@")[2] or "localhost"
+        return f"<{hashlib.sha256(told.encode()).hexdigest()[:32]}.{delivery.idempotency_key}@{domain}>"
+
+    def send(self, messages: Sequence[EmailMultiAlternatives]) -> Iterator[Receipt]:
+        for message in messages:
+            yield self._open(message) or self._send(message)
+
+    def _open(self, message: EmailMultiAlternatives) -> Receipt | None:
+        """Nothing has been handed over yet, so whatever goes wrong here can be tried again."""
+        try:
+            self.connection.open()
+        except Exception as error:
+            self.close()
+            return while_opening(message, error, self._provider)
+        return None
+
+    def _send(self, message: EmailMultiAlternatives) -> Receipt:
+        try:
+            count = self.connection.send_messages([message])
+        except Exception as error:
+            # smtplib fails every later mail on a connection that has failed once.
+            self.close()
+            return while_sending(message, error, self._provider)
+        if count == 0:
+            return Receipt(message, Verdict.PERMANENT, self._provider, error="The email backend sent nothing.")
+        return Receipt(message, Verdict.ACCEPTED, self._provider, _id_given_to(message))
+
+    @property
+    def _provider(self) -> str:
+        return type(self.connection).__module__.rpartition(".")[2]
+
+    def close(self) -> None:
+        try:
+            self.connection.close()
+        except OSError:
+            # The connection was broken, which is why it is closed.
+            self.connection = self._connect()
+
+
+def _id_given_to(message: EmailMultiAlternatives) -> str:
+    """The id by which the provider will speak of this mail."""
+    status = getattr(message, "anymail_status", None)
+    return str(getattr(status, "message_id", None) or message.extra_headers["Message-ID"])[:255]

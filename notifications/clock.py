@@ -1,0 +1,39 @@
+"""The one source of time.
+
+Workers on several machines must agree on what is due, so on PostgreSQL the time is the database server's. SQLite runs
+inside the process, where the machine's own clock is the same thing without a statement. Read it once for each loop
+or chunk and hand the value on; nothing else in the package asks what time it is.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.utils import timezone
+
+_override: Callable[[], datetime] | None = None
+
+
+def now(using: str = DEFAULT_DB_ALIAS) -> datetime:
+    """The current time, aware and in UTC."""
+    if _override is not None:
+        return _override()
+    connection = connections[using]
+    if connection.vendor != "postgresql":
+        return timezone.now()
+    with connection.cursor() as cursor:
+        # Not now(): that is the start of the transaction, which may be hours ago.
+        cursor.execute("SELECT clock_timestamp()")
+        return cursor.fetchone()[0].astimezone(UTC)
+
+
+@contextmanager
+def override(source: Callable[[], datetime]) -> Iterator[None]:
+    """Take the time from ``source`` instead, in every thread of this process, until the block ends."""
+    global _override
+    previous, _override = _override, source
+    try:
+        yield
+    finally:
+        _override = previous

@@ -1,0 +1,210 @@
+"""The ``NOTIFICATIONS`` setting as a typed object, read at call time.
+
+``current()`` gives the values; ``problems()`` says in sentences what is wrong with them, for the system checks.
+"""
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+
+BUILT_IN_CHANNELS = {
+    "app": "notifications.channels.app.AppChannel",
+    "email": "notifications.channels.email.EmailChannel",
+    "log": "notifications.channels.log.LogChannel",
+}
+ON_BY_DEFAULT = ("email", "app")
+CHANNEL_KEYS = {"BACKEND": str, "ENABLED": bool, "OPTIONS": Mapping, "RETRY_DELAYS": (list, tuple)}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with the setting: what, and what to do about it."""
+
+    message: str
+    hint: str
+
+
+@dataclass(frozen=True)
+class ChannelConf:
+    """One entry of ``CHANNELS``: which class carries it, whether it is on, and the class's own options."""
+
+    backend: str
+    enabled: bool = True
+    options: Mapping[str, Any] = field(default_factory=dict)
+    retry_delays: tuple[float, ...] | None = None
+
+
+def option(default: Any, allowed: Any, env: str, says: str, valid: Callable[[Any], bool] = lambda value: True) -> Any:
+    """A key of the setting: its default, Python types, django-environ caster, and the sentence that a hint uses."""
+    metadata = {"allowed": allowed, "env": env, "says": says, "valid": valid}
+    if callable(default):
+        return field(default_factory=default, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def not_negative(value: float) -> bool:
+    return value >= 0
+
+
+def at_least_one(value: float) -> bool:
+    return value >= 1
+
+
+def delays(value: Any) -> bool:
+    return all(isinstance(item, int | float) and not isinstance(item, bool) and item >= 0 for item in value)
+
+
+@dataclass(frozen=True)
+class Conf:
+    """The whole setting. Field names are the keys in lower case; times are in seconds."""
+
+    channels: Mapping[str, Any] = option(dict, Mapping, "json", "a dict of channel name to a dict of its settings")
+    delivery: str = option(
+        "queued", str, "str", 'either "queued" or "immediate"', lambda value: value in ("queued", "immediate")
+    )
+    members_of: str = option(
+        "notifications.models.cluster.members_of", str, "str", "the dotted path of a callable(cluster) -> QuerySet"
+    )
+    base_url: str = option("", str, "str", 'the address of your site, such as "https://example.com"')
+    address_fields: Mapping[str, str] = option(dict, Mapping, "dict", 'a dict such as {"phone": "phone_number"}')
+    retry_delays: tuple[float, ...] = option((60, 300, 900), (list, tuple), "list", "a list of seconds", delays)
+    retry_jitter: float = option(
+        0.1, (int, float), "float", "a fraction between 0 and 1", lambda value: 0 <= value <= 1
+    )
+    chunk_size: int = option(1000, int, "int", "a whole number of at least 1", at_least_one)
+    batch_size: int = option(10, int, "int", "a whole number of at least 1", at_least_one)
+    workers: int = option(2, int, "int", "a whole number of at least 1", at_least_one)
+    lease_seconds: float = option(120, (int, float), "float", "a number of seconds, at least 1", at_least_one)
+    idle_seconds: float = option(1.0, (int, float), "float", "a number of seconds", not_negative)
+    error_pause_seconds: float = option(5.0, (int, float), "float", "a number of seconds", not_negative)
+    can_rules: str = option("", str, "str", "the dotted path of a callable(FaultChange) -> iterable of Send")
+
+    def channel(self, name: str) -> ChannelConf | None:
+        """The settings of a channel, or None where the site has not configured it or has switched it off."""
+        found = _channels().get(name)
+        return found if found and found.enabled else None
+
+    @property
+    def enabled_channels(self) -> frozenset[str]:
+        return frozenset(name for name, channel in _channels().items() if channel.enabled)
+
+
+KEYS = {item.name.upper(): item for item in fields(Conf)}
+
+
+@cache
+def current() -> Conf:
+    """The setting as it stands.
+
+    :raises ImproperlyConfigured: naming every problem; ``manage.py check`` tells the same with hints.
+    """
+    raw = _raw()
+    found = list(problems())
+    if found:
+        raise ImproperlyConfigured(" ".join(f"{problem.message} {problem.hint}" for problem in found))
+    return Conf(**{key.lower(): tuple(value) if isinstance(value, list) else value for key, value in raw.items()})
+
+
+@cache
+def _channels() -> dict[str, ChannelConf]:
+    written = {name.lower(): value for name, value in current().channels.items()}
+    merged = {**{name: {} for name in ON_BY_DEFAULT}, **written}
+    return {name: _channel(name, value) for name, value in merged.items()}
+
+
+def _channel(name: str, written: Mapping[str, Any]) -> ChannelConf:
+    values = {key.lower(): value for key, value in written.items()}
+    values.setdefault("backend", BUILT_IN_CHANNELS.get(name))
+    if values.get("retry_delays") is not None:
+        values["retry_delays"] = tuple(values["retry_delays"])
+    return ChannelConf(**values)
+
+
+def _raw() -> Any:
+    return getattr(settings, "NOTIFICATIONS", {})
+
+
+def problems() -> Iterator[Problem]:
+    """What is wrong with the setting; nothing if all is well."""
+    raw = _raw()
+    if not isinstance(raw, Mapping):
+        yield Problem("NOTIFICATIONS must be a dict.", "Write NOTIFICATIONS = {} to take every default.")
+        return
+    for key, value in raw.items():
+        yield from _key_problems(key, value)
+
+
+def _key_problems(key: Any, value: Any) -> Iterator[Problem]:
+    known = KEYS.get(key)
+    if known is None:
+        yield Problem(f"NOTIFICATIONS has an unknown key {key!r}.", closest(key, KEYS))
+    elif not _fits(value, known.metadata["allowed"]) or not known.metadata["valid"](value):
+        says = known.metadata["says"]
+        yield Problem(f"NOTIFICATIONS[{key!r}] is {value!r}.", f"It must be {says}.")
+    elif key == "CHANNELS":
+        for name, entry in value.items():
+            yield from _channel_problems(name, entry)
+
+
+def _channel_problems(name: Any, entry: Any) -> Iterator[Problem]:
+    where = f"NOTIFICATIONS['CHANNELS'][{name!r}]"
+    if not isinstance(name, str) or not isinstance(entry, Mapping):
+        yield Problem(f"{where} is {entry!r}.", 'It must be a dict under a name, such as "log": {}.')
+        return
+    for key, value in entry.items():
+        if key not in CHANNEL_KEYS:
+            yield Problem(f"{where} has an unknown key {key!r}.", closest(key, CHANNEL_KEYS))
+        elif not _fits(value, CHANNEL_KEYS[key]) or (key == "RETRY_DELAYS" and not delays(value)):
+            yield Problem(f"{where}[{key!r}] is {value!r}.", f"It must be of type {_type_names(CHANNEL_KEYS[key])}.")
+    if "BACKEND" not in entry and name.lower() not in BUILT_IN_CHANNELS:
+        built_in = ", ".join(sorted(BUILT_IN_CHANNELS))
+        yield Problem(
+            f"{where} names no BACKEND.",
+            f"Add the dotted path of a channel class; only {built_in} come with one.",
+        )
+
+
+def _fits(value: Any, allowed: Any) -> bool:
+    if isinstance(value, bool):
+        return allowed is bool
+    return isinstance(value, allowed)
+
+
+def _type_names(allowed: Any) -> str:
+    return " or ".join(item.__name__.lower() for item in (allowed if isinstance(allowed, tuple) else (allowed,)))
+
+
+def closest(word: Any, known: Mapping[str, Any]) -> str:
+    """A hint that names the nearest known word, or all of them."""
+    near = difflib.get_close_matches(str(word).upper(), known, n=1)
+    return f"Did you mean {near[0]!r}?" if near else f"Known keys: {', '.join(sorted(known))}."
+
+
+def from_env(env: Any, prefix: str = "NOTIFICATIONS_") -> dict[str, Any]:
+    """Build the setting from environment variables, with the reader of django-environ.
+
+    :param env: an ``environ.Env``. Only the variables that are set are taken: ``NOTIFICATIONS_BATCH_SIZE=50``,
+        ``NOTIFICATIONS_RETRY_DELAYS=60,300``, ``NOTIFICATIONS_CHANNELS={"log": {}}`` (JSON).
+    """
+    found: dict[str, Any] = {}
+    for key, item in KEYS.items():
+        if prefix + key in env.ENVIRON:
+            cast = [float] if item.metadata["env"] == "list" else None
+            read = getattr(env, item.metadata["env"])
+            found[key] = env(prefix + key, cast=cast) if cast else read(prefix + key)
+    return found
+
+
+def _forget(*, setting: str, **kwargs: Any) -> None:
+    if setting == "NOTIFICATIONS":
+        current.cache_clear()
+        _channels.cache_clear()
+
+
+setting_changed.connect(_forget, dispatch_uid="klaxon.conf")

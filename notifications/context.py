@@ -1,0 +1,174 @@
+"""The context of a notification: checked against what its event declares, and stored as JSON that keeps its types.
+
+JSON knows no dates or decimals, so such values are stored as ``{"$date": "2026-11-20"}``. A mapping that itself has a
+key beginning with ``$`` is wrapped as ``{"$dict": …}``; nothing that a host stores can be mistaken for a tag.
+"""
+
+import logging
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Model
+from django.utils import timezone
+from django.utils.functional import Promise
+
+from notifications.events import NotificationEvent, NotificationPriority
+from notifications.exceptions import InvalidContext
+
+logger = logging.getLogger("notifications.context")
+
+
+@dataclass(frozen=True)
+class Fields:
+    """Declares that a context value is a model instance, of which only these fields are taken.
+
+    ``context={"order": Fields("number", "total")}`` lets a host pass ``{"order": order}``; templates get a mapping.
+    """
+
+    names: tuple[str, ...]
+
+    def __init__(self, *names: str) -> None:
+        object.__setattr__(self, "names", names)
+
+    def taken_from(self, instance: Any) -> Any:
+        return {name: getattr(instance, name) for name in self.names} if isinstance(instance, Model) else instance
+
+
+# The order matters: a datetime is also a date.
+TAGS: tuple[tuple[str, type, Callable[[Any], Any], Callable[[Any], Any]], ...] = (
+    ("$datetime", datetime, lambda value: _aware(value).isoformat(), datetime.fromisoformat),
+    ("$date", date, date.isoformat, date.fromisoformat),
+    ("$time", time, time.isoformat, time.fromisoformat),
+    ("$seconds", timedelta, timedelta.total_seconds, lambda value: timedelta(seconds=value)),
+    ("$decimal", Decimal, str, Decimal),
+    ("$uuid", UUID, str, UUID),
+)
+DECODERS = {tag: decode for tag, _type, _encode, decode in TAGS}
+
+
+def _aware(value: datetime) -> datetime:
+    return timezone.make_aware(value) if timezone.is_naive(value) else value
+
+
+def encoded(value: Any, path: str = "context") -> Any:
+    """``value`` as plain JSON.
+
+    :raises InvalidContext: naming the path of what cannot be stored.
+    """
+    if value is None or isinstance(value, bool | int | str) and not isinstance(value, Enum):
+        return value
+    if isinstance(value, Promise):
+        return str(value)
+    if isinstance(value, Enum):
+        return encoded(value.value, path)
+    return _encoded_number_or_collection(value, path)
+
+
+def _encoded_number_or_collection(value: Any, path: str) -> Any:
+    for tag, kind, encode, _decode in TAGS:
+        if isinstance(value, kind):
+            return {tag: encode(value)}
+    if isinstance(value, float) and value == value and abs(value) != float("inf"):
+        return value
+    if isinstance(value, Mapping):
+        return _encoded_mapping(value, path)
+    if isinstance(value, list | tuple | set | frozenset):
+        return [encoded(item, f"{path}[{index}]") for index, item in enumerate(value)]
+    raise InvalidContext(
+        f"{path} is a {type(value).__name__} ({value!r:.80}), which cannot be stored. Pass plain values; for a model "
+        "instance declare which fields are taken, with notifications.context.Fields, in the event's context."
+    )
+
+
+def _encoded_mapping(value: Mapping[Any, Any], path: str) -> dict[str, Any]:
+    wrong = [key for key in value if not isinstance(key, str)]
+    if wrong:
+        raise InvalidContext(f"{path} has the key {wrong[0]!r}; keys must be strings.")
+    plain = {key: encoded(item, f"{path}.{key}") for key, item in value.items()}
+    return {"$dict": plain} if any(key.startswith("$") for key in plain) else plain
+
+
+def decoded(value: Any) -> Any:
+    """What :func:`encoded` was given, with dates, decimals and UUIDs as themselves."""
+    if isinstance(value, list):
+        return [decoded(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if len(value) == 1:
+        [(tag, inner)] = value.items()
+        if tag in DECODERS:
+            return DECODERS[tag](inner)
+        if tag == "$dict":
+            value = inner
+    return {key: decoded(item) for key, item in value.items()}
+
+
+def validated(event: NotificationEvent, context: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The context as it is stored, checked against the event's declaration.
+
+    A CRITICAL event with missing or malformed fields is not refused: what is wrong is logged as an error, and what
+    exists is sent.
+
+    :raises InvalidContext: with every problem in one message.
+    """
+    given = dict(context or {})
+    problems = list(_problems(event, given))
+    if problems and event.priority != NotificationPriority.CRITICAL:
+        raise InvalidContext(f"The context of event {event.name!r} is wrong: {' '.join(problems)}")
+    for problem in problems:
+        logger.error("Critical event %r is sent with a wrong context. %s", event.name, problem)
+    return {key: _stored(event, key, value) for key, value in given.items()}
+
+
+def _stored(event: NotificationEvent, key: str, value: Any) -> Any:
+    declared = (event.context or {}).get(key)
+    taken = declared.taken_from(value) if isinstance(declared, Fields) else value
+    try:
+        return encoded(taken, f"context[{key!r}]")
+    except InvalidContext:
+        if event.priority != NotificationPriority.CRITICAL:
+            raise
+        logger.exception("Critical event %r: %r is stored as its text.", event.name, key)
+        return str(taken)
+
+
+def _problems(event: NotificationEvent, given: Mapping[str, Any]) -> typing.Iterator[str]:
+    declared = event.context
+    if declared is None:
+        return
+    for key in given.keys() - declared.keys():
+        names = ", ".join(sorted(declared)) or "none"
+        yield f"{key!r} is not declared (declared: {names})."
+    for key, kind in declared.items():
+        if key not in given and not _fits(None, kind):
+            yield f"{key!r} is missing."
+        elif key in given and not _fits(given[key], kind):
+            yield f"{key!r} is {given[key]!r:.80}, not {_name(kind)}."
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    if isinstance(kind, Fields):
+        return isinstance(value, Model | Mapping)
+    if kind is Any:
+        return True
+    if typing.get_origin(kind) in (types.UnionType, typing.Union):
+        return any(_fits(value, part) for part in typing.get_args(kind))
+    plain = typing.get_origin(kind) or kind
+    if plain is None or plain is types.NoneType:
+        return value is None
+    if isinstance(value, bool):
+        return plain in (bool, object)
+    if isinstance(value, int) and plain in (float, Decimal):
+        return True
+    return isinstance(value, plain) or (plain is str and isinstance(value, Promise))
+
+
+def _name(kind: Any) -> str:
+    return getattr(kind, "__name__", None) or str(kind)

@@ -1,0 +1,1 @@
+"""The delivering wing's work: claim, ask again, render, send, record."""

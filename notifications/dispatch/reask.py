@@ -1,0 +1,119 @@
+"""Asking again: what can have changed between ``send()`` and now."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from django.db import transaction
+
+from notifications import partitions, signals
+from notifications.channel_classes import address_kind
+from notifications.dispatch.attempt import Addressed, bury
+from notifications.dispatch.record import Attempted, drop_row
+from notifications.events import NOTIFICATION_EVENTS
+from notifications.exceptions import ChannelNotConfigured
+from notifications.gates import ASKED_AGAIN, Facts, Person, decide, people
+from notifications.models import Delivery, NotificationLog
+from notifications.models.outbox import Settlement
+from notifications.outcomes import Deliver, DeliveryState, Drop, Hold, Reason, Receipt, Verdict
+from notifications.recipients import Address
+
+
+def still_wanted(claimed: Sequence[Delivery], using: str, now: datetime) -> tuple[list[Addressed], Counter[str]]:
+    """Those deliveries that may go out now; the others are expired, dropped or buried, and counted."""
+    persons = _persons(claimed)
+    wanted, refused, impossible = [], [], []
+    for delivery in claimed:
+        person = persons[delivery.pk]
+        if fault := _impossible(delivery):
+            impossible.append((delivery, fault))
+        elif news := _refusal(delivery, person, now):
+            refused.append((delivery, *news))
+        else:
+            wanted.append(Addressed(delivery, person))
+    tally = _settle_refused(refused, using, now) if refused else Counter()
+    return wanted, tally + _bury(impossible, using, now)
+
+
+def _persons(claimed: Sequence[Delivery]) -> dict[int, Person]:
+    """The recipient of each delivery, in two queries for each cluster."""
+    by_cluster: dict[Any, list[Delivery]] = defaultdict(list)
+    for delivery in claimed:
+        by_cluster[delivery.notification.cluster_id].append(delivery)
+    persons: dict[int, Person] = {}
+    for deliveries in by_cluster.values():
+        users = {delivery.recipient_id for delivery in deliveries if delivery.recipient_id is not None}
+        known = people(deliveries[0].notification.cluster, users)
+        for delivery in deliveries:
+            persons[delivery.pk] = known.get(delivery.recipient_id) or _without_account(delivery)
+    return persons
+
+
+def _without_account(delivery: Delivery) -> Person:
+    if delivery.recipient_key.startswith("a:"):
+        return Person(delivery.recipient_key, bare=Address(known=delivery.address))
+    return Person(delivery.recipient_key)  # the user was deleted
+
+
+def _impossible(delivery: Delivery) -> tuple[Reason, str] | None:
+    try:
+        address_kind(delivery.channel)
+    except ChannelNotConfigured as error:
+        return Reason.NOT_CONFIGURED, str(error)
+    if NOTIFICATION_EVENTS.named(delivery.notification.event) is None:
+        return Reason.UNKNOWN_EVENT, f"Event {delivery.notification.event!r} is no longer registered."
+    return None
+
+
+def _refusal(delivery: Delivery, person: Person, now: datetime) -> tuple[str, Drop | Hold] | None:
+    expires_at = delivery.notification.expires_at
+    if expires_at is not None and expires_at <= now:
+        return DeliveryState.EXPIRED, Drop(Reason.EXPIRED)
+    event = NOTIFICATION_EVENTS.find(delivery.notification.event)
+    answer = decide(Facts(event, delivery.channel, "", person), ASKED_AGAIN)
+    if isinstance(answer, Deliver):
+        return None
+    return (DeliveryState.HELD if isinstance(answer, Hold) else DeliveryState.DROPPED), answer
+
+
+def _settle_refused(
+    refused: Sequence[tuple[Delivery, str, Drop | Hold]], using: str, now: datetime
+) -> Counter[str]:
+    settlements = [
+        Settlement(
+            id=delivery.pk,
+            fence=delivery.fence,
+            was=DeliveryState.CLAIMED,
+            state=state,
+            reason=answer.reason,
+            due_at=answer.until if isinstance(answer, Hold) else None,
+        )
+        for delivery, state, answer in refused
+    ]
+    with transaction.atomic(using=using):
+        written = Delivery.objects.using(using).settle(settlements, now)
+        drops = [
+            (delivery, answer) for delivery, _, answer in refused if delivery.pk in written and isinstance(answer, Drop)
+        ]
+        rows = [drop_row(delivery, answer.reason, answer.rule, now) for delivery, answer in drops]
+        NotificationLog.objects.using(using).append(rows)
+        for delivery, _answer in drops:
+            _tell_dropped(delivery, using)
+    return Counter(news.state for news in settlements if news.id in written)
+
+
+def _tell_dropped(delivery: Delivery, using: str) -> None:
+    if signals.delivery_dropped.has_listeners(Delivery):
+        tell = signals.delivery_dropped.send_robust
+        fact = partial(tell, sender=Delivery, partition=partitions.current(), delivery=delivery)
+        transaction.on_commit(fact, using=using, robust=True)
+
+
+def _bury(impossible: Sequence[tuple[Delivery, tuple[Reason, str]]], using: str, now: datetime) -> Counter[str]:
+    tally: Counter[str] = Counter()
+    for delivery, (reason, words) in impossible:
+        receipt = Receipt(None, Verdict.PERMANENT, error=words)
+        tally += bury([Attempted(delivery, receipt, 0.0)], reason, using, now)
+    return tally

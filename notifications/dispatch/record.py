@@ -1,0 +1,121 @@
+"""What an attempt comes to: the next state of the delivery, and its row in the log."""
+
+import random
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from notifications import conf
+from notifications.addresses import masked, masked_text
+from notifications.context import decoded, encoded
+from notifications.events import NOTIFICATION_EVENTS, NotificationEvent
+from notifications.models import Delivery, NotificationLog
+from notifications.models.outbox import Settlement
+from notifications.outcomes import DeliveryState, Reason, Receipt, Verdict
+from notifications.retry import delays_for, next_try
+
+REASON_OF = {
+    Verdict.ACCEPTED: "",
+    Verdict.TEMPORARY: Reason.TEMPORARY,
+    Verdict.PERMANENT: Reason.PERMANENT,
+    Verdict.CONFIGURATION: Reason.CONFIGURATION,
+    Verdict.UNKNOWN: Reason.LOST_CONTACT,
+}
+
+
+@dataclass(frozen=True)
+class Attempted:
+    """One try and what was said to it. ``duration`` is in seconds."""
+
+    delivery: Delivery
+    receipt: Receipt
+    duration: float
+
+
+def settlement(attempted: Attempted, now: datetime) -> Settlement:
+    """The delivery's next state. Pure but for the dice of the jitter."""
+    delivery, receipt = attempted.delivery, attempted.receipt
+    state, due_at = _next_state(delivery, receipt, now)
+    return Settlement(
+        id=delivery.pk,
+        fence=delivery.fence,
+        was=DeliveryState.SENDING,
+        state=state,
+        reason=REASON_OF[receipt.verdict],
+        due_at=due_at,
+        provider=receipt.provider[:100],
+        provider_message_id=receipt.provider_message_id[:255],
+    )
+
+
+def _next_state(delivery: Delivery, receipt: Receipt, now: datetime) -> tuple[str, datetime | None]:
+    if receipt.verdict is Verdict.ACCEPTED:
+        return DeliveryState.SENT, None
+    if receipt.verdict is Verdict.PERMANENT:
+        return DeliveryState.DEAD, None
+    event = NOTIFICATION_EVENTS.named(delivery.notification.event)
+    if receipt.verdict is Verdict.UNKNOWN and event is not None and event.on_unknown == "hold":
+        return DeliveryState.UNKNOWN, None
+    return retry_or_dead(delivery, event, now, receipt.retry_after)
+
+
+def retry_or_dead(
+    delivery: Delivery, event: NotificationEvent | None, now: datetime, retry_after: float | None = None
+) -> tuple[str, datetime | None]:
+    delays = delays_for(event, delivery.channel) if event else ()
+    wait = next_try(delivery.attempts, delays, conf.current().retry_jitter, random.random(), retry_after)  # noqa: S311
+    if wait is None:
+        return DeliveryState.DEAD, None
+    return DeliveryState.RETRY, now + timedelta(seconds=wait)
+
+
+def attempt_row(attempted: Attempted, reason: str, now: datetime) -> NotificationLog:
+    """The log row of an attempt."""
+    receipt = attempted.receipt
+    row = _row(attempted.delivery, NotificationLog.Kind.ATTEMPT, now)
+    row.success = receipt.verdict is Verdict.ACCEPTED
+    row.reason = reason
+    row.error_message = masked_text(receipt.error)
+    row.provider = receipt.provider[:100]
+    row.provider_message_id = receipt.provider_message_id[:255]
+    row.duration = attempted.duration
+    return row
+
+
+def drop_row(delivery: Delivery, reason: str, rule: str, now: datetime) -> NotificationLog:
+    """The log row of a delivery that was let go before it was tried."""
+    row = _row(delivery, NotificationLog.Kind.DROP, now)
+    row.reason, row.error_message = reason, rule
+    return row
+
+
+def _row(delivery: Delivery, kind: str, now: datetime) -> NotificationLog:
+    notification = delivery.notification
+    row = NotificationLog(
+        kind=kind,
+        cluster_id=notification.cluster_id,
+        event=notification.event,
+        recipient_id=delivery.recipient_id,
+        recipient_key=delivery.recipient_key,
+        notification_id=notification.pk,
+        delivery_id=delivery.pk,
+        channel=delivery.channel,
+        attempt=delivery.attempts,
+        epoch=delivery.epoch,
+        correlation_id=notification.correlation_id,
+        sent_at=now,
+    )
+    row.new_address = masked(delivery.address)
+    row.new_context = _loggable(notification.event, notification.context)
+    return row
+
+
+def _loggable(event_name: str, context: dict[str, Any]) -> dict[str, Any]:
+    """Only what the event marks as loggable, in plain words."""
+    event = NOTIFICATION_EVENTS.named(event_name)
+    keys = event.loggable if event else ()
+    return {key: _plain(decoded(context[key])) for key in keys if key in context}
+
+
+def _plain(value: Any) -> Any:
+    return value if encoded(value) == value else str(value)

@@ -1,0 +1,170 @@
+"""Writing a checked request down: the notification, one delivery for each recipient and channel, a log row for each drop."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from notifications import conf, partitions, signals
+from notifications.addresses import masked
+from notifications.audience import Chunk, chunks
+from notifications.channel_classes import address_kind
+from notifications.exceptions import IdempotencyConflict
+from notifications.gates import Facts, Person, decide, people
+from notifications.models import Delivery, Notification, NotificationLog
+from notifications.models.delivery import address_hash
+from notifications.outcomes import Answer, DeliveryState, Drop, Hold, Outcome, Reason, SendResult
+from notifications.request import Request
+
+
+def stored(request: Request, now: datetime, using: str) -> tuple[Notification, bool]:
+    """The notification's row and whether it is new. The unique constraint decides who was first."""
+    row = request.notification(now)
+    if row.idempotency_key is None:
+        row.save(using=using, force_insert=True)
+        return row, True
+    try:
+        with transaction.atomic(using=using):
+            row.save(using=using, force_insert=True)
+    except IntegrityError:
+        same = {"cluster": request.cluster, "event": row.event, "idempotency_key": row.idempotency_key}
+        first = Notification.objects.using(using).filter(**same).first()
+        if first is None:
+            raise
+        return first, False
+    return row, True
+
+
+def first_result(first: Notification, request: Request) -> SendResult:
+    if first.idempotency_hash != request.fingerprint:
+        raise IdempotencyConflict(
+            f"The idempotency key {first.idempotency_key!r} was used for {first} with another content. "
+            "Use a new key, or send the same content."
+        )
+    states = Counter(first.deliveries.values_list("state", flat=True))
+    drops = NotificationLog.objects.filter(notification=first, kind=NotificationLog.Kind.DROP, delivery=None)
+    held = states[DeliveryState.HELD]
+    return SendResult(
+        notification_id=first.pk,
+        queued=states.total() - held,
+        held=held,
+        reasons=Counter(drops.values_list("reason", flat=True)),
+        not_configured=request.not_configured,
+        refused_channels=request.refused_channels,
+        duplicate=True,
+        _read=partial(_outcomes, first.pk),
+    )
+
+
+def enqueue(request: Request, notification: Notification, recipients: Any, now: datetime, using: str) -> SendResult:
+    result = SendResult(
+        notification.pk,
+        not_configured=request.not_configured,
+        refused_channels=request.refused_channels,
+        _read=partial(_outcomes, notification.pk),
+    )
+    kinds = {channel: address_kind(channel) for channel in request.channels}
+    for chunk in chunks(recipients, conf.current().chunk_size):
+        written = _decide_chunk(request, notification, chunk, kinds, now)
+        Delivery.objects.using(using).bulk_create(written.deliveries)
+        if written.drops:
+            NotificationLog.objects.using(using).append(written.drops)
+        result.held += written.held
+        result.queued += len(written.deliveries) - written.held
+        result.reasons.update(written.reasons)
+    if result.queued:
+        tell = partial(_tell_queued, partitions.current(), (notification.pk,))
+        transaction.on_commit(tell, using=using, robust=True)
+    return result
+
+
+def _tell_queued(partition: str, notification_ids: tuple[int, ...]) -> None:
+    signals.notifications_queued.send_robust(
+        sender=Notification, partition=partition, notification_ids=notification_ids
+    )
+
+
+@dataclass
+class Written:
+    """What a chunk comes to."""
+
+    deliveries: list[Delivery] = field(default_factory=list)
+    drops: list[NotificationLog] = field(default_factory=list)
+    reasons: Counter[str] = field(default_factory=Counter)
+    held: int = 0
+
+
+def _decide_chunk(
+    request: Request, notification: Notification, chunk: Chunk, kinds: Mapping[str, str], now: datetime
+) -> Written:
+    written = Written()
+    persons = [*people(request.cluster, chunk.user_ids).values()]
+    persons += [Person(address.key, bare=address) for address in chunk.addresses]
+    for person in persons:
+        for channel, kind in kinds.items():
+            facts = Facts(request.event, channel, kind, person)
+            answer = _held_until(request, decide(facts), now)
+            if isinstance(answer, Drop):
+                written.reasons[answer.reason] += 1
+                written.drops.append(_drop(notification, facts, answer, now))
+            else:
+                written.held += isinstance(answer, Hold)
+                written.deliveries.append(_delivery(notification, facts, answer, request.score))
+    return written
+
+
+def _held_until(request: Request, answer: Answer, now: datetime) -> Answer:
+    send_at = request.options.send_at
+    if isinstance(answer, Drop) or send_at is None or send_at <= now:
+        return answer
+    return Hold(send_at, Reason.SCHEDULED)
+
+
+def _delivery(notification: Notification, facts: Facts, answer: Answer, score: int) -> Delivery:
+    held = isinstance(answer, Hold)
+    address = facts.address
+    return Delivery(
+        notification=notification,
+        channel=facts.channel,
+        recipient_id=getattr(facts.person.user, "pk", None),
+        recipient_key=facts.person.key,
+        address=address,
+        address_hash=address_hash(address),
+        state=DeliveryState.HELD if held else DeliveryState.READY,
+        reason=answer.reason if isinstance(answer, Hold) else "",
+        due_at=answer.until if isinstance(answer, Hold) else None,
+        score=score,
+    )
+
+
+def _drop(notification: Notification, facts: Facts, answer: Drop, now: datetime) -> NotificationLog:
+    row = NotificationLog(
+        kind=NotificationLog.Kind.DROP,
+        cluster_id=notification.cluster_id,
+        event=notification.event,
+        recipient_id=getattr(facts.person.user, "pk", None),
+        recipient_key=facts.person.key,
+        notification=notification,
+        channel=facts.channel,
+        reason=answer.reason,
+        error_message=answer.rule,
+        correlation_id=notification.correlation_id,
+        sent_at=now,
+    )
+    row.new_address = masked(facts.address)
+    return row
+
+
+def _outcomes(notification_id: int) -> Iterator[Outcome]:
+    names = ("recipient_key", "channel", "state", "reason")
+    for row in Delivery.objects.filter(notification_id=notification_id).order_by("pk").values_list(*names).iterator():
+        yield Outcome(*row)
+    drops = NotificationLog.objects.filter(
+        notification_id=notification_id, kind=NotificationLog.Kind.DROP, delivery=None
+    )
+    for key, channel, reason in drops.order_by("pk").values_list("recipient_key", "channel", "reason").iterator():
+        yield Outcome(key, channel, DeliveryState.DROPPED, reason)

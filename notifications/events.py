@@ -1,0 +1,191 @@
+"""Events: the kinds of things that happen, declared in code.
+
+A host keeps an enum of names (so that a typo is an error) and a registry that says how each is handled. The two stay
+separate things; the system checks hold them together.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from enum import Enum, IntEnum
+from typing import Any
+
+from django.utils.module_loading import autodiscover_modules
+
+from notifications.exceptions import UnknownEvent
+
+Transform = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+class NotificationPriority(IntEnum):
+    """How urgent an event is. CRITICAL bypasses preferences, quiet hours, digests and rate limits."""
+
+    CRITICAL = 1
+    HIGH = 2
+    MEDIUM = 3
+    LOW = 4
+
+    @property
+    def band(self) -> tuple[int, int]:
+        """The lowest and highest score (0-100) of this priority."""
+        return BANDS[self]
+
+
+BANDS = {
+    NotificationPriority.CRITICAL: (90, 100),
+    NotificationPriority.HIGH: (70, 89),
+    NotificationPriority.MEDIUM: (30, 69),
+    NotificationPriority.LOW: (0, 29),
+}
+
+LEVELS = {
+    "critical": NotificationPriority.CRITICAL,
+    "warning": NotificationPriority.HIGH,
+    "info": NotificationPriority.MEDIUM,
+    "debug": NotificationPriority.LOW,
+}
+
+
+class NotificationChannel(Enum):
+    """The channels that Klaxon has a word for. A host may use any other name that its settings define."""
+
+    EMAIL = "email"
+    SMS = "sms"
+    WEBSOCKET = "websocket"
+    APP = "app"
+    WEBHOOK = "webhook"
+    PUSH = "push"
+    SLACK = "slack"
+    DISCORD = "discord"
+    TEAMS = "teams"
+    PUSHOVER = "pushover"
+    VOICE = "voice"
+    LOG = "log"
+
+
+def key_of(word: Enum | str) -> str:
+    """The one spelling under which a channel, event or category is stored and looked up."""
+    return str(word.value if isinstance(word, Enum) else word).strip().lower()
+
+
+@dataclass(frozen=True)
+class NotificationEvent:
+    """How one kind of event is handled.
+
+    :param name: the value of the enum member that it is registered under.
+    :param priority: decides the order of sending; CRITICAL reaches those who opted out.
+    :param supported_channels: members of :class:`NotificationChannel`, or names of a host's own channels.
+    :param context: what ``send()`` must be given. ``None`` (the default) takes any serialisable mapping, ``{}`` takes
+        nothing, else names with types: ``{"order_number": str, "eta": date, "note": str | None}``.
+    :param category: groups events for preferences, such as ``"billing"``.
+    :param loggable: context keys that may be copied into the log; all others stay out of it.
+    :param transforms: by channel, a function from the context to the variables that its templates get besides.
+    :param retry_delays: seconds before each further try, overriding the channel's and the site's.
+    :param on_unknown: what to do when contact was lost after the provider may have accepted: ``"retry"`` (at least
+        once) or ``"hold"`` (at most once, for one-time codes).
+    """
+
+    name: str
+    priority: NotificationPriority
+    supported_channels: Iterable[NotificationChannel | str]
+    context: Mapping[str, Any] | None = None
+    category: str = ""
+    loggable: tuple[str, ...] = ()
+    transforms: Mapping[NotificationChannel | str, Transform] = field(default_factory=dict)
+    retry_delays: tuple[float, ...] | None = None
+    on_unknown: str = "retry"
+
+    def __post_init__(self) -> None:
+        if self.on_unknown not in ("retry", "hold"):
+            raise ValueError(f'on_unknown of event {self.name!r} must be "retry" or "hold", not {self.on_unknown!r}.')
+        object.__setattr__(self, "priority", NotificationPriority(self.priority))
+        object.__setattr__(self, "supported_channels", tuple(self.supported_channels))
+        object.__setattr__(self, "category", key_of(self.category))
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The names of the supported channels, each once, in the declared order."""
+        return tuple(dict.fromkeys(key_of(channel) for channel in self.supported_channels))
+
+    @property
+    def bypasses_preferences(self) -> bool:
+        return self.priority == NotificationPriority.CRITICAL
+
+    def transform_for(self, channel: str) -> Transform | None:
+        return {key_of(name): function for name, function in self.transforms.items()}.get(channel)
+
+
+class EventRegistry(MutableMapping[Enum, NotificationEvent]):
+    """Enum member to :class:`NotificationEvent`. It keeps every registration, so that checks can tell of duplicates."""
+
+    def __init__(self) -> None:
+        self._events: dict[Enum, NotificationEvent] = {}
+        self._by_name: dict[str, NotificationEvent] = {}
+        self.registrations: list[tuple[Enum, NotificationEvent]] = []
+
+    def __getitem__(self, member: Enum) -> NotificationEvent:
+        return self._events[member]
+
+    def __setitem__(self, member: Enum, event: NotificationEvent) -> None:
+        if not isinstance(member, Enum) or not isinstance(event, NotificationEvent):
+            raise TypeError(f"Register an Enum member with a NotificationEvent, not {member!r} with {event!r}.")
+        self.registrations.append((member, event))
+        self._events[member] = event
+        self._by_name[event.name] = event
+
+    def __delitem__(self, member: Enum) -> None:
+        event = self._events.pop(member)
+        self._by_name.pop(event.name, None)
+        self.registrations = [entry for entry in self.registrations if entry[0] is not member]
+
+    def __iter__(self) -> Iterator[Enum]:
+        return iter(self._events)
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def named(self, name: str) -> NotificationEvent | None:
+        """The event of this name, if it is registered."""
+        return self._by_name.get(name)
+
+    def find(self, event_name: Enum | str) -> NotificationEvent:
+        """The event of an enum member, or of its name.
+
+        :raises UnknownEvent: if nobody registered it.
+        """
+        found = self._events.get(event_name) if isinstance(event_name, Enum) else self.named(event_name)
+        if found is None:
+            raise UnknownEvent(
+                f"No notification event is registered as {event_name!r}. Register it in a notification_events.py "
+                f"of an installed app. Known events: {', '.join(sorted(self._by_name))}."
+            )
+        return found
+
+
+NOTIFICATION_EVENTS = EventRegistry()
+
+
+def register(member: Enum, event: NotificationEvent) -> None:
+    """Add an event to the registry; the same as ``NOTIFICATION_EVENTS[member] = event``."""
+    NOTIFICATION_EVENTS[member] = event
+
+
+def autodiscover() -> None:
+    """Import ``notification_events`` of every installed app."""
+    autodiscover_modules("notification_events")
+
+
+class BuiltInEvents(Enum):
+    """Events that come with Klaxon."""
+
+    MESSAGE = "message"
+
+
+register(
+    BuiltInEvents.MESSAGE,
+    NotificationEvent(
+        name=BuiltInEvents.MESSAGE.value,
+        priority=NotificationPriority.MEDIUM,
+        supported_channels=[NotificationChannel.APP, NotificationChannel.EMAIL, NotificationChannel.LOG],
+        context={"message": str, "title": str | None},
+    ),
+)

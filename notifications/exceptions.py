@@ -1,0 +1,53 @@
+"""Errors that Klaxon raises. Each names what to change; all derive from ``KlaxonError``."""
+
+
+class KlaxonError(Exception):
+    """Base class, so that a host can catch everything of ours with one name."""
+
+
+class UnknownEvent(KlaxonError, LookupError):
+    """``send()`` was called with an event that nobody registered."""
+
+
+class InvalidContext(KlaxonError, ValueError):
+    """The context of a ``send()`` does not match what its event declares, or cannot be stored."""
+
+
+class InvalidRecipient(KlaxonError, TypeError):
+    """Something among the recipients is neither a user, a queryset of users, ``Members`` nor an ``Address``."""
+
+
+class InvalidCluster(KlaxonError, ValueError):
+    """The cluster given to ``send()`` is missing, unsaved or of another model than the configured one."""
+
+
+class InvalidOption(KlaxonError, ValueError):
+    """An option of ``send()`` has a value that cannot work."""
+
+
+class IdempotencyConflict(KlaxonError):
+    """The same idempotency key came back with another content."""
+
+
+class ChannelNotConfigured(KlaxonError, LookupError):
+    """A delivery names a channel that ``NOTIFICATIONS["CHANNELS"]`` does not have, or has switched off."""
+
+
+class TemplateMissing(KlaxonError, LookupError):
+    """An event has no template for a channel part that this channel cannot do without."""
+
+
+class RecordingUnreadable(KlaxonError, ValueError):
+    """A CAN recording cannot be opened or is of no known format."""
+
+
+class MissingExtra(KlaxonError, ImportError):
+    """A feature needs an optional dependency that is not installed.
+
+    :param module: the top-level module that could not be imported.
+    :param extra: the extra of the distribution that brings it.
+    """
+
+    def __init__(self, module: str, extra: str) -> None:
+        super().__init__(f"{module!r} is not installed. Install it with: pip install 'django-klaxon[{extra}]'")
+        self.module, self.extra = module, extra

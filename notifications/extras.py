@@ -1,0 +1,35 @@
+"""Optional dependencies: one place that says which extra brings which module."""
+
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+
+from notifications.exceptions import MissingExtra
+
+EXTRA_OF = {
+    "can": "can",
+    "channels": "realtime",
+    "ninja": "api",
+    "apprise": "apprise",
+    "celery": "celery",
+    "django_tenants": "tenants",
+    "prometheus_client": "metrics",
+}
+
+
+def installed(module: str) -> bool:
+    return find_spec(module) is not None
+
+
+def load(module: str) -> ModuleType:
+    """Import an optional module.
+
+    :raises MissingExtra: if it is not installed, naming the extra to install.
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        top = module.partition(".")[0]
+        if error.name != top:
+            raise
+        raise MissingExtra(top, EXTRA_OF[top]) from error

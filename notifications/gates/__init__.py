@@ -1,0 +1,29 @@
+"""Gates: questions about one recipient on one channel.
+
+Each is a pure function of the facts. The first answer that is not ``Deliver`` stands. The same functions serve
+``send()`` and the worker, which asks those again whose answer can have changed since.
+"""
+
+from collections.abc import Callable, Sequence
+
+from notifications.gates.address import address
+from notifications.gates.facts import Facts, Person, people
+from notifications.gates.preferences import preferences
+from notifications.gates.recipient import recipient
+from notifications.outcomes import Answer, Deliver
+
+Gate = Callable[[Facts], Answer]
+
+GATES: Sequence[Gate] = (recipient, address, preferences)
+# A delivery keeps the address that it was queued with.
+ASKED_AGAIN: Sequence[Gate] = (recipient, preferences)
+
+__all__ = ["ASKED_AGAIN", "GATES", "Facts", "Person", "decide", "people"]
+
+
+def decide(facts: Facts, gates: Sequence[Gate] = GATES) -> Answer:
+    for gate in gates:
+        answer = gate(facts)
+        if not isinstance(answer, Deliver):
+            return answer
+    return Deliver()

@@ -1,0 +1,71 @@
+"""What the gates need to know, loaded for a whole chunk of recipients in two queries."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.db.models import Exists, OuterRef
+
+from notifications import conf
+from notifications.events import NotificationEvent
+from notifications.models import UserSettings, membership
+from notifications.recipients import Address, user_key
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """One recipient: a user with what the cluster knows of them, or a bare address."""
+
+    key: str
+    user: Any = None
+    bare: Address | None = None
+    member: bool = False
+    settings: UserSettings | None = None
+
+    def address_for(self, channel: str, kind: str) -> str:
+        """Where to reach this person on a channel that sends to this kind of address; empty if nowhere."""
+        if self.bare is not None:
+            return self.bare.of_kind(kind)
+        if self.user is None:
+            return ""
+        if kind == "user":
+            return self.key
+        chosen = self.settings.address_for(channel) if self.settings else ""
+        return chosen or _address_of(self.user, kind)
+
+
+def _address_of(user: Any, kind: str) -> str:
+    name = conf.current().address_fields.get(kind) or (user.get_email_field_name() if kind == "email" else "")
+    return str(getattr(user, name, "") or "") if name else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """One recipient on one channel."""
+
+    event: NotificationEvent
+    channel: str
+    kind: str
+    person: Person
+
+    @property
+    def address(self) -> str:
+        return self.person.address_for(self.channel, self.kind)
+
+
+def people(cluster: Any, user_ids: Collection[Any]) -> dict[Any, Person]:
+    """Everyone among ``user_ids`` by id, with membership and preferences in this cluster.
+
+    An id without a user gets a person without one; the recipient gate knows what to say.
+    """
+    if not user_ids:
+        return {}
+    in_cluster = membership(cluster).order_by().filter(pk=OuterRef("pk"))
+    users = get_user_model()._default_manager.filter(pk__in=user_ids).annotate(klaxon_member=Exists(in_cluster))
+    settings = {row.user_id: row for row in UserSettings.objects.filter(cluster=cluster, user__in=user_ids)}
+    found = {
+        user.pk: Person(user_key(user.pk), user, member=user.klaxon_member, settings=settings.get(user.pk))
+        for user in users
+    }
+    return {pk: found.get(pk) or Person(user_key(pk)) for pk in user_ids}

@@ -1,0 +1,95 @@
+"""The door of the asking wing: one call decides who gets what, and writes it down in the caller's transaction."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from django.db import router, transaction
+
+from notifications import clock
+from notifications.enqueue import enqueue, first_result, stored
+from notifications.events import BuiltInEvents, NotificationPriority
+from notifications.models import Delivery, Notification
+from notifications.outcomes import SendResult
+from notifications.recipients import Members
+from notifications.request import Options, checked, checked_cluster
+
+
+class NotificationManager:
+    """What host code calls."""
+
+    @staticmethod
+    def send(
+        event_name: Enum | str,
+        recipients: Any,
+        cluster: Any = None,
+        context: Mapping[str, Any] | None = None,
+        *,
+        channels: Iterable[Enum | str] | None = None,
+        level: str | None = None,
+        priority: NotificationPriority | int | None = None,
+        send_at: datetime | None = None,
+        expires_at: datetime | None = None,
+        idempotency_key: str | None = None,
+        actor: Any = None,
+        topic: str = "",
+        campaign: str = "",
+        correlation_id: str = "",
+        cancel_key: str | None = None,
+    ) -> SendResult:
+        """Queue a notification in the caller's transaction: a rollback leaves nothing, a commit loses nothing.
+
+        :param event_name: a member of an events enum that is registered, or its name.
+        :param recipients: a user, any iterable or queryset of users, ``Members(cluster)``, ``Address(…)``, or a mixture.
+        :param cluster: the tenant. A site that keeps Klaxon's own cluster model may leave it out: the default cluster
+            is open to all active users.
+        :param context: what the event declares.
+        :param channels: narrows the event's channels for this call.
+        :param level: ``critical``, ``warning``, ``info`` or ``debug``, for the order of sending; ``priority`` is the
+            same as a number. Neither lowers a CRITICAL event, nor lets another event past an opt-out.
+        :param send_at: not before this time. :param expires_at: not after it.
+        :param idempotency_key: a second call with the same key, event and cluster queues nothing and returns the first
+            call's figures.
+        :param cancel_key: a name by which :meth:`cancel` finds it.
+        :param actor: the user who caused it. :param topic, campaign, correlation_id: tags, stored with it.
+        :raises UnknownEvent, InvalidContext, InvalidRecipient, InvalidCluster, InvalidOption: if the call is wrong.
+        :raises IdempotencyConflict: if the key was used with another content.
+        """
+        options = Options(
+            channels, level, priority, send_at, expires_at, idempotency_key, actor, topic, campaign, correlation_id,
+            cancel_key,
+        )  # fmt: skip
+        request = checked(event_name, cluster, context, options)
+        using = router.db_for_write(Notification)
+        with transaction.atomic(using=using):
+            now = clock.now(using)
+            notification, created = stored(request, now, using)
+            if not created:
+                return first_result(notification, request)
+            return enqueue(request, notification, recipients, now, using)
+
+    @staticmethod
+    def send_notification(
+        message: str,
+        level: str = "info",
+        channels: Iterable[Enum | str] | None = None,
+        *,
+        title: str | None = None,
+        recipients: Any = None,
+        cluster: Any = None,
+        **options: Any,
+    ) -> SendResult:
+        """Send free text with the built-in ``message`` event, to all members of the cluster unless told otherwise."""
+        if recipients is None:
+            recipients = Members(checked_cluster(cluster))
+        context = {"message": message, "title": title}
+        return NotificationManager.send(
+            BuiltInEvents.MESSAGE, recipients, cluster, context, level=level, channels=channels, **options
+        )
+
+    @staticmethod
+    def cancel(cluster: Any, cancel_key: str) -> int:
+        """Cancel what was sent with this key and no worker has taken yet; returns how many deliveries that were."""
+        waiting = Delivery.objects.filter(notification__cluster=cluster, notification__cancel_key=cancel_key)
+        return waiting.cancel(clock.now(router.db_for_write(Delivery)))

@@ -1,0 +1,21 @@
+"""The tables, one file for each family, each with its verbs."""
+
+from notifications.models.cluster import Cluster, cluster_model, members_of, membership
+from notifications.models.delivery import Delivery
+from notifications.models.inbox import InboxItem
+from notifications.models.log import LogPersonal, NotificationLog
+from notifications.models.notification import Notification
+from notifications.models.settings import UserSettings
+
+__all__ = [
+    "Cluster",
+    "Delivery",
+    "InboxItem",
+    "LogPersonal",
+    "Notification",
+    "NotificationLog",
+    "UserSettings",
+    "cluster_model",
+    "members_of",
+    "membership",
+]

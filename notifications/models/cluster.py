@@ -1,0 +1,67 @@
+"""Clusters: the tenants. The model is swappable by the top-level setting ``NOTIFICATIONS_CLUSTER_MODEL``."""
+
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.db import models
+from django.utils.module_loading import import_string
+from django.utils.translation import gettext_lazy as _
+
+from notifications import conf
+from notifications.exceptions import InvalidCluster
+
+DEFAULT_SLUG = "default"
+
+
+class ClusterManager(models.Manager["Cluster"]):
+    def default(self) -> "Cluster":
+        """The cluster of sites that have only one; made when first asked for, open to all active users."""
+        return self.get_or_create(slug=DEFAULT_SLUG, defaults={"name": "Default", "open_to_all": True})[0]
+
+
+class Cluster(models.Model):
+    """A tenant: an estate, a hospital, a vehicle. Used unless the host names a model of its own."""
+
+    name = models.CharField(_("name"), max_length=200)
+    slug = models.SlugField(_("slug"), max_length=100, unique=True)
+    open_to_all = models.BooleanField(
+        _("open to all"), default=False, help_text=_("Every active user is a member, listed or not.")
+    )
+    members = models.ManyToManyField(
+        settings.AUTH_USER_MODEL, verbose_name=_("members"), blank=True, related_name="notification_clusters"
+    )
+
+    objects = ClusterManager()
+
+    class Meta:
+        swappable = "NOTIFICATIONS_CLUSTER_MODEL"
+        verbose_name = _("cluster")
+        verbose_name_plural = _("clusters")
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def cluster_model() -> type[models.Model]:
+    """The model that ``NOTIFICATIONS_CLUSTER_MODEL`` names."""
+    return apps.get_model(settings.NOTIFICATIONS_CLUSTER_MODEL, require_ready=False)
+
+
+def members_of(cluster: Cluster) -> models.QuerySet[Any]:
+    """The default of ``MEMBERS_OF``: all active users of an open cluster, else those listed in it."""
+    if not isinstance(cluster, Cluster):
+        raise InvalidCluster(
+            f"Klaxon cannot know the members of a {type(cluster).__name__}. Set NOTIFICATIONS['MEMBERS_OF'] to the "
+            "dotted path of a callable that takes the cluster and returns a queryset of users."
+        )
+    if cluster.open_to_all:
+        return get_user_model()._default_manager.filter(is_active=True)
+    return cluster.members.all()
+
+
+def membership(cluster: Any) -> models.QuerySet[Any]:
+    """The members of a cluster, as the host's ``MEMBERS_OF`` defines them."""
+    return import_string(conf.current().members_of)(cluster)

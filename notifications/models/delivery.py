@@ -1,0 +1,162 @@
+"""Deliveries: the outbox. One row for each recipient, channel and address of a notification.
+
+Every change of state is one method here and one conditional UPDATE. The states and their transitions are described in
+``docs/architecture.md``; a worker proves that a row is still its own by the ``fence`` that it got when claiming.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from django.conf import settings
+from django.db import models, router
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from notifications.models import outbox
+from notifications.models.notification import Notification
+from notifications.models.outbox import Settlement
+from notifications.outcomes import WAITING, DeliveryState, Reason
+
+
+class DeliveryQuerySet(models.QuerySet["Delivery"]):
+    def release_due(self, now: datetime, limit: int = 1000) -> int:
+        """Make held rows and retries whose time has come ready; at most ``limit``, the longest due first."""
+        return outbox.release_due(self._write_db, now, limit)
+
+    def claim(
+        self, owner: str, now: datetime, lease: datetime, limit: int, notification_ids: Sequence[int] = ()
+    ) -> list["Delivery"]:
+        """Take up to ``limit`` ready rows for ``owner``, highest score first, until ``lease``.
+
+        No two claims ever return the same row. With ``notification_ids`` only deliveries of those are taken.
+        """
+        sql, params = outbox.claim_statement(self._write_db, owner, lease, limit, notification_ids)
+        rows = list(self.model._base_manager.db_manager(self._write_db).raw(sql, params))
+        return sorted(rows, key=lambda row: (-row.score, row.pk))
+
+    def mark_sending(self, deliveries: Iterable["Delivery"], lease: datetime) -> set[int]:
+        """Count an attempt and mark the claimed rows as sending; returns the ids of those that were still ours."""
+        return outbox.mark_sending(self._write_db, [(row.pk, row.fence) for row in deliveries], lease)
+
+    def settle(self, settlements: Sequence[Settlement], now: datetime) -> set[int]:
+        """Write outcomes of rows that we own; returns the ids of those that were still ours."""
+        return outbox.settle(self._write_db, settlements, now)
+
+    def release_expired(self, now: datetime) -> list["Delivery"]:
+        """Take rows back whose lease ran out: *claimed* becomes ready, *sending* becomes unknown; each gets a strike.
+
+        Returns the rows as they are now.
+        """
+        sql, params = outbox.release_expired_statement(self._write_db, now)
+        return list(self.model._base_manager.db_manager(self._write_db).raw(sql, params))
+
+    def cancel(self, now: datetime) -> int:
+        """Cancel those that no worker has taken yet."""
+        return self.filter(state__in=WAITING).update(
+            state=DeliveryState.CANCELLED, reason=Reason.CANCELLED, settled_at=now, due_at=None
+        )
+
+    def reopen(self) -> int:
+        """Give dead and unknown rows a fresh life: a new epoch without attempts or strikes. The fence is kept."""
+        return self.filter(state__in=(DeliveryState.DEAD, DeliveryState.UNKNOWN)).update(
+            state=DeliveryState.READY,
+            reason=Reason.RETRIED,
+            epoch=models.F("epoch") + 1,
+            attempts=0,
+            strikes=0,
+            due_at=None,
+            settled_at=None,
+        )
+
+    @property
+    def _write_db(self) -> str:
+        return self._db or router.db_for_write(self.model)
+
+
+class Delivery(models.Model):
+    """One recipient on one channel at one address."""
+
+    notification = models.ForeignKey(
+        Notification,
+        verbose_name=_("notification"),
+        on_delete=models.CASCADE,
+        related_name="deliveries",
+        db_index=False,
+    )
+    channel = models.CharField(_("channel"), max_length=50)
+    recipient = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("recipient"),
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+    )
+    recipient_key = models.CharField(_("recipient key"), max_length=80)
+    address = models.TextField(_("address"), blank=True)
+    address_hash = models.CharField(_("address hash"), max_length=32)
+    state = models.CharField(
+        _("state"), max_length=10, choices=DeliveryState.choices, default=DeliveryState.READY
+    )
+    reason = models.CharField(_("reason"), max_length=40, choices=Reason.choices, blank=True)
+    due_at = models.DateTimeField(_("due at"), null=True, blank=True)
+    score = models.PositiveSmallIntegerField(_("score"), default=50)
+    attempts = models.PositiveIntegerField(_("attempts"), default=0)
+    strikes = models.PositiveSmallIntegerField(_("strikes"), default=0)
+    owner = models.CharField(_("owner"), max_length=100, blank=True)
+    lease = models.DateTimeField(_("lease"), null=True, blank=True)
+    fence = models.PositiveIntegerField(_("fence"), default=0)
+    epoch = models.PositiveIntegerField(_("epoch"), default=0)
+    provider = models.CharField(_("provider"), max_length=100, blank=True)
+    provider_message_id = models.CharField(_("provider message id"), max_length=255, blank=True)
+    merged_into = models.ForeignKey(
+        "self",
+        verbose_name=_("merged into"),
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="merged",
+        db_index=False,
+    )
+    settled_at = models.DateTimeField(_("settled at"), null=True, blank=True)
+
+    objects = DeliveryQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("delivery")
+        verbose_name_plural = _("deliveries")
+        permissions = [
+            ("retry_delivery", _("Can send a dead delivery again")),
+            ("cancel_delivery", _("Can cancel a waiting delivery")),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["notification", "channel", "recipient_key", "address_hash"], name="klaxon_delivery_once"
+            ),
+        ]
+        # Partial, so that the millions of finished rows cost the worker nothing. Their conditions stand word for
+        # word in outbox.py: SQLite uses a partial index only where the query repeats them as literals.
+        indexes = [
+            models.Index(fields=["-score", "id"], condition=Q(state="ready"), name="klaxon_delivery_ready"),
+            models.Index(fields=["due_at"], condition=Q(state__in=("held", "retry")), name="klaxon_delivery_due"),
+            models.Index(fields=["lease"], condition=Q(state__in=("claimed", "sending")), name="klaxon_delivery_lease"),
+            models.Index(fields=["state", "channel"], name="klaxon_delivery_state"),
+            models.Index(
+                fields=["merged_into"], condition=Q(merged_into__isnull=False), name="klaxon_delivery_merged"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.channel} #{self.pk}"
+
+    @property
+    def idempotency_key(self) -> str:
+        """What a provider that knows idempotency gets: the same for every try of one epoch."""
+        return f"{self.pk}-{self.epoch}"
+
+
+def address_hash(address: str) -> str:
+    """A fixed-length stand-in for an address in the unique constraint."""
+    return hashlib.sha256(address.encode()).hexdigest()[:32]
+

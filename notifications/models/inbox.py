@@ -1,0 +1,71 @@
+"""Inbox items: what a user sees in the app. They keep their own text and outlive the notification."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from notifications.events import NotificationPriority
+from notifications.models.delivery import Delivery
+
+
+class InboxQuerySet(models.QuerySet["InboxItem"]):
+    def of(self, user: Any) -> "InboxQuerySet":
+        return self.filter(recipient=user)
+
+    def unread(self) -> "InboxQuerySet":
+        return self.filter(read_at__isnull=True)
+
+    def mark_read(self, now: datetime) -> int:
+        return self.unread().update(read_at=now)
+
+    def put(self, items: Iterable["InboxItem"]) -> None:
+        """Write items; one that its delivery has already put here is left as it is."""
+        self.bulk_create(list(items), ignore_conflicts=True)
+
+
+class InboxItem(models.Model):
+    """One notification as one user sees it, in that user's language."""
+
+    cluster = models.ForeignKey(
+        settings.NOTIFICATIONS_CLUSTER_MODEL, verbose_name=_("cluster"), on_delete=models.CASCADE, related_name="+"
+    )
+    recipient = models.ForeignKey(
+        settings.AUTH_USER_MODEL, verbose_name=_("recipient"), on_delete=models.CASCADE, related_name="inbox_items"
+    )
+    delivery = models.OneToOneField(
+        Delivery,
+        verbose_name=_("delivery"),
+        on_delete=models.DO_NOTHING,
+        null=True,
+        db_constraint=False,
+        related_name="+",
+    )
+    event = models.CharField(_("event"), max_length=100)
+    priority = models.PositiveSmallIntegerField(
+        _("priority"), choices=[(item.value, item.name.lower()) for item in NotificationPriority]
+    )
+    topic = models.CharField(_("topic"), max_length=200, blank=True)
+    title = models.CharField(_("title"), max_length=255)
+    body = models.TextField(_("body"), blank=True)
+    created_at = models.DateTimeField(_("created at"))
+    read_at = models.DateTimeField(_("read at"), null=True, blank=True)
+
+    objects = InboxQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("inbox item")
+        verbose_name_plural = _("inbox items")
+        ordering = ("-created_at", "-id")
+        indexes = [
+            models.Index(fields=["recipient", "-created_at", "-id"], name="klaxon_inbox_newest"),
+            models.Index(
+                fields=["recipient"], condition=models.Q(read_at__isnull=True), name="klaxon_inbox_unread"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.title

@@ -1,0 +1,138 @@
+"""The log: one row for each attempt, each drop and each provider event; appended, never changed.
+
+Foreign keys are navigable but bind nothing: a user, a notification or a delivery can be deleted and the row stays as
+it was. What could name a person (the masked address, the loggable context) stands in a side row of its own, which can
+be erased without touching the log.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from notifications.models.delivery import Delivery
+from notifications.models.notification import Notification
+from notifications.outcomes import Reason
+
+
+class LogQuerySet(models.QuerySet["NotificationLog"]):
+    def append(self, rows: Iterable["NotificationLog"]) -> None:
+        """Write rows with their personal side rows, in two statements however many they are."""
+        rows = self.bulk_create(list(rows))
+        LogPersonal.objects.bulk_create(
+            [
+                LogPersonal(log=row, address=row.new_address, context_data=row.new_context)
+                for row in rows
+                if row.new_address or row.new_context
+            ]
+        )
+
+
+class NotificationLog(models.Model):
+    """One thing that happened to one recipient on one channel."""
+
+    class Kind(models.TextChoices):
+        ATTEMPT = "attempt", _("attempt")
+        DROP = "drop", _("drop")
+        PROVIDER_EVENT = "provider_event", _("provider event")
+
+    kind = models.CharField(_("kind"), max_length=20, choices=Kind.choices)
+    cluster = models.ForeignKey(
+        settings.NOTIFICATIONS_CLUSTER_MODEL,
+        verbose_name=_("cluster"),
+        on_delete=models.DO_NOTHING,
+        null=True,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+    )
+    event = models.CharField(_("event"), max_length=100)
+    recipient = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("recipient"),
+        on_delete=models.DO_NOTHING,
+        null=True,
+        db_constraint=False,
+        related_name="+",
+    )
+    recipient_key = models.CharField(_("recipient key"), max_length=80)
+    notification = models.ForeignKey(
+        Notification,
+        verbose_name=_("notification"),
+        on_delete=models.DO_NOTHING,
+        null=True,
+        db_constraint=False,
+        related_name="+",
+    )
+    delivery = models.ForeignKey(
+        Delivery,
+        verbose_name=_("delivery"),
+        on_delete=models.DO_NOTHING,
+        null=True,
+        db_constraint=False,
+        related_name="+",
+    )
+    channel = models.CharField(_("channel"), max_length=50)
+    success = models.BooleanField(_("success"), default=False)
+    reason = models.CharField(_("reason"), max_length=40, choices=Reason.choices, blank=True)
+    error_message = models.TextField(_("error message"), blank=True)
+    provider = models.CharField(_("provider"), max_length=100, blank=True)
+    provider_message_id = models.CharField(_("provider message id"), max_length=255, blank=True)
+    attempt = models.PositiveIntegerField(_("attempt"), null=True)
+    epoch = models.PositiveIntegerField(_("epoch"), null=True)
+    duration = models.FloatField(_("duration"), null=True, help_text=_("Seconds that the provider took to answer."))
+    correlation_id = models.CharField(_("correlation id"), max_length=100, blank=True)
+    sent_at = models.DateTimeField(_("sent at"))
+
+    objects = LogQuerySet.as_manager()
+
+    # Set by the writer, stored in the side row by append().
+    new_address: str = ""
+    new_context: dict[str, Any] | None = None
+
+    class Meta:
+        verbose_name = _("log entry")
+        verbose_name_plural = _("log entries")
+        indexes = [
+            models.Index(fields=["cluster", "sent_at"], name="klaxon_log_cluster"),
+            models.Index(fields=["sent_at"], name="klaxon_log_sent_at"),
+            models.Index(fields=["correlation_id"], name="klaxon_log_correlation"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.event} {self.channel}"
+
+    @property
+    def address(self) -> str:
+        """The masked address, or nothing once it was erased."""
+        personal = getattr(self, "personal", None)
+        return personal.address if personal else ""
+
+    @property
+    def context_data(self) -> dict[str, Any]:
+        """The loggable part of the context, or nothing once it was erased."""
+        personal = getattr(self, "personal", None)
+        return personal.context_data if personal else {}
+
+
+class LogPersonal(models.Model):
+    """The erasable side of a log row."""
+
+    log = models.OneToOneField(
+        NotificationLog,
+        verbose_name=_("log entry"),
+        on_delete=models.CASCADE,
+        primary_key=True,
+        related_name="personal",
+    )
+    address = models.CharField(_("masked address"), max_length=255, blank=True)
+    context_data = models.JSONField(_("context data"), default=dict, blank=True)
+
+    class Meta:
+        verbose_name = _("personal part of a log entry")
+        verbose_name_plural = _("personal parts of log entries")
+
+    def __str__(self) -> str:
+        return self.address

@@ -1,0 +1,68 @@
+"""Notifications: one row for each ``send()``, however many receive it."""
+
+from typing import Any
+from uuid import uuid4
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from notifications.context import decoded
+from notifications.events import NotificationPriority
+
+
+class Notification(models.Model):
+    """One ``send()``: the event, the cluster and the context, with the options that hold for all its deliveries."""
+
+    cluster = models.ForeignKey(
+        settings.NOTIFICATIONS_CLUSTER_MODEL,
+        verbose_name=_("cluster"),
+        on_delete=models.CASCADE,
+        related_name="+",
+    )
+    event = models.CharField(_("event"), max_length=100)
+    priority = models.PositiveSmallIntegerField(
+        _("priority"), choices=[(item.value, item.name.lower()) for item in NotificationPriority]
+    )
+    context = models.JSONField(_("context"), default=dict, blank=True)
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("actor"),
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+    )
+    topic = models.CharField(_("topic"), max_length=200, blank=True)
+    campaign = models.CharField(_("campaign"), max_length=200, blank=True)
+    correlation_id = models.CharField(_("correlation id"), max_length=100, default=uuid4)
+    created_at = models.DateTimeField(_("created at"), db_index=True)
+    send_at = models.DateTimeField(_("send at"), null=True, blank=True)
+    expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
+    cancel_key = models.CharField(_("cancel key"), max_length=200, null=True, blank=True)
+    idempotency_key = models.CharField(_("idempotency key"), max_length=200, null=True, blank=True)
+    idempotency_hash = models.CharField(_("idempotency hash"), max_length=64, blank=True)
+
+    class Meta:
+        verbose_name = _("notification")
+        verbose_name_plural = _("notifications")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["cluster", "event", "idempotency_key"], name="klaxon_notification_idempotency"
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["cluster", "cancel_key"],
+                condition=models.Q(cancel_key__isnull=False),
+                name="klaxon_notification_cancel",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event} #{self.pk}"
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The context with dates, decimals and UUIDs as themselves."""
+        return decoded(self.context)

@@ -1,0 +1,151 @@
+"""The statements of the outbox, for PostgreSQL and SQLite.
+
+They are written by hand because each must be *one* statement: a worker that reads first and writes later races the
+others, and on SQLite fails with "database is locked". State names stand as literals, so that the partial indexes serve.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.apps import apps
+from django.db import connections
+
+from notifications.outcomes import END_STATES
+
+TABLE = "klaxon_delivery"
+STRIKES_ALLOWED = 3
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """The outcome of one delivery, to be written if the row is still in ``was`` under this fence."""
+
+    id: int
+    fence: int
+    was: str
+    state: str
+    reason: str = ""
+    due_at: datetime | None = None
+    provider: str = ""
+    provider_message_id: str = ""
+
+
+def claim_statement(
+    using: str, owner: str, lease: datetime, limit: int, notification_ids: Sequence[int]
+) -> tuple[str, list[Any]]:
+    connection = connections[using]
+    among, ids = _among(notification_ids)
+    skip = "FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
+    sql = f"""
+        WITH picked AS (
+            SELECT id AS picked_id FROM {TABLE} WHERE state = 'ready' {among}
+            ORDER BY score DESC, id LIMIT %s {skip}
+        )
+        UPDATE {TABLE} SET state = 'claimed', owner = %s, lease = %s, fence = fence + 1
+        WHERE state = 'ready' AND id IN (SELECT picked_id FROM picked)
+        RETURNING {_columns()}"""  # noqa: S608 - only our own words are formatted in
+    return sql, [*ids, limit, owner, _time(connection, lease)]
+
+
+def mark_sending(using: str, fences: Sequence[tuple[int, int]], lease: datetime) -> set[int]:
+    connection = connections[using]
+    values, params = _values(connection, fences, ("bigint", "integer"))
+    sql = f"""
+        WITH ours(our_id, our_fence) AS (VALUES {values})
+        UPDATE {TABLE} SET state = 'sending', attempts = attempts + 1, lease = %s
+        FROM ours WHERE id = our_id AND fence = our_fence AND state = 'claimed'
+        RETURNING id"""  # noqa: S608
+    return _ids(connection, sql, [*params, _time(connection, lease)])
+
+
+def settle(using: str, settlements: Sequence[Settlement], now: datetime) -> set[int]:
+    if not settlements:
+        return set()
+    connection = connections[using]
+    rows = [
+        (
+            item.id,
+            item.fence,
+            item.was,
+            item.state,
+            item.reason,
+            _time(connection, item.due_at),
+            item.provider,
+            item.provider_message_id,
+            _time(connection, now if item.state in END_STATES else None),
+        )
+        for item in settlements
+    ]
+    types = ("bigint", "integer", "text", "text", "text", "timestamptz", "text", "text", "timestamptz")
+    values, params = _values(connection, rows, types)
+    sql = f"""
+        WITH news(its_id, its_fence, was, next, why, due, carrier, message_id, settled) AS (VALUES {values})
+        UPDATE {TABLE} SET state = next, reason = why, due_at = due, provider = carrier,
+            provider_message_id = message_id, settled_at = settled, owner = '', lease = NULL
+        FROM news WHERE id = its_id AND fence = its_fence AND state = was
+        RETURNING id"""  # noqa: S608
+    return _ids(connection, sql, params)
+
+
+def release_due(using: str, now: datetime, limit: int) -> int:
+    connection = connections[using]
+    skip = "FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
+    sql = f"""
+        UPDATE {TABLE} SET state = 'ready', due_at = NULL
+        WHERE state IN ('held', 'retry') AND id IN (
+            SELECT id FROM {TABLE} WHERE state IN ('held', 'retry') AND due_at <= %s
+            ORDER BY due_at LIMIT %s {skip}
+        )"""  # noqa: S608
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [_time(connection, now), limit])
+        return cursor.rowcount
+
+
+def release_expired_statement(using: str, now: datetime) -> tuple[str, list[Any]]:
+    # One guarded UPDATE: a worker that is only slow, and settles at this moment, either wins the row or finds its
+    # fence no longer matching a row in "sending".
+    sql = f"""
+        UPDATE {TABLE} SET
+            state = CASE WHEN strikes + 1 >= {STRIKES_ALLOWED} THEN 'dead'
+                WHEN state = 'claimed' THEN 'ready' ELSE 'unknown' END,
+            reason = CASE WHEN strikes + 1 >= {STRIKES_ALLOWED} THEN 'strikes'
+                WHEN state = 'claimed' THEN 'worker_lost' ELSE 'lost_contact' END,
+            settled_at = CASE WHEN strikes + 1 >= {STRIKES_ALLOWED} THEN %s ELSE NULL END,
+            strikes = strikes + 1, fence = fence + 1, owner = '', lease = NULL
+        WHERE state IN ('claimed', 'sending') AND lease < %s
+        RETURNING {_columns()}"""  # noqa: S608
+    at = _time(connections[using], now)
+    if connections[using].vendor == "postgresql":
+        sql = sql.replace("THEN %s ELSE NULL", "THEN %s::timestamptz ELSE NULL")
+    return sql, [at, at]
+
+
+def _columns() -> str:
+    model = apps.get_model("klaxon", "Delivery")
+    return ", ".join(field.column for field in model._meta.concrete_fields)
+
+
+def _among(notification_ids: Sequence[int]) -> tuple[str, list[int]]:
+    if not notification_ids:
+        return "", []
+    marks = ", ".join(["%s"] * len(notification_ids))
+    return f"AND notification_id IN ({marks})", list(notification_ids)
+
+
+def _values(connection: Any, rows: Sequence[Sequence[Any]], types: Sequence[str]) -> tuple[str, list[Any]]:
+    """A VALUES list. PostgreSQL takes the types from the casts in its first row; SQLite needs none."""
+    plain = f"({', '.join(['%s'] * len(types))})"
+    typed = f"({', '.join(f'%s::{name}' for name in types)})" if connection.vendor == "postgresql" else plain
+    return ", ".join([typed, *[plain] * (len(rows) - 1)]), [value for row in rows for value in row]
+
+
+def _time(connection: Any, value: datetime | None) -> Any:
+    return connection.ops.adapt_datetimefield_value(value)
+
+
+def _ids(connection: Any, sql: str, params: Sequence[Any]) -> set[int]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        return {row[0] for row in cursor.fetchall()}

@@ -1,0 +1,97 @@
+"""Preferences of a user within a cluster. Reading never creates a row: no row means the defaults."""
+
+from enum import Enum
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from notifications.events import NOTIFICATION_EVENTS, key_of
+
+Choices = dict[str, dict[str, bool]]
+
+
+def normalised(choices: Any) -> Any:
+    """The same choices with every key in its one spelling, at each depth: ``EMAIL`` and ``email`` are one."""
+    if not isinstance(choices, dict):
+        return choices
+    return {key_of(key): normalised(value) for key, value in choices.items()}
+
+
+class UserSettings(models.Model):
+    """What one user wants in one cluster.
+
+    ``channels`` is the master switch, ``{"email": false}``. ``events`` and ``categories`` refine what is left of it:
+    ``{"visitor_arrival": {"email": false}}``. What is not mentioned is on.
+    """
+
+    class Digest(models.TextChoices):
+        NONE = "none", _("none")
+        DAILY = "daily", _("daily")
+        WEEKLY = "weekly", _("weekly")
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("user"),
+        on_delete=models.CASCADE,
+        related_name="notification_settings",
+    )
+    cluster = models.ForeignKey(
+        settings.NOTIFICATIONS_CLUSTER_MODEL, verbose_name=_("cluster"), on_delete=models.CASCADE, related_name="+"
+    )
+    channels = models.JSONField(_("channels"), default=dict, blank=True)
+    events = models.JSONField(_("events"), default=dict, blank=True)
+    categories = models.JSONField(_("categories"), default=dict, blank=True)
+    addresses = models.JSONField(_("addresses"), default=dict, blank=True)
+    quiet_from = models.TimeField(_("quiet from"), null=True, blank=True)
+    quiet_until = models.TimeField(_("quiet until"), null=True, blank=True)
+    delivery_windows = models.JSONField(_("delivery windows"), default=dict, blank=True)
+    digest = models.CharField(_("digest"), max_length=10, choices=Digest.choices, default=Digest.NONE)
+    digest_hour = models.PositiveSmallIntegerField(_("digest hour"), default=8)
+    time_zone = models.CharField(_("time zone"), max_length=64, blank=True)
+    language = models.CharField(_("language"), max_length=20, blank=True)
+
+    class Meta:
+        verbose_name = _("user settings")
+        verbose_name_plural = _("user settings")
+        constraints = [models.UniqueConstraint(fields=["user", "cluster"], name="klaxon_user_settings_once")]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.cluster}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        for name in ("channels", "events", "categories", "addresses"):
+            setattr(self, name, normalised(getattr(self, name)))
+        super().save(*args, **kwargs)
+
+    def get_notification_preference(self, event_name: Enum | str, channel: Enum | str) -> bool:
+        """Whether this user wants this event on this channel. Priority is not looked at; the gate does that."""
+        event = NOTIFICATION_EVENTS.named(key_of(event_name))
+        return self.decision(key_of(event_name), event.category if event else "", key_of(channel))[0]
+
+    def decision(self, event: str, category: str, channel: str) -> tuple[bool, str]:
+        """Yes or no, and the rule that says so. Keys that were written past ``save()`` are normalised here too."""
+        if normalised(self.channels).get(channel) is False:
+            return False, f"user: channel {channel} is off"
+        for rules, key, word in ((self.events, event, "event"), (self.categories, category, "category")):
+            chosen = normalised(rules).get(key)
+            chosen = chosen.get(channel) if isinstance(chosen, dict) else chosen
+            if chosen is not None:
+                return bool(chosen), f"user: {word} {key} on {channel} is {'on' if chosen else 'off'}"
+        return True, "system: on by default"
+
+    def set_notification_preference(self, event_name: Enum | str, channel: Enum | str, wanted: bool) -> None:
+        """Choose for one event on one channel; the caller saves."""
+        self.events = normalised(self.events)
+        chosen = self.events.get(key_of(event_name))
+        before = chosen if isinstance(chosen, dict) else {}
+        self.events[key_of(event_name)] = {**before, key_of(channel): wanted}
+
+    def set_channel(self, channel: Enum | str, wanted: bool) -> None:
+        """Turn a whole channel on or off; the caller saves."""
+        self.channels = {**normalised(self.channels), key_of(channel): wanted}
+
+    def address_for(self, channel: str) -> str:
+        """The address that the user gave for a channel, or nothing."""
+        return str(normalised(self.addresses).get(channel, ""))

@@ -1,0 +1,101 @@
+"""Templates are files ``notifications/<event>/<channel>[.<language>].<part>``, found by Django's template loaders.
+
+Parts are ``subject.txt``, ``txt`` and ``html``. Only the language falls back (``email.de-at.txt``, ``email.de.txt``,
+``email.txt``); a channel never borrows another's template. A host overrides one of ours, or of another app, by the
+usual order of Django's loaders.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.template import Context, Engine, Template, TemplateDoesNotExist
+from django.utils import timezone, translation
+
+from notifications.exceptions import TemplateMissing
+
+SUBJECT = "subject.txt"
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """The text of one delivery, by part. The subject is one line; text parts are not HTML-escaped."""
+
+    parts: Mapping[str, str]
+    language: str = ""
+
+    @property
+    def subject(self) -> str:
+        return self.parts.get(SUBJECT, "")
+
+    @property
+    def text(self) -> str:
+        return self.parts.get("txt", "")
+
+    @property
+    def html(self) -> str:
+        return self.parts.get("html", "")
+
+
+def render(
+    event: str,
+    channel: str,
+    required: Sequence[str],
+    optional: Sequence[str],
+    variables: Mapping[str, Any],
+    locale: tuple[str, str],
+) -> Rendered:
+    """Render every part that the channel asks for, in the recipient's language and time zone.
+
+    :param locale: the language code and the name of the time zone.
+    :raises TemplateMissing: if a required part has no template.
+    """
+    language, zone = locale
+    with translation.override(language), timezone.override(ZoneInfo(zone)):
+        parts = {part: _part(event, channel, part, language, variables) for part in required}
+        for part in optional:
+            if (template := find(event, channel, part, language)) is not None:
+                parts[part] = _text_of(template, part, variables)
+    return Rendered(parts, language)
+
+
+def _part(event: str, channel: str, part: str, language: str, variables: Mapping[str, Any]) -> str:
+    template = find(event, channel, part, language)
+    if template is None:
+        raise TemplateMissing(f"Event {event!r} has no template {name_of(event, channel, part)!r}.")
+    return _text_of(template, part, variables)
+
+
+def _text_of(template: Template, part: str, variables: Mapping[str, Any]) -> str:
+    text = template.render(Context(dict(variables), autoescape=part == "html"))
+    # A subject is a header: whatever the context brings, it stays one line.
+    return " ".join(text.split()) if part == SUBJECT else text.strip() + "\n"
+
+
+def find(event: str, channel: str, part: str, language: str) -> Template | None:
+    """The template in the nearest language, or None."""
+    engine = Engine.get_default()
+    for name in _names(event, channel, part, language):
+        try:
+            return engine.get_template(name)
+        except TemplateDoesNotExist as error:
+            if error.args and error.args[0] != name:
+                raise  # a template that this one extends or includes
+    return None
+
+
+def name_of(event: str, channel: str, part: str, language: str = "") -> str:
+    return f"notifications/{event}/{channel}{'.' * bool(language)}{language}.{part}"
+
+
+def _names(event: str, channel: str, part: str, language: str) -> Iterator[str]:
+    while language:
+        yield name_of(event, channel, part, language)
+        language = language.rpartition("-")[0]
+    yield name_of(event, channel, part)
+
+
+def missing_parts(event: str, channel: str, required: Sequence[str]) -> list[str]:
+    """The names of required templates that do not exist in the fallback language."""
+    return [name_of(event, channel, part) for part in required if find(event, channel, part, "") is None]

@@ -1,0 +1,52 @@
+"""What templates can name: the context, what the event's transform adds, and a few words about the recipient."""
+
+import logging
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone, translation
+
+from notifications import conf
+from notifications.events import NotificationEvent
+from notifications.gates import Person
+from notifications.models import Notification
+
+logger = logging.getLogger("notifications.rendering")
+
+
+def locale_of(person: Person) -> tuple[str, str]:
+    """The language code and time zone name of a recipient, or the site's."""
+    chosen = person.settings
+    language = (chosen.language if chosen else "") or settings.LANGUAGE_CODE
+    zone = (chosen.time_zone if chosen else "") or timezone.get_default_timezone_name()
+    return language.lower(), zone
+
+
+def variables(event: NotificationEvent, channel: str, notification: Notification, person: Person) -> dict[str, Any]:
+    """The context under its own names, changed by the transform; ``original`` keeps it untouched."""
+    original = notification.values
+    return {
+        "recipient": person.user,
+        "cluster": notification.cluster,
+        "base_url": conf.current().base_url.rstrip("/"),
+        **original,
+        **_transformed(event, channel, original, locale_of(person)),
+        "original": original,
+    }
+
+
+def _transformed(
+    event: NotificationEvent, channel: str, original: dict[str, Any], locale: tuple[str, str]
+) -> dict[str, Any]:
+    transform = event.transform_for(channel)
+    if transform is None:
+        return {}
+    try:
+        with translation.override(locale[0]), timezone.override(locale[1]):
+            return transform(dict(original))
+    except Exception:
+        # A critical event is sent with what exists; any other is told as an error of its delivery.
+        if not event.bypasses_preferences:
+            raise
+        logger.exception("The %s transform of critical event %r failed; sent without it.", channel, event.name)
+        return {}

@@ -1,0 +1,160 @@
+"""A ``send()`` after its arguments were looked at: everything right, or an error in the caller's face."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Any
+from uuid import uuid4
+
+from django.utils import timezone
+
+from notifications import conf
+from notifications.context import encoded, validated
+from notifications.events import LEVELS, NOTIFICATION_EVENTS, NotificationEvent, NotificationPriority, key_of
+from notifications.exceptions import InvalidCluster, InvalidOption
+from notifications.models import Cluster, Notification, cluster_model
+
+
+@dataclass(frozen=True)
+class Options:
+    """The keyword options of ``send()``; the manager's docstring tells what they mean."""
+
+    channels: Iterable[Enum | str] | None = None
+    level: str | None = None
+    priority: NotificationPriority | int | None = None
+    send_at: datetime | None = None
+    expires_at: datetime | None = None
+    idempotency_key: str | None = None
+    actor: Any = None
+    topic: str = ""
+    campaign: str = ""
+    correlation_id: str = ""
+    cancel_key: str | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """One checked call."""
+
+    event: NotificationEvent
+    cluster: Any
+    context: dict[str, Any]
+    options: Options
+    channels: tuple[str, ...]
+    not_configured: tuple[str, ...]
+    refused_channels: tuple[str, ...]
+    priority: NotificationPriority
+    score: int = field(default=0)
+
+    def notification(self, now: datetime) -> Notification:
+        """The row to store."""
+        options = self.options
+        return Notification(
+            cluster=self.cluster,
+            event=self.event.name,
+            priority=self.priority,
+            context=self.context,
+            actor=options.actor if getattr(options.actor, "pk", None) else None,
+            topic=str(options.topic),
+            campaign=options.campaign,
+            correlation_id=options.correlation_id or str(uuid4()),
+            created_at=now,
+            send_at=options.send_at,
+            expires_at=options.expires_at,
+            cancel_key=options.cancel_key or None,
+            idempotency_key=options.idempotency_key or None,
+            idempotency_hash=self.fingerprint if options.idempotency_key else "",
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash over event, context and options: two calls with one idempotency key must agree in it."""
+        options = self.options
+        told = [self.event.name, self.context, self.channels, int(self.priority), options.topic, options.campaign]
+        times = [encoded(options.send_at), encoded(options.expires_at)]
+        text = json.dumps([*told, *times, options.cancel_key], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def checked(event_name: Enum | str, cluster: Any, context: Mapping[str, Any] | None, options: Options) -> Request:
+    """
+    :raises UnknownEvent: if the event is not registered.
+    :raises InvalidCluster: if the cluster is missing, unsaved or of another model.
+    :raises InvalidContext: if the context is not what the event declares.
+    :raises InvalidOption: if an option cannot work.
+    """
+    event = NOTIFICATION_EVENTS.find(event_name)
+    wanted = _wanted_channels(event, options.channels)
+    on = conf.current().enabled_channels
+    missing = tuple(channel for channel in wanted if channel not in on)
+    priority = _priority(event, options)
+    return Request(
+        event=event,
+        cluster=checked_cluster(cluster),
+        context=validated(event, context),
+        options=_aware(options),
+        channels=tuple(channel for channel in wanted if channel in on),
+        not_configured=missing,
+        refused_channels=missing if options.channels is not None else (),
+        priority=priority,
+        score=sum(priority.band) // 2,
+    )
+
+
+def _wanted_channels(event: NotificationEvent, channels: Iterable[Enum | str] | None) -> tuple[str, ...]:
+    if channels is None:
+        return event.channels
+    if isinstance(channels, str):
+        raise InvalidOption(f"channels must be a list, not the string {channels!r}.")
+    wanted = tuple(dict.fromkeys(key_of(channel) for channel in channels))
+    beyond = [channel for channel in wanted if channel not in event.channels]
+    if beyond:
+        raise InvalidOption(
+            f"channels may only narrow what event {event.name!r} supports ({', '.join(event.channels)}); "
+            f"it does not support {', '.join(beyond)}."
+        )
+    return wanted
+
+
+def checked_cluster(cluster: Any) -> Any:
+    """The cluster, or the default one of a site that has only one.
+
+    :raises InvalidCluster: if it is missing, unsaved or of another model than ``NOTIFICATIONS_CLUSTER_MODEL``.
+    """
+    model = cluster_model()
+    if cluster is None and model is Cluster:
+        return Cluster.objects.default()
+    if not isinstance(cluster, model):
+        raise InvalidCluster(f"cluster must be a {model.__name__}, not {cluster!r:.80}.")
+    if cluster.pk is None:
+        raise InvalidCluster(f"The cluster {cluster!r:.80} is not saved yet.")
+    return cluster
+
+
+def _priority(event: NotificationEvent, options: Options) -> NotificationPriority:
+    if options.level is not None and options.priority is not None:
+        raise InvalidOption("Give level or priority, not both.")
+    if event.priority == NotificationPriority.CRITICAL:
+        return event.priority
+    if options.priority is not None:
+        return NotificationPriority(options.priority)
+    if options.level is None:
+        return event.priority
+    if options.level not in LEVELS:
+        raise InvalidOption(f"level must be one of {', '.join(LEVELS)}, not {options.level!r}.")
+    return LEVELS[options.level]
+
+
+def _aware(options: Options) -> Options:
+    """Naive times take the current time zone."""
+    changed = dict(vars(options))
+    for name in ("send_at", "expires_at"):
+        value = changed[name]
+        if value is not None and not isinstance(value, datetime):
+            raise InvalidOption(f"{name} must be a datetime, not {value!r:.80}.")
+        if value is not None and timezone.is_naive(value):
+            changed[name] = timezone.make_aware(value)
+    return Options(**changed)

