@@ -1,4 +1,210 @@
-"""System checks: misconfiguration is told before it is met, with a hint."""
+"""System checks: misconfiguration is told before it is met, with a hint.
+
+Errors: E001 settings, E002 missing template, E003 duplicate event name, E004 enum and registry apart, E005 missing
+extra, E006 channel class, E007 members of the cluster, E008 cluster model, E009 old SQLite. Warnings: W001 channel
+not configured, W002 SQLite options.
+"""
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from enum import Enum
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register
+from django.db import connections, router
+from django.utils.module_loading import import_string
+
+from notifications import conf, extras
+from notifications.channels import open_channel
+from notifications.conf import Conf
+from notifications.events import NOTIFICATION_EVENTS, BuiltInEvents, NotificationEvent
+from notifications.exceptions import MissingExtra
+from notifications.models import Delivery
+from notifications.rendering import missing_parts
+
+Found = Iterator[CheckMessage]
+EXTRA_HINT = "Install it with: pip install 'django-klaxon[{}]'"
 
 
-def register_checks() -> None: ...
+def check_settings() -> Found:
+    for problem in conf.problems():
+        yield Error(problem.message, hint=problem.hint, id="klaxon.E001")
+
+
+def check_event_names() -> Found:
+    members = defaultdict(list)
+    for member, event in NOTIFICATION_EVENTS.registrations:
+        members[event.name].append(f"{type(member).__name__}.{member.name}")
+    for name, registered in members.items():
+        if len(registered) > 1:
+            yield Error(
+                f"The notification event {name!r} is registered {len(registered)} times: {', '.join(registered)}.",
+                hint="Give each event a name of its own, and register it once.",
+                id="klaxon.E003",
+            )
+
+
+def check_enums_and_registry() -> Found:
+    for member, event in NOTIFICATION_EVENTS.items():
+        if event.name != member.value:
+            yield _drift(member, f"is registered with an event named {event.name!r}", "Pass name=…value of the member.")
+    for enum in {type(member) for member in NOTIFICATION_EVENTS}:
+        for member in enum:
+            if member not in NOTIFICATION_EVENTS:
+                yield _drift(member, "has no registered event", "Register it, or remove it from the enum.")
+
+
+def _drift(member: Enum, fault: str, hint: str) -> CheckMessage:
+    return Error(f"{type(member).__name__}.{member.name} {fault}.", hint=hint, id="klaxon.E004")
+
+
+def check_channels() -> Found:
+    for name in sorted(conf.current().enabled_channels):
+        try:
+            channel = open_channel(name)
+        except MissingExtra as error:
+            yield _missing_extra(f"The channel {name!r}", error.module, error.extra)
+        except (ImportError, TypeError, ValueError, KeyError) as error:
+            yield Error(
+                f"The channel {name!r} cannot be made: {error}",
+                hint=f"Look at BACKEND and OPTIONS of NOTIFICATIONS['CHANNELS'][{name!r}].",
+                id="klaxon.E006",
+            )
+        else:
+            for module in channel.requires:
+                if not extras.installed(module):
+                    yield _missing_extra(f"The channel {name!r}", module, extras.EXTRA_OF.get(module, module))
+
+
+def _missing_extra(who: str, module: str, extra: str) -> CheckMessage:
+    return Error(f"{who} needs {module!r}, which is not installed.", hint=EXTRA_HINT.format(extra), id="klaxon.E005")
+
+
+def check_can() -> Found:
+    if conf.current().can_rules and not extras.installed("can"):
+        yield _missing_extra("NOTIFICATIONS['CAN_RULES']", "can", "can")
+
+
+def check_templates() -> Found:
+    for event in NOTIFICATION_EVENTS.values():
+        for name in event.channels:
+            if name in conf.current().enabled_channels:
+                yield from _missing_templates(event, name)
+
+
+def _missing_templates(event: NotificationEvent, channel: str) -> Found:
+    try:
+        required = import_string(conf.current().channel(channel).backend).required_parts  # type: ignore[union-attr]
+    except ImportError:
+        return  # E006 tells of it
+    for name in missing_parts(event.name, channel, required):
+        yield Error(
+            f"The event {event.name!r} supports {channel!r} but has no template {name!r}.",
+            hint=f"Create templates/{name} in an installed app or a folder of TEMPLATES['DIRS'].",
+            id="klaxon.E002",
+        )
+
+
+def check_supported_channels() -> Found:
+    missing = defaultdict(list)
+    for member, event in NOTIFICATION_EVENTS.items():
+        for name in event.channels:
+            if name not in conf.current().enabled_channels and not isinstance(member, BuiltInEvents):
+                missing[name].append(event.name)
+    for name, events in sorted(missing.items()):
+        yield Warning(
+            f"The channel {name!r} is not configured; these events will not use it: {', '.join(events)}.",
+            hint=f"Add {name!r} to NOTIFICATIONS['CHANNELS'], or silence klaxon.W001 if that is meant.",
+            id="klaxon.W001",
+        )
+
+
+def check_members() -> Found:
+    path = conf.current().members_of
+    own_model = settings.NOTIFICATIONS_CLUSTER_MODEL.lower() != "klaxon.cluster"
+    hint = "Set it to the dotted path of a callable such as: def members_of(cluster): return cluster.residents.all()"
+    if own_model and path == Conf.members_of:
+        yield Error(
+            "NOTIFICATIONS['MEMBERS_OF'] is needed with a cluster model of your own.", hint=hint, id="klaxon.E007"
+        )
+        return
+    try:
+        found = import_string(path)
+    except ImportError as error:
+        yield Error(f"NOTIFICATIONS['MEMBERS_OF'] cannot be imported: {error}", hint=hint, id="klaxon.E007")
+        return
+    if not callable(found):
+        yield Error(f"NOTIFICATIONS['MEMBERS_OF'] is {found!r}, not a callable.", hint=hint, id="klaxon.E007")
+
+
+def check_cluster_model() -> Found:
+    try:
+        apps.get_model(settings.NOTIFICATIONS_CLUSTER_MODEL)
+    except (LookupError, ValueError, AttributeError) as error:
+        yield Error(
+            f"NOTIFICATIONS_CLUSTER_MODEL is {settings.NOTIFICATIONS_CLUSTER_MODEL!r}: {error}",
+            hint='It must name an installed model, as "app_label.ModelName".',
+            id="klaxon.E008",
+        )
+
+
+def check_sqlite() -> Found:
+    connection = connections[router.db_for_write(Delivery)]
+    if connection.vendor != "sqlite":
+        return
+    if sqlite3.sqlite_version_info < (3, 35):
+        yield Error(
+            f"SQLite {sqlite3.sqlite_version} cannot claim deliveries in one statement.",
+            hint="Use a Python built with SQLite 3.35 or later, or PostgreSQL.",
+            id="klaxon.E009",
+        )
+    options = connection.settings_dict.get("OPTIONS", {})
+    lacking = list(_lacking_options(options))
+    if lacking and not _in_memory(connection):
+        yield Warning(
+            f"The SQLite database {connection.alias!r} lacks {' and '.join(lacking)}.",
+            hint='In its OPTIONS set "transaction_mode": "IMMEDIATE" and "init_command": '
+            "\"PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;\", or workers will meet 'database is locked'.",
+            id="klaxon.W002",
+        )
+
+
+def _lacking_options(options: dict[str, Any]) -> Iterator[str]:
+    if "journal_mode=wal" not in str(options.get("init_command", "")).lower().replace(" ", ""):
+        yield "write-ahead logging (WAL)"
+    if str(options.get("transaction_mode", "")).upper() != "IMMEDIATE":
+        yield "IMMEDIATE transactions"
+
+
+def _in_memory(connection: Any) -> bool:
+    return connection.is_in_memory_db()
+
+
+ALWAYS: tuple[Callable[[], Found], ...] = (
+    check_settings,
+    check_cluster_model,
+    check_event_names,
+    check_enums_and_registry,
+    check_sqlite,
+)
+WITH_GOOD_SETTINGS: tuple[Callable[[], Found], ...] = (
+    check_channels,
+    check_can,
+    check_members,
+    check_templates,
+    check_supported_channels,
+)
+
+
+def run_checks(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    found = [message for check in ALWAYS for message in check()]
+    if not any(message.id == "klaxon.E001" for message in found):
+        found += [message for check in WITH_GOOD_SETTINGS for message in check()]
+    return found
+
+
+def register_checks() -> None:
+    register(run_checks, "klaxon")

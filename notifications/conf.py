@@ -108,7 +108,10 @@ def current() -> Conf:
     found = list(problems())
     if found:
         raise ImproperlyConfigured(" ".join(f"{problem.message} {problem.hint}" for problem in found))
-    return Conf(**{key.lower(): tuple(value) if isinstance(value, list) else value for key, value in raw.items()})
+    values: dict[str, Any] = {
+        key.lower(): tuple(value) if isinstance(value, list) else value for key, value in raw.items()
+    }
+    return Conf(**values)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Writing a checked request down: the notification, one delivery for each recipient and channel, a log row for each drop."""
+"""Writing a checked request down: a notification, a delivery per recipient and channel, a log row per drop."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping

@@ -5,6 +5,7 @@ separate things; the system checks hold them together.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import Any
@@ -146,6 +147,15 @@ class EventRegistry(MutableMapping[Enum, NotificationEvent]):
     def named(self, name: str) -> NotificationEvent | None:
         """The event of this name, if it is registered."""
         return self._by_name.get(name)
+
+    @contextmanager
+    def restored(self) -> Iterator[None]:
+        """Undo, at the end of the block, whatever was registered or removed in it."""
+        events, by_name, registrations = self._events.copy(), self._by_name.copy(), self.registrations.copy()
+        try:
+            yield
+        finally:
+            self._events, self._by_name, self.registrations = events, by_name, registrations
 
     def find(self, event_name: Enum | str) -> NotificationEvent:
         """The event of an enum member, or of its name.

@@ -1,4 +1,4 @@
-"""The words for what became of things: answers of gates, states of deliveries, receipts of providers, results of sends."""
+"""The words for what became of things: answers of gates, states of deliveries, receipts and results."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping

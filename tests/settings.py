@@ -41,6 +41,7 @@ TEMPLATES = [
         },
     }
 ]
+NOTIFICATIONS_CLUSTER_MODEL = "klaxon.Cluster"
 STATIC_URL = "/static/"
 LOGIN_URL = "/admin/login/"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

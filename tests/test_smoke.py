@@ -15,7 +15,8 @@ def test_smoke(django_assert_max_num_queries):
         with django_assert_max_num_queries(99) as q:
             r = NotificationManager.send(ShopEvents.ORDER_SHIPPED, users[:n], None, {"order_number": "7", "eta": None})
         print(n, len(q.captured_queries), r.as_dict())
-    for x in q.captured_queries: print(x["sql"][:150])
+    for x in q.captured_queries:
+        print(x["sql"][:150])
     t = Dispatcher().run_until_idle()
     print(t, len(mail.outbox), InboxItem.objects.count(), NotificationLog.objects.count())
     print(mail.outbox[0].message().as_string())

@@ -25,7 +25,7 @@ class AppChannel(BaseChannel):
         notification = delivery.notification
         return InboxItem(
             cluster_id=notification.cluster_id,
-            recipient_id=delivery.recipient_id,
+            recipient_id=delivery.recipient_id,  # type: ignore[misc]  # the address gate lets only users through
             delivery_id=delivery.pk,
             event=notification.event,
             priority=notification.priority,

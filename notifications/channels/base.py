@@ -22,7 +22,7 @@ class BaseChannel:
 
     - ``address_kind``: what it sends to: ``"email"``, ``"phone"``, ``"url"``, a kind of the host's own, ``"user"`` for
       an account, ``""`` for nothing in particular.
-    - ``group_size``: how many deliveries are marked *sending* together; it bounds the duplicates that a crash can cause.
+    - ``group_size``: how many deliveries are marked *sending* together; it bounds the duplicates of a crash.
     - ``idempotent``: whether the provider suppresses a repeat that carries the same ``delivery.idempotency_key``.
     - ``transactional``: ``send()`` writes to our own database and runs inside the transaction that records its outcome.
     - ``required_parts``, ``optional_parts``: template parts, such as ``"subject.txt"``, ``"txt"`` and ``"html"``.

@@ -24,8 +24,10 @@ SECONDS_TO_WAIT = 30
 
 
 class EmailChannel(BaseChannel):
-    """Options: ``from_email``, ``reply_to`` (a list), ``backend`` (a dotted path) and ``backend_options``; by default the
-    site's own ``DEFAULT_FROM_EMAIL`` and ``EMAIL_BACKEND``."""
+    """Options: ``from_email``, ``reply_to`` (a list), ``backend`` (a dotted path) and ``backend_options``.
+
+    By default the site's own ``DEFAULT_FROM_EMAIL`` and ``EMAIL_BACKEND``.
+    """
 
     address_kind = "email"
     required_parts = ("subject.txt", "txt")
@@ -44,7 +46,7 @@ class EmailChannel(BaseChannel):
         self.connection = self._connect()
 
     def _connect(self) -> BaseEmailBackend:
-        connection = get_connection(self.backend, **self.backend_options)
+        connection: Any = get_connection(self.backend, **self.backend_options)
         if getattr(connection, "timeout", 0) is None:
             connection.timeout = SECONDS_TO_WAIT
         return connection
@@ -76,7 +78,7 @@ class EmailChannel(BaseChannel):
         """Nothing has been handed over yet, so whatever goes wrong here can be tried again."""
         try:
             self.connection.open()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the receipt tells it
             self.close()
             return while_opening(message, error, self._provider)
         return None
@@ -84,7 +86,7 @@ class EmailChannel(BaseChannel):
     def _send(self, message: EmailMultiAlternatives) -> Receipt:
         try:
             count = self.connection.send_messages([message])
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the receipt tells it
             # smtplib fails every later mail on a connection that has failed once.
             self.close()
             return while_sending(message, error, self._provider)

@@ -40,7 +40,9 @@ class Prepared:
     message: Any
 
 
-def attempt(channel: BaseChannel, group: Sequence[Addressed], using: str, clock: Callable[[], datetime]) -> Counter[str]:
+def attempt(
+    channel: BaseChannel, group: Sequence[Addressed], using: str, clock: Callable[[], datetime]
+) -> Counter[str]:
     """Try a group of one channel's deliveries; returns how many came to which state."""
     prepared, tally = _prepare(channel, group, using, clock)
     if not prepared:

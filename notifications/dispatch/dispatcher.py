@@ -53,7 +53,7 @@ class Dispatcher:
         return tally
 
     def run_batch(self, size: int, notification_ids: Sequence[int] = ()) -> tuple[int, Tally]:
-        """Release what is due, claim a batch and bring it to its end; returns how many were claimed and their states."""
+        """Release what is due, claim a batch, bring it to its end; returns how many were claimed and their states."""
         now = self.now()
         rescue(self.using, now)
         outbox = Delivery.objects.using(self.using)
@@ -84,7 +84,7 @@ class Dispatcher:
             row.notification = known[row.notification_id]
 
     def _groups(self, wanted: Sequence[Addressed]) -> Iterator[tuple[str, list[Addressed]]]:
-        """One channel's deliveries together, no more than it takes at once. One that has stopped a worker goes alone."""
+        """One channel's deliveries together, at most as many as it takes; one that has stopped a worker goes alone."""
         for (name, _), members in groupby(wanted, key=lambda item: (item.delivery.channel, item.delivery.strikes)):
             deliveries = list(members)
             size = 1 if deliveries[0].delivery.strikes else self._channel(name).group_size

@@ -13,7 +13,7 @@ AT_MOST = 25
 
 
 def deliver_now(*, notification_ids: Sequence[int], **kwargs: Any) -> None:
-    """Receiver of ``notifications_queued``. Takes at most 25 deliveries, by the same claims; a worker takes the rest."""
+    """Receiver of ``notifications_queued``. Takes at most 25 deliveries by the same claims; a worker has the rest."""
     if conf.current().delivery != "immediate":
         return
     dispatcher = Dispatcher()

@@ -78,9 +78,7 @@ def _refusal(delivery: Delivery, person: Person, now: datetime) -> tuple[str, Dr
     return (DeliveryState.HELD if isinstance(answer, Hold) else DeliveryState.DROPPED), answer
 
 
-def _settle_refused(
-    refused: Sequence[tuple[Delivery, str, Drop | Hold]], using: str, now: datetime
-) -> Counter[str]:
+def _settle_refused(refused: Sequence[tuple[Delivery, str, Drop | Hold]], using: str, now: datetime) -> Counter[str]:
     settlements = [
         Settlement(
             id=delivery.pk,

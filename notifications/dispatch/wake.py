@@ -1,6 +1,6 @@
 """How a waiting worker learns of a commit: LISTEN/NOTIFY on PostgreSQL, a cheap look at the file on SQLite.
 
-Both are only shortcuts. A worker looks for itself every ``IDLE_SECONDS``, so a lost wake-up costs that much and no more.
+Both are only shortcuts. A worker looks for itself every ``IDLE_SECONDS``, so a lost wake-up costs just that.
 """
 
 import time
@@ -43,11 +43,11 @@ class Waker:
 
     def _listen(self, seconds: float) -> bool:
         if self.connection.connection is None:
-            self.connection.ensure_connection()
-            self.connection.connection.autocommit = True
-            self.connection.connection.execute(f"LISTEN {CHANNEL}")
+            with self.connection.cursor() as cursor:
+                cursor.execute(f"LISTEN {CHANNEL}")
             return True  # whatever was queued before we listened
-        return bool(list(self.connection.connection.notifies(timeout=seconds, stop_after=1)))
+        driver: Any = self.connection.connection
+        return bool(list(driver.notifies(timeout=seconds, stop_after=1)))
 
     def _look(self, seconds: float) -> bool:
         """``PRAGMA data_version`` changes when another connection has committed."""

@@ -97,6 +97,7 @@ class Worker:
                 self._drain(dispatcher)
             except Exception:
                 # A database that is away, a bug in a host's code: neither may end the worker.
+                logger.exception("A worker thread had an error and goes on in %s seconds.", self.error_pause)
                 self._back_off()
             else:
                 work.wait(self.idle)
@@ -109,6 +110,7 @@ class Worker:
             try:
                 waker.wait(max(self.idle, 0.05), self.stopping.is_set)
             except Exception:
+                logger.exception("Waiting for commits failed; tried again in %s seconds.", self.error_pause)
                 self._back_off()
                 waker.close()
                 waker = Waker()
@@ -118,6 +120,5 @@ class Worker:
 
     def _back_off(self) -> None:
         self.errors += 1
-        logger.exception("The worker had an error and goes on in %s seconds.", self.error_pause)
         connections.close_all()
         self.stopping.wait(self.error_pause)

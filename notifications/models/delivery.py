@@ -71,7 +71,8 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 
     @property
     def _write_db(self) -> str:
-        return self._db or router.db_for_write(self.model)
+        chosen: str | None = getattr(self, "_db", None)
+        return chosen or router.db_for_write(self.model)
 
 
 class Delivery(models.Model):
@@ -96,9 +97,7 @@ class Delivery(models.Model):
     recipient_key = models.CharField(_("recipient key"), max_length=80)
     address = models.TextField(_("address"), blank=True)
     address_hash = models.CharField(_("address hash"), max_length=32)
-    state = models.CharField(
-        _("state"), max_length=10, choices=DeliveryState.choices, default=DeliveryState.READY
-    )
+    state = models.CharField(_("state"), max_length=10, choices=DeliveryState.choices, default=DeliveryState.READY)
     reason = models.CharField(_("reason"), max_length=40, choices=Reason.choices, blank=True)
     due_at = models.DateTimeField(_("due at"), null=True, blank=True)
     score = models.PositiveSmallIntegerField(_("score"), default=50)
@@ -142,9 +141,7 @@ class Delivery(models.Model):
             models.Index(fields=["due_at"], condition=Q(state__in=("held", "retry")), name="klaxon_delivery_due"),
             models.Index(fields=["lease"], condition=Q(state__in=("claimed", "sending")), name="klaxon_delivery_lease"),
             models.Index(fields=["state", "channel"], name="klaxon_delivery_state"),
-            models.Index(
-                fields=["merged_into"], condition=Q(merged_into__isnull=False), name="klaxon_delivery_merged"
-            ),
+            models.Index(fields=["merged_into"], condition=Q(merged_into__isnull=False), name="klaxon_delivery_merged"),
         ]
 
     def __str__(self) -> str:
@@ -159,4 +156,3 @@ class Delivery(models.Model):
 def address_hash(address: str) -> str:
     """A fixed-length stand-in for an address in the unique constraint."""
     return hashlib.sha256(address.encode()).hexdigest()[:32]
-

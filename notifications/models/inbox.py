@@ -24,7 +24,7 @@ class InboxQuerySet(models.QuerySet["InboxItem"]):
 
     def put(self, items: Iterable["InboxItem"]) -> None:
         """Write items; one that its delivery has already put here is left as it is."""
-        self.bulk_create(list(items), ignore_conflicts=True)
+        self.bulk_create(list(items), ignore_conflicts=True)  # type: ignore[arg-type]
 
 
 class InboxItem(models.Model):
@@ -62,9 +62,7 @@ class InboxItem(models.Model):
         ordering = ("-created_at", "-id")
         indexes = [
             models.Index(fields=["recipient", "-created_at", "-id"], name="klaxon_inbox_newest"),
-            models.Index(
-                fields=["recipient"], condition=models.Q(read_at__isnull=True), name="klaxon_inbox_unread"
-            ),
+            models.Index(fields=["recipient"], condition=models.Q(read_at__isnull=True), name="klaxon_inbox_unread"),
         ]
 
     def __str__(self) -> str:

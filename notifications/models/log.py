@@ -20,7 +20,8 @@ from notifications.outcomes import Reason
 class LogQuerySet(models.QuerySet["NotificationLog"]):
     def append(self, rows: Iterable["NotificationLog"]) -> None:
         """Write rows with their personal side rows, in two statements however many they are."""
-        rows = self.bulk_create(list(rows))
+        rows = list(rows)
+        self.bulk_create(rows)  # type: ignore[arg-type]  # the plugin loses the model of as_manager()
         LogPersonal.objects.bulk_create(
             [
                 LogPersonal(log=row, address=row.new_address, context_data=row.new_context)

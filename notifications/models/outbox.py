@@ -124,7 +124,7 @@ def release_expired_statement(using: str, now: datetime) -> tuple[str, list[Any]
 
 def _columns() -> str:
     model = apps.get_model("klaxon", "Delivery")
-    return ", ".join(field.column for field in model._meta.concrete_fields)
+    return ", ".join(field.column for field in model._meta.concrete_fields if field.column)
 
 
 def _among(notification_ids: Sequence[int]) -> tuple[str, list[int]]:

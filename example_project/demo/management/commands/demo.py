@@ -1,0 +1,109 @@
+"""The main job of Klaxon, from nothing, with real parts."""
+
+import os
+import subprocess
+import sys
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from aiosmtpd.controller import Controller
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+
+from example_project.demo import people, post_office, report, story
+from notifications.models import Delivery, InboxItem
+from notifications.outcomes import SendResult
+
+
+class Command(BaseCommand):
+    help = (
+        "Set up an empty database, replay a coach's recording through the CAN bridge, let host code send, deliver to "
+        "an SMTP server on loopback, print what happened, and serve the pages."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--no-serve", action="store_true", help="end after the tables are printed")
+        parser.add_argument("--port", type=int, default=8000, help="where the pages are served (8000)")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        call_command("migrate", verbosity=0)
+        if Delivery.objects.exists():
+            raise CommandError("The demonstration wants an empty database. Remove it, or run: make demo")
+        with self.smtp_server() as environment:
+            self.tell_the_story()
+            self.title("The worker delivers")
+            self.run_command(environment, "dispatch_notifications")
+            self.show_outcome()
+            if not options["no_serve"]:
+                self.serve(environment, options["port"])
+
+    @contextmanager
+    def smtp_server(self) -> Iterator[dict[str, str]]:
+        """An SMTP server on a free port of loopback; yields the environment that points a process at it."""
+        controller = Controller(post_office.KeepEveryMail(post_office.emptied()), hostname="127.0.0.1", port=0)
+        controller.start()
+        port = controller.server.sockets[0].getsockname()[1]
+        try:
+            yield {**os.environ, "EMAIL_URL": f"smtp://127.0.0.1:{port}"}
+        finally:
+            controller.stop()
+
+    def tell_the_story(self) -> None:
+        estate, _coach = people.settle_in()
+        recording = settings.VAR / "coach.log"
+        self.title("A coach drives with faults; its recording is replayed through the CAN bridge")
+        call_command("simulate_coach", str(recording), stdout=self.stdout)
+        call_command("bridge_can", replay=str(recording), stdout=self.stdout, stderr=self.stdout)
+        self.title("The estate sends")
+        self.tell("emergency_alert to all members", story.fire(estate))
+        self.tell("payment_due to two residents", story.bill(estate))
+        self.tell("visitor_arrival to a resident and a neighbour", story.visitor(estate))
+        story.repair(estate)
+        self.stdout.write("  maintenance_complete, inside the transactions that complete two work orders")
+
+    def show_outcome(self) -> None:
+        self.title("Every attempt")
+        self.stdout.write(report.attempts())
+        self.title("What was dropped, and why")
+        self.stdout.write(report.drops())
+        mails, sent = len(post_office.received()), Delivery.objects.filter(channel="email", state="sent").count()
+        self.stdout.write(f"\n{mails} mails at the SMTP server, {InboxItem.objects.count()} items in inboxes.")
+        if not sent or mails != sent or Delivery.objects.exclude(state="sent").exists():
+            raise CommandError(f"Something was not delivered: {sent} emails marked sent, {mails} received.")
+
+    def serve(self, environment: dict[str, str], port: int) -> None:
+        home = f"http://127.0.0.1:{port}"
+        self.title("The pages")
+        self.stdout.write(f"  Inbox  {home}/notifications/  as resident, without-email, opted-out or driver")
+        self.stdout.write(f"  Admin  {home}/admin/  as staff")
+        self.stdout.write(f"  Mails  {home}/mail/")
+        self.stdout.write(f"  The password of all is: {people.PASSWORD}. Stop with Ctrl-C.")
+        worker = self.start(environment, "dispatch_notifications", "--watch")
+        try:
+            self.run_command(environment, "runserver", "--noreload", f"127.0.0.1:{port}")
+        except KeyboardInterrupt:
+            self.stdout.write("Stopped.")
+        finally:
+            worker.terminate()
+            worker.wait(timeout=30)
+
+    def run_command(self, environment: dict[str, str], *command: str) -> None:
+        self.stdout.flush()
+        subprocess.run(self.line(command), env=environment, check=True)  # noqa: S603 - our own manage.py
+
+    def start(self, environment: dict[str, str], *command: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(self.line(command), env=environment)  # noqa: S603
+
+    def line(self, command: tuple[str, ...]) -> list[str]:
+        return [sys.executable, str(Path(settings.BASE_DIR) / "manage.py"), *command]
+
+    def title(self, text: str) -> None:
+        self.stdout.write(f"\n{self.style.MIGRATE_HEADING(text)}")
+
+    def tell(self, what: str, result: SendResult) -> None:
+        why = ", ".join(f"{count} {reason}" for reason, count in result.reasons.items())
+        self.stdout.write(f"  {what}: {result.queued} queued, {result.dropped} dropped{f' ({why})' if why else ''}")

@@ -1,0 +1,31 @@
+"""Who takes part in the demonstration, each named for the part they play."""
+
+from django.conf import settings
+from django.contrib.auth.models import User
+
+from notifications.models import Cluster, UserSettings
+
+PASSWORD = "demo"  # noqa: S105 - printed on the screen, for a site on loopback
+ESTATE_SLUG = "rosewood"
+
+
+def settle_in() -> tuple[Cluster, Cluster]:
+    """An estate with residents of every taste, a coach with its driver, and one who belongs to neither."""
+    estate = Cluster.objects.create(name="Rosewood Estate", slug=ESTATE_SLUG)
+    coach = Cluster.objects.create(name="The coach", slug=settings.COACH_SLUG)
+    estate.members.set([_user("resident"), _user("without-email"), _user("opted-out")])
+    coach.members.add(_user("driver"))
+    _user("neighbour")
+    User.objects.create_superuser("staff", "staff@estate.example", PASSWORD)
+    _opt_out("without-email", estate, "email")
+    _opt_out("opted-out", estate, "email", "app", "sms")
+    return estate, coach
+
+
+def _user(name: str) -> User:
+    return User.objects.create_user(name, f"{name}@estate.example", PASSWORD, first_name=name.replace("-", " ").title())
+
+
+def _opt_out(name: str, cluster: Cluster, *channels: str) -> None:
+    chosen = dict.fromkeys(channels, False)
+    UserSettings.objects.create(user=User.objects.get(username=name), cluster=cluster, channels=chosen)

@@ -1,0 +1,37 @@
+"""A work order, to show a notification sent inside the transaction that it tells of."""
+
+from django.conf import settings
+from django.db import models, transaction
+from django.utils import timezone
+
+from example_project.estate.notification_events import NotificationEvents
+from notifications.manager import NotificationManager
+
+
+class WorkOrder(models.Model):
+    """Something to repair in one resident's unit."""
+
+    number = models.CharField(max_length=20, unique=True)
+    cluster = models.ForeignKey(settings.NOTIFICATIONS_CLUSTER_MODEL, on_delete=models.CASCADE, related_name="+")
+    resident = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="work_orders")
+    technician = models.CharField(max_length=100, blank=True)
+    completed_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"Work order {self.number}"
+
+    @transaction.atomic
+    def complete(self, technician: str) -> None:
+        """Either the order is complete and the resident is told, or neither."""
+        self.technician, self.completed_at = technician, timezone.now()
+        self.save(update_fields=["technician", "completed_at"])
+        NotificationManager.send(
+            event_name=NotificationEvents.MAINTENANCE_COMPLETE,
+            recipients=[self.resident],
+            cluster=self.cluster,
+            context={
+                "work_order": self.number,
+                "completion_date": self.completed_at,
+                "technician": technician,
+            },
+        )

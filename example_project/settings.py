@@ -1,0 +1,88 @@
+"""The example site: two host apps that use Klaxon's public interface only.
+
+Everything that differs between machines comes from the environment, read by django-environ: ``DATABASE_URL``,
+``SECRET_KEY``, ``DEBUG``, ``EMAIL_URL``, ``NOTIFICATIONS_…``. Without any of it the site runs on SQLite.
+"""
+
+from pathlib import Path
+
+import environ
+
+from notifications.conf import from_env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VAR = BASE_DIR / "var"
+VAR.mkdir(exist_ok=True)
+
+env = environ.Env()
+env.read_env(BASE_DIR / ".env")
+
+SECRET_KEY = env("SECRET_KEY", default="placeholder-for-development-only")
+DEBUG = env.bool("DEBUG", default=True)
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost"])
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+    "notifications",
+    "example_project.estate",
+    "example_project.coach",
+    "example_project.demo",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+ROOT_URLCONF = "example_project.urls"
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "notifications:inbox"
+STATIC_URL = "/static/"
+USE_TZ = True
+TIME_ZONE = env("TIME_ZONE", default="UTC")
+LANGUAGE_CODE = "en"
+
+DATABASES = {"default": env.db_url("DATABASE_URL", default=f"sqlite:///{VAR / 'example.sqlite3'}")}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    # Several processes write to the outbox. Without these they meet "database is locked".
+    DATABASES["default"]["OPTIONS"] = {
+        "timeout": 20,
+        "transaction_mode": "IMMEDIATE",
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    }
+
+vars().update(env.email_url("EMAIL_URL", default="consolemail://"))
+DEFAULT_FROM_EMAIL = "office@estate.example"
+
+NOTIFICATIONS = {
+    "CHANNELS": {"log": {}},
+    "BASE_URL": "http://127.0.0.1:8000",
+    "ADDRESS_FIELDS": {"phone": "phone"},
+    "CAN_RULES": "example_project.coach.faults.rules",
+    **from_env(env),
+}
+COACH_SLUG = env("COACH_SLUG", default="coach")
+# The events of the estate support SMS and live messages, which this site does not have (yet).
+SILENCED_SYSTEM_CHECKS = ["klaxon.W001"]

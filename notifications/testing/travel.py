@@ -1,0 +1,37 @@
+"""A clock for tests."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from notifications import clock
+
+
+class Travel:
+    """Time that stands still until :meth:`forward` or :meth:`to` moves it."""
+
+    def __init__(self, start: datetime) -> None:
+        if start.tzinfo is None:
+            raise ValueError("Give a time with a time zone, such as datetime(2026, 3, 29, tzinfo=UTC).")
+        self.time = start
+
+    def __call__(self) -> datetime:
+        return self.time
+
+    def forward(self, **amount: Any) -> datetime:
+        """``forward(minutes=5)``; the words of :class:`datetime.timedelta`."""
+        self.time += timedelta(**amount)
+        return self.time
+
+    def to(self, time: datetime) -> datetime:
+        self.time = time
+        return self.time
+
+
+@contextmanager
+def travelling(start: datetime | None = None) -> Iterator[Travel]:
+    """Within the block, Klaxon takes the time from the yielded clock, in every thread of this process."""
+    travel = Travel(start or datetime.now(UTC))
+    with clock.override(travel):
+        yield travel
