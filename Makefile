@@ -23,7 +23,7 @@ test-postgres: $(INSTALLED)
 
 # The package without a single extra; tests that need one are deselected.
 test-bare: $(BARE)/.installed
-	$(BARE)/bin/python -m pytest -n 2 -q -m "not slow and not browser"
+	$(BARE)/bin/python -m pytest -n 2 -q -m "not slow"
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -79,7 +79,6 @@ DEFAULT_FROM_EMAIL = "office@estate.example"
 NOTIFICATIONS = {
     "CHANNELS": {"log": {}},
     "BASE_URL": "http://127.0.0.1:8000",
-    "ADDRESS_FIELDS": {"phone": "phone"},
     "CAN_RULES": "example_project.coach.faults.rules",
     **from_env(env),
 }

@@ -1,11 +1,16 @@
 """A real SMTP server on loopback that keeps what it accepts, so that a demonstration can show it."""
 
+import asyncio
 import itertools
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
+from aiosmtpd.smtp import SMTP
 from django.conf import settings
 
 FOLDER: Path = settings.VAR / "mail"
@@ -21,6 +26,23 @@ class KeepEveryMail:
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
         (self.folder / f"{next(self.numbers):05}.eml").write_bytes(envelope.content)
         return "250 Kept"
+
+
+@contextmanager
+def open_for_mail() -> Iterator[int]:
+    """The server on a free port of loopback, in a thread of its own; yields the port."""
+    loop = asyncio.new_event_loop()
+    handler = KeepEveryMail(emptied())
+    server = loop.run_until_complete(loop.create_server(lambda: SMTP(handler), "127.0.0.1", 0))
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(timeout=5)
+        server.close()
+        loop.close()
 
 
 def emptied() -> Path:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from notifications.channels.base import BaseChannel
 from notifications.models import Delivery, InboxItem
 from notifications.outcomes import Receipt, Verdict
-from notifications.rendering import Rendered
+from notifications.rendered import Rendered
 
 TITLE_LENGTH = 255
 

@@ -12,7 +12,7 @@ from notifications import conf
 from notifications.channel_classes import channel_class
 from notifications.models import Delivery
 from notifications.outcomes import Receipt
-from notifications.rendering import Rendered
+from notifications.rendered import Rendered
 
 
 class BaseChannel:

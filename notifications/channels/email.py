@@ -17,7 +17,7 @@ from notifications.channels.base import BaseChannel
 from notifications.channels.email_errors import while_opening, while_sending
 from notifications.models import Delivery
 from notifications.outcomes import Receipt, Verdict
-from notifications.rendering import Rendered
+from notifications.rendered import Rendered
 
 # Django's SMTP backend waits for ever unless told otherwise; a worker must not.
 SECONDS_TO_WAIT = 30

@@ -71,9 +71,10 @@ def _prepare(
 def _message(channel: BaseChannel, addressed: Addressed) -> Any:
     delivery, notification = addressed.delivery, addressed.delivery.notification
     event = NOTIFICATION_EVENTS.find(notification.event)
-    words = variables(event, delivery.channel, notification, addressed.person)
+    locale = locale_of(addressed.person.settings)
+    words = variables(event, delivery.channel, notification, addressed.person.user, locale)
     parts = (channel.required_parts, channel.optional_parts)
-    rendered = render(event.name, delivery.channel, *parts, words, locale_of(addressed.person))
+    rendered = render(event.name, delivery.channel, *parts, words, locale)
     return channel.prepare(delivery, rendered)
 
 

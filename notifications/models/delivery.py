@@ -140,7 +140,6 @@ class Delivery(models.Model):
             models.Index(fields=["-score", "id"], condition=Q(state="ready"), name="klaxon_delivery_ready"),
             models.Index(fields=["due_at"], condition=Q(state__in=("held", "retry")), name="klaxon_delivery_due"),
             models.Index(fields=["lease"], condition=Q(state__in=("claimed", "sending")), name="klaxon_delivery_lease"),
-            models.Index(fields=["state", "channel"], name="klaxon_delivery_state"),
             models.Index(fields=["merged_into"], condition=Q(merged_into__isnull=False), name="klaxon_delivery_merged"),
         ]
 

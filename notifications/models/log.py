@@ -22,9 +22,9 @@ class LogQuerySet(models.QuerySet["NotificationLog"]):
         """Write rows with their personal side rows, in two statements however many they are."""
         rows = list(rows)
         self.bulk_create(rows)  # type: ignore[arg-type]  # the plugin loses the model of as_manager()
-        LogPersonal.objects.bulk_create(
+        LogPersonal.objects.using(self.db).bulk_create(
             [
-                LogPersonal(log=row, address=row.new_address, context_data=row.new_context)
+                LogPersonal(log=row, address=row.new_address, context_data=row.new_context or {})
                 for row in rows
                 if row.new_address or row.new_context
             ]

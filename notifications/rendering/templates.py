@@ -6,7 +6,6 @@ usual order of Django's loaders.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,28 +13,7 @@ from django.template import Context, Engine, Template, TemplateDoesNotExist
 from django.utils import timezone, translation
 
 from notifications.exceptions import TemplateMissing
-
-SUBJECT = "subject.txt"
-
-
-@dataclass(frozen=True)
-class Rendered:
-    """The text of one delivery, by part. The subject is one line; text parts are not HTML-escaped."""
-
-    parts: Mapping[str, str]
-    language: str = ""
-
-    @property
-    def subject(self) -> str:
-        return self.parts.get(SUBJECT, "")
-
-    @property
-    def text(self) -> str:
-        return self.parts.get("txt", "")
-
-    @property
-    def html(self) -> str:
-        return self.parts.get("html", "")
+from notifications.rendered import SUBJECT, Rendered
 
 
 def render(

@@ -8,29 +8,29 @@ from django.utils import timezone, translation
 
 from notifications import conf
 from notifications.events import NotificationEvent
-from notifications.gates import Person
-from notifications.models import Notification
+from notifications.models import Notification, UserSettings
 
 logger = logging.getLogger("notifications.rendering")
 
 
-def locale_of(person: Person) -> tuple[str, str]:
-    """The language code and time zone name of a recipient, or the site's."""
-    chosen = person.settings
+def locale_of(chosen: UserSettings | None) -> tuple[str, str]:
+    """The language code and time zone name that a recipient chose, or the site's."""
     language = (chosen.language if chosen else "") or settings.LANGUAGE_CODE
     zone = (chosen.time_zone if chosen else "") or timezone.get_default_timezone_name()
     return language.lower(), zone
 
 
-def variables(event: NotificationEvent, channel: str, notification: Notification, person: Person) -> dict[str, Any]:
+def variables(
+    event: NotificationEvent, channel: str, notification: Notification, user: Any, locale: tuple[str, str]
+) -> dict[str, Any]:
     """The context under its own names, changed by the transform; ``original`` keeps it untouched."""
     original = notification.values
     return {
-        "recipient": person.user,
+        "recipient": user,
         "cluster": notification.cluster,
         "base_url": conf.current().base_url.rstrip("/"),
         **original,
-        **_transformed(event, channel, original, locale_of(person)),
+        **_transformed(event, channel, original, locale),
         "original": original,
     }
 

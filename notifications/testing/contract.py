@@ -22,7 +22,7 @@ from notifications.events import NotificationPriority
 from notifications.models import Cluster, Delivery, Notification
 from notifications.models.delivery import address_hash
 from notifications.outcomes import Receipt, Verdict
-from notifications.rendering import Rendered
+from notifications.rendered import Rendered
 
 ADDRESSES = {"email": "{}@example.com", "phone": "+491511234567{}", "url": "https://example.com/{}", "": "", "user": ""}
 TEXTS = {"subject.txt": "A subject", "txt": "Some text.\n", "html": "<p>Some text.</p>\n"}

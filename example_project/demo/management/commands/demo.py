@@ -4,12 +4,9 @@ import os
 import subprocess
 import sys
 from argparse import ArgumentParser
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from aiosmtpd.controller import Controller
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
@@ -33,24 +30,14 @@ class Command(BaseCommand):
         call_command("migrate", verbosity=0)
         if Delivery.objects.exists():
             raise CommandError("The demonstration wants an empty database. Remove it, or run: make demo")
-        with self.smtp_server() as environment:
+        with post_office.open_for_mail() as port:
+            environment = {**os.environ, "EMAIL_URL": f"smtp://127.0.0.1:{port}"}
             self.tell_the_story()
             self.title("The worker delivers")
             self.run_command(environment, "dispatch_notifications")
             self.show_outcome()
             if not options["no_serve"]:
                 self.serve(environment, options["port"])
-
-    @contextmanager
-    def smtp_server(self) -> Iterator[dict[str, str]]:
-        """An SMTP server on a free port of loopback; yields the environment that points a process at it."""
-        controller = Controller(post_office.KeepEveryMail(post_office.emptied()), hostname="127.0.0.1", port=0)
-        controller.start()
-        port = controller.server.sockets[0].getsockname()[1]
-        try:
-            yield {**os.environ, "EMAIL_URL": f"smtp://127.0.0.1:{port}"}
-        finally:
-            controller.stop()
 
     def tell_the_story(self) -> None:
         estate, _coach = people.settle_in()

@@ -15,10 +15,10 @@ from notifications.audience import Chunk, chunks
 from notifications.channel_classes import address_kind
 from notifications.exceptions import IdempotencyConflict
 from notifications.gates import Facts, Person, decide, people
+from notifications.manager.request import Request
 from notifications.models import Delivery, Notification, NotificationLog
 from notifications.models.delivery import address_hash
 from notifications.outcomes import Answer, DeliveryState, Drop, Hold, Outcome, Reason, SendResult
-from notifications.request import Request
 
 
 def stored(request: Request, now: datetime, using: str) -> tuple[Notification, bool]:

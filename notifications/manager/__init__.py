@@ -8,12 +8,12 @@ from typing import Any
 from django.db import router, transaction
 
 from notifications import clock
-from notifications.enqueue import enqueue, first_result, stored
 from notifications.events import BuiltInEvents, NotificationPriority
+from notifications.manager.enqueue import enqueue, first_result, stored
+from notifications.manager.request import Options, checked, checked_cluster
 from notifications.models import Delivery, Notification
 from notifications.outcomes import SendResult
 from notifications.recipients import Members
-from notifications.request import Options, checked, checked_cluster
 
 
 class NotificationManager:

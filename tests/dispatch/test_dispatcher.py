@@ -1,0 +1,311 @@
+"""One batch from the outbox to its end."""
+
+import smtplib
+from datetime import timedelta
+
+import pytest
+from django.core import mail
+from django.core.mail.backends.base import BaseEmailBackend
+
+from notifications import signals
+from notifications.channels import BaseChannel
+from notifications.dispatch.dispatcher import Dispatcher
+from notifications.events import NotificationEvent, NotificationPriority
+from notifications.manager import NotificationManager
+from notifications.models import Cluster, Delivery, InboxItem, NotificationLog
+from notifications.outcomes import Receipt, Verdict
+from notifications.recipients import Address
+from notifications.testing import temporary_events, travelling
+from tests.factories import ClusterFactory, UserFactory, UserSettingsFactory
+from tests.shop.notification_events import ShopEvents
+
+pytestmark = pytest.mark.django_db
+
+
+class ScriptedChannel(BaseChannel):
+    """A provider that answers as it is told; what it was given is kept."""
+
+    answers: list = []
+    given: list = []
+
+    def prepare(self, delivery, rendered):
+        return {"to": delivery.recipient_key, "text": rendered.text, "key": delivery.idempotency_key}
+
+    def send(self, messages):
+        for message in messages:
+            type(self).given.append(message)
+            answer = type(self).answers.pop(0) if type(self).answers else Verdict.ACCEPTED
+            if isinstance(answer, Exception):
+                raise answer
+            if isinstance(answer, Verdict):
+                answer = {"verdict": answer}
+            yield Receipt(message, provider="script", **answer)
+
+
+@pytest.fixture
+def script(settings):
+    """Replaces the log channel, which order_refused goes through."""
+    settings.NOTIFICATIONS = {
+        "CHANNELS": {"log": {"BACKEND": f"{__name__}.ScriptedChannel"}},
+        "RETRY_DELAYS": [60, 300, 900],
+        "RETRY_JITTER": 0,
+    }
+    ScriptedChannel.answers, ScriptedChannel.given = [], []
+    return ScriptedChannel
+
+
+def refuse_orders(count=1, **options):
+    users = UserFactory.create_batch(count)
+    return NotificationManager.send(ShopEvents.ORDER_REFUSED, users, None, {}, **options)
+
+
+def dispatch(**options):
+    return dict(Dispatcher(**options).run_until_idle())
+
+
+def the_delivery():
+    return Delivery.objects.get()
+
+
+def test_email_and_inbox_item_arrive_and_every_attempt_is_logged():
+    user = UserFactory()
+    NotificationManager.send(ShopEvents.ORDER_SHIPPED, user, None, {"order_number": "7"})
+    assert dispatch() == {"sent": 2}
+    [message] = mail.outbox
+    assert (message.subject, message.to) == ("Order 7 is on its way", [user.email])
+    assert "<b>7</b>" in message.alternatives[0].content
+    assert InboxItem.objects.get().title == "Order 7 is on its way"
+    rows = NotificationLog.objects.order_by("channel")
+    assert [(row.channel, row.success, row.attempt, row.kind) for row in rows] == [
+        ("app", True, 1, "attempt"),
+        ("email", True, 1, "attempt"),
+    ]
+    assert rows[1].address == f"{user.email[0]}***@example.com"
+    assert rows[1].context_data == {"order_number": "7"}
+
+
+def test_a_temporary_failure_is_tried_again_after_one_five_and_fifteen_minutes_then_dies(script):
+    script.answers = [{"verdict": Verdict.TEMPORARY, "error": "busy"}] * 4
+    with travelling() as clock:
+        refuse_orders()
+        for attempt, minutes in enumerate((1, 5, 15), start=1):
+            assert dispatch() == {"retry": 1}
+            assert (the_delivery().attempts, the_delivery().due_at) == (attempt, clock() + timedelta(minutes=minutes))
+            assert dispatch() == {}
+            clock.forward(minutes=minutes)
+        assert dispatch() == {"dead": 1}
+    assert the_delivery().reason == "temporary"
+    assert NotificationLog.objects.filter(success=False, error_message="busy").count() == 4
+    assert len(script.given) == 4
+
+
+def test_the_provider_may_ask_for_a_longer_wait(script):
+    script.answers = [{"verdict": Verdict.TEMPORARY, "retry_after": 3600}]
+    with travelling() as clock:
+        refuse_orders()
+        dispatch()
+        assert the_delivery().due_at == clock() + timedelta(hours=1)
+
+
+def test_a_permanent_failure_dies_at_once(script):
+    script.answers = [{"verdict": Verdict.PERMANENT, "error": "no such person ann@example.com"}]
+    refuse_orders()
+    assert dispatch() == {"dead": 1}
+    [row] = NotificationLog.objects.all()
+    assert (row.reason, row.success) == ("permanent", False)
+    assert "ann@" not in row.error_message
+
+
+def test_an_event_may_have_its_own_schedule_or_none(script):
+    script.answers = [Verdict.TEMPORARY]
+    with temporary_events() as events:
+        events[ShopEvents.ORDER_REFUSED] = NotificationEvent(
+            "order_refused", NotificationPriority.HIGH, ["log"], retry_delays=()
+        )
+        refuse_orders()
+        assert dispatch() == {"dead": 1}
+
+
+def test_lost_contact_is_tried_again_in_the_same_epoch(script):
+    script.answers = [Verdict.UNKNOWN]
+    with travelling() as clock:
+        refuse_orders()
+        assert dispatch() == {"retry": 1}
+        assert the_delivery().reason == "lost_contact"
+        clock.forward(minutes=1)
+        assert dispatch() == {"sent": 1}
+    assert script.given[0]["key"] == script.given[1]["key"]
+
+
+def test_an_event_that_must_not_arrive_twice_is_held_for_a_person(script):
+    script.answers = [Verdict.UNKNOWN]
+    with temporary_events() as events:
+        events[ShopEvents.ORDER_REFUSED] = NotificationEvent(
+            "order_refused", NotificationPriority.HIGH, ["log"], on_unknown="hold"
+        )
+        refuse_orders()
+        assert dispatch() == {"unknown": 1}
+        assert dispatch() == {}
+        Delivery.objects.all().reopen()
+        assert dispatch() == {"sent": 1}
+    assert the_delivery().epoch == 1
+
+
+def test_an_exception_leaves_only_those_without_a_receipt_unknown(script, caplog):
+    script.answers = [Verdict.ACCEPTED, ConnectionResetError("gone")]
+    refuse_orders(3)
+    assert dispatch() == {"sent": 1, "retry": 2}
+    assert NotificationLog.objects.filter(error_message="ConnectionResetError: gone").count() == 2
+    assert "in the middle of a group" in caplog.text
+
+
+def test_what_cannot_be_rendered_is_a_dead_letter_and_the_rest_goes_on(settings, caplog):
+    user = UserFactory()
+    with temporary_events() as events:
+        events[ShopEvents.ORDER_SHIPPED] = NotificationEvent(
+            "order_shipped", NotificationPriority.MEDIUM, ["email", "app"], transforms={"email": lambda context: 1 / 0}
+        )
+        NotificationManager.send(ShopEvents.ORDER_SHIPPED, user, None, {"order_number": "7"})
+        assert dispatch() == {"sent": 1, "dead": 1}
+    [row] = NotificationLog.objects.filter(success=False)
+    assert (row.reason, row.error_message) == ("rendering", "ZeroDivisionError: division by zero")
+    assert Delivery.objects.get(channel="email").attempts == 0
+
+
+def test_a_channel_that_was_removed_meanwhile_makes_dead_letters(script, settings):
+    refuse_orders()
+    settings.NOTIFICATIONS = {}
+    assert dispatch() == {"dead": 1}
+    assert the_delivery().reason == "channel_not_configured"
+    assert NotificationLog.objects.get().kind == "attempt"
+
+
+def test_an_event_that_was_removed_meanwhile_makes_dead_letters(script):
+    refuse_orders()
+    with temporary_events() as events:
+        del events[ShopEvents.ORDER_REFUSED]
+        assert dispatch() == {"dead": 1}
+    assert the_delivery().reason == "unknown_event"
+
+
+def test_one_who_left_the_cluster_gets_nothing_more(script):
+    user = UserFactory()
+    cluster = ClusterFactory(members=[user])
+    NotificationManager.send(ShopEvents.ORDER_REFUSED, user, cluster, {})
+    cluster.members.remove(user)
+    assert dispatch() == {"dropped": 1}
+    assert script.given == []
+    [row] = NotificationLog.objects.all()
+    assert (row.kind, row.reason, row.delivery_id) == ("drop", "not_member", the_delivery().pk)
+
+
+def test_one_who_opted_out_meanwhile_gets_nothing_more(script):
+    user = UserFactory()
+    NotificationManager.send(ShopEvents.ORDER_REFUSED, user, None, {})
+    UserSettingsFactory(user=user, cluster=Cluster.objects.default(), channels={"LOG": False})
+    assert dispatch() == {"dropped": 1}
+
+
+def test_a_deleted_user_gets_nothing_and_the_log_stays(script):
+    user = UserFactory()
+    NotificationManager.send(ShopEvents.ORDER_REFUSED, user, None, {})
+    user.delete()
+    assert dispatch() == {"dropped": 1}
+    assert NotificationLog.objects.get().reason == "unknown_user"
+
+
+def test_a_deactivated_user_gets_nothing(script):
+    user = UserFactory()
+    NotificationManager.send(ShopEvents.ORDER_REFUSED, user, None, {})
+    user.is_active = False
+    user.save()
+    assert dispatch() == {"dropped": 1}
+
+
+def test_what_has_expired_is_not_sent(script):
+    with travelling() as clock:
+        refuse_orders(expires_at=clock() + timedelta(minutes=5))
+        clock.forward(minutes=5)
+        assert dispatch() == {"expired": 1}
+    assert the_delivery().state == "expired"
+
+
+def test_what_is_cancelled_is_not_sent(script):
+    refuse_orders(cancel_key="order-7")
+    assert NotificationManager.cancel(Cluster.objects.default(), "order-7") == 1
+    assert dispatch() == {}
+    assert the_delivery().state == "cancelled"
+
+
+def test_a_bare_address_gets_its_mail():
+    NotificationManager.send(
+        ShopEvents.ORDER_SHIPPED, Address(email="contact@example.com"), None, {"order_number": "7"}, channels=["email"]
+    )
+    assert dispatch() == {"sent": 1}
+    assert mail.outbox[0].to == ["contact@example.com"]
+
+
+def test_a_lost_worker_is_noticed_and_its_delivery_sent(script):
+    with travelling() as clock:
+        refuse_orders()
+        rows = Delivery.objects.claim("lost", clock(), clock() + timedelta(seconds=60), 10)
+        Delivery.objects.mark_sending(rows, clock() + timedelta(seconds=60))
+        clock.forward(seconds=61)
+        assert dispatch() == {}
+        assert (the_delivery().state, the_delivery().strikes) == ("retry", 1)
+        clock.forward(minutes=1)
+        assert dispatch() == {"sent": 1}
+    assert NotificationLog.objects.filter(reason="lost_contact", success=False).count() == 1
+
+
+def test_a_row_with_strikes_is_sent_alone(script):
+    refuse_orders(3)
+    Delivery.objects.filter(pk=Delivery.objects.first().pk).update(strikes=1)
+    groups = []
+    original = script.send
+    script.send = lambda self, messages: groups.append(len(messages)) or original(self, messages)
+    try:
+        dispatch()
+    finally:
+        script.send = original
+    assert sorted(groups) == [1, 2]
+
+
+def test_stopping_gives_back_what_was_not_begun(script):
+    refuse_orders(30)
+    answers = iter([False, False, True])
+    assert dispatch(batch_size=30, stop=lambda: next(answers, True)) == {"sent": 10}
+    assert Delivery.objects.filter(state="ready", owner="", strikes=0).count() == 20
+
+
+def test_outcomes_are_told_after_the_commit(script, django_capture_on_commit_callbacks):
+    told = []
+    sent = lambda delivery, **kwargs: told.append(("sent", delivery.pk))  # noqa: E731
+    failed = lambda delivery, **kwargs: told.append(("failed", delivery.pk))  # noqa: E731
+    signals.delivery_sent.connect(sent)
+    signals.delivery_failed.connect(failed)
+    script.answers = [Verdict.ACCEPTED, Verdict.PERMANENT]
+    refuse_orders(2)
+    with django_capture_on_commit_callbacks(execute=True):
+        dispatch()
+    first, second = Delivery.objects.order_by("pk")
+    assert told == [("sent", first.pk), ("failed", second.pk)]
+
+
+def test_a_batch_takes_a_handful_of_queries_however_many_deliveries(django_assert_max_num_queries):
+    users = UserFactory.create_batch(50)
+    NotificationManager.send(ShopEvents.ORDER_SHIPPED, users, None, {"order_number": "7"}, channels=["app"])
+    with django_assert_max_num_queries(20):
+        assert Dispatcher().run_batch(50)[0] == 50
+
+
+def test_smtp_refusals_become_the_right_state(settings):
+    settings.EMAIL_BACKEND = f"{__name__}.RefusingBackend"
+    NotificationManager.send(ShopEvents.ORDER_SHIPPED, UserFactory(), None, {"order_number": "7"}, channels=["email"])
+    assert dispatch() == {"dead": 1}
+    assert "550" in NotificationLog.objects.get().error_message
+
+
+class RefusingBackend(BaseEmailBackend):
+    def send_messages(self, messages):
+        raise smtplib.SMTPRecipientsRefused({messages[0].to[0]: (550, b"no such user")})

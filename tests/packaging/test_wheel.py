@@ -1,0 +1,101 @@
+"""The built wheel in a brand-new project, by the README alone."""
+
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+STEP = re.compile(r"^\*\*(?P<number>\d)\.\*\* (?P<text>.*?)\n\n```(?P<kind>\w+)\n(?P<code>.*?)^```", re.M | re.S)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("dist")
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(folder), str(ROOT)],
+        check=True,
+        timeout=300,
+    )
+    [built] = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture
+def site(wheel, tmp_path):
+    """A folder that sees the wheel's package, not the one that is being developed."""
+    packages = tmp_path / "packages"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(packages)
+    folder = tmp_path / "site"
+    folder.mkdir()
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DJANGO_", "KLAXON_"))}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return folder, {**kept, "PYTHONPATH": str(packages), "PATH": path, "DJANGO_SUPERUSER_PASSWORD": "placeholder"}
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    tops = {name.split("/")[0] for name in names}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"notifications"}
+    for needed in (
+        "notifications/py.typed",
+        "notifications/migrations/0001_initial.py",
+        "notifications/templates/notifications/message/email.txt",
+        "notifications/templates/notifications/base.html",
+        "notifications/management/commands/dispatch_notifications.py",
+    ):
+        assert needed in names
+
+
+def steps():
+    found = [match.groupdict() for match in STEP.finditer((ROOT / "README.md").read_text())]
+    assert [step["number"] for step in found] == [str(number) for number in range(1, len(found) + 1)]
+    assert len(found) <= 8
+    return found
+
+
+def shell(code, site):
+    folder, environment = site
+    code = code.replace("createsuperuser ", "createsuperuser --noinput ")
+    done = subprocess.run(
+        ["bash", "-euc", code], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, f"{code}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def test_the_readme_alone_leads_to_a_mail_and_an_inbox_item(site):
+    folder, environment = site
+    said = ""
+    for step in steps():
+        if step["kind"] == "python":
+            [name] = re.findall(r"`([\w/]+\.py)`", step["text"])
+            with (folder / name).open("a") as file:
+                file.write(step["code"])
+        else:
+            code = step["code"].replace("pip install django-klaxon\n", "").replace("python manage.py runserver\n", "")
+            said += shell(code, site)
+    assert "System check identified no issues (0 silenced)." in said
+    assert "queued=2" in said
+    assert "Subject: Order 7 is on its way" in said
+    assert "2 deliveries: 2 sent." in said
+    code = (
+        "from django.test import Client; from django.contrib.auth.models import User; c = Client(); "
+        "c.force_login(User.objects.get()); print(c.get('/notifications/', HTTP_HOST='localhost').content.decode()); "
+        "import notifications; print(notifications.__file__)"
+    )
+    page = subprocess.run(
+        [sys.executable, "manage.py", "shell", "-c", code],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "Order 7 is on its way" in page.stdout, page.stderr
+    assert str(environment["PYTHONPATH"]) in page.stdout, "the wheel's package must be the one that ran"

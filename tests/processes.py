@@ -1,0 +1,88 @@
+"""Real processes for tests: an SMTP server with a ledger, and workers on the test database."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from aiosmtpd.smtp import SMTP
+from django.db import connection
+
+
+class Ledger:
+    """A handler for aiosmtpd: one line, on disk, for each accepted mail, before it is accepted."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.file = path.open("a", buffering=1)
+
+    async def handle_DATA(self, server, session, envelope):
+        head = envelope.content.split(b"\r\n\r\n", 1)[0].decode()
+        [message_id] = [line.split(": ", 1)[1] for line in head.splitlines() if line.lower().startswith("message-id")]
+        self.file.write(f"{envelope.rcpt_tos[0]} {message_id}\n")
+        return "250 Kept"
+
+
+@contextmanager
+def smtp_ledger(path: Path) -> Iterator[int]:
+    """An SMTP server in a process of its own; yields its port."""
+    server = subprocess.Popen([sys.executable, "-m", "tests.processes", str(path)], stdout=subprocess.PIPE, text=True)
+    try:
+        yield int(server.stdout.readline())
+    finally:
+        server.terminate()
+        server.wait(timeout=10)
+        server.stdout.close()
+
+
+def environment(port: int = 25, **more: str) -> dict[str, str]:
+    """What a child needs to work on the same test database and mail server."""
+    return {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "tests.settings",
+        "KLAXON_DATABASE_NAME": str(connection.settings_dict["NAME"]),
+        "KLAXON_EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+        "KLAXON_EMAIL_PORT": str(port),
+        **more,
+    }
+
+
+def start(*command: str, port: int = 25, **more: str) -> subprocess.Popen:
+    """A management command as a process."""
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-m", "django", *command],
+        env=environment(port, **more),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finished(process: subprocess.Popen, timeout: float = 300) -> str:
+    """What it printed, once it has ended well."""
+    output, _ = process.communicate(timeout=timeout)
+    assert process.returncode == 0, output
+    return output
+
+
+def until(condition, seconds: float = 20.0):
+    """Wait until a condition holds; its value."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+    return value
+
+
+async def serve(path: Path) -> None:
+    server = await asyncio.get_running_loop().create_server(lambda: SMTP(Ledger(path)), "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(Path(sys.argv[1])))
