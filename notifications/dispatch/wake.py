@@ -47,6 +47,8 @@ class Waker:
                 cursor.execute(f"LISTEN {CHANNEL}")
             return True  # whatever was queued before we listened
         driver: Any = self.connection.connection
+        if not callable(driver.notifies):
+            return self._sleep(seconds)  # psycopg2 cannot wait
         return bool(list(driver.notifies(timeout=seconds, stop_after=1)))
 
     def _look(self, seconds: float) -> bool:

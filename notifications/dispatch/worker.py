@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 
@@ -36,22 +37,28 @@ class Worker:
         self.idle = configured.idle_seconds if idle is None else idle
         self.error_pause = configured.error_pause_seconds if error_pause is None else error_pause
         self.on_progress = on_progress
-        self.stopping = threading.Event()
+        self._stop_asked = False
         self.errors = 0
         self._work = [threading.Event() for _ in range(self.workers)]
         self._lock = threading.Lock()
         self.tally: Tally = Counter()
 
     def stop(self) -> None:
-        """Finish what is being sent, give back what is not, and return. May be called from a signal handler."""
-        self.stopping.set()
+        """Finish what is being sent, give back what is not, and return.
+
+        May be called from a signal handler, so it takes no lock: the handler may have interrupted whoever holds it.
+        """
+        self._stop_asked = True
+
+    def stopped(self) -> bool:
+        return self._stop_asked
 
     def drain(self) -> Tally:
         """Work until nothing is ready. The calling thread is the first worker."""
         others = [threading.Thread(target=self._drain_once, daemon=True) for _ in range(self.workers - 1)]
         for thread in others:
             thread.start()
-        self._drain(Dispatcher(self.batch_size, self.stopping.is_set))
+        self._drain(Dispatcher(self.batch_size, self.stopped))
         for thread in others:
             thread.join()
         return self.tally
@@ -65,13 +72,15 @@ class Worker:
             self._wake_until_stopped()
         finally:
             self.stop()
+            for work in self._work:
+                work.set()
             for thread in threads:
                 thread.join()
         return self.tally
 
     def _drain(self, dispatcher: Dispatcher) -> None:
         try:
-            while not self.stopping.is_set():
+            while not self.stopped():
                 claimed, news = dispatcher.run_batch(self.batch_size)
                 if not claimed:
                     return
@@ -83,7 +92,7 @@ class Worker:
 
     def _drain_once(self) -> None:
         try:
-            self._drain(Dispatcher(self.batch_size, self.stopping.is_set))
+            self._drain(Dispatcher(self.batch_size, self.stopped))
         except Exception:
             self.errors += 1
             logger.exception("A worker thread failed.")
@@ -91,8 +100,8 @@ class Worker:
             connections.close_all()
 
     def _keep_draining(self, work: threading.Event) -> None:
-        dispatcher = Dispatcher(self.batch_size, self.stopping.is_set)
-        while not self.stopping.is_set():
+        dispatcher = Dispatcher(self.batch_size, self.stopped)
+        while not self.stopped():
             try:
                 self._drain(dispatcher)
             except Exception:
@@ -106,9 +115,9 @@ class Worker:
 
     def _wake_until_stopped(self) -> None:
         waker = Waker()
-        while not self.stopping.is_set():
+        while not self.stopped():
             try:
-                waker.wait(max(self.idle, 0.05), self.stopping.is_set)
+                waker.wait(max(self.idle, 0.05), self.stopped)
             except Exception:
                 logger.exception("Waiting for commits failed; tried again in %s seconds.", self.error_pause)
                 self._back_off()
@@ -121,4 +130,6 @@ class Worker:
     def _back_off(self) -> None:
         self.errors += 1
         connections.close_all()
-        self.stopping.wait(self.error_pause)
+        until = time.monotonic() + self.error_pause
+        while not self.stopped() and time.monotonic() < until:
+            time.sleep(min(self.error_pause, 0.1))

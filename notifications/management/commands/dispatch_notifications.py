@@ -1,8 +1,11 @@
 """Deliver what is queued: once for cron, or for ever with ``--watch``."""
 
 import signal
+import threading
 from argparse import ArgumentParser
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -37,11 +40,10 @@ class Command(BaseCommand):
             error_pause=options["error_pause"],
             on_progress=self._progress(options["verbosity"]),
         )
-        if options["watch"]:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, lambda *_: worker.stop())
-            self.stdout.write("Watching the outbox. Stop with Ctrl-C.")
-        tally = worker.watch() if options["watch"] else worker.drain()
+        with stopping_in_order(worker):
+            if options["watch"]:
+                self.stdout.write("Watching the outbox. Stop with Ctrl-C.")
+            tally = worker.watch() if options["watch"] else worker.drain()
         self.stdout.write(summary(tally))
         if worker.errors and not options["watch"]:
             raise CommandError(f"{worker.errors} worker threads failed; the log says why.")
@@ -56,6 +58,21 @@ class Command(BaseCommand):
                 self.stdout.flush()
 
         return show
+
+
+@contextmanager
+def stopping_in_order(worker: Worker) -> Iterator[None]:
+    """SIGTERM and SIGINT end the worker between two groups. Python lets only the main thread ask for signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, lambda *_: worker.stop()) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 def summary(tally: Tally) -> str:
