@@ -110,6 +110,12 @@ def decoded(value: Any) -> Any:
     return {key: decoded(item) for key, item in value.items()}
 
 
+def loggable(event: NotificationEvent, stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a stored context, only what its event marks as loggable, in plain words."""
+    values = {key: decoded(stored[key]) for key in event.loggable if key in stored}
+    return {key: value if encoded(value) == value else str(value) for key, value in values.items()}
+
+
 def validated(event: NotificationEvent, context: Mapping[str, Any] | None) -> dict[str, Any]:
     """The context as it is stored, checked against the event's declaration.
 

@@ -3,11 +3,10 @@
 import random
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from notifications import conf
 from notifications.addresses import masked, masked_text
-from notifications.context import decoded, encoded
+from notifications.context import loggable
 from notifications.events import NOTIFICATION_EVENTS, NotificationEvent
 from notifications.models import Delivery, NotificationLog
 from notifications.models.outbox import Settlement
@@ -106,16 +105,6 @@ def _row(delivery: Delivery, kind: str, now: datetime) -> NotificationLog:
         sent_at=now,
     )
     row.new_address = masked(delivery.address)
-    row.new_context = _loggable(notification.event, notification.context)
+    event = NOTIFICATION_EVENTS.named(notification.event)
+    row.new_context = loggable(event, notification.context) if event else {}
     return row
-
-
-def _loggable(event_name: str, context: dict[str, Any]) -> dict[str, Any]:
-    """Only what the event marks as loggable, in plain words."""
-    event = NOTIFICATION_EVENTS.named(event_name)
-    keys = event.loggable if event else ()
-    return {key: _plain(decoded(context[key])) for key in keys if key in context}
-
-
-def _plain(value: Any) -> Any:
-    return value if encoded(value) == value else str(value)

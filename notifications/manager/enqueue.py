@@ -13,6 +13,7 @@ from notifications import conf, partitions, signals
 from notifications.addresses import masked
 from notifications.audience import Chunk, chunks
 from notifications.channel_classes import address_kind
+from notifications.context import loggable
 from notifications.exceptions import IdempotencyConflict
 from notifications.gates import Facts, Person, decide, people
 from notifications.manager.request import Request
@@ -156,6 +157,7 @@ def _drop(notification: Notification, facts: Facts, answer: Drop, now: datetime)
         sent_at=now,
     )
     row.new_address = masked(facts.address)
+    row.new_context = loggable(facts.event, notification.context)
     return row
 
 

@@ -1,0 +1,46 @@
+"""What the coach makes of a fault on its bus; ``NOTIFICATIONS["CAN_RULES"]`` names :func:`rules`."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.conf import settings
+
+from example_project.coach.notification_events import CoachEvents
+from notifications.can.faults import FaultChange
+from notifications.can.rules import Send
+from notifications.models import cluster_model
+from notifications.recipients import Members
+
+# Default source addresses of RV-C. There are many more; a number that is not here is told as it is.
+DEVICES = {68: "control panel", 88: "main thermostat", 94: "main furnace", 101: "water heater"}
+
+
+def rules(change: FaultChange) -> Iterator[Send]:
+    """Tell everyone who belongs to the coach."""
+    coach = cluster_model()._default_manager.get(slug=getattr(settings, "COACH_SLUG", "coach"))
+    # One correlation id for the fault and its end: the log shows them together.
+    options = {"correlation_id": change.fault_id}
+    yield Send(event_for(change), Members(coach), coach, context_of(change), options)
+
+
+def event_for(change: FaultChange) -> CoachEvents:
+    if change.kind == "cleared":
+        return CoachEvents.COACH_FAULT_CLEARED
+    return CoachEvents.COACH_FAULT_CRITICAL if "red" in change.lamps else CoachEvents.COACH_FAULT_WARNING
+
+
+def context_of(change: FaultChange) -> dict[str, Any]:
+    return {
+        "device": device_name(change.dsa),
+        "problem": change.problem,
+        "instance": change.instance,
+        "spn": change.spn,
+        "fmi": change.fmi,
+        "lamps": list(change.lamps),
+        "count": change.count,
+        "at": change.at,
+    }
+
+
+def device_name(dsa: int) -> str:
+    return DEVICES.get(dsa, f"device 0x{dsa:02X}")

@@ -1,0 +1,63 @@
+"""What can happen to a coach (a motorhome with an RV-C bus), and how urgent it is."""
+
+from datetime import datetime
+from enum import Enum
+
+from notifications.events import NotificationChannel, NotificationEvent, NotificationPriority, register
+
+EMAIL, APP = NotificationChannel.EMAIL, NotificationChannel.APP
+
+FAULT = {
+    "device": str,
+    "problem": str,
+    "instance": int | None,
+    "spn": int,
+    "fmi": int,
+    "lamps": list[str],
+    "count": int | None,
+    "at": datetime,
+}
+LOGGABLE = ("device", "spn", "fmi", "at")
+
+
+class CoachEvents(Enum):
+    """Names of the coach's events."""
+
+    COACH_FAULT_CRITICAL = "coach_fault_critical"
+    COACH_FAULT_WARNING = "coach_fault_warning"
+    COACH_FAULT_CLEARED = "coach_fault_cleared"
+
+
+register(
+    CoachEvents.COACH_FAULT_CRITICAL,
+    NotificationEvent(
+        name=CoachEvents.COACH_FAULT_CRITICAL.value,
+        priority=NotificationPriority.CRITICAL,
+        supported_channels=[EMAIL, APP],
+        context=FAULT,
+        category="safety",
+        loggable=LOGGABLE,
+    ),
+)
+register(
+    CoachEvents.COACH_FAULT_WARNING,
+    NotificationEvent(
+        name=CoachEvents.COACH_FAULT_WARNING.value,
+        priority=NotificationPriority.HIGH,
+        supported_channels=[EMAIL, APP],
+        context=FAULT,
+        category="maintenance",
+        loggable=LOGGABLE,
+    ),
+)
+register(
+    CoachEvents.COACH_FAULT_CLEARED,
+    NotificationEvent(
+        name=CoachEvents.COACH_FAULT_CLEARED.value,
+        priority=NotificationPriority.LOW,
+        supported_channels=[APP],
+        context=FAULT,
+        category="maintenance",
+        loggable=LOGGABLE,
+    ),
+)

@@ -1,0 +1,48 @@
+"""DM_RV, the diagnostic message of RV-C (data group 1FECA), as section 3.2.5 of the RV-C layer document packs it.
+
+========  ==========================================================================================
+byte 0    bits 0-3 operating status, 4-5 yellow lamp, 6-7 red lamp
+byte 1    default source address (DSA) of the device meant
+byte 2-4  SPN, most significant bits first (unlike J1939 DM1), then 5 bits FMI
+byte 5    bits 0-6 occurrence count; 7F not available
+========  ==========================================================================================
+"""
+
+from notifications.can.faults import Device, Fault, Report
+from notifications.can.frame import Frame
+
+DGN = 0x1FECA
+PROTOCOL = "rvc"
+SHORTEST = 6
+LIT = 0b01  # 00 is off, 10 error, 11 not available
+NO_FAULT_SPN = 0x7FF  # all ones; so are bytes 2-5 of FF, which stand for "no fault" too
+NO_COUNT = 0x7F
+
+
+def decode(frame: Frame) -> Report | None:
+    """What a DM_RV frame says; None if it is cut short or says nothing."""
+    data = frame.data
+    if len(data) < SHORTEST or _is_blank(data):
+        return None
+    device = Device(frame.bus, frame.source_address, data[1])
+    return Report(PROTOCOL, device, _fault(data))
+
+
+def _is_blank(data: bytes) -> bool:
+    """Devices send zeros before they have anything to say: SPN 0, FMI 0, never occurred, no lamp. It means nothing."""
+    return not any(data[2:6]) and not _lamps(data[0])
+
+
+def _fault(data: bytes) -> Fault | None:
+    # A device with one instance has 0 in byte 2; else the SPN moves there, and byte 3 tells which instance.
+    high, instance = (data[2], data[3]) if data[2] else (data[3], None)
+    spn = high << 3 | data[4] >> 5
+    if spn == NO_FAULT_SPN:
+        return None
+    count = data[5] & 0x7F
+    return Fault(instance, spn, data[4] & 0x1F, _lamps(data[0]), None if count == NO_COUNT else count)
+
+
+def _lamps(status: int) -> tuple[str, ...]:
+    pairs = (("yellow", status >> 4 & 0b11), ("red", status >> 6 & 0b11))
+    return tuple(name for name, bits in pairs if bits == LIT)

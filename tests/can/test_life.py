@@ -1,0 +1,221 @@
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from notifications.can.bridge import Bridge
+from notifications.can.faults import FaultChange
+from notifications.can.frame import Frame, Quiet
+from notifications.can.life import FaultLife
+from notifications.can.tally import Tally
+from tests.can.candump import START, frame
+
+YELLOW = "154500106102FFFF"
+RED = "454501032001FFFF"
+NONE = "0545FFFFFFFFFFFF"
+OTHER_DGN = 0x19FFFD44
+
+
+def lived(*heard: Frame | Quiet, **options) -> list[FaultChange]:
+    return list(Bridge(FaultLife(Tally(), **options)).changes(heard))
+
+
+def kinds(*heard: Frame | Quiet, **options) -> list[tuple[str, int]]:
+    return [(change.kind, change.spn) for change in lived(*heard, **options)]
+
+
+def at(change: FaultChange) -> float:
+    return change.at.timestamp() - START
+
+
+def nothing(after: float) -> Frame:
+    return frame("FFFFFFFFFFFFFFFF", after, OTHER_DGN)
+
+
+def test_a_fault_is_raised_once_however_often_it_repeats():
+    assert kinds(*(frame(YELLOW, after) for after in range(100))) == [("raised", 131)]
+
+
+def test_a_fault_is_not_cleared_because_another_came():
+    assert kinds(frame(YELLOW), frame(RED, 1), frame(YELLOW, 2), frame(RED, 3)) == [("raised", 131), ("raised", 9)]
+
+
+def test_no_fault_clears_all_faults_of_the_device_in_the_order_raised():
+    changes = kinds(frame(YELLOW), frame(RED, 1), frame(YELLOW, 2), frame(NONE, 3))
+    assert changes[2:] == [("cleared", 131), ("cleared", 9)]
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        frame(NONE, 1, bus="can1"),
+        frame(NONE, 1, arbitration_id=0x19FECA45),
+        frame("0546FFFFFFFFFFFF", 1),
+    ],
+    ids=["another bus", "another source", "another device"],
+)
+def test_no_fault_of_somebody_else_clears_nothing(elsewhere):
+    assert kinds(frame(YELLOW), elsewhere) == [("raised", 131)]
+
+
+def test_a_cleared_fault_repeats_the_last_lamps_and_count():
+    _raised, cleared = lived(frame(YELLOW), frame("454500106109FFFF", 1), frame(NONE, 2))
+    assert (cleared.lamps, cleared.count, at(cleared)) == (("red",), 9, 2)
+
+
+def test_a_fault_can_be_raised_again_after_it_was_cleared():
+    assert [kind for kind, _spn in kinds(frame(YELLOW), frame(NONE, 1), frame(YELLOW, 2))] == [
+        "raised",
+        "cleared",
+        "raised",
+    ]
+
+
+def test_silence_clears_a_fault_as_of_the_moment_at_which_it_had_lasted_long_enough():
+    _raised, cleared = lived(frame(YELLOW), frame(YELLOW, 4), nothing(60))
+    assert (cleared.kind, at(cleared)) == ("cleared", 19)
+
+
+def test_silence_of_exactly_the_limit_clears_and_a_little_less_does_not():
+    assert len(lived(frame(YELLOW), nothing(14.999999))) == 1
+    assert len(lived(frame(YELLOW), nothing(15))) == 2
+
+
+def test_time_passes_before_a_frame_is_read_so_that_a_late_repeat_is_a_new_fault():
+    assert [kind for kind, _spn in kinds(frame(YELLOW), frame(YELLOW, 15))] == ["raised", "cleared", "raised"]
+
+
+def test_time_passes_on_a_quiet_bus():
+    assert [kind for kind, _spn in kinds(frame(YELLOW), Quiet(START + 16))] == ["raised", "cleared"]
+
+
+def test_a_longer_silence_can_be_asked_for():
+    assert len(lived(frame(YELLOW), nothing(59), clear_after=60)) == 1
+    assert len(lived(frame(YELLOW), nothing(60), clear_after=60)) == 2
+
+
+def test_a_clock_set_back_clears_nothing_at_once_and_silence_counts_from_there():
+    changes = lived(frame(YELLOW), frame(RED, -1000), nothing(-990), nothing(-980))
+    assert [(change.kind, at(change)) for change in changes] == [
+        ("raised", 0),
+        ("raised", -1000),
+        ("cleared", -985),
+        ("cleared", -985),
+    ]
+
+
+def test_frames_a_little_out_of_order_do_not_count_as_a_clock_set_back():
+    changes = lived(frame(YELLOW), nothing(14.9), frame(YELLOW, 14.5), nothing(20), nothing(29.8))
+    assert [change.kind for change in changes] == ["raised"]
+
+
+@pytest.mark.parametrize("flag", ["is_error", "is_remote"])
+def test_error_and_remote_frames_tell_of_no_fault(flag):
+    assert lived(frame(YELLOW, **{flag: True})) == []
+
+
+def test_standard_frames_tell_of_no_fault():
+    assert lived(frame(YELLOW, is_extended=False)) == []
+
+
+def test_zeros_neither_raise_nor_clear():
+    assert kinds(frame(YELLOW), frame("0000000000000000", 1), frame("0045000000000000", 2)) == [("raised", 131)]
+
+
+def test_a_j1939_dm1_is_not_read_as_dm_rv():
+    assert lived(frame("40FF5B000301FFFF", arbitration_id=0x18FECA00)) == []
+
+
+@pytest.mark.parametrize("timestamp", [float("nan"), float("inf"), -1.0, 1e15])
+def test_a_frame_without_a_date_is_malformed_and_changes_nothing(timestamp):
+    tally = Tally()
+    undated = Frame(timestamp, "can0", 0x19FECA44, bytes.fromhex(RED))
+    changes = list(Bridge(FaultLife(tally)).changes([frame(YELLOW), undated]))
+    assert len(changes) == 1
+    assert tally.malformed == 1
+
+
+def babble(source: int, count: int) -> list[Frame]:
+    """As many different faults of one source address, at one moment."""
+    data = (bytes([0x15, 1, 0, number >> 8 & 0xFF, 0, 1, 0, 0]) for number in range(0, count << 8, 256))
+    return [Frame(START, "can0", 0x19FECA00 | source, item) for item in data]
+
+
+def test_a_babbling_node_leaves_room_for_the_faults_of_others():
+    tally = Tally()
+    changes = list(Bridge(FaultLife(tally, most_open=20)).changes([*babble(1, 100), frame(RED)]))
+    assert [change.source_address for change in changes] == [1] * 10 + [0x44]
+    assert (tally.raised, tally.dropped) == (11, 90)
+
+
+def test_no_more_faults_are_kept_than_allowed_and_room_is_made_by_clearing():
+    tally = Tally()
+    life = FaultLife(tally, most_open=20)
+    flood = [item for source in range(4) for item in babble(source, 10)]
+    list(Bridge(life).changes(flood))
+    assert (len(life), tally.dropped) == (20, 20)
+    changes = list(Bridge(life).changes([nothing(15), frame(RED, 15)]))
+    assert [change.kind for change in changes] == ["cleared"] * 20 + ["raised"]
+
+
+FRAMES = st.builds(
+    Frame,
+    timestamp=st.one_of(st.floats(), st.floats(START, START + 100)),
+    bus=st.sampled_from(["can0", "can1", ""]),
+    arbitration_id=st.one_of(st.integers(0, 0x1FFFFFFF), st.sampled_from([0x19FECA44, 0x19FECA45, 0x18FECA44])),
+    data=st.binary(max_size=64),
+    is_extended=st.booleans(),
+    is_error=st.booleans(),
+    is_remote=st.booleans(),
+)
+
+
+@given(st.lists(FRAMES, max_size=50))
+def test_no_frames_can_stop_the_bridge(heard):
+    tally = Tally()
+    life = FaultLife(tally)
+    changes = list(Bridge(life).changes(heard))
+    assert tally.frames == len(heard)
+    assert tally.raised - tally.cleared == len(life)
+    for change in changes:
+        assert "fault" in str(change)
+        assert change.as_json().count("\n") == 0
+
+
+STEPS = st.lists(
+    st.tuples(st.integers(0, 20), st.sampled_from([YELLOW, RED, NONE, "2546FF"]), st.sampled_from(["can0", "can1"])),
+    max_size=60,
+)
+
+
+@given(STEPS)
+def test_raised_and_cleared_alternate_for_every_fault(steps):
+    after, heard = 0, []
+    for wait, data, bus in steps:
+        after += wait
+        heard.append(frame(data, after, bus=bus))
+    last: dict[str, FaultChange] = {}
+    for change in lived(*heard):
+        before = last.get(change.fault_id)
+        assert change.kind == ("cleared" if before is not None and before.kind == "raised" else "raised")
+        assert before is None or before.at <= change.at
+        last[change.fault_id] = change
+
+
+def test_a_change_is_told_in_a_sentence_and_in_one_line_of_json():
+    [change] = lived(frame(RED))
+    assert str(change) == (
+        "2023-11-14 22:13:20 UTC can0: fault raised at device 0x45 instance 3: SPN 9 above the normal range (FMI 0), "
+        "red lamp, count 1, told by 0x44."
+    )
+    assert change.at == datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
+    assert change.as_json() == (
+        '{"kind": "raised", "protocol": "rvc", "bus": "can0", "source_address": 68, "dsa": 69, "instance": 3, '
+        '"spn": 9, "fmi": 0, "lamps": ["red"], "count": 1, "at": "2023-11-14T22:13:20+00:00"}'
+    )
+
+
+def test_a_fault_id_fits_a_correlation_id():
+    [change] = lived(frame(RED, bus="/dev/" + "x" * 200))
+    assert len(change.fault_id) < 100

@@ -1,0 +1,123 @@
+import logging
+from types import SimpleNamespace
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import CommandError
+from django.db import OperationalError
+
+from notifications.can.faults import FaultChange
+from notifications.can.rules import Send, Sender
+from notifications.can.tally import Tally
+from notifications.manager import NotificationManager
+from notifications.models import Delivery, Notification
+from tests.can.candump import TWO_FAULTS, bridge, frame, write
+from tests.can.test_life import RED, lived
+from tests.shop.notification_events import ShopEvents
+
+RULES = {"CHANNELS": {"log": {}}, "CAN_RULES": "tests.can.test_rules.fire_brigade"}
+
+
+def fire_brigade(change: FaultChange) -> list[Send]:
+    """Tells everyone of red lamps, and nobody of anything else."""
+    if change.kind == "cleared" or "red" not in change.lamps:
+        return []
+    return [Send(ShopEvents.STORE_ON_FIRE, User.objects.all(), None, {"place": f"device {change.dsa}"})]
+
+
+def nothing(change: FaultChange) -> list[Send]:
+    raise KeyError("a mistake of the host")
+
+
+@pytest.fixture
+def change() -> FaultChange:
+    [raised] = lived(frame(RED))
+    return raised
+
+
+@pytest.fixture
+def ann(db) -> User:
+    return User.objects.create_user("ann", "ann@example.com")
+
+
+@pytest.mark.needs("can")
+def test_what_the_rules_answer_is_queued(settings, tmp_path, ann):
+    settings.NOTIFICATIONS = RULES
+    out, _err = bridge(replay=write(tmp_path, TWO_FAULTS))
+    assert "2 faults raised, 2 cleared, 1 notifications queued" in out
+    assert Notification.objects.get().values == {"place": "device 69"}
+    assert sorted(Delivery.objects.values_list("channel", "recipient")) == [("app", ann.pk), ("email", ann.pk)]
+
+
+@pytest.mark.needs("can")
+def test_a_dry_run_asks_no_rules_and_no_database(settings, tmp_path):
+    settings.NOTIFICATIONS = {"CAN_RULES": "tests.can.test_rules.nothing"}
+    out, _err = bridge(replay=write(tmp_path, TWO_FAULTS), dry_run=True)
+    assert "0 notifications queued" in out
+    assert "failed" not in out
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [("", "CAN_RULES'\\] is not set"), ("no.such.rules", "no.such.rules"), ("tests.can.none", "tests.can.none")],
+)
+def test_missing_rules_are_told_before_anything_is_read(settings, path, told):
+    settings.NOTIFICATIONS = {"CAN_RULES": path}
+    with pytest.raises(CommandError, match=told):
+        bridge(replay="coach.log")
+
+
+def test_rules_that_fail_are_logged_and_counted(change, caplog):
+    tally = Tally()
+    Sender(nothing, tally, outlives_the_database=False).tell(change)
+    assert (tally.sent, tally.failed) == (0, 1)
+    assert "SPN 9" in caplog.text
+    assert "a mistake of the host" in caplog.text
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        Send("no_such_event", []),
+        Send(ShopEvents.ORDER_REFUSED, ["not a user"]),
+        Send(ShopEvents.ORDER_REFUSED, [], None, {"not": "declared"}),
+        Send(ShopEvents.ORDER_REFUSED, [], options={"no_such_option": 1}),
+        "not a send",
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_send_that_fails_does_not_keep_the_next_from_going(change, ann, wrong, caplog):
+    tally = Tally()
+    good = Send(ShopEvents.STORE_ON_FIRE, [ann], None, {"place": "furnace"})
+    Sender(lambda change: [wrong, good], tally, outlives_the_database=False).tell(change)
+    assert (tally.sent, tally.failed) == (1, 1)
+    assert Notification.objects.count() == 1
+    assert caplog.records[-1].levelno == logging.ERROR
+
+
+def test_a_live_bridge_outlives_the_database_and_a_replay_ends_with_the_error(change, monkeypatch, caplog):
+    def down(*args, **options):
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(NotificationManager, "send", down)
+    monkeypatch.setattr("notifications.can.rules.close_old_connections", lambda: None)
+    tally = Tally()
+    sends = [Send("a", []), Send("b", [])]
+    Sender(lambda change: sends, tally, outlives_the_database=True).tell(change)
+    assert (tally.sent, tally.failed) == (0, 2)
+    with pytest.raises(OperationalError):
+        Sender(lambda change: sends, tally, outlives_the_database=False).tell(change)
+
+
+def test_old_connections_are_closed_between_the_sends_of_a_live_bridge_only(change, monkeypatch):
+    calls = SimpleNamespace(count=0)
+
+    def counted() -> None:
+        calls.count += 1
+
+    monkeypatch.setattr("notifications.can.rules.close_old_connections", counted)
+    Sender(lambda change: [], Tally(), outlives_the_database=False).tell(change)
+    assert calls.count == 0
+    Sender(lambda change: [], Tally(), outlives_the_database=True).tell(change)
+    assert calls.count == 1
