@@ -4,7 +4,9 @@ JSON knows no dates or decimals, so such values are stored as ``{"$date": "2026-
 key beginning with ``$`` is wrapped as ``{"$dict": …}``; nothing that a host stores can be mistaken for a tag.
 """
 
+import json
 import logging
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -23,6 +25,9 @@ from notifications.events import NotificationEvent, NotificationPriority
 from notifications.exceptions import InvalidContext
 
 logger = logging.getLogger("notifications.context")
+
+# PostgreSQL stores neither in text; UTF-8 cannot write half a pair.
+UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -62,13 +67,19 @@ def encoded(value: Any, path: str = "context") -> Any:
 
     :raises InvalidContext: naming the path of what cannot be stored.
     """
-    if value is None or isinstance(value, bool | int | str) and not isinstance(value, Enum):
-        return value
-    if isinstance(value, Promise):
-        return str(value)
     if isinstance(value, Enum):
         return encoded(value.value, path)
+    if isinstance(value, str | Promise):
+        return _storable(str(value), path)
+    if value is None or isinstance(value, bool | int):
+        return value
     return _encoded_number_or_collection(value, path)
+
+
+def _storable(text: str, path: str) -> str:
+    if UNSTORABLE.search(text):
+        raise InvalidContext(f"{path} holds a NUL character or half of a surrogate pair, which no database stores.")
+    return text
 
 
 def _encoded_number_or_collection(value: Any, path: str) -> Any:
@@ -79,7 +90,10 @@ def _encoded_number_or_collection(value: Any, path: str) -> Any:
         return value
     if isinstance(value, Mapping):
         return _encoded_mapping(value, path)
-    if isinstance(value, list | tuple | set | frozenset):
+    if isinstance(value, set | frozenset):
+        # In one order, or the same content would have another hash in the next process.
+        return sorted((encoded(item, path) for item in value), key=json.dumps)
+    if isinstance(value, list | tuple):
         return [encoded(item, f"{path}[{index}]") for index, item in enumerate(value)]
     raise InvalidContext(
         f"{path} is a {type(value).__name__} ({value!r:.80}), which cannot be stored. Pass plain values; for a model "
@@ -91,7 +105,11 @@ def _encoded_mapping(value: Mapping[Any, Any], path: str) -> dict[str, Any]:
     wrong = [key for key in value if not isinstance(key, str)]
     if wrong:
         raise InvalidContext(f"{path} has the key {wrong[0]!r}; keys must be strings.")
-    plain = {key: encoded(item, f"{path}.{key}") for key, item in value.items()}
+    plain = {_storable(key, path): encoded(item, f"{path}.{key}") for key, item in value.items()}
+    return _wrapped(plain)
+
+
+def _wrapped(plain: dict[str, Any]) -> dict[str, Any]:
     return {"$dict": plain} if any(key.startswith("$") for key in plain) else plain
 
 
@@ -112,7 +130,8 @@ def decoded(value: Any) -> Any:
 
 def loggable(event: NotificationEvent, stored: Mapping[str, Any]) -> dict[str, Any]:
     """Of a stored context, only what its event marks as loggable, in plain words."""
-    values = {key: decoded(stored[key]) for key in event.loggable if key in stored}
+    inner = stored.get("$dict", stored)
+    values = {key: decoded(inner[key]) for key in event.loggable if key in inner}
     return {key: value if encoded(value) == value else str(value) for key, value in values.items()}
 
 
@@ -124,13 +143,24 @@ def validated(event: NotificationEvent, context: Mapping[str, Any] | None) -> di
 
     :raises InvalidContext: with every problem in one message.
     """
-    given = dict(context or {})
+    given = _mapping(event, context)
     problems = list(_problems(event, given))
     if problems and event.priority != NotificationPriority.CRITICAL:
         raise InvalidContext(f"The context of event {event.name!r} is wrong: {' '.join(problems)}")
     for problem in problems:
         logger.error("Critical event %r is sent with a wrong context. %s", event.name, problem)
-    return {key: _stored(event, key, value) for key, value in given.items()}
+    return _wrapped({key: _stored(event, key, value) for key, value in given.items()})
+
+
+def _mapping(event: NotificationEvent, context: Any) -> dict[str, Any]:
+    if context is not None and not isinstance(context, Mapping):
+        raise InvalidContext(f"The context of event {event.name!r} must be a mapping, not {context!r:.80}.")
+    for key in context or ():
+        if not isinstance(key, str) or UNSTORABLE.search(key):
+            raise InvalidContext(
+                f"The context of event {event.name!r} has the key {key!a}; keys must be plain strings."
+            )
+    return dict(context or {})
 
 
 def _stored(event: NotificationEvent, key: str, value: Any) -> Any:
@@ -142,7 +172,7 @@ def _stored(event: NotificationEvent, key: str, value: Any) -> Any:
         if event.priority != NotificationPriority.CRITICAL:
             raise
         logger.exception("Critical event %r: %r is stored as its text.", event.name, key)
-        return str(taken)
+        return UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", str(taken))
 
 
 def _problems(event: NotificationEvent, given: Mapping[str, Any]) -> typing.Iterator[str]:

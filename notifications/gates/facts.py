@@ -53,6 +53,11 @@ class Facts:
     def address(self) -> str:
         return self.person.address_for(self.channel, self.kind)
 
+    @property
+    def kept_address(self) -> str:
+        """What rows keep: an account is named by its recipient key and needs no address besides."""
+        return "" if self.kind == "user" else self.address
+
 
 def people(cluster: Any, user_ids: Collection[Any]) -> dict[Any, Person]:
     """Everyone among ``user_ids`` by id, with membership and preferences in this cluster.

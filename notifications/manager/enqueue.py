@@ -127,7 +127,7 @@ def _held_until(request: Request, answer: Answer, now: datetime) -> Answer:
 
 def _delivery(notification: Notification, facts: Facts, answer: Answer, score: int) -> Delivery:
     held = isinstance(answer, Hold)
-    address = facts.address
+    address = facts.kept_address
     return Delivery(
         notification=notification,
         channel=facts.channel,
@@ -156,7 +156,7 @@ def _drop(notification: Notification, facts: Facts, answer: Drop, now: datetime)
         correlation_id=notification.correlation_id,
         sent_at=now,
     )
-    row.new_address = masked(facts.address)
+    row.new_address = masked(facts.kept_address)
     row.new_context = loggable(facts.event, notification.context)
     return row
 
