@@ -1,5 +1,9 @@
 """The pages for people: include as ``path("notifications/", include("notifications.urls"))``."""
 
+from django.urls import include, path
+
 app_name = "notifications"
 
-urlpatterns: list = []
+urlpatterns = [
+    path("inbox/", include("notifications.inbox.urls")),
+]

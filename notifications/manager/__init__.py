@@ -91,5 +91,8 @@ class NotificationManager:
     @staticmethod
     def cancel(cluster: Any, cancel_key: str) -> int:
         """Cancel what was sent with this key and no worker has taken yet; returns how many deliveries that were."""
-        waiting = Delivery.objects.filter(notification__cluster=cluster, notification__cancel_key=cancel_key)
+        named = Notification.objects.filter(cluster=cluster, cancel_key=cancel_key)
+        # Read first: with a join the guard on the state would stand in a subquery, which PostgreSQL does not ask
+        # again after it has waited for a worker that was just taking the row.
+        waiting = Delivery.objects.filter(notification_id__in=list(named.values_list("pk", flat=True)))
         return waiting.cancel(clock.now(router.db_for_write(Delivery)))

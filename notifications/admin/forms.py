@@ -1,0 +1,67 @@
+"""Preferences as text that a person can read and mend."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.forms.fields import InvalidJSONInput
+from django.utils.translation import gettext_lazy as _
+
+from notifications.models import UserSettings
+
+
+class JSONText(forms.JSONField):
+    """JSON on several lines. An empty box means "nothing chosen", not null."""
+
+    def prepare_value(self, value: Any) -> Any:
+        if isinstance(value, InvalidJSONInput):
+            return value
+        return json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True) if value else ""
+
+    def clean(self, value: Any) -> Any:
+        return super().clean(value) or {}
+
+
+def json_text(help_text: Any) -> JSONText:
+    box = forms.Textarea({"rows": 5, "cols": 60, "class": "klaxon-json", "spellcheck": "false"})
+    return JSONText(required=False, widget=box, help_text=help_text)
+
+
+class UserSettingsForm(forms.ModelForm):
+    channels = json_text(_('The main switches. What is not mentioned is on. Example: {"email": false}'))
+    events = json_text(_('By event and channel. Example: {"order_shipped": {"email": false}}'))
+    categories = json_text(_('By category and channel. Example: {"billing": {"email": false}}'))
+    addresses = json_text(_('Addresses to use instead of the account’s. Example: {"email": "ann@example.com"}'))
+
+    class Meta:
+        model = UserSettings
+        fields = "__all__"  # noqa: DJ007 - the admin's fieldsets say which
+
+    def clean_channels(self) -> Any:
+        return self._mapping_to("channels", _is_switch)
+
+    def clean_events(self) -> Any:
+        return self._mapping_to("events", _is_switches)
+
+    def clean_categories(self) -> Any:
+        return self._mapping_to("categories", _is_switches)
+
+    def clean_addresses(self) -> Any:
+        return self._mapping_to("addresses", lambda value: isinstance(value, str))
+
+    def _mapping_to(self, name: str, fits: Callable[[Any], bool]) -> Any:
+        value = self.cleaned_data[name]
+        if not isinstance(value, dict) or not all(map(fits, value.values())):
+            # Written wrongly, a choice would be ignored without a word.
+            raise ValidationError(_("This does not have the form of the example."))
+        return value
+
+
+def _is_switch(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_switches(value: Any) -> bool:
+    return _is_switch(value) or (isinstance(value, dict) and all(map(_is_switch, value.values())))

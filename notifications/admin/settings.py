@@ -1,0 +1,43 @@
+"""Preferences of users, for the person who answers "why do I get no mail?"."""
+
+from django.contrib import admin
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from notifications.admin import columns, search
+from notifications.admin.base import BigTable
+from notifications.admin.filters import ClusterFilter
+from notifications.admin.forms import UserSettingsForm
+from notifications.models import UserSettings
+from notifications.models.settings import normalised
+
+
+@admin.register(UserSettings)
+class UserSettingsAdmin(BigTable):
+    form = UserSettingsForm
+    list_display = ("id", "user", "cluster", "switched_off", "digest", "quiet_hours", "language", "time_zone")
+    list_display_links = ("id", "user")
+    list_filter = ("digest", ClusterFilter)
+    search_help_text = _("A login name, an email address of an account, a recipient key such as u:42, or a number.")
+    related = ("user", "cluster")
+    raw_id_fields = ("user", "cluster")
+    fieldsets = (
+        (None, {"fields": ("user", "cluster")}),
+        (_("Choices"), {"fields": ("channels", "events", "categories", "addresses")}),
+        (_("Times"), {"fields": (("quiet_from", "quiet_until"), "digest", "digest_hour", "time_zone")}),
+        (_("Words"), {"fields": ("language",)}),
+    )
+
+    def matching(self, term: str) -> Q:
+        return search.number(term, "pk") | search.recipient(term, "user")
+
+    @admin.display(description=_("switched off"))
+    def switched_off(self, chosen: UserSettings) -> str:
+        off = sorted(name for name, wanted in normalised(chosen.channels).items() if wanted is False)
+        return ", ".join(off) or columns.NOTHING
+
+    @admin.display(description=_("quiet hours"))
+    def quiet_hours(self, chosen: UserSettings) -> str:
+        if chosen.quiet_from is None or chosen.quiet_until is None:
+            return columns.NOTHING
+        return f"{chosen.quiet_from:%H:%M}–{chosen.quiet_until:%H:%M}"

@@ -1,0 +1,1 @@
+"""The inbox: the pages on which people read what they were sent in the app."""

@@ -1,0 +1,88 @@
+"""Deleting in the admin: a user goes with what is theirs, and what happened stays on record."""
+
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from notifications.models import Cluster, Delivery, InboxItem, Notification, NotificationLog, UserSettings
+from notifications.recipients import user_key
+from tests.admin.conftest import customers, send
+
+DELETE_USER = "admin:auth_user_delete"
+
+
+def a_user_with_everything(cluster: Cluster) -> User:
+    """In the outbox as recipient and as actor, in the log, with an inbox, preferences and a cluster."""
+    [user] = customers(1)
+    cluster.members.add(user)
+    send([user], actor=user)
+    UserSettings.objects.create(user=user, cluster=cluster)
+    assert InboxItem.objects.filter(recipient=user).exists()
+    return user
+
+
+def test_a_user_is_deleted_and_the_record_stays(boss: Client, cluster: Cluster) -> None:
+    user = a_user_with_everything(cluster)
+    key = user_key(user.pk)
+    assert boss.get(reverse(DELETE_USER, args=[user.pk])).status_code == 200
+    assert boss.post(reverse(DELETE_USER, args=[user.pk]), {"post": "yes"}).status_code == 302
+    assert not User.objects.filter(pk=user.pk).exists()
+    assert not InboxItem.objects.exists()
+    assert not UserSettings.objects.exists()
+    assert list(Delivery.objects.values_list("recipient", "recipient_key")) == [(None, key)] * 2
+    assert list(NotificationLog.objects.values_list("recipient_id", "recipient_key")) == [(user.pk, key)] * 2
+    assert Notification.objects.get().actor is None
+
+
+def test_every_page_still_renders_when_the_user_is_gone(boss: Client, cluster: Cluster) -> None:
+    user = a_user_with_everything(cluster)
+    boss.post(reverse(DELETE_USER, args=[user.pk]), {"post": "yes"})
+    for model in (Notification, Delivery, NotificationLog):
+        name = f"admin:klaxon_{model._meta.model_name}"
+        assert boss.get(reverse(f"{name}_changelist")).status_code == 200
+        for row in model.objects.all():
+            assert boss.get(reverse(f"{name}_change", args=[row.pk])).status_code == 200
+    text = boss.get(reverse("admin:klaxon_notificationlog_changelist")).content.decode()
+    assert f"{user_key(user.pk)} (deleted)" in text
+
+
+def test_what_a_deleted_user_was_sent_is_still_found_by_key(boss: Client, cluster: Cluster) -> None:
+    user = a_user_with_everything(cluster)
+    boss.post(reverse(DELETE_USER, args=[user.pk]), {"post": "yes"})
+    for model in ("delivery", "notificationlog"):
+        url = reverse(f"admin:klaxon_{model}_changelist", query={"q": user_key(user.pk)})
+        assert boss.get(url).context["cl"].result_count == 2
+
+
+def test_many_users_are_deleted_by_the_action_of_the_list(boss: Client, cluster: Cluster) -> None:
+    user = a_user_with_everything(cluster)
+    data = {"action": "delete_selected", "_selected_action": [user.pk], "post": "yes"}
+    boss.post(reverse("admin:auth_user_changelist"), data)
+    assert not User.objects.filter(pk=user.pk).exists()
+
+
+def test_staff_need_only_the_permissions_for_what_goes_along(staff_with: Any, cluster: Cluster) -> None:
+    user = a_user_with_everything(cluster)
+    url = reverse(DELETE_USER, args=[user.pk])
+    permissions = ("view_user", "delete_user", "delete_inboxitem", "delete_usersettings")
+    clerk = staff_with(*permissions)
+    assert clerk.post(url, {"post": "yes"}).status_code == 302
+    assert not User.objects.filter(pk=user.pk).exists()
+
+
+def test_staff_who_may_not_delete_inbox_items_may_not_delete_their_owner(staff_with: Any, cluster: Cluster) -> None:
+    user = a_user_with_everything(cluster)
+    url = reverse(DELETE_USER, args=[user.pk])
+    assert staff_with("view_user", "delete_user").post(url, {"post": "yes"}).status_code == 403
+    assert User.objects.filter(pk=user.pk).exists()
+
+
+def test_a_cluster_can_be_deleted_only_while_nothing_was_sent_in_it(boss: Client, cluster: Cluster) -> None:
+    url = reverse("admin:klaxon_cluster_delete", args=[cluster.pk])
+    send(customers(1))
+    assert boss.post(url, {"post": "yes"}).status_code == 403
+    empty = Cluster.objects.create(name="Empty", slug="empty")
+    boss.post(reverse("admin:klaxon_cluster_delete", args=[empty.pk]), {"post": "yes"})
+    assert list(Cluster.objects.all()) == [cluster]

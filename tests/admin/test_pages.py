@@ -1,0 +1,204 @@
+"""Every page of the admin: it renders, it only shows, it costs the same for one row and for fifty."""
+
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from notifications.admin.paging import BoundedPaginator
+from notifications.models import (
+    Cluster,
+    Delivery,
+    InboxItem,
+    LogPersonal,
+    Notification,
+    NotificationLog,
+    UserSettings,
+)
+from notifications.recipients import Address
+from tests.admin.conftest import customers, send
+
+SHOWN = (Notification, Delivery, NotificationLog, UserSettings, InboxItem, Cluster)
+READ_ONLY = (Notification, Delivery, NotificationLog)
+
+
+def list_url(model: Any, **query: Any) -> str:
+    return reverse(f"admin:klaxon_{model._meta.model_name}_changelist", query=query or None)
+
+
+def page_url(model: Any, pk: Any, page: str = "change") -> str:
+    return reverse(f"admin:klaxon_{model._meta.model_name}_{page}", args=[pk])
+
+
+def rows_of_every_kind(count: int, cluster: Cluster, prefix: str = "ann") -> None:
+    users = customers(count, prefix)
+    for user in users:
+        send([user], dispatch=False, actor=user)
+    send([], dispatch=True)
+    UserSettings.objects.bulk_create(
+        UserSettings(user=user, cluster=cluster, channels={"email": False}) for user in users
+    )
+
+
+@pytest.mark.parametrize("model", SHOWN)
+def test_every_list_and_every_page_renders(model: Any, boss: Client, cluster: Cluster) -> None:
+    rows_of_every_kind(2, cluster)
+    assert boss.get(list_url(model)).status_code == 200
+    for row in model.objects.all():
+        assert boss.get(page_url(model, row.pk)).status_code == 200
+
+
+@pytest.mark.parametrize("model", SHOWN)
+def test_a_list_costs_as_many_queries_for_fifty_rows_as_for_one(model: Any, boss: Client, cluster: Cluster) -> None:
+    rows_of_every_kind(1, cluster, "bob")
+    boss.get(list_url(model))
+    with CaptureQueriesContext(connection) as for_one:
+        boss.get(list_url(model))
+    rows_of_every_kind(50, cluster)
+    with CaptureQueriesContext(connection) as for_fifty:
+        boss.get(list_url(model))
+    assert len(for_fifty) == len(for_one)
+
+
+@pytest.mark.parametrize("model", READ_ONLY)
+def test_the_outbox_and_the_log_can_only_be_looked_at(model: Any, boss: Client, cluster: Cluster) -> None:
+    rows_of_every_kind(1, cluster)
+    row = model.objects.first()
+    assert boss.get(reverse(f"admin:klaxon_{model._meta.model_name}_add")).status_code == 403
+    assert boss.post(page_url(model, row.pk), {}).status_code == 403
+    assert boss.post(page_url(model, row.pk, "delete"), {"post": "yes"}).status_code == 403
+    page = boss.get(page_url(model, row.pk))
+    assert not page.context["has_change_permission"]
+    assert "delete_selected" not in boss.get(list_url(model)).content.decode()
+
+
+def test_an_inbox_item_can_be_deleted_but_not_changed(boss: Client, cluster: Cluster) -> None:
+    rows_of_every_kind(1, cluster)
+    item = InboxItem.objects.get()
+    assert boss.post(page_url(InboxItem, item.pk), {"title": "forged"}).status_code == 403
+    assert boss.post(page_url(InboxItem, item.pk, "delete"), {"post": "yes"}).status_code == 302
+    assert not InboxItem.objects.exists()
+
+
+@pytest.mark.parametrize("model", SHOWN)
+def test_staff_without_the_view_permission_see_nothing(model: Any, staff_with: Any, cluster: Cluster) -> None:
+    assert staff_with().get(list_url(model)).status_code == 403
+
+
+@pytest.mark.parametrize("model", [Delivery, NotificationLog])
+def test_addresses_are_masked(model: Any, boss: Client, cluster: Cluster) -> None:
+    send(customers(1))
+    row = model.objects.get(channel="email")
+    for url in (list_url(model), page_url(model, row.pk)):
+        text = boss.get(url).content.decode()
+        assert "a***@example.com" in text
+        assert "ann0@example.com" not in text
+
+
+def test_the_context_is_hidden_but_for_what_the_event_calls_loggable(boss: Client, cluster: Cluster) -> None:
+    number = send(customers(1))
+    Notification.objects.filter(pk=number).update(context={"order_number": "A-77", "code": "314159"})
+    text = boss.get(page_url(Notification, number)).content.decode()
+    assert "A-77" in text
+    assert "314159" not in text
+
+
+def test_the_page_of_a_notification_leads_to_its_deliveries_by_state(boss: Client, cluster: Cluster) -> None:
+    number = send(customers(3))
+    assert f"?notification={number}&amp;state=sent" in boss.get(page_url(Notification, number)).content.decode()
+    send(customers(2, "bob"))
+    found = boss.get(list_url(Delivery, notification=number, state="sent")).context["cl"].result_count
+    assert found == 6
+
+
+def test_the_page_of_a_delivery_tells_its_attempts(boss: Client, cluster: Cluster) -> None:
+    send(customers(1))
+    text = boss.get(page_url(Delivery, Delivery.objects.get(channel="email").pk)).content.decode()
+    assert "klaxon-history" in text
+    assert "accepted" in text
+
+
+@pytest.mark.parametrize(
+    ("term", "found"),
+    [("ann1", 2), ("ann1@example.com", 2), ("nobody", 0), ("ann", 0), ("99999999999999999999", 0), ("u:x", 0)],
+)
+def test_deliveries_are_found_by_whole_words(term: str, found: int, boss: Client, cluster: Cluster) -> None:
+    send(customers(3))
+    assert boss.get(list_url(Delivery, q=term)).context["cl"].result_count == found
+
+
+def test_deliveries_are_found_by_key_and_number(boss: Client, cluster: Cluster) -> None:
+    users = customers(2)
+    number = send(users)
+    for term, found in ((f"u:{users[0].pk}", 2), (str(number), 4), (f"u:{users[0].pk} {number}", 2)):
+        rows = boss.get(list_url(Delivery, q=term)).context["cl"].queryset
+        assert rows.filter(notification=number).count() == found
+
+
+def test_deliveries_to_a_bare_address_are_found_by_it(boss: Client, cluster: Cluster) -> None:
+    send([Address(email="carl@example.com")])
+    assert boss.get(list_url(Delivery, q="carl@example.com")).context["cl"].result_count == 1
+
+
+def test_notifications_and_log_are_found_by_correlation_id(boss: Client, cluster: Cluster) -> None:
+    send(customers(2), correlation_id="order-7")
+    send(customers(1, "bob"))
+    assert boss.get(list_url(Notification, q="order-7")).context["cl"].result_count == 1
+    assert boss.get(list_url(NotificationLog, q="order-7")).context["cl"].result_count == 4
+
+
+@pytest.mark.parametrize(
+    ("model", "query", "found"),
+    [
+        (Delivery, {"channel": "email"}, 2),
+        (Delivery, {"state": "dead"}, 0),
+        (Notification, {"event": "order_shipped"}, 1),
+        (NotificationLog, {"event": "store_on_fire"}, 0),
+        (InboxItem, {"read": "no"}, 2),
+        (InboxItem, {"read": "yes"}, 0),
+    ],
+)
+def test_lists_are_filtered(model: Any, query: dict[str, str], found: int, boss: Client, cluster: Cluster) -> None:
+    send(customers(2))
+    assert boss.get(list_url(model, **query)).context["cl"].result_count == found
+
+
+@pytest.mark.parametrize("model", [Notification, NotificationLog, InboxItem, UserSettings])
+def test_lists_are_filtered_by_cluster(model: Any, boss: Client, cluster: Cluster) -> None:
+    rows_of_every_kind(1, cluster)
+    other = Cluster.objects.create(name="Other", slug="other")
+    assert boss.get(list_url(model, cluster=cluster.pk)).context["cl"].result_count > 0
+    assert boss.get(list_url(model, cluster=other.pk)).context["cl"].result_count == 0
+    assert boss.get(list_url(model, cluster="nonsense")).status_code == 302
+
+
+def test_a_big_table_is_counted_only_so_far(boss: Client, cluster: Cluster, monkeypatch: Any) -> None:
+    monkeypatch.setattr(BoundedPaginator, "most", 60)
+    send(customers(40))
+    page = boss.get(list_url(Delivery))
+    assert page.context["cl"].result_count == 60
+    assert "More than 60 deliveries" in page.content.decode()
+    assert boss.get(list_url(Delivery, p=2)).status_code == 200
+
+
+def test_no_list_counts_the_whole_table(boss: Client, cluster: Cluster) -> None:
+    rows_of_every_kind(2, cluster)
+    for model in (Notification, Delivery, NotificationLog, InboxItem, UserSettings):
+        with CaptureQueriesContext(connection) as queries:
+            boss.get(list_url(model))
+        counts = [query["sql"] for query in queries if "COUNT(" in query["sql"]]
+        assert counts
+        assert all("LIMIT" in sql for sql in counts)
+
+
+def test_a_log_row_is_shown_when_all_that_it_names_is_gone(boss: Client, cluster: Cluster) -> None:
+    send(customers(1))
+    gone = dict.fromkeys(("recipient_id", "notification_id", "delivery_id", "cluster_id"), 999)
+    NotificationLog.objects.update(**gone, recipient_key="u:999")
+    LogPersonal.objects.all().delete()
+    assert "u:999 (deleted)" in boss.get(list_url(NotificationLog)).content.decode()
+    text = boss.get(page_url(NotificationLog, NotificationLog.objects.first().pk)).content.decode()
+    assert text.count("999 (deleted)") == 4

@@ -1,0 +1,59 @@
+"""Preferences of users: JSON that a person can read, and cannot get wrong unnoticed."""
+
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from notifications.models import Cluster, UserSettings
+from tests.admin.conftest import customers
+
+ADD = "admin:klaxon_usersettings_add"
+JSON_FIELDS = ("channels", "events", "categories", "addresses")
+
+
+def saved(client: Client, cluster: Cluster, **typed: str) -> Any:
+    [user] = customers(1)
+    data = {"user": user.pk, "cluster": cluster.pk, "digest": "none", "digest_hour": "8", **typed}
+    return client.post(reverse(ADD), data)
+
+
+def test_empty_boxes_mean_nothing_chosen(boss: Client, cluster: Cluster) -> None:
+    assert saved(boss, cluster).status_code == 302
+    row = UserSettings.objects.get()
+    assert [getattr(row, name) for name in JSON_FIELDS] == [{}, {}, {}, {}]
+
+
+def test_choices_are_saved_in_their_one_spelling_and_shown_on_lines(boss: Client, cluster: Cluster) -> None:
+    saved(boss, cluster, channels='{"EMAIL": false}', events='{"order_shipped": {"App": true}}')
+    row = UserSettings.objects.get()
+    assert (row.channels, row.events) == ({"email": False}, {"order_shipped": {"app": True}})
+    page = boss.get(reverse("admin:klaxon_usersettings_change", args=[row.pk]))
+    assert "{\n  &quot;email&quot;: false\n}" in page.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [
+        ("channels", '["email"]'),
+        ("channels", '{"email": "no"}'),
+        ("channels", "{email: false}"),
+        ("events", '{"order_shipped": {"email": "off"}}'),
+        ("categories", '{"news": 0}'),
+        ("addresses", '{"email": 7}'),
+    ],
+)
+def test_a_wrong_form_is_refused_and_shown_again_as_typed(
+    field: str, text: str, boss: Client, cluster: Cluster
+) -> None:
+    page = saved(boss, cluster, **{field: text})
+    assert field in page.context["errors"].as_text() or page.context["adminform"].form.errors[field]
+    assert not UserSettings.objects.exists()
+
+
+def test_the_list_says_what_is_switched_off_and_when_it_is_quiet(boss: Client, cluster: Cluster) -> None:
+    saved(boss, cluster, channels='{"email": false}', quiet_from="22:00", quiet_until="07:00")
+    page = boss.get(reverse("admin:klaxon_usersettings_changelist")).content.decode()
+    assert '<td class="field-switched_off">email</td>' in page
+    assert "22:00–07:00" in page
