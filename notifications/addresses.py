@@ -35,13 +35,14 @@ def well_formed(kind: str, address: str) -> bool:
 
 def masked(address: str) -> str:
     """Enough of an address to recognise one's own: ``a***@example.com``, ``+49***78``."""
-    name, at, domain = address.rpartition("@")
+    shown = "".join(letter for letter in address if letter.isprintable())
+    name, at, domain = shown.rpartition("@")
     if at:
-        return f"{name[:1]}***@{domain}"
-    return f"{address[:3]}***{address[-2:]}" if len(address) > 6 else "***" * bool(address)
+        return f"{name[:1] if len(name) > 1 else ''}***@{domain}"
+    return f"{shown[:3]}***{shown[-2:]}" if len(shown) > 6 else "***" * bool(shown)
 
 
-EMAIL_IN_TEXT = re.compile(r"[^\s<>\"'(),;:@]+@[\w.-]+\w")
+EMAIL_IN_TEXT = re.compile(r"""(?:"[^"]+"|[^\s<>"'(),;:@]+)@(?:\[[^\]]+\]|[\w.-]+\w)""")
 PHONE_IN_TEXT = re.compile(r"\+\d{7,15}")
 
 

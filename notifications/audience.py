@@ -70,7 +70,8 @@ def _as_queryset(recipients: Any) -> QuerySet[Any] | None:
 
 
 def _ids(queryset: QuerySet[Any], size: int) -> Iterator[Any]:
-    if queryset.query.is_sliced or queryset.query.combinator:
+    if queryset.query.is_sliced or queryset.query.combinator or queryset.query.distinct_fields:
+        # Another order would mean other users.
         return iter(sorted(set(queryset.values_list("pk", flat=True))))
     return queryset.order_by("pk").values_list("pk", flat=True).distinct().iterator(chunk_size=size)
 

@@ -18,12 +18,13 @@ from django.db import connections, router
 from django.utils.module_loading import import_string
 
 from notifications import conf, extras
-from notifications.channels import open_channel
+from notifications.channel_classes import channel_class
+from notifications.channels import BaseChannel, open_channel
 from notifications.conf import Conf
-from notifications.events import NOTIFICATION_EVENTS, BuiltInEvents, NotificationEvent
+from notifications.events import NOTIFICATION_EVENTS, BuiltInEvents, NotificationEvent, key_of
 from notifications.exceptions import MissingExtra
 from notifications.models import Delivery
-from notifications.rendering import missing_parts
+from notifications.rendering import faults
 
 Found = Iterator[CheckMessage]
 EXTRA_HINT = "Install it with: pip install 'django-klaxon[{}]'"
@@ -37,7 +38,7 @@ def check_settings() -> Found:
 def check_event_names() -> Found:
     members = defaultdict(list)
     for member, event in NOTIFICATION_EVENTS.registrations:
-        members[event.name].append(f"{type(member).__name__}.{member.name}")
+        members[key_of(event.name)].append(f"{type(member).__name__}.{member.name}")
     for name, registered in members.items():
         if len(registered) > 1:
             yield Error(
@@ -67,16 +68,20 @@ def check_channels() -> Found:
             channel = open_channel(name)
         except MissingExtra as error:
             yield _missing_extra(f"The channel {name!r}", error.module, error.extra)
-        except (ImportError, TypeError, ValueError, KeyError) as error:
-            yield Error(
-                f"The channel {name!r} cannot be made: {error}",
-                hint=f"Look at BACKEND and OPTIONS of NOTIFICATIONS['CHANNELS'][{name!r}].",
-                id="klaxon.E006",
-            )
+        except Exception as error:  # noqa: BLE001 - whatever a channel's constructor raises, the check tells it
+            yield _unusable_channel(name, f"cannot be made: {error}")
+            continue
+        if not isinstance(channel, BaseChannel):
+            yield _unusable_channel(name, f"is {channel!r:.80}, not a channel")
         else:
             for module in channel.requires:
                 if not extras.installed(module):
                     yield _missing_extra(f"The channel {name!r}", module, extras.EXTRA_OF.get(module, module))
+
+
+def _unusable_channel(name: str, fault: str) -> CheckMessage:
+    hint = f"Look at BACKEND and OPTIONS of NOTIFICATIONS['CHANNELS'][{name!r}]."
+    return Error(f"The channel {name!r} {fault}.", hint=hint, id="klaxon.E006")
 
 
 def _missing_extra(who: str, module: str, extra: str) -> CheckMessage:
@@ -97,13 +102,13 @@ def check_templates() -> Found:
 
 def _missing_templates(event: NotificationEvent, channel: str) -> Found:
     try:
-        required = import_string(conf.current().channel(channel).backend).required_parts  # type: ignore[union-attr]
-    except ImportError:
+        required = channel_class(channel).required_parts
+    except (ImportError, AttributeError):
         return  # E006 tells of it
-    for name in missing_parts(event.name, channel, required):
+    for fault in faults(event.name, channel, required):
         yield Error(
-            f"The event {event.name!r} supports {channel!r} but has no template {name!r}.",
-            hint=f"Create templates/{name} in an installed app or a folder of TEMPLATES['DIRS'].",
+            f"The event {event.name!r} supports {channel!r}. {fault}",
+            hint="Templates stand in the templates folder of an installed app, or in a folder of TEMPLATES['DIRS'].",
             id="klaxon.E002",
         )
 
@@ -201,7 +206,7 @@ WITH_GOOD_SETTINGS: tuple[Callable[[], Found], ...] = (
 
 def run_checks(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     found = [message for check in ALWAYS for message in check()]
-    if not any(message.id == "klaxon.E001" for message in found):
+    if not {"klaxon.E001", "klaxon.E008"} & {message.id for message in found}:
         found += [message for check in WITH_GOOD_SETTINGS for message in check()]
     return found
 

@@ -19,7 +19,12 @@ BUILT_IN_CHANNELS = {
     "log": "notifications.channels.log.LogChannel",
 }
 ON_BY_DEFAULT = ("email", "app")
-CHANNEL_KEYS = {"BACKEND": str, "ENABLED": bool, "OPTIONS": Mapping, "RETRY_DELAYS": (list, tuple)}
+CHANNEL_KEYS: dict[str, tuple[Any, str]] = {
+    "BACKEND": (str, "the dotted path of a channel class"),
+    "ENABLED": (bool, "True or False"),
+    "OPTIONS": (Mapping, "a dict of the channel's own options"),
+    "RETRY_DELAYS": ((list, tuple), "a list of seconds"),
+}
 
 
 @dataclass(frozen=True)
@@ -163,8 +168,8 @@ def _channel_problems(name: Any, entry: Any) -> Iterator[Problem]:
     for key, value in entry.items():
         if key not in CHANNEL_KEYS:
             yield Problem(f"{where} has an unknown key {key!r}.", closest(key, CHANNEL_KEYS))
-        elif not _fits(value, CHANNEL_KEYS[key]) or (key == "RETRY_DELAYS" and not delays(value)):
-            yield Problem(f"{where}[{key!r}] is {value!r}.", f"It must be of type {_type_names(CHANNEL_KEYS[key])}.")
+        elif not _fits(value, CHANNEL_KEYS[key][0]) or (key == "RETRY_DELAYS" and not delays(value)):
+            yield Problem(f"{where}[{key!r}] is {value!r}.", f"It must be {CHANNEL_KEYS[key][1]}.")
     if "BACKEND" not in entry and name.lower() not in BUILT_IN_CHANNELS:
         built_in = ", ".join(sorted(BUILT_IN_CHANNELS))
         yield Problem(
@@ -179,10 +184,6 @@ def _fits(value: Any, allowed: Any) -> bool:
     return isinstance(value, allowed)
 
 
-def _type_names(allowed: Any) -> str:
-    return " or ".join(item.__name__.lower() for item in (allowed if isinstance(allowed, tuple) else (allowed,)))
-
-
 def closest(word: Any, known: Mapping[str, Any]) -> str:
     """A hint that names the nearest known word, or all of them."""
     near = difflib.get_close_matches(str(word).upper(), known, n=1)
@@ -194,14 +195,17 @@ def from_env(env: Any, prefix: str = "NOTIFICATIONS_") -> dict[str, Any]:
 
     :param env: an ``environ.Env``. Only the variables that are set are taken: ``NOTIFICATIONS_BATCH_SIZE=50``,
         ``NOTIFICATIONS_RETRY_DELAYS=60,300``, ``NOTIFICATIONS_CHANNELS={"log": {}}`` (JSON).
+    :raises ImproperlyConfigured: naming the variable that cannot be read.
     """
-    found: dict[str, Any] = {}
-    for key, item in KEYS.items():
-        if prefix + key in env.ENVIRON:
-            cast = [float] if item.metadata["env"] == "list" else None
-            read = getattr(env, item.metadata["env"])
-            found[key] = env(prefix + key, cast=cast) if cast else read(prefix + key)
-    return found
+    given = {key: item.metadata for key, item in KEYS.items() if prefix + key in env.ENVIRON}
+    return {key: _read(env, prefix + key, metadata) for key, metadata in given.items()}
+
+
+def _read(env: Any, name: str, metadata: Mapping[str, Any]) -> Any:
+    try:
+        return env(name, cast=[float]) if metadata["env"] == "list" else getattr(env, metadata["env"])(name)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} cannot be read: {error} It must be {metadata['says']}.") from error
 
 
 def _forget(*, setting: str, **kwargs: Any) -> None:

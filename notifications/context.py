@@ -143,8 +143,8 @@ def validated(event: NotificationEvent, context: Mapping[str, Any] | None) -> di
 
     :raises InvalidContext: with every problem in one message.
     """
-    given = _mapping(event, context)
-    problems = list(_problems(event, given))
+    given, unreadable = _mapping(context)
+    problems = [*unreadable, *_problems(event, given)]
     if problems and event.priority != NotificationPriority.CRITICAL:
         raise InvalidContext(f"The context of event {event.name!r} is wrong: {' '.join(problems)}")
     for problem in problems:
@@ -152,15 +152,13 @@ def validated(event: NotificationEvent, context: Mapping[str, Any] | None) -> di
     return _wrapped({key: _stored(event, key, value) for key, value in given.items()})
 
 
-def _mapping(event: NotificationEvent, context: Any) -> dict[str, Any]:
+def _mapping(context: Any) -> tuple[dict[str, Any], list[str]]:
+    """What of a context has usable keys, and what is wrong with the rest."""
     if context is not None and not isinstance(context, Mapping):
-        raise InvalidContext(f"The context of event {event.name!r} must be a mapping, not {context!r:.80}.")
-    for key in context or ():
-        if not isinstance(key, str) or UNSTORABLE.search(key):
-            raise InvalidContext(
-                f"The context of event {event.name!r} has the key {key!a}; keys must be plain strings."
-            )
-    return dict(context or {})
+        return {}, [f"It must be a mapping, not {context!r:.80}."]
+    wrong = [key for key in context or () if not isinstance(key, str) or UNSTORABLE.search(key)]
+    usable = {key: value for key, value in (context or {}).items() if key not in wrong}
+    return usable, [f"It has the key {key!a}; keys must be plain strings." for key in wrong]
 
 
 def _stored(event: NotificationEvent, key: str, value: Any) -> Any:

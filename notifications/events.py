@@ -98,6 +98,8 @@ class NotificationEvent:
     def __post_init__(self) -> None:
         if self.on_unknown not in ("retry", "hold"):
             raise ValueError(f'on_unknown of event {self.name!r} must be "retry" or "hold", not {self.on_unknown!r}.')
+        if isinstance(self.supported_channels, str | Enum):
+            raise TypeError(f"supported_channels of event {self.name!r} must be a list, not one channel alone.")
         object.__setattr__(self, "priority", NotificationPriority(self.priority))
         object.__setattr__(self, "supported_channels", tuple(self.supported_channels))
         object.__setattr__(self, "category", key_of(self.category))
@@ -129,6 +131,9 @@ class EventRegistry(MutableMapping[Enum, NotificationEvent]):
     def __setitem__(self, member: Enum, event: NotificationEvent) -> None:
         if not isinstance(member, Enum) or not isinstance(event, NotificationEvent):
             raise TypeError(f"Register an Enum member with a NotificationEvent, not {member!r} with {event!r}.")
+        replaced = self._events.get(member)
+        if replaced is not None:
+            self._by_name.pop(replaced.name, None)
         self.registrations.append((member, event))
         self._events[member] = event
         self._by_name[event.name] = event

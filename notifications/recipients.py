@@ -22,10 +22,11 @@ class Address:
 
     by_kind: tuple[tuple[str, str], ...]
 
-    def __init__(self, **by_kind: str) -> None:
-        if not by_kind:
+    def __init__(self, **by_kind: str | None) -> None:
+        given = {kind: value for kind, value in by_kind.items() if value}
+        if not given:
             raise TypeError('An Address needs at least one address, such as Address(email="ann@example.com").')
-        object.__setattr__(self, "by_kind", tuple(sorted(by_kind.items())))
+        object.__setattr__(self, "by_kind", tuple(sorted(given.items())))
 
     def of_kind(self, kind: str) -> str:
         return dict(self.by_kind).get(kind, "")

@@ -19,6 +19,8 @@ from notifications.models import Delivery
 from notifications.outcomes import Receipt, Verdict
 from notifications.rendered import Rendered
 
+# The same backend, but one that can tell a mail that was lost from one that may have arrived.
+KNOWS_THE_PHASE = {"django.core.mail.backends.smtp.EmailBackend": "notifications.channels.smtp.EmailBackend"}
 # Django's SMTP backend waits for ever unless told otherwise; a worker must not.
 SECONDS_TO_WAIT = 30
 
@@ -42,7 +44,9 @@ class EmailChannel(BaseChannel):
     ) -> None:
         self.from_email = from_email or settings.DEFAULT_FROM_EMAIL
         self.reply_to = list(reply_to)
-        self.backend, self.backend_options = backend, backend_options or {}
+        wanted = backend or settings.EMAIL_BACKEND
+        self.backend = KNOWS_THE_PHASE.get(wanted, wanted)
+        self.backend_options = backend_options or {}
         self.connection = self._connect()
 
     def _connect(self) -> BaseEmailBackend:
@@ -87,9 +91,10 @@ class EmailChannel(BaseChannel):
         try:
             count = self.connection.send_messages([message])
         except Exception as error:  # noqa: BLE001 - the receipt tells it
+            may_be_accepted = getattr(self.connection, "content_asked_for", True)
             # smtplib fails every later mail on a connection that has failed once.
             self.close()
-            return while_sending(message, error, self._provider)
+            return while_sending(message, error, self._provider, may_be_accepted)
         if count == 0:
             return Receipt(message, Verdict.PERMANENT, self._provider, error="The email backend sent nothing.")
         return Receipt(message, Verdict.ACCEPTED, self._provider, _id_given_to(message))

@@ -19,8 +19,10 @@ class LogChannel(BaseChannel):
         self.level = logging.getLevelNamesMapping()[level.upper()]
 
     def prepare(self, delivery: Delivery, rendered: Rendered) -> str:
-        # One entry stays one line, whatever the context brings: forged log lines are an old trick.
-        return f"{delivery.recipient_key}: {' '.join(rendered.text.split())}"
+        # One entry stays one line that a terminal shows as it is: forged log lines are an old trick.
+        line = " ".join(rendered.text.split())
+        shown = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line)
+        return f"{delivery.recipient_key}: {shown}"
 
     def send(self, messages: Sequence[str]) -> Iterator[Receipt]:
         for message in messages:

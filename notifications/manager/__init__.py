@@ -9,6 +9,7 @@ from django.db import router, transaction
 
 from notifications import clock
 from notifications.events import BuiltInEvents, NotificationPriority
+from notifications.exceptions import InvalidOption
 from notifications.manager.enqueue import enqueue, first_result, stored
 from notifications.manager.request import Options, checked, checked_cluster
 from notifications.models import Delivery, Notification
@@ -91,7 +92,9 @@ class NotificationManager:
     @staticmethod
     def cancel(cluster: Any, cancel_key: str) -> int:
         """Cancel what was sent with this key and no worker has taken yet; returns how many deliveries that were."""
-        named = Notification.objects.filter(cluster=cluster, cancel_key=cancel_key)
+        if not cancel_key:
+            raise InvalidOption("cancel() needs the cancel_key that was given to send().")
+        named = Notification.objects.filter(cluster=checked_cluster(cluster), cancel_key=cancel_key)
         # Read first: with a join the guard on the state would stand in a subquery, which PostgreSQL does not ask
         # again after it has waited for a worker that was just taking the row.
         waiting = Delivery.objects.filter(notification_id__in=list(named.values_list("pk", flat=True)))

@@ -58,7 +58,7 @@ class Request:
             priority=self.priority,
             context=self.context,
             actor=options.actor if getattr(options.actor, "pk", None) else None,
-            topic=str(options.topic),
+            topic=options.topic,
             campaign=options.campaign,
             correlation_id=options.correlation_id or str(uuid4()),
             created_at=now,
@@ -73,7 +73,14 @@ class Request:
     def fingerprint(self) -> str:
         """A hash over event, context and options: two calls with one idempotency key must agree in it."""
         options = self.options
-        told = [self.event.name, self.context, self.channels, int(self.priority), options.topic, options.campaign]
+        told = [
+            self.event.name,
+            self.context,
+            sorted(self.channels),
+            int(self.priority),
+            options.topic,
+            options.campaign,
+        ]
         times = [encoded(options.send_at), encoded(options.expires_at)]
         text = json.dumps([*told, *times, options.cancel_key], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
@@ -95,7 +102,7 @@ def checked(event_name: Enum | str, cluster: Any, context: Mapping[str, Any] | N
         event=event,
         cluster=checked_cluster(cluster),
         context=validated(event, context),
-        options=_aware(options),
+        options=_storable(options),
         channels=tuple(channel for channel in wanted if channel in on),
         not_configured=missing,
         refused_channels=missing if options.channels is not None else (),
@@ -107,8 +114,8 @@ def checked(event_name: Enum | str, cluster: Any, context: Mapping[str, Any] | N
 def _wanted_channels(event: NotificationEvent, channels: Iterable[Enum | str] | None) -> tuple[str, ...]:
     if channels is None:
         return event.channels
-    if isinstance(channels, str):
-        raise InvalidOption(f"channels must be a list, not the string {channels!r}.")
+    if isinstance(channels, str | Enum):
+        raise InvalidOption(f"channels must be a list, not {channels!r} alone.")
     wanted = tuple(dict.fromkeys(key_of(channel) for channel in channels))
     beyond = [channel for channel in wanted if channel not in event.channels]
     if beyond:
@@ -137,20 +144,30 @@ def checked_cluster(cluster: Any) -> Any:
 def _priority(event: NotificationEvent, options: Options) -> NotificationPriority:
     if options.level is not None and options.priority is not None:
         raise InvalidOption("Give level or priority, not both.")
-    if event.priority == NotificationPriority.CRITICAL:
-        return event.priority
-    if options.priority is not None:
-        return NotificationPriority(options.priority)
-    if options.level is None:
-        return event.priority
-    if options.level not in LEVELS:
-        raise InvalidOption(f"level must be one of {', '.join(LEVELS)}, not {options.level!r}.")
-    return LEVELS[options.level]
+    wanted = _wanted_priority(options)
+    critical = event.priority == NotificationPriority.CRITICAL
+    return event.priority if critical or wanted is None else wanted
 
 
-def _aware(options: Options) -> Options:
-    """Naive times take the current time zone."""
+def _wanted_priority(options: Options) -> NotificationPriority | None:
+    if options.level is not None:
+        if options.level not in LEVELS:
+            raise InvalidOption(f"level must be one of {', '.join(LEVELS)}, not {options.level!r}.")
+        return LEVELS[options.level]
+    try:
+        return None if options.priority is None else NotificationPriority(options.priority)
+    except ValueError as error:
+        raise InvalidOption(f"priority must be a NotificationPriority, not {options.priority!r}.") from error
+
+
+def _storable(options: Options) -> Options:
+    """Texts that fit their columns; naive times take the current time zone."""
     changed = dict(vars(options))
+    for name in ("idempotency_key", "cancel_key", "topic", "campaign", "correlation_id"):
+        length = getattr(Notification._meta.get_field(name), "max_length", 0)
+        text = changed[name] = None if changed[name] is None else str(changed[name])
+        if text and (len(text) > length or "\0" in text):
+            raise InvalidOption(f"{name} may have {length} characters and no NUL; it is {text!r:.80}.")
     for name in ("send_at", "expires_at"):
         value = changed[name]
         if value is not None and not isinstance(value, datetime):

@@ -35,7 +35,7 @@ class Notification(models.Model):
     )
     topic = models.CharField(_("topic"), max_length=200, blank=True)
     campaign = models.CharField(_("campaign"), max_length=200, blank=True)
-    correlation_id = models.CharField(_("correlation id"), max_length=100, default=uuid4)
+    correlation_id = models.CharField(_("correlation id"), max_length=100, default=uuid4, db_index=True)
     created_at = models.DateTimeField(_("created at"), db_index=True)
     send_at = models.DateTimeField(_("send at"), null=True, blank=True)
     expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)

@@ -2,28 +2,52 @@
 
 from enum import Enum
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from notifications.events import NOTIFICATION_EVENTS, key_of
 
-Choices = dict[str, dict[str, bool]]
+
+def validate_time_zone(name: str) -> None:
+    """:raises ValidationError: unless it is a name of the IANA time zone database."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise ValidationError(_("Write a time zone such as Europe/Berlin.")) from error
+
+
+EVERY_CHANNEL = "*"
 
 
 def normalised(choices: Any) -> Any:
-    """The same choices with every key in its one spelling, at each depth: ``EMAIL`` and ``email`` are one."""
+    """The same choices with every key in its one spelling, at each depth: ``EMAIL`` and ``email`` are one.
+
+    Where two spellings disagree, the opt-out stands.
+    """
     if not isinstance(choices, dict):
         return choices
-    return {key_of(key): normalised(value) for key, value in choices.items()}
+    merged: dict[str, Any] = {}
+    for key, value in choices.items():
+        merged[key_of(key)] = _stricter(merged.get(key_of(key)), normalised(value))
+    return merged
+
+
+def _stricter(one: Any, other: Any) -> Any:
+    if isinstance(one, dict) and isinstance(other, dict):
+        return {key: _stricter(one.get(key), other.get(key)) for key in {**one, **other}}
+    return one if one is False or other is None else other
 
 
 class UserSettings(models.Model):
     """What one user wants in one cluster.
 
     ``channels`` is the master switch, ``{"email": false}``. ``events`` and ``categories`` refine what is left of it:
-    ``{"visitor_arrival": {"email": false}}``. What is not mentioned is on.
+    ``{"visitor_arrival": {"email": false}}``; ``"*"`` is every channel. What is not mentioned is on.
     """
 
     class Digest(models.TextChoices):
@@ -48,8 +72,8 @@ class UserSettings(models.Model):
     quiet_until = models.TimeField(_("quiet until"), null=True, blank=True)
     delivery_windows = models.JSONField(_("delivery windows"), default=dict, blank=True)
     digest = models.CharField(_("digest"), max_length=10, choices=Digest.choices, default=Digest.NONE)
-    digest_hour = models.PositiveSmallIntegerField(_("digest hour"), default=8)
-    time_zone = models.CharField(_("time zone"), max_length=64, blank=True)
+    digest_hour = models.PositiveSmallIntegerField(_("digest hour"), default=8, validators=[MaxValueValidator(23)])
+    time_zone = models.CharField(_("time zone"), max_length=64, blank=True, validators=[validate_time_zone])
     language = models.CharField(_("language"), max_length=20, blank=True)
 
     class Meta:
@@ -74,9 +98,9 @@ class UserSettings(models.Model):
         """Yes or no, and the rule that says so. Keys that were written past ``save()`` are normalised here too."""
         if normalised(self.channels).get(channel) is False:
             return False, f"user: channel {channel} is off"
-        for rules, key, word in ((self.events, event, "event"), (self.categories, category, "category")):
-            chosen = normalised(rules).get(key)
-            chosen = chosen.get(channel) if isinstance(chosen, dict) else chosen
+        for rules, key, word in ((self.events, key_of(event), "event"), (self.categories, category, "category")):
+            of_key = _by_channel(normalised(rules).get(key))
+            chosen = of_key.get(channel, of_key.get(EVERY_CHANNEL))
             if chosen is not None:
                 return bool(chosen), f"user: {word} {key} on {channel} is {'on' if chosen else 'off'}"
         return True, "system: on by default"
@@ -84,8 +108,7 @@ class UserSettings(models.Model):
     def set_notification_preference(self, event_name: Enum | str, channel: Enum | str, wanted: bool) -> None:
         """Choose for one event on one channel; the caller saves."""
         self.events = normalised(self.events)
-        chosen = self.events.get(key_of(event_name))
-        before = chosen if isinstance(chosen, dict) else {}
+        before = _by_channel(self.events.get(key_of(event_name)))
         self.events[key_of(event_name)] = {**before, key_of(channel): wanted}
 
     def set_channel(self, channel: Enum | str, wanted: bool) -> None:
@@ -94,4 +117,11 @@ class UserSettings(models.Model):
 
     def address_for(self, channel: str) -> str:
         """The address that the user gave for a channel, or nothing."""
-        return str(normalised(self.addresses).get(channel, ""))
+        return str(normalised(self.addresses).get(channel) or "")
+
+
+def _by_channel(chosen: Any) -> dict[str, bool]:
+    """A choice as channel to yes or no; a plain yes or no is one for every channel."""
+    if isinstance(chosen, dict):
+        return chosen
+    return {} if chosen is None else {EVERY_CHANNEL: chosen}

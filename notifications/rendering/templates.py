@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.template import Context, Engine, Template, TemplateDoesNotExist
+from django.template import Context, Engine, Template, TemplateDoesNotExist, TemplateSyntaxError
 from django.utils import timezone, translation
 
 from notifications.exceptions import TemplateMissing
@@ -74,6 +74,12 @@ def _names(event: str, channel: str, part: str, language: str) -> Iterator[str]:
     yield name_of(event, channel, part)
 
 
-def missing_parts(event: str, channel: str, required: Sequence[str]) -> list[str]:
-    """The names of required templates that do not exist in the fallback language."""
-    return [name_of(event, channel, part) for part in required if find(event, channel, part, "") is None]
+def faults(event: str, channel: str, required: Sequence[str]) -> Iterator[str]:
+    """A sentence for each required template that does not exist, or that Django cannot read."""
+    for part in required:
+        name = name_of(event, channel, part)
+        try:
+            if find(event, channel, part, "") is None:
+                yield f"The template {name!r} does not exist."
+        except TemplateSyntaxError as error:
+            yield f"The template {name!r} cannot be read: {error}"

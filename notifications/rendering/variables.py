@@ -2,6 +2,7 @@
 
 import logging
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.conf import settings
 from django.utils import timezone, translation
@@ -16,8 +17,17 @@ logger = logging.getLogger("notifications.rendering")
 def locale_of(chosen: UserSettings | None) -> tuple[str, str]:
     """The language code and time zone name that a recipient chose, or the site's."""
     language = (chosen.language if chosen else "") or settings.LANGUAGE_CODE
-    zone = (chosen.time_zone if chosen else "") or timezone.get_default_timezone_name()
-    return language.lower(), zone
+    return language.lower(), _known_zone(chosen.time_zone if chosen else "")
+
+
+def _known_zone(name: str) -> str:
+    """A zone that this machine knows; a wrong one in somebody's settings must not keep their mail back."""
+    site = timezone.get_default_timezone_name()
+    try:
+        return ZoneInfo(name or site).key
+    except (ZoneInfoNotFoundError, ValueError):
+        logger.warning("A user's time zone %r is unknown; %s is used.", name, site)
+        return site
 
 
 def variables(
@@ -30,20 +40,20 @@ def variables(
         "cluster": notification.cluster,
         "base_url": conf.current().base_url.rstrip("/"),
         **original,
-        **_transformed(event, channel, original, locale),
+        **_transformed(event, channel, notification.values, locale),
         "original": original,
     }
 
 
 def _transformed(
-    event: NotificationEvent, channel: str, original: dict[str, Any], locale: tuple[str, str]
+    event: NotificationEvent, channel: str, values: dict[str, Any], locale: tuple[str, str]
 ) -> dict[str, Any]:
     transform = event.transform_for(channel)
     if transform is None:
         return {}
     try:
         with translation.override(locale[0]), timezone.override(locale[1]):
-            return transform(dict(original))
+            return dict(transform(values))
     except Exception:
         # A critical event is sent with what exists; any other is told as an error of its delivery.
         if not event.bypasses_preferences:

@@ -12,9 +12,7 @@ class Travel:
     """Time that stands still until :meth:`forward` or :meth:`to` moves it."""
 
     def __init__(self, start: datetime) -> None:
-        if start.tzinfo is None:
-            raise ValueError("Give a time with a time zone, such as datetime(2026, 3, 29, tzinfo=UTC).")
-        self.time = start
+        self.to(start)
 
     def __call__(self) -> datetime:
         return self.time
@@ -25,6 +23,8 @@ class Travel:
         return self.time
 
     def to(self, time: datetime) -> datetime:
+        if time.tzinfo is None:
+            raise ValueError("Give a time with a time zone, such as datetime(2026, 3, 29, tzinfo=UTC).")
         self.time = time
         return self.time
 

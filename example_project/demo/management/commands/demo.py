@@ -65,7 +65,7 @@ class Command(BaseCommand):
     def serve(self, environment: dict[str, str], port: int) -> None:
         home = f"http://127.0.0.1:{port}"
         self.title("The pages")
-        self.stdout.write(f"  Inbox  {home}/notifications/  as resident, without-email, opted-out or driver")
+        self.stdout.write(f"  Inbox  {home}/notifications/inbox/  as resident, without-email, opted-out or driver")
         self.stdout.write(f"  Admin  {home}/admin/  as staff")
         self.stdout.write(f"  Mails  {home}/mail/")
         self.stdout.write(f"  The password of all is: {people.PASSWORD}. Stop with Ctrl-C.")
