@@ -6,6 +6,7 @@ from collections.abc import Callable
 from django.core.exceptions import ValidationError
 from django.core.validators import URLValidator, validate_email
 
+LONGEST_MASK = 255
 # E.164: a plus sign and at most fifteen digits.
 PHONE = re.compile(r"\+[1-9]\d{6,14}")
 
@@ -38,7 +39,7 @@ def masked(address: str) -> str:
     shown = "".join(letter for letter in address if letter.isprintable())
     name, at, domain = shown.rpartition("@")
     if at:
-        return f"{name[:1] if len(name) > 1 else ''}***@{domain}"
+        return f"{name[:1] if len(name) > 1 else ''}***@{domain}"[:LONGEST_MASK]
     return f"{shown[:3]}***{shown[-2:]}" if len(shown) > 6 else "***" * bool(shown)
 
 

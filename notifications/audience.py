@@ -70,8 +70,9 @@ def _as_queryset(recipients: Any) -> QuerySet[Any] | None:
 
 
 def _ids(queryset: QuerySet[Any], size: int) -> Iterator[Any]:
-    if queryset.query.is_sliced or queryset.query.combinator or queryset.query.distinct_fields:
-        # Another order would mean other users.
+    query = queryset.query
+    if query.is_sliced or query.combinator or query.distinct_fields or query.select_for_update:
+        # Another order would mean other users, or is not allowed.
         return iter(sorted(set(queryset.values_list("pk", flat=True))))
     return queryset.order_by("pk").values_list("pk", flat=True).distinct().iterator(chunk_size=size)
 

@@ -1,8 +1,8 @@
 """System checks: misconfiguration is told before it is met, with a hint.
 
 Errors: E001 settings, E002 missing template, E003 duplicate event name, E004 enum and registry apart, E005 missing
-extra, E006 channel class, E007 members of the cluster, E008 cluster model, E009 old SQLite. Warnings: W001 channel
-not configured, W002 SQLite options.
+extra, E006 channel class, E007 members of the cluster, E008 cluster model, E009 old SQLite, E010 USE_TZ. Warnings: W001
+channel not configured, W002 SQLite options.
 """
 
 import sqlite3
@@ -68,6 +68,7 @@ def check_channels() -> Found:
             channel = open_channel(name)
         except MissingExtra as error:
             yield _missing_extra(f"The channel {name!r}", error.module, error.extra)
+            continue
         except Exception as error:  # noqa: BLE001 - whatever a channel's constructor raises, the check tells it
             yield _unusable_channel(name, f"cannot be made: {error}")
             continue
@@ -156,6 +157,15 @@ def check_cluster_model() -> Found:
         )
 
 
+def check_time_zones() -> Found:
+    if not settings.USE_TZ:
+        yield Error(
+            "USE_TZ is False; leases, retries and quiet hours need times with a zone.",
+            hint="Set USE_TZ = True, which has been Django's default since 5.0.",
+            id="klaxon.E010",
+        )
+
+
 def check_sqlite() -> Found:
     connection = connections[router.db_for_write(Delivery)]
     if connection.vendor != "sqlite":
@@ -194,6 +204,7 @@ ALWAYS: tuple[Callable[[], Found], ...] = (
     check_event_names,
     check_enums_and_registry,
     check_sqlite,
+    check_time_zones,
 )
 WITH_GOOD_SETTINGS: tuple[Callable[[], Found], ...] = (
     check_channels,

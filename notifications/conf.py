@@ -53,8 +53,8 @@ def option(default: Any, allowed: Any, env: str, says: str, valid: Callable[[Any
     return field(default=default, metadata=metadata)
 
 
-def not_negative(value: float) -> bool:
-    return value >= 0
+def positive(value: float) -> bool:
+    return value > 0
 
 
 def at_least_one(value: float) -> bool:
@@ -86,8 +86,8 @@ class Conf:
     batch_size: int = option(10, int, "int", "a whole number of at least 1", at_least_one)
     workers: int = option(2, int, "int", "a whole number of at least 1", at_least_one)
     lease_seconds: float = option(120, (int, float), "float", "a number of seconds, at least 1", at_least_one)
-    idle_seconds: float = option(1.0, (int, float), "float", "a number of seconds", not_negative)
-    error_pause_seconds: float = option(5.0, (int, float), "float", "a number of seconds", not_negative)
+    idle_seconds: float = option(1.0, (int, float), "float", "a number of seconds above 0", positive)
+    error_pause_seconds: float = option(5.0, (int, float), "float", "a number of seconds above 0", positive)
     can_rules: str = option("", str, "str", "the dotted path of a callable(FaultChange) -> iterable of Send")
 
     def channel(self, name: str) -> ChannelConf | None:
@@ -158,6 +158,9 @@ def _key_problems(key: Any, value: Any) -> Iterator[Problem]:
     elif key == "CHANNELS":
         for name, entry in value.items():
             yield from _channel_problems(name, entry)
+        spelt = [name.lower() for name in value if isinstance(name, str)]
+        for name in sorted({name for name in spelt if spelt.count(name) > 1}):
+            yield Problem(f"NOTIFICATIONS['CHANNELS'] has {name!r} in two spellings.", "Keep one of them.")
 
 
 def _channel_problems(name: Any, entry: Any) -> Iterator[Problem]:

@@ -98,11 +98,14 @@ class NotificationEvent:
     def __post_init__(self) -> None:
         if self.on_unknown not in ("retry", "hold"):
             raise ValueError(f'on_unknown of event {self.name!r} must be "retry" or "hold", not {self.on_unknown!r}.')
-        if isinstance(self.supported_channels, str | Enum):
-            raise TypeError(f"supported_channels of event {self.name!r} must be a list, not one channel alone.")
+        for name in ("supported_channels", "loggable"):
+            if isinstance(getattr(self, name), str | Enum):
+                raise TypeError(f"{name} of event {self.name!r} must be a list, not one alone.")
         object.__setattr__(self, "priority", NotificationPriority(self.priority))
         object.__setattr__(self, "supported_channels", tuple(self.supported_channels))
         object.__setattr__(self, "category", key_of(self.category))
+        if len(self.name) > 100 or any(len(channel) > 50 for channel in self.channels):
+            raise ValueError(f"{self.name!r:.120}: an event's name may have 100 characters, a channel's 50.")
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -133,14 +136,14 @@ class EventRegistry(MutableMapping[Enum, NotificationEvent]):
             raise TypeError(f"Register an Enum member with a NotificationEvent, not {member!r} with {event!r}.")
         replaced = self._events.get(member)
         if replaced is not None:
-            self._by_name.pop(replaced.name, None)
+            self._by_name.pop(key_of(replaced.name), None)
         self.registrations.append((member, event))
         self._events[member] = event
-        self._by_name[event.name] = event
+        self._by_name[key_of(event.name)] = event
 
     def __delitem__(self, member: Enum) -> None:
         event = self._events.pop(member)
-        self._by_name.pop(event.name, None)
+        self._by_name.pop(key_of(event.name), None)
         self.registrations = [entry for entry in self.registrations if entry[0] is not member]
 
     def __iter__(self) -> Iterator[Enum]:
@@ -150,8 +153,8 @@ class EventRegistry(MutableMapping[Enum, NotificationEvent]):
         return len(self._events)
 
     def named(self, name: str) -> NotificationEvent | None:
-        """The event of this name, if it is registered."""
-        return self._by_name.get(name)
+        """The event of this name, in whatever case, if it is registered."""
+        return self._by_name.get(key_of(name))
 
     @contextmanager
     def restored(self) -> Iterator[None]:

@@ -32,4 +32,4 @@ def load(module: str) -> ModuleType:
         top = module.partition(".")[0]
         if error.name != top:
             raise
-        raise MissingExtra(top, EXTRA_OF[top]) from error
+        raise MissingExtra(top, EXTRA_OF.get(top, top)) from error

@@ -23,7 +23,7 @@ class Address:
     by_kind: tuple[tuple[str, str], ...]
 
     def __init__(self, **by_kind: str | None) -> None:
-        given = {kind: value for kind, value in by_kind.items() if value}
+        given = {kind: value.strip() for kind, value in by_kind.items() if value and value.strip()}
         if not given:
             raise TypeError('An Address needs at least one address, such as Address(email="ann@example.com").')
         object.__setattr__(self, "by_kind", tuple(sorted(given.items())))
@@ -34,7 +34,7 @@ class Address:
     @property
     def key(self) -> str:
         """``a:`` and a SHA-256 over all its addresses: the same person twice in one send is one recipient."""
-        text = "\n".join(f"{kind}={value.strip().lower()}" for kind, value in self.by_kind)
+        text = "\n".join(f"{kind}={value.lower()}" for kind, value in self.by_kind)
         return f"a:{hashlib.sha256(text.encode()).hexdigest()}"
 
 

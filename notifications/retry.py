@@ -3,6 +3,9 @@
 from notifications import conf
 from notifications.events import NotificationEvent
 
+# A provider that asks for more has made a mistake, or is gone.
+LONGEST_WISH = 24 * 3600.0
+
 
 def delays_for(event: NotificationEvent, channel: str) -> tuple[float, ...]:
     """Seconds before each further try: the event's own, else the channel's, else the site's."""
@@ -21,9 +24,9 @@ def next_try(
 
     :param jitter: how far a delay may stray, as a fraction; ``chance`` (0 to 1) says where in that range it falls, so
         that a thousand deliveries refused together do not come back together.
-    :param retry_after: what the provider asked for; it is never undercut.
+    :param retry_after: what the provider asked for; it is never undercut, but a day is the most.
     """
     if attempts > len(delays):
         return None
     delay = delays[attempts - 1] * (1 + jitter * (2 * chance - 1))
-    return max(delay, retry_after or 0)
+    return max(delay, min(retry_after or 0, LONGEST_WISH))

@@ -2,7 +2,7 @@
 
 A channel is configured by its dotted path in ``NOTIFICATIONS["CHANNELS"]``; ``OPTIONS`` become keyword arguments of its
 constructor. One object serves one worker thread, so it may keep a connection open between calls.
-``notifications.testing.ChannelContract`` tests a channel against what stands here.
+``notifications.testing.contract.ChannelContract`` tests a channel against what stands here.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,6 +23,7 @@ class BaseChannel:
     - ``address_kind``: what it sends to: ``"email"``, ``"phone"``, ``"url"``, a kind of the host's own, ``"user"`` for
       an account, ``""`` for nothing in particular.
     - ``group_size``: how many deliveries are marked *sending* together; it bounds the duplicates of a crash.
+    - ``patience``: the most seconds that one message can take, time-outs included; leases are made longer than that.
     - ``idempotent``: whether the provider suppresses a repeat that carries the same ``delivery.idempotency_key``.
     - ``transactional``: ``send()`` writes to our own database and runs inside the transaction that records its outcome.
     - ``required_parts``, ``optional_parts``: template parts, such as ``"subject.txt"``, ``"txt"`` and ``"html"``.
@@ -31,6 +32,7 @@ class BaseChannel:
 
     address_kind: ClassVar[str] = ""
     group_size: ClassVar[int] = 10
+    patience: ClassVar[float] = 30
     idempotent: ClassVar[bool] = False
     transactional: ClassVar[bool] = False
     required_parts: ClassVar[Sequence[str]] = ("txt",)

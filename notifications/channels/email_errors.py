@@ -103,7 +103,7 @@ def _retry_after(error: Exception) -> float | None:
     """Seconds, as RFC 9110 (10.2.3) writes them; its other form, a date, is rare enough to leave to the schedule."""
     headers = getattr(getattr(error, "response", None), "headers", None) or {}
     asked = str(headers.get("Retry-After", ""))
-    return float(asked) if asked.isdigit() else None
+    return float(asked) if asked.isascii() and asked.isdigit() else None
 
 
 def _words(error: Exception) -> str:

@@ -23,7 +23,11 @@ from notifications.rendering import locale_of, render, variables
 
 logger = logging.getLogger("notifications.dispatch")
 
-SIGNAL_OF = {DeliveryState.SENT: signals.delivery_sent, DeliveryState.DEAD: signals.delivery_failed}
+SIGNAL_OF = {
+    DeliveryState.SENT: signals.delivery_sent,
+    DeliveryState.DEAD: signals.delivery_failed,
+    DeliveryState.DROPPED: signals.delivery_dropped,
+}
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,8 @@ def bury(failed: Sequence[Attempted], reason: Reason, using: str, now: datetime)
 def _send(
     channel: BaseChannel, prepared: Sequence[Prepared], using: str, clock: Callable[[], datetime]
 ) -> Counter[str]:
-    lease = clock() + timedelta(seconds=conf.current().lease_seconds)
+    patience = conf.current().lease_seconds + channel.patience * len(prepared)
+    lease = clock() + timedelta(seconds=patience)
     # Committed before the call (unless the channel writes to this very database): should this process die now, the
     # row says that it may have been sent.
     ours = Delivery.objects.using(using).mark_sending([item.delivery for item in prepared], lease)
@@ -130,15 +135,17 @@ def _record(
         NotificationLog.objects.using(using).append(rows)
         for item, news in zip(attempted, settlements, strict=True):
             if news.id in written:
-                _tell(item.delivery, news.state, using)
+                tell(item.delivery, news, using)
     stale = len(settlements) - len(written)
     if stale:
         logger.warning("%d outcomes came too late: their lease had run out and another worker took over.", stale)
     return Counter(news.state for news in settlements if news.id in written)
 
 
-def _tell(delivery: Delivery, state: str, using: str) -> None:
-    signal = SIGNAL_OF.get(DeliveryState(state))
+def tell(delivery: Delivery, news: Settlement, using: str) -> None:
+    """Send the signal of an outcome, if it has one, after the commit."""
+    delivery.state, delivery.reason, delivery.due_at = news.state, news.reason, news.due_at
+    signal = SIGNAL_OF.get(DeliveryState(news.state))
     if signal is not None and signal.has_listeners(Delivery):
         fact = partial(signal.send_robust, sender=Delivery, partition=partitions.current(), delivery=delivery)
         transaction.on_commit(fact, using=using, robust=True)

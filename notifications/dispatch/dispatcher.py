@@ -1,5 +1,6 @@
 """One worker's hands: take a batch, bring it to its end."""
 
+import logging
 import os
 import socket
 import threading
@@ -12,15 +13,20 @@ from uuid import uuid4
 from django.db import router
 
 from notifications import clock, conf
+from notifications.channel_classes import channel_class
 from notifications.channels import BaseChannel, open_channel
 from notifications.dispatch.attempt import Addressed, attempt
 from notifications.dispatch.reask import still_wanted
 from notifications.dispatch.rescue import rescue
 from notifications.models import Delivery, Notification
 from notifications.models.outbox import Settlement
-from notifications.outcomes import DeliveryState
+from notifications.outcomes import DeliveryState, Reason
 
 Tally = Counter[str]
+
+logger = logging.getLogger("notifications.dispatch")
+
+WAIT_FOR_CHANNEL = 60
 
 
 class Dispatcher:
@@ -67,10 +73,20 @@ class Dispatcher:
         groups = list(self._groups(wanted))
         for index, (name, group) in enumerate(groups):
             if self.stop():
-                self._give_back([item for _, rest in groups[index:] for item in rest])
+                self._settle([item for _, rest in groups[index:] for item in rest], DeliveryState.READY, "")
                 break
-            tally += attempt(self._channel(name), group, self.using, self.now)
+            tally += self._attempt(name, group)
         return len(claimed), tally
+
+    def _attempt(self, name: str, group: Sequence[Addressed]) -> Tally:
+        try:
+            channel = self._channel(name)
+        except Exception:
+            # Its settings are wrong, which is nobody's fault among the recipients: they wait, and lose no attempt.
+            logger.exception("The channel %r cannot be made; its deliveries wait.", name)
+            due_at = self.now() + timedelta(seconds=WAIT_FOR_CHANNEL)
+            return self._settle(group, DeliveryState.RETRY, Reason.CONFIGURATION, due_at)
+        return attempt(channel, group, self.using, self.now)
 
     def close(self) -> None:
         """Let go of every connection to a provider."""
@@ -87,7 +103,7 @@ class Dispatcher:
         """One channel's deliveries together, at most as many as it takes; one that has stopped a worker goes alone."""
         for (name, _), members in groupby(wanted, key=lambda item: (item.delivery.channel, item.delivery.strikes)):
             deliveries = list(members)
-            size = 1 if deliveries[0].delivery.strikes else self._channel(name).group_size
+            size = 1 if deliveries[0].delivery.strikes else channel_class(name).group_size
             for start in range(0, len(deliveries), size):
                 yield name, deliveries[start : start + size]
 
@@ -96,13 +112,9 @@ class Dispatcher:
             self.channels[name] = open_channel(name)
         return self.channels[name]
 
-    def _give_back(self, items: Sequence[Addressed]) -> None:
-        """Claimed, never sent: another worker may have them at once."""
-        now = self.now()
-        settlements = [
-            Settlement(
-                item.delivery.pk, item.delivery.fence, DeliveryState.CLAIMED, DeliveryState.READY, item.delivery.reason
-            )
-            for item in items
-        ]
-        Delivery.objects.using(self.using).settle(settlements, now)
+    def _settle(self, items: Sequence[Addressed], state: str, reason: str, due_at: datetime | None = None) -> Tally:
+        """Let go of claimed deliveries that were never handed over."""
+        rows = [item.delivery for item in items]
+        news = [Settlement(row.pk, row.fence, DeliveryState.CLAIMED, state, reason, due_at) for row in rows]
+        written = Delivery.objects.using(self.using).settle(news, self.now())
+        return Counter({state: len(written)})

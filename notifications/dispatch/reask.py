@@ -3,14 +3,12 @@
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from django.db import transaction
 
-from notifications import partitions, signals
 from notifications.channel_classes import address_kind
-from notifications.dispatch.attempt import Addressed, bury
+from notifications.dispatch.attempt import Addressed, bury, tell
 from notifications.dispatch.record import Attempted, drop_row
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.exceptions import ChannelNotConfigured
@@ -18,7 +16,6 @@ from notifications.gates import ASKED_AGAIN, Facts, Person, decide, people
 from notifications.models import Delivery, NotificationLog
 from notifications.models.outbox import Settlement
 from notifications.outcomes import Deliver, DeliveryState, Drop, Hold, Reason, Receipt, Verdict
-from notifications.recipients import Address
 
 
 def still_wanted(claimed: Sequence[Delivery], using: str, now: datetime) -> tuple[list[Addressed], Counter[str]]:
@@ -47,14 +44,8 @@ def _persons(claimed: Sequence[Delivery]) -> dict[int, Person]:
         users = {delivery.recipient_id for delivery in deliveries if delivery.recipient_id is not None}
         known = people(deliveries[0].notification.cluster, users)
         for delivery in deliveries:
-            persons[delivery.pk] = known.get(delivery.recipient_id) or _without_account(delivery)
+            persons[delivery.pk] = known.get(delivery.recipient_id) or Person(delivery.recipient_key)
     return persons
-
-
-def _without_account(delivery: Delivery) -> Person:
-    if delivery.recipient_key.startswith("a:"):
-        return Person(delivery.recipient_key, bare=Address(known=delivery.address))
-    return Person(delivery.recipient_key)  # the user was deleted
 
 
 def _impossible(delivery: Delivery) -> tuple[Reason, str] | None:
@@ -92,21 +83,13 @@ def _settle_refused(refused: Sequence[tuple[Delivery, str, Drop | Hold]], using:
     ]
     with transaction.atomic(using=using):
         written = Delivery.objects.using(using).settle(settlements, now)
-        drops = [
-            (delivery, answer) for delivery, _, answer in refused if delivery.pk in written and isinstance(answer, Drop)
-        ]
+        ours = [(*item, news) for item, news in zip(refused, settlements, strict=True) if news.id in written]
+        drops = [(delivery, answer) for delivery, _, answer, _ in ours if isinstance(answer, Drop)]
         rows = [drop_row(delivery, answer.reason, answer.rule, now) for delivery, answer in drops]
         NotificationLog.objects.using(using).append(rows)
-        for delivery, _answer in drops:
-            _tell_dropped(delivery, using)
+        for delivery, _, _, news in ours:
+            tell(delivery, news, using)
     return Counter(news.state for news in settlements if news.id in written)
-
-
-def _tell_dropped(delivery: Delivery, using: str) -> None:
-    if signals.delivery_dropped.has_listeners(Delivery):
-        tell = signals.delivery_dropped.send_robust
-        fact = partial(tell, sender=Delivery, partition=partitions.current(), delivery=delivery)
-        transaction.on_commit(fact, using=using, robust=True)
 
 
 def _bury(impossible: Sequence[tuple[Delivery, tuple[Reason, str]]], using: str, now: datetime) -> Counter[str]:

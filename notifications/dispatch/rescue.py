@@ -5,6 +5,7 @@ from datetime import datetime
 
 from django.db import transaction
 
+from notifications.dispatch.attempt import tell
 from notifications.dispatch.record import Attempted, attempt_row, retry_or_dead
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.models import Delivery, Notification, NotificationLog
@@ -24,7 +25,10 @@ def rescue(using: str, now: datetime) -> Counter[str]:
         _attach_notifications(rows, using)
         lost = [row for row in rows if row.state in (DeliveryState.UNKNOWN, DeliveryState.DEAD)]
         NotificationLog.objects.using(using).append(_lost_row(row, now) for row in lost)
-        Delivery.objects.using(using).settle([_decision(row, now) for row in lost if _may_retry(row)], now)
+        decided = {row.pk: _decision(row, now) for row in lost if _may_retry(row)}
+        Delivery.objects.using(using).settle(list(decided.values()), now)
+        for row in lost:
+            tell(row, decided.get(row.pk) or _as_it_is(row), using)
     return Counter(row.state for row in rows)
 
 
@@ -42,6 +46,10 @@ def _lost_row(row: Delivery, now: datetime) -> NotificationLog:
 def _may_retry(row: Delivery) -> bool:
     event = NOTIFICATION_EVENTS.named(row.notification.event)
     return row.state == DeliveryState.UNKNOWN and (event is None or event.on_unknown == "retry")
+
+
+def _as_it_is(row: Delivery) -> Settlement:
+    return Settlement(row.pk, row.fence, row.state, row.state, row.reason)
 
 
 def _decision(row: Delivery, now: datetime) -> Settlement:

@@ -23,14 +23,18 @@ class Person:
     member: bool = False
     settings: UserSettings | None = None
 
+    @property
+    def has_no_account(self) -> bool:
+        return self.key.startswith("a:")
+
     def address_for(self, channel: str, kind: str) -> str:
         """Where to reach this person on a channel that sends to this kind of address; empty if nowhere."""
+        if kind == "user":
+            return self.key if self.user is not None else ""
         if self.bare is not None:
             return self.bare.of_kind(kind)
         if self.user is None:
             return ""
-        if kind == "user":
-            return self.key
         chosen = self.settings.address_for(channel) if self.settings else ""
         return chosen or _address_of(self.user, kind)
 

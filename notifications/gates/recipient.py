@@ -5,7 +5,7 @@ from notifications.outcomes import Answer, Deliver, Drop, Reason
 def recipient(facts: Facts) -> Answer:
     """Only active members. A bare address belongs to no cluster; the host vouches for it by naming it."""
     person = facts.person
-    if person.bare is not None:
+    if person.has_no_account:
         return Deliver()
     if person.user is None:
         return Drop(Reason.UNKNOWN_USER)

@@ -12,7 +12,7 @@ from uuid import uuid4
 from django.utils import timezone
 
 from notifications import conf
-from notifications.context import encoded, validated
+from notifications.context import UNSTORABLE, encoded, validated
 from notifications.events import LEVELS, NOTIFICATION_EVENTS, NotificationEvent, NotificationPriority, key_of
 from notifications.exceptions import InvalidCluster, InvalidOption
 from notifications.models import Cluster, Notification, cluster_model
@@ -76,7 +76,7 @@ class Request:
         told = [
             self.event.name,
             self.context,
-            sorted(self.channels),
+            sorted({*self.channels, *self.not_configured}),
             int(self.priority),
             options.topic,
             options.campaign,
@@ -165,9 +165,9 @@ def _storable(options: Options) -> Options:
     changed = dict(vars(options))
     for name in ("idempotency_key", "cancel_key", "topic", "campaign", "correlation_id"):
         length = getattr(Notification._meta.get_field(name), "max_length", 0)
-        text = changed[name] = None if changed[name] is None else str(changed[name])
-        if text and (len(text) > length or "\0" in text):
-            raise InvalidOption(f"{name} may have {length} characters and no NUL; it is {text!r:.80}.")
+        text = changed[name] = str(changed[name] or "")
+        if len(text) > length or UNSTORABLE.search(text):
+            raise InvalidOption(f"{name} may have {length} plain characters; it is {text!a:.80}.")
     for name in ("send_at", "expires_at"):
         value = changed[name]
         if value is not None and not isinstance(value, datetime):

@@ -17,7 +17,7 @@ def validate_time_zone(name: str) -> None:
     """:raises ValidationError: unless it is a name of the IANA time zone database."""
     try:
         ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError) as error:
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise ValidationError(_("Write a time zone such as Europe/Berlin.")) from error
 
 
@@ -27,20 +27,35 @@ EVERY_CHANNEL = "*"
 def normalised(choices: Any) -> Any:
     """The same choices with every key in its one spelling, at each depth: ``EMAIL`` and ``email`` are one.
 
-    Where two spellings disagree, the opt-out stands.
+    Where two spellings disagree, the opt-out stands; what is no mapping says nothing.
     """
     if not isinstance(choices, dict):
-        return choices
+        return {}
     merged: dict[str, Any] = {}
     for key, value in choices.items():
-        merged[key_of(key)] = _stricter(merged.get(key_of(key)), normalised(value))
+        clean = normalised(value) if isinstance(value, dict) else value
+        merged[key_of(key)] = _stricter(merged.get(key_of(key)), clean)
     return merged
 
 
 def _stricter(one: Any, other: Any) -> Any:
-    if isinstance(one, dict) and isinstance(other, dict):
-        return {key: _stricter(one.get(key), other.get(key)) for key in {**one, **other}}
-    return one if one is False or other is None else other
+    if one is None or other is None:
+        return other if one is None else one
+    if isinstance(one, dict) or isinstance(other, dict):
+        first, second = _by_channel(one), _by_channel(other)
+        return {key: _stricter(_chosen(first, key), _chosen(second, key)) for key in {**first, **second}}
+    return other if one else one
+
+
+def _by_channel(chosen: Any) -> dict[str, Any]:
+    """A choice as channel to yes or no; a plain yes or no is one for every channel."""
+    if isinstance(chosen, dict):
+        return chosen
+    return {} if chosen is None else {EVERY_CHANNEL: chosen}
+
+
+def _chosen(by_channel: dict[str, Any], channel: str) -> Any:
+    return by_channel.get(channel, by_channel.get(EVERY_CHANNEL))
 
 
 class UserSettings(models.Model):
@@ -96,11 +111,11 @@ class UserSettings(models.Model):
 
     def decision(self, event: str, category: str, channel: str) -> tuple[bool, str]:
         """Yes or no, and the rule that says so. Keys that were written past ``save()`` are normalised here too."""
-        if normalised(self.channels).get(channel) is False:
+        on = normalised(self.channels).get(channel)
+        if on is not None and not on:
             return False, f"user: channel {channel} is off"
         for rules, key, word in ((self.events, key_of(event), "event"), (self.categories, category, "category")):
-            of_key = _by_channel(normalised(rules).get(key))
-            chosen = of_key.get(channel, of_key.get(EVERY_CHANNEL))
+            chosen = _chosen(_by_channel(normalised(rules).get(key)), channel)
             if chosen is not None:
                 return bool(chosen), f"user: {word} {key} on {channel} is {'on' if chosen else 'off'}"
         return True, "system: on by default"
@@ -118,10 +133,3 @@ class UserSettings(models.Model):
     def address_for(self, channel: str) -> str:
         """The address that the user gave for a channel, or nothing."""
         return str(normalised(self.addresses).get(channel) or "")
-
-
-def _by_channel(chosen: Any) -> dict[str, bool]:
-    """A choice as channel to yes or no; a plain yes or no is one for every channel."""
-    if isinstance(chosen, dict):
-        return chosen
-    return {} if chosen is None else {EVERY_CHANNEL: chosen}

@@ -48,7 +48,7 @@ def _part(event: str, channel: str, part: str, language: str, variables: Mapping
 def _text_of(template: Template, part: str, variables: Mapping[str, Any]) -> str:
     text = template.render(Context(dict(variables), autoescape=part == "html"))
     # A subject is a header: whatever the context brings, it stays one line.
-    return " ".join(text.split()) if part == SUBJECT else text.strip() + "\n"
+    return " ".join(text.split()) if part == SUBJECT else text.strip() + "\n" * bool(text.strip())
 
 
 def find(event: str, channel: str, part: str, language: str) -> Template | None:

@@ -1,6 +1,7 @@
 """What templates can name: the context, what the event's transform adds, and a few words about the recipient."""
 
 import logging
+import re
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -13,11 +14,19 @@ from notifications.models import Notification, UserSettings
 
 logger = logging.getLogger("notifications.rendering")
 
+LANGUAGE = re.compile(r"[a-z]{1,8}(-[a-z0-9]{1,8})*")
+
 
 def locale_of(chosen: UserSettings | None) -> tuple[str, str]:
     """The language code and time zone name that a recipient chose, or the site's."""
     language = (chosen.language if chosen else "") or settings.LANGUAGE_CODE
-    return language.lower(), _known_zone(chosen.time_zone if chosen else "")
+    return _well_formed(language), _known_zone(chosen.time_zone if chosen else "")
+
+
+def _well_formed(language: str) -> str:
+    """``de_AT`` and ``DE-at`` are ``de-at``; what can be no language at all gives way to the site's."""
+    code = language.strip().lower().replace("_", "-")
+    return code if LANGUAGE.fullmatch(code) else settings.LANGUAGE_CODE.lower()
 
 
 def _known_zone(name: str) -> str:
@@ -25,7 +34,7 @@ def _known_zone(name: str) -> str:
     site = timezone.get_default_timezone_name()
     try:
         return ZoneInfo(name or site).key
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):
         logger.warning("A user's time zone %r is unknown; %s is used.", name, site)
         return site
 

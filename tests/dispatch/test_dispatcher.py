@@ -309,3 +309,35 @@ def test_smtp_refusals_become_the_right_state(settings):
 class RefusingBackend(BaseEmailBackend):
     def send_messages(self, messages):
         raise smtplib.SMTPRecipientsRefused({messages[0].to[0]: (550, b"no such user")})
+
+
+def test_a_bare_address_on_a_channel_without_addresses_stops_no_worker(script):
+    NotificationManager.send(ShopEvents.ORDER_REFUSED, [Address(email="a@example.com"), UserFactory()], None, {})
+    assert dispatch() == {"sent": 2}
+
+
+def test_a_channel_that_cannot_be_made_keeps_only_its_own_deliveries_waiting(settings, caplog):
+    settings.NOTIFICATIONS = {"CHANNELS": {"log": {"OPTIONS": {"level": "LOUD"}}}}
+    with travelling() as clock:
+        refuse_orders()
+        NotificationManager.send(ShopEvents.ORDER_SHIPPED, UserFactory(), None, {"order_number": "7"})
+        assert dispatch() == {"sent": 2, "retry": 1}
+        waiting = Delivery.objects.get(channel="log")
+        assert (waiting.reason, waiting.attempts, waiting.strikes) == ("configuration", 0, 0)
+        settings.NOTIFICATIONS = {"CHANNELS": {"log": {}}}
+        clock.forward(minutes=1)
+        assert dispatch() == {"sent": 1}
+    assert "cannot be made" in caplog.text
+
+
+def test_a_quarantined_delivery_is_told_as_failed(script, django_capture_on_commit_callbacks):
+    told = []
+    failed = lambda delivery, **kwargs: told.append((delivery.pk, delivery.state, delivery.reason))  # noqa: E731
+    signals.delivery_failed.connect(failed)
+    refuse_orders()
+    with travelling() as clock, django_capture_on_commit_callbacks(execute=True):
+        Delivery.objects.update(strikes=2)
+        Delivery.objects.claim("lost", clock(), clock() + timedelta(seconds=60), 10)
+        clock.forward(seconds=61)
+        dispatch()
+    assert told == [(the_delivery().pk, "dead", "strikes")]

@@ -86,7 +86,8 @@ def test_the_readme_alone_leads_to_a_mail_and_an_inbox_item(site):
     assert "2 deliveries: 2 sent." in said
     code = (
         "from django.test import Client; from django.contrib.auth.models import User; c = Client(); "
-        "c.force_login(User.objects.get()); print(c.get('/notifications/inbox/', HTTP_HOST='localhost').content.decode()); "
+        "c.force_login(User.objects.get()); page = c.get('/notifications/inbox/', HTTP_HOST='localhost'); "
+        "print(page.content.decode()); "
         "import notifications; print(notifications.__file__)"
     )
     page = subprocess.run(

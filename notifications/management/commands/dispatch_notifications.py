@@ -33,6 +33,9 @@ class Command(BaseCommand):
         for name in ("batch_size", "workers"):
             if options[name] is not None and options[name] < 1:
                 raise CommandError(f"--{name.replace('_', '-')} must be at least 1.")
+        for name in ("idle", "error_pause"):
+            if options[name] is not None and options[name] <= 0:
+                raise CommandError(f"--{name.replace('_', '-')} must be more than 0 seconds.")
         worker = Worker(
             workers=options["workers"] or (None if options["watch"] else 1),
             batch_size=options["batch_size"],

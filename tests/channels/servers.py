@@ -1,0 +1,130 @@
+"""Real providers on loopback that do as they are told: an SMTP server, and the HTTP API of a mail service."""
+
+import asyncio
+import json
+import threading
+from contextlib import contextmanager
+from email import message_from_bytes, policy
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from aiosmtpd.smtp import SMTP, AuthResult
+
+
+class PostOffice:
+    """Keeps what it accepts. ``at_…`` are the answers to be given instead, by recipient for RCPT."""
+
+    def __init__(self):
+        self.mails = []
+        self.connections = 0
+        self.at_login = self.at_mail = self.at_data = None
+        self.at_rcpt = {}
+        self.hang_up = None
+        self.open = True
+
+    async def handle_EHLO(self, server, session, envelope, hostname, responses):
+        self.connections += 1
+        session.host_name = hostname
+        return responses
+
+    async def handle_MAIL(self, server, session, envelope, address, options):
+        if self.hang_up == "MAIL":
+            server.transport.abort()
+        if self.at_mail:
+            return self.at_mail
+        envelope.mail_from = address
+        return "250 OK"
+
+    async def handle_RCPT(self, server, session, envelope, address, options):
+        if self.hang_up == "RCPT":
+            server.transport.abort()
+        if address in self.at_rcpt:
+            return self.at_rcpt[address]
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server, session, envelope):
+        if self.hang_up == "DATA":
+            server.transport.abort()
+        if self.at_data:
+            return self.at_data
+        self.mails.append(message_from_bytes(envelope.content, policy=policy.default))
+        return "250 Kept"
+
+    def authenticate(self, server, session, envelope, mechanism, data):
+        return AuthResult(success=not self.at_login, handled=False, message=self.at_login)
+
+    def make_session(self):
+        return SMTP(self, authenticator=self.authenticate, auth_require_tls=False)
+
+
+@contextmanager
+def post_office():
+    office = PostOffice()
+    loop = asyncio.new_event_loop()
+    server = loop.run_until_complete(loop.create_server(office.make_session, "127.0.0.1", 0))
+    office.port = server.sockets[0].getsockname()[1]
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+
+    async def close():
+        if office.open:
+            office.open = False
+            server.close()
+            await asyncio.sleep(0)
+
+    async def finish():
+        await close()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    office.shut = lambda: asyncio.run_coroutine_threadsafe(finish(), loop).result(5)
+    try:
+        yield office
+    finally:
+        office.shut()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(5)
+        loop.close()
+
+
+class MailService(ThreadingHTTPServer):
+    """Answers every request with ``status``, or hangs up."""
+
+    status = 200
+    headers = {}
+    hang_up = False
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), MailServiceRequest)
+        self.requests = []
+
+
+class MailServiceRequest(BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.server.hang_up:
+            return
+        self.server.requests.append((self.path, body))
+        answer = json.dumps({"id": f"<{len(self.server.requests)}@service.example>", "message": "Queued"}).encode()
+        self.send_response(self.server.status)
+        for name, value in {**self.server.headers, "Content-Length": str(len(answer))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *args):
+        pass
+
+
+@contextmanager
+def mail_service():
+    with MailService() as service:
+        thread = threading.Thread(target=service.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield service
+        finally:
+            service.shutdown()
+            thread.join(5)

@@ -1,0 +1,48 @@
+"""The order of the gates: the first that does not let through has the word."""
+
+from datetime import UTC, datetime
+
+from notifications.events import NotificationEvent, NotificationPriority
+from notifications.gates import ASKED_AGAIN, GATES, Facts, Person, decide
+from notifications.gates.address import address
+from notifications.gates.preferences import preferences
+from notifications.gates.recipient import recipient
+from notifications.models import UserSettings
+from notifications.outcomes import Deliver, Drop, Hold, Reason
+from tests.factories import UserFactory
+
+OPTED_OUT = UserSettings(channels={"email": False})
+
+
+def facts(*, priority=NotificationPriority.LOW, member=True, settings=None, **fields):
+    event = NotificationEvent("door_opened", priority, ["email"])
+    return Facts(event, "email", "email", Person("u:1", UserFactory.build(**fields), member=member, settings=settings))
+
+
+def test_recipient_comes_before_address_and_address_before_preferences():
+    assert list(GATES) == [recipient, address, preferences]
+    assert decide(facts(member=False, settings=OPTED_OUT, email="")).reason is Reason.NOT_MEMBER
+    assert decide(facts(settings=OPTED_OUT, email="")).reason is Reason.NO_ADDRESS
+    assert decide(facts(settings=OPTED_OUT)).reason is Reason.PREFERENCE
+
+
+def test_who_passes_every_gate_is_delivered_to():
+    assert decide(facts()) == Deliver()
+
+
+def test_critical_events_bypass_preferences_but_neither_membership_nor_inactivity():
+    critical = {"priority": NotificationPriority.CRITICAL, "settings": OPTED_OUT}
+    assert decide(facts(**critical)) == Deliver()
+    assert decide(facts(**critical, member=False)).reason is Reason.NOT_MEMBER
+    assert decide(facts(**critical, is_active=False)).reason is Reason.INACTIVE
+
+
+def test_the_worker_asks_again_all_but_the_address():
+    assert list(ASKED_AGAIN) == [recipient, preferences]
+    assert decide(facts(email=""), ASKED_AGAIN) == Deliver()
+
+
+def test_the_first_gate_that_holds_has_the_word():
+    hold = Hold(datetime(2026, 1, 1, tzinfo=UTC), Reason.SCHEDULED)
+    gates = [lambda facts: Deliver(), lambda facts: hold, lambda facts: Drop(Reason.EXPIRED)]
+    assert decide(facts(), gates) == hold

@@ -1,0 +1,65 @@
+"""Inbox items."""
+
+import pytest
+from django.utils import timezone
+
+from notifications.manager import NotificationManager
+from notifications.models import Delivery, InboxItem, Notification
+from notifications.testing import capture_notifications
+from tests.factories import UserFactory
+from tests.shop.notification_events import ShopEvents
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def users():
+    users = UserFactory.create_batch(2)
+    with capture_notifications() as captured:
+        for number in ("7", "8"):
+            NotificationManager.send(ShopEvents.ORDER_SHIPPED, users, None, {"order_number": number}, channels=["app"])
+    captured.deliver()
+    return users
+
+
+def test_each_user_sees_their_own(users):
+    assert [item.recipient for item in InboxItem.objects.of(users[0])] == [users[0]] * 2
+
+
+def test_the_newest_comes_first(users):
+    assert [str(item) for item in InboxItem.objects.of(users[0])] == [
+        "Order 8 is on its way",
+        "Order 7 is on its way",
+    ]
+
+
+def test_what_was_read_is_read_once(users):
+    now = timezone.now()
+    mine = InboxItem.objects.of(users[0])
+    assert mine.unread().count() == 2
+    assert mine.mark_read(now) == 2
+    assert mine.unread().count() == 0
+    assert mine.mark_read(timezone.now()) == 0
+    assert {item.read_at for item in mine} == {now}
+    assert InboxItem.objects.of(users[1]).unread().count() == 2
+
+
+def test_an_item_that_is_already_there_is_left_as_it_is(users):
+    item = InboxItem.objects.of(users[0]).first()
+    InboxItem.objects.filter(pk=item.pk).update(title="Mine")
+    again = InboxItem.objects.get(pk=item.pk)
+    again.pk, again.title = None, "Another"
+    InboxItem.objects.put([again])
+    assert InboxItem.objects.count() == 4
+    assert InboxItem.objects.get(pk=item.pk).title == "Mine"
+
+
+def test_an_item_keeps_its_own_text_when_the_notification_is_purged(users):
+    Notification.objects.all().delete()
+    assert not Delivery.objects.exists()
+    assert InboxItem.objects.of(users[0]).first().body.startswith(f"Hello {users[0].username}, order 8")
+
+
+def test_putting_nothing_is_no_error():
+    InboxItem.objects.put([])
+    assert not InboxItem.objects.exists()

@@ -1,0 +1,113 @@
+"""The log is appended to, and outlives what it tells of."""
+
+import pytest
+from django.utils import timezone
+
+from notifications.addresses import masked
+from notifications.manager import NotificationManager
+from notifications.models import Delivery, LogPersonal, Notification, NotificationLog
+from notifications.testing import capture_notifications
+from tests.factories import ClusterFactory, UserFactory
+from tests.shop.notification_events import ShopEvents
+
+pytestmark = pytest.mark.django_db
+
+CONTEXT = {"order_number": "7", "eta": None}
+
+
+def row(address="", context=None):
+    entry = NotificationLog(
+        kind=NotificationLog.Kind.ATTEMPT,
+        event="order_shipped",
+        recipient_key="u:1",
+        channel="email",
+        sent_at=timezone.now(),
+    )
+    entry.new_address, entry.new_context = address, context
+    return entry
+
+
+@pytest.mark.parametrize("count", [1, 10])
+def test_a_group_of_rows_is_written_in_two_statements(count, django_assert_num_queries):
+    rows = [row("a***@example.com", {"order_number": "7"}) for _ in range(count)]
+    with django_assert_num_queries(2):
+        NotificationLog.objects.append(rows)
+    assert NotificationLog.objects.count() == LogPersonal.objects.count() == count
+
+
+def test_rows_may_come_from_an_iterator():
+    NotificationLog.objects.append(row() for _ in range(2))
+    assert NotificationLog.objects.count() == 2
+
+
+def test_nothing_to_append_costs_nothing(django_assert_num_queries):
+    with django_assert_num_queries(0):
+        NotificationLog.objects.append([])
+
+
+def test_a_row_without_personal_values_has_no_side_row():
+    NotificationLog.objects.append([row()])
+    assert not LogPersonal.objects.exists()
+    entry = NotificationLog.objects.get()
+    assert (entry.address, entry.context_data) == ("", {})
+
+
+def test_an_address_alone_has_an_empty_context():
+    NotificationLog.objects.append([row("a***@example.com")])
+    entry = NotificationLog.objects.get()
+    assert (entry.address, entry.context_data) == ("a***@example.com", {})
+
+
+@pytest.mark.parametrize(
+    "address", [f"a@{'x' * 400}.example", f"https://example.com/{'x' * 400}", "a@exa\0mple.com", "\0@x"]
+)
+def test_a_masked_address_always_fits(address):
+    NotificationLog.objects.append([row(masked(address))])
+    assert LogPersonal.objects.exists()
+
+
+def test_personal_values_can_be_erased_without_touching_the_row():
+    NotificationLog.objects.append([row("a***@example.com", {"order_number": "7"})])
+    before = NotificationLog.objects.values().get()
+    LogPersonal.objects.all().delete()
+    entry = NotificationLog.objects.get()
+    assert (entry.address, entry.context_data) == ("", {})
+    assert NotificationLog.objects.values().get() == before
+
+
+def delivered():
+    user = UserFactory(email="secret.name@example.com")
+    cluster = ClusterFactory(members=[user])
+    with capture_notifications() as captured:
+        NotificationManager.send(ShopEvents.ORDER_SHIPPED, [user], cluster, CONTEXT, channels=["email"])
+    captured.deliver()
+    return user, cluster
+
+
+def test_an_attempt_is_one_row_with_the_facts():
+    user, cluster = delivered()
+    entry = NotificationLog.objects.get()
+    delivery = Delivery.objects.get()
+    assert (entry.kind, entry.success, entry.attempt, entry.epoch) == ("attempt", True, 1, 0)
+    assert (entry.recipient, entry.cluster, entry.event, entry.channel) == (user, cluster, "order_shipped", "email")
+    assert (entry.notification, entry.delivery) == (delivery.notification, delivery)
+    assert entry.correlation_id == delivery.notification.correlation_id
+    assert entry.provider_message_id == delivery.provider_message_id != ""
+    assert entry.duration >= 0
+
+
+def test_only_loggable_keys_and_a_masked_address_are_kept():
+    delivered()
+    entry = NotificationLog.objects.get()
+    assert entry.address == "s***@example.com"
+    assert entry.context_data == {"order_number": "7", "eta": None}
+
+
+def test_the_log_outlives_notification_delivery_user_and_cluster():
+    user, cluster = delivered()
+    before = NotificationLog.objects.values().get()
+    Notification.objects.all().delete()
+    user.delete()
+    cluster.delete()
+    assert not Delivery.objects.exists()
+    assert NotificationLog.objects.values().get() == before

@@ -1,0 +1,200 @@
+"""Preferences: one spelling, one resolution, no rows by reading."""
+
+from enum import Enum
+
+import pytest
+from django.db import IntegrityError, transaction
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from notifications.events import NotificationChannel, NotificationEvent, NotificationPriority, key_of
+from notifications.models import UserSettings
+from notifications.models.settings import normalised
+from notifications.testing import temporary_events
+from tests.factories import UserSettingsFactory
+from tests.shop.notification_events import ShopEvents
+
+
+class Door(Enum):
+    OPENED = "door_opened"
+
+
+EVENTS = ["order_shipped", "shop_newsletter", "unregistered"]
+CHANNELS = ["email", "app", "pager"]
+
+
+@st.composite
+def spelt(draw, words):
+    """A word in any case, with white space around it."""
+    word = draw(st.sampled_from(words))
+    case = draw(st.sampled_from([str.lower, str.upper, str.title]))
+    space = st.text(" \t\n", max_size=2)
+    return draw(space) + case(word) + draw(space)
+
+
+@settings(deadline=None)
+@given(spelt(EVENTS), spelt(CHANNELS), spelt(EVENTS), spelt(CHANNELS))
+def test_an_opt_out_of_an_event_holds_for_it_in_every_spelling_and_for_no_other(event, channel, asked, by):
+    stored = UserSettings(events={event: {channel: False}})
+    same = (event.strip().lower(), channel.strip().lower()) == (asked.strip().lower(), by.strip().lower())
+    assert stored.get_notification_preference(asked, by) is not same
+
+
+@settings(deadline=None)
+@given(spelt(CHANNELS), spelt(EVENTS), spelt(CHANNELS))
+def test_a_channel_that_is_off_is_off_for_everything(channel, event, asked):
+    stored = UserSettings(channels={channel: False}, events={event: {asked: True}, "order_shipped": True})
+    same = channel.strip().lower() == asked.strip().lower()
+    assert stored.get_notification_preference(event, asked) is not same
+
+
+CHOICES = st.dictionaries(
+    spelt(EVENTS), st.booleans() | st.dictionaries(spelt(CHANNELS), st.booleans(), max_size=3), max_size=3
+)
+
+
+@given(CHOICES)
+def test_normalising_twice_changes_nothing(choices):
+    assert normalised(normalised(choices)) == normalised(choices)
+
+
+@settings(deadline=None)
+@given(CHOICES, spelt(EVENTS), spelt(CHANNELS), st.booleans())
+def test_a_choice_that_was_made_is_read_back(choices, event, channel, wanted):
+    stored = UserSettings(events=choices)
+    stored.set_notification_preference(event, channel, wanted)
+    assert stored.get_notification_preference(event, channel) is wanted
+
+
+@settings(deadline=None)
+@given(CHOICES, spelt(EVENTS), spelt(CHANNELS), st.booleans(), spelt(EVENTS), spelt(CHANNELS))
+def test_a_choice_changes_no_other_choice(choices, event, channel, wanted, other_event, other_channel):
+    def chosen(row):
+        return row.get_notification_preference(other_event, other_channel)
+
+    before, stored = chosen(UserSettings(events=choices)), UserSettings(events=choices)
+    stored.set_notification_preference(event, channel, wanted)
+    same = (event.strip().lower(), channel.strip().lower()) == (
+        other_event.strip().lower(),
+        other_channel.strip().lower(),
+    )
+    assert same or chosen(stored) is before
+
+
+def test_one_channel_back_on_leaves_the_others_of_the_event_off():
+    stored = UserSettings(events={"order_shipped": False})
+    stored.set_notification_preference("order_shipped", "email", True)
+    assert stored.get_notification_preference("order_shipped", "email")
+    assert not stored.get_notification_preference("order_shipped", "app")
+
+
+def test_an_opt_out_stands_where_two_spellings_disagree():
+    stored = UserSettings(channels={"EMAIL": False, "email": True})
+    assert not stored.get_notification_preference("order_shipped", "email")
+
+
+@settings(deadline=None)
+@given(CHOICES, CHOICES, spelt(EVENTS), spelt(CHANNELS))
+def test_of_two_spellings_the_one_that_says_no_has_the_word(first, second, event, channel):
+    first = {key_of(key).upper(): value for key, value in first.items()}
+    second = {key_of(key): value for key, value in second.items()}
+
+    def wanted(choices):
+        return UserSettings(events=choices).get_notification_preference(event, channel)
+
+    assert wanted({**first, **second}) is wanted({**second, **first}) is (wanted(first) and wanted(second))
+
+
+@pytest.mark.parametrize("malformed", [[], "email", None, 5])
+def test_what_is_no_mapping_says_nothing(malformed):
+    stored = UserSettings(channels=malformed, events=malformed, categories=malformed, addresses=malformed)
+    assert stored.get_notification_preference("order_shipped", "email")
+    assert stored.address_for("email") == ""
+    stored.set_channel("email", False)
+    stored.set_notification_preference("order_shipped", "app", False)
+    assert not stored.get_notification_preference("shop_newsletter", "email")
+    assert not stored.get_notification_preference("order_shipped", "app")
+
+
+def test_the_category_of_an_event_counts_however_its_name_is_spelt():
+    with temporary_events() as events:
+        events[Door.OPENED] = NotificationEvent("Door_Opened", NotificationPriority.LOW, ["email"], category="Doors")
+        stored = UserSettings(categories={"doors": False})
+        assert not stored.get_notification_preference("Door_Opened", "email")
+        assert not stored.get_notification_preference("door_opened", "email")
+
+
+@pytest.mark.parametrize(
+    ("stored", "wanted", "rule"),
+    [
+        ({}, True, "system: on by default"),
+        ({"channels": {"email": True}}, True, "system: on by default"),
+        ({"channels": {"email": False}, "events": {"order_shipped": True}}, False, "user: channel email is off"),
+        ({"events": {"order_shipped": {"email": False}}}, False, "user: event order_shipped on email is off"),
+        ({"events": {"order_shipped": False}}, False, "user: event order_shipped on email is off"),
+        ({"categories": {"orders": {"email": False}}}, False, "user: category orders on email is off"),
+        (
+            {"events": {"order_shipped": {"email": True}}, "categories": {"orders": False}},
+            True,
+            "user: event order_shipped on email is on",
+        ),
+        (
+            {"events": {"order_shipped": {"app": True}}, "categories": {"orders": False}},
+            False,
+            "user: category orders on email is off",
+        ),
+        ({"categories": {"news": False}}, True, "system: on by default"),
+    ],
+)
+def test_the_channel_decides_then_the_event_then_the_category(stored, wanted, rule):
+    assert UserSettings(**stored).decision("order_shipped", "orders", "email") == (wanted, rule)
+
+
+def test_a_preference_may_be_asked_for_by_members():
+    stored = UserSettings(categories={"Orders": {"EMAIL": False}})
+    assert not stored.get_notification_preference(ShopEvents.ORDER_SHIPPED, NotificationChannel.EMAIL)
+    assert stored.get_notification_preference(ShopEvents.NEWSLETTER, NotificationChannel.EMAIL)
+
+
+def test_a_whole_channel_is_switched_in_one_spelling():
+    stored = UserSettings(channels={"EMAIL": True})
+    stored.set_channel(NotificationChannel.EMAIL, False)
+    assert stored.channels == {"email": False}
+
+
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_an_address_that_was_taken_back_is_none(nothing):
+    assert UserSettings(addresses={"EMAIL": nothing}).address_for("email") == ""
+    assert UserSettings().address_for("email") == ""
+
+
+@pytest.mark.django_db
+class TestStored:
+    def test_saving_writes_one_spelling(self):
+        row = UserSettingsFactory(
+            channels={"EMAIL": False},
+            events={" Order_Shipped": {"APP": False}},
+            categories={"NEWS": {"Email": False}},
+            addresses={"EMAIL": "Ann@Example.com"},
+        )
+        row.refresh_from_db()
+        assert row.channels == {"email": False}
+        assert row.events == {"order_shipped": {"app": False}}
+        assert row.categories == {"news": {"email": False}}
+        assert row.addresses == {"email": "Ann@Example.com"}, "the address itself is the user's own spelling"
+
+    def test_reading_a_preference_costs_no_query_and_writes_no_row(self, django_assert_num_queries):
+        stored = UserSettings()
+        with django_assert_num_queries(0):
+            assert stored.get_notification_preference("order_shipped", "email")
+        assert not UserSettings.objects.exists()
+
+    def test_there_is_one_row_for_each_user_and_cluster(self):
+        row = UserSettingsFactory()
+        with pytest.raises(IntegrityError), transaction.atomic():
+            UserSettingsFactory(user=row.user, cluster=row.cluster)
+        UserSettingsFactory(user=row.user)
+
+    def test_a_row_says_whose_it_is(self):
+        row = UserSettingsFactory(user__username="ann", cluster__name="Home")
+        assert str(row) == "ann in Home"

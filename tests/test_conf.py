@@ -1,0 +1,237 @@
+"""The ``NOTIFICATIONS`` setting: its defaults, its complaints, and how the environment fills it."""
+
+import environ
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from notifications import conf
+
+
+@pytest.fixture
+def problems_of(settings):
+    def problems_of(value):
+        settings.NOTIFICATIONS = value
+        return list(conf.problems())
+
+    return problems_of
+
+
+def test_an_empty_setting_takes_every_default(settings):
+    settings.NOTIFICATIONS = {}
+    current = conf.current()
+    assert current == conf.Conf()
+    assert current.delivery == "queued"
+    assert current.retry_delays == (60, 300, 900)
+    assert current.batch_size == 10
+    assert current.workers == 2
+
+
+def test_a_site_without_the_setting_takes_every_default_too(settings):
+    del settings.NOTIFICATIONS
+    assert conf.current() == conf.Conf()
+
+
+def test_email_and_app_are_on_unless_switched_off_and_others_off_until_configured(settings):
+    settings.NOTIFICATIONS = {}
+    assert conf.current().enabled_channels == {"email", "app"}
+    settings.NOTIFICATIONS = {"CHANNELS": {"app": {"ENABLED": False}, "log": {}}}
+    assert conf.current().enabled_channels == {"email", "log"}
+    assert conf.current().channel("app") is None
+    assert conf.current().channel("sms") is None
+
+
+def test_a_changed_setting_holds_at_the_next_reading(settings):
+    settings.NOTIFICATIONS = {"BATCH_SIZE": 3}
+    assert conf.current().batch_size == 3
+    settings.NOTIFICATIONS = {"BATCH_SIZE": 4}
+    assert conf.current().batch_size == 4
+
+
+def test_a_built_in_channel_needs_no_backend_and_keeps_its_options(settings):
+    settings.NOTIFICATIONS = {"CHANNELS": {"log": {"OPTIONS": {"level": "DEBUG"}, "RETRY_DELAYS": [1, 2]}}}
+    log = conf.current().channel("log")
+    assert log.backend == "notifications.channels.log.LogChannel"
+    assert log.options == {"level": "DEBUG"}
+    assert log.retry_delays == (1, 2)
+
+
+def test_channel_names_are_found_in_one_spelling(settings):
+    settings.NOTIFICATIONS = {"CHANNELS": {"LOG": {}}}
+    assert "log" in conf.current().enabled_channels
+
+
+@pytest.mark.parametrize(
+    ("misspelt", "meant"),
+    [
+        ("BATCHSIZE", "BATCH_SIZE"),
+        ("MEMBER_OF", "MEMBERS_OF"),
+        ("channels", "CHANNELS"),
+        ("RETRY_DELAY", "RETRY_DELAYS"),
+        ("Base_Url", "BASE_URL"),
+    ],
+)
+def test_an_unknown_key_is_told_with_the_nearest_known_one(problems_of, misspelt, meant):
+    [problem] = problems_of({misspelt: 1})
+    assert repr(misspelt) in problem.message
+    assert problem.hint == f"Did you mean {meant!r}?"
+
+
+def test_a_key_like_no_other_is_told_with_all_known_ones(problems_of):
+    [problem] = problems_of({"ZZZZ": 1})
+    assert all(key in problem.hint for key in conf.KEYS)
+
+
+def test_a_key_that_is_no_string_is_told(problems_of):
+    [problem] = problems_of({5: 1})
+    assert "5" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("key", "wrong"),
+    [
+        ("CHANNELS", ["email"]),
+        ("DELIVERY", "later"),
+        ("DELIVERY", True),
+        ("MEMBERS_OF", print),
+        ("RETRY_DELAYS", 60),
+        ("RETRY_DELAYS", [60, "300"]),
+        ("RETRY_DELAYS", [-1]),
+        ("RETRY_DELAYS", [True]),
+        ("RETRY_JITTER", 1.5),
+        ("RETRY_JITTER", -0.1),
+        ("CHUNK_SIZE", 0),
+        ("CHUNK_SIZE", 2.5),
+        ("BATCH_SIZE", "10"),
+        ("BATCH_SIZE", True),
+        ("WORKERS", 0),
+        ("LEASE_SECONDS", 0),
+        ("IDLE_SECONDS", -1),
+        ("ADDRESS_FIELDS", "phone"),
+    ],
+)
+def test_a_wrong_value_is_told_with_what_it_must_be(problems_of, key, wrong):
+    [problem] = problems_of({key: wrong})
+    assert key in problem.message
+    assert problem.hint.startswith("It must be ")
+
+
+@pytest.mark.parametrize(
+    "good", [{"RETRY_DELAYS": []}, {"RETRY_DELAYS": (0,)}, {"RETRY_JITTER": 0}, {"IDLE_SECONDS": 0.01}]
+)
+def test_limits_are_allowed(problems_of, good):
+    assert problems_of(good) == []
+
+
+def test_a_setting_that_is_no_dict_is_told(problems_of):
+    [problem] = problems_of(["email"])
+    assert problem.message == "NOTIFICATIONS must be a dict."
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({"email": "smtp"}, "must be a dict"),
+        ({7: {}}, "must be a dict"),
+        ({"email": {"OPTION": {}}}, "Did you mean 'OPTIONS'?"),
+        ({"email": {"ENABLED": "no"}}, "True or False"),
+        ({"email": {"ENABLED": 0}}, "True or False"),
+        ({"email": {"OPTIONS": []}}, "dict"),
+        ({"email": {"RETRY_DELAYS": 5}}, "list"),
+        ({"pigeon": {}}, "Add the dotted path"),
+    ],
+)
+def test_a_wrong_channel_entry_is_told(problems_of, entry, words):
+    [problem] = problems_of({"CHANNELS": entry})
+    assert words in problem.hint
+
+
+def test_wrong_delays_of_a_channel_are_told_as_delays(problems_of):
+    [problem] = problems_of({"CHANNELS": {"email": {"RETRY_DELAYS": [60, "300"]}}})
+    assert "seconds" in problem.hint, "a list was given; the hint must say what belongs in it"
+
+
+def test_every_problem_is_told_at_once(problems_of):
+    assert len(problems_of({"BATCHSIZE": 1, "WORKERS": 0, "CHANNELS": {"pigeon": {"X": 1}}})) == 4
+
+
+def test_reading_a_wrong_setting_raises_with_every_problem_and_hint(settings):
+    settings.NOTIFICATIONS = {"BATCHSIZE": 1, "WORKERS": 0}
+    with pytest.raises(ImproperlyConfigured) as raised:
+        conf.current()
+    assert "BATCHSIZE" in str(raised.value)
+    assert "Did you mean 'BATCH_SIZE'?" in str(raised.value)
+    assert "WORKERS" in str(raised.value)
+
+
+@hypothesis_settings(deadline=None)
+@given(st.text(max_size=20), st.sampled_from([dict(conf.KEYS), conf.CHANNEL_KEYS]))
+def test_there_is_a_hint_for_whatever_is_misspelt(word, known):
+    hint = conf.closest(word, known)
+    assert any(key in hint for key in known)
+
+
+def reader(**variables):
+    env = environ.Env()
+    env.ENVIRON = {f"NOTIFICATIONS_{key}": value for key, value in variables.items()}
+    return env
+
+
+def test_the_environment_gives_only_what_it_names():
+    assert conf.from_env(reader()) == {}
+
+
+def test_the_environment_gives_every_key_in_its_type(settings):
+    found = conf.from_env(
+        reader(
+            CHANNELS='{"log": {"OPTIONS": {"level": "DEBUG"}}, "app": {"ENABLED": false}}',
+            DELIVERY="immediate",
+            MEMBERS_OF="shop.members.of",
+            BASE_URL="https://example.com",
+            ADDRESS_FIELDS="phone=mobile,pager=pager_number",
+            RETRY_DELAYS="1,2.5,30",
+            RETRY_JITTER="0.5",
+            CHUNK_SIZE="200",
+            BATCH_SIZE="50",
+            WORKERS="4",
+            LEASE_SECONDS="90",
+            IDLE_SECONDS="0.5",
+            ERROR_PAUSE_SECONDS="2",
+            CAN_RULES="coach.rules.rules",
+        )
+    )
+    assert found.keys() == conf.KEYS.keys()
+    settings.NOTIFICATIONS = found
+    assert list(conf.problems()) == []
+    current = conf.current()
+    assert current.enabled_channels == {"email", "log"}
+    assert current.address_fields == {"phone": "mobile", "pager": "pager_number"}
+    assert current.retry_delays == (1, 2.5, 30)
+    assert (current.batch_size, current.retry_jitter, current.delivery) == (50, 0.5, "immediate")
+
+
+def test_the_environment_may_switch_retries_off(settings):
+    settings.NOTIFICATIONS = conf.from_env(reader(RETRY_DELAYS=""))
+    assert conf.current().retry_delays == ()
+
+
+def test_the_environment_may_use_another_prefix():
+    env = environ.Env()
+    env.ENVIRON = {"KLAXON_BATCH_SIZE": "7", "NOTIFICATIONS_BATCH_SIZE": "8"}
+    assert conf.from_env(env, prefix="KLAXON_") == {"BATCH_SIZE": 7}
+
+
+def test_the_process_environment_is_read(monkeypatch):
+    monkeypatch.setenv("NOTIFICATIONS_WORKERS", "3")
+    assert conf.from_env(environ.Env())["WORKERS"] == 3
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("BATCH_SIZE", "many"), ("CHANNELS", "{log}"), ("RETRY_DELAYS", "60,soon"), ("ADDRESS_FIELDS", "phone")],
+)
+def test_an_unreadable_variable_is_an_error_that_names_it(key, value):
+    with pytest.raises(ImproperlyConfigured, match=f"NOTIFICATIONS_{key}"):
+        conf.from_env(reader(**{key: value}))

@@ -1,0 +1,275 @@
+"""The context: what is declared, what is stored, what comes back."""
+
+import json
+import logging
+from collections import OrderedDict
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from enum import Enum, IntEnum
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import models
+from django.utils import timezone as django_timezone
+from django.utils.translation import gettext_lazy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from notifications.context import Fields, decoded, encoded, validated
+from notifications.events import NotificationEvent, NotificationPriority
+from notifications.exceptions import InvalidContext
+from notifications.models import Notification
+
+TAGS = ["$date", "$datetime", "$decimal", "$uuid", "$time", "$seconds", "$dict", "$", "$$dict"]
+TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXT
+    | st.dates()
+    | st.times()
+    # Not in a named zone: Python calls no time in the hour that a zone repeats equal to itself elsewhere (PEP 495).
+    | st.datetimes(timezones=st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=45))]))
+    | st.timedeltas(timedelta(days=-36500), timedelta(days=36500))
+    | st.decimals(allow_nan=False)
+    | st.uuids()
+)
+KEYS = TEXT | st.sampled_from(TAGS)
+VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4))
+
+
+def event(context: Any = None, priority: NotificationPriority = NotificationPriority.MEDIUM) -> NotificationEvent:
+    return NotificationEvent("door_opened", priority, ["email"], context=context)
+
+
+def there_and_back(value):
+    return decoded(json.loads(json.dumps(encoded(value))))
+
+
+@settings(deadline=None)
+@given(VALUES)
+def test_what_is_stored_comes_back_as_itself(value):
+    back = there_and_back(value)
+    assert back == value
+    assert type(back) is type(value)
+
+
+@settings(deadline=None)
+@given(st.dictionaries(KEYS, VALUES, max_size=4))
+def test_a_whole_context_comes_back_as_itself(context):
+    stored = json.loads(json.dumps(validated(event(), context)))
+    assert Notification(context=stored).values == context
+
+
+@settings(deadline=None)
+@given(st.datetimes(datetime(1900, 1, 1), timezones=st.sampled_from(["Europe/Berlin", "Asia/Kathmandu"]).map(ZoneInfo)))
+def test_a_time_stays_the_same_instant_in_every_hour_that_a_zone_repeats_or_leaves_out(value):
+    assert there_and_back(value).astimezone(UTC) == value.astimezone(UTC)
+
+
+@given(st.dictionaries(st.sampled_from(TAGS), TEXT | st.integers(), min_size=1, max_size=2))
+def test_nothing_that_a_host_stores_is_mistaken_for_a_tag(value):
+    assert there_and_back(value) == value
+    assert there_and_back([{"x": value}]) == [{"x": value}]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Decimal("10.50"),
+        date(2026, 11, 20),
+        datetime(2026, 11, 20, 8, 30, tzinfo=UTC),
+        time(8, 30),
+        timedelta(minutes=90),
+        UUID("12345678-1234-5678-1234-567812345678"),
+    ],
+)
+def test_each_kind_keeps_its_type_inside_lists_and_dicts(value):
+    back = there_and_back({"list": [value], "dict": {"key": value}})
+    assert back == {"list": [value], "dict": {"key": value}}
+    assert type(back["list"][0]) is type(value)
+
+
+def test_the_exponent_of_a_decimal_is_kept():
+    assert str(there_and_back(Decimal("10.50"))) == "10.50"
+
+
+def test_a_naive_datetime_takes_the_current_time_zone():
+    with django_timezone.override("Europe/Berlin"):
+        stored = encoded(datetime(2026, 7, 1, 12))
+    assert decoded(stored) == datetime(2026, 7, 1, 10, tzinfo=UTC)
+    assert django_timezone.is_aware(decoded(stored))
+
+
+def test_lazy_texts_enum_members_and_other_mappings_are_stored_plainly():
+    class Colour(Enum):
+        RED = "red"
+
+    class Level(IntEnum):
+        HIGH = 2
+
+    class Size(models.TextChoices):
+        SMALL = "small", "Small"
+
+    given = {
+        "lazy": gettext_lazy("Yes"),
+        "enum": Colour.RED,
+        "number": Level.HIGH,
+        "choice": Size.SMALL,
+        "tuple": (1, 2),
+    }
+    assert encoded(OrderedDict(given)) == {
+        "lazy": "Yes",
+        "enum": "red",
+        "number": 2,
+        "choice": "small",
+        "tuple": [1, 2],
+    }
+    assert json.dumps(encoded(Level.HIGH)) == "2"
+
+
+def test_a_set_is_stored_in_one_order_however_it_was_built():
+    # Else the same content has another hash in the next process, and an idempotency key conflicts with itself.
+    assert encoded({0, 8}) == encoded({8, 0})
+    assert encoded(frozenset({"b", "a"})) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [
+        (object(), "context"),
+        ({"a": [1, {"b": b"bytes"}]}, r"context\.a\[1\]\.b"),
+        ([float("nan")], r"context\[0\]"),
+        (float("inf"), "context"),
+        ({"deep": {5: "key"}}, r"context\.deep has the key 5"),
+        ((item for item in "ab"), "context"),
+    ],
+)
+def test_what_cannot_be_stored_is_an_error_that_names_its_place(value, path):
+    with pytest.raises(InvalidContext, match=path):
+        encoded(value)
+
+
+@pytest.mark.parametrize("text", ["nul \0 byte", "lone \ud800 surrogate"], ids=["nul", "surrogate"])
+def test_text_that_postgresql_cannot_store_is_refused_in_the_callers_face(text):
+    with pytest.raises(InvalidContext, match="note"):
+        validated(event({"note": str}), {"note": text})
+    with pytest.raises(InvalidContext):
+        validated(event(), {"note": {text: 1}})
+
+
+def test_a_model_instance_is_refused_unless_its_fields_are_declared():
+    with pytest.raises(InvalidContext, match="Fields"):
+        validated(event(), {"user": User(username="ann")})
+
+
+def test_of_a_model_instance_only_the_declared_fields_are_taken():
+    user = User(username="ann", email="ann@example.com", password="secret")
+    stored = validated(event({"user": Fields("username", "email")}), {"user": user})
+    assert stored == {"user": {"username": "ann", "email": "ann@example.com"}}
+
+
+def test_a_mapping_may_stand_for_a_model_instance():
+    stored = validated(event({"user": Fields("username")}), {"user": {"username": "ann"}})
+    assert stored == {"user": {"username": "ann"}}
+
+
+def test_undeclared_missing_and_mistyped_keys_are_all_named_at_once():
+    declared = {"number": str, "eta": date | None, "total": Decimal}
+    with pytest.raises(InvalidContext) as raised:
+        validated(event(declared), {"number": 5, "colour": "red"})
+    told = str(raised.value)
+    assert "'colour' is not declared" in told
+    assert "'total' is missing" in told
+    assert "'number' is 5, not str" in told
+    assert "eta" not in told.replace("declared: eta, number, total", "")
+
+
+def test_an_event_that_takes_nothing_refuses_anything():
+    assert validated(event({}), None) == {}
+    with pytest.raises(InvalidContext, match="declared: none"):
+        validated(event({}), {"number": "5"})
+
+
+def test_an_event_that_declares_nothing_takes_any_serialisable_mapping():
+    assert validated(event(None), {"any": [1, None]}) == {"any": [1, None]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "good", "bad"),
+    [
+        (str, ["", "x", gettext_lazy("Yes")], [1, None, b"x"]),
+        (int, [0, 5], [True, 1.5, "5"]),
+        (bool, [True, False], [0, 1, "yes"]),
+        (float, [1.5, 2], ["1.5", True]),
+        (Decimal, [Decimal("1.5"), 2], [1.5, "1.5", True]),
+        (str | None, ["x", None], [1]),
+        (int | str, [1, "x"], [None, 1.5]),
+        (date, [date(2026, 1, 1), datetime(2026, 1, 1)], ["2026-01-01"]),
+        (datetime, [datetime(2026, 1, 1)], [date(2026, 1, 1)]),
+        (list[str], [["a"], []], ["a", ("a",)]),
+        (dict, [{}], [[]]),
+        (Any, [None, 1, "x", []], []),
+        (None, [None], [0, ""]),
+    ],
+)
+def test_values_are_checked_against_their_declared_types(kind, good, bad):
+    for value in good:
+        validated(event({"it": kind}), {"it": value})
+    for value in bad:
+        with pytest.raises(InvalidContext, match="'it'"):
+            validated(event({"it": kind}), {"it": value})
+
+
+def test_optional_keys_may_be_left_out():
+    assert validated(event({"note": str | None}), {}) == {}
+
+
+@pytest.mark.parametrize("context", ["text", 5, ["a"]])
+def test_a_context_that_is_no_mapping_is_refused(context):
+    with pytest.raises(InvalidContext):
+        validated(event(None), context)
+
+
+def test_keys_must_be_strings_at_the_top_too():
+    with pytest.raises(InvalidContext, match="5"):
+        validated(event(None), {5: "x"})
+
+
+def test_the_callers_own_context_is_left_as_it_is():
+    context = {"when": datetime(2026, 1, 1), "items": [Decimal("1")]}
+    before = {"when": context["when"], "items": list(context["items"])}
+    validated(event(), context)
+    assert context == before
+
+
+class TestCriticalEvents:
+    def critical(self, declared):
+        return event(declared, NotificationPriority.CRITICAL)
+
+    def test_a_wrong_context_is_logged_as_an_error_and_what_exists_is_kept(self, caplog):
+        stored = validated(self.critical({"place": str, "floor": int}), {"floor": "ground", "colour": "red"})
+        assert stored == {"floor": "ground", "colour": "red"}
+        errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+        assert len(errors) == 3
+        assert any("'place' is missing" in error for error in errors)
+
+    def test_what_cannot_be_stored_is_stored_as_its_text(self, caplog):
+        stored = validated(self.critical(None), {"place": User(username="hall"), "size": object})
+        assert stored == {"place": "hall", "size": "<class 'object'>"}
+        assert len(caplog.records) == 2
+
+    def test_text_that_cannot_be_stored_is_stored_without_what_hinders(self):
+        stored = validated(self.critical({"place": str}), {"place": "ha\0ll\ud800"})["place"]
+        # Asserted as a number: the text itself could not even be reported.
+        hindering = sum(character == "\0" or "\ud800" <= character <= "\udfff" for character in stored)
+        assert hindering == 0
+
+    def test_a_right_context_logs_nothing(self, caplog):
+        assert validated(self.critical({"place": str}), {"place": "hall"}) == {"place": "hall"}
+        assert not caplog.records

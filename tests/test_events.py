@@ -1,0 +1,160 @@
+"""Events and their registry."""
+
+from enum import Enum
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from notifications.events import (
+    BANDS,
+    LEVELS,
+    NOTIFICATION_EVENTS,
+    BuiltInEvents,
+    EventRegistry,
+    NotificationChannel,
+    NotificationEvent,
+    NotificationPriority,
+    key_of,
+    register,
+)
+from notifications.exceptions import UnknownEvent
+from notifications.testing import temporary_events
+from tests.shop.notification_events import ShopEvents
+
+
+class Door(Enum):
+    OPENED = "door_opened"
+    CLOSED = "door_closed"
+
+
+def event(name="door_opened", priority=NotificationPriority.LOW, channels=("email",), **options):
+    return NotificationEvent(name, priority, channels, **options)
+
+
+def test_priorities_have_their_numbers():
+    assert [(item.name, item.value) for item in NotificationPriority] == [
+        ("CRITICAL", 1),
+        ("HIGH", 2),
+        ("MEDIUM", 3),
+        ("LOW", 4),
+    ]
+
+
+def test_the_bands_of_the_priorities_cover_every_score_once():
+    scores = [score for low, high in BANDS.values() for score in range(low, high + 1)]
+    assert sorted(scores) == list(range(101))
+    assert NotificationPriority.CRITICAL.band == (90, 100)
+
+
+def test_levels_map_to_the_priorities_in_order():
+    assert [LEVELS[level] for level in ("critical", "warning", "info", "debug")] == list(NotificationPriority)
+
+
+def test_there_are_words_for_twelve_channels():
+    assert {channel.value for channel in NotificationChannel} == {
+        "email", "sms", "websocket", "app", "webhook", "push", "slack", "discord", "teams", "pushover", "voice", "log",
+    }  # fmt: skip
+
+
+@given(st.text(alphabet=" \t\nabcABCäÄ_-"))
+def test_a_key_has_one_spelling(word):
+    assert key_of(word.upper()) == key_of(f" {word.lower()}\n") == key_of(key_of(word))
+
+
+def test_an_enum_member_and_its_value_have_one_key():
+    assert key_of(NotificationChannel.EMAIL) == key_of("EMAIL") == "email"
+
+
+def test_channels_are_named_once_in_the_declared_order():
+    assert event(channels=["SMS", NotificationChannel.EMAIL, "sms ", "Pager"]).channels == ("sms", "email", "pager")
+
+
+def test_channels_may_come_from_an_iterator_and_be_read_twice():
+    shipped = event(channels=(channel for channel in ["email", "app"]))
+    assert shipped.channels == shipped.channels == ("email", "app")
+
+
+def test_one_string_is_no_list_of_channels():
+    with pytest.raises((TypeError, ValueError)):
+        event(channels="email")
+
+
+def test_only_critical_bypasses_preferences():
+    assert [item for item in NotificationPriority if event(priority=item).bypasses_preferences] == [
+        NotificationPriority.CRITICAL
+    ]
+
+
+def test_a_priority_may_be_a_number_but_not_any():
+    assert event(priority=2).priority is NotificationPriority.HIGH
+    with pytest.raises(ValueError, match="7"):
+        event(priority=7)
+
+
+def test_what_to_do_about_lost_contact_is_one_of_two_words():
+    assert event(on_unknown="hold").on_unknown == "hold"
+    with pytest.raises(ValueError, match="on_unknown"):
+        event(on_unknown="ignore")
+
+
+def test_a_transform_is_found_by_its_channel_in_any_spelling():
+    shipped = event(transforms={NotificationChannel.EMAIL: dict, "SMS": list})
+    assert shipped.transform_for("email") is dict
+    assert shipped.transform_for("sms") is list
+    assert shipped.transform_for("app") is None
+
+
+def test_events_of_an_app_are_discovered():
+    assert NOTIFICATION_EVENTS[ShopEvents.ORDER_SHIPPED].name == "order_shipped"
+    assert BuiltInEvents.MESSAGE in NOTIFICATION_EVENTS
+
+
+def test_registering_and_assigning_are_the_same():
+    with temporary_events() as events:
+        register(Door.OPENED, event())
+        events[Door.CLOSED] = event("door_closed")
+        assert events.find(Door.OPENED) is events.find("door_opened")
+        assert events.named("door_closed") is events[Door.CLOSED]
+
+
+def test_every_registration_is_kept_for_the_checks():
+    registry = EventRegistry()
+    registry[Door.OPENED] = event()
+    registry[Door.OPENED] = event()
+    assert len(registry) == 1
+    assert len(registry.registrations) == 2
+
+
+def test_a_removed_event_is_gone_by_member_name_and_registration():
+    registry = EventRegistry()
+    registry[Door.OPENED] = event()
+    del registry[Door.OPENED]
+    assert (list(registry), registry.named("door_opened"), registry.registrations) == ([], None, [])
+
+
+def test_an_event_that_was_replaced_is_no_longer_found_by_its_old_name():
+    registry = EventRegistry()
+    registry[Door.OPENED] = event("door_opend")
+    registry[Door.OPENED] = event("door_opened")
+    assert registry.named("door_opend") is None
+
+
+@pytest.mark.parametrize(("member", "value"), [("door_opened", event()), (Door.OPENED, "door_opened")])
+def test_only_enum_members_are_registered_with_events(member, value):
+    with pytest.raises(TypeError, match="Enum member"):
+        EventRegistry()[member] = value
+
+
+@pytest.mark.parametrize("unknown", [Door.OPENED, "door_opened", ""])
+def test_an_unknown_event_is_an_error_that_names_the_known_ones(unknown):
+    with pytest.raises(UnknownEvent, match="order_shipped"):
+        NOTIFICATION_EVENTS.find(unknown)
+
+
+def test_a_member_of_another_enum_with_the_same_value_is_unknown():
+    class Other(Enum):
+        ORDER_SHIPPED = "order_shipped"
+
+    with pytest.raises(UnknownEvent):
+        NOTIFICATION_EVENTS.find(Other.ORDER_SHIPPED)

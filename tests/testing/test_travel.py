@@ -1,0 +1,43 @@
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from notifications import clock
+from notifications.testing import travelling
+
+NOON = datetime(2026, 3, 29, 12, tzinfo=UTC)
+
+
+def test_time_stands_still_until_it_is_told_to_move():
+    with travelling(NOON) as travel:
+        assert clock.now() == clock.now() == NOON
+        assert travel.forward(minutes=5) == NOON + timedelta(minutes=5) == clock.now()
+        assert travel.to(NOON) == NOON == clock.now()
+
+
+def test_it_begins_now_unless_told_otherwise():
+    with travelling():
+        assert abs(clock.now() - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+def test_it_ends_with_its_block():
+    with travelling(NOON):
+        pass
+    assert clock._override is None
+
+
+def test_every_thread_travels():
+    seen = []
+    with travelling(NOON):
+        thread = threading.Thread(target=lambda: seen.append(clock.now()))
+        thread.start()
+        thread.join()
+    assert seen == [NOON]
+
+
+def test_a_time_without_a_zone_is_refused():
+    with pytest.raises(ValueError, match="time zone"), travelling(datetime(2026, 3, 29)):
+        pass
+    with travelling(NOON) as travel, pytest.raises(ValueError, match="time zone"):
+        travel.to(datetime(2026, 3, 29))
