@@ -85,7 +85,10 @@ class Conf:
     chunk_size: int = option(1000, int, "int", "a whole number of at least 1", at_least_one)
     batch_size: int = option(10, int, "int", "a whole number of at least 1", at_least_one)
     workers: int = option(2, int, "int", "a whole number of at least 1", at_least_one)
-    lease_seconds: float = option(120, (int, float), "float", "a number of seconds, at least 1", at_least_one)
+    lease_seconds: float = option(30, (int, float), "float", "a number of seconds, at least 1", at_least_one)
+    beat_seconds: float = option(
+        5, (int, float), "float", "a number of seconds, a third of LEASE_SECONDS at most", positive
+    )
     idle_seconds: float = option(1.0, (int, float), "float", "a number of seconds above 0", positive)
     error_pause_seconds: float = option(5.0, (int, float), "float", "a number of seconds above 0", positive)
     can_rules: str = option("", str, "str", "the dotted path of a callable(FaultChange) -> iterable of Send")
@@ -146,6 +149,12 @@ def problems() -> Iterator[Problem]:
         return
     for key, value in raw.items():
         yield from _key_problems(key, value)
+    lease, beat = (raw.get(key, getattr(Conf, key.lower())) for key in ("LEASE_SECONDS", "BEAT_SECONDS"))
+    if all(isinstance(value, int | float) for value in (lease, beat)) and 1 <= lease < beat * 3:
+        yield Problem(
+            f"NOTIFICATIONS['BEAT_SECONDS'] is {beat!r}, LEASE_SECONDS {lease!r}.",
+            "Three heartbeats must fit into a lease, or workers that live are taken for lost.",
+        )
 
 
 def _key_problems(key: Any, value: Any) -> Iterator[Problem]:

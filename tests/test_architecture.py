@@ -12,7 +12,17 @@ ROOT = Path(notifications.__file__).parent
 
 FLOORS = {
     0: {"conf", "clock", "exceptions", "extras", "partitions"},
-    1: {"addresses", "channel_classes", "context", "events", "outcomes", "recipients", "rendered", "signals"},
+    1: {
+        "addresses",
+        "channel_classes",
+        "context",
+        "events",
+        "outcomes",
+        "recipients",
+        "rendered",
+        "signals",
+        "transitions",
+    },
     2: {"models"},
     3: {"audience", "gates", "rendering", "retry", "channels"},
     4: {"manager", "dispatch"},

@@ -197,6 +197,7 @@ def test_the_environment_gives_every_key_in_its_type(settings):
             BATCH_SIZE="50",
             WORKERS="4",
             LEASE_SECONDS="90",
+            BEAT_SECONDS="10",
             IDLE_SECONDS="0.5",
             ERROR_PAUSE_SECONDS="2",
             CAN_RULES="coach.rules.rules",

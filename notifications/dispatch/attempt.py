@@ -39,27 +39,32 @@ class Addressed:
 
 
 @dataclass(frozen=True)
+class Desk:
+    """Where an attempt is made: the database, its clock, and whether others still know that this worker lives."""
+
+    using: str
+    now: Callable[[], datetime]
+    may_go_on: Callable[[], bool] = lambda: True
+
+
+@dataclass(frozen=True)
 class Prepared:
     delivery: Delivery
     message: Any
 
 
-def attempt(
-    channel: BaseChannel, group: Sequence[Addressed], using: str, clock: Callable[[], datetime]
-) -> Counter[str]:
+def attempt(channel: BaseChannel, group: Sequence[Addressed], desk: Desk) -> Counter[str]:
     """Try a group of one channel's deliveries; returns how many came to which state."""
-    prepared, tally = _prepare(channel, group, using, clock)
+    prepared, tally = _prepare(channel, group, desk)
     if not prepared:
         return tally
     if channel.transactional:
-        with transaction.atomic(using=using):
-            return tally + _send(channel, prepared, using, clock)
-    return tally + _send(channel, prepared, using, clock)
+        with transaction.atomic(using=desk.using):
+            return tally + _send(channel, prepared, desk)
+    return tally + _send(channel, prepared, desk)
 
 
-def _prepare(
-    channel: BaseChannel, group: Sequence[Addressed], using: str, clock: Callable[[], datetime]
-) -> tuple[list[Prepared], Counter[str]]:
+def _prepare(channel: BaseChannel, group: Sequence[Addressed], desk: Desk) -> tuple[list[Prepared], Counter[str]]:
     prepared, failed = [], []
     for addressed in group:
         try:
@@ -69,7 +74,7 @@ def _prepare(
             logger.exception("Delivery %s cannot be rendered.", addressed.delivery.pk)
             receipt = Receipt(None, Verdict.PERMANENT, error=f"{type(error).__name__}: {error}")
             failed.append(Attempted(addressed.delivery, receipt, 0.0))
-    return prepared, bury(failed, Reason.RENDERING, using, clock()) if failed else Counter()
+    return prepared, bury(failed, Reason.RENDERING, desk.using, desk.now()) if failed else Counter()
 
 
 def _message(channel: BaseChannel, addressed: Addressed) -> Any:
@@ -91,23 +96,21 @@ def bury(failed: Sequence[Attempted], reason: Reason, using: str, now: datetime)
     return _record(failed, settlements, using, now)
 
 
-def _send(
-    channel: BaseChannel, prepared: Sequence[Prepared], using: str, clock: Callable[[], datetime]
-) -> Counter[str]:
+def _send(channel: BaseChannel, prepared: Sequence[Prepared], desk: Desk) -> Counter[str]:
     patience = conf.current().lease_seconds + channel.patience * len(prepared)
-    lease = clock() + timedelta(seconds=patience)
+    lease = desk.now() + timedelta(seconds=patience)
     # Committed before the call (unless the channel writes to this very database): should this process die now, the
     # row says that it may have been sent.
-    ours = Delivery.objects.using(using).mark_sending([item.delivery for item in prepared], lease)
+    ours = Delivery.objects.using(desk.using).mark_sending([item.delivery for item in prepared], lease)
     mine = [item for item in prepared if item.delivery.pk in ours]
     for item in mine:
         item.delivery.attempts += 1
-    attempted = _hand_over(channel, mine)
-    now = clock()
-    return _record(attempted, [settlement(item, now) for item in attempted], using, now)
+    attempted = _hand_over(channel, mine, desk)
+    now = desk.now()
+    return _record(attempted, [settlement(item, now) for item in attempted], desk.using, now)
 
 
-def _hand_over(channel: BaseChannel, prepared: Sequence[Prepared]) -> list[Attempted]:
+def _hand_over(channel: BaseChannel, prepared: Sequence[Prepared], desk: Desk) -> list[Attempted]:
     waiting = {id(item.message): item.delivery for item in prepared}
     attempted: list[Attempted] = []
     error = "The channel gave no receipt."
@@ -116,6 +119,10 @@ def _hand_over(channel: BaseChannel, prepared: Sequence[Prepared]) -> list[Attem
         for receipt in channel.send([item.message for item in prepared]):
             delivery, before, since = waiting.pop(id(receipt.message)), since, time.monotonic()
             attempted.append(Attempted(delivery, receipt, since - before))
+            if waiting and not desk.may_go_on():
+                # Others may be taking the rest by now, and will say what became of it.
+                logger.warning("The heartbeat is not felt; %d deliveries of a group are left to others.", len(waiting))
+                return attempted
     except Exception as raised:
         if channel.transactional:
             raise  # our own database: nothing was sent, and the transaction takes it all back

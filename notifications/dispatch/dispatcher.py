@@ -1,23 +1,19 @@
 """One worker's hands: take a batch, bring it to its end."""
 
 import logging
-import os
-import socket
-import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
-from itertools import groupby
-from uuid import uuid4
+from functools import partial
 
 from django.db import router
 
 from notifications import clock, conf
 from notifications.channel_classes import channel_class
 from notifications.channels import BaseChannel, open_channel
-from notifications.dispatch.attempt import Addressed, attempt
+from notifications.dispatch.attempt import Addressed, Desk, attempt
+from notifications.dispatch.heartbeat import Pulse
 from notifications.dispatch.reask import still_wanted
-from notifications.dispatch.rescue import rescue
 from notifications.models import Delivery, Notification
 from notifications.models.outbox import Settlement
 from notifications.outcomes import DeliveryState, Reason
@@ -27,23 +23,29 @@ Tally = Counter[str]
 logger = logging.getLogger("notifications.dispatch")
 
 WAIT_FOR_CHANNEL = 60
+OLDEST_EVERY = 10
+SECONDS_FOR_ONE = 120
 
 
 class Dispatcher:
     """Belongs to one thread. Keeps its channels, and with them their connections, from batch to batch.
 
     :param stop: asked between groups; once it answers True, what is claimed but not begun is given back.
+    :param pulse: the heartbeat of its process; without one, only the leases say that it lives.
     """
 
-    def __init__(self, batch_size: int | None = None, stop: Callable[[], bool] = lambda: False) -> None:
-        self.owner = f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident()}:{uuid4().hex[:8]}"[-100:]
+    def __init__(
+        self, batch_size: int | None = None, stop: Callable[[], bool] = lambda: False, pulse: Pulse | None = None
+    ) -> None:
+        self.owner = pulse.owner if pulse else Pulse().owner
         self.batch_size = batch_size or conf.current().batch_size
         self.stop = stop
         self.using = router.db_for_write(Delivery)
+        self.desk = Desk(self.using, partial(clock.now, self.using), pulse.is_felt if pulse else lambda: True)
         self.channels: dict[str, BaseChannel] = {}
-
-    def now(self) -> datetime:
-        return clock.now(self.using)
+        self._claims = 0
+        # Without a heartbeat nobody renews a lease, so it must last for the whole batch.
+        self._unrenewed = 0 if pulse else SECONDS_FOR_ONE
 
     def run_until_idle(self, notification_ids: Sequence[int] = (), limit: int | None = None) -> Tally:
         """Batch after batch until nothing is ready, ``stop`` says so, or ``limit`` deliveries were taken."""
@@ -60,23 +62,28 @@ class Dispatcher:
 
     def run_batch(self, size: int, notification_ids: Sequence[int] = ()) -> tuple[int, Tally]:
         """Release what is due, claim a batch, bring it to its end; returns how many were claimed and their states."""
-        now = self.now()
-        rescue(self.using, now)
-        outbox = Delivery.objects.using(self.using)
-        outbox.release_due(now)
-        lease = now + timedelta(seconds=conf.current().lease_seconds)
-        claimed = outbox.claim(self.owner, now, lease, size, notification_ids)
+        now = self.desk.now()
+        claimed = self._claim(size, notification_ids, now) if self.desk.may_go_on() else []
         if not claimed:
             return 0, Counter()
         self._attach_notifications(claimed)
         wanted, tally = still_wanted(claimed, self.using, now)
         groups = list(self._groups(wanted))
         for index, (name, group) in enumerate(groups):
-            if self.stop():
+            if self.stop() or not self.desk.may_go_on():
                 self._settle([item for _, rest in groups[index:] for item in rest], DeliveryState.READY, "")
                 break
             tally += self._attempt(name, group)
         return len(claimed), tally
+
+    def _claim(self, size: int, notification_ids: Sequence[int], now: datetime) -> list[Delivery]:
+        outbox = Delivery.objects.using(self.using)
+        outbox.release_due(now)
+        lease = now + timedelta(seconds=conf.current().lease_seconds + self._unrenewed * size)
+        self._claims += 1
+        # Now and then the oldest first, whatever its score, so that nothing starves under a flood of urgent mail.
+        oldest = self._claims % OLDEST_EVERY == 0
+        return outbox.claim(self.owner, now, lease, size, notification_ids, oldest_first=oldest)
 
     def _attempt(self, name: str, group: Sequence[Addressed]) -> Tally:
         try:
@@ -84,9 +91,9 @@ class Dispatcher:
         except Exception:
             # Its settings are wrong, which is nobody's fault among the recipients: they wait, and lose no attempt.
             logger.exception("The channel %r cannot be made; its deliveries wait.", name)
-            due_at = self.now() + timedelta(seconds=WAIT_FOR_CHANNEL)
+            due_at = self.desk.now() + timedelta(seconds=WAIT_FOR_CHANNEL)
             return self._settle(group, DeliveryState.RETRY, Reason.CONFIGURATION, due_at)
-        return attempt(channel, group, self.using, self.now)
+        return attempt(channel, group, self.desk)
 
     def close(self) -> None:
         """Let go of every connection to a provider."""
@@ -101,9 +108,11 @@ class Dispatcher:
 
     def _groups(self, wanted: Sequence[Addressed]) -> Iterator[tuple[str, list[Addressed]]]:
         """One channel's deliveries together, at most as many as it takes; one that has stopped a worker goes alone."""
-        for (name, _), members in groupby(wanted, key=lambda item: (item.delivery.channel, item.delivery.strikes)):
-            deliveries = list(members)
-            size = 1 if deliveries[0].delivery.strikes else channel_class(name).group_size
+        by_channel: dict[tuple[str, bool], list[Addressed]] = defaultdict(list)
+        for item in wanted:
+            by_channel[item.delivery.channel, item.delivery.strikes > 0].append(item)
+        for (name, struck), deliveries in by_channel.items():
+            size = 1 if struck else channel_class(name).group_size
             for start in range(0, len(deliveries), size):
                 yield name, deliveries[start : start + size]
 
@@ -116,5 +125,5 @@ class Dispatcher:
         """Let go of claimed deliveries that were never handed over."""
         rows = [item.delivery for item in items]
         news = [Settlement(row.pk, row.fence, DeliveryState.CLAIMED, state, reason, due_at) for row in rows]
-        written = Delivery.objects.using(self.using).settle(news, self.now())
+        written = Delivery.objects.using(self.using).settle(news, self.desk.now())
         return Counter({state: len(written)})

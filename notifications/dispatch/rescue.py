@@ -1,35 +1,79 @@
-"""Taking back what a lost worker left behind."""
+"""Taking back what lost workers left behind.
 
+A worker is lost when its heartbeat is silent for a whole lease. Clocks jump, so nobody is condemned at first sight:
+what looks lost must look the same a heartbeat later, by a clock that never jumps.
+"""
+
+import time
 from collections import Counter
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import transaction
 
+from notifications import conf
 from notifications.dispatch.attempt import tell
 from notifications.dispatch.record import Attempted, attempt_row, retry_or_dead
 from notifications.events import NOTIFICATION_EVENTS
-from notifications.models import Delivery, Notification, NotificationLog
-from notifications.models.outbox import Settlement
+from notifications.models import Delivery, Heartbeat, Notification, NotificationLog
+from notifications.models.outbox import Lost, Settlement
 from notifications.outcomes import DeliveryState, Receipt, Verdict
 
+Suspect = tuple[int, int]
 
-def rescue(using: str, now: datetime) -> Counter[str]:
-    """Release rows whose lease ran out, and decide about those that may have been sent.
 
-    ``on_unknown="retry"`` goes on with the schedule; ``"hold"`` leaves the row *unknown* until a person decides.
-    """
-    with transaction.atomic(using=using):
-        rows = Delivery.objects.using(using).release_expired(now)
-        if not rows:
+class Rescuer:
+    """Looks now and then; belongs to one worker process."""
+
+    def __init__(self, using: str) -> None:
+        self.using = using
+        self._first_seen: dict[Suspect, float] = {}
+        self._next_look = 0.0
+
+    @property
+    def has_suspects(self) -> bool:
+        """Whether the last look found something that a second look must confirm."""
+        return bool(self._first_seen)
+
+    def look_now_and_then(self, now: datetime) -> None:
+        """Look, but not at every commit that wakes a worker."""
+        if time.monotonic() >= self._next_look:
+            self._next_look = time.monotonic() + conf.current().beat_seconds
+            self.look(now)
+
+    def look(self, now: datetime) -> Counter[str]:
+        """Take back what has looked lost for a heartbeat; returns how many rows came to which state."""
+        silent = self._silent(now)
+        found = {
+            (pk, fence): owner for pk, fence, owner in Delivery.objects.using(self.using).suspects(list(silent), now)
+        }
+        seen = time.monotonic()
+        self._first_seen = {suspect: self._first_seen.get(suspect, seen) for suspect in found}
+        patience = conf.current().beat_seconds
+        confirmed = [suspect for suspect, first in self._first_seen.items() if seen - first >= patience]
+        if not confirmed:
             return Counter()
-        _attach_notifications(rows, using)
-        lost = [row for row in rows if row.state in (DeliveryState.UNKNOWN, DeliveryState.DEAD)]
-        NotificationLog.objects.using(using).append(_lost_row(row, now) for row in lost)
-        decided = {row.pk: _decision(row, now) for row in lost if _may_retry(row)}
-        Delivery.objects.using(using).settle(list(decided.values()), now)
-        for row in lost:
-            tell(row, decided.get(row.pk) or _as_it_is(row), using)
-    return Counter(row.state for row in rows)
+        alive = set(Heartbeat.objects.using(self.using).values_list("pk", flat=True)) - silent
+        lost = [Lost(*suspect, strikes=int(found[suspect] not in alive)) for suspect in confirmed]
+        return self._take_back(lost, now)
+
+    def _silent(self, now: datetime) -> set[str]:
+        before = now - timedelta(seconds=conf.current().lease_seconds)
+        return set(Heartbeat.objects.using(self.using).filter(beat_at__lt=before).values_list("pk", flat=True))
+
+    def _take_back(self, lost: list[Lost], now: datetime) -> Counter[str]:
+        with transaction.atomic(using=self.using):
+            rows = Delivery.objects.using(self.using).take_back(lost, now)
+            _attach_notifications(rows, self.using)
+            self._decide([row for row in rows if row.state != DeliveryState.READY], now)
+        return Counter(row.state for row in rows)
+
+    def _decide(self, rows: list[Delivery], now: datetime) -> None:
+        """What may have been sent follows its event's ``on_unknown``; each such row is logged as an attempt."""
+        NotificationLog.objects.using(self.using).append(_lost_row(row, now) for row in rows)
+        decided = {row.pk: _decision(row, now) for row in rows if _may_retry(row)}
+        Delivery.objects.using(self.using).settle(list(decided.values()), now)
+        for row in rows:
+            tell(row, decided.get(row.pk) or _as_it_is(row), self.using)
 
 
 def _attach_notifications(rows: list[Delivery], using: str) -> None:

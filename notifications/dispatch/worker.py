@@ -1,4 +1,4 @@
-"""The worker: threads that dispatch, and one that waits for commits."""
+"""The worker: threads that dispatch, and one that waits for commits and looks after lost workers."""
 
 import logging
 import threading
@@ -6,11 +6,14 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from django.db import connections
+from django.db import connections, router
 
-from notifications import conf
+from notifications import clock, conf
 from notifications.dispatch.dispatcher import Dispatcher, Tally
+from notifications.dispatch.heartbeat import Pulse
+from notifications.dispatch.rescue import Rescuer
 from notifications.dispatch.wake import Waker
+from notifications.models import Delivery
 
 logger = logging.getLogger("notifications.worker")
 
@@ -37,11 +40,13 @@ class Worker:
         self.idle = configured.idle_seconds if idle is None else idle
         self.error_pause = configured.error_pause_seconds if error_pause is None else error_pause
         self.on_progress = on_progress
-        self._stop_asked = False
+        self.using = router.db_for_write(Delivery)
+        self.rescuer = Rescuer(self.using)
         self.errors = 0
+        self.tally: Tally = Counter()
+        self._stop_asked = False
         self._work = [threading.Event() for _ in range(self.workers)]
         self._lock = threading.Lock()
-        self.tally: Tally = Counter()
 
     def stop(self) -> None:
         """Finish what is being sent, give back what is not, and return.
@@ -54,29 +59,43 @@ class Worker:
         return self._stop_asked
 
     def drain(self) -> Tally:
-        """Work until nothing is ready. The calling thread is the first worker."""
-        others = [threading.Thread(target=self._drain_once, daemon=True) for _ in range(self.workers - 1)]
-        for thread in others:
-            thread.start()
-        self._drain(Dispatcher(self.batch_size, self.stopped))
-        for thread in others:
-            thread.join()
+        """Work until nothing is ready, and take over from workers that are lost. The calling thread works too."""
+        self.rescuer.look(clock.now(self.using))
+        self._drain_together()
+        if self.rescuer.has_suspects:
+            self._sleep(conf.current().beat_seconds)
+            self.rescuer.look(clock.now(self.using))
+            self._drain_together()
         return self.tally
 
     def watch(self) -> Tally:
         """Work until stopped, woken by commits."""
-        threads = [threading.Thread(target=self._keep_draining, args=(work,)) for work in self._work]
-        for thread in threads:
-            thread.start()
-        try:
-            self._wake_until_stopped()
-        finally:
-            self.stop()
-            for work in self._work:
-                work.set()
+        with Pulse() as pulse:
+            threads = [threading.Thread(target=self._keep_draining, args=(work, pulse)) for work in self._work]
             for thread in threads:
-                thread.join()
+                thread.start()
+            try:
+                self._look_after_them()
+            finally:
+                self.stop()
+                self._wake_all()
+                for thread in threads:
+                    thread.join()
         return self.tally
+
+    def _drain_together(self) -> None:
+        if self.workers == 1:
+            self._drain(Dispatcher(self.batch_size, self.stopped))
+            return
+        with Pulse() as pulse:
+            others = [threading.Thread(target=self._drain_aside, args=(pulse,)) for _ in range(self.workers - 1)]
+            for thread in others:
+                thread.start()
+            try:
+                self._drain(Dispatcher(self.batch_size, self.stopped, pulse))
+            finally:
+                for thread in others:
+                    thread.join()
 
     def _drain(self, dispatcher: Dispatcher) -> None:
         try:
@@ -90,17 +109,17 @@ class Worker:
         finally:
             dispatcher.close()
 
-    def _drain_once(self) -> None:
+    def _drain_aside(self, pulse: Pulse) -> None:
         try:
-            self._drain(Dispatcher(self.batch_size, self.stopped))
+            self._drain(Dispatcher(self.batch_size, self.stopped, pulse))
         except Exception:
             self.errors += 1
             logger.exception("A worker thread failed.")
         finally:
             connections.close_all()
 
-    def _keep_draining(self, work: threading.Event) -> None:
-        dispatcher = Dispatcher(self.batch_size, self.stopped)
+    def _keep_draining(self, work: threading.Event, pulse: Pulse) -> None:
+        dispatcher = Dispatcher(self.batch_size, self.stopped, pulse)
         while not self.stopped():
             try:
                 self._drain(dispatcher)
@@ -113,23 +132,30 @@ class Worker:
                 work.clear()
         connections.close_all()
 
-    def _wake_until_stopped(self) -> None:
+    def _look_after_them(self) -> None:
         waker = Waker()
         while not self.stopped():
             try:
-                waker.wait(max(self.idle, 0.05), self.stopped)
+                waker.wait(self.idle, self.stopped)
+                self.rescuer.look_now_and_then(clock.now(self.using))
             except Exception:
                 logger.exception("Waiting for commits failed; tried again in %s seconds.", self.error_pause)
                 self._back_off()
                 waker.close()
                 waker = Waker()
-            for work in self._work:
-                work.set()
+            self._wake_all()
         waker.close()
+
+    def _wake_all(self) -> None:
+        for work in self._work:
+            work.set()
 
     def _back_off(self) -> None:
         self.errors += 1
         connections.close_all()
-        until = time.monotonic() + self.error_pause
-        while not self.stopped() and time.monotonic() < until:
-            time.sleep(min(self.error_pause, 0.1))
+        self._sleep(self.error_pause)
+
+    def _sleep(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while not self.stopped() and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, 0.1))

@@ -2,6 +2,7 @@
 
 from notifications.models.cluster import Cluster, cluster_model, members_of, membership
 from notifications.models.delivery import Delivery
+from notifications.models.heartbeat import Heartbeat
 from notifications.models.inbox import InboxItem
 from notifications.models.log import LogPersonal, NotificationLog
 from notifications.models.notification import Notification
@@ -10,6 +11,7 @@ from notifications.models.settings import UserSettings
 __all__ = [
     "Cluster",
     "Delivery",
+    "Heartbeat",
     "InboxItem",
     "LogPersonal",
     "Notification",

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from notifications.models import outbox
 from notifications.models.notification import Notification
-from notifications.models.outbox import Settlement
+from notifications.models.outbox import Lost, Settlement
 from notifications.outcomes import WAITING, DeliveryState, Reason
 
 
@@ -25,13 +25,19 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         return outbox.release_due(self._write_db, now, limit)
 
     def claim(
-        self, owner: str, now: datetime, lease: datetime, limit: int, notification_ids: Sequence[int] = ()
+        self,
+        owner: str,
+        now: datetime,
+        lease: datetime,
+        limit: int,
+        notification_ids: Sequence[int] = (),
+        oldest_first: bool = False,
     ) -> list["Delivery"]:
         """Take up to ``limit`` ready rows for ``owner``, highest score first, until ``lease``.
 
         No two claims ever return the same row. With ``notification_ids`` only deliveries of those are taken.
         """
-        sql, params = outbox.claim_statement(self._write_db, owner, lease, limit, notification_ids)
+        sql, params = outbox.claim_statement(self._write_db, owner, lease, limit, notification_ids, oldest_first)
         rows = list(self.model._base_manager.db_manager(self._write_db).raw(sql, params))
         return sorted(rows, key=lambda row: (-row.score, row.pk))
 
@@ -43,12 +49,22 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         """Write outcomes of rows that we own; returns the ids of those that were still ours."""
         return outbox.settle(self._write_db, settlements, now)
 
-    def release_expired(self, now: datetime) -> list["Delivery"]:
-        """Take rows back whose lease ran out: *claimed* becomes ready, *sending* becomes unknown; each gets a strike.
+    def renew(self, owner: str, lease: datetime) -> int:
+        """Prolong the leases of what ``owner`` has claimed and not begun to send."""
+        return outbox.renew(self._write_db, owner, lease)
 
-        Returns the rows as they are now.
+    def suspects(self, owners: Sequence[str], now: datetime) -> list[tuple[int, int, str]]:
+        """Id, fence and owner of rows whose lease ran out, or that are held by one of ``owners``."""
+        return outbox.suspects(self._write_db, owners, now)
+
+    def take_back(self, lost: Sequence[Lost], now: datetime) -> list["Delivery"]:
+        """Take rows from workers that do not answer: *claimed* becomes ready, *sending* unknown, third strike dead.
+
+        Returns, as they are now, the rows that were still held under the given fence.
         """
-        sql, params = outbox.release_expired_statement(self._write_db, now)
+        if not lost:
+            return []
+        sql, params = outbox.take_back_statement(self._write_db, lost, now)
         return list(self.model._base_manager.db_manager(self._write_db).raw(sql, params))
 
     def cancel(self, now: datetime) -> int:
@@ -138,6 +154,7 @@ class Delivery(models.Model):
         # word in outbox.py: SQLite uses a partial index only where the query repeats them as literals.
         indexes = [
             models.Index(fields=["-score", "id"], condition=Q(state="ready"), name="klaxon_delivery_ready"),
+            models.Index(fields=["id"], condition=Q(state="ready"), name="klaxon_delivery_oldest"),
             models.Index(fields=["due_at"], condition=Q(state__in=("held", "retry")), name="klaxon_delivery_due"),
             models.Index(fields=["lease"], condition=Q(state__in=("claimed", "sending")), name="klaxon_delivery_lease"),
             models.Index(fields=["merged_into"], condition=Q(merged_into__isnull=False), name="klaxon_delivery_merged"),

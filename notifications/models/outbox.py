@@ -13,9 +13,20 @@ from django.apps import apps
 from django.db import connections
 
 from notifications.outcomes import END_STATES
+from notifications.transitions import allowed
 
 TABLE = "klaxon_delivery"
 STRIKES_ALLOWED = 3
+MOST_SUSPECTS = 1000
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A row to take back from whoever held it under this fence; ``strikes`` is 1 if that worker died."""
+
+    id: int
+    fence: int
+    strikes: int
 
 
 @dataclass(frozen=True)
@@ -33,15 +44,16 @@ class Settlement:
 
 
 def claim_statement(
-    using: str, owner: str, lease: datetime, limit: int, notification_ids: Sequence[int]
+    using: str, owner: str, lease: datetime, limit: int, notification_ids: Sequence[int], oldest_first: bool
 ) -> tuple[str, list[Any]]:
     connection = connections[using]
     among, ids = _among(notification_ids)
     skip = "FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
+    order = "id" if oldest_first else "score DESC, id"
     sql = f"""
         WITH picked AS (
             SELECT id AS picked_id FROM {TABLE} WHERE state = 'ready' {among}
-            ORDER BY score DESC, id LIMIT %s {skip}
+            ORDER BY {order} LIMIT %s {skip}
         )
         UPDATE {TABLE} SET state = 'claimed', owner = %s, lease = %s, fence = fence + 1
         WHERE state = 'ready' AND id IN (SELECT picked_id FROM picked)
@@ -63,6 +75,11 @@ def mark_sending(using: str, fences: Sequence[tuple[int, int]], lease: datetime)
 def settle(using: str, settlements: Sequence[Settlement], now: datetime) -> set[int]:
     if not settlements:
         return set()
+    wrong = [item for item in settlements if not allowed(item.was, item.state)]
+    if wrong:
+        raise ValueError(
+            f"No delivery goes from '{wrong[0].was}' to '{wrong[0].state}'; see notifications.transitions."
+        )
     connection = connections[using]
     rows = [
         (
@@ -103,23 +120,46 @@ def release_due(using: str, now: datetime, limit: int) -> int:
         return cursor.rowcount
 
 
-def release_expired_statement(using: str, now: datetime) -> tuple[str, list[Any]]:
-    # One guarded UPDATE: a worker that is only slow, and settles at this moment, either wins the row or finds its
-    # fence no longer matching a row in "sending".
+def renew(using: str, owner: str, lease: datetime) -> int:
+    connection = connections[using]
     sql = f"""
+        UPDATE {TABLE} SET lease = %s
+        WHERE state IN ('claimed', 'sending') AND state = 'claimed' AND owner = %s"""  # noqa: S608
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [_time(connection, lease), owner])
+        return cursor.rowcount
+
+
+def suspects(using: str, owners: Sequence[str], now: datetime) -> list[tuple[int, int, str]]:
+    """Rows whose lease ran out, or that belong to one of ``owners``: id, fence and owner."""
+    connection = connections[using]
+    marks = ", ".join(["%s"] * len(owners)) or "NULL"
+    sql = f"""
+        SELECT id, fence, owner FROM {TABLE}
+        WHERE state IN ('claimed', 'sending') AND (lease < %s OR owner IN ({marks}))
+        ORDER BY id LIMIT {MOST_SUSPECTS}"""  # noqa: S608
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [_time(connection, now), *owners])
+        return cursor.fetchall()
+
+
+def take_back_statement(using: str, lost: Sequence[Lost], now: datetime) -> tuple[str, list[Any]]:
+    # One guarded UPDATE: a worker that is only slow, and settles at this moment, either wins the row or finds its
+    # fence gone.
+    connection = connections[using]
+    rows = [(item.id, item.fence, item.strikes, _time(connection, now)) for item in lost]
+    values, params = _values(connection, rows, ("bigint", "integer", "integer", "timestamptz"))
+    dead = f"strikes + struck >= {STRIKES_ALLOWED}"
+    sql = f"""
+        WITH lost(lost_id, lost_fence, struck, at) AS (VALUES {values})
         UPDATE {TABLE} SET
-            state = CASE WHEN strikes + 1 >= {STRIKES_ALLOWED} THEN 'dead'
-                WHEN state = 'claimed' THEN 'ready' ELSE 'unknown' END,
-            reason = CASE WHEN strikes + 1 >= {STRIKES_ALLOWED} THEN 'strikes'
-                WHEN state = 'claimed' THEN 'worker_lost' ELSE 'lost_contact' END,
-            settled_at = CASE WHEN strikes + 1 >= {STRIKES_ALLOWED} THEN %s ELSE NULL END,
-            strikes = strikes + 1, fence = fence + 1, owner = '', lease = NULL
-        WHERE state IN ('claimed', 'sending') AND lease < %s
+            state = CASE WHEN {dead} THEN 'dead' WHEN state = 'claimed' THEN 'ready' ELSE 'unknown' END,
+            reason = CASE WHEN {dead} THEN 'strikes' WHEN state = 'claimed' THEN 'worker_lost' ELSE 'lost_contact' END,
+            settled_at = CASE WHEN {dead} THEN at ELSE NULL END,
+            strikes = strikes + struck, fence = fence + 1, owner = '', lease = NULL
+        FROM lost WHERE id = lost_id AND fence = lost_fence AND state IN ('claimed', 'sending')
         RETURNING {_columns()}"""  # noqa: S608
-    at = _time(connections[using], now)
-    if connections[using].vendor == "postgresql":
-        sql = sql.replace("THEN %s ELSE NULL", "THEN %s::timestamptz ELSE NULL")
-    return sql, [at, at]
+    return sql, params
 
 
 def _columns() -> str:

@@ -245,19 +245,6 @@ def test_a_bare_address_gets_its_mail():
     assert mail.outbox[0].to == ["contact@example.com"]
 
 
-def test_a_lost_worker_is_noticed_and_its_delivery_sent(script):
-    with travelling() as clock:
-        refuse_orders()
-        rows = Delivery.objects.claim("lost", clock(), clock() + timedelta(seconds=60), 10)
-        Delivery.objects.mark_sending(rows, clock() + timedelta(seconds=60))
-        clock.forward(seconds=61)
-        assert dispatch() == {}
-        assert (the_delivery().state, the_delivery().strikes) == ("retry", 1)
-        clock.forward(minutes=1)
-        assert dispatch() == {"sent": 1}
-    assert NotificationLog.objects.filter(reason="lost_contact", success=False).count() == 1
-
-
 def test_a_row_with_strikes_is_sent_alone(script):
     refuse_orders(3)
     Delivery.objects.filter(pk=Delivery.objects.first().pk).update(strikes=1)
@@ -328,16 +315,3 @@ def test_a_channel_that_cannot_be_made_keeps_only_its_own_deliveries_waiting(set
         clock.forward(minutes=1)
         assert dispatch() == {"sent": 1}
     assert "cannot be made" in caplog.text
-
-
-def test_a_quarantined_delivery_is_told_as_failed(script, django_capture_on_commit_callbacks):
-    told = []
-    failed = lambda delivery, **kwargs: told.append((delivery.pk, delivery.state, delivery.reason))  # noqa: E731
-    signals.delivery_failed.connect(failed)
-    refuse_orders()
-    with travelling() as clock, django_capture_on_commit_callbacks(execute=True):
-        Delivery.objects.update(strikes=2)
-        Delivery.objects.claim("lost", clock(), clock() + timedelta(seconds=60), 10)
-        clock.forward(seconds=61)
-        dispatch()
-    assert told == [(the_delivery().pk, "dead", "strikes")]

@@ -9,7 +9,7 @@ from notifications import clock
 from notifications.events import NotificationPriority
 from notifications.manager import NotificationManager
 from notifications.models import Delivery
-from notifications.models.outbox import Settlement
+from notifications.models.outbox import Lost, Settlement
 from notifications.outcomes import DeliveryState
 from tests.factories import UserFactory
 from tests.shop.notification_events import ShopEvents
@@ -40,7 +40,12 @@ def claim(now, limit=10, **options):
     return Delivery.objects.claim("worker", now, now + MINUTE, limit, **options)
 
 
-def settle(row, now, state=DeliveryState.SENT, was=DeliveryState.CLAIMED):
+def take_back(now, strikes=1):
+    found = Delivery.objects.suspects([], now)
+    return Delivery.objects.take_back([Lost(pk, fence, strikes) for pk, fence, _owner in found], now)
+
+
+def settle(row, now, state=DeliveryState.DROPPED, was=DeliveryState.CLAIMED):
     return Delivery.objects.settle([Settlement(row.pk, row.fence, was, state, provider_message_id="id")], now)
 
 
@@ -80,8 +85,9 @@ def test_only_rows_that_are_still_ours_are_marked_as_sending(now):
 def test_settling_writes_every_outcome_in_one_statement(now, django_assert_num_queries):
     queue(3)
     rows = claim(now)
+    Delivery.objects.mark_sending(rows[:1], now + MINUTE)
     news = [
-        Settlement(rows[0].pk, 1, "claimed", "sent", provider="smtp", provider_message_id="<1@x>"),
+        Settlement(rows[0].pk, 1, "sending", "sent", provider="smtp", provider_message_id="<1@x>"),
         Settlement(rows[1].pk, 1, "claimed", "retry", reason="temporary", due_at=now + MINUTE),
         Settlement(rows[2].pk, 1, "claimed", "dead", reason="permanent"),
     ]
@@ -98,7 +104,7 @@ def test_settling_writes_every_outcome_in_one_statement(now, django_assert_num_q
 def test_a_stale_fence_settles_nothing(now):
     queue(1)
     [row] = claim(now)
-    Delivery.objects.release_expired(now + 2 * MINUTE)
+    take_back(now + 2 * MINUTE)
     assert settle(row, now) == set()
     row.refresh_from_db()
     assert row.state == DeliveryState.READY
@@ -110,21 +116,21 @@ def test_an_end_state_is_never_left_by_a_late_outcome(now):
     assert settle(row, now) == {row.pk}
     assert settle(row, now, DeliveryState.DEAD) == set()
     row.refresh_from_db()
-    assert row.state == DeliveryState.SENT
+    assert row.state == DeliveryState.DROPPED
 
 
 def test_what_was_claimed_and_not_sent_is_ready_again_when_the_lease_runs_out(now):
     queue(1)
     claim(now)
-    assert Delivery.objects.release_expired(now) == []
-    [row] = Delivery.objects.release_expired(now + 2 * MINUTE)
+    assert take_back(now) == []
+    [row] = take_back(now + 2 * MINUTE)
     assert (row.state, row.reason, row.strikes, row.fence) == ("ready", "worker_lost", 1, 2)
 
 
 def test_what_was_being_sent_is_unknown_when_the_lease_runs_out(now):
     queue(1)
     Delivery.objects.mark_sending(claim(now), now + MINUTE)
-    [row] = Delivery.objects.release_expired(now + 2 * MINUTE)
+    [row] = take_back(now + 2 * MINUTE)
     assert (row.state, row.reason, row.strikes) == ("unknown", "lost_contact", 1)
 
 
@@ -132,10 +138,47 @@ def test_the_third_strike_is_a_dead_letter(now):
     queue(1)
     for _ in range(2):
         claim(now)
-        Delivery.objects.release_expired(now + 2 * MINUTE)
+        take_back(now + 2 * MINUTE)
     claim(now)
-    [row] = Delivery.objects.release_expired(now + 2 * MINUTE)
+    [row] = take_back(now + 2 * MINUTE)
     assert (row.state, row.reason, row.settled_at) == ("dead", "strikes", now + 2 * MINUTE)
+
+
+def test_a_worker_that_lives_gives_no_strike(now):
+    queue(1)
+    claim(now)
+    [row] = take_back(now + 2 * MINUTE, strikes=0)
+    assert (row.state, row.strikes) == ("ready", 0)
+
+
+def test_rows_of_a_lost_worker_are_suspect_before_their_lease_runs_out(now):
+    [row] = queue(1)
+    claim(now)
+    assert Delivery.objects.suspects([], now) == []
+    assert Delivery.objects.suspects(["worker"], now) == [(row.pk, 1, "worker")]
+
+
+def test_only_what_is_claimed_and_not_begun_is_renewed(now):
+    queue(2)
+    begun, waiting = claim(now)
+    Delivery.objects.mark_sending([begun], now + MINUTE)
+    assert Delivery.objects.renew("worker", now + 5 * MINUTE) == 1
+    waiting.refresh_from_db()
+    assert waiting.lease == now + 5 * MINUTE
+
+
+def test_the_oldest_can_be_taken_first(now):
+    low = queue(1, priority=NotificationPriority.LOW)[0]
+    queue(1, priority=NotificationPriority.HIGH)
+    [row] = claim(now, limit=1, oldest_first=True)
+    assert row.pk == low.pk
+
+
+def test_what_the_table_does_not_know_is_refused(now):
+    queue(1)
+    [row] = claim(now)
+    with pytest.raises(ValueError, match="No delivery goes from 'claimed' to 'sent'"):
+        settle(row, now, DeliveryState.SENT)
 
 
 def test_due_rows_are_released_and_others_wait(now):
@@ -179,6 +222,7 @@ def test_a_sent_row_is_never_reopened(now):
     ("where", "index"),
     [
         ("state = 'ready' ORDER BY score DESC, id LIMIT 10", "klaxon_delivery_ready"),
+        ("state = 'ready' ORDER BY id LIMIT 10", "klaxon_delivery_oldest"),
         ("state IN ('held', 'retry') AND due_at <= '2026-01-01' ORDER BY due_at LIMIT 10", "klaxon_delivery_due"),
         ("state IN ('claimed', 'sending') AND lease < '2026-01-01'", "klaxon_delivery_lease"),
     ],

@@ -1,0 +1,72 @@
+"""The heartbeat of a worker process, on a thread and a database connection of its own."""
+
+import logging
+import os
+import socket
+import threading
+import time
+from datetime import timedelta
+from uuid import uuid4
+
+from django.db import connections, router
+
+from notifications import clock, conf
+from notifications.models import Delivery, Heartbeat
+
+logger = logging.getLogger("notifications.worker")
+
+
+class Pulse:
+    """Beats until stopped, and renews the leases of what the process has claimed but not begun to send.
+
+    What is being sent is not renewed: its lease is longer than the channel's time-outs, so a provider that hangs for
+    ever costs one lease and not the worker.
+    """
+
+    def __init__(self) -> None:
+        self.host, self.pid = socket.gethostname(), os.getpid()
+        self.owner = f"{self.host}:{self.pid}:{uuid4().hex[:8]}"[-100:]
+        self.using = router.db_for_write(Delivery)
+        self._last = time.monotonic()
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._beat_until_stopped, name="klaxon-heartbeat", daemon=True)
+
+    def __enter__(self) -> "Pulse":
+        self._beat()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def is_felt(self) -> bool:
+        """Whether others still know that we live. If not, they may be taking our deliveries: send nothing more.
+
+        Monotonic, so it also notices that this process was stopped and continued.
+        """
+        return time.monotonic() - self._last < conf.current().lease_seconds / 2
+
+    def _beat_until_stopped(self) -> None:
+        while not self._end.wait(conf.current().beat_seconds):
+            try:
+                self._beat()
+            except Exception:
+                logger.exception("The heartbeat failed; if it goes on failing, this worker stops sending.")
+                connections.close_all()
+        self._bury_myself()
+        connections.close_all()
+
+    def _beat(self) -> None:
+        began = time.monotonic()
+        now = clock.now(self.using)
+        Heartbeat.objects.using(self.using).beat(self.owner, self.host, self.pid, now)
+        lease = now + timedelta(seconds=conf.current().lease_seconds)
+        Delivery.objects.using(self.using).renew(self.owner, lease)
+        self._last = began
+
+    def _bury_myself(self) -> None:
+        try:
+            Heartbeat.objects.using(self.using).bury([self.owner])
+        except Exception:
+            logger.exception("This worker ended but could not say so; others will notice.")

@@ -1,0 +1,141 @@
+"""Lost workers: noticed, not condemned at first sight, their deliveries brought to an end."""
+
+import time
+from datetime import timedelta
+
+import pytest
+
+from notifications import signals
+from notifications.channels.log import LogChannel
+from notifications.dispatch.dispatcher import Dispatcher
+from notifications.dispatch.rescue import Rescuer
+from notifications.events import NotificationEvent, NotificationPriority
+from notifications.manager import NotificationManager
+from notifications.models import Delivery, Heartbeat, NotificationLog
+from notifications.testing import temporary_events, travelling
+from tests.factories import UserFactory
+from tests.shop.notification_events import ShopEvents
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def quick(settings):
+    settings.NOTIFICATIONS = {
+        "CHANNELS": {"log": {}}, "LEASE_SECONDS": 60, "BEAT_SECONDS": 0.001, "RETRY_JITTER": 0,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def clock():
+    with travelling() as clock:
+        yield clock
+
+
+@pytest.fixture
+def rescuer():
+    return Rescuer("default")
+
+
+def look_twice(rescuer, clock):
+    rescuer.look(clock())
+    time.sleep(0.005)
+    return dict(rescuer.look(clock()))
+
+
+def take(clock, owner="lost", sending=False):
+    NotificationManager.send(ShopEvents.ORDER_REFUSED, UserFactory(), None, {})
+    rows = Delivery.objects.claim(owner, clock(), clock() + timedelta(seconds=60), 10)
+    if sending:
+        Delivery.objects.mark_sending(rows, clock() + timedelta(seconds=600))
+
+
+def the_delivery():
+    return Delivery.objects.get()
+
+
+def beat(clock, owner="lost"):
+    Heartbeat.objects.beat(owner, "here", 1, clock())
+
+
+def test_what_was_claimed_by_a_lost_worker_is_ready_again(clock, rescuer):
+    beat(clock)
+    take(clock)
+    clock.forward(seconds=61)
+    assert look_twice(rescuer, clock) == {"ready": 1}
+    assert the_delivery().strikes == 1
+    assert Dispatcher().run_until_idle() == {"sent": 1}
+
+
+def test_what_a_lost_worker_was_sending_goes_on_with_the_schedule_and_is_logged(clock, rescuer):
+    beat(clock)
+    take(clock, sending=True)
+    clock.forward(seconds=61)
+    assert look_twice(rescuer, clock) == {"retry": 1}
+    assert (the_delivery().strikes, the_delivery().due_at) == (1, clock() + timedelta(minutes=1))
+    assert NotificationLog.objects.filter(reason="lost_contact", success=False).count() == 1
+    clock.forward(minutes=1)
+    assert Dispatcher().run_until_idle() == {"sent": 1}
+
+
+def test_nobody_is_condemned_at_first_sight(clock, rescuer):
+    beat(clock)
+    take(clock)
+    clock.forward(hours=1)  # the database's clock jumped
+    rescuer.look(clock())
+    beat(clock)
+    Delivery.objects.renew("lost", clock() + timedelta(seconds=60))
+    assert look_twice(rescuer, clock) == {}
+    assert the_delivery().state == "claimed"
+
+
+def test_a_live_worker_whose_provider_hangs_loses_the_delivery_without_a_strike(clock, rescuer):
+    take(clock, sending=True)
+    clock.forward(seconds=601)
+    beat(clock)
+    look_twice(rescuer, clock)
+    assert (the_delivery().state, the_delivery().strikes) == ("retry", 0)
+
+
+def test_what_must_not_arrive_twice_waits_for_a_person(clock, rescuer):
+    with temporary_events() as events:
+        events[ShopEvents.ORDER_REFUSED] = NotificationEvent(
+            "order_refused", NotificationPriority.HIGH, ["log"], on_unknown="hold"
+        )
+        beat(clock)
+        take(clock, sending=True)
+        clock.forward(seconds=61)
+        assert look_twice(rescuer, clock) == {"unknown": 1}
+        assert look_twice(rescuer, clock) == {}
+
+
+def test_the_third_strike_is_told_as_failed(clock, rescuer, django_capture_on_commit_callbacks):
+    told = []
+    failed = lambda delivery, **kwargs: told.append((delivery.pk, delivery.state, delivery.reason))  # noqa: E731
+    signals.delivery_failed.connect(failed)
+    take(clock)
+    Delivery.objects.update(strikes=2)
+    clock.forward(seconds=61)
+    with django_capture_on_commit_callbacks(execute=True):
+        look_twice(rescuer, clock)
+    assert told == [(the_delivery().pk, "dead", "strikes")]
+
+
+def test_the_late_outcome_of_a_worker_that_was_stopped_is_refused(clock, rescuer, monkeypatch, caplog):
+    NotificationManager.send(ShopEvents.ORDER_REFUSED, UserFactory(), None, {})
+    late = Dispatcher()
+
+    def stopped_for_long(*args):
+        clock.forward(hours=1)
+        look_twice(rescuer, clock)
+
+    original = LogChannel.send
+
+    def send(self, messages):
+        stopped_for_long()
+        yield from original(self, messages)
+
+    monkeypatch.setattr(LogChannel, "send", send)
+    assert late.run_until_idle() == {}
+    assert the_delivery().state == "retry"
+    assert "came too late" in caplog.text
