@@ -81,6 +81,8 @@ class Worker:
                 self._wake_all()
                 for thread in threads:
                     thread.join()
+        # This thread has looked for lost workers on a connection of its own.
+        connections.close_all()
         return self.tally
 
     def _drain_together(self) -> None:
