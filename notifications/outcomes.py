@@ -19,6 +19,7 @@ class Reason(TextChoices):
     NOT_MEMBER = "not_member", _("Not a member of the cluster")
     NO_ADDRESS = "no_address", _("No address for this channel")
     INVALID_ADDRESS = "invalid_address", _("The address is malformed")
+    SUPPRESSED = "suppressed", _("The address is suppressed")
     PREFERENCE = "preference", _("Opted out in the preferences")
     NOT_CONFIGURED = "channel_not_configured", _("The channel is not configured")
     SCHEDULED = "scheduled", _("Waits for its time")
@@ -35,7 +36,7 @@ class Reason(TextChoices):
     RETRIED = "retried", _("Retried by a person")
 
 
-TECHNICAL = frozenset({Reason.NO_ADDRESS, Reason.INVALID_ADDRESS, Reason.NOT_CONFIGURED})
+TECHNICAL = frozenset({Reason.NO_ADDRESS, Reason.INVALID_ADDRESS, Reason.SUPPRESSED, Reason.NOT_CONFIGURED})
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,12 @@ from typing import Any
 from django.db import transaction
 
 from notifications import conf, partitions, signals
+from notifications.channel_classes import address_kind
 from notifications.channels import BaseChannel
 from notifications.dispatch.record import Attempted, attempt_row, settlement
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.gates import Person
-from notifications.models import Delivery, NotificationLog
+from notifications.models import Delivery, NotificationLog, Suppression
 from notifications.models.outbox import Settlement
 from notifications.outcomes import DeliveryState, Reason, Receipt, Verdict
 from notifications.rendering import locale_of, render, variables
@@ -140,6 +141,10 @@ def _record(
         written = Delivery.objects.using(using).settle(settlements, now)
         rows = [attempt_row(item, news.reason, now) for item, news in zip(attempted, settlements, strict=True)]
         NotificationLog.objects.using(using).append(rows)
+        bad = [
+            (address_kind(item.delivery.channel), item.delivery.address) for item in attempted if item.receipt.suppress
+        ]
+        Suppression.objects.using(using).suppress(bad, Suppression.Why.HARD_BOUNCE, now)
         for item, news in zip(attempted, settlements, strict=True):
             if news.id in written:
                 tell(item.delivery, news, using)

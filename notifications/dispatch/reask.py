@@ -7,26 +7,29 @@ from typing import Any
 
 from django.db import transaction
 
+from notifications import conf
 from notifications.channel_classes import address_kind
 from notifications.dispatch.attempt import Addressed, bury, tell
 from notifications.dispatch.record import Attempted, drop_row
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.exceptions import ChannelNotConfigured
 from notifications.gates import ASKED_AGAIN, Facts, Person, decide, people
-from notifications.models import Delivery, NotificationLog
+from notifications.models import Delivery, NotificationLog, Suppression
 from notifications.models.outbox import Settlement
+from notifications.models.suppression import Pair
 from notifications.outcomes import Deliver, DeliveryState, Drop, Hold, Reason, Receipt, Verdict
 
 
 def still_wanted(claimed: Sequence[Delivery], using: str, now: datetime) -> tuple[list[Addressed], Counter[str]]:
     """Those deliveries that may go out now; the others are expired, dropped or buried, and counted."""
     persons = _persons(claimed)
+    suppressed = Suppression.objects.using(using).among(_addresses(claimed))
     wanted, refused, impossible = [], [], []
     for delivery in claimed:
         person = persons[delivery.pk]
         if fault := _impossible(delivery):
             impossible.append((delivery, fault))
-        elif news := _refusal(delivery, person, now):
+        elif news := _refusal(delivery, person, suppressed, now):
             refused.append((delivery, *news))
         else:
             wanted.append(Addressed(delivery, person))
@@ -58,12 +61,20 @@ def _impossible(delivery: Delivery) -> tuple[Reason, str] | None:
     return None
 
 
-def _refusal(delivery: Delivery, person: Person, now: datetime) -> tuple[str, Drop | Hold] | None:
+def _addresses(claimed: Sequence[Delivery]) -> set[Pair]:
+    on = conf.current().enabled_channels
+    return {(address_kind(row.channel), row.address) for row in claimed if row.address and row.channel in on}
+
+
+def _refusal(
+    delivery: Delivery, person: Person, suppressed: frozenset[Pair], now: datetime
+) -> tuple[str, Drop | Hold] | None:
     expires_at = delivery.notification.expires_at
     if expires_at is not None and expires_at <= now:
         return DeliveryState.EXPIRED, Drop(Reason.EXPIRED)
     event = NOTIFICATION_EVENTS.find(delivery.notification.event)
-    answer = decide(Facts(event, delivery.channel, "", person), ASKED_AGAIN)
+    kind = address_kind(delivery.channel)
+    answer = decide(Facts(event, delivery.channel, kind, person, delivery.address, suppressed), ASKED_AGAIN)
     if isinstance(answer, Deliver):
         return None
     return (DeliveryState.HELD if isinstance(answer, Hold) else DeliveryState.DROPPED), answer

@@ -10,13 +10,14 @@ from notifications.gates.address import address
 from notifications.gates.facts import Facts, Person, people
 from notifications.gates.preferences import preferences
 from notifications.gates.recipient import recipient
+from notifications.gates.suppression import suppression
 from notifications.outcomes import Answer, Deliver
 
 Gate = Callable[[Facts], Answer]
 
-GATES: Sequence[Gate] = (recipient, address, preferences)
+GATES: Sequence[Gate] = (recipient, address, suppression, preferences)
 # A delivery keeps the address that it was queued with.
-ASKED_AGAIN: Sequence[Gate] = (recipient, preferences)
+ASKED_AGAIN: Sequence[Gate] = (recipient, suppression, preferences)
 
 __all__ = ["ASKED_AGAIN", "GATES", "Facts", "Person", "decide", "people"]
 

@@ -52,10 +52,13 @@ class Facts:
     channel: str
     kind: str
     person: Person
+    # A delivery keeps the address that it was queued with; before that, it is the person's present one.
+    queued_with: str | None = None
+    suppressed: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def address(self) -> str:
-        return self.person.address_for(self.channel, self.kind)
+        return self.person.address_for(self.channel, self.kind) if self.queued_with is None else self.queued_with
 
     @property
     def kept_address(self) -> str:

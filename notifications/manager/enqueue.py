@@ -17,7 +17,7 @@ from notifications.context import loggable
 from notifications.exceptions import IdempotencyConflict
 from notifications.gates import Facts, Person, decide, people
 from notifications.manager.request import Request
-from notifications.models import Delivery, Notification, NotificationLog
+from notifications.models import Delivery, Notification, NotificationLog, Suppression
 from notifications.models.delivery import address_hash
 from notifications.outcomes import Answer, DeliveryState, Drop, Hold, Outcome, Reason, SendResult
 
@@ -103,19 +103,30 @@ def _decide_chunk(
     request: Request, notification: Notification, chunk: Chunk, kinds: Mapping[str, str], now: datetime
 ) -> Written:
     written = Written()
+    for facts in _facts(request, chunk, kinds):
+        answer = _held_until(request, decide(facts), now)
+        if isinstance(answer, Drop):
+            written.reasons[answer.reason] += 1
+            written.drops.append(_drop(notification, facts, answer, now))
+        else:
+            written.held += isinstance(answer, Hold)
+            written.deliveries.append(_delivery(notification, facts, answer, request.score))
+    return written
+
+
+def _facts(request: Request, chunk: Chunk, kinds: Mapping[str, str]) -> Iterator[Facts]:
+    """Everyone of the chunk on every channel, with what the gates need, in a fixed number of statements."""
     persons = [*people(request.cluster, chunk.user_ids).values()]
     persons += [Person(address.key, bare=address) for address in chunk.addresses]
-    for person in persons:
-        for channel, kind in kinds.items():
-            facts = Facts(request.event, channel, kind, person)
-            answer = _held_until(request, decide(facts), now)
-            if isinstance(answer, Drop):
-                written.reasons[answer.reason] += 1
-                written.drops.append(_drop(notification, facts, answer, now))
-            else:
-                written.held += isinstance(answer, Hold)
-                written.deliveries.append(_delivery(notification, facts, answer, request.score))
-    return written
+    found = [
+        (channel, kind, person, person.address_for(channel, kind))
+        for person in persons
+        for channel, kind in kinds.items()
+    ]
+    outside = {(kind, address) for _channel, kind, _person, address in found if address and kind != "user"}
+    suppressed = Suppression.objects.among(outside)
+    for channel, kind, person, address in found:
+        yield Facts(request.event, channel, kind, person, address, suppressed)
 
 
 def _held_until(request: Request, answer: Answer, now: datetime) -> Answer:

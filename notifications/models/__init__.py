@@ -7,6 +7,7 @@ from notifications.models.inbox import InboxItem
 from notifications.models.log import LogPersonal, NotificationLog
 from notifications.models.notification import Notification
 from notifications.models.settings import UserSettings
+from notifications.models.suppression import Suppression
 
 __all__ = [
     "Cluster",
@@ -16,6 +17,7 @@ __all__ = [
     "LogPersonal",
     "Notification",
     "NotificationLog",
+    "Suppression",
     "UserSettings",
     "cluster_model",
     "members_of",

@@ -7,6 +7,7 @@ from notifications.gates import ASKED_AGAIN, GATES, Facts, Person, decide
 from notifications.gates.address import address
 from notifications.gates.preferences import preferences
 from notifications.gates.recipient import recipient
+from notifications.gates.suppression import suppression
 from notifications.models import UserSettings
 from notifications.outcomes import Deliver, Drop, Hold, Reason
 from tests.factories import UserFactory
@@ -20,7 +21,7 @@ def facts(*, priority=NotificationPriority.LOW, member=True, settings=None, **fi
 
 
 def test_recipient_comes_before_address_and_address_before_preferences():
-    assert list(GATES) == [recipient, address, preferences]
+    assert list(GATES) == [recipient, address, suppression, preferences]
     assert decide(facts(member=False, settings=OPTED_OUT, email="")).reason is Reason.NOT_MEMBER
     assert decide(facts(settings=OPTED_OUT, email="")).reason is Reason.NO_ADDRESS
     assert decide(facts(settings=OPTED_OUT)).reason is Reason.PREFERENCE
@@ -38,7 +39,7 @@ def test_critical_events_bypass_preferences_but_neither_membership_nor_inactivit
 
 
 def test_the_worker_asks_again_all_but_the_address():
-    assert list(ASKED_AGAIN) == [recipient, preferences]
+    assert list(ASKED_AGAIN) == [recipient, suppression, preferences]
     assert decide(facts(email=""), ASKED_AGAIN) == Deliver()
 
 

@@ -1,0 +1,10 @@
+from notifications.gates.facts import Facts
+from notifications.models.suppression import fingerprint
+from notifications.outcomes import Answer, Deliver, Drop, Reason
+
+
+def suppression(facts: Facts) -> Answer:
+    """Nothing is sent to an address that a provider called bad, not even what is CRITICAL: it would not arrive."""
+    if (facts.kind, fingerprint(facts.address)) in facts.suppressed:
+        return Drop(Reason.SUPPRESSED, f"this {facts.kind} address is suppressed")
+    return Deliver()

@@ -1,0 +1,59 @@
+"""Suppressions: addresses that nothing is sent to any more, because a provider said that they are bad."""
+
+import hashlib
+from collections.abc import Iterable
+from datetime import datetime
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from notifications.addresses import masked
+
+Pair = tuple[str, str]
+
+
+def fingerprint(address: str) -> str:
+    """What stands for an address here, whatever its case: the table cannot be read back into addresses."""
+    return hashlib.sha256(address.strip().lower().encode()).hexdigest()[:32]
+
+
+class SuppressionQuerySet(models.QuerySet["Suppression"]):
+    def suppress(self, pairs: Iterable[Pair], reason: str, now: datetime) -> None:
+        """Suppress addresses, given with their kind; those that are suppressed already stay as they are."""
+        rows = [
+            Suppression(
+                kind=kind, address_hash=fingerprint(address), address=masked(address), reason=reason, created_at=now
+            )
+            for kind, address in pairs
+        ]
+        self.bulk_create(rows, ignore_conflicts=True)  # type: ignore[arg-type]
+
+    def among(self, pairs: Iterable[Pair]) -> frozenset[Pair]:
+        """Of addresses with their kind, those that are suppressed, as kind and fingerprint. One statement, or none."""
+        hashes = {fingerprint(address) for _kind, address in pairs}
+        if not hashes:
+            return frozenset()
+        return frozenset(self.filter(address_hash__in=hashes).values_list("kind", "address_hash"))
+
+
+class Suppression(models.Model):
+    """One bad address. Deleting the row lifts the suppression."""
+
+    class Why(models.TextChoices):
+        HARD_BOUNCE = "hard_bounce", _("the mailbox does not exist")
+
+    kind = models.CharField(_("kind"), max_length=50)
+    address_hash = models.CharField(_("address hash"), max_length=32)
+    address = models.CharField(_("masked address"), max_length=255)
+    reason = models.CharField(_("reason"), max_length=40, choices=Why.choices)
+    created_at = models.DateTimeField(_("created at"))
+
+    objects = SuppressionQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("suppression")
+        verbose_name_plural = _("suppressions")
+        constraints = [models.UniqueConstraint(fields=["address_hash", "kind"], name="klaxon_suppression_once")]
+
+    def __str__(self) -> str:
+        return self.address

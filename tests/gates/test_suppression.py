@@ -1,0 +1,95 @@
+"""An address that a provider called bad gets nothing more, until somebody lifts it."""
+
+import smtplib
+
+import pytest
+from django.core.mail.backends.base import BaseEmailBackend
+
+from notifications.clock import now
+from notifications.manager import NotificationManager
+from notifications.models import Delivery, NotificationLog, Suppression
+from notifications.recipients import Address
+from notifications.testing import capture_notifications
+from tests.factories import UserFactory
+from tests.shop.notification_events import ShopEvents
+
+pytestmark = pytest.mark.django_db
+
+
+def suppress(address, kind="email"):
+    Suppression.objects.suppress([(kind, address)], Suppression.Why.HARD_BOUNCE, now())
+
+
+def send(*recipients, event=ShopEvents.NEWSLETTER, context=None):
+    return NotificationManager.send(event, recipients, None, context)
+
+
+def test_a_suppressed_address_is_dropped_in_whatever_case_and_told():
+    suppress("Gone@Example.com")
+    result = send(UserFactory(email="gone@example.COM"), Address(email="gone@example.com"), UserFactory())
+    assert (result.queued, dict(result.reasons), bool(result)) == (1, {"suppressed": 2}, False)
+    assert "suppressed" in NotificationLog.objects.first().error_message
+
+
+def test_even_what_is_critical_is_not_sent_to_it_but_goes_by_other_channels():
+    user = UserFactory()
+    suppress(user.email)
+    result = send(user, event=ShopEvents.STORE_ON_FIRE, context={"place": "hall"})
+    assert (result.queued, dict(result.reasons)) == (1, {"suppressed": 1})
+    assert Delivery.objects.get().channel == "app"
+
+
+def test_the_same_text_as_another_kind_of_address_is_another_address():
+    suppress("gone@example.com", kind="url")
+    assert send(UserFactory(email="gone@example.com")).queued == 1
+
+
+def test_what_is_queued_already_is_asked_again():
+    user = UserFactory()
+    with capture_notifications() as captured:
+        send(user)
+    suppress(user.email)
+    assert captured.deliver() == {"dropped": 1}
+
+
+def test_lifting_it_lets_mail_through_again():
+    user = UserFactory()
+    suppress(user.email)
+    Suppression.objects.all().delete()
+    assert send(user).queued == 1
+
+
+class Bounces(BaseEmailBackend):
+    reply = (550, b"5.1.1 no such mailbox")
+
+    def send_messages(self, messages):
+        raise smtplib.SMTPRecipientsRefused({messages[0].to[0]: self.reply})
+
+
+class Spam(Bounces):
+    reply = (550, b"5.7.1 we do not like you")
+
+
+def test_a_refused_mailbox_is_suppressed_with_its_address_masked(settings):
+    settings.EMAIL_BACKEND = f"{__name__}.Bounces"
+    user = UserFactory(email="gone@example.com")
+    with capture_notifications() as captured:
+        send(user)
+    assert captured.deliver() == {"dead": 1}
+    assert Suppression.objects.get().address == "g***@example.com"
+    assert not send(user)
+
+
+def test_our_own_bad_standing_suppresses_nobody(settings):
+    settings.EMAIL_BACKEND = f"{__name__}.Spam"
+    with capture_notifications() as captured:
+        send(UserFactory())
+    captured.deliver()
+    assert not Suppression.objects.exists()
+
+
+def test_it_costs_one_statement_however_many_are_asked_about(django_assert_num_queries):
+    with django_assert_num_queries(1):
+        assert Suppression.objects.among([("email", f"u{number}@example.com") for number in range(500)]) == frozenset()
+    with django_assert_num_queries(0):
+        Suppression.objects.among([])
