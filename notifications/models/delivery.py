@@ -73,6 +73,13 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
             state=DeliveryState.CANCELLED, reason=Reason.CANCELLED, settled_at=now, due_at=None
         )
 
+    def dead_letters(self, since: datetime | None = None, until: datetime | None = None) -> "DeliveryQuerySet":
+        """What died between two times, the longest dead first."""
+        dead = self.filter(state=DeliveryState.DEAD).order_by("settled_at", "pk")
+        if since is not None:
+            dead = dead.filter(settled_at__gte=since)
+        return dead if until is None else dead.filter(settled_at__lt=until)
+
     def reopen(self) -> int:
         """Give dead and unknown rows a fresh life: a new epoch without attempts or strikes. The fence is kept."""
         return self.filter(state__in=(DeliveryState.DEAD, DeliveryState.UNKNOWN)).update(
@@ -157,6 +164,7 @@ class Delivery(models.Model):
             models.Index(fields=["id"], condition=Q(state="ready"), name="klaxon_delivery_oldest"),
             models.Index(fields=["due_at"], condition=Q(state__in=("held", "retry")), name="klaxon_delivery_due"),
             models.Index(fields=["lease"], condition=Q(state__in=("claimed", "sending")), name="klaxon_delivery_lease"),
+            models.Index(fields=["settled_at"], condition=Q(state="dead"), name="klaxon_delivery_dead"),
             models.Index(fields=["merged_into"], condition=Q(merged_into__isnull=False), name="klaxon_delivery_merged"),
         ]
 

@@ -1,0 +1,36 @@
+"""Remove dead letters that nobody will send again. Their attempts stay in the log."""
+
+from argparse import ArgumentParser
+from datetime import timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import router
+
+from notifications import clock
+from notifications.management import dead_letters
+from notifications.models import Delivery
+
+
+class Command(BaseCommand):
+    help = "Delete dead letters older than a number of days. The log keeps what was tried."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--days", type=int, required=True, help="keep those that died in the last so many days")
+        dead_letters.add_filters(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["days"] < 0:
+            raise CommandError("--days must not be negative.")
+        until = clock.now(router.db_for_write(Delivery)) - timedelta(days=options["days"])
+        letters = dead_letters.chosen(Delivery.objects.dead_letters(until=until), options)
+        if options["dry_run"]:
+            dead_letters.told(letters, self, "deleted")
+            return
+        deleted = sum(self.purge(keys) for keys in dead_letters.steps(letters))
+        self.stdout.write(f"{deleted} dead letters were deleted.")
+
+    def purge(self, keys: list[int]) -> int:
+        # The state is asked again: one that was sent anew meanwhile stays.
+        letters = Delivery.objects.dead_letters().filter(pk__in=keys)
+        return letters.delete()[1].get(Delivery._meta.label, 0)

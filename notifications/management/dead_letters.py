@@ -1,0 +1,66 @@
+"""What the commands about dead letters share: which letters are meant, and going through them in bounded steps."""
+
+from argparse import ArgumentParser
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+from django.utils.dateparse import parse_date, parse_datetime
+
+from notifications.models.delivery import DeliveryQuerySet
+
+STEP = 500
+
+
+def add_filters(parser: ArgumentParser) -> None:
+    parser.add_argument("--event", help="only of this event")
+    parser.add_argument("--channel", help="only of this channel")
+    parser.add_argument("--cluster", help="only of the cluster with this primary key")
+    parser.add_argument("--dry-run", action="store_true", help="tell what would be done, and do nothing")
+
+
+def chosen(letters: DeliveryQuerySet, options: Mapping[str, Any]) -> DeliveryQuerySet:
+    wanted = {
+        "notification__event": options["event"],
+        "channel": options["channel"],
+        "notification__cluster_id": options["cluster"],
+    }
+    return letters.filter(**{name: value for name, value in wanted.items() if value is not None})
+
+
+def moment(text: str | None, option: str) -> datetime | None:
+    """A time as people write it: ``2026-11-20`` or ``2026-11-20T14:00``, in the site's time zone unless it says so.
+
+    :raises CommandError: if it is no time.
+    """
+    if text is None:
+        return None
+    try:
+        day = parse_date(text)
+        found = datetime.combine(day, datetime.min.time()) if day else parse_datetime(text)
+    except ValueError:
+        found = None
+    if found is None:
+        raise CommandError(f"{option} must be a time such as 2026-11-20 or 2026-11-20T14:00, not {text!r}.")
+    return timezone.make_aware(found) if timezone.is_naive(found) else found
+
+
+def steps(letters: DeliveryQuerySet) -> Iterator[list[int]]:
+    """Primary keys in steps. What a step changes drops out of ``letters``; what it leaves is not offered again."""
+    after = 0
+    while keys := list(letters.order_by("pk").filter(pk__gt=after).values_list("pk", flat=True)[:STEP]):
+        yield keys
+        after = keys[-1]
+
+
+def told(letters: DeliveryQuerySet, command: BaseCommand, verb: str) -> int:
+    """Print how many of what would be touched; returns how many in all."""
+    names = letters.order_by().values_list("notification__event", "channel")
+    found = Counter(names.iterator(chunk_size=2000))
+    for (event, channel), count in sorted(found.items()):
+        command.stdout.write(f"{count:>8}  {event} by {channel}")
+    command.stdout.write(f"{found.total()} dead letters would be {verb}.")
+    return found.total()

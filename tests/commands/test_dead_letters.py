@@ -1,0 +1,118 @@
+"""Dead letters: found by time, event, channel and cluster; sent again or removed."""
+
+from datetime import timedelta
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from notifications import signals
+from notifications.clock import now
+from notifications.dispatch.dispatcher import Dispatcher
+from notifications.manager import NotificationManager
+from notifications.models import Cluster, Delivery, NotificationLog
+from tests.factories import ClusterFactory, UserFactory
+from tests.shop.notification_events import ShopEvents
+
+pytestmark = pytest.mark.django_db
+
+
+def bury(event=ShopEvents.NEWSLETTER, cluster=None, context=None, days_ago=0, channels=None):
+    user = UserFactory()
+    if cluster:
+        cluster.members.add(user)
+    result = NotificationManager.send(event, user, cluster, context, channels=channels)
+    letters = Delivery.objects.filter(notification_id=result.notification_id)
+    letters.update(state="dead", attempts=4, settled_at=now() - timedelta(days=days_ago))
+    return letters.get()
+
+
+@pytest.fixture
+def run(capsys):
+    def run(command, *arguments):
+        call_command(command, *arguments)
+        return capsys.readouterr().out
+
+    return run
+
+
+def states():
+    return sorted(Delivery.objects.values_list("state", flat=True))
+
+
+def test_replay_opens_a_new_epoch_and_the_letter_arrives(run, django_capture_on_commit_callbacks):
+    letter, told = bury(), []
+    told_queued = lambda notification_ids, **kwargs: told.extend(notification_ids)  # noqa: E731
+    signals.notifications_queued.connect(told_queued)
+    with django_capture_on_commit_callbacks(execute=True):
+        assert "1 dead letters are ready to be sent again." in run("replay_dead_letters")
+    assert told == [letter.notification_id]
+    letter.refresh_from_db()
+    assert (letter.state, letter.epoch, letter.attempts) == ("ready", 1, 0)
+    assert Dispatcher().run_until_idle() == {"sent": 1}
+
+
+def test_a_dry_run_tells_and_changes_nothing(run):
+    bury()
+    bury()
+    said = run("replay_dead_letters", "--dry-run")
+    assert "2  shop_newsletter by email" in said
+    assert "2 dead letters would be sent again." in said
+    assert states() == ["dead", "dead"]
+
+
+def test_only_dead_letters_are_touched(run):
+    NotificationManager.send(ShopEvents.NEWSLETTER, UserFactory())
+    assert "0 dead letters" in run("replay_dead_letters")
+    assert states() == ["ready"]
+
+
+def test_letters_are_chosen_by_time(run):
+    old, young = bury(days_ago=10), bury(days_ago=1)
+    day = (now() - timedelta(days=5)).date().isoformat()
+    run("replay_dead_letters", "--from", day)
+    young.refresh_from_db()
+    assert young.state == "ready"
+    run("replay_dead_letters", "--to", f"{day}T00:00")
+    old.refresh_from_db()
+    assert old.state == "ready"
+
+
+def test_letters_are_chosen_by_event_channel_and_cluster(run):
+    cluster = ClusterFactory()
+    theirs = bury(cluster=cluster)
+    app = bury(ShopEvents.ORDER_SHIPPED, context={"order_number": "7"}, channels=["app"])
+    other = bury()
+    run("replay_dead_letters", "--cluster", str(cluster.pk))
+    run("replay_dead_letters", "--channel", "app")
+    for letter, state in ((theirs, "ready"), (app, "ready"), (other, "dead")):
+        letter.refresh_from_db()
+        assert letter.state == state
+    run("replay_dead_letters", "--event", "shop_newsletter")
+    assert "dead" not in states()
+    assert Cluster.objects.count() == 2
+
+
+@pytest.mark.parametrize("wrong", ["yesterday", "2026-13-01", "25:00"])
+def test_what_is_no_time_is_an_error_that_says_what_is_one(wrong):
+    with pytest.raises(CommandError, match="--from must be a time such as"):
+        call_command("replay_dead_letters", "--from", wrong)
+
+
+def test_purging_removes_what_is_old_and_keeps_its_log(run):
+    bury(days_ago=31)
+    kept = bury(days_ago=29)
+    NotificationLog.objects.create(
+        kind="attempt", event="shop_newsletter", recipient_key="u:1", channel="email", sent_at=now()
+    )
+    assert "1 dead letters would be deleted." in run("purge_dead_letters", "--days", "30", "--dry-run")
+    assert Delivery.objects.count() == 2
+    assert "1 dead letters were deleted." in run("purge_dead_letters", "--days", "30")
+    assert list(Delivery.objects.all()) == [kept]
+    assert NotificationLog.objects.count() == 1
+
+
+def test_it_goes_through_many_in_steps(run, monkeypatch):
+    monkeypatch.setattr("notifications.management.dead_letters.STEP", 2)
+    for _ in range(5):
+        bury()
+    assert "5 dead letters are ready" in run("replay_dead_letters")
