@@ -14,8 +14,9 @@ from notifications.channels import BaseChannel, open_channel
 from notifications.dispatch.attempt import Addressed, Desk, attempt
 from notifications.dispatch.heartbeat import Pulse
 from notifications.dispatch.reask import still_wanted
-from notifications.models import Delivery, Notification
+from notifications.models import Delivery, Notification, Pause
 from notifications.models.outbox import Settlement
+from notifications.models.pause import EVERYTHING
 from notifications.outcomes import DeliveryState, Reason
 
 Tally = Counter[str]
@@ -77,13 +78,16 @@ class Dispatcher:
         return len(claimed), tally
 
     def _claim(self, size: int, notification_ids: Sequence[int], now: datetime) -> list[Delivery]:
+        paused = Pause.objects.using(self.using).names()
+        if EVERYTHING in paused:
+            return []
         outbox = Delivery.objects.using(self.using)
         outbox.release_due(now)
         lease = now + timedelta(seconds=conf.current().lease_seconds + self._unrenewed * size)
         self._claims += 1
         # Now and then the oldest first, whatever its score, so that nothing starves under a flood of urgent mail.
         oldest = self._claims % OLDEST_EVERY == 0
-        return outbox.claim(self.owner, now, lease, size, notification_ids, oldest_first=oldest)
+        return outbox.claim(self.owner, now, lease, size, notification_ids, oldest, paused)
 
     def _attempt(self, name: str, group: Sequence[Addressed]) -> Tally:
         try:

@@ -6,6 +6,7 @@ from notifications.models.heartbeat import Heartbeat
 from notifications.models.inbox import InboxItem
 from notifications.models.log import LogPersonal, NotificationLog
 from notifications.models.notification import Notification
+from notifications.models.pause import Pause
 from notifications.models.settings import UserSettings
 from notifications.models.suppression import Suppression
 
@@ -17,6 +18,7 @@ __all__ = [
     "LogPersonal",
     "Notification",
     "NotificationLog",
+    "Pause",
     "Suppression",
     "UserSettings",
     "cluster_model",

@@ -5,7 +5,7 @@ Every change of state is one method here and one conditional UPDATE. The states 
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from django.conf import settings
@@ -32,12 +32,16 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         limit: int,
         notification_ids: Sequence[int] = (),
         oldest_first: bool = False,
+        without: Collection[str] = (),
     ) -> list["Delivery"]:
         """Take up to ``limit`` ready rows for ``owner``, highest score first, until ``lease``.
 
-        No two claims ever return the same row. With ``notification_ids`` only deliveries of those are taken.
+        No two claims ever return the same row. With ``notification_ids`` only deliveries of those are taken;
+        ``without`` names channels to leave alone.
         """
-        sql, params = outbox.claim_statement(self._write_db, owner, lease, limit, notification_ids, oldest_first)
+        sql, params = outbox.claim_statement(
+            self._write_db, owner, lease, limit, notification_ids, oldest_first, without
+        )
         rows = list(self.model._base_manager.db_manager(self._write_db).raw(sql, params))
         return sorted(rows, key=lambda row: (-row.score, row.pk))
 

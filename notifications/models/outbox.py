@@ -4,7 +4,7 @@ They are written by hand because each must be *one* statement: a worker that rea
 others, and on SQLite fails with "database is locked". State names stand as literals, so that the partial indexes serve.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -44,21 +44,28 @@ class Settlement:
 
 
 def claim_statement(
-    using: str, owner: str, lease: datetime, limit: int, notification_ids: Sequence[int], oldest_first: bool
+    using: str,
+    owner: str,
+    lease: datetime,
+    limit: int,
+    notification_ids: Sequence[int],
+    oldest_first: bool,
+    without: Collection[str],
 ) -> tuple[str, list[Any]]:
     connection = connections[using]
-    among, ids = _among(notification_ids)
+    among, ids = _among("AND notification_id IN", notification_ids)
+    apart, names = _among("AND channel NOT IN", without)
     skip = "FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
     order = "id" if oldest_first else "score DESC, id"
     sql = f"""
         WITH picked AS (
-            SELECT id AS picked_id FROM {TABLE} WHERE state = 'ready' {among}
+            SELECT id AS picked_id FROM {TABLE} WHERE state = 'ready' {among} {apart}
             ORDER BY {order} LIMIT %s {skip}
         )
         UPDATE {TABLE} SET state = 'claimed', owner = %s, lease = %s, fence = fence + 1
         WHERE state = 'ready' AND id IN (SELECT picked_id FROM picked)
         RETURNING {_columns()}"""  # noqa: S608 - only our own words are formatted in
-    return sql, [*ids, limit, owner, _time(connection, lease)]
+    return sql, [*ids, *names, limit, owner, _time(connection, lease)]
 
 
 def mark_sending(using: str, fences: Sequence[tuple[int, int]], lease: datetime) -> set[int]:
@@ -167,11 +174,10 @@ def _columns() -> str:
     return ", ".join(field.column for field in model._meta.concrete_fields if field.column)
 
 
-def _among(notification_ids: Sequence[int]) -> tuple[str, list[int]]:
-    if not notification_ids:
+def _among(condition: str, values: Collection[Any]) -> tuple[str, list[Any]]:
+    if not values:
         return "", []
-    marks = ", ".join(["%s"] * len(notification_ids))
-    return f"AND notification_id IN ({marks})", list(notification_ids)
+    return f"{condition} ({', '.join(['%s'] * len(values))})", list(values)
 
 
 def _values(connection: Any, rows: Sequence[Sequence[Any]], types: Sequence[str]) -> tuple[str, list[Any]]:

@@ -1,0 +1,73 @@
+"""What operators look at and turn: pauses, suppressions and the workers that live."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db import router
+from django.http import HttpRequest
+
+from notifications import clock, conf
+from notifications.models import Delivery, Heartbeat, Pause, Suppression
+from notifications.models.pause import EVERYTHING
+
+
+class PauseForm(forms.ModelForm):
+    """Offers the channels that there are."""
+
+    channel = forms.ChoiceField(help_text=Pause._meta.get_field("channel").help_text)
+
+    class Meta:
+        model = Pause
+        fields = ("channel", "note")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        names = [EVERYTHING, *sorted(conf.current().enabled_channels)]
+        self.fields["channel"].choices = [(name, name) for name in names]  # type: ignore[attr-defined]
+
+
+@admin.register(Pause)
+class PauseAdmin(admin.ModelAdmin):
+    """Adding a row pauses, deleting it resumes."""
+
+    form = PauseForm
+    list_display = ("channel", "since", "note")
+
+    def has_change_permission(self, request: HttpRequest, obj: Pause | None = None) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: Pause, form: Any, change: bool) -> None:
+        obj.since = clock.now(router.db_for_write(Delivery))
+        super().save_model(request, obj, form, change)
+
+
+@admin.register(Suppression)
+class SuppressionAdmin(admin.ModelAdmin):
+    """Rows come from providers; deleting one lifts it."""
+
+    list_display = ("address", "kind", "reason", "created_at")
+    list_filter = ("kind", "reason")
+    show_full_result_count = False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Suppression | None = None) -> bool:
+        return False
+
+
+@admin.register(Heartbeat)
+class HeartbeatAdmin(admin.ModelAdmin):
+    """The workers; nothing to change."""
+
+    list_display = ("owner", "host", "pid", "started_at", "beat_at")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Heartbeat | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Heartbeat | None = None) -> bool:
+        return False

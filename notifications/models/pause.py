@@ -1,0 +1,41 @@
+"""Pauses: channels, or everything, stopped at runtime. What is queued waits; nothing is lost or counted as tried."""
+
+from datetime import datetime
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+EVERYTHING = "*"
+
+
+class PauseQuerySet(models.QuerySet["Pause"]):
+    def names(self) -> frozenset[str]:
+        """The paused channels; ``"*"`` among them means everything."""
+        return frozenset(self.values_list("channel", flat=True))
+
+    def pause(self, channel: str, note: str, now: datetime) -> bool:
+        """Pause a channel; False if it was paused already."""
+        return self.get_or_create(channel=channel, defaults={"note": note, "since": now})[1]
+
+    def resume(self, channel: str) -> bool:
+        """Let it go on; False if it was not paused."""
+        return bool(self.filter(channel=channel).delete()[0])
+
+
+class Pause(models.Model):
+    """One channel that is paused. Deleting the row resumes it."""
+
+    channel = models.CharField(
+        _("channel"), max_length=50, primary_key=True, help_text=_("The name of a channel, or * for everything.")
+    )
+    note = models.CharField(_("note"), max_length=200, blank=True)
+    since = models.DateTimeField(_("since"))
+
+    objects = PauseQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("pause")
+        verbose_name_plural = _("pauses")
+
+    def __str__(self) -> str:
+        return self.channel

@@ -1,0 +1,92 @@
+"""Pausing and resuming at runtime: nothing is lost, nothing is counted as tried."""
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
+from django.urls import reverse
+
+from notifications.clock import now
+from notifications.dispatch.dispatcher import Dispatcher
+from notifications.manager import NotificationManager
+from notifications.models import Delivery, Heartbeat, Pause, Suppression
+from tests.factories import UserFactory
+from tests.shop.notification_events import ShopEvents
+
+pytestmark = pytest.mark.django_db
+
+
+def send():
+    NotificationManager.send(ShopEvents.ORDER_SHIPPED, UserFactory(), None, {"order_number": "7"})
+
+
+def dispatch():
+    return dict(Dispatcher().run_until_idle())
+
+
+def test_everything_waits_until_it_is_resumed(capsys):
+    call_command("pause_notifications", "--note", "the mail server moves")
+    send()
+    assert dispatch() == {}
+    assert set(Delivery.objects.values_list("state", "attempts")) == {("ready", 0)}
+    call_command("resume_notifications")
+    assert dispatch() == {"sent": 2}
+    said = capsys.readouterr().out
+    assert "Everything is paused." in said
+    assert "Everything goes on." in said
+
+
+def test_one_channel_waits_and_the_others_go_on(capsys):
+    call_command("pause_notifications", "--channel", "email")
+    send()
+    assert dispatch() == {"sent": 1}
+    assert Delivery.objects.get(state="ready").channel == "email"
+    call_command("resume_notifications")
+    assert "Still paused: email." in capsys.readouterr().out
+    call_command("resume_notifications", "--channel", "email")
+    assert dispatch() == {"sent": 1}
+
+
+def test_pausing_twice_and_resuming_what_runs_say_so(capsys):
+    call_command("pause_notifications")
+    call_command("pause_notifications")
+    call_command("resume_notifications")
+    call_command("resume_notifications")
+    said = capsys.readouterr().out
+    assert "paused already." in said
+    assert "Everything was not paused." in said
+
+
+def test_a_channel_that_does_not_exist_is_an_error_that_names_those_that_do():
+    with pytest.raises(CommandError, match=r"no channel 'emial'. Configured: app, email, log"):
+        call_command("pause_notifications", "--channel", "emial")
+
+
+@pytest.fixture
+def staff(client):
+    client.force_login(User.objects.create_superuser("staff"))
+    return client
+
+
+def test_the_admin_pauses_and_resumes(staff):
+    answer = staff.post(reverse("admin:klaxon_pause_add"), {"channel": "email", "note": "moving"})
+    assert answer.status_code == 302
+    assert Pause.objects.get().note == "moving"
+    assert "moving" in staff.get(reverse("admin:klaxon_pause_changelist")).content.decode()
+    staff.post(reverse("admin:klaxon_pause_delete", args=["email"]), {"post": "yes"})
+    assert not Pause.objects.exists()
+
+
+def test_the_admin_offers_only_channels_that_there_are(staff):
+    answer = staff.post(reverse("admin:klaxon_pause_add"), {"channel": "emial"})
+    assert answer.status_code == 200
+    assert not Pause.objects.exists()
+
+
+def test_the_admin_shows_suppressions_and_workers(staff):
+    Suppression.objects.suppress([("email", "gone@example.com")], "hard_bounce", now())
+    Heartbeat.objects.beat("worker-1", "here", 1, now())
+    assert "g***@example.com" in staff.get(reverse("admin:klaxon_suppression_changelist")).content.decode()
+    assert "worker-1" in staff.get(reverse("admin:klaxon_heartbeat_changelist")).content.decode()
+    assert staff.get(reverse("admin:klaxon_heartbeat_add")).status_code == 403
+    staff.post(reverse("admin:klaxon_suppression_delete", args=[Suppression.objects.get().pk]), {"post": "yes"})
+    assert not Suppression.objects.exists()
