@@ -53,6 +53,10 @@ def option(default: Any, allowed: Any, env: str, says: str, valid: Callable[[Any
     return field(default=default, metadata=metadata)
 
 
+def not_negative(value: float) -> bool:
+    return value >= 0
+
+
 def positive(value: float) -> bool:
     return value > 0
 
@@ -91,6 +95,12 @@ class Conf:
     )
     idle_seconds: float = option(1.0, (int, float), "float", "a number of seconds above 0", positive)
     error_pause_seconds: float = option(5.0, (int, float), "float", "a number of seconds above 0", positive)
+    context_bytes: int = option(262_144, int, "int", "a whole number of bytes of at least 1", at_least_one)
+    queue_limit: int = option(0, int, "int", "a whole number; 0 for no limit", not_negative)
+    cluster_queue_limit: int = option(0, int, "int", "a whole number; 0 for no limit", not_negative)
+    queue_full: str = option(
+        "refuse", str, "str", 'either "refuse" or "shed"', lambda value: value in ("refuse", "shed")
+    )
     can_rules: str = option("", str, "str", "the dotted path of a callable(FaultChange) -> iterable of Send")
 
     def channel(self, name: str) -> ChannelConf | None:

@@ -21,6 +21,7 @@ from django.db.models import Model
 from django.utils import timezone
 from django.utils.functional import Promise
 
+from notifications import conf
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.exceptions import InvalidContext
 
@@ -141,7 +142,7 @@ def validated(event: NotificationEvent, context: Mapping[str, Any] | None) -> di
     A CRITICAL event with missing or malformed fields is not refused: what is wrong is logged as an error, and what
     exists is sent.
 
-    :raises InvalidContext: with every problem in one message.
+    :raises InvalidContext: with every problem in one message; also if it is too large, CRITICAL or not.
     """
     given, unreadable = _mapping(context)
     problems = [*unreadable, *_problems(event, given)]
@@ -149,7 +150,19 @@ def validated(event: NotificationEvent, context: Mapping[str, Any] | None) -> di
         raise InvalidContext(f"The context of event {event.name!r} is wrong: {' '.join(problems)}")
     for problem in problems:
         logger.error("Critical event %r is sent with a wrong context. %s", event.name, problem)
-    return _wrapped({key: _stored(event, key, value) for key, value in given.items()})
+    stored = _wrapped({key: _stored(event, key, value) for key, value in given.items()})
+    _bounded(event, stored)
+    return stored
+
+
+def _bounded(event: NotificationEvent, stored: dict[str, Any]) -> None:
+    """A context is stored once, and read by every worker that delivers to any of its recipients."""
+    size, limit = len(json.dumps(stored)), conf.current().context_bytes
+    if size > limit:
+        raise InvalidContext(
+            f"The context of event {event.name!r} has {size} bytes; NOTIFICATIONS['CONTEXT_BYTES'] allows {limit}. "
+            "Pass an id or a link instead of the thing itself."
+        )
 
 
 def _mapping(context: Any) -> tuple[dict[str, Any], list[str]]:

@@ -22,6 +22,8 @@ class Reason(TextChoices):
     SUPPRESSED = "suppressed", _("The address is suppressed")
     PREFERENCE = "preference", _("Opted out in the preferences")
     NOT_CONFIGURED = "channel_not_configured", _("The channel is not configured")
+    QUEUE_FULL = "queue_full", _("The queue is full")
+    SHED = "shed", _("Made room for something more urgent")
     SCHEDULED = "scheduled", _("Waits for its time")
     EXPIRED = "expired", _("Its time has passed")
     CANCELLED = "cancelled", _("Cancelled")
@@ -36,7 +38,9 @@ class Reason(TextChoices):
     RETRIED = "retried", _("Retried by a person")
 
 
-TECHNICAL = frozenset({Reason.NO_ADDRESS, Reason.INVALID_ADDRESS, Reason.SUPPRESSED, Reason.NOT_CONFIGURED})
+TECHNICAL = frozenset(
+    {Reason.NO_ADDRESS, Reason.INVALID_ADDRESS, Reason.SUPPRESSED, Reason.NOT_CONFIGURED, Reason.QUEUE_FULL}
+)
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,13 @@ from notifications.channel_classes import address_kind
 from notifications.context import loggable
 from notifications.exceptions import IdempotencyConflict
 from notifications.gates import Facts, Person, decide, people
+from notifications.manager.queue_limit import has_room
 from notifications.manager.request import Request
 from notifications.models import Delivery, Notification, NotificationLog, Suppression
 from notifications.models.delivery import address_hash
 from notifications.outcomes import Answer, DeliveryState, Drop, Hold, Outcome, Reason, SendResult
+
+EVERYBODY = "*"
 
 
 def stored(request: Request, now: datetime, using: str) -> tuple[Notification, bool]:
@@ -68,6 +71,8 @@ def enqueue(request: Request, notification: Notification, recipients: Any, now: 
         refused_channels=request.refused_channels,
         _read=partial(_outcomes, notification.pk),
     )
+    if not has_room(request, using, now):
+        return _refused(request, notification, result, now, using)
     kinds = {channel: address_kind(channel) for channel in request.channels}
     for chunk in chunks(recipients, conf.current().chunk_size):
         written = _decide_chunk(request, notification, chunk, kinds, now)
@@ -80,6 +85,24 @@ def enqueue(request: Request, notification: Notification, recipients: Any, now: 
     if result.queued:
         tell = partial(_tell_queued, partitions.current(), (notification.pk,))
         transaction.on_commit(tell, using=using, robust=True)
+    return result
+
+
+def _refused(request: Request, notification: Notification, result: SendResult, now: datetime, using: str) -> SendResult:
+    """The outbox is full: nobody gets it, and one row of the log says so."""
+    row = NotificationLog(
+        kind=NotificationLog.Kind.DROP,
+        cluster_id=notification.cluster_id,
+        event=notification.event,
+        recipient_key=EVERYBODY,
+        notification=notification,
+        channel=", ".join(request.channels)[:50],
+        reason=Reason.QUEUE_FULL,
+        correlation_id=notification.correlation_id,
+        sent_at=now,
+    )
+    NotificationLog.objects.using(using).append([row])
+    result.reasons[Reason.QUEUE_FULL] += 1
     return result
 
 

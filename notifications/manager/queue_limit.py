@@ -1,0 +1,66 @@
+"""The bound on what waits: when the outbox is full, a send is refused whole, or the least urgent makes room.
+
+A CRITICAL event is never refused and never shed, and one send is never cut in half: the depth is looked at once, before
+it. Off unless ``QUEUE_LIMIT`` or ``CLUSTER_QUEUE_LIMIT`` is set; then each send counts what waits.
+"""
+
+from datetime import datetime
+
+from django.db.models import Q
+
+from notifications import conf
+from notifications.events import NotificationPriority
+from notifications.manager.request import Request
+from notifications.models import Delivery, NotificationLog
+from notifications.models.delivery import DeliveryQuerySet
+from notifications.outcomes import WAITING, Reason
+
+
+def has_room(request: Request, using: str, now: datetime) -> bool:
+    """Whether this send may be queued; with ``QUEUE_FULL`` set to shed, after making room."""
+    if request.event.priority == NotificationPriority.CRITICAL:
+        return True
+    waiting = Delivery.objects.using(using).filter(state__in=WAITING)
+    configured = conf.current()
+    mine = waiting.filter(notification__cluster=request.cluster)
+    return _fits(request, waiting, configured.queue_limit, now) and _fits(
+        request, mine, configured.cluster_queue_limit, now
+    )
+
+
+def _fits(request: Request, waiting: DeliveryQuerySet, limit: int, now: datetime) -> bool:
+    if not limit:
+        return True
+    over = waiting.count() + 1 - limit
+    if over <= 0:
+        return True
+    return conf.current().queue_full == "shed" and _shed(request, waiting, over, now)
+
+
+def _shed(request: Request, waiting: DeliveryQuerySet, count: int, now: datetime) -> bool:
+    """Drop the lowest of what is less urgent than this send; all that is needed, or nothing."""
+    lower = waiting.filter(Q(state="held") | Q(state="ready"), score__lt=request.priority.band[0])
+    victims = list(lower.select_related("notification").order_by("score", "-pk")[:count])
+    if len(victims) < count:
+        return False
+    kept = {victim.pk: victim for victim in victims}
+    gone = waiting.filter(pk__in=kept).shed(now)
+    rows = [_row(kept[pk], now) for pk in gone]
+    NotificationLog.objects.using(waiting.db).append(rows)
+    return True
+
+
+def _row(victim: Delivery, now: datetime) -> NotificationLog:
+    return NotificationLog(
+        kind=NotificationLog.Kind.DROP,
+        cluster_id=victim.notification.cluster_id,
+        event=victim.notification.event,
+        recipient_id=victim.recipient_id,
+        recipient_key=victim.recipient_key,
+        notification_id=victim.notification_id,
+        delivery_id=victim.pk,
+        channel=victim.channel,
+        reason=Reason.SHED,
+        correlation_id=victim.notification.correlation_id,
+        sent_at=now,
+    )
