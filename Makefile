@@ -5,13 +5,14 @@ BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 BARE = $(VENV)-bare
 SERVE ?= 1
+PORT ?= 8000
 PYTEST ?= $(BIN)/python -m pytest -n 2 -q
 
 .PHONY: demo test test-sqlite test-postgres test-bare check format docs audit clean
 
 demo: $(INSTALLED)
 	rm -f var/demo.sqlite3*
-	DATABASE_URL=sqlite:///$(CURDIR)/var/demo.sqlite3 $(BIN)/python manage.py demo $(if $(filter 0,$(SERVE)),--no-serve)
+	DATABASE_URL=sqlite:///$(CURDIR)/var/demo.sqlite3 $(BIN)/python manage.py demo --port $(PORT) $(if $(filter 0,$(SERVE)),--no-serve)
 
 test: test-sqlite test-postgres
 

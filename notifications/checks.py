@@ -1,8 +1,8 @@
 """System checks: misconfiguration is told before it is met, with a hint.
 
 Errors: E001 settings, E002 missing template, E003 duplicate event name, E004 enum and registry apart, E005 missing
-extra, E006 channel class, E007 members of the cluster, E008 cluster model, E009 old SQLite, E010 USE_TZ. Warnings: W001
-channel not configured, W002 SQLite options.
+extra, E006 channel class, E007 members of the cluster, E008 cluster model, E009 old SQLite, E010 USE_TZ, E011 CAN
+rules. Warnings: W001 channel not configured, W002 SQLite options.
 """
 
 import sqlite3
@@ -90,8 +90,12 @@ def _missing_extra(who: str, module: str, extra: str) -> CheckMessage:
 
 
 def check_can() -> Found:
-    if conf.current().can_rules and not extras.installed("can"):
+    path = conf.current().can_rules
+    if path and not extras.installed("can"):
         yield _missing_extra("NOTIFICATIONS['CAN_RULES']", "can", "can")
+    elif path:
+        hint = "It must be the dotted path of a callable(FaultChange) -> iterable of Send."
+        yield from _callable(path, "NOTIFICATIONS['CAN_RULES']", hint, "klaxon.E011")
 
 
 def check_templates() -> Found:
@@ -137,13 +141,17 @@ def check_members() -> Found:
             "NOTIFICATIONS['MEMBERS_OF'] is needed with a cluster model of your own.", hint=hint, id="klaxon.E007"
         )
         return
+    yield from _callable(path, "NOTIFICATIONS['MEMBERS_OF']", hint, "klaxon.E007")
+
+
+def _callable(path: str, what: str, hint: str, identifier: str) -> Found:
     try:
         found = import_string(path)
     except ImportError as error:
-        yield Error(f"NOTIFICATIONS['MEMBERS_OF'] cannot be imported: {error}", hint=hint, id="klaxon.E007")
+        yield Error(f"{what} cannot be imported: {error}", hint=hint, id=identifier)
         return
     if not callable(found):
-        yield Error(f"NOTIFICATIONS['MEMBERS_OF'] is {found!r}, not a callable.", hint=hint, id="klaxon.E007")
+        yield Error(f"{what} is {found!r}, not a callable.", hint=hint, id=identifier)
 
 
 def check_cluster_model() -> Found:
@@ -160,7 +168,7 @@ def check_cluster_model() -> Found:
 def check_time_zones() -> Found:
     if not settings.USE_TZ:
         yield Error(
-            "USE_TZ is False; leases, retries and quiet hours need times with a zone.",
+            "USE_TZ is False; leases and retries need times with a zone.",
             hint="Set USE_TZ = True, which has been Django's default since 5.0.",
             id="klaxon.E010",
         )

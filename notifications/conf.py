@@ -18,6 +18,8 @@ BUILT_IN_CHANNELS = {
     "email": "notifications.channels.email.EmailChannel",
     "log": "notifications.channels.log.LogChannel",
 }
+# In seconds; also the most that a number here can sensibly be.
+TEN_YEARS = 315_360_000
 ON_BY_DEFAULT = ("email", "app")
 CHANNEL_KEYS: dict[str, tuple[Any, str]] = {
     "BACKEND": (str, "the dotted path of a channel class"),
@@ -58,15 +60,25 @@ def not_negative(value: float) -> bool:
 
 
 def positive(value: float) -> bool:
-    return value > 0
+    return 0 < value <= TEN_YEARS
 
 
 def at_least_one(value: float) -> bool:
-    return value >= 1
+    return 1 <= value <= TEN_YEARS
+
+
+def texts(value: Any) -> bool:
+    return all(isinstance(item, str) for pair in value.items() for item in pair)
+
+
+def address_of_site(value: str) -> bool:
+    return not value or value.startswith(("http://", "https://"))
 
 
 def delays(value: Any) -> bool:
-    return all(isinstance(item, int | float) and not isinstance(item, bool) and item >= 0 for item in value)
+    return all(
+        isinstance(item, int | float) and not isinstance(item, bool) and 0 <= item <= TEN_YEARS for item in value
+    )
 
 
 @dataclass(frozen=True)
@@ -80,8 +92,8 @@ class Conf:
     members_of: str = option(
         "notifications.models.cluster.members_of", str, "str", "the dotted path of a callable(cluster) -> QuerySet"
     )
-    base_url: str = option("", str, "str", 'the address of your site, such as "https://example.com"')
-    address_fields: Mapping[str, str] = option(dict, Mapping, "dict", 'a dict such as {"phone": "phone_number"}')
+    base_url: str = option("", str, "str", 'the address of your site, such as "https://example.com"', address_of_site)
+    address_fields: Mapping[str, str] = option(dict, Mapping, "dict", 'a dict such as {"phone": "phone_number"}', texts)
     retry_delays: tuple[float, ...] = option((60, 300, 900), (list, tuple), "list", "a list of seconds", delays)
     retry_jitter: float = option(
         0.1, (int, float), "float", "a fraction between 0 and 1", lambda value: 0 <= value <= 1

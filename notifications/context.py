@@ -28,6 +28,7 @@ from notifications.exceptions import InvalidContext
 logger = logging.getLogger("notifications.context")
 
 # PostgreSQL stores neither in text; UTF-8 cannot write half a pair.
+MOST_BITS = 1024
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
@@ -73,6 +74,8 @@ def encoded(value: Any, path: str = "context") -> Any:
     if isinstance(value, str | Promise):
         return _storable(str(value), path)
     if value is None or isinstance(value, bool | int):
+        if isinstance(value, int) and value.bit_length() > MOST_BITS:
+            raise InvalidContext(f"{path} is a number of {value.bit_length()} bits.")
         return value
     return _encoded_number_or_collection(value, path)
 
@@ -97,8 +100,8 @@ def _encoded_number_or_collection(value: Any, path: str) -> Any:
     if isinstance(value, list | tuple):
         return [encoded(item, f"{path}[{index}]") for index, item in enumerate(value)]
     raise InvalidContext(
-        f"{path} is a {type(value).__name__} ({value!r:.80}), which cannot be stored. Pass plain values; for a model "
-        "instance declare which fields are taken, with notifications.context.Fields, in the event's context."
+        f"{path} is a {type(value).__name__} ({_text(value):.80}), which cannot be stored. Pass plain values; for a "
+        "model instance declare which fields are taken, with notifications.context.Fields, in the event's context."
     )
 
 
@@ -168,7 +171,7 @@ def _bounded(event: NotificationEvent, stored: dict[str, Any]) -> None:
 def _mapping(context: Any) -> tuple[dict[str, Any], list[str]]:
     """What of a context has usable keys, and what is wrong with the rest."""
     if context is not None and not isinstance(context, Mapping):
-        return {}, [f"It must be a mapping, not {context!r:.80}."]
+        return {}, [f"It must be a mapping, not {_text(context):.80}."]
     wrong = [key for key in context or () if not isinstance(key, str) or UNSTORABLE.search(key)]
     usable = {key: value for key, value in (context or {}).items() if key not in wrong}
     return usable, [f"It has the key {key!a}; keys must be plain strings." for key in wrong]
@@ -179,11 +182,20 @@ def _stored(event: NotificationEvent, key: str, value: Any) -> Any:
     taken = declared.taken_from(value) if isinstance(declared, Fields) else value
     try:
         return encoded(taken, f"context[{key!r}]")
-    except InvalidContext:
+    except (InvalidContext, RecursionError) as error:
         if event.priority != NotificationPriority.CRITICAL:
-            raise
+            raise InvalidContext(str(error)) from error
         logger.exception("Critical event %r: %r is stored as its text.", event.name, key)
-        return UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", str(taken))
+        return UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", _text(taken))
+
+
+def _text(value: Any) -> str:
+    """Some text for anything at all: what is critical is sent, however broken the things that it was given."""
+    try:
+        return str(value)[:1000]
+    except Exception:
+        logger.exception("A %s cannot even be written as text.", type(value).__name__)
+        return f"<{type(value).__name__}>"
 
 
 def _problems(event: NotificationEvent, given: Mapping[str, Any]) -> typing.Iterator[str]:
@@ -197,7 +209,7 @@ def _problems(event: NotificationEvent, given: Mapping[str, Any]) -> typing.Iter
         if key not in given and not _fits(None, kind):
             yield f"{key!r} is missing."
         elif key in given and not _fits(given[key], kind):
-            yield f"{key!r} is {given[key]!r:.80}, not {_name(kind)}."
+            yield f"{key!r} is {_text(given[key]):.80}, not {_name(kind)}."
 
 
 def _fits(value: Any, kind: Any) -> bool:

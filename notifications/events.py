@@ -101,9 +101,13 @@ class NotificationEvent:
         for name in ("supported_channels", "loggable"):
             if isinstance(getattr(self, name), str | Enum):
                 raise TypeError(f"{name} of event {self.name!r} must be a list, not one alone.")
+        if not isinstance(self.name, str) or not self.name:
+            raise TypeError(f"The name of an event must be a text, not {self.name!r}.")
         object.__setattr__(self, "priority", NotificationPriority(self.priority))
         object.__setattr__(self, "supported_channels", tuple(self.supported_channels))
         object.__setattr__(self, "category", key_of(self.category))
+        if not self.channels:
+            raise ValueError(f"Event {self.name!r} supports no channel, so it would reach nobody.")
         if len(self.name) > 100 or any(len(channel) > 50 for channel in self.channels):
             raise ValueError(f"{self.name!r:.120}: an event's name may have 100 characters, a channel's 50.")
 

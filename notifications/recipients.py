@@ -16,7 +16,7 @@ class Members:
 class Address:
     """Someone without an account, reached by addresses alone: an emergency contact with only a phone.
 
-    ``Address(email="ann@example.com", phone="+4915112345678")``. The names are the address kinds that channels ask
+    ``Address(email="contact@example.com", phone="+4915112345678")``. The names are the address kinds that channels ask
     for; a channel whose kind is not given is dropped with the reason *no_address*.
     """
 
@@ -25,7 +25,7 @@ class Address:
     def __init__(self, **by_kind: str | None) -> None:
         given = {kind: value.strip() for kind, value in by_kind.items() if value and value.strip()}
         if not given:
-            raise TypeError('An Address needs at least one address, such as Address(email="ann@example.com").')
+            raise TypeError('An Address needs at least one address, such as Address(email="contact@example.com").')
         object.__setattr__(self, "by_kind", tuple(sorted(given.items())))
 
     def of_kind(self, kind: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from django.contrib import admin
 from django.contrib.admin.utils import flatten_fieldsets
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseRedirect
 
 from notifications.admin.paging import BoundedPaginator
 from notifications.admin.search import terms
@@ -38,6 +38,12 @@ class BigTable(admin.ModelAdmin):
     def matching(self, term: str) -> Q:
         """The condition of one word of the search."""
         raise NotImplementedError
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        if any("\0" in value for value in request.GET.values()):
+            # No row can have it, and PostgreSQL refuses to be asked.
+            return HttpResponseRedirect(f"{request.path}?e=1")
+        return super().changelist_view(request, extra_context)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         # Joined as "may be missing": a log row whose user is gone still comes.

@@ -9,7 +9,11 @@ from django.core.exceptions import ValidationError
 from django.forms.fields import InvalidJSONInput
 from django.utils.translation import gettext_lazy as _
 
+from notifications import conf
+from notifications.context import UNSTORABLE
+from notifications.events import NotificationChannel, key_of
 from notifications.models import UserSettings
+from notifications.models.settings import EVERY
 
 
 class JSONText(forms.JSONField):
@@ -21,7 +25,10 @@ class JSONText(forms.JSONField):
         return json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True) if value else ""
 
     def clean(self, value: Any) -> Any:
-        return super().clean(value) or {}
+        cleaned = super().clean(value) or {}
+        if UNSTORABLE.search(json.dumps(cleaned, ensure_ascii=False)) or "\\u0000" in json.dumps(cleaned):
+            raise ValidationError(_("This holds characters that no database stores."))
+        return cleaned
 
 
 def json_text(help_text: Any) -> JSONText:
@@ -33,14 +40,19 @@ class UserSettingsForm(forms.ModelForm):
     channels = json_text(_('The main switches. What is not mentioned is on. Example: {"email": false}'))
     events = json_text(_('By event and channel. Example: {"order_shipped": {"email": false}}'))
     categories = json_text(_('By category and channel. Example: {"billing": {"email": false}}'))
-    addresses = json_text(_('Addresses to use instead of the account’s. Example: {"email": "ann@example.com"}'))
+    addresses = json_text(_('Addresses to use instead of the account’s. Example: {"email": "me@example.com"}'))
 
     class Meta:
         model = UserSettings
         fields = "__all__"  # noqa: DJ007 - the admin's fieldsets say which
 
     def clean_channels(self) -> Any:
-        return self._mapping_to("channels", _is_switch)
+        channels = self._mapping_to("channels", _is_switch)
+        known = {EVERY, *conf.current().enabled_channels, *(channel.value for channel in NotificationChannel)}
+        unknown = sorted(name for name in channels if key_of(name) not in known)
+        if unknown:
+            raise ValidationError(_("There is no channel %(name)s."), params={"name": ", ".join(unknown)})
+        return channels
 
     def clean_events(self) -> Any:
         return self._mapping_to("events", _is_switches)

@@ -32,7 +32,7 @@ class AppChannel(BaseChannel):
             topic=notification.topic,
             title=rendered.subject[:TITLE_LENGTH],
             body=rendered.text,
-            created_at=notification.send_at or notification.created_at,
+            created_at=max(notification.created_at, notification.send_at or notification.created_at),
         )
 
     def send(self, messages: Sequence[InboxItem]) -> Iterator[Receipt]:

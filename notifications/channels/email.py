@@ -45,6 +45,8 @@ class EmailChannel(BaseChannel):
         backend_options: dict[str, Any] | None = None,
     ) -> None:
         self.from_email = from_email or settings.DEFAULT_FROM_EMAIL
+        if isinstance(reply_to, str):
+            raise TypeError(f"reply_to must be a list of addresses, not {reply_to!r}")
         self.reply_to = list(reply_to)
         wanted = backend or settings.EMAIL_BACKEND
         self.backend = KNOWS_THE_PHASE.get(wanted, wanted)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 
 from notifications import conf, partitions, signals
 from notifications.channel_classes import address_kind
@@ -70,6 +70,9 @@ def _prepare(channel: BaseChannel, group: Sequence[Addressed], desk: Desk) -> tu
     for addressed in group:
         try:
             prepared.append(Prepared(addressed.delivery, _message(channel, addressed)))
+        except DatabaseError:
+            # A template or a transform read something while the database was away. That says nothing about it.
+            raise
         except Exception as error:
             # Whatever a template, a transform or a channel does wrong here will go wrong again: a dead letter.
             logger.exception("Delivery %s cannot be rendered.", addressed.delivery.pk)

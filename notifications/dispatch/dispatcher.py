@@ -6,18 +6,19 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
-from django.db import router
+from django.db import DatabaseError, DataError, IntegrityError, router
 
 from notifications import clock, conf
 from notifications.channel_classes import channel_class
 from notifications.channels import BaseChannel, open_channel
-from notifications.dispatch.attempt import Addressed, Desk, attempt
+from notifications.dispatch.attempt import Addressed, Desk, attempt, bury
 from notifications.dispatch.heartbeat import Pulse
 from notifications.dispatch.reask import still_wanted
+from notifications.dispatch.record import Attempted
 from notifications.models import Delivery, Notification, Pause
 from notifications.models.outbox import Settlement
 from notifications.models.pause import EVERYTHING
-from notifications.outcomes import DeliveryState, Reason
+from notifications.outcomes import DeliveryState, Reason, Receipt, Verdict
 
 Tally = Counter[str]
 
@@ -67,15 +68,36 @@ class Dispatcher:
         claimed = self._claim(size, notification_ids, now) if self.desk.may_go_on() else []
         if not claimed:
             return 0, Counter()
-        self._attach_notifications(claimed)
-        wanted, tally = still_wanted(claimed, self.using, now)
-        groups = list(self._groups(wanted))
-        for index, (name, group) in enumerate(groups):
-            if self.stop() or not self.desk.may_go_on():
-                self._settle([item for _, rest in groups[index:] for item in rest], DeliveryState.READY, "")
-                break
-            tally += self._attempt(name, group)
+        claimed = self._attach_notifications(self._apart(claimed))
+        all_begun = False
+        try:
+            wanted, tally = still_wanted(claimed, self.using, now)
+            groups = list(self._groups(wanted))
+            while groups and not self.stop() and self.desk.may_go_on():
+                tally += self._attempt(*groups[0])
+                del groups[0]
+            all_begun = not groups
+        finally:
+            # Stopped, or an error: what was not begun goes back at once, without a strike. (What was begun is no
+            # longer claimed, and keeps its state.)
+            if not all_begun:
+                self._give_back(claimed)
         return len(claimed), tally
+
+    def _apart(self, claimed: list[Delivery]) -> list[Delivery]:
+        """A delivery that has stopped a worker shares its fate with no other, so it is taken alone."""
+        alone = [row for row in claimed if row.strikes][:1] if claimed[0].strikes else []
+        kept = alone or [row for row in claimed if not row.strikes]
+        if len(kept) < len(claimed):
+            self._give_back([row for row in claimed if row not in kept])
+        return kept
+
+    def _give_back(self, rows: Sequence[Delivery]) -> None:
+        news = [Settlement(row.pk, row.fence, DeliveryState.CLAIMED, DeliveryState.READY) for row in rows]
+        try:
+            Delivery.objects.using(self.using).settle(news, self.desk.now())
+        except DatabaseError:
+            logger.exception("What was not begun could not be given back; its leases will run out.")
 
     def _claim(self, size: int, notification_ids: Sequence[int], now: datetime) -> list[Delivery]:
         paused = Pause.objects.using(self.using).names()
@@ -97,18 +119,30 @@ class Dispatcher:
             logger.exception("The channel %r cannot be made; its deliveries wait.", name)
             due_at = self.desk.now() + timedelta(seconds=WAIT_FOR_CHANNEL)
             return self._settle(group, DeliveryState.RETRY, Reason.CONFIGURATION, due_at)
-        return attempt(channel, group, self.desk)
+        try:
+            return attempt(channel, group, self.desk)
+        except (DataError, IntegrityError, ValueError) as error:
+            # Only a transactional channel comes here: the database refused something, and took the group back.
+            if len(group) > 1:
+                return sum((self._attempt(name, [item]) for item in group), Counter())
+            logger.exception("Delivery %s cannot be stored.", group[0].delivery.pk)
+            receipt = Receipt(None, Verdict.PERMANENT, error=f"{type(error).__name__}: {error}")
+            refused = Attempted(group[0].delivery, receipt, 0.0)
+            return bury([refused], Reason.RENDERING, self.using, self.desk.now())
 
     def close(self) -> None:
         """Let go of every connection to a provider."""
         for channel in self.channels.values():
             channel.close()
 
-    def _attach_notifications(self, claimed: Sequence[Delivery]) -> None:
+    def _attach_notifications(self, claimed: Sequence[Delivery]) -> list[Delivery]:
         ids = {row.notification_id for row in claimed}
         known = Notification.objects.using(self.using).select_related("cluster").in_bulk(ids)
-        for row in claimed:
+        # One that is missing was deleted with its cluster a moment ago, and its deliveries with it.
+        there = [row for row in claimed if row.notification_id in known]
+        for row in there:
             row.notification = known[row.notification_id]
+        return there
 
     def _groups(self, wanted: Sequence[Addressed]) -> Iterator[tuple[str, list[Addressed]]]:
         """One channel's deliveries together, at most as many as it takes; one that has stopped a worker goes alone."""

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from notifications import conf
 from notifications.addresses import masked, masked_text
-from notifications.context import loggable
+from notifications.context import UNSTORABLE, loggable
 from notifications.events import NOTIFICATION_EVENTS, NotificationEvent
 from notifications.models import Delivery, NotificationLog
 from notifications.models.outbox import Settlement
@@ -43,7 +43,7 @@ def settlement(attempted: Attempted, now: datetime) -> Settlement:
         reason=REASON_OF[receipt.verdict],
         due_at=due_at,
         provider=receipt.provider[:100],
-        provider_message_id=receipt.provider_message_id[:255],
+        provider_message_id=_plain_id(receipt),
     )
 
 
@@ -74,9 +74,9 @@ def attempt_row(attempted: Attempted, reason: str, now: datetime) -> Notificatio
     row = _row(attempted.delivery, NotificationLog.Kind.ATTEMPT, now)
     row.success = receipt.verdict is Verdict.ACCEPTED
     row.reason = reason
-    row.error_message = masked_text(receipt.error)
+    row.error_message = masked_text(UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", receipt.error))
     row.provider = receipt.provider[:100]
-    row.provider_message_id = receipt.provider_message_id[:255]
+    row.provider_message_id = _plain_id(receipt)
     row.duration = attempted.duration
     return row
 
@@ -86,6 +86,10 @@ def drop_row(delivery: Delivery, reason: str, rule: str, now: datetime) -> Notif
     row = _row(delivery, NotificationLog.Kind.DROP, now)
     row.reason, row.error_message = reason, rule
     return row
+
+
+def _plain_id(receipt: Receipt) -> str:
+    return UNSTORABLE.sub("", receipt.provider_message_id)[:255]
 
 
 def _row(delivery: Delivery, kind: str, now: datetime) -> NotificationLog:

@@ -79,7 +79,8 @@ class Rescuer:
 def _attach_notifications(rows: list[Delivery], using: str) -> None:
     known = Notification.objects.using(using).select_related("cluster").in_bulk({row.notification_id for row in rows})
     for row in rows:
-        row.notification = known[row.notification_id]
+        # Missing only if its cluster is being deleted at this moment; then the rows go too.
+        row.notification = known.get(row.notification_id) or Notification(pk=row.notification_id)
 
 
 def _lost_row(row: Delivery, now: datetime) -> NotificationLog:

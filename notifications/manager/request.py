@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any
 from uuid import uuid4
 
+from django.contrib.auth import get_user_model
 from django.utils import timezone
 
 from notifications import conf
@@ -16,6 +17,8 @@ from notifications.context import UNSTORABLE, encoded, validated
 from notifications.events import LEVELS, NOTIFICATION_EVENTS, NotificationEvent, NotificationPriority, key_of
 from notifications.exceptions import InvalidCluster, InvalidOption
 from notifications.models import Cluster, Notification, cluster_model
+
+SENSIBLE_YEARS = range(1970, 9000)
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Request:
             event=self.event.name,
             priority=self.priority,
             context=self.context,
-            actor=options.actor if getattr(options.actor, "pk", None) else None,
+            actor=None if getattr(options.actor, "is_anonymous", False) else options.actor,
             topic=options.topic,
             campaign=options.campaign,
             correlation_id=options.correlation_id or str(uuid4()),
@@ -94,6 +97,7 @@ def checked(event_name: Enum | str, cluster: Any, context: Mapping[str, Any] | N
     :raises InvalidOption: if an option cannot work.
     """
     event = NOTIFICATION_EVENTS.find(event_name)
+    _check_actor(options.actor)
     wanted = _wanted_channels(event, options.channels)
     on = conf.current().enabled_channels
     missing = tuple(channel for channel in wanted if channel not in on)
@@ -111,12 +115,21 @@ def checked(event_name: Enum | str, cluster: Any, context: Mapping[str, Any] | N
     )
 
 
+def _check_actor(actor: Any) -> None:
+    if getattr(actor, "is_anonymous", False):
+        return
+    if actor is not None and (not isinstance(actor, get_user_model()) or actor.pk is None):
+        raise InvalidOption(f"actor must be a saved user, not {actor!r:.80}.")
+
+
 def _wanted_channels(event: NotificationEvent, channels: Iterable[Enum | str] | None) -> tuple[str, ...]:
     if channels is None:
         return event.channels
-    if isinstance(channels, str | Enum):
-        raise InvalidOption(f"channels must be a list, not {channels!r} alone.")
+    if isinstance(channels, str | Enum) or not isinstance(channels, Iterable):
+        raise InvalidOption(f"channels must be a list, not {channels!r:.80}.")
     wanted = tuple(dict.fromkeys(key_of(channel) for channel in channels))
+    if not wanted:
+        raise InvalidOption("channels is empty, so nobody would get anything. Leave it out for all channels.")
     beyond = [channel for channel in wanted if channel not in event.channels]
     if beyond:
         raise InvalidOption(
@@ -151,7 +164,7 @@ def _priority(event: NotificationEvent, options: Options) -> NotificationPriorit
 
 def _wanted_priority(options: Options) -> NotificationPriority | None:
     if options.level is not None:
-        if options.level not in LEVELS:
+        if not isinstance(options.level, str) or options.level not in LEVELS:
             raise InvalidOption(f"level must be one of {', '.join(LEVELS)}, not {options.level!r}.")
         return LEVELS[options.level]
     try:
@@ -165,13 +178,17 @@ def _storable(options: Options) -> Options:
     changed = dict(vars(options))
     for name in ("idempotency_key", "cancel_key", "topic", "campaign", "correlation_id"):
         length = getattr(Notification._meta.get_field(name), "max_length", 0)
-        text = changed[name] = str(changed[name] or "")
+        text = changed[name] = "" if changed[name] is None else str(changed[name])
         if len(text) > length or UNSTORABLE.search(text):
             raise InvalidOption(f"{name} may have {length} plain characters; it is {text!a:.80}.")
     for name in ("send_at", "expires_at"):
         value = changed[name]
         if value is not None and not isinstance(value, datetime):
             raise InvalidOption(f"{name} must be a datetime, not {value!r:.80}.")
+        if value is not None and value.year not in SENSIBLE_YEARS:
+            raise InvalidOption(f"{name} is {value!r}, which cannot be meant.")
         if value is not None and timezone.is_naive(value):
             changed[name] = timezone.make_aware(value)
+    if changed["send_at"] and changed["expires_at"] and changed["expires_at"] <= changed["send_at"]:
+        raise InvalidOption("expires_at is not after send_at, so it would never be sent.")
     return Options(**changed)

@@ -21,7 +21,7 @@ def validate_time_zone(name: str) -> None:
         raise ValidationError(_("Write a time zone such as Europe/Berlin.")) from error
 
 
-EVERY_CHANNEL = "*"
+EVERY = "*"
 
 
 def normalised(choices: Any) -> Any:
@@ -44,25 +44,31 @@ def _stricter(one: Any, other: Any) -> Any:
     if isinstance(one, dict) or isinstance(other, dict):
         first, second = _by_channel(one), _by_channel(other)
         return {key: _stricter(_chosen(first, key), _chosen(second, key)) for key in {**first, **second}}
-    return other if one else one
+    return other if _is_yes(one) else one
+
+
+def _is_yes(choice: Any) -> bool:
+    """Only a plain yes is one. Whatever else was written, it was written to turn something off."""
+    return choice is True or choice == 1
 
 
 def _by_channel(chosen: Any) -> dict[str, Any]:
     """A choice as channel to yes or no; a plain yes or no is one for every channel."""
     if isinstance(chosen, dict):
         return chosen
-    return {} if chosen is None else {EVERY_CHANNEL: chosen}
+    return {} if chosen is None else {EVERY: chosen}
 
 
 def _chosen(by_channel: dict[str, Any], channel: str) -> Any:
-    return by_channel.get(channel, by_channel.get(EVERY_CHANNEL))
+    return by_channel.get(channel, by_channel.get(EVERY))
 
 
 class UserSettings(models.Model):
     """What one user wants in one cluster.
 
     ``channels`` is the master switch, ``{"email": false}``. ``events`` and ``categories`` refine what is left of it:
-    ``{"visitor_arrival": {"email": false}}``; ``"*"`` is every channel. What is not mentioned is on.
+    ``{"visitor_arrival": {"email": false}}``; ``"*"`` is every channel, event or
+    category that is not named. What is not mentioned is on.
     """
 
     class Digest(models.TextChoices):
@@ -111,13 +117,14 @@ class UserSettings(models.Model):
 
     def decision(self, event: str, category: str, channel: str) -> tuple[bool, str]:
         """Yes or no, and the rule that says so. Keys that were written past ``save()`` are normalised here too."""
-        on = normalised(self.channels).get(channel)
-        if on is not None and not on:
+        on = _chosen(normalised(self.channels), channel)
+        if on is not None and not _is_yes(on):
             return False, f"user: channel {channel} is off"
         for rules, key, word in ((self.events, key_of(event), "event"), (self.categories, category, "category")):
-            chosen = _chosen(_by_channel(normalised(rules).get(key)), channel)
+            chosen = _chosen(_by_channel(_chosen(normalised(rules), key)), channel)
             if chosen is not None:
-                return bool(chosen), f"user: {word} {key} on {channel} is {'on' if chosen else 'off'}"
+                wanted = _is_yes(chosen)
+                return wanted, f"user: {word} {key} on {channel} is {'on' if wanted else 'off'}"
         return True, "system: on by default"
 
     def set_notification_preference(self, event_name: Enum | str, channel: Enum | str, wanted: bool) -> None:

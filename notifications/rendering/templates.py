@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from django.template import Context, Engine, Template, TemplateDoesNotExist, TemplateSyntaxError
 from django.utils import timezone, translation
 
+from notifications.context import UNSTORABLE
 from notifications.exceptions import TemplateMissing
 from notifications.rendered import SUBJECT, Rendered
 
@@ -47,6 +48,8 @@ def _part(event: str, channel: str, part: str, language: str, variables: Mapping
 
 def _text_of(template: Template, part: str, variables: Mapping[str, Any]) -> str:
     text = template.render(Context(dict(variables), autoescape=part == "html"))
+    if UNSTORABLE.search(text):
+        raise ValueError(f"{part} came out with a NUL character or half of a surrogate pair.")
     # A subject is a header: whatever the context brings, it stays one line.
     return " ".join(text.split()) if part == SUBJECT else text.strip() + "\n" * bool(text.strip())
 

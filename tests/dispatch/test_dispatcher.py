@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from django.core import mail
 from django.core.mail.backends.base import BaseEmailBackend
+from django.db import DataError, OperationalError
 
 from notifications import signals
 from notifications.channels import BaseChannel
@@ -315,3 +316,68 @@ def test_a_channel_that_cannot_be_made_keeps_only_its_own_deliveries_waiting(set
         clock.forward(minutes=1)
         assert dispatch() == {"sent": 1}
     assert "cannot be made" in caplog.text
+
+
+def poisoned(transform, channels=("app",)):
+    """Five ordinary deliveries on each channel around one whose transform is poison."""
+    users = UserFactory.create_batch(6)
+    poison = users[2].username
+    events = temporary_events()
+    registry = events.__enter__()
+    registry[ShopEvents.ORDER_SHIPPED] = NotificationEvent(
+        "order_shipped",
+        NotificationPriority.MEDIUM,
+        list(channels),
+        transforms=dict.fromkeys(channels, lambda context: transform() if context["order_number"] == poison else {}),
+    )
+    for user in users:
+        NotificationManager.send(ShopEvents.ORDER_SHIPPED, user, None, {"order_number": user.username})
+    return events
+
+
+def test_text_that_cannot_be_stored_buries_only_its_own_delivery(caplog):
+    events = poisoned(lambda: {"order_number": "\ud800"})
+    try:
+        assert dispatch() == {"sent": 5, "dead": 1}
+    finally:
+        events.__exit__(None, None, None)
+    assert Delivery.objects.get(state="dead").reason == "rendering"
+
+
+def test_a_database_error_while_rendering_is_no_dead_letter_and_nothing_stays_claimed():
+    def locked():
+        raise OperationalError("database is locked")
+
+    events = poisoned(locked)
+    try:
+        with pytest.raises(OperationalError):
+            dispatch()
+    finally:
+        events.__exit__(None, None, None)
+    assert set(Delivery.objects.values_list("state", "strikes", "attempts")) == {("ready", 0, 0)}
+
+
+def test_what_the_database_refuses_buries_only_its_own_delivery(monkeypatch, caplog):
+    original = InboxItem.objects.put
+    users = UserFactory.create_batch(4)
+    NotificationManager.send(ShopEvents.ORDER_SHIPPED, users, None, {"order_number": "7"}, channels=["app"])
+
+    def put(items):
+        if any(item.recipient_id == users[1].pk for item in items):
+            raise DataError("value too long")
+        original(items)
+
+    monkeypatch.setattr(type(InboxItem.objects), "put", lambda self, items: put(items))
+    assert dispatch() == {"sent": 3, "dead": 1}
+    assert Delivery.objects.get(state="dead").recipient_id == users[1].pk
+
+
+def test_a_delivery_that_stopped_a_worker_is_claimed_alone(script):
+    refuse_orders(3)
+    struck = Delivery.objects.order_by("pk")[1]
+    Delivery.objects.filter(pk=struck.pk).update(strikes=1)
+    dispatcher = Dispatcher()
+    claimed, tally = dispatcher.run_batch(10)
+    assert (claimed, tally) == (2, {"sent": 2})
+    assert dispatcher.run_batch(10) == (1, {"sent": 1})
+    assert len(script.given) == 3

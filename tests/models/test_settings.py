@@ -198,3 +198,25 @@ class TestStored:
     def test_a_row_says_whose_it_is(self):
         row = UserSettingsFactory(user__username="ann", cluster__name="Home")
         assert str(row) == "ann in Home"
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        {"channels": {"*": False}},
+        {"events": {"*": False}},
+        {"events": {"*": {"email": False}}},
+        {"categories": {"*": False}},
+        {"channels": {"email": "false"}},
+        {"channels": {"email": {"enabled": False}}},
+        {"events": {"order_shipped": {"email": "off"}}},
+    ],
+)
+def test_whatever_was_written_to_turn_something_off_turns_it_off(stored):
+    assert not UserSettings(**stored).get_notification_preference("order_shipped", "email")
+
+
+def test_a_star_gives_way_to_what_is_named():
+    stored = UserSettings(channels={"*": False, "app": True})
+    assert stored.get_notification_preference("order_shipped", "app")
+    assert not stored.get_notification_preference("order_shipped", "email")

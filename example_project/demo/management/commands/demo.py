@@ -1,6 +1,8 @@
 """The main job of Klaxon, from nothing, with real parts."""
 
 import os
+import signal
+import socket
 import subprocess
 import sys
 from argparse import ArgumentParser
@@ -27,6 +29,8 @@ class Command(BaseCommand):
         parser.add_argument("--port", type=int, default=8000, help="where the pages are served (8000)")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if not options["no_serve"]:
+            self.refuse_busy_port(options["port"])
         call_command("migrate", verbosity=0)
         if Delivery.objects.exists():
             raise CommandError("The demonstration wants an empty database. Remove it, or run: make demo")
@@ -69,14 +73,30 @@ class Command(BaseCommand):
         self.stdout.write(f"  Admin  {home}/admin/  as staff")
         self.stdout.write(f"  Mails  {home}/mail/")
         self.stdout.write(f"  The password of all is: {people.PASSWORD}. Stop with Ctrl-C.")
-        worker = self.start(environment, "dispatch_notifications", "--watch")
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        children = [
+            self.start(environment, "dispatch_notifications", "--watch"),
+            self.start(environment, "runserver", "--noreload", f"127.0.0.1:{port}"),
+        ]
         try:
-            self.run_command(environment, "runserver", "--noreload", f"127.0.0.1:{port}")
+            children[-1].wait()
         except KeyboardInterrupt:
             self.stdout.write("Stopped.")
         finally:
-            worker.terminate()
-            worker.wait(timeout=30)
+            for child in children:
+                child.terminate()
+            for child in children:
+                child.wait(timeout=30)
+
+    def refuse_busy_port(self, port: int) -> None:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError as error:
+                raise CommandError(
+                    f"Port {port} of 127.0.0.1 is in use. Choose another: make demo PORT=8001"
+                ) from error
 
     def run_command(self, environment: dict[str, str], *command: str) -> None:
         self.stdout.flush()
