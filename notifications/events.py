@@ -18,7 +18,7 @@ Transform = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class NotificationPriority(IntEnum):
-    """How urgent an event is. CRITICAL bypasses preferences, quiet hours, digests and rate limits."""
+    """How urgent an event is. CRITICAL reaches even those who opted out."""
 
     CRITICAL = 1
     HIGH = 2

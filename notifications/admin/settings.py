@@ -15,17 +15,16 @@ from notifications.models.settings import normalised
 @admin.register(UserSettings)
 class UserSettingsAdmin(BigTable):
     form = UserSettingsForm
-    list_display = ("id", "user", "cluster", "switched_off", "digest", "quiet_hours", "language", "time_zone")
+    list_display = ("id", "user", "cluster", "switched_off", "language", "time_zone")
     list_display_links = ("id", "user")
-    list_filter = ("digest", ClusterFilter)
+    list_filter = (ClusterFilter,)
     search_help_text = _("A login name, an email address of an account, a recipient key such as u:42, or a number.")
     related = ("user", "cluster")
     raw_id_fields = ("user", "cluster")
     fieldsets = (
         (None, {"fields": ("user", "cluster")}),
         (_("Choices"), {"fields": ("channels", "events", "categories", "addresses")}),
-        (_("Times"), {"fields": (("quiet_from", "quiet_until"), "digest", "digest_hour", "time_zone")}),
-        (_("Words"), {"fields": ("language",)}),
+        (_("Words and times"), {"fields": ("language", "time_zone")}),
     )
 
     def matching(self, term: str) -> Q:
@@ -35,9 +34,3 @@ class UserSettingsAdmin(BigTable):
     def switched_off(self, chosen: UserSettings) -> str:
         off = sorted(name for name, wanted in normalised(chosen.channels).items() if wanted is False)
         return ", ".join(off) or columns.NOTHING
-
-    @admin.display(description=_("quiet hours"))
-    def quiet_hours(self, chosen: UserSettings) -> str:
-        if chosen.quiet_from is None or chosen.quiet_until is None:
-            return columns.NOTHING
-        return f"{chosen.quiet_from:%H:%M}–{chosen.quiet_until:%H:%M}"

@@ -36,6 +36,8 @@ class CandumpLines:
     def __iter__(self) -> Iterator[str]:
         # Not "for line in file": a file without line ends would be read into memory whole.
         while line := self.file.readline(LONGEST_LINE):
+            # Some editors put a byte order mark before the first frame.
+            line = line.removeprefix("\ufeff")
             if self._is_good(line.strip()):
                 yield line
 

@@ -15,7 +15,7 @@ JSON_FIELDS = ("channels", "events", "categories", "addresses")
 
 def saved(client: Client, cluster: Cluster, **typed: str) -> Any:
     [user] = customers(1)
-    data = {"user": user.pk, "cluster": cluster.pk, "digest": "none", "digest_hour": "8", **typed}
+    data = {"user": user.pk, "cluster": cluster.pk, **typed}
     return client.post(reverse(ADD), data)
 
 
@@ -52,8 +52,19 @@ def test_a_wrong_form_is_refused_and_shown_again_as_typed(
     assert not UserSettings.objects.exists()
 
 
-def test_the_list_says_what_is_switched_off_and_when_it_is_quiet(boss: Client, cluster: Cluster) -> None:
-    saved(boss, cluster, channels='{"email": false}', quiet_from="22:00", quiet_until="07:00")
+def test_the_list_says_what_is_switched_off(boss: Client, cluster: Cluster) -> None:
+    saved(boss, cluster, channels='{"email": false}')
     page = boss.get(reverse("admin:klaxon_usersettings_changelist")).content.decode()
     assert '<td class="field-switched_off">email</td>' in page
-    assert "22:00–07:00" in page
+
+
+def test_a_channel_that_does_not_exist_is_refused_by_its_name(boss: Client, cluster: Cluster) -> None:
+    page = saved(boss, cluster, channels='{"emial": false}')
+    assert "There is no channel emial." in page.content.decode()
+    assert not UserSettings.objects.exists()
+
+
+def test_what_no_gate_reads_is_not_offered(boss: Client, cluster: Cluster) -> None:
+    page = boss.get(reverse("admin:klaxon_usersettings_add")).content.decode()
+    assert "quiet" not in page
+    assert "digest" not in page

@@ -170,7 +170,7 @@ def test_no_way_leads_outside_the_table(journal, settings_of_the_site):
         run_state_machine_as_test(
             Outbox,
             settings=settings(
-                max_examples=150,
+                max_examples=80,
                 stateful_step_count=40,
                 deadline=None,
                 derandomize=True,
