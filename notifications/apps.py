@@ -22,10 +22,14 @@ class NotificationsConfig(AppConfig):
             settings.NOTIFICATIONS_CLUSTER_MODEL = "klaxon.Cluster"
 
     def ready(self) -> None:
-        from notifications import checks, events, signals
+        from notifications import celery, checks, events, signals
         from notifications.dispatch import immediate, wake
 
         checks.register_checks()
         events.autodiscover()
         signals.notifications_queued.connect(wake.announce, dispatch_uid="klaxon.wake")
         signals.notifications_queued.connect(immediate.deliver_now, dispatch_uid="klaxon.immediate")
+        if celery.wanted():
+            from notifications.celery import nudge
+
+            signals.notifications_queued.connect(nudge.call_workers, dispatch_uid="klaxon.celery")

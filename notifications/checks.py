@@ -98,6 +98,11 @@ def check_can() -> Found:
         yield from _callable(path, "NOTIFICATIONS['CAN_RULES']", hint, "klaxon.E011")
 
 
+def check_celery() -> Found:
+    if conf.current().celery and not extras.installed("celery"):
+        yield _missing_extra("NOTIFICATIONS['CELERY']", "celery", "celery")
+
+
 def check_templates() -> Found:
     for event in NOTIFICATION_EVENTS.values():
         for name in event.channels:
@@ -217,6 +222,7 @@ ALWAYS: tuple[Callable[[], Found], ...] = (
 WITH_GOOD_SETTINGS: tuple[Callable[[], Found], ...] = (
     check_channels,
     check_can,
+    check_celery,
     check_members,
     check_templates,
     check_supported_channels,

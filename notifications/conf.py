@@ -113,6 +113,7 @@ class Conf:
     queue_full: str = option(
         "refuse", str, "str", 'either "refuse" or "shed"', lambda value: value in ("refuse", "shed")
     )
+    celery: bool = option(False, bool, "bool", "True or False")
     can_rules: str = option("", str, "str", "the dotted path of a callable(FaultChange) -> iterable of Send")
 
     def channel(self, name: str) -> ChannelConf | None:

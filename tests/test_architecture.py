@@ -26,6 +26,7 @@ FLOORS = {
     2: {"models"},
     3: {"audience", "gates", "rendering", "retry", "channels"},
     4: {"manager", "dispatch"},
+    5: {"celery"},
     6: {"admin", "inbox", "can"},
     7: {"apps", "checks", "urls", "testing", "management"},
 }

@@ -205,6 +205,7 @@ def test_the_environment_gives_every_key_in_its_type(settings):
             IDLE_SECONDS="0.5",
             ERROR_PAUSE_SECONDS="2",
             CAN_RULES="coach.rules.rules",
+            CELERY="true",
         )
     )
     assert found.keys() == conf.KEYS.keys()
@@ -215,6 +216,7 @@ def test_the_environment_gives_every_key_in_its_type(settings):
     assert current.address_fields == {"phone": "mobile", "pager": "pager_number"}
     assert current.retry_delays == (1, 2.5, 30)
     assert (current.batch_size, current.retry_jitter, current.delivery) == (50, 0.5, "immediate")
+    assert current.celery is True
 
 
 def test_the_environment_may_switch_retries_off(settings):

@@ -19,6 +19,7 @@ from notifications.models.outbox import Lost, Settlement
 from notifications.outcomes import DeliveryState, Receipt, Verdict
 
 Suspect = tuple[int, int]
+FORGOTTEN_AFTER_LEASES = 10
 
 
 class Rescuer:
@@ -51,10 +52,17 @@ class Rescuer:
         patience = conf.current().beat_seconds
         confirmed = [suspect for suspect, first in self._first_seen.items() if seen - first >= patience]
         if not confirmed:
+            self._forget(silent - set(found.values()), now)
             return Counter()
         alive = set(Heartbeat.objects.using(self.using).values_list("pk", flat=True)) - silent
         lost = [Lost(*suspect, strikes=int(found[suspect] not in alive)) for suspect in confirmed]
         return self._take_back(lost, now)
+
+    def _forget(self, silent: set[str], now: datetime) -> None:
+        """Rows of workers that have been silent for long and hold nothing: they died, and are rescued."""
+        long_ago = now - timedelta(seconds=conf.current().lease_seconds * FORGOTTEN_AFTER_LEASES)
+        gone = Heartbeat.objects.using(self.using).filter(pk__in=silent, beat_at__lt=long_ago)
+        gone.delete()
 
     def _silent(self, now: datetime) -> set[str]:
         before = now - timedelta(seconds=conf.current().lease_seconds)

@@ -139,3 +139,14 @@ def test_the_late_outcome_of_a_worker_that_was_stopped_is_refused(clock, rescuer
     assert late.run_until_idle() == {}
     assert the_delivery().state == "retry"
     assert "came too late" in caplog.text
+
+
+def test_a_worker_that_died_long_ago_and_holds_nothing_is_forgotten(clock, rescuer):
+    beat(clock, "long-dead")
+    beat(clock, "holding")
+    take(clock, "holding")
+    clock.forward(seconds=601)
+    beat(clock, "living")
+    look_twice(rescuer, clock)
+    look_twice(rescuer, clock)
+    assert list(Heartbeat.objects.values_list("pk", flat=True)) == ["living"]

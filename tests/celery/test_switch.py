@@ -1,0 +1,78 @@
+"""Switching Celery on; without it nothing of Celery is imported."""
+
+import subprocess
+import sys
+
+import pytest
+
+from notifications import celery, checks, conf
+from notifications.celery.queues import QUEUES, takes_the_rest
+from notifications.celery.schedule import beat_schedule
+from notifications.events import NotificationPriority
+from tests.processes import environment
+
+
+def run(code, **env):
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", f"import sys, django; django.setup(); {code}"],
+        env=environment(**env), capture_output=True, text=True, timeout=60, check=True,
+    ).stdout.strip()  # fmt: skip
+
+
+RECEIVERS = "from notifications.signals import notifications_queued as q; print('klaxon.celery' in str(q.receivers))"
+
+
+@pytest.mark.django_db
+def test_nothing_of_celery_is_imported_until_it_is_switched_on():
+    names = "{name.partition('.')[0] for name in sys.modules}"
+    assert run(f"import notifications.celery.schedule; print({{'celery', 'kombu'}} & {names})") == "set()"
+
+
+@pytest.mark.django_db
+@pytest.mark.needs("celery")
+def test_the_setting_connects_it():
+    assert run(RECEIVERS) == "False"
+    assert run(RECEIVERS, DJANGO_SETTINGS_MODULE="tests.celery.settings") == "True"
+
+
+@pytest.mark.django_db
+def test_without_the_extra_the_site_starts_and_the_check_says_what_to_install(settings, monkeypatch):
+    monkeypatch.setitem(sys.modules, "celery", None)
+    settings.NOTIFICATIONS = {"CELERY": True}
+    assert not celery.wanted()
+    [error] = checks.check_celery()
+    assert (error.id, error.hint) == ("klaxon.E005", "Install it with: pip install 'django-klaxon[celery]'")
+
+
+def test_it_is_off_by_default_and_while_settings_are_wrong(settings):
+    assert not celery.wanted()
+    settings.NOTIFICATIONS = {"CELERY": True, "BATCH_SIZE": 0}
+    assert not celery.wanted()
+    assert list(checks.check_settings())
+
+
+@pytest.mark.needs("celery")
+def test_it_is_wanted_when_it_is_on_and_installed(settings):
+    settings.NOTIFICATIONS = {"CELERY": True}
+    assert celery.wanted()
+
+
+def test_it_can_only_be_on_or_off(settings):
+    settings.NOTIFICATIONS = {"CELERY": "yes"}
+    assert [problem.hint for problem in conf.problems()] == ["It must be True or False."]
+
+
+def test_the_beat_sweeps_each_partition():
+    assert beat_schedule(every=60) == {
+        "klaxon.sweep.default": {
+            "task": "notifications.celery.tasks.sweep",
+            "schedule": 60,
+            "args": ("default",),
+            "options": {"queue": "klaxon.high", "expires": 60},
+        }
+    }
+
+
+def test_every_priority_has_a_queue_and_only_those_that_can_wait_share():
+    assert list(QUEUES) == list(NotificationPriority)
+    assert [takes_the_rest(priority) for priority in QUEUES] == [False, False, True, True]

