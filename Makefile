@@ -8,7 +8,7 @@ SERVE ?= 1
 PORT ?= 8000
 PYTEST ?= $(BIN)/python -m pytest -n 2 -q
 
-.PHONY: demo test test-sqlite test-postgres test-bare check format docs audit clean
+.PHONY: demo test test-sqlite test-postgres test-bare chaos check format docs audit clean
 
 demo: $(INSTALLED)
 	rm -f var/demo.sqlite3*
@@ -35,6 +35,10 @@ check: $(INSTALLED)
 	$(BIN)/python -m django makemigrations --check --dry-run --settings tests.settings
 	$(BIN)/python -m django makemigrations --check --dry-run --settings tests.tenant_site.settings
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
+# Kills, freezes and restarts by the thousand, with a witness outside; FAST=1 for a few minutes.
+chaos: $(INSTALLED)
+	$(BIN)/python -m tests.chaos $(if $(FAST),--fast)
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .

@@ -3,10 +3,11 @@
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from functools import partial
 
-from django.db import DatabaseError, DataError, IntegrityError, router
+from django.db import DataError, Error, IntegrityError, router
 
 from notifications import clock, conf
 from notifications.channel_classes import channel_class
@@ -43,6 +44,7 @@ class Dispatcher:
         self.batch_size = batch_size or conf.current().batch_size
         self.stop = stop
         self.using = router.db_for_write(Delivery)
+        self._held_by_pulse = pulse.holding if pulse else lambda ids: nullcontext()
         self.desk = Desk(self.using, partial(clock.now, self.using), pulse.is_felt if pulse else lambda: True)
         self.channels: dict[str, BaseChannel] = {}
         self._claims = 0
@@ -68,7 +70,12 @@ class Dispatcher:
         claimed = self._claim(size, notification_ids, now) if self.desk.may_go_on() else []
         if not claimed:
             return 0, Counter()
-        claimed = self._attach_notifications(self._apart(claimed))
+        claimed = self._apart(claimed)
+        with self._held_by_pulse([row.pk for row in claimed]):
+            return len(claimed), self._bring_to_an_end(claimed, now)
+
+    def _bring_to_an_end(self, claimed: list[Delivery], now: datetime) -> Tally:
+        claimed = self._attach_notifications(claimed)
         all_begun = False
         try:
             wanted, tally = still_wanted(claimed, self.using, now)
@@ -82,7 +89,7 @@ class Dispatcher:
             # longer claimed, and keeps its state.)
             if not all_begun:
                 self._give_back(claimed)
-        return len(claimed), tally
+        return tally
 
     def _apart(self, claimed: list[Delivery]) -> list[Delivery]:
         """A delivery that has stopped a worker shares its fate with no other, so it is taken alone."""
@@ -96,7 +103,7 @@ class Dispatcher:
         news = [Settlement(row.pk, row.fence, DeliveryState.CLAIMED, DeliveryState.READY) for row in rows]
         try:
             Delivery.objects.using(self.using).settle(news, self.desk.now())
-        except DatabaseError:
+        except Error:
             logger.exception("What was not begun could not be given back; its leases will run out.")
 
     def _claim(self, size: int, notification_ids: Sequence[int], now: datetime) -> list[Delivery]:

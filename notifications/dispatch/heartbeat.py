@@ -5,6 +5,8 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from uuid import uuid4
 
@@ -28,6 +30,8 @@ class Pulse:
         self.owner = f"{self.host}:{self.pid}:{uuid4().hex[:8]}"[-100:]
         self.using = router.db_for_write(Delivery)
         self._last = time.monotonic()
+        self._held: dict[int, frozenset[int]] = {}
+        self._lock = threading.Lock()
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._beat_until_stopped, name="klaxon-heartbeat", daemon=True)
 
@@ -47,6 +51,26 @@ class Pulse:
         """
         return time.monotonic() - self._last < conf.current().lease_seconds / 2
 
+    @contextmanager
+    def holding(self, ids: Iterable[int]) -> Iterator[None]:
+        """Renew the leases of these until the block ends.
+
+        Only of these: what a thread has lost hold of, because the database went away before it could give it back, must
+        run out, or it would be claimed for as long as this process lives.
+        """
+        thread = threading.get_ident()
+        with self._lock:
+            self._held[thread] = frozenset(ids)
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._held[thread]
+
+    def _held_now(self) -> list[int]:
+        with self._lock:
+            return sorted(pk for ids in self._held.values() for pk in ids)
+
     def _beat_until_stopped(self) -> None:
         while not self._end.wait(conf.current().beat_seconds):
             try:
@@ -62,7 +86,7 @@ class Pulse:
         now = clock.now(self.using)
         Heartbeat.objects.using(self.using).beat(self.owner, self.host, self.pid, now)
         lease = now + timedelta(seconds=conf.current().lease_seconds)
-        Delivery.objects.using(self.using).renew(self.owner, lease)
+        Delivery.objects.using(self.using).renew(self.owner, self._held_now(), lease)
         self._last = began
 
     def _bury_myself(self) -> None:

@@ -53,9 +53,9 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         """Write outcomes of rows that we own; returns the ids of those that were still ours."""
         return outbox.settle(self._write_db, settlements, now)
 
-    def renew(self, owner: str, lease: datetime) -> int:
-        """Prolong the leases of what ``owner`` has claimed and not begun to send."""
-        return outbox.renew(self._write_db, owner, lease)
+    def renew(self, owner: str, ids: Collection[int], lease: datetime) -> int:
+        """Prolong the leases of those that ``owner`` has claimed and not begun to send."""
+        return outbox.renew(self._write_db, owner, ids, lease)
 
     def suspects(self, owners: Sequence[str], now: datetime) -> list[tuple[int, int, str]]:
         """Id, fence and owner of rows whose lease ran out, or that are held by one of ``owners``."""

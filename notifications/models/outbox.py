@@ -127,13 +127,19 @@ def release_due(using: str, now: datetime, limit: int) -> int:
         return cursor.rowcount
 
 
-def renew(using: str, owner: str, lease: datetime) -> int:
+def renew(using: str, owner: str, ids: Collection[int], lease: datetime) -> int:
     connection = connections[using]
+    if not ids:
+        return 0
+    marks = ", ".join(["%s"] * len(ids))
+    # Rows that a thread is just settling are left out: two statements that lock many rows in different orders deadlock.
+    skip = "FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
     sql = f"""
-        UPDATE {TABLE} SET lease = %s
-        WHERE state IN ('claimed', 'sending') AND state = 'claimed' AND owner = %s"""  # noqa: S608
+        UPDATE {TABLE} SET lease = %s WHERE id IN (
+            SELECT id FROM {TABLE} WHERE id IN ({marks}) AND state = 'claimed' AND owner = %s {skip}
+        )"""  # noqa: S608
     with connection.cursor() as cursor:
-        cursor.execute(sql, [_time(connection, lease), owner])
+        cursor.execute(sql, [_time(connection, lease), *ids, owner])
         return cursor.rowcount
 
 
@@ -157,6 +163,10 @@ def take_back_statement(using: str, lost: Sequence[Lost], now: datetime) -> tupl
     rows = [(item.id, item.fence, item.strikes, _time(connection, now)) for item in lost]
     values, params = _values(connection, rows, ("bigint", "integer", "integer", "timestamptz"))
     dead = f"strikes + struck >= {STRIKES_ALLOWED}"
+    free = ""
+    if connection.vendor == "postgresql":
+        # A worker that was frozen in the middle of recording still locks its rows; the others must not wait for it.
+        free = f"AND id IN (SELECT id FROM {TABLE} WHERE id IN (SELECT lost_id FROM lost) FOR UPDATE SKIP LOCKED)"  # noqa: S608
     sql = f"""
         WITH lost(lost_id, lost_fence, struck, at) AS (VALUES {values})
         UPDATE {TABLE} SET
@@ -164,7 +174,7 @@ def take_back_statement(using: str, lost: Sequence[Lost], now: datetime) -> tupl
             reason = CASE WHEN {dead} THEN 'strikes' WHEN state = 'claimed' THEN 'worker_lost' ELSE 'lost_contact' END,
             settled_at = CASE WHEN {dead} THEN at ELSE NULL END,
             strikes = strikes + struck, fence = fence + 1, owner = '', lease = NULL
-        FROM lost WHERE id = lost_id AND fence = lost_fence AND state IN ('claimed', 'sending')
+        FROM lost WHERE id = lost_id AND fence = lost_fence AND state IN ('claimed', 'sending') {free}
         RETURNING {_columns()}"""  # noqa: S608
     return sql, params
 

@@ -11,6 +11,7 @@ from django.db import DataError, OperationalError
 from notifications import signals
 from notifications.channels import BaseChannel
 from notifications.dispatch.dispatcher import Dispatcher
+from notifications.dispatch.heartbeat import Pulse
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.manager import NotificationManager
 from notifications.models import Cluster, Delivery, InboxItem, NotificationLog
@@ -381,3 +382,19 @@ def test_a_delivery_that_stopped_a_worker_is_claimed_alone(script):
     assert (claimed, tally) == (2, {"sent": 2})
     assert dispatcher.run_batch(10) == (1, {"sent": 1})
     assert len(script.given) == 3
+
+
+def test_what_a_thread_lost_hold_of_is_renewed_no_more(script, monkeypatch):
+    refuse_orders()
+    pulse = Pulse()
+    renewed = []
+
+    def fails(self, claimed, now):
+        renewed.append(pulse._held_now())
+        raise OperationalError("the database went away")
+
+    monkeypatch.setattr(Dispatcher, "_bring_to_an_end", fails)
+    with pytest.raises(OperationalError):
+        Dispatcher(pulse=pulse).run_batch(10)
+    assert renewed == [[the_delivery().pk]]
+    assert pulse._held_now() == []

@@ -84,7 +84,7 @@ def test_nobody_is_condemned_at_first_sight(clock, rescuer):
     clock.forward(hours=1)  # the database's clock jumped
     rescuer.look(clock())
     beat(clock)
-    Delivery.objects.renew("lost", clock() + timedelta(seconds=60))
+    Delivery.objects.renew("lost", [the_delivery().pk], clock() + timedelta(seconds=60))
     assert look_twice(rescuer, clock) == {}
     assert the_delivery().state == "claimed"
 

@@ -162,7 +162,9 @@ def test_only_what_is_claimed_and_not_begun_is_renewed(now):
     queue(2)
     begun, waiting = claim(now)
     Delivery.objects.mark_sending([begun], now + MINUTE)
-    assert Delivery.objects.renew("worker", now + 5 * MINUTE) == 1
+    assert Delivery.objects.renew("worker", [begun.pk, waiting.pk], now + 5 * MINUTE) == 1
+    assert Delivery.objects.renew("worker", [], now + 9 * MINUTE) == 0
+    assert Delivery.objects.renew("another", [waiting.pk], now + 9 * MINUTE) == 0
     waiting.refresh_from_db()
     assert waiting.lease == now + 5 * MINUTE
 

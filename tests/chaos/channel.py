@@ -1,0 +1,80 @@
+"""The channel that every fault uses: one line to the provider for each message, one line back."""
+
+import os
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import ClassVar
+
+from notifications.channels import BaseChannel
+from notifications.models import Delivery
+from notifications.outcomes import Receipt, Verdict
+from notifications.rendered import Rendered
+from tests.chaos.settings import GROUP
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """A message: what the ledger shall know of it."""
+
+    delivery: int
+    epoch: int
+    fence: int
+    strikes: int
+    words: str
+
+    @property
+    def line(self) -> bytes:
+        return f"{self.delivery} {self.epoch} {self.fence} {os.getpid()}\n".encode()
+
+
+Moment = Callable[[Sequence[Parcel], int], None]
+
+
+class ChaosChannel(BaseChannel):
+    """Its provider and its fail points are set on the class, before or after a worker is forked."""
+
+    group_size = GROUP
+    patience = 0.5
+    port: ClassVar[int] = 0
+    on_prepare: ClassVar[Callable[[str], None]] = lambda words: None
+    on_begin: ClassVar[Moment] = lambda parcels, accepted: None
+    on_accepted: ClassVar[Moment] = lambda parcels, accepted: None
+
+    @classmethod
+    @contextmanager
+    def as_it_was(cls) -> Iterator[None]:
+        """Take back, at the end of the block, whatever moments were set in it."""
+        before = {name: getattr(cls, name) for name in ("on_prepare", "on_begin", "on_accepted", "hand_over")}
+        try:
+            yield
+        finally:
+            for name, moment in before.items():
+                setattr(cls, name, moment)
+
+    def __init__(self) -> None:
+        self.stream: socket.socket | None = None
+
+    def prepare(self, delivery: Delivery, rendered: Rendered) -> Parcel:
+        type(self).on_prepare(rendered.text)
+        return Parcel(delivery.pk, delivery.epoch, delivery.fence, delivery.strikes, rendered.text)
+
+    def send(self, messages: Sequence[Parcel]) -> Iterator[Receipt]:
+        type(self).on_begin(messages, 0)
+        for number, parcel in enumerate(messages, 1):
+            self.hand_over(parcel)
+            type(self).on_accepted(messages, number)
+            yield Receipt(parcel, Verdict.ACCEPTED, provider="witness")
+
+    def hand_over(self, parcel: Parcel) -> None:
+        if self.stream is None:
+            self.stream = socket.create_connection(("127.0.0.1", self.port), timeout=30)
+        self.stream.sendall(parcel.line)
+        if self.stream.recv(64) != b"accepted\n":
+            raise ConnectionError("The provider did not accept.")
+
+    def close(self) -> None:
+        if self.stream is not None:
+            self.stream.close()
+            self.stream = None

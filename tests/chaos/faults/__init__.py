@@ -1,0 +1,1 @@
+"""The faults, one function each; every one is a story that ends with a row of the table."""

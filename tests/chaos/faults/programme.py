@@ -1,0 +1,44 @@
+"""Which stories there are, and on which databases they are told."""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from tests.chaos.faults import crowds, full, kills, liars, outages, rollbacks, stops
+from tests.chaos.figures import Figures
+from tests.chaos.scene import Scene
+
+BOTH = ("sqlite", "postgres")
+
+
+class Act(NamedTuple):
+    number: str
+    story: Callable[[Scene], Figures]
+    keyed: bool = False
+
+
+def chosen(only: set[str], database: str) -> Iterator[Act]:
+    """Those with one of these numbers, or all but the liars; on this database."""
+    for act, databases in PROGRAMME:
+        if database in databases and (act.number in only or (not only and act.number != "0")):
+            yield act
+
+
+PROGRAMME: list[tuple[Act, tuple[str, ...]]] = [
+    (Act("0", liars.liar), BOTH),
+    (Act("0", liars.stutterer), BOTH),
+    (Act("1", kills.after_acceptance), BOTH),
+    (Act("1", kills.after_acceptance_keyed, keyed=True), BOTH),
+    (Act("2", kills.before_call), BOTH),
+    (Act("3", kills.anywhere), BOTH),
+    (Act("4", stops.rolling_restart), BOTH),
+    (Act("5", stops.frozen), BOTH),
+    (Act("5", stops.frozen_in_transaction), ("postgres",)),
+    (Act("6", crowds.many_claim), BOTH),
+    (Act("8", outages.restarts), ("postgres",)),
+    (Act("9", outages.locked), ("sqlite",)),
+    (Act("11", full.for_callers), ("sqlite",)),
+    (Act("11", full.for_workers), ("sqlite",)),
+    (Act("14", crowds.poison_when_sent), BOTH),
+    (Act("14", crowds.poison_when_prepared), BOTH),
+    (Act("17", rollbacks.rolled_back), BOTH),
+]

@@ -1,0 +1,119 @@
+"""The scene of one fault: an empty outbox, a provider with a fresh ledger, a journal, and processes."""
+
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.db import connection, connections
+from django.db.models import Count
+
+from notifications.manager import NotificationManager
+from notifications.models import Cluster, Delivery
+from notifications.outcomes import END_STATES
+from tests.chaos import history
+from tests.chaos.channel import ChaosChannel
+from tests.chaos.failpoints import FailPoint
+from tests.chaos.figures import Figures
+from tests.chaos.journal import Journal
+from tests.chaos.notification_events import ChaosEvents
+from tests.chaos.oracle import Oracle
+from tests.chaos.provider import provider
+from tests.chaos.workers import Pool, work
+
+CROWD = 300
+SECONDS_WITHOUT_NEWS = 20
+
+
+class Scene:
+    """What a story has at hand. ``fast`` chooses the smaller of two sizes."""
+
+    def __init__(self, folder: Path, fast: bool) -> None:
+        self.folder, self.fast = folder, fast
+        self.database = "SQLite" if connection.vendor == "sqlite" else "PostgreSQL"
+        self.ledger = folder / "ledger"
+        self.ledger.touch()
+        self.journal = Journal(folder / "journal")
+        self.said = folder / "said"
+        self.crowd: list[User] = []
+        self._next_look = 0.0
+
+    def size(self, full: int, fast: int) -> int:
+        return fast if self.fast else full
+
+    def pool(self) -> Pool:
+        return Pool(self.said, self.journal)
+
+    def worker(self, fail_point: FailPoint | None = None, threads: int = 1) -> partial[None]:
+        """The task of a child that delivers."""
+        return partial(work, self.journal, fail_point, threads)
+
+    def enqueue(self, how_many: int = CROWD, words: str = "a parcel") -> None:
+        for start in range(0, how_many, CROWD):
+            crowd = self.crowd[: min(CROWD, how_many - start)]
+            NotificationManager.send(ChaosEvents.PARCEL, crowd, context={"words": words})
+
+    def top_up(self) -> None:
+        """Keep something to do for the workers; looks now and then."""
+        if time.monotonic() >= self._next_look:
+            self._next_look = time.monotonic() + 0.3
+            if Delivery.objects.filter(state="ready").count() < CROWD // 2:
+                self.enqueue()
+
+    def alive(self) -> Counter[str]:
+        """How many deliveries are in which state that is no end."""
+        rows = Delivery.objects.exclude(state__in=END_STATES).values_list("state").annotate(Count("pk"))
+        return Counter(dict(rows))
+
+    def drain(self, pool: Pool) -> None:
+        """Wait until everything has come to an end, or nothing moves any more: then it is lost."""
+        before, since = None, time.monotonic()
+        while (now := (self.alive(), self.accepted)) != before or time.monotonic() - since < SECONDS_WITHOUT_NEWS:
+            if not now[0]:
+                return
+            if now != before:
+                before, since = now, time.monotonic()
+            pool.reap()
+            time.sleep(0.1)
+
+    @property
+    def accepted(self) -> int:
+        """How many lines the ledger has: every one ends with a newline."""
+        return self.ledger.read_bytes().count(b"\n")
+
+    def last_words(self) -> str:
+        """What the children complained of, and how often: where a promise was broken, the reason may stand there."""
+        lines = self.said.read_text(errors="replace").splitlines() if self.said.exists() else []
+        told = Counter(line for line in lines if line[:1].strip() and not line.startswith(("Traceback", "The above")))
+        return "; ".join(f"{count} x {line[:160]}" for line, count in told.most_common(8))
+
+    def oracle(self) -> Oracle:
+        return Oracle(self.ledger.read_text(), self.journal)
+
+    def figures(self, fault: str, runs: str, pool: Pool, bound: int = 0) -> Figures:
+        """The row of this fault. What was taken from living workers that were slow widens the bound, and is told."""
+        oracle = self.oracle()
+        figures = Figures(fault, self.database, runs, bound=bound + oracle.robbed)
+        figures.zero |= {"children failed": pool.failures, "quarantined": oracle.dead}
+        figures.told["taken from the living"] = str(oracle.robbed)
+        return oracle.fill(figures)
+
+
+@contextmanager
+def scene(folder: Path, fast: bool, keyed: bool = False) -> Iterator[Scene]:
+    """Set one, and leave nothing of it behind."""
+    folder.mkdir()
+    call_command("flush", interactive=False, verbosity=0)
+    history.forget()
+    made = Scene(folder, fast)
+    Cluster.objects.default()
+    made.crowd = User.objects.bulk_create(User(username=f"u{number}") for number in range(CROWD))
+    with provider(made.ledger, keyed) as ChaosChannel.port, ChaosChannel.as_it_was():
+        yield made
+    connections.close_all()
+    shutil.rmtree(folder)
