@@ -78,6 +78,7 @@ def test_shedding_drops_the_least_urgent_with_its_reason(limits):
     assert sorted(Delivery.objects.values_list("state", flat=True)) == ["dropped", "ready", "ready", "ready"]
     row = NotificationLog.objects.get()
     assert (row.reason, row.event, row.kind) == ("shed", "shop_newsletter", "drop")
+    assert row.address.endswith("***@example.com"), "like every row of the log, it has the masked address"
 
 
 def test_shedding_never_drops_what_is_as_urgent_or_more(limits):

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from notifications import conf
-from notifications.addresses import masked, masked_text
-from notifications.context import UNSTORABLE, loggable
+from notifications.addresses import masked_text
+from notifications.context import UNSTORABLE
 from notifications.events import NOTIFICATION_EVENTS, NotificationEvent
 from notifications.models import Delivery, NotificationLog
 from notifications.models.outbox import Settlement
@@ -71,7 +71,7 @@ def retry_or_dead(
 def attempt_row(attempted: Attempted, reason: str, now: datetime) -> NotificationLog:
     """The log row of an attempt."""
     receipt = attempted.receipt
-    row = _row(attempted.delivery, NotificationLog.Kind.ATTEMPT, now)
+    row = NotificationLog.of(attempted.delivery, NotificationLog.Kind.ATTEMPT, now)
     row.success = receipt.verdict is Verdict.ACCEPTED
     row.reason = reason
     row.error_message = masked_text(UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", receipt.error))
@@ -83,32 +83,8 @@ def attempt_row(attempted: Attempted, reason: str, now: datetime) -> Notificatio
 
 def drop_row(delivery: Delivery, reason: str, rule: str, now: datetime) -> NotificationLog:
     """The log row of a delivery that was let go before it was tried."""
-    row = _row(delivery, NotificationLog.Kind.DROP, now)
-    row.reason, row.error_message = reason, rule
-    return row
+    return NotificationLog.of(delivery, NotificationLog.Kind.DROP, now, reason=reason, error_message=rule)
 
 
 def _plain_id(receipt: Receipt) -> str:
     return UNSTORABLE.sub("", receipt.provider_message_id)[:255]
-
-
-def _row(delivery: Delivery, kind: str, now: datetime) -> NotificationLog:
-    notification = delivery.notification
-    row = NotificationLog(
-        kind=kind,
-        cluster_id=notification.cluster_id,
-        event=notification.event,
-        recipient_id=delivery.recipient_id,
-        recipient_key=delivery.recipient_key,
-        notification_id=notification.pk,
-        delivery_id=delivery.pk,
-        channel=delivery.channel,
-        attempt=delivery.attempts,
-        epoch=delivery.epoch,
-        correlation_id=notification.correlation_id,
-        sent_at=now,
-    )
-    row.new_address = masked(delivery.address)
-    event = NOTIFICATION_EVENTS.named(notification.event)
-    row.new_context = loggable(event, notification.context) if event else {}
-    return row

@@ -10,10 +10,8 @@ from typing import Any
 from django.db import IntegrityError, transaction
 
 from notifications import conf, partitions, signals
-from notifications.addresses import masked
 from notifications.audience import Chunk, chunks
 from notifications.channel_classes import address_kind
-from notifications.context import loggable
 from notifications.exceptions import IdempotencyConflict
 from notifications.gates import Facts, Person, decide, people
 from notifications.manager.queue_limit import has_room
@@ -90,16 +88,13 @@ def enqueue(request: Request, notification: Notification, recipients: Any, now: 
 
 def _refused(request: Request, notification: Notification, result: SendResult, now: datetime, using: str) -> SendResult:
     """The outbox is full: nobody gets it, and one row of the log says so."""
-    row = NotificationLog(
-        kind=NotificationLog.Kind.DROP,
-        cluster_id=notification.cluster_id,
-        event=notification.event,
+    row = NotificationLog.about(
+        notification,
+        NotificationLog.Kind.DROP,
+        now,
         recipient_key=EVERYBODY,
-        notification=notification,
         channel=", ".join(request.channels)[:50],
         reason=Reason.QUEUE_FULL,
-        correlation_id=notification.correlation_id,
-        sent_at=now,
     )
     NotificationLog.objects.using(using).append([row])
     result.reasons[Reason.QUEUE_FULL] += 1
@@ -177,22 +172,17 @@ def _delivery(notification: Notification, facts: Facts, answer: Answer, score: i
 
 
 def _drop(notification: Notification, facts: Facts, answer: Drop, now: datetime) -> NotificationLog:
-    row = NotificationLog(
-        kind=NotificationLog.Kind.DROP,
-        cluster_id=notification.cluster_id,
-        event=notification.event,
+    return NotificationLog.about(
+        notification,
+        NotificationLog.Kind.DROP,
+        now,
+        facts.kept_address,
         recipient_id=getattr(facts.person.user, "pk", None),
         recipient_key=facts.person.key,
-        notification=notification,
         channel=facts.channel,
         reason=answer.reason,
         error_message=answer.rule,
-        correlation_id=notification.correlation_id,
-        sent_at=now,
     )
-    row.new_address = masked(facts.kept_address)
-    row.new_context = loggable(facts.event, notification.context)
-    return row
 
 
 def _outcomes(notification_id: int) -> Iterator[Outcome]:

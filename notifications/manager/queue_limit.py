@@ -45,22 +45,7 @@ def _shed(request: Request, waiting: DeliveryQuerySet, count: int, now: datetime
         return False
     kept = {victim.pk: victim for victim in victims}
     gone = waiting.filter(pk__in=kept).shed(now)
-    rows = [_row(kept[pk], now) for pk in gone]
+    drop = NotificationLog.Kind.DROP
+    rows = [NotificationLog.of(kept[pk], drop, now, reason=Reason.SHED) for pk in gone]
     NotificationLog.objects.using(waiting.db).append(rows)
     return True
-
-
-def _row(victim: Delivery, now: datetime) -> NotificationLog:
-    return NotificationLog(
-        kind=NotificationLog.Kind.DROP,
-        cluster_id=victim.notification.cluster_id,
-        event=victim.notification.event,
-        recipient_id=victim.recipient_id,
-        recipient_key=victim.recipient_key,
-        notification_id=victim.notification_id,
-        delivery_id=victim.pk,
-        channel=victim.channel,
-        reason=Reason.SHED,
-        correlation_id=victim.notification.correlation_id,
-        sent_at=now,
-    )

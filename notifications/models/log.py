@@ -6,12 +6,16 @@ be erased without touching the log.
 """
 
 from collections.abc import Iterable
-from typing import Any
+from datetime import datetime
+from typing import Any, Self
 
 from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from notifications.addresses import masked
+from notifications.context import loggable
+from notifications.events import NOTIFICATION_EVENTS
 from notifications.models.delivery import Delivery
 from notifications.models.notification import Notification
 from notifications.outcomes import Reason
@@ -104,6 +108,40 @@ class NotificationLog(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.event} {self.channel}"
+
+    @classmethod
+    def about(cls, notification: Notification, kind: str, now: datetime, address: str = "", **facts: Any) -> Self:
+        """A row, not yet written, on something that became of a notification; ``address`` is masked here."""
+        row = cls(
+            kind=kind,
+            cluster_id=notification.cluster_id,
+            event=notification.event,
+            notification_id=notification.pk,
+            correlation_id=notification.correlation_id,
+            sent_at=now,
+            **facts,
+        )
+        event = NOTIFICATION_EVENTS.named(notification.event)
+        row.new_address = masked(address)
+        row.new_context = loggable(event, notification.context) if event else {}
+        return row
+
+    @classmethod
+    def of(cls, delivery: Delivery, kind: str, now: datetime, **facts: Any) -> Self:
+        """The same, on something that became of one delivery."""
+        return cls.about(
+            delivery.notification,
+            kind,
+            now,
+            delivery.address,
+            recipient_id=delivery.recipient_id,
+            recipient_key=delivery.recipient_key,
+            delivery_id=delivery.pk,
+            channel=delivery.channel,
+            attempt=delivery.attempts,
+            epoch=delivery.epoch,
+            **facts,
+        )
 
     @property
     def address(self) -> str:
