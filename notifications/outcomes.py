@@ -119,6 +119,7 @@ class Receipt:
     :param error: the provider's words, for the log.
     :param retry_after: seconds that the provider asked us to wait.
     :param suppress: the address is bad; nothing should be sent to it again.
+    :param blames_recipient: a failure of this one mailbox; it says nothing about the provider's health.
     """
 
     message: Any
@@ -128,6 +129,7 @@ class Receipt:
     error: str = ""
     retry_after: float | None = None
     suppress: bool = False
+    blames_recipient: bool = False
 
 
 @dataclass(frozen=True)

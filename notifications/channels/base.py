@@ -23,6 +23,7 @@ class BaseChannel:
     - ``address_kind``: what it sends to: ``"email"``, ``"phone"``, ``"url"``, a kind of the host's own, ``"user"`` for
       an account, ``""`` for nothing in particular.
     - ``group_size``: how many deliveries are marked *sending* together; it bounds the duplicates of a crash.
+    - ``one_by_one``: a message is handed over only when its receipt is asked for, so that a group can be broken off.
     - ``patience``: the most seconds that one message can take, time-outs included; leases are made longer than that.
     - ``idempotent``: whether the provider suppresses a repeat that carries the same ``delivery.idempotency_key``.
     - ``transactional``: ``send()`` writes to our own database and runs inside the transaction that records its outcome.
@@ -32,6 +33,7 @@ class BaseChannel:
 
     address_kind: ClassVar[str] = ""
     group_size: ClassVar[int] = 10
+    one_by_one: ClassVar[bool] = False
     patience: ClassVar[float] = 30
     idempotent: ClassVar[bool] = False
     transactional: ClassVar[bool] = False

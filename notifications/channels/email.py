@@ -32,6 +32,7 @@ class EmailChannel(BaseChannel):
     """
 
     address_kind = "email"
+    one_by_one = True
     # An SMTP conversation has about eight steps, each with its time-out; more than half of them never all hang.
     patience = 4.0 * SECONDS_TO_WAIT
     required_parts = ("subject.txt", "txt")

@@ -63,7 +63,10 @@ def _refused_recipient(message: Any, error: smtplib.SMTPRecipientsRefused, provi
         verdict = Verdict.CONFIGURATION if subject == SECURITY else Verdict.PERMANENT
     bad_address = subject == ADDRESS or (subject is None and code == NO_SUCH_MAILBOX)
     suppress = verdict is Verdict.PERMANENT and bad_address
-    return Receipt(message, verdict, provider, error=_words(error), suppress=suppress)
+    blames_recipient = verdict is not Verdict.CONFIGURATION
+    return Receipt(
+        message, verdict, provider, error=_words(error), suppress=suppress, blames_recipient=blames_recipient
+    )
 
 
 def _of_reply(error: smtplib.SMTPResponseException) -> Verdict:
