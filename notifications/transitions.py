@@ -44,7 +44,7 @@ TRANSITIONS: Mapping[str, Mapping[str, str]] = {
     },
     State.SENDING: {
         State.SENT: "the provider accepted; fence matches",
-        State.RETRY: "the provider failed for now; fence matches",
+        State.RETRY: "the provider failed for now, or it was certainly not handed over; fence matches",
         State.DEAD: "the provider refused for good, the schedule is used up, or third strike",
         State.UNKNOWN: "contact was lost, or the worker was",
     },

@@ -3,32 +3,24 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from django.db import DatabaseError, transaction
 
-from notifications import conf, partitions, signals
-from notifications.channel_classes import address_kind
+from notifications import conf
 from notifications.channels import BaseChannel
-from notifications.dispatch.record import Attempted, attempt_row, settlement
+from notifications.dispatch.desk import Desk, Outcomes
+from notifications.dispatch.record import Attempted, broken_off, buried, settlement
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.gates import Person
-from notifications.models import Delivery, NotificationLog, Suppression
-from notifications.models.outbox import Settlement
-from notifications.outcomes import DeliveryState, Reason, Receipt, Verdict
+from notifications.models import Delivery
+from notifications.outcomes import Reason, Receipt, Verdict
 from notifications.rendering import locale_of, render, variables
 
 logger = logging.getLogger("notifications.dispatch")
-
-SIGNAL_OF = {
-    DeliveryState.SENT: signals.delivery_sent,
-    DeliveryState.DEAD: signals.delivery_failed,
-    DeliveryState.DROPPED: signals.delivery_dropped,
-}
 
 
 @dataclass(frozen=True)
@@ -40,18 +32,17 @@ class Addressed:
 
 
 @dataclass(frozen=True)
-class Desk:
-    """Where an attempt is made: the database, its clock, and whether others still know that this worker lives."""
-
-    using: str
-    now: Callable[[], datetime]
-    may_go_on: Callable[[], bool] = lambda: True
-
-
-@dataclass(frozen=True)
 class Prepared:
     delivery: Delivery
     message: Any
+
+
+@dataclass
+class HandedOver:
+    """What became of a group: the tries, and what was never handed over because the group was broken off."""
+
+    tried: list[Attempted] = field(default_factory=list)
+    untried: list[Delivery] = field(default_factory=list)
 
 
 def attempt(channel: BaseChannel, group: Sequence[Addressed], desk: Desk) -> Counter[str]:
@@ -61,8 +52,8 @@ def attempt(channel: BaseChannel, group: Sequence[Addressed], desk: Desk) -> Cou
         return tally
     if channel.transactional:
         with transaction.atomic(using=desk.using):
-            return tally + _send(channel, prepared, desk)
-    return tally + _send(channel, prepared, desk)
+            return tally + desk.write(_sent(channel, prepared, desk))
+    return tally + desk.record(_sent(channel, prepared, desk))
 
 
 def _prepare(channel: BaseChannel, group: Sequence[Addressed], desk: Desk) -> tuple[list[Prepared], Counter[str]]:
@@ -76,9 +67,8 @@ def _prepare(channel: BaseChannel, group: Sequence[Addressed], desk: Desk) -> tu
         except Exception as error:
             # Whatever a template, a transform or a channel does wrong here will go wrong again: a dead letter.
             logger.exception("Delivery %s cannot be rendered.", addressed.delivery.pk)
-            receipt = Receipt(None, Verdict.PERMANENT, error=f"{type(error).__name__}: {error}")
-            failed.append(Attempted(addressed.delivery, receipt, 0.0))
-    return prepared, bury(failed, Reason.RENDERING, desk.using, desk.now()) if failed else Counter()
+            failed.append(buried(addressed.delivery, Reason.RENDERING, f"{type(error).__name__}: {error}"))
+    return prepared, desk.write(Outcomes(failed, desk.now())) if failed else Counter()
 
 
 def _message(channel: BaseChannel, addressed: Addressed) -> Any:
@@ -91,16 +81,7 @@ def _message(channel: BaseChannel, addressed: Addressed) -> Any:
     return channel.prepare(delivery, rendered)
 
 
-def bury(failed: Sequence[Attempted], reason: Reason, using: str, now: datetime) -> Counter[str]:
-    """Claimed deliveries that cannot even be tried become dead letters."""
-    settlements = [
-        Settlement(item.delivery.pk, item.delivery.fence, DeliveryState.CLAIMED, DeliveryState.DEAD, reason)
-        for item in failed
-    ]
-    return _record(failed, settlements, using, now)
-
-
-def _send(channel: BaseChannel, prepared: Sequence[Prepared], desk: Desk) -> Counter[str]:
+def _sent(channel: BaseChannel, prepared: Sequence[Prepared], desk: Desk) -> Outcomes:
     patience = conf.current().lease_seconds + channel.patience * len(prepared)
     lease = desk.now() + timedelta(seconds=patience)
     # Committed before the call (unless the channel writes to this very database): should this process die now, the
@@ -109,58 +90,33 @@ def _send(channel: BaseChannel, prepared: Sequence[Prepared], desk: Desk) -> Cou
     mine = [item for item in prepared if item.delivery.pk in ours]
     for item in mine:
         item.delivery.attempts += 1
-    attempted = _hand_over(channel, mine, desk)
+    handed_over = _hand_over(channel, mine, desk)
     now = desk.now()
-    return _record(attempted, [settlement(item, now) for item in attempted], desk.using, now)
+    pairs = [(item, settlement(item, now)) for item in handed_over.tried]
+    return Outcomes([*pairs, *(broken_off(delivery, now) for delivery in handed_over.untried)], now)
 
 
-def _hand_over(channel: BaseChannel, prepared: Sequence[Prepared], desk: Desk) -> list[Attempted]:
+def _hand_over(channel: BaseChannel, prepared: Sequence[Prepared], desk: Desk) -> HandedOver:
+    if not channel.transactional and not desk.may_go_on():
+        return HandedOver(untried=[item.delivery for item in prepared])
     waiting = {id(item.message): item.delivery for item in prepared}
-    attempted: list[Attempted] = []
+    done = HandedOver()
     error = "The channel gave no receipt."
     since = time.monotonic()
     try:
         for receipt in channel.send([item.message for item in prepared]):
             delivery, before, since = waiting.pop(id(receipt.message)), since, time.monotonic()
-            attempted.append(Attempted(delivery, receipt, since - before))
-            if waiting and not desk.may_go_on():
+            done.tried.append(Attempted(delivery, receipt, since - before))
+            if waiting and channel.one_by_one and not desk.may_go_on():
                 # Others may be taking the rest by now, and will say what became of it.
-                logger.warning("The heartbeat is not felt; %d deliveries of a group are left to others.", len(waiting))
-                return attempted
+                logger.warning("The heartbeat is not felt; %d deliveries of a group are not sent.", len(waiting))
+                done.untried = list(waiting.values())
+                return done
     except Exception as raised:
         if channel.transactional:
             raise  # our own database: nothing was sent, and the transaction takes it all back
         logger.exception("Channel %s failed in the middle of a group.", type(channel).__name__)
         error = f"{type(raised).__name__}: {raised}"
     lost = Receipt(None, Verdict.UNKNOWN, error=error)
-    return attempted + [Attempted(delivery, lost, time.monotonic() - since) for delivery in waiting.values()]
-
-
-def _record(
-    attempted: Sequence[Attempted], settlements: Sequence[Settlement], using: str, now: datetime
-) -> Counter[str]:
-    """States and log rows in one transaction. What is no longer ours is logged too: it was tried."""
-    with transaction.atomic(using=using):
-        written = Delivery.objects.using(using).settle(settlements, now)
-        rows = [attempt_row(item, news.reason, now) for item, news in zip(attempted, settlements, strict=True)]
-        NotificationLog.objects.using(using).append(rows)
-        bad = [
-            (address_kind(item.delivery.channel), item.delivery.address) for item in attempted if item.receipt.suppress
-        ]
-        Suppression.objects.using(using).suppress(bad, Suppression.Why.HARD_BOUNCE, now)
-        for item, news in zip(attempted, settlements, strict=True):
-            if news.id in written:
-                tell(item.delivery, news, using)
-    stale = len(settlements) - len(written)
-    if stale:
-        logger.warning("%d outcomes came too late: their lease had run out and another worker took over.", stale)
-    return Counter(news.state for news in settlements if news.id in written)
-
-
-def tell(delivery: Delivery, news: Settlement, using: str) -> None:
-    """Send the signal of an outcome, if it has one, after the commit."""
-    delivery.state, delivery.reason, delivery.due_at = news.state, news.reason, news.due_at
-    signal = SIGNAL_OF.get(DeliveryState(news.state))
-    if signal is not None and signal.has_listeners(Delivery):
-        fact = partial(signal.send_robust, sender=Delivery, partition=partitions.current(), delivery=delivery)
-        transaction.on_commit(fact, using=using, robust=True)
+    done.tried += [Attempted(delivery, lost, time.monotonic() - since) for delivery in waiting.values()]
+    return done

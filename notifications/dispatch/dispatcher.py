@@ -5,21 +5,21 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from datetime import datetime, timedelta
-from functools import partial
 
-from django.db import DataError, Error, IntegrityError, router
+from django.db import DataError, Error, IntegrityError
 
-from notifications import clock, conf
+from notifications import conf
 from notifications.channel_classes import channel_class
 from notifications.channels import BaseChannel, open_channel
-from notifications.dispatch.attempt import Addressed, Desk, attempt, bury
+from notifications.dispatch.attempt import Addressed, attempt
+from notifications.dispatch.desk import Desk, Outcomes
 from notifications.dispatch.heartbeat import Pulse
 from notifications.dispatch.reask import still_wanted
-from notifications.dispatch.record import Attempted
+from notifications.dispatch.record import buried
 from notifications.models import Delivery, Notification, Pause
 from notifications.models.outbox import Settlement
 from notifications.models.pause import EVERYTHING
-from notifications.outcomes import DeliveryState, Reason, Receipt, Verdict
+from notifications.outcomes import DeliveryState, Reason
 
 Tally = Counter[str]
 
@@ -43,9 +43,9 @@ class Dispatcher:
         self.owner = pulse.owner if pulse else Pulse().owner
         self.batch_size = batch_size or conf.current().batch_size
         self.stop = stop
-        self.using = router.db_for_write(Delivery)
+        self.desk = Desk(pulse)
+        self.using = self.desk.using
         self._held_by_pulse = pulse.holding if pulse else lambda ids: nullcontext()
-        self.desk = Desk(self.using, partial(clock.now, self.using), pulse.is_felt if pulse else lambda: True)
         self.channels: dict[str, BaseChannel] = {}
         self._claims = 0
         # Without a heartbeat nobody renews a lease, so it must last for the whole batch.
@@ -58,27 +58,28 @@ class Dispatcher:
         while not self.stop() and (limit is None or taken < limit):
             size = self.batch_size if limit is None else min(self.batch_size, limit - taken)
             claimed, news = self.run_batch(size, notification_ids)
+            tally += news
+            taken += claimed
             if not claimed:
                 break
-            taken += claimed
-            tally += news
         return tally
 
     def run_batch(self, size: int, notification_ids: Sequence[int] = ()) -> tuple[int, Tally]:
         """Release what is due, claim a batch, bring it to its end; returns how many were claimed and their states."""
+        tally = self.desk.catch_up()
         now = self.desk.now()
-        claimed = self._claim(size, notification_ids, now) if self.desk.may_go_on() else []
+        claimed = self._claim(size, notification_ids, now) if self.desk.begin() else []
         if not claimed:
-            return 0, Counter()
+            return 0, tally
         claimed = self._apart(claimed)
         with self._held_by_pulse([row.pk for row in claimed]):
-            return len(claimed), self._bring_to_an_end(claimed, now)
+            return len(claimed), tally + self._bring_to_an_end(claimed, now)
 
     def _bring_to_an_end(self, claimed: list[Delivery], now: datetime) -> Tally:
         claimed = self._attach_notifications(claimed)
         all_begun = False
         try:
-            wanted, tally = still_wanted(claimed, self.using, now)
+            wanted, tally = still_wanted(claimed, self.desk, now)
             groups = list(self._groups(wanted))
             while groups and not self.stop() and self.desk.may_go_on():
                 tally += self._attempt(*groups[0])
@@ -133,9 +134,8 @@ class Dispatcher:
             if len(group) > 1:
                 return sum((self._attempt(name, [item]) for item in group), Counter())
             logger.exception("Delivery %s cannot be stored.", group[0].delivery.pk)
-            receipt = Receipt(None, Verdict.PERMANENT, error=f"{type(error).__name__}: {error}")
-            refused = Attempted(group[0].delivery, receipt, 0.0)
-            return bury([refused], Reason.RENDERING, self.using, self.desk.now())
+            refused = buried(group[0].delivery, Reason.RENDERING, f"{type(error).__name__}: {error}")
+            return self.desk.write(Outcomes([refused], self.desk.now()))
 
     def close(self) -> None:
         """Let go of every connection to a provider."""

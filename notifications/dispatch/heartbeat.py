@@ -29,6 +29,8 @@ class Pulse:
         self.host, self.pid = socket.gethostname(), os.getpid()
         self.owner = f"{self.host}:{self.pid}:{uuid4().hex[:8]}"[-100:]
         self.using = router.db_for_write(Delivery)
+        self.lives = 1
+        """Raised when the heart has stood still for so long that others may have taken what was claimed before."""
         self._last = time.monotonic()
         self._held: dict[int, frozenset[int]] = {}
         self._lock = threading.Lock()
@@ -49,7 +51,11 @@ class Pulse:
 
         Monotonic, so it also notices that this process was stopped and continued.
         """
-        return time.monotonic() - self._last < conf.current().lease_seconds / 2
+        return time.monotonic() - self._last < self._longest_silence
+
+    @property
+    def _longest_silence(self) -> float:
+        return conf.current().lease_seconds / 2
 
     @contextmanager
     def holding(self, ids: Iterable[int]) -> Iterator[None]:
@@ -87,6 +93,8 @@ class Pulse:
         Heartbeat.objects.using(self.using).beat(self.owner, self.host, self.pid, now)
         lease = now + timedelta(seconds=conf.current().lease_seconds)
         Delivery.objects.using(self.using).renew(self.owner, self._held_now(), lease)
+        # First, so that whoever finds the heartbeat felt again also finds that it was not.
+        self.lives += began - self._last >= self._longest_silence
         self._last = began
 
     def _bury_myself(self) -> None:

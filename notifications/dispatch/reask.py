@@ -9,32 +9,33 @@ from django.db import transaction
 
 from notifications import conf
 from notifications.channel_classes import address_kind
-from notifications.dispatch.attempt import Addressed, bury, tell
-from notifications.dispatch.record import Attempted, drop_row
+from notifications.dispatch.attempt import Addressed
+from notifications.dispatch.desk import Desk, Outcomes, tell
+from notifications.dispatch.record import buried, drop_row
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.exceptions import ChannelNotConfigured
 from notifications.gates import ASKED_AGAIN, Facts, Person, decide, people
 from notifications.models import Delivery, NotificationLog, Suppression
 from notifications.models.outbox import Settlement
 from notifications.models.suppression import Pair
-from notifications.outcomes import Deliver, DeliveryState, Drop, Hold, Reason, Receipt, Verdict
+from notifications.outcomes import Deliver, DeliveryState, Drop, Hold, Reason
 
 
-def still_wanted(claimed: Sequence[Delivery], using: str, now: datetime) -> tuple[list[Addressed], Counter[str]]:
+def still_wanted(claimed: Sequence[Delivery], desk: Desk, now: datetime) -> tuple[list[Addressed], Counter[str]]:
     """Those deliveries that may go out now; the others are expired, dropped or buried, and counted."""
     persons = _persons(claimed)
-    suppressed = Suppression.objects.using(using).among(_addresses(claimed))
+    suppressed = Suppression.objects.using(desk.using).among(_addresses(claimed))
     wanted, refused, impossible = [], [], []
     for delivery in claimed:
         person = persons[delivery.pk]
         if fault := _impossible(delivery):
-            impossible.append((delivery, fault))
+            impossible.append(buried(delivery, *fault))
         elif news := _refusal(delivery, person, suppressed, now):
             refused.append((delivery, *news))
         else:
             wanted.append(Addressed(delivery, person))
-    tally = _settle_refused(refused, using, now) if refused else Counter()
-    return wanted, tally + _bury(impossible, using, now)
+    tally = _settle_refused(refused, desk.using, now) if refused else Counter()
+    return wanted, tally + desk.write(Outcomes(impossible, now)) if impossible else tally
 
 
 def _persons(claimed: Sequence[Delivery]) -> dict[int, Person]:
@@ -101,11 +102,3 @@ def _settle_refused(refused: Sequence[tuple[Delivery, str, Drop | Hold]], using:
         for delivery, _, _, news in ours:
             tell(delivery, news, using)
     return Counter(news.state for news in settlements if news.id in written)
-
-
-def _bury(impossible: Sequence[tuple[Delivery, tuple[Reason, str]]], using: str, now: datetime) -> Counter[str]:
-    tally: Counter[str] = Counter()
-    for delivery, (reason, words) in impossible:
-        receipt = Receipt(None, Verdict.PERMANENT, error=words)
-        tally += bury([Attempted(delivery, receipt, 0.0)], reason, using, now)
-    return tally

@@ -47,6 +47,27 @@ def settlement(attempted: Attempted, now: datetime) -> Settlement:
     )
 
 
+def buried(delivery: Delivery, reason: Reason, error: str) -> tuple[Attempted, Settlement]:
+    """A claimed delivery that cannot even be tried becomes a dead letter."""
+    receipt = Receipt(None, Verdict.PERMANENT, error=error)
+    dead = Settlement(delivery.pk, delivery.fence, DeliveryState.CLAIMED, DeliveryState.DEAD, reason)
+    return Attempted(delivery, receipt, 0.0), dead
+
+
+def broken_off(delivery: Delivery, now: datetime) -> tuple[None, Settlement]:
+    """A delivery that is marked *sending* but was certainly not handed over: tried again at once, and not counted."""
+    news = Settlement(
+        delivery.pk,
+        delivery.fence,
+        DeliveryState.SENDING,
+        DeliveryState.RETRY,
+        Reason.WORKER_LOST,
+        due_at=now,
+        uncounted=1,
+    )
+    return None, news
+
+
 def _next_state(delivery: Delivery, receipt: Receipt, now: datetime) -> tuple[str, datetime | None]:
     if receipt.verdict is Verdict.ACCEPTED:
         return DeliveryState.SENT, None

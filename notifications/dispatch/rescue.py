@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 
 from notifications import conf
-from notifications.dispatch.attempt import tell
+from notifications.dispatch.desk import tell
 from notifications.dispatch.record import Attempted, attempt_row, retry_or_dead
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.models import Delivery, Heartbeat, Notification, NotificationLog

@@ -104,11 +104,11 @@ class Worker:
         try:
             while not self.stopped():
                 claimed, news = dispatcher.run_batch(self.batch_size)
-                if not claimed:
-                    return
                 with self._lock:
                     self.tally += news
                 self.on_progress(news)
+                if not claimed:
+                    return
         finally:
             dispatcher.close()
 

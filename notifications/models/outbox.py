@@ -31,7 +31,10 @@ class Lost:
 
 @dataclass(frozen=True)
 class Settlement:
-    """The outcome of one delivery, to be written if the row is still in ``was`` under this fence."""
+    """The outcome of one delivery, to be written if the row is still in ``was`` under this fence.
+
+    ``uncounted`` is 1 where an attempt was counted that is not to count.
+    """
 
     id: int
     fence: int
@@ -41,6 +44,7 @@ class Settlement:
     due_at: datetime | None = None
     provider: str = ""
     provider_message_id: str = ""
+    uncounted: int = 0
 
 
 def claim_statement(
@@ -99,15 +103,17 @@ def settle(using: str, settlements: Sequence[Settlement], now: datetime) -> set[
             item.provider,
             item.provider_message_id,
             _time(connection, now if item.state in END_STATES else None),
+            item.uncounted,
         )
         for item in settlements
     ]
-    types = ("bigint", "integer", "text", "text", "text", "timestamptz", "text", "text", "timestamptz")
+    types = ("bigint", "integer", "text", "text", "text", "timestamptz", "text", "text", "timestamptz", "integer")
     values, params = _values(connection, rows, types)
     sql = f"""
-        WITH news(its_id, its_fence, was, next, why, due, carrier, message_id, settled) AS (VALUES {values})
+        WITH news(its_id, its_fence, was, next, why, due, carrier, message_id, settled, uncounted) AS (VALUES {values})
         UPDATE {TABLE} SET state = next, reason = why, due_at = due, provider = carrier,
-            provider_message_id = message_id, settled_at = settled, owner = '', lease = NULL
+            provider_message_id = message_id, settled_at = settled, attempts = attempts - uncounted,
+            owner = '', lease = NULL
         FROM news WHERE id = its_id AND fence = its_fence AND state = was
         RETURNING id"""  # noqa: S608
     return _ids(connection, sql, params)

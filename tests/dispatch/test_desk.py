@@ -1,0 +1,95 @@
+"""What a provider has answered is written down, whatever happens to the database or the worker meanwhile."""
+
+import time
+
+import pytest
+from django.db import DataError, OperationalError
+
+from notifications.dispatch.desk import Desk
+from notifications.dispatch.dispatcher import Dispatcher
+from notifications.dispatch.heartbeat import Pulse
+from notifications.models import Delivery, NotificationLog
+from tests.dispatch.test_dispatcher import ScriptedChannel, refuse_orders, script  # noqa: F401
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class OneByOne(ScriptedChannel):
+    one_by_one = True
+
+
+@pytest.fixture
+def out_of_order(monkeypatch):
+    """A database that takes no outcomes while this list has errors to raise."""
+    errors, settle = [], Delivery.objects._queryset_class.settle
+
+    def failing(self, settlements, now):
+        if errors and settlements and settlements[0].was == "sending":
+            raise errors.pop(0)
+        return settle(self, settlements, now)
+
+    monkeypatch.setattr(Delivery.objects._queryset_class, "settle", failing)
+    return errors
+
+
+def test_a_worker_that_cannot_record_sends_nothing_more(script, out_of_order):  # noqa: F811
+    refuse_orders(25)
+    out_of_order += [OperationalError("disk full")] * 3
+    dispatcher = Dispatcher(batch_size=10)
+    for _ in range(3):
+        with pytest.raises(OperationalError):
+            dispatcher.run_until_idle()
+        assert len(script.given) == 10
+    assert dispatcher.run_until_idle() == {"sent": 25}
+    assert len(script.given) == len({message["key"] for message in script.given}) == 25
+    assert NotificationLog.objects.filter(success=True).count() == 25
+
+
+def test_an_outcome_that_cannot_be_stored_does_not_stop_the_others(script, out_of_order, caplog):  # noqa: F811
+    refuse_orders(3)
+    # First the group, then its three one after the other.
+    out_of_order += [DataError("the group"), DataError("the first")]
+    assert Dispatcher().run_until_idle() == {"sent": 2}
+    assert len(script.given) == 3
+    assert "cannot be stored" in caplog.text
+
+
+def test_a_commit_whose_answer_was_lost_is_not_logged_twice(script, monkeypatch):  # noqa: F811
+    refuse_orders(3)
+    write, lost = Desk.write, [OperationalError("the answer was lost")]
+
+    def written_but_unanswered(self, outcomes):
+        tally = write(self, outcomes)
+        if lost:
+            raise lost.pop()
+        return tally
+
+    monkeypatch.setattr(Desk, "write", written_but_unanswered)
+    dispatcher = Dispatcher()
+    with pytest.raises(OperationalError):
+        dispatcher.run_until_idle()
+    assert dispatcher.run_until_idle() == {}
+    assert NotificationLog.objects.count() == 3
+
+
+def test_a_heart_that_stood_still_sends_nothing_of_what_was_claimed_before(script, settings):  # noqa: F811
+    settings.NOTIFICATIONS["CHANNELS"]["log"]["BACKEND"] = f"{__name__}.OneByOne"
+    settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "LEASE_SECONDS": 1, "BEAT_SECONDS": 0.1}
+    refuse_orders(3)
+    pulse = Pulse()
+
+    def freeze(self, messages, send=ScriptedChannel.send):
+        for receipt in send(self, messages):
+            if len(OneByOne.given) == 1:
+                time.sleep(0.6)
+                pulse._beat()  # the first beat after the thaw: felt again, but a new life
+            yield receipt
+
+    OneByOne.given, OneByOne.answers, OneByOne.send = [], [], freeze
+    dispatcher = Dispatcher(pulse=pulse)
+    _, tally = dispatcher.run_batch(10)
+    assert tally == {"sent": 1, "retry": 2}
+    assert len(OneByOne.given) == 1
+    assert sorted(Delivery.objects.values_list("state", "attempts")) == [("retry", 0), ("retry", 0), ("sent", 1)]
+    assert NotificationLog.objects.count() == 1
+    assert dispatcher.run_until_idle() == {"sent": 2}
