@@ -207,6 +207,11 @@ def test_the_environment_gives_every_key_in_its_type(settings):
             ERROR_PAUSE_SECONDS="2",
             CAN_RULES="coach.rules.rules",
             CELERY="true",
+            BREAKER_FAILURES="3",
+            BREAKER_SECONDS="30",
+            BREAKER_MOST_SECONDS="600",
+            RAMP_SECONDS="120",
+            RAMP_START="5",
         )
     )
     assert found.keys() == conf.KEYS.keys()
