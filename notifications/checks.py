@@ -113,7 +113,7 @@ def check_celery() -> Found:
 
 def check_templates() -> Found:
     for event in NOTIFICATION_EVENTS.values():
-        for name in event.channels:
+        for name in dict.fromkeys([*event.channels, *event.fallback.values()]):
             if name in conf.current().enabled_channels:
                 yield from _missing_templates(event, name)
 

@@ -83,6 +83,8 @@ class NotificationEvent:
     :param retry_delays: seconds before each further try, overriding the channel's and the site's.
     :param on_unknown: what to do when contact was lost after the provider may have accepted: ``"retry"`` (at least
         once) or ``"hold"`` (at most once, for one-time codes).
+    :param fallback: by channel, the channel that takes over when that one is exhausted: ``{"sms": "email"}``. It needs
+        not be supported besides; if it is, nobody gets the same twice.
     """
 
     name: str
@@ -94,6 +96,7 @@ class NotificationEvent:
     transforms: Mapping[NotificationChannel | str, Transform] = field(default_factory=dict)
     retry_delays: tuple[float, ...] | None = None
     on_unknown: str = "retry"
+    fallback: Mapping[NotificationChannel | str, NotificationChannel | str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.on_unknown not in ("retry", "hold"):
@@ -106,6 +109,8 @@ class NotificationEvent:
         object.__setattr__(self, "priority", NotificationPriority(self.priority))
         object.__setattr__(self, "supported_channels", tuple(self.supported_channels))
         object.__setattr__(self, "category", key_of(self.category))
+        fallback = {key_of(channel): key_of(other) for channel, other in self.fallback.items()}
+        object.__setattr__(self, "fallback", fallback)
         if not self.channels:
             raise ValueError(f"Event {self.name!r} supports no channel, so it would reach nobody.")
         if len(self.name) > 100 or any(len(channel) > 50 for channel in self.channels):

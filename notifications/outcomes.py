@@ -35,6 +35,7 @@ class Reason(TextChoices):
     LOST_CONTACT = "lost_contact", _("Contact was lost; it may have been accepted")
     WORKER_LOST = "worker_lost", _("Its worker stopped answering")
     STRIKES = "strikes", _("It stopped three workers")
+    FALLBACK = "fallback", _("Went to the fallback channel")
     RETRIED = "retried", _("Retried by a person")
 
 

@@ -12,12 +12,13 @@ from django.db import DataError, Error, IntegrityError
 from notifications import conf
 from notifications.dispatch.attempt import Addressed, attempt
 from notifications.dispatch.desk import Desk, Outcomes
+from notifications.dispatch.fallback import take_over
 from notifications.dispatch.heartbeat import Pulse
 from notifications.dispatch.outlook import Outlook
 from notifications.dispatch.providers import Provider, Providers
 from notifications.dispatch.reask import still_wanted
 from notifications.dispatch.record import buried
-from notifications.models import Delivery, Notification
+from notifications.models import Delivery
 from notifications.models.outbox import Settlement
 from notifications.outcomes import DeliveryState, Reason
 
@@ -75,7 +76,7 @@ class Dispatcher:
             return len(claimed), tally + self._bring_to_an_end(claimed, now)
 
     def _bring_to_an_end(self, claimed: list[Delivery], now: datetime) -> Tally:
-        claimed = self._attach_notifications(claimed)
+        claimed = Delivery.objects.using(self.using).with_notifications(claimed)
         all_begun = False
         try:
             wanted, tally = still_wanted(claimed, self.desk, now)
@@ -113,6 +114,7 @@ class Dispatcher:
         outbox = Delivery.objects.using(self.using)
         outbox.release_due(now)
         lease = now + timedelta(seconds=conf.current().lease_seconds + self._unrenewed * size)
+        take_over(self.outlook.exhausted(now), self.desk.owner, self.using, now, lease)
         self._claims += 1
         # Now and then the oldest first, whatever its score, so that nothing starves under a flood of urgent mail.
         oldest = self._claims % OLDEST_EVERY == 0
@@ -140,15 +142,6 @@ class Dispatcher:
     def close(self) -> None:
         """Let go of every connection to a provider."""
         self.providers.close()
-
-    def _attach_notifications(self, claimed: Sequence[Delivery]) -> list[Delivery]:
-        ids = {row.notification_id for row in claimed}
-        known = Notification.objects.using(self.using).select_related("cluster").in_bulk(ids)
-        # One that is missing was deleted with its cluster a moment ago, and its deliveries with it.
-        there = [row for row in claimed if row.notification_id in known]
-        for row in there:
-            row.notification = known[row.notification_id]
-        return there
 
     def _groups(self, wanted: Sequence[Addressed], now: datetime) -> Iterator[tuple[Provider, list[Addressed]]]:
         """One provider's deliveries together, at most as many as it takes; one that has stopped a worker goes alone."""
