@@ -53,11 +53,12 @@ class Desk:
         self.using = router.db_for_write(Delivery)
         self.pulse = pulse
         self.owner = pulse.owner if pulse else Pulse().owner
+        self._watch = clock.Watch(self.using)
         self._life = 0
         self._unwritten: list[Outcomes] = []
 
     def now(self) -> datetime:
-        return clock.now(self.using)
+        return self._watch.now()
 
     def begin(self) -> bool:
         """Whether something new may be claimed."""
