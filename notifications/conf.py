@@ -13,6 +13,8 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
+from notifications.rates import rate
+
 BUILT_IN_CHANNELS = {
     "app": "notifications.channels.app.AppChannel",
     "email": "notifications.channels.email.EmailChannel",
@@ -21,6 +23,7 @@ BUILT_IN_CHANNELS = {
 # In seconds; also the most that a number here can sensibly be.
 TEN_YEARS = 315_360_000
 ON_BY_DEFAULT = ("email", "app")
+LIMITED = ("user", "user_event", "user_channel", "cluster", "global")
 CHANNEL_KEYS: dict[str, tuple[Any, str]] = {
     "BACKEND": (str, "the dotted path of a channel class"),
     "ENABLED": (bool, "True or False"),
@@ -81,6 +84,19 @@ def delays(value: Any) -> bool:
     )
 
 
+def is_rate(value: Any) -> bool:
+    return not _rate_fault(value)
+
+
+def _rate_fault(value: Any) -> str:
+    """Why this is no rate; nothing if it is one."""
+    try:
+        rate(value if isinstance(value, str) else repr(value))
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
 @dataclass(frozen=True)
 class Conf:
     """The whole setting. Field names are the keys in lower case; times are in seconds."""
@@ -113,6 +129,9 @@ class Conf:
     queue_full: str = option(
         "refuse", str, "str", 'either "refuse" or "shed"', lambda value: value in ("refuse", "shed")
     )
+    limits: Mapping[str, Any] = option(dict, Mapping, "json", 'a dict such as {"user": "100/h"}')
+    critical_limit: str = option("1000/h", str, "str", 'a rate such as "1000/h"', is_rate)
+    throttle_depth: int = option(0, int, "int", "a whole number; 0 for no throttling", not_negative)
     celery: bool = option(False, bool, "bool", "True or False")
     can_rules: str = option("", str, "str", "the dotted path of a callable(FaultChange) -> iterable of Send")
 
@@ -120,6 +139,13 @@ class Conf:
         """The settings of a channel, or None where the site has not configured it or has switched it off."""
         found = _channels().get(name)
         return found if found and found.enabled else None
+
+    def limit(self, name: str, channel: str = "") -> str | None:
+        """The rate that ``LIMITS`` sets under this name, for this channel where each has its own."""
+        found = self.limits.get(name)
+        if isinstance(found, Mapping):
+            return {key.lower(): text for key, text in found.items()}.get(channel)
+        return found
 
     @property
     def enabled_channels(self) -> frozenset[str]:
@@ -172,6 +198,7 @@ def problems() -> Iterator[Problem]:
         return
     for key, value in raw.items():
         yield from _key_problems(key, value)
+    yield from _limit_problems(raw)
     lease, beat = (raw.get(key, getattr(Conf, key.lower())) for key in ("LEASE_SECONDS", "BEAT_SECONDS"))
     if all(isinstance(value, int | float) for value in (lease, beat)) and 1 <= lease < beat * 3:
         yield Problem(
@@ -211,6 +238,30 @@ def _channel_problems(name: Any, entry: Any) -> Iterator[Problem]:
             f"{where} names no BACKEND.",
             f"Add the dotted path of a channel class; only {built_in} come with one.",
         )
+
+
+def _limit_problems(raw: Mapping[Any, Any]) -> Iterator[Problem]:
+    limits, channels = raw.get("LIMITS", {}), raw.get("CHANNELS", {})
+    if not isinstance(limits, Mapping) or not isinstance(channels, Mapping):
+        return  # told already
+    known = {*ON_BY_DEFAULT, *(str(name).lower() for name in channels)}
+    for name, value in limits.items():
+        where = f"NOTIFICATIONS['LIMITS'][{name!r}]"
+        if name not in LIMITED:
+            yield Problem(f"NOTIFICATIONS['LIMITS'] has an unknown key {name!r}.", f"It may have: {', '.join(LIMITED)}.")
+        elif name == "user_channel" and isinstance(value, Mapping):
+            for channel, text in value.items():
+                yield from _rate_problems(f"{where}[{channel!r}]", text)
+                if str(channel).lower() not in known:
+                    hint = f"Channels of this site: {', '.join(sorted(known))}."
+                    yield Problem(f"{where} names {channel!r}, which is not in CHANNELS.", hint)
+        else:
+            yield from _rate_problems(where, value)
+
+
+def _rate_problems(where: str, value: Any) -> Iterator[Problem]:
+    if fault := _rate_fault(value):
+        yield Problem(f"{where} is {value!r}.", fault)
 
 
 def _fits(value: Any, allowed: Any) -> bool:
