@@ -248,7 +248,9 @@ def _limit_problems(raw: Mapping[Any, Any]) -> Iterator[Problem]:
     for name, value in limits.items():
         where = f"NOTIFICATIONS['LIMITS'][{name!r}]"
         if name not in LIMITED:
-            yield Problem(f"NOTIFICATIONS['LIMITS'] has an unknown key {name!r}.", f"It may have: {', '.join(LIMITED)}.")
+            yield Problem(
+                f"NOTIFICATIONS['LIMITS'] has an unknown key {name!r}.", f"It may have: {', '.join(LIMITED)}."
+            )
         elif name == "user_channel" and isinstance(value, Mapping):
             for channel, text in value.items():
                 yield from _rate_problems(f"{where}[{channel!r}]", text)

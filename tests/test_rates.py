@@ -57,9 +57,7 @@ def test_numbers_that_make_no_sense_are_refused(numbers):
         Rate(*numbers)
 
 
-@given(
-    tokens=st.integers(1, 1_000_000), unit=st.sampled_from(sorted(UNITS)), burst=st.integers(1, 10_000)
-)
+@given(tokens=st.integers(1, 1_000_000), unit=st.sampled_from(sorted(UNITS)), burst=st.integers(1, 10_000))
 def test_the_time_of_a_token_is_never_too_short_and_less_than_a_microsecond_too_long(tokens, unit, burst):
     assume(UNITS[unit] / tokens * burst <= LONGEST_TO_FILL)
     read = rate(f"{tokens}/{unit} burst {burst}")
