@@ -13,6 +13,7 @@ from typing import Any
 from django.utils.module_loading import autodiscover_modules
 
 from notifications.exceptions import UnknownEvent
+from notifications.rates import rate
 
 Transform = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -85,6 +86,8 @@ class NotificationEvent:
         once) or ``"hold"`` (at most once, for one-time codes).
     :param fallback: by channel, the channel that takes over when that one is exhausted: ``{"sms": "email"}``. It needs
         not be supported besides; if it is, nobody gets the same twice.
+    :param limit: how often one user gets it, such as ``"10/h"``; overrides ``LIMITS["user_event"]`` of the settings.
+    :param over_limit: what becomes of it beyond a limit: ``"wait"`` or, but for CRITICAL events, ``"drop"``.
     """
 
     name: str
@@ -97,10 +100,13 @@ class NotificationEvent:
     retry_delays: tuple[float, ...] | None = None
     on_unknown: str = "retry"
     fallback: Mapping[NotificationChannel | str, NotificationChannel | str] = field(default_factory=dict)
+    limit: str | None = None
+    over_limit: str = "wait"
 
     def __post_init__(self) -> None:
         if self.on_unknown not in ("retry", "hold"):
             raise ValueError(f'on_unknown of event {self.name!r} must be "retry" or "hold", not {self.on_unknown!r}.')
+        self._check_limit()
         for name in ("supported_channels", "loggable"):
             if isinstance(getattr(self, name), str | Enum):
                 raise TypeError(f"{name} of event {self.name!r} must be a list, not one alone.")
@@ -115,6 +121,17 @@ class NotificationEvent:
             raise ValueError(f"Event {self.name!r} supports no channel, so it would reach nobody.")
         if len(self.name) > 100 or any(len(channel) > 50 for channel in self.channels):
             raise ValueError(f"{self.name!r:.120}: an event's name may have 100 characters, a channel's 50.")
+
+    def _check_limit(self) -> None:
+        if self.over_limit not in ("wait", "drop"):
+            raise ValueError(f'over_limit of event {self.name!r} must be "wait" or "drop", not {self.over_limit!r}.')
+        if self.over_limit == "drop" and self.priority == NotificationPriority.CRITICAL:
+            raise ValueError(f"Event {self.name!r} is CRITICAL, so no limit may drop it.")
+        try:
+            if self.limit is not None:
+                rate(self.limit)
+        except ValueError as error:
+            raise ValueError(f"limit of event {self.name!r}: {error}") from error
 
     @property
     def channels(self) -> tuple[str, ...]:

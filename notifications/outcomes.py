@@ -24,6 +24,7 @@ class Reason(TextChoices):
     NOT_CONFIGURED = "channel_not_configured", _("The channel is not configured")
     QUEUE_FULL = "queue_full", _("The queue is full")
     SHED = "shed", _("Made room for something more urgent")
+    OVER_LIMIT = "over_limit", _("Over a rate limit")
     SCHEDULED = "scheduled", _("Waits for its time")
     EXPIRED = "expired", _("Its time has passed")
     CANCELLED = "cancelled", _("Cancelled")

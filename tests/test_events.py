@@ -158,3 +158,23 @@ def test_a_member_of_another_enum_with_the_same_value_is_unknown():
 
     with pytest.raises(UnknownEvent):
         NOTIFICATION_EVENTS.find(Other.ORDER_SHIPPED)
+
+
+def test_an_event_may_say_how_often_a_user_gets_it():
+    assert (event().limit, event().over_limit) == (None, "wait")
+    limited = event(limit="10/h burst 2", over_limit="drop")
+    assert (limited.limit, limited.over_limit) == ("10/h burst 2", "drop")
+
+
+@pytest.mark.parametrize("wrong", [{"limit": "often"}, {"limit": ""}, {"limit": 10}, {"over_limit": "forget"}])
+def test_a_limit_that_makes_no_sense_is_refused_by_the_name_of_the_event(wrong):
+    [key] = wrong
+    with pytest.raises(ValueError, match=f"{key} of event 'door_opened'"):
+        event(**wrong)
+
+
+@pytest.mark.parametrize("priority", [1, NotificationPriority.CRITICAL])
+def test_no_limit_may_drop_what_is_critical(priority):
+    with pytest.raises(ValueError, match="no limit may drop it"):
+        event(priority=priority, limit="10/h", over_limit="drop")
+    assert event(priority=priority, limit="10/h").limit == "10/h"
