@@ -11,7 +11,7 @@ import notifications
 ROOT = Path(notifications.__file__).parent
 
 FLOORS = {
-    0: {"conf", "clock", "exceptions", "extras", "partitions"},
+    0: {"conf", "clock", "exceptions", "extras", "partitions", "sqlite"},
     1: {
         "addresses",
         "channel_classes",
