@@ -16,6 +16,7 @@ from notifications.exceptions import UnknownEvent
 from notifications.rates import rate
 
 Transform = Callable[[dict[str, Any]], dict[str, Any]]
+Urgency = Callable[[dict[str, Any]], int]
 
 
 class NotificationPriority(IntEnum):
@@ -30,6 +31,11 @@ class NotificationPriority(IntEnum):
     def band(self) -> tuple[int, int]:
         """The lowest and highest score (0-100) of this priority."""
         return BANDS[self]
+
+    @property
+    def middle(self) -> int:
+        """The score of what is neither more nor less urgent than its like."""
+        return sum(self.band) // 2
 
 
 BANDS = {
@@ -88,6 +94,10 @@ class NotificationEvent:
         not be supported besides; if it is, nobody gets the same twice.
     :param limit: how often one user gets it, such as ``"10/h"``; overrides ``LIMITS["user_event"]`` of the settings.
     :param over_limit: what becomes of it beyond a limit: ``"wait"`` or, but for CRITICAL events, ``"drop"``.
+    :param score: where within the band of its priority it begins; the middle unless given.
+    :param urgency: a pure function from the context to a whole number that is added to the score, once for each
+        ``send()``. The sum stays within the band. If it fails, that is logged and nothing is added.
+    :raises ValueError, TypeError: if a value cannot work; the message names the event.
     """
 
     name: str
@@ -102,6 +112,8 @@ class NotificationEvent:
     fallback: Mapping[NotificationChannel | str, NotificationChannel | str] = field(default_factory=dict)
     limit: str | None = None
     over_limit: str = "wait"
+    score: int | None = None
+    urgency: Urgency | None = None
 
     def __post_init__(self) -> None:
         if self.on_unknown not in ("retry", "hold"):
@@ -121,6 +133,17 @@ class NotificationEvent:
             raise ValueError(f"Event {self.name!r} supports no channel, so it would reach nobody.")
         if len(self.name) > 100 or any(len(channel) > 50 for channel in self.channels):
             raise ValueError(f"{self.name!r:.120}: an event's name may have 100 characters, a channel's 50.")
+        self._check_score()
+
+    def _check_score(self) -> None:
+        low, high = self.priority.band
+        if self.score is not None and (type(self.score) is not int or not low <= self.score <= high):
+            raise ValueError(
+                f"score of event {self.name!r} must be a whole number from {low} to {high}, the band of "
+                f"{self.priority.name}, not {self.score!r}."
+            )
+        if self.urgency is not None and not callable(self.urgency):
+            raise TypeError(f"urgency of event {self.name!r} must be a function of the context, not {self.urgency!r}.")
 
     def _check_limit(self) -> None:
         if self.over_limit not in ("wait", "drop"):

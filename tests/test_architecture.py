@@ -11,7 +11,7 @@ import notifications
 ROOT = Path(notifications.__file__).parent
 
 FLOORS = {
-    0: {"conf", "clock", "exceptions", "extras", "partitions", "rates"},
+    0: {"conf", "clock", "exceptions", "extras", "partitions", "rates", "sqlite"},
     1: {
         "addresses",
         "channel_classes",

@@ -98,6 +98,20 @@ def test_what_to_do_about_lost_contact_is_one_of_two_words():
         event(on_unknown="ignore")
 
 
+@pytest.mark.parametrize("item", NotificationPriority)
+def test_a_base_score_may_lie_anywhere_in_the_band_and_nowhere_else(item):
+    low, high = item.band
+    assert [event(priority=item, score=score).score for score in (None, low, high)] == [None, low, high]
+    for wrong in (low - 1, high + 1, float(low), str(low), True):
+        with pytest.raises(ValueError, match=f"score of event 'door_opened' .* from {low} to {high}"):
+            event(priority=item, score=wrong)
+
+
+def test_urgency_must_be_a_function():
+    with pytest.raises(TypeError, match="urgency of event 'door_opened'"):
+        event(urgency=5)
+
+
 def test_a_transform_is_found_by_its_channel_in_any_spelling():
     shipped = event(transforms={NotificationChannel.EMAIL: dict, "SMS": list})
     assert shipped.transform_for("email") is dict
