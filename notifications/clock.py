@@ -17,15 +17,18 @@ _override: Callable[[], datetime] | None = None
 
 def now(using: str = DEFAULT_DB_ALIAS) -> datetime:
     """The current time, aware and in UTC."""
-    if _override is not None:
-        return _override()
     connection = connections[using]
-    if connection.vendor != "postgresql":
-        return timezone.now()
+    if _override is not None or connection.vendor != "postgresql":
+        return here()
     with connection.cursor() as cursor:
         # Not now(): that is the start of the transaction, which may be hours ago.
         cursor.execute("SELECT clock_timestamp()")
         return cursor.fetchone()[0].astimezone(UTC)
+
+
+def here() -> datetime:
+    """This machine's own time: for what happens while the database cannot be asked."""
+    return timezone.now() if _override is None else _override()
 
 
 @contextmanager

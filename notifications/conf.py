@@ -7,6 +7,8 @@ import difflib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
+from os import PathLike
+from os.path import isabs
 from typing import Any
 
 from django.conf import settings
@@ -75,6 +77,10 @@ def address_of_site(value: str) -> bool:
     return not value or value.startswith(("http://", "https://"))
 
 
+def absolute(value: str | PathLike[str]) -> bool:
+    return not str(value) or isabs(value)
+
+
 def delays(value: Any) -> bool:
     return all(
         isinstance(item, int | float) and not isinstance(item, bool) and 0 <= item <= TEN_YEARS for item in value
@@ -114,6 +120,9 @@ class Conf:
         "refuse", str, "str", 'either "refuse" or "shed"', lambda value: value in ("refuse", "shed")
     )
     celery: bool = option(False, bool, "bool", "True or False")
+    spool_dir: str | PathLike[str] = option(
+        "", (str, PathLike), "str", "the absolute path of a folder, or empty for no spool", absolute
+    )
     can_rules: str = option("", str, "str", "the dotted path of a callable(FaultChange) -> iterable of Send")
 
     def channel(self, name: str) -> ChannelConf | None:

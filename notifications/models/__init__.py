@@ -1,6 +1,6 @@
 """The tables, one file for each family, each with its verbs."""
 
-from notifications.models.cluster import Cluster, cluster_model, members_of, membership
+from notifications.models.cluster import Cluster, cluster_model, given_or_default, members_of, membership
 from notifications.models.delivery import Delivery
 from notifications.models.heartbeat import Heartbeat
 from notifications.models.inbox import InboxItem
@@ -22,6 +22,7 @@ __all__ = [
     "Suppression",
     "UserSettings",
     "cluster_model",
+    "given_or_default",
     "members_of",
     "membership",
 ]
