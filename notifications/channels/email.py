@@ -19,7 +19,7 @@ from notifications.models import Delivery
 from notifications.outcomes import Receipt, Verdict
 from notifications.rendered import Rendered
 
-# The same backend, but one that can tell a mail that was lost from one that may have arrived.
+# The same backend, but faster, and one that can tell a mail that was lost from one that may have arrived.
 KNOWS_THE_PHASE = {"django.core.mail.backends.smtp.EmailBackend": "notifications.channels.smtp.EmailBackend"}
 # Django's SMTP backend waits for ever unless told otherwise; a worker must not.
 SECONDS_TO_WAIT = 30

@@ -1,12 +1,8 @@
-"""What an error of an email backend means, in the five verdicts.
+"""What an error of an email backend means, in the five verdicts. The page of the email channel has it as a table."""
 
-SMTP replies: 4yz is for now, 5yz is for good (RFC 5321, 4.2.1). Of the enhanced codes (RFC 3463) 5.1 blames the address
-and 5.7 our own standing. A refusal of the sender or of our log-in says nothing about the recipient.
-"""
-
-import re
 import smtplib
 import ssl
+from email.errors import MessageError
 from typing import Any
 
 from anymail.exceptions import (
@@ -18,20 +14,21 @@ from anymail.exceptions import (
 )
 from django.core.mail import BadHeaderError
 
+from notifications.channels.smtp_replies import blames_recipient, is_bad_address, verdict_of
 from notifications.outcomes import Receipt, Verdict
 
-ENHANCED = re.compile(r"\b([245])\.(\d{1,3})\.\d{1,3}\b")
-NO_SUCH_MAILBOX = 550
-ADDRESS, SECURITY = "1", "7"
-OURS = (smtplib.SMTPNotSupportedError, ssl.SSLError, AnymailConfigurationError)
+BEFORE_ANY_MAIL = (smtplib.SMTPConnectError, smtplib.SMTPHeloError, smtplib.SMTPAuthenticationError)
+REFUSALS = (smtplib.SMTPSenderRefused, smtplib.SMTPRecipientsRefused, smtplib.SMTPDataError)
+# The server hung up, within TLS or without.
+HUNG_UP = (smtplib.SMTPServerDisconnected, ssl.SSLEOFError)
+NOT_SET_UP = (smtplib.SMTPException, ssl.SSLError, AnymailConfigurationError)
 
 
 def while_opening(message: Any, error: Exception, provider: str) -> Receipt:
-    """An error before anything was handed over: never *unknown*."""
-    code = getattr(error, "smtp_code", None)
-    refused = isinstance(error, smtplib.SMTPAuthenticationError) and not _passing(code)
-    verdict = Verdict.CONFIGURATION if refused or isinstance(error, OURS) else Verdict.TEMPORARY
-    return Receipt(message, verdict, provider, error=_words(error))
+    """An error before anything was handed over: never *unknown*, and nothing that a recipient is to blame for."""
+    for_now = getattr(error, "smtp_code", 500) < 500 or isinstance(error, HUNG_UP)
+    ours = isinstance(error, NOT_SET_UP) and not for_now
+    return Receipt(message, Verdict.CONFIGURATION if ours else Verdict.TEMPORARY, provider, error=_words(error))
 
 
 def while_sending(message: Any, error: Exception, provider: str, may_be_accepted: bool = True) -> Receipt:
@@ -39,53 +36,33 @@ def while_sending(message: Any, error: Exception, provider: str, may_be_accepted
 
     :param may_be_accepted: False if the provider had certainly not taken the content when contact was lost.
     """
-    if isinstance(error, smtplib.SMTPRecipientsRefused):
-        return _refused_recipient(message, error, provider)
-    if isinstance(error, smtplib.SMTPResponseException):
-        verdict = _of_reply(error)
-    elif isinstance(error, OURS):
-        verdict = Verdict.CONFIGURATION
-    elif isinstance(error, AnymailError):
-        verdict = _of_anymail(error)
-    elif isinstance(error, BadHeaderError | UnicodeError):
-        verdict = Verdict.PERMANENT
-    else:
-        verdict = Verdict.UNKNOWN if may_be_accepted else Verdict.TEMPORARY
+    if isinstance(error, BEFORE_ANY_MAIL):
+        return while_opening(message, error, provider)
+    if isinstance(error, REFUSALS):
+        return _refused(message, error, provider, may_be_accepted)
+    verdict = _of_other(error, may_be_accepted)
     return Receipt(message, verdict, provider, error=_words(error), retry_after=_retry_after(error))
 
 
-def _refused_recipient(message: Any, error: smtplib.SMTPRecipientsRefused, provider: str) -> Receipt:
-    code, said = next(iter(error.recipients.values()))
-    subject = _subject(said)
-    if _passing(code):
-        verdict = Verdict.TEMPORARY
-    else:
-        verdict = Verdict.CONFIGURATION if subject == SECURITY else Verdict.PERMANENT
-    bad_address = subject == ADDRESS or (subject is None and code == NO_SUCH_MAILBOX)
-    suppress = verdict is Verdict.PERMANENT and bad_address
-    blames_recipient = verdict is not Verdict.CONFIGURATION
+def _refused(message: Any, error: Any, provider: str, may_be_accepted: bool) -> Receipt:
     return Receipt(
-        message, verdict, provider, error=_words(error), suppress=suppress, blames_recipient=blames_recipient
+        message,
+        verdict_of(error, may_be_accepted),
+        provider,
+        error=_words(error),
+        suppress=is_bad_address(error),
+        blames_recipient=blames_recipient(error),
     )
 
 
-def _of_reply(error: smtplib.SMTPResponseException) -> Verdict:
-    """A reply to MAIL, DATA or the content."""
-    if _passing(error.smtp_code):
-        return Verdict.TEMPORARY
-    blames_us = isinstance(error, smtplib.SMTPSenderRefused) or _subject(error.smtp_error) == SECURITY
-    return Verdict.CONFIGURATION if blames_us else Verdict.PERMANENT
-
-
-def _passing(code: int | None) -> bool:
-    return code is not None and 400 <= code < 500
-
-
-def _subject(said: bytes | str) -> str | None:
-    """The second number of an enhanced status code, which says what the reply is about."""
-    text = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
-    found = ENHANCED.search(text)
-    return found.group(2) if found else None
+def _of_other(error: Exception, may_be_accepted: bool) -> Verdict:
+    if isinstance(error, smtplib.SMTPNotSupportedError | AnymailConfigurationError):
+        return Verdict.CONFIGURATION
+    if isinstance(error, AnymailError):
+        return _of_anymail(error)
+    if isinstance(error, BadHeaderError | MessageError | UnicodeError):
+        return Verdict.PERMANENT
+    return Verdict.UNKNOWN if may_be_accepted else Verdict.TEMPORARY
 
 
 def _of_anymail(error: AnymailError) -> Verdict:

@@ -137,6 +137,8 @@ def _why_to_break_off(done: HandedOver, desk: Desk) -> str:
     if not desk.may_go_on():
         # Others may be taking the rest by now, and will say what became of it.
         return "The heartbeat is not felt."
+    if done.tried[-1].receipt.verdict is Verdict.CONFIGURATION:
+        return "The provider's settings are wrong."
     if failures_at_the_end([item.receipt for item in done.tried]) >= conf.current().breaker_failures:
         return "The provider fails."
     return ""

@@ -73,7 +73,7 @@ def broken_off(delivery: Delivery, now: datetime) -> tuple[None, Settlement]:
         delivery.fence,
         DeliveryState.SENDING,
         DeliveryState.RETRY,
-        Reason.WORKER_LOST,
+        Reason.BROKEN_OFF,
         due_at=now,
         uncounted=1,
     )

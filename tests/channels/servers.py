@@ -1,4 +1,4 @@
-"""Real providers on loopback that do as they are told: an SMTP server, and the HTTP API of a mail service."""
+"""Real providers on loopback: an SMTP server that keeps mails, and the HTTP API of a mail service that does as told."""
 
 import asyncio
 import json
@@ -7,59 +7,34 @@ from contextlib import contextmanager
 from email import message_from_bytes, policy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from aiosmtpd.smtp import SMTP, AuthResult
+from aiosmtpd.smtp import SMTP
 
 
 class PostOffice:
-    """Keeps what it accepts. ``at_…`` are the answers to be given instead, by recipient for RCPT."""
+    """Keeps what it is given."""
 
-    def __init__(self):
+    def __init__(self, pipelining=False):
+        self.pipelining = pipelining
         self.mails = []
         self.connections = 0
-        self.at_login = self.at_mail = self.at_data = None
-        self.at_rcpt = {}
-        self.hang_up = None
         self.open = True
 
     async def handle_EHLO(self, server, session, envelope, hostname, responses):
         self.connections += 1
         session.host_name = hostname
-        return responses
-
-    async def handle_MAIL(self, server, session, envelope, address, options):
-        if self.hang_up == "MAIL":
-            server.transport.abort()
-        if self.at_mail:
-            return self.at_mail
-        envelope.mail_from = address
-        return "250 OK"
-
-    async def handle_RCPT(self, server, session, envelope, address, options):
-        if self.hang_up == "RCPT":
-            server.transport.abort()
-        if address in self.at_rcpt:
-            return self.at_rcpt[address]
-        envelope.rcpt_tos.append(address)
-        return "250 OK"
+        return ["250-PIPELINING", *responses] if self.pipelining else responses
 
     async def handle_DATA(self, server, session, envelope):
-        if self.hang_up == "DATA":
-            server.transport.abort()
-        if self.at_data:
-            return self.at_data
         self.mails.append(message_from_bytes(envelope.content, policy=policy.default))
         return "250 Kept"
 
-    def authenticate(self, server, session, envelope, mechanism, data):
-        return AuthResult(success=not self.at_login, handled=False, message=self.at_login)
-
     def make_session(self):
-        return SMTP(self, authenticator=self.authenticate, auth_require_tls=False)
+        return SMTP(self)
 
 
 @contextmanager
-def post_office():
-    office = PostOffice()
+def post_office(pipelining=False):
+    office = PostOffice(pipelining)
     loop = asyncio.new_event_loop()
     server = loop.run_until_complete(loop.create_server(office.make_session, "127.0.0.1", 0))
     office.port = server.sockets[0].getsockname()[1]

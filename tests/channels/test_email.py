@@ -1,7 +1,7 @@
-"""Email: to a real SMTP server and to a real HTTP service, both on loopback, that fail as such things do."""
+"""Email: to a real SMTP server and to a real HTTP service, both on loopback.
 
-import logging
-import socket
+What an SMTP server can do wrong is in ``test_smtp_matrix``.
+"""
 
 import pytest
 from django.core.mail.backends.base import BaseEmailBackend
@@ -22,9 +22,9 @@ SMTP = "django.core.mail.backends.smtp.EmailBackend"
 MAILGUN = "anymail.backends.mailgun.EmailBackend"
 
 
-@pytest.fixture
-def office():
-    with post_office() as office:
+@pytest.fixture(params=[False, True], ids=["plain", "pipelined"])
+def office(request):
+    with post_office(pipelining=request.param) as office:
         yield office
 
 
@@ -177,133 +177,9 @@ class TestTheConnection:
         assert channel.connection.timeout == SECONDS_TO_WAIT
         assert EmailChannel(backend=SMTP, backend_options={"timeout": 3}).connection.timeout == 3
 
-    def test_that_was_refused_is_temporary(self, channel, office):
-        office.shut()
-        [receipt] = send(channel, "ann@example.com")
-        assert receipt.verdict is Verdict.TEMPORARY
-        assert "ConnectionRefusedError" in receipt.error
-
-    def test_to_a_server_that_does_not_answer_is_temporary(self, closing):
-        with socket.create_server(("127.0.0.1", 0)) as silent:
-            options = {"host": "127.0.0.1", "port": silent.getsockname()[1], "timeout": 0.2}
-            channel = closing(EmailChannel(backend=SMTP, backend_options=options))
-            [receipt] = send(channel, "ann@example.com")
-        assert receipt.verdict is Verdict.TEMPORARY
-        assert "timed out" in receipt.error.lower() or "timeout" in receipt.error.lower()
-
     def test_to_a_host_that_does_not_exist_is_temporary(self, closing):
         channel = closing(EmailChannel(backend=SMTP, backend_options={"host": "no-such-host.invalid", "timeout": 2}))
         assert send(channel, "ann@example.com")[0].verdict is Verdict.TEMPORARY
-
-
-class TestLoggingIn:
-    @pytest.fixture
-    def channel(self, office, closing):
-        return closing(smtp(office, username="shop", password="secret"))
-
-    def test_that_is_accepted(self, channel, office):
-        assert send(channel, "ann@example.com")[0].verdict is Verdict.ACCEPTED
-
-    def test_that_is_refused_is_our_own_fault(self, channel, office):
-        office.at_login = "535 5.7.8 Wrong password"
-        [receipt] = send(channel, "ann@example.com")
-        assert (receipt.verdict, receipt.suppress) == (Verdict.CONFIGURATION, False)
-        assert "secret" not in receipt.error
-        assert not office.mails
-
-    def test_that_cannot_be_checked_now_is_temporary(self, channel, office):
-        office.at_login = "454 4.7.0 Temporary authentication failure"
-        assert send(channel, "ann@example.com")[0].verdict is Verdict.TEMPORARY
-
-    def test_to_a_server_without_tls_is_our_own_fault(self, office, closing):
-        channel = closing(smtp(office, use_tls=True))
-        assert send(channel, "ann@example.com")[0].verdict is Verdict.CONFIGURATION
-
-
-class TestRefusals:
-    @pytest.mark.parametrize(
-        ("answer", "verdict", "suppress"),
-        [
-            ("550 5.1.1 No such user", Verdict.PERMANENT, True),
-            ("550 No such user", Verdict.PERMANENT, True),
-            ("553 5.1.2 No such domain", Verdict.PERMANENT, True),
-            ("551 5.2.1 Mailbox disabled", Verdict.PERMANENT, False),
-            ("552 5.2.2 Mailbox full", Verdict.PERMANENT, False),
-            ("550 5.7.1 Blocked by policy", Verdict.CONFIGURATION, False),
-            ("554 5.7.1 Relay access denied", Verdict.CONFIGURATION, False),
-            ("450 4.2.0 Greylisted", Verdict.TEMPORARY, False),
-            ("451 Try later", Verdict.TEMPORARY, False),
-            ("452 4.2.2 Mailbox full", Verdict.TEMPORARY, False),
-            ("421 4.3.2 Closing down", Verdict.TEMPORARY, False),
-        ],
-    )
-    def test_of_a_recipient(self, channel, office, answer, verdict, suppress):
-        office.at_rcpt["ann@example.com"] = answer
-        [receipt] = send(channel, "ann@example.com")
-        assert (receipt.verdict, receipt.suppress) == (verdict, suppress)
-        assert answer[4:] in receipt.error
-
-    def test_of_one_recipient_do_not_touch_the_others(self, channel, office):
-        office.at_rcpt = {"bob@example.com": "550 5.1.1 No such user", "cid@example.com": "421 4.3.2 Closing down"}
-        receipts = send(channel, "ann@example.com", "bob@example.com", "cid@example.com", "dan@example.com")
-        assert [receipt.verdict for receipt in receipts] == [
-            Verdict.ACCEPTED, Verdict.PERMANENT, Verdict.TEMPORARY, Verdict.ACCEPTED,
-        ]  # fmt: skip
-        assert [mail["To"] for mail in office.mails] == ["ann@example.com", "dan@example.com"]
-
-    @pytest.mark.parametrize(
-        ("answer", "verdict"),
-        [
-            ("550 5.7.1 Sender refused", Verdict.CONFIGURATION),
-            ("530 5.7.0 Must log in first", Verdict.CONFIGURATION),
-            ("451 4.3.0 Try later", Verdict.TEMPORARY),
-            ("421 4.7.0 Too many messages", Verdict.TEMPORARY),
-        ],
-    )
-    def test_of_the_sender(self, channel, office, answer, verdict):
-        office.at_mail = answer
-        [receipt] = send(channel, "ann@example.com")
-        assert (receipt.verdict, receipt.suppress) == (verdict, False)
-
-    @pytest.mark.parametrize(
-        ("answer", "verdict"),
-        [
-            ("554 5.6.0 Content refused", Verdict.PERMANENT),
-            ("552 Too big", Verdict.PERMANENT),
-            ("451 4.3.0 Try later", Verdict.TEMPORARY),
-            ("421 4.3.2 Closing down", Verdict.TEMPORARY),
-        ],
-    )
-    def test_of_the_content(self, channel, office, answer, verdict):
-        office.at_data = answer
-        [receipt] = send(channel, "ann@example.com")
-        assert (receipt.verdict, receipt.suppress) == (verdict, False)
-
-    def test_leave_a_connection_that_works(self, channel, office):
-        office.at_data = "451 4.3.0 Try later"
-        send(channel, "ann@example.com")
-        office.at_data = None
-        assert send(channel, "ann@example.com")[0].verdict is Verdict.ACCEPTED
-
-
-class TestLostContact:
-    def test_after_the_data_is_unknown(self, channel, office):
-        office.hang_up = "DATA"
-        [receipt] = send(channel, "ann@example.com")
-        assert receipt.verdict is Verdict.UNKNOWN
-        assert receipt.error
-
-    @pytest.mark.parametrize("phase", ["MAIL", "RCPT"])
-    def test_before_the_data_is_temporary(self, channel, office, phase):
-        office.hang_up = phase
-        [receipt] = send(channel, "ann@example.com")
-        assert receipt.verdict is Verdict.TEMPORARY
-
-    def test_is_not_lost_for_the_next_mail(self, channel, office):
-        office.hang_up = "DATA"
-        send(channel, "ann@example.com")
-        office.hang_up = None
-        assert send(channel, "bob@example.com")[0].verdict is Verdict.ACCEPTED
 
 
 class TestWhatCannotBeSent:
@@ -404,24 +280,3 @@ class TestEndToEnd:
         [mail] = office.mails
         assert mail.get_content().strip() == "News for ann"
         assert Delivery.objects.get().provider_message_id == mail["Message-ID"]
-
-    def test_what_the_server_refuses_for_good_is_dead_and_what_it_refuses_for_now_is_tried_again(self, office):
-        office.at_rcpt = {"bad@example.com": "550 5.1.1 No such user", "busy@example.com": "450 4.2.0 Greylisted"}
-        addresses = ("bad@example.com", "good@example.com", "busy@example.com")
-        tally = self.deliver(*(UserFactory(email=address) for address in addresses))
-        assert tally == {DeliveryState.DEAD: 1, DeliveryState.SENT: 1, DeliveryState.RETRY: 1}
-        assert len(office.mails) == 1
-
-    def test_the_log_keeps_the_servers_words_without_addresses(self, office):
-        office.at_rcpt = {"secret.name@example.com": "550 5.1.1 <secret.name@example.com>: unknown"}
-        self.deliver(UserFactory(email="secret.name@example.com"))
-        row = NotificationLog.objects.get()
-        assert (row.success, row.reason, row.address) == (False, "permanent", "s***@example.com")
-        assert "5.1.1" in row.error_message
-        assert "secret.name" not in row.error_message
-
-    def test_an_attempt_that_failed_does_not_stop_the_rest_of_the_group(self, office, caplog):
-        caplog.set_level(logging.CRITICAL)
-        office.at_rcpt = {"u3@example.com": "421 4.3.2 Closing down"}
-        users = [UserFactory(email=f"u{number}@example.com") for number in range(6)]
-        assert self.deliver(*users) == {DeliveryState.SENT: 5, DeliveryState.RETRY: 1}

@@ -1,11 +1,9 @@
 """One batch from the outbox to its end."""
 
-import smtplib
 from datetime import timedelta
 
 import pytest
 from django.core import mail
-from django.core.mail.backends.base import BaseEmailBackend
 from django.db import DataError, OperationalError
 
 from notifications import signals
@@ -286,18 +284,6 @@ def test_a_batch_takes_a_handful_of_queries_however_many_deliveries(django_asser
     NotificationManager.send(ShopEvents.ORDER_SHIPPED, users, None, {"order_number": "7"}, channels=["app"])
     with django_assert_max_num_queries(20):
         assert Dispatcher().run_batch(50)[0] == 50
-
-
-def test_smtp_refusals_become_the_right_state(settings):
-    settings.EMAIL_BACKEND = f"{__name__}.RefusingBackend"
-    NotificationManager.send(ShopEvents.ORDER_SHIPPED, UserFactory(), None, {"order_number": "7"}, channels=["email"])
-    assert dispatch() == {"dead": 1}
-    assert "550" in NotificationLog.objects.get().error_message
-
-
-class RefusingBackend(BaseEmailBackend):
-    def send_messages(self, messages):
-        raise smtplib.SMTPRecipientsRefused({messages[0].to[0]: (550, b"no such user")})
 
 
 def test_a_bare_address_on_a_channel_without_addresses_stops_no_worker(script):

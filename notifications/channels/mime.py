@@ -1,0 +1,94 @@
+"""The bytes of a mail, for our own SMTP backend.
+
+Django makes a tree of MIME parts and then writes it out, which takes longer than handing the mail over. What the email
+channel makes has one of two shapes, text, or text with HTML; those are written here in one go, with the same headers
+and parts. Whatever else comes (attachments, a mail class of a host's own, a forged header) is left to Django.
+"""
+
+import re
+import secrets
+from binascii import b2a_qp
+from collections.abc import Iterator, Sequence
+from email.header import Header
+from email.utils import formatdate, getaddresses
+from functools import lru_cache
+
+from django.conf import settings
+from django.core.mail import EmailMessage, EmailMultiAlternatives
+from django.core.mail.message import sanitize_address
+
+# RFC 5322, 2.1.1: without the line end, in bytes.
+LONGEST_LINE, GOOD_LENGTH = 998, 78
+# Every letter that ends a line somewhere is among them.
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+ADDRESSES = ("From", "To", "Reply-To")
+WRITTEN_HERE = frozenset({"subject", "from", "to", "cc", "reply-to", "date", "mime-version", "content-type"})
+
+
+def as_bytes(mail: EmailMessage) -> bytes:
+    """The whole mail, with the line ends of SMTP.
+
+    :raises BadHeaderError: if a header has a line end.
+    """
+    if isinstance(mail, EmailMultiAlternatives) and is_simple(mail):
+        return _written(mail)
+    return mail.message().as_bytes(linesep="\r\n")  # type: ignore[call-arg]
+
+
+def is_simple(mail: EmailMultiAlternatives) -> bool:
+    return (
+        type(mail) is EmailMultiAlternatives
+        and not (mail.attachments or mail.cc or mail.encoding)
+        and (mail.content_subtype, settings.DEFAULT_CHARSET) == ("plain", "utf-8")
+        and [kind for _content, kind in mail.alternatives] in ([], ["text/html"])
+        and bool(mail.body or not mail.alternatives)
+        and "Message-ID" in mail.extra_headers
+        and WRITTEN_HERE.isdisjoint(name.lower() for name in mail.extra_headers)
+        and not any(CONTROL.search(name + value) for name, value in _headers(mail))
+    )
+
+
+def _headers(mail: EmailMessage) -> Iterator[tuple[str, str]]:
+    yield "Subject", str(mail.subject)
+    yield "From", str(mail.from_email)
+    yield "To", ", ".join(map(str, mail.to))
+    if mail.reply_to:
+        yield "Reply-To", ", ".join(map(str, mail.reply_to))
+    for name, value in mail.extra_headers.items():
+        yield name, str(value)
+
+
+def _written(mail: EmailMultiAlternatives) -> bytes:
+    headers = [_header(name, value) for name, value in _headers(mail)]
+    date = formatdate(localtime=settings.EMAIL_USE_LOCALTIME)
+    head = "\r\n".join([*headers, f"Date: {date}", "MIME-Version: 1.0", ""])
+    parts = [_part("plain", str(mail.body)), *(_part("html", str(content)) for content, _kind in mail.alternatives)]
+    return head.encode() + (parts[0] if len(parts) == 1 else _alternatives(parts))
+
+
+# The sender and the like are the same in all mails.
+@lru_cache(maxsize=100)
+def _header(name: str, value: str) -> str:
+    if value.isascii() and len(f"{name}: {value}") <= GOOD_LENGTH:
+        return f"{name}: {value}"
+    if name in ADDRESSES and not value.isascii():
+        value = ", ".join(sanitize_address(address, "utf-8") for address in getaddresses([value]))
+    folded = Header(value, header_name=name).encode(linesep="\r\n")
+    return f"{name}: {folded}"
+
+
+def _part(subtype: str, text: str) -> bytes:
+    content = text.replace("\r\n", "\n").replace("\r", "\n").encode()
+    encoding = "7bit" if text.isascii() else "8bit"
+    if max(map(len, content.split(b"\n"))) > LONGEST_LINE:
+        encoding, content = "quoted-printable", b2a_qp(content)
+    head = f'Content-Type: text/{subtype}; charset="utf-8"\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n'
+    return head.encode() + content.replace(b"\n", b"\r\n")
+
+
+def _alternatives(parts: Sequence[bytes]) -> bytes:
+    # No text can hold it, because nobody can guess it.
+    boundary = f"=_{secrets.token_hex(16)}"
+    head = f'Content-Type: multipart/alternative; boundary="{boundary}"\r\n\r\n--{boundary}\r\n'
+    between, end = f"\r\n--{boundary}\r\n", f"\r\n--{boundary}--\r\n"
+    return head.encode() + between.encode().join(parts) + end.encode()

@@ -1,0 +1,195 @@
+"""An SMTP server on loopback that keeps to a script: at one stage of one mail it does what no client hopes for."""
+
+import socket
+import socketserver
+import ssl
+import struct
+import threading
+from collections import Counter
+from collections.abc import Container, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+# Self-signed, for 127.0.0.1; made for these tests, its key is no secret.
+CERTIFICATE = Path(__file__).with_name("loopback.pem")
+RESET, SILENCE = "RST", "silence"
+STAGES = ("greeting", "EHLO", "STARTTLS", "handshake", "AUTH", "MAIL", "RCPT", "DATA", "content", "end of content")
+
+
+class Over(Exception):
+    """The conversation is."""
+
+
+@dataclass
+class Script:
+    """What goes wrong at one stage, and on which of the times that it is reached, over all connections."""
+
+    stage: str = ""
+    fault: str = ""
+    turns: Container[int] = (1,)
+    pipelining: bool = False
+    # Answers an envelope only when all of it is there.
+    patient: bool = False
+    # What goes wrong at other stages, every time.
+    besides: Mapping[str, str] = field(default_factory=dict)
+    # Says its fault, and no more.
+    hangs_up: bool = False
+    # Asks for content although it refused every recipient, as RFC 2920 (3.1) lets a server do.
+    lenient: bool = False
+    offers: tuple[str, ...] = ()
+    over_tls: bool = False
+    reached: Counter = field(default_factory=Counter)
+    connections: int = 0
+    accepted: list[str] = field(default_factory=list)
+    contents: list[bytes] = field(default_factory=list)
+    for_nobody: list[bytes] = field(default_factory=list)
+    commands: list[str] = field(default_factory=list)
+    port: int = 0
+
+
+class Conversation(socketserver.StreamRequestHandler):
+    """One connection, from greeting to end."""
+
+    timeout = 10
+
+    def handle(self):
+        self.script = self.server.script
+        self.script.connections += 1
+        self.sender, self.recipients = False, []
+        self.verb, self.unsaid = "", b""
+        try:
+            if self.script.over_tls:
+                self._encrypt()
+            self._at("greeting", "220 scripted")
+            while line := self.rfile.readline():
+                self._obey(line.decode().strip())
+        except (Over, OSError):
+            return
+
+    def _obey(self, line):
+        self.script.commands.append(line)
+        self.verb = line.split()[0].upper()
+        getattr(self, f"_{self.verb.lower()}")(line)
+
+    def _ehlo(self, line):
+        offers = ["scripted", *self.script.offers, *["PIPELINING"] * self.script.pipelining]
+        self._at("EHLO", "\r\n".join(f"250-{offer}" for offer in offers) + "\r\n250 8BITMIME")
+
+    def _helo(self, line):
+        self._at("EHLO", "250 scripted")
+
+    def _starttls(self, line):
+        self._at("STARTTLS", "220 Go ahead")
+        self._encrypt()
+
+    def _auth(self, line):
+        self._at("AUTH", "235 Welcome")
+
+    def _mail(self, line):
+        self.sender = self._at("MAIL", "250 OK")
+        self.recipients = []
+
+    def _rcpt(self, line):
+        if not self.sender:
+            self._say("503 5.5.1 No sender yet")
+        elif self._at("RCPT", "250 OK"):
+            self.recipients.append(line[len("RCPT TO:<") : -1])
+
+    def _data(self, line):
+        if not self.recipients and not (self.sender and self.script.lenient):
+            self._say("503 5.5.1 No valid recipients")
+        elif self._at("DATA", "354 Go ahead"):
+            self._take()
+
+    def _take(self):
+        lines = []
+        while (line := self.rfile.readline()) != b".\r\n":
+            if not line:
+                raise Over
+            lines.append(line)
+            if len(lines) == 1 and self._is_now("content"):
+                self._fail(self.script.fault)
+        if not self.recipients:
+            self.script.for_nobody.append(b"".join(lines))
+            self._at("end of nothing", "554 5.5.1 No valid recipients")
+        elif self._at("end of content", "250 Kept"):
+            self.script.accepted += self.recipients
+            self.script.contents.append(b"".join(line[line.startswith(b".") :] for line in lines))
+        self.sender, self.recipients = False, []
+
+    def _rset(self, line):
+        self.sender, self.recipients = False, []
+        self._at("RSET", "250 OK")
+
+    def _quit(self, line):
+        self._say("221 Bye")
+        raise Over
+
+    def _at(self, stage, usual):
+        """Say what is usual here, or what the script wants; returns whether it is as good."""
+        if self._is_now(stage):
+            return self._fail(self.script.fault)[0] == usual[0]
+        if stage in self.script.besides:
+            return self._fail(self.script.besides[stage])[0] == usual[0]
+        self._say(usual)
+        return True
+
+    def _is_now(self, stage):
+        self.script.reached[stage] += 1
+        return stage == self.script.stage and self.script.reached[stage] in self.script.turns
+
+    def _fail(self, fault):
+        if fault == RESET:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
+            raise Over
+        if fault == SILENCE:
+            self._wait_for_the_end()
+        self._say(fault)
+        if fault.startswith("421") or self.script.hangs_up:
+            self.connection.shutdown(socket.SHUT_WR)
+            self._wait_for_the_end()
+        return fault
+
+    def _wait_for_the_end(self):
+        self.rfile.read()
+        raise Over
+
+    def finish(self):
+        super().finish()
+        self.request.close()
+
+    def _say(self, line):
+        self.unsaid += f"{line}\r\n".encode()
+        if not self.script.patient or self.verb not in ("MAIL", "RCPT"):
+            self.wfile.write(self.unsaid)
+            self.unsaid = b""
+
+    def _encrypt(self):
+        if self._is_now("handshake"):
+            self.rfile.peek()  # the client's part of it
+            self._fail(self.script.fault)
+            self._wait_for_the_end()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(CERTIFICATE)
+        self.request = context.wrap_socket(self.request, server_side=True)
+        self.setup()
+
+
+class Server(socketserver.ThreadingTCPServer):
+    daemon_threads = False
+    allow_reuse_address = True
+
+
+@contextmanager
+def scripted(**script):
+    with Server(("127.0.0.1", 0), Conversation) as server:
+        server.script = Script(**script, port=server.server_address[1])
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield server.script
+        finally:
+            server.shutdown()
+            thread.join(5)

@@ -1,0 +1,135 @@
+"""What an SMTP server can do to one mail of several, and what becomes of it: the table of the email channel's page."""
+
+from dataclasses import dataclass
+
+from tests.channels.scripted import RESET, SILENCE
+
+TEMPORARY, CONFIGURATION, PERMANENT, LOST = "temporary", "configuration", "permanent", "lost_contact"
+SUPPRESSED = {"suppressed": True}
+SPARED = {"spared": True}
+
+
+@dataclass(frozen=True)
+class Row:
+    """The server does ``fault`` at ``stage``; what becomes of the mail, and of its recipient's address.
+
+    ``spared``: whether the failure is the mailbox's own, and says nothing about the server.
+    """
+
+    stage: str
+    fault: str
+    verdict: str
+    suppressed: bool = False
+    spared: bool = False
+
+    def __str__(self):
+        return f"{self.stage}-{self.fault}"
+
+    @property
+    def state(self):
+        return "dead" if self.verdict == PERMANENT else "retry"
+
+    @property
+    def ends_the_conversation(self):
+        return self.fault in (RESET, SILENCE) or self.fault.startswith("421")
+
+    def on_the_page(self):
+        state = "`retry` or `unknown`" if self.verdict == LOST else f"`{self.state}`"
+        fault = self.fault if self.fault in (RESET, SILENCE) else f"`{self.fault}`"
+        told = ["yes" if fact else "no" for fact in (self.suppressed, self.spared)]
+        return f"| {self.stage} | {fault} | {state} | `{self.verdict}` | {told[0]} | {told[1]} |"
+
+
+OPENING = [
+    Row("greeting", "421 4.3.2 Closing down", TEMPORARY),
+    Row("greeting", "554 No SMTP service here", CONFIGURATION),
+    Row("greeting", "554 5.7.1 Your address is blocked", CONFIGURATION),
+    Row("greeting", "What do you want?", TEMPORARY),
+    Row("greeting", RESET, TEMPORARY),
+    Row("greeting", SILENCE, TEMPORARY),
+    Row("EHLO", "421 4.3.2 Closing down", TEMPORARY),
+    Row("EHLO", "550 5.7.1 Who are you?", CONFIGURATION),
+    Row("EHLO", RESET, TEMPORARY),
+    Row("EHLO", SILENCE, TEMPORARY),
+    Row("STARTTLS", "454 4.7.0 TLS not available now", TEMPORARY),
+    Row("STARTTLS", "502 5.5.1 Not implemented", CONFIGURATION),
+    Row("STARTTLS", RESET, TEMPORARY),
+    Row("handshake", "no TLS here", CONFIGURATION),
+    Row("handshake", RESET, TEMPORARY),
+    Row("handshake", SILENCE, TEMPORARY),
+    Row("AUTH", "421 4.3.2 Closing down", TEMPORARY),
+    Row("AUTH", "454 4.7.0 Cannot check that now", TEMPORARY),
+    Row("AUTH", "534 5.7.9 Too weak", CONFIGURATION),
+    Row("AUTH", "535 Wrong password", CONFIGURATION),
+    Row("AUTH", "535 5.7.8 Wrong password", CONFIGURATION),
+    Row("AUTH", RESET, TEMPORARY),
+    Row("AUTH", SILENCE, TEMPORARY),
+]
+ENVELOPE = [
+    Row("MAIL", "421 4.7.0 Too many messages", TEMPORARY),
+    Row("MAIL", "450 4.1.8 Your domain cannot be looked up", TEMPORARY),
+    Row("MAIL", "451 4.3.0 Try later", TEMPORARY),
+    Row("MAIL", "452 4.3.1 Disk full", TEMPORARY),
+    Row("MAIL", "530 5.7.0 Log in first", CONFIGURATION),
+    Row("MAIL", "535 5.7.8 Log in again", CONFIGURATION),
+    Row("MAIL", "550 Not you", CONFIGURATION),
+    Row("MAIL", "550 5.1.1 No such sender", CONFIGURATION),
+    Row("MAIL", "550 5.7.1 Not you", CONFIGURATION),
+    Row("MAIL", "552 5.3.4 Too big", PERMANENT),
+    Row("MAIL", "554 Not you", CONFIGURATION),
+    Row("MAIL", "What?", TEMPORARY),
+    Row("MAIL", RESET, TEMPORARY),
+    Row("MAIL", SILENCE, TEMPORARY),
+    Row("RCPT", "421 4.3.2 Closing down", TEMPORARY),
+    Row("RCPT", "450 Greylisted", TEMPORARY, **SPARED),
+    Row("RCPT", "450 4.2.0 Greylisted", TEMPORARY, **SPARED),
+    Row("RCPT", "450 4.1.8 Your domain cannot be looked up", TEMPORARY),
+    Row("RCPT", "450 4.7.1 Greylisted", TEMPORARY, **SPARED),
+    Row("RCPT", "451 Try later", TEMPORARY, **SPARED),
+    Row("RCPT", "451 4.3.0 Try later", TEMPORARY),
+    Row("RCPT", "452 Too little storage", TEMPORARY),
+    Row("RCPT", "452 4.3.1 Disk full", TEMPORARY),
+    Row("RCPT", "452 4.2.2 Mailbox full", TEMPORARY, **SPARED),
+    Row("RCPT", "530 Log in first", CONFIGURATION),
+    Row("RCPT", "535 5.7.8 Log in again", CONFIGURATION),
+    Row("RCPT", "550 No such mailbox", PERMANENT, **SUPPRESSED, **SPARED),
+    Row("RCPT", "550 No mailbox for 10.5.7.1 or 5.7.1.9", PERMANENT, **SUPPRESSED, **SPARED),
+    Row("RCPT", "550 5.1.1 No such mailbox", PERMANENT, **SUPPRESSED, **SPARED),
+    Row("RCPT", "550 5.1.8 Your domain does not exist", CONFIGURATION),
+    Row("RCPT", "550 5.2.1 Mailbox disabled", PERMANENT, **SPARED),
+    Row("RCPT", "550 5.7.1 Blocked by policy", CONFIGURATION),
+    Row("RCPT", "550 Rejected (5.7.1 by policy)", CONFIGURATION),
+    Row("RCPT", "552 Mailbox full", PERMANENT, **SPARED),
+    Row("RCPT", "552 5.2.2 Mailbox full", PERMANENT, **SPARED),
+    Row("RCPT", "553 5.1.2 No such domain", PERMANENT, **SUPPRESSED, **SPARED),
+    Row("RCPT", "554 Refused", PERMANENT, **SPARED),
+    Row("RCPT", "554 5.7.1 Relay access denied", CONFIGURATION),
+    Row("RCPT", "What?", TEMPORARY),
+    Row("RCPT", RESET, TEMPORARY),
+    Row("RCPT", SILENCE, TEMPORARY),
+]
+CONTENT = [
+    *(
+        row
+        for stage in ("DATA", "end of content")
+        for row in [
+            Row(stage, "421 4.3.2 Closing down", TEMPORARY),
+            Row(stage, "450 4.2.0 Greylisted", TEMPORARY),
+            Row(stage, "451 4.3.0 Try later", TEMPORARY),
+            Row(stage, "452 4.3.1 Disk full", TEMPORARY),
+            Row(stage, "550 Refused", PERMANENT),
+            Row(stage, "550 5.1.1 No such mailbox", PERMANENT, **SUPPRESSED, **SPARED),
+            Row(stage, "550 5.7.1 Spam", CONFIGURATION),
+            Row(stage, "552 Too big", PERMANENT),
+            Row(stage, "554 Refused", PERMANENT),
+        ]
+    ),
+    Row("DATA", "What?", TEMPORARY),
+    Row("DATA", RESET, TEMPORARY),
+    Row("DATA", SILENCE, TEMPORARY),
+    Row("content", RESET, LOST),
+    Row("content", SILENCE, LOST),
+    Row("end of content", "What?", LOST),
+    Row("end of content", RESET, LOST),
+    Row("end of content", SILENCE, LOST),
+]

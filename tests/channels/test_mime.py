@@ -1,0 +1,170 @@
+"""Mails as our SMTP backend writes them are those that Django writes, only sooner."""
+
+import re
+from email import message_from_bytes, policy
+from email.errors import HeaderParseError
+
+import pytest
+from django.core.mail import BadHeaderError, EmailAlternative, EmailMultiAlternatives
+from django.utils.translation import gettext_lazy
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from notifications.channels.mime import as_bytes, is_simple
+
+LONG = "Grüße " * 300
+HTML = "<p>Grüße</p>\n"
+# What a rendered template may hold; NUL and lone surrogates cannot even be stored.
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=2000)
+SUBJECTS = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1, max_size=200)
+NAMES = st.text(st.characters(categories=["Lu", "Ll", "Lo", "Nd"]), min_size=1, max_size=60)
+
+
+def mail(subject="Order 7", text="It is on its way.\n", html="", sender="Shop <shop@example.com>", **changes):
+    headers = {"Message-ID": "<1@example.com>", "Auto-Submitted": "auto-generated"}
+    message = EmailMultiAlternatives(subject, text, sender, ["ann@example.com"], headers=headers)
+    if html:
+        message.attach_alternative(html, "text/html")
+    for name, value in changes.items():
+        setattr(message, name, value)
+    return message
+
+
+def parsed(written):
+    return message_from_bytes(written, policy=policy.default)
+
+
+def meaning(written):
+    """All that a reader can tell. (Before a long subject Django leaves a space.)"""
+    whole = parsed(written)
+    headers = {name: str(value).strip() for name, value in whole.items() if not name.startswith("Content-")}
+    assert headers.pop("Date")
+    texts = [part for part in whole.walk() if not part.is_multipart()]
+    return headers, [(part.get_content_type(), part.get_content_charset(), part.get_content()) for part in texts]
+
+
+def django(message):
+    return message.message().as_bytes(linesep="\r\n")
+
+
+def assert_the_same(message):
+    written = as_bytes(message)
+    assert is_simple(message)
+    assert meaning(written) == meaning(django(message))
+    assert_fit_for_smtp(written)
+
+
+def assert_fit_for_smtp(written):
+    assert not re.search(rb"(?<!\r)\n|\r(?!\n)", written), "a bare line end"
+    assert max(len(line) for line in written.split(b"\r\n")) <= 998
+    head = written.partition(b"\r\n\r\n")[0]
+    assert head.isascii()
+    assert parsed(written).defects == []
+
+
+@given(TEXTS.filter(bool), TEXTS)
+@example("a\rb\r\nc\n\n", "<p>\r</p>")
+@example("x" * 998, "x" * 999)
+@example(LONG + "\n" + LONG, LONG)
+@example(".\n..\nFrom here\n--\n", "=3D =\n")
+@example("space \ntab\t\n" + LONG + " \n\t\n", " ")
+def test_every_text_and_html(text, html):
+    assert_the_same(mail(text=text, html=html))
+
+
+@given(SUBJECTS)
+@example("x" * 300)
+@example("word " * 60)
+@example("Grüße " * 30)
+@example("=?utf-8?q?forged?=")
+@example("12,50\xa0€, 1\u202f000 Stück")
+@example(" around ")
+def test_every_subject(subject):
+    assert_the_same(mail(subject=subject))
+
+
+@given(NAMES)
+@example("Bücher Söhne")
+@example("x" * 100)
+def test_every_senders_name(name):
+    assert_the_same(mail(sender=f"{name} <shop@example.com>"))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sender": '"Bücher, Söhne & Co." <shop@example.com>'},
+        {"sender": "shop@bücher.example"},
+        {"to": ["ann@bücher.example"]},
+        {"to": ['"a b"@example.com']},
+        {"to": ["Ann Ä <ann@example.com>", "bob@example.com"]},
+        {"to": [f"{number}{'x' * 50}@example.com" for number in range(5)]},
+        {"reply_to": ["desk@example.com", "Büro <office@example.com>"]},
+        {"bcc": ["secret@example.com"]},
+        {"extra_headers": {"Message-ID": f"<{'x' * 200}@example.com>", "List-Unsubscribe": f"<https://x/{'y' * 100}>"}},
+        {"extra_headers": {"Message-ID": "<1@example.com>", "X-Words": "Grüße"}},
+        {"subject": gettext_lazy("Order")},
+    ],
+    ids=str,
+)
+def test_every_header(changes):
+    assert_the_same(mail(**changes))
+
+
+def attached():
+    message = mail()
+    message.attach("bill.pdf", b"%PDF", "application/pdf")
+    return message
+
+
+class OwnMail(EmailMultiAlternatives):
+    """As a host may write it."""
+
+
+def of_a_class_of_its_own():
+    message = OwnMail("Order 7", "It is on its way.", "shop@example.com", ["ann@example.com"])
+    message.extra_headers["Message-ID"] = "<1@example.com>"
+    return message
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        attached(),
+        of_a_class_of_its_own(),
+        mail(cc=["bob@example.com"]),
+        mail(encoding="iso-8859-1", text="Grüße"),
+        mail(content_subtype="html"),
+        mail(text="", html=HTML),
+        mail(alternatives=[EmailAlternative("BEGIN:VCALENDAR", "text/calendar")]),
+        mail(extra_headers={"From": "other@example.com"}),
+        mail(extra_headers={"subject": "other", "Message-ID": "<1@example.com>"}),
+    ],
+    ids=range(9),
+)
+def test_what_is_not_simple_is_left_to_django(message):
+    assert not is_simple(message)
+    ours, theirs = parsed(as_bytes(message)), parsed(django(message))
+    assert [part.get_content_type() for part in ours.walk()] == [part.get_content_type() for part in theirs.walk()]
+    assert (ours["From"], ours["Subject"], ours["Cc"]) == (theirs["From"], theirs["Subject"], theirs["Cc"])
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+@pytest.mark.parametrize("field", ["subject", "from_email", "to", "reply_to", "extra_headers"])
+def test_no_header_can_be_forged(field, end):
+    forged = f"shop@example.com{end}Bcc: eve@example.com"
+    value = [forged] if field in ("to", "reply_to") else {"X": forged} if field == "extra_headers" else forged
+    with pytest.raises(BadHeaderError):
+        as_bytes(mail(**{field: value}))
+
+
+@given(st.characters(categories=["Cc", "Zl", "Zp"]))
+@example("\x85")
+@example("\u2028")
+def test_nor_by_any_other_letter_that_ends_a_line(letter):
+    forged = f"Order{letter}Bcc: eve@example.com"
+    try:
+        written = as_bytes(mail(subject=forged))
+    except (BadHeaderError, HeaderParseError):
+        return
+    assert parsed(written)["Bcc"] is None

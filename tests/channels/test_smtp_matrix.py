@@ -1,0 +1,249 @@
+"""Whatever an SMTP server can do to one mail of several, from ``send()`` to the server's door and back to the outbox.
+
+The page of the email channel shows these rows as its table.
+"""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from notifications.channels.email import EmailChannel
+from notifications.dispatch.dispatcher import Dispatcher
+from notifications.events import NOTIFICATION_EVENTS, NotificationEvent
+from notifications.manager import NotificationManager
+from notifications.models import Delivery, NotificationLog, Suppression
+from notifications.testing import temporary_events, travelling
+from tests.channels.scripted import CERTIFICATE, RESET, SILENCE, scripted
+from tests.channels.smtp_rows import CONFIGURATION, CONTENT, ENVELOPE, LOST, OPENING, PERMANENT, TEMPORARY
+from tests.factories import UserFactory
+from tests.shop.notification_events import ShopEvents
+
+PAGE = Path(__file__).parents[2] / "docs" / "channels" / "email-smtp.md"
+PATIENCE = 0.4
+TLS = {"use_tls": True}
+LOGIN = {"username": "shop", "password": "secret"}
+
+
+DIALOGUES = {
+    "plain": {},
+    "pipelined": {"pipelining": True},
+    "lenient": {"pipelining": True, "lenient": True},
+}
+CASES = [
+    *(pytest.param(row, "plain", id=str(row)) for row in OPENING),
+    *(
+        pytest.param(row, dialogue, id=f"{row}-{dialogue}")
+        for row in [*ENVELOPE, *CONTENT]
+        for dialogue in DIALOGUES
+        if dialogue != "lenient" or row.stage == "RCPT"
+    ),
+]
+
+
+class Watched(EmailChannel):
+    """The channel itself, and a look at what it answers."""
+
+    receipts: list[Any] = []
+
+    def send(self, messages):
+        for receipt in super().send(messages):
+            self.receipts.append(receipt)
+            yield receipt
+
+
+@pytest.fixture
+def site(settings, db, monkeypatch):
+    """Say which server the site's mails go to."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+    Watched.receipts.clear()
+
+    def site(server, timeout=5, **options):
+        backend = {"host": "127.0.0.1", "port": server.port, "timeout": timeout, **options}
+        smtp = {"backend": "django.core.mail.backends.smtp.EmailBackend", "backend_options": backend}
+        email = {"BACKEND": f"{__name__}.Watched", "OPTIONS": smtp}
+        breaker = {"BREAKER_SECONDS": 60, "BREAKER_MOST_SECONDS": 60, "RAMP_SECONDS": 0}
+        settings.NOTIFICATIONS = {"CHANNELS": {"email": email}, "RETRY_DELAYS": [60], "RETRY_JITTER": 0, **breaker}
+
+    with temporary_events():
+        yield site
+
+
+@pytest.fixture
+def clock():
+    with travelling() as clock:
+        yield clock
+
+
+def queue(*names):
+    NotificationManager.send(ShopEvents.NEWSLETTER, [UserFactory(username=name) for name in names])
+
+
+def dispatch():
+    dispatcher = Dispatcher()
+    try:
+        return dispatcher.run_until_idle()
+    finally:
+        dispatcher.close()
+
+
+def on_unknown(policy):
+    event = NOTIFICATION_EVENTS[ShopEvents.NEWSLETTER]
+    NOTIFICATION_EVENTS[ShopEvents.NEWSLETTER] = NotificationEvent(
+        event.name, event.priority, event.supported_channels, on_unknown=policy
+    )
+
+
+def needs(row):
+    """What the site and the server must be set to for this stage to be reached."""
+    options = TLS if row.stage in ("STARTTLS", "handshake") else LOGIN if row.stage == "AUTH" else {}
+    return {"timeout": PATIENCE if row.fault == SILENCE else 5, **options}
+
+
+def script_of(row, dialogue):
+    """The fault hits the first connection, or else the second mail. (A client whose EHLO is refused tries HELO.)"""
+    turns = (1, 2) if str(row).startswith("EHLO-5") else (1,) if row in OPENING else (2,)
+    offers = ("SIZE 1000000", "AUTH PLAIN", *["STARTTLS"] * (row.stage in ("STARTTLS", "handshake")))
+    return {"stage": row.stage, "fault": row.fault, "turns": turns, "offers": offers, **DIALOGUES[dialogue]}
+
+
+def test_the_page_has_the_same_rows():
+    lines = [line for line in PAGE.read_text().splitlines() if line.startswith("| ")]
+    assert lines[1:] == [row.on_the_page() for row in [*OPENING, *ENVELOPE, *CONTENT]]
+
+
+@pytest.mark.parametrize(("row", "dialogue"), CASES)
+def test_one_mail_of_three_fails_and_the_others_are_sent_once(row, dialogue, site, clock):
+    """What is our own fault pauses the provider: then the others are sent when it is tried again."""
+    with scripted(**script_of(row, dialogue)) as server:
+        site(server, **needs(row))
+        queue("ann", "bob", "cid")
+        dispatch()
+        assert not NotificationLog.objects.filter(error_message__contains=LOGIN["password"]).exists()
+        victim = Delivery.objects.order_by("pk")[0 if row in OPENING else 1]
+        others = [f"{name}@example.com" for name in ("ann", "bob", "cid") if f"{name}@example.com" != victim.address]
+        assert fate(victim) == expected(row, clock())
+        before = others if row.verdict != CONFIGURATION else [] if row in OPENING else others[:1]
+        assert server.accepted == before
+        waiting = Delivery.objects.exclude(pk=victim.pk).exclude(state="sent", attempts=1)
+        assert set(waiting.values_list("address", "attempts")) == {(address, 0) for address in others[len(before) :]}
+        assert server.for_nobody == [b""] * (dialogue == "lenient" and not row.ends_the_conversation)
+        again = [] if row.verdict == PERMANENT else [victim.address]
+        later(len(others) - len(before) + len(again), clock)
+        assert server.accepted[: len(before)] == before
+        assert sorted(server.accepted) == sorted(others + again)
+
+
+def expected(row, now):
+    due = None if row.verdict == PERMANENT else now + timedelta(seconds=60)
+    return row.state, row.verdict, 1, due, row.suppressed, row.spared
+
+
+def fate(victim):
+    receipt = next(receipt for receipt in Watched.receipts if receipt.error)
+    assert receipt.message.to == [victim.address]
+    suppressed = bool(Suppression.objects.count())
+    due = victim.due_at if victim.state == "retry" else None
+    return victim.state, victim.reason, victim.attempts, due, suppressed, receipt.blames_recipient
+
+
+def later(count, clock):
+    """What is tried again is tried at its time, and not before; what is not, never."""
+    clock.forward(seconds=59)
+    assert dispatch() == {}
+    clock.forward(seconds=1)
+    assert dispatch() == ({"sent": count} if count else {})
+    clock.forward(days=1)
+    assert dispatch() == {}
+
+
+@pytest.mark.parametrize("dialogue", ["plain", "pipelined"])
+@pytest.mark.parametrize("row", [row for row in CONTENT if row.verdict == LOST], ids=str)
+def test_what_may_have_arrived_waits_for_a_person_where_twice_is_worse_than_never(row, dialogue, site, clock):
+    on_unknown("hold")
+    with scripted(**script_of(row, dialogue)) as server:
+        site(server, **needs(row))
+        queue("ann", "bob", "cid")
+        assert dispatch() == {"sent": 2, "unknown": 1}
+        clock.forward(days=1)
+        assert dispatch() == {}
+        assert server.accepted == ["ann@example.com", "cid@example.com"]
+    lost = Delivery.objects.get(state="unknown")
+    assert (lost.address, lost.reason, lost.attempts) == ("bob@example.com", LOST, 1)
+    assert not Suppression.objects.exists()
+
+
+@pytest.mark.parametrize("row", [row for row in ENVELOPE if row.fault in (RESET, SILENCE)], ids=str)
+def test_what_cannot_have_arrived_is_tried_again_even_there(row, site, clock):
+    on_unknown("hold")
+    with scripted(**script_of(row, "pipelined")) as server:
+        site(server, **needs(row))
+        queue("ann", "bob", "cid")
+        assert dispatch() == {"sent": 2, "retry": 1}
+        clock.forward(seconds=60)
+        assert dispatch() == {"sent": 1}
+        assert sorted(server.accepted) == ["ann@example.com", "bob@example.com", "cid@example.com"]
+
+
+# What hits every mail, until somebody repairs it: the options of the site, what the server offers, and the reason.
+EVERY = {
+    "no STARTTLS": (TLS, {}, CONFIGURATION),
+    "no AUTH": (LOGIN, {}, CONFIGURATION),
+    "no way to log in that is known here": (LOGIN, {"offers": ("AUTH XOAUTH2",)}, CONFIGURATION),
+    "no TLS from the first byte": ({"use_ssl": True}, {}, CONFIGURATION),
+    "a certificate that is not trusted": (TLS, {"offers": ("STARTTLS",)}, CONFIGURATION),
+}
+
+
+@pytest.mark.parametrize(("options", "offers", "reason"), EVERY.values(), ids=EVERY)
+def test_what_hits_every_mail_pauses_the_provider_and_costs_nobody_their_address(
+    options, offers, reason, site, clock, monkeypatch
+):
+    with scripted(**offers) as server, scripted(offers=("STARTTLS", "AUTH PLAIN")) as repaired:
+        site(server, **options)
+        monkeypatch.delenv("SSL_CERT_FILE")
+        queue("ann", "bob")
+        assert dispatch() == {"retry": 2}
+        assert set(Delivery.objects.values_list("reason", "attempts")) == {(reason, 1), ("broken_off", 0)}
+        assert not Suppression.objects.exists()
+        assert not any(receipt.blames_recipient for receipt in Watched.receipts)
+        site(repaired)
+        clock.forward(seconds=60)
+        assert dispatch() == {"sent": 2}
+        assert (server.accepted, repaired.accepted) == ([], ["ann@example.com", "bob@example.com"])
+
+
+def test_no_server_at_all_is_temporary(site, clock):
+    with scripted() as server:
+        site(server)
+    queue("ann", "bob")
+    assert dispatch() == {"retry": 2}
+    assert set(Delivery.objects.values_list("reason", "attempts")) == {(TEMPORARY, 1)}
+
+
+def test_the_schedule_ends_in_a_dead_letter(site, clock):
+    with scripted(stage="RCPT", fault="450 4.2.0 Greylisted", turns=range(1, 10)) as server:
+        site(server)
+        queue("ann")
+        assert dispatch() == {"retry": 1}
+        clock.forward(seconds=60)
+        assert dispatch() == {"dead": 1}
+        clock.forward(days=1)
+        assert dispatch() == {}
+        assert (server.reached["RCPT"], server.accepted) == (2, [])
+    delivery = Delivery.objects.get()
+    assert (delivery.state, delivery.reason, delivery.attempts) == ("dead", TEMPORARY, 2)
+    assert not Suppression.objects.exists()
+
+
+def test_the_log_keeps_the_servers_words_without_addresses(site):
+    fault = "550 5.1.1 <secret.name@example.com>: unknown"
+    with scripted(stage="RCPT", fault=fault, pipelining=True) as server:
+        site(server)
+        queue("secret.name")
+        dispatch()
+    row = NotificationLog.objects.get()
+    assert (row.success, row.reason, row.address) == (False, "permanent", "s***@example.com")
+    assert "5.1.1" in row.error_message
+    assert "secret.name" not in row.error_message
