@@ -77,6 +77,10 @@ NOTIFICATIONS = {
     "CHANNELS": {"log": {}},
     "BASE_URL": "http://127.0.0.1:8000",
     "CAN_RULES": "example_project.coach.faults.rules",
+    # A coach on the road: its queue has an end, and what it hears while the database is away is kept.
+    "QUEUE_LIMIT": 10_000,
+    "QUEUE_FULL": "shed",
+    "SPOOL_DIR": VAR / "spool",
     **from_env(env),
 }
 COACH_SLUG = env("COACH_SLUG", default="coach")

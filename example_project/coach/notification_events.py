@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from enum import Enum
+from typing import Any
 
 from notifications.events import NotificationChannel, NotificationEvent, NotificationPriority, register
 
@@ -18,6 +19,11 @@ FAULT = {
     "at": datetime,
 }
 LOGGABLE = ("device", "spn", "fmi", "at")
+
+
+def by_lamps(context: dict[str, Any]) -> int:
+    """A fault for which a lamp is lit goes before one that only a log knows."""
+    return 5 * len(context["lamps"])
 
 
 class CoachEvents(Enum):
@@ -48,6 +54,7 @@ register(
         context=FAULT,
         category="maintenance",
         loggable=LOGGABLE,
+        urgency=by_lamps,
     ),
 )
 register(

@@ -13,7 +13,8 @@ from example_project.coach.simulation import frames
 from notifications.can.faults import FaultChange
 from notifications.dispatch.dispatcher import Dispatcher
 from notifications.events import NOTIFICATION_EVENTS
-from notifications.models import Cluster, InboxItem, Notification
+from notifications.manager import NotificationManager
+from notifications.models import Cluster, Delivery, InboxItem, Notification
 from notifications.recipients import Members
 from tests.can.candump import bridge, faults
 from tests.spool.outage import outage
@@ -74,6 +75,14 @@ def test_priorities_and_channels():
         CoachEvents.COACH_FAULT_WARNING: ("HIGH", ("email", "app")),
         CoachEvents.COACH_FAULT_CLEARED: ("LOW", ("app",)),
     }
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("lamps", "score"), [([], 79), (["yellow"], 84)])
+def test_a_warning_with_a_lamp_goes_before_one_without(coach, lamps, score):
+    for send in rules(change("raised", *lamps)):
+        NotificationManager.send(send.event_name, send.recipients, send.cluster, send.context)
+    assert set(Delivery.objects.values_list("score", flat=True)) == {score}
 
 
 def test_an_unknown_device_is_told_by_its_number():
