@@ -29,6 +29,8 @@ class Parcel:
         return f"{self.delivery} {self.epoch} {self.fence} {os.getpid()}\n".encode()
 
 
+ANSWERS = {b"accepted\n": Verdict.ACCEPTED, b"temporary\n": Verdict.TEMPORARY}
+
 Moment = Callable[[Sequence[Parcel], int], None]
 
 
@@ -36,8 +38,10 @@ class ChaosChannel(BaseChannel):
     """Its provider and its fail points are set on the class, before or after a worker is forked."""
 
     group_size = GROUP
+    one_by_one = True
     patience = 0.5
-    port: ClassVar[int] = 0
+    # Told to a worker that is a program of its own; one that is forked has it from its parent.
+    port: ClassVar[int] = int(os.environ.get("KLAXON_WITNESS_PORT", "0"))
     on_prepare: ClassVar[Callable[[str], None]] = lambda words: None
     on_begin: ClassVar[Moment] = lambda parcels, accepted: None
     on_accepted: ClassVar[Moment] = lambda parcels, accepted: None
@@ -63,16 +67,34 @@ class ChaosChannel(BaseChannel):
     def send(self, messages: Sequence[Parcel]) -> Iterator[Receipt]:
         type(self).on_begin(messages, 0)
         for number, parcel in enumerate(messages, 1):
-            self.hand_over(parcel)
+            verdict = self.hand_over(parcel)
             type(self).on_accepted(messages, number)
-            yield Receipt(parcel, Verdict.ACCEPTED, provider="witness")
+            yield Receipt(parcel, verdict, provider="witness")
 
-    def hand_over(self, parcel: Parcel) -> None:
+    def hand_over(self, parcel: Parcel) -> Verdict:
+        """Once the line is on its way, an error means that nobody knows whether it was accepted."""
+        if not self.is_open():
+            return Verdict.TEMPORARY
+        try:
+            return ANSWERS[self.answer_to(parcel)]
+        except (OSError, KeyError):
+            self.close()
+            raise
+
+    def is_open(self) -> bool:
+        """Whether the provider is there, and greets."""
         if self.stream is None:
-            self.stream = socket.create_connection(("127.0.0.1", self.port), timeout=30)
+            try:
+                self.stream = socket.create_connection(("127.0.0.1", self.port), timeout=30)
+                if self.stream.recv(64) != b"ready\n":
+                    self.close()
+            except OSError:
+                self.close()
+        return self.stream is not None
+
+    def answer_to(self, parcel: Parcel) -> bytes:
         self.stream.sendall(parcel.line)
-        if self.stream.recv(64) != b"accepted\n":
-            raise ConnectionError("The provider did not accept.")
+        return self.stream.recv(64)
 
     def close(self) -> None:
         if self.stream is not None:

