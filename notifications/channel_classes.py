@@ -9,11 +9,12 @@ from typing import Any
 from django.utils.module_loading import import_string
 
 from notifications import conf
+from notifications.conf.channels import ChannelConf
 from notifications.exceptions import ChannelNotConfigured
 
 
-def channel_class(name: str) -> type[Any]:
-    """The class of a configured channel.
+def channel_conf(name: str) -> ChannelConf:
+    """The settings of a channel.
 
     :raises ChannelNotConfigured: if the settings do not have it, or have switched it off.
     """
@@ -22,7 +23,12 @@ def channel_class(name: str) -> type[Any]:
         raise ChannelNotConfigured(
             f"The channel {name!r} is not configured. Add it to NOTIFICATIONS['CHANNELS'], or set its ENABLED to True."
         )
-    return import_string(channel.backend)
+    return channel
+
+
+def channel_class(name: str) -> type[Any]:
+    """The class of a configured channel; raises as :func:`channel_conf` does."""
+    return import_string(channel_conf(name).backend)
 
 
 def address_kind(name: str) -> str:

@@ -18,9 +18,10 @@ from django.db import connections, router
 from django.utils.module_loading import import_string
 
 from notifications import conf, extras
-from notifications.channel_classes import channel_class
+from notifications.channel_classes import channel_class, channel_conf
 from notifications.channels import BaseChannel, open_channel
 from notifications.conf import Conf
+from notifications.conf.channels import ProviderConf
 from notifications.events import NOTIFICATION_EVENTS, BuiltInEvents, NotificationEvent, key_of
 from notifications.exceptions import MissingExtra
 from notifications.models import Delivery
@@ -64,20 +65,27 @@ def _drift(member: Enum, fault: str, hint: str) -> CheckMessage:
 
 def check_channels() -> Found:
     for name in sorted(conf.current().enabled_channels):
-        try:
-            channel = open_channel(name)
-        except MissingExtra as error:
-            yield _missing_extra(f"The channel {name!r}", error.module, error.extra)
-            continue
-        except Exception as error:  # noqa: BLE001 - whatever a channel's constructor raises, the check tells it
-            yield _unusable_channel(name, f"cannot be made: {error}")
-            continue
-        if not isinstance(channel, BaseChannel):
-            yield _unusable_channel(name, f"is {channel!r:.80}, not a channel")
-        else:
-            for module in channel.requires:
-                if not extras.installed(module):
-                    yield _missing_extra(f"The channel {name!r}", module, extras.EXTRA_OF.get(module, module))
+        for provider in channel_conf(name).providers:
+            yield from _check_provider(name, provider)
+
+
+def _check_provider(name: str, provider: ProviderConf) -> Found:
+    try:
+        channel = open_channel(name, provider)
+    except MissingExtra as error:
+        yield _missing_extra(f"The channel {name!r}", error.module, error.extra)
+        return
+    except Exception as error:  # noqa: BLE001 - whatever a channel's constructor raises, the check tells it
+        yield _unusable_channel(name, f"cannot be made: {error}")
+        return
+    if not isinstance(channel, BaseChannel):
+        yield _unusable_channel(name, f"is {channel!r:.80}, not a channel")
+    elif channel.address_kind != channel_class(name).address_kind:
+        yield _unusable_channel(name, f"has a provider {provider.name!r} that sends to another kind of address")
+    else:
+        for module in channel.requires:
+            if not extras.installed(module):
+                yield _missing_extra(f"The channel {name!r}", module, extras.EXTRA_OF.get(module, module))
 
 
 def _unusable_channel(name: str, fault: str) -> CheckMessage:

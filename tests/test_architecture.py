@@ -24,7 +24,7 @@ FLOORS = {
         "transitions",
     },
     2: {"models"},
-    3: {"audience", "gates", "rendering", "retry", "channels"},
+    3: {"audience", "gates", "rendering", "retry", "breaker", "channels"},
     4: {"manager", "dispatch"},
     5: {"celery"},
     6: {"admin", "inbox", "can"},
@@ -33,7 +33,7 @@ FLOORS = {
 SIDEWAYS_TOO = {0, 1, 2}
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 ASKING = {"audience", "gates", "manager"}
-DELIVERING = {"rendering", "retry", "channels", "dispatch"}
+DELIVERING = {"rendering", "retry", "breaker", "channels", "dispatch"}
 OPEN_TO_DELIVERING = {"gates"}
 
 

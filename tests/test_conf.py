@@ -8,6 +8,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from notifications import conf
+from notifications.conf.channels import CHANNEL_KEYS
 
 
 @pytest.fixture
@@ -167,7 +168,7 @@ def test_reading_a_wrong_setting_raises_with_every_problem_and_hint(settings):
 
 
 @hypothesis_settings(deadline=None)
-@given(st.text(max_size=20), st.sampled_from([dict(conf.KEYS), conf.CHANNEL_KEYS]))
+@given(st.text(max_size=20), st.sampled_from([dict(conf.KEYS), CHANNEL_KEYS]))
 def test_there_is_a_hint_for_whatever_is_misspelt(word, known):
     hint = conf.closest(word, known)
     assert any(key in hint for key in known)
@@ -206,6 +207,11 @@ def test_the_environment_gives_every_key_in_its_type(settings):
             ERROR_PAUSE_SECONDS="2",
             CAN_RULES="coach.rules.rules",
             CELERY="true",
+            BREAKER_FAILURES="3",
+            BREAKER_SECONDS="30",
+            BREAKER_MOST_SECONDS="600",
+            RAMP_SECONDS="120",
+            RAMP_START="5",
         )
     )
     assert found.keys() == conf.KEYS.keys()

@@ -8,7 +8,7 @@ from django.db import router
 from django.http import HttpRequest
 
 from notifications import clock, conf
-from notifications.models import Delivery, Heartbeat, Pause, Suppression
+from notifications.models import Circuit, Delivery, Heartbeat, Pause, Suppression
 from notifications.models.pause import EVERYTHING
 
 
@@ -54,6 +54,19 @@ class SuppressionAdmin(admin.ModelAdmin):
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Suppression | None = None) -> bool:
+        return False
+
+
+@admin.register(Circuit)
+class CircuitAdmin(admin.ModelAdmin):
+    """The health of the providers; deleting a row lets its provider be tried at once."""
+
+    list_display = ("key", "failures", "opened_at", "open_until", "error")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Circuit | None = None) -> bool:
         return False
 
 

@@ -8,8 +8,10 @@ constructor. One object serves one worker thread, so it may keep a connection op
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
-from notifications import conf
-from notifications.channel_classes import channel_class
+from django.utils.module_loading import import_string
+
+from notifications.channel_classes import channel_conf
+from notifications.conf.channels import ProviderConf
 from notifications.models import Delivery
 from notifications.outcomes import Receipt
 from notifications.rendered import Rendered
@@ -57,11 +59,10 @@ class BaseChannel:
         """Let go of connections; called when there is nothing to do, and at the end."""
 
 
-def open_channel(name: str) -> BaseChannel:
-    """A channel object as the settings describe it.
+def open_channel(name: str, provider: ProviderConf | None = None) -> BaseChannel:
+    """A channel object as the settings describe it, for one of its providers; the first, if none is named.
 
     :raises ChannelNotConfigured: if the settings do not have it.
     """
-    made_by = channel_class(name)
-    channel_conf = conf.current().channel(name)
-    return made_by(**(channel_conf.options if channel_conf else {}))
+    wanted = provider or channel_conf(name).providers[0]
+    return import_string(wanted.backend)(**wanted.options)

@@ -4,15 +4,17 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
 from django.db import DatabaseError, transaction
 
 from notifications import conf
+from notifications.breaker import failures_at_the_end
 from notifications.channels import BaseChannel
 from notifications.dispatch.desk import Desk, Outcomes
+from notifications.dispatch.providers import Provider, Providers
 from notifications.dispatch.record import Attempted, broken_off, buried, settlement
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.gates import Person
@@ -45,15 +47,28 @@ class HandedOver:
     untried: list[Delivery] = field(default_factory=list)
 
 
-def attempt(channel: BaseChannel, group: Sequence[Addressed], desk: Desk) -> Counter[str]:
-    """Try a group of one channel's deliveries; returns how many came to which state."""
+def attempt(provider: Provider, group: Sequence[Addressed], desk: Desk, providers: Providers) -> Counter[str]:
+    """Try a group of one provider's deliveries; returns how many came to which state."""
+    channel = providers.open(provider)
     prepared, tally = _prepare(channel, group, desk)
     if not prepared:
         return tally
     if channel.transactional:
         with transaction.atomic(using=desk.using):
-            return tally + desk.write(_sent(channel, prepared, desk))
-    return tally + desk.record(_sent(channel, prepared, desk))
+            return tally + desk.write(_outcomes(_sent(channel, prepared, desk), provider, desk, providers))
+    sent = _sent(channel, prepared, desk)
+    tally += desk.record(_outcomes(sent, provider, desk, providers))
+    providers.observe(provider, sent.tried, desk.now())
+    return tally
+
+
+def _outcomes(sent: HandedOver, provider: Provider, desk: Desk, providers: Providers) -> Outcomes:
+    now = desk.now()
+    another, forgiven = providers.has_another(provider, now), providers.is_forgiven(provider, now)
+    carrier = "" if provider.name == provider.channel else provider.name
+    tried = [replace(item, carrier=carrier) for item in sent.tried]
+    pairs = [(item, settlement(item, now, another, forgiven)) for item in tried]
+    return Outcomes([*pairs, *(broken_off(delivery, now) for delivery in sent.untried)], now)
 
 
 def _prepare(channel: BaseChannel, group: Sequence[Addressed], desk: Desk) -> tuple[list[Prepared], Counter[str]]:
@@ -81,7 +96,7 @@ def _message(channel: BaseChannel, addressed: Addressed) -> Any:
     return channel.prepare(delivery, rendered)
 
 
-def _sent(channel: BaseChannel, prepared: Sequence[Prepared], desk: Desk) -> Outcomes:
+def _sent(channel: BaseChannel, prepared: Sequence[Prepared], desk: Desk) -> HandedOver:
     patience = conf.current().lease_seconds + channel.patience * len(prepared)
     lease = desk.now() + timedelta(seconds=patience)
     # Committed before the call (unless the channel writes to this very database): should this process die now, the
@@ -90,15 +105,12 @@ def _sent(channel: BaseChannel, prepared: Sequence[Prepared], desk: Desk) -> Out
     mine = [item for item in prepared if item.delivery.pk in ours]
     for item in mine:
         item.delivery.attempts += 1
-    handed_over = _hand_over(channel, mine, desk)
-    now = desk.now()
-    pairs = [(item, settlement(item, now)) for item in handed_over.tried]
-    return Outcomes([*pairs, *(broken_off(delivery, now) for delivery in handed_over.untried)], now)
+    if not channel.transactional and not desk.may_go_on():
+        return HandedOver(untried=[item.delivery for item in mine])
+    return _hand_over(channel, mine, desk)
 
 
 def _hand_over(channel: BaseChannel, prepared: Sequence[Prepared], desk: Desk) -> HandedOver:
-    if not channel.transactional and not desk.may_go_on():
-        return HandedOver(untried=[item.delivery for item in prepared])
     waiting = {id(item.message): item.delivery for item in prepared}
     done = HandedOver()
     error = "The channel gave no receipt."
@@ -107,9 +119,8 @@ def _hand_over(channel: BaseChannel, prepared: Sequence[Prepared], desk: Desk) -
         for receipt in channel.send([item.message for item in prepared]):
             delivery, before, since = waiting.pop(id(receipt.message)), since, time.monotonic()
             done.tried.append(Attempted(delivery, receipt, since - before))
-            if waiting and channel.one_by_one and not desk.may_go_on():
-                # Others may be taking the rest by now, and will say what became of it.
-                logger.warning("The heartbeat is not felt; %d deliveries of a group are not sent.", len(waiting))
+            if waiting and channel.one_by_one and (why := _why_to_break_off(done, desk)):
+                logger.warning("%s %d deliveries of a group were not handed over.", why, len(waiting))
                 done.untried = list(waiting.values())
                 return done
     except Exception as raised:
@@ -120,3 +131,12 @@ def _hand_over(channel: BaseChannel, prepared: Sequence[Prepared], desk: Desk) -
     lost = Receipt(None, Verdict.UNKNOWN, error=error)
     done.tried += [Attempted(delivery, lost, time.monotonic() - since) for delivery in waiting.values()]
     return done
+
+
+def _why_to_break_off(done: HandedOver, desk: Desk) -> str:
+    if not desk.may_go_on():
+        # Others may be taking the rest by now, and will say what became of it.
+        return "The heartbeat is not felt."
+    if failures_at_the_end([item.receipt for item in done.tried]) >= conf.current().breaker_failures:
+        return "The provider fails."
+    return ""

@@ -51,6 +51,7 @@ class Desk:
     def __init__(self, pulse: Pulse | None = None) -> None:
         self.using = router.db_for_write(Delivery)
         self.pulse = pulse
+        self.owner = pulse.owner if pulse else Pulse().owner
         self._life = 0
         self._unwritten: list[Outcomes] = []
 

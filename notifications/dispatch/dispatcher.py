@@ -1,31 +1,30 @@
 """One worker's hands: take a batch, bring it to its end."""
 
 import logging
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import DataError, Error, IntegrityError
 
 from notifications import conf
-from notifications.channel_classes import channel_class
-from notifications.channels import BaseChannel, open_channel
 from notifications.dispatch.attempt import Addressed, attempt
 from notifications.dispatch.desk import Desk, Outcomes
 from notifications.dispatch.heartbeat import Pulse
+from notifications.dispatch.outlook import Outlook
+from notifications.dispatch.providers import Provider, Providers
 from notifications.dispatch.reask import still_wanted
 from notifications.dispatch.record import buried
-from notifications.models import Delivery, Notification, Pause
+from notifications.models import Delivery, Notification
 from notifications.models.outbox import Settlement
-from notifications.models.pause import EVERYTHING
 from notifications.outcomes import DeliveryState, Reason
 
 Tally = Counter[str]
 
 logger = logging.getLogger("notifications.dispatch")
 
-WAIT_FOR_CHANNEL = 60
 OLDEST_EVERY = 10
 SECONDS_FOR_ONE = 120
 
@@ -40,13 +39,13 @@ class Dispatcher:
     def __init__(
         self, batch_size: int | None = None, stop: Callable[[], bool] = lambda: False, pulse: Pulse | None = None
     ) -> None:
-        self.owner = pulse.owner if pulse else Pulse().owner
         self.batch_size = batch_size or conf.current().batch_size
         self.stop = stop
         self.desk = Desk(pulse)
         self.using = self.desk.using
         self._held_by_pulse = pulse.holding if pulse else lambda ids: nullcontext()
-        self.channels: dict[str, BaseChannel] = {}
+        self.providers = Providers(self.using)
+        self.outlook = Outlook(self.using, self.providers)
         self._claims = 0
         # Without a heartbeat nobody renews a lease, so it must last for the whole batch.
         self._unrenewed = 0 if pulse else SECONDS_FOR_ONE
@@ -80,7 +79,7 @@ class Dispatcher:
         all_begun = False
         try:
             wanted, tally = still_wanted(claimed, self.desk, now)
-            groups = list(self._groups(wanted))
+            groups = list(self._groups(wanted, now))
             while groups and not self.stop() and self.desk.may_go_on():
                 tally += self._attempt(*groups[0])
                 del groups[0]
@@ -108,8 +107,8 @@ class Dispatcher:
             logger.exception("What was not begun could not be given back; its leases will run out.")
 
     def _claim(self, size: int, notification_ids: Sequence[int], now: datetime) -> list[Delivery]:
-        paused = Pause.objects.using(self.using).names()
-        if EVERYTHING in paused:
+        closed = self.outlook.closed(now)
+        if closed is None:
             return []
         outbox = Delivery.objects.using(self.using)
         outbox.release_due(now)
@@ -117,30 +116,30 @@ class Dispatcher:
         self._claims += 1
         # Now and then the oldest first, whatever its score, so that nothing starves under a flood of urgent mail.
         oldest = self._claims % OLDEST_EVERY == 0
-        return outbox.claim(self.owner, now, lease, size, notification_ids, oldest, paused)
+        return outbox.claim(self.desk.owner, now, lease, size, notification_ids, oldest, closed)
 
-    def _attempt(self, name: str, group: Sequence[Addressed]) -> Tally:
+    def _attempt(self, provider: Provider, group: Sequence[Addressed]) -> Tally:
         try:
-            channel = self._channel(name)
-        except Exception:
-            # Its settings are wrong, which is nobody's fault among the recipients: they wait, and lose no attempt.
-            logger.exception("The channel %r cannot be made; its deliveries wait.", name)
-            due_at = self.desk.now() + timedelta(seconds=WAIT_FOR_CHANNEL)
-            return self._settle(group, DeliveryState.RETRY, Reason.CONFIGURATION, due_at)
+            self.providers.open(provider)
+        except Exception as error:
+            # Whatever its constructor raises: its deliveries wait, and lose no attempt.
+            logger.exception("The channel %r cannot be made; its deliveries wait.", provider.key)
+            self.providers.cannot_be_made(provider, error, self.desk.now())
+            self._give_back([item.delivery for item in group])
+            return Counter()
         try:
-            return attempt(channel, group, self.desk)
+            return attempt(provider, group, self.desk, self.providers)
         except (DataError, IntegrityError, ValueError) as error:
             # Only a transactional channel comes here: the database refused something, and took the group back.
             if len(group) > 1:
-                return sum((self._attempt(name, [item]) for item in group), Counter())
+                return sum((self._attempt(provider, [item]) for item in group), Counter())
             logger.exception("Delivery %s cannot be stored.", group[0].delivery.pk)
             refused = buried(group[0].delivery, Reason.RENDERING, f"{type(error).__name__}: {error}")
             return self.desk.write(Outcomes([refused], self.desk.now()))
 
     def close(self) -> None:
         """Let go of every connection to a provider."""
-        for channel in self.channels.values():
-            channel.close()
+        self.providers.close()
 
     def _attach_notifications(self, claimed: Sequence[Delivery]) -> list[Delivery]:
         ids = {row.notification_id for row in claimed}
@@ -151,24 +150,20 @@ class Dispatcher:
             row.notification = known[row.notification_id]
         return there
 
-    def _groups(self, wanted: Sequence[Addressed]) -> Iterator[tuple[str, list[Addressed]]]:
-        """One channel's deliveries together, at most as many as it takes; one that has stopped a worker goes alone."""
-        by_channel: dict[tuple[str, bool], list[Addressed]] = defaultdict(list)
+    def _groups(self, wanted: Sequence[Addressed], now: datetime) -> Iterator[tuple[Provider, list[Addressed]]]:
+        """One provider's deliveries together, at most as many as it takes; one that has stopped a worker goes alone."""
+        found: dict[tuple[Any, ...], tuple[Provider, list[Addressed]]] = {}
+        waiting = []
         for item in wanted:
-            by_channel[item.delivery.channel, item.delivery.strikes > 0].append(item)
-        for (name, struck), deliveries in by_channel.items():
-            size = 1 if struck else channel_class(name).group_size
-            for start in range(0, len(deliveries), size):
-                yield name, deliveries[start : start + size]
-
-    def _channel(self, name: str) -> BaseChannel:
-        if name not in self.channels:
-            self.channels[name] = open_channel(name)
-        return self.channels[name]
-
-    def _settle(self, items: Sequence[Addressed], state: str, reason: str, due_at: datetime | None = None) -> Tally:
-        """Let go of claimed deliveries that were never handed over."""
-        rows = [item.delivery for item in items]
-        news = [Settlement(row.pk, row.fence, DeliveryState.CLAIMED, state, reason, due_at) for row in rows]
-        written = Delivery.objects.using(self.using).settle(news, self.desk.now())
-        return Counter({state: len(written)})
+            provider = self.providers.choose(item.delivery, now)
+            if provider is None:
+                waiting.append(item.delivery)
+            else:
+                key = provider.key, provider.as_probe, item.delivery.strikes > 0
+                found.setdefault(key, (provider, []))[1].append(item)
+        if waiting:
+            self._give_back(waiting)
+        for (_, _, struck), (provider, items) in found.items():
+            size = 1 if struck else provider.group_size
+            for start in range(0, len(items), size):
+                yield provider, items[start : start + size]

@@ -6,12 +6,13 @@ from datetime import datetime, timedelta
 
 from notifications import conf
 from notifications.addresses import masked_text
+from notifications.breaker import is_failure
 from notifications.context import UNSTORABLE
 from notifications.events import NOTIFICATION_EVENTS, NotificationEvent
 from notifications.models import Delivery, NotificationLog
 from notifications.models.outbox import Settlement
 from notifications.outcomes import DeliveryState, Reason, Receipt, Verdict
-from notifications.retry import delays_for, next_try
+from notifications.retry import delays_for, in_the_middle_of_a_round, next_try, rounds
 
 REASON_OF = {
     Verdict.ACCEPTED: "",
@@ -24,17 +25,27 @@ REASON_OF = {
 
 @dataclass(frozen=True)
 class Attempted:
-    """One try and what was said to it. ``duration`` is in seconds."""
+    """One try and what was said to it. ``duration`` is in seconds; ``carrier`` is the provider's name."""
 
     delivery: Delivery
     receipt: Receipt
     duration: float
+    carrier: str = ""
+
+    @property
+    def provider(self) -> str:
+        return (self.carrier or self.receipt.provider)[:100]
 
 
-def settlement(attempted: Attempted, now: datetime) -> Settlement:
-    """The delivery's next state. Pure but for the dice of the jitter."""
+def settlement(attempted: Attempted, now: datetime, has_another: bool = False, forgiven: bool = False) -> Settlement:
+    """The delivery's next state. Pure but for the dice of the jitter.
+
+    :param has_another: the channel has another provider that may be tried now.
+    :param forgiven: should it have failed, the attempt does not count.
+    """
     delivery, receipt = attempted.delivery, attempted.receipt
-    state, due_at = _next_state(delivery, receipt, now)
+    uncounted = int(forgiven and is_failure(receipt))
+    state, due_at = _next_state(delivery, receipt, now, has_another, uncounted)
     return Settlement(
         id=delivery.pk,
         fence=delivery.fence,
@@ -42,8 +53,9 @@ def settlement(attempted: Attempted, now: datetime) -> Settlement:
         state=state,
         reason=REASON_OF[receipt.verdict],
         due_at=due_at,
-        provider=receipt.provider[:100],
+        provider=attempted.provider,
         provider_message_id=_plain_id(receipt),
+        uncounted=uncounted if state == DeliveryState.RETRY else 0,
     )
 
 
@@ -68,7 +80,9 @@ def broken_off(delivery: Delivery, now: datetime) -> tuple[None, Settlement]:
     return None, news
 
 
-def _next_state(delivery: Delivery, receipt: Receipt, now: datetime) -> tuple[str, datetime | None]:
+def _next_state(
+    delivery: Delivery, receipt: Receipt, now: datetime, has_another: bool, uncounted: int
+) -> tuple[str, datetime | None]:
     if receipt.verdict is Verdict.ACCEPTED:
         return DeliveryState.SENT, None
     if receipt.verdict is Verdict.PERMANENT:
@@ -76,14 +90,21 @@ def _next_state(delivery: Delivery, receipt: Receipt, now: datetime) -> tuple[st
     event = NOTIFICATION_EVENTS.named(delivery.notification.event)
     if receipt.verdict is Verdict.UNKNOWN and event is not None and event.on_unknown == "hold":
         return DeliveryState.UNKNOWN, None
-    return retry_or_dead(delivery, event, now, receipt.retry_after)
+    if has_another and is_failure(receipt) and in_the_middle_of_a_round(delivery.attempts, delivery.channel):
+        return DeliveryState.RETRY, now
+    return retry_or_dead(delivery, event, now, receipt.retry_after, uncounted)
 
 
 def retry_or_dead(
-    delivery: Delivery, event: NotificationEvent | None, now: datetime, retry_after: float | None = None
+    delivery: Delivery,
+    event: NotificationEvent | None,
+    now: datetime,
+    retry_after: float | None = None,
+    uncounted: int = 0,
 ) -> tuple[str, datetime | None]:
     delays = delays_for(event, delivery.channel) if event else ()
-    wait = next_try(delivery.attempts, delays, conf.current().retry_jitter, random.random(), retry_after)  # noqa: S311
+    failed = max(1, rounds(delivery.attempts - uncounted, delivery.channel))
+    wait = next_try(failed, delays, conf.current().retry_jitter, random.random(), retry_after)  # noqa: S311
     if wait is None:
         return DeliveryState.DEAD, None
     return DeliveryState.RETRY, now + timedelta(seconds=wait)
@@ -96,7 +117,7 @@ def attempt_row(attempted: Attempted, reason: str, now: datetime) -> Notificatio
     row.success = receipt.verdict is Verdict.ACCEPTED
     row.reason = reason
     row.error_message = masked_text(UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", receipt.error))
-    row.provider = receipt.provider[:100]
+    row.provider = attempted.provider
     row.provider_message_id = _plain_id(receipt)
     row.duration = attempted.duration
     return row

@@ -1,5 +1,6 @@
 """The tables, one file for each family, each with its verbs."""
 
+from notifications.models.circuit import Circuit
 from notifications.models.cluster import Cluster, cluster_model, members_of, membership
 from notifications.models.delivery import Delivery
 from notifications.models.heartbeat import Heartbeat
@@ -11,6 +12,7 @@ from notifications.models.settings import UserSettings
 from notifications.models.suppression import Suppression
 
 __all__ = [
+    "Circuit",
     "Cluster",
     "Delivery",
     "Heartbeat",

@@ -8,7 +8,7 @@ from django.urls import reverse
 from notifications.clock import now
 from notifications.dispatch.dispatcher import Dispatcher
 from notifications.manager import NotificationManager
-from notifications.models import Delivery, Heartbeat, Pause, Suppression
+from notifications.models import Circuit, Delivery, Heartbeat, Pause, Suppression
 from tests.factories import UserFactory
 from tests.shop.notification_events import ShopEvents
 
@@ -90,3 +90,13 @@ def test_the_admin_shows_suppressions_and_workers(staff):
     assert staff.get(reverse("admin:klaxon_heartbeat_add")).status_code == 403
     staff.post(reverse("admin:klaxon_suppression_delete", args=[Suppression.objects.get().pk]), {"post": "yes"})
     assert not Suppression.objects.exists()
+
+
+def test_resuming_lets_failed_providers_be_tried_at_once(capsys):
+    for key in ("email", "email/reserve", "emailish"):
+        Circuit.objects.failed(key, 1, "wrong password", now(), at_once=True)
+    call_command("resume_notifications", "--channel", "email")
+    assert "Tried again at once: email, email/reserve." in capsys.readouterr().out
+    assert Circuit.objects.get().key == "emailish"
+    call_command("resume_notifications")
+    assert not Circuit.objects.exists()

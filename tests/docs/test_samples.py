@@ -27,6 +27,7 @@ from django.core.management import get_commands, load_command_class
 from django.test.utils import isolate_apps
 
 from notifications import checks, conf, signals
+from notifications.conf.channels import CHANNEL_KEYS, PROVIDER_KEYS
 from notifications.outcomes import DeliveryState, Reason
 from notifications.testing import temporary_events
 from notifications.testing.contract import ChannelContract
@@ -226,7 +227,7 @@ def told_in(page: str) -> str:
 
 
 def test_every_setting_is_described():
-    for key in [*conf.KEYS, *conf.CHANNEL_KEYS]:
+    for key in [*conf.KEYS, *CHANNEL_KEYS, *PROVIDER_KEYS]:
         assert f"`{key}`" in told_in("settings.md"), key
 
 

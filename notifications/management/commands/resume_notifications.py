@@ -7,12 +7,15 @@ from django.core.management.base import BaseCommand
 
 from notifications import partitions
 from notifications.dispatch.wake import announce
-from notifications.models import Pause
+from notifications.models import Circuit, Pause
 from notifications.models.pause import EVERYTHING
 
 
 class Command(BaseCommand):
-    help = "Resume one channel, or what pause_notifications paused as a whole."
+    help = (
+        "Resume one channel, or what pause_notifications paused as a whole. Providers of theirs that failed are tried "
+        "again at once."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--channel", default=EVERYTHING, help="only this channel (the pause of everything)")
@@ -20,11 +23,13 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         channel = options["channel"]
         what = "Everything" if channel == EVERYTHING else f"The channel {channel}"
-        if not Pause.objects.resume(channel):
-            self.stdout.write(f"{what} was not paused.")
-        else:
+        resumed = Pause.objects.resume(channel)
+        self.stdout.write(f"{what} goes on." if resumed else f"{what} was not paused.")
+        closed = Circuit.objects.close("" if channel == EVERYTHING else channel)
+        if closed:
+            self.stdout.write(f"Tried again at once: {', '.join(closed)}.")
+        if resumed or closed:
             announce(partition=partitions.current())
-            self.stdout.write(f"{what} goes on.")
         still = sorted(Pause.objects.names())
         if still:
             self.stdout.write(f"Still paused: {', '.join(still)}.")

@@ -3,7 +3,6 @@
 ``current()`` gives the values; ``problems()`` says in sentences what is wrong with them, for the system checks.
 """
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
@@ -13,38 +12,8 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
-BUILT_IN_CHANNELS = {
-    "app": "notifications.channels.app.AppChannel",
-    "email": "notifications.channels.email.EmailChannel",
-    "log": "notifications.channels.log.LogChannel",
-}
-# In seconds; also the most that a number here can sensibly be.
-TEN_YEARS = 315_360_000
-ON_BY_DEFAULT = ("email", "app")
-CHANNEL_KEYS: dict[str, tuple[Any, str]] = {
-    "BACKEND": (str, "the dotted path of a channel class"),
-    "ENABLED": (bool, "True or False"),
-    "OPTIONS": (Mapping, "a dict of the channel's own options"),
-    "RETRY_DELAYS": ((list, tuple), "a list of seconds"),
-}
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing wrong with the setting: what, and what to do about it."""
-
-    message: str
-    hint: str
-
-
-@dataclass(frozen=True)
-class ChannelConf:
-    """One entry of ``CHANNELS``: which class carries it, whether it is on, and the class's own options."""
-
-    backend: str
-    enabled: bool = True
-    options: Mapping[str, Any] = field(default_factory=dict)
-    retry_delays: tuple[float, ...] | None = None
+from notifications.conf.channels import ChannelConf, channel_problems, read
+from notifications.conf.problem import TEN_YEARS, Problem, closest, delays, fits
 
 
 def option(default: Any, allowed: Any, env: str, says: str, valid: Callable[[Any], bool] = lambda value: True) -> Any:
@@ -73,12 +42,6 @@ def texts(value: Any) -> bool:
 
 def address_of_site(value: str) -> bool:
     return not value or value.startswith(("http://", "https://"))
-
-
-def delays(value: Any) -> bool:
-    return all(
-        isinstance(item, int | float) and not isinstance(item, bool) and 0 <= item <= TEN_YEARS for item in value
-    )
 
 
 @dataclass(frozen=True)
@@ -113,6 +76,11 @@ class Conf:
     queue_full: str = option(
         "refuse", str, "str", 'either "refuse" or "shed"', lambda value: value in ("refuse", "shed")
     )
+    breaker_failures: int = option(5, int, "int", "a whole number of at least 1", at_least_one)
+    breaker_seconds: float = option(60, (int, float), "float", "a number of seconds above 0", positive)
+    breaker_most_seconds: float = option(300, (int, float), "float", "a number of seconds above 0", positive)
+    ramp_seconds: float = option(60, (int, float), "float", "a number of seconds; 0 for no ramp", not_negative)
+    ramp_start: float = option(10, (int, float), "float", "a number of messages a second above 0", positive)
     celery: bool = option(False, bool, "bool", "True or False")
     can_rules: str = option("", str, "str", "the dotted path of a callable(FaultChange) -> iterable of Send")
 
@@ -147,17 +115,7 @@ def current() -> Conf:
 
 @cache
 def _channels() -> dict[str, ChannelConf]:
-    written = {name.lower(): value for name, value in current().channels.items()}
-    merged = {**{name: {} for name in ON_BY_DEFAULT}, **written}
-    return {name: _channel(name, value) for name, value in merged.items()}
-
-
-def _channel(name: str, written: Mapping[str, Any]) -> ChannelConf:
-    values = {key.lower(): value for key, value in written.items()}
-    values.setdefault("backend", BUILT_IN_CHANNELS.get(name))
-    if values.get("retry_delays") is not None:
-        values["retry_delays"] = tuple(values["retry_delays"])
-    return ChannelConf(**values)
+    return read(current().channels)
 
 
 def _raw() -> Any:
@@ -184,45 +142,11 @@ def _key_problems(key: Any, value: Any) -> Iterator[Problem]:
     known = KEYS.get(key)
     if known is None:
         yield Problem(f"NOTIFICATIONS has an unknown key {key!r}.", closest(key, KEYS))
-    elif not _fits(value, known.metadata["allowed"]) or not known.metadata["valid"](value):
+    elif not fits(value, known.metadata["allowed"]) or not known.metadata["valid"](value):
         says = known.metadata["says"]
         yield Problem(f"NOTIFICATIONS[{key!r}] is {value!r}.", f"It must be {says}.")
     elif key == "CHANNELS":
-        for name, entry in value.items():
-            yield from _channel_problems(name, entry)
-        spelt = [name.lower() for name in value if isinstance(name, str)]
-        for name in sorted({name for name in spelt if spelt.count(name) > 1}):
-            yield Problem(f"NOTIFICATIONS['CHANNELS'] has {name!r} in two spellings.", "Keep one of them.")
-
-
-def _channel_problems(name: Any, entry: Any) -> Iterator[Problem]:
-    where = f"NOTIFICATIONS['CHANNELS'][{name!r}]"
-    if not isinstance(name, str) or not isinstance(entry, Mapping):
-        yield Problem(f"{where} is {entry!r}.", 'It must be a dict under a name, such as "log": {}.')
-        return
-    for key, value in entry.items():
-        if key not in CHANNEL_KEYS:
-            yield Problem(f"{where} has an unknown key {key!r}.", closest(key, CHANNEL_KEYS))
-        elif not _fits(value, CHANNEL_KEYS[key][0]) or (key == "RETRY_DELAYS" and not delays(value)):
-            yield Problem(f"{where}[{key!r}] is {value!r}.", f"It must be {CHANNEL_KEYS[key][1]}.")
-    if "BACKEND" not in entry and name.lower() not in BUILT_IN_CHANNELS:
-        built_in = ", ".join(sorted(BUILT_IN_CHANNELS))
-        yield Problem(
-            f"{where} names no BACKEND.",
-            f"Add the dotted path of a channel class; only {built_in} come with one.",
-        )
-
-
-def _fits(value: Any, allowed: Any) -> bool:
-    if isinstance(value, bool):
-        return allowed is bool
-    return isinstance(value, allowed)
-
-
-def closest(word: Any, known: Mapping[str, Any]) -> str:
-    """A hint that names the nearest known word, or all of them."""
-    near = difflib.get_close_matches(str(word).upper(), known, n=1)
-    return f"Did you mean {near[0]!r}?" if near else f"Known keys: {', '.join(sorted(known))}."
+        yield from channel_problems(value)
 
 
 def from_env(env: Any, prefix: str = "NOTIFICATIONS_") -> dict[str, Any]:

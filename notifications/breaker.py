@@ -1,0 +1,92 @@
+"""The circuit breaker, as one worker thread sees it: which providers may be tried, and what their answers mean.
+
+What is known of a circuit is read at most once a second. That costs a few tries too many when a provider fails, and no
+statement while all is well.
+"""
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from notifications.addresses import masked_text
+from notifications.models import Circuit
+from notifications.outcomes import Receipt, Verdict
+
+logger = logging.getLogger("notifications.dispatch")
+
+FRESH_FOR = timedelta(seconds=1)
+OUTAGE_FORGIVEN = timedelta(days=3)
+"""For so long a failed probe is the provider's fault alone, and costs its delivery no attempt."""
+FAILURES = (Verdict.TEMPORARY, Verdict.UNKNOWN, Verdict.CONFIGURATION)
+
+
+def is_failure(receipt: Receipt) -> bool:
+    """Whether an answer speaks against the provider, and not only against one recipient."""
+    return receipt.verdict in FAILURES and not receipt.blames_recipient
+
+
+def failures_at_the_end(receipts: Sequence[Receipt]) -> int:
+    """How many failures in a row the last answers are."""
+    for count, receipt in enumerate(reversed(receipts)):
+        if not is_failure(receipt):
+            return count
+    return len(receipts)
+
+
+class Breaker:
+    """Belongs to one thread."""
+
+    def __init__(self, using: str) -> None:
+        self.circuits = Circuit.objects.using(using)
+        self._known: dict[str, Circuit] = {}
+        self._read_at: datetime | None = None
+
+    def look(self, now: datetime) -> None:
+        """Read the circuits, unless they were read a moment ago."""
+        if self._read_at is None or not timedelta() <= now - self._read_at < FRESH_FOR:
+            self._known, self._read_at = {circuit.key: circuit for circuit in self.circuits.all()}, now
+
+    def is_closed(self, key: str) -> bool:
+        return key not in self._known or self._known[key].is_closed()
+
+    def may_be_tried(self, key: str, now: datetime) -> bool:
+        """Whether the provider could have the next delivery: its circuit is closed, or waits for a probe."""
+        return self.is_closed(key) or self._known[key].may_be_tried(now)
+
+    def win_probe(self, key: str, now: datetime, patience: float) -> bool:
+        """Whether this thread may try a half-open provider with one delivery."""
+        won = self.circuits.win_probe(key, now, now + timedelta(seconds=patience))
+        self._read_at = None
+        if not won:
+            self.look(now)
+        return won
+
+    def is_forgiven(self, key: str, now: datetime) -> bool:
+        """Whether the failure of a probe costs the delivery no attempt."""
+        opened_at = self._known[key].opened_at if key in self._known else None
+        return opened_at is not None and now - opened_at < OUTAGE_FORGIVEN
+
+    def closed_at(self, key: str) -> datetime | None:
+        """When the provider came back, if it was ever away."""
+        return self._known[key].closed_at if key in self._known else None
+
+    def observe(self, key: str, receipts: Sequence[Receipt], now: datetime) -> None:
+        """Draw the conclusions from a group's answers."""
+        failures = failures_at_the_end(receipts)
+        known = self._known.get(key)
+        if failures < len(receipts) and known and (known.failures or not known.is_closed()):
+            self._known[key] = self.circuits.works(key, now)
+            if not known.is_closed():
+                logger.info("The provider %s works again.", key)
+        if failures:
+            self._count(key, receipts[-failures:], now)
+
+    def _count(self, key: str, failed: Sequence[Receipt], now: datetime) -> None:
+        at_once = any(receipt.verdict is Verdict.CONFIGURATION for receipt in failed)
+        was_closed = self.is_closed(key)
+        circuit = self.circuits.failed(key, len(failed), masked_text(failed[-1].error), now, at_once)
+        self._known[key] = circuit
+        if was_closed and not circuit.is_closed():
+            logger.warning(
+                "The provider %s is left alone until %s. Its last error: %s", key, circuit.open_until, circuit.error
+            )

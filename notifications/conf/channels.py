@@ -1,0 +1,121 @@
+"""``NOTIFICATIONS["CHANNELS"]``: each channel with its class, its options and its providers."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from notifications.conf.problem import Problem, closest, delays, fits
+
+BUILT_IN_CHANNELS = {
+    "app": "notifications.channels.app.AppChannel",
+    "email": "notifications.channels.email.EmailChannel",
+    "log": "notifications.channels.log.LogChannel",
+}
+ON_BY_DEFAULT = ("email", "app")
+Keys = Mapping[str, tuple[Any, str]]
+PROVIDER_KEYS: Keys = {
+    "NAME": (str, "a name of its own"),
+    "BACKEND": (str, "the dotted path of a channel class"),
+    "OPTIONS": (Mapping, "a dict of options"),
+    "RANK": (int, "a whole number; the lowest is taken first, equals share"),
+}
+CHANNEL_KEYS: Keys = {
+    "BACKEND": (str, "the dotted path of a channel class"),
+    "ENABLED": (bool, "True or False"),
+    "OPTIONS": (Mapping, "a dict of the channel's own options"),
+    "RETRY_DELAYS": ((list, tuple), "a list of seconds"),
+    "PROVIDERS": ((list, tuple), "a list of dicts, one for each provider"),
+}
+
+
+@dataclass(frozen=True)
+class ProviderConf:
+    """Who carries a channel's messages. ``options`` include the channel's own; the lowest ``rank`` is taken first."""
+
+    name: str
+    backend: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    rank: int = 0
+
+
+@dataclass(frozen=True)
+class ChannelConf:
+    """One entry of ``CHANNELS``: which class carries it, whether it is on, and its providers: one, or several."""
+
+    backend: str
+    enabled: bool = True
+    options: Mapping[str, Any] = field(default_factory=dict)
+    retry_delays: tuple[float, ...] | None = None
+    providers: tuple[ProviderConf, ...] = ()
+
+
+def read(written: Mapping[str, Any]) -> dict[str, ChannelConf]:
+    """The channels that a site has: those that it has written down, and those that are on by default."""
+    merged = {**{name: {} for name in ON_BY_DEFAULT}, **{name.lower(): value for name, value in written.items()}}
+    return {name: _channel(name, value) for name, value in merged.items()}
+
+
+def _channel(name: str, written: Mapping[str, Any]) -> ChannelConf:
+    values = {key.lower(): value for key, value in written.items()}
+    values.setdefault("backend", BUILT_IN_CHANNELS.get(name))
+    if values.get("retry_delays") is not None:
+        values["retry_delays"] = tuple(values["retry_delays"])
+    options = values.get("options", {})
+    listed = values.get("providers") or [{"NAME": name}]
+    values["providers"] = tuple(_provider(values["backend"], options, entry, rank) for rank, entry in enumerate(listed))
+    return ChannelConf(**values)
+
+
+def _provider(backend: str, options: Mapping[str, Any], written: Mapping[str, Any], rank: int) -> ProviderConf:
+    values = {"backend": backend, "rank": rank, **{key.lower(): value for key, value in written.items()}}
+    values["options"] = {**options, **values.get("options", {})}
+    return ProviderConf(**values)
+
+
+def channel_problems(channels: Mapping[Any, Any]) -> Iterator[Problem]:
+    """What is wrong with ``CHANNELS``."""
+    for name, entry in channels.items():
+        yield from _entry_problems(name, entry)
+    spelt = Counter(name.lower() for name in channels if isinstance(name, str))
+    for name in sorted(name for name, count in spelt.items() if count > 1):
+        yield Problem(f"NOTIFICATIONS['CHANNELS'] has {name!r} in two spellings.", "Keep one of them.")
+
+
+def _entry_problems(name: Any, entry: Any) -> Iterator[Problem]:
+    where = f"NOTIFICATIONS['CHANNELS'][{name!r}]"
+    if not isinstance(name, str) or not isinstance(entry, Mapping):
+        yield Problem(f"{where} is {entry!r}.", 'It must be a dict under a name, such as "log": {}.')
+        return
+    yield from _key_problems(where, entry, CHANNEL_KEYS)
+    yield from _provider_problems(where, entry.get("PROVIDERS", ()))
+    if "BACKEND" not in entry and name.lower() not in BUILT_IN_CHANNELS:
+        built_in = ", ".join(sorted(BUILT_IN_CHANNELS))
+        yield Problem(
+            f"{where} names no BACKEND.",
+            f"Add the dotted path of a channel class; only {built_in} come with one.",
+        )
+
+
+def _key_problems(where: str, entry: Mapping[Any, Any], known: Keys) -> Iterator[Problem]:
+    for key, value in entry.items():
+        if key not in known:
+            yield Problem(f"{where} has an unknown key {key!r}.", closest(key, known))
+        elif not fits(value, known[key][0]) or (key == "RETRY_DELAYS" and not delays(value)):
+            yield Problem(f"{where}[{key!r}] is {value!r}.", f"It must be {known[key][1]}.")
+
+
+def _provider_problems(where: str, providers: Any) -> Iterator[Problem]:
+    if not isinstance(providers, Sequence) or isinstance(providers, str):
+        return  # told already
+    for place, entry in enumerate(providers):
+        here = f"{where}['PROVIDERS'][{place}]"
+        if not isinstance(entry, Mapping):
+            yield Problem(f"{here} is {entry!r}.", 'It must be a dict such as {"NAME": "backup", "OPTIONS": {…}}.')
+            continue
+        yield from _key_problems(here, entry, PROVIDER_KEYS)
+        if not entry.get("NAME"):
+            yield Problem(f"{here} has no NAME.", "Give each provider a name of its own; the log tells it.")
+    names = [entry.get("NAME") for entry in providers if isinstance(entry, Mapping)]
+    for name in sorted({str(name) for name in names if name and names.count(name) > 1}):
+        yield Problem(f"{where} has two providers named {name!r}.", "Give each provider a name of its own.")

@@ -1,0 +1,35 @@
+"""What can be wrong with a setting, and how to say it."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+# In seconds; also the most that a number in the settings can sensibly be.
+TEN_YEARS = 315_360_000
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with the setting: what, and what to do about it."""
+
+    message: str
+    hint: str
+
+
+def fits(value: Any, allowed: Any) -> bool:
+    """Whether a value has one of the allowed types; True is no number."""
+    if isinstance(value, bool):
+        return allowed is bool
+    return isinstance(value, allowed)
+
+
+def delays(value: Any) -> bool:
+    """Whether all of them are seconds."""
+    return all(fits(item, (int, float)) and 0 <= item <= TEN_YEARS for item in value)
+
+
+def closest(word: Any, known: Mapping[str, Any]) -> str:
+    """A hint that names the nearest known word, or all of them."""
+    near = difflib.get_close_matches(str(word).upper(), known, n=1)
+    return f"Did you mean {near[0]!r}?" if near else f"Known keys: {', '.join(sorted(known))}."

@@ -1,0 +1,151 @@
+"""Who carries a delivery: the providers of each channel, in order, and what is known of their health.
+
+A round takes each provider of a channel at most once: the first by rank, and after a failure, at once, the next. Only
+when a whole round has failed does the retry schedule count. Providers of the same rank share: those that have lately
+accepted more and answered faster get more.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.utils.module_loading import import_string
+
+from notifications import conf
+from notifications.breaker import Breaker, is_failure
+from notifications.channel_classes import channel_conf
+from notifications.channels import BaseChannel, open_channel
+from notifications.conf.channels import ProviderConf
+from notifications.dispatch.record import Attempted
+from notifications.models import Delivery
+from notifications.outcomes import Reason, Receipt, Verdict
+
+FAILED_OVER = {Reason.TEMPORARY, Reason.CONFIGURATION, Reason.LOST_CONTACT}
+"""Reasons for which the next provider is tried at once."""
+MEMORY = 0.9
+"""How much of what was known of a provider's health a new answer leaves."""
+LEAST_CHANCE = 0.05
+
+
+@dataclass(frozen=True)
+class Provider:
+    """One provider of one channel. ``as_probe``: it is being tried, with one delivery."""
+
+    channel: str
+    conf: ProviderConf
+    as_probe: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.conf.name
+
+    @property
+    def key(self) -> str:
+        """The name of its circuit."""
+        return self.channel if self.name == self.channel else f"{self.channel}/{self.name}"
+
+    @property
+    def group_size(self) -> int:
+        return 1 if self.as_probe else int(import_string(self.conf.backend).group_size)
+
+
+@dataclass
+class Health:
+    """Of a provider, lately: the share of messages that it accepted, and the seconds that it took for one."""
+
+    accepted: float = 1.0
+    seconds: float = 0.0
+
+    def note(self, attempted: Attempted) -> None:
+        failed = is_failure(attempted.receipt)
+        self.accepted = MEMORY * self.accepted + (1 - MEMORY) * (not failed)
+        self.seconds = MEMORY * self.seconds + (1 - MEMORY) * attempted.duration
+
+    @property
+    def weight(self) -> float:
+        return max(self.accepted, LEAST_CHANCE) / (self.seconds + 0.05)
+
+
+class Providers:
+    """Of one worker thread. Keeps their connections from batch to batch."""
+
+    def __init__(self, using: str) -> None:
+        self.breaker = Breaker(using)
+        self._open: dict[str, BaseChannel] = {}
+        self._health: dict[str, Health] = {}
+
+    def choose(self, delivery: Delivery, now: datetime) -> Provider | None:
+        """Who shall carry a delivery; None if every provider of its channel is being left alone."""
+        all_of_them = providers_of(delivery.channel)
+        for provider in self._in_order(all_of_them, delivery):
+            if self.breaker.is_closed(provider.key):
+                return provider
+            if self.breaker.may_be_tried(provider.key, now) and self._wins_probe(provider, now):
+                return Provider(provider.channel, provider.conf, as_probe=True)
+        return None
+
+    def shut(self, now: datetime) -> set[str]:
+        """The channels none of whose providers may be tried now."""
+        self.breaker.look(now)
+        return {channel for channel in conf.current().enabled_channels if not self._may_be_tried(channel, now)}
+
+    def has_another(self, provider: Provider, now: datetime) -> bool:
+        """Whether the channel has another provider that may be tried now."""
+        others = [other for other in providers_of(provider.channel) if other.key != provider.key]
+        return any(self.breaker.may_be_tried(other.key, now) for other in others)
+
+    def open(self, provider: Provider) -> BaseChannel:
+        if provider.key not in self._open:
+            self._open[provider.key] = open_channel(provider.channel, provider.conf)
+        return self._open[provider.key]
+
+    def observe(self, provider: Provider, attempted: Sequence[Attempted], now: datetime) -> None:
+        """Learn from the answers of a group."""
+        health = self._health.setdefault(provider.key, Health())
+        for item in attempted:
+            health.note(item)
+        self.breaker.observe(provider.key, [item.receipt for item in attempted], now)
+
+    def close(self) -> None:
+        """Let go of every connection."""
+        for channel in self._open.values():
+            channel.close()
+
+    def cannot_be_made(self, provider: Provider, error: Exception, now: datetime) -> None:
+        """Its settings are wrong, which is nobody's fault among the recipients: it is left alone for a while."""
+        words = f"{type(error).__name__}: {error}"
+        self.breaker.observe(provider.key, [Receipt(None, Verdict.CONFIGURATION, error=words)], now)
+
+    def is_forgiven(self, provider: Provider, now: datetime) -> bool:
+        """Whether a failure of this try costs no attempt."""
+        return provider.as_probe and self.breaker.is_forgiven(provider.key, now)
+
+    def _may_be_tried(self, channel: str, now: datetime) -> bool:
+        return any(self.breaker.may_be_tried(provider.key, now) for provider in providers_of(channel))
+
+    def _wins_probe(self, provider: Provider, now: datetime) -> bool:
+        patience = import_string(provider.conf.backend).patience
+        return self.breaker.win_probe(provider.key, now, conf.current().lease_seconds + patience)
+
+    def _in_order(self, providers: Sequence[Provider], delivery: Delivery) -> list[Provider]:
+        """By rank, equals by chance and health; in the middle of a round those that come after the last one first."""
+        if len(providers) == 1:
+            return list(providers)
+        ordered = sorted(providers, key=lambda provider: (provider.conf.rank, -self._chance(provider)))
+        if delivery.attempts % len(providers) == 0 or delivery.reason not in FAILED_OVER:
+            return ordered
+        names = [provider.name for provider in providers]
+        last = delivery.provider
+        place = names.index(last) if last in names else -1
+        return sorted(ordered, key=lambda provider: (names.index(provider.name) <= place, provider.name == last))
+
+    def _chance(self, provider: Provider) -> float:
+        """Weighted and random: the higher, the earlier (Efraimidis and Spirakis, 2006)."""
+        health = self._health.get(provider.key, Health())
+        return float(random.random() ** (1 / health.weight))  # noqa: S311 - no secret
+
+
+def providers_of(channel: str) -> list[Provider]:
+    """The providers of a channel, as the settings list them."""
+    return [Provider(channel, found) for found in channel_conf(channel).providers]
