@@ -30,6 +30,7 @@ class Parcel:
 
 
 ANSWERS = {b"accepted\n": Verdict.ACCEPTED, b"temporary\n": Verdict.TEMPORARY}
+WORDS = {Verdict.ACCEPTED: "", Verdict.TEMPORARY: "Not now."}
 
 Moment = Callable[[Sequence[Parcel], int], None]
 
@@ -50,7 +51,7 @@ class ChaosChannel(BaseChannel):
     @contextmanager
     def as_it_was(cls) -> Iterator[None]:
         """Take back, at the end of the block, whatever moments were set in it."""
-        before = {name: getattr(cls, name) for name in ("on_prepare", "on_begin", "on_accepted", "hand_over")}
+        before = {name: getattr(cls, name) for name in ("on_prepare", "on_begin", "on_accepted")}
         try:
             yield
         finally:
@@ -69,15 +70,15 @@ class ChaosChannel(BaseChannel):
         for number, parcel in enumerate(messages, 1):
             verdict = self.hand_over(parcel)
             type(self).on_accepted(messages, number)
-            yield Receipt(parcel, verdict, provider="witness")
+            yield Receipt(parcel, verdict, provider="witness", error=WORDS[verdict])
 
     def hand_over(self, parcel: Parcel) -> Verdict:
         """Once the line is on its way, an error means that nobody knows whether it was accepted."""
         if not self.is_open():
             return Verdict.TEMPORARY
         try:
-            return ANSWERS[self.answer_to(parcel)]
-        except (OSError, KeyError):
+            return self.answer_to(parcel)
+        except OSError:
             self.close()
             raise
 
@@ -92,9 +93,12 @@ class ChaosChannel(BaseChannel):
                 self.close()
         return self.stream is not None
 
-    def answer_to(self, parcel: Parcel) -> bytes:
+    def answer_to(self, parcel: Parcel) -> Verdict:
         self.stream.sendall(parcel.line)
-        return self.stream.recv(64)
+        answer = self.stream.recv(64)
+        if answer not in ANSWERS:
+            raise ConnectionError("The provider ended the connection without an answer.")
+        return ANSWERS[answer]
 
     def close(self) -> None:
         if self.stream is not None:

