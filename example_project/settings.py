@@ -9,6 +9,7 @@ from pathlib import Path
 import environ
 
 from notifications.conf import from_env
+from notifications.sqlite import tuned
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR = BASE_DIR / "var"
@@ -66,12 +67,8 @@ LANGUAGE_CODE = "en"
 
 DATABASES = {"default": env.db_url("DATABASE_URL", default=f"sqlite:///{VAR / 'example.sqlite3'}")}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    # Several processes write to the outbox. Without these they meet "database is locked".
-    DATABASES["default"]["OPTIONS"] = {
-        "timeout": 20,
-        "transaction_mode": "IMMEDIATE",
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
-    }
+    # Several processes write to the outbox. Without this they meet "database is locked".
+    DATABASES["default"] |= tuned(DATABASES["default"]["NAME"])
 
 vars().update(env.email_url("EMAIL_URL", default="consolemail://"))
 DEFAULT_FROM_EMAIL = "office@estate.example"

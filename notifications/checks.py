@@ -113,7 +113,7 @@ def check_celery() -> Found:
 
 def check_templates() -> Found:
     for event in NOTIFICATION_EVENTS.values():
-        for name in event.channels:
+        for name in dict.fromkeys([*event.channels, *event.fallback.values()]):
             if name in conf.current().enabled_channels:
                 yield from _missing_templates(event, name)
 
@@ -202,8 +202,8 @@ def check_sqlite() -> Found:
     if lacking and not _in_memory(connection):
         yield Warning(
             f"The SQLite database {connection.alias!r} lacks {' and '.join(lacking)}.",
-            hint='In its OPTIONS set "transaction_mode": "IMMEDIATE" and "init_command": '
-            "\"PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;\", or workers will meet 'database is locked'.",
+            hint="Take the entry of DATABASES from notifications.sqlite.tuned(path), or workers will meet "
+            "'database is locked'.",
             id="klaxon.W002",
         )
 

@@ -13,8 +13,10 @@ from typing import Any
 from django.utils.module_loading import autodiscover_modules
 
 from notifications.exceptions import UnknownEvent
+from notifications.rates import rate
 
 Transform = Callable[[dict[str, Any]], dict[str, Any]]
+Urgency = Callable[[dict[str, Any]], int]
 
 
 class NotificationPriority(IntEnum):
@@ -29,6 +31,11 @@ class NotificationPriority(IntEnum):
     def band(self) -> tuple[int, int]:
         """The lowest and highest score (0-100) of this priority."""
         return BANDS[self]
+
+    @property
+    def middle(self) -> int:
+        """The score of what is neither more nor less urgent than its like."""
+        return sum(self.band) // 2
 
 
 BANDS = {
@@ -83,6 +90,14 @@ class NotificationEvent:
     :param retry_delays: seconds before each further try, overriding the channel's and the site's.
     :param on_unknown: what to do when contact was lost after the provider may have accepted: ``"retry"`` (at least
         once) or ``"hold"`` (at most once, for one-time codes).
+    :param fallback: by channel, the channel that takes over when that one is exhausted: ``{"sms": "email"}``. It needs
+        not be supported besides; if it is, nobody gets the same twice.
+    :param limit: how often one user gets it, such as ``"10/h"``; overrides ``LIMITS["user_event"]`` of the settings.
+    :param over_limit: what becomes of it beyond a limit: ``"wait"`` or, but for CRITICAL events, ``"drop"``.
+    :param score: where within the band of its priority it begins; the middle unless given.
+    :param urgency: a pure function from the context to a whole number that is added to the score, once for each
+        ``send()``. The sum stays within the band. If it fails, that is logged and nothing is added.
+    :raises ValueError, TypeError: if a value cannot work; the message names the event.
     """
 
     name: str
@@ -94,10 +109,16 @@ class NotificationEvent:
     transforms: Mapping[NotificationChannel | str, Transform] = field(default_factory=dict)
     retry_delays: tuple[float, ...] | None = None
     on_unknown: str = "retry"
+    fallback: Mapping[NotificationChannel | str, NotificationChannel | str] = field(default_factory=dict)
+    limit: str | None = None
+    over_limit: str = "wait"
+    score: int | None = None
+    urgency: Urgency | None = None
 
     def __post_init__(self) -> None:
         if self.on_unknown not in ("retry", "hold"):
             raise ValueError(f'on_unknown of event {self.name!r} must be "retry" or "hold", not {self.on_unknown!r}.')
+        self._check_limit()
         for name in ("supported_channels", "loggable"):
             if isinstance(getattr(self, name), str | Enum):
                 raise TypeError(f"{name} of event {self.name!r} must be a list, not one alone.")
@@ -106,10 +127,34 @@ class NotificationEvent:
         object.__setattr__(self, "priority", NotificationPriority(self.priority))
         object.__setattr__(self, "supported_channels", tuple(self.supported_channels))
         object.__setattr__(self, "category", key_of(self.category))
+        fallback = {key_of(channel): key_of(other) for channel, other in self.fallback.items()}
+        object.__setattr__(self, "fallback", fallback)
         if not self.channels:
             raise ValueError(f"Event {self.name!r} supports no channel, so it would reach nobody.")
         if len(self.name) > 100 or any(len(channel) > 50 for channel in self.channels):
             raise ValueError(f"{self.name!r:.120}: an event's name may have 100 characters, a channel's 50.")
+        self._check_score()
+
+    def _check_score(self) -> None:
+        low, high = self.priority.band
+        if self.score is not None and (type(self.score) is not int or not low <= self.score <= high):
+            raise ValueError(
+                f"score of event {self.name!r} must be a whole number from {low} to {high}, the band of "
+                f"{self.priority.name}, not {self.score!r}."
+            )
+        if self.urgency is not None and not callable(self.urgency):
+            raise TypeError(f"urgency of event {self.name!r} must be a function of the context, not {self.urgency!r}.")
+
+    def _check_limit(self) -> None:
+        if self.over_limit not in ("wait", "drop"):
+            raise ValueError(f'over_limit of event {self.name!r} must be "wait" or "drop", not {self.over_limit!r}.')
+        if self.over_limit == "drop" and self.priority == NotificationPriority.CRITICAL:
+            raise ValueError(f"Event {self.name!r} is CRITICAL, so no limit may drop it.")
+        try:
+            if self.limit is not None:
+                rate(self.limit)
+        except ValueError as error:
+            raise ValueError(f"limit of event {self.name!r}: {error}") from error
 
     @property
     def channels(self) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ class Reason(TextChoices):
     NOT_CONFIGURED = "channel_not_configured", _("The channel is not configured")
     QUEUE_FULL = "queue_full", _("The queue is full")
     SHED = "shed", _("Made room for something more urgent")
+    OVER_LIMIT = "over_limit", _("Over a rate limit")
     SCHEDULED = "scheduled", _("Waits for its time")
     EXPIRED = "expired", _("Its time has passed")
     CANCELLED = "cancelled", _("Cancelled")
@@ -35,6 +36,7 @@ class Reason(TextChoices):
     LOST_CONTACT = "lost_contact", _("Contact was lost; it may have been accepted")
     WORKER_LOST = "worker_lost", _("Its worker stopped answering")
     STRIKES = "strikes", _("It stopped three workers")
+    FALLBACK = "fallback", _("Went to the fallback channel")
     RETRIED = "retried", _("Retried by a person")
 
 

@@ -11,11 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-SQLITE_OPTIONS = {
-    "timeout": 30,
-    "transaction_mode": "IMMEDIATE",
-    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
-}
+from notifications.sqlite import tuned
 
 
 def database() -> dict[str, Any]:
@@ -27,9 +23,7 @@ def _sqlite() -> dict[str, Any]:
     folder = Path(tempfile.gettempdir()) / f"klaxon-tests-{os.getuid()}"
     folder.mkdir(exist_ok=True)
     return {
-        "ENGINE": "django.db.backends.sqlite3",
-        "NAME": given or folder / "db.sqlite3",
-        "OPTIONS": SQLITE_OPTIONS,
+        **tuned(given or folder / "db.sqlite3", busy_seconds=30),
         # A file, not memory: other processes must see it.
         "TEST": {"NAME": folder / f"test-{os.environ.get('KLAXON_RUN', os.getpid())}.sqlite3"},
     }

@@ -11,7 +11,7 @@ import notifications
 ROOT = Path(notifications.__file__).parent
 
 FLOORS = {
-    0: {"conf", "clock", "exceptions", "extras", "partitions"},
+    0: {"conf", "clock", "exceptions", "extras", "partitions", "rates", "sqlite"},
     1: {
         "addresses",
         "channel_classes",
@@ -24,7 +24,7 @@ FLOORS = {
         "transitions",
     },
     2: {"models"},
-    3: {"audience", "gates", "rendering", "retry", "breaker", "channels"},
+    3: {"audience", "gates", "rendering", "retry", "breaker", "limits", "channels"},
     4: {"manager", "dispatch"},
     5: {"celery"},
     6: {"admin", "inbox", "can"},
@@ -33,7 +33,7 @@ FLOORS = {
 SIDEWAYS_TOO = {0, 1, 2}
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 ASKING = {"audience", "gates", "manager"}
-DELIVERING = {"rendering", "retry", "breaker", "channels", "dispatch"}
+DELIVERING = {"rendering", "retry", "breaker", "limits", "channels", "dispatch"}
 OPEN_TO_DELIVERING = {"gates"}
 
 

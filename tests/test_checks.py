@@ -277,7 +277,7 @@ class TestSQLiteE009W002:
         monkeypatch.setitem(connection.settings_dict, "OPTIONS", options)
         [message] = found("W002")
         assert [word for word in ("WAL", "IMMEDIATE") if word in message.msg] == lacking
-        assert "journal_mode=WAL" in message.hint
+        assert "notifications.sqlite.tuned(path)" in message.hint
 
     @pytest.mark.skipif("connection.vendor == 'sqlite'", reason="about other databases")
     def test_another_database_is_told_nothing_of_sqlite(self, monkeypatch):

@@ -111,6 +111,12 @@ def test_a_key_that_is_no_string_is_told(problems_of):
         ("LEASE_SECONDS", 0),
         ("IDLE_SECONDS", -1),
         ("ADDRESS_FIELDS", "phone"),
+        ("LIMITS", "100/h"),
+        ("CRITICAL_LIMIT", "many"),
+        ("CRITICAL_LIMIT", "0/h"),
+        ("CRITICAL_LIMIT", 1000),
+        ("THROTTLE_DEPTH", -1),
+        ("THROTTLE_DEPTH", 1.5),
     ],
 )
 def test_a_wrong_value_is_told_with_what_it_must_be(problems_of, key, wrong):
@@ -152,6 +158,42 @@ def test_a_wrong_channel_entry_is_told(problems_of, entry, words):
 def test_wrong_delays_of_a_channel_are_told_as_delays(problems_of):
     [problem] = problems_of({"CHANNELS": {"email": {"RETRY_DELAYS": [60, "300"]}}})
     assert "seconds" in problem.hint, "a list was given; the hint must say what belongs in it"
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ({"users": "100/h"}, "It may have: user, user_event, user_channel, cluster, global."),
+        ({7: "100/h"}, "It may have: user"),
+        ({"user": "100"}, 'Write "100/h"'),
+        ({"user": 100}, 'Write "100/h"'),
+        ({"user": ["100/h"]}, 'Write "100/h"'),
+        ({"user": None}, 'Write "100/h"'),
+        ({"user": {"email": "100/h"}}, 'Write "100/h"'),
+        ({"global": "0/h"}, "at least 1"),
+        ({"cluster": "1/d burst 100000"}, "within ten years"),
+        ({"user_channel": {"email": "often"}}, 'Write "100/h"'),
+        ({"user_channel": {"emial": "50/h"}}, "Channels of this site: app, email."),
+        ({"user_channel": {3: "50/h"}}, "Channels of this site"),
+    ],
+)
+def test_a_wrong_limit_is_told_with_what_to_write(problems_of, limits, words):
+    [problem] = problems_of({"LIMITS": limits})
+    assert "NOTIFICATIONS['LIMITS']" in problem.message
+    assert words in problem.hint
+
+
+def test_a_limit_may_be_set_for_each_channel_or_for_all(settings):
+    settings.NOTIFICATIONS = {
+        "LIMITS": {"user": "9/h", "user_channel": {"EMAIL": "5/h", "pager": "1/h burst 2"}},
+        "CHANNELS": {"Pager": {"BACKEND": "shop.Pager"}},
+    }
+    current = conf.current()
+    assert current.limit("user", "email") == "9/h"
+    assert [current.limit("user_channel", name) for name in ("email", "pager", "app")] == ["5/h", "1/h burst 2", None]
+    assert current.limit("cluster") is None
+    settings.NOTIFICATIONS = {"LIMITS": {"user_channel": "5/h"}}
+    assert conf.current().limit("user_channel", "app") == "5/h"
 
 
 def test_every_problem_is_told_at_once(problems_of):
@@ -212,6 +254,9 @@ def test_the_environment_gives_every_key_in_its_type(settings):
             BREAKER_MOST_SECONDS="600",
             RAMP_SECONDS="120",
             RAMP_START="5",
+            LIMITS='{"user": "100/h", "user_channel": {"email": "50/h"}}',
+            CRITICAL_LIMIT="500/h burst 50",
+            THROTTLE_DEPTH="5000",
         )
     )
     assert found.keys() == conf.KEYS.keys()
@@ -223,6 +268,8 @@ def test_the_environment_gives_every_key_in_its_type(settings):
     assert current.retry_delays == (1, 2.5, 30)
     assert (current.batch_size, current.retry_jitter, current.delivery) == (50, 0.5, "immediate")
     assert current.celery is True
+    assert current.limit("user_channel", "email") == "50/h"
+    assert (current.critical_limit, current.throttle_depth) == ("500/h burst 50", 5000)
 
 
 def test_the_environment_may_switch_retries_off(settings):

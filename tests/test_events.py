@@ -98,6 +98,20 @@ def test_what_to_do_about_lost_contact_is_one_of_two_words():
         event(on_unknown="ignore")
 
 
+@pytest.mark.parametrize("item", NotificationPriority)
+def test_a_base_score_may_lie_anywhere_in_the_band_and_nowhere_else(item):
+    low, high = item.band
+    assert [event(priority=item, score=score).score for score in (None, low, high)] == [None, low, high]
+    for wrong in (low - 1, high + 1, float(low), str(low), True):
+        with pytest.raises(ValueError, match=f"score of event 'door_opened' .* from {low} to {high}"):
+            event(priority=item, score=wrong)
+
+
+def test_urgency_must_be_a_function():
+    with pytest.raises(TypeError, match="urgency of event 'door_opened'"):
+        event(urgency=5)
+
+
 def test_a_transform_is_found_by_its_channel_in_any_spelling():
     shipped = event(transforms={NotificationChannel.EMAIL: dict, "SMS": list})
     assert shipped.transform_for("email") is dict
@@ -158,3 +172,23 @@ def test_a_member_of_another_enum_with_the_same_value_is_unknown():
 
     with pytest.raises(UnknownEvent):
         NOTIFICATION_EVENTS.find(Other.ORDER_SHIPPED)
+
+
+def test_an_event_may_say_how_often_a_user_gets_it():
+    assert (event().limit, event().over_limit) == (None, "wait")
+    limited = event(limit="10/h burst 2", over_limit="drop")
+    assert (limited.limit, limited.over_limit) == ("10/h burst 2", "drop")
+
+
+@pytest.mark.parametrize("wrong", [{"limit": "often"}, {"limit": ""}, {"limit": 10}, {"over_limit": "forget"}])
+def test_a_limit_that_makes_no_sense_is_refused_by_the_name_of_the_event(wrong):
+    [key] = wrong
+    with pytest.raises(ValueError, match=f"{key} of event 'door_opened'"):
+        event(**wrong)
+
+
+@pytest.mark.parametrize("priority", [1, NotificationPriority.CRITICAL])
+def test_no_limit_may_drop_what_is_critical(priority):
+    with pytest.raises(ValueError, match="no limit may drop it"):
+        event(priority=priority, limit="10/h", over_limit="drop")
+    assert event(priority=priority, limit="10/h").limit == "10/h"

@@ -1,14 +1,18 @@
-"""What operators look at and turn: pauses, suppressions and the workers that live."""
+"""What operators look at and turn: pauses, suppressions, buckets and the workers that live."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
 from django.db import router
+from django.db.models import Q
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 
 from notifications import clock, conf
-from notifications.models import Circuit, Delivery, Heartbeat, Pause, Suppression
+from notifications.admin import search
+from notifications.admin.base import Kept
+from notifications.models import Bucket, Circuit, Delivery, Heartbeat, Pause, Suppression
 from notifications.models.pause import EVERYTHING
 
 
@@ -84,3 +88,16 @@ class HeartbeatAdmin(admin.ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Heartbeat | None = None) -> bool:
         return False
+
+
+@admin.register(Bucket)
+class BucketAdmin(Kept):
+    """What takes longest to be full again comes first. A bucket that is not here is full."""
+
+    list_display = ("key", "full_at", "promised_at")
+    ordering: ClassVar[tuple[str, ...]] = ("-full_at",)
+    search_help_text = _("A key, written in full, or a number.")
+    fieldsets = ((None, {"fields": ("key", "full_at", "promised_at", "seen_at")}),)
+
+    def matching(self, term: str) -> Q:
+        return search.number(term, "pk") | Q(key=term)

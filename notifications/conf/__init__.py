@@ -13,6 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
 from notifications.conf.channels import ChannelConf, channel_problems, read
+from notifications.conf.limits import is_rate, limit_problems
 from notifications.conf.problem import TEN_YEARS, Problem, closest, delays, fits
 
 
@@ -81,6 +82,9 @@ class Conf:
     breaker_most_seconds: float = option(300, (int, float), "float", "a number of seconds above 0", positive)
     ramp_seconds: float = option(60, (int, float), "float", "a number of seconds; 0 for no ramp", not_negative)
     ramp_start: float = option(10, (int, float), "float", "a number of messages a second above 0", positive)
+    limits: Mapping[str, Any] = option(dict, Mapping, "json", 'a dict such as {"user": "100/h"}')
+    critical_limit: str = option("1000/h", str, "str", 'a rate such as "1000/h"', is_rate)
+    throttle_depth: int = option(0, int, "int", "a whole number; 0 for no throttling", not_negative)
     celery: bool = option(False, bool, "bool", "True or False")
     can_rules: str = option("", str, "str", "the dotted path of a callable(FaultChange) -> iterable of Send")
 
@@ -88,6 +92,13 @@ class Conf:
         """The settings of a channel, or None where the site has not configured it or has switched it off."""
         found = _channels().get(name)
         return found if found and found.enabled else None
+
+    def limit(self, name: str, channel: str = "") -> str | None:
+        """The rate that ``LIMITS`` sets under this name, for this channel where each has its own."""
+        found = self.limits.get(name)
+        if isinstance(found, Mapping):
+            return {key.lower(): text for key, text in found.items()}.get(channel)
+        return found
 
     @property
     def enabled_channels(self) -> frozenset[str]:
@@ -130,6 +141,7 @@ def problems() -> Iterator[Problem]:
         return
     for key, value in raw.items():
         yield from _key_problems(key, value)
+    yield from limit_problems(raw)
     lease, beat = (raw.get(key, getattr(Conf, key.lower())) for key in ("LEASE_SECONDS", "BEAT_SECONDS"))
     if all(isinstance(value, int | float) for value in (lease, beat)) and 1 <= lease < beat * 3:
         yield Problem(

@@ -15,6 +15,7 @@ from django.db import DataError, IntegrityError, router, transaction
 
 from notifications import clock, partitions, signals
 from notifications.channel_classes import address_kind
+from notifications.dispatch.fallback import fall_back
 from notifications.dispatch.heartbeat import Pulse
 from notifications.dispatch.record import Attempted, attempt_row
 from notifications.models import Delivery, NotificationLog, Suppression
@@ -52,11 +53,12 @@ class Desk:
         self.using = router.db_for_write(Delivery)
         self.pulse = pulse
         self.owner = pulse.owner if pulse else Pulse().owner
+        self._watch = clock.Watch(self.using)
         self._life = 0
         self._unwritten: list[Outcomes] = []
 
     def now(self) -> datetime:
-        return clock.now(self.using)
+        return self._watch.now()
 
     def begin(self) -> bool:
         """Whether something new may be claimed."""
@@ -89,9 +91,10 @@ class Desk:
         with transaction.atomic(using=self.using):
             written = Delivery.objects.using(self.using).settle(news, outcomes.at)
             _log(outcomes, self.using)
-            for item, settled in outcomes.attempted:
-                if settled.id in written:
-                    tell(item.delivery, settled, self.using)
+            ours = [(item.delivery, settled) for item, settled in outcomes.attempted if settled.id in written]
+            fall_back(ours, self.using, outcomes.at)
+            for delivery, settled in ours:
+                tell(delivery, settled, self.using)
         stale = len(news) - len(written)
         if stale:
             logger.warning("%d outcomes came too late: their lease had run out and another worker took over.", stale)

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import nullcontext
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,12 +12,13 @@ from django.db import DataError, Error, IntegrityError
 from notifications import conf
 from notifications.dispatch.attempt import Addressed, attempt
 from notifications.dispatch.desk import Desk, Outcomes
+from notifications.dispatch.fallback import take_over
 from notifications.dispatch.heartbeat import Pulse
 from notifications.dispatch.outlook import Outlook
 from notifications.dispatch.providers import Provider, Providers
 from notifications.dispatch.reask import still_wanted
 from notifications.dispatch.record import buried
-from notifications.models import Delivery, Notification
+from notifications.models import Delivery
 from notifications.models.outbox import Settlement
 from notifications.outcomes import DeliveryState, Reason
 
@@ -26,6 +27,7 @@ Tally = Counter[str]
 logger = logging.getLogger("notifications.dispatch")
 
 OLDEST_EVERY = 10
+RELEASE_EVERY = timedelta(seconds=1)
 SECONDS_FOR_ONE = 120
 
 
@@ -47,6 +49,7 @@ class Dispatcher:
         self.providers = Providers(self.using)
         self.outlook = Outlook(self.using, self.providers)
         self._claims = 0
+        self._released_at: datetime | None = None
         # Without a heartbeat nobody renews a lease, so it must last for the whole batch.
         self._unrenewed = 0 if pulse else SECONDS_FOR_ONE
 
@@ -75,7 +78,7 @@ class Dispatcher:
             return len(claimed), tally + self._bring_to_an_end(claimed, now)
 
     def _bring_to_an_end(self, claimed: list[Delivery], now: datetime) -> Tally:
-        claimed = self._attach_notifications(claimed)
+        claimed = Delivery.objects.using(self.using).with_notifications(claimed)
         all_begun = False
         try:
             wanted, tally = still_wanted(claimed, self.desk, now)
@@ -110,12 +113,26 @@ class Dispatcher:
         closed = self.outlook.closed(now)
         if closed is None:
             return []
-        outbox = Delivery.objects.using(self.using)
-        outbox.release_due(now)
         lease = now + timedelta(seconds=conf.current().lease_seconds + self._unrenewed * size)
+        # While there is plenty to do, it is enough to look once a second for what has become due.
+        rested = self._released_at is not None and timedelta() <= now - self._released_at < RELEASE_EVERY
+        if rested and (claimed := self._take(size, notification_ids, now, lease, closed)):
+            return claimed
+        self._release(now, lease)
+        return self._take(size, notification_ids, now, lease, closed)
+
+    def _release(self, now: datetime, lease: datetime) -> None:
+        self._released_at = now
+        Delivery.objects.using(self.using).release_due(now)
+        take_over(self.outlook.exhausted(now), self.desk.owner, self.using, now, lease)
+
+    def _take(
+        self, size: int, notification_ids: Sequence[int], now: datetime, lease: datetime, closed: Collection[str]
+    ) -> list[Delivery]:
         self._claims += 1
         # Now and then the oldest first, whatever its score, so that nothing starves under a flood of urgent mail.
         oldest = self._claims % OLDEST_EVERY == 0
+        outbox = Delivery.objects.using(self.using)
         return outbox.claim(self.desk.owner, now, lease, size, notification_ids, oldest, closed)
 
     def _attempt(self, provider: Provider, group: Sequence[Addressed]) -> Tally:
@@ -140,15 +157,6 @@ class Dispatcher:
     def close(self) -> None:
         """Let go of every connection to a provider."""
         self.providers.close()
-
-    def _attach_notifications(self, claimed: Sequence[Delivery]) -> list[Delivery]:
-        ids = {row.notification_id for row in claimed}
-        known = Notification.objects.using(self.using).select_related("cluster").in_bulk(ids)
-        # One that is missing was deleted with its cluster a moment ago, and its deliveries with it.
-        there = [row for row in claimed if row.notification_id in known]
-        for row in there:
-            row.notification = known[row.notification_id]
-        return there
 
     def _groups(self, wanted: Sequence[Addressed], now: datetime) -> Iterator[tuple[Provider, list[Addressed]]]:
         """One provider's deliveries together, at most as many as it takes; one that has stopped a worker goes alone."""

@@ -18,6 +18,10 @@ class Outlook:
         self._paused: frozenset[str] = frozenset()
         self._read_at: datetime | None = None
 
+    def exhausted(self, now: datetime) -> set[str]:
+        """Channels whose providers are all being left alone, and that nobody has paused."""
+        return self.providers.shut(now) - self._paused
+
     def closed(self, now: datetime) -> frozenset[str] | None:
         """Channels of which nothing should be claimed; None if nothing should be claimed at all."""
         if self._read_at is None or not timedelta() <= now - self._read_at < FRESH_FOR:

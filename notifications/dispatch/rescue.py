@@ -12,9 +12,10 @@ from django.db import transaction
 
 from notifications import conf
 from notifications.dispatch.desk import tell
+from notifications.dispatch.fallback import fall_back
 from notifications.dispatch.record import Attempted, attempt_row, retry_or_dead
 from notifications.events import NOTIFICATION_EVENTS
-from notifications.models import Delivery, Heartbeat, Notification, NotificationLog
+from notifications.models import Delivery, Heartbeat, NotificationLog
 from notifications.models.outbox import Lost, Settlement
 from notifications.outcomes import DeliveryState, Receipt, Verdict
 
@@ -70,8 +71,8 @@ class Rescuer:
 
     def _take_back(self, lost: list[Lost], now: datetime) -> Counter[str]:
         with transaction.atomic(using=self.using):
-            rows = Delivery.objects.using(self.using).take_back(lost, now)
-            _attach_notifications(rows, self.using)
+            outbox = Delivery.objects.using(self.using)
+            rows = outbox.with_notifications(outbox.take_back(lost, now))
             self._decide([row for row in rows if row.state != DeliveryState.READY], now)
         return Counter(row.state for row in rows)
 
@@ -80,15 +81,9 @@ class Rescuer:
         NotificationLog.objects.using(self.using).append(_lost_row(row, now) for row in rows)
         decided = {row.pk: _decision(row, now) for row in rows if _may_retry(row)}
         Delivery.objects.using(self.using).settle(list(decided.values()), now)
+        fall_back([(row, decided[row.pk]) for row in rows if row.pk in decided], self.using, now)
         for row in rows:
             tell(row, decided.get(row.pk) or _as_it_is(row), self.using)
-
-
-def _attach_notifications(rows: list[Delivery], using: str) -> None:
-    known = Notification.objects.using(using).select_related("cluster").in_bulk({row.notification_id for row in rows})
-    for row in rows:
-        # Missing only if its cluster is being deleted at this moment; then the rows go too.
-        row.notification = known.get(row.notification_id) or Notification(pk=row.notification_id)
 
 
 def _lost_row(row: Delivery, now: datetime) -> NotificationLog:

@@ -17,7 +17,6 @@ from notifications.gates import Facts, Person, decide, people
 from notifications.manager.queue_limit import has_room
 from notifications.manager.request import Request
 from notifications.models import Delivery, Notification, NotificationLog, Suppression
-from notifications.models.delivery import address_hash
 from notifications.outcomes import Answer, DeliveryState, Drop, Hold, Outcome, Reason, SendResult
 
 EVERYBODY = "*"
@@ -156,14 +155,12 @@ def _held_until(request: Request, answer: Answer, now: datetime) -> Answer:
 
 def _delivery(notification: Notification, facts: Facts, answer: Answer, score: int) -> Delivery:
     held = isinstance(answer, Hold)
-    address = facts.kept_address
-    return Delivery(
-        notification=notification,
-        channel=facts.channel,
+    return Delivery.to(
+        notification,
+        facts.channel,
+        facts.person.key,
+        facts.kept_address,
         recipient_id=getattr(facts.person.user, "pk", None),
-        recipient_key=facts.person.key,
-        address=address,
-        address_hash=address_hash(address),
         state=DeliveryState.HELD if held else DeliveryState.READY,
         reason=answer.reason if isinstance(answer, Hold) else "",
         due_at=answer.until if isinstance(answer, Hold) else None,

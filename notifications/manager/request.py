@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from typing import Any
@@ -16,6 +16,7 @@ from notifications import conf
 from notifications.context import UNSTORABLE, encoded, validated
 from notifications.events import LEVELS, NOTIFICATION_EVENTS, NotificationEvent, NotificationPriority, key_of
 from notifications.exceptions import InvalidCluster, InvalidOption
+from notifications.manager.score import score_of
 from notifications.models import Cluster, Notification, cluster_model
 
 SENSIBLE_YEARS = range(1970, 9000)
@@ -50,7 +51,7 @@ class Request:
     not_configured: tuple[str, ...]
     refused_channels: tuple[str, ...]
     priority: NotificationPriority
-    score: int = field(default=0)
+    score: int
 
     def notification(self, now: datetime) -> Notification:
         """The row to store."""
@@ -102,16 +103,17 @@ def checked(event_name: Enum | str, cluster: Any, context: Mapping[str, Any] | N
     on = conf.current().enabled_channels
     missing = tuple(channel for channel in wanted if channel not in on)
     priority = _priority(event, options)
+    stored = validated(event, context)
     return Request(
         event=event,
         cluster=checked_cluster(cluster),
-        context=validated(event, context),
+        context=stored,
         options=_storable(options),
         channels=tuple(channel for channel in wanted if channel in on),
         not_configured=missing,
         refused_channels=missing if options.channels is not None else (),
         priority=priority,
-        score=sum(priority.band) // 2,
+        score=score_of(event, priority, stored),
     )
 
 

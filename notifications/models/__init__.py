@@ -1,5 +1,6 @@
 """The tables, one file for each family, each with its verbs."""
 
+from notifications.models.bucket import Bucket
 from notifications.models.circuit import Circuit
 from notifications.models.cluster import Cluster, cluster_model, members_of, membership
 from notifications.models.delivery import Delivery
@@ -13,6 +14,7 @@ from notifications.models.suppression import Suppression
 
 __all__ = [
     "Circuit",
+    "Bucket",
     "Cluster",
     "Delivery",
     "Heartbeat",

@@ -7,6 +7,7 @@ Every change of state is one method here and one conditional UPDATE. The states 
 import hashlib
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
+from typing import Any, Self
 
 from django.conf import settings
 from django.db import models, router
@@ -44,6 +45,17 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         )
         rows = list(self.model._base_manager.db_manager(self._write_db).raw(sql, params))
         return sorted(rows, key=lambda row: (-row.score, row.pk))
+
+    def with_notifications(self, rows: Iterable["Delivery"]) -> list["Delivery"]:
+        """Of claimed rows, those whose notification is still there, with it and its cluster; in one query."""
+        rows = list(rows)
+        found = Notification.objects.using(self._write_db).select_related("cluster")
+        known = found.in_bulk({row.notification_id for row in rows})
+        # One that is missing was deleted with its cluster a moment ago, and its deliveries with it.
+        there = [row for row in rows if row.notification_id in known]
+        for row in there:
+            row.notification = known[row.notification_id]
+        return there
 
     def mark_sending(self, deliveries: Iterable["Delivery"], lease: datetime) -> set[int]:
         """Count an attempt and mark the claimed rows as sending; returns the ids of those that were still ours."""
@@ -184,6 +196,18 @@ class Delivery(models.Model):
 
     def __str__(self) -> str:
         return f"{self.channel} #{self.pk}"
+
+    @classmethod
+    def to(cls, notification: Notification, channel: str, recipient_key: str, address: str, **facts: Any) -> Self:
+        """A row, not yet written, to one recipient at one address."""
+        return cls(
+            notification=notification,
+            channel=channel,
+            recipient_key=recipient_key,
+            address=address,
+            address_hash=address_hash(address),
+            **facts,
+        )
 
     @property
     def idempotency_key(self) -> str:

@@ -74,9 +74,11 @@ def claim_statement(
 
 def mark_sending(using: str, fences: Sequence[tuple[int, int]], lease: datetime) -> set[int]:
     connection = connections[using]
-    values, params = _values(connection, fences, ("bigint", "integer"))
+    if not fences:
+        return set()
+    values, params = _source(connection, fences, ("bigint", "integer"))
     sql = f"""
-        WITH ours(our_id, our_fence) AS (VALUES {values})
+        WITH ours(our_id, our_fence) AS ({values})
         UPDATE {TABLE} SET state = 'sending', attempts = attempts + 1, lease = %s
         FROM ours WHERE id = our_id AND fence = our_fence AND state = 'claimed'
         RETURNING id"""  # noqa: S608
@@ -108,9 +110,9 @@ def settle(using: str, settlements: Sequence[Settlement], now: datetime) -> set[
         for item in settlements
     ]
     types = ("bigint", "integer", "text", "text", "text", "timestamptz", "text", "text", "timestamptz", "integer")
-    values, params = _values(connection, rows, types)
+    values, params = _source(connection, rows, types)
     sql = f"""
-        WITH news(its_id, its_fence, was, next, why, due, carrier, message_id, settled, uncounted) AS (VALUES {values})
+        WITH news(its_id, its_fence, was, next, why, due, carrier, message_id, settled, uncounted) AS ({values})
         UPDATE {TABLE} SET state = next, reason = why, due_at = due, provider = carrier,
             provider_message_id = message_id, settled_at = settled, attempts = attempts - uncounted,
             owner = '', lease = NULL
@@ -167,14 +169,14 @@ def take_back_statement(using: str, lost: Sequence[Lost], now: datetime) -> tupl
     # fence gone.
     connection = connections[using]
     rows = [(item.id, item.fence, item.strikes, _time(connection, now)) for item in lost]
-    values, params = _values(connection, rows, ("bigint", "integer", "integer", "timestamptz"))
+    values, params = _source(connection, rows, ("bigint", "integer", "integer", "timestamptz"))
     dead = f"strikes + struck >= {STRIKES_ALLOWED}"
     free = ""
     if connection.vendor == "postgresql":
         # A worker that was frozen in the middle of recording still locks its rows; the others must not wait for it.
         free = f"AND id IN (SELECT id FROM {TABLE} WHERE id IN (SELECT lost_id FROM lost) FOR UPDATE SKIP LOCKED)"  # noqa: S608
     sql = f"""
-        WITH lost(lost_id, lost_fence, struck, at) AS (VALUES {values})
+        WITH lost(lost_id, lost_fence, struck, at) AS ({values})
         UPDATE {TABLE} SET
             state = CASE WHEN {dead} THEN 'dead' WHEN state = 'claimed' THEN 'ready' ELSE 'unknown' END,
             reason = CASE WHEN {dead} THEN 'strikes' WHEN state = 'claimed' THEN 'worker_lost' ELSE 'lost_contact' END,
@@ -196,11 +198,13 @@ def _among(condition: str, values: Collection[Any]) -> tuple[str, list[Any]]:
     return f"{condition} ({', '.join(['%s'] * len(values))})", list(values)
 
 
-def _values(connection: Any, rows: Sequence[Sequence[Any]], types: Sequence[str]) -> tuple[str, list[Any]]:
-    """A VALUES list. PostgreSQL takes the types from the casts in its first row; SQLite needs none."""
-    plain = f"({', '.join(['%s'] * len(types))})"
-    typed = f"({', '.join(f'%s::{name}' for name in types)})" if connection.vendor == "postgresql" else plain
-    return ", ".join([typed, *[plain] * (len(rows) - 1)]), [value for row in rows for value in row]
+def _source(connection: Any, rows: Sequence[Sequence[Any]], types: Sequence[str]) -> tuple[str, list[Any]]:
+    """Rows as something to select from: on PostgreSQL arrays, one for each column, so that the text stays the same."""
+    if connection.vendor == "postgresql":
+        arrays = ", ".join(f"%s::{name}[]" for name in types)
+        return f"SELECT * FROM unnest({arrays})", [list(column) for column in zip(*rows, strict=True)]  # noqa: S608
+    marks = f"({', '.join(['%s'] * len(types))})"
+    return f"VALUES {', '.join([marks] * len(rows))}", [value for row in rows for value in row]
 
 
 def _time(connection: Any, value: datetime | None) -> Any:

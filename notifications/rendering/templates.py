@@ -7,9 +7,12 @@ usual order of Django's loaders.
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 from zoneinfo import ZoneInfo
 
+from django.conf import settings
 from django.template import Context, Engine, Template, TemplateDoesNotExist, TemplateSyntaxError
+from django.template.loaders.cached import Loader as CachedLoader
 from django.utils import timezone, translation
 
 from notifications.context import UNSTORABLE
@@ -57,6 +60,21 @@ def _text_of(template: Template, part: str, variables: Mapping[str, Any]) -> str
 def find(event: str, channel: str, part: str, language: str) -> Template | None:
     """The template in the nearest language, or None."""
     engine = Engine.get_default()
+    if settings.DEBUG or not isinstance(engine.template_loaders[0], CachedLoader):
+        return _looked_up(engine, event, channel, part, language)
+    # Django keeps every template that it has read, until the process ends. We also keep which one it was, because
+    # finding out costs an exception for each name that does not exist.
+    known = _known.setdefault(engine, {})
+    key = event, channel, part, language
+    if key not in known:
+        known[key] = _looked_up(engine, *key)
+    return known[key]
+
+
+_known: WeakKeyDictionary[Engine, dict[tuple[str, str, str, str], Template | None]] = WeakKeyDictionary()
+
+
+def _looked_up(engine: Engine, event: str, channel: str, part: str, language: str) -> Template | None:
     for name in _names(event, channel, part, language):
         try:
             return engine.get_template(name)

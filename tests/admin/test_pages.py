@@ -8,8 +8,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from notifications import clock
 from notifications.admin.paging import BoundedPaginator
 from notifications.models import (
+    Bucket,
     Cluster,
     Delivery,
     InboxItem,
@@ -21,8 +23,8 @@ from notifications.models import (
 from notifications.recipients import Address
 from tests.admin.conftest import customers, send
 
-SHOWN = (Notification, Delivery, NotificationLog, UserSettings, InboxItem, Cluster)
-READ_ONLY = (Notification, Delivery, NotificationLog)
+SHOWN = (Notification, Delivery, NotificationLog, UserSettings, InboxItem, Cluster, Bucket)
+READ_ONLY = (Notification, Delivery, NotificationLog, Bucket)
 
 
 def list_url(model: Any, **query: Any) -> str:
@@ -40,6 +42,10 @@ def rows_of_every_kind(count: int, cluster: Cluster, prefix: str = "ann") -> Non
     send([], dispatch=True)
     UserSettings.objects.bulk_create(
         UserSettings(user=user, cluster=cluster, channels={"email": False}) for user in users
+    )
+    now = clock.now()
+    Bucket.objects.bulk_create(
+        Bucket(key=f"user:{cluster.pk}:u:{user.pk}", full_at=now, seen_at=now, promised_at=now) for user in users
     )
 
 
@@ -202,3 +208,9 @@ def test_a_log_row_is_shown_when_all_that_it_names_is_gone(boss: Client, cluster
     assert "u:999 (deleted)" in boss.get(list_url(NotificationLog)).content.decode()
     text = boss.get(page_url(NotificationLog, NotificationLog.objects.first().pk)).content.decode()
     assert text.count("999 (deleted)") == 4
+
+
+def test_a_bucket_is_found_by_its_key(boss: Client, cluster: Cluster) -> None:
+    rows_of_every_kind(3, cluster)
+    bucket = Bucket.objects.last()
+    assert [row.pk for row in boss.get(list_url(Bucket, q=bucket.key)).context["cl"].result_list] == [bucket.pk]

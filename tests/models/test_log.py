@@ -28,11 +28,30 @@ def row(address="", context=None):
 
 
 @pytest.mark.parametrize("count", [1, 10])
-def test_a_group_of_rows_is_written_in_two_statements(count, django_assert_num_queries):
-    rows = [row("a***@example.com", {"order_number": "7"}) for _ in range(count)]
-    with django_assert_num_queries(2):
+def test_a_group_of_rows_is_written_in_two_statements_at_most(count, django_assert_max_num_queries):
+    rows = [row(f"{place}***@example.com", {"order_number": f"{place}"}) for place in range(count)]
+    rows += [row()]
+    with django_assert_max_num_queries(2):
         NotificationLog.objects.append(rows)
-    assert NotificationLog.objects.count() == LogPersonal.objects.count() == count
+    assert NotificationLog.objects.count() == count + 1
+    written = LogPersonal.objects.order_by("pk").values_list("address", "context_data")
+    assert list(written) == [(item.new_address, item.new_context) for item in rows[:-1]]
+
+
+def test_every_column_comes_back_as_it_was_given():
+    user, entry = UserFactory(), row()
+    given = {
+        "recipient_id": user.pk, "attempt": 2, "epoch": 1, "duration": 0.25, "success": True, "reason": "temporary",
+        "error_message": "a 'quoted' {brace}", "provider": "smtp", "provider_message_id": "<1@x>",
+        "correlation_id": "c", "cluster_id": 1, "notification_id": 2, "delivery_id": 3,
+    }  # fmt: skip
+    for name, value in given.items():
+        setattr(entry, name, value)
+    NotificationLog.objects.append([entry, row()])
+    first, second = NotificationLog.objects.order_by("pk")
+    assert {name: getattr(first, name) for name in given} == given
+    assert first.sent_at == entry.sent_at
+    assert (second.duration, second.recipient_id, second.attempt) == (None, None, None)
 
 
 def test_rows_may_come_from_an_iterator():

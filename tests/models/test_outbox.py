@@ -233,7 +233,10 @@ def test_the_workers_questions_use_their_partial_index(where, index):
     plan = "EXPLAIN QUERY PLAN" if connection.vendor == "sqlite" else "EXPLAIN"
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            cursor.execute("SET LOCAL enable_seqscan = off")
+            # A few rows are read faster in other ways; what matters is the way that a million are read.
+            cursor.execute(
+                "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off"
+            )
         cursor.execute(f"{plan} SELECT id FROM klaxon_delivery WHERE {where}")
         told = str(cursor.fetchall())
     assert index in told

@@ -1,0 +1,129 @@
+"""``dispatch_notifications`` as people see it: the summary, and a bar on a terminal."""
+
+import os
+import pty
+import subprocess
+import sys
+from io import StringIO
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import OutputWrapper
+
+from notifications.management.progress import Progress, line
+from notifications.manager import NotificationManager
+from tests.factories import UserFactory
+from tests.processes import environment, smtp_ledger
+from tests.shop.notification_events import ShopEvents
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def newsletter(count=1):
+    return NotificationManager.send(ShopEvents.NEWSLETTER, UserFactory.create_batch(count))
+
+
+def dispatched():
+    out = StringIO()
+    call_command("dispatch_notifications", stdout=out)
+    return out.getvalue()
+
+
+@pytest.fixture
+def nobody_answers(settings):
+    """A mail server that refuses connections, and a schedule of tries."""
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    settings.EMAIL_PORT = 1
+
+    def nobody_answers(*delays, channels=None):
+        settings.NOTIFICATIONS = {"RETRY_DELAYS": delays, "RETRY_JITTER": 0, "CHANNELS": channels or {}}
+
+    return nobody_answers
+
+
+class TestSummary:
+    @pytest.mark.parametrize(
+        ("delays", "said"),
+        [
+            ((0, 0), "1 deliveries: 1 dead."),
+            ((0, 3600), "1 deliveries: 1 retry."),
+            ((3600,), "1 deliveries: 1 retry."),
+            ((), "1 deliveries: 1 dead."),
+        ],
+    )
+    def test_what_is_tried_several_times_in_one_run_counts_once_as_what_it_came_to(self, nobody_answers, delays, said):
+        nobody_answers(*delays)
+        newsletter(1)
+        assert dispatched() == f"{said}\n"
+
+    def test_what_waits_from_an_earlier_run_is_not_counted(self, nobody_answers):
+        nobody_answers(3600)
+        newsletter(2)
+        dispatched()
+        newsletter(1)
+        assert dispatched() == "1 deliveries: 1 retry.\n"
+
+    def test_what_waits_because_its_channel_cannot_be_made_is_told(self, nobody_answers):
+        nobody_answers(3600, channels={"email": {"OPTIONS": {"colour": "red"}}})
+        newsletter(2)
+        assert dispatched() == "2 wait for email, which fails and is tried again later.\n"
+
+
+class Terminal(StringIO):
+    def isatty(self):
+        return True
+
+
+class TestProgress:
+    @pytest.mark.parametrize(
+        ("done", "total", "said"),
+        [
+            (0, 10, "[..............................] 0 of 10, 0 %, 0 a second"),
+            (5, 10, "[###############...............] 5 of 10, 50 %, 2 a second"),
+            (10, 10, "[##############################] 10 of 10, 100 %, 5 a second"),
+            (12, 10, "[##############################] 12 of 12, 100 %, 6 a second"),
+            (0, 0, "[..............................] 0 of 1, 0 %, 0 a second"),
+            (8, None, "8 done, 4 a second"),
+        ],
+    )
+    def test_a_line_tells_how_much_is_done_and_how_fast(self, done, total, said):
+        assert line(done, total, 2.0) == said
+
+    def test_nothing_is_drawn_where_nobody_looks(self):
+        out = StringIO()
+        progress = Progress(OutputWrapper(out), 10)
+        progress.advance(10)
+        progress.end()
+        assert out.getvalue() == ""
+
+    def test_the_last_line_is_always_drawn_whole(self):
+        out = Terminal()
+        progress = Progress(OutputWrapper(out), 1000)
+        for _ in range(1000):
+            progress.advance(1)
+        progress.end()
+        drawn = out.getvalue().split("\r")
+        assert "1000 of 1000, 100 %" in drawn[-1]
+        assert drawn[-1].endswith("\n")
+        assert len(drawn) < 50, "not at every step"
+        assert len({len(words.rstrip("\n")) for words in drawn[2:]}) == 1, "each covers the one before"
+
+    @pytest.mark.parametrize("processes", ["1", "2"])
+    def test_a_terminal_gets_a_bar_and_the_summary_a_line_of_its_own(self, tmp_path, processes):
+        newsletter(50)
+        ours, theirs = pty.openpty()
+        with smtp_ledger(tmp_path / "ledger") as port:
+            command = [sys.executable, "-W", "ignore", "-m", "django", "dispatch_notifications", "--skip-checks"]
+            ended = subprocess.run(
+                [*command, "--processes", processes, "--batch-size", "5"],
+                env=environment(port),
+                stdout=theirs,
+                check=False,
+            )
+        os.close(theirs)
+        said = os.read(ours, 100_000).decode().replace("\r\n", "\n")
+        os.close(ours)
+        assert ended.returncode == 0
+        assert "of 50, " in said.split("\r")[1]
+        assert "50 of 50, 100 %" in said
+        assert said.splitlines()[-1] == "50 deliveries: 50 sent."

@@ -1,0 +1,119 @@
+"""The fallback channel takes over when a channel is exhausted."""
+
+import pytest
+from django.core import mail
+
+from notifications import signals
+from notifications.dispatch.dispatcher import Dispatcher
+from notifications.events import NotificationEvent, NotificationPriority
+from notifications.manager import NotificationManager
+from notifications.models import Circuit, Cluster, Delivery, NotificationLog
+from notifications.outcomes import Verdict
+from notifications.recipients import Address
+from notifications.testing import temporary_events
+from tests.dispatch.test_providers import DOWN, Carrier, carriers, clock  # noqa: F401
+from tests.factories import UserFactory, UserSettingsFactory
+from tests.shop.notification_events import ShopEvents
+
+pytestmark = pytest.mark.django_db
+
+REFUSED = {"verdict": Verdict.PERMANENT, "error": "no such number"}
+
+
+@pytest.fixture
+def carrier(carriers, clock):  # noqa: F811
+    """The log channel is carried by Carrier; order_shipped goes there, and falls back to email."""
+    with temporary_events() as registry:
+        registry[ShopEvents.ORDER_SHIPPED] = NotificationEvent(
+            "order_shipped", NotificationPriority.MEDIUM, ["log"], context={"order_number": str},
+            fallback={"LOG": "email"}, retry_delays=(),
+        )  # fmt: skip
+        yield carriers()
+
+
+def ship(*recipients):
+    NotificationManager.send(ShopEvents.ORDER_SHIPPED, recipients or [UserFactory()], None, {"order_number": "7"})
+
+
+def dispatch():
+    return dict(Dispatcher().run_until_idle())
+
+
+@pytest.fixture(autouse=True)
+def template(settings, tmp_path):
+    (tmp_path / "notifications/order_shipped").mkdir(parents=True)
+    (tmp_path / "notifications/order_shipped/log.txt").write_text("on its way")
+    settings.TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": [tmp_path]}]
+
+
+def test_a_dead_letter_goes_to_the_fallback_channel(carrier):
+    carrier.answers = {"only": REFUSED}
+    ship()
+    assert dispatch() == {"dead": 1, "sent": 1}
+    assert len(mail.outbox) == 1
+    assert list(Delivery.objects.order_by("pk").values_list("channel", "state")) == [("log", "dead"), ("email", "sent")]
+
+
+def test_it_is_told_like_whatever_is_queued(carrier, django_capture_on_commit_callbacks):
+    told = []
+    receiver = lambda *, notification_ids, **kwargs: told.append(notification_ids)  # noqa: E731
+    ship()
+    signals.notifications_queued.connect(receiver)
+    try:
+        carrier.answers = {"only": REFUSED}
+        with django_capture_on_commit_callbacks(execute=True):
+            dispatch()
+    finally:
+        signals.notifications_queued.disconnect(receiver)
+    assert told == [(Delivery.objects.first().notification_id,)]
+
+
+def test_it_passes_the_same_gates(carrier):
+    carrier.answers = {"only": REFUSED}
+    user = UserFactory()
+    UserSettingsFactory(user=user, cluster=Cluster.objects.default(), channels={"email": False})
+    ship(user)
+    assert dispatch() == {"dead": 1}
+    assert Delivery.objects.count() == 1
+    drop = NotificationLog.objects.get(kind="drop")
+    assert (drop.reason, drop.error_message) == ("preference", "email: user: channel email is off")
+
+
+def test_a_bare_address_has_no_other_address(carrier):
+    carrier.answers = {"only": REFUSED}
+    ship(Address(phone="+15550100"))
+    assert dispatch() == {"dead": 1}
+    assert NotificationLog.objects.get(kind="drop").reason == "no_address"
+
+
+def test_nobody_gets_the_same_twice(carrier):
+    carrier.answers = {"only": REFUSED}
+    with temporary_events() as registry:
+        registry[ShopEvents.ORDER_SHIPPED] = NotificationEvent(
+            "order_shipped", NotificationPriority.MEDIUM, ["log", "email"], context={"order_number": str},
+            fallback={"log": "email", "email": "log"},
+        )  # fmt: skip
+        ship()
+        assert dispatch() == {"dead": 1, "sent": 1}
+    assert Delivery.objects.count() == 2
+
+
+def test_while_all_providers_are_left_alone_the_fallback_has_what_waits(carrier):
+    carrier.answers = {"only": DOWN}
+    ship(*UserFactory.create_batch(12))
+    dispatch()
+    assert Circuit.objects.get().open_until
+    assert len(mail.outbox) == 12
+    states = Delivery.objects.filter(channel="log").values_list("state", "reason")
+    assert sorted(states) == [("dead", "temporary")] * 5 + [("dropped", "fallback")] * 7
+    assert NotificationLog.objects.filter(kind="drop", error_message="goes to email instead").count() == 7
+    NotificationManager.send(ShopEvents.ORDER_REFUSED, UserFactory(), None, {})
+    assert dispatch() == {}  # it has no fallback, and waits
+    assert Delivery.objects.filter(state="ready").count() == 1
+
+
+def test_a_fallback_that_the_site_has_not_configured_is_none(carrier, settings):
+    settings.NOTIFICATIONS = {"CHANNELS": {**settings.NOTIFICATIONS["CHANNELS"], "email": {"ENABLED": False}}}
+    carrier.answers = {"only": REFUSED}
+    ship()
+    assert dispatch() == {"dead": 1}
