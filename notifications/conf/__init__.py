@@ -13,8 +13,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
 from notifications.conf.channels import ChannelConf, channel_problems, read
-from notifications.conf.limits import is_rate, limit_problems
-from notifications.conf.problem import TEN_YEARS, Problem, closest, delays, fits
+from notifications.conf.limits import limit_problems
+from notifications.conf.problem import TEN_YEARS, Problem, closest, delays, fits, is_rate
 
 
 def option(default: Any, allowed: Any, env: str, says: str, valid: Callable[[Any], bool] = lambda value: True) -> Any:

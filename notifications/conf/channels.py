@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from notifications.conf.problem import Problem, closest, delays, fits
+from notifications.conf.problem import Problem, closest, delays, fits, rate_fault
+from notifications.rates import Rate, rate
 
 BUILT_IN_CHANNELS = {
     "app": "notifications.channels.app.AppChannel",
@@ -19,12 +20,14 @@ PROVIDER_KEYS: Keys = {
     "BACKEND": (str, "the dotted path of a channel class"),
     "OPTIONS": (Mapping, "a dict of options"),
     "RANK": (int, "a whole number; the lowest is taken first, equals share"),
+    "RATE": (str, 'a rate such as "14/s"'),
 }
 CHANNEL_KEYS: Keys = {
     "BACKEND": (str, "the dotted path of a channel class"),
     "ENABLED": (bool, "True or False"),
     "OPTIONS": (Mapping, "a dict of the channel's own options"),
     "RETRY_DELAYS": ((list, tuple), "a list of seconds"),
+    "RATE": (str, 'a rate such as "14/s"'),
     "PROVIDERS": ((list, tuple), "a list of dicts, one for each provider"),
 }
 
@@ -37,6 +40,7 @@ class ProviderConf:
     backend: str
     options: Mapping[str, Any] = field(default_factory=dict)
     rank: int = 0
+    rate: Rate | None = None
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class ChannelConf:
     enabled: bool = True
     options: Mapping[str, Any] = field(default_factory=dict)
     retry_delays: tuple[float, ...] | None = None
+    rate: str = ""
     providers: tuple[ProviderConf, ...] = ()
 
 
@@ -63,12 +68,14 @@ def _channel(name: str, written: Mapping[str, Any]) -> ChannelConf:
         values["retry_delays"] = tuple(values["retry_delays"])
     options = values.get("options", {})
     listed = values.get("providers") or [{"NAME": name}]
-    values["providers"] = tuple(_provider(values["backend"], options, entry, rank) for rank, entry in enumerate(listed))
+    base = {"backend": values["backend"], "rate": values.get("rate")}
+    values["providers"] = tuple(_provider({**base, "rank": rank}, options, entry) for rank, entry in enumerate(listed))
     return ChannelConf(**values)
 
 
-def _provider(backend: str, options: Mapping[str, Any], written: Mapping[str, Any], rank: int) -> ProviderConf:
-    values = {"backend": backend, "rank": rank, **{key.lower(): value for key, value in written.items()}}
+def _provider(base: Mapping[str, Any], options: Mapping[str, Any], written: Mapping[str, Any]) -> ProviderConf:
+    values = {**base, **{key.lower(): value for key, value in written.items()}}
+    values["rate"] = rate(values["rate"]) if values["rate"] else None
     values["options"] = {**options, **values.get("options", {})}
     return ProviderConf(**values)
 
@@ -103,6 +110,8 @@ def _key_problems(where: str, entry: Mapping[Any, Any], known: Keys) -> Iterator
             yield Problem(f"{where} has an unknown key {key!r}.", closest(key, known))
         elif not fits(value, known[key][0]) or (key == "RETRY_DELAYS" and not delays(value)):
             yield Problem(f"{where}[{key!r}] is {value!r}.", f"It must be {known[key][1]}.")
+        elif key == "RATE" and (fault := rate_fault(value)):
+            yield Problem(f"{where}[{key!r}] is {value!r}.", fault)
 
 
 def _provider_problems(where: str, providers: Any) -> Iterator[Problem]:

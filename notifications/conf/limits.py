@@ -4,23 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from notifications.conf.channels import ON_BY_DEFAULT
-from notifications.conf.problem import Problem
-from notifications.rates import rate
+from notifications.conf.problem import Problem, rate_fault
 
 LIMITED = ("user", "user_event", "user_channel", "cluster", "global")
-
-
-def is_rate(value: Any) -> bool:
-    return not rate_fault(value)
-
-
-def rate_fault(value: Any) -> str:
-    """Why this is no rate; nothing if it is one."""
-    try:
-        rate(value if isinstance(value, str) else repr(value))
-    except ValueError as error:
-        return str(error)
-    return ""
 
 
 def limit_problems(raw: Mapping[Any, Any]) -> Iterator[Problem]:

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from notifications.rates import rate
+
 # In seconds; also the most that a number in the settings can sensibly be.
 TEN_YEARS = 315_360_000
 
@@ -27,6 +29,19 @@ def fits(value: Any, allowed: Any) -> bool:
 def delays(value: Any) -> bool:
     """Whether all of them are seconds."""
     return all(fits(item, (int, float)) and 0 <= item <= TEN_YEARS for item in value)
+
+
+def is_rate(value: Any) -> bool:
+    return not rate_fault(value)
+
+
+def rate_fault(value: Any) -> str:
+    """Why this is no rate; nothing if it is one."""
+    try:
+        rate(value if isinstance(value, str) else repr(value))
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def closest(word: Any, known: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from django.db import DataError, Error, IntegrityError
 
 from notifications import conf
+from notifications.dispatch.admission import Admission
 from notifications.dispatch.attempt import Addressed, attempt
 from notifications.dispatch.desk import Desk, Outcomes
 from notifications.dispatch.fallback import take_over
@@ -18,6 +19,7 @@ from notifications.dispatch.outlook import Outlook
 from notifications.dispatch.providers import Provider, Providers
 from notifications.dispatch.reask import still_wanted
 from notifications.dispatch.record import buried
+from notifications.events import NotificationPriority
 from notifications.models import Delivery
 from notifications.models.outbox import Settlement
 from notifications.outcomes import DeliveryState, Reason
@@ -27,6 +29,7 @@ Tally = Counter[str]
 logger = logging.getLogger("notifications.dispatch")
 
 OLDEST_EVERY = 10
+URGENT = NotificationPriority.HIGH.band[0]
 RELEASE_EVERY = timedelta(seconds=1)
 SECONDS_FOR_ONE = 120
 
@@ -48,6 +51,7 @@ class Dispatcher:
         self._held_by_pulse = pulse.holding if pulse else lambda ids: nullcontext()
         self.providers = Providers(self.using)
         self.outlook = Outlook(self.using, self.providers)
+        self.admission = Admission(self.desk, self.providers, self.outlook)
         self._claims = 0
         self._released_at: datetime | None = None
         # Without a heartbeat nobody renews a lease, so it must last for the whole batch.
@@ -84,7 +88,9 @@ class Dispatcher:
             wanted, tally = still_wanted(claimed, self.desk, now)
             groups = list(self._groups(wanted, now))
             while groups and not self.stop() and self.desk.may_go_on():
-                tally += self._attempt(*groups[0])
+                provider, group = groups[0]
+                admitted, refused = self.admission.admitted(provider, group)
+                tally += refused + self._attempt(provider, admitted)
                 del groups[0]
             all_begun = not groups
         finally:
@@ -113,6 +119,7 @@ class Dispatcher:
         closed = self.outlook.closed(now)
         if closed is None:
             return []
+        self._claims += 1
         lease = now + timedelta(seconds=conf.current().lease_seconds + self._unrenewed * size)
         # While there is plenty to do, it is enough to look once a second for what has become due.
         rested = self._released_at is not None and timedelta() <= now - self._released_at < RELEASE_EVERY
@@ -129,13 +136,15 @@ class Dispatcher:
     def _take(
         self, size: int, notification_ids: Sequence[int], now: datetime, lease: datetime, closed: Collection[str]
     ) -> list[Delivery]:
-        self._claims += 1
         # Now and then the oldest first, whatever its score, so that nothing starves under a flood of urgent mail.
         oldest = self._claims % OLDEST_EVERY == 0
         outbox = Delivery.objects.using(self.using)
-        return outbox.claim(self.desk.owner, now, lease, size, notification_ids, oldest, closed)
+        floor = URGENT if self.outlook.is_flooded and not oldest else 0
+        return outbox.claim(self.desk.owner, now, lease, size, notification_ids, oldest, closed, floor)
 
     def _attempt(self, provider: Provider, group: Sequence[Addressed]) -> Tally:
+        if not group:
+            return Counter()
         try:
             self.providers.open(provider)
         except Exception as error:

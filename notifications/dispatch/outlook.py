@@ -1,10 +1,14 @@
-"""What stands in the way of whole channels: pauses, and providers that are all being left alone."""
+"""What stands in the way of claiming: pauses, providers that are all being left alone or can take no more, a flood."""
 
+import logging
 from datetime import datetime, timedelta
 
 from notifications.dispatch.providers import Providers
+from notifications.limits import is_flooded
 from notifications.models import Pause
 from notifications.models.pause import EVERYTHING
+
+logger = logging.getLogger("notifications.dispatch")
 
 FRESH_FOR = timedelta(seconds=1)
 
@@ -13,10 +17,13 @@ class Outlook:
     """Of one worker thread; what it reads is at most a second old."""
 
     def __init__(self, using: str, providers: Providers) -> None:
+        self.using = using
         self.pauses = Pause.objects.using(using)
         self.providers = providers
         self._paused: frozenset[str] = frozenset()
         self._read_at: datetime | None = None
+        self._resting: dict[str, datetime] = {}
+        self.is_flooded = False
 
     def exhausted(self, now: datetime) -> set[str]:
         """Channels whose providers are all being left alone, and that nobody has paused."""
@@ -25,7 +32,22 @@ class Outlook:
     def closed(self, now: datetime) -> frozenset[str] | None:
         """Channels of which nothing should be claimed; None if nothing should be claimed at all."""
         if self._read_at is None or not timedelta() <= now - self._read_at < FRESH_FOR:
-            self._paused, self._read_at = self.pauses.names(), now
+            self._read(now)
         if EVERYTHING in self._paused:
             return None
-        return self._paused | self.providers.shut(now)
+        resting = {channel for channel, until in self._resting.items() if now < until}
+        return self._paused | self.providers.shut(now) | resting
+
+    def rest(self, channel: str, now: datetime, seconds: float) -> None:
+        """Let this thread claim nothing of a channel for a moment."""
+        self._resting[channel] = now + timedelta(seconds=seconds)
+
+    def _read(self, now: datetime) -> None:
+        self._paused, self._read_at = self.pauses.names(), now
+        was, self.is_flooded = self.is_flooded, is_flooded(self.using)
+        if was != self.is_flooded:
+            logger.warning(
+                "Too much is ready: only what is CRITICAL or HIGH is sent, and now and then the oldest."
+                if self.is_flooded
+                else "What is ready has become less: everything is sent again."
+            )

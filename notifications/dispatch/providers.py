@@ -20,12 +20,16 @@ from notifications.conf.channels import ProviderConf
 from notifications.dispatch.record import Attempted
 from notifications.models import Delivery
 from notifications.outcomes import Reason, Receipt, Verdict
+from notifications.rates import Rate
 
 FAILED_OVER = {Reason.TEMPORARY, Reason.CONFIGURATION, Reason.LOST_CONTACT}
 """Reasons for which the next provider is tried at once."""
 MEMORY = 0.9
 """How much of what was known of a provider's health a new answer leaves."""
 LEAST_CHANCE = 0.05
+DOUBLINGS = 6
+"""How often the rate of a provider that has come back doubles."""
+FASTEST = 100_000.0
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,12 @@ class Providers:
         others = [other for other in providers_of(provider.channel) if other.key != provider.key]
         return any(self.breaker.may_be_tried(other.key, now) for other in others)
 
+    def rates(self, provider: Provider, now: datetime) -> dict[str, Rate]:
+        """How fast a provider may be given messages now: its own rate, and a slower one after it was away."""
+        ramp = ramp_rate(self.breaker.closed_at(provider.key), now)
+        found = {provider.key: provider.conf.rate, f"{provider.key} ramp": ramp}
+        return {key: rate for key, rate in found.items() if rate is not None}
+
     def open(self, provider: Provider) -> BaseChannel:
         if provider.key not in self._open:
             self._open[provider.key] = open_channel(provider.channel, provider.conf)
@@ -144,6 +154,16 @@ class Providers:
         """Weighted and random: the higher, the earlier (Efraimidis and Spirakis, 2006)."""
         health = self._health.get(provider.key, Health())
         return float(random.random() ** (1 / health.weight))  # noqa: S311 - no secret
+
+
+def ramp_rate(closed_at: datetime | None, now: datetime) -> Rate | None:
+    """Messages a second for a provider that has come back at this time; None once it may have them all."""
+    configured = conf.current()
+    if closed_at is None or (passed := (now - closed_at).total_seconds()) >= configured.ramp_seconds:
+        return None
+    doublings = max(0.0, passed) / configured.ramp_seconds * DOUBLINGS
+    tokens = min(configured.ramp_start * 2**doublings, FASTEST)
+    return Rate(tokens, 1, max(1, tokens))
 
 
 def providers_of(channel: str) -> list[Provider]:

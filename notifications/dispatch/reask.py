@@ -30,11 +30,11 @@ def still_wanted(claimed: Sequence[Delivery], desk: Desk, now: datetime) -> tupl
         person = persons[delivery.pk]
         if fault := _impossible(delivery):
             impossible.append(buried(delivery, *fault))
-        elif news := _refusal(delivery, person, suppressed, now):
-            refused.append((delivery, *news))
+        elif answer := _refusal(delivery, person, suppressed, now):
+            refused.append((delivery, answer))
         else:
             wanted.append(Addressed(delivery, person))
-    tally = _settle_refused(refused, desk.using, now) if refused else Counter()
+    tally = refuse(refused, desk.using, now) if refused else Counter()
     return wanted, tally + desk.write(Outcomes(impossible, now)) if impossible else tally
 
 
@@ -67,38 +67,41 @@ def _addresses(claimed: Sequence[Delivery]) -> set[Pair]:
     return {(address_kind(row.channel), row.address) for row in claimed if row.address and row.channel in on}
 
 
-def _refusal(
-    delivery: Delivery, person: Person, suppressed: frozenset[Pair], now: datetime
-) -> tuple[str, Drop | Hold] | None:
+def _refusal(delivery: Delivery, person: Person, suppressed: frozenset[Pair], now: datetime) -> Drop | Hold | None:
     expires_at = delivery.notification.expires_at
     if expires_at is not None and expires_at <= now:
-        return DeliveryState.EXPIRED, Drop(Reason.EXPIRED)
+        return Drop(Reason.EXPIRED)
     event = NOTIFICATION_EVENTS.find(delivery.notification.event)
     kind = address_kind(delivery.channel)
     answer = decide(Facts(event, delivery.channel, kind, person, delivery.address, suppressed), ASKED_AGAIN)
-    if isinstance(answer, Deliver):
-        return None
-    return (DeliveryState.HELD if isinstance(answer, Hold) else DeliveryState.DROPPED), answer
+    return None if isinstance(answer, Deliver) else answer
 
 
-def _settle_refused(refused: Sequence[tuple[Delivery, str, Drop | Hold]], using: str, now: datetime) -> Counter[str]:
+def refuse(refused: Sequence[tuple[Delivery, Drop | Hold]], using: str, now: datetime) -> Counter[str]:
+    """Claimed deliveries that may not go out now: they are held, dropped or have expired. No attempt is counted."""
     settlements = [
         Settlement(
             id=delivery.pk,
             fence=delivery.fence,
             was=DeliveryState.CLAIMED,
-            state=state,
+            state=_state_after(answer),
             reason=answer.reason,
             due_at=answer.until if isinstance(answer, Hold) else None,
         )
-        for delivery, state, answer in refused
+        for delivery, answer in refused
     ]
     with transaction.atomic(using=using):
         written = Delivery.objects.using(using).settle(settlements, now)
         ours = [(*item, news) for item, news in zip(refused, settlements, strict=True) if news.id in written]
-        drops = [(delivery, answer) for delivery, _, answer, _ in ours if isinstance(answer, Drop)]
+        drops = [(delivery, answer) for delivery, answer, _ in ours if isinstance(answer, Drop)]
         rows = [drop_row(delivery, answer.reason, answer.rule, now) for delivery, answer in drops]
         NotificationLog.objects.using(using).append(rows)
-        for delivery, _, _, news in ours:
+        for delivery, _, news in ours:
             tell(delivery, news, using)
     return Counter(news.state for news in settlements if news.id in written)
+
+
+def _state_after(answer: Drop | Hold) -> DeliveryState:
+    if isinstance(answer, Hold):
+        return DeliveryState.HELD
+    return DeliveryState.EXPIRED if answer.reason == Reason.EXPIRED else DeliveryState.DROPPED

@@ -34,14 +34,15 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         notification_ids: Sequence[int] = (),
         oldest_first: bool = False,
         without: Collection[str] = (),
+        at_least: int = 0,
     ) -> list["Delivery"]:
         """Take up to ``limit`` ready rows for ``owner``, highest score first, until ``lease``.
 
         No two claims ever return the same row. With ``notification_ids`` only deliveries of those are taken;
-        ``without`` names channels to leave alone.
+        ``without`` names channels to leave alone; ``at_least`` is the lowest score to take.
         """
         sql, params = outbox.claim_statement(
-            self._write_db, owner, lease, limit, notification_ids, oldest_first, without
+            self._write_db, owner, lease, limit, notification_ids, oldest_first, without, at_least
         )
         rows = list(self.model._base_manager.db_manager(self._write_db).raw(sql, params))
         return sorted(rows, key=lambda row: (-row.score, row.pk))

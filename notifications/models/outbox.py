@@ -55,15 +55,17 @@ def claim_statement(
     notification_ids: Sequence[int],
     oldest_first: bool,
     without: Collection[str],
+    at_least: int,
 ) -> tuple[str, list[Any]]:
     connection = connections[using]
     among, ids = _among("AND notification_id IN", notification_ids)
     apart, names = _among("AND channel NOT IN", without)
+    floor = f"AND score >= {int(at_least)}" if at_least else ""
     skip = "FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
     order = "id" if oldest_first else "score DESC, id"
     sql = f"""
         WITH picked AS (
-            SELECT id AS picked_id FROM {TABLE} WHERE state = 'ready' {among} {apart}
+            SELECT id AS picked_id FROM {TABLE} WHERE state = 'ready' {among} {apart} {floor}
             ORDER BY {order} LIMIT %s {skip}
         )
         UPDATE {TABLE} SET state = 'claimed', owner = %s, lease = %s, fence = fence + 1

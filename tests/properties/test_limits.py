@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from notifications.limits import Need, Rate, rate
@@ -17,6 +17,9 @@ KEYS = ("a", "b", "c")
 texts = st.builds("{}/{} burst {}".format, st.integers(1, 50), st.sampled_from(["s", "m", "h"]), st.integers(1, 20))
 # Microseconds by which the clock of the next taker differs: mostly a little, backwards too, sometimes a lot.
 steps = st.one_of(st.integers(-5_000_000, 10_000_000), st.integers(-3_500_000_000, 20_000_000_000))
+
+
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 class Store:
@@ -56,10 +59,12 @@ def stories(draw):
 
 def times(story):
     """The clock of each taker: at most as far behind the others as clocks differ."""
-    now = latest = NOON
+    now, latest = NOON, None
     for step, several, critical in story:
-        now = max(now + timedelta(microseconds=step), latest - CLOCKS_DIFFER)
-        latest = max(now, latest)
+        now += timedelta(microseconds=step)
+        if latest is not None:
+            now = max(now, latest - CLOCKS_DIFFER)
+        latest = max(now, latest or now)
         yield now, latest, several, critical
 
 
@@ -67,6 +72,7 @@ def seconds(later, earlier):
     return Fraction((later - earlier) // timedelta(microseconds=1), 1_000_000)
 
 
+@unhurried
 @given(stories())
 def test_no_span_of_time_lets_more_through_than_the_burst_and_what_came_in(story):
     store, takers = story
@@ -88,6 +94,7 @@ def vars_of(rate):
     return rate.tokens, rate.seconds, rate.burst
 
 
+@unhurried
 @given(stories())
 def test_what_is_critical_only_ever_takes_away_from_the_others(story):
     store, takers = story
@@ -101,6 +108,7 @@ def test_what_is_critical_only_ever_takes_away_from_the_others(story):
             assert timedelta(0) <= full - seen <= 2 * store.rates[key].time_to_fill
 
 
+@unhurried
 @given(stories())
 def test_who_is_refused_changes_no_level_and_is_told_when_to_come_again(story):
     store, takers = story
@@ -117,6 +125,7 @@ def test_who_is_refused_changes_no_level_and_is_told_when_to_come_again(story):
                 assert store.take(alone, later, keep=False).ids == {0}
 
 
+@unhurried
 @given(texts, st.integers(2, 40))
 def test_who_asks_at_every_token_gets_every_token(text, count):
     store = Store({"a": rate(text)})
