@@ -19,7 +19,7 @@ from notifications import signals
 from notifications.celery import broker, calls, nudge
 from tests.celery.processes import QUEUES, Redis
 from tests.chaos.scene import Scene
-from tests.processes import environment, until
+from tests.processes import until
 
 RECEIVED = re.compile(r"Task \S+\.dispatch\[(\S+)\] received")
 
@@ -64,14 +64,7 @@ class CelerySite:
         self.start("beat", "--schedule", schedule, "--pidfile=", KLAXON_SWEEP_EVERY=str(every))
 
     def start(self, *command: str, **env: str) -> None:
-        env = environment(
-            DJANGO_SETTINGS_MODULE="tests.chaos.celery_settings",
-            KLAXON_BROKER=self.redis.url,
-            KLAXON_WITNESS_PORT=str(self.scene.witness.port),
-            KLAXON_JOURNAL=str(self.scene.journal.path),
-            KLAXON_LIE=self.scene.lie,
-            **env,
-        )
+        env = self.scene.environment("tests.chaos.celery_settings", KLAXON_BROKER=self.redis.url, **env)
         celery = f"{sys.executable} -W ignore -m celery -A tests.chaos.celery_app".split()
         self.programs.append(Program([*celery, *command, "-l", "INFO"], env, self.log))
         self.programs[-1].start()

@@ -3,12 +3,14 @@
 A story that is played with a lie is the same story: only its workers are others.
 """
 
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
 from notifications.breaker import Breaker
+from notifications.dispatch import providers
 from notifications.dispatch.rescue import Rescuer
 from notifications.models import Circuit
 from notifications.models.delivery import DeliveryQuerySet
@@ -58,6 +60,23 @@ def crowding() -> None:
     Circuit.may_be_tried = lambda self, now: True
 
 
+def headlong() -> None:
+    """Gives a provider that is back everything at once."""
+    providers.ramp_rate = lambda closed_at, now: None
+
+
+def messy() -> None:
+    """Keeps a few pages of text, and leaves a file open, for each message that it prepares."""
+    kept: list[Any] = []
+    prepare = ChaosChannel.prepare
+
+    def hoard(self: Any, *args: Any) -> Any:
+        kept.extend([os.urandom(20_000), open(os.devnull)])  # noqa: SIM115
+        return prepare(self, *args)
+
+    ChaosChannel.prepare = hoard
+
+
 def honest() -> None:
     """Nothing is broken."""
 
@@ -68,8 +87,10 @@ LIES: dict[str, Callable[[], None]] = {
     "blind": honest,
     "crowding": crowding,
     "grabbing": grabbing,
+    "headlong": headlong,
     "heartless": heartless,
     "lying": lying,
+    "messy": messy,
     "stuttering": stuttering,
     "tireless": tireless,
 }

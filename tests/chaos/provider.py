@@ -103,6 +103,11 @@ class Witness:
         self.process.stdin.write(written(spells) + "\n")
         self.process.stdin.flush()
 
+    @property
+    def down(self) -> bool:
+        """Whether anybody has found it down."""
+        return any(call.answer == "down" for call in self.calls())
+
     def calls(self) -> list[Call]:
         lines = [line.split() for line in calls_of(self.ledger).read_text().splitlines()]
         return [Call(float(at), answer, int(delivery)) for at, answer, delivery in lines]

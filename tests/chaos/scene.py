@@ -25,6 +25,7 @@ from tests.chaos.notification_events import ChaosEvents
 from tests.chaos.oracle import Oracle
 from tests.chaos.provider import Witness, provider
 from tests.chaos.workers import Pool, work
+from tests.processes import environment
 
 CROWD = 300
 SECONDS_WITHOUT_NEWS = 20
@@ -56,6 +57,12 @@ class Scene:
     def worker(self, fail_point: FailPoint | None = None, threads: int = 1) -> partial[None]:
         """The task of a child that delivers."""
         return partial(work, self.journal, fail_point, threads, self.lie)
+
+    def environment(self, settings: str, **more: str) -> dict[str, str]:
+        """What a worker that is a program of its own must be told."""
+        told = {"KLAXON_JOURNAL": str(self.journal.path), "KLAXON_LIE": self.lie}
+        port = str(self.witness.port)
+        return environment(DJANGO_SETTINGS_MODULE=settings, KLAXON_WITNESS_PORT=port, **told, **more)
 
     def enqueue(self, how_many: int = CROWD, words: str = "a parcel") -> None:
         for start in range(0, how_many, CROWD):

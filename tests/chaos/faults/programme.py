@@ -31,6 +31,7 @@ PROGRAMME: list[tuple[Act, tuple[str, ...]]] = [
     (Act("0", recoveries.worker_lost, lie="heartless"), BOTH),
     (Act("0", providers.day_without, lie="tireless"), BOTH),
     (Act("0", providers.day_without, lie="crowding"), BOTH),
+    (Act("0", providers.brown_out, lie="headlong"), BOTH),
     (Act("1", kills.after_acceptance), BOTH),
     (Act("1", kills.after_acceptance_keyed, keyed=True), BOTH),
     (Act("2", kills.before_call), BOTH),

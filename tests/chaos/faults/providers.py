@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
+from math import exp, log
+from typing import NamedTuple
 
 from django.conf import settings
 from django.test import override_settings
@@ -17,6 +19,7 @@ from notifications import conf
 from notifications.models import Delivery
 from tests.chaos.figures import Figures
 from tests.chaos.provider import Call
+from tests.chaos.recovery import in_flight
 from tests.chaos.scene import Scene
 from tests.chaos.settings import BATCH
 from tests.chaos.warp import Warp, warped
@@ -30,7 +33,7 @@ LEFT_TO_DEFAULTS = ("RETRY_DELAYS", "RETRY_JITTER")
 # A lease is counted on the warped clock and a heartbeat on the real one; nobody is lost here.
 PATIENT = {"LEASE_SECONDS": 24 * HOUR, "IDLE_SECONDS": 0.05}
 LONG = 10**6
-EARLY = 5
+DOUBLINGS = 6
 SHARE_TO_DELIVER, SHARE_OF_RETRIED = 0.999, 0.95
 
 
@@ -53,18 +56,27 @@ class Voyage:
         self.warp.sleep_until(until)
 
     def lose_provider(self, hours: float, speed: float, backlog: int) -> "Outage":
-        """It goes down in the middle of work, and comes back after so many hours; slowly while a rate may change."""
+        """It goes down in the middle of work, and comes back after so many hours."""
         self.scene.enqueue(BATCH * WORKERS * THREADS * 5)
+        self.warp.turn(1)
         began = self.warp.seconds
         self.scene.witness.foretell(Spell(LONG, DOWN))
         self.scene.enqueue(backlog)
-        self.warp.sleep_until(began + 3 * MINUTE)
+        self.wait_until_left_alone()
+        left_alone = self.warp.seconds
         self.warp.turn(speed)
         self.warp.sleep_until(began + hours * HOUR - 6 * MINUTE)
         self.warp.turn(2 * BRISK)
         self.warp.sleep_until(began + hours * HOUR)
         self.scene.witness.foretell()
-        return Outage(began, self.warp.seconds)
+        return Outage(began, left_alone, self.warp.seconds)
+
+    def wait_until_left_alone(self) -> None:
+        """Until workers have met the outage, and none has anything in its hands any more."""
+        since, quiet = time.monotonic(), 0
+        while quiet < 5 and time.monotonic() - since < self.scene.patience:
+            time.sleep(0.1)
+            quiet = quiet + 1 if self.scene.witness.down and not in_flight() else 0
 
     def come_back(self, speed: float) -> None:
         """At the first acceptance the clock slows down; and runs again when the ramp has ended."""
@@ -80,11 +92,16 @@ class Voyage:
         return [(self.warp.at(call.at), call) for call in self.scene.witness.calls()]
 
 
-class Outage:
-    """From when to when, on the warped clock."""
+class Outage(NamedTuple):
+    """When it began, when the provider was left alone, and when it was back, on the warped clock."""
 
-    def __init__(self, began: float, ended: float) -> None:
-        self.began, self.ended = began, ended
+    began: float
+    left_alone: float
+    ended: float
+
+    @property
+    def hours(self) -> float:
+        return round((self.ended - self.began) / HOUR)
 
 
 @contextmanager
@@ -102,7 +119,7 @@ def day_without(scene: Scene) -> Figures:
         outage = here.lose_provider(24, scene.size(1440, 8640), scene.size(3000, 600))
         here.come_back(scene.size(1, 3))
         scene.drain(here.pool)
-        figures = scene.figures("22 outage of a day", f"{outage_hours(outage)} h", here.pool)
+        figures = scene.figures("22 outage of a day", f"{outage.hours} h", here.pool)
         return judged(figures, here, outage)
 
 
@@ -117,10 +134,6 @@ def brown_out(scene: Scene) -> Figures:
         figures = scene.figures("22 brown-out, then an outage", "10 min, 1 h", here.pool)
         figures.zero.pop("quarantined")
         return judged(told_of_arrivals(figures, here), here, outage)
-
-
-def outage_hours(outage: Outage) -> str:
-    return f"{(outage.ended - outage.began) / HOUR:.0f}"
 
 
 def told_of_arrivals(figures: Figures, here: Voyage) -> Figures:
@@ -139,15 +152,15 @@ def told_of_arrivals(figures: Figures, here: Voyage) -> Figures:
 
 def judged(figures: Figures, here: Voyage, outage: Outage) -> Figures:
     """What the provider was asked while it was away, and how fast it was asked afterwards."""
-    configured, calls = conf.current(), here.calls()
+    calls = here.calls()
     asked = [at for at, call in calls if call.answer == "down"]
-    until_open = [at for at in asked if at < asked[0] + configured.breaker_seconds]
-    probes = asked[len(until_open) :]
-    gaps = [later - earlier for earlier, later in pairwise(probes)]
-    figures.zero["tries of a dead provider"] = max(0, len(until_open) - at_most_until_open())
-    figures.zero["probes side by side"] = sum(gap < configured.breaker_seconds for gap in gaps)
-    figures.told["calls until it opened"] = str(len(until_open))
-    figures.told["probes"] = str(len(probes))
+    probes = [at for at in asked if at > outage.left_alone]
+    side_by_side = sum(later - earlier < conf.current().breaker_seconds for earlier, later in pairwise(probes))
+    until_open = len(asked) - len(probes)
+    figures.zero["tries of a dead provider"] = max(0, until_open - at_most_until_open())
+    figures.zero["never left alone"] = int(not probes)
+    figures.zero["probes side by side"] = side_by_side
+    figures.told |= {"calls until it opened": str(until_open), "probes": str(len(probes))}
     return told_of_ramp(figures, [at for at, call in calls if call.answer == "accepted" and at >= outage.ended], outage)
 
 
@@ -157,15 +170,23 @@ def at_most_until_open() -> int:
 
 
 def told_of_ramp(figures: Figures, accepted: list[float], outage: Outage) -> Figures:
+    """How fast the backlog came; at no moment more may have come than the ramp allows until then."""
     figures.zero["nothing after the outage"] = int(not accepted)
     if not accepted:
         return figures
-    configured, back = conf.current(), accepted[0]
-    each_second = Counter(int(at - back) for at in accepted)
-    early = sum(each_second[second] for second in range(EARLY))
-    figures.zero["rush after the outage"] = max(0, early - round(2 * EARLY * configured.ramp_start))
+    ramp, back = conf.current().ramp_seconds, accepted[0]
+    passed = [at - back for at in accepted if at - back < ramp]
+    figures.zero["too fast for the ramp"] = sum(count > allowed(at) for count, at in enumerate(passed, 1))
+    each_second = Counter(map(int, passed))
     figures.told["back after"] = f"{back - outage.ended:.0f} s"
-    figures.told["first five seconds"] = str(early)
-    ramp = int(configured.ramp_seconds)
-    figures.told["peak a second on the ramp"] = str(max(each_second[second] for second in range(ramp)))
+    figures.told["in the first 5 s"] = str(sum(each_second[second] for second in range(5)))
+    figures.told["most in a second"] = f"{max(each_second.values())} of the ramp's {len(passed)}"
     return figures
+
+
+def allowed(passed: float) -> float:
+    """The probe, a full bucket, and what has come into it: ten a second at first, doubled six times on the ramp."""
+    configured = conf.current()
+    growth = DOUBLINGS * log(2) / configured.ramp_seconds
+    rate = configured.ramp_start * exp(growth * passed)
+    return 1 + rate + (rate - configured.ramp_start) / growth

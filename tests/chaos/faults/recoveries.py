@@ -72,7 +72,7 @@ def database_lost(scene: Scene) -> Figures:
 
 
 def crash_at_work(scene: Scene) -> Loss:
-    scene.enqueue(600)
+    scene.enqueue()
     while not (rows := in_flight()):
         time.sleep(0.01)
     loss = Loss(time.monotonic(), rows)
