@@ -2,7 +2,7 @@
 
 Errors: E001 settings, E002 missing template, E003 duplicate event name, E004 enum and registry apart, E005 missing
 extra, E006 channel class, E007 members of the cluster, E008 cluster model, E009 old SQLite, E010 USE_TZ, E011 CAN
-rules. Warnings: W001 channel not configured, W002 SQLite options.
+rules. Warnings: W001 channel not configured, W002 SQLite options, W003 spool.
 """
 
 import sqlite3
@@ -26,6 +26,7 @@ from notifications.events import NOTIFICATION_EVENTS, BuiltInEvents, Notificatio
 from notifications.exceptions import MissingExtra
 from notifications.models import Delivery
 from notifications.rendering import faults
+from notifications.spool import Spool
 
 Found = Iterator[CheckMessage]
 EXTRA_HINT = "Install it with: pip install 'django-klaxon[{}]'"
@@ -109,6 +110,17 @@ def check_can() -> Found:
 def check_celery() -> Found:
     if conf.current().celery and not extras.installed("celery"):
         yield _missing_extra("NOTIFICATIONS['CELERY']", "celery", "celery")
+
+
+def check_spool() -> Found:
+    folder = conf.current().spool_dir
+    fault = Spool(folder).fault() if folder else ""
+    if fault:
+        yield Warning(
+            f"Nothing can be spooled in {str(folder)!r}: {fault}.",
+            hint="Set NOTIFICATIONS['SPOOL_DIR'] to a folder that the processes which send may write to.",
+            id="klaxon.W003",
+        )
 
 
 def check_templates() -> Found:
@@ -231,6 +243,7 @@ WITH_GOOD_SETTINGS: tuple[Callable[[], Found], ...] = (
     check_channels,
     check_can,
     check_celery,
+    check_spool,
     check_members,
     check_templates,
     check_supported_channels,

@@ -18,11 +18,9 @@ _override: Callable[[], datetime] | None = None
 
 def now(using: str = DEFAULT_DB_ALIAS) -> datetime:
     """The current time, aware and in UTC."""
-    if _override is not None:
-        return _override()
     connection = connections[using]
-    if connection.vendor != "postgresql":
-        return timezone.now()
+    if _override is not None or connection.vendor != "postgresql":
+        return here()
     with connection.cursor() as cursor:
         # Not now(): that is the start of the transaction, which may be hours ago.
         cursor.execute("SELECT clock_timestamp()")
@@ -43,6 +41,11 @@ class Watch:
             return self._read + timedelta(seconds=passed)
         self._read_at, self._read = time.monotonic(), now(self.using)
         return self._read
+
+
+def here() -> datetime:
+    """This machine's own time: for what happens while the database cannot be asked."""
+    return timezone.now() if _override is None else _override()
 
 
 @contextmanager

@@ -127,6 +127,8 @@ class NotificationEvent:
         object.__setattr__(self, "priority", NotificationPriority(self.priority))
         object.__setattr__(self, "supported_channels", tuple(self.supported_channels))
         object.__setattr__(self, "category", key_of(self.category))
+        transforms = {key_of(channel): function for channel, function in self.transforms.items()}
+        object.__setattr__(self, "transforms", transforms)
         fallback = {key_of(channel): key_of(other) for channel, other in self.fallback.items()}
         object.__setattr__(self, "fallback", fallback)
         if not self.channels:
@@ -166,7 +168,7 @@ class NotificationEvent:
         return self.priority == NotificationPriority.CRITICAL
 
     def transform_for(self, channel: str) -> Transform | None:
-        return {key_of(name): function for name, function in self.transforms.items()}.get(channel)
+        return self.transforms.get(channel)
 
 
 class EventRegistry(MutableMapping[Enum, NotificationEvent]):

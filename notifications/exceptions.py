@@ -37,6 +37,18 @@ class TemplateMissing(KlaxonError, LookupError):
     """An event has no template for a channel part that this channel cannot do without."""
 
 
+class OutboxFull(KlaxonError):
+    """What was spooled finds no room in the outbox yet."""
+
+
+class SpoolBusy(KlaxonError):
+    """Another process is replaying the spool."""
+
+
+class SpoolDamaged(KlaxonError, ValueError):
+    """A line of the spool is not what was written."""
+
+
 class RecordingUnreadable(KlaxonError, ValueError):
     """A CAN recording cannot be opened or is of no known format."""
 

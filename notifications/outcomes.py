@@ -148,18 +148,20 @@ class Outcome:
 class SendResult:
     """What ``send()`` achieved. *queued* and *held* are committed with the caller's transaction.
 
-    :param notification_id: the stored notification.
+    :param notification_id: the stored notification; None if it was spooled.
     :param not_configured: supported channels that this site has not configured; named once, not for each recipient.
     :param duplicate: the idempotency key was used before; these are the figures of the first call.
+    :param spooled: the database could not be reached; it is kept on this machine until ``replay_spool`` queues it.
     """
 
-    notification_id: int
+    notification_id: int | None
     queued: int = 0
     held: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     not_configured: tuple[str, ...] = ()
     refused_channels: tuple[str, ...] = ()
     duplicate: bool = False
+    spooled: bool = False
     _read: Callable[[], Iterator[Outcome]] = field(default=lambda: iter(()), repr=False, compare=False)
 
     @property

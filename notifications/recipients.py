@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Members:
-    """Everyone whom ``MEMBERS_OF(cluster)`` names."""
+    """Everyone whom ``MEMBERS_OF(cluster)`` names; for ``None``, that of the default cluster."""
 
     cluster: Any
 

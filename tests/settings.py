@@ -51,4 +51,8 @@ DEFAULT_FROM_EMAIL = "shop@example.com"
 EMAIL_BACKEND = os.environ.get("KLAXON_EMAIL_BACKEND", "django.core.mail.backends.locmem.EmailBackend")
 EMAIL_HOST = "127.0.0.1"
 EMAIL_PORT = int(os.environ.get("KLAXON_EMAIL_PORT", "25"))
-NOTIFICATIONS = {"CHANNELS": {"log": {}}, "BASE_URL": "https://shop.example.com"}
+NOTIFICATIONS = {
+    "CHANNELS": {"log": {}},
+    "BASE_URL": "https://shop.example.com",
+    "SPOOL_DIR": os.environ.get("KLAXON_SPOOL_DIR", ""),
+}

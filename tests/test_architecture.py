@@ -24,7 +24,7 @@ FLOORS = {
         "transitions",
     },
     2: {"models"},
-    3: {"audience", "gates", "rendering", "retry", "breaker", "limits", "channels"},
+    3: {"audience", "gates", "rendering", "retry", "breaker", "limits", "channels", "spool"},
     4: {"manager", "dispatch"},
     5: {"celery"},
     6: {"admin", "inbox", "can"},
@@ -32,8 +32,8 @@ FLOORS = {
 }
 SIDEWAYS_TOO = {0, 1, 2}
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
-ASKING = {"audience", "gates", "manager"}
 DELIVERING = {"rendering", "retry", "breaker", "limits", "channels", "dispatch"}
+ASKING = {"audience", "gates", "manager", "spool"}
 OPEN_TO_DELIVERING = {"gates"}
 
 

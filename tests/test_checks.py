@@ -286,6 +286,19 @@ class TestSQLiteE009W002:
         assert found() == []
 
 
+class TestSpoolW003:
+    def test_a_folder_that_can_be_made_is_told_nothing(self, settings, tmp_path):
+        settings.NOTIFICATIONS = {**channels(), "SPOOL_DIR": str(tmp_path / "to be made")}
+        assert found() == []
+        assert not list(tmp_path.iterdir()), "a check makes nothing"
+
+    def test_a_file_in_its_place_is_told(self, settings, tmp_path):
+        (tmp_path / "spool").touch()
+        settings.NOTIFICATIONS = {**channels(), "SPOOL_DIR": tmp_path / "spool"}
+        [message] = found("W003")
+        assert str(tmp_path / "spool") in message.msg
+
+
 class TestChannelsThatAreNotConfiguredW001:
     def test_each_is_told_once_with_its_events(self, events):
         events[Door.OPENED] = event(channels=["sms", "voice"])
@@ -309,5 +322,5 @@ class TestChannelsThatAreNotConfiguredW001:
 
 
 def test_every_check_has_a_number_of_its_own():
-    for number in [*(f"E{number:03}" for number in range(1, 10)), "W001", "W002"]:
+    for number in [*(f"E{number:03}" for number in range(1, 10)), "W001", "W002", "W003"]:
         assert number in checks.__doc__

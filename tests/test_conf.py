@@ -1,5 +1,7 @@
 """The ``NOTIFICATIONS`` setting: its defaults, its complaints, and how the environment fills it."""
 
+from pathlib import Path
+
 import environ
 import pytest
 from django.core.exceptions import ImproperlyConfigured
@@ -117,6 +119,8 @@ def test_a_key_that_is_no_string_is_told(problems_of):
         ("CRITICAL_LIMIT", 1000),
         ("THROTTLE_DEPTH", -1),
         ("THROTTLE_DEPTH", 1.5),
+        ("SPOOL_DIR", "spool"),
+        ("SPOOL_DIR", None),
     ],
 )
 def test_a_wrong_value_is_told_with_what_it_must_be(problems_of, key, wrong):
@@ -126,7 +130,15 @@ def test_a_wrong_value_is_told_with_what_it_must_be(problems_of, key, wrong):
 
 
 @pytest.mark.parametrize(
-    "good", [{"RETRY_DELAYS": []}, {"RETRY_DELAYS": (0,)}, {"RETRY_JITTER": 0}, {"IDLE_SECONDS": 0.01}]
+    "good",
+    [
+        {"SPOOL_DIR": Path("/var/spool")},
+        {"SPOOL_DIR": ""},
+        {"RETRY_DELAYS": []},
+        {"RETRY_DELAYS": (0,)},
+        {"RETRY_JITTER": 0},
+        {"IDLE_SECONDS": 0.01},
+    ],
 )
 def test_limits_are_allowed(problems_of, good):
     assert problems_of(good) == []
@@ -247,6 +259,7 @@ def test_the_environment_gives_every_key_in_its_type(settings):
             QUEUE_FULL="shed",
             IDLE_SECONDS="0.5",
             ERROR_PAUSE_SECONDS="2",
+            SPOOL_DIR="/var/spool/shop",
             CAN_RULES="coach.rules.rules",
             CELERY="true",
             BREAKER_FAILURES="3",

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 
 from example_project.coach.notification_events import CoachEvents
 from notifications.can.faults import FaultChange
@@ -14,13 +15,25 @@ from notifications.recipients import Members
 # Default source addresses of RV-C. There are many more; a number that is not here is told as it is.
 DEVICES = {68: "control panel", 88: "main thermostat", 94: "main furnace", 101: "water heater"}
 
+KNOWN: dict[str, Any] = {}
+
 
 def rules(change: FaultChange) -> Iterator[Send]:
     """Tell everyone who belongs to the coach."""
-    coach = cluster_model()._default_manager.get(slug=getattr(settings, "COACH_SLUG", "coach"))
+    coach = the_coach(getattr(settings, "COACH_SLUG", "coach"))
     # One correlation id for the fault and its end: the log shows them together.
     options = {"correlation_id": change.fault_id}
     yield Send(event_for(change), Members(coach), coach, context_of(change), options)
+
+
+def the_coach(slug: str) -> Any:
+    """As the database knows it, or as it was last known: while the database is away, faults are spooled."""
+    try:
+        KNOWN[slug] = cluster_model()._default_manager.get(slug=slug)
+    except (OperationalError, InterfaceError):
+        if slug not in KNOWN:
+            raise
+    return KNOWN[slug]
 
 
 def event_for(change: FaultChange) -> CoachEvents:

@@ -82,8 +82,11 @@ class Sender:
             sends.extend(self.rules(change))
         for send in sends:
             with self._surviving(change):
-                NotificationManager.send(send.event_name, send.recipients, send.cluster, send.context, **send.options)
-                self.tally.sent += 1
+                result = NotificationManager.send(
+                    send.event_name, send.recipients, send.cluster, send.context, **send.options
+                )
+                self.tally.sent += not result.spooled
+                self.tally.spooled += result.spooled
 
     @contextmanager
     def _surviving(self, change: FaultChange) -> Iterator[None]:

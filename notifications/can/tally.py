@@ -10,6 +10,7 @@ ALWAYS = {
     "sent": "notifications queued",
 }
 IF_ANY = {
+    "spooled": "spooled until the database is back",
     "ignored": "frames of no use",
     "repeated": "repeated",
     "dropped": "reports beyond the limit of open faults",
@@ -29,6 +30,7 @@ class Tally:
     cleared: int = 0
     dropped: int = 0
     sent: int = 0
+    spooled: int = 0
     failed: int = 0
 
     def __str__(self) -> str:

@@ -12,7 +12,8 @@ from notifications.rendered import Rendered
 class LogChannel(BaseChannel):
     """Options: ``logger``, the name of the logger, and ``level``, the name of the level."""
 
-    group_size = 100
+    # Nobody is harmed by a line that a crash repeats.
+    group_size = 500
 
     def __init__(self, logger: str = "notifications.channel.log", level: str = "INFO") -> None:
         self.logger = logging.getLogger(logger)

@@ -6,6 +6,8 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
+from os import PathLike
+from os.path import isabs
 from typing import Any
 
 from django.conf import settings
@@ -43,6 +45,10 @@ def texts(value: Any) -> bool:
 
 def address_of_site(value: str) -> bool:
     return not value or value.startswith(("http://", "https://"))
+
+
+def absolute(value: str | PathLike[str]) -> bool:
+    return not str(value) or isabs(value)
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,9 @@ class Conf:
     critical_limit: str = option("1000/h", str, "str", 'a rate such as "1000/h"', is_rate)
     throttle_depth: int = option(0, int, "int", "a whole number; 0 for no throttling", not_negative)
     celery: bool = option(False, bool, "bool", "True or False")
+    spool_dir: str | PathLike[str] = option(
+        "", (str, PathLike), "str", "the absolute path of a folder, or empty for no spool", absolute
+    )
     can_rules: str = option("", str, "str", "the dotted path of a callable(FaultChange) -> iterable of Send")
 
     def channel(self, name: str) -> ChannelConf | None:

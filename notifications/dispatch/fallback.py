@@ -57,12 +57,7 @@ def _take_over(
         return Counter()
     others = conf.current().enabled_channels - {channel}
     with transaction.atomic(using=using):
-        rows = outbox.claim(owner, now, lease, AT_ONCE, ids, without=others)
-        known = (
-            Notification.objects.using(using).select_related("cluster").in_bulk({row.notification_id for row in rows})
-        )
-        for row in rows:
-            row.notification = known[row.notification_id]
+        rows = outbox.with_notifications(outbox.claim(owner, now, lease, AT_ONCE, ids, without=others))
         there = [row for row in rows if fallback_of(row)]
         _let_go(rows, there, using, now)
         queue_on_fallback(there, using, now)

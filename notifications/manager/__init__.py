@@ -5,14 +5,15 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from django.db import router, transaction
+from django.db import router
 
 from notifications import clock
 from notifications.events import BuiltInEvents, NotificationPriority
 from notifications.exceptions import InvalidOption
-from notifications.manager.enqueue import enqueue, first_result, stored
+from notifications.manager.enqueue import queued
+from notifications.manager.outage import may_spool, queued_or_spooled
 from notifications.manager.request import Options, checked, checked_cluster
-from notifications.models import Delivery, Notification
+from notifications.models import Delivery, Notification, given_or_default
 from notifications.outcomes import SendResult
 from notifications.recipients import Members
 
@@ -56,6 +57,9 @@ class NotificationManager:
         :param actor: the user who caused it. :param topic, campaign, correlation_id: tags, stored with it.
         :raises UnknownEvent, InvalidContext, InvalidRecipient, InvalidCluster, InvalidOption: if the call is wrong.
         :raises IdempotencyConflict: if the key was used with another content.
+
+        If the database cannot be reached, outside a transaction, and ``SPOOL_DIR`` is set, it is kept there, and the
+        result says *spooled*.
         """
         options = Options(
             channels, level, priority, send_at, expires_at, idempotency_key, actor, topic, campaign, correlation_id,
@@ -63,12 +67,9 @@ class NotificationManager:
         )  # fmt: skip
         request = checked(event_name, cluster, context, options)
         using = router.db_for_write(Notification)
-        with transaction.atomic(using=using):
-            now = clock.now(using)
-            notification, created = stored(request, now, using)
-            if not created:
-                return first_result(notification, request)
-            return enqueue(request, notification, recipients, now, using)
+        if may_spool(using):
+            return queued_or_spooled(request, recipients, using)
+        return queued(request, recipients, using)
 
     @staticmethod
     def send_notification(
@@ -82,8 +83,7 @@ class NotificationManager:
         **options: Any,
     ) -> SendResult:
         """Send free text with the built-in ``message`` event, to all members of the cluster unless told otherwise."""
-        if recipients is None:
-            recipients = Members(checked_cluster(cluster))
+        recipients = Members(cluster) if recipients is None else recipients
         context = {"message": message, "title": title}
         return NotificationManager.send(
             BuiltInEvents.MESSAGE, recipients, cluster, context, level=level, channels=channels, **options
@@ -94,7 +94,8 @@ class NotificationManager:
         """Cancel what was sent with this key and no worker has taken yet; returns how many deliveries that were."""
         if not cancel_key:
             raise InvalidOption("cancel() needs the cancel_key that was given to send().")
-        named = Notification.objects.filter(cluster=checked_cluster(cluster), cancel_key=cancel_key)
+        mine = given_or_default(checked_cluster(cluster))
+        named = Notification.objects.filter(cluster=mine, cancel_key=cancel_key)
         # Read first: with a join the guard on the state would stand in a subquery, which PostgreSQL does not ask
         # again after it has waited for a worker that was just taking the row.
         waiting = Delivery.objects.filter(notification_id__in=list(named.values_list("pk", flat=True)))

@@ -7,58 +7,30 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 
-from notifications import conf, partitions, signals
+from notifications import clock, conf, partitions, signals
 from notifications.audience import Chunk, chunks
 from notifications.channel_classes import address_kind
-from notifications.exceptions import IdempotencyConflict
 from notifications.gates import Facts, Person, decide, people
+from notifications.manager.idempotency import first_result, outcomes, stored
 from notifications.manager.queue_limit import has_room
 from notifications.manager.request import Request
 from notifications.models import Delivery, Notification, NotificationLog, Suppression
-from notifications.outcomes import Answer, DeliveryState, Drop, Hold, Outcome, Reason, SendResult
+from notifications.outcomes import Answer, DeliveryState, Drop, Hold, Reason, SendResult
 
 EVERYBODY = "*"
 
 
-def stored(request: Request, now: datetime, using: str) -> tuple[Notification, bool]:
-    """The notification's row and whether it is new. The unique constraint decides who was first."""
-    row = request.notification(now)
-    if row.idempotency_key is None:
-        row.save(using=using, force_insert=True)
-        return row, True
-    try:
-        with transaction.atomic(using=using):
-            row.save(using=using, force_insert=True)
-    except IntegrityError:
-        same = {"cluster": request.cluster, "event": row.event, "idempotency_key": row.idempotency_key}
-        first = Notification.objects.using(using).filter(**same).first()
-        if first is None:
-            raise
-        return first, False
-    return row, True
-
-
-def first_result(first: Notification, request: Request) -> SendResult:
-    if first.idempotency_hash != request.fingerprint:
-        raise IdempotencyConflict(
-            f"The idempotency key {first.idempotency_key!r} was used for {first} with another content. "
-            "Use a new key, or send the same content."
-        )
-    states = Counter(first.deliveries.values_list("state", flat=True))
-    drops = NotificationLog.objects.filter(notification=first, kind=NotificationLog.Kind.DROP, delivery=None)
-    held = states[DeliveryState.HELD]
-    return SendResult(
-        notification_id=first.pk,
-        queued=states.total() - held,
-        held=held,
-        reasons=Counter(drops.values_list("reason", flat=True)),
-        not_configured=request.not_configured,
-        refused_channels=request.refused_channels,
-        duplicate=True,
-        _read=partial(_outcomes, first.pk),
-    )
+def queued(request: Request, recipients: Any, using: str) -> SendResult:
+    """Decide and write, all or nothing: in the caller's transaction, or in one of its own."""
+    with transaction.atomic(using=using):
+        request = request.in_its_cluster()
+        now = clock.now(using)
+        notification, created = stored(request, now, using)
+        if not created:
+            return first_result(notification, request)
+        return enqueue(request, notification, recipients, now, using)
 
 
 def enqueue(request: Request, notification: Notification, recipients: Any, now: datetime, using: str) -> SendResult:
@@ -66,7 +38,7 @@ def enqueue(request: Request, notification: Notification, recipients: Any, now: 
         notification.pk,
         not_configured=request.not_configured,
         refused_channels=request.refused_channels,
-        _read=partial(_outcomes, notification.pk),
+        _read=partial(outcomes, notification.pk),
     )
     if not has_room(request, using, now):
         return _refused(request, notification, result, now, using)
@@ -180,14 +152,3 @@ def _drop(notification: Notification, facts: Facts, answer: Drop, now: datetime)
         reason=answer.reason,
         error_message=answer.rule,
     )
-
-
-def _outcomes(notification_id: int) -> Iterator[Outcome]:
-    names = ("recipient_key", "channel", "state", "reason")
-    for row in Delivery.objects.filter(notification_id=notification_id).order_by("pk").values_list(*names).iterator():
-        yield Outcome(*row)
-    drops = NotificationLog.objects.filter(
-        notification_id=notification_id, kind=NotificationLog.Kind.DROP, delivery=None
-    )
-    for key, channel, reason in drops.order_by("pk").values_list("recipient_key", "channel", "reason").iterator():
-        yield Outcome(key, channel, DeliveryState.DROPPED, reason)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 from typing import Any
@@ -17,7 +17,7 @@ from notifications.context import UNSTORABLE, encoded, validated
 from notifications.events import LEVELS, NOTIFICATION_EVENTS, NotificationEvent, NotificationPriority, key_of
 from notifications.exceptions import InvalidCluster, InvalidOption
 from notifications.manager.score import score_of
-from notifications.models import Cluster, Notification, cluster_model
+from notifications.models import Cluster, Notification, cluster_model, given_or_default
 
 SENSIBLE_YEARS = range(1970, 9000)
 
@@ -41,7 +41,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Request:
-    """One checked call."""
+    """One checked call. ``cluster`` is None for the default one, until a transaction has begun."""
 
     event: NotificationEvent
     cluster: Any
@@ -52,6 +52,11 @@ class Request:
     refused_channels: tuple[str, ...]
     priority: NotificationPriority
     score: int
+    asked_at: datetime | None = None
+
+    def in_its_cluster(self) -> "Request":
+        """The same, with its cluster read from the database if it is the default one."""
+        return replace(self, cluster=given_or_default(self.cluster))
 
     def notification(self, now: datetime) -> Notification:
         """The row to store."""
@@ -65,7 +70,7 @@ class Request:
             topic=options.topic,
             campaign=options.campaign,
             correlation_id=options.correlation_id or str(uuid4()),
-            created_at=now,
+            created_at=min(self.asked_at or now, now),
             send_at=options.send_at,
             expires_at=options.expires_at,
             cancel_key=options.cancel_key or None,
@@ -91,7 +96,8 @@ class Request:
 
 
 def checked(event_name: Enum | str, cluster: Any, context: Mapping[str, Any] | None, options: Options) -> Request:
-    """
+    """Look at the arguments, without asking the database.
+
     :raises UnknownEvent: if the event is not registered.
     :raises InvalidCluster: if the cluster is missing, unsaved or of another model.
     :raises InvalidContext: if the context is not what the event declares.
@@ -142,13 +148,13 @@ def _wanted_channels(event: NotificationEvent, channels: Iterable[Enum | str] | 
 
 
 def checked_cluster(cluster: Any) -> Any:
-    """The cluster, or the default one of a site that has only one.
+    """The cluster, or ``None`` for the default one of a site that has only one. Asks no database.
 
     :raises InvalidCluster: if it is missing, unsaved or of another model than ``NOTIFICATIONS_CLUSTER_MODEL``.
     """
     model = cluster_model()
     if cluster is None and model is Cluster:
-        return Cluster.objects.default()
+        return None
     if not isinstance(cluster, model):
         raise InvalidCluster(f"cluster must be a {model.__name__}, not {cluster!r:.80}.")
     if cluster.pk is None:

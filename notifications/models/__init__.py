@@ -2,7 +2,7 @@
 
 from notifications.models.bucket import Bucket
 from notifications.models.circuit import Circuit
-from notifications.models.cluster import Cluster, cluster_model, members_of, membership
+from notifications.models.cluster import Cluster, cluster_model, given_or_default, members_of, membership
 from notifications.models.delivery import Delivery
 from notifications.models.heartbeat import Heartbeat
 from notifications.models.inbox import InboxItem
@@ -26,6 +26,7 @@ __all__ = [
     "Suppression",
     "UserSettings",
     "cluster_model",
+    "given_or_default",
     "members_of",
     "membership",
 ]

@@ -62,6 +62,18 @@ def members_of(cluster: Cluster) -> models.QuerySet[Any]:
     return cluster.members.all()
 
 
+def given_or_default(cluster: Any) -> Any:
+    """The cluster itself; for ``None`` the default one of a site that keeps Klaxon's own model.
+
+    :raises InvalidCluster: if there is no default, because the site has a cluster model of its own.
+    """
+    if cluster is not None:
+        return cluster
+    if cluster_model() is not Cluster:
+        raise InvalidCluster(f"cluster must be a {cluster_model().__name__}, not None.")
+    return Cluster.objects.default()
+
+
 def membership(cluster: Any) -> models.QuerySet[Any]:
-    """The members of a cluster, as the host's ``MEMBERS_OF`` defines them."""
-    return import_string(conf.current().members_of)(cluster)
+    """The members of a cluster (of the default one for ``None``), as the host's ``MEMBERS_OF`` defines them."""
+    return import_string(conf.current().members_of)(given_or_default(cluster))

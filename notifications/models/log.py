@@ -35,13 +35,18 @@ class LogQuerySet(models.QuerySet["NotificationLog"]):
             LogPersonal.objects.using(self.db).bulk_create([row.new_personal() for row in rows if row.is_personal])
 
 
+def _column(field: Any, values: list[Any], connection: Any) -> list[Any]:
+    """Values as the database takes them; only keys of a host's models can be of a kind that must be converted."""
+    return [field.get_db_prep_save(value, connection) for value in values] if field.is_relation else values
+
+
 def _append_by_arrays(rows: Sequence["NotificationLog"], using: str) -> None:
     """One statement for both tables: a row for each attempt is half of what a worker writes at all."""
     connection = connections[using]
     fields = [field for field in NotificationLog._meta.concrete_fields if not field.primary_key]
     names = ", ".join(str(field.column) for field in fields)
     types = [*(field.db_type(connection) for field in fields), "text", "text"]
-    columns = [[field.get_db_prep_save(getattr(row, field.attname), connection) for row in rows] for field in fields]
+    columns = [_column(field, [getattr(row, field.attname) for row in rows], connection) for field in fields]
     personal = [[row.new_address for row in rows], [json.dumps(row.new_context or {}, default=str) for row in rows]]
     sql = f"""
         WITH given AS MATERIALIZED (

@@ -8,16 +8,15 @@ usual order of Django's loaders.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
-from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.template import Context, Engine, Template, TemplateDoesNotExist, TemplateSyntaxError
 from django.template.loaders.cached import Loader as CachedLoader
-from django.utils import timezone, translation
 
 from notifications.context import UNSTORABLE
 from notifications.exceptions import TemplateMissing
 from notifications.rendered import SUBJECT, Rendered
+from notifications.rendering.locales import Locale, speaking
 
 
 def render(
@@ -26,15 +25,15 @@ def render(
     required: Sequence[str],
     optional: Sequence[str],
     variables: Mapping[str, Any],
-    locale: tuple[str, str],
+    locale: Locale,
 ) -> Rendered:
     """Render every part that the channel asks for, in the recipient's language and time zone.
 
     :param locale: the language code and the name of the time zone.
     :raises TemplateMissing: if a required part has no template.
     """
-    language, zone = locale
-    with translation.override(language), timezone.override(ZoneInfo(zone)):
+    language = locale[0]
+    with speaking(locale):
         parts = {part: _part(event, channel, part, language, variables) for part in required}
         for part in optional:
             if (template := find(event, channel, part, language)) is not None:

@@ -5,15 +5,18 @@ import pytest
 from django.contrib.auth.models import User
 from django.core import mail
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 
-from example_project.coach.faults import device_name, event_for
+from example_project.coach.faults import KNOWN, device_name, event_for, rules
 from example_project.coach.notification_events import CoachEvents
 from example_project.coach.simulation import frames
 from notifications.can.faults import FaultChange
 from notifications.dispatch.dispatcher import Dispatcher
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.models import Cluster, InboxItem, Notification
+from notifications.recipients import Members
 from tests.can.candump import bridge, faults
+from tests.spool.outage import outage
 
 
 def change(kind: str, *lamps: str) -> FaultChange:
@@ -48,6 +51,17 @@ def coach(db, settings) -> Cluster:
 )
 def test_the_lamps_decide_how_urgent_a_fault_is(kind, lamps, event):
     assert event_for(change(kind, *lamps)) is event
+
+
+@pytest.mark.django_db(transaction=True)
+def test_while_the_database_is_away_the_rules_go_on_with_what_they_knew(coach):
+    KNOWN.clear()
+    with outage(), pytest.raises(OperationalError):
+        list(rules(change("raised", "red")))
+    list(rules(change("raised", "red")))
+    with outage():
+        [send] = rules(change("cleared", "red"))
+    assert (send.cluster, send.recipients) == (coach, Members(coach))
 
 
 def test_priorities_and_channels():

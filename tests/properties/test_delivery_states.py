@@ -16,7 +16,7 @@ from notifications.dispatch.dispatcher import Dispatcher
 from notifications.dispatch.rescue import Rescuer
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.manager import NotificationManager
-from notifications.models import Cluster, Delivery, Heartbeat, Notification, NotificationLog
+from notifications.models import Bucket, Circuit, Cluster, Delivery, Heartbeat, Notification, NotificationLog
 from notifications.models.outbox import Settlement
 from notifications.outcomes import DeliveryState, Verdict
 from notifications.testing import temporary_events, travelling
@@ -27,7 +27,7 @@ from tests.shop.notification_events import ShopEvents
 
 pytestmark = pytest.mark.django_db
 
-ENOUGH_WAYS = 10
+ENOUGH_WAYS = 13
 ENDS = {"sent", "dropped", "cancelled", "expired", "merged"}
 JOURNAL = {
     "sqlite": """
@@ -57,6 +57,10 @@ def changes():
         return cursor.fetchall()
 
 
+class OneByOne(ScriptedChannel):
+    one_by_one = True
+
+
 class Outbox(RuleBasedStateMachine):
     """Senders, workers that die, clocks that jump and people who change their minds."""
 
@@ -65,7 +69,7 @@ class Outbox(RuleBasedStateMachine):
 
     @initialize()
     def begin(self):
-        for model in (Delivery, Notification, NotificationLog, Heartbeat):
+        for model in (Delivery, Notification, NotificationLog, Heartbeat, Circuit, Bucket):
             model.objects.all().delete()
         with connection.cursor() as cursor:
             cursor.execute("DELETE FROM klaxon_test_journal")
@@ -79,11 +83,16 @@ class Outbox(RuleBasedStateMachine):
         if hasattr(self, "travel"):
             self.travel.__exit__(None, None, None)
 
-    @rule(count=st.integers(1, 3), later=st.sampled_from([0, 30]), expires=st.sampled_from([None, 60]))
-    def send(self, count, later, expires):
+    @rule(
+        event=st.sampled_from([ShopEvents.ORDER_REFUSED, ShopEvents.NEWSLETTER]),
+        count=st.integers(1, 3),
+        later=st.sampled_from([0, 30]),
+        expires=st.sampled_from([None, 60]),
+    )
+    def send(self, event, count, later, expires):
         for _ in range(count):
             NotificationManager.send(
-                ShopEvents.ORDER_REFUSED,
+                event,
                 self.user,
                 None,
                 {},
@@ -97,6 +106,7 @@ class Outbox(RuleBasedStateMachine):
         after=st.sampled_from([0, 61]),
     )
     def work(self, verdicts, after):
+        """Two providers answer as they like; circuits open and close, limits are met, groups are broken off."""
         self.clock.forward(seconds=after)
         ScriptedChannel.answers = list(verdicts)
         Dispatcher().run_until_idle(limit=5)
@@ -107,13 +117,16 @@ class Outbox(RuleBasedStateMachine):
         limit=st.integers(1, 3),
         lives=st.booleans(),
         begins=st.booleans(),
+        is_missed=st.booleans(),
     )
-    def claim_and_crash(self, owner, limit, lives, begins):
+    def claim_and_crash(self, owner, limit, lives, begins, is_missed):
         if lives:
             Heartbeat.objects.beat(owner, "here", 1, self.clock())
         claimed = Delivery.objects.claim(owner, self.clock(), self.clock() + timedelta(seconds=30), limit)
         if claimed and begins:
             Delivery.objects.mark_sending(claimed, self.clock() + timedelta(seconds=60))
+        if is_missed:
+            self.look_for_the_lost(after=61)
         return claimed
 
     @rule(claimed=claims, outcome=st.sampled_from(["sent", "dead", "retry", "unknown"]))
@@ -127,8 +140,11 @@ class Outbox(RuleBasedStateMachine):
         news = [Settlement(row.pk, row.fence, DeliveryState.CLAIMED, DeliveryState.READY) for row in claimed]
         Delivery.objects.settle(news, self.clock())
 
-    @rule(after=st.sampled_from([0, 61]))
+    @rule(after=st.sampled_from([61, 600]))
     def rescue(self, after):
+        self.look_for_the_lost(after)
+
+    def look_for_the_lost(self, after):
         self.clock.forward(seconds=after)
         self.rescuer.look(self.clock())
         time.sleep(0.002)
@@ -167,10 +183,13 @@ class Outbox(RuleBasedStateMachine):
 def test_no_way_leads_outside_the_table(journal, settings_of_the_site):
     with temporary_events() as events:
         events[ShopEvents.ORDER_REFUSED] = NotificationEvent("order_refused", NotificationPriority.HIGH, ["log"])
+        events[ShopEvents.NEWSLETTER] = NotificationEvent(
+            "shop_newsletter", NotificationPriority.LOW, ["log"], on_unknown="hold", fallback={"log": "email"}
+        )
         run_state_machine_as_test(
             Outbox,
             settings=settings(
-                max_examples=80,
+                max_examples=150,
                 stateful_step_count=40,
                 deadline=None,
                 derandomize=True,
@@ -183,7 +202,9 @@ def test_no_way_leads_outside_the_table(journal, settings_of_the_site):
 @pytest.fixture
 def settings_of_the_site(settings):
     settings.NOTIFICATIONS = {
-        "CHANNELS": {"log": {"BACKEND": "tests.dispatch.test_dispatcher.ScriptedChannel"}},
+        "CHANNELS": {"log": {"BACKEND": f"{__name__}.OneByOne", "PROVIDERS": [{"NAME": "first"}, {"NAME": "second"}]}},
         "BEAT_SECONDS": 0.001,
         "RETRY_DELAYS": [60, 60],
+        "BREAKER_FAILURES": 2,
+        "LIMITS": {"user": "2/m"},
     }

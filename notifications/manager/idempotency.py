@@ -1,0 +1,64 @@
+"""Once, however often it is called: the unique constraint decides who was first, and the others get its figures."""
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+from functools import partial
+
+from django.db import IntegrityError, transaction
+
+from notifications.exceptions import IdempotencyConflict
+from notifications.manager.request import Request
+from notifications.models import Delivery, Notification, NotificationLog
+from notifications.outcomes import DeliveryState, Outcome, SendResult
+
+
+def stored(request: Request, now: datetime, using: str) -> tuple[Notification, bool]:
+    """The notification's row and whether it is new. The unique constraint decides who was first."""
+    row = request.notification(now)
+    if row.idempotency_key is None:
+        row.save(using=using, force_insert=True)
+        return row, True
+    try:
+        with transaction.atomic(using=using):
+            row.save(using=using, force_insert=True)
+    except IntegrityError:
+        same = {"cluster": request.cluster, "event": row.event, "idempotency_key": row.idempotency_key}
+        first = Notification.objects.using(using).filter(**same).first()
+        if first is None:
+            raise
+        return first, False
+    return row, True
+
+
+def first_result(first: Notification, request: Request) -> SendResult:
+    if first.idempotency_hash != request.fingerprint:
+        raise IdempotencyConflict(
+            f"The idempotency key {first.idempotency_key!r} was used for {first} with another content. "
+            "Use a new key, or send the same content."
+        )
+    states = Counter(first.deliveries.values_list("state", flat=True))
+    drops = NotificationLog.objects.filter(notification=first, kind=NotificationLog.Kind.DROP, delivery=None)
+    held = states[DeliveryState.HELD]
+    return SendResult(
+        notification_id=first.pk,
+        queued=states.total() - held,
+        held=held,
+        reasons=Counter(drops.values_list("reason", flat=True)),
+        not_configured=request.not_configured,
+        refused_channels=request.refused_channels,
+        duplicate=True,
+        _read=partial(outcomes, first.pk),
+    )
+
+
+def outcomes(notification_id: int) -> Iterator[Outcome]:
+    """What became of each recipient on each channel of a notification, as it stands now."""
+    names = ("recipient_key", "channel", "state", "reason")
+    for row in Delivery.objects.filter(notification_id=notification_id).order_by("pk").values_list(*names).iterator():
+        yield Outcome(*row)
+    drops = NotificationLog.objects.filter(
+        notification_id=notification_id, kind=NotificationLog.Kind.DROP, delivery=None
+    )
+    for key, channel, reason in drops.order_by("pk").values_list("recipient_key", "channel", "reason").iterator():
+        yield Outcome(key, channel, DeliveryState.DROPPED, reason)

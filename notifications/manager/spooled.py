@@ -1,0 +1,134 @@
+"""A checked call as a record that needs no database, and back.
+
+What is decided by the call stays decided: its time, its context, its channels, its score and its idempotency key. What
+the database knows (members, preferences, addresses of users) is asked when it is queued.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.db import router, transaction
+from django.db.models import QuerySet
+
+from notifications import conf, partitions
+from notifications.context import decoded, encoded
+from notifications.events import NOTIFICATION_EVENTS, NotificationPriority
+from notifications.exceptions import InvalidCluster, InvalidRecipient, OutboxFull
+from notifications.manager.enqueue import queued
+from notifications.manager.request import Options, Request
+from notifications.models import Notification, cluster_model
+from notifications.outcomes import Reason, SendResult
+from notifications.recipients import Address, Members
+
+TEXTS = ("idempotency_key", "topic", "campaign", "correlation_id", "cancel_key")
+TIMES = ("send_at", "expires_at")
+
+
+def record_of(request: Request, recipients: Any, asked_at: datetime) -> dict[str, Any]:
+    """
+    :raises InvalidRecipient, InvalidContext: if something can only be known with the database.
+    """
+    options = request.options
+    return {
+        "partition": partitions.current(),
+        "asked_at": encoded(asked_at),
+        "event": request.event.name,
+        "cluster": None if request.cluster is None else encoded(request.cluster.pk),
+        "context": request.context,
+        "channels": [*request.channels, *request.not_configured],
+        "priority": int(request.priority),
+        "score": request.score,
+        "actor": encoded(getattr(options.actor, "pk", None)),
+        "options": {name: encoded(getattr(options, name)) for name in (*TEXTS, *TIMES)},
+        "recipients": _keys(recipients),
+    }
+
+
+def _keys(recipients: Any) -> dict[str, list[Any]]:
+    """Users and clusters by primary key, addresses as themselves."""
+    found: dict[str, list[Any]] = {"users": [], "addresses": [], "members": []}
+    for recipient in _each(recipients):
+        if isinstance(recipient, Address):
+            found["addresses"].append(dict(recipient.by_kind))
+        elif isinstance(recipient, Members):
+            found["members"].append(_cluster_key(recipient.cluster))
+        elif isinstance(recipient, get_user_model()) and recipient.pk is not None:
+            found["users"].append(encoded(recipient.pk))
+        else:
+            raise InvalidRecipient(f"{recipient!r:.80} cannot be known without the database.")
+    return found
+
+
+def _each(recipients: Any) -> Iterator[Any]:
+    if isinstance(recipients, QuerySet) and recipients._result_cache is None:
+        raise InvalidRecipient("A queryset that was not evaluated cannot be known without the database.")
+    if isinstance(recipients, str | bytes | Address | Members | get_user_model()):
+        yield recipients
+    elif isinstance(recipients, Iterable):
+        for recipient in recipients:
+            yield from _each(recipient) if isinstance(recipient, QuerySet) else [recipient]
+    else:
+        yield recipients
+
+
+def _cluster_key(cluster: Any) -> Any:
+    if cluster is not None and (not isinstance(cluster, cluster_model()) or cluster.pk is None):
+        raise InvalidRecipient(f"The members of {cluster!r:.80} cannot be known without the database.")
+    return None if cluster is None else encoded(cluster.pk)
+
+
+def replayed(record: Mapping[str, Any]) -> SendResult:
+    """Queue what was spooled; a second time it is a duplicate, for every record has an idempotency key.
+
+    :raises OutboxFull: if the outbox has no room for it; it may have later.
+    :raises UnknownEvent, InvalidCluster, IdempotencyConflict: if it can no longer be queued.
+    """
+    with partitions.entered(record["partition"]):
+        using = router.db_for_write(Notification)
+        with transaction.atomic(using=using):
+            result = queued(_request(record), _recipients(record["recipients"]), using)
+            # Nobody waits for this answer, so it must not be an end.
+            if result.reasons[Reason.QUEUE_FULL]:
+                raise OutboxFull("The outbox is full.")
+        return result
+
+
+def _request(record: Mapping[str, Any]) -> Request:
+    on = conf.current().enabled_channels
+    return Request(
+        event=NOTIFICATION_EVENTS.find(record["event"]),
+        cluster=_cluster(record["cluster"]),
+        context=record["context"],
+        options=Options(
+            actor=_actor(decoded(record["actor"])),
+            **{name: decoded(value) for name, value in record["options"].items()},
+        ),
+        channels=tuple(channel for channel in record["channels"] if channel in on),
+        not_configured=tuple(channel for channel in record["channels"] if channel not in on),
+        refused_channels=(),
+        priority=NotificationPriority(record["priority"]),
+        score=record["score"],
+        asked_at=decoded(record["asked_at"]),
+    )
+
+
+def _recipients(keys: Mapping[str, list[Any]]) -> list[Any]:
+    users = [get_user_model()(pk=decoded(pk)) for pk in keys["users"]]
+    addresses = [Address(**by_kind) for by_kind in keys["addresses"]]
+    return [*users, *addresses, *(Members(_cluster(pk)) for pk in keys["members"])]
+
+
+def _cluster(key: Any) -> Any:
+    if key is None:
+        return None
+    found = cluster_model()._base_manager.filter(pk=decoded(key)).first()
+    if found is None:
+        raise InvalidCluster(f"There is no {cluster_model().__name__} {decoded(key)!r} any more.")
+    return found
+
+
+def _actor(pk: Any) -> Any:
+    """Who was deleted meanwhile is nobody, as the table would have it."""
+    return None if pk is None else get_user_model()._base_manager.filter(pk=pk).first()

@@ -1,0 +1,91 @@
+"""A live bridge that outlives its database: ``python -m tests.can.outage_story SPOOL SECONDS``.
+
+A process of its own, for the server that it works with is stopped and started by whoever runs it. It says when the
+vehicle begins to talk, and in the end, as JSON, what came of it.
+"""
+
+import json
+import sys
+import threading
+import time
+from collections import Counter
+from io import StringIO
+
+import django
+
+django.setup()
+
+import can  # noqa: E402 - models can be imported only now
+from django.contrib.auth.models import User  # noqa: E402
+from django.core.management import call_command  # noqa: E402
+from django.test import override_settings  # noqa: E402
+
+from notifications.can.faults import FaultChange  # noqa: E402
+from notifications.can.rules import Send  # noqa: E402
+from notifications.models import Cluster, InboxItem, Notification  # noqa: E402
+from notifications.recipients import Members  # noqa: E402
+
+CHANNEL = "klaxon-outage"
+
+
+class Coach:
+    """What the rules need of the database, loaded once."""
+
+    cluster: Cluster
+
+
+def rules(change: FaultChange) -> list[Send]:
+    cluster = sys.modules["__main__"].Coach.cluster
+    return [Send("order_shipped", Members(cluster), cluster, {"order_number": change.fault_id, "eta": None})]
+
+
+def vehicle(seconds: float, told: list[int]) -> None:
+    """A new fault every 20 ms."""
+    ends_at = time.monotonic() + seconds
+    with can.Bus(interface="virtual", channel=CHANNEL) as node:
+        while time.monotonic() < ends_at:
+            number = len(told) + 1
+            data = bytes([0x05, 0x45, number >> 8 & 0xFF, number & 0xFF, 0x01, 0x01, 0xFF, 0xFF])
+            node.send(can.Message(arbitration_id=0x19FECA44, data=data, is_extended_id=True))
+            told.append(number)
+            time.sleep(0.02)
+
+
+def said_by(command: str, **options: object) -> str:
+    out = StringIO()
+    call_command(command, stdout=out, **options)
+    return out.getvalue().splitlines()[-1]
+
+
+def story(seconds: float) -> dict[str, object]:
+    call_command("migrate", verbosity=0)
+    Coach.cluster = Cluster.objects.create(name="Coach", slug="coach", open_to_all=True)
+    User.objects.create(username="driver")
+    told: list[int] = []
+    talking = threading.Timer(0.5, vehicle, (seconds - 1.5, told))
+    talking.start()
+    print("The vehicle talks.", flush=True)
+    bridge = said_by("bridge_can", interface="virtual", channel=CHANNEL, seconds=seconds)
+    talking.join()
+    sys.stdin.readline()  # the server is up again
+    replay, deliver = said_by("replay_spool"), said_by("dispatch_notifications")
+    copies = Counter(row.values["order_number"] for row in Notification.objects.all())
+    return {
+        "faults": len(told),
+        "bridge": bridge,
+        "replay": replay,
+        "deliver": deliver,
+        "notifications": len(copies),
+        "most copies": max(copies.values()),
+        "inbox": InboxItem.objects.count(),
+    }
+
+
+if __name__ == "__main__":
+    site = {
+        "SPOOL_DIR": sys.argv[1],
+        "CAN_RULES": "tests.can.outage_story.rules",
+        "CHANNELS": {"email": {"ENABLED": False}},
+    }
+    with override_settings(NOTIFICATIONS=site):
+        print(json.dumps(story(float(sys.argv[2]))))

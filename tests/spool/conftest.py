@@ -1,0 +1,24 @@
+import json
+
+import pytest
+
+from notifications.spool import Spool
+
+
+@pytest.fixture
+def spool(settings, tmp_path):
+    """A site with a spool."""
+    folder = tmp_path / "spool"
+    settings.NOTIFICATIONS = {"CHANNELS": {"log": {}}, "SPOOL_DIR": folder}
+    return Spool(folder)
+
+
+@pytest.fixture
+def spooled(spool):
+    """What is spooled, as records."""
+
+    def spooled():
+        text = spool.current.read_text() if spool.current.exists() else ""
+        return [json.loads(line)["send"] for line in text.splitlines()]
+
+    return spooled

@@ -1,0 +1,307 @@
+"""``replay_spool``: everything that was kept is queued, each once, whatever happens while it runs."""
+
+import json
+import signal
+from contextlib import ExitStack
+from datetime import UTC, date, datetime, timedelta
+from enum import Enum
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from notifications.context import Fields
+from notifications.events import NotificationEvent, NotificationPriority
+from notifications.manager import NotificationManager
+from notifications.models import Delivery, Notification, NotificationLog
+from notifications.recipients import Address, Members
+from notifications.signals import notifications_queued
+from notifications.testing import temporary_events, travelling
+from tests.factories import ClusterFactory, UserFactory
+from tests.processes import start, until
+from tests.shop.notification_events import ShopEvents
+from tests.spool.outage import outage
+
+pytestmark = pytest.mark.django_db(transaction=True)
+NOON = datetime(2026, 3, 29, 12, tzinfo=UTC)
+SHIPPED = {"order_number": "7", "eta": date(2026, 11, 20)}
+
+
+class Door(Enum):
+    OPENED = "door_opened"
+
+
+class Side(Enum):
+    FRONT = "front"
+
+
+def spool_one(recipients, event=ShopEvents.ORDER_SHIPPED, context=SHIPPED, cluster=None, **options):
+    with outage():
+        assert NotificationManager.send(event, recipients, cluster, context, **options).spooled
+
+
+def replay(**options):
+    out, err = StringIO(), StringIO()
+    call_command("replay_spool", stdout=out, stderr=err, **options)
+    return out.getvalue() + err.getvalue()
+
+
+def refused(**options):
+    """The exit code and the words of a replay that did not end well."""
+    with pytest.raises(CommandError) as raised:
+        replay(**options)
+    return raised.value.returncode, str(raised.value)
+
+
+@pytest.fixture
+def user():
+    return UserFactory()
+
+
+class TestWhatComesBack:
+    def test_everything_is_queued_as_it_was_asked_for(self, spool, user):
+        actor, cluster = UserFactory(), ClusterFactory(members=[user])
+        with travelling(NOON):
+            spool_one(
+                [user],
+                cluster=cluster,
+                channels=["email"],
+                level="warning",
+                send_at=datetime(2100, 1, 1, tzinfo=UTC),
+                actor=actor,
+                topic="orders",
+                campaign="spring",
+                correlation_id="abc",
+                cancel_key="order-7",
+            )
+        assert replay() == "1 notifications were queued.\n"
+        row = Notification.objects.get()
+        assert (row.event, row.cluster, row.values, row.priority) == ("order_shipped", cluster, SHIPPED, 2)
+        assert (row.actor, row.topic, row.campaign, row.correlation_id) == (actor, "orders", "spring", "abc")
+        assert row.created_at == NOON, "the time of the call, not of the replay"
+        delivery = Delivery.objects.get()
+        assert (delivery.recipient, delivery.channel, delivery.state, delivery.score) == (user, "email", "held", 79)
+        assert NotificationManager.cancel(cluster, "order-7") == 1
+
+    def test_recipients_of_every_kind(self, spool, user):
+        other, address = UserFactory(), Address(email="ann@example.com")
+        spool_one([user, other, address, Members(None)], ShopEvents.NEWSLETTER, {})
+        replay()
+        assert set(Delivery.objects.values_list("address", flat=True)) == {user.email, other.email, "ann@example.com"}
+
+    def test_what_the_database_knows_is_asked_when_it_is_queued(self, spool, user):
+        cluster, gone = ClusterFactory(members=[user]), UserFactory()
+        gone_key = f"u:{gone.pk}"
+        spool_one([user, gone], cluster=cluster, event=ShopEvents.NEWSLETTER, context={})
+        cluster.members.clear()
+        gone.delete()
+        replay()
+        drops = NotificationLog.objects.values_list("recipient_key", "reason")
+        assert set(drops) == {(f"u:{user.pk}", "not_member"), (gone_key, "unknown_user")}
+
+    def test_a_context_that_was_right_is_not_asked_again_what_type_it_has(self, spool, user):
+        """Stored, an enum is its value and an instance a mapping: neither would fit what the event declares."""
+        with temporary_events() as events:
+            events[Door.OPENED] = NotificationEvent(
+                "door_opened",
+                NotificationPriority.HIGH,
+                ["email"],
+                context={"side": Side, "by": Fields("username"), "tags": set},
+            )
+            spool_one([user], Door.OPENED, {"side": Side.FRONT, "by": user, "tags": {"a"}})
+            assert replay() == "1 notifications were queued.\n"
+        assert Notification.objects.get().values == {"side": "front", "by": {"username": user.username}, "tags": ["a"]}
+
+    def test_an_actor_who_was_deleted_is_nobody(self, spool, user):
+        actor = UserFactory()
+        spool_one([user], actor=actor)
+        actor.delete()
+        replay()
+        assert Notification.objects.get().actor is None
+
+    def test_a_clock_that_ran_ahead_does_not_reach_the_table(self, spool, user):
+        with travelling(datetime.now(UTC) + timedelta(days=3)):
+            spool_one([user])
+        replay()
+        assert Notification.objects.get().created_at <= datetime.now(UTC)
+
+    def test_workers_are_woken(self, spool, user, settings):
+        spool_one([user], ShopEvents.ORDER_REFUSED, {})
+        settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "DELIVERY": "immediate"}
+        replay()
+        assert Delivery.objects.get().state == "sent"
+
+    def test_they_are_queued_in_the_order_of_the_calls(self, spool, user):
+        for number in range(5):
+            spool_one([user], context={"order_number": str(number)})
+        replay()
+        numbers = [row.values["order_number"] for row in Notification.objects.order_by("pk")]
+        assert numbers == ["0", "1", "2", "3", "4"]
+
+
+class TestOnce:
+    def test_a_second_replay_finds_nothing(self, spool, user):
+        spool_one([user])
+        replay()
+        assert replay() == "Nothing was spooled.\n"
+
+    def test_what_was_replayed_before_is_not_queued_again(self, spool, user):
+        spool_one([user])
+        kept = spool.current.read_bytes()
+        replay()
+        spool.current.write_bytes(kept * 2)
+        assert replay() == "0 notifications were queued, 2 were there already.\n"
+        assert Notification.objects.count() == 1
+
+    def test_a_key_of_the_callers_holds_across_the_outage(self, spool, user):
+        NotificationManager.send(ShopEvents.ORDER_SHIPPED, [user], None, SHIPPED, idempotency_key="order-7")
+        spool_one([user], idempotency_key="order-7")
+        assert "1 were there already" in replay()
+        assert Notification.objects.count() == 1
+
+    def test_a_replay_that_is_killed_at_any_moment_is_made_good_by_the_next(self, spool, user):
+        for _ in range(60):
+            spool_one([user], ShopEvents.NEWSLETTER, {})
+        for wanted in (5, 20):
+            replaying = process(spool)
+            until(lambda wanted=wanted: Notification.objects.count() >= wanted)
+            replaying.send_signal(signal.SIGKILL)
+            replaying.communicate()
+            assert replaying.returncode == -signal.SIGKILL, "it had ended before: this proves nothing"
+        replay()
+        assert Notification.objects.count() == Delivery.objects.count() == 60
+        assert not list(spool.folder.glob("*.taken"))
+
+    def test_two_replays_at_once_queue_each_once(self, spool, user):
+        for _ in range(40):
+            spool_one([user], ShopEvents.NEWSLETTER, {})
+        both = [process(spool), process(spool)]
+        said = [replaying.communicate(timeout=60)[0] for replaying in both]
+        codes = [replaying.returncode for replaying in both]
+        assert 0 in codes, said
+        assert set(codes) <= {0, 2}, said
+        assert Notification.objects.count() == 40
+
+
+def process(spool):
+    """A replay in a process of its own."""
+    return start("replay_spool", KLAXON_SPOOL_DIR=str(spool.folder))
+
+
+class TestWhatGoesWrong:
+    def test_while_the_database_is_away_everything_stays(self, spool, user):
+        spool_one([user])
+        with outage():
+            code, words = refused()
+        assert code == 2
+        assert "stays spooled; run this again" in words
+        assert replay() == "1 notifications were queued.\n"
+
+    def test_what_was_queued_before_it_went_away_is_not_gone_through_again(self, spool, user):
+        for _ in range(3):
+            spool_one([user])
+        with ExitStack() as later:
+
+            def go_away(**kwargs):
+                later.enter_context(outage())
+
+            notifications_queued.connect(go_away)
+            later.callback(notifications_queued.disconnect, go_away)
+            code, words = refused()
+        assert code == 2
+        assert words.startswith("1 notifications were queued. Then it ended: ")
+        assert Notification.objects.count() == 1
+        [taken] = spool.folder.glob("*.taken")
+        assert len(taken.read_bytes().splitlines()) == 2
+        assert replay() == "2 notifications were queued.\n"
+
+    def test_a_torn_last_line_is_told_and_left_out(self, spool, user):
+        spool_one([user])
+        with spool.current.open("ab") as file:
+            file.write(b'{"send": {"event": "order')
+        said = replay()
+        assert "1 notifications were queued, 1 were torn." in said
+        assert "nobody was told that it was kept" in said
+        assert replay() == "Nothing was spooled.\n"
+
+    def test_a_damaged_line_is_put_aside_with_the_reason_and_the_rest_goes_on(self, spool, user):
+        spool_one([user])
+        spool_one([user])
+        damaged = spool.current.read_bytes().replace(b'"7"', b'"8"', 1)
+        spool.current.write_bytes(damaged)
+        code, words = refused()
+        assert code == 1
+        assert words.startswith("1 notifications were queued, 1 were rejected. The reasons stand in ")
+        [rejected] = map(json.loads, spool.rejected.read_text().splitlines())
+        assert rejected["rejected"] == "SpoolDamaged: Its checksum is wrong."
+        assert rejected["line"].encode() == damaged.splitlines()[0]
+        assert datetime.fromisoformat(rejected["at"])
+
+    def test_what_was_rejected_can_be_tried_again_when_its_cause_is_gone(self, spool, user):
+        with temporary_events() as events:
+            events[Door.OPENED] = NotificationEvent("door_opened", NotificationPriority.LOW, ["email"])
+            spool_one([user], Door.OPENED, {})
+        assert refused()[0] == 1
+        assert "UnknownEvent" in spool.rejected.read_text()
+        assert replay() == "Nothing was spooled.\n", "not by itself"
+        assert refused(rejected=True)[0] == 1
+        assert len(spool.rejected.read_text().splitlines()) == 1
+        with temporary_events() as events:
+            events[Door.OPENED] = NotificationEvent("door_opened", NotificationPriority.LOW, ["email"])
+            assert replay(rejected=True) == "1 notifications were queued.\n"
+        assert not spool.rejected.exists()
+
+    def test_a_cluster_that_is_gone_is_a_reason(self, spool, user):
+        cluster = ClusterFactory(members=[user])
+        spool_one([user], cluster=cluster)
+        cluster.delete()
+        assert refused()[0] == 1
+        assert "There is no Cluster" in spool.rejected.read_text()
+
+    def test_a_full_outbox_ends_nothing(self, spool, user, settings):
+        spool_one([user])
+        spool_one([user])
+        before = settings.NOTIFICATIONS
+        settings.NOTIFICATIONS = {**before, "QUEUE_LIMIT": 2}
+        code, words = refused()
+        assert (code, Notification.objects.count()) == (2, 1)
+        assert "1 notifications were queued. Then it ended: The outbox is full." in words
+        assert not NotificationLog.objects.exists()
+        settings.NOTIFICATIONS = before
+        assert replay() == "1 notifications were queued.\n"
+
+    def test_another_replay_is_left_alone(self, spool, user):
+        spool_one([user])
+        with spool.replaying():
+            code, words = refused()
+        assert code == 2
+        assert "Somebody else" in words
+
+    def test_without_a_folder_it_is_an_error(self, settings):
+        settings.NOTIFICATIONS = {}
+        assert "SPOOL_DIR" in refused()[1]
+
+
+class TestDryRun:
+    def test_it_tells_what_is_there_needs_no_database_and_changes_nothing(self, spool, user):
+        spool_one([user])
+        spool_one([user])
+        spool_one([user], ShopEvents.NEWSLETTER, {})
+        with temporary_events() as events:
+            events[Door.OPENED] = NotificationEvent("door_opened", NotificationPriority.LOW, ["email"])
+            spool_one([user], Door.OPENED, {})
+        with spool.current.open("ab") as file:
+            file.write(b'nonsense\n{"send"')
+        before = spool.current.read_bytes()
+        with outage():
+            said = replay(dry_run=True)
+        assert said.splitlines() == [
+            "       1  damaged, would be rejected: It is no line of a spool.",
+            "       1  door_opened, which is not registered: would be rejected",
+            "       2  order_shipped",
+            "       1  shop_newsletter",
+            "       1  torn, would be left out",
+            "6 lines are spooled.",
+        ]
+        assert spool.current.read_bytes() == before
+        assert not Notification.objects.exists()

@@ -1,0 +1,344 @@
+"""``send()`` while the database cannot be reached: kept on this machine, or raised as ever."""
+
+import sqlite3
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from types import SimpleNamespace
+
+import psycopg
+import pytest
+from django.contrib.auth.models import AnonymousUser, User
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, connections, transaction
+
+from notifications.exceptions import InvalidContext, UnknownEvent
+from notifications.manager import NotificationManager
+from notifications.manager.outage import in_a_transaction, unreachable
+from notifications.models import Cluster, Notification
+from notifications.recipients import Address, Members
+from notifications.testing import travelling
+from tests.factories import ClusterFactory, UserFactory
+from tests.shop.notification_events import ShopEvents
+from tests.spool.outage import outage
+
+pytestmark = pytest.mark.django_db(transaction=True)
+NOON = datetime(2026, 3, 29, 12, tzinfo=UTC)
+SHIPPED = {"order_number": "7", "eta": date(2026, 11, 20)}
+
+
+def send(recipients, event=ShopEvents.ORDER_SHIPPED, context=SHIPPED, cluster=None, **options):
+    return NotificationManager.send(event, recipients, cluster, context, **options)
+
+
+@pytest.fixture
+def user():
+    return UserFactory()
+
+
+class TestTheResult:
+    def test_it_says_spooled_and_is_true(self, spool, user):
+        with outage():
+            result = send([user])
+        assert (result.spooled, result.notification_id, bool(result)) == (True, None, True)
+        assert (result.queued, result.held, result.dropped, list(result.outcomes())) == (0, 0, 0, [])
+
+    def test_a_channel_that_was_asked_for_and_is_not_there_is_told_as_ever(self, spool, user, settings):
+        settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "CHANNELS": {"app": {"ENABLED": False}}}
+        with outage():
+            result = send([user], channels=["email", "app"])
+        assert result.refused_channels == ("app",)
+        assert not result
+
+    def test_where_the_database_is_well_nothing_is_spooled(self, spool, spooled, user):
+        result = send([user])
+        assert (result.spooled, result.duplicate, result.queued) == (False, False, 2)
+        assert spooled() == []
+
+    def test_it_is_told_in_the_log(self, spool, user, caplog):
+        with outage():
+            send([user])
+        [record] = [record for record in caplog.records if record.name == "notifications.spool"]
+        assert "'order_shipped' is spooled" in record.getMessage()
+
+
+class TestWhenItIsNotUsed:
+    def test_without_a_folder_the_error_is_raised(self, user):
+        with outage(), pytest.raises(OperationalError):
+            send([user])
+
+    def test_in_a_transaction_the_error_is_raised(self, spool, spooled, user):
+        def lose_the_connection_halfway():
+            with transaction.atomic():
+                UserFactory()
+                connection.connection.close()
+                send([user])
+
+        with pytest.raises(DatabaseError):
+            lose_the_connection_halfway()
+        connection.close()
+        assert spooled() == []
+        assert User.objects.count() == 1
+
+    def test_a_transaction_of_the_hosts_own_hand_is_one_too(self, monkeypatch):
+        User.objects.exists()
+        assert not in_a_transaction(connection)
+        connection.set_autocommit(False)
+        assert in_a_transaction(connection)
+        connection.set_autocommit(True)
+        assert not in_a_transaction(connection)
+        connection.close()
+        assert not in_a_transaction(connection)
+        monkeypatch.setitem(connection.settings_dict, "AUTOCOMMIT", False)
+        assert in_a_transaction(connection), "whatever it does next"
+
+    @pytest.mark.parametrize(
+        ("error", "wrong"),
+        [(UnknownEvent, {"event": "order_shiped"}), (InvalidContext, {"context": {}})],
+    )
+    def test_a_wrong_call_is_told_at_once(self, spool, spooled, user, error, wrong):
+        with outage(), pytest.raises(error):
+            send([user], **wrong)
+        assert spooled() == []
+
+    @pytest.mark.parametrize(
+        "unknowable",
+        [
+            lambda user: User.objects.all(),
+            lambda user: [user, User.objects.filter(is_staff=True)],
+            lambda user: Members(SimpleNamespace(pk=5)),
+            lambda user: [user, "ann"],
+            lambda user: [User()],
+            lambda user: None,
+        ],
+    )
+    def test_recipients_that_only_the_database_knows_are_refused_with_its_error(
+        self, spool, spooled, user, caplog, unknowable
+    ):
+        with outage(), pytest.raises(OperationalError) as raised:
+            send(unknowable(user))
+        assert "could not be spooled" in raised.value.__notes__[0]
+        assert "cannot be spooled" in caplog.text
+        assert spooled() == []
+
+    def test_a_spool_that_cannot_be_written_leaves_the_databases_error(self, user, settings, tmp_path):
+        (tmp_path / "file").touch()
+        settings.NOTIFICATIONS = {"SPOOL_DIR": str(tmp_path / "file" / "spool")}
+        with outage(), pytest.raises(OperationalError) as raised:
+            send([user])
+        assert "could not be spooled" in raised.value.__notes__[0]
+
+    def test_what_the_database_refuses_is_no_outage(self, spool, spooled, user):
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE klaxon_delivery RENAME TO klaxon_elsewhere")
+        try:
+            with pytest.raises(DatabaseError):
+                send([user])
+        finally:
+            with connection.cursor() as cursor:
+                cursor.execute("ALTER TABLE klaxon_elsewhere RENAME TO klaxon_delivery")
+        assert spooled() == []
+
+
+@pytest.mark.skipif("connection.vendor != 'sqlite'", reason="about SQLite")
+def test_a_file_that_another_process_has_locked_for_too_long_is_away(spool, spooled, user, monkeypatch):
+    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "timeout", 0.1)
+    connection.close()
+    holder = sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    try:
+        assert send([user]).spooled
+    finally:
+        holder.close()
+        connection.close()
+    assert len(spooled()) == 1
+
+
+class TestWhatIsKept:
+    def one(self, spooled):
+        [record] = spooled()
+        return record
+
+    def test_recipients_by_key(self, spool, spooled, user):
+        cluster, address = ClusterFactory(), Address(email="ann@example.com", phone="+491511")
+        evaluated = User.objects.all()
+        list(evaluated)
+        with outage():
+            send([user, address, Members(cluster), Members(None), evaluated])
+        assert self.one(spooled)["recipients"] == {
+            "users": [user.pk, user.pk],
+            "addresses": [{"email": "ann@example.com", "phone": "+491511"}],
+            "members": [cluster.pk, None],
+        }
+
+    @pytest.mark.parametrize(
+        ("recipients", "kept"),
+        [
+            (lambda user: user, "users"),
+            (lambda user: (one for one in [user]), "users"),
+            (lambda user: {user}, "users"),
+            (lambda user: Address(email="ann@example.com"), "addresses"),
+            (lambda user: Members(None), "members"),
+        ],
+    )
+    def test_whatever_they_come_in_none_is_lost(self, spool, spooled, user, recipients, kept):
+        given = recipients(user)
+        with outage():
+            send(given)
+        assert len(self.one(spooled)["recipients"][kept]) == 1
+
+    def test_the_call(self, spool, spooled, user):
+        actor, cluster = UserFactory(), ClusterFactory()
+        with travelling(NOON), outage():
+            send(
+                [user],
+                cluster=cluster,
+                channels=["email"],
+                level="warning",
+                send_at=datetime(2026, 4, 1, tzinfo=UTC),
+                idempotency_key="order-7",
+                actor=actor,
+                topic="orders",
+                campaign="spring",
+                correlation_id="abc",
+                cancel_key="cancel-7",
+            )
+        record = self.one(spooled)
+        assert record.pop("recipients")
+        assert record == {
+            "partition": "default",
+            "asked_at": {"$datetime": NOON.isoformat()},
+            "event": "order_shipped",
+            "cluster": cluster.pk,
+            "context": {"order_number": "7", "eta": {"$date": "2026-11-20"}},
+            "channels": ["email"],
+            "priority": 2,
+            "score": 79,
+            "actor": actor.pk,
+            "options": {
+                "idempotency_key": "order-7",
+                "topic": "orders",
+                "campaign": "spring",
+                "correlation_id": "abc",
+                "cancel_key": "cancel-7",
+                "send_at": {"$datetime": "2026-04-01T00:00:00+00:00"},
+                "expires_at": None,
+            },
+        }
+
+    def test_each_has_a_key_of_its_own_where_the_caller_gave_none(self, spool, spooled, user):
+        with outage():
+            send([user], actor=AnonymousUser())
+            send([user])
+        first, second = (record["options"]["idempotency_key"] for record in spooled())
+        assert first.startswith("spool:")
+        assert first != second
+
+    def test_free_text_to_the_members_of_the_default_cluster(self, spool, spooled):
+        with outage():
+            assert NotificationManager.send_notification("The lift is out of order.").spooled
+        record = self.one(spooled)
+        assert (record["event"], record["cluster"], record["recipients"]["members"]) == ("message", None, [None])
+
+
+class TestContactLost:
+    def test_a_connection_that_died_long_ago_is_no_outage(self, spool, spooled, user):
+        """As after a restart of the server: the first statement fails, the next connection works."""
+        if connection.vendor == "sqlite":
+            pytest.skip("A file has no such connections.")
+        User.objects.exists()
+        other = connections.create_connection("default")
+        with other.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(%s)", [connection.connection.info.backend_pid])
+        other.close()
+        result = send([user])
+        assert (result.spooled, result.queued, result.duplicate) == (False, 2, False)
+        assert spooled() == []
+
+    def test_what_was_committed_although_contact_was_lost_is_queued_once(self, spool, spooled, user, monkeypatch):
+        """The server takes the commit, and its answer gets lost: only a patch can time that."""
+        wrapper = type(connections["default"])
+        commit = wrapper._commit
+        errors = {
+            "postgresql": psycopg.OperationalError("server closed the connection unexpectedly"),
+            "sqlite": sqlite3.OperationalError("disk I/O error"),
+        }
+        errors["sqlite"].sqlite_errorcode = sqlite3.SQLITE_IOERR
+        lost = [errors[connection.vendor]]
+
+        def commit_and_lose_contact(self):
+            commit(self)
+            if lost:
+                with self.wrap_database_errors:
+                    raise lost.pop()
+
+        monkeypatch.setattr(wrapper, "_commit", commit_and_lose_contact)
+        result = send([user])
+        if connection.vendor == "postgresql":
+            assert (result.spooled, result.duplicate, result.queued) == (False, False, 2), "the second try found it"
+        else:
+            [record] = spooled()
+            assert result.spooled
+            assert Notification.objects.get().idempotency_key == record["options"]["idempotency_key"]
+        assert Notification.objects.count() == 1
+
+    def test_the_next_send_connects_anew(self, spool, user):
+        with outage():
+            assert send([user]).spooled
+        assert send([user]).queued == 2
+
+
+class Told(psycopg.OperationalError):
+    """An error of the server with its code."""
+
+    def __init__(self, sqlstate):
+        super().__init__()
+        self.sqlstate = sqlstate
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "away"),
+    [
+        (None, True),
+        ("08006", True),
+        ("57P01", True),
+        ("57P03", True),
+        ("53300", True),
+        ("53100", False),
+        ("40P01", False),
+        ("55P03", False),
+        ("57014", False),
+    ],
+)
+def test_postgresql_says_by_a_code_whether_it_is_away(sqlstate, away):
+    error = OperationalError()
+    error.__cause__ = Told(sqlstate)
+    assert unreachable(error, "postgresql") is away
+
+
+@pytest.mark.parametrize(
+    ("code", "away"),
+    [
+        (sqlite3.SQLITE_CANTOPEN, True),
+        (sqlite3.SQLITE_BUSY, True),
+        (sqlite3.SQLITE_IOERR_READ, True),
+        (sqlite3.SQLITE_FULL, False),
+        (sqlite3.SQLITE_ERROR, False),
+        (sqlite3.SQLITE_READONLY, False),
+    ],
+)
+def test_sqlite_says_by_a_code_whether_it_is_away(code, away):
+    error = OperationalError()
+    error.__cause__ = sqlite3.OperationalError()
+    error.__cause__.sqlite_errorcode = code
+    assert unreachable(error, "sqlite") is away
+
+
+def test_of_another_database_nothing_is_known():
+    assert not unreachable(InterfaceError(), "oracle")
+
+
+def test_a_context_keeps_its_types(spool, spooled, user):
+    with outage():
+        NotificationManager.send(ShopEvents.NEWSLETTER, [user], None, {"total": Decimal("1.50"), "at": NOON})
+    [record] = spooled()
+    assert record["context"] == {"total": {"$decimal": "1.50"}, "at": {"$datetime": NOON.isoformat()}}
+    assert not Cluster.objects.exists()
