@@ -27,7 +27,7 @@ def main() -> int:
 
 def run(options: argparse.Namespace) -> tuple[list[Figures], bool]:
     """One database after the other, so that the figures are of one alone; the small run takes all together."""
-    shares = ("0/2", "1/2") if options.fast else ("0/1",)
+    shares = ("0/3", "1/3", "2/3") if options.fast else ("0/1",)
     commands = [command(options, database, share) for database in options.database.split(",") for share in shares]
     together = [commands] if options.fast else [[one] for one in commands]
     all_figures, ended_well = [], True

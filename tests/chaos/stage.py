@@ -70,7 +70,7 @@ def prepare() -> None:
 
 
 def play(folder: Path, only: set[str], fast: bool, share: str) -> Iterator[Figures]:
-    """Each chosen fault, on a scene of its own; of two shares, ``0/2`` is every other one from the first on."""
+    """Each chosen fault, on a scene of its own; of three shares ``0/3`` is every third one, from the first on."""
     from tests.chaos.faults import programme
 
     first, step = map(int, share.split("/"))
@@ -107,7 +107,7 @@ def main() -> None:
     parser.add_argument("database", choices=("sqlite", "postgres"))
     parser.add_argument("--fast", action="store_true")
     parser.add_argument("--only", default="", help="numbers of faults, or names of lies, with commas between them")
-    parser.add_argument("--share", default="0/1", help="0/2 and 1/2 are the two halves")
+    parser.add_argument("--share", default="0/1", help="0/3 is the first of three, each with every third fault")
     options = parser.parse_args()
     ending_in_order()
     only = {number for number in options.only.split(",") if number}
