@@ -8,7 +8,7 @@ SERVE ?= 1
 PORT ?= 8000
 PYTEST ?= $(BIN)/python -m pytest -n 2 -q
 
-.PHONY: demo test test-sqlite test-postgres test-bare chaos check format docs audit clean
+.PHONY: demo test test-sqlite test-postgres test-bare chaos soak check format docs audit clean
 
 demo: $(INSTALLED)
 	rm -f var/demo.sqlite3*
@@ -39,6 +39,10 @@ check: $(INSTALLED)
 # Kills, freezes and restarts by the thousand, with a witness outside; FAST=1 for a few minutes.
 chaos: $(INSTALLED)
 	$(BIN)/python -m tests.chaos $(if $(FAST),--fast)
+
+# One worker for half an hour, through one trouble after the other: does it lose anything, does it grow?
+soak: $(INSTALLED)
+	$(BIN)/python -m tests.chaos.soak --minutes $(or $(MINUTES),30)
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .

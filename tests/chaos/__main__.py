@@ -26,8 +26,9 @@ def main() -> int:
 
 
 def run(options: argparse.Namespace) -> tuple[list[Figures], bool]:
-    """One database after the other, so that the figures are of one alone; the small run takes them together."""
-    commands = [command(options, database) for database in options.database.split(",")]
+    """One database after the other, so that the figures are of one alone; the small run takes all together."""
+    shares = ("0/3", "1/3", "2/3") if options.fast else ("0/1",)
+    commands = [command(options, database, share) for database in options.database.split(",") for share in shares]
     together = [commands] if options.fast else [[one] for one in commands]
     all_figures, ended_well = [], True
     for some in together:
@@ -47,9 +48,9 @@ def parsed() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def command(options: argparse.Namespace, database: str) -> list[str]:
+def command(options: argparse.Namespace, database: str, share: str) -> list[str]:
     fast = ["--fast"] if options.fast else []
-    return [sys.executable, "-m", "tests.chaos.stage", database, "--only", options.only, *fast]
+    return [sys.executable, "-m", "tests.chaos.stage", database, "--only", options.only, "--share", share, *fast]
 
 
 def figures_of(child: subprocess.Popen) -> Iterator[Figures]:

@@ -29,6 +29,9 @@ class Parcel:
         return f"{self.delivery} {self.epoch} {self.fence} {os.getpid()}\n".encode()
 
 
+ANSWERS = {b"accepted\n": Verdict.ACCEPTED, b"temporary\n": Verdict.TEMPORARY}
+WORDS = {Verdict.ACCEPTED: "", Verdict.TEMPORARY: "Not now."}
+
 Moment = Callable[[Sequence[Parcel], int], None]
 
 
@@ -36,8 +39,10 @@ class ChaosChannel(BaseChannel):
     """Its provider and its fail points are set on the class, before or after a worker is forked."""
 
     group_size = GROUP
+    one_by_one = True
     patience = 0.5
-    port: ClassVar[int] = 0
+    # Told to a worker that is a program of its own; one that is forked has it from its parent.
+    port: ClassVar[int] = int(os.environ.get("KLAXON_WITNESS_PORT", "0"))
     on_prepare: ClassVar[Callable[[str], None]] = lambda words: None
     on_begin: ClassVar[Moment] = lambda parcels, accepted: None
     on_accepted: ClassVar[Moment] = lambda parcels, accepted: None
@@ -46,7 +51,7 @@ class ChaosChannel(BaseChannel):
     @contextmanager
     def as_it_was(cls) -> Iterator[None]:
         """Take back, at the end of the block, whatever moments were set in it."""
-        before = {name: getattr(cls, name) for name in ("on_prepare", "on_begin", "on_accepted", "hand_over")}
+        before = {name: getattr(cls, name) for name in ("on_prepare", "on_begin", "on_accepted")}
         try:
             yield
         finally:
@@ -63,16 +68,37 @@ class ChaosChannel(BaseChannel):
     def send(self, messages: Sequence[Parcel]) -> Iterator[Receipt]:
         type(self).on_begin(messages, 0)
         for number, parcel in enumerate(messages, 1):
-            self.hand_over(parcel)
+            verdict = self.hand_over(parcel)
             type(self).on_accepted(messages, number)
-            yield Receipt(parcel, Verdict.ACCEPTED, provider="witness")
+            yield Receipt(parcel, verdict, provider="witness", error=WORDS[verdict])
 
-    def hand_over(self, parcel: Parcel) -> None:
+    def hand_over(self, parcel: Parcel) -> Verdict:
+        """Once the line is on its way, an error means that nobody knows whether it was accepted."""
+        if not self.is_open():
+            return Verdict.TEMPORARY
+        try:
+            return self.answer_to(parcel)
+        except OSError:
+            self.close()
+            raise
+
+    def is_open(self) -> bool:
+        """Whether the provider is there, and greets."""
         if self.stream is None:
-            self.stream = socket.create_connection(("127.0.0.1", self.port), timeout=30)
+            try:
+                self.stream = socket.create_connection(("127.0.0.1", self.port), timeout=30)
+                if self.stream.recv(64) != b"ready\n":
+                    self.close()
+            except OSError:
+                self.close()
+        return self.stream is not None
+
+    def answer_to(self, parcel: Parcel) -> Verdict:
         self.stream.sendall(parcel.line)
-        if self.stream.recv(64) != b"accepted\n":
-            raise ConnectionError("The provider did not accept.")
+        answer = self.stream.recv(64)
+        if answer not in ANSWERS:
+            raise ConnectionError("The provider ended the connection without an answer.")
+        return ANSWERS[answer]
 
     def close(self) -> None:
         if self.stream is not None:

@@ -23,18 +23,23 @@ from tests.chaos.figures import Figures
 from tests.chaos.journal import Journal
 from tests.chaos.notification_events import ChaosEvents
 from tests.chaos.oracle import Oracle
-from tests.chaos.provider import provider
+from tests.chaos.provider import Witness, provider
 from tests.chaos.workers import Pool, work
+from tests.processes import environment
 
 CROWD = 300
 SECONDS_WITHOUT_NEWS = 20
 
 
 class Scene:
-    """What a story has at hand. ``fast`` chooses the smaller of two sizes."""
+    """What a story has at hand. ``fast`` chooses the smaller of two sizes; a ``lie`` breaks its workers' engine."""
 
-    def __init__(self, folder: Path, fast: bool) -> None:
-        self.folder, self.fast = folder, fast
+    witness: Witness
+
+    def __init__(self, folder: Path, fast: bool, lie: str = "") -> None:
+        self.folder, self.fast, self.lie = folder, fast, lie
+        # Of a lie it is known that something will not come.
+        self.patience = SECONDS_WITHOUT_NEWS / 5 if lie else SECONDS_WITHOUT_NEWS
         self.database = "SQLite" if connection.vendor == "sqlite" else "PostgreSQL"
         self.ledger = folder / "ledger"
         self.ledger.touch()
@@ -51,7 +56,13 @@ class Scene:
 
     def worker(self, fail_point: FailPoint | None = None, threads: int = 1) -> partial[None]:
         """The task of a child that delivers."""
-        return partial(work, self.journal, fail_point, threads)
+        return partial(work, self.journal, fail_point, threads, self.lie)
+
+    def environment(self, settings: str, **more: str) -> dict[str, str]:
+        """What a worker that is a program of its own must be told."""
+        told = {"KLAXON_JOURNAL": str(self.journal.path), "KLAXON_LIE": self.lie}
+        port = str(self.witness.port)
+        return environment(DJANGO_SETTINGS_MODULE=settings, KLAXON_WITNESS_PORT=port, **told, **more)
 
     def enqueue(self, how_many: int = CROWD, words: str = "a parcel") -> None:
         for start in range(0, how_many, CROWD):
@@ -73,7 +84,7 @@ class Scene:
     def drain(self, pool: Pool) -> None:
         """Wait until everything has come to an end, or nothing moves any more: then it is lost."""
         before, since = None, time.monotonic()
-        while (now := (self.alive(), self.accepted)) != before or time.monotonic() - since < SECONDS_WITHOUT_NEWS:
+        while (now := (self.alive(), self.accepted)) != before or time.monotonic() - since < self.patience:
             if not now[0]:
                 return
             if now != before:
@@ -105,15 +116,16 @@ class Scene:
 
 
 @contextmanager
-def scene(folder: Path, fast: bool, keyed: bool = False) -> Iterator[Scene]:
+def scene(folder: Path, fast: bool, keyed: bool = False, lie: str = "") -> Iterator[Scene]:
     """Set one, and leave nothing of it behind."""
     folder.mkdir()
     call_command("flush", interactive=False, verbosity=0)
     history.forget()
-    made = Scene(folder, fast)
+    made = Scene(folder, fast, lie)
     Cluster.objects.default()
     made.crowd = User.objects.bulk_create(User(username=f"u{number}") for number in range(CROWD))
-    with provider(made.ledger, keyed) as ChaosChannel.port, ChaosChannel.as_it_was():
+    with provider(made.ledger, keyed) as made.witness, ChaosChannel.as_it_was():
+        ChaosChannel.port = made.witness.port
         yield made
     connections.close_all()
     shutil.rmtree(folder)

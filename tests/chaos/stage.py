@@ -13,12 +13,14 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import django
+
+from tests.chaos.figures import Figures
 
 
 @contextmanager
@@ -67,36 +69,52 @@ def prepare() -> None:
     connections.close_all()
 
 
-def play(folder: Path, only: set[str], fast: bool) -> Iterator[Any]:
-    """Each chosen fault, on a scene of its own."""
+def play(folder: Path, only: set[str], fast: bool, share: str) -> Iterator[Figures]:
+    """Each chosen fault, on a scene of its own; of three shares ``0/3`` is every third one, from the first on."""
     from tests.chaos.faults import programme
+
+    first, step = map(int, share.split("/"))
+    for act in list(programme.chosen(only, os.environ["KLAXON_TEST_DB"]))[first::step]:
+        name = act.story.__name__
+        print(f"{os.environ['KLAXON_TEST_DB']}: {act.number} {name} {act.lie}…", file=sys.stderr, flush=True)
+        yield perform(act.story, folder / f"{act.number}-{name}", fast, act.keyed, act.lie)
+
+
+def perform(
+    story: Callable[[Any], Figures], place: Path, fast: bool = False, keyed: bool = False, lie: str = ""
+) -> Figures:
+    """One story, with the time that it took, and what there is to say if it ends badly."""
     from tests.chaos.scene import scene
 
-    for number, story, keyed in programme.chosen(only, os.environ["KLAXON_TEST_DB"]):
-        began = time.monotonic()
-        print(f"{os.environ['KLAXON_TEST_DB']}: {number} {story.__name__} …", file=sys.stderr, flush=True)
-        with scene(folder / f"{number}-{story.__name__}", fast, keyed) as here:
-            figures = story(here)
-            figures.seconds = round(time.monotonic() - began, 1)
-            if not figures.held:
-                figures.evidence.append(here.last_words())
-            yield figures
+    began = time.monotonic()
+    with scene(place, fast, keyed, lie) as here:
+        figures = story(here)
+        figures.seconds = round(time.monotonic() - began, 1)
+        figures.fault = f"0 {lie}: {figures.fault}" if lie else figures.fault
+        if not figures.held:
+            figures.evidence.append(here.last_words())
+    return figures
+
+
+def ending_in_order() -> None:
+    """Asked to end, a process still ends its children and its server."""
+    warnings.simplefilter("ignore")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("database", choices=("sqlite", "postgres"))
     parser.add_argument("--fast", action="store_true")
-    parser.add_argument("--only", default="", help="numbers of faults, with commas between them")
+    parser.add_argument("--only", default="", help="numbers of faults, or names of lies, with commas between them")
+    parser.add_argument("--share", default="0/1", help="0/3 is the first of three, each with every third fault")
     options = parser.parse_args()
-    # Asked to end, it still ends its children and its server.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    ending_in_order()
     only = {number for number in options.only.split(",") if number}
     with stage(options.database) as folder:
-        for figures in play(folder, only, options.fast):
+        for figures in play(folder, only, options.fast, options.share):
             print(json.dumps(dataclasses.asdict(figures)), flush=True)
 
 
 if __name__ == "__main__":
-    warnings.simplefilter("ignore")
     main()

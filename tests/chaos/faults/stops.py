@@ -2,9 +2,12 @@
 
 import signal
 import time
+from pathlib import Path
+
+from django.db import connection
 
 from notifications.models import Delivery
-from tests.chaos import history
+from tests.chaos import history, locks
 from tests.chaos.failpoints import FailPoint
 from tests.chaos.figures import Figures, p95
 from tests.chaos.journal import Fact
@@ -48,15 +51,16 @@ def seconds_to_end(pool: Pool, pid: int) -> float:
 
 def frozen(scene: Scene) -> Figures:
     """5: SIGSTOP in the middle of a group, past the lease; others take over; SIGCONT: its late outcome is refused."""
-    rounds = scene.size(12, 1)
+    rounds, with_lock = scene.size(12, 1), 0
     with scene.pool() as pool:
         pool.start(scene.worker(), 2)
         for _ in range(rounds):
-            freeze_and_thaw(scene, pool)
+            with_lock += freeze_and_thaw(scene, pool)
         scene.drain(pool)
     stops = rounds * FROZEN_AT_ONCE
     figures = scene.figures("5 frozen past the lease", f"{stops} stops", pool, bound=stops * GROUP)
     figures.told["sent after thaw"] = str(sent_after_thaw(scene))
+    figures.told["thawed at once, for they held the lock"] = str(with_lock)
     return figures
 
 
@@ -86,11 +90,13 @@ def until_struck(scene: Scene, how_many: int) -> None:
         time.sleep(0.05)
 
 
-def freeze_and_thaw(scene: Scene, pool: Pool) -> None:
-    before = len(list(scene.journal.facts("struck")))
+def freeze_and_thaw(scene: Scene, pool: Pool) -> int:
+    """Returns how many were thawed at once, because they held a lock that everybody needs."""
+    before, with_lock = len(list(scene.journal.facts("struck"))), 0
     sleepers = {pid for number in range(FROZEN_AT_ONCE) for pid in pool.start(sleeper(scene, number))}
     deadline = time.monotonic() + SECONDS_FOR_TAKEOVER
     while time.monotonic() < deadline and not all_taken_over(scene, before):
+        with_lock += thaw_the_writer(pool, sleepers)
         scene.top_up()
         time.sleep(0.2)
     for number in (signal.SIGCONT, signal.SIGTERM):
@@ -98,6 +104,17 @@ def freeze_and_thaw(scene: Scene, pool: Pool) -> None:
         # Time enough for them to go on with what they believe to be theirs.
         time.sleep(1)
     pool.wait_for(sleepers)
+    return with_lock
+
+
+def thaw_the_writer(pool: Pool, sleepers: set[int]) -> bool:
+    """Whether a sleeper was frozen while another of its threads wrote: on SQLite nobody else could then take over."""
+    pid = locks.writer(Path(str(connection.settings_dict["NAME"]))) if connection.vendor == "sqlite" else None
+    if pid not in sleepers or not locks.is_stopped(pid):
+        return False
+    for number in (signal.SIGCONT, signal.SIGTERM):
+        pool.tell(pid, number)
+    return True
 
 
 def sleeper(scene: Scene, number: int):
