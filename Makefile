@@ -8,7 +8,7 @@ SERVE ?= 1
 PORT ?= 8000
 PYTEST ?= $(BIN)/python -m pytest -n 2 -q
 
-.PHONY: demo test test-sqlite test-postgres test-bare chaos check format docs audit clean
+.PHONY: demo test test-sqlite test-postgres test-bare chaos bench check format docs audit clean
 
 demo: $(INSTALLED)
 	rm -f var/demo.sqlite3*
@@ -39,6 +39,11 @@ check: $(INSTALLED)
 # Kills, freezes and restarts by the thousand, with a witness outside; FAST=1 for a few minutes.
 chaos: $(INSTALLED)
 	$(BIN)/python -m tests.chaos $(if $(FAST),--fast)
+
+# Side by side with what else does such work: a quarter of an hour on a quiet machine; FAST=1 only shows that it runs.
+# It needs smtp-sink, which comes with postfix.
+bench: $(INSTALLED)
+	$(BIN)/python -m benchmarks $(if $(FAST),--fast)
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
