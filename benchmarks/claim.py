@@ -22,8 +22,6 @@ from benchmarks.ways import ROWS, Claimed, by_hand, finish, klaxon
 
 SMALL, LARGE = "default", "large"
 
-SMALL, LARGE = "default", "large"
-
 Way = Callable[[str], Claimed]
 
 
@@ -37,10 +35,9 @@ class Times:
 
 def run(place: Place) -> Iterator[Figures]:
     sizes = {SMALL: 1000, LARGE: place.size(1_000_000, 10_000)}
+    outbox.empty()
     make_large()
     for using, pending in sizes.items():
-        if using == SMALL:
-            outbox.empty()
         outbox.fill(BenchEvents.NOOP, pending // 1000, 1000, using=using)
     rounds = place.size(150, 5)
     play(place.size(10, 1))

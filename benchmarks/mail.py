@@ -22,7 +22,7 @@ from benchmarks.sameness import compare
 from notifications.channels.email import EmailChannel
 
 # Threads and batch size of the worker; None leaves both as they are.
-KLAXON = (None, (1, 100), (2, 100), (4, 100))
+KLAXON = (None, (2, 100), (4, 100))
 # Batch size, and threads of each of the two processes.
 POST_OFFICE = ((1000, 5), (1000, 1), (100, 5))
 DJANGO = "Django's send_messages"
@@ -83,7 +83,7 @@ def klaxons(place: Place, processes: int) -> Iterator[Entry]:
 
 
 def queue(place: Place) -> int:
-    queued = place.size(5000, 1000)
+    queued = place.size(4000, 1000)
     outbox.empty()
     outbox.fill(BenchEvents.MAIL, queued)
     return queued

@@ -23,10 +23,10 @@ from tests.celery.processes import Redis
 # Threads and batch size of the worker; None leaves both as they are.
 KLAXON = (None, (1, 100), (2, 100), (2, 500), (2, 1000))
 # Pool and prefetch multiplier.
-CELERY = (("solo", 64), ("solo", 4), ("prefork", 64), ("prefork", 4), ("threads", 64))
+CELERY = (("solo", 64), ("prefork", 64), ("prefork", 4), ("threads", 64))
 QUIET = ("--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "WARNING")
 # Concurrency, and what becomes of jobs that are done.
-PROCRASTINATE = ((10, "never"), (5, "never"), (20, "never"), (10, "always"))
+PROCRASTINATE = ((10, "never"), (5, "never"), (10, "always"))
 JOBS = """
     INSERT INTO procrastinate_jobs (queue_name, task_name, args)
     SELECT 'default', 'noop', jsonb_build_object('number', number::text) FROM generate_series(1, %s) number"""
@@ -67,7 +67,7 @@ def entries(place: Place, server: Redis) -> Iterator[Entry]:
 
 def klaxon(place: Place, setting: tuple[int, int] | None) -> float:
     # As it comes it claims ten at a time, and would take a minute over what others do in seconds.
-    queued = place.size(20_000 if setting else 5000, 4000)
+    queued = place.size(12_000 if setting else 4000, 4000)
     outbox.empty()
     outbox.fill(BenchEvents.NOOP, queued)
     options, _ = worker_options(setting)
@@ -75,7 +75,7 @@ def klaxon(place: Place, setting: tuple[int, int] | None) -> float:
 
 
 def celery(place: Place, server: Redis, pool: str, prefetch: int) -> float:
-    queued = place.size(8000, 2000)
+    queued = place.size(6000, 2000)
     server.ask("flushall")
     env = {"BENCH_BROKER": server.url, "BENCH_PREFETCH": str(prefetch)}
     fill = [sys.executable, "-m", "benchmarks.peers.celery_app", str(queued)]
@@ -85,7 +85,7 @@ def celery(place: Place, server: Redis, pool: str, prefetch: int) -> float:
 
 
 def procrastinate(place: Place, concurrency: int, delete: str) -> float:
-    queued = place.size(4000, 1000)
+    queued = place.size(3000, 1000)
     with connection.cursor() as cursor:
         cursor.execute("TRUNCATE procrastinate_jobs CASCADE")
         cursor.execute(JOBS, [queued])

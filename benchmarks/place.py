@@ -12,7 +12,7 @@ from benchmarks.sink import smtp_sink
 
 # Of what is queued, the part before which nothing is measured, for processes are still warming up, and the part after
 # which nothing is, so that none ever runs dry.
-FIRST, LAST = 0.2, 0.8
+FIRST, LAST = 0.25, 0.75
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Place:
         return self.folder / f"{name}-{self.turn}"
 
     def next(self) -> None:
-        """Before something else is measured: our own connections would be in the way of nothing, but cost memory."""
+        """Before something else is measured."""
         connections.close_all()
         self.turn += 1
 
