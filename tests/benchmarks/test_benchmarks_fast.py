@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from benchmarks.figures import Figures, percentile, ratio
+from benchmarks.sameness import compare
 from benchmarks.table import BEGIN, END, markdown, write
 
 ROWS = {"latency": 2, "claim": 3, "noop": 1, "mail": 3}
@@ -55,3 +56,17 @@ def test_the_table_goes_between_the_markers_of_a_page(tmp_path):
     assert written.endswith(f"{END}\nafter\n")
     assert markdown([figures(2.5)]) in written
     assert "old" not in written
+
+
+def mail_in(folder, text):
+    folder.mkdir()
+    head = "From: a@example.com\nDate: today\nMessage-ID: <1@example.com>\nX-Mail-Args: <a@example.com>\n"
+    (folder / "mail").write_text(f"{head}Subject: Your order\n\n{text}\n")
+    return folder
+
+
+def test_a_side_that_sends_another_mail_is_found_out(tmp_path):
+    same = [mail_in(tmp_path / name, "on its way") for name in ("one", "two")]
+    compare(["one", "two"], same)
+    with pytest.raises(RuntimeError, match="three does not send what one sends"):
+        compare(["one", "three"], [same[0], mail_in(tmp_path / "three", "delayed")])
