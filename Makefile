@@ -8,7 +8,7 @@ SERVE ?= 1
 PORT ?= 8000
 PYTEST ?= $(BIN)/python -m pytest -n 2 -q
 
-.PHONY: demo test test-sqlite test-postgres test-bare chaos soak check format docs audit clean
+.PHONY: demo test test-sqlite test-postgres test-bare chaos soak bench check format docs audit clean
 
 demo: $(INSTALLED)
 	rm -f var/demo.sqlite3*
@@ -43,6 +43,11 @@ chaos: $(INSTALLED)
 # One worker for half an hour, through one trouble after the other: does it lose anything, does it grow?
 soak: $(INSTALLED)
 	$(BIN)/python -m tests.chaos.soak --minutes $(or $(MINUTES),30)
+
+# Side by side with what else does such work: a quarter of an hour on a quiet machine; FAST=1 only shows that it runs.
+# It needs smtp-sink, which comes with postfix.
+bench: $(INSTALLED)
+	$(BIN)/python -m benchmarks $(if $(FAST),--fast)
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .

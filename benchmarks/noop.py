@@ -1,0 +1,103 @@
+"""Deliveries that do nothing but write a line to a logger that discards it, by one process of each side.
+
+Klaxon renders a template and writes every attempt to its log, in a database; Celery gets a task over Redis and keeps
+nothing; procrastinate keeps its jobs in PostgreSQL.
+"""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import partial
+
+from django.db import connection
+
+from benchmarks import outbox
+from benchmarks.contest import Contest, Entry, contest
+from benchmarks.figures import Figures
+from benchmarks.notification_events import BenchEvents
+from benchmarks.place import Place
+from benchmarks.processes import environment, worker_options
+from notifications.channels.log import LogChannel
+from tests.celery.processes import Redis
+
+# Threads and batch size of the worker; None leaves both as they are.
+KLAXON = (None, (1, 100), (2, 100), (2, 500), (2, 1000))
+# Pool and prefetch multiplier.
+CELERY = (("solo", 64), ("prefork", 64), ("prefork", 4), ("threads", 64))
+QUIET = ("--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "WARNING")
+# Concurrency, and what becomes of jobs that are done.
+PROCRASTINATE = ((10, "never"), (5, "never"), (10, "always"))
+JOBS = """
+    INSERT INTO procrastinate_jobs (queue_name, task_name, args)
+    SELECT 'default', 'noop', jsonb_build_object('number', number::text) FROM generate_series(1, %s) number"""
+
+
+def run(place: Place) -> Iterator[Figures]:
+    server = Redis()
+    server.start()
+    try:
+        chosen = contest(list(entries(place, server)), place.size(3, 1))
+    finally:
+        server.close()
+    yield row(place, chosen, "Celery", 4)
+    if connection.vendor == "postgresql":
+        yield row(place, chosen, "procrastinate", 6)
+
+
+def row(place: Place, chosen: Contest, peer: str, target: float) -> Figures:
+    told = f"{chosen.told('Klaxon')}, in groups of {LogChannel.group_size}; {chosen.told(peer)}"
+    what = f"no-op deliveries, one process, against {peer}"
+    return Figures(what, place.database, chosen.ratio("Klaxon", peer), "x", target, True, told)
+
+
+def entries(place: Place, server: Redis) -> Iterator[Entry]:
+    """In fast runs one setting of each is enough."""
+    most = place.size(99, 1)
+    for setting in KLAXON[-most:]:
+        _, name = worker_options(setting)
+        yield Entry("Klaxon", name, partial(klaxon, place, setting))
+    for pool, prefetch in CELERY[:most]:
+        yield Entry("Celery", f"{pool}, prefetch {prefetch}", partial(celery, place, server, pool, prefetch))
+    if connection.vendor == "postgresql":
+        procrastinate_command("schema", "--apply")
+        for concurrency, delete in PROCRASTINATE[:most]:
+            name = f"concurrency {concurrency}, delete {delete}"
+            yield Entry("procrastinate", name, partial(procrastinate, place, concurrency, delete))
+
+
+def klaxon(place: Place, setting: tuple[int, int] | None) -> float:
+    # As it comes it claims ten at a time, and would take a minute over what others do in seconds.
+    queued = place.size(12_000 if setting else 4000, 4000)
+    outbox.empty()
+    outbox.fill(BenchEvents.NOOP, queued)
+    options, _ = worker_options(setting)
+    return place.logged_per_second(queued, "django", "dispatch_notifications", "--watch", *options)
+
+
+def celery(place: Place, server: Redis, pool: str, prefetch: int) -> float:
+    queued = place.size(6000, 2000)
+    server.ask("flushall")
+    env = {"BENCH_BROKER": server.url, "BENCH_PREFETCH": str(prefetch)}
+    fill = [sys.executable, "-m", "benchmarks.peers.celery_app", str(queued)]
+    subprocess.run(fill, env=environment(**env), check=True, timeout=120)
+    command = ("celery", "-A", "benchmarks.peers.celery_app", "worker", "-P", pool, "-c", "1", *QUIET)
+    return place.logged_per_second(queued, *command, **env)
+
+
+def procrastinate(place: Place, concurrency: int, delete: str) -> float:
+    queued = place.size(3000, 1000)
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE procrastinate_jobs CASCADE")
+        cursor.execute(JOBS, [queued])
+        cursor.execute("ANALYZE")
+    options = ("worker", "-c", str(concurrency), "--delete-jobs", delete)
+    env = {"BENCH_POOL": str(concurrency + 5)}
+    return place.logged_per_second(queued, "procrastinate", *PROCRASTINATE_APP, *options, **env)
+
+
+PROCRASTINATE_APP = ("--log-level", "warning", "-a", "benchmarks.peers.procrastinate_app.app")
+
+
+def procrastinate_command(*words: str) -> None:
+    command = [sys.executable, "-m", "procrastinate", *PROCRASTINATE_APP, *words]
+    subprocess.run(command, env=environment(), check=True, timeout=60, stdout=subprocess.DEVNULL)

@@ -1,0 +1,23 @@
+"""The events that are delivered here."""
+
+from enum import Enum
+
+from notifications.events import NotificationEvent, NotificationPriority, register
+
+CRITICAL, LOW, MEDIUM = NotificationPriority.CRITICAL, NotificationPriority.LOW, NotificationPriority.MEDIUM
+
+
+class BenchEvents(Enum):
+    NOOP = "bench_noop"
+    MAIL = "bench_mail"
+    ALARM = "bench_alarm"
+    CROWD = "bench_crowd"
+
+
+register(BenchEvents.NOOP, NotificationEvent("bench_noop", LOW, ["log"], context={"number": str}))
+register(
+    BenchEvents.MAIL,
+    NotificationEvent("bench_mail", MEDIUM, ["email"], context={"number": str, "carrier": str, "day": str}),
+)
+register(BenchEvents.ALARM, NotificationEvent("bench_alarm", CRITICAL, ["wire"], context={"number": str}))
+register(BenchEvents.CROWD, NotificationEvent("bench_crowd", LOW, ["wire"], context={"number": str}))

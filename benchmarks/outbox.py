@@ -1,0 +1,69 @@
+"""Something to deliver: rows of the outbox, written by few statements, for a million of them would take an hour."""
+
+from django.contrib.auth.models import User
+from django.db import DEFAULT_DB_ALIAS, connection, connections
+from django.utils import timezone
+
+from benchmarks.notification_events import BenchEvents
+from notifications.events import NOTIFICATION_EVENTS
+from notifications.models import Cluster, Delivery, Heartbeat, LogPersonal, Notification, NotificationLog
+
+CROWD = 1000
+CONTEXTS = {
+    BenchEvents.NOOP: lambda number: {"number": str(number)},
+    BenchEvents.CROWD: lambda number: {"number": str(number)},
+    BenchEvents.MAIL: lambda number: {"number": str(number), "carrier": "The parcel service", "day": "Friday"},
+}
+DELIVERIES = """
+    WITH RECURSIVE seat(number) AS (
+        SELECT 0 UNION ALL SELECT number + 1 FROM seat WHERE number + 1 < %(each)s
+    )
+    INSERT INTO klaxon_delivery (
+        notification_id, channel, recipient_id, recipient_key, address, address_hash, state, score,
+        reason, attempts, strikes, owner, fence, epoch, provider, provider_message_id
+    )
+    SELECT n.id, %(channel)s, u.id, 'u:' || u.id, CASE WHEN %(channel)s = 'email' THEN u.email ELSE '' END, 'none',
+        'ready', %(score)s, '', 0, 0, '', 0, 0, '', ''
+    FROM klaxon_notification n
+    CROSS JOIN seat JOIN auth_user u ON u.id = %(first)s + (n.id * %(each)s + seat.number) %% %(crowd)s
+    WHERE n.id >= %(since)s ORDER BY n.id"""
+
+
+def people(using: str = DEFAULT_DB_ALIAS) -> None:
+    """The crowd of recipients, once in the life of a database."""
+    Cluster.objects.db_manager(using).default()
+    names = (f"user{number}" for number in range(CROWD))
+    User.objects.using(using).bulk_create(User(username=name, email=f"{name}@example.com") for name in names)
+
+
+def empty() -> None:
+    """Nothing queued, nothing logged, and no dead rows to step over."""
+    tables = [model._meta.db_table for model in (LogPersonal, NotificationLog, Delivery, Notification, Heartbeat)]
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(f"TRUNCATE {', '.join(tables)}")
+            return
+        for table in tables:
+            cursor.execute(f"DELETE FROM {table}")
+
+
+def fill(event: BenchEvents, notifications: int, each: int = 1, score: int = 50, using: str = DEFAULT_DB_ALIAS) -> None:
+    """So many notifications, to so many of the crowd each."""
+    declared = NOTIFICATION_EVENTS[event]
+    cluster, now = Cluster.objects.db_manager(using).default(), timezone.now()
+    rows = [
+        Notification(
+            cluster=cluster,
+            event=declared.name,
+            priority=declared.priority,
+            context=CONTEXTS[event](number),
+            created_at=now,
+        )
+        for number in range(notifications)
+    ]
+    since = min(row.pk for row in Notification.objects.using(using).bulk_create(rows))
+    first = User.objects.using(using).earliest("pk").pk
+    numbers = {"each": each, "score": score, "since": since, "crowd": CROWD, "first": first}
+    with connections[using].cursor() as cursor:
+        cursor.execute(DELIVERIES, {"channel": declared.channels[0], **numbers})
+        cursor.execute("ANALYZE")

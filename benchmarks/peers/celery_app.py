@@ -1,0 +1,32 @@
+"""The Celery application: one task that does nothing but log a line to the logger that discards."""
+
+import os
+import sys
+
+from celery import Celery
+
+from benchmarks.discard import discarding
+
+app = Celery("benchmarks", broker=os.environ["BENCH_BROKER"])
+app.conf.update(
+    task_ignore_result=True,
+    worker_prefetch_multiplier=int(os.environ.get("BENCH_PREFETCH", "4")),
+    worker_hijack_root_logger=False,
+    broker_connection_retry_on_startup=True,
+)
+logger = discarding()
+
+
+@app.task(name="noop")
+def noop(number: str) -> None:
+    logger.info("Number %s.", number)
+
+
+def fill(count: int) -> None:
+    with app.producer_pool.acquire() as producer:
+        for number in range(count):
+            noop.apply_async((str(number),), producer=producer)
+
+
+if __name__ == "__main__":
+    fill(int(sys.argv[1]))

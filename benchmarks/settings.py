@@ -1,0 +1,36 @@
+"""A site that delivers: one channel that discards, and email to whatever listens on a port."""
+
+import os
+
+from tests.databases import database
+
+SECRET_KEY = "only-for-benchmarks"
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en"
+DATABASES = {"default": database()}
+# A second one beside it, for the benchmark that compares a small outbox with a large one.
+DATABASES["large"] = {**DATABASES["default"], "NAME": f"{DATABASES['default']['NAME']}_large"}
+INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "notifications", "benchmarks", "post_office"]
+TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+DEFAULT_FROM_EMAIL = "The shop <shop@example.com>"
+EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+EMAIL_HOST = "127.0.0.1"
+EMAIL_PORT = int(os.environ.get("BENCH_SMTP_PORT", "25"))
+LOGGING_CONFIG = None
+NOTIFICATIONS = {
+    "BASE_URL": "https://shop.example.com",
+    "CHANNELS": {
+        "app": {"ENABLED": False},
+        "log": {"OPTIONS": {"logger": "benchmarks.discard"}},
+        "wire": {
+            "BACKEND": "benchmarks.wire.WireChannel",
+            "OPTIONS": {"port": int(os.environ.get("BENCH_WITNESS_PORT", "0"))},
+        },
+    },
+}
+POST_OFFICE = {
+    "BATCH_SIZE": int(os.environ.get("BENCH_POST_OFFICE_BATCH", "100")),
+    "THREADS_PER_PROCESS": int(os.environ.get("BENCH_POST_OFFICE_THREADS", "5")),
+}

@@ -1,0 +1,89 @@
+"""Benchmarks on one database, in a process of its own: ``python -m benchmarks.stage sqlite|postgres <name> …``.
+
+It prints one line of JSON for each row of the table; what it is doing goes to standard error.
+"""
+
+import argparse
+import dataclasses
+import importlib
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import django
+from django.core.management import call_command
+
+
+@contextmanager
+def stage(database: str) -> Iterator[Path]:
+    """A folder and a fresh database of its own, with Django ready; both are gone afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="klaxon-bench-"))
+    # PostgreSQL, if started by root, runs as somebody else, and its folder stands in this one.
+    folder.chmod(0o755)
+    os.environ |= {"DJANGO_SETTINGS_MODULE": "benchmarks.settings", "KLAXON_TEST_DB": database}
+    try:
+        with postgres(folder / "pg") if database == "postgres" else sqlite(folder):
+            django.setup()
+            call_command("migrate", verbosity=0)
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def sqlite(folder: Path) -> Iterator[None]:
+    os.environ["KLAXON_DATABASE_NAME"] = str(folder / "bench.sqlite3")
+    yield
+
+
+@contextmanager
+def postgres(folder: Path) -> Iterator[None]:
+    """A server of its own, from a wheel, with the settings that it comes with."""
+    from tests.chaos.postgres import Server
+
+    server = Server(folder)
+    os.environ.pop("KLAXON_DATABASE_NAME", None)
+    os.environ["KLAXON_POSTGRES"] = server.uri
+    try:
+        yield
+    finally:
+        server.stop()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("database", choices=("sqlite", "postgres"))
+    parser.add_argument("names", nargs="+")
+    parser.add_argument("--fast", action="store_true")
+    options = parser.parse_args()
+    # Asked to end, it still ends its children and its server.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    with stage(options.database) as folder:
+        for figures in play(options.names, folder, options.fast):
+            print(json.dumps(dataclasses.asdict(figures)), flush=True)
+
+
+def play(names: list[str], folder: Path, fast: bool) -> Iterator[Any]:
+    # They import models, which may be imported only now.
+    from benchmarks import outbox
+    from benchmarks.place import Place
+
+    outbox.people()
+    for name in names:
+        print(f"  {os.environ['KLAXON_TEST_DB']}: {name} …", file=sys.stderr, flush=True)
+        place = Place(folder / name, fast)
+        place.folder.mkdir()
+        yield from importlib.import_module(f"benchmarks.{name}").run(place)
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    main()
