@@ -81,6 +81,7 @@ ENVELOPE = [
     Row("MAIL", RESET, TEMPORARY),
     Row("MAIL", SILENCE, TEMPORARY),
     Row("RCPT", "421 4.3.2 Closing down", TEMPORARY),
+    Row("RCPT", "421 Too many mails", TEMPORARY),
     Row("RCPT", "450 Greylisted", TEMPORARY, **SPARED),
     Row("RCPT", "450 4.2.0 Greylisted", TEMPORARY, **SPARED),
     Row("RCPT", "450 4.1.8 Your domain cannot be looked up", TEMPORARY),

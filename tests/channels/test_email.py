@@ -183,9 +183,10 @@ class TestTheConnection:
 
 
 class TestWhatCannotBeSent:
-    def test_a_header_with_a_line_end_is_refused(self, channel, office):
+    @pytest.mark.parametrize("end", ["\n", "\r", "\x1e"])
+    def test_a_header_with_a_line_end_is_refused(self, channel, office, end):
         [message] = message_to(channel, "ann@example.com")
-        message.subject = "Order 7\nBcc: bob@example.com"
+        message.subject = f"Order 7{end}Bcc: bob@example.com"
         [receipt] = channel.send([message])
         assert receipt.verdict is Verdict.PERMANENT
         assert not office.mails

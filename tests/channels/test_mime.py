@@ -137,15 +137,17 @@ def of_a_class_of_its_own():
         mail(content_subtype="html"),
         mail(text="", html=HTML),
         mail(alternatives=[EmailAlternative("BEGIN:VCALENDAR", "text/calendar")]),
-        mail(extra_headers={"From": "other@example.com"}),
+        mail(extra_headers={"From": "other@example.com", "Message-ID": "<1@example.com>"}),
+        mail(extra_headers={}),
         mail(extra_headers={"subject": "other", "Message-ID": "<1@example.com>"}),
     ],
-    ids=range(9),
+    ids=range(10),
 )
 def test_what_is_not_simple_is_left_to_django(message):
     assert not is_simple(message)
     ours, theirs = parsed(as_bytes(message)), parsed(django(message))
     assert [part.get_content_type() for part in ours.walk()] == [part.get_content_type() for part in theirs.walk()]
+    assert ours["Message-ID"]
     assert (ours["From"], ours["Subject"], ours["Cc"]) == (theirs["From"], theirs["Subject"], theirs["Cc"])
 
 
