@@ -46,13 +46,11 @@ def watching(tmp_path):
 
     with smtp_ledger(tmp_path / "ledger") as port:
         yield watching
-    for parent in parents:
-        if parent.poll() is None:
-            parent.kill()
-            parent.communicate()
-    for pid in pids():
+    for pid in [*pids(), *(parent.pid for parent in parents if parent.poll() is None)]:
         if alive(pid):
             os.kill(pid, signal.SIGKILL)
+    for parent in parents:
+        parent.communicate()
 
 
 def alive(pid):
@@ -124,7 +122,7 @@ def test_processes_whose_parent_was_killed_end_by_themselves(watching):
     parent = watching(2)
     children = pids()
     parent.kill()
-    parent.communicate()
+    parent.wait()
     until(lambda: not any(alive(pid) for pid in children))
     assert not Heartbeat.objects.exists(), "in order"
 

@@ -277,6 +277,12 @@ class TestWhatGoesWrong:
         assert code == 2
         assert "Somebody else" in words
 
+    def test_a_file_in_the_place_of_the_folder_is_told_in_a_sentence(self, spool):
+        spool.folder.touch()
+        code, words = refused()
+        assert code == 2
+        assert words.startswith("The spool cannot be replayed. ")
+
     def test_without_a_folder_it_is_an_error(self, settings):
         settings.NOTIFICATIONS = {}
         assert "SPOOL_DIR" in refused()[1]

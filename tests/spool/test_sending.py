@@ -271,12 +271,13 @@ class TestContactLost:
                     raise lost.pop()
 
         monkeypatch.setattr(wrapper, "_commit", commit_and_lose_contact)
-        result = send([user])
+        result = send(one for one in [user])
         if connection.vendor == "postgresql":
             assert (result.spooled, result.duplicate, result.queued) == (False, False, 2), "the second try found it"
         else:
             [record] = spooled()
             assert result.spooled
+            assert record["recipients"]["users"] == [user.pk], "the first try had used the generator up"
             assert Notification.objects.get().idempotency_key == record["options"]["idempotency_key"]
         assert Notification.objects.count() == 1
 

@@ -37,8 +37,8 @@ class Command(BaseCommand):
         try:
             with spool.replaying(again=options["rejected"]) as segments:
                 self._replay(spool, segments, tally)
-        except SpoolBusy as error:
-            raise CommandError(str(error), returncode=NOT_FINISHED) from error
+        except (SpoolBusy, OSError) as error:
+            raise CommandError(f"The spool cannot be replayed. {error}", returncode=NOT_FINISHED) from error
         except (OperationalError, InterfaceError, OutboxFull) as error:
             why = " ".join(str(error).split())
             words = f"{said(tally)} Then it ended: {why} What is left stays spooled; run this again."
