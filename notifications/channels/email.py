@@ -53,6 +53,7 @@ class EmailChannel(BaseChannel):
         self.backend = KNOWS_THE_PHASE.get(wanted, wanted)
         self.backend_options = backend_options or {}
         self.connection = self._connect()
+        self.domain = parseaddr(self.from_email)[1].rpartition("@")[2] or "localhost"
 
     def _connect(self) -> BaseEmailBackend:
         connection: Any = get_connection(self.backend, **self.backend_options)
@@ -76,8 +77,7 @@ class EmailChannel(BaseChannel):
     def _message_id(self, delivery: Delivery) -> str:
         """The same for every try of one epoch, so that a mailbox can recognise a repeat (RFC 5322, 3.6.4)."""
         told = f"{delivery.notification.correlation_id}:{delivery.idempotency_key}"
-        domain = parseaddr(self.from_email)[1].rpartition("@")[2] or "localhost"
-        return f"<{hashlib.sha256(told.encode()).hexdigest()[:32]}.{delivery.idempotency_key}@{domain}>"
+        return f"<{hashlib.sha256(told.encode()).hexdigest()[:32]}.{delivery.idempotency_key}@{self.domain}>"
 
     def send(self, messages: Sequence[EmailMultiAlternatives]) -> Iterator[Receipt]:
         for message in messages:
