@@ -61,6 +61,11 @@ class Breaker:
             self.look(now)
         return won
 
+    def end_probe(self, key: str, now: datetime) -> None:
+        """Free the place of the probe, where no answer has done that."""
+        self.circuits.filter(key=key, open_until__lte=now).update(probe_until=None)
+        self._read_at = None
+
     def is_forgiven(self, key: str, now: datetime) -> bool:
         """Whether the failure of a probe costs the delivery no attempt."""
         opened_at = self._known[key].opened_at if key in self._known else None

@@ -4,6 +4,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -53,11 +54,11 @@ def attempt(provider: Provider, group: Sequence[Addressed], desk: Desk, provider
     prepared, tally = _prepare(channel, group, desk)
     if not prepared:
         return tally
-    if channel.transactional:
-        with transaction.atomic(using=desk.using):
-            return tally + desk.write(_outcomes(_sent(channel, prepared, desk), provider, desk, providers))
-    sent = _sent(channel, prepared, desk)
-    tally += desk.record(_outcomes(sent, provider, desk, providers))
+    # A transactional channel writes to this very database, so its outcome is one commit with what it writes.
+    with transaction.atomic(using=desk.using) if channel.transactional else nullcontext():
+        sent = _sent(channel, prepared, desk)
+        record = desk.write if channel.transactional else desk.record
+        tally += record(_outcomes(sent, provider, desk, providers))
     providers.observe(provider, sent.tried, desk.now())
     return tally
 

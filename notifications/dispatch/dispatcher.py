@@ -92,6 +92,7 @@ class Dispatcher:
                 admitted, refused = self.admission.admitted(provider, group)
                 tally += refused + self._attempt(provider, admitted)
                 del groups[0]
+                self.providers.end_probe(provider, self.desk.now())
             all_begun = not groups
         finally:
             # Stopped, or an error: what was not begun goes back at once, without a strike. (What was begun is no
@@ -164,8 +165,12 @@ class Dispatcher:
             return self.desk.write(Outcomes([refused], self.desk.now()))
 
     def close(self) -> None:
-        """Let go of every connection to a provider."""
+        """Let go of every connection to a provider, and of nothing that a provider has answered."""
         self.providers.close()
+        try:
+            self.desk.catch_up()
+        except Error:
+            logger.exception("What was sent last cannot be written down yet.")
 
     def _groups(self, wanted: Sequence[Addressed], now: datetime) -> Iterator[tuple[Provider, list[Addressed]]]:
         """One provider's deliveries together, at most as many as it takes; one that has stopped a worker goes alone."""

@@ -127,6 +127,11 @@ class Providers:
         words = f"{type(error).__name__}: {error}"
         self.breaker.observe(provider.key, [Receipt(None, Verdict.CONFIGURATION, error=words)], now)
 
+    def end_probe(self, provider: Provider, now: datetime) -> None:
+        """Let another delivery be the probe, if this one was held back or could not be rendered and told nothing."""
+        if provider.as_probe:
+            self.breaker.end_probe(provider.key, now)
+
     def is_forgiven(self, provider: Provider, now: datetime) -> bool:
         """Whether a failure of this try costs no attempt."""
         return provider.as_probe and self.breaker.is_forgiven(provider.key, now)

@@ -93,3 +93,13 @@ def test_a_heart_that_stood_still_sends_nothing_of_what_was_claimed_before(scrip
     assert sorted(Delivery.objects.values_list("state", "attempts")) == [("retry", 0), ("retry", 0), ("sent", 1)]
     assert NotificationLog.objects.count() == 1
     assert dispatcher.run_until_idle() == {"sent": 2}
+
+
+def test_what_was_sent_last_is_written_down_when_the_worker_ends(script, out_of_order):  # noqa: F811
+    refuse_orders(3)
+    out_of_order += [OperationalError("away")]
+    dispatcher = Dispatcher()
+    with pytest.raises(OperationalError):
+        dispatcher.run_until_idle()
+    dispatcher.close()
+    assert set(Delivery.objects.values_list("state", flat=True)) == {"sent"}

@@ -260,3 +260,33 @@ def test_a_provider_that_cannot_be_made_gives_way_to_the_next(carriers, clock, c
     assert dispatch() == {"sent": 3}
     assert used(carrier) == {"second": 3}
     assert "cannot be made" in caplog.text
+
+
+def test_a_probe_that_could_not_be_rendered_leaves_its_place_to_the_next(carriers, clock, monkeypatch):
+    carrier = carriers()
+    carrier.answers = {"only": DOWN}
+    refuse_orders(7)
+    dispatch()
+    carrier.answers = {}
+    clock.forward(seconds=60)
+    prepare, broken = Carrier.prepare, [ValueError("this one is broken")]
+
+    def once(self, delivery, rendered):
+        if broken:
+            raise broken.pop()
+        return prepare(self, delivery, rendered)
+
+    monkeypatch.setattr(Carrier, "prepare", once)
+    assert Dispatcher().run_until_idle()["sent"] == 6
+    assert Circuit.objects.get().is_closed()
+
+
+def test_the_inbox_comes_back_when_its_settings_are_mended(settings, clock):
+    settings.NOTIFICATIONS = {"CHANNELS": {"app": {"OPTIONS": {"nonsense": 1}}, "email": {"ENABLED": False}}}
+    for _ in range(3):
+        NotificationManager.send(ShopEvents.ORDER_SHIPPED, UserFactory(), None, {"order_number": "7"})
+    assert dispatch() == {}
+    settings.NOTIFICATIONS = {"CHANNELS": {"email": {"ENABLED": False}}, "RAMP_SECONDS": 0}
+    clock.forward(minutes=5)
+    assert dispatch() == {"sent": 3}
+    assert Circuit.objects.get().is_closed()
