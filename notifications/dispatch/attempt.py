@@ -64,7 +64,7 @@ def attempt(provider: Provider, group: Sequence[Addressed], desk: Desk, provider
 
 
 def _outcomes(sent: HandedOver, provider: Provider, desk: Desk, providers: Providers) -> Outcomes:
-    now = desk.now()
+    now = desk.time_of_answer()
     another, forgiven = providers.has_another(provider, now), providers.is_forgiven(provider, now)
     carrier = "" if provider.name == provider.channel else provider.name
     tried = [replace(item, carrier=carrier) for item in sent.tried]

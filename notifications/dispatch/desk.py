@@ -60,6 +60,10 @@ class Desk:
     def now(self) -> datetime:
         return self._watch.now()
 
+    def time_of_answer(self) -> datetime:
+        """Now, for what a provider has just answered: it must be kept even if the database went away meanwhile."""
+        return self._watch.told()
+
     def begin(self) -> bool:
         """Whether something new may be claimed."""
         self._life = self.pulse.lives if self.pulse else 0
