@@ -136,6 +136,17 @@ class NotificationEvent:
         if len(self.name) > 100 or any(len(channel) > 50 for channel in self.channels):
             raise ValueError(f"{self.name!r:.120}: an event's name may have 100 characters, a channel's 50.")
         self._check_score()
+        self._check_fallback()
+
+    def _check_fallback(self) -> None:
+        for channel in self.fallback:
+            if channel not in {*self.channels, *self.fallback.values()}:
+                raise ValueError(f"fallback of event {self.name!r} names {channel!r}, which it does not support.")
+            chain = [str(channel)]
+            while chain[-1] in self.fallback:
+                chain.append(str(self.fallback[chain[-1]]))
+                if chain[-1] == channel:
+                    raise ValueError(f"fallback of event {self.name!r} goes round in a circle: {' -> '.join(chain)}.")
 
     def _check_score(self) -> None:
         low, high = self.priority.band

@@ -35,6 +35,7 @@ class Reason(TextChoices):
     CONFIGURATION = "configuration", _("The provider is misconfigured")
     LOST_CONTACT = "lost_contact", _("Contact was lost; it may have been accepted")
     WORKER_LOST = "worker_lost", _("Its worker stopped answering")
+    FAILED_OVER = "failed_over", _("The next provider has it")
     BROKEN_OFF = "broken_off", _("Its group was broken off before its turn")
     STRIKES = "strikes", _("It stopped three workers")
     FALLBACK = "fallback", _("Went to the fallback channel")

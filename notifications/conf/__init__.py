@@ -152,6 +152,12 @@ def problems() -> Iterator[Problem]:
         yield from _key_problems(key, value)
     yield from limit_problems(raw)
     lease, beat = (raw.get(key, getattr(Conf, key.lower())) for key in ("LEASE_SECONDS", "BEAT_SECONDS"))
+    first, most = (raw.get(key, getattr(Conf, key.lower())) for key in ("BREAKER_SECONDS", "BREAKER_MOST_SECONDS"))
+    if all(isinstance(value, int | float) for value in (first, most)) and 0 < most < first:
+        yield Problem(
+            f"NOTIFICATIONS['BREAKER_SECONDS'] is {first!r}, BREAKER_MOST_SECONDS {most!r}.",
+            "The longest wait cannot be shorter than the first.",
+        )
     if all(isinstance(value, int | float) for value in (lease, beat)) and 1 <= lease < beat * 3:
         yield Problem(
             f"NOTIFICATIONS['BEAT_SECONDS'] is {beat!r}, LEASE_SECONDS {lease!r}.",

@@ -91,7 +91,7 @@ def test_nobody_gets_the_same_twice(carrier):
     with temporary_events() as registry:
         registry[ShopEvents.ORDER_SHIPPED] = NotificationEvent(
             "order_shipped", NotificationPriority.MEDIUM, ["log", "email"], context={"order_number": str},
-            fallback={"log": "email", "email": "log"},
+            fallback={"log": "email"},
         )  # fmt: skip
         ship()
         assert dispatch() == {"dead": 1, "sent": 1}
@@ -117,3 +117,43 @@ def test_a_fallback_that_the_site_has_not_configured_is_none(carrier, settings):
     carrier.answers = {"only": REFUSED}
     ship()
     assert dispatch() == {"dead": 1}
+
+
+def test_who_cannot_be_reached_there_waits_for_their_own_channel(carrier):
+    carrier.answers = {"only": DOWN}
+    ship(*UserFactory.create_batch(5), Address(phone="+15550100"), UserFactory(email=""))
+    dispatch()
+    assert len(mail.outbox) == 5
+    assert Delivery.objects.filter(state="ready", channel="log", attempts=0).count() == 2
+
+
+def test_those_who_cannot_go_keep_nobody_from_going(carrier, monkeypatch, clock):  # noqa: F811
+    monkeypatch.setattr("notifications.dispatch.fallback.AT_ONCE", 3)
+    Circuit.objects.failed("log", 5, "away", clock())
+    for _ in range(7):
+        ship(UserFactory(email=""))
+    ship(UserFactory())
+    dispatcher = Dispatcher()
+    for _ in range(4):
+        dispatcher.run_until_idle()
+        clock.forward(seconds=2)
+    assert len(mail.outbox) == 1
+
+
+def test_what_has_died_there_already_waits_for_its_own_channel(carrier, clock):  # noqa: F811
+    with temporary_events() as registry:
+        registry[ShopEvents.ORDER_SHIPPED] = NotificationEvent(
+            "order_shipped", NotificationPriority.MEDIUM, ["log", "email"], context={"order_number": str},
+            fallback={"log": "email"},
+        )  # fmt: skip
+        Circuit.objects.failed("log", 5, "away", clock())
+        ship()
+        Delivery.objects.filter(channel="email").update(state="dead")
+        assert dispatch() == {}
+        assert Delivery.objects.get(channel="log").state == "ready"
+
+
+@pytest.mark.parametrize("fallback", [{"log": "log"}, {"log": "email", "email": "log"}, {"sms": "email"}])
+def test_a_fallback_that_leads_nowhere_is_told_at_once(fallback):
+    with pytest.raises(ValueError, match="fallback of event 'x'"):
+        NotificationEvent("x", NotificationPriority.LOW, ["log"], fallback=fallback)
