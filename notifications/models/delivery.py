@@ -213,7 +213,7 @@ class Delivery(models.Model):
         row._state.db, row._state.adding = using, False
         row.__dict__.update(zip(outbox.CLAIMED, values, strict=True))
         # Keys of a host's users may be of a kind that SQLite does not have.
-        row.recipient_id = get_user_model()._meta.pk.to_python(row.recipient_id)  # type: ignore[union-attr]
+        row.recipient_id = get_user_model()._meta.pk.to_python(row.recipient_id)
         return row
 
     @classmethod
