@@ -56,6 +56,7 @@ class NotificationManager:
         :param cancel_key: a name by which :meth:`cancel` finds it.
         :param actor: the user who caused it. :param topic, campaign, correlation_id: tags, stored with it.
         :raises UnknownEvent, InvalidContext, InvalidRecipient, InvalidCluster, InvalidOption: if the call is wrong.
+        :raises NotPermitted: if the event names a permission that the actor does not have.
         :raises IdempotencyConflict: if the key was used with another content.
 
         If the database cannot be reached, outside a transaction, and ``SPOOL_DIR`` is set, it is kept there, and the

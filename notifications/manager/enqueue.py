@@ -14,6 +14,7 @@ from notifications.audience import Chunk, chunks
 from notifications.channel_classes import address_kind
 from notifications.gates import Facts, Person, decide, people
 from notifications.manager.idempotency import first_result, outcomes, stored
+from notifications.manager.permission import check_permission
 from notifications.manager.queue_limit import has_room
 from notifications.manager.request import Request
 from notifications.models import Delivery, Notification, NotificationLog, Suppression
@@ -25,6 +26,7 @@ EVERYBODY = "*"
 def queued(request: Request, recipients: Any, using: str) -> SendResult:
     """Decide and write, all or nothing: in the caller's transaction, or in one of its own."""
     with transaction.atomic(using=using):
+        check_permission(request.event, request.options.actor)
         request = request.in_its_cluster()
         now = clock.now(using)
         notification, created = stored(request, now, using)

@@ -16,6 +16,7 @@ from notifications import conf
 from notifications.context import UNSTORABLE, encoded, validated
 from notifications.events import LEVELS, NOTIFICATION_EVENTS, NotificationEvent, NotificationPriority, key_of
 from notifications.exceptions import InvalidCluster, InvalidOption
+from notifications.manager.permission import check_actor_named
 from notifications.manager.score import score_of
 from notifications.models import Cluster, Notification, cluster_model, given_or_default
 
@@ -102,9 +103,11 @@ def checked(event_name: Enum | str, cluster: Any, context: Mapping[str, Any] | N
     :raises InvalidCluster: if the cluster is missing, unsaved or of another model.
     :raises InvalidContext: if the context is not what the event declares.
     :raises InvalidOption: if an option cannot work.
+    :raises NotPermitted: if the event needs an actor with a permission, and there is none.
     """
     event = NOTIFICATION_EVENTS.find(event_name)
     _check_actor(options.actor)
+    check_actor_named(event, options.actor)
     wanted = _wanted_channels(event, options.channels)
     on = conf.current().enabled_channels
     missing = tuple(channel for channel in wanted if channel not in on)

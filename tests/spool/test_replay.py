@@ -12,6 +12,7 @@ from django.core.management import CommandError, call_command
 
 from notifications.context import Fields
 from notifications.events import NotificationEvent, NotificationPriority
+from notifications.exceptions import NotPermitted
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, Notification, NotificationLog
 from notifications.recipients import Address, Members
@@ -33,6 +34,13 @@ class Door(Enum):
 
 class Side(Enum):
     FRONT = "front"
+
+
+def lock(events):
+    """An event that nobody may send without a permission."""
+    events[Door.OPENED] = NotificationEvent(
+        "door_opened", NotificationPriority.HIGH, ["log"], permission="auth.change_group"
+    )
 
 
 def spool_one(recipients, event=ShopEvents.ORDER_SHIPPED, context=SHIPPED, cluster=None, **options):
@@ -311,3 +319,21 @@ class TestDryRun:
         ]
         assert spool.current.read_bytes() == before
         assert not Notification.objects.exists()
+
+
+def test_whether_the_actor_may_is_asked_when_there_is_a_database_again(spool, user):
+    with temporary_events() as events:
+        lock(events)
+        spool_one([user], Door.OPENED, {}, actor=UserFactory())
+        spool_one([user], Door.OPENED, {}, actor=UserFactory(is_superuser=True))
+        assert refused()[0] == 1
+    assert Notification.objects.count() == 1
+    assert "NotPermitted: Event 'door_opened'" in spool.rejected.read_text()
+
+
+def test_that_nobody_is_named_who_may_is_told_at_once(spool, spooled, user):
+    with temporary_events() as events, outage():
+        lock(events)
+        with pytest.raises(NotPermitted):
+            NotificationManager.send(Door.OPENED, [user], None, {})
+    assert spooled() == []
