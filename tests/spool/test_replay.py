@@ -8,6 +8,7 @@ from enum import Enum
 from io import StringIO
 
 import pytest
+from django.contrib.auth.models import Group
 from django.core.management import CommandError, call_command
 
 from notifications.context import Fields
@@ -15,7 +16,7 @@ from notifications.events import NotificationEvent, NotificationPriority
 from notifications.exceptions import NotPermitted
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, Notification, NotificationLog
-from notifications.recipients import Address, Members
+from notifications.recipients import Address, Members, To
 from notifications.signals import notifications_queued
 from notifications.testing import temporary_events, travelling
 from tests.factories import ClusterFactory, UserFactory
@@ -319,6 +320,24 @@ class TestDryRun:
         ]
         assert spool.current.read_bytes() == before
         assert not Notification.objects.exists()
+
+
+def test_groups_come_back_and_so_do_other_channels_for_some(spool, spooled):
+    ann, bob, eve = (UserFactory(username=name) for name in ("ann", "bob", "eve"))
+    group = Group.objects.create(name="night")
+    group.user_set.add(ann)
+    spool_one([To((user for user in [bob]), ["email"]), To([group, Members(None)], ["app"]), To([eve], ["email"])])
+    spool_one(group, channels=["app"])
+    [first, second] = [record["recipients"] for record in spooled()]
+    assert [one["channels"] for one in first["to"]] == [["email"], ["app"], ["email"]]
+    assert second["groups"] == [group.pk]
+    group.user_set.add(eve)
+    replay()
+    found = Delivery.objects.order_by("pk").values_list("recipient__username", "channel")
+    assert list(found) == [
+        ("ann", "app"), ("bob", "email"), ("bob", "app"), ("eve", "email"), ("eve", "app"),
+        ("ann", "app"), ("eve", "app"),
+    ]  # fmt: skip
 
 
 def test_whether_the_actor_may_is_asked_when_there_is_a_database_again(spool, user):

@@ -167,6 +167,8 @@ class TestWhatIsKept:
             "users": [user.pk, user.pk],
             "addresses": [{"email": "ann@example.com", "phone": "+491511"}],
             "members": [cluster.pk, None],
+            "groups": [],
+            "to": [],
         }
 
     @pytest.mark.parametrize(
