@@ -16,7 +16,7 @@ class InvalidContext(KlaxonError, ValueError):
 
 
 class InvalidRecipient(KlaxonError, TypeError):
-    """Something among the recipients is neither a user, a queryset of users, ``Members`` nor an ``Address``."""
+    """Something among the recipients is neither a user, a group, a queryset of these, nor a word of ``recipients``."""
 
 
 class InvalidCluster(KlaxonError, ValueError):

@@ -1,4 +1,4 @@
-"""The words for recipients that are not simply users: members of a cluster, bare addresses, other channels for some."""
+"""The words for recipients that are not simply users: members, subscribers, bare addresses, other channels for some."""
 
 import hashlib
 from collections.abc import Iterable
@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from notifications.context import UNSTORABLE
 from notifications.events import key_of
 from notifications.exceptions import InvalidOption
+
+TOPIC_LENGTH = 200
 
 
 @dataclass(frozen=True)
@@ -15,6 +18,24 @@ class Members:
     """Everyone whom ``MEMBERS_OF(cluster)`` names; for ``None``, that of the default cluster."""
 
     cluster: Any
+
+
+@dataclass(frozen=True, init=False)
+class Topic:
+    """Everyone who has subscribed to a topic in the cluster of the call: ``Topic("road works")``.
+
+    White space around it and its case do not matter.
+
+    :raises InvalidOption: if it is no text, or empty, or longer than 200 characters.
+    """
+
+    key: str
+
+    def __init__(self, topic: Enum | str) -> None:
+        key = key_of(topic) if isinstance(topic, str | Enum) else ""
+        if not 0 < len(key) <= TOPIC_LENGTH or UNSTORABLE.search(key):
+            raise InvalidOption(f"A topic is a text of 1 to {TOPIC_LENGTH} plain characters, not {topic!a:.80}.")
+        object.__setattr__(self, "key", key)
 
 
 @dataclass(frozen=True, init=False)

@@ -23,7 +23,7 @@ CONTACT = Address(phone="+4915112345678")
 
 
 def chunks(recipients, size):
-    return Audience(recipients, ("email", "app", "sms")).chunks(size)
+    return Audience(recipients, None, ("email", "app", "sms")).chunks(size)
 
 
 def ids(recipients, size=100):
@@ -283,7 +283,7 @@ class TestTo:
             chunks(To(wrong, ["app"]), 10)
 
     def test_it_says_which_channels_somebody_asked_for(self, users):
-        audience = Audience([To(users[0], ["sms"]), To([], ["app"]), users[1]], ("email", "app", "sms"))
+        audience = Audience([To(users[0], ["sms"]), To([], ["app"]), users[1]], None, ("email", "app", "sms"))
         assert audience.asked_for == {"sms", "app"}
 
 

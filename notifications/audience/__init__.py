@@ -15,10 +15,10 @@ from django.db.models import QuerySet
 from notifications.audience.groups import group_model, users_in
 from notifications.audience.order import Narrowing, in_order, merged, union
 from notifications.exceptions import InvalidRecipient
-from notifications.models import membership
-from notifications.recipients import Address, Members, To, user_key
+from notifications.models import TopicSubscription, membership
+from notifications.recipients import Address, Members, To, Topic, user_key
 
-ACCEPTED = "Pass users, groups, querysets of these, Members(cluster), Address(…) or To(…)."
+ACCEPTED = "Pass users, groups, querysets of these, Members(cluster), Topic(…), Address(…) or To(…)."
 
 
 @dataclass(frozen=True)
@@ -39,15 +39,18 @@ class Audience:
     """Recipients sorted out. What the database can stream stays a query; of everybody else the id is kept.
 
     :param recipients: whatever ``send()`` takes.
+    :param cluster: where subscribers to topics are looked for.
     :param channels: those of the call, which a ``To`` may narrow.
     :raises InvalidRecipient: naming what is no recipient.
     :raises InvalidOption: naming the channels that a ``To`` would add.
     """
 
-    def __init__(self, recipients: Any, channels: Iterable[str] = ()) -> None:
+    def __init__(self, recipients: Any, cluster: Any = None, channels: Iterable[str] = ()) -> None:
+        self.cluster = cluster
         self.channels = tuple(channels)
         self.asked_for: set[str] = set()
         self._queries: list[tuple[QuerySet[Any], Narrowing]] = []
+        self._topics: defaultdict[Narrowing, set[str]] = defaultdict(set)
         self._groups: defaultdict[Narrowing, set[Any]] = defaultdict(set)
         self._ids: defaultdict[Narrowing, set[Any]] = defaultdict(set)
         self._addresses: dict[str, tuple[Address, Narrowing]] = {}
@@ -69,6 +72,8 @@ class Audience:
         queries = [(users_in(groups), narrowing) for narrowing, groups in self._groups.items()]
         for queryset, narrowing in [*self._queries, *queries]:
             yield in_order(queryset, "pk", size), narrowing
+        for narrowing, topics in self._topics.items():
+            yield in_order(TopicSubscription.objects.to(topics, self.cluster), "user_id", size), narrowing
         for narrowing, ids in self._ids.items():
             yield iter(sorted(ids)), narrowing
 
@@ -88,6 +93,8 @@ class Audience:
             self._addresses[recipient.key] = recipient, union([before, narrowing])
         elif isinstance(recipient, Members):
             self._queries.append((membership(recipient.cluster), narrowing))
+        elif isinstance(recipient, Topic):
+            self._topics[narrowing].add(recipient.key)
         elif isinstance(recipient, QuerySet):
             self._queries.append((_users(recipient), narrowing))
         elif isinstance(recipient, group_model()):
@@ -105,7 +112,7 @@ def _users(queryset: QuerySet[Any]) -> QuerySet[Any]:
 
 
 def _as_iterable(recipients: Any) -> Iterable[Any]:
-    alone = Address | Members | To | QuerySet | get_user_model() | group_model()
+    alone = Address | Members | Topic | To | QuerySet | get_user_model() | group_model()
     if isinstance(recipients, alone):
         return [recipients]
     if isinstance(recipients, str | bytes) or not isinstance(recipients, Iterable):

@@ -43,8 +43,8 @@ class NotificationManager:
         """Queue a notification in the caller's transaction: a rollback leaves nothing, a commit loses nothing.
 
         :param event_name: a member of an events enum that is registered, or its name.
-        :param recipients: a user or group, a queryset of either, ``Members(cluster)``, ``Address(…)``, or an iterable
-            that mixes them; in it ``To(…, channels=[…])`` gives some of them other channels.
+        :param recipients: a user or group, a queryset of either, ``Members(cluster)``, ``Topic("…")``, ``Address(…)``,
+            or an iterable that mixes them; in it ``To(…, channels=[…])`` gives some of them other channels.
         :param cluster: the tenant. A site that keeps Klaxon's own cluster model may leave it out: the default cluster
             is open to all active users.
         :param context: what the event declares.

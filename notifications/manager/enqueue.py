@@ -44,7 +44,7 @@ def enqueue(request: Request, notification: Notification, recipients: Any, now: 
     )
     if not has_room(request, using, now):
         return _refused(request, notification, result, now, using)
-    audience = Audience(recipients, (*request.channels, *request.not_configured))
+    audience = Audience(recipients, request.cluster, (*request.channels, *request.not_configured))
     result.refused_channels = _asked_in_vain(request, audience)
     kinds = {channel: address_kind(channel) for channel in request.channels}
     for chunk in audience.chunks(conf.current().chunk_size):

@@ -21,10 +21,10 @@ from notifications.manager.enqueue import queued
 from notifications.manager.request import Options, Request
 from notifications.models import Notification, cluster_model
 from notifications.outcomes import Reason, SendResult
-from notifications.recipients import Address, Members, To
+from notifications.recipients import Address, Members, To, Topic
 
 TEXTS = ("idempotency_key", "topic", "campaign", "correlation_id", "cancel_key")
-KINDS = ("users", "addresses", "members", "groups", "to")
+KINDS = ("users", "addresses", "members", "groups", "topics", "to")
 TIMES = ("send_at", "expires_at")
 
 
@@ -65,6 +65,8 @@ def _keys(recipients: Any, channels: tuple[str, ...]) -> dict[str, list[Any]]:
             found["addresses"].append(dict(recipient.by_kind))
         elif isinstance(recipient, Members):
             found["members"].append(_cluster_key(recipient.cluster))
+        elif isinstance(recipient, Topic):
+            found["topics"].append(recipient.key)
         elif isinstance(recipient, To):
             narrowed = _keys(recipient.recipients, ())
             found["to"].append({"channels": sorted(recipient.narrowed(channels)), "recipients": narrowed})
@@ -80,7 +82,7 @@ def _keys(recipients: Any, channels: tuple[str, ...]) -> dict[str, list[Any]]:
 def _each(recipients: Any) -> Iterator[Any]:
     if isinstance(recipients, QuerySet) and recipients._result_cache is None:
         raise InvalidRecipient("A queryset that was not evaluated cannot be known without the database.")
-    if isinstance(recipients, str | bytes | Address | Members | To | get_user_model() | group_model()):
+    if isinstance(recipients, str | bytes | Address | Members | Topic | To | get_user_model() | group_model()):
         yield recipients
     elif isinstance(recipients, Iterable):
         for recipient in recipients:
@@ -135,8 +137,9 @@ def _recipients(keys: Mapping[str, list[Any]]) -> list[Any]:
     addresses = [Address(**by_kind) for by_kind in keys["addresses"]]
     members = [Members(_cluster(pk)) for pk in keys["members"]]
     groups = [group_model()(pk=decoded(pk)) for pk in keys["groups"]]
+    topics = [Topic(key) for key in keys["topics"]]
     narrowed = [To(_recipients(one["recipients"]), one["channels"]) for one in keys["to"]]
-    return [*users, *addresses, *members, *groups, *narrowed]
+    return [*users, *addresses, *members, *groups, *topics, *narrowed]
 
 
 def _cluster(key: Any) -> Any:

@@ -15,8 +15,8 @@ from notifications.context import Fields
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.exceptions import NotPermitted
 from notifications.manager import NotificationManager
-from notifications.models import Delivery, Notification, NotificationLog
-from notifications.recipients import Address, Members, To
+from notifications.models import Delivery, Notification, NotificationLog, TopicSubscription
+from notifications.recipients import Address, Members, To, Topic
 from notifications.signals import notifications_queued
 from notifications.testing import temporary_events, travelling
 from tests.factories import ClusterFactory, UserFactory
@@ -322,16 +322,16 @@ class TestDryRun:
         assert not Notification.objects.exists()
 
 
-def test_groups_come_back_and_so_do_other_channels_for_some(spool, spooled):
+def test_groups_and_topics_come_back_and_so_do_other_channels_for_some(spool, spooled):
     ann, bob, eve = (UserFactory(username=name) for name in ("ann", "bob", "eve"))
     group = Group.objects.create(name="night")
     group.user_set.add(ann)
     spool_one([To((user for user in [bob]), ["email"]), To([group, Members(None)], ["app"]), To([eve], ["email"])])
-    spool_one(group, channels=["app"])
+    spool_one([group, Topic("Pool")], channels=["app"])
     [first, second] = [record["recipients"] for record in spooled()]
     assert [one["channels"] for one in first["to"]] == [["email"], ["app"], ["email"]]
-    assert second["groups"] == [group.pk]
-    group.user_set.add(eve)
+    assert (second["groups"], second["topics"]) == ([group.pk], ["pool"])
+    TopicSubscription.objects.subscribe(eve, "pool")
     replay()
     found = Delivery.objects.order_by("pk").values_list("recipient__username", "channel")
     assert list(found) == [

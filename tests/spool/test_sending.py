@@ -168,6 +168,7 @@ class TestWhatIsKept:
             "addresses": [{"email": "ann@example.com", "phone": "+491511"}],
             "members": [cluster.pk, None],
             "groups": [],
+            "topics": [],
             "to": [],
         }
 
