@@ -4,6 +4,7 @@ A host keeps an enum of names (so that a typo is an error) and a registry that s
 separate things; the system checks hold them together.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from notifications.rates import rate
 
 Transform = Callable[[dict[str, Any]], dict[str, Any]]
 Urgency = Callable[[dict[str, Any]], int]
+
+PERMISSION = re.compile(r"[^\W\d]\w*\.\S+")
 
 
 class NotificationPriority(IntEnum):
@@ -97,6 +100,7 @@ class NotificationEvent:
     :param score: where within the band of its priority it begins; the middle unless given.
     :param urgency: a pure function from the context to a whole number that is added to the score, once for each
         ``send()``. The sum stays within the band. If it fails, that is logged and nothing is added.
+    :param permission: one that the ``actor`` of a ``send()`` must have, such as ``"shop.raise_alarm"``.
     :raises ValueError, TypeError: if a value cannot work; the message names the event.
     """
 
@@ -114,6 +118,7 @@ class NotificationEvent:
     over_limit: str = "wait"
     score: int | None = None
     urgency: Urgency | None = None
+    permission: str = ""
 
     def __post_init__(self) -> None:
         if self.on_unknown not in ("retry", "hold"):
@@ -137,6 +142,7 @@ class NotificationEvent:
             raise ValueError(f"{self.name!r:.120}: an event's name may have 100 characters, a channel's 50.")
         self._check_score()
         self._check_fallback()
+        self._check_permission()
 
     def _check_fallback(self) -> None:
         for channel in self.fallback:
@@ -168,6 +174,12 @@ class NotificationEvent:
                 rate(self.limit)
         except ValueError as error:
             raise ValueError(f"limit of event {self.name!r}: {error}") from error
+
+    def _check_permission(self) -> None:
+        if not isinstance(self.permission, str) or (self.permission and not PERMISSION.fullmatch(self.permission)):
+            raise ValueError(
+                f'permission of event {self.name!r} must be written as "app_label.codename", not {self.permission!r}.'
+            )
 
     @property
     def channels(self) -> tuple[str, ...]:

@@ -10,10 +10,11 @@ from typing import Any
 from django.db import transaction
 
 from notifications import clock, conf, partitions, signals
-from notifications.audience import Chunk, chunks
+from notifications.audience import Audience, Chunk
 from notifications.channel_classes import address_kind
 from notifications.gates import Facts, Person, decide, people
 from notifications.manager.idempotency import first_result, outcomes, stored
+from notifications.manager.permission import check_permission
 from notifications.manager.queue_limit import has_room
 from notifications.manager.request import Request
 from notifications.models import Delivery, Notification, NotificationLog, Suppression
@@ -25,6 +26,7 @@ EVERYBODY = "*"
 def queued(request: Request, recipients: Any, using: str) -> SendResult:
     """Decide and write, all or nothing: in the caller's transaction, or in one of its own."""
     with transaction.atomic(using=using):
+        check_permission(request.event, request.options.actor)
         request = request.in_its_cluster()
         now = clock.now(using)
         notification, created = stored(request, now, using)
@@ -42,8 +44,10 @@ def enqueue(request: Request, notification: Notification, recipients: Any, now: 
     )
     if not has_room(request, using, now):
         return _refused(request, notification, result, now, using)
+    audience = Audience(recipients, request.cluster, (*request.channels, *request.not_configured))
+    result.refused_channels = _asked_in_vain(request, audience)
     kinds = {channel: address_kind(channel) for channel in request.channels}
-    for chunk in chunks(recipients, conf.current().chunk_size):
+    for chunk in audience.chunks(conf.current().chunk_size):
         written = _decide_chunk(request, notification, chunk, kinds, now)
         Delivery.objects.using(using).bulk_create(written.deliveries)
         if written.drops:
@@ -70,6 +74,12 @@ def _refused(request: Request, notification: Notification, result: SendResult, n
     NotificationLog.objects.using(using).append([row])
     result.reasons[Reason.QUEUE_FULL] += 1
     return result
+
+
+def _asked_in_vain(request: Request, audience: Audience) -> tuple[str, ...]:
+    """Channels that the site does not have, and the call or one of its recipients asked for by name."""
+    named = {*request.refused_channels, *audience.asked_for}
+    return tuple(channel for channel in request.not_configured if channel in named)
 
 
 def _tell_queued(partition: str, notification_ids: tuple[int, ...]) -> None:
@@ -111,6 +121,7 @@ def _facts(request: Request, chunk: Chunk, kinds: Mapping[str, str]) -> Iterator
         (channel, kind, person, person.address_for(channel, kind))
         for person in persons
         for channel, kind in kinds.items()
+        if chunk.is_for(person.key, channel)
     ]
     outside = {(kind, address) for _channel, kind, _person, address in found if address and kind != "user"}
     suppressed = Suppression.objects.among(outside)

@@ -11,6 +11,7 @@ from notifications.models.notification import Notification
 from notifications.models.pause import Pause
 from notifications.models.settings import UserSettings
 from notifications.models.suppression import Suppression
+from notifications.models.topic import TopicSubscription
 
 __all__ = [
     "Circuit",
@@ -24,6 +25,7 @@ __all__ = [
     "NotificationLog",
     "Pause",
     "Suppression",
+    "TopicSubscription",
     "UserSettings",
     "cluster_model",
     "given_or_default",
