@@ -97,6 +97,7 @@ class NotificationEvent:
     :param score: where within the band of its priority it begins; the middle unless given.
     :param urgency: a pure function from the context to a whole number that is added to the score, once for each
         ``send()``. The sum stays within the band. If it fails, that is logged and nothing is added.
+    :param ignores_quiet_hours: it waits for neither quiet hours nor delivery windows, as CRITICAL events never do.
     :raises ValueError, TypeError: if a value cannot work; the message names the event.
     """
 
@@ -114,6 +115,7 @@ class NotificationEvent:
     over_limit: str = "wait"
     score: int | None = None
     urgency: Urgency | None = None
+    ignores_quiet_hours: bool = False
 
     def __post_init__(self) -> None:
         if self.on_unknown not in ("retry", "hold"):
@@ -166,6 +168,10 @@ class NotificationEvent:
     @property
     def bypasses_preferences(self) -> bool:
         return self.priority == NotificationPriority.CRITICAL
+
+    @property
+    def goes_at_any_hour(self) -> bool:
+        return self.ignores_quiet_hours or self.priority == NotificationPriority.CRITICAL
 
     def transform_for(self, channel: str) -> Transform | None:
         return self.transforms.get(channel)
