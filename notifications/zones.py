@@ -6,12 +6,16 @@ instant is meant.
 
 import logging
 from datetime import UTC, datetime
+from functools import lru_cache
 from math import ceil, floor
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.utils import timezone
 
 logger = logging.getLogger("notifications.zones")
+
+# The recipients of one send() share a few zones and hours, so they all ask for the same instants.
+shared = lru_cache(maxsize=10_000)
 
 
 def known_zone(name: str) -> ZoneInfo:
@@ -24,12 +28,14 @@ def known_zone(name: str) -> ZoneInfo:
         return ZoneInfo(site)
 
 
+@shared
 def first_instant(wall: datetime, zone: ZoneInfo) -> datetime:
     """The first instant at which the clocks show the naive time ``wall``, or have jumped over it; in UTC."""
     first, second = _readings(wall, zone)
     return _change_between(second, first, zone) if first > second else first
 
 
+@shared
 def last_instant(wall: datetime, zone: ZoneInfo) -> datetime:
     """The instant from which the clocks show nothing before the naive time ``wall`` any more; in UTC."""
     first, second = _readings(wall, zone)
