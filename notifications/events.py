@@ -101,6 +101,7 @@ class NotificationEvent:
     :param urgency: a pure function from the context to a whole number that is added to the score, once for each
         ``send()``. The sum stays within the band. If it fails, that is logged and nothing is added.
     :param permission: one that the ``actor`` of a ``send()`` must have, such as ``"shop.raise_alarm"``.
+    :param ignores_quiet_hours: it waits for neither quiet hours nor delivery windows, as CRITICAL events never do.
     :raises ValueError, TypeError: if a value cannot work; the message names the event.
     """
 
@@ -119,6 +120,7 @@ class NotificationEvent:
     score: int | None = None
     urgency: Urgency | None = None
     permission: str = ""
+    ignores_quiet_hours: bool = False
 
     def __post_init__(self) -> None:
         if self.on_unknown not in ("retry", "hold"):
@@ -189,6 +191,10 @@ class NotificationEvent:
     @property
     def bypasses_preferences(self) -> bool:
         return self.priority == NotificationPriority.CRITICAL
+
+    @property
+    def goes_at_any_hour(self) -> bool:
+        return self.ignores_quiet_hours or self.priority == NotificationPriority.CRITICAL
 
     def transform_for(self, channel: str) -> Transform | None:
         return self.transforms.get(channel)

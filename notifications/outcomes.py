@@ -25,6 +25,8 @@ class Reason(TextChoices):
     QUEUE_FULL = "queue_full", _("The queue is full")
     SHED = "shed", _("Made room for something more urgent")
     OVER_LIMIT = "over_limit", _("Over a rate limit")
+    QUIET_HOURS = "quiet_hours", _("Waits for the end of quiet hours")
+    DELIVERY_WINDOW = "delivery_window", _("Waits for a delivery window")
     SCHEDULED = "scheduled", _("Waits for its time")
     EXPIRED = "expired", _("Its time has passed")
     CANCELLED = "cancelled", _("Cancelled")
@@ -54,10 +56,11 @@ class Deliver:
 
 @dataclass(frozen=True)
 class Hold:
-    """A gate lets it through, but not before ``until``."""
+    """A gate lets it through, but not before ``until``. ``rule`` names what decided."""
 
     until: datetime
     reason: Reason
+    rule: str = ""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from notifications.dispatch.fallback import Fallback
 from notifications.dispatch.heartbeat import Pulse
 from notifications.dispatch.outlook import Outlook
 from notifications.dispatch.providers import Provider, Providers
-from notifications.dispatch.reask import still_wanted
+from notifications.dispatch.reask import still_in_hours, still_wanted
 from notifications.dispatch.record import buried
 from notifications.events import NotificationPriority
 from notifications.models import Delivery
@@ -94,8 +94,9 @@ class Dispatcher:
             groups = list(self._groups(wanted, now))
             while groups and not self.stop() and self.desk.may_go_on():
                 provider, group = groups[0]
+                group, held = still_in_hours(group, self.desk)
                 admitted, refused = self.admission.admitted(provider, group)
-                tally += refused + self._attempt(provider, admitted)
+                tally += held + refused + self._attempt(provider, admitted)
                 del groups[0]
                 self.providers.end_probe(provider, self.desk.now())
             all_begun = not groups

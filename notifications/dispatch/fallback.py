@@ -37,7 +37,7 @@ def fallback_of(delivery: Delivery) -> str:
 def after_death(settled: Iterable[tuple[Delivery, Settlement]], using: str, now: datetime) -> None:
     """Make deliveries on the fallback channels of those that have died; to be called in the same transaction."""
     dead = [row for row, news in settled if news.state == DeliveryState.DEAD and news.reason in EXHAUSTED]
-    going, refused = _sorted_by_the_gates([row for row in dead if fallback_of(row)], using)
+    going, refused = _sorted_by_the_gates([row for row in dead if fallback_of(row)], using, now)
     NotificationLog.objects.using(using).append(
         drop_row(row, answer.reason, f"{fallback_of(row)}: {answer.rule}", now) for row, answer in refused
     )
@@ -72,7 +72,7 @@ class Fallback:
         with transaction.atomic(using=self.using):
             rows = outbox.with_notifications(outbox.claim(owner, now, lease, AT_ONCE, ids, without=others))
             mine = [row for row in rows if fallback_of(row)]
-            going = _without_lost_causes(_sorted_by_the_gates(mine, self.using)[0], self.using)
+            going = _without_lost_causes(_sorted_by_the_gates(mine, self.using, now)[0], self.using)
             self._let_go(rows, going, now)
             _queue(going, self.using)
         return going
@@ -111,11 +111,14 @@ def _with_working_fallback(channel: str, closed: Collection[str]) -> list[str]:
     return [event.name for event in NOTIFICATION_EVENTS.values() if event.fallback.get(channel) in working]
 
 
-def _sorted_by_the_gates(rows: Sequence[Delivery], using: str) -> tuple[list[Going], list[tuple[Delivery, Drop]]]:
+def _sorted_by_the_gates(
+    rows: Sequence[Delivery], using: str, now: datetime
+) -> tuple[list[Going], list[tuple[Delivery, Drop]]]:
     going, refused = [], []
     for row in rows:
-        facts = _facts(row, using)
+        facts = _facts(row, using, now)
         answer = decide(facts)
+        # Whoever must wait there is held by the worker that takes the new delivery.
         if isinstance(answer, Drop):
             refused.append((row, answer))
         else:
@@ -130,7 +133,7 @@ def _without_lost_causes(going: Sequence[Going], using: str) -> list[Going]:
     return [(row, facts) for row, facts in going if (row.notification_id, facts.person.key, facts.channel) not in gone]
 
 
-def _facts(row: Delivery, using: str) -> Facts:
+def _facts(row: Delivery, using: str, now: datetime) -> Facts:
     channel = fallback_of(row)
     known = people(row.notification.cluster, [row.recipient_id] if row.recipient_id is not None else [])
     person = known.get(row.recipient_id) or Person(row.recipient_key)
@@ -138,7 +141,8 @@ def _facts(row: Delivery, using: str) -> Facts:
     address = person.address_for(channel, kind)
     pairs = {(kind, address)} if address and kind != "user" else set()
     suppressed = Suppression.objects.using(using).among(pairs)
-    return Facts(NOTIFICATION_EVENTS.find(row.notification.event), channel, kind, person, address, suppressed)
+    event, wanted_at = NOTIFICATION_EVENTS.find(row.notification.event), min(row.notification.wanted_at, now)
+    return Facts(event, channel, kind, person, address, suppressed, now=now, wanted_at=wanted_at)
 
 
 def _queue(going: Sequence[Going], using: str) -> None:

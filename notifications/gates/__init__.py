@@ -9,15 +9,16 @@ from collections.abc import Callable, Sequence
 from notifications.gates.address import address
 from notifications.gates.facts import Facts, Person, people
 from notifications.gates.preferences import preferences
+from notifications.gates.quiet_hours import quiet_hours
 from notifications.gates.recipient import recipient
 from notifications.gates.suppression import suppression
 from notifications.outcomes import Answer, Deliver
 
 Gate = Callable[[Facts], Answer]
 
-GATES: Sequence[Gate] = (recipient, address, suppression, preferences)
+GATES: Sequence[Gate] = (recipient, address, suppression, preferences, quiet_hours)
 # A delivery keeps the address that it was queued with.
-ASKED_AGAIN: Sequence[Gate] = (recipient, suppression, preferences)
+ASKED_AGAIN: Sequence[Gate] = (recipient, suppression, preferences, quiet_hours)
 
 __all__ = ["ASKED_AGAIN", "GATES", "Facts", "Person", "decide", "people"]
 

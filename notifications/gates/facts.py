@@ -1,7 +1,8 @@
 """What the gates need to know, loaded for a whole chunk of recipients in two queries."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -55,6 +56,9 @@ class Facts:
     # A delivery keeps the address that it was queued with; before that, it is the person's present one.
     queued_with: str | None = None
     suppressed: frozenset[tuple[str, str]] = frozenset()
+    now: datetime = field(kw_only=True)
+    # When it was to go out: its send_at, or when it was asked for. Before that the gates are asked for that moment.
+    wanted_at: datetime = field(kw_only=True)
 
     @property
     def address(self) -> str:

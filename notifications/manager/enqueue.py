@@ -102,8 +102,8 @@ def _decide_chunk(
     request: Request, notification: Notification, chunk: Chunk, kinds: Mapping[str, str], now: datetime
 ) -> Written:
     written = Written()
-    for facts in _facts(request, chunk, kinds):
-        answer = _held_until(request, decide(facts), now)
+    for facts in _facts(request, chunk, kinds, now):
+        answer = _not_before(facts.wanted_at, decide(facts), now)
         if isinstance(answer, Drop):
             written.reasons[answer.reason] += 1
             written.drops.append(_drop(notification, facts, answer, now))
@@ -113,7 +113,7 @@ def _decide_chunk(
     return written
 
 
-def _facts(request: Request, chunk: Chunk, kinds: Mapping[str, str]) -> Iterator[Facts]:
+def _facts(request: Request, chunk: Chunk, kinds: Mapping[str, str], now: datetime) -> Iterator[Facts]:
     """Everyone of the chunk on every channel, with what the gates need, in a fixed number of statements."""
     persons = [*people(request.cluster, chunk.user_ids).values()]
     persons += [Person(address.key, bare=address) for address in chunk.addresses]
@@ -125,15 +125,15 @@ def _facts(request: Request, chunk: Chunk, kinds: Mapping[str, str]) -> Iterator
     ]
     outside = {(kind, address) for _channel, kind, _person, address in found if address and kind != "user"}
     suppressed = Suppression.objects.among(outside)
+    wanted_at = max(request.options.send_at or now, now)
     for channel, kind, person, address in found:
-        yield Facts(request.event, channel, kind, person, address, suppressed)
+        yield Facts(request.event, channel, kind, person, address, suppressed, now=now, wanted_at=wanted_at)
 
 
-def _held_until(request: Request, answer: Answer, now: datetime) -> Answer:
-    send_at = request.options.send_at
-    if isinstance(answer, Drop) or send_at is None or send_at <= now:
+def _not_before(wanted_at: datetime, answer: Answer, now: datetime) -> Answer:
+    if wanted_at <= now or isinstance(answer, Drop) or (isinstance(answer, Hold) and answer.until > wanted_at):
         return answer
-    return Hold(send_at, Reason.SCHEDULED)
+    return Hold(wanted_at, Reason.SCHEDULED, "its send_at is to come")
 
 
 def _delivery(notification: Notification, facts: Facts, answer: Answer, score: int) -> Delivery:
