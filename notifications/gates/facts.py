@@ -11,6 +11,7 @@ from django.db.models import Exists, OuterRef
 from notifications import conf
 from notifications.events import NotificationEvent
 from notifications.models import UserSettings, membership
+from notifications.models.fingerprint import First
 from notifications.recipients import Address, user_key
 
 
@@ -56,6 +57,8 @@ class Facts:
     # A delivery keeps the address that it was queued with; before that, it is the person's present one.
     queued_with: str | None = None
     suppressed: frozenset[tuple[str, str]] = frozenset()
+    # What this would be a repeat of.
+    first: First | None = None
     now: datetime = field(kw_only=True)
     # When it was to go out: its send_at, or when it was asked for. Before that the gates are asked for that moment.
     wanted_at: datetime = field(kw_only=True)
