@@ -42,8 +42,8 @@ def test_critical_events_bypass_preferences_but_neither_membership_nor_inactivit
     assert decide(facts(**critical, is_active=False)).reason is Reason.INACTIVE
 
 
-def test_the_worker_asks_again_all_but_the_address():
-    assert list(ASKED_AGAIN) == [recipient, suppression, preferences, duplicate, quiet_hours]
+def test_the_worker_asks_again_all_but_the_address_and_the_repeat():
+    assert list(ASKED_AGAIN) == [recipient, suppression, preferences, quiet_hours]
     assert decide(facts(email=""), ASKED_AGAIN) == Deliver()
 
 
