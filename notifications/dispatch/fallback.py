@@ -78,7 +78,7 @@ def _let_go(rows: Sequence[Delivery], there: Sequence[Delivery], using: str, now
 
 
 def queue_on_fallback(rows: Sequence[Delivery], using: str, now: datetime) -> None:
-    found = [_facts(row, using) for row in rows]
+    found = [_facts(row, using, now) for row in rows]
     answers = [(row, facts, decide(facts)) for row, facts in zip(rows, found, strict=True)]
     made = [
         Delivery.to(
@@ -102,7 +102,7 @@ def queue_on_fallback(rows: Sequence[Delivery], using: str, now: datetime) -> No
         transaction.on_commit(fact, using=using, robust=True)
 
 
-def _facts(row: Delivery, using: str) -> Facts:
+def _facts(row: Delivery, using: str, now: datetime) -> Facts:
     channel = fallback_of(row)
     known = people(row.notification.cluster, [row.recipient_id] if row.recipient_id is not None else [])
     person = known.get(row.recipient_id) or Person(row.recipient_key)
@@ -110,7 +110,8 @@ def _facts(row: Delivery, using: str) -> Facts:
     address = person.address_for(channel, kind)
     pairs = {(kind, address)} if address and kind != "user" else set()
     suppressed = Suppression.objects.using(using).among(pairs)
-    return Facts(NOTIFICATION_EVENTS.find(row.notification.event), channel, kind, person, address, suppressed)
+    event = NOTIFICATION_EVENTS.find(row.notification.event)
+    return Facts(event, channel, kind, person, address, suppressed).about(row.notification, now)
 
 
 def _tell_queued(partition: str, notification_ids: tuple[int, ...]) -> None:

@@ -73,7 +73,8 @@ def _refusal(delivery: Delivery, person: Person, suppressed: frozenset[Pair], no
         return Drop(Reason.EXPIRED)
     event = NOTIFICATION_EVENTS.find(delivery.notification.event)
     kind = address_kind(delivery.channel)
-    answer = decide(Facts(event, delivery.channel, kind, person, delivery.address, suppressed), ASKED_AGAIN)
+    facts = Facts(event, delivery.channel, kind, person, delivery.address, suppressed)
+    answer = decide(facts.about(delivery.notification, now), ASKED_AGAIN)
     return None if isinstance(answer, Deliver) else answer
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from notifications.gates.address import address
 from notifications.gates.facts import Facts, Person, people
+from notifications.gates.filters import filters
 from notifications.gates.preferences import preferences
 from notifications.gates.recipient import recipient
 from notifications.gates.suppression import suppression
@@ -15,9 +16,9 @@ from notifications.outcomes import Answer, Deliver
 
 Gate = Callable[[Facts], Answer]
 
-GATES: Sequence[Gate] = (recipient, address, suppression, preferences)
+GATES: Sequence[Gate] = (recipient, address, suppression, preferences, filters)
 # A delivery keeps the address that it was queued with.
-ASKED_AGAIN: Sequence[Gate] = (recipient, suppression, preferences)
+ASKED_AGAIN: Sequence[Gate] = (recipient, suppression, preferences, filters)
 
 __all__ = ["ASKED_AGAIN", "GATES", "Facts", "Person", "decide", "people"]
 

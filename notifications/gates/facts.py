@@ -1,15 +1,17 @@
-"""What the gates need to know, loaded for a whole chunk of recipients in two queries."""
+"""What the gates need to know, loaded for a whole chunk of recipients in four queries."""
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db.models import Exists, OuterRef
 
-from notifications import conf
+from notifications import clock, conf
 from notifications.events import NotificationEvent
-from notifications.models import UserSettings, membership
+from notifications.gates.source import Wishes, wishes_of
+from notifications.models import Mute, Notification, SharedPreference, UserSettings, membership
 from notifications.recipients import Address, user_key
 
 
@@ -22,6 +24,8 @@ class Person:
     bare: Address | None = None
     member: bool = False
     settings: UserSettings | None = None
+    shared: Sequence[SharedPreference] = ()
+    mutes: Sequence[Mute] = ()
 
     @property
     def has_no_account(self) -> bool:
@@ -55,6 +59,13 @@ class Facts:
     # A delivery keeps the address that it was queued with; before that, it is the person's present one.
     queued_with: str | None = None
     suppressed: frozenset[tuple[str, str]] = frozenset()
+    topic: str = ""
+    actor_id: Any = None
+    now: datetime = field(default_factory=clock.here)
+
+    def about(self, notification: Notification, now: datetime) -> "Facts":
+        """The same, on this notification at this time."""
+        return replace(self, topic=notification.topic, actor_id=notification.actor_id, now=now)
 
     @property
     def address(self) -> str:
@@ -75,9 +86,11 @@ def people(cluster: Any, user_ids: Collection[Any]) -> dict[Any, Person]:
         return {}
     in_cluster = membership(cluster).order_by().filter(pk=OuterRef("pk"))
     users = get_user_model()._default_manager.filter(pk__in=user_ids).annotate(klaxon_member=Exists(in_cluster))
-    settings = {row.user_id: row for row in UserSettings.objects.filter(cluster=cluster, user__in=user_ids)}
-    found = {
-        user.pk: Person(user_key(user.pk), user, member=user.klaxon_member, settings=settings.get(user.pk))
-        for user in users
-    }
+    wishes = wishes_of(cluster, user_ids)
+    found = {user.pk: _person(user, user.klaxon_member, wishes.get(user.pk, Wishes())) for user in users}
     return {pk: found.get(pk) or Person(user_key(pk)) for pk in user_ids}
+
+
+def _person(user: Any, member: bool, wishes: Wishes) -> Person:
+    key = user_key(user.pk)
+    return Person(key, user, member=member, settings=wishes.settings, shared=wishes.shared, mutes=wishes.mutes)

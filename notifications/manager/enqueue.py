@@ -92,7 +92,7 @@ def _decide_chunk(
     request: Request, notification: Notification, chunk: Chunk, kinds: Mapping[str, str], now: datetime
 ) -> Written:
     written = Written()
-    for facts in _facts(request, chunk, kinds):
+    for facts in _facts(request, notification, chunk, kinds, now):
         answer = _held_until(request, decide(facts), now)
         if isinstance(answer, Drop):
             written.reasons[answer.reason] += 1
@@ -103,7 +103,9 @@ def _decide_chunk(
     return written
 
 
-def _facts(request: Request, chunk: Chunk, kinds: Mapping[str, str]) -> Iterator[Facts]:
+def _facts(
+    request: Request, notification: Notification, chunk: Chunk, kinds: Mapping[str, str], now: datetime
+) -> Iterator[Facts]:
     """Everyone of the chunk on every channel, with what the gates need, in a fixed number of statements."""
     persons = [*people(request.cluster, chunk.user_ids).values()]
     persons += [Person(address.key, bare=address) for address in chunk.addresses]
@@ -115,7 +117,7 @@ def _facts(request: Request, chunk: Chunk, kinds: Mapping[str, str]) -> Iterator
     outside = {(kind, address) for _channel, kind, _person, address in found if address and kind != "user"}
     suppressed = Suppression.objects.among(outside)
     for channel, kind, person, address in found:
-        yield Facts(request.event, channel, kind, person, address, suppressed)
+        yield Facts(request.event, channel, kind, person, address, suppressed).about(notification, now)
 
 
 def _held_until(request: Request, answer: Answer, now: datetime) -> Answer:
