@@ -22,14 +22,26 @@ def _users_of_a_group() -> str | None:
     return groups.related_query_name() if getattr(groups, "related_model", None) is Group else None
 
 
+class _Together(models.Aggregate):
+    """Keys as one JSON array: a row for each role, and not one for each of its thousand users."""
+
+    output_field = models.JSONField()
+
+    def as_postgresql(self, compiler: Any, connection: Any, **more: Any) -> Any:
+        return super().as_sql(compiler, connection, function="JSONB_AGG", **more)
+
+    def as_sqlite(self, compiler: Any, connection: Any, **more: Any) -> Any:
+        return super().as_sql(compiler, connection, function="JSON_GROUP_ARRAY", **more)
+
+
 class SharedPreferenceQuerySet(models.QuerySet["SharedPreference"]):
     def held_by(self, cluster: Any, user_ids: Collection[Any]) -> dict[Any, list["SharedPreference"]]:
         """For each of the users the rows of their roles and of the cluster, in one query however many they are."""
         held: dict[Any, list[SharedPreference]] = {pk: [] for pk in user_ids}
-        known: dict[Any, SharedPreference] = {}
+        key = get_user_model()._meta.pk
         for row in self._with_holders(cluster, user_ids):
-            for pk in held if row.group_id is None else [row.holder]:
-                held[pk].append(known.setdefault(row.pk, row))  # one object for all who hold it
+            for pk in held if row.group_id is None else map(key.to_python, row.holders):
+                held[pk].append(row)
         return held
 
     def _with_holders(self, cluster: Any, user_ids: Collection[Any]) -> Any:
@@ -37,8 +49,9 @@ class SharedPreferenceQuerySet(models.QuerySet["SharedPreference"]):
         users = _users_of_a_group()
         if users is None:
             return rows.filter(group=None)
-        rows = rows.select_related("group").annotate(holder=models.F(f"group__{users}"))
-        return rows.filter(models.Q(group=None) | models.Q(holder__in=user_ids))
+        holders = f"group__{users}"
+        rows = rows.filter(models.Q(group=None) | models.Q(**{f"{holders}__in": user_ids}))
+        return rows.select_related("group").annotate(holders=_Together(holders))
 
 
 class SharedPreference(Choices):
