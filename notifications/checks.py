@@ -146,7 +146,7 @@ def _missing_templates(event: NotificationEvent, channel: str) -> Found:
 def check_supported_channels() -> Found:
     missing = defaultdict(list)
     for member, event in NOTIFICATION_EVENTS.items():
-        for name in event.channels:
+        for name in dict.fromkeys([*event.channels, *event.fallback.values()]):
             if name not in conf.current().enabled_channels and not isinstance(member, BuiltInEvents):
                 missing[name].append(event.name)
     for name, events in sorted(missing.items()):

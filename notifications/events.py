@@ -4,6 +4,7 @@ A host keeps an enum of names (so that a typo is an error) and a registry that s
 separate things; the system checks hold them together.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from notifications.rates import rate
 
 Transform = Callable[[dict[str, Any]], dict[str, Any]]
 Urgency = Callable[[dict[str, Any]], int]
+
+PERMISSION = re.compile(r"[^\W\d]\w*\.\S+")
 
 
 class NotificationPriority(IntEnum):
@@ -97,6 +100,8 @@ class NotificationEvent:
     :param score: where within the band of its priority it begins; the middle unless given.
     :param urgency: a pure function from the context to a whole number that is added to the score, once for each
         ``send()``. The sum stays within the band. If it fails, that is logged and nothing is added.
+    :param permission: one that the ``actor`` of a ``send()`` must have, such as ``"shop.raise_alarm"``.
+    :param ignores_quiet_hours: it waits for neither quiet hours nor delivery windows, as CRITICAL events never do.
     :raises ValueError, TypeError: if a value cannot work; the message names the event.
     """
 
@@ -114,6 +119,8 @@ class NotificationEvent:
     over_limit: str = "wait"
     score: int | None = None
     urgency: Urgency | None = None
+    permission: str = ""
+    ignores_quiet_hours: bool = False
 
     def __post_init__(self) -> None:
         if self.on_unknown not in ("retry", "hold"):
@@ -136,6 +143,18 @@ class NotificationEvent:
         if len(self.name) > 100 or any(len(channel) > 50 for channel in self.channels):
             raise ValueError(f"{self.name!r:.120}: an event's name may have 100 characters, a channel's 50.")
         self._check_score()
+        self._check_fallback()
+        self._check_permission()
+
+    def _check_fallback(self) -> None:
+        for channel in self.fallback:
+            if channel not in {*self.channels, *self.fallback.values()}:
+                raise ValueError(f"fallback of event {self.name!r} names {channel!r}, which it does not support.")
+            chain = [str(channel)]
+            while chain[-1] in self.fallback:
+                chain.append(str(self.fallback[chain[-1]]))
+                if chain[-1] == channel:
+                    raise ValueError(f"fallback of event {self.name!r} goes round in a circle: {' -> '.join(chain)}.")
 
     def _check_score(self) -> None:
         low, high = self.priority.band
@@ -158,6 +177,12 @@ class NotificationEvent:
         except ValueError as error:
             raise ValueError(f"limit of event {self.name!r}: {error}") from error
 
+    def _check_permission(self) -> None:
+        if not isinstance(self.permission, str) or (self.permission and not PERMISSION.fullmatch(self.permission)):
+            raise ValueError(
+                f'permission of event {self.name!r} must be written as "app_label.codename", not {self.permission!r}.'
+            )
+
     @property
     def channels(self) -> tuple[str, ...]:
         """The names of the supported channels, each once, in the declared order."""
@@ -166,6 +191,10 @@ class NotificationEvent:
     @property
     def bypasses_preferences(self) -> bool:
         return self.priority == NotificationPriority.CRITICAL
+
+    @property
+    def goes_at_any_hour(self) -> bool:
+        return self.ignores_quiet_hours or self.priority == NotificationPriority.CRITICAL
 
     def transform_for(self, channel: str) -> Transform | None:
         return self.transforms.get(channel)

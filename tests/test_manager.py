@@ -8,7 +8,7 @@ from enum import Enum
 from uuid import UUID
 
 import pytest
-from django.contrib.auth.models import AnonymousUser, Group, User
+from django.contrib.auth.models import AnonymousUser, Permission, User
 from django.db import connection, transaction
 from django.db.models import JSONField, Value
 from django.test.utils import CaptureQueriesContext
@@ -200,7 +200,7 @@ class TestRecipients:
         result = send([])
         assert (result.queued, result.dropped, bool(result)) == (0, 0, True)
 
-    @pytest.mark.parametrize("wrong", [None, "ann@example.com", [5], Group.objects.none()])
+    @pytest.mark.parametrize("wrong", [None, "ann@example.com", [5], Permission.objects.none()])
     def test_a_wrong_recipient_is_an_error_and_leaves_nothing(self, user, wrong):
         with pytest.raises(InvalidRecipient):
             send(wrong)

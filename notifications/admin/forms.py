@@ -45,7 +45,9 @@ class ChoicesForm(forms.ModelForm):
     categories = json_text(_('By category and channel. Example: {"billing": {"email": false}}'))
 
     def clean_channels(self) -> Any:
-        channels = self._mapping_to("channels", _is_switch)
+        return self._of_known_channels(self._mapping_to("channels", _is_switch))
+
+    def _of_known_channels(self, channels: dict[str, Any]) -> dict[str, Any]:
         known = {EVERY, *conf.current().enabled_channels, *(channel.value for channel in NotificationChannel)}
         unknown = sorted(name for name in channels if key_of(name) not in known)
         if unknown:
@@ -68,14 +70,23 @@ class ChoicesForm(forms.ModelForm):
 
 class UserSettingsForm(ChoicesForm):
     addresses = json_text(_('Addresses to use instead of the account’s. Example: {"email": "me@example.com"}'))
+    delivery_windows = json_text(
+        _('By channel. Example: {"email": [["08:00", "12:00"], ["14:00", "18:00", ["mon", "tue"]]]}')
+    )
 
     class Meta:
         model = UserSettings
-        # Quiet hours, windows and digests are not offered: no gate reads them yet.
-        fields = ("user", "cluster", "channels", "events", "categories", "addresses", "language", "time_zone")
+        # Digests are not offered: no gate reads them yet.
+        fields = (
+            *("user", "cluster", "channels", "events", "categories", "addresses", "language", "time_zone"),
+            *("quiet_from", "quiet_until", "delivery_windows"),
+        )
 
     def clean_addresses(self) -> Any:
         return self._mapping_to("addresses", lambda value: isinstance(value, str))
+
+    def clean_delivery_windows(self) -> Any:
+        return self._of_known_channels(self._mapping_to("delivery_windows", lambda value: isinstance(value, list)))
 
 
 class SharedPreferenceForm(ChoicesForm):

@@ -26,6 +26,7 @@ class UserSettingsAdmin(Audited, BigTable):
         (None, {"fields": ("user", "cluster")}),
         (_("Choices"), {"fields": ("channels", "events", "categories", "addresses")}),
         (_("Words and times"), {"fields": ("language", "time_zone")}),
+        (_("Hours"), {"fields": (("quiet_from", "quiet_until"), "delivery_windows")}),
     )
 
     def matching(self, term: str) -> Q:

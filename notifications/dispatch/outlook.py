@@ -42,6 +42,11 @@ class Outlook:
         """Let this thread claim nothing of a channel for a moment."""
         self._resting[channel] = now + timedelta(seconds=seconds)
 
+    def resting_for(self, now: datetime) -> float | None:
+        """Seconds until a channel that rests may go on; None if there is none."""
+        waits = [(until - now).total_seconds() for until in self._resting.values() if now < until]
+        return min(waits, default=None)
+
     def _read(self, now: datetime) -> None:
         self._paused, self._read_at = self.pauses.names(), now
         was, self.is_flooded = self.is_flooded, is_flooded(self.using)

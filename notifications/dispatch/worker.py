@@ -113,8 +113,12 @@ class Worker:
                 with self._lock:
                     self.tally += news
                 self.on_progress(news)
-                if not claimed:
+                if claimed:
+                    continue
+                rest = dispatcher.resting_for()
+                if rest is None:
                     return
+                self._sleep(rest)
         finally:
             dispatcher.close()
 

@@ -10,15 +10,16 @@ from notifications.gates.address import address
 from notifications.gates.facts import Facts, Person, people
 from notifications.gates.filters import filters
 from notifications.gates.preferences import preferences
+from notifications.gates.quiet_hours import quiet_hours
 from notifications.gates.recipient import recipient
 from notifications.gates.suppression import suppression
 from notifications.outcomes import Answer, Deliver
 
 Gate = Callable[[Facts], Answer]
 
-GATES: Sequence[Gate] = (recipient, address, suppression, preferences, filters)
+GATES: Sequence[Gate] = (recipient, address, suppression, preferences, filters, quiet_hours)
 # A delivery keeps the address that it was queued with.
-ASKED_AGAIN: Sequence[Gate] = (recipient, suppression, preferences, filters)
+ASKED_AGAIN: Sequence[Gate] = (recipient, suppression, preferences, filters, quiet_hours)
 
 __all__ = ["ASKED_AGAIN", "GATES", "Facts", "Person", "decide", "people"]
 

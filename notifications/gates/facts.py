@@ -1,17 +1,17 @@
 """What the gates need to know, loaded for a whole chunk of recipients in four queries."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db.models import Exists, OuterRef
 
-from notifications import clock, conf
+from notifications import conf
 from notifications.events import NotificationEvent
 from notifications.gates.source import Wishes, wishes_of
-from notifications.models import Mute, Notification, SharedPreference, UserSettings, membership
+from notifications.models import Mute, SharedPreference, UserSettings, membership
 from notifications.recipients import Address, user_key
 
 
@@ -59,13 +59,16 @@ class Facts:
     # A delivery keeps the address that it was queued with; before that, it is the person's present one.
     queued_with: str | None = None
     suppressed: frozenset[tuple[str, str]] = frozenset()
-    topic: str = ""
-    actor_id: Any = None
-    now: datetime = field(default_factory=clock.here)
+    topic: str = field(default="", kw_only=True)
+    actor_id: Any = field(default=None, kw_only=True)
+    now: datetime = field(kw_only=True)
+    # When it was to go out: its send_at, or when it was asked for. Before that the gates are asked for that moment.
+    wanted_at: datetime = field(kw_only=True)
 
-    def about(self, notification: Notification, now: datetime) -> "Facts":
-        """The same, on this notification at this time."""
-        return replace(self, topic=notification.topic, actor_id=notification.actor_id, now=now)
+    @property
+    def moment(self) -> datetime:
+        """The moment that the gates are asked for."""
+        return max(self.now, self.wanted_at)
 
     @property
     def address(self) -> str:

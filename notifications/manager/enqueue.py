@@ -10,10 +10,11 @@ from typing import Any
 from django.db import transaction
 
 from notifications import clock, conf, partitions, signals
-from notifications.audience import Chunk, chunks
+from notifications.audience import Audience, Chunk
 from notifications.channel_classes import address_kind
 from notifications.gates import Facts, Person, decide, people
 from notifications.manager.idempotency import first_result, outcomes, stored
+from notifications.manager.permission import check_permission
 from notifications.manager.queue_limit import has_room
 from notifications.manager.request import Request
 from notifications.models import Delivery, Notification, NotificationLog, Suppression
@@ -25,6 +26,7 @@ EVERYBODY = "*"
 def queued(request: Request, recipients: Any, using: str) -> SendResult:
     """Decide and write, all or nothing: in the caller's transaction, or in one of its own."""
     with transaction.atomic(using=using):
+        check_permission(request.event, request.options.actor)
         request = request.in_its_cluster()
         now = clock.now(using)
         notification, created = stored(request, now, using)
@@ -42,8 +44,10 @@ def enqueue(request: Request, notification: Notification, recipients: Any, now: 
     )
     if not has_room(request, using, now):
         return _refused(request, notification, result, now, using)
+    audience = Audience(recipients, request.cluster, (*request.channels, *request.not_configured))
+    result.refused_channels = _asked_in_vain(request, audience)
     kinds = {channel: address_kind(channel) for channel in request.channels}
-    for chunk in chunks(recipients, conf.current().chunk_size):
+    for chunk in audience.chunks(conf.current().chunk_size):
         written = _decide_chunk(request, notification, chunk, kinds, now)
         Delivery.objects.using(using).bulk_create(written.deliveries)
         if written.drops:
@@ -72,6 +76,12 @@ def _refused(request: Request, notification: Notification, result: SendResult, n
     return result
 
 
+def _asked_in_vain(request: Request, audience: Audience) -> tuple[str, ...]:
+    """Channels that the site does not have, and the call or one of its recipients asked for by name."""
+    named = {*request.refused_channels, *audience.asked_for}
+    return tuple(channel for channel in request.not_configured if channel in named)
+
+
 def _tell_queued(partition: str, notification_ids: tuple[int, ...]) -> None:
     signals.notifications_queued.send_robust(
         sender=Notification, partition=partition, notification_ids=notification_ids
@@ -93,7 +103,7 @@ def _decide_chunk(
 ) -> Written:
     written = Written()
     for facts in _facts(request, notification, chunk, kinds, now):
-        answer = _held_until(request, decide(facts), now)
+        answer = _not_before(facts.wanted_at, decide(facts), now)
         if isinstance(answer, Drop):
             written.reasons[answer.reason] += 1
             written.drops.append(_drop(notification, facts, answer, now))
@@ -113,18 +123,30 @@ def _facts(
         (channel, kind, person, person.address_for(channel, kind))
         for person in persons
         for channel, kind in kinds.items()
+        if chunk.is_for(person.key, channel)
     ]
     outside = {(kind, address) for _channel, kind, _person, address in found if address and kind != "user"}
     suppressed = Suppression.objects.among(outside)
+    wanted_at = max(request.options.send_at or now, now)
     for channel, kind, person, address in found:
-        yield Facts(request.event, channel, kind, person, address, suppressed).about(notification, now)
+        yield Facts(
+            request.event,
+            channel,
+            kind,
+            person,
+            address,
+            suppressed,
+            topic=notification.topic,
+            actor_id=notification.actor_id,
+            now=now,
+            wanted_at=wanted_at,
+        )
 
 
-def _held_until(request: Request, answer: Answer, now: datetime) -> Answer:
-    send_at = request.options.send_at
-    if isinstance(answer, Drop) or send_at is None or send_at <= now:
+def _not_before(wanted_at: datetime, answer: Answer, now: datetime) -> Answer:
+    if wanted_at <= now or isinstance(answer, Drop) or (isinstance(answer, Hold) and answer.until > wanted_at):
         return answer
-    return Hold(send_at, Reason.SCHEDULED)
+    return Hold(wanted_at, Reason.SCHEDULED, "its send_at is to come")
 
 
 def _delivery(notification: Notification, facts: Facts, answer: Answer, score: int) -> Delivery:

@@ -14,6 +14,7 @@ from notifications.models.pause import Pause
 from notifications.models.settings import UserSettings
 from notifications.models.shared import SharedPreference
 from notifications.models.suppression import Suppression
+from notifications.models.topic import TopicSubscription
 
 __all__ = [
     "Circuit",
@@ -30,6 +31,7 @@ __all__ = [
     "PreferenceChange",
     "SharedPreference",
     "Suppression",
+    "TopicSubscription",
     "UserSettings",
     "cluster_model",
     "given_or_default",

@@ -31,7 +31,7 @@ def _stricter(one: Any, other: Any) -> Any:
         return other if one is None else one
     if isinstance(one, dict) or isinstance(other, dict):
         first, second = by_channel(one), by_channel(other)
-        return {key: _stricter(_chosen(first, key), _chosen(second, key)) for key in {**first, **second}}
+        return {key: _stricter(chosen(first, key), chosen(second, key)) for key in {**first, **second}}
     return other if _is_yes(one) else one
 
 
@@ -40,14 +40,15 @@ def _is_yes(choice: Any) -> bool:
     return choice is True or choice == 1
 
 
-def by_channel(chosen: Any) -> dict[str, Any]:
+def by_channel(choice: Any) -> dict[str, Any]:
     """A choice as channel to yes or no; a plain yes or no is one for every channel."""
-    if isinstance(chosen, dict):
-        return chosen
-    return {} if chosen is None else {EVERY: chosen}
+    if isinstance(choice, dict):
+        return choice
+    return {} if choice is None else {EVERY: choice}
 
 
-def _chosen(given: dict[str, Any], key: str) -> Any:
+def chosen(given: dict[str, Any], key: str) -> Any:
+    """What was given for this key, or else for every one."""
     return given.get(key, given.get(EVERY))
 
 
@@ -79,13 +80,13 @@ class Choices(Audited):
 
     def opinion(self, event: str, category: str, channel: str) -> tuple[bool, str] | None:
         """Yes or no with the words for it, or None. Keys that were written past ``save()`` are normalised here too."""
-        on = _chosen(normalised(self.channels), channel)
+        on = chosen(normalised(self.channels), channel)
         if on is not None and not _is_yes(on):
             return False, f"channel {channel} is off"
         for rules, key, word in ((self.events, key_of(event), "event"), (self.categories, category, "category")):
-            chosen = _chosen(by_channel(_chosen(normalised(rules), key)), channel)
-            if chosen is not None:
-                wanted = _is_yes(chosen)
+            choice = chosen(by_channel(chosen(normalised(rules), key)), channel)
+            if choice is not None:
+                wanted = _is_yes(choice)
                 return wanted, f"{word} {key} by {channel} is {'on' if wanted else 'off'}"
         return None if on is None else (True, f"channel {channel} is on")
 

@@ -1,6 +1,7 @@
 """Preferences of a user within a cluster. Reading never creates a row: no row means the defaults."""
 
 from enum import Enum
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.conf import settings
@@ -10,9 +11,12 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from notifications.events import NOTIFICATION_EVENTS, key_of
-from notifications.models.choices import Choices, by_channel, normalised, resolved
+from notifications.hours import Hours, Timetable, site_quiet_hours, windows_from
+from notifications.models.choices import Choices, by_channel, chosen, normalised, resolved
 from notifications.models.shared import SharedPreference
 from notifications.recipients import user_key
+
+UTC_ZONE = ZoneInfo("UTC")
 
 
 def validate_time_zone(name: str) -> None:
@@ -23,13 +27,26 @@ def validate_time_zone(name: str) -> None:
         raise ValidationError(_("Write a time zone such as Europe/Berlin.")) from error
 
 
+def validate_delivery_windows(written: Any) -> None:
+    """:raises ValidationError: unless it is a dict of channel to windows."""
+    try:
+        for windows in written.values():
+            windows_from(windows)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValidationError(_("This does not have the form of the example.")) from error
+
+
 class UserSettings(Choices):
     """What one user wants in one cluster.
 
     What they do not mention is answered by their roles and the cluster (:class:`SharedPreference`); otherwise it is on.
+
+    It is quiet from ``quiet_from`` until ``quiet_until`` on the clocks of ``time_zone``; equal times mean never, not
+    even in the site's own quiet hours. ``delivery_windows`` are by channel:
+    ``{"email": [["08:00", "12:00"], ["14:00", "18:00", ["mon", "tue"]]]}``.
     """
 
-    keyed = (*Choices.keyed, "addresses")
+    keyed = (*Choices.keyed, "addresses", "delivery_windows")
     masked = frozenset({"addresses"})
 
     class Digest(models.TextChoices):
@@ -48,8 +65,12 @@ class UserSettings(Choices):
     )
     addresses = models.JSONField(_("addresses"), default=dict, blank=True)
     quiet_from = models.TimeField(_("quiet from"), null=True, blank=True)
-    quiet_until = models.TimeField(_("quiet until"), null=True, blank=True)
-    delivery_windows = models.JSONField(_("delivery windows"), default=dict, blank=True)
+    quiet_until = models.TimeField(
+        _("quiet until"), null=True, blank=True, help_text=_("The same time as the beginning means: never quiet.")
+    )
+    delivery_windows = models.JSONField(
+        _("delivery windows"), default=dict, blank=True, validators=[validate_delivery_windows]
+    )
     digest = models.CharField(_("digest"), max_length=10, choices=Digest.choices, default=Digest.NONE)
     digest_hour = models.PositiveSmallIntegerField(_("digest hour"), default=8, validators=[MaxValueValidator(23)])
     time_zone = models.CharField(_("time zone"), max_length=64, blank=True, validators=[validate_time_zone])
@@ -66,6 +87,23 @@ class UserSettings(Choices):
     @property
     def subject(self) -> str:
         return user_key(self.user_id)
+
+    def clean(self) -> None:
+        """:raises ValidationError: if half of the quiet hours is missing, or some channel could hardly ever be used."""
+        if (self.quiet_from is None) != (self.quiet_until is None):
+            raise ValidationError(_("Quiet hours need both a beginning and an end."))
+        if self.quiet_hours and not Timetable(UTC_ZONE, self.quiet_hours).is_usable():
+            raise ValidationError(_("These quiet hours leave less than a quarter of an hour of the day."))
+        never = [channel for channel in normalised(self.delivery_windows) if not self._is_usable(channel)]
+        if never:
+            words = _("Outside the quiet hours no delivery window of %(name)s is open for a quarter of an hour.")
+            raise ValidationError(words, params={"name": ", ".join(never)})
+
+    def _is_usable(self, channel: str) -> bool:
+        try:
+            return Timetable(UTC_ZONE, self.quiet_hours, windows_from(self.windows_for(channel))).is_usable()
+        except (TypeError, ValueError):
+            return True  # The field has said already what is wrong.
 
     def get_notification_preference(self, event_name: Enum | str, channel: Enum | str) -> bool:
         """Whether this user wants this event on this channel: their own choice, else their roles', else the cluster's.
@@ -88,6 +126,22 @@ class UserSettings(Choices):
     def set_channel(self, channel: Enum | str, wanted: bool) -> None:
         """Turn a whole channel on or off; the caller saves."""
         self.channels = {**normalised(self.channels), key_of(channel): wanted}
+
+    @property
+    def chooses_quiet_hours(self) -> bool:
+        """Whether the user has a say of their own, be it that it is never quiet."""
+        return self.quiet_from is not None and self.quiet_until is not None
+
+    @property
+    def quiet_hours(self) -> Hours | None:
+        """Those of the user, or else of the site; None if it is never quiet."""
+        if self.quiet_from is None or self.quiet_until is None:
+            return site_quiet_hours()
+        return Hours(self.quiet_from, self.quiet_until) if self.quiet_from != self.quiet_until else None
+
+    def windows_for(self, channel: str) -> Any:
+        """The delivery windows of a channel as they were written; none means that it is always open."""
+        return chosen(normalised(self.delivery_windows), channel) or ()
 
     def address_for(self, channel: str) -> str:
         """The address that the user gave for a channel, or nothing."""

@@ -20,10 +20,10 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 
 
-def answer(*mutes, priority=NotificationPriority.HIGH, **about):
+def answer(*mutes, priority=NotificationPriority.HIGH, now=NOW, wanted_at=None, **about):
     event = NotificationEvent("Door_Opened", priority, ["email"])
     person = Person("u:1", UserFactory.build(), mutes=mutes)
-    return filters(Facts(event, "email", "email", person, **{"now": NOW, **about}))
+    return filters(Facts(event, "email", "email", person, now=now, wanted_at=wanted_at or now, **about))
 
 
 @pytest.mark.parametrize(
@@ -62,6 +62,12 @@ def test_a_mute_ends_on_the_minute_it_was_to_end():
     assert answer(until, now=NOW) == Deliver()
     forever = Mute(kind="event", value="door_opened")
     assert isinstance(answer(until, forever), Drop), "one that has ended does not hide another"
+
+
+def test_what_is_to_go_out_later_is_looked_at_as_of_then():
+    until = Mute(kind="event", value="door_opened", until=NOW)
+    assert answer(until, now=NOW - MINUTE, wanted_at=NOW) == Deliver()
+    assert isinstance(answer(until, now=NOW - 2 * MINUTE, wanted_at=NOW - MINUTE), Drop)
 
 
 @pytest.mark.django_db

@@ -1,5 +1,7 @@
 """Who has the word: the user, then their roles, then the cluster, then the system."""
 
+from datetime import UTC, datetime
+
 import pytest
 from django.contrib.auth.models import Group
 from django.db import IntegrityError, transaction
@@ -20,6 +22,7 @@ from tests.factories import ClusterFactory, UserFactory, UserSettingsFactory
 from tests.processes import finished, start
 from tests.shop.notification_events import ShopEvents
 
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 ON, OFF = {"channels": {"email": True}}, {"channels": {"email": False}}
 BY_EVENT, BY_CATEGORY = {"events": {"bill_due": {"email": False}}}, {"categories": {"billing": {"email": False}}}
 
@@ -93,7 +96,8 @@ def test_the_order_in_which_levels_are_read_decides_nothing_and_a_lower_level_ne
 
 def test_critical_events_bypass_every_level_and_bare_addresses_have_none():
     def answer(priority, person):
-        return preferences(Facts(NotificationEvent("bill_due", priority, ["email"]), "email", "email", person))
+        event = NotificationEvent("bill_due", priority, ["email"])
+        return preferences(Facts(event, "email", "email", person, now=NOON, wanted_at=NOON))
 
     person = Person("u:1", UserFactory.build(), shared=[cluster(**OFF)])
     assert answer(NotificationPriority.LOW, person) == Drop(Reason.PREFERENCE, "cluster: channel email is off")

@@ -1,5 +1,7 @@
 """Opt-outs hold, except for critical events."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from notifications.events import NotificationEvent, NotificationPriority
@@ -9,10 +11,13 @@ from notifications.models import UserSettings
 from notifications.outcomes import Deliver, Drop, Reason
 from tests.factories import UserFactory
 
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
 
 def answer(settings, *, priority=NotificationPriority.MEDIUM, name="door_opened", category="doors"):
     event = NotificationEvent(name, priority, ["email"], category=category)
-    return preferences(Facts(event, "email", "email", Person("u:1", UserFactory.build(), settings=settings)))
+    person = Person("u:1", UserFactory.build(), settings=settings)
+    return preferences(Facts(event, "email", "email", person, now=NOON, wanted_at=NOON))
 
 
 OPT_OUTS = [
