@@ -48,6 +48,8 @@ BANDS = {
     NotificationPriority.LOW: (0, 29),
 }
 
+LONGEST_DEDUP_WINDOW = 24 * 60 * 60
+
 LEVELS = {
     "critical": NotificationPriority.CRITICAL,
     "warning": NotificationPriority.HIGH,
@@ -97,6 +99,8 @@ class NotificationEvent:
         not be supported besides; if it is, nobody gets the same twice.
     :param limit: how often one user gets it, such as ``"10/h"``; overrides ``LIMITS["user_event"]`` of the settings.
     :param over_limit: what becomes of it beyond a limit: ``"wait"`` or, but for CRITICAL events, ``"drop"``.
+    :param dedup_window: seconds, up to 86,400 (a day), in which the same is sent to a recipient only once; 0 is off.
+    :param dedup_keys: the context keys that make it the same; with none, the event alone does.
     :param score: where within the band of its priority it begins; the middle unless given.
     :param urgency: a pure function from the context to a whole number that is added to the score, once for each
         ``send()``. The sum stays within the band. If it fails, that is logged and nothing is added.
@@ -117,6 +121,8 @@ class NotificationEvent:
     fallback: Mapping[NotificationChannel | str, NotificationChannel | str] = field(default_factory=dict)
     limit: str | None = None
     over_limit: str = "wait"
+    dedup_window: float = 0
+    dedup_keys: tuple[str, ...] = ()
     score: int | None = None
     urgency: Urgency | None = None
     permission: str = ""
@@ -126,7 +132,7 @@ class NotificationEvent:
         if self.on_unknown not in ("retry", "hold"):
             raise ValueError(f'on_unknown of event {self.name!r} must be "retry" or "hold", not {self.on_unknown!r}.')
         self._check_limit()
-        for name in ("supported_channels", "loggable"):
+        for name in ("supported_channels", "loggable", "dedup_keys"):
             if isinstance(getattr(self, name), str | Enum):
                 raise TypeError(f"{name} of event {self.name!r} must be a list, not one alone.")
         if not isinstance(self.name, str) or not self.name:
@@ -145,6 +151,7 @@ class NotificationEvent:
         self._check_score()
         self._check_fallback()
         self._check_permission()
+        self._check_dedup()
 
     def _check_fallback(self) -> None:
         for channel in self.fallback:
@@ -165,6 +172,18 @@ class NotificationEvent:
             )
         if self.urgency is not None and not callable(self.urgency):
             raise TypeError(f"urgency of event {self.name!r} must be a function of the context, not {self.urgency!r}.")
+
+    def _check_dedup(self) -> None:
+        window = self.dedup_window
+        if type(window) not in (int, float) or not 0 <= window <= LONGEST_DEDUP_WINDOW:
+            raise ValueError(
+                f"dedup_window of event {self.name!r} must be seconds from 0 (off) to {LONGEST_DEDUP_WINDOW}, "
+                f"not {window!r}."
+            )
+        object.__setattr__(self, "dedup_keys", tuple(self.dedup_keys))
+        unknown = [key for key in self.dedup_keys if self.context is not None and key not in self.context]
+        if unknown:
+            raise ValueError(f"dedup_keys of event {self.name!r} names {unknown[0]!r}, which its context has not.")
 
     def _check_limit(self) -> None:
         if self.over_limit not in ("wait", "drop"):

@@ -22,6 +22,7 @@ class Reason(TextChoices):
     SUPPRESSED = "suppressed", _("The address is suppressed")
     PREFERENCE = "preference", _("Opted out in the preferences")
     MUTED = "muted", _("Muted by the user")
+    DUPLICATE = "duplicate", _("The same was sent a moment ago")
     NOT_CONFIGURED = "channel_not_configured", _("The channel is not configured")
     QUEUE_FULL = "queue_full", _("The queue is full")
     SHED = "shed", _("Made room for something more urgent")

@@ -54,7 +54,7 @@ class Admission:
         """Claim nothing more of this channel until its provider can take something."""
         waits = [granted.wait[pk] for pk, need in granted.by.items() if need.is_of_provider]
         if waits:
-            self.outlook.rest(provider.channel, now, min([*waits, LONGEST_REST]))
+            self.outlook.rest(provider.channel, now, min([*waits, LONGEST_REST]), max(waits))
 
     def _refuse(self, refused: Sequence[Addressed], granted: Granted, now: datetime) -> Counter[str]:
         answers = []

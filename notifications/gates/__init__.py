@@ -7,6 +7,7 @@ Each is a pure function of the facts. The first answer that is not ``Deliver`` s
 from collections.abc import Callable, Sequence
 
 from notifications.gates.address import address
+from notifications.gates.duplicate import duplicate
 from notifications.gates.facts import Facts, Person, people
 from notifications.gates.filters import filters
 from notifications.gates.preferences import preferences
@@ -17,11 +18,13 @@ from notifications.outcomes import Answer, Deliver
 
 Gate = Callable[[Facts], Answer]
 
-GATES: Sequence[Gate] = (recipient, address, suppression, preferences, filters, quiet_hours)
+GATES: Sequence[Gate] = (recipient, address, suppression, preferences, filters, duplicate, quiet_hours)
+# Only who would get it otherwise is looked up as a repeat.
+BEFORE_DUPLICATE = GATES[: GATES.index(duplicate)]
 # A delivery keeps the address that it was queued with.
 ASKED_AGAIN: Sequence[Gate] = (recipient, suppression, preferences, filters, quiet_hours)
 
-__all__ = ["ASKED_AGAIN", "GATES", "Facts", "Person", "decide", "people"]
+__all__ = ["ASKED_AGAIN", "BEFORE_DUPLICATE", "GATES", "Facts", "Person", "decide", "people"]
 
 
 def decide(facts: Facts, gates: Sequence[Gate] = GATES) -> Answer:

@@ -12,6 +12,7 @@ from notifications import conf
 from notifications.events import NotificationEvent
 from notifications.gates.source import Wishes, wishes_of
 from notifications.models import Mute, SharedPreference, UserSettings, membership
+from notifications.models.fingerprint import First
 from notifications.recipients import Address, user_key
 
 
@@ -59,6 +60,8 @@ class Facts:
     # A delivery keeps the address that it was queued with; before that, it is the person's present one.
     queued_with: str | None = None
     suppressed: frozenset[tuple[str, str]] = frozenset()
+    # What this would be a repeat of.
+    first: First | None = None
     topic: str = field(default="", kw_only=True)
     actor_id: Any = field(default=None, kw_only=True)
     now: datetime = field(kw_only=True)

@@ -13,6 +13,7 @@ from notifications import clock, conf, partitions, signals
 from notifications.audience import Audience, Chunk
 from notifications.channel_classes import address_kind
 from notifications.gates import Facts, Person, decide, people
+from notifications.manager.duplicates import with_firsts
 from notifications.manager.idempotency import first_result, outcomes, stored
 from notifications.manager.permission import check_permission
 from notifications.manager.queue_limit import has_room
@@ -48,7 +49,7 @@ def enqueue(request: Request, notification: Notification, recipients: Any, now: 
     result.refused_channels = _asked_in_vain(request, audience)
     kinds = {channel: address_kind(channel) for channel in request.channels}
     for chunk in audience.chunks(conf.current().chunk_size):
-        written = _decide_chunk(request, notification, chunk, kinds, now)
+        written = _decide_chunk(request, notification, chunk, kinds, now, using)
         Delivery.objects.using(using).bulk_create(written.deliveries)
         if written.drops:
             NotificationLog.objects.using(using).append(written.drops)
@@ -99,10 +100,10 @@ class Written:
 
 
 def _decide_chunk(
-    request: Request, notification: Notification, chunk: Chunk, kinds: Mapping[str, str], now: datetime
+    request: Request, notification: Notification, chunk: Chunk, kinds: Mapping[str, str], now: datetime, using: str
 ) -> Written:
     written = Written()
-    for facts in _facts(request, notification, chunk, kinds, now):
+    for facts in with_firsts(_facts(request, notification, chunk, kinds, now), request, notification, now, using):
         answer = _not_before(facts.wanted_at, decide(facts), now)
         if isinstance(answer, Drop):
             written.reasons[answer.reason] += 1

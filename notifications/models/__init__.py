@@ -5,6 +5,7 @@ from notifications.models.bucket import Bucket
 from notifications.models.circuit import Circuit
 from notifications.models.cluster import Cluster, cluster_model, given_or_default, members_of, membership
 from notifications.models.delivery import Delivery
+from notifications.models.fingerprint import Fingerprint
 from notifications.models.heartbeat import Heartbeat
 from notifications.models.inbox import InboxItem
 from notifications.models.log import LogPersonal, NotificationLog
@@ -21,6 +22,7 @@ __all__ = [
     "Bucket",
     "Cluster",
     "Delivery",
+    "Fingerprint",
     "Heartbeat",
     "InboxItem",
     "LogPersonal",
