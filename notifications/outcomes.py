@@ -21,6 +21,7 @@ class Reason(TextChoices):
     INVALID_ADDRESS = "invalid_address", _("The address is malformed")
     SUPPRESSED = "suppressed", _("The address is suppressed")
     PREFERENCE = "preference", _("Opted out in the preferences")
+    MUTED = "muted", _("Muted by the user")
     DUPLICATE = "duplicate", _("The same was sent a moment ago")
     NOT_CONFIGURED = "channel_not_configured", _("The channel is not configured")
     QUEUE_FULL = "queue_full", _("The queue is full")

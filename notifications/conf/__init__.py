@@ -62,6 +62,9 @@ class Conf:
     members_of: str = option(
         "notifications.models.cluster.members_of", str, "str", "the dotted path of a callable(cluster) -> QuerySet"
     )
+    preferences: str = option(
+        "notifications.gates.source.OwnTables", str, "str", "the dotted path of a class with load(cluster, user_ids)"
+    )
     base_url: str = option("", str, "str", 'the address of your site, such as "https://example.com"', address_of_site)
     address_fields: Mapping[str, str] = option(dict, Mapping, "dict", 'a dict such as {"phone": "phone_number"}', texts)
     retry_delays: tuple[float, ...] = option((60, 300, 900), (list, tuple), "list", "a list of seconds", delays)

@@ -141,8 +141,19 @@ def _facts(row: Delivery, using: str, now: datetime) -> Facts:
     address = person.address_for(channel, kind)
     pairs = {(kind, address)} if address and kind != "user" else set()
     suppressed = Suppression.objects.using(using).among(pairs)
-    event, wanted_at = NOTIFICATION_EVENTS.find(row.notification.event), min(row.notification.wanted_at, now)
-    return Facts(event, channel, kind, person, address, suppressed, now=now, wanted_at=wanted_at)
+    told = row.notification
+    return Facts(
+        NOTIFICATION_EVENTS.find(told.event),
+        channel,
+        kind,
+        person,
+        address,
+        suppressed,
+        topic=told.topic,
+        actor_id=told.actor_id,
+        now=now,
+        wanted_at=min(told.wanted_at, now),
+    )
 
 
 def _queue(going: Sequence[Going], using: str) -> None:

@@ -40,7 +40,7 @@ def still_wanted(claimed: Sequence[Delivery], desk: Desk, now: datetime) -> tupl
 
 
 def _persons(claimed: Sequence[Delivery]) -> dict[int, Person]:
-    """The recipient of each delivery, in two queries for each cluster."""
+    """The recipient of each delivery, in four queries for each cluster."""
     by_cluster: dict[Any, list[Delivery]] = defaultdict(list)
     for delivery in claimed:
         by_cluster[delivery.notification.cluster_id].append(delivery)
@@ -80,8 +80,20 @@ def _facts(delivery: Delivery, person: Person, suppressed: frozenset[Pair], now:
     event = NOTIFICATION_EVENTS.find(delivery.notification.event)
     kind = address_kind(delivery.channel)
     # It is this moment that counts, even if by this clock it was released too early.
-    wanted_at = min(delivery.notification.wanted_at, now)
-    return Facts(event, delivery.channel, kind, person, delivery.address, suppressed, now=now, wanted_at=wanted_at)
+    told = delivery.notification
+    wanted_at = min(told.wanted_at, now)
+    return Facts(
+        event,
+        delivery.channel,
+        kind,
+        person,
+        delivery.address,
+        suppressed,
+        topic=told.topic,
+        actor_id=told.actor_id,
+        now=now,
+        wanted_at=wanted_at,
+    )
 
 
 def still_in_hours(group: Sequence[Addressed], desk: Desk) -> tuple[list[Addressed], Counter[str]]:

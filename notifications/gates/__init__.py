@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from notifications.gates.address import address
 from notifications.gates.duplicate import duplicate
 from notifications.gates.facts import Facts, Person, people
+from notifications.gates.filters import filters
 from notifications.gates.preferences import preferences
 from notifications.gates.quiet_hours import quiet_hours
 from notifications.gates.recipient import recipient
@@ -17,11 +18,11 @@ from notifications.outcomes import Answer, Deliver
 
 Gate = Callable[[Facts], Answer]
 
-GATES: Sequence[Gate] = (recipient, address, suppression, preferences, duplicate, quiet_hours)
+GATES: Sequence[Gate] = (recipient, address, suppression, preferences, filters, duplicate, quiet_hours)
 # Only who would get it otherwise is looked up as a repeat.
 BEFORE_DUPLICATE = GATES[: GATES.index(duplicate)]
 # A delivery keeps the address that it was queued with.
-ASKED_AGAIN: Sequence[Gate] = (recipient, suppression, preferences, quiet_hours)
+ASKED_AGAIN: Sequence[Gate] = (recipient, suppression, preferences, filters, quiet_hours)
 
 __all__ = ["ASKED_AGAIN", "BEFORE_DUPLICATE", "GATES", "Facts", "Person", "decide", "people"]
 

@@ -28,7 +28,7 @@ def quiet_hours(facts: Facts) -> Answer:
 
 
 def _answer(facts: Facts, timetable: Timetable) -> Answer:
-    moment = max(facts.now, facts.wanted_at)
+    moment = facts.moment
     until = timetable.first_open(moment, facts.wanted_at + PATIENCE)
     if until == moment:
         return Deliver()

@@ -103,7 +103,7 @@ def _decide_chunk(
     request: Request, notification: Notification, chunk: Chunk, kinds: Mapping[str, str], now: datetime, using: str
 ) -> Written:
     written = Written()
-    for facts in with_firsts(_facts(request, chunk, kinds, now), request, notification, now, using):
+    for facts in with_firsts(_facts(request, notification, chunk, kinds, now), request, notification, now, using):
         answer = _not_before(facts.wanted_at, decide(facts), now)
         if isinstance(answer, Drop):
             written.reasons[answer.reason] += 1
@@ -114,7 +114,9 @@ def _decide_chunk(
     return written
 
 
-def _facts(request: Request, chunk: Chunk, kinds: Mapping[str, str], now: datetime) -> Iterator[Facts]:
+def _facts(
+    request: Request, notification: Notification, chunk: Chunk, kinds: Mapping[str, str], now: datetime
+) -> Iterator[Facts]:
     """Everyone of the chunk on every channel, with what the gates need, in a fixed number of statements."""
     persons = [*people(request.cluster, chunk.user_ids).values()]
     persons += [Person(address.key, bare=address) for address in chunk.addresses]
@@ -128,7 +130,18 @@ def _facts(request: Request, chunk: Chunk, kinds: Mapping[str, str], now: dateti
     suppressed = Suppression.objects.among(outside)
     wanted_at = max(request.options.send_at or now, now)
     for channel, kind, person, address in found:
-        yield Facts(request.event, channel, kind, person, address, suppressed, now=now, wanted_at=wanted_at)
+        yield Facts(
+            request.event,
+            channel,
+            kind,
+            person,
+            address,
+            suppressed,
+            topic=notification.topic,
+            actor_id=notification.actor_id,
+            now=now,
+            wanted_at=wanted_at,
+        )
 
 
 def _not_before(wanted_at: datetime, answer: Answer, now: datetime) -> Answer:

@@ -16,16 +16,20 @@ from notifications.models import (
     Delivery,
     InboxItem,
     LogPersonal,
+    Mute,
     Notification,
     NotificationLog,
+    PreferenceChange,
+    SharedPreference,
     TopicSubscription,
     UserSettings,
 )
 from notifications.recipients import Address
 from tests.admin.conftest import customers, send
 
-SHOWN = (Notification, Delivery, NotificationLog, UserSettings, InboxItem, Cluster, Bucket, TopicSubscription)
-READ_ONLY = (Notification, Delivery, NotificationLog, Bucket)
+CHOSEN = (UserSettings, SharedPreference, Mute, PreferenceChange, TopicSubscription)
+SHOWN = (Notification, Delivery, NotificationLog, InboxItem, Cluster, Bucket, *CHOSEN)
+READ_ONLY = (Notification, Delivery, NotificationLog, Bucket, PreferenceChange)
 
 
 def list_url(model: Any, **query: Any) -> str:
@@ -44,6 +48,10 @@ def rows_of_every_kind(count: int, cluster: Cluster, prefix: str = "ann") -> Non
     UserSettings.objects.bulk_create(
         UserSettings(user=user, cluster=cluster, channels={"email": False}) for user in users
     )
+    for user in users:
+        Mute(user=user, cluster=cluster, kind="topic", value="sale").save(by=user)
+    if not SharedPreference.objects.exists():
+        SharedPreference.objects.create(cluster=cluster)
     now = clock.now()
     TopicSubscription.objects.bulk_create(
         TopicSubscription(user=user, cluster=cluster, topic="news", created_at=now) for user in users

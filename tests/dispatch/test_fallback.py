@@ -7,7 +7,7 @@ from notifications import signals
 from notifications.dispatch.dispatcher import Dispatcher
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.manager import NotificationManager
-from notifications.models import Circuit, Cluster, Delivery, NotificationLog
+from notifications.models import Circuit, Cluster, Delivery, Mute, NotificationLog
 from notifications.outcomes import Verdict
 from notifications.recipients import Address
 from notifications.testing import temporary_events
@@ -125,6 +125,19 @@ def test_who_cannot_be_reached_there_waits_for_their_own_channel(carrier):
     dispatch()
     assert len(mail.outbox) == 5
     assert Delivery.objects.filter(state="ready", channel="log", attempts=0).count() == 2
+
+
+@pytest.mark.parametrize("kind", ["topic", "sender"])
+def test_what_was_muted_since_is_not_queued_there(carrier, clock, kind):  # noqa: F811
+    boss, muting, other = UserFactory.create_batch(3)
+    NotificationManager.send(
+        ShopEvents.ORDER_SHIPPED, [muting, other], None, {"order_number": "7"}, topic="parcels", actor=boss
+    )
+    value = {"topic": "parcels", "sender": str(boss.pk)}[kind]
+    Mute.objects.create(user=muting, cluster=Cluster.objects.default(), kind=kind, value=value)
+    Circuit.objects.failed("log", 5, "away", clock())
+    dispatch()
+    assert Delivery.objects.get(channel="email").recipient == other
 
 
 def test_those_who_cannot_go_keep_nobody_from_going(carrier, monkeypatch, clock):  # noqa: F811

@@ -6,6 +6,7 @@ from notifications.events import NotificationEvent, NotificationPriority
 from notifications.gates import ASKED_AGAIN, GATES, Facts, Person, decide
 from notifications.gates.address import address
 from notifications.gates.duplicate import duplicate
+from notifications.gates.filters import filters
 from notifications.gates.preferences import preferences
 from notifications.gates.quiet_hours import quiet_hours
 from notifications.gates.recipient import recipient
@@ -25,7 +26,7 @@ def facts(*, priority=NotificationPriority.LOW, member=True, settings=None, **fi
 
 
 def test_recipient_comes_before_address_and_address_before_preferences():
-    assert list(GATES) == [recipient, address, suppression, preferences, duplicate, quiet_hours]
+    assert list(GATES) == [recipient, address, suppression, preferences, filters, duplicate, quiet_hours]
     assert decide(facts(member=False, settings=OPTED_OUT, email="")).reason is Reason.NOT_MEMBER
     assert decide(facts(settings=OPTED_OUT, email="")).reason is Reason.NO_ADDRESS
     assert decide(facts(settings=OPTED_OUT)).reason is Reason.PREFERENCE
@@ -43,7 +44,7 @@ def test_critical_events_bypass_preferences_but_neither_membership_nor_inactivit
 
 
 def test_the_worker_asks_again_all_but_the_address_and_the_repeat():
-    assert list(ASKED_AGAIN) == [recipient, suppression, preferences, quiet_hours]
+    assert list(ASKED_AGAIN) == [recipient, suppression, preferences, filters, quiet_hours]
     assert decide(facts(email=""), ASKED_AGAIN) == Deliver()
 
 

@@ -59,4 +59,4 @@ def test_no_settings_mean_the_defaults():
 def test_the_rule_that_decided_is_told():
     assert answer(UserSettings(channels={"email": False})).rule == "user: channel email is off"
     rule = answer(UserSettings(categories={"doors": {"email": False}})).rule
-    assert rule == "user: category doors on email is off"
+    assert rule == "user: category doors by email is off"

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from notifications.events import NotificationChannel, NotificationEvent, NotificationPriority, key_of
 from notifications.models import UserSettings
-from notifications.models.settings import normalised, validate_delivery_windows
+from notifications.models.choices import normalised, resolved
+from notifications.models.settings import validate_delivery_windows
 from notifications.testing import temporary_events
 from tests.factories import UserSettingsFactory
 from tests.shop.notification_events import ShopEvents
@@ -129,27 +130,27 @@ def test_the_category_of_an_event_counts_however_its_name_is_spelt():
 @pytest.mark.parametrize(
     ("stored", "wanted", "rule"),
     [
-        ({}, True, "system: on by default"),
-        ({"channels": {"email": True}}, True, "system: on by default"),
+        ({}, True, "system: on"),
+        ({"channels": {"email": True}}, True, "user: channel email is on"),
         ({"channels": {"email": False}, "events": {"order_shipped": True}}, False, "user: channel email is off"),
-        ({"events": {"order_shipped": {"email": False}}}, False, "user: event order_shipped on email is off"),
-        ({"events": {"order_shipped": False}}, False, "user: event order_shipped on email is off"),
-        ({"categories": {"orders": {"email": False}}}, False, "user: category orders on email is off"),
+        ({"events": {"order_shipped": {"email": False}}}, False, "user: event order_shipped by email is off"),
+        ({"events": {"order_shipped": False}}, False, "user: event order_shipped by email is off"),
+        ({"categories": {"orders": {"email": False}}}, False, "user: category orders by email is off"),
         (
             {"events": {"order_shipped": {"email": True}}, "categories": {"orders": False}},
             True,
-            "user: event order_shipped on email is on",
+            "user: event order_shipped by email is on",
         ),
         (
             {"events": {"order_shipped": {"app": True}}, "categories": {"orders": False}},
             False,
-            "user: category orders on email is off",
+            "user: category orders by email is off",
         ),
-        ({"categories": {"news": False}}, True, "system: on by default"),
+        ({"categories": {"news": False}}, True, "system: on"),
     ],
 )
 def test_the_channel_decides_then_the_event_then_the_category(stored, wanted, rule):
-    assert UserSettings(**stored).decision("order_shipped", "orders", "email") == (wanted, rule)
+    assert resolved([UserSettings(**stored)], "order_shipped", "orders", "email") == (wanted, rule)
 
 
 def test_a_preference_may_be_asked_for_by_members():
