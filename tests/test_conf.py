@@ -316,3 +316,21 @@ def test_the_process_environment_is_read(monkeypatch):
 def test_an_unreadable_variable_is_an_error_that_names_it(key, value):
     with pytest.raises(ImproperlyConfigured, match=f"NOTIFICATIONS_{key}"):
         conf.from_env(reader(**{key: value}))
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ({"CHANNELS": {"log": {"PROVIDERS": []}}}, "['PROVIDERS'] is empty."),
+        ({"CHANNELS": {"log": {"PROVIDERS": [{}]}}}, "has no NAME."),
+        ({"CHANNELS": {"log": {"PROVIDERS": [{"NAME": "a"}, {"NAME": "a"}]}}}, "two providers named 'a'."),
+        ({"CHANNELS": {"log": {"PROVIDERS": [{"NAME": "x" * 50}]}}}, "['NAME'] is"),
+        ({"CHANNELS": {"log": {"PROVIDERS": ["a"]}}}, "is 'a'."),
+        ({"CHANNELS": {"log": {"PROVIDERS": [{"NAME": "a", "RATE": "often"}]}}}, "['RATE'] is 'often'."),
+        ({"CHANNELS": {"log": {"RATE": "0/s"}}}, "['RATE'] is '0/s'."),
+        ({"BREAKER_SECONDS": 600, "BREAKER_MOST_SECONDS": 10}, "BREAKER_MOST_SECONDS 10."),
+    ],
+)
+def test_what_is_wrong_with_providers_is_told(settings, written, said):
+    settings.NOTIFICATIONS = written
+    assert any(said in problem.message for problem in conf.problems())

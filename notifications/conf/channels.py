@@ -95,7 +95,7 @@ def _entry_problems(name: Any, entry: Any) -> Iterator[Problem]:
         yield Problem(f"{where} is {entry!r}.", 'It must be a dict under a name, such as "log": {}.')
         return
     yield from _key_problems(where, entry, CHANNEL_KEYS)
-    yield from _provider_problems(where, entry.get("PROVIDERS", ()))
+    yield from _provider_problems(where, entry.get("PROVIDERS", ()), "PROVIDERS" in entry)
     if "BACKEND" not in entry and name.lower() not in BUILT_IN_CHANNELS:
         built_in = ", ".join(sorted(BUILT_IN_CHANNELS))
         yield Problem(
@@ -114,9 +114,11 @@ def _key_problems(where: str, entry: Mapping[Any, Any], known: Keys) -> Iterator
             yield Problem(f"{where}[{key!r}] is {value!r}.", fault)
 
 
-def _provider_problems(where: str, providers: Any) -> Iterator[Problem]:
+def _provider_problems(where: str, providers: Any, written: bool) -> Iterator[Problem]:
     if not isinstance(providers, Sequence) or isinstance(providers, str):
         return  # told already
+    if not providers and written:
+        yield Problem(f"{where}['PROVIDERS'] is empty.", "Name at least one, or leave PROVIDERS out.")
     for place, entry in enumerate(providers):
         here = f"{where}['PROVIDERS'][{place}]"
         if not isinstance(entry, Mapping):

@@ -127,3 +127,12 @@ class TestProgress:
         assert "of 50, " in said.split("\r")[1]
         assert "50 of 50, 100 %" in said
         assert said.splitlines()[-1] == "50 deliveries: 50 sent."
+
+
+def test_a_database_that_cannot_be_used_is_told_in_a_sentence(tmp_path):
+    env = environment(KLAXON_TEST_DB="sqlite", KLAXON_DATABASE_NAME=str(tmp_path / "gone" / "db.sqlite3"))
+    command = [sys.executable, "-W", "ignore", "-m", "django", "dispatch_notifications", "--skip-checks"]
+    ended = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert "The database cannot be used" in ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError, connections, router
+from django.db import DatabaseError, InterfaceError, OperationalError, connections, router
 from django.db.models import Count, Q
 
 from notifications import clock
@@ -39,6 +39,12 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         check(options)
+        try:
+            self._deliver(options)
+        except (OperationalError, InterfaceError) as error:
+            raise CommandError(f"The database cannot be used: {error}") from error
+
+    def _deliver(self, options: dict[str, Any]) -> None:
         began = clock.now(router.db_for_write(Delivery))
         shown = self.stdout.isatty() and not options["watch"]
         progress = Progress(self.stdout, ready(began) if shown else None)
