@@ -102,7 +102,7 @@ def test_without_a_limit_nothing_is_counted(limits, django_assert_max_num_querie
     limits()
     cluster, user = ClusterFactory(), UserFactory()
     cluster.members.add(user)
-    with django_assert_max_num_queries(8):
+    with django_assert_max_num_queries(10):
         NotificationManager.send(ShopEvents.NEWSLETTER, user, cluster)
 
 
