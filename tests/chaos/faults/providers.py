@@ -116,7 +116,8 @@ def day_without(scene: Scene) -> Figures:
     """22: the provider is away for a day. A few tries, then one probe at a time; when it is back, not all at once."""
     with voyage(scene) as here:
         here.ask(2 * MINUTE, scene.size(600, 200))
-        outage = here.lose_provider(24, scene.size(1440, 8640), scene.size(3000, 600))
+        # An engine that is broken on purpose shows it in two hours as well.
+        outage = here.lose_provider(2 if scene.lie else 24, scene.size(1440, 8640), scene.size(3000, 600))
         here.come_back(scene.size(1, 3))
         scene.drain(here.pool)
         figures = scene.figures("22 outage of a day", f"{outage.hours} h", here.pool)
