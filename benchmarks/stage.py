@@ -8,10 +8,8 @@ import dataclasses
 import importlib
 import json
 import os
-import shutil
 import signal
 import sys
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,41 +19,16 @@ from typing import Any
 import django
 from django.core.management import call_command
 
+from tests.chaos.ground import ground
+
 
 @contextmanager
 def stage(database: str) -> Iterator[Path]:
     """A folder and a fresh database of its own, with Django ready; both are gone afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="klaxon-bench-"))
-    # PostgreSQL, if started by root, runs as somebody else, and its folder stands in this one.
-    folder.chmod(0o755)
-    os.environ |= {"DJANGO_SETTINGS_MODULE": "benchmarks.settings", "KLAXON_TEST_DB": database}
-    try:
-        with postgres(folder / "pg") if database == "postgres" else sqlite(folder):
-            django.setup()
-            call_command("migrate", verbosity=0)
-            yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def sqlite(folder: Path) -> Iterator[None]:
-    os.environ["KLAXON_DATABASE_NAME"] = str(folder / "bench.sqlite3")
-    yield
-
-
-@contextmanager
-def postgres(folder: Path) -> Iterator[None]:
-    """A server of its own, from a wheel, with the settings that it comes with."""
-    from tests.chaos.postgres import Server
-
-    server = Server(folder)
-    os.environ.pop("KLAXON_DATABASE_NAME", None)
-    os.environ["KLAXON_POSTGRES"] = server.uri
-    try:
-        yield
-    finally:
-        server.stop()
+    with ground(database, "benchmarks.settings") as folder:
+        django.setup()
+        call_command("migrate", verbosity=0)
+        yield folder
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 Errors: E001 settings, E002 missing template, E003 duplicate event name, E004 enum and registry apart, E005 missing
 extra, E006 channel class, E007 members of the cluster, E008 cluster model, E009 old SQLite, E010 USE_TZ, E011 CAN
-rules. Warnings: W001 channel not configured, W002 SQLite options, W003 spool.
+rules, E012 preferences. Warnings: W001 channel not configured, W002 SQLite options, W003 spool.
 """
 
 import sqlite3
@@ -146,7 +146,7 @@ def _missing_templates(event: NotificationEvent, channel: str) -> Found:
 def check_supported_channels() -> Found:
     missing = defaultdict(list)
     for member, event in NOTIFICATION_EVENTS.items():
-        for name in event.channels:
+        for name in dict.fromkeys([*event.channels, *event.fallback.values()]):
             if name not in conf.current().enabled_channels and not isinstance(member, BuiltInEvents):
                 missing[name].append(event.name)
     for name, events in sorted(missing.items()):
@@ -167,6 +167,14 @@ def check_members() -> Found:
         )
         return
     yield from _callable(path, "NOTIFICATIONS['MEMBERS_OF']", hint, "klaxon.E007")
+
+
+def check_preferences() -> Found:
+    path = conf.current().preferences
+    hint = "Set it to the dotted path of a class with a method load(cluster, user_ids)."
+    yield from (faults := list(_callable(path, "NOTIFICATIONS['PREFERENCES']", hint, "klaxon.E012")))
+    if not faults and not callable(getattr(import_string(path), "load", None)):
+        yield Error(f"NOTIFICATIONS['PREFERENCES'] is {path!r}, which has no load().", hint=hint, id="klaxon.E012")
 
 
 def _callable(path: str, what: str, hint: str, identifier: str) -> Found:
@@ -245,6 +253,7 @@ WITH_GOOD_SETTINGS: tuple[Callable[[], Found], ...] = (
     check_celery,
     check_spool,
     check_members,
+    check_preferences,
     check_templates,
     check_supported_channels,
 )

@@ -42,6 +42,12 @@ class Watch:
         self._read_at, self._read = time.monotonic(), now(self.using)
         return self._read
 
+    def told(self) -> datetime:
+        """The time without asking the database, which may be away at this moment."""
+        if _override is not None or self._read is None:
+            return here()
+        return self._read + timedelta(seconds=time.monotonic() - self._read_at)
+
 
 def here() -> datetime:
     """This machine's own time: for what happens while the database cannot be asked."""

@@ -4,6 +4,7 @@ A host keeps an enum of names (so that a typo is an error) and a registry that s
 separate things; the system checks hold them together.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from notifications.rates import rate
 
 Transform = Callable[[dict[str, Any]], dict[str, Any]]
 Urgency = Callable[[dict[str, Any]], int]
+
+PERMISSION = re.compile(r"[^\W\d]\w*\.\S+")
 
 
 class NotificationPriority(IntEnum):
@@ -44,6 +47,8 @@ BANDS = {
     NotificationPriority.MEDIUM: (30, 69),
     NotificationPriority.LOW: (0, 29),
 }
+
+LONGEST_DEDUP_WINDOW = 24 * 60 * 60
 
 LEVELS = {
     "critical": NotificationPriority.CRITICAL,
@@ -94,9 +99,13 @@ class NotificationEvent:
         not be supported besides; if it is, nobody gets the same twice.
     :param limit: how often one user gets it, such as ``"10/h"``; overrides ``LIMITS["user_event"]`` of the settings.
     :param over_limit: what becomes of it beyond a limit: ``"wait"`` or, but for CRITICAL events, ``"drop"``.
+    :param dedup_window: seconds, up to 86,400 (a day), in which the same is sent to a recipient only once; 0 is off.
+    :param dedup_keys: the context keys that make it the same; with none, the event alone does.
     :param score: where within the band of its priority it begins; the middle unless given.
     :param urgency: a pure function from the context to a whole number that is added to the score, once for each
         ``send()``. The sum stays within the band. If it fails, that is logged and nothing is added.
+    :param permission: one that the ``actor`` of a ``send()`` must have, such as ``"shop.raise_alarm"``.
+    :param ignores_quiet_hours: it waits for neither quiet hours nor delivery windows, as CRITICAL events never do.
     :raises ValueError, TypeError: if a value cannot work; the message names the event.
     """
 
@@ -112,14 +121,18 @@ class NotificationEvent:
     fallback: Mapping[NotificationChannel | str, NotificationChannel | str] = field(default_factory=dict)
     limit: str | None = None
     over_limit: str = "wait"
+    dedup_window: float = 0
+    dedup_keys: tuple[str, ...] = ()
     score: int | None = None
     urgency: Urgency | None = None
+    permission: str = ""
+    ignores_quiet_hours: bool = False
 
     def __post_init__(self) -> None:
         if self.on_unknown not in ("retry", "hold"):
             raise ValueError(f'on_unknown of event {self.name!r} must be "retry" or "hold", not {self.on_unknown!r}.')
         self._check_limit()
-        for name in ("supported_channels", "loggable"):
+        for name in ("supported_channels", "loggable", "dedup_keys"):
             if isinstance(getattr(self, name), str | Enum):
                 raise TypeError(f"{name} of event {self.name!r} must be a list, not one alone.")
         if not isinstance(self.name, str) or not self.name:
@@ -136,6 +149,19 @@ class NotificationEvent:
         if len(self.name) > 100 or any(len(channel) > 50 for channel in self.channels):
             raise ValueError(f"{self.name!r:.120}: an event's name may have 100 characters, a channel's 50.")
         self._check_score()
+        self._check_fallback()
+        self._check_permission()
+        self._check_dedup()
+
+    def _check_fallback(self) -> None:
+        for channel in self.fallback:
+            if channel not in {*self.channels, *self.fallback.values()}:
+                raise ValueError(f"fallback of event {self.name!r} names {channel!r}, which it does not support.")
+            chain = [str(channel)]
+            while chain[-1] in self.fallback:
+                chain.append(str(self.fallback[chain[-1]]))
+                if chain[-1] == channel:
+                    raise ValueError(f"fallback of event {self.name!r} goes round in a circle: {' -> '.join(chain)}.")
 
     def _check_score(self) -> None:
         low, high = self.priority.band
@@ -146,6 +172,18 @@ class NotificationEvent:
             )
         if self.urgency is not None and not callable(self.urgency):
             raise TypeError(f"urgency of event {self.name!r} must be a function of the context, not {self.urgency!r}.")
+
+    def _check_dedup(self) -> None:
+        window = self.dedup_window
+        if type(window) not in (int, float) or not 0 <= window <= LONGEST_DEDUP_WINDOW:
+            raise ValueError(
+                f"dedup_window of event {self.name!r} must be seconds from 0 (off) to {LONGEST_DEDUP_WINDOW}, "
+                f"not {window!r}."
+            )
+        object.__setattr__(self, "dedup_keys", tuple(self.dedup_keys))
+        unknown = [key for key in self.dedup_keys if self.context is not None and key not in self.context]
+        if unknown:
+            raise ValueError(f"dedup_keys of event {self.name!r} names {unknown[0]!r}, which its context has not.")
 
     def _check_limit(self) -> None:
         if self.over_limit not in ("wait", "drop"):
@@ -158,6 +196,12 @@ class NotificationEvent:
         except ValueError as error:
             raise ValueError(f"limit of event {self.name!r}: {error}") from error
 
+    def _check_permission(self) -> None:
+        if not isinstance(self.permission, str) or (self.permission and not PERMISSION.fullmatch(self.permission)):
+            raise ValueError(
+                f'permission of event {self.name!r} must be written as "app_label.codename", not {self.permission!r}.'
+            )
+
     @property
     def channels(self) -> tuple[str, ...]:
         """The names of the supported channels, each once, in the declared order."""
@@ -166,6 +210,10 @@ class NotificationEvent:
     @property
     def bypasses_preferences(self) -> bool:
         return self.priority == NotificationPriority.CRITICAL
+
+    @property
+    def goes_at_any_hour(self) -> bool:
+        return self.ignores_quiet_hours or self.priority == NotificationPriority.CRITICAL
 
     def transform_for(self, channel: str) -> Transform | None:
         return self.transforms.get(channel)

@@ -1,5 +1,7 @@
 """Errors that Klaxon raises. Each names what to change; all derive from ``KlaxonError``."""
 
+from django.core.exceptions import PermissionDenied
+
 
 class KlaxonError(Exception):
     """Base class, so that a host can catch everything of ours with one name."""
@@ -14,7 +16,7 @@ class InvalidContext(KlaxonError, ValueError):
 
 
 class InvalidRecipient(KlaxonError, TypeError):
-    """Something among the recipients is neither a user, a queryset of users, ``Members`` nor an ``Address``."""
+    """Something among the recipients is neither a user, a group, a queryset of these, nor a word of ``recipients``."""
 
 
 class InvalidCluster(KlaxonError, ValueError):
@@ -23,6 +25,10 @@ class InvalidCluster(KlaxonError, ValueError):
 
 class InvalidOption(KlaxonError, ValueError):
     """An option of ``send()`` has a value that cannot work."""
+
+
+class NotPermitted(KlaxonError, PermissionDenied):
+    """The actor of a ``send()`` lacks the permission that its event names. In a view Django answers with 403."""
 
 
 class IdempotencyConflict(KlaxonError):

@@ -21,10 +21,14 @@ class Reason(TextChoices):
     INVALID_ADDRESS = "invalid_address", _("The address is malformed")
     SUPPRESSED = "suppressed", _("The address is suppressed")
     PREFERENCE = "preference", _("Opted out in the preferences")
+    MUTED = "muted", _("Muted by the user")
+    DUPLICATE = "duplicate", _("The same was sent a moment ago")
     NOT_CONFIGURED = "channel_not_configured", _("The channel is not configured")
     QUEUE_FULL = "queue_full", _("The queue is full")
     SHED = "shed", _("Made room for something more urgent")
     OVER_LIMIT = "over_limit", _("Over a rate limit")
+    QUIET_HOURS = "quiet_hours", _("Waits for the end of quiet hours")
+    DELIVERY_WINDOW = "delivery_window", _("Waits for a delivery window")
     SCHEDULED = "scheduled", _("Waits for its time")
     EXPIRED = "expired", _("Its time has passed")
     CANCELLED = "cancelled", _("Cancelled")
@@ -35,6 +39,7 @@ class Reason(TextChoices):
     CONFIGURATION = "configuration", _("The provider is misconfigured")
     LOST_CONTACT = "lost_contact", _("Contact was lost; it may have been accepted")
     WORKER_LOST = "worker_lost", _("Its worker stopped answering")
+    FAILED_OVER = "failed_over", _("The next provider has it")
     BROKEN_OFF = "broken_off", _("Its group was broken off before its turn")
     STRIKES = "strikes", _("It stopped three workers")
     FALLBACK = "fallback", _("Went to the fallback channel")
@@ -53,10 +58,11 @@ class Deliver:
 
 @dataclass(frozen=True)
 class Hold:
-    """A gate lets it through, but not before ``until``."""
+    """A gate lets it through, but not before ``until``. ``rule`` names what decided."""
 
     until: datetime
     reason: Reason
+    rule: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,16 @@
-"""The words for recipients that are not simply users: members of a cluster, and bare addresses."""
+"""The words for recipients that are not simply users: members, subscribers, bare addresses, other channels for some."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
+
+from notifications.context import UNSTORABLE
+from notifications.events import key_of
+from notifications.exceptions import InvalidOption
+
+TOPIC_LENGTH = 200
 
 
 @dataclass(frozen=True)
@@ -10,6 +18,70 @@ class Members:
     """Everyone whom ``MEMBERS_OF(cluster)`` names; for ``None``, that of the default cluster."""
 
     cluster: Any
+
+
+@dataclass(frozen=True, init=False)
+class Topic:
+    """Everyone who has subscribed to a topic in the cluster of the call: ``Topic("road works")``.
+
+    White space around it and its case do not matter.
+
+    :raises InvalidOption: if it is no text, or empty, or longer than 200 characters.
+    """
+
+    key: str
+
+    def __init__(self, topic: Enum | str) -> None:
+        key = key_of(topic) if isinstance(topic, str | Enum) else ""
+        if not 0 < len(key) <= TOPIC_LENGTH or UNSTORABLE.search(key):
+            raise InvalidOption(f"A topic is a text of 1 to {TOPIC_LENGTH} plain characters, not {topic!a:.80}.")
+        object.__setattr__(self, "key", key)
+
+
+@dataclass(frozen=True, init=False)
+class To:
+    """Some recipients, on these of the call's channels alone.
+
+    ``[To(guards, channels=["sms", "app"]), To(residents, channels=["app"])]``. Who is named by several gets the
+    channels of them all, each once; who is named without a ``To`` besides gets all channels of the call.
+
+    :param recipients: whatever ``send()`` takes, but for another ``To``.
+    :param channels: a list; each must be one of the call's channels.
+    :raises InvalidOption: if ``channels`` is no list, or empty.
+    """
+
+    recipients: Any
+    channels: tuple[str, ...]
+
+    def __init__(self, recipients: Any, channels: Iterable[Enum | str]) -> None:
+        object.__setattr__(self, "recipients", recipients)
+        object.__setattr__(self, "channels", channel_names(channels))
+
+    def narrowed(self, channels: Iterable[str]) -> frozenset[str]:
+        """Its channels.
+
+        :raises InvalidOption: if one of them is none of ``channels``.
+        """
+        beyond = [channel for channel in self.channels if channel not in channels]
+        if beyond:
+            raise InvalidOption(
+                f"channels of a To(…) may only narrow those of the call ({', '.join(channels)}); "
+                f"{', '.join(beyond)} cannot be added."
+            )
+        return frozenset(self.channels)
+
+
+def channel_names(channels: Any) -> tuple[str, ...]:
+    """Channels that a caller chose, by name, each once.
+
+    :raises InvalidOption: if it is no list, or empty.
+    """
+    if isinstance(channels, str | Enum) or not isinstance(channels, Iterable):
+        raise InvalidOption(f"channels must be a list, not {channels!r:.80}.")
+    wanted = tuple(dict.fromkeys(key_of(channel) for channel in channels))
+    if not wanted:
+        raise InvalidOption("channels is empty, so nobody would get anything. Leave it out for all channels.")
+    return wanted
 
 
 @dataclass(frozen=True, init=False)

@@ -1,7 +1,5 @@
 """When to try again: a pure function of the number of attempts so far."""
 
-from math import ceil
-
 from notifications import conf
 from notifications.events import NotificationEvent
 
@@ -19,28 +17,16 @@ def delays_for(event: NotificationEvent, channel: str) -> tuple[float, ...]:
     return conf.current().retry_delays
 
 
-def rounds(attempts: int, channel: str) -> int:
-    """How often all providers of a channel have been tried; the last round counts when it has begun."""
-    found = conf.current().channel(channel)
-    return ceil(attempts / len(found.providers)) if found else attempts
-
-
-def in_the_middle_of_a_round(attempts: int, channel: str) -> bool:
-    """Whether some provider of the channel has not had its turn yet."""
-    found = conf.current().channel(channel)
-    return found is not None and attempts % len(found.providers) != 0
-
-
 def next_try(
-    rounds: int, delays: tuple[float, ...], jitter: float, chance: float, retry_after: float | None = None
+    attempts: int, delays: tuple[float, ...], jitter: float, chance: float, retry_after: float | None = None
 ) -> float | None:
-    """Seconds to wait after the given number of failed rounds, or None when the schedule is used up.
+    """Seconds to wait after the given number of failed attempts, or None when the schedule is used up.
 
     :param jitter: how far a delay may stray, as a fraction; ``chance`` (0 to 1) says where in that range it falls, so
         that a thousand deliveries refused together do not come back together.
     :param retry_after: what the provider asked for; it is never undercut, but a day is the most.
     """
-    if rounds > len(delays):
+    if attempts > len(delays):
         return None
-    delay = delays[rounds - 1] * (1 + jitter * (2 * chance - 1))
+    delay = delays[attempts - 1] * (1 + jitter * (2 * chance - 1))
     return max(delay, min(retry_after or 0, LONGEST_WISH))

@@ -11,12 +11,13 @@ import notifications
 ROOT = Path(notifications.__file__).parent
 
 FLOORS = {
-    0: {"conf", "clock", "exceptions", "extras", "partitions", "rates", "sqlite"},
+    0: {"conf", "clock", "exceptions", "extras", "partitions", "rates", "sqlite", "zones"},
     1: {
         "addresses",
         "channel_classes",
         "context",
         "events",
+        "hours",
         "outcomes",
         "recipients",
         "rendered",

@@ -1,18 +1,29 @@
 """Recipients of any kind, as chunks of ids and addresses."""
 
+from datetime import UTC, datetime
+
 import pytest
-from django.contrib.auth.models import AnonymousUser, Group, User
+from django.contrib.auth.models import AnonymousUser, Group, Permission, User
+from django.contrib.sessions.models import Session
+from django.core.exceptions import FieldDoesNotExist
 from django.db import connection, transaction
 from django.utils.functional import SimpleLazyObject
 
-from notifications.audience import chunks
-from notifications.exceptions import InvalidRecipient
-from notifications.recipients import Address, Members, user_key
+from notifications.audience import Audience
+from notifications.audience.groups import NoGroup, group_model
+from notifications.audience.order import in_order
+from notifications.events import NotificationChannel
+from notifications.exceptions import InvalidOption, InvalidRecipient
+from notifications.recipients import Address, Members, To, user_key
 from tests.factories import ClusterFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
 
 CONTACT = Address(phone="+4915112345678")
+
+
+def chunks(recipients, size):
+    return Audience(recipients, None, ("email", "app", "sms")).chunks(size)
 
 
 def ids(recipients, size=100):
@@ -151,10 +162,136 @@ def test_what_is_no_recipient_is_an_error(wrong):
 
 
 def test_a_queryset_of_something_else_is_an_error_that_names_it():
-    with pytest.raises(InvalidRecipient, match="Group"):
-        list(chunks(Group.objects.all(), 10))
-    with pytest.raises(InvalidRecipient, match="Group"):
-        list(chunks([Group.objects.all()], 10))
+    with pytest.raises(InvalidRecipient, match="Permission"):
+        list(chunks(Permission.objects.all(), 10))
+    with pytest.raises(InvalidRecipient, match="Permission"):
+        list(chunks([Permission.objects.all()], 10))
+
+
+class TestGroups:
+    @pytest.fixture
+    def groups(self, users):
+        found = [Group.objects.create(name=name) for name in ("night", "day", "nobody")]
+        found[0].user_set.set(users[:3])
+        found[1].user_set.set(users[2:])
+        return found
+
+    def test_a_group_is_its_users(self, users, groups):
+        assert ids(groups[0], 2) == [user.pk for user in users[:3]]
+        assert ids(groups[2]) == []
+
+    def test_several_groups_name_each_user_once_by_one_query(self, users, groups, django_assert_num_queries):
+        with django_assert_num_queries(1):
+            assert ids(groups, 2) == [user.pk for user in users]
+
+    @pytest.mark.parametrize(
+        "chosen",
+        [
+            lambda: Group.objects.exclude(name="nobody"),
+            lambda: [Group.objects.order_by("-name")],
+            lambda: Group.objects.filter(name="night").union(Group.objects.filter(name="day")),
+            lambda: Group.objects.order_by("pk")[:2],
+            lambda: Group.objects.values("name"),
+        ],
+    )
+    def test_a_queryset_of_groups_is_their_users(self, users, groups, chosen):
+        assert ids(chosen(), 2) == [user.pk for user in users]
+
+    def test_a_slice_of_groups_stays_a_slice(self, users, groups):
+        assert ids(Group.objects.order_by("pk")[:1]) == [user.pk for user in users[:3]]
+
+    def test_a_group_that_is_not_saved_is_an_error(self):
+        with pytest.raises(InvalidRecipient, match="The group .* is not saved yet"):
+            ids(Group(name="new"))
+
+    def test_where_users_have_no_groups_a_group_is_no_recipient(self, groups, monkeypatch):
+        def no_such_field(name):
+            raise FieldDoesNotExist(name)
+
+        monkeypatch.setattr(User._meta, "get_field", no_such_field)
+        assert group_model() is NoGroup
+        with pytest.raises(InvalidRecipient, match="is not a recipient"):
+            ids(groups[0])
+
+
+def narrowed(recipients, size=100):
+    """Recipient key to its channels, in the order in which they come; None is all."""
+    found = {}
+    for chunk in chunks(recipients, size):
+        keys = [user_key(pk) for pk in chunk.user_ids] + [address.key for address in chunk.addresses]
+        assert not set(keys) & set(found)
+        found |= {key: sorted(channels) if (channels := chunk.narrowed.get(key)) else None for key in keys}
+    return found
+
+
+class TestTo:
+    def test_it_gives_some_other_channels(self, users):
+        first, second, third = (user_key(user.pk) for user in users[:3])
+        recipients = [users[2], To(users[1], ["SMS"]), To([users[0]], [NotificationChannel.EMAIL])]
+        assert narrowed(recipients) == {first: ["email"], second: ["sms"], third: None}
+
+    def test_whoever_is_named_twice_gets_the_channels_of_both(self, users):
+        recipients = [To(users[:3], ["email"]), To(User.objects.filter(pk__gte=users[1].pk), ["app"])]
+        assert list(narrowed(recipients, 2).values()) == [["email"], *[["app", "email"]] * 2, *[["app"]] * 2]
+
+    def test_who_is_named_without_one_gets_all_channels(self, users):
+        assert set(narrowed([To(users, ["email"]), *users], 2).values()) == {None}
+        assert set(narrowed([*users, To(User.objects.all(), ["email"])], 2).values()) == {None}
+
+    def test_addresses_are_united_too(self):
+        other = Address(email="x@example.com")
+        recipients = [To([CONTACT, other], ["sms"]), To(CONTACT, ["email"]), To(other, ["app"]), other]
+        assert narrowed(recipients, 1) == {CONTACT.key: ["email", "sms"], other.key: None}
+
+    def test_an_address_that_was_named_first_without_one_keeps_all(self):
+        assert narrowed([CONTACT, To(CONTACT, ["sms"])]) == {CONTACT.key: None}
+
+    @pytest.mark.parametrize("size", [1, 2, 3, 100])
+    def test_whatever_they_come_from_all_are_in_one_order(self, users, size):
+        group = Group.objects.create(name="night")
+        group.user_set.set([users[4], users[0]])
+        recipients = [
+            To(group, ["app"]),
+            To([users[3]], ["sms"]),
+            To(Members(ClusterFactory(members=users[:2])), ["sms"]),
+            User.objects.filter(pk=users[2].pk),
+            To(User.objects.order_by("-pk")[:2], ["email"]),
+        ]
+        expected = [["app", "sms"], ["sms"], None, ["email", "sms"], ["app", "email"]]
+        assert list(narrowed(recipients, size)) == [user_key(user.pk) for user in users]
+        assert list(narrowed(recipients, size).values()) == expected
+
+    def test_it_alone_is_enough(self, users):
+        assert len(narrowed(To(User.objects.all(), ["app"]))) == 5
+
+    def test_it_cannot_add_a_channel(self, users):
+        with pytest.raises(InvalidOption, match=r"those of the call \(email, app, sms\); push, fax cannot be added"):
+            chunks([To(users, ["push", "email", "fax"])], 10)
+
+    @pytest.mark.parametrize("wrong", [None, "email", NotificationChannel.EMAIL, [], 5])
+    def test_its_channels_are_a_list_and_not_empty(self, users, wrong):
+        with pytest.raises(InvalidOption, match="channels"):
+            To(users, wrong)
+
+    def test_it_cannot_stand_inside_another(self, users):
+        with pytest.raises(InvalidRecipient, match="inside another"):
+            chunks(To([To(users, ["app"])], ["app"]), 10)
+
+    @pytest.mark.parametrize("wrong", [None, "ann@example.com", [5], Permission])
+    def test_what_is_no_recipient_is_none_inside_it_either(self, wrong):
+        with pytest.raises(InvalidRecipient):
+            chunks(To(wrong, ["app"]), 10)
+
+    def test_it_says_which_channels_somebody_asked_for(self, users):
+        audience = Audience([To(users[0], ["sms"]), To([], ["app"]), users[1]], None, ("email", "app", "sms"))
+        assert audience.asked_for == {"sms", "app"}
+
+
+def test_keys_that_are_texts_come_in_the_order_of_python():
+    # A database may sort them as a dictionary does, where a stands before B.
+    for key in ("b", "a", "B", "Z", "ä", "_"):
+        Session.objects.create(session_key=key, expire_date=datetime(2026, 1, 1, tzinfo=UTC))
+    assert list(in_order(Session.objects.all(), "pk", 2)) == sorted(["b", "a", "B", "Z", "ä", "_"])
 
 
 class TestAddress:

@@ -257,6 +257,13 @@ class TestClustersE007E008:
         assert len(found("E008")) == 1
 
 
+class TestPreferencesE012:
+    @pytest.mark.parametrize("path", ["no.such.Class", "", f"{__name__}.NOT_CALLABLE", f"{__name__}.found"])
+    def test_preferences_that_cannot_be_loaded_are_told(self, settings, path):
+        settings.NOTIFICATIONS = {**channels(), "PREFERENCES": path}
+        assert len(found("E012")) == 1
+
+
 class TestSQLiteE009W002:
     @on_sqlite
     def test_an_sqlite_that_is_too_old_is_told(self, monkeypatch):

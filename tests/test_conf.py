@@ -119,6 +119,11 @@ def test_a_key_that_is_no_string_is_told(problems_of):
         ("CRITICAL_LIMIT", 1000),
         ("THROTTLE_DEPTH", -1),
         ("THROTTLE_DEPTH", 1.5),
+        ("QUIET_HOURS", "22:00-07:00"),
+        ("QUIET_HOURS", ["22:00"]),
+        ("QUIET_HOURS", ["22:00", "25:00"]),
+        ("QUIET_HOURS", ["22:00", "22:00"]),
+        ("QUIET_HOURS", [22, 7]),
         ("SPOOL_DIR", "spool"),
         ("SPOOL_DIR", None),
     ],
@@ -244,6 +249,7 @@ def test_the_environment_gives_every_key_in_its_type(settings):
             CHANNELS='{"log": {"OPTIONS": {"level": "DEBUG"}}, "app": {"ENABLED": false}}',
             DELIVERY="immediate",
             MEMBERS_OF="shop.members.of",
+            PREFERENCES="shop.wishes.Wishes",
             BASE_URL="https://example.com",
             ADDRESS_FIELDS="phone=mobile,pager=pager_number",
             RETRY_DELAYS="1,2.5,30",
@@ -270,6 +276,7 @@ def test_the_environment_gives_every_key_in_its_type(settings):
             LIMITS='{"user": "100/h", "user_channel": {"email": "50/h"}}',
             CRITICAL_LIMIT="500/h burst 50",
             THROTTLE_DEPTH="5000",
+            QUIET_HOURS="22:00,07:00",
         )
     )
     assert found.keys() == conf.KEYS.keys()
@@ -282,6 +289,7 @@ def test_the_environment_gives_every_key_in_its_type(settings):
     assert (current.batch_size, current.retry_jitter, current.delivery) == (50, 0.5, "immediate")
     assert current.celery is True
     assert current.limit("user_channel", "email") == "50/h"
+    assert current.quiet_hours == ("22:00", "07:00")
     assert (current.critical_limit, current.throttle_depth) == ("500/h burst 50", 5000)
 
 

@@ -107,6 +107,22 @@ def test_a_base_score_may_lie_anywhere_in_the_band_and_nowhere_else(item):
             event(priority=item, score=wrong)
 
 
+def test_a_window_is_from_nothing_to_a_day():
+    assert [event(dedup_window=seconds).dedup_window for seconds in (0, 0.5, 86_400)] == [0, 0.5, 86_400]
+    for wrong in (-1, 86_401, float("nan"), "900", True, None):
+        with pytest.raises(ValueError, match="dedup_window of event 'door_opened' must be seconds from 0"):
+            event(dedup_window=wrong)
+
+
+def test_only_what_the_context_declares_makes_it_the_same():
+    assert event(context={"door": str}, dedup_keys=["door"]).dedup_keys == ("door",)
+    assert event(context=None, dedup_keys=["anything"]).dedup_keys == ("anything",)
+    with pytest.raises(ValueError, match="dedup_keys of event 'door_opened' names 'gate'"):
+        event(context={"door": str}, dedup_keys=["door", "gate"])
+    with pytest.raises(TypeError, match="dedup_keys"):
+        event(dedup_keys="door")
+
+
 def test_urgency_must_be_a_function():
     with pytest.raises(TypeError, match="urgency of event 'door_opened'"):
         event(urgency=5)

@@ -8,6 +8,16 @@ except (LookupError, ValueError):
     # The setting names no model: forms over it cannot be made, and the check klaxon.E008 must live to say so.
     __all__: list[str] = []
 else:
-    from notifications.admin import cluster, delivery, inbox, log, notification, operations, settings
+    from notifications.admin import (
+        cluster,
+        delivery,
+        inbox,
+        log,
+        notification,
+        operations,
+        preferences,
+        settings,
+        topic,
+    )
 
-    __all__ = ["cluster", "delivery", "inbox", "log", "notification", "operations", "settings"]
+    __all__ = ["cluster", "delivery", "inbox", "log", "notification", "operations", "preferences", "settings", "topic"]

@@ -5,15 +5,16 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from notifications.admin import columns, search
+from notifications.admin.audited import Audited
 from notifications.admin.base import BigTable
 from notifications.admin.filters import ClusterFilter
 from notifications.admin.forms import UserSettingsForm
 from notifications.models import UserSettings
-from notifications.models.settings import normalised
+from notifications.models.choices import normalised
 
 
 @admin.register(UserSettings)
-class UserSettingsAdmin(BigTable):
+class UserSettingsAdmin(Audited, BigTable):
     form = UserSettingsForm
     list_display = ("id", "user", "cluster", "switched_off", "language", "time_zone")
     list_display_links = ("id", "user")
@@ -25,6 +26,7 @@ class UserSettingsAdmin(BigTable):
         (None, {"fields": ("user", "cluster")}),
         (_("Choices"), {"fields": ("channels", "events", "categories", "addresses")}),
         (_("Words and times"), {"fields": ("language", "time_zone")}),
+        (_("Hours"), {"fields": (("quiet_from", "quiet_until"), "delivery_windows")}),
     )
 
     def matching(self, term: str) -> Q:

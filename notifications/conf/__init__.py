@@ -16,7 +16,7 @@ from django.core.signals import setting_changed
 
 from notifications.conf.channels import ChannelConf, channel_problems, read
 from notifications.conf.limits import limit_problems
-from notifications.conf.problem import TEN_YEARS, Problem, closest, delays, fits, is_rate
+from notifications.conf.problem import TEN_YEARS, Problem, closest, delays, fits, is_rate, is_span
 
 
 def option(default: Any, allowed: Any, env: str, says: str, valid: Callable[[Any], bool] = lambda value: True) -> Any:
@@ -62,6 +62,9 @@ class Conf:
     members_of: str = option(
         "notifications.models.cluster.members_of", str, "str", "the dotted path of a callable(cluster) -> QuerySet"
     )
+    preferences: str = option(
+        "notifications.gates.source.OwnTables", str, "str", "the dotted path of a class with load(cluster, user_ids)"
+    )
     base_url: str = option("", str, "str", 'the address of your site, such as "https://example.com"', address_of_site)
     address_fields: Mapping[str, str] = option(dict, Mapping, "dict", 'a dict such as {"phone": "phone_number"}', texts)
     retry_delays: tuple[float, ...] = option((60, 300, 900), (list, tuple), "list", "a list of seconds", delays)
@@ -91,6 +94,9 @@ class Conf:
     limits: Mapping[str, Any] = option(dict, Mapping, "json", 'a dict such as {"user": "100/h"}')
     critical_limit: str = option("1000/h", str, "str", 'a rate such as "1000/h"', is_rate)
     throttle_depth: int = option(0, int, "int", "a whole number; 0 for no throttling", not_negative)
+    quiet_hours: tuple[str, ...] = option(
+        (), (list, tuple), "texts", 'two times of day such as ["22:00", "07:00"], or empty for none', is_span
+    )
     celery: bool = option(False, bool, "bool", "True or False")
     spool_dir: str | PathLike[str] = option(
         "", (str, PathLike), "str", "the absolute path of a folder, or empty for no spool", absolute
@@ -152,6 +158,12 @@ def problems() -> Iterator[Problem]:
         yield from _key_problems(key, value)
     yield from limit_problems(raw)
     lease, beat = (raw.get(key, getattr(Conf, key.lower())) for key in ("LEASE_SECONDS", "BEAT_SECONDS"))
+    first, most = (raw.get(key, getattr(Conf, key.lower())) for key in ("BREAKER_SECONDS", "BREAKER_MOST_SECONDS"))
+    if all(isinstance(value, int | float) for value in (first, most)) and 0 < most < first:
+        yield Problem(
+            f"NOTIFICATIONS['BREAKER_SECONDS'] is {first!r}, BREAKER_MOST_SECONDS {most!r}.",
+            "The longest wait cannot be shorter than the first.",
+        )
     if all(isinstance(value, int | float) for value in (lease, beat)) and 1 <= lease < beat * 3:
         yield Problem(
             f"NOTIFICATIONS['BEAT_SECONDS'] is {beat!r}, LEASE_SECONDS {lease!r}.",
@@ -183,7 +195,9 @@ def from_env(env: Any, prefix: str = "NOTIFICATIONS_") -> dict[str, Any]:
 
 def _read(env: Any, name: str, metadata: Mapping[str, Any]) -> Any:
     try:
-        return env(name, cast=[float]) if metadata["env"] == "list" else getattr(env, metadata["env"])(name)
+        casts = {"list": [float], "texts": [str]}
+        kind = metadata["env"]
+        return env(name, cast=casts[kind]) if kind in casts else getattr(env, kind)(name)
     except ValueError as error:
         raise ImproperlyConfigured(f"{name} cannot be read: {error} It must be {metadata['says']}.") from error
 

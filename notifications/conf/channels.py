@@ -123,8 +123,11 @@ def _provider_problems(where: str, providers: Any) -> Iterator[Problem]:
             yield Problem(f"{here} is {entry!r}.", 'It must be a dict such as {"NAME": "backup", "OPTIONS": {…}}.')
             continue
         yield from _key_problems(here, entry, PROVIDER_KEYS)
-        if not entry.get("NAME"):
+        name = entry.get("NAME")
+        if not name:
             yield Problem(f"{here} has no NAME.", "Give each provider a name of its own; the log tells it.")
+        elif isinstance(name, str) and (len(name) > 40 or "," in name):
+            yield Problem(f"{here}['NAME'] is {name!r:.80}.", "It may have 40 characters, and no comma among them.")
     names = [entry.get("NAME") for entry in providers if isinstance(entry, Mapping)]
     for name in sorted({str(name) for name in names if name and names.count(name) > 1}):
         yield Problem(f"{where} has two providers named {name!r}.", "Give each provider a name of its own.")

@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import time
 from typing import Any
 
 from notifications.rates import rate
@@ -29,6 +30,15 @@ def fits(value: Any, allowed: Any) -> bool:
 def delays(value: Any) -> bool:
     """Whether all of them are seconds."""
     return all(fits(item, (int, float)) and 0 <= item <= TEN_YEARS for item in value)
+
+
+def is_span(value: Any) -> bool:
+    """Whether it is empty, or two different times of day."""
+    try:
+        times = [time.fromisoformat(item) for item in value]
+    except (TypeError, ValueError):
+        return False
+    return not times or (len(times) == 2 and times[0] != times[1] and not any(item.tzinfo for item in times))
 
 
 def is_rate(value: Any) -> bool:

@@ -14,6 +14,7 @@ from notifications.dispatch.providers import Provider, Providers
 from notifications.dispatch.reask import refuse
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.limits import Granted, Need, answer_to, needs_of, provider_need, take
+from notifications.outcomes import Reason
 
 LONGEST_REST = 1.0
 """Seconds. Then what is claimed next waits its turn again, so urgent deliveries must not come too late for it."""
@@ -42,8 +43,10 @@ class Admission:
         event = NOTIFICATION_EVENTS.find(item.delivery.notification.event)
         priority = item.delivery.notification.priority
         rates = self.providers.rates(provider, now)
+        # What has been counted once, and was tried or broken off, is not counted again.
+        counted = item.delivery.attempts > 0 or item.delivery.reason in (Reason.BROKEN_OFF, Reason.FAILED_OVER)
         return [
-            *needs_of(item.delivery, event),
+            *([] if counted else needs_of(item.delivery, event)),
             *(provider_need(key, rate, priority) for key, rate in rates.items()),
         ]
 
@@ -51,7 +54,7 @@ class Admission:
         """Claim nothing more of this channel until its provider can take something."""
         waits = [granted.wait[pk] for pk, need in granted.by.items() if need.is_of_provider]
         if waits:
-            self.outlook.rest(provider.channel, now, min([*waits, LONGEST_REST]))
+            self.outlook.rest(provider.channel, now, min([*waits, LONGEST_REST]), max(waits))
 
     def _refuse(self, refused: Sequence[Addressed], granted: Granted, now: datetime) -> Counter[str]:
         answers = []

@@ -64,11 +64,13 @@ def attempt(provider: Provider, group: Sequence[Addressed], desk: Desk, provider
 
 
 def _outcomes(sent: HandedOver, provider: Provider, desk: Desk, providers: Providers) -> Outcomes:
-    now = desk.now()
-    another, forgiven = providers.has_another(provider, now), providers.is_forgiven(provider, now)
+    now = desk.time_of_answer()
+    forgiven = providers.is_forgiven(provider, now)
     carrier = "" if provider.name == provider.channel else provider.name
     tried = [replace(item, carrier=carrier) for item in sent.tried]
-    pairs = [(item, settlement(item, now, another, forgiven)) for item in tried]
+    pairs = [
+        (item, settlement(item, now, providers.failed_over(provider, item.delivery, now), forgiven)) for item in tried
+    ]
     return Outcomes([*pairs, *(broken_off(delivery, now) for delivery in sent.untried)], now)
 
 

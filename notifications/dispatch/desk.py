@@ -15,7 +15,7 @@ from django.db import DataError, IntegrityError, router, transaction
 
 from notifications import clock, partitions, signals
 from notifications.channel_classes import address_kind
-from notifications.dispatch.fallback import fall_back
+from notifications.dispatch.fallback import after_death
 from notifications.dispatch.heartbeat import Pulse
 from notifications.dispatch.record import Attempted, attempt_row
 from notifications.models import Delivery, NotificationLog, Suppression
@@ -60,6 +60,10 @@ class Desk:
     def now(self) -> datetime:
         return self._watch.now()
 
+    def time_of_answer(self) -> datetime:
+        """Now, for what a provider has just answered: it must be kept even if the database went away meanwhile."""
+        return self._watch.told()
+
     def begin(self) -> bool:
         """Whether something new may be claimed."""
         self._life = self.pulse.lives if self.pulse else 0
@@ -80,8 +84,7 @@ class Desk:
         """Write what could not be written before; raises while that is still so."""
         tally: Counter[str] = Counter()
         while self._unwritten:
-            if not self._is_written(self._unwritten[0]):
-                tally += self._write_what_can_be(self._unwritten[0])
+            tally += self._write_what_can_be(self._not_written(self._unwritten[0]))
             del self._unwritten[0]
         return tally
 
@@ -92,7 +95,7 @@ class Desk:
             written = Delivery.objects.using(self.using).settle(news, outcomes.at)
             _log(outcomes, self.using)
             ours = [(item.delivery, settled) for item, settled in outcomes.attempted if settled.id in written]
-            fall_back(ours, self.using, outcomes.at)
+            after_death(ours, self.using, outcomes.at)
             for delivery, settled in ours:
                 tell(delivery, settled, self.using)
         stale = len(news) - len(written)
@@ -109,11 +112,12 @@ class Desk:
             logger.exception("An outcome cannot be stored; its delivery becomes unknown when the lease runs out.")
             return Counter()
 
-    def _is_written(self, outcomes: Outcomes) -> bool:
-        """The connection can break between a commit and its answer."""
+    def _not_written(self, outcomes: Outcomes) -> Outcomes:
+        """Without what is written already: the connection can break between a commit and its answer."""
         ids = [item.delivery.pk for item, _ in outcomes.attempted]
         rows = NotificationLog.objects.using(self.using).filter(delivery_id__in=ids, sent_at=outcomes.at)
-        return bool(ids) and rows.filter(kind=NotificationLog.Kind.ATTEMPT).exists()
+        there = set(rows.filter(kind=NotificationLog.Kind.ATTEMPT).values_list("delivery_id", flat=True))
+        return Outcomes([pair for pair in outcomes.pairs if pair[1].id not in there], outcomes.at)
 
 
 def _log(outcomes: Outcomes, using: str) -> None:

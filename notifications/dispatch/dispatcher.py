@@ -4,7 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import nullcontext
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import DataError, Error, IntegrityError
@@ -12,12 +12,12 @@ from django.db import DataError, Error, IntegrityError
 from notifications import conf
 from notifications.dispatch.admission import Admission
 from notifications.dispatch.attempt import Addressed, attempt
-from notifications.dispatch.desk import Desk, Outcomes
-from notifications.dispatch.fallback import take_over
+from notifications.dispatch.desk import Desk, Outcomes, tell
+from notifications.dispatch.fallback import Fallback
 from notifications.dispatch.heartbeat import Pulse
 from notifications.dispatch.outlook import Outlook
 from notifications.dispatch.providers import Provider, Providers
-from notifications.dispatch.reask import still_wanted
+from notifications.dispatch.reask import still_in_hours, still_wanted
 from notifications.dispatch.record import buried
 from notifications.events import NotificationPriority
 from notifications.models import Delivery
@@ -31,6 +31,7 @@ logger = logging.getLogger("notifications.dispatch")
 OLDEST_EVERY = 10
 URGENT = NotificationPriority.HIGH.band[0]
 RELEASE_EVERY = timedelta(seconds=1)
+TRICKLE_EVERY = timedelta(seconds=1)
 SECONDS_FOR_ONE = 120
 
 
@@ -52,8 +53,11 @@ class Dispatcher:
         self.providers = Providers(self.using)
         self.outlook = Outlook(self.using, self.providers)
         self.admission = Admission(self.desk, self.providers, self.outlook)
+        self.fallback = Fallback(self.using)
         self._claims = 0
+        self._aside: Tally = Counter()
         self._released_at: datetime | None = None
+        self._trickled_at = datetime.min.replace(tzinfo=UTC)
         # Without a heartbeat nobody renews a lease, so it must last for the whole batch.
         self._unrenewed = 0 if pulse else SECONDS_FOR_ONE
 
@@ -75,6 +79,7 @@ class Dispatcher:
         tally = self.desk.catch_up()
         now = self.desk.now()
         claimed = self._claim(size, notification_ids, now) if self.desk.begin() else []
+        tally, self._aside = tally + self._aside, Counter()
         if not claimed:
             return 0, tally
         claimed = self._apart(claimed)
@@ -89,8 +94,9 @@ class Dispatcher:
             groups = list(self._groups(wanted, now))
             while groups and not self.stop() and self.desk.may_go_on():
                 provider, group = groups[0]
+                group, held = still_in_hours(group, self.desk)
                 admitted, refused = self.admission.admitted(provider, group)
-                tally += refused + self._attempt(provider, admitted)
+                tally += held + refused + self._attempt(provider, admitted)
                 del groups[0]
                 self.providers.end_probe(provider, self.desk.now())
             all_begun = not groups
@@ -110,7 +116,8 @@ class Dispatcher:
         return kept
 
     def _give_back(self, rows: Sequence[Delivery]) -> None:
-        news = [Settlement(row.pk, row.fence, DeliveryState.CLAIMED, DeliveryState.READY) for row in rows]
+        ready, was = DeliveryState.READY, DeliveryState.CLAIMED
+        news = [Settlement(row.pk, row.fence, was, ready, row.reason, provider=row.provider) for row in rows]
         try:
             Delivery.objects.using(self.using).settle(news, self.desk.now())
         except Error:
@@ -127,12 +134,31 @@ class Dispatcher:
         if rested and (claimed := self._take(size, notification_ids, now, lease, closed)):
             return claimed
         self._release(now, lease)
-        return self._take(size, notification_ids, now, lease, closed)
+        return self._take(size, notification_ids, now, lease, closed) or self._trickle(
+            size, notification_ids, now, lease, closed
+        )
+
+    def _trickle(
+        self, size: int, notification_ids: Sequence[int], now: datetime, lease: datetime, closed: Collection[str]
+    ) -> list[Delivery]:
+        """In a flood without anything urgent a batch of the others goes now and then, or they would wait for ever."""
+        if not self.outlook.is_flooded or now - self._trickled_at < TRICKLE_EVERY:
+            return []
+        self._trickled_at = now
+        return Delivery.objects.using(self.using).claim(
+            self.desk.owner, now, lease, size, notification_ids, oldest_first=True, without=closed
+        )
+
+    def resting_for(self) -> float | None:
+        """Seconds until something may go out that cannot go now; None if there is nothing of the kind."""
+        return self.outlook.resting_for(self.desk.now())
 
     def _release(self, now: datetime, lease: datetime) -> None:
         self._released_at = now
         Delivery.objects.using(self.using).release_due(now)
-        take_over(self.outlook.exhausted(now), self.desk.owner, self.using, now, lease)
+        for row, _ in self.fallback.take_over(self.outlook.exhausted(now), self.desk.owner, now, lease):
+            tell(row, Settlement(row.pk, row.fence, row.state, DeliveryState.DROPPED, Reason.FALLBACK), self.using)
+            self._aside[DeliveryState.DROPPED] += 1
 
     def _take(
         self, size: int, notification_ids: Sequence[int], now: datetime, lease: datetime, closed: Collection[str]

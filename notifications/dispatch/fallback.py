@@ -1,11 +1,11 @@
 """The fallback channel: where a delivery goes when its own channel is exhausted.
 
 A channel is exhausted for one delivery when that is dead, or while all its providers are being left alone. Events name
-fallbacks (``fallback={"sms": "email"}``); the new delivery passes the same gates as those that ``send()`` makes.
+fallbacks (``fallback={"sms": "email"}``); the new delivery passes the same gates as those that ``send()`` makes. What
+the gates refuse there stays where it is, for it may still go out when its own channel is back.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -21,7 +21,10 @@ from notifications.models.outbox import Settlement
 from notifications.outcomes import DeliveryState, Drop, Reason
 
 EXHAUSTED = frozenset({Reason.TEMPORARY, Reason.PERMANENT, Reason.CONFIGURATION, Reason.LOST_CONTACT})
+GONE = ("dead", "dropped", "cancelled", "expired", "merged")
 AT_ONCE = 100
+
+Going = tuple[Delivery, Facts]
 
 
 def fallback_of(delivery: Delivery) -> str:
@@ -31,78 +34,106 @@ def fallback_of(delivery: Delivery) -> str:
     return named if named in conf.current().enabled_channels else ""
 
 
-def fall_back(settled: Iterable[tuple[Delivery, Settlement]], using: str, now: datetime) -> None:
+def after_death(settled: Iterable[tuple[Delivery, Settlement]], using: str, now: datetime) -> None:
     """Make deliveries on the fallback channels of those that have died; to be called in the same transaction."""
     dead = [row for row, news in settled if news.state == DeliveryState.DEAD and news.reason in EXHAUSTED]
-    queue_on_fallback([row for row in dead if fallback_of(row)], using, now)
+    going, refused = _sorted_by_the_gates([row for row in dead if fallback_of(row)], using, now)
+    NotificationLog.objects.using(using).append(
+        drop_row(row, answer.reason, f"{fallback_of(row)}: {answer.rule}", now) for row, answer in refused
+    )
+    _queue(going, using)
 
 
-def take_over(closed: Iterable[str], owner: str, using: str, now: datetime, lease: datetime) -> Counter[str]:
-    """What waits on channels that are closed, and has a fallback, goes there now."""
-    tally: Counter[str] = Counter()
-    for channel in closed:
-        events = [event.name for event in NOTIFICATION_EVENTS.values() if channel in event.fallback]
-        if events:
-            tally += _take_over(channel, events, owner, using, now, lease)
-    return tally
+class Fallback:
+    """What waits on channels that are closed goes elsewhere. Of one worker thread, so that each look goes on where the
+    last one ended, and what cannot go stands in nobody's way."""
 
+    def __init__(self, using: str) -> None:
+        self.using = using
+        self._after: dict[str, int] = {}
 
-def _take_over(
-    channel: str, events: Sequence[str], owner: str, using: str, now: datetime, lease: datetime
-) -> Counter[str]:
-    outbox = Delivery.objects.using(using)
-    waiting = outbox.filter(state=DeliveryState.READY, channel=channel, notification__event__in=events)
-    ids = list(waiting.values_list("notification_id", flat=True).distinct()[:AT_ONCE])
-    if not ids:
-        return Counter()
-    others = conf.current().enabled_channels - {channel}
-    with transaction.atomic(using=using):
-        rows = outbox.with_notifications(outbox.claim(owner, now, lease, AT_ONCE, ids, without=others))
-        there = [row for row in rows if fallback_of(row)]
-        _let_go(rows, there, using, now)
-        queue_on_fallback(there, using, now)
-    return Counter({DeliveryState.DROPPED: len(there)})
+    def take_over(self, closed: Collection[str], owner: str, now: datetime, lease: datetime) -> list[Going]:
+        """Drop what waits on closed channels and has a fallback that works, and queue it there."""
+        return [
+            going
+            for channel in closed
+            if (events := _with_working_fallback(channel, closed))
+            for going in self._take_over(channel, events, owner, now, lease)
+        ]
 
+    def _take_over(
+        self, channel: str, events: Sequence[str], owner: str, now: datetime, lease: datetime
+    ) -> list[Going]:
+        ids = self._next_notifications(channel, events)
+        if not ids:
+            return []
+        outbox = Delivery.objects.using(self.using)
+        others = conf.current().enabled_channels - {channel}
+        with transaction.atomic(using=self.using):
+            rows = outbox.with_notifications(outbox.claim(owner, now, lease, AT_ONCE, ids, without=others))
+            mine = [row for row in rows if fallback_of(row)]
+            going = _without_lost_causes(_sorted_by_the_gates(mine, self.using, now)[0], self.using)
+            self._let_go(rows, going, now)
+            _queue(going, self.using)
+        return going
 
-def _let_go(rows: Sequence[Delivery], there: Sequence[Delivery], using: str, now: datetime) -> None:
-    kept = {row.pk for row in there}
-    news = [
-        Settlement(row.pk, row.fence, DeliveryState.CLAIMED, DeliveryState.DROPPED, Reason.FALLBACK)
-        if row.pk in kept
-        else Settlement(row.pk, row.fence, DeliveryState.CLAIMED, DeliveryState.READY)
-        for row in rows
-    ]
-    Delivery.objects.using(using).settle(news, now)
-    drops = [drop_row(row, Reason.FALLBACK, f"goes to {fallback_of(row)} instead", now) for row in there]
-    NotificationLog.objects.using(using).append(drops)
-
-
-def queue_on_fallback(rows: Sequence[Delivery], using: str, now: datetime) -> None:
-    found = [_facts(row, using) for row in rows]
-    answers = [(row, facts, decide(facts)) for row, facts in zip(rows, found, strict=True)]
-    made = [
-        Delivery.to(
-            row.notification, facts.channel, facts.person.key, facts.kept_address,
-            recipient_id=row.recipient_id, score=row.score,
+    def _next_notifications(self, channel: str, events: Sequence[str]) -> list[int]:
+        # The state as a literal, so that the partial index serves.
+        ready = Delivery.objects.using(self.using).extra(where=["klaxon_delivery.state = 'ready'"])
+        waiting = ready.filter(channel=channel, notification__event__in=events)
+        after = self._after.get(channel, 0)
+        found = (
+            waiting.filter(notification_id__gt=after)
+            .order_by("notification_id")
+            .values_list("notification_id", flat=True)
         )
-        for row, facts, answer in answers
-        if not isinstance(answer, Drop)
-    ]  # fmt: skip
-    # Somebody may have it on that channel anyway.
-    Delivery.objects.using(using).bulk_create(made, ignore_conflicts=True)
-    drops = [
-        drop_row(row, answer.reason, f"{facts.channel}: {answer.rule}", now)
-        for row, facts, answer in answers
-        if isinstance(answer, Drop)
-    ]
-    NotificationLog.objects.using(using).append(drops)
-    if made:
-        ids = tuple({row.notification_id for row in rows})
-        fact = partial(_tell_queued, partitions.current(), ids)
-        transaction.on_commit(fact, using=using, robust=True)
+        ids = list(found.distinct()[:AT_ONCE])
+        self._after[channel] = ids[-1] if len(ids) == AT_ONCE else 0
+        return ids
+
+    def _let_go(self, rows: Sequence[Delivery], going: Sequence[Going], now: datetime) -> None:
+        away = {row.pk for row, _ in going}
+        was = DeliveryState.CLAIMED
+        news = [
+            Settlement(row.pk, row.fence, was, DeliveryState.DROPPED, Reason.FALLBACK)
+            if row.pk in away
+            else Settlement(row.pk, row.fence, was, DeliveryState.READY, row.reason, provider=row.provider)
+            for row in rows
+        ]
+        Delivery.objects.using(self.using).settle(news, now)
+        drops = [drop_row(row, Reason.FALLBACK, f"goes to {facts.channel} instead", now) for row, facts in going]
+        NotificationLog.objects.using(self.using).append(drops)
 
 
-def _facts(row: Delivery, using: str) -> Facts:
+def _with_working_fallback(channel: str, closed: Collection[str]) -> list[str]:
+    """The names of the events that have a fallback for this channel which is not closed itself."""
+    working = conf.current().enabled_channels - set(closed)
+    return [event.name for event in NOTIFICATION_EVENTS.values() if event.fallback.get(channel) in working]
+
+
+def _sorted_by_the_gates(
+    rows: Sequence[Delivery], using: str, now: datetime
+) -> tuple[list[Going], list[tuple[Delivery, Drop]]]:
+    going, refused = [], []
+    for row in rows:
+        facts = _facts(row, using, now)
+        answer = decide(facts)
+        # Whoever must wait there is held by the worker that takes the new delivery.
+        if isinstance(answer, Drop):
+            refused.append((row, answer))
+        else:
+            going.append((row, facts))
+    return going, refused
+
+
+def _without_lost_causes(going: Sequence[Going], using: str) -> list[Going]:
+    """Without those who had it on the fallback channel already, in vain."""
+    of_these = Delivery.objects.using(using).filter(notification__in={row.notification_id for row, _ in going})
+    gone = set(of_these.filter(state__in=GONE).values_list("notification_id", "recipient_key", "channel"))
+    return [(row, facts) for row, facts in going if (row.notification_id, facts.person.key, facts.channel) not in gone]
+
+
+def _facts(row: Delivery, using: str, now: datetime) -> Facts:
     channel = fallback_of(row)
     known = people(row.notification.cluster, [row.recipient_id] if row.recipient_id is not None else [])
     person = known.get(row.recipient_id) or Person(row.recipient_key)
@@ -110,7 +141,38 @@ def _facts(row: Delivery, using: str) -> Facts:
     address = person.address_for(channel, kind)
     pairs = {(kind, address)} if address and kind != "user" else set()
     suppressed = Suppression.objects.using(using).among(pairs)
-    return Facts(NOTIFICATION_EVENTS.find(row.notification.event), channel, kind, person, address, suppressed)
+    told = row.notification
+    return Facts(
+        NOTIFICATION_EVENTS.find(told.event),
+        channel,
+        kind,
+        person,
+        address,
+        suppressed,
+        topic=told.topic,
+        actor_id=told.actor_id,
+        now=now,
+        wanted_at=min(told.wanted_at, now),
+    )
+
+
+def _queue(going: Sequence[Going], using: str) -> None:
+    made = [
+        Delivery.to(
+            row.notification,
+            facts.channel,
+            facts.person.key,
+            facts.kept_address,
+            recipient_id=row.recipient_id,
+            score=row.score,
+        )
+        for row, facts in going
+    ]
+    # Somebody may have it on that channel anyway.
+    Delivery.objects.using(using).bulk_create(made, ignore_conflicts=True)
+    if made:
+        ids = tuple({row.notification_id for row, _ in going})
+        transaction.on_commit(partial(_tell_queued, partitions.current(), ids), using=using, robust=True)
 
 
 def _tell_queued(partition: str, notification_ids: tuple[int, ...]) -> None:

@@ -1,7 +1,7 @@
 """What stands in the way of claiming: pauses, providers that are all being left alone or can take no more, a flood."""
 
 import logging
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from notifications.dispatch.providers import Providers
 from notifications.limits import is_flooded
@@ -11,6 +11,8 @@ from notifications.models.pause import EVERYTHING
 logger = logging.getLogger("notifications.dispatch")
 
 FRESH_FOR = timedelta(seconds=1)
+NEXT_TURN = 0.1
+"""Seconds between two looks while some wait for their turn."""
 
 
 class Outlook:
@@ -23,6 +25,7 @@ class Outlook:
         self._paused: frozenset[str] = frozenset()
         self._read_at: datetime | None = None
         self._resting: dict[str, datetime] = {}
+        self._last_turn = datetime.min.replace(tzinfo=UTC)
         self.is_flooded = False
 
     def exhausted(self, now: datetime) -> set[str]:
@@ -38,9 +41,17 @@ class Outlook:
         resting = {channel for channel, until in self._resting.items() if now < until}
         return self._paused | self.providers.shut(now) | resting
 
-    def rest(self, channel: str, now: datetime, seconds: float) -> None:
-        """Let this thread claim nothing of a channel for a moment."""
+    def rest(self, channel: str, now: datetime, seconds: float, last_turn: float) -> None:
+        """Let this thread claim nothing of a channel for a moment; whoever waits comes within ``last_turn`` seconds."""
         self._resting[channel] = now + timedelta(seconds=seconds)
+        self._last_turn = max(self._last_turn, now + timedelta(seconds=last_turn))
+
+    def resting_for(self, now: datetime) -> float | None:
+        """Seconds until somebody's turn may come who waits for a provider; None if nobody does."""
+        waits = [(until - now).total_seconds() for until in self._resting.values() if now < until]
+        if now < self._last_turn:
+            waits.append(NEXT_TURN)
+        return min(waits, default=None)
 
     def _read(self, now: datetime) -> None:
         self._paused, self._read_at = self.pauses.names(), now

@@ -1,7 +1,7 @@
 """Who carries a delivery: the providers of each channel, in order, and what is known of their health.
 
-A round takes each provider of a channel at most once: the first by rank, and after a failure, at once, the next. Only
-when a whole round has failed does the retry schedule count. Providers of the same rank share: those that have lately
+A round takes each provider of a channel at most once: the first by rank, and after a failure, at once, the next. A
+round that has failed is one attempt of the retry schedule. Providers of the same rank share: those that have lately
 accepted more and answered faster get more.
 """
 
@@ -22,8 +22,9 @@ from notifications.models import Delivery
 from notifications.outcomes import Reason, Receipt, Verdict
 from notifications.rates import Rate
 
-FAILED_OVER = {Reason.TEMPORARY, Reason.CONFIGURATION, Reason.LOST_CONTACT}
-"""Reasons for which the next provider is tried at once."""
+BETWEEN = ", "
+LONGEST = 100
+"""What the column of the provider holds."""
 MEMORY = 0.9
 """How much of what was known of a provider's health a new answer leaves."""
 LEAST_CHANCE = 0.05
@@ -94,10 +95,13 @@ class Providers:
         self.breaker.look(now)
         return {channel for channel in conf.current().enabled_channels if not self._may_be_tried(channel, now)}
 
-    def has_another(self, provider: Provider, now: datetime) -> bool:
-        """Whether the channel has another provider that may be tried now."""
-        others = [other for other in providers_of(provider.channel) if other.key != provider.key]
-        return any(self.breaker.may_be_tried(other.key, now) for other in others)
+    def failed_over(self, provider: Provider, delivery: Delivery, now: datetime) -> str:
+        """If this provider fails: who has had the delivery in this round. Empty if there is nobody left to have it."""
+        had = [*had_by(delivery), provider.name]
+        left = [other for other in providers_of(provider.channel) if other.name not in had]
+        named = BETWEEN.join(had)
+        may_go_on = len(named) <= LONGEST and any(self.breaker.may_be_tried(other.key, now) for other in left)
+        return named if may_go_on else ""
 
     def rates(self, provider: Provider, now: datetime) -> dict[str, Rate]:
         """How fast a provider may be given messages now: its own rate, and a slower one after it was away."""
@@ -144,21 +148,21 @@ class Providers:
         return self.breaker.win_probe(provider.key, now, conf.current().lease_seconds + patience)
 
     def _in_order(self, providers: Sequence[Provider], delivery: Delivery) -> list[Provider]:
-        """By rank, equals by chance and health; in the middle of a round those that come after the last one first."""
+        """By rank, equals by chance and health; those that have had it in this round come last."""
         if len(providers) == 1:
             return list(providers)
-        ordered = sorted(providers, key=lambda provider: (provider.conf.rank, -self._chance(provider)))
-        if delivery.attempts % len(providers) == 0 or delivery.reason not in FAILED_OVER:
-            return ordered
-        names = [provider.name for provider in providers]
-        last = delivery.provider
-        place = names.index(last) if last in names else -1
-        return sorted(ordered, key=lambda provider: (names.index(provider.name) <= place, provider.name == last))
+        had = had_by(delivery)
+        return sorted(providers, key=lambda one: (one.name in had, one.conf.rank, -self._chance(one)))
 
     def _chance(self, provider: Provider) -> float:
         """Weighted and random: the higher, the earlier (Efraimidis and Spirakis, 2006)."""
         health = self._health.get(provider.key, Health())
         return float(random.random() ** (1 / health.weight))  # noqa: S311 - no secret
+
+
+def had_by(delivery: Delivery) -> list[str]:
+    """The names of the providers that have failed with a delivery in the present round."""
+    return delivery.provider.split(BETWEEN) if delivery.reason == Reason.FAILED_OVER else []
 
 
 def ramp_rate(closed_at: datetime | None, now: datetime) -> Rate | None:

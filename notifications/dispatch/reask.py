@@ -15,6 +15,7 @@ from notifications.dispatch.record import buried, drop_row
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.exceptions import ChannelNotConfigured
 from notifications.gates import ASKED_AGAIN, Facts, Person, decide, people
+from notifications.gates.quiet_hours import quiet_hours
 from notifications.models import Delivery, NotificationLog, Suppression
 from notifications.models.outbox import Settlement
 from notifications.models.suppression import Pair
@@ -39,7 +40,7 @@ def still_wanted(claimed: Sequence[Delivery], desk: Desk, now: datetime) -> tupl
 
 
 def _persons(claimed: Sequence[Delivery]) -> dict[int, Person]:
-    """The recipient of each delivery, in two queries for each cluster."""
+    """The recipient of each delivery, in four queries for each cluster."""
     by_cluster: dict[Any, list[Delivery]] = defaultdict(list)
     for delivery in claimed:
         by_cluster[delivery.notification.cluster_id].append(delivery)
@@ -71,10 +72,37 @@ def _refusal(delivery: Delivery, person: Person, suppressed: frozenset[Pair], no
     expires_at = delivery.notification.expires_at
     if expires_at is not None and expires_at <= now:
         return Drop(Reason.EXPIRED)
+    answer = decide(_facts(delivery, person, suppressed, now), ASKED_AGAIN)
+    return None if isinstance(answer, Deliver) else answer
+
+
+def _facts(delivery: Delivery, person: Person, suppressed: frozenset[Pair], now: datetime) -> Facts:
     event = NOTIFICATION_EVENTS.find(delivery.notification.event)
     kind = address_kind(delivery.channel)
-    answer = decide(Facts(event, delivery.channel, kind, person, delivery.address, suppressed), ASKED_AGAIN)
-    return None if isinstance(answer, Deliver) else answer
+    # It is this moment that counts, even if by this clock it was released too early.
+    told = delivery.notification
+    wanted_at = min(told.wanted_at, now)
+    return Facts(
+        event,
+        delivery.channel,
+        kind,
+        person,
+        delivery.address,
+        suppressed,
+        topic=told.topic,
+        actor_id=told.actor_id,
+        now=now,
+        wanted_at=wanted_at,
+    )
+
+
+def still_in_hours(group: Sequence[Addressed], desk: Desk) -> tuple[list[Addressed], Counter[str]]:
+    """Those of a group that may go out at this hour: a slow batch may have come into somebody's quiet hours."""
+    now = desk.now()
+    answers = [(item, quiet_hours(_facts(item.delivery, item.person, frozenset(), now))) for item in group]
+    held = [(item.delivery, answer) for item, answer in answers if isinstance(answer, Hold)]
+    tally = refuse(held, desk.using, now) if held else Counter()
+    return [item for item, answer in answers if isinstance(answer, Deliver)], tally
 
 
 def refuse(refused: Sequence[tuple[Delivery, Drop | Hold]], using: str, now: datetime) -> Counter[str]:

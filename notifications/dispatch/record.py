@@ -12,7 +12,7 @@ from notifications.events import NOTIFICATION_EVENTS, NotificationEvent
 from notifications.models import Delivery, NotificationLog
 from notifications.models.outbox import Settlement
 from notifications.outcomes import DeliveryState, Reason, Receipt, Verdict
-from notifications.retry import delays_for, in_the_middle_of_a_round, next_try, rounds
+from notifications.retry import delays_for, next_try
 
 REASON_OF = {
     Verdict.ACCEPTED: "",
@@ -37,23 +37,29 @@ class Attempted:
         return (self.carrier or self.receipt.provider)[:100]
 
 
-def settlement(attempted: Attempted, now: datetime, has_another: bool = False, forgiven: bool = False) -> Settlement:
+FORGIVEN = (Verdict.TEMPORARY, Verdict.CONFIGURATION)
+"""What a probe may be told without losing an attempt. Not *unknown*: that may have arrived, each time."""
+
+
+def settlement(attempted: Attempted, now: datetime, failed_over: str = "", forgiven: bool = False) -> Settlement:
     """The delivery's next state. Pure but for the dice of the jitter.
 
-    :param has_another: the channel has another provider that may be tried now.
+    :param failed_over: should it have failed, the names of the providers that have had it in this round, because there
+        is another one; the whole round is one attempt.
     :param forgiven: should it have failed, the attempt does not count.
     """
     delivery, receipt = attempted.delivery, attempted.receipt
-    uncounted = int(forgiven and is_failure(receipt))
-    state, due_at = _next_state(delivery, receipt, now, has_another, uncounted)
+    goes_on = bool(failed_over) and is_failure(receipt) and not _is_held(delivery, receipt)
+    uncounted = int(goes_on or (forgiven and receipt.verdict in FORGIVEN))
+    state, due_at = (DeliveryState.RETRY, now) if goes_on else _next_state(delivery, receipt, now, uncounted)
     return Settlement(
         id=delivery.pk,
         fence=delivery.fence,
         was=DeliveryState.SENDING,
         state=state,
-        reason=REASON_OF[receipt.verdict],
+        reason=Reason.FAILED_OVER if goes_on else REASON_OF[receipt.verdict],
         due_at=due_at,
-        provider=attempted.provider,
+        provider=failed_over if goes_on else attempted.provider,
         provider_message_id=_plain_id(receipt),
         uncounted=uncounted if state == DeliveryState.RETRY else 0,
     )
@@ -80,19 +86,24 @@ def broken_off(delivery: Delivery, now: datetime) -> tuple[None, Settlement]:
     return None, news
 
 
-def _next_state(
-    delivery: Delivery, receipt: Receipt, now: datetime, has_another: bool, uncounted: int
-) -> tuple[str, datetime | None]:
+def _is_held(delivery: Delivery, receipt: Receipt) -> bool:
+    event = NOTIFICATION_EVENTS.named(delivery.notification.event)
+    return receipt.verdict is Verdict.UNKNOWN and event is not None and event.on_unknown == "hold"
+
+
+def _next_state(delivery: Delivery, receipt: Receipt, now: datetime, uncounted: int) -> tuple[str, datetime | None]:
     if receipt.verdict is Verdict.ACCEPTED:
         return DeliveryState.SENT, None
     if receipt.verdict is Verdict.PERMANENT:
         return DeliveryState.DEAD, None
-    event = NOTIFICATION_EVENTS.named(delivery.notification.event)
-    if receipt.verdict is Verdict.UNKNOWN and event is not None and event.on_unknown == "hold":
+    if _is_held(delivery, receipt):
         return DeliveryState.UNKNOWN, None
-    if has_another and is_failure(receipt) and in_the_middle_of_a_round(delivery.attempts, delivery.channel):
-        return DeliveryState.RETRY, now
-    return retry_or_dead(delivery, event, now, receipt.retry_after, uncounted)
+    event = NOTIFICATION_EVENTS.named(delivery.notification.event)
+    state, due_at = retry_or_dead(delivery, event, now, receipt.retry_after, uncounted)
+    if uncounted and due_at is not None:
+        # The next probes shall be others: it may be this very delivery that the provider cannot bear.
+        due_at = max(due_at, now + timedelta(seconds=2 * conf.current().breaker_most_seconds))
+    return state, due_at
 
 
 def retry_or_dead(
@@ -103,7 +114,7 @@ def retry_or_dead(
     uncounted: int = 0,
 ) -> tuple[str, datetime | None]:
     delays = delays_for(event, delivery.channel) if event else ()
-    failed = max(1, rounds(delivery.attempts - uncounted, delivery.channel))
+    failed = max(1, delivery.attempts - uncounted)
     wait = next_try(failed, delays, conf.current().retry_jitter, random.random(), retry_after)  # noqa: S311
     if wait is None:
         return DeliveryState.DEAD, None

@@ -12,7 +12,7 @@ from django.db import transaction
 
 from notifications import conf
 from notifications.dispatch.desk import tell
-from notifications.dispatch.fallback import fall_back
+from notifications.dispatch.fallback import after_death
 from notifications.dispatch.record import Attempted, attempt_row, retry_or_dead
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.models import Delivery, Heartbeat, NotificationLog
@@ -81,7 +81,7 @@ class Rescuer:
         NotificationLog.objects.using(self.using).append(_lost_row(row, now) for row in rows)
         decided = {row.pk: _decision(row, now) for row in rows if _may_retry(row)}
         Delivery.objects.using(self.using).settle(list(decided.values()), now)
-        fall_back([(row, decided[row.pk]) for row in rows if row.pk in decided], self.using, now)
+        after_death([(row, decided[row.pk]) for row in rows if row.pk in decided], self.using, now)
         for row in rows:
             tell(row, decided.get(row.pk) or _as_it_is(row), self.using)
 

@@ -13,13 +13,13 @@ from notifications.dispatch.dispatcher import Dispatcher, Tally
 from notifications.dispatch.heartbeat import Pulse
 from notifications.dispatch.rescue import Rescuer
 from notifications.dispatch.wake import Waker
-from notifications.models import Bucket, Delivery
+from notifications.models import Bucket, Delivery, Fingerprint
 
 logger = logging.getLogger("notifications.worker")
 
 
 TIDY_EVERY = 60.0
-"""Seconds between two looks for buckets that nobody needs any more."""
+"""Seconds between two looks for buckets and fingerprints that nobody needs any more."""
 
 
 class Worker:
@@ -66,7 +66,7 @@ class Worker:
     def drain(self) -> Tally:
         """Work until nothing is ready, and take over from workers that are lost. The calling thread works too."""
         self.rescuer.look(clock.now(self.using))
-        Bucket.objects.using(self.using).forget_full(clock.now(self.using))
+        self._tidy()
         self._drain_together()
         if self.rescuer.has_suspects:
             self._sleep(conf.current().beat_seconds)
@@ -113,8 +113,12 @@ class Worker:
                 with self._lock:
                     self.tally += news
                 self.on_progress(news)
-                if not claimed:
+                if claimed:
+                    continue
+                rest = dispatcher.resting_for()
+                if rest is None:
                     return
+                self._sleep(rest)
         finally:
             dispatcher.close()
 
@@ -159,7 +163,12 @@ class Worker:
     def _tidy_now_and_then(self) -> None:
         if time.monotonic() >= self._tidy_at:
             self._tidy_at = time.monotonic() + TIDY_EVERY
-            Bucket.objects.using(self.using).forget_full(clock.now(self.using))
+            self._tidy()
+
+    def _tidy(self) -> None:
+        now = clock.now(self.using)
+        Bucket.objects.using(self.using).forget_full(now)
+        Fingerprint.objects.using(self.using).forget_past(now)
 
     def _wake_all(self) -> None:
         for work in self._work:

@@ -7,19 +7,24 @@ Each is a pure function of the facts. The first answer that is not ``Deliver`` s
 from collections.abc import Callable, Sequence
 
 from notifications.gates.address import address
+from notifications.gates.duplicate import duplicate
 from notifications.gates.facts import Facts, Person, people
+from notifications.gates.filters import filters
 from notifications.gates.preferences import preferences
+from notifications.gates.quiet_hours import quiet_hours
 from notifications.gates.recipient import recipient
 from notifications.gates.suppression import suppression
 from notifications.outcomes import Answer, Deliver
 
 Gate = Callable[[Facts], Answer]
 
-GATES: Sequence[Gate] = (recipient, address, suppression, preferences)
+GATES: Sequence[Gate] = (recipient, address, suppression, preferences, filters, duplicate, quiet_hours)
+# Only who would get it otherwise is looked up as a repeat.
+BEFORE_DUPLICATE = GATES[: GATES.index(duplicate)]
 # A delivery keeps the address that it was queued with.
-ASKED_AGAIN: Sequence[Gate] = (recipient, suppression, preferences)
+ASKED_AGAIN: Sequence[Gate] = (recipient, suppression, preferences, filters, quiet_hours)
 
-__all__ = ["ASKED_AGAIN", "GATES", "Facts", "Person", "decide", "people"]
+__all__ = ["ASKED_AGAIN", "BEFORE_DUPLICATE", "GATES", "Facts", "Person", "decide", "people"]
 
 
 def decide(facts: Facts, gates: Sequence[Gate] = GATES) -> Answer:

@@ -1,7 +1,8 @@
-"""What the gates need to know, loaded for a whole chunk of recipients in two queries."""
+"""What the gates need to know, loaded for a whole chunk of recipients in four queries."""
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -9,7 +10,9 @@ from django.db.models import Exists, OuterRef
 
 from notifications import conf
 from notifications.events import NotificationEvent
-from notifications.models import UserSettings, membership
+from notifications.gates.source import Wishes, wishes_of
+from notifications.models import Mute, SharedPreference, UserSettings, membership
+from notifications.models.fingerprint import First
 from notifications.recipients import Address, user_key
 
 
@@ -22,6 +25,8 @@ class Person:
     bare: Address | None = None
     member: bool = False
     settings: UserSettings | None = None
+    shared: Sequence[SharedPreference] = ()
+    mutes: Sequence[Mute] = ()
 
     @property
     def has_no_account(self) -> bool:
@@ -55,6 +60,18 @@ class Facts:
     # A delivery keeps the address that it was queued with; before that, it is the person's present one.
     queued_with: str | None = None
     suppressed: frozenset[tuple[str, str]] = frozenset()
+    # What this would be a repeat of.
+    first: First | None = None
+    topic: str = field(default="", kw_only=True)
+    actor_id: Any = field(default=None, kw_only=True)
+    now: datetime = field(kw_only=True)
+    # When it was to go out: its send_at, or when it was asked for. Before that the gates are asked for that moment.
+    wanted_at: datetime = field(kw_only=True)
+
+    @property
+    def moment(self) -> datetime:
+        """The moment that the gates are asked for."""
+        return max(self.now, self.wanted_at)
 
     @property
     def address(self) -> str:
@@ -75,9 +92,11 @@ def people(cluster: Any, user_ids: Collection[Any]) -> dict[Any, Person]:
         return {}
     in_cluster = membership(cluster).order_by().filter(pk=OuterRef("pk"))
     users = get_user_model()._default_manager.filter(pk__in=user_ids).annotate(klaxon_member=Exists(in_cluster))
-    settings = {row.user_id: row for row in UserSettings.objects.filter(cluster=cluster, user__in=user_ids)}
-    found = {
-        user.pk: Person(user_key(user.pk), user, member=user.klaxon_member, settings=settings.get(user.pk))
-        for user in users
-    }
+    wishes = wishes_of(cluster, user_ids)
+    found = {user.pk: _person(user, user.klaxon_member, wishes.get(user.pk, Wishes())) for user in users}
     return {pk: found.get(pk) or Person(user_key(pk)) for pk in user_ids}
+
+
+def _person(user: Any, member: bool, wishes: Wishes) -> Person:
+    key = user_key(user.pk)
+    return Person(key, user, member=member, settings=wishes.settings, shared=wishes.shared, mutes=wishes.mutes)

@@ -43,7 +43,8 @@ class NotificationManager:
         """Queue a notification in the caller's transaction: a rollback leaves nothing, a commit loses nothing.
 
         :param event_name: a member of an events enum that is registered, or its name.
-        :param recipients: a user, any iterable or queryset of users, ``Members(cluster)``, ``Address(…)`` or a mixture.
+        :param recipients: a user or group, a queryset of either, ``Members(cluster)``, ``Topic("…")``, ``Address(…)``,
+            or an iterable that mixes them; in it ``To(…, channels=[…])`` gives some of them other channels.
         :param cluster: the tenant. A site that keeps Klaxon's own cluster model may leave it out: the default cluster
             is open to all active users.
         :param context: what the event declares.
@@ -56,6 +57,7 @@ class NotificationManager:
         :param cancel_key: a name by which :meth:`cancel` finds it.
         :param actor: the user who caused it. :param topic, campaign, correlation_id: tags, stored with it.
         :raises UnknownEvent, InvalidContext, InvalidRecipient, InvalidCluster, InvalidOption: if the call is wrong.
+        :raises NotPermitted: if the event names a permission that the actor does not have.
         :raises IdempotencyConflict: if the key was used with another content.
 
         If the database cannot be reached, outside a transaction, and ``SPOOL_DIR`` is set, it is kept there, and the

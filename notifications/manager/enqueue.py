@@ -10,10 +10,12 @@ from typing import Any
 from django.db import transaction
 
 from notifications import clock, conf, partitions, signals
-from notifications.audience import Chunk, chunks
+from notifications.audience import Audience, Chunk
 from notifications.channel_classes import address_kind
 from notifications.gates import Facts, Person, decide, people
+from notifications.manager.duplicates import with_firsts
 from notifications.manager.idempotency import first_result, outcomes, stored
+from notifications.manager.permission import check_permission
 from notifications.manager.queue_limit import has_room
 from notifications.manager.request import Request
 from notifications.models import Delivery, Notification, NotificationLog, Suppression
@@ -25,6 +27,7 @@ EVERYBODY = "*"
 def queued(request: Request, recipients: Any, using: str) -> SendResult:
     """Decide and write, all or nothing: in the caller's transaction, or in one of its own."""
     with transaction.atomic(using=using):
+        check_permission(request.event, request.options.actor)
         request = request.in_its_cluster()
         now = clock.now(using)
         notification, created = stored(request, now, using)
@@ -42,9 +45,11 @@ def enqueue(request: Request, notification: Notification, recipients: Any, now: 
     )
     if not has_room(request, using, now):
         return _refused(request, notification, result, now, using)
+    audience = Audience(recipients, request.cluster, (*request.channels, *request.not_configured))
+    result.refused_channels = _asked_in_vain(request, audience)
     kinds = {channel: address_kind(channel) for channel in request.channels}
-    for chunk in chunks(recipients, conf.current().chunk_size):
-        written = _decide_chunk(request, notification, chunk, kinds, now)
+    for chunk in audience.chunks(conf.current().chunk_size):
+        written = _decide_chunk(request, notification, chunk, kinds, now, using)
         Delivery.objects.using(using).bulk_create(written.deliveries)
         if written.drops:
             NotificationLog.objects.using(using).append(written.drops)
@@ -72,6 +77,12 @@ def _refused(request: Request, notification: Notification, result: SendResult, n
     return result
 
 
+def _asked_in_vain(request: Request, audience: Audience) -> tuple[str, ...]:
+    """Channels that the site does not have, and the call or one of its recipients asked for by name."""
+    named = {*request.refused_channels, *audience.asked_for}
+    return tuple(channel for channel in request.not_configured if channel in named)
+
+
 def _tell_queued(partition: str, notification_ids: tuple[int, ...]) -> None:
     signals.notifications_queued.send_robust(
         sender=Notification, partition=partition, notification_ids=notification_ids
@@ -89,11 +100,11 @@ class Written:
 
 
 def _decide_chunk(
-    request: Request, notification: Notification, chunk: Chunk, kinds: Mapping[str, str], now: datetime
+    request: Request, notification: Notification, chunk: Chunk, kinds: Mapping[str, str], now: datetime, using: str
 ) -> Written:
     written = Written()
-    for facts in _facts(request, chunk, kinds):
-        answer = _held_until(request, decide(facts), now)
+    for facts in with_firsts(_facts(request, notification, chunk, kinds, now), request, notification, now, using):
+        answer = _not_before(facts.wanted_at, decide(facts), now)
         if isinstance(answer, Drop):
             written.reasons[answer.reason] += 1
             written.drops.append(_drop(notification, facts, answer, now))
@@ -103,7 +114,9 @@ def _decide_chunk(
     return written
 
 
-def _facts(request: Request, chunk: Chunk, kinds: Mapping[str, str]) -> Iterator[Facts]:
+def _facts(
+    request: Request, notification: Notification, chunk: Chunk, kinds: Mapping[str, str], now: datetime
+) -> Iterator[Facts]:
     """Everyone of the chunk on every channel, with what the gates need, in a fixed number of statements."""
     persons = [*people(request.cluster, chunk.user_ids).values()]
     persons += [Person(address.key, bare=address) for address in chunk.addresses]
@@ -111,18 +124,30 @@ def _facts(request: Request, chunk: Chunk, kinds: Mapping[str, str]) -> Iterator
         (channel, kind, person, person.address_for(channel, kind))
         for person in persons
         for channel, kind in kinds.items()
+        if chunk.is_for(person.key, channel)
     ]
     outside = {(kind, address) for _channel, kind, _person, address in found if address and kind != "user"}
     suppressed = Suppression.objects.among(outside)
+    wanted_at = max(request.options.send_at or now, now)
     for channel, kind, person, address in found:
-        yield Facts(request.event, channel, kind, person, address, suppressed)
+        yield Facts(
+            request.event,
+            channel,
+            kind,
+            person,
+            address,
+            suppressed,
+            topic=notification.topic,
+            actor_id=notification.actor_id,
+            now=now,
+            wanted_at=wanted_at,
+        )
 
 
-def _held_until(request: Request, answer: Answer, now: datetime) -> Answer:
-    send_at = request.options.send_at
-    if isinstance(answer, Drop) or send_at is None or send_at <= now:
+def _not_before(wanted_at: datetime, answer: Answer, now: datetime) -> Answer:
+    if wanted_at <= now or isinstance(answer, Drop) or (isinstance(answer, Hold) and answer.until > wanted_at):
         return answer
-    return Hold(send_at, Reason.SCHEDULED)
+    return Hold(wanted_at, Reason.SCHEDULED, "its send_at is to come")
 
 
 def _delivery(notification: Notification, facts: Facts, answer: Answer, score: int) -> Delivery:

@@ -6,7 +6,6 @@ it must not come back alone.
 
 import logging
 import sqlite3
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
@@ -18,7 +17,7 @@ from notifications import clock, conf
 from notifications.exceptions import KlaxonError
 from notifications.manager.enqueue import queued
 from notifications.manager.request import Request
-from notifications.manager.spooled import record_of
+from notifications.manager.spooled import record_of, repeatable
 from notifications.outcomes import SendResult
 from notifications.spool import Spool
 
@@ -47,7 +46,7 @@ def queued_or_spooled(request: Request, recipients: Any, using: str) -> SendResu
     :raises OperationalError, InterfaceError: if it can be neither queued nor kept.
     """
     asked_at = clock.here()
-    recipients = list(recipients) if isinstance(recipients, Iterator) else recipients
+    recipients = repeatable(recipients)
     # Before the first try: if contact is lost at the commit, nobody knows whether it came to pass.
     named = request if request.options.idempotency_key else _named(request)
     try:

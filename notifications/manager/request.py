@@ -14,10 +14,12 @@ from django.utils import timezone
 
 from notifications import conf
 from notifications.context import UNSTORABLE, encoded, validated
-from notifications.events import LEVELS, NOTIFICATION_EVENTS, NotificationEvent, NotificationPriority, key_of
+from notifications.events import LEVELS, NOTIFICATION_EVENTS, NotificationEvent, NotificationPriority
 from notifications.exceptions import InvalidCluster, InvalidOption
+from notifications.manager.permission import check_actor_named
 from notifications.manager.score import score_of
 from notifications.models import Cluster, Notification, cluster_model, given_or_default
+from notifications.recipients import channel_names
 
 SENSIBLE_YEARS = range(1970, 9000)
 
@@ -102,9 +104,11 @@ def checked(event_name: Enum | str, cluster: Any, context: Mapping[str, Any] | N
     :raises InvalidCluster: if the cluster is missing, unsaved or of another model.
     :raises InvalidContext: if the context is not what the event declares.
     :raises InvalidOption: if an option cannot work.
+    :raises NotPermitted: if the event needs an actor with a permission, and there is none.
     """
     event = NOTIFICATION_EVENTS.find(event_name)
     _check_actor(options.actor)
+    check_actor_named(event, options.actor)
     wanted = _wanted_channels(event, options.channels)
     on = conf.current().enabled_channels
     missing = tuple(channel for channel in wanted if channel not in on)
@@ -133,11 +137,7 @@ def _check_actor(actor: Any) -> None:
 def _wanted_channels(event: NotificationEvent, channels: Iterable[Enum | str] | None) -> tuple[str, ...]:
     if channels is None:
         return event.channels
-    if isinstance(channels, str | Enum) or not isinstance(channels, Iterable):
-        raise InvalidOption(f"channels must be a list, not {channels!r:.80}.")
-    wanted = tuple(dict.fromkeys(key_of(channel) for channel in channels))
-    if not wanted:
-        raise InvalidOption("channels is empty, so nobody would get anything. Leave it out for all channels.")
+    wanted = channel_names(channels)
     beyond = [channel for channel in wanted if channel not in event.channels]
     if beyond:
         raise InvalidOption(

@@ -13,6 +13,7 @@ from django.db import router, transaction
 from django.db.models import QuerySet
 
 from notifications import conf, partitions
+from notifications.audience import group_model
 from notifications.context import decoded, encoded
 from notifications.events import NOTIFICATION_EVENTS, NotificationPriority
 from notifications.exceptions import InvalidCluster, InvalidRecipient, OutboxFull
@@ -20,9 +21,10 @@ from notifications.manager.enqueue import queued
 from notifications.manager.request import Options, Request
 from notifications.models import Notification, cluster_model
 from notifications.outcomes import Reason, SendResult
-from notifications.recipients import Address, Members
+from notifications.recipients import Address, Members, To, Topic
 
 TEXTS = ("idempotency_key", "topic", "campaign", "correlation_id", "cancel_key")
+KINDS = ("users", "addresses", "members", "groups", "topics", "to")
 TIMES = ("send_at", "expires_at")
 
 
@@ -42,20 +44,36 @@ def record_of(request: Request, recipients: Any, asked_at: datetime) -> dict[str
         "score": request.score,
         "actor": encoded(getattr(options.actor, "pk", None)),
         "options": {name: encoded(getattr(options, name)) for name in (*TEXTS, *TIMES)},
-        "recipients": _keys(recipients),
+        "recipients": _keys(recipients, (*request.channels, *request.not_configured)),
     }
 
 
-def _keys(recipients: Any) -> dict[str, list[Any]]:
-    """Users and clusters by primary key, addresses as themselves."""
-    found: dict[str, list[Any]] = {"users": [], "addresses": [], "members": []}
+def repeatable(recipients: Any) -> Any:
+    """The same, with lists for iterators: a second try must find what the first has gone through."""
+    if isinstance(recipients, To):
+        return To(repeatable(recipients.recipients), recipients.channels)
+    if isinstance(recipients, Iterator | list | tuple | set | frozenset):
+        return [repeatable(recipient) for recipient in recipients]
+    return recipients
+
+
+def _keys(recipients: Any, channels: tuple[str, ...]) -> dict[str, list[Any]]:
+    """Users, groups and clusters by primary key, addresses as themselves."""
+    found: dict[str, list[Any]] = {kind: [] for kind in KINDS}
     for recipient in _each(recipients):
         if isinstance(recipient, Address):
             found["addresses"].append(dict(recipient.by_kind))
         elif isinstance(recipient, Members):
             found["members"].append(_cluster_key(recipient.cluster))
+        elif isinstance(recipient, Topic):
+            found["topics"].append(recipient.key)
+        elif isinstance(recipient, To):
+            narrowed = _keys(recipient.recipients, ())
+            found["to"].append({"channels": sorted(recipient.narrowed(channels)), "recipients": narrowed})
         elif isinstance(recipient, get_user_model()) and recipient.pk is not None:
             found["users"].append(encoded(recipient.pk))
+        elif isinstance(recipient, group_model()) and recipient.pk is not None:
+            found["groups"].append(encoded(recipient.pk))
         else:
             raise InvalidRecipient(f"{recipient!r:.80} cannot be known without the database.")
     return found
@@ -64,7 +82,7 @@ def _keys(recipients: Any) -> dict[str, list[Any]]:
 def _each(recipients: Any) -> Iterator[Any]:
     if isinstance(recipients, QuerySet) and recipients._result_cache is None:
         raise InvalidRecipient("A queryset that was not evaluated cannot be known without the database.")
-    if isinstance(recipients, str | bytes | Address | Members | get_user_model()):
+    if isinstance(recipients, str | bytes | Address | Members | Topic | To | get_user_model() | group_model()):
         yield recipients
     elif isinstance(recipients, Iterable):
         for recipient in recipients:
@@ -117,7 +135,11 @@ def _request(record: Mapping[str, Any]) -> Request:
 def _recipients(keys: Mapping[str, list[Any]]) -> list[Any]:
     users = [get_user_model()(pk=decoded(pk)) for pk in keys["users"]]
     addresses = [Address(**by_kind) for by_kind in keys["addresses"]]
-    return [*users, *addresses, *(Members(_cluster(pk)) for pk in keys["members"])]
+    members = [Members(_cluster(pk)) for pk in keys["members"]]
+    groups = [group_model()(pk=decoded(pk)) for pk in keys["groups"]]
+    topics = [Topic(key) for key in keys["topics"]]
+    narrowed = [To(_recipients(one["recipients"]), one["channels"]) for one in keys["to"]]
+    return [*users, *addresses, *members, *groups, *topics, *narrowed]
 
 
 def _cluster(key: Any) -> Any:

@@ -1,29 +1,39 @@
 """The tables, one file for each family, each with its verbs."""
 
+from notifications.models.audit import PreferenceChange
 from notifications.models.bucket import Bucket
 from notifications.models.circuit import Circuit
 from notifications.models.cluster import Cluster, cluster_model, given_or_default, members_of, membership
 from notifications.models.delivery import Delivery
+from notifications.models.fingerprint import Fingerprint
 from notifications.models.heartbeat import Heartbeat
 from notifications.models.inbox import InboxItem
 from notifications.models.log import LogPersonal, NotificationLog
+from notifications.models.mute import Mute
 from notifications.models.notification import Notification
 from notifications.models.pause import Pause
 from notifications.models.settings import UserSettings
+from notifications.models.shared import SharedPreference
 from notifications.models.suppression import Suppression
+from notifications.models.topic import TopicSubscription
 
 __all__ = [
     "Circuit",
     "Bucket",
     "Cluster",
     "Delivery",
+    "Fingerprint",
     "Heartbeat",
     "InboxItem",
     "LogPersonal",
+    "Mute",
     "Notification",
     "NotificationLog",
     "Pause",
+    "PreferenceChange",
+    "SharedPreference",
     "Suppression",
+    "TopicSubscription",
     "UserSettings",
     "cluster_model",
     "given_or_default",

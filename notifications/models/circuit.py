@@ -81,8 +81,7 @@ class Circuit(models.Model):
         was_open = self.open_until is not None
         if not (was_open or at_once or self.failures >= configured.breaker_failures):
             return
-        first = configured.breaker_most_seconds if at_once else configured.breaker_seconds
-        self.seconds = min(self.seconds * 2 or first, configured.breaker_most_seconds)
+        self.seconds = min(self.seconds * 2 or configured.breaker_seconds, configured.breaker_most_seconds)
         self.opened_at = self.opened_at or now
         self.open_until, self.probe_until = now + timedelta(seconds=self.seconds), None
 

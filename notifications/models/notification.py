@@ -1,5 +1,6 @@
 """Notifications: one row for each ``send()``, however many receive it."""
 
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
@@ -61,6 +62,11 @@ class Notification(models.Model):
 
     def __str__(self) -> str:
         return f"{self.event} #{self.pk}"
+
+    @property
+    def wanted_at(self) -> datetime:
+        """When it was to go out: at its ``send_at``, or as soon as it was asked for."""
+        return max(self.created_at, self.send_at or self.created_at)
 
     @property
     def values(self) -> dict[str, Any]:

@@ -11,6 +11,12 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from notifications.events import NOTIFICATION_EVENTS, key_of
+from notifications.hours import Hours, Timetable, site_quiet_hours, windows_from
+from notifications.models.choices import Choices, by_channel, chosen, normalised, resolved
+from notifications.models.shared import SharedPreference
+from notifications.recipients import user_key
+
+UTC_ZONE = ZoneInfo("UTC")
 
 
 def validate_time_zone(name: str) -> None:
@@ -21,55 +27,27 @@ def validate_time_zone(name: str) -> None:
         raise ValidationError(_("Write a time zone such as Europe/Berlin.")) from error
 
 
-EVERY = "*"
+def validate_delivery_windows(written: Any) -> None:
+    """:raises ValidationError: unless it is a dict of channel to windows."""
+    try:
+        for windows in written.values():
+            windows_from(windows)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValidationError(_("This does not have the form of the example.")) from error
 
 
-def normalised(choices: Any) -> Any:
-    """The same choices with every key in its one spelling, at each depth: ``EMAIL`` and ``email`` are one.
-
-    Where two spellings disagree, the opt-out stands; what is no mapping says nothing.
-    """
-    if not isinstance(choices, dict):
-        return {}
-    merged: dict[str, Any] = {}
-    for key, value in choices.items():
-        clean = normalised(value) if isinstance(value, dict) else value
-        merged[key_of(key)] = _stricter(merged.get(key_of(key)), clean)
-    return merged
-
-
-def _stricter(one: Any, other: Any) -> Any:
-    if one is None or other is None:
-        return other if one is None else one
-    if isinstance(one, dict) or isinstance(other, dict):
-        first, second = _by_channel(one), _by_channel(other)
-        return {key: _stricter(_chosen(first, key), _chosen(second, key)) for key in {**first, **second}}
-    return other if _is_yes(one) else one
-
-
-def _is_yes(choice: Any) -> bool:
-    """Only a plain yes is one. Whatever else was written, it was written to turn something off."""
-    return choice is True or choice == 1
-
-
-def _by_channel(chosen: Any) -> dict[str, Any]:
-    """A choice as channel to yes or no; a plain yes or no is one for every channel."""
-    if isinstance(chosen, dict):
-        return chosen
-    return {} if chosen is None else {EVERY: chosen}
-
-
-def _chosen(by_channel: dict[str, Any], channel: str) -> Any:
-    return by_channel.get(channel, by_channel.get(EVERY))
-
-
-class UserSettings(models.Model):
+class UserSettings(Choices):
     """What one user wants in one cluster.
 
-    ``channels`` is the master switch, ``{"email": false}``. ``events`` and ``categories`` refine what is left of it:
-    ``{"visitor_arrival": {"email": false}}``; ``"*"`` is every channel, event or
-    category that is not named. What is not mentioned is on.
+    What they do not mention is answered by their roles and the cluster (:class:`SharedPreference`); otherwise it is on.
+
+    It is quiet from ``quiet_from`` until ``quiet_until`` on the clocks of ``time_zone``; equal times mean never, not
+    even in the site's own quiet hours. ``delivery_windows`` are by channel:
+    ``{"email": [["08:00", "12:00"], ["14:00", "18:00", ["mon", "tue"]]]}``.
     """
+
+    keyed = (*Choices.keyed, "addresses", "delivery_windows")
+    masked = frozenset({"addresses"})
 
     class Digest(models.TextChoices):
         NONE = "none", _("none")
@@ -85,13 +63,14 @@ class UserSettings(models.Model):
     cluster = models.ForeignKey(
         settings.NOTIFICATIONS_CLUSTER_MODEL, verbose_name=_("cluster"), on_delete=models.CASCADE, related_name="+"
     )
-    channels = models.JSONField(_("channels"), default=dict, blank=True)
-    events = models.JSONField(_("events"), default=dict, blank=True)
-    categories = models.JSONField(_("categories"), default=dict, blank=True)
     addresses = models.JSONField(_("addresses"), default=dict, blank=True)
     quiet_from = models.TimeField(_("quiet from"), null=True, blank=True)
-    quiet_until = models.TimeField(_("quiet until"), null=True, blank=True)
-    delivery_windows = models.JSONField(_("delivery windows"), default=dict, blank=True)
+    quiet_until = models.TimeField(
+        _("quiet until"), null=True, blank=True, help_text=_("The same time as the beginning means: never quiet.")
+    )
+    delivery_windows = models.JSONField(
+        _("delivery windows"), default=dict, blank=True, validators=[validate_delivery_windows]
+    )
     digest = models.CharField(_("digest"), max_length=10, choices=Digest.choices, default=Digest.NONE)
     digest_hour = models.PositiveSmallIntegerField(_("digest hour"), default=8, validators=[MaxValueValidator(23)])
     time_zone = models.CharField(_("time zone"), max_length=64, blank=True, validators=[validate_time_zone])
@@ -105,37 +84,64 @@ class UserSettings(models.Model):
     def __str__(self) -> str:
         return f"{self.user} in {self.cluster}"
 
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        for name in ("channels", "events", "categories", "addresses"):
-            setattr(self, name, normalised(getattr(self, name)))
-        super().save(*args, **kwargs)
+    @property
+    def subject(self) -> str:
+        return user_key(self.user_id)
+
+    def clean(self) -> None:
+        """:raises ValidationError: if half of the quiet hours is missing, or some channel could hardly ever be used."""
+        if (self.quiet_from is None) != (self.quiet_until is None):
+            raise ValidationError(_("Quiet hours need both a beginning and an end."))
+        if self.quiet_hours and not Timetable(UTC_ZONE, self.quiet_hours).is_usable():
+            raise ValidationError(_("These quiet hours leave less than a quarter of an hour of the day."))
+        never = [channel for channel in normalised(self.delivery_windows) if not self._is_usable(channel)]
+        if never:
+            words = _("Outside the quiet hours no delivery window of %(name)s is open for a quarter of an hour.")
+            raise ValidationError(words, params={"name": ", ".join(never)})
+
+    def _is_usable(self, channel: str) -> bool:
+        try:
+            return Timetable(UTC_ZONE, self.quiet_hours, windows_from(self.windows_for(channel))).is_usable()
+        except (TypeError, ValueError):
+            return True  # The field has said already what is wrong.
 
     def get_notification_preference(self, event_name: Enum | str, channel: Enum | str) -> bool:
-        """Whether this user wants this event on this channel. Priority is not looked at; the gate does that."""
-        event = NOTIFICATION_EVENTS.named(key_of(event_name))
-        return self.decision(key_of(event_name), event.category if event else "", key_of(channel))[0]
+        """Whether this user wants this event on this channel: their own choice, else their roles', else the cluster's.
 
-    def decision(self, event: str, category: str, channel: str) -> tuple[bool, str]:
-        """Yes or no, and the rule that says so. Keys that were written past ``save()`` are normalised here too."""
-        on = _chosen(normalised(self.channels), channel)
-        if on is not None and not _is_yes(on):
-            return False, f"user: channel {channel} is off"
-        for rules, key, word in ((self.events, key_of(event), "event"), (self.categories, category, "category")):
-            chosen = _chosen(_by_channel(_chosen(normalised(rules), key)), channel)
-            if chosen is not None:
-                wanted = _is_yes(chosen)
-                return wanted, f"user: {word} {key} on {channel} is {'on' if wanted else 'off'}"
-        return True, "system: on by default"
+        Priority is not looked at, nor are mutes; the gates do that. One query, and none where the user has chosen.
+        """
+        event = NOTIFICATION_EVENTS.named(key_of(event_name))
+        asked = key_of(event_name), event.category if event else "", key_of(channel)
+        if self.opinion(*asked) is not None or self.user_id is None or self.cluster_id is None:
+            return resolved([self], *asked)[0]
+        shared = SharedPreference.objects.held_by(self.cluster, [self.user_id])
+        return resolved(shared[self.user_id], *asked)[0]
 
     def set_notification_preference(self, event_name: Enum | str, channel: Enum | str, wanted: bool) -> None:
         """Choose for one event on one channel; the caller saves."""
         self.events = normalised(self.events)
-        before = _by_channel(self.events.get(key_of(event_name)))
+        before = by_channel(self.events.get(key_of(event_name)))
         self.events[key_of(event_name)] = {**before, key_of(channel): wanted}
 
     def set_channel(self, channel: Enum | str, wanted: bool) -> None:
         """Turn a whole channel on or off; the caller saves."""
         self.channels = {**normalised(self.channels), key_of(channel): wanted}
+
+    @property
+    def chooses_quiet_hours(self) -> bool:
+        """Whether the user has a say of their own, be it that it is never quiet."""
+        return self.quiet_from is not None and self.quiet_until is not None
+
+    @property
+    def quiet_hours(self) -> Hours | None:
+        """Those of the user, or else of the site; None if it is never quiet."""
+        if self.quiet_from is None or self.quiet_until is None:
+            return site_quiet_hours()
+        return Hours(self.quiet_from, self.quiet_until) if self.quiet_from != self.quiet_until else None
+
+    def windows_for(self, channel: str) -> Any:
+        """The delivery windows of a channel as they were written; none means that it is always open."""
+        return chosen(normalised(self.delivery_windows), channel) or ()
 
     def address_for(self, channel: str) -> str:
         """The address that the user gave for a channel, or nothing."""

@@ -1,17 +1,14 @@
 """In which language and time zone a recipient is spoken to."""
 
-import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.conf import settings
 from django.utils import timezone, translation
 
 from notifications.models import UserSettings
-
-logger = logging.getLogger("notifications.rendering")
+from notifications.zones import known_zone
 
 Locale = tuple[str, str]
 """A language code and the name of a time zone."""
@@ -22,23 +19,13 @@ LANGUAGE = re.compile(r"[a-z]{1,8}(-[a-z0-9]{1,8})*")
 def locale_of(chosen: UserSettings | None) -> Locale:
     """The language code and time zone name that a recipient chose, or the site's."""
     language = (chosen.language if chosen else "") or settings.LANGUAGE_CODE
-    return _well_formed(language), _known_zone(chosen.time_zone if chosen else "")
+    return _well_formed(language), known_zone(chosen.time_zone if chosen else "").key
 
 
 def _well_formed(language: str) -> str:
     """``de_AT`` and ``DE-at`` are ``de-at``; what can be no language at all gives way to the site's."""
     code = language.strip().lower().replace("_", "-")
     return code if LANGUAGE.fullmatch(code) else settings.LANGUAGE_CODE.lower()
-
-
-def _known_zone(name: str) -> str:
-    """A zone that this machine knows; a wrong one in somebody's settings must not keep their mail back."""
-    site = timezone.get_default_timezone_name()
-    try:
-        return ZoneInfo(name or site).key
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        logger.warning("A user's time zone %r is unknown; %s is used.", name, site)
-        return site
 
 
 @contextmanager

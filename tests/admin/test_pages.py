@@ -16,15 +16,20 @@ from notifications.models import (
     Delivery,
     InboxItem,
     LogPersonal,
+    Mute,
     Notification,
     NotificationLog,
+    PreferenceChange,
+    SharedPreference,
+    TopicSubscription,
     UserSettings,
 )
 from notifications.recipients import Address
 from tests.admin.conftest import customers, send
 
-SHOWN = (Notification, Delivery, NotificationLog, UserSettings, InboxItem, Cluster, Bucket)
-READ_ONLY = (Notification, Delivery, NotificationLog, Bucket)
+CHOSEN = (UserSettings, SharedPreference, Mute, PreferenceChange, TopicSubscription)
+SHOWN = (Notification, Delivery, NotificationLog, InboxItem, Cluster, Bucket, *CHOSEN)
+READ_ONLY = (Notification, Delivery, NotificationLog, Bucket, PreferenceChange)
 
 
 def list_url(model: Any, **query: Any) -> str:
@@ -43,7 +48,14 @@ def rows_of_every_kind(count: int, cluster: Cluster, prefix: str = "ann") -> Non
     UserSettings.objects.bulk_create(
         UserSettings(user=user, cluster=cluster, channels={"email": False}) for user in users
     )
+    for user in users:
+        Mute(user=user, cluster=cluster, kind="topic", value="sale").save(by=user)
+    if not SharedPreference.objects.exists():
+        SharedPreference.objects.create(cluster=cluster)
     now = clock.now()
+    TopicSubscription.objects.bulk_create(
+        TopicSubscription(user=user, cluster=cluster, topic="news", created_at=now) for user in users
+    )
     Bucket.objects.bulk_create(
         Bucket(key=f"user:{cluster.pk}:u:{user.pk}", full_at=now, seen_at=now, promised_at=now) for user in users
     )
@@ -172,7 +184,7 @@ def test_lists_are_filtered(model: Any, query: dict[str, str], found: int, boss:
     assert boss.get(list_url(model, **query)).context["cl"].result_count == found
 
 
-@pytest.mark.parametrize("model", [Notification, NotificationLog, InboxItem, UserSettings])
+@pytest.mark.parametrize("model", [Notification, NotificationLog, InboxItem, UserSettings, TopicSubscription])
 def test_lists_are_filtered_by_cluster(model: Any, boss: Client, cluster: Cluster) -> None:
     rows_of_every_kind(1, cluster)
     other = Cluster.objects.create(name="Other", slug="other")
@@ -192,7 +204,7 @@ def test_a_big_table_is_counted_only_so_far(boss: Client, cluster: Cluster, monk
 
 def test_no_list_counts_the_whole_table(boss: Client, cluster: Cluster) -> None:
     rows_of_every_kind(2, cluster)
-    for model in (Notification, Delivery, NotificationLog, InboxItem, UserSettings):
+    for model in (Notification, Delivery, NotificationLog, InboxItem, UserSettings, TopicSubscription):
         with CaptureQueriesContext(connection) as queries:
             boss.get(list_url(model))
         counts = [query["sql"] for query in queries if "COUNT(" in query["sql"]]

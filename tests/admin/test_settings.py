@@ -1,5 +1,6 @@
 """Preferences of users: JSON that a person can read, and cannot get wrong unnoticed."""
 
+from datetime import time
 from typing import Any
 
 import pytest
@@ -66,5 +67,33 @@ def test_a_channel_that_does_not_exist_is_refused_by_its_name(boss: Client, clus
 
 def test_what_no_gate_reads_is_not_offered(boss: Client, cluster: Cluster) -> None:
     page = boss.get(reverse("admin:klaxon_usersettings_add")).content.decode()
-    assert "quiet" not in page
     assert "digest" not in page
+
+
+class TestHours:
+    NIGHT = {"quiet_from": "22:00", "quiet_until": "07:00"}
+
+    def test_they_are_saved(self, boss: Client, cluster: Cluster) -> None:
+        windows = '{"EMAIL": [["08:00", "12:00"], ["14:00", "18:00", ["mon"]]]}'
+        assert saved(boss, cluster, **self.NIGHT, delivery_windows=windows).status_code == 302
+        row = UserSettings.objects.get()
+        assert (row.quiet_from, row.quiet_until) == (time(22), time(7))
+        assert row.delivery_windows == {"email": [["08:00", "12:00"], ["14:00", "18:00", ["mon"]]]}
+
+    @pytest.mark.parametrize(
+        ("typed", "words"),
+        [
+            ({"delivery_windows": '{"email": [["8", "12:00"]]}'}, "the form of the example"),
+            ({"delivery_windows": '{"email": "mornings"}'}, "the form of the example"),
+            ({"delivery_windows": '[["08:00", "12:00"]]'}, "the form of the example"),
+            ({"delivery_windows": '{"emial": [["08:00", "12:00"]]}'}, "no channel emial"),
+            ({"quiet_from": "22:00"}, "both a beginning and an end"),
+            ({"quiet_from": "00:00", "quiet_until": "23:55"}, "less than a quarter of an hour"),
+            ({**NIGHT, "delivery_windows": '{"email": [["23:00", "05:00"]]}'}, "no delivery window of email"),
+        ],
+    )
+    def test_what_cannot_work_is_refused(
+        self, typed: dict[str, str], words: str, boss: Client, cluster: Cluster
+    ) -> None:
+        assert words in saved(boss, cluster, **typed).content.decode()
+        assert not UserSettings.objects.exists()

@@ -57,4 +57,6 @@ def test_a_bridge_whose_postgresql_is_stopped_spools_and_the_replay_delivers_all
     assert queued + spooled == told["faults"]
     assert told["notifications"] == told["inbox"] == told["faults"]
     assert told["most copies"] == 1
-    assert told["replay"] == f"{spooled} notifications were queued."
+    # Contact may be lost at the very commit: what is spooled then may be there already.
+    assert sum(map(int, re.findall(r"\d+", told["replay"]))) == spooled, told["replay"]
+    assert "rejected" not in told["replay"]

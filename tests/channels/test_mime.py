@@ -7,7 +7,7 @@ from email.errors import HeaderParseError
 import pytest
 from django.core.mail import BadHeaderError, EmailAlternative, EmailMultiAlternatives
 from django.utils.translation import gettext_lazy
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from notifications.channels.mime import as_bytes, is_simple
@@ -62,6 +62,7 @@ def assert_fit_for_smtp(written):
     assert parsed(written).defects == []
 
 
+@settings(deadline=None)
 @given(TEXTS.filter(bool), TEXTS)
 @example("a\rb\r\nc\n\n", "<p>\r</p>")
 @example("x" * 998, "x" * 999)
@@ -72,6 +73,7 @@ def test_every_text_and_html(text, html):
     assert_the_same(mail(text=text, html=html))
 
 
+@settings(deadline=None)
 @given(SUBJECTS)
 @example("x" * 300)
 @example("word " * 60)
@@ -83,6 +85,7 @@ def test_every_subject(subject):
     assert_the_same(mail(subject=subject))
 
 
+@settings(deadline=None)
 @given(NAMES)
 @example("Bücher Söhne")
 @example("x" * 100)
@@ -160,6 +163,7 @@ def test_no_header_can_be_forged(field, end):
         as_bytes(mail(**{field: value}))
 
 
+@settings(deadline=None)
 @given(st.characters(categories=["Cc", "Zl", "Zp"]))
 @example("\x85")
 @example("\u2028")

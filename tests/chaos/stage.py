@@ -7,10 +7,8 @@ import argparse
 import dataclasses
 import json
 import os
-import shutil
 import signal
 import sys
-import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -21,41 +19,16 @@ from typing import Any
 import django
 
 from tests.chaos.figures import Figures
+from tests.chaos.ground import ground
 
 
 @contextmanager
 def stage(database: str) -> Iterator[Path]:
     """A folder and a fresh database of its own, with Django ready to fork; both are gone afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="klaxon-chaos-"))
-    folder.chmod(0o755)
-    os.environ |= {"DJANGO_SETTINGS_MODULE": "tests.chaos.settings", "KLAXON_TEST_DB": database}
-    try:
-        with postgres(folder / "pg") if database == "postgres" else sqlite(folder):
-            django.setup()
-            prepare()
-            yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def sqlite(folder: Path) -> Iterator[None]:
-    os.environ["KLAXON_DATABASE_NAME"] = str(folder / "chaos.sqlite3")
-    yield
-
-
-@contextmanager
-def postgres(folder: Path) -> Iterator[None]:
-    """A server that this run may restart as roughly as it likes."""
-    from tests.chaos.postgres import Server
-
-    server = Server(folder)
-    os.environ.pop("KLAXON_DATABASE_NAME", None)
-    os.environ["KLAXON_POSTGRES"] = server.uri
-    try:
-        yield
-    finally:
-        server.stop()
+    with ground(database, "tests.chaos.settings") as folder:
+        django.setup()
+        prepare()
+        yield folder
 
 
 def prepare() -> None:

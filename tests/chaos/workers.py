@@ -18,7 +18,7 @@ from tests.chaos import lies
 from tests.chaos.failpoints import FailPoint, write_down
 from tests.chaos.journal import Journal
 
-LONGEST_LIFE = 1500
+LONGEST_LIFE = 3600
 SECONDS_TO_END = 40
 
 

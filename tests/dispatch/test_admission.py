@@ -6,9 +6,11 @@ import pytest
 
 from notifications.dispatch.dispatcher import Dispatcher
 from notifications.dispatch.providers import ramp_rate
+from notifications.dispatch.worker import Worker
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.manager import NotificationManager
 from notifications.models import Bucket, Circuit, Delivery, NotificationLog
+from notifications.outcomes import Verdict
 from notifications.testing import temporary_events
 from tests.dispatch.test_providers import DOWN, Carrier, carriers, clock  # noqa: F401
 from tests.factories import UserFactory
@@ -120,14 +122,17 @@ def test_in_a_flood_only_what_is_urgent_is_sent_and_every_tenth_time_the_oldest(
         refuse_orders(UserFactory(), 8)
         NotificationManager.send(ShopEvents.ORDER_REFUSED, UserFactory(), None, {}, priority=NotificationPriority.HIGH)
         dispatcher = Dispatcher()
-        assert dict(dispatcher.run_until_idle()) == {"sent": 1}
+        assert dict(dispatcher.run_until_idle()) == {"sent": 2}, "the urgent one, and one of the others"
         for _ in range(20):
             dispatcher.run_batch(1)
-        assert Delivery.objects.filter(state="sent").count() == 3
+        assert Delivery.objects.filter(state="sent").count() == 4
+        clock.forward(seconds=1)
+        assert dispatcher.run_batch(1)[1] == {"sent": 1}, "a batch a second, where nothing is urgent"
+        assert dict(Dispatcher().run_until_idle(limit=1)) == {"sent": 1}, "a single run, too"
         assert "Too much is ready" in caplog.text
         configured(settings, THROTTLE_DEPTH=0)
         clock.forward(seconds=2)
-        assert dispatcher.run_until_idle()["sent"] == 6
+        assert dispatcher.run_until_idle()["sent"] == 3
 
 
 def test_a_circuit_never_opened_means_no_ramp(carriers, clock, settings):  # noqa: F811
@@ -142,3 +147,29 @@ def test_a_circuit_never_opened_means_no_ramp(carriers, clock, settings):  # noq
         refuse_orders(user, 1)
     assert dispatcher.run_until_idle()["sent"] == 20
     assert Circuit.objects.get().closed_at is None
+
+
+def test_tokens_are_taken_once_for_each_delivery(carriers, clock, settings):  # noqa: F811
+    carrier = carriers()
+    with temporary_events() as registry:
+        registry[ShopEvents.ORDER_REFUSED] = NotificationEvent(
+            "order_refused", NotificationPriority.HIGH, ["log"], limit="1/h", over_limit="drop"
+        )
+        carrier.answers = {"only": {**DOWN, "verdict": Verdict.CONFIGURATION}}
+        for user in UserFactory.create_batch(4):
+            refuse_orders(user, 1)
+        dispatcher = Dispatcher()
+        dispatcher.run_until_idle()
+        carrier.answers = {}
+        for _ in range(3):
+            clock.forward(minutes=3)
+            dispatcher.run_until_idle()
+    assert states() == [("sent", "", 1)] * 3 + [("sent", "", 2)]
+
+
+def test_a_single_run_waits_for_a_provider_that_can_take_more_in_a_moment(carriers, settings):  # noqa: F811
+    carrier = carriers("slow", slow={"RATE": "50/s burst 5"})
+    for user in UserFactory.create_batch(20):
+        refuse_orders(user, 1)
+    Worker(workers=1).drain()
+    assert len(carrier.carried) == 20

@@ -103,3 +103,25 @@ def test_what_was_sent_last_is_written_down_when_the_worker_ends(script, out_of_
         dispatcher.run_until_idle()
     dispatcher.close()
     assert set(Delivery.objects.values_list("state", flat=True)) == {"sent"}
+
+
+def test_an_answer_is_kept_though_the_database_went_away_before_it_could_tell_the_time(script, monkeypatch):  # noqa: F811
+    refuse_orders(2)
+    send = ScriptedChannel.send
+
+    def gone(*args):
+        raise OperationalError("away")
+
+    with monkeypatch.context() as database:
+
+        def and_then_it_goes(self, messages):
+            yield from send(self, messages)
+            database.setattr(Desk, "now", gone)
+            database.setattr(Desk, "write", gone)
+
+        database.setattr(ScriptedChannel, "send", and_then_it_goes)
+        dispatcher = Dispatcher()
+        with pytest.raises(OperationalError):
+            dispatcher.run_until_idle()
+    assert dispatcher.run_until_idle() == {"sent": 2}
+    assert len(script.given) == 2

@@ -7,7 +7,7 @@ from notifications import signals
 from notifications.dispatch.dispatcher import Dispatcher
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.manager import NotificationManager
-from notifications.models import Circuit, Cluster, Delivery, NotificationLog
+from notifications.models import Circuit, Cluster, Delivery, Mute, NotificationLog
 from notifications.outcomes import Verdict
 from notifications.recipients import Address
 from notifications.testing import temporary_events
@@ -91,7 +91,7 @@ def test_nobody_gets_the_same_twice(carrier):
     with temporary_events() as registry:
         registry[ShopEvents.ORDER_SHIPPED] = NotificationEvent(
             "order_shipped", NotificationPriority.MEDIUM, ["log", "email"], context={"order_number": str},
-            fallback={"log": "email", "email": "log"},
+            fallback={"log": "email"},
         )  # fmt: skip
         ship()
         assert dispatch() == {"dead": 1, "sent": 1}
@@ -117,3 +117,56 @@ def test_a_fallback_that_the_site_has_not_configured_is_none(carrier, settings):
     carrier.answers = {"only": REFUSED}
     ship()
     assert dispatch() == {"dead": 1}
+
+
+def test_who_cannot_be_reached_there_waits_for_their_own_channel(carrier):
+    carrier.answers = {"only": DOWN}
+    ship(*UserFactory.create_batch(5), Address(phone="+15550100"), UserFactory(email=""))
+    dispatch()
+    assert len(mail.outbox) == 5
+    assert Delivery.objects.filter(state="ready", channel="log", attempts=0).count() == 2
+
+
+@pytest.mark.parametrize("kind", ["topic", "sender"])
+def test_what_was_muted_since_is_not_queued_there(carrier, clock, kind):  # noqa: F811
+    boss, muting, other = UserFactory.create_batch(3)
+    NotificationManager.send(
+        ShopEvents.ORDER_SHIPPED, [muting, other], None, {"order_number": "7"}, topic="parcels", actor=boss
+    )
+    value = {"topic": "parcels", "sender": str(boss.pk)}[kind]
+    Mute.objects.create(user=muting, cluster=Cluster.objects.default(), kind=kind, value=value)
+    Circuit.objects.failed("log", 5, "away", clock())
+    dispatch()
+    assert Delivery.objects.get(channel="email").recipient == other
+
+
+def test_those_who_cannot_go_keep_nobody_from_going(carrier, monkeypatch, clock):  # noqa: F811
+    monkeypatch.setattr("notifications.dispatch.fallback.AT_ONCE", 3)
+    Circuit.objects.failed("log", 5, "away", clock())
+    for _ in range(7):
+        ship(UserFactory(email=""))
+    ship(UserFactory())
+    dispatcher = Dispatcher()
+    for _ in range(4):
+        dispatcher.run_until_idle()
+        clock.forward(seconds=2)
+    assert len(mail.outbox) == 1
+
+
+def test_what_has_died_there_already_waits_for_its_own_channel(carrier, clock):  # noqa: F811
+    with temporary_events() as registry:
+        registry[ShopEvents.ORDER_SHIPPED] = NotificationEvent(
+            "order_shipped", NotificationPriority.MEDIUM, ["log", "email"], context={"order_number": str},
+            fallback={"log": "email"},
+        )  # fmt: skip
+        Circuit.objects.failed("log", 5, "away", clock())
+        ship()
+        Delivery.objects.filter(channel="email").update(state="dead")
+        assert dispatch() == {}
+        assert Delivery.objects.get(channel="log").state == "ready"
+
+
+@pytest.mark.parametrize("fallback", [{"log": "log"}, {"log": "email", "email": "log"}, {"sms": "email"}])
+def test_a_fallback_that_leads_nowhere_is_told_at_once(fallback):
+    with pytest.raises(ValueError, match="fallback of event 'x'"):
+        NotificationEvent("x", NotificationPriority.LOW, ["log"], fallback=fallback)

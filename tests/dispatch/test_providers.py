@@ -95,7 +95,7 @@ def test_a_whole_round_counts_once_in_the_schedule(carriers, clock):
     carrier = carriers("first", "second")
     carrier.answers = {"first": DOWN, "second": DOWN}
     refuse_orders()
-    for attempts, minutes in ((2, 1), (4, 5)):
+    for attempts, minutes in ((1, 1), (2, 5)):
         dispatch()
         delivery = Delivery.objects.get()
         assert (delivery.attempts, delivery.due_at) == (attempts, clock() + timedelta(minutes=minutes))
@@ -206,7 +206,7 @@ def test_wrong_settings_leave_the_provider_alone_at_once_and_no_recipient(carrie
     dispatch(batch_size=1)
     assert len(carrier.carried) == 1
     circuit = Circuit.objects.get()
-    assert (circuit.open_until, circuit.error) == (clock() + timedelta(minutes=5), "535 bad password")
+    assert (circuit.open_until, circuit.error) == (clock() + timedelta(minutes=1), "535 bad password")
 
 
 def test_an_event_without_retries_dies_in_a_probe(carriers, clock):
@@ -290,3 +290,46 @@ def test_the_inbox_comes_back_when_its_settings_are_mended(settings, clock):
     clock.forward(minutes=5)
     assert dispatch() == {"sent": 3}
     assert Circuit.objects.get().is_closed()
+
+
+def test_a_message_that_the_provider_cannot_bear_keeps_none_of_the_others_back(carriers, clock):
+    carriers()
+    refuse_orders(20)
+    poison = Delivery.objects.order_by("pk")[0].pk
+
+    def bear(self, messages):
+        for message in messages:
+            bad = message["delivery"] == poison
+            yield Receipt(message, Verdict.CONFIGURATION if bad else Verdict.ACCEPTED, error="5.7.1 spam" * bad)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Carrier, "send", bear)
+        dispatcher = Dispatcher()
+        for _ in range(60):
+            dispatcher.run_until_idle()
+            clock.forward(seconds=60)
+    assert Delivery.objects.filter(state="sent").count() == 19
+
+
+def test_a_probe_without_an_answer_is_counted(carriers, clock):
+    carrier = carriers()
+    carrier.answers = {"only": {"verdict": Verdict.UNKNOWN}}
+    refuse_orders()
+    Circuit.objects.failed("log", 5, "away", clock())
+    for _ in range(200):
+        clock.forward(seconds=300)
+        dispatch()
+    assert len(carrier.carried) == 4
+    assert Delivery.objects.get().state == "dead"
+
+
+def test_with_one_of_two_providers_shut_the_schedule_is_no_longer(carriers, clock):
+    carrier = carriers("first", "second")
+    carrier.answers = {"second": {**DOWN, "blames_recipient": True}}
+    Circuit.objects.failed("log/first", 5, "away", clock())
+    Circuit.objects.update(open_until=clock() + timedelta(days=2))
+    refuse_orders()
+    for _ in range(40):
+        dispatch()
+        clock.forward(minutes=1)
+    assert used(carrier) == {"second": 4}

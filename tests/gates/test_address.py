@@ -1,5 +1,7 @@
 """There must be somewhere to send to."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from notifications.events import NotificationEvent, NotificationPriority
@@ -10,11 +12,12 @@ from notifications.outcomes import Deliver, Drop, Reason
 from notifications.recipients import Address
 from tests.factories import UserFactory
 
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 EVENT = NotificationEvent("door_opened", NotificationPriority.MEDIUM, ["email"])
 
 
 def facts(person, channel="email", kind="email"):
-    return Facts(EVENT, channel, kind, person)
+    return Facts(EVENT, channel, kind, person, now=NOON, wanted_at=NOON)
 
 
 def person(settings=None, **fields):

@@ -5,23 +5,28 @@ from datetime import UTC, datetime
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.gates import ASKED_AGAIN, GATES, Facts, Person, decide
 from notifications.gates.address import address
+from notifications.gates.duplicate import duplicate
+from notifications.gates.filters import filters
 from notifications.gates.preferences import preferences
+from notifications.gates.quiet_hours import quiet_hours
 from notifications.gates.recipient import recipient
 from notifications.gates.suppression import suppression
 from notifications.models import UserSettings
 from notifications.outcomes import Deliver, Drop, Hold, Reason
 from tests.factories import UserFactory
 
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 OPTED_OUT = UserSettings(channels={"email": False})
 
 
 def facts(*, priority=NotificationPriority.LOW, member=True, settings=None, **fields):
     event = NotificationEvent("door_opened", priority, ["email"])
-    return Facts(event, "email", "email", Person("u:1", UserFactory.build(**fields), member=member, settings=settings))
+    person = Person("u:1", UserFactory.build(**fields), member=member, settings=settings)
+    return Facts(event, "email", "email", person, now=NOON, wanted_at=NOON)
 
 
 def test_recipient_comes_before_address_and_address_before_preferences():
-    assert list(GATES) == [recipient, address, suppression, preferences]
+    assert list(GATES) == [recipient, address, suppression, preferences, filters, duplicate, quiet_hours]
     assert decide(facts(member=False, settings=OPTED_OUT, email="")).reason is Reason.NOT_MEMBER
     assert decide(facts(settings=OPTED_OUT, email="")).reason is Reason.NO_ADDRESS
     assert decide(facts(settings=OPTED_OUT)).reason is Reason.PREFERENCE
@@ -38,8 +43,8 @@ def test_critical_events_bypass_preferences_but_neither_membership_nor_inactivit
     assert decide(facts(**critical, is_active=False)).reason is Reason.INACTIVE
 
 
-def test_the_worker_asks_again_all_but_the_address():
-    assert list(ASKED_AGAIN) == [recipient, suppression, preferences]
+def test_the_worker_asks_again_all_but_the_address_and_the_repeat():
+    assert list(ASKED_AGAIN) == [recipient, suppression, preferences, filters, quiet_hours]
     assert decide(facts(email=""), ASKED_AGAIN) == Deliver()
 
 

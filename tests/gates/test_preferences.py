@@ -1,5 +1,7 @@
 """Opt-outs hold, except for critical events."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from notifications.events import NotificationEvent, NotificationPriority
@@ -9,10 +11,13 @@ from notifications.models import UserSettings
 from notifications.outcomes import Deliver, Drop, Reason
 from tests.factories import UserFactory
 
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
 
 def answer(settings, *, priority=NotificationPriority.MEDIUM, name="door_opened", category="doors"):
     event = NotificationEvent(name, priority, ["email"], category=category)
-    return preferences(Facts(event, "email", "email", Person("u:1", UserFactory.build(), settings=settings)))
+    person = Person("u:1", UserFactory.build(), settings=settings)
+    return preferences(Facts(event, "email", "email", person, now=NOON, wanted_at=NOON))
 
 
 OPT_OUTS = [
@@ -54,4 +59,4 @@ def test_no_settings_mean_the_defaults():
 def test_the_rule_that_decided_is_told():
     assert answer(UserSettings(channels={"email": False})).rule == "user: channel email is off"
     rule = answer(UserSettings(categories={"doors": {"email": False}})).rule
-    assert rule == "user: category doors on email is off"
+    assert rule == "user: category doors by email is off"

@@ -1,5 +1,7 @@
 """Only active members, and bare addresses that the host vouches for."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from notifications.events import NotificationEvent, NotificationPriority
@@ -9,9 +11,12 @@ from notifications.outcomes import Deliver, Drop, Reason
 from notifications.recipients import Address
 from tests.factories import UserFactory
 
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
 
 def answer(person, priority=NotificationPriority.MEDIUM):
-    return recipient(Facts(NotificationEvent("door_opened", priority, ["email"]), "email", "email", person))
+    event = NotificationEvent("door_opened", priority, ["email"])
+    return recipient(Facts(event, "email", "email", person, now=NOON, wanted_at=NOON))
 
 
 def user(**fields):

@@ -1,15 +1,18 @@
 """Preferences: one spelling, one resolution, no rows by reading."""
 
+from datetime import time
 from enum import Enum
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from notifications.events import NotificationChannel, NotificationEvent, NotificationPriority, key_of
 from notifications.models import UserSettings
-from notifications.models.settings import normalised
+from notifications.models.choices import normalised, resolved
+from notifications.models.settings import validate_delivery_windows
 from notifications.testing import temporary_events
 from tests.factories import UserSettingsFactory
 from tests.shop.notification_events import ShopEvents
@@ -127,27 +130,27 @@ def test_the_category_of_an_event_counts_however_its_name_is_spelt():
 @pytest.mark.parametrize(
     ("stored", "wanted", "rule"),
     [
-        ({}, True, "system: on by default"),
-        ({"channels": {"email": True}}, True, "system: on by default"),
+        ({}, True, "system: on"),
+        ({"channels": {"email": True}}, True, "user: channel email is on"),
         ({"channels": {"email": False}, "events": {"order_shipped": True}}, False, "user: channel email is off"),
-        ({"events": {"order_shipped": {"email": False}}}, False, "user: event order_shipped on email is off"),
-        ({"events": {"order_shipped": False}}, False, "user: event order_shipped on email is off"),
-        ({"categories": {"orders": {"email": False}}}, False, "user: category orders on email is off"),
+        ({"events": {"order_shipped": {"email": False}}}, False, "user: event order_shipped by email is off"),
+        ({"events": {"order_shipped": False}}, False, "user: event order_shipped by email is off"),
+        ({"categories": {"orders": {"email": False}}}, False, "user: category orders by email is off"),
         (
             {"events": {"order_shipped": {"email": True}}, "categories": {"orders": False}},
             True,
-            "user: event order_shipped on email is on",
+            "user: event order_shipped by email is on",
         ),
         (
             {"events": {"order_shipped": {"app": True}}, "categories": {"orders": False}},
             False,
-            "user: category orders on email is off",
+            "user: category orders by email is off",
         ),
-        ({"categories": {"news": False}}, True, "system: on by default"),
+        ({"categories": {"news": False}}, True, "system: on"),
     ],
 )
 def test_the_channel_decides_then_the_event_then_the_category(stored, wanted, rule):
-    assert UserSettings(**stored).decision("order_shipped", "orders", "email") == (wanted, rule)
+    assert resolved([UserSettings(**stored)], "order_shipped", "orders", "email") == (wanted, rule)
 
 
 def test_a_preference_may_be_asked_for_by_members():
@@ -220,3 +223,41 @@ def test_a_star_gives_way_to_what_is_named():
     stored = UserSettings(channels={"*": False, "app": True})
     assert stored.get_notification_preference("order_shipped", "app")
     assert not stored.get_notification_preference("order_shipped", "email")
+
+
+class TestHours:
+    NIGHT = {"quiet_from": time(22), "quiet_until": time(7)}
+
+    @pytest.mark.parametrize(
+        "chosen",
+        [
+            {"quiet_from": time(22)},
+            {"quiet_until": time(7)},
+            {"quiet_from": time(0), "quiet_until": time(23, 50)},
+            {"delivery_windows": {"email": [["08:00", "08:10"]]}},
+            {**NIGHT, "delivery_windows": {"*": [["23:00", "06:00"]]}},
+        ],
+    )
+    def test_what_would_hardly_ever_be_open_is_refused(self, chosen):
+        with pytest.raises(ValidationError):
+            UserSettings(**chosen).clean()
+
+    @pytest.mark.parametrize(
+        "chosen", [{}, NIGHT, {"quiet_from": time(7), "quiet_until": time(7)}, {"delivery_windows": {"email": []}}]
+    )
+    def test_all_else_is_not(self, chosen):
+        UserSettings(**chosen).clean()
+
+    def test_the_sites_quiet_hours_count_for_who_has_none(self, settings):
+        settings.NOTIFICATIONS = {"QUIET_HOURS": ["22:00", "07:00"]}
+        with pytest.raises(ValidationError):
+            UserSettings(delivery_windows={"email": [["23:00", "06:00"]]}).clean()
+
+    @pytest.mark.parametrize("wrong", [[], {"email": 7}, {"email": [["8", "9"]]}, {"email": [["08:00", None]]}])
+    def test_windows_of_another_form_are_refused_by_their_field(self, wrong):
+        with pytest.raises(ValidationError):
+            validate_delivery_windows(wrong)
+
+    def test_they_are_stored_under_the_one_spelling_of_their_channel(self, db):
+        row = UserSettingsFactory(delivery_windows={"EMAIL": [["08:00", "12:00"]]})
+        assert row.delivery_windows == {"email": [["08:00", "12:00"]]}

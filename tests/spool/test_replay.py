@@ -8,13 +8,15 @@ from enum import Enum
 from io import StringIO
 
 import pytest
+from django.contrib.auth.models import Group
 from django.core.management import CommandError, call_command
 
 from notifications.context import Fields
 from notifications.events import NotificationEvent, NotificationPriority
+from notifications.exceptions import NotPermitted
 from notifications.manager import NotificationManager
-from notifications.models import Delivery, Notification, NotificationLog
-from notifications.recipients import Address, Members
+from notifications.models import Delivery, Notification, NotificationLog, TopicSubscription
+from notifications.recipients import Address, Members, To, Topic
 from notifications.signals import notifications_queued
 from notifications.testing import temporary_events, travelling
 from tests.factories import ClusterFactory, UserFactory
@@ -33,6 +35,13 @@ class Door(Enum):
 
 class Side(Enum):
     FRONT = "front"
+
+
+def lock(events):
+    """An event that nobody may send without a permission."""
+    events[Door.OPENED] = NotificationEvent(
+        "door_opened", NotificationPriority.HIGH, ["log"], permission="auth.change_group"
+    )
 
 
 def spool_one(recipients, event=ShopEvents.ORDER_SHIPPED, context=SHIPPED, cluster=None, **options):
@@ -311,3 +320,39 @@ class TestDryRun:
         ]
         assert spool.current.read_bytes() == before
         assert not Notification.objects.exists()
+
+
+def test_groups_and_topics_come_back_and_so_do_other_channels_for_some(spool, spooled):
+    ann, bob, eve = (UserFactory(username=name) for name in ("ann", "bob", "eve"))
+    group = Group.objects.create(name="night")
+    group.user_set.add(ann)
+    spool_one([To((user for user in [bob]), ["email"]), To([group, Members(None)], ["app"]), To([eve], ["email"])])
+    spool_one([group, Topic("Pool")], channels=["app"])
+    [first, second] = [record["recipients"] for record in spooled()]
+    assert [one["channels"] for one in first["to"]] == [["email"], ["app"], ["email"]]
+    assert (second["groups"], second["topics"]) == ([group.pk], ["pool"])
+    TopicSubscription.objects.subscribe(eve, "pool")
+    replay()
+    found = Delivery.objects.order_by("pk").values_list("recipient__username", "channel")
+    assert list(found) == [
+        ("ann", "app"), ("bob", "email"), ("bob", "app"), ("eve", "email"), ("eve", "app"),
+        ("ann", "app"), ("eve", "app"),
+    ]  # fmt: skip
+
+
+def test_whether_the_actor_may_is_asked_when_there_is_a_database_again(spool, user):
+    with temporary_events() as events:
+        lock(events)
+        spool_one([user], Door.OPENED, {}, actor=UserFactory())
+        spool_one([user], Door.OPENED, {}, actor=UserFactory(is_superuser=True))
+        assert refused()[0] == 1
+    assert Notification.objects.count() == 1
+    assert "NotPermitted: Event 'door_opened'" in spool.rejected.read_text()
+
+
+def test_that_nobody_is_named_who_may_is_told_at_once(spool, spooled, user):
+    with temporary_events() as events, outage():
+        lock(events)
+        with pytest.raises(NotPermitted):
+            NotificationManager.send(Door.OPENED, [user], None, {})
+    assert spooled() == []

@@ -167,6 +167,9 @@ class TestWhatIsKept:
             "users": [user.pk, user.pk],
             "addresses": [{"email": "ann@example.com", "phone": "+491511"}],
             "members": [cluster.pk, None],
+            "groups": [],
+            "topics": [],
+            "to": [],
         }
 
     @pytest.mark.parametrize(

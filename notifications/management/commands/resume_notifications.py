@@ -3,9 +3,9 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
-from notifications import partitions
+from notifications import conf, partitions
 from notifications.dispatch.wake import announce
 from notifications.models import Circuit, Pause
 from notifications.models.pause import EVERYTHING
@@ -22,6 +22,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         channel = options["channel"]
+        known = {*conf.current().enabled_channels, *Pause.objects.names()}
+        if channel != EVERYTHING and channel not in known:
+            raise CommandError(f"There is no channel {channel!r}. Configured: {', '.join(sorted(known))}.")
         what = "Everything" if channel == EVERYTHING else f"The channel {channel}"
         resumed = Pause.objects.resume(channel)
         self.stdout.write(f"{what} goes on." if resumed else f"{what} was not paused.")

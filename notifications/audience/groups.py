@@ -1,0 +1,31 @@
+"""Groups as recipients: those of the user model's own field ``groups``, which is Django's ``Group`` unless changed."""
+
+from collections.abc import Collection
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import FieldDoesNotExist
+from django.db.models import QuerySet
+
+from notifications.audience.order import is_plain
+
+
+class NoGroup:
+    """What no recipient is: the model of groups of a site whose users have none."""
+
+
+def group_model() -> type[Any]:
+    """The model of the groups that users can be in."""
+    try:
+        field: Any = get_user_model()._meta.get_field("groups")
+    except FieldDoesNotExist:
+        return NoGroup
+    return field.related_model if field.many_to_many else NoGroup
+
+
+def users_in(groups: QuerySet[Any] | Collection[Any]) -> QuerySet[Any]:
+    """Those who are in one of these groups, given by a queryset or by primary keys."""
+    if isinstance(groups, QuerySet):
+        keys = groups.values_list("pk", flat=True)
+        groups = keys.order_by() if is_plain(groups) else list(keys)
+    return get_user_model()._default_manager.filter(groups__in=groups)

@@ -1,0 +1,101 @@
+"""What is wanted, by channel, event and category: read in one way, whoever chose it."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from notifications.events import key_of
+from notifications.models.audit import Audited
+
+EVERY = "*"
+
+
+def normalised(choices: Any) -> Any:
+    """The same choices with every key in its one spelling, at each depth: ``EMAIL`` and ``email`` are one.
+
+    Where two spellings disagree, the opt-out stands; what is no mapping says nothing.
+    """
+    if not isinstance(choices, dict):
+        return {}
+    merged: dict[str, Any] = {}
+    for key, value in choices.items():
+        clean = normalised(value) if isinstance(value, dict) else value
+        merged[key_of(key)] = _stricter(merged.get(key_of(key)), clean)
+    return merged
+
+
+def _stricter(one: Any, other: Any) -> Any:
+    if one is None or other is None:
+        return other if one is None else one
+    if isinstance(one, dict) or isinstance(other, dict):
+        first, second = by_channel(one), by_channel(other)
+        return {key: _stricter(chosen(first, key), chosen(second, key)) for key in {**first, **second}}
+    return other if _is_yes(one) else one
+
+
+def _is_yes(choice: Any) -> bool:
+    """Only a plain yes is one. Whatever else was written, it was written to turn something off."""
+    return choice is True or choice == 1
+
+
+def by_channel(choice: Any) -> dict[str, Any]:
+    """A choice as channel to yes or no; a plain yes or no is one for every channel."""
+    if isinstance(choice, dict):
+        return choice
+    return {} if choice is None else {EVERY: choice}
+
+
+def chosen(given: dict[str, Any], key: str) -> Any:
+    """What was given for this key, or else for every one."""
+    return given.get(key, given.get(EVERY))
+
+
+class Choices(Audited):
+    """Choices of a user, a role or a cluster.
+
+    ``channels`` is the master switch, ``{"email": false}``. ``events`` and ``categories`` refine what is left of it:
+    ``{"visitor_arrival": {"email": false}}``; ``"*"`` is every channel, event or category that is not named. What is
+    not mentioned is left to the next level.
+    """
+
+    # The columns whose keys have one spelling.
+    keyed: tuple[str, ...] = ("channels", "events", "categories")
+    # When it is asked, lowest first, and who it is in the sentence that names the rule.
+    place: tuple[int, int] = (0, 0)
+    whose: str = "user"
+
+    channels = models.JSONField(_("channels"), default=dict, blank=True)
+    events = models.JSONField(_("events"), default=dict, blank=True)
+    categories = models.JSONField(_("categories"), default=dict, blank=True)
+
+    class Meta:
+        abstract = True
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        for name in self.keyed:
+            setattr(self, name, normalised(getattr(self, name)))
+        super().save(*args, **kwargs)
+
+    def opinion(self, event: str, category: str, channel: str) -> tuple[bool, str] | None:
+        """Yes or no with the words for it, or None. Keys that were written past ``save()`` are normalised here too."""
+        on = chosen(normalised(self.channels), channel)
+        if on is not None and not _is_yes(on):
+            return False, f"channel {channel} is off"
+        for rules, key, word in ((self.events, key_of(event), "event"), (self.categories, category, "category")):
+            choice = chosen(by_channel(chosen(normalised(rules), key)), channel)
+            if choice is not None:
+                wanted = _is_yes(choice)
+                return wanted, f"{word} {key} by {channel} is {'on' if wanted else 'off'}"
+        return None if on is None else (True, f"channel {channel} is on")
+
+
+def resolved(levels: Iterable[Choices], event: str, category: str, channel: str) -> tuple[bool, str]:
+    """Yes or no, and the rule that says so: that of the first level with an opinion; ``system: on`` if none has one.
+
+    Of several roles of the same rank one that says no has the word, then the first by name.
+    """
+    said = [(level, level.opinion(event, category, channel)) for level in levels]
+    given = [(level.place, answer[0], f"{level.whose}: {answer[1]}") for level, answer in said if answer]
+    return min(given, default=((9, 0), True, "system: on"))[1:]

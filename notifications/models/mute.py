@@ -1,0 +1,63 @@
+"""What a user does not want to hear of for a while: a topic, an event or a sender."""
+
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from notifications.events import key_of
+from notifications.models.audit import Audited
+from notifications.recipients import user_key
+
+
+class Mute(Audited):
+    """One thing that one user has muted in one cluster, on every channel. Deleting the row lifts it."""
+
+    class Kind(models.TextChoices):
+        TOPIC = "topic", _("topic")
+        EVENT = "event", _("event")
+        SENDER = "sender", _("sender")
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, verbose_name=_("user"), on_delete=models.CASCADE, related_name="notification_mutes"
+    )
+    cluster = models.ForeignKey(
+        settings.NOTIFICATIONS_CLUSTER_MODEL, verbose_name=_("cluster"), on_delete=models.CASCADE, related_name="+"
+    )
+    kind = models.CharField(_("kind"), max_length=10, choices=Kind.choices)
+    value = models.CharField(
+        _("value"), max_length=200, help_text=_("The topic, the name of the event, or the key of the user who sends.")
+    )
+    until = models.DateTimeField(_("until"), null=True, blank=True, help_text=_("Empty: for ever."))
+
+    class Meta:
+        verbose_name = _("mute")
+        verbose_name_plural = _("mutes")
+        constraints = [models.UniqueConstraint(fields=["user", "cluster", "kind", "value"], name="klaxon_mute_once")]
+
+    def __str__(self) -> str:
+        return self.rule
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.value = key_of(self.value)
+        super().save(*args, **kwargs)
+
+    @property
+    def subject(self) -> str:
+        return user_key(self.user_id)
+
+    @property
+    def rule(self) -> str:
+        """The sentence of a drop."""
+        end = f"until {self.until:%Y-%m-%d %H:%M %Z}" if self.until else "for ever"
+        return f"user: muted {self.kind} {self.value} {end}"
+
+    def covers(self, event: str, topic: str, actor_id: Any, now: datetime) -> bool:
+        """Whether it silences what has this event, this topic and this sender at this time."""
+        if self.until is not None and self.until <= now:
+            return False
+        named = {self.Kind.EVENT.value: event, self.Kind.TOPIC.value: topic, self.Kind.SENDER.value: actor_id}
+        subject = named.get(self.kind)
+        return subject not in (None, "") and key_of(str(subject)) == key_of(self.value)

@@ -1,0 +1,68 @@
+"""Topics: users say what they want to hear of, in each cluster."""
+
+from collections.abc import Collection
+from enum import Enum
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from notifications import clock
+from notifications.events import key_of
+from notifications.models.cluster import given_or_default
+from notifications.recipients import TOPIC_LENGTH, Topic
+
+
+class TopicSubscriptionQuerySet(models.QuerySet["TopicSubscription"]):
+    def subscribe(self, user: Any, topic: Enum | str, cluster: Any = None) -> bool:
+        """Let a user hear of a topic in a cluster (the default one for ``None``). True if that is new.
+
+        :raises InvalidOption: if the topic is no text, or empty, or too long.
+        """
+        return self.get_or_create(user=user, cluster=given_or_default(cluster), topic=Topic(topic).key)[1]
+
+    def unsubscribe(self, user: Any, topic: Enum | str, cluster: Any = None) -> bool:
+        """The contrary. True if there was a subscription."""
+        mine = self.filter(user=user, cluster=given_or_default(cluster), topic=Topic(topic).key)
+        return bool(mine.delete()[0])
+
+    def to(self, topics: Collection[str], cluster: Any) -> "TopicSubscriptionQuerySet":
+        """The subscriptions to any of these topics, by their keys, in a cluster."""
+        return self.filter(topic__in=topics, cluster=cluster)
+
+
+class TopicSubscription(models.Model):
+    """One user hears of one topic in one cluster."""
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("user"),
+        on_delete=models.CASCADE,
+        related_name="notification_topics",
+    )
+    cluster = models.ForeignKey(
+        settings.NOTIFICATIONS_CLUSTER_MODEL, verbose_name=_("cluster"), on_delete=models.CASCADE, related_name="+"
+    )
+    topic = models.CharField(_("topic"), max_length=TOPIC_LENGTH)
+    created_at = models.DateTimeField(_("created at"), default=clock.now, editable=False)
+
+    objects = TopicSubscriptionQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("topic subscription")
+        verbose_name_plural = _("topic subscriptions")
+        constraints = [
+            # By topic first: sends name topic and cluster, people search for a topic.
+            models.UniqueConstraint(fields=["topic", "cluster", "user"], name="klaxon_topic_subscription_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} to {self.topic}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.clean()
+        super().save(*args, **kwargs)
+
+    def clean(self) -> None:
+        self.topic = key_of(self.topic)

@@ -1,0 +1,35 @@
+"""Subscriptions to topics, by staff."""
+
+from typing import Any
+
+from django.test import Client
+from django.urls import reverse
+
+from notifications.models import Cluster, TopicSubscription
+from tests.admin.conftest import customers
+
+ADD, LIST = "admin:klaxon_topicsubscription_add", "admin:klaxon_topicsubscription_changelist"
+
+
+def added(client: Client, user: Any, cluster: Cluster, topic: str) -> Any:
+    return client.post(reverse(ADD), {"user": user.pk, "cluster": cluster.pk, "topic": topic})
+
+
+def test_one_is_added_in_the_one_spelling(boss: Client, cluster: Cluster) -> None:
+    [user] = customers(1)
+    assert added(boss, user, cluster, " Pool").status_code == 302
+    assert TopicSubscription.objects.get().topic == "pool"
+
+
+def test_a_second_of_the_same_is_told_and_not_made(boss: Client, cluster: Cluster) -> None:
+    [user] = customers(1)
+    added(boss, user, cluster, "pool")
+    assert "already exists" in added(boss, user, cluster, "POOL").content.decode()
+    assert TopicSubscription.objects.count() == 1
+
+
+def test_they_are_found_by_topic_and_by_user(boss: Client, cluster: Cluster) -> None:
+    for user in customers(3):
+        TopicSubscription.objects.subscribe(user, "pool", cluster)
+    for words, found in (("Pool", 3), ("ann1", 1), ("pool ann1", 1), ("poo", 0)):
+        assert boss.get(reverse(LIST, query={"q": words})).context["cl"].result_count == found

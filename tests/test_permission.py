@@ -1,0 +1,75 @@
+"""Events that only some may send."""
+
+from enum import Enum
+
+import pytest
+from django.contrib.auth.models import AnonymousUser, Permission, User
+from django.core.exceptions import PermissionDenied
+
+from notifications.events import NotificationEvent, NotificationPriority
+from notifications.exceptions import NotPermitted
+from notifications.manager import NotificationManager
+from notifications.models import Notification
+from notifications.testing import temporary_events
+from tests.factories import UserFactory
+
+pytestmark = pytest.mark.django_db
+
+
+class Alarms(Enum):
+    ALARM = "alarm"
+
+
+def event(permission: str) -> NotificationEvent:
+    return NotificationEvent("alarm", NotificationPriority.CRITICAL, ["log"], permission=permission)
+
+
+def raised_by(actor: object, **options: object) -> int:
+    with temporary_events() as events:
+        events[Alarms.ALARM] = event("auth.change_group")
+        return NotificationManager.send(Alarms.ALARM, [UserFactory()], None, {}, actor=actor, **options).queued
+
+
+def permitted(**fields: object) -> User:
+    user = UserFactory(**fields)
+    user.user_permissions.add(Permission.objects.get(content_type__app_label="auth", codename="change_group"))
+    return user
+
+
+def test_an_actor_with_the_permission_sends():
+    assert raised_by(permitted()) == 1
+
+
+def test_superusers_pass():
+    assert raised_by(UserFactory(is_superuser=True)) == 1
+
+
+def test_an_actor_without_it_is_refused_in_a_sentence_and_nothing_is_written():
+    with pytest.raises(NotPermitted, match=r"'alarm' .* 'auth.change_group', and 'mallory' does not have it") as error:
+        raised_by(UserFactory(username="mallory"))
+    assert isinstance(error.value, PermissionDenied)
+    assert not Notification.objects.exists()
+
+
+@pytest.mark.parametrize("superuser", [True, False])
+def test_an_inactive_actor_is_refused(superuser):
+    with pytest.raises(NotPermitted):
+        raised_by(permitted(is_active=False, is_superuser=superuser))
+
+
+@pytest.mark.parametrize("nobody", [None, AnonymousUser()])
+def test_nobody_is_refused(nobody):
+    with pytest.raises(NotPermitted, match="no actor was given"):
+        raised_by(nobody)
+
+
+def test_a_second_call_with_the_same_key_is_asked_too():
+    raised_by(permitted(), idempotency_key="once")
+    with pytest.raises(NotPermitted):
+        raised_by(UserFactory(), idempotency_key="once")
+
+
+@pytest.mark.parametrize("wrong", ["change_group", "auth.", ".change_group", "auth change", "2auth.x", None, 5])
+def test_a_malformed_permission_is_told_at_once(wrong):
+    with pytest.raises(ValueError, match=r"'alarm' must be written as \"app_label.codename\""):
+        event(wrong)
