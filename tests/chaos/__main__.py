@@ -26,8 +26,8 @@ def main() -> int:
 
 
 def run(options: argparse.Namespace) -> tuple[list[Figures], bool]:
-    """The databases together, each with a process for itself; in the small run with three, for they mostly wait."""
-    shares = ("0/3", "1/3", "2/3") if options.fast else ("0/1",)
+    """The databases together, each with two processes, or three in the small run: for the most part they wait."""
+    shares = ("0/3", "1/3", "2/3") if options.fast else ("0/2", "1/2")
     commands = [command(options, database, share) for database in options.database.split(",") for share in shares]
     children = [subprocess.Popen(one, stdout=subprocess.PIPE, text=True) for one in commands]
     all_figures = [figures for child in children for figures in figures_of(child)]

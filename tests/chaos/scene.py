@@ -5,14 +5,16 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connection, connections
-from django.db.models import Count
+from django.db.models import Count, Q
 
+from notifications import clock
 from notifications.manager import NotificationManager
 from notifications.models import Cluster, Delivery
 from notifications.outcomes import END_STATES
@@ -29,6 +31,7 @@ from tests.processes import environment
 
 CROWD = 300
 SECONDS_WITHOUT_NEWS = 20
+LONGEST_WAIT = 300
 
 
 class Scene:
@@ -82,15 +85,26 @@ class Scene:
         return Counter(dict(rows))
 
     def drain(self, pool: Pool) -> None:
-        """Wait until everything has come to an end, or nothing moves any more: then it is lost."""
+        """Wait until everything has come to an end, or nothing moves any more and nothing is due: then it is lost."""
         before, since = None, time.monotonic()
-        while (now := (self.alive(), self.accepted)) != before or time.monotonic() - since < self.patience:
+        while (now := (self.alive(), self.accepted)) != before or not self.is_hopeless(since):
             if not now[0]:
                 return
             if now != before:
                 before, since = now, time.monotonic()
             pool.reap()
             time.sleep(0.1)
+
+    def is_hopeless(self, since: float) -> bool:
+        """Whether nothing has moved for long, though no retry and no lease was to be waited for."""
+        quiet = time.monotonic() - since
+        return quiet >= self.patience and (quiet >= LONGEST_WAIT or not self.is_expected())
+
+    def is_expected(self) -> bool:
+        """Whether something has its time still to come, or has had it only lately."""
+        lately = clock.now() - timedelta(seconds=self.patience)
+        alive = Delivery.objects.exclude(state__in=END_STATES)
+        return alive.filter(Q(due_at__gt=lately) | Q(lease__gt=lately)).exists()
 
     @property
     def accepted(self) -> int:
