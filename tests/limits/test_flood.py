@@ -54,7 +54,9 @@ def test_it_reads_the_index_of_what_is_ready_and_no_further_than_it_must(depth, 
     assert "LIMIT 3" in sql
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            cursor.execute("SET LOCAL enable_seqscan = off")
+            # A few rows are read faster in other ways; what matters is the way that a million are read.
+            for way in ("seqscan", "bitmapscan", "sort"):
+                cursor.execute(f"SET LOCAL enable_{way} = off")
         cursor.execute(f"EXPLAIN {'QUERY PLAN ' if connection.vendor == 'sqlite' else ''}{sql}")
         plan = str(cursor.fetchall())
     assert "klaxon_delivery_ready" in plan
