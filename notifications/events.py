@@ -49,6 +49,7 @@ BANDS = {
 }
 
 LONGEST_DEDUP_WINDOW = 24 * 60 * 60
+BATCH_WINDOWS = (5 * 60, 60 * 60)
 
 LEVELS = {
     "critical": NotificationPriority.CRITICAL,
@@ -106,6 +107,10 @@ class NotificationEvent:
         ``send()``. The sum stays within the band. If it fails, that is logged and nothing is added.
     :param permission: one that the ``actor`` of a ``send()`` must have, such as ``"shop.raise_alarm"``.
     :param ignores_quiet_hours: it waits for neither quiet hours nor delivery windows, as CRITICAL events never do.
+    :param batch_window: seconds, 300 to 3600, in which what one recipient would get becomes one message; ``"default"``
+        is 15 minutes, for LOW events an hour; 0 is off. CRITICAL events have none.
+    :param digest: whether it may wait for the digest of a user who has one. Unless told, MEDIUM and LOW events do, but
+        for those with ``on_unknown="hold"``. CRITICAL events never do.
     :raises ValueError, TypeError: if a value cannot work; the message names the event.
     """
 
@@ -127,6 +132,8 @@ class NotificationEvent:
     urgency: Urgency | None = None
     permission: str = ""
     ignores_quiet_hours: bool = False
+    batch_window: float | str = 0
+    digest: bool | None = None
 
     def __post_init__(self) -> None:
         if self.on_unknown not in ("retry", "hold"):
@@ -152,6 +159,7 @@ class NotificationEvent:
         self._check_fallback()
         self._check_permission()
         self._check_dedup()
+        self._check_waiting()
 
     def _check_fallback(self) -> None:
         for channel in self.fallback:
@@ -185,6 +193,19 @@ class NotificationEvent:
         if unknown:
             raise ValueError(f"dedup_keys of event {self.name!r} names {unknown[0]!r}, which its context has not.")
 
+    def _check_waiting(self) -> None:
+        window, (shortest, longest) = self.batch_window, BATCH_WINDOWS
+        number = type(window) in (int, float) and (window == 0 or shortest <= float(window) <= longest)
+        if not number and window != "default":
+            raise ValueError(
+                f"batch_window of event {self.name!r} must be seconds from {shortest} to {longest}, 0 (off) "
+                f'or "default", not {window!r}.'
+            )
+        if self.digest not in (None, True, False):
+            raise ValueError(f"digest of event {self.name!r} must be True, False or None, not {self.digest!r}.")
+        if self.priority == NotificationPriority.CRITICAL and (window or self.digest):
+            raise ValueError(f"Event {self.name!r} is CRITICAL, so it waits for no digest and no batch.")
+
     def _check_limit(self) -> None:
         if self.over_limit not in ("wait", "drop"):
             raise ValueError(f'over_limit of event {self.name!r} must be "wait" or "drop", not {self.over_limit!r}.')
@@ -214,6 +235,19 @@ class NotificationEvent:
     @property
     def goes_at_any_hour(self) -> bool:
         return self.ignores_quiet_hours or self.priority == NotificationPriority.CRITICAL
+
+    @property
+    def batch_seconds(self) -> float:
+        """How long the first of a batch waits for others of its kind; 0 if it waits for none."""
+        if self.batch_window == "default":
+            return 3600.0 if self.priority == NotificationPriority.LOW else 900.0
+        return float(self.batch_window)
+
+    @property
+    def may_wait_for_digest(self) -> bool:
+        if self.digest is None:
+            return self.priority >= NotificationPriority.MEDIUM and self.on_unknown != "hold"
+        return self.digest
 
     def transform_for(self, channel: str) -> Transform | None:
         return self.transforms.get(channel)

@@ -141,3 +141,17 @@ def site_quiet_hours() -> Hours | None:
         return None
     start, end = map(time_from, conf.current().quiet_hours)
     return Hours(start, end)
+
+
+def next_time(moment: datetime, hour: int, weekday: int | None, zone: ZoneInfo) -> datetime:
+    """The next instant, not before ``moment``, at which a full hour begins on the clocks of a zone.
+
+    :param weekday: only on this day of the week, Monday being 0; None for any day.
+    """
+    today = moment.astimezone(zone).date()
+    # Two weeks, as the clocks of a place may once have jumped over a whole day.
+    for day in (today + timedelta(days=number) for number in range(15)):
+        at = first_instant(datetime.combine(day, time(hour)), zone)
+        if at >= moment and weekday in (None, day.weekday()):
+            return at
+    raise ValueError(f"{hour} is no hour, or {weekday} no day of the week.")

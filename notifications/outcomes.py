@@ -29,6 +29,8 @@ class Reason(TextChoices):
     OVER_LIMIT = "over_limit", _("Over a rate limit")
     QUIET_HOURS = "quiet_hours", _("Waits for the end of quiet hours")
     DELIVERY_WINDOW = "delivery_window", _("Waits for a delivery window")
+    BATCH = "batch", _("Waits for others of its kind")
+    DIGEST = "digest", _("Waits for the digest")
     SCHEDULED = "scheduled", _("Waits for its time")
     EXPIRED = "expired", _("Its time has passed")
     CANCELLED = "cancelled", _("Cancelled")

@@ -124,6 +124,8 @@ def test_a_key_that_is_no_string_is_told(problems_of):
         ("QUIET_HOURS", ["22:00", "25:00"]),
         ("QUIET_HOURS", ["22:00", "22:00"]),
         ("QUIET_HOURS", [22, 7]),
+        ("DIGEST_CHANNELS", "email"),
+        ("DIGEST_CHANNELS", [1]),
         ("SPOOL_DIR", "spool"),
         ("SPOOL_DIR", None),
     ],
@@ -277,6 +279,7 @@ def test_the_environment_gives_every_key_in_its_type(settings):
             CRITICAL_LIMIT="500/h burst 50",
             THROTTLE_DEPTH="5000",
             QUIET_HOURS="22:00,07:00",
+            DIGEST_CHANNELS="email,sms",
         )
     )
     assert found.keys() == conf.KEYS.keys()
@@ -290,6 +293,7 @@ def test_the_environment_gives_every_key_in_its_type(settings):
     assert current.celery is True
     assert current.limit("user_channel", "email") == "50/h"
     assert current.quiet_hours == ("22:00", "07:00")
+    assert current.digest_channels == ("email", "sms")
     assert (current.critical_limit, current.throttle_depth) == ("500/h burst 50", 5000)
 
 

@@ -76,10 +76,9 @@ class UserSettingsForm(ChoicesForm):
 
     class Meta:
         model = UserSettings
-        # Digests are not offered: no gate reads them yet.
         fields = (
             *("user", "cluster", "channels", "events", "categories", "addresses", "language", "time_zone"),
-            *("quiet_from", "quiet_until", "delivery_windows"),
+            *("quiet_from", "quiet_until", "delivery_windows", "digest", "digest_hour", "digest_day"),
         )
 
     def clean_addresses(self) -> Any:

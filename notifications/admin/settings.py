@@ -27,6 +27,7 @@ class UserSettingsAdmin(Audited, BigTable):
         (_("Choices"), {"fields": ("channels", "events", "categories", "addresses")}),
         (_("Words and times"), {"fields": ("language", "time_zone")}),
         (_("Hours"), {"fields": (("quiet_from", "quiet_until"), "delivery_windows")}),
+        (_("Digest"), {"fields": (("digest", "digest_hour", "digest_day"),)}),
     )
 
     def matching(self, term: str) -> Q:

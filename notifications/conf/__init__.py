@@ -43,6 +43,10 @@ def texts(value: Any) -> bool:
     return all(isinstance(item, str) for pair in value.items() for item in pair)
 
 
+def names(value: Any) -> bool:
+    return all(isinstance(item, str) for item in value)
+
+
 def address_of_site(value: str) -> bool:
     return not value or value.startswith(("http://", "https://"))
 
@@ -97,6 +101,7 @@ class Conf:
     quiet_hours: tuple[str, ...] = option(
         (), (list, tuple), "texts", 'two times of day such as ["22:00", "07:00"], or empty for none', is_span
     )
+    digest_channels: tuple[str, ...] = option(("email",), (list, tuple), "texts", "a list of channel names", names)
     celery: bool = option(False, bool, "bool", "True or False")
     spool_dir: str | PathLike[str] = option(
         "", (str, PathLike), "str", "the absolute path of a folder, or empty for no spool", absolute

@@ -1,12 +1,14 @@
 """Gates: questions about one recipient on one channel.
 
-Each is a pure function of the facts. The first answer that is not ``Deliver`` stands. The same functions serve
-``send()`` and the worker, which asks those again whose answer can have changed since.
+Each is a pure function of the facts. The first ``Drop`` stands; of several that say ``Hold`` the last, which knows
+of the hours that the others keep. The same functions serve ``send()`` and the worker, which asks those again whose
+answer can have changed since.
 """
 
 from collections.abc import Callable, Sequence
 
 from notifications.gates.address import address
+from notifications.gates.digest import digest
 from notifications.gates.duplicate import duplicate
 from notifications.gates.facts import Facts, Person, people
 from notifications.gates.filters import filters
@@ -14,22 +16,25 @@ from notifications.gates.preferences import preferences
 from notifications.gates.quiet_hours import quiet_hours
 from notifications.gates.recipient import recipient
 from notifications.gates.suppression import suppression
-from notifications.outcomes import Answer, Deliver
+from notifications.outcomes import Answer, Deliver, Drop, Hold
 
 Gate = Callable[[Facts], Answer]
 
-GATES: Sequence[Gate] = (recipient, address, suppression, preferences, filters, duplicate, quiet_hours)
+GATES: Sequence[Gate] = (recipient, address, suppression, preferences, filters, duplicate, quiet_hours, digest)
 # Only who would get it otherwise is looked up as a repeat.
 BEFORE_DUPLICATE = GATES[: GATES.index(duplicate)]
-# A delivery keeps the address that it was queued with.
+# A delivery keeps the address that it was queued with, and waits for one digest only.
 ASKED_AGAIN: Sequence[Gate] = (recipient, suppression, preferences, filters, quiet_hours)
 
 __all__ = ["ASKED_AGAIN", "BEFORE_DUPLICATE", "GATES", "Facts", "Person", "decide", "people"]
 
 
 def decide(facts: Facts, gates: Sequence[Gate] = GATES) -> Answer:
+    said: Answer = Deliver()
     for gate in gates:
         answer = gate(facts)
-        if not isinstance(answer, Deliver):
+        if isinstance(answer, Drop):
             return answer
-    return Deliver()
+        if isinstance(answer, Hold):
+            said = answer
+    return said

@@ -64,6 +64,9 @@ class Facts:
     first: First | None = None
     topic: str = field(default="", kw_only=True)
     actor_id: Any = field(default=None, kw_only=True)
+    expires_at: datetime | None = field(default=None, kw_only=True)
+    # The call made it CRITICAL, whatever its event is.
+    urgent: bool = field(default=False, kw_only=True)
     now: datetime = field(kw_only=True)
     # When it was to go out: its send_at, or when it was asked for. Before that the gates are asked for that moment.
     wanted_at: datetime = field(kw_only=True)

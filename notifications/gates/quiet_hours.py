@@ -1,6 +1,7 @@
 """Quiet hours and delivery windows: what is wanted waits for its hour. Nothing is dropped here."""
 
 import logging
+from datetime import datetime
 
 from notifications.gates.facts import Facts
 from notifications.hours import PATIENCE, Hours, Timetable, site_quiet_hours, windows_from
@@ -16,20 +17,30 @@ def quiet_hours(facts: Facts) -> Answer:
 
     Windows count until eight days after the delivery was wanted, so that nothing waits for ever; quiet hours always do.
     """
+    timetable = timetable_of(facts)
+    return _answer(facts, timetable) if timetable else Deliver()
+
+
+def timetable_of(facts: Facts) -> Timetable | None:
+    """The hours that this is to keep on this channel, or None if it may go at any."""
     # A channel without addresses, such as the log, wakes nobody.
     if facts.event.goes_at_any_hour or not facts.kind or facts.person.has_no_account:
-        return Deliver()
+        return None
     settings = facts.person.settings
     quiet, windows = _quiet_hours(settings), _windows(settings, facts.channel)
     if quiet is None and not windows:
-        return Deliver()
-    timetable = Timetable(known_zone(settings.time_zone if settings else ""), quiet, windows)
-    return _answer(facts, timetable)
+        return None
+    return Timetable(known_zone(settings.time_zone if settings else ""), quiet, windows)
+
+
+def first_open(facts: Facts, timetable: Timetable | None, moment: datetime) -> datetime:
+    """The first instant, not before ``moment``, at which it may go out."""
+    return timetable.first_open(moment, facts.wanted_at + PATIENCE) if timetable else moment
 
 
 def _answer(facts: Facts, timetable: Timetable) -> Answer:
     moment = facts.moment
-    until = timetable.first_open(moment, facts.wanted_at + PATIENCE)
+    until = first_open(facts, timetable, moment)
     if until == moment:
         return Deliver()
     if timetable.after_quiet(moment) > moment:

@@ -12,6 +12,7 @@ from django.db import transaction
 from notifications import clock, conf, partitions, signals
 from notifications.audience import Audience, Chunk
 from notifications.channel_classes import address_kind
+from notifications.events import NotificationPriority
 from notifications.gates import Facts, Person, decide, people
 from notifications.manager.duplicates import with_firsts
 from notifications.manager.idempotency import first_result, outcomes, stored
@@ -139,6 +140,8 @@ def _facts(
             suppressed,
             topic=notification.topic,
             actor_id=notification.actor_id,
+            expires_at=notification.expires_at,
+            urgent=request.priority == NotificationPriority.CRITICAL,
             now=now,
             wanted_at=wanted_at,
         )

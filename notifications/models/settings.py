@@ -8,6 +8,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator
 from django.db import models
+from django.utils.dates import WEEKDAYS
 from django.utils.translation import gettext_lazy as _
 
 from notifications.events import NOTIFICATION_EVENTS, key_of
@@ -16,6 +17,8 @@ from notifications.models.choices import Choices, by_channel, chosen, normalised
 from notifications.models.shared import SharedPreference
 from notifications.recipients import user_key
 
+# As dates count them: Monday is 0.
+WEEK = [(number, WEEKDAYS[number]) for number in range(7)]
 UTC_ZONE = ZoneInfo("UTC")
 
 
@@ -73,6 +76,7 @@ class UserSettings(Choices):
     )
     digest = models.CharField(_("digest"), max_length=10, choices=Digest.choices, default=Digest.NONE)
     digest_hour = models.PositiveSmallIntegerField(_("digest hour"), default=8, validators=[MaxValueValidator(23)])
+    digest_day = models.PositiveSmallIntegerField(_("digest day"), default=0, choices=WEEK)
     time_zone = models.CharField(_("time zone"), max_length=64, blank=True, validators=[validate_time_zone])
     language = models.CharField(_("language"), max_length=20, blank=True)
 

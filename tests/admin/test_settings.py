@@ -16,7 +16,8 @@ JSON_FIELDS = ("channels", "events", "categories", "addresses")
 
 def saved(client: Client, cluster: Cluster, **typed: str) -> Any:
     [user] = customers(1)
-    data = {"user": user.pk, "cluster": cluster.pk, **typed}
+    chosen = {"digest": "none", "digest_hour": "8", "digest_day": "0"}
+    data = {"user": user.pk, "cluster": cluster.pk, **chosen, **typed}
     return client.post(reverse(ADD), data)
 
 
@@ -65,9 +66,10 @@ def test_a_channel_that_does_not_exist_is_refused_by_its_name(boss: Client, clus
     assert not UserSettings.objects.exists()
 
 
-def test_what_no_gate_reads_is_not_offered(boss: Client, cluster: Cluster) -> None:
-    page = boss.get(reverse("admin:klaxon_usersettings_add")).content.decode()
-    assert "digest" not in page
+def test_a_digest_can_be_chosen(boss: Client, cluster: Cluster) -> None:
+    saved(boss, cluster, digest="weekly", digest_hour="17", digest_day="4")
+    row = UserSettings.objects.get()
+    assert (row.digest, row.digest_hour, row.digest_day) == ("weekly", 17, 4)
 
 
 class TestHours:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.gates import ASKED_AGAIN, GATES, Facts, Person, decide
 from notifications.gates.address import address
+from notifications.gates.digest import digest
 from notifications.gates.duplicate import duplicate
 from notifications.gates.filters import filters
 from notifications.gates.preferences import preferences
@@ -26,7 +27,7 @@ def facts(*, priority=NotificationPriority.LOW, member=True, settings=None, **fi
 
 
 def test_recipient_comes_before_address_and_address_before_preferences():
-    assert list(GATES) == [recipient, address, suppression, preferences, filters, duplicate, quiet_hours]
+    assert list(GATES) == [recipient, address, suppression, preferences, filters, duplicate, quiet_hours, digest]
     assert decide(facts(member=False, settings=OPTED_OUT, email="")).reason is Reason.NOT_MEMBER
     assert decide(facts(settings=OPTED_OUT, email="")).reason is Reason.NO_ADDRESS
     assert decide(facts(settings=OPTED_OUT)).reason is Reason.PREFERENCE
@@ -48,7 +49,8 @@ def test_the_worker_asks_again_all_but_the_address_and_the_repeat():
     assert decide(facts(email=""), ASKED_AGAIN) == Deliver()
 
 
-def test_the_first_gate_that_holds_has_the_word():
-    hold = Hold(datetime(2026, 1, 1, tzinfo=UTC), Reason.SCHEDULED)
-    gates = [lambda facts: Deliver(), lambda facts: hold, lambda facts: Drop(Reason.EXPIRED)]
-    assert decide(facts(), gates) == hold
+def test_a_gate_that_drops_has_the_word_and_of_those_that_hold_the_last():
+    first, last = (Hold(datetime(2026, 1, day, tzinfo=UTC), Reason.SCHEDULED) for day in (2, 1))
+    gates = [lambda facts: first, lambda facts: last, lambda facts: Deliver()]
+    assert decide(facts(), gates) == last
+    assert decide(facts(), [*gates, lambda facts: Drop(Reason.EXPIRED)]) == Drop(Reason.EXPIRED)
