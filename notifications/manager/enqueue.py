@@ -18,7 +18,9 @@ from notifications.manager.idempotency import first_result, outcomes, stored
 from notifications.manager.permission import check_permission
 from notifications.manager.queue_limit import has_room
 from notifications.manager.request import Request
-from notifications.models import Delivery, Notification, NotificationLog
+from notifications.models import Notification, NotificationLog
+from notifications.models.delivery import address_hash
+from notifications.models.intake import NewDelivery, queue
 from notifications.outcomes import Answer, DeliveryState, Drop, Hold, Reason, SendResult
 
 EVERYBODY = "*"
@@ -29,11 +31,12 @@ def queued(request: Request, recipients: Any, using: str) -> SendResult:
     with transaction.atomic(using=using):
         check_permission(request.event, request.options.actor)
         request = request.in_its_cluster()
-        now = clock.now(using)
+        # What was asked for just now is stored with the time of the database, which need not be read before.
+        now = clock.now(using) if request.asked_at else None
         notification, created = stored(request, now, using)
         if not created:
             return first_result(notification, request)
-        return enqueue(request, notification, recipients, now, using)
+        return enqueue(request, notification, recipients, now or notification.created_at, using)
 
 
 def enqueue(request: Request, notification: Notification, recipients: Any, now: datetime, using: str) -> SendResult:
@@ -50,7 +53,7 @@ def enqueue(request: Request, notification: Notification, recipients: Any, now: 
     kinds = kinds_of(request)
     for chunk in audience.chunks(conf.current().chunk_size):
         written = _decide_chunk(request, notification, chunk, kinds, now, using)
-        Delivery.objects.using(using).bulk_create(written.deliveries)
+        queue(using, notification.pk, request.score, written.deliveries)
         if written.drops:
             NotificationLog.objects.using(using).append(written.drops)
         result.held += written.held
@@ -93,7 +96,7 @@ def _tell_queued(partition: str, notification_ids: tuple[int, ...]) -> None:
 class Written:
     """What a chunk comes to."""
 
-    deliveries: list[Delivery] = field(default_factory=list)
+    deliveries: list[NewDelivery] = field(default_factory=list)
     drops: list[NotificationLog] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
     held: int = 0
@@ -110,23 +113,16 @@ def _decide_chunk(
             written.drops.append(_drop(notification, facts, answer, now))
         else:
             written.held += isinstance(answer, Hold)
-            written.deliveries.append(_delivery(notification, facts, answer, request.score))
+            written.deliveries.append(_delivery(facts, answer))
     return written
 
 
-def _delivery(notification: Notification, facts: Facts, answer: Answer, score: int) -> Delivery:
-    held = isinstance(answer, Hold)
-    return Delivery.to(
-        notification,
-        facts.channel,
-        facts.person.key,
-        facts.kept_address,
-        recipient_id=getattr(facts.person.user, "pk", None),
-        state=DeliveryState.HELD if held else DeliveryState.READY,
-        reason=answer.reason if isinstance(answer, Hold) else "",
-        due_at=answer.until if isinstance(answer, Hold) else None,
-        score=score,
-    )
+def _delivery(facts: Facts, answer: Answer) -> NewDelivery:
+    pk, address = getattr(facts.person.user, "pk", None), facts.kept_address
+    who = facts.channel, pk, facts.person.key, address, address_hash(address)
+    if isinstance(answer, Hold):
+        return NewDelivery(*who, DeliveryState.HELD.value, answer.reason.value, answer.until)
+    return NewDelivery(*who, DeliveryState.READY.value, "", None)
 
 
 def _drop(notification: Notification, facts: Facts, answer: Drop, now: datetime) -> NotificationLog:
