@@ -58,7 +58,11 @@ class OwnTables:
         return mutes
 
 
+def preference_source() -> PreferenceSource:
+    source: PreferenceSource = import_string(conf.current().preferences)()
+    return source
+
+
 def wishes_of(cluster: Any, user_ids: Collection[Any]) -> Mapping[Any, Wishes]:
     """Read anew at each call: what was changed, by whichever process, holds from the next ``send()``."""
-    source: PreferenceSource = import_string(conf.current().preferences)()
-    return source.load(cluster, user_ids)
+    return preference_source().load(cluster, user_ids)

@@ -1,16 +1,37 @@
 """What becomes of each recipient on each channel. ``send()`` writes it down and ``explain()`` tells it; both ask here."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import Any, NamedTuple
 
+from notifications.addresses import well_formed
 from notifications.audience import Chunk
 from notifications.channel_classes import address_kind
 from notifications.events import NotificationPriority
-from notifications.gates import Facts, Person, decide, people
-from notifications.manager.duplicates import Repeats, with_firsts
+from notifications.gates import BEFORE_DUPLICATE, GATES, Facts, Gate, decide
+from notifications.gates.crowd import Alike, Crowd, bare, users
+from notifications.manager.duplicates import Repeats, firsts_of
 from notifications.manager.request import Request
 from notifications.models import Notification, Suppression
+from notifications.models.fingerprint import First
+from notifications.models.suppression import Pair, fingerprint
 from notifications.outcomes import Answer, Drop, Hold, Reason
+
+
+class Case(NamedTuple):
+    """One recipient on one channel. ``user_id`` is None where there is no user."""
+
+    key: str
+    user_id: Any
+    channel: str
+    kind: str
+    address: str
+    alike: Alike
+
+    @property
+    def kept_address(self) -> str:
+        """What rows keep: an account is named by its recipient key and needs no address besides."""
+        return "" if self.kind == "user" else self.address
 
 
 def kinds_of(request: Request) -> dict[str, str]:
@@ -25,44 +46,84 @@ def decided(
     kinds: Mapping[str, str],
     now: datetime,
     repeats: Repeats,
-) -> Iterator[tuple[Facts, Answer]]:
-    """Everyone of the chunk on every channel, with the answer.
+) -> Iterator[tuple[Case, Answer]]:
+    """Everyone of the chunk on every channel, with the answer, in a fixed number of statements.
 
     :param repeats: tells who has had the same before; it may reserve for the others.
     """
-    for facts in with_firsts(_facts(request, notification, chunk, kinds, now), request, repeats):
-        yield facts, not_before(facts.wanted_at, decide(facts), now)
+    crowd = users(request.cluster, chunk.user_ids, kinds) if chunk.user_ids else bare(chunk.addresses, kinds)
+    cases = _cases(crowd, chunk, kinds)
+    desk = Desk(request, notification, _suppressed(cases) if crowd.may_be_suppressed else frozenset(), now)
+    firsts = firsts_of(request, cases, desk.reaches, repeats)
+    for case in cases:
+        yield case, desk.answer(case, first=firsts.get(case.key))
 
 
-def _facts(
-    request: Request, notification: Notification, chunk: Chunk, kinds: Mapping[str, str], now: datetime
-) -> Iterator[Facts]:
-    """Everyone of the chunk on every channel, with what the gates need, in a fixed number of statements."""
-    persons = [*people(request.cluster, chunk.user_ids).values()]
-    persons += [Person(address.key, bare=address) for address in chunk.addresses]
-    found = [
-        (channel, kind, person, person.address_for(channel, kind))
-        for person in persons
-        for channel, kind in kinds.items()
-        if chunk.is_for(person.key, channel)
+def _cases(crowd: Crowd, chunk: Chunk, kinds: Mapping[str, str]) -> list[Case]:
+    return [
+        Case(key, user_id, channel, kind, address, alike)
+        for key, user_id, alike, addresses in crowd.recipients
+        for (channel, kind), address in zip(kinds.items(), addresses, strict=True)
+        if chunk.is_for(key, channel)
     ]
-    outside = {(kind, address) for _channel, kind, _person, address in found if address and kind != "user"}
-    suppressed = Suppression.objects.among(outside)
-    wanted_at = max(request.options.send_at or now, now)
-    for channel, kind, person, address in found:
-        yield Facts(
-            request.event,
-            channel,
-            kind,
-            person,
-            address,
-            suppressed,
-            topic=notification.topic,
-            actor_id=notification.actor_id,
-            expires_at=notification.expires_at,
-            urgent=request.priority == NotificationPriority.CRITICAL,
-            now=now,
-            wanted_at=wanted_at,
+
+
+def _suppressed(cases: Sequence[Case]) -> frozenset[Pair]:
+    outside = {(case.kind, case.address) for case in cases if case.address and case.kind != "user"}
+    return Suppression.objects.among(outside)
+
+
+class Desk:
+    """Asks the gates, and those who are alike once: in what the gates look at they differ by the address alone."""
+
+    def __init__(
+        self, request: Request, notification: Notification, suppressed: frozenset[Pair], now: datetime
+    ) -> None:
+        self.request = request
+        self.notification = notification
+        self.suppressed = suppressed
+        self.now = now
+        self.wanted_at = max(request.options.send_at or now, now)
+
+    def answer(self, case: Case, gates: Sequence[Gate] = GATES, first: First | None = None) -> Answer:
+        """What these gates say, not before the ``send_at`` of the call."""
+        if first is not None:
+            return self._asked(case, gates, first)
+        # A good address is like any other; of a bad one the gates may say more.
+        mark = case.channel, None if self._is_good(case) else case.address, gates is GATES
+        answers = case.alike.answers
+        if mark not in answers:
+            answers[mark] = self._asked(case, gates, None)
+        return answers[mark]
+
+    def reaches(self, case: Case) -> bool:
+        """Whether it would go out if it is no repeat."""
+        return not isinstance(self.answer(case, BEFORE_DUPLICATE), Drop)
+
+    def _is_good(self, case: Case) -> bool:
+        if self.suppressed and (case.kind, fingerprint(case.address)) in self.suppressed:
+            return False
+        return bool(case.address) and well_formed(case.kind, case.address)
+
+    def _asked(self, case: Case, gates: Sequence[Gate], first: First | None) -> Answer:
+        return not_before(self.wanted_at, decide(self.facts(case, first), gates), self.now)
+
+    def facts(self, case: Case, first: First | None = None) -> Facts:
+        told = self.notification
+        return Facts(
+            self.request.event,
+            case.channel,
+            case.kind,
+            case.alike.person,
+            case.address,
+            self.suppressed,
+            first,
+            topic=told.topic,
+            actor_id=told.actor_id,
+            expires_at=told.expires_at,
+            urgent=self.request.priority == NotificationPriority.CRITICAL,
+            now=self.now,
+            wanted_at=self.wanted_at,
         )
 
 

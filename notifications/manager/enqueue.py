@@ -11,8 +11,7 @@ from django.db import transaction
 
 from notifications import clock, conf, partitions, signals
 from notifications.audience import Audience, Chunk
-from notifications.gates import Facts
-from notifications.manager.decisions import decided, kinds_of
+from notifications.manager.decisions import Case, decided, kinds_of
 from notifications.manager.duplicates import reserving
 from notifications.manager.idempotency import first_result, outcomes, stored
 from notifications.manager.permission import check_permission
@@ -107,33 +106,33 @@ def _decide_chunk(
 ) -> Written:
     written = Written()
     repeats = reserving(request.event, notification, now, using)
-    for facts, answer in decided(request, notification, chunk, kinds, now, repeats):
+    for case, answer in decided(request, notification, chunk, kinds, now, repeats):
         if isinstance(answer, Drop):
             written.reasons[answer.reason] += 1
-            written.drops.append(_drop(notification, facts, answer, now))
+            written.drops.append(_drop(notification, case, answer, now))
         else:
             written.held += isinstance(answer, Hold)
-            written.deliveries.append(_delivery(facts, answer))
+            written.deliveries.append(_delivery(case, answer))
     return written
 
 
-def _delivery(facts: Facts, answer: Answer) -> NewDelivery:
-    pk, address = getattr(facts.person.user, "pk", None), facts.kept_address
-    who = facts.channel, pk, facts.person.key, address, address_hash(address)
+def _delivery(case: Case, answer: Answer) -> NewDelivery:
+    address = case.kept_address
+    who = case.channel, case.user_id, case.key, address, address_hash(address)
     if isinstance(answer, Hold):
         return NewDelivery(*who, DeliveryState.HELD.value, answer.reason.value, answer.until)
     return NewDelivery(*who, DeliveryState.READY.value, "", None)
 
 
-def _drop(notification: Notification, facts: Facts, answer: Drop, now: datetime) -> NotificationLog:
+def _drop(notification: Notification, case: Case, answer: Drop, now: datetime) -> NotificationLog:
     return NotificationLog.about(
         notification,
         NotificationLog.Kind.DROP,
         now,
-        facts.kept_address,
-        recipient_id=getattr(facts.person.user, "pk", None),
-        recipient_key=facts.person.key,
-        channel=facts.channel,
+        case.kept_address,
+        recipient_id=case.user_id,
+        recipient_key=case.key,
+        channel=case.channel,
         reason=answer.reason,
         error_message=answer.rule,
     )

@@ -1,0 +1,113 @@
+"""A chunk of recipients in one statement: users, whether they are members, their settings, and what else there may be.
+
+By hand, since Django takes longer to compose such a query than the database to answer it.
+"""
+
+import json
+from collections.abc import Collection, Sequence
+from functools import cache
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import EmptyResultSet
+from django.db import connections
+from django.db.models import Manager
+from django.db.models.expressions import RawSQL
+
+from notifications.models.cluster import known_condition, membership
+from notifications.models.settings import UserSettings
+
+# Columns that tell one user's settings from another's; all others may be alike for many.
+OWN = ("id", "user", "cluster", "addresses")
+SETTINGS = [field for field in UserSettings._meta.concrete_fields if field.name not in OWN]
+ITS_KEY = "klaxon_crowd.its_key"
+# A row: the primary key; whether there are any shared preferences, mutes and suppressions to ask for; the primary key of
+# the settings and the addresses in them; the columns asked for; whether active and a member; the settings.
+KEY, SHARED, MUTES, SUPPRESSIONS, SETTINGS_KEY, ADDRESSES, ASKED_FOR = range(7)
+
+
+def read(
+    using: str, cluster: Any, user_ids: Collection[Any], names: tuple[str, ...], active: str
+) -> list[tuple[Any, ...]]:
+    """Those of the users who exist, in no order.
+
+    :param names: concrete fields of the user model.
+    :param active: the one that says whether a user is active; empty if all are.
+    """
+    connection = connections[using]
+    place = UserSettings._meta.get_field("cluster").get_db_prep_value(cluster.pk, connection)
+    users, users_params = _users((*names, active) if active else names, using)
+    columns = [f"its_{number}" for number in range(len(names))]
+    given = ["its_key", *columns, *(["its_activity"] if active else [])]
+    is_active = "its_activity" if active else "TRUE"
+    member, params = _member(cluster, is_active, using)
+    settings = [f"s.{field.column}" for field in SETTINGS]
+    keys, among = _keys(connection, user_ids), _among(connection)
+    sql = f"""
+        WITH klaxon_crowd ({", ".join(given)}) AS ({users})
+        SELECT its_key,
+            EXISTS (SELECT 1 FROM klaxon_sharedpreference WHERE cluster_id = %s),
+            EXISTS (SELECT 1 FROM klaxon_mute WHERE cluster_id = %s AND user_id {among}),
+            EXISTS (SELECT 1 FROM klaxon_suppression), s.id, s.addresses,
+            {", ".join([*columns, is_active, member, *settings])}
+        FROM klaxon_crowd LEFT JOIN klaxon_usersettings s ON s.user_id = its_key AND s.cluster_id = %s
+        WHERE its_key {among}"""  # noqa: S608 - only our own words, and what Django composed, are formatted in
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [*users_params, place, place, keys, *params, place, keys])
+        return cursor.fetchall()
+
+
+def settings_from(using: str, pk: Any, values: Sequence[Any]) -> UserSettings:
+    """A row of settings without what is its user's own, from the end of a row of :func:`read`."""
+    connection, row = connections[using], UserSettings(pk=pk)
+    for field, value, converters in zip(SETTINGS, values, _converters(using), strict=True):
+        for converter in converters:
+            value = converter(value, field.cached_col, connection)
+        setattr(row, field.attname, value)
+    return row
+
+
+@cache
+def _converters(using: str) -> list[list[Any]]:
+    connection = connections[using]
+    columns = [field.cached_col for field in SETTINGS]
+    return [[*connection.ops.get_db_converters(col), *col.get_db_converters(connection)] for col in columns]
+
+
+def _member(cluster: Any, is_active: str, using: str) -> tuple[str, Sequence[Any]]:
+    """The condition that the user of a row is a member, as ``MEMBERS_OF`` has it."""
+    if known := known_condition(cluster, ITS_KEY, is_active):
+        return known
+    key = RawSQL(ITS_KEY, (), output_field=get_user_model()._meta.pk)  # noqa: S611 - our own word
+    members = membership(cluster).order_by().filter(pk=key).query.exists()
+    try:
+        sql, params = members.get_compiler(using).as_sql()
+    except EmptyResultSet:
+        return "1 = 0", ()
+    return f"EXISTS ({sql})", params
+
+
+def _users(names: tuple[str, ...], using: str) -> tuple[str, Sequence[Any]]:
+    model = get_user_model()
+    # A manager of the host's may filter by anything, and otherwise the next time.
+    plain = type(model._default_manager).get_queryset is Manager.get_queryset
+    return _plain_users(model, names, using) if plain else _compiled_users(model, names, using)
+
+
+def _compiled_users(model: Any, names: tuple[str, ...], using: str) -> tuple[str, Sequence[Any]]:
+    users = model._default_manager.using(using).order_by().values_list("pk", *names)
+    return users.query.get_compiler(using).as_sql()
+
+
+_plain_users = cache(_compiled_users)
+
+
+def _among(connection: Any) -> str:
+    """One parameter however many they are, so that the statement stays the same."""
+    return "= ANY (%s)" if connection.vendor == "postgresql" else "IN (SELECT value FROM json_each(%s))"
+
+
+def _keys(connection: Any, user_ids: Collection[Any]) -> Any:
+    field = get_user_model()._meta.pk
+    keys = [pk if type(pk) is int else field.get_db_prep_value(pk, connection) for pk in user_ids]
+    return keys if connection.vendor == "postgresql" else json.dumps(keys)
