@@ -1,7 +1,7 @@
 """Writing a checked request down: a notification, a delivery per recipient and channel, a log row per drop."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -54,7 +54,7 @@ def enqueue(request: Request, notification: Notification, recipients: Any, now: 
         written = _decide_chunk(request, notification, chunk, kinds, now, using)
         queue(using, notification.pk, request.score, written.deliveries)
         if written.drops:
-            NotificationLog.objects.using(using).append(written.drops)
+            NotificationLog.objects.using(using).append(_dropped(notification, written.drops, now))
         result.held += written.held
         result.queued += len(written.deliveries) - written.held
         result.reasons.update(written.reasons)
@@ -96,7 +96,7 @@ class Written:
     """What a chunk comes to."""
 
     deliveries: list[NewDelivery] = field(default_factory=list)
-    drops: list[NotificationLog] = field(default_factory=list)
+    drops: list[tuple[Case, Drop]] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
     held: int = 0
 
@@ -109,7 +109,7 @@ def _decide_chunk(
     for case, answer in decided(request, notification, chunk, kinds, now, repeats):
         if isinstance(answer, Drop):
             written.reasons[answer.reason] += 1
-            written.drops.append(_drop(notification, case, answer, now))
+            written.drops.append((case, answer))
         else:
             written.held += isinstance(answer, Hold)
             written.deliveries.append(_delivery(case, answer))
@@ -124,15 +124,17 @@ def _delivery(case: Case, answer: Answer) -> NewDelivery:
     return NewDelivery(*who, DeliveryState.READY.value, "", None)
 
 
-def _drop(notification: Notification, case: Case, answer: Drop, now: datetime) -> NotificationLog:
-    return NotificationLog.about(
-        notification,
-        NotificationLog.Kind.DROP,
-        now,
-        case.kept_address,
-        recipient_id=case.user_id,
-        recipient_key=case.key,
-        channel=case.channel,
-        reason=answer.reason,
-        error_message=answer.rule,
-    )
+def _dropped(notification: Notification, drops: Sequence[tuple[Case, Drop]], now: datetime) -> list[NotificationLog]:
+    """A row of the log for each."""
+    about = NotificationLog.about(notification, NotificationLog.Kind.DROP, now)
+    return [
+        about.again(
+            case.kept_address,
+            recipient_id=case.user_id,
+            recipient_key=case.key,
+            channel=case.channel,
+            reason=answer.reason,
+            error_message=answer.rule,
+        )
+        for case, answer in drops
+    ]
