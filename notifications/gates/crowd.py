@@ -23,11 +23,13 @@ from notifications.recipients import Address, user_key
 class Alike:
     """Recipients of whom the gates know the same, but for the address. ``person`` stands for them all.
 
-    Whoever asks keeps the ``answers`` here, under a key that tells the questions apart.
+    Whoever asks keeps here what was answered, by a mark that tells the questions apart: the ``answers`` of all gates, and
+    whether those before the gate of the duplicates let it through.
     """
 
     person: Person
     answers: dict[Any, Answer] = field(default_factory=dict)
+    reached: dict[Any, bool] = field(default_factory=dict)
 
 
 class Recipient(NamedTuple):

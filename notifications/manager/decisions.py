@@ -1,6 +1,6 @@
-"""What becomes of each recipient on each channel. ``send()`` writes it down and ``explain()`` tells it; both ask here."""
+"""What becomes of each recipient on each channel. ``send()`` writes it down, ``explain()`` tells it; both ask here."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -8,7 +8,7 @@ from notifications.addresses import well_formed
 from notifications.audience import Chunk
 from notifications.channel_classes import address_kind
 from notifications.events import NotificationPriority
-from notifications.gates import BEFORE_DUPLICATE, GATES, Facts, Gate, decide
+from notifications.gates import BEFORE_DUPLICATE, Facts, decide
 from notifications.gates.crowd import Alike, Crowd, bare, users
 from notifications.manager.duplicates import Repeats, firsts_of
 from notifications.manager.request import Request
@@ -27,6 +27,8 @@ class Case(NamedTuple):
     kind: str
     address: str
     alike: Alike
+    # Those who are alike and have the same mark get the same answer.
+    mark: Any
 
     @property
     def kept_address(self) -> str:
@@ -52,25 +54,33 @@ def decided(
     :param repeats: tells who has had the same before; it may reserve for the others.
     """
     crowd = users(request.cluster, chunk.user_ids, kinds) if chunk.user_ids else bare(chunk.addresses, kinds)
-    cases = _cases(crowd, chunk, kinds)
-    desk = Desk(request, notification, _suppressed(cases) if crowd.may_be_suppressed else frozenset(), now)
+    suppressed = _suppressed(crowd, kinds) if crowd.may_be_suppressed else frozenset()
+    cases = [*_cases(crowd, chunk, kinds, suppressed)]
+    desk = Desk(request, notification, suppressed, now)
     firsts = firsts_of(request, cases, desk.reaches, repeats)
     for case in cases:
-        yield case, desk.answer(case, first=firsts.get(case.key))
+        yield case, desk.answer(case, firsts.get(case.key))
 
 
-def _cases(crowd: Crowd, chunk: Chunk, kinds: Mapping[str, str]) -> list[Case]:
-    return [
-        Case(key, user_id, channel, kind, address, alike)
-        for key, user_id, alike, addresses in crowd.recipients
-        for (channel, kind), address in zip(kinds.items(), addresses, strict=True)
-        if chunk.is_for(key, channel)
-    ]
+def _suppressed(crowd: Crowd, kinds: Mapping[str, str]) -> frozenset[Pair]:
+    pairs = (pair for recipient in crowd.recipients for pair in zip(kinds.values(), recipient.addresses, strict=True))
+    return Suppression.objects.among({(kind, address) for kind, address in pairs if address and kind != "user"})
 
 
-def _suppressed(cases: Sequence[Case]) -> frozenset[Pair]:
-    outside = {(case.kind, case.address) for case in cases if case.address and case.kind != "user"}
-    return Suppression.objects.among(outside)
+def _cases(crowd: Crowd, chunk: Chunk, kinds: Mapping[str, str], suppressed: frozenset[Pair]) -> Iterator[Case]:
+    """Good addresses are like any other; of a bad one the gates may say more."""
+    channels = tuple(kinds.items())
+    for key, user_id, alike, addresses in crowd.recipients:
+        for (channel, kind), address in zip(channels, addresses, strict=True):
+            if not chunk.narrowed or chunk.is_for(key, channel):
+                mark = channel if _is_good(kind, address, suppressed) else (channel, address)
+                yield Case(key, user_id, channel, kind, address, alike, mark)
+
+
+def _is_good(kind: str, address: str, suppressed: frozenset[Pair]) -> bool:
+    if suppressed and (kind, fingerprint(address)) in suppressed:
+        return False
+    return bool(address) and well_formed(kind, address)
 
 
 class Desk:
@@ -85,28 +95,22 @@ class Desk:
         self.now = now
         self.wanted_at = max(request.options.send_at or now, now)
 
-    def answer(self, case: Case, gates: Sequence[Gate] = GATES, first: First | None = None) -> Answer:
-        """What these gates say, not before the ``send_at`` of the call."""
-        if first is not None:
-            return self._asked(case, gates, first)
-        # A good address is like any other; of a bad one the gates may say more.
-        mark = case.channel, None if self._is_good(case) else case.address, gates is GATES
+    def answer(self, case: Case, first: First | None = None) -> Answer:
+        """What the gates say, not before the ``send_at`` of the call."""
         answers = case.alike.answers
-        if mark not in answers:
-            answers[mark] = self._asked(case, gates, None)
-        return answers[mark]
+        found = answers.get(case.mark) if first is None else None
+        if found is None:
+            found = not_before(self.wanted_at, decide(self.facts(case, first)), self.now)
+            if first is None:
+                answers[case.mark] = found
+        return found
 
     def reaches(self, case: Case) -> bool:
         """Whether it would go out if it is no repeat."""
-        return not isinstance(self.answer(case, BEFORE_DUPLICATE), Drop)
-
-    def _is_good(self, case: Case) -> bool:
-        if self.suppressed and (case.kind, fingerprint(case.address)) in self.suppressed:
-            return False
-        return bool(case.address) and well_formed(case.kind, case.address)
-
-    def _asked(self, case: Case, gates: Sequence[Gate], first: First | None) -> Answer:
-        return not_before(self.wanted_at, decide(self.facts(case, first), gates), self.now)
+        reached, mark = case.alike.reached, case.mark
+        if mark not in reached:
+            reached[mark] = not isinstance(decide(self.facts(case), BEFORE_DUPLICATE), Drop)
+        return reached[mark]
 
     def facts(self, case: Case, first: First | None = None) -> Facts:
         told = self.notification

@@ -23,6 +23,7 @@ from notifications.models.intake import NewDelivery, queue
 from notifications.outcomes import Answer, DeliveryState, Drop, Hold, Reason, SendResult
 
 EVERYBODY = "*"
+HELD, READY = DeliveryState.HELD.value, DeliveryState.READY.value
 
 
 def queued(request: Request, recipients: Any, using: str) -> SendResult:
@@ -118,10 +119,11 @@ def _decide_chunk(
 
 def _delivery(case: Case, answer: Answer) -> NewDelivery:
     address = case.kept_address
-    who = case.channel, case.user_id, case.key, address, address_hash(address)
+    digest = address_hash(address)
     if isinstance(answer, Hold):
-        return NewDelivery(*who, DeliveryState.HELD.value, answer.reason.value, answer.until)
-    return NewDelivery(*who, DeliveryState.READY.value, "", None)
+        reason, until = answer.reason.value, answer.until
+        return NewDelivery(case.channel, case.user_id, case.key, address, digest, HELD, reason, until)
+    return NewDelivery(case.channel, case.user_id, case.key, address, digest, READY, "", None)
 
 
 def _dropped(notification: Notification, drops: Sequence[tuple[Case, Drop]], now: datetime) -> list[NotificationLog]:

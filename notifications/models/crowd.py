@@ -21,8 +21,8 @@ from notifications.models.settings import UserSettings
 OWN = ("id", "user", "cluster", "addresses")
 SETTINGS = [field for field in UserSettings._meta.concrete_fields if field.name not in OWN]
 ITS_KEY = "klaxon_crowd.its_key"
-# A row: the primary key; whether there are any shared preferences, mutes and suppressions to ask for; the primary key of
-# the settings and the addresses in them; the columns asked for; whether active and a member; the settings.
+# A row: the primary key; whether there are any shared preferences, mutes and suppressions to ask for; the primary key
+# of the settings and the addresses in them; the columns asked for; whether active and a member; the settings.
 KEY, SHARED, MUTES, SUPPRESSIONS, SETTINGS_KEY, ADDRESSES, ASKED_FOR = range(7)
 
 
