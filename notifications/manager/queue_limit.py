@@ -25,10 +25,12 @@ def has_room(request: Request, using: str, now: datetime) -> bool:
         return True
     waiting = Delivery.objects.using(using)
     configured = conf.current()
+    if not _fits(request, waiting, configured.queue_limit, now):
+        return False
+    if not configured.cluster_queue_limit:
+        return True
     mine = waiting.filter(notification__cluster=request.cluster)
-    return _fits(request, waiting, configured.queue_limit, now) and _fits(
-        request, mine, configured.cluster_queue_limit, now
-    )
+    return _fits(request, mine, configured.cluster_queue_limit, now)
 
 
 def _fits(request: Request, waiting: DeliveryQuerySet, limit: int, now: datetime) -> bool:
