@@ -13,9 +13,10 @@ from django.db import transaction
 def main() -> None:
     django.setup()
     # They import models, which may be imported only now.
-    from benchmarks.send import CONTEXT
-    from benchmarks.notification_events import BenchEvents
     from django.contrib.auth.models import User
+
+    from benchmarks.notification_events import BenchEvents
+    from benchmarks.send import CONTEXT
     from notifications.manager import NotificationManager
     from notifications.models import Cluster
     from notifications.recipients import Members

@@ -69,7 +69,10 @@ def to_many(
         # Nobody is always the first.
         for name in list(ways) if number % 2 else reversed(ways):
             times[name].append(timed(ways[name]))
-    ours, told = times["ours"], f"{middle(times['ours'])} against {middle(times['driver'])}; {len(times['ours'])} rounds"
+    ours, told = (
+        times["ours"],
+        f"{middle(times['ours'])} against {middle(times['driver'])}; {len(times['ours'])} rounds",
+    )
     told += f"; bulk_create of as many {middle(times['bulk'])}, {ratio(times['bulk'], times['driver']):.2f} x"
     yield Figures(f"{what}, against the driver", place.database, ratio(ours, times["driver"]), "x", target, False, told)
 

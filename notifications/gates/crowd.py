@@ -11,12 +11,15 @@ from typing import Any, NamedTuple
 from django.contrib.auth import get_user_model
 from django.db import router
 
-from notifications.gates.columns import Columns, columns_for
+from notifications.gates.columns import columns_for
 from notifications.gates.facts import Person, people
 from notifications.gates.source import OwnTables, preference_source
 from notifications.models import UserSettings, crowd
 from notifications.outcomes import Answer
 from notifications.recipients import Address, user_key
+
+# So that a send to millions, no two of whom are alike, keeps no more of them in memory.
+MOST_KINDS = 1000
 
 
 @dataclass(slots=True, eq=False)
@@ -55,69 +58,79 @@ class Account:
     is_active: bool
 
 
-def bare(addresses: Collection[Address], kinds: Mapping[str, str]) -> Crowd:
-    """Those without an account."""
-    alike, found = Alike(Person("a:")), []
-    for address in addresses:
-        person = Person(address.key, bare=address)
-        found.append(Recipient(person.key, None, alike, [person.address_for(*pair) for pair in kinds.items()]))
-    return Crowd(found, True)
+class Crowds:
+    """The crowds of one send, chunk by chunk: who is like somebody in an earlier chunk is alike, too.
 
-
-def users(cluster: Any, user_ids: Collection[Any], kinds: Mapping[str, str]) -> Crowd:
-    """Users by id, in this order, with their addresses on channels that send to these kinds.
-
-    One statement; another where the cluster has preferences of its own or of roles, and another where one of the users
-    has muted something.
+    :param kinds: channels, each with the kind of address that it sends to.
     """
-    using, source = router.db_for_read(get_user_model()), preference_source()
-    columns = columns_for(kinds, using)
-    if columns is None or type(source) is not OwnTables or using != router.db_for_read(UserSettings):
-        return _whole(cluster, user_ids, kinds)
-    rows = crowd.read(using, cluster, user_ids, columns.names, columns.active)
-    known = dict(zip(map(columns.key, rows), rows, strict=True))
-    alike = _Alikes(using, source, cluster, user_ids, rows, columns)
-    found = [_recipient(pk, known.get(pk), alike, columns) for pk in user_ids]
-    return Crowd(found, any(row[crowd.SUPPRESSIONS] for row in rows[:1]))
 
-
-def _recipient(pk: Any, row: tuple[Any, ...] | None, alike: "_Alikes", columns: Columns) -> Recipient:
-    key = user_key(pk)
-    if row is None:
-        return Recipient(key, None, Alike(Person(key)), columns.no_addresses)
-    return Recipient(key, pk, alike.to(pk, key, row), columns.addresses(key, row))
-
-
-class _Alikes:
-    """Those of a chunk, sorted: under what the gates know, whoever has it first stands for all."""
-
-    def __init__(
-        self, using: str, source: Any, cluster: Any, ids: Collection[Any], rows: Sequence[Any], columns: Columns
-    ) -> None:
-        self.using = using
-        self.about = columns.about
+    def __init__(self, cluster: Any, kinds: Mapping[str, str]) -> None:
+        self.cluster = cluster
+        self.kinds = kinds
+        self.using = router.db_for_read(get_user_model())
+        self.source = preference_source()
+        self.columns = columns_for(kinds, self.using)
         self.known: dict[Any, Alike] = {}
-        self.shared = source.shared_by(cluster, ids) if rows and rows[0][crowd.SHARED] else {}
-        self.mutes = source.mutes_of(cluster, ids) if rows and rows[0][crowd.MUTES] else {}
 
-    def to(self, pk: Any, key: str, row: tuple[Any, ...]) -> Alike:
-        shared, about = self.shared.get(pk, ()), row[self.about :]
-        # Nobody else has their mutes.
-        mark = about, tuple(map(id, shared)), pk if pk in self.mutes else None
-        found = self.known.get(mark)
-        if found is None:
-            is_active, is_member, *values = about
-            its = row[crowd.SETTINGS_KEY]
-            settings = None if its is None else crowd.settings_from(self.using, its, values)
-            account, mutes = Account(bool(is_active)), self.mutes.get(pk, ())
-            found = self.known[mark] = Alike(Person(key, account, None, bool(is_member), settings, shared, mutes))
-        return found
+    def bare(self, addresses: Collection[Address]) -> Crowd:
+        """Those without an account."""
+        alike, found = self.known.setdefault("", Alike(Person("a:"))), []
+        for address in addresses:
+            person = Person(address.key, bare=address)
+            found.append(Recipient(person.key, None, alike, self._addresses_of(person)))
+        return Crowd(found, True)
 
+    def users(self, user_ids: Collection[Any]) -> Crowd:
+        """Users by id, in this order, with their addresses.
 
-def _whole(cluster: Any, user_ids: Collection[Any], kinds: Mapping[str, str]) -> Crowd:
-    """Where users or preferences are not as Django and Klaxon have them: each as a whole, asked about alone."""
-    found = []
-    for pk, person in people(cluster, user_ids).items():
-        addresses = [person.address_for(*pair) for pair in kinds.items()]
-        found.append(Recipient(person.key, pk if person.user is not None else None, Alike(person), addresses))
-    return Crowd(found, True)
+        One statement; another where the cluster has preferences of its own or of roles, and another where one of the
+        users has muted something.
+        """
+        columns = self.columns
+        if columns is None or type(self.source) is not OwnTables or self.using != router.db_for_read(UserSettings):
+            return self._whole(user_ids)
+        rows = crowd.read(self.using, self.cluster, user_ids, columns.names, columns.active)
+        known = dict(zip(map(columns.key, rows), rows, strict=True))
+        there = rows[0] if rows else None
+        shared = self.source.shared_by(self.cluster, user_ids) if there and there[crowd.SHARED] else {}
+        mutes = self.source.mutes_of(self.cluster, user_ids) if there and there[crowd.MUTES] else {}
+        found = [self._recipient(pk, known.get(pk), shared.get(pk, ()), mutes.get(pk, ())) for pk in user_ids]
+        return Crowd(found, bool(there and there[crowd.SUPPRESSIONS]))
+
+    def _recipient(
+        self, pk: Any, row: tuple[Any, ...] | None, shared: Sequence[Any], mutes: Sequence[Any]
+    ) -> Recipient:
+        key = user_key(pk)
+        if row is None:
+            return Recipient(key, None, Alike(Person(key)), self.columns.no_addresses)
+        about = row[self.columns.about :]
+        if mutes:
+            # Nobody else has theirs.
+            alike = self._alike(key, row, about, shared, mutes)
+        else:
+            mark = (about, tuple([level.pk for level in shared])) if shared else about
+            alike = self.known.get(mark) or self._remembered(mark, self._alike(key, row, about, shared, ()))
+        return Recipient(key, pk, alike, self.columns.addresses(key, row))
+
+    def _alike(self, key: str, row: Sequence[Any], about: Sequence[Any], shared: Any, mutes: Any) -> Alike:
+        is_active, is_member, *values = about
+        pk = row[crowd.SETTINGS_KEY]
+        settings = None if pk is None else crowd.settings_from(self.using, pk, values)
+        return Alike(Person(key, Account(bool(is_active)), None, bool(is_member), settings, shared, mutes))
+
+    def _remembered(self, mark: Any, alike: Alike) -> Alike:
+        if len(self.known) >= MOST_KINDS:
+            self.known.clear()
+        self.known[mark] = alike
+        return alike
+
+    def _whole(self, user_ids: Collection[Any]) -> Crowd:
+        """Where users or preferences are not as Django and Klaxon have them: each as a whole, asked about alone."""
+        return Crowd([self._alone(pk, person) for pk, person in people(self.cluster, user_ids).items()], True)
+
+    def _alone(self, pk: Any, person: Person) -> Recipient:
+        user_id = pk if person.user is not None else None
+        return Recipient(person.key, user_id, Alike(person), self._addresses_of(person))
+
+    def _addresses_of(self, person: Person) -> list[str]:
+        return [person.address_for(*pair) for pair in self.kinds.items()]

@@ -9,7 +9,7 @@ from notifications.audience import Chunk
 from notifications.channel_classes import address_kind
 from notifications.events import NotificationPriority
 from notifications.gates import BEFORE_DUPLICATE, Facts, decide
-from notifications.gates.crowd import Alike, Crowd, bare, users
+from notifications.gates.crowd import Alike, Crowd, Crowds
 from notifications.manager.duplicates import Repeats, firsts_of
 from notifications.manager.request import Request
 from notifications.models import Notification, Suppression
@@ -41,59 +41,41 @@ def kinds_of(request: Request) -> dict[str, str]:
     return {channel: address_kind(channel) for channel in request.channels}
 
 
-def decided(
-    request: Request,
-    notification: Notification,
-    chunk: Chunk,
-    kinds: Mapping[str, str],
-    now: datetime,
-    repeats: Repeats,
-) -> Iterator[tuple[Case, Answer]]:
-    """Everyone of the chunk on every channel, with the answer, in a fixed number of statements.
+class Decisions:
+    """Asks the gates about the recipients of one send, and about those who are alike once.
 
+    :param kinds: the channels, each with the kind of address that it sends to.
     :param repeats: tells who has had the same before; it may reserve for the others.
     """
-    crowd = users(request.cluster, chunk.user_ids, kinds) if chunk.user_ids else bare(chunk.addresses, kinds)
-    suppressed = _suppressed(crowd, kinds) if crowd.may_be_suppressed else frozenset()
-    cases = [*_cases(crowd, chunk, kinds, suppressed)]
-    desk = Desk(request, notification, suppressed, now)
-    firsts = firsts_of(request, cases, desk.reaches, repeats)
-    for case in cases:
-        yield case, desk.answer(case, firsts.get(case.key))
-
-
-def _suppressed(crowd: Crowd, kinds: Mapping[str, str]) -> frozenset[Pair]:
-    pairs = (pair for recipient in crowd.recipients for pair in zip(kinds.values(), recipient.addresses, strict=True))
-    return Suppression.objects.among({(kind, address) for kind, address in pairs if address and kind != "user"})
-
-
-def _cases(crowd: Crowd, chunk: Chunk, kinds: Mapping[str, str], suppressed: frozenset[Pair]) -> Iterator[Case]:
-    """Good addresses are like any other; of a bad one the gates may say more."""
-    channels = tuple(kinds.items())
-    for key, user_id, alike, addresses in crowd.recipients:
-        for (channel, kind), address in zip(channels, addresses, strict=True):
-            if not chunk.narrowed or chunk.is_for(key, channel):
-                mark = channel if _is_good(kind, address, suppressed) else (channel, address)
-                yield Case(key, user_id, channel, kind, address, alike, mark)
-
-
-def _is_good(kind: str, address: str, suppressed: frozenset[Pair]) -> bool:
-    if suppressed and (kind, fingerprint(address)) in suppressed:
-        return False
-    return bool(address) and well_formed(kind, address)
-
-
-class Desk:
-    """Asks the gates, and those who are alike once: in what the gates look at they differ by the address alone."""
 
     def __init__(
-        self, request: Request, notification: Notification, suppressed: frozenset[Pair], now: datetime
+        self, request: Request, notification: Notification, kinds: Mapping[str, str], now: datetime, repeats: Repeats
     ) -> None:
         self.request = request
         self.notification = notification
-        self.suppressed = suppressed
+        self.kinds = kinds
         self.now = now
+        self.repeats = repeats
         self.wanted_at = max(request.options.send_at or now, now)
+        self.crowds = Crowds(request.cluster, kinds)
+        self.suppressed: frozenset[Pair] = frozenset()
+
+    def on(self, chunk: Chunk) -> Iterator[tuple[Case, Answer]]:
+        """Everyone of the chunk on every channel, with the answer, in a fixed number of statements."""
+        for case, first in self._cases_of(chunk):
+            yield case, self.answer(case, first)
+
+    def with_facts(self, chunk: Chunk) -> Iterator[tuple[Facts, Answer]]:
+        """The same, with everything that the gates were told."""
+        for case, first in self._cases_of(chunk):
+            yield self.facts(case, first), self.answer(case, first)
+
+    def _cases_of(self, chunk: Chunk) -> Iterator[tuple[Case, First | None]]:
+        crowd = self.crowds.users(chunk.user_ids) if chunk.user_ids else self.crowds.bare(chunk.addresses)
+        self.suppressed = _suppressed(crowd, self.kinds) if crowd.may_be_suppressed else frozenset()
+        cases = [*_cases(crowd, chunk, self.kinds, self.suppressed)]
+        firsts = firsts_of(self.request, cases, self.reaches, self.repeats)
+        return ((case, firsts.get(case.key)) for case in cases)
 
     def answer(self, case: Case, first: First | None = None) -> Answer:
         """What the gates say, not before the ``send_at`` of the call."""
@@ -129,6 +111,27 @@ class Desk:
             now=self.now,
             wanted_at=self.wanted_at,
         )
+
+
+def _suppressed(crowd: Crowd, kinds: Mapping[str, str]) -> frozenset[Pair]:
+    pairs = (pair for recipient in crowd.recipients for pair in zip(kinds.values(), recipient.addresses, strict=True))
+    return Suppression.objects.among({(kind, address) for kind, address in pairs if address and kind != "user"})
+
+
+def _cases(crowd: Crowd, chunk: Chunk, kinds: Mapping[str, str], suppressed: frozenset[Pair]) -> Iterator[Case]:
+    """Good addresses are like any other; of a bad one the gates may say more."""
+    channels = tuple(kinds.items())
+    for key, user_id, alike, addresses in crowd.recipients:
+        for (channel, kind), address in zip(channels, addresses, strict=True):
+            if not chunk.narrowed or chunk.is_for(key, channel):
+                mark = channel if _is_good(kind, address, suppressed) else (channel, address)
+                yield Case(key, user_id, channel, kind, address, alike, mark)
+
+
+def _is_good(kind: str, address: str, suppressed: frozenset[Pair]) -> bool:
+    if suppressed and (kind, fingerprint(address)) in suppressed:
+        return False
+    return bool(address) and well_formed(kind, address)
 
 
 def not_before(wanted_at: datetime, answer: Answer, now: datetime) -> Answer:

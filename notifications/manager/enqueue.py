@@ -1,7 +1,7 @@
 """Writing a checked request down: a notification, a delivery per recipient and channel, a log row per drop."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -10,8 +10,8 @@ from typing import Any
 from django.db import transaction
 
 from notifications import clock, conf, partitions, signals
-from notifications.audience import Audience, Chunk
-from notifications.manager.decisions import Case, decided, kinds_of
+from notifications.audience import Audience
+from notifications.manager.decisions import Case, Decisions, kinds_of
 from notifications.manager.duplicates import reserving
 from notifications.manager.idempotency import first_result, outcomes, stored
 from notifications.manager.permission import check_permission
@@ -50,9 +50,10 @@ def enqueue(request: Request, notification: Notification, recipients: Any, now: 
         return _refused(request, notification, result, now, using)
     audience = Audience(recipients, request.cluster, (*request.channels, *request.not_configured))
     result.refused_channels = _asked_in_vain(request, audience)
-    kinds = kinds_of(request)
+    repeats = reserving(request.event, notification, now, using)
+    decisions = Decisions(request, notification, kinds_of(request), now, repeats)
     for chunk in audience.chunks(conf.current().chunk_size):
-        written = _decide_chunk(request, notification, chunk, kinds, now, using)
+        written = _written(decisions.on(chunk))
         queue(using, notification.pk, request.score, written.deliveries)
         if written.drops:
             NotificationLog.objects.using(using).append(_dropped(notification, written.drops, now))
@@ -102,12 +103,9 @@ class Written:
     held: int = 0
 
 
-def _decide_chunk(
-    request: Request, notification: Notification, chunk: Chunk, kinds: Mapping[str, str], now: datetime, using: str
-) -> Written:
+def _written(decided: Iterable[tuple[Case, Answer]]) -> Written:
     written = Written()
-    repeats = reserving(request.event, notification, now, using)
-    for case, answer in decided(request, notification, chunk, kinds, now, repeats):
+    for case, answer in decided:
         if isinstance(answer, Drop):
             written.reasons[answer.reason] += 1
             written.drops.append((case, answer))

@@ -3,7 +3,6 @@
 By hand, since Django takes longer to compose such a query than the database to answer it.
 """
 
-import json
 from collections.abc import Collection, Sequence
 from functools import cache
 from typing import Any
@@ -14,6 +13,7 @@ from django.db import connections
 from django.db.models import Manager
 from django.db.models.expressions import RawSQL
 
+from notifications.models.among import among
 from notifications.models.cluster import known_condition, membership
 from notifications.models.settings import UserSettings
 
@@ -39,19 +39,21 @@ def read(
     users, users_params = _users((*names, active) if active else names, using)
     columns = [f"its_{number}" for number in range(len(names))]
     given = ["its_key", *columns, *(["its_activity"] if active else [])]
-    is_active = "its_activity" if active else "TRUE"
+    # SQLite's driver makes times and truths of columns, one by one; of what is computed it does not.
+    raw = "+" if connection.vendor == "sqlite" else ""
+    is_active = f"{raw}its_activity" if active else "TRUE"
     member, params = _member(cluster, is_active, using)
-    settings = [f"s.{field.column}" for field in SETTINGS]
-    keys, among = _keys(connection, user_ids), _among(connection)
+    settings = [f"{raw}s.{field.column}" for field in SETTINGS]
+    these, keys = among(user_ids, get_user_model()._meta.pk, using)
     sql = f"""
         WITH klaxon_crowd ({", ".join(given)}) AS ({users})
         SELECT its_key,
             EXISTS (SELECT 1 FROM klaxon_sharedpreference WHERE cluster_id = %s),
-            EXISTS (SELECT 1 FROM klaxon_mute WHERE cluster_id = %s AND user_id {among}),
+            EXISTS (SELECT 1 FROM klaxon_mute WHERE cluster_id = %s AND user_id {these}),
             EXISTS (SELECT 1 FROM klaxon_suppression), s.id, s.addresses,
             {", ".join([*columns, is_active, member, *settings])}
         FROM klaxon_crowd LEFT JOIN klaxon_usersettings s ON s.user_id = its_key AND s.cluster_id = %s
-        WHERE its_key {among}"""  # noqa: S608 - only our own words, and what Django composed, are formatted in
+        WHERE its_key {these}"""  # noqa: S608 - only our own words, and what Django composed, are formatted in
     with connection.cursor() as cursor:
         cursor.execute(sql, [*users_params, place, place, keys, *params, place, keys])
         return cursor.fetchall()
@@ -100,14 +102,3 @@ def _compiled_users(model: Any, names: tuple[str, ...], using: str) -> tuple[str
 
 
 _plain_users = cache(_compiled_users)
-
-
-def _among(connection: Any) -> str:
-    """One parameter however many they are, so that the statement stays the same."""
-    return "= ANY (%s)" if connection.vendor == "postgresql" else "IN (SELECT value FROM json_each(%s))"
-
-
-def _keys(connection: Any, user_ids: Collection[Any]) -> Any:
-    field = get_user_model()._meta.pk
-    keys = [pk if type(pk) is int else field.get_db_prep_value(pk, connection) for pk in user_ids]
-    return keys if connection.vendor == "postgresql" else json.dumps(keys)

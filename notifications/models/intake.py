@@ -83,7 +83,8 @@ def queue(using: str, notification_id: int, score: int, rows: Sequence[NewDelive
 def _as_taken(connection: Any, of_all: tuple[int, int], rows: Sequence[NewDelivery]) -> Iterator[tuple[Any, ...]]:
     """Rows as the driver takes them; only times and the keys of a host's users may have to be converted."""
     key = apps.get_model("klaxon", "Delivery")._meta.get_field("recipient")
-    adapt = connection.ops.adapt_datetimefield_value
+    # Many wait for the same hour.
+    adapt = cache(connection.ops.adapt_datetimefield_value)
     for channel, pk, recipient_key, address, address_hash, state, reason, due_at in rows:
         recipient_id = pk if type(pk) is int else key.get_db_prep_save(pk, connection)
         due = due_at and adapt(due_at)

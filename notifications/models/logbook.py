@@ -19,7 +19,9 @@ def append(using: str, rows: Sequence[Any]) -> None:
     if not rows:
         return
     connection = connections[using]
-    fields = [field for field in apps.get_model("klaxon", "NotificationLog")._meta.concrete_fields if field.name != "id"]
+    fields = [
+        field for field in apps.get_model("klaxon", "NotificationLog")._meta.concrete_fields if field.name != "id"
+    ]
     columns = [_column(field, [getattr(row, field.attname) for row in rows], connection) for field in fields]
     personal = [(row.new_address, json.dumps(row.new_context or {}, default=str)) for row in rows]
     if connection.vendor == "postgresql":
@@ -36,7 +38,9 @@ def _column(field: Any, values: list[Any], connection: Any) -> list[Any]:
     return values
 
 
-def _append_by_arrays(connection: Any, fields: Sequence[Any], columns: list[list[Any]], personal: Sequence[Any]) -> None:
+def _append_by_arrays(
+    connection: Any, fields: Sequence[Any], columns: list[list[Any]], personal: Sequence[Any]
+) -> None:
     """One statement for both tables."""
     names = ", ".join(str(field.column) for field in fields)
     types = [*(field.db_type(connection) for field in fields), "text", "text"]
@@ -53,7 +57,9 @@ def _append_by_arrays(connection: Any, fields: Sequence[Any], columns: list[list
         cursor.execute(sql, [*columns, *map(list, zip(*personal, strict=True))])
 
 
-def _append_one_by_one(connection: Any, fields: Sequence[Any], columns: list[list[Any]], personal: Sequence[Any]) -> None:
+def _append_one_by_one(
+    connection: Any, fields: Sequence[Any], columns: list[list[Any]], personal: Sequence[Any]
+) -> None:
     """The first row gets its key from SQLite, and with it the lock on the file: the keys that follow are free."""
     names, marks = ", ".join(field.column for field in fields), ", ".join(["%s"] * len(fields))
     first, *others = zip(*columns, strict=True)

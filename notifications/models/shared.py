@@ -10,6 +10,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from notifications.models.among import these
 from notifications.models.choices import Choices
 
 
@@ -49,8 +50,8 @@ class SharedPreferenceQuerySet(models.QuerySet["SharedPreference"]):
         users = _users_of_a_group()
         if users is None:
             return rows.filter(group=None)
-        holders = f"group__{users}"
-        rows = rows.filter(models.Q(group=None) | models.Q(**{f"{holders}__in": user_ids}))
+        holders, among = f"group__{users}", these(user_ids, get_user_model()._meta.pk, rows.db)
+        rows = rows.filter(models.Q(group=None) | models.Q(**{f"{holders}__in": among}))
         return rows.select_related("group").annotate(holders=_Together(holders))
 
 

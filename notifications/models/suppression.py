@@ -3,15 +3,19 @@
 import hashlib
 from collections.abc import Iterable
 from datetime import datetime
+from functools import lru_cache
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from notifications.addresses import masked
+from notifications.models.among import these
 
 Pair = tuple[str, str]
 
 
+# Of a chunk of recipients each address is looked at twice.
+@lru_cache(maxsize=2048)
 def fingerprint(address: str) -> str:
     """What stands for an address here, whatever its case: the table cannot be read back into addresses."""
     return hashlib.sha256(address.strip().lower().encode()).hexdigest()[:32]
@@ -33,7 +37,10 @@ class SuppressionQuerySet(models.QuerySet["Suppression"]):
         hashes = {fingerprint(address) for _kind, address in pairs}
         if not hashes:
             return frozenset()
-        return frozenset(self.filter(address_hash__in=hashes).values_list("kind", "address_hash"))
+        column = Suppression._meta.get_field("address_hash")
+        return frozenset(
+            self.filter(address_hash__in=these(hashes, column, self.db)).values_list("kind", "address_hash")
+        )
 
 
 class Suppression(models.Model):
