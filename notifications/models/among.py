@@ -13,18 +13,27 @@ def these(values: Iterable[Any], field: Any, using: str) -> RawSQL:
     connection = connections[using]
     sql = "SELECT value FROM json_each(%s)"
     if connection.vendor == "postgresql":
-        sql = f"SELECT unnest(%s::{field.rel_db_type(connection)}[])"
+        sql = f"SELECT unnest({_array(field, connection)})"
     return RawSQL(sql, (_parameter(values, field, connection),), output_field=field)  # noqa: S611 - our own words
 
 
 def among(values: Iterable[Any], field: Any, using: str) -> tuple[str, Any]:
     """What comes after a column in a statement by hand, and its parameter."""
     connection = connections[using]
-    sql = "= ANY (%s)" if connection.vendor == "postgresql" else "IN (SELECT value FROM json_each(%s))"
+    sql = "IN (SELECT value FROM json_each(%s))"
+    if connection.vendor == "postgresql":
+        sql = f"= ANY ({_array(field, connection)})"
     return sql, _parameter(values, field, connection)
+
+
+def _array(field: Any, connection: Any) -> str:
+    return f"%s::{field.rel_db_type(connection)}[]"
 
 
 def _parameter(values: Iterable[Any], field: Any, connection: Any) -> Any:
     # What a host's keys are made of may be of a kind that the driver does not know.
     prepared = [value if type(value) is int else field.get_db_prep_value(value, connection) for value in values]
-    return prepared if connection.vendor == "postgresql" else json.dumps(prepared)
+    if connection.vendor != "postgresql":
+        return json.dumps(prepared)
+    # As text where that is plain: the driver would look at each of them.
+    return f"{{{','.join(map(str, prepared))}}}" if all(type(value) is int for value in prepared) else prepared

@@ -17,8 +17,8 @@ from notifications.models.among import among
 from notifications.models.cluster import known_condition, membership
 from notifications.models.settings import UserSettings
 
-# Columns that tell one user's settings from another's; all others may be alike for many.
-OWN = ("id", "user", "cluster", "addresses")
+# What tells one user's settings from another's but no gate looks at; all other columns may be alike for many.
+OWN = ("id", "user", "cluster", "addresses", "language", "digest_asked_at")
 SETTINGS = [field for field in UserSettings._meta.concrete_fields if field.name not in OWN]
 ITS_KEY = "klaxon_crowd.its_key"
 # A row: the primary key; whether there are any shared preferences, mutes and suppressions to ask for; the primary key
