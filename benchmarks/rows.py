@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from django.db import connection
 from django.utils import timezone
 
+from notifications.addresses import address_hash
 from notifications.models import Cluster, Delivery, Notification
-from notifications.models.delivery import address_hash
 
 # As they stand in the table; what is not named may be null.
 COLUMNS = (

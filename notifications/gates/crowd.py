@@ -26,8 +26,8 @@ MOST_KINDS = 1000
 class Alike:
     """Recipients of whom the gates know the same, but for the address. ``person`` stands for them all.
 
-    Whoever asks keeps here what was answered, by a mark that tells the questions apart: the ``answers`` of all gates, and
-    whether those before the gate of the duplicates let it through.
+    Whoever asks keeps here what was answered, by a mark that tells the questions apart: the ``answers`` of all gates,
+    and whether those before the gate of the duplicates let it through.
     """
 
     person: Person
@@ -103,13 +103,10 @@ class Crowds:
         key = user_key(pk)
         if row is None:
             return Recipient(key, None, Alike(Person(key)), self.columns.no_addresses)
-        about = row[self.columns.about :]
-        if mutes:
-            # Nobody else has theirs.
-            alike = self._alike(key, row, about, shared, mutes)
-        else:
-            mark = (about, tuple([level.pk for level in shared])) if shared else about
-            alike = self.known.get(mark) or self._remembered(mark, self._alike(key, row, about, shared, ()))
+        about = mark = row[self.columns.about :]
+        if shared or mutes:
+            mark = about, tuple([level.pk for level in shared]), tuple([mute.rule for mute in mutes])
+        alike = self.known.get(mark) or self._remembered(mark, self._alike(key, row, about, shared, mutes))
         return Recipient(key, pk, alike, self.columns.addresses(key, row))
 
     def _alike(self, key: str, row: Sequence[Any], about: Sequence[Any], shared: Any, mutes: Any) -> Alike:

@@ -1,10 +1,11 @@
 """What becomes of each recipient on each channel. ``send()`` writes it down, ``explain()`` tells it; both ask here."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
-from notifications.addresses import well_formed
+from notifications.addresses import address_hash, well_formed
 from notifications.audience import Chunk
 from notifications.channel_classes import address_kind
 from notifications.events import NotificationPriority
@@ -14,11 +15,12 @@ from notifications.manager.duplicates import Repeats, firsts_of
 from notifications.manager.request import Request
 from notifications.models import Notification, Suppression
 from notifications.models.fingerprint import First
-from notifications.models.suppression import Pair, fingerprint
+from notifications.models.suppression import Pair, fingerprint, plainest
 from notifications.outcomes import Answer, Drop, Hold, Reason
 
 
-class Case(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Case:
     """One recipient on one channel. ``user_id`` is None where there is no user."""
 
     key: str
@@ -26,14 +28,12 @@ class Case(NamedTuple):
     channel: str
     kind: str
     address: str
+    # What rows keep: an account is named by its recipient key and needs no address besides.
+    kept_address: str
+    address_hash: str
     alike: Alike
     # Those who are alike and have the same mark get the same answer.
-    mark: Any
-
-    @property
-    def kept_address(self) -> str:
-        """What rows keep: an account is named by its recipient key and needs no address besides."""
-        return "" if self.kind == "user" else self.address
+    mark: Any = None
 
 
 def kinds_of(request: Request) -> dict[str, str]:
@@ -72,8 +72,10 @@ class Decisions:
 
     def _cases_of(self, chunk: Chunk) -> Iterator[tuple[Case, First | None]]:
         crowd = self.crowds.users(chunk.user_ids) if chunk.user_ids else self.crowds.bare(chunk.addresses)
-        self.suppressed = _suppressed(crowd, self.kinds) if crowd.may_be_suppressed else frozenset()
-        cases = [*_cases(crowd, chunk, self.kinds, self.suppressed)]
+        cases = [*_cases(crowd, chunk, self.kinds)]
+        self.suppressed = _suppressed(cases) if crowd.may_be_suppressed else frozenset()
+        for case in cases:
+            case.mark = _mark(case, self.suppressed)
         firsts = firsts_of(self.request, cases, self.reaches, self.repeats)
         return ((case, firsts.get(case.key)) for case in cases)
 
@@ -113,25 +115,34 @@ class Decisions:
         )
 
 
-def _suppressed(crowd: Crowd, kinds: Mapping[str, str]) -> frozenset[Pair]:
-    pairs = (pair for recipient in crowd.recipients for pair in zip(kinds.values(), recipient.addresses, strict=True))
-    return Suppression.objects.among({(kind, address) for kind, address in pairs if address and kind != "user"})
-
-
-def _cases(crowd: Crowd, chunk: Chunk, kinds: Mapping[str, str], suppressed: frozenset[Pair]) -> Iterator[Case]:
-    """Good addresses are like any other; of a bad one the gates may say more."""
-    channels = tuple(kinds.items())
+def _cases(crowd: Crowd, chunk: Chunk, kinds: Mapping[str, str]) -> Iterator[Case]:
+    channels, no_hash = tuple(kinds.items()), address_hash("")
     for key, user_id, alike, addresses in crowd.recipients:
         for (channel, kind), address in zip(channels, addresses, strict=True):
-            if not chunk.narrowed or chunk.is_for(key, channel):
-                mark = channel if _is_good(kind, address, suppressed) else (channel, address)
-                yield Case(key, user_id, channel, kind, address, alike, mark)
+            if chunk.narrowed and not chunk.is_for(key, channel):
+                continue
+            if kind == "user":
+                yield Case(key, user_id, channel, kind, address, "", no_hash, alike)
+            else:
+                yield Case(key, user_id, channel, kind, address, address, address_hash(address), alike)
 
 
-def _is_good(kind: str, address: str, suppressed: frozenset[Pair]) -> bool:
-    if suppressed and (kind, fingerprint(address)) in suppressed:
-        return False
-    return bool(address) and well_formed(kind, address)
+def _suppressed(cases: Iterable[Case]) -> frozenset[Pair]:
+    return Suppression.objects.known({_fingerprint(case) for case in cases if case.kept_address})
+
+
+def _fingerprint(case: Case) -> str:
+    """Most addresses are written in their plainest form already."""
+    return case.address_hash if case.address == plainest(case.address) else fingerprint(case.address)
+
+
+def _mark(case: Case, suppressed: frozenset[Pair]) -> Any:
+    """A good address is like any other; of a bad one the gates may say more."""
+    channel, kind, address = case.channel, case.kind, case.address
+    good = bool(address) and well_formed(kind, address)
+    if good and not (suppressed and (kind, _fingerprint(case)) in suppressed):
+        return channel
+    return channel, address
 
 
 def not_before(wanted_at: datetime, answer: Answer, now: datetime) -> Answer:

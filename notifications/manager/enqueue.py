@@ -18,7 +18,6 @@ from notifications.manager.permission import check_permission
 from notifications.manager.queue_limit import has_room
 from notifications.manager.request import Request
 from notifications.models import Notification, NotificationLog
-from notifications.models.delivery import address_hash
 from notifications.models.intake import NewDelivery, queue
 from notifications.outcomes import Answer, DeliveryState, Drop, Hold, Reason, SendResult
 
@@ -116,12 +115,10 @@ def _written(decided: Iterable[tuple[Case, Answer]]) -> Written:
 
 
 def _delivery(case: Case, answer: Answer) -> NewDelivery:
-    address = case.kept_address
-    digest = address_hash(address)
+    state, reason, until = READY, "", None
     if isinstance(answer, Hold):
-        reason, until = answer.reason.value, answer.until
-        return NewDelivery(case.channel, case.user_id, case.key, address, digest, HELD, reason, until)
-    return NewDelivery(case.channel, case.user_id, case.key, address, digest, READY, "", None)
+        state, reason, until = HELD, answer.reason.value, answer.until
+    return NewDelivery(case.channel, case.user_id, case.key, case.kept_address, case.address_hash, state, reason, until)
 
 
 def _dropped(notification: Notification, drops: Sequence[tuple[Case, Drop]], now: datetime) -> list[NotificationLog]:

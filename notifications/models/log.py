@@ -111,7 +111,7 @@ class NotificationLog(models.Model):
             cluster_id=notification.cluster_id,
             event=notification.event,
             notification_id=notification.pk,
-            correlation_id=notification.correlation_id,
+            correlation_id=str(notification.correlation_id),
             sent_at=now,
             **facts,
         )
