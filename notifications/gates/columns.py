@@ -31,11 +31,8 @@ class Columns:
     places: tuple[tuple[str, int | None], ...]
     # The primary key of users, if it is to be converted.
     field: Any
-
-    @property
-    def about(self) -> int:
-        """Where in a row begins what many have alike."""
-        return ASKED_FOR + len(self.names)
+    # Where in a row begins what many have alike.
+    about: int
 
     @property
     def no_addresses(self) -> list[str]:
@@ -66,7 +63,9 @@ def columns_for(kinds: Mapping[str, str], using: str) -> Columns | None:
         return None
     at = {name: ASKED_FOR + number for number, name in enumerate(names)}
     places = [(channel, KEY if kind == "user" else at.get(fields[kind])) for channel, kind in kinds.items()]
-    return Columns(names, active, tuple(places), None if _is_number(model._meta.pk) else model._meta.pk)
+    return Columns(
+        names, active, tuple(places), None if _is_number(model._meta.pk) else model._meta.pk, ASKED_FOR + len(names)
+    )
 
 
 @cache

@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 from django.contrib.auth import get_user_model
 from django.db import router
 
-from notifications.gates.columns import columns_for
+from notifications.gates.columns import Columns, columns_for
 from notifications.gates.facts import Person, people
 from notifications.gates.source import OwnTables, preference_source
 from notifications.models import UserSettings, crowd
+from notifications.models.crowd import Row
 from notifications.outcomes import Answer
 from notifications.recipients import Address, user_key
 
@@ -90,24 +91,24 @@ class Crowds:
         if columns is None or type(self.source) is not OwnTables or self.using != router.db_for_read(UserSettings):
             return self._whole(user_ids)
         rows = crowd.read(self.using, self.cluster, user_ids, columns.names, columns.active)
-        known = dict(zip(map(columns.key, rows), rows, strict=True))
         there = rows[0] if rows else None
         shared = self.source.shared_by(self.cluster, user_ids) if there and there[crowd.SHARED] else {}
         mutes = self.source.mutes_of(self.cluster, user_ids) if there and there[crowd.MUTES] else {}
-        found = [self._recipient(pk, known.get(pk), shared.get(pk, ()), mutes.get(pk, ())) for pk in user_ids]
-        return Crowd(found, bool(there and there[crowd.SUPPRESSIONS]))
+        found = {columns.key(row): row for row in rows}
+        recipients = [self._recipient(pk, found.get(pk), columns, shared.get(pk), mutes.get(pk)) for pk in user_ids]
+        return Crowd(recipients, bool(there and there[crowd.SUPPRESSIONS]))
 
-    def _recipient(
-        self, pk: Any, row: tuple[Any, ...] | None, shared: Sequence[Any], mutes: Sequence[Any]
-    ) -> Recipient:
+    def _recipient(self, pk: Any, row: Row | None, columns: Columns, shared: Any, mutes: Any) -> Recipient:
         key = user_key(pk)
         if row is None:
-            return Recipient(key, None, Alike(Person(key)), self.columns.no_addresses)
-        about = mark = row[self.columns.about :]
+            return Recipient(key, None, Alike(Person(key)), columns.no_addresses)
+        about = mark = row[columns.about :]
         if shared or mutes:
-            mark = about, tuple([level.pk for level in shared]), tuple([mute.rule for mute in mutes])
-        alike = self.known.get(mark) or self._remembered(mark, self._alike(key, row, about, shared, mutes))
-        return Recipient(key, pk, alike, self.columns.addresses(key, row))
+            mark = about, *[level.pk for level in shared or ()], *[mute.rule for mute in mutes or ()]
+        alike = self.known.get(mark)
+        if alike is None:
+            alike = self._remembered(mark, self._alike(key, row, about, shared or (), mutes or ()))
+        return Recipient(key, pk, alike, columns.addresses(key, row))
 
     def _alike(self, key: str, row: Sequence[Any], about: Sequence[Any], shared: Any, mutes: Any) -> Alike:
         is_active, is_member, *values = about

@@ -4,7 +4,7 @@ By hand, since Django takes longer to compose such a query than the database to 
 """
 
 from collections.abc import Collection, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -23,12 +23,11 @@ SETTINGS = [field for field in UserSettings._meta.concrete_fields if field.name 
 ITS_KEY = "klaxon_crowd.its_key"
 # A row: the primary key; whether there are any shared preferences, mutes and suppressions to ask for; the primary key
 # of the settings and the addresses in them; the columns asked for; whether active and a member; the settings.
+Row = tuple[Any, ...]
 KEY, SHARED, MUTES, SUPPRESSIONS, SETTINGS_KEY, ADDRESSES, ASKED_FOR = range(7)
 
 
-def read(
-    using: str, cluster: Any, user_ids: Collection[Any], names: tuple[str, ...], active: str
-) -> list[tuple[Any, ...]]:
+def read(using: str, cluster: Any, user_ids: Collection[Any], names: tuple[str, ...], active: str) -> list[Row]:
     """Those of the users who exist, in no order.
 
     :param names: concrete fields of the user model.
@@ -36,27 +35,38 @@ def read(
     """
     connection = connections[using]
     place = UserSettings._meta.get_field("cluster").get_db_prep_value(cluster.pk, connection)
-    users, users_params = _users((*names, active) if active else names, using)
-    columns = [f"its_{number}" for number in range(len(names))]
-    given = ["its_key", *columns, *(["its_activity"] if active else [])]
-    # SQLite's driver makes times and truths of columns, one by one; of what is computed it does not.
-    raw = "+" if connection.vendor == "sqlite" else ""
-    is_active = f"{raw}its_activity" if active else "TRUE"
-    member, params = _member(cluster, is_active, using)
-    settings = [f"{raw}s.{field.column}" for field in SETTINGS]
+    users, of_users = _users((*names, active) if active else names, using)
+    member, of_member = _member(cluster, _active(connection.vendor, bool(active)), using)
     these, keys = among(user_ids, get_user_model()._meta.pk, using)
-    sql = f"""
+    sql = _statement(connection.vendor, users, len(names), bool(active), member, these)
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [*of_users, place, place, keys, *of_member, place, keys])
+        return cursor.fetchall()
+
+
+def _active(vendor: str, asks: bool) -> str:
+    return f"{_raw(vendor)}its_activity" if asks else "TRUE"
+
+
+def _raw(vendor: str) -> str:
+    """SQLite's driver makes times and truths of columns, one by one; of what is computed it does not."""
+    return "+" if vendor == "sqlite" else ""
+
+
+@lru_cache(maxsize=100)
+def _statement(vendor: str, users: str, names: int, asks: bool, member: str, these: str) -> str:
+    columns = [f"its_{number}" for number in range(names)]
+    given = ["its_key", *columns, *(["its_activity"] if asks else [])]
+    settings = [f"{_raw(vendor)}s.{field.column}" for field in SETTINGS]
+    return f"""
         WITH klaxon_crowd ({", ".join(given)}) AS ({users})
         SELECT its_key,
             EXISTS (SELECT 1 FROM klaxon_sharedpreference WHERE cluster_id = %s),
             EXISTS (SELECT 1 FROM klaxon_mute WHERE cluster_id = %s AND user_id {these}),
             EXISTS (SELECT 1 FROM klaxon_suppression), s.id, s.addresses,
-            {", ".join([*columns, is_active, member, *settings])}
+            {", ".join([*columns, _active(vendor, asks), member, *settings])}
         FROM klaxon_crowd LEFT JOIN klaxon_usersettings s ON s.user_id = its_key AND s.cluster_id = %s
         WHERE its_key {these}"""  # noqa: S608 - only our own words, and what Django composed, are formatted in
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [*users_params, place, place, keys, *params, place, keys])
-        return cursor.fetchall()
 
 
 def settings_from(using: str, pk: Any, values: Sequence[Any]) -> UserSettings:

@@ -5,6 +5,8 @@ By hand: a row for each attempt is half of what a worker writes at all, and one 
 
 import json
 from collections.abc import Sequence
+from functools import cache
+from types import NoneType
 from typing import Any
 
 from django.apps import apps
@@ -12,6 +14,7 @@ from django.db import connections, transaction
 from django.db.models import DateTimeField
 
 EMPTY = "{}"
+PLAIN = (int, NoneType)
 INTO_PERSONAL = "INSERT INTO klaxon_logpersonal (log_id, address, context_data)"
 
 
@@ -23,7 +26,7 @@ def append(using: str, rows: Sequence[Any]) -> None:
         field for field in apps.get_model("klaxon", "NotificationLog")._meta.concrete_fields if field.name != "id"
     ]
     columns = [_column(field, [getattr(row, field.attname) for row in rows], connection) for field in fields]
-    personal = [(row.new_address, json.dumps(row.new_context or {}, default=str)) for row in rows]
+    personal = [(row.new_address, _json(row.new_context)) for row in rows]
     if connection.vendor == "postgresql":
         _append_by_arrays(connection, fields, columns, personal)
     else:
@@ -31,11 +34,17 @@ def append(using: str, rows: Sequence[Any]) -> None:
             _append_one_by_one(connection, fields, columns, personal)
 
 
+def _json(context: dict[str, Any] | None) -> str:
+    return json.dumps(context, default=str) if context else EMPTY
+
+
 def _column(field: Any, values: list[Any], connection: Any) -> list[Any]:
     """Values as the database takes them; only times and keys of a host's models can need to be converted."""
-    if field.is_relation or isinstance(field, DateTimeField):
-        return [field.get_db_prep_save(value, connection) for value in values]
-    return values
+    if not (field.is_relation or isinstance(field, DateTimeField)) or all(type(value) in PLAIN for value in values):
+        return values
+    # Most are the same for all.
+    prepared = cache(lambda value: field.get_db_prep_save(value, connection))
+    return [prepared(value) for value in values]
 
 
 def _append_by_arrays(
