@@ -71,7 +71,7 @@ def columns_for(kinds: Mapping[str, str], using: str) -> Columns | None:
 @cache
 def _is_plain(model: Any, name: str, using: str) -> bool:
     """Whether an attribute is what stands in its column: no property, nothing encrypted, nothing made on reading."""
-    if model.from_db.__func__ is not Model.from_db.__func__:
+    if model.from_db.__func__ is not Model.__dict__["from_db"].__func__:
         return False
     if type(getattr_static(model, name, None)) is not DeferredAttribute:
         return False

@@ -62,7 +62,7 @@ class Request:
         """The same, with its cluster read from the database if it is the default one."""
         return replace(self, cluster=given_or_default(self.cluster))
 
-    def notification(self, now: datetime | None) -> Notification:
+    def notification(self, now: Any) -> Notification:
         """The row to store. Without ``now`` it has no time yet."""
         options = self.options
         return Notification(

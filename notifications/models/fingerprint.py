@@ -60,6 +60,7 @@ class FingerprintQuerySet(models.QuerySet["Fingerprint"]):
         """Those that are new, or whose window is over. The others are locked all the same."""
         connection = self._connection()
         adapt = connection.ops.adapt_datetimefield_value
+        pairs: list[Any]
         # Both keep the order of what they are given.
         if connection.vendor == "postgresql":
             given, pairs = "SELECT * FROM unnest(%s::text[], %s::text[])", [[*wanted], [*wanted.values()]]

@@ -72,7 +72,7 @@ def queue(using: str, notification_id: int, score: int, rows: Sequence[NewDelive
     values = _as_taken(connection, (notification_id, score), rows)
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
-            cursor.executemany(_insert(1), values)
+            cursor.executemany(_insert(1), [*values])
         elif len(rows) > FEW and hasattr(cursor, "copy"):
             _copy(cursor, values)
         else:
