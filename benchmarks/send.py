@@ -1,8 +1,8 @@
 """``send()`` beside what it could not do without: the driver's own insert of as many deliveries.
 
 To ten thousand members of a cluster, who all have preferences, and to as many for whom every gate has something to
-say. Beside it, in the same rounds, Django's ``bulk_create``. Then to one recipient, beside django-post_office; and the memory
-of a fresh process that sends to a hundred thousand.
+say. Beside it, in the same rounds, Django's ``bulk_create``. Then to one recipient, beside django-post_office; and the
+memory of a fresh process that sends to a hundred thousand.
 """
 
 import gc
