@@ -22,6 +22,7 @@ INSTALLED_APPS = [
     "tests.shop",
     "example_project.estate",
     "example_project.coach",
+    "example_project.quality",
 ]
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
