@@ -22,7 +22,7 @@ from notifications.channel_classes import channel_class, channel_conf
 from notifications.channels import BaseChannel, open_channel
 from notifications.conf import Conf
 from notifications.conf.channels import ProviderConf
-from notifications.events import NOTIFICATION_EVENTS, BuiltInEvents, NotificationEvent, key_of
+from notifications.events import DIGESTS, NOTIFICATION_EVENTS, BuiltInEvents, NotificationEvent, key_of
 from notifications.exceptions import MissingExtra
 from notifications.models import Delivery
 from notifications.rendering import faults
@@ -124,9 +124,10 @@ def check_spool() -> Found:
 
 
 def check_templates() -> Found:
-    for event in NOTIFICATION_EVENTS.values():
+    for member, event in NOTIFICATION_EVENTS.items():
         for name in dict.fromkeys([*event.channels, *event.fallback.values()]):
-            if name in conf.current().enabled_channels:
+            # Digests have templates for any channel.
+            if name in conf.current().enabled_channels and member not in DIGESTS:
                 yield from _missing_templates(event, name)
 
 

@@ -14,22 +14,22 @@ from notifications.dispatch.desk import Desk, Outcomes, tell
 from notifications.dispatch.record import buried, drop_row
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.exceptions import ChannelNotConfigured
-from notifications.gates import ASKED_AGAIN, Facts, Person, decide, people
+from notifications.gates import ASKED_AGAIN, Facts, Gate, Person, decide, people
 from notifications.gates.quiet_hours import quiet_hours
 from notifications.models import Delivery, NotificationLog, Suppression
 from notifications.models.outbox import Settlement
 from notifications.models.suppression import Pair
-from notifications.outcomes import Deliver, DeliveryState, Drop, Hold, Reason
+from notifications.outcomes import Answer, Deliver, DeliveryState, Drop, Hold, Reason
 
 
 def still_wanted(claimed: Sequence[Delivery], desk: Desk, now: datetime) -> tuple[list[Addressed], Counter[str]]:
     """Those deliveries that may go out now; the others are expired, dropped or buried, and counted."""
-    persons = _persons(claimed)
-    suppressed = Suppression.objects.using(desk.using).among(_addresses(claimed))
+    persons = persons_of(claimed)
+    suppressed = Suppression.objects.using(desk.using).among(addresses_of(claimed))
     wanted, refused, impossible = [], [], []
     for delivery in claimed:
         person = persons[delivery.pk]
-        if fault := _impossible(delivery):
+        if fault := cannot_go(delivery):
             impossible.append(buried(delivery, *fault))
         elif answer := _refusal(delivery, person, suppressed, now):
             refused.append((delivery, answer))
@@ -39,7 +39,7 @@ def still_wanted(claimed: Sequence[Delivery], desk: Desk, now: datetime) -> tupl
     return wanted, tally + desk.write(Outcomes(impossible, now)) if impossible else tally
 
 
-def _persons(claimed: Sequence[Delivery]) -> dict[int, Person]:
+def persons_of(claimed: Sequence[Delivery]) -> dict[int, Person]:
     """The recipient of each delivery, in four queries for each cluster."""
     by_cluster: dict[Any, list[Delivery]] = defaultdict(list)
     for delivery in claimed:
@@ -53,7 +53,7 @@ def _persons(claimed: Sequence[Delivery]) -> dict[int, Person]:
     return persons
 
 
-def _impossible(delivery: Delivery) -> tuple[Reason, str] | None:
+def cannot_go(delivery: Delivery) -> tuple[Reason, str] | None:
     try:
         address_kind(delivery.channel)
     except ChannelNotConfigured as error:
@@ -63,20 +63,27 @@ def _impossible(delivery: Delivery) -> tuple[Reason, str] | None:
     return None
 
 
-def _addresses(claimed: Sequence[Delivery]) -> set[Pair]:
+def addresses_of(claimed: Sequence[Delivery]) -> set[Pair]:
     on = conf.current().enabled_channels
     return {(address_kind(row.channel), row.address) for row in claimed if row.address and row.channel in on}
 
 
 def _refusal(delivery: Delivery, person: Person, suppressed: frozenset[Pair], now: datetime) -> Drop | Hold | None:
-    expires_at = delivery.notification.expires_at
-    if expires_at is not None and expires_at <= now:
-        return Drop(Reason.EXPIRED)
-    answer = decide(_facts(delivery, person, suppressed, now), ASKED_AGAIN)
+    answer = asked_again(delivery, person, suppressed, now, ASKED_AGAIN)
     return None if isinstance(answer, Deliver) else answer
 
 
-def _facts(delivery: Delivery, person: Person, suppressed: frozenset[Pair], now: datetime) -> Facts:
+def asked_again(
+    delivery: Delivery, person: Person, suppressed: frozenset[Pair], now: datetime, gates: Sequence[Gate]
+) -> Answer:
+    """What these gates, and its time, say of a delivery now."""
+    expires_at = delivery.notification.expires_at
+    if expires_at is not None and expires_at <= now:
+        return Drop(Reason.EXPIRED)
+    return decide(facts_of(delivery, person, suppressed, now), gates)
+
+
+def facts_of(delivery: Delivery, person: Person, suppressed: frozenset[Pair], now: datetime) -> Facts:
     event = NOTIFICATION_EVENTS.find(delivery.notification.event)
     kind = address_kind(delivery.channel)
     # It is this moment that counts, even if by this clock it was released too early.
@@ -99,19 +106,19 @@ def _facts(delivery: Delivery, person: Person, suppressed: frozenset[Pair], now:
 def still_in_hours(group: Sequence[Addressed], desk: Desk) -> tuple[list[Addressed], Counter[str]]:
     """Those of a group that may go out at this hour: a slow batch may have come into somebody's quiet hours."""
     now = desk.now()
-    answers = [(item, quiet_hours(_facts(item.delivery, item.person, frozenset(), now))) for item in group]
+    answers = [(item, quiet_hours(facts_of(item.delivery, item.person, frozenset(), now))) for item in group]
     held = [(item.delivery, answer) for item, answer in answers if isinstance(answer, Hold)]
     tally = refuse(held, desk.using, now) if held else Counter()
     return [item for item, answer in answers if isinstance(answer, Deliver)], tally
 
 
 def refuse(refused: Sequence[tuple[Delivery, Drop | Hold]], using: str, now: datetime) -> Counter[str]:
-    """Claimed deliveries that may not go out now: they are held, dropped or have expired. No attempt is counted."""
+    """Deliveries that may not go out now: they are held, dropped or have expired. No attempt is counted."""
     settlements = [
         Settlement(
             id=delivery.pk,
             fence=delivery.fence,
-            was=DeliveryState.CLAIMED,
+            was=delivery.state,
             state=_state_after(answer),
             reason=answer.reason,
             due_at=answer.until if isinstance(answer, Hold) else None,
