@@ -14,10 +14,12 @@ from django.db.models import Min
 from django.test import override_settings
 from django.utils import timezone
 
+from notifications.dispatch.chores import CHORES
 from notifications.dispatch.dispatcher import Dispatcher
 from notifications.events import key_of
 from notifications.manager import NotificationManager
 from notifications.models import Circuit, Delivery
+from notifications.models.outbox import WAITS_ALONE, WAITS_FOR_OTHERS
 from notifications.testing.arrivals import Arrival, arrivals, table
 from notifications.testing.capture import Captured, capture_notifications, key_of_recipient
 from notifications.testing.recording import Outage, Post, recorded_settings
@@ -116,19 +118,28 @@ class Timeline:
         self._dispatcher.close()
 
     def _happen(self) -> None:
-        """All that is planned for this moment, and then the worker."""
+        """What is planned for this moment, and then the worker with its chores."""
+        called = self._call_what_is_planned()
+        self._do_chores()
+        self._is_busy = bool(self._dispatcher.run_until_idle() or called)
+
+    def _call_what_is_planned(self) -> int:
         called = 0
         while self._plan and self._plan[0][0] <= self._clock.time:
             heapq.heappop(self._plan)[2]()
             called += 1
-        self._is_busy = bool(self._dispatcher.run_until_idle() or called)
+        return called
+
+    def _do_chores(self) -> None:
+        """Digests and the like. A worker does them every few seconds; here they are never late, and errors come out."""
+        for chore in list(CHORES.values()):
+            chore.run(self._clock.time)
 
     def _next(self) -> datetime | None:
         """The next moment at which something can happen."""
         now = self._clock.time
-        # The states as literals, so that the partial indexes serve.
-        waiting = Delivery.objects.extra(where=["klaxon_delivery.state IN ('held', 'retry')"]).filter(due_at__gt=now)
-        moments = [waiting.aggregate(next=Min("due_at"))["next"], self._plan[0][0] if self._plan else None]
+        moments = [_next_due(condition, now) for condition in (WAITS_ALONE, WAITS_FOR_OTHERS)]
+        moments.append(self._plan[0][0] if self._plan else None)
         if Delivery.objects.extra(where=["klaxon_delivery.state = 'ready'"]).exists():
             moments.append(Circuit.objects.filter(open_until__gt=now).aggregate(next=Min("open_until"))["next"])
             moments.append(now + ANOTHER_LOOK if self._is_busy else None)
@@ -138,6 +149,13 @@ class Timeline:
         if step % DAY:
             return moment + step
         return first_instant((moment.astimezone(self.zone) + step).replace(tzinfo=None), self.zone)
+
+
+def _next_due(condition: str, now: datetime) -> datetime | None:
+    # In the words of the partial indexes, so that these serve.
+    waiting = Delivery.objects.extra(where=[condition]).filter(due_at__gt=now)  # noqa: S610
+    found: datetime | None = waiting.aggregate(next=Min("due_at"))["next"]
+    return found
 
 
 def instant(when: datetime | str, zone: ZoneInfo) -> datetime:

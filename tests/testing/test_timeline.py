@@ -1,17 +1,19 @@
 """The simulator: real sends, the real worker, a clock that jumps."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from notifications import clock, conf
+from notifications.dispatch.chores import CHORES, Chore
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, Pause
 from notifications.models.cluster import given_or_default
 from notifications.recipients import Address
-from notifications.testing import simulated
+from notifications.testing import simulated, temporary_events
 from tests.factories import UserFactory, UserSettingsFactory
 from tests.shop.notification_events import ShopEvents
 
@@ -172,6 +174,41 @@ def test_days_keep_their_time_on_the_wall_and_hours_their_length(user):
     assert [when for step, when in calls if step == timedelta(days=1)] == ["24 09:00", "25 09:00"]
     halves = [when for step, when in calls if step == timedelta(hours=12)]
     assert halves == ["24 09:00", "24 21:00", "25 08:00", "25 20:00", "26 08:00"]
+
+
+@pytest.fixture
+def offers():
+    """An event whose mails wait a quarter of an hour for others of its kind."""
+    with temporary_events() as events:
+        events[ShopEvents.NEWSLETTER] = replace(events[ShopEvents.NEWSLETTER], batch_window=900)
+        yield
+
+
+def test_a_batch_comes_when_its_window_is_over(user, offers):
+    with simulated(NOON) as timeline:
+        for when in ("12:00", "12:15", "12:15:01"):
+            timeline.at(f"2026-11-20 {when}", lambda: news(user))
+        timeline.run()
+    found = [(f"{arrival.at:%H:%M:%S}", arrival.merged) for arrival in timeline.arrived(channel="email")]
+    assert found == [("12:15:00", 2), ("12:30:01", 0)]
+
+
+def test_a_digest_comes_at_the_hour_of_its_user(user):
+    wish = {"digest": "daily", "digest_hour": 18, "time_zone": "Europe/Berlin"}
+    UserSettingsFactory(user=user, cluster=given_or_default(None), **wish)
+    with simulated("2026-10-24 12:00", "Europe/Berlin") as timeline:
+        timeline.every(timedelta(hours=6), lambda: news(user), first="2026-10-24 12:00", until="2026-10-26")
+        timeline.run()
+    found = [(f"{arrival.at:%d %H:%M}", arrival.merged) for arrival in timeline.arrived("daily_digest")]
+    # The clocks are put back in the night: six hours after midnight it is five o'clock.
+    assert found == [("24 18:00", 2), ("25 18:00", 4), ("26 18:00", 1)]
+    assert len(timeline.arrivals) == 3
+
+
+def test_a_chore_that_fails_is_not_hidden(user, monkeypatch):
+    monkeypatch.setitem(CHORES, "broken", Chore("broken", 60, lambda now: 1 / 0))
+    with simulated(NOON) as timeline, pytest.raises(ZeroDivisionError):
+        timeline.run()
 
 
 def test_calls_of_one_moment_happen_in_the_order_they_were_planned(user):
