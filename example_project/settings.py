@@ -8,6 +8,7 @@ from pathlib import Path
 
 import environ
 
+from example_project.residency.windows import LIMITS
 from notifications.conf import from_env
 from notifications.sqlite import tuned
 
@@ -33,6 +34,7 @@ INSTALLED_APPS = [
     "example_project.estate",
     "example_project.coach",
     "example_project.quality",
+    "example_project.residency",
     "example_project.demo",
 ]
 MIDDLEWARE = [
@@ -84,6 +86,8 @@ NOTIFICATIONS = {
         "slack": {"BACKEND": f"{STAND_INS}.HookStandIn", "OPTIONS": {"file": VAR / "slack.jsonl"}},
     },
     "BASE_URL": "http://127.0.0.1:8000",
+    "LIMITS": LIMITS,
+    "DIGEST_SECTIONS": "example_project.residency.digests.sections",
     "CAN_RULES": "example_project.coach.faults.rules",
     # A coach on the road: its queue has an end, and what it hears while the database is away is kept.
     "QUEUE_LIMIT": 10_000,
@@ -92,5 +96,5 @@ NOTIFICATIONS = {
     **from_env(env),
 }
 COACH_SLUG = env("COACH_SLUG", default="coach")
-# The events of the estate support SMS, which this site does not have (yet).
+# The events of the estate and of the residency support SMS, which this site does not have (yet).
 SILENCED_SYSTEM_CHECKS = ["klaxon.W001"]

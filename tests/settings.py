@@ -23,6 +23,7 @@ INSTALLED_APPS = [
     "example_project.estate",
     "example_project.coach",
     "example_project.quality",
+    "example_project.residency",
 ]
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
