@@ -2,7 +2,7 @@
 
 Errors: E001 settings, E002 missing template, E003 duplicate event name, E004 enum and registry apart, E005 missing
 extra, E006 channel class, E007 members of the cluster, E008 cluster model, E009 old SQLite, E010 USE_TZ, E011 CAN
-rules, E012 preferences. Warnings: W001 channel not configured, W002 SQLite options, W003 spool.
+rules, E012 preferences, E013 digests. Warnings: W001 channel not configured, W002 SQLite options, W003 spool.
 """
 
 import sqlite3
@@ -178,6 +178,12 @@ def check_preferences() -> Found:
         yield Error(f"NOTIFICATIONS['PREFERENCES'] is {path!r}, which has no load().", hint=hint, id="klaxon.E012")
 
 
+def check_digests() -> Found:
+    if path := conf.current().digest_sections:
+        hint = "Set it to the dotted path of a function (cluster, users, gathers, since, until), or leave it empty."
+        yield from _callable(path, "NOTIFICATIONS['DIGEST_SECTIONS']", hint, "klaxon.E013")
+
+
 def _callable(path: str, what: str, hint: str, identifier: str) -> Found:
     try:
         found = import_string(path)
@@ -255,6 +261,7 @@ WITH_GOOD_SETTINGS: tuple[Callable[[], Found], ...] = (
     check_spool,
     check_members,
     check_preferences,
+    check_digests,
     check_templates,
     check_supported_channels,
 )

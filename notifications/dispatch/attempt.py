@@ -130,6 +130,9 @@ def _hand_over(channel: BaseChannel, prepared: Sequence[Prepared], desk: Desk) -
             raise  # our own database: nothing was sent, and the transaction takes it all back
         logger.exception("Channel %s failed in the middle of a group.", type(channel).__name__)
         error = f"{type(raised).__name__}: {raised}"
+        if channel.one_by_one:
+            # It had the next one in its hands, and not those that come after it.
+            done.untried = [waiting.popitem()[1] for _ in range(len(waiting) - 1)][::-1]
     lost = Receipt(None, Verdict.UNKNOWN, error=error)
     done.tried += [Attempted(delivery, lost, time.monotonic() - since) for delivery in waiting.values()]
     return done

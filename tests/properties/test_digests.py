@@ -1,8 +1,8 @@
-"""Whatever is sent, cancelled and made when: every held item is in exactly one digest, or is accounted for otherwise."""
+"""Whatever is sent and made when: every held item is in exactly one digest, or is accounted for otherwise."""
 
 import dataclasses
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from django.core import mail
 from django.db import transaction
