@@ -1,16 +1,13 @@
 """A simulator: a day, or a year, of what happens goes through the real ``send()`` and the real worker, in a test's
 database and by a clock that jumps from one thing to the next."""
 
-import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
-from itertools import count
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.db.models import Min
 from django.test import override_settings
 from django.utils import timezone
 
@@ -18,16 +15,20 @@ from notifications.dispatch.chores import CHORES
 from notifications.dispatch.dispatcher import Dispatcher
 from notifications.events import key_of
 from notifications.manager import NotificationManager
-from notifications.models import Circuit, Delivery
-from notifications.models.outbox import WAITS_ALONE, WAITS_FOR_OTHERS
 from notifications.testing.arrivals import Arrival, arrivals, table
 from notifications.testing.capture import Captured, capture_notifications, key_of_recipient
+from notifications.testing.moments import (
+    due_moments,
+    instant,
+    is_anything_ready,
+    probe_moments,
+    repeated,
+    summary_moments,
+)
+from notifications.testing.plan import Call, Plan
 from notifications.testing.recording import Outage, Post, recorded_settings
 from notifications.testing.travel import Travel, travelling
-from notifications.zones import first_instant
 
-Call = Callable[[], Any]
-DAY = timedelta(days=1)
 ANOTHER_LOOK = timedelta(seconds=1)
 """What a worker knows of pauses and providers is up to a second old, so it looks again after that."""
 
@@ -40,8 +41,7 @@ class Timeline:
         self.captured = captured
         self._clock = travel
         self._post = post
-        self._plan: list[tuple[datetime, int, Call]] = []
-        self._number = count()
+        self._plan = Plan()
         self._dispatcher = Dispatcher()
         self._is_busy = False
 
@@ -58,7 +58,7 @@ class Timeline:
         moment = instant(when, self.zone)
         if moment < self._clock.time:
             raise ValueError(f"{when} is over; by the simulated clock it is {self.now}.")
-        heapq.heappush(self._plan, (moment, next(self._number), call))
+        self._plan.add(moment, call)
 
     def send(self, when: datetime | str, *given: Any, **options: Any) -> None:
         """Plan a ``NotificationManager.send()`` with these arguments."""
@@ -66,10 +66,8 @@ class Timeline:
 
     def every(self, step: timedelta, call: Call, *, first: datetime | str, until: datetime | str) -> None:
         """Plan a call again and again, before ``until``. Whole days keep their time on the clocks of the time zone."""
-        moment, end = instant(first, self.zone), instant(until, self.zone)
-        while moment < end:
+        for moment in repeated(instant(first, self.zone), step, instant(until, self.zone), self.zone):
             self.at(moment, call)
-            moment = self._later(moment, step)
 
     def outage(self, channel: str, since: datetime | str, until: datetime | str, provider: str = "") -> None:
         """Let a channel, or one of its providers, answer nobody for a while: each try fails, and may be repeated."""
@@ -83,7 +81,7 @@ class Timeline:
         """
         end = None if until is None else instant(until, self.zone)
         self._happen()
-        while (moment := self._next()) is not None and (end is None or moment <= end):
+        while (moment := self._next(end)) is not None and (end is None or moment <= end):
             self._clock.to(moment)
             self._happen()
         if end is not None and end > self._clock.time:
@@ -97,9 +95,9 @@ class Timeline:
 
     def arrived(self, event: Any = None, *, to: Any = None, channel: Any = None) -> list[Arrival]:
         """Some of the arrivals: of one event, to one user or ``Address``, on one channel."""
-        key = None if to is None else key_of_recipient(to)
-        asked = {"event": event, "recipient_key": key, "channel": channel}
-        wanted = {name: key_of(value) for name, value in asked.items() if value is not None}
+        wanted = {name: key_of(word) for name, word in {"event": event, "channel": channel}.items() if word is not None}
+        if to is not None:
+            wanted["recipient_key"] = key_of_recipient(to)
         return [one for one in self.arrivals if all(getattr(one, name) == value for name, value in wanted.items())]
 
     def assert_arrived(self, event: Any, *, to: Any, at: datetime | str, channel: Any = None) -> None:
@@ -119,49 +117,24 @@ class Timeline:
 
     def _happen(self) -> None:
         """What is planned for this moment, and then the worker with its chores."""
-        called = self._call_what_is_planned()
+        called = self._plan.make_calls(self._clock.time)
         self._do_chores()
         self._is_busy = bool(self._dispatcher.run_until_idle() or called)
-
-    def _call_what_is_planned(self) -> int:
-        called = 0
-        while self._plan and self._plan[0][0] <= self._clock.time:
-            heapq.heappop(self._plan)[2]()
-            called += 1
-        return called
 
     def _do_chores(self) -> None:
         """Digests and the like. A worker does them every few seconds; here they are never late, and errors come out."""
         for chore in list(CHORES.values()):
             chore.run(self._clock.time)
 
-    def _next(self) -> datetime | None:
-        """The next moment at which something can happen."""
+    def _next(self, end: datetime | None) -> datetime | None:
+        """The next moment at which something can happen. What comes again for ever is waited for only until an end."""
         now = self._clock.time
-        moments = [_next_due(condition, now) for condition in (WAITS_ALONE, WAITS_FOR_OTHERS)]
-        moments.append(self._plan[0][0] if self._plan else None)
-        if Delivery.objects.extra(where=["klaxon_delivery.state = 'ready'"]).exists():
-            moments.append(Circuit.objects.filter(open_until__gt=now).aggregate(next=Min("open_until"))["next"])
-            moments.append(now + ANOTHER_LOOK if self._is_busy else None)
-        return min((moment for moment in moments if moment is not None), default=None)
-
-    def _later(self, moment: datetime, step: timedelta) -> datetime:
-        if step % DAY:
-            return moment + step
-        return first_instant((moment.astimezone(self.zone) + step).replace(tzinfo=None), self.zone)
-
-
-def _next_due(condition: str, now: datetime) -> datetime | None:
-    # In the words of the partial indexes, so that these serve.
-    waiting = Delivery.objects.extra(where=[condition]).filter(due_at__gt=now)  # noqa: S610
-    found: datetime | None = waiting.aggregate(next=Min("due_at"))["next"]
-    return found
-
-
-def instant(when: datetime | str, zone: ZoneInfo) -> datetime:
-    """A time in UTC, where a text or a time without a zone is meant on the clocks of ``zone``."""
-    moment = datetime.fromisoformat(when) if isinstance(when, str) else when
-    return first_instant(moment, zone) if moment.tzinfo is None else moment.astimezone(UTC)
+        moments = [*due_moments(now), *self._plan.next_moments]
+        if is_anything_ready():
+            moments += [*probe_moments(now), *([now + ANOTHER_LOOK] if self._is_busy else [])]
+        if moments or end is not None:
+            moments += summary_moments(now)
+        return min(moments, default=None)
 
 
 @contextmanager

@@ -200,6 +200,18 @@ def test_the_weekly_summary_tells_hours_shifts_and_what_must_be_looked_at(progra
         assert line in summary.body
 
 
+def test_figures_come_in_a_week_without_notifications_too(program, resident):
+    Shift.objects.create(
+        program=program, resident=resident, rotation_name="Clinic", starts_at=at("2026-01-14 07:00"), hours=10
+    )
+    people.reads_weekly(["pgy1-01", "coordinator"], program)
+    with simulated("2026-01-13 09:00", people.ZONE) as timeline:
+        timeline.run(until="2026-01-27")
+    [figures] = timeline.arrivals
+    assert (figures.recipient, figures.at) == (resident, at("2026-01-19 08:00"))
+    assert "Hours worked: 10" in figures.body
+
+
 def test_another_cluster_gets_no_figures(program, resident):
     shift = {"program": program, "resident": resident, "rotation_name": "Clinic"}
     Shift.objects.create(**shift, starts_at=at("2026-01-06 07:00"))
@@ -213,9 +225,9 @@ def test_the_story_tells_when_everything_arrives(program_settings, mailoutbox):
     out = StringIO()
     call_command("residency_story", stdout=out)
     for sentence in (
-        "Mon 05 08:30  pgy1-01 got it by app: The schedule for January 2026 is published",
-        "Mon 05 09:30  pgy1-01 did not get it by email: event: the same as",
-        "Mon 05 09:15  pgy1-01 got it by app, 3 in one: Changes of assignments (3)",
+        "Mon 05 09:30  pgy1-01 got it by app: The schedule for January 2026 is published",
+        "Mon 05 10:30  pgy1-01 did not get it by email: event: the same as",
+        "Mon 05 11:15  pgy1-01 got it by app, 3 in one: Changes of assignments (3)",
         "Mon 05 23:30  coordinator got it by email: ACGME violation",
         "Tue 06 07:00  pgy1-02 got it by app",
         "Mon 12 08:00  pgy2-01 got it by email: Your week",

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from notifications import clock, conf
+from notifications.digests import Section
 from notifications.dispatch.chores import CHORES, Chore
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, Pause
@@ -205,6 +206,25 @@ def test_a_digest_comes_at_the_hour_of_its_user(user):
     assert len(timeline.arrivals) == 3
 
 
+def sections(cluster, users, gathers, since, until):
+    return {user.pk: [Section("Points", [f"{since:%d %H:%M}"])] for user in users}
+
+
+def test_digests_of_what_the_host_has_come_every_day_of_the_run(user, settings):
+    settings.NOTIFICATIONS = {"DIGEST_SECTIONS": f"{__name__}.sections"}
+    wish = {"digest": "daily", "digest_hour": 18, "time_zone": "Asia/Kathmandu"}
+    UserSettingsFactory(user=user, cluster=given_or_default(None), **wish)
+    with simulated(NOON) as timeline:
+        timeline.run(until="2026-11-22 12:15")
+        assert times(timeline) == ["20 12:15:00", "21 12:15:00", "22 12:15:00"]
+        timeline.run()
+        timeline.send("2026-11-22 18:00", ShopEvents.ORDER_SHIPPED, [user], context=PARCEL)
+        timeline.run()
+    # Without an end, it ends when nothing else is left.
+    assert times(timeline) == ["20 12:15:00", "21 12:15:00", "22 12:15:00", "23 12:15:00"]
+    assert [one.merged for one in timeline.arrived(channel="email")] == [0, 0, 0, 1]
+
+
 def test_a_chore_that_fails_is_not_hidden(user, monkeypatch):
     monkeypatch.setitem(CHORES, "broken", Chore("broken", 60, lambda now: 1 / 0))
     with simulated(NOON) as timeline, pytest.raises(ZeroDivisionError):
@@ -219,6 +239,21 @@ def test_calls_of_one_moment_happen_in_the_order_they_were_planned(user):
         timeline.at("2026-11-20 13:00", lambda: seen.append(3))
         timeline.run()
     assert seen == [1, 2, 3]
+
+
+def test_a_time_that_the_clocks_jump_over_costs_only_that_day(user):
+    seen = []
+    with simulated("2026-03-28", "Europe/Berlin") as timeline:
+        call = {"first": "2026-03-28 02:30", "until": "2026-03-31"}
+        timeline.every(timedelta(days=1), lambda: seen.append(f"{timeline.now:%d %H:%M}"), **call)
+        timeline.run()
+    assert seen == ["28 02:30", "29 03:00", "30 02:30"]
+
+
+@pytest.mark.parametrize("step", [timedelta(), timedelta(days=-1)])
+def test_steps_lead_forward(user, step):
+    with simulated(NOON) as timeline, pytest.raises(ValueError, match="nowhere"):
+        timeline.every(step, lambda: None, first=NOON, until="2026-11-21")
 
 
 def test_nothing_can_be_planned_for_what_is_over(user):

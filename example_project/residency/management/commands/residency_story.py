@@ -36,7 +36,7 @@ class Command(BaseCommand):
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        with rehearsal("2026-01-05 07:30", people.ZONE) as timeline:
+        with rehearsal("2026-01-05 09:00", people.ZONE) as timeline:
             program = people.settle_in()
             plan_schedule(timeline, program)
             plan_violations(timeline, program)
@@ -57,12 +57,12 @@ def on_monday(hours: int, minutes: int = 0) -> datetime:
 def plan_schedule(timeline: Timeline, program: Cluster) -> None:
     people.reads_weekly(["pgy2-01"], program)
     resident = people.named("pgy1-01")
-    for hour in (8, 9):
+    for hour in (9, 10):
         timeline.at(on_monday(hour, 30), lambda: publish(program))
     for minute, rotation in ((0, "Inpatient"), (5, "Clinic"), (7, "Clinic"), (14, "Night float")):
-        timeline.at(on_monday(9, minute), lambda rotation=rotation: change(program, resident, rotation))
+        timeline.at(on_monday(11, minute), lambda rotation=rotation: change(program, resident, rotation))
     for minute, name in ((0, "PGY1-01"), (20, "PGY1-02")):
-        timeline.at(on_monday(10, minute), lambda name=name: be_absent(program, name))
+        timeline.at(on_monday(12, minute), lambda name=name: be_absent(program, name))
 
 
 def plan_violations(timeline: Timeline, program: Cluster) -> None:
