@@ -1,20 +1,16 @@
 """Asking again: what can have changed between ``send()`` and now."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from django.db import transaction
 
-from notifications import conf
-from notifications.channel_classes import address_kind
 from notifications.dispatch.attempt import Addressed
 from notifications.dispatch.desk import Desk, Outcomes, tell
 from notifications.dispatch.record import buried, drop_row
-from notifications.events import NOTIFICATION_EVENTS
-from notifications.exceptions import ChannelNotConfigured
-from notifications.gates import ASKED_AGAIN, Facts, Person, decide, people
+from notifications.gates import ASKED_AGAIN, Facts, Person, decide
+from notifications.gates.again import addresses_of, facts_of, impossible, persons_of
 from notifications.gates.quiet_hours import quiet_hours
 from notifications.models import Delivery, NotificationLog, Suppression
 from notifications.models.outbox import Settlement
@@ -24,48 +20,19 @@ from notifications.outcomes import Deliver, DeliveryState, Drop, Hold, Reason
 
 def still_wanted(claimed: Sequence[Delivery], desk: Desk, now: datetime) -> tuple[list[Addressed], Counter[str]]:
     """Those deliveries that may go out now; the others are expired, dropped or buried, and counted."""
-    persons = _persons(claimed)
-    suppressed = Suppression.objects.using(desk.using).among(_addresses(claimed))
-    wanted, refused, impossible = [], [], []
+    persons = persons_of(claimed)
+    suppressed = Suppression.objects.using(desk.using).among(addresses_of(claimed))
+    wanted, refused, hopeless = [], [], []
     for delivery in claimed:
         person = persons[delivery.pk]
-        if fault := _impossible(delivery):
-            impossible.append(buried(delivery, *fault))
+        if fault := impossible(delivery):
+            hopeless.append(buried(delivery, *fault))
         elif answer := _refusal(delivery, person, suppressed, now):
             refused.append((delivery, answer))
         else:
             wanted.append(Addressed(delivery, person))
     tally = refuse(refused, desk.using, now) if refused else Counter()
-    return wanted, tally + desk.write(Outcomes(impossible, now)) if impossible else tally
-
-
-def _persons(claimed: Sequence[Delivery]) -> dict[int, Person]:
-    """The recipient of each delivery, in four queries for each cluster."""
-    by_cluster: dict[Any, list[Delivery]] = defaultdict(list)
-    for delivery in claimed:
-        by_cluster[delivery.notification.cluster_id].append(delivery)
-    persons: dict[int, Person] = {}
-    for deliveries in by_cluster.values():
-        users = {delivery.recipient_id for delivery in deliveries if delivery.recipient_id is not None}
-        known = people(deliveries[0].notification.cluster, users)
-        for delivery in deliveries:
-            persons[delivery.pk] = known.get(delivery.recipient_id) or Person(delivery.recipient_key)
-    return persons
-
-
-def _impossible(delivery: Delivery) -> tuple[Reason, str] | None:
-    try:
-        address_kind(delivery.channel)
-    except ChannelNotConfigured as error:
-        return Reason.NOT_CONFIGURED, str(error)
-    if NOTIFICATION_EVENTS.named(delivery.notification.event) is None:
-        return Reason.UNKNOWN_EVENT, f"Event {delivery.notification.event!r} is no longer registered."
-    return None
-
-
-def _addresses(claimed: Sequence[Delivery]) -> set[Pair]:
-    on = conf.current().enabled_channels
-    return {(address_kind(row.channel), row.address) for row in claimed if row.address and row.channel in on}
+    return wanted, tally + desk.write(Outcomes(hopeless, now)) if hopeless else tally
 
 
 def _refusal(delivery: Delivery, person: Person, suppressed: frozenset[Pair], now: datetime) -> Drop | Hold | None:
@@ -77,23 +44,8 @@ def _refusal(delivery: Delivery, person: Person, suppressed: frozenset[Pair], no
 
 
 def _facts(delivery: Delivery, person: Person, suppressed: frozenset[Pair], now: datetime) -> Facts:
-    event = NOTIFICATION_EVENTS.find(delivery.notification.event)
-    kind = address_kind(delivery.channel)
     # It is this moment that counts, even if by this clock it was released too early.
-    told = delivery.notification
-    wanted_at = min(told.wanted_at, now)
-    return Facts(
-        event,
-        delivery.channel,
-        kind,
-        person,
-        delivery.address,
-        suppressed,
-        topic=told.topic,
-        actor_id=told.actor_id,
-        now=now,
-        wanted_at=wanted_at,
-    )
+    return facts_of(delivery, person, suppressed, now, min(delivery.notification.wanted_at, now))
 
 
 def still_in_hours(group: Sequence[Addressed], desk: Desk) -> tuple[list[Addressed], Counter[str]]:

@@ -106,9 +106,14 @@ def checked(event_name: Enum | str, cluster: Any, context: Mapping[str, Any] | N
     :raises InvalidOption: if an option cannot work.
     :raises NotPermitted: if the event needs an actor with a permission, and there is none.
     """
+    check_actor_named(NOTIFICATION_EVENTS.find(event_name), options.actor)
+    return permitted(event_name, cluster, context, options)
+
+
+def permitted(event_name: Enum | str, cluster: Any, context: Mapping[str, Any] | None, options: Options) -> Request:
+    """The same without a look at who may send; it raises the other errors."""
     event = NOTIFICATION_EVENTS.find(event_name)
     _check_actor(options.actor)
-    check_actor_named(event, options.actor)
     wanted = _wanted_channels(event, options.channels)
     on = conf.current().enabled_channels
     missing = tuple(channel for channel in wanted if channel not in on)
