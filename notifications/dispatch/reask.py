@@ -1,16 +1,17 @@
 """Asking again: what can have changed between ``send()`` and now."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 
 from notifications.dispatch.attempt import Addressed
 from notifications.dispatch.desk import Desk, Outcomes, tell
 from notifications.dispatch.record import buried, drop_row
-from notifications.gates import ASKED_AGAIN, Facts, Person, decide
-from notifications.gates.again import addresses_of, facts_of, impossible, persons_of
+from notifications.gates import ASKED_AGAIN, Facts, Person, decide, people
+from notifications.gates.again import addresses_of, facts_of, impossible
 from notifications.gates.quiet_hours import quiet_hours
 from notifications.models import Delivery, NotificationLog, Suppression
 from notifications.models.outbox import Settlement
@@ -20,7 +21,7 @@ from notifications.outcomes import Deliver, DeliveryState, Drop, Hold, Reason
 
 def still_wanted(claimed: Sequence[Delivery], desk: Desk, now: datetime) -> tuple[list[Addressed], Counter[str]]:
     """Those deliveries that may go out now; the others are expired, dropped or buried, and counted."""
-    persons = persons_of(claimed)
+    persons = _persons(claimed)
     suppressed = Suppression.objects.using(desk.using).among(addresses_of(claimed))
     wanted, refused, hopeless = [], [], []
     for delivery in claimed:
@@ -33,6 +34,20 @@ def still_wanted(claimed: Sequence[Delivery], desk: Desk, now: datetime) -> tupl
             wanted.append(Addressed(delivery, person))
     tally = refuse(refused, desk.using, now) if refused else Counter()
     return wanted, tally + desk.write(Outcomes(hopeless, now)) if hopeless else tally
+
+
+def _persons(claimed: Sequence[Delivery]) -> dict[int, Person]:
+    """The recipient of each delivery, in four queries for each cluster."""
+    by_cluster: dict[Any, list[Delivery]] = defaultdict(list)
+    for delivery in claimed:
+        by_cluster[delivery.notification.cluster_id].append(delivery)
+    persons: dict[int, Person] = {}
+    for deliveries in by_cluster.values():
+        users = {delivery.recipient_id for delivery in deliveries if delivery.recipient_id is not None}
+        known = people(deliveries[0].notification.cluster, users)
+        for delivery in deliveries:
+            persons[delivery.pk] = known.get(delivery.recipient_id) or Person(delivery.recipient_key)
+    return persons
 
 
 def _refusal(delivery: Delivery, person: Person, suppressed: frozenset[Pair], now: datetime) -> Drop | Hold | None:

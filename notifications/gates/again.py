@@ -1,32 +1,16 @@
 """The facts of deliveries that wait, for whoever asks the gates about them again."""
 
-from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from notifications import conf
 from notifications.channel_classes import address_kind
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.exceptions import ChannelNotConfigured
-from notifications.gates.facts import Facts, Person, people
+from notifications.gates.facts import Facts, Person
 from notifications.models import Delivery
 from notifications.models.suppression import Pair
 from notifications.outcomes import Reason
-
-
-def persons_of(deliveries: Collection[Delivery]) -> dict[int, Person]:
-    """The recipient of each delivery, in four queries for each cluster."""
-    by_cluster: dict[Any, list[Delivery]] = defaultdict(list)
-    for delivery in deliveries:
-        by_cluster[delivery.notification.cluster_id].append(delivery)
-    persons: dict[int, Person] = {}
-    for waiting in by_cluster.values():
-        users = {delivery.recipient_id for delivery in waiting if delivery.recipient_id is not None}
-        known = people(waiting[0].notification.cluster, users)
-        for delivery in waiting:
-            persons[delivery.pk] = known.get(delivery.recipient_id) or Person(delivery.recipient_key)
-    return persons
 
 
 def impossible(delivery: Delivery) -> tuple[Reason, str] | None:

@@ -1,4 +1,4 @@
-"""What becomes of each recipient on each channel. ``send()`` writes it down and ``explain()`` tells it; both ask here."""
+"""What becomes of each recipient on each channel. ``send()`` writes it down, ``explain()`` tells it; both ask here."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
