@@ -62,7 +62,9 @@ def _duplicate(about: About) -> str:
     event = NOTIFICATION_EVENTS.named(about.event)
     keys = ", ".join(event.dedup_keys) if event else ""
     values = f", or with other values of {keys}" if keys else ""
-    return f"It would have to be sent after the window of the event{values}; or nothing would have to come of the first."
+    return (
+        f"It would have to be sent after the window of the event{values}; or nothing would have to come of the first."
+    )
 
 
 def _quiet_hours(about: About) -> str:

@@ -20,7 +20,7 @@ from notifications.manager.explanation import ChannelExplanation, Explanation, S
 from notifications.manager.notes import Notes
 from notifications.manager.permission import check_permission
 from notifications.manager.queue_limit import to_shed
-from notifications.manager.request import Request
+from notifications.manager.request import Request, sensible_time
 from notifications.manager.steps import asked, decisive, expires_at_step, send_at_step, step, zone_of
 from notifications.models import Cluster, Notification
 from notifications.outcomes import Answer, Deliver, Drop, Hold, Reason
@@ -33,7 +33,7 @@ def explained(request: Request, recipient: Any, at: datetime | None) -> Explanat
     :raises InvalidRecipient: unless it is one saved user or one ``Address``.
     """
     using = router.db_for_write(Notification)
-    now = at or clock.now(using)
+    now = sensible_time("at", at) or clock.now(using)
     # Only looked at: a default cluster that is not there yet is not made.
     request = replace(request, cluster=request.cluster or Cluster.objects.default_or_likeness())
     found = _decided(request, recipient, now, using)

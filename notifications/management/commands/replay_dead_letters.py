@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand
 from django.db import router, transaction
 
 from notifications.management import dead_letters
+from notifications.management.moment import moment
 from notifications.manager.resend import reopened, wake_workers
 from notifications.models import Delivery
 
@@ -26,8 +27,8 @@ class Command(BaseCommand):
         dead_letters.add_filters(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        since = dead_letters.moment(options["since"], "--from")
-        until = dead_letters.moment(options["until"], "--to")
+        since = moment(options["since"], "--from")
+        until = moment(options["until"], "--to")
         letters = dead_letters.chosen(Delivery.objects.dead_letters(since, until), options)
         if options["dry_run"]:
             dead_letters.told(letters, self, "sent again")
