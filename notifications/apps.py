@@ -23,12 +23,15 @@ class NotificationsConfig(AppConfig):
 
     def ready(self) -> None:
         from notifications import celery, checks, events, signals
-        from notifications.dispatch import immediate, wake
+        from notifications.digests import make_due
+        from notifications.dispatch import chores, immediate, tidying, wake
 
         checks.register_checks()
         events.autodiscover()
         signals.notifications_queued.connect(wake.announce, dispatch_uid="klaxon.wake")
         signals.notifications_queued.connect(immediate.deliver_now, dispatch_uid="klaxon.immediate")
+        chores.add("tidy", 60.0, tidying.tidy)
+        chores.add("digests", 15.0, make_due)
         if celery.wanted():
             from notifications.celery import nudge
 

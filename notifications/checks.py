@@ -2,7 +2,7 @@
 
 Errors: E001 settings, E002 missing template, E003 duplicate event name, E004 enum and registry apart, E005 missing
 extra, E006 channel class, E007 members of the cluster, E008 cluster model, E009 old SQLite, E010 USE_TZ, E011 CAN
-rules, E012 preferences. Warnings: W001 channel not configured, W002 SQLite options, W003 spool.
+rules, E012 preferences, E013 digests. Warnings: W001 channel not configured, W002 SQLite options, W003 spool.
 """
 
 import sqlite3
@@ -22,7 +22,7 @@ from notifications.channel_classes import channel_class, channel_conf
 from notifications.channels import BaseChannel, open_channel
 from notifications.conf import Conf
 from notifications.conf.channels import ProviderConf
-from notifications.events import NOTIFICATION_EVENTS, BuiltInEvents, NotificationEvent, key_of
+from notifications.events import DIGESTS, NOTIFICATION_EVENTS, BuiltInEvents, NotificationEvent, key_of
 from notifications.exceptions import MissingExtra
 from notifications.models import Delivery
 from notifications.rendering import faults
@@ -124,9 +124,10 @@ def check_spool() -> Found:
 
 
 def check_templates() -> Found:
-    for event in NOTIFICATION_EVENTS.values():
+    for member, event in NOTIFICATION_EVENTS.items():
         for name in dict.fromkeys([*event.channels, *event.fallback.values()]):
-            if name in conf.current().enabled_channels:
+            # Digests have templates for any channel.
+            if name in conf.current().enabled_channels and member not in DIGESTS:
                 yield from _missing_templates(event, name)
 
 
@@ -175,6 +176,12 @@ def check_preferences() -> Found:
     yield from (faults := list(_callable(path, "NOTIFICATIONS['PREFERENCES']", hint, "klaxon.E012")))
     if not faults and not callable(getattr(import_string(path), "load", None)):
         yield Error(f"NOTIFICATIONS['PREFERENCES'] is {path!r}, which has no load().", hint=hint, id="klaxon.E012")
+
+
+def check_digests() -> Found:
+    if path := conf.current().digest_sections:
+        hint = "Set it to the dotted path of a function (cluster, users, gathers, since, until), or leave it empty."
+        yield from _callable(path, "NOTIFICATIONS['DIGEST_SECTIONS']", hint, "klaxon.E013")
 
 
 def _callable(path: str, what: str, hint: str, identifier: str) -> Found:
@@ -254,6 +261,7 @@ WITH_GOOD_SETTINGS: tuple[Callable[[], Found], ...] = (
     check_spool,
     check_members,
     check_preferences,
+    check_digests,
     check_templates,
     check_supported_channels,
 )

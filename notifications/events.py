@@ -90,6 +90,7 @@ class NotificationEvent:
     :param supported_channels: members of :class:`NotificationChannel`, or names of a host's own channels.
     :param context: what ``send()`` must be given. ``None`` (the default) takes any serialisable mapping, ``{}`` takes
         nothing, else names with types: ``{"order_number": str, "eta": date, "note": str | None}``.
+    :param label: what a digest calls it before its recipient, such as ``_("Your orders")``; the name unless given.
     :param category: groups events for preferences, such as ``"billing"``.
     :param loggable: context keys that may be copied into the log; all others stay out of it.
     :param transforms: by channel, a function from the context to the variables that its templates get besides.
@@ -132,6 +133,7 @@ class NotificationEvent:
     urgency: Urgency | None = None
     permission: str = ""
     ignores_quiet_hours: bool = False
+    label: Any = ""
     batch_window: float | str = 0
     digest: bool | None = None
 
@@ -227,6 +229,11 @@ class NotificationEvent:
     def channels(self) -> tuple[str, ...]:
         """The names of the supported channels, each once, in the declared order."""
         return tuple(dict.fromkeys(key_of(channel) for channel in self.supported_channels))
+
+    @property
+    def words(self) -> str:
+        """What people call it, in the active language."""
+        return str(self.label) or self.name.replace("_", " ").capitalize()
 
     @property
     def bypasses_preferences(self) -> bool:
@@ -329,6 +336,8 @@ class BuiltInEvents(Enum):
     """Events that come with Klaxon."""
 
     MESSAGE = "message"
+    DAILY_DIGEST = "daily_digest"
+    WEEKLY_DIGEST = "weekly_digest"
 
 
 register(
@@ -340,3 +349,15 @@ register(
         context={"message": str, "title": str | None},
     ),
 )
+DIGESTS = (BuiltInEvents.DAILY_DIGEST, BuiltInEvents.WEEKLY_DIGEST)
+for member in DIGESTS:
+    register(
+        member,
+        NotificationEvent(
+            name=member.value,
+            priority=NotificationPriority.MEDIUM,
+            supported_channels=[NotificationChannel.EMAIL, NotificationChannel.APP],
+            category="digest",
+            digest=False,
+        ),
+    )

@@ -19,7 +19,7 @@ TRANSITIONS: Mapping[str, Mapping[str, str]] = {
         State.MERGED: "taken into a digest or batch",
         State.CANCELLED: "by its key, or by a person",
         State.EXPIRED: "its time has passed",
-        State.DROPPED: "shed by a queue limit",
+        State.DROPPED: "shed by a queue limit, or a gate that was asked again for a digest said no",
     },
     State.READY: {
         State.CLAIMED: "owner, lease and fence + 1 in one statement",

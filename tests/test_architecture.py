@@ -27,7 +27,7 @@ FLOORS = {
     2: {"models"},
     3: {"audience", "gates", "rendering", "retry", "breaker", "limits", "channels", "spool"},
     4: {"manager", "dispatch"},
-    5: {"celery"},
+    5: {"celery", "digests"},
     6: {"admin", "inbox", "can"},
     7: {"apps", "checks", "urls", "testing", "management"},
 }

@@ -264,6 +264,18 @@ class TestPreferencesE012:
         assert len(found("E012")) == 1
 
 
+class TestDigestsE013:
+    @pytest.mark.parametrize("path", ["no.such.function", f"{__name__}.NOT_CALLABLE"])
+    def test_sections_that_cannot_be_called_are_told(self, settings, path):
+        settings.NOTIFICATIONS = {**channels(), "DIGEST_SECTIONS": path}
+        assert len(found("E013")) == 1
+
+    def test_none_and_a_function_are_right(self, settings):
+        assert found("E013") == []
+        settings.NOTIFICATIONS = {**channels(), "DIGEST_SECTIONS": f"{__name__}.found"}
+        assert found("E013") == []
+
+
 class TestSQLiteE009W002:
     @on_sqlite
     def test_an_sqlite_that_is_too_old_is_told(self, monkeypatch):

@@ -280,6 +280,7 @@ def test_the_environment_gives_every_key_in_its_type(settings):
             THROTTLE_DEPTH="5000",
             QUIET_HOURS="22:00,07:00",
             DIGEST_CHANNELS="email,sms",
+            DIGEST_SECTIONS="shop.digests.sections",
         )
     )
     assert found.keys() == conf.KEYS.keys()
@@ -293,6 +294,7 @@ def test_the_environment_gives_every_key_in_its_type(settings):
     assert current.celery is True
     assert current.limit("user_channel", "email") == "50/h"
     assert current.quiet_hours == ("22:00", "07:00")
+    assert current.digest_sections == "shop.digests.sections"
     assert current.digest_channels == ("email", "sms")
     assert (current.critical_limit, current.throttle_depth) == ("500/h burst 50", 5000)
 

@@ -12,6 +12,7 @@ from notifications import clock, conf, partitions
 from notifications.celery import pulse
 from notifications.celery.calls import SLICE, call, still_ready
 from notifications.celery.schedule import SWEEP_EVERY
+from notifications.dispatch.chores import Rota
 from notifications.dispatch.dispatcher import Dispatcher
 from notifications.dispatch.rescue import Rescuer
 from notifications.models import Delivery
@@ -38,7 +39,9 @@ def dispatch(task: Any, partition: str, notification_ids: Sequence[int], then_th
 def sweep(task: Any, partition: str) -> None:
     """The safety net: take over from lost workers, deliver what has become due, call workers for what else is ready."""
     with partitions.entered(partition):
-        rescuer = Rescuer(router.db_for_write(Delivery))
+        using = router.db_for_write(Delivery)
+        rescuer = Rescuer(using)
+        Rota(using).run_due()
         _look_and_deliver(task, rescuer)
         if rescuer.has_suspects:
             time.sleep(conf.current().beat_seconds)

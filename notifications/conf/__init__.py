@@ -102,6 +102,7 @@ class Conf:
         (), (list, tuple), "texts", 'two times of day such as ["22:00", "07:00"], or empty for none', is_span
     )
     digest_channels: tuple[str, ...] = option(("email",), (list, tuple), "texts", "a list of channel names", names)
+    digest_sections: str = option("", str, "str", "the dotted path of a callable that provides sections of digests")
     celery: bool = option(False, bool, "bool", "True or False")
     spool_dir: str | PathLike[str] = option(
         "", (str, PathLike), "str", "the absolute path of a folder, or empty for no spool", absolute

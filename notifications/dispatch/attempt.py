@@ -21,7 +21,7 @@ from notifications.events import NOTIFICATION_EVENTS
 from notifications.gates import Person
 from notifications.models import Delivery
 from notifications.outcomes import Reason, Receipt, Verdict
-from notifications.rendering import locale_of, render, variables
+from notifications.rendering import locale_of, text_for
 
 logger = logging.getLogger("notifications.dispatch")
 
@@ -93,9 +93,8 @@ def _message(channel: BaseChannel, addressed: Addressed) -> Any:
     delivery, notification = addressed.delivery, addressed.delivery.notification
     event = NOTIFICATION_EVENTS.find(notification.event)
     locale = locale_of(addressed.person.settings)
-    words = variables(event, delivery.channel, notification, addressed.person.user, locale)
     parts = (channel.required_parts, channel.optional_parts)
-    rendered = render(event.name, delivery.channel, *parts, words, locale)
+    rendered = text_for(notification, event, delivery.channel, parts, addressed.person.user, locale)
     return channel.prepare(delivery, rendered)
 
 
@@ -131,6 +130,9 @@ def _hand_over(channel: BaseChannel, prepared: Sequence[Prepared], desk: Desk) -
             raise  # our own database: nothing was sent, and the transaction takes it all back
         logger.exception("Channel %s failed in the middle of a group.", type(channel).__name__)
         error = f"{type(raised).__name__}: {raised}"
+        if channel.one_by_one:
+            # It had the next one in its hands, and not those that come after it.
+            done.untried = [waiting.popitem()[1] for _ in range(len(waiting) - 1)][::-1]
     lost = Receipt(None, Verdict.UNKNOWN, error=error)
     done.tried += [Attempted(delivery, lost, time.monotonic() - since) for delivery in waiting.values()]
     return done

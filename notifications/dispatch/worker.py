@@ -9,17 +9,14 @@ from collections.abc import Callable
 from django.db import connections, router
 
 from notifications import clock, conf
+from notifications.dispatch.chores import Rota
 from notifications.dispatch.dispatcher import Dispatcher, Tally
 from notifications.dispatch.heartbeat import Pulse
 from notifications.dispatch.rescue import Rescuer
 from notifications.dispatch.wake import Waker
-from notifications.models import Bucket, Delivery, Fingerprint
+from notifications.models import Delivery
 
 logger = logging.getLogger("notifications.worker")
-
-
-TIDY_EVERY = 60.0
-"""Seconds between two looks for buckets and fingerprints that nobody needs any more."""
 
 
 class Worker:
@@ -49,7 +46,7 @@ class Worker:
         self.errors = 0
         self.tally: Tally = Counter()
         self._stop_asked = False
-        self._tidy_at = time.monotonic() + TIDY_EVERY
+        self.rota = Rota(self.using)
         self._work = [threading.Event() for _ in range(self.workers)]
         self._lock = threading.Lock()
 
@@ -66,7 +63,8 @@ class Worker:
     def drain(self) -> Tally:
         """Work until nothing is ready, and take over from workers that are lost. The calling thread works too."""
         self.rescuer.look(clock.now(self.using))
-        self._tidy()
+        self.rota.run_due()
+        self.errors += self.rota.errors
         self._drain_together()
         if self.rescuer.has_suspects:
             self._sleep(conf.current().beat_seconds)
@@ -151,7 +149,7 @@ class Worker:
             try:
                 waker.wait(self.idle, self.stopped)
                 self.rescuer.look_now_and_then(clock.now(self.using))
-                self._tidy_now_and_then()
+                self.rota.run_due()
             except Exception:
                 logger.exception("Waiting for commits failed; tried again in %s seconds.", self.error_pause)
                 self._back_off()
@@ -159,16 +157,6 @@ class Worker:
                 waker = Waker()
             self._wake_all()
         waker.close()
-
-    def _tidy_now_and_then(self) -> None:
-        if time.monotonic() >= self._tidy_at:
-            self._tidy_at = time.monotonic() + TIDY_EVERY
-            self._tidy()
-
-    def _tidy(self) -> None:
-        now = clock.now(self.using)
-        Bucket.objects.using(self.using).forget_full(now)
-        Fingerprint.objects.using(self.using).forget_past(now)
 
     def _wake_all(self) -> None:
         for work in self._work:

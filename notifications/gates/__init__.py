@@ -25,8 +25,20 @@ GATES: Sequence[Gate] = (recipient, address, suppression, preferences, filters, 
 BEFORE_DUPLICATE = GATES[: GATES.index(duplicate)]
 # A delivery keeps the address that it was queued with, and waits for one digest only.
 ASKED_AGAIN: Sequence[Gate] = (recipient, suppression, preferences, filters, quiet_hours)
+# Asked of what a digest is made of; the hours are asked of the digest.
+ASKED_OF_WAITING = tuple(gate for gate in ASKED_AGAIN if gate is not quiet_hours)
 
-__all__ = ["ASKED_AGAIN", "BEFORE_DUPLICATE", "GATES", "Facts", "Person", "decide", "people"]
+__all__ = [
+    "ASKED_AGAIN",
+    "ASKED_OF_WAITING",
+    "BEFORE_DUPLICATE",
+    "GATES",
+    "Facts",
+    "Gate",
+    "Person",
+    "decide",
+    "people",
+]
 
 
 def decide(facts: Facts, gates: Sequence[Gate] = GATES) -> Answer:

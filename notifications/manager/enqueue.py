@@ -57,7 +57,7 @@ def enqueue(request: Request, notification: Notification, recipients: Any, now: 
         result.queued += len(written.deliveries) - written.held
         result.reasons.update(written.reasons)
     if result.queued:
-        tell = partial(_tell_queued, partitions.current(), (notification.pk,))
+        tell = partial(tell_queued, partitions.current(), (notification.pk,))
         transaction.on_commit(tell, using=using, robust=True)
     return result
 
@@ -83,7 +83,7 @@ def _asked_in_vain(request: Request, audience: Audience) -> tuple[str, ...]:
     return tuple(channel for channel in request.not_configured if channel in named)
 
 
-def _tell_queued(partition: str, notification_ids: tuple[int, ...]) -> None:
+def tell_queued(partition: str, notification_ids: tuple[int, ...]) -> None:
     signals.notifications_queued.send_robust(
         sender=Notification, partition=partition, notification_ids=notification_ids
     )

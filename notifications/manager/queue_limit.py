@@ -16,7 +16,11 @@ from notifications.models.delivery import DeliveryQuerySet
 from notifications.outcomes import Reason
 
 # As literals, so that the partial indexes serve: together they are all that waits.
-IN_INDEXES = ("klaxon_delivery.state = 'ready'", "klaxon_delivery.state IN ('held', 'retry')")
+IN_INDEXES = (
+    "klaxon_delivery.state = 'ready'",
+    "klaxon_delivery.state IN ('held', 'retry') AND klaxon_delivery.reason NOT IN ('batch', 'digest')",
+    "klaxon_delivery.state = 'held' AND klaxon_delivery.reason IN ('batch', 'digest')",
+)
 
 
 def has_room(request: Request, using: str, now: datetime) -> bool:

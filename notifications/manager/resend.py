@@ -6,10 +6,11 @@ from typing import Any
 
 from django.db import router, transaction
 
-from notifications import clock, partitions, signals
+from notifications import clock, partitions
 from notifications.addresses import masked_text
 from notifications.exceptions import InvalidOption, NotPermitted
-from notifications.models import Delivery, Notification, NotificationLog
+from notifications.manager.enqueue import tell_queued
+from notifications.models import Delivery, NotificationLog
 from notifications.models.delivery import DeliveryQuerySet
 from notifications.outcomes import DeliveryState, Reason
 from notifications.recipients import user_key
@@ -67,6 +68,5 @@ def wake_workers(rows: Iterable[Delivery]) -> None:
     ids = tuple(sorted({row.notification_id for row in rows}))
     if not ids:
         return
-    fact = {"partition": partitions.current(), "notification_ids": ids}
-    tell = partial(signals.notifications_queued.send_robust, sender=Notification, **fact)
+    tell = partial(tell_queued, partitions.current(), ids)
     transaction.on_commit(tell, using=router.db_for_write(Delivery), robust=True)

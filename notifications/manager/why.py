@@ -11,8 +11,8 @@ from django.db import router
 from notifications import clock
 from notifications.channel_classes import address_kind
 from notifications.exceptions import InvalidOption, InvalidRecipient
-from notifications.gates import ASKED_AGAIN, Person, people
-from notifications.gates.again import addresses_of, facts_of, impossible
+from notifications.gates import ASKED_AGAIN, ASKED_OF_WAITING, Person, people
+from notifications.gates.again import addresses_of, cannot_go, facts_of
 from notifications.manager.changes import About, change_for
 from notifications.manager.explanation import ChannelExplanation, Explanation, Happened, Step, wall_time
 from notifications.manager.notes import Notes
@@ -108,11 +108,12 @@ class Teller:
 
     def _steps(self, row: Delivery) -> list[Step]:
         about = About(row.notification.event, row.channel)
-        if fault := impossible(row):
+        if fault := cannot_go(row):
             return [step("channel" if fault[0] is Reason.NOT_CONFIGURED else "event", Drop(*fault), about)]
-        wanted_at = row.notification.wanted_at
-        facts = facts_of(row, self.person, self._suppressed, self.now, wanted_at)
-        steps = [*send_at_step(facts, about, row.notification.send_at), *asked(ASKED_AGAIN, facts)]
+        facts = facts_of(row, self.person, self._suppressed, self.now, row.notification.wanted_at)
+        # The hours are asked of the digest, not of what it is made of.
+        gates = ASKED_OF_WAITING if row.reason in (Reason.BATCH, Reason.DIGEST) else ASKED_AGAIN
+        steps = [*send_at_step(facts, about, row.notification.send_at), *asked(gates, facts)]
         if not isinstance(steps[-1].answer, Drop):
             at = self._earliest(row, steps) or self.now
             steps += expires_at_step(at, about, row.notification.expires_at, self.zone)

@@ -21,6 +21,8 @@ from notifications.models.notification import Notification
 from notifications.models.outbox import Lost, Settlement
 from notifications.outcomes import WAITING, DeliveryState, Reason
 
+WAITS_FOR_OTHERS = Q(state="held", reason__in=("batch", "digest"))
+
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
     def release_due(self, now: datetime, limit: int = 1000) -> int:
@@ -87,6 +89,27 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
             return []
         sql, params = outbox.take_back_statement(self._write_db, lost, now)
         return list(self.model._base_manager.db_manager(self._write_db).raw(sql, params))
+
+    def digests_due(self, now: datetime) -> Any:
+        """The keys of recipients for whom a digest or batch is to be made now, the longest due first."""
+        due = self.extra(where=[outbox.WAITS_FOR_OTHERS]).filter(due_at__lte=now)  # noqa: S610 - our own words
+        first = due.order_by().values("recipient_key").annotate(since=models.Min("due_at"))
+        return first.order_by("since").values_list("recipient_key", flat=True)
+
+    def waiting_for_others(self, recipient_keys: Sequence[str]) -> list["Delivery"]:
+        """What these recipients have waiting for a digest or batch, locked until the transaction ends, oldest first."""
+        ids = outbox.take_waiting(self._write_db, recipient_keys)
+        rows = self.filter(pk__in=ids).select_related("notification__cluster").order_by("pk")
+        return list(rows.defer("notification__context"))
+
+    def merge(self, pairs: Sequence[tuple[int, int]], now: datetime) -> set[int]:
+        """Merge held rows into others, given as pairs of primary keys; returns those that were still held."""
+        return outbox.merge(self._write_db, pairs, now)
+
+    def gathered_in(self, notification: Notification) -> "DeliveryQuerySet":
+        """What was merged into a digest or batch: the most urgent first, then the oldest."""
+        rows = self.filter(merged_into__notification=notification).select_related("notification__cluster")
+        return rows.order_by("notification__priority", "notification__created_at", "pk")
 
     def cancel(self, now: datetime) -> int:
         """Cancel those that no worker has taken yet."""
@@ -193,7 +216,13 @@ class Delivery(models.Model):
         indexes = [
             models.Index(fields=["-score", "id"], condition=Q(state="ready"), name="klaxon_delivery_ready"),
             models.Index(fields=["id"], condition=Q(state="ready"), name="klaxon_delivery_oldest"),
-            models.Index(fields=["due_at"], condition=Q(state__in=("held", "retry")), name="klaxon_delivery_due"),
+            models.Index(
+                fields=["due_at"],
+                condition=Q(state__in=("held", "retry")) & ~Q(reason__in=("batch", "digest")),
+                name="klaxon_delivery_due",
+            ),
+            models.Index(fields=["due_at"], condition=WAITS_FOR_OTHERS, name="klaxon_delivery_gathers"),
+            models.Index(fields=["recipient_key"], condition=WAITS_FOR_OTHERS, name="klaxon_delivery_gathered"),
             models.Index(fields=["lease"], condition=Q(state__in=("claimed", "sending")), name="klaxon_delivery_lease"),
             models.Index(fields=["settled_at"], condition=Q(state="dead"), name="klaxon_delivery_dead"),
             models.Index(fields=["merged_into"], condition=Q(merged_into__isnull=False), name="klaxon_delivery_merged"),

@@ -13,7 +13,16 @@ from notifications.events import NotificationPriority
 
 
 class Notification(models.Model):
-    """One ``send()``: the event, the cluster and the context, with the options that hold for all its deliveries."""
+    """One ``send()``: the event, the cluster and the context, with the options that hold for all its deliveries.
+
+    Or one digest or batch: then ``gathers`` says which, and the deliveries that it puts together name its own in
+    ``merged_into``.
+    """
+
+    class Gathers(models.TextChoices):
+        BATCH = "batch", _("batch")
+        DAILY = "daily", _("daily digest")
+        WEEKLY = "weekly", _("weekly digest")
 
     cluster = models.ForeignKey(
         settings.NOTIFICATIONS_CLUSTER_MODEL,
@@ -37,6 +46,7 @@ class Notification(models.Model):
     topic = models.CharField(_("topic"), max_length=200, blank=True)
     campaign = models.CharField(_("campaign"), max_length=200, blank=True)
     correlation_id = models.CharField(_("correlation id"), max_length=100, default=uuid4, db_index=True)
+    gathers = models.CharField(_("gathers"), max_length=10, choices=Gathers.choices, blank=True)
     created_at = models.DateTimeField(_("created at"), db_index=True)
     send_at = models.DateTimeField(_("send at"), null=True, blank=True)
     expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)

@@ -6,7 +6,7 @@ others, and on SQLite fails with "database is locked". State names stand as lite
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.apps import apps
@@ -17,6 +17,11 @@ from notifications.transitions import allowed
 
 TABLE = "klaxon_delivery"
 STRIKES_ALLOWED = 3
+# Literals that stand in partial indexes word for word.
+WAITS_ALONE = "state IN ('held', 'retry') AND reason NOT IN ('batch', 'digest')"
+WAITS_FOR_OTHERS = "state = 'held' AND reason IN ('batch', 'digest')"
+# What no digest came for goes out alone.
+FORGOTTEN_AFTER = timedelta(hours=1)
 # The columns that delivering needs.
 CLAIMED = (
     "id", "notification_id", "channel", "recipient_id", "recipient_key", "address", "state", "reason", "score",
@@ -134,12 +139,59 @@ def release_due(using: str, now: datetime, limit: int) -> int:
     sql = f"""
         UPDATE {TABLE} SET state = 'ready', due_at = NULL
         WHERE state IN ('held', 'retry') AND id IN (
-            SELECT id FROM {TABLE} WHERE state IN ('held', 'retry') AND due_at <= %s
-            ORDER BY due_at LIMIT %s {skip}
+            SELECT id FROM (
+                SELECT id FROM {TABLE} WHERE {WAITS_ALONE} AND due_at <= %s ORDER BY due_at LIMIT %s {skip}
+            ) AS due
+            UNION ALL
+            SELECT id FROM (
+                SELECT id FROM {TABLE} WHERE {WAITS_FOR_OTHERS} AND due_at <= %s ORDER BY due_at LIMIT %s {skip}
+            ) AS forgotten
         )"""  # noqa: S608
     with connection.cursor() as cursor:
-        cursor.execute(sql, [_time(connection, now), limit])
+        times = _time(connection, now), _time(connection, now - FORGOTTEN_AFTER)
+        cursor.execute(sql, [times[0], limit, times[1], limit])
         return cursor.rowcount
+
+
+def alone_with(task: str, using: str) -> bool:
+    """Whether nobody else is at this task, until the transaction ends. On SQLite its first write sees to that."""
+    connection = connections[using]
+    if connection.vendor != "postgresql":
+        return True
+    with connection.cursor() as cursor:
+        # Each schema is a partition with a task of its own.
+        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtext(%s), hashtext(current_schema()))", [task])
+        return bool(cursor.fetchone()[0])
+
+
+def take_waiting(using: str, recipient_keys: Sequence[str]) -> set[int]:
+    """Lock what these recipients have waiting for a digest or batch, until the transaction ends; which that is."""
+    connection = connections[using]
+    if not recipient_keys:
+        return set()
+    skip = "FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
+    marks = ", ".join(["%s"] * len(recipient_keys))
+    # A write, so that on SQLite the transaction begins as one that writes.
+    sql = f"""
+        UPDATE {TABLE} SET owner = '' WHERE id IN (
+            SELECT id FROM {TABLE} WHERE {WAITS_FOR_OTHERS} AND recipient_key IN ({marks}) {skip}
+        )
+        RETURNING id"""  # noqa: S608
+    return _ids(connection, sql, recipient_keys)
+
+
+def merge(using: str, pairs: Sequence[tuple[int, int]], now: datetime) -> set[int]:
+    connection = connections[using]
+    if not pairs:
+        return set()
+    rows = [(item, into, _time(connection, now)) for item, into in pairs]
+    values, params = _source(connection, rows, ("bigint", "bigint", "timestamptz"))
+    sql = f"""
+        WITH news(its_id, whole, at) AS ({values})
+        UPDATE {TABLE} SET state = 'merged', merged_into_id = whole, settled_at = at, due_at = NULL
+        FROM news WHERE id = its_id AND state = 'held'
+        RETURNING id"""  # noqa: S608
+    return _ids(connection, sql, params)
 
 
 def renew(using: str, owner: str, ids: Collection[int], lease: datetime) -> int:

@@ -1,7 +1,33 @@
 """Rendering: from a notification and a recipient to the text of one channel."""
 
-from notifications.rendering.locales import locale_of
+from collections.abc import Sequence
+from typing import Any
+
+from notifications.events import NotificationEvent
+from notifications.models import Notification
+from notifications.rendered import Rendered
+from notifications.rendering.locales import Locale, locale_of
+from notifications.rendering.merged import gathered_words, places
 from notifications.rendering.templates import faults, render
 from notifications.rendering.variables import variables
 
-__all__ = ["faults", "locale_of", "render", "variables"]
+__all__ = ["faults", "locale_of", "render", "text_for"]
+
+
+def text_for(
+    notification: Notification,
+    event: NotificationEvent,
+    channel: str,
+    parts: tuple[Sequence[str], Sequence[str]],
+    user: Any,
+    locale: Locale,
+) -> Rendered:
+    """What this user is told on a channel.
+
+    :param parts: the template parts that the channel requires, and those that it takes where they exist.
+    :raises TemplateMissing: if a required part has no template.
+    """
+    if notification.gathers:
+        words = gathered_words(notification, channel, parts[0][0], user, locale)
+        return render(places(notification, channel), *parts, words, locale)
+    return render([(event.name, channel)], *parts, variables(event, channel, notification, user, locale), locale)

@@ -18,10 +18,12 @@ from notifications.exceptions import TemplateMissing
 from notifications.rendered import SUBJECT, Rendered
 from notifications.rendering.locales import Locale, speaking
 
+Place = tuple[str, str]
+"""An event, or another folder of templates, and a channel."""
+
 
 def render(
-    event: str,
-    channel: str,
+    places: Sequence[Place],
     required: Sequence[str],
     optional: Sequence[str],
     variables: Mapping[str, Any],
@@ -29,23 +31,29 @@ def render(
 ) -> Rendered:
     """Render every part that the channel asks for, in the recipient's language and time zone.
 
+    :param places: the first that has a part provides it.
     :param locale: the language code and the name of the time zone.
     :raises TemplateMissing: if a required part has no template.
     """
     language = locale[0]
     with speaking(locale):
-        parts = {part: _part(event, channel, part, language, variables) for part in required}
+        parts = {part: _part(places, part, language, variables) for part in required}
         for part in optional:
-            if (template := find(event, channel, part, language)) is not None:
+            if (template := _first(places, part, language)) is not None:
                 parts[part] = _text_of(template, part, variables)
     return Rendered(parts, language)
 
 
-def _part(event: str, channel: str, part: str, language: str, variables: Mapping[str, Any]) -> str:
-    template = find(event, channel, part, language)
+def _part(places: Sequence[Place], part: str, language: str, variables: Mapping[str, Any]) -> str:
+    template = _first(places, part, language)
     if template is None:
+        event, channel = places[0]
         raise TemplateMissing(f"Event {event!r} has no template {name_of(event, channel, part)!r}.")
     return _text_of(template, part, variables)
+
+
+def _first(places: Sequence[Place], part: str, language: str) -> Template | None:
+    return next((found for place in places if (found := find(*place, part, language)) is not None), None)
 
 
 def _text_of(template: Template, part: str, variables: Mapping[str, Any]) -> str:

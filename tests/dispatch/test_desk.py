@@ -9,6 +9,7 @@ from notifications.dispatch.desk import Desk
 from notifications.dispatch.dispatcher import Dispatcher
 from notifications.dispatch.heartbeat import Pulse
 from notifications.models import Delivery, NotificationLog
+from notifications.outcomes import Reason, Verdict
 from tests.dispatch.test_dispatcher import ScriptedChannel, refuse_orders, script  # noqa: F401
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -125,3 +126,17 @@ def test_an_answer_is_kept_though_the_database_went_away_before_it_could_tell_th
             dispatcher.run_until_idle()
     assert dispatcher.run_until_idle() == {"sent": 2}
     assert len(script.given) == 2
+
+
+def test_one_by_one_an_exception_leaves_only_the_next_unknown(script, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(script, "one_by_one", True)
+    script.answers = [Verdict.ACCEPTED, ConnectionResetError("gone")]
+    refuse_orders(4)
+    Dispatcher().run_batch(10)
+    states = list(Delivery.objects.order_by("pk").values_list("state", "reason", "attempts"))
+    assert states == [
+        ("sent", "", 1),
+        ("retry", Reason.LOST_CONTACT, 1),
+        ("retry", Reason.BROKEN_OFF, 0),
+        ("retry", Reason.BROKEN_OFF, 0),
+    ]

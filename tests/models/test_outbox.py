@@ -9,7 +9,7 @@ from notifications import clock
 from notifications.events import NotificationPriority
 from notifications.manager import NotificationManager
 from notifications.models import Delivery
-from notifications.models.outbox import Lost, Settlement
+from notifications.models.outbox import WAITS_ALONE, WAITS_FOR_OTHERS, Lost, Settlement
 from notifications.outcomes import DeliveryState
 from tests.factories import UserFactory
 from tests.shop.notification_events import ShopEvents
@@ -225,7 +225,9 @@ def test_a_sent_row_is_never_reopened(now):
     [
         ("state = 'ready' ORDER BY score DESC, id LIMIT 10", "klaxon_delivery_ready"),
         ("state = 'ready' ORDER BY id LIMIT 10", "klaxon_delivery_oldest"),
-        ("state IN ('held', 'retry') AND due_at <= '2026-01-01' ORDER BY due_at LIMIT 10", "klaxon_delivery_due"),
+        (f"{WAITS_ALONE} AND due_at <= '2026-01-01' ORDER BY due_at LIMIT 10", "klaxon_delivery_due"),
+        (f"{WAITS_FOR_OTHERS} AND due_at <= '2026-01-01' ORDER BY due_at LIMIT 10", "klaxon_delivery_gathers"),
+        (f"{WAITS_FOR_OTHERS} AND recipient_key IN ('u:1', 'u:2')", "klaxon_delivery_gathered"),
         ("state IN ('claimed', 'sending') AND lease < '2026-01-01'", "klaxon_delivery_lease"),
     ],
 )

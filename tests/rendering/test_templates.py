@@ -18,7 +18,7 @@ EVIL = "<script>alert('x')</script> & \"more\""
 
 
 def rendered(variables=None, locale=("en", "UTC"), required=("subject.txt", "txt"), optional=("html",)):
-    return render("door_opened", "email", required, optional, variables or {}, locale)
+    return render([("door_opened", "email")], required, optional, variables or {}, locale)
 
 
 @pytest.fixture
@@ -147,7 +147,7 @@ def test_times_are_told_in_the_recipients_time_zone(templates):
 
 def test_a_host_overrides_a_template_of_ours(templates):
     templates({"notifications/message/email.txt": "Mine: {{ message }}"})
-    assert render("message", "email", ["txt"], [], {"message": "x"}, ("en", "UTC")).text == "Mine: x\n"
+    assert render([("message", "email")], ["txt"], [], {"message": "x"}, ("en", "UTC")).text == "Mine: x\n"
 
 
 def test_a_template_is_compiled_once():

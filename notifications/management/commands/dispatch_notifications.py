@@ -139,6 +139,8 @@ def complain(crew: Worker | Processes, watched: bool) -> None:
     """
     died = crew.died if isinstance(crew, Processes) else 0
     failed = 0 if watched else crew.errors
-    words = [f"{died} worker processes died"] * bool(died) + [f"{failed} worker threads failed"] * bool(failed)
+    words = [f"{died} worker processes died"] * bool(died) + [f"{failed} worker threads or chores failed"] * bool(
+        failed
+    )
     if words:
         raise CommandError(f"{' and '.join(words)}; the log says why.")

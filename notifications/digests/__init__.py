@@ -1,0 +1,11 @@
+"""Digests and batches: what waited together goes out together, each item in exactly one of them.
+
+A worker, or ``manage.py make_digests``, makes those that are due. One transaction takes the waiting deliveries, asks
+again who may have them, writes one delivery for all and merges them into it. Whatever no digest came for within an hour
+of its time goes out alone.
+"""
+
+from notifications.digests.maker import Made, make_due
+from notifications.digests.sections import Section
+
+__all__ = ["Made", "Section", "make_due"]

@@ -1,0 +1,90 @@
+"""What belongs together: the waiting deliveries of one recipient, sorted into digests and batches."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from notifications.gates import ASKED_OF_WAITING, Person
+from notifications.gates.again import addresses_of, asked_again, cannot_go, persons_of
+from notifications.models import Delivery, Notification, Suppression, UserSettings
+from notifications.outcomes import Drop, Reason
+
+
+@dataclass
+class Gathering:
+    """What will be one digest or batch, and what does not come along.
+
+    :param going: those that are merged, the oldest first.
+    :param impossible: those that a worker will bury, because their channel or event is gone.
+    :param refused: those that a gate now says no to, or that have expired.
+    """
+
+    person: Person
+    reason: str
+    going: list[Delivery] = field(default_factory=list)
+    impossible: list[Delivery] = field(default_factory=list)
+    refused: list[tuple[Delivery, Drop]] = field(default_factory=list)
+
+    @property
+    def alone(self) -> list[Delivery]:
+        """Those that go out by themselves."""
+        return self.impossible if self.is_worth_it else [*self.going, *self.impossible]
+
+    @property
+    def is_worth_it(self) -> bool:
+        """One alone needs no batch; a digest comes also with one item, at the hour that its user has chosen."""
+        return len(self.going) > (1 if self.reason == Reason.BATCH else 0)
+
+    @property
+    def gathers(self) -> str:
+        if self.reason == Reason.BATCH:
+            return Notification.Gathers.BATCH
+        settings = self.person.settings
+        weekly = settings is not None and settings.digest == UserSettings.Digest.WEEKLY
+        return Notification.Gathers.WEEKLY if weekly else Notification.Gathers.DAILY
+
+
+def gathered(waiting: Iterable[Delivery], using: str, now: datetime) -> Iterator[Gathering]:
+    """Those for which it is time, with everything that belongs into them."""
+    groups = [group for group in _groups(waiting, now) if any(is_due(row, now) for row in group)]
+    rows = [row for group in groups for row in group]
+    persons = persons_of(rows)
+    suppressed = Suppression.objects.using(using).among(addresses_of(rows))
+    for group in groups:
+        yield _asked(group, persons, suppressed, now)
+
+
+def is_due(row: Delivery, now: datetime) -> bool:
+    return row.due_at is not None and row.due_at <= now
+
+
+def _groups(waiting: Iterable[Delivery], now: datetime) -> Iterable[Sequence[Delivery]]:
+    found: defaultdict[Any, list[Delivery]] = defaultdict(list)
+    for row in waiting:
+        # What is to go out at a later time waits for the next one.
+        if row.notification.wanted_at <= now:
+            found[_key(row)].append(row)
+    return found.values()
+
+
+def _key(row: Delivery) -> tuple[Any, ...]:
+    like = row.notification.event if row.reason == Reason.BATCH else ""
+    return row.notification.cluster_id, row.recipient_key, row.channel, row.address_hash, row.reason, like
+
+
+def _asked(
+    group: Sequence[Delivery], persons: dict[int, Person], suppressed: frozenset[Any], now: datetime
+) -> Gathering:
+    gathering = Gathering(persons[group[0].pk], group[0].reason)
+    for row in group:
+        if cannot_go(row):
+            gathering.impossible.append(row)
+            continue
+        answer = asked_again(row, persons[row.pk], suppressed, now, ASKED_OF_WAITING)
+        if isinstance(answer, Drop):
+            gathering.refused.append((row, answer))
+        else:
+            gathering.going.append(row)
+    return gathering

@@ -1,0 +1,57 @@
+"""What workers do beside delivering, now and then: each chore by itself, so that one that fails stops no other.
+
+Rooms above add theirs when Django starts; the delivering wing knows only that there are some.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from notifications import clock
+
+logger = logging.getLogger("notifications.worker")
+
+
+@dataclass(frozen=True)
+class Chore:
+    """Something to do about every so many seconds, in each worker process: it must bear company.
+
+    :param run: called with the time. What it raises is logged, and the chore has its next turn.
+    """
+
+    name: str
+    every: float
+    run: Callable[[Any], Any]
+
+
+CHORES: dict[str, Chore] = {}
+
+
+def add(name: str, every: float, run: Callable[[Any], Any]) -> None:
+    CHORES[name] = Chore(name, every, run)
+
+
+class Rota:
+    """Whose turn it is, in one process."""
+
+    def __init__(self, using: str) -> None:
+        self.using = using
+        self.errors = 0
+        self._next: dict[str, float] = {}
+
+    def run_due(self) -> None:
+        """Do what has its turn; at the first call that is everything."""
+        for chore in list(CHORES.values()):
+            if time.monotonic() >= self._next.get(chore.name, 0.0):
+                self._next[chore.name] = time.monotonic() + chore.every
+                self._run(chore)
+
+    def _run(self, chore: Chore) -> None:
+        try:
+            chore.run(clock.now(self.using))
+        except Exception:
+            # Whatever a chore does wrong, deliveries go on.
+            self.errors += 1
+            logger.exception("The chore %r failed; it has its next turn in %g seconds.", chore.name, chore.every)

@@ -1,0 +1,47 @@
+import dataclasses
+from datetime import UTC, datetime
+
+import pytest
+
+from notifications.dispatch.worker import Worker
+from notifications.events import NOTIFICATION_EVENTS
+from notifications.models import Cluster
+from notifications.testing import temporary_events, travelling
+from tests.factories import UserFactory, UserSettingsFactory
+from tests.shop.notification_events import ShopEvents
+
+# A Friday, 11:00 in Berlin.
+FRIDAY = datetime(2026, 11, 20, 10, tzinfo=UTC)
+
+
+@pytest.fixture
+def clock():
+    with travelling(FRIDAY) as clock:
+        yield clock
+
+
+@pytest.fixture
+def batched():
+    """Orders that are shipped within a quarter of an hour are told of together."""
+    with temporary_events():
+        event = NOTIFICATION_EVENTS[ShopEvents.ORDER_SHIPPED]
+        NOTIFICATION_EVENTS[ShopEvents.ORDER_SHIPPED] = dataclasses.replace(event, batch_window=900)
+        yield
+
+
+@pytest.fixture
+def reader():
+    """A user with a daily digest at 8:00 in Berlin."""
+    return with_digest("daily")
+
+
+def with_digest(kind, **chosen):
+    user = UserFactory()
+    hours = {"digest_hour": 8, "time_zone": "Europe/Berlin", **chosen}
+    UserSettingsFactory(user=user, cluster=Cluster.objects.default(), digest=kind, **hours)
+    return user
+
+
+def work():
+    """What cron does."""
+    return Worker(workers=1).drain()

@@ -1,0 +1,246 @@
+"""A day of notifications in one mail, at the hour of the user."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.core import mail
+
+from notifications.digests import Made, Section, make_due
+from notifications.manager import NotificationManager
+from notifications.models import Delivery, InboxItem, NotificationLog, Suppression, UserSettings
+from notifications.outcomes import DeliveryState, Reason
+from tests.digests.conftest import FRIDAY, with_digest, work
+from tests.factories import UserFactory
+from tests.shop.notification_events import ShopEvents
+
+pytestmark = pytest.mark.django_db
+EIGHT = datetime(2026, 11, 21, 7, tzinfo=UTC)
+
+
+def ship(user, number, **options):
+    context = {"order_number": str(number), "eta": None}
+    return NotificationManager.send(ShopEvents.ORDER_SHIPPED, [user], None, context, **options)
+
+
+def newsletter(user, **options):
+    return NotificationManager.send(ShopEvents.NEWSLETTER, [user], None, {}, **options)
+
+
+def states():
+    return sorted(Delivery.objects.filter(channel="email").values_list("state", flat=True))
+
+
+def test_the_mails_of_a_day_come_as_one_at_the_hour_of_the_user_and_the_inbox_at_once(clock, reader):
+    result = ship(reader, 1)
+    assert (result.queued, result.held) == (1, 1)
+    newsletter(reader)
+    ship(reader, 2)
+    work()
+    assert mail.outbox == []
+    assert InboxItem.objects.count() == 2
+    clock.to(EIGHT - timedelta(seconds=1))
+    work()
+    assert mail.outbox == []
+    clock.to(EIGHT)
+    work()
+    [digest] = mail.outbox
+    assert digest.subject == "Your day: 3 notifications"
+    assert digest.body.index("Order shipped") < digest.body.index("Shop newsletter")
+    assert digest.body.count("- ") == 3
+    [(html, kind)] = digest.alternatives
+    assert kind == "text/html"
+    assert html.count("<li>") == 3
+    assert states() == [DeliveryState.MERGED] * 3 + [DeliveryState.SENT]
+
+
+def test_what_is_urgent_is_sent_at_once(clock, reader):
+    NotificationManager.send(ShopEvents.STORE_ON_FIRE, [reader], None, {"place": "hall"})
+    ship(reader, 1, level="critical")
+    work()
+    assert len(mail.outbox) == 2
+
+
+def test_each_item_names_the_digest_that_it_is_in(clock, reader):
+    ship(reader, 1)
+    clock.to(EIGHT)
+    assert make_due() == Made(made=1, merged=1)
+    item = Delivery.objects.get(state=DeliveryState.MERGED)
+    whole = item.merged_into
+    assert (whole.channel, whole.recipient_key, whole.address) == (item.channel, item.recipient_key, item.address)
+    assert (whole.notification.event, whole.notification.gathers) == ("daily_digest", "daily")
+    assert item.settled_at == EIGHT
+
+
+def test_a_second_run_makes_nothing(clock, reader):
+    ship(reader, 1)
+    clock.to(EIGHT)
+    make_due()
+    assert make_due() == Made()
+    work()
+    assert len(mail.outbox) == 1
+
+
+def test_what_comes_after_the_digest_is_in_the_next_one(clock, reader):
+    ship(reader, 1)
+    clock.to(EIGHT)
+    work()
+    clock.forward(seconds=1)
+    ship(reader, 2)
+    work()
+    assert Delivery.objects.get(state=DeliveryState.HELD).due_at == EIGHT + timedelta(days=1)
+    clock.to(EIGHT + timedelta(days=1))
+    work()
+    assert [message.subject for message in mail.outbox] == ["Your day: 1 notification"] * 2
+
+
+def test_a_weekly_digest_with_what_the_host_adds(clock, settings):
+    settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "DIGEST_SECTIONS": f"{__name__}.hours_worked"}
+    user = with_digest("weekly", digest_day=0)
+    ship(user, 1)
+    clock.to(datetime(2026, 11, 23, 7, tzinfo=UTC))
+    work()
+    [digest] = mail.outbox
+    assert digest.subject == "Your week: 1 notification"
+    assert "Hours worked\n  42 from 2026-11-16 to 2026-11-23, weekly" in digest.body
+    assert "<h2>Hours worked</h2>" in digest.alternatives[0][0]
+
+
+def hours_worked(cluster, users, gathers, since, until):
+    return {
+        user.pk: [Section("Hours worked", [f"42 from {since:%Y-%m-%d} to {until:%Y-%m-%d}, {gathers}"])]
+        for user in users
+    }
+
+
+@pytest.mark.parametrize("path", ["broken", "no_mapping", "missing"])
+def test_sections_that_fail_cost_no_digest(path, clock, reader, settings, caplog):
+    settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "DIGEST_SECTIONS": f"{__name__}.{path}"}
+    ship(reader, 1)
+    clock.to(EIGHT)
+    work()
+    assert len(mail.outbox) == 1
+    assert "DIGEST_SECTIONS failed" in caplog.text
+
+
+def broken(*asked):
+    raise ZeroDivisionError
+
+
+def no_mapping(*asked):
+    return 7
+
+
+def test_who_has_left_or_opted_out_or_has_no_working_address_gets_nothing(clock, reader):
+    ship(reader, 1)
+    clock.to(EIGHT)
+    UserSettings.objects.update(events={"order_shipped": {"email": False}})
+    assert make_due() == Made(refused=1)
+    log = NotificationLog.objects.get(kind="drop")
+    assert (log.reason, log.error_message) == (Reason.PREFERENCE, "user: event order_shipped by email is off")
+    other = with_digest("daily")
+    ship(other, 2)
+    Suppression.objects.suppress([("email", other.email)], Suppression.Why.HARD_BOUNCE, FRIDAY)
+    third = with_digest("daily")
+    ship(third, 3)
+    type(third).objects.filter(pk=third.pk).update(is_active=False)
+    clock.forward(days=1)
+    work()
+    assert mail.outbox == []
+
+
+def test_some_refused_and_the_others_sent(clock, reader):
+    ship(reader, 1)
+    newsletter(reader)
+    UserSettings.objects.update(categories={"news": False})
+    clock.to(EIGHT)
+    assert make_due() == Made(made=1, merged=1, refused=1)
+
+
+def test_what_was_cancelled_or_has_expired_is_not_told(clock, reader):
+    ship(reader, 1, cancel_key="one")
+    ship(reader, 2, expires_at=EIGHT + timedelta(minutes=1))
+    ship(reader, 3)
+    NotificationManager.cancel(None, "one")
+    clock.to(EIGHT + timedelta(minutes=2))
+    work()
+    [digest] = mail.outbox
+    assert digest.subject == "Your day: 1 notification"
+    assert states() == ["cancelled", "expired", "merged", "sent"]
+
+
+def test_what_is_to_be_sent_later_waits_for_a_later_digest(clock, reader):
+    ship(reader, 1)
+    ship(reader, 2, send_at=EIGHT + timedelta(hours=1))
+    clock.to(EIGHT)
+    work()
+    assert mail.outbox[0].subject == "Your day: 1 notification"
+    clock.forward(days=1)
+    work()
+    assert mail.outbox[1].subject == "Your day: 1 notification"
+
+
+def test_an_item_whose_template_is_broken_is_called_by_its_event(clock, reader, settings, caplog):
+    settings.TEMPLATES = [
+        {
+            "BACKEND": "django.template.backends.django.DjangoTemplates",
+            "OPTIONS": {
+                "loaders": [
+                    ("django.template.loaders.locmem.Loader", {SUBJECT: "{% load nothing %}"}),
+                    "django.template.loaders.app_directories.Loader",
+                ]
+            },
+        }
+    ]
+    ship(reader, 1)
+    newsletter(reader)
+    clock.to(EIGHT)
+    work()
+    assert "- Order shipped" in mail.outbox[0].body
+    assert "has no title in its digest" in caplog.text
+
+
+SUBJECT = "notifications/order_shipped/email.subject.txt"
+
+
+def test_of_very_many_the_first_hundred_are_told_and_the_others_counted(clock, reader):
+    for number in range(103):
+        ship(reader, number, channels=["email"])
+    clock.to(EIGHT)
+    work()
+    body = mail.outbox[0].body
+    assert (body.count("- "), "And 3 more." in body) == (100, True)
+
+
+def test_two_addresses_are_two_digests(clock, reader):
+    ship(reader, 1)
+    type(reader).objects.filter(pk=reader.pk).update(email="new@example.com")
+    reader.refresh_from_db()
+    ship(reader, 2)
+    clock.to(EIGHT)
+    work()
+    assert sorted(message.to[0] for message in mail.outbox) == sorted(
+        set(Delivery.objects.filter(state="merged").values_list("address", flat=True))
+    )
+
+
+def test_what_no_digest_came_for_goes_out_alone_after_an_hour(clock, reader):
+    ship(reader, 1)
+    clock.to(EIGHT + timedelta(minutes=59))
+    assert Delivery.objects.release_due(clock()) == 0
+    clock.forward(minutes=1)
+    assert Delivery.objects.release_due(clock()) == 1
+
+
+@pytest.mark.parametrize("count", [1, 40])
+def test_queries_do_not_grow_with_the_recipients(count, clock, django_assert_max_num_queries):
+    for _ in range(count):
+        ship(with_digest("daily"), 1)
+    clock.to(EIGHT)
+    with django_assert_max_num_queries(22):
+        assert make_due().made == count
+
+
+def test_another_user_without_a_digest_gets_mail_at_once(clock, reader):
+    ship(UserFactory(), 1)
+    work()
+    assert len(mail.outbox) == 1

@@ -1,0 +1,111 @@
+"""Whatever is sent and made when: every held item is in exactly one digest, or is accounted for otherwise."""
+
+import dataclasses
+from collections import Counter
+from datetime import UTC, datetime
+
+from django.core import mail
+from django.db import transaction
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from notifications.digests import make_due
+from notifications.dispatch.worker import Worker
+from notifications.events import NOTIFICATION_EVENTS
+from notifications.manager import NotificationManager
+from notifications.models import Cluster, Delivery, UserSettings
+from notifications.outcomes import DeliveryState
+from notifications.testing import temporary_events, travelling
+from tests.factories import UserFactory, UserSettingsFactory
+from tests.shop.notification_events import ShopEvents
+
+START = datetime(2026, 10, 23, 10, tzinfo=UTC)
+KINDS = ("none", "daily", "weekly")
+ZONES = ("Europe/Berlin", "Asia/Kathmandu", "America/St_Johns")
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("send"), st.integers(0, 2), st.sampled_from(["order_shipped", "shop_newsletter"])),
+        st.tuples(st.just("wait"), st.sampled_from([1, 10, 16, 60, 600, 1440, 4000]), st.just(None)),
+        st.tuples(st.just("make"), st.just(None), st.just(None)),
+        st.tuples(st.just("work"), st.just(None), st.just(None)),
+        st.tuples(st.just("cancel"), st.integers(0, 9), st.just(None)),
+        st.tuples(st.just("choose"), st.integers(0, 2), st.sampled_from(KINDS)),
+    ),
+    min_size=3,
+    max_size=25,
+)
+
+
+class Site:
+    """Three users with digests of three kinds, and a shop that batches what it ships."""
+
+    def __init__(self, clock):
+        self.clock = clock
+        event = NOTIFICATION_EVENTS[ShopEvents.ORDER_SHIPPED]
+        NOTIFICATION_EVENTS[ShopEvents.ORDER_SHIPPED] = dataclasses.replace(event, batch_window=900)
+        self.users = [UserFactory() for _ in KINDS]
+        cluster = Cluster.objects.default()
+        for user, kind, zone in zip(self.users, KINDS, ZONES, strict=True):
+            UserSettingsFactory(user=user, cluster=cluster, digest=kind, time_zone=zone, channels={"app": False})
+        self.sent = 0
+
+    def take(self, step, what, how):
+        getattr(self, step)(what, how)
+
+    def send(self, user, name):
+        self.sent += 1
+        context = {"order_number": f"#{self.sent}#", "eta": None} if name == "order_shipped" else {}
+        options = {"cancel_key": str(self.sent % 10), "channels": ["email"]}
+        NotificationManager.send(name, [self.users[user]], None, context, **options)
+
+    def wait(self, minutes, _):
+        self.clock.forward(minutes=minutes)
+
+    def make(self, *_):
+        make_due()
+
+    def work(self, *_):
+        Worker(workers=1).drain()
+
+    def cancel(self, key, _):
+        NotificationManager.cancel(None, str(key))
+
+    def choose(self, user, kind):
+        UserSettings.objects.filter(user=self.users[user]).update(digest=kind)
+
+
+@settings(max_examples=60, deadline=None)
+@given(STEPS)
+def test_every_held_item_is_in_exactly_one_digest(django_db_blocker, steps):
+    with django_db_blocker.unblock(), transaction.atomic(), temporary_events(), travelling(START) as clock:
+        mail.outbox = []
+        site = Site(clock)
+        for step in steps:
+            site.take(*step)
+        # Everything has come due by then, and what it was put together into as well.
+        for _ in range(20):
+            clock.forward(hours=12)
+            site.work()
+        _accounted_for(site)
+        transaction.set_rollback(True)
+
+
+def _accounted_for(site):
+    items = Delivery.objects.filter(notification__gathers="")
+    assert items.count() == site.sent
+    ends = Counter(items.values_list("state", flat=True))
+    assert set(ends) <= {DeliveryState.SENT, DeliveryState.MERGED, DeliveryState.CANCELLED}
+    merged = list(items.filter(state=DeliveryState.MERGED).select_related("merged_into"))
+    assert all(row.merged_into.recipient_key == row.recipient_key for row in merged)
+    wholes = Delivery.objects.exclude(notification__gathers="")
+    assert set(wholes.values_list("state", flat=True)) <= {DeliveryState.SENT}
+    assert {row.merged_into_id for row in merged} == set(wholes.values_list("pk", flat=True))
+    # And what the mails say: every item that was not cancelled, once.
+    told = Counter(word for message in mail.outbox for word in message.subject.split() + message.body.split())
+    shipped = items.filter(notification__event="order_shipped").exclude(state=DeliveryState.CANCELLED)
+    numbers = [row.notification.values["order_number"] for row in shipped.select_related("notification")]
+    in_digests = {row.notification.values["order_number"] for row in merged if row.notification.context}
+    # Alone, an item is named in its subject and in its text; in a digest or batch only once.
+    assert {number: told[number] for number in numbers} == {
+        number: 1 if number in in_digests else 2 for number in numbers
+    }
