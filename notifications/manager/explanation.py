@@ -39,6 +39,15 @@ class Step:
         """``deliver``, ``hold`` or ``drop``."""
         return type(self.answer).__name__.lower()
 
+    @property
+    def title(self) -> str:
+        """The name of who asks, as a person reads it."""
+        return self.gate.replace("_", " ")
+
+    def until(self, zone: ZoneInfo) -> str:
+        """When a hold ends, on the clocks of a place; empty for the other answers."""
+        return wall_time(self.answer.until, zone) if isinstance(self.answer, Hold) else ""
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         until = self.answer.until.isoformat() if isinstance(self.answer, Hold) else None
@@ -150,7 +159,8 @@ class Explanation:
         yield f"{channel.channel}: {channel.summary}"
         yield from (f"  {wall_time(told.at, self.zone)}: {told.what}" for told in channel.story)
         for step in channel.steps:
-            until = f" until {wall_time(step.answer.until, self.zone)}" if isinstance(step.answer, Hold) else ""
+            end = step.until(self.zone)
+            until = f" until {end}" if end else ""
             change = f" {step.change}" if step.change else ""
             yield f"  {step.gate} says {step.word}{until}: {step.rule.removesuffix('.')}.{change}"
         yield from (f"  {note}" for note in channel.notes)
