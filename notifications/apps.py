@@ -23,7 +23,7 @@ class NotificationsConfig(AppConfig):
 
     def ready(self) -> None:
         from notifications import celery, checks, events, signals
-        from notifications.digests import make_due
+        from notifications.digests import make_due, send_summaries
         from notifications.dispatch import chores, immediate, tidying, wake
 
         checks.register_checks()
@@ -32,6 +32,7 @@ class NotificationsConfig(AppConfig):
         signals.notifications_queued.connect(immediate.deliver_now, dispatch_uid="klaxon.immediate")
         chores.add("tidy", 60.0, tidying.tidy)
         chores.add("digests", 15.0, make_due)
+        chores.add("summaries", 60.0, send_summaries)
         if celery.wanted():
             from notifications.celery import nudge
 

@@ -7,5 +7,6 @@ of its time goes out alone.
 
 from notifications.digests.maker import Made, make_due
 from notifications.digests.sections import Section
+from notifications.digests.summaries import send_summaries
 
-__all__ = ["Made", "Section", "make_due"]
+__all__ = ["Made", "Section", "send_summaries", "make_due"]

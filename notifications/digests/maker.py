@@ -10,7 +10,6 @@ from typing import Any
 from django.db import router, transaction
 
 from notifications import clock, partitions
-from notifications.context import encoded
 from notifications.digests.gathering import Gathering, gathered
 from notifications.digests.sections import sections_for
 from notifications.dispatch.reask import refuse
@@ -115,7 +114,7 @@ def _notification(gathering: Gathering, sections: Sequence[Any], now: datetime) 
         cluster=rows[0].notification.cluster,
         event=EVENT_OF.get(Notification.Gathers(gathering.gathers), rows[0].notification.event),
         priority=min(row.notification.priority for row in rows),
-        context={"sections": encoded(sections)} if sections else {},
+        context={"sections": sections} if sections else {},
         gathers=gathering.gathers,
         created_at=now,
     )

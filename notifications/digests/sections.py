@@ -3,7 +3,7 @@
 import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,7 +16,10 @@ from notifications.models import Notification
 
 logger = logging.getLogger("notifications.digests")
 
-SPAN = {Notification.Gathers.DAILY: timedelta(days=1), Notification.Gathers.WEEKLY: timedelta(days=7)}
+SPAN: Mapping[str, timedelta] = {
+    Notification.Gathers.DAILY: timedelta(days=1),
+    Notification.Gathers.WEEKLY: timedelta(days=7),
+}
 
 
 @dataclass(frozen=True)
@@ -29,13 +32,10 @@ class Section:
 
 def sections_for(gatherings: Sequence[Gathering], using: str, now: datetime) -> dict[int, list[dict[str, Any]]]:
     """The host's sections by the id of a gathering: one call for each cluster and kind of digest."""
-    path = conf.current().digest_sections
     found: dict[int, list[dict[str, Any]]] = {}
-    for (cluster, gathers), items in _by_kind(gatherings if path else ()).items():
-        users = [item.person.user for item in items]
-        given = _provided(path, using, cluster, users, gathers, now - SPAN[gathers], now)
-        for item in items:
-            found[id(item)] = [_plain(section) for section in given.get(item.person.user.pk, ())]
+    for (cluster, gathers), items in _by_kind(gatherings).items():
+        given = provided(cluster, [item.person.user for item in items], gathers, now, using)
+        found |= {id(item): given.get(item.person.user.pk, []) for item in items}
     return found
 
 
@@ -47,10 +47,17 @@ def _by_kind(gatherings: Sequence[Gathering]) -> dict[tuple[Any, Any], list[Gath
     return found
 
 
-def _provided(path: str, using: str, *asked: Any) -> Mapping[Any, Sequence[Section]]:
+def provided(
+    cluster: Any, users: Sequence[Any], gathers: str, now: datetime, using: str
+) -> Mapping[Any, list[dict[str, Any]]]:
+    """What the host has for these users, by primary key; nothing if it has no such function, or a broken one."""
+    path = conf.current().digest_sections
+    if not path:
+        return {}
     try:
         with transaction.atomic(using=using):
-            return dict(import_string(path)(*asked))
+            given = import_string(path)(cluster, users, gathers, now - SPAN[gathers], now)
+            return {pk: [_plain(section) for section in sections] for pk, sections in given.items()}
     except DatabaseError:
         raise
     except Exception:
@@ -60,4 +67,4 @@ def _provided(path: str, using: str, *asked: Any) -> Mapping[Any, Sequence[Secti
 
 
 def _plain(section: Section) -> dict[str, Any]:
-    return {**asdict(section), "title": str(section.title), "lines": [str(line) for line in section.lines]}
+    return {"title": str(section.title), "lines": [str(line) for line in section.lines]}

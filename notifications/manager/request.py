@@ -14,13 +14,15 @@ from django.utils import timezone
 
 from notifications import conf
 from notifications.context import UNSTORABLE, encoded, validated
-from notifications.events import LEVELS, NOTIFICATION_EVENTS, NotificationEvent, NotificationPriority
+from notifications.events import DIGESTS, LEVELS, NOTIFICATION_EVENTS, NotificationEvent, NotificationPriority
 from notifications.exceptions import InvalidCluster, InvalidOption
 from notifications.manager.permission import check_actor_named
 from notifications.manager.score import score_of
 from notifications.models import Cluster, Notification, cluster_model, given_or_default
 from notifications.recipients import channel_names
 
+# A digest without items is sent as any other event.
+GATHERS = dict(zip((event.value for event in DIGESTS), ("daily", "weekly"), strict=True))
 SENSIBLE_YEARS = range(1970, 9000)
 
 
@@ -68,6 +70,7 @@ class Request:
             event=self.event.name,
             priority=self.priority,
             context=self.context,
+            gathers=GATHERS.get(self.event.name, ""),
             actor=None if getattr(options.actor, "is_anonymous", False) else options.actor,
             topic=options.topic,
             campaign=options.campaign,

@@ -51,6 +51,7 @@ class UserSettings(Choices):
 
     keyed = (*Choices.keyed, "addresses", "delivery_windows")
     masked = frozenset({"addresses"})
+    identity = Choices.identity | {"digest_asked_at"}
 
     class Digest(models.TextChoices):
         NONE = "none", _("none")
@@ -77,6 +78,7 @@ class UserSettings(Choices):
     digest = models.CharField(_("digest"), max_length=10, choices=Digest.choices, default=Digest.NONE)
     digest_hour = models.PositiveSmallIntegerField(_("digest hour"), default=8, validators=[MaxValueValidator(23)])
     digest_day = models.PositiveSmallIntegerField(_("digest day"), default=0, choices=WEEK)
+    digest_asked_at = models.DateTimeField(_("digest asked at"), null=True, editable=False)
     time_zone = models.CharField(_("time zone"), max_length=64, blank=True, validators=[validate_time_zone])
     language = models.CharField(_("language"), max_length=20, blank=True)
 
@@ -84,6 +86,13 @@ class UserSettings(Choices):
         verbose_name = _("user settings")
         verbose_name_plural = _("user settings")
         constraints = [models.UniqueConstraint(fields=["user", "cluster"], name="klaxon_user_settings_once")]
+        indexes = [
+            models.Index(
+                fields=["time_zone", "digest_hour"],
+                condition=~models.Q(digest="none"),
+                name="klaxon_user_settings_digest",
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.user} in {self.cluster}"

@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import InterfaceError, OperationalError, router
 
 from notifications import clock
-from notifications.digests import Made, make_due
+from notifications.digests import Made, make_due, send_summaries
 from notifications.models import Delivery
 
 
@@ -22,7 +22,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            self.stdout.write(due() if options["dry_run"] else told(make_due()))
+            self.stdout.write(due() if options["dry_run"] else make())
         except (OperationalError, InterfaceError) as error:
             raise CommandError(f"The database cannot be used: {error}") from error
 
@@ -33,11 +33,18 @@ def due() -> str:
     return f"Digests or batches are due for {count} recipients." if count else "No digest and no batch is due."
 
 
-def told(made: Made) -> str:
+def make() -> str:
+    made = make_due()
+    summaries = send_summaries()
+    return told(made, summaries)
+
+
+def told(made: Made, summaries: int = 0) -> str:
     """One sentence about what was made."""
-    if made == Made():
+    if made == Made() and not summaries:
         return "No digest and no batch is due."
-    parts = [f"{made.made} digests and batches of {made.merged} notifications are queued"]
+    parts = [f"{made.made} digests and batches of {made.merged} notifications are queued"] * bool(made.made)
     parts += [f"{made.alone} go out alone"] * bool(made.alone)
     parts += [f"{made.refused} are not wanted any more or have expired"] * bool(made.refused)
+    parts += [f"{summaries} digests with sections only are queued"] * bool(summaries)
     return f"{'; '.join(parts)}."

@@ -1,0 +1,113 @@
+"""Who had no notifications gets what the host has for them, once; who had some gets it with them."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.core import mail
+from django.core.management import call_command
+
+from notifications.digests import Section, send_summaries
+from notifications.manager import NotificationManager
+from notifications.models import Notification, PreferenceChange, UserSettings
+from tests.digests.conftest import with_digest, work
+from tests.shop.notification_events import ShopEvents
+
+pytestmark = pytest.mark.django_db
+EIGHT = datetime(2026, 11, 21, 7, tzinfo=UTC)
+ASKED = []
+
+
+def points(cluster, users, gathers, since, until):
+    ASKED.extend(user.pk for user in users)
+    return {
+        user.pk: [Section("Points", [f"{gathers} for {user.username}"])] for user in users if "no" not in user.username
+    }
+
+
+@pytest.fixture(autouse=True)
+def sections(settings):
+    settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "DIGEST_SECTIONS": f"{__name__}.points"}
+    ASKED.clear()
+
+
+def test_at_their_hour_each_gets_one(clock, reader):
+    for moment in (EIGHT - timedelta(seconds=1), EIGHT, EIGHT + timedelta(minutes=30), EIGHT + timedelta(hours=1)):
+        clock.to(moment)
+        work()
+        assert len(mail.outbox) == (moment >= EIGHT)
+    [digest] = mail.outbox
+    assert (digest.subject, f"daily for {reader.username}" in digest.body) == ("Your day", True)
+
+
+def test_other_hours_other_days_and_other_kinds_are_not_due(clock):
+    with_digest("daily", digest_hour=9)
+    with_digest("weekly", digest_day=0)
+    with_digest("none")
+    elsewhere = with_digest("daily", time_zone="Asia/Kathmandu", digest_hour=13)
+    saturday = with_digest("weekly", digest_day=5)
+    clock.to(EIGHT + timedelta(minutes=16))
+    assert send_summaries(clock()) == 2
+    work()
+    assert {message.to[0] for message in mail.outbox} == {elsewhere.email, saturday.email}
+
+
+def test_who_has_notifications_gets_both_in_one(clock, reader):
+    NotificationManager.send(ShopEvents.NEWSLETTER, [reader], None, {})
+    clock.to(EIGHT)
+    work()
+    clock.forward(minutes=2)
+    work()
+    [digest] = mail.outbox
+    assert digest.subject == "Your day: 1 notification"
+    assert "Points" in digest.body
+
+
+def test_what_waits_and_is_not_made_yet_is_waited_for(clock, reader):
+    NotificationManager.send(ShopEvents.NEWSLETTER, [reader], None, {})
+    clock.to(EIGHT)
+    assert send_summaries(clock()) == 0
+
+
+def test_who_has_no_sections_gets_nothing_and_is_asked_about_once(clock, reader):
+    type(reader).objects.update(username="no points")
+    clock.to(EIGHT)
+    assert [send_summaries(clock()) for _ in range(3)] == [0, 0, 0]
+    assert [reader.pk] == ASKED
+
+
+def test_two_processes_send_one(clock, reader):
+    clock.to(EIGHT)
+    assert send_summaries(clock()) == 1
+    # As if the other had begun before this one had written anything.
+    Notification.objects.update(created_at=EIGHT - timedelta(minutes=1))
+    UserSettings.objects.update(digest_asked_at=None)
+    assert send_summaries(clock()) == 0
+    assert Notification.objects.count() == 1
+
+
+def test_the_gates_hold_for_it(clock, reader):
+    UserSettings.objects.update(categories={"digest": False})
+    clock.to(EIGHT)
+    assert send_summaries(clock()) == 0
+    work()
+    assert mail.outbox == []
+
+
+def test_the_command_says_so(clock, reader, capsys):
+    clock.to(EIGHT)
+    call_command("make_digests")
+    assert capsys.readouterr().out == "1 digests with sections only are queued.\n"
+
+
+def test_without_sections_nobody_is_looked_for(clock, reader, settings, django_assert_num_queries):
+    settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "DIGEST_SECTIONS": ""}
+    with django_assert_num_queries(0):
+        assert send_summaries(EIGHT) == 0
+
+
+def test_being_asked_about_is_no_change_of_preferences(clock, reader):
+    settings = UserSettings.objects.get()
+    clock.to(EIGHT)
+    send_summaries(clock())
+    settings.save()
+    assert not PreferenceChange.objects.filter(action="changed").exists()
