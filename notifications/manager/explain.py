@@ -35,7 +35,8 @@ def explained(request: Request, recipient: Any, at: datetime | None) -> Explanat
     using = router.db_for_write(Notification)
     now = sensible_time("at", at) or clock.now(using)
     # Only looked at: a default cluster that is not there yet is not made.
-    request = replace(request, cluster=request.cluster or Cluster.objects.default_or_likeness())
+    if request.cluster is None:
+        request = replace(request, cluster=Cluster.objects.default_or_likeness())
     found = _decided(request, recipient, now, using)
     zone = zone_of(next((facts.person for facts, _answer in found.values()), None))
     refusal = _refused(request, using)
