@@ -1,4 +1,5 @@
-"""Whatever the situation: what ``explain()`` says before is what ``send()`` then does, and every no has its rule."""
+"""Whatever the situation: what ``explain()`` says before ``send()`` does, and ``why()`` says afterwards; every no has a
+rule."""
 
 from collections import Counter
 from datetime import UTC, datetime, time, timedelta
@@ -15,7 +16,16 @@ from notifications.events import NotificationEvent, NotificationPriority
 from notifications.exceptions import NotPermitted
 from notifications.manager import NotificationManager
 from notifications.manager.steps import answer_of
-from notifications.models import Cluster, Delivery, Mute, NotificationLog, SharedPreference, Suppression, UserSettings
+from notifications.models import (
+    Cluster,
+    Delivery,
+    Mute,
+    Notification,
+    NotificationLog,
+    SharedPreference,
+    Suppression,
+    UserSettings,
+)
 from notifications.outcomes import Deliver, Drop, Hold
 from notifications.recipients import Address
 from notifications.testing import temporary_events, travelling
@@ -301,3 +311,17 @@ def compare(site, explanation):
         assert {told[channel] for channel in told.keys() - missing} <= {("dropped", "not_permitted", None)}
         return
     assert told == done(result, told.keys() - missing)
+    compare_afterwards(site, explanation, result)
+
+
+def compare_afterwards(site, explanation, result):
+    """What ``why()`` then says: each row of the tables, and the same time."""
+    notification = Notification.objects.get(pk=result.notification_id)
+    after = NotificationManager.why(notification, site.recipient).channels
+    for channel in after:
+        assert channel.summary.endswith(".")
+        if channel.reason != "queue_full":
+            before = explanation.channel(channel.channel)
+            assert (channel.state, channel.reason) == said(before)[:2]
+            assert channel.arrives_at == before.arrives_at
+    assert after or not explanation.reaches
