@@ -1,7 +1,7 @@
 """Writing a checked request down: a notification, a delivery per recipient and channel, a log row per drop."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -11,15 +11,14 @@ from django.db import transaction
 
 from notifications import clock, conf, partitions, signals
 from notifications.audience import Audience, Chunk
-from notifications.channel_classes import address_kind
-from notifications.events import NotificationPriority
-from notifications.gates import Facts, Person, decide, people
-from notifications.manager.duplicates import with_firsts
+from notifications.gates import Facts
+from notifications.manager.decisions import decided, kinds_of
+from notifications.manager.duplicates import reserving
 from notifications.manager.idempotency import first_result, outcomes, stored
 from notifications.manager.permission import check_permission
 from notifications.manager.queue_limit import has_room
 from notifications.manager.request import Request
-from notifications.models import Delivery, Notification, NotificationLog, Suppression
+from notifications.models import Delivery, Notification, NotificationLog
 from notifications.outcomes import Answer, DeliveryState, Drop, Hold, Reason, SendResult
 
 EVERYBODY = "*"
@@ -48,7 +47,7 @@ def enqueue(request: Request, notification: Notification, recipients: Any, now: 
         return _refused(request, notification, result, now, using)
     audience = Audience(recipients, request.cluster, (*request.channels, *request.not_configured))
     result.refused_channels = _asked_in_vain(request, audience)
-    kinds = {channel: address_kind(channel) for channel in request.channels}
+    kinds = kinds_of(request)
     for chunk in audience.chunks(conf.current().chunk_size):
         written = _decide_chunk(request, notification, chunk, kinds, now, using)
         Delivery.objects.using(using).bulk_create(written.deliveries)
@@ -104,8 +103,8 @@ def _decide_chunk(
     request: Request, notification: Notification, chunk: Chunk, kinds: Mapping[str, str], now: datetime, using: str
 ) -> Written:
     written = Written()
-    for facts in with_firsts(_facts(request, notification, chunk, kinds, now), request, notification, now, using):
-        answer = _not_before(facts.wanted_at, decide(facts), now)
+    repeats = reserving(request.event, notification, now, using)
+    for facts, answer in decided(request, notification, chunk, kinds, now, repeats):
         if isinstance(answer, Drop):
             written.reasons[answer.reason] += 1
             written.drops.append(_drop(notification, facts, answer, now))
@@ -113,44 +112,6 @@ def _decide_chunk(
             written.held += isinstance(answer, Hold)
             written.deliveries.append(_delivery(notification, facts, answer, request.score))
     return written
-
-
-def _facts(
-    request: Request, notification: Notification, chunk: Chunk, kinds: Mapping[str, str], now: datetime
-) -> Iterator[Facts]:
-    """Everyone of the chunk on every channel, with what the gates need, in a fixed number of statements."""
-    persons = [*people(request.cluster, chunk.user_ids).values()]
-    persons += [Person(address.key, bare=address) for address in chunk.addresses]
-    found = [
-        (channel, kind, person, person.address_for(channel, kind))
-        for person in persons
-        for channel, kind in kinds.items()
-        if chunk.is_for(person.key, channel)
-    ]
-    outside = {(kind, address) for _channel, kind, _person, address in found if address and kind != "user"}
-    suppressed = Suppression.objects.among(outside)
-    wanted_at = max(request.options.send_at or now, now)
-    for channel, kind, person, address in found:
-        yield Facts(
-            request.event,
-            channel,
-            kind,
-            person,
-            address,
-            suppressed,
-            topic=notification.topic,
-            actor_id=notification.actor_id,
-            expires_at=notification.expires_at,
-            urgent=request.priority == NotificationPriority.CRITICAL,
-            now=now,
-            wanted_at=wanted_at,
-        )
-
-
-def _not_before(wanted_at: datetime, answer: Answer, now: datetime) -> Answer:
-    if wanted_at <= now or isinstance(answer, Drop) or (isinstance(answer, Hold) and answer.until > wanted_at):
-        return answer
-    return Hold(wanted_at, Reason.SCHEDULED, "its send_at is to come")
 
 
 def _delivery(notification: Notification, facts: Facts, answer: Answer, score: int) -> Delivery:

@@ -50,6 +50,11 @@ class FingerprintQuerySet(models.QuerySet["Fingerprint"]):
             self.filter(key__in=firsts).update(folded=models.F("folded") + 1)
         return firsts
 
+    def repeats(self, keys: Iterable[str], now: datetime, channels: Iterable[str]) -> dict[str, First]:
+        """Of fingerprints those that would be repeats now, with the first. One statement; reserves nothing."""
+        holding = self.filter(until__gt=now, first_at__lte=now + CLOCKS_DIFFER)
+        return holding._still_reaching(keys, channels)
+
     def _taken(self, wanted: Mapping[str, str], mine: First, until: datetime) -> set[str]:
         """Those that are new, or whose window is over. The others are locked all the same."""
         connection = self._connection()
