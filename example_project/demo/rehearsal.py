@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from django.db import transaction
+from django.core.management import CommandError
+from django.db import connection, transaction
+from django.db.migrations.executor import MigrationExecutor
 
 from notifications.models import NotificationLog
 from notifications.testing import Arrival, Timeline, simulated
@@ -12,7 +14,13 @@ from notifications.testing import Arrival, Timeline, simulated
 
 @contextmanager
 def rehearsal(start: str, time_zone: str = "UTC") -> Iterator[Timeline]:
-    """Within the block nothing leaves the process; at its end all that it wrote is taken back."""
+    """Within the block nothing leaves the process; at its end all that it wrote is taken back.
+
+    :raises CommandError: if the database has not been migrated.
+    """
+    executor = MigrationExecutor(connection)
+    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        raise CommandError("The tables are not there yet. Run: python manage.py migrate")
     with transaction.atomic():
         with simulated(start, time_zone) as timeline:
             yield timeline

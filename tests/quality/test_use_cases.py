@@ -6,7 +6,8 @@ from io import StringIO
 
 import pytest
 from django.contrib.auth.models import Group, User
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
+from django.db.migrations.executor import MigrationExecutor
 
 from example_project.quality import alerts, reports
 from example_project.quality.notification_events import QualityEvents
@@ -39,7 +40,7 @@ def alert(laboratory):
 
 TABLE = {
     run_over: {("test-creator", "email"), ("test-creator", "websocket"), ("qa-manager", "websocket")},
-    unhealthy: {("administrator", "email"), ("administrator-without-email", "email"), (MONITORING, "webhook")},
+    unhealthy: {("administrator", "email"), ("administrator-who-wants-no-mail", "email"), (MONITORING, "webhook")},
     threshold: {("quality-engineer", "email"), ("quality-engineer", "app"), ("project-manager", "app")},
     alert: {("quality-engineer", "email"), (TEAM_ROOM, "slack"), (MONITORING, "webhook")},
 }
@@ -147,3 +148,9 @@ def test_the_story_leaves_nothing_behind_and_can_be_told_again(db, files, mailou
     assert not User.objects.exists()
     assert not InboxItem.objects.exists()
     assert (mailoutbox, [file for file in files.values() if file.exists()]) == ([], [])
+
+
+def test_the_story_asks_for_the_tables_that_it_needs(db, monkeypatch):
+    monkeypatch.setattr(MigrationExecutor, "migration_plan", lambda executor, targets: [("klaxon", False)])
+    with pytest.raises(CommandError, match="manage.py migrate"):
+        call_command("quality_story", stdout=StringIO())
