@@ -273,6 +273,7 @@ def checked(explanation):
     return seen
 
 
+@pytest.mark.slow
 def test_what_is_explained_is_what_is_done():
     seen = Counter()
     for number in range(SITUATIONS):
