@@ -13,8 +13,8 @@ from notifications.events import NotificationEvent, NotificationPriority
 from notifications.exceptions import InvalidContext, InvalidOption, InvalidRecipient, UnknownEvent
 from notifications.gates import GATES
 from notifications.manager import NotificationManager
-from notifications.manager.changes import CHANGES, About, change_for
-from notifications.manager.passes import WORDS
+from notifications.manager.explaining.changes import CHANGES, About, change_for
+from notifications.manager.explaining.passes import WORDS
 from notifications.models import Cluster, Fingerprint, Pause, SharedPreference, UserSettings
 from notifications.outcomes import Deliver, Drop, Reason
 from notifications.recipients import Address

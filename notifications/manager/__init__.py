@@ -13,12 +13,12 @@ from notifications.events import BuiltInEvents, NotificationPriority
 from notifications.exceptions import InvalidOption
 from notifications.manager.acknowledge import acknowledged
 from notifications.manager.enqueue import queued
-from notifications.manager.explain import explained
-from notifications.manager.explanation import Explanation
+from notifications.manager.explaining.explain import explained
+from notifications.manager.explaining.explanation import Explanation
+from notifications.manager.explaining.why import why
 from notifications.manager.outage import may_spool, queued_or_spooled
 from notifications.manager.request import Options, checked, checked_cluster, permitted
 from notifications.manager.resend import resent
-from notifications.manager.why import why
 from notifications.models import Delivery, Notification, given_or_default
 from notifications.outcomes import SendResult
 from notifications.recipients import Members

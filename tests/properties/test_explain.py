@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.exceptions import NotPermitted
 from notifications.manager import NotificationManager
-from notifications.manager.steps import answer_of
+from notifications.manager.explaining.steps import answer_of
 from notifications.models import (
     Cluster,
     Delivery,

@@ -13,7 +13,7 @@ from notifications.context import decoded
 from notifications.exceptions import KlaxonError
 from notifications.management.moment import moment
 from notifications.manager import NotificationManager
-from notifications.manager.explanation import Explanation
+from notifications.manager.explaining.explanation import Explanation
 from notifications.models import Delivery, Notification, cluster_model
 from notifications.recipients import Address
 

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-from notifications.manager.explanation import Happened
+from notifications.manager.explaining.explanation import Happened
 from notifications.models import Delivery, NotificationLog
 
 MOST_ROWS = 200

@@ -8,8 +8,8 @@ from django.db import router
 from notifications import clock
 from notifications.exceptions import InvalidOption, InvalidRecipient
 from notifications.gates import Person, people
-from notifications.manager.explanation import Explanation
-from notifications.manager.teller import Teller
+from notifications.manager.explaining.explanation import Explanation
+from notifications.manager.explaining.teller import Teller
 from notifications.models import Delivery, Notification, NotificationLog
 from notifications.recipients import Address, user_key
 

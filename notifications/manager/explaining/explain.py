@@ -13,15 +13,15 @@ from notifications.audience import Audience
 from notifications.channel_classes import channel_conf
 from notifications.exceptions import ChannelNotConfigured, InvalidRecipient, NotPermitted
 from notifications.gates import GATES, Facts
-from notifications.manager.changes import About
 from notifications.manager.decisions import decided, kinds_of
 from notifications.manager.duplicates import looking
-from notifications.manager.explanation import ChannelExplanation, Explanation, Step, wall_time
-from notifications.manager.notes import Notes
+from notifications.manager.explaining.changes import About
+from notifications.manager.explaining.explanation import ChannelExplanation, Explanation, Step, wall_time
+from notifications.manager.explaining.notes import Notes
+from notifications.manager.explaining.steps import asked, decisive, expires_at_step, send_at_step, step, zone_of
 from notifications.manager.permission import check_permission
 from notifications.manager.queue_limit import to_shed
 from notifications.manager.request import Request, sensible_time
-from notifications.manager.steps import asked, decisive, expires_at_step, send_at_step, step, zone_of
 from notifications.models import Cluster, Notification
 from notifications.outcomes import Answer, Deliver, Drop, Hold, Reason
 from notifications.recipients import Address, user_key

@@ -6,11 +6,19 @@ from datetime import datetime
 from notifications.channel_classes import address_kind
 from notifications.gates import ASKED_AGAIN, ASKED_OF_WAITING, Person
 from notifications.gates.again import addresses_of, cannot_go, facts_of
-from notifications.manager.changes import About, change_for
-from notifications.manager.explanation import ChannelExplanation, Happened, Step, wall_time
-from notifications.manager.notes import Notes
-from notifications.manager.steps import answer_of, asked, decisive, expires_at_step, send_at_step, step, zone_of
-from notifications.manager.story import happened, log_of
+from notifications.manager.explaining.changes import About, change_for
+from notifications.manager.explaining.explanation import ChannelExplanation, Happened, Step, wall_time
+from notifications.manager.explaining.notes import Notes
+from notifications.manager.explaining.steps import (
+    answer_of,
+    asked,
+    decisive,
+    expires_at_step,
+    send_at_step,
+    step,
+    zone_of,
+)
+from notifications.manager.explaining.story import happened, log_of
 from notifications.models import Delivery, NotificationLog, Suppression
 from notifications.models.suppression import Pair
 from notifications.outcomes import WAITING, DeliveryState, Drop, Hold, Reason

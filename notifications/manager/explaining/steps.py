@@ -6,9 +6,9 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from notifications.gates import Facts, Gate, Person
-from notifications.manager.changes import About, change_for
-from notifications.manager.explanation import Step, wall_time
-from notifications.manager.passes import WORDS
+from notifications.manager.explaining.changes import About, change_for
+from notifications.manager.explaining.explanation import Step, wall_time
+from notifications.manager.explaining.passes import WORDS
 from notifications.outcomes import Answer, Deliver, Drop, Hold, Reason
 from notifications.zones import known_zone
 
