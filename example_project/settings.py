@@ -1,4 +1,4 @@
-"""The example site: two host apps that use Klaxon's public interface only.
+"""The example site: host apps, each with a story of its own, that use Klaxon's public interface only.
 
 Everything that differs between machines comes from the environment, read by django-environ: ``DATABASE_URL``,
 ``SECRET_KEY``, ``DEBUG``, ``EMAIL_URL``, ``NOTIFICATIONS_…``. Without any of it the site runs on SQLite.
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import environ
 
+from example_project.residency.windows import LIMITS
 from notifications.conf import from_env
 from notifications.sqlite import tuned
 
@@ -32,6 +33,8 @@ INSTALLED_APPS = [
     "notifications",
     "example_project.estate",
     "example_project.coach",
+    "example_project.quality",
+    "example_project.residency",
     "example_project.demo",
 ]
 MIDDLEWARE = [
@@ -73,9 +76,18 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 vars().update(env.email_url("EMAIL_URL", default="consolemail://"))
 DEFAULT_FROM_EMAIL = "office@estate.example"
 
+STAND_INS = "example_project.quality.channels"
 NOTIFICATIONS = {
-    "CHANNELS": {"log": {}},
+    "CHANNELS": {
+        "log": {},
+        # What these would send becomes a line in a file.
+        "websocket": {"BACKEND": f"{STAND_INS}.LiveStandIn", "OPTIONS": {"file": VAR / "websocket.jsonl"}},
+        "webhook": {"BACKEND": f"{STAND_INS}.HookStandIn", "OPTIONS": {"file": VAR / "webhook.jsonl"}},
+        "slack": {"BACKEND": f"{STAND_INS}.HookStandIn", "OPTIONS": {"file": VAR / "slack.jsonl"}},
+    },
     "BASE_URL": "http://127.0.0.1:8000",
+    "LIMITS": LIMITS,
+    "DIGEST_SECTIONS": "example_project.residency.digests.sections",
     "CAN_RULES": "example_project.coach.faults.rules",
     # A coach on the road: its queue has an end, and what it hears while the database is away is kept.
     "QUEUE_LIMIT": 10_000,
@@ -84,5 +96,5 @@ NOTIFICATIONS = {
     **from_env(env),
 }
 COACH_SLUG = env("COACH_SLUG", default="coach")
-# The events of the estate support SMS and live messages, which this site does not have (yet).
+# The events of the estate and of the residency support SMS, which this site does not have (yet).
 SILENCED_SYSTEM_CHECKS = ["klaxon.W001"]

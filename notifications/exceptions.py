@@ -28,7 +28,7 @@ class InvalidOption(KlaxonError, ValueError):
 
 
 class NotPermitted(KlaxonError, PermissionDenied):
-    """The actor of a ``send()`` lacks the permission that its event names. In a view Django answers with 403."""
+    """Somebody may not do this: send an event, send again, acknowledge. In a view Django answers with 403."""
 
 
 class IdempotencyConflict(KlaxonError):

@@ -24,6 +24,7 @@ class Reason(TextChoices):
     MUTED = "muted", _("Muted by the user")
     DUPLICATE = "duplicate", _("The same was sent a moment ago")
     NOT_CONFIGURED = "channel_not_configured", _("The channel is not configured")
+    NOT_PERMITTED = "not_permitted", _("The actor may not send it")
     QUEUE_FULL = "queue_full", _("The queue is full")
     SHED = "shed", _("Made room for something more urgent")
     OVER_LIMIT = "over_limit", _("Over a rate limit")

@@ -2,7 +2,8 @@
 
 ``notifications_queued(partition, notification_ids)`` fires after the commit of the transaction that queued them.
 ``delivery_sent``, ``delivery_failed`` and ``delivery_dropped`` (``partition, delivery``) fire after the commit of the
-outcome; ``delivery_failed`` means dead, not a try that will be repeated.
+outcome; ``delivery_failed`` means dead, not a try that will be repeated. ``notification_acknowledged`` (``partition,
+notification, user``) fires after the commit of the first acknowledgement of a user.
 """
 
 from django.dispatch import Signal
@@ -11,3 +12,4 @@ notifications_queued = Signal()
 delivery_sent = Signal()
 delivery_failed = Signal()
 delivery_dropped = Signal()
+notification_acknowledged = Signal()

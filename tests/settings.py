@@ -22,6 +22,8 @@ INSTALLED_APPS = [
     "tests.shop",
     "example_project.estate",
     "example_project.coach",
+    "example_project.quality",
+    "example_project.residency",
 ]
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",

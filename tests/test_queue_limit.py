@@ -91,6 +91,23 @@ def test_shedding_never_drops_what_is_as_urgent_or_more(limits):
     assert set(Delivery.objects.values_list("state", flat=True)) == {"ready"}
 
 
+def test_nothing_is_shed_for_a_send_that_is_refused_all_the_same(limits):
+    limits(QUEUE_LIMIT=3, CLUSTER_QUEUE_LIMIT=1, QUEUE_FULL="shed")
+    home, user = ClusterFactory(), UserFactory()
+    home.members.add(user)
+    newsletter(2)
+    NotificationManager.send(ShopEvents.ORDER_REFUSED, user, home, {})
+    assert not NotificationManager.send(ShopEvents.ORDER_REFUSED, user, home, {})
+    assert set(Delivery.objects.values_list("state", flat=True)) == {"ready"}
+
+
+def test_what_is_shed_for_all_makes_room_in_its_cluster_too(limits):
+    limits(QUEUE_LIMIT=2, CLUSTER_QUEUE_LIMIT=2, QUEUE_FULL="shed")
+    newsletter(2)
+    assert refused_order().queued == 1
+    assert Delivery.objects.filter(state="dropped").count() == 1
+
+
 def test_what_a_worker_has_taken_is_not_shed(limits):
     limits(QUEUE_LIMIT=1, QUEUE_FULL="shed")
     newsletter()

@@ -9,6 +9,7 @@ except (LookupError, ValueError):
     __all__: list[str] = []
 else:
     from notifications.admin import (
+        acknowledgement,
         cluster,
         delivery,
         inbox,
@@ -20,4 +21,15 @@ else:
         topic,
     )
 
-    __all__ = ["cluster", "delivery", "inbox", "log", "notification", "operations", "preferences", "settings", "topic"]
+    __all__ = [
+        "acknowledgement",
+        "cluster",
+        "delivery",
+        "inbox",
+        "log",
+        "notification",
+        "operations",
+        "preferences",
+        "settings",
+        "topic",
+    ]

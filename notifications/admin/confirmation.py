@@ -32,7 +32,7 @@ class Confirmed:
 
     :param name: the method of the admin class that it is.
     :param states: those that it can be done to.
-    :param change: the verb; takes the one row as a queryset and returns how many it changed.
+    :param change: the verb; takes the one row as a queryset and the person who acts, and returns how many it changed.
     :param then: called in the same transaction with the deliveries that were changed.
     :param question, warning, refusal: sentences for the page, about a count; what to know; why others are skipped.
     :param done, skipped, logged: sentences for the message and for the history of a delivery.
@@ -40,7 +40,7 @@ class Confirmed:
 
     name: str
     states: Sequence[str]
-    change: Callable[[Any], int]
+    change: Callable[[Any, Any], int]
     question: Callable[[int], str]
     warning: Any
     refusal: Any
@@ -95,7 +95,7 @@ def _act(action: Confirmed, model_admin: admin.ModelAdmin, request: HttpRequest,
     rows = list(selected.filter(pk__in=epochs).order_by("pk"))
     using = router.db_for_write(Delivery)
     with transaction.atomic(using=using):
-        changed = [row for row in rows if _changed(action, row.pk, epochs[row.pk], using)]
+        changed = [row for row in rows if _changed(action, row.pk, epochs[row.pk], request.user, using)]
         LogEntry.objects.log_actions(request.user.pk, changed, CHANGE, str(action.logged))  # type: ignore[arg-type]
         action.then(changed)
     _tell(action, model_admin, request, len(changed), len(epochs) - len(changed) + others)
@@ -112,10 +112,10 @@ def confirmed_epochs(text: str) -> dict[int, int]:
     return {_count(pk): _count(epoch) for pk, epoch in pairs}
 
 
-def _changed(action: Confirmed, pk: int, epoch: int, using: str) -> bool:
+def _changed(action: Confirmed, pk: int, epoch: int, person: Any, using: str) -> bool:
     # One statement for each row, on the row's own columns only: a join would turn the verb's guard into a subquery,
     # which PostgreSQL does not look at again when it had to wait for a worker.
-    return bool(action.change(Delivery.objects.using(using).filter(pk=pk, epoch=epoch)))
+    return bool(action.change(Delivery.objects.using(using).filter(pk=pk, epoch=epoch), person))
 
 
 def _tell(action: Confirmed, model_admin: admin.ModelAdmin, request: HttpRequest, changed: int, skipped: int) -> None:

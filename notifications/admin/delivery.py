@@ -3,6 +3,7 @@
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -15,6 +16,7 @@ from notifications.admin.confirmation import ask_or_act
 from notifications.admin.delivery_actions import CANCEL, SEND_AGAIN
 from notifications.admin.filters import ChannelFilter
 from notifications.admin.log import outcome
+from notifications.manager import NotificationManager
 from notifications.models import Delivery, NotificationLog
 
 ATTEMPTS_SHOWN = 20
@@ -40,6 +42,7 @@ class DeliveryAdmin(Kept):
     fieldsets = (
         (None, {"fields": ("state_shown", "reason_shown", "notification_page", "channel")}),
         (gettext_lazy("To whom"), {"fields": ("recipient_page", "recipient_key", "masked_address")}),
+        (gettext_lazy("Why"), {"fields": ("explanation",)}),
         (gettext_lazy("What happened"), {"fields": ("history",)}),
         (
             gettext_lazy("Its way"),
@@ -116,6 +119,13 @@ class DeliveryAdmin(Kept):
     @admin.display(description=gettext_lazy("merged into"))
     def merged_page(self, delivery: Delivery) -> str:
         return columns.page_of(self.admin_site, delivery.merged_into)
+
+    @admin.display(description=gettext_lazy("explanation"))
+    def explanation(self, delivery: Delivery) -> SafeString:
+        """Why it did or did not go out and, while it waits, gate by gate what is asked of it."""
+        told = NotificationManager.why(delivery)
+        steps = [(step, step.until(told.zone)) for step in told.channels[0].steps]
+        return render_to_string("admin/klaxon/delivery/explanation.html", {"told": told.channels[0], "steps": steps})
 
     @admin.display(description=gettext_lazy("attempts"))
     def history(self, delivery: Delivery) -> SafeString | str:

@@ -1,34 +1,16 @@
 """The two things that a person may do to deliveries, in words and deeds."""
 
-from functools import partial
-
-from django.db import transaction
 from django.utils.translation import gettext_lazy, ngettext
 
-from notifications import clock, partitions, signals
+from notifications import clock
 from notifications.admin.confirmation import Confirmed
-from notifications.models import Delivery, Notification
-from notifications.outcomes import WAITING, DeliveryState
-
-
-def wake_workers(reopened: list[Delivery]) -> None:
-    """Tell on commit that there is work, as ``send()`` does."""
-    if not reopened:
-        return
-    ids = tuple(sorted({row.notification_id for row in reopened}))
-    tell = partial(
-        signals.notifications_queued.send_robust,
-        sender=Notification,
-        partition=partitions.current(),
-        notification_ids=ids,
-    )
-    transaction.on_commit(tell, using=reopened[0]._state.db, robust=True)
-
+from notifications.manager.resend import REOPENED, reopened, wake_workers
+from notifications.outcomes import WAITING
 
 SEND_AGAIN = Confirmed(
     name="send_again",
-    states=(DeliveryState.DEAD, DeliveryState.UNKNOWN),
-    change=lambda rows: rows.reopen(),
+    states=REOPENED,
+    change=lambda rows, person: len(reopened(rows, "sent again in the admin", person)),
     question=lambda count: ngettext("Send %d delivery again?", "Send %d deliveries again?", count) % count,
     warning=gettext_lazy(
         "An unknown delivery may have arrived after all: its recipient could then receive it twice. A dead one starts "
@@ -51,7 +33,7 @@ SEND_AGAIN = Confirmed(
 CANCEL = Confirmed(
     name="cancel",
     states=WAITING,
-    change=lambda rows: rows.cancel(clock.now(rows.db)),
+    change=lambda rows, person: rows.cancel(clock.now(rows.db)),
     question=lambda count: ngettext("Cancel %d delivery?", "Cancel %d deliveries?", count) % count,
     warning=gettext_lazy("A cancelled delivery is never sent and cannot be taken up again."),
     refusal=gettext_lazy("Nothing to cancel: none of the selected deliveries is waiting."),

@@ -13,7 +13,11 @@ from notifications.admin.base import Kept
 from notifications.admin.filters import ChannelFilter, ClusterFilter, EventFilter
 from notifications.models import Delivery, Notification, NotificationLog
 
-LOOKS = {NotificationLog.Kind.DROP: "dropped", NotificationLog.Kind.PROVIDER_EVENT: "ready"}
+LOOKS = {
+    NotificationLog.Kind.DROP: "dropped",
+    NotificationLog.Kind.PROVIDER_EVENT: "ready",
+    NotificationLog.Kind.RESENT: "retry",
+}
 
 
 def outcome(row: NotificationLog) -> SafeString:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from notifications.dispatch.reask import addresses_of, asked_again, cannot_go, persons_of
 from notifications.gates import ASKED_OF_WAITING, Person
+from notifications.gates.again import addresses_of, asked_again, cannot_go, persons_of
 from notifications.models import Delivery, Notification, Suppression, UserSettings
 from notifications.outcomes import Drop, Reason
 

@@ -94,6 +94,11 @@ class Dispatcher:
             groups = list(self._groups(wanted, now))
             while groups and not self.stop() and self.desk.may_go_on():
                 provider, group = groups[0]
+                if self.providers.has_shut_since(provider):
+                    # An earlier group of this very batch has opened its circuit: another provider, or later.
+                    self._give_back([item.delivery for item in group])
+                    del groups[0]
+                    continue
                 group, held = still_in_hours(group, self.desk)
                 admitted, refused = self.admission.admitted(provider, group)
                 tally += held + refused + self._attempt(provider, admitted)

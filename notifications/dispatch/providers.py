@@ -90,6 +90,10 @@ class Providers:
                 return Provider(provider.channel, provider.conf, as_probe=True)
         return None
 
+    def has_shut_since(self, provider: Provider) -> bool:
+        """Whether its circuit has opened since it was chosen."""
+        return not provider.as_probe and not self.breaker.is_closed(provider.key)
+
     def shut(self, now: datetime) -> set[str]:
         """The channels none of whose providers may be tried now."""
         self.breaker.look(now)

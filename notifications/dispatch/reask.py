@@ -1,25 +1,21 @@
 """Asking again: what can have changed between ``send()`` and now."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from django.db import transaction
 
-from notifications import conf
-from notifications.channel_classes import address_kind
 from notifications.dispatch.attempt import Addressed
 from notifications.dispatch.desk import Desk, Outcomes, tell
 from notifications.dispatch.record import buried, drop_row
-from notifications.events import NOTIFICATION_EVENTS
-from notifications.exceptions import ChannelNotConfigured
-from notifications.gates import ASKED_AGAIN, Facts, Gate, Person, decide, people
+from notifications.gates import ASKED_AGAIN, Person
+from notifications.gates.again import addresses_of, asked_again, cannot_go, facts_of, persons_of
 from notifications.gates.quiet_hours import quiet_hours
 from notifications.models import Delivery, NotificationLog, Suppression
 from notifications.models.outbox import Settlement
 from notifications.models.suppression import Pair
-from notifications.outcomes import Answer, Deliver, DeliveryState, Drop, Hold, Reason
+from notifications.outcomes import Deliver, DeliveryState, Drop, Hold, Reason
 
 
 def still_wanted(claimed: Sequence[Delivery], desk: Desk, now: datetime) -> tuple[list[Addressed], Counter[str]]:
@@ -39,68 +35,9 @@ def still_wanted(claimed: Sequence[Delivery], desk: Desk, now: datetime) -> tupl
     return wanted, tally + desk.write(Outcomes(impossible, now)) if impossible else tally
 
 
-def persons_of(claimed: Sequence[Delivery]) -> dict[int, Person]:
-    """The recipient of each delivery, in four queries for each cluster."""
-    by_cluster: dict[Any, list[Delivery]] = defaultdict(list)
-    for delivery in claimed:
-        by_cluster[delivery.notification.cluster_id].append(delivery)
-    persons: dict[int, Person] = {}
-    for deliveries in by_cluster.values():
-        users = {delivery.recipient_id for delivery in deliveries if delivery.recipient_id is not None}
-        known = people(deliveries[0].notification.cluster, users)
-        for delivery in deliveries:
-            persons[delivery.pk] = known.get(delivery.recipient_id) or Person(delivery.recipient_key)
-    return persons
-
-
-def cannot_go(delivery: Delivery) -> tuple[Reason, str] | None:
-    try:
-        address_kind(delivery.channel)
-    except ChannelNotConfigured as error:
-        return Reason.NOT_CONFIGURED, str(error)
-    if NOTIFICATION_EVENTS.named(delivery.notification.event) is None:
-        return Reason.UNKNOWN_EVENT, f"Event {delivery.notification.event!r} is no longer registered."
-    return None
-
-
-def addresses_of(claimed: Sequence[Delivery]) -> set[Pair]:
-    on = conf.current().enabled_channels
-    return {(address_kind(row.channel), row.address) for row in claimed if row.address and row.channel in on}
-
-
 def _refusal(delivery: Delivery, person: Person, suppressed: frozenset[Pair], now: datetime) -> Drop | Hold | None:
     answer = asked_again(delivery, person, suppressed, now, ASKED_AGAIN)
     return None if isinstance(answer, Deliver) else answer
-
-
-def asked_again(
-    delivery: Delivery, person: Person, suppressed: frozenset[Pair], now: datetime, gates: Sequence[Gate]
-) -> Answer:
-    """What these gates, and its time, say of a delivery now."""
-    expires_at = delivery.notification.expires_at
-    if expires_at is not None and expires_at <= now:
-        return Drop(Reason.EXPIRED)
-    return decide(facts_of(delivery, person, suppressed, now), gates)
-
-
-def facts_of(delivery: Delivery, person: Person, suppressed: frozenset[Pair], now: datetime) -> Facts:
-    event = NOTIFICATION_EVENTS.find(delivery.notification.event)
-    kind = address_kind(delivery.channel)
-    # It is this moment that counts, even if by this clock it was released too early.
-    told = delivery.notification
-    wanted_at = min(told.wanted_at, now)
-    return Facts(
-        event,
-        delivery.channel,
-        kind,
-        person,
-        delivery.address,
-        suppressed,
-        topic=told.topic,
-        actor_id=told.actor_id,
-        now=now,
-        wanted_at=wanted_at,
-    )
 
 
 def still_in_hours(group: Sequence[Addressed], desk: Desk) -> tuple[list[Addressed], Counter[str]]:

@@ -3,12 +3,9 @@
 from argparse import ArgumentParser
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
-from django.utils import timezone
-from django.utils.dateparse import parse_date, parse_datetime
+from django.core.management.base import BaseCommand
 
 from notifications.models.delivery import DeliveryQuerySet
 
@@ -29,23 +26,6 @@ def chosen(letters: DeliveryQuerySet, options: Mapping[str, Any]) -> DeliveryQue
         "notification__cluster_id": options["cluster"],
     }
     return letters.filter(**{name: value for name, value in wanted.items() if value is not None})
-
-
-def moment(text: str | None, option: str) -> datetime | None:
-    """A time as people write it: ``2026-11-20`` or ``2026-11-20T14:00``, in the site's time zone unless it says so.
-
-    :raises CommandError: if it is no time.
-    """
-    if text is None:
-        return None
-    try:
-        day = parse_date(text)
-        found = datetime.combine(day, datetime.min.time()) if day else parse_datetime(text)
-    except ValueError:
-        found = None
-    if found is None:
-        raise CommandError(f"{option} must be a time such as 2026-11-20 or 2026-11-20T14:00, not {text!r}.")
-    return timezone.make_aware(found) if timezone.is_naive(found) else found
 
 
 def steps(letters: DeliveryQuerySet) -> Iterator[list[int]]:

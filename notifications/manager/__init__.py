@@ -5,14 +5,20 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.db import router
 
 from notifications import clock
 from notifications.events import BuiltInEvents, NotificationPriority
 from notifications.exceptions import InvalidOption
+from notifications.manager.acknowledge import acknowledged
 from notifications.manager.enqueue import queued
+from notifications.manager.explaining.explain import explained
+from notifications.manager.explaining.explanation import Explanation
+from notifications.manager.explaining.why import why
 from notifications.manager.outage import may_spool, queued_or_spooled
-from notifications.manager.request import Options, checked, checked_cluster
+from notifications.manager.request import Options, checked, checked_cluster, permitted
+from notifications.manager.resend import resent
 from notifications.models import Delivery, Notification, given_or_default
 from notifications.outcomes import SendResult
 from notifications.recipients import Members
@@ -74,6 +80,15 @@ class NotificationManager:
         return queued(request, recipients, using)
 
     @staticmethod
+    async def asend(*args: Any, **options: Any) -> SendResult:
+        """:meth:`send`, for async code: it runs in the thread in which Django keeps this task's connections.
+
+        There are no async transactions: to queue in one of yours, call ``send()`` in the synchronous function that
+        holds it.
+        """
+        return await sync_to_async(NotificationManager.send, thread_sensitive=True)(*args, **options)
+
+    @staticmethod
     def send_notification(
         message: str,
         level: str = "info",
@@ -102,3 +117,58 @@ class NotificationManager:
         # again after it has waited for a worker that was just taking the row.
         waiting = Delivery.objects.filter(notification_id__in=list(named.values_list("pk", flat=True)))
         return waiting.cancel(clock.now(router.db_for_write(Delivery)))
+
+    @staticmethod
+    def explain(
+        event_name: Enum | str,
+        recipient: Any,
+        cluster: Any = None,
+        context: Mapping[str, Any] | None = None,
+        *,
+        channels: Iterable[Enum | str] | None = None,
+        level: str | None = None,
+        priority: NotificationPriority | int | None = None,
+        send_at: datetime | None = None,
+        expires_at: datetime | None = None,
+        actor: Any = None,
+        topic: str = "",
+        at: datetime | None = None,
+    ) -> Explanation:
+        """What :meth:`send` would make of it for one recipient, gate by gate, and what would have to change.
+
+        It decides by the code of ``send()``, and writes and reserves nothing. A channel that is not configured, a full
+        queue and a missing permission are explained and not raised.
+
+        :param recipient: one user or one ``Address``. :param at: another moment than now.
+        :raises UnknownEvent, InvalidContext, InvalidRecipient, InvalidCluster, InvalidOption: as ``send()`` does.
+        """
+        options = Options(channels, level, priority, send_at, expires_at, actor=actor, topic=topic)
+        return explained(permitted(event_name, cluster, context, options), recipient, at)
+
+    @staticmethod
+    def why(subject: Delivery | Notification, recipient: Any = None) -> Explanation:
+        """Why it did or did not arrive: what happened, and what it waits for.
+
+        :param subject: a delivery, or a notification together with a ``recipient``: a user or an ``Address``. Then
+            those are told too whom ``send()`` refused.
+        :raises InvalidOption, InvalidRecipient: if it is neither, or gone, or the recipient is missing.
+        """
+        return why(subject, recipient)
+
+    @staticmethod
+    def acknowledge(notification: Notification, user: Any) -> bool:
+        """Note that a recipient has taken note of it; returns whether that is new.
+
+        :raises NotPermitted: unless the user is one of its recipients, and a member of its cluster.
+        """
+        return acknowledged(notification, user)
+
+    @staticmethod
+    def resend(delivery: Delivery, reason: str, actor: Any = None) -> Delivery:
+        """Send a dead or unknown delivery again, with all its tries; returns it as it is now.
+
+        :param reason: why, for the log. :param actor: who wants it; without one nobody's permission is asked.
+        :raises NotPermitted: if the actor lacks ``klaxon.retry_delivery``.
+        :raises InvalidOption: if it is in another state, or the reason is empty.
+        """
+        return resent(delivery, reason, actor)

@@ -25,36 +25,43 @@ IN_INDEXES = (
 
 def has_room(request: Request, using: str, now: datetime) -> bool:
     """Whether this send may be queued; with ``QUEUE_FULL`` set to shed, after making room."""
+    victims = to_shed(request, using)
+    if victims:
+        _shed(victims, using, now)
+    return victims is not None
+
+
+def to_shed(request: Request, using: str) -> list[Delivery] | None:
+    """What must go so that this send may be queued: nothing where there is room, None where none can be made."""
     if request.event.priority == NotificationPriority.CRITICAL:
-        return True
+        return []
     waiting = Delivery.objects.using(using)
     configured = conf.current()
-    if not _fits(request, waiting, configured.queue_limit, now):
-        return False
-    if not configured.cluster_queue_limit:
-        return True
-    mine = waiting.filter(notification__cluster=request.cluster)
-    return _fits(request, mine, configured.cluster_queue_limit, now)
+    in_all = _victims(request, waiting, configured.queue_limit)
+    if in_all is None or not configured.cluster_queue_limit:
+        return in_all
+    mine = waiting.filter(notification__cluster=request.cluster).exclude(pk__in=[victim.pk for victim in in_all])
+    in_its_cluster = _victims(request, mine, configured.cluster_queue_limit)
+    return None if in_its_cluster is None else [*in_all, *in_its_cluster]
 
 
-def _fits(request: Request, waiting: DeliveryQuerySet, limit: int, now: datetime) -> bool:
+def _victims(request: Request, waiting: DeliveryQuerySet, limit: int) -> list[Delivery] | None:
+    """The lowest of what is less urgent than this send; all that is needed, or None."""
     if not limit:
-        return True
+        return []
     over = sum(waiting.extra(where=[states]).count() for states in IN_INDEXES) + 1 - limit  # noqa: S610 - our own words
     if over <= 0:
-        return True
-    return conf.current().queue_full == "shed" and _shed(request, waiting, over, now)
-
-
-def _shed(request: Request, waiting: DeliveryQuerySet, count: int, now: datetime) -> bool:
-    """Drop the lowest of what is less urgent than this send; all that is needed, or nothing."""
+        return []
+    if conf.current().queue_full != "shed":
+        return None
     lower = waiting.filter(Q(state="held") | Q(state="ready"), score__lt=request.priority.band[0])
-    victims = list(lower.select_related("notification").order_by("score", "-pk")[:count])
-    if len(victims) < count:
-        return False
+    found = list(lower.select_related("notification").order_by("score", "-pk")[:over])
+    return found if len(found) == over else None
+
+
+def _shed(victims: list[Delivery], using: str, now: datetime) -> None:
     kept = {victim.pk: victim for victim in victims}
-    gone = waiting.filter(pk__in=kept).shed(now)
+    gone = Delivery.objects.using(using).filter(pk__in=kept).shed(now)
     drop = NotificationLog.Kind.DROP
     rows = [NotificationLog.of(kept[pk], drop, now, reason=Reason.SHED) for pk in gone]
-    NotificationLog.objects.using(waiting.db).append(rows)
-    return True
+    NotificationLog.objects.using(using).append(rows)

@@ -109,9 +109,14 @@ def checked(event_name: Enum | str, cluster: Any, context: Mapping[str, Any] | N
     :raises InvalidOption: if an option cannot work.
     :raises NotPermitted: if the event needs an actor with a permission, and there is none.
     """
+    check_actor_named(NOTIFICATION_EVENTS.find(event_name), options.actor)
+    return permitted(event_name, cluster, context, options)
+
+
+def permitted(event_name: Enum | str, cluster: Any, context: Mapping[str, Any] | None, options: Options) -> Request:
+    """The same without a look at who may send; it raises the other errors."""
     event = NOTIFICATION_EVENTS.find(event_name)
     _check_actor(options.actor)
-    check_actor_named(event, options.actor)
     wanted = _wanted_channels(event, options.channels)
     on = conf.current().enabled_channels
     missing = tuple(channel for channel in wanted if channel not in on)
@@ -193,13 +198,21 @@ def _storable(options: Options) -> Options:
         if len(text) > length or UNSTORABLE.search(text):
             raise InvalidOption(f"{name} may have {length} plain characters; it is {text!a:.80}.")
     for name in ("send_at", "expires_at"):
-        value = changed[name]
-        if value is not None and not isinstance(value, datetime):
-            raise InvalidOption(f"{name} must be a datetime, not {value!r:.80}.")
-        if value is not None and value.year not in SENSIBLE_YEARS:
-            raise InvalidOption(f"{name} is {value!r}, which cannot be meant.")
-        if value is not None and timezone.is_naive(value):
-            changed[name] = timezone.make_aware(value)
+        changed[name] = sensible_time(name, changed[name])
     if changed["send_at"] and changed["expires_at"] and changed["expires_at"] <= changed["send_at"]:
         raise InvalidOption("expires_at is not after send_at, so it would never be sent.")
     return Options(**changed)
+
+
+def sensible_time(name: str, value: Any) -> datetime | None:
+    """A time that was given by this name; a naive one is of the current time zone.
+
+    :raises InvalidOption: if it is no time, or one that cannot be meant.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, datetime):
+        raise InvalidOption(f"{name} must be a datetime, not {value!r:.80}.")
+    if value.year not in SENSIBLE_YEARS:
+        raise InvalidOption(f"{name} is {value!r}, which cannot be meant.")
+    return timezone.make_aware(value) if timezone.is_naive(value) else value

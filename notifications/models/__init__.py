@@ -1,5 +1,6 @@
 """The tables, one file for each family, each with its verbs."""
 
+from notifications.models.acknowledgement import Acknowledgement
 from notifications.models.audit import PreferenceChange
 from notifications.models.bucket import Bucket
 from notifications.models.circuit import Circuit
@@ -18,6 +19,7 @@ from notifications.models.suppression import Suppression
 from notifications.models.topic import TopicSubscription
 
 __all__ = [
+    "Acknowledgement",
     "Circuit",
     "Bucket",
     "Cluster",

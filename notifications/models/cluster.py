@@ -13,13 +13,17 @@ from notifications import conf
 from notifications.exceptions import InvalidCluster
 
 DEFAULT_SLUG = "default"
+DEFAULTS = {"name": "Default", "open_to_all": True}
 
 
 class ClusterManager(models.Manager["Cluster"]):
     def default(self) -> "Cluster":
         """The cluster of sites that have only one; made when first asked for, open to all active users."""
-        made = {"name": "Default", "open_to_all": True}
-        return self._stored_default() or self.get_or_create(slug=DEFAULT_SLUG, defaults=made)[0]
+        return self._stored_default() or self.get_or_create(slug=DEFAULT_SLUG, defaults=DEFAULTS)[0]
+
+    def default_or_likeness(self) -> "Cluster":
+        """The same without making it: where nothing was sent yet, one that stands in no table, for reading alone."""
+        return self._stored_default() or Cluster(pk=0, slug=DEFAULT_SLUG, **DEFAULTS)
 
     def _stored_default(self) -> "Cluster | None":
         """By hand, since each send without a cluster asks for it, and Django takes longer to ask than to answer."""

@@ -1,4 +1,5 @@
-"""The log: one row for each attempt, each drop and each provider event; appended, never changed.
+"""The log: one row for each attempt, each drop, each provider event, each time that a person had something sent again;
+appended, never changed.
 
 Foreign keys are navigable but bind nothing: a user, a notification or a delivery can be deleted and the row stays as
 it was. What could name a person (the masked address, the loggable context) stands in a side row of its own, which can
@@ -36,6 +37,7 @@ class NotificationLog(models.Model):
         ATTEMPT = "attempt", _("attempt")
         DROP = "drop", _("drop")
         PROVIDER_EVENT = "provider_event", _("provider event")
+        RESENT = "resent", _("sent again")
 
     kind = models.CharField(_("kind"), max_length=20, choices=Kind.choices)
     cluster = models.ForeignKey(

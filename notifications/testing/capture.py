@@ -37,8 +37,7 @@ class Captured:
 
     def to(self, recipient: Any, event: Enum | str | None = None, channel: Enum | str | None = None) -> list[Delivery]:
         """The deliveries to a user or an ``Address``, perhaps of one event or channel only."""
-        key = recipient.key if isinstance(recipient, Address) else user_key(recipient.pk)
-        found = self.deliveries.filter(recipient_key=key)
+        found = self.deliveries.filter(recipient_key=key_of_recipient(recipient))
         if event is not None:
             found = found.filter(notification__event=key_of(event))
         return list(found if channel is None else found.filter(channel=key_of(channel)))
@@ -69,6 +68,11 @@ class Captured:
 
     def _all(self) -> QuerySet[Delivery]:
         return self.deliveries.select_related("notification")
+
+
+def key_of_recipient(recipient: Any) -> str:
+    """The recipient key of a user or an ``Address``."""
+    return recipient.key if isinstance(recipient, Address) else user_key(recipient.pk)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from django.urls import reverse
 from notifications import signals
 from notifications.admin import confirmation
 from notifications.dispatch.dispatcher import Dispatcher
-from notifications.models import Cluster, Delivery
+from notifications.models import Cluster, Delivery, NotificationLog
 from notifications.outcomes import DeliveryState
 from tests.admin.conftest import customers, put_into, send
 
@@ -57,6 +57,9 @@ def test_dead_and_unknown_deliveries_are_sent_again(state: str, boss: Client, cl
     assert response.status_code == 302
     assert said(response) == "2 deliveries will be sent again."
     assert list(Delivery.objects.values_list("state", "epoch", "attempts", "strikes")) == [("ready", 1, 0, 0)] * 2
+    key = boss.session["_auth_user_id"]
+    words = NotificationLog.objects.filter(kind="resent", delivery__in=ids).values_list("error_message", flat=True)
+    assert list(words) == [f"by u:{key}: sent again in the admin"] * 2
     Dispatcher().run_until_idle()
     assert states() == {"sent"}
 

@@ -11,6 +11,7 @@ from django.urls import reverse
 from notifications import clock
 from notifications.admin.paging import BoundedPaginator
 from notifications.models import (
+    Acknowledgement,
     Bucket,
     Cluster,
     Delivery,
@@ -28,7 +29,7 @@ from notifications.recipients import Address
 from tests.admin.conftest import customers, send
 
 CHOSEN = (UserSettings, SharedPreference, Mute, PreferenceChange, TopicSubscription)
-SHOWN = (Notification, Delivery, NotificationLog, InboxItem, Cluster, Bucket, *CHOSEN)
+SHOWN = (Notification, Delivery, NotificationLog, InboxItem, Acknowledgement, Cluster, Bucket, *CHOSEN)
 READ_ONLY = (Notification, Delivery, NotificationLog, Bucket, PreferenceChange)
 
 
@@ -56,6 +57,8 @@ def rows_of_every_kind(count: int, cluster: Cluster, prefix: str = "ann") -> Non
     TopicSubscription.objects.bulk_create(
         TopicSubscription(user=user, cluster=cluster, topic="news", created_at=now) for user in users
     )
+    told = Notification.objects.filter(actor__in=users).order_by("pk")
+    Acknowledgement.objects.bulk_create(Acknowledgement(notification=row, user=row.actor, at=now) for row in told)
     Bucket.objects.bulk_create(
         Bucket(key=f"user:{cluster.pk}:u:{user.pk}", full_at=now, seen_at=now, promised_at=now) for user in users
     )

@@ -41,7 +41,8 @@ def test_many_deleted_at_once_are_recorded_one_by_one(boss: Client, cluster: Clu
 
 def test_a_users_settings_are_recorded_too(boss: Client, cluster: Cluster) -> None:
     [user] = customers(1)
-    boss.post(url("usersettings_add"), {"user": user.pk, "cluster": cluster.pk})
+    chosen = {"digest": "daily", "digest_hour": "8", "digest_day": "0"}
+    boss.post(url("usersettings_add"), {"user": user.pk, "cluster": cluster.pk, **chosen})
     assert UserSettings.objects.exists()
     assert who_did_what() == [("boss", "added", "usersettings")]
 

@@ -49,6 +49,8 @@ def test_replay_opens_a_new_epoch_and_the_letter_arrives(run, django_capture_on_
     letter.refresh_from_db()
     assert (letter.state, letter.epoch, letter.attempts) == ("ready", 1, 0)
     assert Dispatcher().run_until_idle() == {"sent": 1}
+    row = NotificationLog.objects.get(kind="resent")
+    assert (row.delivery_id, row.error_message) == (letter.pk, "replay_dead_letters")
 
 
 def test_a_dry_run_tells_and_changes_nothing(run):

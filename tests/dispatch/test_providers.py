@@ -137,6 +137,16 @@ def test_five_failures_open_the_circuit_for_every_worker_and_the_others_wait(car
     assert Circuit.objects.get().open_until == clock() + timedelta(seconds=60)
 
 
+def test_once_a_circuit_is_open_no_other_group_of_the_batch_is_tried(carriers, clock, monkeypatch):
+    carrier = carriers()
+    monkeypatch.setattr(carrier, "group_size", 5)
+    refuse_orders(50)
+    carrier.answers = {"only": DOWN}
+    Dispatcher(batch_size=50).run_batch(50)
+    assert len(carrier.carried) == 5
+    assert Counter(Delivery.objects.values_list("state", "attempts")) == {("retry", 1): 5, ("ready", 0): 45}
+
+
 def test_the_open_circuit_of_one_provider_costs_nobody_an_attempt_where_there_is_another(carriers, clock):
     carrier = carriers("first", "second")
     carrier.answers = {"first": DOWN}

@@ -2,15 +2,15 @@
 
 import logging
 from argparse import ArgumentParser
-from functools import partial
 from typing import Any
 
 from django.core.management.base import BaseCommand
 from django.db import router, transaction
 
-from notifications import partitions, signals
 from notifications.management import dead_letters
-from notifications.models import Delivery, Notification
+from notifications.management.moment import moment
+from notifications.manager.resend import reopened, wake_workers
+from notifications.models import Delivery
 
 logger = logging.getLogger("notifications.dead_letters")
 
@@ -27,8 +27,8 @@ class Command(BaseCommand):
         dead_letters.add_filters(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        since = dead_letters.moment(options["since"], "--from")
-        until = dead_letters.moment(options["until"], "--to")
+        since = moment(options["since"], "--from")
+        until = moment(options["until"], "--to")
         letters = dead_letters.chosen(Delivery.objects.dead_letters(since, until), options)
         if options["dry_run"]:
             dead_letters.told(letters, self, "sent again")
@@ -39,11 +39,7 @@ class Command(BaseCommand):
     def replay(self, keys: list[int]) -> int:
         using = router.db_for_write(Delivery)
         with transaction.atomic(using=using):
-            letters = Delivery.objects.using(using).filter(pk__in=keys)
-            notification_ids = tuple(sorted(set(letters.values_list("notification_id", flat=True))))
-            reopened = letters.reopen()
-            fact = {"partition": partitions.current(), "notification_ids": notification_ids}
-            tell = partial(signals.notifications_queued.send_robust, sender=Notification, **fact)
-            transaction.on_commit(tell, using=using, robust=True)
-        logger.info("%d dead letters were replayed: %s", reopened, keys)
-        return reopened
+            rows = reopened(Delivery.objects.using(using).filter(pk__in=keys), "replay_dead_letters")
+            wake_workers(rows)
+        logger.info("%d dead letters were replayed: %s", len(rows), keys)
+        return len(rows)

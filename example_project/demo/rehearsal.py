@@ -1,0 +1,46 @@
+"""A story told on this site's own database, by a simulated clock, that leaves nothing behind."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.core.management import CommandError
+from django.db import connection, transaction
+from django.db.migrations.executor import MigrationExecutor
+
+from notifications.models import NotificationLog
+from notifications.testing import Arrival, Timeline, simulated
+
+
+@contextmanager
+def rehearsal(start: str, time_zone: str = "UTC") -> Iterator[Timeline]:
+    """Within the block nothing leaves the process; at its end all that it wrote is taken back.
+
+    :raises CommandError: if the database has not been migrated.
+    """
+    executor = MigrationExecutor(connection)
+    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        raise CommandError("The tables are not there yet. Run: python manage.py migrate")
+    with transaction.atomic():
+        with simulated(start, time_zone) as timeline:
+            yield timeline
+        transaction.set_rollback(True)
+
+
+def sentences(timeline: Timeline, event: Any) -> Iterator[str]:
+    """Who got an event, when and on which channel, and why others did not; in the order of time."""
+    told = [(arrival.at, _got(arrival)) for arrival in timeline.arrived(event)]
+    drops = timeline.captured.dropped.filter(event=event.value).select_related("recipient")
+    told += [(drop.sent_at, _did_not_get(drop)) for drop in drops]
+    for at, sentence in sorted(told, key=lambda pair: pair[0]):
+        yield f"{at.astimezone(timeline.zone):%a %d %H:%M}  {sentence}"
+
+
+def _got(arrival: Arrival) -> str:
+    many = f", {arrival.merged} in one" if arrival.merged > 1 else ""
+    text = " ".join((arrival.title or arrival.body).split())
+    return f"{arrival.recipient} got it by {arrival.channel}{many}: {text}"
+
+
+def _did_not_get(drop: NotificationLog) -> str:
+    return f"{drop.recipient} did not get it by {drop.channel}: {drop.error_message or drop.get_reason_display()}"

@@ -1,0 +1,123 @@
+"""The programme's story: a Monday in January, and the digest of the week after."""
+
+from datetime import date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.core.management.base import BaseCommand
+
+from example_project.demo.rehearsal import rehearsal, sentences
+from example_project.residency import people, service
+from example_project.residency.models import Shift
+from example_project.residency.notification_events import ResidencyEvents
+from notifications.events import BuiltInEvents
+from notifications.models import Cluster
+from notifications.testing import Timeline
+
+MONDAY = datetime(2026, 1, 5, tzinfo=ZoneInfo(people.ZONE))
+CHAPTERS = {
+    ResidencyEvents.SCHEDULE_PUBLISHED: "The schedule is published, and an hour later once more: told once in a day.",
+    ResidencyEvents.ASSIGNMENT_CHANGED: "Three assignments of one resident change within a quarter of an hour, one of "
+    "them is entered twice: one message.",
+    ResidencyEvents.ABSENCE_REPORTED: "Two residents report an absence within half an hour: one message.",
+    ResidencyEvents.ACGME_WARNING: "A rule on duty hours is broken. The same is told again after four hours, no "
+    "sooner; at night too.",
+    ResidencyEvents.SHIFT_REMINDER_24H: "A shift begins tomorrow at half past ten in the evening: the reminder waits "
+    "an hour for others, and then for the morning.",
+    ResidencyEvents.SHIFT_REMINDER_1H: "A shift begins in an hour: that waits for nothing.",
+    BuiltInEvents.WEEKLY_DIGEST: "One resident wants what can wait once a week, with the figures of the week.",
+}
+
+
+class Command(BaseCommand):
+    help = (
+        "Tell what a residency programme's people get, and when: repeats, batches, quiet hours, a weekly digest. "
+        "Everything goes through send() and the worker by a simulated clock; nothing is kept or leaves the process."
+    )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        with rehearsal("2026-01-05 09:00", people.ZONE) as timeline:
+            program = people.settle_in()
+            plan_schedule(timeline, program)
+            plan_violations(timeline, program)
+            plan_reminders(timeline, program)
+            timeline.run()
+            for event, what in CHAPTERS.items():
+                self.stdout.write(f"\n{self.style.MIGRATE_HEADING(what)}")
+                for sentence in sentences(timeline, event):
+                    self.stdout.write(f"  {sentence}")
+            [digest] = timeline.arrived(BuiltInEvents.WEEKLY_DIGEST)
+            self.stdout.write("\n" + "\n".join(f"  | {line}" for line in digest.body.strip().splitlines()))
+
+
+def on_monday(hours: int, minutes: int = 0) -> datetime:
+    return MONDAY + timedelta(hours=hours, minutes=minutes)
+
+
+def plan_schedule(timeline: Timeline, program: Cluster) -> None:
+    people.reads_weekly(["pgy2-01"], program)
+    resident = people.named("pgy1-01")
+    for hour in (9, 10):
+        timeline.at(on_monday(hour, 30), lambda: publish(program))
+    for minute, rotation in ((0, "Inpatient"), (5, "Clinic"), (7, "Clinic"), (14, "Night float")):
+        timeline.at(on_monday(11, minute), lambda rotation=rotation: change(program, resident, rotation))
+    for minute, name in ((0, "PGY1-01"), (20, "PGY1-02")):
+        timeline.at(on_monday(12, minute), lambda name=name: be_absent(program, name))
+
+
+def plan_violations(timeline: Timeline, program: Cluster) -> None:
+    for time, person in (((13,), "PGY1-01"), ((15,), "PGY1-01"), ((17,), "PGY1-01"), ((23, 30), "PGY1-02")):
+        timeline.at(on_monday(*time), lambda person=person: violate(program, person))
+
+
+def plan_reminders(timeline: Timeline, program: Cluster) -> None:
+    resident = people.named("pgy1-02")
+    shift = {"rotation_name": "Night float", "location": "Ward 3A", "duration_weeks": 1}
+    late, early = on_monday(22 + 24, 30), on_monday(19)
+    service.remind_of_shift(program, resident, **shift, start_date=late)
+    service.remind_of_shift_at_once(program, resident, **shift, start_date=early)
+    worker = people.named("pgy2-01")
+    for day in (1, 2, 9):
+        Shift.objects.create(
+            program=program, resident=worker, rotation_name="Clinic", starts_at=on_monday(24 * day + 7)
+        )
+
+
+def publish(program: Cluster) -> None:
+    service.notify_schedule_published(
+        program,
+        people.residents(),
+        period="January 2026",
+        coverage_rate=98.5,
+        total_assignments=450,
+        violations_count=0,
+        publisher_name="Dr. Smith",
+    )
+
+
+def change(program: Cluster, resident: Any, rotation: str) -> None:
+    service.notify_assignment_changed(
+        program, resident, rotation_name=rotation, start_date=on_monday(48), change="begins a day later"
+    )
+
+
+def be_absent(program: Cluster, name: str) -> None:
+    service.notify_absence_reported(
+        program,
+        people.named("coordinator"),
+        person_name=name,
+        first_day=date(2026, 1, 7),
+        last_day=date(2026, 1, 8),
+    )
+
+
+def violate(program: Cluster, person: str) -> None:
+    service.notify_acgme_warning(
+        program,
+        people.named("coordinator"),
+        violation_type="80-hour rule",
+        severity="CRITICAL",
+        person_name=person,
+        violation_details="Exceeded 80 hours in week 1 (92 hours)",
+        recommended_action="Adjust the schedule immediately",
+    )

@@ -1,0 +1,45 @@
+"""Who takes part in a residency programme, each named for the part they play."""
+
+from collections.abc import Sequence
+from datetime import time
+from typing import Any
+
+from django.contrib.auth.models import User
+
+from notifications.models import Cluster, UserSettings
+
+ZONE = "America/Chicago"
+RESIDENTS = ("pgy1-01", "pgy1-02", "pgy2-01")
+
+
+def settle_in() -> Cluster:
+    """A programme with three residents, who sleep at night, and two who run it."""
+    program = Cluster.objects.create(name="Internal Medicine Residency", slug="internal-medicine")
+    for name in (*RESIDENTS, "coordinator", "program-director"):
+        user = User.objects.create_user(name, f"{name}@scheduler.example")
+        program.members.add(user)
+        UserSettings.objects.create(
+            user=user,
+            cluster=program,
+            time_zone=ZONE,
+            quiet_from=time(22),
+            quiet_until=time(7),
+            addresses={"sms": f"+1555010{user.pk % 10000:04}"},
+        )
+    return program
+
+
+def residents() -> Any:
+    """All residents."""
+    return User.objects.filter(username__in=RESIDENTS)
+
+
+def named(name: str) -> User:
+    return User.objects.get(username=name)
+
+
+def reads_weekly(names: Sequence[str], program: Cluster) -> None:
+    """These get what can wait once a week, on Monday at eight."""
+    for settings in UserSettings.objects.filter(user__username__in=names, cluster=program):
+        settings.digest, settings.digest_hour, settings.digest_day = UserSettings.Digest.WEEKLY, 8, 0
+        settings.save()

@@ -1,0 +1,121 @@
+"""What would have to change: a sentence for each reason that something was held, dropped or refused for."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from django.contrib.auth import get_user_model
+
+from notifications import conf
+from notifications.events import NOTIFICATION_EVENTS
+from notifications.outcomes import Reason
+
+AGAIN = "somebody with the permission klaxon.retry_delivery can send it again"
+
+
+@dataclass(frozen=True)
+class About:
+    """What a sentence is about.
+
+    :param kind: the kind of address that the channel sends to; empty if it sends to none, or is not known.
+    :param rule: the words of what decided.
+    """
+
+    event: str
+    channel: str
+    kind: str = ""
+    has_account: bool = True
+    rule: str = ""
+
+
+def change_for(reason: str, about: About) -> str:
+    """A sentence; empty where nothing has to change."""
+    told = CHANGES[Reason(reason)] if reason in Reason.values else ""
+    return told(about) if callable(told) else told.format(about=about)
+
+
+def _no_address(about: About) -> str:
+    if not about.has_account and about.kind == "user":
+        return f"Only an account can be reached by {about.channel}: the call would have to name the user."
+    if not about.has_account:
+        return f"The call would have to name it as well: Address({about.kind}=…)."
+    return f"It would have to stand in {_field(about.kind)} or, for {about.channel} alone, in the user's settings."
+
+
+def _field(kind: str) -> str:
+    name = conf.current().address_fields.get(kind)
+    if name is None and kind == "email":
+        name = get_user_model().get_email_field_name()
+    return f"the field {name} of the account" if name else f"the field that ADDRESS_FIELDS would name for {kind}"
+
+
+def _preference(about: About) -> str:
+    whose = about.rule.partition(":")[0] or "user"
+    if whose == "user":
+        return "The user would have to turn it on, or the event would have to be declared CRITICAL."
+    return (
+        f"The {whose} would have to turn it on, or the user choose it for themselves, or the event would have to be "
+        "declared CRITICAL."
+    )
+
+
+def _duplicate(about: About) -> str:
+    event = NOTIFICATION_EVENTS.named(about.event)
+    keys = ", ".join(event.dedup_keys) if event else ""
+    values = f", or with other values of {keys}" if keys else ""
+    return (
+        f"It would have to be sent after the window of the event{values}; or nothing would have to come of the first."
+    )
+
+
+def _quiet_hours(about: About) -> str:
+    of_site = "of this site" in about.rule
+    whose = "QUIET_HOURS of the settings would have to be others, or the user" if of_site else "The user"
+    return f"{whose} would have to choose other quiet hours, or the event would have to declare ignores_quiet_hours."
+
+
+def _not_permitted(about: About) -> str:
+    event = NOTIFICATION_EVENTS.named(about.event)
+    permission = event.permission if event else ""
+    return f"The actor would have to have the permission {permission}, or another would have to be named."
+
+
+CHANGES: Mapping[Reason, str | Callable[[About], str]] = {
+    Reason.UNKNOWN_USER: "There would have to be an account with this key.",
+    Reason.INACTIVE: "The account would have to be made active.",
+    Reason.NOT_MEMBER: "The user would have to become a member of the cluster, as MEMBERS_OF defines it.",
+    Reason.NO_ADDRESS: _no_address,
+    Reason.INVALID_ADDRESS: "The {about.kind} address would have to be corrected.",
+    Reason.SUPPRESSED: "Somebody would have to delete the suppression, once the address works, or it would have to be "
+    "another address.",
+    Reason.PREFERENCE: _preference,
+    Reason.MUTED: "The user would have to lift the mute, or the event would have to be declared CRITICAL.",
+    Reason.DUPLICATE: _duplicate,
+    Reason.NOT_CONFIGURED: "{about.channel} would have to stand in NOTIFICATIONS['CHANNELS'] and be enabled.",
+    Reason.NOT_PERMITTED: _not_permitted,
+    Reason.QUEUE_FULL: "Workers would have to deliver what waits, or QUEUE_LIMIT or CLUSTER_QUEUE_LIMIT would have to "
+    "be higher, or the event would have to be declared CRITICAL.",
+    Reason.SHED: "It would have to be sent by a new call, when there is room, or be more urgent than what took its "
+    "place.",
+    Reason.OVER_LIMIT: "There would have to be fewer of it, or the limit would have to be higher.",
+    Reason.QUIET_HOURS: _quiet_hours,
+    Reason.DELIVERY_WINDOW: "The user would have to open another window for {about.channel}, or the event would have "
+    "to declare ignores_quiet_hours.",
+    Reason.BATCH: "The event would have to declare no batch_window, or the call to be CRITICAL.",
+    Reason.DIGEST: "The user would have to want no digest, the event would have to declare digest=False, or the call "
+    "to be CRITICAL.",
+    Reason.SCHEDULED: "The call would have to name an earlier send_at, or none.",
+    Reason.EXPIRED: "The call would have to name a later expires_at, or none.",
+    Reason.CANCELLED: "It would have to be sent by a new call; what was cancelled is not taken up again.",
+    Reason.UNKNOWN_EVENT: f"The event {{about.event}} would have to be registered again; then {AGAIN}.",
+    Reason.RENDERING: f"The template, the transform or the context would have to be mended; then {AGAIN}.",
+    Reason.TEMPORARY: f"The provider would have to work again. If the tries are used up, {AGAIN}.",
+    Reason.PERMANENT: f"The address or the message would have to be one that the provider takes; then {AGAIN}.",
+    Reason.CONFIGURATION: f"The provider's settings would have to be put right. If the tries are used up, {AGAIN}.",
+    Reason.LOST_CONTACT: f"It may have arrived. If that is not known otherwise, {AGAIN}; it could then arrive twice.",
+    Reason.WORKER_LOST: "",
+    Reason.FAILED_OVER: "",
+    Reason.BROKEN_OFF: "",
+    Reason.STRIKES: f"Somebody would have to find out why its workers stopped; then {AGAIN}.",
+    Reason.FALLBACK: "",
+    Reason.RETRIED: "",
+}

@@ -1,0 +1,133 @@
+"""Why somebody would or would not be reached, before anything is sent. It reads what ``send()`` reads, decides by the
+same code, and writes nothing."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.db import router
+
+from notifications import clock, conf
+from notifications.audience import Audience
+from notifications.channel_classes import channel_conf
+from notifications.exceptions import ChannelNotConfigured, InvalidRecipient, NotPermitted
+from notifications.gates import GATES, Facts
+from notifications.manager.decisions import Decisions, kinds_of
+from notifications.manager.duplicates import looking
+from notifications.manager.explaining.changes import About
+from notifications.manager.explaining.explanation import ChannelExplanation, Explanation, Step, wall_time
+from notifications.manager.explaining.notes import Notes
+from notifications.manager.explaining.steps import asked, decisive, expires_at_step, send_at_step, step, zone_of
+from notifications.manager.permission import check_permission
+from notifications.manager.queue_limit import to_shed
+from notifications.manager.request import Request, sensible_time
+from notifications.models import Cluster, Notification
+from notifications.outcomes import Answer, Deliver, Drop, Hold, Reason
+from notifications.recipients import Address, user_key
+
+
+def explained(request: Request, recipient: Any, at: datetime | None) -> Explanation:
+    """What ``send()`` would make of it at a moment; now, unless told otherwise.
+
+    :raises InvalidRecipient: unless it is one saved user or one ``Address``.
+    """
+    using = router.db_for_write(Notification)
+    now = sensible_time("at", at) or clock.now(using)
+    # Only looked at: a default cluster that is not there yet is not made.
+    if request.cluster is None:
+        request = replace(request, cluster=Cluster.objects.default_or_likeness())
+    found = _decided(request, recipient, now, using)
+    zone = zone_of(next((facts.person for facts, _answer in found.values()), None))
+    refusal = _refused(request, using)
+    notes = Notes()
+    channels = [
+        _on_channel(request, channel, found.get(channel), refusal, notes)
+        for channel in (*request.channels, *request.not_configured)
+    ]
+    return Explanation(request.event.name, _key_of(recipient), now, zone, tuple(channels))
+
+
+def _key_of(recipient: Any) -> str:
+    return recipient.key if isinstance(recipient, Address) else user_key(recipient.pk)
+
+
+def _decided(request: Request, recipient: Any, now: datetime, using: str) -> dict[str, tuple[Facts, Answer]]:
+    """The facts and the answer of the gates for each channel."""
+    if not isinstance(recipient, Address | get_user_model()):
+        raise InvalidRecipient(f"One user or one Address can be explained, not {recipient!r:.80}.")
+    chunks = Audience(recipient, request.cluster, request.channels).chunks(1)
+    told = request.notification(now)
+    repeats = looking(request.event, now, using)
+    decisions = Decisions(request, told, kinds_of(request), now, repeats)
+    pairs = (pair for chunk in chunks for pair in decisions.with_facts(chunk))
+    return {facts.channel: (facts, answer) for facts, answer in pairs}
+
+
+def _refused(request: Request, using: str) -> list[Step]:
+    """What is asked once for the whole send; empty where nothing is."""
+    about = About(request.event.name, ", ".join(request.channels))
+    steps = []
+    if request.event.permission:
+        steps.append(_permission(request, about))
+    limited = conf.current().queue_limit or conf.current().cluster_queue_limit
+    if limited and all(one.lets_through for one in steps):
+        full = Drop(Reason.QUEUE_FULL, "as many deliveries wait as QUEUE_LIMIT or CLUSTER_QUEUE_LIMIT allows")
+        has_room = to_shed(request, using) is not None
+        steps.append(step("queue", Deliver() if has_room else full, replace(about, rule="the outbox has room")))
+    return steps
+
+
+def _permission(request: Request, about: About) -> Step:
+    try:
+        check_permission(request.event, request.options.actor)
+    except NotPermitted as error:
+        return step("permission", Drop(Reason.NOT_PERMITTED, str(error)), about)
+    return step("permission", Deliver(), replace(about, rule=f"the actor has {request.event.permission}"))
+
+
+def _on_channel(
+    request: Request, channel: str, found: tuple[Facts, Answer] | None, refused: list[Step], notes: Notes
+) -> ChannelExplanation:
+    if found is None:
+        steps = [_missing(request, channel)]
+        return ChannelExplanation(channel, _would_not(steps[0]), tuple(steps), steps[0].answer)
+    facts, answer = found
+    if refused and not refused[-1].lets_through:
+        return ChannelExplanation(channel, _would_not(refused[-1]), tuple(refused), refused[-1].answer)
+    about = About(request.event.name, channel, facts.kind)
+    options = request.options
+    steps = [*refused, *send_at_step(facts, about, options.send_at), *asked(GATES, facts)]
+    at = None if isinstance(answer, Drop) else answer.until if isinstance(answer, Hold) else facts.now
+    if at is not None:
+        steps += expires_at_step(at, about, options.expires_at, zone_of(facts.person))
+    is_late = isinstance(steps[-1].answer, Drop)
+    return ChannelExplanation(
+        channel, _summary(steps, at, facts), tuple(steps), answer, None if is_late else at, notes=notes.about(channel)
+    )
+
+
+def _missing(request: Request, channel: str) -> Step:
+    about = About(request.event.name, channel)
+    try:
+        channel_conf(channel)
+    except ChannelNotConfigured as error:
+        return step("channel", Drop(Reason.NOT_CONFIGURED, str(error)), about)
+    return step("channel", Deliver(), about)
+
+
+def _summary(steps: list[Step], at: datetime | None, facts: Facts) -> str:
+    why = decisive(steps)
+    if why is None:
+        return "It would go out at once."
+    if at is None or isinstance(why.answer, Drop):
+        return _would_not(why)
+    return f"It would go out at {wall_time(at, zone_of(facts.person))}: {_because(why)}"
+
+
+def _would_not(why: Step) -> str:
+    return f"It would not go out: {_because(why)}"
+
+
+def _because(why: Step) -> str:
+    return f"{why.rule.removesuffix('.')}. {why.change}"

@@ -1,0 +1,156 @@
+"""Tells of deliveries what happened, what they wait for and, by the gates as of now, whether they may go out."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from notifications.channel_classes import address_kind
+from notifications.gates import ASKED_AGAIN, ASKED_OF_WAITING, Person
+from notifications.gates.again import addresses_of, cannot_go, facts_of
+from notifications.manager.explaining.changes import About, change_for
+from notifications.manager.explaining.explanation import ChannelExplanation, Happened, Step, wall_time
+from notifications.manager.explaining.notes import Notes
+from notifications.manager.explaining.steps import (
+    answer_of,
+    asked,
+    decisive,
+    expires_at_step,
+    send_at_step,
+    step,
+    zone_of,
+)
+from notifications.manager.explaining.story import happened, log_of
+from notifications.models import Delivery, NotificationLog, Suppression
+from notifications.models.suppression import Pair
+from notifications.outcomes import WAITING, DeliveryState, Drop, Hold, Reason
+
+WITH_A_WORKER = (DeliveryState.CLAIMED, DeliveryState.SENDING)
+ENDED = {
+    DeliveryState.UNKNOWN: "Nobody knows whether it arrived",
+    DeliveryState.DEAD: "It did not go out, and is not tried again",
+    DeliveryState.DROPPED: "It was dropped",
+    DeliveryState.CANCELLED: "It was cancelled",
+    DeliveryState.EXPIRED: "It has expired",
+}
+
+
+class Teller:
+    """Tells of one recipient, with what was loaded for all their deliveries at once."""
+
+    def __init__(self, person: Person, deliveries: list[Delivery], now: datetime) -> None:
+        self.person, self.now, self.zone, self.notes = person, now, zone_of(person), Notes()
+        self._suppressed: frozenset[Pair] = Suppression.objects.among(addresses_of(deliveries))
+        self._rows = log_of(deliveries)
+
+    def delivery(self, row: Delivery) -> ChannelExplanation:
+        waits = row.state in WAITING
+        steps = self._steps(row) if waits else []
+        arrives_at = self._earliest(row, steps)
+        return ChannelExplanation(
+            row.channel,
+            self._summary(row, steps, arrives_at),
+            tuple(steps),
+            answer_of(steps) if waits else None,
+            arrives_at,
+            row.pk,
+            row.state,
+            row.reason,
+            (Happened(row.notification.created_at, "It was asked for."), *map(happened, self._rows[row.pk])),
+            self._notes(row) if waits else (),
+        )
+
+    def drop(self, row: NotificationLog) -> ChannelExplanation:
+        """Whom ``send()`` refused: there is no delivery, only the row of the log."""
+        rule = row.error_message or row.get_reason_display()
+        change = change_for(row.reason, _about(row, row.event, rule))
+        story = (Happened(row.sent_at, f"It was dropped by send(): {rule.removesuffix('.')}."),)
+        answer = Drop(Reason(row.reason), rule)
+        return ChannelExplanation(
+            row.channel,
+            _sentences("It did not go out", rule, change),
+            (Step("send", answer, rule, change),),
+            answer,
+            state=str(DeliveryState.DROPPED),
+            reason=row.reason,
+            story=story,
+        )
+
+    def _steps(self, row: Delivery) -> list[Step]:
+        about = About(row.notification.event, row.channel)
+        if fault := cannot_go(row):
+            return [step("channel" if fault[0] is Reason.NOT_CONFIGURED else "event", Drop(*fault), about)]
+        facts = facts_of(row, self.person, self._suppressed, self.now, row.notification.wanted_at)
+        # The hours are asked of the digest, not of what it is made of.
+        gates = ASKED_OF_WAITING if row.reason in (Reason.BATCH, Reason.DIGEST) else ASKED_AGAIN
+        steps = [*send_at_step(facts, about, row.notification.send_at), *asked(gates, facts)]
+        if not isinstance(steps[-1].answer, Drop):
+            at = self._earliest(row, steps) or self.now
+            steps += expires_at_step(at, about, row.notification.expires_at, self.zone)
+        return steps
+
+    def _earliest(self, row: Delivery, steps: Sequence[Step]) -> datetime | None:
+        """When it goes out at the earliest, or went."""
+        if row.state == DeliveryState.MERGED and row.merged_into is not None:
+            return self._earliest(row.merged_into, [])
+        if row.state == DeliveryState.SENT:
+            return row.settled_at
+        answer = answer_of(steps)
+        if row.state not in (*WAITING, *WITH_A_WORKER) or isinstance(answer, Drop):
+            return None
+        return max(self.now, row.due_at or self.now, answer.until if isinstance(answer, Hold) else self.now)
+
+    def _notes(self, row: Delivery) -> tuple[str, ...]:
+        is_due = row.state == DeliveryState.READY or (row.due_at is not None and row.due_at <= self.now)
+        return (*self.notes.about(row.channel), *(self.notes.about_workers(self.now) if is_due else ()))
+
+    def _summary(self, row: Delivery, steps: Sequence[Step], arrives_at: datetime | None) -> str:
+        if row.state in WAITING:
+            return self._waiting(row, steps, arrives_at)
+        if row.state == DeliveryState.SENT:
+            return f"It was sent at {self._time(row.settled_at)}{f' by {row.provider}' if row.provider else ''}."
+        if row.state in WITH_A_WORKER:
+            return "A worker has it at this moment."
+        if row.state == DeliveryState.MERGED:
+            return _merged(row)
+        return self._stored(ENDED[DeliveryState(row.state)], row)
+
+    def _stored(self, head: str, row: Delivery) -> str:
+        """What the row itself says, with the words of the log for it."""
+        last = self._rows[row.pk][-1:]
+        words = last[0].error_message if last and last[0].reason == row.reason else ""
+        about = _about(row, row.notification.event, words)
+        reason = row.get_reason_display() or row.get_state_display()
+        rule = f"{reason} ({words.removesuffix('.')})" if words else reason
+        return _sentences(head, rule, change_for(row.reason, about))
+
+    def _waiting(self, row: Delivery, steps: Sequence[Step], arrives_at: datetime | None) -> str:
+        asked_now = decisive(steps)
+        if asked_now and isinstance(asked_now.answer, Drop):
+            return _sentences("It waits, and as things stand it would not go out", asked_now.rule, asked_now.change)
+        until = f"It waits until {self._time(arrives_at)}"
+        if asked_now and isinstance(asked_now.answer, Hold) and asked_now.answer.until == arrives_at:
+            return _sentences(until, asked_now.rule, asked_now.change)
+        if row.state == DeliveryState.READY:
+            return "It is ready, and waits for a worker."
+        return self._stored(until, row)
+
+    def _time(self, moment: datetime | None) -> str:
+        return wall_time(moment, self.zone) if moment else "a time that is not known"
+
+
+def _merged(row: Delivery) -> str:
+    into = row.merged_into
+    if into is None:
+        return "It went into another delivery, which is gone."
+    return f"It went into delivery {into.pk}, which is {into.get_state_display()}."
+
+
+def _sentences(head: str, rule: str, change: str) -> str:
+    return f"{head}: {rule.removesuffix('.')}. {change}".strip()
+
+
+def _about(row: Delivery | NotificationLog, event: str, rule: str) -> About:
+    try:
+        kind = address_kind(row.channel)
+    except LookupError:
+        kind = ""
+    return About(event, row.channel, kind, not row.recipient_key.startswith("a:"), rule)

@@ -1,0 +1,72 @@
+"""A person has dead or unknown deliveries sent again: here alone, whether by code, by the admin or by a command."""
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+from django.db import router, transaction
+
+from notifications import clock, partitions
+from notifications.addresses import masked_text
+from notifications.exceptions import InvalidOption, NotPermitted
+from notifications.manager.enqueue import tell_queued
+from notifications.models import Delivery, NotificationLog
+from notifications.models.delivery import DeliveryQuerySet
+from notifications.outcomes import DeliveryState, Reason
+from notifications.recipients import user_key
+
+REOPENED = (DeliveryState.DEAD, DeliveryState.UNKNOWN)
+PERMISSION = "klaxon.retry_delivery"
+LONGEST_REASON = 500
+
+
+def resent(delivery: Delivery, reason: str, actor: Any) -> Delivery:
+    """Give one dead or unknown delivery a new epoch; returns it as it is now.
+
+    :raises NotPermitted: if the actor lacks ``klaxon.retry_delivery``.
+    :raises InvalidOption: if it is in another state, or gone, or no reason is given.
+    """
+    if actor is not None and not actor.has_perm(PERMISSION):
+        raise NotPermitted(f"Only who has the permission {PERMISSION!r} may send again; {str(actor)!r:.80} has not.")
+    if not isinstance(reason, str) or not reason.strip():
+        raise InvalidOption("resend() needs a reason, in words. It is kept in the log.")
+    using = router.db_for_write(Delivery)
+    with transaction.atomic(using=using):
+        rows = reopened(Delivery.objects.using(using).filter(pk=delivery.pk), reason, actor)
+        wake_workers(rows)
+    found = Delivery.objects.using(using).select_related("notification").filter(pk=delivery.pk).first()
+    if not rows or found is None:
+        state = f"is {found.get_state_display()}" if found else "is gone"
+        raise InvalidOption(f"Delivery {delivery.pk} {state}; only what is dead or unknown can be sent again.")
+    return found
+
+
+def reopened(letters: DeliveryQuerySet, reason: str, actor: Any = None) -> list[Delivery]:
+    """Give those of ``letters`` that are dead or unknown a fresh life, each with a row in the log; returns them.
+
+    To be called in a transaction on their database; :func:`wake_workers` then tells that there is work.
+    """
+    using = letters.db
+    # Locked, so that exactly those are reopened that the log names.
+    locked = letters.filter(state__in=REOPENED).select_related("notification").select_for_update(of=("self",))
+    rows = list(locked.order_by("pk"))
+    Delivery.objects.using(using).filter(pk__in=[row.pk for row in rows]).reopen()
+    words = masked_text(f"{_by(actor)}{reason}"[:LONGEST_REASON])
+    kind, now = NotificationLog.Kind.RESENT, clock.now(using)
+    log = [NotificationLog.of(row, kind, now, reason=Reason.RETRIED, error_message=words) for row in rows]
+    NotificationLog.objects.using(using).append(log)
+    return rows
+
+
+def _by(actor: Any) -> str:
+    """The key alone: the log names nobody."""
+    return f"by {user_key(actor.pk)}: " if actor is not None else ""
+
+
+def wake_workers(rows: Iterable[Delivery]) -> None:
+    """Tell on commit that there is work, as ``send()`` does."""
+    ids = tuple(sorted({row.notification_id for row in rows}))
+    if not ids:
+        return
+    tell = partial(tell_queued, partitions.current(), ids)
+    transaction.on_commit(tell, using=router.db_for_write(Delivery), robust=True)

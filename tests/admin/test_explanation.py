@@ -1,0 +1,127 @@
+"""The page of a delivery says why: in a sentence, and gate by gate while it waits."""
+
+from datetime import UTC, datetime, time
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from notifications import clock
+from notifications.models import Cluster, Delivery, NotificationLog, Pause, UserSettings
+from notifications.testing import travelling
+from tests.admin.conftest import customers, put_into, send
+from tests.admin.test_pages import page_url
+
+MIDNIGHT = datetime(2026, 11, 21, 23, tzinfo=UTC)
+NIGHT = {"quiet_from": time(22), "quiet_until": time(7), "time_zone": "Europe/Berlin"}
+
+
+@pytest.fixture(autouse=True)
+def midnight() -> Any:
+    with travelling(MIDNIGHT):
+        yield
+
+
+@pytest.fixture
+def waiting(cluster: Cluster) -> Delivery:
+    """An email that waits for the morning."""
+    [user] = customers(1)
+    UserSettings.objects.create(user=user, cluster=cluster, **NIGHT)
+    send([user], dispatch=False)
+    return Delivery.objects.get(channel="email")
+
+
+def page_of(delivery: Delivery, client: Client) -> str:
+    return client.get(page_url(Delivery, delivery.pk)).content.decode()
+
+
+class Table(HTMLParser):
+    """The cells of the table of gates, and whether each row and column has its heading."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.rows: list[list[str]] = []
+        self.scopes: list[str] = []
+        self.caption = ""
+        self.inside = self.into = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attributes: Any) -> None:
+        given = dict(attributes)
+        if tag == "table":
+            self.inside = given.get("class", "")
+        elif self.inside == "klaxon-gates":
+            self.into = tag if tag in ("th", "td", "caption") else self.into
+            if tag == "tr":
+                self.rows.append([])
+            elif tag in ("th", "td"):
+                self.rows[-1].append("")
+                self.scopes += [given["scope"]] if tag == "th" else []
+
+    def handle_endtag(self, tag: str) -> None:
+        self.inside = "" if tag == "table" else self.inside
+        self.into = "" if tag == self.into else self.into
+
+    def handle_data(self, text: str) -> None:
+        if self.inside == "klaxon-gates" and self.into == "caption":
+            self.caption += text
+        elif self.inside == "klaxon-gates" and self.into:
+            self.rows[-1][-1] += text
+
+
+def test_what_waits_is_told_gate_by_gate(waiting: Delivery, boss: Client) -> None:
+    page = page_of(waiting, boss)
+    assert "It waits until 07:00 on Sunday 22 November 2026, Europe/Berlin: quiet hours of this user" in page
+    heads, *rows = Table(page).rows
+    assert heads == ["Gate", "Answer", "Rule, and what would have to change"]
+    assert [row[:2] for row in rows] == [
+        ["recipient", "deliver"],
+        ["suppression", "deliver"],
+        ["preferences", "deliver"],
+        ["filters", "deliver"],
+        ["quiet hours", "hold"],
+    ]
+    assert rows[-1][2] == (
+        "quiet hours of this user: 22:00–07:00 Europe/BerlinUntil 07:00 on Sunday 22 November 2026, Europe/Berlin."
+        "The user would have to choose other quiet hours, or the event would have to declare ignores_quiet_hours."
+    )
+
+
+def test_the_table_can_be_read_aloud(waiting: Delivery, boss: Client) -> None:
+    table = Table(page_of(waiting, boss))
+    assert table.caption.startswith("What is asked before it goes out")
+    assert table.scopes == ["col"] * 3 + ["row"] * 5
+
+
+def test_what_has_ended_says_why_and_has_no_table(waiting: Delivery, boss: Client) -> None:
+    put_into("dead", reason="permanent", settled_at=clock.now())
+    page = page_of(waiting, boss)
+    assert "It did not go out, and is not tried again: The provider refused for good." in page
+    assert "klaxon-gates" not in page
+
+
+def test_a_pause_is_told(waiting: Delivery, boss: Client) -> None:
+    Pause.objects.pause("email", "<moving>", MIDNIGHT)
+    assert "The channel email is paused (&lt;moving&gt;)" in page_of(waiting, boss)
+
+
+def test_it_costs_as_many_queries_for_fifty_tries_as_for_none(waiting: Delivery, boss: Client) -> None:
+    page_of(waiting, boss)
+    with CaptureQueriesContext(connection) as for_none:
+        page_of(waiting, boss)
+    delivery = Delivery.objects.select_related("notification").get(pk=waiting.pk)
+    NotificationLog.objects.append(NotificationLog.of(delivery, "attempt", MIDNIGHT) for _ in range(50))
+    with CaptureQueriesContext(connection) as for_fifty:
+        page_of(waiting, boss)
+    assert len(for_fifty) == len(for_none) < 25
+
+
+def test_looking_changes_nothing(waiting: Delivery, boss: Client) -> None:
+    page_of(waiting, boss)
+    with CaptureQueriesContext(connection) as queries:
+        page_of(waiting, boss)
+    wrote = [query["sql"] for query in queries if not query["sql"].startswith(("SELECT", "SAVEPOINT", "RELEASE"))]
+    assert wrote == []

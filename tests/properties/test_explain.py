@@ -1,0 +1,328 @@
+"""Whatever the situation: what ``explain()`` says before ``send()`` does, and ``why()`` says afterwards; every no has a
+rule."""
+
+from collections import Counter
+from datetime import UTC, datetime, time, timedelta
+from enum import Enum
+from random import Random
+
+import pytest
+from django.contrib.auth.models import Group, Permission, User
+from django.db import connection, transaction
+from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
+
+from notifications.events import NotificationEvent, NotificationPriority
+from notifications.exceptions import NotPermitted
+from notifications.manager import NotificationManager
+from notifications.manager.explaining.steps import answer_of
+from notifications.models import (
+    Cluster,
+    Delivery,
+    Mute,
+    Notification,
+    NotificationLog,
+    SharedPreference,
+    Suppression,
+    UserSettings,
+)
+from notifications.outcomes import Deliver, Drop, Hold
+from notifications.recipients import Address
+from notifications.testing import temporary_events, travelling
+
+pytestmark = pytest.mark.django_db
+
+WINTER = datetime(2026, 11, 20, tzinfo=UTC)
+ZONES = ["", "Europe/Berlin", "America/New_York", "Asia/Kathmandu", "Pacific/Kiritimati", "Australia/Lord_Howe"]
+HOUR = timedelta(hours=1)
+SITUATIONS = 400
+EVERY_KIND = {
+    *("unknown_user", "inactive", "not_member", "no_address", "invalid_address", "suppressed", "preference", "muted"),
+    *("duplicate", "channel_not_configured", "not_permitted", "queue_full", "quiet_hours", "delivery_window"),
+    *("batch", "digest", "scheduled", "late", "ready"),
+}
+
+
+class Told(Enum):
+    LEAK = "leak"
+
+
+CHOICES = [
+    {"channels": {"EMAIL": False}},
+    {"channels": {"email": True, "app": False}},
+    {"events": {"leak": {"email": False, "app": True}}},
+    {"categories": {"Water": False}},
+    {"events": {"*": True}},
+]
+UNREACHED = [*("stranger", "inactive", "homeless", "broken", "suppressed", "unknown"), "email", "phone", "bad email"]
+
+
+class Dice:
+    """Situations by the number, the same each time."""
+
+    def __init__(self, seed):
+        self.random = Random(seed)
+        self.any = self.random.choice
+
+    def mostly(self, usual, *rare):
+        """The usual in two cases of three."""
+        return usual if self.random.random() < 0.67 else self.any(rare)
+
+    def situation(self):
+        return {
+            "event": self.event(),
+            "options": self.options(),
+            "recipient": self.mostly("member", *UNREACHED),
+            "settings": self.mostly(self.settings(), None),
+            "role": self.mostly({}, *CHOICES),
+            "cluster": self.mostly({}, *CHOICES),
+            "mutes": [(kind, self.any([None, -1, 5])) for kind in ("topic", "event", "sender") if self.mostly(0, 1)],
+            "actor": self.any([None, "anybody", "permitted"]),
+            "sent_before": self.mostly(None, (60, "ready"), (60, "dead"), (901, "ready")),
+            "waiting": self.random.randrange(4),
+            "limits": self.mostly({}, *({name: 2} for name in ("QUEUE_LIMIT", "CLUSTER_QUEUE_LIMIT"))),
+            "when_full": self.any(["refuse", "shed"]),
+            "site_hours": self.mostly((), ("22:00", "07:00")),
+            "digest_channels": self.any([["email"], ["email", "app"]]),
+            "minutes": self.random.randrange(400 * 24 * 60),
+        }
+
+    def event(self):
+        return {
+            "priority": self.any(list(NotificationPriority)),
+            "supported_channels": self.any([["email", "app"], ["email", "app", "log", "sms"], ["app", "log"]]),
+            "dedup_window": self.mostly(900, 0),
+            "batch_window": self.mostly(0, 300, "default"),
+            "digest": self.mostly(None, True, False),
+            "ignores_quiet_hours": self.mostly(False, True),
+            "permission": self.mostly("", "auth.change_group"),
+        }
+
+    def options(self):
+        return {
+            "channels": self.mostly(None, ["email"], ["app", "sms"]),
+            "level": self.mostly(None, "critical", "debug"),
+            "send_at": self.mostly(None, -1, 1, 10, 100),
+            "expires_at": self.mostly(None, -1, 2, 30),
+            "topic": self.any(["", "Cellar"]),
+        }
+
+    def settings(self):
+        windows = {"email": [["08:00", "12:00"]]}, {"*": [["14:00", "18:00", ["mon", "fri"]]]}
+        return {
+            "choices": self.mostly({}, *CHOICES),
+            "hours": self.any([None, (self.time(), self.time())]),
+            "windows": self.mostly({}, *windows),
+            "zone": self.any(ZONES),
+            "digest": self.mostly("none", "daily", "weekly"),
+            "digest_hour": self.random.randrange(24),
+            "digest_day": self.random.randrange(7),
+            "address": self.mostly("", "other@example.com", "broken"),
+        }
+
+    def time(self):
+        return time(self.random.randrange(24), self.any([0, 0, 30, 59]))
+
+
+class Site:
+    """A cluster in which one situation is the case."""
+
+    def __init__(self, told, now):
+        self.told, self.now = told, now
+        self.cluster = Cluster.objects.create(name="Home", slug="home")
+        self.actor = self.make_actor()
+        self.recipient = self.make_recipient()
+        if isinstance(self.recipient, User) and told["recipient"] != "unknown":
+            self.choose()
+        SharedPreference(cluster=self.cluster, **told["cluster"]).save()
+        self.fill()
+
+    def make_actor(self):
+        if self.told["actor"] is None:
+            return None
+        actor = User.objects.create_user("actor")
+        if self.told["actor"] == "permitted":
+            actor.user_permissions.add(Permission.objects.get(codename="change_group"))
+        return actor
+
+    def make_recipient(self):
+        kind, email = self.told["recipient"], "ann@example.com"
+        if kind in ("suppressed", "bad email"):
+            Suppression.objects.suppress([("email", email)], Suppression.Why.HARD_BOUNCE, self.now)
+        if kind == "unknown":
+            return User(pk=10**6)
+        if kind == "phone":
+            return Address(phone="+4915112345678")
+        if kind.endswith("email"):
+            return Address(email=email)
+        email = {"homeless": "", "broken": "ann@"}.get(kind, email)
+        user = User.objects.create_user("ann", is_active=kind != "inactive")
+        User.objects.filter(pk=user.pk).update(email=email)
+        if kind != "stranger":
+            self.cluster.members.add(user)
+        user.refresh_from_db()
+        return user
+
+    def choose(self):
+        role = Group.objects.create(name="Plumbers")
+        self.recipient.groups.add(role)
+        SharedPreference(cluster=self.cluster, group=role, **self.told["role"]).save()
+        values = {"topic": "cellar", "event": "leak", "sender": str(self.actor.pk) if self.actor else "0"}
+        for kind, ends_in in self.told["mutes"]:
+            until = None if ends_in is None else self.now + ends_in * HOUR
+            owner = {"user": self.recipient, "cluster": self.cluster}
+            if not Mute.objects.filter(kind=kind, **owner).exists():
+                Mute(kind=kind, value=values[kind], until=until, **owner).save()
+        if chosen := self.told["settings"]:
+            self.settings(chosen).save()
+
+    def settings(self, chosen):
+        start, end = chosen["hours"] or (None, None)
+        return UserSettings(
+            user=self.recipient,
+            cluster=self.cluster,
+            quiet_from=start,
+            quiet_until=end,
+            delivery_windows=chosen["windows"],
+            time_zone=chosen["zone"],
+            digest=chosen["digest"],
+            digest_hour=chosen["digest_hour"],
+            digest_day=chosen["digest_day"],
+            addresses={"email": chosen["address"]} if chosen["address"] else {},
+            **chosen["choices"],
+        )
+
+    def fill(self):
+        with temporary_events() as known:
+            known[Told.LEAK] = NotificationEvent("leak", NotificationPriority.LOW, ["app"])
+            for number in range(self.told["waiting"]):
+                user = User.objects.create_user(f"other{number}")
+                self.cluster.members.add(user)
+                NotificationManager.send(Told.LEAK, user, self.cluster)
+
+    def arguments(self):
+        given = dict(self.told["options"])
+        for name in ("send_at", "expires_at"):
+            given[name] = None if given[name] is None else self.now + given[name] * HOUR
+        if given["send_at"] and given["expires_at"] and given["expires_at"] <= given["send_at"]:
+            given["expires_at"] = None
+        known = self.told["event"]["supported_channels"]
+        supported = [channel for channel in given["channels"] or () if channel in known]
+        context = {"room": "cellar", "seen": 1}
+        return {**given, "channels": supported or None, "context": context, "actor": self.actor}
+
+    def ask(self, verb):
+        return verb(Told.LEAK, self.recipient, self.cluster, **self.arguments())
+
+
+def event_of(told):
+    given = dict(told["event"])
+    if given["priority"] == NotificationPriority.CRITICAL:
+        given |= {"batch_window": 0, "digest": None}
+    keys = ("room",) if given["dedup_window"] else ()
+    return NotificationEvent("leak", category="water", dedup_keys=keys, **given)
+
+
+def send_before(site, clock):
+    if site.told["sent_before"] is None:
+        return
+    seconds, state = site.told["sent_before"]
+    clock.forward(seconds=-seconds)
+    with override_settings(NOTIFICATIONS={"CHANNELS": {"log": {}}}):
+        try:
+            result = site.ask(NotificationManager.send)
+        except NotPermitted:
+            result = None
+    if result and state == "dead":
+        Delivery.objects.filter(notification=result.notification_id).update(state="dead")
+    clock.to(site.now)
+
+
+def done(result, channels):
+    """State, reason and time by channel, as the tables have them."""
+    rows = Delivery.objects.filter(notification=result.notification_id)
+    found = {row.channel: (row.state, row.reason, row.due_at) for row in rows}
+    for row in NotificationLog.objects.filter(notification=result.notification_id, delivery=None):
+        refused = channels if row.recipient_key == "*" else [row.channel]
+        found |= dict.fromkeys(refused, ("dropped", row.reason, None))
+    return found | dict.fromkeys(result.not_configured, ("dropped", "channel_not_configured", None))
+
+
+def said(channel):
+    answer = channel.answer
+    if isinstance(answer, Hold):
+        return "held", answer.reason, answer.until
+    return ("dropped", answer.reason, None) if isinstance(answer, Drop) else ("ready", "", None)
+
+
+def checked(explanation):
+    """It hangs together: the steps come to the answer, and whatever is no yes says why and what would change it."""
+    seen = Counter()
+    for channel in explanation.channels:
+        steps = [step for step in channel.steps if step.gate != "expires_at"]
+        assert answer_of(steps) == channel.answer
+        for step in channel.steps:
+            assert step.rule
+            assert bool(step.change) == (not isinstance(step.answer, Deliver))
+            if not isinstance(step.answer, Deliver):
+                assert step.change in str(explanation)
+        late = any(step.gate == "expires_at" and isinstance(step.answer, Drop) for step in channel.steps)
+        assert (channel.arrives_at is None) == (isinstance(channel.answer, Drop) or late)
+        seen["late" if late else str(said(channel)[1] or "ready")] += 1
+    assert explanation.reaches == any(channel.arrives_at for channel in explanation.channels)
+    return seen
+
+
+@pytest.mark.slow
+def test_what_is_explained_is_what_is_done():
+    seen = Counter()
+    for number in range(SITUATIONS):
+        try:
+            seen += tried(Dice(number).situation())
+        except BaseException as error:
+            error.add_note(f"situation {number}: {Dice(number).situation()}")
+            raise
+    assert seen.keys() == EVERY_KIND, seen
+
+
+def tried(told):
+    now = WINTER + timedelta(minutes=told["minutes"])
+    site_wide = {"QUIET_HOURS": told["site_hours"], "DIGEST_CHANNELS": told["digest_channels"], **told["limits"]}
+    with temporary_events() as known, travelling(now) as clock, transaction.atomic():
+        site = Site(told, now)
+        known[Told.LEAK] = event_of(told)
+        send_before(site, clock)
+        configured = {"CHANNELS": {"log": {}}, "QUEUE_FULL": told["when_full"], **site_wide}
+        with override_settings(NOTIFICATIONS=configured):
+            with CaptureQueriesContext(connection) as queries:
+                explanation = site.ask(NotificationManager.explain)
+            seen = checked(explanation)
+            compare(site, explanation)
+        assert [query["sql"] for query in queries if query["sql"].split()[0] not in ("SELECT", "WITH")] == []
+        transaction.set_rollback(True)
+    return seen
+
+
+def compare(site, explanation):
+    told = {channel.channel: said(channel) for channel in explanation.channels}
+    missing = {channel for channel, (_, reason, _) in told.items() if reason == "channel_not_configured"}
+    try:
+        result = site.ask(NotificationManager.send)
+    except NotPermitted:
+        assert {told[channel] for channel in told.keys() - missing} <= {("dropped", "not_permitted", None)}
+        return
+    assert told == done(result, told.keys() - missing)
+    compare_afterwards(site, explanation, result)
+
+
+def compare_afterwards(site, explanation, result):
+    """What ``why()`` then says: each row of the tables, and the same time."""
+    notification = Notification.objects.get(pk=result.notification_id)
+    after = NotificationManager.why(notification, site.recipient).channels
+    for channel in after:
+        assert channel.summary.endswith(".")
+        if channel.reason != "queue_full":
+            before = explanation.channel(channel.channel)
+            assert (channel.state, channel.reason) == said(before)[:2]
+            assert channel.arrives_at == before.arrives_at
+    assert after or not explanation.reaches

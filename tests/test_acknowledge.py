@@ -1,0 +1,85 @@
+"""``acknowledge()``: a recipient has taken note, once."""
+
+import pytest
+from django.contrib.auth.models import AnonymousUser
+
+from notifications.exceptions import NotPermitted
+from notifications.manager import NotificationManager
+from notifications.models import Acknowledgement, Notification
+from notifications.signals import notification_acknowledged
+from notifications.testing import travelling
+from tests.factories import ClusterFactory, UserFactory
+from tests.shop.notification_events import ShopEvents
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def user():
+    return UserFactory()
+
+
+@pytest.fixture
+def cluster(user):
+    return ClusterFactory(members=[user])
+
+
+@pytest.fixture
+def notification(user, cluster):
+    result = NotificationManager.send(ShopEvents.STORE_ON_FIRE, user, cluster, {"place": "hall"})
+    return Notification.objects.get(pk=result.notification_id)
+
+
+@pytest.fixture
+def heard():
+    found = []
+
+    def listener(notification, user, partition, **kwargs):
+        found.append((notification.pk, user.pk, partition))
+
+    notification_acknowledged.connect(listener)
+    yield found
+    notification_acknowledged.disconnect(listener)
+
+
+def test_it_is_noted_once_with_its_time(user, notification):
+    with travelling() as clock:
+        assert NotificationManager.acknowledge(notification, user) is True
+        first = clock.time
+        clock.forward(minutes=1)
+        assert NotificationManager.acknowledge(notification, user) is False
+    row = Acknowledgement.objects.get()
+    assert (row.notification, row.user, row.at) == (notification, user, first)
+    assert str(notification) in str(row)
+
+
+def test_it_is_told_once_after_the_commit(user, notification, heard, django_capture_on_commit_callbacks):
+    with django_capture_on_commit_callbacks(execute=True):
+        NotificationManager.acknowledge(notification, user)
+        NotificationManager.acknowledge(notification, user)
+        assert heard == []
+    assert heard == [(notification.pk, user.pk, "default")]
+
+
+@pytest.mark.parametrize("who", ["another", "nobody", "anonymous", "unsaved"])
+def test_only_a_recipient_may(who, notification, cluster):
+    other = {"another": UserFactory(), "nobody": None, "anonymous": AnonymousUser(), "unsaved": UserFactory.build()}[
+        who
+    ]
+    if who == "another":
+        cluster.members.add(other)
+    with pytest.raises(NotPermitted, match="is no recipient"):
+        NotificationManager.acknowledge(notification, other)
+    assert not Acknowledgement.objects.exists()
+
+
+def test_who_has_left_the_cluster_may_not(user, cluster, notification):
+    cluster.members.remove(user)
+    with pytest.raises(NotPermitted, match="no member of the cluster"):
+        NotificationManager.acknowledge(notification, user)
+
+
+def test_it_goes_with_its_notification_and_its_user(user, notification):
+    NotificationManager.acknowledge(notification, user)
+    notification.delete()
+    assert not Acknowledgement.objects.exists()

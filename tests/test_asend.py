@@ -1,0 +1,53 @@
+"""``asend()``: the same call, from async code."""
+
+import pytest
+from asgiref.sync import async_to_sync, sync_to_async
+from django.db import transaction
+from django.http import JsonResponse
+from django.test import AsyncClient
+from django.urls import path
+
+from notifications.exceptions import InvalidContext
+from notifications.manager import NotificationManager
+from notifications.models import Delivery, Notification
+from notifications.recipients import Members
+from tests.factories import UserFactory
+from tests.shop.notification_events import ShopEvents
+
+pytestmark = pytest.mark.django_db
+ORDER = {"order_number": "7"}
+
+
+async def ship(request):
+    result = await NotificationManager.asend(ShopEvents.ORDER_SHIPPED, Members(None), None, ORDER)
+    return JsonResponse({**result.as_dict(), "told": len(await sync_to_async(list)(result.outcomes()))})
+
+
+urlpatterns = [path("ship/", ship)]
+
+
+def test_it_queues_what_send_queues():
+    user = UserFactory()
+    result = async_to_sync(NotificationManager.asend)(
+        event_name=ShopEvents.ORDER_SHIPPED, recipients=[user], context=ORDER, channels=["app"], cancel_key="x"
+    )
+    assert (result.queued, Notification.objects.get().cancel_key) == (1, "x")
+
+
+def test_it_raises_what_send_raises():
+    with pytest.raises(InvalidContext):
+        async_to_sync(NotificationManager.asend)(ShopEvents.ORDER_SHIPPED, [UserFactory()], None, {})
+
+
+@pytest.mark.urls("tests.test_asend")
+def test_it_serves_an_async_view():
+    UserFactory.create_batch(2)
+    response = async_to_sync(AsyncClient().get)("/ship/")
+    assert response.json() == {"queued": 4, "held": 0, "dropped": 0, "reasons": {}, "told": 4}
+
+
+def test_it_joins_a_transaction_of_the_thread_that_waits_for_it():
+    with transaction.atomic():
+        async_to_sync(NotificationManager.asend)(ShopEvents.ORDER_SHIPPED, [UserFactory()], None, ORDER)
+        transaction.set_rollback(True)
+    assert not Delivery.objects.exists()

@@ -1,0 +1,267 @@
+"""``explain()``: what ``send()`` would do, told before; ``tests/properties/test_explain.py`` compares the two."""
+
+import json
+from datetime import UTC, datetime, time, timedelta
+from enum import Enum
+
+import pytest
+from django.contrib.auth.models import AnonymousUser, Group
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from notifications.events import NotificationEvent, NotificationPriority
+from notifications.exceptions import InvalidContext, InvalidOption, InvalidRecipient, UnknownEvent
+from notifications.gates import GATES
+from notifications.manager import NotificationManager
+from notifications.manager.explaining.changes import CHANGES, About, change_for
+from notifications.manager.explaining.passes import WORDS
+from notifications.models import Cluster, Fingerprint, Pause, SharedPreference, UserSettings
+from notifications.outcomes import Deliver, Drop, Reason
+from notifications.recipients import Address
+from notifications.testing import temporary_events, travelling
+from tests.factories import ClusterFactory, UserFactory
+from tests.shop.notification_events import ShopEvents
+
+pytestmark = pytest.mark.django_db
+MIDNIGHT = datetime(2026, 11, 21, 23, tzinfo=UTC)
+SEVEN = datetime(2026, 11, 22, 6, tzinfo=UTC)
+NIGHT = {"quiet_from": time(22), "quiet_until": time(7), "time_zone": "Europe/Berlin"}
+ORDER = {"order_number": "7"}
+
+
+class Alarms(Enum):
+    SMOKE = "smoke"
+
+
+@pytest.fixture
+def user():
+    return UserFactory()
+
+
+@pytest.fixture
+def choose(user):
+    def choose(**values):
+        return UserSettings.objects.create(user=user, cluster=Cluster.objects.default(), **values)
+
+    return choose
+
+
+@pytest.fixture
+def declare():
+    with temporary_events() as events:
+
+        def declare(priority=NotificationPriority.MEDIUM, channels=("email",), **more):
+            events[Alarms.SMOKE] = NotificationEvent("smoke", priority, channels, **more)
+            return Alarms.SMOKE
+
+        yield declare
+
+
+def explain(recipient, event=ShopEvents.ORDER_SHIPPED, context=ORDER, cluster=None, **options):
+    return NotificationManager.explain(event, recipient, cluster, context, **options)
+
+
+def test_every_gate_is_told_with_its_answer_and_its_words(user):
+    channel = explain(user).channel("email")
+    assert [step.gate for step in channel.steps] == [gate.__name__ for gate in GATES]
+    assert all(step.lets_through and step.rule and not step.change for step in channel.steps)
+    assert (channel.answer, channel.summary) == (Deliver(), "It would go out at once.")
+
+
+def test_quiet_hours_are_told_on_the_clock_of_the_user_with_what_would_change_them(user, choose):
+    choose(**NIGHT)
+    told = explain(user, at=MIDNIGHT).channel("email")
+    assert told.arrives_at == SEVEN
+    assert told.summary == (
+        "It would go out at 07:00 on Sunday 22 November 2026, Europe/Berlin: quiet hours of this user: 22:00–07:00 "
+        "Europe/Berlin. The user would have to choose other quiet hours, or the event would have to declare "
+        "ignores_quiet_hours."
+    )
+
+
+def test_the_first_drop_ends_the_questions(user, choose):
+    choose(channels={"email": False}, **NIGHT)
+    told = explain(user, at=MIDNIGHT)
+    assert [step.gate for step in told.channel("email").steps][-1] == "preferences"
+    assert told.channel("email").answer == Drop(Reason.PREFERENCE, "user: channel email is off")
+    assert told.channel("email").arrives_at is None
+    assert told.reaches, "on the other channel"
+
+
+def test_a_rule_of_the_cluster_says_who_could_change_it(user):
+    SharedPreference(cluster=Cluster.objects.default(), channels={"email": False}).save()
+    assert "The cluster would have to turn it on, or the user choose it" in explain(user).channel("email").summary
+    group = Group.objects.create(name="Plumbers")
+    user.groups.add(group)
+    SharedPreference(cluster=Cluster.objects.default(), group=group, channels={"email": False}).save()
+    assert "The role Plumbers would have to" in explain(user).channel("email").summary
+
+
+def test_it_writes_nothing_not_even_the_default_cluster(user, declare):
+    event = declare(dedup_window=900)
+    with CaptureQueriesContext(connection) as queries:
+        assert explain(user, event).reaches
+        assert explain(Address(email="x@example.com"), event).reaches
+    assert [query for query in queries if query["sql"].split()[0] not in ("SELECT", "WITH")] == []
+    assert not Cluster.objects.exists()
+    assert not Fingerprint.objects.exists()
+
+
+def test_what_is_explained_for_no_default_cluster_yet_is_what_is_sent(user):
+    assert explain(UserFactory(is_active=False)).channel("email").answer.reason == Reason.INACTIVE
+    assert explain(user).reaches
+    assert NotificationManager.send(ShopEvents.ORDER_SHIPPED, user, None, ORDER).queued == 2
+
+
+def test_a_repeat_is_told_and_reserves_nothing_for_itself(user, declare):
+    event = declare(dedup_window=900, dedup_keys=("room",))
+    with travelling(MIDNIGHT) as clock:
+        assert explain(user, event, {"room": "hall"}).reaches
+        assert explain(user, event, {"room": "hall"}).reaches, "it did not stand in its own way"
+        NotificationManager.send(event, user, None, {"room": "hall"})
+        told = explain(user, event, {"room": "hall"})
+        assert told.channel("email").answer.reason == Reason.DUPLICATE
+        assert "after the window of the event, or with other values of room" in str(told)
+        assert explain(user, event, {"room": "attic"}).reaches
+        assert explain(user, event, {"room": "hall"}, at=clock.time + timedelta(seconds=900)).reaches
+        assert Fingerprint.objects.get().folded == 0
+
+
+def test_a_channel_that_the_site_has_not_is_told(user, declare):
+    told = explain(user, declare(channels=("email", "sms")), {}).channel("sms")
+    assert told.answer.reason == Reason.NOT_CONFIGURED
+    assert [step.gate for step in told.steps] == ["channel"]
+    assert "sms would have to stand in NOTIFICATIONS['CHANNELS']" in told.summary
+
+
+@pytest.mark.parametrize("actor", [None, AnonymousUser(), "anybody"])
+def test_a_missing_permission_is_told_and_not_raised(user, declare, actor):
+    event = declare(permission="auth.change_group", channels=("email", "sms"))
+    told = explain(user, event, {}, actor=UserFactory() if actor == "anybody" else actor)
+    assert told.channel("email").answer.reason == Reason.NOT_PERMITTED
+    assert told.channel("email").steps[-1].change.startswith("The actor would have to have the permission auth.change")
+    assert told.channel("sms").answer.reason == Reason.NOT_CONFIGURED
+    assert explain(user, event, {}, actor=UserFactory(is_superuser=True)).reaches
+
+
+def test_a_full_queue_is_told(user, settings):
+    NotificationManager.send(ShopEvents.ORDER_SHIPPED, UserFactory(), None, ORDER)
+    settings.NOTIFICATIONS = {"QUEUE_LIMIT": 2}
+    told = explain(user)
+    assert {channel.answer.reason for channel in told.channels} == {Reason.QUEUE_FULL}
+    assert "QUEUE_LIMIT" in told.channel("app").summary
+    settings.NOTIFICATIONS = {"QUEUE_LIMIT": 3}
+    assert explain(user).channel("app").steps[0].rule == "the outbox has room"
+
+
+def test_what_expires_before_its_hour_does_not_arrive(user, choose):
+    choose(**NIGHT)
+    told = explain(user, at=MIDNIGHT, expires_at=SEVEN - timedelta(hours=1)).channel("email")
+    assert told.arrives_at is None
+    assert told.steps[-1].gate == "expires_at"
+    assert "it expires at 06:00 on Sunday 22 November 2026, Europe/Berlin, before it can go out" in told.summary
+    assert explain(user, at=MIDNIGHT, expires_at=SEVEN + timedelta(seconds=1)).channel("email").arrives_at == SEVEN
+
+
+def test_a_send_at_is_told_and_the_hours_are_asked_for_it(user, choose):
+    choose(**NIGHT)
+    noon = datetime(2026, 11, 22, 11, tzinfo=UTC)
+    told = explain(user, at=MIDNIGHT, send_at=noon).channel("email")
+    assert (told.arrives_at, told.answer.reason) == (noon, Reason.SCHEDULED)
+    assert told.steps[0].gate == "send_at"
+    assert explain(user, at=noon, send_at=MIDNIGHT).channel("email").steps[0].rule == "its send_at has passed"
+
+
+def test_a_digest_is_told(user, choose):
+    choose(digest="daily", digest_hour=18)
+    told = explain(user, ShopEvents.NEWSLETTER, {}, at=MIDNIGHT).channel("email")
+    assert told.answer.reason == Reason.DIGEST
+    assert "The user would have to want no digest" in told.summary
+
+
+def test_a_paused_channel_is_a_note_and_no_refusal(user):
+    Pause.objects.pause("email", "the provider is moving", MIDNIGHT)
+    told = explain(user)
+    [note] = told.channel("email").notes
+    assert note == "The channel email is paused (the provider is moving): it would wait for resume_notifications."
+    assert told.channel("app").notes == ()
+    assert note in str(told)
+
+
+def test_a_naive_moment_is_of_the_sites_time_zone(user, choose, settings):
+    settings.TIME_ZONE = "Europe/Berlin"
+    choose(**NIGHT)
+    assert explain(user, at=datetime(2026, 11, 22, 0, 0)).channel("email").arrives_at == SEVEN
+
+
+@pytest.mark.parametrize("recipient", [Address(phone="+4915112345678"), Address(email="x@example.com")])
+def test_an_address_is_explained_without_its_letters(recipient):
+    told = str(explain(recipient))
+    assert recipient.key in told
+    assert recipient.by_kind[0][1] not in told
+    assert "Only an account can be reached by app" in told
+
+
+@pytest.mark.parametrize("recipient", [None, "ann", [], Group(name="x")])
+def test_one_recipient_is_explained_and_no_other_thing(recipient):
+    with pytest.raises(InvalidRecipient, match="One user or one Address"):
+        explain(recipient)
+
+
+def test_what_send_refuses_for_its_arguments_is_refused_here(user):
+    with pytest.raises(InvalidRecipient, match="not saved"):
+        explain(UserFactory.build())
+    with pytest.raises(UnknownEvent):
+        explain(user, "nonsense")
+    with pytest.raises(InvalidContext):
+        explain(user, context={})
+    with pytest.raises(InvalidOption):
+        explain(user, channels=["sms"])
+    with pytest.raises(InvalidOption, match="at must be a datetime"):
+        explain(user, at="noon")
+
+
+def test_as_dict_is_json(user, choose):
+    choose(channels={"app": False}, **NIGHT)
+    told = json.loads(json.dumps(explain(user, at=MIDNIGHT).as_dict()))
+    email, app = told["channels"]
+    assert (told["reaches"], told["zone"], email["answer"], app["answer"]) == (True, "Europe/Berlin", "hold", "drop")
+    assert email["arrives_at"] == SEVEN.isoformat() == email["steps"][-2]["until"]
+    assert (app["steps"][-1]["reason"], app["arrives_at"]) == ("preference", None)
+
+
+def test_it_costs_no_more_for_many_channels(user, declare):
+    Cluster.objects.default()
+    with CaptureQueriesContext(connection) as for_one:
+        explain(user, declare(channels=("email",)), {})
+    with CaptureQueriesContext(connection) as for_three:
+        explain(user, declare(channels=("email", "app", "log")), {})
+    assert len(for_three) == len(for_one) < 12
+
+
+def test_a_cluster_of_ones_own_is_asked(user):
+    assert explain(user, cluster=ClusterFactory()).channel("email").answer.reason == Reason.NOT_MEMBER
+
+
+class TestTheWords:
+    def test_every_gate_has_words_for_letting_through(self):
+        assert WORDS.keys() == {gate.__name__ for gate in GATES}
+
+    def test_every_reason_says_what_would_have_to_change(self):
+        assert CHANGES.keys() == set(Reason)
+
+    @pytest.mark.parametrize("reason", Reason.values)
+    @pytest.mark.parametrize("about", [About("smoke", "email", "email"), About("gone", "fax", "", has_account=False)])
+    def test_every_sentence_can_be_said(self, reason, about):
+        said = change_for(reason, about)
+        assert said == "" or said.endswith(".")
+        assert "{" not in said
+
+    def test_a_reason_that_nobody_knows_has_none(self):
+        assert change_for("", About("smoke", "email")) == change_for("newer", About("smoke", "email")) == ""
+
+    def test_where_an_address_would_have_to_stand(self, settings):
+        assert "the field email of the account" in change_for("no_address", About("smoke", "email", "email"))
+        assert "ADDRESS_FIELDS would name for phone" in change_for("no_address", About("smoke", "sms", "phone"))
+        settings.NOTIFICATIONS = {"ADDRESS_FIELDS": {"phone": "mobile"}}
+        assert "the field mobile of the account" in change_for("no_address", About("smoke", "sms", "phone"))

@@ -1,0 +1,330 @@
+"""The simulator: real sends, the real worker, a clock that jumps."""
+
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from notifications import clock, conf
+from notifications.digests import Section
+from notifications.dispatch.chores import CHORES, Chore
+from notifications.manager import NotificationManager
+from notifications.models import Delivery, Pause
+from notifications.models.cluster import given_or_default
+from notifications.recipients import Address
+from notifications.testing import simulated, temporary_events
+from tests.factories import UserFactory, UserSettingsFactory
+from tests.shop.notification_events import ShopEvents
+
+pytestmark = pytest.mark.django_db
+
+BERLIN = ZoneInfo("Europe/Berlin")
+NOON = "2026-11-20 12:00"
+PARCEL = {"order_number": "1017", "eta": None}
+
+
+@pytest.fixture
+def user():
+    return UserFactory(username="ann")
+
+
+@pytest.fixture(autouse=True)
+def never_sleeps(monkeypatch):
+    def slept(seconds):
+        raise AssertionError("A simulation waits for nothing.")
+
+    monkeypatch.setattr("time.sleep", slept)
+
+
+def times(timeline, channel="email"):
+    return [f"{arrival.at:%d %H:%M:%S}" for arrival in timeline.arrived(channel=channel)]
+
+
+def news(user):
+    return NotificationManager.send(ShopEvents.NEWSLETTER, [user])
+
+
+def test_what_is_sent_arrives_at_once_on_every_channel(user, mailoutbox):
+    with simulated(NOON, "Europe/Berlin") as timeline:
+        timeline.send("2026-11-20 13:30", ShopEvents.ORDER_SHIPPED, [user], context=PARCEL)
+        timeline.run()
+    first, second = timeline.arrivals
+    assert first.at == second.at == datetime(2026, 11, 20, 13, 30, tzinfo=BERLIN)
+    assert {first.channel, second.channel} == {"email", "app"}
+    assert "1017" in first.title + first.body
+    assert "1017" in second.title + second.body
+    assert (first.recipient, first.event, first.merged) == (user, "order_shipped", 0)
+    assert mailoutbox == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_it_needs_no_transaction_around_it(user):
+    with simulated(NOON) as timeline:
+        timeline.at(NOON, lambda: news(user))
+        timeline.run()
+    assert times(timeline) == ["20 12:00:00"]
+
+
+def test_what_is_held_arrives_in_its_hour(user):
+    UserSettingsFactory(
+        user=user,
+        cluster=given_or_default(None),
+        quiet_from=time(22),
+        quiet_until=time(7),
+        time_zone="Europe/Berlin",
+    )
+    with simulated("2026-03-28 12:00", "Europe/Berlin") as timeline:
+        for day in (28, 29):
+            timeline.at(f"2026-03-{day} 23:30", lambda: news(user))
+        timeline.run()
+    # In the first of these nights the clocks are put forward.
+    assert times(timeline) == ["29 07:00:00", "30 07:00:00"]
+
+
+def test_what_is_meant_for_later_arrives_later(user):
+    with simulated(NOON) as timeline:
+        timeline.send(NOON, ShopEvents.NEWSLETTER, [user], send_at=datetime(2027, 1, 1, tzinfo=UTC))
+        timeline.run(until="2026-12-31 23:59:59")
+        assert timeline.arrivals == []
+        timeline.run()
+    timeline.assert_arrived("shop_newsletter", to=user, at="2027-01-01", channel="email")
+
+
+def test_the_clock_goes_on_to_the_end_of_the_run(user):
+    with simulated(NOON, "Europe/Berlin") as timeline:
+        timeline.run(until="2026-11-21 12:00")
+        assert timeline.now == datetime(2026, 11, 21, 12, tzinfo=BERLIN) == clock.now()
+        timeline.at("2026-11-21 12:00", lambda: news(user))
+        timeline.run(until="2026-11-21 12:00")
+    assert times(timeline) == ["21 12:00:00"]
+
+
+def test_in_an_outage_what_fails_is_tried_again_on_the_schedule(user):
+    with simulated(NOON) as timeline:
+        timeline.outage("email", NOON, "2026-11-20 12:05")
+        timeline.at(NOON, lambda: news(user))
+        timeline.run()
+    assert times(timeline) == ["20 12:06:00"]
+    assert Delivery.objects.get(channel="email").attempts == 3
+
+
+def test_after_a_long_outage_everything_arrives(user):
+    with simulated(NOON) as timeline:
+        timeline.outage("email", NOON, "2026-11-20 15:00")
+        for _ in range(30):
+            timeline.at(NOON, lambda: news(user))
+        timeline.run()
+    arrived = timeline.arrived(channel="email")
+    assert len(arrived) == 30
+    assert all(datetime(2026, 11, 20, 15, tzinfo=UTC) <= one.at for one in arrived)
+    assert arrived[-1].at < datetime(2026, 11, 20, 15, 30, tzinfo=UTC)
+
+
+def test_while_one_provider_is_away_the_other_has_it(user, settings):
+    providers = [{"NAME": "first"}, {"NAME": "second", "RATE": "1/s"}]
+    settings.NOTIFICATIONS = {"CHANNELS": {"EMAIL": {"PROVIDERS": providers}}}
+    with simulated(NOON) as timeline:
+        assert [provider.name for provider in conf.current().channel("email").providers] == ["first", "second"]
+        timeline.outage("email", NOON, "2026-11-20 13:00", provider="first")
+        for _ in range(3):
+            timeline.at(NOON, lambda: news(user))
+        timeline.run()
+    assert times(timeline) == ["20 12:00:00", "20 12:00:01", "20 12:00:02"]
+
+
+def test_a_limit_makes_wait(user, settings):
+    settings.NOTIFICATIONS = {"LIMITS": {"user": "2/h"}}
+    with simulated(NOON) as timeline:
+        for _ in range(4):
+            timeline.at(NOON, lambda: news(user))
+        timeline.run()
+    assert times(timeline) == ["20 12:00:00", "20 12:00:00", "20 12:30:00", "20 13:00:00"]
+
+
+def test_a_pause_holds_everything_until_it_is_over(user):
+    with simulated(NOON) as timeline:
+        timeline.at(NOON, lambda: Pause.objects.pause("email", "", clock.now()))
+        timeline.send("2026-11-20 12:01", ShopEvents.ORDER_SHIPPED, [user], context=PARCEL)
+        timeline.at("2026-11-20 18:00", lambda: Pause.objects.resume("email"))
+        timeline.run()
+    assert (times(timeline, "app"), times(timeline)) == (["20 12:01:00"], ["20 18:00:00"])
+
+
+def test_what_has_just_been_resumed_is_noticed_as_soon_as_a_worker_would(user):
+    with simulated(NOON) as timeline:
+        Pause.objects.pause("email", "", clock.now())
+        timeline.at(NOON, lambda: news(user))
+        timeline.at("2026-11-20 12:00:00.5", lambda: Pause.objects.resume("email"))
+        timeline.run()
+    assert times(timeline) == ["20 12:00:01"]
+
+
+def test_days_keep_their_time_on_the_wall_and_hours_their_length(user):
+    calls = Counter()
+    with simulated("2026-10-24", "Europe/Berlin") as timeline:
+        for step in (timedelta(days=1), timedelta(hours=12)):
+            timeline.every(
+                step,
+                lambda step=step: calls.update([(step, f"{timeline.now:%d %H:%M}")]),
+                first="2026-10-24 09:00",
+                until="2026-10-26 09:00",
+            )
+        timeline.run()
+    assert [when for step, when in calls if step == timedelta(days=1)] == ["24 09:00", "25 09:00"]
+    halves = [when for step, when in calls if step == timedelta(hours=12)]
+    assert halves == ["24 09:00", "24 21:00", "25 08:00", "25 20:00", "26 08:00"]
+
+
+@pytest.fixture
+def offers():
+    """An event whose mails wait a quarter of an hour for others of its kind."""
+    with temporary_events() as events:
+        events[ShopEvents.NEWSLETTER] = replace(events[ShopEvents.NEWSLETTER], batch_window=900)
+        yield
+
+
+def test_a_batch_comes_when_its_window_is_over(user, offers):
+    with simulated(NOON) as timeline:
+        for when in ("12:00", "12:15", "12:15:01"):
+            timeline.at(f"2026-11-20 {when}", lambda: news(user))
+        timeline.run()
+    found = [(f"{arrival.at:%H:%M:%S}", arrival.merged) for arrival in timeline.arrived(channel="email")]
+    assert found == [("12:15:00", 2), ("12:30:01", 0)]
+
+
+def test_a_digest_comes_at_the_hour_of_its_user(user):
+    wish = {"digest": "daily", "digest_hour": 18, "time_zone": "Europe/Berlin"}
+    UserSettingsFactory(user=user, cluster=given_or_default(None), **wish)
+    with simulated("2026-10-24 12:00", "Europe/Berlin") as timeline:
+        timeline.every(timedelta(hours=6), lambda: news(user), first="2026-10-24 12:00", until="2026-10-26")
+        timeline.run()
+    found = [(f"{arrival.at:%d %H:%M}", arrival.merged) for arrival in timeline.arrived("daily_digest")]
+    # The clocks are put back in the night: six hours after midnight it is five o'clock.
+    assert found == [("24 18:00", 2), ("25 18:00", 4), ("26 18:00", 1)]
+    assert len(timeline.arrivals) == 3
+
+
+def sections(cluster, users, gathers, since, until):
+    return {user.pk: [Section("Points", [f"{since:%d %H:%M}"])] for user in users}
+
+
+def test_digests_of_what_the_host_has_come_every_day_of_the_run(user, settings):
+    settings.NOTIFICATIONS = {"DIGEST_SECTIONS": f"{__name__}.sections"}
+    wish = {"digest": "daily", "digest_hour": 18, "time_zone": "Asia/Kathmandu"}
+    UserSettingsFactory(user=user, cluster=given_or_default(None), **wish)
+    with simulated(NOON) as timeline:
+        timeline.run(until="2026-11-22 12:15")
+        assert times(timeline) == ["20 12:15:00", "21 12:15:00", "22 12:15:00"]
+        timeline.run()
+        timeline.send("2026-11-22 18:00", ShopEvents.ORDER_SHIPPED, [user], context=PARCEL)
+        timeline.run()
+    # Without an end, it ends when nothing else is left.
+    assert times(timeline) == ["20 12:15:00", "21 12:15:00", "22 12:15:00", "23 12:15:00"]
+    assert [one.merged for one in timeline.arrived(channel="email")] == [0, 0, 0, 1]
+
+
+def test_a_chore_that_fails_is_not_hidden(user, monkeypatch):
+    monkeypatch.setitem(CHORES, "broken", Chore("broken", 60, lambda now: 1 / 0))
+    with simulated(NOON) as timeline, pytest.raises(ZeroDivisionError):
+        timeline.run()
+
+
+def test_calls_of_one_moment_happen_in_the_order_they_were_planned(user):
+    seen = []
+    with simulated(NOON) as timeline:
+        timeline.at("2026-11-20 13:00", lambda: seen.append(2))
+        timeline.at("2026-11-20 12:30", lambda: timeline.at(timeline.now, lambda: seen.append(1)))
+        timeline.at("2026-11-20 13:00", lambda: seen.append(3))
+        timeline.run()
+    assert seen == [1, 2, 3]
+
+
+def test_a_time_that_the_clocks_jump_over_costs_only_that_day(user):
+    seen = []
+    with simulated("2026-03-28", "Europe/Berlin") as timeline:
+        call = {"first": "2026-03-28 02:30", "until": "2026-03-31"}
+        timeline.every(timedelta(days=1), lambda: seen.append(f"{timeline.now:%d %H:%M}"), **call)
+        timeline.run()
+    assert seen == ["28 02:30", "29 03:00", "30 02:30"]
+
+
+@pytest.mark.parametrize("step", [timedelta(), timedelta(days=-1)])
+def test_steps_lead_forward(user, step):
+    with simulated(NOON) as timeline, pytest.raises(ValueError, match="nowhere"):
+        timeline.every(step, lambda: None, first=NOON, until="2026-11-21")
+
+
+def test_nothing_can_be_planned_for_what_is_over(user):
+    with simulated(NOON) as timeline, pytest.raises(ValueError, match="is over"):
+        timeline.at("2026-11-20 11:59:59", lambda: None)
+
+
+def test_what_a_call_raises_comes_out_of_the_run(user):
+    with simulated(NOON) as timeline:
+        timeline.at(NOON, lambda: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            timeline.run()
+
+
+def test_arrivals_are_found_by_event_recipient_and_channel(user):
+    contact = Address(email="contact@example.com")
+    with simulated(NOON) as timeline:
+        timeline.send(NOON, ShopEvents.ORDER_SHIPPED, [user, contact], context=PARCEL)
+        timeline.at(NOON, lambda: news(user))
+        timeline.run()
+    assert len(timeline.arrived(to=user)) == 3
+    assert len(timeline.arrived(ShopEvents.ORDER_SHIPPED)) == 3
+    assert [arrival.recipient for arrival in timeline.arrived(to=contact)] == ["contact@example.com"]
+    assert timeline.arrived("shop_newsletter", to=contact) == []
+
+
+def test_only_what_was_sent_in_the_simulation_counts(user):
+    news(user)
+    with simulated(NOON) as timeline:
+        timeline.run()
+    assert timeline.arrivals == []
+
+
+def test_it_prints_as_a_table_of_all_that_happened(user):
+    UserSettingsFactory(user=user, cluster=given_or_default(None), events={"shop_newsletter": False})
+    with simulated(NOON, "Europe/Berlin") as timeline:
+        assert str(timeline) == "Nothing happened."
+        timeline.outage("email", NOON, "2026-11-20 12:00:30")
+        timeline.send(NOON, ShopEvents.ORDER_SHIPPED, [user], context=PARCEL, channels=["email"])
+        timeline.at("2026-11-20 12:00:10", lambda: news(user))
+        timeline.run()
+    assert str(timeline).splitlines() == [
+        "2026-11-20 12:00:00  ann  email  order_shipped    failed: temporary Away, as the simulation has it.",
+        "2026-11-20 12:00:10  ann  email  shop_newsletter  dropped: preference user: "
+        "event shop_newsletter by email is off",
+        f"2026-11-20 12:01:00  ann  email  order_shipped    arrived: {timeline.arrivals[0].title}",
+    ]
+
+
+def test_an_assertion_that_fails_tells_all_that_happened(user):
+    with simulated(NOON) as timeline:
+        timeline.at(NOON, lambda: news(user))
+        timeline.run()
+    timeline.assert_arrived("shop_newsletter", to=user, at=NOON)
+    with pytest.raises(AssertionError, match="12:00:00  ann  email  shop_newsletter  arrived"):
+        timeline.assert_arrived("shop_newsletter", to=user, at="2026-11-20 12:00:01")
+
+
+def test_settings_are_as_before_when_it_is_over(settings):
+    before = settings.NOTIFICATIONS
+    with simulated(NOON):
+        assert settings.NOTIFICATIONS is not before
+    assert settings.NOTIFICATIONS is before
+
+
+def test_a_year_of_events(user):
+    quiet = {"quiet_from": time(22), "quiet_until": time(7), "time_zone": "Europe/Berlin"}
+    UserSettingsFactory(user=user, cluster=given_or_default(None), **quiet)
+    with simulated("2026-01-01", "Europe/Berlin") as timeline:
+        timeline.every(timedelta(hours=6), lambda: news(user), first="2026-01-01", until="2027-01-01")
+        timeline.run()
+    hours = Counter(arrival.at.hour for arrival in timeline.arrived(channel="email"))
+    assert sum(hours.values()) == 365 * 4
+    assert not set(hours) & {22, 23, 0, 1, 2, 3, 4, 5, 6}
