@@ -1,8 +1,9 @@
 """What becomes of each recipient on each channel. ``send()`` writes it down, ``explain()`` tells it; both ask here."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import zip_longest
 from typing import Any
 
 from notifications.addresses import address_hash, well_formed
@@ -73,9 +74,11 @@ class Decisions:
     def _cases_of(self, chunk: Chunk) -> Iterator[tuple[Case, First | None]]:
         crowd = self.crowds.users(chunk.user_ids) if chunk.user_ids else self.crowds.bare(chunk.addresses)
         cases = [*_cases(crowd, chunk, self.kinds)]
-        self.suppressed = _suppressed(cases) if crowd.may_be_suppressed else frozenset()
-        for case in cases:
-            case.mark = _mark(case, self.suppressed)
+        prints = [_fingerprint(case) for case in cases] if crowd.may_be_suppressed else []
+        self.suppressed = Suppression.objects.known({*prints} - {""})
+        bad = {its for _kind, its in self.suppressed}
+        for case, its in zip_longest(cases, prints):
+            case.mark = case.channel if its not in bad and _is_good(case) else (case.channel, case.address)
         firsts = firsts_of(self.request, cases, self.reaches, self.repeats)
         return ((case, firsts.get(case.key)) for case in cases)
 
@@ -127,22 +130,15 @@ def _cases(crowd: Crowd, chunk: Chunk, kinds: Mapping[str, str]) -> Iterator[Cas
                 yield Case(key, user_id, channel, kind, address, address, address_hash(address), alike)
 
 
-def _suppressed(cases: Iterable[Case]) -> frozenset[Pair]:
-    return Suppression.objects.known({_fingerprint(case) for case in cases if case.kept_address})
-
-
 def _fingerprint(case: Case) -> str:
-    """Most addresses are written in their plainest form already."""
-    return case.address_hash if case.address == plainest(case.address) else fingerprint(case.address)
+    """What suppressions know an address by. Most addresses are written in their plainest form already."""
+    address = case.kept_address
+    return (case.address_hash if address == plainest(address) else fingerprint(address)) if address else ""
 
 
-def _mark(case: Case, suppressed: frozenset[Pair]) -> Any:
-    """A good address is like any other; of a bad one the gates may say more."""
-    channel, kind, address = case.channel, case.kind, case.address
-    good = bool(address) and well_formed(kind, address)
-    if good and not (suppressed and (kind, _fingerprint(case)) in suppressed):
-        return channel
-    return channel, address
+def _is_good(case: Case) -> bool:
+    """A good address is like any other; of a bad one, or of none, the gates may say more."""
+    return bool(case.address) and well_formed(case.kind, case.address)
 
 
 def not_before(wanted_at: datetime, answer: Answer, now: datetime) -> Answer:
