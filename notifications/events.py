@@ -349,14 +349,18 @@ register(
         context={"message": str, "title": str | None},
     ),
 )
-DIGESTS = (BuiltInEvents.DAILY_DIGEST, BuiltInEvents.WEEKLY_DIGEST)
-for member in DIGESTS:
+DIGESTS: Mapping[str, BuiltInEvents] = {
+    "daily": BuiltInEvents.DAILY_DIGEST,
+    "weekly": BuiltInEvents.WEEKLY_DIGEST,
+}
+for member in DIGESTS.values():
     register(
         member,
         NotificationEvent(
             name=member.value,
             priority=NotificationPriority.MEDIUM,
             supported_channels=[NotificationChannel.EMAIL, NotificationChannel.APP],
+            context={"sections": list},
             category="digest",
             digest=False,
         ),

@@ -1,5 +1,6 @@
 """Digests and batches: what can wait does so until it goes out together with others. Nothing is dropped here."""
 
+import logging
 from datetime import datetime, timedelta
 
 from notifications import conf
@@ -10,6 +11,8 @@ from notifications.hours import DAYS, next_time
 from notifications.models import UserSettings
 from notifications.outcomes import Answer, Deliver, Hold, Reason
 from notifications.zones import known_zone
+
+logger = logging.getLogger("notifications.gates")
 
 
 def digest(facts: Facts) -> Answer:
@@ -37,7 +40,12 @@ def _for_digest(facts: Facts) -> Hold | None:
         return None
     zone = known_zone(settings.time_zone)
     weekly = settings.digest == UserSettings.Digest.WEEKLY
-    due = next_time(facts.moment, settings.digest_hour, settings.digest_day if weekly else None, zone)
+    try:
+        due = next_time(facts.moment, settings.digest_hour, settings.digest_day if weekly else None, zone)
+    except ValueError as error:
+        # Written past the validation of the settings; it must not keep their mail back.
+        logger.warning("The digest of settings %s is left out: %s", settings.pk, error)
+        return None
     day = f" on {DAYS[settings.digest_day]}" if weekly else ""
     rule = f"{settings.digest} digest of this user: {settings.digest_hour:02}:00{day} {zone.key}"
     return Hold(first_open(facts, timetable_of(facts), due), Reason.DIGEST, rule)
