@@ -19,7 +19,7 @@ from typing import IO
 from benchmarks.figures import Figures
 from benchmarks.table import markdown, row, write
 
-NAMES = ("latency", "claim", "noop", "mail")
+NAMES = ("send", "latency", "claim", "noop", "mail")
 
 
 def main() -> int:

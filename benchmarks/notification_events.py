@@ -12,6 +12,7 @@ class BenchEvents(Enum):
     MAIL = "bench_mail"
     ALARM = "bench_alarm"
     CROWD = "bench_crowd"
+    BUSY = "bench_busy"
 
 
 register(BenchEvents.NOOP, NotificationEvent("bench_noop", LOW, ["log"], context={"number": str}))
@@ -21,3 +22,16 @@ register(
 )
 register(BenchEvents.ALARM, NotificationEvent("bench_alarm", CRITICAL, ["wire"], context={"number": str}))
 register(BenchEvents.CROWD, NotificationEvent("bench_crowd", LOW, ["wire"], context={"number": str}))
+register(
+    BenchEvents.BUSY,
+    NotificationEvent(
+        "bench_busy",
+        MEDIUM,
+        ["email"],
+        context={"number": str},
+        category="works",
+        dedup_window=3600,
+        dedup_keys=("number",),
+        batch_window=300,
+    ),
+)

@@ -6,7 +6,16 @@ from django.utils import timezone
 
 from benchmarks.notification_events import BenchEvents
 from notifications.events import NOTIFICATION_EVENTS
-from notifications.models import Cluster, Delivery, Heartbeat, LogPersonal, Notification, NotificationLog
+from notifications.models import (
+    Acknowledgement,
+    Cluster,
+    Delivery,
+    Fingerprint,
+    Heartbeat,
+    LogPersonal,
+    Notification,
+    NotificationLog,
+)
 
 CROWD = 1000
 CONTEXTS = {
@@ -38,7 +47,8 @@ def people(using: str = DEFAULT_DB_ALIAS) -> None:
 
 def empty() -> None:
     """Nothing queued, nothing logged, and no dead rows to step over."""
-    tables = [model._meta.db_table for model in (LogPersonal, NotificationLog, Delivery, Notification, Heartbeat)]
+    models = (LogPersonal, NotificationLog, Acknowledgement, Delivery, Fingerprint, Notification, Heartbeat)
+    tables = [model._meta.db_table for model in models]
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute(f"TRUNCATE {', '.join(tables)}")

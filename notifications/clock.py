@@ -13,18 +13,24 @@ from datetime import UTC, datetime, timedelta
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.utils import timezone
 
+# Not now(): that is the start of the transaction, which may be hours ago.
+SERVERS = "clock_timestamp()"
+
 _override: Callable[[], datetime] | None = None
 
 
 def now(using: str = DEFAULT_DB_ALIAS) -> datetime:
     """The current time, aware and in UTC."""
-    connection = connections[using]
-    if _override is not None or connection.vendor != "postgresql":
+    if not is_servers(using):
         return here()
-    with connection.cursor() as cursor:
-        # Not now(): that is the start of the transaction, which may be hours ago.
-        cursor.execute("SELECT clock_timestamp()")
+    with connections[using].cursor() as cursor:
+        cursor.execute(f"SELECT {SERVERS}")
         return cursor.fetchone()[0].astimezone(UTC)
+
+
+def is_servers(using: str) -> bool:
+    """Whether the time is the database server's, so that a statement may take it there as ``SERVERS``."""
+    return _override is None and connections[using].vendor == "postgresql"
 
 
 class Watch:

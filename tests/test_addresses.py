@@ -1,11 +1,13 @@
 """Which addresses can be sent to, and how they look in a log."""
 
 import pytest
+from django.core.validators import validate_email
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifications.addresses import masked, masked_text, well_formed
+from notifications.addresses import LONGEST_PLAIN, PLAIN_EMAIL, masked, masked_text, well_formed
 
+ODD_ADDRESSES = st.text("abcXYZ019.-_+@äß!\"'\n ", max_size=40) | st.emails()
 LOCAL_PARTS = st.text("abcdefghijklmnopqrstuvwxyz0123456789.+_-", min_size=1, max_size=60)
 PHONES = st.from_regex(r"\+[1-9]\d{6,14}", fullmatch=True)
 
@@ -116,3 +118,14 @@ def test_the_words_of_real_providers_keep_no_address(words):
 @given(st.text("abc 123.:;()", max_size=50))
 def test_words_without_an_address_stay_as_they_are(words):
     assert masked_text(words) == words
+
+
+@given(ODD_ADDRESSES)
+def test_what_is_plain_djangos_validator_takes_too(address):
+    if PLAIN_EMAIL.fullmatch(address) and len(address) <= LONGEST_PLAIN:
+        validate_email(address)
+
+
+@pytest.mark.parametrize("label", [63, 64])
+def test_a_label_may_have_63_letters(label):
+    assert well_formed("email", f"ann@{'x' * label}.example") is (label == 63)

@@ -1,6 +1,7 @@
 """``send()``: who gets what, written down in the caller's transaction."""
 
 import logging
+import socket
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -8,7 +9,7 @@ from enum import Enum
 from uuid import UUID
 
 import pytest
-from django.contrib.auth.models import AnonymousUser, Permission, User
+from django.contrib.auth.models import AnonymousUser, Group, Permission, User
 from django.db import connection, transaction
 from django.db.models import JSONField, Value
 from django.test.utils import CaptureQueriesContext
@@ -25,7 +26,16 @@ from notifications.exceptions import (
     UnknownEvent,
 )
 from notifications.manager import NotificationManager
-from notifications.models import Cluster, Delivery, Notification, NotificationLog, UserSettings
+from notifications.models import (
+    Cluster,
+    Delivery,
+    Mute,
+    Notification,
+    NotificationLog,
+    SharedPreference,
+    Suppression,
+    UserSettings,
+)
 from notifications.outcomes import DeliveryState, Outcome, Reason
 from notifications.recipients import Address, Members
 from notifications.signals import notifications_queued
@@ -631,7 +641,7 @@ class TestTransaction:
 
 
 class TestCost:
-    """How many statements a call takes; savepoints are counted."""
+    """How many statements a call takes, without its savepoint."""
 
     @pytest.fixture
     def crowd(self, db):
@@ -641,33 +651,67 @@ class TestCost:
         Cluster.objects.default()
         return users
 
-    def statements(self, recipients):
+    def statements(self, recipients, **options):
         with CaptureQueriesContext(connection) as queries:
-            assert send(recipients).queued
-        return [query["sql"] for query in queries]
+            assert send_newsletter(recipients, **options).queued
+        return [query["sql"] for query in queries if not query["sql"].startswith(("SAVEPOINT", "RELEASE"))]
 
-    def test_one_a_hundred_or_a_thousand_members_take_the_same_number_of_statements(self, crowd):
-        if connection.vendor == "sqlite":
-            pytest.skip("SQLite splits a bulk insert at 999 parameters.")
-        counts = {len(self.statements(crowd[:size])) for size in (1, 100, 1000)}
-        assert len(counts) == 1
-        assert counts.pop() <= 11
+    def chunks(self, settings, size):
+        settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "CHUNK_SIZE": size}
 
-    def test_but_for_the_batches_of_an_insert_it_is_the_same_everywhere(self, crowd):
-        others = [
-            [sql for sql in self.statements(crowd[:size]) if not sql.startswith("INSERT")] for size in (1, 100, 1000)
-        ]
-        assert len({len(statements) for statements in others}) == 1
-        assert len(others[0]) + 2 <= 11
+    def furnished(self, cluster, users):
+        """Something to ask of for every gate."""
+        UserSettings.objects.bulk_create(UserSettings(user=user, cluster=cluster) for user in users)
+        role = Group.objects.create(name="night")
+        role.user_set.set(users)
+        SharedPreference.objects.create(cluster=cluster, group=role, channels={"email": True})
+        Mute.objects.bulk_create(Mute(user=user, cluster=cluster, kind="topic", value="gossip") for user in users)
+        Suppression.objects.suppress([("email", "gone@example.com")], Suppression.Why.HARD_BOUNCE, timezone.now())
 
-    def test_members_and_querysets_cost_no_more(self, crowd):
-        assert len(self.statements(Members(Cluster.objects.default()))) <= len(self.statements(crowd)) + 1
-        assert len(self.statements(User.objects.all())) <= len(self.statements(crowd)) + 1
+    def test_one_recipient_on_one_channel_takes_four_statements(self, crowd):
+        assert len(self.statements(crowd[:1])) == 4
 
-    def test_drops_take_two_statements_more(self, crowd):
-        User.objects.update(email="")
-        statements = [sql for sql in self.statements(crowd[:20]) if "INSERT" not in sql]
-        assert len(statements) + 4 <= 12
+    def test_a_thousand_take_no_more(self, crowd):
+        assert {len(self.statements(crowd[:size])) for size in (1, 100, 1000)} == {4}
+
+    def test_with_something_to_ask_of_for_every_gate_it_is_six(self, crowd):
+        cluster = Cluster.objects.default()
+        self.furnished(cluster, crowd)
+        assert {len(self.statements(crowd[:size], cluster=cluster)) for size in (1, 1000)} == {6}
+
+    def test_each_chunk_takes_five(self, crowd, settings):
+        cluster = Cluster.objects.default()
+        self.furnished(cluster, crowd)
+        self.chunks(settings, 100)
+        two, five = (len(self.statements(crowd[:size], cluster=cluster)) for size in (200, 500))
+        assert five - two == 3 * 5
+
+    def test_members_and_querysets_cost_one_more(self, crowd):
+        cluster = Cluster.objects.default()
+        assert len(self.statements(Members(cluster))) == len(self.statements(crowd)) + 1
+        assert len(self.statements(User.objects.all())) == len(self.statements(crowd)) + 1
+
+
+class TestNothingLeavesTheProcess:
+    @pytest.fixture
+    def guarded(self, monkeypatch):
+        """From now on nobody may connect to anywhere. The connection to the test database is open already."""
+        connection.ensure_connection()
+
+        def refuse(*args):
+            raise AssertionError(f"Somebody connects to {args[1:]}.")
+
+        for name in ("connect", "connect_ex", "sendto"):
+            monkeypatch.setattr(socket.socket, name, refuse)
+        monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+    def test_send_asks_no_network_whatever_the_channel(self, user, event_with, settings, guarded):
+        every = {"email": {}, "app": {}, "log": {}}
+        settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "CHANNELS": every}
+        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+        assert send([user], event_with(channels=tuple(every)), {}).queued == len(every)
+        with pytest.raises(AssertionError, match="Somebody connects"):
+            socket.create_connection(("127.0.0.1", 9))
 
 
 class TestSendNotification:

@@ -221,7 +221,7 @@ def test_it_writes_nothing_and_costs_the_same_for_many_tries(user):
     with CaptureQueriesContext(connection) as for_fifty:
         assert len(why(delivery).story) == 51
     assert len(for_fifty) == len(for_none) < 14
-    assert [query for query in for_fifty if not query["sql"].startswith("SELECT")] == []
+    assert [query for query in for_fifty if query["sql"].split()[0] not in ("SELECT", "WITH")] == []
 
 
 @pytest.mark.parametrize("recipient", [None, "ann", UserFactory.build()])

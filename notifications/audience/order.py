@@ -38,8 +38,11 @@ def _python_order(queryset: QuerySet[Any], column: str) -> Any:
 
 
 def merged(streams: Iterable[tuple[Iterator[Any], Narrowing]]) -> Iterator[tuple[Any, Narrowing]]:
-    """Every key of streams that are in order, once, with the channels of all streams that have it."""
+    """Every key of streams that are in order, once in each, with the channels of all streams that have it."""
     tagged = [zip(keys, repeat(narrowing)) for keys, narrowing in streams]
+    if len(tagged) == 1:
+        yield from tagged[0]
+        return
     for key, found in groupby(merge(*tagged, key=itemgetter(0)), key=itemgetter(0)):
         yield key, union(narrowing for _key, narrowing in found)
 

@@ -45,13 +45,22 @@ class Person:
 
 
 def _address_of(user: Any, kind: str) -> str:
-    name = conf.current().address_fields.get(kind) or (user.get_email_field_name() if kind == "email" else "")
+    name = address_field(type(user), kind)
     return str(getattr(user, name, "") or "") if name else ""
+
+
+def address_field(model: Any, kind: str) -> str:
+    """The attribute of users that holds their address of a kind; empty if none does."""
+    return conf.current().address_fields.get(kind) or (model.get_email_field_name() if kind == "email" else "")
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """One recipient on one channel."""
+    """One recipient on one channel.
+
+    Of what tells one user from another a gate may look at the address alone: ``send()`` asks for all others whose
+    settings, mutes and roles are the same only once.
+    """
 
     event: NotificationEvent
     channel: str

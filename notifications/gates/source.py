@@ -5,10 +5,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from django.contrib.auth import get_user_model
+from django.db.models import QuerySet
 from django.utils.module_loading import import_string
 
 from notifications import conf
 from notifications.models import Mute, SharedPreference, UserSettings
+from notifications.models.among import these
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +49,28 @@ class OwnTables:
         return {pk: Wishes(settings.get(pk), shared.get(pk, ()), mutes.get(pk, ())) for pk in user_ids}
 
     def settings_of(self, cluster: Any, user_ids: Collection[Any]) -> Mapping[Any, UserSettings]:
-        return {row.user_id: row for row in UserSettings.objects.filter(cluster=cluster, user__in=user_ids)}
+        return {row.user_id: row for row in _rows(UserSettings, cluster, user_ids)}
 
     def shared_by(self, cluster: Any, user_ids: Collection[Any]) -> Mapping[Any, Sequence[SharedPreference]]:
         return SharedPreference.objects.held_by(cluster, user_ids)
 
     def mutes_of(self, cluster: Any, user_ids: Collection[Any]) -> Mapping[Any, Sequence[Mute]]:
         mutes = defaultdict(list)
-        for row in Mute.objects.filter(cluster=cluster, user__in=user_ids).order_by("pk"):
+        for row in _rows(Mute, cluster, user_ids).order_by("pk"):
             mutes[row.user_id].append(row)
         return mutes
 
 
+def _rows(model: Any, cluster: Any, user_ids: Collection[Any]) -> QuerySet[Any]:
+    rows = model.objects.filter(cluster=cluster)
+    return rows.filter(user__in=these(user_ids, get_user_model()._meta.pk, rows.db))
+
+
+def preference_source() -> PreferenceSource:
+    source: PreferenceSource = import_string(conf.current().preferences)()
+    return source
+
+
 def wishes_of(cluster: Any, user_ids: Collection[Any]) -> Mapping[Any, Wishes]:
     """Read anew at each call: what was changed, by whichever process, holds from the next ``send()``."""
-    source: PreferenceSource = import_string(conf.current().preferences)()
-    return source.load(cluster, user_ids)
+    return preference_source().load(cluster, user_ids)

@@ -1,16 +1,40 @@
 """What becomes of each recipient on each channel. ``send()`` writes it down, ``explain()`` tells it; both ask here."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import zip_longest
+from typing import Any
 
+from notifications.addresses import address_hash, well_formed
 from notifications.audience import Chunk
 from notifications.channel_classes import address_kind
 from notifications.events import NotificationPriority
-from notifications.gates import Facts, Person, decide, people
-from notifications.manager.duplicates import Repeats, with_firsts
+from notifications.gates import BEFORE_DUPLICATE, Facts, decide
+from notifications.gates.crowd import Alike, Crowd, Crowds
+from notifications.manager.duplicates import Repeats, firsts_of
 from notifications.manager.request import Request
 from notifications.models import Notification, Suppression
+from notifications.models.fingerprint import First
+from notifications.models.suppression import Pair, fingerprint, plainest
 from notifications.outcomes import Answer, Drop, Hold, Reason
+
+
+@dataclass(slots=True, eq=False)
+class Case:
+    """One recipient on one channel. ``user_id`` is None where there is no user."""
+
+    key: str
+    user_id: Any
+    channel: str
+    kind: str
+    address: str
+    # What rows keep: an account is named by its recipient key and needs no address besides.
+    kept_address: str
+    address_hash: str
+    alike: Alike
+    # Those who are alike and have the same mark get the same answer.
+    mark: Any = None
 
 
 def kinds_of(request: Request) -> dict[str, str]:
@@ -18,52 +42,103 @@ def kinds_of(request: Request) -> dict[str, str]:
     return {channel: address_kind(channel) for channel in request.channels}
 
 
-def decided(
-    request: Request,
-    notification: Notification,
-    chunk: Chunk,
-    kinds: Mapping[str, str],
-    now: datetime,
-    repeats: Repeats,
-) -> Iterator[tuple[Facts, Answer]]:
-    """Everyone of the chunk on every channel, with the answer.
+class Decisions:
+    """Asks the gates about the recipients of one send, and about those who are alike once.
 
+    :param kinds: the channels, each with the kind of address that it sends to.
     :param repeats: tells who has had the same before; it may reserve for the others.
     """
-    for facts in with_firsts(_facts(request, notification, chunk, kinds, now), request, repeats):
-        yield facts, not_before(facts.wanted_at, decide(facts), now)
 
+    def __init__(
+        self, request: Request, notification: Notification, kinds: Mapping[str, str], now: datetime, repeats: Repeats
+    ) -> None:
+        self.request = request
+        self.notification = notification
+        self.kinds = kinds
+        self.now = now
+        self.repeats = repeats
+        self.wanted_at = max(request.options.send_at or now, now)
+        self.crowds = Crowds(request.cluster, kinds)
+        self.suppressed: frozenset[Pair] = frozenset()
 
-def _facts(
-    request: Request, notification: Notification, chunk: Chunk, kinds: Mapping[str, str], now: datetime
-) -> Iterator[Facts]:
-    """Everyone of the chunk on every channel, with what the gates need, in a fixed number of statements."""
-    persons = [*people(request.cluster, chunk.user_ids).values()]
-    persons += [Person(address.key, bare=address) for address in chunk.addresses]
-    found = [
-        (channel, kind, person, person.address_for(channel, kind))
-        for person in persons
-        for channel, kind in kinds.items()
-        if chunk.is_for(person.key, channel)
-    ]
-    outside = {(kind, address) for _channel, kind, _person, address in found if address and kind != "user"}
-    suppressed = Suppression.objects.among(outside)
-    wanted_at = max(request.options.send_at or now, now)
-    for channel, kind, person, address in found:
-        yield Facts(
-            request.event,
-            channel,
-            kind,
-            person,
-            address,
-            suppressed,
-            topic=notification.topic,
-            actor_id=notification.actor_id,
-            expires_at=notification.expires_at,
-            urgent=request.priority == NotificationPriority.CRITICAL,
-            now=now,
-            wanted_at=wanted_at,
+    def on(self, chunk: Chunk) -> Iterator[tuple[Case, Answer]]:
+        """Everyone of the chunk on every channel, with the answer, in a fixed number of statements."""
+        for case, first in self._cases_of(chunk):
+            yield case, self.answer(case, first)
+
+    def with_facts(self, chunk: Chunk) -> Iterator[tuple[Facts, Answer]]:
+        """The same, with everything that the gates were told."""
+        for case, first in self._cases_of(chunk):
+            yield self.facts(case, first), self.answer(case, first)
+
+    def _cases_of(self, chunk: Chunk) -> Iterator[tuple[Case, First | None]]:
+        crowd = self.crowds.users(chunk.user_ids) if chunk.user_ids else self.crowds.bare(chunk.addresses)
+        cases = [*_cases(crowd, chunk, self.kinds)]
+        prints = [_fingerprint(case) for case in cases] if crowd.may_be_suppressed else []
+        self.suppressed = Suppression.objects.known({*prints} - {""})
+        bad = {its for _kind, its in self.suppressed}
+        for case, its in zip_longest(cases, prints):
+            case.mark = case.channel if its not in bad and _is_good(case) else (case.channel, case.address)
+        firsts = firsts_of(self.request, cases, self.reaches, self.repeats)
+        return ((case, firsts.get(case.key)) for case in cases)
+
+    def answer(self, case: Case, first: First | None = None) -> Answer:
+        """What the gates say, not before the ``send_at`` of the call."""
+        answers = case.alike.answers
+        found = answers.get(case.mark) if first is None else None
+        if found is None:
+            found = not_before(self.wanted_at, decide(self.facts(case, first)), self.now)
+            if first is None:
+                answers[case.mark] = found
+        return found
+
+    def reaches(self, case: Case) -> bool:
+        """Whether it would go out if it is no repeat."""
+        reached, mark = case.alike.reached, case.mark
+        if mark not in reached:
+            reached[mark] = not isinstance(decide(self.facts(case), BEFORE_DUPLICATE), Drop)
+        return reached[mark]
+
+    def facts(self, case: Case, first: First | None = None) -> Facts:
+        told = self.notification
+        return Facts(
+            self.request.event,
+            case.channel,
+            case.kind,
+            case.alike.person,
+            case.address,
+            self.suppressed,
+            first,
+            topic=told.topic,
+            actor_id=told.actor_id,
+            expires_at=told.expires_at,
+            urgent=self.request.priority == NotificationPriority.CRITICAL,
+            now=self.now,
+            wanted_at=self.wanted_at,
         )
+
+
+def _cases(crowd: Crowd, chunk: Chunk, kinds: Mapping[str, str]) -> Iterator[Case]:
+    channels, no_hash = tuple(kinds.items()), address_hash("")
+    for key, user_id, alike, addresses in crowd.recipients:
+        for (channel, kind), address in zip(channels, addresses, strict=True):
+            if chunk.narrowed and not chunk.is_for(key, channel):
+                continue
+            if kind == "user":
+                yield Case(key, user_id, channel, kind, address, "", no_hash, alike)
+            else:
+                yield Case(key, user_id, channel, kind, address, address, address_hash(address), alike)
+
+
+def _fingerprint(case: Case) -> str:
+    """What suppressions know an address by. Most addresses are written in their plainest form already."""
+    address = case.kept_address
+    return (case.address_hash if address == plainest(address) else fingerprint(address)) if address else ""
+
+
+def _is_good(case: Case) -> bool:
+    """A good address is like any other; of a bad one, or of none, the gates may say more."""
+    return bool(case.address) and well_formed(case.kind, case.address)
 
 
 def not_before(wanted_at: datetime, answer: Answer, now: datetime) -> Answer:

@@ -1,37 +1,35 @@
 """Who gets a notification for the first time, and who within the window of its event a second time."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from notifications.events import NotificationEvent, key_of
-from notifications.gates import BEFORE_DUPLICATE, Facts, decide
 from notifications.gates.duplicate import fingerprints
 from notifications.manager.request import Request
 from notifications.models import Fingerprint, Notification
 from notifications.models.fingerprint import First
-from notifications.outcomes import Drop
 
 # From fingerprints with their recipient keys to those that are repeats, with the first.
 Repeats = Callable[[Mapping[str, str]], Mapping[str, First]]
 
 
-def with_firsts(found: Iterable[Facts], request: Request, repeats: Repeats) -> Iterable[Facts]:
-    """The facts of a chunk, with the first of each repeat. Costs nothing where the event has no window.
+def firsts_of(
+    request: Request, cases: Iterable[Any], reaches: Callable[[Any], bool], repeats: Repeats
+) -> Mapping[str, First]:
+    """By recipient key, what those of a chunk have had before. Costs nothing where the event has no window.
 
     Decided once for each recipient, for all channels. Who gets nothing anyway is not looked up, and reserves nothing.
+
+    :param reaches: whether the gates before that of the duplicates let a case through.
     """
     if not request.event.dedup_window:
-        return found
-    found = list(found)
-    reached = [facts.person.key for facts in found if not isinstance(decide(facts, BEFORE_DUPLICATE), Drop)]
-    if not reached:
-        return found
+        return {}
     fingerprint = fingerprints(request.event, request.cluster, request.context)
     # In the order of the audience, which is the same for everybody: so no two sends wait for each other.
+    reached = dict.fromkeys(case.key for case in cases if reaches(case))
     wanted = {fingerprint(key): key for key in reached}
-    firsts = {wanted[key]: first for key, first in repeats(wanted).items()}
-    return [replace(facts, first=firsts.get(facts.person.key)) for facts in found]
+    return {wanted[key]: first for key, first in repeats(wanted).items()} if wanted else {}
 
 
 def reserving(event: NotificationEvent, notification: Notification, now: datetime, using: str) -> Repeats:

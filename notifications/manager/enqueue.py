@@ -1,7 +1,7 @@
 """Writing a checked request down: a notification, a delivery per recipient and channel, a log row per drop."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -10,18 +10,19 @@ from typing import Any
 from django.db import transaction
 
 from notifications import clock, conf, partitions, signals
-from notifications.audience import Audience, Chunk
-from notifications.gates import Facts
-from notifications.manager.decisions import decided, kinds_of
+from notifications.audience import Audience
+from notifications.manager.decisions import Case, Decisions, kinds_of
 from notifications.manager.duplicates import reserving
 from notifications.manager.idempotency import first_result, outcomes, stored
 from notifications.manager.permission import check_permission
 from notifications.manager.queue_limit import has_room
 from notifications.manager.request import Request
-from notifications.models import Delivery, Notification, NotificationLog
+from notifications.models import Notification, NotificationLog
+from notifications.models.intake import NewDelivery, queue
 from notifications.outcomes import Answer, DeliveryState, Drop, Hold, Reason, SendResult
 
 EVERYBODY = "*"
+HELD, READY = DeliveryState.HELD.value, DeliveryState.READY.value
 
 
 def queued(request: Request, recipients: Any, using: str) -> SendResult:
@@ -29,11 +30,12 @@ def queued(request: Request, recipients: Any, using: str) -> SendResult:
     with transaction.atomic(using=using):
         check_permission(request.event, request.options.actor)
         request = request.in_its_cluster()
-        now = clock.now(using)
+        # What was asked for just now is stored with the time of the database, which need not be read before.
+        now = clock.now(using) if request.asked_at else None
         notification, created = stored(request, now, using)
         if not created:
             return first_result(notification, request)
-        return enqueue(request, notification, recipients, now, using)
+        return enqueue(request, notification, recipients, now or notification.created_at, using)
 
 
 def enqueue(request: Request, notification: Notification, recipients: Any, now: datetime, using: str) -> SendResult:
@@ -47,12 +49,13 @@ def enqueue(request: Request, notification: Notification, recipients: Any, now: 
         return _refused(request, notification, result, now, using)
     audience = Audience(recipients, request.cluster, (*request.channels, *request.not_configured))
     result.refused_channels = _asked_in_vain(request, audience)
-    kinds = kinds_of(request)
+    repeats = reserving(request.event, notification, now, using)
+    decisions = Decisions(request, notification, kinds_of(request), now, repeats)
     for chunk in audience.chunks(conf.current().chunk_size):
-        written = _decide_chunk(request, notification, chunk, kinds, now, using)
-        Delivery.objects.using(using).bulk_create(written.deliveries)
+        written = _written(decisions.on(chunk))
+        queue(using, notification.pk, request.score, written.deliveries)
         if written.drops:
-            NotificationLog.objects.using(using).append(written.drops)
+            NotificationLog.objects.using(using).append(_dropped(notification, written.drops, now))
         result.held += written.held
         result.queued += len(written.deliveries) - written.held
         result.reasons.update(written.reasons)
@@ -93,51 +96,42 @@ def tell_queued(partition: str, notification_ids: tuple[int, ...]) -> None:
 class Written:
     """What a chunk comes to."""
 
-    deliveries: list[Delivery] = field(default_factory=list)
-    drops: list[NotificationLog] = field(default_factory=list)
+    deliveries: list[NewDelivery] = field(default_factory=list)
+    drops: list[tuple[Case, Drop]] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
     held: int = 0
 
 
-def _decide_chunk(
-    request: Request, notification: Notification, chunk: Chunk, kinds: Mapping[str, str], now: datetime, using: str
-) -> Written:
+def _written(decided: Iterable[tuple[Case, Answer]]) -> Written:
     written = Written()
-    repeats = reserving(request.event, notification, now, using)
-    for facts, answer in decided(request, notification, chunk, kinds, now, repeats):
+    for case, answer in decided:
         if isinstance(answer, Drop):
             written.reasons[answer.reason] += 1
-            written.drops.append(_drop(notification, facts, answer, now))
+            written.drops.append((case, answer))
         else:
             written.held += isinstance(answer, Hold)
-            written.deliveries.append(_delivery(notification, facts, answer, request.score))
+            written.deliveries.append(_delivery(case, answer))
     return written
 
 
-def _delivery(notification: Notification, facts: Facts, answer: Answer, score: int) -> Delivery:
-    held = isinstance(answer, Hold)
-    return Delivery.to(
-        notification,
-        facts.channel,
-        facts.person.key,
-        facts.kept_address,
-        recipient_id=getattr(facts.person.user, "pk", None),
-        state=DeliveryState.HELD if held else DeliveryState.READY,
-        reason=answer.reason if isinstance(answer, Hold) else "",
-        due_at=answer.until if isinstance(answer, Hold) else None,
-        score=score,
-    )
+def _delivery(case: Case, answer: Answer) -> NewDelivery:
+    state, reason, until = READY, "", None
+    if isinstance(answer, Hold):
+        state, reason, until = HELD, answer.reason.value, answer.until
+    return NewDelivery(case.channel, case.user_id, case.key, case.kept_address, case.address_hash, state, reason, until)
 
 
-def _drop(notification: Notification, facts: Facts, answer: Drop, now: datetime) -> NotificationLog:
-    return NotificationLog.about(
-        notification,
-        NotificationLog.Kind.DROP,
-        now,
-        facts.kept_address,
-        recipient_id=getattr(facts.person.user, "pk", None),
-        recipient_key=facts.person.key,
-        channel=facts.channel,
-        reason=answer.reason,
-        error_message=answer.rule,
-    )
+def _dropped(notification: Notification, drops: Sequence[tuple[Case, Drop]], now: datetime) -> list[NotificationLog]:
+    """A row of the log for each."""
+    about = NotificationLog.about(notification, NotificationLog.Kind.DROP, now)
+    return [
+        about.again(
+            case.kept_address,
+            recipient_id=case.user_id,
+            recipient_key=case.key,
+            channel=case.channel,
+            reason=answer.reason,
+            error_message=answer.rule,
+        )
+        for case, answer in drops
+    ]

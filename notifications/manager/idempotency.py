@@ -10,18 +10,19 @@ from django.db import IntegrityError, transaction
 from notifications.exceptions import IdempotencyConflict
 from notifications.manager.request import Request
 from notifications.models import Delivery, Notification, NotificationLog
+from notifications.models.intake import store
 from notifications.outcomes import DeliveryState, Outcome, SendResult
 
 
-def stored(request: Request, now: datetime, using: str) -> tuple[Notification, bool]:
+def stored(request: Request, now: datetime | None, using: str) -> tuple[Notification, bool]:
     """The notification's row and whether it is new. The unique constraint decides who was first."""
     row = request.notification(now)
     if row.idempotency_key is None:
-        row.save(using=using, force_insert=True)
+        store(row, using)
         return row, True
     try:
         with transaction.atomic(using=using):
-            row.save(using=using, force_insert=True)
+            store(row, using)
     except IntegrityError:
         same = {"cluster": request.cluster, "event": row.event, "idempotency_key": row.idempotency_key}
         first = Notification.objects.using(using).filter(**same).first()

@@ -62,8 +62,8 @@ class Request:
         """The same, with its cluster read from the database if it is the default one."""
         return replace(self, cluster=given_or_default(self.cluster))
 
-    def notification(self, now: datetime) -> Notification:
-        """The row to store."""
+    def notification(self, now: Any) -> Notification:
+        """The row to store. Without ``now`` it has no time yet."""
         options = self.options
         return Notification(
             cluster=self.cluster,
@@ -75,7 +75,7 @@ class Request:
             topic=options.topic,
             campaign=options.campaign,
             correlation_id=options.correlation_id or str(uuid4()),
-            created_at=min(self.asked_at or now, now),
+            created_at=now and min(self.asked_at or now, now),
             send_at=options.send_at,
             expires_at=options.expires_at,
             cancel_key=options.cancel_key or None,

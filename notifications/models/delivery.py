@@ -4,7 +4,6 @@ Every change of state is one method here and one conditional UPDATE. The states 
 ``docs/architecture.md``; a worker proves that a row is still its own by the ``fence`` that it got when claiming.
 """
 
-import hashlib
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Self
@@ -16,6 +15,7 @@ from django.db.models import Q
 from django.db.models.base import ModelState
 from django.utils.translation import gettext_lazy as _
 
+from notifications.addresses import address_hash
 from notifications.models import outbox
 from notifications.models.notification import Notification
 from notifications.models.outbox import Lost, Settlement
@@ -270,8 +270,3 @@ class Delivery(models.Model):
     def idempotency_key(self) -> str:
         """What a provider that knows idempotency gets: the same for every try of one epoch."""
         return f"{self.pk}-{self.epoch}"
-
-
-def address_hash(address: str) -> str:
-    """A fixed-length stand-in for an address in the unique constraint."""
-    return hashlib.sha256(address.encode()).hexdigest()[:32]

@@ -3,6 +3,7 @@
 A row is reserved in the transaction of its ``send()``: it is exact however many send at once, and a rollback frees it.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -59,11 +60,15 @@ class FingerprintQuerySet(models.QuerySet["Fingerprint"]):
         """Those that are new, or whose window is over. The others are locked all the same."""
         connection = self._connection()
         adapt = connection.ops.adapt_datetimefield_value
-        pairs = [value for pair in wanted.items() for value in pair]
-        marks = ", ".join(["(%s, %s)"] * len(wanted))
+        pairs: list[Any]
+        # Both keep the order of what they are given.
+        if connection.vendor == "postgresql":
+            given, pairs = "SELECT * FROM unnest(%s::text[], %s::text[])", [[*wanted], [*wanted.values()]]
+        else:
+            given, pairs = "SELECT key, value FROM json_each(%s)", [json.dumps(wanted)]
         # A first that lies further ahead than clocks differ was written by a clock that has been set back since.
         sql = f"""
-            WITH wanted(its_key, who) AS (VALUES {marks})
+            WITH wanted(its_key, who) AS ({given})
             INSERT INTO {TABLE} (key, recipient_key, notification_id, first_at, until, folded)
             SELECT its_key, who, %s, %s, %s, 0 FROM wanted WHERE 1 = 1
             ON CONFLICT (key) DO UPDATE SET

@@ -6,18 +6,19 @@ it was. What could name a person (the masked address, the loggable context) stan
 be erased without touching the log.
 """
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Self
 
 from django.conf import settings
-from django.db import connections, models
+from django.db import models
+from django.db.models.base import ModelState
 from django.utils.translation import gettext_lazy as _
 
 from notifications.addresses import masked
 from notifications.context import loggable
 from notifications.events import NOTIFICATION_EVENTS
+from notifications.models import logbook
 from notifications.models.delivery import Delivery
 from notifications.models.notification import Notification
 from notifications.outcomes import Reason
@@ -25,41 +26,8 @@ from notifications.outcomes import Reason
 
 class LogQuerySet(models.QuerySet["NotificationLog"]):
     def append(self, rows: Iterable["NotificationLog"]) -> None:
-        """Write rows with their personal side rows, in one or two statements however many they are."""
-        rows = list(rows)
-        if not rows:
-            return
-        if connections[self.db].vendor == "postgresql":
-            _append_by_arrays(rows, self.db)
-        else:
-            self.bulk_create(rows)  # type: ignore[arg-type]  # the plugin loses the model of as_manager()
-            LogPersonal.objects.using(self.db).bulk_create([row.new_personal() for row in rows if row.is_personal])
-
-
-def _column(field: Any, values: list[Any], connection: Any) -> list[Any]:
-    """Values as the database takes them; only keys of a host's models can be of a kind that must be converted."""
-    return [field.get_db_prep_save(value, connection) for value in values] if field.is_relation else values
-
-
-def _append_by_arrays(rows: Sequence["NotificationLog"], using: str) -> None:
-    """One statement for both tables: a row for each attempt is half of what a worker writes at all."""
-    connection = connections[using]
-    fields = [field for field in NotificationLog._meta.concrete_fields if not field.primary_key]
-    names = ", ".join(str(field.column) for field in fields)
-    types = [*(field.db_type(connection) for field in fields), "text", "text"]
-    columns = [_column(field, [getattr(row, field.attname) for row in rows], connection) for field in fields]
-    personal = [[row.new_address for row in rows], [json.dumps(row.new_context or {}, default=str) for row in rows]]
-    sql = f"""
-        WITH given AS MATERIALIZED (
-            SELECT nextval(pg_get_serial_sequence('klaxon_notificationlog', 'id')) AS its_id, news.*
-            FROM unnest({", ".join(f"%s::{name}[]" for name in types)}) AS news({names}, its_address, its_context)
-        ), logged AS (
-            INSERT INTO klaxon_notificationlog (id, {names}) SELECT its_id, {names} FROM given
-        )
-        INSERT INTO klaxon_logpersonal (log_id, address, context_data)
-        SELECT its_id, its_address, its_context::jsonb FROM given WHERE its_address <> '' OR its_context <> '{{}}'"""  # noqa: S608 - only our own words are formatted in
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [*columns, *personal])
+        """Write rows with their personal side rows, in one statement, or on SQLite three, however many they are."""
+        logbook.append(self.db, list(rows))
 
 
 class NotificationLog(models.Model):
@@ -145,7 +113,7 @@ class NotificationLog(models.Model):
             cluster_id=notification.cluster_id,
             event=notification.event,
             notification_id=notification.pk,
-            correlation_id=notification.correlation_id,
+            correlation_id=str(notification.correlation_id),
             sent_at=now,
             **facts,
         )
@@ -171,13 +139,11 @@ class NotificationLog(models.Model):
             **facts,
         )
 
-    @property
-    def is_personal(self) -> bool:
-        return bool(self.new_address or self.new_context)
-
-    def new_personal(self) -> "LogPersonal":
-        """The side row, not yet written."""
-        return LogPersonal(log=self, address=self.new_address, context_data=self.new_context or {})
+    def again(self, address: str, **facts: Any) -> Self:
+        """The same of another recipient. Without the model's own ``__init__``: a send may drop thousands."""
+        row = type(self).__new__(type(self))
+        row.__dict__.update(self.__dict__, _state=ModelState(), new_address=masked(address), **facts)
+        return row
 
     @property
     def address(self) -> str:

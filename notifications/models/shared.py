@@ -1,5 +1,6 @@
 """Preferences of a role or of a whole cluster, for all who have not chosen themselves."""
 
+import json
 from collections.abc import Collection
 from typing import Any
 
@@ -7,31 +8,20 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.core.exceptions import FieldDoesNotExist
-from django.db import models
+from django.db import connections, models
 from django.utils.translation import gettext_lazy as _
 
+from notifications.models.among import among
 from notifications.models.choices import Choices
 
 
-def _users_of_a_group() -> str | None:
-    """The name under which a group knows its users; None where the host's users have no groups."""
+def _links() -> Any:
+    """The users' own field of groups; None where the host's users have none."""
     try:
-        groups = get_user_model()._meta.get_field("groups")
+        groups: Any = get_user_model()._meta.get_field("groups")
     except FieldDoesNotExist:
         return None
-    return groups.related_query_name() if getattr(groups, "related_model", None) is Group else None
-
-
-class _Together(models.Aggregate):
-    """Keys as one JSON array: a row for each role, and not one for each of its thousand users."""
-
-    output_field = models.JSONField()
-
-    def as_postgresql(self, compiler: Any, connection: Any, **more: Any) -> Any:
-        return super().as_sql(compiler, connection, function="JSONB_AGG", **more)
-
-    def as_sqlite(self, compiler: Any, connection: Any, **more: Any) -> Any:
-        return super().as_sql(compiler, connection, function="JSON_GROUP_ARRAY", **more)
+    return groups if getattr(groups, "related_model", None) is Group else None
 
 
 class SharedPreferenceQuerySet(models.QuerySet["SharedPreference"]):
@@ -40,18 +30,29 @@ class SharedPreferenceQuerySet(models.QuerySet["SharedPreference"]):
         held: dict[Any, list[SharedPreference]] = {pk: [] for pk in user_ids}
         key = get_user_model()._meta.pk
         for row in self._with_holders(cluster, user_ids):
-            for pk in held if row.group_id is None else map(key.to_python, row.holders):
+            if row.group_id is not None:
+                row.group = Group(pk=row.group_id, name=row.role)
+            for pk in held if row.group_id is None else map(key.to_python, json.loads(row.holders or "[]")):
                 held[pk].append(row)
         return held
 
     def _with_holders(self, cluster: Any, user_ids: Collection[Any]) -> Any:
-        rows: Any = self.filter(cluster=cluster)
-        users = _users_of_a_group()
-        if users is None:
-            return rows.filter(group=None)
-        holders = f"group__{users}"
-        rows = rows.filter(models.Q(group=None) | models.Q(**{f"{holders}__in": user_ids}))
-        return rows.select_related("group").annotate(holders=_Together(holders))
+        """The rows of a cluster, with the users of each role as one JSON array and not as a row for each."""
+        connection, links, key = connections[self.db], _links(), get_user_model()._meta.pk
+        these, keys = among(user_ids, key, self.db)
+        together = "jsonb_agg(%s)" if connection.vendor == "postgresql" else "json_group_array(%s)"
+        holders = "NULL"
+        if links is not None:
+            user, group = links.m2m_column_name(), links.m2m_reverse_name()
+            holders = f"""
+                SELECT CAST({together % user} AS text) FROM {links.m2m_db_table()}
+                WHERE {group} = p.group_id AND {user} {these}"""  # noqa: S608 - names of tables and columns
+        place = SharedPreference._meta.get_field("cluster").get_db_prep_value(cluster.pk, connection)
+        sql = f"""
+            SELECT p.*, g.name AS role, ({holders}) AS holders
+            FROM klaxon_sharedpreference p LEFT JOIN {Group._meta.db_table} g ON g.id = p.group_id
+            WHERE p.cluster_id = %s"""  # noqa: S608
+        return self.raw(sql, [*([] if links is None else [keys]), place])
 
 
 class SharedPreference(Choices):

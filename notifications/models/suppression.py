@@ -1,20 +1,25 @@
 """Suppressions: addresses that nothing is sent to any more, because a provider said that they are bad."""
 
-import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from notifications.addresses import masked
+from notifications.addresses import address_hash, masked
+from notifications.models.among import these
 
 Pair = tuple[str, str]
 
 
 def fingerprint(address: str) -> str:
     """What stands for an address here, whatever its case: the table cannot be read back into addresses."""
-    return hashlib.sha256(address.strip().lower().encode()).hexdigest()[:32]
+    return address_hash(plainest(address))
+
+
+def plainest(address: str) -> str:
+    """The spelling that all of an address have in common."""
+    return address.strip().lower()
 
 
 class SuppressionQuerySet(models.QuerySet["Suppression"]):
@@ -30,10 +35,16 @@ class SuppressionQuerySet(models.QuerySet["Suppression"]):
 
     def among(self, pairs: Iterable[Pair]) -> frozenset[Pair]:
         """Of addresses with their kind, those that are suppressed, as kind and fingerprint. One statement, or none."""
-        hashes = {fingerprint(address) for _kind, address in pairs}
+        return self.known({fingerprint(address) for _kind, address in pairs})
+
+    def known(self, hashes: Collection[str]) -> frozenset[Pair]:
+        """The same, given fingerprints."""
         if not hashes:
             return frozenset()
-        return frozenset(self.filter(address_hash__in=hashes).values_list("kind", "address_hash"))
+        column = Suppression._meta.get_field("address_hash")
+        return frozenset(
+            self.filter(address_hash__in=these(hashes, column, self.db)).values_list("kind", "address_hash")
+        )
 
 
 class Suppression(models.Model):

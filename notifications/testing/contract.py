@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 
+from notifications.addresses import address_hash
 from notifications.channels import BaseChannel
 from notifications.clock import now
 from notifications.events import NotificationPriority
 from notifications.models import Cluster, Delivery, Notification
-from notifications.models.delivery import address_hash
 from notifications.outcomes import Receipt, Verdict
 from notifications.rendered import Rendered
 

@@ -1,6 +1,7 @@
 """The log is appended to, and outlives what it tells of."""
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from notifications.addresses import masked
@@ -28,10 +29,10 @@ def row(address="", context=None):
 
 
 @pytest.mark.parametrize("count", [1, 10])
-def test_a_group_of_rows_is_written_in_two_statements_at_most(count, django_assert_max_num_queries):
+def test_a_group_of_rows_is_written_in_three_statements_at_most(count, django_assert_max_num_queries):
     rows = [row(f"{place}***@example.com", {"order_number": f"{place}"}) for place in range(count)]
     rows += [row()]
-    with django_assert_max_num_queries(2):
+    with django_assert_max_num_queries(1 if connection.vendor == "postgresql" else 3):
         NotificationLog.objects.append(rows)
     assert NotificationLog.objects.count() == count + 1
     written = LogPersonal.objects.order_by("pk").values_list("address", "context_data")

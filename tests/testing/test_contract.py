@@ -2,10 +2,10 @@
 
 import pytest
 
+from notifications.addresses import address_hash
 from notifications.channels import BaseChannel
 from notifications.events import NotificationPriority
 from notifications.models import Cluster, Delivery, InboxItem, Notification
-from notifications.models.delivery import address_hash
 from notifications.outcomes import Receipt, Verdict
 from notifications.testing.contract import ChannelContract, ProviderContract
 from tests.factories import UserFactory

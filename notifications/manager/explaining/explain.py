@@ -13,7 +13,7 @@ from notifications.audience import Audience
 from notifications.channel_classes import channel_conf
 from notifications.exceptions import ChannelNotConfigured, InvalidRecipient, NotPermitted
 from notifications.gates import GATES, Facts
-from notifications.manager.decisions import decided, kinds_of
+from notifications.manager.decisions import Decisions, kinds_of
 from notifications.manager.duplicates import looking
 from notifications.manager.explaining.changes import About
 from notifications.manager.explaining.explanation import ChannelExplanation, Explanation, Step, wall_time
@@ -59,7 +59,8 @@ def _decided(request: Request, recipient: Any, now: datetime, using: str) -> dic
     chunks = Audience(recipient, request.cluster, request.channels).chunks(1)
     told = request.notification(now)
     repeats = looking(request.event, now, using)
-    pairs = (pair for chunk in chunks for pair in decided(request, told, chunk, kinds_of(request), now, repeats))
+    decisions = Decisions(request, told, kinds_of(request), now, repeats)
+    pairs = (pair for chunk in chunks for pair in decisions.with_facts(chunk))
     return {facts.channel: (facts, answer) for facts, answer in pairs}
 
 

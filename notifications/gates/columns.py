@@ -1,0 +1,89 @@
+"""Which columns of the host's users tell what ``send()`` must know of them, if plain columns do."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from inspect import getattr_static
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.db import connections
+from django.db.models import BooleanField, IntegerField, Model
+from django.db.models.query_utils import DeferredAttribute
+
+from notifications.gates.facts import address_field
+from notifications.models.choices import normalised
+from notifications.models.crowd import ADDRESSES, ASKED_FOR, KEY
+
+NOBODYS = "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """``names`` are the columns with addresses; ``active`` is that which says who is active, empty if all are.
+
+    ``places`` are the channels, each with where its address stands in a row: KEY for an account, None for nowhere.
+    """
+
+    names: tuple[str, ...]
+    active: str
+    places: tuple[tuple[str, int | None], ...]
+    # The primary key of users, if it is to be converted.
+    field: Any
+    # Where in a row begins what many have alike.
+    about: int
+
+    @property
+    def no_addresses(self) -> list[str]:
+        return [""] * len(self.places)
+
+    def key(self, row: tuple[Any, ...]) -> Any:
+        return row[KEY] if self.field is None else self.field.to_python(row[KEY])
+
+    def addresses(self, key: str, row: tuple[Any, ...]) -> list[str]:
+        """One for each channel; what users gave for a channel themselves goes first, but for their account."""
+        own = [key if at == KEY else "" if at is None else str(row[at] or "") for _channel, at in self.places]
+        if row[ADDRESSES] in (None, NOBODYS):
+            return own
+        chosen = normalised(json.loads(row[ADDRESSES]))
+        return [
+            address if at == KEY else str(chosen.get(channel) or address)
+            for (channel, at), address in zip(self.places, own, strict=True)
+        ]
+
+
+def columns_for(kinds: Mapping[str, str], using: str) -> Columns | None:
+    """For channels with the kind of address that each sends to; None if it takes whole users to know."""
+    model: Any = get_user_model()
+    fields = {kind: address_field(model, kind) for kind in kinds.values() if kind != "user"}
+    names = tuple(dict.fromkeys(name for name in fields.values() if name))
+    active = "" if getattr_static(model, "is_active", None) is True else "is_active"
+    if not all(_is_plain(model, name, using) for name in (*names, *([active] if active else []))):
+        return None
+    at = {name: ASKED_FOR + number for number, name in enumerate(names)}
+    places = [(channel, KEY if kind == "user" else at.get(fields[kind])) for channel, kind in kinds.items()]
+    return Columns(
+        names, active, tuple(places), None if _is_number(model._meta.pk) else model._meta.pk, ASKED_FOR + len(names)
+    )
+
+
+@cache
+def _is_plain(model: Any, name: str, using: str) -> bool:
+    """Whether an attribute is what stands in its column: no property, nothing encrypted, nothing made on reading."""
+    if model.from_db.__func__ is not Model.__dict__["from_db"].__func__:
+        return False
+    if type(getattr_static(model, name, None)) is not DeferredAttribute:
+        return False
+    column, connection = model._meta.get_field(name).cached_col, connections[using]
+    made = column.get_db_converters(connection)
+    return not made and (_is_flag(column.field) or not connection.ops.get_db_converters(column))
+
+
+def _is_flag(column: Any) -> bool:
+    """SQLite has numbers for these, which are as true."""
+    return isinstance(column, BooleanField)
+
+
+def _is_number(column: Any) -> bool:
+    return isinstance(column, IntegerField)

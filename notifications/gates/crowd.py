@@ -1,0 +1,134 @@
+"""The recipients of a chunk, for ``send()``: those of whom the gates know the same are asked about as one.
+
+Of ten thousand users most have the same settings, or none. Gates are pure functions of the facts, and of what tells one
+user from another they look at nothing but the address; so one answer serves all who are alike.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from django.contrib.auth import get_user_model
+from django.db import router
+
+from notifications.gates.columns import Columns, columns_for
+from notifications.gates.facts import Person, people
+from notifications.gates.source import OwnTables, preference_source
+from notifications.models import UserSettings, crowd
+from notifications.models.crowd import Row
+from notifications.outcomes import Answer
+from notifications.recipients import Address, user_key
+
+# So that a send to millions, no two of whom are alike, keeps no more of them in memory.
+MOST_KINDS = 1000
+
+
+@dataclass(slots=True, eq=False)
+class Alike:
+    """Recipients of whom the gates know the same, but for the address. ``person`` stands for them all.
+
+    Whoever asks keeps here what was answered, by a mark that tells the questions apart: the ``answers`` of all gates,
+    and whether those before the gate of the duplicates let it through.
+    """
+
+    person: Person
+    answers: dict[Any, Answer] = field(default_factory=dict)
+    reached: dict[Any, bool] = field(default_factory=dict)
+
+
+class Recipient(NamedTuple):
+    """``user_id`` is None where there is no user. One address for each channel; empty where there is none."""
+
+    key: str
+    user_id: Any
+    alike: Alike
+    addresses: Sequence[str]
+
+
+class Crowd(NamedTuple):
+    """``may_be_suppressed`` is False where no address is, so that nobody need ask."""
+
+    recipients: Sequence[Recipient]
+    may_be_suppressed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What gates look at of a user."""
+
+    is_active: bool
+
+
+class Crowds:
+    """The crowds of one send, chunk by chunk: who is like somebody in an earlier chunk is alike, too.
+
+    :param kinds: channels, each with the kind of address that it sends to.
+    """
+
+    def __init__(self, cluster: Any, kinds: Mapping[str, str]) -> None:
+        self.cluster = cluster
+        self.kinds = kinds
+        self.using = router.db_for_read(get_user_model())
+        self.source = preference_source()
+        self.columns = columns_for(kinds, self.using)
+        self.known: dict[Any, Alike] = {}
+
+    def bare(self, addresses: Collection[Address]) -> Crowd:
+        """Those without an account."""
+        alike, found = self.known.setdefault("", Alike(Person("a:"))), []
+        for address in addresses:
+            person = Person(address.key, bare=address)
+            found.append(Recipient(person.key, None, alike, self._addresses_of(person)))
+        return Crowd(found, True)
+
+    def users(self, user_ids: Collection[Any]) -> Crowd:
+        """Users by id, in this order, with their addresses.
+
+        One statement; another where the cluster has preferences of its own or of roles, and another where one of the
+        users has muted something.
+        """
+        columns = self.columns
+        if columns is None or type(self.source) is not OwnTables or self.using != router.db_for_read(UserSettings):
+            return self._whole(user_ids)
+        rows = crowd.read(self.using, self.cluster, user_ids, columns.names, columns.active)
+        there = rows[0] if rows else None
+        shared = self.source.shared_by(self.cluster, user_ids) if there and there[crowd.SHARED] else {}
+        mutes = self.source.mutes_of(self.cluster, user_ids) if there and there[crowd.MUTES] else {}
+        found = {columns.key(row): row for row in rows}
+        recipients = [self._recipient(pk, found.get(pk), columns, shared.get(pk), mutes.get(pk)) for pk in user_ids]
+        return Crowd(recipients, bool(there and there[crowd.SUPPRESSIONS]))
+
+    def _recipient(self, pk: Any, row: Row | None, columns: Columns, shared: Any, mutes: Any) -> Recipient:
+        key = user_key(pk)
+        if row is None:
+            return Recipient(key, None, Alike(Person(key)), columns.no_addresses)
+        about = mark = row[columns.about :]
+        if shared or mutes:
+            mark = about, *[level.pk for level in shared or ()], *[mute.rule for mute in mutes or ()]
+        alike = self.known.get(mark)
+        if alike is None:
+            alike = self._remembered(mark, self._alike(key, row, about, shared or (), mutes or ()))
+        return Recipient(key, pk, alike, columns.addresses(key, row))
+
+    def _alike(self, key: str, row: Sequence[Any], about: Sequence[Any], shared: Any, mutes: Any) -> Alike:
+        is_active, is_member, *values = about
+        pk = row[crowd.SETTINGS_KEY]
+        settings = None if pk is None else crowd.settings_from(self.using, pk, values)
+        return Alike(Person(key, Account(bool(is_active)), None, bool(is_member), settings, shared, mutes))
+
+    def _remembered(self, mark: Any, alike: Alike) -> Alike:
+        if len(self.known) >= MOST_KINDS:
+            self.known.clear()
+        self.known[mark] = alike
+        return alike
+
+    def _whole(self, user_ids: Collection[Any]) -> Crowd:
+        """Where users or preferences are not as Django and Klaxon have them: each as a whole, asked about alone."""
+        return Crowd([self._alone(pk, person) for pk, person in people(self.cluster, user_ids).items()], True)
+
+    def _alone(self, pk: Any, person: Person) -> Recipient:
+        user_id = pk if person.user is not None else None
+        return Recipient(person.key, user_id, Alike(person), self._addresses_of(person))
+
+    def _addresses_of(self, person: Person) -> list[str]:
+        return [person.address_for(*pair) for pair in self.kinds.items()]

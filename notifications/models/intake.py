@@ -1,0 +1,121 @@
+"""Writing down what ``send()`` decides: one row for the notification, one for each of its deliveries.
+
+By hand, so that a large send writes as fast as the driver can: by COPY on PostgreSQL, by ``executemany`` on SQLite. The
+primary keys of deliveries are not asked for: nobody needs them before a worker claims the rows.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from functools import cache, lru_cache
+from typing import Any, NamedTuple
+
+from django.apps import apps
+from django.db import connections
+
+from notifications import clock
+
+# COPY has to be announced and ended, so up to so many rows are written sooner by one INSERT.
+FEW = 50
+# The defaults of columns, as they stand in a statement.
+LITERALS = {None: "NULL", "": "''", 0: "0"}
+
+
+class NewDelivery(NamedTuple):
+    """What differs between the deliveries of one notification; the names are those of the columns."""
+
+    channel: str
+    recipient_id: Any
+    recipient_key: str
+    address: str
+    address_hash: str
+    state: str
+    reason: str
+    due_at: datetime | None
+
+
+OF_ALL = ("notification_id", "score")
+GIVEN = (*OF_ALL, *NewDelivery._fields)
+
+
+def store(row: Any, using: str) -> None:
+    """Insert a notification; it gets its primary key.
+
+    A ``created_at`` of None becomes the present time. That of the database server comes along with the insert, which
+    saves a statement.
+    """
+    connection = connections[using]
+    if row.created_at is None and not clock.is_servers(using):
+        row.created_at = clock.here()
+    given = [field for field in _fields("Notification") if field.name != "created_at" or row.created_at is not None]
+    values = [field.get_db_prep_save(getattr(row, field.attname), connection) for field in given]
+    with connection.cursor() as cursor:
+        cursor.execute(_notification_statement(by_server=row.created_at is None), values)
+        row.pk, created_at = cursor.fetchone()
+    row.created_at = row.created_at or created_at.astimezone(UTC)
+    row._state.adding, row._state.db = False, using
+
+
+@cache
+def _notification_statement(by_server: bool) -> str:
+    columns = [field.column for field in _fields("Notification")]
+    marks = [clock.SERVERS if by_server and column == "created_at" else "%s" for column in columns]
+    return f"""
+        INSERT INTO klaxon_notification ({", ".join(columns)}) VALUES ({", ".join(marks)})
+        RETURNING id, created_at"""  # noqa: S608 - only our own words are formatted in
+
+
+def queue(using: str, notification_id: int, score: int, rows: Sequence[NewDelivery]) -> None:
+    """Write deliveries of one notification, in the caller's transaction."""
+    if not rows:
+        return
+    connection = connections[using]
+    values = _as_taken(connection, (notification_id, score), rows)
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.executemany(_insert(1), [*values])
+        elif len(rows) > FEW and hasattr(cursor, "copy"):
+            _copy(cursor, values)
+        else:
+            # Also for psycopg2, which copies only files.
+            cursor.execute(_insert(len(rows)), [value for row in values for value in row])
+
+
+def _as_taken(connection: Any, of_all: tuple[int, int], rows: Sequence[NewDelivery]) -> Iterator[tuple[Any, ...]]:
+    """Rows as the driver takes them; only times and the keys of a host's users may have to be converted."""
+    key = apps.get_model("klaxon", "Delivery")._meta.get_field("recipient")
+    # Many wait for the same hour.
+    adapt = cache(connection.ops.adapt_datetimefield_value)
+    for channel, pk, recipient_key, address, address_hash, state, reason, due_at in rows:
+        recipient_id = pk if type(pk) is int else key.get_db_prep_save(pk, connection)
+        due = due_at and adapt(due_at)
+        yield (*of_all, channel, recipient_id, recipient_key, address, address_hash, state, reason, due)
+
+
+def _copy(cursor: Any, values: Iterator[tuple[Any, ...]]) -> None:
+    rest = tuple(default for _column, default in _same())
+    with cursor.copy(f"COPY klaxon_delivery ({_columns()}) FROM STDIN") as copy:
+        for row in values:
+            copy.write_row(row + rest)
+
+
+@lru_cache(maxsize=100)
+def _insert(count: int) -> str:
+    marks = ["%s"] * len(GIVEN) + [LITERALS[default] for _column, default in _same()]
+    rows = ", ".join([f"({', '.join(marks)})"] * count)
+    return f"INSERT INTO klaxon_delivery ({_columns()}) VALUES {rows}"  # noqa: S608
+
+
+@cache
+def _columns() -> str:
+    return ", ".join([*GIVEN, *(column for column, _default in _same())])
+
+
+@cache
+def _same() -> list[tuple[str, Any]]:
+    """The other columns of a delivery, each with the default that a new one has there."""
+    return [(field.column, field.get_default()) for field in _fields("Delivery") if field.column not in GIVEN]
+
+
+@cache
+def _fields(model: str) -> list[Any]:
+    return [field for field in apps.get_model("klaxon", model)._meta.concrete_fields if not field.primary_key]

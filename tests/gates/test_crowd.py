@@ -1,0 +1,176 @@
+"""Who is like somebody else is asked about once, and hears the same as if asked alone."""
+
+from datetime import UTC, datetime, time
+
+import pytest
+from django.contrib.auth.models import Group, User
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.django import TestCase
+
+from notifications.audience import Chunk
+from notifications.channel_classes import address_kind
+from notifications.events import NotificationEvent, NotificationPriority
+from notifications.gates import Facts, decide, people
+from notifications.gates.columns import _is_plain
+from notifications.gates.crowd import Crowds
+from notifications.manager.decisions import Decisions
+from notifications.manager.request import Options, Request
+from notifications.models import Cluster, Mute, Notification, SharedPreference, Suppression, UserSettings, membership
+from notifications.models.crowd import SETTINGS, read
+from tests.factories import ClusterFactory, UserFactory, UserSettingsFactory
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+CHANNELS = ("email", "app", "log")
+EVENT = NotificationEvent("roof_leaks", NotificationPriority.MEDIUM, CHANNELS, category="works", batch_window=300)
+CHOICES = st.dictionaries(st.sampled_from(("email", "EMAIL", "app", "*")), st.booleans(), max_size=2)
+USERS = st.fixed_dictionaries(
+    {
+        "active": st.booleans(),
+        "member": st.booleans(),
+        "email": st.sampled_from(("ann@example.com", "Gone@Example.com", "", "no address")),
+        "role": st.booleans(),
+        "mutes": st.lists(st.sampled_from((("event", "roof_leaks"), ("topic", "gossip"))), max_size=1),
+        "settings": st.none()
+        | st.fixed_dictionaries(
+            {
+                "channels": CHOICES,
+                "categories": st.dictionaries(st.just("works"), CHOICES, max_size=1),
+                "addresses": st.dictionaries(
+                    st.sampled_from(("email", "app")), st.just("other@example.com"), max_size=1
+                ),
+                "quiet_from": st.sampled_from((None, time(11))),
+                "quiet_until": st.sampled_from((None, time(14), time(11))),
+                "delivery_windows": st.sampled_from(({}, {"email": [["15:00", "16:00"]]}, {"email": "never"})),
+                "digest": st.sampled_from(("none", "daily")),
+                "time_zone": st.sampled_from(("", "Asia/Tokyo", "nowhere")),
+            }
+        ),
+    }
+)
+
+
+def made(number, told, cluster, role):
+    user = User.objects.create(username=f"u{number}", email=told["email"], is_active=told["active"])
+    if told["member"]:
+        cluster.members.add(user)
+    if told["role"]:
+        user.groups.add(role)
+    if told["settings"] is not None:
+        UserSettings.objects.bulk_create([UserSettings(user=user, cluster=cluster, **told["settings"])])
+    Mute.objects.bulk_create(Mute(user=user, cluster=cluster, kind=kind, value=value) for kind, value in told["mutes"])
+    return user.pk
+
+
+def request(cluster):
+    return Request(EVENT, cluster, {}, Options(topic="gossip"), CHANNELS, (), (), NotificationPriority.MEDIUM, 50)
+
+
+class TestAlikeAndAlone(TestCase):
+    @given(st.lists(USERS, min_size=1, max_size=5), st.booleans(), st.booleans())
+    def test_each_hears_what_they_would_hear_alone(self, users, open_to_all, shared):
+        cluster = Cluster.objects.create(name="c", slug="c", open_to_all=open_to_all)
+        role = Group.objects.create(name="night")
+        if shared:
+            SharedPreference.objects.create(cluster=cluster, group=role, channels={"app": False})
+            SharedPreference.objects.create(cluster=cluster, channels={"email": False})
+        Suppression.objects.suppress([("email", "gone@example.com")], Suppression.Why.HARD_BOUNCE, NOON)
+        ids = (*(made(number, told, cluster, role) for number, told in enumerate(users)), 999_999)
+        kinds = {channel: address_kind(channel) for channel in CHANNELS}
+        told = Notification(event=EVENT.name, topic="gossip", created_at=NOON)
+        decisions = Decisions(request(cluster), told, kinds, NOON, lambda wanted: {})
+        # Twice, so that what is known from an earlier chunk serves a later one.
+        answers = [[*decisions.on(Chunk(ids))] for _ in range(2)]
+        assert [answer for _case, answer in answers[0]] == [answer for _case, answer in answers[1]]
+        suppressed = Suppression.objects.among([("email", told["email"]) for told in users])
+        alone = {
+            (person.key, channel): (person.address_for(channel, kind), person, kind)
+            for person in people(cluster, ids).values()
+            for channel, kind in kinds.items()
+        }
+        for case, answer in answers[0]:
+            address, person, kind = alone[case.key, case.channel]
+            facts = Facts(
+                EVENT, case.channel, kind, person, address, suppressed, topic="gossip", now=NOON, wanted_at=NOON
+            )
+            assert case.address == address
+            assert answer == decide(facts)
+
+
+@pytest.mark.django_db
+class TestHowManyAreAsked:
+    def crowd(self, cluster, users):
+        return Crowds(cluster, {"email": "email"}).users([user.pk for user in users]).recipients
+
+    def test_users_with_the_same_settings_are_alike(self):
+        users = UserFactory.create_batch(3)
+        cluster = ClusterFactory(members=users)
+        for user in users[:2]:
+            UserSettingsFactory(user=user, cluster=cluster, channels={"app": False}, language=user.username[:5])
+        one, two, three = self.crowd(cluster, users)
+        assert one.alike is two.alike
+        assert one.alike is not three.alike
+        assert [one.addresses, two.addresses] == [[user.email] for user in users[:2]]
+
+    def test_addresses_of_their_own_make_no_difference(self):
+        users = UserFactory.create_batch(2)
+        cluster = ClusterFactory(members=users)
+        for user in users:
+            UserSettingsFactory(user=user, cluster=cluster, addresses={"email": f"own{user.pk}@example.com"})
+        one, two = self.crowd(cluster, users)
+        assert one.alike is two.alike
+        assert [one.addresses, two.addresses] == [[f"own{user.pk}@example.com"] for user in users]
+
+    def test_the_same_roles_and_mutes_make_them_alike_others_do_not(self):
+        users = UserFactory.create_batch(4)
+        cluster, role = ClusterFactory(members=users), Group.objects.create(name="night")
+        SharedPreference.objects.create(cluster=cluster, group=role)
+        for user in users[:2]:
+            user.groups.add(role)
+            Mute.objects.create(user=user, cluster=cluster, kind="topic", value="gossip")
+        users[2].groups.add(role)
+        kinds = [recipient.alike for recipient in self.crowd(cluster, users)]
+        assert kinds[0] is kinds[1]
+        assert len({id(kind) for kind in kinds}) == 3
+
+    @pytest.mark.parametrize("open_to_all", [True, False])
+    def test_the_condition_of_membership_is_what_members_of_says(self, open_to_all):
+        users = [UserFactory(), UserFactory(is_active=False), UserFactory()]
+        cluster = ClusterFactory(members=users[:2], open_to_all=open_to_all)
+        ids = [user.pk for user in users]
+        found = {row[0]: bool(row[-1 - len(SETTINGS)]) for row in self.rows(cluster, ids)}
+        assert {pk for pk, member in found.items() if member} == set(
+            membership(cluster).filter(pk__in=ids).values_list("pk", flat=True)
+        )
+
+    def rows(self, cluster, ids):
+        return read("default", cluster, ids, ("email",), "is_active")
+
+
+def odd_email(user):
+    return f"{user.username}@odd.example"
+
+
+@pytest.mark.django_db
+class TestUsersThatAreNotPlain:
+    def test_an_address_that_is_no_column_is_asked_of_the_user(self, settings, monkeypatch):
+        monkeypatch.setattr(User, "pager", property(odd_email), raising=False)
+        settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "ADDRESS_FIELDS": {"email": "pager"}}
+        users = UserFactory.create_batch(2)
+        found = Crowds(Cluster.objects.default(), {"email": "email"}).users([user.pk for user in users])
+        assert [recipient.addresses for recipient in found.recipients] == [[odd_email(user)] for user in users]
+
+    def test_a_model_that_makes_its_rows_itself_is_read_whole(self, monkeypatch):
+        user = UserFactory(email="secret")
+        original = User.from_db.__func__
+
+        def from_db(cls, db, names, values):
+            row = original(cls, db, names, values)
+            row.email = "open@example.com"
+            return row
+
+        monkeypatch.setattr(User, "from_db", classmethod(from_db))
+        _is_plain.cache_clear()
+        [found] = Crowds(Cluster.objects.default(), {"email": "email"}).users([user.pk]).recipients
+        _is_plain.cache_clear()
+        assert found.addresses == ["open@example.com"]
