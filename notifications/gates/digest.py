@@ -4,7 +4,7 @@ import logging
 from datetime import datetime, timedelta
 
 from notifications import conf
-from notifications.events import key_of
+from notifications.events import NotificationPriority, key_of
 from notifications.gates.facts import Facts
 from notifications.gates.quiet_hours import first_open, timetable_of
 from notifications.hours import DAYS, next_time
@@ -21,7 +21,7 @@ def digest(facts: Facts) -> Answer:
     What would have expired by then goes at once, and so does what is CRITICAL. A channel without addresses, such as
     the log, keeps one entry for each.
     """
-    if facts.urgent or facts.event.bypasses_preferences or not facts.kind:
+    if facts.urgency == NotificationPriority.CRITICAL or not facts.kind:
         return Deliver()
     held = _for_digest(facts) or _for_batch(facts)
     return held if held and _in_time(facts, held.until) else Deliver()
@@ -34,7 +34,7 @@ def _in_time(facts: Facts, until: datetime) -> bool:
 def _for_digest(facts: Facts) -> Hold | None:
     settings = facts.person.settings
     wanted = settings is not None and settings.digest != UserSettings.Digest.NONE
-    if settings is None or not wanted or not facts.event.may_wait_for_digest:
+    if settings is None or not wanted or not facts.event.may_wait_for_digest(facts.urgency):
         return None
     if facts.channel not in map(key_of, conf.current().digest_channels):
         return None
