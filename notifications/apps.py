@@ -23,7 +23,7 @@ class NotificationsConfig(AppConfig):
 
     def ready(self) -> None:
         from notifications import celery, checks, events, signals
-        from notifications.digests import make_due, send_summaries
+        from notifications.digests import make_due, release_forgotten, send_summaries
         from notifications.dispatch import chores, immediate, tidying, wake
 
         checks.register_checks()
@@ -31,7 +31,9 @@ class NotificationsConfig(AppConfig):
         signals.notifications_queued.connect(wake.announce, dispatch_uid="klaxon.wake")
         signals.notifications_queued.connect(immediate.deliver_now, dispatch_uid="klaxon.immediate")
         chores.add("tidy", 60.0, tidying.tidy)
+        # First the digests, then what none came for.
         chores.add("digests", 15.0, make_due)
+        chores.add("forgotten", 60.0, release_forgotten)
         chores.add("summaries", 60.0, send_summaries)
         if celery.wanted():
             from notifications.celery import nudge

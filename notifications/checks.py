@@ -7,7 +7,7 @@ rules, E012 preferences, E013 digests. Warnings: W001 channel not configured, W0
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from typing import Any
 
@@ -24,8 +24,9 @@ from notifications.conf import Conf
 from notifications.conf.channels import ProviderConf
 from notifications.events import DIGESTS, NOTIFICATION_EVENTS, BuiltInEvents, NotificationEvent, key_of
 from notifications.exceptions import MissingExtra
-from notifications.models import Delivery
-from notifications.rendering import faults
+from notifications.models import Delivery, Notification
+from notifications.rendering import faults, places
+from notifications.rendering.templates import Place
 from notifications.spool import Spool
 
 Found = Iterator[CheckMessage]
@@ -127,16 +128,21 @@ def check_templates() -> Found:
     for member, event in NOTIFICATION_EVENTS.items():
         for name in dict.fromkeys([*event.channels, *event.fallback.values()]):
             # Digests have templates for any channel.
-            if name in conf.current().enabled_channels and member not in DIGESTS:
-                yield from _missing_templates(event, name)
+            if name in conf.current().enabled_channels and member not in DIGESTS.values():
+                yield from _missing_templates(event, name, [(event.name, name)])
+                if event.batch_seconds:
+                    yield from _missing_templates(event, name, places(event.name, Notification.Gathers.BATCH, name))
+    for name in map(key_of, conf.current().digest_channels):
+        for kind, member in DIGESTS.items() if name in conf.current().enabled_channels else ():
+            yield from _missing_templates(NOTIFICATION_EVENTS[member], name, places(member.value, kind, name))
 
 
-def _missing_templates(event: NotificationEvent, channel: str) -> Found:
+def _missing_templates(event: NotificationEvent, channel: str, where: Sequence[Place]) -> Found:
     try:
         required = channel_class(channel).required_parts
     except (ImportError, AttributeError):
         return  # E006 tells of it
-    for fault in faults(event.name, channel, required):
+    for fault in faults(where, required):
         yield Error(
             f"The event {event.name!r} supports {channel!r}. {fault}",
             hint="Templates stand in the templates folder of an installed app, or in a folder of TEMPLATES['DIRS'].",

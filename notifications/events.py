@@ -250,10 +250,10 @@ class NotificationEvent:
             return 3600.0 if self.priority == NotificationPriority.LOW else 900.0
         return float(self.batch_window)
 
-    @property
-    def may_wait_for_digest(self) -> bool:
+    def may_wait_for_digest(self, priority: NotificationPriority) -> bool:
+        """Whether it may at this priority, which a call may have raised."""
         if self.digest is None:
-            return self.priority >= NotificationPriority.MEDIUM and self.on_unknown != "hold"
+            return priority >= NotificationPriority.MEDIUM and self.on_unknown != "hold"
         return self.digest
 
     def transform_for(self, channel: str) -> Transform | None:
@@ -349,14 +349,18 @@ register(
         context={"message": str, "title": str | None},
     ),
 )
-DIGESTS = (BuiltInEvents.DAILY_DIGEST, BuiltInEvents.WEEKLY_DIGEST)
-for member in DIGESTS:
+DIGESTS: Mapping[str, BuiltInEvents] = {
+    "daily": BuiltInEvents.DAILY_DIGEST,
+    "weekly": BuiltInEvents.WEEKLY_DIGEST,
+}
+for member in DIGESTS.values():
     register(
         member,
         NotificationEvent(
             name=member.value,
             priority=NotificationPriority.MEDIUM,
             supported_channels=[NotificationChannel.EMAIL, NotificationChannel.APP],
+            context={"sections": list},
             category="digest",
             digest=False,
         ),

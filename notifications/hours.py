@@ -155,3 +155,16 @@ def next_time(moment: datetime, hour: int, weekday: int | None, zone: ZoneInfo) 
         if at >= moment and weekday in (None, day.weekday()):
             return at
     raise ValueError(f"{hour} is no hour, or {weekday} no day of the week.")
+
+
+def hours_begun(now: datetime, zone: ZoneInfo) -> Iterator[tuple[datetime, int, int]]:
+    """The full hours that began within the last sixty minutes: the instant, the hour, and the day of the week.
+
+    They are two where the clocks have jumped over one of them.
+    """
+    today = now.astimezone(zone).date()
+    for day in (today - timedelta(days=1), today):
+        for hour in range(24):
+            since = first_instant(datetime.combine(day, time(hour)), zone)
+            if since <= now < since + timedelta(hours=1):
+                yield since, hour, day.weekday()

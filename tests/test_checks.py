@@ -117,12 +117,40 @@ class TestTemplatesE002:
         assert found("E002") == []
 
     def test_a_template_that_django_cannot_read_is_told_too(self, events, settings):
-        files = {"notifications/door_opened/log.txt": "{% if %}"}
-        loaders = [("django.template.loaders.locmem.Loader", files), "django.template.loaders.app_directories.Loader"]
-        backend = "django.template.backends.django.DjangoTemplates"
-        settings.TEMPLATES = [{"BACKEND": backend, "OPTIONS": {"loaders": loaders}}]
+        with_files(settings, {"notifications/door_opened/log.txt": "{% if %}"})
         events[Door.OPENED] = event(channels=["log"])
         assert any("notifications/door_opened/log.txt" in message.msg for message in found())
+
+
+class JsonChannel(BaseChannel):
+    """What is not text cannot be put together out of texts."""
+
+    address_kind = "email"
+    required_parts = ("json",)
+
+
+class TestTemplatesOfDigestsE002:
+    def test_a_batch_needs_templates_for_every_part_of_its_channels(self, events, settings):
+        settings.NOTIFICATIONS = channels(json={"BACKEND": f"{__name__}.JsonChannel"})
+        files = {"notifications/Door_Opened/json.json": "{}"}
+        with_files(settings, files)
+        events[Door.OPENED] = event("Door_Opened", channels=["json"], batch_window=300)
+        [message] = found("E002")
+        assert "'notifications/Door_Opened/batch/json.json' does not exist" in message.msg
+        files["notifications/Door_Opened/batch/json.json"] = "{}"
+        with_files(settings, files)
+        assert found("E002") == []
+
+    def test_so_does_a_channel_of_digests(self, settings):
+        json = {"json": {"BACKEND": f"{__name__}.JsonChannel"}}
+        settings.NOTIFICATIONS = {**channels(**json), "DIGEST_CHANNELS": ["JSON", "email", "nowhere"]}
+        assert [message.msg.split("'")[1] for message in found("E002")] == ["daily_digest", "weekly_digest"]
+
+
+def with_files(settings, files):
+    loaders = [("django.template.loaders.locmem.Loader", files), "django.template.loaders.app_directories.Loader"]
+    backend = "django.template.backends.django.DjangoTemplates"
+    settings.TEMPLATES = [{"BACKEND": backend, "OPTIONS": {"loaders": loaders}}]
 
 
 class TestEventsE003E004:

@@ -41,7 +41,7 @@ def sweep(task: Any, partition: str) -> None:
     with partitions.entered(partition):
         using = router.db_for_write(Delivery)
         rescuer = Rescuer(using)
-        Rota(using).run_due()
+        Rota(using, patience=SECONDS).run_due()
         _look_and_deliver(task, rescuer)
         if rescuer.has_suspects:
             time.sleep(conf.current().beat_seconds)

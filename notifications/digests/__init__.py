@@ -1,12 +1,12 @@
 """Digests and batches: what waited together goes out together, each item in exactly one of them.
 
 A worker, or ``manage.py make_digests``, makes those that are due. One transaction takes the waiting deliveries, asks
-again who may have them, writes one delivery for all and merges them into it. Whatever no digest came for within an hour
-of its time goes out alone.
+again who may have them, writes one delivery for all and merges them into it. Whatever none came for within an hour of
+its time goes out alone.
 """
 
-from notifications.digests.maker import Made, make_due
+from notifications.digests.maker import Made, make_due, release_forgotten
 from notifications.digests.sections import Section
 from notifications.digests.summaries import send_summaries
 
-__all__ = ["Made", "Section", "send_summaries", "make_due"]
+__all__ = ["Made", "Section", "make_due", "release_forgotten", "send_summaries"]

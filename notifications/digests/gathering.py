@@ -2,12 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from notifications.gates import ASKED_OF_WAITING, Person
-from notifications.gates.again import addresses_of, asked_again, cannot_go, persons_of
+from notifications.events import DIGESTS, NOTIFICATION_EVENTS, NotificationEvent
+from notifications.gates import ASKED_OF_WAITING, Person, decide
+from notifications.gates.again import addresses_of, asked_again, cannot_go, facts_of, persons_of
 from notifications.models import Delivery, Notification, Suppression, UserSettings
 from notifications.outcomes import Drop, Reason
 
@@ -19,6 +20,7 @@ class Gathering:
     :param going: those that are merged, the oldest first.
     :param impossible: those that a worker will bury, because their channel or event is gone.
     :param refused: those that a gate now says no to, or that have expired.
+    :param is_wanted: whether the recipient would take the digest as such.
     """
 
     person: Person
@@ -26,6 +28,7 @@ class Gathering:
     going: list[Delivery] = field(default_factory=list)
     impossible: list[Delivery] = field(default_factory=list)
     refused: list[tuple[Delivery, Drop]] = field(default_factory=list)
+    is_wanted: bool = True
 
     @property
     def alone(self) -> list[Delivery]:
@@ -35,28 +38,36 @@ class Gathering:
     @property
     def is_worth_it(self) -> bool:
         """One alone needs no batch; a digest comes also with one item, at the hour that its user has chosen."""
-        return len(self.going) > (1 if self.reason == Reason.BATCH else 0)
+        return self.is_wanted and len(self.going) > (1 if self.reason == Reason.BATCH else 0)
 
     @property
     def gathers(self) -> str:
-        if self.reason == Reason.BATCH:
-            return Notification.Gathers.BATCH
-        settings = self.person.settings
-        weekly = settings is not None and settings.digest == UserSettings.Digest.WEEKLY
-        return Notification.Gathers.WEEKLY if weekly else Notification.Gathers.DAILY
+        return Notification.Gathers.BATCH if self.reason == Reason.BATCH else kind_for(self.person)
+
+    @property
+    def event(self) -> str:
+        """The event that it is sent as."""
+        digest = DIGESTS.get(self.gathers)
+        return digest.value if digest else self.going[0].notification.event
+
+
+def kind_for(person: Person) -> str:
+    """Which digest is made for this person. Who has none any more gets what was held for one as a daily one."""
+    weekly = person.settings is not None and person.settings.digest == UserSettings.Digest.WEEKLY
+    return Notification.Gathers.WEEKLY if weekly else Notification.Gathers.DAILY
 
 
 def gathered(waiting: Iterable[Delivery], using: str, now: datetime) -> Iterator[Gathering]:
     """Those for which it is time, with everything that belongs into them."""
-    groups = [group for group in _groups(waiting, now) if any(is_due(row, now) for row in group)]
+    groups = [group for group in _groups(waiting, now) if any(_is_due(row, now) for row in group)]
     rows = [row for group in groups for row in group]
     persons = persons_of(rows)
     suppressed = Suppression.objects.using(using).among(addresses_of(rows))
     for group in groups:
-        yield _asked(group, persons, suppressed, now)
+        yield _asked(group, persons[group[0].pk], suppressed, now)
 
 
-def is_due(row: Delivery, now: datetime) -> bool:
+def _is_due(row: Delivery, now: datetime) -> bool:
     return row.due_at is not None and row.due_at <= now
 
 
@@ -74,17 +85,24 @@ def _key(row: Delivery) -> tuple[Any, ...]:
     return row.notification.cluster_id, row.recipient_key, row.channel, row.address_hash, row.reason, like
 
 
-def _asked(
-    group: Sequence[Delivery], persons: dict[int, Person], suppressed: frozenset[Any], now: datetime
-) -> Gathering:
-    gathering = Gathering(persons[group[0].pk], group[0].reason)
+def _asked(group: Sequence[Delivery], person: Person, suppressed: frozenset[Any], now: datetime) -> Gathering:
+    gathering = Gathering(person, group[0].reason)
     for row in group:
         if cannot_go(row):
             gathering.impossible.append(row)
             continue
-        answer = asked_again(row, persons[row.pk], suppressed, now, ASKED_OF_WAITING)
+        answer = asked_again(row, person, suppressed, now, ASKED_OF_WAITING)
         if isinstance(answer, Drop):
             gathering.refused.append((row, answer))
         else:
             gathering.going.append(row)
+    if gathering.going:
+        gathering.is_wanted = _is_wanted(gathering, suppressed, now)
     return gathering
+
+
+def _is_wanted(gathering: Gathering, suppressed: frozenset[Any], now: datetime) -> bool:
+    """Who has opted out of digests gets what waited for one piece by piece, not nothing."""
+    event: NotificationEvent = NOTIFICATION_EVENTS.find(gathering.event)
+    facts = facts_of(gathering.going[0], gathering.person, suppressed, now)
+    return not isinstance(decide(replace(facts, event=event, topic="", actor_id=None), ASKED_OF_WAITING), Drop)

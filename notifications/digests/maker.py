@@ -1,32 +1,27 @@
 """Making the digests and batches that are due."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any
 
-from django.db import router, transaction
+from django.db import InterfaceError, OperationalError, router, transaction
 
 from notifications import clock, partitions
 from notifications.digests.gathering import Gathering, gathered
-from notifications.digests.sections import sections_for
+from notifications.digests.sections import Plain, sections_of_due
 from notifications.dispatch.reask import refuse
-from notifications.events import BuiltInEvents
 from notifications.manager.enqueue import tell_queued
 from notifications.models import Delivery, Notification
 from notifications.models.outbox import Settlement, alone_with
-from notifications.outcomes import DeliveryState
+from notifications.outcomes import DeliveryState, Drop, Hold
 
 logger = logging.getLogger("notifications.digests")
 
 AT_ONCE = 100
 """Recipients in one transaction."""
-EVENT_OF = {
-    Notification.Gathers.DAILY: BuiltInEvents.DAILY_DIGEST.value,
-    Notification.Gathers.WEEKLY: BuiltInEvents.WEEKLY_DIGEST.value,
-}
+TASK = "klaxon.digests"
 
 
 @dataclass(frozen=True)
@@ -36,57 +31,108 @@ class Made:
     :param made: digests and batches that were queued. :param merged: what went into them.
     :param alone: what goes out by itself, because it was the only one of its batch.
     :param refused: what is not wanted any more, or has expired.
+    :param failed: recipients for whom none could be made; the log says why.
     """
 
     made: int = 0
     merged: int = 0
     alone: int = 0
     refused: int = 0
+    failed: int = 0
 
     def __add__(self, other: "Made") -> "Made":
-        return Made(*(sum(pair) for pair in zip(self._figures, other._figures, strict=True)))
-
-    @property
-    def _figures(self) -> tuple[int, ...]:
-        return self.made, self.merged, self.alone, self.refused
+        return Made(*(mine + its for mine, its in zip(vars(self).values(), vars(other).values(), strict=True)))
 
 
-def make_due(now: datetime | None = None) -> Made:
-    """Make every digest and batch whose time has come. Several processes may call it at once: one of them works."""
+class OthersAreAtIt(Exception):
+    """Another process is making them."""
+
+
+def make_due(now: datetime | None = None, enough: Callable[[], bool] = lambda: False) -> Made:
+    """Make every digest and batch whose time has come. Several processes may call it at once: one of them works.
+
+    :param enough: asked after each hundred recipients; the others then have to wait for the next call.
+    """
     using = router.db_for_write(Delivery)
     now = now or clock.now(using)
     made = Made()
-    for keys in _recipients(using, now):
-        with transaction.atomic(using=using):
-            if not alone_with("klaxon.digests", using):
+    try:
+        for keys in _recipients(using, now):
+            made += _isolated(keys, using, now)
+            if enough():
                 break
-            made += _make(keys, using, now)
+    except OthersAreAtIt:
+        logger.debug("Another process is making the digests.")
     return made
+
+
+def release_forgotten(now: datetime | None = None, enough: Callable[[], bool] = lambda: False) -> int:
+    """Let go out alone what no digest or batch came for within an hour of its time, unless one is just being made."""
+    using = router.db_for_write(Delivery)
+    now = now or clock.now(using)
+    released = 0
+    while not enough():
+        with transaction.atomic(using=using):
+            count = Delivery.objects.using(using).release_forgotten(now) if alone_with(TASK, using) else 0
+        released += count
+        if not count:
+            break
+    if released:
+        logger.warning("No digest came for %d deliveries within an hour; they go out alone.", released)
+    return released
 
 
 def _recipients(using: str, now: datetime) -> Iterator[list[str]]:
     """Those for whom something is due, each once. Who is still there after their turn is locked by somebody else."""
     seen: set[str] = set()
-    locked = 0
+    passed_over = 0
     while True:
-        page = Delivery.objects.using(using).digests_due(now)[: AT_ONCE + locked]
+        limit = AT_ONCE + passed_over
+        page = Delivery.objects.using(using).digests_due(now)[:limit]
         keys = [key for key in page if key not in seen]
-        if not keys:
+        if not keys and len(page) < limit:
             return
-        locked = len(page) - len(keys)
+        passed_over = len(page) - len(keys)
         seen.update(keys)
-        yield keys
+        if keys:
+            yield keys
+
+
+def _isolated(keys: Sequence[str], using: str, now: datetime) -> Made:
+    """The digests of these recipients; should they fail, of one after the other, so that one costs nobody else his."""
+    try:
+        return _make(keys, using, now)
+    except (OthersAreAtIt, OperationalError, InterfaceError):
+        raise
+    except Exception:
+        if len(keys) > 1:
+            return sum((_isolated([key], using, now) for key in keys), Made())
+        logger.exception("No digest can be made for %s; after an hour what waits goes out alone.", keys[0])
+        return Made(failed=1)
 
 
 def _make(keys: Sequence[str], using: str, now: datetime) -> Made:
-    waiting = Delivery.objects.using(using).waiting_for_others(keys)
-    found = list(gathered(waiting, using, now))
-    refused = refuse([pair for gathering in found for pair in gathering.refused], using, now).total()
-    worth = [gathering for gathering in found if gathering.is_worth_it]
-    merged = _put_together(worth, using, now)
-    alone = [row for gathering in found for row in gathering.alone]
-    _let_go_alone(alone, using, now)
-    return Made(len(worth), merged, len(alone), refused)
+    # Before anything is locked: the host's function may take its time.
+    sections = sections_of_due(keys, using, now)
+    with transaction.atomic(using=using):
+        if not alone_with(TASK, using):
+            raise OthersAreAtIt
+        found = list(gathered(Delivery.objects.using(using).waiting_for_others(keys), using, now))
+        refused = _refuse([pair for gathering in found for pair in gathering.refused], using, now)
+        worth = [gathering for gathering in found if gathering.is_worth_it]
+        merged = _put_together(worth, sections, using, now)
+        alone = [row for gathering in found for row in gathering.alone]
+        _let_go_alone(alone, using, now)
+        return Made(len(worth), merged, len(alone), refused)
+
+
+def _refuse(refused: Sequence[tuple[Delivery, Drop | Hold]], using: str, now: datetime) -> int:
+    # Read for those alone whom the log tells of: a context may be large, and most are merged without it.
+    wanted = {row.notification_id for row, _ in refused}
+    contexts = Notification.objects.using(using).in_bulk(wanted) if wanted else {}
+    for row, _ in refused:
+        row.notification.context = contexts[row.notification_id].context
+    return refuse(refused, using, now).total()
 
 
 def _let_go_alone(rows: Sequence[Delivery], using: str, now: datetime) -> None:
@@ -95,12 +141,10 @@ def _let_go_alone(rows: Sequence[Delivery], using: str, now: datetime) -> None:
     _tell(sorted({row.notification_id for row in rows}), using)
 
 
-def _put_together(worth: Sequence[Gathering], using: str, now: datetime) -> int:
-    sections = sections_for(worth, using, now)
-    wholes = [_notification(gathering, sections.get(id(gathering), ()), now) for gathering in worth]
+def _put_together(worth: Sequence[Gathering], sections: Plain, using: str, now: datetime) -> int:
+    wholes = [_notification(gathering, sections, now) for gathering in worth]
     Notification.objects.using(using).bulk_create(wholes)
-    pairs = list(zip(worth, wholes, strict=True))
-    deliveries = [_delivery(gathering, whole) for gathering, whole in pairs]
+    deliveries = [_delivery(gathering, whole) for gathering, whole in zip(worth, wholes, strict=True)]
     Delivery.objects.using(using).bulk_create(deliveries)
     made = list(zip(worth, deliveries, strict=True))
     merged = Delivery.objects.using(using).merge([(row.pk, new.pk) for item, new in made for row in item.going], now)
@@ -108,13 +152,15 @@ def _put_together(worth: Sequence[Gathering], using: str, now: datetime) -> int:
     return len(merged)
 
 
-def _notification(gathering: Gathering, sections: Sequence[Any], now: datetime) -> Notification:
+def _notification(gathering: Gathering, sections: Plain, now: datetime) -> Notification:
     rows = gathering.going
+    mine = rows[0].notification.cluster_id, getattr(gathering.person.user, "pk", None)
+    has_sections = gathering.gathers != Notification.Gathers.BATCH and mine in sections
     return Notification(
         cluster=rows[0].notification.cluster,
-        event=EVENT_OF.get(Notification.Gathers(gathering.gathers), rows[0].notification.event),
+        event=gathering.event,
         priority=min(row.notification.priority for row in rows),
-        context={"sections": sections} if sections else {},
+        context={"sections": sections[mine]} if has_sections else {},
         gathers=gathering.gathers,
         created_at=now,
     )

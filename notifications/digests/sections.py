@@ -2,17 +2,22 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import DatabaseError, transaction
+from django.db import connections, transaction
 from django.utils.module_loading import import_string
 
 from notifications import conf
-from notifications.digests.gathering import Gathering
-from notifications.models import Notification
+from notifications.context import encoded
+from notifications.digests.gathering import kind_for
+from notifications.gates import Person, people
+from notifications.models import Delivery, Notification, cluster_model
+from notifications.rendering import locale_of
+from notifications.rendering.locales import speaking
 
 logger = logging.getLogger("notifications.digests")
 
@@ -20,51 +25,80 @@ SPAN: Mapping[str, timedelta] = {
     Notification.Gathers.DAILY: timedelta(days=1),
     Notification.Gathers.WEEKLY: timedelta(days=7),
 }
+Plain = dict[tuple[Any, Any], list[Any]]
+"""Sections as they are stored, by the keys of a cluster and of a user."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a digest that a host provides: a heading, and lines of plain text."""
+    """A part of a digest that a host provides: a heading, and lines of plain text; translatable ones, if it likes."""
 
     title: str
     lines: Sequence[str] = ()
 
 
-def sections_for(gatherings: Sequence[Gathering], using: str, now: datetime) -> dict[int, list[dict[str, Any]]]:
-    """The host's sections by the id of a gathering: one call for each cluster and kind of digest."""
-    found: dict[int, list[dict[str, Any]]] = {}
-    for (cluster, gathers), items in _by_kind(gatherings).items():
-        given = provided(cluster, [item.person.user for item in items], gathers, now, using)
-        found |= {id(item): given.get(item.person.user.pk, []) for item in items}
-    return found
-
-
-def _by_kind(gatherings: Sequence[Gathering]) -> dict[tuple[Any, Any], list[Gathering]]:
-    found: defaultdict[tuple[Any, Any], list[Gathering]] = defaultdict(list)
-    for item in gatherings:
-        if item.gathers in SPAN and item.person.user is not None:
-            found[item.going[0].notification.cluster, item.gathers].append(item)
-    return found
-
-
-def provided(
-    cluster: Any, users: Sequence[Any], gathers: str, now: datetime, using: str
-) -> Mapping[Any, list[dict[str, Any]]]:
-    """What the host has for these users, by primary key; nothing if it has no such function, or a broken one."""
-    path = conf.current().digest_sections
-    if not path:
+def sections_of_due(recipient_keys: Sequence[str], using: str, now: datetime) -> Plain:
+    """For those of these recipients whose digest is due."""
+    if not conf.current().digest_sections:
         return {}
+    due = Delivery.objects.using(using).digests_due(now).filter(recipient_key__in=recipient_keys, reason="digest")
+    by_cluster: defaultdict[Any, set[Any]] = defaultdict(set)
+    for cluster_id, user_id in due.values_list("notification__cluster_id", "recipient_id").distinct():
+        by_cluster[cluster_id].add(user_id)
+    clusters = cluster_model()._default_manager.using(using).in_bulk(by_cluster)
+    found: Plain = {}
+    for pk, cluster in clusters.items():
+        found |= sections_for(cluster, people(cluster, by_cluster[pk] - {None}).values(), now, using)
+    return found
+
+
+def sections_for(cluster: Any, persons: Iterable[Person], now: datetime, using: str) -> Plain:
+    """For active members of the cluster: one call of the host's function for each kind of digest."""
+    by_kind: defaultdict[str, list[Person]] = defaultdict(list)
+    for person in persons:
+        if person.member and person.user is not None and person.user.is_active:
+            by_kind[kind_for(person)].append(person)
+    return {
+        (cluster.pk, person.user.pk): sections
+        for kind, alike in by_kind.items()
+        for person, sections in _provided(cluster, alike, kind, now, using)
+    }
+
+
+def _provided(
+    cluster: Any, persons: Sequence[Person], kind: str, now: datetime, using: str
+) -> Iterable[tuple[Person, list[Any]]]:
+    given = _asked(cluster, [person.user for person in persons], kind, now, using)
+    for person in persons:
+        if sections := _plain(given.get(person.user.pk), person):
+            yield person, sections
+
+
+def _asked(cluster: Any, users: Sequence[Any], kind: str, now: datetime, using: str) -> Mapping[Any, Any]:
+    # On SQLite a transaction of its own would keep every other writer waiting for the host's function.
+    inside = connections[using].in_atomic_block
     try:
-        with transaction.atomic(using=using):
-            given = import_string(path)(cluster, users, gathers, now - SPAN[gathers], now)
-            return {pk: [_plain(section) for section in sections] for pk, sections in given.items()}
-    except DatabaseError:
-        raise
+        with transaction.atomic(using=using) if inside else nullcontext():
+            function = import_string(conf.current().digest_sections)
+            return dict(function(cluster, users, kind, now - SPAN[kind], now) or {})
     except Exception:
         # A mistake in the host's function costs its sections, never the notifications of a day.
         logger.exception("DIGEST_SECTIONS failed; these digests go out without its sections.")
         return {}
 
 
-def _plain(section: Section) -> dict[str, Any]:
-    return {"title": str(section.title), "lines": [str(line) for line in section.lines]}
+def _plain(sections: Any, person: Person) -> list[Any]:
+    """As stored, in the words of the recipient."""
+    try:
+        with speaking(locale_of(person.settings)):
+            plain: list[Any] = encoded([_lines(section) for section in sections or ()], "sections")
+            return plain
+    except Exception:
+        # One user's sections cost nobody else theirs.
+        logger.exception("DIGEST_SECTIONS gave %s something that is no list of sections.", person.key)
+        return []
+
+
+def _lines(section: Section) -> dict[str, Any]:
+    lines = [section.lines] if isinstance(section.lines, str) else section.lines
+    return {"title": str(section.title), "lines": [str(line) for line in lines]}

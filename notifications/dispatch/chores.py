@@ -7,51 +7,66 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from notifications import clock
 
 logger = logging.getLogger("notifications.worker")
 
+Enough = Callable[[], bool]
+
 
 @dataclass(frozen=True)
 class Chore:
     """Something to do about every so many seconds, in each worker process: it must bear company.
 
-    :param run: called with the time. What it raises is logged, and the chore has its next turn.
+    :param run: called with the time, and a function that says when to break off. What it raises is logged, and the
+        chore has its next turn.
     """
 
     name: str
     every: float
-    run: Callable[[Any], Any]
+    run: Callable[[datetime, Enough], Any]
 
 
 CHORES: dict[str, Chore] = {}
 
 
-def add(name: str, every: float, run: Callable[[Any], Any]) -> None:
+def add(name: str, every: float, run: Callable[[datetime, Enough], Any]) -> None:
+    """Chores have their turns in the order in which they were added."""
     CHORES[name] = Chore(name, every, run)
 
 
 class Rota:
-    """Whose turn it is, in one process."""
+    """Whose turn it is, in one process.
 
-    def __init__(self, using: str) -> None:
+    :param stopped: says when to do no more.
+    :param patience: seconds for one turn; what was not finished goes on in the next round.
+    """
+
+    def __init__(self, using: str, stopped: Enough = lambda: False, patience: float = float("inf")) -> None:
         self.using = using
+        self.stopped = stopped
+        self.patience = patience
         self.errors = 0
         self._next: dict[str, float] = {}
 
     def run_due(self) -> None:
         """Do what has its turn; at the first call that is everything."""
         for chore in list(CHORES.values()):
-            if time.monotonic() >= self._next.get(chore.name, 0.0):
+            if time.monotonic() >= self._next.get(chore.name, 0.0) and not self.stopped():
                 self._next[chore.name] = time.monotonic() + chore.every
                 self._run(chore)
 
     def _run(self, chore: Chore) -> None:
+        until = time.monotonic() + self.patience
         try:
-            chore.run(clock.now(self.using))
+            chore.run(clock.now(self.using), lambda: self.stopped() or time.monotonic() > until)
         except Exception:
             # Whatever a chore does wrong, deliveries go on.
             self.errors += 1
             logger.exception("The chore %r failed; it has its next turn in %g seconds.", chore.name, chore.every)
+        else:
+            if time.monotonic() > until:
+                self._next[chore.name] = 0.0

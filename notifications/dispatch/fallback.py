@@ -31,6 +31,8 @@ def fallback_of(delivery: Delivery) -> str:
     """The channel that takes over from this delivery's, if its event names one and the site has it."""
     event = NOTIFICATION_EVENTS.named(delivery.notification.event)
     named = event.fallback.get(delivery.channel, "") if event else ""
+    if delivery.notification.gathers and event and named in event.channels:
+        return ""  # there they have a batch of their own
     return named if named in conf.current().enabled_channels else ""
 
 

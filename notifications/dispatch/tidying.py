@@ -4,10 +4,11 @@ from datetime import datetime
 
 from django.db import router
 
+from notifications.dispatch.chores import Enough
 from notifications.models import Bucket, Delivery, Fingerprint
 
 
-def tidy(now: datetime) -> None:
+def tidy(now: datetime, enough: Enough) -> None:
     """Forget buckets that are full again and fingerprints whose window is over."""
     using = router.db_for_write(Delivery)
     Bucket.objects.using(using).forget_full(now)

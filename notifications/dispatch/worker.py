@@ -18,6 +18,9 @@ from notifications.models import Delivery
 
 logger = logging.getLogger("notifications.worker")
 
+SECONDS_FOR_A_CHORE = 5.0
+"""In one turn: lost workers are looked for by the same thread."""
+
 
 class Worker:
     """Runs until stopped, or until the outbox is empty.
@@ -46,7 +49,7 @@ class Worker:
         self.errors = 0
         self.tally: Tally = Counter()
         self._stop_asked = False
-        self.rota = Rota(self.using)
+        self.rota = Rota(self.using, self.stopped)
         self._work = [threading.Event() for _ in range(self.workers)]
         self._lock = threading.Lock()
 
@@ -74,6 +77,7 @@ class Worker:
 
     def watch(self) -> Tally:
         """Work until stopped, woken by commits."""
+        self.rota.patience = SECONDS_FOR_A_CHORE
         with Pulse() as pulse:
             threads = [threading.Thread(target=self._keep_draining, args=(work, pulse)) for work in self._work]
             for thread in threads:

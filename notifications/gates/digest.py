@@ -1,15 +1,18 @@
 """Digests and batches: what can wait does so until it goes out together with others. Nothing is dropped here."""
 
+import logging
 from datetime import datetime, timedelta
 
 from notifications import conf
-from notifications.events import key_of
+from notifications.events import NotificationPriority, key_of
 from notifications.gates.facts import Facts
 from notifications.gates.quiet_hours import first_open, timetable_of
 from notifications.hours import DAYS, next_time
 from notifications.models import UserSettings
 from notifications.outcomes import Answer, Deliver, Hold, Reason
 from notifications.zones import known_zone
+
+logger = logging.getLogger("notifications.gates")
 
 
 def digest(facts: Facts) -> Answer:
@@ -18,7 +21,7 @@ def digest(facts: Facts) -> Answer:
     What would have expired by then goes at once, and so does what is CRITICAL. A channel without addresses, such as
     the log, keeps one entry for each.
     """
-    if facts.urgent or facts.event.bypasses_preferences or not facts.kind:
+    if facts.urgency == NotificationPriority.CRITICAL or not facts.kind:
         return Deliver()
     held = _for_digest(facts) or _for_batch(facts)
     return held if held and _in_time(facts, held.until) else Deliver()
@@ -31,13 +34,18 @@ def _in_time(facts: Facts, until: datetime) -> bool:
 def _for_digest(facts: Facts) -> Hold | None:
     settings = facts.person.settings
     wanted = settings is not None and settings.digest != UserSettings.Digest.NONE
-    if settings is None or not wanted or not facts.event.may_wait_for_digest:
+    if settings is None or not wanted or not facts.event.may_wait_for_digest(facts.urgency):
         return None
     if facts.channel not in map(key_of, conf.current().digest_channels):
         return None
     zone = known_zone(settings.time_zone)
     weekly = settings.digest == UserSettings.Digest.WEEKLY
-    due = next_time(facts.moment, settings.digest_hour, settings.digest_day if weekly else None, zone)
+    try:
+        due = next_time(facts.moment, settings.digest_hour, settings.digest_day if weekly else None, zone)
+    except ValueError as error:
+        # Written past the validation of the settings; it must not keep their mail back.
+        logger.warning("The digest of settings %s is left out: %s", settings.pk, error)
+        return None
     day = f" on {DAYS[settings.digest_day]}" if weekly else ""
     rule = f"{settings.digest} digest of this user: {settings.digest_hour:02}:00{day} {zone.key}"
     return Hold(first_open(facts, timetable_of(facts), due), Reason.DIGEST, rule)

@@ -9,7 +9,7 @@ from django.contrib.auth import get_user_model
 from django.db.models import Exists, OuterRef
 
 from notifications import conf
-from notifications.events import NotificationEvent
+from notifications.events import NotificationEvent, NotificationPriority
 from notifications.gates.source import Wishes, wishes_of
 from notifications.models import Mute, SharedPreference, UserSettings, membership
 from notifications.models.fingerprint import First
@@ -74,11 +74,15 @@ class Facts:
     topic: str = field(default="", kw_only=True)
     actor_id: Any = field(default=None, kw_only=True)
     expires_at: datetime | None = field(default=None, kw_only=True)
-    # The call made it CRITICAL, whatever its event is.
-    urgent: bool = field(default=False, kw_only=True)
+    # What the call made of it, where that is not told by the event.
+    priority: NotificationPriority | None = field(default=None, kw_only=True)
     now: datetime = field(kw_only=True)
     # When it was to go out: its send_at, or when it was asked for. Before that the gates are asked for that moment.
     wanted_at: datetime = field(kw_only=True)
+
+    @property
+    def urgency(self) -> NotificationPriority:
+        return self.priority or self.event.priority
 
     @property
     def moment(self) -> datetime:

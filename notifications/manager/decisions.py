@@ -9,7 +9,6 @@ from typing import Any
 from notifications.addresses import address_hash, well_formed
 from notifications.audience import Chunk
 from notifications.channel_classes import address_kind
-from notifications.events import NotificationPriority
 from notifications.gates import BEFORE_DUPLICATE, Facts, decide
 from notifications.gates.crowd import Alike, Crowd, Crowds
 from notifications.manager.duplicates import Repeats, firsts_of
@@ -112,7 +111,7 @@ class Decisions:
             topic=told.topic,
             actor_id=told.actor_id,
             expires_at=told.expires_at,
-            urgent=self.request.priority == NotificationPriority.CRITICAL,
+            priority=self.request.priority,
             now=self.now,
             wanted_at=self.wanted_at,
         )

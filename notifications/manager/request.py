@@ -22,7 +22,7 @@ from notifications.models import Cluster, Notification, cluster_model, given_or_
 from notifications.recipients import channel_names
 
 # A digest without items is sent as any other event.
-GATHERS = dict(zip((event.value for event in DIGESTS), ("daily", "weekly"), strict=True))
+GATHERS = {event.value: kind for kind, event in DIGESTS.items()}
 SENSIBLE_YEARS = range(1970, 9000)
 
 

@@ -21,13 +21,21 @@ from notifications.models.notification import Notification
 from notifications.models.outbox import Lost, Settlement
 from notifications.outcomes import WAITING, DeliveryState, Reason
 
+WAITS_IN_JOIN = "klaxon_delivery.state = 'held' AND klaxon_delivery.reason IN ('batch', 'digest')"
 WAITS_FOR_OTHERS = Q(state="held", reason__in=("batch", "digest"))
 
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
     def release_due(self, now: datetime, limit: int = 1000) -> int:
-        """Make held rows and retries whose time has come ready; at most ``limit``, the longest due first."""
+        """Make held rows and retries whose time has come ready; at most ``limit``, the longest due first.
+
+        Not what waits for a digest or batch.
+        """
         return outbox.release_due(self._write_db, now, limit)
+
+    def release_forgotten(self, now: datetime, limit: int = 1000) -> int:
+        """Make ready what no digest or batch has come for within an hour of its time."""
+        return outbox.release_forgotten(self._write_db, now, limit)
 
     def claim(
         self,
@@ -99,8 +107,9 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
     def waiting_for_others(self, recipient_keys: Sequence[str]) -> list["Delivery"]:
         """What these recipients have waiting for a digest or batch, locked until the transaction ends, oldest first."""
         ids = outbox.take_waiting(self._write_db, recipient_keys)
-        rows = self.filter(pk__in=ids).select_related("notification__cluster").order_by("pk")
-        return list(rows.defer("notification__context"))
+        mine = self.extra(where=[WAITS_IN_JOIN]).filter(recipient_key__in=recipient_keys)  # noqa: S610 - our own words
+        rows = mine.select_related("notification__cluster").order_by("pk").defer("notification__context")
+        return [row for row in rows.iterator(chunk_size=1000) if row.pk in ids]
 
     def merge(self, pairs: Sequence[tuple[int, int]], now: datetime) -> set[int]:
         """Merge held rows into others, given as pairs of primary keys; returns those that were still held."""

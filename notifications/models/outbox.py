@@ -20,6 +20,8 @@ STRIKES_ALLOWED = 3
 # Literals that stand in partial indexes word for word.
 WAITS_ALONE = "state IN ('held', 'retry') AND reason NOT IN ('batch', 'digest')"
 WAITS_FOR_OTHERS = "state = 'held' AND reason IN ('batch', 'digest')"
+# Rows in one statement: SQLite takes 32,766 parameters.
+AT_ONCE = 1000
 # What no digest came for goes out alone.
 FORGOTTEN_AFTER = timedelta(hours=1)
 # The columns that delivering needs.
@@ -100,6 +102,8 @@ def mark_sending(using: str, fences: Sequence[tuple[int, int]], lease: datetime)
 def settle(using: str, settlements: Sequence[Settlement], now: datetime) -> set[int]:
     if not settlements:
         return set()
+    if len(settlements) > AT_ONCE:
+        return settle(using, settlements[:AT_ONCE], now) | settle(using, settlements[AT_ONCE:], now)
     wrong = [item for item in settlements if not allowed(item.was, item.state)]
     if wrong:
         raise ValueError(
@@ -134,22 +138,23 @@ def settle(using: str, settlements: Sequence[Settlement], now: datetime) -> set[
 
 
 def release_due(using: str, now: datetime, limit: int) -> int:
+    return _release(using, WAITS_ALONE, now, limit)
+
+
+def release_forgotten(using: str, now: datetime, limit: int) -> int:
+    return _release(using, WAITS_FOR_OTHERS, now - FORGOTTEN_AFTER, limit)
+
+
+def _release(using: str, waits: str, due: datetime, limit: int) -> int:
     connection = connections[using]
     skip = "FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
     sql = f"""
         UPDATE {TABLE} SET state = 'ready', due_at = NULL
-        WHERE state IN ('held', 'retry') AND id IN (
-            SELECT id FROM (
-                SELECT id FROM {TABLE} WHERE {WAITS_ALONE} AND due_at <= %s ORDER BY due_at LIMIT %s {skip}
-            ) AS due
-            UNION ALL
-            SELECT id FROM (
-                SELECT id FROM {TABLE} WHERE {WAITS_FOR_OTHERS} AND due_at <= %s ORDER BY due_at LIMIT %s {skip}
-            ) AS forgotten
+        WHERE {waits} AND id IN (
+            SELECT id FROM {TABLE} WHERE {waits} AND due_at <= %s ORDER BY due_at LIMIT %s {skip}
         )"""  # noqa: S608
     with connection.cursor() as cursor:
-        times = _time(connection, now), _time(connection, now - FORGOTTEN_AFTER)
-        cursor.execute(sql, [times[0], limit, times[1], limit])
+        cursor.execute(sql, [_time(connection, due), limit])
         return cursor.rowcount
 
 
@@ -184,6 +189,8 @@ def merge(using: str, pairs: Sequence[tuple[int, int]], now: datetime) -> set[in
     connection = connections[using]
     if not pairs:
         return set()
+    if len(pairs) > AT_ONCE:
+        return merge(using, pairs[:AT_ONCE], now) | merge(using, pairs[AT_ONCE:], now)
     rows = [(item, into, _time(connection, now)) for item, into in pairs]
     values, params = _source(connection, rows, ("bigint", "bigint", "timestamptz"))
     sql = f"""

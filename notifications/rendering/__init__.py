@@ -11,7 +11,7 @@ from notifications.rendering.merged import gathered_words, places
 from notifications.rendering.templates import faults, render
 from notifications.rendering.variables import variables
 
-__all__ = ["faults", "locale_of", "render", "text_for"]
+__all__ = ["faults", "locale_of", "places", "render", "text_for"]
 
 
 def text_for(
@@ -28,6 +28,6 @@ def text_for(
     :raises TemplateMissing: if a required part has no template.
     """
     if notification.gathers:
-        words = gathered_words(notification, channel, parts[0][0], user, locale)
-        return render(places(notification, channel), *parts, words, locale)
+        words = gathered_words(notification, channel, next(iter(parts[0]), ""), user, locale)
+        return render(places(event.name, notification.gathers, channel), *parts, words, locale)
     return render([(event.name, channel)], *parts, variables(event, channel, notification, user, locale), locale)

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import DatabaseError
+from django.db import InterfaceError, OperationalError
 from django.utils.text import Truncator
 
 from notifications import conf
-from notifications.events import NOTIFICATION_EVENTS, NotificationPriority, key_of
+from notifications.events import NOTIFICATION_EVENTS, NotificationPriority
 from notifications.models import Delivery, Notification
 from notifications.rendering.locales import Locale, speaking
 from notifications.rendering.templates import Place, render
@@ -56,20 +56,17 @@ class Group:
         return any(item.priority <= NotificationPriority.HIGH for item in self.items)
 
 
-def places(notification: Notification, channel: str) -> Sequence[Place]:
+def places(event: str, gathers: str, channel: str) -> Sequence[Place]:
     """Where templates are looked for, the most special first."""
-    batch = notification.gathers == Notification.Gathers.BATCH
-    name = f"{key_of(notification.event)}/batch" if batch else notification.event
+    name = f"{event}/batch" if gathers == Notification.Gathers.BATCH else event
     return (name, channel), (FOLDER, channel), (FOLDER, ANY_CHANNEL)
 
 
 def gathered_words(notification: Notification, channel: str, part: str, user: Any, locale: Locale) -> dict[str, Any]:
-    """The variables of a digest or batch; ``part`` is what an item's title is taken from."""
+    """The variables of a digest or batch; ``part`` is what titles are taken from; it may be empty."""
     rows = Delivery.objects.using(notification._state.db).gathered_in(notification)
     count = rows.count()
     items = [_item(row.notification, channel, part, user, locale) for row in rows[:SHOWN]]
-    with speaking(locale):
-        groups = _grouped(items)
     return {
         "recipient": user,
         "cluster": notification.cluster,
@@ -78,21 +75,22 @@ def gathered_words(notification: Notification, channel: str, part: str, user: An
         "count": count,
         "unshown": count - len(items),
         "items": items,
-        "groups": groups,
+        "groups": _grouped(items, locale),
         "sections": notification.values.get("sections", ()),
     }
 
 
-def _grouped(items: Sequence[Item]) -> list[Group]:
+def _grouped(items: Sequence[Item], locale: Locale) -> list[Group]:
     found: dict[str, list[Item]] = {}
     for item in items:
         found.setdefault(item.event, []).append(item)
-    return [Group(_label(event), group) for event, group in found.items()]
+    return [Group(_label(event, locale), group) for event, group in found.items()]
 
 
-def _label(name: str) -> str:
+def _label(name: str, locale: Locale) -> str:
     event = NOTIFICATION_EVENTS.named(name)
-    return event.words if event else name
+    with speaking(locale):
+        return event.words if event else name
 
 
 def _item(notification: Notification, channel: str, part: str, user: Any, locale: Locale) -> Item:
@@ -100,13 +98,14 @@ def _item(notification: Notification, channel: str, part: str, user: Any, locale
     try:
         event = NOTIFICATION_EVENTS.find(notification.event)
         values = variables(event, channel, notification, user, locale)
-        text = render([(event.name, channel)], [part], (), values, locale).parts[part]
-        title = Truncator(" ".join(text.split())).chars(TITLE)
-    except DatabaseError:
-        raise
+        parts = [part] if part else []
+        text = " ".join(render([(event.name, channel)], parts, (), values, locale).parts.get(part, "").split())
+        title = Truncator(text).chars(TITLE) or _label(notification.event, locale)
+    except (OperationalError, InterfaceError):
+        raise  # the database is away
     except Exception:
         # Alone it would have become a dead letter; here it must not keep its neighbours back.
         logger.exception("Notification %s has no title in its digest but the name of its event.", notification.pk)
-        title = _label(notification.event)
+        title = _label(notification.event, locale)
     priority = NotificationPriority(notification.priority)
     return Item(title, notification.event, notification.created_at, priority, values)

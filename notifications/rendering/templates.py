@@ -102,12 +102,12 @@ def _names(event: str, channel: str, part: str, language: str) -> Iterator[str]:
     yield name_of(event, channel, part)
 
 
-def faults(event: str, channel: str, required: Sequence[str]) -> Iterator[str]:
+def faults(places: Sequence[Place], required: Sequence[str]) -> Iterator[str]:
     """A sentence for each required template that does not exist, or that Django cannot read."""
     for part in required:
-        name = name_of(event, channel, part)
+        name = name_of(*places[0], part)
         try:
-            if find(event, channel, part, "") is None:
+            if _first(places, part, "") is None:
                 yield f"The template {name!r} does not exist."
         except TemplateSyntaxError as error:
             yield f"The template {name!r} cannot be read: {error}"

@@ -156,7 +156,7 @@ def test_the_command_says_what_it_made(clock, capsys):
     call_command("make_digests", dry_run=True)
     call_command("make_digests")
     assert capsys.readouterr().out.splitlines() == [
-        "No digest and no batch is due.",
-        "Digests or batches are due for 1 recipients.",
-        "1 digests and batches of 2 notifications are queued; 1 go out alone.",
+        "Nothing waits to be put together.",
+        "Something waits to be put together for 1 recipient. Whether others have sections is not asked.",
+        "Queued: 1 digest or batch of 2 deliveries, 1 delivery alone.",
     ]

@@ -88,7 +88,11 @@ def test_a_batch_is_for_bare_addresses_too_but_not_for_a_channel_without_address
 
 
 def test_what_the_call_made_critical_or_what_would_expire_goes_at_once():
-    assert digest(facts(DAILY, told={"urgent": True})) == Deliver()
+    assert digest(facts(DAILY, told={"priority": NotificationPriority.CRITICAL})) == Deliver()
+    assert digest(facts(DAILY, told={"priority": NotificationPriority.HIGH})) == Deliver()
+    assert isinstance(digest(facts(DAILY, digest=True, told={"priority": NotificationPriority.HIGH})), Hold)
+    critical_batch = facts(batch_window=300, told={"priority": NotificationPriority.CRITICAL})
+    assert digest(critical_batch) == Deliver()
     assert digest(facts(DAILY, told={"expires_at": TOMORROW_AT_EIGHT})) == Deliver()
     assert isinstance(digest(facts(DAILY, told={"expires_at": TOMORROW_AT_EIGHT + timedelta(seconds=1)})), Hold)
 

@@ -156,11 +156,11 @@ def test_a_template_is_compiled_once():
 
 def test_a_required_template_must_exist_without_a_language(templates):
     templates({f"{MAIL}.de.txt": "x", f"{MAIL}.subject.txt": "x"})
-    [fault] = faults("door_opened", "email", ["subject.txt", "txt"])
+    [fault] = faults([("door_opened", "email")], ["subject.txt", "txt"])
     assert f"{MAIL}.txt" in fault
 
 
 def test_a_template_that_django_cannot_read_is_a_fault_that_names_it(templates):
     templates({f"{MAIL}.txt": "{% if %}"})
-    [fault] = faults("door_opened", "email", ["txt"])
+    [fault] = faults([("door_opened", "email")], ["txt"])
     assert f"{MAIL}.txt" in fault

@@ -226,7 +226,7 @@ def test_digests_of_what_the_host_has_come_every_day_of_the_run(user, settings):
 
 
 def test_a_chore_that_fails_is_not_hidden(user, monkeypatch):
-    monkeypatch.setitem(CHORES, "broken", Chore("broken", 60, lambda now: 1 / 0))
+    monkeypatch.setitem(CHORES, "broken", Chore("broken", 60, lambda now, enough: 1 / 0))
     with simulated(NOON) as timeline, pytest.raises(ZeroDivisionError):
         timeline.run()
 

@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import InterfaceError, OperationalError, router
 
 from notifications import clock
-from notifications.digests import Made, make_due, send_summaries
+from notifications.digests import make_due, release_forgotten, send_summaries
 from notifications.models import Delivery
 
 
@@ -22,29 +22,38 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            self.stdout.write(due() if options["dry_run"] else make())
+            failed = due(self) if options["dry_run"] else make(self)
         except (OperationalError, InterfaceError) as error:
             raise CommandError(f"The database cannot be used: {error}") from error
+        if failed:
+            raise CommandError(f"None could be made for {number(failed, 'recipient')}; the log says why.")
 
 
-def due() -> str:
+def due(command: BaseCommand) -> int:
     using = router.db_for_write(Delivery)
     count = Delivery.objects.using(using).digests_due(clock.now(using)).count()
-    return f"Digests or batches are due for {count} recipients." if count else "No digest and no batch is due."
+    words = f"Something waits to be put together for {number(count, 'recipient')}." if count else NOTHING
+    command.stdout.write(f"{words} Whether others have sections is not asked.")
+    return 0
 
 
-def make() -> str:
+def make(command: BaseCommand) -> int:
     made = make_due()
-    summaries = send_summaries()
-    return told(made, summaries)
+    items = number(made.merged, "delivery", "deliveries")
+    parts = [
+        f"{number(made.made, 'digest or batch', 'digests and batches')} of {items}",
+        number(send_summaries(), "digest of sections alone", "digests of sections alone"),
+        f"{number(made.alone + release_forgotten(), 'delivery', 'deliveries')} alone",
+    ]
+    queued = [part for part in parts if not part.startswith("0 ")]
+    command.stdout.write(f"Queued: {', '.join(queued)}." if queued else NOTHING)
+    if made.refused:
+        command.stdout.write(f"Not wanted any more, or expired: {number(made.refused, 'delivery', 'deliveries')}.")
+    return made.failed
 
 
-def told(made: Made, summaries: int = 0) -> str:
-    """One sentence about what was made."""
-    if made == Made() and not summaries:
-        return "No digest and no batch is due."
-    parts = [f"{made.made} digests and batches of {made.merged} notifications are queued"] * bool(made.made)
-    parts += [f"{made.alone} go out alone"] * bool(made.alone)
-    parts += [f"{made.refused} are not wanted any more or have expired"] * bool(made.refused)
-    parts += [f"{summaries} digests with sections only are queued"] * bool(summaries)
-    return f"{'; '.join(parts)}."
+NOTHING = "Nothing waits to be put together."
+
+
+def number(count: int, one: str, many: str = "") -> str:
+    return f"{count} {one if count == 1 else many or f'{one}s'}"

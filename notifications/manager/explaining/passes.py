@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from notifications.events import NotificationPriority
 from notifications.gates import Facts
 from notifications.gates.preferences import choice_of
 from notifications.gates.quiet_hours import timetable_of
@@ -55,7 +56,7 @@ def _quiet_hours(facts: Facts) -> str:
 
 
 def _digest(facts: Facts) -> str:
-    if facts.urgent or facts.event.bypasses_preferences:
+    if facts.urgency == NotificationPriority.CRITICAL:
         return "what is CRITICAL waits for no others"
     return "neither a digest nor a batch is waited for"
 

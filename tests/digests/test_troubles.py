@@ -1,0 +1,261 @@
+"""What is wrong with one keeps nobody else from theirs."""
+
+import dataclasses
+from datetime import UTC, datetime, time, timedelta
+
+import pytest
+from django.core import mail
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils.translation import gettext_lazy
+
+from notifications.channels import BaseChannel
+from notifications.digests import Made, Section, make_due, send_summaries
+from notifications.digests.gathering import gathered
+from notifications.dispatch.chores import Chore, Rota
+from notifications.events import NOTIFICATION_EVENTS
+from notifications.manager import NotificationManager
+from notifications.models import Delivery, InboxItem, UserSettings
+from notifications.outcomes import DeliveryState, Receipt, Verdict
+from notifications.testing import temporary_events
+from tests.digests.conftest import with_digest, work
+from tests.factories import UserFactory
+from tests.shop.notification_events import ShopEvents
+
+pytestmark = pytest.mark.django_db
+EIGHT = datetime(2026, 11, 21, 7, tzinfo=UTC)
+GIVEN = {}
+
+
+def sections(cluster, users, gathers, since, until):
+    return {user.pk: GIVEN[user.username] for user in users if user.username in GIVEN}
+
+
+@pytest.fixture
+def given(settings):
+    settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "DIGEST_SECTIONS": f"{__name__}.sections"}
+    GIVEN.clear()
+    return GIVEN
+
+
+def ship(user, number, **options):
+    context = {"order_number": str(number), "eta": None}
+    return NotificationManager.send(ShopEvents.ORDER_SHIPPED, [user], None, context, channels=["email"], **options)
+
+
+@pytest.mark.parametrize("bad", [[Section("x\0y")], [Section("\ud800")], None, 7, [3], [Section("t", 7)]])
+@pytest.mark.parametrize("with_items", [True, False])
+def test_bad_sections_of_one_user_cost_nobody_anything_else(bad, with_items, clock, given):
+    one, other = with_digest("daily"), with_digest("daily")
+    given.update({one.username: bad, other.username: [Section("Points", "120 this week")]})
+    for user in (one, other) if with_items else ():
+        ship(user, 1)
+    clock.to(EIGHT)
+    work()
+    bodies = {message.to[0]: message.body for message in mail.outbox}
+    assert "Points\n  120 this week\n" in bodies[other.email]
+    assert (one.email in bodies) is with_items
+
+
+def test_sections_are_told_in_the_language_of_the_recipient(clock, given):
+    user = with_digest("daily", language="de")
+    given[user.username] = [Section(gettext_lazy("Monday"))]
+    clock.to(EIGHT)
+    work()
+    assert "Montag" in mail.outbox[0].body
+
+
+def test_a_database_error_of_the_host_costs_its_sections_only(clock, reader, settings, caplog):
+    settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "DIGEST_SECTIONS": f"{__name__}.no_such_table"}
+    ship(reader, 1)
+    clock.to(EIGHT)
+    work()
+    assert len(mail.outbox) == 1
+    assert "DIGEST_SECTIONS failed" in caplog.text
+
+
+def no_such_table(*asked):
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT * FROM nowhere")
+
+
+def test_who_has_quiet_hours_at_the_hour_of_the_digest_gets_one_digest(clock, given):
+    night = {"quiet_from": time(22), "quiet_until": time(9)}
+    user = with_digest("daily", **night)
+    given[user.username] = [Section("Points")]
+    ship(user, 1)
+    for _ in range(23):
+        clock.forward(hours=1, minutes=1)
+        work()
+    assert [message.subject for message in mail.outbox] == ["Your day: 1 notification"]
+
+
+def test_a_digest_at_an_hour_that_is_jumped_over_comes_all_the_same(clock, given):
+    user = with_digest("daily", digest_hour=2)
+    given[user.username] = [Section("Points")]
+    clock.to(datetime(2027, 3, 26, 12, tzinfo=UTC))
+    for _ in range(3 * 24 * 4):
+        clock.forward(minutes=15)
+        send_summaries(clock())
+    assert UserSettings.objects.get().digest_asked_at.day == 29
+    work()
+    assert len(mail.outbox) == 3
+
+
+def test_refusals_cost_as_many_queries_for_forty_as_for_one(clock, reader):
+    def refused(count):
+        for number in range(count):
+            ship(reader, number)
+        UserSettings.objects.update(channels={"email": False})
+        clock.forward(days=1)
+        with CaptureQueriesContext(connection) as captured:
+            assert make_due() == Made(refused=count)
+        UserSettings.objects.update(channels={})
+        return len(captured)
+
+    assert refused(1) == refused(40)
+
+
+def test_a_hand_written_hour_keeps_nobody_from_mail(clock, caplog):
+    bad = with_digest("daily", digest_hour=24)
+    also_bad = with_digest("weekly", digest_day=9)
+    for user in (bad, also_bad):
+        assert ship(user, 1).queued == 1
+    assert "is left out" in caplog.text
+
+
+def test_the_fallback_of_a_batch_is_not_a_second_copy(clock, settings):
+    settings.NOTIFICATIONS = {
+        **settings.NOTIFICATIONS,
+        "CHANNELS": {"email": {"BACKEND": f"{__name__}.Refusing"}},
+    }
+    user = UserFactory()
+    with temporary_events():
+        event = NOTIFICATION_EVENTS[ShopEvents.ORDER_SHIPPED]
+        NOTIFICATION_EVENTS[ShopEvents.ORDER_SHIPPED] = dataclasses.replace(
+            event, batch_window=900, fallback={"email": "app"}, retry_delays=()
+        )
+        for number in range(2):
+            context = {"order_number": str(number), "eta": None}
+            NotificationManager.send(ShopEvents.ORDER_SHIPPED, [user], None, context)
+        clock.forward(minutes=15)
+        work()
+    assert set(Delivery.objects.filter(channel="email").values_list("state", flat=True)) == {"merged", "dead"}
+    assert InboxItem.objects.count() == 1
+
+
+class Refusing(BaseChannel):
+    address_kind = "email"
+
+    def prepare(self, delivery, rendered):
+        return rendered
+
+    def send(self, messages):
+        for message in messages:
+            yield Receipt(message, Verdict.TEMPORARY, error="no")
+
+
+def test_one_broken_recipient_keeps_nobody_else_from_theirs(clock, monkeypatch, caplog):
+    users = [with_digest("daily") for _ in range(3)]
+    for user in users:
+        ship(user, 1)
+
+    def broken(waiting, using, now):
+        found = list(gathered(waiting, using, now))
+        assert not any(item.person.user == users[1] for item in found), "broken"
+        return found
+
+    monkeypatch.setattr("notifications.digests.maker.gathered", broken)
+    clock.to(EIGHT)
+    assert make_due() == Made(made=2, merged=2, failed=1)
+    assert "No digest can be made for" in caplog.text
+    assert Delivery.objects.get(state=DeliveryState.HELD).recipient == users[1]
+
+
+def test_who_opted_out_of_digests_gets_what_waited_piece_by_piece(clock, reader):
+    ship(reader, 1)
+    ship(reader, 2)
+    UserSettings.objects.update(categories={"digest": False})
+    clock.to(EIGHT)
+    work()
+    assert sorted(message.subject for message in mail.outbox) == ["Order 1 is on its way", "Order 2 is on its way"]
+
+
+def test_more_items_than_go_into_one_statement(clock, reader, monkeypatch):
+    monkeypatch.setattr("notifications.models.outbox.AT_ONCE", 3)
+    for number in range(8):
+        ship(reader, number)
+    clock.to(EIGHT)
+    assert make_due() == Made(made=1, merged=8)
+
+
+def test_a_worker_that_stops_makes_no_more(clock, monkeypatch):
+    monkeypatch.setattr("notifications.digests.maker.AT_ONCE", 1)
+    for _ in range(3):
+        ship(with_digest("daily"), 1)
+    clock.to(EIGHT)
+    assert make_due(enough=lambda: True) == Made(made=1, merged=1)
+    assert make_due() == Made(made=2, merged=2)
+
+
+def test_after_hours_without_a_worker_digests_come_before_what_was_forgotten(clock, reader):
+    ship(reader, 1)
+    ship(reader, 2)
+    clock.to(EIGHT + timedelta(hours=3))
+    work()
+    assert [message.subject for message in mail.outbox] == ["Your day: 2 notifications"]
+
+
+def test_a_chore_that_takes_long_goes_on_in_the_next_round(monkeypatch):
+    turns = []
+    chore = Chore("long", 3600, lambda now, enough: turns.append(enough()))
+    monkeypatch.setattr("notifications.dispatch.chores.CHORES", {"long": chore})
+    rota = Rota("default", patience=-1)
+    rota.run_due()
+    rota.run_due()
+    assert turns == [True, True]
+
+
+def test_each_user_is_asked_about_once_whatever_channels_have_digests(clock, reader, settings):
+    settings.NOTIFICATIONS = {
+        **settings.NOTIFICATIONS,
+        "DIGEST_SECTIONS": f"{__name__}.counted",
+        "DIGEST_CHANNELS": ["Email", "app"],
+    }
+    COUNTED.clear()
+    NotificationManager.send(ShopEvents.ORDER_SHIPPED, [reader], None, {"order_number": "1", "eta": None})
+    leaver = with_digest("daily")
+    ship(leaver, 1)
+    type(leaver).objects.filter(pk=leaver.pk).update(is_active=False)
+    clock.to(EIGHT)
+    work()
+    assert [reader.pk] == COUNTED
+    assert len(mail.outbox) == InboxItem.objects.count() == 1
+
+
+COUNTED = []
+
+
+def counted(cluster, users, gathers, since, until):
+    COUNTED.extend(user.pk for user in users)
+    return
+
+
+def test_preferences_of_a_host_decide_about_summaries_too(clock, reader, given, settings):
+    settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "PREFERENCES": f"{__name__}.NoDigests"}
+    given[reader.username] = [Section("Points")]
+    clock.to(EIGHT)
+    assert send_summaries() == 0
+
+
+class NoDigests:
+    def load(self, cluster, user_ids):
+        return {}
+
+
+def test_without_a_channel_for_them_no_summary_is_tried(clock, reader, given, settings):
+    settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "DIGEST_CHANNELS": ["letter"]}
+    given[reader.username] = [Section("Points")]
+    clock.to(EIGHT)
+    assert send_summaries() == 0
+    assert UserSettings.objects.get().digest_asked_at is None
