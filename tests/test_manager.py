@@ -678,6 +678,7 @@ class TestCost:
         cluster = Cluster.objects.default()
         self.furnished(cluster, crowd)
         assert {len(self.statements(crowd[:size], cluster=cluster)) for size in (1, 1000)} == {6}
+        assert len(self.statements(crowd[:1])) == 7, "the default cluster has to be read as well"
 
     def test_each_chunk_takes_five(self, crowd, settings):
         cluster = Cluster.objects.default()
