@@ -16,6 +16,8 @@ from django.utils import timezone
 # Not now(): that is the start of the transaction, which may be hours ago.
 SERVERS = "clock_timestamp()"
 
+# By database, what its clock said and when.
+_lately: dict[str, tuple[datetime, float]] = {}
 _override: Callable[[], datetime] | None = None
 
 
@@ -31,6 +33,16 @@ def now(using: str = DEFAULT_DB_ALIAS) -> datetime:
 def is_servers(using: str) -> bool:
     """Whether the time is the database server's, so that a statement may take it there as ``SERVERS``."""
     return _override is None and connections[using].vendor == "postgresql"
+
+
+def lately(using: str = DEFAULT_DB_ALIAS) -> datetime:
+    """The same, but of the server it is asked once a second at most; in between a clock that never jumps tells it."""
+    if not is_servers(using):
+        return here()
+    read, read_at = _lately.get(using, (None, 0.0))
+    if read is None or time.monotonic() - read_at >= 1:
+        read, read_at = _lately[using] = now(using), time.monotonic()
+    return read + timedelta(seconds=time.monotonic() - read_at)
 
 
 class Watch:

@@ -84,12 +84,21 @@ def test_the_callers_own_work_is_taken_back_with_it(users):
     assert not User.objects.filter(username="in the same transaction").exists()
 
 
-def test_a_caller_who_catches_it_commits_only_its_own_work(users):
-    with full_disk(pages_left=20), transaction.atomic():
-        User.objects.create(username="in the same transaction")
-        with pytest.raises(OperationalError):
-            order_shipped(users)
-    assert nothing_is_written()
+@pytest.mark.parametrize("pages_left", [0, 2, 14, 20, 26])
+@pytest.mark.parametrize("count", [1, 2, 300])
+def test_a_caller_who_catches_it_commits_only_its_own_work(users, pages_left, count):
+    """Whichever row it is for which there is no room."""
+    refused = False
+    with full_disk(pages_left=pages_left), transaction.atomic():
+        user = User.objects.get(pk=users[0].pk)
+        user.username = "in the same transaction"
+        user.save()
+        try:
+            order_shipped(users[:count])
+        except OperationalError:
+            refused = True
+    assert refused or (count < 300 and pages_left > 12)
+    assert not refused or nothing_is_written()
     assert User.objects.filter(username="in the same transaction").exists()
 
 

@@ -16,6 +16,7 @@ from notifications.audience.groups import group_model, users_in
 from notifications.audience.order import Narrowing, in_order, merged, union
 from notifications.exceptions import InvalidRecipient
 from notifications.models import TopicSubscription, membership
+from notifications.models.intake import FEW
 from notifications.recipients import Address, Members, To, Topic, user_key
 
 ACCEPTED = "Pass users, groups, querysets of these, Members(cluster), Topic(…), Address(…) or To(…)."
@@ -55,6 +56,12 @@ class Audience:
         self._ids: defaultdict[Narrowing, set[Any]] = defaultdict(set)
         self._addresses: dict[str, tuple[Address, Narrowing]] = {}
         self._take_all(recipients, None)
+
+    @property
+    def is_few(self) -> bool:
+        """Whether all are known by name, and they are no more than one statement writes."""
+        asked = self._queries or self._topics or self._groups
+        return not asked and sum(map(len, self._ids.values())) + len(self._addresses) <= FEW
 
     def chunks(self, size: int) -> Iterator[Chunk]:
         """Everyone, in chunks of at most ``size``; users first, by id, then addresses, by key."""

@@ -18,7 +18,7 @@ from notifications.manager.permission import check_permission
 from notifications.manager.queue_limit import has_room
 from notifications.manager.request import Request
 from notifications.models import Notification, NotificationLog
-from notifications.models.intake import NewDelivery, queue
+from notifications.models.intake import FEW, NewDelivery, queue, store_with, takes_one_statement
 from notifications.outcomes import Answer, DeliveryState, Drop, Hold, Reason, SendResult
 
 EVERYBODY = "*"
@@ -27,42 +27,87 @@ HELD, READY = DeliveryState.HELD.value, DeliveryState.READY.value
 
 def queued(request: Request, recipients: Any, using: str) -> SendResult:
     """Decide and write, all or nothing: in the caller's transaction, or in one of its own."""
+    audience = Audience(recipients, request.cluster, (*request.channels, *request.not_configured))
+    if _can_be_written_at_once(request, audience):
+        return _at_once(request, audience, using)
     with transaction.atomic(using=using):
-        check_permission(request.event, request.options.actor)
-        request = request.in_its_cluster()
+        request = _permitted_in_its_cluster(request, audience)
         # What was asked for just now is stored with the time of the database, which need not be read before.
         now = clock.now(using) if request.asked_at else None
         notification, created = stored(request, now, using)
         if not created:
             return first_result(notification, request)
-        return enqueue(request, notification, recipients, now or notification.created_at, using)
+        return _chunk_by_chunk(request, notification, audience, now or notification.created_at, using)
 
 
-def enqueue(request: Request, notification: Notification, recipients: Any, now: datetime, using: str) -> SendResult:
-    result = SendResult(
-        notification.pk,
-        not_configured=request.not_configured,
-        refused_channels=request.refused_channels,
-        _read=partial(outcomes, notification.pk),
-    )
+def _permitted_in_its_cluster(request: Request, audience: Audience) -> Request:
+    check_permission(request.event, request.options.actor)
+    request = request.in_its_cluster()
+    audience.cluster = request.cluster
+    return request
+
+
+def _can_be_written_at_once(request: Request, audience: Audience) -> bool:
+    """Whether it is to a handful, and nothing need be written before it is known who gets it."""
+    configured = conf.current()
+    waits_for_nothing = not (request.asked_at or request.options.idempotency_key or request.event.dedup_window)
+    return waits_for_nothing and not (configured.queue_limit or configured.cluster_queue_limit) and audience.is_few
+
+
+def _at_once(request: Request, audience: Audience, using: str) -> SendResult:
+    """Decide first, then write: most calls are of this kind, and this spares them three of five statements."""
+    request = _permitted_in_its_cluster(request, audience)
+    now = clock.lately(using)
+    notification = request.notification(now)
+    decisions = Decisions(request, notification, kinds_of(request), now, lambda wanted: {})
+    written = _written(answer for chunk in audience.chunks(FEW) for answer in decisions.on(chunk))
+    # One statement is all or nothing by itself.
+    with transaction.atomic(using=using, savepoint=bool(written.drops) or not takes_one_statement(using)):
+        store_with(notification, request.score, written.deliveries, using)
+        result = _result(request, notification, audience)
+        _count(result, written, notification, now, using)
+        _tell_on_commit(result, using)
+    return result
+
+
+def _chunk_by_chunk(
+    request: Request, notification: Notification, audience: Audience, now: datetime, using: str
+) -> SendResult:
+    result = _result(request, notification, audience)
     if not has_room(request, using, now):
+        result.refused_channels = request.refused_channels
         return _refused(request, notification, result, now, using)
-    audience = Audience(recipients, request.cluster, (*request.channels, *request.not_configured))
-    result.refused_channels = _asked_in_vain(request, audience)
     repeats = reserving(request.event, notification, now, using)
     decisions = Decisions(request, notification, kinds_of(request), now, repeats)
     for chunk in audience.chunks(conf.current().chunk_size):
         written = _written(decisions.on(chunk))
         queue(using, notification.pk, request.score, written.deliveries)
-        if written.drops:
-            NotificationLog.objects.using(using).append(_dropped(notification, written.drops, now))
-        result.held += written.held
-        result.queued += len(written.deliveries) - written.held
-        result.reasons.update(written.reasons)
-    if result.queued:
-        tell = partial(tell_queued, partitions.current(), (notification.pk,))
-        transaction.on_commit(tell, using=using, robust=True)
+        _count(result, written, notification, now, using)
+    _tell_on_commit(result, using)
     return result
+
+
+def _result(request: Request, notification: Notification, audience: Audience) -> SendResult:
+    return SendResult(
+        notification.pk,
+        not_configured=request.not_configured,
+        refused_channels=_asked_in_vain(request, audience),
+        _read=partial(outcomes, notification.pk),
+    )
+
+
+def _count(result: SendResult, written: "Written", notification: Notification, now: datetime, using: str) -> None:
+    if written.drops:
+        NotificationLog.objects.using(using).append(_dropped(notification, written.drops, now))
+    result.held += written.held
+    result.queued += len(written.deliveries) - written.held
+    result.reasons.update(written.reasons)
+
+
+def _tell_on_commit(result: SendResult, using: str) -> None:
+    if result.queued and result.notification_id is not None:
+        tell = partial(tell_queued, partitions.current(), (result.notification_id,))
+        transaction.on_commit(tell, using=using, robust=True)
 
 
 def _refused(request: Request, notification: Notification, result: SendResult, now: datetime, using: str) -> SendResult:

@@ -1,7 +1,7 @@
 """Writing down what ``send()`` decides: one row for the notification, one for each of its deliveries.
 
-By hand, so that a large send writes as fast as the driver can: by COPY on PostgreSQL, by ``executemany`` on SQLite. The
-primary keys of deliveries are not asked for: nobody needs them before a worker claims the rows.
+By hand, so that a large send writes as fast as the driver can: by COPY on PostgreSQL, by few statements of many rows on
+SQLite. The primary keys of deliveries are not asked for: nobody needs them before a worker claims the rows.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,6 +13,7 @@ from django.apps import apps
 from django.db import connections
 
 from notifications import clock
+from notifications.models.rows import insert, of_one
 
 # COPY has to be announced and ended, so up to so many rows are written sooner by one INSERT.
 FEW = 50
@@ -49,19 +50,57 @@ def store(row: Any, using: str) -> None:
     given = [field for field in _fields("Notification") if field.name != "created_at" or row.created_at is not None]
     values = [field.get_db_prep_save(getattr(row, field.attname), connection) for field in given]
     with connection.cursor() as cursor:
-        cursor.execute(_notification_statement(by_server=row.created_at is None), values)
+        cursor.execute(_notification_statement(connection.vendor, row.created_at is None), values)
         row.pk, created_at = cursor.fetchone()
     row.created_at = row.created_at or created_at.astimezone(UTC)
     row._state.adding, row._state.db = False, using
 
 
 @cache
-def _notification_statement(by_server: bool) -> str:
+def _notification_statement(vendor: str, by_server: bool) -> str:
     columns = [field.column for field in _fields("Notification")]
     marks = [clock.SERVERS if by_server and column == "created_at" else "%s" for column in columns]
     return f"""
-        INSERT INTO klaxon_notification ({", ".join(columns)}) VALUES ({", ".join(marks)})
+        INSERT INTO klaxon_notification ({", ".join(columns)}) {of_one(", ".join(marks), vendor)}
         RETURNING id, created_at"""  # noqa: S608 - only our own words are formatted in
+
+
+def takes_one_statement(using: str) -> bool:
+    """Whether :func:`store_with` is one."""
+    return connections[using].vendor == "postgresql"
+
+
+def store_with(row: Any, score: int, deliveries: Sequence[NewDelivery], using: str) -> None:
+    """Insert a notification that has its time, and its deliveries, of which there are :data:`FEW` at most."""
+    connection = connections[using]
+    if not deliveries or not takes_one_statement(using):
+        store(row, using)
+        queue(using, row.pk, score, deliveries)
+        return
+    values = [field.get_db_prep_save(getattr(row, field.attname), connection) for field in _fields("Notification")]
+    rows = [value for given in _as_taken(connection, (0, score), deliveries) for value in given[1:]]
+    with connection.cursor() as cursor:
+        cursor.execute(_statement_for_both(connection.alias, len(deliveries)), [*values, *rows])
+        [row.pk] = cursor.fetchone()
+    row._state.adding, row._state.db = False, using
+
+
+@lru_cache(maxsize=100)
+def _statement_for_both(using: str, count: int) -> str:
+    columns = [field.column for field in _fields("Notification")]
+    # What comes out of a UNION has lost the type of the column that it is for.
+    types = {field.column: field.rel_db_type(connections[using]) for field in _fields("Delivery")}
+    values = [*((name, "%s") for name in GIVEN[1:]), *((name, LITERALS[default]) for name, default in _same())]
+    marks = ", ".join(f"{value}::{types[name]}" for name, value in values)
+    rows = " UNION ALL ".join([f"SELECT id, {marks} FROM stored"] * count)  # noqa: S608
+    return f"""
+        WITH stored AS (
+            INSERT INTO klaxon_notification ({", ".join(columns)}) VALUES ({", ".join(["%s"] * len(columns))})
+            RETURNING id
+        ), queued AS (
+            INSERT INTO klaxon_delivery ({_columns()}) {rows}
+        )
+        SELECT id FROM stored"""  # noqa: S608
 
 
 def queue(using: str, notification_id: int, score: int, rows: Sequence[NewDelivery]) -> None:
@@ -72,7 +111,7 @@ def queue(using: str, notification_id: int, score: int, rows: Sequence[NewDelive
     values = _as_taken(connection, (notification_id, score), rows)
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
-            cursor.executemany(_insert(1), [*values])
+            insert(cursor, f"INSERT INTO klaxon_delivery ({_columns()})", _marks(), [*values])
         elif len(rows) > FEW and hasattr(cursor, "copy"):
             _copy(cursor, values)
         else:
@@ -100,9 +139,12 @@ def _copy(cursor: Any, values: Iterator[tuple[Any, ...]]) -> None:
 
 @lru_cache(maxsize=100)
 def _insert(count: int) -> str:
-    marks = ["%s"] * len(GIVEN) + [LITERALS[default] for _column, default in _same()]
-    rows = ", ".join([f"({', '.join(marks)})"] * count)
-    return f"INSERT INTO klaxon_delivery ({_columns()}) VALUES {rows}"  # noqa: S608
+    return f"INSERT INTO klaxon_delivery ({_columns()}) VALUES {', '.join([f'({_marks()})'] * count)}"  # noqa: S608
+
+
+@cache
+def _marks() -> str:
+    return ", ".join(["%s"] * len(GIVEN) + [LITERALS[default] for _column, default in _same()])
 
 
 @cache

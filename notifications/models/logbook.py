@@ -13,6 +13,8 @@ from django.apps import apps
 from django.db import connections, transaction
 from django.db.models import DateTimeField
 
+from notifications.models.rows import insert
+
 EMPTY = "{}"
 PLAIN = (int, NoneType)
 INTO_PERSONAL = "INSERT INTO klaxon_logpersonal (log_id, address, context_data)"
@@ -73,9 +75,9 @@ def _append_one_by_one(
     names, marks = ", ".join(field.column for field in fields), ", ".join(["%s"] * len(fields))
     first, *others = zip(*columns, strict=True)
     with connection.cursor() as cursor:
-        cursor.execute(f"INSERT INTO klaxon_notificationlog ({names}) VALUES ({marks})", first)  # noqa: S608
+        insert(cursor, f"INSERT INTO klaxon_notificationlog ({names})", marks, [first])
         key = cursor.lastrowid
-        rows = ((key + number, *row) for number, row in enumerate(others, 1))
-        cursor.executemany(f"INSERT INTO klaxon_notificationlog (id, {names}) VALUES (%s, {marks})", rows)  # noqa: S608
-        sides = ((key + number, *pair) for number, pair in enumerate(personal) if pair != ("", EMPTY))
-        cursor.executemany(f"{INTO_PERSONAL} VALUES (%s, %s, %s)", sides)
+        rows = [(key + number, *row) for number, row in enumerate(others, 1)]
+        insert(cursor, f"INSERT INTO klaxon_notificationlog (id, {names})", f"%s, {marks}", rows)
+        sides = [(key + number, *pair) for number, pair in enumerate(personal) if pair != ("", EMPTY)]
+        insert(cursor, INTO_PERSONAL, "%s, %s, %s", sides)

@@ -10,7 +10,7 @@ import pytest
 from django.contrib.auth.models import AnonymousUser, User
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, connections, transaction
 
-from notifications.exceptions import InvalidContext, UnknownEvent
+from notifications.exceptions import InvalidContext, KlaxonError, UnknownEvent
 from notifications.manager import NotificationManager
 from notifications.manager.outage import in_a_transaction, unreachable
 from notifications.models import Cluster, Notification
@@ -104,10 +104,6 @@ class TestWhenItIsNotUsed:
         [
             lambda user: User.objects.all(),
             lambda user: [user, User.objects.filter(is_staff=True)],
-            lambda user: Members(SimpleNamespace(pk=5)),
-            lambda user: [user, "ann"],
-            lambda user: [User()],
-            lambda user: None,
         ],
     )
     def test_recipients_that_only_the_database_knows_are_refused_with_its_error(
@@ -117,6 +113,20 @@ class TestWhenItIsNotUsed:
             send(unknowable(user))
         assert "could not be spooled" in raised.value.__notes__[0]
         assert "cannot be spooled" in caplog.text
+        assert spooled() == []
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            lambda user: Members(SimpleNamespace(pk=5)),
+            lambda user: [user, "ann"],
+            lambda user: [User()],
+            lambda user: None,
+        ],
+    )
+    def test_recipients_that_are_wrong_are_told_so_also_while_the_database_is_away(self, spool, spooled, user, wrong):
+        with outage(), pytest.raises(KlaxonError):
+            send(wrong(user))
         assert spooled() == []
 
     def test_a_spool_that_cannot_be_written_leaves_the_databases_error(self, user, settings, tmp_path):

@@ -1,0 +1,39 @@
+"""Many rows into a table of SQLite, in few statements.
+
+Never one row by ``VALUES``: should the disk be full, SQLite takes back a statement that may write several rows, and the
+transaction goes on; of one that writes one row it takes back the whole transaction, the caller's own work with it.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import chain
+from typing import Any
+
+AT_ONCE = 500
+
+
+def insert(cursor: Any, into: str, marks: str, rows: Sequence[Sequence[Any]]) -> None:
+    """
+    :param into: such as ``"INSERT INTO place (one, two)"``. :param marks: such as ``"%s, 0"``, of one row.
+    """
+    whole = len(rows) - len(rows) % AT_ONCE
+    if whole:
+        cursor.executemany(_statement(into, marks, AT_ONCE), _by(AT_ONCE, rows[:whole]))
+    if rest := rows[whole:]:
+        cursor.execute(_statement(into, marks, len(rest)), list(chain.from_iterable(rest)))
+
+
+def of_one(marks: str, vendor: str) -> str:
+    """What comes after ``INSERT INTO …`` for one row."""
+    return f"SELECT {marks}" if vendor == "sqlite" else f"VALUES ({marks})"
+
+
+def _by(size: int, rows: Sequence[Sequence[Any]]) -> Iterator[list[Any]]:
+    return (list(chain.from_iterable(rows[at : at + size])) for at in range(0, len(rows), size))
+
+
+@lru_cache(maxsize=100)
+def _statement(into: str, marks: str, count: int) -> str:
+    if count == 1:
+        return f"{into} {of_one(marks, 'sqlite')}"
+    return f"{into} VALUES {', '.join([f'({marks})'] * count)}"
