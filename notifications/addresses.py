@@ -47,7 +47,8 @@ def well_formed(kind: str, address: str) -> bool:
 
 def address_hash(address: str) -> str:
     """A fixed-length stand-in for an address in indexes and in tables that must not be read back into addresses."""
-    return hashlib.sha256(address.encode()).hexdigest()[:32]
+    # Half of a surrogate pair is no address, but one must be able to say so.
+    return hashlib.sha256(address.encode(errors="surrogatepass")).hexdigest()[:32]
 
 
 def masked(address: str) -> str:

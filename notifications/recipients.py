@@ -107,7 +107,7 @@ class Address:
     def key(self) -> str:
         """``a:`` and a SHA-256 over all its addresses: the same person twice in one send is one recipient."""
         text = "\n".join(f"{kind}={value.lower()}" for kind, value in self.by_kind)
-        return f"a:{hashlib.sha256(text.encode()).hexdigest()}"
+        return f"a:{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()}"
 
 
 def user_key(pk: Any) -> str:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import AnonymousUser, Group, Permission, User
-from django.db import connection, transaction
+from django.db import DataError, connection, transaction
 from django.db.models import JSONField, Value
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -654,11 +654,10 @@ class TestCost:
 
     @property
     def writes_at_once(self):
-        # The time of the server is known already.
-        clock.lately()
         return connection.vendor == "postgresql"
 
     def statements(self, recipients, **options):
+        clock.lately()  # asked once a second at most
         with CaptureQueriesContext(connection) as queries:
             assert send_newsletter(recipients, **options).queued
         return [query["sql"] for query in queries if not query["sql"].startswith(("SAVEPOINT", "RELEASE"))]
@@ -703,6 +702,35 @@ class TestCost:
         cluster = Cluster.objects.default()
         assert len(self.statements(Members(cluster))) == len(self.statements(crowd)) + 1
         assert len(self.statements(User.objects.all())) == len(self.statements(crowd)) + 1
+
+
+class TestOddThings:
+    def test_half_of_a_character_in_an_address_concerns_its_owner_alone(self, db):
+        odd, other = UserFactory.create_batch(2)
+        UserFactory.create_batch(1)
+        bad = Address(email="\ud800a@example.com")
+        result = send_newsletter([other, bad])
+        assert (result.queued, result.reasons) == (1, {Reason.INVALID_ADDRESS: 1})
+        if connection.vendor == "sqlite":  # which stores it as an escape; PostgreSQL refuses it
+            cluster = Cluster.objects.default()
+            UserSettings.objects.create(user=odd, cluster=cluster, addresses={"email": "\ud800x@example.com"})
+            assert send_newsletter([odd, other]).reasons == {Reason.INVALID_ADDRESS: 1}
+
+    def test_a_key_as_text_is_the_same_user(self, user):
+        role = Group.objects.create(name="night")
+        user.groups.add(role)
+        SharedPreference.objects.create(cluster=Cluster.objects.default(), group=role, channels={"app": False})
+        assert send_newsletter([user, User(pk=str(user.pk))]).queued == 1
+        with pytest.raises(InvalidRecipient, match="no primary key"):
+            send_newsletter([User(pk="ann")])
+
+    @pytest.mark.skipif("connection.vendor != 'postgresql'", reason="about COPY")
+    @pytest.mark.parametrize("count", [3, 60])
+    def test_an_error_of_the_database_is_djangos_however_many_are_written(self, db, count, monkeypatch):
+        users = UserFactory.create_batch(count)
+        monkeypatch.setattr("notifications.manager.enqueue.READY", "ready" * 10)
+        with pytest.raises(DataError), transaction.atomic():
+            send_newsletter(users)
 
 
 class TestNothingLeavesTheProcess:

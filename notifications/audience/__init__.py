@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Any
 
 from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 
 from notifications.audience.groups import group_model, users_in
@@ -136,4 +137,9 @@ def _user_id(recipient: Any) -> Any:
 def _saved(recipient: Any) -> Any:
     if recipient.pk is None:
         raise InvalidRecipient(f"The {recipient._meta.verbose_name} {recipient!r:.80} is not saved yet.")
-    return recipient.pk
+    key = recipient.pk
+    # Whoever made the object may have written a number as text.
+    try:
+        return key if type(key) is int else recipient._meta.pk.to_python(key)
+    except ValidationError as error:
+        raise InvalidRecipient(f"{key!r:.80} is no primary key of a {recipient._meta.verbose_name}.") from error

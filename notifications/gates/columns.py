@@ -9,8 +9,9 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import connections
-from django.db.models import BooleanField, IntegerField, Model
+from django.db.models import BooleanField, IntegerField, Manager, Model, QuerySet
 from django.db.models.query_utils import DeferredAttribute
+from django.db.models.signals import post_init, pre_init
 
 from notifications.gates.facts import address_field
 from notifications.models.choices import normalised
@@ -59,7 +60,8 @@ def columns_for(kinds: Mapping[str, str], using: str) -> Columns | None:
     fields = {kind: address_field(model, kind) for kind in kinds.values() if kind != "user"}
     names = tuple(dict.fromkeys(name for name in fields.values() if name))
     active = "" if getattr_static(model, "is_active", None) is True else "is_active"
-    if not all(_is_plain(model, name, using) for name in (*names, *([active] if active else []))):
+    asked = (*names, *([active] if active else []))
+    if not _is_made_plainly(model, using) or not all(_is_plain(model, name, using) for name in asked):
         return None
     at = {name: ASKED_FOR + number for number, name in enumerate(names)}
     places = [(channel, KEY if kind == "user" else at.get(fields[kind])) for channel, kind in kinds.items()]
@@ -68,11 +70,23 @@ def columns_for(kinds: Mapping[str, str], using: str) -> Columns | None:
     )
 
 
+def _is_made_plainly(model: Any, using: str) -> bool:
+    """Whether users come from the table as they are, whichever there are: nothing chooses, changes or converts them."""
+    heard = any(signal.has_listeners(model) for signal in (pre_init, post_init))
+    return not heard and _has_nothing_of_its_own(model, using)
+
+
+@cache
+def _has_nothing_of_its_own(model: Any, using: str) -> bool:
+    manager = model._default_manager
+    chosen = type(manager).get_queryset is not Manager.get_queryset or manager._queryset_class is not QuerySet
+    made = model.__init__ is not Model.__init__ or model.from_db.__func__ is not Model.__dict__["from_db"].__func__
+    return not (chosen or made or model._meta.pk.cached_col.get_db_converters(connections[using]))
+
+
 @cache
 def _is_plain(model: Any, name: str, using: str) -> bool:
     """Whether an attribute is what stands in its column: no property, nothing encrypted, nothing made on reading."""
-    if model.from_db.__func__ is not Model.__dict__["from_db"].__func__:
-        return False
     if type(getattr_static(model, name, None)) is not DeferredAttribute:
         return False
     column, connection = model._meta.get_field(name).cached_col, connections[using]

@@ -104,7 +104,11 @@ class Crowds:
             return Recipient(key, None, Alike(Person(key)), columns.no_addresses)
         about = mark = row[columns.about :]
         if shared or mutes:
-            mark = about, *[level.pk for level in shared or ()], *[mute.rule for mute in mutes or ()]
+            mark = (
+                about,
+                *[level.pk for level in shared or ()],
+                *[(mute.kind, mute.value, mute.until) for mute in mutes or ()],
+            )
         alike = self.known.get(mark)
         if alike is None:
             alike = self._remembered(mark, self._alike(key, row, about, shared or (), mutes or ()))

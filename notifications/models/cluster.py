@@ -77,7 +77,7 @@ def members_of(cluster: Cluster) -> models.QuerySet[Any]:
     return cluster.members.all()
 
 
-def known_condition(cluster: Any, key: str, is_active: str) -> tuple[str, list[Any]] | None:
+def known_condition(cluster: Any, key: str, is_active: str, using: str) -> tuple[str, list[Any]] | None:
     """What :func:`members_of` says, as a condition on a user's primary key; None where ``MEMBERS_OF`` is the host's.
 
     A send asks it for each user, and Django would take longer to compose it than the database to answer.
@@ -89,7 +89,8 @@ def known_condition(cluster: Any, key: str, is_active: str) -> tuple[str, list[A
     if cluster.open_to_all:
         return is_active, []
     listed: Any = Cluster._meta.get_field("members")
-    table, user = listed.m2m_db_table(), listed.m2m_reverse_name()
+    quoted = connections[using].ops.quote_name
+    table, user = quoted(listed.m2m_db_table()), quoted(listed.m2m_reverse_name())
     return f"EXISTS (SELECT 1 FROM {table} WHERE cluster_id = %s AND {user} = {key})", [cluster.pk]  # noqa: S608 - only names of tables and columns
 
 

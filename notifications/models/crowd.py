@@ -10,7 +10,6 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.core.exceptions import EmptyResultSet
 from django.db import connections
-from django.db.models import Manager
 from django.db.models.expressions import RawSQL
 
 from notifications.models.among import among
@@ -88,7 +87,7 @@ def _converters(using: str) -> list[list[Any]]:
 
 def _member(cluster: Any, is_active: str, using: str) -> tuple[str, Sequence[Any]]:
     """The condition that the user of a row is a member, as ``MEMBERS_OF`` has it."""
-    if known := known_condition(cluster, ITS_KEY, is_active):
+    if known := known_condition(cluster, ITS_KEY, is_active, using):
         return known
     key = RawSQL(ITS_KEY, (), output_field=get_user_model()._meta.pk)  # noqa: S611 - our own word
     members = membership(cluster).order_by().filter(pk=key).query.exists()
@@ -99,16 +98,7 @@ def _member(cluster: Any, is_active: str, using: str) -> tuple[str, Sequence[Any
     return f"EXISTS ({sql})", params
 
 
+@cache
 def _users(names: tuple[str, ...], using: str) -> tuple[str, Sequence[Any]]:
-    model = get_user_model()
-    # A manager of the host's may filter by anything, and otherwise the next time.
-    plain = type(model._default_manager).get_queryset is Manager.get_queryset
-    return _plain_users(model, names, using) if plain else _compiled_users(model, names, using)
-
-
-def _compiled_users(model: Any, names: tuple[str, ...], using: str) -> tuple[str, Sequence[Any]]:
-    users = model._default_manager.using(using).order_by().values_list("pk", *names)
+    users = get_user_model()._default_manager.using(using).order_by().values_list("pk", *names)
     return users.query.get_compiler(using).as_sql()
-
-
-_plain_users = cache(_compiled_users)

@@ -90,6 +90,8 @@ def _statement_for_both(using: str, count: int) -> str:
     columns = [field.column for field in _fields("Notification")]
     # What comes out of a UNION has lost the type of the column that it is for.
     types = {field.column: field.rel_db_type(connections[using]) for field in _fields("Delivery")}
+    # A cast to varchar(10) cuts off what is longer without a word; the column refuses it.
+    types = {name: kind.partition("(")[0] for name, kind in types.items()}
     values = [*((name, "%s") for name in GIVEN[1:]), *((name, LITERALS[default]) for name, default in _same())]
     marks = ", ".join(f"{value}::{types[name]}" for name, value in values)
     rows = " UNION ALL ".join([f"SELECT id, {marks} FROM stored"] * count)  # noqa: S608
@@ -113,7 +115,9 @@ def queue(using: str, notification_id: int, score: int, rows: Sequence[NewDelive
         if connection.vendor == "sqlite":
             insert(cursor, f"INSERT INTO klaxon_delivery ({_columns()})", _marks(), [*values])
         elif len(rows) > FEW and hasattr(cursor, "copy"):
-            _copy(cursor, values)
+            # Django translates errors of the driver for the methods of a cursor that it knows.
+            with connection.wrap_database_errors:
+                _copy(cursor, values)
         else:
             # Also for psycopg2, which copies only files.
             cursor.execute(_insert(len(rows)), [value for row in values for value in row])

@@ -9,7 +9,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any
 
-AT_ONCE = 500
+AT_ONCE = 100
 
 
 def insert(cursor: Any, into: str, marks: str, rows: Sequence[Sequence[Any]]) -> None:

@@ -33,7 +33,8 @@ class SharedPreferenceQuerySet(models.QuerySet["SharedPreference"]):
             if row.group_id is not None:
                 row.group = Group(pk=row.group_id, name=row.role)
             for pk in held if row.group_id is None else map(key.to_python, json.loads(row.holders or "[]")):
-                held[pk].append(row)
+                if pk in held:
+                    held[pk].append(row)
         return held
 
     def _with_holders(self, cluster: Any, user_ids: Collection[Any]) -> Any:
@@ -41,16 +42,16 @@ class SharedPreferenceQuerySet(models.QuerySet["SharedPreference"]):
         connection, links, key = connections[self.db], _links(), get_user_model()._meta.pk
         these, keys = among(user_ids, key, self.db)
         together = "jsonb_agg(%s)" if connection.vendor == "postgresql" else "json_group_array(%s)"
-        holders = "NULL"
+        quoted, holders = connection.ops.quote_name, "NULL"
         if links is not None:
-            user, group = links.m2m_column_name(), links.m2m_reverse_name()
+            user, group = quoted(links.m2m_column_name()), quoted(links.m2m_reverse_name())
             holders = f"""
-                SELECT CAST({together % user} AS text) FROM {links.m2m_db_table()}
+                SELECT CAST({together % user} AS text) FROM {quoted(links.m2m_db_table())}
                 WHERE {group} = p.group_id AND {user} {these}"""  # noqa: S608 - names of tables and columns
         place = SharedPreference._meta.get_field("cluster").get_db_prep_value(cluster.pk, connection)
         sql = f"""
             SELECT p.*, g.name AS role, ({holders}) AS holders
-            FROM klaxon_sharedpreference p LEFT JOIN {Group._meta.db_table} g ON g.id = p.group_id
+            FROM klaxon_sharedpreference p LEFT JOIN {quoted(Group._meta.db_table)} g ON g.id = p.group_id
             WHERE p.cluster_id = %s"""  # noqa: S608
         return self.raw(sql, [*([] if links is None else [keys]), place])
 

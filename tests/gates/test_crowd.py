@@ -1,9 +1,11 @@
 """Who is like somebody else is asked about once, and hears the same as if asked alone."""
 
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 
 import pytest
 from django.contrib.auth.models import Group, User
+from django.db.models import Model, QuerySet
+from django.db.models.signals import post_init
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
@@ -12,7 +14,7 @@ from notifications.audience import Chunk
 from notifications.channel_classes import address_kind
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.gates import Facts, decide, people
-from notifications.gates.columns import _is_plain
+from notifications.gates.columns import _has_nothing_of_its_own, columns_for
 from notifications.gates.crowd import Crowds
 from notifications.manager.decisions import Decisions
 from notifications.manager.request import Options, Request
@@ -20,7 +22,7 @@ from notifications.models import Cluster, Mute, Notification, SharedPreference, 
 from notifications.models.crowd import SETTINGS, read
 from tests.factories import ClusterFactory, UserFactory, UserSettingsFactory
 
-NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+NOON = datetime(2026, 11, 20, 12, 0, 30, tzinfo=UTC)
 CHANNELS = ("email", "app", "log")
 EVENT = NotificationEvent("roof_leaks", NotificationPriority.MEDIUM, CHANNELS, category="works", batch_window=300)
 CHOICES = st.dictionaries(st.sampled_from(("email", "EMAIL", "app", "*")), st.booleans(), max_size=2)
@@ -30,7 +32,14 @@ USERS = st.fixed_dictionaries(
         "member": st.booleans(),
         "email": st.sampled_from(("ann@example.com", "Gone@Example.com", "", "no address")),
         "role": st.booleans(),
-        "mutes": st.lists(st.sampled_from((("event", "roof_leaks"), ("topic", "gossip"))), max_size=1),
+        "mutes": st.lists(
+            st.tuples(
+                st.sampled_from((("event", "roof_leaks"), ("topic", "gossip"))),
+                # Some have just ended, some are just about to.
+                st.sampled_from((None, NOON - timedelta(seconds=10), NOON + timedelta(seconds=20))),
+            ),
+            max_size=1,
+        ),
         "settings": st.none()
         | st.fixed_dictionaries(
             {
@@ -58,7 +67,9 @@ def made(number, told, cluster, role):
         user.groups.add(role)
     if told["settings"] is not None:
         UserSettings.objects.bulk_create([UserSettings(user=user, cluster=cluster, **told["settings"])])
-    Mute.objects.bulk_create(Mute(user=user, cluster=cluster, kind=kind, value=value) for kind, value in told["mutes"])
+    Mute.objects.bulk_create(
+        Mute(user=user, cluster=cluster, kind=kind, value=value, until=until) for (kind, value), until in told["mutes"]
+    )
     return user.pk
 
 
@@ -170,7 +181,50 @@ class TestUsersThatAreNotPlain:
             return row
 
         monkeypatch.setattr(User, "from_db", classmethod(from_db))
-        _is_plain.cache_clear()
         [found] = Crowds(Cluster.objects.default(), {"email": "email"}).users([user.pk]).recipients
-        _is_plain.cache_clear()
         assert found.addresses == ["open@example.com"]
+
+    @pytest.fixture(autouse=True)
+    def asked_anew(self):
+        _has_nothing_of_its_own.cache_clear()
+        yield
+        _has_nothing_of_its_own.cache_clear()
+
+    def is_read_by_columns(self):
+        return columns_for({"email": "email"}, "default") is not None
+
+    def test_an_ordinary_model_is_read_by_columns(self):
+        assert self.is_read_by_columns()
+
+    def test_a_receiver_that_hears_of_each_user_is_obeyed(self):
+        def close(instance, **kwargs):
+            instance.is_active = False
+
+        user = UserFactory()
+        post_init.connect(close, sender=User)
+        try:
+            assert not self.is_read_by_columns()
+            [found] = Crowds(Cluster.objects.default(), {"email": "email"}).users([user.pk]).recipients
+            assert not found.alike.person.user.is_active
+        finally:
+            post_init.disconnect(close, sender=User)
+
+    def test_an_init_of_its_own_is_called(self, monkeypatch):
+        monkeypatch.setattr(User, "__init__", lambda self, *args, **kwargs: Model.__init__(self, *args, **kwargs))
+        assert not self.is_read_by_columns()
+
+    def test_a_manager_or_queryset_that_chooses_does_so_each_time(self, monkeypatch):
+        class Tenants(QuerySet):
+            pass
+
+        manager = User._default_manager
+        monkeypatch.setattr(manager, "_queryset_class", Tenants)
+        assert not self.is_read_by_columns()
+        monkeypatch.undo()
+        _has_nothing_of_its_own.cache_clear()
+        monkeypatch.setattr(type(manager), "get_queryset", lambda self: QuerySet(User), raising=False)
+        assert not self.is_read_by_columns()
+
+    def test_a_key_that_is_converted_is_converted(self, monkeypatch):
+        monkeypatch.setattr(User._meta.pk, "from_db_value", lambda value, *rest: f"usr_{value}", raising=False)
+        assert not self.is_read_by_columns()
