@@ -1,0 +1,43 @@
+"""The events that come with Klaxon."""
+
+from collections.abc import Mapping
+from enum import Enum
+
+from notifications.events.event import NotificationEvent
+from notifications.events.registry import register
+from notifications.events.words import NotificationChannel, NotificationPriority
+
+
+class BuiltInEvents(Enum):
+    """Events that come with Klaxon."""
+
+    MESSAGE = "message"
+    DAILY_DIGEST = "daily_digest"
+    WEEKLY_DIGEST = "weekly_digest"
+
+
+register(
+    BuiltInEvents.MESSAGE,
+    NotificationEvent(
+        name=BuiltInEvents.MESSAGE.value,
+        priority=NotificationPriority.MEDIUM,
+        supported_channels=[NotificationChannel.APP, NotificationChannel.EMAIL, NotificationChannel.LOG],
+        context={"message": str, "title": str | None},
+    ),
+)
+DIGESTS: Mapping[str, BuiltInEvents] = {
+    "daily": BuiltInEvents.DAILY_DIGEST,
+    "weekly": BuiltInEvents.WEEKLY_DIGEST,
+}
+for member in DIGESTS.values():
+    register(
+        member,
+        NotificationEvent(
+            name=member.value,
+            priority=NotificationPriority.MEDIUM,
+            supported_channels=[NotificationChannel.EMAIL, NotificationChannel.APP],
+            context={"sections": list},
+            category="digest",
+            digest=False,
+        ),
+    )

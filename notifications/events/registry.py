@@ -1,0 +1,83 @@
+"""The registry: which events there are, by the members of enums."""
+
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from enum import Enum
+
+from django.utils.module_loading import autodiscover_modules
+
+from notifications.events.event import NotificationEvent
+from notifications.events.words import key_of
+from notifications.exceptions import UnknownEvent
+
+
+class EventRegistry(MutableMapping[Enum, NotificationEvent]):
+    """Enum member to :class:`NotificationEvent`. It keeps every registration, so that checks can tell of duplicates."""
+
+    def __init__(self) -> None:
+        self._events: dict[Enum, NotificationEvent] = {}
+        self._by_name: dict[str, NotificationEvent] = {}
+        self.registrations: list[tuple[Enum, NotificationEvent]] = []
+
+    def __getitem__(self, member: Enum) -> NotificationEvent:
+        return self._events[member]
+
+    def __setitem__(self, member: Enum, event: NotificationEvent) -> None:
+        if not isinstance(member, Enum) or not isinstance(event, NotificationEvent):
+            raise TypeError(f"Register an Enum member with a NotificationEvent, not {member!r} with {event!r}.")
+        replaced = self._events.get(member)
+        if replaced is not None:
+            self._by_name.pop(key_of(replaced.name), None)
+        self.registrations.append((member, event))
+        self._events[member] = event
+        self._by_name[key_of(event.name)] = event
+
+    def __delitem__(self, member: Enum) -> None:
+        event = self._events.pop(member)
+        self._by_name.pop(key_of(event.name), None)
+        self.registrations = [entry for entry in self.registrations if entry[0] is not member]
+
+    def __iter__(self) -> Iterator[Enum]:
+        return iter(self._events)
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def named(self, name: str) -> NotificationEvent | None:
+        """The event of this name, in whatever case, if it is registered."""
+        return self._by_name.get(key_of(name))
+
+    @contextmanager
+    def restored(self) -> Iterator[None]:
+        """Undo, at the end of the block, whatever was registered or removed in it."""
+        events, by_name, registrations = self._events.copy(), self._by_name.copy(), self.registrations.copy()
+        try:
+            yield
+        finally:
+            self._events, self._by_name, self.registrations = events, by_name, registrations
+
+    def find(self, event_name: Enum | str) -> NotificationEvent:
+        """The event of an enum member, or of its name.
+
+        :raises UnknownEvent: if nobody registered it.
+        """
+        found = self._events.get(event_name) if isinstance(event_name, Enum) else self.named(event_name)
+        if found is None:
+            raise UnknownEvent(
+                f"No notification event is registered as {event_name!r}. Register it in a notification_events.py "
+                f"of an installed app. Known events: {', '.join(sorted(self._by_name))}."
+            )
+        return found
+
+
+NOTIFICATION_EVENTS = EventRegistry()
+
+
+def register(member: Enum, event: NotificationEvent) -> None:
+    """Add an event to the registry; the same as ``NOTIFICATION_EVENTS[member] = event``."""
+    NOTIFICATION_EVENTS[member] = event
+
+
+def autodiscover() -> None:
+    """Import ``notification_events`` of every installed app."""
+    autodiscover_modules("notification_events")

@@ -1,0 +1,101 @@
+"""What is wrong with an event as it is declared: a sentence that names the event, before anything is sent."""
+
+import re
+from enum import Enum
+from typing import Any
+
+from notifications.events.words import NotificationPriority
+from notifications.rates import rate
+
+PERMISSION = re.compile(r"[^\W\d]\w*\.\S+")
+LONGEST_DEDUP_WINDOW = 24 * 60 * 60
+BATCH_WINDOWS = (5 * 60, 60 * 60)
+
+
+def check_as_given(event: Any) -> None:
+    """What must hold before its values can be put into their one form."""
+    if event.on_unknown not in ("retry", "hold"):
+        raise ValueError(f'on_unknown of event {event.name!r} must be "retry" or "hold", not {event.on_unknown!r}.')
+    _limit(event)
+    for name in ("supported_channels", "loggable", "dedup_keys"):
+        if isinstance(getattr(event, name), str | Enum):
+            raise TypeError(f"{name} of event {event.name!r} must be a list, not one alone.")
+    if not isinstance(event.name, str) or not event.name:
+        raise TypeError(f"The name of an event must be a text, not {event.name!r}.")
+
+
+def check(event: Any) -> None:
+    """Everything else."""
+    if not event.channels:
+        raise ValueError(f"Event {event.name!r} supports no channel, so it would reach nobody.")
+    if len(event.name) > 100 or any(len(channel) > 50 for channel in event.channels):
+        raise ValueError(f"{event.name!r:.120}: an event's name may have 100 characters, a channel's 50.")
+    for part in (_score, _fallback, _permission, _dedup, _waiting):
+        part(event)
+
+
+def _fallback(event: Any) -> None:
+    for channel in event.fallback:
+        if channel not in {*event.channels, *event.fallback.values()}:
+            raise ValueError(f"fallback of event {event.name!r} names {channel!r}, which it does not support.")
+        chain = [str(channel)]
+        while chain[-1] in event.fallback:
+            chain.append(str(event.fallback[chain[-1]]))
+            if chain[-1] == channel:
+                raise ValueError(f"fallback of event {event.name!r} goes round in a circle: {' -> '.join(chain)}.")
+
+
+def _score(event: Any) -> None:
+    low, high = event.priority.band
+    if event.score is not None and (type(event.score) is not int or not low <= event.score <= high):
+        raise ValueError(
+            f"score of event {event.name!r} must be a whole number from {low} to {high}, the band of "
+            f"{event.priority.name}, not {event.score!r}."
+        )
+    if event.urgency is not None and not callable(event.urgency):
+        raise TypeError(f"urgency of event {event.name!r} must be a function of the context, not {event.urgency!r}.")
+
+
+def _dedup(event: Any) -> None:
+    window = event.dedup_window
+    if type(window) not in (int, float) or not 0 <= window <= LONGEST_DEDUP_WINDOW:
+        raise ValueError(
+            f"dedup_window of event {event.name!r} must be seconds from 0 (off) to {LONGEST_DEDUP_WINDOW}, "
+            f"not {window!r}."
+        )
+    unknown = [key for key in event.dedup_keys if event.context is not None and key not in event.context]
+    if unknown:
+        raise ValueError(f"dedup_keys of event {event.name!r} names {unknown[0]!r}, which its context has not.")
+
+
+def _waiting(event: Any) -> None:
+    window, (shortest, longest) = event.batch_window, BATCH_WINDOWS
+    number = type(window) in (int, float) and (window == 0 or shortest <= float(window) <= longest)
+    if not number and window != "default":
+        raise ValueError(
+            f"batch_window of event {event.name!r} must be seconds from {shortest} to {longest}, 0 (off) "
+            f'or "default", not {window!r}.'
+        )
+    if event.digest not in (None, True, False):
+        raise ValueError(f"digest of event {event.name!r} must be True, False or None, not {event.digest!r}.")
+    if event.priority == NotificationPriority.CRITICAL and (window or event.digest):
+        raise ValueError(f"Event {event.name!r} is CRITICAL, so it waits for no digest and no batch.")
+
+
+def _limit(event: Any) -> None:
+    if event.over_limit not in ("wait", "drop"):
+        raise ValueError(f'over_limit of event {event.name!r} must be "wait" or "drop", not {event.over_limit!r}.')
+    if event.over_limit == "drop" and event.priority == NotificationPriority.CRITICAL:
+        raise ValueError(f"Event {event.name!r} is CRITICAL, so no limit may drop it.")
+    try:
+        if event.limit is not None:
+            rate(event.limit)
+    except ValueError as error:
+        raise ValueError(f"limit of event {event.name!r}: {error}") from error
+
+
+def _permission(event: Any) -> None:
+    if not isinstance(event.permission, str) or (event.permission and not PERMISSION.fullmatch(event.permission)):
+        raise ValueError(
+            f'permission of event {event.name!r} must be written as "app_label.codename", not {event.permission!r}.'
+        )
