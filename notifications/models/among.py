@@ -1,11 +1,14 @@
 """A thousand values for ``IN`` as one parameter: the statement stays the same, and neither side reads a long list."""
 
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.db import connections
 from django.db.models.expressions import RawSQL
+
+HAS_A_MEANING = re.compile(r"""[\s{},"\\]""")
 
 
 def these(values: Iterable[Any], field: Any, using: str) -> RawSQL:
@@ -35,5 +38,18 @@ def _parameter(values: Iterable[Any], field: Any, connection: Any) -> Any:
     prepared = [value if type(value) is int else field.get_db_prep_value(value, connection) for value in values]
     if connection.vendor != "postgresql":
         return json.dumps(prepared)
-    # As text where that is plain: the driver would look at each of them.
-    return f"{{{','.join(map(str, prepared))}}}" if all(type(value) is int for value in prepared) else prepared
+    return array(prepared)
+
+
+def array(values: Sequence[Any]) -> Any:
+    """Values for an array of PostgreSQL: as its text where nothing in them has a meaning there.
+
+    The driver would look at each of them.
+    """
+    if all(type(value) is int for value in values):
+        return f"{{{','.join(map(str, values))}}}"
+    if not all(type(value) is str and value for value in values):
+        return [*values]
+    letters = "".join(values)
+    is_plain = not HAS_A_MEANING.search(letters) and "null" not in letters.lower()
+    return f"{{{','.join(values)}}}" if is_plain else [*values]

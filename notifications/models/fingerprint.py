@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from django.db import connections, models
 from django.utils.translation import gettext_lazy as _
 
+from notifications.models.among import array
 from notifications.models.bucket import CLOCKS_DIFFER
 from notifications.models.delivery import Delivery
 from notifications.models.notification import Notification
@@ -63,7 +64,7 @@ class FingerprintQuerySet(models.QuerySet["Fingerprint"]):
         pairs: list[Any]
         # Both keep the order of what they are given.
         if connection.vendor == "postgresql":
-            given, pairs = "SELECT * FROM unnest(%s::text[], %s::text[])", [[*wanted], [*wanted.values()]]
+            given, pairs = "SELECT * FROM unnest(%s::text[], %s::text[])", [array([*wanted]), array([*wanted.values()])]
         else:
             given, pairs = "SELECT key, value FROM json_each(%s)", [json.dumps(wanted)]
         # A first that lies further ahead than clocks differ was written by a clock that has been set back since.

@@ -13,6 +13,7 @@ from django.apps import apps
 from django.db import connections, transaction
 from django.db.models import DateTimeField
 
+from notifications.models.among import array
 from notifications.models.rows import insert
 
 EMPTY = "{}"
@@ -65,7 +66,7 @@ def _append_by_arrays(
         {INTO_PERSONAL}
         SELECT its_id, its_address, its_context::jsonb FROM given WHERE its_address <> '' OR its_context <> '{EMPTY}'"""  # noqa: S608 - only our own words are formatted in
     with connection.cursor() as cursor:
-        cursor.execute(sql, [*columns, *map(list, zip(*personal, strict=True))])
+        cursor.execute(sql, [*map(array, columns), *map(array, zip(*personal, strict=True))])
 
 
 def _append_one_by_one(
