@@ -6,7 +6,6 @@ gates, rendering and the worker treat it alike. What is stored in our own databa
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -19,19 +18,7 @@ from notifications.conf.channels import ProviderConf
 from notifications.models import Delivery
 from notifications.outcomes import Receipt, Verdict
 from notifications.rendered import Rendered
-
-
-@dataclass(frozen=True)
-class Outage:
-    """A provider answers nobody from ``since`` until ``until``; without a name, all of the channel."""
-
-    channel: str
-    since: datetime
-    until: datetime
-    provider: str = ""
-
-    def holds(self, channel: str, provider: str, now: datetime) -> bool:
-        return (channel, self.provider or provider) == (self.channel, provider) and self.since <= now < self.until
+from notifications.testing.outages import Outage
 
 
 @dataclass

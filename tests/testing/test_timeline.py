@@ -2,7 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from notifications import clock, conf
 from notifications.digests import Section
 from notifications.dispatch.chores import CHORES, Chore
+from notifications.exceptions import UnknownEvent
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, Pause
 from notifications.models.cluster import given_or_default
@@ -259,6 +260,38 @@ def test_steps_lead_forward(user, step):
 def test_nothing_can_be_planned_for_what_is_over(user):
     with simulated(NOON) as timeline, pytest.raises(ValueError, match="is over"):
         timeline.at("2026-11-20 11:59:59", lambda: None)
+
+
+AWAY = {"since": NOON, "until": "2026-11-20 13:00"}
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"channel": "emial", **AWAY}, "no channel 'emial', only: .*email"),
+        ({"channel": "app", **AWAY}, "stored by Klaxon itself"),
+        ({"channel": "email", "provider": "secnod", **AWAY}, "no provider 'secnod', only: email"),
+        ({"channel": "email", "since": NOON, "until": "2026-11-20 11:00"}, "cannot end at 2026-11-20 11:00"),
+        ({"channel": "email", "since": NOON, "until": NOON}, "cannot end"),
+    ],
+)
+def test_an_outage_of_which_nothing_could_come_is_refused(given, says):
+    with simulated(NOON) as timeline, pytest.raises(ValueError, match=says):
+        timeline.outage(**given)
+
+
+@pytest.mark.parametrize("start", [None, date(2026, 11, 20), 20261120])
+def test_what_is_no_time_is_refused(start):
+    with pytest.raises(TypeError, match="is no time"), simulated(start):
+        pass
+    assert clock._override is None
+
+
+def test_an_event_that_nobody_registered_cannot_have_arrived(user):
+    with simulated(NOON) as timeline:
+        for ask in (timeline.arrived, lambda name: timeline.assert_arrived(name, to=user, at=NOON)):
+            with pytest.raises(UnknownEvent, match="odrer_shipped"):
+                ask("odrer_shipped")
 
 
 def test_what_a_call_raises_comes_out_of_the_run(user):
