@@ -27,7 +27,7 @@ from notifications.testing.moments import (
 )
 from notifications.testing.outages import Outage
 from notifications.testing.plan import Call, Plan
-from notifications.testing.recording import Post, recorded_settings
+from notifications.testing.recording import Post, recorded_settings, settings_kept
 from notifications.testing.travel import Travel, travelling
 
 ANOTHER_LOOK = timedelta(seconds=1)
@@ -151,11 +151,15 @@ def simulated(start: datetime | str, time_zone: str = "") -> Iterator[Timeline]:
     """A timeline that begins at ``start``, in this time zone or the site's own.
 
     Within the block nothing leaves the process. Change settings before it, not in it.
+
+    :raises RuntimeError: in another simulation; and, within the block, where ``NOTIFICATIONS`` is overridden.
+    :raises TypeError: if ``start`` is no time.
     """
     zone, post = ZoneInfo(time_zone or timezone.get_default_timezone_name()), Post()
     with (
         travelling(instant(start, zone)) as travel,
         override_settings(NOTIFICATIONS=recorded_settings(post)),
+        settings_kept(),
         capture_notifications() as captured,
     ):
         timeline = Timeline(travel, zone, post, captured)

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.test import override_settings
 
 from notifications import clock, conf
 from notifications.digests import Section
@@ -15,7 +16,7 @@ from notifications.manager import NotificationManager
 from notifications.models import Delivery, Pause
 from notifications.models.cluster import given_or_default
 from notifications.recipients import Address
-from notifications.testing import simulated, temporary_events
+from notifications.testing import simulated, temporary_events, travelling
 from tests.factories import UserFactory, UserSettingsFactory
 from tests.shop.notification_events import ShopEvents
 
@@ -350,6 +351,47 @@ def test_settings_are_as_before_when_it_is_over(settings):
     with simulated(NOON):
         assert settings.NOTIFICATIONS is not before
     assert settings.NOTIFICATIONS is before
+
+
+def test_there_is_one_simulation_at_a_time(user, settings, mailoutbox):
+    before = settings.NOTIFICATIONS
+    with simulated(NOON) as timeline:
+        inside = settings.NOTIFICATIONS
+        with pytest.raises(RuntimeError, match="A simulation runs already"), simulated("2027-01-01"):
+            pass
+        assert (settings.NOTIFICATIONS, clock.now()) == (inside, datetime(2026, 11, 20, 12, tzinfo=UTC))
+        timeline.at(NOON, lambda: news(user))
+        timeline.run()
+    assert (times(timeline), mailoutbox) == (["20 12:00:00"], [])
+    assert settings.NOTIFICATIONS is before
+    with simulated("2027-01-01"):
+        assert clock.now() == datetime(2027, 1, 1, tzinfo=UTC)
+    assert clock._override is None
+
+
+def test_settings_cannot_be_overridden_in_it_so_that_nothing_leaves(user, settings, mailoutbox):
+    with simulated(NOON) as timeline:
+        inside = settings.NOTIFICATIONS
+        with pytest.raises(RuntimeError, match="before the simulation"), override_settings(NOTIFICATIONS={}):
+            pass
+        assert settings.NOTIFICATIONS is inside
+        with override_settings(LANGUAGE_CODE="de"):
+            timeline.at(NOON, lambda: news(user))
+            timeline.run()
+    assert (times(timeline), mailoutbox) == (["20 12:00:00"], [])
+    with override_settings(NOTIFICATIONS={"RETRY_JITTER": 0}):
+        assert settings.NOTIFICATIONS == {"RETRY_JITTER": 0}
+
+
+def test_what_was_queued_before_is_delivered_to_nobody_either(user, mailoutbox):
+    with travelling(datetime(2026, 11, 20, 11, tzinfo=UTC)):
+        due = datetime(2026, 11, 20, 13, tzinfo=UTC)
+        NotificationManager.send(ShopEvents.NEWSLETTER, [user], send_at=due)
+    with simulated(NOON) as timeline:
+        timeline.run()
+        assert timeline.now == due
+    assert (timeline.arrivals, mailoutbox) == ([], [])
+    assert set(Delivery.objects.values_list("state", flat=True)) == {"sent"}
 
 
 def test_a_year_of_events(user):
