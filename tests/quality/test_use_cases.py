@@ -14,8 +14,9 @@ from example_project.quality.notification_events import QualityEvents
 from notifications import clock
 from notifications.dispatch.dispatcher import Dispatcher
 from notifications.events import NOTIFICATION_EVENTS, BuiltInEvents
+from notifications.exceptions import InvalidRecipient
 from notifications.manager import NotificationManager
-from notifications.models import Cluster, Delivery, InboxItem, Pause, UserSettings
+from notifications.models import Cluster, Delivery, InboxItem, Notification, Pause, UserSettings
 from notifications.recipients import Address
 from notifications.testing import simulated
 
@@ -120,6 +121,15 @@ def test_without_simulation_the_stand_ins_and_the_mail_backend_get_it(laboratory
 def test_the_severity_of_an_alert_decides_its_place_in_the_queue(laboratory, severity, score):
     alerts.trigger(alerts.Alert(laboratory, "Late", severity, "Three runs have not begun."))
     assert {delivery.score // 10 for delivery in Delivery.objects.all()} == {score // 10}
+
+
+def test_of_an_alert_everyone_is_told_or_nobody(laboratory, monkeypatch):
+    # The third of three sends is refused, when two have been queued.
+    monkeypatch.setattr(alerts, "MONITORING", object())
+    with pytest.raises(InvalidRecipient):
+        alert(laboratory)
+    assert not Notification.objects.exists()
+    assert not Delivery.objects.exists()
 
 
 def test_priorities_and_channels():
