@@ -1,14 +1,16 @@
-"""A story told on this site's own database, by a simulated clock, that leaves nothing behind."""
+"""A story told on an empty database, by a simulated clock, that leaves nothing behind."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.core.management import CommandError
 from django.db import connection, transaction
 from django.db.migrations.executor import MigrationExecutor
+from django.db.models import Model
 
-from notifications.models import NotificationLog
+from notifications.models import Cluster, Notification, NotificationLog, Pause
 from notifications.testing import Arrival, Timeline, simulated
 
 
@@ -16,15 +18,31 @@ from notifications.testing import Arrival, Timeline, simulated
 def rehearsal(start: str, time_zone: str = "UTC") -> Iterator[Timeline]:
     """Within the block nothing leaves the process; at its end all that it wrote is taken back.
 
-    :raises CommandError: if the database has not been migrated.
+    :raises CommandError: if the database has not been migrated, or somebody else's things are in it.
     """
-    executor = MigrationExecutor(connection)
-    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-        raise CommandError("The tables are not there yet. Run: python manage.py migrate")
+    _check_tables()
+    _check_emptiness()
     with transaction.atomic():
         with simulated(start, time_zone) as timeline:
             yield timeline
         transaction.set_rollback(True)
+
+
+def _check_tables() -> None:
+    executor = MigrationExecutor(connection)
+    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        raise CommandError("The tables are not there yet. Run: python manage.py migrate")
+
+
+def _check_emptiness() -> None:
+    """Who is there already would get it too, what waits would go out in the story, and a pause would stop it."""
+    models: list[type[Model]] = [User, Cluster, Notification, Pause]
+    found = [str(model._meta.verbose_name_plural) for model in models if model._default_manager.exists()]
+    if found:
+        raise CommandError(
+            f"A story needs a database of its own, and this one has {', '.join(found)}. "
+            "Name another with DATABASE_URL, such as sqlite:///var/story.sqlite3, and migrate that first."
+        )
 
 
 def sentences(timeline: Timeline, event: Any) -> Iterator[str]:

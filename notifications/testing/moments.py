@@ -15,8 +15,13 @@ DAY = timedelta(days=1)
 
 
 def instant(when: datetime | str, zone: ZoneInfo) -> datetime:
-    """A time in UTC, where a text or a time without a zone is meant on the clocks of ``zone``."""
+    """A time in UTC, where a text or a time without a zone is meant on the clocks of ``zone``.
+
+    :raises TypeError: if it is neither a text nor a datetime.
+    """
     moment = datetime.fromisoformat(when) if isinstance(when, str) else when
+    if not isinstance(moment, datetime):
+        raise TypeError(f"{when!r} is no time. Give a datetime, or a text such as '2026-11-20 12:00'.")
     return first_instant(moment, zone) if moment.tzinfo is None else moment.astimezone(UTC)
 
 

@@ -5,11 +5,12 @@ gates, rendering and the worker treat it alike. What is stored in our own databa
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from django.conf import settings
+from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
 from notifications import clock, conf
@@ -19,19 +20,7 @@ from notifications.conf.channels import ProviderConf
 from notifications.models import Delivery
 from notifications.outcomes import Receipt, Verdict
 from notifications.rendered import Rendered
-
-
-@dataclass(frozen=True)
-class Outage:
-    """A provider answers nobody from ``since`` until ``until``; without a name, all of the channel."""
-
-    channel: str
-    since: datetime
-    until: datetime
-    provider: str = ""
-
-    def holds(self, channel: str, provider: str, now: datetime) -> bool:
-        return (channel, self.provider or provider) == (self.channel, provider) and self.since <= now < self.until
+from notifications.testing.outages import Outage
 
 
 @dataclass
@@ -73,14 +62,42 @@ class Recorder(BaseChannel):
         """There is nothing to let go of."""
 
 
-def recorded_settings(post: Post) -> dict[str, Any]:
-    """The site's own ``NOTIFICATIONS``, but with recorders, without Celery, and with retries exactly in their time."""
+class SimulatedSettings(dict[str, Any]):
+    """``NOTIFICATIONS`` of a simulation, which can be told from a site's own."""
+
+
+def recorded_settings(post: Post) -> SimulatedSettings:
+    """The site's own ``NOTIFICATIONS``, but with recorders, without Celery, and with retries exactly in their time.
+
+    :raises RuntimeError: in a simulation.
+    """
     written = getattr(settings, "NOTIFICATIONS", {})
+    is_simulated = isinstance(written, SimulatedSettings)
+    if is_simulated:
+        raise RuntimeError("A simulation runs already, and there is only one clock. Plan it all on one timeline.")
     channels = {name.lower(): entry for name, entry in written.get("CHANNELS", {}).items()}
     for name in conf.current().enabled_channels:
         if not channel_class(name).transactional:
             channels[name] = _recorded(name, channels.get(name, {}), post)
-    return {**written, "CHANNELS": channels, "DELIVERY": "queued", "CELERY": False, "RETRY_JITTER": 0}
+    return SimulatedSettings(written, CHANNELS=channels, DELIVERY="queued", CELERY=False, RETRY_JITTER=0)
+
+
+@contextmanager
+def settings_kept() -> Iterator[None]:
+    """Within the block, whoever overrides ``NOTIFICATIONS`` is told not to: it would take the recorders out.
+
+    :raises RuntimeError: there, not here.
+    """
+    setting_changed.connect(_refuse_override)
+    try:
+        yield
+    finally:
+        setting_changed.disconnect(_refuse_override)
+
+
+def _refuse_override(*, setting: str, enter: bool, **kwargs: Any) -> None:
+    if setting == "NOTIFICATIONS" and enter:
+        raise RuntimeError("Change NOTIFICATIONS before the simulation: within it, mails would really leave.")
 
 
 def _recorded(name: str, written: Mapping[str, Any], post: Post) -> dict[str, Any]:

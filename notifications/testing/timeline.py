@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from notifications.dispatch.chores import CHORES
 from notifications.dispatch.dispatcher import Dispatcher
-from notifications.events import key_of
+from notifications.events import NOTIFICATION_EVENTS, key_of
 from notifications.manager import NotificationManager
 from notifications.testing.arrivals import Arrival, arrivals, table
 from notifications.testing.capture import Captured, capture_notifications, key_of_recipient
@@ -25,8 +25,9 @@ from notifications.testing.moments import (
     repeated,
     summary_moments,
 )
+from notifications.testing.outages import Outage
 from notifications.testing.plan import Call, Plan
-from notifications.testing.recording import Outage, Post, recorded_settings
+from notifications.testing.recording import Post, recorded_settings, settings_kept
 from notifications.testing.travel import Travel, travelling
 
 ANOTHER_LOOK = timedelta(seconds=1)
@@ -70,7 +71,10 @@ class Timeline:
             self.at(moment, call)
 
     def outage(self, channel: str, since: datetime | str, until: datetime | str, provider: str = "") -> None:
-        """Let a channel, or one of its providers, answer nobody for a while: each try fails, and may be repeated."""
+        """Let a channel, or one of its providers, answer nobody for a while: each try fails, and may be repeated.
+
+        :raises ValueError: if there is no such channel or provider, or Klaxon stores the channel itself, or at no time.
+        """
         span = instant(since, self.zone), instant(until, self.zone)
         self._post.outages.append(Outage(key_of(channel), *span, provider))
 
@@ -94,7 +98,12 @@ class Timeline:
         return arrivals(self.captured.after, self._post.texts, self.zone)
 
     def arrived(self, event: Any = None, *, to: Any = None, channel: Any = None) -> list[Arrival]:
-        """Some of the arrivals: of one event, to one user or ``Address``, on one channel."""
+        """Some of the arrivals: of one event, to one user or ``Address``, on one channel.
+
+        :raises UnknownEvent: if nobody registered the event.
+        """
+        if event is not None:
+            NOTIFICATION_EVENTS.find(event)
         wanted = {name: key_of(word) for name, word in {"event": event, "channel": channel}.items() if word is not None}
         if to is not None:
             wanted["recipient_key"] = key_of_recipient(to)
@@ -142,11 +151,15 @@ def simulated(start: datetime | str, time_zone: str = "") -> Iterator[Timeline]:
     """A timeline that begins at ``start``, in this time zone or the site's own.
 
     Within the block nothing leaves the process. Change settings before it, not in it.
+
+    :raises RuntimeError: in another simulation; and, within the block, where ``NOTIFICATIONS`` is overridden.
+    :raises TypeError: if ``start`` is no time.
     """
     zone, post = ZoneInfo(time_zone or timezone.get_default_timezone_name()), Post()
     with (
         travelling(instant(start, zone)) as travel,
         override_settings(NOTIFICATIONS=recorded_settings(post)),
+        settings_kept(),
         capture_notifications() as captured,
     ):
         timeline = Timeline(travel, zone, post, captured)

@@ -59,6 +59,8 @@ LANGUAGES = {
 PACKAGES = {"shop": "tests.shop", "estate": "example_project.estate"}
 # Settings that cannot change while a test runs.
 FIXED = {"INSTALLED_APPS", "DATABASES", "NOTIFICATIONS_CLUSTER_MODEL", "AUTH_USER_MODEL"}
+# Why send() lets a delivery wait.
+HOLDS = {Reason.SCHEDULED, Reason.QUIET_HOURS, Reason.DELIVERY_WINDOW, Reason.BATCH, Reason.DIGEST}
 FILE_NAME = re.compile(r"`([\w./-]+\.\w+)`:?")
 
 
@@ -243,6 +245,16 @@ def test_every_state_and_reason_is_described():
         assert f"`{state}`" in told_in("architecture.md"), state
     for reason in Reason.values:
         assert f"`{reason}`" in told_in("worker.md") + told_in("sending.md"), reason
+
+
+def test_every_reason_to_hold_back_is_described_where_sends_are():
+    for reason in HOLDS:
+        assert f"| `{reason}` |" in told_in("sending.md"), reason
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_a_colon_leads_to_a_table_a_list_or_a_sample_and_not_to_other_words(page):
+    assert re.findall(r"^([^:].*:)\n\n([A-Za-z].*)", page.read_text(), re.MULTILINE) == []
 
 
 def test_every_dependency_is_justified():

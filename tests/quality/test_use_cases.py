@@ -1,7 +1,7 @@
 """The three use cases of the laboratory's own design document, and the alerts that had placeholders only."""
 
 import json
-from datetime import time
+from datetime import UTC, datetime, time
 from io import StringIO
 
 import pytest
@@ -11,9 +11,13 @@ from django.db.migrations.executor import MigrationExecutor
 
 from example_project.quality import alerts, reports
 from example_project.quality.notification_events import QualityEvents
+from notifications import clock
 from notifications.dispatch.dispatcher import Dispatcher
-from notifications.events import NOTIFICATION_EVENTS
-from notifications.models import Cluster, Delivery, InboxItem, UserSettings
+from notifications.events import NOTIFICATION_EVENTS, BuiltInEvents
+from notifications.exceptions import InvalidRecipient
+from notifications.manager import NotificationManager
+from notifications.models import Cluster, Delivery, InboxItem, Notification, Pause, UserSettings
+from notifications.recipients import Address
 from notifications.testing import simulated
 
 NIGHT = "2026-11-20 03:00"
@@ -119,6 +123,15 @@ def test_the_severity_of_an_alert_decides_its_place_in_the_queue(laboratory, sev
     assert {delivery.score // 10 for delivery in Delivery.objects.all()} == {score // 10}
 
 
+def test_of_an_alert_everyone_is_told_or_nobody(laboratory, monkeypatch):
+    # The third of three sends is refused, when two have been queued.
+    monkeypatch.setattr(alerts, "MONITORING", object())
+    with pytest.raises(InvalidRecipient):
+        alert(laboratory)
+    assert not Notification.objects.exists()
+    assert not Delivery.objects.exists()
+
+
 def test_priorities_and_channels():
     told = {
         member: (NOTIFICATION_EVENTS[member].priority.name, NOTIFICATION_EVENTS[member].channels)
@@ -148,6 +161,47 @@ def test_the_story_leaves_nothing_behind_and_can_be_told_again(db, files, mailou
     assert not User.objects.exists()
     assert not InboxItem.objects.exists()
     assert (mailoutbox, [file for file in files.values() if file.exists()]) == ([], [])
+
+
+def somebody():
+    User.objects.create_user("coordinator")
+
+
+def elsewhere():
+    Cluster.objects.create(name="Test laboratory", slug="test-laboratory")
+
+
+def something_waiting():
+    NotificationManager.send(
+        BuiltInEvents.MESSAGE,
+        [Address(email="a@example.com")],
+        context={"message": "Later"},
+        cluster=Cluster.objects.default(),
+        send_at=datetime(2030, 1, 1, tzinfo=UTC),
+    )
+
+
+def mails_paused():
+    Pause.objects.pause("email", "", clock.now())
+
+
+@pytest.mark.parametrize("story", ["quality_story", "residency_story"])
+@pytest.mark.parametrize(
+    ("there", "named"),
+    [
+        (somebody, "users"),
+        (elsewhere, "clusters"),
+        (something_waiting, "clusters, notifications"),
+        (mails_paused, "pauses"),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_a_story_wants_a_database_of_its_own(db, files, mailoutbox, story, there, named):
+    there()
+    before = list(Delivery.objects.values())
+    with pytest.raises(CommandError, match=f"this one has {named}. Name another with DATABASE_URL"):
+        call_command(story, stdout=StringIO())
+    assert (list(Delivery.objects.values()), mailoutbox) == (before, [])
 
 
 def test_the_story_asks_for_the_tables_that_it_needs(db, monkeypatch):

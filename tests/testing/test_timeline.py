@@ -2,19 +2,21 @@
 
 from collections import Counter
 from dataclasses import replace
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.test import override_settings
 
 from notifications import clock, conf
 from notifications.digests import Section
 from notifications.dispatch.chores import CHORES, Chore
+from notifications.exceptions import UnknownEvent
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, Pause
 from notifications.models.cluster import given_or_default
 from notifications.recipients import Address
-from notifications.testing import simulated, temporary_events
+from notifications.testing import simulated, temporary_events, travelling
 from tests.factories import UserFactory, UserSettingsFactory
 from tests.shop.notification_events import ShopEvents
 
@@ -261,6 +263,38 @@ def test_nothing_can_be_planned_for_what_is_over(user):
         timeline.at("2026-11-20 11:59:59", lambda: None)
 
 
+AWAY = {"since": NOON, "until": "2026-11-20 13:00"}
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"channel": "emial", **AWAY}, "no channel 'emial', only: .*email"),
+        ({"channel": "app", **AWAY}, "stored by Klaxon itself"),
+        ({"channel": "email", "provider": "secnod", **AWAY}, "no provider 'secnod', only: email"),
+        ({"channel": "email", "since": NOON, "until": "2026-11-20 11:00"}, "cannot end at 2026-11-20 11:00"),
+        ({"channel": "email", "since": NOON, "until": NOON}, "cannot end"),
+    ],
+)
+def test_an_outage_of_which_nothing_could_come_is_refused(given, says):
+    with simulated(NOON) as timeline, pytest.raises(ValueError, match=says):
+        timeline.outage(**given)
+
+
+@pytest.mark.parametrize("start", [None, date(2026, 11, 20), 20261120])
+def test_what_is_no_time_is_refused(start):
+    with pytest.raises(TypeError, match="is no time"), simulated(start):
+        pass
+    assert clock._override is None
+
+
+def test_an_event_that_nobody_registered_cannot_have_arrived(user):
+    with simulated(NOON) as timeline:
+        for ask in (timeline.arrived, lambda name: timeline.assert_arrived(name, to=user, at=NOON)):
+            with pytest.raises(UnknownEvent, match="odrer_shipped"):
+                ask("odrer_shipped")
+
+
 def test_what_a_call_raises_comes_out_of_the_run(user):
     with simulated(NOON) as timeline:
         timeline.at(NOON, lambda: 1 / 0)
@@ -317,6 +351,47 @@ def test_settings_are_as_before_when_it_is_over(settings):
     with simulated(NOON):
         assert settings.NOTIFICATIONS is not before
     assert settings.NOTIFICATIONS is before
+
+
+def test_there_is_one_simulation_at_a_time(user, settings, mailoutbox):
+    before = settings.NOTIFICATIONS
+    with simulated(NOON) as timeline:
+        inside = settings.NOTIFICATIONS
+        with pytest.raises(RuntimeError, match="A simulation runs already"), simulated("2027-01-01"):
+            pass
+        assert (settings.NOTIFICATIONS, clock.now()) == (inside, datetime(2026, 11, 20, 12, tzinfo=UTC))
+        timeline.at(NOON, lambda: news(user))
+        timeline.run()
+    assert (times(timeline), mailoutbox) == (["20 12:00:00"], [])
+    assert settings.NOTIFICATIONS is before
+    with simulated("2027-01-01"):
+        assert clock.now() == datetime(2027, 1, 1, tzinfo=UTC)
+    assert clock._override is None
+
+
+def test_settings_cannot_be_overridden_in_it_so_that_nothing_leaves(user, settings, mailoutbox):
+    with simulated(NOON) as timeline:
+        inside = settings.NOTIFICATIONS
+        with pytest.raises(RuntimeError, match="before the simulation"), override_settings(NOTIFICATIONS={}):
+            pass
+        assert settings.NOTIFICATIONS is inside
+        with override_settings(LANGUAGE_CODE="de"):
+            timeline.at(NOON, lambda: news(user))
+            timeline.run()
+    assert (times(timeline), mailoutbox) == (["20 12:00:00"], [])
+    with override_settings(NOTIFICATIONS={"RETRY_JITTER": 0}):
+        assert settings.NOTIFICATIONS == {"RETRY_JITTER": 0}
+
+
+def test_what_was_queued_before_is_delivered_to_nobody_either(user, mailoutbox):
+    with travelling(datetime(2026, 11, 20, 11, tzinfo=UTC)):
+        due = datetime(2026, 11, 20, 13, tzinfo=UTC)
+        NotificationManager.send(ShopEvents.NEWSLETTER, [user], send_at=due)
+    with simulated(NOON) as timeline:
+        timeline.run()
+        assert timeline.now == due
+    assert (timeline.arrivals, mailoutbox) == ([], [])
+    assert set(Delivery.objects.values_list("state", flat=True)) == {"sent"}
 
 
 def test_a_year_of_events(user):

@@ -15,7 +15,8 @@ from notifications.testing import Timeline
 class Command(BaseCommand):
     help = (
         "Tell how a test laboratory reports: who gets what on which channel, and why others do not. "
-        "Everything goes through send() and the worker by a simulated clock; nothing is kept or leaves the process."
+        "Everything goes through send() and the worker by a simulated clock; nothing is kept or leaves the process. "
+        "It needs a database of its own."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -32,7 +32,8 @@ CHAPTERS = {
 class Command(BaseCommand):
     help = (
         "Tell what a residency programme's people get, and when: repeats, batches, quiet hours, a weekly digest. "
-        "Everything goes through send() and the worker by a simulated clock; nothing is kept or leaves the process."
+        "Everything goes through send() and the worker by a simulated clock; nothing is kept or leaves the process. "
+        "It needs a database of its own."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
