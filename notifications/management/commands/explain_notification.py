@@ -54,7 +54,7 @@ class Command(BaseCommand):
         except (KlaxonError, CommandError) as error:
             raise CommandError(str(error), returncode=NOT_UNDERSTOOD) from error
         except DatabaseError as error:
-            says = f"The database cannot be asked: {' '.join(str(error).split())}. It must be there, and migrated."
+            says = f"The database cannot be asked; it must be there, and migrated: {' '.join(str(error).split())}"
             raise CommandError(says, returncode=NOT_UNDERSTOOD) from error
         self.stdout.write(str(explanation))
         if not explanation.reaches:
