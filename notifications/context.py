@@ -118,7 +118,10 @@ def _wrapped(plain: dict[str, Any]) -> dict[str, Any]:
 
 
 def decoded(value: Any) -> Any:
-    """What :func:`encoded` was given, with dates, decimals and UUIDs as themselves."""
+    """What :func:`encoded` was given, with dates, decimals and UUIDs as themselves.
+
+    :raises InvalidContext: if a tag has a value that ``encoded`` never gave it, as a person may write it.
+    """
     if isinstance(value, list):
         return [decoded(item) for item in value]
     if not isinstance(value, dict):
@@ -126,10 +129,23 @@ def decoded(value: Any) -> Any:
     if len(value) == 1:
         [(tag, inner)] = value.items()
         if tag in DECODERS:
-            return DECODERS[tag](inner)
+            return _decoded_tag(tag, inner)
         if tag == "$dict":
-            value = inner
+            value = _mapping_of_tag(inner)
     return {key: decoded(item) for key, item in value.items()}
+
+
+def _decoded_tag(tag: str, inner: Any) -> Any:
+    try:
+        return DECODERS[tag](inner)
+    except (TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise InvalidContext(f"{tag} cannot be {_text(inner)!a:.80}.") from error
+
+
+def _mapping_of_tag(inner: Any) -> dict[str, Any]:
+    if not isinstance(inner, dict):
+        raise InvalidContext(f"$dict must be a mapping, not {_text(inner)!a:.80}.")
+    return inner
 
 
 def loggable(event: NotificationEvent, stored: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,11 +1,13 @@
 """``acknowledge()``: a recipient has taken note, once."""
 
 import pytest
-from django.contrib.auth.models import AnonymousUser
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AnonymousUser, Group
 
-from notifications.exceptions import NotPermitted
+from notifications.exceptions import InvalidOption, NotPermitted
 from notifications.manager import NotificationManager
-from notifications.models import Acknowledgement, Notification
+from notifications.models import Acknowledgement, Delivery, Notification
+from notifications.outcomes import SendResult
 from notifications.signals import notification_acknowledged
 from notifications.testing import travelling
 from tests.factories import ClusterFactory, UserFactory
@@ -61,11 +63,9 @@ def test_it_is_told_once_after_the_commit(user, notification, heard, django_capt
     assert heard == [(notification.pk, user.pk, "default")]
 
 
-@pytest.mark.parametrize("who", ["another", "nobody", "anonymous", "unsaved"])
+@pytest.mark.parametrize("who", ["another", "anonymous"])
 def test_only_a_recipient_may(who, notification, cluster):
-    other = {"another": UserFactory(), "nobody": None, "anonymous": AnonymousUser(), "unsaved": UserFactory.build()}[
-        who
-    ]
+    other = {"another": UserFactory(), "anonymous": AnonymousUser()}[who]
     if who == "another":
         cluster.members.add(other)
     with pytest.raises(NotPermitted, match="is no recipient"):
@@ -77,6 +77,27 @@ def test_who_has_left_the_cluster_may_not(user, cluster, notification):
     cluster.members.remove(user)
     with pytest.raises(NotPermitted, match="no member of the cluster"):
         NotificationManager.acknowledge(notification, user)
+
+
+def test_who_is_inactive_may_not_whatever_the_caller_still_has(user, notification):
+    get_user_model().objects.update(is_active=False)
+    with pytest.raises(NotPermitted, match="is inactive"):
+        NotificationManager.acknowledge(notification, user)
+    assert not Acknowledgement.objects.exists()
+
+
+@pytest.mark.parametrize("who", [None, 1, "ann", Group(name="staff"), UserFactory.build()])
+def test_only_a_saved_user_can_take_note(who, notification):
+    with pytest.raises(InvalidOption, match="saved user|needs the user"):
+        NotificationManager.acknowledge(notification, who)
+
+
+@pytest.mark.parametrize("what", ["nothing", "key", "result", "delivery", "unsaved"])
+def test_what_is_no_saved_notification_is_refused(what, user, notification):
+    things = {"nothing": None, "key": notification.pk, "result": SendResult(notification.pk)}
+    things |= {"delivery": Delivery.objects.first(), "unsaved": Notification(cluster=notification.cluster)}
+    with pytest.raises(InvalidOption, match="one saved Notification"):
+        NotificationManager.acknowledge(things[what], user)
 
 
 def test_it_goes_with_its_notification_and_its_user(user, notification):

@@ -273,3 +273,10 @@ class TestCriticalEvents:
     def test_a_right_context_logs_nothing(self, caplog):
         assert validated(self.critical({"place": str}), {"place": "hall"}) == {"place": "hall"}
         assert not caplog.records
+
+
+@pytest.mark.parametrize("tag", ["$datetime", "$date", "$time", "$seconds", "$decimal", "$uuid", "$dict"])
+@pytest.mark.parametrize("value", [None, [], "x"])
+def test_a_tag_with_a_value_that_was_never_stored_names_both(tag, value):
+    with pytest.raises(InvalidContext, match=rf"\{tag} (cannot|must) be "):
+        decoded({"deep": [{tag: value}]})

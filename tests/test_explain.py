@@ -131,7 +131,10 @@ def test_a_channel_that_the_site_has_not_is_told(user, declare):
     told = explain(user, declare(channels=("email", "sms")), {}).channel("sms")
     assert told.answer.reason == Reason.NOT_CONFIGURED
     assert [step.gate for step in told.steps] == ["channel"]
-    assert "sms would have to stand in NOTIFICATIONS['CHANNELS']" in told.summary
+    assert told.summary == (
+        "It would not go out: the channel sms is not configured. The channel sms would have to stand in "
+        "NOTIFICATIONS['CHANNELS'], with its ENABLED not set to False."
+    )
 
 
 @pytest.mark.parametrize("actor", [None, AnonymousUser(), "anybody"])
@@ -186,6 +189,24 @@ def test_a_paused_channel_is_a_note_and_no_refusal(user):
     assert note == "The channel email is paused (the provider is moving): it would wait for resume_notifications."
     assert told.channel("app").notes == ()
     assert note in str(told)
+
+
+def test_what_would_not_go_out_is_not_said_to_wait_for_a_pause(user, choose):
+    choose(channels={"email": False})
+    Pause.objects.pause("*", "", MIDNIGHT)
+    told = explain(user)
+    assert told.channel("email").notes == ()
+    assert told.channel("app").notes == ("Everything is paused: it would wait for resume_notifications.",)
+
+
+def test_a_channel_that_sends_to_nobody_reaches_nobody(user, declare):
+    told = explain(user, declare(channels=("log",)), {})
+    assert told.channel("log").summary == "It would go out at once."
+    assert not told.channel("log").reaches
+    assert not told.reaches
+    assert not told.as_dict()["reaches"]
+    assert "It reaches nobody: what goes out on log" in str(told)
+    assert explain(user, declare(channels=("log", "app")), {}).reaches
 
 
 def test_a_naive_moment_is_of_the_sites_time_zone(user, choose, settings):
@@ -256,6 +277,7 @@ class TestTheWords:
         said = change_for(reason, about)
         assert said == "" or said.endswith(".")
         assert "{" not in said
+        assert all(sentence[0].isupper() for sentence in said.split(". ") if sentence)
 
     def test_a_reason_that_nobody_knows_has_none(self):
         assert change_for("", About("smoke", "email")) == change_for("newer", About("smoke", "email")) == ""

@@ -1,14 +1,14 @@
 """``resend()``: a person has a dead or unknown delivery sent again, and the log keeps who and why."""
 
 import pytest
-from django.contrib.auth.models import Permission
+from django.contrib.auth.models import AnonymousUser, Group, Permission
 from django.core import mail
 
 from notifications.dispatch.dispatcher import Dispatcher
 from notifications.exceptions import InvalidOption, NotPermitted
 from notifications.manager import NotificationManager
-from notifications.models import Delivery, NotificationLog
-from notifications.outcomes import DeliveryState
+from notifications.models import Delivery, Notification, NotificationLog
+from notifications.outcomes import DeliveryState, SendResult
 from notifications.signals import notifications_queued
 from tests.factories import UserFactory
 from tests.shop.notification_events import ShopEvents
@@ -73,6 +73,40 @@ def test_what_is_stale_or_gone_is_looked_up():
 def test_a_reason_must_be_given(reason):
     with pytest.raises(InvalidOption, match="needs a reason"):
         NotificationManager.resend(delivery_in("dead"), reason)
+
+
+@pytest.mark.parametrize("reason", ["x" * 501, "the mailbox\0", "half \ud800"])
+def test_a_reason_that_cannot_be_kept_whole_is_refused(reason):
+    with pytest.raises(InvalidOption, match="may have 500 plain characters"):
+        NotificationManager.resend(delivery_in("dead"), reason)
+    assert Delivery.objects.get().state == "dead"
+
+
+def test_the_longest_reason_is_kept_whole():
+    actor = UserFactory(is_superuser=True)
+    NotificationManager.resend(delivery_in("dead"), "x" * 500, actor)
+    assert NotificationLog.objects.get().error_message == f"by u:{actor.pk}: {'x' * 500}"
+
+
+@pytest.mark.parametrize("thing", ["notification", "nothing", "key", "result", "unsaved"])
+def test_what_is_no_delivery_is_refused_whatever_key_it_has(thing):
+    delivery = delivery_in("dead")
+    notification = Notification(pk=delivery.pk)
+    things = {"notification": notification, "nothing": None, "key": delivery.pk, "result": SendResult(delivery.pk)}
+    with pytest.raises(InvalidOption, match="one saved Delivery"):
+        NotificationManager.resend(things.get(thing, Delivery()), "again")
+    assert Delivery.objects.get().state == "dead"
+
+
+@pytest.mark.parametrize("actor", ["anna", 1, Group(name="staff"), UserFactory.build(is_superuser=True)])
+def test_an_actor_is_a_saved_user(actor):
+    with pytest.raises(InvalidOption, match="actor must be a saved user"):
+        NotificationManager.resend(delivery_in("dead"), "again", actor)
+
+
+def test_who_has_not_logged_in_may_not():
+    with pytest.raises(NotPermitted, match="takes the permission"):
+        NotificationManager.resend(delivery_in("dead"), "again", AnonymousUser())
 
 
 def test_an_actor_needs_the_permission():

@@ -1,13 +1,14 @@
 """``why()``: what became of it, what it waits for, and what would have to change."""
 
 from datetime import UTC, datetime, time, timedelta
+from enum import Enum
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from notifications.dispatch.dispatcher import Dispatcher
-from notifications.events import NOTIFICATION_EVENTS
+from notifications.events import NOTIFICATION_EVENTS, NotificationEvent, NotificationPriority
 from notifications.exceptions import InvalidOption, InvalidRecipient
 from notifications.manager import NotificationManager
 from notifications.models import Cluster, Delivery, Heartbeat, Mute, Notification, NotificationLog, Pause, UserSettings
@@ -21,6 +22,10 @@ pytestmark = pytest.mark.django_db
 MIDNIGHT = datetime(2026, 11, 21, 23, tzinfo=UTC)
 SEVEN = datetime(2026, 11, 22, 6, tzinfo=UTC)
 NIGHT = {"quiet_from": time(22), "quiet_until": time(7), "time_zone": "Europe/Berlin"}
+
+
+class Quiet(Enum):
+    NOTE = "note"
 
 
 @pytest.fixture(autouse=True)
@@ -132,7 +137,29 @@ def test_a_refusal_of_all_is_everybodys(user, settings):
     send(UserFactory())
     told = why(send(user), user)
     assert (told.reason, told.channel) == ("queue_full", "email")
-    assert "QUEUE_LIMIT" in told.summary
+    assert told.summary.startswith(
+        "It did not go out: the send was refused whole, because the queue was full, and it is not kept for whom it was "
+        "meant. Workers would have to deliver what waits, or QUEUE_LIMIT"
+    )
+
+
+def test_a_refusal_of_all_is_told_for_each_of_its_channels(user, settings):
+    settings.NOTIFICATIONS = {"CHANNELS": {"log": {}}, "QUEUE_LIMIT": 1}
+    send(UserFactory())
+    result = NotificationManager.send(ShopEvents.ORDER_SHIPPED, user, None, {"order_number": "7"})
+    told = NotificationManager.why(Notification.objects.get(pk=result.notification_id), user)
+    assert [channel.channel for channel in told.channels] == ["email", "app"]
+    assert told.channel("app").answer.reason == Reason.QUEUE_FULL
+    assert not told.reaches
+
+
+def test_a_channel_whose_name_the_row_cut_off_is_told_by_its_name(user):
+    notification = send(user)
+    Delivery.objects.all().delete()
+    facts = {"recipient_key": "*", "channel": "app, em", "reason": "queue_full"}
+    NotificationLog.objects.append([NotificationLog.about(notification, "drop", MIDNIGHT, **facts)])
+    told = NotificationManager.why(notification, user)
+    assert [channel.channel for channel in told.channels] == ["app", "email"]
 
 
 def test_who_was_not_meant_gets_no_channel(user):
@@ -150,6 +177,7 @@ def test_an_address_and_a_user_who_is_gone_have_a_story_too(user, clock):
     user.delete()
     told = why(Delivery.objects.get())
     assert "It waits, and as things stand it would not go out: The user no longer exists." in told.summary
+    assert told.notes == (), "not that it goes out when a worker runs"
 
 
 def test_a_failure_tells_every_try(user):
@@ -209,7 +237,91 @@ def test_what_is_ready_says_whether_anybody_would_take_it(user):
     Heartbeat.objects.beat("one", "here", 1, MIDNIGHT)
     assert why(notification, user).notes == ()
     Pause.objects.pause("*", "", MIDNIGHT)
-    assert why(notification, user).notes == ("Everything is paused: it would wait for resume_notifications.",)
+    paused = "Everything is paused: it would wait for resume_notifications."
+    assert why(notification, user).notes == (paused,)
+    Heartbeat.objects.all().delete()
+    assert why(notification, user).notes == (paused, "No worker is running at this moment.")
+
+
+def test_what_is_due_and_would_be_held_does_not_go_out_with_a_worker(user):
+    notification = send(user)
+    choose(user, **NIGHT)
+    assert why(notification, user).arrives_at == SEVEN
+    assert why(notification, user).notes == ("No worker is running at this moment.",)
+
+
+@pytest.mark.parametrize(
+    ("state", "more"), [("claimed", ""), ("sending", " What it had begun to send may have arrived.")]
+)
+def test_who_has_lost_its_worker_is_told(user, clock, state, more):
+    notification = send(user)
+    Heartbeat.objects.beat("one", "here", 1, MIDNIGHT)
+    put(state=state, owner="one", lease=MIDNIGHT + timedelta(seconds=30))
+    assert why(notification, user).summary == "A worker has it at this moment."
+    clock.forward(seconds=31)
+    told = why(notification, user)
+    assert told.summary == (
+        "Its worker has not been heard of since 23:00 on Saturday 21 November 2026, UTC, and another will take it "
+        f"over.{more}"
+    )
+    assert told.notes == ("No worker is running at this moment.",)
+    assert (told.arrives_at is None) == (state == "sending"), "nobody can know what has arrived"
+
+
+def test_a_worker_that_is_gone_was_heard_of_until_its_lease_ran_out(user, clock):
+    notification = send(user)
+    put(state="claimed", owner="one", lease=MIDNIGHT)
+    assert why(notification, user).summary == "A worker has it at this moment."
+    clock.forward(minutes=1)
+    assert why(notification, user).summary.startswith("Its worker has not been heard of since 23:00 on Saturday")
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (
+            "cancelled",
+            "It was cancelled. It would have to be sent by a new call; what was cancelled is not taken up again.",
+        ),
+        ("expired", "It has expired. The call would have to name a later expires_at, or none."),
+    ],
+)
+def test_what_the_state_says_is_not_said_twice(user, state, words):
+    notification = send(user)
+    put(state=state, reason=state, settled_at=MIDNIGHT)
+    assert why(notification, user).summary == words
+
+
+@pytest.mark.parametrize("state", ["ready", "dead"])
+def test_what_a_missing_channel_would_take_is_said_once(user, settings, state):
+    notification = send(user)
+    delivery = put(state=state, reason="channel_not_configured" if state == "dead" else "")
+    words = {"reason": "channel_not_configured", "error_message": "Add it to NOTIFICATIONS['CHANNELS']."}
+    NotificationLog.objects.append([NotificationLog.of(delivery, "attempt", MIDNIGHT, **words)])
+    settings.NOTIFICATIONS = {"CHANNELS": {"email": {"ENABLED": False}}}
+    told = why(notification, user)
+    assert told.summary.count("NOTIFICATIONS['CHANNELS']") == told.summary.count("ENABLED") == 1
+    assert "is not configured. The channel email would have to stand in" in told.summary
+
+
+@pytest.mark.parametrize("state", DeliveryState.values)
+def test_every_sentence_begins_with_a_capital_letter(user, state):
+    notification = send(user)
+    for reason in Reason.values:
+        put(state=state, reason=reason, settled_at=MIDNIGHT, due_at=MIDNIGHT)
+        told = why(notification, user)
+        for sentence in (*told.summary.split(". "), *told.notes):
+            assert sentence[0].isupper(), sentence
+
+
+def test_a_channel_that_sends_to_nobody_reaches_nobody(user):
+    with temporary_events() as events:
+        events[Quiet.NOTE] = NotificationEvent("note", NotificationPriority.LOW, ["log"])
+        result = NotificationManager.send(Quiet.NOTE, user)
+        told = NotificationManager.why(Notification.objects.get(pk=result.notification_id), user)
+    assert told.channel("log").arrives_at
+    assert not told.reaches
+    assert "It reaches nobody: what goes out on log is sent to no address and no account." in str(told)
 
 
 def test_it_writes_nothing_and_costs_the_same_for_many_tries(user):
@@ -238,3 +350,13 @@ def test_other_things_have_no_story(user):
     Delivery.objects.all().delete()
     with pytest.raises(InvalidOption, match="is gone"):
         why(delivery)
+    with pytest.raises(InvalidOption, match="was never saved"):
+        why(Delivery())
+
+
+def test_a_notification_that_is_gone_or_was_never_saved_has_none(user):
+    notification = send(user)
+    Notification.objects.all().delete()
+    for nothing in (notification, Notification(event="shop_newsletter")):
+        with pytest.raises(InvalidOption, match="is gone, or was never saved"):
+            why(nothing, user)

@@ -159,7 +159,8 @@ class NotificationManager:
     def acknowledge(notification: Notification, user: Any) -> bool:
         """Note that a recipient has taken note of it; returns whether that is new.
 
-        :raises NotPermitted: unless the user is one of its recipients, and a member of its cluster.
+        :raises NotPermitted: unless the user is one of its recipients, active, and a member of its cluster.
+        :raises InvalidOption: if either is something else than a saved notification and a saved user.
         """
         return acknowledged(notification, user)
 
@@ -167,8 +168,10 @@ class NotificationManager:
     def resend(delivery: Delivery, reason: str, actor: Any = None) -> Delivery:
         """Send a dead or unknown delivery again, with all its tries; returns it as it is now.
 
-        :param reason: why, for the log. :param actor: who wants it; without one nobody's permission is asked.
+        :param reason: why, for the log, in at most 500 characters.
+        :param actor: who wants it; without one nobody's permission is asked.
         :raises NotPermitted: if the actor lacks ``klaxon.retry_delivery``.
-        :raises InvalidOption: if it is in another state, or the reason is empty.
+        :raises InvalidOption: if it is no delivery or in another state, the actor is no saved user, or the reason is
+            empty, too long or cannot be stored.
         """
         return resent(delivery, reason, actor)

@@ -6,15 +6,18 @@ from typing import Any
 from django.db import router, transaction
 
 from notifications import clock, partitions, signals
-from notifications.exceptions import NotPermitted
+from notifications.exceptions import InvalidOption, NotPermitted
+from notifications.manager.permission import check_is_user
 from notifications.models import Acknowledgement, Delivery, Notification, membership
 
 
 def acknowledged(notification: Notification, user: Any) -> bool:
     """Whether it is new.
 
-    :raises NotPermitted: unless the user is a recipient of it and a member of its cluster.
+    :raises InvalidOption: if it is no saved notification, or the user is no saved user.
+    :raises NotPermitted: unless the user is a recipient of it, active, and a member of its cluster.
     """
+    _check(notification, user)
     using = router.db_for_write(Acknowledgement)
     _check_recipient(notification, user, using)
     with transaction.atomic(using=using):
@@ -26,10 +29,23 @@ def acknowledged(notification: Notification, user: Any) -> bool:
     return is_new
 
 
+def _check(notification: Any, user: Any) -> None:
+    if not isinstance(notification, Notification) or notification.pk is None:
+        raise InvalidOption(f"acknowledge() takes note of one saved Notification, not {notification!r:.80}.")
+    if user is None:
+        raise InvalidOption("acknowledge() needs the user who has taken note.")
+    check_is_user("user", user)
+
+
 def _check_recipient(notification: Notification, user: Any, using: str) -> None:
-    pk = getattr(user, "pk", None)
+    # Somebody who has not logged in has none.
+    pk = user.pk
     deliveries = Delivery.objects.using(using).filter(notification=notification.pk, recipient=pk)
     if pk is None or not deliveries.exists():
         raise NotPermitted(f"{user!r:.80} is no recipient of {notification}, so they cannot acknowledge it.")
-    if not membership(notification.cluster).filter(pk=pk).exists():
+    # As they are now: the caller may have read them before they were made inactive.
+    member = membership(notification.cluster).filter(pk=pk).first()
+    if member is None:
         raise NotPermitted(f"{user!r:.80} is no member of the cluster of {notification} any more.")
+    if not member.is_active:
+        raise NotPermitted(f"{user!r:.80} is inactive, so they cannot acknowledge {notification}.")

@@ -1,9 +1,23 @@
-"""Who may send: an event can name a permission that the actor must have."""
+"""Who may do it: somebody at all, and for an event that names a permission, somebody who has it."""
 
 from typing import Any
 
+from django.contrib.auth import get_user_model
+
 from notifications.events import NotificationEvent
-from notifications.exceptions import NotPermitted
+from notifications.exceptions import InvalidOption, NotPermitted
+
+
+def check_is_user(name: str, value: Any) -> None:
+    """Nobody, and who has not logged in, pass: whether they may is another question.
+
+    :param name: of the argument, for the sentence.
+    :raises InvalidOption: if it is something else than a saved user.
+    """
+    if value is None or getattr(value, "is_anonymous", False):
+        return
+    if not isinstance(value, get_user_model()) or value.pk is None:
+        raise InvalidOption(f"{name} must be a saved user, not {value!r:.80}.")
 
 
 def check_actor_named(event: NotificationEvent, actor: Any) -> None:

@@ -9,14 +9,13 @@ from enum import Enum
 from typing import Any
 from uuid import uuid4
 
-from django.contrib.auth import get_user_model
 from django.utils import timezone
 
 from notifications import conf
 from notifications.context import UNSTORABLE, encoded, validated
 from notifications.events import DIGESTS, LEVELS, NOTIFICATION_EVENTS, NotificationEvent, NotificationPriority
 from notifications.exceptions import InvalidCluster, InvalidOption
-from notifications.manager.permission import check_actor_named
+from notifications.manager.permission import check_actor_named, check_is_user
 from notifications.manager.score import score_of
 from notifications.models import Cluster, Notification, cluster_model, given_or_default
 from notifications.recipients import channel_names
@@ -116,7 +115,7 @@ def checked(event_name: Enum | str, cluster: Any, context: Mapping[str, Any] | N
 def permitted(event_name: Enum | str, cluster: Any, context: Mapping[str, Any] | None, options: Options) -> Request:
     """The same without a look at who may send; it raises the other errors."""
     event = NOTIFICATION_EVENTS.find(event_name)
-    _check_actor(options.actor)
+    check_is_user("actor", options.actor)
     wanted = _wanted_channels(event, options.channels)
     on = conf.current().enabled_channels
     missing = tuple(channel for channel in wanted if channel not in on)
@@ -133,13 +132,6 @@ def permitted(event_name: Enum | str, cluster: Any, context: Mapping[str, Any] |
         priority=priority,
         score=score_of(event, priority, stored),
     )
-
-
-def _check_actor(actor: Any) -> None:
-    if getattr(actor, "is_anonymous", False):
-        return
-    if actor is not None and (not isinstance(actor, get_user_model()) or actor.pk is None):
-        raise InvalidOption(f"actor must be a saved user, not {actor!r:.80}.")
 
 
 def _wanted_channels(event: NotificationEvent, channels: Iterable[Enum | str] | None) -> tuple[str, ...]:

@@ -8,8 +8,10 @@ from django.db import router, transaction
 
 from notifications import clock, partitions
 from notifications.addresses import masked_text
+from notifications.context import UNSTORABLE
 from notifications.exceptions import InvalidOption, NotPermitted
 from notifications.manager.enqueue import tell_queued
+from notifications.manager.permission import check_is_user
 from notifications.models import Delivery, NotificationLog
 from notifications.models.delivery import DeliveryQuerySet
 from notifications.outcomes import DeliveryState, Reason
@@ -24,12 +26,10 @@ def resent(delivery: Delivery, reason: str, actor: Any) -> Delivery:
     """Give one dead or unknown delivery a new epoch; returns it as it is now.
 
     :raises NotPermitted: if the actor lacks ``klaxon.retry_delivery``.
-    :raises InvalidOption: if it is in another state, or gone, or no reason is given.
+    :raises InvalidOption: if it is no delivery, or in another state, or gone; if the actor is no user; if the reason
+        is missing, too long or cannot be stored.
     """
-    if actor is not None and not actor.has_perm(PERMISSION):
-        raise NotPermitted(f"Only who has the permission {PERMISSION!r} may send again; {str(actor)!r:.80} has not.")
-    if not isinstance(reason, str) or not reason.strip():
-        raise InvalidOption("resend() needs a reason, in words. It is kept in the log.")
+    _check(delivery, reason, actor)
     using = router.db_for_write(Delivery)
     with transaction.atomic(using=using):
         rows = reopened(Delivery.objects.using(using).filter(pk=delivery.pk), reason, actor)
@@ -39,6 +39,19 @@ def resent(delivery: Delivery, reason: str, actor: Any) -> Delivery:
         state = f"is {found.get_state_display()}" if found else "is gone"
         raise InvalidOption(f"Delivery {delivery.pk} {state}; only what is dead or unknown can be sent again.")
     return found
+
+
+def _check(delivery: Any, reason: Any, actor: Any) -> None:
+    if not isinstance(delivery, Delivery) or delivery.pk is None:
+        raise InvalidOption(f"resend() sends one saved Delivery again, not {delivery!r:.80}.")
+    check_is_user("actor", actor)
+    if actor is not None and not actor.has_perm(PERMISSION):
+        lacks = f"{str(actor)!r:.80} does not have it"
+        raise NotPermitted(f"To send again takes the permission {PERMISSION!r}, and {lacks}.")
+    if not isinstance(reason, str) or not reason.strip():
+        raise InvalidOption("resend() needs a reason, in words. It is kept in the log.")
+    if len(reason) > LONGEST_REASON or UNSTORABLE.search(reason):
+        raise InvalidOption(f"The reason of resend() may have {LONGEST_REASON} plain characters; it is {reason!a:.80}.")
 
 
 def reopened(letters: DeliveryQuerySet, reason: str, actor: Any = None) -> list[Delivery]:
@@ -51,7 +64,7 @@ def reopened(letters: DeliveryQuerySet, reason: str, actor: Any = None) -> list[
     locked = letters.filter(state__in=REOPENED).select_related("notification").select_for_update(of=("self",))
     rows = list(locked.order_by("pk"))
     Delivery.objects.using(using).filter(pk__in=[row.pk for row in rows]).reopen()
-    words = masked_text(f"{_by(actor)}{reason}"[:LONGEST_REASON])
+    words = masked_text(f"{_by(actor)}{reason}")
     kind, now = NotificationLog.Kind.RESENT, clock.now(using)
     log = [NotificationLog.of(row, kind, now, reason=Reason.RETRIED, error_message=words) for row in rows]
     NotificationLog.objects.using(using).append(log)

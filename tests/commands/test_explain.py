@@ -1,9 +1,13 @@
 """``explain_notification``: sentences, and an exit code that a script can read."""
 
+import os
+import subprocess
+import sys
 from datetime import time
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.core.management.base import SystemCheckError
 
 from notifications.manager import NotificationManager
 from notifications.models import Cluster, Delivery, NotificationLog, UserSettings
@@ -58,7 +62,8 @@ def test_who_is_not_reached_on_any_channel_is_told_by_the_exit_code(run, ann):
     assert "email says" not in run("order_shipped", "--user", "ann", "--channel", "app", "--context", ORDER)
 
 
-def test_an_address_may_have_several_kinds(run):
+def test_an_address_may_have_several_kinds(run, settings):
+    settings.NOTIFICATIONS = {"CHANNELS": {"sms": {"BACKEND": "tests.residency.channels.TextMessages"}}}
     said = run("shop_newsletter", "--address", "email=x@example.com", "--address", "phone=+4915112345678")
     assert Address(email="x@example.com", phone="+4915112345678").key in said
 
@@ -88,12 +93,81 @@ def test_it_tells_of_a_delivery_and_of_a_notification(run, ann):
         (["shop_newsletter", "--address", "x@example.com"], "email=contact@example.com"),
         (["shop_newsletter", "--user", "ann", "--at", "noon"], "--at must be a time"),
         (["shop_newsletter", "--user", "ann", "--context", "{"], "--context must be JSON"),
+        (["message", "--user", "ann", "--context", "[" * 5000], "--context is nested too deeply"),
+        (["message", "--user", "ann", "--context", '{"message": ' * 900 + "1" + "}" * 900], "context"),
+        (["message", "--user", "ann", "--context", "5"], "It must be a mapping"),
+        (["shop_newsletter", "--user", "\udcff"], "--user: there is no user"),
+        (["shop_newsletter", "--user", "a\0"], "--user: there is no user"),
+        (["shop_newsletter", "--user", "9" * 40], "--user: there is no user"),
+        (["shop_newsletter", "--user", "ann", "--level", "loud"], "level must be one of"),
+        (["shop_newsletter", "--user", "ann", "--topic", "a\0"], "topic may have"),
+        (["shop_newsletter", "--user", "ann", "--at", "0001-01-01"], "cannot be meant"),
+        (["shop_newsletter", "--address", "self=x"], "sends to the kind 'self'. Known kinds: email."),
+        (["shop_newsletter", "--address", "phone=+4915112345678"], "sends to the kind 'phone'. Known kinds: email."),
+        (["shop_newsletter", "--address", "user=1"], "Known kinds: email."),
+        (["shop_newsletter", "--address", "email= "], "email=contact@example.com"),
+        (["shop_newsletter", "--address", "email=a@example.com", "--address", "email=b@example.com"], "email twice"),
         (["nonsense", "--user", "ann"], "Known events"),
         (["order_shipped", "--user", "ann"], "'order_number' is missing"),
         (["--delivery", "77"], "--delivery: there is no delivery '77'"),
         (["--notification", "x", "--user", "ann"], "--notification: there is no notification 'x'"),
+        (["--delivery", "9" * 40], "--delivery: there is no delivery"),
+        (["--delivery", "1", "--user", "ann", "--at", "2026-11-20"], "--delivery does not use --user, --at."),
+        (["--delivery", "1", "--context", "{}", "--send-at", "2026-11-20"], "does not use --context, --send-at."),
+        (["--delivery", "1", "--address", "email=x@example.com"], "does not use --address."),
+        (["--delivery", "1", "--notification", "1"], "one of them"),
+        (["--notification", "1", "--user", "ann", "--level", "info"], "--notification does not use --level."),
     ],
 )
 def test_what_is_not_understood_says_what_to_do(run, ann, arguments, words):
     assert words in run(*arguments, code=2)
     assert not NotificationLog.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ('{"$date": 5}', "$date cannot be '5'"),
+        ('{"$date": "foo"}', "$date cannot be 'foo'"),
+        ('{"$datetime": null}', "$datetime cannot be 'None'"),
+        ('{"$time": []}', "$time cannot be '[]'"),
+        ('{"$decimal": "x"}', "$decimal cannot be 'x'"),
+        ('{"$seconds": 1e300}', "$seconds cannot be '1e+300'"),
+        ('{"$uuid": 1}', "$uuid cannot be '1'"),
+        ('{"$dict": 1}', "$dict must be a mapping, not '1'"),
+    ],
+)
+def test_a_value_that_is_none_of_its_type_is_no_wrong_json(run, ann, value, words):
+    said = run("message", "--user", "ann", "--context", f'{{"message": {value}}}', code=2)
+    assert said.startswith(f"--context holds a wrong value: {words}")
+
+
+def test_a_level_is_asked_for(run, ann):
+    UserSettings.objects.create(user=ann, cluster=Cluster.objects.default(), digest="daily", digest_hour=18)
+    assert "The user would have to want no digest" in run("shop_newsletter", "--user", "ann")
+    assert "It would go out at once." in run("shop_newsletter", "--user", "ann", "--level", "critical")
+
+
+def test_what_only_the_log_takes_reaches_nobody(run, ann):
+    said = run("message", "--user", "ann", "--channel", "log", "--context", '{"message": "hello"}', code=1)
+    assert "It reaches nobody" in said
+
+
+def test_of_a_site_with_wrong_settings_nothing_is_said(ann, settings):
+    settings.NOTIFICATIONS = {"QUEUE_LIMIT": "many"}
+    with pytest.raises(SystemCheckError, match="QUEUE_LIMIT") as raised:
+        call_command("explain_notification", "shop_newsletter", "--user", "ann", skip_checks=False)
+    assert raised.value.returncode == 2
+
+
+def test_a_database_that_is_not_migrated_is_told(tmp_path):
+    """In a process of its own, whose database is an empty file."""
+    settings = "from tests.settings import *\nDATABASES = {'default': {'ENGINE': 'django.db.backends.sqlite3', 'NAME': "
+    (tmp_path / "empty_site.py").write_text(f"{settings}{str(tmp_path / 'empty.db')!r}}}}}\n")
+    asked = [sys.executable, "-m", "django", "explain_notification", "shop_newsletter", "--user", "ann"]
+    paths = os.pathsep.join([str(tmp_path), os.getcwd()])
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "empty_site", "PYTHONPATH": paths}
+    ended = subprocess.run(asked, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 2
+    assert "The database cannot be asked; it must be there, and migrated: no such table" in ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -1,23 +1,22 @@
 """Tell why somebody is or is not reached: before anything is sent, or afterwards."""
 
-import json
 import sys
 from argparse import ArgumentParser
 from typing import Any
 
-from django.contrib.auth import get_user_model
-from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, SystemCheckError
+from django.db import Error as DatabaseError
 
-from notifications.context import decoded
 from notifications.exceptions import KlaxonError
+from notifications.management import asked
 from notifications.management.moment import moment
 from notifications.manager import NotificationManager
 from notifications.manager.explaining.explanation import Explanation
 from notifications.models import Delivery, Notification, cluster_model
-from notifications.recipients import Address
 
 NOT_REACHED, NOT_UNDERSTOOD = 1, 2
+OF_A_RECIPIENT = ("user", "address")
+OF_A_CALL = ("cluster", "context", "channel", "actor", "topic", "level", "at", "send_at", "expires_at")
 
 
 class Command(BaseCommand):
@@ -41,25 +40,54 @@ class Command(BaseCommand):
         )
         _add_options(parser)
 
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        try:
+            return super().execute(*args, **options)
+        except SystemCheckError as error:
+            # Of a site with wrong settings it is not said that they are not reached.
+            error.returncode = NOT_UNDERSTOOD
+            raise
+
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            explanation = self._explanation(options)
+            explanation = _explanation(options)
         except (KlaxonError, CommandError) as error:
             raise CommandError(str(error), returncode=NOT_UNDERSTOOD) from error
+        except DatabaseError as error:
+            says = f"The database cannot be asked; it must be there, and migrated: {' '.join(str(error).split())}"
+            raise CommandError(says, returncode=NOT_UNDERSTOOD) from error
         self.stdout.write(str(explanation))
         if not explanation.reaches:
             sys.exit(NOT_REACHED)
 
-    def _explanation(self, options: dict[str, Any]) -> Explanation:
-        asked = [name for name in ("event", "notification", "delivery") if options[name]]
-        if len(asked) != 1:
-            raise CommandError("Name an event, or --notification, or --delivery; one of them.")
-        if options["delivery"]:
-            return NotificationManager.why(_found(Delivery, options["delivery"], "--delivery"))
-        recipient = _recipient(options)
-        if options["notification"]:
-            return NotificationManager.why(_found(Notification, options["notification"], "--notification"), recipient)
-        return NotificationManager.explain(options["event"], recipient, **_arguments(options))
+
+def _explanation(options: dict[str, Any]) -> Explanation:
+    subjects = [name for name in ("event", "notification", "delivery") if options[name]]
+    if len(subjects) != 1:
+        raise CommandError("Name an event, or --notification, or --delivery; one of them.")
+    [subject] = subjects
+    _check_unused(subject, options)
+    if subject == "delivery":
+        return NotificationManager.why(asked.found(Delivery, options["delivery"], "--delivery"))
+    recipient = _recipient(options)
+    if subject == "notification":
+        sent = asked.found(Notification, options["notification"], "--notification")
+        return NotificationManager.why(sent, recipient)
+    return NotificationManager.explain(options["event"], recipient, **_arguments(options))
+
+
+def _check_unused(subject: str, options: dict[str, Any]) -> None:
+    """What was sent is told as it was sent, and a delivery has its recipient."""
+    needless = {"event": (), "notification": OF_A_CALL, "delivery": (*OF_A_RECIPIENT, *OF_A_CALL)}[subject]
+    given = [f"--{name.replace('_', '-')}" for name in needless if options[name] not in (None, [])]
+    if given:
+        raise CommandError(f"--{subject} does not use {', '.join(given)}. Leave that out.")
+
+
+def _recipient(options: dict[str, Any]) -> Any:
+    if bool(options["user"]) == bool(options["address"]):
+        raise CommandError("Name the recipient by --user or by --address.")
+    return asked.user(options["user"], "--user") if options["user"] else asked.address(options["address"])
 
 
 def _add_options(parser: ArgumentParser) -> None:
@@ -68,7 +96,8 @@ def _add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--context", metavar="JSON", help='the context, such as \'{"order_number": "1017"}\'')
     parser.add_argument("--channel", action="append", help="only on this channel; may be repeated")
     parser.add_argument("--actor", metavar="NAME|PK", help="the user who would cause it")
-    parser.add_argument("--topic", default="", help="its topic")
+    parser.add_argument("--topic", help="its topic")
+    parser.add_argument("--level", help="its level: critical, warning, info or debug (that of the event)")
     parser.add_argument("--at", metavar="TIME", help="at this time, such as 2026-11-20T23:00 (now)")
     parser.add_argument("--send-at", metavar="TIME", help="its send_at")
     parser.add_argument("--expires-at", metavar="TIME", help="its expires_at")
@@ -76,44 +105,13 @@ def _add_options(parser: ArgumentParser) -> None:
 
 def _arguments(options: dict[str, Any]) -> dict[str, Any]:
     return {
-        "cluster": options["cluster"] and _found(cluster_model(), options["cluster"], "--cluster"),
-        "context": _context(options["context"]),
+        "cluster": options["cluster"] and asked.found(cluster_model(), options["cluster"], "--cluster"),
+        "context": asked.context(options["context"]),
         "channels": options["channel"],
-        "actor": options["actor"] and _user(options["actor"], "--actor"),
-        "topic": options["topic"],
+        "actor": options["actor"] and asked.user(options["actor"], "--actor"),
+        "topic": options["topic"] or "",
+        "level": options["level"],
         "at": moment(options["at"], "--at"),
         "send_at": moment(options["send_at"], "--send-at"),
         "expires_at": moment(options["expires_at"], "--expires-at"),
     }
-
-
-def _context(text: str | None) -> Any:
-    try:
-        # Dates and the like as they are stored: {"$date": "2026-11-20"}.
-        return None if text is None else decoded(json.loads(text))
-    except ValueError as error:
-        raise CommandError(f"--context must be JSON: {error}") from error
-
-
-def _recipient(options: dict[str, Any]) -> Any:
-    if bool(options["user"]) == bool(options["address"]):
-        raise CommandError("Name the recipient by --user or by --address.")
-    if options["user"]:
-        return _user(options["user"], "--user")
-    pairs = [text.partition("=") for text in options["address"]]
-    if not all(kind and address for kind, _equals, address in pairs):
-        raise CommandError("--address takes a kind and an address: email=contact@example.com.")
-    return Address(**{kind: address for kind, _equals, address in pairs})
-
-
-def _user(name: str, option: str) -> Any:
-    users = get_user_model()
-    found = users._default_manager.filter(**{users.USERNAME_FIELD: name}).first()
-    return found or _found(users, name, option)
-
-
-def _found(model: Any, key: str, option: str) -> Any:
-    try:
-        return model._default_manager.get(pk=key)
-    except (model.DoesNotExist, ValueError, ValidationError) as error:
-        raise CommandError(f"{option}: there is no {model._meta.verbose_name} {key!r}.") from error

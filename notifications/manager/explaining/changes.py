@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from django.contrib.auth import get_user_model
 
 from notifications import conf
+from notifications.channel_classes import address_kind
 from notifications.events import NOTIFICATION_EVENTS
+from notifications.models import Delivery, NotificationLog
 from notifications.outcomes import Reason
 
 AGAIN = "somebody with the permission klaxon.retry_delivery can send it again"
@@ -25,6 +27,19 @@ class About:
     kind: str = ""
     has_account: bool = True
     rule: str = ""
+
+
+def about_row(row: Delivery | NotificationLog, channel: str, event: str, rule: str) -> About:
+    """What a sentence is about that comes from a row of the tables."""
+    return About(event, channel, kind_of(channel) or "", not row.recipient_key.startswith("a:"), rule)
+
+
+def kind_of(channel: str) -> str | None:
+    """The kind of address that a channel sends to; None where the site no longer has it."""
+    try:
+        return address_kind(channel)
+    except LookupError:
+        return None
 
 
 def change_for(reason: str, about: About) -> str:
@@ -90,7 +105,8 @@ CHANGES: Mapping[Reason, str | Callable[[About], str]] = {
     Reason.PREFERENCE: _preference,
     Reason.MUTED: "The user would have to lift the mute, or the event would have to be declared CRITICAL.",
     Reason.DUPLICATE: _duplicate,
-    Reason.NOT_CONFIGURED: "{about.channel} would have to stand in NOTIFICATIONS['CHANNELS'] and be enabled.",
+    Reason.NOT_CONFIGURED: "The channel {about.channel} would have to stand in NOTIFICATIONS['CHANNELS'], with its "
+    "ENABLED not set to False.",
     Reason.NOT_PERMITTED: _not_permitted,
     Reason.QUEUE_FULL: "Workers would have to deliver what waits, or QUEUE_LIMIT or CLUSTER_QUEUE_LIMIT would have to "
     "be higher, or the event would have to be declared CRITICAL.",

@@ -18,7 +18,16 @@ from notifications.manager.duplicates import looking
 from notifications.manager.explaining.changes import About
 from notifications.manager.explaining.explanation import ChannelExplanation, Explanation, Step, wall_time
 from notifications.manager.explaining.notes import Notes
-from notifications.manager.explaining.steps import asked, decisive, expires_at_step, send_at_step, step, zone_of
+from notifications.manager.explaining.steps import (
+    asked,
+    decisive,
+    expires_at_step,
+    not_configured,
+    send_at_step,
+    sentences,
+    step,
+    zone_of,
+)
 from notifications.manager.permission import check_permission
 from notifications.manager.queue_limit import to_shed
 from notifications.manager.request import Request, sensible_time
@@ -101,9 +110,15 @@ def _on_channel(
     at = None if isinstance(answer, Drop) else answer.until if isinstance(answer, Hold) else facts.now
     if at is not None:
         steps += expires_at_step(at, about, options.expires_at, zone_of(facts.person))
-    is_late = isinstance(steps[-1].answer, Drop)
+    arrives_at = None if isinstance(steps[-1].answer, Drop) else at
     return ChannelExplanation(
-        channel, _summary(steps, at, facts), tuple(steps), answer, None if is_late else at, notes=notes.about(channel)
+        channel,
+        _summary(steps, at, facts),
+        tuple(steps),
+        answer,
+        arrives_at,
+        notes=notes.about(channel) if arrives_at else (),
+        to_nobody=not facts.kind,
     )
 
 
@@ -111,8 +126,8 @@ def _missing(request: Request, channel: str) -> Step:
     about = About(request.event.name, channel)
     try:
         channel_conf(channel)
-    except ChannelNotConfigured as error:
-        return step("channel", Drop(Reason.NOT_CONFIGURED, str(error)), about)
+    except ChannelNotConfigured:
+        return step("channel", not_configured(channel), about)
     return step("channel", Deliver(), about)
 
 
@@ -122,12 +137,8 @@ def _summary(steps: list[Step], at: datetime | None, facts: Facts) -> str:
         return "It would go out at once."
     if at is None or isinstance(why.answer, Drop):
         return _would_not(why)
-    return f"It would go out at {wall_time(at, zone_of(facts.person))}: {_because(why)}"
+    return sentences(f"It would go out at {wall_time(at, zone_of(facts.person))}", why.rule, why.change)
 
 
 def _would_not(why: Step) -> str:
-    return f"It would not go out: {_because(why)}"
-
-
-def _because(why: Step) -> str:
-    return f"{why.rule.removesuffix('.')}. {why.change}"
+    return sentences("It would not go out", why.rule, why.change)

@@ -19,8 +19,8 @@ def wall_time(moment: datetime, zone: ZoneInfo) -> str:
 class Step:
     """One question and its answer.
 
-    :param gate: who asks: the name of a gate, or ``permission``, ``channel``, ``event``, ``queue``, ``send_at`` or
-        ``expires_at`` for what is asked besides.
+    :param gate: who asks: the name of a gate, or ``permission``, ``channel``, ``event``, ``queue``, ``send_at``,
+        ``expires_at`` or ``send`` for what is asked besides.
     :param rule: what decided, in words.
     :param change: what would have to change; empty where it lets through.
     """
@@ -81,6 +81,7 @@ class ChannelExplanation:
     :param delivery_id, state, reason, story: of a delivery, or a recipient that was dropped: which one it is, how it
         stands, and what happened so far.
     :param notes: what else keeps it back at the moment, such as a paused channel.
+    :param to_nobody: the channel sends to no address and to no account, such as ``log``.
     """
 
     channel: str
@@ -93,6 +94,12 @@ class ChannelExplanation:
     reason: str = ""
     story: tuple[Happened, ...] = ()
     notes: tuple[str, ...] = ()
+    to_nobody: bool = False
+
+    @property
+    def reaches(self) -> bool:
+        """Whether somebody is reached by it, as far as can be known."""
+        return self.arrives_at is not None and not self.to_nobody
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -127,8 +134,8 @@ class Explanation:
 
     @property
     def reaches(self) -> bool:
-        """Whether it does, did or will go out on at least one channel, as far as can be known."""
-        return any(channel.arrives_at is not None for channel in self.channels)
+        """Whether it does, did or will go out on at least one channel that reaches anybody, as far as can be known."""
+        return any(channel.reaches for channel in self.channels)
 
     def channel(self, name: str) -> ChannelExplanation:
         """
@@ -152,8 +159,15 @@ class Explanation:
 
     def __str__(self) -> str:
         head = f"{self.event} to {self.recipient}, asked for {wall_time(self.at, self.zone)}."
-        nobody = ["Nothing of it was meant for this recipient."] if not self.channels else []
-        return "\n".join([head, *nobody, *(line for channel in self.channels for line in self._lines(channel))])
+        lines = (line for channel in self.channels for line in self._lines(channel))
+        return "\n".join([head, *self._nobody(), *lines])
+
+    def _nobody(self) -> Iterable[str]:
+        if not self.channels:
+            yield "Nothing of it was meant for this recipient."
+        written = [channel.channel for channel in self.channels if channel.arrives_at is not None]
+        if written and not self.reaches:
+            yield f"It reaches nobody: what goes out on {', '.join(written)} is sent to no address and no account."
 
     def _lines(self, channel: ChannelExplanation) -> Iterable[str]:
         yield f"{channel.channel}: {channel.summary}"

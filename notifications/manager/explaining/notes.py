@@ -1,9 +1,9 @@
 """What keeps deliveries back besides the gates, at this moment: pauses, and that no worker lives."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 
-from notifications import conf
+from notifications.manager.explaining.holders import alive_since
 from notifications.models import Heartbeat, Pause
 from notifications.models.pause import EVERYTHING
 
@@ -20,11 +20,14 @@ class Notes:
             if name in words
         )
 
-    def about_workers(self, now: datetime) -> tuple[str, ...]:
-        """What holds for all that is ready."""
-        since = now - timedelta(seconds=conf.current().lease_seconds)
-        alive = Heartbeat.objects.filter(beat_at__gte=since).exists()
-        return () if alive else ("No worker is running at this moment; it goes out when one does.",)
+    def about_workers(self, now: datetime, goes_out: bool) -> tuple[str, ...]:
+        """What holds for all that is due.
+
+        :param goes_out: whether a worker is all that it waits for.
+        """
+        if Heartbeat.objects.filter(beat_at__gte=alive_since(now)).exists():
+            return ()
+        return (f"No worker is running at this moment{'; it goes out when one does' if goes_out else ''}.",)
 
     @cached_property
     def _pauses(self) -> dict[str, str]:

@@ -62,6 +62,17 @@ def expires_at_step(at: datetime, about: About, expires_at: datetime | None, zon
         yield step("expires_at", late if expires_at <= at else Deliver(), _ruled(about, in_time))
 
 
+def not_configured(channel: str) -> Drop:
+    """Without the advice that the error gives: what would have to change is told besides."""
+    return Drop(Reason.NOT_CONFIGURED, f"the channel {channel} is not configured")
+
+
+def sentences(head: str, rule: str = "", change: str = "") -> str:
+    """``head: rule. change``, of which the last two may be missing."""
+    said = f"{head}: {rule.removesuffix('.')}" if rule else head
+    return f"{said}. {change}".strip()
+
+
 def answer_of(steps: Iterable[Step]) -> Answer:
     """What they come to: the last that holds or drops."""
     said: Answer = Deliver()

@@ -3,27 +3,28 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from notifications.channel_classes import address_kind
 from notifications.gates import ASKED_AGAIN, ASKED_OF_WAITING, Person
 from notifications.gates.again import addresses_of, cannot_go, facts_of
-from notifications.manager.explaining.changes import About, change_for
+from notifications.manager.explaining.changes import About, about_row, change_for, kind_of
 from notifications.manager.explaining.explanation import ChannelExplanation, Happened, Step, wall_time
+from notifications.manager.explaining.holders import WITH_A_WORKER, lost_since
 from notifications.manager.explaining.notes import Notes
 from notifications.manager.explaining.steps import (
     answer_of,
     asked,
     decisive,
     expires_at_step,
+    not_configured,
     send_at_step,
+    sentences,
     step,
     zone_of,
 )
 from notifications.manager.explaining.story import happened, log_of
-from notifications.models import Delivery, NotificationLog, Suppression
+from notifications.models import Delivery, Suppression
 from notifications.models.suppression import Pair
-from notifications.outcomes import WAITING, DeliveryState, Drop, Hold, Reason
+from notifications.outcomes import WAITING, Answer, Deliver, DeliveryState, Drop, Hold, Reason
 
-WITH_A_WORKER = (DeliveryState.CLAIMED, DeliveryState.SENDING)
 ENDED = {
     DeliveryState.UNKNOWN: "Nobody knows whether it arrived",
     DeliveryState.DEAD: "It did not go out, and is not tried again",
@@ -44,10 +45,12 @@ class Teller:
     def delivery(self, row: Delivery) -> ChannelExplanation:
         waits = row.state in WAITING
         steps = self._steps(row) if waits else []
-        arrives_at = self._earliest(row, steps)
+        lost = lost_since(row, self.now)
+        # Nobody can know whether what was begun has arrived, nor whether its event has it sent again.
+        arrives_at = None if lost and row.state == DeliveryState.SENDING else self._earliest(row, steps)
         return ChannelExplanation(
             row.channel,
-            self._summary(row, steps, arrives_at),
+            self._lost(row, lost) if lost else self._summary(row, steps, arrives_at),
             tuple(steps),
             answer_of(steps) if waits else None,
             arrives_at,
@@ -55,29 +58,15 @@ class Teller:
             row.state,
             row.reason,
             (Happened(row.notification.created_at, "It was asked for."), *map(happened, self._rows[row.pk])),
-            self._notes(row) if waits else (),
-        )
-
-    def drop(self, row: NotificationLog) -> ChannelExplanation:
-        """Whom ``send()`` refused: there is no delivery, only the row of the log."""
-        rule = row.error_message or row.get_reason_display()
-        change = change_for(row.reason, _about(row, row.event, rule))
-        story = (Happened(row.sent_at, f"It was dropped by send(): {rule.removesuffix('.')}."),)
-        answer = Drop(Reason(row.reason), rule)
-        return ChannelExplanation(
-            row.channel,
-            _sentences("It did not go out", rule, change),
-            (Step("send", answer, rule, change),),
-            answer,
-            state=str(DeliveryState.DROPPED),
-            reason=row.reason,
-            story=story,
+            self._notes(row, answer_of(steps)) if waits or lost else (),
+            kind_of(row.channel) == "",
         )
 
     def _steps(self, row: Delivery) -> list[Step]:
         about = About(row.notification.event, row.channel)
         if fault := cannot_go(row):
-            return [step("channel" if fault[0] is Reason.NOT_CONFIGURED else "event", Drop(*fault), about)]
+            is_channel = fault[0] is Reason.NOT_CONFIGURED
+            return [step(*("channel", not_configured(row.channel)) if is_channel else ("event", Drop(*fault)), about)]
         facts = facts_of(row, self.person, self._suppressed, self.now, row.notification.wanted_at)
         # The hours are asked of the digest, not of what it is made of.
         gates = ASKED_OF_WAITING if row.reason in (Reason.BATCH, Reason.DIGEST) else ASKED_AGAIN
@@ -98,9 +87,20 @@ class Teller:
             return None
         return max(self.now, row.due_at or self.now, answer.until if isinstance(answer, Hold) else self.now)
 
-    def _notes(self, row: Delivery) -> tuple[str, ...]:
-        is_due = row.state == DeliveryState.READY or (row.due_at is not None and row.due_at <= self.now)
-        return (*self.notes.about(row.channel), *(self.notes.about_workers(self.now) if is_due else ()))
+    def _notes(self, row: Delivery, answer: Answer) -> tuple[str, ...]:
+        """Of what would not go out nothing else is said."""
+        if isinstance(answer, Drop):
+            return ()
+        paused = self.notes.about(row.channel)
+        is_due = row.state not in WAITING or row.state == DeliveryState.READY
+        if not is_due and (row.due_at is None or row.due_at > self.now):
+            return paused
+        goes_out = not paused and row.state in WAITING and isinstance(answer, Deliver)
+        return (*paused, *self.notes.about_workers(self.now, goes_out))
+
+    def _lost(self, row: Delivery, since: datetime) -> str:
+        begun = " What it had begun to send may have arrived." if row.state == DeliveryState.SENDING else ""
+        return f"Its worker has not been heard of since {self._time(since)}, and another will take it over.{begun}"
 
     def _summary(self, row: Delivery, steps: Sequence[Step], arrives_at: datetime | None) -> str:
         if row.state in WAITING:
@@ -115,20 +115,26 @@ class Teller:
 
     def _stored(self, head: str, row: Delivery) -> str:
         """What the row itself says, with the words of the log for it."""
+        words = self._last_words(row)
+        about = about_row(row, row.channel, row.notification.event, words)
+        # What the state says already is not said twice.
+        reason = "" if row.reason in (row.state) else row.get_reason_display()
+        rule = f"{reason} ({words.removesuffix('.')})" if words and reason else reason or words
+        return sentences(head, rule, change_for(row.reason, about))
+
+    def _last_words(self, row: Delivery) -> str:
         last = self._rows[row.pk][-1:]
-        words = last[0].error_message if last and last[0].reason == row.reason else ""
-        about = _about(row, row.notification.event, words)
-        reason = row.get_reason_display() or row.get_state_display()
-        rule = f"{reason} ({words.removesuffix('.')})" if words else reason
-        return _sentences(head, rule, change_for(row.reason, about))
+        # Those give the advice that is told besides.
+        is_advice = row.reason == Reason.NOT_CONFIGURED
+        return last[0].error_message if last and last[0].reason == row.reason and not is_advice else ""
 
     def _waiting(self, row: Delivery, steps: Sequence[Step], arrives_at: datetime | None) -> str:
         asked_now = decisive(steps)
         if asked_now and isinstance(asked_now.answer, Drop):
-            return _sentences("It waits, and as things stand it would not go out", asked_now.rule, asked_now.change)
+            return sentences("It waits, and as things stand it would not go out", asked_now.rule, asked_now.change)
         until = f"It waits until {self._time(arrives_at)}"
         if asked_now and isinstance(asked_now.answer, Hold) and asked_now.answer.until == arrives_at:
-            return _sentences(until, asked_now.rule, asked_now.change)
+            return sentences(until, asked_now.rule, asked_now.change)
         if row.state == DeliveryState.READY:
             return "It is ready, and waits for a worker."
         return self._stored(until, row)
@@ -142,15 +148,3 @@ def _merged(row: Delivery) -> str:
     if into is None:
         return "It went into another delivery, which is gone."
     return f"It went into delivery {into.pk}, which is {into.get_state_display()}."
-
-
-def _sentences(head: str, rule: str, change: str) -> str:
-    return f"{head}: {rule.removesuffix('.')}. {change}".strip()
-
-
-def _about(row: Delivery | NotificationLog, event: str, rule: str) -> About:
-    try:
-        kind = address_kind(row.channel)
-    except LookupError:
-        kind = ""
-    return About(event, row.channel, kind, not row.recipient_key.startswith("a:"), rule)

@@ -8,32 +8,35 @@ from django.db import router
 from notifications import clock
 from notifications.exceptions import InvalidOption, InvalidRecipient
 from notifications.gates import Person, people
+from notifications.manager.enqueue import EVERYBODY
 from notifications.manager.explaining.explanation import Explanation
+from notifications.manager.explaining.refused import refusals
 from notifications.manager.explaining.teller import Teller
 from notifications.models import Delivery, Notification, NotificationLog
 from notifications.recipients import Address, user_key
-
-EVERYBODY = "*"
 
 
 def why(subject: Delivery | Notification, recipient: Any) -> Explanation:
     """The story of one delivery, or of all that one recipient got or did not get of a notification.
 
-    :raises InvalidOption, InvalidRecipient: if it is neither, or the recipient is missing or none.
+    :raises InvalidOption, InvalidRecipient: if it is neither, or gone, or the recipient is missing or none.
     """
     rows = Delivery.objects.select_related("notification__cluster", "merged_into")
     if isinstance(subject, Delivery):
         delivery = rows.filter(pk=subject.pk).first()
         if delivery is None:
-            raise InvalidOption(f"The delivery {subject} is gone.")
+            raise InvalidOption(f"The delivery {subject} is gone, or was never saved.")
         return _told(delivery.notification, delivery.recipient_key, delivery.recipient_id, [delivery], [])
     if not isinstance(subject, Notification):
         raise InvalidOption(f"A Delivery or a Notification can be explained, not {subject!r:.80}.")
     key, user_pk = _who(recipient)
-    mine = list(rows.filter(notification=subject, recipient_key=key).order_by("pk"))
-    drops = NotificationLog.objects.filter(notification=subject, kind=NotificationLog.Kind.DROP, delivery=None)
+    notification = Notification.objects.select_related("cluster").filter(pk=subject.pk).first()
+    if notification is None:
+        raise InvalidOption(f"The notification {subject} is gone, or was never saved.")
+    mine = list(rows.filter(notification=notification, recipient_key=key).order_by("pk"))
+    drops = NotificationLog.objects.filter(notification=notification, kind=NotificationLog.Kind.DROP, delivery=None)
     refused = list(drops.filter(recipient_key__in=(key, EVERYBODY)).order_by("pk"))
-    return _told(subject, key, user_pk, mine, refused)
+    return _told(notification, key, user_pk, mine, refused)
 
 
 def _who(recipient: Any) -> tuple[str, Any]:
@@ -50,5 +53,5 @@ def _told(
     now = clock.now(router.db_for_write(Delivery))
     known = people(notification.cluster, [] if user_pk is None else [user_pk])
     teller = Teller(known.get(user_pk) or Person(key), deliveries, now)
-    channels = [teller.delivery(row) for row in deliveries] + [teller.drop(row) for row in refused]
+    channels = [teller.delivery(row) for row in deliveries] + [told for row in refused for told in refusals(row)]
     return Explanation(notification.event, key, now, teller.zone, tuple(channels))
