@@ -3,11 +3,11 @@
 from collections.abc import Collection, Iterable
 from datetime import datetime
 
-from django.db import models
+from django.db import connections, models
 from django.utils.translation import gettext_lazy as _
 
 from notifications.addresses import address_hash, masked
-from notifications.models.among import these
+from notifications.models.among import among
 
 Pair = tuple[str, str]
 
@@ -41,10 +41,13 @@ class SuppressionQuerySet(models.QuerySet["Suppression"]):
         """The same, given fingerprints."""
         if not hashes:
             return frozenset()
-        column = Suppression._meta.get_field("address_hash")
-        return frozenset(
-            self.filter(address_hash__in=these(hashes, column, self.db)).values_list("kind", "address_hash")
-        )
+        # By hand: each chunk of a send asks, and Django takes longer to compose it than the database to answer.
+        condition, values = among(hashes, Suppression._meta.get_field("address_hash"), self.db)
+        with connections[self.db].cursor() as cursor:
+            cursor.execute(
+                f"SELECT kind, address_hash FROM klaxon_suppression WHERE address_hash {condition}", [values]
+            )  # noqa: S608
+            return frozenset(cursor.fetchall())
 
 
 class Suppression(models.Model):
