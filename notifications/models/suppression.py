@@ -43,10 +43,9 @@ class SuppressionQuerySet(models.QuerySet["Suppression"]):
             return frozenset()
         # By hand: each chunk of a send asks, and Django takes longer to compose it than the database to answer.
         condition, values = among(hashes, Suppression._meta.get_field("address_hash"), self.db)
+        sql = f"SELECT kind, address_hash FROM klaxon_suppression WHERE address_hash {condition}"  # noqa: S608
         with connections[self.db].cursor() as cursor:
-            cursor.execute(
-                f"SELECT kind, address_hash FROM klaxon_suppression WHERE address_hash {condition}", [values]
-            )  # noqa: S608
+            cursor.execute(sql, [values])
             return frozenset(cursor.fetchall())
 
 
