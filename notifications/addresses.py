@@ -22,13 +22,12 @@ def _validate_phone(value: str) -> None:
         raise ValidationError("Write a phone number in international form, such as +4915112345678.")
 
 
-def _validate_email(value: str) -> None:
-    if len(value) > LONGEST_PLAIN or not PLAIN_EMAIL.fullmatch(value):
-        validate_email(value)
+def _is_plain_email(value: str) -> bool:
+    return len(value) <= LONGEST_PLAIN and PLAIN_EMAIL.fullmatch(value) is not None
 
 
 VALIDATORS: dict[str, Callable[[str], None]] = {
-    "email": _validate_email,
+    "email": validate_email,
     "phone": _validate_phone,
     "url": URLValidator(schemes=["http", "https"]),
 }
@@ -36,6 +35,8 @@ VALIDATORS: dict[str, Callable[[str], None]] = {
 
 def well_formed(kind: str, address: str) -> bool:
     """Whether an address can be sent to at all. Control characters never can: they forge headers."""
+    if kind == "email" and _is_plain_email(address):
+        return True
     if not address.isprintable():
         return False
     try:
@@ -53,7 +54,7 @@ def address_hash(address: str) -> str:
 
 def masked(address: str) -> str:
     """Enough of an address to recognise one's own: ``a***@example.com``, ``+49***78``."""
-    shown = "".join(letter for letter in address if letter.isprintable())
+    shown = address if address.isprintable() else "".join(filter(str.isprintable, address))
     name, at, domain = shown.rpartition("@")
     if at:
         return f"{name[:1] if len(name) > 1 else ''}***@{domain}"[:LONGEST_MASK]

@@ -684,19 +684,19 @@ class TestCost:
         written = [sql.lstrip().startswith("INSERT") or "INTO klaxon" in sql for sql in self.statements(crowd[:3])]
         assert written == ([False, False, True] if self.writes_at_once else [False, False, True, True])
 
-    def test_with_something_to_ask_of_for_every_gate_it_is_six(self, crowd):
+    def test_with_something_to_ask_of_for_every_gate_it_is_five(self, crowd):
         cluster = Cluster.objects.default()
         self.furnished(cluster, crowd)
-        assert len(self.statements(crowd[:1], cluster=cluster)) == (5 if self.writes_at_once else 6)
-        assert len(self.statements(crowd, cluster=cluster)) == 6
-        assert len(self.statements(crowd)) == 7, "the default cluster has to be read as well"
+        assert len(self.statements(crowd[:1], cluster=cluster)) == (4 if self.writes_at_once else 5)
+        assert len(self.statements(crowd, cluster=cluster)) == 5
+        assert len(self.statements(crowd)) == 6, "the default cluster has to be read as well"
 
-    def test_each_chunk_takes_five(self, crowd, settings):
+    def test_each_chunk_takes_three(self, crowd, settings):
         cluster = Cluster.objects.default()
         self.furnished(cluster, crowd)
         self.chunks(settings, 100)
         two, five = (len(self.statements(crowd[:size], cluster=cluster)) for size in (200, 500))
-        assert five - two == 3 * 5
+        assert five - two == 3 * 3
 
     def test_members_and_querysets_cost_one_more(self, crowd):
         cluster = Cluster.objects.default()

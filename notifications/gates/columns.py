@@ -1,7 +1,7 @@
 """Which columns of the host's users tell what ``send()`` must know of them, if plain columns do."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from inspect import getattr_static
@@ -32,15 +32,15 @@ class Columns:
     places: tuple[tuple[str, int | None], ...]
     # The primary key of users, if it is to be converted.
     field: Any
-    # Where in a row begins what many have alike.
-    about: int
 
     @property
     def no_addresses(self) -> list[str]:
         return [""] * len(self.places)
 
-    def key(self, row: tuple[Any, ...]) -> Any:
-        return row[KEY] if self.field is None else self.field.to_python(row[KEY])
+    def by_key(self, rows: Sequence[tuple[Any, ...]]) -> dict[Any, tuple[Any, ...]]:
+        if self.field is None:
+            return {row[KEY]: row for row in rows}
+        return {self.field.to_python(row[KEY]): row for row in rows}
 
     def addresses(self, key: str, row: tuple[Any, ...]) -> list[str]:
         """One for each channel; what users gave for a channel themselves goes first, but for their account."""
@@ -65,9 +65,7 @@ def columns_for(kinds: Mapping[str, str], using: str) -> Columns | None:
         return None
     at = {name: ASKED_FOR + number for number, name in enumerate(names)}
     places = [(channel, KEY if kind == "user" else at.get(fields[kind])) for channel, kind in kinds.items()]
-    return Columns(
-        names, active, tuple(places), None if _is_number(model._meta.pk) else model._meta.pk, ASKED_FOR + len(names)
-    )
+    return Columns(names, active, tuple(places), None if _is_number(model._meta.pk) else model._meta.pk)
 
 
 def _is_made_plainly(model: Any, using: str) -> bool:

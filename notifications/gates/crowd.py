@@ -14,8 +14,9 @@ from django.db import router
 from notifications.gates.columns import Columns, columns_for
 from notifications.gates.facts import Person, people
 from notifications.gates.source import OwnTables, preference_source
-from notifications.models import UserSettings, crowd
+from notifications.models import SharedPreference, UserSettings, crowd
 from notifications.models.crowd import Row
+from notifications.models.mute import mute_from
 from notifications.outcomes import Answer
 from notifications.recipients import Address, user_key
 
@@ -72,6 +73,7 @@ class Crowds:
         self.source = preference_source()
         self.columns = columns_for(kinds, self.using)
         self.known: dict[Any, Alike] = {}
+        self.shared: dict[int | None, SharedPreference | None] = {}
 
     def bare(self, addresses: Collection[Address]) -> Crowd:
         """Those without an account."""
@@ -82,43 +84,34 @@ class Crowds:
         return Crowd(found, True)
 
     def users(self, user_ids: Collection[Any]) -> Crowd:
-        """Users by id, in this order, with their addresses.
-
-        One statement; another where the cluster has preferences of its own or of roles, and another where one of the
-        users has muted something.
-        """
+        """Users by id, in this order, with their addresses. One statement, and another for what they share."""
         columns = self.columns
         if columns is None or type(self.source) is not OwnTables or self.using != router.db_for_read(UserSettings):
             return self._whole(user_ids)
         rows = crowd.read(self.using, self.cluster, user_ids, columns.names, columns.active)
-        there = rows[0] if rows else None
-        shared = self.source.shared_by(self.cluster, user_ids) if there and there[crowd.SHARED] else {}
-        mutes = self.source.mutes_of(self.cluster, user_ids) if there and there[crowd.MUTES] else {}
-        found = {columns.key(row): row for row in rows}
-        recipients = [self._recipient(pk, found.get(pk), columns, shared.get(pk), mutes.get(pk)) for pk in user_ids]
-        return Crowd(recipients, bool(there and there[crowd.SUPPRESSIONS]))
+        found = columns.by_key(rows)
+        recipients = [self._recipient(pk, found.get(pk), columns) for pk in user_ids]
+        return Crowd(recipients, bool(rows and rows[0][crowd.SUPPRESSIONS]))
 
-    def _recipient(self, pk: Any, row: Row | None, columns: Columns, shared: Any, mutes: Any) -> Recipient:
+    def _recipient(self, pk: Any, row: Row | None, columns: Columns) -> Recipient:
         key = user_key(pk)
         if row is None:
             return Recipient(key, None, Alike(Person(key)), columns.no_addresses)
-        about = mark = row[columns.about :]
-        if shared or mutes:
-            mark = (
-                about,
-                *[level.pk for level in shared or ()],
-                *[(mute.kind, mute.value, mute.until) for mute in mutes or ()],
-            )
-        alike = self.known.get(mark)
-        if alike is None:
-            alike = self._remembered(mark, self._alike(key, row, about, shared or (), mutes or ()))
+        alike = self.known.get(row[crowd.ABOUT]) or self._remembered(row[crowd.ABOUT], self._alike(key, row))
         return Recipient(key, pk, alike, columns.addresses(key, row))
 
-    def _alike(self, key: str, row: Sequence[Any], about: Sequence[Any], shared: Any, mutes: Any) -> Alike:
-        is_active, is_member, *values = about
-        pk = row[crowd.SETTINGS_KEY]
-        settings = None if pk is None else crowd.settings_from(self.using, pk, values)
-        return Alike(Person(key, Account(bool(is_active)), None, bool(is_member), settings, shared, mutes))
+    def _alike(self, key: str, row: Row) -> Alike:
+        told, pk = crowd.about(row), row[crowd.SETTINGS_KEY]
+        settings = None if pk is None else crowd.settings_from(pk, told.settings)
+        shared = self._shared_by(told.roles) if told.shares else ()
+        mutes = [mute_from(*mute) for mute in sorted(told.mutes)]
+        return Alike(Person(key, Account(bool(told.is_active)), None, bool(told.is_member), settings, shared, mutes))
+
+    def _shared_by(self, roles: Sequence[int]) -> Sequence[SharedPreference]:
+        """What those with these roles share, and the whole cluster; read once for a send, if nothing is new."""
+        if not self.shared.keys() >= {None, *roles}:
+            self.shared = {None: None, **SharedPreference.objects.using(self.using).by_role(self.cluster)}
+        return [row for role in (None, *roles) if (row := self.shared.get(role))]
 
     def _remembered(self, mark: Any, alike: Alike) -> Alike:
         if len(self.known) >= MOST_KINDS:

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.db import connections
+from django.db.models import CharField
 from django.db.models.expressions import RawSQL
 
+PLAIN = (int, str)
 HAS_A_MEANING = re.compile(r"""[\s{},"\\]""")
 
 
@@ -35,7 +37,8 @@ def _array(field: Any, connection: Any) -> str:
 
 def _parameter(values: Iterable[Any], field: Any, connection: Any) -> Any:
     # What a host's keys are made of may be of a kind that the driver does not know.
-    prepared = [value if type(value) is int else field.get_db_prep_value(value, connection) for value in values]
+    known = PLAIN if type(field) is CharField else (int,)
+    prepared = [value if type(value) in known else field.get_db_prep_value(value, connection) for value in values]
     if connection.vendor != "postgresql":
         return json.dumps(prepared)
     return array(prepared)

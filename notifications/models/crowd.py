@@ -3,27 +3,61 @@
 By hand, since Django takes longer to compose such a query than the database to answer it.
 """
 
+import json
 from collections.abc import Collection, Sequence
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import EmptyResultSet
 from django.db import connections
+from django.db.models import JSONField
 from django.db.models.expressions import RawSQL
 
 from notifications.models.among import among
 from notifications.models.cluster import known_condition, membership
 from notifications.models.settings import UserSettings
+from notifications.models.shared import links
 
 # What tells one user's settings from another's but no gate looks at; all other columns may be alike for many.
 OWN = ("id", "user", "cluster", "addresses", "language", "digest_asked_at")
 SETTINGS = [field for field in UserSettings._meta.concrete_fields if field.name not in OWN]
 ITS_KEY = "klaxon_crowd.its_key"
-# A row: the primary key; whether there are any shared preferences, mutes and suppressions to ask for; the primary key
-# of the settings and the addresses in them; the columns asked for; whether active and a member; the settings.
+# A row: the primary key; whether there are any suppressions to ask for; the primary key of the settings and the
+# addresses in them; the columns asked for; last, as one text, all that gates look at. Of many users it is the same.
 Row = tuple[Any, ...]
-KEY, SHARED, MUTES, SUPPRESSIONS, SETTINGS_KEY, ADDRESSES, ASKED_FOR = range(7)
+KEY, SUPPRESSIONS, SETTINGS_KEY, ADDRESSES, ASKED_FOR = range(5)
+ABOUT = -1
+# What makes an array of values, what makes one of many rows, and what makes a text of it.
+JSON = {
+    "sqlite": ("json_array", "json_group_array", " || ''"),
+    "postgresql": ("json_build_array", "json_agg", "::text"),
+}
+SHARES = "EXISTS (SELECT 1 FROM klaxon_sharedpreference WHERE cluster_id = %s)"
+
+
+class Piece(NamedTuple):
+    """A column of a statement, and the join that it takes, if any; each with its parameters."""
+
+    column: str
+    params: Sequence[Any] = ()
+    join: str = ""
+    join_params: Sequence[Any] = ()
+
+
+class About(NamedTuple):
+    """What gates look at, as JSON has it.
+
+    :param shares: whether the cluster has preferences that users share. :param roles: those of the user's that have.
+    :param mutes: kind, value and end of each. :param settings: a value for each of :data:`SETTINGS`.
+    """
+
+    is_active: bool
+    is_member: bool
+    shares: bool
+    roles: list[int]
+    mutes: list[tuple[str, str, str | None]]
+    settings: list[Any]
 
 
 def read(using: str, cluster: Any, user_ids: Collection[Any], names: tuple[str, ...], active: str) -> list[Row]:
@@ -35,54 +69,79 @@ def read(using: str, cluster: Any, user_ids: Collection[Any], names: tuple[str, 
     connection = connections[using]
     place = UserSettings._meta.get_field("cluster").get_db_prep_value(cluster.pk, connection)
     users, of_users = _users((*names, active) if active else names, using)
-    member, of_member = _member(cluster, _active(connection.vendor, bool(active)), using)
+    member, of_member = _member(cluster, "its_activity" if active else "TRUE", using)
     these, keys = among(user_ids, get_user_model()._meta.pk, using)
-    sql = _statement(connection.vendor, users, len(names), bool(active), member, these)
+    roles, mutes = _roles(using, these, place, keys), _mutes(using, these, place, keys)
+    extra = (member, SHARES, roles.column, mutes.column)
+    sql = _statement(connection.vendor, users, len(names), bool(active), extra, roles.join + mutes.join, these)
+    params = [*of_users, *of_member, place, *roles.params, *mutes.params, place]
     with connection.cursor() as cursor:
-        cursor.execute(sql, [*of_users, place, place, keys, *of_member, place, keys])
+        cursor.execute(sql, [*params, *roles.join_params, *mutes.join_params, keys])
         return cursor.fetchall()
 
 
-def _active(vendor: str, asks: bool) -> str:
-    return f"{_raw(vendor)}its_activity" if asks else "TRUE"
-
-
-def _raw(vendor: str) -> str:
-    """SQLite's driver makes times and truths of columns, one by one; of what is computed it does not."""
-    return "+" if vendor == "sqlite" else ""
-
-
 @lru_cache(maxsize=100)
-def _statement(vendor: str, users: str, names: int, asks: bool, member: str, these: str) -> str:
+def _statement(vendor: str, users: str, names: int, asks: bool, extra: tuple[str, ...], joins: str, these: str) -> str:
     columns = [f"its_{number}" for number in range(names)]
     given = ["its_key", *columns, *(["its_activity"] if asks else [])]
-    settings = [f"{_raw(vendor)}s.{field.column}" for field in SETTINGS]
+    array, _together, text = JSON[vendor]
+    choices = [f"s.{field.column}{text if isinstance(field, JSONField) else ''}" for field in SETTINGS]
+    facts = ["its_activity" if asks else "TRUE", *extra, *choices]
     return f"""
         WITH klaxon_crowd ({", ".join(given)}) AS ({users})
-        SELECT its_key,
-            EXISTS (SELECT 1 FROM klaxon_sharedpreference WHERE cluster_id = %s),
-            EXISTS (SELECT 1 FROM klaxon_mute WHERE cluster_id = %s AND user_id {these}),
-            EXISTS (SELECT 1 FROM klaxon_suppression), s.id, s.addresses,
-            {", ".join([*columns, _active(vendor, asks), member, *settings])}
-        FROM klaxon_crowd LEFT JOIN klaxon_usersettings s ON s.user_id = its_key AND s.cluster_id = %s
+        SELECT its_key, EXISTS (SELECT 1 FROM klaxon_suppression), s.id, s.addresses,
+            {", ".join([*columns, f"{array}({', '.join(facts)}){text}"])}
+        FROM klaxon_crowd LEFT JOIN klaxon_usersettings s ON s.user_id = its_key AND s.cluster_id = %s {joins}
         WHERE its_key {these}"""  # noqa: S608 - only our own words, and what Django composed, are formatted in
 
 
-def settings_from(using: str, pk: Any, values: Sequence[Any]) -> UserSettings:
-    """A row of settings without what is its user's own, from the end of a row of :func:`read`."""
-    connection, row = connections[using], UserSettings(pk=pk)
-    for field, value, converters in zip(SETTINGS, values, _converters(using), strict=True):
-        for converter in converters:
-            value = converter(value, field.cached_col, connection)
-        setattr(row, field.attname, value)
+def _roles(using: str, these: str, place: Any, keys: Any) -> Piece:
+    """Those of a user's roles that have preferences in the cluster."""
+    through, connection = links(), connections[using]
+    if through is None:
+        return Piece("NULL")
+    quoted = connection.ops.quote_name
+    user, group = quoted(through.m2m_column_name()), quoted(through.m2m_reverse_name())
+    table = f"klaxon_sharedpreference p JOIN {quoted(through.m2m_db_table())} g ON g.{group} = p.group_id"
+    return _gathered(connection.vendor, "its_roles", "p.group_id", table, f"g.{user}", these, place, keys)
+
+
+def _mutes(using: str, these: str, place: Any, keys: Any) -> Piece:
+    """Kind, value and end of each of a user's mutes in the cluster."""
+    vendor = connections[using].vendor
+    one = f"{JSON[vendor][0]}(kind, value, until)"
+    return _gathered(vendor, "its_mutes", one, "klaxon_mute", "user_id", these, place, keys)
+
+
+def _gathered(vendor: str, name: str, what: str, table: str, user: str, these: str, place: Any, keys: Any) -> Piece:
+    """Many rows of each user as one text.
+
+    SQLite looks them up for each user; PostgreSQL would read the whole of a small table each time.
+    """
+    _array, together, text = JSON[vendor]
+    select = f"SELECT {together}({what}){text}"  # noqa: S608 - only our own words, and names of columns, are formatted in
+    if vendor == "sqlite":
+        return Piece(f"({select} FROM {table} WHERE cluster_id = %s AND {user} = its_key)", [place])
+    join = f"""
+        LEFT JOIN (
+            {select} AS {name}, {user} AS {name}_of FROM {table}
+            WHERE cluster_id = %s AND {user} {these} GROUP BY {user}
+        ) AS {name}_all ON {name}_of = its_key"""
+    return Piece(name, (), join, [place, keys])
+
+
+def about(row: Row) -> About:
+    """What stands in the last column of a row."""
+    is_active, is_member, shares, roles, mutes, *values = json.loads(row[ABOUT])
+    return About(is_active, is_member, shares, json.loads(roles or "[]"), json.loads(mutes or "[]"), values)
+
+
+def settings_from(pk: Any, values: Sequence[Any]) -> UserSettings:
+    """A row of settings without what is its user's own."""
+    row = UserSettings(pk=pk)
+    for field, value in zip(SETTINGS, values, strict=True):
+        setattr(row, field.attname, json.loads(value) if isinstance(field, JSONField) else field.to_python(value))
     return row
-
-
-@cache
-def _converters(using: str) -> list[list[Any]]:
-    connection = connections[using]
-    columns = [field.cached_col for field in SETTINGS]
-    return [[*connection.ops.get_db_converters(col), *col.get_db_converters(connection)] for col in columns]
 
 
 def _member(cluster: Any, is_active: str, using: str) -> tuple[str, Sequence[Any]]:

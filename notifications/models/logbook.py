@@ -14,7 +14,7 @@ from django.db import connections, transaction
 from django.db.models import DateTimeField
 
 from notifications.models.among import array
-from notifications.models.rows import insert
+from notifications.models.rows import insert, of_one
 
 EMPTY = "{}"
 PLAIN = (int, NoneType)
@@ -76,7 +76,7 @@ def _append_one_by_one(
     names, marks = ", ".join(field.column for field in fields), ", ".join(["%s"] * len(fields))
     first, *others = zip(*columns, strict=True)
     with connection.cursor() as cursor:
-        insert(cursor, f"INSERT INTO klaxon_notificationlog ({names})", marks, [first])
+        cursor.execute(f"INSERT INTO klaxon_notificationlog ({names}) {of_one(marks, connection.vendor)}", first)
         key = cursor.lastrowid
         rows = [(key + number, *row) for number, row in enumerate(others, 1)]
         insert(cursor, f"INSERT INTO klaxon_notificationlog (id, {names})", f"%s, {marks}", rows)

@@ -1,10 +1,12 @@
 """What a user does not want to hear of for a while: a topic, an event or a sender."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
 from django.db import models
+from django.utils.dateparse import parse_datetime
+from django.utils.timezone import is_naive
 from django.utils.translation import gettext_lazy as _
 
 from notifications.events import key_of
@@ -61,3 +63,9 @@ class Mute(Audited):
         named = {self.Kind.EVENT.value: event, self.Kind.TOPIC.value: topic, self.Kind.SENDER.value: actor_id}
         subject = named.get(self.kind)
         return subject not in (None, "") and key_of(str(subject)) == key_of(self.value)
+
+
+def mute_from(kind: str, value: str, until: str | None) -> Mute:
+    """A mute as JSON has it; databases that know no time zones keep times in UTC."""
+    end = parse_datetime(until) if until else None
+    return Mute(kind=kind, value=value, until=end and (end.replace(tzinfo=UTC) if is_naive(end) else end))

@@ -5,22 +5,23 @@ transaction goes on; of one that writes one row it takes back the whole transact
 """
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import cache
 from itertools import chain
 from typing import Any
 
-AT_ONCE = 100
+# Few sizes, so that SQLite has met each statement before.
+AT_ONCE = (100, 10, 1)
 
 
 def insert(cursor: Any, into: str, marks: str, rows: Sequence[Sequence[Any]]) -> None:
     """
     :param into: such as ``"INSERT INTO place (one, two)"``. :param marks: such as ``"%s, 0"``, of one row.
     """
-    whole = len(rows) - len(rows) % AT_ONCE
-    if whole:
-        cursor.executemany(_statement(into, marks, AT_ONCE), _by(AT_ONCE, rows[:whole]))
-    if rest := rows[whole:]:
-        cursor.execute(_statement(into, marks, len(rest)), list(chain.from_iterable(rest)))
+    for size in AT_ONCE:
+        whole = len(rows) - len(rows) % size
+        if whole:
+            cursor.executemany(_statement(into, marks, size), _by(size, rows[:whole]))
+            rows = rows[whole:]
 
 
 def of_one(marks: str, vendor: str) -> str:
@@ -32,7 +33,7 @@ def _by(size: int, rows: Sequence[Sequence[Any]]) -> Iterator[list[Any]]:
     return (list(chain.from_iterable(rows[at : at + size])) for at in range(0, len(rows), size))
 
 
-@lru_cache(maxsize=100)
+@cache
 def _statement(into: str, marks: str, count: int) -> str:
     if count == 1:
         return f"{into} {of_one(marks, 'sqlite')}"

@@ -19,7 +19,7 @@ from notifications.gates.crowd import Crowds
 from notifications.manager.decisions import Decisions
 from notifications.manager.request import Options, Request
 from notifications.models import Cluster, Mute, Notification, SharedPreference, Suppression, UserSettings, membership
-from notifications.models.crowd import SETTINGS, read
+from notifications.models.crowd import about, read
 from tests.factories import ClusterFactory, UserFactory, UserSettingsFactory
 
 NOON = datetime(2026, 11, 20, 12, 0, 30, tzinfo=UTC)
@@ -149,7 +149,7 @@ class TestHowManyAreAsked:
         users = [UserFactory(), UserFactory(is_active=False), UserFactory()]
         cluster = ClusterFactory(members=users[:2], open_to_all=open_to_all)
         ids = [user.pk for user in users]
-        found = {row[0]: bool(row[-1 - len(SETTINGS)]) for row in self.rows(cluster, ids)}
+        found = {row[0]: about(row).is_member for row in self.rows(cluster, ids)}
         assert {pk for pk, member in found.items() if member} == set(
             membership(cluster).filter(pk__in=ids).values_list("pk", flat=True)
         )
