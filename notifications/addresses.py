@@ -12,9 +12,10 @@ LONGEST_MASK = 255
 PHONE = re.compile(r"\+[1-9]\d{6,14}")
 # Most addresses, told in a tenth of the time that Django's validator takes; lets nothing through that Django does not.
 PLAIN_EMAIL = re.compile(
-    r"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}"
+    r"[A-Za-z0-9_+-]++(?:\.[A-Za-z0-9_+-]++)*+@(?:[A-Za-z0-9]++(?:-++[A-Za-z0-9]++)*+\.)+[A-Za-z]{2,}"
 )
-LONGEST_PLAIN = 254
+# So short that no part of it can be too long.
+LONGEST_PLAIN = 63
 
 
 def _validate_phone(value: str) -> None:

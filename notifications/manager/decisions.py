@@ -1,9 +1,8 @@
 """What becomes of each recipient on each channel. ``send()`` writes it down, ``explain()`` tells it; both ask here."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import zip_longest
 from typing import Any
 
 from notifications.addresses import address_hash, well_formed
@@ -33,7 +32,7 @@ class Case:
     address_hash: str
     alike: Alike
     # Those who are alike and have the same mark get the same answer.
-    mark: Any = None
+    mark: Any
 
 
 def kinds_of(request: Request) -> dict[str, str]:
@@ -73,13 +72,19 @@ class Decisions:
     def _cases_of(self, chunk: Chunk) -> Iterator[tuple[Case, First | None]]:
         crowd = self.crowds.users(chunk.user_ids) if chunk.user_ids else self.crowds.bare(chunk.addresses)
         cases = [*_cases(crowd, chunk, self.kinds)]
-        prints = [_fingerprint(case) for case in cases] if crowd.may_be_suppressed else []
-        self.suppressed = Suppression.objects.known({*prints} - {""})
-        bad = {its for _kind, its in self.suppressed}
-        for case, its in zip_longest(cases, prints):
-            case.mark = case.channel if its not in bad and _is_good(case) else (case.channel, case.address)
+        self.suppressed = self._suppressed_of(cases) if crowd.may_be_suppressed else frozenset()
         firsts = firsts_of(self.request, cases, self.reaches, self.repeats)
         return ((case, firsts.get(case.key)) for case in cases)
+
+    def _suppressed_of(self, cases: Sequence[Case]) -> frozenset[Pair]:
+        """Of their addresses those that are suppressed. Whoever has one is marked."""
+        prints = [_fingerprint(case) for case in cases]
+        suppressed = Suppression.objects.known({*prints} - {""})
+        bad = {its for _kind, its in suppressed}
+        for case, its in zip(cases, prints, strict=True):
+            if its in bad:
+                case.mark = (case.channel, case.address)
+        return suppressed
 
     def answer(self, case: Case, first: First | None = None) -> Answer:
         """What the gates say, not before the ``send_at`` of the call."""
@@ -123,21 +128,18 @@ def _cases(crowd: Crowd, chunk: Chunk, kinds: Mapping[str, str]) -> Iterator[Cas
         for (channel, kind), address in zip(channels, addresses, strict=True):
             if chunk.narrowed and not chunk.is_for(key, channel):
                 continue
+            # A good address is like any other; of a bad one, or of none, the gates may say more.
+            mark = channel if address and well_formed(kind, address) else (channel, address)
             if kind == "user":
-                yield Case(key, user_id, channel, kind, address, "", no_hash, alike)
+                yield Case(key, user_id, channel, kind, address, "", no_hash, alike, mark)
             else:
-                yield Case(key, user_id, channel, kind, address, address, address_hash(address), alike)
+                yield Case(key, user_id, channel, kind, address, address, address_hash(address), alike, mark)
 
 
 def _fingerprint(case: Case) -> str:
     """What suppressions know an address by. Most addresses are written in their plainest form already."""
     address = case.kept_address
     return (case.address_hash if address == plainest(address) else fingerprint(address)) if address else ""
-
-
-def _is_good(case: Case) -> bool:
-    """A good address is like any other; of a bad one, or of none, the gates may say more."""
-    return bool(case.address) and well_formed(case.kind, case.address)
 
 
 def not_before(wanted_at: datetime, answer: Answer, now: datetime) -> Answer:

@@ -23,6 +23,7 @@ from notifications.outcomes import Answer, DeliveryState, Drop, Hold, Reason, Se
 
 EVERYBODY = "*"
 HELD, READY = DeliveryState.HELD.value, DeliveryState.READY.value
+WORDS = {reason: reason.value for reason in Reason}
 
 
 def queued(request: Request, recipients: Any, using: str) -> SendResult:
@@ -162,7 +163,7 @@ def _written(decided: Iterable[tuple[Case, Answer]]) -> Written:
 def _delivery(case: Case, answer: Answer) -> NewDelivery:
     state, reason, until = READY, "", None
     if isinstance(answer, Hold):
-        state, reason, until = HELD, answer.reason.value, answer.until
+        state, reason, until = HELD, WORDS[answer.reason], answer.until
     return NewDelivery(case.channel, case.user_id, case.key, case.kept_address, case.address_hash, state, reason, until)
 
 
