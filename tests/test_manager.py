@@ -807,12 +807,24 @@ class TestCancel:
         Delivery.objects.update(state=state)
         assert NotificationManager.cancel(cluster, "order-7") == 0
 
+    def test_it_is_kept_for_a_worker_that_has_it_and_counts_only_what_it_stopped(self, user):
+        cluster = ClusterFactory(members=[user])
+        send_newsletter([user], cluster, cancel_key="order-7")
+        Delivery.objects.update(state="claimed")
+        assert NotificationManager.cancel(cluster, "order-7") == 0
+        first = Notification.objects.get().cancelled_at
+        assert first is not None
+        Delivery.objects.update(state="retry")
+        assert NotificationManager.cancel(cluster, "order-7") == 1
+        assert Notification.objects.get().cancelled_at == first
+
     def test_other_keys_and_other_clusters_stay(self, user):
         cluster, other = ClusterFactory(members=[user]), ClusterFactory(members=[user])
         send_newsletter([user], cluster, cancel_key="order-8")
         send_newsletter([user], cluster)
         send_newsletter([user], other, cancel_key="order-7")
         assert NotificationManager.cancel(cluster, "order-7") == 0
+        assert set(Notification.objects.values_list("cancelled_at", flat=True)) == {None}
 
     def test_a_site_without_clusters_can_cancel(self, user):
         send_newsletter([user], cancel_key="order-7")

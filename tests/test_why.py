@@ -292,6 +292,19 @@ def test_what_the_state_says_is_not_said_twice(user, state, words):
     assert why(notification, user).summary == words
 
 
+def test_what_was_cancelled_while_a_worker_had_it_will_not_be_tried_again(user):
+    notification = send(user, cancel_key="7")
+    put(state="claimed")
+    NotificationManager.cancel(None, "7")
+    put(state="retry", reason="temporary", due_at=SEVEN)
+    told = why(notification, user)
+    assert told.summary == (
+        "It waits, and as things stand it would not go out: it was cancelled at 23:00 on Saturday 21 November 2026, "
+        "UTC. It would have to be sent by a new call; what was cancelled is not taken up again."
+    )
+    assert (told.arrives_at, [step.gate for step in told.steps]) == (None, ["cancel"])
+
+
 @pytest.mark.parametrize("state", ["ready", "dead"])
 def test_what_a_missing_channel_would_take_is_said_once(user, settings, state):
     notification = send(user)

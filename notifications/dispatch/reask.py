@@ -17,9 +17,11 @@ from notifications.models.outbox import Settlement
 from notifications.models.suppression import Pair
 from notifications.outcomes import Deliver, DeliveryState, Drop, Hold, Reason
 
+ENDS = {Reason.EXPIRED: DeliveryState.EXPIRED, Reason.CANCELLED: DeliveryState.CANCELLED}
+
 
 def still_wanted(claimed: Sequence[Delivery], desk: Desk, now: datetime) -> tuple[list[Addressed], Counter[str]]:
-    """Those deliveries that may go out now; the others are expired, dropped or buried, and counted."""
+    """Those deliveries that may go out now; the others are cancelled, expired, dropped or buried, and counted."""
     persons = persons_of(claimed)
     suppressed = Suppression.objects.using(desk.using).among(addresses_of(claimed))
     wanted, refused, impossible = [], [], []
@@ -50,7 +52,7 @@ def still_in_hours(group: Sequence[Addressed], desk: Desk) -> tuple[list[Address
 
 
 def refuse(refused: Sequence[tuple[Delivery, Drop | Hold]], using: str, now: datetime) -> Counter[str]:
-    """Deliveries that may not go out now: they are held, dropped or have expired. No attempt is counted."""
+    """Deliveries that may not go out now: they are held, dropped, cancelled or have expired. No attempt is counted."""
     settlements = [
         Settlement(
             id=delivery.pk,
@@ -76,4 +78,4 @@ def refuse(refused: Sequence[tuple[Delivery, Drop | Hold]], using: str, now: dat
 def _state_after(answer: Drop | Hold) -> DeliveryState:
     if isinstance(answer, Hold):
         return DeliveryState.HELD
-    return DeliveryState.EXPIRED if answer.reason == Reason.EXPIRED else DeliveryState.DROPPED
+    return ENDS.get(answer.reason, DeliveryState.DROPPED)

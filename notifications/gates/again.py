@@ -49,7 +49,9 @@ def addresses_of(claimed: Sequence[Delivery]) -> set[Pair]:
 def asked_again(
     delivery: Delivery, person: Person, suppressed: frozenset[Pair], now: datetime, gates: Sequence[Gate]
 ) -> Answer:
-    """What these gates, and its time, say of a delivery now."""
+    """What these gates, its sender and its time say of a delivery now."""
+    if delivery.notification.cancelled_at is not None:
+        return Drop(Reason.CANCELLED)
     expires_at = delivery.notification.expires_at
     if expires_at is not None and expires_at <= now:
         return Drop(Reason.EXPIRED)

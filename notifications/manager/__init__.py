@@ -8,18 +8,17 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.db import router
 
-from notifications import clock
 from notifications.events import BuiltInEvents, NotificationPriority
-from notifications.exceptions import InvalidOption
 from notifications.manager.acknowledge import acknowledged
+from notifications.manager.cancel import cancelled
 from notifications.manager.enqueue import queued
 from notifications.manager.explaining.explain import explained
 from notifications.manager.explaining.explanation import Explanation
 from notifications.manager.explaining.why import why
 from notifications.manager.outage import may_spool, queued_or_spooled
-from notifications.manager.request import Options, checked, checked_cluster, permitted
+from notifications.manager.request import Options, checked, permitted
 from notifications.manager.resend import resent
-from notifications.models import Delivery, Notification, given_or_default
+from notifications.models import Delivery, Notification
 from notifications.outcomes import SendResult
 from notifications.recipients import Members
 
@@ -108,15 +107,13 @@ class NotificationManager:
 
     @staticmethod
     def cancel(cluster: Any, cancel_key: str) -> int:
-        """Cancel what was sent with this key and no worker has taken yet; returns how many deliveries that were."""
-        if not cancel_key:
-            raise InvalidOption("cancel() needs the cancel_key that was given to send().")
-        mine = given_or_default(checked_cluster(cluster))
-        named = Notification.objects.filter(cluster=mine, cancel_key=cancel_key)
-        # Read first: with a join the guard on the state would stand in a subquery, which PostgreSQL does not ask
-        # again after it has waited for a worker that was just taking the row.
-        waiting = Delivery.objects.filter(notification_id__in=list(named.values_list("pk", flat=True)))
-        return waiting.cancel(clock.now(router.db_for_write(Delivery)))
+        """Cancel what was sent with this key; returns how many deliveries were stopped that no worker had taken yet.
+
+        What a worker has at this moment may still go out; if it does not, it is not tried again.
+
+        :raises InvalidOption, InvalidCluster: without a key, or if the cluster is none.
+        """
+        return cancelled(cluster, cancel_key)
 
     @staticmethod
     def explain(

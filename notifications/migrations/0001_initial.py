@@ -90,6 +90,7 @@ class Migration(migrations.Migration):
                 ('send_at', models.DateTimeField(blank=True, null=True, verbose_name='send at')),
                 ('expires_at', models.DateTimeField(blank=True, null=True, verbose_name='expires at')),
                 ('cancel_key', models.CharField(blank=True, max_length=200, null=True, verbose_name='cancel key')),
+                ('cancelled_at', models.DateTimeField(blank=True, null=True, verbose_name='cancelled at')),
                 ('idempotency_key', models.CharField(blank=True, max_length=200, null=True, verbose_name='idempotency key')),
                 ('idempotency_hash', models.CharField(blank=True, max_length=64, verbose_name='idempotency hash')),
                 ('actor', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='actor')),

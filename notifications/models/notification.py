@@ -51,6 +51,7 @@ class Notification(models.Model):
     send_at = models.DateTimeField(_("send at"), null=True, blank=True)
     expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
     cancel_key = models.CharField(_("cancel key"), max_length=200, null=True, blank=True)
+    cancelled_at = models.DateTimeField(_("cancelled at"), null=True, blank=True)
     idempotency_key = models.CharField(_("idempotency key"), max_length=200, null=True, blank=True)
     idempotency_hash = models.CharField(_("idempotency hash"), max_length=64, blank=True)
 

@@ -7,7 +7,7 @@ from django.core import mail
 
 from notifications.digests import Made, Section, make_due, release_forgotten
 from notifications.manager import NotificationManager
-from notifications.models import Delivery, InboxItem, NotificationLog, Suppression, UserSettings
+from notifications.models import Delivery, InboxItem, Notification, NotificationLog, Suppression, UserSettings
 from notifications.outcomes import DeliveryState, Reason
 from tests.digests.conftest import FRIDAY, with_digest, work
 from tests.factories import UserFactory
@@ -166,6 +166,16 @@ def test_what_was_cancelled_or_has_expired_is_not_told(clock, reader):
     [digest] = mail.outbox
     assert digest.subject == "Your day: 1 notification"
     assert states() == ["cancelled", "expired", "merged", "sent"]
+
+
+def test_what_was_cancelled_before_it_came_back_to_wait_is_not_told(clock, reader):
+    ship(reader, 1, cancel_key="one")
+    ship(reader, 2)
+    # As if a worker had it when it was cancelled, and gave it back.
+    Notification.objects.filter(cancel_key="one").update(cancelled_at=clock.time)
+    clock.to(EIGHT)
+    assert make_due() == Made(made=1, merged=1, refused=1)
+    assert states() == ["cancelled", "merged", "ready"]
 
 
 def test_what_is_to_be_sent_later_waits_for_a_later_digest(clock, reader):

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.core import mail
 from django.db import DataError, OperationalError
+from django.utils import timezone
 
 from notifications import signals
 from notifications.channels import BaseChannel
@@ -13,6 +14,7 @@ from notifications.dispatch.heartbeat import Pulse
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.manager import NotificationManager
 from notifications.models import Cluster, Delivery, InboxItem, NotificationLog
+from notifications.models.outbox import Settlement
 from notifications.outcomes import Receipt, Verdict
 from notifications.recipients import Address
 from notifications.testing import temporary_events, travelling
@@ -235,6 +237,56 @@ def test_what_is_cancelled_is_not_sent(script):
     assert NotificationManager.cancel(Cluster.objects.default(), "order-7") == 1
     assert dispatch() == {}
     assert the_delivery().state == "cancelled"
+
+
+@pytest.fixture
+def cancelled_meanwhile(script, monkeypatch):
+    """While the provider has it, somebody cancels."""
+    original = script.send
+
+    def send(self, messages):
+        assert NotificationManager.cancel(None, "order-7") == 0
+        return original(self, messages)
+
+    monkeypatch.setattr(script, "send", send)
+
+
+def test_what_is_cancelled_while_a_provider_fails_is_not_tried_again(script, cancelled_meanwhile):
+    script.answers = [Verdict.TEMPORARY]
+    with travelling() as clock:
+        refuse_orders(cancel_key="order-7")
+        assert dispatch() == {"retry": 1}
+        clock.forward(minutes=1)
+        assert dispatch() == {"cancelled": 1}
+    assert len(script.given) == 1
+    assert the_delivery().settled_at is not None
+    assert list(NotificationLog.objects.order_by("pk").values_list("kind", "reason")) == [
+        ("attempt", "temporary"),
+        ("drop", "cancelled"),
+    ]
+
+
+def test_what_is_cancelled_while_a_provider_takes_it_was_sent(cancelled_meanwhile):
+    refuse_orders(cancel_key="order-7")
+    assert dispatch() == {"sent": 1}
+
+
+def test_what_is_cancelled_while_claimed_and_given_back_is_not_sent(script):
+    refuse_orders(cancel_key="order-7")
+    now = timezone.now()
+    [row] = Delivery.objects.claim("one", now, now, 1)
+    assert NotificationManager.cancel(None, "order-7") == 0
+    Delivery.objects.settle([Settlement(row.pk, row.fence, "claimed", "ready")], now)
+    assert (dispatch(), script.given) == ({"cancelled": 1}, [])
+
+
+def test_what_died_and_was_cancelled_is_not_sent_again(script):
+    script.answers = [Verdict.PERMANENT]
+    refuse_orders(cancel_key="order-7")
+    dispatch()
+    NotificationManager.cancel(None, "order-7")
+    NotificationManager.resend(the_delivery(), "the provider works again")
+    assert dispatch() == {"cancelled": 1}
 
 
 def test_a_bare_address_gets_its_mail():

@@ -51,6 +51,11 @@ def send_at_step(facts: Facts, about: About, send_at: datetime | None) -> Iterat
         yield step("send_at", hold if is_to_come else Deliver(), _ruled(about, "its send_at has passed"))
 
 
+def cancelled_step(about: About, cancelled_at: datetime | None, zone: ZoneInfo) -> Iterator[Step]:
+    if cancelled_at is not None:
+        yield step("cancel", Drop(Reason.CANCELLED, f"it was cancelled at {wall_time(cancelled_at, zone)}"), about)
+
+
 def expires_at_step(at: datetime, about: About, expires_at: datetime | None, zone: ZoneInfo) -> Iterator[Step]:
     """
     :param at: when it can go out at the earliest.

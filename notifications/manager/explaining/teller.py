@@ -12,6 +12,7 @@ from notifications.manager.explaining.notes import Notes
 from notifications.manager.explaining.steps import (
     answer_of,
     asked,
+    cancelled_step,
     decisive,
     expires_at_step,
     not_configured,
@@ -64,6 +65,8 @@ class Teller:
 
     def _steps(self, row: Delivery) -> list[Step]:
         about = About(row.notification.event, row.channel)
+        if cancelled := [*cancelled_step(about, row.notification.cancelled_at, self.zone)]:
+            return cancelled
         if fault := cannot_go(row):
             is_channel = fault[0] is Reason.NOT_CONFIGURED
             return [step(*("channel", not_configured(row.channel)) if is_channel else ("event", Drop(*fault)), about)]
