@@ -56,6 +56,11 @@ TRANSITIONS: Mapping[str, Mapping[str, str]] = {
     State.DEAD: {
         State.READY: "by a person: a new epoch",
     },
+    State.MERGED: {
+        State.DROPPED: "a gate that was asked again before its digest or batch goes out said no",
+        State.CANCELLED: "cancelled before its digest or batch went out",
+        State.EXPIRED: "its time has passed before its digest or batch went out",
+    },
 }
 
 

@@ -11,7 +11,7 @@ from django.db import InterfaceError, OperationalError, router, transaction
 from notifications import clock, partitions
 from notifications.digests.gathering import Gathering, gathered
 from notifications.digests.sections import Plain, sections_of_due
-from notifications.dispatch.reask import refuse
+from notifications.dispatch.reask import refuse, with_contexts
 from notifications.manager.enqueue import tell_queued
 from notifications.models import Delivery, Notification
 from notifications.models.outbox import Settlement, alone_with
@@ -127,11 +127,7 @@ def _make(keys: Sequence[str], using: str, now: datetime) -> Made:
 
 
 def _refuse(refused: Sequence[tuple[Delivery, Drop | Hold]], using: str, now: datetime) -> int:
-    # Read for those alone whom the log tells of: a context may be large, and most are merged without it.
-    wanted = {row.notification_id for row, _ in refused}
-    contexts = Notification.objects.using(using).in_bulk(wanted) if wanted else {}
-    for row, _ in refused:
-        row.notification.context = contexts[row.notification_id].context
+    with_contexts([row for row, _ in refused], using)
     return refuse(refused, using, now).total()
 
 

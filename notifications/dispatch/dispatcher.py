@@ -15,6 +15,7 @@ from notifications.dispatch.attempt import Addressed, attempt
 from notifications.dispatch.desk import Desk, Outcomes, tell
 from notifications.dispatch.fallback import Fallback
 from notifications.dispatch.heartbeat import Pulse
+from notifications.dispatch.items import with_items_still_wanted
 from notifications.dispatch.outlook import Outlook
 from notifications.dispatch.providers import Provider, Providers
 from notifications.dispatch.reask import still_in_hours, still_wanted
@@ -91,6 +92,8 @@ class Dispatcher:
         all_begun = False
         try:
             wanted, tally = still_wanted(claimed, self.desk, now)
+            wanted, ended = with_items_still_wanted(wanted, self.using, now)
+            tally += ended
             groups = list(self._groups(wanted, now))
             while groups and not self.stop() and self.desk.may_go_on():
                 provider, group = groups[0]

@@ -12,7 +12,7 @@ from notifications.dispatch.record import buried, drop_row
 from notifications.gates import ASKED_AGAIN, Person
 from notifications.gates.again import addresses_of, asked_again, cannot_go, facts_of, persons_of
 from notifications.gates.quiet_hours import quiet_hours
-from notifications.models import Delivery, NotificationLog, Suppression
+from notifications.models import Delivery, Notification, NotificationLog, Suppression
 from notifications.models.outbox import Settlement
 from notifications.models.suppression import Pair
 from notifications.outcomes import Deliver, DeliveryState, Drop, Hold, Reason
@@ -58,7 +58,7 @@ def refuse(refused: Sequence[tuple[Delivery, Drop | Hold]], using: str, now: dat
             id=delivery.pk,
             fence=delivery.fence,
             was=delivery.state,
-            state=_state_after(answer),
+            state=state_after(answer),
             reason=answer.reason,
             due_at=answer.until if isinstance(answer, Hold) else None,
         )
@@ -75,7 +75,15 @@ def refuse(refused: Sequence[tuple[Delivery, Drop | Hold]], using: str, now: dat
     return Counter(news.state for news in settlements if news.id in written)
 
 
-def _state_after(answer: Drop | Hold) -> DeliveryState:
+def state_after(answer: Drop | Hold) -> DeliveryState:
     if isinstance(answer, Hold):
         return DeliveryState.HELD
     return ENDS.get(answer.reason, DeliveryState.DROPPED)
+
+
+def with_contexts(rows: Sequence[Delivery], using: str) -> None:
+    """Read the contexts of deliveries that were read without, for the log: only of those that it tells of."""
+    wanted = {row.notification_id for row in rows}
+    contexts = Notification.objects.using(using).in_bulk(wanted) if wanted else {}
+    for row in rows:
+        row.notification.context = contexts[row.notification_id].context

@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from notifications.addresses import address_hash
 from notifications.models import outbox
 from notifications.models.notification import Notification
-from notifications.models.outbox import Lost, Settlement
+from notifications.models.outbox import Leaving, Lost, Settlement
 from notifications.outcomes import WAITING, DeliveryState, Reason
 
 WAITS_IN_JOIN = "klaxon_delivery.state = 'held' AND klaxon_delivery.reason IN ('batch', 'digest')"
@@ -114,6 +114,16 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
     def merge(self, pairs: Sequence[tuple[int, int]], now: datetime) -> set[int]:
         """Merge held rows into others, given as pairs of primary keys; returns those that were still held."""
         return outbox.merge(self._write_db, pairs, now)
+
+    def leave(self, leaving: Sequence[Leaving], now: datetime) -> set[int]:
+        """Let merged rows leave digests and batches that we have claimed; returns the ids of those that left."""
+        return outbox.leave(self._write_db, leaving, now)
+
+    def items_of(self, wholes: Iterable["Delivery"]) -> list["Delivery"]:
+        """What was merged into these digests and batches, without the contexts; on whatever channel these go now."""
+        of_these = self.filter(merged_into__notification__in=[row.notification_id for row in wholes])
+        rows = of_these.select_related("notification__cluster", "merged_into").order_by("pk")
+        return list(rows.defer("notification__context").iterator(chunk_size=1000))
 
     def gathered_in(self, notification: Notification) -> "DeliveryQuerySet":
         """What was merged into a digest or batch: the most urgent first, then the oldest."""

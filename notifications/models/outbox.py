@@ -59,6 +59,17 @@ class Settlement:
     uncounted: int = 0
 
 
+@dataclass(frozen=True)
+class Leaving:
+    """A merged row that leaves its digest or batch, which somebody has claimed under this fence."""
+
+    id: int
+    state: str
+    reason: str
+    whole: int
+    fence: int
+
+
 def claim_statement(
     using: str,
     owner: str,
@@ -197,6 +208,29 @@ def merge(using: str, pairs: Sequence[tuple[int, int]], now: datetime) -> set[in
         WITH news(its_id, whole, at) AS ({values})
         UPDATE {TABLE} SET state = 'merged', merged_into_id = whole, settled_at = at, due_at = NULL
         FROM news WHERE id = its_id AND state = 'held'
+        RETURNING id"""  # noqa: S608
+    return _ids(connection, sql, params)
+
+
+def leave(using: str, leaving: Sequence[Leaving], now: datetime) -> set[int]:
+    connection = connections[using]
+    if not leaving:
+        return set()
+    if len(leaving) > AT_ONCE:
+        return leave(using, leaving[:AT_ONCE], now) | leave(using, leaving[AT_ONCE:], now)
+    if wrong := [item.state for item in leaving if not allowed("merged", item.state)]:
+        raise ValueError(f"No delivery goes from 'merged' to '{wrong[0]}'; see notifications.transitions.")
+    rows = [(row.id, row.state, row.reason, row.whole, row.fence, _time(connection, now)) for row in leaving]
+    values, params = _source(connection, rows, ("bigint", "text", "text", "bigint", "integer", "timestamptz"))
+    # Locked, so that whoever has taken the digest over meanwhile does not send it with what leaves it here.
+    lock = "FOR UPDATE" if connection.vendor == "postgresql" else ""
+    sql = f"""
+        WITH news(its_id, next, why, whole, its_fence, at) AS ({values}), ours AS (
+            SELECT id AS our_id FROM {TABLE}
+            WHERE state = 'claimed' AND (id, fence) IN (SELECT whole, its_fence FROM news) {lock}
+        )
+        UPDATE {TABLE} SET state = next, reason = why, merged_into_id = NULL, settled_at = at
+        FROM news WHERE id = its_id AND state = 'merged' AND whole IN (SELECT our_id FROM ours)
         RETURNING id"""  # noqa: S608
     return _ids(connection, sql, params)
 

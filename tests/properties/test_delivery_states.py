@@ -28,7 +28,7 @@ from tests.shop.notification_events import ShopEvents
 pytestmark = pytest.mark.django_db
 
 ENOUGH_WAYS = 13
-ENDS = {"sent", "dropped", "cancelled", "expired", "merged"}
+ENDS = {"sent", "dropped", "cancelled", "expired"}
 JOURNAL = {
     "sqlite": """
         CREATE TRIGGER klaxon_test_journal AFTER UPDATE OF state ON klaxon_delivery WHEN old.state <> new.state

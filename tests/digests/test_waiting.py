@@ -1,0 +1,123 @@
+"""What changes while a digest or batch that was made waits for a provider, for its hour or for a worker."""
+
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.core import mail
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from notifications.digests import make_due
+from notifications.dispatch.dispatcher import Dispatcher
+from notifications.manager import NotificationManager
+from notifications.models import Cluster, Delivery, Mute, NotificationLog, UserSettings
+from notifications.models.outbox import Leaving
+from notifications.outcomes import DeliveryState, Reason
+from notifications.testing import simulated
+from tests.digests.conftest import with_digest
+from tests.digests.test_digest import EIGHT, ship
+from tests.factories import UserFactory
+from tests.shop.notification_events import ShopEvents
+
+pytestmark = pytest.mark.django_db
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+def at(hour, minute=0):
+    return datetime(2026, 11, 21, hour, minute, tzinfo=BERLIN)
+
+
+def told(arrival, numbers):
+    return [number for number in numbers if f"#{number}#" in arrival.body]
+
+
+def opts_out(user):
+    UserSettings.objects.filter(user=user).update(events={"shop_newsletter": {"email": False}})
+
+
+def test_what_expires_or_is_no_longer_wanted_during_an_outage_is_not_told(reader):
+    with simulated("2026-11-20 10:00", "Europe/Berlin") as timeline:
+        timeline.outage("email", at(7, 55), at(8, 10))
+        shipped = ShopEvents.ORDER_SHIPPED
+        context = {"order_number": "#1#", "eta": None}
+        options = {"channels": ["email"]}
+        timeline.send("2026-11-20 12:00", shipped, [reader], context=context, expires_at=at(8, 5), **options)
+        timeline.send("2026-11-20 12:00", shipped, [reader], context=context | {"order_number": "#2#"}, **options)
+        timeline.send("2026-11-20 12:00", ShopEvents.NEWSLETTER, [reader], **options)
+        timeline.at(at(8, 3), lambda: opts_out(reader))
+        timeline.run(at(12))
+        [digest] = timeline.arrivals
+    assert (digest.title, told(digest, [1, 2])) == ("Your day: 1 notification", [2])
+    left = {row.reason: row for row in Delivery.objects.exclude(reason="").exclude(state="merged")}
+    assert {reason: row.state for reason, row in left.items()} == {"expired": "expired", "preference": "dropped"}
+    assert all(row.merged_into is None and row.settled_at for row in left.values())
+    drops = NotificationLog.objects.filter(kind="drop").values_list("reason", "error_message", "delivery")
+    assert sorted(drops) == [
+        ("expired", "", left["expired"].pk),
+        ("preference", "user: event shop_newsletter by email is off", left["preference"].pk),
+    ]
+
+
+def test_of_a_batch_too(batched):
+    user = UserFactory()
+    with simulated("2026-11-20 10:00", "Europe/Berlin") as timeline:
+        timeline.outage("email", "2026-11-20 10:10", "2026-11-20 10:20")
+        for number, expires in ((1, "10:18"), (2, "11:00")):
+            end = datetime.fromisoformat(f"2026-11-20 {expires}").replace(tzinfo=BERLIN)
+            given = {"context": {"order_number": f"#{number}#", "eta": None}, "expires_at": end}
+            timeline.send("2026-11-20 10:00", ShopEvents.ORDER_SHIPPED, [user], channels=["email"], **given)
+        timeline.run()
+        [batch] = timeline.arrivals
+    assert told(batch, [1, 2]) == [2]
+
+
+def test_a_digest_of_which_nothing_is_left_ends_as_its_last_item_and_is_not_sent(clock, reader):
+    ship(reader, 1, channels=["email"])
+    ship(reader, 2, channels=["email"])
+    clock.to(EIGHT)
+    make_due()
+    mute = Mute(user=reader, cluster=Cluster.objects.default(), kind="event", value="order_shipped")
+    mute.save()
+    assert dict(Dispatcher().run_until_idle()) == {"dropped": 1}
+    assert mail.outbox == []
+    assert set(Delivery.objects.values_list("state", "reason")) == {("dropped", "muted")}
+    assert NotificationLog.objects.filter(kind="drop", reason="muted").count() == 3
+
+
+def test_a_digest_of_sections_alone_has_no_items_to_lose(clock, reader, settings):
+    result = NotificationManager.send("daily_digest", [reader], None, {"sections": [{"title": "t", "lines": []}]})
+    assert Dispatcher().run_until_idle()["sent"] == result.queued
+
+
+def test_who_was_only_slow_takes_nothing_out_of_a_digest_that_another_has(clock, reader):
+    ship(reader, 1, channels=["email"])
+    clock.to(EIGHT)
+    make_due()
+    [whole] = Delivery.objects.claim("slow", clock(), clock() + timedelta(seconds=30), 1)
+    item = Delivery.objects.get(state="merged")
+    gone = Leaving(item.pk, DeliveryState.DROPPED, Reason.MUTED, whole.pk, whole.fence)
+    Delivery.objects.filter(pk=whole.pk).update(fence=whole.fence + 1)
+    assert Delivery.objects.leave([gone], clock()) == set()
+    Delivery.objects.filter(pk=whole.pk).update(fence=whole.fence)
+    assert Delivery.objects.leave([gone], clock()) == {item.pk}
+    with pytest.raises(ValueError, match="from 'merged' to 'ready'"):
+        Delivery.objects.leave([Leaving(item.pk, DeliveryState.READY, "", whole.pk, whole.fence)], clock())
+
+
+def test_asking_about_items_takes_as_many_queries_for_ten_digests_as_for_two(clock):
+    def asked(count):
+        for user in [with_digest("daily") for _ in range(count)]:
+            for _ in range(count):
+                ship(user, 1, channels=["email"], expires_at=clock() + timedelta(hours=24))
+            ship(user, 2, channels=["email"])
+        clock.forward(hours=23)
+        make_due()
+        clock.forward(hours=2)
+        with CaptureQueriesContext(connection) as captured:
+            assert Dispatcher().run_until_idle() == {"sent": count}
+        return len([query for query in captured if "merged_into" in query["sql"] or "in_bulk" in query["sql"]])
+
+    few = asked(2)
+    # Each digest is rendered by itself, in two queries.
+    assert asked(10) - few == 2 * 8
