@@ -1,7 +1,5 @@
 """The retry schedule, a pure function."""
 
-from datetime import UTC, datetime, timedelta
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,7 +33,7 @@ def test_what_the_provider_asked_for_is_never_undercut(delays, jitter, chance, r
 
 @given(FRACTION, st.floats(min_value=0, allow_infinity=True))
 def test_no_provider_can_ask_for_ever(chance, retry_after):
-    assert datetime.now(UTC) + timedelta(seconds=next_try(1, (60,), 0.1, chance, retry_after))
+    assert next_try(1, (60,), 0.1, chance, retry_after) <= 86_400
 
 
 @given(FRACTION, st.integers(1, 5))

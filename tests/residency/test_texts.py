@@ -9,7 +9,7 @@ from example_project.residency.notification_events import ResidencyEvents
 from notifications.dispatch.dispatcher import Dispatcher
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.models import Delivery
-from notifications.testing import simulated
+from notifications.testing import simulated, travelling
 from tests.residency.conftest import at
 
 START = at("2026-01-15 07:45")
@@ -120,13 +120,16 @@ def test_where_and_when_somebody_is_on_duty_is_told_in_the_app_alone(program, re
 
 
 def test_the_html_carries_the_colour_of_its_urgency_and_a_button(program, resident, mailoutbox):
-    for name in ("acgme_warning", "schedule_published", "equipment_issue"):
-        call, words = CALLS[name]
-        call(program, resident, **words)
-    Dispatcher().run_until_idle()
-    html = {mail.subject: mail.alternatives[0].content for mail in mailoutbox}
-    assert [colour in text for colour, text in zip(["#b42318", "#003366", "#566472"], html.values(), strict=True)]
-    assert all("https://scheduler.example/notifications/inbox/" in text for text in html.values())
+    with travelling(at("2026-01-05 09:00")):
+        for name in ("acgme_warning", "schedule_published", "equipment_issue"):
+            call, words = CALLS[name]
+            call(program, resident, **words)
+        Dispatcher().run_until_idle()
+    html = [mail.alternatives[0].content for mail in mailoutbox]
+    # The header and the small print have colours of their own in every mail.
+    edges = [f"border-left:6px solid {colour};" for colour in ("#b42318", "#003366", "#566472")]
+    assert all(edge in text for edge, text in zip(edges, html, strict=True))
+    assert all("https://scheduler.example/notifications/inbox/" in text for text in html)
 
 
 @pytest.mark.parametrize("name", CALLS)
