@@ -82,6 +82,7 @@ NOTIFICATIONS = {
         "log": {},
         # What these would send becomes a line in a file.
         "websocket": {"BACKEND": f"{STAND_INS}.LiveStandIn", "OPTIONS": {"file": VAR / "websocket.jsonl"}},
+        "sms": {"BACKEND": f"{STAND_INS}.TextStandIn", "OPTIONS": {"file": VAR / "sms.jsonl"}},
         "webhook": {"BACKEND": f"{STAND_INS}.HookStandIn", "OPTIONS": {"file": VAR / "webhook.jsonl"}},
         "slack": {"BACKEND": f"{STAND_INS}.HookStandIn", "OPTIONS": {"file": VAR / "slack.jsonl"}},
     },
@@ -96,5 +97,3 @@ NOTIFICATIONS = {
     **from_env(env),
 }
 COACH_SLUG = env("COACH_SLUG", default="coach")
-# The events of the estate and of the residency support SMS, which this site does not have (yet).
-SILENCED_SYSTEM_CHECKS = ["klaxon.W001"]

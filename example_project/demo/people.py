@@ -17,6 +17,8 @@ def settle_in() -> tuple[Cluster, Cluster]:
     coach.members.add(_user("driver"))
     _user("neighbour")
     User.objects.create_superuser("staff", "staff@estate.example", PASSWORD)
+    resident = User.objects.get(username="resident")
+    UserSettings.objects.create(user=resident, cluster=estate, addresses={"sms": "+15550100017"})
     _opt_out("without-email", estate, "email")
     _opt_out("opted-out", estate, "email", "app", "sms")
     return estate, coach

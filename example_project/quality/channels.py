@@ -51,6 +51,12 @@ class LiveStandIn(StandIn):
     address_kind = "user"
 
 
+class TextStandIn(StandIn):
+    """For text messages, which go to telephones."""
+
+    address_kind = "phone"
+
+
 class HookStandIn(StandIn):
     """For Slack and webhooks, which go to addresses on the web."""
 

@@ -1,20 +1,13 @@
 import pytest
 
 from example_project.quality import people
-
-STAND_INS = "example_project.quality.channels"
+from tests.example_site import site_settings
 
 
 @pytest.fixture
 def files(settings, tmp_path):
     """The example site's stand-ins, each writing to a file of this test."""
-    kinds = {"websocket": "LiveStandIn", "webhook": "HookStandIn", "slack": "HookStandIn"}
-    files = {name: tmp_path / f"{name}.jsonl" for name in kinds}
-    settings.NOTIFICATIONS = {
-        "CHANNELS": {
-            name: {"BACKEND": f"{STAND_INS}.{kind}", "OPTIONS": {"file": files[name]}} for name, kind in kinds.items()
-        }
-    }
+    settings.NOTIFICATIONS, files = site_settings(tmp_path)
     return files
 
 

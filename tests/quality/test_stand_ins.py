@@ -2,7 +2,7 @@
 
 import pytest
 
-from example_project.quality.channels import HookStandIn, LiveStandIn
+from example_project.quality.channels import HookStandIn, LiveStandIn, TextStandIn
 from notifications.testing.contract import ProviderContract
 
 
@@ -19,6 +19,11 @@ class StandInContract(ProviderContract):
 class TestLiveStandIn(StandInContract):
     def make_channel(self):
         return LiveStandIn(self.path / "websocket.jsonl")
+
+
+class TestTextStandIn(StandInContract):
+    def make_channel(self):
+        return TextStandIn(self.path / "sms.jsonl")
 
 
 class TestHookStandIn(StandInContract):

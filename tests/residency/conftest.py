@@ -4,10 +4,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from example_project.residency import people
-from example_project.residency.windows import LIMITS
 from notifications.models import UserSettings
-
-CHANNELS = "tests.residency.channels"
+from tests.example_site import site_settings
 
 
 def at(text):
@@ -15,16 +13,8 @@ def at(text):
 
 
 @pytest.fixture
-def program_settings(db, settings):
-    settings.NOTIFICATIONS = {
-        "CHANNELS": {
-            "sms": {"BACKEND": f"{CHANNELS}.TextMessages"},
-            "webhook": {"BACKEND": f"{CHANNELS}.Hooks"},
-        },
-        "LIMITS": LIMITS,
-        "DIGEST_SECTIONS": "example_project.residency.digests.sections",
-        "BASE_URL": "https://scheduler.example",
-    }
+def program_settings(db, settings, tmp_path):
+    settings.NOTIFICATIONS, _files = site_settings(tmp_path)
 
 
 @pytest.fixture

@@ -129,7 +129,7 @@ def test_the_html_carries_the_colour_of_its_urgency_and_a_button(program, reside
     # The header and the small print have colours of their own in every mail.
     edges = [f"border-left:6px solid {colour};" for colour in ("#b42318", "#003366", "#566472")]
     assert all(edge in text for edge, text in zip(edges, html, strict=True))
-    assert all("https://scheduler.example/notifications/inbox/" in text for text in html)
+    assert all("http://127.0.0.1:8000/notifications/inbox/" in text for text in html)
 
 
 @pytest.mark.parametrize("name", CALLS)

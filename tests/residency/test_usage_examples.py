@@ -229,6 +229,7 @@ def test_the_story_tells_when_everything_arrives(program_settings, mailoutbox):
         "Mon 05 10:30  pgy1-01 did not get it by email: event: the same as",
         "Mon 05 11:15  pgy1-01 got it by app, 3 in one: Changes of assignments (3)",
         "Mon 05 23:30  coordinator got it by email: ACGME violation",
+        "Mon 05 18:00  pgy1-02 got it by sms: You have a shift in an hour.",
         "Tue 06 07:00  pgy1-02 got it by app",
         "Mon 12 08:00  pgy2-01 got it by email: Your week",
         "Hours worked: 24",
