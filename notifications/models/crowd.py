@@ -30,7 +30,7 @@ KEY, SUPPRESSIONS, SETTINGS_KEY, ADDRESSES, ASKED_FOR = range(5)
 ABOUT = -1
 # What makes an array of values, what makes one of many rows, and what makes a text of it.
 JSON = {
-    "sqlite": ("json_array", "json_group_array", " || ''"),
+    "sqlite": ("json_array", "json_group_array", ""),
     "postgresql": ("json_build_array", "json_agg", "::text"),
 }
 SHARES = "EXISTS (SELECT 1 FROM klaxon_sharedpreference WHERE cluster_id = %s)"
@@ -119,14 +119,15 @@ def _gathered(vendor: str, name: str, what: str, table: str, user: str, these: s
     SQLite looks them up for each user; PostgreSQL would read the whole of a small table each time.
     """
     _array, together, text = JSON[vendor]
-    select = f"SELECT {together}({what}){text}"  # noqa: S608 - only our own words, and names of columns, are formatted in
     if vendor == "sqlite":
-        return Piece(f"({select} FROM {table} WHERE cluster_id = %s AND {user} = its_key)", [place])
+        # A text, as on PostgreSQL: within another array SQLite sometimes knows that it is one itself.
+        of_one = f"SELECT {together}({what}) || '' FROM {table} WHERE cluster_id = %s AND {user} = its_key"  # noqa: S608
+        return Piece(f"({of_one})", [place])
     join = f"""
         LEFT JOIN (
-            {select} AS {name}, {user} AS {name}_of FROM {table}
+            SELECT {together}({what}){text} AS {name}, {user} AS {name}_of FROM {table}
             WHERE cluster_id = %s AND {user} {these} GROUP BY {user}
-        ) AS {name}_all ON {name}_of = its_key"""
+        ) AS {name}_all ON {name}_of = its_key"""  # noqa: S608
     return Piece(name, (), join, [place, keys])
 
 
