@@ -7,12 +7,13 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
+from notifications.digests import make_due
 from notifications.dispatch.worker import Worker
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, Fingerprint, Notification, NotificationLog, UserSettings
 from notifications.models.fingerprint import CAME_TO_NOTHING
-from notifications.outcomes import DeliveryState
+from notifications.outcomes import WAITING, DeliveryState
 from notifications.recipients import Address
 from notifications.testing import temporary_events, travelling
 from tests.factories import ClusterFactory, UserFactory
@@ -217,6 +218,96 @@ def test_cancelling_the_first_frees_it(declare, user):
     send(user, cancel_key="false alarm")
     NotificationManager.cancel(None, "false alarm")
     assert figures(send(user)) == SERVED
+
+
+def test_a_first_that_was_cancelled_while_a_worker_had_it_is_free_once_it_waits_again(declare, user):
+    send(user, cancel_key="false alarm")
+    Delivery.objects.update(state="claimed")
+    NotificationManager.cancel(None, "false alarm")
+    assert figures(send(user)) == FOLDED, "it may be on its way"
+    Delivery.objects.update(state="retry")
+    assert figures(send(user)) == SERVED
+
+
+@pytest.mark.parametrize("state", WAITING)
+def test_a_first_that_has_expired_is_free_before_a_worker_says_so(declare, user, state):
+    with travelling() as clock:
+        send(user, expires_at=clock() + timedelta(minutes=5))
+        Delivery.objects.update(state=state)
+        clock.forward(minutes=5, microseconds=-1)
+        assert figures(send(user)) == FOLDED
+        assert not NotificationManager.explain(Alarms.SMOKE, user, None, {"room": "hall", "seen": 1}).reaches
+        clock.forward(microseconds=1)
+        assert NotificationManager.explain(Alarms.SMOKE, user, None, {"room": "hall", "seen": 1}).reaches
+        assert figures(send(user)) == SERVED
+
+
+@pytest.mark.parametrize("state", ["claimed", "sending", "unknown", "sent"])
+def test_a_first_that_has_expired_since_a_worker_took_it_stands(declare, user, state):
+    with travelling() as clock:
+        send(user, expires_at=clock() + timedelta(minutes=5))
+        Delivery.objects.update(state=state)
+        clock.forward(minutes=5)
+        assert figures(send(user)) == FOLDED
+
+
+def test_a_first_that_is_held_until_it_has_expired_is_free(declare, user):
+    with travelling() as clock:
+        send(user, send_at=clock() + timedelta(minutes=5), expires_at=clock() + timedelta(minutes=10))
+        assert figures(send(user)) == FOLDED
+        Delivery.objects.update(due_at=clock() + timedelta(minutes=10), reason="quiet_hours")
+        assert figures(send(user)) == SERVED
+
+
+def gathered(declare, user, **more):
+    """Two alarms of a batch: the delivery that they went into, then whether the first of them is free."""
+    declare(channels=["email"], batch_window=300, **more)
+    with travelling() as clock:
+        send(user, "hall"), send(user, "attic")
+        clock.forward(minutes=6)
+        make_due()
+        assert figures(send(user, "hall")) == (0, {"duplicate": 1})
+        yield Delivery.objects.get(notification__gathers="batch")
+        yield send(user, "hall").held == 1
+
+
+@pytest.mark.parametrize("state", DeliveryState.values)
+def test_what_went_into_a_batch_is_free_when_nothing_came_of_that(declare, user, state):
+    story = gathered(declare, user)
+    Delivery.objects.filter(pk=next(story).pk).update(state=state)
+    is_free = next(story)
+    assert is_free == (state in CAME_TO_NOTHING)
+
+
+def test_what_went_into_a_batch_that_its_fallback_has_is_no_more_free(declare, user):
+    story = gathered(declare, user, fallback={"email": "app"})
+    whole = next(story)
+    Delivery.objects.filter(pk=whole.pk).update(state="dead")
+    Delivery.to(whole.notification, "app", f"u:{user.pk}", "", recipient=user).save()
+    is_free = next(story)
+    assert not is_free
+
+
+def test_what_went_into_a_batch_that_is_gone_stands(declare, user):
+    story = gathered(declare, user)
+    next(story).notification.delete()
+    is_free = next(story)
+    assert not is_free
+
+
+def test_the_log_reaches_nobody_and_is_no_first(declare, user):
+    declare(channels=["email", "log"])
+    narrowed = send(user, channels=["log"])
+    assert (figures(narrowed), Fingerprint.objects.count()) == ((1, {}), 0)
+    assert figures(send(user)) == (2, {})
+    Delivery.objects.filter(channel="email").update(state="dead")
+    assert figures(send(user)) == (2, {})
+    assert figures(send(user)) == (0, {"duplicate": 2})
+
+
+def test_where_the_log_is_all_there_is_it_counts(declare, user):
+    declare(channels=["log"])
+    assert [figures(send(user)) for _ in range(2)] == [(1, {}), (0, {"duplicate": 1})]
 
 
 def test_a_dead_letter_that_was_sent_again_is_a_first_again(declare, user):

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from notifications import conf
+from notifications.channel_classes import address_kind
 from notifications.events import NotificationEvent, key_of
 from notifications.gates.duplicate import fingerprints
 from notifications.manager.request import Request
@@ -27,7 +29,8 @@ def firsts_of(
         return {}
     fingerprint = fingerprints(request.event, request.cluster, request.context)
     # In the order of the audience, which is the same for everybody: so no two sends wait for each other.
-    reached = dict.fromkeys(case.key for case in cases if reaches(case))
+    channels = _channels(request.event)
+    reached = dict.fromkeys(case.key for case in cases if case.channel in channels and reaches(case))
     wanted = {fingerprint(key): key for key in reached}
     return {wanted[key]: first for key, first in repeats(wanted).items()} if wanted else {}
 
@@ -45,4 +48,7 @@ def looking(event: NotificationEvent, now: datetime, using: str) -> Repeats:
 
 
 def _channels(event: NotificationEvent) -> set[str]:
-    return {*event.channels, *map(key_of, event.fallback.values())}
+    """Those on which its recipients are reached. One that sends to nobody, such as the log, counts where it is all."""
+    named = {*event.channels, *map(key_of, event.fallback.values())}
+    to_nobody = {name for name in named & conf.current().enabled_channels if not address_kind(name)}
+    return named - to_nobody or named

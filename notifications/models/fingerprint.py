@@ -9,13 +9,14 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.db import connections, models
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from notifications.models.among import array
 from notifications.models.bucket import CLOCKS_DIFFER
 from notifications.models.delivery import Delivery
 from notifications.models.notification import Notification
-from notifications.outcomes import DeliveryState
+from notifications.outcomes import WAITING, DeliveryState
 
 TABLE = "klaxon_fingerprint"
 CAME_TO_NOTHING = (DeliveryState.DEAD, DeliveryState.DROPPED, DeliveryState.CANCELLED, DeliveryState.EXPIRED)
@@ -28,13 +29,20 @@ class First(NamedTuple):
     at: datetime
 
 
+def _is_lost(now: datetime) -> Q:
+    """Of deliveries, that nothing came of them, or that nothing will, though no worker has said so yet."""
+    too_late = Q(notification__expires_at__lte=now) | Q(notification__expires_at__lte=models.F("due_at"))
+    will_not = Q(notification__cancelled_at__isnull=False) | too_late
+    return Q(state__in=CAME_TO_NOTHING) | Q(will_not, state__in=WAITING)
+
+
 class FingerprintQuerySet(models.QuerySet["Fingerprint"]):
     def reserve(
         self, wanted: Mapping[str, str], mine: First, until: datetime, channels: Iterable[str]
     ) -> dict[str, First]:
         """Reserve fingerprints, given with their recipient keys; returns those that are repeats, with the first.
 
-        A fingerprint is free when its window is over, or when nothing came of the first on any of ``channels``. All
+        A fingerprint is free when its window is over, or when nothing comes of the first on any of ``channels``. All
         take their locks in the order of ``wanted``, so it must be the same order for everybody, across all calls of a
         transaction. One statement where nothing is a repeat, at most four otherwise.
         """
@@ -42,7 +50,7 @@ class FingerprintQuerySet(models.QuerySet["Fingerprint"]):
         if not repeats:
             return {}
         # A statement of its own: what another transaction has just committed, the statement above does not see yet.
-        firsts = self._still_reaching(repeats, channels)
+        firsts = self._still_reaching(repeats, channels, mine.at)
         freed = repeats - firsts.keys()
         if freed:
             self.filter(key__in=freed).update(
@@ -55,7 +63,7 @@ class FingerprintQuerySet(models.QuerySet["Fingerprint"]):
     def repeats(self, keys: Iterable[str], now: datetime, channels: Iterable[str]) -> dict[str, First]:
         """Of fingerprints those that would be repeats now, with the first. One statement; reserves nothing."""
         holding = self.filter(until__gt=now, first_at__lte=now + CLOCKS_DIFFER)
-        return holding._still_reaching(keys, channels)
+        return holding._still_reaching(keys, channels, now)
 
     def _taken(self, wanted: Mapping[str, str], mine: First, until: datetime) -> set[str]:
         """Those that are new, or whose window is over. The others are locked all the same."""
@@ -82,14 +90,17 @@ class FingerprintQuerySet(models.QuerySet["Fingerprint"]):
             cursor.execute(sql, [*pairs, mine.notification_id, *times])
             return {key for (key,) in cursor.fetchall()}
 
-    def _still_reaching(self, keys: Iterable[str], channels: Iterable[str]) -> dict[str, First]:
+    def _still_reaching(self, keys: Iterable[str], channels: Iterable[str], now: datetime) -> dict[str, First]:
         """Those whose first was sent to its recipient, or may still be, on one of ``channels``."""
         # With its channels named, the unique index of the outbox finds the deliveries of one recipient.
-        reaching = Delivery._base_manager.filter(
+        mine = Delivery._base_manager.filter(
             notification_id=models.OuterRef("notification_id"),
             channel__in=list(channels),
             recipient_key=models.OuterRef("recipient_key"),
-        ).exclude(state__in=CAME_TO_NOTHING)
+        ).exclude(_is_lost(now))
+        # A digest or batch is to one recipient; where it died, its fallback may have it.
+        whole = Delivery._base_manager.filter(notification_id=models.OuterRef("merged_into__notification_id"))
+        reaching = mine.filter(Q(merged_into=None) | models.Exists(whole.exclude(_is_lost(now))))
         rows = self.filter(models.Exists(reaching), key__in=keys)
         return {key: First(pk, at) for key, pk, at in rows.values_list("key", "notification_id", "first_at")}
 
