@@ -27,4 +27,5 @@ def cancelled(cluster: Any, cancel_key: str) -> int:
         # Read first: with a join the guard on the state would stand in a subquery, which PostgreSQL does not ask
         # again after it has waited for a worker that was just taking the row.
         ids = list(named.values_list("pk", flat=True))
-        return Delivery.objects.using(using).filter(notification_id__in=ids).cancel(now)
+        mine = Delivery.objects.using(using).filter(notification_id__in=ids)
+        return mine.cancel(now) + mine.cancel_merged(now)

@@ -22,6 +22,7 @@ from notifications.models.outbox import Leaving, Lost, Settlement
 from notifications.outcomes import WAITING, DeliveryState, Reason
 
 WAITS_IN_JOIN = "klaxon_delivery.state = 'held' AND klaxon_delivery.reason IN ('batch', 'digest')"
+INTO = "merged_into__notification"
 WAITS_FOR_OTHERS = Q(state="held", reason__in=("batch", "digest"))
 
 
@@ -135,6 +136,28 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         return self.filter(state__in=WAITING).update(
             state=DeliveryState.CANCELLED, reason=Reason.CANCELLED, settled_at=now, due_at=None
         )
+
+    def cancel_merged(self, now: datetime) -> int:
+        """Cancel those in digests and batches that no worker has taken yet, and these too if nothing else is in them.
+
+        To be called in a transaction.
+        """
+        everything = self.model._base_manager.using(self._write_db)
+        merged = self.filter(state=DeliveryState.MERGED, merged_into__isnull=False)
+        into = set(merged.values_list(INTO, flat=True))
+        if not into:
+            return 0
+        # Locked: a worker that takes one now would send it with what is cancelled here.
+        waiting = everything.filter(notification__in=into, state__in=WAITING).order_by("pk").select_for_update()
+        wholes = dict(waiting.values_list("pk", "notification"))
+        mine = list(merged.filter(merged_into__notification__in=wholes.values()).values_list("pk", flat=True))
+        count = everything.filter(pk__in=mine, state=DeliveryState.MERGED).update(
+            state=DeliveryState.CANCELLED, reason=Reason.CANCELLED, settled_at=now, merged_into=None
+        )
+        full = set(everything.filter(merged_into__notification__in=wholes.values()).values_list(INTO, flat=True))
+        empty = [pk for pk, notification_id in wholes.items() if notification_id not in full]
+        Delivery.objects.using(self._write_db).filter(pk__in=empty).cancel(now)
+        return count
 
     def shed(self, now: datetime) -> list[int]:
         """Drop, to make room, those that no worker has taken yet; returns their primary keys."""

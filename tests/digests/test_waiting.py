@@ -12,7 +12,7 @@ from notifications.digests import make_due
 from notifications.dispatch.dispatcher import Dispatcher
 from notifications.manager import NotificationManager
 from notifications.models import Cluster, Delivery, Mute, NotificationLog, UserSettings
-from notifications.models.outbox import Leaving
+from notifications.models.outbox import Leaving, Lost
 from notifications.outcomes import DeliveryState, Reason
 from notifications.testing import simulated
 from tests.digests.conftest import with_digest
@@ -83,6 +83,44 @@ def test_a_digest_of_which_nothing_is_left_ends_as_its_last_item_and_is_not_sent
     assert mail.outbox == []
     assert set(Delivery.objects.values_list("state", "reason")) == {("dropped", "muted")}
     assert NotificationLog.objects.filter(kind="drop", reason="muted").count() == 3
+
+
+def test_what_is_cancelled_while_its_digest_waits_is_not_told(reader):
+    said = []
+    with simulated("2026-11-20 10:00", "Europe/Berlin") as timeline:
+        timeline.outage("email", at(7, 55), at(8, 10))
+        for number, key in ((1, "one"), (2, "two")):
+            given = {"context": {"order_number": f"#{number}#", "eta": None}, "cancel_key": key}
+            timeline.send("2026-11-20 12:00", ShopEvents.ORDER_SHIPPED, [reader], channels=["email"], **given)
+        timeline.at(at(8, 2), lambda: said.append(NotificationManager.cancel(None, "one")))
+        timeline.run(at(12))
+        [digest] = timeline.arrivals
+    assert said == [1]
+    assert (digest.title, told(digest, [1, 2])) == ("Your day: 1 notification", [2])
+    assert Delivery.objects.get(notification__cancel_key="one").state == "cancelled"
+    assert NotificationManager.cancel(None, "two") == 0
+
+
+def test_with_its_last_item_a_digest_is_cancelled(clock, reader):
+    ship(reader, 1, channels=["email"], cancel_key="both")
+    ship(reader, 2, channels=["email"], cancel_key="both")
+    clock.to(EIGHT)
+    make_due()
+    assert NotificationManager.cancel(None, "both") == 2
+    assert set(Delivery.objects.values_list("state", "reason")) == {("cancelled", "cancelled")}
+
+
+def test_of_a_digest_that_a_worker_has_it_is_the_worker_who_leaves_out_what_was_cancelled(clock, reader):
+    ship(reader, 1, channels=["email"], cancel_key="one")
+    ship(reader, 2, channels=["email"])
+    clock.to(EIGHT)
+    make_due()
+    [whole] = Delivery.objects.claim("lost", clock(), clock() + timedelta(seconds=30), 1)
+    assert NotificationManager.cancel(None, "one") == 0
+    Delivery.objects.take_back([Lost(whole.pk, whole.fence, 0)], clock())
+    Dispatcher().run_until_idle()
+    assert [message.subject for message in mail.outbox] == ["Your day: 1 notification"]
+    assert Delivery.objects.get(notification__cancel_key="one").state == "cancelled"
 
 
 def test_a_digest_of_sections_alone_has_no_items_to_lose(clock, reader, settings):
