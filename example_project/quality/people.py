@@ -13,13 +13,13 @@ SUITE = "Checkout"
 def settle_in() -> Cluster:
     """A laboratory with people of every role, some of whom do not want everything."""
     laboratory = Cluster.objects.create(name="Test laboratory", slug="test-laboratory")
-    staff = {name: _user(name) for name in ("test-creator", "qa-manager", "qa-manager-elsewhere")}
+    staff = {name: _user(name) for name in ("test-creator", "qa-manager", "qa-manager-who-left")}
     staff |= _with_role(SYSTEM_ADMINISTRATORS, "administrator", "administrator-who-wants-no-mail")
     staff |= _with_role(QUALITY_ENGINEERS, "quality-engineer", "quality-engineer-who-left")
     staff |= _with_role(PROJECT_MANAGERS, "project-manager")
     laboratory.members.set(user for name, user in staff.items() if not name.endswith("who-left"))
-    TopicSubscription.objects.create(user=staff["qa-manager"], cluster=laboratory, topic=runs_of(SUITE).key)
-    TopicSubscription.objects.create(user=staff["test-creator"], cluster=laboratory, topic=runs_of(SUITE).key)
+    for name in ("qa-manager", "qa-manager-who-left", "test-creator"):
+        TopicSubscription.objects.create(user=staff[name], cluster=laboratory, topic=runs_of(SUITE).key)
     for name in ("administrator-who-wants-no-mail", "project-manager"):
         UserSettings.objects.create(user=staff[name], cluster=laboratory, channels={"email": False})
     return laboratory

@@ -154,6 +154,7 @@ def test_the_story_tells_who_got_what_and_why_others_did_not(db, files, capsys, 
     told = capsys.readouterr().out
     assert "test-creator got it by email: Checkout: 2 tests failed" in told
     assert "qa-manager got it by websocket: Checkout: 338 passed, 2 failed" in told
+    assert "qa-manager-who-left did not get it by websocket: MEMBERS_OF does not name this user" in told
     assert f"{MONITORING} got it by webhook: Report store: No answer for 30 seconds" in told
     assert "project-manager did not get it by email: user: channel email is off" in told
     assert f"{TEAM_ROOM} got it by slack" in told
