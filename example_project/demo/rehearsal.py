@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -52,6 +53,17 @@ def sentences(timeline: Timeline, event: Any) -> Iterator[str]:
     told += [(drop.sent_at, _did_not_get(drop)) for drop in drops]
     for at, sentence in sorted(told, key=lambda pair: pair[0]):
         yield f"{at.astimezone(timeline.zone):%a %d %H:%M}  {sentence}"
+
+
+def tallies(timeline: Timeline, event: Any) -> Iterator[str]:
+    """How much of an event each got on each channel: at once, and when the last of it came."""
+    found: dict[tuple[str, str], list[datetime]] = {}
+    for arrival in timeline.arrived(event):
+        found.setdefault((str(arrival.recipient), arrival.channel), []).append(arrival.at)
+    for (recipient, channel), times in found.items():
+        first, last = times[0], times[-1]
+        what = f"{len(times)} by {channel}: {times.count(first)} at once, the last at {last:%H:%M:%S}"
+        yield f"{first:%a %d %H:%M}  {recipient} got {what}"
 
 
 def _got(arrival: Arrival) -> str:

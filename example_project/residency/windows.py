@@ -15,11 +15,13 @@ class Windows:
     limit: str | None = None
 
 
-ACGME = Windows(dedup=4 * HOUR, limit="10/h")
+ACGME = Windows(dedup=4 * HOUR, limit="20/h")
+"""Ten notifications an hour: limits count deliveries, and each of these goes to the app and by email."""
 SCHEDULE = Windows(dedup=24 * HOUR)
 ASSIGNMENT = Windows(dedup=1 * HOUR, batch=15 * MINUTE)
 REMINDERS = Windows(dedup=0, batch=1 * HOUR)
 ABSENCES = Windows(batch=30 * MINUTE)
 
-LIMITS = {"user": "100/h", "user_channel": {"email": "50/h"}}
-"""For ``NOTIFICATIONS["LIMITS"]``."""
+LIMITS = {"user_channel": {"app": "100/h", "sms": "100/h", "webhook": "100/h", "email": "50/h"}}
+"""For ``NOTIFICATIONS["LIMITS"]``: a hundred notifications an hour. Each comes once by a channel, so a channel's
+deliveries are as many as the notifications."""

@@ -155,7 +155,7 @@ def test_critical_warnings_wait_for_no_batch(program, resident):
 RATES = [
     (conflict, "app", 100, 36 * SECOND),
     (conflict, "email", 50, 72 * SECOND),
-    (near, "app", 10, 6 * MINUTE),
+    (near, "app", 20, 3 * MINUTE),
 ]
 
 
@@ -173,16 +173,37 @@ def test_so_many_come_at_once_and_the_next_one_when_its_turn_has_come(
     assert times == [timedelta()] * most + [wait]
 
 
-def test_another_recipient_has_an_hour_of_their_own(program, resident, coordinator, only):
-    for user in (resident, coordinator):
-        only(user, "app")
+def waits(timeline, channel):
+    return [arrival.at - MORNING for arrival in timeline.arrived(channel=channel)]
+
+
+def test_who_reads_in_the_app_and_by_mail_gets_a_hundred_an_hour_and_fifty_mails(program, resident):
+    with simulated(MORNING, people.ZONE) as timeline:
+        for _ in range(101):
+            timeline.at(MORNING, lambda: conflict(program, resident))
+        timeline.run()
+    assert waits(timeline, "app") == [timedelta()] * 100 + [36 * SECOND]
+    assert waits(timeline, "email") == [timedelta()] * 50 + [number * 72 * SECOND for number in range(1, 52)]
+
+
+def test_who_reads_in_the_app_and_by_mail_gets_ten_warnings_of_a_kind_an_hour(program, resident):
+    with simulated(MORNING, people.ZONE) as timeline:
+        for number in range(11):
+            timeline.at(MORNING, lambda number=number: near(program, resident, f"PGY1-{number}"))
+        timeline.run()
+    in_the_app, by_mail = waits(timeline, "app"), waits(timeline, "email")
+    assert in_the_app[:10] == by_mail[:10] == [timedelta()] * 10
+    assert sorted(in_the_app[10:] + by_mail[10:]) == [3 * MINUTE, 6 * MINUTE]
+
+
+def test_another_recipient_has_an_hour_of_their_own(program, resident, coordinator):
     with simulated(MORNING, people.ZONE) as timeline:
         for user in (resident, coordinator):
             for number in range(10):
                 timeline.at(MORNING, lambda user=user, number=number: near(program, user, f"PGY1-{number}"))
         timeline.run()
     assert {arrival.at for arrival in timeline.arrivals} == {MORNING}
-    assert len(timeline.arrivals) == 20
+    assert len(timeline.arrivals) == 40
 
 
 def test_critical_warnings_pass_their_limit_but_are_counted(program, resident, only):
@@ -197,14 +218,15 @@ def test_critical_warnings_pass_their_limit_but_are_counted(program, resident, o
 
 
 def test_the_numbers_stand_at_the_events_as_in_the_document():
+    # Ten an hour, on two channels each.
     told = {
         event.name: (event.dedup_window, event.batch_window, event.limit)
         for member, event in NOTIFICATION_EVENTS.items()
         if isinstance(member, ResidencyEvents) and (event.dedup_window or event.batch_window or event.limit)
     }
     assert told == {
-        "acgme_warning": (14_400, 0, "10/h"),
-        "acgme_limit_near": (14_400, 0, "10/h"),
+        "acgme_warning": (14_400, 0, "20/h"),
+        "acgme_limit_near": (14_400, 0, "20/h"),
         "schedule_published": (86_400, 0, None),
         "assignment_changed": (3_600, 900, None),
         "shift_reminder_24h": (0, 3_600, None),

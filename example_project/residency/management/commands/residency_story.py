@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from django.core.management.base import BaseCommand
 
-from example_project.demo.rehearsal import rehearsal, sentences
+from example_project.demo.rehearsal import rehearsal, sentences, tallies
 from example_project.residency import people, service
 from example_project.residency.models import Shift
 from example_project.residency.notification_events import ResidencyEvents
@@ -22,16 +22,22 @@ CHAPTERS = {
     ResidencyEvents.ABSENCE_REPORTED: "Two residents report an absence within half an hour: one message.",
     ResidencyEvents.ACGME_WARNING: "A rule on duty hours is broken. The same is told again after four hours, no "
     "sooner; at night too.",
+    ResidencyEvents.ACGME_LIMIT_NEAR: "Eleven residents come near a limit at once. Ten such warnings an hour reach one "
+    "user; the next comes when its turn has come.",
+    ResidencyEvents.SCHEDULE_CONFLICT: "An import finds 101 conflicts. A hundred notifications an hour reach one user, "
+    "fifty of them by email.",
     ResidencyEvents.SHIFT_REMINDER_24H: "A shift begins tomorrow at half past ten in the evening: the reminder waits "
     "an hour for others, and then for the morning.",
     ResidencyEvents.SHIFT_REMINDER_1H: "A shift begins in an hour: that waits for nothing.",
     BuiltInEvents.WEEKLY_DIGEST: "One resident wants what can wait once a week, with the figures of the week.",
 }
+CROWDED = (ResidencyEvents.ACGME_LIMIT_NEAR, ResidencyEvents.SCHEDULE_CONFLICT)
+"""Told by numbers, since there is so much of them."""
 
 
 class Command(BaseCommand):
     help = (
-        "Tell what a residency programme's people get, and when: repeats, batches, quiet hours, a weekly digest. "
+        "Tell what a residency programme's people get, and when: repeats, batches, limits, quiet hours, digests. "
         "Everything goes through send() and the worker by a simulated clock; nothing is kept or leaves the process. "
         "It needs a database of its own."
     )
@@ -41,11 +47,13 @@ class Command(BaseCommand):
             program = people.settle_in()
             plan_schedule(timeline, program)
             plan_violations(timeline, program)
+            plan_crowds(timeline, program)
             plan_reminders(timeline, program)
             timeline.run()
             for event, what in CHAPTERS.items():
                 self.stdout.write(f"\n{self.style.MIGRATE_HEADING(what)}")
-                for sentence in sentences(timeline, event):
+                told = tallies if event in CROWDED else sentences
+                for sentence in told(timeline, event):
                     self.stdout.write(f"  {sentence}")
             [digest] = timeline.arrived(BuiltInEvents.WEEKLY_DIGEST)
             self.stdout.write("\n" + "\n".join(f"  | {line}" for line in digest.body.strip().splitlines()))
@@ -69,6 +77,13 @@ def plan_schedule(timeline: Timeline, program: Cluster) -> None:
 def plan_violations(timeline: Timeline, program: Cluster) -> None:
     for time, person in (((13,), "PGY1-01"), ((15,), "PGY1-01"), ((17,), "PGY1-01"), ((23, 30), "PGY1-02")):
         timeline.at(on_monday(*time), lambda person=person: violate(program, person))
+
+
+def plan_crowds(timeline: Timeline, program: Cluster) -> None:
+    for number in range(1, 12):
+        timeline.at(on_monday(14), lambda number=number: come_near(program, f"PGY1-{number:02}"))
+    for _ in range(101):
+        timeline.at(on_monday(16), lambda: conflict(program))
 
 
 def plan_reminders(timeline: Timeline, program: Cluster) -> None:
@@ -109,6 +124,23 @@ def be_absent(program: Cluster, name: str) -> None:
         person_name=name,
         first_day=date(2026, 1, 7),
         last_day=date(2026, 1, 8),
+    )
+
+
+def come_near(program: Cluster, person: str) -> None:
+    service.notify_acgme_limit_near(
+        program,
+        people.named("coordinator"),
+        violation_type="80-hour rule",
+        person_name=person,
+        hours=78.0,
+        limit=80.0,
+    )
+
+
+def conflict(program: Cluster) -> None:
+    service.notify_schedule_conflict(
+        program, people.named("program-director"), person_name="PGY1-01", first="Ward 3A", second="Clinic"
     )
 
 
