@@ -46,14 +46,14 @@ class FingerprintQuerySet(models.QuerySet["Fingerprint"]):
         take their locks in the order of ``wanted``, so it must be the same order for everybody, across all calls of a
         transaction. One statement where nothing is a repeat, at most four otherwise.
         """
-        repeats = set(wanted) - self._taken(wanted, mine, until)
-        if not repeats:
+        taken = self._take(wanted, mine, until)
+        if taken == len(wanted):
             return {}
+        others = self.exclude(notification_id=mine.notification_id)
         # A statement of its own: what another transaction has just committed, the statement above does not see yet.
-        firsts = self._still_reaching(repeats, channels, mine.at)
-        freed = repeats - firsts.keys()
-        if freed:
-            self.filter(key__in=freed).update(
+        firsts = others._still_reaching(wanted, channels, mine.at)
+        if taken + len(firsts) < len(wanted):
+            others.filter(key__in=wanted.keys() - firsts.keys()).update(
                 notification_id=mine.notification_id, first_at=mine.at, until=until, folded=0
             )
         if firsts:
@@ -65,30 +65,29 @@ class FingerprintQuerySet(models.QuerySet["Fingerprint"]):
         holding = self.filter(until__gt=now, first_at__lte=now + CLOCKS_DIFFER)
         return holding._still_reaching(keys, channels, now)
 
-    def _taken(self, wanted: Mapping[str, str], mine: First, until: datetime) -> set[str]:
-        """Those that are new, or whose window is over. The others are locked all the same."""
+    def _take(self, wanted: Mapping[str, str], mine: First, until: datetime) -> int:
+        """Take those that are new, or whose window is over, and say how many. The others are locked all the same."""
         connection = self._connection()
         adapt = connection.ops.adapt_datetimefield_value
         pairs: list[Any]
         # Both keep the order of what they are given.
         if connection.vendor == "postgresql":
-            given, pairs = "SELECT * FROM unnest(%s::text[], %s::text[])", [array([*wanted]), array([*wanted.values()])]
+            given = "unnest(%s::text[], %s::text[]) AS wanted(its_key, who)"
+            pairs = [array([*wanted]), array([*wanted.values()])]
         else:
-            given, pairs = "SELECT key, value FROM json_each(%s)", [json.dumps(wanted)]
+            given, pairs = "(SELECT key AS its_key, value AS who FROM json_each(%s)) AS wanted", [json.dumps(wanted)]
         # A first that lies further ahead than clocks differ was written by a clock that has been set back since.
         sql = f"""
-            WITH wanted(its_key, who) AS ({given})
             INSERT INTO {TABLE} (key, recipient_key, notification_id, first_at, until, folded)
-            SELECT its_key, who, %s, %s, %s, 0 FROM wanted WHERE 1 = 1
+            SELECT its_key, who, %s, %s, %s, 0 FROM {given} WHERE 1 = 1
             ON CONFLICT (key) DO UPDATE SET
                 notification_id = excluded.notification_id, first_at = excluded.first_at, until = excluded.until,
                 folded = 0
-            WHERE {TABLE}.until <= %s OR {TABLE}.first_at > %s
-            RETURNING key"""  # noqa: S608 - only our own words are formatted in
-        times = [adapt(mine.at), adapt(until), adapt(mine.at), adapt(mine.at + CLOCKS_DIFFER)]
+            WHERE {TABLE}.until <= %s OR {TABLE}.first_at > %s"""  # noqa: S608 - only our own words are formatted in
+        now, later = adapt(mine.at), adapt(mine.at + CLOCKS_DIFFER)
         with connection.cursor() as cursor:
-            cursor.execute(sql, [*pairs, mine.notification_id, *times])
-            return {key for (key,) in cursor.fetchall()}
+            cursor.execute(sql, [mine.notification_id, now, adapt(until), *pairs, now, later])
+            return cursor.rowcount
 
     def _still_reaching(self, keys: Iterable[str], channels: Iterable[str], now: datetime) -> dict[str, First]:
         """Those whose first was sent to its recipient, or may still be, on one of ``channels``."""
