@@ -61,20 +61,22 @@ class Decisions:
 
     def on(self, chunk: Chunk) -> Iterator[tuple[Case, Answer]]:
         """Everyone of the chunk on every channel, with the answer, in a fixed number of statements."""
-        for case, first in self._cases_of(chunk):
-            yield case, self.answer(case, first)
+        cases, firsts = self._cases_of(chunk)
+        for case in cases:
+            yield case, self.answer(case, firsts.get(case.key))
 
     def with_facts(self, chunk: Chunk) -> Iterator[tuple[Facts, Answer]]:
         """The same, with everything that the gates were told."""
-        for case, first in self._cases_of(chunk):
+        cases, firsts = self._cases_of(chunk)
+        for case in cases:
+            first = firsts.get(case.key)
             yield self.facts(case, first), self.answer(case, first)
 
-    def _cases_of(self, chunk: Chunk) -> Iterator[tuple[Case, First | None]]:
+    def _cases_of(self, chunk: Chunk) -> tuple[Sequence[Case], Mapping[str, First]]:
         crowd = self.crowds.users(chunk.user_ids) if chunk.user_ids else self.crowds.bare(chunk.addresses)
         cases = [*_cases(crowd, chunk, self.kinds)]
         self.suppressed = self._suppressed_of(cases) if crowd.may_be_suppressed else frozenset()
-        firsts = firsts_of(self.request, cases, self.reaches, self.repeats)
-        return ((case, firsts.get(case.key)) for case in cases)
+        return cases, firsts_of(self.request, cases, self.reaches, self.repeats)
 
     def _suppressed_of(self, cases: Sequence[Case]) -> frozenset[Pair]:
         """Of their addresses those that are suppressed. Whoever has one is marked."""
