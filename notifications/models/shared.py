@@ -109,7 +109,7 @@ class SharedPreference(Choices):
 
     @property
     def place(self) -> tuple[int, int]:  # type: ignore[override]
-        return (1, self.rank) if self.group_id else (2, 0)
+        return (1, self.rank) if self.group else (2, 0)
 
     @property
     def subject(self) -> str:

@@ -35,6 +35,11 @@ def role(name="Nurses", rank=0, **choices):
     return SharedPreference(group=Group(pk=len(name), name=name), rank=rank, **choices)
 
 
+def unsaved_role(**choices):
+    """As an adapter makes it, whose roles are no Django groups."""
+    return SharedPreference(group=Group(name="Guards"), **choices)
+
+
 def cluster(**choices):
     return SharedPreference(**choices)
 
@@ -54,6 +59,8 @@ def asked(*levels):
         ([cluster(**ON), role(**BY_CATEGORY)], (False, "role Nurses: category billing by email is off")),
         ([cluster(**OFF), role(**OFF), user_row(**ON)], (True, "user: channel email is on")),
         ([cluster(**ON), role(**ON), user_row(**BY_CATEGORY)], (False, "user: category billing by email is off")),
+        ([cluster(**OFF), unsaved_role(**ON)], (True, "role Guards: channel email is on")),
+        ([unsaved_role(rank=2, **OFF), role(rank=1, **ON)], (True, "role Nurses: channel email is on")),
         ([user_row(channels={"app": False}), cluster(**OFF)], (False, "cluster: channel email is off")),
         ([user_row(channels={"EMAIL": True}), cluster(**OFF)], (True, "user: channel email is on")),
     ],
