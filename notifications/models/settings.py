@@ -131,9 +131,9 @@ class UserSettings(Choices):
         return resolved(shared[self.user_id], *asked)[0]
 
     def set_notification_preference(self, event_name: Enum | str, channel: Enum | str, wanted: bool) -> None:
-        """Choose for one event on one channel; the caller saves."""
+        """Choose for one event on one channel; the caller saves. On its other channels it stays as it was."""
         self.events = normalised(self.events)
-        before = by_channel(self.events.get(key_of(event_name)))
+        before = by_channel(chosen(self.events, key_of(event_name)))
         self.events[key_of(event_name)] = {**before, key_of(channel): wanted}
 
     def set_channel(self, channel: Enum | str, wanted: bool) -> None:

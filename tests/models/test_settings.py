@@ -51,9 +51,12 @@ def test_a_channel_that_is_off_is_off_for_everything(channel, event, asked):
     assert stored.get_notification_preference(event, asked) is not same
 
 
-CHOICES = st.dictionaries(
-    spelt(EVENTS), st.booleans() | st.dictionaries(spelt(CHANNELS), st.booleans(), max_size=3), max_size=3
-)
+def choices_of(events, channels):
+    by_channel = st.dictionaries(spelt(channels), st.booleans(), max_size=3)
+    return st.dictionaries(spelt(events), st.booleans() | by_channel, max_size=3)
+
+
+CHOICES, WITH_STARS = choices_of(EVENTS, CHANNELS), choices_of([*EVENTS, "*"], [*CHANNELS, "*"])
 
 
 @given(CHOICES)
@@ -62,7 +65,7 @@ def test_normalising_twice_changes_nothing(choices):
 
 
 @settings(deadline=None)
-@given(CHOICES, spelt(EVENTS), spelt(CHANNELS), st.booleans())
+@given(WITH_STARS, spelt(EVENTS), spelt(CHANNELS), st.booleans())
 def test_a_choice_that_was_made_is_read_back(choices, event, channel, wanted):
     stored = UserSettings(events=choices)
     stored.set_notification_preference(event, channel, wanted)
@@ -70,7 +73,7 @@ def test_a_choice_that_was_made_is_read_back(choices, event, channel, wanted):
 
 
 @settings(deadline=None)
-@given(CHOICES, spelt(EVENTS), spelt(CHANNELS), st.booleans(), spelt(EVENTS), spelt(CHANNELS))
+@given(WITH_STARS, spelt(EVENTS), spelt(CHANNELS), st.booleans(), spelt(EVENTS), spelt(CHANNELS))
 def test_a_choice_changes_no_other_choice(choices, event, channel, wanted, other_event, other_channel):
     def chosen(row):
         return row.get_notification_preference(other_event, other_channel)
@@ -89,6 +92,12 @@ def test_one_channel_back_on_leaves_the_others_of_the_event_off():
     stored.set_notification_preference("order_shipped", "email", True)
     assert stored.get_notification_preference("order_shipped", "email")
     assert not stored.get_notification_preference("order_shipped", "app")
+
+
+def test_what_holds_for_every_event_holds_on_for_the_other_channels_of_one():
+    stored = UserSettings(events={"*": {"email": False}})
+    stored.set_notification_preference("order_shipped", "app", True)
+    assert not stored.get_notification_preference("order_shipped", "email")
 
 
 def test_an_opt_out_stands_where_two_spellings_disagree():
