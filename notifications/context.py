@@ -174,6 +174,18 @@ def validated(event: NotificationEvent, context: Mapping[str, Any] | None) -> di
     return stored
 
 
+def tells_apart(event: NotificationEvent, context: Mapping[str, Any] | None) -> bool:
+    """Whether the context has every value by which the event knows a repeat, as it is declared.
+
+    Only of a CRITICAL event, or of one that declares no context, one can be missing or malformed; whatever else lacks
+    it too need not be the same.
+    """
+    given, _unreadable = _mapping(context)
+    if event.context is None:
+        return all(key in given for key in event.dedup_keys)
+    return all(_fits(given.get(key), event.context[key]) for key in event.dedup_keys)
+
+
 def _bounded(event: NotificationEvent, stored: dict[str, Any]) -> None:
     """A context is stored once, and read by every worker that delivers to any of its recipients."""
     size, limit = len(json.dumps(stored)), conf.current().context_bytes

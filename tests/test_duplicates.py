@@ -80,9 +80,24 @@ def test_only_the_keys_that_the_event_names_are_compared(declare, user):
     assert figures(NotificationManager.send(Alarms.SMOKE, user, None, {"room": "attic", "seen": 1})) == SERVED
 
 
-def test_a_key_that_is_missing_is_like_none(declare, user):
+def test_an_optional_key_that_is_missing_is_like_none(declare, user):
+    declare(context={"room": str | None})
     NotificationManager.send(Alarms.SMOKE, user, None, {"room": None})
     assert figures(NotificationManager.send(Alarms.SMOKE, user, None, {})) == FOLDED
+
+
+def test_what_lacks_a_key_is_no_repeat_of_anything(declare, user):
+    assert [figures(NotificationManager.send(Alarms.SMOKE, user, None, {})) for _ in range(2)] == [SERVED, SERVED]
+    assert not Fingerprint.objects.exists()
+
+
+@pytest.mark.parametrize("context", [{}, {"room": None}, {"room": 7}, None, "hall"])
+def test_different_alarms_that_do_not_say_where_they_are_are_all_sent(declare, user, context):
+    declare(priority=CRITICAL, context={"room": str})
+    assert NotificationManager.explain(Alarms.SMOKE, user, None, context).reaches
+    assert [figures(NotificationManager.send(Alarms.SMOKE, user, None, context)) for _ in range(2)] == [SERVED, SERVED]
+    assert NotificationManager.explain(Alarms.SMOKE, user, None, context).reaches
+    assert not Fingerprint.objects.exists()
 
 
 def test_without_keys_the_event_alone_is_the_same(declare, user):

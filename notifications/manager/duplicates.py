@@ -19,13 +19,13 @@ Repeats = Callable[[Mapping[str, str]], Mapping[str, First]]
 def firsts_of(
     request: Request, cases: Iterable[Any], reaches: Callable[[Any], bool], repeats: Repeats
 ) -> Mapping[str, First]:
-    """By recipient key, what those of a chunk have had before. Costs nothing where the event has no window.
+    """By recipient key, what those of a chunk have had before. Costs nothing where there can be no repeat.
 
     Decided once for each recipient, for all channels. Who gets nothing anyway is not looked up, and reserves nothing.
 
     :param reaches: whether the gates before that of the duplicates let a case through.
     """
-    if not request.event.dedup_window:
+    if not request.event.dedup_window or not request.may_repeat:
         return {}
     fingerprint = fingerprints(request.event, request.cluster, request.context)
     # In the order of the audience, which is the same for everybody: so no two sends wait for each other.

@@ -12,7 +12,7 @@ from uuid import uuid4
 from django.utils import timezone
 
 from notifications import conf
-from notifications.context import UNSTORABLE, encoded, validated
+from notifications.context import UNSTORABLE, encoded, tells_apart, validated
 from notifications.events import DIGESTS, LEVELS, NOTIFICATION_EVENTS, NotificationEvent, NotificationPriority
 from notifications.exceptions import InvalidCluster, InvalidOption
 from notifications.manager.permission import check_actor_named, check_is_user
@@ -44,7 +44,10 @@ class Options:
 
 @dataclass(frozen=True)
 class Request:
-    """One checked call. ``cluster`` is None for the default one, until a transaction has begun."""
+    """One checked call. ``cluster`` is None for the default one, until a transaction has begun.
+
+    :param may_repeat: whether its context says of what it could be a repeat.
+    """
 
     event: NotificationEvent
     cluster: Any
@@ -56,6 +59,7 @@ class Request:
     priority: NotificationPriority
     score: int
     asked_at: datetime | None = None
+    may_repeat: bool = True
 
     def in_its_cluster(self) -> "Request":
         """The same, with its cluster read from the database if it is the default one."""
@@ -131,6 +135,7 @@ def permitted(event_name: Enum | str, cluster: Any, context: Mapping[str, Any] |
         refused_channels=missing if options.channels is not None else (),
         priority=priority,
         score=score_of(event, priority, stored),
+        may_repeat=tells_apart(event, context),
     )
 
 

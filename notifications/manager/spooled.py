@@ -42,6 +42,7 @@ def record_of(request: Request, recipients: Any, asked_at: datetime) -> dict[str
         "channels": [*request.channels, *request.not_configured],
         "priority": int(request.priority),
         "score": request.score,
+        "may_repeat": request.may_repeat,
         "actor": encoded(getattr(options.actor, "pk", None)),
         "options": {name: encoded(getattr(options, name)) for name in (*TEXTS, *TIMES)},
         "recipients": _keys(recipients, (*request.channels, *request.not_configured)),
@@ -129,6 +130,7 @@ def _request(record: Mapping[str, Any]) -> Request:
         priority=NotificationPriority(record["priority"]),
         score=record["score"],
         asked_at=decoded(record["asked_at"]),
+        may_repeat=record.get("may_repeat", True),
     )
 
 

@@ -121,6 +121,16 @@ class TestWhatComesBack:
             assert replay() == "1 notifications were queued.\n"
         assert Notification.objects.get().values == {"side": "front", "by": {"username": user.username}, "tags": ["a"]}
 
+    def test_what_did_not_say_of_what_it_could_be_a_repeat_is_none(self, spool, user):
+        with temporary_events() as events:
+            fields = {"context": {"side": Side}, "dedup_window": 900, "dedup_keys": ["side"]}
+            events[Door.OPENED] = NotificationEvent("door_opened", NotificationPriority.CRITICAL, ["email"], **fields)
+            for side in ("front", "front", Side.FRONT, Side.FRONT):
+                spool_one([user], Door.OPENED, {"side": side})
+            replay()
+        assert Delivery.objects.count() == 3
+        assert NotificationLog.objects.get().reason == "duplicate"
+
     def test_an_actor_who_was_deleted_is_nobody(self, spool, user):
         actor = UserFactory()
         spool_one([user], actor=actor)

@@ -225,6 +225,7 @@ class TestWhatIsKept:
             "channels": ["email"],
             "priority": 2,
             "score": 79,
+            "may_repeat": True,
             "actor": actor.pk,
             "options": {
                 "idempotency_key": "order-7",
