@@ -1,5 +1,7 @@
 """A full outbox: refused whole, or the least urgent makes room; what is critical always gets in."""
 
+from functools import partial
+
 import pytest
 
 from notifications.exceptions import InvalidContext
@@ -42,6 +44,19 @@ def test_a_full_outbox_refuses_a_send_and_says_so(limits):
     assert (result.queued, dict(result.reasons)) == (0, {"queue_full": 1})
     assert Delivery.objects.count() == 2
     assert NotificationLog.objects.get().reason == "queue_full"
+
+
+def test_a_refused_send_may_come_again_with_its_key(limits):
+    limits(QUEUE_LIMIT=1)
+    newsletter()
+    again = partial(NotificationManager.send, ShopEvents.NEWSLETTER, UserFactory(), idempotency_key="spring")
+    refused = [again(), again()]
+    assert [(result.duplicate, dict(result.reasons)) for result in refused] == [(False, {"queue_full": 1})] * 2
+    assert NotificationLog.objects.count() == 2
+    Delivery.objects.update(state="sent")
+    first = again()
+    assert (first.duplicate, first.queued) == (False, 1)
+    assert (again().duplicate, again().notification_id) == (True, first.notification_id)
 
 
 def test_a_send_is_never_cut_in_half(limits):

@@ -13,7 +13,7 @@ from notifications import clock, conf, partitions, signals
 from notifications.audience import Audience
 from notifications.manager.decisions import Case, Decisions, kinds_of
 from notifications.manager.duplicates import reserving
-from notifications.manager.idempotency import first_result, outcomes, stored
+from notifications.manager.idempotency import first_result, give_back_key, outcomes, stored
 from notifications.manager.permission import check_permission
 from notifications.manager.queue_limit import has_room
 from notifications.manager.request import Request
@@ -113,6 +113,7 @@ def _tell_on_commit(result: SendResult, using: str) -> None:
 
 def _refused(request: Request, notification: Notification, result: SendResult, now: datetime, using: str) -> SendResult:
     """The outbox is full: nobody gets it, and one row of the log says so."""
+    give_back_key(notification, using)
     row = NotificationLog.about(
         notification,
         NotificationLog.Kind.DROP,

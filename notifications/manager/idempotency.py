@@ -32,6 +32,13 @@ def stored(request: Request, now: datetime | None, using: str) -> tuple[Notifica
     return row, True
 
 
+def give_back_key(refused: Notification, using: str) -> None:
+    """Of a call that queued nothing, so that it may be made again with its key."""
+    if refused.idempotency_key is not None:
+        mine = Notification.objects.using(using).filter(pk=refused.pk)
+        mine.update(idempotency_key=None, idempotency_hash="")
+
+
 def first_result(first: Notification, request: Request) -> SendResult:
     if first.idempotency_hash != request.fingerprint:
         raise IdempotencyConflict(
