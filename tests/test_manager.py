@@ -38,7 +38,7 @@ from notifications.models import (
     UserSettings,
 )
 from notifications.outcomes import DeliveryState, Outcome, Reason
-from notifications.recipients import Address, Members
+from notifications.recipients import Address, Members, Topic
 from notifications.signals import notifications_queued
 from notifications.testing import capture_notifications, temporary_events, travelling
 from tests.factories import ClusterFactory, UserFactory, UserSettingsFactory
@@ -46,6 +46,10 @@ from tests.shop.notification_events import ShopEvents
 
 SHIPPED = {"order_number": "7"}
 NOON = datetime(2026, 3, 29, 12, tzinfo=UTC)
+
+
+class Floor(Enum):
+    POOL = " Pool "
 
 
 def send(recipients, event=ShopEvents.ORDER_SHIPPED, context=SHIPPED, cluster=None, **options):
@@ -426,6 +430,20 @@ class TestWrongCalls:
         for text in ("nul \0", "half \ud800"):
             with pytest.raises(InvalidOption, match=option):
                 send([user], **{option: text})
+
+    @pytest.mark.parametrize(
+        ("topic", "kept"), [(Floor.POOL, "pool"), (Topic(" Pool"), "pool"), ("The Pool", "The Pool")]
+    )
+    def test_a_topic_may_be_given_as_for_a_subscription(self, user, topic, kept):
+        Mute(user=user, cluster=Cluster.objects.default(), kind="topic", value=kept).save()
+        assert send([user], topic=topic).reasons == {"muted": 2}
+        assert not NotificationManager.explain(ShopEvents.NEWSLETTER, user, None, {}, topic=topic).reaches
+        assert Notification.objects.get().topic == kept
+
+    @pytest.mark.parametrize("topic", [7, ["pool"], object(), b"pool"])
+    def test_a_topic_that_is_no_text_is_an_error(self, user, topic):
+        with pytest.raises(InvalidOption, match="topic must be a text"):
+            send([user], topic=topic)
 
     def test_an_option_given_as_none_is_one_that_was_not_given(self, user):
         nothing = dict.fromkeys(["idempotency_key", "cancel_key", "topic", "campaign", "correlation_id", "actor"])

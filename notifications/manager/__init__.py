@@ -20,7 +20,7 @@ from notifications.manager.request import Options, checked, permitted
 from notifications.manager.resend import resent
 from notifications.models import Delivery, Notification
 from notifications.outcomes import SendResult
-from notifications.recipients import Members
+from notifications.recipients import Members, Topic
 
 
 class NotificationManager:
@@ -40,7 +40,7 @@ class NotificationManager:
         expires_at: datetime | None = None,
         idempotency_key: str | None = None,
         actor: Any = None,
-        topic: str = "",
+        topic: Enum | Topic | str = "",
         campaign: str = "",
         correlation_id: str = "",
         cancel_key: str | None = None,
@@ -128,7 +128,7 @@ class NotificationManager:
         send_at: datetime | None = None,
         expires_at: datetime | None = None,
         actor: Any = None,
-        topic: str = "",
+        topic: Enum | Topic | str = "",
         at: datetime | None = None,
     ) -> Explanation:
         """What :meth:`send` would make of it for one recipient, gate by gate, and what would have to change.

@@ -13,12 +13,19 @@ from django.utils import timezone
 
 from notifications import conf
 from notifications.context import UNSTORABLE, encoded, tells_apart, validated
-from notifications.events import DIGESTS, LEVELS, NOTIFICATION_EVENTS, NotificationEvent, NotificationPriority
+from notifications.events import (
+    DIGESTS,
+    LEVELS,
+    NOTIFICATION_EVENTS,
+    NotificationEvent,
+    NotificationPriority,
+    key_of,
+)
 from notifications.exceptions import InvalidCluster, InvalidOption
 from notifications.manager.permission import check_actor_named, check_is_user
 from notifications.manager.score import score_of
 from notifications.models import Cluster, Notification, cluster_model, given_or_default
-from notifications.recipients import channel_names
+from notifications.recipients import Topic, channel_names
 
 # A digest without items is sent as any other event.
 GATHERS = {event.value: kind for kind, event in DIGESTS.items()}
@@ -36,7 +43,7 @@ class Options:
     expires_at: datetime | None = None
     idempotency_key: str | None = None
     actor: Any = None
-    topic: str = ""
+    topic: Any = ""
     campaign: str = ""
     correlation_id: str = ""
     cancel_key: str | None = None
@@ -188,7 +195,7 @@ def _wanted_priority(options: Options) -> NotificationPriority | None:
 
 def _storable(options: Options) -> Options:
     """Texts that fit their columns; naive times take the current time zone."""
-    changed = dict(vars(options))
+    changed = {**vars(options), "topic": _topic(options.topic)}
     for name in ("idempotency_key", "cancel_key", "topic", "campaign", "correlation_id"):
         length = getattr(Notification._meta.get_field(name), "max_length", 0)
         text = changed[name] = "" if changed[name] is None else str(changed[name])
@@ -199,6 +206,17 @@ def _storable(options: Options) -> Options:
     if changed["send_at"] and changed["expires_at"] and changed["expires_at"] <= changed["send_at"]:
         raise InvalidOption("expires_at is not after send_at, so it would never be sent.")
     return Options(**changed)
+
+
+def _topic(given: Any) -> str | None:
+    """By its key, as subscriptions and mutes know it; a text stays as it was written."""
+    if isinstance(given, Topic):
+        return given.key
+    if isinstance(given, Enum):
+        return key_of(given)
+    if given is not None and not isinstance(given, str):
+        raise InvalidOption(f"topic must be a text, a member of an Enum or a Topic, not {given!r:.80}.")
+    return given
 
 
 def sensible_time(name: str, value: Any) -> datetime | None:
