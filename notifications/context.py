@@ -11,7 +11,7 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from typing import Any
@@ -29,6 +29,7 @@ logger = logging.getLogger("notifications.context")
 
 # PostgreSQL stores neither in text; UTF-8 cannot write half a pair.
 MOST_BITS = 1024
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
@@ -96,7 +97,7 @@ def _encoded_number_or_collection(value: Any, path: str) -> Any:
         return _encoded_mapping(value, path)
     if isinstance(value, set | frozenset):
         # In one order, or the same content would have another hash in the next process.
-        return sorted((encoded(item, path) for item in value), key=json.dumps)
+        return sorted((encoded(item, path) for item in value), key=lambda item: json.dumps(comparable(item)))
     if isinstance(value, list | tuple):
         return [encoded(item, f"{path}[{index}]") for index, item in enumerate(value)]
     raise InvalidContext(
@@ -146,6 +147,19 @@ def _mapping_of_tag(inner: Any) -> dict[str, Any]:
     if not isinstance(inner, dict):
         raise InvalidContext(f"$dict must be a mapping, not {_text(inner)!a:.80}.")
     return inner
+
+
+def comparable(stored: Any) -> Any:
+    """What :func:`encoded` gave, with an instant written in one way, whatever its offset from UTC."""
+    if isinstance(stored, list):
+        return [comparable(item) for item in stored]
+    if not isinstance(stored, dict):
+        return stored
+    if stored.keys() == {"$datetime"}:
+        return {"$datetime": (datetime.fromisoformat(stored["$datetime"]) - EPOCH) // timedelta(microseconds=1)}
+    if stored.keys() == {"$dict"}:
+        return {"$dict": {key: comparable(item) for key, item in stored["$dict"].items()}}
+    return {key: comparable(item) for key, item in stored.items()}
 
 
 def loggable(event: NotificationEvent, stored: Mapping[str, Any]) -> dict[str, Any]:

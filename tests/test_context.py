@@ -18,11 +18,12 @@ from django.utils.translation import gettext_lazy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from notifications.context import Fields, decoded, encoded, validated
+from notifications.context import Fields, comparable, decoded, encoded, validated
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.exceptions import InvalidContext
 from notifications.models import Notification
 
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 TAGS = ["$date", "$datetime", "$decimal", "$uuid", "$time", "$seconds", "$dict", "$", "$$dict"]
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 SCALARS = (
@@ -137,6 +138,27 @@ def test_a_set_is_stored_in_one_order_however_it_was_built():
     # Else the same content has another hash in the next process, and an idempotency key conflicts with itself.
     assert encoded({0, 8}) == encoded({8, 0})
     assert encoded(frozenset({"b", "a"})) == ["a", "b"]
+
+
+def test_instants_are_compared_and_not_their_spelling():
+    def spelt(hours):
+        zone = timezone(timedelta(hours=hours))
+        noon, first = (moment.astimezone(zone) for moment in (NOON, NOON - timedelta(hours=9)))
+        return encoded({"at": [noon, {"$datetime": "today", "$x": noon}], "set": {noon, first}})
+
+    assert spelt(1) != spelt(-11)
+    assert comparable(spelt(1)) == comparable(spelt(-11))
+    assert comparable(encoded({"$datetime": "today"})) == encoded({"$datetime": "today"})
+    # Neither end of the calendar can be written in every zone.
+    ends = [datetime.min.replace(tzinfo=timezone(timedelta(hours=1))), datetime.max.replace(tzinfo=UTC)]
+    assert len({json.dumps(comparable(encoded(end))) for end in (*ends, NOON)}) == 3
+
+
+@given(VALUES, VALUES)
+def test_what_is_compared_differs_only_in_the_spelling_of_instants(one, other):
+    one, other = encoded(one), encoded(other)
+    same = comparable(one) == comparable(other)
+    assert same if one == other else not same or "$datetime" in json.dumps(one)
 
 
 @pytest.mark.parametrize(

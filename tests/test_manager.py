@@ -556,6 +556,16 @@ class TestIdempotency:
         send([user], event, {"numbers": {0, 8}}, idempotency_key="order-7")
         assert send([user], event, {"numbers": {8, 0}}, idempotency_key="order-7").duplicate
 
+    def test_the_offset_from_utc_is_no_content(self, user, event_with):
+        at = datetime(2100, 1, 1, 12, tzinfo=UTC)
+        also_at = at.astimezone(timezone.get_fixed_timezone(60))
+        for moment in (at, also_at):
+            times = {"send_at": moment, "expires_at": moment + timedelta(days=1)}
+            result = send([user], event_with(), {"begins": [moment]}, idempotency_key="order-7", **times)
+        assert result.duplicate
+        with pytest.raises(IdempotencyConflict):
+            send([user], event_with(), {"begins": [at.replace(hour=13)]}, idempotency_key="order-7", **times)
+
     def test_a_channel_that_the_site_has_added_since_is_no_content(self, user, event_with, settings):
         event = event_with(channels=["email", "sms"])
         send([user], event, {}, idempotency_key="order-7")

@@ -55,6 +55,14 @@ def test_a_channel_that_the_site_does_not_have_is_told_if_somebody_was_to_get_it
     assert send([To(user, ["app"]), other]).refused_channels == ()
 
 
+def test_a_repeat_of_an_idempotent_call_names_the_same_channels(settings):
+    settings.NOTIFICATIONS = {"CHANNELS": {"email": {"ENABLED": False}}}
+    to = [To(UserFactory(), ["email"])]
+    first, again = (send(to, idempotency_key="order-7") for _ in range(2))
+    assert (again.duplicate, again.refused_channels, bool(again)) == (True, first.refused_channels, bool(first))
+    assert first.refused_channels == ("email",)
+
+
 def test_an_address_is_narrowed_too():
     assert send([To(Address(email="ann@example.com"), ["email"])]).as_dict()["reasons"] == {}
 

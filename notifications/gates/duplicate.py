@@ -3,7 +3,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from notifications.context import encoded
+from notifications.context import comparable, encoded
 from notifications.events import NotificationEvent, key_of
 from notifications.gates.facts import Facts
 from notifications.outcomes import Answer, Deliver, Drop, Reason
@@ -30,7 +30,7 @@ def fingerprints(event: NotificationEvent, cluster: Any, context: Mapping[str, A
     The same in every process, from one start to the next.
     """
     values = context.get("$dict", context)
-    told = [encoded(cluster.pk), key_of(event.name), {key: values.get(key) for key in event.dedup_keys}]
+    told = [encoded(cluster.pk), key_of(event.name), {key: comparable(values.get(key)) for key in event.dedup_keys}]
     of_everybody = hashlib.sha256(json.dumps(told, sort_keys=True).encode() + b"\n")
 
     def of(recipient_key: str) -> str:

@@ -37,7 +37,7 @@ def queued(request: Request, recipients: Any, using: str) -> SendResult:
         now = clock.now(using) if request.asked_at else None
         notification, created = stored(request, now, using)
         if not created:
-            return first_result(notification, request)
+            return first_result(notification, request, _asked_in_vain(request, audience))
         return _chunk_by_chunk(request, notification, audience, now or notification.created_at, using)
 
 

@@ -39,7 +39,7 @@ def give_back_key(refused: Notification, using: str) -> None:
         mine.update(idempotency_key=None, idempotency_hash="")
 
 
-def first_result(first: Notification, request: Request) -> SendResult:
+def first_result(first: Notification, request: Request, refused_channels: tuple[str, ...]) -> SendResult:
     if first.idempotency_hash != request.fingerprint:
         raise IdempotencyConflict(
             f"The idempotency key {first.idempotency_key!r} was used for {first} with another content. "
@@ -54,7 +54,7 @@ def first_result(first: Notification, request: Request) -> SendResult:
         held=held,
         reasons=Counter(drops.values_list("reason", flat=True)),
         not_configured=request.not_configured,
-        refused_channels=request.refused_channels,
+        refused_channels=refused_channels,
         duplicate=True,
         _read=partial(outcomes, first.pk),
     )

@@ -12,7 +12,7 @@ from uuid import uuid4
 from django.utils import timezone
 
 from notifications import conf
-from notifications.context import UNSTORABLE, encoded, tells_apart, validated
+from notifications.context import UNSTORABLE, comparable, encoded, tells_apart, validated
 from notifications.events import (
     DIGESTS,
     LEVELS,
@@ -99,13 +99,13 @@ class Request:
         options = self.options
         told = [
             self.event.name,
-            self.context,
+            comparable(self.context),
             sorted({*self.channels, *self.not_configured}),
             int(self.priority),
             options.topic,
             options.campaign,
         ]
-        times = [encoded(options.send_at), encoded(options.expires_at)]
+        times = [comparable(encoded(time)) for time in (options.send_at, options.expires_at)]
         text = json.dumps([*told, *times, options.cancel_key], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 

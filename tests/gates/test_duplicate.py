@@ -3,9 +3,10 @@
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from types import SimpleNamespace
 
+from notifications.context import encoded
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.gates import ASKED_AGAIN, BEFORE_DUPLICATE, Facts, Person
 from notifications.gates.duplicate import duplicate, fingerprints
@@ -57,6 +58,11 @@ def test_each_part_makes_another_fingerprint():
 
 def test_the_order_of_keys_does_not_matter_and_neither_does_what_is_not_named():
     assert of(place={"a": 1, "b": 2}, floors=1) == of(floors=1, place={"b": 2, "a": 1}, seen="now")
+
+
+def test_an_instant_is_the_same_whatever_its_offset():
+    noon = datetime(2026, 11, 20, 13, tzinfo=timezone(timedelta(hours=1)))
+    assert of(place=encoded(noon)) == of(place=encoded(NOON))
 
 
 def test_it_is_the_same_in_another_process():
