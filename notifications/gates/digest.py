@@ -6,11 +6,13 @@ from datetime import datetime, timedelta
 from notifications import conf
 from notifications.events import NotificationPriority, key_of
 from notifications.gates.facts import Facts
-from notifications.gates.quiet_hours import first_open, timetable_of
+from notifications.gates.quiet_hours import first_open, hours_of_person, timetable_of
 from notifications.hours import DAYS, next_time
 from notifications.models import UserSettings
 from notifications.outcomes import Answer, Deliver, Hold, Reason
 from notifications.zones import known_zone
+
+DIGESTS = (UserSettings.Digest.DAILY, UserSettings.Digest.WEEKLY)
 
 logger = logging.getLogger("notifications.gates")
 
@@ -33,8 +35,8 @@ def _in_time(facts: Facts, until: datetime) -> bool:
 
 def _for_digest(facts: Facts) -> Hold | None:
     settings = facts.person.settings
-    wanted = settings is not None and settings.digest != UserSettings.Digest.NONE
-    if settings is None or not wanted or not facts.event.may_wait_for_digest(facts.urgency):
+    # A host's own preferences may have any word.
+    if settings is None or settings.digest not in DIGESTS or not facts.event.may_wait_for_digest(facts.urgency):
         return None
     if facts.channel not in map(key_of, conf.current().digest_channels):
         return None
@@ -48,7 +50,7 @@ def _for_digest(facts: Facts) -> Hold | None:
         return None
     day = f" on {DAYS[settings.digest_day]}" if weekly else ""
     rule = f"{settings.digest} digest of this user: {settings.digest_hour:02}:00{day} {zone.key}"
-    return Hold(first_open(facts, timetable_of(facts), due), Reason.DIGEST, rule)
+    return Hold(first_open(facts, hours_of_person(facts), due), Reason.DIGEST, rule)
 
 
 def _for_batch(facts: Facts) -> Hold | None:

@@ -23,8 +23,13 @@ def quiet_hours(facts: Facts) -> Answer:
 
 def timetable_of(facts: Facts) -> Timetable | None:
     """The hours that this is to keep on this channel, or None if it may go at any."""
+    return None if facts.event.goes_at_any_hour else hours_of_person(facts)
+
+
+def hours_of_person(facts: Facts) -> Timetable | None:
+    """The hours that all keep which does not go at any hour, such as a digest, whatever is in it."""
     # A channel without addresses, such as the log, wakes nobody.
-    if facts.event.goes_at_any_hour or not facts.kind or facts.person.has_no_account:
+    if not facts.kind or facts.person.has_no_account:
         return None
     settings = facts.person.settings
     quiet, windows = _quiet_hours(settings), _windows(settings, facts.channel)

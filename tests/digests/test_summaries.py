@@ -9,6 +9,7 @@ from django.core.management import call_command
 from notifications.digests import Section, send_summaries
 from notifications.manager import NotificationManager
 from notifications.models import Notification, PreferenceChange, UserSettings
+from notifications.testing import simulated
 from tests.digests.conftest import with_digest, work
 from tests.shop.notification_events import ShopEvents
 
@@ -111,3 +112,11 @@ def test_being_asked_about_is_no_change_of_preferences(clock, reader):
     send_summaries(clock())
     settings.save()
     assert not PreferenceChange.objects.filter(action="changed").exists()
+
+
+def test_one_that_waits_for_its_window_is_not_joined_by_those_of_the_next_days(reader):
+    saturdays = {"email": [["10:00", "12:00", ["sat"]]]}
+    UserSettings.objects.filter(user=reader).update(delivery_windows=saturdays)
+    with simulated("2026-11-21 13:00", "Europe/Berlin") as timeline:
+        timeline.run("2026-12-06 00:00")
+        assert [f"{one.at:%d %H:%M}" for one in timeline.arrivals] == ["28 10:00", "05 10:00"]

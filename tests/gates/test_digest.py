@@ -42,6 +42,17 @@ def test_who_has_no_digest_waits_for_none():
     assert digest(facts({"digest": "none"})) == digest(facts()) == Deliver()
 
 
+@pytest.mark.parametrize("word", [None, "", "hourly", "Daily"])
+def test_only_the_known_words_are_a_digest(word):
+    assert digest(facts({**DAILY, "digest": word})) == Deliver()
+
+
+def test_a_digest_keeps_the_hours_of_its_user_even_if_an_event_in_it_need_not():
+    night = {"quiet_from": time(22), "quiet_until": time(9)}
+    held = digest(facts({**DAILY, **night}, ignores_quiet_hours=True))
+    assert held.until == datetime(2026, 11, 21, 8, tzinfo=UTC)
+
+
 @pytest.mark.parametrize(
     ("priority", "options", "waits"),
     [
