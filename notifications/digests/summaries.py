@@ -18,7 +18,6 @@ from notifications.gates import Person, people
 from notifications.hours import hours_begun
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, UserSettings
-from notifications.outcomes import WAITING
 from notifications.recipients import user_key
 from notifications.zones import known_zone
 
@@ -97,7 +96,7 @@ def _agrees(person: Person, row: UserSettings) -> bool:
 def _served(cluster: Any, keys: Sequence[str], since: datetime, using: str) -> set[str]:
     """Who has a digest of this hour, or one that is still to go out, or will have one of what waits for it."""
     of_these = Delivery.objects.using(using).filter(notification__cluster=cluster, recipient_key__in=keys)
-    made = Q(notification__gathers__in=DIGESTS) & (Q(notification__created_at__gte=since) | Q(state__in=WAITING))
+    made = Q(notification__gathers__in=DIGESTS) & (Q(notification__created_at__gte=since) | Q(state="held"))
     at_once = Q(notification__send_at=None) | Q(notification__send_at__lt=since)
     waits = Q(state="held", reason="digest", notification__created_at__lt=since) & at_once
     return set(of_these.filter(made | waits).values_list("recipient_key", flat=True))
