@@ -287,3 +287,56 @@ class TestTheWords:
         assert "ADDRESS_FIELDS would name for phone" in change_for("no_address", About("smoke", "sms", "phone"))
         settings.NOTIFICATIONS = {"ADDRESS_FIELDS": {"phone": "mobile"}}
         assert "the field mobile of the account" in change_for("no_address", About("smoke", "sms", "phone"))
+
+
+class TestWhatDecides:
+    """The rule names what decides the moment, and only what would bring another is proposed."""
+
+    def told(self, user, event, hour, minute=0):
+        with travelling(datetime(2026, 11, 20, hour, minute, tzinfo=UTC)):
+            channel = explain(user, event, context={}).channel("email")
+        return f"{channel.arrives_at:%d %H:%M}", channel.steps[-1].rule, channel.steps[-1].change
+
+    def test_a_batch_that_comes_into_quiet_hours_names_both(self, user, choose, declare):
+        choose(quiet_from=time(22), quiet_until=time(7), time_zone="UTC")
+        event = declare(batch_window=900)
+        assert self.told(user, event, 21, 50) == (
+            "21 07:00",
+            "event: batch window of 900 seconds, and quiet hours of this user: 22:00–07:00 UTC",
+            "The event would have to declare no batch_window, or the call to be CRITICAL. Or the user would have to "
+            "choose other quiet hours, or the event would have to declare ignores_quiet_hours.",
+        )
+        assert self.told(user, event, 21, 40)[1] == "event: batch window of 900 seconds"
+
+    def test_a_batch_that_begins_in_quiet_hours_waits_for_these(self, user, choose, declare):
+        choose(quiet_from=time(22), quiet_until=time(7), time_zone="UTC")
+        assert self.told(user, declare(batch_window=900), 23)[:2] == (
+            "21 07:00",
+            "quiet hours of this user: 22:00–07:00 UTC",
+        )
+
+    def test_a_digest_that_changes_nothing_is_not_named(self, user, choose, declare):
+        windows = {"email": [["08:00", "08:30", ["tue"]]]}
+        choose(digest="daily", digest_hour=11, delivery_windows=windows, time_zone="UTC")
+        assert self.told(user, declare(), 12) == (
+            "24 08:00",
+            "delivery windows of this user for email: tue 08:00–08:30 UTC",
+            "The user would have to open another window for email.",
+        )
+
+    def test_what_only_together_decides_is_named_together(self, user, choose, declare):
+        choose(digest="daily", digest_hour=8, quiet_from=time(22), quiet_until=time(8), time_zone="UTC")
+        assert self.told(user, declare(), 23) == (
+            "21 08:00",
+            "daily digest of this user: 08:00 UTC, and at the same time quiet hours of this user: 22:00–08:00 UTC",
+            "The user would have to want no digest, the event would have to declare digest=False, or the call to be "
+            "CRITICAL. And the user would have to choose other quiet hours.",
+        )
+
+    def test_of_quiet_hours_and_windows_that_one_which_opens_last(self, user, choose, declare):
+        night = {"quiet_from": time(22), "quiet_until": time(7), "time_zone": "UTC"}
+        choose(**night, delivery_windows={"email": [["09:00", "12:00"]]})
+        with travelling(datetime(2026, 11, 20, 23, tzinfo=UTC)):
+            [step] = [one for one in explain(user, declare(), {}).channel("email").steps if not one.lets_through]
+        assert step.rule == "delivery windows of this user for email: 09:00–12:00 UTC"
+        assert step.change.startswith("The user would have to open another window for email, or")

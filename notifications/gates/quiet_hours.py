@@ -1,6 +1,8 @@
 """Quiet hours and delivery windows: what is wanted waits for its hour. Nothing is dropped here."""
 
 import logging
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from notifications.gates.facts import Facts
@@ -10,6 +12,9 @@ from notifications.outcomes import Answer, Deliver, Hold, Reason
 from notifications.zones import known_zone
 
 logger = logging.getLogger("notifications.gates")
+
+TOGETHER = ", and at the same time "
+"""Between rules of which none alone decides."""
 
 
 def quiet_hours(facts: Facts) -> Answer:
@@ -38,23 +43,49 @@ def hours_of_person(facts: Facts) -> Timetable | None:
     return Timetable(known_zone(settings.time_zone if settings else ""), quiet, windows)
 
 
-def first_open(facts: Facts, timetable: Timetable | None, moment: datetime) -> datetime:
+def first_open(timetable: Timetable | None, moment: datetime, wanted_at: datetime) -> datetime:
     """The first instant, not before ``moment``, at which it may go out."""
-    return timetable.first_open(moment, facts.wanted_at + PATIENCE) if timetable else moment
+    return timetable.first_open(moment, wanted_at + PATIENCE) if timetable else moment
+
+
+def without_each(
+    facts: Facts, timetable: Timetable | None, moment: datetime, wanted_at: datetime
+) -> dict[str, datetime]:
+    """The first instants if one or the other of these hours were not kept, by its rule."""
+    found = {}
+    if timetable and timetable.quiet:
+        found[_quiet_rule(facts, timetable)] = first_open(replace(timetable, quiet=None), moment, wanted_at)
+    if timetable and timetable.windows:
+        found[_windows_rule(facts, timetable)] = first_open(replace(timetable, windows=()), moment, wanted_at)
+    return found
+
+
+def rule_of(until: datetime, without: Mapping[str, datetime]) -> str:
+    """What decides on a moment: the rules without which it would be another. Where it takes several of them, all.
+
+    :param without: by rule, the moment that it would be without it.
+    """
+    alone = [rule for rule, moment in without.items() if moment != until]
+    return ", and ".join(alone) if alone else TOGETHER.join(without)
 
 
 def _answer(facts: Facts, timetable: Timetable) -> Answer:
     moment = facts.moment
-    until = first_open(facts, timetable, moment)
+    until = first_open(timetable, moment, facts.wanted_at)
     if until == moment:
         return Deliver()
-    if timetable.after_quiet(moment) > moment:
-        own = facts.person.settings is not None and facts.person.settings.chooses_quiet_hours
-        whose = "user" if own else "site"
-        return Hold(until, Reason.QUIET_HOURS, f"quiet hours of this {whose}: {timetable.quiet} {timetable.zone.key}")
+    reason = Reason.QUIET_HOURS if timetable.after_quiet(moment) > moment else Reason.DELIVERY_WINDOW
+    return Hold(until, reason, rule_of(until, without_each(facts, timetable, moment, facts.wanted_at)))
+
+
+def _quiet_rule(facts: Facts, timetable: Timetable) -> str:
+    own = facts.person.settings is not None and facts.person.settings.chooses_quiet_hours
+    return f"quiet hours of this {'user' if own else 'site'}: {timetable.quiet} {timetable.zone.key}"
+
+
+def _windows_rule(facts: Facts, timetable: Timetable) -> str:
     windows = ", ".join(map(str, timetable.windows))
-    rule = f"delivery windows of this user for {facts.channel}: {windows} {timetable.zone.key}"
-    return Hold(until, Reason.DELIVERY_WINDOW, rule)
+    return f"delivery windows of this user for {facts.channel}: {windows} {timetable.zone.key}"
 
 
 def _quiet_hours(settings: UserSettings | None) -> Hours | None:

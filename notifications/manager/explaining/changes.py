@@ -1,13 +1,14 @@
 """What would have to change: a sentence for each reason that something was held, dropped or refused for."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from django.contrib.auth import get_user_model
 
 from notifications import conf
 from notifications.channel_classes import address_kind
 from notifications.events import NOTIFICATION_EVENTS
+from notifications.gates.quiet_hours import TOGETHER
 from notifications.models import Delivery, NotificationLog
 from notifications.outcomes import Reason
 
@@ -19,7 +20,7 @@ class About:
     """What a sentence is about.
 
     :param kind: the kind of address that the channel sends to; empty if it sends to none, or is not known.
-    :param rule: the words of what decided.
+    :param rule: the words of what decided. :param reason: what it was held, dropped or refused for.
     """
 
     event: str
@@ -27,6 +28,7 @@ class About:
     kind: str = ""
     has_account: bool = True
     rule: str = ""
+    reason: str = ""
 
 
 def about_row(row: Delivery | NotificationLog, channel: str, event: str, rule: str) -> About:
@@ -45,7 +47,7 @@ def kind_of(channel: str) -> str | None:
 def change_for(reason: str, about: About) -> str:
     """A sentence; empty where nothing has to change."""
     told = CHANGES[Reason(reason)] if reason in Reason.values else ""
-    return told(about) if callable(told) else told.format(about=about)
+    return told(replace(about, reason=reason)) if callable(told) else told.format(about=about)
 
 
 def _no_address(about: About) -> str:
@@ -82,10 +84,41 @@ def _duplicate(about: About) -> str:
     )
 
 
-def _quiet_hours(about: About) -> str:
-    of_site = "of this site" in about.rule
+WORDS = {
+    Reason.DIGEST: "digest of this user",
+    Reason.BATCH: "batch window",
+    Reason.QUIET_HOURS: "quiet hours of",
+    Reason.DELIVERY_WINDOW: "delivery windows of",
+}
+"""By which a rule is known."""
+
+
+def _hours(about: About) -> str:
+    """For whatever waits for an hour: what decides stands in the rule; all of it that alone would change something."""
+    waits = dict(_waits(about))
+    named = [words for words in waits if words in about.rule] or [WORDS[Reason(about.reason)]]
+    told = [waits[words] for words in named]
+    joint = " And " if TOGETHER in about.rule else " Or "
+    return joint.join([told[0], *map(_in_the_midst, told[1:])])
+
+
+def _waits(about: About) -> Iterator[tuple[str, str]]:
+    of_site = "quiet hours of this site" in about.rule
     whose = "QUIET_HOURS of the settings would have to be others, or the user" if of_site else "The user"
-    return f"{whose} would have to choose other quiet hours, or the event would have to declare ignores_quiet_hours."
+    # A digest keeps the hours whatever is in it.
+    exempt = "" if about.reason == Reason.DIGEST else ", or the event would have to declare ignores_quiet_hours"
+    yield (
+        WORDS[Reason.DIGEST],
+        "The user would have to want no digest, the event would have to declare digest=False, or the call to be "
+        "CRITICAL.",
+    )
+    yield WORDS[Reason.BATCH], "The event would have to declare no batch_window, or the call to be CRITICAL."
+    yield WORDS[Reason.QUIET_HOURS], f"{whose} would have to choose other quiet hours{exempt}."
+    yield WORDS[Reason.DELIVERY_WINDOW], f"The user would have to open another window for {about.channel}{exempt}."
+
+
+def _in_the_midst(sentence: str) -> str:
+    return sentence if sentence[:2].isupper() else sentence[0].lower() + sentence[1:]
 
 
 def _not_permitted(about: About) -> str:
@@ -113,12 +146,7 @@ CHANGES: Mapping[Reason, str | Callable[[About], str]] = {
     Reason.SHED: "It would have to be sent by a new call, when there is room, or be more urgent than what took its "
     "place.",
     Reason.OVER_LIMIT: "There would have to be fewer of it, or the limit would have to be higher.",
-    Reason.QUIET_HOURS: _quiet_hours,
-    Reason.DELIVERY_WINDOW: "The user would have to open another window for {about.channel}, or the event would have "
-    "to declare ignores_quiet_hours.",
-    Reason.BATCH: "The event would have to declare no batch_window, or the call to be CRITICAL.",
-    Reason.DIGEST: "The user would have to want no digest, the event would have to declare digest=False, or the call "
-    "to be CRITICAL.",
+    **dict.fromkeys((Reason.QUIET_HOURS, Reason.DELIVERY_WINDOW, Reason.BATCH, Reason.DIGEST), _hours),
     Reason.SCHEDULED: "The call would have to name an earlier send_at, or none.",
     Reason.EXPIRED: "The call would have to name a later expires_at, or none.",
     Reason.CANCELLED: "It would have to be sent by a new call; what was cancelled is not taken up again.",
