@@ -15,7 +15,7 @@ from notifications.gates import GATES
 from notifications.manager import NotificationManager
 from notifications.manager.explaining.changes import CHANGES, About, change_for
 from notifications.manager.explaining.passes import WORDS
-from notifications.models import Cluster, Fingerprint, Pause, SharedPreference, UserSettings
+from notifications.models import Cluster, Delivery, Fingerprint, Pause, SharedPreference, UserSettings
 from notifications.outcomes import Deliver, Drop, Reason
 from notifications.recipients import Address
 from notifications.testing import temporary_events, travelling
@@ -340,3 +340,19 @@ class TestWhatDecides:
             [step] = [one for one in explain(user, declare(), {}).channel("email").steps if not one.lets_through]
         assert step.rule == "delivery windows of this user for email: 09:00–12:00 UTC"
         assert step.change.startswith("The user would have to open another window for email, or")
+
+
+def test_what_joins_a_batch_that_waits_already_goes_out_with_it(user, declare):
+    event = declare(batch_window=900)
+    with travelling(datetime(2026, 11, 20, 12, tzinfo=UTC)) as clock:
+        NotificationManager.send(event, [user])
+        clock.forward(minutes=10)
+        told = explain(user, event, context={}).channel("email")
+        assert told.summary.startswith(
+            "It would go out at 12:15 on Friday 20 November 2026, UTC, with what waits already: event: batch window of"
+        )
+        assert (told.answer.until.minute, told.arrives_at.minute) == (25, 15)
+        NotificationManager.send(event, [user])
+        last = NotificationManager.why(Delivery.objects.last()).channels[0]
+        assert last.summary.startswith("It waits until 12:15 on Friday 20 November 2026, UTC, with what waits already:")
+        assert explain(UserFactory(), event, context={}).channel("email").arrives_at.minute == 25

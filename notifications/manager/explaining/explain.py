@@ -1,6 +1,7 @@
 """Why somebody would or would not be reached, before anything is sent. It reads what ``send()`` reads, decides by the
 same code, and writes nothing."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -16,6 +17,7 @@ from notifications.gates import GATES, Facts
 from notifications.manager.decisions import Decisions, kinds_of
 from notifications.manager.duplicates import looking
 from notifications.manager.explaining.changes import About
+from notifications.manager.explaining.company import JOINS, goes_out_at
 from notifications.manager.explaining.explanation import ChannelExplanation, Explanation, Step, wall_time
 from notifications.manager.explaining.notes import Notes
 from notifications.manager.explaining.steps import (
@@ -50,8 +52,12 @@ def explained(request: Request, recipient: Any, at: datetime | None) -> Explanat
     zone = zone_of(next((facts.person for facts, _answer in found.values()), None))
     refusal = _refused(request, using)
     notes = Notes()
+
+    def leaves_at(facts: Facts, hold: Hold) -> datetime:
+        return goes_out_at(hold, facts, _key_of(recipient), request.cluster.pk, since=at and now)
+
     channels = [
-        _on_channel(request, channel, found.get(channel), refusal, notes)
+        _on_channel(request, channel, found.get(channel), refusal, notes, leaves_at)
         for channel in (*request.channels, *request.not_configured)
     ]
     return Explanation(request.event.name, _key_of(recipient), now, zone, tuple(channels))
@@ -96,7 +102,12 @@ def _permission(request: Request, about: About) -> Step:
 
 
 def _on_channel(
-    request: Request, channel: str, found: tuple[Facts, Answer] | None, refused: list[Step], notes: Notes
+    request: Request,
+    channel: str,
+    found: tuple[Facts, Answer] | None,
+    refused: list[Step],
+    notes: Notes,
+    leaves_at: Callable[[Facts, Hold], datetime],
 ) -> ChannelExplanation:
     if found is None:
         steps = [_missing(request, channel)]
@@ -107,7 +118,8 @@ def _on_channel(
     about = About(request.event.name, channel, facts.kind)
     options = request.options
     steps = [*refused, *send_at_step(facts, about, options.send_at), *asked(GATES, facts)]
-    at = None if isinstance(answer, Drop) else answer.until if isinstance(answer, Hold) else facts.now
+    held_until = max(leaves_at(facts, answer), facts.now) if isinstance(answer, Hold) else facts.now
+    at = None if isinstance(answer, Drop) else held_until
     if at is not None:
         steps += expires_at_step(at, about, options.expires_at, zone_of(facts.person))
     arrives_at = None if isinstance(steps[-1].answer, Drop) else at
@@ -137,7 +149,8 @@ def _summary(steps: list[Step], at: datetime | None, facts: Facts) -> str:
         return "It would go out at once."
     if at is None or isinstance(why.answer, Drop):
         return _would_not(why)
-    return sentences(f"It would go out at {wall_time(at, zone_of(facts.person))}", why.rule, why.change)
+    company = JOINS if isinstance(why.answer, Hold) and at < why.answer.until else ""
+    return sentences(f"It would go out at {wall_time(at, zone_of(facts.person))}{company}", why.rule, why.change)
 
 
 def _would_not(why: Step) -> str:

@@ -6,6 +6,7 @@ from datetime import datetime
 from notifications.gates import ASKED_AGAIN, ASKED_OF_WAITING, Person
 from notifications.gates.again import addresses_of, cannot_go, facts_of
 from notifications.manager.explaining.changes import About, about_row, change_for, kind_of
+from notifications.manager.explaining.company import JOINS, TOGETHER, goes_out_at
 from notifications.manager.explaining.explanation import ChannelExplanation, Happened, Step, wall_time
 from notifications.manager.explaining.holders import WITH_A_WORKER, lost_since
 from notifications.manager.explaining.notes import Notes
@@ -42,6 +43,7 @@ class Teller:
         self.person, self.now, self.zone, self.notes = person, now, zone_of(person), Notes()
         self._suppressed: frozenset[Pair] = Suppression.objects.among(addresses_of(deliveries))
         self._rows = log_of(deliveries)
+        self._with_others: dict[int, datetime] = {}
 
     def delivery(self, row: Delivery) -> ChannelExplanation:
         waits = row.state in WAITING
@@ -72,7 +74,7 @@ class Teller:
             return [step(*("channel", not_configured(row.channel)) if is_channel else ("event", Drop(*fault)), about)]
         facts = facts_of(row, self.person, self._suppressed, self.now, row.notification.wanted_at)
         # The hours are asked of the digest, not of what it is made of.
-        gates = ASKED_OF_WAITING if row.reason in (Reason.BATCH, Reason.DIGEST) else ASKED_AGAIN
+        gates = ASKED_OF_WAITING if row.reason in TOGETHER else ASKED_AGAIN
         steps = [*send_at_step(facts, about, row.notification.send_at), *asked(gates, facts)]
         if not isinstance(steps[-1].answer, Drop):
             at = self._earliest(row, steps) or self.now
@@ -88,7 +90,16 @@ class Teller:
         answer = answer_of(steps)
         if row.state not in (*WAITING, *WITH_A_WORKER) or isinstance(answer, Drop):
             return None
-        return max(self.now, row.due_at or self.now, answer.until if isinstance(answer, Hold) else self.now)
+        return max(self.now, self._due(row), answer.until if isinstance(answer, Hold) else self.now)
+
+    def _due(self, row: Delivery) -> datetime:
+        if row.due_at is None or not _waits_for_others(row) or cannot_go(row):
+            return row.due_at or self.now
+        if row.pk not in self._with_others:
+            facts = facts_of(row, self.person, self._suppressed, self.now, row.notification.wanted_at)
+            hold, cluster_id = Hold(row.due_at, Reason(row.reason)), row.notification.cluster_id
+            self._with_others[row.pk] = goes_out_at(hold, facts, row.recipient_key, cluster_id)
+        return self._with_others[row.pk]
 
     def _notes(self, row: Delivery, answer: Answer) -> tuple[str, ...]:
         """Of what would not go out nothing else is said."""
@@ -135,7 +146,8 @@ class Teller:
         asked_now = decisive(steps)
         if asked_now and isinstance(asked_now.answer, Drop):
             return sentences("It waits, and as things stand it would not go out", asked_now.rule, asked_now.change)
-        until = f"It waits until {self._time(arrives_at)}"
+        company = JOINS if _waits_for_others(row) and row.due_at and arrives_at and arrives_at < row.due_at else ""
+        until = f"It waits until {self._time(arrives_at)}{company}"
         if asked_now and isinstance(asked_now.answer, Hold) and asked_now.answer.until == arrives_at:
             return sentences(until, asked_now.rule, asked_now.change)
         if row.state == DeliveryState.READY:
@@ -144,6 +156,10 @@ class Teller:
 
     def _time(self, moment: datetime | None) -> str:
         return wall_time(moment, self.zone) if moment else "a time that is not known"
+
+
+def _waits_for_others(row: Delivery) -> bool:
+    return row.state == DeliveryState.HELD and row.reason in TOGETHER
 
 
 def _merged(row: Delivery) -> str:
