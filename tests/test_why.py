@@ -87,6 +87,7 @@ def test_who_has_changed_their_hours_since_is_told_that_it_still_waits(user):
     told = why(notification, user)
     assert all(step.lets_through for step in told.steps)
     assert told.summary.startswith("It waits until 07:00 on Sunday 22 November 2026")
+    assert "would have to" not in told.summary
     assert told.arrives_at == SEVEN
 
 
@@ -112,7 +113,28 @@ def test_what_waits_for_a_digest_says_what_it_waits_for(user):
     choose(user, digest="daily", digest_hour=18)
     told = why(send(user), user)
     assert told.summary.startswith(
-        "It waits until 18:00 on Sunday 22 November 2026, UTC: Waits for the digest. The user"
+        "It waits until 18:00 on Sunday 22 November 2026, UTC: daily digest of this user: 18:00 UTC. The user"
+    )
+
+
+def test_what_the_user_has_changed_since_is_not_proposed(user):
+    choose(user, digest="daily", digest_hour=18)
+    notification = send(user)
+    choose(user, digest="none")
+    assert why(notification, user).summary == (
+        "It waits until 18:00 on Sunday 22 November 2026, UTC: Waits for the digest; the time was set before, by what "
+        "has been changed since."
+    )
+
+
+def test_what_is_over_a_limit_names_its_limits(user, settings):
+    settings.NOTIFICATIONS = {"CHANNELS": {"log": {}}, "LIMITS": {"user": "1/h", "user_channel": {"email": "5/d"}}}
+    send(user)
+    notification = send(user)
+    Dispatcher().run_until_idle()
+    assert why(notification, user).summary.endswith(
+        "There would have to be fewer of it, or one of its limits would have to be higher: LIMITS['user'] 1/h, "
+        "LIMITS['user_channel'] 5/d."
     )
 
 

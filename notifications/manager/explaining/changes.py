@@ -121,6 +121,22 @@ def _in_the_midst(sentence: str) -> str:
     return sentence if sentence[:2].isupper() else sentence[0].lower() + sentence[1:]
 
 
+def _over_limit(about: About) -> str:
+    limits = conf.current()
+    event = NOTIFICATION_EVENTS.named(about.event)
+    own = event.limit if event else None
+    named = {
+        "LIMITS['user']": limits.limit("user"),
+        "the limit of the event": own,
+        "LIMITS['user_event']": "" if own else limits.limit("user_event"),
+        "LIMITS['user_channel']": limits.limit("user_channel", about.channel),
+        "LIMITS['cluster']": limits.limit("cluster"),
+        "LIMITS['global']": limits.limit("global"),
+    }
+    told = ", ".join(f"{name} {rate}" for name, rate in named.items() if rate)
+    return f"There would have to be fewer of it, or one of its limits would have to be higher{told and f': {told}'}."
+
+
 def _not_permitted(about: About) -> str:
     event = NOTIFICATION_EVENTS.named(about.event)
     permission = event.permission if event else ""
@@ -145,7 +161,7 @@ CHANGES: Mapping[Reason, str | Callable[[About], str]] = {
     "be higher, or the event would have to be declared CRITICAL.",
     Reason.SHED: "It would have to be sent by a new call, when there is room, or be more urgent than what took its "
     "place.",
-    Reason.OVER_LIMIT: "There would have to be fewer of it, or the limit would have to be higher.",
+    Reason.OVER_LIMIT: _over_limit,
     **dict.fromkeys((Reason.QUIET_HOURS, Reason.DELIVERY_WINDOW, Reason.BATCH, Reason.DIGEST), _hours),
     Reason.SCHEDULED: "The call would have to name an earlier send_at, or none.",
     Reason.EXPIRED: "The call would have to name a later expires_at, or none.",

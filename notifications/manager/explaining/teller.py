@@ -8,6 +8,7 @@ from notifications.gates.again import addresses_of, cannot_go, facts_of
 from notifications.manager.explaining.changes import About, about_row, change_for, kind_of
 from notifications.manager.explaining.company import JOINS, TOGETHER, goes_out_at
 from notifications.manager.explaining.explanation import ChannelExplanation, Happened, Step, wall_time
+from notifications.manager.explaining.held import CHANGED_SINCE, is_held_for_an_hour, set_by
 from notifications.manager.explaining.holders import WITH_A_WORKER, lost_since
 from notifications.manager.explaining.notes import Notes
 from notifications.manager.explaining.steps import (
@@ -152,7 +153,16 @@ class Teller:
             return sentences(until, asked_now.rule, asked_now.change)
         if row.state == DeliveryState.READY:
             return "It is ready, and waits for a worker."
+        if is_held_for_an_hour(row) and not cannot_go(row):
+            return self._held(until, row)
         return self._stored(until, row)
+
+    def _held(self, until: str, row: Delivery) -> str:
+        told = row.notification
+        hold = set_by(row, facts_of(row, self.person, self._suppressed, told.created_at, told.wanted_at))
+        if hold is None:
+            return sentences(until, f"{row.get_reason_display()}{CHANGED_SINCE}")
+        return sentences(until, hold.rule, change_for(row.reason, about_row(row, row.channel, told.event, hold.rule)))
 
     def _time(self, moment: datetime | None) -> str:
         return wall_time(moment, self.zone) if moment else "a time that is not known"
