@@ -49,8 +49,8 @@ def _check_emptiness() -> None:
 def sentences(timeline: Timeline, event: Any) -> Iterator[str]:
     """Who got an event, when and on which channel, and why others did not; in the order of time."""
     told = [(arrival.at, _got(arrival)) for arrival in timeline.arrived(event)]
-    drops = timeline.captured.dropped.filter(event=event.value).select_related("recipient")
-    told += [(drop.sent_at, _did_not_get(drop)) for drop in drops]
+    drops = timeline.captured.dropped.filter(event=event.value).select_related("recipient", "personal")
+    told += [(drop.sent_at, _did_not_get(timeline.name_of(drop), drop)) for drop in drops]
     for at, sentence in sorted(told, key=lambda pair: pair[0]):
         yield f"{at.astimezone(timeline.zone):%a %d %H:%M}  {sentence}"
 
@@ -72,5 +72,5 @@ def _got(arrival: Arrival) -> str:
     return f"{arrival.recipient} got it by {arrival.channel}{many}: {text}"
 
 
-def _did_not_get(drop: NotificationLog) -> str:
-    return f"{drop.recipient} did not get it by {drop.channel}: {drop.error_message or drop.get_reason_display()}"
+def _did_not_get(name: Any, drop: NotificationLog) -> str:
+    return f"{name} did not get it by {drop.channel}: {drop.error_message or drop.get_reason_display()}"

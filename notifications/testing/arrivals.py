@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 from notifications.models import Delivery, InboxItem, NotificationLog
 from notifications.rendered import Rendered
 
+ADDRESSED = ("recipient_key", "channel", "address")
+
 
 @dataclass(frozen=True)
 class Arrival:
@@ -35,11 +37,28 @@ class Arrival:
         return self.at, str(self.recipient), self.channel, self.event, f"arrived: {self.title or self.body}{count}"
 
 
+class Names:
+    """What to call those whom the log is about: a user, or a bare address as a text.
+
+    The log has addresses in their masked form only. In full they stand at what was queued for them after ``after``.
+    """
+
+    def __init__(self, after: int) -> None:
+        queued = Delivery.objects.filter(notification_id__gt=after, recipient=None)
+        self._by_channel = {(key, channel): address for key, channel, address in queued.values_list(*ADDRESSED)}
+        self._by_key = {key: address for (key, _), address in self._by_channel.items()}
+
+    def of(self, row: NotificationLog) -> Any:
+        key = row.recipient_key
+        here = self._by_channel.get((key, row.channel)) or row.address
+        return row.recipient or here or self._by_key.get(key, key)
+
+
 def arrivals(after: int, texts: Mapping[int, Rendered], zone: ZoneInfo) -> list[Arrival]:
     """What arrived of the notifications younger than ``after``, in the order of time."""
     rows = list(_log(after).filter(kind=NotificationLog.Kind.ATTEMPT, success=True))
     deliveries = Delivery.objects.filter(notification_id__gt=after)
-    addresses = dict(deliveries.filter(recipient=None).values_list("pk", "address"))
+    names = Names(after)
     merged = Counter(deliveries.exclude(merged_into=None).values_list("merged_into_id", flat=True))
     items = InboxItem.objects.filter(delivery_id__in=deliveries.values("pk"))
     told = {pk: (title, body) for pk, title, body in items.values_list("delivery_id", "title", "body")}
@@ -47,7 +66,7 @@ def arrivals(after: int, texts: Mapping[int, Rendered], zone: ZoneInfo) -> list[
     return [
         Arrival(
             row.sent_at.astimezone(zone),
-            row.recipient or addresses.get(row.delivery_id or 0, row.recipient_key),
+            names.of(row),
             row.channel,
             row.event,
             *told.get(row.delivery_id or 0, ("", "")),
@@ -62,20 +81,20 @@ def arrivals(after: int, texts: Mapping[int, Rendered], zone: ZoneInfo) -> list[
 def table(found: Iterable[Arrival], after: int, zone: ZoneInfo) -> str:
     """A line for each arrival, vain try and drop, in the order of time."""
     others = _log(after).exclude(success=True)
-    lines = [arrival.row for arrival in found] + [_row(row, zone) for row in others]
+    names = Names(after)
+    lines = [arrival.row for arrival in found] + [_row(row, names, zone) for row in others]
     lines.sort(key=lambda line: line[0])
     return _aligned([(f"{at:%Y-%m-%d %H:%M:%S}", *rest) for at, *rest in lines])
 
 
 def _log(after: int) -> Any:
-    return (
-        NotificationLog.objects.filter(notification_id__gt=after).select_related("recipient").order_by("sent_at", "pk")
-    )
+    rows = NotificationLog.objects.filter(notification_id__gt=after)
+    return rows.select_related("recipient", "personal").order_by("sent_at", "pk")
 
 
-def _row(row: NotificationLog, zone: ZoneInfo) -> tuple[datetime, str, str, str, str]:
+def _row(row: NotificationLog, names: Names, zone: ZoneInfo) -> tuple[datetime, str, str, str, str]:
     what = "dropped" if row.kind == NotificationLog.Kind.DROP else "failed"
-    who = str(row.recipient or row.recipient_key)
+    who = str(names.of(row))
     return row.sent_at.astimezone(zone), who, row.channel, row.event, f"{what}: {row.reason} {row.error_message}"
 
 

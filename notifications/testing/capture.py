@@ -85,4 +85,6 @@ def capture_notifications() -> Iterator[Captured]:
     captured.deliver()      # and look at django.core.mail.outbox
     """
     newest = Notification.objects.aggregate(newest=Max("pk"))["newest"]
-    yield Captured(after=newest or 0)
+    # The log outlives what it tells of.
+    logged = NotificationLog.objects.aggregate(newest=Max("notification_id"))["newest"]
+    yield Captured(after=max(newest or 0, logged or 0))

@@ -28,11 +28,16 @@ class Outage:
             raise ValueError(f"{self.channel!r} has no provider {self.provider!r}, only: {', '.join(names)}.")
 
     def _check_channel(self) -> None:
-        enabled = conf.current().enabled_channels
-        if self.channel not in enabled:
-            raise ValueError(f"There is no channel {self.channel!r}, only: {', '.join(sorted(enabled))}.")
+        check_channel(self.channel)
         if channel_class(self.channel).transactional:
             raise ValueError(f"{self.channel!r} is stored by Klaxon itself, in this database: it is never away.")
 
     def holds(self, channel: str, provider: str, now: datetime) -> bool:
         return (channel, self.provider or provider) == (self.channel, provider) and self.since <= now < self.until
+
+
+def check_channel(name: str) -> None:
+    """:raises ValueError: if the site has no such channel."""
+    enabled = conf.current().enabled_channels
+    if name not in enabled:
+        raise ValueError(f"There is no channel {name!r}, only: {', '.join(sorted(enabled))}.")

@@ -15,7 +15,8 @@ from notifications.dispatch.chores import CHORES
 from notifications.dispatch.dispatcher import Dispatcher
 from notifications.events import NOTIFICATION_EVENTS, key_of
 from notifications.manager import NotificationManager
-from notifications.testing.arrivals import Arrival, arrivals, table
+from notifications.models import NotificationLog
+from notifications.testing.arrivals import Arrival, Names, arrivals, table
 from notifications.testing.capture import Captured, capture_notifications, key_of_recipient
 from notifications.testing.moments import (
     due_moments,
@@ -25,7 +26,7 @@ from notifications.testing.moments import (
     repeated,
     summary_moments,
 )
-from notifications.testing.outages import Outage
+from notifications.testing.outages import Outage, check_channel
 from notifications.testing.plan import Call, Plan
 from notifications.testing.recording import Post, recorded_settings, settings_kept
 from notifications.testing.travel import Travel, travelling
@@ -101,20 +102,27 @@ class Timeline:
         """Some of the arrivals: of one event, to one user or ``Address``, on one channel.
 
         :raises UnknownEvent: if nobody registered the event.
+        :raises ValueError: if the site has no such channel.
         """
         if event is not None:
             NOTIFICATION_EVENTS.find(event)
+        if channel is not None:
+            check_channel(key_of(channel))
         wanted = {name: key_of(word) for name, word in {"event": event, "channel": channel}.items() if word is not None}
         if to is not None:
             wanted["recipient_key"] = key_of_recipient(to)
         return [one for one in self.arrivals if all(getattr(one, name) == value for name, value in wanted.items())]
+
+    def name_of(self, row: NotificationLog) -> Any:
+        """Whom a row of the log is about: the user, or a bare address as a text."""
+        return Names(self.captured.after).of(row)
 
     def assert_arrived(self, event: Any, *, to: Any, at: datetime | str, channel: Any = None) -> None:
         """Exactly one arrival, at this time to the second.
 
         :raises AssertionError: telling all that happened.
         """
-        moment = instant(at, self.zone)
+        moment = instant(at, self.zone).replace(microsecond=0)
         if [one.at.replace(microsecond=0) for one in self.arrived(event, to=to, channel=channel)] != [moment]:
             raise AssertionError(f"{key_of(event)!r} was to reach {to} once, at {at}.\n{self}")
 

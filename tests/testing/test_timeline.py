@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -13,10 +14,10 @@ from notifications.digests import Section
 from notifications.dispatch.chores import CHORES, Chore
 from notifications.exceptions import UnknownEvent
 from notifications.manager import NotificationManager
-from notifications.models import Delivery, Pause
+from notifications.models import Delivery, Notification, NotificationLog, Pause, Suppression
 from notifications.models.cluster import given_or_default
 from notifications.recipients import Address
-from notifications.testing import simulated, temporary_events, travelling
+from notifications.testing import capture_notifications, simulated, temporary_events, travelling
 from tests.factories import UserFactory, UserSettingsFactory
 from tests.shop.notification_events import ShopEvents
 
@@ -295,6 +296,23 @@ def test_an_event_that_nobody_registered_cannot_have_arrived(user):
                 ask("odrer_shipped")
 
 
+def test_on_a_channel_that_the_site_does_not_have_nothing_can_have_arrived(user):
+    with simulated(NOON) as timeline:
+        for ask in (timeline.arrived, partial(timeline.assert_arrived, ShopEvents.NEWSLETTER, to=user, at=NOON)):
+            with pytest.raises(ValueError, match=r"There is no channel 'emial', only: app, email, log\."):
+                ask(channel="emial")
+
+
+@pytest.mark.parametrize("moment", ["12:00:00.25", "12:00:00", "12:00:00.9"])
+def test_an_arrival_is_asserted_to_the_second(user, moment):
+    with simulated(NOON) as timeline:
+        timeline.at("2026-11-20 12:00:00.25", lambda: news(user))
+        timeline.run()
+    timeline.assert_arrived("shop_newsletter", to=user, at=f"2026-11-20 {moment}")
+    with pytest.raises(AssertionError):
+        timeline.assert_arrived("shop_newsletter", to=user, at="2026-11-20 12:00:01.25")
+
+
 def test_what_a_call_raises_comes_out_of_the_run(user):
     with simulated(NOON) as timeline:
         timeline.at(NOON, lambda: 1 / 0)
@@ -319,6 +337,44 @@ def test_only_what_was_sent_in_the_simulation_counts(user):
     with simulated(NOON) as timeline:
         timeline.run()
     assert timeline.arrivals == []
+
+
+def test_what_was_sent_before_does_not_count_when_it_was_deleted_either(user):
+    news(user)
+    with capture_notifications() as captured:
+        news(user)
+        captured.deliver()
+    NotificationManager.send(ShopEvents.ORDER_SHIPPED, [Address(email="nobody")], context=PARCEL)
+    Notification.objects.all().delete()
+    assert NotificationLog.objects.filter(success=True).exists()
+    with simulated(NOON) as timeline:
+        timeline.run()
+        assert (timeline.arrivals, str(timeline), list(timeline.captured.dropped)) == ([], "Nothing happened.", [])
+        timeline.at(NOON, lambda: news(user))
+        timeline.run()
+    assert times(timeline) == ["20 12:00:00"]
+
+
+def test_a_bare_address_is_called_the_same_whatever_became_of_it():
+    contact = Address(email="contact@example.com")
+    with simulated(NOON) as timeline:
+        timeline.outage("email", NOON, "2026-11-20 12:00:30")
+        timeline.send(NOON, ShopEvents.ORDER_SHIPPED, [contact], context=PARCEL)
+        timeline.run()
+    assert [line.split()[2:6] for line in str(timeline).splitlines()] == [
+        ["contact@example.com", "app", "order_shipped", "dropped:"],
+        ["contact@example.com", "email", "order_shipped", "failed:"],
+        ["contact@example.com", "email", "order_shipped", "arrived:"],
+    ]
+
+
+def test_an_address_to_which_nothing_was_sent_is_called_as_the_log_has_it():
+    Suppression.objects.suppress([("email", "gone@example.com")], Suppression.Why.HARD_BOUNCE, clock.now())
+    with simulated(NOON) as timeline:
+        timeline.send(NOON, ShopEvents.NEWSLETTER, [Address(email="gone@example.com")])
+        timeline.run()
+    [line] = str(timeline).splitlines()
+    assert line.startswith("2026-11-20 12:00:00  g***@example.com  email  shop_newsletter  dropped: suppressed")
 
 
 def test_it_prints_as_a_table_of_all_that_happened(user):
