@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+# The coach of the same site listens to a CAN bus.
+pytestmark = pytest.mark.needs("can")
+
 ROOT = Path(__file__).resolve().parents[2]
 TOLD = {
     "quality_story": (
