@@ -21,19 +21,20 @@ THREADS = 50
 PROCESSES = 8
 
 
-def in_threads(job):
-    """What the job returned in each of fifty threads, which begin together."""
-    together = Barrier(THREADS)
+def in_threads(job, threads=THREADS):
+    """What the job returned in each of fifty threads, which are connected and begin together."""
+    together = Barrier(threads)
 
     def run(number):
         try:
+            connection.ensure_connection()
             together.wait()
             return job(number)
         finally:
             connections.close_all()
 
-    with ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(run, range(THREADS)))
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(run, range(threads)))
 
 
 def test_fifty_threads_get_exactly_a_hundred_tokens_out_of_a_bucket_of_a_hundred():
