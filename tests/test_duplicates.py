@@ -2,10 +2,13 @@
 
 from datetime import timedelta
 from enum import Enum
+from uuid import uuid4
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from notifications.digests import make_due
 from notifications.dispatch.worker import Worker
@@ -13,8 +16,9 @@ from notifications.events import NotificationEvent, NotificationPriority
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, Fingerprint, Notification, NotificationLog, UserSettings
 from notifications.models.fingerprint import CAME_TO_NOTHING
+from notifications.models.intake import FEW
 from notifications.outcomes import WAITING, DeliveryState
-from notifications.recipients import Address
+from notifications.recipients import Address, Members
 from notifications.testing import temporary_events, travelling
 from tests.factories import ClusterFactory, UserFactory
 from tests.shop.notification_events import ShopEvents
@@ -151,13 +155,36 @@ def statements(recipients):
     """How many statements about fingerprints a send costs."""
     with CaptureQueriesContext(connection) as asked:
         send(recipients)
+    return about_fingerprints(asked)
+
+
+def about_fingerprints(asked):
     return len([query for query in asked if "klaxon_fingerprint" in query["sql"]])
 
 
-def test_without_a_window_nothing_is_folded_and_nothing_asked(declare, user):
+EVERYBODY = User.objects.all
+WAYS_TO_SEND = {
+    "a handful": (lambda: list(EVERYBODY()), dict, {}),
+    "a queryset": (EVERYBODY, dict, {}),
+    "members": (lambda: Members(None), dict, {}),
+    "many": (lambda: [*UserFactory.create_batch(FEW), *EVERYBODY()], dict, {}),
+    "with a key": (EVERYBODY, lambda: {"idempotency_key": str(uuid4())}, {}),
+    "for later": (EVERYBODY, lambda: {"send_at": timezone.now() + timedelta(hours=1)}, {}),
+    "a handful with a key": (lambda: list(EVERYBODY()), lambda: {"idempotency_key": str(uuid4())}, {}),
+    "with a limit of the queue": (lambda: list(EVERYBODY()), dict, {"QUEUE_LIMIT": 1000}),
+}
+
+
+@pytest.mark.parametrize("way", WAYS_TO_SEND)
+def test_without_a_window_nothing_is_folded_and_nothing_asked(declare, user, settings, way):
+    recipients, options, limits = WAYS_TO_SEND[way]
+    settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, **limits}
     declare(window=0)
-    assert [figures(send(user)) for _ in range(2)] == [SERVED, SERVED]
-    assert statements(user) == 0
+    with CaptureQueriesContext(connection) as asked:
+        results = [send(recipients(), **options()) for _ in range(2)]
+    assert all(result.queued + result.held >= 2 and not result.reasons for result in results)
+    assert about_fingerprints(asked) == 0
+    assert not Fingerprint.objects.exists()
 
 
 def test_a_window_costs_a_fixed_number_of_statements(declare):
