@@ -84,6 +84,17 @@ class TestWindows:
         assert opens(berlin(10, 25, 0), windows=windows) == berlin(10, 25, 2, 10)
         assert opens(berlin(10, 25, 2, 40), windows=windows) == berlin(10, 26, 2, 10)
 
+    def test_one_that_begins_in_the_hour_that_comes_twice_opens_the_second_time(self):
+        windows, second = [["02:30", "12:00"]], berlin(10, 25, 2, 30, fold=1)
+        moments = [berlin(10, 25, 0), berlin(10, 25, 2, 45), berlin(10, 25, 2, 10, fold=1), second]
+        assert [opens(moment, windows=windows) for moment in moments] == [second] * 4
+
+    def test_one_that_ends_in_the_hour_that_comes_twice_closes_the_first_time(self):
+        windows, evening = [["22:00", "02:30"]], berlin(10, 25, 22)
+        assert opens(berlin(10, 25, 2, 29), windows=windows) == berlin(10, 25, 2, 29)
+        assert opens(berlin(10, 25, 2, 30), windows=windows) == evening
+        assert opens(berlin(10, 25, 2, 10, fold=1), windows=windows) == evening
+
     def test_a_week_with_an_hour_more_is_waited_for(self):
         assert opens(berlin(10, 18, 2, 1), windows=[["02:00", "02:01", ["sun"]]]) == berlin(10, 25, 2)
 

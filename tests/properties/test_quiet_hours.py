@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, time, timedelta
 from functools import cache
+from itertools import product
 from zoneinfo import ZoneInfo, available_timezones
 
 from django.contrib.auth.models import User
@@ -65,9 +66,10 @@ def is_open(table: Timetable, moment: datetime) -> bool:
     return not quiet and (not table.windows or any(within(hours, moment, table.zone) for hours in table.windows))
 
 
-def is_put_back_near(moment: datetime, zone: ZoneInfo) -> bool:
-    """Whether somebody could say that they have seen this hour twice."""
-    return offset(moment - MOST, zone) > offset(moment + MOST, zone)
+def comes_twice(moment: datetime, zone: ZoneInfo) -> bool:
+    """Whether the clocks show, or have shown, the same at another moment."""
+    first, second = (wall(moment, zone).replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+    return first < second
 
 
 times = st.times().map(lambda found: found.replace(second=0, microsecond=0, fold=0))
@@ -97,7 +99,7 @@ def check(table: Timetable, moment: datetime, until: datetime) -> None:
     step = max(MINUTE, (until - moment) / 150)
     asked = moment
     while asked < min(until, moment + PATIENCE):
-        assert not is_open(table, asked) or is_put_back_near(asked, table.zone), asked
+        assert not is_open(table, asked) or comes_twice(asked, table.zone), asked
         asked += step
 
 
@@ -128,17 +130,60 @@ def test_windows_and_quiet_hours_are_both_kept(night, quiet, windows):
 
 def test_the_night_is_kept_through_every_change_of_every_zone():
     """Exhaustive: each zone, each change from 2020 to 2035, asked in the evening before, in the night and after."""
-    seen = set()
+    assert len(distinct_changes()) > 1000
+    for zone, change in distinct_changes():
+        for hours in (-5, 0, 1):
+            night_is_kept(zone, change + timedelta(hours=hours))
+
+
+@cache
+def distinct_changes() -> list[tuple[ZoneInfo, datetime]]:
+    """Each change of each zone, leaving out other names of the same clocks; and any moment where nothing changes."""
+    found = {}
     for name in ZONES:
         zone = ZoneInfo(name)
-        for change in changes(name):
-            story = (change, offset(change - SECOND, zone), offset(change, zone))
-            if story in seen:
-                continue  # another name of the same clocks
-            seen.add(story)
-            for hours in (-5, 0, 1):
-                night_is_kept(zone, change + timedelta(hours=hours))
-    assert len(seen) > 1000
+        for change in changes(name) or [datetime(2026, 3, 29, 1, tzinfo=UTC)]:
+            found.setdefault((change, offset(change - SECOND, zone), offset(change, zone)), (zone, change))
+    return list(found.values())
+
+
+def test_hours_that_begin_or_end_while_clocks_are_changed_are_kept():
+    """Exhaustive: each change, with hours that begin, or end, within what comes twice or is jumped over."""
+    for zone, change in distinct_changes():
+        tables = [
+            *(Timetable(zone, quiet=hours) for hours in hours_at(zone, change)),
+            *(Timetable(zone, windows=(hours,)) for hours in hours_at(zone, change)),
+        ]
+        for table, minutes in product(tables, (-90, -45, -15, 15, 45, 90)):
+            hours_are_kept(table, change, change + minutes * MINUTE)
+
+
+def hours_at(zone: ZoneInfo, change: datetime) -> list[Hours]:
+    """Such that begin within what is changed, that end in it, and that do both."""
+    low, high = sorted([wall(change - SECOND, zone) + SECOND, wall(change, zone)])
+    if low == high:
+        high += timedelta(hours=1)
+    early, middle, late = ((low + (high - low) * part / 4).time() for part in (1, 2, 3))
+    hours = timedelta(hours=5)
+    return [Hours(middle, (low + hours).time()), Hours((low - hours).time(), middle), Hours(early, late)]
+
+
+def hours_are_kept(table: Timetable, change: datetime, moment: datetime) -> None:
+    until = table.first_open(moment, moment + PATIENCE)
+    told = table, moment, until
+    assert moment <= until <= moment + timedelta(days=2 if is_jumped_over(table, change) else 1) + MOST, told
+    assert is_open(table, until), told
+    # Every quarter of an hour around the change, and at last.
+    quarters = (moment + number * 15 * MINUTE for number in range(30))
+    for asked in (*quarters, until - SECOND):
+        if moment <= asked < until:
+            assert not is_open(table, asked) or comes_twice(asked, table.zone), (*told, asked)
+
+
+def is_jumped_over(table: Timetable, change: datetime) -> bool:
+    """A window that does not come on this day."""
+    is_forward = offset(change - SECOND, table.zone) < offset(change, table.zone)
+    return is_forward and any(hours.start < hours.end for hours in table.windows)
 
 
 def night_is_kept(zone: ZoneInfo, moment: datetime) -> None:
