@@ -8,6 +8,7 @@ from benchmarks.notification_events import BenchEvents
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.models import (
     Acknowledgement,
+    AttachedFile,
     Cluster,
     Delivery,
     Fingerprint,
@@ -47,7 +48,8 @@ def people(using: str = DEFAULT_DB_ALIAS) -> None:
 
 def empty() -> None:
     """Nothing queued, nothing logged, and no dead rows to step over."""
-    models = (LogPersonal, NotificationLog, Acknowledgement, Delivery, Fingerprint, Notification, Heartbeat)
+    logged, beside = (LogPersonal, NotificationLog), (Acknowledgement, AttachedFile)
+    models = (*logged, *beside, Delivery, Fingerprint, Notification, Heartbeat)
     tables = [model._meta.db_table for model in models]
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":

@@ -14,6 +14,7 @@ FLOORS = {
     0: {"conf", "clock", "exceptions", "extras", "partitions", "rates", "sqlite", "zones"},
     1: {
         "addresses",
+        "attachments",
         "channel_classes",
         "context",
         "events",

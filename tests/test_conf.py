@@ -262,6 +262,7 @@ def test_the_environment_gives_every_key_in_its_type(settings):
             LEASE_SECONDS="90",
             BEAT_SECONDS="10",
             CONTEXT_BYTES="1000",
+            ATTACHMENT_BYTES="1000",
             QUEUE_LIMIT="10000",
             CLUSTER_QUEUE_LIMIT="500",
             QUEUE_FULL="shed",

@@ -12,7 +12,7 @@ from django.db import OperationalError, connection, connections, transaction
 
 from notifications.dispatch.worker import Worker
 from notifications.manager import NotificationManager
-from notifications.models import Cluster, Delivery, InboxItem, Notification, NotificationLog
+from notifications.models import AttachedFile, Cluster, Delivery, InboxItem, Notification, NotificationLog
 from tests.factories import UserFactory
 from tests.processes import until
 from tests.shop.notification_events import ShopEvents
@@ -50,6 +50,10 @@ def users():
 
 def order_shipped(users, **options):
     return NotificationManager.send(ShopEvents.ORDER_SHIPPED, users, None, LONG, **options)
+
+
+def send_news(users, **options):
+    return NotificationManager.send(ShopEvents.NEWSLETTER, users, None, {}, **options)
 
 
 def nothing_is_written():
@@ -99,6 +103,19 @@ def test_a_caller_who_catches_it_commits_only_its_own_work(users, pages_left, co
             refused = True
     assert refused or (count < 300 and pages_left > 12)
     assert not refused or nothing_is_written()
+    assert User.objects.filter(username="in the same transaction").exists()
+
+
+@pytest.mark.parametrize("files", [1, 2])
+@pytest.mark.parametrize("key", [None, "order-7"])
+def test_a_caller_who_catches_that_its_attachments_have_no_room_commits_its_own_work(users, files, key):
+    attachments = [("bill.pdf", b"x" * 200_000)] * files
+    with full_disk(pages_left=20), transaction.atomic():
+        User.objects.filter(pk=users[0].pk).update(username="in the same transaction")
+        with pytest.raises(OperationalError, match="disk is full"):
+            send_news(users[:1], attachments=attachments, idempotency_key=key)
+    assert nothing_is_written()
+    assert not AttachedFile.objects.exists()
     assert User.objects.filter(username="in the same transaction").exists()
 
 

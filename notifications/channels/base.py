@@ -30,6 +30,7 @@ class BaseChannel:
     - ``idempotent``: whether the provider suppresses a repeat that carries the same ``delivery.idempotency_key``.
     - ``transactional``: ``send()`` writes to our own database and runs inside the transaction that records its outcome.
     - ``required_parts``, ``optional_parts``: template parts, such as ``"subject.txt"``, ``"txt"`` and ``"html"``.
+    - ``takes_attachments``: whether ``rendered.attachments`` is wanted; to others no file is read.
     - ``requires``: optional modules that must be installed.
     """
 
@@ -41,6 +42,7 @@ class BaseChannel:
     transactional: ClassVar[bool] = False
     required_parts: ClassVar[Sequence[str]] = ("txt",)
     optional_parts: ClassVar[Sequence[str]] = ()
+    takes_attachments: ClassVar[bool] = False
     requires: ClassVar[Sequence[str]] = ()
 
     def prepare(self, delivery: Delivery, rendered: Rendered) -> Any:

@@ -19,7 +19,8 @@ from notifications.dispatch.providers import Provider, Providers
 from notifications.dispatch.record import Attempted, broken_off, buried, settlement
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.gates import Person
-from notifications.models import Delivery
+from notifications.models import AttachedFile, Delivery
+from notifications.models.attachment import Files
 from notifications.outcomes import Reason, Receipt, Verdict
 from notifications.rendering import locale_of, text_for
 
@@ -76,9 +77,11 @@ def _outcomes(sent: HandedOver, provider: Provider, desk: Desk, providers: Provi
 
 def _prepare(channel: BaseChannel, group: Sequence[Addressed], desk: Desk) -> tuple[list[Prepared], Counter[str]]:
     prepared, failed = [], []
+    files = _files(channel, group, desk)
     for addressed in group:
         try:
-            prepared.append(Prepared(addressed.delivery, _message(channel, addressed)))
+            message = _message(channel, addressed, files.get(addressed.delivery.notification_id, ()))
+            prepared.append(Prepared(addressed.delivery, message))
         except DatabaseError:
             # A template or a transform read something while the database was away. That says nothing about it.
             raise
@@ -89,13 +92,19 @@ def _prepare(channel: BaseChannel, group: Sequence[Addressed], desk: Desk) -> tu
     return prepared, desk.write(Outcomes(failed, desk.now())) if failed else Counter()
 
 
-def _message(channel: BaseChannel, addressed: Addressed) -> Any:
+def _files(channel: BaseChannel, group: Sequence[Addressed], desk: Desk) -> dict[int, Files]:
+    if not channel.takes_attachments:
+        return {}
+    return AttachedFile.objects.using(desk.using).carried_by(item.delivery.notification for item in group)
+
+
+def _message(channel: BaseChannel, addressed: Addressed, files: Files) -> Any:
     delivery, notification = addressed.delivery, addressed.delivery.notification
     event = NOTIFICATION_EVENTS.find(notification.event)
     locale = locale_of(addressed.person.settings)
     parts = (channel.required_parts, channel.optional_parts)
     rendered = text_for(notification, event, delivery.channel, parts, addressed.person.user, locale)
-    return channel.prepare(delivery, rendered)
+    return channel.prepare(delivery, replace(rendered, attachments=files) if files else rendered)
 
 
 def _sent(channel: BaseChannel, prepared: Sequence[Prepared], desk: Desk) -> HandedOver:

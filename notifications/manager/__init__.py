@@ -8,6 +8,7 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.db import router
 
+from notifications.attachments import Attachment
 from notifications.events import BuiltInEvents, NotificationPriority
 from notifications.manager.acknowledge import acknowledged
 from notifications.manager.cancel import cancelled
@@ -44,6 +45,7 @@ class NotificationManager:
         campaign: str = "",
         correlation_id: str = "",
         cancel_key: str | None = None,
+        attachments: Iterable[Attachment | tuple[Any, ...]] | None = None,
     ) -> SendResult:
         """Queue a notification in the caller's transaction: a rollback leaves nothing, a commit loses nothing.
 
@@ -60,6 +62,8 @@ class NotificationManager:
         :param idempotency_key: a second call with the same key, event and cluster queues nothing and returns the first
             call's figures.
         :param cancel_key: a name by which :meth:`cancel` finds it.
+        :param attachments: files, each an ``Attachment(name, content, mimetype)`` or such a triple, for the channels
+            that can carry them, as email can; stored once, with it.
         :param actor: the user who caused it. :param topic, campaign, correlation_id: tags, stored with it.
         :raises UnknownEvent, InvalidContext, InvalidRecipient, InvalidCluster, InvalidOption: if the call is wrong.
         :raises NotPermitted: if the event names a permission that the actor does not have.
@@ -70,7 +74,7 @@ class NotificationManager:
         """
         options = Options(
             channels, level, priority, send_at, expires_at, idempotency_key, actor, topic, campaign, correlation_id,
-            cancel_key,
+            cancel_key, attachments,
         )  # fmt: skip
         request = checked(event_name, cluster, context, options)
         using = router.db_for_write(Notification)

@@ -17,7 +17,7 @@ from notifications.manager.idempotency import first_result, give_back_key, outco
 from notifications.manager.permission import check_permission
 from notifications.manager.queue_limit import has_room
 from notifications.manager.request import Request
-from notifications.models import Notification, NotificationLog
+from notifications.models import AttachedFile, Notification, NotificationLog
 from notifications.models.intake import FEW, NewDelivery, queue, store_with, takes_one_statement
 from notifications.outcomes import Answer, DeliveryState, Drop, Hold, Reason, SendResult
 
@@ -63,8 +63,10 @@ def _at_once(request: Request, audience: Audience, using: str) -> SendResult:
     decisions = Decisions(request, notification, kinds_of(request), now, lambda wanted: {})
     written = _written(answer for chunk in audience.chunks(FEW) for answer in decisions.on(chunk))
     # One statement is all or nothing by itself.
-    with transaction.atomic(using=using, savepoint=bool(written.drops) or not takes_one_statement(using)):
+    several = bool(written.drops or request.attachments) or not takes_one_statement(using)
+    with transaction.atomic(using=using, savepoint=several):
         store_with(notification, request.score, written.deliveries, using)
+        AttachedFile.objects.using(using).attach(notification, request.attachments)
         result = _result(request, notification, audience)
         _count(result, written, notification, now, using)
         _tell_on_commit(result, using)
@@ -78,6 +80,7 @@ def _chunk_by_chunk(
     if not has_room(request, using, now):
         result.refused_channels = request.refused_channels
         return _refused(request, notification, result, now, using)
+    AttachedFile.objects.using(using).attach(notification, request.attachments)
     repeats = reserving(request.event, notification, now, using)
     decisions = Decisions(request, notification, kinds_of(request), now, repeats)
     for chunk in audience.chunks(conf.current().chunk_size):

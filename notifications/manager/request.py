@@ -12,6 +12,7 @@ from uuid import uuid4
 from django.utils import timezone
 
 from notifications import conf
+from notifications.attachments import Attachment, checked_attachments, total_size
 from notifications.context import UNSTORABLE, comparable, encoded, tells_apart, validated
 from notifications.events import (
     DIGESTS,
@@ -47,6 +48,7 @@ class Options:
     campaign: str = ""
     correlation_id: str = ""
     cancel_key: str | None = None
+    attachments: Iterable[Any] | None = ()
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,7 @@ class Request:
             topic=options.topic,
             campaign=options.campaign,
             correlation_id=options.correlation_id or str(uuid4()),
+            attachment_bytes=total_size(self.attachments),
             created_at=now and min(self.asked_at or now, now),
             send_at=options.send_at,
             expires_at=options.expires_at,
@@ -94,8 +97,13 @@ class Request:
         )
 
     @property
+    def attachments(self) -> tuple[Attachment, ...]:
+        """Those of its options, which are checked."""
+        return tuple(self.options.attachments or ())
+
+    @property
     def fingerprint(self) -> str:
-        """A hash over event, context and options: two calls with one idempotency key must agree in it."""
+        """A hash over event, context, options and files: two calls with one idempotency key must agree in it."""
         options = self.options
         told = [
             self.event.name,
@@ -106,7 +114,9 @@ class Request:
             options.campaign,
         ]
         times = [comparable(encoded(time)) for time in (options.send_at, options.expires_at)]
-        text = json.dumps([*told, *times, options.cancel_key], sort_keys=True)
+        # Not their types: another machine may guess otherwise.
+        files = [[one.name, hashlib.sha256(one.content).hexdigest()] for one in self.attachments]
+        text = json.dumps([*told, *times, options.cancel_key, *files], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -194,7 +204,7 @@ def _wanted_priority(options: Options) -> NotificationPriority | None:
 
 
 def _storable(options: Options) -> Options:
-    """Texts that fit their columns; naive times take the current time zone."""
+    """Texts that fit their columns, files that are small enough; naive times take the current time zone."""
     changed = {**vars(options), "topic": _topic(options.topic)}
     for name in ("idempotency_key", "cancel_key", "topic", "campaign", "correlation_id"):
         length = getattr(Notification._meta.get_field(name), "max_length", 0)
@@ -203,6 +213,7 @@ def _storable(options: Options) -> Options:
             raise InvalidOption(f"{name} may have {length} plain characters; it is {text!a:.80}.")
     for name in ("send_at", "expires_at"):
         changed[name] = sensible_time(name, changed[name])
+    changed["attachments"] = checked_attachments(options.attachments)
     if changed["send_at"] and changed["expires_at"] and changed["expires_at"] <= changed["send_at"]:
         raise InvalidOption("expires_at is not after send_at, so it would never be sent.")
     return Options(**changed)

@@ -4,6 +4,7 @@ What is decided by the call stays decided: its time, its context, its channels, 
 the database knows (members, preferences, addresses of users) is asked when it is queued.
 """
 
+from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -13,6 +14,7 @@ from django.db import router, transaction
 from django.db.models import QuerySet
 
 from notifications import conf, partitions
+from notifications.attachments import Attachment
 from notifications.audience import group_model
 from notifications.context import decoded, encoded
 from notifications.events import NOTIFICATION_EVENTS, NotificationPriority
@@ -45,6 +47,7 @@ def record_of(request: Request, recipients: Any, asked_at: datetime) -> dict[str
         "may_repeat": request.may_repeat,
         "actor": encoded(getattr(options.actor, "pk", None)),
         "options": {name: encoded(getattr(options, name)) for name in (*TEXTS, *TIMES)},
+        "attachments": [[one.name, b64encode(one.content).decode(), one.mimetype] for one in request.attachments],
         "recipients": _keys(recipients, (*request.channels, *request.not_configured)),
     }
 
@@ -122,6 +125,7 @@ def _request(record: Mapping[str, Any]) -> Request:
         context=record["context"],
         options=Options(
             actor=_actor(decoded(record["actor"])),
+            attachments=_attachments(record),
             **{name: decoded(value) for name, value in record["options"].items()},
         ),
         channels=tuple(channel for channel in record["channels"] if channel in on),
@@ -132,6 +136,12 @@ def _request(record: Mapping[str, Any]) -> Request:
         asked_at=decoded(record["asked_at"]),
         may_repeat=record.get("may_repeat", True),
     )
+
+
+def _attachments(record: Mapping[str, Any]) -> tuple[Attachment, ...]:
+    """Not measured again: the call has been answered."""
+    given = record.get("attachments", ())
+    return tuple(Attachment(name, b64decode(content), mimetype) for name, content, mimetype in given)
 
 
 def _recipients(keys: Mapping[str, list[Any]]) -> list[Any]:

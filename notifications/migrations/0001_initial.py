@@ -85,6 +85,7 @@ class Migration(migrations.Migration):
                 ('topic', models.CharField(blank=True, max_length=200, verbose_name='topic')),
                 ('campaign', models.CharField(blank=True, max_length=200, verbose_name='campaign')),
                 ('correlation_id', models.CharField(db_index=True, default=uuid.uuid4, max_length=100, verbose_name='correlation id')),
+                ('attachment_bytes', models.PositiveIntegerField(default=0, verbose_name='size of its attachments')),
                 ('gathers', models.CharField(blank=True, choices=[('batch', 'batch'), ('daily', 'daily digest'), ('weekly', 'weekly digest')], max_length=10, verbose_name='gathers')),
                 ('created_at', models.DateTimeField(db_index=True, verbose_name='created at')),
                 ('send_at', models.DateTimeField(blank=True, null=True, verbose_name='send at')),
@@ -243,6 +244,22 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name': 'acknowledgement',
                 'verbose_name_plural': 'acknowledgements',
+            },
+        ),
+        migrations.CreateModel(
+            name='AttachedFile',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('place', models.PositiveSmallIntegerField(verbose_name='place')),
+                ('name', models.CharField(max_length=255, verbose_name='name')),
+                ('mimetype', models.CharField(max_length=255, verbose_name='type')),
+                ('content', models.BinaryField(verbose_name='content')),
+                ('notification', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='attachments', to='klaxon.notification', verbose_name='notification')),
+            ],
+            options={
+                'verbose_name': 'attachment',
+                'verbose_name_plural': 'attachments',
+                'constraints': [models.UniqueConstraint(fields=('notification', 'place'), name='klaxon_attachment_once')],
             },
         ),
         migrations.CreateModel(

@@ -1,6 +1,7 @@
 """The tables, one file for each family, each with its verbs."""
 
 from notifications.models.acknowledgement import Acknowledgement
+from notifications.models.attachment import AttachedFile
 from notifications.models.audit import PreferenceChange
 from notifications.models.bucket import Bucket
 from notifications.models.circuit import Circuit
@@ -20,6 +21,7 @@ from notifications.models.topic import TopicSubscription
 
 __all__ = [
     "Acknowledgement",
+    "AttachedFile",
     "Circuit",
     "Bucket",
     "Cluster",

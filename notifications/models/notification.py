@@ -46,6 +46,8 @@ class Notification(models.Model):
     topic = models.CharField(_("topic"), max_length=200, blank=True)
     campaign = models.CharField(_("campaign"), max_length=200, blank=True)
     correlation_id = models.CharField(_("correlation id"), max_length=100, default=uuid4, db_index=True)
+    # Of a digest or batch, what its items have. Where it is 0 no other table is asked.
+    attachment_bytes = models.PositiveIntegerField(_("size of its attachments"), default=0)
     gathers = models.CharField(_("gathers"), max_length=10, choices=Gathers.choices, blank=True)
     created_at = models.DateTimeField(_("created at"), db_index=True)
     send_at = models.DateTimeField(_("send at"), null=True, blank=True)

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from notifications.addresses import address_hash
+from notifications.attachments import Attachment
 from notifications.channels import BaseChannel
 from notifications.clock import now
 from notifications.events import NotificationPriority
@@ -26,6 +27,7 @@ from notifications.rendered import Rendered
 
 ADDRESSES = {"email": "{}@example.com", "phone": "+491511234567{}", "url": "https://example.com/{}", "": "", "user": ""}
 TEXTS = {"subject.txt": "A subject", "txt": "Some text.\n", "html": "<p>Some text.</p>\n"}
+FILES = (Attachment("Grüße.txt", "Grüße\n"), Attachment("dot.bin", b".\r\n\x00\xff"))
 
 
 @pytest.mark.django_db
@@ -71,13 +73,15 @@ class ChannelContract:
 
     def messages(self, channel: BaseChannel, deliveries: Sequence[Delivery]) -> list[Any]:
         parts = {part: TEXTS[part] for part in (*channel.required_parts, *channel.optional_parts)}
-        return [channel.prepare(delivery, Rendered(parts, "en")) for delivery in deliveries]
+        rendered = Rendered(parts, "en", FILES if channel.takes_attachments else ())
+        return [channel.prepare(delivery, rendered) for delivery in deliveries]
 
     def test_it_declares_its_facts(self, channel: BaseChannel) -> None:
         assert isinstance(channel, BaseChannel)
         assert isinstance(channel.address_kind, str)
         assert channel.group_size >= 1
-        assert all(isinstance(fact, bool) for fact in (channel.idempotent, channel.transactional))
+        facts = channel.idempotent, channel.transactional, channel.takes_attachments
+        assert all(isinstance(fact, bool) for fact in facts)
         assert {*channel.required_parts, *channel.optional_parts} <= TEXTS.keys()
 
     def test_preparing_is_pure(

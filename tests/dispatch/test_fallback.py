@@ -68,6 +68,15 @@ def test_it_is_told_like_whatever_is_queued(carrier, django_capture_on_commit_ca
     assert told == [(Delivery.objects.first().notification_id,)]
 
 
+def test_attachments_go_along_to_a_fallback_that_takes_them(carrier):
+    carrier.answers = {"only": REFUSED}
+    context, files = {"order_number": "7"}, [("bill.pdf", b"%PDF")]
+    NotificationManager.send(ShopEvents.ORDER_SHIPPED, [UserFactory()], None, context, attachments=files)
+    dispatch()
+    [message] = mail.outbox
+    assert message.attachments == [("bill.pdf", b"%PDF", "application/pdf")]
+
+
 def test_it_passes_the_same_gates(carrier):
     carrier.answers = {"only": REFUSED}
     user = UserFactory()

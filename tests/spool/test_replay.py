@@ -11,11 +11,12 @@ import pytest
 from django.contrib.auth.models import Group
 from django.core.management import CommandError, call_command
 
+from notifications.attachments import Attachment
 from notifications.context import Fields
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.exceptions import NotPermitted
 from notifications.manager import NotificationManager
-from notifications.models import Delivery, Notification, NotificationLog, TopicSubscription
+from notifications.models import AttachedFile, Delivery, Notification, NotificationLog, TopicSubscription
 from notifications.recipients import Address, Members, To, Topic
 from notifications.signals import notifications_queued
 from notifications.testing import temporary_events, travelling
@@ -91,6 +92,25 @@ class TestWhatComesBack:
         delivery = Delivery.objects.get()
         assert (delivery.recipient, delivery.channel, delivery.state, delivery.score) == (user, "email", "held", 79)
         assert NotificationManager.cancel(cluster, "order-7") == 1
+
+    def test_attachments_come_back_byte_for_byte_and_once(self, spool, user):
+        files = [Attachment("bill.pdf", bytes(range(256))), Attachment("Grüße.txt", "Grüße\r\n")]
+        given = {"attachments": files, "idempotency_key": "order-7"}
+        spool_one([user], **given)
+        assert replay() == "1 notifications were queued.\n"
+        row = Notification.objects.get()
+        kept = AttachedFile.objects.carried_by([row])[row.pk]
+        assert list(kept) == files
+        again = NotificationManager.send(ShopEvents.ORDER_SHIPPED, [user], None, SHIPPED, **given)
+        assert (again.notification_id, again.duplicate) == (row.pk, True)
+
+    def test_what_was_spooled_before_there_were_attachments_is_queued(self, spool, spooled, user):
+        spool_one([user])
+        [record] = spooled()
+        del record["attachments"]
+        spool.current.unlink()
+        spool.append(record)
+        assert replay() == "1 notifications were queued.\n"
 
     def test_recipients_of_every_kind(self, spool, user):
         other, address = UserFactory(), Address(email="ann@example.com")

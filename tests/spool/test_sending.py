@@ -221,6 +221,7 @@ class TestWhatIsKept:
             "asked_at": {"$datetime": NOON.isoformat()},
             "event": "order_shipped",
             "cluster": cluster.pk,
+            "attachments": [],
             "context": {"order_number": "7", "eta": {"$date": "2026-11-20"}},
             "channels": ["email"],
             "priority": 2,

@@ -1,0 +1,128 @@
+"""Files that go along with a notification, on the channels that can carry them."""
+
+import mimetypes
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from notifications import conf
+from notifications.exceptions import InvalidOption
+
+ANYTHING = "application/octet-stream"
+MOST = 100
+# As file systems have it. In UTF-8, and percent-encoded, it still fits on one line of a mail (RFC 5322, 2.1.1).
+NAME_BYTES = 255
+# What ends a line or a path, what no database stores, and what turns the direction of writing: with that
+# "receipt\u202efdp.exe" is shown as "receiptexe.pdf".
+NOT_IN_A_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029/\\\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
+# RFC 6838, 4.2.
+WORD = r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}"
+MIMETYPE = re.compile(f"{WORD}/{WORD}")
+# They consist of parts of their own, so base64 is not allowed to them (RFC 2045, 6.4) and they would be written anew.
+COMPOSITE = ("multipart/", "message/")
+
+
+@dataclass(frozen=True, init=False)
+class Attachment:
+    """A file to go along: ``Attachment("invoice.pdf", data, "application/pdf")``. It arrives byte for byte.
+
+    :param name: as the recipient sees it, in at most 255 bytes of UTF-8; no path.
+    :param content: bytes, or a text, which becomes UTF-8.
+    :param mimetype: guessed from the name if left out. What is said to be text and is no UTF-8 becomes
+        ``application/octet-stream``, and so does a mail (``.eml``) whose type is guessed.
+    :raises InvalidOption: if one of them is something else, or malformed.
+    """
+
+    name: str
+    content: bytes = field(repr=False)
+    mimetype: str
+
+    def __init__(self, name: str, content: bytes | str, mimetype: str | None = None) -> None:
+        object.__setattr__(self, "name", _name(name))
+        object.__setattr__(self, "content", _content(name, content))
+        object.__setattr__(self, "mimetype", self._honest(_mimetype(name, mimetype)))
+
+    @property
+    def is_text(self) -> bool:
+        return self.mimetype.startswith("text/")
+
+    @property
+    def size(self) -> int:
+        """The bytes of its name and content together: more than none, also of an empty file."""
+        return len(self.name.encode()) + len(self.content)
+
+    def _honest(self, mimetype: str) -> str:
+        if not mimetype.startswith("text/"):
+            return mimetype
+        try:
+            self.content.decode()
+        except UnicodeDecodeError:
+            return ANYTHING
+        return mimetype
+
+
+def _name(name: Any) -> str:
+    if not isinstance(name, str) or not name.strip(" .") or NOT_IN_A_NAME.search(name):
+        raise InvalidOption(f"An attachment needs the plain name of a file, without a path; {name!a:.80} is none.")
+    if len(name.encode()) > NAME_BYTES:
+        raise InvalidOption(f"The name of an attachment may have {NAME_BYTES} bytes in UTF-8; it is {name!a:.80}.")
+    return name
+
+
+def _content(name: str, content: Any) -> bytes:
+    if not isinstance(content, bytes | bytearray | memoryview | str):
+        raise InvalidOption(f"The content of attachment {name!a:.80} must be bytes or a text, not {content!r:.80}.")
+    try:
+        return content.encode() if isinstance(content, str) else bytes(content)
+    except UnicodeEncodeError as error:
+        raise InvalidOption(f"The content of attachment {name!a:.80} is a text with half a character.") from error
+
+
+def _mimetype(name: str, given: Any) -> str:
+    mimetype = _guess(name) if given is None or given == "" else given
+    if not isinstance(mimetype, str) or not MIMETYPE.fullmatch(mimetype.lower()):
+        raise InvalidOption(f"The mimetype of attachment {name!a:.80} must be like 'text/csv', not {mimetype!a:.80}.")
+    if mimetype.lower().startswith(COMPOSITE):
+        raise InvalidOption(f"Attachment {name!a:.80} cannot be a {mimetype} and stay as it is; make it {ANYTHING!r}.")
+    return mimetype.lower()
+
+
+def _guess(name: str) -> str:
+    # After the scheme of a URL it would look, and a compressed file is not what is in it.
+    mimetype, compressed = mimetypes.guess_type(f"./{name}")
+    is_known = mimetype and not compressed and not mimetype.startswith(COMPOSITE)
+    return mimetype if mimetype and is_known else ANYTHING
+
+
+def checked_attachments(given: Any) -> tuple[Attachment, ...]:
+    """The option ``attachments`` of a send: each an :class:`Attachment`, or a triple as Django's mails take it.
+
+    :raises InvalidOption: if it is no list, or one of them is wrong, or they are too many or too large together.
+    """
+    if given is None:
+        return ()
+    if isinstance(given, str | bytes | bytearray | Mapping | Attachment) or not isinstance(given, Iterable):
+        raise InvalidOption(f"attachments must be a list, not {given!r:.80}.")
+    attachments = tuple(map(_attachment, given))
+    size, limit = total_size(attachments), conf.current().attachment_bytes
+    if size > limit:
+        raise InvalidOption(
+            f"The attachments have {size} bytes with their names; NOTIFICATIONS['ATTACHMENT_BYTES'] allows {limit}. "
+            "Send a link instead."
+        )
+    if len(attachments) > MOST:
+        raise InvalidOption(f"There may be {MOST} attachments, not {len(attachments)}.")
+    return attachments
+
+
+def total_size(attachments: Iterable[Attachment]) -> int:
+    return sum(attachment.size for attachment in attachments)
+
+
+def _attachment(given: Any) -> Attachment:
+    if isinstance(given, Attachment):
+        return given
+    if not isinstance(given, tuple) or len(given) not in (2, 3):
+        raise InvalidOption(f"An attachment is an Attachment(…) or (name, content, mimetype), not {given!r:.80}.")
+    return Attachment(*given)

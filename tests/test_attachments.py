@@ -1,0 +1,186 @@
+"""Files that go along with a send: what is one, and that they are kept with the notification or not at all."""
+
+import pytest
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from notifications import clock
+from notifications.attachments import ANYTHING, Attachment
+from notifications.exceptions import IdempotencyConflict, InvalidOption
+from notifications.manager import NotificationManager
+from notifications.models import AttachedFile, Cluster, Notification
+from tests.factories import UserFactory
+from tests.shop.notification_events import ShopEvents
+
+BILL = Attachment("bill.pdf", b"%PDF\x00\xff", "application/pdf")
+
+
+def send(recipients, attachments, **options):
+    return NotificationManager.send(ShopEvents.NEWSLETTER, recipients, None, {}, attachments=attachments, **options)
+
+
+def stored(result):
+    rows = AttachedFile.objects.filter(notification=result.notification_id).order_by("place")
+    return [(row.name, bytes(row.content), row.mimetype) for row in rows]
+
+
+class TestOneFile:
+    @pytest.mark.parametrize(
+        ("name", "mimetype"),
+        [
+            ("bill.pdf", "application/pdf"), ("BILL.PDF", "application/pdf"), ("list.csv", "text/csv"),
+            ("list.csv.gz", ANYTHING), ("mail.eml", ANYTHING), ("no end", ANYTHING), ("data:,x.pdf", "application/pdf"),
+            ("Grüße 你好.png", "image/png"),
+        ],
+    )  # fmt: skip
+    def test_its_type_is_guessed_from_its_name(self, name, mimetype):
+        assert Attachment(name, b"").mimetype == mimetype
+
+    def test_a_text_becomes_utf_8(self):
+        assert Attachment("note.txt", "Grüße\n") == Attachment("note.txt", "Grüße\n".encode(), "TEXT/plain")
+
+    def test_what_is_said_to_be_text_and_is_none_is_just_bytes(self):
+        assert Attachment("list.csv", "Grüße".encode("latin-1")).mimetype == ANYTHING
+
+    def test_any_bytes_will_do(self):
+        assert Attachment("a", bytearray(b"x")) == Attachment("a", memoryview(b"x")) == Attachment("a", b"x")
+
+    def test_its_content_is_not_told(self):
+        assert repr(BILL) == "Attachment(name='bill.pdf', mimetype='application/pdf')"
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "", " ", ".", "..", "../bill.pdf", "a/b", "a\\b", "a\0b", "a\r\nBcc: eve@example.com", "a\nb", "a\rb",
+            "a\x85b", "a\u2028b", "a\x7f", "\ud800.pdf", "receipt\u202efdp.exe", "ü" * 128, "a" * 256, None, b"a", 7,
+        ],
+    )  # fmt: skip
+    def test_its_name_is_a_plain_one(self, name):
+        with pytest.raises(InvalidOption, match="ttachment"):
+            Attachment(name, b"x")
+
+    @pytest.mark.parametrize(
+        "mimetype",
+        [
+            "pdf", "application/", "/pdf", "a/b/c", "text/plain\r\nBcc: eve@example.com", "text/plain\n", "text/ plain",
+            "text/plain; charset=utf-8", "äpp/x", "multipart/mixed", "message/rfc822", 7, b"text/plain",
+        ],
+    )  # fmt: skip
+    def test_its_type_is_well_formed(self, mimetype):
+        with pytest.raises(InvalidOption, match="ttachment"):
+            Attachment("bill.pdf", b"x", mimetype)
+
+    @pytest.mark.parametrize("content", [None, 7, ["x"], "\ud800"])
+    def test_its_content_is_bytes_or_a_text(self, content):
+        with pytest.raises(InvalidOption, match=r"bill\.pdf"):
+            Attachment("bill.pdf", content)
+
+
+@pytest.mark.django_db
+class TestTheOption:
+    @pytest.mark.parametrize(
+        "given",
+        [
+            BILL, "bill.pdf", b"x", {"bill.pdf": b"x"}, 7, ["bill.pdf"], [b"x"], [("bill.pdf",)], [("a", b"", "", "")],
+            ("bill.pdf", b"x", "application/pdf"), [("bill.pdf", None, "application/pdf")], [["bill.pdf", b"x"]],
+            [("a\nb", b"x", "application/pdf")], [("bill.pdf", b"x", "pdf")],
+        ],
+        ids=repr,
+    )  # fmt: skip
+    def test_what_is_no_list_of_files_is_refused(self, given):
+        with pytest.raises(InvalidOption, match="ttachment"):
+            send([UserFactory()], given)
+        assert not Notification.objects.exists()
+
+    @pytest.mark.parametrize("given", [None, [], (), iter(())])
+    def test_none_is_none(self, given):
+        result = send([UserFactory()], given)
+        assert stored(result) == []
+        assert Notification.objects.get().attachment_bytes == 0
+
+    def test_as_djangos_mails_take_them(self):
+        result = send([UserFactory()], [("bill.pdf", b"x", "application/pdf"), ("a.txt", "ü"), ("b.txt", "", None)])
+        assert stored(result) == [
+            ("bill.pdf", b"x", "application/pdf"), ("a.txt", "ü".encode(), "text/plain"), ("b.txt", b"", "text/plain"),
+        ]  # fmt: skip
+
+    def test_all_together_may_be_so_large_with_their_names(self, settings):
+        settings.NOTIFICATIONS = {"ATTACHMENT_BYTES": 10}
+        send([UserFactory()], [("ab", "x" * 3), ("cd", "x" * 3)])
+        with pytest.raises(InvalidOption, match=r"have 11 bytes.*NOTIFICATIONS\['ATTACHMENT_BYTES'\] allows 10"):
+            send([UserFactory()], [("ab", "x" * 3), ("cd", "x" * 4)])
+
+    def test_there_may_be_a_hundred(self):
+        assert len(stored(send([UserFactory()], [("a", "")] * 100))) == 100
+        with pytest.raises(InvalidOption, match="100 attachments, not 101"):
+            send([UserFactory()], [("a", "")] * 101)
+
+    def test_send_notification_takes_it_too(self):
+        user = UserFactory()
+        result = NotificationManager.send_notification("Hello", recipients=[user], attachments=[BILL])
+        assert [name for name, *_ in stored(result)] == ["bill.pdf"]
+
+
+@pytest.mark.django_db
+class TestKept:
+    def many(self):
+        Cluster.objects.default()
+        return UserFactory.create_batch(60)
+
+    @pytest.mark.parametrize("count", [1, 60])
+    def test_once_in_their_order_however_many_receive_them(self, count):
+        files = [BILL, Attachment("a.txt", "1"), Attachment("a.txt", "2")]
+        result = send(self.many()[:count], files)
+        assert stored(result) == [(one.name, one.content, one.mimetype) for one in files]
+        assert Notification.objects.get().attachment_bytes == sum(one.size for one in files) == 14 + 6 + 6
+
+    @pytest.mark.parametrize("options", [{}, {"idempotency_key": "7"}])
+    def test_a_rollback_leaves_none(self, options):
+        with transaction.atomic():
+            send([UserFactory()], [BILL], **options)
+            transaction.set_rollback(True)
+        assert not AttachedFile.objects.exists()
+
+    def test_they_go_with_their_notification(self):
+        send([UserFactory()], [BILL])
+        Notification.objects.all().delete()
+        assert not AttachedFile.objects.exists()
+
+    def test_a_send_that_a_full_queue_refuses_keeps_none(self, settings):
+        settings.NOTIFICATIONS = {"QUEUE_LIMIT": 1}
+        send([UserFactory()], [])
+        assert not send([UserFactory()], [BILL])
+        assert not AttachedFile.objects.exists()
+
+    @pytest.mark.parametrize("count", [1, 60])
+    def test_they_cost_one_statement(self, count):
+        users = self.many()[:count]
+
+        def statements(attachments):
+            clock.lately()
+            with CaptureQueriesContext(connection) as queries:
+                send(users, attachments)
+            return [one["sql"] for one in queries if not one["sql"].startswith(("SAVEPOINT", "RELEASE"))]
+
+        assert len(statements([BILL, BILL])) == len(statements([])) + 1
+        assert not [sql for sql in statements([]) if "klaxon_attachedfile" in sql]
+
+
+@pytest.mark.django_db
+class TestOnce:
+    def test_the_same_files_are_the_same_send(self):
+        users = [UserFactory()]
+        first = send(users, [BILL], idempotency_key="7")
+        again = send(users, [("bill.pdf", b"%PDF\x00\xff")], idempotency_key="7")
+        assert (again.notification_id, again.duplicate) == (first.notification_id, True)
+        assert len(stored(first)) == 1
+
+    @pytest.mark.parametrize(
+        "other", [[], [BILL, BILL], [("bill.pdf", b"other")], [("other.pdf", BILL.content)]], ids=repr
+    )
+    def test_other_files_are_a_conflict(self, other):
+        users = [UserFactory()]
+        send(users, [BILL], idempotency_key="7")
+        with pytest.raises(IdempotencyConflict):
+            send(users, other, idempotency_key="7")
+        assert AttachedFile.objects.count() == 1
