@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from notifications import conf
 from notifications.events import DIGESTS, NOTIFICATION_EVENTS, NotificationEvent
 from notifications.gates import ASKED_OF_WAITING, Person, decide
 from notifications.gates.again import addresses_of, asked_again, cannot_go, facts_of, persons_of
@@ -19,6 +20,7 @@ class Gathering:
 
     :param going: those that are merged, the oldest first.
     :param impossible: those that a worker will bury, because their channel or event is gone.
+    :param apart: those whose attachments, with those of the others, would make it larger than ``ATTACHMENT_BYTES``.
     :param refused: those that a gate now says no to, or that have expired.
     :param is_wanted: whether the recipient would take the digest as such.
     """
@@ -27,13 +29,25 @@ class Gathering:
     reason: str
     going: list[Delivery] = field(default_factory=list)
     impossible: list[Delivery] = field(default_factory=list)
+    apart: list[Delivery] = field(default_factory=list)
     refused: list[tuple[Delivery, Drop]] = field(default_factory=list)
     is_wanted: bool = True
+    attachment_bytes: int = 0
+
+    def take(self, row: Delivery) -> None:
+        """Let it come along if there is room for what is attached to it."""
+        more = row.notification.attachment_bytes
+        if more and self.attachment_bytes + more > conf.current().attachment_bytes:
+            self.apart.append(row)
+            return
+        self.going.append(row)
+        self.attachment_bytes += more
 
     @property
     def alone(self) -> list[Delivery]:
         """Those that go out by themselves."""
-        return self.impossible if self.is_worth_it else [*self.going, *self.impossible]
+        others = [*self.apart, *self.impossible]
+        return others if self.is_worth_it else [*self.going, *others]
 
     @property
     def is_worth_it(self) -> bool:
@@ -95,7 +109,7 @@ def _asked(group: Sequence[Delivery], person: Person, suppressed: frozenset[Any]
         if isinstance(answer, Drop):
             gathering.refused.append((row, answer))
         else:
-            gathering.going.append(row)
+            gathering.take(row)
     if gathering.going:
         gathering.is_wanted = _is_wanted(gathering, suppressed, now)
     return gathering

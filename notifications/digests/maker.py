@@ -158,6 +158,7 @@ def _notification(gathering: Gathering, sections: Plain, now: datetime) -> Notif
         priority=min(row.notification.priority for row in rows),
         context={"sections": sections[mine]} if has_sections else {},
         gathers=gathering.gathers,
+        attachment_bytes=gathering.attachment_bytes,
         created_at=now,
     )
 
