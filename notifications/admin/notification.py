@@ -4,7 +4,9 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import Count, Q, QuerySet
+from django.db.models.functions import Length
 from django.http import HttpRequest
+from django.template.defaultfilters import filesizeformat
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
@@ -29,7 +31,7 @@ class NotificationAdmin(Kept):
         (None, {"fields": ("event", "urgency", "cluster", "actor", "topic", "campaign")}),
         (_("Times"), {"fields": ("created_at", "send_at", "expires_at", "cancelled_at")}),
         (_("What became of it"), {"fields": ("became", "log_entries")}),
-        (_("Content"), {"fields": ("shown_context",)}),
+        (_("Content"), {"fields": ("shown_context", "files")}),
         (_("Keys"), {"fields": ("correlation_id", "cancel_key", "idempotency_key")}),
     )
 
@@ -63,6 +65,14 @@ class NotificationAdmin(Kept):
         return columns.list_of(
             self.admin_site, NotificationLog, _("every attempt and drop"), notification=notification.pk
         )
+
+    @admin.display(description=_("attachments"))
+    def files(self, notification: Notification) -> SafeString | str:
+        if not notification.attachment_bytes:
+            return columns.NOTHING
+        found = notification.attachments.order_by("place").values_list("name", "mimetype", Length("content"))
+        rows = [(name, mimetype, filesizeformat(size)) for name, mimetype, size in found]
+        return format_html_join(", ", "{} ({}, {})", rows) or columns.NOTHING
 
     @admin.display(description=_("context"))
     def shown_context(self, notification: Notification) -> Any:

@@ -127,6 +127,12 @@ def test_the_context_is_hidden_but_for_what_the_event_calls_loggable(boss: Clien
     assert "314159" not in text
 
 
+def test_the_page_of_a_notification_names_its_attachments(boss: Client, cluster: Cluster) -> None:
+    number = send(customers(1), attachments=[("<b>.pdf", b"%PDF" * 512), ("a.csv", "x")])
+    text = boss.get(page_url(Notification, number)).content.decode()
+    assert "&lt;b&gt;.pdf (application/pdf, 2.0\xa0KB), a.csv (text/csv, 1\xa0byte)" in text
+
+
 def test_the_page_of_a_notification_leads_to_its_deliveries_by_state(boss: Client, cluster: Cluster) -> None:
     number = send(customers(3))
     assert f"?notification={number}&amp;state=sent" in boss.get(page_url(Notification, number)).content.decode()
