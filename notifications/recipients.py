@@ -90,11 +90,16 @@ class Address:
 
     ``Address(email="contact@example.com", phone="+4915112345678")``. The names are the address kinds that channels ask
     for; a channel whose kind is not given is dropped with the reason *no_address*.
+
+    :raises TypeError: if an address is no text, or none is given.
     """
 
     by_kind: tuple[tuple[str, str], ...]
 
     def __init__(self, **by_kind: str | None) -> None:
+        for kind, value in by_kind.items():
+            if value is not None and not isinstance(value, str):
+                raise TypeError(f"An Address takes texts, and its {kind} is {value!r:.80}. Write it in quotes.")
         given = {kind: value.strip() for kind, value in by_kind.items() if value and value.strip()}
         if not given:
             raise TypeError('An Address needs at least one address, such as Address(email="contact@example.com").')

@@ -14,6 +14,7 @@ from notifications.audience.groups import NoGroup, group_model
 from notifications.audience.order import in_order
 from notifications.events import NotificationChannel
 from notifications.exceptions import InvalidOption, InvalidRecipient
+from notifications.models import Cluster
 from notifications.recipients import Address, Members, To, user_key
 from tests.factories import ClusterFactory, UserFactory
 
@@ -161,6 +162,12 @@ def test_what_is_no_recipient_is_an_error(wrong):
         list(chunks(wrong, 10))
 
 
+@pytest.mark.parametrize("wrong", [Cluster(name="unsaved"), User(pk=1), "default", 1])
+def test_the_members_of_what_is_no_saved_cluster_are_an_error_that_says_so(wrong):
+    with pytest.raises(InvalidRecipient, match=r"Members\(…\) takes a saved Cluster, or None, not "):
+        list(chunks(Members(wrong), 10))
+
+
 def test_a_queryset_of_something_else_is_an_error_that_names_it():
     with pytest.raises(InvalidRecipient, match="Permission"):
         list(chunks(Permission.objects.all(), 10))
@@ -298,6 +305,11 @@ class TestAddress:
     def test_it_needs_at_least_one_address(self):
         with pytest.raises(TypeError, match="at least one"):
             Address()
+
+    @pytest.mark.parametrize("wrong", [4915112345678, 0, b"+4915112345678", ["+4915112345678"]])
+    def test_it_takes_texts(self, wrong):
+        with pytest.raises(TypeError, match=r"An Address takes texts, and its phone is .*\. Write it in quotes\."):
+            Address(email="ann@example.com", phone=wrong)
 
     def test_the_same_person_has_one_key_in_any_case_or_order(self):
         one = Address(email="Ann@Example.com", phone="+4915112345678")

@@ -381,7 +381,12 @@ class TestPriority:
         assert self.stored() == NotificationPriority.CRITICAL
 
     @pytest.mark.parametrize(
-        "wrong", [{"level": "loud"}, {"level": "info", "priority": 3}, {"priority": 7}, {"priority": 0}]
+        "wrong",
+        [
+            {"level": "loud"},
+            {"level": "info", "priority": 3},
+            *({"priority": wrong} for wrong in (7, 0, True, False, "1", [1])),
+        ],
     )
     def test_a_wrong_level_or_priority_is_an_error(self, user, wrong):
         with pytest.raises(InvalidOption):

@@ -16,7 +16,7 @@ from django.db.models import QuerySet
 from notifications.audience.groups import group_model, users_in
 from notifications.audience.order import Narrowing, in_order, merged, union
 from notifications.exceptions import InvalidRecipient
-from notifications.models import TopicSubscription, membership
+from notifications.models import TopicSubscription, cluster_model, membership
 from notifications.models.intake import FEW
 from notifications.recipients import Address, Members, To, Topic, user_key
 
@@ -100,7 +100,7 @@ class Audience:
             _, before = self._addresses.get(recipient.key, (recipient, frozenset()))
             self._addresses[recipient.key] = recipient, union([before, narrowing])
         elif isinstance(recipient, Members):
-            self._queries.append((membership(recipient.cluster), narrowing))
+            self._queries.append((_members(recipient.cluster), narrowing))
         elif isinstance(recipient, Topic):
             self._topics[narrowing].add(recipient.key)
         elif isinstance(recipient, QuerySet):
@@ -109,6 +109,13 @@ class Audience:
             self._groups[narrowing].add(_saved(recipient))
         else:
             self._ids[narrowing].add(_user_id(recipient))
+
+
+def _members(cluster: Any) -> QuerySet[Any]:
+    model = cluster_model()
+    if cluster is not None and (not isinstance(cluster, model) or cluster.pk is None):
+        raise InvalidRecipient(f"Members(…) takes a saved {model.__name__}, or None, not {cluster!r:.80}.")
+    return membership(cluster)
 
 
 def _users(queryset: QuerySet[Any]) -> QuerySet[Any]:

@@ -197,10 +197,12 @@ def _wanted_priority(options: Options) -> NotificationPriority | None:
         if not isinstance(options.level, str) or options.level not in LEVELS:
             raise InvalidOption(f"level must be one of {', '.join(LEVELS)}, not {options.level!r}.")
         return LEVELS[options.level]
-    try:
-        return None if options.priority is None else NotificationPriority(options.priority)
-    except ValueError as error:
-        raise InvalidOption(f"priority must be a NotificationPriority, not {options.priority!r}.") from error
+    if options.priority is None:
+        return None
+    # True is equal to 1, and whoever writes it means no number.
+    if isinstance(options.priority, bool) or options.priority not in list(NotificationPriority):
+        raise InvalidOption(f"priority must be a NotificationPriority, not {options.priority!r}.")
+    return NotificationPriority(options.priority)
 
 
 def _storable(options: Options) -> Options:

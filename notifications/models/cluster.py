@@ -107,5 +107,20 @@ def given_or_default(cluster: Any) -> Any:
 
 
 def membership(cluster: Any) -> models.QuerySet[Any]:
-    """The members of a cluster (of the default one for ``None``), as the host's ``MEMBERS_OF`` defines them."""
-    return import_string(conf.current().members_of)(given_or_default(cluster))
+    """The members of a cluster (of the default one for ``None``), as the host's ``MEMBERS_OF`` defines them.
+
+    :raises InvalidCluster: if what that returns cannot be asked who of a chunk is a member.
+    """
+    members = import_string(conf.current().members_of)(given_or_default(cluster))
+    if not isinstance(members, models.QuerySet) or members.query.combinator or members.query.is_sliced:
+        raise InvalidCluster(
+            f"NOTIFICATIONS['MEMBERS_OF'] returned {_kind_of(members)} for {cluster!r:.80}. It must return a queryset "
+            "of users that can be filtered: join two by | or by Q(…) | Q(…), and take no part of one."
+        )
+    return members
+
+
+def _kind_of(members: Any) -> str:
+    if not isinstance(members, models.QuerySet):
+        return f"a {type(members).__name__}"
+    return f"the result of {members.query.combinator}()" if members.query.combinator else "a slice"

@@ -3,9 +3,13 @@
 import pytest
 from django.contrib.auth.models import User
 
+from notifications.exceptions import InvalidCluster
 from notifications.gates import people
+from notifications.manager import NotificationManager
 from notifications.models import Cluster, UserSettings
+from notifications.recipients import Members
 from tests.factories import ClusterFactory, UserFactory, UserSettingsFactory
+from tests.shop.notification_events import ShopEvents
 
 pytestmark = pytest.mark.django_db
 
@@ -72,3 +76,30 @@ def test_the_sites_own_members_decide(settings):
     ann, bob = UserFactory(username="ann"), UserFactory(username="bob")
     found = people(Cluster.objects.default(), [ann.pk, bob.pk])
     assert (found[ann.pk].member, found[bob.pk].member) == (True, False)
+
+
+def either_of_two(cluster):
+    return named_ann(cluster).union(User.objects.all())
+
+
+def the_first(cluster):
+    return User.objects.all()[:1]
+
+
+def a_list(cluster):
+    return list(User.objects.all())
+
+
+@pytest.mark.parametrize(
+    ("members_of", "word"),
+    [("either_of_two", r"the result of union\(\)"), ("the_first", "a slice"), ("a_list", "a list")],
+)
+def test_members_that_cannot_be_filtered_are_an_error_that_names_the_setting(settings, members_of, word):
+    settings.NOTIFICATIONS = {"MEMBERS_OF": f"{__name__}.{members_of}"}
+    user, cluster = UserFactory(), Cluster.objects.default()
+    words = rf"MEMBERS_OF'\] returned {word} for <Cluster: Default>\. It must return a queryset of users"
+    with pytest.raises(InvalidCluster, match=words):
+        people(cluster, [user.pk])
+    for recipients in (user, Members(cluster)):
+        with pytest.raises(InvalidCluster, match=words):
+            NotificationManager.send(ShopEvents.NEWSLETTER, recipients, cluster)
