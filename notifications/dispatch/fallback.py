@@ -31,15 +31,13 @@ def fallback_of(delivery: Delivery) -> str:
     """The channel that takes over from this delivery's, if its event names one and the site has it."""
     event = NOTIFICATION_EVENTS.named(delivery.notification.event)
     named = event.fallback.get(delivery.channel, "") if event else ""
-    if delivery.notification.gathers and event and named in event.channels:
-        return ""  # there they have a batch of their own
     return named if named in conf.current().enabled_channels else ""
 
 
 def after_death(settled: Iterable[tuple[Delivery, Settlement]], using: str, now: datetime) -> None:
     """Make deliveries on the fallback channels of those that have died; to be called in the same transaction."""
     dead = [row for row, news in settled if news.state == DeliveryState.DEAD and news.reason in EXHAUSTED]
-    going, refused = _sorted_by_the_gates([row for row in dead if fallback_of(row)], using, now)
+    going, refused = _sorted_by_the_gates(_with_fallback(dead, using), using, now)
     NotificationLog.objects.using(using).append(
         drop_row(row, answer.reason, f"{fallback_of(row)}: {answer.rule}", now) for row, answer in refused
     )
@@ -73,8 +71,8 @@ class Fallback:
         others = conf.current().enabled_channels - {channel}
         with transaction.atomic(using=self.using):
             rows = outbox.with_notifications(outbox.claim(owner, now, lease, AT_ONCE, ids, without=others))
-            mine = [row for row in rows if fallback_of(row)]
-            going = _without_lost_causes(_sorted_by_the_gates(mine, self.using, now)[0], self.using)
+            mine = _sorted_by_the_gates(_with_fallback(rows, self.using), self.using, now)[0]
+            going = _without_lost_causes(mine, self.using)
             self._let_go(rows, going, now)
             _queue(going, self.using)
         return going
@@ -111,6 +109,21 @@ def _with_working_fallback(channel: str, closed: Collection[str]) -> list[str]:
     """The names of the events that have a fallback for this channel which is not closed itself."""
     working = conf.current().enabled_channels - set(closed)
     return [event.name for event in NOTIFICATION_EVENTS.values() if event.fallback.get(channel) in working]
+
+
+def _with_fallback(rows: Sequence[Delivery], using: str) -> list[Delivery]:
+    """Those that have one, but for batches of which everything is on its way there by itself."""
+    found = [row for row in rows if fallback_of(row)]
+    batches = {row.notification_id: fallback_of(row) for row in found if row.notification.gathers}
+    if not batches:
+        return found
+    outbox = Delivery.objects.using(using)
+    items = outbox.filter(merged_into__notification__in=batches)
+    keys = list(items.values_list("merged_into__notification", "notification", "recipient_key"))
+    there = outbox.filter(notification__in={key[1] for key in keys}, channel__in=set(batches.values()))
+    copies = set(there.values_list("notification", "recipient_key", "channel"))
+    lacking = {whole for whole, notification, who in keys if (notification, who, batches[whole]) not in copies}
+    return [row for row in found if row.notification_id in lacking or row.notification_id not in batches]
 
 
 def _sorted_by_the_gates(

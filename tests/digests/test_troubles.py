@@ -145,6 +145,25 @@ def test_the_fallback_of_a_batch_is_not_a_second_copy(clock, settings):
     assert InboxItem.objects.count() == 1
 
 
+def test_a_batch_of_a_call_that_was_narrowed_goes_to_the_fallback(clock, settings):
+    settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "CHANNELS": {"email": {"BACKEND": f"{__name__}.Refusing"}}}
+    with temporary_events():
+        event = NOTIFICATION_EVENTS[ShopEvents.ORDER_SHIPPED]
+        NOTIFICATION_EVENTS[ShopEvents.ORDER_SHIPPED] = dataclasses.replace(
+            event, batch_window=900, fallback={"email": "app"}, retry_delays=()
+        )
+        user = UserFactory()
+        for number in range(2):
+            ship(user, number)
+        clock.forward(minutes=15)
+        work()
+    [item] = InboxItem.objects.all()
+    assert item.title == "Order shipped (2)"
+    assert sorted(Delivery.objects.values_list("channel", "state")) == [
+        ("app", "sent"), ("email", "dead"), ("email", "merged"), ("email", "merged"),
+    ]  # fmt: skip
+
+
 class Refusing(BaseChannel):
     address_kind = "email"
 
