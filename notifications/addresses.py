@@ -23,10 +23,6 @@ def _validate_phone(value: str) -> None:
         raise ValidationError("Write a phone number in international form, such as +4915112345678.")
 
 
-def _is_plain_email(value: str) -> bool:
-    return len(value) <= LONGEST_PLAIN and PLAIN_EMAIL.fullmatch(value) is not None
-
-
 VALIDATORS: dict[str, Callable[[str], None]] = {
     "email": validate_email,
     "phone": _validate_phone,
@@ -36,7 +32,7 @@ VALIDATORS: dict[str, Callable[[str], None]] = {
 
 def well_formed(kind: str, address: str) -> bool:
     """Whether an address can be sent to at all. Control characters never can: they forge headers."""
-    if kind == "email" and _is_plain_email(address):
+    if kind == "email" and len(address) <= LONGEST_PLAIN and PLAIN_EMAIL.fullmatch(address):
         return True
     if not address.isprintable():
         return False

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import connections
-from django.db.models import BooleanField, IntegerField, Manager, Model, QuerySet
+from django.db.models import BooleanField, CharField, IntegerField, Manager, Model, QuerySet, TextField
 from django.db.models.query_utils import DeferredAttribute
 from django.db.models.signals import post_init, pre_init
 
@@ -44,7 +44,7 @@ class Columns:
 
     def addresses(self, key: str, row: tuple[Any, ...]) -> list[str]:
         """One for each channel; what users gave for a channel themselves goes first, but for their account."""
-        own = [key if at == KEY else "" if at is None else str(row[at] or "") for _channel, at in self.places]
+        own = [(row[at] or "") if at else key if at == KEY else "" for _channel, at in self.places]
         if row[ADDRESSES] in (None, NOBODYS):
             return own
         chosen = normalised(json.loads(row[ADDRESSES]))
@@ -62,6 +62,8 @@ def columns_for(kinds: Mapping[str, str], using: str) -> Columns | None:
     active = "" if getattr_static(model, "is_active", None) is True else "is_active"
     asked = (*names, *([active] if active else []))
     if not _is_made_plainly(model, using) or not all(_is_plain(model, name, using) for name in asked):
+        return None
+    if not all(isinstance(model._meta.get_field(name), CharField | TextField) for name in names):
         return None
     at = {name: ASKED_FOR + number for number, name in enumerate(names)}
     places = [(channel, KEY if kind == "user" else at.get(fields[kind])) for channel, kind in kinds.items()]

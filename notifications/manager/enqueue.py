@@ -168,7 +168,7 @@ def _delivery(case: Case, answer: Answer) -> NewDelivery:
     state, reason, until = READY, "", None
     if isinstance(answer, Hold):
         state, reason, until = HELD, WORDS[answer.reason], answer.until
-    return NewDelivery(case.channel, case.user_id, case.key, case.kept_address, case.address_hash, state, reason, until)
+    return case.channel, case.user_id, case.key, case.kept_address, case.address_hash, state, reason, until
 
 
 def _dropped(notification: Notification, drops: Sequence[tuple[Case, Drop]], now: datetime) -> list[NotificationLog]:

@@ -7,7 +7,7 @@ SQLite. The primary keys of deliveries are not asked for: nobody needs them befo
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cache, lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.apps import apps
 from django.db import connections
@@ -21,21 +21,12 @@ FEW = 50
 LITERALS = {None: "NULL", "": "''", 0: "0"}
 
 
-class NewDelivery(NamedTuple):
-    """What differs between the deliveries of one notification; the names are those of the columns."""
-
-    channel: str
-    recipient_id: Any
-    recipient_key: str
-    address: str
-    address_hash: str
-    state: str
-    reason: str
-    due_at: datetime | None
-
-
 OF_ALL = ("notification_id", "score")
-GIVEN = (*OF_ALL, *NewDelivery._fields)
+OF_EACH = ("channel", "recipient_id", "recipient_key", "address", "address_hash", "state", "reason", "due_at")
+GIVEN = (*OF_ALL, *OF_EACH)
+# What differs between the deliveries of one notification, as in OF_EACH. A plain tuple: of a send to many thousands
+# making anything more would be felt.
+NewDelivery = tuple[str, Any, str, str, str, str, str, datetime | None]
 
 
 def store(row: Any, using: str) -> None:

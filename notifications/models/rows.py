@@ -20,7 +20,7 @@ def insert(cursor: Any, into: str, marks: str, rows: Sequence[Sequence[Any]]) ->
     for size in AT_ONCE:
         whole = len(rows) - len(rows) % size
         if whole:
-            cursor.executemany(_statement(into, marks, size), _by(size, rows[:whole]))
+            cursor.executemany(_many(into, marks, size), _by(size, rows[:whole]))
             rows = rows[whole:]
 
 
@@ -34,7 +34,7 @@ def _by(size: int, rows: Sequence[Sequence[Any]]) -> Iterator[list[Any]]:
 
 
 @cache
-def _statement(into: str, marks: str, count: int) -> str:
-    if count == 1:
-        return f"{into} {of_one(marks, 'sqlite')}"
-    return f"{into} VALUES {', '.join([f'({marks})'] * count)}"
+def _many(into: str, marks: str, count: int) -> str:
+    values = of_one(marks, "sqlite") if count == 1 else f"VALUES {', '.join([f'({marks})'] * count)}"
+    # With SQLite's own marks: Django would look for its own among thousands, each time.
+    return f"{into} {values}".replace("%s", "?")

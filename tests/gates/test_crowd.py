@@ -196,6 +196,13 @@ class TestUsersThatAreNotPlain:
     def test_an_ordinary_model_is_read_by_columns(self):
         assert self.is_read_by_columns()
 
+    def test_an_address_that_is_no_text_in_its_column_is_asked_of_the_user(self, settings):
+        settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "ADDRESS_FIELDS": {"email": "id"}}
+        user = UserFactory()
+        assert not self.is_read_by_columns()
+        [found] = Crowds(Cluster.objects.default(), {"email": "email"}).users([user.pk]).recipients
+        assert found.addresses == [str(user.pk)]
+
     def test_a_receiver_that_hears_of_each_user_is_obeyed(self):
         def close(instance, **kwargs):
             instance.is_active = False

@@ -7,7 +7,7 @@ from django.db import connection
 from django.forms.models import model_to_dict
 
 from notifications.models import Delivery, Notification
-from notifications.models.intake import FEW, NewDelivery, queue, store
+from notifications.models.intake import FEW, OF_EACH, queue, store
 from notifications.testing import travelling
 from tests.factories import ClusterFactory, UserFactory
 
@@ -22,8 +22,8 @@ def told():
 
 
 def row(number, user=None, **given):
-    made = NewDelivery("email", user and user.pk, f"u:{number}", ODD, "hash", "ready", "", None)
-    return made._replace(**given)
+    made = ("email", user and user.pk, f"u:{number}", ODD, "hash", "ready", "", None)
+    return tuple({**dict(zip(OF_EACH, made, strict=True)), **given}.values())
 
 
 def facts(delivery):
