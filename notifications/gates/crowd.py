@@ -37,13 +37,9 @@ class Alike:
     reached: dict[Any, bool] = field(default_factory=dict)
 
 
-class Recipient(NamedTuple):
-    """``user_id`` is None where there is no user. One address for each channel; empty where there is none."""
-
-    key: str
-    user_id: Any
-    alike: Alike
-    addresses: Sequence[str]
+# Recipient key; the user's primary key, None where there is no user; who is alike; an address for each channel, empty
+# where there is none. A plain tuple: of a send to many thousands making anything more would be felt.
+Recipient = tuple[str, Any, Alike, Sequence[str]]
 
 
 class Crowd(NamedTuple):
@@ -80,7 +76,7 @@ class Crowds:
         alike, found = self.known.setdefault("", Alike(Person("a:"))), []
         for address in addresses:
             person = Person(address.key, bare=address)
-            found.append(Recipient(person.key, None, alike, self._addresses_of(person)))
+            found.append((person.key, None, alike, self._addresses_of(person)))
         return Crowd(found, True)
 
     def users(self, user_ids: Collection[Any]) -> Crowd:
@@ -96,9 +92,9 @@ class Crowds:
     def _recipient(self, pk: Any, row: Row | None, columns: Columns) -> Recipient:
         key = user_key(pk)
         if row is None:
-            return Recipient(key, None, Alike(Person(key)), columns.no_addresses)
+            return key, None, Alike(Person(key)), columns.no_addresses
         alike = self.known.get(row[crowd.ABOUT]) or self._remembered(row[crowd.ABOUT], self._alike(key, row))
-        return Recipient(key, pk, alike, columns.addresses(key, row))
+        return key, pk, alike, columns.addresses(key, row)
 
     def _alike(self, key: str, row: Row) -> Alike:
         told, pk = crowd.about(row), row[crowd.SETTINGS_KEY]
@@ -125,7 +121,7 @@ class Crowds:
 
     def _alone(self, pk: Any, person: Person) -> Recipient:
         user_id = pk if person.user is not None else None
-        return Recipient(person.key, user_id, Alike(person), self._addresses_of(person))
+        return person.key, user_id, Alike(person), self._addresses_of(person)
 
     def _addresses_of(self, person: Person) -> list[str]:
         return [person.address_for(*pair) for pair in self.kinds.items()]

@@ -12,9 +12,9 @@ from notifications.gates import BEFORE_DUPLICATE, Facts, decide
 from notifications.gates.crowd import Alike, Crowd, Crowds
 from notifications.manager.duplicates import Repeats, firsts_of
 from notifications.manager.request import Request
-from notifications.models import Notification, Suppression
+from notifications.models import Notification
 from notifications.models.fingerprint import First
-from notifications.models.suppression import Pair, fingerprint, plainest
+from notifications.models.suppression import Pair, Suppressed, fingerprint, plainest
 from notifications.outcomes import Answer, Drop, Hold, Reason
 
 
@@ -57,6 +57,7 @@ class Decisions:
         self.repeats = repeats
         self.wanted_at = max(request.options.send_at or now, now)
         self.crowds = Crowds(request.cluster, kinds)
+        self.suppressions = Suppressed()
         self.suppressed: frozenset[Pair] = frozenset()
 
     def on(self, chunk: Chunk) -> Iterator[tuple[Case, Answer]]:
@@ -81,7 +82,7 @@ class Decisions:
     def _suppressed_of(self, cases: Sequence[Case]) -> frozenset[Pair]:
         """Of their addresses those that are suppressed. Whoever has one is marked."""
         prints = [_fingerprint(case) for case in cases]
-        suppressed = Suppression.objects.known({*prints} - {""})
+        suppressed = self.suppressions.among({*prints} - {""})
         bad = {its for _kind, its in suppressed}
         for case, its in zip(cases, prints, strict=True):
             if its in bad:

@@ -22,6 +22,10 @@ def plainest(address: str) -> str:
     return address.strip().lower()
 
 
+# So many are read at once, where as many are asked for.
+FEW = 500
+
+
 class SuppressionQuerySet(models.QuerySet["Suppression"]):
     def suppress(self, pairs: Iterable[Pair], reason: str, now: datetime) -> None:
         """Suppress addresses, given with their kind; those that are suppressed already stay as they are."""
@@ -47,6 +51,26 @@ class SuppressionQuerySet(models.QuerySet["Suppression"]):
         with connections[self.db].cursor() as cursor:
             cursor.execute(sql, [values])
             return frozenset(cursor.fetchall())
+
+    def all_if_few(self) -> frozenset[Pair] | None:
+        """All there are; None if that would be many."""
+        rows = frozenset(self.values_list("kind", "address_hash")[: FEW + 1])
+        return rows if len(rows) <= FEW else None
+
+
+class Suppressed:
+    """Those that are suppressed, for the chunks of one send: where there are few, all are read with the first."""
+
+    def __init__(self) -> None:
+        self._all: frozenset[Pair] | None = None
+        self._may_be_few = True
+
+    def among(self, hashes: Collection[str]) -> frozenset[Pair]:
+        """Given fingerprints; there may be others among the answer."""
+        if self._may_be_few and self._all is None and len(hashes) >= FEW:
+            self._all = Suppression.objects.all_if_few()
+            self._may_be_few = self._all is not None
+        return Suppression.objects.known(hashes) if self._all is None else self._all
 
 
 class Suppression(models.Model):

@@ -1,6 +1,7 @@
 """Who is like somebody else is asked about once, and hears the same as if asked alone."""
 
 from datetime import UTC, datetime, time, timedelta
+from typing import NamedTuple
 
 import pytest
 from django.contrib.auth.models import Group, User
@@ -15,7 +16,7 @@ from notifications.channel_classes import address_kind
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.gates import Facts, decide, people
 from notifications.gates.columns import _has_nothing_of_its_own, columns_for
-from notifications.gates.crowd import Crowds
+from notifications.gates.crowd import Alike, Crowds
 from notifications.manager.decisions import Decisions
 from notifications.manager.request import Options, Request
 from notifications.models import Cluster, Mute, Notification, SharedPreference, Suppression, UserSettings, membership
@@ -77,6 +78,18 @@ def request(cluster):
     return Request(EVENT, cluster, {}, Options(topic="gossip"), CHANNELS, (), (), NotificationPriority.MEDIUM, 50)
 
 
+class Found(NamedTuple):
+    key: str
+    user_id: int
+    alike: Alike
+    addresses: list[str]
+
+
+def recipients(cluster, users):
+    crowd = Crowds(cluster, {"email": "email"}).users([user.pk for user in users])
+    return [Found(*recipient) for recipient in crowd.recipients]
+
+
 class TestAlikeAndAlone(TestCase):
     @given(st.lists(USERS, min_size=1, max_size=5), st.booleans(), st.booleans())
     def test_each_hears_what_they_would_hear_alone(self, users, open_to_all, shared):
@@ -111,7 +124,7 @@ class TestAlikeAndAlone(TestCase):
 @pytest.mark.django_db
 class TestHowManyAreAsked:
     def crowd(self, cluster, users):
-        return Crowds(cluster, {"email": "email"}).users([user.pk for user in users]).recipients
+        return recipients(cluster, users)
 
     def test_users_with_the_same_settings_are_alike(self):
         users = UserFactory.create_batch(3)
@@ -168,8 +181,8 @@ class TestUsersThatAreNotPlain:
         monkeypatch.setattr(User, "pager", property(odd_email), raising=False)
         settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "ADDRESS_FIELDS": {"email": "pager"}}
         users = UserFactory.create_batch(2)
-        found = Crowds(Cluster.objects.default(), {"email": "email"}).users([user.pk for user in users])
-        assert [recipient.addresses for recipient in found.recipients] == [[odd_email(user)] for user in users]
+        found = recipients(Cluster.objects.default(), users)
+        assert [recipient.addresses for recipient in found] == [[odd_email(user)] for user in users]
 
     def test_a_model_that_makes_its_rows_itself_is_read_whole(self, monkeypatch):
         user = UserFactory(email="secret")
@@ -181,7 +194,7 @@ class TestUsersThatAreNotPlain:
             return row
 
         monkeypatch.setattr(User, "from_db", classmethod(from_db))
-        [found] = Crowds(Cluster.objects.default(), {"email": "email"}).users([user.pk]).recipients
+        [found] = recipients(Cluster.objects.default(), [user])
         assert found.addresses == ["open@example.com"]
 
     @pytest.fixture(autouse=True)
@@ -200,7 +213,7 @@ class TestUsersThatAreNotPlain:
         settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "ADDRESS_FIELDS": {"email": "id"}}
         user = UserFactory()
         assert not self.is_read_by_columns()
-        [found] = Crowds(Cluster.objects.default(), {"email": "email"}).users([user.pk]).recipients
+        [found] = recipients(Cluster.objects.default(), [user])
         assert found.addresses == [str(user.pk)]
 
     def test_a_receiver_that_hears_of_each_user_is_obeyed(self):
@@ -211,7 +224,7 @@ class TestUsersThatAreNotPlain:
         post_init.connect(close, sender=User)
         try:
             assert not self.is_read_by_columns()
-            [found] = Crowds(Cluster.objects.default(), {"email": "email"}).users([user.pk]).recipients
+            [found] = recipients(Cluster.objects.default(), [user])
             assert not found.alike.person.user.is_active
         finally:
             post_init.disconnect(close, sender=User)

@@ -8,6 +8,7 @@ from django.core.mail.backends.base import BaseEmailBackend
 from notifications.clock import now
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, NotificationLog, Suppression
+from notifications.models.suppression import FEW, Suppressed, fingerprint
 from notifications.recipients import Address
 from notifications.testing import capture_notifications
 from tests.factories import UserFactory
@@ -79,3 +80,20 @@ def test_it_costs_one_statement_however_many_are_asked_about(django_assert_num_q
         assert Suppression.objects.among([("email", f"u{number}@example.com") for number in range(500)]) == frozenset()
     with django_assert_num_queries(0):
         Suppression.objects.among([])
+
+
+@pytest.mark.parametrize("count", [3, FEW, FEW + 1])
+def test_few_are_read_once_for_a_send_of_many_each_chunk_asks_for_its_own(count, django_assert_num_queries):
+    addresses = [f"bad{number}@example.com" for number in range(count)]
+    Suppression.objects.suppress([("email", address) for address in addresses], Suppression.Why.HARD_BOUNCE, now())
+    asked = {fingerprint(address) for address in [*addresses[:2], *(f"good{number}" for number in range(FEW))]}
+    suppressed = Suppressed()
+    with django_assert_num_queries(1 if count <= FEW else 3):
+        for _chunk in range(2):
+            found = {its for _kind, its in suppressed.among(asked)}
+            assert found & asked == {fingerprint(address) for address in addresses[:2]}
+
+
+def test_for_a_handful_only_theirs_are_asked_for():
+    suppress("bad@example.com")
+    assert Suppressed().among({fingerprint("good@example.com")}) == frozenset()
