@@ -724,6 +724,37 @@ class TestCost:
         assert len(self.statements(crowd, cluster=cluster)) == 5
         assert len(self.statements(crowd)) == 6, "the default cluster has to be read as well"
 
+    def windowed(self, event_with, recipients, context):
+        """How many, to an event that has a window for repeats as well; and how many are repeats."""
+        event, cluster = event_with(dedup_window=900, dedup_keys=("room",)), Cluster.objects.default()
+        with CaptureQueriesContext(connection) as queries:
+            result = send(recipients, event, context, cluster)
+        asked = [query["sql"] for query in queries if not query["sql"].startswith(("BEGIN", "SAVEPOINT", "RELEASE"))]
+        return len(asked), result.reasons["duplicate"]
+
+    def test_with_a_window_for_repeats_too_it_is_six_at_most(self, crowd, event_with):
+        self.furnished(Cluster.objects.default(), crowd)
+        clock.lately()
+        statements, repeats = self.windowed(event_with, crowd[:1], {"room": "hall"})
+        assert statements <= 6
+        assert repeats == 0
+
+    def test_with_a_window_each_chunk_takes_the_same_the_first_time_and_when_repeated(
+        self, crowd, event_with, settings
+    ):
+        self.furnished(Cluster.objects.default(), crowd)
+        self.chunks(settings, 100)
+        taken = {}
+        for room, size in (("hall", 200), ("attic", 500), ("cellar", 800)):
+            first, again = (self.windowed(event_with, crowd[:size], {"room": room}) for _ in range(2))
+            assert (first[1], again[1]) == (0, size)
+            taken[size] = first[0], again[0]
+        (first_200, again_200), (first_500, again_500), (first_800, again_800) = taken.values()
+        assert first_500 - first_200 == first_800 - first_500 == 3 * 4
+        # SQLite writes the rows of the log in four statements, however many they are.
+        each = 6 if self.writes_at_once else 9
+        assert again_500 - again_200 == again_800 - again_500 == 3 * each
+
     def test_each_chunk_takes_three(self, crowd, settings):
         cluster = Cluster.objects.default()
         self.furnished(cluster, crowd)
