@@ -1,7 +1,7 @@
 """Quiet hours and delivery windows: what is wanted waits for its hour. Nothing is dropped here."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -74,8 +74,19 @@ def _answer(facts: Facts, timetable: Timetable) -> Answer:
     until = first_open(timetable, moment, facts.wanted_at)
     if until == moment:
         return Deliver()
-    reason = Reason.QUIET_HOURS if timetable.after_quiet(moment) > moment else Reason.DELIVERY_WINDOW
-    return Hold(until, reason, rule_of(until, without_each(facts, timetable, moment, facts.wanted_at)))
+    without = without_each(facts, timetable, moment, facts.wanted_at)
+    return Hold(until, _reason(timetable, moment, [at != until for at in without.values()]), rule_of(until, without))
+
+
+def _reason(timetable: Timetable, moment: datetime, decide: Sequence[bool]) -> Reason:
+    """What is waited for; where quiet hours and windows are kept, whichever decides.
+
+    :param decide: of each kind of hours that are kept, quiet hours first, whether the moment would be another without.
+    """
+    if decide == [False, True]:
+        return Reason.DELIVERY_WINDOW
+    is_quiet = decide == [True, False] or timetable.after_quiet(moment) > moment
+    return Reason.QUIET_HOURS if is_quiet else Reason.DELIVERY_WINDOW
 
 
 def _quiet_rule(facts: Facts, timetable: Timetable) -> str:

@@ -7,7 +7,7 @@ import pytest
 from django.contrib.auth.models import Group, User
 from django.db.models import Model, QuerySet
 from django.db.models.signals import post_init
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
@@ -91,6 +91,7 @@ def recipients(cluster, users):
 
 
 class TestAlikeAndAlone(TestCase):
+    @settings(deadline=None)
     @given(st.lists(USERS, min_size=1, max_size=5), st.booleans(), st.booleans())
     def test_each_hears_what_they_would_hear_alone(self, users, open_to_all, shared):
         cluster = Cluster.objects.create(name="c", slug="c", open_to_all=open_to_all)
