@@ -51,11 +51,12 @@ def environment(port: int = 25, **more: str) -> dict[str, str]:
     }
 
 
-def start(*command: str, port: int = 25, **more: str) -> subprocess.Popen:
+def start(*command: str, port: int = 25, stdin: int | None = None, **more: str) -> subprocess.Popen:
     """A management command as a process."""
     return subprocess.Popen(
         [sys.executable, "-W", "ignore", "-m", "django", *command],
         env=environment(port, **more),
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -67,6 +68,28 @@ def finished(process: subprocess.Popen, timeout: float = 300) -> str:
     output, _ = process.communicate(timeout=timeout)
     assert process.returncode == 0, output
     return output
+
+
+CONNECTED = (
+    "from django.db import connection; connection.ensure_connection(); "
+    "print('ready', flush=True); began = float(input()); "
+)
+
+
+def raced(code: str, processes: int) -> list[str]:
+    """What processes printed that ran the same code, and began it together once all of them were connected.
+
+    The code may look at ``began``, the time at which they were let go.
+    """
+    command = ("shell", "--no-imports", "-c", CONNECTED + code)
+    racers = [start(*command, stdin=subprocess.PIPE) for _ in range(processes)]
+    for racer in racers:
+        assert racer.stdout.readline() == "ready\n"
+    go = f"{time.time()}\n"
+    for racer in racers:
+        racer.stdin.write(go)
+        racer.stdin.flush()
+    return [finished(racer) for racer in racers]
 
 
 def until(condition, seconds: float = 20.0):

@@ -1,11 +1,14 @@
 """Sends that repeat each other, as fast as can be."""
 
+import time
 from collections import Counter
 from enum import Enum
 
 from notifications.events import NotificationEvent, NotificationPriority, register
 from notifications.manager import NotificationManager
 from notifications.recipients import Members
+
+BEAT = 0.25
 
 
 class Leaks(Enum):
@@ -25,10 +28,15 @@ def send_leak(recipients, room="cellar", **options):
     return NotificationManager.send(Leaks.FOUND, recipients, None, {"room": room}, **options)
 
 
-def send_leaks(times):
-    """How many of those sends to everybody reached anybody."""
+def send_leaks(rooms, began):
+    """How many of those sends to everybody reached anybody: of each room at a beat that all have, and once more."""
     register_leaks()
-    return sum(send_leak(Members(None)).queued > 0 for _ in range(times))
+    reached = 0
+    for room in range(rooms):
+        # Else whoever has just served one room has a head start in the next, and nobody races them.
+        time.sleep(max(0, began + (room + 1) * BEAT - time.time()))
+        reached += send_leak(Members(None), room).queued > 0
+    return reached + sum(send_leak(Members(None), room).queued > 0 for room in range(rooms))
 
 
 def send_with_keys(rooms, times):

@@ -11,7 +11,7 @@ from django.db import connection, connections
 
 from notifications.limits import Need, rate, take
 from notifications.models import Bucket
-from tests.processes import finished, start
+from tests.processes import raced
 from tests.races.taking import take_many
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -46,8 +46,7 @@ def test_fifty_threads_get_exactly_a_hundred_tokens_out_of_a_bucket_of_a_hundred
 def test_eight_processes_get_exactly_a_hundred_tokens_out_of_a_bucket_of_a_hundred():
     take = f"take_many('one', '100/h', datetime.fromisoformat('{NOON.isoformat()}'), 40)"
     code = f"from datetime import datetime; from tests.races.taking import take_many; print({take})"
-    takers = [start("shell", "--no-imports", "-c", code) for _ in range(PROCESSES)]
-    assert sum([int(finished(taker)) for taker in takers]) == 100
+    assert sum(map(int, raced(code, PROCESSES))) == 100
 
 
 def test_takers_of_many_buckets_never_wait_for_each_other_and_each_bucket_is_exact():

@@ -12,7 +12,7 @@ from notifications.manager import NotificationManager
 from notifications.models import Cluster, Delivery, UserSettings
 from notifications.outcomes import DeliveryState
 from notifications.recipients import Members
-from tests.processes import finished, start
+from tests.processes import raced
 from tests.races.test_buckets import PROCESSES, in_threads
 from tests.shop.notification_events import ShopEvents
 
@@ -49,8 +49,7 @@ def test_fifty_threads_make_one_digest_for_each_reader(waiting):
 
 def test_eight_processes_make_one_digest_for_each_reader(waiting):
     code = "from notifications.digests import make_due; print(make_due().merged)"
-    makers = [start("shell", "--no-imports", "-c", code) for _ in range(PROCESSES)]
-    assert sum(int(finished(maker)) for maker in makers) == READERS * ITEMS
+    assert sum(map(int, raced(code, PROCESSES))) == READERS * ITEMS
     assert set(digests_of_each_reader().values()) == {1}
 
 

@@ -14,7 +14,7 @@ from notifications.exceptions import IdempotencyConflict
 from notifications.models import Cluster, Delivery, Fingerprint, Notification, NotificationLog
 from notifications.testing import temporary_events
 from tests.factories import UserFactory
-from tests.processes import finished, start, until
+from tests.processes import raced, until
 from tests.races.sending import register_leaks, send_leak
 from tests.races.test_buckets import PROCESSES, THREADS, in_threads
 
@@ -64,12 +64,11 @@ def test_each_recipient_is_served_once_whoever_sends_to_whom_in_whatever_order(s
 
 
 def test_eight_processes_serve_once_too():
-    users = many(20)
-    code = "from tests.races.sending import send_leaks; print(send_leaks(10))"
-    senders = [start("shell", "--no-imports", "-c", code) for _ in range(PROCESSES)]
-    assert sum(int(finished(sender)) for sender in senders) == 1
-    assert Delivery.objects.count() == 2 * len(users)
-    assert set(Fingerprint.objects.values_list("folded", flat=True)) == {10 * PROCESSES - 1}
+    users = many(5)
+    code = "from tests.races.sending import send_leaks; print(send_leaks(10, began))"
+    assert sum(map(int, raced(code, PROCESSES))) == 10
+    assert Delivery.objects.count() == 10 * 2 * len(users)
+    assert list(Fingerprint.objects.values_list("folded", flat=True)) == [2 * PROCESSES - 1] * 10 * len(users)
 
 
 @pytest.mark.slow
@@ -162,8 +161,7 @@ class TestIdempotency:
 
     def test_eight_processes_with_the_same_keys_queue_each_once(self):
         users = many(3)
-        code = "from tests.races.sending import send_with_keys; print(send_with_keys(5, 4))"
-        senders = [start("shell", "--no-imports", "-c", code) for _ in range(PROCESSES)]
-        assert sum(int(finished(sender)) for sender in senders) == 5
-        assert Notification.objects.count() == 5
-        assert Delivery.objects.count() == 5 * 2 * len(users)
+        code = "from tests.races.sending import send_with_keys; print(send_with_keys(20, 2))"
+        assert sum(map(int, raced(code, PROCESSES))) == 20
+        assert Notification.objects.count() == 20
+        assert Delivery.objects.count() == 20 * 2 * len(users)
