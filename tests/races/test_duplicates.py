@@ -3,11 +3,11 @@
 import random
 from collections import Counter
 from contextlib import nullcontext
-from threading import Thread, get_ident
+from threading import Barrier, Thread, get_ident
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection, connections, transaction
+from django.db import OperationalError, connection, connections, transaction
 from django.db.models import Sum
 
 from notifications.exceptions import IdempotencyConflict
@@ -94,6 +94,26 @@ def test_ten_thousand_in_opposite_orders_each_in_its_own_transaction_do_not_dead
     assert sorted(in_threads(job, 2)) == [0, 20_000]
     assert Delivery.objects.count() == 20_000
     assert Fingerprint.objects.filter(folded=1).count() == 10_000
+
+
+@pytest.mark.skipif("connection.vendor == 'sqlite'", reason="there the whole database is locked meanwhile")
+def test_of_two_transactions_that_send_the_same_twice_in_opposite_orders_one_fails_and_the_other_commits():
+    users = many(2)
+    together = Barrier(2)
+
+    def job(number):
+        first, second = (users, users[::-1])[number]
+        try:
+            with transaction.atomic():
+                served = send_leak([first]).queued
+                together.wait()
+                return served + send_leak([second]).queued
+        except OperationalError:
+            return "repeat it"
+
+    # As the docs say: which of them fails, the database decides.
+    assert Counter(in_threads(job, 2)) == {4: 1, "repeat it": 1}
+    assert Counter(Delivery.objects.values_list("recipient", flat=True)) == {user.pk: 2 for user in users}
 
 
 @pytest.mark.parametrize("commit", [True, False])
