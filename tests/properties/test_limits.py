@@ -133,4 +133,5 @@ def test_who_asks_at_every_token_gets_every_token(text, count):
     assert len(store.take({number: store.needs("a") for number in range(burst + 5)}, NOON).ids) == burst
     for number in range(1, count):
         now = NOON + rate(text).interval * number
+        assert not store.take({0: store.needs("a")}, now - timedelta.resolution).ids, "a moment too early"
         assert store.take({0: store.needs("a"), 1: store.needs("a")}, now).ids == {0}
