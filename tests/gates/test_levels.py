@@ -1,5 +1,6 @@
 """Who has the word: the user, then their roles, then the cluster, then the system."""
 
+import subprocess
 from datetime import UTC, datetime
 
 import pytest
@@ -205,3 +206,39 @@ def test_what_another_process_changes_holds_in_the_next_send():
     assert queued() == 0
     elsewhere("Mute.objects.get().delete()")
     assert queued() == 1
+
+
+SENDS_WHEN_ASKED = """
+import sys
+from notifications.manager import NotificationManager
+from django.contrib.auth.models import User
+from notifications.models import Cluster
+user, ward = User.objects.get(), Cluster.objects.get()
+for line in sys.stdin:
+    print(NotificationManager.send("shop_newsletter", user, ward).queued, flush=True)
+"""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_changed_here_holds_in_the_next_send_of_a_process_that_has_sent_before():
+    user, ward = UserFactory(), ClusterFactory()
+    ward.members.add(user)
+    sender = start("shell", "--no-imports", "-c", SENDS_WHEN_ASKED, stdin=subprocess.PIPE)
+
+    def queued():
+        sender.stdin.write("send\n")
+        sender.stdin.flush()
+        return int(sender.stdout.readline())
+
+    assert queued() == 1
+    shared = SharedPreference.objects.create(cluster=ward, **OFF)
+    assert queued() == 0
+    shared.delete()
+    assert queued() == 1
+    UserSettings.objects.create(cluster=ward, user=user, **OFF)
+    assert queued() == 0
+    UserSettings.objects.update(channels={})
+    assert queued() == 1
+    ward.members.remove(user)
+    assert queued() == 0
+    finished(sender)
