@@ -63,7 +63,8 @@ def test_who_is_not_reached_on_any_channel_is_told_by_the_exit_code(run, ann):
 
 
 def test_an_address_may_have_several_kinds(run, settings):
-    settings.NOTIFICATIONS = {"CHANNELS": {"sms": {"BACKEND": "tests.residency.channels.TextMessages"}}}
+    sms = {"BACKEND": "example_project.quality.channels.TextStandIn", "OPTIONS": {"file": "never-written.jsonl"}}
+    settings.NOTIFICATIONS = {"CHANNELS": {"sms": sms}}
     said = run("shop_newsletter", "--address", "email=x@example.com", "--address", "phone=+4915112345678")
     assert Address(email="x@example.com", phone="+4915112345678").key in said
 
