@@ -1,5 +1,6 @@
 """Clusters: the tenants. The model is swappable by the top-level setting ``NOTIFICATIONS_CLUSTER_MODEL``."""
 
+from inspect import getattr_static
 from typing import Any
 
 from django.apps import apps
@@ -72,9 +73,12 @@ def members_of(cluster: Cluster) -> models.QuerySet[Any]:
             f"Klaxon cannot know the members of a {type(cluster).__name__}. Set NOTIFICATIONS['MEMBERS_OF'] to the "
             "dotted path of a callable that takes the cluster and returns a queryset of users."
         )
-    if cluster.open_to_all:
-        return get_user_model()._default_manager.filter(is_active=True)
-    return cluster.members.all()
+    if not cluster.open_to_all:
+        return cluster.members.all()
+    users = get_user_model()
+    everyone = users._default_manager.all()
+    # Where users have no such column all are active, as Django has it.
+    return everyone if getattr_static(users, "is_active", None) is True else everyone.filter(is_active=True)
 
 
 def known_condition(cluster: Any, key: str, is_active: str, using: str) -> tuple[str, list[Any]] | None:
