@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
-from django.db import router
+from django.db import connections, router
 
 from notifications.gates.columns import Columns, columns_for
 from notifications.gates.facts import Person, people
@@ -100,7 +100,7 @@ class Crowds:
         told, pk = crowd.about(row), row[crowd.SETTINGS_KEY]
         settings = None if pk is None else crowd.settings_from(pk, told.settings)
         shared = self._shared_by(told.roles) if told.shares else ()
-        mutes = [mute_from(*mute) for mute in sorted(told.mutes)]
+        mutes = [mute_from(*mute, connections[self.using].timezone) for mute in sorted(told.mutes)]
         return Alike(Person(key, Account(bool(told.is_active)), None, bool(told.is_member), settings, shared, mutes))
 
     def _shared_by(self, roles: Sequence[int]) -> Sequence[SharedPreference]:

@@ -1,6 +1,6 @@
 """What a user does not want to hear of for a while: a topic, an event or a sender."""
 
-from datetime import UTC, datetime
+from datetime import datetime, tzinfo
 from typing import Any
 
 from django.conf import settings
@@ -65,7 +65,10 @@ class Mute(Audited):
         return subject not in (None, "") and key_of(str(subject)) == key_of(self.value)
 
 
-def mute_from(kind: str, value: str, until: str | None) -> Mute:
-    """A mute as JSON has it; databases that know no time zones keep times in UTC."""
+def mute_from(kind: str, value: str, until: str | None, zone: tzinfo | None) -> Mute:
+    """A mute as JSON has it.
+
+    :param zone: in which the database keeps times, if it knows no zones itself.
+    """
     end = parse_datetime(until) if until else None
-    return Mute(kind=kind, value=value, until=end and (end.replace(tzinfo=UTC) if is_naive(end) else end))
+    return Mute(kind=kind, value=value, until=end and (end.replace(tzinfo=zone) if is_naive(end) else end))

@@ -1,9 +1,10 @@
 """What a user has muted: a topic, an event or a sender, until its time is over."""
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 
 from notifications import clock
 from notifications.events import NotificationEvent, NotificationPriority
@@ -110,6 +111,16 @@ class TestSent:
         later = clock.now() + 2 * MINUTE
         with clock.override(lambda: later):
             assert self.send(user, topic="sale").queued == 1
+
+    @pytest.mark.parametrize("zone", ["America/New_York", "Asia/Kathmandu"])
+    def test_it_ends_on_time_in_whatever_zone_the_database_keeps_its_times(self, user, zone, monkeypatch):
+        if connection.features.supports_timezones:
+            pytest.skip("PostgreSQL knows the zone of each time that it keeps.")
+        monkeypatch.setattr(connection, "timezone", ZoneInfo(zone))
+        self.mute(user, "topic", "sale", until=clock.now() + MINUTE)
+        assert self.send(user, topic="sale").queued == 0
+        Mute.objects.update(until=clock.now() - MINUTE)
+        assert self.send(user, topic="sale").queued == 1
 
     def test_the_same_is_muted_once_in_whatever_spelling(self, user):
         self.mute(user, "topic", "sale")
