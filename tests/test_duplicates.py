@@ -330,6 +330,16 @@ def test_what_went_into_a_batch_that_its_fallback_has_is_no_more_free(declare, u
     assert not is_free
 
 
+@pytest.mark.parametrize(("state", "frees"), [("retry", True), ("ready", True), ("sending", False), ("sent", False)])
+@pytest.mark.parametrize("called_off", ["cancelled_at", "expires_at"])
+def test_what_was_called_off_leaves_a_batch_that_waits_and_is_free(declare, user, called_off, state, frees):
+    story = gathered(declare, user)
+    Delivery.objects.filter(pk=next(story).pk).update(state=state)
+    Notification.objects.filter(gathers="").update(**{called_off: timezone.now() - timedelta(days=1)})
+    is_free = next(story)
+    assert is_free == frees
+
+
 def test_what_went_into_a_batch_that_is_gone_stands(declare, user):
     story = gathered(declare, user)
     next(story).notification.delete()

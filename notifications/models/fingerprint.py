@@ -29,10 +29,14 @@ class First(NamedTuple):
     at: datetime
 
 
+def _is_called_off(now: datetime) -> Q:
+    """Of deliveries, that they were cancelled or have expired: what waits does not go out then."""
+    return Q(notification__cancelled_at__isnull=False) | Q(notification__expires_at__lte=now)
+
+
 def _is_lost(now: datetime) -> Q:
     """Of deliveries, that nothing came of them, or that nothing will, though no worker has said so yet."""
-    too_late = Q(notification__expires_at__lte=now) | Q(notification__expires_at__lte=models.F("due_at"))
-    will_not = Q(notification__cancelled_at__isnull=False) | too_late
+    will_not = _is_called_off(now) | Q(notification__expires_at__lte=models.F("due_at"))
     return Q(state__in=CAME_TO_NOTHING) | Q(will_not, state__in=WAITING)
 
 
@@ -99,7 +103,11 @@ class FingerprintQuerySet(models.QuerySet["Fingerprint"]):
         ).exclude(_is_lost(now))
         # A digest or batch is to one recipient; where it died, its fallback may have it.
         whole = Delivery._base_manager.filter(notification_id=models.OuterRef("merged_into__notification_id"))
-        reaching = mine.filter(Q(merged_into=None) | models.Exists(whole.exclude(_is_lost(now))))
+        whole = whole.exclude(_is_lost(now))
+        # What was called off leaves a digest or batch that has still to go out.
+        stays = ~_is_called_off(now) & Q(models.Exists(whole))
+        went = Q(models.Exists(whole.exclude(state__in=WAITING)))
+        reaching = mine.filter(Q(merged_into=None) | stays | went)
         rows = self.filter(models.Exists(reaching), key__in=keys)
         return {key: First(pk, at) for key, pk, at in rows.values_list("key", "notification_id", "first_at")}
 
