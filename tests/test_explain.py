@@ -97,6 +97,14 @@ def test_a_rule_of_the_cluster_says_who_could_change_it(user):
     assert "The role Plumbers would have to" in explain(user).channel("email").summary
 
 
+@pytest.mark.parametrize("choices", [{"channels": {"email": False}}, {"events": {"order_shipped": False}}])
+def test_a_role_is_named_in_full_though_there_is_a_colon_in_its_name(user, choices):
+    group = Group.objects.create(name="Ward: night")
+    user.groups.add(group)
+    SharedPreference(cluster=Cluster.objects.default(), group=group, **choices).save()
+    assert "The role Ward: night would have to turn it on, or the user" in explain(user).channel("email").summary
+
+
 def test_it_writes_nothing_not_even_the_default_cluster(user, declare):
     event = declare(dedup_window=900)
     with CaptureQueriesContext(connection) as queries:

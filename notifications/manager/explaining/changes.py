@@ -1,5 +1,6 @@
 """What would have to change: a sentence for each reason that something was held, dropped or refused for."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -65,8 +66,13 @@ def _field(kind: str) -> str:
     return f"the field {name} of the account" if name else f"the field that ADDRESS_FIELDS would name for {kind}"
 
 
+CHOICE = re.compile(r"(.+): (?:channel|event|category) ")
+"""Whose choice a rule is. The name of a role may have colons in it, so the last place that fits counts."""
+
+
 def _preference(about: About) -> str:
-    whose = about.rule.partition(":")[0] or "user"
+    by = CHOICE.match(about.rule)
+    whose = by[1] if by else "user"
     if whose == "user":
         return "The user would have to turn it on, or the event would have to be declared CRITICAL."
     return (
