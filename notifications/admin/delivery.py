@@ -121,9 +121,14 @@ class DeliveryAdmin(Kept):
         return columns.page_of(self.admin_site, delivery.merged_into)
 
     @admin.display(description=gettext_lazy("explanation"))
-    def explanation(self, delivery: Delivery) -> SafeString:
+    def explanation(self, delivery: Delivery) -> SafeString | str:
         """Why it did or did not go out and, while it waits, gate by gate what is asked of it."""
-        told = NotificationManager.why(delivery)
+        try:
+            told = NotificationManager.why(delivery)
+        except ImportError as error:
+            return _("This cannot be told while something that the settings name cannot be imported: %(error)s") % {
+                "error": error
+            }
         steps = [(step, step.until(told.zone)) for step in told.channels[0].steps]
         return render_to_string("admin/klaxon/delivery/explanation.html", {"told": told.channels[0], "steps": steps})
 

@@ -126,3 +126,14 @@ def test_looking_changes_nothing(waiting: Delivery, boss: Client) -> None:
         page_of(waiting, boss)
     wrote = [query["sql"] for query in queries if query["sql"].split()[0] not in READS]
     assert wrote == []
+
+
+def test_a_backend_that_cannot_be_imported_is_told(waiting: Delivery, boss: Client, settings: Any) -> None:
+    settings.NOTIFICATIONS = {"CHANNELS": {"email": {"BACKEND": "shop.gone.Channel"}}}
+    for state in ("held", "dead"):
+        put_into(state)
+        response = boss.get(page_url(Delivery, waiting.pk))
+        assert response.status_code == 200
+        assert "This cannot be told while something that the settings name cannot be imported: No module named" in (
+            response.content.decode()
+        )
