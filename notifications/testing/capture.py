@@ -9,9 +9,10 @@ from typing import Any
 from django.db.models import Max, QuerySet
 
 from notifications.dispatch.dispatcher import Dispatcher, Tally
-from notifications.events import key_of
+from notifications.events import NOTIFICATION_EVENTS, key_of
 from notifications.models import Delivery, Notification, NotificationLog
 from notifications.recipients import Address, user_key
+from notifications.testing.outages import check_channel
 
 
 @dataclass
@@ -36,14 +37,22 @@ class Captured:
         )
 
     def to(self, recipient: Any, event: Enum | str | None = None, channel: Enum | str | None = None) -> list[Delivery]:
-        """The deliveries to a user or an ``Address``, perhaps of one event or channel only."""
+        """The deliveries to a user or an ``Address``, perhaps of one event or channel only.
+
+        :raises UnknownEvent: if nobody registered the event.
+        :raises ValueError: if the site has no such channel.
+        """
+        check_known(event, channel)
         found = self.deliveries.filter(recipient_key=key_of_recipient(recipient))
         if event is not None:
             found = found.filter(notification__event=key_of(event))
         return list(found if channel is None else found.filter(channel=key_of(channel)))
 
     def assert_queued(self, event: Enum | str, *, to: Any, channel: Enum | str | None = None) -> None:
-        """:raises AssertionError: telling what was queued instead."""
+        """Fails unless it was; raises as :meth:`to` does, too.
+
+        :raises AssertionError: telling what was queued instead.
+        """
         if not self.to(to, event, channel):
             raise AssertionError(f"No {key_of(event)!r} was queued for {to!r}. {self}")
 
@@ -68,6 +77,14 @@ class Captured:
 
     def _all(self) -> QuerySet[Delivery]:
         return self.deliveries.select_related("notification")
+
+
+def check_known(event: Any, channel: Any) -> None:
+    """:raises UnknownEvent, ValueError: if nobody registered the event, or the site has no such channel."""
+    if event is not None:
+        NOTIFICATION_EVENTS.find(event)
+    if channel is not None:
+        check_channel(key_of(channel))
 
 
 def key_of_recipient(recipient: Any) -> str:

@@ -13,11 +13,11 @@ from django.utils import timezone
 
 from notifications.dispatch.chores import CHORES
 from notifications.dispatch.dispatcher import Dispatcher
-from notifications.events import NOTIFICATION_EVENTS, key_of
+from notifications.events import key_of
 from notifications.manager import NotificationManager
 from notifications.models import NotificationLog
 from notifications.testing.arrivals import Arrival, Names, arrivals, table
-from notifications.testing.capture import Captured, capture_notifications, key_of_recipient
+from notifications.testing.capture import Captured, capture_notifications, check_known, key_of_recipient
 from notifications.testing.moments import (
     due_moments,
     instant,
@@ -26,7 +26,7 @@ from notifications.testing.moments import (
     repeated,
     summary_moments,
 )
-from notifications.testing.outages import Outage, check_channel
+from notifications.testing.outages import Outage
 from notifications.testing.plan import Call, Plan
 from notifications.testing.recording import Post, recorded_settings, settings_kept
 from notifications.testing.travel import Travel, travelling
@@ -104,10 +104,7 @@ class Timeline:
         :raises UnknownEvent: if nobody registered the event.
         :raises ValueError: if the site has no such channel.
         """
-        if event is not None:
-            NOTIFICATION_EVENTS.find(event)
-        if channel is not None:
-            check_channel(key_of(channel))
+        check_known(event, channel)
         wanted = {name: key_of(word) for name, word in {"event": event, "channel": channel}.items() if word is not None}
         if to is not None:
             wanted["recipient_key"] = key_of_recipient(to)

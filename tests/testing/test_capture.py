@@ -1,10 +1,12 @@
 """What hosts use in their own tests."""
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 
 from notifications.events import NotificationChannel
+from notifications.exceptions import UnknownEvent
 from notifications.manager import NotificationManager
 from notifications.recipients import Address
 from notifications.testing import capture_notifications, travelling
@@ -53,6 +55,16 @@ def test_deliveries_are_found_by_recipient_event_and_channel(user):
     assert len(captured.to(user, channel=NotificationChannel.EMAIL)) == 2
     assert [row.address for row in captured.to(contact)] == ["ann@example.com"]
     assert captured.to(UserFactory()) == []
+
+
+def test_of_a_misspelt_event_or_channel_nothing_can_have_been_queued(user):
+    with capture_notifications() as captured:
+        ship(user)
+    for ask in (partial(captured.to, user), partial(captured.assert_queued, to=user)):
+        with pytest.raises(UnknownEvent, match="odrer_shipped"):
+            ask("odrer_shipped")
+        with pytest.raises(ValueError, match=r"There is no channel 'emial', only: app, email, log\."):
+            ask(ShopEvents.ORDER_SHIPPED, channel="emial")
 
 
 def test_asserting_that_something_was_queued(user):
