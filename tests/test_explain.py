@@ -10,7 +10,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from notifications.events import NotificationEvent, NotificationPriority
-from notifications.exceptions import InvalidContext, InvalidOption, InvalidRecipient, UnknownEvent
+from notifications.exceptions import IdempotencyConflict, InvalidContext, InvalidOption, InvalidRecipient, UnknownEvent
 from notifications.gates import GATES
 from notifications.manager import NotificationManager
 from notifications.manager.explaining.changes import CHANGES, About, change_for
@@ -133,6 +133,43 @@ def test_a_repeat_is_told_and_reserves_nothing_for_itself(user, declare):
         assert explain(user, event, {"room": "attic"}).reaches
         assert explain(user, event, {"room": "hall"}, at=clock.time + timedelta(seconds=900)).reaches
         assert Fingerprint.objects.get().folded == 0
+
+
+def test_a_key_that_was_used_queues_nothing_and_names_the_first(user):
+    key = {"idempotency_key": "7", "campaign": "spring", "cancel_key": "order 7", "attachments": [("a.txt", b"a")]}
+    assert explain(user, **key).channel("email").steps[0].rule == "the idempotency key was not used before"
+    assert explain(user, **key).reaches, "it did not use the key up"
+    first = NotificationManager.send(ShopEvents.ORDER_SHIPPED, user, None, ORDER, **key)
+    told = explain(user, correlation_id="another", **key)
+    assert not told.reaches
+    assert told.channel("app").summary == (
+        "It would not go out: the idempotency key was used already, for notification "
+        f"{first.notification_id}; nothing is queued again. The call would have to have a key of its own."
+    )
+    assert NotificationManager.send(ShopEvents.ORDER_SHIPPED, user, None, ORDER, **key).duplicate
+    assert explain(user, **key, cluster=ClusterFactory(members=[user])).reaches
+
+
+@pytest.mark.parametrize(
+    "other", [{"context": {"order_number": "8"}}, {"campaign": "spring"}, {"attachments": [("a.txt", b"a")]}]
+)
+def test_a_key_that_was_used_with_another_content_is_told_as_a_conflict(user, other):
+    first = NotificationManager.send(ShopEvents.ORDER_SHIPPED, user, None, ORDER, idempotency_key="7")
+    told = explain(user, idempotency_key="7", **other)
+    assert not told.reaches
+    assert f"for notification {first.notification_id} with another content; send() would raise IdempotencyConflict" in (
+        told.channel("email").summary
+    )
+    with pytest.raises(IdempotencyConflict):
+        NotificationManager.send(ShopEvents.ORDER_SHIPPED, user, **{"context": ORDER, "idempotency_key": "7", **other})
+
+
+@pytest.mark.parametrize("option", ["idempotency_key", "cancel_key", "campaign", "correlation_id"])
+def test_the_tags_are_checked_as_send_checks_them(user, option):
+    with pytest.raises(InvalidOption, match=option):
+        explain(user, **{option: "x" * 1000})
+    with pytest.raises(InvalidOption):
+        explain(user, attachments=["no file"])
 
 
 def test_a_channel_that_the_site_has_not_is_told(user, declare):

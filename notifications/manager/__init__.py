@@ -131,19 +131,28 @@ class NotificationManager:
         priority: NotificationPriority | int | None = None,
         send_at: datetime | None = None,
         expires_at: datetime | None = None,
+        idempotency_key: str | None = None,
         actor: Any = None,
         topic: Enum | Topic | str = "",
+        campaign: str = "",
+        correlation_id: str = "",
+        cancel_key: str | None = None,
+        attachments: Iterable[Attachment | tuple[Any, ...]] | None = None,
         at: datetime | None = None,
     ) -> Explanation:
         """What :meth:`send` would make of it for one recipient, gate by gate, and what would have to change.
 
         It decides by the code of ``send()``, and writes and reserves nothing. A channel that is not configured, a full
-        queue and a missing permission are explained and not raised.
+        queue, a missing permission and an idempotency key that was used already, be it with another content, are
+        explained and not raised.
 
         :param recipient: one user or one ``Address``. :param at: another moment than now.
         :raises UnknownEvent, InvalidContext, InvalidRecipient, InvalidCluster, InvalidOption: as ``send()`` does.
         """
-        options = Options(channels, level, priority, send_at, expires_at, actor=actor, topic=topic)
+        options = Options(
+            channels, level, priority, send_at, expires_at, idempotency_key, actor, topic, campaign, correlation_id,
+            cancel_key, attachments,
+        )  # fmt: skip
         return explained(permitted(event_name, cluster, context, options), recipient, at)
 
     @staticmethod

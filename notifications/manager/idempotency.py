@@ -24,12 +24,17 @@ def stored(request: Request, now: datetime | None, using: str) -> tuple[Notifica
         with transaction.atomic(using=using):
             store(row, using)
     except IntegrityError:
-        same = {"cluster": request.cluster, "event": row.event, "idempotency_key": row.idempotency_key}
-        first = Notification.objects.using(using).filter(**same).first()
+        first = first_with_key(request, using)
         if first is None:
             raise
         return first, False
     return row, True
+
+
+def first_with_key(request: Request, using: str) -> Notification | None:
+    """The notification that has used the key of this call; None if none has."""
+    same = {"cluster": request.cluster.pk, "event": request.event.name}
+    return Notification.objects.using(using).filter(**same, idempotency_key=request.options.idempotency_key).first()
 
 
 def give_back_key(refused: Notification, using: str) -> None:

@@ -19,6 +19,7 @@ from notifications.manager.duplicates import looking
 from notifications.manager.explaining.changes import About
 from notifications.manager.explaining.company import JOINS, goes_out_at
 from notifications.manager.explaining.explanation import ChannelExplanation, Explanation, Step, wall_time
+from notifications.manager.explaining.key import key_step
 from notifications.manager.explaining.notes import Notes
 from notifications.manager.explaining.steps import (
     asked,
@@ -85,6 +86,8 @@ def _refused(request: Request, using: str) -> list[Step]:
     steps = []
     if request.event.permission:
         steps.append(_permission(request, about))
+    if request.options.idempotency_key and all(one.lets_through for one in steps):
+        steps.append(key_step(request, using))
     limited = conf.current().queue_limit or conf.current().cluster_queue_limit
     if limited and all(one.lets_through for one in steps):
         full = Drop(Reason.QUEUE_FULL, "as many deliveries wait as QUEUE_LIMIT or CLUSTER_QUEUE_LIMIT allows")
