@@ -9,13 +9,14 @@ from django.contrib.auth.models import AnonymousUser, Group
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from notifications import clock
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.exceptions import IdempotencyConflict, InvalidContext, InvalidOption, InvalidRecipient, UnknownEvent
 from notifications.gates import GATES
 from notifications.manager import NotificationManager
 from notifications.manager.explaining.changes import CHANGES, About, change_for
 from notifications.manager.explaining.passes import WORDS
-from notifications.models import Cluster, Delivery, Fingerprint, Pause, SharedPreference, UserSettings
+from notifications.models import Cluster, Delivery, Fingerprint, Heartbeat, Pause, SharedPreference, UserSettings
 from notifications.outcomes import Deliver, Drop, Reason
 from notifications.recipients import Address
 from notifications.testing import temporary_events, travelling
@@ -123,7 +124,7 @@ def test_what_is_explained_for_no_default_cluster_yet_is_what_is_sent(user):
 
 def test_a_repeat_is_told_and_reserves_nothing_for_itself(user, declare):
     event = declare(dedup_window=900, dedup_keys=("room",))
-    with travelling(MIDNIGHT) as clock:
+    with travelling(MIDNIGHT) as travel:
         assert explain(user, event, {"room": "hall"}).reaches
         assert explain(user, event, {"room": "hall"}).reaches, "it did not stand in its own way"
         NotificationManager.send(event, user, None, {"room": "hall"})
@@ -131,7 +132,7 @@ def test_a_repeat_is_told_and_reserves_nothing_for_itself(user, declare):
         assert told.channel("email").answer.reason == Reason.DUPLICATE
         assert "after the window of the event, or with other values of room" in str(told)
         assert explain(user, event, {"room": "attic"}).reaches
-        assert explain(user, event, {"room": "hall"}, at=clock.time + timedelta(seconds=900)).reaches
+        assert explain(user, event, {"room": "hall"}, at=travel.time + timedelta(seconds=900)).reaches
         assert Fingerprint.objects.get().folded == 0
 
 
@@ -227,6 +228,27 @@ def test_a_digest_is_told(user, choose):
     assert "The user would have to want no digest" in told.summary
 
 
+def test_what_would_go_out_at_once_says_whether_anybody_would_take_it(user, choose, settings):
+    none = ("No worker is running at this moment; it would go out when one does.",)
+    with travelling(MIDNIGHT):
+        assert explain(user).channel("email").notes == none
+        assert explain(user, at=SEVEN).channel("email").notes == (), "nobody knows who will be running"
+        Heartbeat.objects.beat("one", "here", 1, MIDNIGHT)
+        assert explain(user).channel("email").notes == ()
+        Heartbeat.objects.all().delete()
+        settings.NOTIFICATIONS = {"DELIVERY": "immediate"}
+        assert explain(user).channel("email").notes == ()
+        settings.NOTIFICATIONS = {}
+        choose(**NIGHT)
+        assert explain(user).channel("email").notes == (), "it is not due"
+
+
+@pytest.fixture
+def worker():
+    Heartbeat.objects.beat("one", "here", 1, clock.now())
+
+
+@pytest.mark.usefixtures("worker")
 def test_a_paused_channel_is_a_note_and_no_refusal(user):
     Pause.objects.pause("email", "the provider is moving", MIDNIGHT)
     told = explain(user)
@@ -236,6 +258,7 @@ def test_a_paused_channel_is_a_note_and_no_refusal(user):
     assert note in str(told)
 
 
+@pytest.mark.usefixtures("worker")
 def test_what_would_not_go_out_is_not_said_to_wait_for_a_pause(user, choose):
     choose(channels={"email": False})
     Pause.objects.pause("*", "", MIDNIGHT)

@@ -52,13 +52,20 @@ def explained(request: Request, recipient: Any, at: datetime | None) -> Explanat
     found = _decided(request, recipient, now, using)
     zone = zone_of(next((facts.person for facts, _answer in found.values()), None))
     refusal = _refused(request, using)
-    notes = Notes()
+    notes = Notes(now)
+    # Of another moment nobody knows who will be running, and what is immediate waits for no worker.
+    by_worker = at is None and conf.current().delivery != "immediate"
 
     def leaves_at(facts: Facts, hold: Hold) -> datetime:
         return goes_out_at(hold, facts, _key_of(recipient), request.cluster.pk, since=at and now)
 
+    def noted(channel: str, is_due: bool) -> tuple[str, ...]:
+        paused = notes.about(channel)
+        more = "" if paused else "; it would go out when one does"
+        return (*paused, *(notes.about_workers(more) if is_due and by_worker else ()))
+
     channels = [
-        _on_channel(request, channel, found.get(channel), refusal, notes, leaves_at)
+        _on_channel(request, channel, found.get(channel), refusal, noted, leaves_at)
         for channel in (*request.channels, *request.not_configured)
     ]
     return Explanation(request.event.name, _key_of(recipient), now, zone, tuple(channels))
@@ -109,7 +116,7 @@ def _on_channel(
     channel: str,
     found: tuple[Facts, Answer] | None,
     refused: list[Step],
-    notes: Notes,
+    noted: Callable[[str, bool], tuple[str, ...]],
     leaves_at: Callable[[Facts, Hold], datetime],
 ) -> ChannelExplanation:
     if found is None:
@@ -132,7 +139,7 @@ def _on_channel(
         tuple(steps),
         answer,
         arrives_at,
-        notes=notes.about(channel) if arrives_at else (),
+        notes=noted(channel, arrives_at <= facts.now) if arrives_at else (),
         to_nobody=not facts.kind,
     )
 

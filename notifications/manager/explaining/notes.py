@@ -11,6 +11,9 @@ from notifications.models.pause import EVERYTHING
 class Notes:
     """Of one explanation; each table is asked once, and only if it is asked for."""
 
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+
     def about(self, channel: str) -> tuple[str, ...]:
         """What holds for a channel whatever the gates say."""
         words = {EVERYTHING: "Everything is paused", channel: f"The channel {channel} is paused"}
@@ -20,14 +23,16 @@ class Notes:
             if name in words
         )
 
-    def about_workers(self, now: datetime, goes_out: bool) -> tuple[str, ...]:
+    def about_workers(self, more: str = "") -> tuple[str, ...]:
         """What holds for all that is due.
 
-        :param goes_out: whether a worker is all that it waits for.
+        :param more: what to add where a worker is all that it waits for.
         """
-        if Heartbeat.objects.filter(beat_at__gte=alive_since(now)).exists():
-            return ()
-        return (f"No worker is running at this moment{'; it goes out when one does' if goes_out else ''}.",)
+        return () if self._has_worker else (f"No worker is running at this moment{more}.",)
+
+    @cached_property
+    def _has_worker(self) -> bool:
+        return Heartbeat.objects.filter(beat_at__gte=alive_since(self._now)).exists()
 
     @cached_property
     def _pauses(self) -> dict[str, str]:

@@ -41,7 +41,7 @@ class Teller:
     """Tells of one recipient, with what was loaded for all their deliveries at once."""
 
     def __init__(self, person: Person, deliveries: list[Delivery], now: datetime) -> None:
-        self.person, self.now, self.zone, self.notes = person, now, zone_of(person), Notes()
+        self.person, self.now, self.zone, self.notes = person, now, zone_of(person), Notes(now)
         self._suppressed: frozenset[Pair] = Suppression.objects.among(addresses_of(deliveries))
         self._rows = log_of(deliveries)
         self._with_others: dict[int, datetime] = {}
@@ -111,7 +111,7 @@ class Teller:
         if not is_due and (row.due_at is None or row.due_at > self.now):
             return paused
         goes_out = not paused and row.state in WAITING and isinstance(answer, Deliver)
-        return (*paused, *self.notes.about_workers(self.now, goes_out))
+        return (*paused, *self.notes.about_workers("; it goes out when one does" if goes_out else ""))
 
     def _lost(self, row: Delivery, since: datetime) -> str:
         begun = " What it had begun to send may have arrived." if row.state == DeliveryState.SENDING else ""
