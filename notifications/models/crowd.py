@@ -16,6 +16,7 @@ from django.db.models.expressions import RawSQL
 
 from notifications.models.among import among
 from notifications.models.cluster import known_condition, membership
+from notifications.models.intake import FEW
 from notifications.models.settings import UserSettings
 from notifications.models.shared import links
 
@@ -30,10 +31,24 @@ KEY, SUPPRESSIONS, SETTINGS_KEY, ADDRESSES, ASKED_FOR = range(5)
 ABOUT = -1
 # What makes an array of values, what makes one of many rows, and what makes a text of it.
 JSON = {
-    "sqlite": ("json_array", "json_group_array", ""),
+    "sqlite": ("json_array", "json_group_array", " || ''"),
     "postgresql": ("json_build_array", "json_agg", "::text"),
 }
 SHARES = "EXISTS (SELECT 1 FROM klaxon_sharedpreference WHERE cluster_id = %s)"
+
+
+class Asked(NamedTuple):
+    """Of which users, by a condition with its parameter, and in which cluster.
+
+    :param each: whether what there may be several of is looked up for each user. PostgreSQL would read the whole of a
+        small table each time: it joins, unless there are so few users that planning a join takes longer.
+    """
+
+    using: str
+    place: Any
+    these: str
+    keys: Any
+    each: bool
 
 
 class Piece(NamedTuple):
@@ -71,7 +86,8 @@ def read(using: str, cluster: Any, user_ids: Collection[Any], names: tuple[str, 
     users, of_users = _users((*names, active) if active else names, using)
     member, of_member = _member(cluster, "its_activity" if active else "TRUE", using)
     these, keys = among(user_ids, get_user_model()._meta.pk, using)
-    roles, mutes = _roles(using, these, place, keys), _mutes(using, these, place, keys)
+    asked = Asked(using, place, these, keys, connection.vendor == "sqlite" or len(user_ids) <= FEW)
+    roles, mutes = _roles(asked), _mutes(asked)
     extra = (member, SHARES, roles.column, mutes.column)
     sql = _statement(connection.vendor, users, len(names), bool(active), extra, roles.join + mutes.join, these)
     params = [*of_users, *of_member, place, *roles.params, *mutes.params, place]
@@ -85,6 +101,8 @@ def _statement(vendor: str, users: str, names: int, asks: bool, extra: tuple[str
     columns = [f"its_{number}" for number in range(names)]
     given = ["its_key", *columns, *(["its_activity"] if asks else [])]
     array, _together, text = JSON[vendor]
+    # On SQLite these are texts already.
+    text = "" if vendor == "sqlite" else text
     choices = [f"s.{field.column}{text if isinstance(field, JSONField) else ''}" for field in SETTINGS]
     facts = ["its_activity" if asks else "TRUE", *extra, *choices]
     return f"""
@@ -95,40 +113,32 @@ def _statement(vendor: str, users: str, names: int, asks: bool, extra: tuple[str
         WHERE its_key {these}"""  # noqa: S608 - only our own words, and what Django composed, are formatted in
 
 
-def _roles(using: str, these: str, place: Any, keys: Any) -> Piece:
+def _roles(asked: Asked) -> Piece:
     """Those of a user's roles that have preferences in the cluster."""
-    through, connection = links(), connections[using]
+    through, quoted = links(), connections[asked.using].ops.quote_name
     if through is None:
         return Piece("NULL")
-    quoted = connection.ops.quote_name
     user, group = quoted(through.m2m_column_name()), quoted(through.m2m_reverse_name())
     table = f"klaxon_sharedpreference p JOIN {quoted(through.m2m_db_table())} g ON g.{group} = p.group_id"
-    return _gathered(connection.vendor, "its_roles", "p.group_id", table, f"g.{user}", these, place, keys)
+    return _gathered(asked, "its_roles", "p.group_id", table, f"g.{user}")
 
 
-def _mutes(using: str, these: str, place: Any, keys: Any) -> Piece:
+def _mutes(asked: Asked) -> Piece:
     """Kind, value and end of each of a user's mutes in the cluster."""
-    vendor = connections[using].vendor
-    one = f"{JSON[vendor][0]}(kind, value, until)"
-    return _gathered(vendor, "its_mutes", one, "klaxon_mute", "user_id", these, place, keys)
+    array = JSON[connections[asked.using].vendor][0]
+    return _gathered(asked, "its_mutes", f"{array}(kind, value, until)", "klaxon_mute", "user_id")
 
 
-def _gathered(vendor: str, name: str, what: str, table: str, user: str, these: str, place: Any, keys: Any) -> Piece:
-    """Many rows of each user as one text.
-
-    SQLite looks them up for each user; PostgreSQL would read the whole of a small table each time.
-    """
-    _array, together, text = JSON[vendor]
-    if vendor == "sqlite":
-        # A text, as on PostgreSQL: within another array SQLite sometimes knows that it is one itself.
-        of_one = f"SELECT {together}({what}) || '' FROM {table} WHERE cluster_id = %s AND {user} = its_key"  # noqa: S608
-        return Piece(f"({of_one})", [place])
+def _gathered(asked: Asked, name: str, what: str, table: str, user: str) -> Piece:
+    """Many rows of each user as one text. (Within another array SQLite does not always know that it is one itself.)"""
+    _array, together, text = JSON[connections[asked.using].vendor]
+    those = f"FROM {table} WHERE cluster_id = %s AND {user}"
+    if asked.each:
+        return Piece(f"(SELECT {together}({what}){text} {those} = its_key)", [asked.place])  # noqa: S608
     join = f"""
-        LEFT JOIN (
-            SELECT {together}({what}){text} AS {name}, {user} AS {name}_of FROM {table}
-            WHERE cluster_id = %s AND {user} {these} GROUP BY {user}
-        ) AS {name}_all ON {name}_of = its_key"""  # noqa: S608
-    return Piece(name, (), join, [place, keys])
+        LEFT JOIN (SELECT {together}({what}){text} AS {name}, {user} AS {name}_of {those} {asked.these} GROUP BY {user})
+        AS {name}_all ON {name}_of = its_key"""  # noqa: S608 - only our own words, and names of columns, are formatted in
+    return Piece(name, (), join, [asked.place, asked.keys])
 
 
 def about(row: Row) -> About:
