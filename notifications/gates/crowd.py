@@ -70,6 +70,8 @@ class Crowds:
         self.columns = columns_for(kinds, self.using)
         self.known: dict[Any, Alike] = {}
         self.shared: dict[int | None, SharedPreference | None] = {}
+        # Whether that was read for the present chunk.
+        self.is_fresh = False
 
     def bare(self, addresses: Collection[Address]) -> Crowd:
         """Those without an account."""
@@ -84,6 +86,7 @@ class Crowds:
         columns = self.columns
         if columns is None or type(self.source) is not OwnTables or self.using != router.db_for_read(UserSettings):
             return self._whole(user_ids)
+        self.is_fresh = False
         rows = crowd.read(self.using, self.cluster, user_ids, columns.names, columns.active)
         found = columns.by_key(rows)
         recipients = [self._recipient(pk, found.get(pk), columns) for pk in user_ids]
@@ -104,9 +107,10 @@ class Crowds:
         return Alike(Person(key, Account(bool(told.is_active)), None, bool(told.is_member), settings, shared, mutes))
 
     def _shared_by(self, roles: Sequence[int]) -> Sequence[SharedPreference]:
-        """What those with these roles share, and the whole cluster; read once for a send, if nothing is new."""
-        if not self.shared.keys() >= {None, *roles}:
+        """What those with these roles share, and the whole cluster; read once for a send, if no role is new."""
+        if not self.is_fresh and not self.shared.keys() >= {None, *roles}:
             self.shared = {None: None, **SharedPreference.objects.using(self.using).by_role(self.cluster)}
+            self.is_fresh = True
         return [row for role in (None, *roles) if (row := self.shared.get(role))]
 
     def _remembered(self, mark: Any, alike: Alike) -> Alike:

@@ -40,15 +40,19 @@ SHARES = "EXISTS (SELECT 1 FROM klaxon_sharedpreference WHERE cluster_id = %s)"
 class Asked(NamedTuple):
     """Of which users, by a condition with its parameter, and in which cluster.
 
-    :param each: whether what there may be several of is looked up for each user. PostgreSQL would read the whole of a
-        small table each time: it joins, unless there are so few users that planning a join takes longer.
+    :param few: whether they are a handful, of whom it takes longer to plan a statement than to do it.
     """
 
     using: str
     place: Any
     these: str
     keys: Any
-    each: bool
+    few: bool
+
+    @property
+    def each(self) -> bool:
+        """Whether roles and mutes are looked up user by user; for many PostgreSQL would read a table each time."""
+        return self.few or connections[self.using].vendor == "sqlite"
 
 
 class Piece(NamedTuple):
@@ -63,7 +67,8 @@ class Piece(NamedTuple):
 class About(NamedTuple):
     """What gates look at, as JSON has it.
 
-    :param shares: whether the cluster has preferences that users share. :param roles: those of the user's that have.
+    :param shares: whether the cluster has preferences that users share. :param roles: the user's that have, and perhaps
+        others.
     :param mutes: kind, value and end of each. :param settings: a value for each of :data:`SETTINGS`.
     """
 
@@ -86,7 +91,7 @@ def read(using: str, cluster: Any, user_ids: Collection[Any], names: tuple[str, 
     users, of_users = _users((*names, active) if active else names, using)
     member, of_member = _member(cluster, "its_activity" if active else "TRUE", using)
     these, keys = among(user_ids, get_user_model()._meta.pk, using)
-    asked = Asked(using, place, these, keys, connection.vendor == "sqlite" or len(user_ids) <= FEW)
+    asked = Asked(using, place, these, keys, len(user_ids) <= FEW)
     roles, mutes = _roles(asked), _mutes(asked)
     extra = (member, SHARES, roles.column, mutes.column)
     sql = _statement(connection.vendor, users, len(names), bool(active), extra, roles.join + mutes.join, these)
@@ -114,31 +119,35 @@ def _statement(vendor: str, users: str, names: int, asks: bool, extra: tuple[str
 
 
 def _roles(asked: Asked) -> Piece:
-    """Those of a user's roles that have preferences in the cluster."""
+    """Those of a user's roles that have preferences in the cluster; of a handful of users all that they have."""
     through, quoted = links(), connections[asked.using].ops.quote_name
     if through is None:
         return Piece("NULL")
-    user, group = quoted(through.m2m_column_name()), quoted(through.m2m_reverse_name())
-    table = f"klaxon_sharedpreference p JOIN {quoted(through.m2m_db_table())} g ON g.{group} = p.group_id"
-    return _gathered(asked, "its_roles", "p.group_id", table, f"g.{user}")
+    user, group = f"g.{quoted(through.m2m_column_name())}", f"g.{quoted(through.m2m_reverse_name())}"
+    table = f"{quoted(through.m2m_db_table())} g"
+    if asked.few:
+        return _gathered(asked, "its_roles", group, f"{table} WHERE", user, ())
+    shared = f"JOIN klaxon_sharedpreference p ON p.group_id = {group} WHERE p.cluster_id = %s AND"
+    return _gathered(asked, "its_roles", group, f"{table} {shared}", user, (asked.place,))
 
 
 def _mutes(asked: Asked) -> Piece:
     """Kind, value and end of each of a user's mutes in the cluster."""
-    array = JSON[connections[asked.using].vendor][0]
-    return _gathered(asked, "its_mutes", f"{array}(kind, value, until)", "klaxon_mute", "user_id")
+    one = f"{JSON[connections[asked.using].vendor][0]}(kind, value, until)"
+    return _gathered(asked, "its_mutes", one, "klaxon_mute WHERE cluster_id = %s AND", "user_id", (asked.place,))
 
 
-def _gathered(asked: Asked, name: str, what: str, table: str, user: str) -> Piece:
+def _gathered(asked: Asked, name: str, what: str, those: str, user: str, params: tuple[Any, ...]) -> Piece:
     """Many rows of each user as one text. (Within another array SQLite does not always know that it is one itself.)"""
     _array, together, text = JSON[connections[asked.using].vendor]
-    those = f"FROM {table} WHERE cluster_id = %s AND {user}"
     if asked.each:
-        return Piece(f"(SELECT {together}({what}){text} {those} = its_key)", [asked.place])  # noqa: S608
+        return Piece(f"(SELECT {together}({what}){text} FROM {those} {user} = its_key)", params)  # noqa: S608
     join = f"""
-        LEFT JOIN (SELECT {together}({what}){text} AS {name}, {user} AS {name}_of {those} {asked.these} GROUP BY {user})
-        AS {name}_all ON {name}_of = its_key"""  # noqa: S608 - only our own words, and names of columns, are formatted in
-    return Piece(name, (), join, [asked.place, asked.keys])
+        LEFT JOIN (
+            SELECT {together}({what}){text} AS {name}, {user} AS {name}_of FROM {those} {user} {asked.these}
+            GROUP BY {user}
+        ) AS {name}_all ON {name}_of = its_key"""  # noqa: S608 - only our own words, and names of columns, are formatted in
+    return Piece(name, (), join, (*params, asked.keys))
 
 
 def about(row: Row) -> About:

@@ -21,6 +21,7 @@ from notifications.manager.decisions import Decisions
 from notifications.manager.request import Options, Request
 from notifications.models import Cluster, Mute, Notification, SharedPreference, Suppression, UserSettings, membership
 from notifications.models.crowd import about, read
+from notifications.models.intake import FEW
 from tests.factories import ClusterFactory, UserFactory, UserSettingsFactory
 
 NOON = datetime(2026, 11, 20, 12, 0, 30, tzinfo=UTC)
@@ -157,6 +158,18 @@ class TestHowManyAreAsked:
         kinds = [recipient.alike for recipient in self.crowd(cluster, users)]
         assert kinds[0] is kinds[1]
         assert len({id(kind) for kind in kinds}) == 3
+
+    @pytest.mark.parametrize("count", [3, FEW + 1])
+    def test_roles_without_preferences_are_asked_about_once(self, count, django_assert_num_queries):
+        users = UserFactory.create_batch(count)
+        cluster = ClusterFactory(members=users)
+        for number, user in enumerate(users):
+            user.groups.add(Group.objects.create(name=f"role {number}"))
+        SharedPreference.objects.create(cluster=cluster, group=users[0].groups.get())
+        with django_assert_num_queries(2):
+            first, *others = self.crowd(cluster, users)
+        assert [row.group_id for row in first.alike.person.shared] == [users[0].groups.get().pk]
+        assert not any(other.alike.person.shared for other in others)
 
     @pytest.mark.parametrize("open_to_all", [True, False])
     def test_the_condition_of_membership_is_what_members_of_says(self, open_to_all):
