@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from notifications import conf
+from notifications.channel_classes import channel_class
 from notifications.events import DIGESTS, NOTIFICATION_EVENTS, NotificationEvent
 from notifications.gates import ASKED_OF_WAITING, Person, decide
 from notifications.gates.again import addresses_of, asked_again, cannot_go, facts_of, persons_of
@@ -35,9 +36,10 @@ class Gathering:
     attachment_bytes: int = 0
 
     def take(self, row: Delivery) -> None:
-        """Let it come along if there is room for what is attached to it."""
+        """Let it come along if there is room for what is attached to it, where its channel carries that at all."""
         more = row.notification.attachment_bytes
-        if more and self.attachment_bytes + more > conf.current().attachment_bytes:
+        is_too_much = more and self.attachment_bytes + more > conf.current().attachment_bytes
+        if is_too_much and channel_class(row.channel).takes_attachments:
             self.apart.append(row)
             return
         self.going.append(row)

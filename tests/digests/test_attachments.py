@@ -80,3 +80,11 @@ class TestBatches:
         assert len(mail.outbox) == 1
         assert not [query for query in queries if "attachedfile" in query["sql"]]
         assert set(Notification.objects.values_list("attachment_bytes", flat=True)) == {0}
+
+
+def test_a_channel_that_carries_no_files_parts_nothing_for_their_sake(clock, reader, settings):
+    settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "DIGEST_CHANNELS": ["app"], "ATTACHMENT_BYTES": 20}
+    for number in range(3):
+        ship([reader], number, "a.txt", channels=["app"], level="debug")
+    clock.forward(days=1)
+    assert make_due() == Made(made=1, merged=3)
