@@ -17,7 +17,7 @@ from notifications.gates.again import addresses_of, asked_again, cannot_go
 from notifications.models import Delivery, NotificationLog, Suppression
 from notifications.models.outbox import Leaving, Settlement
 from notifications.models.suppression import Pair
-from notifications.outcomes import Drop
+from notifications.outcomes import Drop, Reason
 
 Refused = tuple[Delivery, Drop]
 
@@ -31,7 +31,7 @@ def with_items_still_wanted(wanted: list[Addressed], using: str, now: datetime) 
     suppressed = Suppression.objects.using(using).among(addresses_of([item.delivery for item in wholes]))
     items = _items_by_whole([item.delivery for item in wholes], using)
     refused = {item.delivery.pk: _refused(item, items, suppressed, now) for item in wholes}
-    ended = [(item.delivery, refused[item.delivery.pk][-1][1]) for item in wholes if _is_empty(item, items, refused)]
+    ended = [(item.delivery, _end(refused[item.delivery.pk])) for item in wholes if _is_empty(item, items, refused)]
     with transaction.atomic(using=using):
         _let_leave([(item.delivery, refused[item.delivery.pk]) for item in wholes], using, now)
         tally = refuse(ended, using, now) if ended else Counter()
@@ -69,8 +69,17 @@ def _as_it_goes(row: Delivery, whole: Delivery) -> Delivery:
 
 
 def _is_empty(whole: Addressed, items: Mapping[int, Sequence[Any]], refused: Mapping[int, Sequence[Any]]) -> bool:
-    count = len(items.get(whole.delivery.notification_id, ()))
-    return count > 0 and len(refused[whole.delivery.pk]) == count
+    """Whether there is nothing to tell: neither items nor sections of the host."""
+    told, count = whole.delivery.notification, len(items.get(whole.delivery.notification_id, ()))
+    if len(refused[whole.delivery.pk]) < count or told.values.get("sections"):
+        return False
+    # A digest that never had an item was sent by the host itself.
+    return count > 0 or told.gathers == told.Gathers.BATCH
+
+
+def _end(refused: Sequence[Refused]) -> Drop:
+    """As the last of its items did; what is sent again may have lost them all before."""
+    return refused[-1][1] if refused else Drop(Reason.CANCELLED, "nothing is left of it")
 
 
 def _let_leave(refused: Sequence[tuple[Delivery, Sequence[Refused]]], using: str, now: datetime) -> None:

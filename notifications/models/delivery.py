@@ -155,6 +155,8 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
             state=DeliveryState.CANCELLED, reason=Reason.CANCELLED, settled_at=now, merged_into=None
         )
         full = set(everything.filter(merged_into__notification__in=wholes.values()).values_list(INTO, flat=True))
+        left = Notification.objects.using(self._write_db).filter(pk__in=wholes.values(), context__has_key="sections")
+        full.update(left.values_list("pk", flat=True))
         empty = [pk for pk, notification_id in wholes.items() if notification_id not in full]
         Delivery.objects.using(self._write_db).filter(pk__in=empty).cancel(now)
         return count

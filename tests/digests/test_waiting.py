@@ -8,7 +8,7 @@ from django.core import mail
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from notifications.digests import make_due
+from notifications.digests import Section, make_due
 from notifications.dispatch.dispatcher import Dispatcher
 from notifications.manager import NotificationManager
 from notifications.models import Cluster, Delivery, Mute, NotificationLog, UserSettings
@@ -121,6 +121,39 @@ def test_of_a_digest_that_a_worker_has_it_is_the_worker_who_leaves_out_what_was_
     Dispatcher().run_until_idle()
     assert [message.subject for message in mail.outbox] == ["Your day: 1 notification"]
     assert Delivery.objects.get(notification__cancel_key="one").state == "cancelled"
+
+
+def points(cluster, users, gathers, since, until):
+    return {user.pk: [Section("Points", ["120"])] for user in users}
+
+
+@pytest.mark.parametrize("called_off", ["cancelled", "expired"])
+def test_the_sections_of_the_host_go_out_although_the_items_have_left(clock, reader, settings, called_off):
+    settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "DIGEST_SECTIONS": f"{__name__}.points"}
+    ship(reader, 1, channels=["email"], cancel_key="one", expires_at=EIGHT + timedelta(minutes=1))
+    clock.to(EIGHT)
+    make_due()
+    if called_off == "cancelled":
+        assert NotificationManager.cancel(None, "one") == 1
+    clock.forward(minutes=2)
+    Dispatcher().run_until_idle()
+    assert [(message.subject, "120" in message.body) for message in mail.outbox] == [("Your day", True)]
+    assert Delivery.objects.get(notification__cancel_key="one").state == called_off
+
+
+def test_a_batch_that_has_lost_its_items_before_is_not_sent_again_empty(clock, batched):
+    user = UserFactory()
+    for number in (1, 2):
+        ship(user, number, channels=["email"], cancel_key="both")
+    clock.forward(minutes=15)
+    make_due()
+    whole = Delivery.objects.get(notification__gathers="batch")
+    Delivery.objects.exclude(pk=whole.pk).update(state="cancelled", merged_into=None)
+    Delivery.objects.filter(pk=whole.pk).update(state="dead")
+    NotificationManager.resend(Delivery.objects.get(pk=whole.pk), "try again")
+    assert dict(Dispatcher().run_until_idle()) == {"cancelled": 1}
+    assert mail.outbox == []
+    assert NotificationLog.objects.get(kind="drop").error_message == "nothing is left of it"
 
 
 def test_a_digest_of_sections_alone_has_no_items_to_lose(clock, reader, settings):
