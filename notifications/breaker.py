@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from notifications.addresses import masked_text
 from notifications.models import Circuit
-from notifications.outcomes import Receipt, Verdict
+from notifications.outcomes import Blame, Receipt, Verdict
 
 logger = logging.getLogger("notifications.dispatch")
 
@@ -22,7 +22,7 @@ FAILURES = (Verdict.TEMPORARY, Verdict.UNKNOWN, Verdict.CONFIGURATION)
 
 def is_failure(receipt: Receipt) -> bool:
     """Whether an answer speaks against the provider, and not only against one recipient."""
-    return receipt.verdict in FAILURES and not receipt.blames_recipient
+    return receipt.verdict in FAILURES and receipt.blames not in (Blame.RECIPIENT, Blame.MESSAGE)
 
 
 def failures_at_the_end(receipts: Sequence[Receipt]) -> int:

@@ -121,17 +121,52 @@ class Verdict(Enum):
     UNKNOWN = "unknown"
 
 
+class Blame(Enum):
+    """What a failure speaks against. It decides what the failure does to the provider's circuit.
+
+    PROVIDER: the provider, or our account with it. The failure counts towards the circuit; a CONFIGURATION error opens
+    it at once.
+    NETWORK: this site cannot reach the provider: connection refused, no route, no DNS answer. The circuit opens at once
+    and the failure costs the delivery no attempt.
+    SILENCE: the provider took the connection and did not answer in time. The circuit opens at once.
+    RECIPIENT: this mailbox alone, such as one that does not exist or is full.
+    MESSAGE: this recipient or this content. If a second recipient gets the same answer and no message was accepted in
+    between, the failure speaks against the provider.
+    """
+
+    PROVIDER = "provider"
+    NETWORK = "network"
+    SILENCE = "silence"
+    RECIPIENT = "recipient"
+    MESSAGE = "message"
+
+
+class Suppress(Enum):
+    """Whether a refusal condemns the address, so that nothing is sent to it again.
+
+    NO: it does not. NOW: it does. REPEATED: it does when the address gets such an answer for the third time.
+    AMONG_ACCEPTED: it does if the provider accepted messages to others directly before and after it.
+    """
+
+    NO = "no"
+    NOW = "now"
+    REPEATED = "repeated"
+    AMONG_ACCEPTED = "among_accepted"
+
+
 @dataclass(frozen=True)
 class Receipt:
-    """What became of one message.
+    """The provider's answer to one message.
 
     :param message: the message itself, as ``prepare()`` made it.
-    :param provider: who carried it.
-    :param provider_message_id: the provider's own name for it, at most 255 characters.
+    :param provider: the name of the provider.
+    :param provider_message_id: the provider's own id of the message, at most 255 characters.
     :param error: the provider's words, for the log.
     :param retry_after: seconds that the provider asked us to wait.
-    :param suppress: the address is bad; nothing should be sent to it again.
-    :param blames_recipient: a failure of this one mailbox; it says nothing about the provider's health.
+    :param suppress: whether the answer condemns the address.
+    :param blames: what a failure speaks against.
+    :param code: the machine-readable part of a failure, such as ``"550 5.7.1"`` or ``"429"``. Two answers are the same
+        if their codes are. Empty if the provider gave none.
     """
 
     message: Any
@@ -140,8 +175,9 @@ class Receipt:
     provider_message_id: str = ""
     error: str = ""
     retry_after: float | None = None
-    suppress: bool = False
-    blames_recipient: bool = False
+    suppress: Suppress = Suppress.NO
+    blames: Blame = Blame.PROVIDER
+    code: str = ""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from anymail.exceptions import (
 from django.core.mail import BadHeaderError
 
 from notifications.channels.smtp_replies import blames_recipient, is_bad_address, verdict_of
-from notifications.outcomes import Receipt, Verdict
+from notifications.outcomes import Blame, Receipt, Suppress, Verdict
 
 BEFORE_ANY_MAIL = (smtplib.SMTPConnectError, smtplib.SMTPHeloError, smtplib.SMTPAuthenticationError)
 REFUSALS = (smtplib.SMTPSenderRefused, smtplib.SMTPRecipientsRefused, smtplib.SMTPDataError)
@@ -50,8 +50,8 @@ def _refused(message: Any, error: Any, provider: str, may_be_accepted: bool) -> 
         verdict_of(error, may_be_accepted),
         provider,
         error=_words(error),
-        suppress=is_bad_address(error),
-        blames_recipient=blames_recipient(error),
+        suppress=Suppress.NOW if is_bad_address(error) else Suppress.NO,
+        blames=Blame.RECIPIENT if blames_recipient(error) else Blame.PROVIDER,
     )
 
 

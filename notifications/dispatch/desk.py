@@ -20,7 +20,7 @@ from notifications.dispatch.heartbeat import Pulse
 from notifications.dispatch.record import Attempted, attempt_row
 from notifications.models import Delivery, NotificationLog, Suppression
 from notifications.models.outbox import Settlement
-from notifications.outcomes import DeliveryState
+from notifications.outcomes import DeliveryState, Suppress
 
 logger = logging.getLogger("notifications.dispatch")
 
@@ -126,7 +126,7 @@ def _log(outcomes: Outcomes, using: str) -> None:
     bad = [
         (address_kind(item.delivery.channel), item.delivery.address)
         for item, _ in outcomes.attempted
-        if item.receipt.suppress
+        if item.receipt.suppress is Suppress.NOW
     ]
     Suppression.objects.using(using).suppress(bad, Suppression.Why.HARD_BOUNCE, outcomes.at)
 

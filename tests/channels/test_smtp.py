@@ -6,7 +6,7 @@ from django.core.mail.backends.smtp import EmailBackend as DjangoBackend
 
 from notifications.channels.email_errors import while_sending
 from notifications.channels.smtp import EmailBackend
-from notifications.outcomes import Verdict
+from notifications.outcomes import Suppress, Verdict
 from tests.channels.scripted import CERTIFICATE, RESET, scripted
 
 ANN, BOB, CID = "ann@example.com", "bob@example.com", "cid@example.com"
@@ -72,7 +72,7 @@ def test_what_a_server_refused_before_it_hung_up_is_refused(pipelining, lenient)
     script = {"stage": "RCPT", "fault": "550 5.1.1 No such mailbox", "hangs_up": True}
     with scripted(pipelining=pipelining, lenient=lenient, **script) as server, to(server) as backend:
         receipt = outcome(backend, mail(ANN))
-    assert (receipt.verdict, receipt.suppress) == (Verdict.PERMANENT, True)
+    assert (receipt.verdict, receipt.suppress) == (Verdict.PERMANENT, Suppress.NOW)
 
 
 @pytest.mark.parametrize("end", ["RSET", "end of nothing"])
@@ -80,7 +80,7 @@ def test_a_server_that_is_lost_after_it_refused_has_refused(end):
     script = {"pipelining": True, "lenient": end != "RSET", "stage": "RCPT", "fault": "550 No", "besides": {end: RESET}}
     with scripted(**script) as server, to(server) as backend:
         receipt = outcome(backend, mail(ANN))
-    assert (receipt.verdict, receipt.suppress, server.reached[end]) == (Verdict.PERMANENT, True, 1)
+    assert (receipt.verdict, receipt.suppress, server.reached[end]) == (Verdict.PERMANENT, Suppress.NOW, 1)
 
 
 @pytest.mark.parametrize("pipelining", [False, True])

@@ -14,6 +14,7 @@ from notifications.dispatch.dispatcher import Dispatcher
 from notifications.events import NOTIFICATION_EVENTS, NotificationEvent
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, NotificationLog, Suppression
+from notifications.outcomes import Blame
 from notifications.testing import temporary_events, travelling
 from tests.channels.scripted import CERTIFICATE, RESET, SILENCE, scripted
 from tests.channels.smtp_rows import CONFIGURATION, CONTENT, ENVELOPE, LOST, OPENING, PERMANENT, TEMPORARY
@@ -145,7 +146,7 @@ def fate(victim):
     assert receipt.message.to == [victim.address]
     suppressed = bool(Suppression.objects.count())
     due = victim.due_at if victim.state == "retry" else None
-    return victim.state, victim.reason, victim.attempts, due, suppressed, receipt.blames_recipient
+    return victim.state, victim.reason, victim.attempts, due, suppressed, receipt.blames is Blame.RECIPIENT
 
 
 def later(count, clock):
@@ -207,7 +208,7 @@ def test_what_hits_every_mail_pauses_the_provider_and_costs_nobody_their_address
         assert dispatch() == {"retry": 2}
         assert set(Delivery.objects.values_list("reason", "attempts")) == {(reason, 1), ("broken_off", 0)}
         assert not Suppression.objects.exists()
-        assert not any(receipt.blames_recipient for receipt in Watched.receipts)
+        assert not any(receipt.blames is Blame.RECIPIENT for receipt in Watched.receipts)
         site(repaired)
         clock.forward(seconds=60)
         assert dispatch() == {"sent": 2}

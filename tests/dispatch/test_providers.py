@@ -10,7 +10,7 @@ from notifications.dispatch.dispatcher import Dispatcher
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.manager import NotificationManager
 from notifications.models import Circuit, Delivery, NotificationLog
-from notifications.outcomes import Receipt, Verdict
+from notifications.outcomes import Blame, Receipt, Verdict
 from notifications.testing import temporary_events, travelling
 from tests.factories import UserFactory
 from tests.shop.notification_events import ShopEvents
@@ -105,7 +105,7 @@ def test_a_whole_round_counts_once_in_the_schedule(carriers, clock):
 
 def test_a_refused_mailbox_is_no_reason_to_take_another_provider(carriers, clock):
     carrier = carriers("first", "second")
-    carrier.answers = {"first": {**DOWN, "blames_recipient": True}}
+    carrier.answers = {"first": {**DOWN, "blames": Blame.RECIPIENT}}
     refuse_orders(6)
     assert dispatch() == {"retry": 6}
     assert used(carrier) == {"first": 6}
@@ -335,7 +335,7 @@ def test_a_probe_without_an_answer_is_counted(carriers, clock):
 
 def test_with_one_of_two_providers_shut_the_schedule_is_no_longer(carriers, clock):
     carrier = carriers("first", "second")
-    carrier.answers = {"second": {**DOWN, "blames_recipient": True}}
+    carrier.answers = {"second": {**DOWN, "blames": Blame.RECIPIENT}}
     Circuit.objects.failed("log/first", 5, "away", clock())
     Circuit.objects.update(open_until=clock() + timedelta(days=2))
     refuse_orders()
