@@ -1,6 +1,7 @@
 """The house holds: imports run downwards, and the two wings meet only at the tables."""
 
 import ast
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
@@ -147,3 +148,10 @@ def walk(path: Path) -> list[ast.AST]:
 
 def name(node: ast.AST) -> str:
     return (node.id if isinstance(node, ast.Name) else node.name).lower()
+
+
+def test_no_tuple_of_one_lacks_its_comma():
+    """``x in (y)`` asks whether x is a part of the text y."""
+    lacking = re.compile(r"\b(not )?in \([\w.]+\)")
+    lines = [(path.name, line) for path in modules() for line in path.read_text().splitlines()]
+    assert [pair for pair in lines if lacking.search(pair[1])] == []

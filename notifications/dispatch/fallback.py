@@ -5,7 +5,8 @@ fallbacks (``fallback={"sms": "email"}``); the new delivery passes the same gate
 the gates refuse there stays where it is, for it may still go out when its own channel is back.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
@@ -15,7 +16,8 @@ from notifications import conf, partitions, signals
 from notifications.channel_classes import address_kind
 from notifications.dispatch.record import drop_row
 from notifications.events import NOTIFICATION_EVENTS
-from notifications.gates import Facts, Person, decide, people
+from notifications.gates import Facts, Person, decide
+from notifications.gates.again import persons_of
 from notifications.models import Delivery, Notification, NotificationLog, Suppression
 from notifications.models.outbox import Settlement
 from notifications.outcomes import DeliveryState, Drop, Reason
@@ -130,8 +132,7 @@ def _sorted_by_the_gates(
     rows: Sequence[Delivery], using: str, now: datetime
 ) -> tuple[list[Going], list[tuple[Delivery, Drop]]]:
     going, refused = [], []
-    for row in rows:
-        facts = _facts(row, using, now)
+    for row, facts in _with_facts(rows, using, now):
         answer = decide(facts)
         # Whoever must wait there is held by the worker that takes the new delivery.
         if isinstance(answer, Drop):
@@ -148,22 +149,25 @@ def _without_lost_causes(going: Sequence[Going], using: str) -> list[Going]:
     return [(row, facts) for row, facts in going if (row.notification_id, facts.person.key, facts.channel) not in gone]
 
 
-def _facts(row: Delivery, using: str, now: datetime) -> Facts:
-    channel = fallback_of(row)
-    known = people(row.notification.cluster, [row.recipient_id] if row.recipient_id is not None else [])
-    person = known.get(row.recipient_id) or Person(row.recipient_key)
-    kind = address_kind(channel)
-    address = person.address_for(channel, kind)
-    pairs = {(kind, address)} if address and kind != "user" else set()
+def _with_facts(rows: Sequence[Delivery], using: str, now: datetime) -> Iterator[Going]:
+    """Each row with the facts about its fallback channel, read in a fixed number of queries for each cluster."""
+    persons = persons_of(rows)
+    facts = [_facts(row, persons[row.pk], now) for row in rows]
+    pairs = {(one.kind, one.kept_address) for one in facts if one.kept_address}
     suppressed = Suppression.objects.using(using).among(pairs)
+    return ((row, replace(one, suppressed=suppressed)) for row, one in zip(rows, facts, strict=True))
+
+
+def _facts(row: Delivery, person: Person, now: datetime) -> Facts:
+    channel = fallback_of(row)
+    kind = address_kind(channel)
     told = row.notification
     return Facts(
         NOTIFICATION_EVENTS.find(told.event),
         channel,
         kind,
         person,
-        address,
-        suppressed,
+        person.address_for(channel, kind),
         topic=told.topic,
         actor_id=told.actor_id,
         now=now,

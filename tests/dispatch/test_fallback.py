@@ -1,13 +1,19 @@
 """The fallback channel takes over when a channel is exhausted."""
 
+from datetime import timedelta
+
 import pytest
 from django.core import mail
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from notifications import signals
 from notifications.dispatch.dispatcher import Dispatcher
+from notifications.dispatch.fallback import Fallback
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.manager import NotificationManager
-from notifications.models import Circuit, Cluster, Delivery, Mute, NotificationLog
+from notifications.models import Circuit, Cluster, Delivery, Mute, NotificationLog, Suppression
 from notifications.outcomes import Verdict
 from notifications.recipients import Address
 from notifications.testing import temporary_events
@@ -179,3 +185,28 @@ def test_what_has_died_there_already_waits_for_its_own_channel(carrier, clock): 
 def test_a_fallback_that_leads_nowhere_is_told_at_once(fallback):
     with pytest.raises(ValueError, match="fallback of event 'x'"):
         NotificationEvent("x", NotificationPriority.LOW, ["log"], fallback=fallback)
+
+
+def reads_of_a_take_over(waiting):
+    """How many statements only read, while so many deliveries are taken over from a closed channel."""
+    ship(*UserFactory.create_batch(waiting))
+    now = timezone.now()
+    with CaptureQueriesContext(connection) as context:
+        taken = Fallback("default").take_over({"log"}, "me", now, now + timedelta(minutes=2))
+    assert len(taken) == waiting
+    return sum(query["sql"].startswith("SELECT") for query in context)
+
+
+def test_a_hundred_take_as_many_reads_as_one(carrier):
+    Suppression.objects.suppress([("email", "nobody@example.com")], "hard_bounce", timezone.now())
+    assert reads_of_a_take_over(1) == reads_of_a_take_over(100)
+
+
+def test_of_many_the_suppressed_address_alone_stays(carrier, clock):  # noqa: F811
+    users = UserFactory.create_batch(3)
+    Suppression.objects.suppress([("email", users[1].email.upper())], "hard_bounce", clock())
+    Circuit.objects.failed("log", 5, "away", clock())
+    ship(*users)
+    dispatch()
+    assert sorted(message.to[0] for message in mail.outbox) == [users[0].email, users[2].email]
+    assert Delivery.objects.get(channel="log", state="ready").recipient == users[1]

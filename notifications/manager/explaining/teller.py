@@ -133,7 +133,7 @@ class Teller:
         words = self._last_words(row)
         about = about_row(row, row.channel, row.notification.event, words)
         # What the state says already is not said twice.
-        reason = "" if row.reason in (row.state) else row.get_reason_display()
+        reason = "" if row.reason == row.state else row.get_reason_display()
         rule = f"{reason} ({words.removesuffix('.')})" if words and reason else reason or words
         return sentences(head, rule, change_for(row.reason, about))
 
