@@ -2,7 +2,8 @@
 
 Errors: E001 settings, E002 missing template, E003 duplicate event name, E004 enum and registry apart, E005 missing
 extra, E006 channel class, E007 members of the cluster, E008 cluster model, E009 old SQLite, E010 USE_TZ, E011 CAN
-rules, E012 preferences, E013 digests. Warnings: W001 channel not configured, W002 SQLite options, W003 spool.
+rules, E012 preferences, E013 digests. Warnings: W001 channel not configured, W002 SQLite options, W003 spool, W004
+connection pools.
 """
 
 import sqlite3
@@ -22,6 +23,7 @@ from notifications.channel_classes import channel_class, channel_conf
 from notifications.channels import BaseChannel, open_channel
 from notifications.conf import Conf
 from notifications.conf.channels import ProviderConf
+from notifications.connections import pool_sizes
 from notifications.events import DIGESTS, NOTIFICATION_EVENTS, BuiltInEvents, NotificationEvent, key_of
 from notifications.exceptions import MissingExtra
 from notifications.models import Delivery, Notification
@@ -252,6 +254,20 @@ def _in_memory(connection: Any) -> bool:
     return connection.is_in_memory_db()
 
 
+def check_pools() -> Found:
+    workers = conf.current().workers
+    for alias, size in pool_sizes().items():
+        least = max(2, workers)
+        if size < least:
+            yield Warning(
+                f"The connection pool of the database {alias!r} holds at most {size}; a worker process needs {least},"
+                " and starts fewer threads without them.",
+                hint=f"Set DATABASES[{alias!r}]['OPTIONS']['pool']['max_size'] to at least {least}, the number of"
+                " NOTIFICATIONS['WORKERS'] and never below 2, or lower WORKERS.",
+                id="klaxon.W004",
+            )
+
+
 ALWAYS: tuple[Callable[[], Found], ...] = (
     check_settings,
     check_cluster_model,
@@ -265,6 +281,7 @@ WITH_GOOD_SETTINGS: tuple[Callable[[], Found], ...] = (
     check_can,
     check_celery,
     check_spool,
+    check_pools,
     check_members,
     check_preferences,
     check_digests,

@@ -5,6 +5,7 @@ its address, and the name of the test database, by environment variables.
 """
 
 import atexit
+import json
 import os
 import tempfile
 from pathlib import Path
@@ -30,13 +31,16 @@ def _sqlite() -> dict[str, Any]:
 
 
 def _postgres() -> dict[str, Any]:
+    """``KLAXON_DATABASE_MORE`` is JSON: what a process needs that comes by a pool or another port."""
     uri = urlsplit(os.environ.get("KLAXON_POSTGRES") or _start_postgres())
+    more = json.loads(os.environ.get("KLAXON_DATABASE_MORE", "{}"))
     return {
         "ENGINE": "django.db.backends.postgresql",
         "HOST": parse_qs(uri.query)["host"][0],
         "USER": uri.username,
         "NAME": os.environ.get("KLAXON_DATABASE_NAME") or "postgres",
         "TEST": {"NAME": f"klaxon_test_{os.environ.get('KLAXON_RUN', os.getpid())}"},
+        **more,
     }
 
 

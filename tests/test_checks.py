@@ -371,3 +371,25 @@ class TestChannelsThatAreNotConfiguredW001:
 def test_every_check_has_a_number_of_its_own():
     for number in [*(f"E{number:03}" for number in range(1, 10)), "W001", "W002", "W003"]:
         assert number in checks.__doc__
+
+
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="only PostgreSQL has pools")
+class TestPoolsW004:
+    @pytest.mark.parametrize(
+        ("pool", "workers", "told"),
+        [
+            (False, 8, False),
+            (True, 4, False),
+            (True, 5, True),
+            ({"max_size": 5}, 5, False),
+            ({"min_size": 1}, 2, True),
+            ({"min_size": 1, "max_size": 2}, 2, False),
+            ({"min_size": 1, "max_size": 1}, 1, True),
+        ],
+    )
+    def test_a_pool_that_is_too_small_for_the_threads_is_told(self, settings, monkeypatch, pool, workers, told):
+        settings.NOTIFICATIONS = {**channels(), "WORKERS": workers}
+        monkeypatch.setitem(connection.settings_dict, "OPTIONS", {"pool": pool})
+        messages = found("W004")
+        assert bool(messages) == told
+        assert all(f"to at least {max(2, workers)}" in message.hint for message in messages)

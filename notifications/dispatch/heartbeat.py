@@ -13,6 +13,7 @@ from uuid import uuid4
 from django.db import connections, router
 
 from notifications import clock, conf
+from notifications.connections import own_connections
 from notifications.models import Delivery, Heartbeat
 
 logger = logging.getLogger("notifications.worker")
@@ -78,13 +79,14 @@ class Pulse:
             return sorted(pk for ids in self._held.values() for pk in ids)
 
     def _beat_until_stopped(self) -> None:
-        while not self._end.wait(conf.current().beat_seconds):
-            try:
-                self._beat()
-            except Exception:
-                logger.exception("The heartbeat failed; if it goes on failing, this worker stops sending.")
-                connections.close_all()
-        self._bury_myself()
+        with own_connections():
+            while not self._end.wait(conf.current().beat_seconds):
+                try:
+                    self._beat()
+                except Exception:
+                    logger.exception("The heartbeat failed; if it goes on failing, this worker stops sending.")
+                    connections.close_all()
+            self._bury_myself()
         connections.close_all()
 
     def _beat(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db import connections, router
 
+from notifications.connections import unpooled
 from notifications.models import Delivery
 
 CHANNEL = "klaxon"
@@ -27,7 +28,7 @@ class Waker:
     """Waits on a connection of its own, so that it never sits in the middle of a worker's transaction."""
 
     def __init__(self) -> None:
-        self.connection = connections[router.db_for_write(Delivery)].copy()
+        self.connection = unpooled(router.db_for_write(Delivery))
         self._seen: Any = None
 
     def wait(self, seconds: float, stop: Callable[[], bool]) -> None:

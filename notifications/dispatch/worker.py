@@ -9,6 +9,7 @@ from collections.abc import Callable
 from django.db import connections, router
 
 from notifications import clock, conf
+from notifications.connections import give_back_to_pools, own_connections, threads_that_fit
 from notifications.dispatch.chores import Rota
 from notifications.dispatch.dispatcher import Dispatcher, Tally
 from notifications.dispatch.heartbeat import Pulse
@@ -39,7 +40,7 @@ class Worker:
         on_progress: Callable[[Tally], None] = lambda tally: None,
     ) -> None:
         configured = conf.current()
-        self.workers = workers or configured.workers
+        self.workers = threads_that_fit(workers or configured.workers)
         self.batch_size = batch_size or configured.batch_size
         self.idle = configured.idle_seconds if idle is None else idle
         self.error_pause = configured.error_pause_seconds if error_pause is None else error_pause
@@ -83,7 +84,8 @@ class Worker:
             for thread in threads:
                 thread.start()
             try:
-                self._look_after_them()
+                with own_connections():
+                    self._look_after_them()
             finally:
                 self.stop()
                 self._wake_all()
@@ -120,6 +122,7 @@ class Worker:
                 rest = dispatcher.resting_for()
                 if rest is None:
                     return
+                give_back_to_pools()
                 self._sleep(rest)
         finally:
             dispatcher.close()
@@ -143,6 +146,7 @@ class Worker:
                 logger.exception("A worker thread had an error and goes on in %s seconds.", self.error_pause)
                 self._back_off()
             else:
+                give_back_to_pools()
                 work.wait(self.idle)
                 work.clear()
         connections.close_all()

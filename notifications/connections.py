@@ -1,0 +1,82 @@
+"""Database connections and the host's connection pools.
+
+With ``DATABASES[alias]["OPTIONS"]["pool"]`` (Django 5.1, psycopg 3) all threads of a process share at most ``max_size``
+connections. A thread that keeps one for as long as the process lives takes it from all others, so such threads use
+connections of their own, outside the pool; and a worker starts no more threads than the pool can serve.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.db import connections
+
+logger = logging.getLogger("notifications.worker")
+
+DEFAULT_POOL_SIZE = 4
+"""psycopg_pool's default for ``min_size``, hence what ``"pool": True`` means. ``max_size`` defaults to ``min_size``."""
+
+
+def pool_size(using: str) -> int | None:
+    """The most connections that the pool of this database holds; None if the database has no pool."""
+    pool = connections.settings[using].get("OPTIONS", {}).get("pool")
+    if not pool or connections[using].vendor != "postgresql":
+        return None
+    given = pool if isinstance(pool, dict) else {}
+    return given.get("max_size") or given.get("min_size", DEFAULT_POOL_SIZE)
+
+
+def pool_sizes() -> dict[str, int]:
+    """The sizes of all pools, by alias."""
+    return {alias: size for alias in connections if (size := pool_size(alias)) is not None}
+
+
+def unpooled(using: str) -> Any:
+    """A new connection to this database that is not taken from its pool. Closing it closes the socket."""
+    connection = connections[using].copy()
+    connection.settings_dict["OPTIONS"].pop("pool", None)
+    return connection
+
+
+@contextmanager
+def own_connections() -> Iterator[None]:
+    """In this thread, use connections outside the pools until the block ends. Each opens when it is first used.
+
+    Does nothing where there is no pool. A connection inside a transaction stays as it is, because what the transaction
+    has written could not be seen from another one.
+    """
+    replaced = {alias: connections[alias] for alias in pool_sizes() if not connections[alias].in_atomic_block}
+    for alias, pooled in replaced.items():
+        pooled.close()
+        connections[alias] = unpooled(alias)
+    try:
+        yield
+    finally:
+        for alias, pooled in replaced.items():
+            connections[alias].close()
+            connections[alias] = pooled
+
+
+def give_back_to_pools() -> None:
+    """Return the connections of this thread to their pools before it waits. Does nothing where there is no pool."""
+    for alias in pool_sizes():
+        if not connections[alias].in_atomic_block:
+            connections[alias].close()
+
+
+def threads_that_fit(wanted: int) -> int:
+    """How many worker threads to start: each needs a connection, so no more than the smallest pool has."""
+    sizes = pool_sizes()
+    smallest = min(sizes, key=lambda alias: sizes[alias], default=None)
+    if smallest is None or sizes[smallest] >= wanted:
+        return wanted
+    logger.warning(
+        "This worker starts %s threads instead of %s, because each needs a connection and the pool of the database %r"
+        " has no more. Raise DATABASES[%r]['OPTIONS']['pool']['max_size'], or lower NOTIFICATIONS['WORKERS'].",
+        sizes[smallest],
+        wanted,
+        smallest,
+        smallest,
+    )
+    return sizes[smallest]
