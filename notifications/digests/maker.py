@@ -4,17 +4,16 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 
 from django.db import InterfaceError, OperationalError, router, transaction
 
-from notifications import clock, partitions
+from notifications import clock
 from notifications.digests.gathering import Gathering, gathered
 from notifications.digests.sections import Plain, sections_of_due
 from notifications.dispatch.reask import refuse, with_contexts
-from notifications.manager.enqueue import tell_queued
 from notifications.models import Delivery, Notification
 from notifications.models.outbox import Settlement, alone_with
+from notifications.models.queued import tell_on_commit
 from notifications.outcomes import DeliveryState, Drop, Hold
 
 logger = logging.getLogger("notifications.digests")
@@ -172,5 +171,4 @@ def _delivery(gathering: Gathering, whole: Notification) -> Delivery:
 
 def _tell(notification_ids: Sequence[int], using: str) -> None:
     if notification_ids:
-        tell = partial(tell_queued, partitions.current(), tuple(notification_ids))
-        transaction.on_commit(tell, using=using, robust=True)
+        tell_on_commit(notification_ids, using)

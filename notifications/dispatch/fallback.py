@@ -8,18 +8,18 @@ the gates refuse there stays where it is, for it may still go out when its own c
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 
 from django.db import transaction
 
-from notifications import conf, partitions, signals
+from notifications import conf
 from notifications.channel_classes import address_kind
 from notifications.dispatch.record import drop_row
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.gates import Facts, Person, decide
 from notifications.gates.again import persons_of
-from notifications.models import Delivery, Notification, NotificationLog, Suppression
+from notifications.models import Delivery, NotificationLog, Suppression
 from notifications.models.outbox import Settlement
+from notifications.models.queued import tell_on_commit
 from notifications.outcomes import DeliveryState, Drop, Reason
 
 EXHAUSTED = frozenset({Reason.TEMPORARY, Reason.PERMANENT, Reason.CONFIGURATION, Reason.LOST_CONTACT})
@@ -190,11 +190,4 @@ def _queue(going: Sequence[Going], using: str) -> None:
     # Somebody may have it on that channel anyway.
     Delivery.objects.using(using).bulk_create(made, ignore_conflicts=True)
     if made:
-        ids = tuple({row.notification_id for row, _ in going})
-        transaction.on_commit(partial(_tell_queued, partitions.current(), ids), using=using, robust=True)
-
-
-def _tell_queued(partition: str, notification_ids: tuple[int, ...]) -> None:
-    signals.notifications_queued.send_robust(
-        sender=Notification, partition=partition, notification_ids=notification_ids
-    )
+        tell_on_commit({row.notification_id for row, _ in going}, using)

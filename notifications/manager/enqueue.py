@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db import transaction
 
-from notifications import clock, conf, partitions, signals
+from notifications import clock, conf
 from notifications.audience import Audience
 from notifications.manager.decisions import Case, Decisions, kinds_of
 from notifications.manager.duplicates import reserving
@@ -19,6 +19,7 @@ from notifications.manager.queue_limit import has_room
 from notifications.manager.request import Request
 from notifications.models import AttachedFile, Notification, NotificationLog
 from notifications.models.intake import FEW, NewDelivery, queue, store_with, takes_one_statement
+from notifications.models.queued import tell_on_commit
 from notifications.outcomes import Answer, DeliveryState, Drop, Hold, Reason, SendResult
 
 EVERYBODY = "*"
@@ -110,8 +111,7 @@ def _count(result: SendResult, written: "Written", notification: Notification, n
 
 def _tell_on_commit(result: SendResult, using: str) -> None:
     if result.queued and result.notification_id is not None:
-        tell = partial(tell_queued, partitions.current(), (result.notification_id,))
-        transaction.on_commit(tell, using=using, robust=True)
+        tell_on_commit((result.notification_id,), using)
 
 
 def _refused(request: Request, notification: Notification, result: SendResult, now: datetime, using: str) -> SendResult:
@@ -134,12 +134,6 @@ def _asked_in_vain(request: Request, audience: Audience) -> tuple[str, ...]:
     """Channels that the site does not have, and the call or one of its recipients asked for by name."""
     named = {*request.refused_channels, *audience.asked_for}
     return tuple(channel for channel in request.not_configured if channel in named)
-
-
-def tell_queued(partition: str, notification_ids: tuple[int, ...]) -> None:
-    signals.notifications_queued.send_robust(
-        sender=Notification, partition=partition, notification_ids=notification_ids
-    )
 
 
 @dataclass

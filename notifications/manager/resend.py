@@ -1,19 +1,18 @@
 """A person has dead or unknown deliveries sent again: here alone, whether by code, by the admin or by a command."""
 
 from collections.abc import Iterable
-from functools import partial
 from typing import Any
 
 from django.db import router, transaction
 
-from notifications import clock, partitions
+from notifications import clock
 from notifications.addresses import masked_text
 from notifications.context import UNSTORABLE
 from notifications.exceptions import InvalidOption, NotPermitted
-from notifications.manager.enqueue import tell_queued
 from notifications.manager.permission import check_is_user
 from notifications.models import Delivery, NotificationLog
 from notifications.models.delivery import DeliveryQuerySet
+from notifications.models.queued import tell_on_commit
 from notifications.outcomes import DeliveryState, Reason
 from notifications.recipients import user_key
 
@@ -78,8 +77,6 @@ def _by(actor: Any) -> str:
 
 def wake_workers(rows: Iterable[Delivery]) -> None:
     """Tell on commit that there is work, as ``send()`` does."""
-    ids = tuple(sorted({row.notification_id for row in rows}))
-    if not ids:
-        return
-    tell = partial(tell_queued, partitions.current(), ids)
-    transaction.on_commit(tell, using=router.db_for_write(Delivery), robust=True)
+    ids = sorted({row.notification_id for row in rows})
+    if ids:
+        tell_on_commit(ids, router.db_for_write(Delivery))
