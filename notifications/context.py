@@ -2,6 +2,9 @@
 
 JSON knows no dates or decimals, so such values are stored as ``{"$date": "2026-11-20"}``. A mapping that itself has a
 key beginning with ``$`` is wrapped as ``{"$dict": …}``; nothing that a host stores can be mistaken for a tag.
+
+A lazy translation is stored as its function with its arguments, such as ``{"$lazy": ["gettext", ["Monday"], {}]}``, and
+comes back lazy: it takes the language that is active when it is rendered.
 """
 
 import json
@@ -17,13 +20,15 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db.models import Model
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.functional import Promise
 
 from notifications import conf
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.exceptions import InvalidContext
+from notifications.translations import Call, call_of, has_lazy_text, in_words, lazy_text
 
 logger = logging.getLogger("notifications.context")
 
@@ -58,7 +63,8 @@ TAGS: tuple[tuple[str, type, Callable[[Any], Any], Callable[[Any], Any]], ...] =
     ("$decimal", Decimal, str, Decimal),
     ("$uuid", UUID, str, UUID),
 )
-DECODERS = {tag: decode for tag, _type, _encode, decode in TAGS}
+DECODERS: dict[str, Callable[[Any], Any]] = {tag: decode for tag, _type, _encode, decode in TAGS}
+LAZY = "$lazy"
 
 
 def _aware(value: datetime) -> datetime:
@@ -72,8 +78,10 @@ def encoded(value: Any, path: str = "context") -> Any:
     """
     if isinstance(value, Enum):
         return encoded(value.value, path)
-    if isinstance(value, str | Promise):
+    if isinstance(value, str):
         return _storable(str(value), path)
+    if isinstance(value, Promise):
+        return _encoded_lazily(value, path)
     if value is None or isinstance(value, bool | int):
         if isinstance(value, int) and value.bit_length() > MOST_BITS:
             raise InvalidContext(f"{path} is a number of {value.bit_length()} bits.")
@@ -85,6 +93,27 @@ def _storable(text: str, path: str) -> str:
     if UNSTORABLE.search(text):
         raise InvalidContext(f"{path} holds a NUL character or half of a surrogate pair, which no database stores.")
     return text
+
+
+def _encoded_lazily(value: Promise, path: str) -> Any:
+    try:
+        call = call_of(value)
+        stored = {LAZY: [call.name, encoded(call.args, path), encoded(call.kwargs, path)]}
+        is_kept = str(decoded(stored)) == str(value)
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise InvalidContext(_cannot_stay_lazy(path, str(error))) from error
+    if not is_kept:
+        raise InvalidContext(_cannot_stay_lazy(path, "its arguments are written otherwise once they are stored"))
+    return stored
+
+
+def _cannot_stay_lazy(path: str, why: str) -> str:
+    return (
+        f"{path} cannot be kept until the language of its reader is known: {why.rstrip('.')}. Pass str(…) of it, in "
+        "the language that is active now, or a plain value that the template translates. What can be kept are "
+        "gettext_lazy, pgettext_lazy, ngettext_lazy and npgettext_lazy with their number, and format_lazy of these and "
+        "plain values."
+    )
 
 
 def _encoded_number_or_collection(value: Any, path: str) -> Any:
@@ -143,6 +172,14 @@ def _decoded_tag(tag: str, inner: Any) -> Any:
         raise InvalidContext(f"{tag} cannot be {_text(inner)!a:.80}.") from error
 
 
+def _decoded_lazily(inner: Any) -> Promise:
+    name, args, kwargs = inner
+    return lazy_text(Call(name, tuple(map(decoded, args)), dict(decoded(kwargs))))
+
+
+DECODERS[LAZY] = _decoded_lazily
+
+
 def _mapping_of_tag(inner: Any) -> dict[str, Any]:
     if not isinstance(inner, dict):
         raise InvalidContext(f"$dict must be a mapping, not {_text(inner)!a:.80}.")
@@ -163,9 +200,12 @@ def comparable(stored: Any) -> Any:
 
 
 def loggable(event: NotificationEvent, stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a stored context, only what its event marks as loggable, in plain words."""
+    """Of a stored context, only what its event marks as loggable, in plain words and in the language of the site."""
     inner = stored.get("$dict", stored)
     values = {key: decoded(inner[key]) for key in event.loggable if key in inner}
+    if has_lazy_text(values):
+        with translation.override(settings.LANGUAGE_CODE):
+            values = in_words(values)
     return {key: value if encoded(value) == value else str(value) for key, value in values.items()}
 
 

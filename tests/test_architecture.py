@@ -25,6 +25,7 @@ FLOORS = {
         "rendered",
         "signals",
         "transitions",
+        "translations",
     },
     2: {"models"},
     3: {"audience", "gates", "rendering", "retry", "breaker", "limits", "channels", "spool"},

@@ -83,5 +83,5 @@ class Notification(models.Model):
 
     @property
     def values(self) -> dict[str, Any]:
-        """The context with dates, decimals and UUIDs as themselves."""
+        """The context with dates, decimals, UUIDs and lazy translations as themselves."""
         return decoded(self.context)

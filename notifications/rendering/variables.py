@@ -7,6 +7,7 @@ from notifications import conf
 from notifications.events import NotificationEvent
 from notifications.models import Notification
 from notifications.rendering.locales import Locale, speaking
+from notifications.translations import has_lazy_text, in_words
 
 logger = logging.getLogger("notifications.rendering")
 
@@ -15,7 +16,7 @@ def variables(
     event: NotificationEvent, channel: str, notification: Notification, user: Any, locale: Locale
 ) -> dict[str, Any]:
     """The context under its own names, changed by the transform; ``original`` keeps it untouched."""
-    original = notification.values
+    original = _values_of(notification, locale)
     return {
         "recipient": user,
         "cluster": notification.cluster,
@@ -26,13 +27,23 @@ def variables(
     }
 
 
+def _values_of(notification: Notification, locale: Locale) -> dict[str, Any]:
+    """The context with lazy translations as texts in the recipient's language."""
+    values = notification.values
+    if not has_lazy_text(values):
+        return values
+    with speaking(locale):
+        words: dict[str, Any] = in_words(values)
+        return words
+
+
 def _transformed(event: NotificationEvent, channel: str, notification: Notification, locale: Locale) -> dict[str, Any]:
     transform = event.transform_for(channel)
     if transform is None:
         return {}
     try:
         with speaking(locale):
-            return dict(transform(notification.values))
+            return dict(transform(_values_of(notification, locale)))
     except Exception:
         # A critical event is sent with what exists; any other is told as an error of its delivery.
         if not event.bypasses_preferences:

@@ -1,0 +1,106 @@
+"""Lazy translations as data: the function and its arguments, so that the text can be made in the reader's language.
+
+Django's proxies tell both when they are pickled. Only the functions of :data:`FUNCTIONS` are stored: which function a
+stored context calls must not depend on what somebody wrote into it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from inspect import signature
+from typing import Any
+
+from django.utils.functional import Promise
+from django.utils.text import format_lazy
+from django.utils.translation import (
+    gettext,
+    gettext_lazy,
+    ngettext,
+    ngettext_lazy,
+    npgettext,
+    npgettext_lazy,
+    pgettext,
+    pgettext_lazy,
+)
+
+FORMAT = "format_lazy"
+# By the name under which it is stored: what a proxy calls, and what makes such a proxy.
+FUNCTIONS: Mapping[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    "gettext": (gettext, gettext_lazy),
+    "pgettext": (pgettext, pgettext_lazy),
+    "ngettext": (ngettext, ngettext_lazy),
+    "npgettext": (npgettext, npgettext_lazy),
+    FORMAT: (format_lazy.__wrapped__, format_lazy),  # type: ignore[attr-defined]
+}
+
+
+@dataclass(frozen=True)
+class Call:
+    """A function of :data:`FUNCTIONS` and its arguments."""
+
+    name: str
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+
+def call_of(text: Promise) -> Call:
+    """What a lazy text calls.
+
+    :raises ValueError: saying why it cannot be stored.
+    """
+    function, args, kwargs = _taken_apart(text)
+    name = next((name for name, (known, _lazy) in FUNCTIONS.items() if known is function), None)
+    if name is None:
+        raise ValueError(f"it is a lazy value of {getattr(function, '__name__', 'an unknown function')}()")
+    bound = signature(function).bind(*args, **kwargs)
+    call = Call(name, bound.args, bound.kwargs)
+    if not _is_sound(call):
+        raise ValueError(f"{name} was given something else than texts and, for a plural, a whole number")
+    return call
+
+
+def _taken_apart(text: Promise) -> tuple[Any, tuple[Any, ...], Mapping[str, Any]]:
+    state = text.__reduce__()
+    match state:
+        case (_, (function, tuple() as args, dict() as kwargs, *_)):
+            return function, args, kwargs
+        case (_, (_, type(), _, dict())):
+            raise ValueError("it is a plural that was given no number")
+    raise ValueError("it is lazy in a way that Django's own texts are not")
+
+
+def _is_sound(call: Call) -> bool:
+    if call.name == FORMAT:
+        return isinstance(call.args[0], str | Promise)
+    texts, number = (call.args[:-1], call.args[-1]) if call.name.startswith("n") else (call.args, 0)
+    return type(number) is int and all(type(text) is str for text in texts)
+
+
+def lazy_text(call: Call) -> Promise:
+    """The lazy text that makes this call.
+
+    :raises ValueError, TypeError: if there is no such function, or it does not take these arguments.
+    """
+    if call.name not in FUNCTIONS:
+        raise ValueError(f"{call.name!a:.80} is none of {', '.join(FUNCTIONS)}")
+    function, lazy = FUNCTIONS[call.name]
+    signature(function).bind(*call.args, **call.kwargs)
+    if not _is_sound(call):
+        raise ValueError(f"{call.name} takes texts and, for a plural, a whole number")
+    text: Promise = lazy(*call.args, **call.kwargs)
+    return text
+
+
+def has_lazy_text(value: Any) -> bool:
+    """Whether there is a lazy text anywhere in nested lists and mappings."""
+    if isinstance(value, dict):
+        return any(map(has_lazy_text, value.values()))
+    return any(map(has_lazy_text, value)) if isinstance(value, list) else isinstance(value, Promise)
+
+
+def in_words(value: Any) -> Any:
+    """The same with each lazy text in nested lists and mappings as a text in the active language."""
+    if isinstance(value, dict):
+        return {key: in_words(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [in_words(item) for item in value]
+    return str(value) if isinstance(value, Promise) else value
