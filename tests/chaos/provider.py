@@ -1,10 +1,13 @@
 """The witness: a provider in a process of its own. It writes an acceptance to disk before it answers.
 
-It greets with ``ready``. A line comes in, ``<delivery> <epoch> <fence> <pid>``; it is appended to the ledger, forced to
-disk, and answered with ``accepted``. A *keyed* provider knows idempotency: it answers a repeat of (delivery, epoch)
-without accepting it again. A script on its standard input tells it when not to be well; then it may answer
-``temporary``. Whatever it is asked, and when, it notes in a file of calls. It ends when its standard input does, that
-is, with whoever started it.
+It has three doors, which share one ledger. At the *line* door it greets with ``ready``; a line comes in, ``<delivery>
+<epoch> <fence> <pid>``; it is appended to the ledger, forced to disk, and answered with ``accepted``. At the *first*
+and the *second* door it speaks SMTP, as if they were two providers; there that line stands in the header of each mail.
+A *keyed* provider knows idempotency: it answers a repeat of (delivery, epoch) without accepting it again.
+
+A script on its standard input tells it when not to be well, and in which way; the second door is always well. Whatever
+it is asked, when and at which door, it notes in a file of calls. It ends when its standard input does, that is, with
+whoever started it.
 """
 
 import asyncio
@@ -18,7 +21,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.chaos.weather import BROWN, DOWN, SLOW, Spell, Weather, read, written
+from tests.chaos import smtp
+from tests.chaos.weather import BROWN, DOWN, GONE, SILENT, SLOW, Spell, Weather, read, written
+
+LINE, FIRST, SECOND = "line", "first", "second"
+LOOKS_EVERY = 0.05
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,7 @@ class Call:
     at: float
     answer: str
     delivery: int
+    door: str
 
 
 class Provider:
@@ -36,38 +44,19 @@ class Provider:
         self.keyed = keyed
         self.known: set[str] = set()
         self.weather = Weather()
+        self.accepted = 0
         # Unbuffered: what has been read ahead would wake nobody.
         self.ear = os.fdopen(sys.stdin.fileno(), "rb", buffering=0)
 
     def hear(self) -> bool:
         """Take a new script from the standard input; False when that has ended."""
         line = self.ear.readline()
-        self.weather = read(line.decode()) if line else self.weather
+        if line:
+            self.weather, self.accepted = read(line.decode()), 0
         return bool(line)
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # A worker that was killed resets its connection, perhaps in the middle of a line: then it handed nothing over.
-        with suppress(ConnectionError):
-            if self.weather.now.kind == DOWN:
-                self.note("down", "0")
-            else:
-                writer.write(b"ready\n")
-                await self.converse(reader, writer)
-        writer.close()
-
-    async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while (line := (await reader.readline()).decode()).endswith("\n"):
-            spell = self.weather.now
-            if spell.kind == SLOW:
-                await asyncio.sleep(spell.measure)
-            answer = self.answer(line, spell)
-            self.note(answer, line)
-            if answer == "down":
-                return
-            writer.write(f"{answer}\n".encode())
-
     def answer(self, line: str, spell: Spell) -> str:
-        if spell.kind == DOWN:
+        if spell.kind in (DOWN, GONE):
             return "down"
         if spell.kind == BROWN and random.random() < spell.measure:
             return "temporary"
@@ -76,6 +65,7 @@ class Provider:
 
     def accept(self, line: str) -> None:
         key = " ".join(line.split()[:2])
+        self.accepted += 1
         if self.keyed and key in self.known:
             return
         self.known.add(key)
@@ -83,8 +73,76 @@ class Provider:
         self.ledger.flush()
         os.fsync(self.ledger.fileno())
 
-    def note(self, answer: str, line: str) -> None:
-        self.calls.write(f"{time.time():.6f} {answer} {line.split()[0]}\n")
+    def note(self, answer: str, line: str, door: str) -> None:
+        self.calls.write(f"{time.time():.6f} {answer} {line.split()[0]} {door}\n")
+
+
+class Door:
+    """Where the provider can be asked."""
+
+    def __init__(self, provider: Provider, name: str) -> None:
+        self.provider, self.name = provider, name
+        self.port = 0
+
+    @property
+    def spell(self) -> Spell:
+        return Weather().now if self.name == SECOND else self.provider.weather.now
+
+    async def stay_open(self) -> None:
+        """Listen, but not while it is *gone*; always on the same port."""
+        server = await self.open()
+        while True:
+            await asyncio.sleep(LOOKS_EVERY)
+            if self.spell.kind == GONE:
+                server.close()
+            elif not server.is_serving():
+                server = await self.open()
+
+    async def open(self) -> asyncio.Server:
+        server = await asyncio.start_server(self.serve, "127.0.0.1", self.port, backlog=1000)
+        self.port = server.sockets[0].getsockname()[1]
+        return server
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # A worker that was killed resets its connection, perhaps in the middle of a line: then it handed nothing over.
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            await self.be_silent(reader)
+            if self.spell.kind in (DOWN, GONE):
+                self.provider.note("down", "0", self.name)
+            else:
+                await (self.converse if self.name == LINE else self.converse_in_smtp)(reader, writer)
+        writer.close()
+
+    async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"ready\n")
+        while (line := (await reader.readline()).decode()).endswith("\n"):
+            await self.be_silent(reader)
+            if (answer := await self.take(line)) == "down":
+                return
+            writer.write(f"{answer}\n".encode())
+
+    async def converse_in_smtp(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await smtp.converse(reader, writer, self.take, self.be_silent)
+
+    async def take(self, line: str) -> str:
+        """The answer to one message, in a word."""
+        spell = self.spell
+        if spell.kind == SLOW:
+            await asyncio.sleep(spell.measure)
+        answer = self.provider.answer(line, spell)
+        self.provider.note(answer, line, self.name)
+        return answer
+
+    async def be_silent(self, reader: asyncio.StreamReader) -> None:
+        """If silence has come, say nothing more on this connection, whatever comes later, until the client ends it.
+
+        :raises ConnectionResetError: once it has.
+        """
+        spell = self.spell
+        if spell.kind == SILENT and self.provider.accepted >= spell.measure:
+            self.provider.note("silent", "0", self.name)
+            await reader.read()
+            raise ConnectionResetError
 
 
 def calls_of(ledger: Path) -> Path:
@@ -92,11 +150,11 @@ def calls_of(ledger: Path) -> Path:
 
 
 class Witness:
-    """The provider as whoever started it sees it."""
+    """The provider as whoever started it sees it; ``port``, ``first`` and ``second`` are the ports of its doors."""
 
     def __init__(self, process: subprocess.Popen, ledger: Path) -> None:
         self.process, self.ledger = process, ledger
-        self.port = int(process.stdout.readline())
+        self.port, self.first, self.second = map(int, process.stdout.readline().split())
 
     def foretell(self, *spells: Spell) -> None:
         """From now on it is like this, one spell after the other, and then well again."""
@@ -110,16 +168,21 @@ class Witness:
 
     def calls(self) -> list[Call]:
         lines = [line.split() for line in calls_of(self.ledger).read_text().splitlines()]
-        return [Call(float(at), answer, int(delivery)) for at, answer, delivery in lines]
+        return [Call(float(at), answer, int(delivery), door) for at, answer, delivery, door in lines]
 
 
 async def run(path: Path, keyed: bool) -> None:
     loop, end = asyncio.get_running_loop(), asyncio.Event()
     provider = Provider(path, keyed)
-    server = await asyncio.start_server(provider.serve, "127.0.0.1", 0, backlog=1000)
-    print(server.sockets[0].getsockname()[1], flush=True)
+    doors = [Door(provider, name) for name in (LINE, FIRST, SECOND)]
+    tasks = [loop.create_task(door.stay_open()) for door in doors]
+    while not all(door.port for door in doors):
+        await asyncio.sleep(0.01)
+    print(*(door.port for door in doors), flush=True)
     loop.add_reader(provider.ear, lambda: provider.hear() or end.set())
     await end.wait()
+    for task in tasks:
+        task.cancel()
 
 
 @contextmanager

@@ -5,14 +5,16 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-FAIR, BROWN, DOWN, SLOW = "fair", "brown", "down", "slow"
+FAIR, BROWN, DOWN, SLOW, SILENT, GONE = "fair", "brown", "down", "slow", "silent", "gone"
 
 
 @dataclass(frozen=True)
 class Spell:
-    """``measure`` is, of a *brown* one, the share of calls that fail for now; of a *slow* one, seconds for each call.
+    """``measure`` is, of a *brown* one, the share of calls that fail for now; of a *slow* one, seconds for each call;
+    of a *silent* one, how many messages it accepts before it falls silent.
 
-    While it is *down*, it ends every connection without a word.
+    While it is *down*, it ends every connection without a word. While it is *silent*, it takes connections and says
+    nothing. While it is *gone*, nobody listens: connections are refused.
     """
 
     seconds: float
