@@ -32,6 +32,8 @@ class Parcel:
 ANSWERS = {b"accepted\n": Verdict.ACCEPTED, b"temporary\n": Verdict.TEMPORARY}
 WORDS = {Verdict.ACCEPTED: "", Verdict.TEMPORARY: "Not now."}
 
+SET_BY_STORIES = ("on_prepare", "on_begin", "on_accepted", "group_size", "patience")
+
 Moment = Callable[[Sequence[Parcel], int], None]
 
 
@@ -50,8 +52,8 @@ class ChaosChannel(BaseChannel):
     @classmethod
     @contextmanager
     def as_it_was(cls) -> Iterator[None]:
-        """Take back, at the end of the block, whatever moments were set in it."""
-        before = {name: getattr(cls, name) for name in ("on_prepare", "on_begin", "on_accepted")}
+        """Take back, at the end of the block, whatever moments and sizes were set in it."""
+        before = {name: getattr(cls, name) for name in SET_BY_STORIES}
         try:
             yield
         finally:

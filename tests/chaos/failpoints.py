@@ -67,10 +67,15 @@ def _sent(news: Sequence[Any], among: set[int] | None = None) -> Pairs:
 
 
 class FailPoint:
-    """Strikes the ``nth`` time that this process comes by ``verb`` with nothing in its hands that was struck twice."""
+    """Strikes the ``nth`` time that this process comes by ``verb`` with nothing in its hands that was struck twice.
 
-    def __init__(self, journal: Journal, verb: str, nth: int, deed: signal.Signals = signal.SIGKILL) -> None:
-        self.journal, self.verb, self.left, self.deed = journal, verb, nth, deed
+    :param spares: False if it strikes whatever the process has in its hands.
+    """
+
+    def __init__(
+        self, journal: Journal, verb: str, nth: int, deed: signal.Signals = signal.SIGKILL, spares: bool = True
+    ) -> None:
+        self.journal, self.verb, self.left, self.deed, self.spares = journal, verb, nth, deed, spares
         self.fair = True
         self.settling: Pairs = []
 
@@ -92,7 +97,7 @@ class FailPoint:
             signal.pthread_kill(threading.get_ident(), self.deed)
 
     def _claimed(self, rows: Sequence[Any], *_: Any) -> None:
-        self.fair = all(row.strikes < MOST_STRIKES for row in rows)
+        self.fair = not self.spares or all(row.strikes < MOST_STRIKES for row in rows)
         self.settling = []
         if rows:
             self.reach("claimed")

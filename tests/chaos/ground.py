@@ -16,7 +16,8 @@ def ground(database: str, settings: str) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="klaxon-"))
     # PostgreSQL, if started by root, runs as somebody else, and its folder stands in this one.
     folder.chmod(0o755)
-    os.environ |= {"DJANGO_SETTINGS_MODULE": settings, "KLAXON_TEST_DB": database}
+    state = {"KLAXON_STATE_DIR": str(folder / "state")}
+    os.environ |= {"DJANGO_SETTINGS_MODULE": settings, "KLAXON_TEST_DB": database, **state}
     try:
         with postgres(folder / "pg") if database == "postgres" else sqlite(folder):
             yield folder

@@ -1,4 +1,4 @@
-"""The one event that is sent here."""
+"""The events that are sent here: parcels through the channel of the chaos suite, mails through SMTP."""
 
 from enum import Enum
 
@@ -7,9 +7,19 @@ from notifications.events import NotificationEvent, NotificationPriority, regist
 
 class ChaosEvents(Enum):
     PARCEL = "chaos_parcel"
+    LETTER = "chaos_letter"
+    ALARM = "chaos_alarm"
 
 
 register(
     ChaosEvents.PARCEL,
     NotificationEvent("chaos_parcel", NotificationPriority.MEDIUM, ["chaos"], context={"words": str}),
+)
+register(
+    ChaosEvents.LETTER,
+    NotificationEvent("chaos_letter", NotificationPriority.MEDIUM, ["email"], context={"words": str}),
+)
+register(
+    ChaosEvents.ALARM,
+    NotificationEvent("chaos_alarm", NotificationPriority.CRITICAL, ["email"], context={"words": str}),
 )

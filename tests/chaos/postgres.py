@@ -30,4 +30,9 @@ class Server:
         self.control("restart", "-m", "immediate", "-l", str(self.server.log))
 
     def stop(self) -> None:
+        """As in a crash: no session is told."""
         self.control("stop", "-m", "immediate")
+
+    def start(self) -> None:
+        """After it was stopped, with the options that it had before: only ``restart`` remembers them."""
+        self.control("restart", "-l", str(self.server.log))

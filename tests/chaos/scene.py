@@ -26,6 +26,7 @@ from tests.chaos.journal import Journal
 from tests.chaos.notification_events import ChaosEvents
 from tests.chaos.oracle import Oracle
 from tests.chaos.provider import Witness, provider
+from tests.chaos.settings import STATE_DIR
 from tests.chaos.workers import Pool, work
 from tests.processes import environment
 
@@ -57,9 +58,9 @@ class Scene:
     def pool(self) -> Pool:
         return Pool(self.said, self.journal)
 
-    def worker(self, fail_point: FailPoint | None = None, threads: int = 1) -> partial[None]:
-        """The task of a child that delivers."""
-        return partial(work, self.journal, fail_point, threads, self.lie)
+    def worker(self, fail_point: FailPoint | None = None, threads: int = 1, processes: int = 1) -> partial[None]:
+        """The task of a child that delivers, itself or with several processes of its own."""
+        return partial(work, self.journal, fail_point, threads, self.lie, processes)
 
     def environment(self, settings: str, **more: str) -> dict[str, str]:
         """What a worker that is a program of its own must be told."""
@@ -67,10 +68,10 @@ class Scene:
         port = str(self.witness.port)
         return environment(DJANGO_SETTINGS_MODULE=settings, KLAXON_WITNESS_PORT=port, **told, **more)
 
-    def enqueue(self, how_many: int = CROWD, words: str = "a parcel") -> None:
+    def enqueue(self, how_many: int = CROWD, words: str = "a parcel", event: ChaosEvents = ChaosEvents.PARCEL) -> None:
         for start in range(0, how_many, CROWD):
             crowd = self.crowd[: min(CROWD, how_many - start)]
-            NotificationManager.send(ChaosEvents.PARCEL, crowd, context={"words": words})
+            NotificationManager.send(event, crowd, context={"words": words})
 
     def top_up(self) -> None:
         """Keep something to do for the workers; looks now and then."""
@@ -111,9 +112,13 @@ class Scene:
         """How many lines the ledger has: every one ends with a newline."""
         return self.ledger.read_bytes().count(b"\n")
 
+    def complaints(self) -> str:
+        """All that the children have written to their standard error."""
+        return self.said.read_text(errors="replace") if self.said.exists() else ""
+
     def last_words(self) -> str:
         """What the children complained of, and how often: where a promise was broken, the reason may stand there."""
-        lines = self.said.read_text(errors="replace").splitlines() if self.said.exists() else []
+        lines = self.complaints().splitlines()
         told = Counter(line for line in lines if line[:1].strip() and not line.startswith(("Traceback", "The above")))
         return "; ".join(f"{count} x {line[:160]}" for line, count in told.most_common(8))
 
@@ -129,6 +134,10 @@ class Scene:
         return oracle.fill(figures)
 
 
+def somebody(number: int) -> User:
+    return User(username=f"u{number}", email=f"u{number}@example.com")
+
+
 @contextmanager
 def scene(folder: Path, fast: bool, keyed: bool = False, lie: str = "") -> Iterator[Scene]:
     """Set one, and leave nothing of it behind."""
@@ -137,9 +146,11 @@ def scene(folder: Path, fast: bool, keyed: bool = False, lie: str = "") -> Itera
     history.forget()
     made = Scene(folder, fast, lie)
     Cluster.objects.default()
-    made.crowd = User.objects.bulk_create(User(username=f"u{number}") for number in range(CROWD))
+    made.crowd = User.objects.bulk_create(somebody(number) for number in range(CROWD))
     with provider(made.ledger, keyed) as made.witness, ChaosChannel.as_it_was():
         ChaosChannel.port = made.witness.port
         yield made
     connections.close_all()
     shutil.rmtree(folder)
+    # The next scene begins with the same ids.
+    shutil.rmtree(STATE_DIR, ignore_errors=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from django.db import connections
 
-from notifications.dispatch.processes import stopping_in_order
+from notifications.dispatch.processes import Processes, stopping_in_order
 from notifications.dispatch.worker import Worker
 from tests.chaos import lies
 from tests.chaos.failpoints import FailPoint, write_down
@@ -22,13 +22,15 @@ LONGEST_LIFE = 3600
 SECONDS_TO_END = 40
 
 
-def work(journal: Journal, fail_point: FailPoint | None = None, threads: int = 1, lie: str = "") -> None:
+def work(
+    journal: Journal, fail_point: FailPoint | None = None, threads: int = 1, lie: str = "", processes: int = 1
+) -> None:
     """What ``dispatch_notifications --watch`` does, observed."""
     write_down(journal)
     lies.tell(lie)
     if fail_point:
         fail_point.install()
-    worker = Worker(workers=threads)
+    worker = Worker(workers=threads) if processes == 1 else Processes(processes, workers=threads)
     with stopping_in_order(worker):
         worker.watch()
 

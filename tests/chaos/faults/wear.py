@@ -1,21 +1,19 @@
 """One worker, the real command, works for long and goes through every trouble that a process can survive."""
 
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from functools import partial
 
 from tests.chaos import troubles
 from tests.chaos.caller import Caller
 from tests.chaos.figures import Figures
+from tests.chaos.programs import command
 from tests.chaos.scene import Scene
 from tests.chaos.settings import GROUP
 from tests.chaos.vitals import Vitals
 from tests.chaos.workers import Pool
 
+SETTINGS = "tests.chaos.soak_settings"
 THREADS = 2
 SHORTEST_SLOT, LONGEST_SLOT = 10.0, 60.0
 SLOTS = 30
@@ -26,7 +24,7 @@ def soak(minutes: float, rate: float, most_growth: float, scene: Scene) -> Figur
     """Sends at an even pace; one trouble after the other; at the end all must have arrived, and nothing have grown."""
     until = time.monotonic() + 60 * minutes
     caller = Caller(scene.folder / "caller")
-    with scene.pool() as pool, command(scene) as worker:
+    with scene.pool() as pool, command(scene, settings=SETTINGS) as worker:
         asking = set(pool.start(partial(caller.keep_pace, until, rate)))
         met, vitals = bear(worker.pid, scene, pool, until, slot=60 * minutes / SLOTS)
         pool.wait_for(asking, 120)
@@ -67,19 +65,3 @@ def judged(figures: Figures, met: troubles.Troubles, vitals: Vitals, most_growth
     figures.told["more"] = f"{vitals.handles_slope:.2f} a minute"
     figures.evidence.append(f"troubles: {dict(met.met)}")
     return figures
-
-
-@contextmanager
-def command(scene: Scene) -> Iterator[subprocess.Popen]:
-    """``dispatch_notifications --watch``, as a host starts it."""
-    env = scene.environment("tests.chaos.soak_settings")
-    words = [sys.executable, "-W", "ignore", "-m", "django", "dispatch_notifications", "--watch"]
-    with scene.said.open("a") as said:
-        process = subprocess.Popen(words, env=env, stdout=said, stderr=said)
-    try:
-        yield process
-    finally:
-        with suppress(ProcessLookupError):
-            process.send_signal(signal.SIGCONT)
-            process.kill()
-        process.wait(30)
