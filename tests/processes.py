@@ -14,16 +14,21 @@ from django.db import connection
 
 
 class Ledger:
-    """A handler for aiosmtpd: one line, on disk, for each accepted mail, before it is accepted."""
+    """A handler for aiosmtpd: one line, on disk, for each accepted mail, before it is accepted.
+
+    Beside the ledger a file with the suffix ``.times`` says when each address had a mail accepted.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.file = path.open("a", buffering=1)
+        self.times = path.with_suffix(".times").open("a", buffering=1)
 
     async def handle_DATA(self, server, session, envelope):
         head = envelope.content.split(b"\r\n\r\n", 1)[0].decode()
         [message_id] = [line.split(": ", 1)[1] for line in head.splitlines() if line.lower().startswith("message-id")]
         self.file.write(f"{envelope.rcpt_tos[0]} {message_id}\n")
+        self.times.write(f"{envelope.rcpt_tos[0]} {time.time()}\n")
         return "250 Kept"
 
 
