@@ -1,11 +1,11 @@
 """What the commands about dead letters share: which letters are meant, and going through them in bounded steps."""
 
 from argparse import ArgumentParser
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.core.management.base import BaseCommand
+from django.db.models import Count
 
 from notifications.models.delivery import DeliveryQuerySet
 
@@ -38,9 +38,10 @@ def steps(letters: DeliveryQuerySet) -> Iterator[list[int]]:
 
 def told(letters: DeliveryQuerySet, command: BaseCommand, verb: str) -> int:
     """Print how many of what would be touched; returns how many in all."""
-    names = letters.order_by().values_list("notification__event", "channel")
-    found = Counter(names.iterator(chunk_size=2000))
-    for (event, channel), count in sorted(found.items()):
+    names = letters.order_by("notification__event", "channel").values_list("notification__event", "channel")
+    total = 0
+    for event, channel, count in names.annotate(Count("pk")):
         command.stdout.write(f"{count:>8}  {event} by {channel}")
-    command.stdout.write(f"{found.total()} dead letters would be {verb}.")
-    return found.total()
+        total += count
+    command.stdout.write(f"{total} dead letters would be {verb}.")
+    return total

@@ -11,6 +11,7 @@ from notifications.exceptions import IdempotencyConflict
 from notifications.manager.request import Request
 from notifications.models import Delivery, Notification, NotificationLog
 from notifications.models.intake import store
+from notifications.models.steps import in_steps
 from notifications.outcomes import DeliveryState, Outcome, SendResult
 
 
@@ -67,11 +68,11 @@ def first_result(first: Notification, request: Request, refused_channels: tuple[
 
 def outcomes(notification_id: int) -> Iterator[Outcome]:
     """What became of each recipient on each channel of a notification, as it stands now."""
-    names = ("recipient_key", "channel", "state", "reason")
-    for row in Delivery.objects.filter(notification_id=notification_id).order_by("pk").values_list(*names).iterator():
+    mine = Delivery.objects.filter(notification_id=notification_id)
+    for row in in_steps(mine, "recipient_key", "channel", "state", "reason"):
         yield Outcome(*row)
     drops = NotificationLog.objects.filter(
         notification_id=notification_id, kind=NotificationLog.Kind.DROP, delivery=None
     )
-    for key, channel, reason in drops.order_by("pk").values_list("recipient_key", "channel", "reason").iterator():
+    for key, channel, reason in in_steps(drops, "recipient_key", "channel", "reason"):
         yield Outcome(key, channel, DeliveryState.DROPPED, reason)

@@ -124,7 +124,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         """What was merged into these digests and batches, without the contexts; on whatever channel these go now."""
         of_these = self.filter(merged_into__notification__in=[row.notification_id for row in wholes])
         rows = of_these.select_related("notification__cluster", "merged_into").order_by("pk")
-        return list(rows.defer("notification__context").iterator(chunk_size=1000))
+        return list(rows.defer("notification__context"))
 
     def gathered_in(self, notification: Notification) -> "DeliveryQuerySet":
         """What was merged into a digest or batch: the most urgent first, then the oldest."""

@@ -132,3 +132,29 @@ def test_a_worker_behind_pgbouncer_that_has_nothing_else_to_do_delivers_an_alarm
     seconds = waits(ledger, committed)
     assert percentile(seconds, 0.5) < 0.1, seconds
     assert said.count("notifications do not reach this worker") == 1
+
+
+@NEEDS_PGBOUNCER
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("print(len(list(outcomes(sent.pk))))", "3"),
+        ("print(len(Delivery.objects.items_of(Delivery.objects.all())))", "0"),
+        ("call_command('replay_dead_letters', dry_run=True)", "3  shop_newsletter by email\n3 dead letters would be"),
+        ("print(NotificationManager.send(sent.event, Members(None)).queued)", "3"),
+        ("print(NotificationManager.send(sent.event, User.objects.all()).queued)", "3"),
+        ("print(NotificationManager.explain(sent.event, User.objects.first()))", "email"),
+    ],
+)
+def test_no_statement_needs_the_same_server_connection_as_the_one_before(through, code, said):
+    NotificationManager.send(ShopEvents.NEWSLETTER, UserFactory.create_batch(3))
+    Delivery.objects.update(state="dead")
+    known = (
+        "from django.contrib.auth.models import User; from django.core.management import call_command; "
+        "from notifications.manager import NotificationManager; "
+        "from notifications.manager.idempotency import outcomes; "
+        "from notifications.models import Delivery, Notification; from notifications.recipients import Members; "
+        "sent = Notification.objects.get(); "
+    )
+    command = ("shell", "--no-imports", "-c", known + code)
+    assert said in finished(start(*command, KLAXON_DATABASE_MORE=through({}, True)))
