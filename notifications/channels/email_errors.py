@@ -1,10 +1,17 @@
 """What an error of an email backend means, in the five verdicts. The page of the email channel has it as a table."""
 
+import errno
 import smtplib
+import socket
 import ssl
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from email.errors import MessageError
+from email.utils import parsedate_to_datetime
 from typing import Any
 
+import requests
+import urllib3
 from anymail.exceptions import (
     AnymailAPIError,
     AnymailConfigurationError,
@@ -14,21 +21,59 @@ from anymail.exceptions import (
 )
 from django.core.mail import BadHeaderError
 
-from notifications.channels.smtp_replies import blames_recipient, is_bad_address, verdict_of
-from notifications.outcomes import Blame, Receipt, Suppress, Verdict
+from notifications.channels.smtp_replies import Stage, meaning_of, reply_to, stage_of
+from notifications.outcomes import Blame, Receipt, Verdict
 
+
+class Unreachable(OSError):
+    """No connection could be made: nobody listens there, there is no way to it, or its name is not known."""
+
+
+REPLIES = (smtplib.SMTPResponseException, smtplib.SMTPRecipientsRefused)
 BEFORE_ANY_MAIL = (smtplib.SMTPConnectError, smtplib.SMTPHeloError, smtplib.SMTPAuthenticationError)
-REFUSALS = (smtplib.SMTPSenderRefused, smtplib.SMTPRecipientsRefused, smtplib.SMTPDataError)
 # The server hung up, within TLS or without.
 HUNG_UP = (smtplib.SMTPServerDisconnected, ssl.SSLEOFError)
-NOT_SET_UP = (smtplib.SMTPException, ssl.SSLError, AnymailConfigurationError)
+NOT_SET_UP = (smtplib.SMTPException, ssl.SSLError, AnymailConfigurationError, UnicodeError, FileNotFoundError)
+NO_ROUTE = {
+    errno.ENETUNREACH,
+    errno.ENETDOWN,
+    errno.EHOSTUNREACH,
+    errno.EHOSTDOWN,
+    errno.ETIMEDOUT,
+    errno.EADDRNOTAVAIL,
+}
+UNREACHABLE = (
+    Unreachable,
+    ConnectionRefusedError,
+    socket.gaierror,
+    requests.ConnectTimeout,
+    urllib3.exceptions.NewConnectionError,
+    urllib3.exceptions.ConnectTimeoutError,
+)
+# The request was on its way, or its answer.
+UNDER_WAY = (
+    requests.ReadTimeout,
+    requests.exceptions.ChunkedEncodingError,
+    urllib3.exceptions.ReadTimeoutError,
+    urllib3.exceptions.ProtocolError,
+)
+NEVER_CONNECTED = (requests.exceptions.ProxyError, urllib3.exceptions.ProxyError)
+CLOSING, TIMED_OUT = 421, "451 4.4.2"
+SECONDS_IN_A_DATE = 60.0 * 60 * 24 * 365
 
 
 def while_opening(message: Any, error: Exception, provider: str) -> Receipt:
     """An error before anything was handed over: never *unknown*, and nothing that a recipient is to blame for."""
-    for_now = getattr(error, "smtp_code", 500) < 500 or isinstance(error, HUNG_UP)
-    ours = isinstance(error, NOT_SET_UP) and not for_now
-    return Receipt(message, Verdict.CONFIGURATION if ours else Verdict.TEMPORARY, provider, error=_words(error))
+    if isinstance(error, REPLIES):
+        return _replied(message, error, Stage.OPENING, provider)
+    verdict, blames = Verdict.TEMPORARY, Blame.PROVIDER
+    if is_unreachable(error) or has_no_route(error):
+        blames = Blame.NETWORK
+    elif is_silence(error):
+        blames = Blame.SILENCE
+    elif isinstance(error, NOT_SET_UP) and not isinstance(error, HUNG_UP):
+        verdict = Verdict.CONFIGURATION
+    return Receipt(message, verdict, provider, error=_words(error), blames=blames)
 
 
 def while_sending(message: Any, error: Exception, provider: str, may_be_accepted: bool = True) -> Receipt:
@@ -38,52 +83,146 @@ def while_sending(message: Any, error: Exception, provider: str, may_be_accepted
     """
     if isinstance(error, BEFORE_ANY_MAIL):
         return while_opening(message, error, provider)
-    if isinstance(error, REFUSALS):
-        return _refused(message, error, provider, may_be_accepted)
-    verdict = _of_other(error, may_be_accepted)
-    return Receipt(message, verdict, provider, error=_words(error), retry_after=_retry_after(error))
+    if isinstance(error, REPLIES):
+        return _replied(message, error, stage_of(error, may_be_accepted), provider)
+    verdict, blames = _of_other(error, may_be_accepted)
+    retry_after = _retry_after(error)
+    code = str(getattr(error, "status_code", None) or "")
+    return Receipt(message, verdict, provider, error=_words(error), retry_after=retry_after, blames=blames, code=code)
 
 
-def _refused(message: Any, error: Any, provider: str, may_be_accepted: bool) -> Receipt:
+def _replied(message: Any, error: Any, stage: Stage, provider: str) -> Receipt:
+    reply = reply_to(error)
+    meaning = meaning_of(stage, reply)
     return Receipt(
         message,
-        verdict_of(error, may_be_accepted),
+        meaning.verdict,
         provider,
         error=_words(error),
-        suppress=Suppress.NOW if is_bad_address(error) else Suppress.NO,
-        blames=Blame.RECIPIENT if blames_recipient(error) else Blame.PROVIDER,
+        suppress=meaning.suppress,
+        blames=meaning.blames,
+        code=reply.label,
     )
 
 
-def _of_other(error: Exception, may_be_accepted: bool) -> Verdict:
+def _of_other(error: Exception, may_be_accepted: bool) -> tuple[Verdict, Blame]:
     if isinstance(error, smtplib.SMTPNotSupportedError | AnymailConfigurationError):
-        return Verdict.CONFIGURATION
+        return Verdict.CONFIGURATION, Blame.PROVIDER
     if isinstance(error, AnymailError):
         return _of_anymail(error)
     if isinstance(error, BadHeaderError | MessageError | UnicodeError):
-        return Verdict.PERMANENT
-    return Verdict.UNKNOWN if may_be_accepted else Verdict.TEMPORARY
+        return Verdict.PERMANENT, Blame.MESSAGE
+    if is_unreachable(error):
+        return Verdict.TEMPORARY, Blame.NETWORK
+    if may_be_accepted:
+        return Verdict.UNKNOWN, Blame.PROVIDER
+    return Verdict.TEMPORARY, Blame.SILENCE if is_silence(error) else Blame.PROVIDER
 
 
-def _of_anymail(error: AnymailError) -> Verdict:
+def _of_anymail(error: AnymailError) -> tuple[Verdict, Blame]:
     if isinstance(error, AnymailRecipientsRefused | AnymailInvalidAddress):
-        return Verdict.PERMANENT
+        return Verdict.PERMANENT, Blame.MESSAGE
     status = getattr(error, "status_code", None)
+    if status is not None:
+        return _of_status(status)
+    if not isinstance(error, AnymailAPIError):
+        return Verdict.PERMANENT, Blame.MESSAGE
+    if is_unreachable(error):
+        return Verdict.TEMPORARY, Blame.NETWORK
+    if was_never_connected(error):
+        return Verdict.TEMPORARY, Blame.PROVIDER
+    return Verdict.UNKNOWN, Blame.PROVIDER
+
+
+def _of_status(status: int) -> tuple[Verdict, Blame]:
     if status in (401, 403):
-        return Verdict.CONFIGURATION
-    if status is None:
-        return Verdict.UNKNOWN if isinstance(error, AnymailAPIError) else Verdict.PERMANENT
+        return Verdict.CONFIGURATION, Blame.PROVIDER
     if status in (429, 503):
-        return Verdict.TEMPORARY
+        return Verdict.TEMPORARY, Blame.PROVIDER
     # Any other failure inside the provider may have come after it took the mail.
-    return Verdict.UNKNOWN if status >= 500 else Verdict.PERMANENT
+    return (Verdict.UNKNOWN, Blame.PROVIDER) if status >= 500 else (Verdict.PERMANENT, Blame.MESSAGE)
+
+
+def ends_the_conversation(error: Exception, may_be_accepted: bool) -> bool:
+    """Whether a server had enough of a connection before it asked for the content of a mail.
+
+    So servers do after a time without mails, or after so many of them (RFC 5321, 3.8 and 4.5.3.2.7).
+    """
+    if isinstance(error, REPLIES):
+        at_the_envelope = isinstance(error, smtplib.SMTPSenderRefused | smtplib.SMTPRecipientsRefused)
+        said = reply_to(error)
+        is_over = said.code == CLOSING or said.label == TIMED_OUT
+        return is_over and (at_the_envelope or not may_be_accepted)
+    hung_up = isinstance(error, smtplib.SMTPServerDisconnected | ConnectionError)
+    return hung_up and not may_be_accepted and not is_silence(error)
+
+
+def is_unreachable(error: BaseException) -> bool:
+    """Whether no connection to the provider could be made, so that nothing was handed over."""
+    for cause in _causes(error):
+        if isinstance(cause, UNDER_WAY):
+            return False
+        if isinstance(cause, UNREACHABLE):
+            return True
+    return False
+
+
+def has_no_route(error: BaseException) -> bool:
+    """The same, where nothing has been handed over: a connection in use can fail in this way too."""
+    return any(isinstance(cause, OSError) and cause.errno in NO_ROUTE for cause in _causes(error))
+
+
+def was_never_connected(error: BaseException) -> bool:
+    """Whether it failed at a proxy, or while TLS was being agreed on, so that nothing was handed over."""
+    return any(isinstance(cause, NEVER_CONNECTED) or _is_of_a_handshake(cause) for cause in _causes(error))
+
+
+def _is_of_a_handshake(error: BaseException) -> bool:
+    """An error of a socket does not say when it came; the place where it was raised does."""
+    place = error.__traceback__ if isinstance(error, OSError) else None
+    while place:
+        if place.tb_frame.f_code.co_name == "do_handshake":
+            return True
+        place = place.tb_next
+    return False
+
+
+def is_silence(error: BaseException) -> bool:
+    """Whether the time for an answer ran out."""
+    return any(isinstance(cause, TimeoutError) for cause in _causes(error))
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An error, and those that it came of, the nearest first."""
+    waiting, seen = [error], {id(error)}
+    for one in waiting:
+        yield one
+        behind = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
+        for cause in (*one.args, getattr(one, "reason", None), getattr(one, "original_error", None), behind):
+            if isinstance(cause, BaseException) and id(cause) not in seen:
+                seen.add(id(cause))
+                waiting.append(cause)
 
 
 def _retry_after(error: Exception) -> float | None:
-    """Seconds, as RFC 9110 (10.2.3) writes them; its other form, a date, is rare enough to leave to the schedule."""
+    """Seconds to wait, as RFC 9110 (10.2.3) writes them: their number, or a date."""
     headers = getattr(getattr(error, "response", None), "headers", None) or {}
     asked = str(headers.get("Retry-After", ""))
-    return float(asked) if asked.isascii() and asked.isdigit() else None
+    if asked.isascii() and asked.isdigit():
+        return float(asked)
+    then = _date(asked)
+    # By the provider's own clock, which may be wrong.
+    now = _date(str(headers.get("Date", ""))) or datetime.now(UTC)
+    seconds = (then - now).total_seconds() if then else -1
+    return seconds if 0 <= seconds <= SECONDS_IN_A_DATE else None
+
+
+def _date(written: str) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(written)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
 def _words(error: Exception) -> str:

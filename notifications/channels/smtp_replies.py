@@ -1,97 +1,204 @@
-"""What a refusal by an SMTP server is about: this recipient, this mail, the server, or ourselves.
+"""What a refusal by an SMTP server means: a table of reply codes, enhanced codes and the stage at which they are said.
 
-A reply 4yz is for now, 5yz is for good (RFC 5321, 4.2.1). An enhanced code among its words (RFC 3463) says what it is
-about; without one, only a few codes do.
+A reply 4yz is for now, 5yz is for good (RFC 5321, 4.2.1). An enhanced code among its words says what it is about (RFC
+3463, 5248, 7372 and 7505, and the lists of Microsoft, Google and Amazon). Where codes are vague the words decide, but
+only in favour of the recipient: see :mod:`notifications.channels.smtp_words`.
 """
 
 import re
 import smtplib
+from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum, auto
 
-from notifications.outcomes import Verdict
+from notifications.channels import smtp_words as words
+from notifications.outcomes import Blame, Suppress, Verdict
 
-Refusal = smtplib.SMTPSenderRefused | smtplib.SMTPRecipientsRefused | smtplib.SMTPDataError
+
+class Stage(Enum):
+    """How far the conversation had come: no mail yet, or in the middle of one."""
+
+    OPENING = auto()
+    MAIL = auto()
+    RCPT = auto()
+    DATA = auto()
+    END = auto()
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What a receipt says of a refusal."""
+
+    verdict: Verdict
+    blames: Blame
+    suppress: Suppress = Suppress.NO
+
+
+LOST = Meaning(Verdict.UNKNOWN, Blame.PROVIDER)
+BUSY = Meaning(Verdict.TEMPORARY, Blame.PROVIDER)
+MAILBOX_BUSY = Meaning(Verdict.TEMPORARY, Blame.RECIPIENT)
+OUR_ACCOUNT = Meaning(Verdict.CONFIGURATION, Blame.PROVIDER)
+REFUSED = Meaning(Verdict.PERMANENT, Blame.MESSAGE)
+# A bare 550 says "no such mailbox" or anything else.
+PERHAPS_NO_MAILBOX = Meaning(Verdict.PERMANENT, Blame.MESSAGE, Suppress.AMONG_ACCEPTED)
+MAILBOX_FAILS = Meaning(Verdict.PERMANENT, Blame.RECIPIENT)
+MAILBOX_DISABLED = Meaning(Verdict.PERMANENT, Blame.RECIPIENT, Suppress.REPEATED)
+NO_MAILBOX = Meaning(Verdict.PERMANENT, Blame.RECIPIENT, Suppress.NOW)
 
 # Not a part of something longer, such as an IP address.
-ENHANCED = re.compile(r"(?<![\d.])[245]\.(\d{1,3})\.(\d{1,3})(?!\.?\d)")
-CLOSING, NO_STORAGE, NO_MAILBOX, TOO_BIG = 421, 452, 550, 552
-LOGIN_WANTED = (530, 534, 535, 538)
-ADDRESS, SERVER, SECURITY = "1", "3", "7"
-# Of the codes about addresses, those about the sender's: malformed, and of a host that does not exist.
-OF_SENDER = ("7", "8")
+ENHANCED = re.compile(r"(?<![\d.])([245])\.([0-7])\.(\d{1,3})(?!\.?\d)")
 
 
 @dataclass(frozen=True)
 class Reply:
-    """A code, and the second and third number of the enhanced code, where the server gave one."""
+    """A server's answer.
+
+    :param code: the reply code, such as 550.
+    :param enhanced: the enhanced code that goes with it, such as ``"5.7.1"``; empty if the server gave none.
+    :param words: the text, as :func:`smtp_words.plain` leaves it.
+    """
 
     code: int
-    subject: str = ""
-    detail: str = ""
+    enhanced: str = ""
+    words: str = ""
 
     @classmethod
     def of(cls, code: int, said: bytes | str) -> "Reply":
-        found = ENHANCED.search(said.decode(errors="replace") if isinstance(said, bytes) else said)
-        return cls(code, *(found.groups() if found else ()))
-
-    @classmethod
-    def to(cls, error: Refusal) -> "Reply":
-        if isinstance(error, smtplib.SMTPRecipientsRefused):
-            # There is one recipient to a mail.
-            return cls.of(*next(iter(error.recipients.values())))
-        return cls.of(error.smtp_code, error.smtp_error)
+        text = said.decode(errors="replace") if isinstance(said, bytes) else said
+        return cls(code, _enhanced(code, text), words.plain(text))
 
     @property
-    def is_for_now(self) -> bool:
-        return 400 <= self.code < 500
-
-    @property
-    def is_for_good(self) -> bool:
-        return 500 <= self.code < 600
-
-    @property
-    def blames_sender(self) -> bool:
-        return self.subject == ADDRESS and self.detail in OF_SENDER
-
-    @property
-    def blames_us(self) -> bool:
-        return self.code in LOGIN_WANTED or self.subject == SECURITY or self.blames_sender
-
-    @property
-    def blames_server(self) -> bool:
-        return self.code == CLOSING or self.subject == SERVER or (self.code == NO_STORAGE and not self.subject)
-
-    @property
-    def blames_address(self) -> bool:
-        return self.subject == ADDRESS and not self.blames_sender
+    def label(self) -> str:
+        """What makes two answers the same: ``"550 5.7.1"``, or ``"550"``."""
+        return f"{self.code} {self.enhanced}".strip() if self.code > 0 else ""
 
 
-def verdict_of(error: Refusal, may_be_accepted: bool) -> Verdict:
-    reply = Reply.to(error)
-    if reply.is_for_now:
-        return Verdict.TEMPORARY
-    if not reply.is_for_good:
-        # Not a reply that SMTP knows: as good as none.
-        lost_late = may_be_accepted and isinstance(error, smtplib.SMTPDataError)
-        return Verdict.UNKNOWN if lost_late else Verdict.TEMPORARY
-    # At MAIL a server has seen the sender, and the size of the mail.
-    sender_refused = isinstance(error, smtplib.SMTPSenderRefused) and reply.code != TOO_BIG
-    return Verdict.CONFIGURATION if sender_refused or reply.blames_us else Verdict.PERMANENT
+def _enhanced(code: int, text: str) -> str:
+    """The first that begins the text, or is of the same class as the reply."""
+    for found in ENHANCED.finditer(text):
+        if found.start() == 0 or found[1] == str(code)[:1]:
+            return found[0]
+    return ""
 
 
-def is_bad_address(error: Refusal) -> bool:
-    """Whether nothing should be sent there again."""
-    reply = Reply.to(error)
-    bare = reply.code == NO_MAILBOX and not reply.subject and isinstance(error, smtplib.SMTPRecipientsRefused)
-    return verdict_of(error, False) is Verdict.PERMANENT and (bare or reply.blames_address)
+@dataclass(frozen=True)
+class Rule:
+    """One row of the table.
+
+    :param meaning: what the reply means if the row fits.
+    :param stages: where it is said; everywhere if empty.
+    :param codes: beginnings of reply codes, separated by spaces: ``"4 552"``. Any code if empty.
+    :param about: subject and detail of enhanced codes, separated by spaces: ``"1.1 3.* 7.606-649"``; ``"-"`` is a reply
+        without an enhanced code. Anything if empty.
+    :param says: what the words must say besides.
+    :param source: where the meaning comes from.
+    """
+
+    meaning: Meaning
+    source: str
+    stages: tuple[Stage, ...] = ()
+    codes: str = ""
+    about: str = ""
+    says: Callable[[str], bool] | None = None
+
+    def fits(self, stage: Stage, reply: Reply) -> bool:
+        return (
+            (not self.stages or stage in self.stages)
+            and (not self.codes or str(reply.code).startswith(tuple(self.codes.split())))
+            and (not self.about or any(_is_about(reply.enhanced, one) for one in self.about.split()))
+            and (self.says is None or self.says(reply.words))
+        )
 
 
-def blames_recipient(error: Refusal) -> bool:
-    """Whether only this mailbox failed, so that nothing is said about the others, nor about the server's health."""
-    reply = Reply.to(error)
-    # For now, policy (4.7.x) is mostly greylisting.
-    ours = reply.blames_sender or (reply.blames_us and reply.is_for_good)
-    if isinstance(error, smtplib.SMTPSenderRefused) or reply.blames_server or ours:
-        return False
-    at_rcpt = isinstance(error, smtplib.SMTPRecipientsRefused) and (reply.is_for_now or reply.is_for_good)
-    return at_rcpt or reply.blames_address
+def _is_about(enhanced: str, pattern: str) -> bool:
+    if not enhanced or pattern == "-":
+        return not enhanced and pattern == "-"
+    _class, subject, detail = enhanced.split(".")
+    wanted, _dot, details = pattern.partition(".")
+    first, _dash, last = details.partition("-")
+    return subject == wanted and (details == "*" or int(first) <= int(detail) <= int(last or first))
+
+
+RFC5321, RFC3463, RFC5248, RFC7372 = "RFC 5321, 4.2.3", "RFC 3463, 3", "RFC 5248", "RFC 7372"
+MICROSOFT = "Microsoft: Email non-delivery reports and SMTP errors in Exchange Online"
+GOOGLE = "Google: Gmail SMTP errors and codes"
+OPENING, MAIL, RCPT = (Stage.OPENING,), (Stage.MAIL,), (Stage.RCPT,)
+CONTENT = (Stage.DATA, Stage.END)
+
+# The first row that fits has the word.
+RULES = (
+    # Before there is a recipient it is the server's affair, or ours.
+    Rule(BUSY, RFC5321, (*OPENING, *MAIL), "4"),
+    Rule(OUR_ACCOUNT, RFC5321, OPENING, "5"),
+    Rule(OUR_ACCOUNT, "RFC 4954, 6", codes="530 534 535 538 525"),
+    Rule(REFUSED, "RFC 1870, 6.1; RFC 3463, 3.3 and 3.4", (*MAIL, *RCPT, *CONTENT), "5", "3.4 2.3"),
+    Rule(OUR_ACCOUNT, "words", MAIL, "5", says=words.accuse_account),
+    Rule(REFUSED, "RFC 1870, 6.1", MAIL, "552"),
+    Rule(REFUSED, "RFC 6531, 3.5: an address that is not ASCII", MAIL, "5", "6.7 6.9"),
+    Rule(OUR_ACCOUNT, RFC5321, MAIL, "5"),
+    # For now.
+    Rule(BUSY, RFC5321, codes="421"),
+    Rule(MAILBOX_BUSY, "RFC 6647", codes="4", says=words.speak_of_greylisting),
+    Rule(BUSY, "words", codes="4", says=words.accuse_sender),
+    Rule(BUSY, RFC3463, codes="4", about="1.7 1.8 3.* 4.* 5.*"),
+    Rule(BUSY, f"{MICROSOFT}; {GOOGLE}; {RFC7372}", codes="4", about="7.20-28 7.32 7.40 7.500-999"),
+    Rule(BUSY, RFC5321, codes="454"),
+    Rule(BUSY, f"{RFC5321}: too little storage", codes="452", about="-"),
+    Rule(MAILBOX_BUSY, "RFC 6647", RCPT, "4"),
+    Rule(MAILBOX_BUSY, RFC3463, CONTENT, "4", "2.*"),
+    Rule(BUSY, RFC5321, CONTENT, "4"),
+    # For good. First the codes that speak of the sender, of the server, or of one choosy recipient.
+    Rule(OUR_ACCOUNT, RFC3463, codes="5", about="1.7 1.8 3.1 3.2 3.5 5.3"),
+    Rule(OUR_ACCOUNT, f"{GOOGLE}: a daily quota", codes="5", about="4.5"),
+    Rule(OUR_ACCOUNT, f"{RFC5248}; {RFC7372}", codes="5", about="7.8-11 7.13 7.20-28"),
+    Rule(OUR_ACCOUNT, f"{MICROSOFT}: the sender, or how much it sends", codes="5", about="1.20 1.90 2.252 7.232-236"),
+    Rule(OUR_ACCOUNT, f"{MICROSOFT}: not logged in, or may not send as", codes="5", about="7.30 7.57 7.60 7.64 7.68"),
+    Rule(OUR_ACCOUNT, f"{MICROSOFT}: banned", codes="5", about="7.501-503 7.506 7.508-509 7.511 7.515 7.606-649"),
+    Rule(REFUSED, f"{MICROSOFT}: blocked for this recipient", codes="5", about="7.703"),
+    Rule(OUR_ACCOUNT, f"{MICROSOFT}: the tenant", codes="5", about="7.700-799"),
+    Rule(REFUSED, f"{RFC3463}; {MICROSOFT}: not from everybody", codes="5", about="7.2 7.120-139 7.504-505 7.507"),
+    Rule(MAILBOX_FAILS, f"{MICROSOFT}: what a mailbox may receive", codes="5", about="2.121-122"),
+    Rule(OUR_ACCOUNT, "words", codes="5", says=words.accuse_account),
+    # Those that speak of the recipient.
+    Rule(MAILBOX_FAILS, "words", codes="5", about="1.1-3 1.6 1.10 2.1", says=words.doubt),
+    Rule(NO_MAILBOX, f"{RFC3463}; RFC 7505", codes="5", about="1.1-3 1.6 1.10"),
+    Rule(MAILBOX_DISABLED, RFC3463, codes="5", about="2.1"),
+    Rule(MAILBOX_FAILS, RFC3463, codes="5", about="1.0 1.4-5 2.2 2.4 4.4"),
+    Rule(MAILBOX_FAILS, f"RFC 7293; {MICROSOFT}", codes="5", about="4.310-317 7.17-19"),
+    Rule(MAILBOX_FAILS, f"{RFC5321}; RFC 7504", RCPT, "551 552 556", "-"),
+    # The rest says little. Words may say that it is not this mail.
+    Rule(OUR_ACCOUNT, "words", codes="5", says=words.accuse_sender),
+    Rule(OUR_ACCOUNT, f"{RFC5321}: the order of commands", codes="500 502 503"),
+    Rule(REFUSED, "words", RCPT, "550", "-", says=words.doubt),
+    Rule(PERHAPS_NO_MAILBOX, RFC5321, RCPT, "550", "-"),
+    Rule(REFUSED, RFC5321, codes="5"),
+    # Not a reply that SMTP knows: as good as none.
+    Rule(LOST, RFC5321, (Stage.END,)),
+    Rule(BUSY, RFC5321),
+)
+
+
+def meaning_of(stage: Stage, reply: Reply) -> Meaning:
+    """What a reply that is no success means for the mail, its recipient and the server."""
+    return next(rule.meaning for rule in RULES if rule.fits(stage, reply))
+
+
+def reply_to(error: smtplib.SMTPResponseException | smtplib.SMTPRecipientsRefused) -> Reply:
+    """What the server said. There is one recipient to a mail."""
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        return Reply.of(*next(iter(error.recipients.values())))
+    return Reply.of(error.smtp_code, error.smtp_error)
+
+
+def stage_of(error: Exception, content_asked_for: bool) -> Stage:
+    """Where the server said it.
+
+    :param content_asked_for: whether the server had asked for the content of the mail, or nobody knows.
+    """
+    if isinstance(error, smtplib.SMTPSenderRefused):
+        return Stage.MAIL
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        return Stage.RCPT
+    if isinstance(error, smtplib.SMTPDataError):
+        return Stage.END if content_asked_for else Stage.DATA
+    return Stage.OPENING

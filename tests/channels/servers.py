@@ -65,11 +65,13 @@ def post_office(pipelining=False):
 
 
 class MailService(ThreadingHTTPServer):
-    """Answers every request with ``status``, or hangs up."""
+    """Answers every request with ``status``, or hangs up, or says nothing for a while."""
 
     status = 200
     headers = {}
     hang_up = False
+    silent = False
+    date = ""
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), MailServiceRequest)
@@ -81,6 +83,9 @@ class MailServiceRequest(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if self.server.hang_up:
             return
+        if self.server.silent:
+            self.rfile.read(1)
+            return
         self.server.requests.append((self.path, body))
         answer = json.dumps({"id": f"<{len(self.server.requests)}@service.example>", "message": "Queued"}).encode()
         self.send_response(self.server.status)
@@ -88,6 +93,9 @@ class MailServiceRequest(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(answer)
+
+    def date_time_string(self, timestamp=None):
+        return self.server.date or super().date_time_string(timestamp)
 
     def log_message(self, *args):
         pass

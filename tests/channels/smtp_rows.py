@@ -2,25 +2,36 @@
 
 from dataclasses import dataclass
 
+from notifications.outcomes import Blame, Suppress
 from tests.channels.scripted import RESET, SILENCE
 
 TEMPORARY, CONFIGURATION, PERMANENT, LOST = "temporary", "configuration", "permanent", "lost_contact"
-SUPPRESSED = {"suppressed": True}
-SPARED = {"spared": True}
+NO, NOW, REPEATED, AMONG_ACCEPTED = Suppress.NO, Suppress.NOW, Suppress.REPEATED, Suppress.AMONG_ACCEPTED
+PROVIDER, MAILBOX, MESSAGE, QUIET = Blame.PROVIDER, Blame.RECIPIENT, Blame.MESSAGE, Blame.SILENCE
+ON_THE_PAGE = {
+    NO: "no",
+    NOW: "yes",
+    REPEATED: "after the third",
+    AMONG_ACCEPTED: "among accepted mails",
+    PROVIDER: "server",
+    MAILBOX: "mailbox",
+    MESSAGE: "mailbox or mail",
+    QUIET: "server (silent)",
+}
 
 
 @dataclass(frozen=True)
 class Row:
     """The server does ``fault`` at ``stage``; what becomes of the mail, and of its recipient's address.
 
-    ``spared``: whether the failure is the mailbox's own, and says nothing about the server.
+    ``blames``: what the failure speaks against.
     """
 
     stage: str
     fault: str
     verdict: str
-    suppressed: bool = False
-    spared: bool = False
+    suppress: Suppress = NO
+    blames: Blame = PROVIDER
 
     def __str__(self):
         return f"{self.stage}-{self.fault}"
@@ -33,11 +44,16 @@ class Row:
     def ends_the_conversation(self):
         return self.fault in (RESET, SILENCE) or self.fault.startswith("421")
 
+    @property
+    def wants_a_fresh_connection(self):
+        """On one that has carried a mail it would be tried once more, at once."""
+        return self.fault == RESET or self.fault.startswith("421")
+
     def on_the_page(self):
         state = "`retry` or `unknown`" if self.verdict == LOST else f"`{self.state}`"
         fault = self.fault if self.fault in (RESET, SILENCE) else f"`{self.fault}`"
-        told = ["yes" if fact else "no" for fact in (self.suppressed, self.spared)]
-        return f"| {self.stage} | {fault} | {state} | `{self.verdict}` | {told[0]} | {told[1]} |"
+        told = f"{ON_THE_PAGE[self.suppress]} | {ON_THE_PAGE[self.blames]}"
+        return f"| {self.stage} | {fault} | {state} | `{self.verdict}` | {told} |"
 
 
 OPENING = [
@@ -46,24 +62,24 @@ OPENING = [
     Row("greeting", "554 5.7.1 Your address is blocked", CONFIGURATION),
     Row("greeting", "What do you want?", TEMPORARY),
     Row("greeting", RESET, TEMPORARY),
-    Row("greeting", SILENCE, TEMPORARY),
+    Row("greeting", SILENCE, TEMPORARY, blames=QUIET),
     Row("EHLO", "421 4.3.2 Closing down", TEMPORARY),
     Row("EHLO", "550 5.7.1 Who are you?", CONFIGURATION),
     Row("EHLO", RESET, TEMPORARY),
-    Row("EHLO", SILENCE, TEMPORARY),
+    Row("EHLO", SILENCE, TEMPORARY, blames=QUIET),
     Row("STARTTLS", "454 4.7.0 TLS not available now", TEMPORARY),
     Row("STARTTLS", "502 5.5.1 Not implemented", CONFIGURATION),
     Row("STARTTLS", RESET, TEMPORARY),
     Row("handshake", "no TLS here", CONFIGURATION),
     Row("handshake", RESET, TEMPORARY),
-    Row("handshake", SILENCE, TEMPORARY),
+    Row("handshake", SILENCE, TEMPORARY, blames=QUIET),
     Row("AUTH", "421 4.3.2 Closing down", TEMPORARY),
     Row("AUTH", "454 4.7.0 Cannot check that now", TEMPORARY),
     Row("AUTH", "534 5.7.9 Too weak", CONFIGURATION),
     Row("AUTH", "535 Wrong password", CONFIGURATION),
     Row("AUTH", "535 5.7.8 Wrong password", CONFIGURATION),
     Row("AUTH", RESET, TEMPORARY),
-    Row("AUTH", SILENCE, TEMPORARY),
+    Row("AUTH", SILENCE, TEMPORARY, blames=QUIET),
 ]
 ENVELOPE = [
     Row("MAIL", "421 4.7.0 Too many messages", TEMPORARY),
@@ -75,39 +91,39 @@ ENVELOPE = [
     Row("MAIL", "550 Not you", CONFIGURATION),
     Row("MAIL", "550 5.1.1 No such sender", CONFIGURATION),
     Row("MAIL", "550 5.7.1 Not you", CONFIGURATION),
-    Row("MAIL", "552 5.3.4 Too big", PERMANENT),
+    Row("MAIL", "552 5.3.4 Too big", PERMANENT, blames=MESSAGE),
     Row("MAIL", "554 Not you", CONFIGURATION),
     Row("MAIL", "What?", TEMPORARY),
     Row("MAIL", RESET, TEMPORARY),
-    Row("MAIL", SILENCE, TEMPORARY),
+    Row("MAIL", SILENCE, TEMPORARY, blames=QUIET),
     Row("RCPT", "421 4.3.2 Closing down", TEMPORARY),
     Row("RCPT", "421 Too many mails", TEMPORARY),
-    Row("RCPT", "450 Greylisted", TEMPORARY, **SPARED),
-    Row("RCPT", "450 4.2.0 Greylisted", TEMPORARY, **SPARED),
+    Row("RCPT", "450 Greylisted", TEMPORARY, blames=MAILBOX),
+    Row("RCPT", "450 4.2.0 Greylisted", TEMPORARY, blames=MAILBOX),
     Row("RCPT", "450 4.1.8 Your domain cannot be looked up", TEMPORARY),
-    Row("RCPT", "450 4.7.1 Greylisted", TEMPORARY, **SPARED),
-    Row("RCPT", "451 Try later", TEMPORARY, **SPARED),
+    Row("RCPT", "450 4.7.1 Greylisted", TEMPORARY, blames=MAILBOX),
+    Row("RCPT", "451 Try later", TEMPORARY, blames=MAILBOX),
     Row("RCPT", "451 4.3.0 Try later", TEMPORARY),
     Row("RCPT", "452 Too little storage", TEMPORARY),
     Row("RCPT", "452 4.3.1 Disk full", TEMPORARY),
-    Row("RCPT", "452 4.2.2 Mailbox full", TEMPORARY, **SPARED),
+    Row("RCPT", "452 4.2.2 Mailbox full", TEMPORARY, blames=MAILBOX),
     Row("RCPT", "530 Log in first", CONFIGURATION),
     Row("RCPT", "535 5.7.8 Log in again", CONFIGURATION),
-    Row("RCPT", "550 No such mailbox", PERMANENT, **SUPPRESSED, **SPARED),
-    Row("RCPT", "550 No mailbox for 10.5.7.1 or 5.7.1.9", PERMANENT, **SUPPRESSED, **SPARED),
-    Row("RCPT", "550 5.1.1 No such mailbox", PERMANENT, **SUPPRESSED, **SPARED),
+    Row("RCPT", "550 No such mailbox", PERMANENT, AMONG_ACCEPTED, MESSAGE),
+    Row("RCPT", "550 No mailbox for 10.5.7.1 or 5.7.1.9", PERMANENT, AMONG_ACCEPTED, MESSAGE),
+    Row("RCPT", "550 5.1.1 No such mailbox", PERMANENT, NOW, MAILBOX),
     Row("RCPT", "550 5.1.8 Your domain does not exist", CONFIGURATION),
-    Row("RCPT", "550 5.2.1 Mailbox disabled", PERMANENT, **SPARED),
-    Row("RCPT", "550 5.7.1 Blocked by policy", CONFIGURATION),
-    Row("RCPT", "550 Rejected (5.7.1 by policy)", CONFIGURATION),
-    Row("RCPT", "552 Mailbox full", PERMANENT, **SPARED),
-    Row("RCPT", "552 5.2.2 Mailbox full", PERMANENT, **SPARED),
-    Row("RCPT", "553 5.1.2 No such domain", PERMANENT, **SUPPRESSED, **SPARED),
-    Row("RCPT", "554 Refused", PERMANENT, **SPARED),
+    Row("RCPT", "550 5.2.1 Mailbox disabled", PERMANENT, REPEATED, MAILBOX),
+    Row("RCPT", "550 5.7.1 Blocked by policy", PERMANENT, blames=MESSAGE),
+    Row("RCPT", "550 Rejected (5.7.1 by policy)", PERMANENT, blames=MESSAGE),
+    Row("RCPT", "552 Mailbox full", PERMANENT, blames=MAILBOX),
+    Row("RCPT", "552 5.2.2 Mailbox full", PERMANENT, blames=MAILBOX),
+    Row("RCPT", "553 5.1.2 No such domain", PERMANENT, NOW, MAILBOX),
+    Row("RCPT", "554 Refused", PERMANENT, blames=MESSAGE),
     Row("RCPT", "554 5.7.1 Relay access denied", CONFIGURATION),
     Row("RCPT", "What?", TEMPORARY),
     Row("RCPT", RESET, TEMPORARY),
-    Row("RCPT", SILENCE, TEMPORARY),
+    Row("RCPT", SILENCE, TEMPORARY, blames=QUIET),
 ]
 CONTENT = [
     *(
@@ -115,19 +131,19 @@ CONTENT = [
         for stage in ("DATA", "end of content")
         for row in [
             Row(stage, "421 4.3.2 Closing down", TEMPORARY),
-            Row(stage, "450 4.2.0 Greylisted", TEMPORARY),
+            Row(stage, "450 4.2.0 Greylisted", TEMPORARY, blames=MAILBOX),
             Row(stage, "451 4.3.0 Try later", TEMPORARY),
             Row(stage, "452 4.3.1 Disk full", TEMPORARY),
-            Row(stage, "550 Refused", PERMANENT),
-            Row(stage, "550 5.1.1 No such mailbox", PERMANENT, **SUPPRESSED, **SPARED),
-            Row(stage, "550 5.7.1 Spam", CONFIGURATION),
-            Row(stage, "552 Too big", PERMANENT),
-            Row(stage, "554 Refused", PERMANENT),
+            Row(stage, "550 Refused", PERMANENT, blames=MESSAGE),
+            Row(stage, "550 5.1.1 No such mailbox", PERMANENT, NOW, MAILBOX),
+            Row(stage, "550 5.7.1 Spam", PERMANENT, blames=MESSAGE),
+            Row(stage, "552 Too big", PERMANENT, blames=MESSAGE),
+            Row(stage, "554 Refused", PERMANENT, blames=MESSAGE),
         ]
     ),
     Row("DATA", "What?", TEMPORARY),
     Row("DATA", RESET, TEMPORARY),
-    Row("DATA", SILENCE, TEMPORARY),
+    Row("DATA", SILENCE, TEMPORARY, blames=QUIET),
     Row("content", RESET, LOST),
     Row("content", SILENCE, LOST),
     Row("end of content", "What?", LOST),
