@@ -27,6 +27,7 @@ class BaseChannel:
     - ``group_size``: how many deliveries are marked *sending* together; it bounds the duplicates of a crash.
     - ``one_by_one``: a message is handed over only when its receipt is asked for, so that a group can be broken off.
     - ``patience``: the most seconds that one message can take, time-outs included; leases are made longer than that.
+      An object may have its own.
     - ``idempotent``: whether the provider suppresses a repeat that carries the same ``delivery.idempotency_key``.
     - ``transactional``: ``send()`` writes to our own database and runs inside the transaction that records its outcome.
     - ``required_parts``, ``optional_parts``: template parts, such as ``"subject.txt"``, ``"txt"`` and ``"html"``.
@@ -37,7 +38,7 @@ class BaseChannel:
     address_kind: ClassVar[str] = ""
     group_size: ClassVar[int] = 10
     one_by_one: ClassVar[bool] = False
-    patience: ClassVar[float] = 30
+    patience: float = 30
     idempotent: ClassVar[bool] = False
     transactional: ClassVar[bool] = False
     required_parts: ClassVar[Sequence[str]] = ("txt",)

@@ -17,15 +17,18 @@ from django.core.mail.backends.base import BaseEmailBackend
 
 from notifications.attachments import Attachment
 from notifications.channels.base import BaseChannel
-from notifications.channels.email_errors import while_opening, while_sending
+from notifications.channels.email_errors import ends_the_conversation, while_opening, while_sending
+from notifications.channels.smtp import Patience
 from notifications.models import Delivery
 from notifications.outcomes import Receipt, Verdict
 from notifications.rendered import Rendered
 
 # The same backend, but faster, and one that can tell a mail that was lost from one that may have arrived.
 KNOWS_THE_PHASE = {"django.core.mail.backends.smtp.EmailBackend": "notifications.channels.smtp.EmailBackend"}
-# Django's SMTP backend waits for ever unless told otherwise; a worker must not.
-SECONDS_TO_WAIT = 30
+# Other backends may wait for ever unless told otherwise; a worker must not.
+SECONDS_TO_WAIT = 30.0
+# Of an SMTP conversation with its eight steps, or of a request over HTTP: more than so many never all take their time.
+SLOW_STEPS = 4
 
 
 class EmailChannel(BaseChannel):
@@ -37,8 +40,7 @@ class EmailChannel(BaseChannel):
     address_kind = "email"
     one_by_one = True
     takes_attachments = True
-    # An SMTP conversation has about eight steps, each with its time-out; more than half of them never all hang.
-    patience = 4.0 * SECONDS_TO_WAIT
+    patience = Patience().mail
     required_parts = ("subject.txt", "txt")
     optional_parts = ("html",)
 
@@ -57,6 +59,8 @@ class EmailChannel(BaseChannel):
         self.backend = KNOWS_THE_PHASE.get(wanted, wanted)
         self.backend_options = backend_options or {}
         self.connection = self._connect()
+        self.patience = _patience_of(self.connection)
+        self._has_carried_mail = False
         self.domain = parseaddr(self.from_email)[1].rpartition("@")[2] or "localhost"
 
     def _connect(self) -> BaseEmailBackend:
@@ -87,39 +91,55 @@ class EmailChannel(BaseChannel):
 
     def send(self, messages: Sequence[EmailMultiAlternatives]) -> Iterator[Receipt]:
         for message in messages:
-            yield self._open(message) or self._send(message)
+            was_used = self._has_carried_mail
+            receipt, is_stale = self._attempt(message)
+            if was_used and is_stale:
+                # The server had ended the conversation; nothing is wrong with it, nor with this mail.
+                receipt, _is_stale = self._attempt(message)
+            yield receipt
 
-    def _open(self, message: EmailMultiAlternatives) -> Receipt | None:
-        """Nothing has been handed over yet, so whatever goes wrong here can be tried again."""
+    def _attempt(self, message: EmailMultiAlternatives) -> tuple[Receipt, bool]:
+        """The receipt, and whether it says only that the connection was used up, and nothing was handed over."""
         try:
-            self.connection.open()
+            if self.connection.open():
+                self._has_carried_mail = False
         except Exception as error:  # noqa: BLE001 - the receipt tells it
             self.close()
-            return while_opening(message, error, self._provider)
-        return None
+            return while_opening(message, error, self._provider), False
+        return self._hand_over(message)
 
-    def _send(self, message: EmailMultiAlternatives) -> Receipt:
+    def _hand_over(self, message: EmailMultiAlternatives) -> tuple[Receipt, bool]:
         try:
             count = self.connection.send_messages([message])
         except Exception as error:  # noqa: BLE001 - the receipt tells it
             may_be_accepted = getattr(self.connection, "content_asked_for", True)
             # smtplib fails every later mail on a connection that has failed once.
             self.close()
-            return while_sending(message, error, self._provider, may_be_accepted)
+            receipt = while_sending(message, error, self._provider, may_be_accepted)
+            return receipt, ends_the_conversation(error, may_be_accepted)
         if count == 0:
-            return Receipt(message, Verdict.PERMANENT, self._provider, error="The email backend sent nothing.")
-        return Receipt(message, Verdict.ACCEPTED, self._provider, _id_given_to(message))
+            return Receipt(message, Verdict.PERMANENT, self._provider, error="The email backend sent nothing."), False
+        self._has_carried_mail = True
+        return Receipt(message, Verdict.ACCEPTED, self._provider, _id_given_to(message)), False
 
     @property
     def _provider(self) -> str:
         return type(self.connection).__module__.rpartition(".")[2]
 
     def close(self) -> None:
+        self._has_carried_mail = False
         try:
             self.connection.close()
         except OSError:
             # The connection was broken, which is why it is closed.
             self.connection = self._connect()
+
+
+def _patience_of(connection: Any) -> float:
+    patience = getattr(connection, "patience", None)
+    if isinstance(patience, Patience):
+        return patience.mail
+    return SLOW_STEPS * float(getattr(connection, "timeout", None) or SECONDS_TO_WAIT)
 
 
 def _attach(message: EmailMultiAlternatives, attachment: Attachment) -> None:

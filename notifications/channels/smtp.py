@@ -7,9 +7,12 @@ instead of three.
 
 import re
 import smtplib
+import socket
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from email.utils import parseaddr
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from django.conf import settings
@@ -17,26 +20,85 @@ from django.core.mail import EmailMessage
 from django.core.mail.backends.smtp import EmailBackend as DjangoBackend
 from django.core.mail.message import sanitize_address
 
+from notifications.channels.email_errors import Unreachable
 from notifications.channels.mime import as_bytes
 
 Reply = tuple[int, bytes]
 Refused = dict[str, Reply]
 
 DONE, FORWARDED, GO_AHEAD, CLOSING = 250, 251, 354, 421
+A_MOMENT = 0.01
 ATOM, LABEL = r"[\w!#$%&'*+/=?^`{|}~-]+", r"[\w-]{1,63}"
 # Nothing in such an address is quoted, encoded or commented.
 BARE_ADDRESS = re.compile(rf"{ATOM}(\.{ATOM})*@{LABEL}(\.{LABEL})+", re.ASCII)
 
 
-class Phased(smtplib.SMTP):
-    """Remembers whether content was asked for, since it was last told to forget."""
+@dataclass(frozen=True)
+class Patience:
+    """How many seconds a server is waited for.
 
-    content_asked_for = False
+    Before the content nothing is lost by giving up. After it a filter may look at the mail for long, and giving up may
+    make a duplicate.
+
+    :param reply: for each reply.
+    :param last_reply: for the content to be taken, and then for the reply to it.
+    """
+
+    reply: float = 20.0
+    last_reply: float = 60.0
+
+    @property
+    def opening(self) -> float:
+        """For a connection and the envelope of a mail together, so that many slow replies do not add up."""
+        return 2 * self.reply
+
+    @property
+    def mail(self) -> float:
+        """The longest that one mail takes: on a connection that turns out to be stale, and on a fresh one."""
+        return 2 * self.opening + 2 * self.last_reply
+
+
+class Reaching(smtplib.SMTP):
+    """Tells a server that cannot be reached from one that does not answer."""
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+        try:
+            return super()._get_socket(host, port, timeout)  # type: ignore[misc]
+        except OSError as error:
+            raise Unreachable(*error.args) from error
+
+
+class Phased(Reaching):
+    """Remembers whether content was asked for, since the mail began, and is patient accordingly."""
+
+    def __init__(self, *args: Any, patience: Patience, **kwargs: Any) -> None:
+        self.content_asked_for = False
+        self.has_carried_mail = False
+        self.patience = patience
+        self._until = time.monotonic() + patience.opening
+        super().__init__(*args, **kwargs)
+
+    def begin(self) -> None:
+        """A mail begins. The first one has what time is left of opening the connection."""
+        if self.has_carried_mail:
+            self._until = time.monotonic() + self.patience.opening
+        if self.content_asked_for:
+            self._wait(self.patience.reply)
+        self.content_asked_for = False
 
     def getreply(self) -> Reply:
+        left = self._until - time.monotonic()
+        if left < self.patience.reply and not self.content_asked_for:
+            self._wait(max(left, A_MOMENT))
         code, words = super().getreply()
-        self.content_asked_for = self.content_asked_for or code == GO_AHEAD
+        if code == GO_AHEAD:
+            self.content_asked_for = True
+            self._wait(self.patience.last_reply)
         return code, words
+
+    def _wait(self, seconds: float) -> None:
+        if self.sock:
+            self.sock.settimeout(seconds)
 
     def hand_over(self, sender: str, recipients: Sequence[str], content: bytes) -> Refused:
         """``sendmail()`` with its answer and its errors, but in fewer steps where the server allows it."""
@@ -98,18 +160,23 @@ class Phased(smtplib.SMTP):
         return self.getreply()
 
 
-class PhasedOverTLS(Phased, smtplib.SMTP_SSL):
+class PhasedOverTLS(Phased, smtplib.SMTP_SSL, Reaching):
     """The same with TLS from the first byte."""
 
 
 class EmailBackend(DjangoBackend):
-    """Takes the same settings as Django's own."""
+    """Takes the same settings as Django's own. A time-out that is set is kept everywhere."""
 
     connection: Any
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.patience = Patience() if self.timeout is None else Patience(self.timeout, self.timeout)
+        self.timeout = self.patience.reply
+
     @property
-    def connection_class(self) -> type[smtplib.SMTP]:
-        return PhasedOverTLS if self.use_ssl else Phased
+    def connection_class(self) -> Any:
+        return partial(PhasedOverTLS if self.use_ssl else Phased, patience=self.patience)
 
     @property
     def content_asked_for(self) -> bool:
@@ -118,7 +185,7 @@ class EmailBackend(DjangoBackend):
 
     def _send(self, email_message: EmailMessage) -> bool:
         """Django's own, but for how the mail is written and handed over."""
-        self.connection.content_asked_for = False
+        self.connection.begin()
         recipients = [_mailbox(address) for address in email_message.recipients()]
         if not recipients:
             return False
@@ -128,6 +195,7 @@ class EmailBackend(DjangoBackend):
             if not self.fail_silently:
                 raise
             return False
+        self.connection.has_carried_mail = True
         return True
 
 

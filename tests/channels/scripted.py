@@ -5,6 +5,7 @@ import socketserver
 import ssl
 import struct
 import threading
+import time
 from collections import Counter
 from collections.abc import Container, Mapping
 from contextlib import contextmanager
@@ -39,6 +40,9 @@ class Script:
     lenient: bool = False
     offers: tuple[str, ...] = ()
     over_tls: bool = False
+    # Seconds that it takes for a reply: for each, and at some stages.
+    seconds: float = 0
+    slow: Mapping[str, float] = field(default_factory=dict)
     reached: Counter = field(default_factory=Counter)
     connections: int = 0
     accepted: list[str] = field(default_factory=list)
@@ -128,6 +132,7 @@ class Conversation(socketserver.StreamRequestHandler):
 
     def _at(self, stage, usual):
         """Say what is usual here, or what the script wants; returns whether it is as good."""
+        time.sleep(self.script.slow.get(stage, self.script.seconds))
         if self._is_now(stage):
             return self._fail(self.script.fault)[0] == usual[0]
         if stage in self.script.besides:

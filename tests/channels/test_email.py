@@ -3,23 +3,55 @@
 What an SMTP server can do wrong is in ``test_smtp_matrix``.
 """
 
+import socket
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
 import pytest
 from django.core.mail.backends.base import BaseEmailBackend
+from django.core.mail.backends.smtp import EmailBackend as DjangoBackend
 
 from notifications.channels import open_channel
-from notifications.channels.email import SECONDS_TO_WAIT, EmailChannel
+from notifications.channels.email import EmailChannel
+from notifications.channels.smtp import Patience
 from notifications.manager import NotificationManager
 from notifications.models import Cluster, Delivery, Notification, NotificationLog
-from notifications.outcomes import DeliveryState, Verdict
+from notifications.outcomes import Blame, DeliveryState, Verdict
 from notifications.rendered import Rendered
 from notifications.testing import capture_notifications
 from notifications.testing.contract import ProviderContract
+from tests.channels.scripted import RESET, SILENCE, scripted
 from tests.channels.servers import mail_service, post_office
 from tests.factories import UserFactory
 from tests.shop.notification_events import ShopEvents
 
 SMTP = "django.core.mail.backends.smtp.EmailBackend"
 MAILGUN = "anymail.backends.mailgun.EmailBackend"
+
+
+KEYS = {"api_key": "key", "sender_domain": "example.com"}
+
+
+class OwnBackend(DjangoBackend):
+    """As a host may write it."""
+
+
+@contextmanager
+def full_backlog():
+    """A port whose connections nobody takes, and that has no room for more of them."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        waiting = [socket.socket() for _ in range(3)]
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(listener.getsockname())
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            for one in waiting:
+                one.close()
 
 
 @pytest.fixture(params=[False, True], ids=["plain", "pipelined"])
@@ -42,8 +74,8 @@ def smtp(office, **options):
     )
 
 
-def mailgun(service):
-    options = {"api_key": "key", "api_url": f"http://127.0.0.1:{service.server_port}", "sender_domain": "example.com"}
+def mailgun(service, **changes):
+    options = {**KEYS, "api_url": f"http://127.0.0.1:{service.server_port}", **changes}
     return EmailChannel(from_email="shop@example.com", backend=MAILGUN, backend_options=options)
 
 
@@ -171,15 +203,75 @@ class TestTheConnection:
         assert send(channel, "bob@example.com")[0].verdict is Verdict.ACCEPTED
         assert office.connections == 2
 
-    def test_never_waits_for_ever(self, settings, closing):
+    def test_never_waits_for_ever(self, settings):
         settings.EMAIL_TIMEOUT = None
-        channel = EmailChannel(backend=SMTP)
-        assert channel.connection.timeout == SECONDS_TO_WAIT
-        assert EmailChannel(backend=SMTP, backend_options={"timeout": 3}).connection.timeout == 3
+        assert (EmailChannel(backend=SMTP).connection.timeout, EmailChannel(backend=SMTP).patience) == (20, 200)
+        assert EmailChannel(backend=MAILGUN, backend_options=KEYS).patience == 120
+        channel = EmailChannel(backend=SMTP, backend_options={"timeout": 3})
+        assert (channel.connection.timeout, channel.patience) == (3, 18)
 
-    def test_to_a_host_that_does_not_exist_is_temporary(self, closing):
+    def test_to_a_host_that_does_not_exist_is_the_networks_failure(self, closing):
         channel = closing(EmailChannel(backend=SMTP, backend_options={"host": "no-such-host.invalid", "timeout": 2}))
-        assert send(channel, "ann@example.com")[0].verdict is Verdict.TEMPORARY
+        [receipt] = send(channel, "ann@example.com")
+        assert (receipt.verdict, receipt.blames) == (Verdict.TEMPORARY, Blame.NETWORK)
+
+    def test_to_a_host_where_nobody_listens_is_the_networks_failure(self, closing):
+        with scripted() as server:
+            options = {"host": "localhost", "port": server.port, "timeout": 2}
+        [receipt] = send(closing(EmailChannel(backend=SMTP, backend_options=options)), "ann@example.com")
+        assert (receipt.verdict, receipt.blames) == (Verdict.TEMPORARY, Blame.NETWORK)
+
+    def test_that_is_not_taken_in_time_is_the_networks_failure(self, closing):
+        with full_backlog() as port:
+            options = {"host": "127.0.0.1", "port": port, "timeout": 0.3}
+            [receipt] = send(closing(EmailChannel(backend=SMTP, backend_options=options)), "ann@example.com")
+        assert (receipt.verdict, receipt.blames) == (Verdict.TEMPORARY, Blame.NETWORK)
+
+    @pytest.mark.parametrize("tls", [{}, {"use_ssl": True}], ids=["plain", "TLS"])
+    def test_to_a_server_that_says_nothing_is_silence(self, closing, tls):
+        with scripted(stage="greeting", fault=SILENCE) as server:
+            options = {"host": "127.0.0.1", "port": server.port, "timeout": 0.3, **tls}
+            [receipt] = send(closing(EmailChannel(backend=SMTP, backend_options=options)), "ann@example.com")
+        assert (receipt.verdict, receipt.blames) == (Verdict.TEMPORARY, Blame.SILENCE)
+
+    def test_that_fails_by_one_family_of_addresses_is_made_by_another(self, closing, monkeypatch):
+        """The name has an address where nobody listens, and one where somebody does."""
+        found = socket.getaddrinfo
+
+        def both(host, port, *args, **kwargs):
+            refused = found("127.0.0.2", port, *args, **kwargs)
+            return refused + found("127.0.0.1", port, *args, **kwargs)
+
+        with scripted() as server:
+            channel = closing(EmailChannel(backend=SMTP, backend_options={"host": "localhost", "port": server.port}))
+            monkeypatch.setattr(socket, "getaddrinfo", both)
+            assert send(channel, "ann@example.com")[0].verdict is Verdict.ACCEPTED
+            channel.close()
+
+    @pytest.mark.parametrize("pipelining", [False, True])
+    def test_gives_many_slow_replies_the_time_of_two(self, closing, pipelining):
+        """To greeting, EHLO, MAIL, RCPT and DATA, each in time."""
+        with scripted(seconds=0.35, pipelining=pipelining) as server:
+            options = {"host": "127.0.0.1", "port": server.port, "timeout": 0.5}
+            [receipt] = send(closing(EmailChannel(backend=SMTP, backend_options=options)), "ann@example.com")
+        assert (receipt.verdict, receipt.blames) == (Verdict.TEMPORARY, Blame.SILENCE)
+
+    def test_gives_a_filter_more_time_than_the_envelope(self, closing):
+        with scripted(slow={"end of content": 0.8}) as server:
+            channel = closing(EmailChannel(backend=SMTP, backend_options={"host": "127.0.0.1", "port": server.port}))
+            channel.connection.patience = Patience(0.4, 5)
+            receipts = send(channel, "a@example.com", "b@example.com")
+            channel.close()
+        assert [receipt.verdict for receipt in receipts] == [Verdict.ACCEPTED, Verdict.ACCEPTED]
+
+    def test_that_a_hosts_own_backend_finds_stale_is_opened_anew_only_where_nothing_was_handed_over(self, closing):
+        for fault, verdict in [("421 Idle", Verdict.ACCEPTED), (RESET, Verdict.UNKNOWN)]:
+            with scripted(stage="RCPT", fault=fault, turns=(2,)) as server:
+                options = {"host": "127.0.0.1", "port": server.port, "timeout": 5}
+                channel = closing(EmailChannel(backend=f"{__name__}.OwnBackend", backend_options=options))
+                receipts = send(channel, "a@example.com", "b@example.com")
+                channel.close()
+            assert [receipt.verdict for receipt in receipts] == [Verdict.ACCEPTED, verdict]
 
 
 class TestWhatCannotBeSent:
@@ -234,7 +326,21 @@ class TestByService:
         service.status, service.headers = 429, {"Retry-After": "120"}
         assert send(channel, "ann@example.com")[0].retry_after == 120
 
-    @pytest.mark.parametrize("wish", ["soon", "-5", "\xb2", "1e3", "Sun, 29 Mar 2026 12:00:00 GMT", ""])
+    @pytest.mark.parametrize(
+        "clocks", [timedelta(), timedelta(days=1)], ids=["its clock is right", "its clock is wrong"]
+    )
+    def test_its_wish_may_be_a_date(self, channel, service, clocks):
+        now = datetime.now(UTC) + clocks
+        service.date = format_datetime(now, usegmt=True)
+        service.status, service.headers = (
+            429,
+            {"Retry-After": format_datetime(now + timedelta(seconds=90), usegmt=True)},
+        )
+        assert send(channel, "ann@example.com")[0].retry_after == 90
+
+    @pytest.mark.parametrize(
+        "wish", ["soon", "-5", "\xb2", "1e3", "Sun, 29 Mar 2026 12:00:00 GMT", "Sun, 29 Mar 9999 12:00:00 GMT", ""]
+    )
     def test_a_wish_that_cannot_be_read_is_left_to_the_schedule(self, channel, service, wish):
         service.status, service.headers = 429, {"Retry-After": wish}
         [receipt] = send(channel, "ann@example.com")
@@ -243,6 +349,41 @@ class TestByService:
     def test_lost_contact_is_unknown(self, channel, service):
         service.hang_up = True
         assert send(channel, "ann@example.com")[0].verdict is Verdict.UNKNOWN
+
+    def test_no_answer_in_time_is_unknown(self, closing, service):
+        service.silent = True
+        with_timeout = mailgun(service, timeout=0.3)
+        [receipt] = send(closing(with_timeout), "ann@example.com")
+        service.silent = False
+        assert (receipt.verdict, receipt.blames) == (Verdict.UNKNOWN, Blame.PROVIDER)
+
+    def test_a_service_that_cannot_be_reached_has_got_nothing(self, closing, service):
+        with scripted() as gone:
+            pass
+        for url in (f"http://127.0.0.1:{gone.port}", "http://no-such-host.invalid"):
+            [receipt] = send(closing(mailgun(service, api_url=url, timeout=0.5)), "ann@example.com")
+            assert (receipt.verdict, receipt.blames) == (Verdict.TEMPORARY, Blame.NETWORK), url
+
+    def test_a_service_that_does_not_take_the_connection_in_time_has_got_nothing(self, closing, service):
+        with full_backlog() as full:
+            channel = closing(mailgun(service, api_url=f"http://127.0.0.1:{full}", timeout=0.3))
+            [receipt] = send(channel, "ann@example.com")
+        assert (receipt.verdict, receipt.blames) == (Verdict.TEMPORARY, Blame.NETWORK)
+
+    @pytest.mark.parametrize("fault", ["a certificate that is not trusted", "no TLS here", RESET])
+    def test_a_service_whose_tls_fails_has_got_nothing(self, closing, service, fault):
+        script = {} if fault.startswith("a ") else {"stage": "handshake", "fault": fault}
+        with scripted(over_tls=True, **script) as server:
+            channel = closing(mailgun(service, api_url=f"https://127.0.0.1:{server.port}", timeout=2))
+            [receipt] = send(channel, "ann@example.com")
+        assert receipt.verdict is Verdict.TEMPORARY, receipt.error
+
+    def test_a_proxy_that_cannot_be_reached_has_got_nothing(self, closing, service, monkeypatch):
+        with scripted() as gone:
+            pass
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{gone.port}")
+        channel = closing(mailgun(service, api_url="https://service.example", timeout=2))
+        assert send(channel, "ann@example.com")[0].verdict is Verdict.TEMPORARY
 
     def test_a_service_without_its_settings_is_our_own_fault(self):
         with pytest.raises(Exception, match="MAILGUN_API_KEY"):

@@ -191,6 +191,64 @@ def test_what_cannot_have_arrived_is_tried_again_even_there(row, site, clock):
         assert sorted(server.accepted) == ["ann@example.com", "bob@example.com", "cid@example.com"]
 
 
+GONE = {
+    "disconnect": RESET,
+    "421": "421 4.4.2 Idle for too long",
+    "421 bare": "421 Too many messages in this session",
+    "timed out": "451 4.4.2 Timeout, closing",
+}
+
+
+@pytest.mark.parametrize("dialogue", ["plain", "pipelined"])
+@pytest.mark.parametrize("stage", ["MAIL", "RCPT", "DATA"])
+@pytest.mark.parametrize("fault", GONE.values(), ids=GONE)
+def test_a_stale_connection_costs_nothing(fault, stage, dialogue, site):
+    with scripted(stage=stage, fault=fault, turns=(2,), **DIALOGUES[dialogue]) as server:
+        site(server)
+        queue("ann", "bob", "cid")
+        assert dispatch() == {"sent": 3}
+    assert server.accepted == ["ann@example.com", "bob@example.com", "cid@example.com"]
+    assert server.connections == 2
+    assert set(Delivery.objects.values_list("attempts")) == {(1,)}
+    assert NotificationLog.objects.count() == 3
+
+
+@pytest.mark.parametrize("fault", GONE.values(), ids=GONE)
+def test_a_fresh_connection_that_ends_at_once_is_a_failure(fault, site):
+    with scripted(stage="MAIL", fault=fault, turns=range(1, 9)) as server:
+        site(server)
+        queue("ann")
+        assert dispatch() == {"retry": 1}
+    assert server.reached["MAIL"] == 1
+
+
+@pytest.mark.parametrize("fault", GONE.values(), ids=GONE)
+def test_a_mail_gets_one_fresh_connection_and_no_more(fault, site):
+    with scripted(stage="MAIL", fault=fault, turns=(2, 3, 4, 5)) as server:
+        site(server)
+        queue("ann", "bob")
+        assert dispatch() == {"sent": 1, "retry": 1}
+    assert server.reached["MAIL"] == 3
+
+
+@pytest.mark.parametrize("fault", [RESET, "421 4.3.2 Closing down"])
+def test_what_is_lost_after_the_content_is_not_sent_again_at_once(fault, site):
+    with scripted(stage="end of content", fault=fault, turns=(2,)) as server:
+        site(server)
+        queue("ann", "bob")
+        assert dispatch() == {"sent": 1, "retry": 1}
+    assert (server.accepted, server.reached["end of content"]) == (["ann@example.com"], 2)
+
+
+def test_silence_on_a_used_connection_is_not_waited_for_twice(site):
+    with scripted(stage="MAIL", fault=SILENCE, turns=(2, 3)) as server:
+        site(server, timeout=PATIENCE)
+        queue("ann", "bob")
+        assert dispatch() == {"sent": 1, "retry": 1}
+    assert server.reached["MAIL"] == 2
+    assert Watched.receipts[-1].blames is Blame.SILENCE
+
+
 # What hits every mail, until somebody repairs it: the options of the site, what the server offers, and the reason.
 EVERY = {
     "no STARTTLS": (TLS, {}, CONFIGURATION),
