@@ -11,18 +11,24 @@ from datetime import datetime, timedelta
 from notifications.addresses import masked_text
 from notifications.models import Circuit
 from notifications.outcomes import Blame, Receipt, Verdict
+from notifications.refusals import Streak
 
 logger = logging.getLogger("notifications.dispatch")
 
 FRESH_FOR = timedelta(seconds=1)
-OUTAGE_FORGIVEN = timedelta(days=3)
-"""For so long a failed probe is the provider's fault alone, and costs its delivery no attempt."""
 FAILURES = (Verdict.TEMPORARY, Verdict.UNKNOWN, Verdict.CONFIGURATION)
+OF_PROVIDER = (Blame.PROVIDER, Blame.NETWORK, Blame.SILENCE)
+OPENS_AT_ONCE = (Blame.NETWORK, Blame.SILENCE)
 
 
 def is_failure(receipt: Receipt) -> bool:
     """Whether an answer speaks against the provider, and not only against one recipient."""
-    return receipt.verdict in FAILURES and receipt.blames not in (Blame.RECIPIENT, Blame.MESSAGE)
+    return receipt.verdict in FAILURES and receipt.blames in OF_PROVIDER
+
+
+def opens_at_once(receipt: Receipt) -> bool:
+    """Whether one such answer is enough: whoever comes next would get the same."""
+    return is_failure(receipt) and (receipt.verdict is Verdict.CONFIGURATION or receipt.blames in OPENS_AT_ONCE)
 
 
 def failures_at_the_end(receipts: Sequence[Receipt]) -> int:
@@ -66,28 +72,53 @@ class Breaker:
         self.circuits.filter(key=key, open_until__lte=now).update(probe_until=None)
         self._read_at = None
 
-    def is_forgiven(self, key: str, now: datetime) -> bool:
-        """Whether the failure of a probe costs the delivery no attempt."""
-        opened_at = self._known[key].opened_at if key in self._known else None
-        return opened_at is not None and now - opened_at < OUTAGE_FORGIVEN
+    def opened_at(self, key: str) -> datetime | None:
+        """Since when the provider has been failing without a break; None if it is not."""
+        return self._known[key].opened_at if key in self._known else None
+
+    def streak(self, key: str) -> Streak:
+        """The equal refusals that the provider has given since it last accepted a message."""
+        return self._known[key].streak if key in self._known else Streak()
+
+    def health(self, key: str) -> tuple[float, float]:
+        """The provider's recent success rate, and the seconds that it took for a message."""
+        known = self._known.get(key)
+        return (known.success_rate, known.response_seconds) if known else (1.0, 0.0)
+
+    def learn(self, key: str, answers: Sequence[tuple[bool, float]]) -> None:
+        """Take answers into the health that all workers share."""
+        self._known[key] = self.circuits.learn(key, answers)
 
     def closed_at(self, key: str) -> datetime | None:
         """When the provider came back, if it was ever away."""
         return self._known[key].closed_at if key in self._known else None
 
-    def observe(self, key: str, receipts: Sequence[Receipt], now: datetime) -> None:
-        """Draw the conclusions from a group's answers."""
+    def observe(
+        self, key: str, receipts: Sequence[Receipt], now: datetime, streak: Streak | None = None, at_once: bool = False
+    ) -> None:
+        """Draw the conclusions from a group's answers.
+
+        :param streak: the equal refusals after the group.
+        :param at_once: open the circuit if the last answers were failures, however few they were.
+        """
         failures = failures_at_the_end(receipts)
         known = self._known.get(key)
-        if failures < len(receipts) and known and (known.failures or not known.is_closed()):
-            self._known[key] = self.circuits.works(key, now)
+        accepted = any(receipt.verdict is Verdict.ACCEPTED for receipt in receipts)
+        if (
+            known
+            and failures < len(receipts)
+            and (known.failures or not known.is_closed() or accepted and known.refusal)
+        ):
+            self._known[key] = self.circuits.works(key, now, accepted)
             if not known.is_closed():
                 logger.info("The provider %s works again.", key)
+        if streak and streak.recipients and streak != self.streak(key):
+            self._known[key] = self.circuits.refused(key, streak)
         if failures:
-            self._count(key, receipts[-failures:], now)
+            self._count(key, receipts[-failures:], now, at_once)
 
-    def _count(self, key: str, failed: Sequence[Receipt], now: datetime) -> None:
-        at_once = any(receipt.verdict is Verdict.CONFIGURATION for receipt in failed)
+    def _count(self, key: str, failed: Sequence[Receipt], now: datetime, at_once: bool) -> None:
+        at_once = at_once or any(opens_at_once(receipt) for receipt in failed)
         was_closed = self.is_closed(key)
         circuit = self.circuits.failed(key, len(failed), masked_text(failed[-1].error), now, at_once)
         self._known[key] = circuit

@@ -22,6 +22,7 @@ FLOORS = {
         "hours",
         "outcomes",
         "recipients",
+        "refusals",
         "rendered",
         "signals",
         "transitions",

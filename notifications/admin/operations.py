@@ -50,8 +50,8 @@ class PauseAdmin(admin.ModelAdmin):
 class SuppressionAdmin(admin.ModelAdmin):
     """Rows come from providers; deleting one lifts it."""
 
-    list_display = ("address", "kind", "reason", "created_at")
-    list_filter = ("kind", "reason")
+    list_display = ("address", "kind", "reason", "is_active", "refusals", "created_at")
+    list_filter = ("is_active", "kind", "reason")
     show_full_result_count = False
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -65,7 +65,7 @@ class SuppressionAdmin(admin.ModelAdmin):
 class CircuitAdmin(admin.ModelAdmin):
     """The health of the providers; deleting a row lets its provider be tried at once."""
 
-    list_display = ("key", "failures", "opened_at", "open_until", "error")
+    list_display = ("key", "failures", "success_rate", "response_seconds", "opened_at", "open_until", "error")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -8,7 +8,7 @@ from typing import Any
 from celery import shared_task
 from django.db import router
 
-from notifications import clock, conf, partitions
+from notifications import clock, partitions
 from notifications.celery import pulse
 from notifications.celery.calls import SLICE, call, still_ready
 from notifications.celery.schedule import SWEEP_EVERY
@@ -44,7 +44,7 @@ def sweep(task: Any, partition: str) -> None:
         Rota(using, patience=SECONDS).run_due()
         _look_and_deliver(task, rescuer)
         if rescuer.has_suspects:
-            time.sleep(conf.current().beat_seconds)
+            time.sleep(rescuer.patience)
             _look_and_deliver(task, rescuer)
         # Should nobody come for these calls, the next sweep makes them anew.
         call(dispatch, partition, still_ready(), expires=SWEEP_EVERY)

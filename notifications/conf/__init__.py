@@ -94,6 +94,15 @@ class Conf:
     breaker_failures: int = option(5, int, "int", "a whole number of at least 1", at_least_one)
     breaker_seconds: float = option(60, (int, float), "float", "a number of seconds above 0", positive)
     breaker_most_seconds: float = option(300, (int, float), "float", "a number of seconds above 0", positive)
+    outage_seconds: float = option(259_200, (int, float), "float", "a number of seconds, 0 or more", not_negative)
+    stop_seconds: float = option(10, (int, float), "float", "a number of seconds, 0 or more", not_negative)
+    state_dir: str | PathLike[str] = option(
+        "",
+        (str, PathLike),
+        "str",
+        "the absolute path of a folder, or empty for one in the folder for temporary files",
+        absolute,
+    )
     ramp_seconds: float = option(60, (int, float), "float", "a number of seconds; 0 for no ramp", not_negative)
     ramp_start: float = option(10, (int, float), "float", "a number of messages a second above 0", positive)
     limits: Mapping[str, Any] = option(dict, Mapping, "json", 'a dict such as {"user": "100/h"}')

@@ -4,19 +4,20 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, Error, transaction
 
 from notifications import conf
-from notifications.breaker import failures_at_the_end
+from notifications.breaker import failures_at_the_end, is_failure, opens_at_once
 from notifications.channels import BaseChannel
-from notifications.dispatch.desk import Desk, Outcomes
-from notifications.dispatch.providers import Provider, Providers
-from notifications.dispatch.record import Attempted, broken_off, buried, settlement
+from notifications.dispatch.desk import Desk
+from notifications.dispatch.handover import HandOver
+from notifications.dispatch.providers import SLOW_SECONDS, Provider, Providers
+from notifications.dispatch.record import Attempted, Outcomes, broken_off, buried
+from notifications.dispatch.stop import Stop
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.gates import Person
 from notifications.models import AttachedFile, Delivery
@@ -41,38 +42,21 @@ class Prepared:
     message: Any
 
 
-@dataclass
-class HandedOver:
-    """What became of a group: the tries, and what was never handed over because the group was broken off."""
-
-    tried: list[Attempted] = field(default_factory=list)
-    untried: list[Delivery] = field(default_factory=list)
-
-
-def attempt(provider: Provider, group: Sequence[Addressed], desk: Desk, providers: Providers) -> Counter[str]:
+def attempt(
+    provider: Provider, group: Sequence[Addressed], desk: Desk, providers: Providers, stop: Stop
+) -> Counter[str]:
     """Try a group of one provider's deliveries; returns how many came to which state."""
     channel = providers.open(provider)
     prepared, tally = _prepare(channel, group, desk)
     if not prepared:
         return tally
+    handed = HandOver(provider, desk, providers)
     # A transactional channel writes to this very database, so its outcome is one commit with what it writes.
-    with transaction.atomic(using=desk.using) if channel.transactional else nullcontext():
-        sent = _sent(channel, prepared, desk)
-        record = desk.write if channel.transactional else desk.record
-        tally += record(_outcomes(sent, provider, desk, providers))
-    providers.observe(provider, sent.tried, desk.now())
+    with transaction.atomic(using=desk.using) if channel.transactional else desk.watching(handed):
+        _send(channel, prepared, handed, desk, stop)
+        tally += handed.finish()
+    handed.observe()
     return tally
-
-
-def _outcomes(sent: HandedOver, provider: Provider, desk: Desk, providers: Providers) -> Outcomes:
-    now = desk.time_of_answer()
-    forgiven = providers.is_forgiven(provider, now)
-    carrier = "" if provider.name == provider.channel else provider.name
-    tried = [replace(item, carrier=carrier) for item in sent.tried]
-    pairs = [
-        (item, settlement(item, now, providers.failed_over(provider, item.delivery, now), forgiven)) for item in tried
-    ]
-    return Outcomes([*pairs, *(broken_off(delivery, now) for delivery in sent.untried)], now)
 
 
 def _prepare(channel: BaseChannel, group: Sequence[Addressed], desk: Desk) -> tuple[list[Prepared], Counter[str]]:
@@ -107,33 +91,47 @@ def _message(channel: BaseChannel, addressed: Addressed, files: Files) -> Any:
     return channel.prepare(delivery, replace(rendered, attachments=files) if files else rendered)
 
 
-def _sent(channel: BaseChannel, prepared: Sequence[Prepared], desk: Desk) -> HandedOver:
+def _send(channel: BaseChannel, prepared: Sequence[Prepared], handed: HandOver, desk: Desk, stop: Stop) -> None:
     patience = conf.current().lease_seconds + channel.patience * len(prepared)
     lease = desk.now() + timedelta(seconds=patience)
     # Committed before the call (unless the channel writes to this very database): should this process die now, the
     # row says that it may have been sent.
-    ours = Delivery.objects.using(desk.using).mark_sending([item.delivery for item in prepared], lease)
+    ours = _mark_sending([item.delivery for item in prepared], lease, desk)
     mine = [item for item in prepared if item.delivery.pk in ours]
     for item in mine:
         item.delivery.attempts += 1
     if not channel.transactional and not desk.may_go_on():
-        return HandedOver(untried=[item.delivery for item in mine])
-    return _hand_over(channel, mine, desk)
+        handed.untried = [item.delivery for item in mine]
+        return
+    _hand_over(channel, mine, handed, desk, stop)
 
 
-def _hand_over(channel: BaseChannel, prepared: Sequence[Prepared], desk: Desk) -> HandedOver:
+def _mark_sending(rows: Sequence[Delivery], lease: datetime, desk: Desk) -> set[int]:
+    try:
+        return Delivery.objects.using(desk.using).mark_sending(rows, lease)
+    except Error:
+        # The connection can break between a commit and its answer; nothing was handed over.
+        now = desk.time_of_answer()
+        desk.keep(Outcomes([broken_off(row, now) for row in rows], now))
+        raise
+
+
+def _hand_over(channel: BaseChannel, prepared: Sequence[Prepared], handed: HandOver, desk: Desk, stop: Stop) -> None:
     waiting = {id(item.message): item.delivery for item in prepared}
-    done = HandedOver()
     error = "The channel gave no receipt."
     since = time.monotonic()
     try:
         for receipt in channel.send([item.message for item in prepared]):
             delivery, before, since = waiting.pop(id(receipt.message)), since, time.monotonic()
-            done.tried.append(Attempted(delivery, receipt, since - before))
-            if waiting and channel.one_by_one and (why := _why_to_break_off(done, desk)):
-                logger.warning("%s %d deliveries of a group were not handed over.", why, len(waiting))
-                done.untried = list(waiting.values())
-                return done
+            handed.add(Attempted(delivery, receipt, since - before))
+            if waiting and channel.one_by_one and (why := _why_to_break_off(handed, desk, stop)):
+                level = logging.INFO if stop() else logging.WARNING
+                logger.log(level, "%s %d deliveries of a group were not handed over.", why, len(waiting))
+                handed.untried = list(waiting.values())
+                return
+            if waiting and not channel.transactional and stop.at_once():
+                error = "The worker was told to end at once."
+                break
     except Exception as raised:
         if channel.transactional:
             raise  # our own database: nothing was sent, and the transaction takes it all back
@@ -141,18 +139,27 @@ def _hand_over(channel: BaseChannel, prepared: Sequence[Prepared], desk: Desk) -
         error = f"{type(raised).__name__}: {raised}"
         if channel.one_by_one:
             # It had the next one in its hands, and not those that come after it.
-            done.untried = [waiting.popitem()[1] for _ in range(len(waiting) - 1)][::-1]
+            handed.untried = [waiting.popitem()[1] for _ in range(len(waiting) - 1)][::-1]
     lost = Receipt(None, Verdict.UNKNOWN, error=error)
-    done.tried += [Attempted(delivery, lost, time.monotonic() - since) for delivery in waiting.values()]
-    return done
+    for delivery in waiting.values():
+        handed.add(Attempted(delivery, lost, time.monotonic() - since))
 
 
-def _why_to_break_off(done: HandedOver, desk: Desk) -> str:
+def _why_to_break_off(handed: HandOver, desk: Desk, stop: Stop) -> str:
+    """Why the rest of a group must not be handed over, in a sentence; empty if it may."""
+    if stop():
+        return "The worker stops."
     if not desk.may_go_on():
         # Others may be taking the rest by now, and will say what became of it.
         return "The heartbeat is not felt."
-    if done.tried[-1].receipt.verdict is Verdict.CONFIGURATION:
-        return "The provider's settings are wrong."
-    if failures_at_the_end([item.receipt for item in done.tried]) >= conf.current().breaker_failures:
+    last = handed.tried[-1]
+    if last.receipt.verdict is Verdict.ACCEPTED:
+        return ""
+    receipts = [item.receipt for item in handed.judged()]
+    if opens_at_once(receipts[-1]):
+        return "The provider cannot be used."
+    if is_failure(receipts[-1]) and last.duration >= SLOW_SECONDS:
+        return "The provider holds up its group."
+    if failures_at_the_end(receipts) >= conf.current().breaker_failures:
         return "The provider fails."
     return ""

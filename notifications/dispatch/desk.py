@@ -5,45 +5,37 @@ that cannot record must not go on sending, or whoever takes its rows over sends 
 """
 
 import logging
+import threading
+import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from functools import partial
 
-from django.db import DataError, IntegrityError, router, transaction
+from django.db import DataError, Error, IntegrityError, connections, router, transaction
 
 from notifications import clock, partitions, signals
 from notifications.channel_classes import address_kind
+from notifications.dispatch import leftovers
 from notifications.dispatch.fallback import after_death
 from notifications.dispatch.heartbeat import Pulse
-from notifications.dispatch.record import Attempted, attempt_row
+from notifications.dispatch.record import Attempted, Outcomes, attempt_row
+from notifications.dispatch.recorder import Group
 from notifications.models import Delivery, NotificationLog, Suppression
 from notifications.models.outbox import Settlement
+from notifications.models.suppression import Pair
 from notifications.outcomes import DeliveryState, Suppress
 
 logger = logging.getLogger("notifications.dispatch")
 
+TRIES_EVERY = 0.5
+"""Seconds between two tries to write outcomes at the end of a worker."""
 SIGNAL_OF = {
     DeliveryState.SENT: signals.delivery_sent,
     DeliveryState.DEAD: signals.delivery_failed,
     DeliveryState.DROPPED: signals.delivery_dropped,
 }
-
-
-@dataclass(frozen=True)
-class Outcomes:
-    """What became of a group at one time. A settlement without an attempt (None) leaves no row in the log."""
-
-    pairs: Sequence[tuple[Attempted | None, Settlement]]
-    at: datetime
-
-    def __iter__(self) -> Iterator["Outcomes"]:
-        return (Outcomes([pair], self.at) for pair in self.pairs)
-
-    @property
-    def attempted(self) -> list[tuple[Attempted, Settlement]]:
-        return [(item, news) for item, news in self.pairs if item is not None]
 
 
 class Desk:
@@ -56,6 +48,10 @@ class Desk:
         self._watch = clock.Watch(self.using)
         self._life = 0
         self._unwritten: list[Outcomes] = []
+        # Whether the recorder's thread has failed to write.
+        self._is_behind = False
+        # That thread writes here, too.
+        self._writing = threading.RLock()
 
     def now(self) -> datetime:
         return self._watch.now()
@@ -70,23 +66,113 @@ class Desk:
         return self.may_go_on()
 
     def may_go_on(self) -> bool:
-        """Whether what was claimed since :meth:`begin` is certainly still ours."""
+        """Whether what was claimed since :meth:`begin` is certainly still ours, and its outcomes can be recorded."""
+        if self._is_behind:
+            return False
         return self.pulse is None or (self.pulse.is_felt() and self.pulse.lives == self._life)
 
     def record(self, outcomes: Outcomes) -> Counter[str]:
         """Write down what providers have answered. If that fails, it is kept for :meth:`catch_up`, and raised."""
-        self._unwritten.append(outcomes)
-        tally = self._write_what_can_be(outcomes)
-        self._unwritten.remove(outcomes)
+        with self._writing:
+            self._unwritten.append(outcomes)
+            try:
+                tally = self._write_what_can_be(outcomes)
+            except Error:
+                self._is_behind = True
+                raise
+            self._unwritten.remove(outcomes)
         return tally
+
+    def watching(self, group: Group) -> AbstractContextManager[None]:
+        """While a group is handed over, its answers are recorded as they are known, if it takes long."""
+        return self.pulse.recorder.watching(group) if self.pulse else nullcontext()
+
+    def keep(self, outcomes: Outcomes) -> None:
+        """Keep for :meth:`catch_up` what cannot be written now."""
+        with self._writing:
+            self._unwritten.append(outcomes)
 
     def catch_up(self) -> Counter[str]:
         """Write what could not be written before; raises while that is still so."""
         tally: Counter[str] = Counter()
-        while self._unwritten:
-            tally += self._write_what_can_be(self._not_written(self._unwritten[0]))
-            del self._unwritten[0]
+        if not self._unwritten:
+            return tally
+        with self._writing:
+            while self._unwritten:
+                tally += self._write_what_can_be(self._not_written(self._unwritten[0]))
+                del self._unwritten[0]
+            self._is_behind = False
         return tally
+
+    def recover(self) -> None:
+        """Write what earlier workers on this machine have left in files."""
+        for path in leftovers.paths(self.using):
+            with leftovers.opened(path, self.using) as found:
+                for outcomes in found or ():
+                    self._write_what_can_be(self._not_written(outcomes))
+
+    def give_back(self, rows: Sequence[Delivery]) -> None:
+        """Return claimed deliveries that were not begun, without a strike; later, if the database is away."""
+        if not rows:
+            return
+        ready, was = DeliveryState.READY, DeliveryState.CLAIMED
+        news = [Settlement(row.pk, row.fence, was, ready, row.reason, provider=row.provider) for row in rows]
+        try:
+            Delivery.objects.using(self.using).settle(news, self.now())
+        except Error:
+            logger.exception("Deliveries that were not begun cannot be given back yet.")
+            self.keep(Outcomes([(None, item) for item in news], self.time_of_answer()))
+
+    def begin_trial(self, delivery: Delivery) -> bool:
+        """Count a strike in advance, before anything that may stop this worker; settling the delivery takes it back.
+
+        Returns whether the delivery is still ours.
+        """
+        return Delivery.objects.using(self.using).begin_trial(delivery)
+
+    def close(self, seconds: float, at_once: Callable[[], bool] = lambda: False) -> int:
+        """Write what could not be written before, or put it into a file that the next start of a worker reads.
+
+        :param seconds: how long to keep trying while the database cannot be used.
+        :param at_once: ends the trying.
+        :return: the number of outcomes that are in the file.
+        """
+        until = time.monotonic() + seconds
+        while self._unwritten:
+            try:
+                self.catch_up()
+            except Error as error:
+                if time.monotonic() >= until or at_once():
+                    return self._save(error)
+                connections.close_all()
+                time.sleep(TRIES_EVERY)
+        return 0
+
+    def _save(self, error: Error) -> int:
+        with self._writing:
+            unwritten, self._unwritten = self._unwritten, []
+        pairs = [pair for outcomes in unwritten for pair in outcomes.pairs]
+        ids = ", ".join(str(news.id) for _, news in pairs)
+        try:
+            path = leftovers.save(unwritten, self.using)
+        except OSError:
+            logger.exception(
+                "The outcomes of %d deliveries can be written neither to the database (%s) nor to STATE_DIR. What was "
+                "accepted among them will be sent again. Deliveries: %s",
+                len(pairs),
+                error,
+                ids,
+            )
+        else:
+            logger.error(
+                "The database cannot be used (%s). The outcomes of %d deliveries are kept in %s; the next start of a "
+                "worker on this machine writes them. Deliveries: %s",
+                error,
+                len(pairs),
+                path,
+                ids,
+            )
+        return len(pairs)
 
     def write(self, outcomes: Outcomes) -> Counter[str]:
         """States and log rows in one transaction. What is no longer ours is logged too: it was tried."""
@@ -98,7 +184,7 @@ class Desk:
             after_death(ours, self.using, outcomes.at)
             for delivery, settled in ours:
                 tell(delivery, settled, self.using)
-        stale = len(news) - len(written)
+        stale = sum(settled.id not in written for _, settled in outcomes.attempted)
         if stale:
             logger.warning("%d outcomes came too late: their lease had run out and another worker took over.", stale)
         return Counter(settled.state for settled in news if settled.id in written)
@@ -123,12 +209,23 @@ class Desk:
 def _log(outcomes: Outcomes, using: str) -> None:
     rows = [attempt_row(item, news.reason, outcomes.at) for item, news in outcomes.attempted]
     NotificationLog.objects.using(using).append(rows)
-    bad = [
-        (address_kind(item.delivery.channel), item.delivery.address)
-        for item, _ in outcomes.attempted
-        if item.receipt.suppress is Suppress.NOW
-    ]
-    Suppression.objects.using(using).suppress(bad, Suppression.Why.HARD_BOUNCE, outcomes.at)
+    if any(item.receipt.suppress is not Suppress.NO for item, _ in outcomes.attempted):
+        _suppress(outcomes, using)
+
+
+def _suppress(outcomes: Outcomes, using: str) -> None:
+    """Suppress the addresses that are condemned, unless another provider is still to try them."""
+    at, final = outcomes.at, [item for item, news in outcomes.attempted if news.state != DeliveryState.RETRY]
+    suppressions = Suppression.objects.using(using)
+    now = [item for item in final if item.receipt.suppress is Suppress.NOW]
+    suppressions.suppress(map(_pair_of, now), Suppression.Why.HARD_BOUNCE, at)
+    for item in final:
+        if item.receipt.suppress is Suppress.REPEATED:
+            suppressions.count_refusal(*_pair_of(item), at)
+
+
+def _pair_of(item: Attempted) -> Pair:
+    return address_kind(item.delivery.channel), item.delivery.address
 
 
 def tell(delivery: Delivery, news: Settlement, using: str) -> None:

@@ -1,6 +1,7 @@
 """One worker's hands: take a batch, bring it to its end."""
 
 import logging
+import random
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import nullcontext
@@ -12,14 +13,15 @@ from django.db import DataError, Error, IntegrityError
 from notifications import conf
 from notifications.dispatch.admission import Admission
 from notifications.dispatch.attempt import Addressed, attempt
-from notifications.dispatch.desk import Desk, Outcomes, tell
+from notifications.dispatch.desk import Desk, tell
 from notifications.dispatch.fallback import Fallback
 from notifications.dispatch.heartbeat import Pulse
 from notifications.dispatch.items import with_items_still_wanted
 from notifications.dispatch.outlook import Outlook
 from notifications.dispatch.providers import Provider, Providers
 from notifications.dispatch.reask import still_in_hours, still_wanted
-from notifications.dispatch.record import buried
+from notifications.dispatch.record import Outcomes, buried
+from notifications.dispatch.stop import Stop, never
 from notifications.events import NotificationPriority
 from notifications.models import Delivery
 from notifications.models.outbox import Settlement
@@ -39,15 +41,16 @@ SECONDS_FOR_ONE = 120
 class Dispatcher:
     """Belongs to one thread. Keeps its channels, and with them their connections, from batch to batch.
 
-    :param stop: asked between groups; once it answers True, what is claimed but not begun is given back.
+    :param stop: asked between groups, and between the messages of a group where the channel hands them over one by
+        one; once it answers True, what is claimed but not begun is given back.
     :param pulse: the heartbeat of its process; without one, only the leases say that it lives.
     """
 
     def __init__(
-        self, batch_size: int | None = None, stop: Callable[[], bool] = lambda: False, pulse: Pulse | None = None
+        self, batch_size: int | None = None, stop: Callable[[], bool] = never, pulse: Pulse | None = None
     ) -> None:
         self.batch_size = batch_size or conf.current().batch_size
-        self.stop = stop
+        self.stop = stop if isinstance(stop, Stop) else Stop(stop)
         self.desk = Desk(pulse)
         self.using = self.desk.using
         self._held_by_pulse = pulse.holding if pulse else lambda ids: nullcontext()
@@ -55,7 +58,8 @@ class Dispatcher:
         self.outlook = Outlook(self.using, self.providers)
         self.admission = Admission(self.desk, self.providers, self.outlook)
         self.fallback = Fallback(self.using)
-        self._claims = 0
+        # At random, so that one-shot runs of a single claim take the oldest as often as a worker does.
+        self._claims = random.randrange(OLDEST_EVERY)  # noqa: S311 - no secret
         self._aside: Tally = Counter()
         self._released_at: datetime | None = None
         self._trickled_at = datetime.min.replace(tzinfo=UTC)
@@ -99,7 +103,7 @@ class Dispatcher:
                 provider, group = groups[0]
                 if self.providers.has_shut_since(provider):
                     # An earlier group of this very batch has opened its circuit: another provider, or later.
-                    self._give_back([item.delivery for item in group])
+                    self.desk.give_back([item.delivery for item in group])
                     del groups[0]
                     continue
                 group, held = still_in_hours(group, self.desk)
@@ -112,24 +116,16 @@ class Dispatcher:
             # Stopped, or an error: what was not begun goes back at once, without a strike. (What was begun is no
             # longer claimed, and keeps its state.)
             if not all_begun:
-                self._give_back(claimed)
+                self.desk.give_back(claimed)
         return tally
 
     def _apart(self, claimed: list[Delivery]) -> list[Delivery]:
-        """A delivery that has stopped a worker shares its fate with no other, so it is taken alone."""
-        alone = [row for row in claimed if row.strikes][:1] if claimed[0].strikes else []
-        kept = alone or [row for row in claimed if not row.strikes]
+        """A delivery that a lost worker has held may have killed it, so it is taken alone."""
+        alone = [row for row in claimed if row.is_suspect][:1] if claimed[0].is_suspect else []
+        kept = alone or [row for row in claimed if not row.is_suspect]
         if len(kept) < len(claimed):
-            self._give_back([row for row in claimed if row not in kept])
+            self.desk.give_back([row for row in claimed if row not in kept])
         return kept
-
-    def _give_back(self, rows: Sequence[Delivery]) -> None:
-        ready, was = DeliveryState.READY, DeliveryState.CLAIMED
-        news = [Settlement(row.pk, row.fence, was, ready, row.reason, provider=row.provider) for row in rows]
-        try:
-            Delivery.objects.using(self.using).settle(news, self.desk.now())
-        except Error:
-            logger.exception("What was not begun could not be given back; its leases will run out.")
 
     def _claim(self, size: int, notification_ids: Sequence[int], now: datetime) -> list[Delivery]:
         closed = self.outlook.closed(now)
@@ -186,10 +182,12 @@ class Dispatcher:
             # Whatever its constructor raises: its deliveries wait, and lose no attempt.
             logger.exception("The channel %r cannot be made; its deliveries wait.", provider.key)
             self.providers.cannot_be_made(provider, error, self.desk.now())
-            self._give_back([item.delivery for item in group])
+            self.desk.give_back([item.delivery for item in group])
+            return Counter()
+        if group[0].delivery.is_suspect and not self.desk.begin_trial(group[0].delivery):
             return Counter()
         try:
-            return attempt(provider, group, self.desk, self.providers)
+            return attempt(provider, group, self.desk, self.providers, self.stop)
         except (DataError, IntegrityError, ValueError) as error:
             # Only a transactional channel comes here: the database refused something, and took the group back.
             if len(group) > 1:
@@ -198,16 +196,25 @@ class Dispatcher:
             refused = buried(group[0].delivery, Reason.RENDERING, f"{type(error).__name__}: {error}")
             return self.desk.write(Outcomes([refused], self.desk.now()))
 
-    def close(self) -> None:
+    def rest(self) -> None:
         """Let go of every connection to a provider, and of nothing that a provider has answered."""
         self.providers.close()
         try:
             self.desk.catch_up()
+            self.providers.share_health()
         except Error:
-            logger.exception("What was sent last cannot be written down yet.")
+            logger.exception("The last outcomes cannot be written yet; they are kept.")
+
+    def close(self, seconds: float = 0.0) -> int:
+        """Rest for good. Outcomes that cannot be written go to a file; returns how many.
+
+        :param seconds: how long to keep trying to write them while the database cannot be used.
+        """
+        self.rest()
+        return self.desk.close(seconds, self.stop.at_once)
 
     def _groups(self, wanted: Sequence[Addressed], now: datetime) -> Iterator[tuple[Provider, list[Addressed]]]:
-        """One provider's deliveries together, at most as many as it takes; one that has stopped a worker goes alone."""
+        """One provider's deliveries together, at most as many as it takes; a suspect goes alone."""
         found: dict[tuple[Any, ...], tuple[Provider, list[Addressed]]] = {}
         waiting = []
         for item in wanted:
@@ -215,11 +222,10 @@ class Dispatcher:
             if provider is None:
                 waiting.append(item.delivery)
             else:
-                key = provider.key, provider.as_probe, item.delivery.strikes > 0
+                key = provider.key, provider.as_probe, item.delivery.is_suspect
                 found.setdefault(key, (provider, []))[1].append(item)
-        if waiting:
-            self._give_back(waiting)
-        for (_, _, struck), (provider, items) in found.items():
-            size = 1 if struck else provider.group_size
+        self.desk.give_back(waiting)
+        for (_, _, is_suspect), (provider, items) in found.items():
+            size = 1 if is_suspect else provider.group_size
             for start in range(0, len(items), size):
                 yield provider, items[start : start + size]

@@ -14,6 +14,7 @@ from django.db import connections, router
 
 from notifications import clock, conf
 from notifications.connections import own_connections
+from notifications.dispatch.recorder import Recorder
 from notifications.models import Delivery, Heartbeat
 
 logger = logging.getLogger("notifications.worker")
@@ -32,6 +33,7 @@ class Pulse:
         self.using = router.db_for_write(Delivery)
         self.lives = 1
         """Raised when the heart has stood still for so long that others may have taken what was claimed before."""
+        self.recorder = Recorder()
         self._last = time.monotonic()
         self._held: dict[int, frozenset[int]] = {}
         self._lock = threading.Lock()
@@ -41,9 +43,11 @@ class Pulse:
     def __enter__(self) -> "Pulse":
         self._beat()
         self._thread.start()
+        self.recorder.start()
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.recorder.stop()
         self._end.set()
         self._thread.join()
 

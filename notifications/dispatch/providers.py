@@ -6,9 +6,11 @@ accepted more and answered faster get more.
 """
 
 import random
+import time
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from django.utils.module_loading import import_string
 
@@ -19,14 +21,17 @@ from notifications.channels import BaseChannel, open_channel
 from notifications.conf.channels import ProviderConf
 from notifications.dispatch.record import Attempted
 from notifications.models import Delivery
-from notifications.outcomes import Reason, Receipt, Verdict
+from notifications.outcomes import Blame, Reason, Receipt, Verdict
 from notifications.rates import Rate
+from notifications.refusals import Streak, judge
 
 BETWEEN = ", "
 LONGEST = 100
 """What the column of the provider holds."""
-MEMORY = 0.9
-"""How much of what was known of a provider's health a new answer leaves."""
+LEARNS_EVERY = 1.0
+"""Seconds between two writes of a provider's health by one worker thread."""
+SLOW_SECONDS = 10.0
+"""A failure that took so long holds up everything behind it."""
 LEAST_CHANCE = 0.05
 DOUBLINGS = 6
 """How often the rate of a provider that has come back doubles."""
@@ -51,25 +56,12 @@ class Provider:
         return self.channel if self.name == self.channel else f"{self.channel}/{self.name}"
 
     @property
-    def group_size(self) -> int:
-        return 1 if self.as_probe else int(import_string(self.conf.backend).group_size)
-
-
-@dataclass
-class Health:
-    """Of a provider, lately: the share of messages that it accepted, and the seconds that it took for one."""
-
-    accepted: float = 1.0
-    seconds: float = 0.0
-
-    def note(self, attempted: Attempted) -> None:
-        failed = is_failure(attempted.receipt)
-        self.accepted = MEMORY * self.accepted + (1 - MEMORY) * (not failed)
-        self.seconds = MEMORY * self.seconds + (1 - MEMORY) * attempted.duration
+    def is_transactional(self) -> bool:
+        return bool(import_string(self.conf.backend).transactional)
 
     @property
-    def weight(self) -> float:
-        return max(self.accepted, LEAST_CHANCE) / (self.seconds + 0.05)
+    def group_size(self) -> int:
+        return 1 if self.as_probe else int(import_string(self.conf.backend).group_size)
 
 
 class Providers:
@@ -78,7 +70,8 @@ class Providers:
     def __init__(self, using: str) -> None:
         self.breaker = Breaker(using)
         self._open: dict[str, BaseChannel] = {}
-        self._health: dict[str, Health] = {}
+        self._unlearnt: defaultdict[str, list[tuple[bool, float]]] = defaultdict(list)
+        self._learnt_at: dict[str, float] = {}
 
     def choose(self, delivery: Delivery, now: datetime) -> Provider | None:
         """Who shall carry a delivery; None if every provider of its channel is being left alone."""
@@ -118,17 +111,45 @@ class Providers:
             self._open[provider.key] = open_channel(provider.channel, provider.conf)
         return self._open[provider.key]
 
-    def observe(self, provider: Provider, attempted: Sequence[Attempted], now: datetime) -> None:
-        """Learn from the answers of a group."""
-        health = self._health.setdefault(provider.key, Health())
-        for item in attempted:
-            health.note(item)
-        self.breaker.observe(provider.key, [item.receipt for item in attempted], now)
+    def observe(self, provider: Provider, attempted: Sequence[Attempted], now: datetime, streak: Streak) -> None:
+        """Learn from the answers of a group.
+
+        :param streak: the equal refusals after the group.
+        """
+        receipts = [item.receipt for item in attempted]
+        slow = bool(attempted) and is_failure(receipts[-1]) and attempted[-1].duration >= SLOW_SECONDS
+        others = [other.key for other in providers_of(provider.channel) if other.name != provider.name]
+        at_once = slow and any(self.breaker.is_closed(key) for key in others)
+        self.breaker.observe(provider.key, receipts, now, streak, at_once)
+        if _shares(provider):
+            self._unlearnt[provider.key] += [(not is_failure(item.receipt), item.duration) for item in attempted]
+            # A failure at once: the very next choice shall know of it.
+            self._learn(provider.key, 0.0 if any(map(is_failure, receipts)) else LEARNS_EVERY)
+
+    def judge(self, provider: Provider, attempted: Sequence[Attempted]) -> tuple[list[Attempted], Streak]:
+        """The answers of a group in the light of one another, and the provider's equal refusals after them."""
+        answers = [(item.receipt, item.delivery.address or item.delivery.recipient_key) for item in attempted]
+        before = self.breaker.streak(provider.key)
+        if not before.recipients and all(receipt.verdict is Verdict.ACCEPTED for receipt, _ in answers):
+            return list(attempted), before
+        judged, streak = judge(answers, before, conf.current().breaker_failures)
+        pairs = zip(attempted, judged, strict=True)
+        return [item if item.receipt is receipt else replace(item, receipt=receipt) for item, receipt in pairs], streak
 
     def close(self) -> None:
         """Let go of every connection."""
         for channel in self._open.values():
             channel.close()
+
+    def share_health(self) -> None:
+        """Write what was learnt about the providers and is not yet in the database."""
+        for key in [key for key, answers in self._unlearnt.items() if answers]:
+            self._learn(key, 0.0)
+
+    def _learn(self, key: str, at_least_every: float) -> None:
+        if self._unlearnt[key] and time.monotonic() - self._learnt_at.get(key, 0.0) >= at_least_every:
+            self.breaker.learn(key, self._unlearnt.pop(key))
+            self._learnt_at[key] = time.monotonic()
 
     def cannot_be_made(self, provider: Provider, error: Exception, now: datetime) -> None:
         """Its settings are wrong, which is nobody's fault among the recipients: it is left alone for a while."""
@@ -140,9 +161,14 @@ class Providers:
         if provider.as_probe:
             self.breaker.end_probe(provider.key, now)
 
-    def is_forgiven(self, provider: Provider, now: datetime) -> bool:
-        """Whether a failure of this try costs no attempt."""
-        return provider.as_probe and self.breaker.is_forgiven(provider.key, now)
+    def is_forgiven(self, provider: Provider, attempted: Attempted, now: datetime) -> bool:
+        """Whether a failure of this try costs no attempt: it was a probe, or the provider was out of reach."""
+        opened_at = self.breaker.opened_at(provider.key)
+        outage = timedelta(seconds=conf.current().outage_seconds)
+        if attempted.receipt.blames is Blame.NETWORK:
+            since = max(attempted.delivery.notification.wanted_at, opened_at or now)
+            return now - since < outage
+        return provider.as_probe and opened_at is not None and now - opened_at < outage
 
     def _may_be_tried(self, channel: str, now: datetime) -> bool:
         return any(self.breaker.may_be_tried(provider.key, now) for provider in providers_of(channel))
@@ -160,8 +186,14 @@ class Providers:
 
     def _chance(self, provider: Provider) -> float:
         """Weighted and random: the higher, the earlier (Efraimidis and Spirakis, 2006)."""
-        health = self._health.get(provider.key, Health())
-        return float(random.random() ** (1 / health.weight))  # noqa: S311 - no secret
+        success_rate, seconds = self.breaker.health(provider.key)
+        weight = max(success_rate, LEAST_CHANCE) / (seconds + 0.05)
+        return float(random.random() ** (1 / weight))  # noqa: S311 - no secret
+
+
+def _shares(provider: Provider) -> bool:
+    """Whether another provider of the channel has the same rank, so that health decides between them."""
+    return [other.conf.rank for other in providers_of(provider.channel)].count(provider.conf.rank) > 1
 
 
 def had_by(delivery: Delivery) -> list[str]:

@@ -7,8 +7,8 @@ from datetime import datetime
 from django.db import transaction
 
 from notifications.dispatch.attempt import Addressed
-from notifications.dispatch.desk import Desk, Outcomes, tell
-from notifications.dispatch.record import buried, drop_row
+from notifications.dispatch.desk import Desk, tell
+from notifications.dispatch.record import Outcomes, buried, drop_row
 from notifications.gates import ASKED_AGAIN, Person
 from notifications.gates.again import addresses_of, asked_again, cannot_go, facts_of, persons_of
 from notifications.gates.quiet_hours import quiet_hours

@@ -1,6 +1,7 @@
 """What an attempt comes to: the next state of the delivery, and its row in the log."""
 
 import random
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -11,7 +12,8 @@ from notifications.context import UNSTORABLE
 from notifications.events import NOTIFICATION_EVENTS, NotificationEvent
 from notifications.models import Delivery, NotificationLog
 from notifications.models.outbox import Settlement
-from notifications.outcomes import DeliveryState, Reason, Receipt, Verdict
+from notifications.outcomes import Blame, DeliveryState, Reason, Receipt, Verdict
+from notifications.refusals import is_refusal
 from notifications.retry import delays_for, next_try
 
 REASON_OF = {
@@ -37,6 +39,21 @@ class Attempted:
         return (self.carrier or self.receipt.provider)[:100]
 
 
+@dataclass(frozen=True)
+class Outcomes:
+    """What became of a group at one time. A settlement without an attempt (None) leaves no row in the log."""
+
+    pairs: Sequence[tuple[Attempted | None, Settlement]]
+    at: datetime
+
+    def __iter__(self) -> Iterator["Outcomes"]:
+        return (Outcomes([pair], self.at) for pair in self.pairs)
+
+    @property
+    def attempted(self) -> list[tuple[Attempted, Settlement]]:
+        return [(item, news) for item, news in self.pairs if item is not None]
+
+
 FORGIVEN = (Verdict.TEMPORARY, Verdict.CONFIGURATION)
 """What a probe may be told without losing an attempt. Not *unknown*: that may have arrived, each time."""
 
@@ -49,15 +66,22 @@ def settlement(attempted: Attempted, now: datetime, failed_over: str = "", forgi
     :param forgiven: should it have failed, the attempt does not count.
     """
     delivery, receipt = attempted.delivery, attempted.receipt
-    goes_on = bool(failed_over) and is_failure(receipt) and not _is_held(delivery, receipt)
+    goes_on = bool(failed_over) and _may_be_tried_elsewhere(receipt) and not _is_held(delivery, receipt)
     uncounted = int(goes_on or (forgiven and receipt.verdict in FORGIVEN))
-    state, due_at = (DeliveryState.RETRY, now) if goes_on else _next_state(delivery, receipt, now, uncounted)
+    state: str
+    due_at: datetime | None
+    if goes_on:
+        state, due_at = DeliveryState.RETRY, now
+    elif uncounted:
+        state, due_at = _after_the_outage(delivery, receipt, now)
+    else:
+        state, due_at = _next_state(delivery, receipt, now)
     return Settlement(
         id=delivery.pk,
         fence=delivery.fence,
         was=DeliveryState.SENDING,
         state=state,
-        reason=Reason.FAILED_OVER if goes_on else REASON_OF[receipt.verdict],
+        reason=Reason.FAILED_OVER if goes_on else reason_of(receipt),
         due_at=due_at,
         provider=failed_over if goes_on else attempted.provider,
         provider_message_id=_plain_id(receipt),
@@ -86,12 +110,36 @@ def broken_off(delivery: Delivery, now: datetime) -> tuple[None, Settlement]:
     return None, news
 
 
+def reason_of(receipt: Receipt) -> str:
+    if receipt.verdict is Verdict.TEMPORARY and receipt.blames is Blame.NETWORK:
+        return Reason.UNREACHABLE
+    return REASON_OF[receipt.verdict]
+
+
+def _may_be_tried_elsewhere(receipt: Receipt) -> bool:
+    """Whether another provider may take what this one did not. A mailbox that does not exist is the same for all."""
+    return is_failure(receipt) or (is_refusal(receipt) and receipt.blames is Blame.MESSAGE)
+
+
+def _after_the_outage(delivery: Delivery, receipt: Receipt, now: datetime) -> tuple[str, datetime | None]:
+    """The state of a delivery that failed through no fault of its own, and when to try again."""
+    if receipt.blames is Blame.NETWORK:
+        # The open circuit holds it back for as long as need be.
+        return DeliveryState.RETRY, now
+    event = NOTIFICATION_EVENTS.named(delivery.notification.event)
+    state, due_at = retry_or_dead(delivery, event, now, receipt.retry_after, uncounted=1)
+    if due_at is not None:
+        # The next probes shall be others: it may be this very delivery that the provider cannot bear.
+        due_at = max(due_at, now + timedelta(seconds=2 * conf.current().breaker_most_seconds))
+    return state, due_at
+
+
 def _is_held(delivery: Delivery, receipt: Receipt) -> bool:
     event = NOTIFICATION_EVENTS.named(delivery.notification.event)
     return receipt.verdict is Verdict.UNKNOWN and event is not None and event.on_unknown == "hold"
 
 
-def _next_state(delivery: Delivery, receipt: Receipt, now: datetime, uncounted: int) -> tuple[str, datetime | None]:
+def _next_state(delivery: Delivery, receipt: Receipt, now: datetime) -> tuple[str, datetime | None]:
     if receipt.verdict is Verdict.ACCEPTED:
         return DeliveryState.SENT, None
     if receipt.verdict is Verdict.PERMANENT:
@@ -99,11 +147,7 @@ def _next_state(delivery: Delivery, receipt: Receipt, now: datetime, uncounted: 
     if _is_held(delivery, receipt):
         return DeliveryState.UNKNOWN, None
     event = NOTIFICATION_EVENTS.named(delivery.notification.event)
-    state, due_at = retry_or_dead(delivery, event, now, receipt.retry_after, uncounted)
-    if uncounted and due_at is not None:
-        # The next probes shall be others: it may be this very delivery that the provider cannot bear.
-        due_at = max(due_at, now + timedelta(seconds=2 * conf.current().breaker_most_seconds))
-    return state, due_at
+    return retry_or_dead(delivery, event, now, receipt.retry_after)
 
 
 def retry_or_dead(

@@ -14,11 +14,14 @@ from notifications.dispatch.chores import Rota
 from notifications.dispatch.dispatcher import Dispatcher, Tally
 from notifications.dispatch.heartbeat import Pulse
 from notifications.dispatch.rescue import Rescuer
+from notifications.dispatch.stop import Stop
 from notifications.dispatch.wake import Waker
 from notifications.models import Delivery
 
 logger = logging.getLogger("notifications.worker")
 
+LONG_REST = 1.0
+"""Seconds. A provider may close a connection that is idle for longer."""
 SECONDS_FOR_A_CHORE = 5.0
 """In one turn: lost workers are looked for by the same thread."""
 
@@ -49,20 +52,31 @@ class Worker:
         self.rescuer = Rescuer(self.using)
         self.errors = 0
         self.tally: Tally = Counter()
+        self.left_in_files = 0
+        """Outcomes that could not be written to the database before the end."""
         self._stop_asked = False
+        self._stop_at_once = False
+        self.stopping = Stop(self.stopped, self.is_stopped_at_once)
         self.rota = Rota(self.using, self.stopped)
         self._work = [threading.Event() for _ in range(self.workers)]
         self._lock = threading.Lock()
 
     def stop(self) -> None:
-        """Finish what is being sent, give back what is not, and return.
+        """End at the next message, or group of messages; give back what is not begun, and return.
 
         May be called from a signal handler, so it takes no lock: the handler may have interrupted whoever holds it.
         """
         self._stop_asked = True
 
+    def stop_now(self) -> None:
+        """End after the next answer of each provider, whatever its channel, and try nothing for long."""
+        self._stop_asked = self._stop_at_once = True
+
     def stopped(self) -> bool:
         return self._stop_asked
+
+    def is_stopped_at_once(self) -> bool:
+        return self._stop_at_once
 
     def drain(self) -> Tally:
         """Work until nothing is ready, and take over from workers that are lost. The calling thread works too."""
@@ -71,7 +85,7 @@ class Worker:
         self.errors += self.rota.errors
         self._drain_together()
         if self.rescuer.has_suspects:
-            self._sleep(conf.current().beat_seconds)
+            self._sleep(self.rescuer.patience)
             self.rescuer.look(clock.now(self.using))
             self._drain_together()
         return self.tally
@@ -80,6 +94,7 @@ class Worker:
         """Work until stopped, woken by commits."""
         self.rota.patience = SECONDS_FOR_A_CHORE
         with Pulse() as pulse:
+            self.rescuer.pulse = pulse
             threads = [threading.Thread(target=self._keep_draining, args=(work, pulse)) for work in self._work]
             for thread in threads:
                 thread.start()
@@ -98,14 +113,14 @@ class Worker:
     def _drain_together(self) -> None:
         if connections[self.using].in_atomic_block:
             # Inside somebody's transaction, as in a host's tests: another connection would wait for it for ever.
-            self._drain(Dispatcher(self.batch_size, self.stopped))
+            self._drain_once(Dispatcher(self.batch_size, self.stopping))
             return
         with Pulse() as pulse:
             others = [threading.Thread(target=self._drain_aside, args=(pulse,)) for _ in range(self.workers - 1)]
             for thread in others:
                 thread.start()
             try:
-                self._drain(Dispatcher(self.batch_size, self.stopped, pulse))
+                self._drain_once(Dispatcher(self.batch_size, self.stopping, pulse))
             finally:
                 for thread in others:
                     thread.join()
@@ -122,14 +137,27 @@ class Worker:
                 rest = dispatcher.resting_for()
                 if rest is None:
                     return
+                if rest >= LONG_REST:
+                    dispatcher.rest()
                 give_back_to_pools()
                 self._sleep(rest)
         finally:
-            dispatcher.close()
+            dispatcher.rest()
+
+    def _drain_once(self, dispatcher: Dispatcher) -> None:
+        try:
+            self._drain(dispatcher)
+        finally:
+            self._close(dispatcher)
+
+    def _close(self, dispatcher: Dispatcher) -> None:
+        left = dispatcher.close(conf.current().stop_seconds)
+        with self._lock:
+            self.left_in_files += left
 
     def _drain_aside(self, pulse: Pulse) -> None:
         try:
-            self._drain(Dispatcher(self.batch_size, self.stopped, pulse))
+            self._drain_once(Dispatcher(self.batch_size, self.stopping, pulse))
         except Exception:
             self.errors += 1
             logger.exception("A worker thread failed.")
@@ -137,7 +165,7 @@ class Worker:
             connections.close_all()
 
     def _keep_draining(self, work: threading.Event, pulse: Pulse) -> None:
-        dispatcher = Dispatcher(self.batch_size, self.stopped, pulse)
+        dispatcher = Dispatcher(self.batch_size, self.stopping, pulse)
         while not self.stopped():
             try:
                 self._drain(dispatcher)
@@ -149,6 +177,7 @@ class Worker:
                 give_back_to_pools()
                 work.wait(self.idle)
                 work.clear()
+        self._close(dispatcher)
         connections.close_all()
 
     def _look_after_them(self) -> None:

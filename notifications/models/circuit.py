@@ -5,12 +5,17 @@ provider. When its time has passed it is half open: one worker may try one deliv
 circuit closes; if not it stays open, twice as long as before, at most ``BREAKER_MOST_SECONDS``.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.db import models, transaction
 from django.utils.translation import gettext_lazy as _
 
 from notifications import conf
+from notifications.refusals import REMEMBERED, Streak
+
+MEMORY = 0.9
+"""The share of the known health that a new answer leaves."""
 
 
 class CircuitQuerySet(models.QuerySet["Circuit"]):
@@ -22,15 +27,39 @@ class CircuitQuerySet(models.QuerySet["Circuit"]):
             circuit.save(using=self.db)
         return circuit
 
-    def works(self, key: str, now: datetime) -> "Circuit":
-        """The provider has answered: forget its failures, and close the circuit if it was open."""
+    def works(self, key: str, now: datetime, accepted: bool = True) -> "Circuit":
+        """The provider has answered: forget its failures, and close the circuit if it was open.
+
+        :param accepted: whether it accepted a message; only then its equal refusals are forgotten as well.
+        """
         with transaction.atomic(using=self.db):
             circuit = self._locked(key)
             if circuit.open_until is not None:
                 circuit.closed_at = now
             circuit.failures, circuit.seconds, circuit.error = 0, 0, ""
             circuit.opened_at = circuit.open_until = circuit.probe_until = None
+            if accepted:
+                circuit.refusal, circuit.refused = "", []
             circuit.save(using=self.db)
+        return circuit
+
+    def refused(self, key: str, streak: Streak) -> "Circuit":
+        """Remember which recipients got the same refusal, in addition to those that another worker has seen."""
+        with transaction.atomic(using=self.db):
+            circuit = self._locked(key)
+            known = circuit.refused if circuit.refusal == streak.code else []
+            circuit.refusal, circuit.refused = streak.code, sorted({*known, *streak.recipients})[:REMEMBERED]
+            circuit.save(using=self.db, update_fields=["refusal", "refused"])
+        return circuit
+
+    def learn(self, key: str, answers: Sequence[tuple[bool, float]]) -> "Circuit":
+        """Take answers into the provider's health: whether each was good, and the seconds that it took."""
+        with transaction.atomic(using=self.db):
+            circuit = self._locked(key)
+            for good, seconds in answers:
+                circuit.success_rate = MEMORY * circuit.success_rate + (1 - MEMORY) * good
+                circuit.response_seconds = MEMORY * circuit.response_seconds + (1 - MEMORY) * seconds
+            circuit.save(using=self.db, update_fields=["success_rate", "response_seconds"])
         return circuit
 
     def win_probe(self, key: str, now: datetime, until: datetime) -> bool:
@@ -61,6 +90,10 @@ class Circuit(models.Model):
     probe_until = models.DateTimeField(_("being tried until"), null=True)
     closed_at = models.DateTimeField(_("closed at"), null=True)
     error = models.CharField(_("last error"), max_length=300, blank=True)
+    refusal = models.CharField(_("repeated refusal"), max_length=40, blank=True)
+    refused = models.JSONField(_("recipients refused alike"), default=list, blank=True)
+    success_rate = models.FloatField(_("success rate"), default=1.0)
+    response_seconds = models.FloatField(_("response time"), default=0.0)
 
     objects = CircuitQuerySet.as_manager()
 
@@ -84,6 +117,14 @@ class Circuit(models.Model):
         self.seconds = min(self.seconds * 2 or configured.breaker_seconds, configured.breaker_most_seconds)
         self.opened_at = self.opened_at or now
         self.open_until, self.probe_until = now + timedelta(seconds=self.seconds), None
+
+    @property
+    def streak(self) -> Streak:
+        return Streak(self.refusal, tuple(self.refused))
+
+    def must_forget(self, accepted: bool) -> bool:
+        """Whether an answer that is no failure changes what is known; ``accepted``: whether it took a message."""
+        return self.failures > 0 or not self.is_closed() or (accepted and bool(self.refusal))
 
     def is_closed(self) -> bool:
         return self.open_until is None

@@ -77,6 +77,14 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         """Count an attempt and mark the claimed rows as sending; returns the ids of those that were still ours."""
         return outbox.mark_sending(self._write_db, [(row.pk, row.fence) for row in deliveries], lease)
 
+    def begin_trial(self, delivery: "Delivery") -> bool:
+        """Count a strike in advance for a claimed row that is tried alone; :meth:`settle` takes it back.
+
+        Returns whether the row was still ours.
+        """
+        mine = self.filter(pk=delivery.pk, fence=delivery.fence, state=DeliveryState.CLAIMED)
+        return bool(mine.update(strikes=models.F("strikes") + 1, reason=Reason.ON_TRIAL))
+
     def settle(self, settlements: Sequence[Settlement], now: datetime) -> set[int]:
         """Write outcomes of rows that we own; returns the ids of those that were still ours."""
         return outbox.settle(self._write_db, settlements, now)
@@ -92,7 +100,8 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
     def take_back(self, lost: Sequence[Lost], now: datetime) -> list["Delivery"]:
         """Take rows from workers that do not answer: *claimed* becomes ready, *sending* unknown, third strike dead.
 
-        Returns, as they are now, the rows that were still held under the given fence.
+        A strike counts only for a row that was on trial, alone, when its worker died. Returns, as they are now, the
+        rows that were still held under the given fence.
         """
         if not lost:
             return []
@@ -300,6 +309,11 @@ class Delivery(models.Model):
             address_hash=address_hash(address),
             **facts,
         )
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether a worker that held it was lost, so that it must be tried alone."""
+        return self.strikes > 0 or self.reason == Reason.WORKER_LOST
 
     @property
     def idempotency_key(self) -> str:

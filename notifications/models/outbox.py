@@ -20,6 +20,8 @@ STRIKES_ALLOWED = 3
 # Literals that stand in partial indexes word for word.
 WAITS_ALONE = "state IN ('held', 'retry') AND reason NOT IN ('batch', 'digest')"
 WAITS_FOR_OTHERS = "state = 'held' AND reason IN ('batch', 'digest')"
+# 1 for a row that is tried alone, see begin_trial().
+ON_TRIAL = "(CASE WHEN reason = 'on_trial' THEN 1 ELSE 0 END)"
 # Rows in one statement: SQLite takes 32,766 parameters.
 AT_ONCE = 1000
 # What no digest came for goes out alone.
@@ -34,11 +36,11 @@ MOST_SUSPECTS = 1000
 
 @dataclass(frozen=True)
 class Lost:
-    """A row to take back from whoever held it under this fence; ``strikes`` is 1 if that worker died."""
+    """A row to take back from the worker that held it under this fence; ``died``: 1 if that worker is dead."""
 
     id: int
     fence: int
-    strikes: int
+    died: int
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ def settle(using: str, settlements: Sequence[Settlement], now: datetime) -> set[
         WITH news(its_id, its_fence, was, next, why, due, carrier, message_id, settled, uncounted) AS ({values})
         UPDATE {TABLE} SET state = next, reason = why, due_at = due, provider = carrier,
             provider_message_id = message_id, settled_at = settled, attempts = attempts - uncounted,
-            owner = '', lease = NULL
+            strikes = strikes - {ON_TRIAL}, owner = '', lease = NULL
         FROM news WHERE id = its_id AND fence = its_fence AND state = was
         RETURNING id"""  # noqa: S608
     return _ids(connection, sql, params)
@@ -268,20 +270,21 @@ def take_back_statement(using: str, lost: Sequence[Lost], now: datetime) -> tupl
     # One guarded UPDATE: a worker that is only slow, and settles at this moment, either wins the row or finds its
     # fence gone.
     connection = connections[using]
-    rows = [(item.id, item.fence, item.strikes, _time(connection, now)) for item in lost]
+    rows = [(item.id, item.fence, item.died, _time(connection, now)) for item in lost]
     values, params = _source(connection, rows, ("bigint", "integer", "integer", "timestamptz"))
-    dead = f"strikes + struck >= {STRIKES_ALLOWED}"
+    # The strike of a row on trial was counted in advance.
+    dead = f"{ON_TRIAL} = 1 AND died = 1 AND strikes >= {STRIKES_ALLOWED}"
     free = ""
     if connection.vendor == "postgresql":
         # A worker that was frozen in the middle of recording still locks its rows; the others must not wait for it.
         free = f"AND id IN (SELECT id FROM {TABLE} WHERE id IN (SELECT lost_id FROM lost) FOR UPDATE SKIP LOCKED)"  # noqa: S608
     sql = f"""
-        WITH lost(lost_id, lost_fence, struck, at) AS ({values})
+        WITH lost(lost_id, lost_fence, died, at) AS ({values})
         UPDATE {TABLE} SET
             state = CASE WHEN {dead} THEN 'dead' WHEN state = 'claimed' THEN 'ready' ELSE 'unknown' END,
             reason = CASE WHEN {dead} THEN 'strikes' WHEN state = 'claimed' THEN 'worker_lost' ELSE 'lost_contact' END,
             settled_at = CASE WHEN {dead} THEN at ELSE NULL END,
-            strikes = strikes + struck, fence = fence + 1, owner = '', lease = NULL
+            strikes = strikes - (1 - died) * {ON_TRIAL}, fence = fence + 1, owner = '', lease = NULL
         FROM lost WHERE id = lost_id AND fence = lost_fence AND state IN ('claimed', 'sending') {free}
         RETURNING {_columns()}"""  # noqa: S608
     return sql, params

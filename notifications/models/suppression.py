@@ -1,9 +1,9 @@
 """Suppressions: addresses that nothing is sent to any more, because a provider said that they are bad."""
 
 from collections.abc import Collection, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from django.db import connections, models
+from django.db import connections, models, transaction
 from django.utils.translation import gettext_lazy as _
 
 from notifications.addresses import address_hash, masked
@@ -26,16 +26,30 @@ def plainest(address: str) -> str:
 FEW = 500
 
 
+REFUSALS_ALLOWED = 3
+REFUSALS_COUNT_FOR = timedelta(days=90)
+
+
 class SuppressionQuerySet(models.QuerySet["Suppression"]):
     def suppress(self, pairs: Iterable[Pair], reason: str, now: datetime) -> None:
         """Suppress addresses, given with their kind; those that are suppressed already stay as they are."""
-        rows = [
-            Suppression(
-                kind=kind, address_hash=fingerprint(address), address=masked(address), reason=reason, created_at=now
-            )
-            for kind, address in pairs
-        ]
+        rows = [_row(kind, address, reason, now) for kind, address in pairs]
+        if not rows:
+            return
         self.bulk_create(rows, ignore_conflicts=True)  # type: ignore[arg-type]
+        mine = self.filter(address_hash__in={row.address_hash for row in rows}, is_active=False)
+        mine.filter(kind__in={row.kind for row in rows}).update(is_active=True, reason=reason, created_at=now)
+
+    def count_refusal(self, kind: str, address: str, now: datetime) -> None:
+        """Count a refusal that condemns an address only when it is repeated: the third within 90 days suppresses it."""
+        row = _row(kind, address, Suppression.Why.REPEATED, now)
+        row.refusals, row.is_active = 0, False
+        with transaction.atomic(using=self.db):
+            self.bulk_create([row], ignore_conflicts=True)  # type: ignore[list-item]
+            mine = self.filter(kind=kind, address_hash=row.address_hash, is_active=False)
+            mine.filter(created_at__lt=now - REFUSALS_COUNT_FOR).update(refusals=0)
+            mine.update(refusals=models.F("refusals") + 1, created_at=now)
+            mine.filter(refusals__gte=REFUSALS_ALLOWED).update(is_active=True)
 
     def among(self, pairs: Iterable[Pair]) -> frozenset[Pair]:
         """Of addresses with their kind, those that are suppressed, as kind and fingerprint. One statement, or none."""
@@ -47,14 +61,14 @@ class SuppressionQuerySet(models.QuerySet["Suppression"]):
             return frozenset()
         # By hand: each chunk of a send asks, and Django takes longer to compose it than the database to answer.
         condition, values = among(hashes, Suppression._meta.get_field("address_hash"), self.db)
-        sql = f"SELECT kind, address_hash FROM klaxon_suppression WHERE address_hash {condition}"  # noqa: S608
+        sql = f"SELECT kind, address_hash FROM klaxon_suppression WHERE is_active AND address_hash {condition}"  # noqa: S608
         with connections[self.db].cursor() as cursor:
             cursor.execute(sql, [values])
             return frozenset(cursor.fetchall())
 
     def all_if_few(self) -> frozenset[Pair] | None:
         """All there are; None if that would be many."""
-        rows = frozenset(self.values_list("kind", "address_hash")[: FEW + 1])
+        rows = frozenset(self.filter(is_active=True).values_list("kind", "address_hash")[: FEW + 1])
         return rows if len(rows) <= FEW else None
 
 
@@ -74,16 +88,22 @@ class Suppressed:
 
 
 class Suppression(models.Model):
-    """One bad address. Deleting the row lifts the suppression."""
+    """One bad address. Deleting the row lifts the suppression.
+
+    A row that is not active counts refusals: nothing is suppressed yet.
+    """
 
     class Why(models.TextChoices):
         HARD_BOUNCE = "hard_bounce", _("the mailbox does not exist")
+        REPEATED = "repeated", _("the mailbox refused three times")
 
     kind = models.CharField(_("kind"), max_length=50)
     address_hash = models.CharField(_("address hash"), max_length=32)
     address = models.CharField(_("masked address"), max_length=255)
     reason = models.CharField(_("reason"), max_length=40, choices=Why.choices)
     created_at = models.DateTimeField(_("created at"))
+    refusals = models.PositiveSmallIntegerField(_("refusals"), default=1)
+    is_active = models.BooleanField(_("suppressed"), default=True)
 
     objects = SuppressionQuerySet.as_manager()
 
@@ -94,3 +114,9 @@ class Suppression(models.Model):
 
     def __str__(self) -> str:
         return self.address
+
+
+def _row(kind: str, address: str, reason: str, now: datetime) -> Suppression:
+    return Suppression(
+        kind=kind, address_hash=fingerprint(address), address=masked(address), reason=reason, created_at=now
+    )

@@ -122,6 +122,7 @@ def test_in_a_flood_only_what_is_urgent_is_sent_and_every_tenth_time_the_oldest(
         refuse_orders(UserFactory(), 8)
         NotificationManager.send(ShopEvents.ORDER_REFUSED, UserFactory(), None, {}, priority=NotificationPriority.HIGH)
         dispatcher = Dispatcher()
+        dispatcher._claims = 0  # it starts at random
         assert dict(dispatcher.run_until_idle()) == {"sent": 2}, "the urgent one, and one of the others"
         for _ in range(20):
             dispatcher.run_batch(1)

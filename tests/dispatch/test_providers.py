@@ -248,20 +248,35 @@ def test_an_outage_of_days_is_forgiven_no_more(carriers, clock):
 
 def test_equal_providers_share_by_recent_success_and_speed(carriers, clock):
     carrier = carriers("left", "right", left={"RANK": 1}, right={"RANK": 1})
-    dispatcher = Dispatcher(batch_size=1)
     refuse_orders(100)
-    dispatcher.run_until_idle()
+    Dispatcher(batch_size=1).run_until_idle()
     assert 25 < used(carrier)["left"] < 75
-    carrier.carried.clear()
-    health = dispatcher.providers._health
-    health["log/left"].seconds, health["log/right"].seconds = 2.0, 0.01
-    delivery = Delivery(channel="log")
-    chosen = Counter(dispatcher.providers.choose(delivery, clock()).name for _ in range(300))
-    assert chosen["right"] > 270
-    health["log/right"].accepted, health["log/left"].seconds = 0.0, 0.01
-    chosen = Counter(dispatcher.providers.choose(delivery, clock()).name for _ in range(300))
-    assert chosen["left"] > 250
-    assert chosen["right"] > 0
+    slow, quick = [(True, 2.0)] * 200, [(True, 0.01)] * 200
+    Circuit.objects.learn("log/left", slow)
+    Circuit.objects.learn("log/right", quick)
+    assert choices(clock)["right"] > 270
+    Circuit.objects.learn("log/left", quick)
+    Circuit.objects.learn("log/right", [(False, 0.01)] * 200)
+    assert choices(clock)["left"] > 250
+    assert choices(clock)["right"] > 0
+
+
+def choices(clock):
+    """The providers that a worker which has just started chooses."""
+    providers = Dispatcher().providers
+    providers.shut(clock())
+    return Counter(providers.choose(Delivery(channel="log"), clock()).name for _ in range(300))
+
+
+def test_one_shot_runs_and_threads_share_the_health_of_equal_providers(carriers, clock, settings):
+    carrier = carriers("left", "right", left={"RANK": 1}, right={"RANK": 1})
+    settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "BREAKER_FAILURES": 1000}
+    carrier.answers = {"left": DOWN}
+    for _ in range(150):
+        refuse_orders(1)
+        dispatch(batch_size=1)
+    assert used(carrier)["left"] < 40
+    assert Circuit.objects.get(key="log/left").success_rate < 0.5
 
 
 def test_a_provider_that_cannot_be_made_gives_way_to_the_next(carriers, clock, caplog):

@@ -8,6 +8,7 @@ import pytest
 from notifications import signals
 from notifications.channels.log import LogChannel
 from notifications.dispatch.dispatcher import Dispatcher
+from notifications.dispatch.heartbeat import Pulse
 from notifications.dispatch.rescue import Rescuer
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.manager import NotificationManager
@@ -63,7 +64,7 @@ def test_what_was_claimed_by_a_lost_worker_is_ready_again(clock, rescuer):
     take(clock)
     clock.forward(seconds=61)
     assert look_twice(rescuer, clock) == {"ready": 1}
-    assert the_delivery().strikes == 1
+    assert the_delivery().strikes == 0
     assert Dispatcher().run_until_idle() == {"sent": 1}
 
 
@@ -72,7 +73,8 @@ def test_what_a_lost_worker_was_sending_goes_on_with_the_schedule_and_is_logged(
     take(clock, sending=True)
     clock.forward(seconds=61)
     assert look_twice(rescuer, clock) == {"retry": 1}
-    assert (the_delivery().strikes, the_delivery().due_at) == (1, clock() + timedelta(minutes=1))
+    assert (the_delivery().strikes, the_delivery().due_at) == (0, clock() + timedelta(minutes=1))
+    assert the_delivery().is_suspect
     assert NotificationLog.objects.filter(reason="lost_contact", success=False).count() == 1
     clock.forward(minutes=1)
     assert Dispatcher().run_until_idle() == {"sent": 1}
@@ -115,6 +117,7 @@ def test_the_third_strike_is_told_as_failed(clock, rescuer, django_capture_on_co
     signals.delivery_failed.connect(failed)
     take(clock)
     Delivery.objects.update(strikes=2)
+    Delivery.objects.begin_trial(the_delivery())
     clock.forward(seconds=61)
     with django_capture_on_commit_callbacks(execute=True):
         look_twice(rescuer, clock)
@@ -139,6 +142,35 @@ def test_the_late_outcome_of_a_worker_that_was_stopped_is_refused(clock, rescuer
     assert late.run_until_idle() == {}
     assert the_delivery().state == "retry"
     assert "came too late" in caplog.text
+
+
+def test_a_worker_never_takes_back_its_own_deliveries(clock):
+    pulse = Pulse()
+    beat(clock, pulse.owner)
+    take(clock, pulse.owner, sending=True)
+    clock.forward(hours=1)  # the database was locked for so long
+    assert look_twice(Rescuer("default", pulse), clock) == {}
+    assert the_delivery().state == "sending"
+    assert look_twice(Rescuer("default"), clock) == {"retry": 1}
+
+
+def test_after_its_own_heartbeat_stood_still_a_worker_gives_the_others_a_whole_lease(clock, settings):
+    settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "LEASE_SECONDS": 1, "BEAT_SECONDS": 0.001}
+    pulse = Pulse()
+    rescuer = Rescuer("default", pulse)
+    beat(clock)
+    take(clock)
+    time.sleep(0.6)
+    clock.forward(hours=1)
+    assert not pulse.is_felt()
+    assert look_twice(rescuer, clock) == {}
+    pulse._beat()
+    assert look_twice(rescuer, clock) == {}
+    until = time.monotonic() + 1.1
+    while time.monotonic() < until:
+        pulse._beat()
+        time.sleep(0.05)
+    assert look_twice(rescuer, clock) == {"ready": 1}
 
 
 def test_a_worker_that_died_long_ago_and_holds_nothing_is_forgotten(clock, rescuer):

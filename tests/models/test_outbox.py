@@ -40,9 +40,9 @@ def claim(now, limit=10, **options):
     return Delivery.objects.claim("worker", now, now + MINUTE, limit, **options)
 
 
-def take_back(now, strikes=1):
+def take_back(now, died=1):
     found = Delivery.objects.suspects([], now)
-    return Delivery.objects.take_back([Lost(pk, fence, strikes) for pk, fence, _owner in found], now)
+    return Delivery.objects.take_back([Lost(pk, fence, died) for pk, fence, _owner in found], now)
 
 
 def settle(row, now, state=DeliveryState.DROPPED, was=DeliveryState.CLAIMED):
@@ -124,31 +124,59 @@ def test_what_was_claimed_and_not_sent_is_ready_again_when_the_lease_runs_out(no
     claim(now)
     assert take_back(now) == []
     [row] = take_back(now + 2 * MINUTE)
-    assert (row.state, row.reason, row.strikes, row.fence) == ("ready", "worker_lost", 1, 2)
+    assert (row.state, row.reason, row.strikes, row.fence) == ("ready", "worker_lost", 0, 2)
 
 
 def test_what_was_being_sent_is_unknown_when_the_lease_runs_out(now):
     queue(1)
     Delivery.objects.mark_sending(claim(now), now + MINUTE)
     [row] = take_back(now + 2 * MINUTE)
-    assert (row.state, row.reason, row.strikes) == ("unknown", "lost_contact", 1)
+    assert (row.state, row.reason, row.strikes) == ("unknown", "lost_contact", 0)
 
 
-def test_the_third_strike_is_a_dead_letter(now):
+def try_alone(now, died=1):
+    [row] = claim(now)
+    assert Delivery.objects.begin_trial(row)
+    [row] = take_back(now + 2 * MINUTE, died)
+    return row
+
+
+def test_the_third_worker_that_dies_while_it_tries_a_row_alone_makes_it_a_dead_letter(now):
     queue(1)
-    for _ in range(2):
-        claim(now)
-        take_back(now + 2 * MINUTE)
-    claim(now)
-    [row] = take_back(now + 2 * MINUTE)
+    assert [try_alone(now).strikes for _ in range(2)] == [1, 2]
+    row = try_alone(now)
     assert (row.state, row.reason, row.settled_at) == ("dead", "strikes", now + 2 * MINUTE)
+
+
+def test_workers_that_die_while_a_row_is_only_claimed_give_it_no_strike(now):
+    queue(1)
+    for _ in range(10):
+        claim(now)
+        [row] = take_back(now + 2 * MINUTE)
+    assert (row.state, row.strikes, row.is_suspect) == ("ready", 0, True)
 
 
 def test_a_worker_that_lives_gives_no_strike(now):
     queue(1)
-    claim(now)
-    [row] = take_back(now + 2 * MINUTE, strikes=0)
+    row = try_alone(now, died=0)
     assert (row.state, row.strikes) == ("ready", 0)
+
+
+def test_a_row_that_did_not_stop_its_worker_loses_the_strike_that_was_counted_in_advance(now):
+    queue(1)
+    [row] = claim(now)
+    assert Delivery.objects.begin_trial(row)
+    Delivery.objects.mark_sending([row], now + MINUTE)
+    Delivery.objects.settle([Settlement(row.pk, row.fence, "sending", "retry", "temporary", now)], now)
+    row.refresh_from_db()
+    assert (row.state, row.reason, row.strikes) == ("retry", "temporary", 0)
+
+
+def test_a_row_that_is_no_longer_ours_is_not_tried(now):
+    queue(1)
+    [row] = claim(now)
+    take_back(now + 2 * MINUTE)
+    assert not Delivery.objects.begin_trial(row)
 
 
 def test_rows_of_a_lost_worker_are_suspect_before_their_lease_runs_out(now):

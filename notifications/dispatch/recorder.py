@@ -1,0 +1,69 @@
+"""Recording what a provider has answered while its group has not ended."""
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from django.db import Error, connections
+
+from notifications.connections import own_connections
+
+logger = logging.getLogger("notifications.dispatch")
+
+LOOKS_EVERY = 0.5
+RECORDS_AFTER = 1.0
+"""Seconds after which an answer is recorded although its group has not ended."""
+
+
+class Group(Protocol):
+    def record_known(self, older_than: float) -> bool:
+        """Record what is known for so many seconds; returns whether there was anything."""
+
+
+class Recorder:
+    """A thread of a worker process that records the answers of groups that take long."""
+
+    def __init__(self) -> None:
+        self._under_way: set[Group] = set()
+        self._lock = threading.Lock()
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="klaxon-recorder", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._end.set()
+        self._thread.join()
+
+    @contextmanager
+    def watching(self, group: Group) -> Iterator[None]:
+        """Look after a group until the block ends."""
+        with self._lock:
+            self._under_way.add(group)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._under_way.discard(group)
+
+    def _run(self) -> None:
+        while not self._end.wait(LOOKS_EVERY):
+            with self._lock:
+                groups = list(self._under_way)
+            if groups:
+                with own_connections():
+                    for group in groups:
+                        self._record(group)
+
+    def _record(self, group: Group) -> None:
+        try:
+            used = group.record_known(RECORDS_AFTER)
+        except Error:
+            # The desk has kept the answers; the worker's thread writes them before it claims anything.
+            logger.exception("Answers cannot be recorded yet; they are kept.")
+            used = True
+        if used:
+            connections.close_all()
