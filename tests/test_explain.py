@@ -200,6 +200,8 @@ def test_a_full_queue_is_told(user, settings):
     assert {channel.answer.reason for channel in told.channels} == {Reason.QUEUE_FULL}
     assert "QUEUE_LIMIT" in told.channel("app").summary
     settings.NOTIFICATIONS = {"QUEUE_LIMIT": 3}
+    assert explain(user).channel("app").answer.reason == Reason.QUEUE_FULL, "it takes room for both channels"
+    settings.NOTIFICATIONS = {"QUEUE_LIMIT": 4}
     assert explain(user).channel("app").steps[0].rule == "the outbox has room"
 
 

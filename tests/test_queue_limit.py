@@ -1,12 +1,18 @@
 """A full outbox: refused whole, or the least urgent makes room; what is critical always gets in."""
 
+from collections import Counter
+from dataclasses import replace
 from functools import partial
 
 import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from notifications.exceptions import InvalidContext
 from notifications.manager import NotificationManager
-from notifications.models import Delivery, Notification, NotificationLog
+from notifications.models import AttachedFile, Delivery, Fingerprint, Notification, NotificationLog
+from notifications.testing import temporary_events
 from tests.factories import ClusterFactory, UserFactory
 from tests.shop.notification_events import ShopEvents
 
@@ -60,9 +66,35 @@ def test_a_refused_send_may_come_again_with_its_key(limits):
 
 
 def test_a_send_is_never_cut_in_half(limits):
-    limits(QUEUE_LIMIT=2)
+    limits(QUEUE_LIMIT=20, CHUNK_SIZE=5)
     newsletter(1)
-    assert newsletter(50).queued == 50
+    refused = newsletter(20)
+    assert (bool(refused), refused.queued, dict(refused.reasons)) == (False, 0, {"queue_full": 1})
+    assert Delivery.objects.count() == 1
+    assert newsletter(19).queued == 19
+
+
+def test_who_gets_nothing_takes_no_room(limits):
+    limits(QUEUE_LIMIT=3)
+    users = [*UserFactory.create_batch(3), *UserFactory.create_batch(5, is_active=False)]
+    result = NotificationManager.send(ShopEvents.NEWSLETTER, users)
+    assert (result.queued, dict(result.reasons)) == (3, {"inactive": 5})
+    nobody = NotificationManager.send(ShopEvents.NEWSLETTER, users[3:])
+    assert dict(nobody.reasons) == {"inactive": 5}, "where nothing is queued, a full outbox is no reason"
+
+
+def test_what_was_refused_leaves_nothing_but_one_row(limits):
+    """No attached file, no reserved repeat, no row for those who would have been dropped anyway."""
+    limits(QUEUE_LIMIT=2, CHUNK_SIZE=2)
+    with temporary_events() as registry:
+        registry[ShopEvents.NEWSLETTER] = replace(
+            registry.find(ShopEvents.NEWSLETTER), dedup_window=900, dedup_keys=(), digest=False
+        )
+        users = [UserFactory(is_active=False), *UserFactory.create_batch(3)]
+        send = partial(NotificationManager.send, ShopEvents.NEWSLETTER, attachments=[("a.txt", b"a")])
+        assert dict(send(users).reasons) == {"queue_full": 1}
+        assert (Fingerprint.objects.count(), AttachedFile.objects.count(), NotificationLog.objects.count()) == (0, 0, 1)
+        assert send(users[:3]).queued == 2
 
 
 def test_what_is_finished_takes_no_room(limits):
@@ -88,12 +120,115 @@ def test_a_clusters_limit_is_its_own(limits):
 
 def test_shedding_drops_the_least_urgent_with_its_reason(limits):
     limits(QUEUE_LIMIT=3, QUEUE_FULL="shed")
-    newsletter(3)
+    for _ in range(3):
+        newsletter()
     assert refused_order().queued == 1
     assert sorted(Delivery.objects.values_list("state", flat=True)) == ["dropped", "ready", "ready", "ready"]
     row = NotificationLog.objects.get()
     assert (row.reason, row.event, row.kind) == ("shed", "shop_newsletter", "drop")
     assert row.address.endswith("***@example.com"), "like every row of the log, it has the masked address"
+
+
+def states_of(result):
+    return Counter(Delivery.objects.filter(notification=result.notification_id).values_list("state", flat=True))
+
+
+def test_as_much_is_shed_as_a_send_needs(limits):
+    limits(QUEUE_LIMIT=30, QUEUE_FULL="shed", CHUNK_SIZE=7)
+    first, second, third = newsletter(10), newsletter(5), newsletter(15)
+    orders = NotificationManager.send(ShopEvents.ORDER_REFUSED, UserFactory.create_batch(18), None, {})
+    assert orders.queued == 18
+    assert (states_of(first), states_of(second)) == ({"ready": 10}, {"dropped": 5})
+    assert states_of(third) == {"dropped": 15}, "the newest goes first"
+    assert NotificationLog.objects.filter(reason="shed").count() == 20
+    assert Delivery.objects.filter(state="ready").count() == 28
+
+
+def test_a_send_that_is_larger_than_all_that_could_be_shed_is_refused_and_sheds_nothing(limits):
+    limits(QUEUE_LIMIT=30, QUEUE_FULL="shed")
+    newsletter(30)
+    refused = NotificationManager.send(ShopEvents.ORDER_REFUSED, UserFactory.create_batch(31), None, {})
+    assert dict(refused.reasons) == {"queue_full": 1}
+    assert set(Delivery.objects.values_list("state", flat=True)) == {"ready"}
+    assert NotificationManager.send(ShopEvents.ORDER_REFUSED, UserFactory.create_batch(30), None, {}).queued == 30
+
+
+@pytest.mark.parametrize("begun", ["claimed", "sending", "sent", "retry", "unknown", "merged", "dead", "cancelled"])
+def test_a_send_of_which_something_has_begun_is_not_shed(limits, begun):
+    limits(QUEUE_LIMIT=5, QUEUE_FULL="shed")
+    whole, cut = newsletter(2), newsletter(3)
+    Delivery.objects.filter(pk=Delivery.objects.filter(notification=cut.notification_id).first().pk).update(state=begun)
+    newsletter(5 - Delivery.objects.filter(state__in=("ready", "retry")).count())
+    Delivery.objects.exclude(notification__in=[whole.notification_id, cut.notification_id]).update(score=99)
+    for _ in range(2):
+        assert refused_order().queued == 1
+    assert not refused_order()
+    assert (states_of(whole), states_of(cut)) == ({"dropped": 2}, {"ready": 2, begun: 1})
+
+
+def test_a_digest_is_not_shed_and_what_waits_for_one_may_be(limits):
+    limits(QUEUE_LIMIT=3, QUEUE_FULL="shed")
+    digest, waiting = newsletter(), newsletter(2)
+    Notification.objects.filter(pk=digest.notification_id).update(gathers="daily")
+    Delivery.objects.filter(notification=waiting.notification_id).update(state="held", reason="digest")
+    assert refused_order().queued == 1
+    assert (states_of(digest), states_of(waiting)) == ({"ready": 1}, {"dropped": 2})
+    assert refused_order().queued == 1
+    assert not refused_order()
+    assert states_of(digest) == {"ready": 1}
+
+
+def test_a_send_to_nobody_sheds_nothing_however_much_waits(limits):
+    limits(QUEUE_LIMIT=1, QUEUE_FULL="shed")
+    newsletter()
+    alarm()
+    NotificationManager.send(ShopEvents.ORDER_REFUSED, UserFactory(is_active=False), None, {})
+    assert set(Delivery.objects.values_list("state", flat=True)) == {"ready"}
+
+
+def test_the_lowest_score_is_shed_first(limits):
+    limits(QUEUE_LIMIT=2, QUEUE_FULL="shed")
+    low, high = newsletter(), newsletter()
+    Delivery.objects.filter(notification=high.notification_id).update(score=20)
+    Delivery.objects.filter(notification=low.notification_id).update(score=10)
+    refused_order()
+    assert (states_of(low), states_of(high)) == ({"dropped": 1}, {"ready": 1})
+
+
+def test_a_clusters_own_sends_make_room_for_it(limits):
+    limits(QUEUE_LIMIT=4, CLUSTER_QUEUE_LIMIT=2, QUEUE_FULL="shed")
+    home, away, user = ClusterFactory(), ClusterFactory(), UserFactory()
+    home.members.add(user)
+    here, there = newsletter(2, home), newsletter(2, away)
+    assert NotificationManager.send(ShopEvents.ORDER_REFUSED, user, home, {}).queued == 1
+    assert (states_of(here), states_of(there)) == ({"dropped": 2}, {"ready": 2})
+
+
+def test_a_large_send_sheds_in_few_statements(limits):
+    limits(QUEUE_LIMIT=2000, QUEUE_FULL="shed")
+    users = UserFactory.create_batch(2)
+    for _ in range(3):
+        newsletter(1)
+    User.objects.bulk_create(User(username=f"m{number}", email=f"m{number}@example.com") for number in range(1997))
+    NotificationManager.send(ShopEvents.NEWSLETTER, User.objects.filter(username__startswith="m"))
+    with CaptureQueriesContext(connection) as few:
+        NotificationManager.send(ShopEvents.ORDER_REFUSED, users, None, {})
+    assert Delivery.objects.filter(state="dropped").count() == 1997
+    assert len(few) < 60
+
+
+def test_explain_tells_whether_all_its_channels_fit(limits):
+    channels = {"email": {}, "app": {}}
+    call = ShopEvents.ORDER_SHIPPED, UserFactory(), None, {"order_number": "7", "eta": None}
+    limits(QUEUE_LIMIT=2, CHANNELS=channels)
+    assert [told.arrives_at is not None for told in NotificationManager.explain(*call).channels] == [True, True]
+    assert NotificationManager.send(*call, channels=["email"]).queued == 1
+    assert [told.answer.reason for told in NotificationManager.explain(*call).channels] == ["queue_full"] * 2
+    assert NotificationManager.explain(*call, channels=["app"]).channels[0].arrives_at
+    limits(QUEUE_LIMIT=2, QUEUE_FULL="shed", CHANNELS=channels)
+    Delivery.objects.update(score=1)
+    assert [told.arrives_at is not None for told in NotificationManager.explain(*call).channels] == [True, True]
+    assert set(Delivery.objects.values_list("state", flat=True)) == {"ready"}, "explain() sheds nothing"
 
 
 def test_shedding_never_drops_what_is_as_urgent_or_more(limits):
@@ -118,7 +253,8 @@ def test_nothing_is_shed_for_a_send_that_is_refused_all_the_same(limits):
 
 def test_what_is_shed_for_all_makes_room_in_its_cluster_too(limits):
     limits(QUEUE_LIMIT=2, CLUSTER_QUEUE_LIMIT=2, QUEUE_FULL="shed")
-    newsletter(2)
+    newsletter()
+    newsletter()
     assert refused_order().queued == 1
     assert Delivery.objects.filter(state="dropped").count() == 1
 

@@ -1,7 +1,7 @@
 """Writing a checked request down: a notification, a delivery per recipient and channel, a log row per drop."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -15,11 +15,12 @@ from notifications.manager.decisions import Case, Decisions, kinds_of
 from notifications.manager.duplicates import reserving
 from notifications.manager.idempotency import first_result, give_back_key, outcomes, stored
 from notifications.manager.permission import check_permission
-from notifications.manager.queue_limit import has_room
+from notifications.manager.queue_limit import QueueFull, Room, is_limited
 from notifications.manager.request import Request
 from notifications.models import AttachedFile, Notification, NotificationLog
 from notifications.models.intake import FEW, NewDelivery, queue, store_with, takes_one_statement
 from notifications.models.queued import tell_on_commit
+from notifications.models.waiting import wait_for_turn
 from notifications.outcomes import Answer, DeliveryState, Drop, Hold, Reason, SendResult
 
 EVERYBODY = "*"
@@ -33,7 +34,11 @@ def queued(request: Request, recipients: Any, using: str) -> SendResult:
     if _can_be_written_at_once(request, audience):
         return _at_once(request, audience, using)
     with transaction.atomic(using=using):
-        request = _permitted_in_its_cluster(request, audience)
+        check_permission(request.event, request.options.actor)
+        if is_limited(request):
+            # Before anything is written that another send may wait for, or two could wait for each other.
+            wait_for_turn(using)
+        request = _in_its_cluster(request, audience)
         # What was asked for just now is stored with the time of the database, which need not be read before.
         now = clock.now(using) if request.asked_at else None
         notification, created = stored(request, now, using)
@@ -42,8 +47,7 @@ def queued(request: Request, recipients: Any, using: str) -> SendResult:
         return _chunk_by_chunk(request, notification, audience, now or notification.created_at, using)
 
 
-def _permitted_in_its_cluster(request: Request, audience: Audience) -> Request:
-    check_permission(request.event, request.options.actor)
+def _in_its_cluster(request: Request, audience: Audience) -> Request:
     request = request.in_its_cluster()
     audience.cluster = request.cluster
     return request
@@ -58,7 +62,8 @@ def _can_be_written_at_once(request: Request, audience: Audience) -> bool:
 
 def _at_once(request: Request, audience: Audience, using: str) -> SendResult:
     """Decide first, then write: most calls are of this kind, and this spares them three of five statements."""
-    request = _permitted_in_its_cluster(request, audience)
+    check_permission(request.event, request.options.actor)
+    request = _in_its_cluster(request, audience)
     now = clock.lately(using)
     notification = request.notification(now)
     decisions = Decisions(request, notification, kinds_of(request), now, lambda wanted: {})
@@ -77,15 +82,38 @@ def _at_once(request: Request, audience: Audience, using: str) -> SendResult:
 def _chunk_by_chunk(
     request: Request, notification: Notification, audience: Audience, now: datetime, using: str
 ) -> SendResult:
-    result = _result(request, notification, audience)
-    if not has_room(request, using, now):
+    if not is_limited(request):
+        return _all_written(request, notification, audience, now, using)
+    room = Room(request, using)
+    try:
+        with transaction.atomic(using=using):
+            result = _all_written(request, notification, audience, now, using, room.check)
+            room.make(result.queued + result.held, now)
+    except QueueFull:
+        result = _result(request, notification, audience)
         result.refused_channels = request.refused_channels
         return _refused(request, notification, result, now, using)
+    return result
+
+
+def _all_written(
+    request: Request,
+    notification: Notification,
+    audience: Audience,
+    now: datetime,
+    using: str,
+    check_room: Callable[[int], None] = lambda count: None,
+) -> SendResult:
+    """
+    :param check_room: told, before each chunk is written, how many deliveries the send has come to.
+    """
+    result = _result(request, notification, audience)
     AttachedFile.objects.using(using).attach(notification, request.attachments)
     repeats = reserving(request.event, notification, now, using)
     decisions = Decisions(request, notification, kinds_of(request), now, repeats)
     for chunk in audience.chunks(conf.current().chunk_size):
         written = _written(decisions.on(chunk))
+        check_room(result.queued + result.held + len(written.deliveries))
         queue(using, notification.pk, request.score, written.deliveries)
         _count(result, written, notification, now, using)
     _tell_on_commit(result, using)

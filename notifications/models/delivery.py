@@ -170,16 +170,6 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         Delivery.objects.using(self._write_db).filter(pk__in=empty).cancel(now)
         return count
 
-    def shed(self, now: datetime) -> list[int]:
-        """Drop, to make room, those that no worker has taken yet; returns their primary keys."""
-        waiting = self.filter(state__in=(DeliveryState.HELD, DeliveryState.READY))
-        keys = list(waiting.select_for_update(skip_locked=True, of=("self",)).values_list("pk", flat=True))
-        taken = self.model._base_manager.using(self._write_db).filter(
-            pk__in=keys, state__in=(DeliveryState.HELD, DeliveryState.READY)
-        )
-        taken.update(state=DeliveryState.DROPPED, reason=Reason.SHED, settled_at=now, due_at=None)
-        return keys
-
     def dead_letters(self, since: datetime | None = None, until: datetime | None = None) -> "DeliveryQuerySet":
         """What died between two times, the longest dead first."""
         dead = self.filter(state=DeliveryState.DEAD).order_by("settled_at", "pk")

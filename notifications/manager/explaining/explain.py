@@ -32,7 +32,7 @@ from notifications.manager.explaining.steps import (
     zone_of,
 )
 from notifications.manager.permission import check_permission
-from notifications.manager.queue_limit import to_shed
+from notifications.manager.queue_limit import Room, is_limited
 from notifications.manager.request import Request, sensible_time
 from notifications.models import Cluster, Notification
 from notifications.outcomes import Answer, Deliver, Drop, Hold, Reason
@@ -51,7 +51,8 @@ def explained(request: Request, recipient: Any, at: datetime | None) -> Explanat
         request = replace(request, cluster=Cluster.objects.default_or_likeness())
     found = _decided(request, recipient, now, using)
     zone = zone_of(next((facts.person for facts, _answer in found.values()), None))
-    refusal = _refused(request, using)
+    count = sum(not isinstance(answer, Drop) for _facts, answer in found.values())
+    refusal = _refused(request, count, using)
     notes = Notes(now)
     # Of another moment nobody knows who will be running, and what is immediate waits for no worker.
     by_worker = at is None and conf.current().delivery != "immediate"
@@ -87,19 +88,22 @@ def _decided(request: Request, recipient: Any, now: datetime, using: str) -> dic
     return {facts.channel: (facts, answer) for facts, answer in pairs}
 
 
-def _refused(request: Request, using: str) -> list[Step]:
-    """What is asked once for the whole send; empty where nothing is."""
+def _refused(request: Request, count: int, using: str) -> list[Step]:
+    """What is asked once for the whole send; empty where nothing is.
+
+    :param count: how many deliveries it comes to.
+    """
     about = About(request.event.name, ", ".join(request.channels))
     steps = []
     if request.event.permission:
         steps.append(_permission(request, about))
     if request.options.idempotency_key and all(one.lets_through for one in steps):
         steps.append(key_step(request, using))
-    limited = conf.current().queue_limit or conf.current().cluster_queue_limit
-    if limited and all(one.lets_through for one in steps):
+    has_limit = conf.current().queue_limit or conf.current().cluster_queue_limit
+    if has_limit and all(one.lets_through for one in steps):
         full = Drop(Reason.QUEUE_FULL, "as many deliveries wait as QUEUE_LIMIT or CLUSTER_QUEUE_LIMIT allows")
-        has_room = to_shed(request, using) is not None
-        steps.append(step("queue", Deliver() if has_room else full, replace(about, rule="the outbox has room")))
+        fits = not (count and is_limited(request)) or Room(request, using).fits(count)
+        steps.append(step("queue", Deliver() if fits else full, replace(about, rule="the outbox has room")))
     return steps
 
 
