@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from django.db import connections
+from django.db import connections, transaction
 
 logger = logging.getLogger("notifications.worker")
 
@@ -80,3 +80,28 @@ def threads_that_fit(wanted: int) -> int:
         smallest,
     )
     return sizes[smallest]
+
+
+@contextmanager
+def limited_waits(using: str, seconds: float) -> Iterator[None]:
+    """Let statements of the block fail after so many seconds of waiting for locks of others.
+
+    On PostgreSQL the block is a transaction: a setting of the session would outlive it behind a pooler.
+
+    :raises django.db.Error: if the database cannot be reached.
+    """
+    milliseconds = max(1, round(seconds * 1000))
+    connection = connections[using]
+    if connection.vendor == "postgresql":
+        with transaction.atomic(using=using), connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [str(milliseconds)])
+            yield
+        return
+    if connection.vendor == "sqlite":
+        with connection.cursor() as cursor:
+            cursor.execute(f"PRAGMA busy_timeout = {milliseconds}")
+    try:
+        yield
+    finally:
+        if not connection.in_atomic_block:
+            connection.close()  # the next one has its own time-out again

@@ -24,7 +24,7 @@ def _sqlite() -> dict[str, Any]:
     folder = Path(tempfile.gettempdir()) / f"klaxon-tests-{os.getuid()}"
     folder.mkdir(exist_ok=True)
     return {
-        **tuned(given or folder / "db.sqlite3", busy_seconds=30),
+        **tuned(given or folder / "db.sqlite3", busy_seconds=float(os.environ.get("KLAXON_BUSY_SECONDS", "30"))),
         # A file, not memory: other processes must see it.
         "TEST": {"NAME": folder / f"test-{os.environ.get('KLAXON_RUN', os.getpid())}.sqlite3"},
     }

@@ -1,5 +1,6 @@
 """Settings of the test suite: an ordinary site with one tenant model, Klaxon's own."""
 
+import json
 import os
 
 from tests.databases import database
@@ -57,4 +58,6 @@ NOTIFICATIONS = {
     "CHANNELS": {"log": {}},
     "BASE_URL": "https://shop.example.com",
     "SPOOL_DIR": os.environ.get("KLAXON_SPOOL_DIR", ""),
+    # What a process of a test needs otherwise, as JSON.
+    **json.loads(os.environ.get("KLAXON_NOTIFICATIONS", "{}")),
 }

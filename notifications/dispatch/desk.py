@@ -17,6 +17,7 @@ from django.db import DataError, Error, IntegrityError, connections, router, tra
 
 from notifications import clock, partitions, signals
 from notifications.channel_classes import address_kind
+from notifications.connections import limited_waits
 from notifications.dispatch import leftovers
 from notifications.dispatch.fallback import after_death
 from notifications.dispatch.heartbeat import Pulse
@@ -117,6 +118,10 @@ class Desk:
             return
         ready, was = DeliveryState.READY, DeliveryState.CLAIMED
         news = [Settlement(row.pk, row.fence, was, ready, row.reason, provider=row.provider) for row in rows]
+        if self._unwritten:
+            # The database could not be used a moment ago, and may let everybody wait again.
+            self.keep(Outcomes([(None, item) for item in news], self.time_of_answer()))
+            return
         try:
             Delivery.objects.using(self.using).settle(news, self.now())
         except Error:
@@ -140,39 +145,41 @@ class Desk:
         until = time.monotonic() + seconds
         while self._unwritten:
             try:
-                self.catch_up()
+                with limited_waits(self.using, max(TRIES_EVERY, until - time.monotonic())):
+                    self.catch_up()
             except Error as error:
                 if time.monotonic() >= until or at_once():
                     return self._save(error)
-                connections.close_all()
+                _close_outside_transactions(self.using)
                 time.sleep(TRIES_EVERY)
         return 0
 
     def _save(self, error: Error) -> int:
         with self._writing:
             unwritten, self._unwritten = self._unwritten, []
-        pairs = [pair for outcomes in unwritten for pair in outcomes.pairs]
-        ids = ", ".join(str(news.id) for _, news in pairs)
+        # What was only to be given back is in the file as well, but nobody needs to hear of it.
+        ids = [news.id for outcomes in unwritten for _, news in outcomes.attempted]
+        named = ", ".join(map(str, ids))
         try:
             path = leftovers.save(unwritten, self.using)
         except OSError:
             logger.exception(
                 "The outcomes of %d deliveries can be written neither to the database (%s) nor to STATE_DIR. What was "
                 "accepted among them will be sent again. Deliveries: %s",
-                len(pairs),
+                len(ids),
                 error,
-                ids,
+                named,
             )
         else:
             logger.error(
                 "The database cannot be used (%s). The outcomes of %d deliveries are kept in %s; the next start of a "
                 "worker on this machine writes them. Deliveries: %s",
                 error,
-                len(pairs),
+                len(ids),
                 path,
-                ids,
+                named,
             )
-        return len(pairs)
+        return len(ids)
 
     def write(self, outcomes: Outcomes) -> Counter[str]:
         """States and log rows in one transaction. What is no longer ours is logged too: it was tried."""
@@ -204,6 +211,11 @@ class Desk:
         rows = NotificationLog.objects.using(self.using).filter(delivery_id__in=ids, sent_at=outcomes.at)
         there = set(rows.filter(kind=NotificationLog.Kind.ATTEMPT).values_list("delivery_id", flat=True))
         return Outcomes([pair for pair in outcomes.pairs if pair[1].id not in there], outcomes.at)
+
+
+def _close_outside_transactions(using: str) -> None:
+    if not connections[using].in_atomic_block:
+        connections[using].close()
 
 
 def _log(outcomes: Outcomes, using: str) -> None:

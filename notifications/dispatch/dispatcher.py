@@ -199,6 +199,8 @@ class Dispatcher:
     def rest(self) -> None:
         """Let go of every connection to a provider, and of nothing that a provider has answered."""
         self.providers.close()
+        if self.stop():
+            return  # close() has the time that is left
         try:
             self.desk.catch_up()
             self.providers.share_health()
@@ -210,8 +212,14 @@ class Dispatcher:
 
         :param seconds: how long to keep trying to write them while the database cannot be used.
         """
-        self.rest()
-        return self.desk.close(seconds, self.stop.at_once)
+        self.providers.close()
+        if left := self.desk.close(seconds, self.stop.at_once):
+            return left
+        try:
+            self.providers.share_health()
+        except Error:
+            logger.exception("What was learnt about the providers is lost.")
+        return 0
 
     def _groups(self, wanted: Sequence[Addressed], now: datetime) -> Iterator[tuple[Provider, list[Addressed]]]:
         """One provider's deliveries together, at most as many as it takes; a suspect goes alone."""

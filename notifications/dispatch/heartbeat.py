@@ -13,11 +13,14 @@ from uuid import uuid4
 from django.db import connections, router
 
 from notifications import clock, conf
-from notifications.connections import own_connections
+from notifications.connections import limited_waits, own_connections
 from notifications.dispatch.recorder import Recorder
 from notifications.models import Delivery, Heartbeat
 
 logger = logging.getLogger("notifications.worker")
+
+
+SECONDS_TO_DEREGISTER = 2.0
 
 
 class Pulse:
@@ -105,6 +108,7 @@ class Pulse:
 
     def _bury_myself(self) -> None:
         try:
-            Heartbeat.objects.using(self.using).bury([self.owner])
+            with limited_waits(self.using, SECONDS_TO_DEREGISTER):
+                Heartbeat.objects.using(self.using).bury([self.owner])
         except Exception:
             logger.exception("This worker ended but could not say so; others will notice.")

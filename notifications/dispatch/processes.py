@@ -8,6 +8,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections import Counter
@@ -80,6 +81,8 @@ class Processes:
         self.tally: Tally = Counter()
         self.errors = 0
         self.died = 0
+        # A child with outcomes that it could not write ends with status 1, and counts as died.
+        self.left_in_files = 0
         self._alive: list[Child] = []
         self._due: list[float] = []
         self._stop_asked = False
@@ -145,6 +148,8 @@ class Processes:
             threading.Thread(target=stop_with_the_parent, args=(worker, parent), daemon=True).start()
             work(worker)
         tell(worker.errors)
+        if worker.left_in_files:
+            sys.exit(1)
 
     def _pass_the_stop_on(self) -> None:
         for child in self._alive if self._stop_asked else ():

@@ -135,12 +135,14 @@ def summary(tally: Tally) -> str:
 
 def complain(crew: Worker | Processes, watched: bool) -> None:
     """
-    :raises CommandError: if processes did not end well or, in one run, if threads failed.
+    :raises CommandError: if processes did not end well, if outcomes could not be written to the database or, in one
+        run, if threads failed.
     """
-    died = crew.died if isinstance(crew, Processes) else 0
-    failed = 0 if watched else crew.errors
-    words = [f"{died} worker processes died"] * bool(died) + [f"{failed} worker threads or chores failed"] * bool(
-        failed
-    )
+    troubles = {
+        "worker processes died": crew.died if isinstance(crew, Processes) else 0,
+        "worker threads or chores failed": 0 if watched else crew.errors,
+        "outcomes could not be written to the database": crew.left_in_files,
+    }
+    words = [f"{count} {what}" for what, count in troubles.items() if count]
     if words:
         raise CommandError(f"{' and '.join(words)}; the log says why.")
