@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from notifications import clock
 from notifications.addresses import masked
+from notifications.models.loose import LooseForeignKey
 
 
 class AppendedOnly(models.QuerySet["PreferenceChange"]):
@@ -34,23 +35,17 @@ class PreferenceChange(models.Model):
 
     at = models.DateTimeField(_("at"))
     # Keys that bind nothing: whom they name can be deleted, and the row stays.
-    by = models.ForeignKey(
+    by = LooseForeignKey(
         settings.AUTH_USER_MODEL,
         verbose_name=_("by"),
-        on_delete=models.DO_NOTHING,
         null=True,
-        db_constraint=False,
         db_index=False,
-        related_name="+",
     )
-    cluster = models.ForeignKey(
+    cluster = LooseForeignKey(
         settings.NOTIFICATIONS_CLUSTER_MODEL,
         verbose_name=_("cluster"),
-        on_delete=models.DO_NOTHING,
         null=True,
-        db_constraint=False,
         db_index=False,
-        related_name="+",
     )
     action = models.CharField(_("action"), max_length=10, choices=Action.choices)
     table = models.CharField(_("table"), max_length=50)

@@ -20,6 +20,7 @@ from notifications.context import loggable
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.models import logbook
 from notifications.models.delivery import Delivery
+from notifications.models.loose import LooseForeignKey
 from notifications.models.notification import Notification
 from notifications.outcomes import Reason
 
@@ -40,40 +41,28 @@ class NotificationLog(models.Model):
         RESENT = "resent", _("sent again")
 
     kind = models.CharField(_("kind"), max_length=20, choices=Kind.choices)
-    cluster = models.ForeignKey(
+    cluster = LooseForeignKey(
         settings.NOTIFICATIONS_CLUSTER_MODEL,
         verbose_name=_("cluster"),
-        on_delete=models.DO_NOTHING,
         null=True,
-        db_constraint=False,
         db_index=False,
-        related_name="+",
     )
     event = models.CharField(_("event"), max_length=100)
-    recipient = models.ForeignKey(
+    recipient = LooseForeignKey(
         settings.AUTH_USER_MODEL,
         verbose_name=_("recipient"),
-        on_delete=models.DO_NOTHING,
         null=True,
-        db_constraint=False,
-        related_name="+",
     )
     recipient_key = models.CharField(_("recipient key"), max_length=80)
-    notification = models.ForeignKey(
+    notification = LooseForeignKey(
         Notification,
         verbose_name=_("notification"),
-        on_delete=models.DO_NOTHING,
         null=True,
-        db_constraint=False,
-        related_name="+",
     )
-    delivery = models.ForeignKey(
+    delivery = LooseForeignKey(
         Delivery,
         verbose_name=_("delivery"),
-        on_delete=models.DO_NOTHING,
         null=True,
-        db_constraint=False,
-        related_name="+",
     )
     channel = models.CharField(_("channel"), max_length=50)
     success = models.BooleanField(_("success"), default=False)

@@ -1,12 +1,13 @@
 """The log is appended to, and outlives what it tells of."""
 
 import pytest
+from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 
 from notifications.addresses import masked
 from notifications.manager import NotificationManager
-from notifications.models import Delivery, LogPersonal, Notification, NotificationLog
+from notifications.models import Delivery, LogPersonal, Notification, NotificationLog, PreferenceChange
 from notifications.testing import capture_notifications
 from tests.factories import ClusterFactory, UserFactory
 from tests.shop.notification_events import ShopEvents
@@ -53,6 +54,37 @@ def test_every_column_comes_back_as_it_was_given():
     assert {name: getattr(first, name) for name in given} == given
     assert first.sent_at == entry.sent_at
     assert (second.duration, second.recipient_id, second.attempt) == (None, None, None)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_dump_by_natural_keys_holds_rows_whose_user_is_gone(tmp_path):
+    gone, here = UserFactory(), UserFactory(username="here")
+    with capture_notifications() as captured:
+        NotificationManager.send(ShopEvents.NEWSLETTER, [gone, here])
+        captured.deliver()
+    change = PreferenceChange.objects.create(at=timezone.now(), by=gone, action="added", table="x", subject="x")
+    gone.delete()
+    dump = tmp_path / "dump.json"
+    call_command("dumpdata", "klaxon", "auth.user", "--natural-foreign", output=str(dump), verbosity=0)
+    before = NotificationLog.objects.count(), Delivery.objects.count()
+    call_command("flush", interactive=False, verbosity=0)
+    call_command("loaddata", str(dump), verbosity=0)
+    assert (NotificationLog.objects.count(), Delivery.objects.count()) == before
+    names = {row.recipient and row.recipient.username for row in NotificationLog.objects.all()}
+    assert names == {None, "here"}
+    assert PreferenceChange.objects.get(pk=change.pk).by is None
+
+
+def test_what_a_row_names_is_none_once_it_is_gone():
+    user = UserFactory()
+    entry = row()
+    entry.recipient_id = user.pk
+    NotificationLog.objects.append([entry])
+    assert NotificationLog.objects.get().recipient == user
+    key = user.pk
+    user.delete()
+    stored = NotificationLog.objects.get()
+    assert (stored.recipient_id, stored.recipient) == (key, None)
 
 
 def test_rows_may_come_from_an_iterator():
