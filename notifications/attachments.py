@@ -18,7 +18,11 @@ NAME_BYTES = 255
 NOT_IN_A_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029/\\\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 # RFC 6838, 4.2.
 WORD = r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}"
-MIMETYPE = re.compile(f"{WORD}/{WORD}")
+KIND = re.compile(f"{WORD}/{WORD}")
+# RFC 2045, 5.1.
+LETTERS = r"[!#$%&'*+.^_`{|}~0-9A-Za-z-]+"
+PARAMETER = re.compile(rf""" *; *({LETTERS}) *= *(?:({LETTERS})|"([ !#-\[\]-~]*)") *""")
+MIMETYPE_LENGTH = 255
 # They consist of parts of their own, so base64 is not allowed to them (RFC 2045, 6.4) and they would be written anew.
 COMPOSITE = ("multipart/", "message/")
 
@@ -29,7 +33,8 @@ class Attachment:
 
     :param name: as the recipient sees it, in at most 255 bytes of UTF-8; no path.
     :param content: bytes, or a text, which becomes UTF-8.
-    :param mimetype: guessed from the name if left out. What is said to be text and is no UTF-8 becomes
+    :param mimetype: perhaps with parameters, such as ``text/calendar; method=REQUEST``; guessed from the name if left
+        out. What is said to be text and is no UTF-8, nor of the charset that is said, becomes
         ``application/octet-stream``, and so does a mail (``.eml``) whose type is guessed.
     :raises InvalidOption: if one of them is something else, or malformed.
     """
@@ -41,11 +46,23 @@ class Attachment:
     def __init__(self, name: str, content: bytes | str, mimetype: str | None = None) -> None:
         object.__setattr__(self, "name", _name(name))
         object.__setattr__(self, "content", _content(name, content))
-        object.__setattr__(self, "mimetype", self._honest(_mimetype(name, mimetype)))
+        object.__setattr__(self, "mimetype", _mimetype(name, mimetype))
+        object.__setattr__(self, "mimetype", self._honest(self.mimetype))
 
     @property
     def is_text(self) -> bool:
         return self.mimetype.startswith("text/")
+
+    @property
+    def kind(self) -> str:
+        """The type without its parameters."""
+        return self.mimetype.partition(";")[0]
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """The parameters of the type, their names in small letters."""
+        found = PARAMETER.finditer(_parts(self.mimetype)[1])
+        return {match[1].lower(): match[2] or match[3] or "" for match in found}
 
     @property
     def size(self) -> int:
@@ -55,9 +72,10 @@ class Attachment:
     def _honest(self, mimetype: str) -> str:
         if not mimetype.startswith("text/"):
             return mimetype
+        charset = self.parameters.get("charset", "utf-8")
         try:
-            self.content.decode()
-        except UnicodeDecodeError:
+            self.content.decode(charset)
+        except (UnicodeError, LookupError):
             return ANYTHING
         return mimetype
 
@@ -81,11 +99,20 @@ def _content(name: str, content: Any) -> bytes:
 
 def _mimetype(name: str, given: Any) -> str:
     mimetype = _guess(name) if given is None or given == "" else given
-    if not isinstance(mimetype, str) or not MIMETYPE.fullmatch(mimetype.lower()):
+    kind, parameters = _parts(mimetype)
+    if not KIND.fullmatch(kind) or "".join(match[0] for match in PARAMETER.finditer(parameters)) != parameters:
         raise InvalidOption(f"The mimetype of attachment {name!a:.80} must be like 'text/csv', not {mimetype!a:.80}.")
-    if mimetype.lower().startswith(COMPOSITE):
-        raise InvalidOption(f"Attachment {name!a:.80} cannot be a {mimetype} and stay as it is; make it {ANYTHING!r}.")
-    return mimetype.lower()
+    if kind.startswith(COMPOSITE):
+        raise InvalidOption(f"Attachment {name!a:.80} cannot be a {kind} and stay as it is; make it {ANYTHING!r}.")
+    if len(whole := kind + parameters) > MIMETYPE_LENGTH:
+        raise InvalidOption(f"The mimetype of attachment {name!a:.80} may have {MIMETYPE_LENGTH} letters.")
+    return whole
+
+
+def _parts(mimetype: Any) -> tuple[str, str]:
+    """The type in small letters, and its parameters with the semicolons before them."""
+    kind, semicolon, parameters = mimetype.partition(";") if isinstance(mimetype, str) else ("", "", "")
+    return kind.strip(" ").lower(), (semicolon + parameters).strip(" ")
 
 
 def _guess(name: str) -> str:

@@ -63,12 +63,39 @@ class TestOneFile:
         "mimetype",
         [
             "pdf", "application/", "/pdf", "a/b/c", "text/plain\r\nBcc: eve@example.com", "text/plain\n", "text/ plain",
-            "text/plain; charset=utf-8", "äpp/x", "multipart/mixed", "message/rfc822", 7, b"text/plain",
+            "text/plain; charset", "text/plain; charset=utf-8\r\nBcc: eve@example.com", 'text/plain; a="b',
+            "text/plain;", "text/plain; a=ä", f"text/plain; a={'b' * 250}", "äpp/x", "multipart/mixed",
+            "message/rfc822", 7, b"text/plain",
         ],
     )  # fmt: skip
     def test_its_type_is_well_formed(self, mimetype):
         with pytest.raises(InvalidOption, match="ttachment"):
             Attachment("bill.pdf", b"x", mimetype)
+
+    @pytest.mark.parametrize(
+        ("mimetype", "kind", "parameters"),
+        [
+            ("text/calendar; method=REQUEST", "text/calendar", {"method": "REQUEST"}),
+            (
+                "Text/Calendar ;Method=REQUEST; charset=UTF-8",
+                "text/calendar",
+                {"method": "REQUEST", "charset": "UTF-8"},
+            ),
+            ('application/pdf; title="My; bill"', "application/pdf", {"title": "My; bill"}),
+            ("text/csv", "text/csv", {}),
+        ],
+    )
+    def test_its_type_may_have_parameters(self, mimetype, kind, parameters):
+        given = Attachment("bill", b"x", mimetype)
+        assert (given.kind, given.parameters) == (kind, parameters)
+        assert Attachment("bill", b"x", given.mimetype) == given
+
+    @pytest.mark.parametrize(
+        ("charset", "kept"), [("utf-8", False), ("iso-8859-1", True), ("no-such", False), ("base64", False)]
+    )
+    def test_a_text_that_is_not_of_its_charset_is_said_to_be_anything(self, charset, kept):
+        given = Attachment("a.txt", "Grüße".encode("latin-1"), f"text/plain; charset={charset}")
+        assert (given.mimetype != "application/octet-stream") == kept
 
     @pytest.mark.parametrize("content", [None, 7, ["x"], "\ud800"])
     def test_its_content_is_bytes_or_a_text(self, content):

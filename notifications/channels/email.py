@@ -143,15 +143,19 @@ def _patience_of(connection: Any) -> float:
 
 
 def _attach(message: EmailMultiAlternatives, attachment: Attachment) -> None:
-    if attachment.is_text:
-        message.attach(_text_part(attachment))
+    if attachment.is_text or attachment.parameters:
+        message.attach(_part(attachment))
     else:
         message.attach(attachment.name, attachment.content, attachment.mimetype)
 
 
-def _text_part(attachment: Attachment) -> MIMENonMultipart:
-    """Django would write a text with the line ends of SMTP; in base64 it arrives byte for byte."""
-    part = MIMENonMultipart(*attachment.mimetype.split("/"), charset="utf-8")
+def _part(attachment: Attachment) -> MIMENonMultipart:
+    """Django would write a text with the line ends of SMTP, and no parameters; in base64 it arrives byte for byte."""
+    part = MIMENonMultipart(*attachment.kind.split("/"))
+    for parameter, value in attachment.parameters.items():
+        part.set_param(parameter, value)
+    if attachment.is_text and "charset" not in attachment.parameters:
+        part.set_param("charset", "utf-8")
     part.set_payload(attachment.content)
     encode_base64(part)
     name: Any = attachment.name if attachment.name.isascii() else ("utf-8", "", attachment.name)

@@ -29,8 +29,11 @@ FILES = [
     Attachment('say "hi"; x=1.txt', "no line end " * 200),
     Attachment("a" * 255, b""),
     Attachment("empty.txt", ""),
+    Attachment("invite.ics", "BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n", "text/calendar; method=REQUEST; charset=utf-8"),
+    Attachment("latin.csv", "Grüße".encode("latin-1"), "text/csv; charset=iso-8859-1; header=present"),
+    Attachment("model.bin", b"\x00\r\n", 'application/x-model; title="My; model"; v=2'),
 ]
-TOLD = [(one.name, one.content, one.mimetype) for one in FILES]
+TOLD = [(one.name, one.content, one.kind) for one in FILES]
 pytestmark = pytest.mark.django_db
 
 
@@ -42,6 +45,18 @@ def office(request):
 
 def smtp(port):
     return {"backend": SMTP, "backend_options": {"host": "127.0.0.1", "port": port, "timeout": 5}}
+
+
+def test_the_parameters_of_a_type_arrive(office):
+    files = FILES[-3:]
+    channel = EmailChannel(from_email="shop@example.com", **smtp(office.port))
+    delivery = Delivery(pk=7, notification=Notification(correlation_id="abc"), address="ann@example.com")
+    rendered = Rendered({"subject.txt": "x", "txt": "x"}, attachments=tuple(files))
+    assert [receipt.verdict for receipt in channel.send([channel.prepare(delivery, rendered)])] == [Verdict.ACCEPTED]
+    channel.close()
+    parts = list(office.mails[0].iter_attachments())
+    assert [dict(part["Content-Type"].params) for part in parts] == [one.parameters for one in files]
+    assert files_of(office.mails[0]) == TOLD[-3:]
 
 
 @pytest.fixture
