@@ -2,8 +2,8 @@
 
 Errors: E001 settings, E002 missing template, E003 duplicate event name, E004 enum and registry apart, E005 missing
 extra, E006 channel class, E007 members of the cluster, E008 cluster model, E009 old SQLite, E010 USE_TZ, E011 CAN
-rules, E012 preferences, E013 digests. Warnings: W001 channel not configured, W002 SQLite options, W003 spool, W004
-connection pools.
+rules, E012 preferences, E013 digests, E020 senders of mails. Warnings: W001 channel not configured, W002 SQLite
+options, W003 spool, W004 connection pools.
 """
 
 import sqlite3
@@ -21,6 +21,7 @@ from django.utils.module_loading import import_string
 from notifications import conf, extras
 from notifications.channel_classes import channel_class, channel_conf
 from notifications.channels import BaseChannel, open_channel
+from notifications.channels.email import EmailChannel
 from notifications.conf import Conf
 from notifications.conf.channels import ProviderConf
 from notifications.connections import pool_sizes
@@ -87,9 +88,16 @@ def _check_provider(name: str, provider: ProviderConf) -> Found:
     elif channel.address_kind != channel_class(name).address_kind:
         yield _unusable_channel(name, f"has a provider {provider.name!r} that sends to another kind of address")
     else:
+        if isinstance(channel, EmailChannel):
+            yield from map(_unusable_sender, channel.sender_faults)
         for module in channel.requires:
             if not extras.installed(module):
                 yield _missing_extra(f"The channel {name!r}", module, extras.EXTRA_OF.get(module, module))
+
+
+def _unusable_sender(fault: str) -> CheckMessage:
+    hint = "Write one address, such as shop@example.com or 'The Shop <shop@example.com>'."
+    return Error(f"A sender of mails cannot be used: {fault}", hint=hint, id="klaxon.E020")
 
 
 def _unusable_channel(name: str, fault: str) -> CheckMessage:

@@ -263,6 +263,54 @@ class TestChannelsE006:
         assert found() == []
 
 
+UNUSABLE = [
+    "Shop, Inc <shop@example.com>",
+    "Shop: News <shop@example.com>",
+    "a@example.com, b@example.com",
+    "shop@example.com\nBcc: eve@example.com",
+    "shop@example.com\n",
+    "shop",
+    "Shop <>",
+    "Shop @ Home <shop@example.com>",
+    "Shop <shop@example.com> x",
+    "shop@\u2603.example",
+    "sh op@example.com",
+    "   ",
+]
+USABLE = [
+    "shop@example.com",
+    "Shop <shop@example.com>",
+    '"Shop, Inc: News" <shop@example.com>',
+    "webmaster@localhost",
+    "Bücher Söhne <shop@bücher.example>",
+    "Shop. Inc <shop@faß.de>",
+    "büro@example.com",
+]
+
+
+class TestSendersE020:
+    @pytest.mark.parametrize("sender", [*UNUSABLE, ""], ids=repr)
+    def test_the_sites_own_sender_that_is_no_address_is_told(self, settings, sender):
+        settings.DEFAULT_FROM_EMAIL = sender
+        settings.NOTIFICATIONS = channels(email={})
+        [message] = found("E020")
+        assert message.msg.startswith("A sender of mails cannot be used: DEFAULT_FROM_EMAIL ")
+
+    @pytest.mark.parametrize("option", ["from_email", "reply_to"])
+    @pytest.mark.parametrize("sender", UNUSABLE, ids=repr)
+    def test_so_is_that_of_each_provider(self, settings, sender, option):
+        options = {option: [sender] if option == "reply_to" else sender}
+        entry = {"PROVIDERS": [{"NAME": "one"}, {"NAME": "two", "OPTIONS": options}]}
+        settings.NOTIFICATIONS = channels(email=entry)
+        [message] = found("E020")
+        assert option in message.msg
+
+    @pytest.mark.parametrize("sender", USABLE)
+    def test_one_address_with_or_without_a_name_is_fine(self, settings, sender):
+        settings.NOTIFICATIONS = channels(email={"OPTIONS": {"from_email": sender, "reply_to": [sender]}})
+        assert found("E020") == []
+
+
 NOT_CALLABLE = "shop.members"
 
 

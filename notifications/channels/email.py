@@ -8,9 +8,10 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from email.encoders import encode_base64
 from email.mime.nonmultipart import MIMENonMultipart
-from email.utils import parseaddr
 from typing import Any
 
+import idna
+from anymail.backends.base import AnymailBaseBackend
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives, get_connection
 from django.core.mail.backends.base import BaseEmailBackend
@@ -18,9 +19,12 @@ from django.core.mail.backends.base import BaseEmailBackend
 from notifications.attachments import Attachment
 from notifications.channels.base import BaseChannel
 from notifications.channels.email_errors import ends_the_conversation, while_opening, while_sending
+from notifications.channels.mailboxes import InvalidMailbox, dns_address, is_international, parse, rewritten
+from notifications.channels.mime import with_short_words
+from notifications.channels.smtp import EmailBackend as SMTPBackend
 from notifications.channels.smtp import Patience
 from notifications.models import Delivery
-from notifications.outcomes import Receipt, Verdict
+from notifications.outcomes import Blame, Receipt, Verdict
 from notifications.rendered import Rendered
 
 # The same backend, but faster, and one that can tell a mail that was lost from one that may have arrived.
@@ -51,17 +55,24 @@ class EmailChannel(BaseChannel):
         backend: str | None = None,
         backend_options: dict[str, Any] | None = None,
     ) -> None:
-        self.from_email = from_email or settings.DEFAULT_FROM_EMAIL
         if isinstance(reply_to, str):
             raise TypeError(f"reply_to must be a list of addresses, not {reply_to!r}")
-        self.reply_to = list(reply_to)
+        self.from_email, self.reply_to = str(from_email or settings.DEFAULT_FROM_EMAIL or ""), list(map(str, reply_to))
+        self.sender_faults = list(_faults(self.from_email, self.reply_to, is_default=not from_email))
+        if not self.sender_faults:
+            self.from_email, self.reply_to = rewritten(self.from_email), list(map(rewritten, self.reply_to))
         wanted = backend or settings.EMAIL_BACKEND
         self.backend = KNOWS_THE_PHASE.get(wanted, wanted)
         self.backend_options = backend_options or {}
         self.connection = self._connect()
         self.patience = _patience_of(self.connection)
         self._has_carried_mail = False
-        self.domain = parseaddr(self.from_email)[1].rpartition("@")[2] or "localhost"
+        self.domain = "localhost" if self.sender_faults else parse(self.from_email).domain
+
+    @property
+    def _writes_mails_itself(self) -> bool:
+        """Whether the backend does not hand over what Django makes of a mail."""
+        return isinstance(self.connection, SMTPBackend | AnymailBaseBackend)
 
     def _connect(self) -> BaseEmailBackend:
         connection: Any = get_connection(self.backend, **self.backend_options)
@@ -74,7 +85,7 @@ class EmailChannel(BaseChannel):
             subject=rendered.subject,
             body=rendered.text,
             from_email=self.from_email,
-            to=[delivery.address],
+            to=[_recipient(delivery.address)],
             reply_to=self.reply_to,
             headers={"Message-ID": self._message_id(delivery), "Auto-Submitted": "auto-generated"},
         )
@@ -82,7 +93,7 @@ class EmailChannel(BaseChannel):
             message.attach_alternative(rendered.html, "text/html")
         for attachment in rendered.attachments:
             _attach(message, attachment)
-        return message
+        return message if self._writes_mails_itself else with_short_words(message)
 
     def _message_id(self, delivery: Delivery) -> str:
         """The same for every try of one epoch, so that a mailbox can recognise a repeat (RFC 5322, 3.6.4)."""
@@ -100,6 +111,8 @@ class EmailChannel(BaseChannel):
 
     def _attempt(self, message: EmailMultiAlternatives) -> tuple[Receipt, bool]:
         """The receipt, and whether it says only that the connection was used up, and nothing was handed over."""
+        if (refused := self._refused_here(message)) is not None:
+            return refused, False
         try:
             if self.connection.open():
                 self._has_carried_mail = False
@@ -107,6 +120,17 @@ class EmailChannel(BaseChannel):
             self.close()
             return while_opening(message, error, self._provider), False
         return self._hand_over(message)
+
+    def _refused_here(self, message: EmailMultiAlternatives) -> Receipt | None:
+        """What need not be handed over at all."""
+        if self.sender_faults:
+            error = " ".join(self.sender_faults)
+            return Receipt(message, Verdict.CONFIGURATION, self._provider, error=error, blames=Blame.PROVIDER)
+        if all(map(str.isascii, message.to)):
+            return None
+        if error := _fault_of(message.to[0], knows_utf8=isinstance(self.connection, SMTPBackend)):
+            return Receipt(message, Verdict.PERMANENT, self._provider, error=error, blames=Blame.RECIPIENT)
+        return None
 
     def _hand_over(self, message: EmailMultiAlternatives) -> tuple[Receipt, bool]:
         try:
@@ -133,6 +157,35 @@ class EmailChannel(BaseChannel):
         except OSError:
             # The connection was broken, which is why it is closed.
             self.connection = self._connect()
+
+
+def _recipient(address: str) -> str:
+    """As the DNS has its domain; as it is, if IDNA 2008 does not allow it, for then it is not sent to."""
+    try:
+        return dns_address(address)
+    except idna.IDNAError:
+        return address
+
+
+def _fault_of(address: str, knows_utf8: bool) -> str:
+    """Why a recipient that is not ASCII cannot have a mail; empty if it may."""
+    try:
+        dns_address(address)
+    except idna.IDNAError as error:
+        return f"IDNA 2008 does not allow the domain of {address}: {error}"
+    if is_international(address) and not knows_utf8:
+        return f"The part of {address} before the @ is not ASCII; only an SMTP server with SMTPUTF8 can take it."
+    return ""
+
+
+def _faults(from_email: str, reply_to: Sequence[str], is_default: bool) -> Iterator[str]:
+    """What is wrong with a sender, in sentences that name the setting."""
+    named = [("DEFAULT_FROM_EMAIL" if is_default else "from_email", from_email)]
+    for setting, text in [*named, *(("reply_to", one) for one in reply_to)]:
+        try:
+            parse(text)
+        except InvalidMailbox as error:
+            yield f"{setting} {text!r:.200} {error}".rstrip(".") + "."
 
 
 def _patience_of(connection: Any) -> float:

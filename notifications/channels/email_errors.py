@@ -21,6 +21,7 @@ from anymail.exceptions import (
 )
 from django.core.mail import BadHeaderError
 
+from notifications.channels.mailboxes import NotSupported
 from notifications.channels.smtp_replies import Stage, meaning_of, reply_to, stage_of
 from notifications.outcomes import Blame, Receipt, Verdict
 
@@ -106,11 +107,14 @@ def _replied(message: Any, error: Any, stage: Stage, provider: str) -> Receipt:
 
 
 def _of_other(error: Exception, may_be_accepted: bool) -> tuple[Verdict, Blame]:
+    if isinstance(error, NotSupported):
+        return (Verdict.CONFIGURATION, Blame.PROVIDER) if error.is_sender else (Verdict.PERMANENT, Blame.RECIPIENT)
     if isinstance(error, smtplib.SMTPNotSupportedError | AnymailConfigurationError):
         return Verdict.CONFIGURATION, Blame.PROVIDER
     if isinstance(error, AnymailError):
         return _of_anymail(error)
-    if isinstance(error, BadHeaderError | MessageError | UnicodeError):
+    cannot_be_written = isinstance(error, ValueError) and not may_be_accepted
+    if cannot_be_written or isinstance(error, BadHeaderError | MessageError | UnicodeError):
         return Verdict.PERMANENT, Blame.MESSAGE
     if is_unreachable(error):
         return Verdict.TEMPORARY, Blame.NETWORK

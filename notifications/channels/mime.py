@@ -8,17 +8,26 @@ and parts. Whatever else comes (attachments, a mail class of a host's own, a for
 import re
 import secrets
 from binascii import b2a_qp
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from email.header import Header
 from email.utils import formatdate, getaddresses
 from functools import lru_cache
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.core.mail.message import sanitize_address
 
+from notifications.channels.mailboxes import parse
+
+Mail = TypeVar("Mail", bound=EmailMessage)
 # RFC 5322, 2.1.1: without the line end, in bytes.
 LONGEST_LINE, GOOD_LENGTH = 998, 78
+# What is longer stands alone on a line, and may be too long for one.
+LONGEST_WORD = 900
+# Stands for addresses while a mail is written.
+PLACE = "place@address.invalid"
 # Every letter that ends a line somewhere is among them.
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 ADDRESSES = ("From", "To", "Reply-To")
@@ -30,9 +39,49 @@ def as_bytes(mail: EmailMessage) -> bytes:
 
     :raises BadHeaderError: if a header has a line end.
     """
+    mail = with_short_words(mail)
+    foreign = dict(_foreign_headers(mail))
+    if foreign:
+        return _with_raw_headers(mail, foreign)
     if isinstance(mail, EmailMultiAlternatives) and is_simple(mail):
         return _written(mail)
     return mail.message().as_bytes(linesep="\r\n")  # type: ignore[call-arg]
+
+
+def with_short_words(mail: Mail) -> Mail:
+    """The same mail, with a subject that can be folded: of a word that fills a line, encoded words are made."""
+    subject = str(mail.subject)
+    if len(subject) <= LONGEST_WORD or not subject.isascii() or max(map(len, subject.split(" "))) <= LONGEST_WORD:
+        return mail
+    # What is folded between encoded words, no reader shows (RFC 2047, 6.2).
+    words = Header(subject, "utf-8", header_name="Subject").encode().split()
+    return _changed(mail, subject=" ".join(words))
+
+
+def _foreign_headers(mail: EmailMessage) -> Iterator[tuple[str, str]]:
+    """Of the headers with addresses, those that have one whose local part is not ASCII, as RFC 6532 writes them."""
+    for name, texts in (("From", [mail.from_email]), ("To", mail.to), ("Reply-To", mail.reply_to)):
+        if not all(map(str.isascii, map(str, texts))):
+            mailboxes = [parse(str(text)) for text in texts]
+            if not all(mailbox.local.isascii() for mailbox in mailboxes):
+                yield name, ", ".join(map(str, mailboxes))
+
+
+def _with_raw_headers(mail: EmailMessage, foreign: Mapping[str, str]) -> bytes:
+    """Django would encode such an address, and so make another of it: it is written into the finished mail."""
+    fields = {"From": "from_email", "To": "to", "Reply-To": "reply_to"}
+    places = {fields[name]: PLACE if name == "From" else [PLACE] for name in foreign}
+    head, end, body = as_bytes(_changed(mail, **places)).partition(b"\r\n\r\n")
+    for name, value in foreign.items():
+        head = head.replace(f"{name}: {PLACE}".encode(), f"{name}: {value}".encode(), 1)
+    return head + end + body
+
+
+def _changed(mail: Mail, **fields: Any) -> Mail:
+    changed = copy(mail)
+    for name, value in fields.items():
+        setattr(changed, name, value)
+    return changed
 
 
 def is_simple(mail: EmailMultiAlternatives) -> bool:

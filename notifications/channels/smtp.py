@@ -21,6 +21,7 @@ from django.core.mail.backends.smtp import EmailBackend as DjangoBackend
 from django.core.mail.message import sanitize_address
 
 from notifications.channels.email_errors import Unreachable
+from notifications.channels.mailboxes import NotSupported, parse
 from notifications.channels.mime import as_bytes
 
 Reply = tuple[int, bytes]
@@ -101,19 +102,34 @@ class Phased(Reaching):
             self.sock.settimeout(seconds)
 
     def hand_over(self, sender: str, recipients: Sequence[str], content: bytes) -> Refused:
-        """``sendmail()`` with its answer and its errors, but in fewer steps where the server allows it."""
+        """``sendmail()`` with its answer and its errors, but in fewer steps where the server allows it.
+
+        :raises NotSupported: if an address is not ASCII and the server does not know what to do with it.
+        """
         self.ehlo_or_helo_if_needed()
+        options = self._options(sender, recipients)
         if not self.has_extn("pipelining"):
-            return self.sendmail(sender, recipients, content)
-        refused = self._open_envelope(sender, recipients, len(content))
+            return self.sendmail(sender, recipients, content, options)
+        if self.has_extn("size"):
+            options = [f"SIZE={len(content)}", *options]
+        refused = self._open_envelope(" ".join([f"MAIL FROM:<{sender}>", *options]), sender, recipients)
         code, words = self._fill(content)
         if code != DONE:
             raise smtplib.SMTPDataError(code, words)
         return refused
 
-    def _open_envelope(self, sender: str, recipients: Sequence[str], length: int) -> Refused:
-        size = f" SIZE={length}" if self.has_extn("size") else ""
-        commands = [f"MAIL FROM:<{sender}>{size}", *(f"RCPT TO:<{address}>" for address in recipients), "DATA"]
+    def _options(self, sender: str, recipients: Sequence[str]) -> list[str]:
+        """For addresses that are not ASCII (RFC 6531, 3.4 and 3.6); their headers are not, either."""
+        foreign = [address for address in (sender, *recipients) if not address.isascii()]
+        self.command_encoding = "utf-8" if foreign else "ascii"
+        if not foreign:
+            return []
+        if not self.has_extn("smtputf8"):
+            raise NotSupported(foreign[0], is_sender=foreign[0] == sender)
+        return ["SMTPUTF8", "BODY=8BITMIME"]
+
+    def _open_envelope(self, mail: str, sender: str, recipients: Sequence[str]) -> Refused:
+        commands = [mail, *(f"RCPT TO:<{address}>" for address in recipients), "DATA"]
         (code, words), *answers, asked = self._all_at_once(commands)
         said = zip(recipients, answers, strict=True)
         refused = {address: answer for address, answer in said if answer[0] not in (DONE, FORWARDED)}
@@ -208,4 +224,6 @@ def _mailbox(address: str) -> str:
     """
     if BARE_ADDRESS.fullmatch(address):
         return address
+    if not address.isascii():
+        return parse(address).address
     return parseaddr(sanitize_address(address, settings.DEFAULT_CHARSET))[1]

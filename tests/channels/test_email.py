@@ -6,6 +6,7 @@ What an SMTP server can do wrong is in ``test_smtp_matrix``.
 import socket
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from email import message_from_bytes, policy
 from email.utils import format_datetime
 
 import pytest
@@ -17,7 +18,7 @@ from notifications.channels.email import EmailChannel
 from notifications.channels.smtp import Patience
 from notifications.manager import NotificationManager
 from notifications.models import Cluster, Delivery, Notification, NotificationLog
-from notifications.outcomes import Blame, DeliveryState, Verdict
+from notifications.outcomes import Blame, DeliveryState, Suppress, Verdict
 from notifications.rendered import Rendered
 from notifications.testing import capture_notifications
 from notifications.testing.contract import ProviderContract
@@ -272,6 +273,135 @@ class TestTheConnection:
                 receipts = send(channel, "a@example.com", "b@example.com")
                 channel.close()
             assert [receipt.verdict for receipt in receipts] == [Verdict.ACCEPTED, verdict]
+
+
+LOCMEM = "django.core.mail.backends.locmem.EmailBackend"
+UTF8 = {"offers": ("SMTPUTF8",)}
+
+
+def to_scripted(server, **options):
+    backend_options = {"host": "127.0.0.1", "port": server.port, "timeout": 5}
+    return EmailChannel(**{"from_email": "shop@example.com", **options}, backend=SMTP, backend_options=backend_options)
+
+
+def sent_to(channel, address, **texts):
+    receipts = send(channel, address, **texts)
+    channel.close()
+    return receipts[0]
+
+
+class TestInternationalAddresses:
+    @pytest.mark.parametrize("pipelining", [False, True])
+    @pytest.mark.parametrize(
+        ("domain", "ascii"),
+        [
+            ("faß.de", "xn--fa-hia.de"),
+            ("FAß.de", "xn--fa-hia.de"),
+            ("BÜCHER.example", "xn--bcher-kva.example"),
+            ("例え.テスト", "xn--r8jz45g.xn--zckzah"),
+            ("example.com", "example.com"),
+        ],
+    )
+    def test_a_domain_is_written_as_idna_2008_has_it(self, domain, ascii, pipelining):
+        sender = {"from_email": f"Büro <shop@{domain}>", "reply_to": [f"desk@{domain}"]}
+        with scripted(pipelining=pipelining) as server:
+            receipt = sent_to(to_scripted(server, **sender), f"ann@{domain}")
+        assert (receipt.verdict, server.accepted) == (Verdict.ACCEPTED, [f"ann@{ascii}"])
+        assert f"FROM:<shop@{ascii}>".lower() in server.commands[1].lower()
+        mail = message_from_bytes(server.contents[0], policy=policy.default)
+        assert [mail["To"], mail["From"], mail["Reply-To"]] == [
+            f"ann@{ascii}",
+            f"Büro <shop@{ascii}>",
+            f"desk@{ascii}",
+        ]
+        assert mail["Message-ID"].endswith(f"@{ascii}>")
+        assert receipt.provider_message_id == mail["Message-ID"]
+
+    def test_so_it_is_by_any_backend_and_to_a_service(self, mailoutbox, service, closing):
+        channel = EmailChannel(from_email="Shop <shop@faß.de>", backend=LOCMEM)
+        send(channel, "ann@faß.de")
+        [message] = mailoutbox
+        told = message.message()
+        assert (told["To"], told["From"]) == ("ann@xn--fa-hia.de", '"Shop" <shop@xn--fa-hia.de>')
+        assert send(closing(mailgun(service)), "ann@faß.de")[0].verdict is Verdict.ACCEPTED
+        assert b"to=ann%40xn--fa-hia.de&" in service.requests[0][1]
+
+    @pytest.mark.parametrize("backend", [SMTP, LOCMEM, MAILGUN])
+    def test_a_domain_that_idna_2008_does_not_allow_is_not_sent_to(self, backend, service, closing, mailoutbox):
+        channel = closing(mailgun(service) if backend == MAILGUN else EmailChannel(backend=backend))
+        [receipt] = send(channel, "ann@\u2603.example")
+        assert (receipt.verdict, receipt.blames, receipt.suppress) == (
+            Verdict.PERMANENT,
+            Blame.RECIPIENT,
+            Suppress.NO,
+        )
+        assert "IDNA 2008" in receipt.error
+        assert not mailoutbox
+
+    @pytest.mark.parametrize("pipelining", [False, True])
+    def test_a_local_part_goes_to_a_server_with_smtputf8(self, pipelining):
+        with scripted(pipelining=pipelining, **UTF8) as server:
+            channel = to_scripted(server)
+            receipts = send(channel, "jürgen@faß.de", "ann@example.com")
+            channel.close()
+        assert [receipt.verdict for receipt in receipts] == [Verdict.ACCEPTED] * 2
+        assert server.accepted == ["jürgen@xn--fa-hia.de", "ann@example.com"]
+        assert [line.upper().endswith(" SMTPUTF8 BODY=8BITMIME") for line in server.commands if "FROM" in line] == [
+            True,
+            False,
+        ]
+        assert b"\r\nTo: " + "jürgen@xn--fa-hia.de\r\n".encode() in server.contents[0]
+
+    @pytest.mark.parametrize("pipelining", [False, True])
+    def test_and_to_no_other(self, pipelining, mailoutbox, service, closing):
+        with scripted(pipelining=pipelining) as server:
+            refused = [
+                sent_to(to_scripted(server), "jürgen@example.com"),
+                sent_to(EmailChannel(backend=LOCMEM), "jürgen@example.com"),
+                sent_to(mailgun(service), "jürgen@example.com"),
+            ]
+        for receipt in refused:
+            assert (receipt.verdict, receipt.blames, receipt.suppress) == (
+                Verdict.PERMANENT,
+                Blame.RECIPIENT,
+                Suppress.NO,
+            )
+            assert "SMTPUTF8" in receipt.error
+        assert (server.accepted, mailoutbox, service.requests) == ([], [], [])
+        assert not any("MAIL" in line.upper() for line in server.commands)
+
+    def test_a_sender_whose_local_part_the_server_cannot_take_is_our_own_fault(self):
+        with scripted() as server:
+            receipt = sent_to(to_scripted(server, from_email="büro@example.com"), "ann@example.com")
+        assert (receipt.verdict, receipt.blames) == (Verdict.CONFIGURATION, Blame.PROVIDER)
+
+
+class TestTheSender:
+    @pytest.mark.parametrize(
+        "sender",
+        ["Shop, Inc <a@example.com>", "Shop: a@example.com", "a@example.com, b@example.com", "shop", "a@b\nX: y"],
+    )
+    @pytest.mark.parametrize("option", ["from_email", "reply_to", "DEFAULT_FROM_EMAIL"])
+    @pytest.mark.parametrize("backend", [SMTP, LOCMEM])
+    def test_that_is_no_address_is_our_own_fault(self, sender, option, backend, settings, mailoutbox):
+        if option == "DEFAULT_FROM_EMAIL":
+            settings.DEFAULT_FROM_EMAIL = sender
+        options = {"from_email": {"from_email": sender}, "reply_to": {"reply_to": [sender]}}.get(option, {})
+        [receipt] = send(EmailChannel(backend=backend, **options), "ann@example.com")
+        assert (receipt.verdict, receipt.blames, receipt.suppress) == (
+            Verdict.CONFIGURATION,
+            Blame.PROVIDER,
+            Suppress.NO,
+        )
+        assert option in receipt.error
+        assert not mailoutbox
+
+    def test_a_long_word_of_a_subject_is_folded_by_any_backend(self, mailoutbox):
+        subject = f"Order {'x' * 1500}"
+        send(EmailChannel(backend=LOCMEM), "ann@example.com", subject=subject)
+        written = mailoutbox[0].message().as_bytes()
+        assert max(map(len, written.split(b"\n"))) < 998
+        assert message_from_bytes(written, policy=policy.default)["Subject"] == subject
 
 
 class TestWhatCannotBeSent:

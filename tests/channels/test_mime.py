@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from notifications.channels.mime import as_bytes, is_simple
+from notifications.channels.mime import as_bytes, is_simple, with_short_words
 
 LONG = "Grüße " * 300
 HTML = "<p>Grüße</p>\n"
@@ -51,7 +51,25 @@ def assert_the_same(message):
     written = as_bytes(message)
     assert is_simple(message)
     assert meaning(written) == meaning(django(message))
+    assert_fit_for_smtp(django(with_short_words(message)))
     assert_fit_for_smtp(written)
+
+
+@pytest.mark.parametrize("change", [{}, {"cc": ["bob@example.com"]}], ids=["written here", "left to Django"])
+def test_a_word_that_fills_a_line_is_folded(change):
+    subject = f"Order {'x' * 2000} of {'y' * 1000}"
+    written = as_bytes(mail(subject=subject, **change))
+    assert_fit_for_smtp(written)
+    assert parsed(written)["Subject"] == subject
+
+
+@pytest.mark.parametrize("change", [{}, {"cc": ["bob@example.com"]}], ids=["written here", "left to Django"])
+def test_an_address_that_is_not_ascii_is_written_as_it_is(change):
+    """RFC 6532."""
+    message = mail(sender="Büro <büro@faß.de>", to=["jürgen@example.com"], reply_to=["desk@example.com"], **change)
+    head = as_bytes(message).partition(b"\r\n\r\n")[0].decode().split("\r\n")
+    assert {'From: "Büro" <büro@xn--fa-hia.de>', "To: jürgen@example.com", "Reply-To: desk@example.com"} <= set(head)
+    assert not any("address.invalid" in line for line in head)
 
 
 def assert_fit_for_smtp(written):
@@ -81,6 +99,10 @@ def test_every_text_and_html(text, html):
 @example("=?utf-8?q?forged?=")
 @example("12,50\xa0€, 1\u202f000 Stück")
 @example(" around ")
+@example("x" * 898)
+@example("x" * 901)
+@example("Order " + "x" * 3000 + " of you")
+@example("Grüße " + "x" * 3000)
 def test_every_subject(subject):
     assert_the_same(mail(subject=subject))
 

@@ -127,7 +127,7 @@ def test_a_content_that_begins_with_a_dot_or_has_no_end_arrives_too():
     "address",
     [
         ANN, "Ann <ann@example.com>", '"Ann, Ä" <ann@example.com>', "root@localhost", '"a b"@example.com',
-        "o'neil+x@ex-ample.co.uk", "ann@bücher.example", "änn@example.com", "ann@[127.0.0.1]", "a..b@example.com",
+        "o'neil+x@ex-ample.co.uk", "ann@bücher.example", "ann@[127.0.0.1]", "a..b@example.com",
     ],
 )  # fmt: skip
 def test_the_envelope_is_the_one_that_django_writes(address):
@@ -154,7 +154,7 @@ def test_no_command_can_be_forged(address):
 def test_a_mail_that_cannot_be_written_is_not_taken_for_one_that_may_have_arrived():
     with scripted(pipelining=True) as server, to(server) as backend:
         assert outcome(backend, mail(ANN)) is None
-        assert outcome(backend, mail(f"{ANN}, {BOB}")).verdict is Verdict.TEMPORARY
+        assert outcome(backend, mail(f"{ANN}, {BOB}")).verdict is Verdict.PERMANENT
         assert outcome(backend, mail(f"ann@{'x' * 64}.example")).verdict is Verdict.PERMANENT
 
 

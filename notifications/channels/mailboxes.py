@@ -1,0 +1,121 @@
+"""Addresses in mails: read from settings and deliveries, and written as SMTP wants them.
+
+A domain is written as IDNA 2008 has it (RFC 5891), after the mapping of UTS #46 for letters such as capitals:
+``faß.de`` is ``xn--fa-hia.de``, and not ``fass.de``, which belongs to somebody else. A local part that is not ASCII
+stays as it is; only servers with SMTPUTF8 (RFC 6531) take it.
+"""
+
+import re
+from dataclasses import dataclass
+from email.errors import MessageError
+from email.utils import getaddresses, quote
+from functools import lru_cache
+
+import idna
+from django.core.mail.message import sanitize_address
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+LOCAL = re.compile(r"""[\w.!#$%&'*+/=?^`{|}~\u0080-\U0010ffff-]+|"(?:[^"\\]|\\.)*\"""")
+DOMAIN = re.compile(r"""[^\s@<>(),;:\\"\[\]]+|\[[^\s\[\]]+\]""")
+IN_QUOTES = 'Put a name that has a comma, a colon or an "@" in double quotes.'
+
+
+class InvalidMailbox(ValueError):
+    """A text that is no address, with the reason."""
+
+
+class NotSupported(Exception):
+    """The server takes no address whose local part is not ASCII.
+
+    :ivar is_sender: whether it is the sender's.
+    """
+
+    def __init__(self, address: str, is_sender: bool) -> None:
+        super().__init__(
+            f"The part of {address} before the @ is not ASCII, and the server does not offer SMTPUTF8 (RFC 6531)."
+        )
+        self.is_sender = is_sender
+
+
+@dataclass(frozen=True)
+class Mailbox:
+    """One address, perhaps with a name. ``domain`` is as the DNS has it."""
+
+    name: str
+    local: str
+    domain: str
+
+    @property
+    def address(self) -> str:
+        return f"{self.local}@{self.domain}"
+
+    def __str__(self) -> str:
+        return f'"{quote(self.name)}" <{self.address}>' if self.name else self.address
+
+
+@lru_cache(maxsize=1000)
+def dns_domain(domain: str) -> str:
+    """A domain as the DNS has it; one in ASCII stays as it is.
+
+    :raises idna.IDNAError: if IDNA 2008 does not allow it.
+    """
+    return domain if domain.isascii() else idna.encode(domain, uts46=True, transitional=False).decode()
+
+
+def dns_address(address: str) -> str:
+    """The same for the domain of a bare address."""
+    if address.isascii():
+        return address
+    local, at, domain = address.rpartition("@")
+    return f"{local}{at}{dns_domain(domain)}"
+
+
+def is_international(address: str) -> bool:
+    """Whether the local part of a bare address is not ASCII."""
+    return not address.isascii() and not address.rpartition("@")[0].isascii()
+
+
+@lru_cache(maxsize=100)
+def parse(text: str) -> Mailbox:
+    """The one address in a text.
+
+    :raises InvalidMailbox: if there is none, or more than one.
+    """
+    if not text.strip():
+        raise InvalidMailbox("is empty")
+    if CONTROL.search(text):
+        raise InvalidMailbox("has a line end or another control character")
+    found = getaddresses([text])
+    if len(found) != 1:
+        raise InvalidMailbox(f"is not one address. {IN_QUOTES}")
+    [(name, address)] = found
+    local, _at, domain = address.rpartition("@")
+    if not (LOCAL.fullmatch(local) and DOMAIN.fullmatch(domain)):
+        raise InvalidMailbox("has no address of the form name@example.com")
+    mailbox = Mailbox(name, local, _allowed(domain))
+    _read_by_django(text.replace(domain, mailbox.domain))
+    return mailbox
+
+
+def _allowed(domain: str) -> str:
+    try:
+        return dns_domain(domain)
+    except idna.IDNAError as error:
+        raise InvalidMailbox(f"has a domain that IDNA 2008 does not allow: {error}") from error
+
+
+def _read_by_django(text: str) -> None:
+    """Django reads the sender again, by another parser, and must find the same."""
+    try:
+        sanitize_address(text, "utf-8")
+    except (ValueError, TypeError, IndexError, MessageError) as error:
+        raise InvalidMailbox(f"cannot be read as one address. {IN_QUOTES}") from error
+
+
+def rewritten(text: str) -> str:
+    """A sender as it was written, but for a domain that is not ASCII.
+
+    :raises InvalidMailbox: if it is none.
+    """
+    mailbox = parse(text)
+    return text if mailbox.domain in text else str(mailbox)
