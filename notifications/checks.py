@@ -2,8 +2,8 @@
 
 Errors: E001 settings, E002 missing template, E003 duplicate event name, E004 enum and registry apart, E005 missing
 extra, E006 channel class, E007 members of the cluster, E008 cluster model, E009 old SQLite, E010 USE_TZ, E011 CAN
-rules, E012 preferences, E013 digests, E020 senders of mails. Warnings: W001 channel not configured, W002 SQLite
-options, W003 spool, W004 connection pools.
+rules, E012 preferences, E013 digests, E020 senders of mails, E030 databases. Warnings: W001 channel not configured,
+W002 SQLite options, W003 spool, W004 connection pools.
 """
 
 import sqlite3
@@ -221,6 +221,35 @@ def check_cluster_model() -> Found:
         )
 
 
+def check_databases() -> Found:
+    """Rows of ours point at users, groups and clusters, and no database knows the rows of another."""
+    ours = apps.get_app_config("klaxon").get_models(include_auto_created=True)
+    pairs = {(model, other) for model in ours for other in _bound_to(model)}
+    aliases = {other: (router.db_for_write(other), router.db_for_write(model)) for model, other in pairs}
+    apart = {other._meta.label: used for other, used in aliases.items() if len(set(map(_place, used))) > 1}
+    for label, (theirs, own) in sorted(apart.items()):
+        yield Error(
+            f"{label} is written to the database {theirs!r}, and Klaxon's tables that refer to it to {own!r}.",
+            hint="Let db_for_write() of your DATABASE_ROUTERS give the app 'klaxon' the database of your users, groups "
+            "and clusters. Reads may go to a replica.",
+            id="klaxon.E030",
+        )
+
+
+def _bound_to(model: Any) -> Iterator[Any]:
+    for field in model._meta.get_fields():
+        other = getattr(field.remote_field, "model", None) if field.concrete else None
+        # What stands here as a text is a model that is not installed.
+        if other is not None and not isinstance(other, str) and getattr(field, "db_constraint", True):
+            yield other
+
+
+def _place(alias: str) -> tuple[Any, ...]:
+    """What tells databases apart; one may have several aliases."""
+    used = connections[alias].settings_dict
+    return tuple(used[key] for key in ("ENGINE", "HOST", "PORT", "NAME"))
+
+
 def check_time_zones() -> Found:
     if not settings.USE_TZ:
         yield Error(
@@ -282,6 +311,7 @@ ALWAYS: tuple[Callable[[], Found], ...] = (
     check_event_names,
     check_enums_and_registry,
     check_sqlite,
+    check_databases,
     check_time_zones,
 )
 WITH_GOOD_SETTINGS: tuple[Callable[[], Found], ...] = (

@@ -12,7 +12,7 @@ import notifications
 ROOT = Path(notifications.__file__).parent
 
 FLOORS = {
-    0: {"conf", "clock", "connections", "exceptions", "extras", "partitions", "rates", "sqlite", "zones"},
+    0: {"conf", "clock", "connections", "exceptions", "extras", "partitions", "primary", "rates", "sqlite", "zones"},
     1: {
         "addresses",
         "attachments",

@@ -27,5 +27,6 @@ def users_in(groups: QuerySet[Any] | Collection[Any]) -> QuerySet[Any]:
     """Those who are in one of these groups, given by a queryset or by primary keys."""
     if isinstance(groups, QuerySet):
         keys = groups.values_list("pk", flat=True)
-        groups = keys.order_by() if is_plain(groups) else list(keys)
+        # Of a database that the host has chosen, which need not be the one that users are read from.
+        groups = keys.order_by() if is_plain(groups) and getattr(groups, "_db", None) is None else list(keys)
     return get_user_model()._default_manager.filter(groups__in=groups)

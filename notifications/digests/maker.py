@@ -15,6 +15,7 @@ from notifications.models import Delivery, Notification
 from notifications.models.outbox import Settlement, alone_with
 from notifications.models.queued import tell_on_commit
 from notifications.outcomes import DeliveryState, Drop, Hold
+from notifications.primary import read_from_primary
 
 logger = logging.getLogger("notifications.digests")
 
@@ -47,6 +48,7 @@ class OthersAreAtIt(Exception):
     """Another process is making them."""
 
 
+@read_from_primary()
 def make_due(now: datetime | None = None, enough: Callable[[], bool] = lambda: False) -> Made:
     """Make every digest and batch whose time has come. Several processes may call it at once: one of them works.
 
@@ -65,6 +67,7 @@ def make_due(now: datetime | None = None, enough: Callable[[], bool] = lambda: F
     return made
 
 
+@read_from_primary()
 def release_forgotten(now: datetime | None = None, enough: Callable[[], bool] = lambda: False) -> int:
     """Let go out alone what no digest or batch came for within an hour of its time, unless one is just being made."""
     using = router.db_for_write(Delivery)

@@ -18,6 +18,7 @@ from notifications.gates import Person, people
 from notifications.hours import hours_begun
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, UserSettings
+from notifications.primary import read_from_primary
 from notifications.recipients import user_key
 from notifications.zones import known_zone
 
@@ -26,6 +27,7 @@ logger = logging.getLogger("notifications.digests")
 AT_ONCE = 100
 
 
+@read_from_primary()
 def send_summaries(now: datetime | None = None, enough: Callable[[], bool] = lambda: False) -> int:
     """Within the hour of their digest, send everyone who has none yet what ``DIGEST_SECTIONS`` has for them.
 

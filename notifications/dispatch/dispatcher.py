@@ -26,6 +26,7 @@ from notifications.events import NotificationPriority
 from notifications.models import Delivery
 from notifications.models.outbox import Settlement
 from notifications.outcomes import DeliveryState, Reason
+from notifications.primary import read_from_primary
 
 Tally = Counter[str]
 
@@ -79,6 +80,7 @@ class Dispatcher:
                 break
         return tally
 
+    @read_from_primary()
     def run_batch(self, size: int, notification_ids: Sequence[int] = ()) -> tuple[int, Tally]:
         """Release what is due, claim a batch, bring it to its end; returns how many were claimed and their states."""
         tally = self.desk.catch_up()

@@ -9,8 +9,10 @@ from notifications import clock, partitions, signals
 from notifications.exceptions import InvalidOption, NotPermitted
 from notifications.manager.permission import check_is_user
 from notifications.models import Acknowledgement, Delivery, Notification, membership
+from notifications.primary import read_from_primary
 
 
+@read_from_primary()
 def acknowledged(notification: Notification, user: Any) -> bool:
     """Whether it is new.
 

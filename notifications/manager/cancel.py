@@ -8,8 +8,10 @@ from notifications import clock
 from notifications.exceptions import InvalidOption
 from notifications.manager.request import checked_cluster
 from notifications.models import Delivery, Notification, given_or_default
+from notifications.primary import read_from_primary
 
 
+@read_from_primary()
 def cancelled(cluster: Any, cancel_key: str) -> int:
     """How many deliveries that waited were stopped.
 

@@ -22,12 +22,14 @@ from notifications.models.intake import FEW, NewDelivery, queue, store_with, tak
 from notifications.models.queued import tell_on_commit
 from notifications.models.waiting import wait_for_turn
 from notifications.outcomes import Answer, DeliveryState, Drop, Hold, Reason, SendResult
+from notifications.primary import read_from_primary
 
 EVERYBODY = "*"
 HELD, READY = DeliveryState.HELD.value, DeliveryState.READY.value
 WORDS = {reason: reason.value for reason in Reason}
 
 
+@read_from_primary()
 def queued(request: Request, recipients: Any, using: str) -> SendResult:
     """Decide and write, all or nothing: in the caller's transaction, or in one of its own."""
     audience = Audience(recipients, request.cluster, (*request.channels, *request.not_configured))
@@ -125,7 +127,7 @@ def _result(request: Request, notification: Notification, audience: Audience) ->
         notification.pk,
         not_configured=request.not_configured,
         refused_channels=_asked_in_vain(request, audience),
-        _read=partial(outcomes, notification.pk),
+        _read=partial(outcomes, notification.pk, str(notification._state.db)),
     )
 
 

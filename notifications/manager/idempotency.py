@@ -62,16 +62,19 @@ def first_result(first: Notification, request: Request, refused_channels: tuple[
         not_configured=request.not_configured,
         refused_channels=refused_channels,
         duplicate=True,
-        _read=partial(outcomes, first.pk),
+        _read=partial(outcomes, first.pk, str(first._state.db)),
     )
 
 
-def outcomes(notification_id: int) -> Iterator[Outcome]:
-    """What became of each recipient on each channel of a notification, as it stands now."""
-    mine = Delivery.objects.filter(notification_id=notification_id)
+def outcomes(notification_id: int, using: str) -> Iterator[Outcome]:
+    """What became of each recipient on each channel of a notification, as it stands now.
+
+    :param using: the database to which it was written; a replica may not know it yet.
+    """
+    mine = Delivery.objects.using(using).filter(notification_id=notification_id)
     for row in in_steps(mine, "recipient_key", "channel", "state", "reason"):
         yield Outcome(*row)
-    drops = NotificationLog.objects.filter(
+    drops = NotificationLog.objects.using(using).filter(
         notification_id=notification_id, kind=NotificationLog.Kind.DROP, delivery=None
     )
     for key, channel, reason in in_steps(drops, "recipient_key", "channel", "reason"):

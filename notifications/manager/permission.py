@@ -6,6 +6,7 @@ from django.contrib.auth import get_user_model
 
 from notifications.events import NotificationEvent
 from notifications.exceptions import InvalidOption, NotPermitted
+from notifications.primary import as_written
 
 
 def check_is_user(name: str, value: Any) -> None:
@@ -32,12 +33,21 @@ def check_actor_named(event: NotificationEvent, actor: Any) -> None:
         )
 
 
+def has_permission(actor: Any, permission: str) -> bool:
+    """Whether the actor has it, according to the database that is written.
+
+    A user whom the host read from a replica is read anew, for they may have been given or have lost it since.
+    """
+    known = actor if getattr(actor, "is_anonymous", False) else as_written(actor)
+    return known is not None and bool(known.has_perm(permission))
+
+
 def check_permission(event: NotificationEvent, actor: Any) -> None:
     """
     :raises NotPermitted: if the event needs a permission that the actor does not have.
     """
     check_actor_named(event, actor)
-    if event.permission and not actor.has_perm(event.permission):
+    if event.permission and not has_permission(actor, event.permission):
         raise NotPermitted(
             f"Event {event.name!r} may only be sent by an actor with the permission {event.permission!r}, and "
             f"{str(actor)!r:.80} does not have it."

@@ -9,11 +9,12 @@ from notifications import clock
 from notifications.addresses import masked_text
 from notifications.context import UNSTORABLE
 from notifications.exceptions import InvalidOption, NotPermitted
-from notifications.manager.permission import check_is_user
+from notifications.manager.permission import check_is_user, has_permission
 from notifications.models import Delivery, NotificationLog
 from notifications.models.delivery import DeliveryQuerySet
 from notifications.models.queued import tell_on_commit
 from notifications.outcomes import DeliveryState, Reason
+from notifications.primary import read_from_primary
 from notifications.recipients import user_key
 
 REOPENED = (DeliveryState.DEAD, DeliveryState.UNKNOWN)
@@ -21,6 +22,7 @@ PERMISSION = "klaxon.retry_delivery"
 LONGEST_REASON = 500
 
 
+@read_from_primary()
 def resent(delivery: Delivery, reason: str, actor: Any) -> Delivery:
     """Give one dead or unknown delivery a new epoch; returns it as it is now.
 
@@ -44,7 +46,7 @@ def _check(delivery: Any, reason: Any, actor: Any) -> None:
     if not isinstance(delivery, Delivery) or delivery.pk is None:
         raise InvalidOption(f"resend() sends one saved Delivery again, not {delivery!r:.80}.")
     check_is_user("actor", actor)
-    if actor is not None and not actor.has_perm(PERMISSION):
+    if actor is not None and not has_permission(actor, PERMISSION):
         lacks = f"{str(actor)!r:.80} does not have it"
         raise NotPermitted(f"To send again takes the permission {PERMISSION!r}, and {lacks}.")
     if not isinstance(reason, str) or not reason.strip():
@@ -53,6 +55,7 @@ def _check(delivery: Any, reason: Any, actor: Any) -> None:
         raise InvalidOption(f"The reason of resend() may have {LONGEST_REASON} plain characters; it is {reason!a:.80}.")
 
 
+@read_from_primary()
 def reopened(letters: DeliveryQuerySet, reason: str, actor: Any = None) -> list[Delivery]:
     """Give those of ``letters`` that are dead or unknown a fresh life, each with a row in the log; returns them.
 

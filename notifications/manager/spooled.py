@@ -23,6 +23,7 @@ from notifications.manager.enqueue import queued
 from notifications.manager.request import Options, Request
 from notifications.models import Notification, cluster_model
 from notifications.outcomes import Reason, SendResult
+from notifications.primary import read_from_primary
 from notifications.recipients import Address, Members, To, Topic
 
 TEXTS = ("idempotency_key", "topic", "campaign", "correlation_id", "cancel_key")
@@ -101,6 +102,7 @@ def _cluster_key(cluster: Any) -> Any:
     return None if cluster is None else encoded(cluster.pk)
 
 
+@read_from_primary()
 def replayed(record: Mapping[str, Any]) -> SendResult:
     """Queue what was spooled; a second time it is a duplicate, for every record has an idempotency key.
 

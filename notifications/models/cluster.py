@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from notifications import conf
 from notifications.exceptions import InvalidCluster
+from notifications.primary import as_written
 
 DEFAULT_SLUG = "default"
 DEFAULTS = {"name": "Default", "open_to_all": True}
@@ -104,7 +105,8 @@ def given_or_default(cluster: Any) -> Any:
     :raises InvalidCluster: if there is no default, because the site has a cluster model of its own.
     """
     if cluster is not None:
-        return cluster
+        # One that the host has read from a replica may say otherwise by now.
+        return as_written(cluster) or cluster
     if cluster_model() is not Cluster:
         raise InvalidCluster(f"cluster must be a {cluster_model().__name__}, not None.")
     return Cluster.objects.default()

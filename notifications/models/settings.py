@@ -15,6 +15,7 @@ from notifications.events import NOTIFICATION_EVENTS, key_of
 from notifications.hours import Hours, Timetable, site_quiet_hours, windows_from
 from notifications.models.choices import Choices, by_channel, chosen, normalised, resolved
 from notifications.models.shared import SharedPreference
+from notifications.primary import read_from_primary
 from notifications.recipients import user_key
 
 # As dates count them: Monday is 0.
@@ -118,6 +119,7 @@ class UserSettings(Choices):
         except (TypeError, ValueError):
             return True  # The field has said already what is wrong.
 
+    @read_from_primary()
     def get_notification_preference(self, event_name: Enum | str, channel: Enum | str) -> bool:
         """Whether this user wants this event on this channel: their own choice, else their roles', else the cluster's.
 

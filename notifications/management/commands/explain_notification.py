@@ -13,6 +13,7 @@ from notifications.management.moment import moment
 from notifications.manager import NotificationManager
 from notifications.manager.explaining.explanation import Explanation
 from notifications.models import Delivery, Notification, cluster_model
+from notifications.primary import read_from_primary
 
 NOT_REACHED, NOT_UNDERSTOOD = 1, 2
 OF_A_RECIPIENT = ("user", "address")
@@ -48,6 +49,7 @@ class Command(BaseCommand):
             error.returncode = NOT_UNDERSTOOD
             raise
 
+    @read_from_primary()
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             explanation = _explanation(options)

@@ -9,6 +9,7 @@ from django.db import InterfaceError, OperationalError, router
 from notifications import clock
 from notifications.digests import make_due, release_forgotten, send_summaries
 from notifications.models import Delivery
+from notifications.primary import read_from_primary
 
 
 class Command(BaseCommand):
@@ -20,6 +21,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--dry-run", action="store_true", help="only say for how many recipients something is due")
 
+    @read_from_primary()
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             failed = due(self) if options["dry_run"] else make(self)

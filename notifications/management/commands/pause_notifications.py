@@ -9,6 +9,7 @@ from django.db import router
 from notifications import clock, conf
 from notifications.models import Delivery, Pause
 from notifications.models.pause import EVERYTHING
+from notifications.primary import read_from_primary
 
 
 class Command(BaseCommand):
@@ -20,6 +21,7 @@ class Command(BaseCommand):
         parser.add_argument("--channel", default=EVERYTHING, help="only this channel (everything)")
         parser.add_argument("--note", default="", help="why, for whoever looks at it later")
 
+    @read_from_primary()
     def handle(self, *args: Any, **options: Any) -> None:
         channel = options["channel"]
         known = conf.current().enabled_channels

@@ -10,6 +10,7 @@ from django.db import router
 from notifications import clock
 from notifications.management import dead_letters
 from notifications.models import Delivery
+from notifications.primary import read_from_primary
 
 
 class Command(BaseCommand):
@@ -19,6 +20,7 @@ class Command(BaseCommand):
         parser.add_argument("--days", type=int, required=True, help="keep those that died in the last so many days")
         dead_letters.add_filters(parser)
 
+    @read_from_primary()
     def handle(self, *args: Any, **options: Any) -> None:
         if options["days"] < 0:
             raise CommandError("--days must not be negative.")

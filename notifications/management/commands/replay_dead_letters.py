@@ -11,6 +11,7 @@ from notifications.management import dead_letters
 from notifications.management.moment import moment
 from notifications.manager.resend import reopened, wake_workers
 from notifications.models import Delivery
+from notifications.primary import read_from_primary
 
 logger = logging.getLogger("notifications.dead_letters")
 
@@ -26,6 +27,7 @@ class Command(BaseCommand):
         parser.add_argument("--to", dest="until", help="only what died before this time")
         dead_letters.add_filters(parser)
 
+    @read_from_primary()
     def handle(self, *args: Any, **options: Any) -> None:
         since = moment(options["since"], "--from")
         until = moment(options["until"], "--to")

@@ -9,6 +9,7 @@ from notifications import conf, partitions
 from notifications.dispatch.wake import announce
 from notifications.models import Circuit, Pause
 from notifications.models.pause import EVERYTHING
+from notifications.primary import read_from_primary
 
 
 class Command(BaseCommand):
@@ -20,6 +21,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--channel", default=EVERYTHING, help="only this channel (the pause of everything)")
 
+    @read_from_primary()
     def handle(self, *args: Any, **options: Any) -> None:
         channel = options["channel"]
         known = {*conf.current().enabled_channels, *Pause.objects.names()}

@@ -36,9 +36,11 @@ from notifications.manager.queue_limit import Room, is_limited
 from notifications.manager.request import Request, sensible_time
 from notifications.models import Cluster, Notification
 from notifications.outcomes import Answer, Deliver, Drop, Hold, Reason
+from notifications.primary import read_from_primary
 from notifications.recipients import Address, user_key
 
 
+@read_from_primary()
 def explained(request: Request, recipient: Any, at: datetime | None) -> Explanation:
     """What ``send()`` would make of it at a moment; now, unless told otherwise.
 

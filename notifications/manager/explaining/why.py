@@ -13,9 +13,11 @@ from notifications.manager.explaining.explanation import Explanation
 from notifications.manager.explaining.refused import refusals
 from notifications.manager.explaining.teller import Teller
 from notifications.models import Delivery, Notification, NotificationLog
+from notifications.primary import read_from_primary
 from notifications.recipients import Address, user_key
 
 
+@read_from_primary()
 def why(subject: Delivery | Notification, recipient: Any) -> Explanation:
     """The story of one delivery, or of all that one recipient got or did not get of a notification.
 
