@@ -8,12 +8,13 @@ from typing import Any
 from celery import shared_task
 from django.db import router
 
-from notifications import clock, partitions
+from notifications import clock, conf, partitions
 from notifications.celery import pulse
 from notifications.celery.calls import SLICE, call, still_ready
 from notifications.celery.schedule import SWEEP_EVERY
 from notifications.dispatch.chores import Rota
 from notifications.dispatch.dispatcher import Dispatcher
+from notifications.dispatch.heartbeat import Pulse
 from notifications.dispatch.rescue import Rescuer
 from notifications.models import Delivery
 
@@ -40,7 +41,7 @@ def sweep(task: Any, partition: str) -> None:
     """The safety net: take over from lost workers, deliver what has become due, call workers for what else is ready."""
     with partitions.entered(partition):
         using = router.db_for_write(Delivery)
-        rescuer = Rescuer(using)
+        rescuer = Rescuer(using, _pulse_for(task))
         Rota(using, patience=SECONDS).run_due()
         _look_and_deliver(task, rescuer)
         if rescuer.has_suspects:
@@ -61,10 +62,18 @@ def _look_and_deliver(task: Any, rescuer: Rescuer) -> None:
 def dispatching(task: Any) -> Iterator[Dispatcher]:
     """A dispatcher that stops in time; inside a Celery worker it has a heartbeat."""
     until = time.monotonic() + SECONDS
-    # Called eagerly or directly, we are a guest in somebody else's process, and leave no thread behind.
-    guest = task.request.is_eager or task.request.called_directly
-    dispatcher = Dispatcher(stop=lambda: time.monotonic() >= until, pulse=None if guest else pulse.of_this_process())
+    heartbeat = _pulse_for(task)
+    dispatcher = Dispatcher(stop=lambda: time.monotonic() >= until, pulse=heartbeat)
     try:
         yield dispatcher
     finally:
-        dispatcher.close()
+        dispatcher.close(conf.current().stop_seconds if heartbeat else 0.0)
+
+
+def _pulse_for(task: Any) -> Pulse | None:
+    """The heartbeat of this process; None for a task that is called eagerly or directly.
+
+    Such a task is a guest in another program's process, and leaves no thread behind.
+    """
+    is_guest = task.request.is_eager or task.request.called_directly
+    return None if is_guest else pulse.of_this_process()
