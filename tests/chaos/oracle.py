@@ -65,9 +65,16 @@ class Oracle:
     @property
     def robbed(self) -> int:
         """Deliveries taken from a worker that lived, because it was too slow: each may arrive twice."""
-        gone = {fact.pid for kind in ("struck", "ended") for fact in self.journal.facts(kind)}
+        gone = self._gone()
         holder = {pair: fact.pid for fact in self.journal.facts("claimed") for pair in fact.pairs}
         return sum(holder[pair] not in gone for pair in self._pairs("taken") if pair in holder)
+
+    @property
+    def from_the_living(self) -> int:
+        """Copies beyond the first of each delivery, of those whose sender was neither killed nor frozen."""
+        gone = self._gone()
+        copies = Counter(entry.delivery for entry in self.entries if entry.pid not in gone)
+        return copies.total() - len(copies)
 
     @property
     def unexplained(self) -> set[int]:
@@ -76,6 +83,10 @@ class Oracle:
             cursor.execute("SELECT delivery FROM chaos_history WHERE was = 'sending' AND state <> 'sent'")
             losses = Counter(row[0] for row in cursor.fetchall())
         return {pk for pk, count in self.copies.items() if count - 1 > losses[pk]}
+
+    def _gone(self) -> set[int]:
+        """Processes that were killed or frozen."""
+        return {fact.pid for kind in ("struck", "ended") for fact in self.journal.facts(kind)}
 
     def _pairs(self, kind: str) -> list[tuple[int, int]]:
         return [pair for fact in self.journal.facts(kind) for pair in fact.pairs]
@@ -86,6 +97,7 @@ class Oracle:
         figures.lost += len(lost)
         figures.duplicates += self.duplicates
         figures.zero |= {"phantoms": self.strangers, "unexplained copies": len(unexplained)}
+        figures.zero["duplicates of the living"] = self.from_the_living
         figures.zero["stale writes"] = self.stale_writes
         figures.zero["forbidden moves"] = history.forbidden_moves()
         figures.told["deliveries"] = str(len(self.states))

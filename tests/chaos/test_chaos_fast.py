@@ -41,6 +41,7 @@ def test_an_engine_that_stutters_is_found_out():
     figures = found_out("stuttering")
     assert (figures["lost"], figures["duplicates"], figures["bound"]) == (0, 12, 0)
     assert figures["zero"]["unexplained copies"] == 12
+    assert figures["zero"]["duplicates of the living"] == 12
 
 
 @pytest.mark.slow

