@@ -2,17 +2,22 @@
 
 They are forked from the parent, so that each begins in milliseconds. The parent holds no database connection and no
 thread while it forks; it only waits. Children that lose their parent end in order by themselves.
+
+Each child ticks once a second. When a stop was asked for, the parent says which children it waits for. It kills one
+that has not ticked for a while, since a frozen process would keep everybody waiting for ever, and one that ticks but
+goes on for longer than any channel may take for a message.
 """
 
 import logging
 import multiprocessing
 import os
+import select
 import signal
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -22,6 +27,9 @@ from typing import Any, Protocol
 from django.db import connections
 
 from notifications import conf
+from notifications.channel_classes import channel_conf
+from notifications.channels import open_channel
+from notifications.conf.channels import ProviderConf
 from notifications.dispatch.dispatcher import Tally
 from notifications.dispatch.worker import Worker
 
@@ -29,39 +37,109 @@ logger = logging.getLogger("notifications.worker")
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 LOOKS_EVERY = 0.2
-ORPHANS_LOOK_EVERY = 1.0
+TICKS_EVERY = 1.0
+SAME_STOP_WITHIN = 1.0
+"""Signals so soon after the first are the same stop: systemd signals all processes, and the parent its children."""
+SAYS_EVERY = 5.0
+FROZEN_AFTER = 10.0
+"""Seconds without a tick, counted from the stop at the earliest."""
+MARGIN = 10.0
+
+News = Tally | int | None
+"""What a child tells: what became of deliveries, at its end how many of its threads failed, and None for a tick."""
 
 
 class Stoppable(Protocol):
     def stop(self) -> None: ...
 
+    def stop_now(self) -> None: ...
+
 
 @contextmanager
-def stopping_in_order(worker: Stoppable) -> Iterator[None]:
-    """SIGTERM and SIGINT end the worker between two groups. Python lets only the main thread ask for signals."""
+def stopping_in_order(worker: Stoppable, numbers: Sequence[signal.Signals] = SIGNALS) -> Iterator[None]:
+    """Stop the worker by SIGTERM or SIGINT: the first ends it in order, a later one at once.
+
+    Python lets only the main thread handle signals; in another one this does nothing.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = [signal.signal(number, lambda *_: worker.stop()) for number in SIGNALS]
+    stop = StopSignals(worker)
+    before = [signal.signal(number, stop) for number in numbers]
     try:
         yield
     finally:
-        for number, handler in zip(SIGNALS, before, strict=True):
+        for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
+
+
+class StopSignals:
+    """A signal handler that tells a second stop from the echo of the first."""
+
+    def __init__(self, worker: Stoppable) -> None:
+        self.worker = worker
+        self.first_at: float | None = None
+
+    def __call__(self, *signal_and_frame: Any) -> None:
+        now = time.monotonic()
+        if self.first_at is None:
+            self.first_at = now
+            self.worker.stop()
+        elif now - self.first_at >= SAME_STOP_WITHIN:
+            self.worker.stop_now()
 
 
 @dataclass
 class Child:
-    """A worker process; ``news`` is where it tells what it did."""
+    """A worker process.
+
+    :param news: where it tells what it did.
+    :param heard_at: when something came from it, by the monotonic clock, as the other times.
+    :param asked_at: when it was asked to stop.
+    :param said_at: when it was last said that it is waited for.
+    """
 
     process: BaseProcess
     news: Connection
-    told_to_stop: bool = False
+    heard_at: float
+    asked_at: float | None = None
+    said_at: float = 0.0
+    is_asked_twice: bool = False
+    is_killed: bool = False
 
     @property
     def ending(self) -> str:
         code = self.process.exitcode or 0
         return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+
+    def ask(self, now: float) -> None:
+        if self.asked_at is None:
+            self.process.terminate()
+            self.asked_at = self.said_at = now
+
+    def ask_again(self, now: float) -> None:
+        """So late after the first time that the child cannot take it for the same stop."""
+        if (
+            self.asked_at is not None
+            and not self.is_asked_twice
+            and now - self.asked_at > SAME_STOP_WITHIN + LOOKS_EVERY
+        ):
+            self.process.terminate()
+            self.is_asked_twice = True
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.is_killed = True
+
+    def fault(self, now: float, longest: float) -> str:
+        """Why a child that was asked to stop must be killed; empty if it need not be."""
+        if self.asked_at is None or self.is_killed:
+            return ""
+        if now - max(self.heard_at, self.asked_at) >= FROZEN_AFTER:
+            return f"is frozen: it has given no sign of life for {FROZEN_AFTER:g} seconds"
+        if now - self.asked_at >= longest:
+            return f"has not ended within {longest:g} seconds, longer than any channel may take for a message"
+        return ""
 
 
 class Processes:
@@ -86,10 +164,16 @@ class Processes:
         self._alive: list[Child] = []
         self._due: list[float] = []
         self._stop_asked = False
+        self._stop_asked_twice = False
+        self._longest_end: float | None = None
 
     def stop(self) -> None:
         """End all children in order. May be called from a signal handler."""
         self._stop_asked = True
+
+    def stop_now(self) -> None:
+        """Ask the children a second time, so that they end at the next message. May be called from a signal handler."""
+        self._stop_asked = self._stop_asked_twice = True
 
     def drain(self) -> Tally:
         """Work until nothing is ready. ``errors`` counts failed threads, ``died`` processes that did not end well."""
@@ -105,13 +189,14 @@ class Processes:
             while self._alive or self._due:
                 self._start_those_due(work, for_ever)
                 self._pass_the_stop_on()
+                # First, so that the ticks are heard that came while this process was itself frozen.
                 self._listen(for_ever)
+                self._see_to_their_end()
         finally:
             # Only an error comes here with children alive.
             self.stop()
             self._pass_the_stop_on()
-            for child in self._alive:
-                child.process.join()
+            self._end_by_force()
         return self.tally
 
     def _start_those_due(self, work: Callable[[Worker], Tally], for_ever: bool) -> None:
@@ -136,41 +221,67 @@ class Processes:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             theirs.close()
-        return Child(process, ours)
+        return Child(process, ours, heard_at=time.monotonic())
 
     def _be_a_child(self, work: Callable[[Worker], Tally], parent: int, ours: Connection, theirs: Connection) -> None:
         for inherited in [ours, *(child.news for child in self._alive)]:
             inherited.close()
         tell = Teller(theirs)
         worker = Worker(**self.options, on_progress=tell)
-        with stopping_in_order(worker):
+        # A terminal sends Ctrl-C to the whole group; the parent passes it on, once.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        with stopping_in_order(worker, [signal.SIGTERM]):
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-            threading.Thread(target=stop_with_the_parent, args=(worker, parent), daemon=True).start()
+            threading.Thread(target=tick_beside_the_parent, args=(worker, parent, tell), daemon=True).start()
             work(worker)
         tell(worker.errors)
         if worker.left_in_files:
             sys.exit(1)
 
     def _pass_the_stop_on(self) -> None:
+        now = time.monotonic()
         for child in self._alive if self._stop_asked else ():
-            if not child.told_to_stop:
-                child.process.terminate()
-                child.told_to_stop = True
+            child.ask(now)
+            if self._stop_asked_twice:
+                child.ask_again(now)
+
+    def _see_to_their_end(self) -> None:
+        """Say now and then which children are waited for, and kill those that will not end."""
+        if not self._stop_asked:
+            return
+        if self._longest_end is None:
+            self._longest_end = longest_end()
+        now = time.monotonic()
+        for child in self._alive:
+            if fault := child.fault(now, self._longest_end):
+                logger.error("Worker process %s %s; it is killed.", child.process.pid, fault)
+                child.kill()
+            elif child.asked_at is not None and now - child.said_at >= SAYS_EVERY:
+                logger.warning("Worker process %s was asked to stop and is waited for.", child.process.pid)
+                child.said_at = now
+
+    def _end_by_force(self) -> None:
+        until = time.monotonic() + longest_end()
+        for child in self._alive:
+            child.process.join(max(0.0, until - time.monotonic()))
+            child.process.kill()
+            child.process.join()
 
     def _listen(self, for_ever: bool) -> None:
         if not self._alive:
             time.sleep(LOOKS_EVERY)
         for ready in wait([child.news for child in self._alive], LOOKS_EVERY):
             [child] = [child for child in self._alive if child.news is ready]
+            child.heard_at = time.monotonic()
             try:
                 self._hear(child.news.recv())
             except (EOFError, OSError):
                 self._bury(child, for_ever)
 
-    def _hear(self, news: Tally | int) -> None:
+    def _hear(self, news: News) -> None:
         if isinstance(news, int):
             self.errors += news
-        else:
+        elif news is not None:
             self.tally += news
             self.on_progress(news)
 
@@ -197,10 +308,15 @@ class Teller:
         self.news = news
         self._lock = threading.Lock()
 
-    def __call__(self, news: Tally | int) -> None:
+    def __call__(self, news: News) -> None:
         # If the parent is gone, this process is about to notice and end.
         with self._lock, suppress(OSError):
             self.news.send(news)
+
+    def tick(self) -> None:
+        """Give a sign of life, unless a parent that is itself frozen has let the pipe fill up."""
+        if select.select([], [self.news], [], 0)[1]:
+            self(None)
 
 
 def let_go_of_databases() -> None:
@@ -212,9 +328,25 @@ def let_go_of_databases() -> None:
             connection.close_pool()
 
 
-def stop_with_the_parent(worker: Worker, parent: int) -> None:
-    """Nobody would end a worker whose parent was killed, nor start it again."""
+def tick_beside_the_parent(worker: Worker, parent: int, tell: Teller) -> None:
+    """Stop with the parent: nobody would end a worker whose parent was killed, nor start it again."""
     while os.getppid() == parent:
-        time.sleep(ORPHANS_LOOK_EVERY)
+        tell.tick()
+        time.sleep(TICKS_EVERY)
     logger.error("The parent of this worker process is gone; it finishes what it is sending and ends.")
     worker.stop()
+
+
+def longest_end() -> float:
+    """Seconds within which a child that was asked to stop has ended, unless something in it does not come back."""
+    configured = conf.current()
+    providers = [(name, provider) for name in configured.enabled_channels for provider in channel_conf(name).providers]
+    patience = max((_patience(name, provider) for name, provider in providers), default=0.0)
+    return patience + configured.stop_seconds + MARGIN
+
+
+def _patience(name: str, provider: ProviderConf) -> float:
+    try:
+        return open_channel(name, provider).patience
+    except Exception:  # noqa: BLE001 - whatever its constructor raises, such a channel sends nothing
+        return 0.0

@@ -3,12 +3,15 @@
 import os
 import signal
 import socket
+import time
 from collections import Counter
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import transaction
 
+from notifications.channels import BaseChannel
+from notifications.dispatch.processes import Child, longest_end, stopping_in_order
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, Heartbeat
 from tests.factories import UserFactory
@@ -144,3 +147,151 @@ def test_the_number_must_make_sense():
 def test_inside_a_transaction_other_processes_would_see_nothing():
     with transaction.atomic(), pytest.raises(CommandError, match="inside a transaction"):
         call_command("dispatch_notifications", processes=2)
+
+
+class Recorder:
+    """Writes down how it was asked to stop."""
+
+    def __init__(self):
+        self.asked = []
+
+    def stop(self):
+        self.asked.append("stop")
+
+    def stop_now(self):
+        self.asked.append("stop now")
+
+
+def test_signals_right_after_the_first_are_the_same_stop_and_a_later_one_is_a_second():
+    worker = Recorder()
+    with stopping_in_order(worker):
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert worker.asked == ["stop"]
+        time.sleep(1.1)
+        os.kill(os.getpid(), signal.SIGINT)
+        assert worker.asked == ["stop", "stop now"]
+
+
+def child(heard_at, asked_at=None):
+    return Child(process=None, news=None, heard_at=heard_at, asked_at=asked_at)
+
+
+@pytest.mark.parametrize(
+    ("heard_at", "asked_at", "now", "word"),
+    [
+        (0, None, 1000, ""),  # nobody asked it to stop
+        (100, 100, 109, ""),
+        (100, 100, 110, "frozen"),
+        (0, 100, 109, ""),  # frozen long before, but it gets the same time
+        (0, 100, 110, "frozen"),
+        (159, 100, 159, ""),
+        (159, 100, 160, "within 60 seconds"),
+    ],
+)
+def test_a_child_is_killed_only_after_a_stop_when_it_is_frozen_or_far_too_slow(heard_at, asked_at, now, word):
+    fault = child(heard_at, asked_at).fault(now, longest=60)
+    assert word in fault
+    assert bool(fault) == bool(word)
+
+
+def test_the_longest_end_is_that_of_the_slowest_channel_that_is_enabled(settings):
+    settings.NOTIFICATIONS = {"CHANNELS": {"email": {"ENABLED": False}, "app": {"ENABLED": False}, "log": {}}}
+    quick = longest_end()
+    assert quick == 30 + 10 + 10
+    settings.NOTIFICATIONS = {"CHANNELS": {"log": {}, "slow": {"BACKEND": f"{__name__}.Slow"}}}
+    assert longest_end() == quick - 30 + 500
+    settings.NOTIFICATIONS = {"CHANNELS": {"email": {"ENABLED": False}, "log": {"OPTIONS": {"colour": "red"}}}}
+    assert longest_end() == quick
+
+
+class Slow(BaseChannel):
+    patience = 500
+
+
+@pytest.mark.slow
+def test_a_frozen_child_is_named_and_killed_and_keeps_no_other_from_ending(watching):
+    parent = watching(3, "--workers", "1")
+    frozen, *others = pids()
+    os.kill(frozen, signal.SIGSTOP)
+    began = time.monotonic()
+    parent.send_signal(signal.SIGTERM)
+    until(lambda: pids() == {frozen}, seconds=8)
+    said, _ = parent.communicate(timeout=30)
+    assert 10 <= time.monotonic() - began < 20
+    assert f"Worker process {frozen} was asked to stop and is waited for." in said
+    assert f"Worker process {frozen} is frozen" in said
+    assert f"Worker process {frozen} was ended by SIGKILL." in said
+    assert not any(str(other) in said for other in others), said
+    assert parent.returncode == 1
+    assert "1 worker processes died" in said
+
+
+def test_a_child_that_gets_ctrl_c_alone_goes_on(watching):
+    parent = watching(2)
+    before = pids()
+    for pid in before:
+        os.kill(pid, signal.SIGINT)
+    newsletter(5)
+    until(all_sent)
+    assert pids() == before
+    parent.send_signal(signal.SIGINT)
+    finished(parent, timeout=30)
+
+
+def crew(path, loop, more=""):
+    """Two processes under a parent, with something else to do than to deliver."""
+    code = f"""
+import time
+from collections import Counter
+from pathlib import Path
+from django.core.management import call_command
+from notifications.dispatch import processes
+from notifications.dispatch.worker import Worker
+
+def work(worker):
+    with Path({str(path)!r}).open("a") as file:
+        file.write("begun\\n")
+    {loop}
+    return Counter()
+
+def note_a_second_stop(worker):
+    worker.is_asked_twice = True
+
+Worker.is_asked_twice = False
+Worker.watch, Worker.stop_now = work, note_a_second_stop
+{more}
+call_command("dispatch_notifications", watch=True, processes=2)
+"""
+    parent = start("shell", "--no-imports", "-c", code.replace("\\\\", "\\"))
+    until(lambda: path.exists() and path.read_text().count("begun") == 2)
+    return parent
+
+
+def test_a_second_signal_to_the_parent_is_a_second_one_to_each_child(tmp_path):
+    parent = crew(tmp_path / "begun", "while not worker.is_asked_twice: time.sleep(0.02)")
+    parent.send_signal(signal.SIGTERM)
+    time.sleep(1.1)
+    assert parent.poll() is None
+    parent.send_signal(signal.SIGTERM)
+    finished(parent, timeout=10)
+
+
+def test_a_child_that_ticks_but_never_ends_is_killed_after_the_longest_end(tmp_path):
+    parent = crew(tmp_path / "begun", "while True: time.sleep(0.02)", "processes.longest_end = lambda: 3.0")
+    began = time.monotonic()
+    parent.send_signal(signal.SIGTERM)
+    said, _ = parent.communicate(timeout=20)
+    assert 3 <= time.monotonic() - began < 9
+    assert said.count("has not ended within 3 seconds") == 2
+    assert parent.returncode == 1
+
+
+def test_a_child_that_ends_with_a_status_of_failure_makes_the_command_fail(tmp_path):
+    loop = "while not worker.stopped(): time.sleep(0.02)\n    raise SystemExit(3)"
+    parent = crew(tmp_path / "begun", loop)
+    parent.send_signal(signal.SIGTERM)
+    said, _ = parent.communicate(timeout=20)
+    assert said.count("ended with status 3.") == 2
+    assert parent.returncode == 1
