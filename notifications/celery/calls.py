@@ -8,8 +8,10 @@ from typing import Any
 from django.db import router
 from django.db.models import Count
 
+from notifications import clock
 from notifications.celery.broker import line
 from notifications.celery.queues import QUEUES, takes_the_rest
+from notifications.dispatch.providers import Providers
 from notifications.events import NotificationPriority
 from notifications.models import Delivery, Pause
 from notifications.models.pause import EVERYTHING
@@ -20,7 +22,9 @@ SLICE = 100
 AT_ONCE = 10
 """The most tasks for one send and priority; each calls its successor, if there is more to do."""
 LOOKS_AT = 500
-"""The most ready deliveries that one sweep looks at."""
+"""The most ready deliveries that one sweep looks at because they are urgent."""
+LOOKS_AT_OLDEST = 50
+"""And how many because they are old."""
 
 
 def call(
@@ -35,12 +39,18 @@ def call(
 
 
 def still_ready() -> list[int]:
-    """The notifications of the most urgent deliveries that could go out and that nobody has taken."""
+    """The notifications of deliveries that could go out and that nobody has taken: the most urgent and the oldest.
+
+    Without the oldest, a flood of urgent ones would keep the others waiting for ever. Deliveries whose channel waits
+    for its provider are left out, or they would take the place of those that can go.
+    """
     paused = Pause.objects.using(_using()).names()
     if EVERYTHING in paused:
         return []
-    ready = _ready().exclude(channel__in=paused).order_by("-score", "pk")
-    return list(dict.fromkeys(ready.values_list("notification_id", flat=True)[:LOOKS_AT]))
+    shut = Providers(_using()).shut(clock.now(_using()))
+    ids = _ready().exclude(channel__in=[*paused, *shut]).values_list("notification_id", flat=True)
+    urgent, oldest = ids.order_by("-score", "pk")[:LOOKS_AT], ids.order_by("pk")[:LOOKS_AT_OLDEST]
+    return list(dict.fromkeys([*urgent, *oldest]))
 
 
 def _ready_by_priority(notification_ids: Sequence[int]) -> Iterator[tuple[NotificationPriority, list[int], int]]:

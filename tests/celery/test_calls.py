@@ -7,7 +7,7 @@ import pytest
 
 from notifications import clock
 from notifications.events import NotificationPriority
-from notifications.models import Delivery, Heartbeat, Pause
+from notifications.models import Circuit, Delivery, Heartbeat, Pause
 from notifications.testing import travelling
 from tests.celery.sending import send, states
 
@@ -178,3 +178,40 @@ def test_called_eagerly_it_delivers_at_once_and_leaves_no_thread_behind(celery_a
     assert states() == {"sent": 150}
     assert threading.active_count() == threads
     assert not Heartbeat.objects.exists()
+
+
+class TestNothingStarvesUnderAFlood:
+    @pytest.fixture(autouse=True)
+    def _little_is_looked_at(self, monkeypatch, recorder):
+        from notifications.celery import calls
+
+        monkeypatch.setattr(calls, "LOOKS_AT", 20)
+        monkeypatch.setattr(calls, "LOOKS_AT_OLDEST", 2)
+
+    def test_a_sweep_also_calls_workers_for_the_oldest(self, recorder, ready):
+        from notifications.celery.tasks import sweep
+
+        old = [ready(priority=LOW).notification_id for _ in range(12)]
+        for _ in range(8):
+            ready(10, priority=CRITICAL)
+        sweep("default")  # delivers a batch itself, by chance the ten oldest
+        waiting = [pk for pk in old if Delivery.objects.filter(notification=pk, state="ready").exists()]
+        assert ("klaxon.low", ("default", waiting[:2], True), 30.0) in recorder.calls
+        assert "klaxon.critical" in recorder.queues
+
+    def test_only_the_most_urgent_and_the_oldest_are_called_for(self, ready):
+        from notifications.celery.calls import still_ready
+
+        old = [ready(priority=LOW).notification_id for _ in range(4)]
+        flood = [ready(10, priority=CRITICAL).notification_id for _ in range(3)]
+        assert still_ready() == [*flood[:2], *old[:2]]
+
+    def test_what_waits_for_its_provider_takes_nobodys_place(self, ready):
+        from notifications.celery.calls import still_ready
+
+        ready(30, priority=CRITICAL)
+        assert still_ready() != []
+        Circuit.objects.create(
+            key="log", opened_at=clock.now(), open_until=clock.now() + timedelta(hours=1), seconds=3600
+        )
+        assert still_ready() == []

@@ -436,3 +436,21 @@ def test_what_a_thread_lost_hold_of_is_renewed_no_more(script, monkeypatch):
         Dispatcher(pulse=pulse).run_batch(10)
     assert renewed == [[the_delivery().pk]]
     assert pulse._held_now() == []
+
+
+def test_one_shot_runs_of_one_batch_come_to_what_is_old_under_a_flood_of_urgent_mail(settings):
+    """A run takes the oldest by a chance of one in ten: that 150 runs never do has a chance of 1.4e-7."""
+    settings.NOTIFICATIONS = {"CHANNELS": {"log": {}}}
+    user = UserFactory()
+
+    def queue(priority):
+        return NotificationManager.send(ShopEvents.ORDER_REFUSED, user, None, {}, priority=priority).notification_id
+
+    old = queue(NotificationPriority.LOW)
+    for _ in range(150):
+        while Delivery.objects.filter(state="ready").count() < 4:
+            queue(NotificationPriority.HIGH)
+        Dispatcher(batch_size=2).run_until_idle(limit=2)
+        if Delivery.objects.filter(notification=old, state="sent").exists():
+            return
+    raise AssertionError("It starved.")
