@@ -138,7 +138,7 @@ def test_a_worker_behind_pgbouncer_that_has_nothing_else_to_do_delivers_an_alarm
 @pytest.mark.parametrize(
     ("code", "said"),
     [
-        ("print(len(list(outcomes(sent.pk))))", "3"),
+        ("print(len(list(outcomes(sent.pk, 'default'))))", "3"),
         ("print(len(Delivery.objects.items_of(Delivery.objects.all())))", "0"),
         ("call_command('replay_dead_letters', dry_run=True)", "3  shop_newsletter by email\n3 dead letters would be"),
         ("print(NotificationManager.send(sent.event, Members(None)).queued)", "3"),
