@@ -35,7 +35,9 @@ class HandOver:
         self.tally: Counter[str] = Counter()
         self._recorded = 0
         self._oldest = 0.0
+        # One for the list of answers, and one for whoever records them, which may take long.
         self._lock = threading.Lock()
+        self._recording = threading.Lock()
 
     def add(self, attempted: Attempted) -> None:
         """Keep an answer."""
@@ -53,28 +55,28 @@ class HandOver:
 
         Returns whether there were any.
         """
-        with self._lock:
-            count = resolved([item.receipt for item in self.tried])
-            if count <= self._recorded or time.monotonic() - self._oldest < older_than:
-                return False
-            outcomes = self._outcomes(self.judged()[self._recorded : count])
-            self._recorded = count
-        self._count(self.desk.record(outcomes))
-        return True
+        with self._recording:
+            with self._lock:
+                count = resolved([item.receipt for item in self.tried])
+                if count <= self._recorded or time.monotonic() - self._oldest < older_than:
+                    return False
+                outcomes = self._outcomes(self.judged()[self._recorded : count])
+                self._recorded = count
+            self.tally += self.desk.record(outcomes)
+            return True
 
     def finish(self) -> Counter[str]:
         """Record the rest; returns how many of the group came to which state.
 
         What cannot be recorded is kept by the desk, and the error is raised.
         """
-        with self._lock:
+        with self._recording:
             outcomes = self._outcomes(self.judged()[self._recorded :], self.untried)
             self._recorded = len(self.tried)
-        if not outcomes.pairs:
+            if outcomes.pairs:
+                write = self.desk.write if self.provider.is_transactional else self.desk.record
+                self.tally += write(outcomes)
             return self.tally
-        write = self.desk.write if self.provider.is_transactional else self.desk.record
-        self._count(write(outcomes))
-        return self.tally
 
     def observe(self) -> None:
         """Draw the conclusions about the provider, for all workers."""
@@ -90,7 +92,3 @@ class HandOver:
     def _pair(self, item: Attempted, now: datetime) -> tuple[Attempted, Settlement]:
         failed_over = self.providers.failed_over(self.provider, item.delivery, now)
         return item, settlement(item, now, failed_over, self.providers.is_forgiven(self.provider, item, now))
-
-    def _count(self, news: Counter[str]) -> None:
-        with self._lock:
-            self.tally += news
