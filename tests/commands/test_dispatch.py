@@ -12,6 +12,7 @@ from django.core.management.base import OutputWrapper
 
 from notifications.management.progress import Progress, line
 from notifications.manager import NotificationManager
+from tests.channels.scripted import scripted
 from tests.factories import UserFactory
 from tests.processes import environment, smtp_ledger
 from tests.shop.notification_events import ShopEvents
@@ -30,15 +31,16 @@ def dispatched():
 
 
 @pytest.fixture
-def nobody_answers(settings):
-    """A mail server that refuses connections, and a schedule of tries."""
-    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-    settings.EMAIL_PORT = 1
+def busy_server(settings):
+    """A mail server that takes no recipient for now, and a schedule of tries."""
 
-    def nobody_answers(*delays, channels=None):
+    def configure(*delays, channels=None):
         settings.NOTIFICATIONS = {"RETRY_DELAYS": delays, "RETRY_JITTER": 0, "CHANNELS": channels or {}}
 
-    return nobody_answers
+    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+    with scripted(stage="RCPT", fault="450 4.2.0 Try again later", turns=range(1, 100)) as server:
+        settings.EMAIL_PORT = server.port
+        yield configure
 
 
 class TestSummary:
@@ -51,20 +53,26 @@ class TestSummary:
             ((), "1 deliveries: 1 dead."),
         ],
     )
-    def test_what_is_tried_several_times_in_one_run_counts_once_as_what_it_came_to(self, nobody_answers, delays, said):
-        nobody_answers(*delays)
+    def test_what_is_tried_several_times_in_one_run_counts_once_as_what_it_came_to(self, busy_server, delays, said):
+        busy_server(*delays)
         newsletter(1)
         assert dispatched() == f"{said}\n"
 
-    def test_what_waits_from_an_earlier_run_is_not_counted(self, nobody_answers):
-        nobody_answers(3600)
+    def test_what_waits_from_an_earlier_run_is_not_counted(self, busy_server):
+        busy_server(3600)
         newsletter(2)
         dispatched()
         newsletter(1)
         assert dispatched() == "1 deliveries: 1 retry.\n"
 
-    def test_what_waits_because_its_channel_cannot_be_made_is_told(self, nobody_answers):
-        nobody_answers(3600, channels={"email": {"OPTIONS": {"colour": "red"}}})
+    def test_what_waits_because_nobody_answers_is_told(self, settings):
+        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+        settings.EMAIL_PORT = 1
+        newsletter(2)
+        assert dispatched() == "2 wait for email, which fails and is tried again later.\n"
+
+    def test_what_waits_because_its_channel_cannot_be_made_is_told(self, busy_server):
+        busy_server(3600, channels={"email": {"OPTIONS": {"colour": "red"}}})
         newsletter(2)
         assert dispatched() == "2 wait for email, which fails and is tried again later.\n"
 

@@ -55,8 +55,9 @@ class Command(BaseCommand):
             tally = crew.watch() if options["watch"] else crew.drain()
         progress.end()
         left = Counter() if options["watch"] else left_alone()
-        if tally or not left:
-            self.stdout.write(summary(each_once(tally, began)))
+        tally = each_once(tally, began)
+        if tally.total() or not left:
+            self.stdout.write(summary(tally))
         for channel, count in left.items():
             self.stdout.write(f"{count} wait for {channel}, which fails and is tried again later.")
         complain(crew, options["watch"])
