@@ -45,6 +45,10 @@ class Row:
         return self.fault in (RESET, SILENCE) or self.fault.startswith("421")
 
     @property
+    def stops_the_provider(self):
+        return self.verdict == CONFIGURATION or self.blames is QUIET
+
+    @property
     def wants_a_fresh_connection(self):
         """On one that has carried a mail it would be tried once more, at once."""
         return self.fault == RESET or self.fault.startswith("421")
