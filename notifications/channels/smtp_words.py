@@ -32,11 +32,12 @@ OF_THE_ACCOUNT = re.compile(
             rf"\b(e?mails?|messages?|recipients?|defers|failures|connections?) (allowed )?(per|an?|every) {TIME}\b",
             r"\btoo many (\w+ ){0,2}(e?mails|messages|recipients|requests|connections|errors|users|addresses)\b",
             rf"\b(dai|hour|week|month)ly\b[^.;:]{{0,30}}\b({MEASURE}|maximum|messages|e?mails|recipients)\b",
+            r"\bmax(imum)?( \w+){0,3} (messages|e?mails|recipients)\b",
             r"\bthrottl|\brate[- ]?limit|quotaexceeded|outboundspam|send ?as ?denied",
             # Whether anything may be sent by this account, or from this address.
             rf"\b{NOT} (permitted|allowed|authori[sz]ed) to send\b",
             r"\b(blocked|banned|restricted|suspended) from sending\b",
-            rf"\b{SENDING}( \w+){{0,3}} (suspended|disabled|paused|banned|restricted)\b",
+            rf"\b{SENDING}( \w+){{0,6}} (suspended|disabled|paused|banned|restricted)\b",
             rf"\bsenders?( \w+){{0,3}}:? ({NOT}|rejected|unknown|invalid|unverified|(verify|verification) failed)",
             r"\b(address|identit\w+|domain)( is| are)? (not |un)verified|\b(from|return-path|envelope) address",
             r"\byour (account|domain|tenant|plan|subscription|credit|organi[sz]ation)\b",
@@ -47,6 +48,7 @@ OF_ITS_STANDING = re.compile(
     "|".join(
         [
             r"\b(black|block|deny)[- ]?list|\b(dns|r)bl\b|\bblocked using\b|\bbanned\b|\breputation\b",
+            r"\bspamhaus\b|\bspamcop\b|\b(domain|ip|host|server|mailfrom) (\w+ )?listed\b",
             r"\b(spf|dkim|dmarc)\b|\breverse dns\b|\bptr\b|\bipv6\b|\bclient host\b|\b(helo|ehlo)\b",
             r"\b(your|sending|source|client|connecting) (ip|server|host|network|mta|mail ?server)\b|\bip address\b",
         ]
@@ -68,7 +70,7 @@ OF_ITS_CHOICE = re.compile(
 OF_A_MAILBOX = re.compile(r"\b(mailbox|inbox|recipient|user|storage|disk|over[- ]?quota)\b")
 
 DOUBTFUL = re.compile(
-    r"\b(limit\w*|quota\w*|exceed\w*|rates?|too (many|fast|quickly|much)|throttl\w*|daily|hourly|block\w*|blacklist\w*"
+    r"\b(limit\w*|quota\w*|exceed\w*|rates?|too (many|fast|quickly|much)|throttl\w*|daily|hourly|today|max(imum)?|suspend\w*|outgoing|outbound|block\w*|blacklist\w*"
     r"|spam\w*|unsolicited|junk|bulk|relay\w*|not (permitted|allowed)|(un)?authori[sz]ed|(un)?authenticat\w*|log ?in"
     r"|access denied|polic(y|ies)|prohibit\w*|reputation|spf|dkim|dmarc|ban|banned|(?<!not )listed|rbl|dnsbl|abus\w+"
     r"|suspicious|complaints?|senders?|sender's|sending|temporar\w*|later|try again|gr[ea]y-?list\w*"

@@ -7,7 +7,7 @@ import struct
 import threading
 import time
 from collections import Counter
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +40,8 @@ class Script:
     lenient: bool = False
     offers: tuple[str, ...] = ()
     over_tls: bool = False
+    # To whose mails it happens; to everybody's if None.
+    whom: Callable[[str], bool] | None = None
     # Seconds that it takes for a reply: for each, and at some stages.
     seconds: float = 0
     slow: Mapping[str, float] = field(default_factory=dict)
@@ -56,12 +58,14 @@ class Conversation(socketserver.StreamRequestHandler):
     """One connection, from greeting to end."""
 
     timeout = 10
+    # One reply after the other goes out at once.
+    disable_nagle_algorithm = True
 
     def handle(self):
         self.script = self.server.script
         self.script.connections += 1
         self.sender, self.recipients = False, []
-        self.verb, self.unsaid = "", b""
+        self.verb, self.unsaid, self.recipient = "", b"", ""
         try:
             if self.script.over_tls:
                 self._encrypt()
@@ -95,6 +99,7 @@ class Conversation(socketserver.StreamRequestHandler):
         self.recipients = []
 
     def _rcpt(self, line):
+        self.recipient = line[len("RCPT TO:<") : -1]
         if not self.sender:
             self._say("503 5.5.1 No sender yet")
         elif self._at("RCPT", "250 OK"):
@@ -142,7 +147,8 @@ class Conversation(socketserver.StreamRequestHandler):
 
     def _is_now(self, stage):
         self.script.reached[stage] += 1
-        return stage == self.script.stage and self.script.reached[stage] in self.script.turns
+        is_turn = stage == self.script.stage and self.script.reached[stage] in self.script.turns
+        return is_turn and (self.script.whom is None or self.script.whom(self.recipient))
 
     def _fail(self, fault):
         if fault == RESET:

@@ -31,6 +31,9 @@ OUR_OWN = [
     "550 Domain example.com has exceeded the max defers and failures per hour (5/5 (100%)) allowed.",
     "550 5.7.233 Tenant exceeded the rate for external recipients",
     "550 You have sent too many messages today",
+    "550 Maximum number of messages reached for today",
+    "550 Outgoing mail from you has been suspended",
+    "550 5.7.1 Service unavailable, the domain is listed by Spamhaus",
     "550 Hourly message limit reached for this account",
     "550 5.5.3 Too many recipients",
     "554 Throttling failure: Daily message quota exceeded",
@@ -80,6 +83,8 @@ def test_what_speaks_of_the_sending_site_costs_no_recipient_anything(said, stage
 
 
 ONE_MAIL = [
+    "550 5.7.1 Your message was not sent because it was blocked as spam",
+    "550 5.7.129 The recipient only takes mail from some senders",
     "550 5.7.1 Message rejected as spam by content filtering",
     "550 5.7.1 This message is likely unsolicited mail",
     "554 5.7.1 The message contains a link to a blacklisted site",
@@ -155,6 +160,7 @@ def test_what_speaks_of_one_mailbox(said, suppress, stage):
         ("550 You are sending too fast", NO),
         ("550 Rejected: spam", NO),
         ("550 Access denied", NO),
+        ("550 Account suspended", NO),
         ("550 Mailbox temporarily unavailable", NO),
     ],
 )

@@ -1,0 +1,135 @@
+"""What real mail servers answer to one, to thirty and to every other of thirty recipients, by the worker's own code."""
+
+from collections import Counter
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from django.db import transaction
+
+from notifications.dispatch.dispatcher import Dispatcher
+from notifications.manager import NotificationManager
+from notifications.models import Circuit, Delivery, Suppression
+from notifications.outcomes import WAITING
+from notifications.recipients import Address
+from notifications.testing import travelling
+from tests.channels.answers import ANSWERS, ELSEWHERE, Fate, Kind, kind_at
+from tests.channels.scripted import scripted
+from tests.shop.notification_events import ShopEvents
+
+PAGE = Path(__file__).parents[2] / "docs" / "channels" / "email-answers.md"
+ALWAYS = range(1, 1000)
+SMTP = "django.core.mail.backends.smtp.EmailBackend"
+BEFORE_A_MAIL = ("greeting", "AUTH")
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(scope="module")
+def reserve():
+    with scripted(pipelining=True, offers=("AUTH PLAIN",)) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def main():
+    with scripted(pipelining=True, offers=("SIZE 1000000", "AUTH PLAIN")) as server:
+        yield server
+
+
+@contextmanager
+def in_a_world_of_its_own():
+    with transaction.atomic():
+        yield
+        transaction.set_rollback(True)
+
+
+def provider(name, server, answer):
+    login = {"username": "shop", "password": "secret"} if answer.stage == "AUTH" else {}
+    backend = {"host": "127.0.0.1", "port": server.port, "timeout": 5, **login}
+    return {"NAME": name, "OPTIONS": {"backend": SMTP, "backend_options": backend}}
+
+
+def fate(answer, main, reserve, settings, count, with_reserve=False, alternating=False, stage=None):
+    """Send to so many recipients, and see."""
+    providers = [provider("main", main, answer), *[provider("reserve", reserve, answer)] * with_reserve]
+    email = {"BACKEND": "notifications.channels.email.EmailChannel", "PROVIDERS": providers}
+    settings.NOTIFICATIONS = {"CHANNELS": {"email": email}, "RETRY_DELAYS": [60, 60], "RETRY_JITTER": 0}
+    main.stage, main.fault, main.turns = stage or answer.stage, answer.said, ALWAYS
+    main.reached.clear()
+    with in_a_world_of_its_own(), travelling():
+        guests = [Address(email=f"guest{number:02}@example.com") for number in range(count)]
+        NotificationManager.send(ShopEvents.NEWSLETTER, guests)
+        in_order = list(Delivery.objects.order_by("pk").values_list("address", flat=True))
+        main.whom = set(in_order[1::2]).__contains__ if alternating else None
+        dispatcher = Dispatcher()
+        dispatcher.run_until_idle()
+        dispatcher.close()
+        return seen()
+
+
+def seen():
+    states = Counter(map(told, Delivery.objects.values_list("state", flat=True)))
+    circuit = Circuit.objects.filter(key="email/main").first() or Circuit.objects.filter(key="email").first()
+    is_open = circuit is not None and not circuit.is_closed()
+    ordered = [f"{states[state]} {state}" for state in ("sent", "dead", "waiting", "unknown") if states[state]]
+    return Fate(", ".join(ordered), Suppression.objects.filter(is_active=True).count(), "open" if is_open else "closed")
+
+
+def told(state):
+    return "waiting" if state in WAITING else state
+
+
+def on_the_page(answer):
+    kind = answer.kind
+    alternating = "" if answer.stage in BEFORE_A_MAIL + ("MAIL",) else kind.alternating
+    cells = [answer.server, answer.stage, f"`{answer.said}`", kind.name, kind.one, kind.one_reserve, kind.thirty]
+    return f"| {' | '.join(map(str, [*cells, kind.thirty_reserve, alternating]))} |"
+
+
+def at_every_stage(answer):
+    kinds = [kind_at(answer, stage).name for stage in ELSEWHERE]
+    return f"| {' | '.join([f'`{answer.said}`', *kinds])} |"
+
+
+def during_a_mail():
+    """Each but once."""
+    found = [answer for answer in ANSWERS if answer.stage not in BEFORE_A_MAIL]
+    return list({answer.said: answer for answer in found}.values())
+
+
+@pytest.mark.parametrize("answer", ANSWERS, ids=str)
+def test_what_becomes_of_one_of_thirty_and_of_every_other(answer, main, reserve, settings):
+    kind = answer.kind
+    found = Kind(
+        kind.name,
+        fate(answer, main, reserve, settings, 1),
+        fate(answer, main, reserve, settings, 1, with_reserve=True),
+        fate(answer, main, reserve, settings, 30),
+        fate(answer, main, reserve, settings, 30, with_reserve=True),
+        kind.alternating,
+    )
+    assert found == kind
+
+
+@pytest.mark.parametrize("answer", [one for one in ANSWERS if one.stage not in BEFORE_A_MAIL + ("MAIL",)], ids=str)
+def test_where_every_other_one_is_accepted(answer, main, reserve, settings):
+    assert fate(answer, main, reserve, settings, 30, alternating=True) == answer.kind.alternating
+
+
+@pytest.mark.parametrize("answer", [one for one in ANSWERS if one.stage not in BEFORE_A_MAIL], ids=str)
+def test_the_same_words_at_every_stage(answer, main, reserve, settings):
+    for stage in ELSEWHERE:
+        kind = kind_at(answer, stage)
+        found = [fate(answer, main, reserve, settings, count, stage=stage) for count in (1, 30)]
+        assert (stage, found) == (stage, [kind.one, kind.thirty])
+
+
+def test_the_page_has_the_same_rows():
+    first, second = (part.splitlines() for part in PAGE.read_text().split("## The same words at every stage"))
+    assert [line for line in first if line.startswith("| ")][1:] == [on_the_page(answer) for answer in ANSWERS]
+    assert [line for line in second if line.startswith("| ")][1:] == [at_every_stage(one) for one in during_a_mail()]
+
+
+def test_there_are_enough_of_them():
+    assert len({(answer.said, answer.stage) for answer in ANSWERS}) == len(ANSWERS) >= 60
