@@ -70,7 +70,8 @@ OF_ITS_CHOICE = re.compile(
 OF_A_MAILBOX = re.compile(r"\b(mailbox|inbox|recipient|user|storage|disk|over[- ]?quota)\b")
 
 DOUBTFUL = re.compile(
-    r"\b(limit\w*|quota\w*|exceed\w*|rates?|too (many|fast|quickly|much)|throttl\w*|daily|hourly|today|max(imum)?|suspend\w*|outgoing|outbound|block\w*|blacklist\w*"
+    r"\b(limit\w*|quota\w*|exceed\w*|rates?|too (many|fast|quickly|much)|throttl\w*|daily|hourly|today"
+    r"|max(imum)?|suspend\w*|outgoing|outbound|block\w*|blacklist\w*"
     r"|spam\w*|unsolicited|junk|bulk|relay\w*|not (permitted|allowed)|(un)?authori[sz]ed|(un)?authenticat\w*|log ?in"
     r"|access denied|polic(y|ies)|prohibit\w*|reputation|spf|dkim|dmarc|ban|banned|(?<!not )listed|rbl|dnsbl|abus\w+"
     r"|suspicious|complaints?|senders?|sender's|sending|temporar\w*|later|try again|gr[ea]y-?list\w*"
