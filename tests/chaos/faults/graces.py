@@ -41,7 +41,7 @@ def within_groups_of_children(scene: Scene) -> Figures:
 
 
 def stopped(scene: Scene, fault: str, processes: int = 1) -> Figures:
-    times, seconds, took, left = scene.size(15, 3), scene.size(20, 10) / 10, [], 0
+    times, seconds, took, left = scene.size(10, 3), scene.size(20, 10) / 10, [], 0
     with slow_provider(scene, seconds), scene.pool() as pool:
         for _ in range(times):
             pid = start_in_a_group(scene, pool, processes, seconds)
@@ -108,7 +108,8 @@ def frozen_child(scene: Scene) -> Figures:
             took.append(seconds_to_end(pool, pid, SECONDS_TO_KILL + 2 * MARGIN_TO_KILL))
             bury(scene, pool, pid, frozen[-1])
         figures = finished(scene, "49 a frozen child", f"{times} stops", pool)
-    figures.bound = times * THREADS
+    # It was killed, with a group of each of its threads in hand.
+    figures.bound = times * THREADS * GROUP
     figures.zero["not killed in time"] = sum(one > SECONDS_TO_KILL + MARGIN_TO_KILL for one in took)
     figures.zero["not named"] = sum(str(child) not in scene.complaints() for child in frozen)
     figures.told["longest"] = f"{max(took):.1f} s"

@@ -44,7 +44,7 @@ def together(scene: Scene) -> Figures:
 
 
 def locked_out(scene: Scene, fault: str, workers: int) -> Figures:
-    times, idle = scene.size(5, 1), 0
+    times, idle = scene.size(4, 1), 0
     scene.witness.foretell(Spell(LONG, SLOW, SECONDS_FOR_ONE))
     with override_settings(NOTIFICATIONS={**settings.NOTIFICATIONS, **SHORT_LEASE}), scene.pool() as pool:
         for patience in LOCK_PATIENCE:
