@@ -40,8 +40,9 @@ def as_bytes(mail: EmailMessage) -> bytes:
     :raises BadHeaderError: if a header has a line end.
     """
     mail = with_short_words(mail)
-    foreign = dict(_foreign_headers(mail))
-    if foreign:
+    if not "".join(map(str, [mail.from_email, *mail.to, *mail.reply_to])).isascii() and (
+        foreign := dict(_foreign_headers(mail))
+    ):
         return _with_raw_headers(mail, foreign)
     if isinstance(mail, EmailMultiAlternatives) and is_simple(mail):
         return _written(mail)
