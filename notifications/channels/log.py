@@ -14,6 +14,8 @@ class LogChannel(BaseChannel):
 
     # Nobody is harmed by a line that a crash repeats.
     group_size = 500
+    # Nobody is waited for.
+    patience = 0.1
 
     def __init__(self, logger: str = "notifications.channel.log", level: str = "INFO") -> None:
         self.logger = logging.getLogger(logger)

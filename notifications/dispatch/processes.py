@@ -346,7 +346,9 @@ def longest_end() -> float:
 
 
 def _patience(name: str, provider: ProviderConf) -> float:
+    """The longest time until a channel looks whether it should stop. A transaction that is broken off loses nothing."""
     try:
-        return open_channel(name, provider).patience
+        channel = open_channel(name, provider)
+        return channel.patience * (1 if channel.one_by_one or channel.transactional else channel.group_size)
     except Exception:  # noqa: BLE001 - whatever its constructor raises, such a channel sends nothing
         return 0.0
