@@ -97,11 +97,13 @@ def limited_waits(using: str, seconds: float) -> Iterator[None]:
             cursor.execute("SELECT set_config('lock_timeout', %s, true)", [str(milliseconds)])
             yield
         return
-    if connection.vendor == "sqlite":
-        with connection.cursor() as cursor:
-            cursor.execute(f"PRAGMA busy_timeout = {milliseconds}")
-    try:
+    if connection.vendor != "sqlite":
         yield
-    finally:
-        if not connection.in_atomic_block:
-            connection.close()  # the next one has its own time-out again
+        return
+    with connection.cursor() as cursor:
+        [before] = cursor.execute("PRAGMA busy_timeout").fetchone()
+        cursor.execute(f"PRAGMA busy_timeout = {milliseconds}")
+        try:
+            yield
+        finally:
+            cursor.execute(f"PRAGMA busy_timeout = {before}")

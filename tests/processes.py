@@ -19,7 +19,8 @@ class Ledger:
     Beside the ledger a file with the suffix ``.times`` says when each address had a mail accepted.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, seconds: float = 0.0) -> None:
+        self.seconds = seconds
         self.path = path
         self.file = path.open("a", buffering=1)
         self.times = path.with_suffix(".times").open("a", buffering=1)
@@ -29,13 +30,15 @@ class Ledger:
         [message_id] = [line.split(": ", 1)[1] for line in head.splitlines() if line.lower().startswith("message-id")]
         self.file.write(f"{envelope.rcpt_tos[0]} {message_id}\n")
         self.times.write(f"{envelope.rcpt_tos[0]} {time.time()}\n")
+        await asyncio.sleep(self.seconds)
         return "250 Kept"
 
 
 @contextmanager
-def smtp_ledger(path: Path) -> Iterator[int]:
-    """An SMTP server in a process of its own; yields its port."""
-    server = subprocess.Popen([sys.executable, "-m", "tests.processes", str(path)], stdout=subprocess.PIPE, text=True)
+def smtp_ledger(path: Path, seconds: float = 0.0) -> Iterator[int]:
+    """An SMTP server in a process of its own, which takes so long for each mail; yields its port."""
+    command = [sys.executable, "-m", "tests.processes", str(path), str(seconds)]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         yield int(server.stdout.readline())
     finally:
@@ -106,11 +109,11 @@ def until(condition, seconds: float = 20.0):
     return value
 
 
-async def serve(path: Path) -> None:
-    server = await asyncio.get_running_loop().create_server(lambda: SMTP(Ledger(path)), "127.0.0.1", 0)
+async def serve(path: Path, seconds: float) -> None:
+    server = await asyncio.get_running_loop().create_server(lambda: SMTP(Ledger(path, seconds)), "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(Path(sys.argv[1])))
+    asyncio.run(serve(Path(sys.argv[1]), float(sys.argv[2])))

@@ -98,10 +98,12 @@ class Pulse:
 
     def _beat(self) -> None:
         began = time.monotonic()
-        now = clock.now(self.using)
-        Heartbeat.objects.using(self.using).beat(self.owner, self.host, self.pid, now)
-        lease = now + timedelta(seconds=conf.current().lease_seconds)
-        Delivery.objects.using(self.using).renew(self.owner, self._held_now(), lease)
+        # No longer than until the next beat, or a stop would have to wait for it as well.
+        with limited_waits(self.using, conf.current().beat_seconds):
+            now = clock.now(self.using)
+            Heartbeat.objects.using(self.using).beat(self.owner, self.host, self.pid, now)
+            lease = now + timedelta(seconds=conf.current().lease_seconds)
+            Delivery.objects.using(self.using).renew(self.owner, self._held_now(), lease)
         # First, so that whoever finds the heartbeat felt again also finds that it was not.
         self.lives += began - self._last >= self._longest_silence
         self._last = began

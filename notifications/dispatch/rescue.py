@@ -26,6 +26,8 @@ from notifications.outcomes import DeliveryState, Reason, Receipt, Verdict
 Suspect = tuple[int, int]
 FORGOTTEN_AFTER_LEASES = 10
 PATIENCE_BEATS = 2
+LEAST_HOLD_UP = 0.1
+"""Seconds. A busy machine takes less to write nothing."""
 
 
 class Rescuer:
@@ -62,7 +64,7 @@ class Rescuer:
         """Take back what has looked lost for two heartbeats; returns how many rows came to which state."""
         # First what workers of this machine have accepted and could not record.
         Desk().recover()
-        if not self._may_judge():
+        if self._was_held_up() or not self._may_judge():
             self._first_seen = {}
             return Counter()
         silent = self._silent(now)
@@ -81,10 +83,19 @@ class Rescuer:
         lost = [Lost(*suspect, died=int(found[suspect] not in alive)) for suspect in confirmed]
         return self._take_back(lost, now)
 
+    def _was_held_up(self) -> bool:
+        """Whether writing had to wait, so that others cannot have recorded anything either; they get a whole lease."""
+        began = time.monotonic()
+        Delivery.objects.using(self.using).wait_to_write()
+        held_up = time.monotonic() - began >= max(LEAST_HOLD_UP, conf.current().beat_seconds / 2)
+        if held_up:
+            self._wait_until = time.monotonic() + conf.current().lease_seconds
+        return held_up
+
     def _may_judge(self) -> bool:
         """Whether this process has been heard itself for long enough to call others silent."""
         if self.pulse is None:
-            return True
+            return time.monotonic() >= self._wait_until
         if self.pulse.lives != self._lives:
             self._lives = self.pulse.lives
             self._wait_until = time.monotonic() + conf.current().lease_seconds

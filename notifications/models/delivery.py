@@ -93,6 +93,10 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         """Prolong the leases of those that ``owner`` has claimed and not begun to send."""
         return outbox.renew(self._write_db, owner, ids, lease)
 
+    def wait_to_write(self) -> None:
+        """Return once this table can be written: changes nothing, but waits as long as any writer would have to."""
+        self.filter(pk=-1).update(owner=models.F("owner"))
+
     def suspects(self, owners: Sequence[str], now: datetime) -> list[tuple[int, int, str]]:
         """Id, fence and owner of rows whose lease ran out, or that are held by one of ``owners``."""
         return outbox.suspects(self._write_db, owners, now)

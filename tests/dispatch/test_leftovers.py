@@ -150,7 +150,7 @@ def test_a_process_that_is_stopped_while_its_database_is_locked_says_what_it_lea
         "KLAXON_NOTIFICATIONS": json.dumps({"STOP_SECONDS": 1, "STATE_DIR": str(tmp_path / "state")}),
     }
     NotificationManager.send(ShopEvents.NEWSLETTER, UserFactory.create_batch(20))
-    with smtp_ledger(tmp_path / "ledger") as port:
+    with smtp_ledger(tmp_path / "ledger", seconds=0.3) as port:
         worker = start("dispatch_notifications", "--watch", "--workers", "1", port=port, **more)
         until(lambda: (tmp_path / "ledger").exists() and (tmp_path / "ledger").read_text())
         with locked(connection.settings_dict["NAME"]):

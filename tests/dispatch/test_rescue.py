@@ -173,6 +173,23 @@ def test_after_its_own_heartbeat_stood_still_a_worker_gives_the_others_a_whole_l
     assert look_twice(rescuer, clock) == {"ready": 1}
 
 
+def test_a_worker_whose_writing_was_held_up_gives_the_others_a_whole_lease(clock, rescuer, monkeypatch, settings):
+    settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "LEASE_SECONDS": 1, "BEAT_SECONDS": 0.1}
+    beat(clock)
+    take(clock)
+    clock.forward(hours=1)
+    rescuer.look(clock())
+    time.sleep(0.2)
+    with monkeypatch.context() as lock:
+        lock.setattr(Delivery.objects._queryset_class, "wait_to_write", lambda self: time.sleep(0.2))
+        assert rescuer.look(clock()) == {}
+    assert rescuer.look(clock()) == {}
+    time.sleep(1)
+    rescuer.look(clock())
+    time.sleep(0.2)
+    assert rescuer.look(clock()) == {"ready": 1}
+
+
 def test_a_worker_that_died_long_ago_and_holds_nothing_is_forgotten(clock, rescuer):
     beat(clock, "long-dead")
     beat(clock, "holding")
