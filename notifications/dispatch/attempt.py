@@ -118,6 +118,7 @@ def _mark_sending(rows: Sequence[Delivery], lease: datetime, desk: Desk) -> set[
 
 def _hand_over(channel: BaseChannel, prepared: Sequence[Prepared], handed: HandOver, desk: Desk, stop: Stop) -> None:
     waiting = {id(item.message): item.delivery for item in prepared}
+    handed.begin([item.delivery for item in prepared])
     error = "The channel gave no receipt."
     since = time.monotonic()
     try:

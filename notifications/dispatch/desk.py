@@ -46,6 +46,8 @@ class Desk:
         self.using = router.db_for_write(Delivery)
         self.pulse = pulse
         self.owner = pulse.owner if pulse else Pulse().owner
+        if pulse:
+            pulse.desks.add(self)
         self._watch = clock.Watch(self.using)
         self._life = 0
         self._unwritten: list[Outcomes] = []
@@ -92,6 +94,10 @@ class Desk:
         """Keep for :meth:`catch_up` what cannot be written now."""
         with self._writing:
             self._unwritten.append(outcomes)
+
+    def unwritten_ids(self) -> set[int]:
+        """The deliveries whose outcomes are kept and not yet in the database."""
+        return {news.id for outcomes in list(self._unwritten) for _, news in outcomes.pairs}
 
     def catch_up(self) -> Counter[str]:
         """Write what could not be written before; raises while that is still so."""

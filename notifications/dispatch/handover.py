@@ -33,15 +33,28 @@ class HandOver:
         self.tried: list[Attempted] = []
         self.untried: list[Delivery] = []
         self.tally: Counter[str] = Counter()
+        self._given: set[int] = set()
+        self._answered_at = 0.0
         self._recorded = 0
         self._oldest = 0.0
         # One for the list of answers, and one for whoever records them, which may take long.
         self._lock = threading.Lock()
         self._recording = threading.Lock()
 
+    def begin(self, deliveries: Sequence[Delivery]) -> None:
+        """These are in the hands of the provider from now on."""
+        self._given, self._answered_at = {delivery.pk for delivery in deliveries}, time.monotonic()
+
+    def unanswered_for(self, seconds: float) -> set[int]:
+        """What the provider has been given, if it has answered nothing for so many seconds."""
+        with self._lock:
+            left = self._given - {item.delivery.pk for item in self.tried} - {row.pk for row in self.untried}
+            return left if time.monotonic() - self._answered_at > seconds else set()
+
     def add(self, attempted: Attempted) -> None:
         """Keep an answer."""
         with self._lock:
+            self._answered_at = time.monotonic()
             if self._recorded == len(self.tried):
                 self._oldest = time.monotonic()
             self.tried.append(attempted)

@@ -8,7 +8,9 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Protocol
 from uuid import uuid4
+from weakref import WeakSet
 
 from django.db import connections, router
 
@@ -21,6 +23,11 @@ logger = logging.getLogger("notifications.worker")
 
 
 SECONDS_TO_DEREGISTER = 2.0
+
+
+class Keeper(Protocol):
+    def unwritten_ids(self) -> set[int]:
+        """The deliveries whose outcomes are kept and not yet in the database."""
 
 
 class Pulse:
@@ -37,6 +44,7 @@ class Pulse:
         self.lives = 1
         """Raised when the heart has stood still for so long that others may have taken what was claimed before."""
         self.recorder = Recorder()
+        self.desks: WeakSet[Keeper] = WeakSet()
         self._last = time.monotonic()
         self._held: dict[int, frozenset[int]] = {}
         self._lock = threading.Lock()
@@ -80,6 +88,14 @@ class Pulse:
         finally:
             with self._lock:
                 del self._held[thread]
+
+    def in_hand(self) -> frozenset[int]:
+        """What the threads of this process work on, or have kept the outcomes of; nobody here may take that back.
+
+        Without what a provider has had for longer than a lease: its thread may never come back.
+        """
+        kept = {pk for desk in list(self.desks) for pk in desk.unwritten_ids()}
+        return frozenset({*self._held_now(), *kept} - self.recorder.unanswered_for(conf.current().lease_seconds))
 
     def _held_now(self) -> list[int]:
         with self._lock:

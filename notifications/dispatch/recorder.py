@@ -21,6 +21,9 @@ class Group(Protocol):
     def record_known(self, older_than: float) -> bool:
         """Record what is known for so many seconds; returns whether there was anything."""
 
+    def unanswered_for(self, seconds: float) -> set[int]:
+        """What the provider has been given, if it has answered nothing for so many seconds."""
+
 
 class Recorder:
     """A thread of a worker process that records the answers of groups that take long."""
@@ -48,6 +51,12 @@ class Recorder:
         finally:
             with self._lock:
                 self._under_way.discard(group)
+
+    def unanswered_for(self, seconds: float) -> set[int]:
+        """What providers have been given, and have answered nothing for so many seconds."""
+        with self._lock:
+            groups = list(self._under_way)
+        return {pk for group in groups for pk in group.unanswered_for(seconds)}
 
     def _run(self) -> None:
         while not self._end.wait(LOOKS_EVERY):

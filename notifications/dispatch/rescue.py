@@ -33,7 +33,7 @@ LEAST_HOLD_UP = 0.1
 class Rescuer:
     """Looks now and then; belongs to one worker process.
 
-    :param pulse: the heartbeat of this process, whose deliveries are left alone.
+    :param pulse: the heartbeat of this process; what its threads have in hand is left alone.
     """
 
     def __init__(self, using: str, pulse: Pulse | None = None) -> None:
@@ -68,10 +68,11 @@ class Rescuer:
             self._first_seen = {}
             return Counter()
         silent = self._silent(now)
+        mine = self.pulse.in_hand() if self.pulse else frozenset()
         found = {
             (pk, fence): owner
             for pk, fence, owner in Delivery.objects.using(self.using).suspects(list(silent), now)
-            if self.pulse is None or owner != self.pulse.owner
+            if pk not in mine
         }
         seen = time.monotonic()
         self._first_seen = {suspect: self._first_seen.get(suspect, seen) for suspect in found}

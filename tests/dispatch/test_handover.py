@@ -4,6 +4,7 @@ import threading
 import time
 
 import pytest
+from django.db import connections
 
 from notifications.dispatch.dispatcher import Dispatcher
 from notifications.dispatch.heartbeat import Pulse
@@ -38,6 +39,11 @@ def hanging(script, settings):  # noqa: F811
     OneByOne.released.set()
 
 
+def deliver(pulse):
+    Dispatcher(pulse=pulse).run_batch(10)
+    connections.close_all()
+
+
 def states():
     return list(Delivery.objects.order_by("pk").values_list("state", flat=True))
 
@@ -45,7 +51,7 @@ def states():
 def test_what_was_accepted_is_recorded_while_the_next_message_still_hangs(hanging):
     refuse_orders(5)
     with Pulse() as pulse:
-        thread = threading.Thread(target=Dispatcher(pulse=pulse).run_batch, args=(10,))
+        thread = threading.Thread(target=deliver, args=(pulse,))
         thread.start()
         until(lambda: states() == ["sent"] * 2 + ["sending"] * 3, 5)
         assert NotificationLog.objects.filter(success=True).count() == 2
@@ -60,7 +66,7 @@ def test_a_refusal_that_the_next_answer_may_excuse_is_not_recorded_early(hanging
     hanging.answers = [Verdict.ACCEPTED, refusal, refusal]
     refuse_orders(4)
     with Pulse() as pulse:
-        thread = threading.Thread(target=Dispatcher(pulse=pulse).run_batch, args=(10,))
+        thread = threading.Thread(target=deliver, args=(pulse,))
         thread.start()
         until(lambda: states()[0] == "sent", 5)
         hanging.released.set()

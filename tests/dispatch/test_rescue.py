@@ -7,8 +7,11 @@ import pytest
 
 from notifications import signals
 from notifications.channels.log import LogChannel
+from notifications.dispatch.desk import Desk
 from notifications.dispatch.dispatcher import Dispatcher
+from notifications.dispatch.handover import HandOver
 from notifications.dispatch.heartbeat import Pulse
+from notifications.dispatch.record import Outcomes, broken_off
 from notifications.dispatch.rescue import Rescuer
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.manager import NotificationManager
@@ -144,14 +147,46 @@ def test_the_late_outcome_of_a_worker_that_was_stopped_is_refused(clock, rescuer
     assert "came too late" in caplog.text
 
 
-def test_a_worker_never_takes_back_its_own_deliveries(clock):
+def test_a_worker_never_takes_back_what_its_own_threads_have_in_hand(clock):
     pulse = Pulse()
     beat(clock, pulse.owner)
     take(clock, pulse.owner, sending=True)
     clock.forward(hours=1)  # the database was locked for so long
+    with pulse.holding([the_delivery().pk]):
+        assert look_twice(Rescuer("default", pulse), clock) == {}
+    desk = Desk(pulse)
+    desk.keep(Outcomes([broken_off(the_delivery(), clock())], clock()))
     assert look_twice(Rescuer("default", pulse), clock) == {}
     assert the_delivery().state == "sending"
-    assert look_twice(Rescuer("default"), clock) == {"retry": 1}
+    desk.catch_up()
+    assert the_delivery().state == "retry"
+
+
+def test_what_a_thread_has_lost_hold_of_is_taken_back_by_its_own_worker_too(clock):
+    pulse = Pulse()
+    take(clock, pulse.owner, sending=True)
+    clock.forward(hours=1)
+    beat(clock, pulse.owner)
+    assert look_twice(Rescuer("default", pulse), clock) == {"retry": 1}
+    assert not the_delivery().strikes
+
+
+def test_what_a_provider_never_answers_is_taken_back_by_the_only_worker(clock, settings):
+    settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "LEASE_SECONDS": 1}
+    pulse = Pulse()
+    take(clock, pulse.owner, sending=True)
+    clock.forward(hours=1)
+    beat(clock, pulse.owner)
+    providers = Dispatcher().providers
+    group = HandOver(providers.choose(the_delivery(), clock()), Desk(pulse), providers)
+    with pulse.holding([the_delivery().pk]), pulse.recorder.watching(group):
+        group.begin([the_delivery()])
+        assert look_twice(Rescuer("default", pulse), clock) == {}
+        time.sleep(1.1)
+        pulse._beat()
+        rescuer = Rescuer("default", pulse)
+        rescuer._lives = pulse.lives
+        assert look_twice(rescuer, clock) == {"retry": 1}
 
 
 def test_after_its_own_heartbeat_stood_still_a_worker_gives_the_others_a_whole_lease(clock, settings):
