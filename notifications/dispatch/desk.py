@@ -107,9 +107,12 @@ class Desk:
         with self._writing:
             while self._unwritten:
                 tally += self._write_what_can_be(self._not_written(self._unwritten[0]))
-                del self._unwritten[0]
-            self._is_behind = False
+                self._first_is_written()
         return tally
+
+    def _first_is_written(self) -> None:
+        del self._unwritten[0]
+        self._is_behind = bool(self._unwritten)
 
     def recover(self) -> None:
         """Write what earlier workers on this machine have left in files."""
@@ -118,21 +121,25 @@ class Desk:
                 for outcomes in found or ():
                     self._write_what_can_be(self._not_written(outcomes))
 
-    def give_back(self, rows: Sequence[Delivery]) -> None:
-        """Return claimed deliveries that were not begun, without a strike; later, if the database is away."""
+    def give_back(self, rows: Sequence[Delivery], later: bool = False) -> None:
+        """Return claimed deliveries that were not begun, without a strike.
+
+        :param later: with :meth:`catch_up` or :meth:`close`, because the database could not be used a moment ago and
+            may let everybody wait again.
+        """
         if not rows:
             return
         ready, was = DeliveryState.READY, DeliveryState.CLAIMED
         news = [Settlement(row.pk, row.fence, was, ready, row.reason, provider=row.provider) for row in rows]
-        if self._unwritten:
-            # The database could not be used a moment ago, and may let everybody wait again.
-            self.keep(Outcomes([(None, item) for item in news], self.time_of_answer()))
+        kept = Outcomes([(None, item) for item in news], self.time_of_answer())
+        if later or self._unwritten:
+            self.keep(kept)
             return
         try:
             Delivery.objects.using(self.using).settle(news, self.now())
         except Error:
             logger.exception("Deliveries that were not begun cannot be given back yet.")
-            self.keep(Outcomes([(None, item) for item in news], self.time_of_answer()))
+            self.keep(kept)
 
     def begin_trial(self, delivery: Delivery) -> bool:
         """Count a strike in advance, before anything that may stop this worker; settling the delivery takes it back.
@@ -151,8 +158,11 @@ class Desk:
         until = time.monotonic() + seconds
         while self._unwritten:
             try:
-                with limited_waits(self.using, max(TRIES_EVERY, until - time.monotonic())):
-                    self.catch_up()
+                # One at a time: what one transaction has written is not to be taken back with the next.
+                with self._writing:
+                    with limited_waits(self.using, max(TRIES_EVERY, until - time.monotonic())):
+                        self._write_what_can_be(self._not_written(self._unwritten[0]))
+                    self._first_is_written()
             except Error as error:
                 if time.monotonic() >= until or at_once():
                     return self._save(error)

@@ -94,9 +94,9 @@ class Dispatcher:
             return len(claimed), tally + self._bring_to_an_end(claimed, now)
 
     def _bring_to_an_end(self, claimed: list[Delivery], now: datetime) -> Tally:
-        claimed = Delivery.objects.using(self.using).with_notifications(claimed)
-        all_begun = False
+        all_begun = failed = False
         try:
+            claimed = Delivery.objects.using(self.using).with_notifications(claimed)
             wanted, tally = still_wanted(claimed, self.desk, now)
             wanted, ended = with_items_still_wanted(wanted, self.using, now)
             tally += ended
@@ -114,11 +114,14 @@ class Dispatcher:
                 del groups[0]
                 self.providers.end_probe(provider, self.desk.now())
             all_begun = not groups
+        except Error:
+            failed = True
+            raise
         finally:
-            # Stopped, or an error: what was not begun goes back at once, without a strike. (What was begun is no
-            # longer claimed, and keeps its state.)
+            # Stopped, or an error: what was not begun goes back, without a strike. (What was begun is no longer
+            # claimed, and keeps its state.)
             if not all_begun:
-                self.desk.give_back(claimed)
+                self.desk.give_back(claimed, later=failed)
         return tally
 
     def _apart(self, claimed: list[Delivery]) -> list[Delivery]:

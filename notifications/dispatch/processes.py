@@ -43,7 +43,8 @@ SAME_STOP_WITHIN = 1.0
 SAYS_EVERY = 5.0
 FROZEN_AFTER = 10.0
 """Seconds without a tick, counted from the stop at the earliest."""
-MARGIN = 10.0
+MARGIN = 60.0
+"""Seconds for statements that wait for locks of other programs."""
 
 News = Tally | int | None
 """What a child tells: what became of deliveries, at its end how many of its threads failed, and None for a tick."""

@@ -387,10 +387,11 @@ def test_a_database_error_while_rendering_is_no_dead_letter_and_nothing_stays_cl
     def locked():
         raise OperationalError("database is locked")
 
-    events = poisoned(locked)
+    events, dispatcher = poisoned(locked), Dispatcher()
     try:
         with pytest.raises(OperationalError):
-            dispatch()
+            dispatcher.run_until_idle()
+        assert dispatcher.close() == 0
     finally:
         events.__exit__(None, None, None)
     assert set(Delivery.objects.values_list("state", "strikes", "attempts")) == {("ready", 0, 0)}

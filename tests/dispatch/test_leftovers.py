@@ -5,13 +5,16 @@ import os
 import signal
 import sqlite3
 from contextlib import contextmanager
+from datetime import timedelta
 
 import pytest
 from django.db import OperationalError, connection
+from django.utils.timezone import now
 
 from notifications.dispatch import leftovers
 from notifications.dispatch.desk import Desk
 from notifications.dispatch.dispatcher import Dispatcher
+from notifications.dispatch.record import Outcomes, broken_off
 from notifications.dispatch.rescue import Rescuer
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, NotificationLog
@@ -174,3 +177,26 @@ def locked(path):
     finally:
         other.execute("ROLLBACK")
         other.close()
+
+
+def test_what_could_be_written_at_the_end_is_not_taken_back_with_what_could_not(folder, monkeypatch):
+    refuse_orders(2)
+    rows = Delivery.objects.claim("worker", now(), now() + timedelta(minutes=1), 10)
+    rows = Delivery.objects.with_notifications(rows)
+    Delivery.objects.mark_sending(rows, now() + timedelta(minutes=1))
+    desk, write = Desk(), Desk.write
+    for row in rows:
+        desk.keep(Outcomes([broken_off(row, now())], now()))
+
+    def only_the_first(self, outcomes):
+        if outcomes.pairs[0][1].id != rows[0].pk:
+            raise OperationalError("away")
+        return write(self, outcomes)
+
+    monkeypatch.setattr(Desk, "write", only_the_first)
+    desk.close(0.1)
+    states = dict(Delivery.objects.values_list("pk", "state"))
+    assert states == {rows[0].pk: "retry", rows[1].pk: "sending"}
+    monkeypatch.setattr(Desk, "write", write)
+    Desk().recover()
+    assert set(Delivery.objects.values_list("state", flat=True)) == {"retry"}

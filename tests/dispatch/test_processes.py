@@ -199,11 +199,11 @@ def test_a_child_is_killed_only_after_a_stop_when_it_is_frozen_or_far_too_slow(h
 def test_the_longest_end_is_that_of_the_slowest_channel_that_is_enabled(settings):
     settings.NOTIFICATIONS = {"CHANNELS": {"email": {"ENABLED": False}, "app": {"ENABLED": False}, "log": {}}}
     quick = longest_end()
-    assert quick == 500 * 0.1 + 10 + 10
+    assert quick == 500 * 0.1 + 10 + 60
     settings.NOTIFICATIONS = {"CHANNELS": {"log": {}, "slow": {"BACKEND": f"{__name__}.Slow"}}}
     assert longest_end() == quick - 50 + 500 * 10, "a group that goes out as one"
     settings.NOTIFICATIONS = {"CHANNELS": {"email": {"ENABLED": False}, "log": {"OPTIONS": {"colour": "red"}}}}
-    assert longest_end() == 30 + 10 + 10, "the app channel, which is on by default"
+    assert longest_end() == 30 + 10 + 60, "the app channel, which is on by default"
 
 
 class Slow(BaseChannel):
