@@ -112,7 +112,7 @@ class Breaker:
             self._known[key] = self.circuits.works(key, now, accepted)
             if not known.is_closed():
                 logger.info("The provider %s works again.", key)
-        if streak and streak.recipients and streak != self.streak(key):
+        if streak and streak.refused and streak != self.streak(key):
             self._known[key] = self.circuits.refused(key, streak)
         if failures:
             self._count(key, receipts[-failures:], now, at_once)

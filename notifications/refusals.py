@@ -24,14 +24,13 @@ def is_refusal(receipt: Receipt) -> bool:
 
 @dataclass(frozen=True)
 class Streak:
-    """Different recipients that got the same refusal since the provider last accepted a message.
+    """The recipients that were refused since the provider last accepted a message.
 
-    :param code: the code of the answer, or its words where it has none.
-    :param recipients: hashes of the recipients.
+    :param refused: code and hash of each recipient, with the code of its last refusal. An answer without a code is
+        known by its words.
     """
 
-    code: str = ""
-    recipients: tuple[str, ...] = ()
+    refused: tuple[tuple[str, str], ...] = ()
 
     def after(self, receipt: Receipt, recipient: str) -> "Streak":
         """The streak once this answer has come as well."""
@@ -39,20 +38,32 @@ class Streak:
             return Streak()
         if not is_refusal(receipt):
             return self
-        code, mark = code_of(receipt), sha256(recipient.encode()).hexdigest()[:12]
-        if code != self.code:
-            return Streak(code, (mark,))
-        if mark in self.recipients or len(self.recipients) >= REMEMBERED:
-            return self
-        return Streak(code, (*self.recipients, mark))
+        mark = sha256(recipient.encode()).hexdigest()[:12]
+        others = tuple(one for one in self.refused if one[1] != mark)
+        return Streak((*others, (code_of(receipt), mark))[-REMEMBERED:])
 
-    def blames_provider(self, receipt: Receipt, several: int) -> bool:
-        """Whether this refusal, which is part of the streak, speaks against the provider.
+    def joined(self, other: "Streak") -> "Streak":
+        """With what another worker has seen."""
+        return Streak(
+            tuple({mark: (code, mark) for code, mark in (*other.refused, *self.refused)}.values())[-REMEMBERED:]
+        )
 
-        :param several: how many different recipients it takes where the answer blames the mailbox alone.
+    @property
+    def code(self) -> str:
+        """The code of the last refusal."""
+        return self.refused[-1][0] if self.refused else ""
+
+    def is_general(self, several: int) -> bool:
+        """Whether the provider refuses everybody, whatever it says.
+
+        :param several: how many different recipients that takes.
         """
+        return len(self.refused) >= max(several, ALIKE_MESSAGES)
+
+    def is_alike(self, receipt: Receipt, several: int) -> bool:
+        """Whether enough recipients got this very refusal. Where it blames the message, two are enough."""
         needed = ALIKE_MESSAGES if receipt.blames is Blame.MESSAGE else max(several, ALIKE_MESSAGES)
-        return is_refusal(receipt) and code_of(receipt) == self.code and len(self.recipients) >= needed
+        return sum(code == code_of(receipt) for code, _ in self.refused) >= needed
 
 
 def code_of(receipt: Receipt) -> str:
@@ -70,11 +81,18 @@ def judge(receipts: Sequence[tuple[Receipt, str]], before: Streak, several: int)
     judged = [receipt for receipt, _ in receipts]
     streak, since = before, 0
     for index, (receipt, recipient) in enumerate(receipts):
-        streak, was = streak.after(receipt, recipient), streak
-        if streak.code != was.code:
-            since = index
-        if streak.blames_provider(receipt, several):
-            judged[since : index + 1] = [_of_provider(one) for one in judged[since : index + 1]]
+        streak = streak.after(receipt, recipient)
+        since = since if streak.refused else index + 1
+        if not is_refusal(receipt):
+            continue
+        if streak.is_general(several):
+            blamed = range(since, index + 1)
+        elif streak.is_alike(receipt, several):
+            blamed = [one for one in range(since, index + 1) if code_of(receipts[one][0]) == code_of(receipt)]
+        else:
+            blamed = []
+        for one in blamed:
+            judged[one] = _of_provider(judged[one])
     return [_condemn(judged, index) for index in range(len(judged))], streak
 
 

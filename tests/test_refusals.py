@@ -10,6 +10,8 @@ from notifications.refusals import Streak, judge, resolved
 ACCEPTED = Receipt(None, Verdict.ACCEPTED)
 SPAM = Receipt(None, Verdict.PERMANENT, code="550 5.7.1", blames=Blame.MESSAGE)
 BARE = Receipt(None, Verdict.PERMANENT, code="550", blames=Blame.MESSAGE, suppress=Suppress.AMONG_ACCEPTED)
+OTHER = Receipt(None, Verdict.PERMANENT, code="554", blames=Blame.MESSAGE)
+LAST = Receipt(None, Verdict.PERMANENT, code="554 5.7.1", blames=Blame.MESSAGE)
 NOBODY = Receipt(None, Verdict.PERMANENT, code="550 5.1.1", blames=Blame.RECIPIENT, suppress=Suppress.NOW)
 BUSY = Receipt(None, Verdict.TEMPORARY, code="450", blames=Blame.RECIPIENT)
 
@@ -32,6 +34,8 @@ OURS, FINE = ("configuration", "no"), ("accepted", "no")
         ([SPAM, ACCEPTED, SPAM], [DEAD, FINE, DEAD]),
         ([SPAM, BUSY, SPAM], [OURS, ("temporary", "no"), OURS]),
         ([SPAM, BARE], [DEAD, DEAD]),
+        ([SPAM, BARE, NOBODY, SPAM], [OURS, DEAD, SUPPRESSED, OURS]),
+        ([SPAM, BARE, NOBODY, BUSY, OTHER, LAST], [OURS] * 3 + [("temporary", "no"), OURS, OURS]),
         ([ACCEPTED, BARE, ACCEPTED], [FINE, SUPPRESSED, FINE]),
         ([BARE, ACCEPTED], [DEAD, FINE]),
         ([ACCEPTED, BARE], [FINE, DEAD]),
@@ -48,7 +52,7 @@ def test_an_answer_is_judged_by_its_neighbours(receipts, expected):
 def test_one_recipient_that_is_refused_again_and_again_speaks_against_nobody_else():
     judged, streak = judge([(SPAM, "a@example.com")] * 5, Streak(), several=5)
     assert {receipt.verdict for receipt in judged} == {Verdict.PERMANENT}
-    assert len(streak.recipients) == 1
+    assert len(streak.refused) == 1
 
 
 def test_refusals_of_an_earlier_group_count():

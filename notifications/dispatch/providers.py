@@ -130,7 +130,7 @@ class Providers:
         """The answers of a group in the light of one another, and the provider's equal refusals after them."""
         answers = [(item.receipt, item.delivery.address or item.delivery.recipient_key) for item in attempted]
         before = self.breaker.streak(provider.key)
-        if not before.recipients and all(receipt.verdict is Verdict.ACCEPTED for receipt, _ in answers):
+        if not before.refused and all(receipt.verdict is Verdict.ACCEPTED for receipt, _ in answers):
             return list(attempted), before
         judged, streak = judge(answers, before, conf.current().breaker_failures)
         pairs = zip(attempted, judged, strict=True)

@@ -12,7 +12,7 @@ from django.db import models, transaction
 from django.utils.translation import gettext_lazy as _
 
 from notifications import conf
-from notifications.refusals import REMEMBERED, Streak
+from notifications.refusals import Streak
 
 MEMORY = 0.9
 """The share of the known health that a new answer leaves."""
@@ -44,11 +44,10 @@ class CircuitQuerySet(models.QuerySet["Circuit"]):
         return circuit
 
     def refused(self, key: str, streak: Streak) -> "Circuit":
-        """Remember which recipients got the same refusal, in addition to those that another worker has seen."""
+        """Remember which recipients were refused, in addition to those that another worker has seen."""
         with transaction.atomic(using=self.db):
             circuit = self._locked(key)
-            known = circuit.refused if circuit.refusal == streak.code else []
-            circuit.refusal, circuit.refused = streak.code, sorted({*known, *streak.recipients})[:REMEMBERED]
+            circuit.refusal, circuit.refused = streak.code, streak.joined(circuit.streak).refused
             circuit.save(using=self.db, update_fields=["refusal", "refused"])
         return circuit
 
@@ -120,7 +119,7 @@ class Circuit(models.Model):
 
     @property
     def streak(self) -> Streak:
-        return Streak(self.refusal, tuple(self.refused))
+        return Streak(tuple((code, mark) for code, mark in self.refused))
 
     def must_forget(self, accepted: bool) -> bool:
         """Whether an answer that is no failure changes what is known; ``accepted``: whether it took a message."""
