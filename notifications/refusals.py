@@ -86,7 +86,7 @@ def judge(receipts: Sequence[tuple[Receipt, str]], before: Streak, several: int)
         if not is_refusal(receipt):
             continue
         if streak.is_general(several):
-            blamed = range(since, index + 1)
+            blamed = list(range(since, index + 1))
         elif streak.is_alike(receipt, several):
             blamed = [one for one in range(since, index + 1) if code_of(receipts[one][0]) == code_of(receipt)]
         else:

@@ -138,6 +138,10 @@ class Dispatcher:
             return []
         self._claims += 1
         lease = now + timedelta(seconds=conf.current().lease_seconds + self._unrenewed * size)
+        half_open = self.outlook.half_open(now) - closed
+        if half_open and (probe := self._take_probe(half_open, notification_ids, now, lease)):
+            return probe
+        closed |= half_open
         # While there is plenty to do, it is enough to look once a second for what has become due.
         rested = self._released_at is not None and timedelta() <= now - self._released_at < RELEASE_EVERY
         if rested and (claimed := self._take(size, notification_ids, now, lease, closed)):
@@ -146,6 +150,15 @@ class Dispatcher:
         return self._take(size, notification_ids, now, lease, closed) or self._trickle(
             size, notification_ids, now, lease, closed
         )
+
+    def _take_probe(
+        self, channels: Collection[str], notification_ids: Sequence[int], now: datetime, lease: datetime
+    ) -> list[Delivery]:
+        """One delivery for a channel whose providers wait for a probe."""
+        outbox = Delivery.objects.using(self.using)
+        outbox.release_due(now)
+        found = (outbox.claim_probe(self.desk.owner, lease, name, notification_ids) for name in sorted(channels))
+        return next((rows for rows in found if rows), [])
 
     def _trickle(
         self, size: int, notification_ids: Sequence[int], now: datetime, lease: datetime, closed: Collection[str]

@@ -41,6 +41,10 @@ class Outlook:
         resting = {channel for channel, until in self._resting.items() if now < until}
         return self._paused | self.providers.shut(now) | resting
 
+    def half_open(self, now: datetime) -> set[str]:
+        """Channels whose providers wait for a probe, and that nobody has paused. :meth:`closed` must come before."""
+        return self.providers.half_open(now) - self._paused - {EVERYTHING}
+
     def rest(self, channel: str, now: datetime, seconds: float, last_turn: float) -> None:
         """Let this thread claim nothing of a channel for a moment; whoever waits comes within ``last_turn`` seconds."""
         self._resting[channel] = now + timedelta(seconds=seconds)

@@ -76,10 +76,13 @@ class Providers:
     def choose(self, delivery: Delivery, now: datetime) -> Provider | None:
         """Who shall carry a delivery; None if every provider of its channel is being left alone."""
         all_of_them = providers_of(delivery.channel)
+        # What was refused before is a bad probe, and need not be one where another provider takes it.
+        may_be_probe = not (delivery.was_refused and any(self.breaker.is_closed(one.key) for one in all_of_them))
         for provider in self._in_order(all_of_them, delivery):
             if self.breaker.is_closed(provider.key):
                 return provider
-            if self.breaker.may_be_tried(provider.key, now) and self._wins_probe(provider, now):
+            half_open = may_be_probe and self.breaker.may_be_tried(provider.key, now)
+            if half_open and self._wins_probe(provider, now):
                 return Provider(provider.channel, provider.conf, as_probe=True)
         return None
 
@@ -91,6 +94,15 @@ class Providers:
         """The channels none of whose providers may be tried now."""
         self.breaker.look(now)
         return {channel for channel in conf.current().enabled_channels if not self._may_be_tried(channel, now)}
+
+    def half_open(self, now: datetime) -> set[str]:
+        """The channels that have no provider but such as wait for a probe."""
+        return {
+            channel
+            for channel in conf.current().enabled_channels
+            if self._may_be_tried(channel, now)
+            and not any(self.breaker.is_closed(provider.key) for provider in providers_of(channel))
+        }
 
     def failed_over(self, provider: Provider, delivery: Delivery, now: datetime) -> str:
         """If this provider fails: who has had the delivery in this round. Empty if there is nobody left to have it."""

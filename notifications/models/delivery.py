@@ -26,6 +26,9 @@ INTO = "merged_into__notification"
 WAITS_FOR_OTHERS = Q(state="held", reason__in=("batch", "digest"))
 
 
+REFUSED = (Reason.CONFIGURATION, Reason.TEMPORARY, Reason.LOST_CONTACT, Reason.FAILED_OVER)
+
+
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
     def release_due(self, now: datetime, limit: int = 1000) -> int:
         """Make held rows and retries whose time has come ready; at most ``limit``, the longest due first.
@@ -61,6 +64,19 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
             cursor.execute(sql, params)
             rows = [Delivery.claimed(values, self._write_db) for values in cursor.fetchall()]
         return sorted(rows, key=lambda row: (-row.score, row.pk))
+
+    def claim_probe(
+        self, owner: str, lease: datetime, channel: str, notification_ids: Sequence[int] = ()
+    ) -> list["Delivery"]:
+        """Take the delivery of a channel that is to try out a provider which has failed; none if nothing is ready.
+
+        It is a new one that no provider has failed with, if there is any: what was refused may be refused for ever,
+        and must not keep the circuit open for all others.
+        """
+        sql, params = outbox.claim_probe_statement(self._write_db, owner, lease, channel, notification_ids)
+        with connections[self._write_db].cursor() as cursor:
+            cursor.execute(sql, params)
+            return [Delivery.claimed(values, self._write_db) for values in cursor.fetchall()]
 
     def with_notifications(self, rows: Iterable["Delivery"]) -> list["Delivery"]:
         """Of claimed rows, those whose notification is still there, with it and its cluster; in one query."""
@@ -308,6 +324,11 @@ class Delivery(models.Model):
     def is_suspect(self) -> bool:
         """Whether a worker that held it was lost, so that it must be tried alone."""
         return self.strikes > 0 or self.reason == Reason.WORKER_LOST
+
+    @property
+    def was_refused(self) -> bool:
+        """Whether a provider has failed with it before. (As ``outbox.WAS_REFUSED``.)"""
+        return self.attempts > 0 or self.reason in REFUSED
 
     @property
     def idempotency_key(self) -> str:

@@ -32,6 +32,9 @@ CLAIMED = (
     "attempts", "strikes", "owner", "fence", "epoch", "provider",
 )  # fmt: skip
 MOST_SUSPECTS = 1000
+# A provider has failed with it before, so it may be what the provider cannot bear.
+WAS_REFUSED = "(attempts > 0 OR reason IN ('configuration', 'temporary', 'lost_contact', 'failed_over'))"
+PROBES_AMONG = 200
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,27 @@ def claim_statement(
         WHERE state = 'ready' AND id IN (SELECT picked_id FROM picked)
         RETURNING {", ".join(CLAIMED)}"""  # noqa: S608 - only our own words are formatted in
     return sql, [*ids, *names, limit, owner, _time(connection, lease)]
+
+
+def claim_probe_statement(
+    using: str, owner: str, lease: datetime, channel: str, notification_ids: Sequence[int]
+) -> tuple[str, list[Any]]:
+    connection = connections[using]
+    among, ids = _among("AND notification_id IN", notification_ids)
+    skip = "FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
+    sql = f"""
+        WITH newest AS (
+            SELECT id AS its_id, score AS its_score, CASE WHEN {WAS_REFUSED} THEN 1 ELSE 0 END AS was_refused
+            FROM {TABLE} WHERE state = 'ready' AND channel = %s {among} ORDER BY id DESC LIMIT {PROBES_AMONG}
+        ), picked AS (
+            SELECT id AS picked_id FROM {TABLE} WHERE state = 'ready' AND id = (
+                SELECT its_id FROM newest ORDER BY was_refused, its_score DESC, its_id DESC LIMIT 1
+            ) {skip}
+        )
+        UPDATE {TABLE} SET state = 'claimed', owner = %s, lease = %s, fence = fence + 1
+        WHERE state = 'ready' AND id IN (SELECT picked_id FROM picked)
+        RETURNING {", ".join(CLAIMED)}"""  # noqa: S608 - only our own words are formatted in
+    return sql, [channel, *ids, owner, _time(connection, lease)]
 
 
 def mark_sending(using: str, fences: Sequence[tuple[int, int]], lease: datetime) -> set[int]:

@@ -200,3 +200,53 @@ def test_the_first_failure_to_reach_a_provider_sends_all_to_the_next(carriers, c
         clock.forward(seconds=1)
     assert states() == {"sent": 30}
     assert used(carrier)["first"] == 1, "nobody else had to find out"
+
+
+class Picky(Carrier):
+    """Refuses some addresses for good, and takes all others."""
+
+    address_kind = "email"
+    refusal: dict = {}
+
+    def prepare(self, delivery, rendered):
+        return {"delivery": delivery.pk, "to": delivery.address}
+
+    def send(self, messages):
+        for message in messages:
+            self.carried.append((self.name, message["delivery"]))
+            bad = message["to"].startswith("bad")
+            yield Receipt(message, **(self.refusal if bad else {"verdict": Verdict.ACCEPTED}))
+
+
+@pytest.mark.parametrize("providers", [("only",), ("first", "second")], ids=["alone", "with a reserve"])
+@pytest.mark.parametrize("refusal", [SPAM, NOBODY], ids=["text", "mailbox"])
+@pytest.mark.parametrize("bad", [2, 3, 7, 30])
+def test_what_is_refused_for_ever_keeps_no_circuit_open_for_the_others(
+    carriers,  # noqa: F811
+    clock,  # noqa: F811
+    settings,
+    bad,
+    refusal,
+    providers,  # noqa: F811
+):
+    carriers(*(providers if len(providers) > 1 else ()))
+    settings.NOTIFICATIONS["CHANNELS"]["log"]["BACKEND"] = f"{__name__}.Picky"
+    settings.NOTIFICATIONS = {**settings.NOTIFICATIONS}
+    Picky.refusal = refusal
+    for number in range(bad):
+        send_to(f"bad{number}@example.com")
+    waits = []
+    for _ in range(12):
+        send_to("good@example.com")
+        good, since = Delivery.objects.order_by("-pk")[0], clock()
+        while Delivery.objects.get(pk=good.pk).state != "sent" and clock() - since < timedelta(hours=1):
+            dispatch()
+            clock.forward(seconds=30)
+        waits.append(clock() - since)
+        clock.forward(minutes=5)
+    assert max(waits) <= timedelta(minutes=10), waits
+    assert Delivery.objects.filter(address__startswith="good", state="sent").count() == 12
+
+
+def send_to(address):
+    NotificationManager.send(ShopEvents.ORDER_REFUSED, Address(email=address), None, {})
