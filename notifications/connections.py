@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakSet
 
 from django.db import connections, transaction
 
@@ -107,3 +108,21 @@ def limited_waits(using: str, seconds: float) -> Iterator[None]:
             yield
         finally:
             cursor.execute(f"PRAGMA busy_timeout = {before}")
+
+
+_interruptible: WeakSet[Any] = WeakSet()
+
+
+def allow_interrupts(using: str) -> None:
+    """Let :func:`interrupt_statements` break off what this thread's connection is waiting for."""
+    _interruptible.add(connections[using])
+
+
+def interrupt_statements() -> None:
+    """Break off the statements that other threads of this process are waiting for; they fail with OperationalError.
+
+    PostgreSQL only: there a lock on a table is waited for without an end. SQLite has its own time-out.
+    """
+    for connection in list(_interruptible):
+        if connection.vendor == "postgresql" and connection.connection is not None:
+            connection.connection.cancel()

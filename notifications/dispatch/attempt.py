@@ -16,7 +16,7 @@ from notifications.channels import BaseChannel
 from notifications.dispatch.desk import Desk
 from notifications.dispatch.handover import HandOver
 from notifications.dispatch.providers import SLOW_SECONDS, Provider, Providers
-from notifications.dispatch.record import Attempted, Outcomes, broken_off, buried
+from notifications.dispatch.record import Attempted, Outcomes, broken_off, buried, sound
 from notifications.dispatch.stop import Stop
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.gates import Person
@@ -124,7 +124,7 @@ def _hand_over(channel: BaseChannel, prepared: Sequence[Prepared], handed: HandO
     try:
         for receipt in channel.send([item.message for item in prepared]):
             delivery, before, since = waiting.pop(id(receipt.message)), since, time.monotonic()
-            handed.add(Attempted(delivery, receipt, since - before))
+            handed.add(Attempted(delivery, sound(receipt), since - before))
             if waiting and channel.one_by_one and (why := _why_to_break_off(handed, desk, stop)):
                 level = logging.INFO if stop() else logging.WARNING
                 logger.log(level, "%s %d deliveries of a group were not handed over.", why, len(waiting))
@@ -133,7 +133,7 @@ def _hand_over(channel: BaseChannel, prepared: Sequence[Prepared], handed: HandO
             if waiting and not channel.transactional and stop.at_once():
                 error = "The worker was told to end at once."
                 break
-    except Exception as raised:
+    except (Exception, SystemExit) as raised:
         if channel.transactional:
             raise  # our own database: nothing was sent, and the transaction takes it all back
         logger.exception("Channel %s failed in the middle of a group.", type(channel).__name__)

@@ -43,7 +43,7 @@ class Pulse:
         self.using = router.db_for_write(Delivery)
         self.lives = 1
         """Raised when the heart has stood still for so long that others may have taken what was claimed before."""
-        self.recorder = Recorder()
+        self.recorder = Recorder(self.using)
         self.desks: WeakSet[Keeper] = WeakSet()
         self._last = time.monotonic()
         self._held: dict[int, frozenset[int]] = {}

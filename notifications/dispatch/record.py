@@ -2,8 +2,9 @@
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from notifications import conf
 from notifications.addresses import masked_text
@@ -181,6 +182,15 @@ def attempt_row(attempted: Attempted, reason: str, now: datetime) -> Notificatio
 def drop_row(delivery: Delivery, reason: str, rule: str, now: datetime) -> NotificationLog:
     """The log row of a delivery that was let go before it was tried."""
     return NotificationLog.of(delivery, NotificationLog.Kind.DROP, now, reason=reason, error_message=rule)
+
+
+def sound(receipt: Receipt) -> Receipt:
+    """A receipt whose words are texts: a channel of a host's own may give a number as the id of a message."""
+    words = {name: getattr(receipt, name) for name in ("provider", "provider_message_id", "error", "code")}
+    wrong: dict[str, Any] = {
+        name: "" if value is None else str(value) for name, value in words.items() if type(value) is not str
+    }
+    return replace(receipt, **wrong) if wrong else receipt
 
 
 def _plain_id(receipt: Receipt) -> str:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from django.db import Error, connections
 
-from notifications.connections import own_connections
+from notifications.connections import allow_interrupts, own_connections
 
 logger = logging.getLogger("notifications.dispatch")
 
@@ -28,7 +28,8 @@ class Group(Protocol):
 class Recorder:
     """A thread of a worker process that records the answers of groups that take long."""
 
-    def __init__(self) -> None:
+    def __init__(self, using: str) -> None:
+        self.using = using
         self._under_way: set[Group] = set()
         self._lock = threading.Lock()
         self._end = threading.Event()
@@ -64,6 +65,7 @@ class Recorder:
                 groups = list(self._under_way)
             if groups:
                 with own_connections():
+                    allow_interrupts(self.using)
                     for group in groups:
                         self._record(group)
 
@@ -73,6 +75,10 @@ class Recorder:
         except Error:
             # The desk has kept the answers; the worker's thread writes them before it claims anything.
             logger.exception("Answers cannot be recorded yet; they are kept.")
+            used = True
+        except Exception:
+            # A bug in a channel or in a host's code. The worker's thread meets it as well; this one must go on.
+            logger.exception("Answers cannot be recorded before their group ends.")
             used = True
         if used:
             connections.close_all()

@@ -4,12 +4,19 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from django.db import connections, router
 
 from notifications import clock, conf
-from notifications.connections import give_back_to_pools, own_connections, threads_that_fit
+from notifications.connections import (
+    allow_interrupts,
+    give_back_to_pools,
+    interrupt_statements,
+    own_connections,
+    threads_that_fit,
+)
 from notifications.dispatch.chores import Rota
 from notifications.dispatch.dispatcher import Dispatcher, Tally
 from notifications.dispatch.heartbeat import Pulse
@@ -20,6 +27,7 @@ from notifications.models import Delivery
 
 logger = logging.getLogger("notifications.worker")
 
+LOOKS_FOR_A_STOP_EVERY = 0.5
 LONG_REST = 1.0
 """Seconds. A provider may close a connection that is idle for longer."""
 SECONDS_FOR_A_CHORE = 5.0
@@ -93,13 +101,14 @@ class Worker:
     def watch(self) -> Tally:
         """Work until stopped, woken by commits."""
         self.rota.patience = SECONDS_FOR_A_CHORE
-        with Pulse() as pulse:
+        with Pulse() as pulse, self._ending_in_time():
             self.rescuer.pulse = pulse
             threads = [threading.Thread(target=self._keep_draining, args=(work, pulse)) for work in self._work]
             for thread in threads:
                 thread.start()
             try:
                 with own_connections():
+                    allow_interrupts(self.using)
                     self._look_after_them()
             finally:
                 self.stop()
@@ -115,7 +124,7 @@ class Worker:
             # Inside somebody's transaction, as in a host's tests: another connection would wait for it for ever.
             self._drain_once(Dispatcher(self.batch_size, self.stopping))
             return
-        with Pulse() as pulse:
+        with Pulse() as pulse, self._ending_in_time():
             others = [threading.Thread(target=self._drain_aside, args=(pulse,)) for _ in range(self.workers - 1)]
             for thread in others:
                 thread.start()
@@ -145,6 +154,7 @@ class Worker:
             dispatcher.rest()
 
     def _drain_once(self, dispatcher: Dispatcher) -> None:
+        allow_interrupts(self.using)
         try:
             self._drain(dispatcher)
         finally:
@@ -164,12 +174,34 @@ class Worker:
         finally:
             connections.close_all()
 
+    @contextmanager
+    def _ending_in_time(self) -> Iterator[None]:
+        """After a stop, break off statements that wait for locks of others, so that outcomes can go to a file."""
+        ended = threading.Event()
+        thread = threading.Thread(target=self._interrupt_after_a_stop, args=(ended,), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def _interrupt_after_a_stop(self, ended: threading.Event) -> None:
+        while not self.stopped():
+            if ended.wait(LOOKS_FOR_A_STOP_EVERY):
+                return
+        until = time.monotonic() + conf.current().stop_seconds
+        while not ended.wait(LOOKS_FOR_A_STOP_EVERY):
+            if time.monotonic() >= until or self.is_stopped_at_once():
+                interrupt_statements()
+
     def _keep_draining(self, work: threading.Event, pulse: Pulse) -> None:
+        allow_interrupts(self.using)
         dispatcher = Dispatcher(self.batch_size, self.stopping, pulse)
         while not self.stopped():
             try:
                 self._drain(dispatcher)
-            except Exception:
+            except (Exception, SystemExit):
                 # A database that is away, a bug in a host's code: neither may end the worker.
                 logger.exception("A worker thread had an error and goes on in %s seconds.", self.error_pause)
                 self._back_off()

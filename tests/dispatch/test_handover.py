@@ -8,9 +8,10 @@ from django.db import connections
 
 from notifications.dispatch.dispatcher import Dispatcher
 from notifications.dispatch.heartbeat import Pulse
+from notifications.dispatch.recorder import Recorder
 from notifications.dispatch.stop import Stop
 from notifications.models import Circuit, Delivery, NotificationLog
-from notifications.outcomes import Verdict
+from notifications.outcomes import Receipt, Verdict
 from tests.dispatch.test_dispatcher import ScriptedChannel, refuse_orders, script  # noqa: F401
 from tests.processes import until
 
@@ -120,3 +121,45 @@ def test_a_slow_failure_breaks_its_group_off_and_opens_the_circuit_where_there_i
     began = time.monotonic()
     until(lambda: dispatcher.run_until_idle() is not None and states() == ["sent"] * 5, 10)
     assert time.monotonic() - began < 5
+
+
+class Careless(ScriptedChannel):
+    """Gives numbers where texts belong."""
+
+    def send(self, messages):
+        for message in messages:
+            yield Receipt(message, Verdict.ACCEPTED, provider_message_id=12345, error=None)
+
+
+def test_words_of_a_receipt_that_are_no_texts_cost_no_answer(script, settings):  # noqa: F811
+    settings.NOTIFICATIONS["CHANNELS"]["log"]["BACKEND"] = f"{__name__}.Careless"
+    settings.NOTIFICATIONS = {**settings.NOTIFICATIONS}
+    refuse_orders(3)
+    assert Dispatcher().run_batch(10)[1] == {"sent": 3}
+    assert set(Delivery.objects.values_list("provider_message_id", flat=True)) == {"12345"}
+
+
+def test_a_channel_that_ends_the_program_ends_only_its_group(script, monkeypatch):  # noqa: F811
+    def end(self, messages):
+        raise SystemExit(1)
+
+    monkeypatch.setattr(ScriptedChannel, "send", end)
+    refuse_orders(2)
+    assert Dispatcher().run_batch(10)[1] == {"retry": 2}
+    assert NotificationLog.objects.filter(reason="lost_contact").count() == 2
+
+
+def test_the_recorder_outlives_a_group_that_it_cannot_record(caplog):
+    class Broken:
+        def record_known(self, older_than):
+            raise TypeError("a bug")
+
+        def unanswered_for(self, seconds):
+            return set()
+
+    recorder = Recorder("default")
+    recorder.start()
+    with recorder.watching(Broken()):
+        until(lambda: "cannot be recorded before their group ends" in caplog.text, 5)
+        assert recorder._thread.is_alive()
+    recorder.stop()

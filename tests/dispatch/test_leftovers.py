@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import sqlite3
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -146,19 +145,16 @@ def test_while_the_database_comes_back_in_time_no_file_is_needed(folder, away):
     assert not folder.exists()
 
 
-@pytest.mark.skipif(connection.vendor != "sqlite", reason="the chaos suite stops a PostgreSQL of its own")
 def test_a_process_that_is_stopped_while_its_database_is_locked_says_what_it_leaves_behind(tmp_path):
-    more = {
-        "KLAXON_BUSY_SECONDS": "2",
-        "KLAXON_NOTIFICATIONS": json.dumps({"STOP_SECONDS": 1, "STATE_DIR": str(tmp_path / "state")}),
-    }
+    notifications = {"STOP_SECONDS": 1, "STATE_DIR": str(tmp_path / "state")}
+    more = {"KLAXON_BUSY_SECONDS": "2", "KLAXON_NOTIFICATIONS": json.dumps(notifications)}
     NotificationManager.send(ShopEvents.NEWSLETTER, UserFactory.create_batch(20))
     with smtp_ledger(tmp_path / "ledger", seconds=0.3) as port:
         worker = start("dispatch_notifications", "--watch", "--workers", "1", port=port, **more)
         until(lambda: (tmp_path / "ledger").exists() and (tmp_path / "ledger").read_text())
-        with locked(connection.settings_dict["NAME"]):
+        with locked():
             worker.send_signal(signal.SIGTERM)
-            output, _ = worker.communicate(timeout=60)
+            output, _ = worker.communicate(timeout=30)
         assert worker.returncode == 1, output
         assert "outcomes could not be written to the database" in output
         finished(start("dispatch_notifications", port=port, **more))
@@ -168,15 +164,24 @@ def test_a_process_that_is_stopped_while_its_database_is_locked_says_what_it_lea
 
 
 @contextmanager
-def locked(path):
-    """Another program that writes, and takes its time."""
-    other = sqlite3.connect(path, isolation_level=None, timeout=30)
-    other.execute("BEGIN IMMEDIATE")
-    try:
+def locked():
+    """Another program that has locked the deliveries, and takes its time."""
+    other = connection.copy()
+    with transaction_of(other) as cursor:
+        if other.vendor == "postgresql":
+            cursor.execute("LOCK TABLE klaxon_delivery IN ACCESS EXCLUSIVE MODE")
         yield
-    finally:
-        other.execute("ROLLBACK")
-        other.close()
+    other.close()
+
+
+@contextmanager
+def transaction_of(other):
+    with other.cursor() as cursor:
+        cursor.execute("BEGIN" if other.vendor == "postgresql" else "BEGIN IMMEDIATE")
+        try:
+            yield cursor
+        finally:
+            cursor.execute("ROLLBACK")
 
 
 def test_what_could_be_written_at_the_end_is_not_taken_back_with_what_could_not(folder, monkeypatch):
