@@ -55,6 +55,17 @@ class Outcomes:
         return [(item, news) for item, news in self.pairs if item is not None]
 
 
+@dataclass(frozen=True)
+class BrokenOff(Settlement):
+    """A settlement without an attempt that says whose it is, for a file of outcomes.
+
+    ``correlation_id`` is that of the notification; ``owner`` is the worker that had the delivery.
+    """
+
+    correlation_id: str = ""
+    owner: str = ""
+
+
 FORGIVEN = (Verdict.TEMPORARY, Verdict.CONFIGURATION)
 """What a probe may be told without losing an attempt. Not *unknown*: that may have arrived, each time."""
 
@@ -97,9 +108,9 @@ def buried(delivery: Delivery, reason: Reason, error: str) -> tuple[Attempted, S
     return Attempted(delivery, receipt, 0.0), dead
 
 
-def broken_off(delivery: Delivery, now: datetime) -> tuple[None, Settlement]:
+def broken_off(delivery: Delivery, now: datetime) -> tuple[None, BrokenOff]:
     """A delivery that is marked *sending* but was certainly not handed over: tried again at once, and not counted."""
-    news = Settlement(
+    news = BrokenOff(
         delivery.pk,
         delivery.fence,
         DeliveryState.SENDING,
@@ -107,6 +118,8 @@ def broken_off(delivery: Delivery, now: datetime) -> tuple[None, Settlement]:
         Reason.BROKEN_OFF,
         due_at=now,
         uncounted=1,
+        correlation_id=str(delivery.notification.correlation_id),
+        owner=delivery.owner,
     )
     return None, news
 

@@ -3,8 +3,11 @@
 import json
 import os
 import signal
+import time
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from django.db import OperationalError, connection
@@ -13,11 +16,11 @@ from django.utils.timezone import now
 from notifications.dispatch import leftovers
 from notifications.dispatch.desk import Desk
 from notifications.dispatch.dispatcher import Dispatcher
-from notifications.dispatch.record import Outcomes, broken_off
+from notifications.dispatch.record import Attempted, Outcomes, broken_off, settlement
 from notifications.dispatch.rescue import Rescuer
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, NotificationLog
-from notifications.outcomes import Verdict
+from notifications.outcomes import Receipt, Verdict
 from notifications.testing import travelling
 from tests.dispatch.test_dispatcher import refuse_orders, script  # noqa: F401
 from tests.factories import UserFactory
@@ -105,14 +108,154 @@ def test_the_outcomes_of_another_database_are_left_alone(folder, away, settings)
     assert len(list(folder.iterdir())) == 1
 
 
-def test_a_delivery_that_is_gone_or_another_is_passed_over(folder, away):
+def become_another(delivery):
+    """Give the row another notification, as in another database where the same id is in use."""
+    other = delivery.notification
+    other.pk, other.correlation_id = None, uuid4()
+    other.save(force_insert=True)
+    Delivery.objects.filter(pk=delivery.pk).update(notification=other)
+
+
+def test_a_file_of_which_the_database_has_nothing_is_left_alone_until_it_has(folder, away, caplog):
     end_without_database(away)
-    first = Delivery.objects.order_by("pk").first()
-    first.notification.correlation_id = "another"
-    first.notification.save()
-    Delivery.objects.exclude(pk=first.pk).delete()
+    [mine] = set(Delivery.objects.values_list("notification", flat=True))
+    ids = ", ".join(map(str, Delivery.objects.order_by("pk").values_list("pk", flat=True)))
+    for delivery in Delivery.objects.select_related("notification"):
+        become_another(delivery)
+    for _ in range(3):
+        Desk().recover()
+    assert set(Delivery.objects.values_list("state", flat=True)) == {"sending"}
+    assert [path.suffix for path in folder.iterdir()] == [".outcomes"]
+    [complaint] = [message for message in caplog.messages if "has none of the deliveries" in message]
+    assert f"Deliveries: {ids}" in complaint
+    Delivery.objects.update(notification=mine)  # the restore is finished
     Desk().recover()
-    assert set(Delivery.objects.values_list("state", flat=True)) <= {"sending"}
+    assert set(Delivery.objects.values_list("state", flat=True)) == {"sent"}
+    assert not list(folder.iterdir())
+
+
+def test_a_file_of_which_the_database_lacks_some_is_kept_and_the_rest_is_written(folder, away, caplog):
+    end_without_database(away)
+    ours, another, gone = Delivery.objects.order_by("pk").select_related("notification")
+    become_another(another)
+    lacking = [another.pk, gone.pk]
+    gone.delete()
+    Desk().recover()
+    assert dict(Delivery.objects.values_list("pk", "state")) == {ours.pk: "sent", another.pk: "sending"}
+    [kept] = folder.iterdir()
+    assert kept.suffix == ".unmatched"
+    assert "rename it back" in caplog.text
+    assert f"Deliveries: {lacking[0]}, {lacking[1]}" in caplog.text
+    kept.rename(kept.with_suffix(".outcomes"))
+    Desk().recover()
+    assert NotificationLog.objects.count() == 1, "what is written already is not written again"
+
+
+def begun(count=2):
+    """Deliveries that are marked as sending."""
+    refuse_orders(count)
+    rows = Delivery.objects.claim("worker", now(), now() + timedelta(minutes=1), 10)
+    rows = Delivery.objects.with_notifications(rows)
+    Delivery.objects.mark_sending(rows, now() + timedelta(minutes=1))
+    return rows
+
+
+def test_what_was_broken_off_frees_no_row_of_another_notification(folder):
+    mine, another = begun()
+    leftovers.save([Outcomes([broken_off(row, now()) for row in (mine, another)], now())], "default")
+    become_another(another)
+    Desk().recover()
+    assert dict(Delivery.objects.values_list("pk", "state")) == {mine.pk: "retry", another.pk: "sending"}
+
+
+@pytest.mark.parametrize("failed", [False, True], ids=["broken off", "failed"])
+def test_after_a_restore_no_row_is_taken_from_a_worker_that_has_it_under_the_same_fence(folder, failed):
+    [row] = begun(1)
+    pair = broken_off(row, now())
+    if failed:
+        attempted = Attempted(row, Receipt(None, Verdict.TEMPORARY, error="busy"), 0.1)
+        pair = attempted, settlement(attempted, now())
+    leftovers.save([Outcomes([pair], now())], "default")
+    Delivery.objects.update(owner="a living worker")
+    Desk().recover()
+    assert Delivery.objects.get().state == "sending"
+    assert NotificationLog.objects.count() == int(failed)
+    assert not list(folder.iterdir())
+
+
+def test_what_was_only_claimed_is_left_to_its_lease(folder):
+    refuse_orders(1)
+    [row] = Delivery.objects.claim("worker", now(), now() + timedelta(minutes=1), 10)
+    desk = Desk()
+    desk.give_back([row], later=True)
+    path = leftovers.save([Outcomes(desk._unwritten[0].pairs, now())], "default")
+    assert f'"id": {row.pk}' not in path.read_text()
+    Desk().recover()
+    assert Delivery.objects.get().state == "claimed"
+    assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "is_another"),
+    [
+        ({"options": "-c search_path=other,public"}, True),
+        ({"options": "-c statement_timeout=5s --search-path=other"}, True),
+        ({"service": "other"}, True),
+        ({"options": "-c statement_timeout=5s"}, False),
+    ],
+)
+def test_a_file_belongs_to_the_schema_in_which_the_tables_are(folder, monkeypatch, options, is_another):
+    leftovers.save([], "default")
+    monkeypatch.setitem(connection.settings_dict, "OPTIONS", {**connection.settings_dict["OPTIONS"], **options})
+    assert bool(leftovers.paths("default")) != is_another
+
+
+def test_a_file_that_cannot_be_opened_is_set_aside_and_stops_no_rescue(folder, away, caplog):
+    end_without_database(away)
+    [path] = folder.iterdir()
+    unreadable = path.with_name(path.name.replace("-", "-0", 1))
+    unreadable.mkdir()
+    Rescuer("default").look(now())
+    assert set(Delivery.objects.values_list("state", flat=True)) == {"sent"}
+    assert [found.suffix for found in folder.iterdir()] == [".damaged"]
+    assert "set aside" in caplog.text
+
+
+def test_a_file_that_cannot_be_opened_now_is_spoken_of_once_and_stops_no_rescue(folder, away, caplog):
+    end_without_database(away)
+    [path] = folder.iterdir()
+    endless = path.with_name(path.name.replace("-", "-0", 1))
+    endless.symlink_to(endless)
+    for _ in range(3):
+        Rescuer("default").look(now())
+    assert set(Delivery.objects.values_list("state", flat=True)) == {"sent"}
+    assert list(folder.iterdir()) == [endless]
+    assert caplog.text.count("cannot be read") == 1
+
+
+def test_a_file_that_cannot_be_removed_is_spoken_of_once_and_written_once(folder, away, caplog, monkeypatch):
+    end_without_database(away)
+
+    def refuse(path, missing_ok=False):
+        raise PermissionError("read-only")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    for _ in range(3):
+        Rescuer("default").look(now())
+    assert NotificationLog.objects.count() == 3
+    assert caplog.text.count("cannot be removed") == 1
+
+
+def test_a_file_that_was_never_finished_is_removed_after_a_day(folder):
+    first = leftovers.save([], "default")
+    old, young = (first.with_name(f"{first.name[:16]}-{number}.part") for number in (1, 2))
+    others = first.with_name("another program's.part")
+    for path in (old, young, others):
+        path.touch()
+    for path in (old, others):
+        os.utime(path, (time.time() - 90_000,) * 2)
+    leftovers.save([], "default")
+    assert set(folder.glob("*.part")) == {young, others}
 
 
 def test_a_damaged_file_is_set_aside_and_stops_nobody(folder, away, caplog):
@@ -185,10 +328,7 @@ def transaction_of(other):
 
 
 def test_what_could_be_written_at_the_end_is_not_taken_back_with_what_could_not(folder, monkeypatch):
-    refuse_orders(2)
-    rows = Delivery.objects.claim("worker", now(), now() + timedelta(minutes=1), 10)
-    rows = Delivery.objects.with_notifications(rows)
-    Delivery.objects.mark_sending(rows, now() + timedelta(minutes=1))
+    rows = begun()
     desk, write = Desk(), Desk.write
     for row in rows:
         desk.keep(Outcomes([broken_off(row, now())], now()))
