@@ -3,7 +3,7 @@
 Errors: E001 settings, E002 missing template, E003 duplicate event name, E004 enum and registry apart, E005 missing
 extra, E006 channel class, E007 members of the cluster, E008 cluster model, E009 old SQLite, E010 USE_TZ, E011 CAN
 rules, E012 preferences, E013 digests, E020 senders of mails, E030 databases. Warnings: W001 channel not configured,
-W002 SQLite options, W003 spool, W004 connection pools.
+W002 SQLite options, W003 spool, W004 connection pools, W005 folder for outcomes.
 """
 
 import sqlite3
@@ -25,6 +25,7 @@ from notifications.channels.email import EmailChannel
 from notifications.conf import Conf
 from notifications.conf.channels import ProviderConf
 from notifications.connections import pool_sizes
+from notifications.dispatch import leftovers
 from notifications.events import DIGESTS, NOTIFICATION_EVENTS, BuiltInEvents, NotificationEvent, key_of
 from notifications.exceptions import MissingExtra
 from notifications.models import Delivery, Notification
@@ -131,6 +132,16 @@ def check_spool() -> Found:
             f"Nothing can be spooled in {str(folder)!r}: {fault}.",
             hint="Set NOTIFICATIONS['SPOOL_DIR'] to a folder that the processes which send may write to.",
             id="klaxon.W003",
+        )
+
+
+def check_state() -> Found:
+    if fault := leftovers.fault():
+        yield Warning(
+            f"A worker cannot keep outcomes in {str(leftovers.folder())!r}: {fault}",
+            hint="Set NOTIFICATIONS['STATE_DIR'] to a folder that belongs to the user of the worker, and that no other "
+            "user may write to.",
+            id="klaxon.W005",
         )
 
 
@@ -319,6 +330,7 @@ WITH_GOOD_SETTINGS: tuple[Callable[[], Found], ...] = (
     check_can,
     check_celery,
     check_spool,
+    check_state,
     check_pools,
     check_members,
     check_preferences,

@@ -394,6 +394,45 @@ class TestSpoolW003:
         assert str(tmp_path / "spool") in message.msg
 
 
+class TestStateW005:
+    @pytest.fixture
+    def state(self, settings, tmp_path):
+        settings.NOTIFICATIONS = {**channels(), "STATE_DIR": str(tmp_path / "state")}
+        return tmp_path / "state"
+
+    def test_a_folder_that_can_be_made_is_told_nothing(self, state):
+        assert found() == []
+        assert not state.exists(), "a check makes nothing"
+
+    def test_a_private_folder_is_told_nothing(self, state):
+        state.mkdir(mode=0o700)
+        assert found() == []
+
+    def test_a_file_in_its_place_is_told(self, state):
+        state.touch()
+        [message] = found("W005")
+        assert f"{state} is no folder" in message.msg
+
+    def test_a_folder_that_others_may_write_to_is_told(self, state):
+        state.mkdir()
+        state.chmod(0o777)
+        [message] = found("W005")
+        assert "Other users may write to" in message.msg
+        assert "STATE_DIR" in message.hint
+
+    def test_a_folder_of_another_user_is_told(self, state, monkeypatch):
+        state.mkdir()
+        monkeypatch.setattr("os.getuid", lambda: 12345)
+        [message] = found("W005")
+        assert "must belong to the user of the worker" in message.msg
+
+    def test_a_folder_that_this_process_may_not_write_to_is_told(self, state, monkeypatch):
+        state.mkdir()
+        monkeypatch.setattr("os.access", lambda path, mode: False)
+        [message] = found("W005")
+        assert f"may not write to {state}" in message.msg
+
+
 class TestChannelsThatAreNotConfiguredW001:
     def test_each_is_told_once_with_its_events(self, events):
         events[Door.OPENED] = event(channels=["sms", "voice"])
@@ -417,7 +456,7 @@ class TestChannelsThatAreNotConfiguredW001:
 
 
 def test_every_check_has_a_number_of_its_own():
-    for number in [*(f"E{number:03}" for number in range(1, 10)), "W001", "W002", "W003"]:
+    for number in [*(f"E{number:03}" for number in range(1, 10)), *(f"W{number:03}" for number in range(1, 6))]:
         assert number in checks.__doc__
 
 
