@@ -24,7 +24,7 @@ from notifications.channels import BaseChannel, open_channel
 from notifications.channels.email import EmailChannel
 from notifications.conf import Conf
 from notifications.conf.channels import ProviderConf
-from notifications.connections import pool_sizes
+from notifications.connections import pool_size
 from notifications.dispatch import leftovers
 from notifications.events import DIGESTS, NOTIFICATION_EVENTS, BuiltInEvents, NotificationEvent, key_of
 from notifications.exceptions import MissingExtra
@@ -303,17 +303,16 @@ def _in_memory(connection: Any) -> bool:
 
 
 def check_pools() -> Found:
-    workers = conf.current().workers
-    for alias, size in pool_sizes().items():
-        least = max(2, workers)
-        if size < least:
-            yield Warning(
-                f"The connection pool of the database {alias!r} holds at most {size}; a worker process needs {least},"
-                " and starts fewer threads without them.",
-                hint=f"Set DATABASES[{alias!r}]['OPTIONS']['pool']['max_size'] to at least {least}, the number of"
-                " NOTIFICATIONS['WORKERS'] and never below 2, or lower WORKERS.",
-                id="klaxon.W004",
-            )
+    alias = router.db_for_write(Delivery)
+    size, least = pool_size(alias), max(2, conf.current().workers)
+    if size is not None and size < least:
+        yield Warning(
+            f"The connection pool of the database {alias!r} holds at most {size}; a worker process needs {least},"
+            " and starts fewer threads without them.",
+            hint=f"Set DATABASES[{alias!r}]['OPTIONS']['pool']['max_size'] to at least {least}, the number of"
+            " NOTIFICATIONS['WORKERS'] and never below 2, or lower WORKERS.",
+            id="klaxon.W004",
+        )
 
 
 ALWAYS: tuple[Callable[[], Found], ...] = (

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from typing import Any
 from weakref import WeakSet
 
-from django.db import connections, transaction
+from django.apps import apps
+from django.db import connections, router, transaction
 
 logger = logging.getLogger("notifications.worker")
 
@@ -67,20 +68,23 @@ def give_back_to_pools() -> None:
 
 
 def threads_that_fit(wanted: int) -> int:
-    """How many worker threads to start: each needs a connection, so no more than the smallest pool has."""
-    sizes = pool_sizes()
-    smallest = min(sizes, key=lambda alias: sizes[alias], default=None)
-    if smallest is None or sizes[smallest] >= wanted:
+    """How many worker threads to start: each needs a connection, so no more than the pool of Klaxon's database has.
+
+    Pools of other databases do not count: a thread takes a connection there only if the host's own code asks for it.
+    """
+    using = router.db_for_write(apps.get_model("klaxon", "Delivery"))
+    size = pool_size(using)
+    if size is None or size >= wanted:
         return wanted
     logger.warning(
         "This worker starts %s threads instead of %s, because each needs a connection and the pool of the database %r"
         " has no more. Raise DATABASES[%r]['OPTIONS']['pool']['max_size'], or lower NOTIFICATIONS['WORKERS'].",
-        sizes[smallest],
+        size,
         wanted,
-        smallest,
-        smallest,
+        using,
+        using,
     )
-    return sizes[smallest]
+    return size
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import threading
 import pytest
 from django.db import connection, connections, transaction
 
+from notifications.checks import run_checks
 from notifications.connections import give_back_to_pools, own_connections, pool_size, threads_that_fit, unpooled
 from notifications.dispatch.worker import Worker
 from notifications.manager import NotificationManager
@@ -147,6 +148,17 @@ def test_a_worker_starts_no_more_threads_than_the_pool_can_serve_and_says_which_
     [warning] = caplog.messages
     assert "DATABASES['default']['OPTIONS']['pool']['max_size']" in warning
     assert "NOTIFICATIONS['WORKERS']" in warning
+
+
+@only_postgres
+def test_only_the_pool_of_our_own_database_limits_the_threads(pool_of, monkeypatch, settings):
+    pool_of(5)
+    reports = {**connections.settings["default"], "OPTIONS": {"pool": {"min_size": 1, "max_size": 1}}}
+    monkeypatch.setitem(connections.settings, "reports", reports)
+    settings.NOTIFICATIONS = {"WORKERS": 5}
+    # In a thread, because connections belong to threads: no later test meets the one to this database.
+    assert in_a_thread(lambda: threads_that_fit(5)) == 5
+    assert "klaxon.W004" not in {message.id for message in in_a_thread(lambda: run_checks(None))}
 
 
 @only_postgres
