@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from email.encoders import encode_base64
 from email.mime.nonmultipart import MIMENonMultipart
+from smtplib import SMTPRecipientsRefused
 from typing import Any
 
 import idna
@@ -18,7 +19,7 @@ from django.core.mail.backends.base import BaseEmailBackend
 
 from notifications.attachments import Attachment
 from notifications.channels.base import BaseChannel
-from notifications.channels.email_errors import ends_the_conversation, while_opening, while_sending
+from notifications.channels.email_errors import says_goodbye, wants_a_fresh_connection, while_opening, while_sending
 from notifications.channels.mailboxes import InvalidMailbox, dns_address, is_international, parse, rewritten
 from notifications.channels.mime import with_short_words
 from notifications.channels.smtp import EmailBackend as SMTPBackend
@@ -103,14 +104,15 @@ class EmailChannel(BaseChannel):
     def send(self, messages: Sequence[EmailMultiAlternatives]) -> Iterator[Receipt]:
         for message in messages:
             was_used = self._has_carried_mail
-            receipt, is_stale = self._attempt(message)
-            if was_used and is_stale:
-                # The server had ended the conversation; nothing is wrong with it, nor with this mail.
-                receipt, _is_stale = self._attempt(message)
+            receipt, may_be_stale = self._attempt(message)
+            if was_used and may_be_stale:
+                # Perhaps the server has only had enough of this connection. Whatever it says on a fresh one holds.
+                self.close()
+                receipt, _may_be_stale = self._attempt(message)
             yield receipt
 
     def _attempt(self, message: EmailMultiAlternatives) -> tuple[Receipt, bool]:
-        """The receipt, and whether it says only that the connection was used up, and nothing was handed over."""
+        """The receipt, and whether it may say only that the connection was used up, and nothing was handed over."""
         if (refused := self._refused_here(message)) is not None:
             return refused, False
         try:
@@ -137,14 +139,20 @@ class EmailChannel(BaseChannel):
             count = self.connection.send_messages([message])
         except Exception as error:  # noqa: BLE001 - the receipt tells it
             may_be_accepted = getattr(self.connection, "content_asked_for", True)
-            # smtplib fails every later mail on a connection that has failed once.
-            self.close()
+            if not self._goes_on(error):
+                self.close()
             receipt = while_sending(message, error, self._provider, may_be_accepted)
-            return receipt, ends_the_conversation(error, may_be_accepted)
+            return receipt, wants_a_fresh_connection(error, may_be_accepted)
         if count == 0:
             return Receipt(message, Verdict.PERMANENT, self._provider, error="The email backend sent nothing."), False
         self._has_carried_mail = True
         return Receipt(message, Verdict.ACCEPTED, self._provider, _id_given_to(message)), False
+
+    def _goes_on(self, error: Exception) -> bool:
+        """Whether the connection is as good as before. After most errors smtplib fails every later mail on it."""
+        if not (isinstance(error, SMTPRecipientsRefused) and isinstance(self.connection, SMTPBackend)):
+            return False
+        return self.connection.is_open and not says_goodbye(error)
 
     @property
     def _provider(self) -> str:

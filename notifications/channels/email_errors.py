@@ -23,6 +23,7 @@ from django.core.mail import BadHeaderError
 
 from notifications.channels.mailboxes import NotSupported
 from notifications.channels.smtp_replies import Stage, meaning_of, reply_to, stage_of
+from notifications.channels.smtp_words import speak_of_the_connection
 from notifications.outcomes import Blame, Receipt, Verdict
 
 
@@ -131,10 +132,8 @@ def _of_anymail(error: AnymailError) -> tuple[Verdict, Blame]:
         return _of_status(status)
     if not isinstance(error, AnymailAPIError):
         return Verdict.PERMANENT, Blame.MESSAGE
-    if is_unreachable(error):
+    if is_unreachable(error) or was_never_connected(error):
         return Verdict.TEMPORARY, Blame.NETWORK
-    if was_never_connected(error):
-        return Verdict.TEMPORARY, Blame.PROVIDER
     return Verdict.UNKNOWN, Blame.PROVIDER
 
 
@@ -147,18 +146,29 @@ def _of_status(status: int) -> tuple[Verdict, Blame]:
     return (Verdict.UNKNOWN, Blame.PROVIDER) if status >= 500 else (Verdict.PERMANENT, Blame.MESSAGE)
 
 
-def ends_the_conversation(error: Exception, may_be_accepted: bool) -> bool:
-    """Whether a server had enough of a connection before it asked for the content of a mail.
+def wants_a_fresh_connection(error: Exception, may_be_accepted: bool) -> bool:
+    """Whether a server may have had enough of a connection before it asked for the content of a mail.
 
-    So servers do after a time without mails, or after so many of them (RFC 5321, 3.8 and 4.5.3.2.7).
+    So servers do after a time without mails, or after so many of them (RFC 5321, 3.8 and 4.5.3.2.7). Some do not say
+    421 then, but refuse each further recipient, with a bare 550 for instance.
     """
     if isinstance(error, REPLIES):
         at_the_envelope = isinstance(error, smtplib.SMTPSenderRefused | smtplib.SMTPRecipientsRefused)
-        said = reply_to(error)
-        is_over = said.code == CLOSING or said.label == TIMED_OUT
-        return is_over and (at_the_envelope or not may_be_accepted)
+        return (at_the_envelope or not may_be_accepted) and _is_of_the_connection(error)
     hung_up = isinstance(error, smtplib.SMTPServerDisconnected | ConnectionError)
     return hung_up and not may_be_accepted and not is_silence(error)
+
+
+def _is_of_the_connection(error: Any) -> bool:
+    said = reply_to(error)
+    is_bare = isinstance(error, smtplib.SMTPRecipientsRefused) and said.code >= 500 and not said.enhanced
+    return is_bare or says_goodbye(error) or speak_of_the_connection(said.words)
+
+
+def says_goodbye(error: Any) -> bool:
+    """Whether the server closes the connection with this reply."""
+    said = reply_to(error)
+    return said.code == CLOSING or said.label == TIMED_OUT
 
 
 def is_unreachable(error: BaseException) -> bool:

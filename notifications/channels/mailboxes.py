@@ -6,6 +6,7 @@ stays as it is; only servers with SMTPUTF8 (RFC 6531) take it.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from email.errors import MessageError
 from email.utils import getaddresses, quote
@@ -17,6 +18,11 @@ from django.core.mail.message import sanitize_address
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 LOCAL = re.compile(r"""[\w.!#$%&'*+/=?^`{|}~\u0080-\U0010ffff-]+|"(?:[^"\\]|\\.)*\"""")
 DOMAIN = re.compile(r"""[^\s@<>(),;:\\"\[\]]+|\[[^\s\[\]]+\]""")
+# A label of a domain neither begins nor ends with a hyphen (RFC 1123, 2.1).
+LABEL = re.compile(r"(?!-)[^.]{1,63}(?<!-)")
+# In octets (RFC 5321, 4.5.3.1).
+LONGEST_LOCAL, LONGEST_DOMAIN = 64, 255
+QUOTED = re.compile(r"""\"(?:[^"\\]|\\.)*\"|\((?:[^()\\]|\\.)*\)""")
 IN_QUOTES = 'Put a name that has a comma, a colon or an "@" in double quotes.'
 
 
@@ -90,11 +96,32 @@ def parse(text: str) -> Mailbox:
         raise InvalidMailbox(f"is not one address. {IN_QUOTES}")
     [(name, address)] = found
     local, _at, domain = address.rpartition("@")
-    if not (LOCAL.fullmatch(local) and DOMAIN.fullmatch(domain)):
+    if not (LOCAL.fullmatch(local) and DOMAIN.fullmatch(domain)) or _is_open_ended(text):
         raise InvalidMailbox("has no address of the form name@example.com")
     mailbox = Mailbox(name, local, _allowed(domain))
+    for fault in _faults(mailbox):
+        raise InvalidMailbox(fault)
     _read_by_django(text.replace(domain, mailbox.domain))
     return mailbox
+
+
+def _is_open_ended(text: str) -> bool:
+    """Whether an angle bracket is not closed. Python's parsers close it at the end."""
+    bare = QUOTED.sub("", text)
+    return bare.count("<") != bare.count(">")
+
+
+def _faults(mailbox: Mailbox) -> Iterator[str]:
+    """What a mail server would refuse. ``domain`` is as the DNS has it."""
+    local, domain = mailbox.local, mailbox.domain
+    if not local.startswith('"') and not all(local.split(".")):
+        yield f"has a dot too many in {local!r}"
+    if len(local.encode()) > LONGEST_LOCAL:
+        yield f"has more than {LONGEST_LOCAL} octets before the @"
+    if not domain.startswith("[") and not all(map(LABEL.fullmatch, domain.split("."))):
+        yield f"has a domain that cannot be one: {domain!r}"
+    if len(domain) > LONGEST_DOMAIN:
+        yield f"has more than {LONGEST_DOMAIN} octets after the @"
 
 
 def _allowed(domain: str) -> str:

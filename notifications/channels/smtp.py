@@ -5,11 +5,12 @@ accepted; afterwards nobody can tell. Where the server knows PIPELINING (RFC 292
 instead of three.
 """
 
+import io
 import re
 import smtplib
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from email.utils import parseaddr
 from functools import lru_cache, partial
@@ -29,6 +30,10 @@ Refused = dict[str, Reply]
 
 DONE, FORWARDED, GO_AHEAD, CLOSING = 250, 251, 354, 421
 A_MOMENT = 0.01
+# For the replies to RSET and QUIT, on which nothing depends.
+SECONDS_TO_END = 2.0
+# What is written at once. One record of TLS (RFC 8446, 5.1), so that each has its time-out.
+PIECE = 16384
 ATOM, LABEL = r"[\w!#$%&'*+/=?^`{|}~-]+", r"[\w-]{1,63}"
 # Nothing in such an address is quoted, encoded or commented.
 BARE_ADDRESS = re.compile(rf"{ATOM}(\.{ATOM})*@{LABEL}(\.{LABEL})+", re.ASCII)
@@ -54,9 +59,14 @@ class Patience:
         return 2 * self.reply
 
     @property
+    def ending(self) -> float:
+        """For a mail or a connection to be ended. Who is not answered in that time ends it alone."""
+        return min(self.reply, SECONDS_TO_END)
+
+    @property
     def mail(self) -> float:
         """The longest that one mail takes: on a connection that turns out to be stale, and on a fresh one."""
-        return 2 * self.opening + 2 * self.last_reply
+        return 2 * self.opening + 2 * self.last_reply + 4 * self.ending
 
 
 class Reaching(smtplib.SMTP):
@@ -69,37 +79,89 @@ class Reaching(smtplib.SMTP):
             raise Unreachable(*error.args) from error
 
 
+class Deadline(io.RawIOBase):
+    """Reads from a socket until a moment that may be moved. A time-out alone begins anew with each byte.
+
+    :ivar until: seconds, by the clock ``time.monotonic()``.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock, self.until = sock, 0.0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        left = self.until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("The reply did not end in time.")
+        self.sock.settimeout(left)
+        return self.sock.recv_into(buffer)
+
+
 class Phased(Reaching):
     """Remembers whether content was asked for, since the mail began, and is patient accordingly."""
 
     def __init__(self, *args: Any, patience: Patience, **kwargs: Any) -> None:
         self.content_asked_for = False
-        self.has_carried_mail = False
         self.patience = patience
+        self._has_begun = self._is_ending = False
         self._until = time.monotonic() + patience.opening
         super().__init__(*args, **kwargs)
 
+    @property
+    def is_open(self) -> bool:
+        return self.sock is not None
+
     def begin(self) -> None:
         """A mail begins. The first one has what time is left of opening the connection."""
-        if self.has_carried_mail:
+        if self._has_begun:
             self._until = time.monotonic() + self.patience.opening
-        if self.content_asked_for:
-            self._wait(self.patience.reply)
-        self.content_asked_for = False
+        self._has_begun, self.content_asked_for = True, False
 
     def getreply(self) -> Reply:
-        left = self._until - time.monotonic()
-        if left < self.patience.reply and not self.content_asked_for:
-            self._wait(max(left, A_MOMENT))
+        if self.file is None and self.sock is not None:
+            self._deadline = Deadline(self.sock)
+            self.file = io.BufferedReader(self._deadline)
+        self._deadline.until = time.monotonic() + self._seconds()
         code, words = super().getreply()
         if code == GO_AHEAD:
             self.content_asked_for = True
-            self._wait(self.patience.last_reply)
+        # For what does not ask for the time, such as a TLS handshake.
+        self._wait(self._seconds())
         return code, words
+
+    def send(self, s: Any) -> None:
+        data = s.encode(self.command_encoding) if isinstance(s, str) else s
+        until = time.monotonic() + self._seconds()
+        for start in range(0, len(data), PIECE):
+            self._wait(until - time.monotonic())
+            super().send(data[start : start + PIECE])
+
+    def rset(self) -> Reply:
+        return self._end(super().rset)
+
+    def quit(self) -> Reply:
+        return self._end(super().quit)
+
+    def _end(self, command: Callable[[], Reply]) -> Reply:
+        self._is_ending = True
+        try:
+            return command()
+        finally:
+            self._is_ending = False
+
+    def _seconds(self) -> float:
+        """How long the server has for its next reply, or for taking what is sent."""
+        if self._is_ending:
+            return self.patience.ending
+        if self.content_asked_for:
+            return self.patience.last_reply
+        return max(min(self.patience.reply, self._until - time.monotonic()), A_MOMENT)
 
     def _wait(self, seconds: float) -> None:
         if self.sock:
-            self.sock.settimeout(seconds)
+            self.sock.settimeout(max(seconds, A_MOMENT))
 
     def hand_over(self, sender: str, recipients: Sequence[str], content: bytes) -> Refused:
         """``sendmail()`` with its answer and its errors, but in fewer steps where the server allows it.
@@ -163,9 +225,11 @@ class Phased(Reaching):
             if asked[0] == GO_AHEAD:
                 # For nobody, but the server waits until it ends (RFC 2920, 3.1).
                 self.send(".\r\n")
-                self.getreply()
-            elif asked[0] != CLOSING:
-                self.rset()
+                code, _words = self.getreply()
+            else:
+                code, _words = asked if asked[0] == CLOSING else self.rset()
+            if code == CLOSING:
+                self.close()
         except smtplib.SMTPServerDisconnected:
             pass  # What it has refused is refused.
 
@@ -199,6 +263,11 @@ class EmailBackend(DjangoBackend):
         """Whether the mail that failed may have been accepted."""
         return getattr(self.connection, "content_asked_for", False)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the next mail can go over the same connection."""
+        return self.connection is not None and self.connection.is_open
+
     def _send(self, email_message: EmailMessage) -> bool:
         """Django's own, but for how the mail is written and handed over."""
         self.connection.begin()
@@ -211,7 +280,6 @@ class EmailBackend(DjangoBackend):
             if not self.fail_silently:
                 raise
             return False
-        self.connection.has_carried_mail = True
         return True
 
 

@@ -15,6 +15,8 @@ from pathlib import Path
 # Self-signed, for 127.0.0.1; made for these tests, its key is no secret.
 CERTIFICATE = Path(__file__).with_name("loopback.pem")
 RESET, SILENCE = "RST", "silence"
+# A reply that never ends: a byte, or a line of it, every tenth of a second.
+BYTES, LINES = "bytes", "lines"
 STAGES = ("greeting", "EHLO", "STARTTLS", "handshake", "AUTH", "MAIL", "RCPT", "DATA", "content", "end of content")
 
 
@@ -45,6 +47,9 @@ class Script:
     # Seconds that it takes for a reply: for each, and at some stages.
     seconds: float = 0
     slow: Mapping[str, float] = field(default_factory=dict)
+    # How many mails it takes on one connection, and what it says to the recipients of the others.
+    mails_per_connection: int = 0
+    limit: str = ""
     reached: Counter = field(default_factory=Counter)
     connections: int = 0
     accepted: list[str] = field(default_factory=list)
@@ -65,7 +70,7 @@ class Conversation(socketserver.StreamRequestHandler):
         self.script = self.server.script
         self.script.connections += 1
         self.sender, self.recipients = False, []
-        self.verb, self.unsaid, self.recipient = "", b"", ""
+        self.verb, self.unsaid, self.recipient, self.mails = "", b"", "", 0
         try:
             if self.script.over_tls:
                 self._encrypt()
@@ -102,6 +107,8 @@ class Conversation(socketserver.StreamRequestHandler):
         self.recipient = line[len("RCPT TO:<") : -1]
         if not self.sender:
             self._say("503 5.5.1 No sender yet")
+        elif self.script.mails_per_connection and self.mails >= self.script.mails_per_connection:
+            self._say(self.script.limit)
         elif self._at("RCPT", "250 OK"):
             self.recipients.append(line[len("RCPT TO:<") : -1])
 
@@ -123,6 +130,7 @@ class Conversation(socketserver.StreamRequestHandler):
             self.script.for_nobody.append(b"".join(lines))
             self._at("end of nothing", "554 5.5.1 No valid recipients")
         elif self._at("end of content", "250 Kept"):
+            self.mails += 1
             self.script.accepted += self.recipients
             self.script.contents.append(b"".join(line[line.startswith(b".") :] for line in lines))
         self.sender, self.recipients = False, []
@@ -157,11 +165,19 @@ class Conversation(socketserver.StreamRequestHandler):
             raise Over
         if fault == SILENCE:
             self._wait_for_the_end()
+        if fault in (BYTES, LINES):
+            self._drip(b"2" if fault == BYTES else b"220-Please wait\r\n")
         self._say(fault)
         if fault.startswith("421") or self.script.hangs_up:
             self.connection.shutdown(socket.SHUT_WR)
             self._wait_for_the_end()
         return fault
+
+    def _drip(self, drop):
+        for _ in range(50):
+            self.connection.sendall(drop)
+            time.sleep(0.1)
+        raise Over
 
     def _wait_for_the_end(self):
         self.rfile.read()

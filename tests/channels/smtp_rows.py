@@ -1,5 +1,6 @@
 """What an SMTP server can do to one mail of several, and what becomes of it: the table of the email channel's page."""
 
+import re
 from dataclasses import dataclass
 
 from notifications.outcomes import Blame, Suppress
@@ -46,7 +47,16 @@ class Row:
 
     @property
     def stops_the_provider(self):
-        return self.verdict == CONFIGURATION or self.blames is QUIET
+        return self.blames is QUIET or (self.verdict, self.blames) == (CONFIGURATION, PROVIDER)
+
+    @property
+    def is_tried_twice(self):
+        """On a connection that has carried a mail, a bare refusal may be meant for the connection."""
+        return (
+            self.stage == "RCPT"
+            and self.fault.startswith("5")
+            and not re.search(r"(?<!\d\.)5\.\d+\.\d+(?!\.)", self.fault)
+        )
 
     @property
     def wants_a_fresh_connection(self):
@@ -118,13 +128,14 @@ ENVELOPE = [
     Row("RCPT", "550 5.1.1 No such mailbox", PERMANENT, NOW, MAILBOX),
     Row("RCPT", "550 5.1.8 Your domain does not exist", CONFIGURATION),
     Row("RCPT", "550 5.2.1 Mailbox disabled", PERMANENT, REPEATED, MAILBOX),
-    Row("RCPT", "550 5.7.1 Blocked by policy", PERMANENT, blames=MESSAGE),
-    Row("RCPT", "550 Rejected (5.7.1 by policy)", PERMANENT, blames=MESSAGE),
+    Row("RCPT", "550 5.7.1 Blocked by policy", CONFIGURATION, blames=MESSAGE),
+    Row("RCPT", "550 Rejected (5.7.1 by policy)", CONFIGURATION, blames=MESSAGE),
     Row("RCPT", "552 Mailbox full", PERMANENT, blames=MAILBOX),
     Row("RCPT", "552 5.2.2 Mailbox full", PERMANENT, blames=MAILBOX),
     Row("RCPT", "553 5.1.2 No such domain", PERMANENT, NOW, MAILBOX),
     Row("RCPT", "554 Refused", PERMANENT, blames=MESSAGE),
-    Row("RCPT", "554 5.7.1 Relay access denied", CONFIGURATION),
+    Row("RCPT", "550 5.7.1 Refused", PERMANENT, blames=MESSAGE),
+    Row("RCPT", "554 5.7.1 Relay access denied", CONFIGURATION, blames=MESSAGE),
     Row("RCPT", "What?", TEMPORARY),
     Row("RCPT", RESET, TEMPORARY),
     Row("RCPT", SILENCE, TEMPORARY, blames=QUIET),

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -117,12 +118,18 @@ def test_where_every_other_one_is_accepted(answer, main, reserve, settings):
     assert fate(answer, main, reserve, settings, 30, alternating=True) == answer.kind.alternating
 
 
-@pytest.mark.parametrize("answer", [one for one in ANSWERS if one.stage not in BEFORE_A_MAIL], ids=str)
+@pytest.mark.parametrize("answer", during_a_mail(), ids=str)
 def test_the_same_words_at_every_stage(answer, main, reserve, settings):
     for stage in ELSEWHERE:
+        if stage == answer.stage:
+            continue
         kind = kind_at(answer, stage)
-        found = [fate(answer, main, reserve, settings, count, stage=stage) for count in (1, 30)]
-        assert (stage, found) == (stage, [kind.one, kind.thirty])
+        found = [fate(answer, main, reserve, settings, count, stage=stage) for count in (1, 10)]
+        assert (stage, found) == (stage, [kind.one, ten_of(kind.thirty)])
+
+
+def ten_of(thirty):
+    return replace(thirty, states=thirty.states.replace("30", "10"))
 
 
 def test_the_page_has_the_same_rows():

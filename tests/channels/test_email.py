@@ -4,6 +4,7 @@ What an SMTP server can do wrong is in ``test_smtp_matrix``.
 """
 
 import socket
+import time
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
@@ -22,7 +23,7 @@ from notifications.outcomes import Blame, DeliveryState, Suppress, Verdict
 from notifications.rendered import Rendered
 from notifications.testing import capture_notifications
 from notifications.testing.contract import ProviderContract
-from tests.channels.scripted import RESET, SILENCE, scripted
+from tests.channels.scripted import BYTES, CERTIFICATE, LINES, RESET, SILENCE, scripted
 from tests.channels.servers import mail_service, post_office
 from tests.factories import UserFactory
 from tests.shop.notification_events import ShopEvents
@@ -206,10 +207,10 @@ class TestTheConnection:
 
     def test_never_waits_for_ever(self, settings):
         settings.EMAIL_TIMEOUT = None
-        assert (EmailChannel(backend=SMTP).connection.timeout, EmailChannel(backend=SMTP).patience) == (20, 200)
+        assert (EmailChannel(backend=SMTP).connection.timeout, EmailChannel(backend=SMTP).patience) == (20, 208)
         assert EmailChannel(backend=MAILGUN, backend_options=KEYS).patience == 120
         channel = EmailChannel(backend=SMTP, backend_options={"timeout": 3})
-        assert (channel.connection.timeout, channel.patience) == (3, 18)
+        assert (channel.connection.timeout, channel.patience) == (3, 26)
 
     def test_to_a_host_that_does_not_exist_is_the_networks_failure(self, closing):
         channel = closing(EmailChannel(backend=SMTP, backend_options={"host": "no-such-host.invalid", "timeout": 2}))
@@ -256,6 +257,38 @@ class TestTheConnection:
             options = {"host": "127.0.0.1", "port": server.port, "timeout": 0.5}
             [receipt] = send(closing(EmailChannel(backend=SMTP, backend_options=options)), "ann@example.com")
         assert (receipt.verdict, receipt.blames) == (Verdict.TEMPORARY, Blame.SILENCE)
+
+    @pytest.mark.parametrize("pipelining", [False, True])
+    @pytest.mark.parametrize("drop", [BYTES, LINES])
+    @pytest.mark.parametrize("stage", ["greeting", "MAIL", "DATA", "end of content"])
+    def test_gives_a_reply_that_drips_no_more_time_than_another(self, closing, stage, drop, pipelining):
+        with scripted(stage=stage, fault=drop, pipelining=pipelining) as server:
+            options = {"host": "127.0.0.1", "port": server.port, "timeout": 0.4}
+            channel = closing(EmailChannel(backend=SMTP, backend_options=options))
+            before = time.monotonic()
+            [receipt] = send(channel, "ann@example.com")
+            assert time.monotonic() - before < channel.patience / 2
+        lost = (Verdict.UNKNOWN, Blame.PROVIDER) if stage == "end of content" else (Verdict.TEMPORARY, Blame.SILENCE)
+        assert (receipt.verdict, receipt.blames) == lost
+
+    @pytest.mark.parametrize("options", [{"use_ssl": True}, {"use_tls": True}], ids=["TLS", "STARTTLS"])
+    def test_keeps_that_time_over_tls_too(self, closing, options, monkeypatch):
+        monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+        script = {"over_tls": "use_ssl" in options, "offers": ("STARTTLS",)}
+        with scripted(stage="end of content", fault=LINES, **script) as server:
+            options = {"host": "127.0.0.1", "port": server.port, "timeout": 0.4, **options}
+            before = time.monotonic()
+            [receipt] = send(closing(EmailChannel(backend=SMTP, backend_options=options)), "ann@example.com")
+            assert time.monotonic() - before < 2
+        assert (receipt.verdict, receipt.blames) == (Verdict.UNKNOWN, Blame.PROVIDER)
+
+    def test_waits_for_no_last_words(self, closing):
+        with scripted(besides={"end of content": "554 No", "RSET": SILENCE}) as server:
+            options = {"host": "127.0.0.1", "port": server.port}
+            before = time.monotonic()
+            [receipt] = send(closing(EmailChannel(backend=SMTP, backend_options=options)), "ann@example.com")
+            assert time.monotonic() - before < 10
+        assert receipt.verdict is Verdict.PERMANENT
 
     def test_gives_a_filter_more_time_than_the_envelope(self, closing):
         with scripted(slow={"end of content": 0.8}) as server:
@@ -379,8 +412,12 @@ class TestInternationalAddresses:
 class TestTheSender:
     @pytest.mark.parametrize(
         "sender",
-        ["Shop, Inc <a@example.com>", "Shop: a@example.com", "a@example.com, b@example.com", "shop", "a@b\nX: y"],
-    )
+        [
+            "Shop, Inc <a@example.com>", "Shop: a@example.com", "a@example.com, b@example.com", "shop", "a@b\nX: y",
+            "Shop <a@example.com", "a..b@example.com", ".a@example.com", "a.@example.com", "a@-example.com",
+            "a@example-.com", "a@example..com", f"{'a' * 65}@example.com", f"a@{'b' * 64}.com",
+        ],
+    )  # fmt: skip
     @pytest.mark.parametrize("option", ["from_email", "reply_to", "DEFAULT_FROM_EMAIL"])
     @pytest.mark.parametrize("backend", [SMTP, LOCMEM])
     def test_that_is_no_address_is_our_own_fault(self, sender, option, backend, settings, mailoutbox):
@@ -506,14 +543,15 @@ class TestByService:
         with scripted(over_tls=True, **script) as server:
             channel = closing(mailgun(service, api_url=f"https://127.0.0.1:{server.port}", timeout=2))
             [receipt] = send(channel, "ann@example.com")
-        assert receipt.verdict is Verdict.TEMPORARY, receipt.error
+        assert (receipt.verdict, receipt.blames) == (Verdict.TEMPORARY, Blame.NETWORK), receipt.error
 
     def test_a_proxy_that_cannot_be_reached_has_got_nothing(self, closing, service, monkeypatch):
         with scripted() as gone:
             pass
         monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{gone.port}")
         channel = closing(mailgun(service, api_url="https://service.example", timeout=2))
-        assert send(channel, "ann@example.com")[0].verdict is Verdict.TEMPORARY
+        [receipt] = send(channel, "ann@example.com")
+        assert (receipt.verdict, receipt.blames) == (Verdict.TEMPORARY, Blame.NETWORK)
 
     def test_a_service_without_its_settings_is_our_own_fault(self):
         with pytest.raises(Exception, match="MAILGUN_API_KEY"):

@@ -108,7 +108,7 @@ def hits_the_first(row):
 
 def script_of(row, dialogue):
     """The fault hits the first mail, or else the second. (A client whose EHLO is refused tries HELO.)"""
-    turns = (1, 2) if str(row).startswith("EHLO-5") else (1,) if hits_the_first(row) else (2,)
+    turns = (1, 2) if str(row).startswith("EHLO-5") else (1,) if hits_the_first(row) else (2, 2 + row.is_tried_twice)
     offers = ("SIZE 1000000", "AUTH PLAIN", *["STARTTLS"] * (row.stage in ("STARTTLS", "handshake")))
     return {"stage": row.stage, "fault": row.fault, "turns": turns, "offers": offers, **DIALOGUES[dialogue]}
 
@@ -133,7 +133,8 @@ def test_one_mail_of_three_fails_and_the_others_are_sent_once(row, dialogue, sit
         assert server.accepted == before
         waiting = Delivery.objects.exclude(pk=victim.pk).exclude(state="sent", attempts=1)
         assert set(waiting.values_list("address", "attempts")) == {(address, 0) for address in others[len(before) :]}
-        assert server.for_nobody == [b""] * (dialogue == "lenient" and not row.ends_the_conversation)
+        tries = 1 + row.is_tried_twice
+        assert server.for_nobody == [b""] * (tries * (dialogue == "lenient" and not row.ends_the_conversation))
         again = [] if row.verdict == PERMANENT else [victim.address]
         later(len(others) - len(before) + len(again), clock)
         assert server.accepted[: len(before)] == before
@@ -211,6 +212,43 @@ def test_a_stale_connection_costs_nothing(fault, stage, dialogue, site):
     assert server.connections == 2
     assert set(Delivery.objects.values_list("attempts")) == {(1,)}
     assert NotificationLog.objects.count() == 3
+
+
+OF_A_SESSION = {
+    "bare": "550 Requested action not taken",
+    "bare, with words": "550 Enough for this connection",
+    "temporary": "452 4.5.3 Too many recipients in this session",
+    "an enhanced code": "550 5.7.1 No more than ten mails per connection",
+}
+
+
+@pytest.mark.parametrize("dialogue", ["plain", "pipelined"])
+@pytest.mark.parametrize("said", OF_A_SESSION.values(), ids=OF_A_SESSION)
+def test_a_limit_of_mails_for_each_connection_costs_nothing(said, dialogue, site):
+    with scripted(mails_per_connection=10, limit=said, **DIALOGUES[dialogue]) as server:
+        site(server)
+        queue(*(f"guest{number}" for number in range(45)))
+        assert dispatch() == {"sent": 45}
+    assert (len(server.accepted), len(set(server.accepted)), server.connections) == (45, 45, 5)
+    assert not Suppression.objects.exists()
+
+
+def test_a_missing_mailbox_among_accepted_mails_is_missing_on_a_fresh_connection_too(site):
+    with scripted(stage="RCPT", fault="550 No such user", turns=range(1, 99), pipelining=True) as server:
+        server.whom = "bob@example.com".__eq__
+        site(server)
+        queue("ann", "bob", "cid", "dan")
+        assert dispatch() == {"sent": 3, "dead": 1}
+    assert (server.reached["RCPT"], server.connections) == (5, 2)
+    assert Suppression.objects.count() == 1
+
+
+def test_the_mails_after_a_refused_recipient_go_over_the_same_connection(site):
+    with scripted(stage="RCPT", fault="550 5.1.1 No such user", turns=(2, 3), pipelining=True) as server:
+        site(server)
+        queue("ann", "bob", "cid", "dan")
+        assert dispatch() == {"sent": 2, "dead": 2}
+    assert server.connections == 1
 
 
 @pytest.mark.parametrize("fault", GONE.values(), ids=GONE)
