@@ -173,7 +173,8 @@ class Desk:
     def _save(self, error: Error) -> int:
         with self._writing:
             unwritten, self._unwritten = self._unwritten, []
-        # What was only to be given back is in the file as well, but nobody needs to hear of it.
+        if all(news.was == DeliveryState.CLAIMED for outcomes in unwritten for _, news in outcomes.pairs):
+            return 0  # nothing was handed over; the leases will run out
         ids = [news.id for outcomes in unwritten for _, news in outcomes.attempted]
         named = ", ".join(map(str, ids))
         try:

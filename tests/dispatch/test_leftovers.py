@@ -345,3 +345,12 @@ def test_what_could_be_written_at_the_end_is_not_taken_back_with_what_could_not(
     monkeypatch.setattr(Desk, "write", write)
     Desk().recover()
     assert set(Delivery.objects.values_list("state", flat=True)) == {"retry"}
+
+
+def test_deliveries_that_were_only_claimed_need_no_file(folder, away):
+    refuse_orders(2)
+    desk = Desk()
+    rows = Delivery.objects.claim("worker", now(), now() + timedelta(minutes=1), 10)
+    desk.give_back(Delivery.objects.with_notifications(rows), later=True)
+    assert desk.close(0.1) == 0
+    assert not folder.exists()
