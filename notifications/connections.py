@@ -3,21 +3,64 @@
 With ``DATABASES[alias]["OPTIONS"]["pool"]`` (Django 5.1, psycopg 3) all threads of a process share at most ``max_size``
 connections. A thread that keeps one for as long as the process lives takes it from all others, so such threads use
 connections of their own, outside the pool; and a worker starts no more threads than the pool can serve.
+
+Here is also what the errors of a connection mean.
 """
 
 import logging
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from weakref import WeakSet
 
 from django.apps import apps
-from django.db import connections, router, transaction
+from django.db import Error, InterfaceError, OperationalError, connections, router, transaction
 
 logger = logging.getLogger("notifications.worker")
 
 DEFAULT_POOL_SIZE = 4
 """psycopg_pool's default for ``min_size``, hence what ``"pool": True`` means. ``max_size`` defaults to ``min_size``."""
+
+# The file cannot be opened, another process has locked it for too long, the disk does not answer.
+SQLITE_AWAY = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR}
+# Connections lost or refused, the server going down or coming up, no connection to be had.
+POSTGRES_AWAY = ("08", "57P", "53300")
+# Deadlocks and serialization failures, no memory or disk left, a lock that others hold for too long.
+POSTGRES_BUSY = ("40", "53", "55P03")
+
+
+def unreachable(error: Error, vendor: str) -> bool:
+    """Whether it says that the database cannot be reached, rather than that it refuses something."""
+    cause = error.__cause__
+    if vendor == "sqlite":
+        return _sqlite_code(cause) in SQLITE_AWAY
+    state = _sqlstate(cause)
+    return vendor == "postgresql" and (state is None or state.startswith(POSTGRES_AWAY))
+
+
+def is_unable(error: Error) -> bool:
+    """Whether it says that a database, whichever it was, could not do anything at the time, or had to wait too long.
+
+    Everything else, such as a table that is not there, is a fault of the statement, and comes back with it.
+    """
+    cause = error.__cause__
+    if isinstance(cause, sqlite3.Error):
+        return _sqlite_code(cause) in {*SQLITE_AWAY, sqlite3.SQLITE_LOCKED}
+    is_postgres = hasattr(cause, "sqlstate") or hasattr(cause, "pgcode")
+    if not (is_postgres and isinstance(error, (OperationalError, InterfaceError))):
+        return False
+    state = _sqlstate(cause)
+    return state is None or state.startswith(POSTGRES_AWAY + POSTGRES_BUSY)
+
+
+def _sqlite_code(cause: BaseException | None) -> int:
+    code: int = getattr(cause, "sqlite_errorcode", 0)
+    return code & 0xFF
+
+
+def _sqlstate(cause: BaseException | None) -> str | None:
+    return getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
 
 
 def pool_size(using: str) -> int | None:

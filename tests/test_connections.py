@@ -1,12 +1,21 @@
 """Connections and pools: what lives long takes none from the pool, and no more threads start than it can serve."""
 
+import sqlite3
 import threading
 
+import psycopg
 import pytest
-from django.db import connection, connections, transaction
+from django.db import InternalError, OperationalError, ProgrammingError, connection, connections, transaction
 
 from notifications.checks import run_checks
-from notifications.connections import give_back_to_pools, own_connections, pool_size, threads_that_fit, unpooled
+from notifications.connections import (
+    give_back_to_pools,
+    is_unable,
+    own_connections,
+    pool_size,
+    threads_that_fit,
+    unpooled,
+)
 from notifications.dispatch.worker import Worker
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, Heartbeat
@@ -200,3 +209,34 @@ def in_own(work):
             return work()
 
     return run
+
+
+def sqlite_error(code):
+    cause = sqlite3.OperationalError()
+    cause.sqlite_errorcode = code
+    return cause
+
+
+@pytest.mark.parametrize(
+    ("error", "cause", "unable"),
+    [
+        (OperationalError, psycopg.OperationalError("the connection is closed"), True),
+        (OperationalError, psycopg.errors.AdminShutdown(), True),
+        (OperationalError, psycopg.errors.TooManyConnections(), True),
+        (OperationalError, psycopg.errors.DeadlockDetected(), True),
+        (OperationalError, psycopg.errors.LockNotAvailable(), True),
+        (OperationalError, psycopg.errors.QueryCanceled(), False),
+        (ProgrammingError, psycopg.errors.UndefinedTable(), False),
+        (ProgrammingError, psycopg.ProgrammingError("wrong number of parameters"), False),
+        (InternalError, psycopg.errors.InFailedSqlTransaction(), False),
+        (OperationalError, sqlite_error(sqlite3.SQLITE_BUSY_SNAPSHOT), True),
+        (OperationalError, sqlite_error(sqlite3.SQLITE_LOCKED), True),
+        (OperationalError, sqlite_error(sqlite3.SQLITE_CANTOPEN), True),
+        (OperationalError, sqlite_error(sqlite3.SQLITE_ERROR), False),
+        (OperationalError, None, False),
+    ],
+)
+def test_an_error_says_whether_the_database_or_the_statement_is_at_fault(error, cause, unable):
+    raised = error("x")
+    raised.__cause__ = cause
+    assert is_unable(raised) is unable

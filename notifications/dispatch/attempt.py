@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import DatabaseError, Error, transaction
+from django.db import Error, transaction
 
 from notifications import conf
 from notifications.breaker import failures_at_the_end, is_failure, opens_at_once
 from notifications.channels import BaseChannel
+from notifications.connections import is_unable
 from notifications.dispatch.desk import Desk
 from notifications.dispatch.handover import HandOver
 from notifications.dispatch.providers import SLOW_SECONDS, Provider, Providers
@@ -66,11 +67,11 @@ def _prepare(channel: BaseChannel, group: Sequence[Addressed], desk: Desk) -> tu
         try:
             message = _message(channel, addressed, files.get(addressed.delivery.notification_id, ()))
             prepared.append(Prepared(addressed.delivery, message))
-        except DatabaseError:
-            # A template or a transform read something while the database was away. That says nothing about it.
-            raise
         except Exception as error:
-            # Whatever a template, a transform or a channel does wrong here will go wrong again: a dead letter.
+            # A template or a transform read something while a database was away: that says nothing about the delivery.
+            if isinstance(error, Error) and is_unable(error):
+                raise
+            # Whatever else a template, a transform or a channel does wrong will go wrong again: a dead letter.
             logger.exception("Delivery %s cannot be rendered.", addressed.delivery.pk)
             failed.append(buried(addressed.delivery, Reason.RENDERING, f"{type(error).__name__}: {error}"))
     return prepared, desk.write(Outcomes(failed, desk.now())) if failed else Counter()

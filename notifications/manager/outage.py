@@ -5,7 +5,6 @@ it must not come back alone.
 """
 
 import logging
-import sqlite3
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
@@ -14,6 +13,7 @@ from django.db import DatabaseError, Error, InterfaceError, OperationalError, co
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from notifications import clock, conf
+from notifications.connections import unreachable
 from notifications.exceptions import KlaxonError
 from notifications.manager.enqueue import queued
 from notifications.manager.request import Request
@@ -22,11 +22,6 @@ from notifications.outcomes import SendResult
 from notifications.spool import Spool
 
 logger = logging.getLogger("notifications.spool")
-
-# The file cannot be opened, another process has locked it for too long, the disk does not answer.
-SQLITE_AWAY = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR}
-# Connections lost or refused, the server going down or coming up, no connection to be had.
-POSTGRES_AWAY = ("08", "57P", "53300")
 
 
 def may_spool(using: str) -> bool:
@@ -76,15 +71,6 @@ def _queued(request: Request, recipients: Any, using: str) -> SendResult:
     # The connection may be long dead, and the database well.
     connection.close()
     return queued(request, recipients, using)
-
-
-def unreachable(error: Error, vendor: str) -> bool:
-    """Whether it says that the database cannot be reached, rather than that it refuses something."""
-    cause = error.__cause__
-    if vendor == "sqlite":
-        return getattr(cause, "sqlite_errorcode", 0) & 0xFF in SQLITE_AWAY
-    state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
-    return vendor == "postgresql" and (state is None or state.startswith(POSTGRES_AWAY))
 
 
 def _spooled(request: Request, recipients: Any, asked_at: Any, error: Error) -> SendResult:

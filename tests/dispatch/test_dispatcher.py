@@ -1,10 +1,12 @@
 """One batch from the outbox to its end."""
 
+import sqlite3
 from datetime import timedelta
 
+import psycopg
 import pytest
 from django.core import mail
-from django.db import DataError, OperationalError
+from django.db import DataError, OperationalError, connection
 from django.utils import timezone
 
 from notifications import signals
@@ -383,9 +385,13 @@ def test_text_that_cannot_be_stored_buries_only_its_own_delivery(caplog):
     assert Delivery.objects.get(state="dead").reason == "rendering"
 
 
-def test_a_database_error_while_rendering_is_no_dead_letter_and_nothing_stays_claimed():
+@pytest.mark.parametrize("cause", [sqlite3.OperationalError("database is locked"), psycopg.errors.LockNotAvailable()])
+def test_a_database_error_while_rendering_is_no_dead_letter_and_nothing_stays_claimed(cause):
+    if isinstance(cause, sqlite3.Error):
+        cause.sqlite_errorcode = sqlite3.SQLITE_BUSY
+
     def locked():
-        raise OperationalError("database is locked")
+        raise OperationalError("database is locked") from cause
 
     events, dispatcher = poisoned(locked), Dispatcher()
     try:
@@ -395,6 +401,25 @@ def test_a_database_error_while_rendering_is_no_dead_letter_and_nothing_stays_cl
     finally:
         events.__exit__(None, None, None)
     assert set(Delivery.objects.values_list("state", "strikes", "attempts")) == {("ready", 0, 0)}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "statement", ["SELECT 1 FROM no_such_table", "SELEKT 1", "SELECT 1 WHERE 1 = no_such_function()"]
+)
+def test_a_statement_that_fails_while_rendering_buries_only_its_own_delivery(statement, caplog):
+    """It would fail each time, and stop the batch that it is in for ever."""
+
+    def fail():
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+
+    events = poisoned(fail)
+    try:
+        assert dispatch() == {"sent": 5, "dead": 1}
+    finally:
+        events.__exit__(None, None, None)
+    assert Delivery.objects.get(state="dead").reason == "rendering"
 
 
 def test_what_the_database_refuses_buries_only_its_own_delivery(monkeypatch, caplog):

@@ -10,9 +10,10 @@ import pytest
 from django.contrib.auth.models import AnonymousUser, User
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, connections, transaction
 
+from notifications.connections import unreachable
 from notifications.exceptions import InvalidContext, KlaxonError, UnknownEvent
 from notifications.manager import NotificationManager
-from notifications.manager.outage import in_a_transaction, unreachable
+from notifications.manager.outage import in_a_transaction
 from notifications.models import Cluster, Notification
 from notifications.recipients import Address, Members
 from notifications.testing import travelling
