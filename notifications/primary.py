@@ -6,14 +6,19 @@ the host (``MEMBERS_OF``, ``PREFERENCES``, an authentication backend, a queryset
 which its model is written. A queryset that was given a database by ``using()`` keeps it. Pages of the admin and the
 inbox are not within it, and may read a replica.
 
+A model of the host that no router names a database to write for may be read-only, and its table in no other database
+than the one that it is read from. It is read where the host's routers say. Klaxon's models, users, groups, permissions
+and clusters are certainly written, so without a name they are read from the default database.
+
 It works by a router of our own, which stands before those of ``DATABASE_ROUTERS`` and has nothing to say elsewhere.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, router
 
@@ -36,33 +41,58 @@ def read_from_primary() -> Iterator[None]:
     # Django makes the list anew where DATABASE_ROUTERS is overridden.
     if router.routers[:1] != [PRIMARY]:
         router.routers = [PRIMARY, *(other for other in router.routers if other is not PRIMARY)]
-    token = _is_deciding.set(True)
+    with _deciding(True):
+        yield
+
+
+@contextmanager
+def read_as_routed() -> Iterator[None]:
+    """Within the block, the host's routers alone decide again: for receivers of signals. Also a decorator."""
+    with _deciding(False):
+        yield
+
+
+@contextmanager
+def _deciding(is_deciding: bool) -> Iterator[None]:
+    token = _is_deciding.set(is_deciding)
     try:
         yield
     finally:
         _is_deciding.reset(token)
 
 
-def _written(model: Any, hints: dict[str, Any]) -> str:
+def _written(model: Any, hints: dict[str, Any]) -> str | None:
+    """The database that this model is written to; None if the host's ``db_for_read()`` is to decide."""
+    # A router may raise for a model that must not be written.
+    with suppress(Exception):
+        return _named(model, hints) or (DEFAULT_DB_ALIAS if _is_known(model) else None)
+    return None
+
+
+def _named(model: Any, hints: dict[str, Any]) -> str | None:
     for other in router.routers:
         asked = getattr(other, "db_for_write", None)
         if asked is not None and (chosen := asked(model, **hints)):
             return str(chosen)
-    # A row that the host has read from a replica must not lead there; one of another database of the host's does.
-    instance = hints.get("instance")
-    origin = None if instance is None or _is_known(model) else instance._state.db
-    return origin or DEFAULT_DB_ALIAS
+    return None
 
 
 def _is_known(model: Any) -> bool:
-    """Whether it is a model that decides who gets what: one of ours, of users, of their groups and permissions."""
-    swapped = (settings.AUTH_USER_MODEL, settings.NOTIFICATIONS_CLUSTER_MODEL)
-    return model._meta.app_label in ("klaxon", "auth") or model._meta.label_lower in map(str.lower, swapped)
+    """Whether it is a model that decides who gets what: one of ours, of users, clusters, their groups and permissions.
+
+    Also the tables of their relations to many, and those that a user or cluster model inherits from.
+    """
+    concrete = model._meta.concrete_model
+    if concrete._meta.app_label in ("klaxon", "auth"):
+        return True
+    swapped = [apps.get_model(name) for name in (settings.AUTH_USER_MODEL, settings.NOTIFICATIONS_CLUSTER_MODEL)]
+    through = {field.remote_field.through for one in swapped for field in one._meta.many_to_many}
+    return concrete in through or any(issubclass(one, concrete) for one in swapped)
 
 
 def as_written(row: Any) -> Any:
     """The row, read anew if it came from another database than the one that is written; None if it is not there."""
     using = _written(type(row), {})
-    if row._state.db in (None, using):
+    if using is None or row._state.db in (None, using):
         return row
     return type(row)._base_manager.using(using).filter(pk=row.pk).first()

@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.db import connection, connections, router
 from django.utils import timezone
 
-from notifications import clock
+from notifications import clock, signals
 from notifications.checks import run_checks
 from notifications.digests import make_due, release_forgotten
 from notifications.dispatch.dispatcher import Dispatcher
@@ -68,6 +68,22 @@ class ReadsOnly(Lagging):
 
     def db_for_write(self, model, **hints):
         return None
+
+
+class Archive:
+    """Sessions are in another database, and are only read there."""
+
+    def db_for_read(self, model, **hints):
+        return "replica" if model is Session else None
+
+    def db_for_write(self, model, **hints):
+        return None
+
+
+class Guarded(Archive):
+    def db_for_write(self, model, **hints):
+        if model is Session:
+            raise RuntimeError("Sessions are read-only.")
 
 
 def send(recipients, cluster=None, **options):
@@ -207,6 +223,43 @@ def test_outside_of_our_calls_the_routers_of_the_host_decide(settings, db):
     assert router.db_for_read(User) == "default"
 
 
+def test_without_a_database_to_write_only_what_decides_leaves_the_replica(settings, db):
+    settings.DATABASE_ROUTERS = [ReadsOnly()]
+    settings.NOTIFICATIONS_CLUSTER_MODEL = "auth.Group"
+    with read_from_primary():
+        for model in (User, Group, Permission, User.groups.through, Group.permissions.through, Cluster, InboxItem):
+            assert router.db_for_read(model) == "default", model
+        assert router.db_for_read(Session) == "replica"
+        assert router.db_for_read(ContentType) == "replica"
+        settings.NOTIFICATIONS_CLUSTER_MODEL = "sessions.Session"
+        assert router.db_for_read(Session) == "default"
+
+
+def test_receivers_of_signals_read_where_the_host_says(settings, transactional_db):
+    """They run after our commits, so within our calls."""
+    heard = {}
+
+    def hear(signal, **fact):
+        heard.setdefault(signal, router.db_for_read(Session))
+
+    names = ("notifications_queued", "delivery_sent", "notification_acknowledged")
+    receivers = {name: lambda name=name, **fact: hear(name) for name in names}
+    for name, receiver in receivers.items():
+        getattr(signals, name).connect(receiver)
+    try:
+        user = UserFactory()
+        settings.DATABASE_ROUTERS = [Lagging()]
+        result = send(user, channels=["app"])
+        assert dict(Dispatcher().run_until_idle()) == {"sent": 1}
+        notification = Notification.objects.using("default").get(pk=result.notification_id)
+        assert NotificationManager.acknowledge(notification, user)
+    finally:
+        settings.DATABASE_ROUTERS = []
+        for name, receiver in receivers.items():
+            getattr(signals, name).disconnect(receiver)
+    assert heard == dict.fromkeys(names, "replica")
+
+
 def test_rows_of_another_database_of_the_host_still_lead_there(settings, db):
     """A transform may read from a database that has nothing to do with ours."""
     settings.DATABASE_ROUTERS = []
@@ -327,6 +380,23 @@ def test_a_queryset_keeps_the_database_that_the_host_gave_it(lag):
     assert send(User.objects.all()).queued == 4
     assert send(User.objects.using("replica")).queued == 2
     assert send(Group.objects.using("replica")).queued == 2
+
+
+@pytest.mark.parametrize("lag", [Archive, Guarded], indirect=True)
+def test_read_only_models_of_the_host_are_read_in_their_own_database(lag):
+    Session.objects.create(session_key="old", session_data="", expire_date=timezone.now())
+    lag()
+    Session.objects.using("default").all().delete()
+    with temporary_events() as registry:
+        event = registry.find(ShopEvents.ORDER_SHIPPED)
+        registry[ShopEvents.ORDER_SHIPPED] = replace(event, transforms={"app": _with_a_session})
+        send(UserFactory(), channels=["app"])
+        assert dict(Dispatcher().run_until_idle()) == {"sent": 1}
+    assert InboxItem.objects.using("default").count() == 1
+
+
+def _with_a_session(context):
+    return {"order_number": Session.objects.get().session_key}
 
 
 class Elsewhere:

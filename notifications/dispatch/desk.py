@@ -27,6 +27,7 @@ from notifications.models import Delivery, NotificationLog, Suppression
 from notifications.models.outbox import Settlement
 from notifications.models.suppression import Pair
 from notifications.outcomes import DeliveryState, Suppress
+from notifications.primary import read_as_routed
 
 logger = logging.getLogger("notifications.dispatch")
 
@@ -263,4 +264,4 @@ def tell(delivery: Delivery, news: Settlement, using: str) -> None:
     signal = SIGNAL_OF.get(DeliveryState(news.state))
     if signal is not None and signal.has_listeners(Delivery):
         fact = partial(signal.send_robust, sender=Delivery, partition=partitions.current(), delivery=delivery)
-        transaction.on_commit(fact, using=using, robust=True)
+        transaction.on_commit(read_as_routed()(fact), using=using, robust=True)

@@ -9,7 +9,7 @@ from notifications import clock, partitions, signals
 from notifications.exceptions import InvalidOption, NotPermitted
 from notifications.manager.permission import check_is_user
 from notifications.models import Acknowledgement, Delivery, Notification, membership
-from notifications.primary import read_from_primary
+from notifications.primary import read_as_routed, read_from_primary
 
 
 @read_from_primary()
@@ -27,7 +27,7 @@ def acknowledged(notification: Notification, user: Any) -> bool:
         if is_new:
             fact = {"partition": partitions.current(), "notification": notification, "user": user}
             tell = partial(signals.notification_acknowledged.send_robust, sender=Notification, **fact)
-            transaction.on_commit(tell, using=using, robust=True)
+            transaction.on_commit(read_as_routed()(tell), using=using, robust=True)
     return is_new
 
 

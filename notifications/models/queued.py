@@ -8,6 +8,7 @@ from django.apps import apps
 from django.db import connections, transaction
 
 from notifications import partitions, signals
+from notifications.primary import read_as_routed
 
 
 class Commit:
@@ -25,6 +26,7 @@ class Queued:
     notification_ids: tuple[int, ...]
     commit: Commit
 
+    @read_as_routed()
     def tell(self) -> None:
         """Fire ``notifications_queued``."""
         self.commit.has_happened = True
