@@ -1,5 +1,7 @@
 """A router that reads from a replica: what decides reads the database that is written."""
 
+import contextvars
+import time
 from dataclasses import replace
 from datetime import timedelta
 
@@ -14,7 +16,11 @@ from django.utils import timezone
 from notifications import clock, signals
 from notifications.checks import run_checks
 from notifications.digests import make_due, release_forgotten
+from notifications.dispatch import leftovers
+from notifications.dispatch.desk import Desk
 from notifications.dispatch.dispatcher import Dispatcher
+from notifications.dispatch.record import Attempted, Outcomes, settlement
+from notifications.dispatch.rescue import Rescuer
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.exceptions import NotPermitted
 from notifications.manager import NotificationManager
@@ -29,6 +35,7 @@ from notifications.models import (
     Suppression,
     TopicSubscription,
 )
+from notifications.outcomes import Receipt, Verdict
 from notifications.primary import read_from_primary
 from notifications.recipients import Members, Topic
 from notifications.testing import temporary_events, travelling
@@ -397,6 +404,69 @@ def test_read_only_models_of_the_host_are_read_in_their_own_database(lag):
 
 def _with_a_session(context):
     return {"order_number": Session.objects.get().session_key}
+
+
+class TestWhatIsDecidedOutsideOfBatches:
+    """A dead letter goes to the fallback channel unless its recipient has opted out of that, whoever buries it."""
+
+    @pytest.fixture
+    def dead(self, lag, settings, tmp_path):
+        """Outcomes of one delivery by email that has died. Its recipient has just opted out of the inbox."""
+        (tmp_path / "state").mkdir(mode=0o700)
+        settings.NOTIFICATIONS = {
+            **settings.NOTIFICATIONS, "STATE_DIR": str(tmp_path / "state"), "LEASE_SECONDS": 60, "BEAT_SECONDS": 0.001,
+        }  # fmt: skip
+        with temporary_events() as registry:
+            registry[ShopEvents.ORDER_SHIPPED] = NotificationEvent(
+                "order_shipped", NotificationPriority.MEDIUM, ["email"], context=None, fallback={"email": "app"},
+                on_unknown="retry", retry_delays=(),
+            )  # fmt: skip
+            user = UserFactory()
+            send(user)
+            now, outbox = clock.now(), Delivery.objects.all()
+            rows = outbox.with_notifications(outbox.claim("lost", now, now + timedelta(seconds=60), 1))
+            outbox.mark_sending(rows, now + timedelta(seconds=60))
+            rows[0].attempts += 1
+            lag()
+            cluster = Cluster.objects.using("default").get()
+            UserSettingsFactory(user=user, cluster=cluster, channels={"app": False})
+            item = Attempted(rows[0], Receipt(None, Verdict.PERMANENT, error="no such mailbox"), 0.1)
+            yield Outcomes([(item, settlement(item, now))], now)
+        assert dict(Delivery.objects.using("default").values_list("channel", "state")) == {"email": "dead"}
+        drop = NotificationLog.objects.using("default").get(kind=NotificationLog.Kind.DROP)
+        assert drop.reason == "preference"
+
+    def test_writing(self, dead):
+        Desk().write(dead)
+
+    def test_recording_in_another_thread(self, dead):
+        """A thread does not inherit the block of the one that started it."""
+        desk = Desk()
+        with read_from_primary():
+            contextvars.Context().run(desk.record, dead)
+
+    def test_catching_up(self, dead):
+        desk = Desk()
+        desk.keep(dead)
+        desk.catch_up()
+
+    def test_the_end_of_a_worker(self, dead):
+        desk = Desk()
+        desk.keep(dead)
+        assert desk.close(0) == 0
+
+    def test_the_files_of_earlier_workers(self, dead):
+        leftovers.save([dead], "default")
+        Desk().recover()
+
+    @pytest.mark.usefixtures("dead")
+    def test_what_a_lost_worker_had(self):
+        with travelling(timezone.now()) as now:
+            now.forward(seconds=600)
+            rescuer = Rescuer("default")
+            rescuer.look(clock.now())
+            time.sleep(0.005)
+            assert dict(rescuer.look(clock.now())) == {"dead": 1}
 
 
 class Elsewhere:

@@ -27,7 +27,7 @@ from notifications.models import Delivery, NotificationLog, Suppression
 from notifications.models.outbox import Settlement
 from notifications.models.suppression import Pair
 from notifications.outcomes import DeliveryState, Suppress
-from notifications.primary import read_as_routed
+from notifications.primary import read_as_routed, read_from_primary
 
 logger = logging.getLogger("notifications.dispatch")
 
@@ -100,6 +100,7 @@ class Desk:
         """The deliveries whose outcomes are kept and not yet in the database."""
         return {news.id for outcomes in list(self._unwritten) for _, news in outcomes.pairs}
 
+    @read_from_primary()
     def catch_up(self) -> Counter[str]:
         """Write what could not be written before; raises while that is still so."""
         tally: Counter[str] = Counter()
@@ -115,6 +116,7 @@ class Desk:
         del self._unwritten[0]
         self._is_behind = bool(self._unwritten)
 
+    @read_from_primary()
     def recover(self) -> None:
         """Write what earlier workers on this machine have left in files."""
         for path in leftovers.paths(self.using):
@@ -149,6 +151,7 @@ class Desk:
         """
         return Delivery.objects.using(self.using).begin_trial(delivery)
 
+    @read_from_primary()
     def close(self, seconds: float, at_once: Callable[[], bool] = lambda: False) -> int:
         """Write what could not be written before, or put it into a file that the next start of a worker reads.
 
@@ -199,6 +202,7 @@ class Desk:
             )
         return len(ids)
 
+    @read_from_primary()
     def write(self, outcomes: Outcomes) -> Counter[str]:
         """States and log rows in one transaction. What is no longer ours is logged too: it was tried."""
         news = [news for _, news in outcomes.pairs]

@@ -22,6 +22,7 @@ from notifications.events import NOTIFICATION_EVENTS
 from notifications.models import Delivery, Heartbeat, NotificationLog
 from notifications.models.outbox import Lost, Settlement
 from notifications.outcomes import DeliveryState, Reason, Receipt, Verdict
+from notifications.primary import read_from_primary
 
 Suspect = tuple[int, int]
 FORGOTTEN_AFTER_LEASES = 10
@@ -60,6 +61,7 @@ class Rescuer:
             self._next_look = time.monotonic() + conf.current().beat_seconds
             self.look(now)
 
+    @read_from_primary()
     def look(self, now: datetime) -> Counter[str]:
         """Take back what has looked lost for two heartbeats; returns how many rows came to which state."""
         # First what workers of this machine have accepted and could not record.
