@@ -26,6 +26,7 @@ class Outlook:
         self._read_at: datetime | None = None
         self._resting: dict[str, datetime] = {}
         self._last_turn = datetime.min.replace(tzinfo=UTC)
+        self._asked_at = datetime.max.replace(tzinfo=UTC)
         self.is_flooded = False
 
     def exhausted(self, now: datetime) -> set[str]:
@@ -34,6 +35,7 @@ class Outlook:
 
     def closed(self, now: datetime) -> frozenset[str] | None:
         """Channels of which nothing should be claimed; None if nothing should be claimed at all."""
+        self._asked_at = now
         if self._read_at is None or not timedelta() <= now - self._read_at < FRESH_FOR:
             self._read(now)
         if EVERYTHING in self._paused:
@@ -52,8 +54,10 @@ class Outlook:
 
     def resting_for(self, now: datetime) -> float | None:
         """Seconds until somebody's turn may come who waits for a provider; None if nobody does."""
-        waits = [(until - now).total_seconds() for until in self._resting.values() if now < until]
-        if now < self._last_turn:
+        # What has become due since the last claim was not looked at yet.
+        since = min(now, self._asked_at)
+        waits = [max(0.0, (until - now).total_seconds()) for until in self._resting.values() if since < until]
+        if since < self._last_turn:
             waits.append(NEXT_TURN)
         return min(waits, default=None)
 
