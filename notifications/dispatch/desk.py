@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from functools import partial
 
-from django.db import DataError, Error, IntegrityError, connections, router, transaction
+from django.db import DataError, Error, IntegrityError, OperationalError, connections, router, transaction
 
 from notifications import clock, partitions, signals
 from notifications.channel_classes import address_kind
@@ -79,6 +79,9 @@ class Desk:
         """Write down what providers have answered. If that fails, it is kept for :meth:`catch_up`, and raised."""
         with self._writing:
             self._unwritten.append(outcomes)
+            if self._is_behind:
+                # The recorder's thread has just waited in vain; nobody is to wait for the same once more.
+                raise OperationalError("Earlier outcomes of this group cannot be written yet.")
             try:
                 tally = self._write_what_can_be(outcomes)
             except Error:

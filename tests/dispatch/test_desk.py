@@ -1,13 +1,16 @@
 """What a provider has answered is written down, whatever happens to the database or the worker meanwhile."""
 
 import time
+from datetime import timedelta
 
 import pytest
 from django.db import DataError, OperationalError
+from django.utils.timezone import now
 
 from notifications.dispatch.desk import Desk
 from notifications.dispatch.dispatcher import Dispatcher
 from notifications.dispatch.heartbeat import Pulse
+from notifications.dispatch.record import Outcomes, broken_off
 from notifications.models import Delivery, NotificationLog
 from notifications.outcomes import Reason, Verdict
 from tests.dispatch.test_dispatcher import ScriptedChannel, refuse_orders, script  # noqa: F401
@@ -140,3 +143,18 @@ def test_one_by_one_an_exception_leaves_only_the_next_unknown(script, monkeypatc
         ("retry", Reason.BROKEN_OFF, 0),
         ("retry", Reason.BROKEN_OFF, 0),
     ]
+
+
+def test_nobody_waits_a_second_time_for_a_database_that_has_just_failed(out_of_order, script):  # noqa: F811
+    refuse_orders(2)
+    rows = Delivery.objects.claim("worker", now(), now() + timedelta(minutes=1), 10)
+    rows = Delivery.objects.with_notifications(rows)
+    Delivery.objects.mark_sending(rows, now() + timedelta(minutes=1))
+    desk = Desk()
+    out_of_order.append(OperationalError("database is locked"))
+    for row in rows:
+        with pytest.raises(OperationalError):
+            desk.record(Outcomes([broken_off(row, now())], now()))
+    assert not out_of_order, "the first was tried"
+    assert set(Delivery.objects.values_list("state", flat=True)) == {"sending"}
+    assert desk.catch_up() == {"retry": 2}
