@@ -185,14 +185,15 @@ def release_forgotten(using: str, now: datetime, limit: int) -> int:
 def _release(using: str, waits: str, due: datetime, limit: int) -> int:
     connection = connections[using]
     skip = "FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
+    # WITH, as in the claim: PostgreSQL may run a subquery in IN () once for every row, and each run then skips what the
+    # run before has locked, past the limit.
     sql = f"""
-        UPDATE {TABLE} SET state = 'ready', due_at = NULL
-        WHERE {waits} AND id IN (
-            SELECT id FROM {TABLE} WHERE {waits} AND due_at <= %s ORDER BY due_at LIMIT %s {skip}
-        )"""  # noqa: S608
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [_time(connection, due), limit])
-        return cursor.rowcount
+        WITH due AS (
+            SELECT id AS due_id FROM {TABLE} WHERE {waits} AND due_at <= %s ORDER BY due_at LIMIT %s {skip}
+        )
+        UPDATE {TABLE} SET state = 'ready', due_at = NULL WHERE {waits} AND id IN (SELECT due_id FROM due)
+        RETURNING id"""  # noqa: S608
+    return len(_ids(connection, sql, [_time(connection, due), limit]))
 
 
 def alone_with(task: str, using: str) -> bool:
