@@ -17,12 +17,12 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any, Protocol
+from typing import Any
 
 from django.db import connections
 
@@ -31,15 +31,13 @@ from notifications.channel_classes import channel_conf
 from notifications.channels import open_channel
 from notifications.conf.channels import ProviderConf
 from notifications.dispatch.dispatcher import Tally
+from notifications.dispatch.stop_signals import SAME_STOP_WITHIN, SIGNALS, stopping_in_order
 from notifications.dispatch.worker import Worker
 
 logger = logging.getLogger("notifications.worker")
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
 LOOKS_EVERY = 0.2
 TICKS_EVERY = 1.0
-SAME_STOP_WITHIN = 1.0
-"""Signals so soon after the first are the same stop: systemd signals all processes, and the parent its children."""
 SAYS_EVERY = 5.0
 FROZEN_AFTER = 10.0
 """Seconds without a tick, counted from the stop at the earliest."""
@@ -48,46 +46,6 @@ MARGIN = 60.0
 
 News = Tally | int | None
 """What a child tells: what became of deliveries, at its end how many of its threads failed, and None for a tick."""
-
-
-class Stoppable(Protocol):
-    def stop(self) -> None: ...
-
-    def stop_now(self) -> None: ...
-
-
-@contextmanager
-def stopping_in_order(worker: Stoppable, numbers: Sequence[signal.Signals] = SIGNALS) -> Iterator[None]:
-    """Stop the worker by SIGTERM or SIGINT: the first ends it in order, a later one at once.
-
-    Python lets only the main thread handle signals; in another one this does nothing.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    stop = StopSignals(worker)
-    before = [signal.signal(number, stop) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
-
-
-class StopSignals:
-    """A signal handler that tells a second stop from the echo of the first."""
-
-    def __init__(self, worker: Stoppable) -> None:
-        self.worker = worker
-        self.first_at: float | None = None
-
-    def __call__(self, *signal_and_frame: Any) -> None:
-        now = time.monotonic()
-        if self.first_at is None:
-            self.first_at = now
-            self.worker.stop()
-        elif now - self.first_at >= SAME_STOP_WITHIN:
-            self.worker.stop_now()
 
 
 @dataclass
@@ -149,6 +107,8 @@ class Processes:
     :param on_progress: called in the parent with each tally.
     :param options: what each Worker gets.
     """
+
+    forks = True
 
     def __init__(
         self, count: int, *, on_progress: Callable[[Tally], None] = lambda tally: None, **options: Any

@@ -41,6 +41,8 @@ class Worker:
     :param on_progress: called with each tally, from the threads.
     """
 
+    forks = False
+
     def __init__(
         self,
         *,
@@ -72,7 +74,8 @@ class Worker:
     def stop(self) -> None:
         """End at the next message, or group of messages; give back what is not begun, and return.
 
-        May be called from a signal handler, so it takes no lock: the handler may have interrupted whoever holds it.
+        May be called from any thread and from a signal handler, so it takes no lock: the handler may have interrupted
+        whoever holds it.
         """
         self._stop_asked = True
 
@@ -168,7 +171,7 @@ class Worker:
     def _drain_aside(self, pulse: Pulse) -> None:
         try:
             self._drain_once(Dispatcher(self.batch_size, self.stopping, pulse))
-        except Exception:
+        except (Exception, SystemExit):
             self.errors += 1
             logger.exception("A worker thread failed.")
         finally:

@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 
 from notifications.channels import BaseChannel
-from notifications.dispatch.processes import Child, longest_end, stopping_in_order
+from notifications.dispatch.processes import Child, longest_end
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, Heartbeat
 from tests.chaos.locks import is_stopped, writer
@@ -149,31 +149,6 @@ def test_the_number_must_make_sense():
 def test_inside_a_transaction_other_processes_would_see_nothing():
     with transaction.atomic(), pytest.raises(CommandError, match="inside a transaction"):
         call_command("dispatch_notifications", processes=2)
-
-
-class Recorder:
-    """Writes down how it was asked to stop."""
-
-    def __init__(self):
-        self.asked = []
-
-    def stop(self):
-        self.asked.append("stop")
-
-    def stop_now(self):
-        self.asked.append("stop now")
-
-
-def test_signals_right_after_the_first_are_the_same_stop_and_a_later_one_is_a_second():
-    worker = Recorder()
-    with stopping_in_order(worker):
-        os.kill(os.getpid(), signal.SIGTERM)
-        os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert worker.asked == ["stop"]
-        time.sleep(1.1)
-        os.kill(os.getpid(), signal.SIGINT)
-        assert worker.asked == ["stop", "stop now"]
 
 
 def child(heard_at, asked_at=None):

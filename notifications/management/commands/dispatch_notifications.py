@@ -12,8 +12,9 @@ from django.db.models import Count, Q
 
 from notifications import clock
 from notifications.dispatch.dispatcher import Tally
-from notifications.dispatch.processes import Processes, stopping_in_order
+from notifications.dispatch.processes import Processes
 from notifications.dispatch.providers import Providers
+from notifications.dispatch.stop_signals import stopping_in_order
 from notifications.dispatch.worker import Worker
 from notifications.management.progress import Progress
 from notifications.models import Delivery, NotificationLog, Pause
