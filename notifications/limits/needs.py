@@ -40,10 +40,12 @@ class Need:
 def needs_of(delivery: Delivery, event: NotificationEvent) -> list[Need]:
     """The buckets that this delivery draws from, by settings and event; none where nothing is limited.
 
-    Its notification must be attached. A CRITICAL event passes every limit but the ceiling of its own.
+    Its notification must be attached. A CRITICAL event passes every limit but ``CRITICAL_LIMIT``, which always holds.
     """
     configured = conf.current()
-    if not configured.limits and event.limit is None:
+    # Only the declared priority passes a limit; how long it waits is a matter of the order of sending.
+    critical = event.priority == NotificationPriority.CRITICAL
+    if not configured.limits and event.limit is None and not critical:
         return []
     cluster = delivery.notification.cluster_id
     # A user is counted in each cluster apart: one tenant's noise must not use up what another's users may get.
@@ -55,8 +57,6 @@ def needs_of(delivery: Delivery, event: NotificationEvent) -> list[Need]:
         f"cluster:{cluster}": configured.limit("cluster"),
         "global": configured.limit("global"),
     }
-    # Only the declared priority passes a limit; how long it waits is a matter of the order of sending.
-    critical = event.priority == NotificationPriority.CRITICAL
     patience = PATIENCE[NotificationPriority(delivery.notification.priority)]
     needs = [Need(key, rate(text), critical, patience) for key, text in wanted.items() if text]
     if critical:

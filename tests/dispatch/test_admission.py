@@ -64,6 +64,16 @@ def test_without_limits_no_bucket_is_touched(carriers, clock):  # noqa: F811
     assert not Bucket.objects.exists()
 
 
+def test_the_ceiling_of_critical_events_holds_on_a_site_without_limits(carriers, clock, settings):  # noqa: F811
+    carriers()
+    configured(settings, CRITICAL_LIMIT="2/h")
+    with temporary_events() as registry:
+        registry[ShopEvents.ORDER_REFUSED] = NotificationEvent("order_refused", NotificationPriority.CRITICAL, ["log"])
+        refuse_orders(UserFactory(), 3)
+        assert dict(Dispatcher().run_until_idle()) == {"sent": 2, "held": 1}
+    assert states() == [("held", "over_limit", 0)] + [("sent", "", 1)] * 2
+
+
 def test_a_provider_is_given_no_more_than_its_rate(carriers, clock, settings):  # noqa: F811
     carrier = carriers("slow", slow={"RATE": "5/s"})
     for user in UserFactory.create_batch(40):

@@ -42,7 +42,11 @@ def rates(needs):
 def test_without_limits_nothing_is_needed(limits):
     limits({})
     assert needs_of(delivery(), event()) == []
-    assert needs_of(delivery(), event(NotificationPriority.CRITICAL)) == []
+
+
+def test_a_critical_event_has_its_ceiling_without_any_limits(settings):
+    settings.NOTIFICATIONS = {}
+    assert rates(needs_of(delivery(), event(NotificationPriority.CRITICAL))) == {"critical:7:u:42": "1000/h"}
 
 
 def test_every_limit_that_is_set_is_a_bucket(limits):
