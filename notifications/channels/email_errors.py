@@ -5,9 +5,7 @@ import smtplib
 import socket
 import ssl
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from email.errors import MessageError
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import requests
@@ -22,6 +20,7 @@ from anymail.exceptions import (
 from django.core.mail import BadHeaderError
 
 from notifications.channels.mailboxes import NotSupported
+from notifications.channels.retry_after import retry_after
 from notifications.channels.smtp_replies import Stage, meaning_of, reply_to, stage_of
 from notifications.channels.smtp_words import speak_of_the_connection
 from notifications.outcomes import Blame, Receipt, Verdict
@@ -61,7 +60,6 @@ UNDER_WAY = (
 )
 NEVER_CONNECTED = (requests.exceptions.ProxyError, urllib3.exceptions.ProxyError)
 CLOSING, TIMED_OUT = 421, "451 4.4.2"
-SECONDS_IN_A_DATE = 60.0 * 60 * 24 * 365
 
 
 def while_opening(message: Any, error: Exception, provider: str) -> Receipt:
@@ -88,9 +86,9 @@ def while_sending(message: Any, error: Exception, provider: str, may_be_accepted
     if isinstance(error, REPLIES):
         return _replied(message, error, stage_of(error, may_be_accepted), provider)
     verdict, blames = _of_other(error, may_be_accepted)
-    retry_after = _retry_after(error)
+    wait = retry_after(getattr(getattr(error, "response", None), "headers", None) or {})
     code = str(getattr(error, "status_code", None) or "")
-    return Receipt(message, verdict, provider, error=_words(error), retry_after=retry_after, blames=blames, code=code)
+    return Receipt(message, verdict, provider, error=_words(error), retry_after=wait, blames=blames, code=code)
 
 
 def _replied(message: Any, error: Any, stage: Stage, provider: str) -> Receipt:
@@ -216,27 +214,6 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             if isinstance(cause, BaseException) and id(cause) not in seen:
                 seen.add(id(cause))
                 waiting.append(cause)
-
-
-def _retry_after(error: Exception) -> float | None:
-    """Seconds to wait, as RFC 9110 (10.2.3) writes them: their number, or a date."""
-    headers = getattr(getattr(error, "response", None), "headers", None) or {}
-    asked = str(headers.get("Retry-After", ""))
-    if asked.isascii() and asked.isdigit():
-        return float(asked)
-    then = _date(asked)
-    # By the provider's own clock, which may be wrong.
-    now = _date(str(headers.get("Date", ""))) or datetime.now(UTC)
-    seconds = (then - now).total_seconds() if then else -1
-    return seconds if 0 <= seconds <= SECONDS_IN_A_DATE else None
-
-
-def _date(written: str) -> datetime | None:
-    try:
-        date = parsedate_to_datetime(written)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
 def _words(error: Exception) -> str:
