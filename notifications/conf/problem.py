@@ -1,7 +1,7 @@
 """What can be wrong with a setting, and how to say it."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import time
 from typing import Any
@@ -54,7 +54,14 @@ def rate_fault(value: Any) -> str:
     return ""
 
 
-def closest(word: Any, known: Mapping[str, Any]) -> str:
+def nearest(word: Any, known: Iterable[str]) -> str:
+    """The known word that this one is most like, whatever their letter case; empty if it is like none."""
+    spelt = {name.lower(): name for name in sorted(known)}
+    near = difflib.get_close_matches(str(word).lower(), spelt, n=1)
+    return spelt[near[0]] if near else ""
+
+
+def closest(word: Any, known: Iterable[str], what: str = "keys") -> str:
     """A hint that names the nearest known word, or all of them."""
-    near = difflib.get_close_matches(str(word).upper(), known, n=1)
-    return f"Did you mean {near[0]!r}?" if near else f"Known keys: {', '.join(sorted(known))}."
+    near = nearest(word, known)
+    return f"Did you mean {near!r}?" if near else f"Known {what}: {', '.join(sorted(known)) or 'none'}."

@@ -12,6 +12,7 @@ from notifications import conf
 from notifications.channel_classes import address_kind
 from notifications.context import UNSTORABLE, decoded
 from notifications.exceptions import InvalidContext
+from notifications.models import cluster_model
 from notifications.recipients import Address
 
 
@@ -66,6 +67,13 @@ def user(name: str, option: str) -> Any:
     named = {users.USERNAME_FIELD: name}
     is_text = not UNSTORABLE.search(name)
     return (is_text and users._default_manager.filter(**named).first()) or found(users, name, option)
+
+
+def cluster(key: str) -> Any:
+    """
+    :raises CommandError: if ``--cluster`` is no primary key of a cluster.
+    """
+    return found(cluster_model(), key, "--cluster")
 
 
 def found(model: Any, key: str, option: str) -> Any:

@@ -1,12 +1,16 @@
 """What the commands about dead letters share: which letters are meant, and going through them in bounded steps."""
 
 from argparse import ArgumentParser
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from django.db.models import Count
 
+from notifications import conf
+from notifications.conf.problem import closest
+from notifications.events import NOTIFICATION_EVENTS, key_of
+from notifications.management import asked
 from notifications.models.delivery import DeliveryQuerySet
 
 STEP = 500
@@ -20,12 +24,33 @@ def add_filters(parser: ArgumentParser) -> None:
 
 
 def chosen(letters: DeliveryQuerySet, options: Mapping[str, Any]) -> DeliveryQuerySet:
-    wanted = {
-        "notification__event": options["event"],
-        "channel": options["channel"],
-        "notification__cluster_id": options["cluster"],
-    }
-    return letters.filter(**{name: value for name, value in wanted.items() if value is not None})
+    """
+    :raises CommandError: if an option names nothing that this site has, or has ever had dead letters of.
+    """
+    names = _event(letters, options["event"]), _channel(letters, options["channel"])
+    letters = letters.filter(**{field: value for field, value in names if value is not None})
+    if options["cluster"] is not None:
+        letters = letters.filter(notification__cluster_id=asked.cluster(options["cluster"]).pk)
+    return letters
+
+
+def _event(letters: DeliveryQuerySet, given: str | None) -> tuple[str, str | None]:
+    declared = NOTIFICATION_EVENTS.named(given) if given else None
+    known = [event.name for event in NOTIFICATION_EVENTS.values()]
+    return _checked("event", "notification__event", declared.name if declared else given, known, letters)
+
+
+def _channel(letters: DeliveryQuerySet, given: str | None) -> tuple[str, str | None]:
+    return _checked("channel", "channel", given and key_of(given), conf.current().enabled_channels, letters)
+
+
+def _checked(
+    what: str, field: str, given: str | None, known: Collection[str], letters: DeliveryQuerySet
+) -> tuple[str, str | None]:
+    """What a site has removed may have left dead letters."""
+    if given is not None and given not in known and not letters.filter(**{field: given}).exists():
+        raise CommandError(f"--{what}: there is no {what} {given!r}. {closest(given, known, f'{what}s')}")
+    return field, given
 
 
 def steps(letters: DeliveryQuerySet) -> Iterator[list[int]]:

@@ -100,6 +100,34 @@ def test_what_is_no_time_is_an_error_that_says_what_is_one(wrong):
         call_command("replay_dead_letters", "--from", wrong)
 
 
+COMMANDS = [["replay_dead_letters"], ["purge_dead_letters", "--days", "1"]]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+@pytest.mark.parametrize(
+    ("option", "value", "sentence"),
+    [
+        ("--cluster", "abc", "--cluster: there is no cluster 'abc'."),
+        ("--cluster", "", "--cluster: there is no cluster ''."),
+        ("--cluster", "9" * 40, "--cluster: there is no cluster '9"),
+        ("--cluster", "77", "--cluster: there is no cluster '77'."),
+        ("--event", "shop_newsleter", "--event: there is no event 'shop_newsleter'. Did you mean 'shop_newsletter'?"),
+        ("--channel", "pigeon", "--channel: there is no channel 'pigeon'. Known channels: app, email, log."),
+    ],
+)
+def test_a_filter_that_names_nothing_is_an_error_in_one_sentence(command, option, value, sentence):
+    with pytest.raises(CommandError) as error:
+        call_command(*command, option, value)
+    assert str(error.value).startswith(sentence)
+
+
+def test_filters_take_names_in_whatever_case_and_those_of_what_is_gone(run, settings):
+    bury()
+    Delivery.objects.update(channel="pager")
+    assert "1 dead letters would" in run("replay_dead_letters", "--event", "Shop_NEWSLETTER", "--dry-run")
+    assert "1 dead letters would" in run("replay_dead_letters", "--channel", "Pager", "--dry-run")
+
+
 def test_purging_removes_what_is_old_and_keeps_its_log(run):
     bury(days_ago=31)
     kept = bury(days_ago=29)

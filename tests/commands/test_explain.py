@@ -91,6 +91,7 @@ def test_it_tells_of_a_delivery_and_of_a_notification(run, ann):
         (["shop_newsletter", "--user", "nobody"], "--user: there is no user 'nobody'"),
         (["shop_newsletter", "--user", "ann", "--actor", "nobody"], "--actor: there is no user 'nobody'"),
         (["shop_newsletter", "--user", "ann", "--cluster", "x"], "--cluster: there is no cluster 'x'"),
+        (["shop_newsletter", "--user", "ann", "--cluster", ""], "--cluster: there is no cluster ''"),
         (["shop_newsletter", "--address", "x@example.com"], "email=contact@example.com"),
         (["shop_newsletter", "--user", "ann", "--at", "noon"], "--at must be a time"),
         (["shop_newsletter", "--user", "ann", "--context", "{"], "--context must be JSON"),

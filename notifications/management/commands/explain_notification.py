@@ -12,7 +12,7 @@ from notifications.management import asked
 from notifications.management.moment import moment
 from notifications.manager import NotificationManager
 from notifications.manager.explaining.explanation import Explanation
-from notifications.models import Delivery, Notification, cluster_model
+from notifications.models import Delivery, Notification
 from notifications.primary import read_from_primary
 
 NOT_REACHED, NOT_UNDERSTOOD = 1, 2
@@ -107,7 +107,7 @@ def _add_options(parser: ArgumentParser) -> None:
 
 def _arguments(options: dict[str, Any]) -> dict[str, Any]:
     return {
-        "cluster": options["cluster"] and asked.found(cluster_model(), options["cluster"], "--cluster"),
+        "cluster": None if options["cluster"] is None else asked.cluster(options["cluster"]),
         "context": asked.context(options["context"]),
         "channels": options["channel"],
         "actor": options["actor"] and asked.user(options["actor"], "--actor"),
