@@ -13,6 +13,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from notifications import conf
+from notifications.addresses import VALIDATORS
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.models import cluster_model
 
@@ -61,6 +62,17 @@ class ClusterFilter(admin.SimpleListFilter):
             return queryset.filter(cluster=self.value())
         except (ValueError, ValidationError) as error:
             raise IncorrectLookupParameters(error) from error
+
+
+class AddressKindFilter(admin.SimpleListFilter):
+    title = _("kind")
+    parameter_name = "kind"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
+        return [(kind, kind) for kind in VALIDATORS]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(kind=self.value()) if self.value() else queryset
 
 
 class ReadFilter(admin.SimpleListFilter):

@@ -1,64 +1,33 @@
-"""What operators look at and turn: pauses, suppressions, buckets and the workers that live."""
+"""What operators look at and turn: suppressions, circuits, buckets and the workers that live."""
 
 from typing import Any, ClassVar
 
-from django import forms
 from django.contrib import admin
-from django.db import router
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from notifications import clock, conf
 from notifications.admin import search
-from notifications.admin.base import Kept
-from notifications.models import Bucket, Circuit, Delivery, Heartbeat, Pause, Suppression
-from notifications.models.pause import EVERYTHING
-
-
-class PauseForm(forms.ModelForm):
-    """Offers the channels that there are."""
-
-    channel = forms.ChoiceField(help_text=Pause._meta.get_field("channel").help_text)
-
-    class Meta:
-        model = Pause
-        fields = ("channel", "note")
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        names = [EVERYTHING, *sorted(conf.current().enabled_channels)]
-        self.fields["channel"].choices = [(name, name) for name in names]  # type: ignore[attr-defined]
-
-
-@admin.register(Pause)
-class PauseAdmin(admin.ModelAdmin):
-    """Adding a row pauses, deleting it resumes."""
-
-    form = PauseForm
-    list_display = ("channel", "since", "note")
-
-    def has_change_permission(self, request: HttpRequest, obj: Pause | None = None) -> bool:
-        return False
-
-    def save_model(self, request: HttpRequest, obj: Pause, form: Any, change: bool) -> None:
-        obj.since = clock.now(router.db_for_write(Delivery))
-        super().save_model(request, obj, form, change)
+from notifications.admin.base import Kept, ViewOnly
+from notifications.admin.filters import AddressKindFilter
+from notifications.models import Bucket, Circuit, Heartbeat, Suppression
+from notifications.models.suppression import fingerprint
 
 
 @admin.register(Suppression)
-class SuppressionAdmin(admin.ModelAdmin):
+class SuppressionAdmin(ViewOnly):
     """Rows come from providers; deleting one lifts it."""
 
     list_display = ("address", "kind", "reason", "is_active", "refusals", "created_at")
-    list_filter = ("is_active", "kind", "reason")
-    show_full_result_count = False
+    list_filter = ("is_active", AddressKindFilter, "reason")
+    search_help_text = _("An address, written in full. Only its hash is stored, so parts of it are not found.")
+    fieldsets = ((None, {"fields": ("address", "kind", "reason", "is_active", "refusals", "created_at")}),)
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Suppression | None = None) -> bool:
-        return False
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        # The whole text is one address: a quoted local part may hold spaces.
+        return (queryset.filter(address_hash=fingerprint(search_term)) if search_term.strip() else queryset), False
 
 
 @admin.register(Circuit)

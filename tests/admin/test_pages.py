@@ -1,27 +1,34 @@
 """Every page of the admin: it renders, it only shows, it costs the same for one row and for fifty."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.admin import site
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils.text import capfirst
 
 from notifications import clock
 from notifications.admin.paging import BoundedPaginator
 from notifications.models import (
     Acknowledgement,
     Bucket,
+    Circuit,
     Cluster,
     Delivery,
+    Heartbeat,
     InboxItem,
     LogPersonal,
     Mute,
     Notification,
     NotificationLog,
+    Pause,
     PreferenceChange,
     SharedPreference,
+    Suppression,
     TopicSubscription,
     UserSettings,
 )
@@ -29,7 +36,8 @@ from notifications.recipients import Address
 from tests.admin.conftest import customers, send
 
 CHOSEN = (UserSettings, SharedPreference, Mute, PreferenceChange, TopicSubscription)
-SHOWN = (Notification, Delivery, NotificationLog, InboxItem, Acknowledgement, Cluster, Bucket, *CHOSEN)
+OPERATED = (Bucket, Circuit, Heartbeat, Pause, Suppression)
+SHOWN = (Notification, Delivery, NotificationLog, InboxItem, Acknowledgement, Cluster, *OPERATED, *CHOSEN)
 READ_ONLY = (Notification, Delivery, NotificationLog, Bucket, PreferenceChange)
 
 
@@ -61,6 +69,12 @@ def rows_of_every_kind(count: int, cluster: Cluster, prefix: str = "ann") -> Non
     Acknowledgement.objects.bulk_create(Acknowledgement(notification=row, user=row.actor, at=now) for row in told)
     Bucket.objects.bulk_create(
         Bucket(key=f"user:{cluster.pk}:u:{user.pk}", full_at=now, seen_at=now, promised_at=now) for user in users
+    )
+    Suppression.objects.suppress([("email", user.email) for user in users], "hard_bounce", now)
+    Pause.objects.bulk_create(Pause(channel=user.username, since=now) for user in users)
+    Circuit.objects.bulk_create(Circuit(key=f"email {user.username}") for user in users)
+    Heartbeat.objects.bulk_create(
+        Heartbeat(owner=user.username, host="here", pid=1, started_at=now, beat_at=now) for user in users
     )
 
 
@@ -94,6 +108,13 @@ def test_the_outbox_and_the_log_can_only_be_looked_at(model: Any, boss: Client, 
     page = boss.get(page_url(model, row.pk))
     assert not page.context["has_change_permission"]
     assert "delete_selected" not in boss.get(list_url(model)).content.decode()
+
+
+def test_the_docs_name_every_page() -> None:
+    text = (Path(__file__).parents[2] / "docs/admin.md").read_text()
+    listed = {row.split("|")[1].strip() for row in text.splitlines() if row.startswith("| ")}
+    pages = {capfirst(model._meta.verbose_name_plural) for model in site._registry if model._meta.app_label == "klaxon"}
+    assert pages - listed == set()
 
 
 def test_an_inbox_item_can_be_deleted_but_not_changed(boss: Client, cluster: Cluster) -> None:

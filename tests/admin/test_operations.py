@@ -1,0 +1,94 @@
+"""What operators look at and turn: suppressed addresses are found, and nobody pauses everything by mistake."""
+
+import re
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.test import Client
+from django.urls import reverse
+
+from notifications import clock
+from notifications.models import Pause, Suppression
+
+SUPPRESSIONS = "admin:klaxon_suppression_changelist"
+ADD_PAUSE = "admin:klaxon_pause_add"
+
+
+def found(client: Client, text: str) -> list[str]:
+    page = client.get(reverse(SUPPRESSIONS, query={"q": text}))
+    return [row.address for row in page.context["cl"].result_list]
+
+
+class TestSuppressions:
+    @pytest.fixture(autouse=True)
+    def _suppressed(self, db: None) -> None:
+        pairs = [("email", "Ann@Example.com"), ("email", '"a b"@example.com'), ("phone", "+4915112345678")]
+        Suppression.objects.suppress(pairs, Suppression.Why.HARD_BOUNCE, clock.now())
+
+    @pytest.mark.parametrize(
+        ("typed", "address"),
+        [
+            ("ann@example.com", "A***@Example.com"),
+            (" ANN@EXAMPLE.COM ", "A***@Example.com"),
+            ('"A b"@example.com', '"***@example.com'),
+            ("+4915112345678", "+49***78"),
+        ],
+    )
+    def test_one_is_found_by_its_address_in_any_case(self, typed: str, address: str, boss: Client) -> None:
+        assert found(boss, typed) == [address]
+
+    @pytest.mark.parametrize("typed", ["ann", "example.com", "bob@example.com", "ann@example.com bob"])
+    def test_what_is_not_the_whole_address_finds_nothing(self, typed: str, boss: Client) -> None:
+        assert found(boss, typed) == []
+
+    def test_all_are_listed_without_a_search(self, boss: Client) -> None:
+        assert len(found(boss, "")) == len(found(boss, " ")) == 3
+
+    def test_one_can_be_lifted_but_not_changed(self, boss: Client) -> None:
+        row = Suppression.objects.first()
+        assert row is not None
+        url = reverse("admin:klaxon_suppression_change", args=[row.pk])
+        assert boss.get(url).status_code == 200
+        assert boss.post(url, {"address": "x"}).status_code == 403
+        boss.post(reverse("admin:klaxon_suppression_delete", args=[row.pk]), {"post": "yes"})
+        assert Suppression.objects.count() == 2
+
+
+class TestPausing:
+    def add(self, client: Client, **typed: str) -> Any:
+        return client.post(reverse(ADD_PAUSE), {"note": "", "_save": "Save", **typed})
+
+    def test_a_channel_is_paused_at_once(self, boss: Client) -> None:
+        assert self.add(boss, channel="email").status_code == 302
+        assert Pause.objects.names() == {"email"}
+
+    def test_everything_is_not_paused_without_a_note(self, boss: Client) -> None:
+        for note in ("", "  "):
+            page = self.add(boss, channel="*", note=note, confirmed="yes")
+            assert "Write why everything is paused." in page.content.decode()
+        assert not Pause.objects.exists()
+
+    def test_everything_is_paused_only_when_it_was_asked_once_more(self, boss: Client) -> None:
+        page = self.add(boss, channel="*", note='moving "house"')
+        text = page.content.decode()
+        assert "<h1>Pause everything?</h1>" in text
+        assert "Note: moving &quot;house&quot;" in text
+        assert not Pause.objects.exists()
+        fields = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', text))
+        fields["note"] = fields["note"].replace("&quot;", '"')
+        assert boss.post(reverse(ADD_PAUSE), fields).status_code == 302
+        pause = Pause.objects.get()
+        assert (pause.channel, pause.note) == ("*", 'moving "house"')
+        assert LogEntry.objects.get().user.username == "boss"
+
+    def test_no_channel_is_chosen_beforehand(self, boss: Client) -> None:
+        assert self.add(boss, channel="", note="why").status_code == 200
+        assert not Pause.objects.exists()
+
+    def test_who_may_not_pause_is_not_even_asked(self, staff_with: Any) -> None:
+        assert self.add(staff_with("view_pause"), channel="*", note="why").status_code == 403
+
+    def test_the_list_says_everything_in_a_word(self, boss: Client) -> None:
+        Pause.objects.pause("*", "moving", clock.now())
+        assert ">everything</a>" in boss.get(reverse("admin:klaxon_pause_changelist")).content.decode()
