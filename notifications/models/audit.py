@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from notifications import clock
 from notifications.addresses import masked
+from notifications.models.default_cluster import InACluster
 from notifications.models.loose import LooseForeignKey
 
 
@@ -72,10 +73,9 @@ class PreferenceChange(models.Model):
         raise TypeError("Changes of preferences are appended, never deleted.")
 
 
-class Audited(models.Model):
+class Audited(InACluster):
     """A row whose changes are recorded. ``by=`` of ``save()`` and ``delete()`` names the acting user."""
 
-    cluster_id: Any
     # Columns that hold addresses.
     masked: frozenset[str] = frozenset()
     # Columns that say which row it is, not what it says.

@@ -30,6 +30,25 @@ class LogQuerySet(models.QuerySet["NotificationLog"]):
         """Write rows with their personal side rows, in one statement, or on SQLite three, however many they are."""
         logbook.append(self.db, list(rows))
 
+    def filter(self, *conditions: Any, **lookups: Any) -> Self:
+        """As Django's own; ``address`` and ``context_data`` may be named although they stand in the side row."""
+        return super().filter(*map(in_side_row, conditions), **dict(map(in_side_row, lookups.items())))
+
+    def exclude(self, *conditions: Any, **lookups: Any) -> Self:
+        """The same."""
+        return super().exclude(*map(in_side_row, conditions), **dict(map(in_side_row, lookups.items())))
+
+
+def in_side_row(condition: Any) -> Any:
+    """A condition, or one lookup with its value, that names the columns of the side row by their way there."""
+    if isinstance(condition, models.Q):
+        copy = condition.copy()
+        copy.children = [*map(in_side_row, condition.children)]
+        return copy
+    if isinstance(condition, tuple) and condition[0].partition("__")[0] in ("address", "context_data"):
+        return f"personal__{condition[0]}", condition[1]
+    return condition
+
 
 class NotificationLog(models.Model):
     """One thing that happened to one recipient on one channel."""
@@ -46,12 +65,14 @@ class NotificationLog(models.Model):
         verbose_name=_("cluster"),
         null=True,
         db_index=False,
+        related_name="notification_logs",
     )
     event = models.CharField(_("event"), max_length=100)
     recipient = LooseForeignKey(
         settings.AUTH_USER_MODEL,
         verbose_name=_("recipient"),
         null=True,
+        related_name="received_notifications",
     )
     recipient_key = models.CharField(_("recipient key"), max_length=80)
     notification = LooseForeignKey(

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from notifications.events import key_of
 from notifications.models.audit import Audited
+from notifications.models.default_cluster import InAClusterQuerySet
 from notifications.recipients import user_key
 
 
@@ -33,6 +34,8 @@ class Mute(Audited):
         _("value"), max_length=200, help_text=_("The topic, the name of the event, or the key of the user who sends.")
     )
     until = models.DateTimeField(_("until"), null=True, blank=True, help_text=_("Empty: for ever."))
+
+    objects = InAClusterQuerySet["Mute"].as_manager()
 
     class Meta:
         verbose_name = _("mute")

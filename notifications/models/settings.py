@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from notifications.events import NOTIFICATION_EVENTS, key_of
 from notifications.hours import Hours, Timetable, site_quiet_hours, windows_from
 from notifications.models.choices import Choices, by_channel, chosen, normalised, resolved
+from notifications.models.default_cluster import InAClusterQuerySet
 from notifications.models.shared import SharedPreference
 from notifications.primary import read_from_primary
 from notifications.recipients import user_key
@@ -82,6 +83,8 @@ class UserSettings(Choices):
     digest_asked_at = models.DateTimeField(_("digest asked at"), null=True, editable=False)
     time_zone = models.CharField(_("time zone"), max_length=64, blank=True, validators=[validate_time_zone])
     language = models.CharField(_("language"), max_length=20, blank=True)
+
+    objects = InAClusterQuerySet["UserSettings"].as_manager()
 
     class Meta:
         verbose_name = _("user settings")

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from notifications.models.among import among
 from notifications.models.choices import Choices
+from notifications.models.default_cluster import InAClusterQuerySet
 
 
 def links() -> Any:
@@ -31,7 +32,7 @@ def _keys(holders: str | None) -> Iterable[Any]:
     return listed if isinstance(key, models.IntegerField) else map(key.to_python, listed)
 
 
-class SharedPreferenceQuerySet(models.QuerySet["SharedPreference"]):
+class SharedPreferenceQuerySet(InAClusterQuerySet["SharedPreference"]):
     def by_role(self, cluster: Any) -> dict[int | None, "SharedPreference"]:
         """The rows of a cluster by role; its own under None."""
         return {row.group_id: row for row in self.filter(cluster=cluster).select_related("group")}

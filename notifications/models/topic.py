@@ -11,10 +11,11 @@ from django.utils.translation import gettext_lazy as _
 from notifications import clock
 from notifications.events import key_of
 from notifications.models.cluster import given_or_default
+from notifications.models.default_cluster import InACluster, InAClusterQuerySet
 from notifications.recipients import TOPIC_LENGTH, Topic
 
 
-class TopicSubscriptionQuerySet(models.QuerySet["TopicSubscription"]):
+class TopicSubscriptionQuerySet(InAClusterQuerySet["TopicSubscription"]):
     def subscribe(self, user: Any, topic: Enum | str, cluster: Any = None) -> bool:
         """Let a user hear of a topic in a cluster (the default one for ``None``). True if that is new.
 
@@ -32,7 +33,7 @@ class TopicSubscriptionQuerySet(models.QuerySet["TopicSubscription"]):
         return self.filter(topic__in=topics, cluster=cluster)
 
 
-class TopicSubscription(models.Model):
+class TopicSubscription(InACluster):
     """One user hears of one topic in one cluster."""
 
     user = models.ForeignKey(

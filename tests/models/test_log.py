@@ -1,8 +1,10 @@
 """The log is appended to, and outlives what it tells of."""
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connection
+from django.db.models import Q
 from django.utils import timezone
 
 from notifications.addresses import masked
@@ -85,6 +87,69 @@ def test_what_a_row_names_is_none_once_it_is_gone():
     user.delete()
     stored = NotificationLog.objects.get()
     assert (stored.recipient_id, stored.recipient) == (key, None)
+
+
+def entry_of(user, cluster):
+    entry = row()
+    entry.recipient_id, entry.cluster_id = user.pk, cluster.pk
+    NotificationLog.objects.append([entry, row()])
+    return NotificationLog.objects.get(recipient=user.pk)
+
+
+def test_a_user_and_a_cluster_lead_to_their_rows():
+    user, cluster = UserFactory(), ClusterFactory()
+    entry = entry_of(user, cluster)
+    assert list(user.received_notifications.all()) == list(cluster.notification_logs.all()) == [entry]
+    assert list(User.objects.filter(received_notifications__event="order_shipped")) == [user]
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda rows: rows.get(),
+        lambda rows: rows.select_related("recipient", "cluster", "notification", "delivery").get(),
+        lambda rows: rows.prefetch_related("recipient", "cluster", "notification", "delivery")[0],
+    ],
+)
+def test_whoever_is_gone_is_none_however_the_row_is_read(read):
+    user, cluster = UserFactory(), ClusterFactory()
+    pk = entry_of(user, cluster).pk
+    user.delete()
+    cluster.delete()
+    entry = read(NotificationLog.objects.filter(pk=pk))
+    assert (entry.recipient, entry.cluster, entry.notification, entry.delivery) == (None, None, None, None)
+    assert entry.recipient_id is not None
+
+
+class TestConditionsOnTheSideRow:
+    @pytest.fixture(autouse=True)
+    def rows(self):
+        seven, eight = {"order": "7", "lines": [{"sku": "a"}]}, {"order": "8", "lines": []}
+        NotificationLog.objects.append([row("a***@x.example", seven), row("b***@x.example", eight), row()])
+
+    def found(self, rows):
+        return [entry.context_data.get("order") for entry in rows.order_by("pk")]
+
+    def test_the_context_can_be_filtered_by_its_keys(self):
+        logs = NotificationLog.objects
+        assert self.found(logs.filter(context_data__order="7")) == ["7"]
+        assert self.found(logs.filter(context_data__lines__0__sku="a")) == ["7"]
+        assert self.found(logs.filter(context_data__has_key="order")) == ["7", "8"]
+        assert logs.get(context_data__order="8").address == "b***@x.example"
+
+    def test_also_within_a_q_and_by_exclusion(self):
+        logs = NotificationLog.objects
+        either = Q(Q(context_data__order="7") | Q(address="b***@x.example"), ~Q(context_data__order="8"))
+        assert self.found(logs.filter(either, event="order_shipped")) == ["7"]
+        assert self.found(logs.filter(context_data__has_key="order").exclude(context_data__order="7")) == ["8"]
+
+    def test_also_of_the_rows_of_a_user(self):
+        user = UserFactory()
+        entry = row(context={"order": "9"})
+        entry.recipient_id = user.pk
+        NotificationLog.objects.append([entry])
+        assert self.found(user.received_notifications.filter(context_data__order="9")) == ["9"]
+        assert not user.received_notifications.filter(context_data__order="7")
 
 
 def test_rows_may_come_from_an_iterator():

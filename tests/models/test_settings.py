@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from notifications.events import NotificationChannel, NotificationEvent, NotificationPriority, key_of
-from notifications.models import UserSettings
+from notifications.models import Cluster, Mute, SharedPreference, TopicSubscription, UserSettings
 from notifications.models.choices import normalised, resolved
 from notifications.models.settings import validate_delivery_windows
 from notifications.testing import temporary_events
-from tests.factories import UserSettingsFactory
+from tests.factories import UserFactory, UserSettingsFactory
 from tests.shop.notification_events import ShopEvents
 
 
@@ -206,6 +206,33 @@ class TestStored:
         with pytest.raises(IntegrityError), transaction.atomic():
             UserSettingsFactory(user=row.user, cluster=row.cluster)
         UserSettingsFactory(user=row.user)
+
+    def test_a_site_with_the_default_cluster_alone_need_not_name_it(self):
+        user = UserFactory()
+        row, created = UserSettings.objects.get_or_create(user=user)
+        assert (created, row.cluster) == (True, Cluster.objects.default())
+        assert UserSettings.objects.get_or_create(user=user) == (row, False)
+        assert user.notification_settings.update_or_create(defaults={"language": "de"}) == (row, False)
+
+    def test_without_a_cluster_no_row_of_another_is_found(self):
+        elsewhere = UserSettingsFactory()
+        row, created = UserSettings.objects.get_or_create(user=elsewhere.user)
+        assert (created, row.cluster) == (True, Cluster.objects.default())
+        found = UserSettings.objects.get_or_create(user=elsewhere.user, cluster=elsewhere.cluster)
+        assert found == (elsewhere, False)
+
+    def test_so_do_all_rows_that_belong_to_a_cluster(self):
+        user, default = UserFactory(), Cluster.objects.default()
+        rows = [
+            UserSettings(user=user),
+            SharedPreference(),
+            Mute(user=user, kind="topic", value="sale"),
+            TopicSubscription(user=user, topic="sale"),
+        ]
+        for row in rows:
+            row.full_clean()
+            row.save()
+            assert row.cluster == default
 
     def test_a_row_says_whose_it_is(self):
         row = UserSettingsFactory(user__username="ann", cluster__name="Home")
