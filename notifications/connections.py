@@ -28,6 +28,8 @@ SQLITE_AWAY = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOER
 POSTGRES_AWAY = ("08", "57P", "53300")
 # Deadlocks and serialization failures, no memory or disk left, a lock that others hold for too long.
 POSTGRES_BUSY = ("40", "53", "55P03")
+# No such table, column or schema.
+POSTGRES_UNDEFINED = ("42P01", "42703", "3F000")
 
 
 def unreachable(error: Error, vendor: str) -> bool:
@@ -52,6 +54,14 @@ def is_unable(error: Error) -> bool:
         return False
     state = _sqlstate(cause)
     return state is None or state.startswith(POSTGRES_AWAY + POSTGRES_BUSY)
+
+
+def is_unmigrated(error: Error) -> bool:
+    """Whether it says that a table or a column does not exist."""
+    cause = error.__cause__
+    if isinstance(cause, sqlite3.Error):
+        return str(cause).startswith(("no such table", "no such column"))
+    return _sqlstate(cause) in POSTGRES_UNDEFINED
 
 
 def _sqlite_code(cause: BaseException | None) -> int:

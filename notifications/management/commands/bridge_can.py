@@ -5,12 +5,13 @@ import threading
 import time
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
+from django.db import Error
 
 from notifications.can.bridge import Bridge
 from notifications.can.bus import listen
@@ -21,6 +22,7 @@ from notifications.can.recordings import frames
 from notifications.can.rules import Sender, configured_rules
 from notifications.can.tally import Tally
 from notifications.exceptions import KlaxonError
+from notifications.management.base import check_tables
 
 
 class Command(BaseCommand):
@@ -88,6 +90,9 @@ def telling(options: dict[str, Any], tally: Tally) -> Callable[[FaultChange], No
     """What is done with a change: nothing in a dry run, which must not need rules."""
     if options["dry_run"]:
         return lambda change: None
+    # A live bridge outlives a database that is away, but not one that nobody has migrated.
+    with suppress(Error):
+        check_tables()
     try:
         return Sender(configured_rules(), tally, outlives_the_database=bool(options["interface"])).tell
     except ImproperlyConfigured as error:

@@ -6,8 +6,8 @@ from collections import Counter
 from datetime import datetime
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError, InterfaceError, OperationalError, connections, router
+from django.core.management.base import CommandError
+from django.db import DatabaseError, connections, router
 from django.db.models import Count, Q
 
 from notifications import clock
@@ -16,6 +16,7 @@ from notifications.dispatch.processes import Processes
 from notifications.dispatch.providers import Providers
 from notifications.dispatch.stop_signals import stopping_in_order
 from notifications.dispatch.worker import Worker
+from notifications.management.base import DatabaseCommand
 from notifications.management.progress import Progress
 from notifications.models import Delivery, NotificationLog, Pause
 from notifications.models.pause import EVERYTHING
@@ -24,7 +25,7 @@ from notifications.outcomes import DeliveryState
 ORDER = ("sent", "retry", "held", "dropped", "expired", "dead", "unknown")
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = (
         "Deliver queued notifications. Without options it works until nothing is ready, prints a summary and ends: "
         "right for cron. With --watch it goes on, woken by every commit, until it gets SIGTERM or SIGINT."
@@ -40,12 +41,6 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         check(options)
-        try:
-            self._deliver(options)
-        except (OperationalError, InterfaceError) as error:
-            raise CommandError(f"The database cannot be used: {error}") from error
-
-    def _deliver(self, options: dict[str, Any]) -> None:
         began = clock.now(router.db_for_write(Delivery))
         shown = self.stdout.isatty() and not options["watch"]
         progress = Progress(self.stdout, ready(began) if shown else None)

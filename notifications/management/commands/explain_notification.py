@@ -4,11 +4,11 @@ import sys
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, SystemCheckError
-from django.db import Error as DatabaseError
+from django.core.management.base import CommandError
 
 from notifications.exceptions import KlaxonError
 from notifications.management import asked
+from notifications.management.base import DatabaseCommand
 from notifications.management.moment import moment
 from notifications.manager import NotificationManager
 from notifications.manager.explaining.explanation import Explanation
@@ -20,7 +20,7 @@ OF_A_RECIPIENT = ("user", "address")
 OF_A_CALL = ("cluster", "context", "channel", "actor", "topic", "level", "at", "send_at", "expires_at")
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = (
         "Tell in sentences, gate by gate, whether an event would reach somebody, or why a notification or a delivery "
         "did or did not arrive, and what would have to change. It sends and writes nothing. "
@@ -44,8 +44,8 @@ class Command(BaseCommand):
     def execute(self, *args: Any, **options: Any) -> str | None:
         try:
             return super().execute(*args, **options)
-        except SystemCheckError as error:
-            # Of a site with wrong settings it is not said that they are not reached.
+        except CommandError as error:
+            # Neither of a mistaken question nor of a site that is not ready is it said that they are not reached.
             error.returncode = NOT_UNDERSTOOD
             raise
 
@@ -53,11 +53,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             explanation = _explanation(options)
-        except (KlaxonError, CommandError) as error:
-            raise CommandError(str(error), returncode=NOT_UNDERSTOOD) from error
-        except DatabaseError as error:
-            says = f"The database cannot be asked; it must be there, and migrated: {' '.join(str(error).split())}"
-            raise CommandError(says, returncode=NOT_UNDERSTOOD) from error
+        except KlaxonError as error:
+            raise CommandError(str(error)) from error
         self.stdout.write(str(explanation))
         if not explanation.reaches:
             sys.exit(NOT_REACHED)

@@ -3,16 +3,17 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
-from django.db import InterfaceError, OperationalError, router
+from django.core.management.base import CommandError
+from django.db import router
 
 from notifications import clock
 from notifications.digests import make_due, release_forgotten, send_summaries
+from notifications.management.base import DatabaseCommand
 from notifications.models import Delivery
 from notifications.primary import read_from_primary
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = (
         "Put together the digests and batches that are due, and queue them. A worker that watches does it by itself, "
         "and so does dispatch_notifications each time that it runs; this is for sites that want it apart."
@@ -23,15 +24,12 @@ class Command(BaseCommand):
 
     @read_from_primary()
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            failed = due(self) if options["dry_run"] else make(self)
-        except (OperationalError, InterfaceError) as error:
-            raise CommandError(f"The database cannot be used: {error}") from error
+        failed = due(self) if options["dry_run"] else make(self)
         if failed:
             raise CommandError(f"None could be made for {number(failed, 'recipient')}; the log says why.")
 
 
-def due(command: BaseCommand) -> int:
+def due(command: DatabaseCommand) -> int:
     using = router.db_for_write(Delivery)
     count = Delivery.objects.using(using).digests_due(clock.now(using)).count()
     words = f"Something waits to be put together for {number(count, 'recipient')}." if count else NOTHING
@@ -39,7 +37,7 @@ def due(command: BaseCommand) -> int:
     return 0
 
 
-def make(command: BaseCommand) -> int:
+def make(command: DatabaseCommand) -> int:
     made = make_due()
     items = number(made.merged, "delivery", "deliveries")
     parts = [

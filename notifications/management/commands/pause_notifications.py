@@ -3,16 +3,17 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import router
 
 from notifications import clock, conf
+from notifications.management.base import DatabaseCommand
 from notifications.models import Delivery, Pause
 from notifications.models.pause import EVERYTHING
 from notifications.primary import read_from_primary
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = (
         "Pause one channel, or everything. What is queued waits until resume_notifications; sending goes on queueing."
     )

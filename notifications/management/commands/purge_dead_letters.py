@@ -4,16 +4,17 @@ from argparse import ArgumentParser
 from datetime import timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import router
 
 from notifications import clock
 from notifications.management import dead_letters
+from notifications.management.base import DatabaseCommand
 from notifications.models import Delivery
 from notifications.primary import read_from_primary
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = "Delete dead letters older than a number of days. The log keeps what was tried."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -4,10 +4,10 @@ import logging
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
 from django.db import router, transaction
 
 from notifications.management import dead_letters
+from notifications.management.base import DatabaseCommand
 from notifications.management.moment import moment
 from notifications.manager.resend import reopened, wake_workers
 from notifications.models import Delivery
@@ -16,7 +16,7 @@ from notifications.primary import read_from_primary
 logger = logging.getLogger("notifications.dead_letters")
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = (
         "Send dead letters again. Each gets a new epoch: its attempts begin at nought, and providers that know "
         "idempotency take it for a new message. Without filters all dead letters are meant."

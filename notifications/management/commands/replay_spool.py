@@ -3,14 +3,16 @@
 from argparse import ArgumentParser
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import InterfaceError, OperationalError
+from django.db import Error, InterfaceError, OperationalError
 
 from notifications import clock, conf
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.exceptions import OutboxFull, SpoolBusy, SpoolDamaged
+from notifications.management.base import check_tables
 from notifications.management.progress import Progress
 from notifications.manager.spooled import replayed
 from notifications.spool import Line, Segment, Spool
@@ -33,6 +35,9 @@ class Command(BaseCommand):
         if options["dry_run"]:
             self._tell(spool.waiting())
             return
+        # Without them every line would be rejected. A database that is away is told below, with what was done.
+        with suppress(Error):
+            check_tables(returncode=NOT_FINISHED)
         tally: Counter[str] = Counter()
         try:
             with spool.replaying(again=options["rejected"]) as segments:

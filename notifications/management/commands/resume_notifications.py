@@ -3,16 +3,17 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from notifications import conf, partitions
 from notifications.dispatch.wake import announce
+from notifications.management.base import DatabaseCommand
 from notifications.models import Circuit, Pause
 from notifications.models.pause import EVERYTHING
 from notifications.primary import read_from_primary
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     help = (
         "Resume one channel, or what pause_notifications paused as a whole. Providers of theirs that failed are tried "
         "again at once."

@@ -1,0 +1,90 @@
+"""A database that was not migrated: every command says so in one sentence and ends, in every mode."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+
+from notifications.management import commands
+from notifications.management.base import check_tables
+from tests.processes import environment
+
+COMMANDS = [
+    "bridge_can --replay nothing.log",
+    "dispatch_notifications",
+    "dispatch_notifications --watch",
+    "dispatch_notifications --processes 2",
+    "dispatch_notifications --processes 2 --watch",
+    "explain_notification shop_newsletter --user ann",
+    "make_digests",
+    "make_digests --dry-run",
+    "pause_notifications",
+    "purge_dead_letters --days 1",
+    "replay_dead_letters",
+    "replay_spool",
+    "resume_notifications",
+]
+OWN_CODES = {"explain_notification": 2, "replay_spool": 2}
+"""Commands whose exit code 1 is an answer, such as "they are not reached"."""
+
+
+@pytest.fixture
+def change(transactional_db):
+    """Alter a table until the test ends."""
+    undo = []
+
+    def change(before, after):
+        run(before)
+        undo.append(after)
+
+    yield change
+    for statement in undo:
+        run(statement)
+
+
+def run(statement):
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+
+
+def test_every_command_is_in_the_list():
+    files = Path(commands.__file__).parent.glob("[a-z]*.py")
+    assert {path.stem for path in files} == {command.split()[0] for command in COMMANDS}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_without_its_tables_names_migrate_and_ends(command, change, settings, tmp_path):
+    settings.NOTIFICATIONS = {"SPOOL_DIR": str(tmp_path)}
+    change("ALTER TABLE klaxon_pause RENAME TO klaxon_gone", "ALTER TABLE klaxon_gone RENAME TO klaxon_pause")
+    with pytest.raises(CommandError, match=r"klaxon_pause.*Run `manage.py migrate` first\.$") as refused:
+        call_command(*command.split())
+    assert "\n" not in str(refused.value)
+    assert refused.value.returncode == OWN_CODES.get(command.split()[0], 1)
+
+
+def test_a_column_that_is_missing_is_told_too(change):
+    change(
+        "ALTER TABLE klaxon_pause RENAME COLUMN note TO words", "ALTER TABLE klaxon_pause RENAME COLUMN words TO note"
+    )
+    with pytest.raises(CommandError, match="note.*Run `manage.py migrate` first"):
+        check_tables()
+
+
+@pytest.mark.django_db
+def test_a_migrated_database_is_not_spoken_of():
+    check_tables()
+
+
+@pytest.mark.django_db
+def test_an_empty_database_is_told_in_one_sentence_and_no_process_is_started_again_and_again(tmp_path):
+    empty = str(tmp_path / "empty.sqlite3") if connection.vendor == "sqlite" else "postgres"
+    command = [sys.executable, "-W", "ignore", "-m", "django", "dispatch_notifications", "--watch", "--processes", "2"]
+    env = environment(KLAXON_DATABASE_NAME=empty)
+    ended = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert "Traceback" not in ended.stderr
+    *_warnings_of_checks, sentence = ended.stderr.splitlines()
+    assert sentence.startswith("CommandError: The tables of django-klaxon are missing")
+    assert (ended.returncode, ended.stdout) == (1, "")
