@@ -172,6 +172,7 @@ def _facts(row: Delivery, person: Person, now: datetime) -> Facts:
         actor_id=told.actor_id,
         now=now,
         wanted_at=min(told.wanted_at, now),
+        has_own_time=told.has_own_time,
     )
 
 

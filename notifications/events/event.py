@@ -40,6 +40,8 @@ class NotificationEvent:
     :param ignores_quiet_hours: it waits for neither quiet hours nor delivery windows, as CRITICAL events never do.
     :param batch_window: seconds, 300 to 3600, in which what one recipient would get becomes one message; ``"default"``
         is 15 minutes, for LOW events an hour; 0 is off. CRITICAL events have none.
+    :param batch_scheduled: whether the window also holds for what is sent with a ``send_at`` to come; it then begins at
+        that time. Without it such a notification goes out at its own time and waits for no others.
     :param digest: whether it may wait for the digest of a user who has one. Unless told, MEDIUM and LOW events do, but
         for those with ``on_unknown="hold"``. CRITICAL events never do.
     :raises ValueError, TypeError: if a value cannot work; the message names the event.
@@ -65,6 +67,7 @@ class NotificationEvent:
     ignores_quiet_hours: bool = False
     label: Any = ""
     batch_window: float | str = 0
+    batch_scheduled: bool = False
     digest: bool | None = None
 
     def __post_init__(self) -> None:

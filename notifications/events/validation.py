@@ -76,6 +76,12 @@ def _waiting(event: Any) -> None:
             f"batch_window of event {event.name!r} must be seconds from {shortest} to {longest}, 0 (off) "
             f'or "default", not {window!r}.'
         )
+    if not isinstance(event.batch_scheduled, bool):
+        raise TypeError(
+            f"batch_scheduled of event {event.name!r} must be True or False, not {event.batch_scheduled!r:.80}."
+        )
+    if event.batch_scheduled and not window:
+        raise ValueError(f"batch_scheduled of event {event.name!r} does nothing without a batch_window.")
     if event.digest not in (None, True, False):
         raise ValueError(f"digest of event {event.name!r} must be True, False or None, not {event.digest!r}.")
     if event.priority == NotificationPriority.CRITICAL and (window or event.digest):

@@ -80,4 +80,5 @@ def facts_of(
         actor_id=told.actor_id,
         now=now,
         wanted_at=wanted_at or min(told.wanted_at, now),
+        has_own_time=told.has_own_time,
     )

@@ -56,7 +56,8 @@ def _for_digest(facts: Facts) -> Hold | None:
 
 def _for_batch(facts: Facts) -> Hold | None:
     seconds = facts.event.batch_seconds
-    if not seconds:
+    # Whoever names a time means that time, not one that is a window later.
+    if not seconds or (facts.has_own_time and not facts.event.batch_scheduled):
         return None
     due = facts.moment + timedelta(seconds=seconds)
     rule = f"event: batch window of {seconds:g} seconds"

@@ -79,6 +79,8 @@ class Facts:
     now: datetime = field(kw_only=True)
     # When it was to go out: its send_at, or when it was asked for. Before that the gates are asked for that moment.
     wanted_at: datetime = field(kw_only=True)
+    # Whether the call named that moment, rather than "now".
+    has_own_time: bool = field(default=False, kw_only=True)
 
     @property
     def urgency(self) -> NotificationPriority:

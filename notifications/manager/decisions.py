@@ -122,6 +122,7 @@ class Decisions:
             priority=self.request.priority,
             now=self.now,
             wanted_at=self.wanted_at,
+            has_own_time=told.has_own_time,
         )
 
 

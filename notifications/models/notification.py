@@ -82,6 +82,11 @@ class Notification(models.Model):
         return max(self.created_at, self.send_at or self.created_at)
 
     @property
+    def has_own_time(self) -> bool:
+        """Whether the call named a time that was still to come."""
+        return self.send_at is not None and self.send_at > self.created_at
+
+    @property
     def values(self) -> dict[str, Any]:
         """The context with dates, decimals, UUIDs and lazy translations as themselves."""
         return decoded(self.context)

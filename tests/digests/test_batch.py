@@ -87,6 +87,45 @@ def test_bare_addresses_have_batches_too(clock):
     assert mail.outbox[0].subject == "Order shipped (2)"
 
 
+def test_what_has_a_time_to_come_goes_out_at_that_time_and_joins_no_batch(clock):
+    user = UserFactory()
+    noon = FRIDAY + timedelta(hours=2)
+    clock.to(noon - timedelta(minutes=5))
+    ship(user, 1, channels=["email"])
+    ship(user, 2, channels=["email"], send_at=noon)
+    told = NotificationManager.why(Delivery.objects.last()).channels[0]
+    assert (told.arrives_at, told.reason) == (noon, Reason.SCHEDULED)
+    clock.to(noon)
+    work()
+    assert [message.subject for message in mail.outbox] == ["Order 2 is on its way"]
+    clock.to(noon + timedelta(minutes=10))
+    work()
+    assert [message.subject for message in mail.outbox[1:]] == ["Order 1 is on its way"]
+
+
+def test_what_has_a_time_that_has_passed_waits_for_others(clock):
+    user = UserFactory()
+    for number in range(2):
+        ship(user, number, channels=["email"], send_at=FRIDAY - timedelta(hours=1))
+    clock.forward(minutes=15)
+    work()
+    assert [message.subject for message in mail.outbox] == ["Order shipped (2)"]
+
+
+def test_an_event_may_batch_what_has_its_own_time(clock):
+    event = NOTIFICATION_EVENTS[ShopEvents.ORDER_SHIPPED]
+    NOTIFICATION_EVENTS[ShopEvents.ORDER_SHIPPED] = dataclasses.replace(event, batch_scheduled=True)
+    user, noon = UserFactory(), FRIDAY + timedelta(hours=2)
+    for number in range(2):
+        ship(user, number, channels=["email"], send_at=noon)
+    clock.to(noon)
+    work()
+    assert mail.outbox == []
+    clock.to(noon + WINDOW)
+    work()
+    assert [message.subject for message in mail.outbox] == ["Order shipped (2)"]
+
+
 def test_what_was_sent_in_quiet_hours_is_one_message_in_the_morning(clock):
     user = UserFactory()
     night = {"quiet_from": time(22), "quiet_until": time(7), "time_zone": "Europe/Berlin"}

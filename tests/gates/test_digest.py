@@ -98,6 +98,16 @@ def test_a_batch_is_for_bare_addresses_too_but_not_for_a_channel_without_address
     assert digest(facts(batch_window=300, kind="")) == Deliver()
 
 
+@pytest.mark.parametrize(("scheduled", "waits"), [(False, False), (True, True)])
+def test_what_has_its_own_time_waits_for_no_batch_unless_its_event_says_so(scheduled, waits):
+    own = facts(batch_window=300, batch_scheduled=scheduled, told={"has_own_time": True})
+    assert isinstance(digest(own), Hold) is waits
+
+
+def test_what_has_its_own_time_waits_for_a_digest_that_its_user_has_chosen():
+    assert digest(facts(DAILY, batch_window=300, told={"has_own_time": True})).reason == Reason.DIGEST
+
+
 def test_what_the_call_made_critical_or_what_would_expire_goes_at_once():
     assert digest(facts(DAILY, told={"priority": NotificationPriority.CRITICAL})) == Deliver()
     assert digest(facts(DAILY, told={"priority": NotificationPriority.HIGH})) == Deliver()
@@ -131,6 +141,13 @@ def test_a_window_that_cannot_be_is_refused(window):
 def test_what_is_critical_can_have_neither(options):
     with pytest.raises(ValueError, match="waits for no digest"):
         facts(priority="CRITICAL", **options)
+
+
+def test_batch_scheduled_must_be_true_or_false_and_needs_a_window():
+    with pytest.raises(TypeError, match="batch_scheduled of event 'door_opened' must be True or False"):
+        facts(batch_window=300, batch_scheduled="yes")
+    with pytest.raises(ValueError, match="does nothing without a batch_window"):
+        facts(batch_scheduled=True)
 
 
 def test_digest_must_be_told_by_true_or_false():

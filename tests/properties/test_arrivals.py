@@ -52,7 +52,7 @@ class Situation:
                 NotificationPriority.LOW,
                 ["email"],
                 context={"place": str | None},
-                batch_window=self.dice.choice([0, 900, "default"]),
+                **self.dice.choice([{}, {"batch_window": 900}, {"batch_window": "default", "batch_scheduled": True}]),
                 ignores_quiet_hours=self.dice.random() < 0.3,
             )
 

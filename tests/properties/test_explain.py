@@ -102,7 +102,9 @@ class Dice:
                 self.any([["email", "app"], ["email", "app", "log"], ["app", "log"]]), ["email", "app", "log", "sms"]
             ),
             "dedup_window": self.any([900, 0]),
-            "batch_window": self.mostly(0, 300, "default"),
+            **self.mostly(
+                {"batch_window": 0}, {"batch_window": 300, "batch_scheduled": True}, {"batch_window": "default"}
+            ),
             "digest": self.mostly(None, True, True, False),
             "ignores_quiet_hours": self.nearly_always(False, True),
             "permission": self.nearly_always("", "auth.change_group"),
@@ -228,7 +230,7 @@ class Site:
 def event_of(told):
     given = dict(told["event"])
     if given["priority"] == NotificationPriority.CRITICAL:
-        given |= {"batch_window": 0, "digest": None}
+        given |= {"batch_window": 0, "batch_scheduled": False, "digest": None}
     keys = ("room",) if given["dedup_window"] else ()
     return NotificationEvent("leak", category="water", dedup_keys=keys, **given)
 

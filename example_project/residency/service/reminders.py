@@ -21,7 +21,7 @@ def remind_of_shift(
     duration_weeks: int,
     send_at: datetime | None = None,
 ) -> SendResult:
-    """A day before a shift, unless told otherwise. Those of an hour come as one message."""
+    """A day before a shift, unless told otherwise. Reminders whose time has passed wait an hour for one another."""
     context = _shift(rotation_name, location, start_date, duration_weeks)
     return NotificationManager.send(
         ResidencyEvents.SHIFT_REMINDER_24H,

@@ -26,8 +26,8 @@ CHAPTERS = {
     "user; the next comes when its turn has come.",
     ResidencyEvents.SCHEDULE_CONFLICT: "An import finds 101 conflicts. A hundred notifications an hour reach one user, "
     "fifty of them by email.",
-    ResidencyEvents.SHIFT_REMINDER_24H: "A shift begins tomorrow at half past ten in the evening: the reminder waits "
-    "an hour for others, and then for the morning.",
+    ResidencyEvents.SHIFT_REMINDER_24H: "A shift begins tomorrow at half past ten in the evening: the reminder comes "
+    "at night, so it waits for the morning.",
     ResidencyEvents.SHIFT_REMINDER_1H: "A shift begins in an hour: that waits for nothing.",
     BuiltInEvents.WEEKLY_DIGEST: "One resident wants what can wait once a week, with the figures of the week.",
 }
