@@ -1,6 +1,7 @@
 """When to try again: a pure function of the number of attempts so far."""
 
 from notifications import conf
+from notifications.delays import delays
 from notifications.events import NotificationEvent
 
 # A provider that asks for more has made a mistake, or is gone.
@@ -10,7 +11,7 @@ LONGEST_WISH = 24 * 3600.0
 def delays_for(event: NotificationEvent, channel: str) -> tuple[float, ...]:
     """Seconds before each further try: the event's own, else the channel's, else the site's."""
     if event.retry_delays is not None:
-        return event.retry_delays
+        return delays(event.retry_delays)
     channel_conf = conf.current().channel(channel)
     if channel_conf and channel_conf.retry_delays is not None:
         return channel_conf.retry_delays

@@ -12,7 +12,19 @@ import notifications
 ROOT = Path(notifications.__file__).parent
 
 FLOORS = {
-    0: {"conf", "clock", "connections", "exceptions", "extras", "partitions", "primary", "rates", "sqlite", "zones"},
+    0: {
+        "conf",
+        "clock",
+        "connections",
+        "delays",
+        "exceptions",
+        "extras",
+        "partitions",
+        "primary",
+        "rates",
+        "sqlite",
+        "zones",
+    },
     1: {
         "addresses",
         "attachments",

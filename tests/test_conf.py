@@ -103,6 +103,8 @@ def test_a_key_that_is_no_string_is_told(problems_of):
         ("RETRY_DELAYS", [60, "300"]),
         ("RETRY_DELAYS", [-1]),
         ("RETRY_DELAYS", [True]),
+        ("RETRY_DELAYS", "60"),
+        ("RETRY_DELAYS", "exponential:60,2"),
         ("RETRY_JITTER", 1.5),
         ("RETRY_JITTER", -0.1),
         ("CHUNK_SIZE", 0),
@@ -143,6 +145,8 @@ def test_a_wrong_value_is_told_with_what_it_must_be(problems_of, key, wrong):
         {"SPOOL_DIR": ""},
         {"RETRY_DELAYS": []},
         {"RETRY_DELAYS": (0,)},
+        {"RETRY_DELAYS": "exponential:60,2,6h"},
+        {"CHANNELS": {"email": {"RETRY_DELAYS": "exponential:60,2,6h"}}},
         {"RETRY_JITTER": 0},
         {"IDLE_SECONDS": 0.01},
     ],
@@ -177,6 +181,15 @@ def test_a_wrong_channel_entry_is_told(problems_of, entry, words):
 def test_wrong_delays_of_a_channel_are_told_as_delays(problems_of):
     [problem] = problems_of({"CHANNELS": {"email": {"RETRY_DELAYS": [60, "300"]}}})
     assert "seconds" in problem.hint, "a list was given; the hint must say what belongs in it"
+
+
+def test_a_wrong_schedule_is_told_with_what_is_wrong_in_it(problems_of):
+    for written in (
+        {"RETRY_DELAYS": "exponential:60,1,6h"},
+        {"CHANNELS": {"email": {"RETRY_DELAYS": "exponential:60,1,6h"}}},
+    ):
+        [problem] = problems_of(written)
+        assert problem.hint == "It must have a factor above 1, or its delays do not grow."
 
 
 @pytest.mark.parametrize(
@@ -306,6 +319,11 @@ def test_the_environment_gives_every_key_in_its_type(settings):
 def test_the_environment_may_switch_retries_off(settings):
     settings.NOTIFICATIONS = conf.from_env(reader(RETRY_DELAYS=""))
     assert conf.current().retry_delays == ()
+
+
+def test_the_environment_may_write_a_schedule(settings):
+    settings.NOTIFICATIONS = conf.from_env(reader(RETRY_DELAYS="exponential:1m,2,2m"))
+    assert conf.current().retry_delays == (60, 120)
 
 
 def test_the_environment_may_use_another_prefix():

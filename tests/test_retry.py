@@ -61,6 +61,22 @@ def test_the_events_delays_win_over_the_channels_and_those_over_the_sites(settin
     assert delays_for(event(), "app") == (1,)
 
 
+def test_each_level_may_write_a_schedule_that_grows(settings):
+    settings.NOTIFICATIONS = {
+        "RETRY_DELAYS": "exponential:1,2,4",
+        "CHANNELS": {"email": {"RETRY_DELAYS": "exponential:2,2,8"}},
+    }
+    assert delays_for(event("exponential:3,2,12"), "email") == (3, 6, 12)
+    assert delays_for(event(), "email") == (2, 4, 8)
+    assert delays_for(event(), "app") == (1, 2, 4)
+
+
+@pytest.mark.parametrize("wrong", [60, "60", [60, "300"], [-1], "exponential:60,1,6h"])
+def test_an_event_with_wrong_delays_cannot_be_declared(wrong):
+    with pytest.raises(ValueError, match="retry_delays of event 'door_opened' is .* It must "):
+        event(wrong)
+
+
 def test_no_retries_is_a_choice_at_each_level(settings):
     settings.NOTIFICATIONS = {"RETRY_DELAYS": [], "CHANNELS": {"email": {"RETRY_DELAYS": []}}}
     assert delays_for(event(()), "email") == ()

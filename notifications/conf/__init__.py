@@ -16,7 +16,8 @@ from django.core.signals import setting_changed
 
 from notifications.conf.channels import ChannelConf, channel_problems, read
 from notifications.conf.limits import limit_problems
-from notifications.conf.problem import TEN_YEARS, Problem, closest, delays, fits, is_rate, is_span
+from notifications.conf.problem import TEN_YEARS, Problem, closest, fits, is_rate, is_span
+from notifications.delays import HOW, delays, delays_fault
 
 
 def option(default: Any, allowed: Any, env: str, says: str, valid: Callable[[Any], bool] = lambda value: True) -> Any:
@@ -71,7 +72,7 @@ class Conf:
     )
     base_url: str = option("", str, "str", 'the address of your site, such as "https://example.com"', address_of_site)
     address_fields: Mapping[str, str] = option(dict, Mapping, "dict", 'a dict such as {"phone": "phone_number"}', texts)
-    retry_delays: tuple[float, ...] = option((60, 300, 900), (list, tuple), "list", "a list of seconds", delays)
+    retry_delays: tuple[float, ...] = option((60, 300, 900), (list, tuple, str), "delays", HOW)
     retry_jitter: float = option(
         0.1, (int, float), "float", "a fraction between 0 and 1", lambda value: 0 <= value <= 1
     )
@@ -149,10 +150,13 @@ def current() -> Conf:
     found = list(problems())
     if found:
         raise ImproperlyConfigured(" ".join(f"{problem.message} {problem.hint}" for problem in found))
-    values: dict[str, Any] = {
-        key.lower(): tuple(value) if isinstance(value, list) else value for key, value in raw.items()
-    }
-    return Conf(**values)
+    return Conf(**{key.lower(): _read(key, value) for key, value in raw.items()})
+
+
+def _read(key: str, value: Any) -> Any:
+    if key == "RETRY_DELAYS":
+        return delays(value)
+    return tuple(value) if isinstance(value, list) else value
 
 
 @cache
@@ -194,6 +198,8 @@ def _key_problems(key: Any, value: Any) -> Iterator[Problem]:
     elif not fits(value, known.metadata["allowed"]) or not known.metadata["valid"](value):
         says = known.metadata["says"]
         yield Problem(f"NOTIFICATIONS[{key!r}] is {value!r}.", f"It must be {says}.")
+    elif key == "RETRY_DELAYS" and (fault := delays_fault(value)):
+        yield Problem(f"NOTIFICATIONS[{key!r}] is {value!r}.", fault)
     elif key == "CHANNELS":
         yield from channel_problems(value)
 
@@ -206,16 +212,20 @@ def from_env(env: Any, prefix: str = "NOTIFICATIONS_") -> dict[str, Any]:
     :raises ImproperlyConfigured: naming the variable that cannot be read.
     """
     given = {key: item.metadata for key, item in KEYS.items() if prefix + key in env.ENVIRON}
-    return {key: _read(env, prefix + key, metadata) for key, metadata in given.items()}
+    return {key: _read_from(env, prefix + key, metadata) for key, metadata in given.items()}
 
 
-def _read(env: Any, name: str, metadata: Mapping[str, Any]) -> Any:
+def _read_from(env: Any, name: str, metadata: Mapping[str, Any]) -> Any:
     try:
-        casts = {"list": [float], "texts": [str]}
+        casts = {"delays": _delays_of, "texts": [str]}
         kind = metadata["env"]
         return env(name, cast=casts[kind]) if kind in casts else getattr(env, kind)(name)
     except ValueError as error:
         raise ImproperlyConfigured(f"{name} cannot be read: {error} It must be {metadata['says']}.") from error
+
+
+def _delays_of(text: str) -> Any:
+    return text if ":" in text else [float(item) for item in text.split(",") if item]
 
 
 def _forget(*, setting: str, **kwargs: Any) -> None:

@@ -1,11 +1,12 @@
 """``NOTIFICATIONS["CHANNELS"]``: each channel with its class, its options and its providers."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from notifications.conf.problem import Problem, closest, delays, fits, rate_fault
+from notifications.conf.problem import Problem, closest, fits, rate_fault
+from notifications.delays import HOW, delays, delays_fault
 from notifications.rates import Rate, rate
 
 BUILT_IN_CHANNELS = {
@@ -22,11 +23,12 @@ PROVIDER_KEYS: Keys = {
     "RANK": (int, "a whole number; the lowest is taken first, equals share"),
     "RATE": (str, 'a rate such as "14/s"'),
 }
+FAULTS: Mapping[str, Callable[[Any], str]] = {"RATE": rate_fault, "RETRY_DELAYS": delays_fault}
 CHANNEL_KEYS: Keys = {
     "BACKEND": (str, "the dotted path of a channel class"),
     "ENABLED": (bool, "True or False"),
     "OPTIONS": (Mapping, "a dict of the channel's own options"),
-    "RETRY_DELAYS": ((list, tuple), "a list of seconds"),
+    "RETRY_DELAYS": ((list, tuple, str), HOW),
     "RATE": (str, 'a rate such as "14/s"'),
     "PROVIDERS": ((list, tuple), "a list of dicts, one for each provider"),
 }
@@ -65,7 +67,7 @@ def _channel(name: str, written: Mapping[str, Any]) -> ChannelConf:
     values = {key.lower(): value for key, value in written.items()}
     values.setdefault("backend", BUILT_IN_CHANNELS.get(name))
     if values.get("retry_delays") is not None:
-        values["retry_delays"] = tuple(values["retry_delays"])
+        values["retry_delays"] = delays(values["retry_delays"])
     options = values.get("options", {})
     listed = values.get("providers") or [{"NAME": name}]
     base = {"backend": values["backend"], "rate": values.get("rate")}
@@ -108,9 +110,9 @@ def _key_problems(where: str, entry: Mapping[Any, Any], known: Keys) -> Iterator
     for key, value in entry.items():
         if key not in known:
             yield Problem(f"{where} has an unknown key {key!r}.", closest(key, known))
-        elif not fits(value, known[key][0]) or (key == "RETRY_DELAYS" and not delays(value)):
+        elif not fits(value, known[key][0]):
             yield Problem(f"{where}[{key!r}] is {value!r}.", f"It must be {known[key][1]}.")
-        elif key == "RATE" and (fault := rate_fault(value)):
+        elif key in FAULTS and (fault := FAULTS[key](value)):
             yield Problem(f"{where}[{key!r}] is {value!r}.", fault)
 
 

@@ -27,11 +27,6 @@ def fits(value: Any, allowed: Any) -> bool:
     return isinstance(value, allowed)
 
 
-def delays(value: Any) -> bool:
-    """Whether all of them are seconds."""
-    return all(fits(item, (int, float)) and 0 <= item <= TEN_YEARS for item in value)
-
-
 def is_span(value: Any) -> bool:
     """Whether it is empty, or two different times of day."""
     try:

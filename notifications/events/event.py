@@ -1,6 +1,6 @@
 """An event: a kind of thing that happens, and how it is handled."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +24,8 @@ class NotificationEvent:
     :param category: groups events for preferences, such as ``"billing"``.
     :param loggable: context keys that may be copied into the log; all others stay out of it.
     :param transforms: by channel, a function from the context to the variables that its templates get besides.
-    :param retry_delays: seconds before each further try, overriding the channel's and the site's.
+    :param retry_delays: seconds before each further try, or a text such as ``"exponential:60,2,6h"``, overriding the
+        channel's and the site's.
     :param on_unknown: what to do when contact was lost after the provider may have accepted: ``"retry"`` (at least
         once) or ``"hold"`` (at most once, for one-time codes).
     :param fallback: by channel, the channel that takes over when that one is exhausted: ``{"sms": "email"}``. It needs
@@ -54,7 +55,7 @@ class NotificationEvent:
     category: str = ""
     loggable: tuple[str, ...] = ()
     transforms: Mapping[NotificationChannel | str, Transform] = field(default_factory=dict)
-    retry_delays: tuple[float, ...] | None = None
+    retry_delays: Sequence[float] | str | None = None
     on_unknown: str = "retry"
     fallback: Mapping[NotificationChannel | str, NotificationChannel | str] = field(default_factory=dict)
     limit: str | None = None

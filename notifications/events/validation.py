@@ -4,6 +4,7 @@ import re
 from enum import Enum
 from typing import Any
 
+from notifications.delays import delays_fault
 from notifications.events.words import NotificationPriority
 from notifications.rates import rate
 
@@ -17,6 +18,7 @@ def check_as_given(event: Any) -> None:
     if event.on_unknown not in ("retry", "hold"):
         raise ValueError(f'on_unknown of event {event.name!r} must be "retry" or "hold", not {event.on_unknown!r}.')
     _limit(event)
+    _retry_delays(event)
     for name in ("supported_channels", "loggable", "dedup_keys"):
         if isinstance(getattr(event, name), str | Enum):
             raise TypeError(f"{name} of event {event.name!r} must be a list, not one alone.")
@@ -98,6 +100,11 @@ def _limit(event: Any) -> None:
             rate(event.limit)
     except ValueError as error:
         raise ValueError(f"limit of event {event.name!r}: {error}") from error
+
+
+def _retry_delays(event: Any) -> None:
+    if event.retry_delays is not None and (fault := delays_fault(event.retry_delays)):
+        raise ValueError(f"retry_delays of event {event.name!r} is {event.retry_delays!r}. {fault}")
 
 
 def _permission(event: Any) -> None:

@@ -1,0 +1,71 @@
+"""Retry schedules: seconds in a list, or a text that says how they grow: ``"exponential:60,2,6h"``."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from notifications.rates import LONGEST_TO_FILL as TEN_YEARS
+from notifications.rates import UNITS
+
+NUMBER = r"([0-9]{1,9}(?:\.[0-9]{1,6})?)"
+EXPONENTIAL = re.compile(rf"exponential:\s*{NUMBER}([smhd]?)\s*,\s*{NUMBER}\s*,\s*{NUMBER}([smhd]?)\s*")
+MOST = 100
+HOW = 'a list of seconds, or a text such as "exponential:60,2,6h": the first delay, a factor, the longest delay'
+
+
+def delays(written: Any) -> tuple[float, ...]:
+    """Read a retry schedule: the seconds before each further try.
+
+    ``"exponential:60,2,6h"`` begins with 60 seconds, doubles, and ends with one delay of six hours. Delays are seconds,
+    or have a unit: ``s``, ``m``, ``h`` or ``d``.
+
+    :param written: a list or tuple of seconds, or such a text.
+    :raises ValueError: in a sentence that says what it must be.
+    """
+    if isinstance(written, str):
+        return tuple(_exponential(written))
+    if not isinstance(written, list | tuple) or not all(_is_delay(item) for item in written):
+        raise ValueError(f"It must be {HOW}.")
+    return tuple(written)
+
+
+def delays_fault(written: Any) -> str:
+    """Why this is no retry schedule; empty if it is one."""
+    try:
+        delays(written)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _is_delay(item: Any) -> bool:
+    return isinstance(item, int | float) and not isinstance(item, bool) and 0 <= item <= TEN_YEARS
+
+
+def _exponential(text: str) -> Iterator[float]:
+    found = EXPONENTIAL.fullmatch(text)
+    if not found:
+        raise ValueError(f"It must be {HOW}.")
+    first, first_unit, factor, longest, longest_unit = found.groups()
+    delay, growth, last = _seconds(first, first_unit), float(factor), _seconds(longest, longest_unit)
+    _check(delay, growth, last)
+    for _ in range(MOST):
+        if delay >= last:
+            yield last
+            return
+        yield delay
+        delay *= growth
+    raise ValueError(f"It must reach the longest delay within {MOST} tries. Take a larger factor.")
+
+
+def _check(first: float, factor: float, longest: float) -> None:
+    if first <= 0:
+        raise ValueError("It must begin with a delay of more than 0 seconds.")
+    if factor <= 1:
+        raise ValueError("It must have a factor above 1, or its delays do not grow.")
+    if not first <= longest <= TEN_YEARS:
+        raise ValueError("It must end with a delay that is not shorter than the first, and ten years at most.")
+
+
+def _seconds(number: str, unit: str) -> float:
+    return float(number) * UNITS[unit or "s"]
