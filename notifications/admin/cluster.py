@@ -8,21 +8,43 @@ from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
+from notifications.admin import members
 from notifications.admin.columns import list_of
 from notifications.models import Cluster, InboxItem, Notification, NotificationLog, UserSettings
 
 
 class ClusterAdmin(admin.ModelAdmin):
+    form = members.ClusterForm
     list_display = ("name", "slug", "open_to_all")
     list_filter = ("open_to_all",)
     search_fields = ("name", "slug")
-    # A list of all users to choose from would hold the whole user table.
-    raw_id_fields = ("members",)
     prepopulated_fields = {"slug": ("name",)}
     readonly_fields = ("contents",)
 
+    class Media:
+        css = {"all": ["notifications/admin.css"]}
+
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        return ("name", "slug", "open_to_all", "members", *(("contents",) if obj else ()))
+        may_add = self.has_change_permission(request, obj) if obj else True
+        return ("name", "slug", "open_to_all", *(("contents",) if obj else ()), *((members.ADDED,) if may_add else ()))
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        form = super().get_form(request, obj, change, **kwargs)
+        form.base_fields[members.ADDED] = members.box_of_users(self, request)
+        return form
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        if kwargs.get("obj") is not None:
+            context.update(members.shown(kwargs["obj"], context["adminform"].form, self, request))
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        added, removed = form.cleaned_data[members.ADDED], form.cleaned_data[members.REMOVED]
+        form.history = members.save_members(form.instance, added, removed)
+
+    def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> Any:
+        return [*super().construct_change_message(request, form, formsets, add), *form.history]
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         # Deleting many would gather everything in them before has_delete_permission could ask about each.
@@ -33,7 +55,7 @@ class ClusterAdmin(admin.ModelAdmin):
         allowed = super().has_delete_permission(request, obj)
         return allowed and (obj is None or not Notification.objects.filter(cluster=obj).exists())
 
-    @admin.display(description=_("look at"))
+    @admin.display(description=_("contents"))
     def contents(self, cluster: Cluster) -> SafeString:
         models = (Notification, NotificationLog, InboxItem, UserSettings)
         links = [

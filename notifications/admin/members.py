@@ -1,0 +1,107 @@
+"""The members on the page of a cluster: added by name, removed row by row, and never held all at once.
+
+A page carries what its reader adds and removes, not the list itself. So saving it takes nothing away that somebody else
+has added meanwhile, and it costs the same for twenty thousand members as for twenty.
+"""
+
+from typing import Any
+
+from django import forms
+from django.contrib.admin import ModelAdmin
+from django.contrib.admin.exceptions import NotRegistered
+from django.contrib.admin.widgets import AutocompleteSelectMultiple, ManyToManyRawIdWidget
+from django.contrib.auth import get_user_model
+from django.core.paginator import Page, Paginator
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from notifications.admin import columns, search
+from notifications.models import Cluster
+
+MEMBERS_SHOWN = 50
+PAGE, SEARCH = "p", "member"
+ADDED, REMOVED = "new_members", "removed_members"
+
+MEMBERS: Any = Cluster._meta.get_field("members")
+
+
+class RemovedMembers(forms.MultipleChoiceField):
+    """Keys of users. One whom somebody else has removed or deleted meanwhile is none the less removed."""
+
+    def to_python(self, value: Any) -> list[Any]:
+        return [get_user_model()._meta.pk.to_python(key) for key in super().to_python(value)]
+
+    def valid_value(self, value: Any) -> bool:
+        return True
+
+
+class ClusterForm(forms.ModelForm):
+    # With its widget from box_of_users().
+    new_members = forms.ModelMultipleChoiceField(
+        get_user_model()._default_manager.none(), required=False, label=_("add members")
+    )
+    removed_members = RemovedMembers(required=False)
+
+    class Meta:
+        model = Cluster
+        fields = ("name", "slug", "open_to_all")
+
+    @property
+    def changed_data(self) -> list[str]:
+        # The history names the members one by one instead.
+        return [name for name in super().changed_data if name not in (ADDED, REMOVED)]
+
+
+def box_of_users(model_admin: ModelAdmin, request: HttpRequest) -> forms.Field:
+    """Autocomplete, where the user model's admin can search and this person may look at it; else a box of keys."""
+    widget: Any
+    if _can_autocomplete(model_admin, request):
+        widget = AutocompleteSelectMultiple(MEMBERS, model_admin.admin_site)
+    else:
+        widget = ManyToManyRawIdWidget(MEMBERS.remote_field, model_admin.admin_site)
+    users = get_user_model()._default_manager.all()
+    return forms.ModelMultipleChoiceField(users, required=False, widget=widget, label=_("Add members"))
+
+
+def _can_autocomplete(model_admin: ModelAdmin, request: HttpRequest) -> bool:
+    try:
+        users = model_admin.admin_site.get_model_admin(get_user_model())
+    except NotRegistered:
+        return False
+    return bool(users.get_search_fields(request)) and users.has_view_permission(request)
+
+
+def shown(cluster: Cluster, form: Any, model_admin: ModelAdmin, request: HttpRequest) -> dict[str, Any]:
+    """What the template needs to show one page of the members."""
+    searched = request.GET.get(SEARCH, "")
+    page = page_of_members(cluster, searched, request.GET.get(PAGE))
+    users = [getattr(row, MEMBERS.m2m_reverse_field_name()) for row in page]
+    return {
+        "members": page,
+        "page_numbers": page.paginator.get_elided_page_range(page.number),
+        "users": [(user, columns.page_of(model_admin.admin_site, user)) for user in users],
+        "searched": searched,
+        "removed": (form.is_bound and form.cleaned_data.get(REMOVED)) or (),
+    }
+
+
+def page_of_members(cluster: Cluster, searched: str, number: Any) -> Page:
+    """The members whom the search names, or all; the latest first."""
+    user = MEMBERS.m2m_reverse_field_name()
+    rows = MEMBERS.remote_field.through.objects.filter(**{MEMBERS.m2m_field_name(): cluster})
+    for word in search.terms(searched):
+        # PostgreSQL refuses to be asked for what holds a zero byte, and nobody is called that.
+        rows = rows.none() if "\0" in word else rows.filter(search.recipient(word, user))
+    return Paginator(rows.select_related(user).order_by("-pk"), MEMBERS_SHOWN).get_page(number)
+
+
+def save_members(cluster: Cluster, added: Any, removed: list[Any]) -> list[dict[str, Any]]:
+    """Add and remove; returns what Django's history says of it."""
+    gone = list(cluster.members.filter(pk__in=removed))
+    cluster.members.remove(*gone)
+    cluster.members.add(*added)
+    return [_line("added", user) for user in added] + [_line("deleted", user) for user in gone]
+
+
+def _line(verb: str, user: Any) -> dict[str, Any]:
+    return {verb: {"name": "member", "object": str(user)}}
