@@ -192,7 +192,7 @@ class Outcome:
     reason: str
 
 
-@dataclass
+@dataclass(repr=False)
 class SendResult:
     """What ``send()`` achieved. *queued* and *held* are committed with the caller's transaction.
 
@@ -200,6 +200,8 @@ class SendResult:
     :param not_configured: supported channels that this site has not configured; named once, not for each recipient.
     :param duplicate: the idempotency key was used before; these are the figures of the first call.
     :param spooled: the database could not be reached; it is kept on this machine until ``replay_spool`` queues it.
+    :param problems: what was wrong with the call or was left out of its context, a sentence each; the log has them as
+        errors. Empty where everything was right, and where :meth:`NotificationManager.send` raises an error instead.
     """
 
     notification_id: int | None
@@ -210,6 +212,7 @@ class SendResult:
     refused_channels: tuple[str, ...] = ()
     duplicate: bool = False
     spooled: bool = False
+    problems: tuple[str, ...] = ()
     _read: Callable[[], Iterator[Outcome]] = field(default=lambda: iter(()), repr=False, compare=False)
 
     @property
@@ -221,8 +224,20 @@ class SendResult:
         return self._read()
 
     def __bool__(self) -> bool:
-        """False only when someone was refused for a technical reason: no address, or a requested channel missing."""
-        return not self.refused_channels and not any(self.reasons[reason] for reason in TECHNICAL)
+        """False only when someone was refused for a technical reason (no address, a requested channel missing), or when
+        there are ``problems``."""
+        is_refused = self.refused_channels or any(self.reasons[reason] for reason in TECHNICAL)
+        return not is_refused and not self.problems
+
+    def __repr__(self) -> str:
+        """The figures, and of everything else what is not empty."""
+        reasons = {str(reason): count for reason, count in self.reasons.items()}
+        told: dict[str, Any] = {"notification_id": self.notification_id, "queued": self.queued, "held": self.held}
+        told |= {"dropped": self.dropped, "reasons": reasons}
+        for name in ("not_configured", "refused_channels", "duplicate", "spooled", "problems"):
+            if value := getattr(self, name):
+                told[name] = value
+        return f"SendResult({', '.join(f'{name}={value!r}' for name, value in told.items())})"
 
     def as_dict(self) -> Mapping[str, Any]:
         return {"queued": self.queued, "held": self.held, "dropped": self.dropped, "reasons": dict(self.reasons)}

@@ -1,24 +1,27 @@
 """The context: what is declared, what is stored, what comes back."""
 
 import json
-import logging
 from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum, IntEnum
-from typing import Any
+from typing import Annotated, Any, Literal, NewType, Optional, TypedDict, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import models
+from django.test import override_settings
 from django.utils import timezone as django_timezone
 from django.utils.translation import gettext_lazy
-from hypothesis import given, settings
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from notifications.context import Fields, comparable, decoded, encoded, validated
+from notifications import context as contexts
+from notifications.context import Fields, comparable, decoded, encoded
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.exceptions import InvalidContext
 from notifications.models import Notification
@@ -44,15 +47,34 @@ KEYS = TEXT | st.sampled_from(TAGS)
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4))
 
 
+Metres = NewType("Metres", int)
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+class Shape(TypedDict):
+    corners: int
+
+
+class Thing:
+    pass
+
+
 def event(context: Any = None, priority: NotificationPriority = NotificationPriority.MEDIUM) -> NotificationEvent:
     return NotificationEvent("door_opened", priority, ["email"], context=context)
+
+
+def validated(event, context):
+    return contexts.validated(event, context).stored
 
 
 def there_and_back(value):
     return decoded(json.loads(json.dumps(encoded(value))))
 
 
-@settings(deadline=None)
+@hypothesis_settings(deadline=None)
 @given(VALUES)
 def test_what_is_stored_comes_back_as_itself(value):
     back = there_and_back(value)
@@ -60,14 +82,14 @@ def test_what_is_stored_comes_back_as_itself(value):
     assert type(back) is type(value)
 
 
-@settings(deadline=None)
+@hypothesis_settings(deadline=None)
 @given(st.dictionaries(KEYS, VALUES, max_size=4))
 def test_a_whole_context_comes_back_as_itself(context):
     stored = json.loads(json.dumps(validated(event(), context)))
     assert Notification(context=stored).values == context
 
 
-@settings(deadline=None)
+@hypothesis_settings(deadline=None)
 @given(st.datetimes(datetime(1900, 1, 1), timezones=st.sampled_from(["Europe/Berlin", "Asia/Kathmandu"]).map(ZoneInfo)))
 def test_a_time_stays_the_same_instant_in_every_hour_that_a_zone_repeats_or_leaves_out(value):
     assert there_and_back(value).astimezone(UTC) == value.astimezone(UTC)
@@ -194,9 +216,79 @@ def test_of_a_model_instance_only_the_declared_fields_are_taken():
     assert stored == {"user": {"username": "ann", "email": "ann@example.com"}}
 
 
-def test_a_mapping_may_stand_for_a_model_instance():
-    stored = validated(event({"user": Fields("username")}), {"user": {"username": "ann"}})
-    assert stored == {"user": {"username": "ann"}}
+SECRETIVE = {"username": "ann", "password": "secret"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "kept"),
+    [
+        (Fields("username"), SECRETIVE, {"username": "ann"}),
+        (Fields("username") | None, SECRETIVE, {"username": "ann"}),
+        (None | Fields("username"), User(username="ann", password="secret"), {"username": "ann"}),
+        (Fields("username") | None, None, None),
+        (Fields("username") | str, "ann", "ann"),
+        (list[Fields("username")], [SECRETIVE, User(username="bob")], [{"username": "ann"}, {"username": "bob"}]),
+        (tuple[str, Fields("username")], ("by", SECRETIVE), ["by", {"username": "ann"}]),
+        (dict[str, Fields("username")], {"by": SECRETIVE}, {"by": {"username": "ann"}}),
+        (Annotated[Fields("username"), "author"], SECRETIVE, {"username": "ann"}),
+    ],
+    ids=str,
+)
+def test_of_a_mapping_too_only_the_declared_fields_are_taken(kind, value, kept):
+    assert validated(event({"user": kind}), {"user": value}) == {"user": kept}
+
+
+@pytest.mark.parametrize("value", [User(username="ann"), {"username": "ann"}], ids=["instance", "mapping"])
+def test_a_field_that_is_not_there_is_named(value):
+    with pytest.raises(InvalidContext, match="'user' has no field 'nickname'"):
+        validated(event({"user": Fields("username", "nickname")}), {"user": value})
+
+
+def test_of_a_value_that_may_be_secret_an_error_names_the_type_alone():
+    with pytest.raises(InvalidContext) as raised:
+        validated(event({"users": list[Fields("username")]}), {"users": (SECRETIVE,)})
+    assert "'users' is a tuple, not list[Fields('username')]" in str(raised.value)
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        (Thing, "Thing cannot be stored"),
+        (bytes, "bytes cannot be stored"),
+        (Shape, "Shape cannot be stored"),
+        (User, r'User is a model. Name the fields to store: Fields\("…"\)'),
+        ("str", "'str' is a text. Write the type itself"),
+        (5, "5 is no type"),
+        (TypeVar("T"), "no type"),
+        (Callable[[], str], "not supported"),
+        (type[int], "not supported"),
+        (Iterable[str], "not supported"),
+        (list[Thing], "Thing cannot be stored"),
+        (dict[str, list[Thing]], "Thing cannot be stored"),
+        (dict[int, str], "Keys must be str"),
+        (str | Thing, "Thing cannot be stored"),
+        (Optional[Thing], "Thing cannot be stored"),  # noqa: UP045
+        (Literal[b"x"], "cannot be stored"),
+        (NewType("Wrapped", Thing), "Thing cannot be stored"),
+    ],
+    ids=str,
+)
+def test_a_type_that_cannot_be_checked_or_stored_is_an_error_where_the_event_is_declared(kind, told):
+    with pytest.raises(TypeError, match=f"context of event 'door_opened' declares 'it' .*{told}"):
+        event({"it": kind})
+
+
+@pytest.mark.parametrize("declared", [str, ["number"], "number", {1: str}], ids=str)
+def test_a_declaration_that_is_no_mapping_of_names_is_an_error_too(declared):
+    with pytest.raises(TypeError, match="names with types"):
+        event(declared)
+
+
+@pytest.mark.parametrize("names", [(), ("",), (5,)])
+def test_fields_need_names(names):
+    with pytest.raises(TypeError, match="takes the names of fields"):
+        Fields(*names)
 
 
 def test_undeclared_missing_and_mistyped_keys_are_all_named_at_once():
@@ -230,10 +322,31 @@ def test_an_event_that_declares_nothing_takes_any_serialisable_mapping():
         (Decimal, [Decimal("1.5"), 2], [1.5, "1.5", True]),
         (str | None, ["x", None], [1]),
         (int | str, [1, "x"], [None, 1.5]),
-        (date, [date(2026, 1, 1), datetime(2026, 1, 1)], ["2026-01-01"]),
+        (date, [date(2026, 1, 1)], ["2026-01-01", datetime(2026, 1, 1)]),
         (datetime, [datetime(2026, 1, 1)], [date(2026, 1, 1)]),
-        (list[str], [["a"], []], ["a", ("a",)]),
+        (list, [[1, "a"]], ["a", ("a",)]),
+        (list[str], [["a"], [gettext_lazy("Yes")], []], ["a", ("a",), ["a", 1], [None]]),
+        (list[int], [[1]], [[True], [1.5]]),
+        (list[date], [[date(2026, 1, 1)]], [[datetime(2026, 1, 1)]]),
+        (list[list[str]], [[["a"]]], [["a"], [[1]]]),
+        (tuple[str, int], [("a", 1)], [("a",), ("a", 1, 2), (1, "a"), ["a", 1]]),
+        (tuple[int, ...], [(), (1, 2)], [("a",), (1, True)]),
+        (set[int], [{1}], [{"a"}, [1]]),
+        (Sequence[str], [["a"], ("a",)], ["a", [1]]),
         (dict, [{}], [[]]),
+        (dict[str, int], [{"a": 1}], [{"a": True}, {"a": "1"}, []]),
+        (Mapping[str, list[int]], [{"a": [1]}], [{"a": ["1"]}]),
+        (dict[Literal["a", "b"], Any], [{"a": 1}], [{"c": 1}]),
+        (Optional[int], [1, None], [True, "1"]),  # noqa: UP045 - hosts write it both ways
+        (Literal["low", "high"], ["low"], ["middle", None]),
+        (Literal[1, None], [1, None], [True, 1.0]),
+        (Annotated[int, "metres"], [1], [True, "1"]),
+        (Metres, [1], [True, "1"]),
+        (Colour, [Colour.RED], ["red", "blue"]),
+        (time, [time(8)], [datetime(2026, 1, 1), "08:00"]),
+        (timedelta, [timedelta(1)], [60]),
+        (UUID, [UUID(int=1)], [str(UUID(int=1))]),
+        (object, [None, 1, True], []),
         (Any, [None, 1, "x", []], []),
         (None, [None], [0, ""]),
     ],
@@ -268,31 +381,99 @@ def test_the_callers_own_context_is_left_as_it_is():
     assert context == before
 
 
+@pytest.fixture
+def broken_property(monkeypatch):
+    def balance(self):
+        raise ZeroDivisionError("no account yet")
+
+    monkeypatch.setattr(User, "balance", property(balance), raising=False)
+
+
 class TestCriticalEvents:
-    def critical(self, declared):
-        return event(declared, NotificationPriority.CRITICAL)
+    def sent(self, declared, given, priority=NotificationPriority.CRITICAL, **options):
+        critical = NotificationEvent("fire", priority, ["email"], context=declared, **options)
+        return contexts.validated(critical, given)
 
-    def test_a_wrong_context_is_logged_as_an_error_and_what_exists_is_kept(self, caplog):
-        stored = validated(self.critical({"place": str, "floor": int}), {"floor": "ground", "colour": "red"})
-        assert stored == {"floor": "ground", "colour": "red"}
-        errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
-        assert len(errors) == 3
-        assert any("'place' is missing" in error for error in errors)
+    def test_what_exists_is_sent_and_the_rest_is_told(self):
+        sent = self.sent({"place": str, "floor": int}, {"floor": "ground", "colour": "red"})
+        assert sent.stored == {"floor": "ground"}
+        assert sent.problems == (
+            "'colour' is not declared (declared: floor, place).",
+            "'place' is missing.",
+            "'floor' is ground, not int.",
+        )
 
-    def test_what_cannot_be_stored_is_stored_as_its_text(self, caplog):
-        stored = validated(self.critical(None), {"place": User(username="hall"), "size": object})
-        assert stored == {"place": "hall", "size": "<class 'object'>"}
-        assert len(caplog.records) == 2
+    def test_a_context_that_is_no_mapping_does_not_stop_it(self):
+        sent = self.sent({"place": str}, "hall")
+        assert sent.stored == {}
+        assert "It must be a mapping, not hall." in sent.problems
+
+    def test_of_a_model_instance_the_fields_are_sent_that_it_has(self, broken_property):
+        user = User(username="ann")
+        sent = self.sent({"by": Fields("username", "nickname", "balance")}, {"by": user})
+        assert sent.stored == {"by": {"username": "ann"}}
+        assert [problem.split(" (")[0] for problem in sent.problems] == [
+            "'by' has no field 'nickname'",
+            "'by' has no field 'balance'",
+        ]
+
+    def test_an_error_of_a_property_is_the_hosts_own_unless_the_event_is_critical(self, broken_property):
+        with pytest.raises(ZeroDivisionError):
+            self.sent({"by": Fields("balance")}, {"by": User()}, NotificationPriority.HIGH)
+
+    def test_what_was_not_declared_is_not_stored_however_wrong_the_rest_is(self):
+        sent = self.sent({"users": list[Fields("username")]}, {"users": (SECRETIVE,)})
+        assert sent.stored == {}
+        assert sent.problems == ("'users' is a tuple, not list[Fields('username')].",)
+
+    def test_what_cannot_be_stored_is_stored_as_its_text(self):
+        sent = self.sent(None, {"place": User(username="hall"), "sizes": [1, object, {"b": b"x"}]})
+        assert sent.stored == {"place": "hall", "sizes": [1, "<class 'object'>", {"b": "b'x'"}]}
+        assert len(sent.problems) == 3
+
+    def test_what_is_nested_too_deeply_is_stored_as_some_text(self):
+        deep: list[Any] = []
+        for _ in range(5000):
+            deep = [deep]
+        sent = self.sent(None, {"deep": deep, "place": "hall"})
+        assert sent.stored == {"deep": "<list>", "place": "hall"}
+        assert "nested too deeply" in sent.problems[0]
 
     def test_text_that_cannot_be_stored_is_stored_without_what_hinders(self):
-        stored = validated(self.critical({"place": str}), {"place": "ha\0ll\ud800"})["place"]
+        stored = self.sent({"place": str}, {"place": "ha\0ll\ud800"}).stored["place"]
         # Asserted as a number: the text itself could not even be reported.
         hindering = sum(character == "\0" or "\ud800" <= character <= "\udfff" for character in stored)
         assert hindering == 0
 
-    def test_a_right_context_logs_nothing(self, caplog):
-        assert validated(self.critical({"place": str}), {"place": "hall"}) == {"place": "hall"}
-        assert not caplog.records
+    def test_of_what_is_too_large_the_largest_is_cut_or_left_out(self, settings):
+        settings.NOTIFICATIONS = {"CONTEXT_BYTES": 1000}
+        sent = self.sent(None, {"place": "hall", "words": "ü" * 5000, "numbers": list(range(9000))})
+        assert len(json.dumps(sent.stored)) <= 1000
+        assert sent.stored["place"] == "hall"
+        assert sent.stored["words"].rstrip("…") == "ü" * (len(sent.stored["words"]) - 1)
+        assert len(sent.stored["words"]) > 100
+        told = " ".join(sent.problems)
+        assert "NOTIFICATIONS['CONTEXT_BYTES'] allows 1000" in told
+        assert "Left out: 'numbers'." in told
+        assert "'words' is cut after" in told
+
+    @hypothesis_settings(deadline=None)
+    @given(st.dictionaries(KEYS, VALUES, max_size=4), st.integers(50, 400))
+    def test_whatever_is_too_large_is_sent_within_the_limit(self, context, limit):
+        with override_settings(NOTIFICATIONS={"CONTEXT_BYTES": limit}):
+            sent = self.sent(None, context)
+        assert len(json.dumps(sent.stored)) <= limit
+        assert bool(sent.problems) == (len(json.dumps(self.sent(None, context).stored)) > limit)
+
+    @pytest.mark.parametrize("place", [None, "x" * 2000], ids=["missing", "cut"])
+    def test_what_lacks_a_value_that_tells_it_apart_is_no_repeat(self, settings, place):
+        settings.NOTIFICATIONS = {"CONTEXT_BYTES": 1000}
+        options = {"dedup_window": 60, "dedup_keys": ["place"]}
+        assert not self.sent({"place": str}, {"place": place}, **options).tells_apart
+        assert self.sent({"place": str}, {"place": "hall", "colour": 1}, **options).tells_apart
+
+    def test_a_right_context_has_no_problems(self):
+        assert self.sent({"place": str}, {"place": "hall"}) == contexts.CheckedContext({"place": "hall"})
 
 
 @pytest.mark.parametrize("tag", ["$datetime", "$date", "$time", "$seconds", "$decimal", "$uuid", "$dict"])

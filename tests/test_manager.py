@@ -149,6 +149,17 @@ class TestWhatIsWritten:
         stored = Notification.objects.get(pk=result.notification_id).context
         assert stored == {"customer": {"username": user.username, "pk": user.pk}}
 
+    def test_a_critical_event_is_sent_with_what_exists_and_the_result_tells_the_rest(self, user, event_with, caplog):
+        critical = event_with(priority=NotificationPriority.CRITICAL, context={"by": Fields("username", "nickname")})
+        result = send(user, critical, {"by": user, "colour": "red"})
+        assert result.queued == 1
+        assert not result
+        assert Notification.objects.get(pk=result.notification_id).context == {"by": {"username": user.username}}
+        errors = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+        assert len(errors) == len(result.problems) == 2
+        assert all(any(problem in error for error in errors) for problem in result.problems)
+        assert "'by' has no field 'nickname'" in repr(result)
+
     def test_the_options_are_kept(self, user):
         actor = UserFactory()
         with travelling(NOON):

@@ -103,7 +103,7 @@ def weekday(**more):
 
 
 def test_the_log_has_it_in_the_language_of_the_site(settings):
-    stored = validated(weekday(), {"day": gettext_lazy("Monday")})
+    stored = validated(weekday(), {"day": gettext_lazy("Monday")}).stored
     with translation.override("de"):
         assert loggable(weekday(), stored) == {"day": "Monday"}
     settings.LANGUAGE_CODE = "de"

@@ -1,10 +1,12 @@
 """What is wrong with an event as it is declared: a sentence that names the event, before anything is sent."""
 
 import re
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
 from notifications.delays import delays_fault
+from notifications.events.annotations import faults
 from notifications.events.words import NotificationPriority
 from notifications.rates import rate
 
@@ -19,11 +21,26 @@ def check_as_given(event: Any) -> None:
         raise ValueError(f'on_unknown of event {event.name!r} must be "retry" or "hold", not {event.on_unknown!r}.')
     _limit(event)
     _retry_delays(event)
+    _context(event)
     for name in ("supported_channels", "loggable", "dedup_keys"):
         if isinstance(getattr(event, name), str | Enum):
             raise TypeError(f"{name} of event {event.name!r} must be a list, not one alone.")
     if not isinstance(event.name, str) or not event.name:
         raise TypeError(f"The name of an event must be a text, not {event.name!r}.")
+
+
+def _context(event: Any) -> None:
+    declared = event.context
+    if declared is None:
+        return
+    if not isinstance(declared, Mapping) or not all(isinstance(key, str) for key in declared):
+        raise TypeError(
+            f'context of event {event.name!r} must be None, {{}} or names with types, such as {{"number": str}}, '
+            f"not {declared!r:.80}."
+        )
+    for key, kind in declared.items():
+        for fault in faults(kind):
+            raise TypeError(f"context of event {event.name!r} declares {key!r} with a type that cannot be: {fault}")
 
 
 def check(event: Any) -> None:

@@ -126,6 +126,7 @@ def _result(request: Request, notification: Notification, audience: Audience) ->
     return SendResult(
         notification.pk,
         not_configured=request.not_configured,
+        problems=request.problems,
         refused_channels=_asked_in_vain(request, audience),
         _read=partial(outcomes, notification.pk, str(notification._state.db)),
     )

@@ -83,5 +83,9 @@ def _spooled(request: Request, recipients: Any, asked_at: Any, error: Error) -> 
     words = " ".join(str(error).split())
     logger.warning("The database cannot be reached; %r is spooled. (%s)", request.event.name, words)
     return SendResult(
-        None, not_configured=request.not_configured, refused_channels=request.refused_channels, spooled=True
+        None,
+        not_configured=request.not_configured,
+        refused_channels=request.refused_channels,
+        spooled=True,
+        problems=request.problems,
     )

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -13,7 +14,7 @@ from django.utils import timezone
 
 from notifications import conf
 from notifications.attachments import Attachment, checked_attachments, total_size
-from notifications.context import UNSTORABLE, comparable, encoded, tells_apart, validated
+from notifications.context import UNSTORABLE, comparable, encoded, validated
 from notifications.events import (
     DIGESTS,
     LEVELS,
@@ -30,6 +31,7 @@ from notifications.recipients import Topic, channel_names
 
 # A digest without items is sent as any other event.
 GATHERS = {event.value: kind for kind, event in DIGESTS.items()}
+logger = logging.getLogger("notifications.context")
 SENSIBLE_YEARS = range(1970, 9000)
 
 
@@ -56,6 +58,7 @@ class Request:
     """One checked call. ``cluster`` is None for the default one, until a transaction has begun.
 
     :param may_repeat: whether its context says of what it could be a repeat.
+    :param problems: what is wrong with its context, where it is sent all the same.
     """
 
     event: NotificationEvent
@@ -69,6 +72,7 @@ class Request:
     score: int
     asked_at: datetime | None = None
     may_repeat: bool = True
+    problems: tuple[str, ...] = ()
 
     def in_its_cluster(self) -> "Request":
         """The same, with its cluster read from the database if it is the default one."""
@@ -130,7 +134,10 @@ def checked(event_name: Enum | str, cluster: Any, context: Mapping[str, Any] | N
     :raises NotPermitted: if the event needs an actor with a permission, and there is none.
     """
     check_actor_named(NOTIFICATION_EVENTS.find(event_name), options.actor)
-    return permitted(event_name, cluster, context, options)
+    request = permitted(event_name, cluster, context, options)
+    for problem in request.problems:
+        logger.error("Event %r is sent with a wrong context. %s", request.event.name, problem)
+    return request
 
 
 def permitted(event_name: Enum | str, cluster: Any, context: Mapping[str, Any] | None, options: Options) -> Request:
@@ -141,18 +148,19 @@ def permitted(event_name: Enum | str, cluster: Any, context: Mapping[str, Any] |
     on = conf.current().enabled_channels
     missing = tuple(channel for channel in wanted if channel not in on)
     priority = _priority(event, options)
-    stored = validated(event, context)
+    found = validated(event, context)
     return Request(
         event=event,
         cluster=checked_cluster(cluster),
-        context=stored,
+        context=found.stored,
         options=_storable(options),
         channels=tuple(channel for channel in wanted if channel in on),
         not_configured=missing,
         refused_channels=missing if options.channels is not None else (),
         priority=priority,
-        score=score_of(event, priority, stored),
-        may_repeat=tells_apart(event, context),
+        score=score_of(event, priority, found.stored),
+        may_repeat=found.tells_apart,
+        problems=found.problems,
     )
 
 

@@ -1,0 +1,21 @@
+"""What of a context may be copied into the log."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+from django.utils import translation
+
+from notifications.context.storage import decoded, encoded
+from notifications.events import NotificationEvent
+from notifications.translations import has_lazy_text, in_words
+
+
+def loggable(event: NotificationEvent, stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a stored context, only what its event marks as loggable, in plain words and in the language of the site."""
+    inner = stored.get("$dict", stored)
+    values = {key: decoded(inner[key]) for key in event.loggable if key in inner}
+    if has_lazy_text(values):
+        with translation.override(settings.LANGUAGE_CODE):
+            values = in_words(values)
+    return {key: value if encoded(value) == value else str(value) for key, value in values.items()}

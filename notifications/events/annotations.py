@@ -1,0 +1,202 @@
+"""The types that an event can declare for the values of its context, and whether a value is of such a type.
+
+Supported are the types whose values can be stored: text, numbers, dates and times, ``Decimal``, ``UUID``, enums, lists,
+tuples, sets and mappings, with the types of their items, ``X | Y``, ``Optional``, ``Literal``, ``Annotated``,
+``NewType``, ``Any`` and :class:`Fields`.
+"""
+
+import types
+import typing
+from collections import abc
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Model
+from django.utils.functional import Promise
+
+UNIONS = (types.UnionType, typing.Union)
+ANYTHING = (Any, object)
+STORABLE = (
+    str, bool, int, float, Decimal, date, time, timedelta, UUID, Enum, Promise,
+    Mapping, list, tuple, set, frozenset,
+)  # fmt: skip
+# Text has a length and items too, but whoever declares one of these means a list.
+ABSTRACT = (abc.Collection, abc.Sequence, abc.MutableSequence, abc.Set, abc.MutableSet)
+TEXTS = (str, bytes, bytearray)
+SUPPORTED = (
+    "Supported are str, int, float, bool, Decimal, date, datetime, time, timedelta, UUID, enums, list[…], tuple[…], "
+    "set[…], dict[str, …], Literal[…], X | None, Any, and Fields(…) for a model instance."
+)
+
+
+@dataclass(frozen=True)
+class Fields:
+    """Declares that a context value is a model instance, or a mapping, of which only these fields are stored.
+
+    ``context={"order": Fields("number", "total")}`` lets a host pass ``{"order": order}``; templates get a mapping.
+    ``Fields("number") | None`` is optional, and ``list[Fields("number")]`` is a list of such instances.
+
+    :raises TypeError: if no field is named, or one is not named by a text.
+    """
+
+    names: tuple[str, ...]
+
+    def __init__(self, *names: str) -> None:
+        if not names or not all(isinstance(name, str) and name for name in names):
+            raise TypeError(f'Fields(…) takes the names of fields, such as Fields("number"), not {names!r:.80}.')
+        object.__setattr__(self, "names", names)
+
+    def __or__(self, other: Any) -> Any:
+        return typing.Union[self, other]  # noqa: UP007 - there is no other way to write a union with an object
+
+    def __ror__(self, other: Any) -> Any:
+        return typing.Union[other, self]  # noqa: UP007
+
+    def __repr__(self) -> str:
+        return f"Fields({', '.join(map(repr, self.names))})"
+
+
+def unwrapped(kind: Any) -> Any:
+    """The type behind ``NewType``, ``Annotated`` and ``type X = …``."""
+    while True:
+        if isinstance(kind, typing.NewType):
+            kind = kind.__supertype__
+        elif typing.get_origin(kind) is typing.Annotated:
+            kind = typing.get_args(kind)[0]
+        elif type(kind).__name__ == "TypeAliasType":  # Python 3.12
+            kind = kind.__value__
+        else:
+            return kind
+
+
+def faults(kind: Any) -> Iterator[str]:
+    """What is wrong with a declared type, as a sentence for each part that is not supported."""
+    kind = unwrapped(kind)
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if isinstance(kind, Fields) or kind is None or kind in ANYTHING or kind is types.NoneType:
+        return
+    if origin in UNIONS:
+        yield from (fault for part in args for fault in faults(part))
+    elif origin is typing.Literal:
+        if wrong := [one for one in args if not isinstance(one, str | int | Enum | None)]:
+            yield f"{wrong[0]!r} of {name_of(kind)} cannot be stored."
+    elif origin is None:
+        yield from _faults_of_class(kind)
+    else:
+        yield from _faults_of_collection(kind, origin, args)
+
+
+def _faults_of_class(kind: Any) -> Iterator[str]:
+    if isinstance(kind, str):
+        yield f"{kind!r:.80} is a text. Write the type itself, without quotes."
+    elif not isinstance(kind, type):
+        yield f"{name_of(kind):.80} is no type that can be checked. {SUPPORTED}"
+    elif issubclass(kind, Model):
+        yield f'{kind.__name__} is a model. Name the fields to store: Fields("…").'
+    elif typing.is_typeddict(kind) or not (issubclass(kind, STORABLE) or kind in ABSTRACT):
+        yield f"{kind.__name__} cannot be stored. {SUPPORTED}"
+
+
+def _faults_of_collection(kind: Any, origin: Any, args: tuple[Any, ...]) -> Iterator[str]:
+    is_mapping = isinstance(origin, type) and issubclass(origin, Mapping)
+    known = is_mapping or origin in ABSTRACT or origin in (list, tuple, set, frozenset)
+    if not known or len(args) != (2 if is_mapping else 1) and origin is not tuple:
+        yield f"{name_of(kind)} is not supported. {SUPPORTED}"
+        return
+    if is_mapping and not _is_text(args[0]):
+        yield f"{name_of(kind)} has keys that are no texts. Keys must be str."
+    for part in args[is_mapping:]:
+        if part is not Ellipsis:
+            yield from faults(part)
+
+
+def _is_text(kind: Any) -> bool:
+    kind = unwrapped(kind)
+    if typing.get_origin(kind) is typing.Literal:
+        return all(isinstance(one, str) for one in typing.get_args(kind))
+    return kind is Any or (isinstance(kind, type) and issubclass(kind, str))
+
+
+def fits(value: Any, kind: Any) -> bool:
+    """Whether a value is of a declared type."""
+    return next(misfits(value, kind, ""), None) is None
+
+
+def misfits(value: Any, kind: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
+    """Each part of a value that is not of its declared type: where it is, what it is, and the type."""
+    kind = unwrapped(kind)
+    if not _fits_alone(value, kind):
+        yield path, value, kind
+    elif _is_collection(kind):
+        yield from _misfits_of_items(value, kind, path)
+
+
+def _is_collection(kind: Any) -> bool:
+    origin = typing.get_origin(kind)
+    return isinstance(origin, type) and origin not in UNIONS
+
+
+def _misfits_of_items(value: Any, kind: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(value, Mapping):
+        of_key, of_item = typing.get_args(kind)
+        for key, item in value.items():
+            yield from misfits(key, of_key, f"the key {key!r:.80} of {path}")
+            yield from misfits(item, of_item, f"{path}[{key!r:.80}]")
+        return
+    kinds = item_kinds(value, kind)
+    if kinds is None:
+        yield path, value, kind
+        return
+    for index, (item, part) in enumerate(zip(value, kinds, strict=True)):
+        yield from misfits(item, part, f"{path}[{index}]")
+
+
+def item_kinds(value: Any, kind: Any) -> list[Any] | None:
+    """The declared type of each item of a list, tuple or set; None if it has too few or too many items."""
+    args = typing.get_args(kind)
+    if typing.get_origin(kind) is not tuple:
+        return [*args] * len(value)
+    if args[-1:] == (Ellipsis,):
+        return [args[0]] * len(value)
+    return [*args] if len(args) == len(value) else None
+
+
+def _fits_alone(value: Any, kind: Any) -> bool:
+    """Whether it is of a type, whatever its items are."""
+    if kind in ANYTHING:
+        return True
+    if kind is None:
+        return value is None
+    if isinstance(kind, Fields):
+        return isinstance(value, Model | Mapping)
+    origin = typing.get_origin(kind)
+    if origin in UNIONS:
+        return any(fits(value, part) for part in typing.get_args(kind))
+    if origin is typing.Literal:
+        return any(_is_instance(value, type(one)) and value == one for one in typing.get_args(kind))
+    return _is_instance(value, origin or kind)
+
+
+def _is_instance(value: Any, kind: type) -> bool:
+    if isinstance(value, bool):
+        return kind is bool
+    if isinstance(value, int) and kind in (float, Decimal):
+        return True
+    if isinstance(value, datetime):
+        # A datetime is a date to Python, and a template would show its hour where a day was meant.
+        return issubclass(kind, datetime) and isinstance(value, kind)
+    if isinstance(value, TEXTS) and kind in ABSTRACT:
+        return False
+    return isinstance(value, kind) or (kind is str and isinstance(value, Promise))
+
+
+def name_of(kind: Any) -> str:
+    """A type as it is written."""
+    if isinstance(kind, type) and not typing.get_args(kind):
+        return kind.__name__
+    return str(kind).replace("typing.", "").replace("collections.abc.", "")
