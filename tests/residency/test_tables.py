@@ -26,10 +26,9 @@ SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hou
 DAY = timedelta(days=1)
 
 
-def violation(program, user, person="PGY1-01"):
+def violation(user, person="PGY1-01"):
     return notify_acgme_warning(
-        program,
-        user,
+        recipient_id=user.pk,
         violation_type="80-hour rule",
         severity="CRITICAL",
         person_name=person,
@@ -38,16 +37,15 @@ def violation(program, user, person="PGY1-01"):
     )
 
 
-def near(program, user, person="PGY1-01"):
+def near(user, person="PGY1-01"):
     return notify_acgme_limit_near(
-        program, user, violation_type="80-hour rule", person_name=person, hours=78.0, limit=80.0
+        recipient_id=user.pk, violation_type="80-hour rule", person_name=person, hours=78.0, limit=80.0
     )
 
 
-def published(program, user, period="January 2026"):
+def published(user, period="January 2026"):
     return notify_schedule_published(
-        program,
-        user,
+        recipient_ids=[user.pk],
         period=period,
         coverage_rate=98.5,
         total_assignments=450,
@@ -56,27 +54,27 @@ def published(program, user, period="January 2026"):
     )
 
 
-def changed(program, user, rotation="Inpatient Medicine"):
+def changed(user, rotation="Inpatient Medicine"):
     return notify_assignment_changed(
-        program, user, rotation_name=rotation, start_date=MORNING + DAY, change="Ward 3B instead of 3A"
+        recipient_id=user.pk, rotation_name=rotation, start_date=MORNING + DAY, change="Ward 3B instead of 3A"
     )
 
 
 SHIFT = {"rotation_name": "Inpatient Medicine", "location": "Ward 3A", "duration_weeks": 4}
 
 
-def reminded(program, user, location="Ward 3A", moment=MORNING):
-    return remind_of_shift(program, user, **{**SHIFT, "location": location}, start_date=moment + DAY)
+def reminded(user, location="Ward 3A", moment=MORNING):
+    return remind_of_shift(recipient_id=user.pk, **{**SHIFT, "location": location}, start_date=moment + DAY)
 
 
-def absent(program, user, person="PGY1-01"):
+def absent(user, person="PGY1-01"):
     return notify_absence_reported(
-        program, user, person_name=person, first_day=date(2026, 1, 7), last_day=date(2026, 1, 8)
+        recipient_id=user.pk, person_name=person, first_day=date(2026, 1, 7), last_day=date(2026, 1, 8)
     )
 
 
-def conflict(program, user):
-    return notify_schedule_conflict(program, user, person_name="PGY1-01", first="Ward 3A", second="Clinic")
+def conflict(user):
+    return notify_schedule_conflict(recipient_id=user.pk, person_name="PGY1-01", first="Ward 3A", second="Clinic")
 
 
 def play(moments, call):
@@ -94,7 +92,7 @@ DEDUP = [(violation, 4 * HOUR), (near, 4 * HOUR), (published, 24 * HOUR), (chang
 @pytest.mark.parametrize(("send", "window"), DEDUP, ids=lambda value: getattr(value, "__name__", str(value)))
 def test_a_repeat_is_folded_within_the_window_and_told_after_it(program, resident, send, window):
     def same(number, after):
-        return send(program, resident)
+        return send(resident)
 
     assert len(play([timedelta(), window - SECOND], same)) == 1
     # A week later, so that nothing of the first round matters.
@@ -103,12 +101,12 @@ def test_a_repeat_is_folded_within_the_window_and_told_after_it(program, residen
 
 @pytest.mark.parametrize("send", [violation, near, published, changed])
 def test_something_else_is_told_at_once(program, resident, send):
-    sent = play([timedelta(), SECOND], lambda number, after: send(program, resident, f"number {number}"))
+    sent = play([timedelta(), SECOND], lambda number, after: send(resident, f"number {number}"))
     assert sum(max(merged, 1) for _, merged in sent) == 2
 
 
 def test_reminders_are_never_folded(program, resident):
-    [(_, merged)] = play([timedelta(), timedelta()], lambda number, after: reminded(program, resident))
+    [(_, merged)] = play([timedelta(), timedelta()], lambda number, after: reminded(resident))
     assert merged == 2
 
 
@@ -119,7 +117,7 @@ BATCH = [(changed, 15 * MINUTE), (reminded, 1 * HOUR), (absent, 30 * MINUTE)]
 def test_what_comes_within_the_window_is_one_message_and_what_comes_after_it_another(program, resident, send, window):
     def another(number, after):
         moment = {"moment": MORNING + after} if send is reminded else {}
-        return send(program, resident, f"number {number}", **moment)
+        return send(resident, f"number {number}", **moment)
 
     assert play([timedelta(), window - SECOND], another) == [(window, 2)]
     late = 7 * DAY + window + SECOND
@@ -129,7 +127,7 @@ def test_what_comes_within_the_window_is_one_message_and_what_comes_after_it_ano
 def test_five_changes_are_one_summary(program, resident):
     with simulated(MORNING, people.ZONE) as timeline:
         for minute in range(5):
-            timeline.at(MORNING + minute * MINUTE, lambda minute=minute: changed(program, resident, f"Ward {minute}"))
+            timeline.at(MORNING + minute * MINUTE, lambda minute=minute: changed(resident, f"Ward {minute}"))
         timeline.run()
     [mail] = timeline.arrived(ResidencyEvents.ASSIGNMENT_CHANGED, channel="email")
     assert (mail.merged, mail.at, mail.title) == (5, MORNING + 15 * MINUTE, "Changes of assignments (5)")
@@ -139,14 +137,14 @@ def test_five_changes_are_one_summary(program, resident):
 def test_a_reminder_waits_for_no_others_that_would_come_too_late(program, resident, before):
     start = MORNING + before
     with simulated(MORNING, people.ZONE) as timeline:
-        timeline.at(MORNING, lambda: remind_of_shift_at_once(program, resident, **SHIFT, start_date=start))
+        timeline.at(MORNING, lambda: remind_of_shift_at_once(recipient_id=resident.pk, **SHIFT, start_date=start))
         timeline.run()
     for channel in ("app", "email", "sms"):
         timeline.assert_arrived(ResidencyEvents.SHIFT_REMINDER_1H, to=resident, channel=channel, at=start - HOUR)
 
 
 def test_critical_warnings_wait_for_no_batch(program, resident):
-    assert play([timedelta(), SECOND], lambda number, after: violation(program, resident, f"PGY1-0{number}")) == [
+    assert play([timedelta(), SECOND], lambda number, after: violation(resident, f"PGY1-0{number}")) == [
         (timedelta(), 0),
         (SECOND, 0),
     ]
@@ -167,7 +165,7 @@ def test_so_many_come_at_once_and_the_next_one_when_its_turn_has_come(
     with simulated(MORNING, people.ZONE) as timeline:
         for number in range(most + 1):
             person = {"person": f"PGY1-{number}"} if send is near else {}
-            timeline.at(MORNING, lambda person=person: send(program, resident, **person))
+            timeline.at(MORNING, lambda person=person: send(resident, **person))
         timeline.run()
     times = [arrival.at - MORNING for arrival in timeline.arrived(to=resident)]
     assert times == [timedelta()] * most + [wait]
@@ -180,7 +178,7 @@ def waits(timeline, channel):
 def test_who_reads_in_the_app_and_by_mail_gets_a_hundred_an_hour_and_fifty_mails(program, resident):
     with simulated(MORNING, people.ZONE) as timeline:
         for _ in range(101):
-            timeline.at(MORNING, lambda: conflict(program, resident))
+            timeline.at(MORNING, lambda: conflict(resident))
         timeline.run()
     assert waits(timeline, "app") == [timedelta()] * 100 + [36 * SECOND]
     assert waits(timeline, "email") == [timedelta()] * 50 + [number * 72 * SECOND for number in range(1, 52)]
@@ -189,7 +187,7 @@ def test_who_reads_in_the_app_and_by_mail_gets_a_hundred_an_hour_and_fifty_mails
 def test_who_reads_in_the_app_and_by_mail_gets_ten_warnings_of_a_kind_an_hour(program, resident):
     with simulated(MORNING, people.ZONE) as timeline:
         for number in range(11):
-            timeline.at(MORNING, lambda number=number: near(program, resident, f"PGY1-{number}"))
+            timeline.at(MORNING, lambda number=number: near(resident, f"PGY1-{number}"))
         timeline.run()
     in_the_app, by_mail = waits(timeline, "app"), waits(timeline, "email")
     assert in_the_app[:10] == by_mail[:10] == [timedelta()] * 10
@@ -200,7 +198,7 @@ def test_another_recipient_has_an_hour_of_their_own(program, resident, coordinat
     with simulated(MORNING, people.ZONE) as timeline:
         for user in (resident, coordinator):
             for number in range(10):
-                timeline.at(MORNING, lambda user=user, number=number: near(program, user, f"PGY1-{number}"))
+                timeline.at(MORNING, lambda user=user, number=number: near(user, f"PGY1-{number}"))
         timeline.run()
     assert {arrival.at for arrival in timeline.arrivals} == {MORNING}
     assert len(timeline.arrivals) == 40
@@ -210,7 +208,7 @@ def test_critical_warnings_pass_their_limit_but_are_counted(program, resident, o
     only(resident, "app")  # which they do not care about either
     with simulated(MORNING, people.ZONE) as timeline:
         for number in range(15):
-            timeline.at(MORNING, lambda number=number: violation(program, resident, f"PGY1-{number}"))
+            timeline.at(MORNING, lambda number=number: violation(resident, f"PGY1-{number}"))
         timeline.run()
     assert {arrival.at for arrival in timeline.arrivals} == {MORNING}
     assert len(timeline.arrivals) == 30

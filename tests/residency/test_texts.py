@@ -1,6 +1,7 @@
 """Every kind of notification renders on each of its channels; what is told by mail betrays no duty schedule."""
 
 from datetime import date
+from inspect import signature
 
 import pytest
 
@@ -88,10 +89,15 @@ PRIORITIES = {
 }  # fmt: skip
 
 
-def arrivals_of(program, user, name):
-    call, words = CALLS[name]
+def call(user, name):
+    function, words = CALLS[name]
+    is_to_many = "recipient_ids" in signature(function).parameters
+    return function(**{"recipient_ids": [user.pk]} if is_to_many else {"recipient_id": user.pk}, **words)
+
+
+def arrivals_of(user, name):
     with simulated("2026-01-05 09:00", people.ZONE) as timeline:
-        timeline.at(timeline.now, lambda: call(program, user, **words))
+        timeline.at(timeline.now, lambda: call(user, name))
         timeline.run()
     return timeline.arrivals
 
@@ -103,7 +109,7 @@ def test_there_is_a_call_for_every_event():
 
 @pytest.mark.parametrize("name", CALLS)
 def test_it_renders_on_each_of_its_channels(program, resident, name):
-    arrivals = arrivals_of(program, resident, name)
+    arrivals = arrivals_of(resident, name)
     expected = set(NOTIFICATION_EVENTS.named(name).channels) - {"webhook"}
     assert {arrival.channel for arrival in arrivals} == expected
     assert not Delivery.objects.exclude(state="sent").exists()
@@ -114,7 +120,7 @@ def test_it_renders_on_each_of_its_channels(program, resident, name):
 
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_where_and_when_somebody_is_on_duty_is_told_in_the_app_alone(program, resident, name):
-    arrivals = arrivals_of(program, resident, name)
+    arrivals = arrivals_of(resident, name)
     words = ("Ward", "Inpatient", "15", "07:45")
     betraying = [arrival for arrival in arrivals if any(word in arrival.title + arrival.body for word in words)]
     assert {arrival.channel for arrival in betraying} == {"app"}
@@ -124,8 +130,7 @@ def test_where_and_when_somebody_is_on_duty_is_told_in_the_app_alone(program, re
 def test_the_html_carries_the_colour_of_its_urgency_and_a_button(program, resident, mailoutbox):
     with travelling(at("2026-01-05 09:00")):
         for name in ("acgme_warning", "schedule_published", "equipment_issue"):
-            call, words = CALLS[name]
-            call(program, resident, **words)
+            call(resident, name)
         Dispatcher().run_until_idle()
     html = [mail.alternatives[0].content for mail in mailoutbox]
     # The header and the small print have colours of their own in every mail.

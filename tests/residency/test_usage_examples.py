@@ -1,27 +1,28 @@
-"""The usage examples of the programme's own design document."""
+"""The usage examples of the programme's own design document, as they are written there but for their imports."""
 
-from datetime import time, timedelta
+from datetime import datetime, time, timedelta
+from functools import partial
 from io import StringIO
+from zoneinfo import ZoneInfo
 
 import pytest
+from asgiref.sync import SyncToAsync, async_to_sync
 from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
 from django.core.management import call_command
+from django.utils import timezone
 
-from example_project.residency import people
+from example_project.residency import async_service, people, service
+from example_project.residency.async_service import notify_acgme_warning, notify_schedule_published
 from example_project.residency.digests import sections
 from example_project.residency.models import Shift
 from example_project.residency.notification_events import ResidencyEvents
-from example_project.residency.service import (
-    notify_acgme_warning,
-    notify_schedule_conflict,
-    notify_schedule_published,
-    remind_of_shift,
-    remind_of_shift_at_once,
-    update_preferences,
-)
-from notifications.models import Cluster, Delivery, NotificationLog, UserSettings
+from example_project.residency.notification_events import ResidencyEvents as NotificationType
+from example_project.residency.service import NotificationService, update_preferences
+from notifications.dispatch.dispatcher import Dispatcher
+from notifications.models import Cluster, Delivery, Notification, NotificationLog, UserSettings
 from notifications.recipients import Address
-from notifications.testing import simulated
+from notifications.testing import simulated, travelling
 from tests.residency.conftest import at
 
 OFFICE = Address(url="https://gme.example/hooks/acgme")
@@ -35,9 +36,27 @@ VIOLATION = {
 SHIFT = {"rotation_name": "Inpatient Medicine", "location": "Ward 3A", "duration_weeks": 4}
 
 
-def test_example_1_an_acgme_warning(program, coordinator):
+def call(example):
+    """Run an example as async code does."""
+    return async_to_sync(example)()
+
+
+def test_example_1_send_acgme_warning(coordinator):
+    db, coordinator_id = "default", coordinator.pk
+
+    async def example():
+        await notify_acgme_warning(
+            db=db,
+            recipient_id=coordinator_id,
+            violation_type="80-hour rule",
+            severity="CRITICAL",
+            person_name="PGY1-01",
+            violation_details="Exceeded 80 hours in week 12 (92 hours)",
+            recommended_action="Adjust schedule immediately to prevent violation",
+        )
+
     with simulated("2026-01-05 03:00", people.ZONE) as timeline:
-        timeline.at("2026-01-05 03:00", lambda: notify_acgme_warning(program, coordinator, **VIOLATION))
+        timeline.at("2026-01-05 03:00", lambda: call(example))
         timeline.run()
     for channel in ("app", "email"):
         timeline.assert_arrived(ResidencyEvents.ACGME_WARNING, to=coordinator, channel=channel, at="2026-01-05 03:00")
@@ -47,9 +66,10 @@ def test_example_1_an_acgme_warning(program, coordinator):
     assert "Recommended: Adjust schedule immediately to prevent violation." in mail.body
 
 
-def test_example_1_with_a_webhook(program, coordinator):
+def test_example_1_with_a_webhook(coordinator):
+    warn = partial(service.notify_acgme_warning, recipient_id=coordinator.pk, webhook=OFFICE, **VIOLATION)
     with simulated("2026-01-05 03:00") as timeline:
-        timeline.at(timeline.now, lambda: notify_acgme_warning(program, coordinator, webhook=OFFICE, **VIOLATION))
+        timeline.at(timeline.now, warn)
         timeline.run()
     assert sorted(arrival.channel for arrival in timeline.arrivals) == ["app", "email", "webhook"]
     [hook] = timeline.arrived(to=OFFICE)
@@ -58,24 +78,26 @@ def test_example_1_with_a_webhook(program, coordinator):
 
 @pytest.mark.parametrize(("severity", "score"), [("CRITICAL", 100), ("critical", 100), ("HIGH", 95)])
 def test_the_base_score_and_its_modifier(program, coordinator, severity, score):
-    notify_acgme_warning(program, coordinator, **{**VIOLATION, "severity": severity})
+    service.notify_acgme_warning(recipient_id=coordinator.pk, **{**VIOLATION, "severity": severity})
     assert {delivery.score for delivery in Delivery.objects.all()} == {score}
 
 
-def test_example_2_a_schedule_is_published(program):
-    with simulated("2026-01-05 09:00", people.ZONE) as timeline:
-        timeline.at(
-            timeline.now,
-            lambda: notify_schedule_published(
-                program,
-                people.residents(),
-                period="January 2026",
-                coverage_rate=98.5,
-                total_assignments=450,
-                violations_count=0,
-                publisher_name="Dr. Smith",
-            ),
+def test_example_2_send_schedule_published_notification(program):
+    db, all_resident_ids = "default", [user.pk for user in people.residents()]
+
+    async def example():
+        await notify_schedule_published(
+            db=db,
+            recipient_ids=all_resident_ids,
+            period="January 2026",
+            coverage_rate=98.5,
+            total_assignments=450,
+            violations_count=0,
+            publisher_name="Dr. Smith",
         )
+
+    with simulated("2026-01-05 09:00", people.ZONE) as timeline:
+        timeline.at(timeline.now, lambda: call(example))
         timeline.run()
     assert {(str(one.recipient), one.channel) for one in timeline.arrivals} == {
         (name, channel) for name in people.RESIDENTS for channel in ("app", "email")
@@ -83,13 +105,40 @@ def test_example_2_a_schedule_is_published(program):
     assert "450 assignments, 98.5 % covered, no violations." in timeline.arrived(channel="email")[0].body
 
 
-def test_example_3_a_notification_in_the_future(program, resident):
-    with simulated("2026-01-13 07:00", people.ZONE) as timeline:
-        remind_of_shift(
-            program, resident, **SHIFT, start_date=at("2026-01-15 07:00"), send_at=timeline.now + timedelta(hours=24)
+@pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")
+@pytest.mark.parametrize("zone", ["UTC", "America/Chicago"])
+def test_example_3_schedule_future_notification(program, resident, zone):
+    db, resident_id = "default", resident.pk
+    UserSettings.objects.filter(user=resident).update(quiet_from=None, quiet_until=None)
+    service = NotificationService(db)
+
+    with timezone.override(zone):
+        service.schedule_notification(
+            recipient_id=resident_id,
+            notification_type=NotificationType.SHIFT_REMINDER_24H,
+            data={
+                "rotation_name": "Inpatient Medicine",
+                "location": "Ward 3A",
+                "start_date": "2026-01-15 07:00",
+                "duration_weeks": 4,
+            },
+            send_at=datetime.utcnow() + timedelta(hours=24),  # noqa: DTZ003 - as the document has it
         )
-        timeline.run(until="2026-01-14 06:59:59")
-        assert timeline.arrivals == []
+
+    told = Notification.objects.get()
+    assert abs(told.send_at - timezone.now() - timedelta(hours=24)) < timedelta(minutes=1)
+    assert told.values["start_date"] == datetime(2026, 1, 15, 7, tzinfo=ZoneInfo(zone))
+    with travelling(told.send_at - timedelta(seconds=1)) as clock:
+        assert Dispatcher().run_until_idle() == {}
+        clock.forward(seconds=1)
+        assert Dispatcher().run_until_idle() == {"sent": 3}
+
+
+def test_a_reminder_with_a_time_of_its_own_goes_out_at_that_time(resident):
+    with simulated("2026-01-13 07:00", people.ZONE) as timeline:
+        service.remind_of_shift(
+            recipient_id=resident.pk, **SHIFT, start_date="2026-01-15 07:00-06:00", send_at="2026-01-14 07:00-06:00"
+        )
         timeline.run()
     for channel in ("app", "email", "sms"):
         timeline.assert_arrived(ResidencyEvents.SHIFT_REMINDER_24H, to=resident, channel=channel, at="2026-01-14 07:00")
@@ -99,35 +148,42 @@ def test_example_3_a_notification_in_the_future(program, resident):
 
 @pytest.fixture
 def chosen(program, resident):
-    return update_preferences(
-        resident,
-        program,
-        enabled_channels=["in_app", "email"],
-        notification_types={ResidencyEvents.ACGME_WARNING: True, ResidencyEvents.SHIFT_REMINDER_1H: False},
-        quiet_hours_start=22,
-        quiet_hours_end=7,
-    )
+    db, user_id = "default", resident.pk
+
+    async def example():
+        service = NotificationService(db)
+
+        await service.update_user_preferences(
+            user_id=user_id,
+            enabled_channels=["in_app", "email"],  # Disable SMS
+            notification_types={
+                NotificationType.ACGME_WARNING.value: True,
+                NotificationType.SHIFT_REMINDER_1H.value: False,  # Disable 1h reminders
+            },
+            quiet_hours_start=22,  # 10 PM
+            quiet_hours_end=7,  # 7 AM
+        )
+
+    call(example)
+    return UserSettings.objects.get(user=resident, cluster=program)
 
 
-def test_example_4_preferences_are_stored(chosen, program, resident):
-    assert UserSettings.objects.get(user=resident, cluster=program) == chosen
+def test_example_4_preferences_are_stored(chosen):
     assert (chosen.quiet_from, chosen.quiet_until) == (time(22), time(7))
     assert chosen.get_notification_preference(ResidencyEvents.SHIFT_REMINDER_24H, "email")
     assert not chosen.get_notification_preference(ResidencyEvents.SHIFT_REMINDER_24H, "sms")
     assert not chosen.get_notification_preference("shift_reminder_1h", "email")
 
 
-def test_example_4_and_they_hold(chosen, program, resident):
+def test_example_4_and_they_hold(chosen, resident):
+    start = at("2026-01-15 22:30")
     with simulated("2026-01-14 22:30", people.ZONE) as timeline:
-        timeline.at(
-            timeline.now,
-            lambda: remind_of_shift(program, resident, **SHIFT, start_date=at("2026-01-15 22:30")),
-        )
-        timeline.at(
-            timeline.now,
-            lambda: remind_of_shift_at_once(program, resident, **SHIFT, start_date=at("2026-01-15 22:30")),
-        )
-        timeline.at(timeline.now, lambda: notify_acgme_warning(program, resident, **VIOLATION))
+        for send, words in (
+            (service.remind_of_shift, {**SHIFT, "start_date": start}),
+            (service.remind_of_shift_at_once, {**SHIFT, "start_date": start}),
+            (service.notify_acgme_warning, VIOLATION),
+        ):
+            timeline.at(timeline.now, partial(send, recipient_id=resident.pk, **words))
         timeline.run()
     told = {(one.event, one.channel): f"{one.at:%H:%M}" for one in timeline.arrivals}
     assert told == {
@@ -145,17 +201,50 @@ def test_example_4_and_they_hold(chosen, program, resident):
     }
 
 
-def test_a_preference_that_was_chosen_before_is_kept(chosen, program, resident):
-    again = update_preferences(
-        resident,
-        program,
-        enabled_channels=["in_app"],
-        notification_types={ResidencyEvents.SWAP_MATCHED: False},
-        quiet_hours_start=23,
-        quiet_hours_end=6,
-    )
+def test_what_is_not_given_stays_as_it_was_chosen(chosen, resident):
+    again = update_preferences(user_id=resident.pk, notification_types={ResidencyEvents.SWAP_MATCHED: False})
     assert again.pk == chosen.pk
     assert again.events == {"acgme_warning": True, "shift_reminder_1h": False, "swap_matched": False}
+    assert (again.channels, again.quiet_from, again.quiet_until) == (chosen.channels, time(22), time(7))
+
+
+@pytest.mark.parametrize("word", ["in_app", "app", "APP"])
+def test_the_inbox_goes_by_both_of_its_names(resident, word):
+    settings = update_preferences(user_id=resident.pk, enabled_channels=[word])
+    assert settings.channels == {"app": True, "email": False, "sms": False}
+
+
+def test_a_channel_that_nobody_knows_is_refused(resident):
+    with pytest.raises(ValueError, match="enabled_channels names pager; it takes app, email, sms, in_app"):
+        update_preferences(user_id=resident.pk, enabled_channels=["email", "pager"])
+
+
+def test_quiet_hours_can_be_cleared(chosen, resident):
+    cleared = update_preferences(user_id=resident.pk, quiet_hours_start=None, quiet_hours_end=None)
+    assert (cleared.quiet_from, cleared.quiet_until, cleared.quiet_hours) == (None, None, None)
+    with pytest.raises(ValidationError, match="both a beginning and an end"):
+        update_preferences(user_id=resident.pk, quiet_hours_start=22)
+
+
+def test_ids_that_lead_to_no_user_or_to_no_one_programme_are_refused(program, resident):
+    with pytest.raises(ValueError, match="No user has the id 0"):
+        service.notify_swap_matched(recipient_id=0, resident_name="PGY1-02", shift="Clinic")
+    other = Cluster.objects.create(name="Surgery Residency", slug="surgery")
+    other.members.add(resident)
+    swap = {"recipient_id": resident.pk, "resident_name": "PGY1-02", "shift": "Clinic"}
+    with pytest.raises(ValueError, match="several programmes; name the right one"):
+        service.notify_swap_matched(**swap)
+    service.notify_swap_matched(**swap, program=other)
+    assert Notification.objects.get().cluster == other
+    other.members.clear()
+    program.members.clear()
+    with pytest.raises(ValueError, match="belong to no programme"):
+        service.notify_swap_matched(**swap)
+
+
+def test_async_code_has_every_function_of_the_service():
+    functions = {name for name in service.__all__ if name != "NotificationService"}
+    assert {name for name, value in vars(async_service).items() if isinstance(value, SyncToAsync)} == functions
 
 
 def test_the_weekly_summary_tells_hours_shifts_and_what_must_be_looked_at(program, resident):
@@ -172,13 +261,14 @@ def test_the_weekly_summary_tells_hours_shifts_and_what_must_be_looked_at(progra
     with simulated("2026-01-08 09:00", people.ZONE) as timeline:
         timeline.at(
             "2026-01-08 10:00",
-            lambda: notify_schedule_conflict(program, resident, person_name="PGY1-01", first="Ward", second="Clinic"),
+            lambda: service.notify_schedule_conflict(
+                recipient_id=resident.pk, person_name="PGY1-01", first="Ward", second="Clinic"
+            ),
         )
         timeline.at(
             "2026-01-09 10:00",
-            lambda: notify_schedule_published(
-                program,
-                resident,
+            lambda: service.notify_schedule_published(
+                recipient_ids=[resident.pk],
                 period="February 2026",
                 coverage_rate=97.0,
                 total_assignments=440,

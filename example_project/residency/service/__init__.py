@@ -11,6 +11,7 @@ from example_project.residency.service.coverage import (
     notify_coverage_secured,
     notify_equipment_issue,
 )
+from example_project.residency.service.notification_service import NotificationService
 from example_project.residency.service.preferences import update_preferences
 from example_project.residency.service.reminders import (
     notify_credential_expiring,
@@ -36,6 +37,7 @@ from example_project.residency.service.swaps import (
 )
 
 __all__ = [
+    "NotificationService",
     "notify_absence_reported",
     "notify_acgme_limit_near",
     "notify_acgme_resolved",

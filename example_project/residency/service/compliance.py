@@ -1,24 +1,23 @@
 """The rules of the ACGME on duty hours: broken, nearly broken, kept again."""
 
-from typing import Any
+from typing import Unpack
 
 from example_project.residency.notification_events import APP, EMAIL, WEBHOOK, ResidencyEvents
-from notifications.manager import NotificationManager
-from notifications.models import Cluster
+from example_project.residency.service.calls import Where, send
 from notifications.outcomes import SendResult
 from notifications.recipients import Address, To
 
 
 def notify_acgme_warning(
-    program: Cluster,
-    recipients: Any,
     *,
+    recipient_id: int,
     violation_type: str,
     severity: str,
     person_name: str,
     violation_details: str,
     recommended_action: str,
     webhook: Address | None = None,
+    **where: Unpack[Where],
 ) -> SendResult:
     """A rule is broken. The same rule and person are told once in four hours.
 
@@ -31,21 +30,28 @@ def notify_acgme_warning(
         "violation_details": violation_details,
         "recommended_action": recommended_action,
     }
-    everyone = [To(recipients, channels=[APP, EMAIL])]
-    if webhook is not None:
-        everyone.append(To(webhook, channels=[WEBHOOK]))
-    return NotificationManager.send(ResidencyEvents.ACGME_WARNING, everyone, program, context)
+    others = [] if webhook is None else [To(webhook, channels=[WEBHOOK])]
+    ids, channels = [recipient_id], [APP, EMAIL]
+    return send(ResidencyEvents.ACGME_WARNING, ids, context, channels=channels, others=others, **where)
 
 
 def notify_acgme_limit_near(
-    program: Cluster, recipients: Any, *, violation_type: str, person_name: str, hours: float, limit: float
+    *,
+    recipient_id: int,
+    violation_type: str,
+    person_name: str,
+    hours: float,
+    limit: float,
+    **where: Unpack[Where],
 ) -> SendResult:
     """A rule will soon be broken."""
     context = {"violation_type": violation_type, "person_name": person_name, "hours": hours, "limit": limit}
-    return NotificationManager.send(ResidencyEvents.ACGME_LIMIT_NEAR, recipients, program, context)
+    return send(ResidencyEvents.ACGME_LIMIT_NEAR, [recipient_id], context, **where)
 
 
-def notify_acgme_resolved(program: Cluster, recipients: Any, *, violation_type: str, person_name: str) -> SendResult:
+def notify_acgme_resolved(
+    *, recipient_id: int, violation_type: str, person_name: str, **where: Unpack[Where]
+) -> SendResult:
     """A rule is kept again."""
     context = {"violation_type": violation_type, "person_name": person_name}
-    return NotificationManager.send(ResidencyEvents.ACGME_RESOLVED, recipients, program, context)
+    return send(ResidencyEvents.ACGME_RESOLVED, [recipient_id], context, **where)

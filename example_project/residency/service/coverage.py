@@ -1,35 +1,41 @@
 """Who is there, who is not, and what is broken."""
 
+from collections.abc import Iterable
 from datetime import date, datetime
-from typing import Any
+from typing import Unpack
 
 from example_project.residency.notification_events import ResidencyEvents
-from notifications.manager import NotificationManager
-from notifications.models import Cluster
+from example_project.residency.service.calls import Where, send
 from notifications.outcomes import SendResult
 
 
-def notify_coverage_needed(program: Cluster, recipients: Any, *, unit: str, needed_from: datetime) -> SendResult:
+def notify_coverage_needed(
+    *, recipient_ids: Iterable[int], unit: str, needed_from: datetime | str, **where: Unpack[Where]
+) -> SendResult:
     """Nobody is there: an emergency."""
     context = {"unit": unit, "needed_from": needed_from}
-    return NotificationManager.send(ResidencyEvents.COVERAGE_NEEDED, recipients, program, context)
+    return send(ResidencyEvents.COVERAGE_NEEDED, recipient_ids, context, **where)
 
 
-def notify_coverage_secured(program: Cluster, recipients: Any, *, unit: str, covered_by: str) -> SendResult:
+def notify_coverage_secured(
+    *, recipient_ids: Iterable[int], unit: str, covered_by: str, **where: Unpack[Where]
+) -> SendResult:
     """Somebody is there again."""
     context = {"unit": unit, "covered_by": covered_by}
-    return NotificationManager.send(ResidencyEvents.COVERAGE_SECURED, recipients, program, context)
+    return send(ResidencyEvents.COVERAGE_SECURED, recipient_ids, context, **where)
 
 
 def notify_absence_reported(
-    program: Cluster, recipients: Any, *, person_name: str, first_day: date, last_day: date
+    *, recipient_id: int, person_name: str, first_day: date | str, last_day: date | str, **where: Unpack[Where]
 ) -> SendResult:
     """Somebody will be away. Those of half an hour come as one message."""
     context = {"person_name": person_name, "first_day": first_day, "last_day": last_day}
-    return NotificationManager.send(ResidencyEvents.ABSENCE_REPORTED, recipients, program, context)
+    return send(ResidencyEvents.ABSENCE_REPORTED, [recipient_id], context, **where)
 
 
-def notify_equipment_issue(program: Cluster, recipients: Any, *, equipment: str, problem: str) -> SendResult:
+def notify_equipment_issue(
+    *, recipient_ids: Iterable[int], equipment: str, problem: str, **where: Unpack[Where]
+) -> SendResult:
     """Something is broken, and can wait."""
     context = {"equipment": equipment, "problem": problem}
-    return NotificationManager.send(ResidencyEvents.EQUIPMENT_ISSUE, recipients, program, context)
+    return send(ResidencyEvents.EQUIPMENT_ISSUE, recipient_ids, context, **where)

@@ -2,31 +2,68 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import time
-from typing import Any
+from typing import Any, Unpack
+
+from django.db import DEFAULT_DB_ALIAS
 
 from example_project.residency.notification_events import ResidencyEvents
+from example_project.residency.service.calls import Where, program_of, users_with
 from notifications.events import key_of
-from notifications.models import Cluster, UserSettings
+from notifications.models import UserSettings
 
-CHANNELS = {"in_app": "app", "email": "email", "sms": "sms"}
-"""The page's words for channels, and Klaxon's."""
+CHANNELS = ("app", "email", "sms")
+WORDS = {"in_app": "app"}
+"""The page's own words for channels. Klaxon's are understood as well."""
+
+UNCHANGED: Any = object()
+"""For quiet hours, of which None means that there are to be none."""
 
 
 def update_preferences(
-    user: Any,
-    program: Cluster,
     *,
-    enabled_channels: Iterable[str],
-    notification_types: Mapping[ResidencyEvents, bool],
-    quiet_hours_start: int,
-    quiet_hours_end: int,
+    user_id: int,
+    enabled_channels: Iterable[str] | None = None,
+    notification_types: Mapping[ResidencyEvents | str, bool] | None = None,
+    quiet_hours_start: int | None = UNCHANGED,
+    quiet_hours_end: int | None = UNCHANGED,
+    **where: Unpack[Where],
 ) -> UserSettings:
-    """Store what a user chose; hours are full ones on the clocks of their time zone."""
+    """Store what a user chose; what is not given stays as it is.
+
+    :param enabled_channels: all that are to be on; the others are turned off.
+    :param quiet_hours_start: a full hour, from 0 to 23, on the clocks of the user's time zone. None for both ends
+        clears the quiet hours; then those of the site hold, if it has any. Twice the same hour means never quiet.
+    :raises ValueError: if a channel or the user is unknown.
+    :raises ValidationError: if the settings cannot be, such as quiet hours without an end.
+    """
+    db = where.get("db", DEFAULT_DB_ALIAS)
+    [user] = users_with([user_id], db)
+    program = where.get("program") or program_of([user], db)
     settings, _ = UserSettings.objects.get_or_create(user=user, cluster=program)
-    enabled = set(enabled_channels)
-    settings.channels = {channel: word in enabled for word, channel in CHANNELS.items()}
-    settings.events = {**settings.events, **{key_of(event): wanted for event, wanted in notification_types.items()}}
-    settings.quiet_from, settings.quiet_until = time(quiet_hours_start), time(quiet_hours_end)
+    if enabled_channels is not None:
+        enabled = channels_named(enabled_channels)
+        for channel in CHANNELS:
+            settings.set_channel(channel, channel in enabled)
+    chosen = {key_of(event): wanted for event, wanted in (notification_types or {}).items()}
+    settings.events = {**settings.events, **chosen}
+    if quiet_hours_start is not UNCHANGED:
+        settings.quiet_from = hour(quiet_hours_start)
+    if quiet_hours_end is not UNCHANGED:
+        settings.quiet_until = hour(quiet_hours_end)
     settings.full_clean()
     settings.save()
     return settings
+
+
+def channels_named(words: Iterable[str]) -> set[str]:
+    """:raises ValueError: if a word is no channel that users can choose."""
+    named = {WORDS.get(key_of(word), key_of(word)) for word in words}
+    unknown = sorted(named.difference(CHANNELS))
+    if unknown:
+        choices = ", ".join([*CHANNELS, *WORDS])
+        raise ValueError(f"enabled_channels names {', '.join(unknown)}; it takes {choices}.")
+    return named
+
+
+def hour(number: int | None) -> time | None:
+    return None if number is None else time(number)

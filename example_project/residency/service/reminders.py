@@ -1,69 +1,70 @@
 """Reminders. Each is worth nothing once its time has come, so it expires then."""
 
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, Unpack
 
 from example_project.residency.notification_events import ResidencyEvents
-from notifications.manager import NotificationManager
-from notifications.models import Cluster
+from example_project.residency.service.calls import Where, moment, send
 from notifications.outcomes import SendResult
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
 
 def remind_of_shift(
-    program: Cluster,
-    recipients: Any,
     *,
+    recipient_id: int,
     rotation_name: str,
     location: str,
-    start_date: datetime,
+    start_date: datetime | str,
     duration_weeks: int,
-    send_at: datetime | None = None,
+    send_at: datetime | str | None = None,
+    **where: Unpack[Where],
 ) -> SendResult:
     """A day before a shift, unless told otherwise. Reminders whose time has passed wait an hour for one another."""
-    context = _shift(rotation_name, location, start_date, duration_weeks)
-    return NotificationManager.send(
+    starts_at = moment(start_date)
+    return send(
         ResidencyEvents.SHIFT_REMINDER_24H,
-        recipients,
-        program,
-        context,
-        send_at=send_at or start_date - DAY,
-        expires_at=start_date,
+        [recipient_id],
+        _shift(rotation_name, location, starts_at, duration_weeks),
+        send_at=moment(send_at) if send_at else starts_at - DAY,
+        expires_at=starts_at,
+        **where,
     )
 
 
 def remind_of_shift_at_once(
-    program: Cluster,
-    recipients: Any,
     *,
+    recipient_id: int,
     rotation_name: str,
     location: str,
-    start_date: datetime,
+    start_date: datetime | str,
     duration_weeks: int,
+    **where: Unpack[Where],
 ) -> SendResult:
     """An hour before a shift. It waits for no others, for they would come too late."""
-    context = _shift(rotation_name, location, start_date, duration_weeks)
-    return NotificationManager.send(
+    starts_at = moment(start_date)
+    return send(
         ResidencyEvents.SHIFT_REMINDER_1H,
-        recipients,
-        program,
-        context,
-        send_at=start_date - HOUR,
-        expires_at=start_date,
+        [recipient_id],
+        _shift(rotation_name, location, starts_at, duration_weeks),
+        send_at=starts_at - HOUR,
+        expires_at=starts_at,
+        **where,
     )
 
 
-def notify_tdy_reminder(program: Cluster, recipients: Any, *, begins_on: date, days: int) -> SendResult:
+def notify_tdy_reminder(*, recipient_id: int, begins_on: date | str, days: int, **where: Unpack[Where]) -> SendResult:
     """A temporary duty elsewhere is to come."""
     context = {"begins_on": begins_on, "days": days}
-    return NotificationManager.send(ResidencyEvents.TDY_REMINDER, recipients, program, context)
+    return send(ResidencyEvents.TDY_REMINDER, [recipient_id], context, **where)
 
 
-def notify_credential_expiring(program: Cluster, recipients: Any, *, credential: str, expires_on: date) -> SendResult:
+def notify_credential_expiring(
+    *, recipient_id: int, credential: str, expires_on: date | str, **where: Unpack[Where]
+) -> SendResult:
     """A credential must be renewed."""
     context = {"credential": credential, "expires_on": expires_on}
-    return NotificationManager.send(ResidencyEvents.CREDENTIAL_EXPIRING, recipients, program, context)
+    return send(ResidencyEvents.CREDENTIAL_EXPIRING, [recipient_id], context, **where)
 
 
 def _shift(rotation_name: str, location: str, start_date: datetime, duration_weeks: int) -> dict[str, Any]:

@@ -1,28 +1,32 @@
 """How much a unit can bear."""
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Unpack
 
 from example_project.residency.notification_events import ResidencyEvents
-from notifications.manager import NotificationManager
-from notifications.models import Cluster
+from example_project.residency.service.calls import Where, send
 from notifications.outcomes import SendResult
 
 
-def notify_resilience_warning(program: Cluster, recipients: Any, *, unit: str, coverage_rate: float) -> SendResult:
+def notify_resilience_warning(
+    *, recipient_ids: Iterable[int], unit: str, coverage_rate: float, **where: Unpack[Where]
+) -> SendResult:
     """A unit is under stress."""
-    return _tell(ResidencyEvents.RESILIENCE_WARNING, program, recipients, unit, coverage_rate)
-
-
-def notify_resilience_critical(program: Cluster, recipients: Any, *, unit: str, coverage_rate: float) -> SendResult:
-    """A unit cannot go on like this."""
-    return _tell(ResidencyEvents.RESILIENCE_CRITICAL, program, recipients, unit, coverage_rate)
-
-
-def notify_resilience_recovered(program: Cluster, recipients: Any, *, unit: str, coverage_rate: float) -> SendResult:
-    """A unit has enough people again."""
-    return _tell(ResidencyEvents.RESILIENCE_RECOVERED, program, recipients, unit, coverage_rate)
-
-
-def _tell(event: ResidencyEvents, program: Cluster, recipients: Any, unit: str, coverage_rate: float) -> SendResult:
     context = {"unit": unit, "coverage_rate": coverage_rate}
-    return NotificationManager.send(event, recipients, program, context)
+    return send(ResidencyEvents.RESILIENCE_WARNING, recipient_ids, context, **where)
+
+
+def notify_resilience_critical(
+    *, recipient_ids: Iterable[int], unit: str, coverage_rate: float, **where: Unpack[Where]
+) -> SendResult:
+    """A unit cannot go on like this."""
+    context = {"unit": unit, "coverage_rate": coverage_rate}
+    return send(ResidencyEvents.RESILIENCE_CRITICAL, recipient_ids, context, **where)
+
+
+def notify_resilience_recovered(
+    *, recipient_ids: Iterable[int], unit: str, coverage_rate: float, **where: Unpack[Where]
+) -> SendResult:
+    """A unit has enough people again."""
+    context = {"unit": unit, "coverage_rate": coverage_rate}
+    return send(ResidencyEvents.RESILIENCE_RECOVERED, recipient_ids, context, **where)

@@ -1,23 +1,23 @@
 """Schedules and what changes in them."""
 
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import Unpack
 
 from example_project.residency.notification_events import ResidencyEvents
-from notifications.manager import NotificationManager
-from notifications.models import Cluster
+from example_project.residency.service.calls import Where, send
 from notifications.outcomes import SendResult
 
 
 def notify_schedule_published(
-    program: Cluster,
-    recipients: Any,
     *,
+    recipient_ids: Iterable[int],
     period: str,
     coverage_rate: float,
     total_assignments: int,
     violations_count: int,
     publisher_name: str,
+    **where: Unpack[Where],
 ) -> SendResult:
     """A schedule can be looked at. Published again within a day, it is not told again."""
     context = {
@@ -27,20 +27,20 @@ def notify_schedule_published(
         "violations_count": violations_count,
         "publisher_name": publisher_name,
     }
-    return NotificationManager.send(ResidencyEvents.SCHEDULE_PUBLISHED, recipients, program, context)
+    return send(ResidencyEvents.SCHEDULE_PUBLISHED, recipient_ids, context, **where)
 
 
 def notify_schedule_conflict(
-    program: Cluster, recipients: Any, *, person_name: str, first: str, second: str
+    *, recipient_id: int, person_name: str, first: str, second: str, **where: Unpack[Where]
 ) -> SendResult:
     """Somebody is planned for two things at the same time."""
     context = {"person_name": person_name, "first": first, "second": second}
-    return NotificationManager.send(ResidencyEvents.SCHEDULE_CONFLICT, recipients, program, context)
+    return send(ResidencyEvents.SCHEDULE_CONFLICT, [recipient_id], context, **where)
 
 
 def notify_assignment_changed(
-    program: Cluster, recipients: Any, *, rotation_name: str, start_date: datetime, change: str
+    *, recipient_id: int, rotation_name: str, start_date: datetime | str, change: str, **where: Unpack[Where]
 ) -> SendResult:
     """What a resident was planned for has changed. Five changes in a quarter of an hour come as one message."""
     context = {"rotation_name": rotation_name, "start_date": start_date, "change": change}
-    return NotificationManager.send(ResidencyEvents.ASSIGNMENT_CHANGED, recipients, program, context)
+    return send(ResidencyEvents.ASSIGNMENT_CHANGED, [recipient_id], context, **where)

@@ -1,37 +1,38 @@
 """Residents who swap shifts."""
 
-from typing import Any
+from typing import Unpack
 
 from example_project.residency.notification_events import ResidencyEvents
-from notifications.manager import NotificationManager
-from notifications.models import Cluster
+from example_project.residency.service.calls import Where, send
 from notifications.outcomes import SendResult
 
 
-def notify_swap_requested(program: Cluster, recipients: Any, *, resident_name: str, shift: str) -> SendResult:
+def notify_swap_requested(*, recipient_id: int, resident_name: str, shift: str, **where: Unpack[Where]) -> SendResult:
     """Somebody asks for a swap."""
-    return _tell(ResidencyEvents.SWAP_REQUESTED, program, recipients, resident_name, shift)
+    return send(
+        ResidencyEvents.SWAP_REQUESTED, [recipient_id], {"resident_name": resident_name, "shift": shift}, **where
+    )
 
 
-def notify_swap_approved(program: Cluster, recipients: Any, *, resident_name: str, shift: str) -> SendResult:
+def notify_swap_approved(*, recipient_id: int, resident_name: str, shift: str, **where: Unpack[Where]) -> SendResult:
     """A swap may be made."""
-    return _tell(ResidencyEvents.SWAP_APPROVED, program, recipients, resident_name, shift)
+    return send(
+        ResidencyEvents.SWAP_APPROVED, [recipient_id], {"resident_name": resident_name, "shift": shift}, **where
+    )
 
 
 def notify_swap_rejected(
-    program: Cluster, recipients: Any, *, resident_name: str, shift: str, reason: str | None = None
+    *, recipient_id: int, resident_name: str, shift: str, reason: str | None = None, **where: Unpack[Where]
 ) -> SendResult:
     """A swap may not be made."""
-    return _tell(ResidencyEvents.SWAP_REJECTED, program, recipients, resident_name, shift, reason=reason)
+    return send(
+        ResidencyEvents.SWAP_REJECTED,
+        [recipient_id],
+        {"resident_name": resident_name, "shift": shift, "reason": reason},
+        **where,
+    )
 
 
-def notify_swap_matched(program: Cluster, recipients: Any, *, resident_name: str, shift: str) -> SendResult:
+def notify_swap_matched(*, recipient_id: int, resident_name: str, shift: str, **where: Unpack[Where]) -> SendResult:
     """Somebody was found who would swap."""
-    return _tell(ResidencyEvents.SWAP_MATCHED, program, recipients, resident_name, shift)
-
-
-def _tell(
-    event: ResidencyEvents, program: Cluster, recipients: Any, resident_name: str, shift: str, **more: Any
-) -> SendResult:
-    context = {"resident_name": resident_name, "shift": shift, **more}
-    return NotificationManager.send(event, recipients, program, context)
+    return send(ResidencyEvents.SWAP_MATCHED, [recipient_id], {"resident_name": resident_name, "shift": shift}, **where)

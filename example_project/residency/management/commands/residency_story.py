@@ -46,8 +46,8 @@ class Command(BaseCommand):
         with rehearsal("2026-01-05 09:00", people.ZONE) as timeline:
             program = people.settle_in()
             plan_schedule(timeline, program)
-            plan_violations(timeline, program)
-            plan_crowds(timeline, program)
+            plan_violations(timeline)
+            plan_crowds(timeline)
             plan_reminders(timeline, program)
             timeline.run()
             for event, what in CHAPTERS.items():
@@ -67,31 +67,31 @@ def plan_schedule(timeline: Timeline, program: Cluster) -> None:
     people.reads_weekly(["pgy2-01"], program)
     resident = people.named("pgy1-01")
     for hour in (9, 10):
-        timeline.at(on_monday(hour, 30), lambda: publish(program))
+        timeline.at(on_monday(hour, 30), publish)
     for minute, rotation in ((0, "Inpatient"), (5, "Clinic"), (7, "Clinic"), (14, "Night float")):
-        timeline.at(on_monday(11, minute), lambda rotation=rotation: change(program, resident, rotation))
+        timeline.at(on_monday(11, minute), lambda rotation=rotation: change(resident, rotation))
     for minute, name in ((0, "PGY1-01"), (20, "PGY1-02")):
-        timeline.at(on_monday(12, minute), lambda name=name: be_absent(program, name))
+        timeline.at(on_monday(12, minute), lambda name=name: be_absent(name))
 
 
-def plan_violations(timeline: Timeline, program: Cluster) -> None:
+def plan_violations(timeline: Timeline) -> None:
     for time, person in (((13,), "PGY1-01"), ((15,), "PGY1-01"), ((17,), "PGY1-01"), ((23, 30), "PGY1-02")):
-        timeline.at(on_monday(*time), lambda person=person: violate(program, person))
+        timeline.at(on_monday(*time), lambda person=person: violate(person))
 
 
-def plan_crowds(timeline: Timeline, program: Cluster) -> None:
+def plan_crowds(timeline: Timeline) -> None:
     for number in range(1, 12):
-        timeline.at(on_monday(14), lambda number=number: come_near(program, f"PGY1-{number:02}"))
+        timeline.at(on_monday(14), lambda number=number: come_near(f"PGY1-{number:02}"))
     for _ in range(101):
-        timeline.at(on_monday(16), lambda: conflict(program))
+        timeline.at(on_monday(16), conflict)
 
 
 def plan_reminders(timeline: Timeline, program: Cluster) -> None:
     resident = people.named("pgy1-02")
     shift = {"rotation_name": "Night float", "location": "Ward 3A", "duration_weeks": 1}
     late, early = on_monday(22 + 24, 30), on_monday(19)
-    service.remind_of_shift(program, resident, **shift, start_date=late)
-    service.remind_of_shift_at_once(program, resident, **shift, start_date=early)
+    service.remind_of_shift(recipient_id=resident.pk, **shift, start_date=late)
+    service.remind_of_shift_at_once(recipient_id=resident.pk, **shift, start_date=early)
     worker = people.named("pgy2-01")
     for day in (1, 2, 9):
         Shift.objects.create(
@@ -99,10 +99,9 @@ def plan_reminders(timeline: Timeline, program: Cluster) -> None:
         )
 
 
-def publish(program: Cluster) -> None:
+def publish() -> None:
     service.notify_schedule_published(
-        program,
-        people.residents(),
+        recipient_ids=[user.pk for user in people.residents()],
         period="January 2026",
         coverage_rate=98.5,
         total_assignments=450,
@@ -111,26 +110,24 @@ def publish(program: Cluster) -> None:
     )
 
 
-def change(program: Cluster, resident: Any, rotation: str) -> None:
+def change(resident: Any, rotation: str) -> None:
     service.notify_assignment_changed(
-        program, resident, rotation_name=rotation, start_date=on_monday(48), change="begins a day later"
+        recipient_id=resident.pk, rotation_name=rotation, start_date=on_monday(48), change="begins a day later"
     )
 
 
-def be_absent(program: Cluster, name: str) -> None:
+def be_absent(name: str) -> None:
     service.notify_absence_reported(
-        program,
-        people.named("coordinator"),
+        recipient_id=people.named("coordinator").pk,
         person_name=name,
         first_day=date(2026, 1, 7),
         last_day=date(2026, 1, 8),
     )
 
 
-def come_near(program: Cluster, person: str) -> None:
+def come_near(person: str) -> None:
     service.notify_acgme_limit_near(
-        program,
-        people.named("coordinator"),
+        recipient_id=people.named("coordinator").pk,
         violation_type="80-hour rule",
         person_name=person,
         hours=78.0,
@@ -138,16 +135,15 @@ def come_near(program: Cluster, person: str) -> None:
     )
 
 
-def conflict(program: Cluster) -> None:
+def conflict() -> None:
     service.notify_schedule_conflict(
-        program, people.named("program-director"), person_name="PGY1-01", first="Ward 3A", second="Clinic"
+        recipient_id=people.named("program-director").pk, person_name="PGY1-01", first="Ward 3A", second="Clinic"
     )
 
 
-def violate(program: Cluster, person: str) -> None:
+def violate(person: str) -> None:
     service.notify_acgme_warning(
-        program,
-        people.named("coordinator"),
+        recipient_id=people.named("coordinator").pk,
         violation_type="80-hour rule",
         severity="CRITICAL",
         person_name=person,

@@ -1,0 +1,87 @@
+"""How a call of the programme becomes a ``send()``: ids become users, and ISO texts become dates and times."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any, TypedDict
+
+from django.contrib.auth.models import User
+from django.db import DEFAULT_DB_ALIAS
+from django.utils import timezone
+
+from example_project.residency.notification_events import ResidencyEvents
+from notifications.events import NOTIFICATION_EVENTS, NotificationChannel
+from notifications.manager import NotificationManager
+from notifications.models import Cluster
+from notifications.outcomes import SendResult
+from notifications.recipients import To
+
+
+class Where(TypedDict, total=False):
+    """Where the recipients are looked up; every function of the service takes these two.
+
+    ``db`` is the alias of the database that knows the ids. ``program`` need be named only for recipients who belong to
+    several programmes.
+    """
+
+    db: str
+    program: Cluster | None
+
+
+def send(
+    event: ResidencyEvents,
+    recipient_ids: Iterable[Any],
+    context: Mapping[str, Any],
+    *,
+    db: str = DEFAULT_DB_ALIAS,
+    program: Cluster | None = None,
+    channels: Sequence[NotificationChannel] | None = None,
+    others: Sequence[To] = (),
+    **options: Any,
+) -> SendResult:
+    """Send to the users with these ids, in the programme that they belong to.
+
+    :param channels: those on which the users get it; all of the event unless given.
+    :param others: who gets it besides, each on channels of their own.
+    :raises ValueError: if an id is unknown, a text is no date, or the programme cannot be told from the recipients.
+    """
+    users = users_with(recipient_ids, db)
+    recipients = [To(users, channels=channels), *others] if channels else users
+    return NotificationManager.send(
+        event, recipients, program or program_of(users, db), with_times(event, context), **options
+    )
+
+
+def users_with(ids: Iterable[Any], db: str) -> list[User]:
+    """The users with these ids, in the same order."""
+    wanted = list(ids)
+    found = User.objects.using(db).in_bulk(wanted)
+    missing = [pk for pk in wanted if pk not in found]
+    if missing:
+        raise ValueError(f"No user has the id {', '.join(map(str, missing))}.")
+    return [found[pk] for pk in wanted]
+
+
+def program_of(users: Iterable[User], db: str) -> Cluster:
+    """The only programme of these users."""
+    programs = Cluster.objects.using(db).filter(members__in=list(users)).distinct()[:2]
+    if len(programs) != 1:
+        number = "several programmes" if programs else "no programme"
+        raise ValueError(f"The recipients belong to {number}; name the right one with program=….")
+    return programs[0]
+
+
+def with_times(event: ResidencyEvents, context: Mapping[str, Any]) -> dict[str, Any]:
+    """The context with ISO texts as what the event declares: dates, or times in the current time zone."""
+    declared = NOTIFICATION_EVENTS[event].context or {}
+    read = {datetime: moment, date: day}
+    return {key: read[declared[key]](value) if declared.get(key) in read else value for key, value in context.items()}
+
+
+def moment(given: datetime | str) -> datetime:
+    """A time that may be given as ISO text; without an offset it is on the clocks of the current time zone."""
+    read = datetime.fromisoformat(given) if isinstance(given, str) else given
+    return timezone.make_aware(read) if timezone.is_naive(read) else read
+
+
+def day(given: date | str) -> date:
+    return date.fromisoformat(given) if isinstance(given, str) else given
