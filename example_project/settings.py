@@ -8,6 +8,7 @@ from pathlib import Path
 
 import environ
 
+from example_project.coach.limits import QUEUE_LIMIT
 from example_project.residency.windows import LIMITS
 from notifications.conf import from_env
 from notifications.sqlite import tuned
@@ -91,7 +92,7 @@ NOTIFICATIONS = {
     "DIGEST_SECTIONS": "example_project.residency.digests.sections",
     "CAN_RULES": "example_project.coach.faults.rules",
     # A coach on the road: its queue has an end, and what it hears while the database is away is kept.
-    "QUEUE_LIMIT": 10_000,
+    "QUEUE_LIMIT": QUEUE_LIMIT,
     "QUEUE_FULL": "shed",
     "SPOOL_DIR": VAR / "spool",
     **from_env(env),

@@ -4,6 +4,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
+from example_project.coach.limits import REPEATS
 from notifications.events import NotificationChannel, NotificationEvent, NotificationPriority, register
 
 EMAIL, APP = NotificationChannel.EMAIL, NotificationChannel.APP
@@ -19,6 +20,7 @@ FAULT = {
     "at": datetime,
 }
 LOGGABLE = ("device", "spn", "fmi", "at")
+SAME = ("device", "instance", "spn", "fmi")
 
 
 def by_lamps(context: dict[str, Any]) -> int:
@@ -43,6 +45,8 @@ register(
         context=FAULT,
         category="safety",
         loggable=LOGGABLE,
+        dedup_window=REPEATS,
+        dedup_keys=SAME,
     ),
 )
 register(
@@ -54,6 +58,8 @@ register(
         context=FAULT,
         category="maintenance",
         loggable=LOGGABLE,
+        dedup_window=REPEATS,
+        dedup_keys=SAME,
         urgency=by_lamps,
     ),
 )
@@ -66,5 +72,7 @@ register(
         context=FAULT,
         category="maintenance",
         loggable=LOGGABLE,
+        dedup_window=REPEATS,
+        dedup_keys=SAME,
     ),
 )
