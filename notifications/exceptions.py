@@ -55,6 +55,10 @@ class SpoolDamaged(KlaxonError, ValueError):
     """A line of the spool is not what was written."""
 
 
+class AppendOnlyViolation(KlaxonError, TypeError):
+    """Code tried to change or delete rows of a table whose rows are only added, such as the notification log."""
+
+
 class RecordingUnreadable(KlaxonError, ValueError):
     """A CAN recording cannot be opened or is of no known format."""
 

@@ -1,6 +1,7 @@
 """The tables, one file for each family, each with its verbs."""
 
 from notifications.models.acknowledgement import Acknowledgement
+from notifications.models.append_only import allow_log_changes
 from notifications.models.attachment import AttachedFile
 from notifications.models.audit import PreferenceChange
 from notifications.models.bucket import Bucket
@@ -39,6 +40,7 @@ __all__ = [
     "Suppression",
     "TopicSubscription",
     "UserSettings",
+    "allow_log_changes",
     "cluster_model",
     "given_or_default",
     "members_of",

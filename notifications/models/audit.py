@@ -5,7 +5,7 @@ and what goes along when a user or a cluster is deleted, leave no row.
 """
 
 from datetime import datetime
-from typing import Any, NoReturn
+from typing import Any
 
 from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
@@ -14,19 +14,12 @@ from django.utils.translation import gettext_lazy as _
 
 from notifications import clock
 from notifications.addresses import masked
+from notifications.models.append_only import AppendOnly
 from notifications.models.default_cluster import InACluster
 from notifications.models.loose import LooseForeignKey
 
 
-class AppendedOnly(models.QuerySet["PreferenceChange"]):
-    def update(self, **values: Any) -> NoReturn:
-        raise TypeError("Changes of preferences are appended, never changed.")
-
-    def delete(self) -> NoReturn:
-        raise TypeError("Changes of preferences are appended, never deleted.")
-
-
-class PreferenceChange(models.Model):
+class PreferenceChange(AppendOnly):
     """One change of one row. ``before`` and ``after`` hold what differs, with addresses masked."""
 
     class Action(models.TextChoices):
@@ -54,8 +47,6 @@ class PreferenceChange(models.Model):
     before = models.JSONField(_("before"), default=dict, encoder=DjangoJSONEncoder)
     after = models.JSONField(_("after"), default=dict, encoder=DjangoJSONEncoder)
 
-    objects = AppendedOnly.as_manager()
-
     class Meta:
         verbose_name = _("change of preferences")
         verbose_name_plural = _("changes of preferences")
@@ -63,14 +54,6 @@ class PreferenceChange(models.Model):
 
     def __str__(self) -> str:
         return f"{self.table} of {self.subject} {self.action}"
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        if not self._state.adding:
-            raise TypeError("Changes of preferences are appended, never changed.")
-        super().save(*args, **kwargs)
-
-    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise TypeError("Changes of preferences are appended, never deleted.")
 
 
 class Audited(InACluster):

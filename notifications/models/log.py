@@ -19,13 +19,14 @@ from notifications.addresses import masked
 from notifications.context import loggable
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.models import logbook
+from notifications.models.append_only import AppendOnly, AppendOnlyQuerySet
 from notifications.models.delivery import Delivery
 from notifications.models.loose import LooseForeignKey
 from notifications.models.notification import Notification
 from notifications.outcomes import Reason
 
 
-class LogQuerySet(models.QuerySet["NotificationLog"]):
+class LogQuerySet(AppendOnlyQuerySet["NotificationLog"]):
     def append(self, rows: Iterable["NotificationLog"]) -> None:
         """Write rows with their personal side rows, in one statement, or on SQLite three, however many they are."""
         logbook.append(self.db, list(rows))
@@ -50,7 +51,7 @@ def in_side_row(condition: Any) -> Any:
     return condition
 
 
-class NotificationLog(models.Model):
+class NotificationLog(AppendOnly):
     """One thing that happened to one recipient on one channel."""
 
     class Kind(models.TextChoices):
@@ -97,7 +98,7 @@ class NotificationLog(models.Model):
     correlation_id = models.CharField(_("correlation id"), max_length=100, blank=True)
     sent_at = models.DateTimeField(_("sent at"))
 
-    objects = LogQuerySet.as_manager()
+    objects = LogQuerySet.as_manager()  # type: ignore[misc]
 
     # Set by the writer, stored in the side row by append().
     new_address: str = ""
@@ -168,8 +169,8 @@ class NotificationLog(models.Model):
         return personal.context_data if personal else {}
 
 
-class LogPersonal(models.Model):
-    """The erasable side of a log row."""
+class LogPersonal(AppendOnly):
+    """The side of a log row that can be erased, within ``allow_log_changes("erase")``."""
 
     log = models.OneToOneField(
         NotificationLog,
