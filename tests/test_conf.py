@@ -97,6 +97,7 @@ def test_a_key_that_is_no_string_is_told(problems_of):
     [
         ("CHANNELS", ["email"]),
         ("DELIVERY", "later"),
+        ("ON_BAD_CALL", "ignore"),
         ("DELIVERY", True),
         ("MEMBERS_OF", print),
         ("RETRY_DELAYS", 60),

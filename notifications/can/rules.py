@@ -85,8 +85,10 @@ class Sender:
                 result = NotificationManager.send(
                     send.event_name, send.recipients, send.cluster, send.context, **send.options
                 )
-                self.tally.sent += not result.spooled
+                self.tally.sent += result.notification_id is not None
                 self.tally.spooled += result.spooled
+                # With ON_BAD_CALL set to "log" a wrong call is no error here.
+                self.tally.failed += result.notification_id is None and not result.spooled
 
     @contextmanager
     def _surviving(self, change: FaultChange) -> Iterator[None]:

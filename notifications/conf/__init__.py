@@ -85,6 +85,7 @@ class Conf:
     )
     idle_seconds: float = option(1.0, (int, float), "float", "a number of seconds above 0", positive)
     error_pause_seconds: float = option(5.0, (int, float), "float", "a number of seconds above 0", positive)
+    on_bad_call: str = option("raise", str, "str", 'either "raise" or "log"', lambda value: value in ("raise", "log"))
     context_bytes: int = option(262_144, int, "int", "a whole number of bytes of at least 1", at_least_one)
     attachment_bytes: int = option(10_485_760, int, "int", "a whole number of bytes of at least 1", at_least_one)
     queue_limit: int = option(0, int, "int", "a whole number; 0 for no limit", not_negative)

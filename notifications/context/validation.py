@@ -1,7 +1,8 @@
 """The context of a call, checked against what its event declares.
 
-The context of a CRITICAL event is never refused. What exists is sent, and each thing that is wrong with it, or was left
-out of it, is a sentence of the result.
+The context of a CRITICAL event is never refused. Where ``ON_BAD_CALL`` is ``"log"``, that of another event is refused
+only if it is no mapping. What exists is sent, and each thing that is wrong with it, or was left out of it, is a
+sentence of the result.
 """
 
 import bisect
@@ -46,7 +47,8 @@ class _Findings:
 
     def __init__(self, event: NotificationEvent) -> None:
         self.event = event
-        self.is_lenient = event.priority == NotificationPriority.CRITICAL
+        self.is_critical = event.priority == NotificationPriority.CRITICAL
+        self.is_lenient = self.is_critical or conf.current().on_bad_call == "log"
         self.sentences: list[str] = []
         self.keys: set[str] = set()
 
@@ -82,6 +84,8 @@ def _usable(context: Any, found: _Findings) -> dict[str, Any]:
     """What of a context has usable keys."""
     if context is not None and not isinstance(context, Mapping):
         found.add(f"It must be a mapping, not {as_text(context):.80}.")
+        # Of such a context nothing exists that could be sent.
+        found.is_lenient = found.is_critical
         found.refuse()
         return {}
     wrong = [key for key in context or () if not isinstance(key, str) or UNSTORABLE.search(key)]

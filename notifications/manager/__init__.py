@@ -1,5 +1,6 @@
 """The door of the asking wing: one call decides who gets what, and writes it down in the caller's transaction."""
 
+import logging
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import Enum
@@ -8,8 +9,10 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.db import router
 
+from notifications import conf
 from notifications.attachments import Attachment
 from notifications.events import BuiltInEvents, NotificationPriority
+from notifications.exceptions import InvalidContext, UnknownEvent
 from notifications.manager.acknowledge import acknowledged
 from notifications.manager.cancel import cancelled
 from notifications.manager.enqueue import queued
@@ -22,6 +25,8 @@ from notifications.manager.resend import resent
 from notifications.models import Delivery, Notification
 from notifications.outcomes import SendResult
 from notifications.recipients import Members, Topic
+
+logger = logging.getLogger("notifications.manager")
 
 
 class NotificationManager:
@@ -69,6 +74,9 @@ class NotificationManager:
         :raises NotPermitted: if the event names a permission that the actor does not have.
         :raises IdempotencyConflict: if the key was used with another content.
 
+        Where ``ON_BAD_CALL`` is ``"log"``, ``UnknownEvent`` and ``InvalidContext`` are logged as errors instead, the
+        event is sent with what exists of the context, and the result is false.
+
         If the database cannot be reached, outside a transaction, and ``SPOOL_DIR`` is set, it is kept there, and the
         result says *spooled*.
         """
@@ -76,7 +84,10 @@ class NotificationManager:
             channels, level, priority, send_at, expires_at, idempotency_key, actor, topic, campaign, correlation_id,
             cancel_key, attachments,
         )  # fmt: skip
-        request = checked(event_name, cluster, context, options)
+        try:
+            request = checked(event_name, cluster, context, options)
+        except (UnknownEvent, InvalidContext) as error:
+            return _not_sent(error)
         using = router.db_for_write(Notification)
         if may_spool(using):
             return queued_or_spooled(request, recipients, using)
@@ -185,3 +196,11 @@ class NotificationManager:
             empty, too long or cannot be stored.
         """
         return resent(delivery, reason, actor)
+
+
+def _not_sent(error: UnknownEvent | InvalidContext) -> SendResult:
+    """What a call comes to that cannot be sent; the error is raised unless the site has it logged."""
+    if conf.current().on_bad_call != "log":
+        raise error
+    logger.error("Nothing is sent. %s", error)
+    return SendResult(None, problems=(str(error),))
