@@ -12,7 +12,7 @@ from notifications.admin import columns, search
 from notifications.admin.audited import Audited
 from notifications.admin.base import BigTable, Kept
 from notifications.admin.filters import ClusterFilter
-from notifications.admin.forms import MuteForm, SharedPreferenceForm
+from notifications.admin.forms import SharedPreferenceForm
 from notifications.models import Mute, PreferenceChange, SharedPreference
 
 
@@ -30,7 +30,7 @@ class SharedPreferenceAdmin(Audited):
 class MuteAdmin(Audited, BigTable):
     """Deleting a row lifts it."""
 
-    form = MuteForm
+    fields = ("user", "cluster", "kind", "value", "until")
     list_display = ("id", "user", "cluster", "kind", "value", "until")
     list_display_links = ("id", "user")
     list_filter = (ClusterFilter, "kind")

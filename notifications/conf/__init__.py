@@ -134,6 +134,11 @@ class Conf:
         return found
 
     @property
+    def all_channels(self) -> frozenset[str]:
+        """The channels that the site has, also those that it has switched off."""
+        return frozenset(_channels())
+
+    @property
     def enabled_channels(self) -> frozenset[str]:
         return frozenset(name for name, channel in _channels().items() if channel.enabled)
 

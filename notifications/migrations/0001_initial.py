@@ -4,7 +4,6 @@ import django.core.serializers.json
 import django.core.validators
 import django.db.models.deletion
 import notifications.clock
-import notifications.models.settings
 import uuid
 from django.conf import settings
 from django.db import migrations, models
@@ -336,12 +335,12 @@ class Migration(migrations.Migration):
                 ('addresses', models.JSONField(blank=True, default=dict, verbose_name='addresses')),
                 ('quiet_from', models.TimeField(blank=True, null=True, verbose_name='quiet from')),
                 ('quiet_until', models.TimeField(blank=True, help_text='The same time as the beginning means: never quiet.', null=True, verbose_name='quiet until')),
-                ('delivery_windows', models.JSONField(blank=True, default=dict, validators=[notifications.models.settings.validate_delivery_windows], verbose_name='delivery windows')),
+                ('delivery_windows', models.JSONField(blank=True, default=dict, verbose_name='delivery windows')),
                 ('digest', models.CharField(choices=[('none', 'none'), ('daily', 'daily'), ('weekly', 'weekly')], default='none', max_length=10, verbose_name='digest')),
                 ('digest_hour', models.PositiveSmallIntegerField(default=8, validators=[django.core.validators.MaxValueValidator(23)], verbose_name='digest hour')),
                 ('digest_day', models.PositiveSmallIntegerField(choices=[(0, 'Monday'), (1, 'Tuesday'), (2, 'Wednesday'), (3, 'Thursday'), (4, 'Friday'), (5, 'Saturday'), (6, 'Sunday')], default=0, verbose_name='digest day')),
                 ('digest_asked_at', models.DateTimeField(editable=False, null=True, verbose_name='digest asked at')),
-                ('time_zone', models.CharField(blank=True, max_length=64, validators=[notifications.models.settings.validate_time_zone], verbose_name='time zone')),
+                ('time_zone', models.CharField(blank=True, max_length=64, verbose_name='time zone')),
                 ('language', models.CharField(blank=True, max_length=20, verbose_name='language')),
                 ('cluster', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.NOTIFICATIONS_CLUSTER_MODEL, verbose_name='cluster')),
                 ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='notification_settings', to=settings.AUTH_USER_MODEL, verbose_name='user')),

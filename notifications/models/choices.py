@@ -1,15 +1,23 @@
 """What is wanted, by channel, event and category: read in one way, whoever chose it."""
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, ClassVar
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from notifications.events import key_of
 from notifications.models.audit import Audited
-
-EVERY = "*"
+from notifications.models.validation import (
+    EVERY,
+    Fault,
+    Validated,
+    is_mapping_to,
+    is_switch,
+    is_switch_or_switches,
+    unknown,
+    wrong_form,
+)
 
 
 def normalised(choices: Any) -> Any:
@@ -52,7 +60,7 @@ def chosen(given: dict[str, Any], key: str) -> Any:
     return given.get(key, given.get(EVERY))
 
 
-class Choices(Audited):
+class Choices(Validated, Audited):
     """Choices of a user, a role or a cluster.
 
     ``channels`` is the master switch, ``{"email": false}``. ``events`` and ``categories`` refine what is left of it:
@@ -60,8 +68,12 @@ class Choices(Audited):
     not mentioned is left to the next level.
     """
 
-    # The columns whose keys have one spelling.
-    keyed: tuple[str, ...] = ("channels", "events", "categories")
+    # The columns whose keys have one spelling, each with an example of its form.
+    examples: ClassVar[Mapping[str, str]] = {
+        "channels": '{"email": false}',
+        "events": '{"order_shipped": {"email": false}}',
+        "categories": '{"billing": {"email": false}}',
+    }
     # When it is asked, lowest first, and who it is in the sentence that names the rule.
     place: tuple[int, int] = (0, 0)
     whose: str = "user"
@@ -74,9 +86,25 @@ class Choices(Audited):
         abstract = True
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        for name in self.keyed:
-            setattr(self, name, normalised(getattr(self, name)))
+        for name in self.examples:
+            value = getattr(self, name)
+            if not isinstance(value, dict | None):
+                raise TypeError(f"{name} must be a dict such as {self.examples[name]}, not {value!r:.80}.")
+            setattr(self, name, normalised(value))
         super().save(*args, **kwargs)
+
+    def wrong_forms(self) -> Iterator[Fault]:
+        forms = {"channels": is_switch, "events": is_switch_or_switches, "categories": is_switch_or_switches}
+        for column, fits in forms.items():
+            if not is_mapping_to(fits, getattr(self, column)):
+                yield Fault(column, wrong_form(self.examples[column]))
+
+    def unknown_names(self) -> Iterator[Fault]:
+        yield from unknown("channels", "channel", normalised(self.channels))
+        for column, kind in (("events", "event"), ("categories", "category")):
+            rules = normalised(getattr(self, column))
+            yield from unknown(column, kind, rules)
+            yield from unknown(column, "channel", (key for rule in rules.values() for key in by_channel(rule)))
 
     def opinion(self, event: str, category: str, channel: str) -> tuple[bool, str] | None:
         """Yes or no with the words for it, or None. Keys that were written past ``save()`` are normalised here too."""

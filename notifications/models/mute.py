@@ -1,9 +1,12 @@
 """What a user does not want to hear of for a while: a topic, an event or a sender."""
 
+from collections.abc import Iterator
 from datetime import datetime, tzinfo
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.dateparse import parse_datetime
 from django.utils.timezone import is_naive
@@ -12,10 +15,11 @@ from django.utils.translation import gettext_lazy as _
 from notifications.events import key_of
 from notifications.models.audit import Audited
 from notifications.models.default_cluster import InAClusterQuerySet
+from notifications.models.validation import Fault, Validated, unknown
 from notifications.recipients import user_key
 
 
-class Mute(Audited):
+class Mute(Validated, Audited):
     """One thing that one user has muted in one cluster, on every channel. Deleting the row lifts it."""
 
     class Kind(models.TextChoices):
@@ -49,6 +53,14 @@ class Mute(Audited):
         self.value = key_of(self.value)
         super().save(*args, **kwargs)
 
+    def unknown_names(self) -> Iterator[Fault]:
+        """A mute that names nothing would never be noticed."""
+        if self.kind == self.Kind.EVENT:
+            yield from unknown("value", "event", {key_of(self.value)}, star=False)
+        if self.kind == self.Kind.SENDER and not _is_user(self.value.strip()):
+            error = ValidationError(_("There is no user with this key."), "unknown_user")
+            yield Fault("value", error, key_of(self.value))
+
     @property
     def subject(self) -> str:
         return user_key(self.user_id)
@@ -66,6 +78,13 @@ class Mute(Audited):
         named = {self.Kind.EVENT.value: event, self.Kind.TOPIC.value: topic, self.Kind.SENDER.value: actor_id}
         subject = named.get(self.kind)
         return subject not in (None, "") and key_of(str(subject)) == key_of(self.value)
+
+
+def _is_user(key: str) -> bool:
+    try:
+        return get_user_model()._default_manager.filter(pk=key).exists()
+    except (ValueError, ValidationError):
+        return False
 
 
 def mute_from(kind: str, value: str, until: str | None, zone: tzinfo | None) -> Mute:

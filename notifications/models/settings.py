@@ -1,8 +1,9 @@
 """Preferences of a user within a cluster. Reading never creates a row: no row means the defaults."""
 
+from collections.abc import Iterator
 from enum import Enum
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -11,11 +12,24 @@ from django.db import models
 from django.utils.dates import WEEKDAYS
 from django.utils.translation import gettext_lazy as _
 
+from notifications.addresses import well_formed
 from notifications.events import NOTIFICATION_EVENTS, key_of
 from notifications.hours import Hours, Timetable, site_quiet_hours, windows_from
 from notifications.models.choices import Choices, by_channel, chosen, normalised, resolved
 from notifications.models.default_cluster import InAClusterQuerySet
 from notifications.models.shared import SharedPreference
+from notifications.models.validation import (
+    Fault,
+    checked_channel,
+    checked_event,
+    has_language,
+    is_mapping_to,
+    is_time_zone,
+    known_kind,
+    unknown,
+    unknown_error,
+    wrong_form,
+)
 from notifications.primary import read_from_primary
 from notifications.recipients import user_key
 
@@ -24,21 +38,16 @@ WEEK = [(number, WEEKDAYS[number]) for number in range(7)]
 UTC_ZONE = ZoneInfo("UTC")
 
 
-def validate_time_zone(name: str) -> None:
-    """:raises ValidationError: unless it is a name of the IANA time zone database."""
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ValidationError(_("Write a time zone such as Europe/Berlin.")) from error
+def is_address_or_none(value: Any) -> bool:
+    return value is None or isinstance(value, str)
 
 
-def validate_delivery_windows(written: Any) -> None:
-    """:raises ValidationError: unless it is a dict of channel to windows."""
+def are_windows(written: Any) -> bool:
     try:
-        for windows in written.values():
-            windows_from(windows)
-    except (AttributeError, TypeError, ValueError) as error:
-        raise ValidationError(_("This does not have the form of the example.")) from error
+        windows_from(written)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 class UserSettings(Choices):
@@ -51,7 +60,11 @@ class UserSettings(Choices):
     ``{"email": [["08:00", "12:00"], ["14:00", "18:00", ["mon", "tue"]]]}``.
     """
 
-    keyed = (*Choices.keyed, "addresses", "delivery_windows")
+    examples = {
+        **Choices.examples,
+        "addresses": '{"email": "me@example.com"}',
+        "delivery_windows": '{"email": [["08:00", "12:00"], ["14:00", "18:00", ["mon", "tue"]]]}',
+    }
     masked = frozenset({"addresses"})
     identity = Choices.identity | {"digest_asked_at"}
 
@@ -74,14 +87,12 @@ class UserSettings(Choices):
     quiet_until = models.TimeField(
         _("quiet until"), null=True, blank=True, help_text=_("The same time as the beginning means: never quiet.")
     )
-    delivery_windows = models.JSONField(
-        _("delivery windows"), default=dict, blank=True, validators=[validate_delivery_windows]
-    )
+    delivery_windows = models.JSONField(_("delivery windows"), default=dict, blank=True)
     digest = models.CharField(_("digest"), max_length=10, choices=Digest.choices, default=Digest.NONE)
     digest_hour = models.PositiveSmallIntegerField(_("digest hour"), default=8, validators=[MaxValueValidator(23)])
     digest_day = models.PositiveSmallIntegerField(_("digest day"), default=0, choices=WEEK)
     digest_asked_at = models.DateTimeField(_("digest asked at"), null=True, editable=False)
-    time_zone = models.CharField(_("time zone"), max_length=64, blank=True, validators=[validate_time_zone])
+    time_zone = models.CharField(_("time zone"), max_length=64, blank=True)
     language = models.CharField(_("language"), max_length=20, blank=True)
 
     objects = InAClusterQuerySet["UserSettings"].as_manager()
@@ -104,6 +115,40 @@ class UserSettings(Choices):
     @property
     def subject(self) -> str:
         return user_key(self.user_id)
+
+    def wrong_forms(self) -> Iterator[Fault]:
+        yield from super().wrong_forms()
+        if not is_mapping_to(are_windows, self.delivery_windows):
+            yield Fault("delivery_windows", wrong_form(self.examples["delivery_windows"]))
+        if is_mapping_to(is_address_or_none, self.addresses):
+            yield from self._unusable_addresses()
+        else:
+            yield Fault("addresses", wrong_form(self.examples["addresses"]))
+
+    def _unusable_addresses(self) -> Iterator[Fault]:
+        for channel, address in normalised(self.addresses).items():
+            kind = known_kind(channel)
+            if address and kind in ("", "user"):
+                words = _("The channel %(channel)s takes no address.")
+                yield Fault("addresses", ValidationError(words, "no_address", {"channel": channel}))
+            elif address and not well_formed(kind or "", address):
+                words = _("The address for the channel %(channel)s is no usable address (%(kind)s).")
+                params = {"channel": channel, "kind": kind or channel}
+                yield Fault("addresses", ValidationError(words, "invalid_address", params))
+
+    def unknown_names(self) -> Iterator[Fault]:
+        yield from super().unknown_names()
+        yield from unknown("addresses", "channel", normalised(self.addresses), star=False)
+        yield from unknown("delivery_windows", "channel", normalised(self.delivery_windows))
+        if self.language and not has_language(self.language_code):
+            yield Fault("language", unknown_error("language", self.language), self.language)
+        if self.time_zone and not is_time_zone(self.time_zone):
+            yield Fault("time_zone", unknown_error("time_zone", self.time_zone), self.time_zone)
+
+    @property
+    def language_code(self) -> str:
+        """The language as Django spells it: ``de-at`` for ``de_AT``; empty for that of the site."""
+        return self.language.strip().lower().replace("_", "-")
 
     def clean(self) -> None:
         """:raises ValidationError: if half of the quiet hours is missing, or some channel could hardly ever be used."""
@@ -136,14 +181,22 @@ class UserSettings(Choices):
         return resolved(shared[self.user_id], *asked)[0]
 
     def set_notification_preference(self, event_name: Enum | str, channel: Enum | str, wanted: bool) -> None:
-        """Choose for one event on one channel; the caller saves. On its other channels it stays as it was."""
+        """Choose for one event on one channel; the caller saves. On its other channels it stays as it was.
+
+        :raises UnknownEvent: if there is no such event. It names the nearest, as does the other error.
+        :raises InvalidOption: if there is no such channel.
+        """
+        event = checked_event(event_name)
+        by_name = checked_channel(channel)
         self.events = normalised(self.events)
-        before = by_channel(chosen(self.events, key_of(event_name)))
-        self.events[key_of(event_name)] = {**before, key_of(channel): wanted}
+        self.events[event] = {**by_channel(chosen(self.events, event)), by_name: wanted}
 
     def set_channel(self, channel: Enum | str, wanted: bool) -> None:
-        """Turn a whole channel on or off; the caller saves."""
-        self.channels = {**normalised(self.channels), key_of(channel): wanted}
+        """Turn a whole channel on or off; the caller saves.
+
+        :raises InvalidOption: if there is no such channel; it names the nearest.
+        """
+        self.channels = {**normalised(self.channels), checked_channel(channel): wanted}
 
     @property
     def chooses_quiet_hours(self) -> bool:

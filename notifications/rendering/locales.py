@@ -18,13 +18,12 @@ LANGUAGE = re.compile(r"[a-z]{1,8}(-[a-z0-9]{1,8})*")
 
 def locale_of(chosen: UserSettings | None) -> Locale:
     """The language code and time zone name that a recipient chose, or the site's."""
-    language = (chosen.language if chosen else "") or settings.LANGUAGE_CODE
+    language = chosen.language_code if chosen else ""
     return _well_formed(language), known_zone(chosen.time_zone if chosen else "").key
 
 
-def _well_formed(language: str) -> str:
-    """``de_AT`` and ``DE-at`` are ``de-at``; what can be no language at all gives way to the site's."""
-    code = language.strip().lower().replace("_", "-")
+def _well_formed(code: str) -> str:
+    """None, and what can be no language at all, gives way to the site's."""
     return code if LANGUAGE.fullmatch(code) else settings.LANGUAGE_CODE.lower()
 
 

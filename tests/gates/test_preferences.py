@@ -1,6 +1,7 @@
 """Opt-outs hold, except for critical events."""
 
 from datetime import UTC, datetime
+from enum import Enum
 
 import pytest
 
@@ -9,6 +10,7 @@ from notifications.gates import Facts, Person
 from notifications.gates.preferences import preferences
 from notifications.models import UserSettings
 from notifications.outcomes import Deliver, Drop, Reason
+from notifications.testing import temporary_events
 from tests.factories import UserFactory
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -47,7 +49,9 @@ def test_critical_events_bypass_every_opt_out(stored):
 @pytest.mark.parametrize("name", ["DOOR_OPENED", "Door_Opened"])
 def test_an_opt_out_holds_in_whatever_case_the_event_is_declared(name):
     settings = UserSettings()
-    settings.set_notification_preference(name, "email", False)
+    with temporary_events() as events:
+        events[Enum("Door", {"OPENED": name}).OPENED] = NotificationEvent(name, NotificationPriority.MEDIUM, ["email"])
+        settings.set_notification_preference(name, "email", False)
     assert isinstance(answer(settings, name=name), Drop)
 
 
