@@ -28,6 +28,9 @@ SQLITE_AWAY = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOER
 POSTGRES_AWAY = ("08", "57P", "53300")
 # Deadlocks and serialization failures, no memory or disk left, a lock that others hold for too long.
 POSTGRES_BUSY = ("40", "53", "55P03")
+# What a worker meets besides while its database has trouble: a full disk, a statement that took too long.
+OUTAGE_TOO_SQLITE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_LOCKED}
+OUTAGE_TOO_POSTGRES = ("57014",)
 # No such table, column or schema.
 POSTGRES_UNDEFINED = ("42P01", "42703", "3F000")
 
@@ -54,6 +57,18 @@ def is_unable(error: Error) -> bool:
         return False
     state = _sqlstate(cause)
     return state is None or state.startswith(POSTGRES_AWAY + POSTGRES_BUSY)
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether it, or an error that caused it, says that a database could not be used at the time."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if _sqlite_code(cause) in SQLITE_AWAY | OUTAGE_TOO_SQLITE:
+            return True
+        if isinstance(cause, Error) and (is_unable(cause) or _sqlstate(cause.__cause__) in OUTAGE_TOO_POSTGRES):
+            return True
+        cause = cause.__cause__
+    return False
 
 
 def is_unmigrated(error: Error) -> bool:

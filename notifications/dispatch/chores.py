@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from notifications import clock
+from notifications.dispatch.outage_log import OUTAGE_LOG
 
 logger = logging.getLogger("notifications.worker")
 
@@ -63,10 +64,11 @@ class Rota:
         until = time.monotonic() + self.patience
         try:
             chore.run(clock.now(self.using), lambda: self.stopped() or time.monotonic() > until)
-        except Exception:
+        except Exception as error:  # noqa: BLE001 - it is logged
             # Whatever a chore does wrong, deliveries go on.
             self.errors += 1
-            logger.exception("The chore %r failed; it has its next turn in %g seconds.", chore.name, chore.every)
+            what = "The chore %r failed; it has its next turn in %g seconds."
+            OUTAGE_LOG.failed(logger, error, what, chore.name, chore.every)
         else:
             if time.monotonic() > until:
                 self._next[chore.name] = 0.0

@@ -21,12 +21,13 @@ from notifications.connections import limited_waits
 from notifications.dispatch import leftovers
 from notifications.dispatch.fallback import after_death
 from notifications.dispatch.heartbeat import Pulse
+from notifications.dispatch.outage_log import OUTAGE_LOG
 from notifications.dispatch.record import Attempted, Outcomes, attempt_row
 from notifications.dispatch.recorder import Group
 from notifications.models import Delivery, NotificationLog, Suppression
 from notifications.models.outbox import Settlement
 from notifications.models.suppression import Pair
-from notifications.outcomes import DeliveryState, Suppress
+from notifications.outcomes import DeliveryState, Suppress, Verdict
 from notifications.primary import read_as_routed, read_from_primary
 
 logger = logging.getLogger("notifications.dispatch")
@@ -52,8 +53,8 @@ class Desk:
         self._watch = clock.Watch(self.using)
         self._life = 0
         self._unwritten: list[Outcomes] = []
-        # Whether the recorder's thread has failed to write.
-        self._is_behind = False
+        # Why the recorder's thread has failed to write.
+        self._failure: Error | None = None
         # That thread writes here, too.
         self._writing = threading.RLock()
 
@@ -71,7 +72,7 @@ class Desk:
 
     def may_go_on(self) -> bool:
         """Whether what was claimed since :meth:`begin` is certainly still ours, and its outcomes can be recorded."""
-        if self._is_behind:
+        if self._failure:
             return False
         return self.pulse is None or (self.pulse.is_felt() and self.pulse.lives == self._life)
 
@@ -79,13 +80,13 @@ class Desk:
         """Write down what providers have answered. If that fails, it is kept for :meth:`catch_up`, and raised."""
         with self._writing:
             self._unwritten.append(outcomes)
-            if self._is_behind:
+            if self._failure:
                 # The recorder's thread has just waited in vain; nobody is to wait for the same once more.
-                raise OperationalError("Earlier outcomes of this group cannot be written yet.")
+                raise OperationalError("Earlier outcomes of this group cannot be written yet.") from self._failure
             try:
                 tally = self._write_what_can_be(outcomes)
-            except Error:
-                self._is_behind = True
+            except Error as error:
+                self._failure = error
                 raise
             self._unwritten.remove(outcomes)
         return tally
@@ -117,7 +118,8 @@ class Desk:
 
     def _first_is_written(self) -> None:
         del self._unwritten[0]
-        self._is_behind = bool(self._unwritten)
+        if not self._unwritten:
+            self._failure = None
 
     @read_from_primary()
     def recover(self) -> None:
@@ -143,8 +145,8 @@ class Desk:
             return
         try:
             Delivery.objects.using(self.using).settle(news, self.now())
-        except Error:
-            logger.exception("Deliveries that were not begun cannot be given back yet.")
+        except Error as error:
+            OUTAGE_LOG.failed(logger, error, "Deliveries that were not begun cannot be given back yet.")
             self.keep(kept)
 
     def begin_trial(self, delivery: Delivery) -> bool:
@@ -216,6 +218,9 @@ class Desk:
             after_death(ours, self.using, outcomes.at)
             for delivery, settled in ours:
                 tell(delivery, settled, self.using)
+        for item, settled in outcomes.attempted:
+            if settled.id in written and item.receipt.verdict is Verdict.UNKNOWN:
+                warn_of_lost_contact(settled.id, settled.state)
         stale = sum(settled.id not in written for _, settled in outcomes.attempted)
         if stale:
             logger.warning("%d outcomes came too late: their lease had run out and another worker took over.", stale)
@@ -227,7 +232,9 @@ class Desk:
         except (DataError, IntegrityError, ValueError):
             if len(outcomes.pairs) > 1:
                 return sum((self._write_what_can_be(one) for one in outcomes), Counter())
-            logger.exception("An outcome cannot be stored; its delivery becomes unknown when the lease runs out.")
+            [(_, news)] = outcomes.pairs
+            what = "The outcome of delivery %s cannot be stored; the delivery becomes unknown when the lease runs out."
+            logger.exception(what, news.id)
             return Counter()
 
     def _not_written(self, outcomes: Outcomes) -> Outcomes:
@@ -263,6 +270,15 @@ def _suppress(outcomes: Outcomes, using: str) -> None:
 
 def _pair_of(item: Attempted) -> Pair:
     return address_kind(item.delivery.channel), item.delivery.address
+
+
+def warn_of_lost_contact(delivery_id: int, state: str) -> None:
+    """It can mean that the recipient gets it twice, or never."""
+    logger.warning(
+        "Contact was lost while delivery %s was being sent, so it may have arrived. Its state is now %s.",
+        delivery_id,
+        state,
+    )
 
 
 def tell(delivery: Delivery, news: Settlement, using: str) -> None:

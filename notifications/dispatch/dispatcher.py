@@ -17,6 +17,7 @@ from notifications.dispatch.desk import Desk, tell
 from notifications.dispatch.fallback import Fallback
 from notifications.dispatch.heartbeat import Pulse
 from notifications.dispatch.items import with_items_still_wanted
+from notifications.dispatch.outage_log import OUTAGE_LOG
 from notifications.dispatch.outlook import Outlook
 from notifications.dispatch.providers import Provider, Providers
 from notifications.dispatch.reask import still_in_hours, still_wanted
@@ -222,8 +223,8 @@ class Dispatcher:
         try:
             self.desk.catch_up()
             self.providers.share_health()
-        except Error:
-            logger.exception("The last outcomes cannot be written yet; they are kept.")
+        except Error as error:
+            OUTAGE_LOG.failed(logger, error, "The last outcomes cannot be written yet; they are kept.")
 
     def close(self, seconds: float = 0.0) -> int:
         """Rest for good. Outcomes that cannot be written go to a file; returns how many.
@@ -235,8 +236,8 @@ class Dispatcher:
             return left
         try:
             self.providers.share_health()
-        except Error:
-            logger.exception("What was learnt about the providers is lost.")
+        except Error as error:
+            OUTAGE_LOG.failed(logger, error, "What was learnt about the providers is lost.")
         return 0
 
     def _groups(self, wanted: Sequence[Addressed], now: datetime) -> Iterator[tuple[Provider, list[Addressed]]]:

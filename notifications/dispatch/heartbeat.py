@@ -16,6 +16,7 @@ from django.db import connections, router
 
 from notifications import clock, conf
 from notifications.connections import limited_waits, own_connections
+from notifications.dispatch.outage_log import OUTAGE_LOG
 from notifications.dispatch.recorder import Recorder
 from notifications.models import Delivery, Heartbeat
 
@@ -52,7 +53,7 @@ class Pulse:
         self._thread = threading.Thread(target=self._beat_until_stopped, name="klaxon-heartbeat", daemon=True)
 
     def __enter__(self) -> "Pulse":
-        self._beat()
+        self.beat()
         self._thread.start()
         self.recorder.start()
         return self
@@ -105,14 +106,20 @@ class Pulse:
         with own_connections():
             while not self._end.wait(conf.current().beat_seconds):
                 try:
-                    self._beat()
-                except Exception:
-                    logger.exception("The heartbeat failed; if it goes on failing, this worker stops sending.")
+                    self.beat()
+                    OUTAGE_LOG.works()
+                except Exception as error:  # noqa: BLE001 - it is logged
+                    what = "The heartbeat failed; if it goes on failing, this worker stops sending."
+                    OUTAGE_LOG.failed(logger, error, what)
                     connections.close_all()
             self._bury_myself()
         connections.close_all()
 
-    def _beat(self) -> None:
+    def beat(self) -> None:
+        """Say that this process lives, and renew its claims.
+
+        :raises django.db.Error: if that cannot be written.
+        """
         began = time.monotonic()
         # No longer than until the next beat, or a stop would have to wait for it as well.
         with limited_waits(self.using, conf.current().beat_seconds):
@@ -128,5 +135,5 @@ class Pulse:
         try:
             with limited_waits(self.using, SECONDS_TO_DEREGISTER):
                 Heartbeat.objects.using(self.using).bury([self.owner])
-        except Exception:
-            logger.exception("This worker ended but could not say so; others will notice.")
+        except Exception as error:  # noqa: BLE001 - it is logged
+            OUTAGE_LOG.failed(logger, error, "This worker ended but could not say so; others will notice.")

@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 
 from notifications import conf
 from notifications.dispatch.dispatcher import Dispatcher
+from notifications.dispatch.outage_log import OUTAGE_LOG
 
 logger = logging.getLogger("notifications.dispatch")
 
@@ -71,9 +72,11 @@ def deliver_now(*, notification_ids: Sequence[int], commit: Any = None, **kwargs
     try:
         with budget.running():
             _deliver(notification_ids, budget)
-    except Exception:
+    except Exception as error:  # noqa: BLE001 - it is logged
         # The caller's work is committed and must not fail for ours. What was not delivered is still in the outbox.
-        logger.exception("Immediate delivery failed; the worker will go on with it.")
+        OUTAGE_LOG.failed(logger, error, "Immediate delivery failed; the worker will go on with it.")
+    else:
+        OUTAGE_LOG.works()
 
 
 def _budget_of(commit: Any) -> Budget:

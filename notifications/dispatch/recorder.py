@@ -9,6 +9,7 @@ from typing import Protocol
 from django.db import Error, connections
 
 from notifications.connections import allow_interrupts, own_connections
+from notifications.dispatch.outage_log import OUTAGE_LOG
 
 logger = logging.getLogger("notifications.dispatch")
 
@@ -72,13 +73,13 @@ class Recorder:
     def _record(self, group: Group) -> None:
         try:
             used = group.record_known(RECORDS_AFTER)
-        except Error:
+        except Error as error:
             # The desk has kept the answers; the worker's thread writes them before it claims anything.
-            logger.exception("Answers cannot be recorded yet; they are kept.")
+            OUTAGE_LOG.failed(logger, error, "Answers cannot be recorded yet; they are kept.")
             used = True
-        except Exception:
+        except Exception as error:  # noqa: BLE001 - it is logged
             # A bug in a channel or in a host's code. The worker's thread meets it as well; this one must go on.
-            logger.exception("Answers cannot be recorded before their group ends.")
+            OUTAGE_LOG.failed(logger, error, "Answers cannot be recorded before their group ends.")
             used = True
         if used:
             connections.close_all()

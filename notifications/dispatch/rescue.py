@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 
 from notifications import conf
-from notifications.dispatch.desk import Desk, tell
+from notifications.dispatch.desk import Desk, tell, warn_of_lost_contact
 from notifications.dispatch.fallback import after_death
 from notifications.dispatch.heartbeat import Pulse
 from notifications.dispatch.record import Attempted, attempt_row, retry_or_dead
@@ -120,6 +120,9 @@ class Rescuer:
             rows = outbox.with_notifications(outbox.take_back(lost, now))
             died = {item.id for item in lost if item.died}
             self._decide([row for row in rows if row.state != DeliveryState.READY], died, now)
+        for row in rows:
+            if row.reason in (Reason.LOST_CONTACT, Reason.WORKER_LOST) and row.state != DeliveryState.READY:
+                warn_of_lost_contact(row.pk, row.state)
         return Counter(row.state for row in rows)
 
     def _decide(self, rows: list[Delivery], died: set[int], now: datetime) -> None:

@@ -185,7 +185,8 @@ class Listening:
 
     def _notifications(self, seconds: float) -> Iterator[Any]:
         driver: Any = self._ear.connection
-        return driver.notifies(timeout=seconds, stop_after=1)
+        with self._ear.wrap_database_errors:
+            yield from driver.notifies(timeout=seconds, stop_after=1)
 
 
 @cache

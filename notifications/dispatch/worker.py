@@ -7,19 +7,21 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from django.db import connections, router
+from django.db import Error, connections, router
 
 from notifications import clock, conf
 from notifications.connections import (
     allow_interrupts,
     give_back_to_pools,
     interrupt_statements,
+    is_outage,
     own_connections,
     threads_that_fit,
 )
 from notifications.dispatch.chores import Rota
 from notifications.dispatch.dispatcher import Dispatcher, Tally
 from notifications.dispatch.heartbeat import Pulse
+from notifications.dispatch.outage_log import OUTAGE_LOG
 from notifications.dispatch.rescue import Rescuer
 from notifications.dispatch.stop import Stop
 from notifications.dispatch.wake import Waker
@@ -104,7 +106,10 @@ class Worker:
     def watch(self) -> Tally:
         """Work until stopped, woken by commits."""
         self.rota.patience = SECONDS_FOR_A_CHORE
-        with Pulse() as pulse, self._ending_in_time():
+        pulse = Pulse()
+        if not self._beat_for_the_first_time(pulse):
+            return self.tally
+        with pulse, self._ending_in_time():
             self.rescuer.pulse = pulse
             threads = [threading.Thread(target=self._keep_draining, args=(work, pulse)) for work in self._work]
             for thread in threads:
@@ -121,6 +126,19 @@ class Worker:
         # This thread has looked for lost workers on a connection of its own.
         connections.close_all()
         return self.tally
+
+    def _beat_for_the_first_time(self, pulse: Pulse) -> bool:
+        """Wait for the end of an outage in which this process was started; False if it was stopped before."""
+        while not self.stopped():
+            try:
+                pulse.beat()
+            except Error as error:
+                if not is_outage(error):
+                    raise
+                self._back_off(error, "The first heartbeat failed; tried again in %s seconds.")
+            else:
+                return True
+        return False
 
     def _drain_together(self) -> None:
         if connections[self.using].in_atomic_block:
@@ -171,9 +189,9 @@ class Worker:
     def _drain_aside(self, pulse: Pulse) -> None:
         try:
             self._drain_once(Dispatcher(self.batch_size, self.stopping, pulse))
-        except (Exception, SystemExit):
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - it is logged
             self.errors += 1
-            logger.exception("A worker thread failed.")
+            OUTAGE_LOG.failed(logger, error, "A worker thread failed.")
         finally:
             connections.close_all()
 
@@ -204,11 +222,11 @@ class Worker:
         while not self.stopped():
             try:
                 self._drain(dispatcher)
-            except (Exception, SystemExit):
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - it is logged
                 # A database that is away, a bug in a host's code: neither may end the worker.
-                logger.exception("A worker thread had an error and goes on in %s seconds.", self.error_pause)
-                self._back_off()
+                self._back_off(error, "A worker thread had an error and goes on in %s seconds.")
             else:
+                OUTAGE_LOG.works()
                 give_back_to_pools()
                 work.wait(self.idle)
                 work.clear()
@@ -222,9 +240,9 @@ class Worker:
                 waker.wait(self.idle, self.stopped)
                 self.rescuer.look_now_and_then(clock.now(self.using))
                 self.rota.run_due()
-            except Exception:
-                logger.exception("Waiting for commits failed; tried again in %s seconds.", self.error_pause)
-                self._back_off()
+                OUTAGE_LOG.works()
+            except Exception as error:  # noqa: BLE001 - it is logged
+                self._back_off(error, "Waiting for commits failed; tried again in %s seconds.")
                 waker.close()
                 waker = Waker()
             self._wake_all()
@@ -234,8 +252,9 @@ class Worker:
         for work in self._work:
             work.set()
 
-    def _back_off(self) -> None:
+    def _back_off(self, error: BaseException, what: str) -> None:
         self.errors += 1
+        OUTAGE_LOG.failed(logger, error, what, self.error_pause)
         connections.close_all()
         self._sleep(self.error_pause)
 

@@ -86,7 +86,7 @@ def test_a_heart_that_stood_still_sends_nothing_of_what_was_claimed_before(scrip
         for receipt in send(self, messages):
             if len(OneByOne.given) == 1:
                 time.sleep(0.6)
-                pulse._beat()  # the first beat after the thaw: felt again, but a new life
+                pulse.beat()  # the first beat after the thaw: felt again, but a new life
             yield receipt
 
     OneByOne.given, OneByOne.answers, OneByOne.send = [], [], freeze

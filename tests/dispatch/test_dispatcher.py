@@ -163,6 +163,19 @@ def test_an_exception_leaves_only_those_without_a_receipt_unknown(script, caplog
     assert "in the middle of a group" in caplog.text
 
 
+def test_each_lost_contact_of_a_group_is_named_in_the_log_once(script, caplog):
+    script.answers = [Verdict.ACCEPTED, ConnectionResetError("gone")]
+    refuse_orders(3)
+    dispatch()
+    lost = Delivery.objects.filter(reason="lost_contact").values_list("pk", flat=True)
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(lost) == 2
+    assert sorted(warnings) == [
+        f"Contact was lost while delivery {pk} was being sent, so it may have arrived. Its state is now retry."
+        for pk in sorted(lost)
+    ]
+
+
 def test_what_cannot_be_rendered_is_a_dead_letter_and_the_rest_goes_on(settings, caplog):
     user = UserFactory()
     with temporary_events() as events:

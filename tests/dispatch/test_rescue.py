@@ -114,6 +114,32 @@ def test_what_must_not_arrive_twice_waits_for_a_person(clock, rescuer):
         assert look_twice(rescuer, clock) == {}
 
 
+@pytest.mark.parametrize(("on_unknown", "state"), [("hold", "unknown"), ("retry", "retry")])
+def test_what_a_lost_worker_was_sending_is_named_in_the_log_once(clock, rescuer, caplog, on_unknown, state):
+    with temporary_events() as events:
+        events[ShopEvents.ORDER_REFUSED] = NotificationEvent(
+            "order_refused", NotificationPriority.HIGH, ["log"], on_unknown=on_unknown
+        )
+        beat(clock)
+        take(clock, sending=True)
+        clock.forward(seconds=61)
+        look_twice(rescuer, clock)
+        look_twice(rescuer, clock)
+    [record] = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert record.getMessage() == (
+        f"Contact was lost while delivery {the_delivery().pk} was being sent, so it may have arrived. "
+        f"Its state is now {state}."
+    )
+
+
+def test_what_a_lost_worker_had_only_claimed_is_no_lost_contact(clock, rescuer, caplog):
+    beat(clock)
+    take(clock)
+    clock.forward(seconds=61)
+    assert look_twice(rescuer, clock) == {"ready": 1}
+    assert "Contact was lost" not in caplog.text
+
+
 def test_the_third_strike_is_told_as_failed(clock, rescuer, django_capture_on_commit_callbacks):
     told = []
     failed = lambda delivery, **kwargs: told.append((delivery.pk, delivery.state, delivery.reason))  # noqa: E731
@@ -183,7 +209,7 @@ def test_what_a_provider_never_answers_is_taken_back_by_the_only_worker(clock, s
         group.begin([the_delivery()])
         assert look_twice(Rescuer("default", pulse), clock) == {}
         time.sleep(1.1)
-        pulse._beat()
+        pulse.beat()
         rescuer = Rescuer("default", pulse)
         rescuer._lives = pulse.lives
         assert look_twice(rescuer, clock) == {"retry": 1}
@@ -199,11 +225,11 @@ def test_after_its_own_heartbeat_stood_still_a_worker_gives_the_others_a_whole_l
     clock.forward(hours=1)
     assert not pulse.is_felt()
     assert look_twice(rescuer, clock) == {}
-    pulse._beat()
+    pulse.beat()
     assert look_twice(rescuer, clock) == {}
     until = time.monotonic() + 1.1
     while time.monotonic() < until:
-        pulse._beat()
+        pulse.beat()
         time.sleep(0.05)
     assert look_twice(rescuer, clock) == {"ready": 1}
 
