@@ -2,7 +2,8 @@
 
 Errors: E001 settings, E002 missing template, E003 duplicate event name, E004 enum and registry apart, E005 missing
 extra, E006 channel class, E007 members of the cluster, E008 cluster model, E009 old SQLite, E010 USE_TZ, E011 CAN
-rules, E012 preferences, E013 digests, E020 senders of mails, E030 databases. Warnings: W001 channel not configured,
+rules, E012 preferences, E013 digests, E014 recipients of
+free text, E020 senders of mails, E030 databases. Warnings: W001 channel not configured,
 W002 SQLite options, W003 spool, W004 connection pools, W005 folder for outcomes.
 """
 
@@ -28,6 +29,7 @@ from notifications.connections import pool_size
 from notifications.dispatch import leftovers
 from notifications.events import DIGESTS, NOTIFICATION_EVENTS, BuiltInEvents, NotificationEvent, key_of
 from notifications.exceptions import MissingExtra
+from notifications.manager.message import is_dotted_path
 from notifications.models import Delivery, Notification
 from notifications.rendering import faults, places
 from notifications.rendering.templates import Place
@@ -197,6 +199,13 @@ def check_members() -> Found:
     yield from _callable(path, "NOTIFICATIONS['MEMBERS_OF']", hint, "klaxon.E007")
 
 
+def check_message_recipients() -> Found:
+    named = conf.current().message_recipients
+    if is_dotted_path(named):
+        hint = "Set it to the dotted path of a callable(cluster) that returns recipients, or to the name of a group."
+        yield from _callable(named, "NOTIFICATIONS['MESSAGE_RECIPIENTS']", hint, "klaxon.E014")
+
+
 def check_preferences() -> Found:
     path = conf.current().preferences
     hint = "Set it to the dotted path of a class with a method load(cluster, user_ids)."
@@ -332,6 +341,7 @@ WITH_GOOD_SETTINGS: tuple[Callable[[], Found], ...] = (
     check_state,
     check_pools,
     check_members,
+    check_message_recipients,
     check_preferences,
     check_digests,
     check_templates,

@@ -20,6 +20,13 @@ class Members:
     cluster: Any
 
 
+@dataclass(frozen=True)
+class GroupNamed:
+    """The group of this name, looked up when it is sent, as ``MESSAGE_RECIPIENTS`` may name one."""
+
+    name: str
+
+
 @dataclass(frozen=True, init=False)
 class Topic:
     """Everyone who has subscribed to a topic in the cluster of the call: ``Topic("road works")``.

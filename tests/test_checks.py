@@ -104,6 +104,21 @@ class TestSettingsE001:
         assert len(found("E001")) == 1
 
 
+class TestMessageRecipientsE014:
+    def test_a_callable_that_cannot_be_imported_or_called_is_told(self, settings):
+        for path, told in (("shop.no.such", "cannot be imported"), (f"{__name__}.Door.OPENED", "cannot be imported")):
+            settings.NOTIFICATIONS = {"MESSAGE_RECIPIENTS": path}
+            [message] = found("E014")
+            assert told in message.msg
+        settings.NOTIFICATIONS = {"MESSAGE_RECIPIENTS": f"{__name__}.__doc__"}
+        assert "not a callable" in found("E014")[0].msg
+
+    def test_a_callable_and_the_name_of_a_group_are_fine(self, settings):
+        for named in ("tests.test_manager.admins_of", "Operators", "Dr. Green's team"):
+            settings.NOTIFICATIONS = {"MESSAGE_RECIPIENTS": named}
+            assert found("E014") == []
+
+
 class TestTemplatesE002:
     def test_a_missing_required_template_is_told_with_where_to_put_it(self, events):
         events[Door.OPENED] = event()

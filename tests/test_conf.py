@@ -265,6 +265,8 @@ def test_the_environment_gives_every_key_in_its_type(settings):
             CHANNELS='{"log": {"OPTIONS": {"level": "DEBUG"}}, "app": {"ENABLED": false}}',
             DELIVERY="immediate",
             MEMBERS_OF="shop.members.of",
+            MESSAGE_RECIPIENTS="Operators",
+            ON_BAD_CALL="log",
             PREFERENCES="shop.wishes.Wishes",
             BASE_URL="https://example.com",
             ADDRESS_FIELDS="phone=mobile,pager=pager_number",

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import AnonymousUser, Group, Permission, User
+from django.core.exceptions import ImproperlyConfigured
 from django.db import DataError, connection, transaction
 from django.db.models import JSONField, Value
 from django.test.utils import CaptureQueriesContext
@@ -50,6 +51,14 @@ from tests.shop.notification_events import ShopEvents
 
 SHIPPED = {"order_number": "7"}
 NOON = datetime(2026, 3, 29, 12, tzinfo=UTC)
+
+
+def admins_of(cluster):
+    return cluster.members.filter(is_staff=True)
+
+
+def nobody_of(cluster):
+    return None
 
 
 class Floor(Enum):
@@ -935,20 +944,49 @@ class TestBadCallsThatAreLogged:
 
 
 class TestSendNotification:
-    def test_free_text_goes_to_all_members(self, db, settings):
+    def test_free_text_goes_to_all_members_if_they_are_asked_for(self, db, settings):
         members = UserFactory.create_batch(2)
         cluster = ClusterFactory(members=members)
         UserFactory()
-        result = NotificationManager.send_notification("The lift is out of order.", cluster=cluster)
+        result = NotificationManager.send_notification(
+            "The lift is out of order.", cluster=cluster, recipients=Members(cluster)
+        )
         assert set(Delivery.objects.values_list("recipient_id", flat=True)) == {user.pk for user in members}
         assert set(Delivery.objects.values_list("channel", flat=True)) == {"app", "email", "log"}
         values = Notification.objects.get(pk=result.notification_id).values
         assert values == {"message": "The lift is out of order.", "title": None}
 
-    def test_on_a_site_without_clusters_all_active_users_get_it(self, user):
-        UserFactory(is_active=False)
-        result = NotificationManager.send_notification("Hello", channels=["app"])
-        assert (result.queued, result.dropped) == (1, 0)
+    def test_without_recipients_and_without_the_setting_it_is_refused(self, user):
+        with pytest.raises(InvalidOption, match=r"MESSAGE_RECIPIENTS'\] is not set.*Members\(cluster\)"):
+            NotificationManager.send_notification("hi")
+        assert not Notification.objects.exists()
+
+    def test_without_recipients_it_goes_to_the_group_that_the_site_names(self, user, settings):
+        settings.NOTIFICATIONS = {"MESSAGE_RECIPIENTS": "Dr. Green's team"}
+        Group.objects.create(name="Dr. Green's team").user_set.add(user)
+        UserFactory()
+        result = NotificationManager.send_notification("hi", channels=["app"])
+        assert [outcome.recipient_key for outcome in result.outcomes()] == [f"u:{user.pk}"]
+
+    def test_a_group_that_does_not_exist_is_refused_by_its_name(self, user, settings):
+        settings.NOTIFICATIONS = {"MESSAGE_RECIPIENTS": "Operators"}
+        with pytest.raises(InvalidOption, match="no group named 'Operators'.*MESSAGE_RECIPIENTS"):
+            NotificationManager.send_notification("hi")
+
+    def test_without_recipients_it_goes_to_those_whom_the_callable_of_the_site_returns(self, user, settings):
+        settings.NOTIFICATIONS = {"MESSAGE_RECIPIENTS": f"{__name__}.admins_of"}
+        admin = UserFactory(is_staff=True)
+        cluster = ClusterFactory(members=[user, admin])
+        result = NotificationManager.send_notification("hi", channels=["app"], cluster=cluster)
+        assert [outcome.recipient_key for outcome in result.outcomes()] == [f"u:{admin.pk}"]
+
+    def test_a_callable_that_returns_nothing_or_is_not_there_is_named(self, user, settings):
+        settings.NOTIFICATIONS = {"MESSAGE_RECIPIENTS": f"{__name__}.nobody_of"}
+        with pytest.raises(InvalidOption, match="nobody_of.*returned None"):
+            NotificationManager.send_notification("hi")
+        settings.NOTIFICATIONS = {"MESSAGE_RECIPIENTS": f"{__name__}.missing"}
+        with pytest.raises(ImproperlyConfigured, match="MESSAGE_RECIPIENTS.*missing"):
+            NotificationManager.send_notification("hi")
 
     def test_level_channels_title_and_recipients_are_heeded(self, user):
         UserFactory()
@@ -961,7 +999,7 @@ class TestSendNotification:
 
     def test_its_texts_are_as_long_as_they_need_to_be(self, user, mailoutbox):
         with capture_notifications() as captured:
-            NotificationManager.send_notification("word <b> & " * 40, channels=["email"])
+            NotificationManager.send_notification("word <b> & " * 40, channels=["email"], recipients=user)
         captured.deliver()
         [mail] = mailoutbox
         assert len(mail.subject) <= 80

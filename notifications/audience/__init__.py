@@ -13,12 +13,12 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 
-from notifications.audience.groups import group_model, users_in
+from notifications.audience.groups import group_key, group_model, users_in
 from notifications.audience.order import Narrowing, in_order, merged, union
 from notifications.exceptions import InvalidRecipient
 from notifications.models import TopicSubscription, cluster_model, membership
 from notifications.models.intake import FEW
-from notifications.recipients import Address, Members, To, Topic, user_key
+from notifications.recipients import Address, GroupNamed, Members, To, Topic, user_key
 
 ACCEPTED = "Pass users, groups, querysets of these, Members(cluster), Topic(…), Address(…) or To(…)."
 
@@ -103,6 +103,8 @@ class Audience:
             self._queries.append((_members(recipient.cluster), narrowing))
         elif isinstance(recipient, Topic):
             self._topics[narrowing].add(recipient.key)
+        elif isinstance(recipient, GroupNamed):
+            self._groups[narrowing].add(group_key(recipient.name))
         elif isinstance(recipient, QuerySet):
             self._queries.append((_users(recipient), narrowing))
         elif isinstance(recipient, group_model()):
@@ -127,7 +129,7 @@ def _users(queryset: QuerySet[Any]) -> QuerySet[Any]:
 
 
 def _as_iterable(recipients: Any) -> Iterable[Any]:
-    alone = Address | Members | Topic | To | QuerySet | get_user_model() | group_model()
+    alone = Address | GroupNamed | Members | Topic | To | QuerySet | get_user_model() | group_model()
     if isinstance(recipients, alone):
         return [recipients]
     if isinstance(recipients, str | bytes) or not isinstance(recipients, Iterable):

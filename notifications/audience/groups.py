@@ -8,6 +8,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db.models import QuerySet
 
 from notifications.audience.order import is_plain
+from notifications.exceptions import InvalidOption
 
 
 class NoGroup:
@@ -21,6 +22,21 @@ def group_model() -> type[Any]:
     except FieldDoesNotExist:
         return NoGroup
     return field.related_model if field.many_to_many else NoGroup
+
+
+def group_key(name: str) -> Any:
+    """The primary key of the group of this name.
+
+    :raises InvalidOption: if there is none.
+    """
+    model = group_model()
+    found = None if model is NoGroup else model._default_manager.filter(name=name).first()
+    if found is None:
+        raise InvalidOption(
+            f"There is no group named {name!r}. Create it, or let NOTIFICATIONS['MESSAGE_RECIPIENTS'] name another "
+            "one, or the dotted path of a callable(cluster) that returns recipients."
+        )
+    return found.pk
 
 
 def users_in(groups: QuerySet[Any] | Collection[Any]) -> QuerySet[Any]:

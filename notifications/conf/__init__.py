@@ -67,6 +67,9 @@ class Conf:
     members_of: str = option(
         "notifications.models.cluster.members_of", str, "str", "the dotted path of a callable(cluster) -> QuerySet"
     )
+    message_recipients: str = option(
+        "", str, "str", "the name of a group, or the dotted path of a callable(cluster) that returns recipients"
+    )
     preferences: str = option(
         "notifications.gates.source.OwnTables", str, "str", "the dotted path of a class with load(cluster, user_ids)"
     )

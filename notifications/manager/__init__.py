@@ -19,12 +19,13 @@ from notifications.manager.enqueue import queued
 from notifications.manager.explaining.explain import explained
 from notifications.manager.explaining.explanation import Explanation
 from notifications.manager.explaining.why import why
+from notifications.manager.message import recipients_of_site
 from notifications.manager.outage import may_spool, queued_or_spooled
 from notifications.manager.request import Options, checked, permitted
 from notifications.manager.resend import resent
 from notifications.models import Delivery, Notification
 from notifications.outcomes import SendResult
-from notifications.recipients import Members, Topic
+from notifications.recipients import Topic
 
 logger = logging.getLogger("notifications.manager")
 
@@ -113,8 +114,15 @@ class NotificationManager:
         cluster: Any = None,
         **options: Any,
     ) -> SendResult:
-        """Send free text with the built-in ``message`` event, to all members of the cluster unless told otherwise."""
-        recipients = Members(cluster) if recipients is None else recipients
+        """Send free text with the built-in ``message`` event.
+
+        :param recipients: as for :meth:`send`, such as ``Members(cluster)`` for everybody; those of
+            ``MESSAGE_RECIPIENTS`` where it is left out.
+        :param options: the other options of :meth:`send`.
+        :raises InvalidOption: if neither the call nor the setting names recipients, or the setting names no group;
+            besides what :meth:`send` raises.
+        """
+        recipients = recipients_of_site(cluster) if recipients is None else recipients
         context = {"message": message, "title": title}
         return NotificationManager.send(
             BuiltInEvents.MESSAGE, recipients, cluster, context, level=level, channels=channels, **options

@@ -24,10 +24,10 @@ from notifications.manager.request import Options, Request
 from notifications.models import Notification, cluster_model
 from notifications.outcomes import Reason, SendResult
 from notifications.primary import read_from_primary
-from notifications.recipients import Address, Members, To, Topic
+from notifications.recipients import Address, GroupNamed, Members, To, Topic
 
 TEXTS = ("idempotency_key", "topic", "campaign", "correlation_id", "cancel_key")
-KINDS = ("users", "addresses", "members", "groups", "topics", "to")
+KINDS = ("users", "addresses", "members", "groups", "group_names", "topics", "to")
 TIMES = ("send_at", "expires_at")
 
 
@@ -66,28 +66,37 @@ def _keys(recipients: Any, channels: tuple[str, ...]) -> dict[str, list[Any]]:
     """Users, groups and clusters by primary key, addresses as themselves."""
     found: dict[str, list[Any]] = {kind: [] for kind in KINDS}
     for recipient in _each(recipients):
-        if isinstance(recipient, Address):
-            found["addresses"].append(dict(recipient.by_kind))
-        elif isinstance(recipient, Members):
-            found["members"].append(_cluster_key(recipient.cluster))
-        elif isinstance(recipient, Topic):
-            found["topics"].append(recipient.key)
-        elif isinstance(recipient, To):
+        if isinstance(recipient, To):
             narrowed = _keys(recipient.recipients, ())
             found["to"].append({"channels": sorted(recipient.narrowed(channels)), "recipients": narrowed})
-        elif isinstance(recipient, get_user_model()) and recipient.pk is not None:
-            found["users"].append(encoded(recipient.pk))
-        elif isinstance(recipient, group_model()) and recipient.pk is not None:
-            found["groups"].append(encoded(recipient.pk))
         else:
-            raise InvalidRecipient(f"{recipient!r:.80} cannot be known without the database.")
+            kind, key = _key(recipient)
+            found[kind].append(key)
     return found
+
+
+def _key(recipient: Any) -> tuple[str, Any]:
+    if isinstance(recipient, Address):
+        return "addresses", dict(recipient.by_kind)
+    if isinstance(recipient, Members):
+        return "members", _cluster_key(recipient.cluster)
+    if isinstance(recipient, GroupNamed):
+        return "group_names", recipient.name
+    if isinstance(recipient, Topic):
+        return "topics", recipient.key
+    if isinstance(recipient, get_user_model()) and recipient.pk is not None:
+        return "users", encoded(recipient.pk)
+    if isinstance(recipient, group_model()) and recipient.pk is not None:
+        return "groups", encoded(recipient.pk)
+    raise InvalidRecipient(f"{recipient!r:.80} cannot be known without the database.")
 
 
 def _each(recipients: Any) -> Iterator[Any]:
     if isinstance(recipients, QuerySet) and recipients._result_cache is None:
         raise InvalidRecipient("A queryset that was not evaluated cannot be known without the database.")
-    if isinstance(recipients, str | bytes | Address | Members | Topic | To | get_user_model() | group_model()):
+    if isinstance(
+        recipients, str | bytes | Address | GroupNamed | Members | Topic | To | get_user_model() | group_model()
+    ):
         yield recipients
     elif isinstance(recipients, Iterable):
         for recipient in recipients:
@@ -151,9 +160,11 @@ def _recipients(keys: Mapping[str, list[Any]]) -> list[Any]:
     addresses = [Address(**by_kind) for by_kind in keys["addresses"]]
     members = [Members(_cluster(pk)) for pk in keys["members"]]
     groups = [group_model()(pk=decoded(pk)) for pk in keys["groups"]]
+    # A line of an earlier version has no names.
+    named = [GroupNamed(name) for name in keys.get("group_names", ())]
     topics = [Topic(key) for key in keys["topics"]]
     narrowed = [To(_recipients(one["recipients"]), one["channels"]) for one in keys["to"]]
-    return [*users, *addresses, *members, *groups, *topics, *narrowed]
+    return [*users, *addresses, *members, *groups, *named, *topics, *narrowed]
 
 
 def _cluster(key: Any) -> Any:

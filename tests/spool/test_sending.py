@@ -7,14 +7,15 @@ from types import SimpleNamespace
 
 import psycopg
 import pytest
-from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.auth.models import AnonymousUser, Group, User
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, connections, transaction
 
 from notifications.connections import unreachable
 from notifications.exceptions import InvalidContext, KlaxonError, UnknownEvent
 from notifications.manager import NotificationManager
 from notifications.manager.outage import in_a_transaction
-from notifications.models import Cluster, Notification
+from notifications.manager.spooled import replayed
+from notifications.models import Cluster, Delivery, Notification
 from notifications.recipients import Address, Members
 from notifications.testing import travelling
 from tests.factories import ClusterFactory, UserFactory
@@ -179,6 +180,7 @@ class TestWhatIsKept:
             "addresses": [{"email": "ann@example.com", "phone": "+491511"}],
             "members": [cluster.pk, None],
             "groups": [],
+            "group_names": [],
             "topics": [],
             "to": [],
         }
@@ -248,11 +250,17 @@ class TestWhatIsKept:
         assert first.startswith("spool:")
         assert first != second
 
-    def test_free_text_to_the_members_of_the_default_cluster(self, spool, spooled):
+    def test_free_text_to_a_group_that_the_settings_name(self, spool, spooled, settings):
+        settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "MESSAGE_RECIPIENTS": "Operators"}
         with outage():
             assert NotificationManager.send_notification("The lift is out of order.").spooled
         record = self.one(spooled)
-        assert (record["event"], record["cluster"], record["recipients"]["members"]) == ("message", None, [None])
+        assert (record["event"], record["cluster"], record["recipients"]["group_names"]) == (
+            "message", None, ["Operators"],
+        )  # fmt: skip
+        Group.objects.create(name="Operators").user_set.add(operator := UserFactory())
+        replayed(record)
+        assert {row.recipient for row in Delivery.objects.filter(channel="app")} == {operator}
 
 
 class TestContactLost:
