@@ -8,7 +8,10 @@ MINUTE, HOUR = 60, 60 * 60
 
 @dataclass(frozen=True)
 class Windows:
-    """:param dedup: seconds in which a repeat is folded. :param batch: seconds to wait for others of the kind."""
+    """
+    :param dedup: seconds in which a repeat is folded.
+    :param batch: seconds to wait for others of the kind.
+    """
 
     dedup: int = 0
     batch: int = 0

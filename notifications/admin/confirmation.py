@@ -34,8 +34,12 @@ class Confirmed:
     :param states: those that it can be done to.
     :param change: the verb; takes the one row as a queryset and the person who acts, and returns how many it changed.
     :param then: called in the same transaction with the deliveries that were changed.
-    :param question, warning, refusal: sentences for the page, about a count; what to know; why others are skipped.
-    :param done, skipped, logged: sentences for the message and for the history of a delivery.
+    :param question: a sentence for the page, about a count.
+    :param warning: what to know before, for the page.
+    :param refusal: the message where it can be done to none.
+    :param done: the message afterwards.
+    :param skipped: the message about others.
+    :param logged: a sentence for the history of a delivery.
     """
 
     name: str

@@ -15,7 +15,8 @@ class Fault:
     """What a diagnostic message says is wrong.
 
     :param instance: which of several like parts; None where the device has one.
-    :param spn: suspect parameter number: what is wrong. :param fmi: failure mode indicator: how.
+    :param spn: suspect parameter number: what is wrong.
+    :param fmi: failure mode indicator: how.
     :param lamps: those lit, of ``yellow`` and ``red``, in this order.
     :param count: how often it occurred, as the device counts; None where it does not.
     """

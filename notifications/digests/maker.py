@@ -28,7 +28,8 @@ TASK = "klaxon.digests"
 class Made:
     """What one run came to.
 
-    :param made: digests and batches that were queued. :param merged: what went into them.
+    :param made: digests and batches that were queued.
+    :param merged: what went into them.
     :param alone: what goes out by itself, because it was the only one of its batch.
     :param refused: what is not wanted any more, or has expired.
     :param failed: recipients for whom none could be made; the log says why.

@@ -64,13 +64,17 @@ class NotificationManager:
         :param channels: narrows the event's channels for this call.
         :param level: ``critical``, ``warning``, ``info`` or ``debug``, for the order of sending; ``priority`` is the
             same as a number. Neither lowers a CRITICAL event, nor lets another event past an opt-out.
-        :param send_at: not before this time. :param expires_at: not after it.
+        :param send_at: not before this time.
+        :param expires_at: not after it.
         :param idempotency_key: a second call with the same key, event and cluster queues nothing and returns the first
             call's figures.
         :param cancel_key: a name by which :meth:`cancel` finds it.
         :param attachments: files, each an ``Attachment(name, content, mimetype)`` or such a triple, for the channels
             that can carry them, as email can; stored once, with it.
-        :param actor: the user who caused it. :param topic, campaign, correlation_id: tags, stored with it.
+        :param actor: the user who caused it.
+        :param topic: a tag that users can subscribe to or mute.
+        :param campaign: a tag, stored with it.
+        :param correlation_id: a tag, stored with it; a new one unless given.
         :raises UnknownEvent, InvalidContext, InvalidRecipient, InvalidCluster, InvalidOption: if the call is wrong.
         :raises NotPermitted: if the event names a permission that the actor does not have.
         :raises IdempotencyConflict: if the key was used with another content.
@@ -165,7 +169,8 @@ class NotificationManager:
         queue, a missing permission and an idempotency key that was used already, be it with another content, are
         explained and not raised.
 
-        :param recipient: one user or one ``Address``. :param at: another moment than now.
+        :param recipient: one user or one ``Address``.
+        :param at: another moment than now.
         :raises UnknownEvent, InvalidContext, InvalidRecipient, InvalidCluster, InvalidOption: as ``send()`` does.
         """
         options = Options(

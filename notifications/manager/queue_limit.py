@@ -93,7 +93,10 @@ class Room:
         raise QueueFull
 
     def _chosen(self, count: int, taken: set[int]) -> list[int]:
-        """The sends to shed. :param taken: those of which a worker has begun something."""
+        """The sends to shed.
+
+        :param taken: those of which a worker has begun something.
+        """
         chosen: dict[int, int] = {}
         for bound in self.bounds:
             needed = count - bound.room - sum(chosen.values())

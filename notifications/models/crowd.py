@@ -67,9 +67,10 @@ class Piece(NamedTuple):
 class About(NamedTuple):
     """What gates look at, as JSON has it.
 
-    :param shares: whether the cluster has preferences that users share. :param roles: the user's that have, and perhaps
-        others.
-    :param mutes: kind, value and end of each. :param settings: a value for each of :data:`SETTINGS`.
+    :param shares: whether the cluster has preferences that users share.
+    :param roles: the user's that have, and perhaps others.
+    :param mutes: kind, value and end of each.
+    :param settings: a value for each of :data:`SETTINGS`.
     """
 
     is_active: bool

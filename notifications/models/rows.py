@@ -15,7 +15,8 @@ AT_ONCE = (100, 10, 1)
 
 def insert(cursor: Any, into: str, marks: str, rows: Sequence[Sequence[Any]]) -> None:
     """
-    :param into: such as ``"INSERT INTO place (one, two)"``. :param marks: such as ``"%s, 0"``, of one row.
+    :param into: such as ``"INSERT INTO place (one, two)"``.
+    :param marks: such as ``"%s, 0"``, of one row.
     """
     for size in AT_ONCE:
         whole = len(rows) - len(rows) % size

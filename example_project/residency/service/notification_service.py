@@ -18,7 +18,8 @@ from notifications.outcomes import SendResult
 class NotificationService:
     """As the programme's code calls it.
 
-    :param db: the alias of the database that knows the ids. :param program: needed only for users of several.
+    :param db: the alias of the database that knows the ids.
+    :param program: needed only for users of several.
     """
 
     def __init__(self, db: str = DEFAULT_DB_ALIAS, program: Cluster | None = None) -> None:

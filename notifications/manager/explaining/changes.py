@@ -21,7 +21,8 @@ class About:
     """What a sentence is about.
 
     :param kind: the kind of address that the channel sends to; empty if it sends to none, or is not known.
-    :param rule: the words of what decided. :param reason: what it was held, dropped or refused for.
+    :param rule: the words of what decided.
+    :param reason: what it was held, dropped or refused for.
     """
 
     event: str

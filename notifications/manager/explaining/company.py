@@ -21,7 +21,8 @@ Wait = tuple[datetime, datetime]
 def goes_out_at(hold: Hold, facts: Facts, key: str, cluster_id: Any, since: datetime | None = None) -> datetime:
     """When what is held goes out: with those that wait for the same digest or batch, if it does.
 
-    :param key: of the recipient. :param since: what is due before then will have gone.
+    :param key: of the recipient.
+    :param since: what is due before then will have gone.
     """
     if hold.reason not in TOGETHER:
         return hold.until

@@ -78,8 +78,10 @@ class ChannelExplanation:
     :param steps: the questions in their order, up to the first that drops; none where it has come to its end.
     :param answer: what they come to; None where it has come to its end.
     :param arrives_at: when it goes out at the earliest, or was sent; None if it does not, or nobody can know.
-    :param delivery_id, state, reason, story: of a delivery, or a recipient that was dropped: which one it is, how it
-        stands, and what happened so far.
+    :param delivery_id: of what was sent already: which delivery it is; None for a recipient that was dropped.
+    :param state: how it stands.
+    :param reason: why.
+    :param story: what happened so far.
     :param notes: what else keeps it back at the moment, such as a paused channel.
     :param to_nobody: the channel sends to no address and to no account, such as ``log``.
     """
