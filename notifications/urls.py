@@ -1,9 +1,15 @@
 """The pages for people: include as ``path("notifications/", include("notifications.urls"))``."""
 
 from django.urls import include, path
+from django.views.generic import RedirectView
 
 app_name = "notifications"
 
+to_inbox = RedirectView.as_view(
+    pattern_name="notifications:inbox", query_string=True, http_method_names=["get", "head"]
+)
+
 urlpatterns = [
+    path("", to_inbox, name="index"),
     path("inbox/", include("notifications.inbox.urls")),
 ]

@@ -23,6 +23,7 @@ from types import ModuleType
 from unittest.mock import patch
 
 import pytest
+from django.apps import apps
 from django.core.management import get_commands, load_command_class
 from django.test.utils import isolate_apps
 
@@ -255,6 +256,15 @@ def test_every_reason_to_hold_back_is_described_where_sends_are():
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_a_colon_leads_to_a_table_a_list_or_a_sample_and_not_to_other_words(page):
     assert re.findall(r"^([^:].*:)\n\n([A-Za-z].*)", page.read_text(), re.MULTILINE) == []
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", DOCS / "quickstart.md"], ids=name_of)
+def test_one_sentence_tells_the_names_of_distribution_app_and_label(page):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    app = apps.get_app_config("klaxon")
+    sentences = page.read_text().replace("\n", " ").split(". ")
+    names = [f"`{name}`" for name in (project["name"], app.name, app.label)]
+    assert any(all(name in sentence for name in names) for sentence in sentences)
 
 
 def test_every_dependency_is_justified():

@@ -73,6 +73,12 @@ def test_what_was_sent_is_found_in_the_inbox(browser: Client, ann: User) -> None
     assert "Leave the stockroom now." in browser.get(url("inbox-item", item.pk)).content.decode()
 
 
+def test_the_address_that_the_site_includes_leads_to_the_inbox(browser: Client) -> None:
+    response = browser.get("/notifications/?show=unread")
+    assert (response.status_code, response.url) == (302, f"{INBOX}?show=unread")
+    assert browser.post("/notifications/").status_code == 405
+
+
 def test_only_ones_own_items_are_listed_and_counted(browser: Client, ann: User, bob: User, put: Any) -> None:
     put(ann, 2, title="For Ann")
     put(bob, 3, title="For Bob")

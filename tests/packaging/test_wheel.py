@@ -59,11 +59,26 @@ def steps():
     return found
 
 
-def shell(code, site):
+def typed(step):
+    """What a reader types for a step: its lines as they stand, or an editor that adds to a file of the project."""
+    if step["kind"] == "python":
+        [name] = re.findall(r"`([\w/]+\.py)`", step["text"])
+        return f"cat >> \"$PROJECT/{name}\" <<'END_OF_FILE'\n{step['code']}END_OF_FILE\n"
+    lines = step["code"].replace("createsuperuser ", "createsuperuser --noinput ")
+    return lines.replace("pip install django-klaxon\n", "").replace("python manage.py runserver\n", "")
+
+
+def terminal(site, code):
+    """One terminal, in which a step begins where the one before has ended."""
     folder, environment = site
-    code = code.replace("createsuperuser ", "createsuperuser --noinput ")
     done = subprocess.run(
-        ["bash", "-euc", code], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+        ["bash", "-eu"],
+        input=code,
+        cwd=folder,
+        env={**environment, "PROJECT": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert done.returncode == 0, f"{code}\n{done.stdout}\n{done.stderr}"
     return done.stdout
@@ -71,22 +86,14 @@ def shell(code, site):
 
 def test_the_readme_alone_leads_to_a_mail_and_an_inbox_item(site):
     folder, environment = site
-    said = ""
-    for step in steps():
-        if step["kind"] == "python":
-            [name] = re.findall(r"`([\w/]+\.py)`", step["text"])
-            with (folder / name).open("a") as file:
-                file.write(step["code"])
-        else:
-            code = step["code"].replace("pip install django-klaxon\n", "").replace("python manage.py runserver\n", "")
-            said += shell(code, site)
+    said = terminal(site, "".join(typed(step) for step in steps()))
     assert "System check identified no issues (0 silenced)." in said
     assert "queued=2" in said
     assert "Subject: Order 7 is on its way" in said
     assert "2 deliveries: 2 sent." in said
     code = (
         "from django.test import Client; from django.contrib.auth.models import User; c = Client(); "
-        "c.force_login(User.objects.get()); page = c.get('/notifications/inbox/', HTTP_HOST='localhost'); "
+        "c.force_login(User.objects.get()); page = c.get('/notifications/', HTTP_HOST='localhost', follow=True); "
         "print(page.content.decode()); "
         "import notifications; print(notifications.__file__)"
     )
