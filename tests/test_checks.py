@@ -3,15 +3,16 @@
 import sqlite3
 import sys
 from enum import Enum
+from importlib import metadata
 
 import pytest
 from django.core.checks import Error, Warning
 from django.core.checks import run_checks as run_all_checks
-from django.db import connection
+from django.db import connection, connections
 
 from notifications import checks
 from notifications.channels import BaseChannel
-from notifications.checks import run_checks
+from notifications.checks import package, run_checks
 from notifications.events import BuiltInEvents, NotificationEvent, NotificationPriority
 from notifications.exceptions import MissingExtra
 from notifications.testing import temporary_events
@@ -166,6 +167,132 @@ def with_files(settings, files):
     loaders = [("django.template.loaders.locmem.Loader", files), "django.template.loaders.app_directories.Loader"]
     backend = "django.template.backends.django.DjangoTemplates"
     settings.TEMPLATES = [{"BACKEND": backend, "OPTIONS": {"loaders": loaders}}]
+
+
+class TestEnginesE032E033:
+    BACKEND = "django.template.backends.django.DjangoTemplates"
+
+    @pytest.mark.parametrize(
+        "templates",
+        [
+            [],
+            [{"BACKEND": "django.template.backends.dummy.TemplateStrings", "APP_DIRS": True}],
+            [{"BACKEND": BACKEND, "APP_DIRS": True, "OPTIONS": {"loaders": []}}],
+        ],
+        ids=["none", "another kind", "contradictory"],
+    )
+    def test_a_site_without_an_engine_is_told_once(self, settings, templates):
+        settings.TEMPLATES = templates
+        [message] = found()
+        assert message.id == "klaxon.E032"
+        assert message.msg.startswith("Notifications cannot be rendered: ")
+        assert self.BACKEND in message.hint
+
+    @pytest.mark.parametrize("options", [{}, {"loaders": ["django.template.loaders.filesystem.Loader"]}])
+    def test_an_engine_that_looks_into_no_app_is_told_once(self, settings, options):
+        settings.TEMPLATES = [{"BACKEND": self.BACKEND, "OPTIONS": options}]
+        [message] = found()
+        assert message.id == "klaxon.E033"
+        assert message.hint.startswith("Set its APP_DIRS to True")
+
+
+NAMES = (
+    "{% load i18n %}{{ order_number }} {{ recipient.email }} {{ cluster }} {{ base_url }} {{ original.order_number }}"
+)
+
+
+class TestUndeclaredVariablesW007:
+    @pytest.fixture
+    def told(self, events, settings):
+        """What is said of one template of an event that declares an order number."""
+
+        def told(text="", name="log.txt", **options):
+            declared = {"context": {"order_number": str, "eta": str | None}, **options}
+            events[Door.OPENED] = event(channels=["log"], **declared)
+            with_files(settings, {"notifications/door_opened/log.txt": "", f"notifications/door_opened/{name}": text})
+            return [(message.msg, message.hint) for message in found("W007")]
+
+        return told
+
+    def test_a_misspelt_name_is_told_with_the_nearest_declared_one(self, told):
+        assert told("{{ order_nubmer }}") == [
+            (
+                "The template 'notifications/door_opened/log.txt' names 'order_nubmer', which the event 'door_opened' "
+                "does not declare.",
+                "Did you mean 'order_number'?",
+            )
+        ]
+
+    def test_a_name_that_is_like_none_is_told_with_all(self, told):
+        [(_message, hint)] = told("{{ zebra }}")
+        assert hint == "It can name: base_url, cluster, eta, order_number, original, recipient."
+
+    def test_what_the_event_declares_and_every_template_gets_is_told_nothing(self, told):
+        assert told(NAMES) == []
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "{{ nubmer|default:'none' }}",
+            "{{ eta|default:nubmer }}",
+            "{% if eta and not nubmer %}{% endif %}",
+            "{% if eta == 'x' %}{% elif nubmer > 2 %}{% endif %}",
+            "{% for one in nubmer.parts %}{{ one }}{% endfor %}",
+            "{% with total=nubmer %}{{ total }}{% endwith %}",
+            "{% load i18n %}{% blocktranslate %}Order {{ nubmer }}{% endblocktranslate %}",
+            "{% load i18n %}{% blocktranslate count n=nubmer %}one{% plural %}{{ n }}{% endblocktranslate %}",
+            "{% load i18n %}{% translate nubmer %}",
+            "{% block content %}{{ nubmer }}{% endblock %}",
+            "{% url nubmer %}",
+        ],
+    )
+    def test_it_is_found_wherever_it_stands(self, told, text):
+        assert [message.split("'")[3] for message, _hint in told(text)] == ["nubmer"]
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "{% for key, one in original.items %}{{ forloop.counter }} {{ key }} {{ one }}{% endfor %}",
+            "{% with total=order_number %}{{ total }}{% endwith %}",
+            "{% load i18n %}{% translate 'Order' as words %}{{ words }}",
+            "{% load i18n %}{% blocktranslate with n=order_number %}Order {{ n }}{% endblocktranslate %}",
+            "{% url 'x' as link %}{{ link }}",
+            "{% regroup original by kind as kinds %}{{ kinds }}",
+            "{% filter upper %}{{ eta }}{% endfilter %}",
+            "{% if eta is not None and True %}{{ 'text' }} {{ 5 }}{% endif %}",
+            "{% include 'layout.txt' with one=order_number only %}",
+        ],
+    )
+    def test_what_a_tag_sets_is_told_nothing(self, told, text):
+        assert told(text) == []
+
+    def test_parts_that_are_optional_are_looked_at(self, events, settings):
+        events[Door.OPENED] = event(context={"order_number": str})
+        files = dict.fromkeys(["email.subject.txt", "email.txt", "email.html"], "{{ order_nubmer }}")
+        with_files(settings, {f"notifications/door_opened/{name}": text for name, text in files.items()})
+        assert len(found("W007")) == 3
+
+    def test_translations_on_disk_are_looked_at(self, events, settings, tmp_path):
+        folder = tmp_path / "notifications" / "door_opened"
+        folder.mkdir(parents=True)
+        for name in ("email.subject.txt", "email.txt", "email.de.txt", "email.de-at.subject.txt"):
+            (folder / name).write_text("{{ order_nubmer }}" if ".de" in name else "")
+        settings.TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": [tmp_path], "APP_DIRS": True}]
+        events[Door.OPENED] = event(context={"order_number": str})
+        assert [message.msg.split("'")[1].rpartition("/")[2] for message in found("W007")] == [
+            "email.de-at.subject.txt",
+            "email.de.txt",
+        ]
+
+    @pytest.mark.parametrize("options", [{"context": None}, {"transforms": {"log": dict}}])
+    def test_where_anything_may_be_given_nothing_is_told(self, told, options):
+        assert told("{{ anything }}", **options) == []
+
+    def test_batches_have_variables_of_their_own(self, told):
+        template = "{{ count }} {% for item in items %}{{ item.values.order_number }}{% endfor %}{{ order_number }}"
+        [(message, hint)] = told(template, "batch/log.txt", batch_window=300)
+        assert "names 'order_number'" in message
+        assert "groups, items" in hint
 
 
 class TestEventsE003E004:
@@ -394,6 +521,102 @@ class TestSQLiteE009W002:
         monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
         monkeypatch.setitem(connection.settings_dict, "OPTIONS", {})
         assert found() == []
+
+
+class TestEngineE031:
+    def test_a_database_that_is_not_supported_is_told(self, monkeypatch):
+        monkeypatch.setattr(connections["default"], "vendor", "mysql")
+        monkeypatch.setitem(connection.settings_dict, "ENGINE", "django.db.backends.mysql")
+        [message] = found("E031")
+        assert "'django.db.backends.mysql'" in message.msg
+        assert "'django.db.backends.postgresql'" in message.hint
+
+
+class TestSettingsBesideW006:
+    @pytest.mark.parametrize(
+        ("name", "value", "hint"),
+        [
+            ("NOTIFICATIONS_BATCH_SIZE", 50, "Write it as NOTIFICATIONS['BATCH_SIZE']."),
+            ("NOTIFICATIONS_BATCHSIZE", 50, "Did you mean NOTIFICATIONS['BATCH_SIZE']?"),
+            ("NOTIFICATIONS_CLUSTER_MODLE", "shop.Shop", "Did you mean NOTIFICATIONS_CLUSTER_MODEL?"),
+            ("NOTIFICATIONS_ZEBRA", 1, "Klaxon's settings are keys of the dict NOTIFICATIONS"),
+            ("NOTIFICATION_BATCH_SIZE", 50, "Write it as NOTIFICATIONS['BATCH_SIZE']."),
+            ("KLAXON_BATCH_SIZE", 50, "Write it as NOTIFICATIONS['BATCH_SIZE']."),
+            ("NOTIFICATION", {"BATCH_SIZE": 50}, "Did you mean NOTIFICATIONS?"),
+            ("NOTIFICATON", {"BATCH_SIZE": 50}, "Did you mean NOTIFICATIONS?"),
+            ("KLAXON", {"BATCH_SIZE": 50}, "Did you mean NOTIFICATIONS?"),
+        ],
+    )
+    def test_what_was_meant_for_the_dict_is_told_with_where_it_belongs(self, settings, name, value, hint):
+        setattr(settings, name, value)
+        [message] = found()
+        assert (message.id, message.msg) == ("klaxon.W006", f"Klaxon does not read the setting {name}.")
+        assert message.hint.startswith(hint)
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("NOTIFICATIONS_CLUSTER_MODEL", "klaxon.Cluster"),
+            ("NOTIFICATION_ZEBRA", 1),
+            ("NOTIFICATION", {"zebra": 1}),
+            ("CACHES_OF_KLAXON", {"BATCH_SIZE": 1}),
+        ],
+    )
+    def test_what_belongs_to_others_is_told_nothing(self, settings, name, value):
+        setattr(settings, name, value)
+        assert found("W006") == []
+
+
+class TestPackageE034W009:
+    @pytest.fixture
+    def folder(self, tmp_path):
+        """Two modules of ours in site-packages, with the list of files that pip writes."""
+        for name in ("notifications/__init__.py", "notifications/apps.py"):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).touch()
+        (tmp_path / "django_klaxon-1.dist-info").mkdir()
+        self.record(tmp_path, "django_klaxon", "notifications/__init__.py", "notifications/apps.py")
+        return tmp_path
+
+    def record(self, folder, name, *files):
+        information = folder / f"{name}-1.dist-info"
+        information.mkdir(exist_ok=True)
+        (information / "METADATA").write_text(f"Name: {name.replace('_', '-')}\nVersion: 1\n")
+        (information / "RECORD").write_text("".join(f"{file},,\n" for file in files))
+
+    def foreign(self, folder):
+        ours = metadata.PathDistribution(folder / "django_klaxon-1.dist-info")
+        return [path.as_posix() for path in package.foreign_files(folder / "notifications", ours)]
+
+    def test_only_our_own_files_are_no_matter(self, folder):
+        assert self.foreign(folder) == []
+
+    def test_foreign_modules_and_migrations_are_found(self, folder):
+        (folder / "notifications/migrations").mkdir()
+        for name in ("models.py", "migrations/0002_other.py", "notes.txt"):
+            (folder / "notifications" / name).touch()
+        assert self.foreign(folder) == ["notifications/migrations/0002_other.py", "notifications/models.py"]
+
+    def test_an_editable_install_knows_nothing_of_the_folder(self, folder):
+        self.record(folder, "django_klaxon", "_editable.pth")
+        assert self.foreign(folder) == []
+
+    def test_the_check_names_them_and_whose_they_are(self, folder, monkeypatch):
+        (folder / "notifications/models.py").touch()
+        self.record(folder, "django_notifications_hq", "notifications/models.py", "notifications/__init__.py")
+        monkeypatch.syspath_prepend(folder)
+        monkeypatch.setattr(package.notifications, "__file__", str(folder / "notifications/__init__.py"))
+        [message] = found("E034")
+        assert "notifications/models.py. They belong to django-notifications-hq." in message.msg
+
+    @pytest.mark.parametrize("name", ["notifications/__init__.py", "notifications.py"])
+    def test_another_package_on_the_path_is_told(self, tmp_path, monkeypatch, name):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+        monkeypatch.syspath_prepend(tmp_path)
+        [message] = found()
+        assert message.id == "klaxon.W009"
+        assert str(tmp_path / "notifications") in message.msg
 
 
 class TestSpoolW003:

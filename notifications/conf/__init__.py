@@ -15,6 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
 from notifications.conf.channels import ChannelConf, channel_problems, read
+from notifications.conf.flat import flat_problems
 from notifications.conf.limits import limit_problems
 from notifications.conf.problem import TEN_YEARS, Problem, closest, fits, is_rate, is_span
 from notifications.delays import HOW, delays, delays_fault
@@ -198,6 +199,11 @@ def problems() -> Iterator[Problem]:
             f"NOTIFICATIONS['BEAT_SECONDS'] is {beat!r}, LEASE_SECONDS {lease!r}.",
             "Three heartbeats must fit into a lease, or workers that live are taken for lost.",
         )
+
+
+def problems_beside() -> Iterator[Problem]:
+    """Settings of the site that were meant for ``NOTIFICATIONS`` and stand beside it."""
+    yield from flat_problems(settings, KEYS)
 
 
 def _key_problems(key: Any, value: Any) -> Iterator[Problem]:

@@ -1,5 +1,13 @@
 """The tables, one file for each family, each with its verbs."""
 
+# ruff: noqa: E402 - without the app, the first model would fail with a puzzle
+
+from django.apps import apps
+
+from notifications.models.installed import check_installed
+
+check_installed(apps)
+
 from notifications.models.acknowledgement import Acknowledgement
 from notifications.models.append_only import allow_log_changes
 from notifications.models.attachment import AttachedFile

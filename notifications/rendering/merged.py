@@ -22,6 +22,10 @@ from notifications.rendering.variables import variables
 
 logger = logging.getLogger("notifications.rendering")
 
+GIVEN_WHEN_GATHERED = frozenset(
+    {"recipient", "cluster", "base_url", "gathers", "count", "unshown", "items", "groups", "sections"}
+)
+"""What the templates of digests and batches get."""
 SHOWN = 100
 """Items that are told one by one; of the rest only their number."""
 TITLE = 200

@@ -9,6 +9,9 @@ from notifications.models import Notification
 from notifications.rendering.locales import Locale, speaking
 from notifications.translations import has_lazy_text, in_words
 
+GIVEN = frozenset({"recipient", "cluster", "base_url", "original"})
+"""What every template gets beside the context."""
+
 logger = logging.getLogger("notifications.rendering")
 
 

@@ -234,8 +234,12 @@ def test_every_setting_is_described():
         assert f"`{key}`" in told_in("settings.md"), key
 
 
+def source_of_checks():
+    return "".join(path.read_text() for path in Path(checks.__file__).parent.glob("*.py"))
+
+
 def test_every_check_is_described():
-    found = re.findall(r'"klaxon\.([EW]\d+)"', inspect.getsource(checks))
+    found = re.findall(r'"klaxon\.([EW]\d+)"', source_of_checks())
     assert found
     for identifier in found:
         assert f"klaxon.{identifier}" in told_in("checks.md"), identifier

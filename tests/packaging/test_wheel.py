@@ -107,3 +107,43 @@ def test_the_readme_alone_leads_to_a_mail_and_an_inbox_item(site):
     )
     assert "Order 7 is on its way" in page.stdout, page.stderr
     assert str(environment["PYTHONPATH"]) in page.stdout, "the wheel's package must be the one that ran"
+
+
+FOREIGN = {
+    "models.py": "",
+    "apps.py": "from django.apps import AppConfig\n\n\nclass Config(AppConfig):\n    name = 'notifications'\n",
+    "migrations/0002_other.py": "",
+}
+CHECK = """
+import django
+from django.conf import settings
+from django.core.management import call_command
+settings.configure(
+    SECRET_KEY="only for this check",
+    INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "notifications"],
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+    TEMPLATES=[{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}],
+)
+django.setup()
+call_command("check")
+"""
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        ((), ""),
+        (("models.py", "migrations/0002_other.py"), "klaxon.E034"),
+        (FOREIGN, "ImproperlyConfigured: The app 'notifications' in INSTALLED_APPS has the label 'notifications'"),
+    ],
+    ids=["none", "it was there before", "it came later"],
+)
+def test_a_package_of_the_same_name_in_the_same_folder_is_told(site, names, sentence):
+    folder, environment = site
+    for name in names:
+        Path(environment["PYTHONPATH"], "notifications", name).write_text(FOREIGN[name])
+    done = subprocess.run(
+        [sys.executable, "-c", CHECK], cwd=folder, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == bool(sentence), done.stderr
+    assert sentence in done.stderr

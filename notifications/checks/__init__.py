@@ -2,37 +2,35 @@
 
 Errors: E001 settings, E002 missing template, E003 duplicate event name, E004 enum and registry apart, E005 missing
 extra, E006 channel class, E007 members of the cluster, E008 cluster model, E009 old SQLite, E010 USE_TZ, E011 CAN
-rules, E012 preferences, E013 digests, E014 recipients of
-free text, E020 senders of mails, E030 databases. Warnings: W001 channel not configured,
-W002 SQLite options, W003 spool, W004 connection pools, W005 folder for outcomes.
+rules, E012 preferences, E013 digests, E014 recipients of free text, E020 senders of mails, E030 databases, E031
+database engine, E032 no template engine, E033 own templates not found, E034 foreign files. Warnings: W001 channel not configured, W002 SQLite options,
+W003 spool, W004 connection pools, W005 folder for outcomes, W006 settings beside NOTIFICATIONS, W007 undeclared
+variables, W009 another package.
 """
 
-import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import Any
 
 from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
-from django.db import connections, router
 from django.utils.module_loading import import_string
 
 from notifications import conf, extras
 from notifications.channel_classes import channel_class, channel_conf
 from notifications.channels import BaseChannel, open_channel
 from notifications.channels.email import EmailChannel
+from notifications.checks.databases import check_databases, check_engine, check_pools, check_sqlite
+from notifications.checks.package import check_files, check_path
+from notifications.checks.templates import check_templates
 from notifications.conf import Conf
 from notifications.conf.channels import ProviderConf
-from notifications.connections import pool_size
 from notifications.dispatch import leftovers
-from notifications.events import DIGESTS, NOTIFICATION_EVENTS, BuiltInEvents, NotificationEvent, key_of
+from notifications.events import NOTIFICATION_EVENTS, BuiltInEvents, key_of
 from notifications.exceptions import MissingExtra
 from notifications.manager.message import is_dotted_path
-from notifications.models import Delivery, Notification
-from notifications.rendering import faults, places
-from notifications.rendering.templates import Place
 from notifications.spool import Spool
 
 Found = Iterator[CheckMessage]
@@ -42,6 +40,11 @@ EXTRA_HINT = "Install it with: pip install 'django-klaxon[{}]'"
 def check_settings() -> Found:
     for problem in conf.problems():
         yield Error(problem.message, hint=problem.hint, id="klaxon.E001")
+
+
+def check_settings_beside() -> Found:
+    for problem in conf.problems_beside():
+        yield Warning(problem.message, hint=problem.hint, id="klaxon.W006")
 
 
 def check_event_names() -> Found:
@@ -147,32 +150,6 @@ def check_state() -> Found:
         )
 
 
-def check_templates() -> Found:
-    for member, event in NOTIFICATION_EVENTS.items():
-        for name in dict.fromkeys([*event.channels, *event.fallback.values()]):
-            # Digests have templates for any channel.
-            if name in conf.current().enabled_channels and member not in DIGESTS.values():
-                yield from _missing_templates(event, name, [(event.name, name)])
-                if event.batch_seconds:
-                    yield from _missing_templates(event, name, places(event.name, Notification.Gathers.BATCH, name))
-    for name in map(key_of, conf.current().digest_channels):
-        for kind, member in DIGESTS.items() if name in conf.current().enabled_channels else ():
-            yield from _missing_templates(NOTIFICATION_EVENTS[member], name, places(member.value, kind, name))
-
-
-def _missing_templates(event: NotificationEvent, channel: str, where: Sequence[Place]) -> Found:
-    try:
-        required = channel_class(channel).required_parts
-    except (ImportError, AttributeError):
-        return  # E006 tells of it
-    for fault in faults(where, required):
-        yield Error(
-            f"The event {event.name!r} supports {channel!r}. {fault}",
-            hint="Templates stand in the templates folder of an installed app, or in a folder of TEMPLATES['DIRS'].",
-            id="klaxon.E002",
-        )
-
-
 def check_supported_channels() -> Found:
     missing = defaultdict(list)
     for member, event in NOTIFICATION_EVENTS.items():
@@ -241,35 +218,6 @@ def check_cluster_model() -> Found:
         )
 
 
-def check_databases() -> Found:
-    """Rows of ours point at users, groups and clusters, and no database knows the rows of another."""
-    ours = apps.get_app_config("klaxon").get_models(include_auto_created=True)
-    pairs = {(model, other) for model in ours for other in _bound_to(model)}
-    aliases = {other: (router.db_for_write(other), router.db_for_write(model)) for model, other in pairs}
-    apart = {other._meta.label: used for other, used in aliases.items() if len(set(map(_place, used))) > 1}
-    for label, (theirs, own) in sorted(apart.items()):
-        yield Error(
-            f"{label} is written to the database {theirs!r}, and Klaxon's tables that refer to it to {own!r}.",
-            hint="Let db_for_write() of your DATABASE_ROUTERS give the app 'klaxon' the database of your users, groups "
-            "and clusters. Reads may go to a replica.",
-            id="klaxon.E030",
-        )
-
-
-def _bound_to(model: Any) -> Iterator[Any]:
-    for field in model._meta.get_fields():
-        other = getattr(field.remote_field, "model", None) if field.concrete else None
-        # What stands here as a text is a model that is not installed.
-        if other is not None and not isinstance(other, str) and getattr(field, "db_constraint", True):
-            yield other
-
-
-def _place(alias: str) -> tuple[Any, ...]:
-    """What tells databases apart; one may have several aliases."""
-    used = connections[alias].settings_dict
-    return tuple(used[key] for key in ("ENGINE", "HOST", "PORT", "NAME"))
-
-
 def check_time_zones() -> Found:
     if not settings.USE_TZ:
         yield Error(
@@ -279,56 +227,15 @@ def check_time_zones() -> Found:
         )
 
 
-def check_sqlite() -> Found:
-    connection = connections[router.db_for_write(Delivery)]
-    if connection.vendor != "sqlite":
-        return
-    if sqlite3.sqlite_version_info < (3, 35):
-        yield Error(
-            f"SQLite {sqlite3.sqlite_version} cannot claim deliveries in one statement.",
-            hint="Use a Python built with SQLite 3.35 or later, or PostgreSQL.",
-            id="klaxon.E009",
-        )
-    options = connection.settings_dict.get("OPTIONS", {})
-    lacking = list(_lacking_options(options))
-    if lacking and not _in_memory(connection):
-        yield Warning(
-            f"The SQLite database {connection.alias!r} lacks {' and '.join(lacking)}.",
-            hint="Take the entry of DATABASES from notifications.sqlite.tuned(path), or workers will meet "
-            "'database is locked'.",
-            id="klaxon.W002",
-        )
-
-
-def _lacking_options(options: dict[str, Any]) -> Iterator[str]:
-    if "journal_mode=wal" not in str(options.get("init_command", "")).lower().replace(" ", ""):
-        yield "write-ahead logging (WAL)"
-    if str(options.get("transaction_mode", "")).upper() != "IMMEDIATE":
-        yield "IMMEDIATE transactions"
-
-
-def _in_memory(connection: Any) -> bool:
-    return connection.is_in_memory_db()
-
-
-def check_pools() -> Found:
-    alias = router.db_for_write(Delivery)
-    size, least = pool_size(alias), max(2, conf.current().workers)
-    if size is not None and size < least:
-        yield Warning(
-            f"The connection pool of the database {alias!r} holds at most {size}; a worker process needs {least},"
-            " and starts fewer threads without them.",
-            hint=f"Set DATABASES[{alias!r}]['OPTIONS']['pool']['max_size'] to at least {least}, the number of"
-            " NOTIFICATIONS['WORKERS'] and never below 2, or lower WORKERS.",
-            id="klaxon.W004",
-        )
-
-
 ALWAYS: tuple[Callable[[], Found], ...] = (
     check_settings,
+    check_settings_beside,
+    check_files,
+    check_path,
     check_cluster_model,
     check_event_names,
     check_enums_and_registry,
+    check_engine,
     check_sqlite,
     check_databases,
     check_time_zones,

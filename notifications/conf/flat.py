@@ -1,0 +1,50 @@
+"""Settings beside the dict ``NOTIFICATIONS`` that were meant for it, and would be read by nobody."""
+
+from collections.abc import Collection, Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from notifications.conf.problem import Problem, nearest
+
+DICT = "NOTIFICATIONS"
+CLUSTER_MODEL = "NOTIFICATIONS_CLUSTER_MODEL"
+"""The one setting that stands beside the dict."""
+PREFIX = "NOTIFICATIONS_"
+SIMILAR_PREFIXES = ("NOTIFICATION_", "KLAXON_")
+SIMILAR_NAMES = (DICT, "KLAXON")
+
+
+def flat_problems(settings: Any, known: Collection[str]) -> Iterator[Problem]:
+    """What stands beside the dict and looks as if it were meant for it.
+
+    :param known: the keys of the dict.
+    """
+    for name in sorted(name for name in dir(settings) if name.isupper() and name not in (DICT, CLUSTER_MODEL)):
+        if hint := _hint(name, getattr(settings, name), known):
+            yield Problem(f"Klaxon does not read the setting {name}.", hint)
+
+
+def _hint(name: str, value: Any, known: Collection[str]) -> str:
+    if name.startswith(PREFIX):
+        return _of_our_prefix(name, known)
+    key = next((name.removeprefix(prefix) for prefix in SIMILAR_PREFIXES if name.startswith(prefix)), "")
+    if key in known:
+        return f"Write it as {DICT}[{key!r}]."
+    if isinstance(value, Mapping) and set(value) & set(known) and get_close_matches(name, SIMILAR_NAMES, cutoff=0.8):
+        return f"Did you mean {DICT}?"
+    return ""
+
+
+def _of_our_prefix(name: str, known: Collection[str]) -> str:
+    key = name.removeprefix(PREFIX)
+    near = nearest(key, [*known, CLUSTER_MODEL.removeprefix(PREFIX)])
+    if key in known:
+        return f"Write it as {DICT}[{key!r}]."
+    if PREFIX + near == CLUSTER_MODEL:
+        return f"Did you mean {CLUSTER_MODEL}?"
+    if near:
+        return f"Did you mean {DICT}[{near!r}]?"
+    return (
+        f"Klaxon's settings are keys of the dict {DICT}, but for {CLUSTER_MODEL}. Silence klaxon.W006 if {name} "
+        "belongs to another app."
+    )

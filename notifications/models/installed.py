@@ -1,0 +1,26 @@
+"""Whether the app stands in ``INSTALLED_APPS`` as our own, which Django would answer with a puzzle."""
+
+from django.apps.registry import Apps
+from django.core.exceptions import ImproperlyConfigured
+
+APP, LABEL = "notifications", "klaxon"
+
+
+def check_installed(registry: Apps) -> None:
+    """
+    :raises ImproperlyConfigured: if the app is missing, or the configuration of another package stands in its place.
+    """
+    if not registry.apps_ready:
+        return  # Django itself says that it is too early
+    labels = {config.name: config.label for config in registry.get_app_configs()}
+    if LABEL in labels.values():
+        return
+    if APP not in labels:
+        raise ImproperlyConfigured(
+            f"{APP!r} is not in INSTALLED_APPS, so notifications can be neither sent nor stored. Add it there."
+        )
+    raise ImproperlyConfigured(
+        f"The app {APP!r} in INSTALLED_APPS has the label {labels[APP]!r} instead of {LABEL!r}. Another package that "
+        f"is imported as {APP!r}, such as django-notifications-hq, has replaced files of django-klaxon. Install "
+        "django-klaxon anew in an environment without that package."
+    )

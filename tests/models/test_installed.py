@@ -1,0 +1,48 @@
+"""Models that are imported without the app, or with another app in its place."""
+
+import subprocess
+import sys
+
+import pytest
+from django.apps import AppConfig
+from django.apps.registry import Apps
+from django.core.exceptions import ImproperlyConfigured
+
+from notifications.models.installed import check_installed
+
+
+class Foreign(AppConfig):
+    """As the configuration of a package that is imported by the same name."""
+
+    name = "notifications"
+    label = "notifications"
+
+
+def test_a_site_with_the_app_is_right(settings):
+    check_installed(Apps(["django.contrib.auth", "django.contrib.contenttypes", "notifications"]))
+
+
+def test_a_missing_app_is_told_with_where_it_belongs():
+    with pytest.raises(ImproperlyConfigured, match="'notifications' is not in INSTALLED_APPS.* Add it there"):
+        check_installed(Apps(["django.contrib.messages"]))
+
+
+def test_the_configuration_of_another_package_is_told():
+    with pytest.raises(ImproperlyConfigured, match="has the label 'notifications' instead of 'klaxon'.*-hq"):
+        check_installed(Apps([f"{__name__}.Foreign"]))
+
+
+@pytest.mark.parametrize("module", ["notifications.manager", "notifications.models", "notifications.urls"])
+def test_importing_any_of_it_says_so(module):
+    code = f"""
+import django
+from django.conf import settings
+settings.configure(INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes"], ROOT_URLCONF={module!r})
+django.setup()
+import {module}
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("django.core.exceptions.ImproperlyConfigured: 'notifications' is not in INSTALLED_APPS"), (
+        last
+    )
