@@ -20,6 +20,7 @@ class BigTable(admin.ModelAdmin):
     come along, so that no row of a list asks for its own.
     """
 
+    change_list_template = "admin/klaxon/change_list.html"
     paginator = BoundedPaginator
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
@@ -44,6 +45,13 @@ class BigTable(admin.ModelAdmin):
             # No row can have it, and PostgreSQL refuses to be asked.
             return HttpResponseRedirect(f"{request.path}?e=1")
         return super().changelist_view(request, extra_context)
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        changelist = super().get_changelist_instance(request)
+        for spec in changelist.filter_specs:
+            if spec.template == admin.ListFilter.template:
+                spec.template = "admin/klaxon/filter_links.html"
+        return changelist
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         # Joined as "may be missing": a log row whose user is gone still comes.

@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib.admin import AdminSite
 from django.db.models import Model
 from django.urls import NoReverseMatch, reverse
-from django.utils.formats import date_format
+from django.utils.formats import localize
 from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
@@ -50,7 +50,8 @@ def address_shown(masked: str) -> str:
 
 
 def moment(when: datetime) -> str:
-    return date_format(localtime(when), "SHORT_DATETIME_FORMAT")
+    """As the admin itself shows the columns of a model, so that every time looks alike."""
+    return localize(localtime(when))
 
 
 def json_block(value: Any) -> SafeString | str:

@@ -14,7 +14,7 @@ from notifications.admin import columns, search
 from notifications.admin.base import Kept
 from notifications.admin.confirmation import ask_or_act
 from notifications.admin.delivery_actions import CANCEL, SEND_AGAIN
-from notifications.admin.filters import ChannelFilter
+from notifications.admin.filters import ChannelFilter, ReasonFilter
 from notifications.admin.log import outcome
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, NotificationLog
@@ -32,7 +32,7 @@ class DeliveryAdmin(Kept):
         "attempts",
         "when",
     )
-    list_filter = ("state", ChannelFilter, "reason")
+    list_filter = ("state", ChannelFilter, ReasonFilter)
     search_help_text = gettext_lazy(
         "A login name, an address, a recipient key such as u:42, or the number of a delivery or a notification; "
         "written in full."
@@ -41,15 +41,15 @@ class DeliveryAdmin(Kept):
     actions = ("send_again", "cancel")
     fieldsets = (
         (None, {"fields": ("state_shown", "reason_shown", "notification_page", "channel")}),
-        (gettext_lazy("To whom"), {"fields": ("recipient_page", "recipient_key", "masked_address")}),
-        (gettext_lazy("Why"), {"fields": ("explanation",)}),
-        (gettext_lazy("What happened"), {"fields": ("history",)}),
+        (gettext_lazy("Recipient"), {"fields": ("recipient_page", "recipient_key", "masked_address")}),
+        (gettext_lazy("Explanation"), {"fields": ("explanation",)}),
+        (gettext_lazy("Attempts"), {"fields": ("history",)}),
         (
-            gettext_lazy("Its way"),
+            gettext_lazy("Timeline"),
             {"fields": ("due_at", "settled_at", "attempts", "provider", "provider_message_id", "merged_page")},
         ),
         (
-            gettext_lazy("Its worker"),
+            gettext_lazy("Worker"),
             {"fields": ("score", "owner", "lease", "strikes", "fence", "epoch"), "classes": ("collapse",)},
         ),
     )

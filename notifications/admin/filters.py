@@ -3,6 +3,7 @@
 Django's own would ask for the distinct values of a column of millions of rows, or list every cluster there is.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.contrib import admin
@@ -16,13 +17,34 @@ from notifications import conf
 from notifications.addresses import VALIDATORS
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.models import cluster_model
+from notifications.outcomes import Reason
 
 CLUSTERS_SHOWN = 50
 
 Choices = list[tuple[Any, str]]
 
 
-class ChannelFilter(admin.SimpleListFilter):
+class Picked(admin.SimpleListFilter):
+    """One box for what would be too many links: a list to choose from, or a field that completes what is typed."""
+
+    template = "admin/klaxon/filter_box.html"
+    is_typed = False
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        """The choices without "all", which is a link of its own, and the other parameters, which the form hands on."""
+        self.clear = changelist.get_query_string(remove=[self.parameter_name])
+        kept = {name: values for name, values in changelist.filter_params.items() if name != self.parameter_name}
+        self.kept = [(name, value) for name, values in kept.items() for value in values]
+        found = [(str(value), label) for value, label in self.lookup_choices]
+        typed = self.value()
+        if typed and typed not in dict(found):
+            found.insert(0, (typed, typed))
+        self.shown = dict(found).get(typed, typed) if typed else _("All")
+        for value, label in found:
+            yield {"value": value, "display": label, "selected": value == typed}
+
+
+class ChannelFilter(Picked):
     title = _("channel")
     parameter_name = "channel"
 
@@ -34,9 +56,12 @@ class ChannelFilter(admin.SimpleListFilter):
         return queryset.filter(channel=self.value()) if self.value() else queryset
 
 
-class EventFilter(admin.SimpleListFilter):
+class EventFilter(Picked):
+    """Typed, for a site may have hundreds, and the log knows events that are no longer registered."""
+
     title = _("event")
     parameter_name = "event"
+    is_typed = True
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
         return [(name, name) for name in sorted(event.name for event in NOTIFICATION_EVENTS.values())]
@@ -45,7 +70,18 @@ class EventFilter(admin.SimpleListFilter):
         return queryset.filter(event=self.value()) if self.value() else queryset
 
 
-class ClusterFilter(admin.SimpleListFilter):
+class ReasonFilter(Picked):
+    title = _("reason")
+    parameter_name = "reason"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
+        return [(value, str(label)) for value, label in Reason.choices]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(reason=self.value()) if self.value() else queryset
+
+
+class ClusterFilter(Picked):
     """The first clusters by name of their key; any other can be written into the address: ``?cluster=1234``."""
 
     title = _("cluster")

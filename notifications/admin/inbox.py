@@ -20,7 +20,7 @@ class InboxItemAdmin(ViewOnly):
     related = ("recipient", "cluster")
     fieldsets = (
         (None, {"fields": ("title", "body", "recipient", "cluster")}),
-        (_("About it"), {"fields": ("event", "urgency", "topic", "created_at", "read_at", "delivery_number")}),
+        (_("Details"), {"fields": ("event", "urgency", "topic", "created_at", "read_at", "delivery_number")}),
     )
 
     def matching(self, term: str) -> Q:

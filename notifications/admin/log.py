@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy
 
 from notifications.admin import columns, search
 from notifications.admin.base import Kept
-from notifications.admin.filters import ChannelFilter, ClusterFilter, EventFilter
+from notifications.admin.filters import ChannelFilter, ClusterFilter, EventFilter, ReasonFilter
 from notifications.models import Delivery, Notification, NotificationLog
 
 LOOKS = {
@@ -37,7 +37,7 @@ class NotificationLogAdmin(Kept):
         "provider",
         "attempt",
     )
-    list_filter = ("kind", "success", "sent_at", ChannelFilter, EventFilter, "reason", ClusterFilter)
+    list_filter = ("kind", "success", "sent_at", ChannelFilter, EventFilter, ReasonFilter, ClusterFilter)
     search_help_text = gettext_lazy(
         "A login name, a recipient key such as u:42, a correlation id, or the number of an entry, a notification or a "
         "delivery; written in full."
@@ -45,9 +45,9 @@ class NotificationLogAdmin(Kept):
     related = ("recipient", "cluster", "personal")
     fieldsets = (
         (None, {"fields": ("sent_at", "outcome", "event", "channel", "cluster_shown")}),
-        (gettext_lazy("To whom"), {"fields": ("recipient_page", "recipient_key", "address")}),
+        (gettext_lazy("Recipient"), {"fields": ("recipient_page", "recipient_key", "address")}),
         (
-            gettext_lazy("What happened"),
+            gettext_lazy("Outcome"),
             {
                 "fields": (
                     "reason_shown",
@@ -61,7 +61,7 @@ class NotificationLogAdmin(Kept):
             },
         ),
         (
-            gettext_lazy("Belongs to"),
+            gettext_lazy("Related"),
             {"fields": ("notification_page", "delivery_page", "correlation_id", "context_shown")},
         ),
     )

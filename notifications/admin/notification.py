@@ -30,7 +30,7 @@ class NotificationAdmin(Kept):
     fieldsets = (
         (None, {"fields": ("event", "urgency", "cluster", "actor", "topic", "campaign")}),
         (_("Times"), {"fields": ("created_at", "send_at", "expires_at", "cancelled_at")}),
-        (_("What became of it"), {"fields": ("became", "log_entries")}),
+        (_("Outcome"), {"fields": ("became", "log_entries")}),
         (_("Content"), {"fields": ("shown_context", "files")}),
         (_("Keys"), {"fields": ("correlation_id", "cancel_key", "idempotency_key")}),
     )

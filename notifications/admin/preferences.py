@@ -17,13 +17,17 @@ from notifications.models import Mute, PreferenceChange, SharedPreference
 
 
 @admin.register(SharedPreference)
-class SharedPreferenceAdmin(Audited):
+class SharedPreferenceAdmin(Audited, BigTable):
     form = SharedPreferenceForm
     list_display = ("whose", "cluster", "rank")
     list_filter = (ClusterFilter,)
-    list_select_related = ("cluster", "group")
-    ordering = ("cluster", "rank", "id")
+    search_help_text = _("The name of a group, or the number of a cluster or a row; written in full.")
+    related = ("cluster", "group")
+    ordering: ClassVar[tuple[str, ...]] = ("cluster", "rank", "id")
     raw_id_fields = ("cluster", "group")
+
+    def matching(self, term: str) -> Q:
+        return search.number(term, "pk", "cluster") | Q(group__name=term)
 
 
 @admin.register(Mute)
@@ -51,7 +55,7 @@ class PreferenceChangeAdmin(Kept):
     related = ("by", "cluster")
     fieldsets = (
         (None, {"fields": ("at", "who", "action", "table", "subject", "in_cluster")}),
-        (_("What"), {"fields": ("was", "became")}),
+        (_("Change"), {"fields": ("was", "became")}),
     )
 
     def matching(self, term: str) -> Q:

@@ -25,8 +25,8 @@ class UserSettingsAdmin(Audited, BigTable):
     fieldsets = (
         (None, {"fields": ("user", "cluster")}),
         (_("Choices"), {"fields": ("channels", "events", "categories", "addresses")}),
-        (_("Words and times"), {"fields": ("language", "time_zone")}),
-        (_("Hours"), {"fields": (("quiet_from", "quiet_until"), "delivery_windows")}),
+        (_("Language and time zone"), {"fields": ("language", "time_zone")}),
+        (_("Quiet hours and delivery windows"), {"fields": (("quiet_from", "quiet_until"), "delivery_windows")}),
         (_("Digest"), {"fields": (("digest", "digest_hour", "digest_day"),)}),
     )
 
