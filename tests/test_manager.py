@@ -4,7 +4,7 @@ import logging
 import socket
 import sys
 from contextlib import contextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from functools import cache
@@ -29,6 +29,7 @@ from notifications.exceptions import (
     InvalidContext,
     InvalidOption,
     InvalidRecipient,
+    NotPermitted,
     UnknownEvent,
 )
 from notifications.manager import NotificationManager
@@ -996,6 +997,44 @@ class TestSendNotification:
         delivery = Delivery.objects.get()
         assert (delivery.channel, delivery.recipient, delivery.notification.priority) == ("email", user, 2)
         assert delivery.notification.topic == "lift"
+
+    @pytest.mark.parametrize("how", [{"level": "critical"}, {"level": None, "priority": NotificationPriority.CRITICAL}])
+    def test_a_critical_text_reaches_those_who_opted_out_at_any_hour(self, user, how):
+        UserSettingsFactory(
+            user=user,
+            cluster=Cluster.objects.default(),
+            channels={"email": False},
+            quiet_from=time(0),
+            quiet_until=time(23, 59),
+        )
+        result = NotificationManager.send_notification("Fire!", channels=["email"], recipients=user, **how)
+        assert (result.queued, result.held, result.dropped) == (1, 0, 0)
+        told = Notification.objects.get(pk=result.notification_id)
+        assert (told.event, told.priority) == ("critical_message", NotificationPriority.CRITICAL)
+
+    @pytest.mark.parametrize("level", ["critical", "warning"])
+    def test_the_ordinary_event_lets_no_level_past_an_opt_out(self, user, level):
+        UserSettingsFactory(user=user, cluster=Cluster.objects.default(), channels={"email": False})
+        result = NotificationManager.send("message", user, None, {"message": "Sale!"}, level=level, channels=["email"])
+        assert result.reasons == {Reason.PREFERENCE: 1}
+
+    def test_a_critical_text_needs_the_permission_that_the_site_names(self, user, settings):
+        settings.NOTIFICATIONS = {"CRITICAL_MESSAGE_PERMISSION": "auth.change_user"}
+        actor = UserFactory()
+        for unfit in (None, actor):
+            with pytest.raises(NotPermitted, match=r"auth\.change_user"):
+                NotificationManager.send_notification("Fire!", "critical", recipients=user, actor=unfit)
+        actor.user_permissions.add(Permission.objects.get(codename="change_user"))
+        actor = User.objects.get(pk=actor.pk)
+        assert NotificationManager.send_notification("Fire!", "critical", recipients=user, actor=actor)
+        assert NotificationManager.send_notification("Coffee is ready.", recipients=user)
+
+    @pytest.mark.parametrize("level", ["info", "critical"])
+    def test_both_events_use_the_same_templates(self, user, mailoutbox, level):
+        with capture_notifications() as captured:
+            NotificationManager.send_notification("Hello", level, ["email"], title="Greeting", recipients=user)
+        captured.deliver()
+        assert [(mail.subject, mail.body) for mail in mailoutbox] == [("Greeting", "Hello\n")]
 
     def test_its_texts_are_as_long_as_they_need_to_be(self, user, mailoutbox):
         with capture_notifications() as captured:

@@ -3,6 +3,7 @@
 ``current()`` gives the values; ``problems()`` says in sentences what is wrong with them, for the system checks.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
@@ -19,6 +20,8 @@ from notifications.conf.flat import flat_problems
 from notifications.conf.limits import limit_problems
 from notifications.conf.problem import TEN_YEARS, Problem, closest, fits, is_rate, is_span
 from notifications.delays import HOW, delays, delays_fault
+
+PERMISSION = re.compile(r"[^\W\d]\w*\.\S+")
 
 
 def option(default: Any, allowed: Any, env: str, says: str, valid: Callable[[Any], bool] = lambda value: True) -> Any:
@@ -53,6 +56,10 @@ def address_of_site(value: str) -> bool:
     return not value or value.startswith(("http://", "https://"))
 
 
+def is_permission(value: str) -> bool:
+    return not value or PERMISSION.fullmatch(value) is not None
+
+
 def absolute(value: str | PathLike[str]) -> bool:
     return not str(value) or isabs(value)
 
@@ -70,6 +77,9 @@ class Conf:
     )
     message_recipients: str = option(
         "", str, "str", "the name of a group, or the dotted path of a callable(cluster) that returns recipients"
+    )
+    critical_message_permission: str = option(
+        "", str, "str", 'a permission such as "app_label.codename", or empty for none', is_permission
     )
     preferences: str = option(
         "notifications.gates.source.OwnTables", str, "str", "the dotted path of a class with load(cluster, user_ids)"

@@ -12,19 +12,24 @@ class BuiltInEvents(Enum):
     """Events that come with Klaxon."""
 
     MESSAGE = "message"
+    CRITICAL_MESSAGE = "critical_message"
     DAILY_DIGEST = "daily_digest"
     WEEKLY_DIGEST = "weekly_digest"
 
 
-register(
-    BuiltInEvents.MESSAGE,
-    NotificationEvent(
-        name=BuiltInEvents.MESSAGE.value,
-        priority=NotificationPriority.MEDIUM,
-        supported_channels=[NotificationChannel.APP, NotificationChannel.EMAIL, NotificationChannel.LOG],
-        context={"message": str, "title": str | None},
-    ),
-)
+for member, priority in {
+    BuiltInEvents.MESSAGE: NotificationPriority.MEDIUM,
+    BuiltInEvents.CRITICAL_MESSAGE: NotificationPriority.CRITICAL,
+}.items():
+    register(
+        member,
+        NotificationEvent(
+            name=member.value,
+            priority=priority,
+            supported_channels=[NotificationChannel.APP, NotificationChannel.EMAIL, NotificationChannel.LOG],
+            context={"message": str, "title": str | None},
+        ),
+    )
 DIGESTS: Mapping[str, BuiltInEvents] = {
     "daily": BuiltInEvents.DAILY_DIGEST,
     "weekly": BuiltInEvents.WEEKLY_DIGEST,

@@ -1,16 +1,15 @@
 """What is wrong with an event as it is declared: a sentence that names the event, before anything is sent."""
 
-import re
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
+from notifications.conf import is_permission
 from notifications.delays import delays_fault
 from notifications.events.annotations import faults
 from notifications.events.words import NotificationPriority
 from notifications.rates import rate
 
-PERMISSION = re.compile(r"[^\W\d]\w*\.\S+")
 LONGEST_DEDUP_WINDOW = 24 * 60 * 60
 BATCH_WINDOWS = (5 * 60, 60 * 60)
 
@@ -125,7 +124,7 @@ def _retry_delays(event: Any) -> None:
 
 
 def _permission(event: Any) -> None:
-    if not isinstance(event.permission, str) or (event.permission and not PERMISSION.fullmatch(event.permission)):
+    if not isinstance(event.permission, str) or not is_permission(event.permission):
         raise ValueError(
             f'permission of event {event.name!r} must be written as "app_label.codename", not {event.permission!r}.'
         )

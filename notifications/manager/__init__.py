@@ -11,7 +11,7 @@ from django.db import router
 
 from notifications import conf
 from notifications.attachments import Attachment
-from notifications.events import BuiltInEvents, NotificationPriority
+from notifications.events import NotificationPriority
 from notifications.exceptions import InvalidContext, UnknownEvent
 from notifications.manager.acknowledge import acknowledged
 from notifications.manager.cancel import cancelled
@@ -19,7 +19,7 @@ from notifications.manager.enqueue import queued
 from notifications.manager.explaining.explain import explained
 from notifications.manager.explaining.explanation import Explanation
 from notifications.manager.explaining.why import why
-from notifications.manager.message import recipients_of_site
+from notifications.manager.message import event_at, recipients_of_site
 from notifications.manager.outage import may_spool, queued_or_spooled
 from notifications.manager.request import Options, checked, permitted
 from notifications.manager.resend import resent
@@ -118,7 +118,10 @@ class NotificationManager:
         cluster: Any = None,
         **options: Any,
     ) -> SendResult:
-        """Send free text with the built-in ``message`` event.
+        """Send free text with the built-in event ``message`` or, at the level ``critical``, ``critical_message``.
+
+        A critical text reaches those who opted out, at any hour. If ``CRITICAL_MESSAGE_PERMISSION`` is set, it needs an
+        ``actor`` with that permission.
 
         :param recipients: as for :meth:`send`, such as ``Members(cluster)`` for everybody; those of
             ``MESSAGE_RECIPIENTS`` where it is left out.
@@ -128,9 +131,8 @@ class NotificationManager:
         """
         recipients = recipients_of_site(cluster) if recipients is None else recipients
         context = {"message": message, "title": title}
-        return NotificationManager.send(
-            BuiltInEvents.MESSAGE, recipients, cluster, context, level=level, channels=channels, **options
-        )
+        event = event_at(level, options.get("priority"))
+        return NotificationManager.send(event, recipients, cluster, context, level=level, channels=channels, **options)
 
     @staticmethod
     def cancel(cluster: Any, cancel_key: str) -> int:

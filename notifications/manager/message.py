@@ -1,4 +1,4 @@
-"""Free text: to whom it goes where the call names nobody."""
+"""Free text: which of the two events it is, and to whom it goes where the call names nobody."""
 
 import re
 from typing import Any
@@ -7,15 +7,25 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from notifications import conf
+from notifications.events import LEVELS, BuiltInEvents, NotificationPriority
 from notifications.exceptions import InvalidOption
 from notifications.recipients import GroupNamed
 
+CRITICAL = NotificationPriority.CRITICAL
 DOTTED_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 UNSET = (
     "send_notification() was given no recipients, and NOTIFICATIONS['MESSAGE_RECIPIENTS'] is not set. Pass recipients, "
     "such as Members(cluster) for everybody, or set it to the name of a group or the dotted path of a "
     "callable(cluster) that returns recipients."
 )
+
+
+def event_at(level: Any, priority: Any) -> BuiltInEvents:
+    """The event that sends a text: one that is critical must reach those who opted out, and wait for nothing."""
+    is_critical = (isinstance(level, str) and LEVELS.get(level) == CRITICAL) or (
+        priority == CRITICAL and not isinstance(priority, bool)
+    )
+    return BuiltInEvents.CRITICAL_MESSAGE if is_critical else BuiltInEvents.MESSAGE
 
 
 def is_dotted_path(text: str) -> bool:

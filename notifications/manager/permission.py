@@ -4,7 +4,8 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 
-from notifications.events import NotificationEvent
+from notifications import conf
+from notifications.events import BuiltInEvents, NotificationEvent
 from notifications.exceptions import InvalidOption, NotPermitted
 from notifications.primary import as_written
 
@@ -21,14 +22,22 @@ def check_is_user(name: str, value: Any) -> None:
         raise InvalidOption(f"{name} must be a saved user, not {value!r:.80}.")
 
 
+def permission_of(event: NotificationEvent) -> str:
+    """The permission that the actor of a ``send()`` must have; empty if none is needed."""
+    if not event.permission and event.name == BuiltInEvents.CRITICAL_MESSAGE.value:
+        return conf.current().critical_message_permission
+    return event.permission
+
+
 def check_actor_named(event: NotificationEvent, actor: Any) -> None:
     """Asks no database, so that it can be told in the caller's face even while there is none.
 
     :raises NotPermitted: if the event needs an actor with a permission, and there is none.
     """
-    if event.permission and (actor is None or getattr(actor, "is_anonymous", False)):
+    permission = permission_of(event)
+    if permission and (actor is None or getattr(actor, "is_anonymous", False)):
         raise NotPermitted(
-            f"Event {event.name!r} may only be sent by an actor with the permission {event.permission!r}, and no "
+            f"Event {event.name!r} may only be sent by an actor with the permission {permission!r}, and no "
             "actor was given. Pass the user who causes it as actor."
         )
 
@@ -47,8 +56,9 @@ def check_permission(event: NotificationEvent, actor: Any) -> None:
     :raises NotPermitted: if the event needs a permission that the actor does not have.
     """
     check_actor_named(event, actor)
-    if event.permission and not has_permission(actor, event.permission):
+    permission = permission_of(event)
+    if permission and not has_permission(actor, permission):
         raise NotPermitted(
-            f"Event {event.name!r} may only be sent by an actor with the permission {event.permission!r}, and "
+            f"Event {event.name!r} may only be sent by an actor with the permission {permission!r}, and "
             f"{str(actor)!r:.80} does not have it."
         )

@@ -10,6 +10,7 @@ from notifications import conf
 from notifications.channel_classes import address_kind
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.gates.quiet_hours import TOGETHER
+from notifications.manager.permission import permission_of
 from notifications.models import Delivery, NotificationLog
 from notifications.outcomes import Reason
 
@@ -146,7 +147,7 @@ def _over_limit(about: About) -> str:
 
 def _not_permitted(about: About) -> str:
     event = NOTIFICATION_EVENTS.named(about.event)
-    permission = event.permission if event else ""
+    permission = permission_of(event) if event else ""
     return f"The actor would have to have the permission {permission}, or another would have to be named."
 
 

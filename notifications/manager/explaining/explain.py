@@ -31,7 +31,7 @@ from notifications.manager.explaining.steps import (
     step,
     zone_of,
 )
-from notifications.manager.permission import check_permission
+from notifications.manager.permission import check_permission, permission_of
 from notifications.manager.queue_limit import Room, is_limited
 from notifications.manager.request import Request, sensible_time
 from notifications.models import Cluster, Notification
@@ -97,7 +97,7 @@ def _refused(request: Request, count: int, using: str) -> list[Step]:
     """
     about = About(request.event.name, ", ".join(request.channels))
     steps = []
-    if request.event.permission:
+    if permission_of(request.event):
         steps.append(_permission(request, about))
     if request.options.idempotency_key and all(one.lets_through for one in steps):
         steps.append(key_step(request, using))
@@ -114,7 +114,7 @@ def _permission(request: Request, about: About) -> Step:
         check_permission(request.event, request.options.actor)
     except NotPermitted as error:
         return step("permission", Drop(Reason.NOT_PERMITTED, str(error)), about)
-    return step("permission", Deliver(), replace(about, rule=f"the actor has {request.event.permission}"))
+    return step("permission", Deliver(), replace(about, rule=f"the actor has {permission_of(request.event)}"))
 
 
 def _on_channel(
