@@ -5,6 +5,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from notifications.admin import search
+from notifications.admin.audited import Audited
 from notifications.admin.base import BigTable
 from notifications.admin.filters import ClusterFilter
 from notifications.events import key_of
@@ -12,7 +13,7 @@ from notifications.models import TopicSubscription
 
 
 @admin.register(TopicSubscription)
-class TopicSubscriptionAdmin(BigTable):
+class TopicSubscriptionAdmin(Audited, BigTable):
     list_display = ("id", "user", "topic", "cluster", "created_at")
     list_display_links = ("id", "user")
     list_filter = (ClusterFilter,)

@@ -1,22 +1,29 @@
 """Who changed a preference, when, from what to what: appended, never changed.
 
-Written by ``save()`` and ``delete()`` of the tables concerned, in the same transaction. Statements on whole querysets,
-and what goes along when a user or a cluster is deleted, leave no row.
+Rows and querysets of the tables concerned write it, in the same transaction. What goes along when a user, a group or a
+cluster is deleted leaves no row.
 """
 
-from datetime import datetime
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Self, TypeVar
 
 from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import models, router, transaction
+from django.db import NotSupportedError, models, router, transaction
 from django.utils.translation import gettext_lazy as _
 
 from notifications import clock
 from notifications.addresses import masked
+from notifications.models.among import these
 from notifications.models.append_only import AppendOnly
-from notifications.models.default_cluster import InACluster
+from notifications.models.default_cluster import InACluster, InAClusterQuerySet
 from notifications.models.loose import LooseForeignKey
+
+STEP = 1000
+
+Row = TypeVar("Row", bound="Audited", covariant=True)
+Values = dict[str, Any]
 
 
 class PreferenceChange(AppendOnly):
@@ -56,6 +63,70 @@ class PreferenceChange(AppendOnly):
         return f"{self.table} of {self.subject} {self.action}"
 
 
+class AuditedQuerySet(InAClusterQuerySet[Row]):
+    """Records what its statements change.
+
+    ``by=`` of ``update()``, ``delete()`` and ``bulk_create()`` names the acting user. Django's other methods call these
+    or ``save()``. What changes is read before and after, into memory.
+    """
+
+    def update(self, *, by: Any = None, **values: Any) -> int:
+        if not self._says_something(values):
+            return super().update(**values)
+        with self._recorded(by) as rows:
+            return super(AuditedQuerySet, rows).update(**values)
+
+    update.alters_data = True  # type: ignore[attr-defined]
+
+    def delete(self, *, by: Any = None) -> tuple[int, dict[str, int]]:
+        with self._recorded(by) as rows:
+            return super(AuditedQuerySet, rows).delete()
+
+    delete.alters_data = True  # type: ignore[attr-defined]
+    # As Django's own: a manager must not offer it.
+    delete.queryset_only = True  # type: ignore[attr-defined]
+
+    def bulk_create(
+        self,
+        objs: Iterable[Row],
+        batch_size: int | None = None,
+        ignore_conflicts: bool = False,
+        update_conflicts: bool = False,
+        update_fields: Collection[str] | None = None,
+        unique_fields: Collection[str] | None = None,
+        *,
+        by: Any = None,
+    ) -> list[Row]:
+        if ignore_conflicts or update_conflicts:
+            raise NotSupportedError(
+                f"bulk_create() of {self.model.__name__} with ignore_conflicts or update_conflicts cannot record which "
+                "rows it changed. Use get_or_create() or update_or_create() for each row."
+            )
+        self._for_write = True
+        rows, step = list(objs), batch_size or STEP
+        with transaction.atomic(using=self.db):
+            for start in range(0, len(rows), step):
+                added = super().bulk_create(rows[start : start + step], batch_size)
+                _record({}, self.model._locked([row.pk for row in added], self.db), by, self.db)
+        return rows
+
+    def _says_something(self, values: Values) -> bool:
+        fields = (field for field in self.model._meta.concrete_fields if field.attname not in self.model.identity)
+        return any(field.name in values or field.attname in values for field in fields)
+
+    @contextmanager
+    def _recorded(self, by: Any) -> Iterator[Self]:
+        """The same rows, locked, and no others. What the block does to them is recorded."""
+        self._for_write = True
+        keys = list(self.order_by().values_list("pk", flat=True))
+        using = self.db
+        with transaction.atomic(using=using):
+            before = self.model._locked(keys, using)
+            yield self.filter(pk__in=these(before, self.model._meta.pk, using))
+            _record(before, self.model._locked(before, using), by, using)
+        self._result_cache = None
+
+
 class Audited(InACluster):
     """A row whose changes are recorded. ``by=`` of ``save()`` and ``delete()`` names the acting user."""
 
@@ -63,6 +134,8 @@ class Audited(InACluster):
     masked: frozenset[str] = frozenset()
     # Columns that say which row it is, not what it says.
     identity: frozenset[str] = frozenset({"id", "user_id", "cluster_id"})
+    # The relations that `subject` reads.
+    named_by: tuple[str, ...] = ()
 
     class Meta:
         abstract = True
@@ -70,17 +143,14 @@ class Audited(InACluster):
     def save(self, *args: Any, by: Any = None, **kwargs: Any) -> None:
         using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
         with transaction.atomic(using=using):
-            before = self._stored(using)
+            before = self._locked([self.pk], using)
             super().save(*args, **kwargs)
-            action = PreferenceChange.Action.CHANGED if before else PreferenceChange.Action.ADDED
-            _record(action, self, before or {}, self._stored(using) or {}, by, clock.now(using), using)
+            _record(before, self._locked([self.pk], using), by, using)
 
     def delete(self, *args: Any, by: Any = None, **kwargs: Any) -> tuple[int, dict[str, int]]:
         using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
         with transaction.atomic(using=using):
-            before = self._stored(using)
-            if before:
-                _record(PreferenceChange.Action.DELETED, self, before, {}, by, clock.now(using), using)
+            _record(self._locked([self.pk], using), {}, by, using)
             return super().delete(*args, **kwargs)
 
     @property
@@ -88,23 +158,46 @@ class Audited(InACluster):
         """Whose row it is, in a word that outlives them."""
         raise NotImplementedError
 
-    def _stored(self, using: str) -> dict[str, Any] | None:
-        """What the table holds of this row, locked until the transaction ends; None if it has no such row."""
-        names = [field.attname for field in self._meta.concrete_fields if field.attname not in self.identity]
-        rows = type(self)._base_manager.using(using).select_for_update().filter(pk=self.pk)
-        return rows.values(*names).first() if self.pk is not None else None
+    @property
+    def _said(self) -> Values:
+        """What the row says, by column."""
+        names = (field.attname for field in self._meta.concrete_fields)
+        return {name: getattr(self, name) for name in names if name not in self.identity}
+
+    @classmethod
+    def _locked(cls, keys: Iterable[Any], using: str) -> dict[Any, Self]:
+        """What the table holds of these rows, locked until the transaction ends."""
+        known = [key for key in keys if key is not None]
+        if not known:
+            return {}
+        rows = cls._base_manager.using(using).filter(pk__in=these(known, cls._meta.pk, using)).order_by("pk")
+        if cls.named_by:
+            rows = rows.select_related(*cls.named_by)
+        return {row.pk: row for row in rows.select_for_update(of=("self",))}
 
 
-def _record(action: str, row: Audited, old: Any, new: Any, by: Any, now: datetime, using: str) -> None:
-    empty = {field.attname: field.get_default() for field in row._meta.concrete_fields}
-    differs = [name for name in {**old, **new} if old.get(name, empty[name]) != new.get(name, empty[name])]
-    if action == PreferenceChange.Action.CHANGED and not differs:
+def _record(before: dict[Any, Any], after: dict[Any, Any], by: Any, using: str) -> None:
+    changes = [_change(row, before.get(key), after.get(key), by) for key, row in {**before, **after}.items()]
+    rows = [change for change in changes if change]
+    if not rows:
         return
-    PreferenceChange.objects.using(using).create(
-        at=now,
+    now = clock.now(using)
+    for row in rows:
+        row.at = now
+    PreferenceChange.objects.using(using).bulk_create(rows, batch_size=STEP)
+
+
+def _change(row: Audited, before: Audited | None, after: Audited | None, by: Any) -> PreferenceChange | None:
+    empty = {field.attname: field.get_default() for field in row._meta.concrete_fields}
+    old, new = before._said if before else {}, after._said if after else {}
+    differs = [name for name in {**old, **new} if old.get(name, empty[name]) != new.get(name, empty[name])]
+    if before and after and not differs:
+        return None
+    action = PreferenceChange.Action
+    return PreferenceChange(
         by_id=getattr(by, "pk", None),
         cluster_id=row.cluster_id,
-        action=action,
+        action=action.CHANGED if before and after else action.ADDED if after else action.DELETED,
         table=str(row._meta.model_name),
         subject=row.subject[:200],
         before={name: _shown(row, name, old[name]) for name in differs if name in old},
@@ -113,6 +206,8 @@ def _record(action: str, row: Audited, old: Any, new: Any, by: Any, now: datetim
 
 
 def _shown(row: Audited, name: str, value: Any) -> Any:
-    if name in row.masked and isinstance(value, dict):
+    if name not in row.masked:
+        return value
+    if isinstance(value, dict):
         return {channel: masked(str(address or "")) for channel, address in value.items()}
-    return value
+    return masked(str(value))

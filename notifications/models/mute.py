@@ -13,8 +13,7 @@ from django.utils.timezone import is_naive
 from django.utils.translation import gettext_lazy as _
 
 from notifications.events import key_of
-from notifications.models.audit import Audited
-from notifications.models.default_cluster import InAClusterQuerySet
+from notifications.models.audit import Audited, AuditedQuerySet
 from notifications.models.validation import Fault, Validated, unknown
 from notifications.recipients import user_key
 
@@ -39,7 +38,7 @@ class Mute(Validated, Audited):
     )
     until = models.DateTimeField(_("until"), null=True, blank=True, help_text=_("Empty: for ever."))
 
-    objects = InAClusterQuerySet["Mute"].as_manager()
+    objects = AuditedQuerySet["Mute"].as_manager()
 
     class Meta:
         verbose_name = _("mute")

@@ -15,8 +15,8 @@ from django.utils.translation import gettext_lazy as _
 from notifications.addresses import well_formed
 from notifications.events import NOTIFICATION_EVENTS, key_of
 from notifications.hours import Hours, Timetable, site_quiet_hours, windows_from
+from notifications.models.audit import AuditedQuerySet
 from notifications.models.choices import Choices, by_channel, chosen, normalised, resolved
-from notifications.models.default_cluster import InAClusterQuerySet
 from notifications.models.shared import SharedPreference
 from notifications.models.validation import (
     Fault,
@@ -95,7 +95,7 @@ class UserSettings(Choices):
     time_zone = models.CharField(_("time zone"), max_length=64, blank=True)
     language = models.CharField(_("language"), max_length=20, blank=True)
 
-    objects = InAClusterQuerySet["UserSettings"].as_manager()
+    objects = AuditedQuerySet["UserSettings"].as_manager()
 
     class Meta:
         verbose_name = _("user settings")

@@ -13,8 +13,8 @@ from django.db import connections, models
 from django.utils.translation import gettext_lazy as _
 
 from notifications.models.among import among
+from notifications.models.audit import AuditedQuerySet
 from notifications.models.choices import Choices
-from notifications.models.default_cluster import InAClusterQuerySet
 
 
 def links() -> Any:
@@ -32,7 +32,7 @@ def _keys(holders: str | None) -> Iterable[Any]:
     return listed if isinstance(key, models.IntegerField) else map(key.to_python, listed)
 
 
-class SharedPreferenceQuerySet(InAClusterQuerySet["SharedPreference"]):
+class SharedPreferenceQuerySet(AuditedQuerySet["SharedPreference"]):
     def by_role(self, cluster: Any) -> dict[int | None, "SharedPreference"]:
         """The rows of a cluster by role; its own under None."""
         return {row.group_id: row for row in self.filter(cluster=cluster).select_related("group")}
@@ -72,6 +72,8 @@ class SharedPreferenceQuerySet(InAClusterQuerySet["SharedPreference"]):
 
 class SharedPreference(Choices):
     """What a role wants in a cluster; without a role, what the whole cluster wants. Users may choose otherwise."""
+
+    named_by = ("group",)
 
     cluster = models.ForeignKey(
         settings.NOTIFICATIONS_CLUSTER_MODEL, verbose_name=_("cluster"), on_delete=models.CASCADE, related_name="+"

@@ -10,12 +10,12 @@ from django.utils.translation import gettext_lazy as _
 
 from notifications import clock
 from notifications.events import key_of
+from notifications.models.audit import Audited, AuditedQuerySet
 from notifications.models.cluster import given_or_default
-from notifications.models.default_cluster import InACluster, InAClusterQuerySet
-from notifications.recipients import TOPIC_LENGTH, Topic
+from notifications.recipients import TOPIC_LENGTH, Topic, user_key
 
 
-class TopicSubscriptionQuerySet(InAClusterQuerySet["TopicSubscription"]):
+class TopicSubscriptionQuerySet(AuditedQuerySet["TopicSubscription"]):
     def subscribe(self, user: Any, topic: Enum | str, cluster: Any = None) -> bool:
         """Let a user hear of a topic in a cluster (the default one for ``None``). True if that is new.
 
@@ -33,8 +33,10 @@ class TopicSubscriptionQuerySet(InAClusterQuerySet["TopicSubscription"]):
         return self.filter(topic__in=topics, cluster=cluster)
 
 
-class TopicSubscription(InACluster):
+class TopicSubscription(Audited):
     """One user hears of one topic in one cluster."""
+
+    identity = Audited.identity | {"created_at"}
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -64,6 +66,10 @@ class TopicSubscription(InACluster):
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.clean()
         super().save(*args, **kwargs)
+
+    @property
+    def subject(self) -> str:
+        return user_key(self.user_id)
 
     def clean(self) -> None:
         self.topic = key_of(self.topic)

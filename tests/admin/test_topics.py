@@ -5,7 +5,7 @@ from typing import Any
 from django.test import Client
 from django.urls import reverse
 
-from notifications.models import Cluster, TopicSubscription
+from notifications.models import Cluster, PreferenceChange, TopicSubscription
 from tests.admin.conftest import customers
 
 ADD, LIST = "admin:klaxon_topicsubscription_add", "admin:klaxon_topicsubscription_changelist"
@@ -33,3 +33,14 @@ def test_they_are_found_by_topic_and_by_user(boss: Client, cluster: Cluster) -> 
         TopicSubscription.objects.subscribe(user, "pool", cluster)
     for words, found in (("Pool", 3), ("ann1", 1), ("pool ann1", 1), ("poo", 0)):
         assert boss.get(reverse(LIST, query={"q": words})).context["cl"].result_count == found
+
+
+def test_who_subscribed_or_unsubscribed_somebody_is_recorded(boss: Client, cluster: Cluster) -> None:
+    users = customers(2)
+    for user in users:
+        added(boss, user, cluster, "pool")
+    keys = list(TopicSubscription.objects.values_list("pk", flat=True))
+    boss.post(reverse(LIST), {"action": "delete_selected", "_selected_action": keys, "post": "yes"})
+    assert not TopicSubscription.objects.exists()
+    rows = list(PreferenceChange.objects.order_by("pk").values_list("action", "by__username"))
+    assert rows == [("added", "boss")] * 2 + [("deleted", "boss")] * 2

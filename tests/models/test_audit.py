@@ -4,11 +4,13 @@ from datetime import UTC, datetime
 
 import pytest
 from django.contrib.auth.models import Group
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, NotSupportedError, connection, transaction
+from django.db.models import F, Subquery
+from django.test.utils import CaptureQueriesContext
 
 from notifications import clock
-from notifications.models import Mute, PreferenceChange, SharedPreference, UserSettings
-from tests.factories import ClusterFactory, UserFactory
+from notifications.models import Mute, PreferenceChange, SharedPreference, TopicSubscription, UserSettings
+from tests.factories import ClusterFactory, UserFactory, UserSettingsFactory
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -107,3 +109,88 @@ def test_a_change_that_is_refused_leaves_no_record(owner):
     with pytest.raises(IntegrityError), transaction.atomic():
         UserSettings.objects.create(**owner)
     assert len(changes()) == 1
+
+
+class TestQuerysets:
+    def test_an_update_records_each_row_that_it_changes(self, owner):
+        boss = UserFactory()
+        UserSettings.objects.create(**owner, language="de")
+        UserSettings.objects.create(user=boss, cluster=owner["cluster"], language="fr")
+        assert UserSettings.objects.order_by("-pk").update(language="fr", digest_hour=8, by=boss) == 2
+        assert changes()[2:] == [("changed", {"language": "de"}, {"language": "fr"})]
+        change = PreferenceChange.objects.latest("pk")
+        assert (change.by, change.subject) == (boss, f"u:{owner['user'].pk}")
+
+    def test_an_update_may_change_what_its_rows_are_found_by(self, owner):
+        UserSettings.objects.create(**owner, language="de")
+        other = UserSettingsFactory(language="it")
+        others_language = Subquery(UserSettings.objects.filter(pk=other.pk).values("language"))
+        german = UserSettings.objects.annotate(new=others_language).filter(language="de")
+        assert german.update(language=F("new")) == 1
+        assert changes()[2:] == [("changed", {"language": "de"}, {"language": "it"})]
+
+    def test_rows_in_one_go_are_recorded_each(self, owner):
+        others = [UserSettings(user=UserFactory(), cluster=owner["cluster"], channels={"email": False}) for _ in "ab"]
+        UserSettings.objects.bulk_create(others, by=owner["user"])
+        for row in others:
+            row.language = "de"
+        assert UserSettings.objects.bulk_update(others, ["language"]) == 2
+        UserSettings.objects.all().delete(by=owner["user"])
+        was = {"channels": {"email": False}}
+        assert changes() == [
+            *[("added", {}, was)] * 2,
+            *[("changed", {"language": ""}, {"language": "de"})] * 2,
+            *[("deleted", {**was, "language": "de"}, {})] * 2,
+        ]
+        by = PreferenceChange.objects.order_by("pk").values_list("by", flat=True)
+        assert list(by) == [owner["user"].pk] * 2 + [None] * 2 + [owner["user"].pk] * 2
+
+    @pytest.mark.parametrize("conflicts", ["ignore_conflicts", "update_conflicts"])
+    def test_what_could_not_be_recorded_is_refused(self, owner, conflicts):
+        with pytest.raises(NotSupportedError, match=r"Use get_or_create\(\) or update_or_create\(\) for each row"):
+            UserSettings.objects.bulk_create([UserSettings(**owner)], **{conflicts: True})
+        assert not UserSettings.objects.exists()
+
+    @pytest.mark.parametrize("count", [1, 20])
+    def test_the_number_of_statements_does_not_grow_with_the_rows(self, owner, count, django_assert_max_num_queries):
+        groups = [Group.objects.create(name=f"Role {number}") for number in range(count)]
+        rows = [SharedPreference(cluster=owner["cluster"], group=group) for group in groups]
+        with django_assert_max_num_queries(8):
+            SharedPreference.objects.bulk_create(rows)
+        with django_assert_max_num_queries(8):
+            SharedPreference.objects.update(rank=3)
+        with django_assert_max_num_queries(9):
+            SharedPreference.objects.all().delete()
+        assert PreferenceChange.objects.count() == 3 * count
+
+    def test_what_says_nothing_is_not_recorded(self, owner):
+        UserSettings.objects.create(**owner)
+        with CaptureQueriesContext(connection) as queries:
+            UserSettings.objects.update(digest_asked_at=NOW)
+        assert len(queries) == 1
+        UserSettings.objects.update(language="")
+        assert len(changes()) == 1
+
+    def test_an_update_that_fails_leaves_no_record(self, owner):
+        UserSettings.objects.create(**owner)
+        with pytest.raises(IntegrityError), transaction.atomic():
+            UserSettings.objects.update(language=None)
+        assert len(changes()) == 1
+
+    def test_addresses_in_a_wrong_form_are_masked_too(self, owner):
+        UserSettings.objects.create(**owner)
+        UserSettings.objects.update(addresses="ann@example.com")
+        assert changes()[1] == ("changed", {"addresses": {}}, {"addresses": "a***@example.com"})
+
+
+def test_subscriptions_to_topics_are_recorded(owner):
+    user, cluster = owner["user"], owner["cluster"]
+    topics = TopicSubscription.objects
+    topics.subscribe(user, "Pool", cluster)
+    topics.subscribe(user, "pool", cluster)
+    topics.unsubscribe(user, "pool", cluster)
+    topics.unsubscribe(user, "pool", cluster)
+    assert changes() == [("added", {}, {"topic": "pool"}), ("deleted", {"topic": "pool"}, {})]
+    assert set(PreferenceChange.objects.values_list("table", "subject", "cluster")) == {
+        ("topicsubscription", f"u:{user.pk}", cluster.pk)
+    }
