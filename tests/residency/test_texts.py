@@ -9,7 +9,7 @@ from example_project.residency import people, service
 from example_project.residency.notification_events import ResidencyEvents
 from notifications.dispatch.dispatcher import Dispatcher
 from notifications.events import NOTIFICATION_EVENTS
-from notifications.models import Delivery
+from notifications.models import Delivery, Notification
 from notifications.testing import simulated, travelling
 from tests.residency.conftest import at
 
@@ -89,8 +89,9 @@ PRIORITIES = {
 }  # fmt: skip
 
 
-def call(user, name):
+def call(user, name, **changed):
     function, words = CALLS[name]
+    words = {**words, **changed}
     is_to_many = "recipient_ids" in signature(function).parameters
     return function(**{"recipient_ids": [user.pk]} if is_to_many else {"recipient_id": user.pk}, **words)
 
@@ -116,6 +117,29 @@ def test_it_renders_on_each_of_its_channels(program, resident, name):
     for arrival in arrivals:
         assert (arrival.title or arrival.body).strip()
         assert "{{" not in arrival.title + arrival.body
+
+
+DATED = [name for name, (_, words) in CALLS.items() if any(isinstance(value, date) for value in words.values())]
+
+
+@pytest.mark.parametrize("name", DATED)
+def test_iso_texts_are_as_good_as_dates_and_times(program, resident, name):
+    _, words = CALLS[name]
+    texts = {key: value.isoformat() for key, value in words.items() if isinstance(value, date)}
+    with travelling(at("2026-01-05 09:00")):
+        for given in ({}, texts):
+            call(resident, name, **given)
+    first, second = Notification.objects.all()
+    assert (first.values, first.send_at, first.expires_at) == (second.values, second.send_at, second.expires_at)
+
+
+@pytest.mark.parametrize(
+    ("name", "argument", "kind"),
+    [("shift_reminder_24h", "start_date", "datetime"), ("tdy_reminder", "begins_on", "date")],
+)
+def test_a_text_that_is_no_date_is_refused(program, resident, name, argument, kind):
+    with pytest.raises(ValueError, match=f"'tomorrow' must be an ISO {kind} such as 2026-01-15"):
+        call(resident, name, **{argument: "tomorrow"})
 
 
 @pytest.mark.parametrize("name", SCHEDULES)

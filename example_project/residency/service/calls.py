@@ -78,10 +78,24 @@ def with_times(event: ResidencyEvents, context: Mapping[str, Any]) -> dict[str, 
 
 
 def moment(given: datetime | str) -> datetime:
-    """A time that may be given as ISO text; without an offset it is on the clocks of the current time zone."""
-    read = datetime.fromisoformat(given) if isinstance(given, str) else given
+    """A time that may be given as ISO text; without an offset it is on the clocks of the current time zone.
+
+    :raises ValueError: if the text is no time.
+    """
+    read = _read(given, datetime, "2026-01-15 07:00") if isinstance(given, str) else given
     return timezone.make_aware(read) if timezone.is_naive(read) else read
 
 
 def day(given: date | str) -> date:
-    return date.fromisoformat(given) if isinstance(given, str) else given
+    """A date that may be given as ISO text.
+
+    :raises ValueError: if the text is no date.
+    """
+    return _read(given, date, "2026-01-15") if isinstance(given, str) else given
+
+
+def _read(text: str, kind: Any, example: str) -> Any:
+    try:
+        return kind.fromisoformat(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} must be an ISO {kind.__name__} such as {example}.") from error
