@@ -53,6 +53,18 @@ def well_formed(kind: str, address: str) -> bool:
     return True
 
 
+def usable(kind: str, own: str, account: str) -> tuple[str, str]:
+    """Where to reach a user who may have given an address of their own, and that address if it is passed over.
+
+    It is where it is malformed and that of the account is not: a typing error must silence nobody.
+    """
+    if not own:
+        return account, ""
+    if well_formed(kind, own) or not account or not well_formed(kind, account):
+        return own, ""
+    return account, own
+
+
 def address_hash(address: str) -> str:
     """A fixed-length stand-in for an address in indexes and in tables that must not be read back into addresses."""
     # Half of a surrogate pair is no address, but one must be able to say so.

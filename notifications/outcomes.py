@@ -19,6 +19,7 @@ class Reason(TextChoices):
     NOT_MEMBER = "not_member", _("Not a member of the cluster")
     NO_ADDRESS = "no_address", _("No address for this channel")
     INVALID_ADDRESS = "invalid_address", _("The address is malformed")
+    ACCOUNT_ADDRESS = "account_address", _("The user’s own address is unusable; that of the account is used")
     SUPPRESSED = "suppressed", _("The address is suppressed")
     PREFERENCE = "preference", _("Opted out in the preferences")
     MUTED = "muted", _("Muted by the user")

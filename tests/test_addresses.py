@@ -5,10 +5,11 @@ from django.core.validators import validate_email
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifications.addresses import LONGEST_PLAIN, PLAIN_EMAIL, masked, masked_text, well_formed
+from notifications.addresses import LONGEST_PLAIN, PLAIN_EMAIL, masked, masked_text, usable, well_formed
 
 ODD_ADDRESSES = st.text("abcXYZ019.-_+@äß!\"'\n ", max_size=40) | st.emails()
 LOCAL_PARTS = st.text("abcdefghijklmnopqrstuvwxyz0123456789.+_-", min_size=1, max_size=60)
+GOOD, OTHER = "ann@example.com", "work@example.com"
 PHONES = st.from_regex(r"\+[1-9]\d{6,14}", fullmatch=True)
 
 
@@ -134,3 +135,20 @@ def test_what_is_plain_djangos_validator_takes_too(address):
 @pytest.mark.parametrize("label", [63, 64])
 def test_a_label_may_have_63_letters(label):
     assert well_formed("email", f"ann@{'x' * label}.example") is (label == 63)
+
+
+@pytest.mark.parametrize(
+    ("own", "account", "found"),
+    [
+        ("", GOOD, (GOOD, "")),
+        (OTHER, GOOD, (OTHER, "")),
+        (OTHER, "", (OTHER, "")),
+        ("work@example,com", GOOD, (GOOD, "work@example,com")),
+        (" ", GOOD, (GOOD, " ")),
+        ("work", "", ("work", "")),
+        ("work", "ann", ("work", "")),
+        ("", "ann", ("ann", "")),
+    ],
+)
+def test_an_unusable_address_of_ones_own_gives_way_to_a_usable_one_of_the_account(own, account, found):
+    assert usable("email", own, account) == found

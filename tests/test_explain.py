@@ -426,3 +426,10 @@ def test_what_joins_a_batch_that_waits_already_goes_out_with_it(user, declare):
         last = NotificationManager.why(Delivery.objects.last()).channels[0]
         assert last.summary.startswith("It waits until 12:15 on Friday 20 November 2026, UTC, with what waits already:")
         assert explain(UserFactory(), event, context={}).channel("email").arrives_at.minute == 25
+
+
+def test_an_unusable_address_of_ones_own_is_told(user, choose):
+    choose(addresses={"email": "ann@example,com"})
+    [step] = [step for step in explain(user).channel("email").steps if step.gate == "address"]
+    assert step.lets_through
+    assert step.rule == "the email address in the settings is malformed; that of the account is used"

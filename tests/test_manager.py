@@ -793,6 +793,73 @@ class TestCost:
         assert len(self.statements(User.objects.all())) == len(self.statements(crowd)) + 1
 
 
+class TestOwnAddresses:
+    """Those in a user's settings."""
+
+    @pytest.fixture
+    def choose(self, user):
+        return lambda address: UserSettingsFactory(
+            user=user, cluster=Cluster.objects.default(), addresses={"EMAIL": address}
+        )
+
+    def notes(self):
+        return list(NotificationLog.objects.filter(kind="note").order_by("pk"))
+
+    def sent_to(self):
+        return list(Delivery.objects.filter(channel="email").values_list("address", flat=True))
+
+    def test_a_typing_error_does_not_silence_a_critical_mail(self, user, choose):
+        choose("ann@example,com")
+        result = send([user], ShopEvents.STORE_ON_FIRE, {"place": "Bonn"})
+        assert (result.queued, result.dropped, bool(result)) == (2, 0, True)
+        assert self.sent_to() == [user.email]
+        [note] = self.notes()
+        assert (note.reason, note.recipient, note.channel) == ("account_address", user, "email")
+        assert note.error_message == "the email address in the settings is malformed"
+        assert (note.notification_id, note.address) == (result.notification_id, "a***@example,com")
+
+    @pytest.mark.parametrize("options", [{}, {"idempotency_key": "k"}, {"send_at": NOON + timedelta(days=9999)}])
+    def test_that_is_so_however_it_is_queued(self, options, user, choose):
+        choose("ann")
+        send_newsletter([user], **options)
+        assert self.sent_to() == [user.email]
+        assert len(self.notes()) == 1
+        if "idempotency_key" in options:
+            assert send_newsletter([user], **options).as_dict() == {
+                "queued": 1, "held": 0, "dropped": 0, "reasons": {},
+            }  # fmt: skip
+
+    def test_many_notes_cost_one_statement(self, db):
+        users, cluster = UserFactory.create_batch(30), Cluster.objects.default()
+        for user in users:
+            UserSettingsFactory(user=user, cluster=cluster, addresses={"email": "typo"})
+        with CaptureQueriesContext(connection) as few:
+            send_newsletter(users[:20])
+        with CaptureQueriesContext(connection) as many:
+            send_newsletter(users)
+        assert len(few) == len(many)
+        assert len(self.notes()) == 50
+
+    def test_an_address_that_is_well_formed_is_kept_and_leaves_no_note(self, user, choose):
+        choose("work@example.com")
+        send_newsletter([user])
+        assert self.sent_to() == ["work@example.com"]
+        assert self.notes() == []
+
+    def test_where_the_account_has_none_the_drop_says_what_is_wrong(self, user, choose):
+        choose("ann")
+        User.objects.update(email="")
+        assert send_newsletter([user]).reasons == {Reason.INVALID_ADDRESS: 1}
+        assert self.notes() == []
+
+    def test_nothing_is_noted_about_what_is_dropped_anyway(self, user, choose):
+        row = choose("ann")
+        row.set_channel("email", False)
+        row.save()
+        assert send_newsletter([user]).reasons == {Reason.PREFERENCE: 1}
+        assert self.notes() == []
+
+
 class TestOddThings:
     def test_half_of_a_character_in_an_address_concerns_its_owner_alone(self, db):
         odd, other = UserFactory.create_batch(2)
@@ -803,7 +870,7 @@ class TestOddThings:
         if connection.vendor == "sqlite":  # which stores it as an escape; PostgreSQL refuses it
             cluster = Cluster.objects.default()
             UserSettings.objects.create(user=odd, cluster=cluster, addresses={"email": "\ud800x@example.com"})
-            assert send_newsletter([odd, other]).reasons == {Reason.INVALID_ADDRESS: 1}
+            assert send_newsletter([odd, other]).queued == 2, "the account of its owner has another"
 
     def test_a_key_as_text_is_the_same_user(self, user):
         role = Group.objects.create(name="night")

@@ -69,6 +69,19 @@ def test_what_was_sent_says_when_and_by_whom(user, clock):
     assert (told.arrives_at, told.state, told.steps, told.answer) == (clock.time, "sent", (), None)
 
 
+def test_that_another_address_was_used_than_the_users_own_belongs_to_the_story(user):
+    choose(user, addresses={"email": "ann@example,com"})
+    notification = send(user)
+    Dispatcher().run_until_idle()
+    for told in (why(notification, user), why(Delivery.objects.get())):
+        assert [event.what for event in told.story] == [
+            "It was asked for.",
+            "Note: The user’s own address is unusable; that of the account is used: "
+            "the email address in the settings is malformed.",
+            "Attempt 1: locmem accepted it.",
+        ]
+
+
 def test_what_waits_for_its_hour_is_asked_again(user):
     choose(user, **NIGHT)
     notification = send(user)

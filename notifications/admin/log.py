@@ -17,6 +17,7 @@ LOOKS = {
     NotificationLog.Kind.DROP: "dropped",
     NotificationLog.Kind.PROVIDER_EVENT: "ready",
     NotificationLog.Kind.RESENT: "retry",
+    NotificationLog.Kind.NOTE: "ready",
 }
 
 

@@ -43,7 +43,7 @@ def after_death(settled: Iterable[tuple[Delivery, Settlement]], using: str, now:
     NotificationLog.objects.using(using).append(
         drop_row(row, answer.reason, f"{fallback_of(row)}: {answer.rule}", now) for row, answer in refused
     )
-    _queue(going, using)
+    _queue(going, using, now)
 
 
 class Fallback:
@@ -76,7 +76,7 @@ class Fallback:
             mine = _sorted_by_the_gates(_with_fallback(rows, self.using), self.using, now)[0]
             going = _without_lost_causes(mine, self.using)
             self._let_go(rows, going, now)
-            _queue(going, self.using)
+            _queue(going, self.using, now)
         return going
 
     def _next_notifications(self, channel: str, events: Sequence[str]) -> list[int]:
@@ -162,12 +162,14 @@ def _facts(row: Delivery, person: Person, now: datetime) -> Facts:
     channel = fallback_of(row)
     kind = address_kind(channel)
     told = row.notification
+    address, passed_over = person.addresses_for(channel, kind)
     return Facts(
         NOTIFICATION_EVENTS.find(told.event),
         channel,
         kind,
         person,
-        person.address_for(channel, kind),
+        address,
+        passed_over=passed_over,
         topic=told.topic,
         actor_id=told.actor_id,
         now=now,
@@ -176,7 +178,7 @@ def _facts(row: Delivery, person: Person, now: datetime) -> Facts:
     )
 
 
-def _queue(going: Sequence[Going], using: str) -> None:
+def _queue(going: Sequence[Going], using: str, now: datetime) -> None:
     made = [
         Delivery.to(
             row.notification,
@@ -190,5 +192,18 @@ def _queue(going: Sequence[Going], using: str) -> None:
     ]
     # Somebody may have it on that channel anyway.
     Delivery.objects.using(using).bulk_create(made, ignore_conflicts=True)
+    NotificationLog.objects.using(using).append(
+        NotificationLog.passed_over(
+            row.notification,
+            now,
+            facts.passed_over,
+            facts.kind,
+            facts.channel,
+            facts.person.key,
+            recipient_id=row.recipient_id,
+        )
+        for row, facts in going
+        if facts.passed_over
+    )
     if made:
         tell_on_commit({row.notification_id for row, _ in going}, using)

@@ -13,20 +13,25 @@ from django.db.models import BooleanField, CharField, IntegerField, Manager, Mod
 from django.db.models.query_utils import DeferredAttribute
 from django.db.models.signals import post_init, pre_init
 
+from notifications.addresses import usable
 from notifications.gates.facts import address_field
 from notifications.models.choices import normalised
 from notifications.models.crowd import ADDRESSES, ASKED_FOR, KEY
 
 NOBODYS = "{}"
+NOTHING: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """``names`` are the columns with addresses; ``active`` is that which says who is active, empty if all are.
+    """``kinds`` are the channels, each with the kind of address that it sends to.
+
+    ``names`` are the columns with addresses; ``active`` is that which says who is active, empty if all are.
 
     ``places`` are the channels, each with where its address stands in a row: KEY for an account, None for nowhere.
     """
 
+    kinds: Mapping[str, str]
     names: tuple[str, ...]
     active: str
     places: tuple[tuple[str, int | None], ...]
@@ -42,16 +47,21 @@ class Columns:
             return {row[KEY]: row for row in rows}
         return {self.field.to_python(row[KEY]): row for row in rows}
 
-    def addresses(self, key: str, row: tuple[Any, ...]) -> list[str]:
-        """One for each channel; what users gave for a channel themselves goes first, but for their account."""
+    def addresses(self, key: str, row: tuple[Any, ...]) -> tuple[list[str], Mapping[str, str]]:
+        """One for each channel; what users gave for a channel themselves goes first, but for their account.
+
+        And by channel what they gave and is passed over; see :func:`usable`.
+        """
         own = [(row[at] or "") if at else key if at == KEY else "" for _channel, at in self.places]
         if row[ADDRESSES] in (None, NOBODYS):
-            return own
-        chosen = normalised(json.loads(row[ADDRESSES]))
-        return [
-            address if at == KEY else str(chosen.get(channel) or address)
-            for (channel, at), address in zip(self.places, own, strict=True)
-        ]
+            return own, NOTHING
+        chosen, passed_over = normalised(json.loads(row[ADDRESSES])), {}
+        for number, (channel, at) in enumerate(self.places):
+            if at != KEY and chosen.get(channel):
+                own[number], unusable = usable(self.kinds[channel], str(chosen[channel]), own[number])
+                if unusable:
+                    passed_over[channel] = unusable
+        return own, passed_over
 
 
 def columns_for(kinds: Mapping[str, str], using: str) -> Columns | None:
@@ -67,7 +77,7 @@ def columns_for(kinds: Mapping[str, str], using: str) -> Columns | None:
         return None
     at = {name: ASKED_FOR + number for number, name in enumerate(names)}
     places = [(channel, KEY if kind == "user" else at.get(fields[kind])) for channel, kind in kinds.items()]
-    return Columns(names, active, tuple(places), None if _is_number(model._meta.pk) else model._meta.pk)
+    return Columns(kinds, names, active, tuple(places), None if _is_number(model._meta.pk) else model._meta.pk)
 
 
 def _is_made_plainly(model: Any, using: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from django.contrib.auth import get_user_model
 from django.db import connections, router
 
-from notifications.gates.columns import Columns, columns_for
+from notifications.gates.columns import NOTHING, Columns, columns_for
 from notifications.gates.facts import Person, people
 from notifications.gates.source import OwnTables, preference_source
 from notifications.models import SharedPreference, UserSettings, crowd
@@ -38,8 +38,9 @@ class Alike:
 
 
 # Recipient key; the user's primary key, None where there is no user; who is alike; an address for each channel, empty
-# where there is none. A plain tuple: of a send to many thousands making anything more would be felt.
-Recipient = tuple[str, Any, Alike, Sequence[str]]
+# where there is none; by channel the user's own address, where it is passed over for that. A plain tuple: of a send to
+# many thousands making anything more would be felt.
+Recipient = tuple[str, Any, Alike, Sequence[str], Mapping[str, str]]
 
 
 class Crowd(NamedTuple):
@@ -78,7 +79,7 @@ class Crowds:
         alike, found = self.known.setdefault("", Alike(Person("a:"))), []
         for address in addresses:
             person = Person(address.key, bare=address)
-            found.append((person.key, None, alike, self._addresses_of(person)))
+            found.append((person.key, None, alike, *self._addresses_of(person)))
         return Crowd(found, True)
 
     def users(self, user_ids: Collection[Any]) -> Crowd:
@@ -95,9 +96,9 @@ class Crowds:
     def _recipient(self, pk: Any, row: Row | None, columns: Columns) -> Recipient:
         key = user_key(pk)
         if row is None:
-            return key, None, Alike(Person(key)), columns.no_addresses
+            return key, None, Alike(Person(key)), columns.no_addresses, NOTHING
         alike = self.known.get(row[crowd.ABOUT]) or self._remembered(row[crowd.ABOUT], self._alike(key, row))
-        return key, pk, alike, columns.addresses(key, row)
+        return key, pk, alike, *columns.addresses(key, row)
 
     def _alike(self, key: str, row: Row) -> Alike:
         told, pk = crowd.about(row), row[crowd.SETTINGS_KEY]
@@ -125,7 +126,9 @@ class Crowds:
 
     def _alone(self, pk: Any, person: Person) -> Recipient:
         user_id = pk if person.user is not None else None
-        return person.key, user_id, Alike(person), self._addresses_of(person)
+        return person.key, user_id, Alike(person), *self._addresses_of(person)
 
-    def _addresses_of(self, person: Person) -> list[str]:
-        return [person.address_for(*pair) for pair in self.kinds.items()]
+    def _addresses_of(self, person: Person) -> tuple[list[str], Mapping[str, str]]:
+        found = {channel: person.addresses_for(channel, kind) for channel, kind in self.kinds.items()}
+        passed_over = {channel: unusable for channel, (_address, unusable) in found.items() if unusable}
+        return [address for address, _unusable in found.values()], passed_over

@@ -9,6 +9,7 @@ from django.contrib.auth import get_user_model
 from django.db.models import Exists, OuterRef
 
 from notifications import conf
+from notifications.addresses import usable
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.gates.source import Wishes, wishes_of
 from notifications.models import Mute, SharedPreference, UserSettings, membership
@@ -34,14 +35,18 @@ class Person:
 
     def address_for(self, channel: str, kind: str) -> str:
         """Where to reach this person on a channel that sends to this kind of address; empty if nowhere."""
+        return self.addresses_for(channel, kind)[0]
+
+    def addresses_for(self, channel: str, kind: str) -> tuple[str, str]:
+        """The same, and the address in their settings if it is passed over; see :func:`usable`."""
         if kind == "user":
-            return self.key if self.user is not None else ""
+            return self.key if self.user is not None else "", ""
         if self.bare is not None:
-            return self.bare.of_kind(kind)
+            return self.bare.of_kind(kind), ""
         if self.user is None:
-            return ""
-        chosen = self.settings.address_for(channel) if self.settings else ""
-        return chosen or _address_of(self.user, kind)
+            return "", ""
+        own = self.settings.address_for(channel) if self.settings else ""
+        return usable(kind, own, _address_of(self.user, kind))
 
 
 def _address_of(user: Any, kind: str) -> str:
@@ -74,6 +79,8 @@ class Facts:
     topic: str = field(default="", kw_only=True)
     actor_id: Any = field(default=None, kw_only=True)
     expires_at: datetime | None = field(default=None, kw_only=True)
+    # The address in the user's settings that was passed over for this one. No gate looks at it.
+    passed_over: str = field(default="", kw_only=True)
     # What the call made of it, where that is not told by the event.
     priority: NotificationPriority | None = field(default=None, kw_only=True)
     now: datetime = field(kw_only=True)

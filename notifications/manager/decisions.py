@@ -33,6 +33,8 @@ class Case:
     alike: Alike
     # Those who are alike and have the same mark get the same answer.
     mark: Any
+    # The address in the user's settings, where it is passed over for that of the account.
+    passed_over: str
 
 
 def kinds_of(request: Request) -> dict[str, str]:
@@ -119,6 +121,7 @@ class Decisions:
             topic=told.topic,
             actor_id=told.actor_id,
             expires_at=told.expires_at,
+            passed_over=case.passed_over,
             priority=self.request.priority,
             now=self.now,
             wanted_at=self.wanted_at,
@@ -128,16 +131,17 @@ class Decisions:
 
 def _cases(crowd: Crowd, chunk: Chunk, kinds: Mapping[str, str]) -> Iterator[Case]:
     channels, no_hash = tuple(kinds.items()), address_hash("")
-    for key, user_id, alike, addresses in crowd.recipients:
+    for key, user_id, alike, addresses, passed_over in crowd.recipients:
         for (channel, kind), address in zip(channels, addresses, strict=True):
             if chunk.narrowed and not chunk.is_for(key, channel):
                 continue
             # A good address is like any other; of a bad one, or of none, the gates may say more.
             mark = channel if address and well_formed(kind, address) else (channel, address)
             if kind == "user":
-                yield Case(key, user_id, channel, kind, address, "", no_hash, alike, mark)
+                yield Case(key, user_id, channel, kind, address, "", no_hash, alike, mark, "")
             else:
-                yield Case(key, user_id, channel, kind, address, address, address_hash(address), alike, mark)
+                own, its = passed_over.get(channel, ""), address_hash(address)
+                yield Case(key, user_id, channel, kind, address, address, its, alike, mark, own)
 
 
 def _fingerprint(case: Case) -> str:

@@ -71,7 +71,7 @@ def _at_once(request: Request, audience: Audience, using: str) -> SendResult:
     decisions = Decisions(request, notification, kinds_of(request), now, lambda wanted: {})
     written = _written(answer for chunk in audience.chunks(FEW) for answer in decisions.on(chunk))
     # One statement is all or nothing by itself.
-    several = bool(written.drops or request.attachments) or not takes_one_statement(using)
+    several = bool(written.drops or written.passed_over or request.attachments) or not takes_one_statement(using)
     with transaction.atomic(using=using, savepoint=several):
         store_with(notification, request.score, written.deliveries, using)
         AttachedFile.objects.using(using).attach(notification, request.attachments)
@@ -133,8 +133,8 @@ def _result(request: Request, notification: Notification, audience: Audience) ->
 
 
 def _count(result: SendResult, written: "Written", notification: Notification, now: datetime, using: str) -> None:
-    if written.drops:
-        NotificationLog.objects.using(using).append(_dropped(notification, written.drops, now))
+    rows = [*_dropped(notification, written.drops, now), *_passed_over(notification, written.passed_over, now)]
+    NotificationLog.objects.using(using).append(rows)
     result.held += written.held
     result.queued += len(written.deliveries) - written.held
     result.reasons.update(written.reasons)
@@ -173,6 +173,8 @@ class Written:
 
     deliveries: list[NewDelivery] = field(default_factory=list)
     drops: list[tuple[Case, Drop]] = field(default_factory=list)
+    # Those who get it at the address of their account because their own is unusable.
+    passed_over: list[Case] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
     held: int = 0
 
@@ -186,6 +188,8 @@ def _written(decided: Iterable[tuple[Case, Answer]]) -> Written:
         else:
             written.held += isinstance(answer, Hold)
             written.deliveries.append(_delivery(case, answer))
+            if case.passed_over:
+                written.passed_over.append(case)
     return written
 
 
@@ -198,6 +202,8 @@ def _delivery(case: Case, answer: Answer) -> NewDelivery:
 
 def _dropped(notification: Notification, drops: Sequence[tuple[Case, Drop]], now: datetime) -> list[NotificationLog]:
     """A row of the log for each."""
+    if not drops:
+        return []
     about = NotificationLog.about(notification, NotificationLog.Kind.DROP, now)
     return [
         about.again(
@@ -209,4 +215,14 @@ def _dropped(notification: Notification, drops: Sequence[tuple[Case, Drop]], now
             error_message=answer.rule,
         )
         for case, answer in drops
+    ]
+
+
+def _passed_over(notification: Notification, cases: Sequence[Case], now: datetime) -> list[NotificationLog]:
+    """A row of the log for each."""
+    return [
+        NotificationLog.passed_over(
+            notification, now, case.passed_over, case.kind, case.channel, case.key, recipient_id=case.user_id
+        )
+        for case in cases
     ]

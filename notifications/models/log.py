@@ -59,6 +59,7 @@ class NotificationLog(AppendOnly):
         DROP = "drop", _("drop")
         PROVIDER_EVENT = "provider_event", _("provider event")
         RESENT = "resent", _("sent again")
+        NOTE = "note", _("note")
 
     kind = models.CharField(_("kind"), max_length=20, choices=Kind.choices)
     cluster = LooseForeignKey(
@@ -147,6 +148,26 @@ class NotificationLog(AppendOnly):
             channel=delivery.channel,
             attempt=delivery.attempts,
             epoch=delivery.epoch,
+            **facts,
+        )
+
+    @classmethod
+    def passed_over(
+        cls, notification: Notification, now: datetime, address: str, kind: str, channel: str, key: str, **facts: Any
+    ) -> Self:
+        """The same, on an address in the settings of a user that is unusable, so that the account's is used.
+
+        :param kind: of address, such as ``"email"``. :param key: the recipient's.
+        """
+        return cls.about(
+            notification,
+            cls.Kind.NOTE,
+            now,
+            address,
+            channel=channel,
+            recipient_key=key,
+            reason=Reason.ACCOUNT_ADDRESS,
+            error_message=f"the {kind} address in the settings is malformed",
             **facts,
         )
 

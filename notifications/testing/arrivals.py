@@ -93,7 +93,8 @@ def _log(after: int) -> Any:
 
 
 def _row(row: NotificationLog, names: Names, zone: ZoneInfo) -> tuple[datetime, str, str, str, str]:
-    what = "dropped" if row.kind == NotificationLog.Kind.DROP else "failed"
+    words: dict[str, str] = {NotificationLog.Kind.DROP: "dropped", NotificationLog.Kind.NOTE: "note"}
+    what = words.get(row.kind, "failed")
     who = str(names.of(row))
     return row.sent_at.astimezone(zone), who, row.channel, row.event, f"{what}: {row.reason} {row.error_message}"
 

@@ -94,6 +94,17 @@ def test_it_passes_the_same_gates(carrier):
     assert (drop.reason, drop.error_message) == ("preference", "email: user: channel email is off")
 
 
+def test_a_typing_error_in_the_settings_silences_nobody_there(carrier):
+    carrier.answers = {"only": REFUSED}
+    user = UserFactory()
+    UserSettingsFactory(user=user, cluster=Cluster.objects.default(), addresses={"email": "ann@example,com"})
+    ship(user)
+    assert dispatch() == {"dead": 1, "sent": 1}
+    assert mail.outbox[0].to == [user.email]
+    note = NotificationLog.objects.get(kind="note")
+    assert (note.reason, note.recipient, note.channel) == ("account_address", user, "email")
+
+
 def test_a_bare_address_has_no_other_address(carrier):
     carrier.answers = {"only": REFUSED}
     ship(Address(phone="+15550100"))

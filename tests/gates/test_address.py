@@ -52,6 +52,12 @@ def test_the_address_chosen_for_a_channel_wins_over_that_of_the_account():
     assert facts(person(chosen, email="ann@example.com")).address == "other@example.com"
 
 
+def test_a_malformed_one_gives_way_to_that_of_the_account():
+    chosen = UserSettings(addresses={"email": "ann@example,com"})
+    assert facts(person(chosen, email="ann@example.com")).address == "ann@example.com"
+    assert address(facts(person(chosen, email=""))) == Drop(Reason.INVALID_ADDRESS)
+
+
 @pytest.mark.parametrize("nothing", ["", None])
 def test_an_address_that_was_chosen_and_taken_back_leaves_that_of_the_account(nothing):
     chosen = UserSettings(addresses={"email": nothing})

@@ -157,6 +157,7 @@ CHANGES: Mapping[Reason, str | Callable[[About], str]] = {
     Reason.NOT_MEMBER: "The user would have to become a member of the cluster, as MEMBERS_OF defines it.",
     Reason.NO_ADDRESS: _no_address,
     Reason.INVALID_ADDRESS: "The {about.kind} address would have to be corrected.",
+    Reason.ACCOUNT_ADDRESS: "The {about.kind} address in the settings would have to be corrected.",
     Reason.SUPPRESSED: "Somebody would have to delete the suppression, once the address works, or it would have to be "
     "another address.",
     Reason.PREFERENCE: _preference,

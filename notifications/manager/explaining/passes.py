@@ -19,6 +19,8 @@ def _recipient(facts: Facts) -> str:
 def _address(facts: Facts) -> str:
     if facts.kind == "user":
         return "an account needs no address"
+    if facts.passed_over:
+        return f"the {facts.kind} address in the settings is malformed; that of the account is used"
     return f"there is a well-formed {facts.kind} address" if facts.kind else "the channel needs no address"
 
 
