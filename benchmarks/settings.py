@@ -2,6 +2,7 @@
 
 import os
 
+from example_project.mail import email_settings
 from tests.databases import database
 
 SECRET_KEY = "only-for-benchmarks"
@@ -15,9 +16,7 @@ INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "notific
 TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 DEFAULT_FROM_EMAIL = "The shop <shop@example.com>"
-EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-EMAIL_HOST = "127.0.0.1"
-EMAIL_PORT = int(os.environ.get("BENCH_SMTP_PORT", "25"))
+vars().update(email_settings({"EMAIL_HOST": "127.0.0.1", "EMAIL_PORT": int(os.environ.get("BENCH_SMTP_PORT", "25"))}))
 LOGGING_CONFIG = None
 NOTIFICATIONS = {
     "BASE_URL": "https://shop.example.com",

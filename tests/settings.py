@@ -3,6 +3,7 @@
 import json
 import os
 
+from example_project.mail import email_settings
 from tests.databases import database
 
 SECRET_KEY = "only-for-tests"
@@ -51,9 +52,15 @@ STATIC_URL = "/static/"
 LOGIN_URL = "/admin/login/"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 DEFAULT_FROM_EMAIL = "shop@example.com"
-EMAIL_BACKEND = os.environ.get("KLAXON_EMAIL_BACKEND", "django.core.mail.backends.locmem.EmailBackend")
-EMAIL_HOST = "127.0.0.1"
-EMAIL_PORT = int(os.environ.get("KLAXON_EMAIL_PORT", "25"))
+vars().update(
+    email_settings(
+        {
+            "EMAIL_BACKEND": os.environ.get("KLAXON_EMAIL_BACKEND", "django.core.mail.backends.locmem.EmailBackend"),
+            "EMAIL_HOST": "127.0.0.1",
+            "EMAIL_PORT": int(os.environ.get("KLAXON_EMAIL_PORT", "25")),
+        }
+    )
+)
 NOTIFICATIONS = {
     "CHANNELS": {"log": {}},
     "BASE_URL": "https://shop.example.com",

@@ -385,7 +385,7 @@ class TestChannelsE006:
             {"backend": "anymail.backends.mailgun.EmailBackend"},
             {
                 "backend": "django.core.mail.backends.smtp.EmailBackend",
-                "backend_options": {"use_tls": True, "use_ssl": True},
+                "backend_options": {"host": "127.0.0.1", "use_tls": True, "use_ssl": True},
             },
             {"colour": "red"},
         ],

@@ -48,6 +48,7 @@ from notifications.recipients import Address, Members, Topic
 from notifications.signals import notifications_queued
 from notifications.testing import capture_notifications, temporary_events, travelling
 from tests.factories import ClusterFactory, UserFactory, UserSettingsFactory
+from tests.mailers import use_backend
 from tests.shop.notification_events import ShopEvents
 
 SHIPPED = {"order_number": "7"}
@@ -935,7 +936,7 @@ class TestNothingLeavesTheProcess:
     ):
         every = {"email": {}, "app": {}, "log": {}}
         settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "CHANNELS": every, "CHUNK_SIZE": 2}
-        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+        use_backend(settings)
         UserFactory.create_batch(5)
         event = event_with(channels=tuple(every), dedup_window=window)
         for _ in range(2):

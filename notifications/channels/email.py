@@ -7,17 +7,20 @@ list: one refused recipient would abort the rest of it.
 import hashlib
 from collections.abc import Iterator, Sequence
 from email.encoders import encode_base64
+from email.message import MIMEPart
 from email.mime.nonmultipart import MIMENonMultipart
 from smtplib import SMTPRecipientsRefused
 from typing import Any
 
+import django
 import idna
 from anymail.backends.base import AnymailBaseBackend
 from django.conf import settings
-from django.core.mail import EmailMultiAlternatives, get_connection
+from django.core.mail import EmailMultiAlternatives
 from django.core.mail.backends.base import BaseEmailBackend
 
 from notifications.attachments import Attachment
+from notifications.channels.backends import open_backend
 from notifications.channels.base import BaseChannel
 from notifications.channels.email_errors import says_goodbye, wants_a_fresh_connection, while_opening, while_sending
 from notifications.channels.mailboxes import InvalidMailbox, dns_address, is_international, parse, rewritten
@@ -28,8 +31,6 @@ from notifications.models import Delivery
 from notifications.outcomes import Blame, Receipt, Verdict
 from notifications.rendered import Rendered
 
-# The same backend, but faster, and one that can tell a mail that was lost from one that may have arrived.
-KNOWS_THE_PHASE = {"django.core.mail.backends.smtp.EmailBackend": "notifications.channels.smtp.EmailBackend"}
 # Other backends may wait for ever unless told otherwise; a worker must not.
 SECONDS_TO_WAIT = 30.0
 # Of an SMTP conversation with its eight steps, or of a request over HTTP: more than so many never all take their time.
@@ -37,9 +38,10 @@ SLOW_STEPS = 4
 
 
 class EmailChannel(BaseChannel):
-    """Options: ``from_email``, ``reply_to`` (a list), ``backend`` (a dotted path) and ``backend_options``.
+    """Options: ``from_email``, ``reply_to`` (a list), ``mailer`` (an alias of ``MAILERS``), or ``backend`` (a dotted
+    path) and ``backend_options``.
 
-    By default the site's own ``DEFAULT_FROM_EMAIL`` and ``EMAIL_BACKEND``.
+    By default the site's own ``DEFAULT_FROM_EMAIL``, and its default mailer or ``EMAIL_BACKEND``.
     """
 
     address_kind = "email"
@@ -55,6 +57,7 @@ class EmailChannel(BaseChannel):
         reply_to: Sequence[str] = (),
         backend: str | None = None,
         backend_options: dict[str, Any] | None = None,
+        mailer: str | None = None,
     ) -> None:
         if isinstance(reply_to, str):
             raise TypeError(f"reply_to must be a list of addresses, not {reply_to!r}")
@@ -62,9 +65,7 @@ class EmailChannel(BaseChannel):
         self.sender_faults = list(_faults(self.from_email, self.reply_to, is_default=not from_email))
         if not self.sender_faults:
             self.from_email, self.reply_to = rewritten(self.from_email), list(map(rewritten, self.reply_to))
-        wanted = backend or settings.EMAIL_BACKEND
-        self.backend = KNOWS_THE_PHASE.get(wanted, wanted)
-        self.backend_options = backend_options or {}
+        self.backend, self.backend_options, self.mailer = backend, backend_options or {}, mailer
         self.connection = self._connect()
         self.patience = _patience_of(self.connection)
         self._has_carried_mail = False
@@ -76,7 +77,7 @@ class EmailChannel(BaseChannel):
         return isinstance(self.connection, SMTPBackend | AnymailBaseBackend)
 
     def _connect(self) -> BaseEmailBackend:
-        connection: Any = get_connection(self.backend, **self.backend_options)
+        connection: Any = open_backend(self.backend, self.backend_options, self.mailer)
         if getattr(connection, "timeout", 0) is None:
             connection.timeout = SECONDS_TO_WAIT
         return connection
@@ -210,9 +211,9 @@ def _attach(message: EmailMultiAlternatives, attachment: Attachment) -> None:
         message.attach(attachment.name, attachment.content, attachment.mimetype)
 
 
-def _part(attachment: Attachment) -> MIMENonMultipart:
+def _part(attachment: Attachment) -> Any:
     """Django would write a text with the line ends of SMTP, and no parameters; in base64 it arrives byte for byte."""
-    part = MIMENonMultipart(*attachment.kind.split("/"))
+    part = _empty_part(attachment.kind)
     for parameter, value in attachment.parameters.items():
         part.set_param(parameter, value)
     if attachment.is_text and "charset" not in attachment.parameters:
@@ -221,6 +222,15 @@ def _part(attachment: Attachment) -> MIMENonMultipart:
     encode_base64(part)
     name: Any = attachment.name if attachment.name.isascii() else ("utf-8", "", attachment.name)
     part.add_header("Content-Disposition", "attachment", filename=name)
+    return part
+
+
+def _empty_part(kind: str) -> MIMEPart | MIMENonMultipart:
+    """As Django takes it: 5.2 knows only the older class, and 6.0 warns of it."""
+    if django.VERSION < (6, 0):
+        return MIMENonMultipart(*kind.split("/"))
+    part = MIMEPart()
+    part["Content-Type"] = kind
     return part
 
 

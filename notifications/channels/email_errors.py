@@ -6,6 +6,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 from email.errors import MessageError
+from types import FrameType
 from typing import Any
 
 import requests
@@ -17,7 +18,6 @@ from anymail.exceptions import (
     AnymailInvalidAddress,
     AnymailRecipientsRefused,
 )
-from django.core.mail import BadHeaderError
 
 from notifications.channels.mailboxes import NotSupported
 from notifications.channels.retry_after import retry_after
@@ -112,8 +112,8 @@ def _of_other(error: Exception, may_be_accepted: bool) -> tuple[Verdict, Blame]:
         return Verdict.CONFIGURATION, Blame.PROVIDER
     if isinstance(error, AnymailError):
         return _of_anymail(error)
-    cannot_be_written = isinstance(error, ValueError) and not may_be_accepted
-    if cannot_be_written or isinstance(error, BadHeaderError | MessageError | UnicodeError):
+    cannot_be_written = isinstance(error, ValueError) and (not may_be_accepted or _came_of_writing(error))
+    if cannot_be_written or isinstance(error, MessageError | UnicodeError):
         return Verdict.PERMANENT, Blame.MESSAGE
     if is_unreachable(error):
         return Verdict.TEMPORARY, Blame.NETWORK
@@ -191,12 +191,20 @@ def was_never_connected(error: BaseException) -> bool:
 
 def _is_of_a_handshake(error: BaseException) -> bool:
     """An error of a socket does not say when it came; the place where it was raised does."""
-    place = error.__traceback__ if isinstance(error, OSError) else None
+    frames = _frames(error) if isinstance(error, OSError) else ()
+    return any(frame.f_code.co_name == "do_handshake" for frame in frames)
+
+
+def _came_of_writing(error: BaseException) -> bool:
+    """Whether Django could not write the mail, because a header has a line end for instance."""
+    return any(frame.f_globals.get("__name__") == "django.core.mail.message" for frame in _frames(error))
+
+
+def _frames(error: BaseException) -> Iterator[FrameType]:
+    place = error.__traceback__
     while place:
-        if place.tb_frame.f_code.co_name == "do_handshake":
-            return True
+        yield place.tb_frame
         place = place.tb_next
-    return False
 
 
 def is_silence(error: BaseException) -> bool:

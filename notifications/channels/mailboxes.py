@@ -8,12 +8,15 @@ stays as it is; only servers with SMTPUTF8 (RFC 6531) take it.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from email.errors import MessageError
+from email._header_value_parser import get_mailbox
+from email.errors import HeaderParseError, MessageError
+from email.header import Header
+from email.headerregistry import Address
 from email.utils import getaddresses, quote
 from functools import lru_cache
 
 import idna
-from django.core.mail.message import sanitize_address
+from django.utils.encoding import punycode
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 LOCAL = re.compile(r"""[\w.!#$%&'*+/=?^`{|}~\u0080-\U0010ffff-]+|"(?:[^"\\]|\\.)*\"""")
@@ -131,10 +134,26 @@ def _allowed(domain: str) -> str:
         raise InvalidMailbox(f"has a domain that IDNA 2008 does not allow: {error}") from error
 
 
+def read_strictly(text: str) -> tuple[str, str]:
+    """The name and the address in a text, by the parser that Django's email backends use.
+
+    :raises ValueError: if it is not exactly one mailbox.
+    """
+    try:
+        mailbox, rest = get_mailbox(text)
+    except (HeaderParseError, IndexError) as error:
+        raise ValueError(f"Invalid address {text!r}") from error
+    name, local, domain = mailbox.display_name or "", mailbox.local_part, mailbox.domain or ""
+    if rest or set("\r\n") & set(name + local + domain):
+        raise ValueError(f"Invalid address {text!r}: there is more than one, or a line end")
+    local = local if local.isascii() else Header(local, "utf-8").encode()
+    return name, Address(username=local, domain=punycode(domain)).addr_spec
+
+
 def _read_by_django(text: str) -> None:
     """Django reads the sender again, by another parser, and must find the same."""
     try:
-        sanitize_address(text, "utf-8")
+        read_strictly(text)
     except (ValueError, TypeError, IndexError, MessageError) as error:
         raise InvalidMailbox(f"cannot be read as one address. {IN_QUOTES}") from error
 

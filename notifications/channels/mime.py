@@ -10,14 +10,16 @@ import secrets
 from binascii import b2a_qp
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
+from email import policy
 from email.header import Header
-from email.utils import formatdate, getaddresses
+from email.utils import formataddr, formatdate, getaddresses
 from functools import lru_cache
 from typing import Any, TypeVar
 
+import django
 from django.conf import settings
 from django.core.mail import EmailMessage, EmailMultiAlternatives
-from django.core.mail.message import sanitize_address
+from django.utils.encoding import punycode
 
 from notifications.channels.mailboxes import parse
 
@@ -37,20 +39,31 @@ WRITTEN_HERE = frozenset({"subject", "from", "to", "cc", "reply-to", "date", "mi
 def as_bytes(mail: EmailMessage) -> bytes:
     """The whole mail, with the line ends of SMTP.
 
-    :raises BadHeaderError: if a header has a line end.
+    :raises ValueError: if a header has a line end.
     """
-    mail = with_short_words(mail)
     if not "".join(map(str, [mail.from_email, *mail.to, *mail.reply_to])).isascii() and (
         foreign := dict(_foreign_headers(mail))
     ):
         return _with_raw_headers(mail, foreign)
     if isinstance(mail, EmailMultiAlternatives) and is_simple(mail):
-        return _written(mail)
-    return mail.message().as_bytes(linesep="\r\n")  # type: ignore[call-arg]
+        return _written(_with_short_words(mail))
+    return written_by_django(with_short_words(mail))
+
+
+def written_by_django(mail: EmailMessage) -> bytes:
+    whole: Any = mail
+    if django.VERSION < (6, 0):
+        return whole.message().as_bytes(linesep="\r\n")
+    return whole.message(policy=policy.SMTP).as_bytes()
 
 
 def with_short_words(mail: Mail) -> Mail:
-    """The same mail, with a subject that can be folded: of a word that fills a line, encoded words are made."""
+    """The same mail, with a subject that can be folded by Django: from 6.0 on, it can fold every one itself."""
+    return _with_short_words(mail) if django.VERSION < (6, 0) else mail
+
+
+def _with_short_words(mail: Mail) -> Mail:
+    """Of a word that fills a line, encoded words are made."""
     subject = str(mail.subject)
     if len(subject) <= LONGEST_WORD or not subject.isascii() or max(map(len, subject.split(" "))) <= LONGEST_WORD:
         return mail
@@ -122,9 +135,15 @@ def _header(name: str, value: str) -> str:
     if value.isascii() and len(f"{name}: {value}") <= GOOD_LENGTH:
         return f"{name}: {value}"
     if name in ADDRESSES and not value.isascii():
-        value = ", ".join(sanitize_address(address, "utf-8") for address in getaddresses([value]))
+        value = ", ".join(_address_in_ascii(*address) for address in getaddresses([value]))
     folded = Header(value, header_name=name).encode(linesep="\r\n")
     return f"{name}: {folded}"
+
+
+def _address_in_ascii(name: str, address: str) -> str:
+    local, at, domain = address.rpartition("@")
+    encoded = name if name.isascii() else Header(name, "utf-8").encode()
+    return formataddr((encoded, f"{local}{at}{punycode(domain)}"))
 
 
 def _part(subtype: str, text: str) -> bytes:

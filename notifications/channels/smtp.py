@@ -12,17 +12,14 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from email.utils import parseaddr
 from functools import lru_cache, partial
 from typing import Any
 
-from django.conf import settings
 from django.core.mail import EmailMessage
 from django.core.mail.backends.smtp import EmailBackend as DjangoBackend
-from django.core.mail.message import sanitize_address
 
 from notifications.channels.email_errors import Unreachable
-from notifications.channels.mailboxes import NotSupported, parse
+from notifications.channels.mailboxes import NotSupported, parse, read_strictly
 from notifications.channels.mime import as_bytes
 
 Reply = tuple[int, bytes]
@@ -250,6 +247,8 @@ class EmailBackend(DjangoBackend):
     connection: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # Django 6.1 takes a backend without an alias for one that no setting describes, and warns.
+        kwargs.setdefault("alias", None)
         super().__init__(*args, **kwargs)
         self.patience = Patience() if self.timeout is None else Patience(self.timeout, self.timeout)
         self.timeout = self.patience.reply
@@ -294,4 +293,4 @@ def _mailbox(address: str) -> str:
         return address
     if not address.isascii():
         return parse(address).address
-    return parseaddr(sanitize_address(address, settings.DEFAULT_CHARSET))[1]
+    return read_strictly(address)[1]

@@ -4,13 +4,14 @@ import re
 from email import message_from_bytes, policy
 from email.errors import HeaderParseError
 
+import django
 import pytest
-from django.core.mail import BadHeaderError, EmailAlternative, EmailMultiAlternatives
+from django.core.mail import EmailAlternative, EmailMultiAlternatives
 from django.utils.translation import gettext_lazy
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from notifications.channels.mime import as_bytes, is_simple, with_short_words
+from notifications.channels.mime import as_bytes, is_simple, with_short_words, written_by_django
 
 LONG = "Grüße " * 300
 HTML = "<p>Grüße</p>\n"
@@ -39,19 +40,22 @@ def meaning(written):
     whole = parsed(written)
     headers = {name: str(value).strip() for name, value in whole.items() if not name.startswith("Content-")}
     assert headers.pop("Date")
+    headers.pop("MIME-Version")
     texts = [part for part in whole.walk() if not part.is_multipart()]
-    return headers, [(part.get_content_type(), part.get_content_charset(), part.get_content()) for part in texts]
+    return headers, [(part.get_content_type(), part.get_content_charset(), ended(part)) for part in texts]
 
 
-def django(message):
-    return message.message().as_bytes(linesep="\r\n")
+def ended(part):
+    """Django 6.0 adds an end to a last line that has none."""
+    text = part.get_content()
+    return text if django.VERSION < (6, 0) or text.endswith("\r\n") else f"{text}\r\n"
 
 
 def assert_the_same(message):
     written = as_bytes(message)
     assert is_simple(message)
-    assert meaning(written) == meaning(django(message))
-    assert_fit_for_smtp(django(with_short_words(message)))
+    assert meaning(written) == meaning(written_by_django(message))
+    assert_fit_for_smtp(written_by_django(with_short_words(message)))
     assert_fit_for_smtp(written)
 
 
@@ -112,7 +116,11 @@ def test_every_subject(subject):
 @example("Bücher Söhne")
 @example("x" * 100)
 def test_every_senders_name(name):
-    assert_the_same(mail(sender=f"{name} <shop@example.com>"))
+    message = mail(sender=f"{name} <shop@example.com>")
+    if django.VERSION < (6, 0):
+        assert_the_same(message)
+    # Python puts a space into some names that are folded, when it reads them and when Django 6.0 has it write them.
+    assert parsed(as_bytes(message))["From"].addresses[0].display_name.replace(" ", "") == name.replace(" ", "")
 
 
 @pytest.mark.parametrize(
@@ -164,13 +172,18 @@ def of_a_class_of_its_own():
         mail(alternatives=[EmailAlternative("BEGIN:VCALENDAR", "text/calendar")]),
         mail(extra_headers={"From": "other@example.com", "Message-ID": "<1@example.com>"}),
         mail(extra_headers={}),
-        mail(extra_headers={"subject": "other", "Message-ID": "<1@example.com>"}),
+        # Django 6.0 refuses a second subject.
+        *(
+            [mail(extra_headers={"subject": "other", "Message-ID": "<1@example.com>"})]
+            if django.VERSION < (6, 0)
+            else []
+        ),
     ],
-    ids=range(10),
+    ids=lambda message: type(message).__name__,
 )
 def test_what_is_not_simple_is_left_to_django(message):
     assert not is_simple(message)
-    ours, theirs = parsed(as_bytes(message)), parsed(django(message))
+    ours, theirs = parsed(as_bytes(message)), parsed(written_by_django(message))
     assert [part.get_content_type() for part in ours.walk()] == [part.get_content_type() for part in theirs.walk()]
     assert ours["Message-ID"]
     assert (ours["From"], ours["Subject"], ours["Cc"]) == (theirs["From"], theirs["Subject"], theirs["Cc"])
@@ -181,7 +194,7 @@ def test_what_is_not_simple_is_left_to_django(message):
 def test_no_header_can_be_forged(field, end):
     forged = f"shop@example.com{end}Bcc: eve@example.com"
     value = [forged] if field in ("to", "reply_to") else {"X": forged} if field == "extra_headers" else forged
-    with pytest.raises(BadHeaderError):
+    with pytest.raises(ValueError):
         as_bytes(mail(**{field: value}))
 
 
@@ -193,6 +206,6 @@ def test_nor_by_any_other_letter_that_ends_a_line(letter):
     forged = f"Order{letter}Bcc: eve@example.com"
     try:
         written = as_bytes(mail(subject=forged))
-    except (BadHeaderError, HeaderParseError):
+    except (ValueError, HeaderParseError):
         return
     assert parsed(written)["Bcc"] is None

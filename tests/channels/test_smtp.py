@@ -1,5 +1,6 @@
 """Our SMTP backend by itself: how it speaks where a server allows more than one command at once, and over TLS."""
 
+import django
 import pytest
 from django.core.mail import EmailMessage
 from django.core.mail.backends.smtp import EmailBackend as DjangoBackend
@@ -12,8 +13,8 @@ from tests.channels.scripted import CERTIFICATE, RESET, scripted
 ANN, BOB, CID = "ann@example.com", "bob@example.com", "cid@example.com"
 
 
-def to(server, **options):
-    return EmailBackend(host="127.0.0.1", port=server.port, timeout=2, **options)
+def to(server, backend=EmailBackend, **options):
+    return backend(host="127.0.0.1", port=server.port, timeout=2, alias="test", **options)
 
 
 def mail(*recipients, text="It is on its way.\n", **fields):
@@ -127,13 +128,15 @@ def test_a_content_that_begins_with_a_dot_or_has_no_end_arrives_too():
     "address",
     [
         ANN, "Ann <ann@example.com>", '"Ann, Ä" <ann@example.com>', "root@localhost", '"a b"@example.com',
-        "o'neil+x@ex-ample.co.uk", "ann@bücher.example", "ann@[127.0.0.1]", "a..b@example.com",
+        # Django 6.0 refuses an address with two dots in a row, and we send to it.
+        *(["a..b@example.com"] if django.VERSION < (6, 0) else []),
+        "o'neil+x@ex-ample.co.uk", "ann@bücher.example", "ann@[127.0.0.1]",
     ],
 )  # fmt: skip
 def test_the_envelope_is_the_one_that_django_writes(address):
     commands = []
     for backend in (EmailBackend, DjangoBackend):
-        with scripted(pipelining=True) as server, backend(host="127.0.0.1", port=server.port, timeout=2) as connection:
+        with scripted(pipelining=True) as server, to(server, backend) as connection:
             message = mail(address)
             message.from_email = address
             connection.send_messages([message])

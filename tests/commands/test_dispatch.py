@@ -14,6 +14,7 @@ from notifications.management.progress import Progress, line
 from notifications.manager import NotificationManager
 from tests.channels.scripted import scripted
 from tests.factories import UserFactory
+from tests.mailers import use_backend
 from tests.processes import environment, smtp_ledger
 from tests.shop.notification_events import ShopEvents
 
@@ -37,9 +38,8 @@ def busy_server(settings):
     def configure(*delays, channels=None):
         settings.NOTIFICATIONS = {"RETRY_DELAYS": delays, "RETRY_JITTER": 0, "CHANNELS": channels or {}}
 
-    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     with scripted(stage="RCPT", fault="450 4.2.0 Try again later", turns=range(1, 100)) as server:
-        settings.EMAIL_PORT = server.port
+        use_backend(settings, port=server.port)
         yield configure
 
 
@@ -66,8 +66,7 @@ class TestSummary:
         assert dispatched() == "1 deliveries: 1 retry.\n"
 
     def test_what_waits_because_nobody_answers_is_told(self, settings):
-        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-        settings.EMAIL_PORT = 1
+        use_backend(settings, port=1)
         newsletter(2)
         assert dispatched() == "2 wait for email, which fails and is tried again later.\n"
 

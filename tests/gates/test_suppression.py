@@ -12,6 +12,7 @@ from notifications.models.suppression import FEW, Suppressed, fingerprint
 from notifications.recipients import Address
 from notifications.testing import capture_notifications
 from tests.factories import UserFactory
+from tests.mailers import use_backend
 from tests.shop.notification_events import ShopEvents
 
 pytestmark = pytest.mark.django_db
@@ -66,7 +67,7 @@ class Bounces(BaseEmailBackend):
 
 
 def test_a_refused_mailbox_is_suppressed_with_its_address_masked(settings):
-    settings.EMAIL_BACKEND = f"{__name__}.Bounces"
+    use_backend(settings, f"{__name__}.Bounces")
     user = UserFactory(email="gone@example.com")
     with capture_notifications() as captured:
         send(user)

@@ -1,0 +1,103 @@
+"""The email backend is opened the same way on every Django, and without a deprecation warning."""
+
+import warnings
+
+import django
+import pytest
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.mail.backends.base import BaseEmailBackend
+from django.test import override_settings
+
+from notifications.channels.backends import DJANGO_SMTP, open_backend
+from notifications.channels.email import EmailChannel
+from notifications.channels.smtp import EmailBackend as OurSMTP
+
+LOCMEM = "django.core.mail.backends.locmem.EmailBackend"
+has_mailers = pytest.mark.skipif(django.VERSION < (6, 1), reason="MAILERS is new in Django 6.1")
+
+
+class Quiet(BaseEmailBackend):
+    """As a host may write it."""
+
+
+QUIET = f"{__name__}.Quiet"
+
+
+def opened(backend=None, mailer=None, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return open_backend(backend, options, mailer)
+
+
+class TestEmailBackend:
+    """``EMAIL_BACKEND``, on every supported Django."""
+
+    @pytest.fixture(autouse=True)
+    def _old_settings(self):
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="The EMAIL_.* setting is deprecated")
+            with override_settings(EMAIL_BACKEND=DJANGO_SMTP, EMAIL_HOST="mail.example.com"):
+                if hasattr(settings, "MAILERS"):
+                    del settings.MAILERS
+                yield
+
+    def test_djangos_smtp_becomes_ours_with_the_sites_settings(self):
+        backend = opened()
+        assert (type(backend), backend.host, backend.port) == (OurSMTP, "mail.example.com", 25)
+
+    def test_options_of_the_channel_come_first(self):
+        assert opened(host="other.example.com").host == "other.example.com"
+        assert opened(DJANGO_SMTP, host="other.example.com").host == "other.example.com"
+
+    def test_a_backend_of_a_host_is_taken_as_it_is(self):
+        assert type(opened(QUIET)) is Quiet
+
+    def test_a_mailer_needs_the_setting(self):
+        with pytest.raises(ImproperlyConfigured, match="'mailer' is 'news', but there is no setting MAILERS"):
+            opened(mailer="news")
+
+
+@has_mailers
+class TestMailers:
+    """``MAILERS``, which Django has from 6.1 on."""
+
+    @pytest.fixture(autouse=True)
+    def _mailers(self, settings):
+        news = {"BACKEND": DJANGO_SMTP, "OPTIONS": {"host": "news.example.com", "port": 2525}}
+        settings.MAILERS = {
+            "default": {"OPTIONS": {"host": "mail.example.com"}},
+            "news": news,
+            "own": {"BACKEND": QUIET},
+        }
+
+    def test_the_default_mailer_is_used(self):
+        backend = opened()
+        assert (type(backend), backend.host, backend.alias) == (OurSMTP, "mail.example.com", "default")
+
+    def test_an_option_names_another(self):
+        backend = opened(mailer="news")
+        assert (type(backend), backend.host, backend.port, backend.alias) == (OurSMTP, "news.example.com", 2525, "news")
+        assert type(opened(mailer="own")) is Quiet
+        assert EmailChannel(mailer="news").connection.host == "news.example.com"
+
+    def test_one_that_does_not_exist_is_named(self):
+        with pytest.raises(ImproperlyConfigured, match="'nobody'"):
+            opened(mailer="nobody")
+
+    def test_a_backend_of_the_channels_own_has_its_own_options(self):
+        assert opened(DJANGO_SMTP, host="other.example.com").host == "other.example.com"
+
+    @pytest.mark.parametrize(
+        ("wrong", "said"),
+        [
+            ({"backend": DJANGO_SMTP}, "cannot be made: backend_options must define 'host'"),
+            ({"backend": LOCMEM, "colour": "red"}, "Unknown options 'colour'"),
+            ({"backend": LOCMEM, "mailer": "news"}, "remove one of them"),
+            ({"mailer": "news", "timeout": 3}, r"MAILERS\['news'\]\['OPTIONS'\]"),
+            ({"timeout": 3}, r"MAILERS\['default'\]\['OPTIONS'\]"),
+        ],
+    )
+    def test_what_is_wrong_is_said(self, wrong, said):
+        with pytest.raises(ImproperlyConfigured, match=said):
+            opened(**wrong)
