@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import django
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.models import CHANGE, LogEntry
@@ -77,10 +78,7 @@ def _question(
 ) -> TemplateResponse:
     others = bounded_count(selected, BoundedPaginator.most) - len(possible)
     context = {
-        **model_admin.admin_site.each_context(request),
-        "opts": model_admin.opts,
-        "media": model_admin.media,
-        "title": action.question(len(possible)),
+        **page_that_asks(model_admin, request, action.question(len(possible))),
         "action": action,
         "others": others,
         "most": MOST_AT_ONCE if len(possible) == MOST_AT_ONCE else None,
@@ -91,6 +89,17 @@ def _question(
         "action_checkbox_name": ACTION_CHECKBOX_NAME,
     }
     return TemplateResponse(request, "admin/klaxon/delivery/confirm.html", context)
+
+
+def page_that_asks(model_admin: admin.ModelAdmin, request: HttpRequest, question: Any) -> dict[str, Any]:
+    """What ``admin/klaxon/confirm.html`` needs."""
+    return {
+        **model_admin.admin_site.each_context(request),
+        "opts": model_admin.opts,
+        "media": model_admin.media,
+        "title": question,
+        "breadcrumbs_are_a_list": django.VERSION >= (6, 1),
+    }
 
 
 def _act(action: Confirmed, model_admin: admin.ModelAdmin, request: HttpRequest, selected: QuerySet[Delivery]) -> None:

@@ -20,6 +20,14 @@ from notifications.manager import NotificationManager
 from notifications.models import Delivery, NotificationLog
 
 ATTEMPTS_SHOWN = 20
+# One by one, so that makemessages finds them.
+HISTORY = (
+    gettext_lazy("time"),
+    gettext_lazy("outcome"),
+    gettext_lazy("provider"),
+    gettext_lazy("reason"),
+    gettext_lazy("error message"),
+)
 
 
 @admin.register(Delivery)
@@ -144,4 +152,9 @@ class DeliveryAdmin(Kept):
                 for row in rows
             ],
         )
-        return format_html('<table class="klaxon-history">{}</table>', lines) if lines else _("Not tried yet.")
+        if not lines:
+            return _("Not tried yet.")
+        headings = format_html_join("", '<th scope="col">{}</th>', [(heading,) for heading in HISTORY])
+        return format_html(
+            '<table class="klaxon-history"><thead><tr>{}</tr></thead><tbody>{}</tbody></table>', headings, lines
+        )

@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from notifications import clock, conf
+from notifications.admin.confirmation import page_that_asks
 from notifications.models import Delivery, Pause
 from notifications.models.pause import EVERYTHING
 
@@ -71,10 +72,7 @@ class PauseAdmin(admin.ModelAdmin):
 
     def _question(self, request: HttpRequest, note: str) -> TemplateResponse:
         context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "media": self.media,
-            "title": _("Pause everything?"),
+            **page_that_asks(self, request, _("Pause everything?")),
             "note": note,
             "typed": [item for item in request.POST.items() if item[0] != "csrfmiddlewaretoken"],
             "field": CONFIRMED,

@@ -167,6 +167,7 @@ def test_the_page_of_a_delivery_tells_its_attempts(boss: Client, cluster: Cluste
     send(customers(1))
     text = boss.get(page_url(Delivery, Delivery.objects.get(channel="email").pk)).content.decode()
     assert "klaxon-history" in text
+    assert '<th scope="col">outcome</th>' in text
     assert "accepted" in text
 
 
