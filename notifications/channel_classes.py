@@ -34,3 +34,8 @@ def channel_class(name: str) -> type[Any]:
 def address_kind(name: str) -> str:
     """What a channel sends to: ``"email"``, ``"phone"``, …; ``"user"`` for an account, ``""`` for nothing."""
     return channel_class(name).address_kind
+
+
+def channel_kinds() -> frozenset[str]:
+    """The kinds of addresses to which the channels of the site send."""
+    return frozenset(map(address_kind, conf.current().enabled_channels)) - {"", "user"}

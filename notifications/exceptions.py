@@ -1,6 +1,6 @@
 """Errors that Klaxon raises. Each names what to change; all derive from ``KlaxonError``."""
 
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, SynchronousOnlyOperation
 
 
 class KlaxonError(Exception):
@@ -29,6 +29,10 @@ class InvalidOption(KlaxonError, ValueError):
 
 class NotPermitted(KlaxonError, PermissionDenied):
     """Somebody may not do this: send an event, send again, acknowledge. In a view Django answers with 403."""
+
+
+class CalledFromAsyncCode(KlaxonError, SynchronousOnlyOperation):
+    """A synchronous call, such as ``send()``, was made in async code, where Django lets nobody use the database."""
 
 
 class IdempotencyConflict(KlaxonError):

@@ -1,14 +1,20 @@
 """The words for recipients that are not simply users: members, subscribers, bare addresses, other channels for some."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from django.apps import apps
+
+from notifications import conf
+from notifications.addresses import VALIDATORS
+from notifications.channel_classes import channel_kinds
+from notifications.conf.problem import closest
 from notifications.context import UNSTORABLE
 from notifications.events import key_of
-from notifications.exceptions import InvalidOption
+from notifications.exceptions import InvalidOption, InvalidRecipient
 
 TOPIC_LENGTH = 200
 
@@ -98,19 +104,29 @@ class Address:
     ``Address(email="contact@example.com", phone="+4915112345678")``. The names are the address kinds that channels ask
     for; a channel whose kind is not given is dropped with the reason *no_address*.
 
-    :raises TypeError: if an address is no text, or none is given.
+    :raises InvalidRecipient: if an address is no text, none is given, or no channel of the site has such a kind.
     """
 
     by_kind: tuple[tuple[str, str], ...]
 
     def __init__(self, **by_kind: str | None) -> None:
+        _check_kinds(by_kind)
         for kind, value in by_kind.items():
             if value is not None and not isinstance(value, str):
-                raise TypeError(f"An Address takes texts, and its {kind} is {value!r:.80}. Write it in quotes.")
+                raise InvalidRecipient(f"An Address takes texts, and its {kind} is {value!r:.80}. Write it in quotes.")
         given = {kind: value.strip() for kind, value in by_kind.items() if value and value.strip()}
         if not given:
-            raise TypeError('An Address needs at least one address, such as Address(email="contact@example.com").')
+            raise InvalidRecipient(
+                'An Address needs at least one address, such as Address(email="contact@example.com").'
+            )
         object.__setattr__(self, "by_kind", tuple(sorted(given.items())))
+
+    @classmethod
+    def stored(cls, by_kind: Mapping[str, str]) -> "Address":
+        """One that was checked when it was stored; a channel of its kind may have gone from the settings since."""
+        address = cls.__new__(cls)
+        object.__setattr__(address, "by_kind", tuple(sorted(by_kind.items())))
+        return address
 
     def of_kind(self, kind: str) -> str:
         return dict(self.by_kind).get(kind, "")
@@ -120,6 +136,23 @@ class Address:
         """``a:`` and a SHA-256 over all its addresses: the same person twice in one send is one recipient."""
         text = "\n".join(f"{kind}={value.lower()}" for kind, value in self.by_kind)
         return f"a:{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()}"
+
+
+def _check_kinds(kinds: Iterable[str]) -> None:
+    """
+    :raises InvalidRecipient: naming the kind that no channel has, and the nearest one.
+    """
+    unknown = [kind for kind in kinds if kind not in VALIDATORS]
+    # A module may make one before the apps, and with them the channels, can be imported.
+    if not unknown or not apps.ready:
+        return
+    known = {*VALIDATORS, *conf.current().address_fields, *channel_kinds()}
+    for kind in unknown:
+        if kind not in known:
+            raise InvalidRecipient(
+                f"Address({kind}=…): no channel of this site sends to an address of the kind {kind!r}. "
+                f"{closest(kind, known, 'kinds')}"
+            )
 
 
 def user_key(pk: Any) -> str:

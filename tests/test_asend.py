@@ -7,7 +7,7 @@ from django.http import JsonResponse
 from django.test import AsyncClient
 from django.urls import path
 
-from notifications.exceptions import InvalidContext
+from notifications.exceptions import CalledFromAsyncCode, InvalidContext, UnknownEvent
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, Notification
 from notifications.recipients import Members
@@ -51,3 +51,35 @@ def test_it_joins_a_transaction_of_the_thread_that_waits_for_it():
         async_to_sync(NotificationManager.asend)(ShopEvents.ORDER_SHIPPED, [UserFactory()], None, ORDER)
         transaction.set_rollback(True)
     assert not Delivery.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [
+        ("send", r"await NotificationManager\.asend\("),
+        ("send_notification", r"await sync_to_async\(NotificationManager\.send_notification\)"),
+        ("cancel", r"await sync_to_async\(NotificationManager\.cancel\)"),
+        ("explain", r"await sync_to_async\(NotificationManager\.explain\)"),
+        ("why", r"await sync_to_async\(NotificationManager\.why\)"),
+        ("acknowledge", r"await sync_to_async\(NotificationManager\.acknowledge\)"),
+        ("resend", r"await sync_to_async\(NotificationManager\.resend\)"),
+    ],
+)
+def test_a_synchronous_call_in_async_code_names_the_call_to_make(name, instead):
+    async def view():
+        return getattr(NotificationManager, name)(ShopEvents.ORDER_SHIPPED, [], None, ORDER)
+
+    with pytest.raises(
+        CalledFromAsyncCode, match=rf"NotificationManager\.{name}\(\) was called in async code.*{instead}"
+    ):
+        async_to_sync(view)()
+
+
+def test_where_django_is_told_to_allow_it_a_synchronous_call_is_let_through(monkeypatch):
+    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+
+    async def view():
+        return NotificationManager.send("no_such_event", [])
+
+    with pytest.raises(UnknownEvent):
+        async_to_sync(view)()

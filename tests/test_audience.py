@@ -1,6 +1,7 @@
 """Recipients of any kind, as chunks of ids and addresses."""
 
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 from django.contrib.auth.models import AnonymousUser, Group, Permission, User
@@ -12,6 +13,7 @@ from django.utils.functional import SimpleLazyObject
 from notifications.audience import Audience
 from notifications.audience.groups import NoGroup, group_model
 from notifications.audience.order import in_order
+from notifications.channels.log import LogChannel
 from notifications.events import NotificationChannel
 from notifications.exceptions import InvalidOption, InvalidRecipient
 from notifications.models import Cluster
@@ -217,7 +219,14 @@ class TestGroups:
 
         monkeypatch.setattr(User._meta, "get_field", no_such_field)
         assert group_model() is NoGroup
-        with pytest.raises(InvalidRecipient, match="is not a recipient"):
+        for asked in (groups[0], [groups[0]], Group.objects.all()):
+            with pytest.raises(InvalidRecipient, match="The user model User has no groups, so a Group cannot be"):
+                ids(asked)
+
+    def test_where_users_have_other_groups_those_are_named(self, groups, monkeypatch):
+        field = SimpleNamespace(many_to_many=True, related_model=Cluster)
+        monkeypatch.setattr(User._meta, "get_field", lambda name: field)
+        with pytest.raises(InvalidRecipient, match="The groups of User are of the model Cluster"):
             ids(groups[0])
 
 
@@ -294,6 +303,10 @@ class TestTo:
         assert audience.asked_for == {"sms", "app"}
 
 
+class PagerChannel(LogChannel):
+    address_kind = "pager"
+
+
 def test_keys_that_are_texts_come_in_the_order_of_python():
     # A database may sort them as a dictionary does, where a stands before B.
     for key in ("b", "a", "B", "Z", "ä", "_"):
@@ -310,6 +323,27 @@ class TestAddress:
     def test_it_takes_texts(self, wrong):
         with pytest.raises(TypeError, match=r"An Address takes texts, and its phone is .*\. Write it in quotes\."):
             Address(email="ann@example.com", phone=wrong)
+
+    @pytest.mark.parametrize(
+        ("kind", "told"),
+        [
+            ("mail", "Did you mean 'email'"),
+            ("Email", "Did you mean 'email'"),
+            ("fone", "Did you mean 'phone'"),
+            ("user", "Known kinds: email, phone, url"),
+        ],
+    )
+    def test_a_kind_that_no_channel_has_is_an_error_that_names_the_nearest(self, kind, told):
+        with pytest.raises(InvalidRecipient, match=rf"Address\({kind}=…\): no channel of this site .*{told}"):
+            Address(**{kind: "ann@example.com"})
+
+    def test_a_kind_of_a_channel_or_of_the_settings_is_known(self, settings):
+        backend = f"{__name__}.PagerChannel"
+        settings.NOTIFICATIONS = {"ADDRESS_FIELDS": {"radio": "call_sign"}, "CHANNELS": {"pager": {"BACKEND": backend}}}
+        assert Address(pager="7", radio="D4XYZ").of_kind("pager") == "7"
+
+    def test_one_that_was_stored_is_taken_as_it_is(self):
+        assert Address.stored({"pager": "7"}).of_kind("pager") == "7"
 
     def test_the_same_person_has_one_key_in_any_case_or_order(self):
         one = Address(email="Ann@Example.com", phone="+4915112345678")

@@ -172,6 +172,13 @@ class TestWhatIsWritten:
         assert all(any(problem in error for error in errors) for problem in result.problems)
         assert "'by' has no field 'nickname'" in repr(result)
 
+    def test_the_result_shows_its_drops(self, user):
+        result = send([user, Address(phone="+4915112345678")])
+        assert repr(result) == (
+            f"SendResult(notification_id={result.notification_id}, queued=2, held=0, dropped=2, "
+            "reasons={'no_address': 2})"
+        )
+
     def test_the_options_are_kept(self, user):
         actor = UserFactory()
         with travelling(NOON):

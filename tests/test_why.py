@@ -12,7 +12,7 @@ from notifications.events import NOTIFICATION_EVENTS, NotificationEvent, Notific
 from notifications.exceptions import InvalidOption, InvalidRecipient
 from notifications.manager import NotificationManager
 from notifications.models import Cluster, Delivery, Heartbeat, Mute, Notification, NotificationLog, Pause, UserSettings
-from notifications.outcomes import DeliveryState, Reason
+from notifications.outcomes import DeliveryState, Reason, SendResult
 from notifications.recipients import Address
 from notifications.testing import temporary_events, travelling
 from tests.factories import UserFactory
@@ -384,14 +384,48 @@ def test_it_writes_nothing_and_costs_the_same_for_many_tries(user):
     assert [query for query in for_fifty if query["sql"].split()[0] not in ("SELECT", "WITH")] == []
 
 
-@pytest.mark.parametrize("recipient", [None, "ann", UserFactory.build()])
+@pytest.mark.parametrize("recipient", ["ann", UserFactory.build()])
 def test_a_notification_needs_a_recipient(user, recipient):
     with pytest.raises(InvalidRecipient, match="one saved user or one Address"):
         why(send(user), recipient)
 
 
+def test_without_a_recipient_it_says_how_to_ask(user):
+    with pytest.raises(InvalidRecipient, match=r"why\(notification, user\)"):
+        why(send(user))
+
+
+def test_the_result_of_a_send_has_the_story_of_its_notification(user):
+    result = NotificationManager.send(ShopEvents.ORDER_SHIPPED, [user], None, {"order_number": "7"})
+    told = NotificationManager.why(result, user)
+    assert str(told) == str(NotificationManager.why(Notification.objects.get(), user))
+    assert str(told).startswith(f"order_shipped to {user}, asked for ")
+
+
+@pytest.mark.parametrize(
+    ("result", "told"),
+    [
+        (SendResult(None, spooled=True), "replay_spool"),
+        (SendResult(None, problems=("No such event.",)), "Nothing was sent. No such event."),
+        (SendResult(0), "is gone"),
+    ],
+    ids=["spooled", "not sent", "gone"],
+)
+def test_a_result_without_a_notification_says_why_there_is_no_story(user, result, told):
+    with pytest.raises(InvalidOption, match=told):
+        NotificationManager.why(result, user)
+
+
+def test_a_user_who_was_deleted_is_named_by_their_key(user):
+    send(user)
+    row = Delivery.objects.select_related("notification").get()
+    Delivery.objects.update(recipient=None)
+    user.delete()
+    assert f"to {row.recipient_key} (deleted), asked for" in str(NotificationManager.why(row))
+
+
 def test_other_things_have_no_story(user):
-    with pytest.raises(InvalidOption, match="A Delivery or a Notification"):
+    with pytest.raises(InvalidOption, match="A Delivery, a Notification or a SendResult"):
         why(user, user)
     send(user)
     delivery = Delivery.objects.get()

@@ -13,7 +13,7 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 
-from notifications.audience.groups import group_key, group_model, users_in
+from notifications.audience.groups import group_key, group_model, users_in, why_no_group
 from notifications.audience.order import Narrowing, in_order, merged, union
 from notifications.exceptions import InvalidRecipient
 from notifications.models import TopicSubscription, cluster_model, membership
@@ -125,7 +125,8 @@ def _users(queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset
     if issubclass(queryset.model, group_model()):
         return users_in(queryset)
-    raise InvalidRecipient(f"A queryset of {queryset.model.__name__} cannot be notified; pass users or groups.")
+    why = why_no_group(queryset.model)
+    raise InvalidRecipient(why or f"A queryset of {queryset.model.__name__} cannot be notified; pass users or groups.")
 
 
 def _as_iterable(recipients: Any) -> Iterable[Any]:
@@ -133,13 +134,17 @@ def _as_iterable(recipients: Any) -> Iterable[Any]:
     if isinstance(recipients, alone):
         return [recipients]
     if isinstance(recipients, str | bytes) or not isinstance(recipients, Iterable):
-        raise InvalidRecipient(f"{recipients!r:.80} is not a recipient. {ACCEPTED}")
+        raise _no_recipient(recipients)
     return recipients
+
+
+def _no_recipient(given: Any) -> InvalidRecipient:
+    return InvalidRecipient(why_no_group(type(given)) or f"{given!r:.80} is not a recipient. {ACCEPTED}")
 
 
 def _user_id(recipient: Any) -> Any:
     if not isinstance(recipient, get_user_model()):
-        raise InvalidRecipient(f"{recipient!r:.80} is not a recipient. {ACCEPTED}")
+        raise _no_recipient(recipient)
     return _saved(recipient)
 
 

@@ -24,6 +24,19 @@ def group_model() -> type[Any]:
     return field.related_model if field.many_to_many else NoGroup
 
 
+def why_no_group(model: Any) -> str:
+    """Why groups of this model are no recipients; empty if it is no model of groups at all."""
+    if getattr(getattr(model, "_meta", None), "label_lower", "") != "auth.group":
+        return ""
+    users, ours = get_user_model().__name__, group_model()
+    if ours is NoGroup:
+        return (
+            f"The user model {users} has no groups, so a Group cannot be notified. Pass the users themselves, or a "
+            "queryset of them."
+        )
+    return f"The groups of {users} are of the model {ours.__name__}; a Group of django.contrib.auth has no users here."
+
+
 def group_key(name: str) -> Any:
     """The primary key of the group of this name.
 

@@ -8,8 +8,7 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 
-from notifications import conf
-from notifications.channel_classes import address_kind
+from notifications.channel_classes import channel_kinds
 from notifications.context import UNSTORABLE, decoded
 from notifications.exceptions import InvalidContext
 from notifications.models import cluster_model
@@ -49,7 +48,7 @@ def address(texts: Sequence[str]) -> Address:
 
 
 def _check_kinds(given: dict[str, str]) -> None:
-    known = {address_kind(name) for name in conf.current().enabled_channels} - {"", "user"}
+    known = channel_kinds()
     unknown = [kind for kind in given if kind not in known]
     if unknown:
         names = ", ".join(sorted(known)) or "none"

@@ -23,6 +23,7 @@ from notifications.manager.message import event_at, recipients_of_site
 from notifications.manager.outage import may_spool, queued_or_spooled
 from notifications.manager.request import Options, checked, permitted
 from notifications.manager.resend import resent
+from notifications.manager.synchronous import synchronous
 from notifications.models import Delivery, Notification
 from notifications.outcomes import SendResult
 from notifications.recipients import Topic
@@ -34,6 +35,7 @@ class NotificationManager:
     """What host code calls."""
 
     @staticmethod
+    @synchronous
     def send(
         event_name: Enum | str,
         recipients: Any,
@@ -108,6 +110,7 @@ class NotificationManager:
         return await sync_to_async(NotificationManager.send, thread_sensitive=True)(*args, **options)
 
     @staticmethod
+    @synchronous
     def send_notification(
         message: str,
         level: str = "info",
@@ -135,6 +138,7 @@ class NotificationManager:
         return NotificationManager.send(event, recipients, cluster, context, level=level, channels=channels, **options)
 
     @staticmethod
+    @synchronous
     def cancel(cluster: Any, cancel_key: str) -> int:
         """Cancel what was sent with this key; returns how many deliveries were stopped that no worker had taken yet.
 
@@ -145,6 +149,7 @@ class NotificationManager:
         return cancelled(cluster, cancel_key)
 
     @staticmethod
+    @synchronous
     def explain(
         event_name: Enum | str,
         recipient: Any,
@@ -182,16 +187,19 @@ class NotificationManager:
         return explained(permitted(event_name, cluster, context, options), recipient, at)
 
     @staticmethod
-    def why(subject: Delivery | Notification, recipient: Any = None) -> Explanation:
+    @synchronous
+    def why(subject: Delivery | Notification | SendResult, recipient: Any = None) -> Explanation:
         """Why it did or did not arrive: what happened, and what it waits for.
 
-        :param subject: a delivery, or a notification together with a ``recipient``: a user or an ``Address``. Then
-            those are told too whom ``send()`` refused.
-        :raises InvalidOption, InvalidRecipient: if it is neither, or gone, or the recipient is missing.
+        :param subject: a delivery, or a notification or the result of its ``send()`` together with a ``recipient``: a
+            user or an ``Address``. Then those are told too whom ``send()`` refused.
+        :raises InvalidOption, InvalidRecipient: if it is none of these, or gone, or the recipient is missing; or if the
+            result is of a call that stored no notification.
         """
         return why(subject, recipient)
 
     @staticmethod
+    @synchronous
     def acknowledge(notification: Notification, user: Any) -> bool:
         """Note that a recipient has taken note of it; returns whether that is new.
 
@@ -201,6 +209,7 @@ class NotificationManager:
         return acknowledged(notification, user)
 
     @staticmethod
+    @synchronous
     def resend(delivery: Delivery, reason: str, actor: Any = None) -> Delivery:
         """Send a dead or unknown delivery again, with all its tries; returns it as it is now.
 

@@ -157,7 +157,7 @@ def _attachments(record: Mapping[str, Any]) -> tuple[Attachment, ...]:
 
 def _recipients(keys: Mapping[str, list[Any]]) -> list[Any]:
     users = [get_user_model()(pk=decoded(pk)) for pk in keys["users"]]
-    addresses = [Address(**by_kind) for by_kind in keys["addresses"]]
+    addresses = [Address.stored(by_kind) for by_kind in keys["addresses"]]
     members = [Members(_cluster(pk)) for pk in keys["members"]]
     groups = [group_model()(pk=decoded(pk)) for pk in keys["groups"]]
     # A line of an earlier version has no names.

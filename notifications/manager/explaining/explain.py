@@ -71,7 +71,8 @@ def explained(request: Request, recipient: Any, at: datetime | None) -> Explanat
         _on_channel(request, channel, found.get(channel), refusal, noted, leaves_at)
         for channel in (*request.channels, *request.not_configured)
     ]
-    return Explanation(request.event.name, _key_of(recipient), now, zone, tuple(channels))
+    name = "" if isinstance(recipient, Address) else str(recipient)
+    return Explanation(request.event.name, _key_of(recipient), now, zone, tuple(channels), name)
 
 
 def _key_of(recipient: Any) -> str:

@@ -126,6 +126,7 @@ class Explanation:
     :param recipient: their key, ``u:42`` or ``a:`` and a hash.
     :param at: the moment that it was asked for.
     :param zone: the time zone of the recipient, in which times are told.
+    :param name: the user as the admin names them; empty for an ``Address``.
     """
 
     event: str
@@ -133,6 +134,7 @@ class Explanation:
     at: datetime
     zone: ZoneInfo
     channels: tuple[ChannelExplanation, ...]
+    name: str = ""
 
     @property
     def reaches(self) -> bool:
@@ -153,6 +155,7 @@ class Explanation:
         return {
             "event": self.event,
             "recipient": self.recipient,
+            "name": self.name,
             "at": self.at.isoformat(),
             "zone": self.zone.key,
             "reaches": self.reaches,
@@ -160,7 +163,7 @@ class Explanation:
         }
 
     def __str__(self) -> str:
-        head = f"{self.event} to {self.recipient}, asked for {wall_time(self.at, self.zone)}."
+        head = f"{self.event} to {self.name or self.recipient}, asked for {wall_time(self.at, self.zone)}."
         lines = (line for channel in self.channels for line in self._lines(channel))
         return "\n".join([head, *self._nobody(), *lines])
 
