@@ -13,7 +13,14 @@ from notifications.admin.paging import BoundedPaginator
 from notifications.admin.search import terms
 
 
-class BigTable(admin.ModelAdmin):
+class Styled(admin.ModelAdmin):
+    """With the style sheet of this app, by which long words break instead of pushing columns out of the window."""
+
+    class Media:
+        css = {"all": ["notifications/admin.css"]}
+
+
+class BigTable(Styled):
     """A list of which no page reads, counts or sorts the whole table.
 
     A subclass says in :meth:`matching` what a word typed into the search box can mean, and in ``related`` which rows
@@ -32,9 +39,6 @@ class BigTable(admin.ModelAdmin):
     # Only shows the box; matching() does the work.
     search_fields = ("pk",)
     related: tuple[str, ...] = ()
-
-    class Media:
-        css = {"all": ["notifications/admin.css"]}
 
     def matching(self, term: str) -> Q:
         """The condition of one word of the search."""

@@ -9,20 +9,20 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from notifications.admin import members
+from notifications.admin.base import Styled
 from notifications.admin.columns import list_of
 from notifications.models import Cluster, InboxItem, Notification, NotificationLog, UserSettings
 
+LISTED = 50
 
-class ClusterAdmin(admin.ModelAdmin):
+
+class ClusterAdmin(Styled):
     form = members.ClusterForm
     list_display = ("name", "slug", "open_to_all")
     list_filter = ("open_to_all",)
     search_fields = ("name", "slug")
     prepopulated_fields = {"slug": ("name",)}
     readonly_fields = ("contents",)
-
-    class Media:
-        css = {"all": ["notifications/admin.css"]}
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         may_add = self.has_change_permission(request, obj) if obj else True
@@ -55,6 +55,11 @@ class ClusterAdmin(admin.ModelAdmin):
         allowed = super().has_delete_permission(request, obj)
         return allowed and (obj is None or not Notification.objects.filter(cluster=obj).exists())
 
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[Any, Any, Any, Any]:
+        """The page that asks counts the members and lists no more than the first of them."""
+        found, counts, lacking, protected = super().get_deleted_objects(objs, request)
+        return [_shortened(item) for item in found], counts, lacking, protected
+
     @admin.display(description=_("contents"))
     def contents(self, cluster: Cluster) -> SafeString:
         models = (Notification, NotificationLog, InboxItem, UserSettings)
@@ -62,6 +67,11 @@ class ClusterAdmin(admin.ModelAdmin):
             list_of(self.admin_site, model, model._meta.verbose_name_plural, cluster=cluster.pk) for model in models
         ]
         return format_html_join(" · ", "{}", [(link,) for link in links])
+
+
+def _shortened(item: Any) -> Any:
+    """What Django lists of what would be deleted, in nested lists; of each the beginning."""
+    return [*map(_shortened, item[:LISTED]), *(["…"] if len(item) > LISTED else [])] if isinstance(item, list) else item
 
 
 if not Cluster._meta.swapped:

@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from notifications.admin import search
-from notifications.admin.base import Kept, ViewOnly
+from notifications.admin.base import Kept, Styled, ViewOnly
 from notifications.admin.filters import AddressKindFilter
 from notifications.models import Bucket, Circuit, Heartbeat, Suppression
 from notifications.models.suppression import fingerprint
@@ -31,7 +31,7 @@ class SuppressionAdmin(ViewOnly):
 
 
 @admin.register(Circuit)
-class CircuitAdmin(admin.ModelAdmin):
+class CircuitAdmin(Styled):
     """The health of the providers; deleting a row lets its provider be tried at once."""
 
     list_display = ("key", "failures", "success_rate", "response_seconds", "opened_at", "open_until", "error")
@@ -44,7 +44,7 @@ class CircuitAdmin(admin.ModelAdmin):
 
 
 @admin.register(Heartbeat)
-class HeartbeatAdmin(admin.ModelAdmin):
+class HeartbeatAdmin(Styled):
     """The workers; nothing to change."""
 
     list_display = ("owner", "host", "pid", "started_at", "beat_at")

@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from notifications import clock, conf
+from notifications.admin.base import Styled
 from notifications.admin.confirmation import page_that_asks
 from notifications.models import Delivery, Pause
 from notifications.models.pause import EVERYTHING
@@ -43,14 +44,11 @@ class PauseForm(forms.ModelForm):
 
 
 @admin.register(Pause)
-class PauseAdmin(admin.ModelAdmin):
+class PauseAdmin(Styled):
     """Pausing everything is asked once more."""
 
     form = PauseForm
     list_display = ("paused", "since", "note")
-
-    class Media:
-        css = {"all": ["notifications/admin.css"]}
 
     def has_change_permission(self, request: HttpRequest, obj: Pause | None = None) -> bool:
         return False

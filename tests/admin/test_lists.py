@@ -12,7 +12,16 @@ from django.contrib.staticfiles import finders
 from django.test import Client
 
 from notifications.events import NOTIFICATION_EVENTS
-from notifications.models import Cluster, Delivery, Notification, NotificationLog
+from notifications.models import (
+    Bucket,
+    Circuit,
+    Cluster,
+    Delivery,
+    Heartbeat,
+    Notification,
+    NotificationLog,
+    Pause,
+)
 from notifications.outcomes import Reason
 from tests.admin.conftest import customers, send
 from tests.admin.test_pages import SHOWN, list_url, page_url, rows_of_every_kind
@@ -94,6 +103,11 @@ def test_no_column_is_cut_off_in_a_narrow_window(boss: Client, cluster: Cluster,
     rows_of_every_kind(2, cluster)
     Notification.objects.update(event=LONG)
     Delivery.objects.update(state="dead", reason=Reason.LOST_CONTACT, attempts=3)
+    Bucket.objects.create(key="k" * 300, full_at=TIME, seen_at=TIME, promised_at=TIME)
+    Circuit.objects.create(key="k" * 160, error="e" * 300, opened_at=TIME, open_until=TIME)
+    Heartbeat.objects.create(owner="o" * 100, host="h" * 255, pid=1, started_at=TIME, beat_at=TIME)
+    Pause.objects.create(channel="c" * 50, note="n" * 200, since=TIME)
+    Cluster.objects.create(name="n" * 200, slug="s" * 100)
     page = tmp_path / "lists.html"
     page.write_text(PAGE % "\n".join(_frame(boss, model) for model in SHOWN))
     found = _opened(page, tmp_path)

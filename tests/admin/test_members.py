@@ -103,6 +103,16 @@ def test_a_page_costs_the_same_for_many_members_as_for_two(boss: Client, estate:
         assert page.content.decode().count('name="removed_members"') == len(page.context["users"])
 
 
+def test_deleting_counts_the_members_and_lists_only_some(boss: Client, estate: Cluster) -> None:
+    estate.members.add(*customers(200))
+    url = reverse("admin:klaxon_cluster_delete", args=[estate.pk])
+    page = boss.get(url)
+    assert 200 in dict(page.context["model_count"]).values()
+    assert page.content.decode().count("Cluster-user relationship:") <= 50
+    assert boss.post(url, {"post": "yes"}).status_code == 302
+    assert not Cluster.objects.filter(pk=estate.pk).exists()
+
+
 def test_pages_hold_everybody_once_the_latest_first(boss: Client, estate: Cluster) -> None:
     estate.members.add(*customers(MEMBERS_SHOWN + 10))
     pages = [shown(boss, estate, p=number) for number in (1, 2)]
