@@ -26,6 +26,7 @@ class Reason(TextChoices):
     DUPLICATE = "duplicate", _("The same was sent a moment ago")
     NOT_CONFIGURED = "channel_not_configured", _("The channel is not configured")
     NOT_PERMITTED = "not_permitted", _("The actor may not send it")
+    SWITCHED_OFF = "switched_off", _("Notifications are switched off")
     QUEUE_FULL = "queue_full", _("The queue is full")
     SHED = "shed", _("Made room for something more urgent")
     OVER_LIMIT = "over_limit", _("Over a rate limit")
@@ -53,7 +54,14 @@ class Reason(TextChoices):
 
 
 TECHNICAL = frozenset(
-    {Reason.NO_ADDRESS, Reason.INVALID_ADDRESS, Reason.SUPPRESSED, Reason.NOT_CONFIGURED, Reason.QUEUE_FULL}
+    {
+        Reason.NO_ADDRESS,
+        Reason.INVALID_ADDRESS,
+        Reason.SUPPRESSED,
+        Reason.NOT_CONFIGURED,
+        Reason.QUEUE_FULL,
+        Reason.SWITCHED_OFF,
+    }
 )
 
 

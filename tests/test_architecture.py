@@ -23,6 +23,7 @@ FLOORS = {
         "primary",
         "rates",
         "sqlite",
+        "switch",
         "zones",
     },
     1: {

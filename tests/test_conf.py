@@ -266,6 +266,7 @@ def test_the_environment_gives_every_key_in_its_type(settings):
             CHANNELS='{"log": {"OPTIONS": {"level": "DEBUG"}}, "app": {"ENABLED": false}}',
             DELIVERY="immediate",
             MEMBERS_OF="shop.members.of",
+            ENABLED="true",
             MESSAGE_RECIPIENTS="Operators",
             CRITICAL_MESSAGE_PERMISSION="shop.raise_alarm",
             ON_BAD_CALL="log",

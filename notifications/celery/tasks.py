@@ -17,6 +17,7 @@ from notifications.dispatch.dispatcher import Dispatcher
 from notifications.dispatch.heartbeat import Pulse
 from notifications.dispatch.rescue import Rescuer
 from notifications.models import Delivery
+from notifications.switch import is_off
 
 SECONDS = 20.0
 """How long a task goes on; so a worker that shall stop has stopped soon after."""
@@ -28,6 +29,8 @@ ONCE_MORE = {"bind": True, "acks_late": True, "reject_on_worker_lost": True, "ig
 @shared_task(**ONCE_MORE)
 def dispatch(task: Any, partition: str, notification_ids: Sequence[int], then_the_rest: bool = True) -> None:
     """Deliver a slice of what is ready of these notifications, and then a batch of whatever else is ready."""
+    if is_off():
+        return
     with partitions.entered(partition), dispatching(task) as dispatcher:
         tally = dispatcher.run_until_idle(notification_ids, limit=SLICE)
         if tally.total() >= SLICE or dispatcher.stop():
@@ -39,6 +42,8 @@ def dispatch(task: Any, partition: str, notification_ids: Sequence[int], then_th
 @shared_task(**ONCE_MORE)
 def sweep(task: Any, partition: str) -> None:
     """The safety net: take over from lost workers, deliver what has become due, call workers for what else is ready."""
+    if is_off():
+        return
     with partitions.entered(partition):
         using = router.db_for_write(Delivery)
         rescuer = Rescuer(using, _pulse_for(task))

@@ -3,9 +3,9 @@
 Errors: E001 settings, E002 missing template, E003 duplicate event name, E004 enum and registry apart, E005 missing
 extra, E006 channel class, E007 members of the cluster, E008 cluster model, E009 old SQLite, E010 USE_TZ, E011 CAN
 rules, E012 preferences, E013 digests, E014 recipients of free text, E020 senders of mails, E030 databases, E031
-database engine, E032 no template engine, E033 own templates not found, E034 foreign files. Warnings: W001 channel not configured, W002 SQLite options,
-W003 spool, W004 connection pools, W005 folder for outcomes, W006 settings beside NOTIFICATIONS, W007 undeclared
-variables, W009 another package.
+database engine, E032 no template engine, E033 own templates not found, E034 foreign files. Warnings: W001 channel not
+configured, W002 SQLite options, W003 spool, W004 connection pools, W005 folder for outcomes, W006 settings beside
+NOTIFICATIONS, W007 undeclared variables, W008 switched off, W009 another package.
 """
 
 from collections import defaultdict
@@ -45,6 +45,15 @@ def check_settings() -> Found:
 def check_settings_beside() -> Found:
     for problem in conf.problems_beside():
         yield Warning(problem.message, hint=problem.hint, id="klaxon.W006")
+
+
+def check_switch() -> Found:
+    if not conf.current().enabled:
+        yield Warning(
+            "Notifications are switched off: nothing is queued or delivered.",
+            hint="Set NOTIFICATIONS['ENABLED'] to True, or silence klaxon.W008 if that is meant.",
+            id="klaxon.W008",
+        )
 
 
 def check_event_names() -> Found:
@@ -241,6 +250,7 @@ ALWAYS: tuple[Callable[[], Found], ...] = (
     check_time_zones,
 )
 WITH_GOOD_SETTINGS: tuple[Callable[[], Found], ...] = (
+    check_switch,
     check_channels,
     check_can,
     check_celery,

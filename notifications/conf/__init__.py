@@ -68,6 +68,7 @@ def absolute(value: str | PathLike[str]) -> bool:
 class Conf:
     """The whole setting. Field names are the keys in lower case; times are in seconds."""
 
+    enabled: bool = option(True, bool, "bool", "True or False")
     channels: Mapping[str, Any] = option(dict, Mapping, "json", "a dict of channel name to a dict of its settings")
     delivery: str = option(
         "queued", str, "str", 'either "queued" or "immediate"', lambda value: value in ("queued", "immediate")

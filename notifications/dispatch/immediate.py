@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 from notifications import conf
 from notifications.dispatch.dispatcher import Dispatcher
 from notifications.dispatch.outage_log import OUTAGE_LOG
+from notifications.switch import is_off
 
 logger = logging.getLogger("notifications.dispatch")
 
@@ -64,7 +65,7 @@ def deliver_now(*, notification_ids: Sequence[int], commit: Any = None, **kwargs
 
     :param commit: the same object for all calls of one transaction.
     """
-    if conf.current().delivery != "immediate":
+    if conf.current().delivery != "immediate" or is_off():
         return
     budget = _running.get() or _budget_of(commit)
     if budget.is_used_up:

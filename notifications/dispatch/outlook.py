@@ -7,6 +7,7 @@ from notifications.dispatch.providers import Providers
 from notifications.limits import is_flooded
 from notifications.models import Pause
 from notifications.models.pause import EVERYTHING
+from notifications.switch import is_off
 
 logger = logging.getLogger("notifications.dispatch")
 
@@ -36,6 +37,8 @@ class Outlook:
     def closed(self, now: datetime) -> frozenset[str] | None:
         """Channels of which nothing should be claimed; None if nothing should be claimed at all."""
         self._asked_at = now
+        if is_off():
+            return None
         if self._read_at is None or not timedelta() <= now - self._read_at < FRESH_FOR:
             self._read(now)
         if EVERYTHING in self._paused:

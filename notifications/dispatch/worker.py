@@ -26,6 +26,7 @@ from notifications.dispatch.rescue import Rescuer
 from notifications.dispatch.stop import Stop
 from notifications.dispatch.wake import Waker
 from notifications.models import Delivery
+from notifications.switch import is_off
 
 logger = logging.getLogger("notifications.worker")
 
@@ -92,7 +93,12 @@ class Worker:
         return self._stop_at_once
 
     def drain(self) -> Tally:
-        """Work until nothing is ready, and take over from workers that are lost. The calling thread works too."""
+        """Work until nothing is ready, and take over from workers that are lost. The calling thread works too.
+
+        While the system is switched off, it does nothing.
+        """
+        if is_off():
+            return self.tally
         self.rescuer.look(clock.now(self.using))
         self.rota.run_due()
         self.errors += self.rota.errors
@@ -104,7 +110,11 @@ class Worker:
         return self.tally
 
     def watch(self) -> Tally:
-        """Work until stopped, woken by commits."""
+        """Work until stopped, woken by commits. While the system is switched off, only wait for the stop."""
+        if is_off():
+            # The setting changes with the next start only. A worker that ended would be started again and again.
+            self._sleep(float("inf"))
+            return self.tally
         self.rota.patience = SECONDS_FOR_A_CHORE
         pulse = Pulse()
         if not self._beat_for_the_first_time(pulse):

@@ -23,6 +23,7 @@ from notifications.models.queued import tell_on_commit
 from notifications.models.waiting import wait_for_turn
 from notifications.outcomes import Answer, DeliveryState, Drop, Hold, Reason, SendResult
 from notifications.primary import read_from_primary
+from notifications.switch import is_off
 
 EVERYBODY = "*"
 HELD, READY = DeliveryState.HELD.value, DeliveryState.READY.value
@@ -37,7 +38,7 @@ def queued(request: Request, recipients: Any, using: str) -> SendResult:
         return _at_once(request, audience, using)
     with transaction.atomic(using=using):
         check_permission(request.event, request.options.actor)
-        if is_limited(request):
+        if is_limited(request) and conf.current().enabled:
             # Before anything is written that another send may wait for, or two could wait for each other.
             wait_for_turn(using)
         request = _in_its_cluster(request, audience)
@@ -46,6 +47,9 @@ def queued(request: Request, recipients: Any, using: str) -> SendResult:
         notification, created = stored(request, now, using)
         if not created:
             return first_result(notification, request, _asked_in_vain(request, audience))
+        if is_off():
+            result = _result(request, notification, audience)
+            return _refused(request, notification, result, Reason.SWITCHED_OFF, now or notification.created_at, using)
         return _chunk_by_chunk(request, notification, audience, now or notification.created_at, using)
 
 
@@ -59,7 +63,12 @@ def _can_be_written_at_once(request: Request, audience: Audience) -> bool:
     """Whether it is to a handful, and nothing need be written before it is known who gets it."""
     configured = conf.current()
     waits_for_nothing = not (request.asked_at or request.options.idempotency_key or request.event.dedup_window)
-    return waits_for_nothing and not (configured.queue_limit or configured.cluster_queue_limit) and audience.is_few
+    return (
+        waits_for_nothing
+        and configured.enabled
+        and not (configured.queue_limit or configured.cluster_queue_limit)
+        and audience.is_few
+    )
 
 
 def _at_once(request: Request, audience: Audience, using: str) -> SendResult:
@@ -94,7 +103,7 @@ def _chunk_by_chunk(
     except QueueFull:
         result = _result(request, notification, audience)
         result.refused_channels = request.refused_channels
-        return _refused(request, notification, result, now, using)
+        return _refused(request, notification, result, Reason.QUEUE_FULL, now, using)
     return result
 
 
@@ -145,8 +154,10 @@ def _tell_on_commit(result: SendResult, using: str) -> None:
         tell_on_commit((result.notification_id,), using)
 
 
-def _refused(request: Request, notification: Notification, result: SendResult, now: datetime, using: str) -> SendResult:
-    """The outbox is full: nobody gets it, and one row of the log says so."""
+def _refused(
+    request: Request, notification: Notification, result: SendResult, reason: Reason, now: datetime, using: str
+) -> SendResult:
+    """The outbox is full, or the system is switched off: nobody gets it, and one row of the log says so."""
     give_back_key(notification, using)
     row = NotificationLog.about(
         notification,
@@ -154,10 +165,10 @@ def _refused(request: Request, notification: Notification, result: SendResult, n
         now,
         recipient_key=EVERYBODY,
         channel=", ".join(request.channels)[:50],
-        reason=Reason.QUEUE_FULL,
+        reason=reason,
     )
     NotificationLog.objects.using(using).append([row])
-    result.reasons[Reason.QUEUE_FULL] += 1
+    result.reasons[reason] += 1
     return result
 
 

@@ -25,7 +25,7 @@ logger = logging.getLogger("notifications.spool")
 
 
 def may_spool(using: str) -> bool:
-    return bool(conf.current().spool_dir) and not in_a_transaction(connections[using])
+    return conf.current().enabled and bool(conf.current().spool_dir) and not in_a_transaction(connections[using])
 
 
 def in_a_transaction(connection: BaseDatabaseWrapper) -> bool:

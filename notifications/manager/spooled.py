@@ -115,7 +115,7 @@ def _cluster_key(cluster: Any) -> Any:
 def replayed(record: Mapping[str, Any]) -> SendResult:
     """Queue what was spooled; a second time it is a duplicate, for every record has an idempotency key.
 
-    :raises OutboxFull: if the outbox has no room for it; it may have later.
+    :raises OutboxFull: if the outbox has no room for it, or is switched off; it may have later.
     :raises UnknownEvent, InvalidCluster, IdempotencyConflict: if it can no longer be queued.
     """
     with partitions.entered(record["partition"]):
@@ -125,6 +125,8 @@ def replayed(record: Mapping[str, Any]) -> SendResult:
             # Nobody waits for this answer, so it must not be an end.
             if result.reasons[Reason.QUEUE_FULL]:
                 raise OutboxFull("The outbox is full.")
+            if result.reasons[Reason.SWITCHED_OFF]:
+                raise OutboxFull("Notifications are switched off (NOTIFICATIONS['ENABLED']).")
         return result
 
 

@@ -21,6 +21,7 @@ from notifications.management.progress import Progress
 from notifications.models import Delivery, NotificationLog, Pause
 from notifications.models.pause import EVERYTHING
 from notifications.outcomes import DeliveryState
+from notifications.switch import OFF, is_off
 
 ORDER = ("sent", "retry", "held", "dropped", "expired", "dead", "unknown")
 
@@ -41,12 +42,16 @@ class Command(DatabaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         check(options)
+        if is_off():
+            self.stdout.write(OFF)
+            if not options["watch"]:
+                return
         began = clock.now(router.db_for_write(Delivery))
         shown = self.stdout.isatty() and not options["watch"]
         progress = Progress(self.stdout, ready(began) if shown else None)
         crew = workers(options, progress)
         with stopping_in_order(crew):
-            if options["watch"]:
+            if options["watch"] and not is_off():
                 self.stdout.write("Watching the outbox. Stop with Ctrl-C.")
             tally = crew.watch() if options["watch"] else crew.drain()
         progress.end()

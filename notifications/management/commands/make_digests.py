@@ -11,6 +11,7 @@ from notifications.digests import make_due, release_forgotten, send_summaries
 from notifications.management.base import DatabaseCommand
 from notifications.models import Delivery
 from notifications.primary import read_from_primary
+from notifications.switch import OFF, is_off
 
 
 class Command(DatabaseCommand):
@@ -24,6 +25,9 @@ class Command(DatabaseCommand):
 
     @read_from_primary()
     def handle(self, *args: Any, **options: Any) -> None:
+        if is_off():
+            self.stdout.write(OFF)
+            return
         failed = due(self) if options["dry_run"] else make(self)
         if failed:
             raise CommandError(f"None could be made for {number(failed, 'recipient')}; the log says why.")

@@ -141,6 +141,8 @@ def _over_limit(about: About) -> str:
         "LIMITS['cluster']": limits.limit("cluster"),
         "LIMITS['global']": limits.limit("global"),
     }
+    if event and event.bypasses_preferences:
+        named = {"CRITICAL_LIMIT": limits.critical_limit}
     told = ", ".join(f"{name} {rate}" for name, rate in named.items() if rate)
     return f"There would have to be fewer of it, or one of its limits would have to be higher{told and f': {told}'}."
 
@@ -166,6 +168,7 @@ CHANGES: Mapping[Reason, str | Callable[[About], str]] = {
     Reason.NOT_CONFIGURED: "The channel {about.channel} would have to stand in NOTIFICATIONS['CHANNELS'], with its "
     "ENABLED not set to False.",
     Reason.NOT_PERMITTED: _not_permitted,
+    Reason.SWITCHED_OFF: "NOTIFICATIONS['ENABLED'] would have to be True; then it would have to be sent by a new call.",
     Reason.QUEUE_FULL: "Workers would have to deliver what waits, or QUEUE_LIMIT or CLUSTER_QUEUE_LIMIT would have to "
     "be higher, or the event would have to be declared CRITICAL.",
     Reason.SHED: "It would have to be sent by a new call, when there is room, or be more urgent than what took its "

@@ -97,6 +97,8 @@ def _refused(request: Request, count: int, using: str) -> list[Step]:
     :param count: how many deliveries it comes to.
     """
     about = About(request.event.name, ", ".join(request.channels))
+    if not conf.current().enabled:
+        return [step("switch", Drop(Reason.SWITCHED_OFF, "NOTIFICATIONS['ENABLED'] is False"), about)]
     steps = []
     if permission_of(request.event):
         steps.append(_permission(request, about))

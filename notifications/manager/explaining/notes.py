@@ -3,6 +3,7 @@
 from datetime import datetime
 from functools import cached_property
 
+from notifications import conf
 from notifications.manager.explaining.holders import alive_since
 from notifications.models import Heartbeat, Pause
 from notifications.models.pause import EVERYTHING
@@ -16,6 +17,8 @@ class Notes:
 
     def about(self, channel: str) -> tuple[str, ...]:
         """What holds for a channel whatever the gates say."""
+        if not conf.current().enabled:
+            return ("NOTIFICATIONS['ENABLED'] is False: it would wait until that is True.",)
         words = {EVERYTHING: "Everything is paused", channel: f"The channel {channel} is paused"}
         return tuple(
             f"{words[name]}{f' ({note})' if note else ''}: it would wait for resume_notifications."

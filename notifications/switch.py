@@ -1,0 +1,23 @@
+"""The switch of the whole system: ``NOTIFICATIONS["ENABLED"]``."""
+
+import logging
+from functools import cache
+
+from notifications import conf
+
+logger = logging.getLogger("notifications")
+
+OFF = "NOTIFICATIONS['ENABLED'] is False: nothing is queued or delivered. What was queued before waits."
+
+
+def is_off() -> bool:
+    """Whether the whole system is switched off. Whoever first asks in vain has it logged, once for the process."""
+    if conf.current().enabled:
+        return False
+    _log_once()
+    return True
+
+
+@cache
+def _log_once() -> None:
+    logger.warning(OFF)
