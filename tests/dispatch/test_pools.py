@@ -30,6 +30,21 @@ pytestmark = [
 SECONDS = float(os.environ.get("KLAXON_POOL_SECONDS", "25"))
 DELIVERIES = 5000
 ALARM_EVERY = 0.2
+PURGE = """
+from django.db import ProgrammingError, connection
+from notifications.models import PreferenceChange, TopicSubscription, allow_log_changes
+for user in User.objects.all()[:2]:
+    TopicSubscription.objects.subscribe(user, 'pool')
+with allow_log_changes('purge'):
+    purged = PreferenceChange.objects.filter(pk=PreferenceChange.objects.first().pk).delete()[0]
+refused = 0
+for _ in range(4):  # each on another connection to the server
+    try:
+        connection.cursor().execute('DELETE FROM klaxon_preferencechange')
+    except ProgrammingError:
+        refused += 1
+print(f'{purged} purged, others refused: {refused == 4}')
+"""
 NEEDS_PGBOUNCER = pytest.mark.needs_program("pgbouncer")
 
 
@@ -144,6 +159,7 @@ def test_a_worker_behind_pgbouncer_that_has_nothing_else_to_do_delivers_an_alarm
         ("print(NotificationManager.send(sent.event, Members(None)).queued)", "3"),
         ("print(NotificationManager.send(sent.event, User.objects.all()).queued)", "3"),
         ("print(NotificationManager.explain(sent.event, User.objects.first()))", "email"),
+        (PURGE, "1 purged, others refused: True"),
     ],
 )
 def test_no_statement_needs_the_same_server_connection_as_the_one_before(through, code, said):
