@@ -358,6 +358,13 @@ class TestTheWords:
         settings.NOTIFICATIONS = {"ADDRESS_FIELDS": {"phone": "mobile"}}
         assert "the field mobile of the account" in change_for("no_address", About("smoke", "sms", "phone"))
 
+    def test_what_holds_a_critical_event_back_is_only_its_ceiling(self, settings, declare):
+        settings.NOTIFICATIONS = {"LIMITS": {"user": "5/h"}}
+        declare()
+        assert change_for("over_limit", About("smoke", "email")).endswith("LIMITS['user'] 5/h.")
+        declare(priority=NotificationPriority.CRITICAL)
+        assert change_for("over_limit", About("smoke", "email")).endswith("higher: CRITICAL_LIMIT 1000/h.")
+
 
 class TestWhatDecides:
     """The rule names what decides the moment, and only what would bring another is proposed."""

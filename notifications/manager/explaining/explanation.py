@@ -20,7 +20,7 @@ class Step:
     """One question and its answer.
 
     :param gate: who asks: the name of a gate, or ``permission``, ``channel``, ``event``, ``idempotency``, ``queue``,
-        ``cancel``, ``send_at``, ``expires_at`` or ``send`` for what is asked besides.
+        ``switch``, ``cancel``, ``send_at``, ``expires_at`` or ``send`` for what is asked besides.
     :param rule: what decided, in words.
     :param change: what would have to change; empty where it lets through.
     """
