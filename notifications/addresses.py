@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Callable
+from typing import NamedTuple
 
 from django.core.exceptions import ValidationError
 from django.core.validators import URLValidator, validate_email
@@ -53,16 +54,35 @@ def well_formed(kind: str, address: str) -> bool:
     return True
 
 
-def usable(kind: str, own: str, account: str) -> tuple[str, str]:
-    """Where to reach a user who may have given an address of their own, and that address if it is passed over.
+class Reach(NamedTuple):
+    """Where to reach a user on a channel.
 
-    It is where it is malformed and that of the account is not: a typing error must silence nobody.
+    :param passed_over: the address in their settings, if it is unusable and that of their account is taken.
+    :param other: that of their account, to take should a provider have called the one in their settings bad.
     """
+
+    address: str
+    passed_over: str = ""
+    other: str = ""
+
+    def without_own(self) -> "Reach":
+        """The same by the other address."""
+        return Reach(self.other, self.address)
+
+
+def reach(kind: str, own: str, account: str) -> Reach:
+    """Where to reach a user who may have given an address of their own. A typing error in it must silence nobody."""
     if not own:
-        return account, ""
-    if well_formed(kind, own) or not account or not well_formed(kind, account):
-        return own, ""
-    return account, own
+        return Reach(account)
+    other = account if account and account != own and well_formed(kind, account) else ""
+    if other and not well_formed(kind, own):
+        return Reach(other, own)
+    return Reach(own, other=other)
+
+
+def fault_of(kind: str, passed_over: str) -> str:
+    """Why an address was passed over, in a word."""
+    return "suppressed" if well_formed(kind, passed_over) else "malformed"
 
 
 def address_hash(address: str) -> str:

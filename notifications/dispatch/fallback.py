@@ -12,6 +12,7 @@ from datetime import datetime
 from django.db import transaction
 
 from notifications import conf
+from notifications.addresses import Reach
 from notifications.channel_classes import address_kind
 from notifications.dispatch.record import drop_row
 from notifications.events import NOTIFICATION_EVENTS
@@ -20,6 +21,7 @@ from notifications.gates.again import persons_of
 from notifications.models import Delivery, NotificationLog, Suppression
 from notifications.models.outbox import Settlement
 from notifications.models.queued import tell_on_commit
+from notifications.models.suppression import fingerprint
 from notifications.outcomes import DeliveryState, Drop, Reason
 
 EXHAUSTED = frozenset({Reason.TEMPORARY, Reason.PERMANENT, Reason.CONFIGURATION, Reason.LOST_CONTACT})
@@ -151,25 +153,27 @@ def _without_lost_causes(going: Sequence[Going], using: str) -> list[Going]:
 
 def _with_facts(rows: Sequence[Delivery], using: str, now: datetime) -> Iterator[Going]:
     """Each row with the facts about its fallback channel, read in a fixed number of queries for each cluster."""
-    persons = persons_of(rows)
-    facts = [_facts(row, persons[row.pk], now) for row in rows]
-    pairs = {(one.kind, one.kept_address) for one in facts if one.kept_address}
+    persons, kinds = persons_of(rows), {row.pk: address_kind(fallback_of(row)) for row in rows}
+    reaches = {row.pk: persons[row.pk].reach(fallback_of(row), kinds[row.pk]) for row in rows}
+    addresses = ((kinds[pk], address) for pk, its in reaches.items() for address in (its.address, its.other))
+    pairs = {(kind, address) for kind, address in addresses if address and kind != "user"}
     suppressed = Suppression.objects.using(using).among(pairs)
-    return ((row, replace(one, suppressed=suppressed)) for row, one in zip(rows, facts, strict=True))
+    for row in rows:
+        found, kind = reaches[row.pk], kinds[row.pk]
+        if found.other and (kind, fingerprint(found.address)) in suppressed:
+            found = found if (kind, fingerprint(found.other)) in suppressed else found.without_own()
+        yield row, replace(_facts(row, persons[row.pk], kind, found, now), suppressed=suppressed)
 
 
-def _facts(row: Delivery, person: Person, now: datetime) -> Facts:
-    channel = fallback_of(row)
-    kind = address_kind(channel)
+def _facts(row: Delivery, person: Person, kind: str, found: Reach, now: datetime) -> Facts:
     told = row.notification
-    address, passed_over = person.addresses_for(channel, kind)
     return Facts(
         NOTIFICATION_EVENTS.find(told.event),
-        channel,
+        fallback_of(row),
         kind,
         person,
-        address,
-        passed_over=passed_over,
+        found.address,
+        passed_over=found.passed_over,
         topic=told.topic,
         actor_id=told.actor_id,
         now=now,

@@ -13,13 +13,13 @@ from django.db.models import BooleanField, CharField, IntegerField, Manager, Mod
 from django.db.models.query_utils import DeferredAttribute
 from django.db.models.signals import post_init, pre_init
 
-from notifications.addresses import usable
+from notifications.addresses import Reach, reach
 from notifications.gates.facts import address_field
 from notifications.models.choices import normalised
 from notifications.models.crowd import ADDRESSES, ASKED_FOR, KEY
 
 NOBODYS = "{}"
-NOTHING: Mapping[str, str] = {}
+NOTHING: Mapping[str, Reach] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +47,20 @@ class Columns:
             return {row[KEY]: row for row in rows}
         return {self.field.to_python(row[KEY]): row for row in rows}
 
-    def addresses(self, key: str, row: tuple[Any, ...]) -> tuple[list[str], Mapping[str, str]]:
+    def addresses(self, key: str, row: tuple[Any, ...]) -> tuple[list[str], Mapping[str, Reach]]:
         """One for each channel; what users gave for a channel themselves goes first, but for their account.
 
-        And by channel what they gave and is passed over; see :func:`usable`.
+        And what there is to know of it, by channel, where they gave one.
         """
         own = [(row[at] or "") if at else key if at == KEY else "" for _channel, at in self.places]
         if row[ADDRESSES] in (None, NOBODYS):
             return own, NOTHING
-        chosen, passed_over = normalised(json.loads(row[ADDRESSES])), {}
+        chosen, reaches = normalised(json.loads(row[ADDRESSES])), {}
         for number, (channel, at) in enumerate(self.places):
             if at != KEY and chosen.get(channel):
-                own[number], unusable = usable(self.kinds[channel], str(chosen[channel]), own[number])
-                if unusable:
-                    passed_over[channel] = unusable
-        return own, passed_over
+                reaches[channel] = reach(self.kinds[channel], str(chosen[channel]), own[number])
+                own[number] = reaches[channel].address
+        return own, reaches
 
 
 def columns_for(kinds: Mapping[str, str], using: str) -> Columns | None:

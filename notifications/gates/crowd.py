@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from django.contrib.auth import get_user_model
 from django.db import connections, router
 
+from notifications.addresses import Reach
 from notifications.gates.columns import NOTHING, Columns, columns_for
 from notifications.gates.facts import Person, people
 from notifications.gates.source import OwnTables, preference_source
@@ -38,9 +39,9 @@ class Alike:
 
 
 # Recipient key; the user's primary key, None where there is no user; who is alike; an address for each channel, empty
-# where there is none; by channel the user's own address, where it is passed over for that. A plain tuple: of a send to
-# many thousands making anything more would be felt.
-Recipient = tuple[str, Any, Alike, Sequence[str], Mapping[str, str]]
+# where there is none; by channel what else there is to know of it, where the user gave one of their own. A plain tuple:
+# of a send to many thousands making anything more would be felt.
+Recipient = tuple[str, Any, Alike, Sequence[str], Mapping[str, Reach]]
 
 
 class Crowd(NamedTuple):
@@ -128,7 +129,6 @@ class Crowds:
         user_id = pk if person.user is not None else None
         return person.key, user_id, Alike(person), *self._addresses_of(person)
 
-    def _addresses_of(self, person: Person) -> tuple[list[str], Mapping[str, str]]:
-        found = {channel: person.addresses_for(channel, kind) for channel, kind in self.kinds.items()}
-        passed_over = {channel: unusable for channel, (_address, unusable) in found.items() if unusable}
-        return [address for address, _unusable in found.values()], passed_over
+    def _addresses_of(self, person: Person) -> tuple[list[str], Mapping[str, Reach]]:
+        reaches = {channel: person.reach(channel, kind) for channel, kind in self.kinds.items()}
+        return [reach.address for reach in reaches.values()], reaches

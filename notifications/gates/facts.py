@@ -9,7 +9,7 @@ from django.contrib.auth import get_user_model
 from django.db.models import Exists, OuterRef
 
 from notifications import conf
-from notifications.addresses import usable
+from notifications.addresses import Reach, reach
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.gates.source import Wishes, wishes_of
 from notifications.models import Mute, SharedPreference, UserSettings, membership
@@ -35,18 +35,18 @@ class Person:
 
     def address_for(self, channel: str, kind: str) -> str:
         """Where to reach this person on a channel that sends to this kind of address; empty if nowhere."""
-        return self.addresses_for(channel, kind)[0]
+        return self.reach(channel, kind).address
 
-    def addresses_for(self, channel: str, kind: str) -> tuple[str, str]:
-        """The same, and the address in their settings if it is passed over; see :func:`usable`."""
+    def reach(self, channel: str, kind: str) -> Reach:
+        """The same, with the address that is passed over for it, and one to take instead."""
         if kind == "user":
-            return self.key if self.user is not None else "", ""
+            return Reach(self.key if self.user is not None else "")
         if self.bare is not None:
-            return self.bare.of_kind(kind), ""
+            return Reach(self.bare.of_kind(kind))
         if self.user is None:
-            return "", ""
+            return Reach("")
         own = self.settings.address_for(channel) if self.settings else ""
-        return usable(kind, own, _address_of(self.user, kind))
+        return reach(kind, own, _address_of(self.user, kind))
 
 
 def _address_of(user: Any, kind: str) -> str:

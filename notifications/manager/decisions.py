@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from notifications.addresses import address_hash, well_formed
+from notifications.addresses import Reach, address_hash, well_formed
 from notifications.audience import Chunk
 from notifications.channel_classes import address_kind
 from notifications.gates import BEFORE_DUPLICATE, Facts, decide
@@ -16,6 +16,8 @@ from notifications.models import Notification
 from notifications.models.fingerprint import First
 from notifications.models.suppression import Pair, Suppressed, fingerprint, plainest
 from notifications.outcomes import Answer, Drop, Hold, Reason
+
+PLAIN = Reach("")
 
 
 @dataclass(slots=True, eq=False)
@@ -35,6 +37,12 @@ class Case:
     mark: Any
     # The address in the user's settings, where it is passed over for that of the account.
     passed_over: str
+    # Another address to take, should this one be suppressed.
+    other: str
+
+    def take_other(self) -> None:
+        self.passed_over, self.address, self.other = self.address, self.other, ""
+        self.kept_address, self.address_hash = self.address, address_hash(self.address)
 
 
 def kinds_of(request: Request) -> dict[str, str]:
@@ -82,12 +90,17 @@ class Decisions:
         return cases, firsts_of(self.request, cases, self.reaches, self.repeats)
 
     def _suppressed_of(self, cases: Sequence[Case]) -> frozenset[Pair]:
-        """Of their addresses those that are suppressed. Whoever has one is marked."""
+        """Of their addresses those that are suppressed. Whoever has one takes another, or is marked."""
         prints = [_fingerprint(case) for case in cases]
-        suppressed = self.suppressions.among({*prints} - {""})
+        others = {fingerprint(case.other) for case in cases if case.other}
+        suppressed = self.suppressions.among({*prints, *others} - {""})
         bad = {its for _kind, its in suppressed}
         for case, its in zip(cases, prints, strict=True):
-            if its in bad:
+            if its not in bad:
+                continue
+            if case.other and (case.kind, its) in suppressed and (case.kind, fingerprint(case.other)) not in suppressed:
+                case.take_other()
+            else:
                 case.mark = (case.channel, case.address)
         return suppressed
 
@@ -131,17 +144,18 @@ class Decisions:
 
 def _cases(crowd: Crowd, chunk: Chunk, kinds: Mapping[str, str]) -> Iterator[Case]:
     channels, no_hash = tuple(kinds.items()), address_hash("")
-    for key, user_id, alike, addresses, passed_over in crowd.recipients:
+    for key, user_id, alike, addresses, reaches in crowd.recipients:
         for (channel, kind), address in zip(channels, addresses, strict=True):
             if chunk.narrowed and not chunk.is_for(key, channel):
                 continue
             # A good address is like any other; of a bad one, or of none, the gates may say more.
             mark = channel if address and well_formed(kind, address) else (channel, address)
             if kind == "user":
-                yield Case(key, user_id, channel, kind, address, "", no_hash, alike, mark, "")
+                yield Case(key, user_id, channel, kind, address, "", no_hash, alike, mark, "", "")
             else:
-                own, its = passed_over.get(channel, ""), address_hash(address)
-                yield Case(key, user_id, channel, kind, address, address, its, alike, mark, own)
+                own, its = reaches.get(channel, PLAIN), address_hash(address)
+                rest = own.passed_over, own.other
+                yield Case(key, user_id, channel, kind, address, address, its, alike, mark, *rest)
 
 
 def _fingerprint(case: Case) -> str:

@@ -15,7 +15,7 @@ from django.db import models
 from django.db.models.base import ModelState
 from django.utils.translation import gettext_lazy as _
 
-from notifications.addresses import masked
+from notifications.addresses import fault_of, masked
 from notifications.context import loggable
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.models import logbook
@@ -167,7 +167,7 @@ class NotificationLog(AppendOnly):
             channel=channel,
             recipient_key=key,
             reason=Reason.ACCOUNT_ADDRESS,
-            error_message=f"the {kind} address in the settings is malformed",
+            error_message=f"the {kind} address in the settings is {fault_of(kind, address)}",
             **facts,
         )
 

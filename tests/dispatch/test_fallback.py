@@ -94,10 +94,12 @@ def test_it_passes_the_same_gates(carrier):
     assert (drop.reason, drop.error_message) == ("preference", "email: user: channel email is off")
 
 
-def test_a_typing_error_in_the_settings_silences_nobody_there(carrier):
+@pytest.mark.parametrize("own", ["ann@example,com", "ann@exmaple.com"])
+def test_a_typing_error_in_the_settings_silences_nobody_there(own, carrier):
     carrier.answers = {"only": REFUSED}
     user = UserFactory()
-    UserSettingsFactory(user=user, cluster=Cluster.objects.default(), addresses={"email": "ann@example,com"})
+    UserSettingsFactory(user=user, cluster=Cluster.objects.default(), addresses={"email": own})
+    Suppression.objects.suppress([("email", "ann@exmaple.com")], Suppression.Why.HARD_BOUNCE, timezone.now())
     ship(user)
     assert dispatch() == {"dead": 1, "sent": 1}
     assert mail.outbox[0].to == [user.email]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from notifications.addresses import fault_of
 from notifications.events import NotificationPriority
 from notifications.gates import Facts
 from notifications.gates.preferences import choice_of
@@ -20,7 +21,8 @@ def _address(facts: Facts) -> str:
     if facts.kind == "user":
         return "an account needs no address"
     if facts.passed_over:
-        return f"the {facts.kind} address in the settings is malformed; that of the account is used"
+        fault = fault_of(facts.kind, facts.passed_over)
+        return f"the {facts.kind} address in the settings is {fault}; that of the account is used"
     return f"there is a well-formed {facts.kind} address" if facts.kind else "the channel needs no address"
 
 
