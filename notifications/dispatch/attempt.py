@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -43,24 +42,22 @@ class Prepared:
     message: Any
 
 
-def attempt(
-    provider: Provider, group: Sequence[Addressed], desk: Desk, providers: Providers, stop: Stop
-) -> Counter[str]:
-    """Try a group of one provider's deliveries; returns how many came to which state."""
+def attempt(provider: Provider, group: Sequence[Addressed], desk: Desk, providers: Providers, stop: Stop) -> None:
+    """Try a group of one provider's deliveries; the desk counts how many came to which state."""
     channel = providers.open(provider)
-    prepared, tally = _prepare(channel, group, desk)
+    prepared = _prepare(channel, group, desk)
     if not prepared:
-        return tally
+        return
     handed = HandOver(provider, desk, providers)
     # A transactional channel writes to this very database, so its outcome is one commit with what it writes.
     with transaction.atomic(using=desk.using) if channel.transactional else desk.watching(handed):
         _send(channel, prepared, handed, desk, stop)
-        tally += handed.finish()
+        tally = handed.finish()
+    desk.count.add(tally)
     handed.observe()
-    return tally
 
 
-def _prepare(channel: BaseChannel, group: Sequence[Addressed], desk: Desk) -> tuple[list[Prepared], Counter[str]]:
+def _prepare(channel: BaseChannel, group: Sequence[Addressed], desk: Desk) -> list[Prepared]:
     prepared, failed = [], []
     files = _files(channel, group, desk)
     for addressed in group:
@@ -74,7 +71,9 @@ def _prepare(channel: BaseChannel, group: Sequence[Addressed], desk: Desk) -> tu
             # Whatever else a template, a transform or a channel does wrong will go wrong again: a dead letter.
             logger.exception("Delivery %s cannot be rendered.", addressed.delivery.pk)
             failed.append(buried(addressed.delivery, Reason.RENDERING, f"{type(error).__name__}: {error}"))
-    return prepared, desk.write(Outcomes(failed, desk.now())) if failed else Counter()
+    if failed:
+        desk.count.add(desk.write(Outcomes(failed, desk.now())))
+    return prepared
 
 
 def _files(channel: BaseChannel, group: Sequence[Addressed], desk: Desk) -> dict[int, Files]:

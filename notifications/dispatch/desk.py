@@ -24,6 +24,7 @@ from notifications.dispatch.heartbeat import Pulse
 from notifications.dispatch.outage_log import OUTAGE_LOG
 from notifications.dispatch.record import Attempted, Outcomes, attempt_row
 from notifications.dispatch.recorder import Group
+from notifications.dispatch.tally import KEPT_IN_A_FILE, NOT_RECORDED, Count
 from notifications.models import Delivery, NotificationLog, Suppression
 from notifications.models.outbox import Settlement
 from notifications.models.suppression import Pair
@@ -50,6 +51,7 @@ class Desk:
         self.owner = pulse.owner if pulse else Pulse().owner
         if pulse:
             pulse.desks.add(self)
+        self.count = Count()
         self._watch = clock.Watch(self.using)
         self._life = 0
         self._unwritten: list[Outcomes] = []
@@ -76,20 +78,22 @@ class Desk:
             return False
         return self.pulse is None or (self.pulse.is_felt() and self.pulse.lives == self._life)
 
-    def record(self, outcomes: Outcomes) -> Counter[str]:
-        """Write down what providers have answered. If that fails, it is kept for :meth:`catch_up`, and raised."""
+    def record(self, outcomes: Outcomes) -> None:
+        """Write down and count what providers have answered.
+
+        If that fails, it is kept for :meth:`catch_up`, and the error is raised.
+        """
         with self._writing:
             self._unwritten.append(outcomes)
             if self._failure:
                 # The recorder's thread has just waited in vain; nobody is to wait for the same once more.
                 raise OperationalError("Earlier outcomes of this group cannot be written yet.") from self._failure
             try:
-                tally = self._write_what_can_be(outcomes)
+                self.count.add(self._write_what_can_be(outcomes))
             except Error as error:
                 self._failure = error
                 raise
             self._unwritten.remove(outcomes)
-        return tally
 
     def watching(self, group: Group) -> AbstractContextManager[None]:
         """While a group is handed over, its answers are recorded as they are known, if it takes long."""
@@ -105,18 +109,18 @@ class Desk:
         return {news.id for outcomes in list(self._unwritten) for _, news in outcomes.pairs}
 
     @read_from_primary()
-    def catch_up(self) -> Counter[str]:
+    def catch_up(self) -> None:
         """Write what could not be written before; raises while that is still so."""
-        tally: Counter[str] = Counter()
         if not self._unwritten:
-            return tally
+            return
         with self._writing:
             while self._unwritten:
-                tally += self._write_what_can_be(self._not_written(self._unwritten[0]))
-                self._first_is_written()
-        return tally
+                self._write_first()
 
-    def _first_is_written(self) -> None:
+    def _write_first(self, within: AbstractContextManager[None] = nullcontext()) -> None:  # noqa: B008 - it may be used again
+        with within:
+            tally = self._write_what_can_be(self._not_written(self._unwritten[0]))
+        self.count.add(tally)
         del self._unwritten[0]
         if not self._unwritten:
             self._failure = None
@@ -169,9 +173,7 @@ class Desk:
             try:
                 # One at a time: what one transaction has written is not to be taken back with the next.
                 with self._writing:
-                    with limited_waits(self.using, max(TRIES_EVERY, until - time.monotonic())):
-                        self._write_what_can_be(self._not_written(self._unwritten[0]))
-                    self._first_is_written()
+                    self._write_first(limited_waits(self.using, max(TRIES_EVERY, until - time.monotonic())))
             except Error as error:
                 if time.monotonic() >= until or at_once():
                     return self._save(error)
@@ -196,7 +198,9 @@ class Desk:
                 error,
                 named,
             )
+            self.count.add(Counter({NOT_RECORDED: len(ids)}))
         else:
+            self.count.add(Counter({KEPT_IN_A_FILE: len(ids)}))
             logger.error(
                 "The database cannot be used (%s). The outcomes of %d deliveries are kept in %s; the next start of a "
                 "worker on this machine writes them. Deliveries: %s",

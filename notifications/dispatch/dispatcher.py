@@ -23,13 +23,12 @@ from notifications.dispatch.providers import Provider, Providers
 from notifications.dispatch.reask import still_in_hours, still_wanted
 from notifications.dispatch.record import Outcomes, buried
 from notifications.dispatch.stop import Stop, never
+from notifications.dispatch.tally import Tally
 from notifications.events import NotificationPriority
 from notifications.models import Delivery
 from notifications.models.outbox import Settlement
 from notifications.outcomes import DeliveryState, Reason
 from notifications.primary import read_from_primary
-
-Tally = Counter[str]
 
 logger = logging.getLogger("notifications.dispatch")
 
@@ -62,7 +61,6 @@ class Dispatcher:
         self.fallback = Fallback(self.using)
         # At random, so that one-shot runs of a single claim take the oldest as often as a worker does.
         self._claims = random.randrange(OLDEST_EVERY)  # noqa: S311 - no secret
-        self._aside: Tally = Counter()
         self._released_at: datetime | None = None
         self._trickled_at = datetime.min.replace(tzinfo=UTC)
         # Without a heartbeat nobody renews a lease, so it must last for the whole batch.
@@ -84,23 +82,21 @@ class Dispatcher:
     @read_from_primary()
     def run_batch(self, size: int, notification_ids: Sequence[int] = ()) -> tuple[int, Tally]:
         """Release what is due, claim a batch, bring it to its end; returns how many were claimed and their states."""
-        tally = self.desk.catch_up()
+        self.desk.catch_up()
         now = self.desk.now()
         claimed = self._claim(size, notification_ids, now) if self.desk.begin() else []
-        tally, self._aside = tally + self._aside, Counter()
-        if not claimed:
-            return 0, tally
-        claimed = self._apart(claimed)
-        with self._held_by_pulse([row.pk for row in claimed]):
-            return len(claimed), tally + self._bring_to_an_end(claimed, now)
+        if claimed:
+            claimed = self._apart(claimed)
+            with self._held_by_pulse([row.pk for row in claimed]):
+                self._bring_to_an_end(claimed, now)
+        return len(claimed), self.desk.count.take()
 
-    def _bring_to_an_end(self, claimed: list[Delivery], now: datetime) -> Tally:
+    def _bring_to_an_end(self, claimed: list[Delivery], now: datetime) -> None:
         all_begun = failed = False
         try:
             claimed = Delivery.objects.using(self.using).with_notifications(claimed)
-            wanted, tally = still_wanted(claimed, self.desk, now)
-            wanted, ended = with_items_still_wanted(wanted, self.using, now)
-            tally += ended
+            wanted = self._counted(still_wanted(claimed, self.desk, now))
+            wanted = self._counted(with_items_still_wanted(wanted, self.using, now))
             groups = list(self._groups(wanted, now))
             while groups and not self.stop() and self.desk.may_go_on():
                 provider, group = groups[0]
@@ -109,9 +105,8 @@ class Dispatcher:
                     self.desk.give_back([item.delivery for item in group])
                     del groups[0]
                     continue
-                group, held = still_in_hours(group, self.desk)
-                admitted, refused = self.admission.admitted(provider, group)
-                tally += held + refused + self._attempt(provider, admitted)
+                group = self._counted(still_in_hours(group, self.desk))
+                self._attempt(provider, self._counted(self.admission.admitted(provider, group)))
                 del groups[0]
                 self.providers.end_probe(provider, self.desk.now())
             all_begun = not groups
@@ -123,7 +118,12 @@ class Dispatcher:
             # claimed, and keeps its state.)
             if not all_begun:
                 self.desk.give_back(claimed, later=failed)
-        return tally
+
+    def _counted(self, found: tuple[list[Addressed], Tally]) -> list[Addressed]:
+        """Those that go on; the others are counted."""
+        going_on, ended = found
+        self.desk.count.add(ended)
+        return going_on
 
     def _apart(self, claimed: list[Delivery]) -> list[Delivery]:
         """A delivery that a lost worker has held may have killed it, so it is taken alone."""
@@ -181,7 +181,7 @@ class Dispatcher:
         Delivery.objects.using(self.using).release_due(now)
         for row, _ in self.fallback.take_over(self.outlook.exhausted(now), self.desk.owner, now, lease):
             tell(row, Settlement(row.pk, row.fence, row.state, DeliveryState.DROPPED, Reason.FALLBACK), self.using)
-            self._aside[DeliveryState.DROPPED] += 1
+            self.desk.count.add(Counter({DeliveryState.DROPPED: 1}))
 
     def _take(
         self, size: int, notification_ids: Sequence[int], now: datetime, lease: datetime, closed: Collection[str]
@@ -192,9 +192,9 @@ class Dispatcher:
         floor = URGENT if self.outlook.is_flooded and not oldest else 0
         return outbox.claim(self.desk.owner, now, lease, size, notification_ids, oldest, closed, floor)
 
-    def _attempt(self, provider: Provider, group: Sequence[Addressed]) -> Tally:
+    def _attempt(self, provider: Provider, group: Sequence[Addressed]) -> None:
         if not group:
-            return Counter()
+            return
         try:
             self.providers.open(provider)
         except Exception as error:
@@ -202,18 +202,20 @@ class Dispatcher:
             logger.exception("The channel %r cannot be made; its deliveries wait.", provider.key)
             self.providers.cannot_be_made(provider, error, self.desk.now())
             self.desk.give_back([item.delivery for item in group])
-            return Counter()
+            return
         if group[0].delivery.is_suspect and not self.desk.begin_trial(group[0].delivery):
-            return Counter()
+            return
         try:
-            return attempt(provider, group, self.desk, self.providers, self.stop)
+            attempt(provider, group, self.desk, self.providers, self.stop)
         except (DataError, IntegrityError, ValueError) as error:
             # Only a transactional channel comes here: the database refused something, and took the group back.
             if len(group) > 1:
-                return sum((self._attempt(provider, [item]) for item in group), Counter())
+                for item in group:
+                    self._attempt(provider, [item])
+                return
             logger.exception("Delivery %s cannot be stored.", group[0].delivery.pk)
             refused = buried(group[0].delivery, Reason.RENDERING, f"{type(error).__name__}: {error}")
-            return self.desk.write(Outcomes([refused], self.desk.now()))
+            self.desk.count.add(self.desk.write(Outcomes([refused], self.desk.now())))
 
     def rest(self) -> None:
         """Let go of every connection to a provider, and of nothing that a provider has answered."""

@@ -15,6 +15,7 @@ from datetime import datetime
 from notifications.dispatch.desk import Desk
 from notifications.dispatch.providers import Provider, Providers
 from notifications.dispatch.record import Attempted, Outcomes, broken_off, settlement
+from notifications.dispatch.tally import Tally
 from notifications.models import Delivery
 from notifications.models.outbox import Settlement
 from notifications.refusals import resolved
@@ -32,7 +33,6 @@ class HandOver:
         self.providers = providers
         self.tried: list[Attempted] = []
         self.untried: list[Delivery] = []
-        self.tally: Counter[str] = Counter()
         self._given: set[int] = set()
         self._answered_at = 0.0
         self._recorded = 0
@@ -75,21 +75,22 @@ class HandOver:
                     return False
                 outcomes = self._outcomes(self.judged()[self._recorded : count])
                 self._recorded = count
-            self.tally += self.desk.record(outcomes)
+            self.desk.record(outcomes)
             return True
 
-    def finish(self) -> Counter[str]:
-        """Record the rest; returns how many of the group came to which state.
+    def finish(self) -> Tally:
+        """Record the rest. Where the channel is transactional, returns what is to be counted once that is committed.
 
         What cannot be recorded is kept by the desk, and the error is raised.
         """
         with self._recording:
             outcomes = self._outcomes(self.judged()[self._recorded :], self.untried)
             self._recorded = len(self.tried)
+            if outcomes.pairs and self.provider.is_transactional:
+                return self.desk.write(outcomes)
             if outcomes.pairs:
-                write = self.desk.write if self.provider.is_transactional else self.desk.record
-                self.tally += write(outcomes)
-            return self.tally
+                self.desk.record(outcomes)
+            return Counter()
 
     def observe(self) -> None:
         """Draw the conclusions about the provider, for all workers."""

@@ -30,8 +30,8 @@ from notifications import conf
 from notifications.channel_classes import channel_conf
 from notifications.channels import open_channel
 from notifications.conf.channels import ProviderConf
-from notifications.dispatch.dispatcher import Tally
 from notifications.dispatch.stop_signals import SAME_STOP_WITHIN, SIGNALS, stopping_in_order
+from notifications.dispatch.tally import Tally
 from notifications.dispatch.worker import Worker
 
 logger = logging.getLogger("notifications.worker")

@@ -19,11 +19,12 @@ from notifications.connections import (
     threads_that_fit,
 )
 from notifications.dispatch.chores import Rota
-from notifications.dispatch.dispatcher import Dispatcher, Tally
+from notifications.dispatch.dispatcher import Dispatcher
 from notifications.dispatch.heartbeat import Pulse
 from notifications.dispatch.outage_log import OUTAGE_LOG
 from notifications.dispatch.rescue import Rescuer
 from notifications.dispatch.stop import Stop
+from notifications.dispatch.tally import Tally
 from notifications.dispatch.wake import Waker
 from notifications.models import Delivery
 from notifications.switch import is_off
@@ -169,9 +170,7 @@ class Worker:
         try:
             while not self.stopped():
                 claimed, news = dispatcher.run_batch(self.batch_size)
-                with self._lock:
-                    self.tally += news
-                self.on_progress(news)
+                self._count(news)
                 if claimed:
                     continue
                 rest = dispatcher.resting_for()
@@ -193,8 +192,15 @@ class Worker:
 
     def _close(self, dispatcher: Dispatcher) -> None:
         left = dispatcher.close(conf.current().stop_seconds)
+        # Also what was written after an error, and what went to a file.
+        self._count(dispatcher.desk.count.take())
         with self._lock:
             self.left_in_files += left
+
+    def _count(self, news: Tally) -> None:
+        with self._lock:
+            self.tally += news
+        self.on_progress(news)
 
     def _drain_aside(self, pulse: Pulse) -> None:
         try:

@@ -4,19 +4,30 @@ import os
 import pty
 import subprocess
 import sys
+from collections import Counter
+from datetime import timedelta
 from io import StringIO
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.core.management.base import OutputWrapper
+from django.db import OperationalError
+from django.utils.timezone import now
 
+from notifications.dispatch.desk import Desk
+from notifications.dispatch.handover import HandOver
+from notifications.dispatch.worker import Worker
+from notifications.management import summary
 from notifications.management.progress import Progress, line
+from notifications.management.summary import FLOOD, sentences
 from notifications.manager import NotificationManager
+from notifications.models import Delivery, Pause
 from tests.channels.scripted import scripted
 from tests.factories import UserFactory
 from tests.mailers import use_backend
 from tests.processes import environment, smtp_ledger
 from tests.shop.notification_events import ShopEvents
+from tests.spool.outage import outage
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -74,6 +85,114 @@ class TestSummary:
         busy_server(3600, channels={"email": {"OPTIONS": {"colour": "red"}}})
         newsletter(2)
         assert dispatched() == "2 wait for email, which fails and is tried again later.\n"
+
+
+class TestWhatWaits:
+    def test_a_pause_of_everything_is_told_with_its_note(self):
+        newsletter(2)
+        Pause.objects.pause("*", "the mail server moves", now())
+        said = "2 wait for resume_notifications: everything is paused (the mail server moves).\n"
+        assert dispatched() == said
+
+    def test_a_pause_of_everything_is_told_though_nothing_is_due(self):
+        Pause.objects.pause("*", "", now())
+        assert dispatched() == "Everything is paused. Nothing is due.\n"
+
+    def test_the_channels_that_are_paused_are_named(self):
+        NotificationManager.send(ShopEvents.ORDER_SHIPPED, [UserFactory()], None, {"order_number": "7"})
+        newsletter(2)
+        Pause.objects.pause("email", "", now())
+        assert dispatched() == "1 deliveries: 1 sent.\n3 wait for email, which is paused.\n"
+
+    def test_what_became_due_during_a_pause_counts_too(self):
+        newsletter(1)
+        Delivery.objects.update(state="retry", due_at=now())
+        Pause.objects.pause("*", "", now())
+        assert dispatched() == "1 waits for resume_notifications: everything is paused.\n"
+
+    def test_a_flood_is_told(self, settings):
+        settings.NOTIFICATIONS = {"THROTTLE_DEPTH": 3, "BATCH_SIZE": 2}
+        newsletter(8)
+        said = dispatched()
+        left = Delivery.objects.filter(state="ready").count()
+        assert left > 3
+        assert said == f"{8 - left} deliveries: {8 - left} sent.\n{left} wait behind a flood: {FLOOD}.\n"
+
+    def test_what_waits_for_its_time_is_told_with_the_time(self):
+        at = now() + timedelta(hours=1)
+        NotificationManager.send(ShopEvents.NEWSLETTER, UserFactory.create_batch(2), send_at=at)
+        assert dispatched() == f"Nothing is due now. 2 wait for later, the first until {at:%Y-%m-%d %H:%M} UTC.\n"
+
+    def test_nothing_at_all_was_ready(self):
+        assert dispatched() == "Nothing was ready to send.\n"
+
+    def test_very_many_are_not_counted(self, monkeypatch):
+        monkeypatch.setattr(summary, "MOST", 2)
+        newsletter(3)
+        Pause.objects.pause("email", "", now())
+        assert dispatched() == "More than 2 wait for email, which is paused.\n"
+
+    def test_a_database_that_is_gone_at_the_end_is_told(self):
+        with outage():
+            assert sentences(Counter(), now()) == ["Nothing was sent. The database cannot be asked what waits."]
+            assert sentences(Counter(sent=30), now()) == ["30 deliveries: 30 sent."]
+
+
+class TestCounting:
+    """What was accepted is in the summary, whatever happened afterwards."""
+
+    def test_an_error_after_the_first_group_does_not_lose_its_count(self, monkeypatch):
+        newsletter(3)
+        observe = HandOver.observe
+
+        def fail_once(self):
+            monkeypatch.setattr(HandOver, "observe", observe)
+            raise OperationalError("gone right after the outcomes were written")
+
+        monkeypatch.setattr(HandOver, "observe", fail_once)
+        worker = Worker(workers=1, idle=0.05, error_pause=0.05)
+        worker.on_progress = lambda news: worker.tally["sent"] == 3 and worker.stop()
+        worker.watch()
+        assert worker.errors == 1
+        assert worker.tally == {"sent": 3}
+
+    def test_what_was_written_only_as_the_worker_ended_is_counted(self, monkeypatch):
+        newsletter(3)
+        worker = Worker(workers=1, idle=0.05, error_pause=0.05)
+        write = Desk.write
+
+        def fail_once(self, outcomes):
+            monkeypatch.setattr(Desk, "write", write)
+            worker.stop()
+            raise OperationalError("away for a moment")
+
+        monkeypatch.setattr(Desk, "write", fail_once)
+        worker.watch()
+        assert worker.tally["sent"] >= 1
+        assert worker.tally["sent"] == Delivery.objects.filter(state="sent").count()
+
+    def test_what_is_kept_in_a_file_is_counted_so(self, settings, monkeypatch, tmp_path):
+        settings.NOTIFICATIONS = {"STATE_DIR": str(tmp_path / "state"), "STOP_SECONDS": 0.1}
+        newsletter(3)
+        worker = Worker(workers=1, idle=0.05, error_pause=0.05)
+
+        def fail(self, outcomes):
+            worker.stop()
+            raise OperationalError("away")
+
+        with monkeypatch.context() as database:
+            database.setattr(Desk, "write", fail)
+            worker.watch()
+        count = worker.left_in_files
+        assert count > 0
+        assert sentences(worker.tally, now()) == [f"{count} deliveries: {count} kept in a file."]
+
+
+def test_a_watcher_speaks_of_the_outbox_only_when_it_has_reached_it():
+    out = StringIO()
+    with outage(), pytest.raises(CommandError, match="The database cannot be used"):
+        call_command("dispatch_notifications", watch=True, stdout=out)
+    assert out.getvalue() == ""
 
 
 class Terminal(StringIO):

@@ -2,28 +2,20 @@
 
 import os
 from argparse import ArgumentParser
-from collections import Counter
-from datetime import datetime
 from typing import Any
 
 from django.core.management.base import CommandError
-from django.db import DatabaseError, connections, router
-from django.db.models import Count, Q
+from django.db import connections, router
 
 from notifications import clock
-from notifications.dispatch.dispatcher import Tally
 from notifications.dispatch.processes import Processes
-from notifications.dispatch.providers import Providers
 from notifications.dispatch.stop_signals import stopping_in_order
 from notifications.dispatch.worker import Worker
 from notifications.management.base import DatabaseCommand
 from notifications.management.progress import Progress
-from notifications.models import Delivery, NotificationLog, Pause
-from notifications.models.pause import EVERYTHING
-from notifications.outcomes import DeliveryState
+from notifications.management.summary import ready, sentences
+from notifications.models import Delivery
 from notifications.switch import OFF, is_off
-
-ORDER = ("sent", "retry", "held", "dropped", "expired", "dead", "unknown")
 
 
 class Command(DatabaseCommand):
@@ -53,14 +45,12 @@ class Command(DatabaseCommand):
         with stopping_in_order(crew):
             if options["watch"] and not is_off():
                 self.stdout.write("Watching the outbox. Stop with Ctrl-C.")
+                # Or each process that is forked would have it in its buffer, too.
+                self.stdout.flush()
             tally = crew.watch() if options["watch"] else crew.drain()
         progress.end()
-        left = Counter() if options["watch"] else left_alone()
-        tally = each_once(tally, began)
-        if tally.total() or not left:
-            self.stdout.write(summary(tally))
-        for channel, count in left.items():
-            self.stdout.write(f"{count} wait for {channel}, which fails and is tried again later.")
+        for sentence in sentences(tally, began):
+            self.stdout.write(sentence)
         complain(crew, options["watch"])
 
 
@@ -89,50 +79,6 @@ def workers(options: dict[str, Any], progress: Progress) -> Worker | Processes:
         "on_progress": lambda news: progress.advance(news.total()),
     }
     return Worker(**mine) if options["processes"] == 1 else Processes(options["processes"], **mine)
-
-
-def ready(now: datetime) -> int:
-    """How many deliveries a worker would find at this moment."""
-    using = router.db_for_write(Delivery)
-    paused = Pause.objects.using(using).names()
-    due = Q(state=DeliveryState.READY) | Q(state__in=(DeliveryState.HELD, DeliveryState.RETRY), due_at__lte=now)
-    found = Delivery.objects.using(using).filter(due).exclude(channel__in=paused)
-    return 0 if EVERYTHING in paused else found.count()
-
-
-def left_alone() -> Counter[str]:
-    """How many deliveries wait on each channel whose providers have failed."""
-    using = router.db_for_write(Delivery)
-    providers = Providers(using)
-    try:
-        shut = providers.shut(clock.now(using))
-        waiting = Delivery.objects.using(using).filter(state=DeliveryState.READY, channel__in=shut)
-        return Counter(dict(waiting.order_by().values_list("channel").annotate(Count("pk"))))
-    except DatabaseError:
-        return Counter()  # it is away; what was done is told all the same
-
-
-def each_once(tally: Tally, began: datetime) -> Tally:
-    """The same, where what was tried several times in this run counts as what it came to."""
-    if not tally[DeliveryState.RETRY]:
-        return tally
-    using = router.db_for_write(Delivery)
-    waiting = Delivery.objects.using(using).filter(state=DeliveryState.RETRY)
-    tried = NotificationLog.objects.using(using).filter(kind=NotificationLog.Kind.ATTEMPT, sent_at__gte=began)
-    mine = waiting.filter(pk__in=tried.values("delivery_id"))
-    try:
-        left = min(mine.count(), tally[DeliveryState.RETRY])
-    except DatabaseError:
-        return tally  # the database is away: then the outcomes are all that is known
-    return Counter({**tally, DeliveryState.RETRY: left})
-
-
-def summary(tally: Tally) -> str:
-    """One sentence about what was done."""
-    if not tally:
-        return "Nothing was ready to send."
-    parts = [f"{tally[state]} {state}" for state in ORDER if tally[state]]
-    return f"{tally.total()} deliveries: {', '.join(parts)}."
 
 
 def complain(crew: Worker | Processes, watched: bool) -> None:
