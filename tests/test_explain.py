@@ -62,6 +62,12 @@ def explain(recipient, event=ShopEvents.ORDER_SHIPPED, context=ORDER, cluster=No
     return NotificationManager.explain(event, recipient, cluster, context, **options)
 
 
+@pytest.fixture
+def worker():
+    Heartbeat.objects.beat("one", "here", 1, clock.now())
+
+
+@pytest.mark.usefixtures("worker")
 def test_every_gate_is_told_with_its_answer_and_its_words(user):
     channel = explain(user).channel("email")
     assert [step.gate for step in channel.steps] == [gate.__name__ for gate in GATES]
@@ -245,11 +251,6 @@ def test_what_would_go_out_at_once_says_whether_anybody_would_take_it(user, choo
         assert explain(user).channel("email").notes == (), "it is not due"
 
 
-@pytest.fixture
-def worker():
-    Heartbeat.objects.beat("one", "here", 1, clock.now())
-
-
 @pytest.mark.usefixtures("worker")
 def test_a_paused_channel_is_a_note_and_no_refusal(user):
     Pause.objects.pause("email", "the provider is moving", MIDNIGHT)
@@ -258,6 +259,28 @@ def test_a_paused_channel_is_a_note_and_no_refusal(user):
     assert note == "The channel email is paused (the provider is moving): it would wait for resume_notifications."
     assert told.channel("app").notes == ()
     assert note in str(told)
+    assert told.reaches, "later"
+
+
+@pytest.mark.usefixtures("worker")
+def test_what_is_paused_is_not_said_to_go_out_at_once_nor_at_its_hour(user, choose):
+    Pause.objects.pause("email", "", MIDNIGHT)
+    told = explain(user)
+    paused = "It would wait for resume_notifications, since the channel email is paused."
+    assert (told.channel("email").summary, told.channel("app").summary) == (paused, "It would go out at once.")
+    Pause.objects.pause("*", "", MIDNIGHT)
+    everything = "It would wait for resume_notifications, since everything is paused."
+    assert explain(user).channel("app").summary == everything
+    assert "at once" not in str(explain(user))
+    choose(**NIGHT)
+    hour = "It would go out at 07:00 on Sunday 22 November 2026, Europe/Berlin at the earliest, and waits"
+    assert explain(user, at=MIDNIGHT).channel("email").summary.startswith(hour)
+
+
+def test_what_waits_for_a_worker_is_not_said_to_go_out_at_once(user, settings):
+    assert explain(user).channel("email").summary == "It would go out as soon as a worker runs."
+    settings.NOTIFICATIONS = {"DELIVERY": "immediate"}
+    assert explain(user).channel("email").summary == "It would go out at once."
 
 
 @pytest.mark.usefixtures("worker")
@@ -269,6 +292,7 @@ def test_what_would_not_go_out_is_not_said_to_wait_for_a_pause(user, choose):
     assert told.channel("app").notes == ("Everything is paused: it would wait for resume_notifications.",)
 
 
+@pytest.mark.usefixtures("worker")
 def test_a_channel_that_sends_to_nobody_reaches_nobody(user, declare):
     told = explain(user, declare(channels=("log",)), {})
     assert told.channel("log").summary == "It would go out at once."

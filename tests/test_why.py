@@ -274,8 +274,19 @@ def test_what_is_ready_says_whether_anybody_would_take_it(user):
     Pause.objects.pause("*", "", MIDNIGHT)
     paused = "Everything is paused: it would wait for resume_notifications."
     assert why(notification, user).notes == (paused,)
+    assert why(notification, user).summary == (
+        "It is ready, and waits for resume_notifications, since everything is paused."
+    )
     Heartbeat.objects.all().delete()
     assert why(notification, user).notes == (paused, "No worker is running at this moment.")
+
+
+def test_what_is_held_while_everything_is_paused_may_go_out_later_than_its_hour(user):
+    choose(user, **NIGHT)
+    notification = send(user)
+    Pause.objects.pause("*", "", MIDNIGHT)
+    hour = "It waits until 07:00 on Sunday 22 November 2026, Europe/Berlin at the earliest, and waits for resume"
+    assert why(notification, user).summary.startswith(hour)
 
 
 def test_what_is_due_and_would_be_held_does_not_go_out_with_a_worker(user):

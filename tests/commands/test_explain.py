@@ -43,7 +43,7 @@ def run(capsys):
 def test_it_tells_what_would_become_of_an_event(run, ann):
     said = run("order_shipped", "--user", "ann", "--context", ORDER)
     assert said.startswith("order_shipped to ann, asked for ")
-    assert "email: It would go out at once.\n" in said
+    assert "email: It would go out as soon as a worker runs.\n" in said
     assert "  recipient says deliver: active, and a member of the cluster.\n" in said
 
 
@@ -147,7 +147,7 @@ def test_a_value_that_is_none_of_its_type_is_no_wrong_json(run, ann, value, word
 def test_a_level_is_asked_for(run, ann):
     UserSettings.objects.create(user=ann, cluster=Cluster.objects.default(), digest="daily", digest_hour=18)
     assert "The user would have to want no digest" in run("shop_newsletter", "--user", "ann")
-    assert "It would go out at once." in run("shop_newsletter", "--user", "ann", "--level", "critical")
+    assert "It would go out as soon as a worker runs." in run("shop_newsletter", "--user", "ann", "--level", "critical")
 
 
 def test_what_only_the_log_takes_reaches_nobody(run, ann):

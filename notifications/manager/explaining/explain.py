@@ -55,20 +55,14 @@ def explained(request: Request, recipient: Any, at: datetime | None) -> Explanat
     zone = zone_of(next((facts.person for facts, _answer in found.values()), None))
     count = sum(not isinstance(answer, Drop) for _facts, answer in found.values())
     refusal = _refused(request, count, using)
-    notes = Notes(now)
     # Of another moment nobody knows who will be running, and what is immediate waits for no worker.
-    by_worker = at is None and conf.current().delivery != "immediate"
+    notes = Notes(now, by_worker=at is None and conf.current().delivery != "immediate")
 
     def leaves_at(facts: Facts, hold: Hold) -> datetime:
         return goes_out_at(hold, facts, _key_of(recipient), request.cluster.pk, since=at and now)
 
-    def noted(channel: str, is_due: bool) -> tuple[str, ...]:
-        paused = notes.about(channel)
-        more = "" if paused else "; it would go out when one does"
-        return (*paused, *(notes.about_workers(more) if is_due and by_worker else ()))
-
     channels = [
-        _on_channel(request, channel, found.get(channel), refusal, noted, leaves_at)
+        _on_channel(request, channel, found.get(channel), refusal, notes, leaves_at)
         for channel in (*request.channels, *request.not_configured)
     ]
     name = "" if isinstance(recipient, Address) else str(recipient)
@@ -125,7 +119,7 @@ def _on_channel(
     channel: str,
     found: tuple[Facts, Answer] | None,
     refused: list[Step],
-    noted: Callable[[str, bool], tuple[str, ...]],
+    notes: Notes,
     leaves_at: Callable[[Facts, Hold], datetime],
 ) -> ChannelExplanation:
     if found is None:
@@ -144,11 +138,11 @@ def _on_channel(
     arrives_at = None if isinstance(steps[-1].answer, Drop) else at
     return ChannelExplanation(
         channel,
-        _summary(steps, at, facts),
+        _summary(steps, at, facts, notes),
         tuple(steps),
         answer,
         arrives_at,
-        notes=noted(channel, arrives_at <= facts.now) if arrives_at else (),
+        notes=notes.of_what_would_go_out(channel, arrives_at) if arrives_at else (),
         to_nobody=not facts.kind,
     )
 
@@ -162,14 +156,15 @@ def _missing(request: Request, channel: str) -> Step:
     return step("channel", Deliver(), about)
 
 
-def _summary(steps: list[Step], at: datetime | None, facts: Facts) -> str:
+def _summary(steps: list[Step], at: datetime | None, facts: Facts, notes: Notes) -> str:
     why = decisive(steps)
     if why is None:
-        return "It would go out at once."
+        return notes.what_is_due_would(facts.channel)
     if at is None or isinstance(why.answer, Drop):
         return _would_not(why)
     company = JOINS if isinstance(why.answer, Hold) and at < why.answer.until else ""
-    return sentences(f"It would go out at {wall_time(at, zone_of(facts.person))}{company}", why.rule, why.change)
+    time = f"{wall_time(at, zone_of(facts.person))}{notes.at_the_earliest(facts.channel)}"
+    return sentences(f"It would go out at {time}{company}", why.rule, why.change)
 
 
 def _would_not(why: Step) -> str:
