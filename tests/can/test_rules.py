@@ -96,6 +96,16 @@ def test_a_send_that_fails_does_not_keep_the_next_from_going(change, ann, wrong,
     assert caplog.records[-1].levelno == logging.ERROR
 
 
+@pytest.mark.django_db
+def test_a_wrong_send_counts_as_failed_where_it_is_logged_instead_of_raised(settings, change, ann, caplog):
+    settings.NOTIFICATIONS = {"ON_BAD_CALL": "log"}
+    tally = Tally()
+    sends = [Send("no_such_event", [ann]), Send(ShopEvents.STORE_ON_FIRE, [ann], None, {"place": "furnace"})]
+    Sender(lambda change: sends, tally, outlives_the_database=False).tell(change)
+    assert (tally.sent, tally.failed) == (1, 1)
+    assert "no_such_event" in caplog.text
+
+
 def test_a_live_bridge_outlives_the_database_and_a_replay_ends_with_the_error(change, monkeypatch, caplog):
     def down(*args, **options):
         raise OperationalError("gone")
