@@ -57,6 +57,7 @@ def test_a_dry_run_asks_no_rules_and_no_database(settings, tmp_path):
     assert "failed" not in out
 
 
+@pytest.mark.django_db
 @pytest.mark.parametrize(
     ("path", "told"),
     [("", "CAN_RULES'\\] is not set"), ("no.such.rules", "no.such.rules"), ("tests.can.none", "tests.can.none")],
