@@ -10,6 +10,10 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.AlterModelOptions(
+            name='notificationlog',
+            options={'base_manager_name': 'objects', 'verbose_name': 'log entry', 'verbose_name_plural': 'log entries'},
+        ),
         migrations.AlterField(
             model_name='delivery',
             name='reason',

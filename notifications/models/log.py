@@ -108,6 +108,8 @@ class NotificationLog(AppendOnly):
     class Meta:
         verbose_name = _("log entry")
         verbose_name_plural = _("log entries")
+        # By it `user.received_notifications.add()` changes rows; Django's own would let it.
+        base_manager_name = "objects"
         indexes = [
             models.Index(fields=["cluster", "sent_at"], name="klaxon_log_cluster"),
             models.Index(fields=["sent_at"], name="klaxon_log_sent_at"),

@@ -3,11 +3,12 @@
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import call_command
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
 from notifications.addresses import masked
+from notifications.exceptions import AppendOnlyViolation
 from notifications.manager import NotificationManager
 from notifications.models import (
     Delivery,
@@ -108,6 +109,20 @@ def test_a_user_and_a_cluster_lead_to_their_rows():
     entry = entry_of(user, cluster)
     assert list(user.received_notifications.all()) == list(cluster.notification_logs.all()) == [entry]
     assert list(User.objects.filter(received_notifications__event="order_shipped")) == [user]
+
+
+def test_the_rows_of_a_user_cannot_be_given_to_another_or_taken_away():
+    user, other = UserFactory(), UserFactory()
+    entry = entry_of(user, ClusterFactory())
+    for change in (
+        lambda: other.received_notifications.add(entry),
+        lambda: other.received_notifications.set([entry]),
+        lambda: user.received_notifications.remove(user.received_notifications.get()),
+        lambda: user.received_notifications.clear(),
+    ):
+        with pytest.raises(AppendOnlyViolation), transaction.atomic():
+            change()
+    assert list(user.received_notifications.all()) == [entry]
 
 
 @pytest.mark.parametrize(
