@@ -13,6 +13,7 @@ from django.db import connection, connections
 from notifications import checks
 from notifications.channels import BaseChannel
 from notifications.checks import package, run_checks
+from notifications.conf.flat import flat_problems
 from notifications.events import BuiltInEvents, NotificationEvent, NotificationPriority
 from notifications.exceptions import MissingExtra
 from notifications.testing import temporary_events
@@ -552,6 +553,14 @@ class TestSettingsBesideW006:
         [message] = found()
         assert (message.id, message.msg) == ("klaxon.W006", f"Klaxon does not read the setting {name}.")
         assert message.hint.startswith(hint)
+
+    def test_settings_of_other_names_are_not_read(self):
+        class Settings:
+            @property
+            def EMAIL_HOST(self):
+                raise AssertionError
+
+        assert list(flat_problems(Settings(), ["BATCH_SIZE"])) == []
 
     @pytest.mark.parametrize(
         ("name", "value"),

@@ -20,19 +20,19 @@ def flat_problems(settings: Any, known: Collection[str]) -> Iterator[Problem]:
     :param known: the keys of the dict.
     """
     for name in sorted(name for name in dir(settings) if name.isupper() and name not in (DICT, CLUSTER_MODEL)):
-        if hint := _hint(name, getattr(settings, name), known):
+        if hint := _hint(settings, name, known):
             yield Problem(f"Klaxon does not read the setting {name}.", hint)
 
 
-def _hint(name: str, value: Any, known: Collection[str]) -> str:
+def _hint(settings: Any, name: str, known: Collection[str]) -> str:
     if name.startswith(PREFIX):
         return _of_our_prefix(name, known)
     key = next((name.removeprefix(prefix) for prefix in SIMILAR_PREFIXES if name.startswith(prefix)), "")
     if key in known:
         return f"Write it as {DICT}[{key!r}]."
-    if isinstance(value, Mapping) and set(value) & set(known) and get_close_matches(name, SIMILAR_NAMES, cutoff=0.8):
-        return f"Did you mean {DICT}?"
-    return ""
+    # Only what has such a name is read: Django warns of some settings when they are.
+    value = getattr(settings, name) if get_close_matches(name, SIMILAR_NAMES, cutoff=0.8) else None
+    return f"Did you mean {DICT}?" if isinstance(value, Mapping) and set(value) & set(known) else ""
 
 
 def _of_our_prefix(name: str, known: Collection[str]) -> str:
