@@ -254,7 +254,7 @@ def done(result, channels):
     """State, reason and time by channel, as the tables have them."""
     rows = Delivery.objects.filter(notification=result.notification_id)
     found = {row.channel: (row.state, row.reason, row.due_at) for row in rows}
-    for row in NotificationLog.objects.filter(notification=result.notification_id, delivery=None):
+    for row in NotificationLog.objects.filter(notification=result.notification_id, kind="drop", delivery=None):
         refused = channels if row.recipient_key == "*" else [row.channel]
         found |= dict.fromkeys(refused, ("dropped", row.reason, None))
     return found | dict.fromkeys(result.not_configured, ("dropped", "channel_not_configured", None))
@@ -334,7 +334,10 @@ def compare(site, explanation):
 def compare_rules(site, explanation, result):
     """A no has the rule that the log has, and one that waits names what it waits for."""
     logged = NotificationLog.objects.filter(notification=result.notification_id, delivery=None)
-    for row in logged.exclude(recipient_key="*"):
+    for row in logged.filter(kind="note"):
+        steps = {step.gate: step.rule for step in explanation.channel(row.channel).steps}
+        assert steps["address"].startswith(row.error_message)
+    for row in logged.filter(kind="drop").exclude(recipient_key="*"):
         said = explanation.channel(row.channel)
         assert said.answer.rule == row.error_message
         assert (row.error_message or said.steps[-1].rule) == said.steps[-1].rule
