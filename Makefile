@@ -4,15 +4,18 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 BARE = $(VENV)-bare
+DEMO = $(VENV)-demo
 SERVE ?= 1
 PORT ?= 8000
 PYTEST ?= $(BIN)/python -m pytest -n 2 -q
 
-.PHONY: demo test test-sqlite test-postgres test-bare chaos soak bench check format docs audit clean
+.PHONY: demo test test-sqlite test-postgres test-bare test-matrix test-newest chaos soak bench check format docs audit clean
 
-demo: $(INSTALLED)
-	rm -f var/demo.sqlite3*
-	DATABASE_URL=sqlite:///$(CURDIR)/var/demo.sqlite3 $(BIN)/python manage.py demo --port $(PORT) $(if $(filter 0,$(SERVE)),--no-serve)
+# An environment of its own, with only what the demonstration needs.
+demo: $(DEMO)/.installed
+	@echo "The demonstration starts, with a fresh database in var/demo.sqlite3."
+	@rm -f var/demo.sqlite3*
+	DATABASE_URL=sqlite:///$(CURDIR)/var/demo.sqlite3 $(DEMO)/bin/python manage.py demo --port $(PORT) $(if $(filter 0,$(SERVE)),--no-serve)
 
 test: test-sqlite test-postgres
 
@@ -22,9 +25,17 @@ test-sqlite: $(INSTALLED)
 test-postgres: $(INSTALLED)
 	KLAXON_TEST_DB=postgres $(PYTEST)
 
-# The package without a single extra; tests that need one are deselected.
+# The package without a single extra: does everything import, and is a missing extra named?
 test-bare: $(BARE)/.installed
-	$(BARE)/bin/python -m pytest -n 2 -q -m "not slow"
+	$(BARE)/bin/python -m pytest -q --ds=tests.bare.settings tests/bare
+
+# On SQLite, each pair of Python and Django whose interpreter is found.
+test-matrix:
+	$(PYTHON) -m tests.matrix
+
+# The newest pair, without the slow tests and those that depend on neither Python nor Django: for the gate.
+test-newest:
+	$(PYTHON) -m tests.matrix --newest --core
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -64,7 +75,7 @@ audit: $(INSTALLED)
 		exit 1; }
 
 clean:
-	rm -rf $(VENV) $(BARE) docs/_build dist var .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(BARE) $(DEMO) .venv-3.* docs/_build dist var .pytest_cache .mypy_cache .ruff_cache
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -73,5 +84,12 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 $(BARE)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(BARE)
-	$(BARE)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	$(BARE)/bin/python -m pip install --quiet --constraint constraints.txt --editable . pytest pytest-django
+	@touch $@
+
+$(DEMO)/.installed: pyproject.toml constraints.txt
+	@echo "The demonstration needs an environment of its own, with Django and a few small packages. It is made in $(DEMO)."
+	$(PYTHON) -m venv $(DEMO)
+	@echo "Downloading and installing; the next line is pip's, one for each package."
+	$(DEMO)/bin/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[demo]'
 	@touch $@

@@ -7,6 +7,9 @@ from types import ModuleType
 from notifications.exceptions import MissingExtra
 
 EXTRA_OF = {
+    "anymail": "anymail",
+    "babel": "formats",
+    "environ": "environ",
     "can": "can",
     "channels": "realtime",
     "ninja": "api",

@@ -46,9 +46,12 @@ class ClusterAdmin(Styled):
     def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> Any:
         return [*super().construct_change_message(request, form, formsets, add), *form.history]
 
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+    def get_actions(self, request: HttpRequest, action_location: Any = None) -> dict[str, Any]:
         # Deleting many would gather everything in them before has_delete_permission could ask about each.
-        return {name: action for name, action in super().get_actions(request).items() if name != "delete_selected"}
+        # Django 6.1 says where the actions shall stand.
+        place = {} if action_location is None else {"action_location": action_location}
+        actions = super().get_actions(request, **place)
+        return {name: action for name, action in actions.items() if name != "delete_selected"}
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Only an empty cluster can be deleted here: its notifications would go with it, however many."""

@@ -14,6 +14,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.mail.backends.base import BaseEmailBackend
 from django.utils.module_loading import import_string
 
+from notifications import extras
+
 DJANGO_SMTP = "django.core.mail.backends.smtp.EmailBackend"
 # The same backend, but faster, and one that can tell a mail that was lost from one that may have arrived.
 KNOWS_THE_PHASE = {DJANGO_SMTP: "notifications.channels.smtp.EmailBackend"}
@@ -29,6 +31,7 @@ def open_backend(backend: str | None, options: Mapping[str, Any], mailer: str | 
     :param options: keyword arguments of the backend.
     :param mailer: an alias of the setting ``MAILERS``.
     :raises ImproperlyConfigured: if the options contradict each other or the site's settings.
+    :raises MissingExtra: if the backend comes with an extra that is not installed.
     """
     if fault := _fault(backend, options, mailer):
         raise ImproperlyConfigured(fault)
@@ -69,6 +72,7 @@ def _of_mailers(alias: str) -> BaseEmailBackend:
     mailers: Any = getattr(mail, "mailers")  # noqa: B009 - Django 5.2 and its types do not know it
     configured = mailers.settings.get(alias, {})
     path = configured.get("BACKEND", DJANGO_SMTP)
+    _require(path)
     if alias not in mailers or path not in KNOWS_THE_PHASE:
         return mailers[alias]
     return _made(path, {**configured.get("OPTIONS", {}), "alias": alias})
@@ -80,4 +84,11 @@ def _email_backend() -> str:
 
 
 def _made(path: str, options: Mapping[str, Any]) -> BaseEmailBackend:
+    _require(path)
     return import_string(KNOWS_THE_PHASE.get(path, path))(**options)
+
+
+def _require(path: str) -> None:
+    package = path.partition(".")[0]
+    if package in extras.EXTRA_OF:
+        extras.load(package)

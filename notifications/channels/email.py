@@ -14,12 +14,12 @@ from typing import Any
 
 import django
 import idna
-from anymail.backends.base import AnymailBaseBackend
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.core.mail.backends.base import BaseEmailBackend
 
 from notifications.attachments import Attachment
+from notifications.channels import services
 from notifications.channels.backends import open_backend
 from notifications.channels.base import BaseChannel
 from notifications.channels.email_errors import says_goodbye, wants_a_fresh_connection, while_opening, while_sending
@@ -74,7 +74,7 @@ class EmailChannel(BaseChannel):
     @property
     def _writes_mails_itself(self) -> bool:
         """Whether the backend does not hand over what Django makes of a mail."""
-        return isinstance(self.connection, SMTPBackend | AnymailBaseBackend)
+        return isinstance(self.connection, (SMTPBackend, *services.BACKENDS))
 
     def _connect(self) -> BaseEmailBackend:
         connection: Any = open_backend(self.backend, self.backend_options, self.mailer)

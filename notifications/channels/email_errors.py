@@ -9,16 +9,7 @@ from email.errors import MessageError
 from types import FrameType
 from typing import Any
 
-import requests
-import urllib3
-from anymail.exceptions import (
-    AnymailAPIError,
-    AnymailConfigurationError,
-    AnymailError,
-    AnymailInvalidAddress,
-    AnymailRecipientsRefused,
-)
-
+from notifications.channels import services
 from notifications.channels.mailboxes import NotSupported
 from notifications.channels.retry_after import retry_after
 from notifications.channels.smtp_replies import Stage, meaning_of, reply_to, stage_of
@@ -34,7 +25,13 @@ REPLIES = (smtplib.SMTPResponseException, smtplib.SMTPRecipientsRefused)
 BEFORE_ANY_MAIL = (smtplib.SMTPConnectError, smtplib.SMTPHeloError, smtplib.SMTPAuthenticationError)
 # The server hung up, within TLS or without.
 HUNG_UP = (smtplib.SMTPServerDisconnected, ssl.SSLEOFError)
-NOT_SET_UP = (smtplib.SMTPException, ssl.SSLError, AnymailConfigurationError, UnicodeError, FileNotFoundError)
+NOT_SET_UP: services.Kinds = (
+    smtplib.SMTPException,
+    ssl.SSLError,
+    UnicodeError,
+    FileNotFoundError,
+    *services.NOT_SET_UP,
+)
 NO_ROUTE = {
     errno.ENETUNREACH,
     errno.ENETDOWN,
@@ -43,22 +40,7 @@ NO_ROUTE = {
     errno.ETIMEDOUT,
     errno.EADDRNOTAVAIL,
 }
-UNREACHABLE = (
-    Unreachable,
-    ConnectionRefusedError,
-    socket.gaierror,
-    requests.ConnectTimeout,
-    urllib3.exceptions.NewConnectionError,
-    urllib3.exceptions.ConnectTimeoutError,
-)
-# The request was on its way, or its answer.
-UNDER_WAY = (
-    requests.ReadTimeout,
-    requests.exceptions.ChunkedEncodingError,
-    urllib3.exceptions.ReadTimeoutError,
-    urllib3.exceptions.ProtocolError,
-)
-NEVER_CONNECTED = (requests.exceptions.ProxyError, urllib3.exceptions.ProxyError)
+UNREACHABLE: services.Kinds = (Unreachable, ConnectionRefusedError, socket.gaierror, *services.UNREACHABLE)
 CLOSING, TIMED_OUT = 421, "451 4.4.2"
 
 
@@ -108,9 +90,9 @@ def _replied(message: Any, error: Any, stage: Stage, provider: str) -> Receipt:
 def _of_other(error: Exception, may_be_accepted: bool) -> tuple[Verdict, Blame]:
     if isinstance(error, NotSupported):
         return (Verdict.CONFIGURATION, Blame.PROVIDER) if error.is_sender else (Verdict.PERMANENT, Blame.RECIPIENT)
-    if isinstance(error, smtplib.SMTPNotSupportedError | AnymailConfigurationError):
+    if isinstance(error, (smtplib.SMTPNotSupportedError, *services.NOT_SET_UP)):
         return Verdict.CONFIGURATION, Blame.PROVIDER
-    if isinstance(error, AnymailError):
+    if isinstance(error, services.ERRORS):
         return _of_anymail(error)
     cannot_be_written = isinstance(error, ValueError) and (not may_be_accepted or _came_of_writing(error))
     if cannot_be_written or isinstance(error, MessageError | UnicodeError):
@@ -122,13 +104,13 @@ def _of_other(error: Exception, may_be_accepted: bool) -> tuple[Verdict, Blame]:
     return Verdict.TEMPORARY, Blame.SILENCE if is_silence(error) else Blame.PROVIDER
 
 
-def _of_anymail(error: AnymailError) -> tuple[Verdict, Blame]:
-    if isinstance(error, AnymailRecipientsRefused | AnymailInvalidAddress):
+def _of_anymail(error: Exception) -> tuple[Verdict, Blame]:
+    if isinstance(error, services.REFUSALS):
         return Verdict.PERMANENT, Blame.MESSAGE
     status = getattr(error, "status_code", None)
     if status is not None:
         return _of_status(status)
-    if not isinstance(error, AnymailAPIError):
+    if not isinstance(error, services.API_ERRORS):
         return Verdict.PERMANENT, Blame.MESSAGE
     if is_unreachable(error) or was_never_connected(error):
         return Verdict.TEMPORARY, Blame.NETWORK
@@ -172,7 +154,7 @@ def says_goodbye(error: Any) -> bool:
 def is_unreachable(error: BaseException) -> bool:
     """Whether no connection to the provider could be made, so that nothing was handed over."""
     for cause in _causes(error):
-        if isinstance(cause, UNDER_WAY):
+        if isinstance(cause, services.UNDER_WAY):
             return False
         if isinstance(cause, UNREACHABLE):
             return True
@@ -186,7 +168,7 @@ def has_no_route(error: BaseException) -> bool:
 
 def was_never_connected(error: BaseException) -> bool:
     """Whether it failed at a proxy, or while TLS was being agreed on, so that nothing was handed over."""
-    return any(isinstance(cause, NEVER_CONNECTED) or _is_of_a_handshake(cause) for cause in _causes(error))
+    return any(isinstance(cause, services.NEVER_CONNECTED) or _is_of_a_handshake(cause) for cause in _causes(error))
 
 
 def _is_of_a_handshake(error: BaseException) -> bool:

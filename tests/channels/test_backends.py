@@ -9,9 +9,11 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.mail.backends.base import BaseEmailBackend
 from django.test import override_settings
 
+from notifications import extras
 from notifications.channels.backends import DJANGO_SMTP, open_backend
 from notifications.channels.email import EmailChannel
 from notifications.channels.smtp import EmailBackend as OurSMTP
+from notifications.exceptions import MissingExtra
 
 LOCMEM = "django.core.mail.backends.locmem.EmailBackend"
 has_mailers = pytest.mark.skipif(django.VERSION < (6, 1), reason="MAILERS is new in Django 6.1")
@@ -101,3 +103,9 @@ class TestMailers:
     def test_what_is_wrong_is_said(self, wrong, said):
         with pytest.raises(ImproperlyConfigured, match=said):
             opened(**wrong)
+
+
+def test_one_that_comes_with_a_missing_extra_names_it(monkeypatch):
+    monkeypatch.setitem(extras.EXTRA_OF, "klaxon_no_such_module", "post")
+    with pytest.raises(MissingExtra, match=r"pip install 'django-klaxon\[post\]'"):
+        opened("klaxon_no_such_module.backends.EmailBackend")

