@@ -59,7 +59,8 @@ class BigTable(Styled):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         # Joined as "may be missing": a log row whose user is gone still comes.
-        return super().get_queryset(request).select_related(*self.related)
+        rows = super().get_queryset(request)
+        return rows.select_related(*self.related) if self.related else rows
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

@@ -209,8 +209,8 @@ class TestUsersThatAreNotPlain:
         user = UserFactory(email="secret")
         original = User.from_db.__func__
 
-        def from_db(cls, db, names, values):
-            row = original(cls, db, names, values)
+        def from_db(cls, db, names, values, **more):
+            row = original(cls, db, names, values, **more)
             row.email = "open@example.com"
             return row
 
