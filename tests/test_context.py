@@ -400,7 +400,7 @@ class TestCriticalEvents:
         assert sent.problems == (
             "'colour' is not declared (declared: floor, place).",
             "'place' is missing.",
-            "'floor' is ground, not int.",
+            "'floor' is the text 'ground', not int.",
         )
 
     def test_a_context_that_is_no_mapping_does_not_stop_it(self):

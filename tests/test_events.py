@@ -172,13 +172,13 @@ def test_an_event_that_was_replaced_is_no_longer_found_by_its_old_name():
 
 @pytest.mark.parametrize(("member", "value"), [("door_opened", event()), (Door.OPENED, "door_opened")])
 def test_only_enum_members_are_registered_with_events(member, value):
-    with pytest.raises(TypeError, match="Enum member"):
+    with pytest.raises(TypeError, match="member of an Enum"):
         EventRegistry()[member] = value
 
 
 @pytest.mark.parametrize("unknown", [Door.OPENED, "door_opened", ""])
 def test_an_unknown_event_is_an_error_that_names_the_known_ones(unknown):
-    with pytest.raises(UnknownEvent, match="order_shipped"):
+    with pytest.raises(UnknownEvent, match=r"Known events: \w+, .*, \w+ and \d+ more\.$"):
         NOTIFICATION_EVENTS.find(unknown)
 
 

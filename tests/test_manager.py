@@ -1007,7 +1007,7 @@ class TestBadCallsThatAreLogged:
         [
             ({"note": "x"}, {"note": "x"}, "'total' is missing."),
             ({"total": 5, "colour": "red"}, {"total": 5}, "'colour' is not declared (declared: note, total)."),
-            ({"total": "5"}, {"total": "5"}, "'total' is 5, not int."),
+            ({"total": "5"}, {"total": "5"}, "'total' is the text '5', not int."),
             ({"total": 5, "note": "\0"}, {"total": 5, "note": "\N{REPLACEMENT CHARACTER}"}, "holds a NUL character"),
             ({"total": 5, "note": "x" * 2000}, {"total": 5, "note": ANY}, "'note' is cut after"),
         ],

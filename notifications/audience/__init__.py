@@ -8,10 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
+from uuid import UUID
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
+from django.db.models.base import ModelBase
+from django.db.models.manager import BaseManager
 
 from notifications.audience.groups import group_key, group_model, users_in, why_no_group
 from notifications.audience.order import Narrowing, in_order, merged, union
@@ -139,7 +142,16 @@ def _as_iterable(recipients: Any) -> Iterable[Any]:
 
 
 def _no_recipient(given: Any) -> InvalidRecipient:
-    return InvalidRecipient(why_no_group(type(given)) or f"{given!r:.80} is not a recipient. {ACCEPTED}")
+    return InvalidRecipient(why_no_group(type(given)) or f"{given!r:.80} is not a recipient. {_mend(given)}{ACCEPTED}")
+
+
+def _mend(given: Any) -> str:
+    """What to write instead, for things that are nearly recipients."""
+    if isinstance(given, str) and "@" in given:
+        return f"Write Address(email={given!r:.80}) for somebody without an account. "
+    if isinstance(given, str | int | UUID | BaseManager | ModelBase) and not isinstance(given, bool):
+        return f"Look the users up, as by {get_user_model().__name__}.objects.filter(…). "
+    return ""
 
 
 def _user_id(recipient: Any) -> Any:

@@ -113,7 +113,7 @@ def _stored(event: NotificationEvent, key: str, value: Any, found: _Findings) ->
         wrong = next(misfits(value, kind, path), None)
         if wrong is not None:
             where, part, wanted = wrong
-            told = f"a {type(part).__name__}" if may_be_secret else f"{as_text(part):.80}"
+            told = f"a {type(part).__name__}" if may_be_secret else _shown(part)
             found.add(f"{where} is {told}, not {name_of(wanted)}.", key)
             if may_be_secret and not isinstance(value, PLAIN):
                 return ABSENT
@@ -124,6 +124,11 @@ def _stored(event: NotificationEvent, key: str, value: Any, found: _Findings) ->
     except RecursionError:
         found.add(f"{path} is nested too deeply to be stored.", key)
         return _plain_text(value)
+
+
+def _shown(value: Any) -> str:
+    """A text in quotes, or "5" would look like the number that is wanted."""
+    return f"the text {value!r:.80}" if isinstance(value, str) else f"{as_text(value):.80}"
 
 
 def _encoded(value: Any, path: str, key: str, found: _Findings) -> Any:

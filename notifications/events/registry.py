@@ -3,12 +3,16 @@
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from enum import Enum
+from typing import Any
 
 from django.utils.module_loading import autodiscover_modules
 
+from notifications.conf.problem import nearest
 from notifications.events.event import NotificationEvent
 from notifications.events.words import key_of
 from notifications.exceptions import UnknownEvent
+
+MOST_NAMES = 10
 
 
 class EventRegistry(MutableMapping[Enum, NotificationEvent]):
@@ -24,7 +28,10 @@ class EventRegistry(MutableMapping[Enum, NotificationEvent]):
 
     def __setitem__(self, member: Enum, event: NotificationEvent) -> None:
         if not isinstance(member, Enum) or not isinstance(event, NotificationEvent):
-            raise TypeError(f"Register an Enum member with a NotificationEvent, not {member!r} with {event!r}.")
+            raise TypeError(
+                "Register a member of an Enum with its event, as in register(ShopEvents.ORDER_SHIPPED, "
+                f"NotificationEvent(…)), not {member!r:.80} with {event!r:.80}."
+            )
         replaced = self._events.get(member)
         if replaced is not None:
             self._by_name.pop(key_of(replaced.name), None)
@@ -63,11 +70,20 @@ class EventRegistry(MutableMapping[Enum, NotificationEvent]):
         """
         found = self._events.get(event_name) if isinstance(event_name, Enum) else self.named(event_name)
         if found is None:
-            raise UnknownEvent(
-                f"No notification event is registered as {event_name!r}. Register it in a notification_events.py "
-                f"of an installed app. Known events: {', '.join(sorted(self._by_name))}."
-            )
+            raise UnknownEvent(f"No notification event is registered as {event_name!r:.80}. {self._mend(event_name)}")
         return found
+
+    def _mend(self, event_name: Any) -> str:
+        if isinstance(event_name, NotificationEvent):
+            return "Pass the member of the Enum with which it is registered, or its name."
+        if not isinstance(event_name, Enum | str):
+            return "Pass a member of an Enum of events, or the name of an event."
+        register = "register it in a notification_events.py of an installed app."
+        if isinstance(event_name, str) and (near := nearest(event_name, self._by_name)):
+            return f"Did you mean {near!r}? If not, {register}"
+        known = sorted(self._by_name)
+        more = f" and {len(known) - MOST_NAMES} more" if known[MOST_NAMES:] else ""
+        return f"{register.capitalize()} Known events: {', '.join(known[:MOST_NAMES])}{more}."
 
 
 NOTIFICATION_EVENTS = EventRegistry()

@@ -1,10 +1,11 @@
 """What is wrong with an event as it is declared: a sentence that names the event, before anything is sent."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from enum import Enum
 from typing import Any
 
 from notifications.conf import is_permission
+from notifications.conf.problem import closest
 from notifications.delays import delays_fault
 from notifications.events.annotations import faults
 from notifications.events.words import NotificationPriority
@@ -16,16 +17,52 @@ BATCH_WINDOWS = (5 * 60, 60 * 60)
 
 def check_as_given(event: Any) -> None:
     """What must hold before its values can be put into their one form."""
+    if not isinstance(event.name, str) or not event.name:
+        raise TypeError(f"The name of an event must be a text, not {event.name!r}.")
+    _priority(event)
+    _channels(event)
+    _by_channel(event)
     if event.on_unknown not in ("retry", "hold"):
         raise ValueError(f'on_unknown of event {event.name!r} must be "retry" or "hold", not {event.on_unknown!r}.')
     _limit(event)
     _retry_delays(event)
     _context(event)
+
+
+def _priority(event: Any) -> None:
+    if isinstance(event.priority, bool) or event.priority not in list(NotificationPriority):
+        raise ValueError(
+            f"priority of event {event.name!r} must be a NotificationPriority, such as NotificationPriority.MEDIUM, "
+            f"not {event.priority!r:.80}."
+        )
+
+
+def _channels(event: Any) -> None:
     for name in ("supported_channels", "loggable", "dedup_keys"):
-        if isinstance(getattr(event, name), str | Enum):
+        value = getattr(event, name)
+        if isinstance(value, str | Enum):
             raise TypeError(f"{name} of event {event.name!r} must be a list, not one alone.")
-    if not isinstance(event.name, str) or not event.name:
-        raise TypeError(f"The name of an event must be a text, not {event.name!r}.")
+        if not isinstance(value, Iterable):
+            raise TypeError(f"{name} of event {event.name!r} must be a list, not {value!r:.80}.")
+    # An iterator is used up by the first look at it.
+    for channel in event.supported_channels if isinstance(event.supported_channels, Collection) else ():
+        if not isinstance(channel, str | Enum):
+            raise TypeError(
+                f"supported_channels of event {event.name!r} must hold names, such as NotificationChannel.EMAIL, "
+                f"not {channel!r:.80}."
+            )
+
+
+def _by_channel(event: Any) -> None:
+    for name, holds in (("transforms", "function"), ("fallback", "other channel")):
+        value = getattr(event, name)
+        if not isinstance(value, Mapping):
+            raise TypeError(f"{name} of event {event.name!r} must be a dict of channel to {holds}, not {value!r:.80}.")
+    for channel, function in event.transforms.items():
+        if not callable(function):
+            raise TypeError(
+                f"transforms of event {event.name!r} must hold a function for {channel!r}, not {function!r:.80}."
+            )
 
 
 def _context(event: Any) -> None:
@@ -81,9 +118,17 @@ def _dedup(event: Any) -> None:
             f"dedup_window of event {event.name!r} must be seconds from 0 (off) to {LONGEST_DEDUP_WINDOW}, "
             f"not {window!r}."
         )
-    unknown = [key for key in event.dedup_keys if event.context is not None and key not in event.context]
-    if unknown:
-        raise ValueError(f"dedup_keys of event {event.name!r} names {unknown[0]!r}, which its context has not.")
+    _keys_of_context(event, "dedup_keys")
+    _keys_of_context(event, "loggable")
+
+
+def _keys_of_context(event: Any, name: str) -> None:
+    for key in getattr(event, name) if event.context is not None else ():
+        if key not in event.context:
+            raise ValueError(
+                f"{name} of event {event.name!r} names {key!r}, which its context does not declare. "
+                f"{closest(key, event.context, 'keys')}"
+            )
 
 
 def _waiting(event: Any) -> None:

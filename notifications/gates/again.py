@@ -15,6 +15,11 @@ from notifications.models import Delivery
 from notifications.models.suppression import Pair
 from notifications.outcomes import Answer, Drop, Reason
 
+UNREGISTERED = (
+    "Event {!r} is not registered in the process that delivers. Register it in a notification_events.py of an app in "
+    "INSTALLED_APPS."
+)
+
 
 def persons_of(claimed: Sequence[Delivery]) -> dict[int, Person]:
     """The recipient of each delivery, in four queries for each cluster."""
@@ -37,7 +42,7 @@ def cannot_go(delivery: Delivery) -> tuple[Reason, str] | None:
     except ChannelNotConfigured as error:
         return Reason.NOT_CONFIGURED, str(error)
     if NOTIFICATION_EVENTS.named(delivery.notification.event) is None:
-        return Reason.UNKNOWN_EVENT, f"Event {delivery.notification.event!r} is no longer registered."
+        return Reason.UNKNOWN_EVENT, UNREGISTERED.format(delivery.notification.event)
     return None
 
 

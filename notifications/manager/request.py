@@ -144,6 +144,8 @@ def permitted(event_name: Enum | str, cluster: Any, context: Mapping[str, Any] |
     """The same without a look at who may send; it raises the other errors."""
     event = NOTIFICATION_EVENTS.find(event_name)
     check_is_user("actor", options.actor)
+    # Before the context, which may have been given in the place of the cluster.
+    cluster = checked_cluster(cluster)
     wanted = _wanted_channels(event, options.channels)
     on = conf.current().enabled_channels
     missing = tuple(channel for channel in wanted if channel not in on)
@@ -151,7 +153,7 @@ def permitted(event_name: Enum | str, cluster: Any, context: Mapping[str, Any] |
     found = validated(event, context)
     return Request(
         event=event,
-        cluster=checked_cluster(cluster),
+        cluster=cluster,
         context=found.stored,
         options=_storable(options),
         channels=tuple(channel for channel in wanted if channel in on),
@@ -186,7 +188,12 @@ def checked_cluster(cluster: Any) -> Any:
     if cluster is None and model is Cluster:
         return None
     if not isinstance(cluster, model):
-        raise InvalidCluster(f"cluster must be a {model.__name__}, not {cluster!r:.80}.")
+        mend = (
+            "Write context=… if it is the context."
+            if isinstance(cluster, Mapping)
+            else f"Pass one that is saved, as from {model.__name__}.objects.get(…)."
+        )
+        raise InvalidCluster(f"cluster must be a {model.__name__}, not {cluster!r:.80}. {mend}")
     if cluster.pk is None:
         raise InvalidCluster(f"The cluster {cluster!r:.80} is not saved yet.")
     return cluster
