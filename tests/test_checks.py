@@ -160,7 +160,7 @@ class TestTemplatesOfDigestsE002:
 
     def test_so_does_a_channel_of_digests(self, settings):
         json = {"json": {"BACKEND": f"{__name__}.JsonChannel"}}
-        settings.NOTIFICATIONS = {**channels(**json), "DIGEST_CHANNELS": ["JSON", "email", "nowhere"]}
+        settings.NOTIFICATIONS = {**channels(**json), "DIGEST_CHANNELS": ["JSON", "email"]}
         assert [message.msg.split("'")[1] for message in found("E002")] == ["daily_digest", "weekly_digest"]
 
 
@@ -483,6 +483,10 @@ class TestPreferencesE012:
         assert len(found("E012")) == 1
 
 
+def sections(cluster, users, gathers, since, until):
+    return {}
+
+
 class TestDigestsE013:
     @pytest.mark.parametrize("path", ["no.such.function", f"{__name__}.NOT_CALLABLE"])
     def test_sections_that_cannot_be_called_are_told(self, settings, path):
@@ -491,8 +495,13 @@ class TestDigestsE013:
 
     def test_none_and_a_function_are_right(self, settings):
         assert found("E013") == []
-        settings.NOTIFICATIONS = {**channels(), "DIGEST_SECTIONS": f"{__name__}.found"}
+        settings.NOTIFICATIONS = {**channels(), "DIGEST_SECTIONS": f"{__name__}.sections"}
         assert found("E013") == []
+
+    def test_a_function_that_takes_something_else_is_told(self, settings):
+        settings.NOTIFICATIONS = {**channels(), "DIGEST_SECTIONS": f"{__name__}.found"}
+        [message] = found("E013")
+        assert message.msg.endswith("which does not take 5 arguments.")
 
 
 class TestSQLiteE009W002:

@@ -197,8 +197,8 @@ def test_a_wrong_schedule_is_told_with_what_is_wrong_in_it(problems_of):
 @pytest.mark.parametrize(
     ("limits", "words"),
     [
-        ({"users": "100/h"}, "It may have: user, user_event, user_channel, cluster, global."),
-        ({7: "100/h"}, "It may have: user"),
+        ({"users": "100/h"}, "Did you mean 'user'?"),
+        ({7: "100/h"}, "Known keys: cluster, global, user, user_channel, user_event."),
         ({"user": "100"}, 'Write "100/h"'),
         ({"user": 100}, 'Write "100/h"'),
         ({"user": ["100/h"]}, 'Write "100/h"'),
@@ -207,8 +207,8 @@ def test_a_wrong_schedule_is_told_with_what_is_wrong_in_it(problems_of):
         ({"global": "0/h"}, "at least 1"),
         ({"cluster": "1/d burst 100000"}, "within ten years"),
         ({"user_channel": {"email": "often"}}, 'Write "100/h"'),
-        ({"user_channel": {"emial": "50/h"}}, "Channels of this site: app, email."),
-        ({"user_channel": {3: "50/h"}}, "Channels of this site"),
+        ({"user_channel": {"emial": "50/h"}}, "Did you mean 'email'?"),
+        ({"user_channel": {3: "50/h"}}, "Known channels: app, email."),
     ],
 )
 def test_a_wrong_limit_is_told_with_what_to_write(problems_of, limits, words):
@@ -302,7 +302,7 @@ def test_the_environment_gives_every_key_in_its_type(settings):
             CRITICAL_LIMIT="500/h burst 50",
             THROTTLE_DEPTH="5000",
             QUIET_HOURS="22:00,07:00",
-            DIGEST_CHANNELS="email,sms",
+            DIGEST_CHANNELS="email,app",
             DIGEST_SECTIONS="shop.digests.sections",
         )
     )
@@ -318,7 +318,7 @@ def test_the_environment_gives_every_key_in_its_type(settings):
     assert current.limit("user_channel", "email") == "50/h"
     assert current.quiet_hours == ("22:00", "07:00")
     assert current.digest_sections == "shop.digests.sections"
-    assert current.digest_channels == ("email", "sms")
+    assert current.digest_channels == ("email", "app")
     assert (current.critical_limit, current.throttle_depth) == ("500/h burst 50", 5000)
 
 

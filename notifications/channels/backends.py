@@ -37,7 +37,7 @@ def open_backend(backend: str | None, options: Mapping[str, Any], mailer: str | 
         raise ImproperlyConfigured(fault)
     if backend:
         return _own(backend, options)
-    return _of_mailers(mailer or DEFAULT_MAILER) if uses_mailers() else _made(_email_backend(), options)
+    return _of_mailers(mailer or DEFAULT_MAILER) if uses_mailers() else _of_site(options)
 
 
 def uses_mailers() -> bool:
@@ -76,6 +76,14 @@ def _of_mailers(alias: str) -> BaseEmailBackend:
     if alias not in mailers or path not in KNOWS_THE_PHASE:
         return mailers[alias]
     return _made(path, {**configured.get("OPTIONS", {}), "alias": alias})
+
+
+def _of_site(options: Mapping[str, Any]) -> BaseEmailBackend:
+    path = _email_backend()
+    try:
+        return _made(path, options)
+    except ImportError as error:
+        raise ImproperlyConfigured(f"EMAIL_BACKEND is {path!r}, which cannot be imported: {error}") from error
 
 
 def _email_backend() -> str:

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
-from notifications.conf.channels import ChannelConf, channel_problems, read
+from notifications.conf.channels import ChannelConf, channel_problems, digest_problems, read
 from notifications.conf.flat import flat_problems
 from notifications.conf.limits import limit_problems
 from notifications.conf.problem import TEN_YEARS, Problem, closest, fits, is_rate, is_span
@@ -198,6 +198,7 @@ def problems() -> Iterator[Problem]:
     for key, value in raw.items():
         yield from _key_problems(key, value)
     yield from limit_problems(raw)
+    yield from digest_problems(raw)
     lease, beat = (raw.get(key, getattr(Conf, key.lower())) for key in ("LEASE_SECONDS", "BEAT_SECONDS"))
     first, most = (raw.get(key, getattr(Conf, key.lower())) for key in ("BREAKER_SECONDS", "BREAKER_MOST_SECONDS"))
     if all(isinstance(value, int | float) for value in (first, most)) and 0 < most < first:

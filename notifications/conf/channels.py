@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from notifications.conf.problem import Problem, closest, fits, rate_fault
+from notifications.conf.problem import Problem, closest, fits, nearest, rate_fault
 from notifications.delays import HOW, delays, delays_fault
 from notifications.rates import Rate, rate
 
@@ -91,6 +91,20 @@ def channel_problems(channels: Mapping[Any, Any]) -> Iterator[Problem]:
         yield Problem(f"NOTIFICATIONS['CHANNELS'] has {name!r} in two spellings.", "Keep one of them.")
 
 
+def digest_problems(raw: Mapping[Any, Any]) -> Iterator[Problem]:
+    """What is wrong with ``DIGEST_CHANNELS``: a channel that the site does not have."""
+    named, channels = raw.get("DIGEST_CHANNELS", ()), raw.get("CHANNELS", {})
+    if not isinstance(named, list | tuple) or not isinstance(channels, Mapping):
+        return  # told already
+    known = {*ON_BY_DEFAULT, *(str(name).lower() for name in channels)}
+    for name in named:
+        if isinstance(name, str) and name.lower() not in known:
+            yield Problem(
+                f"NOTIFICATIONS['DIGEST_CHANNELS'] names {name!r}, which is not in CHANNELS.",
+                closest(name, known, "channels"),
+            )
+
+
 def _entry_problems(name: Any, entry: Any) -> Iterator[Problem]:
     where = f"NOTIFICATIONS['CHANNELS'][{name!r}]"
     if not isinstance(name, str) or not isinstance(entry, Mapping):
@@ -99,10 +113,11 @@ def _entry_problems(name: Any, entry: Any) -> Iterator[Problem]:
     yield from _key_problems(where, entry, CHANNEL_KEYS)
     yield from _provider_problems(where, entry.get("PROVIDERS", ()), "PROVIDERS" in entry)
     if "BACKEND" not in entry and name.lower() not in BUILT_IN_CHANNELS:
-        built_in = ", ".join(sorted(BUILT_IN_CHANNELS))
+        near, built_in = nearest(name, BUILT_IN_CHANNELS), ", ".join(sorted(BUILT_IN_CHANNELS))
         yield Problem(
             f"{where} names no BACKEND.",
-            f"Add the dotted path of a channel class; only {built_in} come with one.",
+            f"{f'Did you mean {near!r}? If not, add' if near else 'Add'} the dotted path of a channel class; only "
+            f"{built_in} come with one.",
         )
 
 

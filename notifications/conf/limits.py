@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from notifications.conf.channels import ON_BY_DEFAULT
-from notifications.conf.problem import Problem, rate_fault
+from notifications.conf.problem import Problem, closest, rate_fault
 
 LIMITED = ("user", "user_event", "user_channel", "cluster", "global")
 
@@ -17,15 +17,14 @@ def limit_problems(raw: Mapping[Any, Any]) -> Iterator[Problem]:
     for name, value in limits.items():
         where = f"NOTIFICATIONS['LIMITS'][{name!r}]"
         if name not in LIMITED:
-            yield Problem(
-                f"NOTIFICATIONS['LIMITS'] has an unknown key {name!r}.", f"It may have: {', '.join(LIMITED)}."
-            )
+            yield Problem(f"NOTIFICATIONS['LIMITS'] has an unknown key {name!r}.", closest(name, LIMITED))
         elif name == "user_channel" and isinstance(value, Mapping):
             for channel, text in value.items():
                 yield from _rate_problems(f"{where}[{channel!r}]", text)
                 if str(channel).lower() not in known:
-                    hint = f"Channels of this site: {', '.join(sorted(known))}."
-                    yield Problem(f"{where} names {channel!r}, which is not in CHANNELS.", hint)
+                    yield Problem(
+                        f"{where} names {channel!r}, which is not in CHANNELS.", closest(channel, known, "channels")
+                    )
         else:
             yield from _rate_problems(where, value)
 

@@ -274,7 +274,7 @@ class NoDigests:
 
 
 def test_without_a_channel_for_them_no_summary_is_tried(clock, reader, given, settings):
-    settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "DIGEST_CHANNELS": ["letter"]}
+    settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "DIGEST_CHANNELS": []}
     given[reader.username] = [Section("Points")]
     clock.to(EIGHT)
     assert send_summaries() == 0

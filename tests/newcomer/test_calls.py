@@ -1,9 +1,5 @@
-"""What a newcomer gets wrong, and the sentence that says so: each names the setting, the call or the word to change.
+"""Wrong calls and declarations, and the sentence that says what to write instead."""
 
-A mistake is a few lines of code; the sentence is what its error says. ``sentence()`` is what all of them must be like.
-"""
-
-import re
 from datetime import date
 from enum import Enum
 
@@ -15,6 +11,7 @@ from notifications.manager import NotificationManager
 from notifications.models import UserSettings
 from notifications.recipients import Address, Members
 from tests.factories import UserFactory
+from tests.newcomer import is_one_clear_answer
 from tests.shop.notification_events import ShopEvents
 
 CONTEXT = {"order_number": "1017", "eta": date(2026, 11, 20)}
@@ -22,12 +19,6 @@ CONTEXT = {"order_number": "1017", "eta": date(2026, 11, 20)}
 
 class Mine(Enum):
     ORDER_PAID = "order_paid"
-
-
-def is_one_clear_answer(text: str) -> bool:
-    """Short words of ours that end like a sentence, not those of Python about its own objects."""
-    objects = re.search(r"object at 0x|NoneType|object is not|positional argument|got an unexpected", text)
-    return len(text) < 400 and "\n" not in text and text.endswith((".", "?", "…)")) and not objects
 
 
 def send(**changed):
