@@ -8,7 +8,7 @@ import pytest
 from django.db import OperationalError, connection, connections
 from django.db.utils import ConnectionHandler
 
-from notifications import checks
+from notifications.checks import databases
 from notifications.manager import NotificationManager
 from notifications.models import Delivery
 from notifications.sqlite import tuned
@@ -90,7 +90,7 @@ def test_what_is_no_plain_file_can_be_named_too(name):
 
 
 def test_the_checks_have_nothing_to_say_about_it():
-    assert list(checks._lacking_options(tuned("db.sqlite3")["OPTIONS"])) == []
+    assert list(databases._lacking_options(tuned("db.sqlite3")["OPTIONS"])) == []
 
 
 def by_vacuum(copy):
