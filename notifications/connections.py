@@ -71,6 +71,17 @@ def is_outage(error: BaseException) -> bool:
     return False
 
 
+@contextmanager
+def naming_migrate() -> Iterator[None]:
+    """Add a note to an error that says that a table or a column does not exist: what to run."""
+    try:
+        yield
+    except Error as error:
+        if is_unmigrated(error):
+            error.add_note("If a table of django-klaxon is missing or not up to date, run `manage.py migrate`.")
+        raise
+
+
 def is_unmigrated(error: Error) -> bool:
     """Whether it says that a table or a column does not exist."""
     cause = error.__cause__

@@ -83,7 +83,7 @@ def options_of(made: Any) -> Sequence[str]:
 
 
 def _unusable(name: str, fault: str, hint: str) -> CheckMessage:
-    return Error(f"The channel {name!r} {fault}.", hint=hint, id="klaxon.E006")
+    return Error(f"The channel {name!r} {fault.rstrip('.')}.", hint=hint, id="klaxon.E006")
 
 
 def _unusable_sender(fault: str) -> CheckMessage:

@@ -11,6 +11,7 @@ from django.db import router
 
 from notifications import conf
 from notifications.attachments import Attachment
+from notifications.connections import naming_migrate
 from notifications.events import NotificationPriority
 from notifications.exceptions import InvalidContext, UnknownEvent
 from notifications.manager.acknowledge import acknowledged
@@ -96,9 +97,8 @@ class NotificationManager:
         except (UnknownEvent, InvalidContext) as error:
             return _not_sent(error)
         using = router.db_for_write(Notification)
-        if may_spool(using):
-            return queued_or_spooled(request, recipients, using)
-        return queued(request, recipients, using)
+        with naming_migrate():
+            return (queued_or_spooled if may_spool(using) else queued)(request, recipients, using)
 
     @staticmethod
     async def asend(*args: Any, **options: Any) -> SendResult:

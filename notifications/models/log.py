@@ -159,7 +159,8 @@ class NotificationLog(AppendOnly):
     ) -> Self:
         """The same, on an address in the settings of a user that is unusable, so that the account's is used.
 
-        :param kind: of address, such as ``"email"``. :param key: the recipient's.
+        :param kind: of address, such as ``"email"``.
+        :param key: the recipient's.
         """
         return cls.about(
             notification,
