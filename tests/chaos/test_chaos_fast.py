@@ -7,10 +7,6 @@ import sys
 
 import pytest
 
-pytestmark = pytest.mark.skipif(
-    os.environ.get("KLAXON_TEST_DB") == "postgres", reason="It brings its own database, the same in every run."
-)
-
 
 def figures_of(*faults: str) -> dict[str, dict]:
     """Run faults on SQLite in a process of their own, for they fork."""

@@ -10,9 +10,6 @@ import pytest
 from tests.chaos.vitals import Vitals
 
 MINUTE = [60.0 * number for number in range(30)]
-ELSEWHERE = pytest.mark.skipif(
-    os.environ.get("KLAXON_TEST_DB") == "postgres", reason="It brings its own database, the same in every run."
-)
 
 
 def vitals(kilobytes, handles):
@@ -48,7 +45,6 @@ def soaked(*options: str) -> dict:
     return json.loads(done.stdout)
 
 
-@ELSEWHERE
 @pytest.mark.slow
 def test_a_minute_of_it_loses_nothing_and_leaves_nothing_behind():
     figures = soaked("--minutes", "1")
@@ -58,7 +54,6 @@ def test_a_minute_of_it_loses_nothing_and_leaves_nothing_behind():
     assert int(figures["told"]["troubles"]) >= 5
 
 
-@ELSEWHERE
 @pytest.mark.slow
 def test_a_worker_that_hoards_is_found_out():
     figures = soaked("--minutes", "0.5", "--lie", "messy")

@@ -60,6 +60,7 @@ def manage(tmp_path_factory):
     return manage
 
 
+@pytest.mark.every_database
 @pytest.mark.parametrize("story", TOLD)
 def test_a_story_tells_what_the_programmes_own_tables_say(manage, story):
     told = manage(story)

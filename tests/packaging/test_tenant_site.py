@@ -7,6 +7,7 @@ import sys
 import pytest
 from django.db import connection
 
+pytestmark = pytest.mark.every_database
 SETTINGS = "tests.tenant_site.settings"
 
 

@@ -4,6 +4,7 @@ import dataclasses
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from django.core import mail
 from django.db import transaction
 from django.db.models import Q
@@ -99,6 +100,7 @@ MADE_LATE = [("wait", 16, None), ("make", None, None), ("wait", 10, None)]
 @example([*ITEMS, *MADE_LATE])
 @example([*ITEMS, ("pause", True, None), *MADE_LATE, ("like", 0, False)])
 @given(STEPS)
+@pytest.mark.every_database
 def test_every_held_item_is_in_exactly_one_digest(django_db_setup, django_db_blocker, steps):
     with django_db_blocker.unblock(), transaction.atomic(), temporary_events(), travelling(START) as clock:
         mail.outbox = []
