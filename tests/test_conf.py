@@ -166,7 +166,7 @@ def test_a_setting_that_is_no_dict_is_told(problems_of):
     ("entry", "words"),
     [
         ({"email": "smtp"}, "must be a dict"),
-        ({7: {}}, "must be a dict"),
+        ({7: {}}, "name as a text"),
         ({"email": {"OPTION": {}}}, "Did you mean 'OPTIONS'?"),
         ({"email": {"ENABLED": "no"}}, "True or False"),
         ({"email": {"ENABLED": 0}}, "True or False"),

@@ -15,6 +15,7 @@ from django.core.mail.backends.base import BaseEmailBackend
 from django.utils.module_loading import import_string
 
 from notifications import extras
+from notifications.exceptions import MissingExtra
 
 DJANGO_SMTP = "django.core.mail.backends.smtp.EmailBackend"
 # The same backend, but faster, and one that can tell a mail that was lost from one that may have arrived.
@@ -37,7 +38,11 @@ def open_backend(backend: str | None, options: Mapping[str, Any], mailer: str | 
         raise ImproperlyConfigured(fault)
     if backend:
         return _own(backend, options)
-    return _of_mailers(mailer or DEFAULT_MAILER) if uses_mailers() else _of_site(options)
+    return (
+        _of_mailers(mailer or DEFAULT_MAILER)
+        if uses_mailers()
+        else _named_by("EMAIL_BACKEND", _email_backend(), options)
+    )
 
 
 def uses_mailers() -> bool:
@@ -60,7 +65,7 @@ def _fault(backend: str | None, options: Mapping[str, Any], mailer: str | None) 
 
 def _own(path: str, options: Mapping[str, Any]) -> BaseEmailBackend:
     if not uses_mailers():
-        return _made(path, options)
+        return _named_by("The option 'backend'", path, options)
     try:
         return _made(path, {**options, "alias": OWN_ALIAS})
     except ImproperlyConfigured as error:
@@ -78,12 +83,13 @@ def _of_mailers(alias: str) -> BaseEmailBackend:
     return _made(path, {**configured.get("OPTIONS", {}), "alias": alias})
 
 
-def _of_site(options: Mapping[str, Any]) -> BaseEmailBackend:
-    path = _email_backend()
+def _named_by(setting: str, path: str, options: Mapping[str, Any]) -> BaseEmailBackend:
     try:
         return _made(path, options)
+    except MissingExtra:
+        raise  # it says what to install
     except ImportError as error:
-        raise ImproperlyConfigured(f"EMAIL_BACKEND is {path!r}, which cannot be imported: {error}") from error
+        raise ImproperlyConfigured(f"{setting} is {path!r}, which cannot be imported: {error}") from error
 
 
 def _email_backend() -> str:

@@ -5,7 +5,8 @@ extra, E006 channel class, E007 members of the cluster, E008 cluster model, E009
 rules, E012 preferences, E013 digests, E014 recipients of free text, E020 senders of mails, E030 databases, E031
 database engine, E032 no template engine, E033 own templates not found, E034 foreign files. Warnings: W001 channel not
 configured, W002 SQLite options, W003 spool, W004 connection pools, W005 folder for outcomes, W006 settings beside
-NOTIFICATIONS, W007 undeclared variables, W008 switched off, W009 another package.
+NOTIFICATIONS, W007 undeclared variables, W008 switched off, W009 another package, W010 no field for
+email.
 """
 
 from collections import defaultdict
@@ -21,6 +22,7 @@ from notifications import conf, extras
 from notifications.checks.channels import (
     check_address_fields,
     check_channels,
+    check_email_field,
     check_supported_channels,
     missing_extra,
 )
@@ -156,6 +158,7 @@ WITH_GOOD_SETTINGS: tuple[Callable[[], Found], ...] = (
     check_switch,
     check_channels,
     check_address_fields,
+    check_email_field,
     check_can,
     check_celery,
     check_spool,

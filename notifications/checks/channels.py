@@ -11,13 +11,14 @@ from django.core.mail.backends.base import BaseEmailBackend
 from django.utils.module_loading import import_string
 
 from notifications import conf, extras
-from notifications.channel_classes import channel_class, channel_conf
+from notifications.channel_classes import address_kind, channel_class, channel_conf
 from notifications.channels import BaseChannel, open_channel
 from notifications.channels.email import EmailChannel
 from notifications.conf.channels import ProviderConf
 from notifications.conf.problem import closest, nearest
 from notifications.events import NOTIFICATION_EVENTS, BuiltInEvents
 from notifications.exceptions import MissingExtra
+from notifications.gates.facts import address_field
 
 Found = Iterator[CheckMessage]
 EXTRA_HINT = "Install it with: pip install 'django-klaxon[{}]'"
@@ -31,7 +32,7 @@ def check_channels() -> Found:
 
 
 def _check_provider(name: str, provider: ProviderConf) -> Found:
-    where = f"NOTIFICATIONS['CHANNELS'][{name!r}]"
+    where, made = f"NOTIFICATIONS['CHANNELS'][{name!r}]", None
     try:
         made = import_string(provider.backend)
         if (unknown := unknown_option(made, provider)) is not None:
@@ -43,7 +44,8 @@ def _check_provider(name: str, provider: ProviderConf) -> Found:
     except ImportError as error:
         yield _unusable(name, f"cannot be made: {error}", BACKEND_HINT.format(where))
     except Exception as error:  # noqa: BLE001 - whatever a channel's constructor raises, the check tells it
-        yield _unusable(name, f"cannot be made: {error}", f"Look at BACKEND and OPTIONS of {where}.")
+        email = ", and at the email settings of the site" if made is EmailChannel else ""
+        yield _unusable(name, f"cannot be made: {error}", f"Look at BACKEND and OPTIONS of {where}{email}.")
     else:
         yield from _check_made(name, provider, channel, where)
 
@@ -60,9 +62,21 @@ def _check_made(name: str, provider: ProviderConf, channel: Any, where: str) -> 
     else:
         if isinstance(channel, EmailChannel):
             yield from map(_unusable_sender, channel.sender_faults)
-        for module in channel.requires:
-            if not extras.installed(module):
-                yield missing_extra(f"The channel {name!r}", module, extras.EXTRA_OF.get(module, module))
+        missing = [module for module in channel.requires if not extras.installed(module)]
+        for module in missing:
+            yield missing_extra(f"The channel {name!r}", module, extras.EXTRA_OF.get(module, module))
+        if not missing:
+            yield from _check_methods(name, channel)
+
+
+def _check_methods(name: str, channel: BaseChannel) -> Found:
+    for method in ("prepare", "send"):
+        if getattr(type(channel), method) is getattr(BaseChannel, method):
+            yield _unusable(
+                name,
+                f"is of the class {type(channel).__name__}, which has no {method}() of its own",
+                f"Write {method}() in that class, as BaseChannel describes it.",
+            )
 
 
 def unknown_option(made: Any, provider: ProviderConf) -> str | None:
@@ -122,3 +136,23 @@ def check_address_fields() -> Found:
                 hint=closest(name, fields, "fields"),
                 id="klaxon.E015",
             )
+
+
+def check_email_field() -> Found:
+    model: Any = get_user_model()
+    name = address_field(model, "email")
+    mailing = [channel for channel in sorted(conf.current().enabled_channels) if _kind(channel) == "email"]
+    if mailing and not hasattr(model, name) and "email" not in conf.current().address_fields:
+        yield Warning(
+            f"The channel {mailing[0]!r} sends emails, and {model._meta.label} has no field {name!r} for the address.",
+            hint=f"Set EMAIL_FIELD of {model._meta.label}, or NOTIFICATIONS['ADDRESS_FIELDS']['email'], to the name of "
+            "the field. Silence klaxon.W010 if addresses come only from the settings of users or from Address(…).",
+            id="klaxon.W010",
+        )
+
+
+def _kind(channel: str) -> str:
+    try:
+        return address_kind(channel)
+    except (ImportError, AttributeError):
+        return ""  # E006 tells of it

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 from notifications.conf.problem import Problem, closest, fits, nearest, rate_fault
@@ -107,8 +108,14 @@ def digest_problems(raw: Mapping[Any, Any]) -> Iterator[Problem]:
 
 def _entry_problems(name: Any, entry: Any) -> Iterator[Problem]:
     where = f"NOTIFICATIONS['CHANNELS'][{name!r}]"
-    if not isinstance(name, str) or not isinstance(entry, Mapping):
-        yield Problem(f"{where} is {entry!r}.", 'It must be a dict under a name, such as "log": {}.')
+    if not isinstance(name, str):
+        text = name.value if isinstance(name, Enum) else "log"
+        yield Problem(
+            f"NOTIFICATIONS['CHANNELS'] has the key {name!r}.", f"Write the channel's name as a text: {text!r}."
+        )
+        return
+    if not isinstance(entry, Mapping):
+        yield Problem(f"{where} is {entry!r}.", 'It must be a dict; {"ENABLED": False} switches the channel off.')
         return
     yield from _key_problems(where, entry, CHANNEL_KEYS)
     yield from _provider_problems(where, entry.get("PROVIDERS", ()), "PROVIDERS" in entry)

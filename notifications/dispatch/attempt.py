@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -122,7 +122,7 @@ def _hand_over(channel: BaseChannel, prepared: Sequence[Prepared], handed: HandO
     error = "The channel gave no receipt."
     since = time.monotonic()
     try:
-        for receipt in channel.send([item.message for item in prepared]):
+        for receipt in _receipts(channel, [item.message for item in prepared]):
             delivery, before, since = waiting.pop(id(receipt.message)), since, time.monotonic()
             handed.add(Attempted(delivery, sound(receipt), since - before))
             if waiting and channel.one_by_one and (why := _why_to_break_off(handed, desk, stop)):
@@ -144,6 +144,20 @@ def _hand_over(channel: BaseChannel, prepared: Sequence[Prepared], handed: HandO
     lost = Receipt(None, Verdict.UNKNOWN, error=error)
     for delivery in waiting.values():
         handed.add(Attempted(delivery, lost, time.monotonic() - since))
+
+
+def _receipts(channel: BaseChannel, messages: Sequence[Any]) -> Iterator[Receipt]:
+    """
+    :raises TypeError: if what the channel gives are no receipts.
+    """
+    given: Any = channel.send(messages)
+    wrong = f"send() of the channel class {type(channel).__name__} must yield a Receipt for each message"
+    if not isinstance(given, Iterable):
+        raise TypeError(f"{wrong}; it returned {given!r:.80}.")
+    for receipt in given:
+        if not isinstance(receipt, Receipt):
+            raise TypeError(f"{wrong}; it gave {receipt!r:.80}.")
+        yield receipt
 
 
 def _why_to_break_off(handed: HandOver, desk: Desk, stop: Stop) -> str:

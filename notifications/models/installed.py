@@ -1,17 +1,21 @@
 """Whether the app stands in ``INSTALLED_APPS`` as our own, which Django would answer with a puzzle."""
 
 from django.apps.registry import Apps
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import AppRegistryNotReady, ImproperlyConfigured
 
 APP, LABEL = "notifications", "klaxon"
 
 
 def check_installed(registry: Apps) -> None:
     """
+    :raises AppRegistryNotReady: if it is too early for models. Django would miss a setting first.
     :raises ImproperlyConfigured: if the app is missing, or the configuration of another package stands in its place.
     """
     if not registry.apps_ready:
-        return  # Django itself says that it is too early
+        raise AppRegistryNotReady(
+            "Models of notifications were imported before Django had loaded its apps, as by settings, or by the "
+            "__init__.py or apps.py of an app. Import them where they are used."
+        )
     labels = {config.name: config.label for config in registry.get_app_configs()}
     if LABEL in labels.values():
         return

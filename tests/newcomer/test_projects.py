@@ -6,11 +6,13 @@ from enum import Enum
 
 import pytest
 from django.apps.registry import Apps
-from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.contrib.auth.models import User
+from django.core.exceptions import AppRegistryNotReady, ImproperlyConfigured, ValidationError
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, connections
 
 from notifications import conf
+from notifications.channels import BaseChannel
 from notifications.checks import run_checks
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.manager import NotificationManager
@@ -252,3 +254,51 @@ def test_a_log_that_is_changed_names_the_way_to_purge_it():
     with pytest.raises(TypeError, match="To purge or erase rows, do it within `with allow_log_changes") as refused:
         NotificationLog.objects.all().delete()
     assert is_one_clear_answer(str(refused.value))
+
+
+def test_models_that_are_imported_too_early_say_where_to_import_them():
+    registry = Apps()
+    registry.apps_ready = False
+    with pytest.raises(AppRegistryNotReady) as refused:
+        check_installed(registry)
+    assert str(refused.value) == (
+        "Models of notifications were imported before Django had loaded its apps, as by settings, or by the "
+        "__init__.py or apps.py of an app. Import them where they are used."
+    )
+
+
+def test_users_without_an_email_are_answered_by_check(monkeypatch, settings, own_events):  # noqa: F811
+    settings.NOTIFICATIONS = LOG
+    monkeypatch.setattr(User, "EMAIL_FIELD", "mail")
+    [message] = run_checks(None)
+    assert f"{message.id} {message.msg} {message.hint}" == (
+        "klaxon.W010 The channel 'email' sends emails, and auth.User has no field 'mail' for the address. Set "
+        "EMAIL_FIELD of auth.User, or NOTIFICATIONS['ADDRESS_FIELDS']['email'], to the name of the field. Silence "
+        "klaxon.W010 if addresses come only from the settings of users or from Address(…)."
+    )
+
+
+class Answers(BaseChannel):
+    """A channel whose author took receipts for answers."""
+
+    answer = None
+
+    def prepare(self, delivery, rendered):
+        return rendered
+
+    def send(self, messages):
+        return self.answer
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("answer", "words"), [(None, "it returned None."), (True, "it returned True."), ([True], "it gave True.")]
+)
+def test_a_channel_that_gives_no_receipts_is_told_in_the_log(answer, words, settings, monkeypatch):
+    settings.NOTIFICATIONS = {"CHANNELS": {"log": {"BACKEND": f"{__name__}.Answers"}}}
+    monkeypatch.setattr(Answers, "answer", answer)
+    NotificationManager.send(ShopEvents.ORDER_REFUSED, [UserFactory()], context={})
+    call_command("dispatch_notifications")
+    assert NotificationLog.objects.get().error_message == (
+        f"TypeError: send() of the channel class Answers must yield a Receipt for each message; {words}"
+    )

@@ -3,8 +3,9 @@
 import pytest
 from django.contrib.auth.models import User
 
+from notifications.channels import BaseChannel
 from notifications.checks import run_checks
-from notifications.events import BuiltInEvents
+from notifications.events import BuiltInEvents, NotificationChannel
 from notifications.testing import temporary_events
 from tests.newcomer import is_one_clear_answer
 from tests.shop.notification_events import ShopEvents
@@ -18,6 +19,11 @@ def own_events():
             if not isinstance(member, ShopEvents | BuiltInEvents):
                 del events[member]
         yield events
+
+
+class Unfinished(BaseChannel):
+    def prepare(self, delivery, rendered):
+        return rendered
 
 
 def members_of_nothing():
@@ -94,6 +100,30 @@ SETTINGS = {
         "E006 The channel 'email' is made of 'django.core.mail.backends.smtp.EmailBackend', which is an email backend "
         "and no channel. Leave BACKEND of NOTIFICATIONS['CHANNELS']['email'] out: the channel 'email' uses "
         "EMAIL_BACKEND, or its own option 'backend'.",
+    ),
+    "an option of a channel is a text instead of a list": (
+        {"CHANNELS": {**CHANNELS, "email": {"OPTIONS": {"reply_to": "shop@example.com"}}}},
+        {},
+        "E006 The channel 'email' cannot be made: reply_to must be a list of addresses, not 'shop@example.com'. Look "
+        "at BACKEND and OPTIONS of NOTIFICATIONS['CHANNELS']['email'], and at the email settings of the site.",
+    ),
+    "a channel has nothing to send with": (
+        {"CHANNELS": {**CHANNELS, "sms": {"BACKEND": f"{__name__}.Unfinished"}}},
+        {},
+        "E006 The channel 'sms' is of the class Unfinished, which has no send() of its own. Write send() in that "
+        "class, as BaseChannel describes it.",
+    ),
+    "a channel is False": (
+        {"CHANNELS": {"app": False}},
+        {},
+        "E001 NOTIFICATIONS['CHANNELS']['app'] is False. It must be a dict; {\"ENABLED\": False} switches the channel "
+        "off.",
+    ),
+    "a channel is a member": (
+        {"CHANNELS": {NotificationChannel.EMAIL: {}}},
+        {},
+        "E001 NOTIFICATIONS['CHANNELS'] has the key <NotificationChannel.EMAIL: 'email'>. Write the channel's name as "
+        "a text: 'email'.",
     ),
     "an option of a channel is misspelt": (
         {"CHANNELS": {**CHANNELS, "email": {"OPTIONS": {"from": "shop@example.com"}}}},
