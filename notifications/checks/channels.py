@@ -35,6 +35,10 @@ def _check_provider(name: str, provider: ProviderConf) -> Found:
     where, made = f"NOTIFICATIONS['CHANNELS'][{name!r}]", None
     try:
         made = import_string(provider.backend)
+        if isinstance(made, type) and issubclass(made, BaseEmailBackend):
+            hint = f"Leave BACKEND of {where} out: the channel 'email' uses EMAIL_BACKEND, or its own option 'backend'."
+            yield _unusable(name, f"is made of {provider.backend!r}, which is an email backend and no channel", hint)
+            return
         if (unknown := unknown_option(made, provider)) is not None:
             yield _unusable(name, f"has no option {unknown!r}", closest(unknown, options_of(made), "options"))
             return
@@ -51,10 +55,7 @@ def _check_provider(name: str, provider: ProviderConf) -> Found:
 
 
 def _check_made(name: str, provider: ProviderConf, channel: Any, where: str) -> Found:
-    if isinstance(channel, BaseEmailBackend):
-        hint = f"Leave BACKEND of {where} out: the channel 'email' uses EMAIL_BACKEND, or its own option 'backend'."
-        yield _unusable(name, f"is made of {provider.backend!r}, which is an email backend and no channel", hint)
-    elif not isinstance(channel, BaseChannel):
+    if not isinstance(channel, BaseChannel):
         yield _unusable(name, f"is {channel!r:.80}, not a channel", BACKEND_HINT.format(where))
     elif channel.address_kind != channel_class(name).address_kind:
         hint = f"Providers of {where} must be of classes with the same address_kind. Make another channel of this one."

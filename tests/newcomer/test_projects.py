@@ -135,6 +135,16 @@ COMMANDS = {
         "explain_notification order_shipped --address ada@example.com",
         "--address takes a kind and an address: email=contact@example.com.",
     ),
+    "a date of a context is a text": (
+        [
+            "explain_notification",
+            "order_shipped",
+            "--address=email=ada@example.com",
+            '--context={"order_number": "1017", "eta": "2026-11-20"}',
+        ],
+        "The context of event 'order_shipped' is wrong: 'eta' is the text '2026-11-20', not datetime.date | None. In "
+        '--context write a date as {"$date": "2026-11-20"}.',
+    ),
     "a cluster is no key": (
         "replay_dead_letters --cluster abc",
         "--cluster: there is no cluster 'abc'.",
@@ -165,7 +175,7 @@ def test_a_wrong_option_is_answered_in_one_sentence(mistake, settings):
     settings.NOTIFICATIONS = LOG
     command, sentence = COMMANDS[mistake]
     with pytest.raises(CommandError) as refused:
-        call_command(*command.split())
+        call_command(*(command.split() if isinstance(command, str) else command))
     assert str(refused.value) == sentence
 
 

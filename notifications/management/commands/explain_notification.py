@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from notifications.exceptions import KlaxonError
+from notifications.exceptions import InvalidContext, KlaxonError
 from notifications.management import asked
 from notifications.management.base import DatabaseCommand
 from notifications.management.moment import moment
@@ -53,6 +53,8 @@ class Command(DatabaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             explanation = _explanation(options)
+        except InvalidContext as error:
+            raise CommandError(f'{error} In --context write a date as {{"$date": "2026-11-20"}}.') from error
         except KlaxonError as error:
             raise CommandError(str(error)) from error
         self.stdout.write(str(explanation))
