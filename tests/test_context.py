@@ -436,7 +436,9 @@ class TestCriticalEvents:
         for _ in range(5000):
             deep = [deep]
         sent = self.sent(None, {"deep": deep, "place": "hall"})
-        assert sent.stored == {"deep": "<list>", "place": "hall"}
+        # As text it is nested too deeply for Python before 3.12 only.
+        assert sent.stored["deep"] in ("<list>", "[" * 1000)
+        assert sent.stored["place"] == "hall"
         assert "nested too deeply" in sent.problems[0]
 
     def test_text_that_cannot_be_stored_is_stored_without_what_hinders(self):
