@@ -68,7 +68,7 @@ EVENTS = {
         templates(log_txt="{% if %}"),
         [
             "E002 The event 'order_paid' supports 'log'. The template 'notifications/order_paid/log.txt' cannot be "
-            "read: Unexpected end of expression in if tag."
+            "read: "
         ],
     ),
     "a variable is misspelt": (
