@@ -1,6 +1,7 @@
 """The stories as a newcomer hears them: commands of the example site, with its own settings, on a fresh database."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -65,3 +66,10 @@ def manage(tmp_path_factory):
 def test_a_story_tells_what_the_programmes_own_tables_say(manage, story):
     told = manage(story)
     assert [sentence for sentence in TOLD[story] if sentence not in told] == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/examples.md"])
+def test_the_stories_are_told_in_the_environment_of_the_demonstration(page):
+    [suffix] = re.findall(r"^DEMO = \$\(VENV\)(\S+)$", (ROOT / "Makefile").read_text(), re.M)
+    activated = re.findall(r"source (\S+)/bin/activate", (ROOT / page).read_text())
+    assert activated == [f".venv{suffix}"]
