@@ -21,6 +21,8 @@ from notifications.models.default_cluster import InACluster, InAClusterQuerySet
 from notifications.models.loose import LooseForeignKey
 
 STEP = 1000
+# Columns that say whose row it is.
+OWNER = frozenset({"user_id", "cluster_id"})
 
 Row = TypeVar("Row", bound="Audited", covariant=True)
 Values = dict[str, Any]
@@ -57,6 +59,7 @@ class PreferenceChange(AppendOnly):
     class Meta:
         verbose_name = _("change of preferences")
         verbose_name_plural = _("changes of preferences")
+        base_manager_name = "objects"
         indexes = [models.Index(fields=["subject"], name="klaxon_change_subject")]
 
     def __str__(self) -> str:
@@ -111,7 +114,7 @@ class AuditedQuerySet(InAClusterQuerySet[Row]):
         return rows
 
     def _says_something(self, values: Values) -> bool:
-        fields = (field for field in self.model._meta.concrete_fields if field.attname not in self.model.identity)
+        fields = (field for field in self.model._meta.concrete_fields if field.attname not in self.model.unrecorded)
         return any(field.name in values or field.attname in values for field in fields)
 
     @contextmanager
@@ -132,8 +135,8 @@ class Audited(InACluster):
 
     # Columns that hold addresses.
     masked: frozenset[str] = frozenset()
-    # Columns that say which row it is, not what it says.
-    identity: frozenset[str] = frozenset({"id", "user_id", "cluster_id"})
+    # Columns that say nothing of what is wanted.
+    unrecorded: frozenset[str] = frozenset({"id"})
     # The relations that `subject` reads.
     named_by: tuple[str, ...] = ()
 
@@ -162,7 +165,11 @@ class Audited(InACluster):
     def _said(self) -> Values:
         """What the row says, by column."""
         names = (field.attname for field in self._meta.concrete_fields)
-        return {name: getattr(self, name) for name in names if name not in self.identity}
+        return {name: getattr(self, name) for name in names if name not in self.unrecorded | OWNER}
+
+    @property
+    def _owner(self) -> Values:
+        return {name: getattr(self, name, None) for name in OWNER}
 
     @classmethod
     def _locked(cls, keys: Iterable[Any], using: str) -> dict[Any, Self]:
@@ -177,8 +184,7 @@ class Audited(InACluster):
 
 
 def _record(before: dict[Any, Any], after: dict[Any, Any], by: Any, using: str) -> None:
-    changes = [_change(row, before.get(key), after.get(key), by) for key, row in {**before, **after}.items()]
-    rows = [change for change in changes if change]
+    rows = [change for key in {**before, **after} for change in _changes(before.get(key), after.get(key), by)]
     if not rows:
         return
     now = clock.now(using)
@@ -187,12 +193,20 @@ def _record(before: dict[Any, Any], after: dict[Any, Any], by: Any, using: str) 
     PreferenceChange.objects.using(using).bulk_create(rows, batch_size=STEP)
 
 
-def _change(row: Audited, before: Audited | None, after: Audited | None, by: Any) -> PreferenceChange | None:
+def _changes(before: Any, after: Any, by: Any) -> Iterator[PreferenceChange]:
+    if before and after and before._owner != after._owner:
+        # The one owner has lost it, and the other has got it.
+        yield _change(before, None, by)
+        yield _change(None, after, by)
+    elif not (before and after and before._said == after._said):
+        yield _change(before, after, by)
+
+
+def _change(before: Any, after: Any, by: Any) -> PreferenceChange:
+    row: Audited = after or before
     empty = {field.attname: field.get_default() for field in row._meta.concrete_fields}
     old, new = before._said if before else {}, after._said if after else {}
     differs = [name for name in {**old, **new} if old.get(name, empty[name]) != new.get(name, empty[name])]
-    if before and after and not differs:
-        return None
     action = PreferenceChange.Action
     return PreferenceChange(
         by_id=getattr(by, "pk", None),

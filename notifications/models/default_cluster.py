@@ -11,18 +11,20 @@ Row = TypeVar("Row", bound=models.Model, covariant=True)
 
 
 class InAClusterQuerySet(models.QuerySet[Row]):
-    """Looks rows up in the default cluster where the lookups name no cluster."""
+    """Looks rows up in the default cluster where neither the lookups nor the defaults name a cluster."""
 
     def get_or_create(self, defaults: Any = None, **lookups: Any) -> tuple[Row, bool]:
-        return super().get_or_create(defaults, **_with_cluster(lookups))
+        return super().get_or_create(defaults, **_with_cluster(lookups, defaults))
 
     def update_or_create(self, defaults: Any = None, create_defaults: Any = None, **lookups: Any) -> tuple[Row, bool]:
-        return super().update_or_create(defaults, create_defaults, **_with_cluster(lookups))
+        named = _with_cluster(lookups, defaults, create_defaults)
+        return super().update_or_create(defaults, create_defaults, **named)
 
 
-def _with_cluster(lookups: dict[str, Any]) -> dict[str, Any]:
+def _with_cluster(lookups: dict[str, Any], *defaults: Any) -> dict[str, Any]:
     """Without it a user's row of some other cluster might be found."""
-    names_a_row = any(name.split("__")[0] in ("cluster", "cluster_id", "id", "pk") for name in lookups)
+    named = {*lookups, *(name for given in defaults for name in given or ())}
+    names_a_row = any(name.split("__")[0] in ("cluster", "cluster_id", "id", "pk") for name in named)
     return lookups if names_a_row else {**lookups, "cluster": given_or_default(None)}
 
 

@@ -108,7 +108,7 @@ class NotificationLog(AppendOnly):
     class Meta:
         verbose_name = _("log entry")
         verbose_name_plural = _("log entries")
-        # By it `user.received_notifications.add()` changes rows; Django's own would let it.
+        # Used by `user.received_notifications.add()`; Django's own base manager would let it change rows.
         base_manager_name = "objects"
         indexes = [
             models.Index(fields=["cluster", "sent_at"], name="klaxon_log_cluster"),
@@ -209,6 +209,7 @@ class LogPersonal(AppendOnly):
     class Meta:
         verbose_name = _("personal part of a log entry")
         verbose_name_plural = _("personal parts of log entries")
+        base_manager_name = "objects"
 
     def __str__(self) -> str:
         return self.address

@@ -43,6 +43,7 @@ class Mute(Validated, Audited):
     class Meta:
         verbose_name = _("mute")
         verbose_name_plural = _("mutes")
+        base_manager_name = "objects"
         constraints = [models.UniqueConstraint(fields=["user", "cluster", "kind", "value"], name="klaxon_mute_once")]
 
     def __str__(self) -> str:

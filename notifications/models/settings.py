@@ -66,7 +66,7 @@ class UserSettings(Choices):
         "delivery_windows": '{"email": [["08:00", "12:00"], ["14:00", "18:00", ["mon", "tue"]]]}',
     }
     masked = frozenset({"addresses"})
-    identity = Choices.identity | {"digest_asked_at"}
+    unrecorded = Choices.unrecorded | {"digest_asked_at"}
 
     class Digest(models.TextChoices):
         NONE = "none", _("none")
@@ -100,6 +100,7 @@ class UserSettings(Choices):
     class Meta:
         verbose_name = _("user settings")
         verbose_name_plural = _("user settings")
+        base_manager_name = "objects"
         constraints = [models.UniqueConstraint(fields=["user", "cluster"], name="klaxon_user_settings_once")]
         indexes = [
             models.Index(

@@ -96,6 +96,7 @@ class SharedPreference(Choices):
     class Meta:
         verbose_name = _("role or cluster preference")
         verbose_name_plural = _("role and cluster preferences")
+        base_manager_name = "objects"
         constraints = [
             models.UniqueConstraint(fields=["cluster", "group"], name="klaxon_shared_preference_role"),
             models.UniqueConstraint(

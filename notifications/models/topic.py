@@ -36,7 +36,7 @@ class TopicSubscriptionQuerySet(AuditedQuerySet["TopicSubscription"]):
 class TopicSubscription(Audited):
     """One user hears of one topic in one cluster."""
 
-    identity = Audited.identity | {"created_at"}
+    unrecorded = Audited.unrecorded | {"created_at"}
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -55,6 +55,7 @@ class TopicSubscription(Audited):
     class Meta:
         verbose_name = _("topic subscription")
         verbose_name_plural = _("topic subscriptions")
+        base_manager_name = "objects"
         constraints = [
             # By topic first: sends name topic and cluster, people search for a topic.
             models.UniqueConstraint(fields=["topic", "cluster", "user"], name="klaxon_topic_subscription_once")

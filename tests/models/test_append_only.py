@@ -89,6 +89,12 @@ def test_the_models_refuse_every_change(user, change, model):
     assert stored() == before
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_the_base_managers_refuse_it_too(user, model):
+    with pytest.raises(AppendOnlyViolation):
+        model._base_manager.update(pk=0)
+
+
 def test_related_rows_refuse_it_too(user):
     with pytest.raises(AppendOnlyViolation):
         LogPersonal.objects.get().log.delete()

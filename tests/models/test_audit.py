@@ -183,6 +183,40 @@ class TestQuerysets:
         assert changes()[1] == ("changed", {"addresses": {}}, {"addresses": "a***@example.com"})
 
 
+def assign(row, user):
+    row.user = user
+    row.save()
+
+
+@pytest.mark.parametrize(
+    "move",
+    [
+        lambda row, user: UserSettings.objects.filter(pk=row.pk).update(user=user),
+        lambda row, user: UserSettings.objects.bulk_update([UserSettings(pk=row.pk, user=user)], ["user"]),
+        lambda row, user: user.notification_settings.add(row),
+        assign,
+    ],
+    ids=["update", "bulk_update", "related manager", "save"],
+)
+def test_a_row_that_changes_hands_is_recorded_for_both_users(owner, move):
+    row, heir = UserSettings.objects.create(**owner, language="de"), UserFactory()
+    move(row, heir)
+    assert UserSettings.objects.get().user == heir
+    rows = PreferenceChange.objects.order_by("pk").values_list("action", "subject", "before", "after")
+    assert list(rows)[1:] == [
+        ("deleted", f"u:{owner['user'].pk}", {"language": "de"}, {}),
+        ("added", f"u:{heir.pk}", {}, {"language": "de"}),
+    ]
+
+
+def test_a_row_that_changes_clusters_is_recorded_in_both(owner):
+    row, other = UserSettings.objects.create(**owner), ClusterFactory()
+    row.cluster = other
+    row.save()
+    rows = PreferenceChange.objects.order_by("pk").values_list("action", "cluster")
+    assert list(rows)[1:] == [("deleted", owner["cluster"].pk), ("added", other.pk)]
+
+
 def test_subscriptions_to_topics_are_recorded(owner):
     user, cluster = owner["user"], owner["cluster"]
     topics = TopicSubscription.objects

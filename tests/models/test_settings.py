@@ -221,6 +221,11 @@ class TestStored:
         found = UserSettings.objects.get_or_create(user=elsewhere.user, cluster=elsewhere.cluster)
         assert found == (elsewhere, False)
 
+    def test_a_cluster_among_the_defaults_is_not_overruled(self):
+        elsewhere = UserSettingsFactory()
+        for method in (UserSettings.objects.get_or_create, UserSettings.objects.update_or_create):
+            assert method(user=elsewhere.user, defaults={"cluster": elsewhere.cluster}) == (elsewhere, False)
+
     def test_so_do_all_rows_that_belong_to_a_cluster(self):
         user, default = UserFactory(), Cluster.objects.default()
         rows = [
