@@ -211,6 +211,7 @@ class SendResult:
     :param spooled: the database could not be reached; it is kept on this machine until ``replay_spool`` queues it.
     :param problems: what was wrong with the call or was left out of its context, a sentence each; the log has them as
         errors. Empty where everything was right, and where :meth:`NotificationManager.send` raises an error instead.
+    :param bad_call: there are problems, and ``ON_BAD_CALL`` is ``"log"``: the result stands for the error.
     """
 
     notification_id: int | None
@@ -222,6 +223,7 @@ class SendResult:
     duplicate: bool = False
     spooled: bool = False
     problems: tuple[str, ...] = ()
+    bad_call: bool = False
     _read: Callable[[], Iterator[Outcome]] = field(default=lambda: iter(()), repr=False, compare=False)
 
     @property
@@ -233,10 +235,13 @@ class SendResult:
         return self._read()
 
     def __bool__(self) -> bool:
-        """False only when someone was refused for a technical reason (no address, a requested channel missing), or when
-        there are ``problems``."""
+        """False only when someone was refused for a technical reason (no address, a requested channel missing), or
+        instead of an error where ``ON_BAD_CALL`` is ``"log"``.
+
+        A CRITICAL event that was queued with what exists of its context is True: nobody need be told by another way.
+        """
         is_refused = self.refused_channels or any(self.reasons[reason] for reason in TECHNICAL)
-        return not is_refused and not self.problems
+        return not is_refused and not self.bad_call
 
     def __repr__(self) -> str:
         """The figures, and of everything else what is not empty."""

@@ -164,8 +164,7 @@ class TestWhatIsWritten:
     def test_a_critical_event_is_sent_with_what_exists_and_the_result_tells_the_rest(self, user, event_with, caplog):
         critical = event_with(priority=NotificationPriority.CRITICAL, context={"by": Fields("username", "nickname")})
         result = send(user, critical, {"by": user, "colour": "red"})
-        assert result.queued == 1
-        assert not result
+        assert (bool(result), result.queued) == (True, 1)
         assert Notification.objects.get(pk=result.notification_id).context == {"by": {"username": user.username}}
         errors = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
         assert len(errors) == len(result.problems) == 2
@@ -1020,6 +1019,11 @@ class TestBadCallsThatAreLogged:
         assert told in result.problems[-1]
         assert len(self.errors()) == len(result.problems)
         assert told in self.errors()[-1]
+
+    def test_the_result_of_a_critical_event_is_false_too(self, user, event_with):
+        critical = event_with(priority=NotificationPriority.CRITICAL, context={"total": int})
+        first, again = (send(user, critical, {}, idempotency_key="one") for _ in range(2))
+        assert (bool(first), first.queued) == (bool(again), again.queued) == (False, 1)
 
     def test_a_right_call_logs_nothing(self, user, event_with):
         assert send(user, event_with(context={"total": int}), {"total": 5})

@@ -227,4 +227,4 @@ def _not_sent(error: UnknownEvent | InvalidContext) -> SendResult:
     if conf.current().on_bad_call != "log":
         raise error
     logger.error("Nothing is sent. %s", error)
-    return SendResult(None, problems=(str(error),))
+    return SendResult(None, problems=(str(error),), bad_call=True)

@@ -136,6 +136,7 @@ def _result(request: Request, notification: Notification, audience: Audience) ->
         notification.pk,
         not_configured=request.not_configured,
         problems=request.problems,
+        bad_call=request.is_bad,
         refused_channels=_asked_in_vain(request, audience),
         _read=partial(outcomes, notification.pk, str(notification._state.db)),
     )

@@ -61,6 +61,7 @@ def first_result(first: Notification, request: Request, refused_channels: tuple[
         reasons=Counter(drops.values_list("reason", flat=True)),
         not_configured=request.not_configured,
         problems=request.problems,
+        bad_call=request.is_bad,
         refused_channels=refused_channels,
         duplicate=True,
         _read=partial(outcomes, first.pk, str(first._state.db)),

@@ -88,4 +88,5 @@ def _spooled(request: Request, recipients: Any, asked_at: Any, error: Error) -> 
         refused_channels=request.refused_channels,
         spooled=True,
         problems=request.problems,
+        bad_call=request.is_bad,
     )

@@ -74,6 +74,11 @@ class Request:
     may_repeat: bool = True
     problems: tuple[str, ...] = ()
 
+    @property
+    def is_bad(self) -> bool:
+        """Whether the result must be false because the site has wrong calls logged instead of raised."""
+        return bool(self.problems) and conf.current().on_bad_call == "log"
+
     def in_its_cluster(self) -> "Request":
         """The same, with its cluster read from the database if it is the default one."""
         return replace(self, cluster=given_or_default(self.cluster))
