@@ -1128,6 +1128,22 @@ class TestSendNotification:
         captured.deliver()
         assert [(mail.subject, mail.body) for mail in mailoutbox] == [("Greeting", "Hello\n")]
 
+    def test_a_critical_text_uses_the_sites_own_templates_for_texts_too(self, user, mailoutbox, settings):
+        folder = "notifications/message/email"
+        files = {f"{folder}.html": "<p>{{ message }}</p>", f"{folder}.de.subject.txt": "Achtung: {{ message }}"}
+        files["notifications/critical_message/email.txt"] = "Now: {{ message }}"
+        loaders = [("django.template.loaders.locmem.Loader", files), "django.template.loaders.app_directories.Loader"]
+        settings.TEMPLATES = [
+            {"BACKEND": "django.template.backends.django.DjangoTemplates", "OPTIONS": {"loaders": loaders}}
+        ]
+        UserSettingsFactory(user=user, cluster=Cluster.objects.default(), language="de")
+        with capture_notifications() as captured:
+            NotificationManager.send_notification("Feuer!", "critical", ["email"], recipients=user)
+        captured.deliver()
+        [mail] = mailoutbox
+        assert (mail.subject, mail.body) == ("Achtung: Feuer!", "Now: Feuer!\n")
+        assert "<p>Feuer!</p>" in mail.alternatives[0].content
+
     def test_its_texts_are_as_long_as_they_need_to_be(self, user, mailoutbox):
         with capture_notifications() as captured:
             NotificationManager.send_notification("word <b> & " * 40, channels=["email"], recipients=user)

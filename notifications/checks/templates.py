@@ -15,7 +15,7 @@ from notifications.events import DIGESTS, NOTIFICATION_EVENTS, NotificationEvent
 from notifications.models import Notification
 from notifications.rendering import faults, places
 from notifications.rendering.locales import LANGUAGE
-from notifications.rendering.merged import GIVEN_WHEN_GATHERED
+from notifications.rendering.merged import FOLDER, GIVEN_WHEN_GATHERED
 from notifications.rendering.templates import Place, name_of
 from notifications.rendering.undeclared import undeclared
 from notifications.rendering.variables import GIVEN
@@ -65,7 +65,7 @@ def _places_of_events() -> Iterator[tuple[NotificationEvent, str, Sequence[Place
         for name in dict.fromkeys([*event.channels, *event.fallback.values()]):
             # Digests have templates for any channel.
             if name in on and member not in DIGESTS.values():
-                yield event, name, [(event.name, name)]
+                yield event, name, places(event.name, "", name)
                 if event.batch_seconds:
                     yield event, name, places(event.name, Notification.Gathers.BATCH, name)
     for name in map(key_of, conf.current().digest_channels):
@@ -102,7 +102,7 @@ def _check_variables() -> Found:
 
 def _given(event: NotificationEvent, channel: str, where: Sequence[Place]) -> Collection[str]:
     """What a template can name; nothing where that is not known."""
-    if len(where) > 1:
+    if where[-1][0] == FOLDER:
         return GIVEN_WHEN_GATHERED
     if event.context is None or event.transform_for(channel):
         return ()

@@ -29,5 +29,6 @@ def text_for(
     """
     if notification.gathers:
         words = gathered_words(notification, channel, next(iter(parts[0]), ""), user, locale)
-        return render(places(event.name, notification.gathers, channel), *parts, words, locale)
-    return render([(event.name, channel)], *parts, variables(event, channel, notification, user, locale), locale)
+    else:
+        words = variables(event, channel, notification, user, locale)
+    return render(places(event.name, notification.gathers, channel), *parts, words, locale)

@@ -14,7 +14,7 @@ from django.db import InterfaceError, OperationalError
 from django.utils.text import Truncator
 
 from notifications import conf
-from notifications.events import NOTIFICATION_EVENTS, NotificationPriority
+from notifications.events import NOTIFICATION_EVENTS, BuiltInEvents, NotificationPriority
 from notifications.models import Delivery, Notification
 from notifications.rendering.locales import Locale, speaking
 from notifications.rendering.templates import Place, render
@@ -26,6 +26,8 @@ GIVEN_WHEN_GATHERED = frozenset(
     {"recipient", "cluster", "base_url", "gathers", "count", "unshown", "items", "groups", "sections"}
 )
 """What the templates of digests and batches get."""
+ORDINARY = {BuiltInEvents.CRITICAL_MESSAGE.value: BuiltInEvents.MESSAGE.value}
+"""Events that use the templates of another where they have none of their own."""
 SHOWN = 100
 """Items that are told one by one; of the rest only their number."""
 TITLE = 200
@@ -61,7 +63,13 @@ class Group:
 
 
 def places(event: str, gathers: str, channel: str) -> Sequence[Place]:
-    """Where templates are looked for, the most special first."""
+    """Where templates are looked for, the most special first.
+
+    :param gathers: ``"batch"`` or a kind of digest; empty for a notification that gathers no others.
+    """
+    if not gathers:
+        names = (event, ORDINARY[event]) if event in ORDINARY else (event,)
+        return tuple((name, channel) for name in names)
     name = f"{event}/batch" if gathers == Notification.Gathers.BATCH else event
     return (name, channel), (FOLDER, channel), (FOLDER, ANY_CHANNEL)
 
