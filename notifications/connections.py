@@ -26,8 +26,10 @@ DEFAULT_POOL_SIZE = 4
 SQLITE_AWAY = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR}
 # Connections lost or refused, the server going down or coming up, no connection to be had.
 POSTGRES_AWAY = ("08", "57P", "53300")
-# Deadlocks and serialization failures, no memory or disk left, a lock that others hold for too long.
-POSTGRES_BUSY = ("40", "53", "55P03")
+# No memory or disk left, a lock that others hold for too long.
+POSTGRES_BUSY = ("53", "55P03")
+# Deadlocks and serialization failures: the database works, and two transactions stood in each other's way.
+POSTGRES_CONFLICT = ("40",)
 # What a worker meets besides while its database has trouble: a full disk, a statement that took too long.
 OUTAGE_TOO_SQLITE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_LOCKED}
 OUTAGE_TOO_POSTGRES = ("57014",)
@@ -56,7 +58,7 @@ def is_unable(error: Error) -> bool:
     if not (is_postgres and isinstance(error, (OperationalError, InterfaceError))):
         return False
     state = _sqlstate(cause)
-    return state is None or state.startswith(POSTGRES_AWAY + POSTGRES_BUSY)
+    return state is None or state.startswith(POSTGRES_AWAY + POSTGRES_BUSY + POSTGRES_CONFLICT)
 
 
 def is_outage(error: BaseException) -> bool:
@@ -65,8 +67,10 @@ def is_outage(error: BaseException) -> bool:
     while cause is not None:
         if _sqlite_code(cause) in SQLITE_AWAY | OUTAGE_TOO_SQLITE:
             return True
-        if isinstance(cause, Error) and (is_unable(cause) or _sqlstate(cause.__cause__) in OUTAGE_TOO_POSTGRES):
-            return True
+        if isinstance(cause, Error):
+            state = _sqlstate(cause.__cause__) or ""
+            if state in OUTAGE_TOO_POSTGRES or (is_unable(cause) and not state.startswith(POSTGRES_CONFLICT)):
+                return True
         cause = cause.__cause__
     return False
 

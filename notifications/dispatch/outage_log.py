@@ -42,7 +42,8 @@ class OutageLog:
             return
         source.debug(what, *args, exc_info=error)
         if line := self._count():
-            logger.error(*line, " ".join(str(error).split()))
+            # A statement that is always too slow looks like an outage too, so the line says what failed.
+            logger.error(*line, " ".join(str(error).split()), what % args if args else what)
 
     def works(self) -> None:
         """Call it after a success: costs nothing while all is well."""
@@ -50,7 +51,7 @@ class OutageLog:
             logger.warning(*line)
 
     def _count(self) -> tuple[Any, ...]:
-        """The line that is to be said now, without the words of the error; empty if none is."""
+        """The line to log now, without the words of the error and what failed; empty if there is none."""
         with self._lock:
             now = self._clock()
             if not self._failures:
@@ -61,9 +62,9 @@ class OutageLog:
                 return ()
             is_new, self._said_at = self._said_at is None, now
             if is_new:
-                return ("The database cannot be used. It is tried again until it can: %s",)
+                return ("The database cannot be used. It is tried again until it can: %s (%s)",)
             seconds = round(now - self._began_at)
-            return "The database has not been usable for %d seconds (%d failures): %s", seconds, self._failures
+            return "The database has not been usable for %d seconds (%d failures): %s (%s)", seconds, self._failures
 
     def _is_time_to_speak(self, now: float) -> bool:
         if self._said_at is not None:
