@@ -1,6 +1,9 @@
 """``NOTIFICATIONS["ENABLED"] = False`` switches the whole system off."""
 
+import os
+import signal
 import threading
+from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -106,6 +109,20 @@ def test_a_worker_that_watches_waits_for_its_stop(turn):
     worker.stop()
     thread.join(5)
     assert not thread.is_alive()
+
+
+class Stopping(StringIO):
+    """A terminal whose user presses Ctrl-C once they have read what there is."""
+
+    def flush(self):
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_command_that_watches_says_so_once_and_before_it_is_stopped(turn):
+    turn(False)
+    out = Stopping()
+    call_command("dispatch_notifications", "--watch", stdout=out)
+    assert out.getvalue() == f"{switch.OFF}\n"
 
 
 @pytest.mark.parametrize("command", ["dispatch_notifications", "make_digests"])

@@ -15,9 +15,8 @@ from notifications.models import Delivery, NotificationLog, Pause
 from notifications.models.delivery import WAITS_FOR_OTHERS, DeliveryQuerySet
 from notifications.models.pause import EVERYTHING
 from notifications.outcomes import DeliveryState
-from notifications.switch import OFF, is_off
 
-ORDER = ("sent", "retry", "held", "dropped", "expired", "dead", "unknown", KEPT_IN_A_FILE, NOT_RECORDED)
+ORDER = ("sent", "retry", "held", "dropped", "cancelled", "expired", "dead", "unknown", KEPT_IN_A_FILE, NOT_RECORDED)
 MOST = 10_000
 """Nobody is to wait because more than this are counted."""
 
@@ -41,7 +40,8 @@ def sentences(tally: Tally, began: datetime) -> list[str]:
 def summary(tally: Tally) -> str:
     """One sentence about what was done."""
     parts = [f"{tally[state]} {state}" for state in ORDER if tally[state]]
-    return f"{tally.total()} deliveries: {', '.join(parts)}."
+    count = tally.total()
+    return f"{count} {'delivery' if count == 1 else 'deliveries'}: {', '.join(parts)}."
 
 
 def each_once(tally: Tally, began: datetime, using: str) -> Tally:
@@ -73,8 +73,6 @@ def due(using: str, now: datetime) -> DeliveryQuerySet:
 
 def what_stands_in_the_way(using: str, now: datetime) -> list[str]:
     """A sentence for each reason why something that is due does not go out."""
-    if is_off():
-        return [OFF]
     waiting = due(using, now)
     pauses = dict(Pause.objects.using(using).order_by("channel").values_list("channel", "note"))
     if EVERYTHING in pauses:

@@ -21,7 +21,7 @@ from notifications.management import summary
 from notifications.management.progress import Progress, line
 from notifications.management.summary import FLOOD, sentences
 from notifications.manager import NotificationManager
-from notifications.models import Delivery, Pause
+from notifications.models import Delivery, Notification, Pause
 from tests.channels.scripted import scripted
 from tests.factories import UserFactory
 from tests.mailers import use_backend
@@ -58,10 +58,10 @@ class TestSummary:
     @pytest.mark.parametrize(
         ("delays", "said"),
         [
-            ((0, 0), "1 deliveries: 1 dead."),
-            ((0, 3600), "1 deliveries: 1 retry."),
-            ((3600,), "1 deliveries: 1 retry."),
-            ((), "1 deliveries: 1 dead."),
+            ((0, 0), "1 delivery: 1 dead."),
+            ((0, 3600), "1 delivery: 1 retry."),
+            ((3600,), "1 delivery: 1 retry."),
+            ((), "1 delivery: 1 dead."),
         ],
     )
     def test_what_is_tried_several_times_in_one_run_counts_once_as_what_it_came_to(self, busy_server, delays, said):
@@ -74,7 +74,7 @@ class TestSummary:
         newsletter(2)
         dispatched()
         newsletter(1)
-        assert dispatched() == "1 deliveries: 1 retry.\n"
+        assert dispatched() == "1 delivery: 1 retry.\n"
 
     def test_what_waits_because_nobody_answers_is_told(self, settings):
         use_backend(settings, port=1)
@@ -102,7 +102,7 @@ class TestWhatWaits:
         NotificationManager.send(ShopEvents.ORDER_SHIPPED, [UserFactory()], None, {"order_number": "7"})
         newsletter(2)
         Pause.objects.pause("email", "", now())
-        assert dispatched() == "1 deliveries: 1 sent.\n3 wait for email, which is paused.\n"
+        assert dispatched() == "1 delivery: 1 sent.\n3 wait for email, which is paused.\n"
 
     def test_what_became_due_during_a_pause_counts_too(self):
         newsletter(1)
@@ -122,6 +122,12 @@ class TestWhatWaits:
         at = now() + timedelta(hours=1)
         NotificationManager.send(ShopEvents.NEWSLETTER, UserFactory.create_batch(2), send_at=at)
         assert dispatched() == f"Nothing is due now. 2 wait for later, the first until {at:%Y-%m-%d %H:%M} UTC.\n"
+
+    def test_what_was_cancelled_while_a_worker_had_it_is_told(self):
+        sent = NotificationManager.send(ShopEvents.NEWSLETTER, UserFactory.create_batch(2), cancel_key="sale")
+        # As if the worker had claimed them before the call.
+        Notification.objects.filter(pk=sent.notification_id).update(cancelled_at=now())
+        assert dispatched() == "2 deliveries: 2 cancelled.\n"
 
     def test_nothing_at_all_was_ready(self):
         assert dispatched() == "Nothing was ready to send.\n"

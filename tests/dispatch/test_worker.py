@@ -50,7 +50,7 @@ def watching():
 def test_one_shot_drains_the_outbox_and_says_so(capsys):
     refuse_order()
     call_command("dispatch_notifications")
-    assert "1 deliveries: 1 sent." in capsys.readouterr().out
+    assert "1 delivery: 1 sent." in capsys.readouterr().out
     call_command("dispatch_notifications")
     assert "Nothing was ready to send." in capsys.readouterr().out
 

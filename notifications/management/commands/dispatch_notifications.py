@@ -34,22 +34,22 @@ class Command(DatabaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         check(options)
-        if is_off():
+        off = is_off()
+        if off and not options["watch"]:
             self.stdout.write(OFF)
-            if not options["watch"]:
-                return
+            return
         began = clock.now(router.db_for_write(Delivery))
         shown = self.stdout.isatty() and not options["watch"]
         progress = Progress(self.stdout, ready(began) if shown else None)
         crew = workers(options, progress)
         with stopping_in_order(crew):
-            if options["watch"] and not is_off():
-                self.stdout.write("Watching the outbox. Stop with Ctrl-C.")
+            if options["watch"]:
+                self.stdout.write(OFF if off else "Watching the outbox. Stop with Ctrl-C.")
                 # Or each process that is forked would have it in its buffer, too.
                 self.stdout.flush()
             tally = crew.watch() if options["watch"] else crew.drain()
         progress.end()
-        for sentence in sentences(tally, began):
+        for sentence in () if off else sentences(tally, began):
             self.stdout.write(sentence)
         complain(crew, options["watch"])
 
