@@ -636,6 +636,11 @@ class TestPackageE034W009:
         assert message.id == "klaxon.W009"
         assert str(tmp_path / "notifications") in message.msg
 
+    @pytest.mark.parametrize("entry", ["x" * 5000, "nul\0"], ids=["too long", "impossible"])
+    def test_a_folder_that_cannot_be_looked_into_is_passed_over(self, monkeypatch, entry):
+        monkeypatch.setattr(sys, "path", [*sys.path, entry])
+        assert found("W009") == []
+
 
 class TestSpoolW003:
     def test_a_folder_that_can_be_made_is_told_nothing(self, settings, tmp_path):

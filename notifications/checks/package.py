@@ -1,5 +1,6 @@
 """Checks of the package itself: whether Python finds only our own files under the name ``notifications``."""
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from importlib import metadata
@@ -70,10 +71,14 @@ def others_on(path: Iterable[str], own: Path) -> Iterator[Path]:
     seen = {own.resolve()}
     for entry in path:
         for found in (Path(entry, "notifications", "__init__.py"), Path(entry, "notifications.py")):
-            if (
-                found.is_file()
-                and found.resolve() not in seen
-                and DISTRIBUTION not in found.read_text(errors="replace")
-            ):
+            # Path.is_file() raises for folders that nobody may look into; Python passes over them.
+            if os.path.isfile(found) and found.resolve() not in seen and not _is_ours(found):
                 seen.add(found.resolve())
                 yield found.parent if found.name == "__init__.py" else found
+
+
+def _is_ours(file: Path) -> bool:
+    try:
+        return DISTRIBUTION in file.read_text(errors="replace")
+    except OSError:
+        return False
