@@ -124,13 +124,14 @@ def unknown_error(kind: str, name: str) -> ValidationError:
     """Says that there is no such name, and which was meant, or which there are."""
     known = KINDS[kind].known()
     near = nearest(name, known)
-    hint: Any = ""
+    sentences = [KINDS[kind].sentence]
     if near:
-        hint = _("Did you mean %(near)s?")
+        sentences.append(_("Did you mean %(near)s?"))
     elif known and len(known) <= ENOUGH_TO_LIST:
-        hint = _("There are: %(known)s.")
+        sentences.append(_("There are: %(known)s."))
     params = {"name": name, "near": near, "known": ", ".join(sorted(known))}
-    return ValidationError(format_lazy("{} {}", KINDS[kind].sentence, hint), f"unknown_{kind}", params)
+    words = format_lazy(" ".join(["{}"] * len(sentences)), *sentences)
+    return ValidationError(words, f"unknown_{kind}", params)
 
 
 def unknown(column: str, kind: str, names: Iterable[str], star: bool = True) -> Iterator[Fault]:

@@ -48,6 +48,11 @@ def test_a_name_that_the_site_does_not_have_is_refused_with_the_nearest(column, 
     assert words in faults[column][0]
 
 
+def test_a_name_that_is_like_none_of_very_many_is_refused_in_one_sentence(user):
+    row = UserSettings(user=user, cluster=Cluster.objects.default(), events={"zzzz": False})
+    assert faults_of(row) == {"events": ["There is no event zzzz."]}
+
+
 @pytest.mark.parametrize(
     ("column", "value"),
     [
