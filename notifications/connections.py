@@ -76,7 +76,7 @@ def is_outage(error: BaseException) -> bool:
 
 
 @contextmanager
-def naming_migrate() -> Iterator[None]:
+def suggest_migrate() -> Iterator[None]:
     """Add a note to an error that says that a table or a column does not exist: what to run."""
     try:
         yield

@@ -11,7 +11,7 @@ OFF = "NOTIFICATIONS['ENABLED'] is False: nothing is queued or delivered. What w
 
 
 def is_off() -> bool:
-    """Whether the whole system is switched off. Whoever first asks in vain has it logged, once for the process."""
+    """Whether the whole system is switched off. If it is, the first call in each process logs a warning."""
     if conf.current().enabled:
         return False
     _log_once()

@@ -68,7 +68,7 @@ class Rota:
             # Whatever a chore does wrong, deliveries go on.
             self.errors += 1
             what = "The chore %r failed; it has its next turn in %g seconds."
-            OUTAGE_LOG.failed(logger, error, what, chore.name, chore.every)
+            OUTAGE_LOG.report_failure(logger, error, what, chore.name, chore.every)
         else:
             if time.monotonic() > until:
                 self._next[chore.name] = 0.0

@@ -150,7 +150,7 @@ class Desk:
         try:
             Delivery.objects.using(self.using).settle(news, self.now())
         except Error as error:
-            OUTAGE_LOG.failed(logger, error, "Deliveries that were not begun cannot be given back yet.")
+            OUTAGE_LOG.report_failure(logger, error, "Deliveries that were not begun cannot be given back yet.")
             self.keep(kept)
 
     def begin_trial(self, delivery: Delivery) -> bool:

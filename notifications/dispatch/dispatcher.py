@@ -226,7 +226,7 @@ class Dispatcher:
             self.desk.catch_up()
             self.providers.share_health()
         except Error as error:
-            OUTAGE_LOG.failed(logger, error, "The last outcomes cannot be written yet; they are kept.")
+            OUTAGE_LOG.report_failure(logger, error, "The last outcomes cannot be written yet; they are kept.")
 
     def close(self, seconds: float = 0.0) -> int:
         """Rest for good. Outcomes that cannot be written go to a file; returns how many.
@@ -239,7 +239,7 @@ class Dispatcher:
         try:
             self.providers.share_health()
         except Error as error:
-            OUTAGE_LOG.failed(logger, error, "What was learnt about the providers is lost.")
+            OUTAGE_LOG.report_failure(logger, error, "What was learnt about the providers is lost.")
         return 0
 
     def _groups(self, wanted: Sequence[Addressed], now: datetime) -> Iterator[tuple[Provider, list[Addressed]]]:

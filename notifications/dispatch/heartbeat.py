@@ -107,10 +107,10 @@ class Pulse:
             while not self._end.wait(conf.current().beat_seconds):
                 try:
                     self.beat()
-                    OUTAGE_LOG.works()
+                    OUTAGE_LOG.report_success()
                 except Exception as error:  # noqa: BLE001 - it is logged
                     what = "The heartbeat failed; if it goes on failing, this worker stops sending."
-                    OUTAGE_LOG.failed(logger, error, what)
+                    OUTAGE_LOG.report_failure(logger, error, what)
                     connections.close_all()
             self._bury_myself()
         connections.close_all()
@@ -136,4 +136,4 @@ class Pulse:
             with limited_waits(self.using, SECONDS_TO_DEREGISTER):
                 Heartbeat.objects.using(self.using).bury([self.owner])
         except Exception as error:  # noqa: BLE001 - it is logged
-            OUTAGE_LOG.failed(logger, error, "This worker ended but could not say so; others will notice.")
+            OUTAGE_LOG.report_failure(logger, error, "This worker ended but could not say so; others will notice.")

@@ -75,9 +75,9 @@ def deliver_now(*, notification_ids: Sequence[int], commit: Any = None, **kwargs
             _deliver(notification_ids, budget)
     except Exception as error:  # noqa: BLE001 - it is logged
         # The caller's work is committed and must not fail for ours. What was not delivered is still in the outbox.
-        OUTAGE_LOG.failed(logger, error, "Immediate delivery failed; the worker will go on with it.")
+        OUTAGE_LOG.report_failure(logger, error, "Immediate delivery failed; the worker will go on with it.")
     else:
-        OUTAGE_LOG.works()
+        OUTAGE_LOG.report_success()
 
 
 def _budget_of(commit: Any) -> Budget:

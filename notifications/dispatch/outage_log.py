@@ -32,7 +32,7 @@ class OutageLog:
         self._said_at: float | None = None
         self._back_at = float("-inf")
 
-    def failed(self, source: logging.Logger, error: BaseException, what: str, *args: Any) -> None:
+    def report_failure(self, source: logging.Logger, error: BaseException, what: str, *args: Any) -> None:
         """Log an error that was caught: with its traceback, unless it means that the database cannot be used.
 
         :param what: a sentence that says what failed; ``args`` are for its placeholders.
@@ -45,7 +45,7 @@ class OutageLog:
             # A statement that is always too slow looks like an outage too, so the line says what failed.
             logger.error(*line, " ".join(str(error).split()), what % args if args else what)
 
-    def works(self) -> None:
+    def report_success(self) -> None:
         """Call it after a success: costs nothing while all is well."""
         if self._failures and (line := self._calm_down()):
             logger.warning(*line)

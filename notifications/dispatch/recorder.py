@@ -75,11 +75,11 @@ class Recorder:
             used = group.record_known(RECORDS_AFTER)
         except Error as error:
             # The desk has kept the answers; the worker's thread writes them before it claims anything.
-            OUTAGE_LOG.failed(logger, error, "Answers cannot be recorded yet; they are kept.")
+            OUTAGE_LOG.report_failure(logger, error, "Answers cannot be recorded yet; they are kept.")
             used = True
         except Exception as error:  # noqa: BLE001 - it is logged
             # A bug in a channel or in a host's code. The worker's thread meets it as well; this one must go on.
-            OUTAGE_LOG.failed(logger, error, "Answers cannot be recorded before their group ends.")
+            OUTAGE_LOG.report_failure(logger, error, "Answers cannot be recorded before their group ends.")
             used = True
         if used:
             connections.close_all()

@@ -19,7 +19,7 @@ class Count:
         self._lock = threading.Lock()
 
     def add(self, news: Tally) -> None:
-        """What was only given back has come to nothing yet, and is not counted."""
+        """Count outcomes. Deliveries that were only given back have no outcome yet."""
         with self._lock:
             self._tally += Counter({state: count for state, count in news.items() if state != DeliveryState.READY})
 

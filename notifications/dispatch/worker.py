@@ -207,7 +207,7 @@ class Worker:
             self._drain_once(Dispatcher(self.batch_size, self.stopping, pulse))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - it is logged
             self.errors += 1
-            OUTAGE_LOG.failed(logger, error, "A worker thread failed.")
+            OUTAGE_LOG.report_failure(logger, error, "A worker thread failed.")
         finally:
             connections.close_all()
 
@@ -242,7 +242,7 @@ class Worker:
                 # A database that is away, a bug in a host's code: neither may end the worker.
                 self._back_off(error, "A worker thread had an error and goes on in %s seconds.")
             else:
-                OUTAGE_LOG.works()
+                OUTAGE_LOG.report_success()
                 give_back_to_pools()
                 work.wait(self.idle)
                 work.clear()
@@ -256,7 +256,7 @@ class Worker:
                 waker.wait(self.idle, self.stopped)
                 self.rescuer.look_now_and_then(clock.now(self.using))
                 self.rota.run_due()
-                OUTAGE_LOG.works()
+                OUTAGE_LOG.report_success()
             except Exception as error:  # noqa: BLE001 - it is logged
                 self._back_off(error, "Waiting for commits failed; tried again in %s seconds.")
                 waker.close()
@@ -270,7 +270,7 @@ class Worker:
 
     def _back_off(self, error: BaseException, what: str) -> None:
         self.errors += 1
-        OUTAGE_LOG.failed(logger, error, what, self.error_pause)
+        OUTAGE_LOG.report_failure(logger, error, what, self.error_pause)
         connections.close_all()
         self._sleep(self.error_pause)
 

@@ -21,30 +21,30 @@ MOST = 10_000
 """Nobody is to wait because more than this are counted."""
 
 
-def sentences(tally: Tally, began: datetime) -> list[str]:
+def describe_run(tally: Tally, began: datetime) -> list[str]:
     """
     :param tally: what was done since ``began``.
     """
     using = router.db_for_write(Delivery)
-    tally = each_once(tally, began, using)
-    said = [summary(tally)] if tally.total() else []
+    tally = count_each_once(tally, began, using)
+    said = [describe_outcomes(tally)] if tally.total() else []
     if tally[KEPT_IN_A_FILE] or tally[NOT_RECORDED]:
         return said  # the database cannot be asked
     try:
         now = clock.now(using)
-        return [*said, *what_stands_in_the_way(using, now)] or [nothing_is_due(using, now)]
+        return [*said, *describe_obstacles(using, now)] or [describe_later(using, now)]
     except Error:
         return said or ["Nothing was sent. The database cannot be asked what waits."]
 
 
-def summary(tally: Tally) -> str:
+def describe_outcomes(tally: Tally) -> str:
     """One sentence about what was done."""
     parts = [f"{tally[state]} {state}" for state in ORDER if tally[state]]
     count = tally.total()
     return f"{count} {'delivery' if count == 1 else 'deliveries'}: {', '.join(parts)}."
 
 
-def each_once(tally: Tally, began: datetime, using: str) -> Tally:
+def count_each_once(tally: Tally, began: datetime, using: str) -> Tally:
     """The same, where what was tried several times in this run counts as what it came to."""
     if not tally[DeliveryState.RETRY]:
         return tally
@@ -58,34 +58,34 @@ def each_once(tally: Tally, began: datetime, using: str) -> Tally:
     return Counter({**tally, DeliveryState.RETRY: left})
 
 
-def ready(now: datetime) -> int:
+def count_ready(now: datetime) -> int:
     """How many deliveries a worker would find at this moment."""
     using = router.db_for_write(Delivery)
     paused = Pause.objects.using(using).names()
-    return 0 if EVERYTHING in paused else due(using, now).exclude(channel__in=paused).count()
+    return 0 if EVERYTHING in paused else find_due(using, now).exclude(channel__in=paused).count()
 
 
-def due(using: str, now: datetime) -> DeliveryQuerySet:
+def find_due(using: str, now: datetime) -> DeliveryQuerySet:
     """What could go out now, if nothing stood in the way."""
     is_due = Q(state__in=(DeliveryState.HELD, DeliveryState.RETRY), due_at__lte=now) & ~WAITS_FOR_OTHERS
     return Delivery.objects.using(using).order_by().filter(Q(state=DeliveryState.READY) | is_due)
 
 
-def what_stands_in_the_way(using: str, now: datetime) -> list[str]:
+def describe_obstacles(using: str, now: datetime) -> list[str]:
     """A sentence for each reason why something that is due does not go out."""
-    waiting = due(using, now)
+    waiting = find_due(using, now)
     pauses = dict(Pause.objects.using(using).order_by("channel").values_list("channel", "note"))
     if EVERYTHING in pauses:
-        paused = f"is paused{in_brackets(pauses[EVERYTHING])}"
-        if count := counted(waiting):
+        paused = f"is paused{add_note(pauses[EVERYTHING])}"
+        if count := describe_count(waiting):
             return [f"{count} for resume_notifications: everything {paused}."]
         return [f"Everything {paused}. Nothing is due."]
     failing = sorted(Providers(using).shut(now) - pauses.keys())
-    why_not = {name: f"which is paused{in_brackets(note)}" for name, note in pauses.items()}
+    why_not = {name: f"which is paused{add_note(note)}" for name, note in pauses.items()}
     why_not |= dict.fromkeys(failing, "which fails and is tried again later")
-    counts = {name: counted(waiting.filter(channel=name)) for name in why_not}
+    counts = {name: describe_count(waiting.filter(channel=name)) for name in why_not}
     said = [f"{counts[name]} for {name}, {why}." for name, why in why_not.items() if counts[name]]
-    if others := counted(waiting.exclude(channel__in=why_not)):
+    if others := describe_count(waiting.exclude(channel__in=why_not)):
         said.append(f"{others} {'behind a flood: ' + FLOOD if is_flooded(using) else 'for a worker'}.")
     return said
 
@@ -93,16 +93,16 @@ def what_stands_in_the_way(using: str, now: datetime) -> list[str]:
 FLOOD = "more are ready than THROTTLE_DEPTH, so only what is CRITICAL or HIGH is sent, and now and then the oldest"
 
 
-def nothing_is_due(using: str, now: datetime) -> str:
+def describe_later(using: str, now: datetime) -> str:
     later = Delivery.objects.using(using).filter(state__in=(DeliveryState.HELD, DeliveryState.RETRY))
     first = later.aggregate(first=Min("due_at"))["first"]
     if first is None:
         return "Nothing was ready to send."
     until = f"{timezone.localtime(first):%Y-%m-%d %H:%M %Z}"
-    return f"Nothing is due now. {counted(later)} for later, the first until {until}."
+    return f"Nothing is due now. {describe_count(later)} for later, the first until {until}."
 
 
-def counted(rows: DeliveryQuerySet) -> str:
+def describe_count(rows: DeliveryQuerySet) -> str:
     """``3 wait``, ``1 waits``; empty if there are none."""
     count = rows.order_by()[: MOST + 1].count()
     if count > MOST:
@@ -110,5 +110,5 @@ def counted(rows: DeliveryQuerySet) -> str:
     return f"{count} wait{'s' if count == 1 else ''}" if count else ""
 
 
-def in_brackets(note: str) -> str:
+def add_note(note: str) -> str:
     return f" ({note})" if note else ""

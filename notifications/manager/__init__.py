@@ -11,7 +11,7 @@ from django.db import router
 
 from notifications import conf
 from notifications.attachments import Attachment
-from notifications.connections import naming_migrate
+from notifications.connections import suggest_migrate
 from notifications.events import NotificationPriority
 from notifications.exceptions import InvalidContext, UnknownEvent
 from notifications.manager.acknowledge import acknowledged
@@ -20,7 +20,7 @@ from notifications.manager.enqueue import queued
 from notifications.manager.explaining.explain import explained
 from notifications.manager.explaining.explanation import Explanation
 from notifications.manager.explaining.why import why
-from notifications.manager.message import event_at, recipients_of_site
+from notifications.manager.message import choose_event, find_recipients
 from notifications.manager.outage import may_spool, queued_or_spooled
 from notifications.manager.request import Options, checked, permitted
 from notifications.manager.resend import resent
@@ -97,7 +97,7 @@ class NotificationManager:
         except (UnknownEvent, InvalidContext) as error:
             return _not_sent(error)
         using = router.db_for_write(Notification)
-        with naming_migrate():
+        with suggest_migrate():
             return (queued_or_spooled if may_spool(using) else queued)(request, recipients, using)
 
     @staticmethod
@@ -132,9 +132,9 @@ class NotificationManager:
         :raises InvalidOption: if neither the call nor the setting names recipients, or the setting names no group;
             besides what :meth:`send` raises.
         """
-        recipients = recipients_of_site(cluster) if recipients is None else recipients
+        recipients = find_recipients(cluster) if recipients is None else recipients
         context = {"message": message, "title": title}
-        event = event_at(level, options.get("priority"))
+        event = choose_event(level, options.get("priority"))
         return NotificationManager.send(event, recipients, cluster, context, level=level, channels=channels, **options)
 
     @staticmethod

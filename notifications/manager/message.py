@@ -20,7 +20,7 @@ UNSET = (
 )
 
 
-def event_at(level: Any, priority: Any) -> BuiltInEvents:
+def choose_event(level: Any, priority: Any) -> BuiltInEvents:
     """The event that sends a text: one that is critical must reach those who opted out, and wait for nothing."""
     is_critical = (isinstance(level, str) and LEVELS.get(level) == CRITICAL) or (
         priority == CRITICAL and not isinstance(priority, bool)
@@ -33,7 +33,7 @@ def is_dotted_path(text: str) -> bool:
     return DOTTED_PATH.fullmatch(text) is not None
 
 
-def recipients_of_site(cluster: Any) -> Any:
+def find_recipients(cluster: Any) -> Any:
     """Those whom ``MESSAGE_RECIPIENTS`` names.
 
     :raises InvalidOption: if the setting is empty, or its callable returns None.

@@ -19,7 +19,7 @@ from notifications.dispatch.handover import HandOver
 from notifications.dispatch.worker import Worker
 from notifications.management import summary
 from notifications.management.progress import Progress, line
-from notifications.management.summary import FLOOD, sentences
+from notifications.management.summary import FLOOD, describe_run
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, Notification, Pause
 from tests.channels.scripted import scripted
@@ -140,8 +140,8 @@ class TestWhatWaits:
 
     def test_a_database_that_is_gone_at_the_end_is_told(self):
         with outage():
-            assert sentences(Counter(), now()) == ["Nothing was sent. The database cannot be asked what waits."]
-            assert sentences(Counter(sent=30), now()) == ["30 deliveries: 30 sent."]
+            assert describe_run(Counter(), now()) == ["Nothing was sent. The database cannot be asked what waits."]
+            assert describe_run(Counter(sent=30), now()) == ["30 deliveries: 30 sent."]
 
 
 class TestCounting:
@@ -191,7 +191,7 @@ class TestCounting:
             worker.watch()
         count = worker.left_in_files
         assert count > 0
-        assert sentences(worker.tally, now()) == [f"{count} deliveries: {count} kept in a file."]
+        assert describe_run(worker.tally, now()) == [f"{count} deliveries: {count} kept in a file."]
 
 
 def test_a_watcher_speaks_of_the_outbox_only_when_it_has_reached_it():

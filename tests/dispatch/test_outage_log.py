@@ -44,8 +44,8 @@ def lost():
 
 def fail_every_second(log, clock, seconds):
     for _ in range(seconds):
-        log.failed(logger, lost(), "The heartbeat failed.")
-        log.failed(logger, lost(), "A thread failed.")
+        log.report_failure(logger, lost(), "The heartbeat failed.")
+        log.report_failure(logger, lost(), "A thread failed.")
         clock.time += 1
 
 
@@ -53,7 +53,7 @@ def test_one_line_when_it_goes_one_a_minute_and_one_when_it_is_back(log, clock, 
     fail_every_second(log, clock, 150)
     clock.time += 10
     for _ in range(3):
-        log.works()
+        log.report_success()
     why = "connection failed: refused (The heartbeat failed.)"
     assert caplog.messages == [
         f"The database cannot be used. It is tried again until it can: {why}",
@@ -66,31 +66,31 @@ def test_one_line_when_it_goes_one_a_minute_and_one_when_it_is_back(log, clock, 
 
 def test_a_success_among_failures_is_not_the_end(log, clock, caplog):
     for _ in range(20):
-        log.failed(logger, lost(), "A thread failed.")
+        log.report_failure(logger, lost(), "A thread failed.")
         clock.time += 1
-        log.works()
+        log.report_success()
     assert len(caplog.messages) == 1
 
 
 def test_an_old_connection_that_is_found_broken_afterwards_is_not_another_outage(log, clock, caplog):
     fail_every_second(log, clock, 10)
     clock.time += 10
-    log.works()
+    log.report_success()
     caplog.clear()
     fail_every_second(log, clock, 1)
     clock.time += 10
-    log.works()
+    log.report_success()
     assert caplog.messages == []
 
 
 def test_another_outage_right_after_the_first_is_said(log, clock, caplog):
     fail_every_second(log, clock, 10)
     clock.time += 10
-    log.works()
+    log.report_success()
     caplog.clear()
     fail_every_second(log, clock, 10)
     clock.time += 10
-    log.works()
+    log.report_success()
     assert [message.split(".")[0] for message in caplog.messages] == [
         "The database cannot be used",
         "The database can be used again",
@@ -102,8 +102,8 @@ def test_every_failure_is_there_with_its_traceback_at_debug(log, caplog):
     try:
         raise lost()
     except OperationalError as error:
-        log.failed(logger, error, "The chore %r failed.", "tidy")
-        log.failed(logger, error, "The chore %r failed.", "tidy")
+        log.report_failure(logger, error, "The chore %r failed.", "tidy")
+        log.report_failure(logger, error, "The chore %r failed.", "tidy")
     at_debug = [record for record in caplog.records if record.levelno == logging.DEBUG]
     assert [record.getMessage() for record in at_debug] == ["The chore 'tidy' failed."] * 2
     assert all(record.exc_info for record in at_debug)
@@ -112,7 +112,7 @@ def test_every_failure_is_there_with_its_traceback_at_debug(log, caplog):
 def test_the_line_names_what_failed_for_it_may_be_one_slow_statement(log, caplog):
     error = OperationalError("canceling statement due to statement timeout")
     error.__cause__ = psycopg.errors.QueryCanceled()
-    log.failed(logger, error, "The chore %r failed; it has its next turn in %g seconds.", "tidy", 60.0)
+    log.report_failure(logger, error, "The chore %r failed; it has its next turn in %g seconds.", "tidy", 60.0)
     [message] = caplog.messages
     assert message.endswith("statement timeout (The chore 'tidy' failed; it has its next turn in 60 seconds.)")
 
@@ -130,7 +130,7 @@ def test_any_other_error_keeps_its_traceback_each_time(log, caplog, error):
     for _ in range(2):
         with pytest.raises(type(error)) as raised:
             raise error
-        log.failed(logger, raised.value, "A thread failed.")
+        log.report_failure(logger, raised.value, "A thread failed.")
     assert caplog.text.count("Traceback") == 2
     assert [record.levelname for record in caplog.records] == ["ERROR"] * 2
 
@@ -138,7 +138,7 @@ def test_any_other_error_keeps_its_traceback_each_time(log, caplog, error):
 def test_an_error_that_an_outage_has_caused_belongs_to_it(log, caplog):
     error = RuntimeError("the host's own words")
     error.__cause__ = lost()
-    log.failed(logger, error, "A thread failed.")
+    log.report_failure(logger, error, "A thread failed.")
     [message] = caplog.messages
     assert message.startswith("The database cannot be used.")
 

@@ -13,7 +13,7 @@ from notifications.dispatch.stop_signals import stopping_in_order
 from notifications.dispatch.worker import Worker
 from notifications.management.base import DatabaseCommand
 from notifications.management.progress import Progress
-from notifications.management.summary import ready, sentences
+from notifications.management.summary import count_ready, describe_run
 from notifications.models import Delivery
 from notifications.switch import OFF, is_off
 
@@ -40,7 +40,7 @@ class Command(DatabaseCommand):
             return
         began = clock.now(router.db_for_write(Delivery))
         shown = self.stdout.isatty() and not options["watch"]
-        progress = Progress(self.stdout, ready(began) if shown else None)
+        progress = Progress(self.stdout, count_ready(began) if shown else None)
         crew = workers(options, progress)
         with stopping_in_order(crew):
             if options["watch"]:
@@ -49,7 +49,7 @@ class Command(DatabaseCommand):
                 self.stdout.flush()
             tally = crew.watch() if options["watch"] else crew.drain()
         progress.end()
-        for sentence in () if off else sentences(tally, began):
+        for sentence in () if off else describe_run(tally, began):
             self.stdout.write(sentence)
         complain(crew, options["watch"])
 

@@ -142,7 +142,7 @@ def _on_channel(
         tuple(steps),
         answer,
         arrives_at,
-        notes=notes.of_what_would_go_out(channel, arrives_at) if arrives_at else (),
+        notes=notes.describe_departure(channel, arrives_at) if arrives_at else (),
         to_nobody=not facts.kind,
     )
 
@@ -159,11 +159,11 @@ def _missing(request: Request, channel: str) -> Step:
 def _summary(steps: list[Step], at: datetime | None, facts: Facts, notes: Notes) -> str:
     why = decisive(steps)
     if why is None:
-        return notes.what_is_due_would(facts.channel)
+        return notes.describe_due(facts.channel)
     if at is None or isinstance(why.answer, Drop):
         return _would_not(why)
     company = JOINS if isinstance(why.answer, Hold) and at < why.answer.until else ""
-    time = f"{wall_time(at, zone_of(facts.person))}{notes.at_the_earliest(facts.channel)}"
+    time = f"{wall_time(at, zone_of(facts.person))}{notes.describe_delay(facts.channel)}"
     return sentences(f"It would go out at {time}{company}", why.rule, why.change)
 
 

@@ -19,20 +19,20 @@ class Notes:
         self._now = now
         self._by_worker = by_worker
 
-    def what_is_due_would(self, channel: str) -> str:
+    def describe_due(self, channel: str) -> str:
         """What would become of it if the gates let it go at once, in accord with the notes."""
-        if waits_for := self.waits_for(channel):
-            return f"It would wait for {waits_for}."
+        if obstacle := self.find_obstacle(channel):
+            return f"It would wait for {obstacle}."
         if self._by_worker and not self.has_worker:
             return "It would go out as soon as a worker runs."
         return "It would go out at once."
 
-    def at_the_earliest(self, channel: str) -> str:
+    def describe_delay(self, channel: str) -> str:
         """What to add to a time to come; empty if nothing makes it later."""
-        waits_for = self.waits_for(channel)
-        return f" at the earliest, and waits for {waits_for}" if waits_for else ""
+        obstacle = self.find_obstacle(channel)
+        return f" at the earliest, and waits for {obstacle}" if obstacle else ""
 
-    def of_what_would_go_out(self, channel: str, at: datetime) -> tuple[str, ...]:
+    def describe_departure(self, channel: str, at: datetime) -> tuple[str, ...]:
         paused = self.about(channel)
         more = "" if paused else "; it would go out when one does"
         return (*paused, *(self.about_workers(more) if at <= self._now and self._by_worker else ()))
@@ -46,7 +46,7 @@ class Notes:
             for said, note in self._pauses_of(channel)
         )
 
-    def waits_for(self, channel: str) -> str:
+    def find_obstacle(self, channel: str) -> str:
         """The same as :meth:`about` in the middle of a sentence; empty if nothing stands in the way."""
         if not conf.current().enabled:
             return "NOTIFICATIONS['ENABLED'], which is False"

@@ -148,11 +148,11 @@ class Teller:
         if asked_now and isinstance(asked_now.answer, Drop):
             return sentences("It waits, and as things stand it would not go out", asked_now.rule, asked_now.change)
         company = JOINS if _waits_for_others(row) and row.due_at and arrives_at and arrives_at < row.due_at else ""
-        until = f"It waits until {self._time(arrives_at)}{self.notes.at_the_earliest(row.channel)}{company}"
+        until = f"It waits until {self._time(arrives_at)}{self.notes.describe_delay(row.channel)}{company}"
         if asked_now and isinstance(asked_now.answer, Hold) and asked_now.answer.until == arrives_at:
             return sentences(until, asked_now.rule, asked_now.change)
         if row.state == DeliveryState.READY:
-            return f"It is ready, and waits for {self.notes.waits_for(row.channel) or 'a worker'}."
+            return f"It is ready, and waits for {self.notes.find_obstacle(row.channel) or 'a worker'}."
         if is_held_for_an_hour(row) and not cannot_go(row):
             return self._held(until, row)
         return self._stored(until, row)
