@@ -94,6 +94,12 @@ class Suppression(models.Model):
     """
 
     class Why(models.TextChoices):
+        """What a provider said of the mailbox.
+
+        A user whose own address is suppressed gets mail at that of their account. So a reason that says what the
+        person wants, such as a complaint, does not belong here unless it keeps mail from that address as well.
+        """
+
         HARD_BOUNCE = "hard_bounce", _("the mailbox does not exist")
         REPEATED = "repeated", _("the mailbox refused three times")
 

@@ -54,6 +54,11 @@ def test_what_is_queued_already_is_asked_again():
     assert captured.deliver() == {"dropped": 1}
 
 
+def test_every_reason_speaks_of_the_mailbox_so_mail_may_go_to_the_account():
+    """Whoever adds a reason decides whether :func:`notifications.addresses.reach` may pass the address over."""
+    assert set(Suppression.Why.values) == {"hard_bounce", "repeated"}
+
+
 def test_lifting_it_lets_mail_through_again():
     user = UserFactory()
     suppress(user.email)

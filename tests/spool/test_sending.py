@@ -50,6 +50,12 @@ class TestTheResult:
         assert result.refused_channels == ("app",)
         assert not result
 
+    def test_a_wrong_context_is_spooled_and_the_result_is_false_where_it_is_logged(self, spool, user, settings):
+        settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "ON_BAD_CALL": "log"}
+        with outage():
+            result = send([user], context={"eta": None})
+        assert (result.spooled, bool(result), result.problems) == (True, False, ("'order_number' is missing.",))
+
     def test_where_the_database_is_well_nothing_is_spooled(self, spool, spooled, user):
         result = send([user])
         assert (result.spooled, result.duplicate, result.queued) == (False, False, 2)
