@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from typing import Protocol
 from uuid import uuid4
@@ -45,6 +45,7 @@ class Pulse:
         self.lives = 1
         """Raised when the heart has stood still for so long that others may have taken what was claimed before."""
         self.recorder = Recorder(self.using)
+        self._is_registered = False
         self.desks: WeakSet[Keeper] = WeakSet()
         self._last = time.monotonic()
         self._held: dict[int, frozenset[int]] = {}
@@ -53,7 +54,8 @@ class Pulse:
         self._thread = threading.Thread(target=self._beat_until_stopped, name="klaxon-heartbeat", daemon=True)
 
     def __enter__(self) -> "Pulse":
-        self.beat()
+        if not self._is_registered:
+            self.register()
         self._thread.start()
         self.recorder.start()
         return self
@@ -115,14 +117,25 @@ class Pulse:
             self._bury_myself()
         connections.close_all()
 
+    def register(self) -> None:
+        """Beat for the first time. It waits for locks as long as any statement does: without it no work can begin.
+
+        :raises django.db.Error: if that cannot be written.
+        """
+        self._beat(nullcontext())
+        self._is_registered = True
+
     def beat(self) -> None:
         """Say that this process lives, and renew its claims.
 
         :raises django.db.Error: if that cannot be written.
         """
-        began = time.monotonic()
         # No longer than until the next beat, or a stop would have to wait for it as well.
-        with limited_waits(self.using, conf.current().beat_seconds):
+        self._beat(limited_waits(self.using, conf.current().beat_seconds))
+
+    def _beat(self, waiting: AbstractContextManager[None]) -> None:
+        began = time.monotonic()
+        with waiting:
             now = clock.now(self.using)
             Heartbeat.objects.using(self.using).beat(self.owner, self.host, self.pid, now)
             lease = now + timedelta(seconds=conf.current().lease_seconds)

@@ -118,7 +118,7 @@ class Worker:
             return self.tally
         self.rota.patience = SECONDS_FOR_A_CHORE
         pulse = Pulse()
-        if not self._beat_for_the_first_time(pulse):
+        if not self._register(pulse):
             return self.tally
         with pulse, self._ending_in_time():
             self.rescuer.pulse = pulse
@@ -138,11 +138,11 @@ class Worker:
         connections.close_all()
         return self.tally
 
-    def _beat_for_the_first_time(self, pulse: Pulse) -> bool:
+    def _register(self, pulse: Pulse) -> bool:
         """Wait for the end of an outage in which this process was started; False if it was stopped before."""
         while not self.stopped():
             try:
-                pulse.beat()
+                pulse.register()
             except Error as error:
                 if not is_outage(error):
                     raise
