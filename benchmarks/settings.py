@@ -2,7 +2,7 @@
 
 import os
 
-from example_project.mail import email_settings
+from example_project.mail import make_email_settings
 from tests.databases import database
 
 SECRET_KEY = "only-for-benchmarks"
@@ -16,7 +16,9 @@ INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "notific
 TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 DEFAULT_FROM_EMAIL = "The shop <shop@example.com>"
-vars().update(email_settings({"EMAIL_HOST": "127.0.0.1", "EMAIL_PORT": int(os.environ.get("BENCH_SMTP_PORT", "25"))}))
+vars().update(
+    make_email_settings({"EMAIL_HOST": "127.0.0.1", "EMAIL_PORT": int(os.environ.get("BENCH_SMTP_PORT", "25"))})
+)
 LOGGING_CONFIG = None
 NOTIFICATIONS = {
     "BASE_URL": "https://shop.example.com",

@@ -17,7 +17,7 @@ OPTIONS = {
 SMTP = "django.core.mail.backends.smtp.EmailBackend"
 
 
-def email_settings(given: Mapping[str, Any]) -> dict[str, Any]:
+def make_email_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     """``EMAIL_BACKEND`` and its relatives as they are given, or the ``MAILERS`` that replace them in Django 6.1."""
     if django.VERSION < (6, 1):
         return dict(given)

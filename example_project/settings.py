@@ -9,7 +9,7 @@ from pathlib import Path
 import environ
 
 from example_project.coach.limits import QUEUE_LIMIT
-from example_project.mail import email_settings
+from example_project.mail import make_email_settings
 from example_project.residency.windows import LIMITS
 from notifications.conf import from_env
 from notifications.sqlite import tuned
@@ -75,7 +75,7 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # Several processes write to the outbox. Without this they meet "database is locked".
     DATABASES["default"] |= tuned(DATABASES["default"]["NAME"])
 
-vars().update(email_settings(env.email_url("EMAIL_URL", default="consolemail://")))
+vars().update(make_email_settings(env.email_url("EMAIL_URL", default="consolemail://")))
 DEFAULT_FROM_EMAIL = "office@estate.example"
 
 STAND_INS = "example_project.quality.channels"

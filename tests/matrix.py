@@ -30,7 +30,7 @@ def main() -> int:
     parser.add_argument("--newest", action="store_true", help="only the newest Python found, with the newest Django")
     parser.add_argument("--core", action="store_true", help="leave out what is slow or depends on neither")
     options = parser.parse_args()
-    found = [(python, django, path) for python, django in PAIRS if (path := interpreter(python))]
+    found = [(python, django, path) for python, django in PAIRS if (path := find_interpreter(python))]
     for python in sorted({python for python, _django in PAIRS} - {python for python, _django, _path in found}):
         say(f"Python {python} was not found; its pairs are left out.")
     if not found:
@@ -44,7 +44,7 @@ def main() -> int:
     return 0 if all(passed.values()) else 1
 
 
-def interpreter(python: str) -> Path | None:
+def find_interpreter(python: str) -> Path | None:
     """A Python of this version that runs; a shim of pyenv may not."""
     root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     named = shutil.which(f"python{python}")
@@ -59,7 +59,7 @@ def interpreter(python: str) -> Path | None:
 
 def run(python: str, django: str, path: Path, core: bool) -> bool:
     say(f"Python {python} with Django {django}")
-    command = environment(python, django, path)
+    command = prepare_environment(python, django, path)
     kept = {name: value for name, value in os.environ.items() if name not in ("CI", "DJANGO_SETTINGS_MODULE")}
     kept["KLAXON_TEST_DB"] = "sqlite"
     left_out = ["-m", "not slow", *(f"--ignore=tests/{name}" for name in NOT_CORE)] if core else []
@@ -70,7 +70,7 @@ def run(python: str, django: str, path: Path, core: bool) -> bool:
     )
 
 
-def environment(python: str, django: str, path: Path) -> Path:
+def prepare_environment(python: str, django: str, path: Path) -> Path:
     """The Python of an environment with this pair, made if there is none or the requirements have changed."""
     folder = ROOT / f".venv-{python}-{django}"
     inside, stamp, pins = folder / "bin/python", folder / ".installed", folder / "constraints.txt"

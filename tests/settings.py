@@ -3,7 +3,7 @@
 import json
 import os
 
-from example_project.mail import email_settings
+from example_project.mail import make_email_settings
 from tests.databases import database
 
 SECRET_KEY = "only-for-tests"
@@ -53,7 +53,7 @@ LOGIN_URL = "/admin/login/"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 DEFAULT_FROM_EMAIL = "shop@example.com"
 vars().update(
-    email_settings(
+    make_email_settings(
         {
             "EMAIL_BACKEND": os.environ.get("KLAXON_EMAIL_BACKEND", "django.core.mail.backends.locmem.EmailBackend"),
             "EMAIL_HOST": "127.0.0.1",

@@ -30,12 +30,12 @@ class ClusterAdmin(Styled):
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         form = super().get_form(request, obj, change, **kwargs)
-        form.base_fields[members.ADDED] = members.box_of_users(self, request)
+        form.base_fields[members.ADDED] = members.make_user_field(self, request)
         return form
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         if kwargs.get("obj") is not None:
-            context.update(members.shown(kwargs["obj"], context["adminform"].form, self, request))
+            context.update(members.build_context(kwargs["obj"], context["adminform"].form, self, request))
         return super().render_change_form(request, context, *args, **kwargs)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
@@ -61,7 +61,7 @@ class ClusterAdmin(Styled):
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[Any, Any, Any, Any]:
         """The page that asks counts the members and lists no more than the first of them."""
         found, counts, lacking, protected = super().get_deleted_objects(objs, request)
-        return [_shortened(item) for item in found], counts, lacking, protected
+        return [_shorten(item) for item in found], counts, lacking, protected
 
     @admin.display(description=_("contents"))
     def contents(self, cluster: Cluster) -> SafeString:
@@ -72,9 +72,9 @@ class ClusterAdmin(Styled):
         return format_html_join(" · ", "{}", [(link,) for link in links])
 
 
-def _shortened(item: Any) -> Any:
+def _shorten(item: Any) -> Any:
     """What Django lists of what would be deleted, in nested lists; of each the beginning."""
-    return [*map(_shortened, item[:LISTED]), *(["…"] if len(item) > LISTED else [])] if isinstance(item, list) else item
+    return [*map(_shorten, item[:LISTED]), *(["…"] if len(item) > LISTED else [])] if isinstance(item, list) else item
 
 
 if not Cluster._meta.swapped:

@@ -1,6 +1,6 @@
-"""The members on the page of a cluster: added by name, removed row by row, and never held all at once.
+"""The members on the page of a cluster: it adds them by name, removes them row by row, and never loads them all.
 
-A page carries what its reader adds and removes, not the list itself. So saving it takes nothing away that somebody else
+The form contains the members to add and to remove, not the list itself. So saving it keeps members that somebody else
 has added meanwhile, and it costs the same for twenty thousand members as for twenty.
 """
 
@@ -26,7 +26,7 @@ MEMBERS: Any = Cluster._meta.get_field("members")
 
 
 class RemovedMembers(forms.MultipleChoiceField):
-    """Keys of users. One whom somebody else has removed or deleted meanwhile is none the less removed."""
+    """Keys of users. A user whom somebody else has removed or deleted meanwhile is no error."""
 
     def to_python(self, value: Any) -> list[Any]:
         return [get_user_model()._meta.pk.to_python(key) for key in super().to_python(value)]
@@ -36,7 +36,7 @@ class RemovedMembers(forms.MultipleChoiceField):
 
 
 class ClusterForm(forms.ModelForm):
-    # With its widget from box_of_users().
+    # With its widget from make_user_field().
     new_members = forms.ModelMultipleChoiceField(
         get_user_model()._default_manager.none(), required=False, label=_("add members")
     )
@@ -52,8 +52,8 @@ class ClusterForm(forms.ModelForm):
         return [name for name in super().changed_data if name not in (ADDED, REMOVED)]
 
 
-def box_of_users(model_admin: ModelAdmin, request: HttpRequest) -> forms.Field:
-    """Autocomplete, where the user model's admin can search and this person may look at it; else a box of keys."""
+def make_user_field(model_admin: ModelAdmin, request: HttpRequest) -> forms.Field:
+    """A field with autocomplete if the user model's admin can search and this person may view it; else one for keys."""
     widget: Any
     if _can_autocomplete(model_admin, request):
         widget = AutocompleteSelectMultiple(MEMBERS, model_admin.admin_site)
@@ -71,10 +71,10 @@ def _can_autocomplete(model_admin: ModelAdmin, request: HttpRequest) -> bool:
     return bool(users.get_search_fields(request)) and users.has_view_permission(request)
 
 
-def shown(cluster: Cluster, form: Any, model_admin: ModelAdmin, request: HttpRequest) -> dict[str, Any]:
-    """What the template needs to show one page of the members."""
+def build_context(cluster: Cluster, form: Any, model_admin: ModelAdmin, request: HttpRequest) -> dict[str, Any]:
+    """The context with which the template shows one page of the members."""
     searched = request.GET.get(SEARCH, "")
-    page = page_of_members(cluster, searched, request.GET.get(PAGE))
+    page = find_page(cluster, searched, request.GET.get(PAGE))
     users = [getattr(row, MEMBERS.m2m_reverse_field_name()) for row in page]
     return {
         "members": page,
@@ -85,8 +85,8 @@ def shown(cluster: Cluster, form: Any, model_admin: ModelAdmin, request: HttpReq
     }
 
 
-def page_of_members(cluster: Cluster, searched: str, number: Any) -> Page:
-    """The members whom the search names, or all; the latest first."""
+def find_page(cluster: Cluster, searched: str, number: Any) -> Page:
+    """One page of the members that match the search, or of all; the latest first."""
     user = MEMBERS.m2m_reverse_field_name()
     rows = MEMBERS.remote_field.through.objects.filter(**{MEMBERS.m2m_field_name(): cluster})
     for word in search.terms(searched):
@@ -96,7 +96,7 @@ def page_of_members(cluster: Cluster, searched: str, number: Any) -> Page:
 
 
 def save_members(cluster: Cluster, added: Any, removed: list[Any]) -> list[dict[str, Any]]:
-    """Add and remove; returns what Django's history says of it."""
+    """Add and remove members. Returns the entries for the history of Django's admin."""
     gone = list(cluster.members.filter(pk__in=removed))
     cluster.members.remove(*gone)
     cluster.members.add(*added)

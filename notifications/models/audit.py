@@ -184,7 +184,7 @@ class Audited(InACluster):
 
 
 def _record(before: dict[Any, Any], after: dict[Any, Any], by: Any, using: str) -> None:
-    rows = [change for key in {**before, **after} for change in _changes(before.get(key), after.get(key), by)]
+    rows = [change for key in {**before, **after} for change in _find_changes(before.get(key), after.get(key), by)]
     if not rows:
         return
     now = clock.now(using)
@@ -193,16 +193,16 @@ def _record(before: dict[Any, Any], after: dict[Any, Any], by: Any, using: str) 
     PreferenceChange.objects.using(using).bulk_create(rows, batch_size=STEP)
 
 
-def _changes(before: Any, after: Any, by: Any) -> Iterator[PreferenceChange]:
+def _find_changes(before: Any, after: Any, by: Any) -> Iterator[PreferenceChange]:
     if before and after and before._owner != after._owner:
         # The one owner has lost it, and the other has got it.
-        yield _change(before, None, by)
-        yield _change(None, after, by)
+        yield _make_change(before, None, by)
+        yield _make_change(None, after, by)
     elif not (before and after and before._said == after._said):
-        yield _change(before, after, by)
+        yield _make_change(before, after, by)
 
 
-def _change(before: Any, after: Any, by: Any) -> PreferenceChange:
+def _make_change(before: Any, after: Any, by: Any) -> PreferenceChange:
     row: Audited = after or before
     empty = {field.attname: field.get_default() for field in row._meta.concrete_fields}
     old, new = before._said if before else {}, after._said if after else {}

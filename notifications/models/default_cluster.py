@@ -14,14 +14,14 @@ class InAClusterQuerySet(models.QuerySet[Row]):
     """Looks rows up in the default cluster where neither the lookups nor the defaults name a cluster."""
 
     def get_or_create(self, defaults: Any = None, **lookups: Any) -> tuple[Row, bool]:
-        return super().get_or_create(defaults, **_with_cluster(lookups, defaults))
+        return super().get_or_create(defaults, **_add_cluster(lookups, defaults))
 
     def update_or_create(self, defaults: Any = None, create_defaults: Any = None, **lookups: Any) -> tuple[Row, bool]:
-        named = _with_cluster(lookups, defaults, create_defaults)
+        named = _add_cluster(lookups, defaults, create_defaults)
         return super().update_or_create(defaults, create_defaults, **named)
 
 
-def _with_cluster(lookups: dict[str, Any], *defaults: Any) -> dict[str, Any]:
+def _add_cluster(lookups: dict[str, Any], *defaults: Any) -> dict[str, Any]:
     """Without it a user's row of some other cluster might be found."""
     named = {*lookups, *(name for given in defaults for name in given or ())}
     names_a_row = any(name.split("__")[0] in ("cluster", "cluster_id", "id", "pk") for name in named)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from example_project.mail import email_settings
+from example_project.mail import make_email_settings
 from tests.databases import database
 
 SECRET_KEY = "only-for-tests"
@@ -39,4 +39,4 @@ TEMPLATES = [
     }
 ]
 DEFAULT_FROM_EMAIL = "shop@example.com"
-vars().update(email_settings({"EMAIL_BACKEND": "django.core.mail.backends.locmem.EmailBackend"}))
+vars().update(make_email_settings({"EMAIL_BACKEND": "django.core.mail.backends.locmem.EmailBackend"}))

@@ -44,14 +44,14 @@ def send(
     :param others: who gets it besides, each on channels of their own.
     :raises ValueError: if an id is unknown, a text is no date, or the programme cannot be told from the recipients.
     """
-    users = users_with(recipient_ids, db)
+    users = find_users(recipient_ids, db)
     recipients = [To(users, channels=channels), *others] if channels else users
     return NotificationManager.send(
-        event, recipients, program or program_of(users, db), with_times(event, context), **options
+        event, recipients, program or find_program(users, db), parse_times(event, context), **options
     )
 
 
-def users_with(ids: Iterable[Any], db: str) -> list[User]:
+def find_users(ids: Iterable[Any], db: str) -> list[User]:
     """The users with these ids, in the same order."""
     wanted = list(ids)
     found = User.objects.using(db).in_bulk(wanted)
@@ -61,7 +61,7 @@ def users_with(ids: Iterable[Any], db: str) -> list[User]:
     return [found[pk] for pk in wanted]
 
 
-def program_of(users: Iterable[User], db: str) -> Cluster:
+def find_program(users: Iterable[User], db: str) -> Cluster:
     """The only programme of these users."""
     programs = Cluster.objects.using(db).filter(members__in=list(users)).distinct()[:2]
     if len(programs) != 1:
@@ -70,14 +70,14 @@ def program_of(users: Iterable[User], db: str) -> Cluster:
     return programs[0]
 
 
-def with_times(event: ResidencyEvents, context: Mapping[str, Any]) -> dict[str, Any]:
+def parse_times(event: ResidencyEvents, context: Mapping[str, Any]) -> dict[str, Any]:
     """The context with ISO texts as what the event declares: dates, or times in the current time zone."""
     declared = NOTIFICATION_EVENTS[event].context or {}
-    read = {datetime: moment, date: day}
+    read = {datetime: parse_datetime, date: parse_date}
     return {key: read[declared[key]](value) if declared.get(key) in read else value for key, value in context.items()}
 
 
-def moment(given: datetime | str) -> datetime:
+def parse_datetime(given: datetime | str) -> datetime:
     """A time that may be given as ISO text; without an offset it is on the clocks of the current time zone.
 
     :raises ValueError: if the text is no time.
@@ -86,7 +86,7 @@ def moment(given: datetime | str) -> datetime:
     return timezone.make_aware(read) if timezone.is_naive(read) else read
 
 
-def day(given: date | str) -> date:
+def parse_date(given: date | str) -> date:
     """A date that may be given as ISO text.
 
     :raises ValueError: if the text is no date.

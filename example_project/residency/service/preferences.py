@@ -7,7 +7,7 @@ from typing import Any, Unpack
 from django.db import DEFAULT_DB_ALIAS
 
 from example_project.residency.notification_events import ResidencyEvents
-from example_project.residency.service.calls import Where, program_of, users_with
+from example_project.residency.service.calls import Where, find_program, find_users
 from notifications.events import key_of
 from notifications.models import UserSettings
 
@@ -37,25 +37,25 @@ def update_preferences(
     :raises ValidationError: if the settings cannot be, such as quiet hours without an end.
     """
     db = where.get("db", DEFAULT_DB_ALIAS)
-    [user] = users_with([user_id], db)
-    program = where.get("program") or program_of([user], db)
+    [user] = find_users([user_id], db)
+    program = where.get("program") or find_program([user], db)
     settings, _ = UserSettings.objects.get_or_create(user=user, cluster=program)
     if enabled_channels is not None:
-        enabled = channels_named(enabled_channels)
+        enabled = find_channels(enabled_channels)
         for channel in CHANNELS:
             settings.set_channel(channel, channel in enabled)
     chosen = {key_of(event): wanted for event, wanted in (notification_types or {}).items()}
     settings.events = {**settings.events, **chosen}
     if quiet_hours_start is not UNCHANGED:
-        settings.quiet_from = hour(quiet_hours_start)
+        settings.quiet_from = to_time(quiet_hours_start)
     if quiet_hours_end is not UNCHANGED:
-        settings.quiet_until = hour(quiet_hours_end)
+        settings.quiet_until = to_time(quiet_hours_end)
     settings.full_clean()
     settings.save()
     return settings
 
 
-def channels_named(words: Iterable[str]) -> set[str]:
+def find_channels(words: Iterable[str]) -> set[str]:
     """:raises ValueError: if a word is no channel that users can choose."""
     named = {WORDS.get(key_of(word), key_of(word)) for word in words}
     unknown = sorted(named.difference(CHANNELS))
@@ -65,5 +65,5 @@ def channels_named(words: Iterable[str]) -> set[str]:
     return named
 
 
-def hour(number: int | None) -> time | None:
+def to_time(number: int | None) -> time | None:
     return None if number is None else time(number)

@@ -4,7 +4,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, Unpack
 
 from example_project.residency.notification_events import ResidencyEvents
-from example_project.residency.service.calls import Where, moment, send
+from example_project.residency.service.calls import Where, parse_datetime, send
 from notifications.outcomes import SendResult
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
@@ -21,12 +21,12 @@ def remind_of_shift(
     **where: Unpack[Where],
 ) -> SendResult:
     """A day before a shift, unless told otherwise. Reminders whose time has passed wait an hour for one another."""
-    starts_at = moment(start_date)
+    starts_at = parse_datetime(start_date)
     return send(
         ResidencyEvents.SHIFT_REMINDER_24H,
         [recipient_id],
         _shift(rotation_name, location, starts_at, duration_weeks),
-        send_at=moment(send_at) if send_at else starts_at - DAY,
+        send_at=parse_datetime(send_at) if send_at else starts_at - DAY,
         expires_at=starts_at,
         **where,
     )
@@ -42,7 +42,7 @@ def remind_of_shift_at_once(
     **where: Unpack[Where],
 ) -> SendResult:
     """An hour before a shift. It waits for no others, for they would come too late."""
-    starts_at = moment(start_date)
+    starts_at = parse_datetime(start_date)
     return send(
         ResidencyEvents.SHIFT_REMINDER_1H,
         [recipient_id],
