@@ -19,8 +19,6 @@ ROOT = Path(__file__).resolve().parent.parent
 # Django 6.0 and 6.1 need Python 3.12.
 PAIRS = [("3.11", "5.2"), *((python, django) for python in ("3.12", "3.13") for django in ("5.2", "6.0", "6.1"))]
 SETTINGS = ("tests.settings", "tests.tenant_site.settings", "example_project.settings")
-# Python 3.13 tells of SQLite connections that tests leave to the garbage collector; all other warnings are errors.
-UNCLOSED = "ignore:unclosed database:ResourceWarning"
 # What is of the machine's or of the algorithm's, and the same on every pair.
 NOT_CORE = ("chaos", "benchmarks", "properties", "races", "celery", "spool", "demo")
 
@@ -64,7 +62,7 @@ def run(python: str, django: str, path: Path, core: bool) -> bool:
     kept["KLAXON_TEST_DB"] = "sqlite"
     left_out = ["-m", "not slow", *(f"--ignore=tests/{name}" for name in NOT_CORE)] if core else []
     checks = [["-m", "django", "makemigrations", "--check", "--dry-run", "--settings", name] for name in SETTINGS]
-    tests = ["-m", "pytest", "-n", "2", "-q", "-W", UNCLOSED, *left_out]
+    tests = ["-m", "pytest", "-n", "2", "-q", *left_out]
     return all(
         subprocess.run([command, *step], cwd=ROOT, env=kept, check=False).returncode == 0 for step in [*checks, tests]
     )
