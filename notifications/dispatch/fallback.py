@@ -1,11 +1,14 @@
-"""The fallback channel: where a delivery goes when its own channel is exhausted.
+"""Where a delivery goes when its own address or channel is exhausted: to the account's address, or a fallback channel.
 
 A channel is exhausted for one delivery when that is dead, or while all its providers are being left alone. Events name
 fallbacks (``fallback={"sms": "email"}``); the new delivery passes the same gates as those that ``send()`` makes. What
 the gates refuse there stays where it is, for it may still go out when its own channel is back.
+
+An address that a user has given in their settings is exhausted when it is suppressed. The address of their account
+comes next, on the same channel and before any fallback channel.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -40,12 +43,31 @@ def fallback_of(delivery: Delivery) -> str:
 
 def after_death(settled: Iterable[tuple[Delivery, Settlement]], using: str, now: datetime) -> None:
     """Make deliveries on the fallback channels of those that have died; to be called in the same transaction."""
-    dead = [row for row, news in settled if news.state == DeliveryState.DEAD and news.reason in EXHAUSTED]
-    going, refused = _sorted_by_the_gates(_with_fallback(dead, using), using, now)
+    dead = {row: news for row, news in settled if news.state == DeliveryState.DEAD and news.reason in EXHAUSTED}
+    moved = send_to_account([row for row, news in dead.items() if news.reason == Reason.PERMANENT], using, now)
+    stuck = [row for row in dead if row.pk not in moved]
+    going, refused = _sorted_by_the_gates(_with_fallback(stuck, using), using, now)
     NotificationLog.objects.using(using).append(
         drop_row(row, answer.reason, f"{fallback_of(row)}: {answer.rule}", now) for row, answer in refused
     )
     _queue(going, using, now)
+
+
+def send_to_account(rows: Sequence[Delivery], using: str, now: datetime) -> set[int]:
+    """Make deliveries to the account's address in place of those whose own address is suppressed by now.
+
+    To be called in the transaction that ends them.
+
+    :returns: the ids of those for which it made one.
+    """
+    own = [row for row in rows if row.recipient_id is not None and row.address]
+    going = [
+        (row, facts)
+        for row, facts in _with_facts({row: row.channel for row in own}, using, now)
+        if fingerprint(facts.passed_over) == fingerprint(row.address) and not isinstance(decide(facts), Drop)
+    ]
+    _queue(going, using, now)
+    return {row.pk for row, _ in going}
 
 
 class Fallback:
@@ -134,7 +156,7 @@ def _sorted_by_the_gates(
     rows: Sequence[Delivery], using: str, now: datetime
 ) -> tuple[list[Going], list[tuple[Delivery, Drop]]]:
     going, refused = [], []
-    for row, facts in _with_facts(rows, using, now):
+    for row, facts in _with_facts({row: fallback_of(row) for row in rows}, using, now):
         answer = decide(facts)
         # Whoever must wait there is held by the worker that takes the new delivery.
         if isinstance(answer, Drop):
@@ -151,25 +173,26 @@ def _without_lost_causes(going: Sequence[Going], using: str) -> list[Going]:
     return [(row, facts) for row, facts in going if (row.notification_id, facts.person.key, facts.channel) not in gone]
 
 
-def _with_facts(rows: Sequence[Delivery], using: str, now: datetime) -> Iterator[Going]:
-    """Each row with the facts about its fallback channel, read in a fixed number of queries for each cluster."""
-    persons, kinds = persons_of(rows), {row.pk: address_kind(fallback_of(row)) for row in rows}
-    reaches = {row.pk: persons[row.pk].reach(fallback_of(row), kinds[row.pk]) for row in rows}
+def _with_facts(channels: Mapping[Delivery, str], using: str, now: datetime) -> Iterator[Going]:
+    """Each row with the facts about it on another channel, read in a fixed number of queries for each cluster."""
+    persons = persons_of([*channels])
+    kinds = {row.pk: address_kind(channel) for row, channel in channels.items()}
+    reaches = {row.pk: persons[row.pk].reach(channel, kinds[row.pk]) for row, channel in channels.items()}
     addresses = ((kinds[pk], address) for pk, its in reaches.items() for address in (its.address, its.other))
     pairs = {(kind, address) for kind, address in addresses if address and kind != "user"}
     suppressed = Suppression.objects.using(using).among(pairs)
-    for row in rows:
+    for row, channel in channels.items():
         found, kind = reaches[row.pk], kinds[row.pk]
         if found.other and (kind, fingerprint(found.address)) in suppressed:
             found = found if (kind, fingerprint(found.other)) in suppressed else found.without_own()
-        yield row, replace(_facts(row, persons[row.pk], kind, found, now), suppressed=suppressed)
+        yield row, replace(_facts(row, channel, persons[row.pk], kind, found, now), suppressed=suppressed)
 
 
-def _facts(row: Delivery, person: Person, kind: str, found: Reach, now: datetime) -> Facts:
+def _facts(row: Delivery, channel: str, person: Person, kind: str, found: Reach, now: datetime) -> Facts:
     told = row.notification
     return Facts(
         NOTIFICATION_EVENTS.find(told.event),
-        fallback_of(row),
+        channel,
         kind,
         person,
         found.address,

@@ -8,6 +8,7 @@ from django.db import transaction
 
 from notifications.dispatch.attempt import Addressed
 from notifications.dispatch.desk import Desk, tell
+from notifications.dispatch.fallback import send_to_account
 from notifications.dispatch.record import Outcomes, buried, drop_row
 from notifications.gates import ASKED_AGAIN, Person
 from notifications.gates.again import addresses_of, asked_again, cannot_go, facts_of, persons_of
@@ -70,6 +71,7 @@ def refuse(refused: Sequence[tuple[Delivery, Drop | Hold]], using: str, now: dat
         drops = [(delivery, answer) for delivery, answer, _ in ours if isinstance(answer, Drop)]
         rows = [drop_row(delivery, answer.reason, answer.rule, now) for delivery, answer in drops]
         NotificationLog.objects.using(using).append(rows)
+        send_to_account([row for row, answer in drops if answer.reason == Reason.SUPPRESSED], using, now)
         for delivery, _, news in ours:
             tell(delivery, news, using)
     return Counter(news.state for news in settlements if news.id in written)

@@ -148,6 +148,35 @@ def test_who_has_left_or_opted_out_or_has_no_working_address_gets_nothing(clock,
     assert mail.outbox == []
 
 
+@pytest.fixture
+def mistyped():
+    """A reader who has mistyped an address of their own."""
+    return with_digest("daily", addresses={"email": "ann@exmaple.com"})
+
+
+def suppress_the_typo():
+    Suppression.objects.suppress([("email", "ann@exmaple.com")], Suppression.Why.HARD_BOUNCE, FRIDAY)
+
+
+def test_a_digest_to_an_address_that_is_suppressed_goes_whole_to_the_account(clock, mistyped):
+    ship(mistyped, 1)
+    ship(mistyped, 2)
+    clock.to(EIGHT)
+    assert make_due() == Made(made=1, merged=2)
+    suppress_the_typo()
+    work()
+    [digest] = mail.outbox
+    assert (digest.to, digest.body.count("- ")) == ([mistyped.email], 2)
+
+
+def test_what_waits_for_a_digest_to_such_an_address_goes_to_the_account_by_itself(clock, mistyped):
+    ship(mistyped, 1)
+    suppress_the_typo()
+    clock.to(EIGHT)
+    work()
+    assert [message.to for message in mail.outbox] == [[mistyped.email]]
+
+
 def test_some_refused_and_the_others_sent(clock, reader):
     ship(reader, 1)
     newsletter(reader)

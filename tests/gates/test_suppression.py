@@ -4,14 +4,15 @@ import smtplib
 
 import pytest
 from django.core.mail.backends.base import BaseEmailBackend
+from django.core.mail.backends.locmem import EmailBackend
 
 from notifications.clock import now
 from notifications.manager import NotificationManager
-from notifications.models import Delivery, NotificationLog, Suppression
+from notifications.models import Cluster, Delivery, NotificationLog, Suppression
 from notifications.models.suppression import FEW, Suppressed, fingerprint
 from notifications.recipients import Address
 from notifications.testing import capture_notifications
-from tests.factories import UserFactory
+from tests.factories import UserFactory, UserSettingsFactory
 from tests.mailers import use_backend
 from tests.shop.notification_events import ShopEvents
 
@@ -79,6 +80,53 @@ def test_a_refused_mailbox_is_suppressed_with_its_address_masked(settings):
     assert captured.deliver() == {"dead": 1}
     assert Suppression.objects.get().address == "g***@example.com"
     assert not send(user)
+
+
+TYPO = "ann@exmaple.com"
+
+
+class BouncesTypos(EmailBackend):
+    def send_messages(self, messages):
+        if messages[0].to == [TYPO]:
+            raise smtplib.SMTPRecipientsRefused({TYPO: (550, b"5.1.1 no such mailbox")})
+        return super().send_messages(messages)
+
+
+@pytest.fixture
+def mistyped(settings):
+    """A user who has mistyped an address of their own."""
+    use_backend(settings, f"{__name__}.BouncesTypos")
+    user = UserFactory()
+    UserSettingsFactory(user=user, cluster=Cluster.objects.default(), addresses={"email": TYPO})
+    return user
+
+
+def mails():
+    return list(Delivery.objects.filter(channel="email").order_by("pk").values_list("address", "state"))
+
+
+def test_the_mail_that_finds_a_typing_error_goes_to_the_account(mistyped):
+    with capture_notifications() as captured:
+        send(mistyped, event=ShopEvents.STORE_ON_FIRE, context={"place": "hall"})
+    assert captured.deliver() == {"dead": 1, "sent": 2}
+    assert mails() == [(TYPO, "dead"), (mistyped.email, "sent")]
+    [note] = NotificationLog.objects.filter(kind="note")
+    assert (note.reason, note.address, note.recipient) == ("account_address", "a***@exmaple.com", mistyped)
+
+
+def test_a_mail_that_was_queued_before_goes_to_the_account_too(mistyped):
+    with capture_notifications() as captured:
+        send(mistyped)
+    suppress(TYPO)
+    assert captured.deliver() == {"dropped": 1, "sent": 1}
+    assert mails() == [(TYPO, "dropped"), (mistyped.email, "sent")]
+
+
+def test_it_does_not_go_to_an_account_whose_address_is_suppressed_as_well(mistyped):
+    with capture_notifications() as captured:
+        send(mistyped)
+    suppress(mistyped.email)
+    assert captured.deliver() == {"dead": 1}
 
 
 def test_it_costs_one_statement_however_many_are_asked_about(django_assert_num_queries):
