@@ -49,7 +49,7 @@ def address_shown(masked: str) -> str:
     return masked if masked.strip("*") else NOTHING
 
 
-def moment(when: datetime) -> str:
+def format_time(when: datetime) -> str:
     """As the admin itself shows the columns of a model, so that every time looks alike."""
     return localize(localtime(when))
 

@@ -66,10 +66,10 @@ def ask_or_act(
     if not possible:
         model_admin.message_user(request, action.refusal, messages.WARNING)
         return None
-    return _question(action, model_admin, request, selected, possible)
+    return _ask(action, model_admin, request, selected, possible)
 
 
-def _question(
+def _ask(
     action: Confirmed,
     model_admin: admin.ModelAdmin,
     request: HttpRequest,
@@ -78,7 +78,7 @@ def _question(
 ) -> TemplateResponse:
     others = bounded_count(selected, BoundedPaginator.most) - len(possible)
     context = {
-        **page_that_asks(model_admin, request, action.question(len(possible))),
+        **build_confirm_context(model_admin, request, action.question(len(possible))),
         "action": action,
         "others": others,
         "most": MOST_AT_ONCE if len(possible) == MOST_AT_ONCE else None,
@@ -91,7 +91,7 @@ def _question(
     return TemplateResponse(request, "admin/klaxon/delivery/confirm.html", context)
 
 
-def page_that_asks(model_admin: admin.ModelAdmin, request: HttpRequest, question: Any) -> dict[str, Any]:
+def build_confirm_context(model_admin: admin.ModelAdmin, request: HttpRequest, question: Any) -> dict[str, Any]:
     """What ``admin/klaxon/confirm.html`` needs."""
     return {
         **model_admin.admin_site.each_context(request),

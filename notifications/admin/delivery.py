@@ -95,8 +95,8 @@ class DeliveryAdmin(Kept):
     def when(self, delivery: Delivery) -> str:
         """When it is due, or when it came to its end."""
         if delivery.due_at is not None:
-            return _("due %(when)s") % {"when": columns.moment(delivery.due_at)}
-        return columns.moment(delivery.settled_at) if delivery.settled_at else columns.NOTHING
+            return _("due %(when)s") % {"when": columns.format_time(delivery.due_at)}
+        return columns.format_time(delivery.settled_at) if delivery.settled_at else columns.NOTHING
 
     @admin.display(description=gettext_lazy("event"))
     def event_and_channel(self, delivery: Delivery) -> SafeString:
@@ -148,7 +148,13 @@ class DeliveryAdmin(Kept):
             "",
             "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
             [
-                (columns.moment(row.sent_at), outcome(row), row.provider, row.get_reason_display(), row.error_message)
+                (
+                    columns.format_time(row.sent_at),
+                    outcome(row),
+                    row.provider,
+                    row.get_reason_display(),
+                    row.error_message,
+                )
                 for row in rows
             ],
         )

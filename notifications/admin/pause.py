@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from notifications import clock, conf
 from notifications.admin.base import Styled
-from notifications.admin.confirmation import page_that_asks
+from notifications.admin.confirmation import build_confirm_context
 from notifications.models import Delivery, Pause
 from notifications.models.pause import EVERYTHING
 
@@ -57,7 +57,7 @@ class PauseAdmin(Styled):
         if request.method == "POST" and CONFIRMED not in request.POST and self.has_add_permission(request):
             form = self.get_form(request)(request.POST)
             if form.is_valid() and form.cleaned_data["channel"] == EVERYTHING:
-                return self._question(request, form.cleaned_data["note"])
+                return self._ask(request, form.cleaned_data["note"])
         return super().add_view(request, form_url, extra_context)
 
     def save_model(self, request: HttpRequest, obj: Pause, form: Any, change: bool) -> None:
@@ -68,9 +68,9 @@ class PauseAdmin(Styled):
     def paused(self, pause: Pause) -> Any:
         return _("everything") if pause.channel == EVERYTHING else pause.channel
 
-    def _question(self, request: HttpRequest, note: str) -> TemplateResponse:
+    def _ask(self, request: HttpRequest, note: str) -> TemplateResponse:
         context = {
-            **page_that_asks(self, request, _("Pause everything?")),
+            **build_confirm_context(self, request, _("Pause everything?")),
             "note": note,
             "typed": [item for item in request.POST.items() if item[0] != "csrfmiddlewaretoken"],
             "field": CONFIRMED,

@@ -34,14 +34,14 @@ def open_backend(backend: str | None, options: Mapping[str, Any], mailer: str | 
     :raises ImproperlyConfigured: if the options contradict each other or the site's settings.
     :raises MissingExtra: if the backend comes with an extra that is not installed.
     """
-    if fault := _fault(backend, options, mailer):
+    if fault := _find_fault(backend, options, mailer):
         raise ImproperlyConfigured(fault)
     if backend:
-        return _own(backend, options)
+        return _make_own(backend, options)
     return (
-        _of_mailers(mailer or DEFAULT_MAILER)
+        _make_from_mailers(mailer or DEFAULT_MAILER)
         if uses_mailers()
-        else _named_by("EMAIL_BACKEND", _email_backend(), options)
+        else _make_named_by("EMAIL_BACKEND", _get_email_backend(), options)
     )
 
 
@@ -50,7 +50,7 @@ def uses_mailers() -> bool:
     return django.VERSION >= (6, 1) and hasattr(settings, "MAILERS")
 
 
-def _fault(backend: str | None, options: Mapping[str, Any], mailer: str | None) -> str:
+def _find_fault(backend: str | None, options: Mapping[str, Any], mailer: str | None) -> str:
     if mailer and not uses_mailers():
         return f"The option 'mailer' is {mailer!r}, but there is no setting MAILERS, which Django reads from 6.1 on."
     if mailer and backend:
@@ -63,41 +63,41 @@ def _fault(backend: str | None, options: Mapping[str, Any], mailer: str | None) 
     return ""
 
 
-def _own(path: str, options: Mapping[str, Any]) -> BaseEmailBackend:
+def _make_own(path: str, options: Mapping[str, Any]) -> BaseEmailBackend:
     if not uses_mailers():
-        return _named_by("The option 'backend'", path, options)
+        return _make_named_by("The option 'backend'", path, options)
     try:
-        return _made(path, {**options, "alias": OWN_ALIAS})
+        return _make(path, {**options, "alias": OWN_ALIAS})
     except ImproperlyConfigured as error:
         fault = str(error).removeprefix(f"MAILERS[{OWN_ALIAS!r}]: ").replace("OPTIONS", "backend_options")
         raise ImproperlyConfigured(f"The email backend {path!r} cannot be made: {fault}") from error
 
 
-def _of_mailers(alias: str) -> BaseEmailBackend:
+def _make_from_mailers(alias: str) -> BaseEmailBackend:
     mailers: Any = getattr(mail, "mailers")  # noqa: B009 - Django 5.2 and its types do not know it
     configured = mailers.settings.get(alias, {})
     path = configured.get("BACKEND", DJANGO_SMTP)
     _require(path)
     if alias not in mailers or path not in KNOWS_THE_PHASE:
         return mailers[alias]
-    return _made(path, {**configured.get("OPTIONS", {}), "alias": alias})
+    return _make(path, {**configured.get("OPTIONS", {}), "alias": alias})
 
 
-def _named_by(setting: str, path: str, options: Mapping[str, Any]) -> BaseEmailBackend:
+def _make_named_by(setting: str, path: str, options: Mapping[str, Any]) -> BaseEmailBackend:
     try:
-        return _made(path, options)
+        return _make(path, options)
     except MissingExtra:
         raise  # it says what to install
     except ImportError as error:
         raise ImproperlyConfigured(f"{setting} is {path!r}, which cannot be imported: {error}") from error
 
 
-def _email_backend() -> str:
+def _get_email_backend() -> str:
     # Not settings.EMAIL_BACKEND, because Django 6.1 warns of reading that.
     return settings._wrapped.EMAIL_BACKEND  # type: ignore[misc]
 
 
-def _made(path: str, options: Mapping[str, Any]) -> BaseEmailBackend:
+def _make(path: str, options: Mapping[str, Any]) -> BaseEmailBackend:
     _require(path)
     return import_string(KNOWS_THE_PHASE.get(path, path))(**options)
 

@@ -1,6 +1,6 @@
 """The tables, one file for each family, each with its verbs."""
 
-# ruff: noqa: E402 - without the app, the first model would fail with a puzzle
+# ruff: noqa: E402 - the check comes first, because the error of the first model would be hard to understand
 
 from django.apps import apps
 

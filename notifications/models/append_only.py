@@ -167,9 +167,9 @@ def _differs(field: Any, loaded: models.Model, stored: models.Model) -> bool:
     if field.is_relation and one is None:
         # With --natural-foreign, a dump cannot name what is gone.
         return False
-    return bool(_as_dumped(one) != _as_dumped(other))
+    return bool(_truncate_like_dumps(one) != _truncate_like_dumps(other))
 
 
-def _as_dumped(value: Any) -> Any:
+def _truncate_like_dumps(value: Any) -> Any:
     """JSON dumps keep milliseconds."""
     return value.replace(microsecond=value.microsecond // 1000 * 1000) if isinstance(value, datetime) else value

@@ -76,13 +76,13 @@ class AuditedQuerySet(InAClusterQuerySet[Row]):
     def update(self, *, by: Any = None, **values: Any) -> int:
         if not self._says_something(values):
             return super().update(**values)
-        with self._recorded(by) as rows:
+        with self._record_changes(by) as rows:
             return super(AuditedQuerySet, rows).update(**values)
 
     update.alters_data = True  # type: ignore[attr-defined]
 
     def delete(self, *, by: Any = None) -> tuple[int, dict[str, int]]:
-        with self._recorded(by) as rows:
+        with self._record_changes(by) as rows:
             return super(AuditedQuerySet, rows).delete()
 
     delete.alters_data = True  # type: ignore[attr-defined]
@@ -110,7 +110,7 @@ class AuditedQuerySet(InAClusterQuerySet[Row]):
         with transaction.atomic(using=self.db):
             for start in range(0, len(rows), step):
                 added = super().bulk_create(rows[start : start + step], batch_size)
-                _record({}, self.model._locked([row.pk for row in added], self.db), by, self.db)
+                _record({}, self.model._lock([row.pk for row in added], self.db), by, self.db)
         return rows
 
     def _says_something(self, values: Values) -> bool:
@@ -118,15 +118,15 @@ class AuditedQuerySet(InAClusterQuerySet[Row]):
         return any(field.name in values or field.attname in values for field in fields)
 
     @contextmanager
-    def _recorded(self, by: Any) -> Iterator[Self]:
+    def _record_changes(self, by: Any) -> Iterator[Self]:
         """The same rows, locked, and no others. What the block does to them is recorded."""
         self._for_write = True
         keys = list(self.order_by().values_list("pk", flat=True))
         using = self.db
         with transaction.atomic(using=using):
-            before = self.model._locked(keys, using)
+            before = self.model._lock(keys, using)
             yield self.filter(pk__in=these(before, self.model._meta.pk, using))
-            _record(before, self.model._locked(before, using), by, using)
+            _record(before, self.model._lock(before, using), by, using)
         self._result_cache = None
 
 
@@ -146,14 +146,14 @@ class Audited(InACluster):
     def save(self, *args: Any, by: Any = None, **kwargs: Any) -> None:
         using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
         with transaction.atomic(using=using):
-            before = self._locked([self.pk], using)
+            before = self._lock([self.pk], using)
             super().save(*args, **kwargs)
-            _record(before, self._locked([self.pk], using), by, using)
+            _record(before, self._lock([self.pk], using), by, using)
 
     def delete(self, *args: Any, by: Any = None, **kwargs: Any) -> tuple[int, dict[str, int]]:
         using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
         with transaction.atomic(using=using):
-            _record(self._locked([self.pk], using), {}, by, using)
+            _record(self._lock([self.pk], using), {}, by, using)
             return super().delete(*args, **kwargs)
 
     @property
@@ -172,7 +172,7 @@ class Audited(InACluster):
         return {name: getattr(self, name, None) for name in OWNER}
 
     @classmethod
-    def _locked(cls, keys: Iterable[Any], using: str) -> dict[Any, Self]:
+    def _lock(cls, keys: Iterable[Any], using: str) -> dict[Any, Self]:
         """What the table holds of these rows, locked until the transaction ends."""
         known = [key for key in keys if key is not None]
         if not known:
@@ -214,12 +214,12 @@ def _make_change(before: Any, after: Any, by: Any) -> PreferenceChange:
         action=action.CHANGED if before and after else action.ADDED if after else action.DELETED,
         table=str(row._meta.model_name),
         subject=row.subject[:200],
-        before={name: _shown(row, name, old[name]) for name in differs if name in old},
-        after={name: _shown(row, name, new[name]) for name in differs if name in new},
+        before={name: _mask(row, name, old[name]) for name in differs if name in old},
+        after={name: _mask(row, name, new[name]) for name in differs if name in new},
     )
 
 
-def _shown(row: Audited, name: str, value: Any) -> Any:
+def _mask(row: Audited, name: str, value: Any) -> Any:
     if name not in row.masked:
         return value
     if isinstance(value, dict):

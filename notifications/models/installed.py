@@ -1,4 +1,4 @@
-"""Whether the app stands in ``INSTALLED_APPS`` as our own, which Django would answer with a puzzle."""
+"""A check, with a clear error, that ``INSTALLED_APPS`` contains this app and that no other package has replaced it."""
 
 from django.apps.registry import Apps
 from django.core.exceptions import AppRegistryNotReady, ImproperlyConfigured
