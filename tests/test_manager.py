@@ -1090,7 +1090,7 @@ class TestSendNotification:
         assert (delivery.channel, delivery.recipient, delivery.notification.priority) == ("email", user, 2)
         assert delivery.notification.topic == "lift"
 
-    @pytest.mark.parametrize("how", [{"level": "critical"}, {"level": None, "priority": NotificationPriority.CRITICAL}])
+    @pytest.mark.parametrize("how", [{"level": "critical"}, {"priority": NotificationPriority.CRITICAL}])
     def test_a_critical_text_reaches_those_who_opted_out_at_any_hour(self, user, how):
         UserSettingsFactory(
             user=user,

@@ -113,7 +113,7 @@ class NotificationManager:
     @synchronous
     def send_notification(
         message: str,
-        level: str = "info",
+        level: str | None = None,
         channels: Iterable[Enum | str] | None = None,
         *,
         title: str | None = None,
@@ -126,6 +126,7 @@ class NotificationManager:
         A critical text reaches those who opted out, at any hour. If ``CRITICAL_MESSAGE_PERMISSION`` is set, it needs an
         ``actor`` with that permission.
 
+        :param level: ``critical``, ``warning``, ``info`` or ``debug``; ``info`` unless ``priority`` is given instead.
         :param recipients: as for :meth:`send`, such as ``Members(cluster)`` for everybody; those of
             ``MESSAGE_RECIPIENTS`` where it is left out.
         :param options: the other options of :meth:`send`.
