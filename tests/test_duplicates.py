@@ -407,3 +407,25 @@ def test_a_worker_forgets_what_is_long_over_a_handful_at_a_time(declare):
         assert Fingerprint.objects.forget_past(clock(), limit=2) == 2
         Worker(workers=1).drain()
         assert not Fingerprint.objects.exists()
+
+
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="about the planner of PostgreSQL")
+def test_repeats_are_found_in_few_steps_where_the_planner_takes_the_tables_for_empty(declare):
+    """After an ANALYZE that found only dead rows, PostgreSQL expects none, however much the table grows."""
+    users = UserFactory.create_batch(400)
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE pg_class SET relpages = 1, reltuples = 0 WHERE relname LIKE 'klaxon_%'")
+    send(users)
+    before = visited_deliveries()
+    assert figures(send(users)) == (0, {"duplicate": 800})
+    assert visited_deliveries() - before < 400 * 800 * 2
+
+
+def visited_deliveries():
+    """How many rows of the table statements of this transaction have read."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_xact_user_tables"
+            " WHERE relname = 'klaxon_delivery'"
+        )
+        return cursor.fetchone()[0]
