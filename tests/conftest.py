@@ -33,7 +33,7 @@ def repeats_the_run_on_sqlite(item: pytest.Item) -> bool:
 def depends_on_the_database(item: pytest.Item) -> bool:
     """Whether it uses the database of the run, is for one database only, or says that it must run on every one."""
     test_class = getattr(item, "cls", None)
-    return (
+    return not item.get_closest_marker("one_database") and (
         any(item.get_closest_marker(name) for name in ("django_db", "skipif", "every_database"))
         or not DATABASE_FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
         or (test_class is not None and issubclass(test_class, SimpleTestCase))

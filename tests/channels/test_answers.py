@@ -23,7 +23,7 @@ ALWAYS = range(1, 1000)
 SMTP = "django.core.mail.backends.smtp.EmailBackend"
 BEFORE_A_MAIL = ("greeting", "AUTH")
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.one_database]
 
 
 @pytest.fixture(scope="module")

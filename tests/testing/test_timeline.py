@@ -450,6 +450,7 @@ def test_what_was_queued_before_is_delivered_to_nobody_either(user, mailoutbox):
     assert set(Delivery.objects.values_list("state", flat=True)) == {"sent"}
 
 
+@pytest.mark.one_database
 def test_a_year_of_events(user):
     quiet = {"quiet_from": time(22), "quiet_until": time(7), "time_zone": "Europe/Berlin"}
     UserSettingsFactory(user=user, cluster=given_or_default(None), **quiet)
