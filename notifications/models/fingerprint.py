@@ -104,7 +104,9 @@ class FingerprintQuerySet(models.QuerySet["Fingerprint"]):
         # A digest or batch is to one recipient; where it died, its fallback may have it. It is looked up in a subquery:
         # where PostgreSQL takes the table for empty, it would join every delivery with every other one.
         merged_into = Delivery._base_manager.filter(pk=models.OuterRef(models.OuterRef("merged_into_id")))
-        whole = Delivery._base_manager.filter(notification_id=models.Subquery(merged_into.values("notification_id")))
+        whole = Delivery._base_manager.filter(
+            notification_id=models.Subquery(merged_into.values("notification_id")[:1])
+        )
         whole = whole.exclude(_is_lost(now))
         # What was called off leaves a digest or batch that has still to go out.
         stays = ~_is_called_off(now) & Q(models.Exists(whole))
