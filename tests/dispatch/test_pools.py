@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import time
+from bisect import bisect
 from collections import Counter
 from contextlib import ExitStack
 from math import ceil
@@ -30,6 +31,7 @@ pytestmark = [
 SECONDS = float(os.environ.get("KLAXON_POOL_SECONDS", "25"))
 DELIVERIES = 5000
 ALARM_EVERY = 0.2
+OVERTAKEN = 50  # twenty or so are usual: the batch under way, and the one after it; a batch is of ten
 PURGE = """
 from django.db import ProgrammingError, connection
 from notifications.models import PreferenceChange, TopicSubscription, allow_log_changes
@@ -84,6 +86,17 @@ def waits(ledger, committed):
     return sorted(float(times[address]) - at for address, at in committed.items())
 
 
+def overtaken(ledger, committed):
+    """How many others the mail server accepted between the commit of each alarm and its acceptance, the fewest first.
+
+    Unlike seconds, this does not depend on how busy the machine is that runs the tests.
+    """
+    accepted = ledger.with_suffix(".times").read_text().splitlines()
+    times = {address: float(at) for address, at in map(str.split, accepted)}
+    others = sorted(at for address, at in times.items() if address not in committed)
+    return sorted(bisect(others, times[address]) - bisect(others, at) for address, at in committed.items())
+
+
 def percentile(ordered, share):
     return ordered[int((len(ordered) - 1) * share)]
 
@@ -99,7 +112,7 @@ def percentile(ordered, share):
     ],
     ids=["a pool of 4", "a pool of 2", "PgBouncer", "PgBouncer and no server-side cursors"],
 )
-def test_five_thousand_deliveries_pass_and_alarms_stay_fast(tmp_path, through, how, pooler):
+def test_five_thousand_deliveries_pass_and_alarms_overtake_them(tmp_path, through, how, pooler):
     ledger = tmp_path / "ledger"
     with smtp_ledger(ledger) as port:
         more = through(how, pooler)
@@ -115,18 +128,15 @@ def test_five_thousand_deliveries_pass_and_alarms_stay_fast(tmp_path, through, h
             worker.kill()
     mails = Counter(line.split()[0] for line in ledger.read_text().splitlines())
     assert (len(mails), set(mails.values())) == (DELIVERIES, {1})
-    seconds = waits(ledger, committed)
-    figures = {share: round(percentile(seconds, share), 3) for share in (0.5, 0.9, 0.99, 1)}
+    seconds, ahead = waits(ledger, committed), overtaken(ledger, committed)
+    figures = {share: (round(percentile(seconds, share), 3), percentile(ahead, share)) for share in (0.5, 0.9, 0.99, 1)}
     print(figures, said)
-    assert figures[0.99] < 1, figures
-    assert figures[0.5] < 0.2, figures
+    assert figures[0.99][1] < OVERTAKEN, figures
     assert "Traceback" not in said
 
 
 @NEEDS_PGBOUNCER
-def test_a_worker_behind_pgbouncer_that_has_nothing_else_to_do_delivers_an_alarm_within_a_tenth_of_a_second(
-    tmp_path, through
-):
+def test_a_worker_behind_pgbouncer_that_has_nothing_else_to_do_does_not_wait_its_usual_second(tmp_path, through):
     users = UserFactory.create_batch(20)
     ledger = tmp_path / "ledger"
     committed = {}
@@ -145,7 +155,8 @@ def test_a_worker_behind_pgbouncer_that_has_nothing_else_to_do_delivers_an_alarm
         finally:
             worker.kill()
     seconds = waits(ledger, committed)
-    assert percentile(seconds, 0.5) < 0.1, seconds
+    # With a poll a second the median would be half a second.
+    assert percentile(seconds, 0.5) < 0.25, seconds
     assert said.count("notifications do not reach this worker") == 1
 
 
