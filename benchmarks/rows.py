@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from django.db import connection
 from django.utils import timezone
 
-from notifications.addresses import address_hash
+from notifications.core.addresses import address_hash
 from notifications.models import Cluster, Delivery, Notification
 
 # As they stand in the table; what is not named may be null.

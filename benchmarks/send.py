@@ -27,7 +27,7 @@ from benchmarks.notification_events import BenchEvents
 from benchmarks.place import Place
 from benchmarks.processes import environment
 from benchmarks.rows import by_bulk_create, by_driver
-from notifications import clock
+from notifications.core import clock
 from notifications.manager import NotificationManager
 from notifications.models import Cluster
 from notifications.recipients import Members

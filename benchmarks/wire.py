@@ -4,9 +4,9 @@ import socket
 from collections.abc import Iterator, Sequence
 
 from notifications.channels import BaseChannel
+from notifications.channels.rendered import Rendered
 from notifications.models import Delivery
 from notifications.outcomes import Receipt, Verdict
-from notifications.rendered import Rendered
 
 
 class WireChannel(BaseChannel):

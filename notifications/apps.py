@@ -23,8 +23,8 @@ class NotificationsConfig(AppConfig):
 
     def ready(self) -> None:
         from notifications import celery, checks, events, signals
+        from notifications.delivering import chores, immediate, tidying, wake
         from notifications.digests import make_due, release_forgotten, send_summaries
-        from notifications.dispatch import chores, immediate, tidying, wake
 
         checks.register_checks()
         events.autodiscover()

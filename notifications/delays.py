@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from notifications.rates import LONGEST_TO_FILL as TEN_YEARS
-from notifications.rates import UNITS
+from notifications.core.rates import LONGEST_TO_FILL as TEN_YEARS
+from notifications.core.rates import UNITS
 
 NUMBER = r"([0-9]{1,9}(?:\.[0-9]{1,6})?)"
 EXPONENTIAL = re.compile(rf"exponential:\s*{NUMBER}([smhd]?)\s*,\s*{NUMBER}\s*,\s*{NUMBER}([smhd]?)\s*")

@@ -9,10 +9,10 @@ from typing import Any
 from django.apps import apps
 
 from notifications import conf
-from notifications.addresses import VALIDATORS
-from notifications.channel_classes import channel_kinds
 from notifications.conf.problem import closest
 from notifications.context import UNSTORABLE
+from notifications.core.addresses import VALIDATORS
+from notifications.core.channel_classes import channel_kinds
 from notifications.events import key_of
 from notifications.exceptions import InvalidOption, InvalidRecipient
 

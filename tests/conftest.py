@@ -6,7 +6,7 @@ import shutil
 import pytest
 from django.test import SimpleTestCase
 
-from notifications import extras
+from notifications.core import extras
 from tests import redis_server
 
 ALSO_LOOKED_FOR_IN = "/usr/sbin"

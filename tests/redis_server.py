@@ -3,7 +3,7 @@
 import shutil
 from importlib import import_module
 
-from notifications import extras
+from notifications.core import extras
 
 
 def executable() -> str | None:

@@ -4,8 +4,8 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from notifications import clock
 from notifications.attachments import ANYTHING, Attachment
+from notifications.core import clock
 from notifications.exceptions import IdempotencyConflict, InvalidOption
 from notifications.manager import NotificationManager
 from notifications.models import AttachedFile, Cluster, Notification

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from notifications.rendering.formats import clock_time, long_date, money, short_date, short_money
+from notifications.formats import clock_time, long_date, money, short_date, short_money
 
 Context = dict[str, Any]
 

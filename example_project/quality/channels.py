@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from notifications.channels import BaseChannel
+from notifications.channels.rendered import Rendered
 from notifications.models import Delivery
 from notifications.outcomes import Receipt, Verdict
-from notifications.rendered import Rendered
 
 
 class StandIn(BaseChannel):

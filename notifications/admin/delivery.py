@@ -9,13 +9,13 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from notifications.addresses import masked
 from notifications.admin import columns, search
 from notifications.admin.base import Kept
 from notifications.admin.confirmation import ask_or_act
 from notifications.admin.delivery_actions import CANCEL, SEND_AGAIN
 from notifications.admin.filters import ChannelFilter, ReasonFilter
 from notifications.admin.log import outcome
+from notifications.core.addresses import masked
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, NotificationLog
 

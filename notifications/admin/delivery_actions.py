@@ -2,10 +2,10 @@
 
 from django.utils.translation import gettext_lazy, ngettext
 
-from notifications import clock
 from notifications.admin.confirmation import Confirmed
-from notifications.manager.resend import REOPENED, reopened, wake_workers
+from notifications.core import clock
 from notifications.outcomes import WAITING
+from notifications.sending.resend import REOPENED, reopened, wake_workers
 
 SEND_AGAIN = Confirmed(
     name="send_again",

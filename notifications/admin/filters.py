@@ -14,7 +14,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from notifications import conf
-from notifications.addresses import VALIDATORS
+from notifications.core.addresses import VALIDATORS
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.models import cluster_model
 from notifications.outcomes import Reason

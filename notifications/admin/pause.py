@@ -11,9 +11,10 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from notifications import clock, conf
+from notifications import conf
 from notifications.admin.base import Styled
 from notifications.admin.confirmation import build_confirm_context
+from notifications.core import clock
 from notifications.models import Delivery, Pause
 from notifications.models.pause import EVERYTHING
 

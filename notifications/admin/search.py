@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.utils.text import smart_split
 
-from notifications.addresses import address_hash
+from notifications.core.addresses import address_hash
 from notifications.recipients import user_key
 
 # More digits do not fit into the column, and SQLite raises instead of finding nothing.

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
-from notifications import extras
 from notifications.can.frame import Frame, Quiet
+from notifications.core import extras
 from notifications.exceptions import KlaxonError
 
 POLL_SECONDS = 0.2

@@ -11,10 +11,10 @@ from pathlib import Path, PurePath
 from types import ModuleType
 from typing import Any
 
-from notifications import extras
 from notifications.can.candump import CandumpLines
 from notifications.can.frame import Frame
 from notifications.can.tally import Tally
+from notifications.core import extras
 from notifications.exceptions import RecordingUnreadable
 
 # Files that we open, and python-can's readers for them; all others it opens itself.

@@ -4,7 +4,8 @@ Nothing here imports Celery until a site has switched it on. What a broker loses
 the time: a task is only a call to look into the outbox, and the claims in the outbox decide who delivers what.
 """
 
-from notifications import conf, extras
+from notifications import conf
+from notifications.core import extras
 
 
 def wanted() -> bool:

@@ -8,10 +8,10 @@ from typing import Any
 from django.db import router
 from django.db.models import Count
 
-from notifications import clock
 from notifications.celery.broker import line
 from notifications.celery.queues import QUEUES, takes_the_rest
-from notifications.dispatch.providers import Providers
+from notifications.core import clock
+from notifications.delivering.providers.choice import Providers
 from notifications.events import NotificationPriority
 from notifications.models import Delivery, Pause
 from notifications.models.pause import EVERYTHING

@@ -9,7 +9,7 @@ from typing import Any
 
 from celery.signals import worker_process_shutdown, worker_shutdown
 
-from notifications.dispatch.heartbeat import Pulse
+from notifications.delivering.heartbeat import Pulse
 
 _lock = threading.Lock()
 # By process, because a pool may fork after the first task.

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from notifications import partitions
 from notifications.celery.queues import QUEUES
+from notifications.core import partitions
 from notifications.events import NotificationPriority
 
 SWEEP_EVERY = 30.0

@@ -8,16 +8,17 @@ from typing import Any
 from celery import shared_task
 from django.db import router
 
-from notifications import clock, conf, partitions
+from notifications import conf
 from notifications.celery import pulse
 from notifications.celery.calls import SLICE, call, still_ready
 from notifications.celery.schedule import SWEEP_EVERY
-from notifications.dispatch.chores import Rota
-from notifications.dispatch.dispatcher import Dispatcher
-from notifications.dispatch.heartbeat import Pulse
-from notifications.dispatch.rescue import Rescuer
+from notifications.core import clock, partitions
+from notifications.core.switch import is_off
+from notifications.delivering.chores import Rota
+from notifications.delivering.dispatcher import Dispatcher
+from notifications.delivering.heartbeat import Pulse
+from notifications.delivering.rescue import Rescuer
 from notifications.models import Delivery
-from notifications.switch import is_off
 
 SECONDS = 20.0
 """How long a task goes on; so a worker that shall stop has stopped soon after."""

@@ -6,9 +6,9 @@ It is transactional: the item, the state *sent* and the log row are one commit, 
 from collections.abc import Iterator, Sequence
 
 from notifications.channels.base import BaseChannel
+from notifications.channels.rendered import Rendered
 from notifications.models import Delivery, InboxItem
 from notifications.outcomes import Receipt, Verdict
-from notifications.rendered import Rendered
 
 TITLE_LENGTH = 255
 

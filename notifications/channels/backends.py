@@ -14,7 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.mail.backends.base import BaseEmailBackend
 from django.utils.module_loading import import_string
 
-from notifications import extras
+from notifications.core import extras
 from notifications.exceptions import MissingExtra
 
 DJANGO_SMTP = "django.core.mail.backends.smtp.EmailBackend"

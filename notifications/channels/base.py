@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 
 from django.utils.module_loading import import_string
 
-from notifications.channel_classes import channel_conf
+from notifications.channels.rendered import Rendered
 from notifications.conf.channels import ProviderConf
+from notifications.core.channel_classes import channel_conf
 from notifications.models import Delivery
 from notifications.outcomes import Receipt
-from notifications.rendered import Rendered
 
 
 class BaseChannel:

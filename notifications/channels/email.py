@@ -25,11 +25,11 @@ from notifications.channels.base import BaseChannel
 from notifications.channels.email_errors import says_goodbye, wants_a_fresh_connection, while_opening, while_sending
 from notifications.channels.mailboxes import InvalidMailbox, dns_address, is_international, parse, rewritten
 from notifications.channels.mime import with_short_words
+from notifications.channels.rendered import Rendered
 from notifications.channels.smtp import EmailBackend as SMTPBackend
 from notifications.channels.smtp import Patience
 from notifications.models import Delivery
 from notifications.outcomes import Blame, Receipt, Verdict
-from notifications.rendered import Rendered
 
 # Other backends may wait for ever unless told otherwise; a worker must not.
 SECONDS_TO_WAIT = 30.0

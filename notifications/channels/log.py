@@ -4,9 +4,9 @@ import logging
 from collections.abc import Iterator, Sequence
 
 from notifications.channels.base import BaseChannel
+from notifications.channels.rendered import Rendered
 from notifications.models import Delivery
 from notifications.outcomes import Receipt, Verdict
-from notifications.rendered import Rendered
 
 
 class LogChannel(BaseChannel):

@@ -5,7 +5,7 @@ They come with the extra ``anymail``. Without it none of these errors can occur,
 
 from typing import Any
 
-from notifications import extras
+from notifications.core import extras
 
 Kinds = tuple[type[Any], ...]
 

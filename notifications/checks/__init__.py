@@ -18,7 +18,7 @@ from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
-from notifications import conf, extras
+from notifications import conf
 from notifications.checks.channels import (
     check_address_fields,
     check_channels,
@@ -36,9 +36,10 @@ from notifications.checks.paths import (
     check_preferences,
 )
 from notifications.checks.templates import check_templates
-from notifications.dispatch import leftovers
+from notifications.core import extras
+from notifications.delivering import leftovers
 from notifications.events import NOTIFICATION_EVENTS, key_of
-from notifications.spool import Spool
+from notifications.spool.files import Spool
 
 Found = Iterator[CheckMessage]
 

@@ -10,15 +10,16 @@ from django.core.checks import CheckMessage, Error, Warning
 from django.core.mail.backends.base import BaseEmailBackend
 from django.utils.module_loading import import_string
 
-from notifications import conf, extras
-from notifications.channel_classes import address_kind, channel_class, channel_conf
+from notifications import conf
 from notifications.channels import BaseChannel, open_channel
 from notifications.channels.email import EmailChannel
 from notifications.conf.channels import ProviderConf
 from notifications.conf.problem import closest, nearest
+from notifications.core import extras
+from notifications.core.channel_classes import address_kind, channel_class, channel_conf
 from notifications.events import NOTIFICATION_EVENTS, BuiltInEvents
 from notifications.exceptions import MissingExtra
-from notifications.gates.facts import address_field
+from notifications.sending.gates.facts import address_field
 
 Found = Iterator[CheckMessage]
 EXTRA_HINT = "Install it with: pip install 'django-klaxon[{}]'"

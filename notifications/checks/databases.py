@@ -9,7 +9,7 @@ from django.core.checks import CheckMessage, Error, Warning
 from django.db import connections, router
 
 from notifications import conf
-from notifications.connections import pool_size
+from notifications.core.connections import pool_size
 from notifications.models import Delivery
 
 Found = Iterator[CheckMessage]

@@ -8,10 +8,11 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error
 from django.utils.module_loading import import_string
 
-from notifications import conf, extras
+from notifications import conf
 from notifications.checks.channels import missing_extra
 from notifications.conf import Conf
-from notifications.manager.message import is_dotted_path
+from notifications.core import extras
+from notifications.sending.message import is_dotted_path
 
 Found = Iterator[CheckMessage]
 

@@ -9,16 +9,16 @@ from django.core.exceptions import ImproperlyConfigured
 from django.template import Engine, Template, TemplateDoesNotExist, TemplateSyntaxError
 
 from notifications import conf
-from notifications.channel_classes import channel_class
 from notifications.conf.problem import nearest
+from notifications.core.channel_classes import channel_class
+from notifications.delivering.rendering import faults, places
+from notifications.delivering.rendering.locales import LANGUAGE
+from notifications.delivering.rendering.merged import FOLDER, GIVEN_WHEN_GATHERED
+from notifications.delivering.rendering.templates import Place, name_of
+from notifications.delivering.rendering.undeclared import undeclared
+from notifications.delivering.rendering.variables import GIVEN
 from notifications.events import DIGESTS, NOTIFICATION_EVENTS, NotificationEvent, key_of
 from notifications.models import Notification
-from notifications.rendering import faults, places
-from notifications.rendering.locales import LANGUAGE
-from notifications.rendering.merged import FOLDER, GIVEN_WHEN_GATHERED
-from notifications.rendering.templates import Place, name_of
-from notifications.rendering.undeclared import undeclared
-from notifications.rendering.variables import GIVEN
 
 Found = Iterator[CheckMessage]
 OURS = "notifications/gathered/any.txt"

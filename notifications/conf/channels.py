@@ -7,8 +7,8 @@ from enum import Enum
 from typing import Any
 
 from notifications.conf.problem import Problem, closest, fits, nearest, rate_fault
+from notifications.core.rates import Rate, rate
 from notifications.delays import HOW, delays, delays_fault
-from notifications.rates import Rate, rate
 
 BUILT_IN_CHANNELS = {
     "app": "notifications.channels.app.AppChannel",

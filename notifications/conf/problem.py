@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import time
 from typing import Any
 
-from notifications.rates import rate
+from notifications.core.rates import rate
 
 # In seconds; also the most that a number in the settings can sensibly be.
 TEN_YEARS = 315_360_000

@@ -7,8 +7,8 @@ from django.conf import settings
 from django.utils import translation
 
 from notifications.context.storage import decoded, encoded
+from notifications.core.translations import has_lazy_text, in_words
 from notifications.events import NotificationEvent
-from notifications.translations import has_lazy_text, in_words
 
 
 def loggable(event: NotificationEvent, stored: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,8 +20,8 @@ from uuid import UUID
 from django.utils import timezone
 from django.utils.functional import Promise
 
+from notifications.core.translations import Call, call_of, lazy_text
 from notifications.exceptions import InvalidContext
-from notifications.translations import Call, call_of, lazy_text
 
 logger = logging.getLogger("notifications.context")
 

@@ -7,12 +7,12 @@ from datetime import datetime
 from typing import Any
 
 from notifications import conf
-from notifications.channel_classes import channel_class
+from notifications.core.channel_classes import channel_class
 from notifications.events import DIGESTS, NOTIFICATION_EVENTS, NotificationEvent
-from notifications.gates import ASKED_OF_WAITING, Person, decide
-from notifications.gates.again import addresses_of, asked_again, cannot_go, facts_of, persons_of
 from notifications.models import Delivery, Notification, Suppression, UserSettings
 from notifications.outcomes import Drop, Reason
+from notifications.sending.gates import ASKED_OF_WAITING, Person, decide
+from notifications.sending.gates.again import addresses_of, asked_again, cannot_go, facts_of, persons_of
 
 
 @dataclass

@@ -7,15 +7,15 @@ from datetime import datetime
 
 from django.db import InterfaceError, OperationalError, router, transaction
 
-from notifications import clock
+from notifications.core import clock
+from notifications.core.primary import read_from_primary
+from notifications.delivering.reask import refuse, with_contexts
 from notifications.digests.gathering import Gathering, gathered
 from notifications.digests.sections import Plain, sections_of_due
-from notifications.dispatch.reask import refuse, with_contexts
 from notifications.models import Delivery, Notification
 from notifications.models.outbox import Settlement, alone_with
 from notifications.models.queued import tell_on_commit
 from notifications.outcomes import DeliveryState, Drop, Hold
-from notifications.primary import read_from_primary
 
 logger = logging.getLogger("notifications.digests")
 

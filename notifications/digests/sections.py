@@ -13,11 +13,11 @@ from django.utils.module_loading import import_string
 
 from notifications import conf
 from notifications.context import encoded
+from notifications.delivering.rendering import locale_of
+from notifications.delivering.rendering.locales import speaking
 from notifications.digests.gathering import kind_for
-from notifications.gates import Person, people
 from notifications.models import Delivery, Notification, cluster_model
-from notifications.rendering import locale_of
-from notifications.rendering.locales import speaking
+from notifications.sending.gates import Person, people
 
 logger = logging.getLogger("notifications.digests")
 

@@ -9,18 +9,19 @@ from typing import Any
 from django.db import InterfaceError, OperationalError, router
 from django.db.models import Q
 
-from notifications import clock, conf
+from notifications import conf
+from notifications.core import clock
+from notifications.core.hours import hours_begun
+from notifications.core.primary import read_from_primary
+from notifications.core.zones import known_zone
 from notifications.digests.gathering import kind_for
 from notifications.digests.sections import sections_for
 from notifications.events import DIGESTS, NOTIFICATION_EVENTS, key_of
 from notifications.exceptions import IdempotencyConflict
-from notifications.gates import Person, people
-from notifications.hours import hours_begun
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, UserSettings
-from notifications.primary import read_from_primary
 from notifications.recipients import user_key
-from notifications.zones import known_zone
+from notifications.sending.gates import Person, people
 
 logger = logging.getLogger("notifications.digests")
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from notifications.conf import is_permission
 from notifications.conf.problem import closest
+from notifications.core.rates import rate
 from notifications.delays import delays_fault
 from notifications.events.annotations import faults
 from notifications.events.words import NotificationPriority
-from notifications.rates import rate
 
 LONGEST_DEDUP_WINDOW = 24 * 60 * 60
 BATCH_WINDOWS = (5 * 60, 60 * 60)

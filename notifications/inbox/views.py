@@ -21,7 +21,7 @@ from django.utils.translation import ngettext
 from django.views import View
 from django.views.decorators.cache import never_cache
 
-from notifications import clock
+from notifications.core import clock
 from notifications.models import InboxItem
 from notifications.models.inbox import InboxQuerySet
 

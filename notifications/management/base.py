@@ -6,7 +6,7 @@ from django.apps import apps
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DEFAULT_DB_ALIAS, Error, InterfaceError, OperationalError, router
 
-from notifications.connections import is_unmigrated
+from notifications.core.connections import is_unmigrated
 
 
 class DatabaseCommand(BaseCommand):

@@ -7,10 +7,10 @@ from django.db import DatabaseError, Error, router
 from django.db.models import Min, Q
 from django.utils import timezone
 
-from notifications import clock
-from notifications.dispatch.providers import Providers
-from notifications.dispatch.tally import KEPT_IN_A_FILE, NOT_RECORDED, Tally
-from notifications.limits import is_flooded
+from notifications.core import clock
+from notifications.delivering.limits import is_flooded
+from notifications.delivering.providers.choice import Providers
+from notifications.delivering.tally import KEPT_IN_A_FILE, NOT_RECORDED, Tally
 from notifications.models import Delivery, NotificationLog, Pause
 from notifications.models.delivery import WAITS_FOR_OTHERS, DeliveryQuerySet
 from notifications.models.pause import EVERYTHING

@@ -13,8 +13,8 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import NotSupportedError, models, router, transaction
 from django.utils.translation import gettext_lazy as _
 
-from notifications import clock
-from notifications.addresses import masked
+from notifications.core import clock
+from notifications.core.addresses import masked
 from notifications.models.among import these
 from notifications.models.append_only import AppendOnly
 from notifications.models.default_cluster import InACluster, InAClusterQuerySet

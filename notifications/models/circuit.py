@@ -12,7 +12,7 @@ from django.db import models, transaction
 from django.utils.translation import gettext_lazy as _
 
 from notifications import conf
-from notifications.refusals import Streak
+from notifications.core.refusals import Streak
 
 MEMORY = 0.9
 """The share of the known health that a new answer leaves."""

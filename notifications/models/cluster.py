@@ -11,8 +11,8 @@ from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 
 from notifications import conf
+from notifications.core.primary import as_written
 from notifications.exceptions import InvalidCluster
-from notifications.primary import as_written
 
 DEFAULT_SLUG = "default"
 DEFAULTS = {"name": "Default", "open_to_all": True}

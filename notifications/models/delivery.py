@@ -15,7 +15,7 @@ from django.db.models import Q
 from django.db.models.base import ModelState
 from django.utils.translation import gettext_lazy as _
 
-from notifications.addresses import address_hash
+from notifications.core.addresses import address_hash
 from notifications.models import outbox
 from notifications.models.notification import Notification
 from notifications.models.outbox import Leaving, Lost, Settlement

@@ -12,7 +12,7 @@ from typing import Any
 from django.apps import apps
 from django.db import connections
 
-from notifications import clock
+from notifications.core import clock
 from notifications.models.rows import insert, of_one
 
 # COPY has to be announced and ended, so up to so many rows are written sooner by one INSERT.

@@ -15,8 +15,8 @@ from django.db import models
 from django.db.models.base import ModelState
 from django.utils.translation import gettext_lazy as _
 
-from notifications.addresses import fault_of, masked
 from notifications.context import loggable
+from notifications.core.addresses import fault_of, masked
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.models import logbook
 from notifications.models.append_only import AppendOnly, AppendOnlyQuerySet

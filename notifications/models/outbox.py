@@ -12,8 +12,8 @@ from typing import Any
 from django.apps import apps
 from django.db import connections
 
+from notifications.core.transitions import allowed
 from notifications.outcomes import END_STATES
-from notifications.transitions import allowed
 
 TABLE = "klaxon_delivery"
 STRIKES_ALLOWED = 3

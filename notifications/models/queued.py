@@ -7,8 +7,9 @@ from typing import Any
 from django.apps import apps
 from django.db import connections, transaction
 
-from notifications import partitions, signals
-from notifications.primary import read_as_routed
+from notifications import signals
+from notifications.core import partitions
+from notifications.core.primary import read_as_routed
 
 
 class Commit:

@@ -12,9 +12,10 @@ from django.db import models
 from django.utils.dates import WEEKDAYS
 from django.utils.translation import gettext_lazy as _
 
-from notifications.addresses import well_formed
+from notifications.core.addresses import well_formed
+from notifications.core.hours import Hours, Timetable, site_quiet_hours, windows_from
+from notifications.core.primary import read_from_primary
 from notifications.events import NOTIFICATION_EVENTS, key_of
-from notifications.hours import Hours, Timetable, site_quiet_hours, windows_from
 from notifications.models.audit import AuditedQuerySet
 from notifications.models.choices import Choices, by_channel, chosen, normalised, resolved
 from notifications.models.shared import SharedPreference
@@ -30,7 +31,6 @@ from notifications.models.validation import (
     unknown_error,
     wrong_form,
 )
-from notifications.primary import read_from_primary
 from notifications.recipients import user_key
 
 # As dates count them: Monday is 0.

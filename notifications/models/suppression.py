@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from django.db import connections, models, transaction
 from django.utils.translation import gettext_lazy as _
 
-from notifications.addresses import address_hash, masked
+from notifications.core.addresses import address_hash, masked
 from notifications.models.among import among
 
 Pair = tuple[str, str]

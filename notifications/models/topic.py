@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from notifications import clock
+from notifications.core import clock
 from notifications.events import key_of
 from notifications.models.audit import Audited, AuditedQuerySet
 from notifications.models.cluster import given_or_default

@@ -12,8 +12,8 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from notifications import conf
-from notifications.channel_classes import address_kind
 from notifications.conf.problem import nearest
+from notifications.core.channel_classes import address_kind
 from notifications.events import NOTIFICATION_EVENTS, NotificationChannel, key_of
 from notifications.exceptions import ChannelNotConfigured, InvalidOption, UnknownEvent
 

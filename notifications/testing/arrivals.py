@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from notifications.channels.rendered import Rendered
 from notifications.models import Delivery, InboxItem, NotificationLog
-from notifications.rendered import Rendered
 
 ADDRESSED = ("recipient_key", "channel", "address")
 

@@ -16,14 +16,14 @@ from typing import Any
 
 import pytest
 
-from notifications.addresses import address_hash
 from notifications.attachments import Attachment
 from notifications.channels import BaseChannel
-from notifications.clock import now
+from notifications.channels.rendered import Rendered
+from notifications.core.addresses import address_hash
+from notifications.core.clock import now
 from notifications.events import NotificationPriority
 from notifications.models import Cluster, Delivery, Notification
 from notifications.outcomes import Receipt, Verdict
-from notifications.rendered import Rendered
 
 ADDRESSES = {"email": "{}@example.com", "phone": "+491511234567{}", "url": "https://example.com/{}", "": "", "user": ""}
 TEXTS = {"subject.txt": "A subject", "txt": "Some text.\n", "html": "<p>Some text.</p>\n"}

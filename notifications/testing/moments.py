@@ -6,10 +6,10 @@ from itertools import count
 from zoneinfo import ZoneInfo
 
 from notifications import conf
-from notifications.hours import next_time
+from notifications.core.hours import next_time
+from notifications.core.zones import first_instant, known_zone
 from notifications.models import Circuit, Delivery, UserSettings
 from notifications.models.outbox import WAITS_ALONE, WAITS_FOR_OTHERS
-from notifications.zones import first_instant, known_zone
 
 DAY = timedelta(days=1)
 

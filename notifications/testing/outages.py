@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from notifications import conf
-from notifications.channel_classes import channel_class, channel_conf
+from notifications.core.channel_classes import channel_class, channel_conf
 
 
 @dataclass(frozen=True)

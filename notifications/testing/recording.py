@@ -13,13 +13,14 @@ from django.conf import settings
 from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
-from notifications import clock, conf
-from notifications.channel_classes import channel_class, channel_conf
+from notifications import conf
 from notifications.channels import BaseChannel
+from notifications.channels.rendered import Rendered
 from notifications.conf.channels import ProviderConf
+from notifications.core import clock
+from notifications.core.channel_classes import channel_class, channel_conf
 from notifications.models import Delivery
 from notifications.outcomes import Receipt, Verdict
-from notifications.rendered import Rendered
 from notifications.testing.outages import Outage
 
 

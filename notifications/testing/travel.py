@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from notifications import clock
+from notifications.core import clock
 
 
 class Travel:

@@ -7,7 +7,7 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
-from notifications.dispatch.dispatcher import Dispatcher
+from notifications.delivering.dispatcher import Dispatcher
 from notifications.manager import NotificationManager
 from notifications.models import Cluster, Delivery
 from tests.shop.notification_events import ShopEvents

@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from notifications import signals
 from notifications.admin import confirmation
-from notifications.dispatch.dispatcher import Dispatcher
+from notifications.delivering.dispatcher import Dispatcher
 from notifications.models import Cluster, Delivery, NotificationLog
 from notifications.outcomes import DeliveryState
 from tests.admin.conftest import customers, put_into, send

@@ -9,7 +9,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from notifications import clock
+from notifications.core import clock
 from notifications.models import Cluster, Delivery, NotificationLog, Pause, UserSettings
 from notifications.testing import travelling
 from tests.admin.conftest import customers, put_into, send

@@ -8,7 +8,7 @@ from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.urls import reverse
 
-from notifications import clock
+from notifications.core import clock
 from notifications.models import Pause, Suppression
 
 SUPPRESSIONS = "admin:klaxon_suppression_changelist"

@@ -11,8 +11,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils.text import capfirst
 
-from notifications import clock
 from notifications.admin.paging import BoundedPaginator
+from notifications.core import clock
 from notifications.models import (
     Acknowledgement,
     Bucket,

@@ -10,7 +10,7 @@ from django.core.checks import run_checks
 from django.core.management import call_command
 
 import notifications
-from notifications import extras
+from notifications.core import extras
 from notifications.exceptions import MissingExtra
 from notifications.manager import NotificationManager
 from notifications.models import InboxItem
@@ -43,7 +43,7 @@ def test_every_module_is_imported_or_names_its_extra():
     assert len(modules()) > 200
     assert set(refused.values()) <= set(extras.EXTRA_OF.values())
     # What needs an extra at once; anything else would be a hard dependency in disguise.
-    assert refused == {"notifications.rendering.formats": "formats"}
+    assert refused == {"notifications.formats": "formats"}
     # Only a Celery worker imports these, and the check names the extra before.
     assert all(name.startswith("notifications.celery.") for name in in_workers)
 

@@ -9,8 +9,8 @@ from uuid import uuid4
 import pytest
 from django.core.management import CommandError
 
-from notifications import extras
 from notifications.can import bus
+from notifications.core import extras
 from tests.can.candump import bridge
 
 pytestmark = pytest.mark.needs("can")

@@ -4,7 +4,7 @@ import sys
 import pytest
 from django.core.management import CommandError
 
-from notifications import extras
+from notifications.core import extras
 from notifications.exceptions import MissingExtra
 from tests.can.candump import TWO_FAULTS, bridge, write
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from notifications import clock
+from notifications.core import clock
 from notifications.events import NotificationPriority
 from notifications.models import Circuit, Delivery, Heartbeat, Pause
 from notifications.testing import travelling

@@ -10,10 +10,10 @@ from notifications import conf
 from notifications.attachments import Attachment
 from notifications.channels.email import EmailChannel
 from notifications.channels.mime import written_by_django
+from notifications.channels.rendered import Rendered
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, Notification, NotificationLog
 from notifications.outcomes import DeliveryState, Verdict
-from notifications.rendered import Rendered
 from notifications.testing import capture_notifications, simulated
 from tests.channels.servers import mail_service, post_office
 from tests.channels.test_email import SMTP, mailgun

@@ -9,10 +9,10 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.mail.backends.base import BaseEmailBackend
 from django.test import override_settings
 
-from notifications import extras
 from notifications.channels.backends import DJANGO_SMTP, open_backend
 from notifications.channels.email import EmailChannel
 from notifications.channels.smtp import EmailBackend as OurSMTP
+from notifications.core import extras
 from notifications.exceptions import MissingExtra
 
 LOCMEM = "django.core.mail.backends.locmem.EmailBackend"

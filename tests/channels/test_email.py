@@ -16,11 +16,11 @@ from django.core.mail.backends.smtp import EmailBackend as DjangoBackend
 
 from notifications.channels import open_channel
 from notifications.channels.email import EmailChannel
+from notifications.channels.rendered import Rendered
 from notifications.channels.smtp import Patience
 from notifications.manager import NotificationManager
 from notifications.models import Cluster, Delivery, Notification, NotificationLog
 from notifications.outcomes import Blame, DeliveryState, Suppress, Verdict
-from notifications.rendered import Rendered
 from notifications.testing import capture_notifications
 from notifications.testing.contract import ProviderContract
 from tests.channels.scripted import BYTES, CERTIFICATE, LINES, RESET, SILENCE, scripted

@@ -6,9 +6,9 @@ import pytest
 
 from notifications.channels import open_channel
 from notifications.channels.log import LogChannel
+from notifications.channels.rendered import Rendered
 from notifications.manager import NotificationManager
 from notifications.models import Delivery
-from notifications.rendered import Rendered
 from notifications.testing import capture_notifications
 from notifications.testing.contract import ChannelContract
 from tests.factories import UserFactory

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from notifications.channels.email import EmailChannel
-from notifications.dispatch.dispatcher import Dispatcher
+from notifications.delivering.dispatcher import Dispatcher
 from notifications.events import NOTIFICATION_EVENTS, NotificationEvent
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, NotificationLog, Suppression

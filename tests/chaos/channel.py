@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from notifications.channels import BaseChannel
+from notifications.channels.rendered import Rendered
 from notifications.models import Delivery
 from notifications.outcomes import Receipt, Verdict
-from notifications.rendered import Rendered
 from tests.chaos.settings import GROUP
 
 

@@ -5,7 +5,7 @@ It shows the life of a row that was lost, and that no worker ever made a move th
 
 from django.db import connection
 
-from notifications.transitions import allowed
+from notifications.core.transitions import allowed
 
 COLUMNS = "delivery bigint, was text, state text, fence integer, owner text"
 VALUES = "NEW.id, OLD.state, NEW.state, NEW.fence, CASE NEW.owner WHEN '' THEN OLD.owner ELSE NEW.owner END"

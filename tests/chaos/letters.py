@@ -10,8 +10,8 @@ from django.core.mail import EmailMultiAlternatives
 from django.test import override_settings
 
 from notifications.channels.email import EmailChannel
+from notifications.channels.rendered import Rendered
 from notifications.models import Delivery
-from notifications.rendered import Rendered
 from tests.chaos.smtp import HEADER
 
 SMTP = "django.core.mail.backends.smtp.EmailBackend"

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from notifications.breaker import Breaker
-from notifications.dispatch import providers
-from notifications.dispatch.rescue import Rescuer
+from notifications.delivering.providers import choice as providers
+from notifications.delivering.providers.breaker import Breaker
+from notifications.delivering.rescue import Rescuer
 from notifications.models import Circuit
 from notifications.models.delivery import DeliveryQuerySet
 from notifications.outcomes import Verdict

@@ -14,7 +14,7 @@ from django.core.management import call_command
 from django.db import connection, connections
 from django.db.models import Count, Q
 
-from notifications import clock
+from notifications.core import clock
 from notifications.manager import NotificationManager
 from notifications.models import Cluster, Delivery
 from notifications.outcomes import END_STATES

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from notifications import clock
+from notifications.core import clock
 from tests.chaos.warp import Warp, warped
 
 

@@ -11,7 +11,7 @@ from example_project.coach.faults import KNOWN, device_name, event_for, rules
 from example_project.coach.notification_events import CoachEvents
 from example_project.coach.simulation import frames
 from notifications.can.faults import FaultChange
-from notifications.dispatch.dispatcher import Dispatcher
+from notifications.delivering.dispatcher import Dispatcher
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.manager import NotificationManager
 from notifications.models import Cluster, Delivery, InboxItem, Notification

@@ -6,8 +6,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from notifications import signals
-from notifications.clock import now
-from notifications.dispatch.dispatcher import Dispatcher
+from notifications.core.clock import now
+from notifications.delivering.dispatcher import Dispatcher
 from notifications.manager import NotificationManager
 from notifications.models import Cluster, Delivery, NotificationLog
 from tests.factories import ClusterFactory, UserFactory

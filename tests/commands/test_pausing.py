@@ -5,8 +5,8 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.urls import reverse
 
-from notifications.clock import now
-from notifications.dispatch.dispatcher import Dispatcher
+from notifications.core.clock import now
+from notifications.delivering.dispatcher import Dispatcher
 from notifications.manager import NotificationManager
 from notifications.models import Circuit, Delivery, Heartbeat, Pause, Suppression
 from tests.factories import UserFactory

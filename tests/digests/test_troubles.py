@@ -10,9 +10,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils.translation import gettext_lazy
 
 from notifications.channels import BaseChannel
+from notifications.delivering.chores import Chore, Rota
 from notifications.digests import Made, Section, make_due, send_summaries
 from notifications.digests.gathering import gathered
-from notifications.dispatch.chores import Chore, Rota
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, InboxItem, UserSettings
@@ -229,7 +229,7 @@ def test_after_hours_without_a_worker_digests_come_before_what_was_forgotten(clo
 def test_a_chore_that_takes_long_goes_on_in_the_next_round(monkeypatch):
     turns = []
     chore = Chore("long", 3600, lambda now, enough: turns.append(enough()))
-    monkeypatch.setattr("notifications.dispatch.chores.CHORES", {"long": chore})
+    monkeypatch.setattr("notifications.delivering.chores.CHORES", {"long": chore})
     rota = Rota("default", patience=-1)
     rota.run_due()
     rota.run_due()

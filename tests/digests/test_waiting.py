@@ -8,8 +8,8 @@ from django.core import mail
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from notifications.delivering.dispatcher import Dispatcher
 from notifications.digests import Section, make_due
-from notifications.dispatch.dispatcher import Dispatcher
 from notifications.manager import NotificationManager
 from notifications.models import Cluster, Delivery, Mute, NotificationLog, UserSettings
 from notifications.models.outbox import Leaving, Lost

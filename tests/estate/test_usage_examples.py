@@ -13,7 +13,7 @@ from example_project.estate.models import WorkOrder
 from example_project.estate.notification_events import NotificationEvents
 from example_project.estate.transforms import payment_for_email, payment_for_sms
 from notifications.channels.log import LogChannel
-from notifications.dispatch.dispatcher import Dispatcher
+from notifications.delivering.dispatcher import Dispatcher
 from notifications.events import (
     NOTIFICATION_EVENTS,
     NotificationChannel,

@@ -11,8 +11,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from notifications import clock
-from notifications.dispatch.dispatcher import Dispatcher
+from notifications.core import clock
+from notifications.delivering.dispatcher import Dispatcher
 from notifications.inbox.views import PER_PAGE
 from notifications.manager import NotificationManager
 from notifications.models import Cluster, InboxItem

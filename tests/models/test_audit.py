@@ -8,7 +8,7 @@ from django.db import IntegrityError, NotSupportedError, connection, transaction
 from django.db.models import F, Subquery
 from django.test.utils import CaptureQueriesContext
 
-from notifications import clock
+from notifications.core import clock
 from notifications.models import Mute, PreferenceChange, SharedPreference, TopicSubscription, UserSettings
 from tests.factories import ClusterFactory, UserFactory, UserSettingsFactory
 

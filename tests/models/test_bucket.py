@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from notifications.limits import Need, rate, take
+from notifications.delivering.limits import Need, rate, take
 from notifications.models import Bucket
 
 pytestmark = pytest.mark.django_db

@@ -7,7 +7,7 @@ from django.db import connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from notifications.addresses import masked
+from notifications.core.addresses import masked
 from notifications.exceptions import AppendOnlyViolation
 from notifications.manager import NotificationManager
 from notifications.models import (

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 
-from notifications import clock
+from notifications.core import clock
 from notifications.events import NotificationPriority
 from notifications.manager import NotificationManager
 from notifications.models import Delivery

@@ -8,12 +8,12 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from notifications.audience import Audience
 from notifications.exceptions import InvalidOption
 from notifications.manager import NotificationManager
 from notifications.models import Cluster, TopicSubscription
 from notifications.outcomes import Reason
 from notifications.recipients import Members, To, Topic
+from notifications.sending.audience import Audience
 from notifications.testing import travelling
 from tests.factories import ClusterFactory, UserFactory
 

@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from notifications.dispatch.dispatcher import Dispatcher
-from notifications.dispatch.rescue import Rescuer
+from notifications.core.transitions import allowed
+from notifications.delivering.dispatcher import Dispatcher
+from notifications.delivering.rescue import Rescuer
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.manager import NotificationManager
 from notifications.models import (
@@ -29,8 +30,7 @@ from notifications.models import (
 from notifications.models.outbox import Settlement
 from notifications.outcomes import DeliveryState, Verdict
 from notifications.testing import temporary_events, travelling
-from notifications.transitions import allowed
-from tests.dispatch.test_dispatcher import ScriptedChannel
+from tests.delivering.test_dispatcher import ScriptedChannel
 from tests.factories import UserFactory
 from tests.shop.notification_events import ShopEvents
 

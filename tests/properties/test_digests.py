@@ -12,8 +12,8 @@ from django.db.models.functions import Coalesce
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from notifications.delivering.worker import Worker
 from notifications.digests import make_due
-from notifications.dispatch.worker import Worker
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.manager import NotificationManager
 from notifications.models import Cluster, Delivery, NotificationLog, Pause, UserSettings

@@ -12,11 +12,11 @@ from django.db import connection, transaction
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
+from notifications.core.hours import DAYS
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.exceptions import NotPermitted
-from notifications.hours import DAYS
+from notifications.explain.steps import answer_of
 from notifications.manager import NotificationManager
-from notifications.manager.explaining.steps import answer_of
 from notifications.models import (
     Cluster,
     Delivery,

@@ -6,9 +6,9 @@ from fractions import Fraction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from notifications.limits import Need, Rate, rate
-from notifications.limits.level import Level
-from notifications.limits.tokens import serve
+from notifications.delivering.limits import Need, Rate, rate
+from notifications.delivering.limits.level import Level
+from notifications.delivering.limits.tokens import serve
 from notifications.models import Bucket
 from notifications.models.bucket import CLOCKS_DIFFER
 

@@ -9,12 +9,12 @@ from django.contrib.auth.models import User
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from notifications.core.hours import DAYS, EVERY_DAY, PATIENCE, Hours, Timetable, windows_from
 from notifications.events import NotificationEvent, NotificationPriority
-from notifications.gates import Facts, Person
-from notifications.gates.quiet_hours import quiet_hours
-from notifications.hours import DAYS, EVERY_DAY, PATIENCE, Hours, Timetable, windows_from
 from notifications.models import UserSettings
 from notifications.outcomes import Deliver
+from notifications.sending.gates import Facts, Person
+from notifications.sending.gates.quiet_hours import quiet_hours
 
 ZONES = sorted(available_timezones() - {"localtime", "Factory"})
 START, END = datetime(2020, 1, 1, tzinfo=UTC), datetime(2036, 1, 1, tzinfo=UTC)

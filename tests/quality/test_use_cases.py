@@ -11,8 +11,8 @@ from django.db.migrations.executor import MigrationExecutor
 
 from example_project.quality import alerts, reports
 from example_project.quality.notification_events import QualityEvents
-from notifications import clock
-from notifications.dispatch.dispatcher import Dispatcher
+from notifications.core import clock
+from notifications.delivering.dispatcher import Dispatcher
 from notifications.events import NOTIFICATION_EVENTS, BuiltInEvents
 from notifications.exceptions import InvalidRecipient
 from notifications.manager import NotificationManager

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from notifications.limits import Need, rate, take
+from notifications.delivering.limits import Need, rate, take
 
 
 def take_many(key: str, text: str, now: datetime, times: int) -> int:

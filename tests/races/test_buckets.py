@@ -9,7 +9,7 @@ from threading import Barrier, Thread
 import pytest
 from django.db import connection, connections
 
-from notifications.limits import Need, rate, take
+from notifications.delivering.limits import Need, rate, take
 from notifications.models import Bucket
 from tests.processes import raced
 from tests.races.taking import take_many

@@ -6,7 +6,7 @@ from threading import Event, Thread
 import pytest
 from django.db import connection, connections, transaction
 
-from notifications.dispatch.dispatcher import Dispatcher
+from notifications.delivering.dispatcher import Dispatcher
 from notifications.manager import NotificationManager
 from notifications.models import Cluster, Delivery, NotificationLog
 from tests.factories import UserFactory

@@ -7,7 +7,7 @@ import pytest
 
 from example_project.residency import people, service
 from example_project.residency.notification_events import ResidencyEvents
-from notifications.dispatch.dispatcher import Dispatcher
+from notifications.delivering.dispatcher import Dispatcher
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.models import Delivery, Notification
 from notifications.testing import simulated, travelling

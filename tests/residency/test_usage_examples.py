@@ -19,7 +19,7 @@ from example_project.residency.models import Shift
 from example_project.residency.notification_events import ResidencyEvents
 from example_project.residency.notification_events import ResidencyEvents as NotificationType
 from example_project.residency.service import NotificationService, update_preferences
-from notifications.dispatch.dispatcher import Dispatcher
+from notifications.delivering.dispatcher import Dispatcher
 from notifications.models import Cluster, Delivery, Notification, NotificationLog, UserSettings
 from notifications.recipients import Address
 from notifications.testing import simulated, travelling

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from notifications.spool import Spool
+from notifications.spool.files import Spool
 
 
 @pytest.fixture

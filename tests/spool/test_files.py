@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from notifications.exceptions import SpoolBusy, SpoolDamaged
-from notifications.spool import Spool
+from notifications.spool.files import Spool
 
 RECORD = {"event": "order_shipped", "words": "schön\u2028\n", "number": 0.1}
 
@@ -69,7 +69,7 @@ def test_it_is_on_the_disk_before_it_is_said_to_be_kept(spool, monkeypatch):
 def test_many_processes_append_at_once_and_no_line_is_harmed(spool):
     script = """
 import sys
-from notifications.spool import Spool
+from notifications.spool.files import Spool
 for _ in range(40):
     Spool(sys.argv[1]).append({"n": "x" * 5000})
 """
@@ -168,7 +168,7 @@ def test_where_there_is_no_room_nothing_is_kept_and_what_was_kept_stays_whole(sp
     """A limit on the size of files stands for the disk; the write is cut short for real."""
     script = """
 import resource, signal, sys
-from notifications.spool import Spool
+from notifications.spool.files import Spool
 spool = Spool(sys.argv[1])
 spool.append({"n": 1})
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

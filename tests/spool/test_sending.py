@@ -10,13 +10,13 @@ import pytest
 from django.contrib.auth.models import AnonymousUser, Group, User
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, connections, transaction
 
-from notifications.connections import unreachable
+from notifications.core.connections import unreachable
 from notifications.exceptions import InvalidContext, KlaxonError, UnknownEvent
 from notifications.manager import NotificationManager
-from notifications.manager.outage import in_a_transaction
-from notifications.manager.spooled import replayed
 from notifications.models import Cluster, Delivery, Notification
 from notifications.recipients import Address, Members
+from notifications.spool.calls import replayed
+from notifications.spool.outage import in_a_transaction
 from notifications.testing import travelling
 from tests.factories import ClusterFactory, UserFactory
 from tests.shop.notification_events import ShopEvents

@@ -2,8 +2,8 @@
 
 import pytest
 
-from notifications.addresses import address_hash
 from notifications.channels import BaseChannel
+from notifications.core.addresses import address_hash
 from notifications.events import NotificationPriority
 from notifications.models import Cluster, Delivery, InboxItem, Notification
 from notifications.outcomes import Receipt, Verdict

@@ -9,9 +9,10 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.test import override_settings
 
-from notifications import clock, conf
+from notifications import conf
+from notifications.core import clock
+from notifications.delivering.chores import CHORES, Chore
 from notifications.digests import Section
-from notifications.dispatch.chores import CHORES, Chore
 from notifications.exceptions import UnknownEvent
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, Notification, NotificationLog, Pause, Suppression

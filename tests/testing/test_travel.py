@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from notifications import clock
+from notifications.core import clock
 from notifications.testing import travelling
 
 NOON = datetime(2026, 3, 29, 12, tzinfo=UTC)

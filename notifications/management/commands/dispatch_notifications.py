@@ -7,15 +7,15 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.db import connections, router
 
-from notifications import clock
-from notifications.dispatch.processes import Processes
-from notifications.dispatch.stop_signals import stopping_in_order
-from notifications.dispatch.worker import Worker
+from notifications.core import clock
+from notifications.core.switch import OFF, is_off
+from notifications.delivering.processes import Processes
+from notifications.delivering.stop_signals import stopping_in_order
+from notifications.delivering.worker import Worker
 from notifications.management.base import DatabaseCommand
 from notifications.management.progress import Progress
 from notifications.management.summary import count_ready, describe_run
 from notifications.models import Delivery
-from notifications.switch import OFF, is_off
 
 
 class Command(DatabaseCommand):

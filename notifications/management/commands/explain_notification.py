@@ -6,14 +6,14 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
+from notifications.core.primary import read_from_primary
 from notifications.exceptions import InvalidContext, KlaxonError
+from notifications.explain.explanation import Explanation
 from notifications.management import asked
 from notifications.management.base import DatabaseCommand
 from notifications.management.moment import moment
 from notifications.manager import NotificationManager
-from notifications.manager.explaining.explanation import Explanation
 from notifications.models import Delivery, Notification
-from notifications.primary import read_from_primary
 
 NOT_REACHED, NOT_UNDERSTOOD = 1, 2
 OF_A_RECIPIENT = ("user", "address")

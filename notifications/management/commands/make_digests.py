@@ -6,12 +6,12 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.db import router
 
-from notifications import clock
+from notifications.core import clock
+from notifications.core.primary import read_from_primary
+from notifications.core.switch import OFF, is_off
 from notifications.digests import make_due, release_forgotten, send_summaries
 from notifications.management.base import DatabaseCommand
 from notifications.models import Delivery
-from notifications.primary import read_from_primary
-from notifications.switch import OFF, is_off
 
 
 class Command(DatabaseCommand):

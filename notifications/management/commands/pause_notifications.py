@@ -6,11 +6,12 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.db import router
 
-from notifications import clock, conf
+from notifications import conf
+from notifications.core import clock
+from notifications.core.primary import read_from_primary
 from notifications.management.base import DatabaseCommand
 from notifications.models import Delivery, Pause
 from notifications.models.pause import EVERYTHING
-from notifications.primary import read_from_primary
 
 
 class Command(DatabaseCommand):

@@ -7,11 +7,11 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.db import router
 
-from notifications import clock
+from notifications.core import clock
+from notifications.core.primary import read_from_primary
 from notifications.management import dead_letters
 from notifications.management.base import DatabaseCommand
 from notifications.models import Delivery
-from notifications.primary import read_from_primary
 
 
 class Command(DatabaseCommand):

@@ -6,12 +6,12 @@ from typing import Any
 
 from django.db import router, transaction
 
+from notifications.core.primary import read_from_primary
 from notifications.management import dead_letters
 from notifications.management.base import DatabaseCommand
 from notifications.management.moment import moment
-from notifications.manager.resend import reopened, wake_workers
 from notifications.models import Delivery
-from notifications.primary import read_from_primary
+from notifications.sending.resend import reopened, wake_workers
 
 logger = logging.getLogger("notifications.dead_letters")
 

@@ -9,13 +9,14 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error, InterfaceError, OperationalError
 
-from notifications import clock, conf
+from notifications import conf
+from notifications.core import clock
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.exceptions import OutboxFull, SpoolBusy, SpoolDamaged
 from notifications.management.base import check_tables
 from notifications.management.progress import Progress
-from notifications.manager.spooled import replayed
-from notifications.spool import Line, Segment, Spool
+from notifications.spool.calls import replayed
+from notifications.spool.files import Line, Segment, Spool
 
 REJECTED, NOT_FINISHED = 1, 2
 

@@ -5,12 +5,13 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from notifications import conf, partitions
-from notifications.dispatch.wake import announce
+from notifications import conf
+from notifications.core import partitions
+from notifications.core.primary import read_from_primary
+from notifications.delivering.wake import announce
 from notifications.management.base import DatabaseCommand
 from notifications.models import Circuit, Pause
 from notifications.models.pause import EVERYTHING
-from notifications.primary import read_from_primary
 
 
 class Command(DatabaseCommand):

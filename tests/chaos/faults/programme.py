@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from notifications import extras
+from notifications.core import extras
 from tests import redis_server
 from tests.chaos.faults import (
     calm,

@@ -1,0 +1,1 @@
+"""From a row in the outbox to an answer of a provider, recorded in the log."""

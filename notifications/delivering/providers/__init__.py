@@ -1,0 +1,1 @@
+"""Which provider gets a delivery: circuit breakers, the choice among providers, retries."""

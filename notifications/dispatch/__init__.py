@@ -1,1 +1,0 @@
-"""The delivering wing's work: claim, ask again, render, send, record."""

@@ -1,1 +1,0 @@
-"""Why somebody gets it, or not: gate by gate before it is sent, and from what was written down afterwards."""

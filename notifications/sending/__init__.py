@@ -1,0 +1,1 @@
+"""From a call of ``send()`` to committed rows in the outbox."""

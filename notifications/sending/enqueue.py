@@ -1,0 +1,241 @@
+"""Writing a checked request down: a notification, a delivery per recipient and channel, a log row per drop."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from django.db import transaction
+
+from notifications import conf
+from notifications.core import clock
+from notifications.core.primary import read_from_primary
+from notifications.core.switch import is_off
+from notifications.models import AttachedFile, Notification, NotificationLog
+from notifications.models.intake import FEW, NewDelivery, queue, store_with, takes_one_statement
+from notifications.models.queued import tell_on_commit
+from notifications.models.waiting import wait_for_turn
+from notifications.outcomes import Answer, DeliveryState, Drop, Hold, Reason, SendResult
+from notifications.sending.audience import Audience
+from notifications.sending.decisions import Case, Decisions, kinds_of
+from notifications.sending.duplicates import reserving
+from notifications.sending.idempotency import first_result, give_back_key, outcomes, stored
+from notifications.sending.permission import check_permission
+from notifications.sending.queue_limit import QueueFull, Room, is_limited
+from notifications.sending.request import Request
+
+EVERYBODY = "*"
+HELD, READY = DeliveryState.HELD.value, DeliveryState.READY.value
+WORDS = {reason: reason.value for reason in Reason}
+
+
+@read_from_primary()
+def queued(request: Request, recipients: Any, using: str) -> SendResult:
+    """Decide and write, all or nothing: in the caller's transaction, or in one of its own."""
+    audience = Audience(recipients, request.cluster, (*request.channels, *request.not_configured))
+    if _can_be_written_at_once(request, audience):
+        return _at_once(request, audience, using)
+    with transaction.atomic(using=using):
+        check_permission(request.event, request.options.actor)
+        if is_limited(request) and conf.current().enabled:
+            # Before anything is written that another send may wait for, or two could wait for each other.
+            wait_for_turn(using)
+        request = _in_its_cluster(request, audience)
+        # What was asked for just now is stored with the time of the database, which need not be read before.
+        now = clock.now(using) if request.asked_at else None
+        notification, created = stored(request, now, using)
+        if not created:
+            return first_result(notification, request, _asked_in_vain(request, audience))
+        if is_off():
+            result = _result(request, notification, audience)
+            return _refused(request, notification, result, Reason.SWITCHED_OFF, now or notification.created_at, using)
+        return _chunk_by_chunk(request, notification, audience, now or notification.created_at, using)
+
+
+def _in_its_cluster(request: Request, audience: Audience) -> Request:
+    request = request.in_its_cluster()
+    audience.cluster = request.cluster
+    return request
+
+
+def _can_be_written_at_once(request: Request, audience: Audience) -> bool:
+    """Whether it is to a handful, and nothing need be written before it is known who gets it."""
+    configured = conf.current()
+    waits_for_nothing = not (request.asked_at or request.options.idempotency_key or request.event.dedup_window)
+    return (
+        waits_for_nothing
+        and configured.enabled
+        and not (configured.queue_limit or configured.cluster_queue_limit)
+        and audience.is_few
+    )
+
+
+def _at_once(request: Request, audience: Audience, using: str) -> SendResult:
+    """Decide first, then write: most calls are of this kind, and this spares them three of five statements."""
+    check_permission(request.event, request.options.actor)
+    request = _in_its_cluster(request, audience)
+    now = clock.lately(using)
+    notification = request.notification(now)
+    decisions = Decisions(request, notification, kinds_of(request), now, lambda wanted: {})
+    written = _written(answer for chunk in audience.chunks(FEW) for answer in decisions.on(chunk))
+    # One statement is all or nothing by itself.
+    several = bool(written.drops or written.passed_over or request.attachments) or not takes_one_statement(using)
+    with transaction.atomic(using=using, savepoint=several):
+        store_with(notification, request.score, written.deliveries, using)
+        AttachedFile.objects.using(using).attach(notification, request.attachments)
+        result = _result(request, notification, audience)
+        _count(result, written, notification, now, using)
+        _tell_on_commit(result, using)
+    return result
+
+
+def _chunk_by_chunk(
+    request: Request, notification: Notification, audience: Audience, now: datetime, using: str
+) -> SendResult:
+    if not is_limited(request):
+        return _all_written(request, notification, audience, now, using)
+    room = Room(request, using)
+    try:
+        with transaction.atomic(using=using):
+            result = _all_written(request, notification, audience, now, using, room.check)
+            room.make(result.queued + result.held, now)
+    except QueueFull:
+        result = _result(request, notification, audience)
+        result.refused_channels = request.refused_channels
+        return _refused(request, notification, result, Reason.QUEUE_FULL, now, using)
+    return result
+
+
+def _all_written(
+    request: Request,
+    notification: Notification,
+    audience: Audience,
+    now: datetime,
+    using: str,
+    check_room: Callable[[int], None] = lambda count: None,
+) -> SendResult:
+    """
+    :param check_room: told, before each chunk is written, how many deliveries the send has come to.
+    """
+    result = _result(request, notification, audience)
+    AttachedFile.objects.using(using).attach(notification, request.attachments)
+    repeats = reserving(request.event, notification, now, using)
+    decisions = Decisions(request, notification, kinds_of(request), now, repeats)
+    for chunk in audience.chunks(conf.current().chunk_size):
+        written = _written(decisions.on(chunk))
+        check_room(result.queued + result.held + len(written.deliveries))
+        queue(using, notification.pk, request.score, written.deliveries)
+        _count(result, written, notification, now, using)
+    _tell_on_commit(result, using)
+    return result
+
+
+def _result(request: Request, notification: Notification, audience: Audience) -> SendResult:
+    return SendResult(
+        notification.pk,
+        not_configured=request.not_configured,
+        problems=request.problems,
+        bad_call=request.is_bad,
+        refused_channels=_asked_in_vain(request, audience),
+        _read=partial(outcomes, notification.pk, str(notification._state.db)),
+    )
+
+
+def _count(result: SendResult, written: "Written", notification: Notification, now: datetime, using: str) -> None:
+    rows = [*_dropped(notification, written.drops, now), *_passed_over(notification, written.passed_over, now)]
+    NotificationLog.objects.using(using).append(rows)
+    result.held += written.held
+    result.queued += len(written.deliveries) - written.held
+    result.reasons.update(written.reasons)
+
+
+def _tell_on_commit(result: SendResult, using: str) -> None:
+    if result.queued and result.notification_id is not None:
+        tell_on_commit((result.notification_id,), using)
+
+
+def _refused(
+    request: Request, notification: Notification, result: SendResult, reason: Reason, now: datetime, using: str
+) -> SendResult:
+    """The outbox is full, or the system is switched off: nobody gets it, and one row of the log says so."""
+    give_back_key(notification, using)
+    row = NotificationLog.about(
+        notification,
+        NotificationLog.Kind.DROP,
+        now,
+        recipient_key=EVERYBODY,
+        channel=", ".join(request.channels)[:50],
+        reason=reason,
+    )
+    NotificationLog.objects.using(using).append([row])
+    result.reasons[reason] += 1
+    return result
+
+
+def _asked_in_vain(request: Request, audience: Audience) -> tuple[str, ...]:
+    """Channels that the site does not have, and the call or one of its recipients asked for by name."""
+    named = {*request.refused_channels, *audience.asked_for}
+    return tuple(channel for channel in request.not_configured if channel in named)
+
+
+@dataclass
+class Written:
+    """What a chunk comes to."""
+
+    deliveries: list[NewDelivery] = field(default_factory=list)
+    drops: list[tuple[Case, Drop]] = field(default_factory=list)
+    # Those who get it at the address of their account because their own is unusable.
+    passed_over: list[Case] = field(default_factory=list)
+    reasons: Counter[str] = field(default_factory=Counter)
+    held: int = 0
+
+
+def _written(decided: Iterable[tuple[Case, Answer]]) -> Written:
+    written = Written()
+    for case, answer in decided:
+        if isinstance(answer, Drop):
+            written.reasons[answer.reason] += 1
+            written.drops.append((case, answer))
+        else:
+            written.held += isinstance(answer, Hold)
+            written.deliveries.append(_delivery(case, answer))
+            if case.passed_over:
+                written.passed_over.append(case)
+    return written
+
+
+def _delivery(case: Case, answer: Answer) -> NewDelivery:
+    state, reason, until = READY, "", None
+    if isinstance(answer, Hold):
+        state, reason, until = HELD, WORDS[answer.reason], answer.until
+    return case.channel, case.user_id, case.key, case.kept_address, case.address_hash, state, reason, until
+
+
+def _dropped(notification: Notification, drops: Sequence[tuple[Case, Drop]], now: datetime) -> list[NotificationLog]:
+    """A row of the log for each."""
+    if not drops:
+        return []
+    about = NotificationLog.about(notification, NotificationLog.Kind.DROP, now)
+    return [
+        about.again(
+            case.kept_address,
+            recipient_id=case.user_id,
+            recipient_key=case.key,
+            channel=case.channel,
+            reason=answer.reason,
+            error_message=answer.rule,
+        )
+        for case, answer in drops
+    ]
+
+
+def _passed_over(notification: Notification, cases: Sequence[Case], now: datetime) -> list[NotificationLog]:
+    """A row of the log for each."""
+    return [
+        NotificationLog.passed_over(
+            notification, now, case.passed_over, case.kind, case.channel, case.key, recipient_id=case.user_id
+        )
+        for case in cases
+    ]

@@ -1,0 +1,78 @@
+"""Digests and batches: what can wait does so until it goes out together with others. Nothing is dropped here."""
+
+import logging
+from datetime import datetime, timedelta
+
+from notifications import conf
+from notifications.core.hours import DAYS, Timetable, next_time
+from notifications.core.zones import known_zone
+from notifications.events import NotificationPriority, key_of
+from notifications.models import UserSettings
+from notifications.outcomes import Answer, Deliver, Hold, Reason
+from notifications.sending.gates.facts import Facts
+from notifications.sending.gates.quiet_hours import first_open, hours_of_person, rule_of, timetable_of, without_each
+
+DIGESTS = (UserSettings.Digest.DAILY, UserSettings.Digest.WEEKLY)
+
+logger = logging.getLogger("notifications.gates")
+
+
+def digest(facts: Facts) -> Answer:
+    """Hold for the user's digest or, where they have none, for the batch window of the event.
+
+    What would have expired by then goes at once, and so does what is CRITICAL. A channel without addresses, such as
+    the log, keeps one entry for each.
+    """
+    if facts.urgency == NotificationPriority.CRITICAL or not facts.kind:
+        return Deliver()
+    held = _for_digest(facts) or _for_batch(facts)
+    return held if held and _in_time(facts, held.until) else Deliver()
+
+
+def _in_time(facts: Facts, until: datetime) -> bool:
+    return facts.expires_at is None or until < facts.expires_at
+
+
+def _for_digest(facts: Facts) -> Hold | None:
+    settings = facts.person.settings
+    # A host's own preferences may have any word.
+    if settings is None or settings.digest not in DIGESTS or not facts.event.may_wait_for_digest(facts.urgency):
+        return None
+    if facts.channel not in map(key_of, conf.current().digest_channels):
+        return None
+    zone = known_zone(settings.time_zone)
+    weekly = settings.digest == UserSettings.Digest.WEEKLY
+    try:
+        due = next_time(facts.moment, settings.digest_hour, settings.digest_day if weekly else None, zone)
+    except ValueError as error:
+        # Written past the validation of the settings; it must not keep their mail back.
+        logger.warning("The digest of settings %s is left out: %s", settings.pk, error)
+        return None
+    day = f" on {DAYS[settings.digest_day]}" if weekly else ""
+    rule = f"{settings.digest} digest of this user: {settings.digest_hour:02}:00{day} {zone.key}"
+    # The digest is wanted at its hour, so that is how long its windows are waited for.
+    return _held(facts, Reason.DIGEST, rule, hours_of_person(facts), due, due)
+
+
+def _for_batch(facts: Facts) -> Hold | None:
+    seconds = facts.event.batch_seconds
+    # Whoever names a time means that time, not one that is a window later.
+    if not seconds or (facts.has_own_time and not facts.event.batch_scheduled):
+        return None
+    due = facts.moment + timedelta(seconds=seconds)
+    rule = f"event: batch window of {seconds:g} seconds"
+    return _held(facts, Reason.BATCH, rule, timetable_of(facts), due, facts.wanted_at)
+
+
+def _held(
+    facts: Facts, reason: Reason, rule: str, timetable: Timetable | None, due: datetime, wanted_at: datetime
+) -> Hold:
+    until = first_open(timetable, due, wanted_at)
+    hours = without_each(facts, timetable, due, wanted_at)
+    return Hold(until, reason, rule_of(until, {rule: _otherwise(facts, reason), **hours}))
+
+
+def _otherwise(facts: Facts, reason: Reason) -> datetime:
+    """When it would go out if it did not wait for this."""
+    batch = _for_batch(facts) if reason is Reason.DIGEST else None
+    return batch.until if batch else first_open(timetable_of(facts), facts.moment, facts.wanted_at)

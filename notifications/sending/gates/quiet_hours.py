@@ -1,0 +1,114 @@
+"""Quiet hours and delivery windows: what is wanted waits for its hour. Nothing is dropped here."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from notifications.core.hours import PATIENCE, Hours, Timetable, site_quiet_hours, windows_from
+from notifications.core.zones import known_zone
+from notifications.models import UserSettings
+from notifications.outcomes import Answer, Deliver, Hold, Reason
+from notifications.sending.gates.facts import Facts
+
+logger = logging.getLogger("notifications.gates")
+
+TOGETHER = ", and at the same time "
+"""Between rules of which none alone decides."""
+
+
+def quiet_hours(facts: Facts) -> Answer:
+    """Hold until the first instant at which it is neither quiet nor outside the windows of the channel.
+
+    Windows count until eight days after the delivery was wanted, so that nothing waits for ever; quiet hours always do.
+    """
+    timetable = timetable_of(facts)
+    return _answer(facts, timetable) if timetable else Deliver()
+
+
+def timetable_of(facts: Facts) -> Timetable | None:
+    """The hours that this is to keep on this channel, or None if it may go at any."""
+    return None if facts.event.goes_at_any_hour else hours_of_person(facts)
+
+
+def hours_of_person(facts: Facts) -> Timetable | None:
+    """The hours that all keep which does not go at any hour, such as a digest, whatever is in it."""
+    # A channel without addresses, such as the log, wakes nobody.
+    if not facts.kind or facts.person.has_no_account:
+        return None
+    settings = facts.person.settings
+    quiet, windows = _quiet_hours(settings), _windows(settings, facts.channel)
+    if quiet is None and not windows:
+        return None
+    return Timetable(known_zone(settings.time_zone if settings else ""), quiet, windows)
+
+
+def first_open(timetable: Timetable | None, moment: datetime, wanted_at: datetime) -> datetime:
+    """The first instant, not before ``moment``, at which it may go out."""
+    return timetable.first_open(moment, wanted_at + PATIENCE) if timetable else moment
+
+
+def without_each(
+    facts: Facts, timetable: Timetable | None, moment: datetime, wanted_at: datetime
+) -> dict[str, datetime]:
+    """The first instants if one or the other of these hours were not kept, by its rule."""
+    found = {}
+    if timetable and timetable.quiet:
+        found[_quiet_rule(facts, timetable)] = first_open(replace(timetable, quiet=None), moment, wanted_at)
+    if timetable and timetable.windows:
+        found[_windows_rule(facts, timetable)] = first_open(replace(timetable, windows=()), moment, wanted_at)
+    return found
+
+
+def rule_of(until: datetime, without: Mapping[str, datetime]) -> str:
+    """What decides on a moment: the rules without which it would be another. Where it takes several of them, all.
+
+    :param without: by rule, the moment that it would be without it.
+    """
+    alone = [rule for rule, moment in without.items() if moment != until]
+    return ", and ".join(alone) if alone else TOGETHER.join(without)
+
+
+def _answer(facts: Facts, timetable: Timetable) -> Answer:
+    moment = facts.moment
+    until = first_open(timetable, moment, facts.wanted_at)
+    if until == moment:
+        return Deliver()
+    without = without_each(facts, timetable, moment, facts.wanted_at)
+    return Hold(until, _reason(timetable, moment, [at != until for at in without.values()]), rule_of(until, without))
+
+
+def _reason(timetable: Timetable, moment: datetime, decide: Sequence[bool]) -> Reason:
+    """What is waited for; where quiet hours and windows are kept, whichever decides.
+
+    :param decide: of each kind of hours that are kept, quiet hours first, whether the moment would be another without.
+    """
+    if decide == [False, True]:
+        return Reason.DELIVERY_WINDOW
+    is_quiet = decide == [True, False] or timetable.after_quiet(moment) > moment
+    return Reason.QUIET_HOURS if is_quiet else Reason.DELIVERY_WINDOW
+
+
+def _quiet_rule(facts: Facts, timetable: Timetable) -> str:
+    own = facts.person.settings is not None and facts.person.settings.chooses_quiet_hours
+    return f"quiet hours of this {'user' if own else 'site'}: {timetable.quiet} {timetable.zone.key}"
+
+
+def _windows_rule(facts: Facts, timetable: Timetable) -> str:
+    windows = ", ".join(map(str, timetable.windows))
+    return f"delivery windows of this user for {facts.channel}: {windows} {timetable.zone.key}"
+
+
+def _quiet_hours(settings: UserSettings | None) -> Hours | None:
+    return settings.quiet_hours if settings else site_quiet_hours()
+
+
+def _windows(settings: UserSettings | None, channel: str) -> tuple[Hours, ...]:
+    if settings is None or not settings.delivery_windows:
+        return ()
+    try:
+        return windows_from(settings.windows_for(channel))
+    except (TypeError, ValueError) as error:
+        # Written past the validation of the settings; it must not keep their mail back.
+        logger.warning("The delivery windows of settings %s are left out: %s", settings.pk, error)
+        return ()

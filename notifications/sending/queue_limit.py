@@ -1,0 +1,109 @@
+"""The bound on what waits: a send that does not fit is refused whole, or whole sends that are less urgent make room.
+
+Off unless ``QUEUE_LIMIT`` or ``CLUSTER_QUEUE_LIMIT`` is set. A CRITICAL event is never refused and never shed. All
+others never go beyond a limit, however many send at once: each waits until the one before it has committed, and then
+counts.
+"""
+
+from datetime import datetime
+from functools import cached_property
+
+from notifications import conf
+from notifications.events import NotificationPriority
+from notifications.models import waiting
+from notifications.models.waiting import Place
+from notifications.sending.request import Request
+
+TRIES = 5
+
+
+class QueueFull(Exception):
+    """A send does not fit; what it has written is to be rolled back."""
+
+
+def is_limited(request: Request) -> bool:
+    configured = conf.current()
+    is_critical = request.event.priority == NotificationPriority.CRITICAL
+    return bool(configured.queue_limit or configured.cluster_queue_limit) and not is_critical
+
+
+class Bound:
+    """One of the limits, as it stands before a send."""
+
+    def __init__(self, place: Place, limit: int, below: int, may_shed: bool) -> None:
+        self.place, self.below, self.may_shed = place, below, may_shed
+        self.room = limit - waiting.depth(place)
+
+    @cached_property
+    def most_to_shed(self) -> int:
+        return waiting.most_to_shed(self.place, self.below) if self.may_shed else 0
+
+    def least_urgent(self, count: int, without: set[int]) -> dict[int, int]:
+        """Whole sends that have so many deliveries together, or fewer where there are no more."""
+        return waiting.least_urgent(self.place, self.below, count, without) if self.may_shed else {}
+
+    def fits(self, count: int) -> bool:
+        """Whether so many deliveries may be queued, perhaps after others were shed."""
+        return count <= self.room or count <= self.room + self.most_to_shed
+
+
+class Room:
+    """What the limits leave to one send.
+
+    To be made in the transaction of the send, after :func:`notifications.models.waiting.wait_for_turn` and before
+    anything is queued.
+    """
+
+    def __init__(self, request: Request, using: str) -> None:
+        configured, self.using = conf.current(), using
+        below, may_shed = request.priority.band[0], configured.queue_full == "shed"
+        # The smaller place first: what is shed there makes room in the other, too.
+        places = (
+            (Place(using, request.cluster.pk), configured.cluster_queue_limit),
+            (Place(using), configured.queue_limit),
+        )
+        self.bounds = [Bound(place, limit, below, may_shed) for place, limit in places if limit]
+
+    def fits(self, count: int) -> bool:
+        """Whether so many deliveries may be queued, perhaps after others were shed."""
+        return all(bound.fits(count) for bound in self.bounds)
+
+    def check(self, count: int) -> None:
+        """
+        :raises QueueFull: if a send of so many deliveries does not fit.
+        """
+        if count and not self.fits(count):
+            raise QueueFull
+
+    def make(self, count: int, now: datetime) -> None:
+        """Shed what must go, now that so many deliveries were queued.
+
+        :raises QueueFull: if there is not enough, because workers have taken some of it.
+        """
+        if not count:
+            return
+        taken: set[int] = set()
+        for _ in range(TRIES):
+            chosen = self._chosen(count, taken)
+            gone = {*chosen} - waiting.locked_whole(self.using, chosen)
+            if not gone:
+                waiting.shed(self.using, chosen, now)
+                return
+            taken |= gone
+        raise QueueFull
+
+    def _chosen(self, count: int, taken: set[int]) -> list[int]:
+        """The sends to shed.
+
+        :param taken: those of which a worker has begun something.
+        """
+        chosen: dict[int, int] = {}
+        for bound in self.bounds:
+            needed = count - bound.room - sum(chosen.values())
+            if needed <= 0:
+                continue
+            found = bound.least_urgent(needed, taken | chosen.keys())
+            if sum(found.values()) < needed:
+                raise QueueFull
+            chosen |= found
+        return [*chosen]

@@ -1,0 +1,1 @@
+"""Calls of ``send()`` on the local disk while the database is away."""

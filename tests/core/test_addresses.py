@@ -1,0 +1,156 @@
+"""Which addresses can be sent to, and how they look in a log."""
+
+import pytest
+from django.core.validators import validate_email
+from hypothesis import given
+from hypothesis import strategies as st
+
+from notifications.core.addresses import LONGEST_PLAIN, PLAIN_EMAIL, masked, masked_text, reach, well_formed
+
+ODD_ADDRESSES = st.text("abcXYZ019.-_+@äß!\"'\n ", max_size=40) | st.emails()
+LOCAL_PARTS = st.text("abcdefghijklmnopqrstuvwxyz0123456789.+_-", min_size=1, max_size=60)
+GOOD, OTHER = "ann@example.com", "work@example.com"
+PHONES = st.from_regex(r"\+[1-9]\d{6,14}", fullmatch=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "address"),
+    [
+        ("email", "ann@example.com"),
+        ("email", "ann+news@mail.example.co.uk"),
+        ("email", "ann@müller.example"),
+        ("email", "jürgen@example.com"),
+        ("email", "用户@例え.テスト"),
+        ("phone", "+4915112345678"),
+        ("url", "https://example.com/hook?x=1"),
+        ("pager", "anything at all"),
+    ],
+)
+def test_a_good_address_is_well_formed(kind, address):
+    assert well_formed(kind, address)
+
+
+@pytest.mark.parametrize(
+    ("kind", "address"),
+    [
+        ("email", "ann"),
+        ("email", "ann@"),
+        ("email", "ann@example.com, bob@example.com"),
+        ("email", "jür gen@example.com"),
+        ("email", "@jürgen@example.com"),
+        ("email", "jürgen\u2028@example.com"),
+        ("email", "Ann <ann@example.com>"),
+        ("email", "ann@example.com\nBcc: bob@example.com"),
+        ("email", "ann@example.com\r\n"),
+        ("email", "ann\0@example.com"),
+        ("phone", "015112345678"),
+        ("phone", "+0123456789"),
+        ("phone", "+123"),
+        ("phone", "+49 151 12345678"),
+        ("phone", "+4915112345678\n"),
+        ("phone", "+" + "1" * 16),
+        ("phone", "+４９１５１１２３４５６７８"),
+        ("url", "ftp://example.com"),
+        ("url", "javascript:alert(1)"),
+        ("url", "example.com"),
+        ("pager", "a\x1bb"),
+    ],
+)
+def test_a_bad_address_is_not(kind, address):
+    assert not well_formed(kind, address)
+
+
+@given(st.sampled_from(["email", "phone", "url", "pager"]), st.text(), st.characters(categories=["Cc"]), st.text())
+def test_no_address_with_a_control_character_is_well_formed(kind, before, control, after):
+    assert not well_formed(kind, before + control + after)
+
+
+@given(LOCAL_PARTS)
+def test_a_masked_mail_address_never_shows_the_whole_local_part(local):
+    shown = masked(f"{local}@klaxon.example")
+    assert shown.endswith("***@klaxon.example")
+    assert local not in shown.removesuffix("@klaxon.example")
+
+
+@given(PHONES)
+def test_a_masked_phone_number_hides_most_digits(phone):
+    shown = masked(phone)
+    assert "***" in shown
+    assert sum(character.isdigit() for character in shown) <= 4
+
+
+@given(st.text(min_size=1))
+def test_a_masked_address_is_never_the_address(address):
+    assert masked(address) != address or set(address) == {"*"}
+
+
+def test_nothing_is_masked_as_nothing():
+    assert masked("") == ""
+
+
+def test_one_can_recognise_ones_own():
+    assert masked("ann@example.com") == "a***@example.com"
+    assert masked("+4915112345678") == "+49***78"
+
+
+@given(
+    st.text(" abc:.,<>()", max_size=20),
+    LOCAL_PARTS.filter(lambda word: len(word) > 3),
+    st.text(" xyz:,<>()", max_size=20),
+)
+def test_addresses_in_a_providers_words_are_masked(before, local, after):
+    told = f"{before} <{local}@klaxon.example> {after}"
+    assert f"{local}@" not in masked_text(told)
+    assert "***@klaxon.example" in masked_text(told)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "{'secret.name@example.com': (550, b'no such user')}",
+        "550 5.1.1 <secret.name@example.com>: Recipient address rejected",
+        "to=secret.name@example.com, from=other@example.com",
+        "The number +4915112345678 is not reachable",
+        '550 "secret.name"@example.com is unknown here',
+        "550 <secret.name@[127.0.0.1]> is unknown here",
+    ],
+)
+def test_the_words_of_real_providers_keep_no_address(words):
+    shown = masked_text(words)
+    assert "secret.name" not in shown
+    assert "15112345" not in shown
+
+
+@given(st.text("abc 123.:;()", max_size=50))
+def test_words_without_an_address_stay_as_they_are(words):
+    assert masked_text(words) == words
+
+
+@given(ODD_ADDRESSES)
+def test_what_is_plain_djangos_validator_takes_too(address):
+    if PLAIN_EMAIL.fullmatch(address) and len(address) <= LONGEST_PLAIN:
+        validate_email(address)
+
+
+@pytest.mark.parametrize("label", [63, 64])
+def test_a_label_may_have_63_letters(label):
+    assert well_formed("email", f"ann@{'x' * label}.example") is (label == 63)
+
+
+@pytest.mark.parametrize(
+    ("own", "account", "found"),
+    [
+        ("", GOOD, (GOOD, "", "")),
+        (OTHER, GOOD, (OTHER, "", GOOD)),
+        (GOOD, GOOD, (GOOD, "", "")),
+        (OTHER, "", (OTHER, "", "")),
+        (OTHER, "ann", (OTHER, "", "")),
+        ("work@example,com", GOOD, (GOOD, "work@example,com", "")),
+        (" ", GOOD, (GOOD, " ", "")),
+        ("work", "", ("work", "", "")),
+        ("work", "ann", ("work", "", "")),
+        ("", "ann", ("ann", "", "")),
+    ],
+)
+def test_an_unusable_address_of_ones_own_gives_way_to_a_usable_one_of_the_account(own, account, found):
+    assert reach("email", own, account) == found

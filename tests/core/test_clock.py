@@ -1,0 +1,60 @@
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.db import connection, transaction
+from django.utils import timezone
+
+from notifications.core import clock
+
+NOON = datetime(2026, 3, 29, 12, tzinfo=UTC)
+
+
+@pytest.mark.django_db
+def test_now_is_aware_and_in_utc():
+    with timezone.override("America/New_York"):
+        now = clock.now()
+    assert now.utcoffset() == timedelta(0)
+    assert abs(now - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+@pytest.mark.django_db
+def test_now_goes_on_within_a_transaction():
+    with transaction.atomic():
+        first = clock.now()
+        assert clock.now() > first
+
+
+@pytest.mark.django_db
+def test_the_database_server_is_asked_only_where_there_is_one(django_assert_num_queries):
+    with django_assert_num_queries(1 if connection.vendor == "postgresql" else 0):
+        clock.now()
+
+
+def test_an_override_holds_for_its_block_only_and_asks_no_database():
+    with clock.override(lambda: NOON):
+        assert clock.now() == NOON
+        with clock.override(lambda: NOON + timedelta(hours=1)):
+            assert clock.now().hour == 13
+        assert clock.now() == NOON
+    assert clock._override is None
+
+
+def test_an_override_ends_with_an_error_too():
+    with pytest.raises(RuntimeError), clock.override(lambda: NOON):
+        raise RuntimeError
+    assert clock._override is None
+
+
+@pytest.mark.django_db
+def test_a_time_of_a_moment_ago_is_asked_for_once_a_second(monkeypatch, django_assert_num_queries):
+    monkeypatch.setattr(clock, "_lately", {})
+    on_server = connection.vendor == "postgresql"
+    with django_assert_num_queries(1 if on_server else 0):
+        times = [clock.lately() for _ in range(100)]
+    assert times == sorted(times)
+    assert abs(clock.now() - times[-1]) < timedelta(seconds=0.5)
+    ago = time.monotonic() - 1
+    monkeypatch.setattr(clock, "_lately", {key: (read, ago) for key, (read, _) in clock._lately.items()})
+    with django_assert_num_queries(1 if on_server else 0):
+        clock.lately()

@@ -1,0 +1,142 @@
+"""Hours that come again, and the first instant at which everything is open."""
+
+from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from notifications.core.hours import PATIENCE, Hours, Timetable, time_from, windows_from
+
+BERLIN = ZoneInfo("Europe/Berlin")
+NIGHT = Hours(time(22), time(7))
+
+
+def berlin(month, day, hour, minute=0, fold=0):
+    return datetime(2026, month, day, hour, minute, tzinfo=BERLIN, fold=fold).astimezone(UTC)
+
+
+def opens(moment, quiet=None, windows=()):
+    table = Timetable(BERLIN, quiet, windows_from(windows))
+    return table.first_open(moment, moment + PATIENCE)
+
+
+class TestQuietHours:
+    @pytest.mark.parametrize(
+        ("moment", "opening"),
+        [
+            (berlin(11, 20, 21, 59), berlin(11, 20, 21, 59)),
+            (berlin(11, 20, 22), berlin(11, 21, 7)),
+            (berlin(11, 21, 6, 59), berlin(11, 21, 7)),
+            (berlin(11, 21, 7), berlin(11, 21, 7)),
+            # The nights in which clocks are changed end at seven as well.
+            (berlin(3, 28, 23), berlin(3, 29, 7)),
+            (berlin(10, 24, 23), berlin(10, 25, 7)),
+            (berlin(10, 25, 2, 30, fold=1), berlin(10, 25, 7)),
+        ],
+    )
+    def test_they_wrap_over_midnight(self, moment, opening):
+        assert opens(moment, NIGHT) == opening
+
+    def test_an_end_that_is_jumped_over_is_the_jump(self):
+        assert opens(berlin(3, 29, 0), Hours(time(22), time(2, 30))) == berlin(3, 29, 3)
+
+    def test_an_end_that_comes_twice_is_the_second(self):
+        until_half_past = Hours(time(22), time(2, 30))
+        assert opens(berlin(10, 25, 0), until_half_past) == berlin(10, 25, 2, 30, fold=1)
+        assert opens(berlin(10, 25, 2, 45), until_half_past) == berlin(10, 25, 2, 30, fold=1)
+
+    def test_a_beginning_that_comes_twice_is_the_first(self):
+        assert opens(berlin(10, 25, 2, 10, fold=1), Hours(time(2, 30), time(5))) == berlin(10, 25, 5)
+
+    def test_quiet_hours_that_are_jumped_over_do_not_come(self):
+        assert opens(berlin(3, 29, 3), Hours(time(2, 10), time(2, 40))) == berlin(3, 29, 3)
+
+
+class TestWindows:
+    OFFICE = [["08:00", "12:00"], ["14:00", "18:00", ["mon", "tue", "wed", "thu", "fri"]]]
+
+    @pytest.mark.parametrize(
+        ("moment", "opening"),
+        [
+            (berlin(11, 20, 7), berlin(11, 20, 8)),
+            (berlin(11, 20, 9), berlin(11, 20, 9)),
+            (berlin(11, 20, 12), berlin(11, 20, 14)),
+            (berlin(11, 20, 18), berlin(11, 21, 8)),
+            (berlin(11, 21, 12), berlin(11, 22, 8)),  # a Saturday
+        ],
+    )
+    def test_the_next_one_is_waited_for(self, moment, opening):
+        assert opens(moment, windows=self.OFFICE) == opening
+
+    def test_one_may_last_over_midnight_and_belongs_to_the_day_on_which_it_begins(self):
+        windows = [["22:00", "02:00", ["fri"]]]
+        assert opens(berlin(11, 21, 1), windows=windows) == berlin(11, 21, 1)
+        assert opens(berlin(11, 20, 1), windows=windows) == berlin(11, 20, 22)
+
+    def test_equal_times_are_the_whole_day(self):
+        assert opens(berlin(11, 20, 9), windows=[["00:00", "24:00", ["sun"]]]) == berlin(11, 22, 0)
+
+    def test_one_that_is_jumped_over_is_the_next_days(self):
+        assert opens(berlin(3, 29, 0), windows=[["02:10", "02:40"]]) == berlin(3, 30, 2, 10)
+
+    def test_one_within_the_hour_that_comes_twice_is_open_in_the_first(self):
+        windows = [["02:10", "02:40"]]
+        assert opens(berlin(10, 25, 0), windows=windows) == berlin(10, 25, 2, 10)
+        assert opens(berlin(10, 25, 2, 40), windows=windows) == berlin(10, 26, 2, 10)
+
+    def test_one_that_begins_in_the_hour_that_comes_twice_opens_the_second_time(self):
+        windows, second = [["02:30", "12:00"]], berlin(10, 25, 2, 30, fold=1)
+        moments = [berlin(10, 25, 0), berlin(10, 25, 2, 45), berlin(10, 25, 2, 10, fold=1), second]
+        assert [opens(moment, windows=windows) for moment in moments] == [second] * 4
+
+    def test_one_that_ends_in_the_hour_that_comes_twice_closes_the_first_time(self):
+        windows, evening = [["22:00", "02:30"]], berlin(10, 25, 22)
+        assert opens(berlin(10, 25, 2, 29), windows=windows) == berlin(10, 25, 2, 29)
+        assert opens(berlin(10, 25, 2, 30), windows=windows) == evening
+        assert opens(berlin(10, 25, 2, 10, fold=1), windows=windows) == evening
+
+    def test_a_week_with_an_hour_more_is_waited_for(self):
+        assert opens(berlin(10, 18, 2, 1), windows=[["02:00", "02:01", ["sun"]]]) == berlin(10, 25, 2)
+
+
+class TestBoth:
+    def test_both_must_be_open(self):
+        assert opens(berlin(11, 20, 23), NIGHT, [["06:00", "08:00"]]) == berlin(11, 21, 7)
+        assert opens(berlin(11, 20, 23), NIGHT, [["05:00", "06:00"], ["18:00", "23:00"]]) == berlin(11, 21, 18)
+
+    def test_a_window_inside_the_quiet_hours_is_none_until_patience_ends(self):
+        moment = berlin(11, 20, 12)
+        assert opens(moment, NIGHT, [["23:00", "23:30"]]) == moment + PATIENCE
+        assert opens(berlin(11, 20, 23, 10), NIGHT, [["23:00", "23:30"]]) == berlin(11, 29, 7)
+
+    def test_it_is_usable_if_it_is_open_for_a_quarter_of_an_hour(self):
+        def usable(*windows):
+            return Timetable(BERLIN, NIGHT, windows_from(windows)).is_usable()
+
+        assert usable(["21:45", "23:00", ["sun"]])
+        assert not usable(["21:50", "23:00"])
+        assert not usable(["23:00", "05:00"])
+        assert Timetable(BERLIN, NIGHT).is_usable()
+        assert not Timetable(BERLIN, Hours(time(0), time(23, 50))).is_usable()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["08:00", [["08:00"]], [["8", "12:00"]], [["08:00", "25:00"]], [["08:00", 12]], [["08:00", "09:00", []]],
+     [["08:00", "09:00", ["monday"]]], [["08:00", "09:00", "mon"]], [["08:00+01:00", "09:00"]], [7]],
+)  # fmt: skip
+def test_another_form_is_refused(wrong):
+    with pytest.raises((TypeError, ValueError), match="is no|Invalid|names a time zone|must be"):
+        windows_from(wrong)
+
+
+def test_midnight_may_be_written_as_twenty_four():
+    assert time_from("24:00") == time(0)
+
+
+def test_hours_say_themselves():
+    assert [*map(str, windows_from(TestWindows.OFFICE))] == ["08:00–12:00", "mon tue wed thu fri 14:00–18:00"]
+
+
+def test_patience_lasts_for_any_week():
+    assert timedelta(days=7, hours=3) < PATIENCE

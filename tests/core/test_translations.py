@@ -1,0 +1,172 @@
+"""Lazy translations in a context: each reader gets them in their own language."""
+
+import json
+from decimal import Decimal
+
+import pytest
+from django.core import mail
+from django.urls import reverse_lazy
+from django.utils import translation
+from django.utils.functional import lazy
+from django.utils.text import capfirst, format_lazy
+from django.utils.translation import gettext_lazy, ngettext_lazy, npgettext_lazy, pgettext_lazy
+
+from notifications.context import comparable, decoded, encoded, loggable, validated
+from notifications.core.translations import in_words
+from notifications.delivering.dispatcher import Dispatcher
+from notifications.events import NotificationEvent, NotificationPriority
+from notifications.exceptions import IdempotencyConflict, InvalidContext
+from notifications.manager import NotificationManager
+from notifications.models import Cluster, Delivery, NotificationLog
+from notifications.sending.request import Options, checked
+from notifications.spool.calls import record_of
+from notifications.testing import temporary_events
+from tests.factories import UserFactory, UserSettingsFactory
+from tests.shop.notification_events import ShopEvents
+
+TEXTS = {
+    "gettext": (gettext_lazy("Monday"), "Monday", "Montag"),
+    "by keyword": (gettext_lazy(message="Monday"), "Monday", "Montag"),
+    "pgettext": (pgettext_lazy("alt. month", "March"), "March", "März"),
+    "one": (ngettext_lazy("%(num)d year", "%(num)d years", 1), "%(num)d year", "%(num)d Jahr"),
+    "several": (ngettext_lazy("%(num)d year", "%(num)d years", 3), "%(num)d years", "%(num)d Jahre"),
+    "npgettext": (npgettext_lazy("none", "car", "cars", 2), "cars", "cars"),
+    "format": (format_lazy("{0}, {x:.1f}", gettext_lazy("Monday"), x=Decimal("2.25")), "Monday, 2.2", "Montag, 2.2"),
+    "lazy format": (format_lazy(gettext_lazy("Yes")), "Yes", "Ja"),
+}
+
+
+def in_language(code, value):
+    with translation.override(code):
+        return in_words(value)
+
+
+@pytest.mark.parametrize(("text", "english", "german"), TEXTS.values(), ids=TEXTS)
+@pytest.mark.parametrize("sender", ["en", "de"])
+def test_a_lazy_text_is_kept_until_the_language_of_its_reader_is_known(text, english, german, sender):
+    with translation.override(sender):
+        stored = json.loads(json.dumps(encoded({"text": text, "nested": [{"text": text}]})))
+    for code, words in (("en", english), ("de", german)):
+        assert in_language(code, decoded(stored)) == {"text": words, "nested": [{"text": words}]}
+
+
+def test_what_came_back_can_be_stored_again():
+    for text, *_ in TEXTS.values():
+        assert encoded(decoded(encoded(text))) == encoded(text)
+
+
+REFUSED = {
+    "a function of the host": (lazy(lambda: "x", str)(), "lazy value of"),
+    "reverse_lazy": (reverse_lazy("admin:index"), "lazy value of reverse"),
+    "capfirst": (capfirst(gettext_lazy("monday")), "lazy value of capfirst"),
+    "no number": (ngettext_lazy("%d year", "%d years"), "no number"),
+    "number by name": (ngettext_lazy("%(num)d year", "%(num)d years", "num"), "no number"),
+    "an object in a format": (format_lazy("{.pk}", UserFactory.build()), "cannot be stored"),
+    "a tuple in a format": (format_lazy("{}", (1, 2)), "written otherwise"),
+    "a format that lacks a value": (format_lazy("{}"), "out of range"),
+    "no text": (gettext_lazy(b"Monday"), "something else than texts"),
+}
+
+
+@pytest.mark.parametrize(("text", "why"), REFUSED.values(), ids=REFUSED)
+def test_what_cannot_be_kept_lazy_is_refused_with_what_to_do(text, why):
+    with pytest.raises(InvalidContext, match=rf"context\.a\[0\].*{why}.*Pass str"):
+        encoded({"a": [text]})
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [["system", ["x"], {}], ["gettext", [1], {}], ["gettext", [], {}], ["gettext", ["x"]], "gettext", None,
+     ["ngettext", ["a", "b", True], {}], [["gettext"], ["x"], {}], ["format_lazy", [3], {}], ["gettext", ["x"], 1]],
+)  # fmt: skip
+def test_a_tag_that_nobody_stored_is_told(inner):
+    with pytest.raises(InvalidContext, match=r"\$lazy cannot be"):
+        decoded({"$lazy": inner})
+
+
+def test_a_mapping_of_the_host_is_no_lazy_text():
+    given = {"$lazy": ["gettext", ["Monday"], {}]}
+    assert decoded(encoded(given)) == given
+
+
+def test_the_same_content_is_comparable_whoever_sends_it():
+    given = {"texts": {gettext_lazy("Monday"), gettext_lazy("Yes")}}
+    with translation.override("de"):
+        german = comparable(encoded(given))
+    assert german == comparable(encoded(given))
+
+
+def weekday(**more):
+    return NotificationEvent(
+        "order_shipped", NotificationPriority.MEDIUM, ["email"], context={"day": str}, loggable=("day",), **more
+    )
+
+
+def test_the_log_has_it_in_the_language_of_the_site(settings):
+    stored = validated(weekday(), {"day": gettext_lazy("Monday")}).stored
+    with translation.override("de"):
+        assert loggable(weekday(), stored) == {"day": "Monday"}
+    settings.LANGUAGE_CODE = "de"
+    assert loggable(weekday(), {"day": encoded([gettext_lazy("Monday")])}) == {"day": ["Montag"]}
+
+
+@pytest.fixture
+def site(db, settings, tmp_path):
+    """An event whose mail shows the day as it came, as the transform got it, and by a filter that takes texts alone."""
+    (tmp_path / "notifications/order_shipped").mkdir(parents=True)
+    (tmp_path / "notifications/order_shipped/email.subject.txt").write_text("{{ day }}")
+    (tmp_path / "notifications/order_shipped/email.txt").write_text("{{ day|upper }} {{ kind }} {{ original.day }}")
+    settings.TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": [tmp_path]}]
+    settings.NOTIFICATIONS = {"CHANNELS": {"email": {}}}
+    settings.LANGUAGES = [("en", "English"), ("de", "Deutsch")]
+    with temporary_events() as registry:
+        kind_of = {"email": lambda values: {"kind": f"{type(values['day']).__name__}:{values['day']}"}}
+        registry[ShopEvents.ORDER_SHIPPED] = weekday(transforms=kind_of)
+        yield registry
+
+
+def send(users, day, **options):
+    return NotificationManager.send(ShopEvents.ORDER_SHIPPED, users, None, {"day": day}, **options)
+
+
+@pytest.mark.parametrize("sender", ["en", "de", "fr"])
+def test_each_reader_gets_their_own_language(site, sender):
+    english, german = UserFactory.create_batch(2)
+    UserSettingsFactory(user=german, cluster=Cluster.objects.default(), language="de")
+    with translation.override(sender):
+        send([english, german], gettext_lazy("Monday"))
+    Dispatcher().run_until_idle()
+    got = {message.to[0]: (message.subject, message.body.strip()) for message in mail.outbox}
+    assert got == {
+        english.email: ("Monday", "MONDAY str:Monday Monday"),
+        german.email: ("Montag", "MONTAG str:Montag Montag"),
+    }
+    assert {row.personal.context_data["day"] for row in NotificationLog.objects.select_related("personal")} == {
+        "Monday"
+    }
+
+
+def test_an_idempotency_key_knows_the_content_in_any_language(site):
+    user = UserFactory()
+    send([user], gettext_lazy("Monday"), idempotency_key="x")
+    with translation.override("de"):
+        assert send([user], gettext_lazy("Monday"), idempotency_key="x").duplicate
+        with pytest.raises(IdempotencyConflict):
+            send([user], gettext_lazy("Tuesday"), idempotency_key="x")
+
+
+def test_what_is_spooled_stays_lazy(site):
+    with translation.override("de"):
+        request = checked(ShopEvents.ORDER_SHIPPED, None, {"day": gettext_lazy("Monday")}, Options())
+        record = record_of(request, [UserFactory()], request.asked_at)
+    assert json.loads(json.dumps(record))["context"] == {"day": {"$lazy": ["gettext", ["Monday"], {}]}}
+
+
+def test_what_is_critical_is_sent_as_its_text_where_it_cannot_stay_lazy(site, caplog):
+    site[ShopEvents.ORDER_SHIPPED] = NotificationEvent(
+        "order_shipped", NotificationPriority.CRITICAL, ["email"], context={"day": str}
+    )
+    with translation.override("de"):
+        send([UserFactory()], capfirst(gettext_lazy("Monday")))
+    assert Delivery.objects.get().notification.values == {"day": "Montag"}
+    assert "cannot be kept until the language" in caplog.text

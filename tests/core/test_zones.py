@@ -1,0 +1,48 @@
+"""Which instants a time on the wall comes to, when clocks are changed and when they are not."""
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from notifications.core.zones import first_instant, known_zone, last_instant
+
+BERLIN, LORD_HOWE, HAVANA = ZoneInfo("Europe/Berlin"), ZoneInfo("Australia/Lord_Howe"), ZoneInfo("America/Havana")
+
+
+def utc(*parts):
+    return datetime(*parts, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("zone", "wall", "first", "last"),
+    [
+        (BERLIN, datetime(2026, 7, 1, 7), utc(2026, 7, 1, 5), utc(2026, 7, 1, 5)),
+        # Jumped over: 02:00 to 03:00 on 29 March 2026.
+        (BERLIN, datetime(2026, 3, 29, 2, 30), utc(2026, 3, 29, 1), utc(2026, 3, 29, 1)),
+        (BERLIN, datetime(2026, 3, 29, 3), utc(2026, 3, 29, 1), utc(2026, 3, 29, 1)),
+        (BERLIN, datetime(2026, 3, 29, 3, 30), utc(2026, 3, 29, 1, 30), utc(2026, 3, 29, 1, 30)),
+        # Twice: 02:00 to 03:00 on 25 October 2026.
+        (BERLIN, datetime(2026, 10, 25, 2, 30), utc(2026, 10, 25, 0, 30), utc(2026, 10, 25, 1, 30)),
+        (BERLIN, datetime(2026, 10, 25, 2), utc(2026, 10, 25, 0), utc(2026, 10, 25, 0)),
+        (BERLIN, datetime(2026, 10, 25, 3), utc(2026, 10, 25, 2), utc(2026, 10, 25, 2)),
+        # Half an hour, and at midnight.
+        (LORD_HOWE, datetime(2026, 10, 4, 2, 15), utc(2026, 10, 3, 15, 30), utc(2026, 10, 3, 15, 30)),
+        (HAVANA, datetime(2026, 3, 8), utc(2026, 3, 8, 5), utc(2026, 3, 8, 5)),
+        (HAVANA, datetime(2026, 11, 1, 0, 30), utc(2026, 11, 1, 4, 30), utc(2026, 11, 1, 5, 30)),
+    ],
+)
+def test_the_first_and_the_last_instant_of_a_time_on_the_wall(zone, wall, first, last):
+    assert (first_instant(wall, zone), last_instant(wall, zone)) == (first, last)
+
+
+def test_no_zone_is_the_sites(settings):
+    settings.TIME_ZONE = "Asia/Kathmandu"
+    assert known_zone("").key == "Asia/Kathmandu"
+
+
+@pytest.mark.parametrize("wrong", ["Mars/Olympus", "Europe", "../UTC"])
+def test_a_wrong_zone_is_the_sites_and_told(wrong, settings, caplog):
+    settings.TIME_ZONE = "Europe/Berlin"
+    assert known_zone(wrong).key == "Europe/Berlin"
+    assert wrong in caplog.text

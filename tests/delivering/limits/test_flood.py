@@ -1,0 +1,64 @@
+"""Noticing a flood."""
+
+import pytest
+from django.db import connection
+
+from notifications.delivering.limits import is_flooded
+from notifications.manager import NotificationManager
+from notifications.models import Delivery
+from tests.factories import UserFactory
+from tests.shop.notification_events import ShopEvents
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def depth(settings):
+    def depth(depth):
+        settings.NOTIFICATIONS = {"THROTTLE_DEPTH": depth}
+
+    return depth
+
+
+def queue(count):
+    NotificationManager.send(ShopEvents.NEWSLETTER, UserFactory.create_batch(count))
+
+
+def test_it_is_a_flood_when_more_than_the_depth_is_ready(depth):
+    queue(3)
+    depth(3)
+    assert not is_flooded("default")
+    queue(1)
+    assert is_flooded("default")
+
+
+def test_what_is_not_ready_is_no_flood(depth):
+    queue(4)
+    depth(2)
+    Delivery.objects.filter(pk__in=Delivery.objects.values("pk")[:2]).update(state="held")
+    assert not is_flooded("default")
+
+
+def test_switched_off_it_costs_nothing(depth, django_assert_num_queries):
+    queue(1)
+    depth(0)
+    with django_assert_num_queries(0):
+        assert not is_flooded("default")
+
+
+def test_it_reads_the_index_of_what_is_ready_and_no_further_than_it_must(depth, django_assert_num_queries):
+    depth(2)
+    with django_assert_num_queries(1) as captured:
+        is_flooded("default")
+    [sql] = [query["sql"] for query in captured.captured_queries]
+    assert "LIMIT 3" in sql
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            # A few rows are read faster in other ways; what matters is the way that a million are read.
+            for way in ("seqscan", "bitmapscan", "sort"):
+                cursor.execute(f"SET LOCAL enable_{way} = off")
+        cursor.execute(f"EXPLAIN {'QUERY PLAN ' if connection.vendor == 'sqlite' else ''}{sql}")
+        plan = str(cursor.fetchall())
+    assert "klaxon_delivery_ready" in plan
+    assert "Sort" not in plan
+    assert "TEMP B-TREE" not in plan

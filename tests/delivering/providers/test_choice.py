@@ -1,0 +1,360 @@
+"""Several providers for one channel: order, failover, shared circuits, probes."""
+
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+
+from notifications.channels import BaseChannel
+from notifications.delivering.dispatcher import Dispatcher
+from notifications.events import NotificationEvent, NotificationPriority
+from notifications.manager import NotificationManager
+from notifications.models import Circuit, Delivery, NotificationLog
+from notifications.outcomes import Blame, Receipt, Verdict
+from notifications.testing import temporary_events, travelling
+from tests.factories import UserFactory
+from tests.shop.notification_events import ShopEvents
+
+pytestmark = pytest.mark.django_db
+
+DOWN = {"verdict": Verdict.TEMPORARY, "error": "connection refused"}
+
+
+class Carrier(BaseChannel):
+    """A provider that works, unless its name is in ``answers``. Keeps who carried what."""
+
+    one_by_one = True
+    answers: dict = {}
+    carried: list = []
+
+    def __init__(self, name="only"):
+        self.name = name
+
+    def prepare(self, delivery, rendered):
+        return {"delivery": delivery.pk}
+
+    def send(self, messages):
+        for message in messages:
+            self.carried.append((self.name, message["delivery"]))
+            yield Receipt(message, **self.answers.get(self.name, {"verdict": Verdict.ACCEPTED}))
+
+
+@pytest.fixture
+def carriers(settings):
+    """Configure providers of the log channel by name, each with what its entry says besides."""
+    Carrier.answers, Carrier.carried = {}, []
+
+    def configured(*names, **more):
+        providers = [{"NAME": name, "OPTIONS": {"name": name}, **more.get(name, {})} for name in names]
+        entry = {"BACKEND": f"{__name__}.Carrier", **({"PROVIDERS": providers} if names else {})}
+        settings.NOTIFICATIONS = {"CHANNELS": {"log": entry}, "RETRY_JITTER": 0, "RAMP_SECONDS": 0}
+        return Carrier
+
+    return configured
+
+
+@pytest.fixture
+def clock():
+    with travelling() as clock:
+        yield clock
+
+
+def refuse_orders(count=1):
+    NotificationManager.send(ShopEvents.ORDER_REFUSED, UserFactory.create_batch(count), None, {})
+
+
+def dispatch(**options):
+    return dict(Dispatcher(**options).run_until_idle())
+
+
+def used(carrier):
+    return Counter(name for name, _ in carrier.carried)
+
+
+def test_the_first_provider_has_everything_while_it_works(carriers, clock):
+    carrier = carriers("first", "second")
+    refuse_orders(3)
+    assert dispatch() == {"sent": 3}
+    assert used(carrier) == {"first": 3}
+    assert set(Delivery.objects.values_list("provider", flat=True)) == {"first"}
+    assert set(NotificationLog.objects.values_list("provider", flat=True)) == {"first"}
+
+
+def test_the_next_provider_has_it_at_once_when_the_first_fails(carriers, clock):
+    carrier = carriers("first", "second", "third")
+    carrier.answers = {"first": DOWN, "second": DOWN}
+    refuse_orders()
+    assert dispatch() == {"retry": 2, "sent": 1}
+    assert [name for name, _ in carrier.carried] == ["first", "second", "third"]
+    assert list(NotificationLog.objects.order_by("pk").values_list("provider", "success")) == [
+        ("first", False), ("second", False), ("third", True),
+    ]  # fmt: skip
+
+
+def test_a_whole_round_counts_once_in_the_schedule(carriers, clock):
+    carrier = carriers("first", "second")
+    carrier.answers = {"first": DOWN, "second": DOWN}
+    refuse_orders()
+    for attempts, minutes in ((1, 1), (2, 5)):
+        dispatch()
+        delivery = Delivery.objects.get()
+        assert (delivery.attempts, delivery.due_at) == (attempts, clock() + timedelta(minutes=minutes))
+        clock.forward(minutes=minutes)
+    assert [name for name, _ in carrier.carried] == ["first", "second"] * 2
+
+
+def test_a_refused_mailbox_is_no_reason_to_take_another_provider(carriers, clock):
+    carrier = carriers("first", "second")
+    carrier.answers = {"first": {**DOWN, "blames": Blame.RECIPIENT}}
+    refuse_orders(6)
+    assert dispatch() == {"retry": 6}
+    assert used(carrier) == {"first": 6}
+    assert not Circuit.objects.exists()
+
+
+def test_an_ambiguous_answer_fails_over_or_is_held_as_the_event_says(carriers, clock):
+    carrier = carriers("first", "second")
+    carrier.answers = {"first": {"verdict": Verdict.UNKNOWN}}
+    refuse_orders()
+    assert dispatch() == {"retry": 1, "sent": 1}
+    with temporary_events() as registry:
+        registry[ShopEvents.ORDER_REFUSED] = NotificationEvent(
+            "order_refused", NotificationPriority.HIGH, ["log"], on_unknown="hold"
+        )
+        refuse_orders()
+        assert dispatch() == {"unknown": 1}
+
+
+def test_five_failures_open_the_circuit_for_every_worker_and_the_others_wait(carriers, clock, caplog):
+    carrier = carriers()
+    carrier.answers = {"only": DOWN}
+    refuse_orders(30)
+    assert dispatch() == {"retry": 10}  # five were tried; of their group the other five were not handed over
+    assert len(carrier.carried) == 5
+    assert sorted(Delivery.objects.values_list("attempts", flat=True)) == [0] * 25 + [1] * 5
+    assert dispatch() == {}  # another worker
+    assert "The provider log is left alone until" in caplog.text
+    assert Circuit.objects.get().open_until == clock() + timedelta(seconds=60)
+
+
+def test_once_a_circuit_is_open_no_other_group_of_the_batch_is_tried(carriers, clock, monkeypatch):
+    carrier = carriers()
+    monkeypatch.setattr(carrier, "group_size", 5)
+    refuse_orders(50)
+    carrier.answers = {"only": DOWN}
+    Dispatcher(batch_size=50).run_batch(50)
+    assert len(carrier.carried) == 5
+    assert Counter(Delivery.objects.values_list("state", "attempts")) == {("retry", 1): 5, ("ready", 0): 45}
+
+
+def test_the_open_circuit_of_one_provider_costs_nobody_an_attempt_where_there_is_another(carriers, clock):
+    carrier = carriers("first", "second")
+    carrier.answers = {"first": DOWN}
+    refuse_orders(30)
+    dispatch()
+    assert used(carrier) == {"first": 5, "second": 30}
+    assert Delivery.objects.filter(state="sent").count() == 30
+
+
+def test_one_probe_at_a_time_and_longer_waits_until_it_works(carriers, clock):
+    carrier = carriers()
+    carrier.answers = {"only": DOWN}
+    refuse_orders(20)
+    dispatch()
+    for seconds in (60, 120, 240, 300, 300):
+        carrier.carried.clear()
+        clock.forward(seconds=seconds - 1)
+        assert dispatch() == {}
+        clock.forward(seconds=1)
+        assert dispatch() == {"retry": 1}
+        assert len(carrier.carried) == 1
+    assert Delivery.objects.filter(state="dead").count() == 0
+    # The failed probes cost their deliveries no attempt.
+    assert max(Delivery.objects.values_list("attempts", flat=True)) == 1
+    carrier.answers = {}
+    clock.forward(seconds=300)
+    dispatch()
+    clock.forward(seconds=900)
+    dispatch()
+    assert Delivery.objects.filter(state="sent").count() == 20
+    assert Circuit.objects.get().open_until is None
+
+
+def test_only_one_of_two_workers_wins_the_probe(carriers, clock):
+    carrier = carriers()
+    carrier.answers = {"only": DOWN}
+    refuse_orders(20)
+    first, second = Dispatcher(), Dispatcher()
+    first.run_until_idle()
+    clock.forward(seconds=60)
+    second.providers.breaker.look(clock())
+    assert first.providers.choose(Delivery.objects.filter(state="ready")[0], clock()).as_probe
+    assert second.providers.choose(Delivery.objects.filter(state="ready")[1], clock()) is None
+
+
+def test_while_the_second_carries_the_first_is_probed_with_one_delivery(carriers, clock):
+    carrier = carriers("first", "second")
+    carrier.answers = {"first": DOWN}
+    refuse_orders(10)
+    dispatch()
+    clock.forward(seconds=60)
+    carrier.carried.clear()
+    carrier.answers = {}
+    refuse_orders(10)
+    dispatch(batch_size=20)
+    assert used(carrier) == {"first": 1, "second": 9}
+    carrier.carried.clear()
+    refuse_orders(10)
+    dispatch()
+    assert used(carrier) == {"first": 10}
+
+
+def test_wrong_settings_leave_the_provider_alone_at_once_and_no_recipient(carriers, clock):
+    carrier = carriers()
+    carrier.answers = {"only": {"verdict": Verdict.CONFIGURATION, "error": "535 bad password"}}
+    refuse_orders(3)
+    dispatch(batch_size=1)
+    assert len(carrier.carried) == 1
+    circuit = Circuit.objects.get()
+    assert (circuit.open_until, circuit.error) == (clock() + timedelta(minutes=1), "535 bad password")
+
+
+def test_an_event_without_retries_dies_in_a_probe(carriers, clock):
+    carrier = carriers()
+    carrier.answers = {"only": DOWN}
+    with temporary_events() as registry:
+        registry[ShopEvents.ORDER_REFUSED] = NotificationEvent(
+            "order_refused", NotificationPriority.HIGH, ["log"], retry_delays=()
+        )
+        refuse_orders(7)
+        assert dispatch() == {"dead": 5, "retry": 2}
+        clock.forward(seconds=60)
+        assert dispatch() == {"dead": 1}
+
+
+def test_an_outage_of_days_is_forgiven_no_more(carriers, clock):
+    carrier = carriers()
+    carrier.answers = {"only": DOWN}
+    refuse_orders()
+    dispatch()
+    Circuit.objects.update_or_create(
+        key="log", defaults={"opened_at": clock() - timedelta(days=4), "open_until": clock(), "seconds": 300}
+    )
+    for _ in range(3):
+        clock.forward(seconds=3600)
+        dispatch()
+    assert Delivery.objects.get().state == "dead"
+
+
+def test_equal_providers_share_by_recent_success_and_speed(carriers, clock):
+    carrier = carriers("left", "right", left={"RANK": 1}, right={"RANK": 1})
+    refuse_orders(100)
+    Dispatcher(batch_size=1).run_until_idle()
+    assert 25 < used(carrier)["left"] < 75
+    slow, quick = [(True, 2.0)] * 200, [(True, 0.01)] * 200
+    Circuit.objects.learn("log/left", slow)
+    Circuit.objects.learn("log/right", quick)
+    assert choices(clock)["right"] > 270
+    Circuit.objects.learn("log/left", quick)
+    Circuit.objects.learn("log/right", [(False, 0.01)] * 200)
+    assert choices(clock)["left"] > 250
+    assert choices(clock)["right"] > 0
+
+
+def choices(clock):
+    """The providers that a worker which has just started chooses."""
+    providers = Dispatcher().providers
+    providers.shut(clock())
+    return Counter(providers.choose(Delivery(channel="log"), clock()).name for _ in range(300))
+
+
+def test_one_shot_runs_and_threads_share_the_health_of_equal_providers(carriers, clock, settings):
+    carrier = carriers("left", "right", left={"RANK": 1}, right={"RANK": 1})
+    settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "BREAKER_FAILURES": 1000}
+    carrier.answers = {"left": DOWN}
+    for _ in range(150):
+        refuse_orders(1)
+        dispatch(batch_size=1)
+    assert used(carrier)["left"] < 40
+    assert Circuit.objects.get(key="log/left").success_rate < 0.5
+
+
+def test_a_provider_that_cannot_be_made_gives_way_to_the_next(carriers, clock, caplog):
+    carrier = carriers("first", "second", first={"OPTIONS": {"nonsense": 1}})
+    refuse_orders(3)
+    assert dispatch() == {"sent": 3}
+    assert used(carrier) == {"second": 3}
+    assert "cannot be made" in caplog.text
+
+
+def test_a_probe_that_could_not_be_rendered_leaves_its_place_to_the_next(carriers, clock, monkeypatch):
+    carrier = carriers()
+    carrier.answers = {"only": DOWN}
+    refuse_orders(7)
+    dispatch()
+    carrier.answers = {}
+    clock.forward(seconds=60)
+    prepare, broken = Carrier.prepare, [ValueError("this one is broken")]
+
+    def once(self, delivery, rendered):
+        if broken:
+            raise broken.pop()
+        return prepare(self, delivery, rendered)
+
+    monkeypatch.setattr(Carrier, "prepare", once)
+    assert Dispatcher().run_until_idle()["sent"] == 6
+    assert Circuit.objects.get().is_closed()
+
+
+def test_the_inbox_comes_back_when_its_settings_are_mended(settings, clock):
+    settings.NOTIFICATIONS = {"CHANNELS": {"app": {"OPTIONS": {"nonsense": 1}}, "email": {"ENABLED": False}}}
+    for _ in range(3):
+        NotificationManager.send(ShopEvents.ORDER_SHIPPED, UserFactory(), None, {"order_number": "7"})
+    assert dispatch() == {}
+    settings.NOTIFICATIONS = {"CHANNELS": {"email": {"ENABLED": False}}, "RAMP_SECONDS": 0}
+    clock.forward(minutes=5)
+    assert dispatch() == {"sent": 3}
+    assert Circuit.objects.get().is_closed()
+
+
+def test_a_message_that_the_provider_cannot_bear_keeps_none_of_the_others_back(carriers, clock):
+    carriers()
+    refuse_orders(20)
+    poison = Delivery.objects.order_by("pk")[0].pk
+
+    def bear(self, messages):
+        for message in messages:
+            bad = message["delivery"] == poison
+            yield Receipt(message, Verdict.CONFIGURATION if bad else Verdict.ACCEPTED, error="5.7.1 spam" * bad)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Carrier, "send", bear)
+        dispatcher = Dispatcher()
+        for _ in range(60):
+            dispatcher.run_until_idle()
+            clock.forward(seconds=60)
+    assert Delivery.objects.filter(state="sent").count() == 19
+
+
+def test_a_probe_without_an_answer_is_counted(carriers, clock):
+    carrier = carriers()
+    carrier.answers = {"only": {"verdict": Verdict.UNKNOWN}}
+    refuse_orders()
+    Circuit.objects.failed("log", 5, "away", clock())
+    for _ in range(200):
+        clock.forward(seconds=300)
+        dispatch()
+    assert len(carrier.carried) == 4
+    assert Delivery.objects.get().state == "dead"
+
+
+def test_with_one_of_two_providers_shut_the_schedule_is_no_longer(carriers, clock):
+    carrier = carriers("first", "second")
+    carrier.answers = {"second": {**DOWN, "blames": Blame.RECIPIENT}}
+    Circuit.objects.failed("log/first", 5, "away", clock())
+    Circuit.objects.update(open_until=clock() + timedelta(days=2))
+    refuse_orders()
+    for _ in range(40):
+        dispatch()
+        clock.forward(minutes=1)
+    assert used(carrier) == {"second": 4}

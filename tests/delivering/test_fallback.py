@@ -1,0 +1,225 @@
+"""The fallback channel takes over when a channel is exhausted."""
+
+from datetime import timedelta
+
+import pytest
+from django.core import mail
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from notifications import signals
+from notifications.delivering.dispatcher import Dispatcher
+from notifications.delivering.fallback import Fallback
+from notifications.events import NotificationEvent, NotificationPriority
+from notifications.manager import NotificationManager
+from notifications.models import Circuit, Cluster, Delivery, Mute, NotificationLog, Suppression
+from notifications.outcomes import Verdict
+from notifications.recipients import Address
+from notifications.testing import temporary_events
+from tests.delivering.providers.test_choice import DOWN, Carrier, carriers, clock  # noqa: F401
+from tests.factories import UserFactory, UserSettingsFactory
+from tests.shop.notification_events import ShopEvents
+
+pytestmark = pytest.mark.django_db
+
+REFUSED = {"verdict": Verdict.PERMANENT, "error": "no such number"}
+
+
+@pytest.fixture
+def carrier(carriers, clock):  # noqa: F811
+    """The log channel is carried by Carrier; order_shipped goes there, and falls back to email."""
+    with temporary_events() as registry:
+        registry[ShopEvents.ORDER_SHIPPED] = NotificationEvent(
+            "order_shipped", NotificationPriority.MEDIUM, ["log"], context={"order_number": str},
+            fallback={"LOG": "email"}, retry_delays=(),
+        )  # fmt: skip
+        yield carriers()
+
+
+def ship(*recipients):
+    NotificationManager.send(ShopEvents.ORDER_SHIPPED, recipients or [UserFactory()], None, {"order_number": "7"})
+
+
+def dispatch():
+    return dict(Dispatcher().run_until_idle())
+
+
+@pytest.fixture(autouse=True)
+def template(settings, tmp_path):
+    (tmp_path / "notifications/order_shipped").mkdir(parents=True)
+    (tmp_path / "notifications/order_shipped/log.txt").write_text("on its way")
+    settings.TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": [tmp_path]}]
+
+
+def test_a_dead_letter_goes_to_the_fallback_channel(carrier):
+    carrier.answers = {"only": REFUSED}
+    ship()
+    assert dispatch() == {"dead": 1, "sent": 1}
+    assert len(mail.outbox) == 1
+    assert list(Delivery.objects.order_by("pk").values_list("channel", "state")) == [("log", "dead"), ("email", "sent")]
+
+
+def test_it_is_told_like_whatever_is_queued(carrier, django_capture_on_commit_callbacks):
+    told = []
+    receiver = lambda *, notification_ids, **kwargs: told.append(notification_ids)  # noqa: E731
+    ship()
+    signals.notifications_queued.connect(receiver)
+    try:
+        carrier.answers = {"only": REFUSED}
+        with django_capture_on_commit_callbacks(execute=True):
+            dispatch()
+    finally:
+        signals.notifications_queued.disconnect(receiver)
+    assert told == [(Delivery.objects.first().notification_id,)]
+
+
+def test_attachments_go_along_to_a_fallback_that_takes_them(carrier):
+    carrier.answers = {"only": REFUSED}
+    context, files = {"order_number": "7"}, [("bill.pdf", b"%PDF")]
+    NotificationManager.send(ShopEvents.ORDER_SHIPPED, [UserFactory()], None, context, attachments=files)
+    dispatch()
+    [message] = mail.outbox
+    assert message.attachments == [("bill.pdf", b"%PDF", "application/pdf")]
+
+
+def test_it_passes_the_same_gates(carrier):
+    carrier.answers = {"only": REFUSED}
+    user = UserFactory()
+    UserSettingsFactory(user=user, cluster=Cluster.objects.default(), channels={"email": False})
+    ship(user)
+    assert dispatch() == {"dead": 1}
+    assert Delivery.objects.count() == 1
+    drop = NotificationLog.objects.get(kind="drop")
+    assert (drop.reason, drop.error_message) == ("preference", "email: user: channel email is off")
+
+
+@pytest.mark.parametrize("own", ["ann@example,com", "ann@exmaple.com"])
+def test_a_typing_error_in_the_settings_silences_nobody_there(own, carrier):
+    carrier.answers = {"only": REFUSED}
+    user = UserFactory()
+    UserSettingsFactory(user=user, cluster=Cluster.objects.default(), addresses={"email": own})
+    Suppression.objects.suppress([("email", "ann@exmaple.com")], Suppression.Why.HARD_BOUNCE, timezone.now())
+    ship(user)
+    assert dispatch() == {"dead": 1, "sent": 1}
+    assert mail.outbox[0].to == [user.email]
+    note = NotificationLog.objects.get(kind="note")
+    assert (note.reason, note.recipient, note.channel) == ("account_address", user, "email")
+
+
+def test_a_bare_address_has_no_other_address(carrier):
+    carrier.answers = {"only": REFUSED}
+    ship(Address(phone="+15550100"))
+    assert dispatch() == {"dead": 1}
+    assert NotificationLog.objects.get(kind="drop").reason == "no_address"
+
+
+def test_nobody_gets_the_same_twice(carrier):
+    carrier.answers = {"only": REFUSED}
+    with temporary_events() as registry:
+        registry[ShopEvents.ORDER_SHIPPED] = NotificationEvent(
+            "order_shipped", NotificationPriority.MEDIUM, ["log", "email"], context={"order_number": str},
+            fallback={"log": "email"},
+        )  # fmt: skip
+        ship()
+        assert dispatch() == {"dead": 1, "sent": 1}
+    assert Delivery.objects.count() == 2
+
+
+def test_while_all_providers_are_left_alone_the_fallback_has_what_waits(carrier):
+    carrier.answers = {"only": DOWN}
+    ship(*UserFactory.create_batch(12))
+    dispatch()
+    assert Circuit.objects.get().open_until
+    assert len(mail.outbox) == 12
+    states = Delivery.objects.filter(channel="log").values_list("state", "reason")
+    assert sorted(states) == [("dead", "temporary")] * 5 + [("dropped", "fallback")] * 7
+    assert NotificationLog.objects.filter(kind="drop", error_message="goes to email instead").count() == 7
+    NotificationManager.send(ShopEvents.ORDER_REFUSED, UserFactory(), None, {})
+    assert dispatch() == {}  # it has no fallback, and waits
+    assert Delivery.objects.filter(state="ready").count() == 1
+
+
+def test_a_fallback_that_the_site_has_not_configured_is_none(carrier, settings):
+    settings.NOTIFICATIONS = {"CHANNELS": {**settings.NOTIFICATIONS["CHANNELS"], "email": {"ENABLED": False}}}
+    carrier.answers = {"only": REFUSED}
+    ship()
+    assert dispatch() == {"dead": 1}
+
+
+def test_who_cannot_be_reached_there_waits_for_their_own_channel(carrier):
+    carrier.answers = {"only": DOWN}
+    ship(*UserFactory.create_batch(5), Address(phone="+15550100"), UserFactory(email=""))
+    dispatch()
+    assert len(mail.outbox) == 5
+    assert Delivery.objects.filter(state="ready", channel="log", attempts=0).count() == 2
+
+
+@pytest.mark.parametrize("kind", ["topic", "sender"])
+def test_what_was_muted_since_is_not_queued_there(carrier, clock, kind):  # noqa: F811
+    boss, muting, other = UserFactory.create_batch(3)
+    NotificationManager.send(
+        ShopEvents.ORDER_SHIPPED, [muting, other], None, {"order_number": "7"}, topic="parcels", actor=boss
+    )
+    value = {"topic": "parcels", "sender": str(boss.pk)}[kind]
+    Mute.objects.create(user=muting, cluster=Cluster.objects.default(), kind=kind, value=value)
+    Circuit.objects.failed("log", 5, "away", clock())
+    dispatch()
+    assert Delivery.objects.get(channel="email").recipient == other
+
+
+def test_those_who_cannot_go_keep_nobody_from_going(carrier, monkeypatch, clock):  # noqa: F811
+    monkeypatch.setattr("notifications.delivering.fallback.AT_ONCE", 3)
+    Circuit.objects.failed("log", 5, "away", clock())
+    for _ in range(7):
+        ship(UserFactory(email=""))
+    ship(UserFactory())
+    dispatcher = Dispatcher()
+    for _ in range(4):
+        dispatcher.run_until_idle()
+        clock.forward(seconds=2)
+    assert len(mail.outbox) == 1
+
+
+def test_what_has_died_there_already_waits_for_its_own_channel(carrier, clock):  # noqa: F811
+    with temporary_events() as registry:
+        registry[ShopEvents.ORDER_SHIPPED] = NotificationEvent(
+            "order_shipped", NotificationPriority.MEDIUM, ["log", "email"], context={"order_number": str},
+            fallback={"log": "email"},
+        )  # fmt: skip
+        Circuit.objects.failed("log", 5, "away", clock())
+        ship()
+        Delivery.objects.filter(channel="email").update(state="dead")
+        assert dispatch() == {}
+        assert Delivery.objects.get(channel="log").state == "ready"
+
+
+@pytest.mark.parametrize("fallback", [{"log": "log"}, {"log": "email", "email": "log"}, {"sms": "email"}])
+def test_a_fallback_that_leads_nowhere_is_told_at_once(fallback):
+    with pytest.raises(ValueError, match="fallback of event 'x'"):
+        NotificationEvent("x", NotificationPriority.LOW, ["log"], fallback=fallback)
+
+
+def reads_of_a_take_over(waiting):
+    """How many statements only read, while so many deliveries are taken over from a closed channel."""
+    ship(*UserFactory.create_batch(waiting))
+    now = timezone.now()
+    with CaptureQueriesContext(connection) as context:
+        taken = Fallback("default").take_over({"log"}, "me", now, now + timedelta(minutes=2))
+    assert len(taken) == waiting
+    return sum(query["sql"].startswith("SELECT") for query in context)
+
+
+def test_a_hundred_take_as_many_reads_as_one(carrier):
+    Suppression.objects.suppress([("email", "nobody@example.com")], "hard_bounce", timezone.now())
+    assert reads_of_a_take_over(1) == reads_of_a_take_over(100)
+
+
+def test_of_many_the_suppressed_address_alone_stays(carrier, clock):  # noqa: F811
+    users = UserFactory.create_batch(3)
+    Suppression.objects.suppress([("email", users[1].email.upper())], "hard_bounce", clock())
+    Circuit.objects.failed("log", 5, "away", clock())
+    ship(*users)
+    dispatch()
+    assert sorted(message.to[0] for message in mail.outbox) == [users[0].email, users[2].email]
+    assert Delivery.objects.get(channel="log", state="ready").recipient == users[1]

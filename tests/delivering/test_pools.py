@@ -1,0 +1,187 @@
+"""Workers behind connection pools: nothing starves, nothing is lost or sent twice, and what is urgent stays fast.
+
+``KLAXON_POOL_SECONDS`` makes the long tests longer; the fault that they are for showed after twenty seconds.
+"""
+
+import json
+import os
+import signal
+import time
+from bisect import bisect
+from collections import Counter
+from contextlib import ExitStack
+from math import ceil
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection  # noqa: F401 - in the condition of skipif
+
+from notifications.manager import NotificationManager
+from notifications.models import Delivery, Heartbeat
+from tests.factories import UserFactory
+from tests.poolers import pgbouncer
+from tests.processes import finished, smtp_ledger, start, until
+from tests.shop.notification_events import ShopEvents
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif("connection.vendor != 'postgresql'", reason="only PostgreSQL has pools"),
+]
+
+SECONDS = float(os.environ.get("KLAXON_POOL_SECONDS", "25"))
+DELIVERIES = 5000
+ALARM_EVERY = 0.2
+OVERTAKEN = 50  # twenty or so are usual: the batch under way, and the one after it; a batch is of ten
+PURGE = """
+from django.db import ProgrammingError, connection
+from notifications.models import PreferenceChange, TopicSubscription, allow_log_changes
+for user in User.objects.all()[:2]:
+    TopicSubscription.objects.subscribe(user, 'pool')
+with allow_log_changes('purge'):
+    purged = PreferenceChange.objects.filter(pk=PreferenceChange.objects.first().pk).delete()[0]
+refused = 0
+for _ in range(4):  # each on another connection to the server
+    try:
+        connection.cursor().execute('DELETE FROM klaxon_preferencechange')
+    except ProgrammingError:
+        refused += 1
+print(f'{purged} purged, others refused: {refused == 4}')
+"""
+NEEDS_PGBOUNCER = pytest.mark.needs_program("pgbouncer")
+
+
+@pytest.fixture
+def through(short_folder):
+    """Start PgBouncer, if asked to, and return what a process must be told to connect as ``how`` says."""
+    with ExitStack() as stack:
+
+        def through(how, pooler):
+            place = stack.enter_context(pgbouncer(short_folder / "pooler")) if pooler else {}
+            return json.dumps({**how, **place})
+
+        yield through
+
+
+def send_for(seconds):
+    """Queue half of the deliveries at once and the rest evenly, with alarms between; when each alarm was committed."""
+    users = User.objects.bulk_create(UserFactory.build_batch(DELIVERIES))
+    half, alarms = DELIVERIES // 2, int(seconds / ALARM_EVERY)
+    alarmed, rest = users[half : half + alarms], users[half + alarms :]
+    share = ceil(len(rest) / alarms)
+    NotificationManager.send(ShopEvents.NEWSLETTER, users[:half])
+    committed = {}
+    began = time.monotonic()
+    for number, user in enumerate(alarmed):
+        if part := rest[number * share : (number + 1) * share]:
+            NotificationManager.send(ShopEvents.NEWSLETTER, part)
+        NotificationManager.send(ShopEvents.STORE_ON_FIRE, user, None, {"place": "Hall 3"})
+        committed[user.email] = time.time()
+        time.sleep(max(0.0, began + (number + 1) * ALARM_EVERY - time.monotonic()))
+    return committed
+
+
+def waits(ledger, committed):
+    """Seconds from the commit of each alarm until the mail server had accepted it, the shortest first."""
+    times = dict(line.split() for line in ledger.with_suffix(".times").read_text().splitlines())
+    return sorted(float(times[address]) - at for address, at in committed.items())
+
+
+def overtaken(ledger, committed):
+    """How many others the mail server accepted between the commit of each alarm and its acceptance, the fewest first.
+
+    Unlike seconds, this does not depend on how busy the machine is that runs the tests.
+    """
+    accepted = ledger.with_suffix(".times").read_text().splitlines()
+    times = {address: float(at) for address, at in map(str.split, accepted)}
+    others = sorted(at for address, at in times.items() if address not in committed)
+    return sorted(bisect(others, times[address]) - bisect(others, at) for address, at in committed.items())
+
+
+def percentile(ordered, share):
+    return ordered[int((len(ordered) - 1) * share)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("how", "pooler"),
+    [
+        ({"OPTIONS": {"pool": True}}, False),
+        ({"OPTIONS": {"pool": {"min_size": 1, "max_size": 2}}}, False),
+        pytest.param({}, True, marks=NEEDS_PGBOUNCER),
+        pytest.param({"DISABLE_SERVER_SIDE_CURSORS": True}, True, marks=NEEDS_PGBOUNCER),
+    ],
+    ids=["a pool of 4", "a pool of 2", "PgBouncer", "PgBouncer and no server-side cursors"],
+)
+def test_five_thousand_deliveries_pass_and_alarms_overtake_them(tmp_path, through, how, pooler):
+    ledger = tmp_path / "ledger"
+    with smtp_ledger(ledger) as port:
+        more = through(how, pooler)
+        worker = start("dispatch_notifications", "--watch", port=port, KLAXON_DATABASE_MORE=more)
+        try:
+            until(lambda: Heartbeat.objects.exists())
+            committed = send_for(SECONDS)
+            until(lambda: not Delivery.objects.exclude(state="sent").exists(), seconds=60)
+            assert worker.poll() is None
+            worker.send_signal(signal.SIGTERM)
+            said = finished(worker, timeout=30)
+        finally:
+            worker.kill()
+    mails = Counter(line.split()[0] for line in ledger.read_text().splitlines())
+    assert (len(mails), set(mails.values())) == (DELIVERIES, {1})
+    seconds, ahead = waits(ledger, committed), overtaken(ledger, committed)
+    figures = {share: (round(percentile(seconds, share), 3), percentile(ahead, share)) for share in (0.5, 0.9, 0.99, 1)}
+    print(figures, said)
+    assert figures[0.99][1] < OVERTAKEN, figures
+    assert "Traceback" not in said
+
+
+@NEEDS_PGBOUNCER
+def test_a_worker_behind_pgbouncer_that_has_nothing_else_to_do_does_not_wait_its_usual_second(tmp_path, through):
+    users = UserFactory.create_batch(20)
+    ledger = tmp_path / "ledger"
+    committed = {}
+    with smtp_ledger(ledger) as port:
+        worker = start("dispatch_notifications", "--watch", port=port, KLAXON_DATABASE_MORE=through({}, True))
+        try:
+            until(lambda: Heartbeat.objects.exists())
+            time.sleep(3)  # it waits in vain for a notification of its own
+            for number, user in enumerate(users):
+                NotificationManager.send(ShopEvents.STORE_ON_FIRE, user, None, {"place": "Hall 3"})
+                committed[user.email] = time.time()
+                time.sleep(0.3 + 0.01 * number)
+            until(lambda: not Delivery.objects.exclude(state="sent").exists())
+            worker.send_signal(signal.SIGTERM)
+            said = finished(worker, timeout=30)
+        finally:
+            worker.kill()
+    seconds = waits(ledger, committed)
+    # With a poll a second the median would be half a second.
+    assert percentile(seconds, 0.5) < 0.25, seconds
+    assert said.count("notifications do not reach this worker") == 1
+
+
+@NEEDS_PGBOUNCER
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("print(len(list(outcomes(sent.pk, 'default'))))", "3"),
+        ("print(len(Delivery.objects.items_of(Delivery.objects.all())))", "0"),
+        ("call_command('replay_dead_letters', dry_run=True)", "3  shop_newsletter by email\n3 dead letters would be"),
+        ("print(NotificationManager.send(sent.event, Members(None)).queued)", "3"),
+        ("print(NotificationManager.send(sent.event, User.objects.all()).queued)", "3"),
+        ("print(NotificationManager.explain(sent.event, User.objects.first()))", "email"),
+        (PURGE, "1 purged, others refused: True"),
+    ],
+)
+def test_no_statement_needs_the_same_server_connection_as_the_one_before(through, code, said):
+    NotificationManager.send(ShopEvents.NEWSLETTER, UserFactory.create_batch(3))
+    Delivery.objects.update(state="dead")
+    known = (
+        "from django.contrib.auth.models import User; from django.core.management import call_command; "
+        "from notifications.manager import NotificationManager; "
+        "from notifications.sending.idempotency import outcomes; "
+        "from notifications.models import Delivery, Notification; from notifications.recipients import Members; "
+        "sent = Notification.objects.get(); "
+    )
+    command = ("shell", "--no-imports", "-c", known + code)
+    assert said in finished(start(*command, KLAXON_DATABASE_MORE=through({}, True)))

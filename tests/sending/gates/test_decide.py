@@ -1,0 +1,56 @@
+"""The order of the gates: the first that does not let through has the word."""
+
+from datetime import UTC, datetime
+
+from notifications.events import NotificationEvent, NotificationPriority
+from notifications.models import UserSettings
+from notifications.outcomes import Deliver, Drop, Hold, Reason
+from notifications.sending.gates import ASKED_AGAIN, GATES, Facts, Person, decide
+from notifications.sending.gates.address import address
+from notifications.sending.gates.digest import digest
+from notifications.sending.gates.duplicate import duplicate
+from notifications.sending.gates.filters import filters
+from notifications.sending.gates.preferences import preferences
+from notifications.sending.gates.quiet_hours import quiet_hours
+from notifications.sending.gates.recipient import recipient
+from notifications.sending.gates.suppression import suppression
+from tests.factories import UserFactory
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+OPTED_OUT = UserSettings(channels={"email": False})
+
+
+def facts(*, priority=NotificationPriority.LOW, member=True, settings=None, **fields):
+    event = NotificationEvent("door_opened", priority, ["email"])
+    person = Person("u:1", UserFactory.build(**fields), member=member, settings=settings)
+    return Facts(event, "email", "email", person, now=NOON, wanted_at=NOON)
+
+
+def test_recipient_comes_before_address_and_address_before_preferences():
+    assert list(GATES) == [recipient, address, suppression, preferences, filters, duplicate, quiet_hours, digest]
+    assert decide(facts(member=False, settings=OPTED_OUT, email="")).reason is Reason.NOT_MEMBER
+    assert decide(facts(settings=OPTED_OUT, email="")).reason is Reason.NO_ADDRESS
+    assert decide(facts(settings=OPTED_OUT)).reason is Reason.PREFERENCE
+
+
+def test_who_passes_every_gate_is_delivered_to():
+    assert decide(facts()) == Deliver()
+
+
+def test_critical_events_bypass_preferences_but_neither_membership_nor_inactivity():
+    critical = {"priority": NotificationPriority.CRITICAL, "settings": OPTED_OUT}
+    assert decide(facts(**critical)) == Deliver()
+    assert decide(facts(**critical, member=False)).reason is Reason.NOT_MEMBER
+    assert decide(facts(**critical, is_active=False)).reason is Reason.INACTIVE
+
+
+def test_the_worker_asks_again_all_but_the_address_and_the_repeat():
+    assert list(ASKED_AGAIN) == [recipient, suppression, preferences, filters, quiet_hours]
+    assert decide(facts(email=""), ASKED_AGAIN) == Deliver()
+
+
+def test_a_gate_that_drops_has_the_word_and_of_those_that_hold_the_last():
+    first, last = (Hold(datetime(2026, 1, day, tzinfo=UTC), Reason.SCHEDULED) for day in (2, 1))
+    gates = [lambda facts: first, lambda facts: last, lambda facts: Deliver()]
+    assert decide(facts(), gates) == last
+    assert decide(facts(), [*gates, lambda facts: Drop(Reason.EXPIRED)]) == Drop(Reason.EXPIRED)

@@ -1,0 +1,71 @@
+"""The gate says what a repeat is folded into; the fingerprint is the same in every process."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from types import SimpleNamespace
+
+from notifications.context import encoded
+from notifications.events import NotificationEvent, NotificationPriority
+from notifications.models.fingerprint import First
+from notifications.outcomes import Deliver, Drop, Reason
+from notifications.sending.gates import ASKED_AGAIN, BEFORE_DUPLICATE, Facts, Person
+from notifications.sending.gates.duplicate import duplicate, fingerprints
+from notifications.sending.gates.filters import filters
+
+EVENT = NotificationEvent(
+    "fire", NotificationPriority.CRITICAL, ["app"], dedup_window=90, dedup_keys=("place", "floors")
+)
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+FACTS = Facts(EVENT, "app", "user", Person("u:1"), now=NOON, wanted_at=NOON)
+HOME = SimpleNamespace(pk=1)
+
+
+def of(recipient_key="u:1", event=EVENT, cluster=HOME, **context):
+    return fingerprints(event, cluster, context)(recipient_key)
+
+
+def test_what_came_first_is_delivered():
+    assert duplicate(FACTS) == Deliver()
+
+
+def test_a_repeat_is_dropped_and_told_even_if_it_is_critical():
+    repeat = replace(FACTS, first=First(7, datetime(2026, 11, 20, 12, tzinfo=UTC)))
+    rule = "event: the same as notification 7 of 2026-11-20 12:00:00 UTC, within the window of 90 seconds"
+    assert duplicate(repeat) == Drop(Reason.DUPLICATE, rule)
+
+
+def test_a_worker_never_asks_it_again():
+    assert duplicate not in ASKED_AGAIN
+    assert duplicate not in BEFORE_DUPLICATE
+    assert BEFORE_DUPLICATE[-1] is filters
+
+
+def test_each_part_makes_another_fingerprint():
+    other_event, other_home = replace(EVENT, name="flood"), SimpleNamespace(pk="1")
+    found = [
+        of(place="hall"),
+        of(place="attic"),
+        of(floors="hall"),
+        of("u:2", place="hall"),
+        of(event=other_event, place="hall"),
+        of(cluster=other_home, place="hall"),
+        of(place={"hall": None}),
+    ]
+    assert len(set(found)) == len(found)
+
+
+def test_the_order_of_keys_does_not_matter_and_neither_does_what_is_not_named():
+    assert of(place={"a": 1, "b": 2}, floors=1) == of(floors=1, place={"b": 2, "a": 1}, seen="now")
+
+
+def test_an_instant_is_the_same_whatever_its_offset():
+    noon = datetime(2026, 11, 20, 13, tzinfo=timezone(timedelta(hours=1)))
+    assert of(place=encoded(noon)) == of(place=encoded(NOON))
+
+
+def test_it_is_the_same_in_another_process():
+    code = "from tests.sending.gates.test_duplicate import of; print(of(place='hall'))"
+    script = f"import django; django.setup(); {code}"
+    assert subprocess.check_output([sys.executable, "-c", script], text=True).split()[-1] == of(place="hall")

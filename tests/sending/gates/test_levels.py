@@ -1,0 +1,244 @@
+"""Who has the word: the user, then their roles, then the cluster, then the system."""
+
+import subprocess
+from datetime import UTC, datetime
+
+import pytest
+from django.contrib.auth.models import Group
+from django.db import IntegrityError, transaction
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from notifications.events import NotificationEvent, NotificationPriority
+from notifications.manager import NotificationManager
+from notifications.models import NotificationLog, SharedPreference, UserSettings
+from notifications.models.choices import resolved
+from notifications.outcomes import Deliver, Drop, Reason
+from notifications.recipients import Address
+from notifications.sending.gates import Facts, Person, people
+from notifications.sending.gates.preferences import preferences
+from notifications.testing import capture_notifications
+from tests.factories import ClusterFactory, UserFactory, UserSettingsFactory
+from tests.processes import finished, start
+from tests.shop.notification_events import ShopEvents
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+ON, OFF = {"channels": {"email": True}}, {"channels": {"email": False}}
+BY_EVENT, BY_CATEGORY = {"events": {"bill_due": {"email": False}}}, {"categories": {"billing": {"email": False}}}
+
+
+def user_row(**choices):
+    return UserSettings(**choices)
+
+
+def role(name="Nurses", rank=0, **choices):
+    return SharedPreference(group=Group(pk=len(name), name=name), rank=rank, **choices)
+
+
+def unsaved_role(**choices):
+    """As an adapter makes it, whose roles are no Django groups."""
+    return SharedPreference(group=Group(name="Guards"), **choices)
+
+
+def cluster(**choices):
+    return SharedPreference(**choices)
+
+
+def asked(*levels):
+    return resolved(levels, "bill_due", "billing", "email")
+
+
+@pytest.mark.parametrize(
+    ("levels", "answer"),
+    [
+        ([], (True, "system: on")),
+        ([user_row(), role(), cluster()], (True, "system: on")),
+        ([cluster(**OFF)], (False, "cluster: channel email is off")),
+        ([cluster(**BY_EVENT)], (False, "cluster: event bill_due by email is off")),
+        ([cluster(**OFF), role(**ON)], (True, "role Nurses: channel email is on")),
+        ([cluster(**ON), role(**BY_CATEGORY)], (False, "role Nurses: category billing by email is off")),
+        ([cluster(**OFF), role(**OFF), user_row(**ON)], (True, "user: channel email is on")),
+        ([cluster(**ON), role(**ON), user_row(**BY_CATEGORY)], (False, "user: category billing by email is off")),
+        ([cluster(**OFF), unsaved_role(**ON)], (True, "role Guards: channel email is on")),
+        ([unsaved_role(rank=2, **OFF), role(rank=1, **ON)], (True, "role Nurses: channel email is on")),
+        ([user_row(channels={"app": False}), cluster(**OFF)], (False, "cluster: channel email is off")),
+        ([user_row(channels={"EMAIL": True}), cluster(**OFF)], (True, "user: channel email is on")),
+    ],
+)
+def test_the_first_level_with_an_opinion_has_the_word_and_is_named(levels, answer):
+    assert asked(*levels) == asked(*reversed(levels)) == answer
+
+
+def test_within_a_level_the_most_specific_choice_stands_but_a_channel_that_is_off_is_off():
+    both = {"categories": {"billing": False}, "events": {"bill_due": {"email": True}}}
+    assert asked(role(**both, **ON)) == (True, "role Nurses: event bill_due by email is on")
+    assert asked(role(**BY_CATEGORY, **ON)) == (False, "role Nurses: category billing by email is off")
+    assert asked(role(**both, **OFF)) == (False, "role Nurses: channel email is off")
+
+
+def test_of_several_roles_one_that_says_no_has_the_word_then_the_first_by_name():
+    assert asked(role("Nurses", **ON), role("All", **OFF)) == (False, "role All: channel email is off")
+    assert asked(role("Nurses", **ON), role("All", **ON), role("Zoo")) == (True, "role All: channel email is on")
+
+
+def test_of_several_roles_the_lowest_rank_is_asked_first():
+    assert asked(role("Nurses", 1, **ON), role("All", 2, **OFF)) == (True, "role Nurses: channel email is on")
+    assert asked(role("Nurses", 1), role("All", 2, **OFF)) == (False, "role All: channel email is off")
+
+
+OPINIONS = st.sampled_from([{}, ON, OFF, BY_EVENT, BY_CATEGORY])
+
+
+@hypothesis_settings(deadline=None)
+@given(OPINIONS, st.lists(st.tuples(st.text("AB", min_size=1, max_size=2), st.integers(0, 2), OPINIONS)), OPINIONS)
+def test_the_order_in_which_levels_are_read_decides_nothing_and_a_lower_level_never_overrules(own, roles, shared):
+    levels = [user_row(**own), *(role(name, rank, **choices) for name, rank, choices in roles), cluster(**shared)]
+    answer = asked(*levels)
+    assert answer == asked(*reversed(levels))
+    if own:
+        assert answer == asked(levels[0])
+    elif any(choices for _, _, choices in roles):
+        assert answer == asked(*levels[1:-1])
+
+
+def test_critical_events_bypass_every_level_and_bare_addresses_have_none():
+    def answer(priority, person):
+        event = NotificationEvent("bill_due", priority, ["email"])
+        return preferences(Facts(event, "email", "email", person, now=NOON, wanted_at=NOON))
+
+    person = Person("u:1", UserFactory.build(), shared=[cluster(**OFF)])
+    assert answer(NotificationPriority.LOW, person) == Drop(Reason.PREFERENCE, "cluster: channel email is off")
+    assert answer(NotificationPriority.CRITICAL, person) == Deliver()
+    assert answer(NotificationPriority.LOW, Person("a:x", bare=Address(email="a@example.com"))) == Deliver()
+
+
+@pytest.mark.django_db
+class TestStored:
+    @pytest.fixture
+    def nurses(self):
+        return Group.objects.create(name="Nurses")
+
+    def shared(self, cluster, user):
+        return {row.whose for row in people(cluster, [user.pk])[user.pk].shared}
+
+    def test_everyone_gets_the_rows_of_their_own_roles_and_of_the_cluster(self, nurses):
+        nurse, other = UserFactory(), UserFactory()
+        nurse.groups.add(nurses, Group.objects.create(name="Night"))
+        ward, elsewhere = ClusterFactory(members=[nurse, other]), ClusterFactory()
+        for place, group in [(ward, nurses), (ward, None), (ward, Group.objects.create(name="Doctors"))]:
+            SharedPreference.objects.create(cluster=place, group=group)
+        SharedPreference.objects.create(cluster=elsewhere, group=nurses)
+        assert self.shared(ward, nurse) == {"role Nurses", "cluster"}
+        assert self.shared(ward, other) == {"cluster"}
+        assert self.shared(elsewhere, nurse) == {"role Nurses"}
+        both = people(ward, [nurse.pk, other.pk])
+        assert [len(both[user.pk].shared) for user in (nurse, other)] == [2, 1]
+
+    def test_a_thousand_users_with_roles_cost_what_one_costs(self, nurses, django_assert_num_queries):
+        users = UserFactory.create_batch(40)
+        groups = [nurses, Group.objects.create(name="Night")]
+        for group in groups:
+            group.user_set.set(users)
+        ward = ClusterFactory(members=users)
+        for group in [*groups, None]:
+            SharedPreference.objects.create(cluster=ward, group=group, **OFF)
+        for some in (users[:1], users):
+            with django_assert_num_queries(4):
+                found = people(ward, [user.pk for user in some])
+                assert {len(person.shared) for person in found.values()} == {3}
+                assert all(row.whose for person in found.values() for row in person.shared)
+
+    def test_there_is_one_row_for_a_role_and_one_for_the_cluster(self, nurses):
+        ward = ClusterFactory()
+        for group in (nurses, None):
+            SharedPreference.objects.create(cluster=ward, group=group)
+            with pytest.raises(IntegrityError), transaction.atomic():
+                SharedPreference.objects.create(cluster=ward, group=group)
+
+    def test_saving_writes_one_spelling(self):
+        row = SharedPreference.objects.create(cluster=ClusterFactory(), channels={" EMAIL": False})
+        row.refresh_from_db()
+        assert row.channels == {"email": False}
+
+    def test_a_user_is_asked_by_name_for_the_whole_answer(self, nurses, django_assert_num_queries):
+        row = UserSettingsFactory()
+        row.user.groups.add(nurses)
+        SharedPreference.objects.create(cluster=row.cluster, **OFF)
+        SharedPreference.objects.create(cluster=row.cluster, group=nurses, events={"order_shipped": True})
+        with django_assert_num_queries(2):
+            assert row.get_notification_preference(ShopEvents.ORDER_SHIPPED, "EMAIL")
+            assert not row.get_notification_preference(ShopEvents.NEWSLETTER, "email")
+        row.set_notification_preference(ShopEvents.NEWSLETTER, "email", True)
+        with django_assert_num_queries(0):
+            assert row.get_notification_preference(ShopEvents.NEWSLETTER, "email")
+
+    def test_the_log_names_the_rule_and_the_worker_asks_again(self, nurses):
+        user, ward = UserFactory(), ClusterFactory()
+        ward.members.add(user)
+        user.groups.add(nurses)
+        with capture_notifications() as captured:
+            NotificationManager.send(ShopEvents.NEWSLETTER, user, ward)
+        SharedPreference.objects.create(cluster=ward, group=nurses, **OFF)
+        assert captured.deliver() == {"dropped": 1}
+        assert NotificationLog.objects.get().error_message == "role Nurses: channel email is off"
+        assert NotificationManager.send(ShopEvents.NEWSLETTER, user, ward).reasons == {"preference": 1}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_another_process_changes_holds_in_the_next_send():
+    user, ward = UserFactory(), ClusterFactory()
+    ward.members.add(user)
+
+    def queued():
+        return NotificationManager.send(ShopEvents.NEWSLETTER, user, ward).queued
+
+    def elsewhere(statement):
+        names = "from notifications.models import *\n"
+        finished(start("shell", "--no-imports", "-c", f"{names}{statement}"))
+
+    assert queued() == 1
+    elsewhere(f"SharedPreference(cluster_id={ward.pk}, channels={{'email': False}}).save()")
+    assert queued() == 0
+    elsewhere(f"UserSettings(cluster_id={ward.pk}, user_id={user.pk}, channels={{'email': True}}).save()")
+    assert queued() == 1
+    elsewhere(f"Mute(cluster_id={ward.pk}, user_id={user.pk}, kind='event', value='shop_newsletter').save()")
+    assert queued() == 0
+    elsewhere("Mute.objects.get().delete()")
+    assert queued() == 1
+
+
+SENDS_WHEN_ASKED = """
+import sys
+from notifications.manager import NotificationManager
+from django.contrib.auth.models import User
+from notifications.models import Cluster
+user, ward = User.objects.get(), Cluster.objects.get()
+for line in sys.stdin:
+    print(NotificationManager.send("shop_newsletter", user, ward).queued, flush=True)
+"""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_changed_here_holds_in_the_next_send_of_a_process_that_has_sent_before():
+    user, ward = UserFactory(), ClusterFactory()
+    ward.members.add(user)
+    sender = start("shell", "--no-imports", "-c", SENDS_WHEN_ASKED, stdin=subprocess.PIPE)
+
+    def queued():
+        sender.stdin.write("send\n")
+        sender.stdin.flush()
+        return int(sender.stdout.readline())
+
+    assert queued() == 1
+    shared = SharedPreference.objects.create(cluster=ward, **OFF)
+    assert queued() == 0
+    shared.delete()
+    assert queued() == 1
+    UserSettings.objects.create(cluster=ward, user=user, **OFF)
+    assert queued() == 0
+    UserSettings.objects.update(channels={})
+    assert queued() == 1
+    ward.members.remove(user)
+    assert queued() == 0
+    finished(sender)

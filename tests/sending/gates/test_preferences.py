@@ -1,0 +1,66 @@
+"""Opt-outs hold, except for critical events."""
+
+from datetime import UTC, datetime
+from enum import Enum
+
+import pytest
+
+from notifications.events import NotificationEvent, NotificationPriority
+from notifications.models import UserSettings
+from notifications.outcomes import Deliver, Drop, Reason
+from notifications.sending.gates import Facts, Person
+from notifications.sending.gates.preferences import preferences
+from notifications.testing import temporary_events
+from tests.factories import UserFactory
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+def answer(settings, *, priority=NotificationPriority.MEDIUM, name="door_opened", category="doors"):
+    event = NotificationEvent(name, priority, ["email"], category=category)
+    person = Person("u:1", UserFactory.build(), settings=settings)
+    return preferences(Facts(event, "email", "email", person, now=NOON, wanted_at=NOON))
+
+
+OPT_OUTS = [
+    {"channels": {"email": False}},
+    {"channels": {"EMAIL": False}},
+    {"channels": {" Email\n": False}},
+    {"events": {"door_opened": {"email": False}}},
+    {"events": {"DOOR_OPENED": {"EMAIL": False}}},
+    {"events": {"Door_Opened ": False}},
+    {"categories": {"doors": {"email": False}}},
+    {"categories": {"DOORS": {" EMAIL": False}}},
+]
+
+
+@pytest.mark.parametrize("stored", OPT_OUTS)
+def test_an_opt_out_holds_in_whatever_case_it_is_stored(stored):
+    drop = answer(UserSettings(**stored))
+    assert drop.reason is Reason.PREFERENCE
+    assert drop.rule.startswith("user: ")
+
+
+@pytest.mark.parametrize("stored", OPT_OUTS)
+def test_critical_events_bypass_every_opt_out(stored):
+    assert answer(UserSettings(**stored), priority=NotificationPriority.CRITICAL) == Deliver()
+
+
+@pytest.mark.parametrize("name", ["DOOR_OPENED", "Door_Opened"])
+def test_an_opt_out_holds_in_whatever_case_the_event_is_declared(name):
+    settings = UserSettings()
+    with temporary_events() as events:
+        events[Enum("Door", {"OPENED": name}).OPENED] = NotificationEvent(name, NotificationPriority.MEDIUM, ["email"])
+        settings.set_notification_preference(name, "email", False)
+    assert isinstance(answer(settings, name=name), Drop)
+
+
+def test_no_settings_mean_the_defaults():
+    assert answer(None) == Deliver()
+    assert answer(UserSettings()) == Deliver()
+
+
+def test_the_rule_that_decided_is_told():
+    assert answer(UserSettings(channels={"email": False})).rule == "user: channel email is off"
+    rule = answer(UserSettings(categories={"doors": {"email": False}})).rule
+    assert rule == "user: category doors by email is off"

@@ -1,0 +1,123 @@
+"""What is wanted in quiet hours, or outside the windows, waits; what may not wait does not."""
+
+from datetime import UTC, datetime, time, timedelta
+
+import pytest
+
+from notifications.events import NotificationEvent, NotificationPriority
+from notifications.models import UserSettings
+from notifications.outcomes import Deliver, Hold, Reason
+from notifications.recipients import Address
+from notifications.sending.gates import Facts, Person
+from notifications.sending.gates.quiet_hours import quiet_hours
+from tests.factories import UserFactory
+
+NIGHT = {"quiet_from": time(22), "quiet_until": time(7), "time_zone": "Europe/Berlin"}
+MORNING = {"delivery_windows": {"email": [["08:00", "12:00"]]}, "time_zone": "Europe/Berlin"}
+MIDNIGHT = datetime(2026, 11, 20, 23, tzinfo=UTC)
+SEVEN, EIGHT = datetime(2026, 11, 21, 6, tzinfo=UTC), datetime(2026, 11, 21, 7, tzinfo=UTC)
+
+
+def answer(settings=None, now=MIDNIGHT, wanted_at=None, kind="email", person=None, priority="MEDIUM", **options):
+    event = NotificationEvent("door_opened", NotificationPriority[priority], ["email"], **options)
+    person = person or Person(
+        "u:1", UserFactory.build(), settings=None if settings is None else UserSettings(**settings)
+    )
+    return quiet_hours(Facts(event, "email", kind, person, now=now, wanted_at=wanted_at or now))
+
+
+def test_quiet_hours_hold_until_they_end_and_name_themselves():
+    rule = "quiet hours of this user: 22:00–07:00 Europe/Berlin"
+    assert answer(NIGHT) == Hold(SEVEN, Reason.QUIET_HOURS, rule)
+    assert answer(NIGHT, SEVEN) == Deliver()
+
+
+def test_windows_hold_until_they_open_and_name_themselves():
+    rule = "delivery windows of this user for email: 08:00–12:00 Europe/Berlin"
+    assert answer(MORNING) == Hold(EIGHT, Reason.DELIVERY_WINDOW, rule)
+    assert answer(MORNING, EIGHT) == Deliver()
+
+
+def test_both_must_be_open():
+    assert answer({**MORNING, **NIGHT}).until == EIGHT
+
+
+@pytest.mark.parametrize("windows", [{"sms": [["08:00", "12:00"]]}, {"email": []}, {}])
+def test_a_channel_without_windows_is_always_open(windows):
+    assert answer({"delivery_windows": windows}) == Deliver()
+
+
+@pytest.mark.parametrize("key", ["EMAIL", " email", "*"])
+def test_a_channel_has_one_spelling(key):
+    assert isinstance(answer({"delivery_windows": {key: [["08:00", "12:00"]]}}), Hold)
+
+
+@pytest.mark.parametrize("settings", [NIGHT, MORNING])
+def test_what_is_critical_or_exempt_never_waits(settings):
+    assert answer(settings, priority="CRITICAL") == Deliver()
+    assert answer(settings, priority="LOW", ignores_quiet_hours=True) == Deliver()
+    assert isinstance(answer(settings, priority="HIGH"), Hold)
+
+
+def test_a_channel_that_reaches_nobody_wakes_nobody():
+    assert answer(NIGHT, kind="") == Deliver()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        None,
+        {},
+        {"quiet_from": time(22)},
+        {"quiet_until": time(7)},
+        {"quiet_from": time(22), "quiet_until": time(22)},
+    ],
+)
+def test_it_is_not_quiet_unless_there_is_a_beginning_and_another_end(settings):
+    assert answer(settings) == Deliver()
+
+
+class TestTheSites:
+    @pytest.fixture(autouse=True)
+    def quiet_site(self, settings):
+        settings.NOTIFICATIONS = {"QUIET_HOURS": ["22:00", "07:00"]}
+        settings.TIME_ZONE = "Europe/Berlin"
+
+    @pytest.mark.parametrize("chosen", [None, {}])
+    def test_they_hold_for_who_has_chosen_none(self, chosen):
+        rule = "quiet hours of this site: 22:00–07:00 Europe/Berlin"
+        assert answer(chosen) == Hold(SEVEN, Reason.QUIET_HOURS, rule)
+
+    def test_a_choice_of_ones_own_replaces_them(self):
+        assert answer({"quiet_from": time(1), "quiet_until": time(2)}) == Deliver()
+        assert answer({"quiet_from": time(0), "quiet_until": time(0)}) == Deliver()
+
+    def test_a_bare_address_has_no_hours(self):
+        address = Address(email="x@example.com")
+        assert answer(person=Person(address.key, bare=address)) == Deliver()
+
+
+def test_a_broken_zone_is_the_sites(settings, caplog):
+    settings.TIME_ZONE = "Europe/Berlin"
+    assert answer({**NIGHT, "time_zone": "Mars/Olympus"}).until == SEVEN
+    assert "Mars/Olympus" in caplog.text
+
+
+@pytest.mark.parametrize("windows", [{"email": "mornings"}, {"email": [["8", "9"]]}, {"email": {"a": 1}}])
+def test_windows_that_cannot_be_read_keep_nothing_back(windows, caplog):
+    assert answer({"delivery_windows": windows}) == Deliver()
+    assert "windows" in caplog.text
+
+
+def test_what_is_for_later_is_asked_for_that_moment():
+    noon = MIDNIGHT - timedelta(hours=12)
+    assert answer(NIGHT, noon, wanted_at=MIDNIGHT).until == SEVEN
+    assert answer(NIGHT, MIDNIGHT, wanted_at=noon + timedelta(days=1)) == Deliver()
+
+
+def test_windows_that_never_open_are_waited_for_no_longer_than_eight_days():
+    never = {**NIGHT, "delivery_windows": {"email": [["23:00", "05:00"]]}}
+    held = answer(never)
+    assert held.until == datetime(2026, 11, 29, 6, tzinfo=UTC)
+    assert answer(never, held.until, wanted_at=MIDNIGHT) == Deliver()
+    assert isinstance(answer(never, held.until - timedelta(seconds=1), wanted_at=MIDNIGHT), Hold)

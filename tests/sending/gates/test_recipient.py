@@ -1,0 +1,44 @@
+"""Only active members, and bare addresses that the host vouches for."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from notifications.events import NotificationEvent, NotificationPriority
+from notifications.outcomes import Deliver, Drop, Reason
+from notifications.recipients import Address
+from notifications.sending.gates import Facts, Person
+from notifications.sending.gates.recipient import recipient
+from tests.factories import UserFactory
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+def answer(person, priority=NotificationPriority.MEDIUM):
+    event = NotificationEvent("door_opened", priority, ["email"])
+    return recipient(Facts(event, "email", "email", person, now=NOON, wanted_at=NOON))
+
+
+def user(**fields):
+    return UserFactory.build(**fields)
+
+
+@pytest.mark.parametrize("priority", NotificationPriority)
+class TestForEveryPriorityAlike:
+    def test_an_active_member_is_let_through(self, priority):
+        assert answer(Person("u:1", user(), member=True), priority) == Deliver()
+
+    def test_someone_else_is_dropped(self, priority):
+        assert answer(Person("u:1", user()), priority).reason is Reason.NOT_MEMBER
+
+    def test_an_inactive_member_is_dropped_as_inactive(self, priority):
+        assert answer(Person("u:1", user(is_active=False), member=True), priority) == Drop(Reason.INACTIVE)
+
+    def test_an_inactive_stranger_is_dropped_as_inactive(self, priority):
+        assert answer(Person("u:1", user(is_active=False)), priority) == Drop(Reason.INACTIVE)
+
+    def test_a_user_who_is_gone_is_dropped(self, priority):
+        assert answer(Person("u:1"), priority) == Drop(Reason.UNKNOWN_USER)
+
+    def test_a_bare_address_is_let_through(self, priority):
+        assert answer(Person("a:x", bare=Address(email="ann@example.com")), priority) == Deliver()

@@ -1,0 +1,153 @@
+"""An address that a provider called bad gets nothing more, until somebody lifts it."""
+
+import smtplib
+
+import pytest
+from django.core.mail.backends.base import BaseEmailBackend
+from django.core.mail.backends.locmem import EmailBackend
+
+from notifications.core.clock import now
+from notifications.manager import NotificationManager
+from notifications.models import Cluster, Delivery, NotificationLog, Suppression
+from notifications.models.suppression import FEW, Suppressed, fingerprint
+from notifications.recipients import Address
+from notifications.testing import capture_notifications
+from tests.factories import UserFactory, UserSettingsFactory
+from tests.mailers import use_backend
+from tests.shop.notification_events import ShopEvents
+
+pytestmark = pytest.mark.django_db
+
+
+def suppress(address, kind="email"):
+    Suppression.objects.suppress([(kind, address)], Suppression.Why.HARD_BOUNCE, now())
+
+
+def send(*recipients, event=ShopEvents.NEWSLETTER, context=None):
+    return NotificationManager.send(event, recipients, None, context)
+
+
+def test_a_suppressed_address_is_dropped_in_whatever_case_and_told():
+    suppress("Gone@Example.com")
+    result = send(UserFactory(email="gone@example.COM"), Address(email="gone@example.com"), UserFactory())
+    assert (result.queued, dict(result.reasons), bool(result)) == (1, {"suppressed": 2}, False)
+    assert "suppressed" in NotificationLog.objects.first().error_message
+
+
+def test_even_what_is_critical_is_not_sent_to_it_but_goes_by_other_channels():
+    user = UserFactory()
+    suppress(user.email)
+    result = send(user, event=ShopEvents.STORE_ON_FIRE, context={"place": "hall"})
+    assert (result.queued, dict(result.reasons)) == (1, {"suppressed": 1})
+    assert Delivery.objects.get().channel == "app"
+
+
+def test_the_same_text_as_another_kind_of_address_is_another_address():
+    suppress("gone@example.com", kind="url")
+    assert send(UserFactory(email="gone@example.com")).queued == 1
+
+
+def test_what_is_queued_already_is_asked_again():
+    user = UserFactory()
+    with capture_notifications() as captured:
+        send(user)
+    suppress(user.email)
+    assert captured.deliver() == {"dropped": 1}
+
+
+def test_every_reason_speaks_of_the_mailbox_so_mail_may_go_to_the_account():
+    """Whoever adds a reason decides whether :func:`notifications.core.addresses.reach` may pass the address over."""
+    assert set(Suppression.Why.values) == {"hard_bounce", "repeated"}
+
+
+def test_lifting_it_lets_mail_through_again():
+    user = UserFactory()
+    suppress(user.email)
+    Suppression.objects.all().delete()
+    assert send(user).queued == 1
+
+
+class Bounces(BaseEmailBackend):
+    def send_messages(self, messages):
+        raise smtplib.SMTPRecipientsRefused({messages[0].to[0]: (550, b"5.1.1 no such mailbox")})
+
+
+def test_a_refused_mailbox_is_suppressed_with_its_address_masked(settings):
+    use_backend(settings, f"{__name__}.Bounces")
+    user = UserFactory(email="gone@example.com")
+    with capture_notifications() as captured:
+        send(user)
+    assert captured.deliver() == {"dead": 1}
+    assert Suppression.objects.get().address == "g***@example.com"
+    assert not send(user)
+
+
+TYPO = "ann@exmaple.com"
+
+
+class BouncesTypos(EmailBackend):
+    def send_messages(self, messages):
+        if messages[0].to == [TYPO]:
+            raise smtplib.SMTPRecipientsRefused({TYPO: (550, b"5.1.1 no such mailbox")})
+        return super().send_messages(messages)
+
+
+@pytest.fixture
+def mistyped(settings):
+    """A user who has mistyped an address of their own."""
+    use_backend(settings, f"{__name__}.BouncesTypos")
+    user = UserFactory()
+    UserSettingsFactory(user=user, cluster=Cluster.objects.default(), addresses={"email": TYPO})
+    return user
+
+
+def mails():
+    return list(Delivery.objects.filter(channel="email").order_by("pk").values_list("address", "state"))
+
+
+def test_the_mail_that_finds_a_typing_error_goes_to_the_account(mistyped):
+    with capture_notifications() as captured:
+        send(mistyped, event=ShopEvents.STORE_ON_FIRE, context={"place": "hall"})
+    assert captured.deliver() == {"dead": 1, "sent": 2}
+    assert mails() == [(TYPO, "dead"), (mistyped.email, "sent")]
+    [note] = NotificationLog.objects.filter(kind="note")
+    assert (note.reason, note.address, note.recipient) == ("account_address", "a***@exmaple.com", mistyped)
+
+
+def test_a_mail_that_was_queued_before_goes_to_the_account_too(mistyped):
+    with capture_notifications() as captured:
+        send(mistyped)
+    suppress(TYPO)
+    assert captured.deliver() == {"dropped": 1, "sent": 1}
+    assert mails() == [(TYPO, "dropped"), (mistyped.email, "sent")]
+
+
+def test_it_does_not_go_to_an_account_whose_address_is_suppressed_as_well(mistyped):
+    with capture_notifications() as captured:
+        send(mistyped)
+    suppress(mistyped.email)
+    assert captured.deliver() == {"dead": 1}
+
+
+def test_it_costs_one_statement_however_many_are_asked_about(django_assert_num_queries):
+    with django_assert_num_queries(1):
+        assert Suppression.objects.among([("email", f"u{number}@example.com") for number in range(500)]) == frozenset()
+    with django_assert_num_queries(0):
+        Suppression.objects.among([])
+
+
+@pytest.mark.parametrize("count", [3, FEW, FEW + 1])
+def test_few_are_read_once_for_a_send_of_many_each_chunk_asks_for_its_own(count, django_assert_num_queries):
+    addresses = [f"bad{number}@example.com" for number in range(count)]
+    Suppression.objects.suppress([("email", address) for address in addresses], Suppression.Why.HARD_BOUNCE, now())
+    asked = {fingerprint(address) for address in [*addresses[:2], *(f"good{number}" for number in range(FEW))]}
+    suppressed = Suppressed()
+    with django_assert_num_queries(1 if count <= FEW else 3):
+        for _chunk in range(2):
+            found = {its for _kind, its in suppressed.among(asked)}
+            assert found & asked == {fingerprint(address) for address in addresses[:2]}
+
+
+def test_for_a_handful_only_theirs_are_asked_for():
+    suppress("bad@example.com")
+    assert Suppressed().among({fingerprint("good@example.com")}) == frozenset()

@@ -1,0 +1,484 @@
+"""A router that reads from a replica: what decides reads the database that is written."""
+
+import contextvars
+import time
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import Group, Permission, User
+from django.contrib.contenttypes.models import ContentType
+from django.contrib.sessions.models import Session
+from django.core.management import call_command
+from django.db import connection, connections, router
+from django.utils import timezone
+
+from notifications import signals
+from notifications.checks import run_checks
+from notifications.core import clock
+from notifications.core.primary import read_from_primary
+from notifications.delivering import leftovers
+from notifications.delivering.desk import Desk
+from notifications.delivering.dispatcher import Dispatcher
+from notifications.delivering.record import Attempted, Outcomes, settlement
+from notifications.delivering.rescue import Rescuer
+from notifications.digests import make_due, release_forgotten
+from notifications.events import NotificationEvent, NotificationPriority
+from notifications.exceptions import NotPermitted
+from notifications.manager import NotificationManager
+from notifications.models import (
+    Cluster,
+    Delivery,
+    InboxItem,
+    Mute,
+    Notification,
+    NotificationLog,
+    SharedPreference,
+    Suppression,
+    TopicSubscription,
+)
+from notifications.outcomes import Receipt, Verdict
+from notifications.recipients import Members, Topic
+from notifications.testing import temporary_events, travelling
+from tests.factories import ClusterFactory, UserFactory, UserSettingsFactory
+from tests.shop.notification_events import ShopEvents
+
+ORDER = {"order_number": "7", "eta": None}
+DECIDING = ("klaxon", "auth")
+
+
+class Refusing:
+    """Lets nobody read what decides from anywhere but the database that is written."""
+
+    def db_for_read(self, model, **hints):
+        if model._meta.app_label in DECIDING:
+            raise AssertionError(f"{model.__name__} was to be read from a replica.")
+
+    def db_for_write(self, model, **hints):
+        return "default"
+
+
+class Lagging:
+    """Reads everything from the replica."""
+
+    def db_for_read(self, model, **hints):
+        return "replica"
+
+    def db_for_write(self, model, **hints):
+        return "default"
+
+    def allow_relation(self, one, other, **hints):
+        return True
+
+
+class ReadsOnly(Lagging):
+    """Says nothing about writes, as many routers do."""
+
+    def db_for_write(self, model, **hints):
+        return None
+
+
+class Archive:
+    """Sessions are in another database, and are only read there."""
+
+    def db_for_read(self, model, **hints):
+        return "replica" if model is Session else None
+
+    def db_for_write(self, model, **hints):
+        return None
+
+
+class Guarded(Archive):
+    def db_for_write(self, model, **hints):
+        if model is Session:
+            raise RuntimeError("Sessions are read-only.")
+
+
+def send(recipients, cluster=None, **options):
+    return NotificationManager.send(ShopEvents.ORDER_SHIPPED, recipients, cluster, ORDER, **options)
+
+
+@pytest.fixture(autouse=True)
+def channels(settings):
+    settings.NOTIFICATIONS = {"CHANNELS": {"email": {}, "app": {}, "log": {}}}
+
+
+@pytest.fixture
+def refusing(settings, db):
+    """From here on tests read with ``using("default")``."""
+    settings.DATABASE_ROUTERS = [Refusing()]
+    with pytest.raises(AssertionError, match="User was to be read from a replica"):
+        User.objects.first()
+
+
+@pytest.mark.usefixtures("refusing")
+class TestTheStoryOfANotification:
+    """Under a router that refuses each read of what decides that does not go to the database that is written."""
+
+    def test_it_is_sent_explained_delivered_and_acknowledged(self):
+        user = UserFactory()
+        assert NotificationManager.explain(ShopEvents.ORDER_SHIPPED, user, None, ORDER).channel("email").arrives_at
+        result = send(user, idempotency_key="x")
+        assert {outcome.state for outcome in result.outcomes()} == {"ready"}
+        again = send(user, idempotency_key="x")
+        assert again.duplicate
+        assert len(list(again.outcomes())) == 2
+        assert dict(Dispatcher().run_until_idle()) == {"sent": 2}
+        notification = Notification.objects.using("default").get()
+        assert NotificationManager.acknowledge(notification, user)
+        assert NotificationManager.why(notification, user).channel("email").state == "sent"
+        assert NotificationManager.why(Delivery.objects.using("default").first())
+
+    @pytest.mark.parametrize("count", [1, 60])
+    def test_every_kind_of_recipient(self, count):
+        users, group = UserFactory.create_batch(count), Group.objects.create(name="crew")
+        cluster = ClusterFactory(members=users)
+        group.user_set.add(*users)
+        for user in users:
+            TopicSubscription.objects.create(user=user, cluster=cluster, topic="news")
+        UserSettingsFactory(user=users[0], cluster=cluster, language="de")
+        SharedPreference.objects.create(cluster=cluster, group=group, channels={"app": False})
+        Mute.objects.create(user=users[0], cluster=cluster, kind="topic", value="other")
+        Suppression.objects.using("default").suppress([("email", users[0].email)], "hard_bounce", clock.now())
+        for recipients in (users, User.objects.all(), Group.objects.all(), group, Members(cluster), Topic("news")):
+            result = send(recipients, cluster)
+            assert (result.queued, result.reasons["suppressed"], result.reasons["preference"]) == (count - 1, 1, count)
+
+    def test_users_that_are_read_whole(self, settings):
+        settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "PREFERENCES": f"{__name__}.Own"}
+        assert send(UserFactory.create_batch(2)).queued == 4
+        assert dict(Dispatcher().run_until_idle()) == {"sent": 4}
+
+    def test_a_window_for_repeats_limits_and_a_full_queue(self, settings):
+        settings.NOTIFICATIONS = {
+            **settings.NOTIFICATIONS, "QUEUE_LIMIT": 4, "QUEUE_FULL": "shed", "LIMITS": {"user": "1/h"}
+        }  # fmt: skip
+        with temporary_events() as registry:
+            event = registry.find(ShopEvents.ORDER_SHIPPED)
+            registry[ShopEvents.ORDER_SHIPPED] = replace(event, dedup_window=900, dedup_keys=("order_number",))
+            user, other = UserFactory.create_batch(2)
+            send(user)
+            assert send([user, other]).reasons["duplicate"] == 2
+            assert NotificationManager.send(ShopEvents.ORDER_REFUSED, user, None, {}).queued == 1
+            Dispatcher().run_until_idle()
+
+    def test_cancelling_and_sending_again(self):
+        user = UserFactory(is_superuser=True)
+        send(user, cancel_key="x")
+        assert NotificationManager.cancel(None, "x") == 2
+        send(user)
+        Delivery.objects.using("default").filter(state="ready").update(state="dead")
+        dead = Delivery.objects.using("default").filter(state="dead").first()
+        assert NotificationManager.resend(dead, "it works again", user).state == "ready"
+        call_command("replay_dead_letters")
+        call_command(
+            "explain_notification", "order_shipped", "--user", str(user.pk), "--context", '{"order_number": "7"}'
+        )
+
+    def test_a_permission_of_the_actor(self):
+        with temporary_events() as registry:
+            event = registry.find(ShopEvents.ORDER_SHIPPED)
+            registry[ShopEvents.ORDER_SHIPPED] = replace(event, permission="klaxon.retry_delivery")
+            actor = UserFactory()
+            with pytest.raises(NotPermitted):
+                send(actor, actor=actor)
+            permission = Permission.objects.using("default").get(codename="retry_delivery")
+            actor.user_permissions.add(permission)
+            actor = User.objects.using("default").get(pk=actor.pk)
+            assert send(actor, actor=actor).queued == 2
+
+    def test_a_digest(self):
+        with travelling(timezone.now()) as now:
+            user = UserFactory()
+            UserSettingsFactory(user=user, cluster=Cluster.objects.default(), digest="daily")
+            with temporary_events() as registry:
+                registry[ShopEvents.NEWSLETTER] = NotificationEvent(
+                    "shop_newsletter", NotificationPriority.LOW, ["email"]
+                )
+                for _ in range(2):
+                    NotificationManager.send(ShopEvents.NEWSLETTER, user)
+                now.forward(seconds=timedelta(days=1).total_seconds())
+                assert make_due(clock.now()).merged == 2
+                release_forgotten(clock.now(), lambda: False)
+                assert Dispatcher().run_until_idle()["sent"] == 1
+
+    def test_a_fallback(self):
+        with temporary_events() as registry:
+            registry[ShopEvents.ORDER_SHIPPED] = NotificationEvent(
+                "order_shipped", NotificationPriority.MEDIUM, ["email"], context=None, fallback={"email": "app"}
+            )
+            send(UserFactory())
+            Delivery.objects.using("default").update(address="")
+            Dispatcher().run_until_idle()
+        assert NotificationLog.objects.using("default").exists()
+
+
+class Own:
+    def load(self, cluster, user_ids):
+        User.objects.filter(pk__in=user_ids).first()
+        return {}
+
+
+def test_outside_of_our_calls_the_routers_of_the_host_decide(settings, db):
+    settings.DATABASE_ROUTERS = [Lagging()]
+    with read_from_primary():
+        assert router.db_for_read(User) == "default"
+        with read_from_primary():
+            assert router.db_for_read(InboxItem) == "default"
+        assert router.db_for_read(User) == "default"
+    assert router.db_for_read(User) == "replica"
+    settings.DATABASE_ROUTERS = []
+    assert router.db_for_read(User) == "default"
+
+
+def test_without_a_database_to_write_only_what_decides_leaves_the_replica(settings, db):
+    settings.DATABASE_ROUTERS = [ReadsOnly()]
+    settings.NOTIFICATIONS_CLUSTER_MODEL = "auth.Group"
+    with read_from_primary():
+        for model in (User, Group, Permission, User.groups.through, Group.permissions.through, Cluster, InboxItem):
+            assert router.db_for_read(model) == "default", model
+        assert router.db_for_read(Session) == "replica"
+        assert router.db_for_read(ContentType) == "replica"
+        settings.NOTIFICATIONS_CLUSTER_MODEL = "sessions.Session"
+        assert router.db_for_read(Session) == "default"
+
+
+def test_receivers_of_signals_read_where_the_host_says(settings, transactional_db):
+    """They run after our commits, so within our calls."""
+    heard = {}
+
+    def hear(signal, **fact):
+        heard.setdefault(signal, router.db_for_read(Session))
+
+    names = ("notifications_queued", "delivery_sent", "notification_acknowledged")
+    receivers = {name: lambda name=name, **fact: hear(name) for name in names}
+    for name, receiver in receivers.items():
+        getattr(signals, name).connect(receiver)
+    try:
+        user = UserFactory()
+        settings.DATABASE_ROUTERS = [Lagging()]
+        result = send(user, channels=["app"])
+        assert dict(Dispatcher().run_until_idle()) == {"sent": 1}
+        notification = Notification.objects.using("default").get(pk=result.notification_id)
+        assert NotificationManager.acknowledge(notification, user)
+    finally:
+        settings.DATABASE_ROUTERS = []
+        for name, receiver in receivers.items():
+            getattr(signals, name).disconnect(receiver)
+    assert heard == dict.fromkeys(names, "replica")
+
+
+def test_rows_of_another_database_of_the_host_still_lead_there(settings, db):
+    """A transform may read from a database that has nothing to do with ours."""
+    settings.DATABASE_ROUTERS = []
+    row = Cluster(pk=1)
+    row._state.db = "warehouse"
+    with read_from_primary():
+        assert router.db_for_read(Session, instance=row) == "warehouse"
+        assert router.db_for_read(User, instance=row) == "default"
+
+
+@pytest.fixture(params=[Lagging, ReadsOnly])
+def lag(request, settings, transactional_db, tmp_path):
+    """Call it: what is written from then on never arrives where the router reads."""
+    names = []
+
+    def begin():
+        names.append(_copied(tmp_path))
+        connections.databases["replica"] = {**connection.settings_dict, "NAME": names[0]}
+        # By hand: Django's test cases allow no connection but to the databases that were there before.
+        connections["replica"].connect()
+        settings.DATABASE_ROUTERS = [request.param()]
+
+    yield begin
+    settings.DATABASE_ROUTERS = []
+    if names:
+        connections["replica"].close()
+        del connections["replica"], connections.databases["replica"]
+        _remove(names[0])
+
+
+def _copied(folder):
+    """The name of a second database, with all that is in the first at this moment."""
+    if connection.vendor == "sqlite":
+        name = str(folder / "replica.sqlite3")
+        with connection.cursor() as cursor:
+            cursor.execute("VACUUM INTO %s", [name])
+        return name
+    name = f"{connection.settings_dict['NAME']}_replica"
+    connection.close()
+    with connection._nodb_cursor() as cursor:
+        cursor.execute(f"DROP DATABASE IF EXISTS {name}")
+        cursor.execute(f"CREATE DATABASE {name} TEMPLATE {connection.settings_dict['NAME']}")
+    return name
+
+
+def _remove(name):
+    if connection.vendor == "postgresql":
+        with connection._nodb_cursor() as cursor:
+            cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_who_was_made_an_account_a_moment_ago_gets_it(lag):
+    lag()
+    user = UserFactory()
+    assert not User.objects.filter(pk=user.pk).exists(), "the replica lags"
+    result = send(user)
+    assert (bool(result), result.queued, dict(result.reasons)) == (True, 2, {})
+    assert [outcome.state for outcome in result.outcomes()] == ["ready", "ready"]
+    assert dict(Dispatcher().run_until_idle()) == {"sent": 2}
+    assert InboxItem.objects.using("default").filter(recipient=user).exists()
+
+
+def test_an_opt_out_holds_at_once(lag):
+    users = UserFactory.create_batch(2)
+    Cluster.objects.default()
+    lag()
+    for user in users:
+        UserSettingsFactory(user=user, cluster=Cluster.objects.using("default").get(), channels={"email": False})
+    result = send(User.objects.all(), channels=["email"])
+    assert (result.queued, dict(result.reasons)) == (0, {"preference": 2})
+
+
+def test_an_opt_out_after_the_send_holds_for_the_worker(lag):
+    user = UserFactory()
+    send(user, channels=["email"])
+    lag()
+    UserSettingsFactory(user=user, cluster=Cluster.objects.using("default").get(), channels={"email": False})
+    assert dict(Dispatcher().run_until_idle()) == {"dropped": 1}
+
+
+def test_what_was_suppressed_a_moment_ago_is_not_written_to(lag):
+    user = UserFactory()
+    lag()
+    Suppression.objects.using("default").suppress([("email", user.email)], "hard_bounce", clock.now())
+    assert send(user, channels=["email"]).reasons == {"suppressed": 1}
+
+
+def test_an_actor_from_the_replica_has_the_permissions_of_now(lag):
+    with temporary_events() as registry:
+        event = registry.find(ShopEvents.ORDER_SHIPPED)
+        registry[ShopEvents.ORDER_SHIPPED] = replace(event, permission="klaxon.retry_delivery")
+        actor = UserFactory()
+        permission, _made = Permission.objects.get_or_create(
+            codename="retry_delivery",
+            defaults={"content_type": ContentType.objects.get_for_model(Delivery), "name": "x"},
+        )
+        lag()
+        read = User.objects.get(pk=actor.pk)
+        assert (read._state.db, read.has_perm("klaxon.retry_delivery")) == ("replica", False)
+        User.objects.using("default").get(pk=actor.pk).user_permissions.add(permission)
+        assert send(actor, actor=read).queued == 2
+
+
+def test_a_cluster_from_the_replica_has_the_members_of_now(lag):
+    cluster, user = ClusterFactory(open_to_all=True), UserFactory()
+    lag()
+    read = Cluster.objects.get(pk=cluster.pk)
+    Cluster.objects.using("default").filter(pk=cluster.pk).update(open_to_all=False)
+    assert (read._state.db, read.open_to_all) == ("replica", True)
+    assert dict(send(user, read).reasons) == {"not_member": 2}
+
+
+def test_a_queryset_keeps_the_database_that_the_host_gave_it(lag):
+    user, group = UserFactory(), Group.objects.create(name="crew")
+    group.user_set.add(user)
+    lag()
+    UserFactory()
+    assert send(User.objects.all()).queued == 4
+    assert send(User.objects.using("replica")).queued == 2
+    assert send(Group.objects.using("replica")).queued == 2
+
+
+@pytest.mark.parametrize("lag", [Archive, Guarded], indirect=True)
+def test_read_only_models_of_the_host_are_read_in_their_own_database(lag):
+    Session.objects.create(session_key="old", session_data="", expire_date=timezone.now())
+    lag()
+    Session.objects.using("default").all().delete()
+    with temporary_events() as registry:
+        event = registry.find(ShopEvents.ORDER_SHIPPED)
+        registry[ShopEvents.ORDER_SHIPPED] = replace(event, transforms={"app": _with_a_session})
+        send(UserFactory(), channels=["app"])
+        assert dict(Dispatcher().run_until_idle()) == {"sent": 1}
+    assert InboxItem.objects.using("default").count() == 1
+
+
+def _with_a_session(context):
+    return {"order_number": Session.objects.get().session_key}
+
+
+class TestWhatIsDecidedOutsideOfBatches:
+    """A dead letter goes to the fallback channel unless its recipient has opted out of that, whoever buries it."""
+
+    @pytest.fixture
+    def dead(self, lag, settings, tmp_path):
+        """Outcomes of one delivery by email that has died. Its recipient has just opted out of the inbox."""
+        (tmp_path / "state").mkdir(mode=0o700)
+        settings.NOTIFICATIONS = {
+            **settings.NOTIFICATIONS, "STATE_DIR": str(tmp_path / "state"), "LEASE_SECONDS": 60, "BEAT_SECONDS": 0.001,
+        }  # fmt: skip
+        with temporary_events() as registry:
+            registry[ShopEvents.ORDER_SHIPPED] = NotificationEvent(
+                "order_shipped", NotificationPriority.MEDIUM, ["email"], context=None, fallback={"email": "app"},
+                on_unknown="retry", retry_delays=(),
+            )  # fmt: skip
+            user = UserFactory()
+            send(user)
+            now, outbox = clock.now(), Delivery.objects.all()
+            rows = outbox.with_notifications(outbox.claim("lost", now, now + timedelta(seconds=60), 1))
+            outbox.mark_sending(rows, now + timedelta(seconds=60))
+            rows[0].attempts += 1
+            lag()
+            cluster = Cluster.objects.using("default").get()
+            UserSettingsFactory(user=user, cluster=cluster, channels={"app": False})
+            item = Attempted(rows[0], Receipt(None, Verdict.PERMANENT, error="no such mailbox"), 0.1)
+            yield Outcomes([(item, settlement(item, now))], now)
+        assert dict(Delivery.objects.using("default").values_list("channel", "state")) == {"email": "dead"}
+        drop = NotificationLog.objects.using("default").get(kind=NotificationLog.Kind.DROP)
+        assert drop.reason == "preference"
+
+    def test_writing(self, dead):
+        Desk().write(dead)
+
+    def test_recording_in_another_thread(self, dead):
+        """A thread does not inherit the block of the one that started it."""
+        desk = Desk()
+        with read_from_primary():
+            contextvars.Context().run(desk.record, dead)
+
+    def test_catching_up(self, dead):
+        desk = Desk()
+        desk.keep(dead)
+        desk.catch_up()
+
+    def test_the_end_of_a_worker(self, dead):
+        desk = Desk()
+        desk.keep(dead)
+        assert desk.close(0) == 0
+
+    def test_the_files_of_earlier_workers(self, dead):
+        leftovers.save([dead], "default")
+        Desk().recover()
+
+    @pytest.mark.usefixtures("dead")
+    def test_what_a_lost_worker_had(self):
+        with travelling(timezone.now()) as now:
+            now.forward(seconds=600)
+            rescuer = Rescuer("default")
+            rescuer.look(clock.now())
+            time.sleep(0.005)
+            assert dict(rescuer.look(clock.now())) == {"dead": 1}
+
+
+class Elsewhere:
+    def db_for_write(self, model, **hints):
+        return "replica" if model._meta.app_label == "klaxon" else "default"
+
+
+def test_tables_in_another_database_than_the_users_are_an_error(lag, settings):
+    lag()
+    assert not [error for error in run_checks(None) if error.id == "klaxon.E030"]
+    settings.DATABASE_ROUTERS = [Elsewhere()]
+    found = [error.msg for error in run_checks(None) if error.id == "klaxon.E030"]
+    assert [message.partition(" ")[0] for message in found] == ["auth.Group", "auth.User"]
+    assert "'replica'" in found[0]

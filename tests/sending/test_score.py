@@ -1,0 +1,122 @@
+"""The order of sending: base and urgency, kept within the band of the priority."""
+
+from datetime import date
+from enum import Enum
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from notifications.events import NotificationEvent, NotificationPriority
+from notifications.manager import NotificationManager
+from notifications.models import Cluster, Delivery, Notification
+from notifications.sending.score import score_of
+from notifications.testing import temporary_events
+from tests.factories import UserFactory
+
+CRITICAL, HIGH, MEDIUM, LOW = NotificationPriority
+
+
+class Door(Enum):
+    OPENED = "test_event"
+
+
+def event(priority=MEDIUM, **options):
+    return NotificationEvent("test_event", priority, ["email"], **options)
+
+
+@pytest.fixture
+def scored(db):
+    """Register an event, send it once, and look at the score of its delivery."""
+    with temporary_events() as events:
+
+        def scored(context=None, level=None, **options):
+            events[Door.OPENED] = event(**options)
+            assert NotificationManager.send(Door.OPENED, UserFactory(), None, context, level=level).queued == 1
+            return Delivery.objects.latest("pk").score
+
+        yield scored
+
+
+@pytest.mark.parametrize(("priority", "middle"), [(CRITICAL, 95), (HIGH, 79), (MEDIUM, 49), (LOW, 14)])
+def test_without_modifiers_the_score_is_the_middle_of_the_band(scored, priority, middle):
+    assert scored(priority=priority) == middle
+
+
+def test_the_base_is_what_the_event_declares(scored):
+    assert scored(score=31) == 31
+
+
+def test_urgency_is_added_to_the_base(scored):
+    by_floor = {"urgency": lambda context: context["floor"]}
+    assert scored({"floor": 7}, **by_floor) == 56
+    assert scored({"floor": -7}, score=60, **by_floor) == 53
+
+
+@pytest.mark.parametrize(("urgency", "score"), [(1000, 69), (-1000, 30), (10**400, 69)])
+def test_no_urgency_leaves_the_band(scored, urgency, score):
+    assert scored(urgency=lambda context: urgency) == score
+
+
+def test_where_another_priority_is_asked_for_its_band_holds(scored):
+    options = {"score": 31, "urgency": lambda context: 3}
+    assert scored(level="warning", **options) == 82
+    assert scored(level="info", **options) == 34
+    assert scored(level="debug", priority=CRITICAL, urgency=lambda context: -9) == 90, "never lowered"
+
+
+def test_urgency_gets_the_context_as_templates_do_and_cannot_change_what_is_stored(scored):
+    seen = []
+
+    def urgency(context):
+        seen.append(dict(context))
+        context.clear()
+        return 0
+
+    scored({"day": date(2026, 11, 20), "tags": ("a",)}, urgency=urgency)
+    assert seen == [{"day": date(2026, 11, 20), "tags": ["a"]}], "and it is asked once"
+    assert Notification.objects.get().values == seen[0]
+
+
+def test_urgency_is_asked_once_however_many_receive_it(db):
+    calls = []
+    with temporary_events() as events:
+        events[Door.OPENED] = event(urgency=lambda context: calls.append(1) or 5)
+        NotificationManager.send(Door.OPENED, UserFactory.create_batch(3), Cluster.objects.default())
+    assert calls == [1]
+    assert set(Delivery.objects.values_list("score", flat=True)) == {54}
+
+
+def test_urgency_that_fails_costs_the_order_and_never_the_notification(scored, caplog):
+    assert scored({}, score=33, urgency=lambda context: context["floor"]) == 33
+    [record] = caplog.records
+    assert "'test_event'" in record.getMessage()
+    assert record.exc_info
+    assert record.name == "notifications.score"
+
+
+@pytest.mark.parametrize("wrong", [None, "high", 3.0, True, float("nan"), [5]])
+def test_urgency_that_is_no_whole_number_is_logged_and_the_base_holds(scored, caplog, wrong):
+    assert scored(score=33, urgency=lambda context: wrong) == 33
+    [record] = caplog.records
+    assert "'test_event'" in record.getMessage()
+    assert repr(wrong) in record.getMessage()
+
+
+def test_a_critical_event_whose_context_lacks_what_its_urgency_needs_is_sent(db):
+    with temporary_events() as events:
+        events[Door.OPENED] = event(CRITICAL, context={"floor": int}, urgency=lambda context: context["floor"])
+        assert NotificationManager.send(Door.OPENED, UserFactory(), None, {"flor": 2}).queued == 1
+    assert Delivery.objects.get().score == 95
+
+
+@given(
+    st.sampled_from(NotificationPriority),
+    st.sampled_from(NotificationPriority),
+    st.one_of(st.integers(), st.none(), st.floats(), st.text()),
+    st.data(),
+)
+def test_whatever_is_declared_and_asked_for_the_score_lies_in_the_band(declared, wanted, urgency, data):
+    base = data.draw(st.none() | st.integers(*declared.band))
+    low, high = wanted.band
+    assert low <= score_of(event(declared, score=base, urgency=lambda context: urgency), wanted, {}) <= high
