@@ -133,7 +133,7 @@ def ten_of(thirty):
 
 
 def test_the_page_has_the_same_rows():
-    first, second = (part.splitlines() for part in PAGE.read_text().split("## The same words at every stage"))
+    first, second = (part.splitlines() for part in PAGE.read_text().split("## The same replies at every stage"))
     assert [line for line in first if line.startswith("| ")][1:] == [on_the_page(answer) for answer in ANSWERS]
     assert [line for line in second if line.startswith("| ")][1:] == [at_every_stage(one) for one in during_a_mail()]
 

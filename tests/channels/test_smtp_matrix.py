@@ -114,7 +114,7 @@ def script_of(row, dialogue):
 
 
 def test_the_page_has_the_same_rows():
-    lines = [line for line in PAGE.read_text().partition("## As a table")[2].splitlines() if line.startswith("| ")]
+    lines = [line for line in PAGE.read_text().partition("## Table of errors")[2].splitlines() if line.startswith("| ")]
     assert lines[1:] == [row.on_the_page() for row in [*OPENING, *ENVELOPE, *CONTENT]]
 
 
