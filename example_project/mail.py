@@ -1,4 +1,4 @@
-"""Email settings for every supported Django."""
+"""Email settings for every supported version of Django."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +18,7 @@ SMTP = "django.core.mail.backends.smtp.EmailBackend"
 
 
 def make_email_settings(given: Mapping[str, Any]) -> dict[str, Any]:
-    """``EMAIL_BACKEND`` and its relatives as they are given, or the ``MAILERS`` that replace them in Django 6.1."""
+    """Return the given ``EMAIL_…`` settings, or the ``MAILERS`` that replace them in Django 6.1."""
     if django.VERSION < (6, 1):
         return dict(given)
     backend = given.get("EMAIL_BACKEND", SMTP)

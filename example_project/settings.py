@@ -1,7 +1,7 @@
-"""The example site: host apps, each with a story of its own, that use Klaxon's public interface only.
+"""Settings of the example site, whose apps use only Klaxon's public interface.
 
-Everything that differs between machines comes from the environment, read by django-environ: ``DATABASE_URL``,
-``SECRET_KEY``, ``DEBUG``, ``EMAIL_URL``, ``NOTIFICATIONS_…``. Without any of it the site runs on SQLite.
+Values that differ between machines are read from the environment by django-environ: ``DATABASE_URL``, ``SECRET_KEY``,
+``DEBUG``, ``EMAIL_URL``, ``NOTIFICATIONS_…``. Without them the site runs on SQLite.
 """
 
 from pathlib import Path
@@ -72,7 +72,7 @@ LANGUAGE_CODE = "en"
 
 DATABASES = {"default": env.db_url("DATABASE_URL", default=f"sqlite:///{VAR / 'example.sqlite3'}")}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    # Several processes write to the outbox. Without this they meet "database is locked".
+    # Several processes write to the outbox. Without these options they get "database is locked" errors.
     DATABASES["default"] |= tuned(DATABASES["default"]["NAME"])
 
 vars().update(make_email_settings(env.email_url("EMAIL_URL", default="consolemail://")))
@@ -82,7 +82,7 @@ STAND_INS = "example_project.quality.channels"
 NOTIFICATIONS = {
     "CHANNELS": {
         "log": {},
-        # What these would send becomes a line in a file.
+        # Stand-ins, which write messages to files.
         "websocket": {"BACKEND": f"{STAND_INS}.LiveStandIn", "OPTIONS": {"file": VAR / "websocket.jsonl"}},
         "sms": {"BACKEND": f"{STAND_INS}.TextStandIn", "OPTIONS": {"file": VAR / "sms.jsonl"}},
         "webhook": {"BACKEND": f"{STAND_INS}.HookStandIn", "OPTIONS": {"file": VAR / "webhook.jsonl"}},
@@ -92,7 +92,7 @@ NOTIFICATIONS = {
     "LIMITS": LIMITS,
     "DIGEST_SECTIONS": "example_project.residency.digests.sections",
     "CAN_RULES": "example_project.coach.faults.rules",
-    # A coach on the road: its queue has an end, and what it hears while the database is away is kept.
+    # For a moving coach: the outbox has a limit, and faults are spooled while the database is away.
     "QUEUE_LIMIT": QUEUE_LIMIT,
     "QUEUE_FULL": "shed",
     "SPOOL_DIR": VAR / "spool",

@@ -1,4 +1,4 @@
-"""What the coach makes of a fault on its bus; ``NOTIFICATIONS["CAN_RULES"]`` names :func:`rules`."""
+"""Rules that turn faults on the coach's bus into notifications; ``NOTIFICATIONS["CAN_RULES"]`` names :func:`rules`."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,22 +12,25 @@ from notifications.can.rules import Send
 from notifications.models import cluster_model
 from notifications.recipients import Members
 
-# Default source addresses of RV-C. There are many more; a number that is not here is told as it is.
+# Default source addresses of RV-C. There are many more; others are shown as numbers.
 DEVICES = {68: "control panel", 88: "main thermostat", 94: "main furnace", 101: "water heater"}
 
 KNOWN: dict[str, Any] = {}
 
 
 def rules(change: FaultChange) -> Iterator[Send]:
-    """Tell everyone who belongs to the coach."""
-    coach = the_coach(getattr(settings, "COACH_SLUG", "coach"))
-    # One correlation id for the fault and its end: the log shows them together.
+    """Yield a notification to all members of the coach."""
+    coach = get_coach(getattr(settings, "COACH_SLUG", "coach"))
+    # A fault and its end have the same correlation id, so the log shows them together.
     options = {"correlation_id": change.fault_id}
     yield Send(event_for(change), Members(coach), coach, context_of(change), options)
 
 
-def the_coach(slug: str) -> Any:
-    """As the database knows it, or as it was last known: while the database is away, faults are spooled."""
+def get_coach(slug: str) -> Any:
+    """Return the coach with this slug.
+
+    While the database is away, faults are spooled, so the coach that was loaded last is returned.
+    """
     try:
         KNOWN[slug] = cluster_model()._default_manager.get(slug=slug)
     except (OperationalError, InterfaceError):
@@ -37,12 +40,14 @@ def the_coach(slug: str) -> Any:
 
 
 def event_for(change: FaultChange) -> CoachEvents:
+    """Return the event for a change of a fault."""
     if change.kind == "cleared":
         return CoachEvents.COACH_FAULT_CLEARED
     return CoachEvents.COACH_FAULT_CRITICAL if "red" in change.lamps else CoachEvents.COACH_FAULT_WARNING
 
 
 def context_of(change: FaultChange) -> dict[str, Any]:
+    """Return the context of the notification."""
     return {
         "device": device_name(change.dsa),
         "problem": change.problem,
@@ -56,4 +61,5 @@ def context_of(change: FaultChange) -> dict[str, Any]:
 
 
 def device_name(dsa: int) -> str:
+    """Return the name of the device with this default source address."""
     return DEVICES.get(dsa, f"device 0x{dsa:02X}")

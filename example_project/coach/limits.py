@@ -1,13 +1,13 @@
-"""The numbers of the coach's design document: how much it sends, how often the same, and how much may wait."""
+"""Limits from the coach's design document: rates, the deduplication window and the size of the outbox."""
 
 MINUTE = 60
 
 REPEATS = 15 * MINUTE
-"""Seconds in which the same kind of fault is told once."""
+"""Seconds within which the same kind of fault is sent only once."""
 
 LIMITS = {"user_channel": "10/m burst 100"}
-"""For ``NOTIFICATIONS["LIMITS"]``: a hundred tokens, and ten new ones a minute. Limits count deliveries. A user
-gets each notification once by a channel, so the hundred of a channel are a hundred notifications."""
+"""For ``NOTIFICATIONS["LIMITS"]``: 100 tokens, and 10 new ones a minute. Limits count deliveries. A user gets each
+notification once on each channel, so the limit of a channel is 100 notifications."""
 
 QUEUE_LIMIT = 10_000
-"""Deliveries that wait while the coach is out of reach."""
+"""The number of deliveries that can wait while the coach has no connection."""

@@ -1,4 +1,4 @@
-"""What can happen to a coach (a motorhome with an RV-C bus), and how urgent it is."""
+"""The events of a coach (a motorhome with an RV-C bus) and their priorities."""
 
 from datetime import datetime
 from enum import Enum
@@ -20,16 +20,16 @@ FAULT = {
     "at": datetime,
 }
 LOGGABLE = ("device", "spn", "fmi", "at")
-SAME = ("device", "instance", "spn", "fmi")
+DEDUP_KEYS = ("device", "instance", "spn", "fmi")
 
 
 def by_lamps(context: dict[str, Any]) -> int:
-    """A fault for which a lamp is lit goes before one that only a log knows."""
+    """Return the modifier of the score: faults that light a lamp are sent before others."""
     return 5 * len(context["lamps"])
 
 
 class CoachEvents(Enum):
-    """Names of the coach's events."""
+    """The names of the coach's events."""
 
     COACH_FAULT_CRITICAL = "coach_fault_critical"
     COACH_FAULT_WARNING = "coach_fault_warning"
@@ -46,7 +46,7 @@ register(
         category="safety",
         loggable=LOGGABLE,
         dedup_window=REPEATS,
-        dedup_keys=SAME,
+        dedup_keys=DEDUP_KEYS,
     ),
 )
 register(
@@ -59,7 +59,7 @@ register(
         category="maintenance",
         loggable=LOGGABLE,
         dedup_window=REPEATS,
-        dedup_keys=SAME,
+        dedup_keys=DEDUP_KEYS,
         urgency=by_lamps,
     ),
 )
@@ -73,6 +73,6 @@ register(
         category="maintenance",
         loggable=LOGGABLE,
         dedup_window=REPEATS,
-        dedup_keys=SAME,
+        dedup_keys=DEDUP_KEYS,
     ),
 )

@@ -1,13 +1,13 @@
-"""The settings of a coach on the road: those of the example site, with the limits of the coach.
+"""Settings of a site that serves one coach: those of the example site, with the limits of the coach.
 
-``DJANGO_SETTINGS_MODULE=example_project.coach.settings``. The example site itself serves other apps besides, which have
-limits of their own.
+Use ``DJANGO_SETTINGS_MODULE=example_project.coach.settings``. The example site also serves other apps, which have other
+limits.
 """
 
 from example_project.coach import limits
-from example_project.settings import *  # noqa: F403 - everything else is the same
-from example_project.settings import NOTIFICATIONS as OF_THE_SITE
+from example_project.settings import *  # noqa: F403 - all other settings
+from example_project.settings import NOTIFICATIONS as SITE_NOTIFICATIONS
 from example_project.settings import env
 from notifications.conf import from_env
 
-NOTIFICATIONS = {**OF_THE_SITE, "LIMITS": limits.LIMITS, **from_env(env)}
+NOTIFICATIONS = {**SITE_NOTIFICATIONS, "LIMITS": limits.LIMITS, **from_env(env)}

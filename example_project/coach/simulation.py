@@ -1,6 +1,6 @@
-"""A coach whose water heater has a small fault and whose furnace has a serious one, as frames on its RV-C bus.
+"""Frames on the RV-C bus of a coach whose water heater has a minor fault and whose furnace has a serious one.
 
-Pure and lazy: the same seed gives the same frames, and an hour costs no more memory than a minute.
+The same seed gives the same frames. Frames are generated lazily, so an hour takes no more memory than a minute.
 """
 
 import heapq
@@ -20,7 +20,7 @@ FAULTY_EVERY, HEALTHY_EVERY = 1.0, 5.0  # seconds; RV-C allows 0.1-1 and at most
 
 
 class SimulatedFrame(NamedTuple):
-    """Seconds since the start, the 29-bit id and eight bytes."""
+    """A frame: seconds since the start, the 29-bit id and eight bytes."""
 
     after: float
     arbitration_id: int
@@ -32,7 +32,7 @@ class SimulatedFrame(NamedTuple):
 
 @dataclass(frozen=True)
 class Trouble:
-    """A fault of one device, from and until these parts of the whole time."""
+    """A fault of one device. It begins and ends at these fractions of the whole time."""
 
     device: int
     lamp: int
@@ -49,52 +49,52 @@ TROUBLES = (
 
 
 def frames(seconds: float, seed: int) -> Iterator[SimulatedFrame]:
-    """The traffic of ``seconds``, in order of time."""
+    """Return the traffic of ``seconds``, ordered by time."""
     sources = [_battery, _tanks, _healthy_panel]
     streams = [source(seconds, Random(f"{seed}-{source.__name__}")) for source in sources]
     streams += [_diagnosed(trouble, seconds, Random(f"{seed}-{trouble.device}")) for trouble in TROUBLES]
     return heapq.merge(*streams)
 
 
-def _battery(seconds: float, chance: Random) -> Iterator[SimulatedFrame]:
+def _battery(seconds: float, random: Random) -> Iterator[SimulatedFrame]:
     volts, amperes = 13.2, 4.0
-    for after in _times(0.5, seconds, chance):
-        volts = min(max(volts + chance.uniform(-0.05, 0.05), 12.4), 14.4)
-        amperes = min(max(amperes + chance.uniform(-0.5, 0.5), -20.0), 40.0)
+    for after in _times(0.5, seconds, random):
+        volts = min(max(volts + random.uniform(-0.05, 0.05), 12.4), 14.4)
+        amperes = min(max(amperes + random.uniform(-0.5, 0.5), -20.0), 40.0)
         data = bytes([HOUSE_BATTERY, BATTERY_MONITOR])
         data += round(volts / 0.05).to_bytes(2, "little")
         data += (0x77359400 + round(amperes * 1000)).to_bytes(4, "little")
         yield _frame(after, DC_SOURCE_STATUS_1, PANEL, data)
 
 
-def _tanks(seconds: float, chance: Random) -> Iterator[SimulatedFrame]:
-    levels = {FRESH: chance.randint(10, 30), BLACK: chance.randint(0, 10), GREY: chance.randint(0, 20)}
-    for after in _times(2.0, seconds, chance):
-        tank = chance.choice(list(levels))
+def _tanks(seconds: float, random: Random) -> Iterator[SimulatedFrame]:
+    levels = {FRESH: random.randint(10, 30), BLACK: random.randint(0, 10), GREY: random.randint(0, 20)}
+    for after in _times(2.0, seconds, random):
+        tank = random.choice(list(levels))
         yield _frame(after, TANK_STATUS, PANEL, bytes([tank, levels[tank], 32]))
 
 
-def _healthy_panel(seconds: float, chance: Random) -> Iterator[SimulatedFrame]:
-    for after in _times(HEALTHY_EVERY, seconds, chance):
+def _healthy_panel(seconds: float, random: Random) -> Iterator[SimulatedFrame]:
+    for after in _times(HEALTHY_EVERY, seconds, random):
         yield _no_fault(after, PANEL)
 
 
-def _diagnosed(trouble: Trouble, seconds: float, chance: Random) -> Iterator[SimulatedFrame]:
-    """A device's own DM_RV: every 5 s that all is well, every second that it is not, and the end at once."""
+def _diagnosed(trouble: Trouble, seconds: float, random: Random) -> Iterator[SimulatedFrame]:
+    """Yield a device's own DM_RV: every 5 seconds while it is healthy, every second while it has a fault."""
     begins, ends = trouble.begins * seconds, trouble.ends * seconds
-    times = chance.randint(1, 20)
-    for after in _times(HEALTHY_EVERY, begins, chance):
+    times = random.randint(1, 20)
+    for after in _times(HEALTHY_EVERY, begins, random):
         yield _no_fault(after, trouble.device)
-    for after in _times(FAULTY_EVERY, ends - begins, chance):
+    for after in _times(FAULTY_EVERY, ends - begins, random):
         yield _faulty(begins + after, trouble, times)
-    for after in _times(HEALTHY_EVERY, seconds - ends, chance):
+    for after in _times(HEALTHY_EVERY, seconds - ends, random):
         yield _no_fault(ends + after, trouble.device)
 
 
-def _times(period: float, seconds: float, chance: Random) -> Iterator[float]:
-    """Moments a period apart, none exact."""
+def _times(period: float, seconds: float, random: Random) -> Iterator[float]:
+    """Yield times one period apart, each with a random delay."""
     for number in range(int(seconds / period)):
-        yield round(number * period + chance.uniform(0.0, period / 10), 6)
+        yield round(number * period + random.uniform(0.0, period / 10), 6)
 
 
 def _no_fault(after: float, device: int) -> SimulatedFrame:

@@ -1,4 +1,4 @@
-"""Who takes part in the demonstration, each named for the part they play."""
+"""The users of the demonstration. Each is named after their part."""
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -10,7 +10,10 @@ ESTATE_SLUG = "rosewood"
 
 
 def settle_in() -> tuple[Cluster, Cluster]:
-    """An estate with residents of every taste, a coach with its driver, and one who belongs to neither."""
+    """Create an estate with residents, a coach with its driver, and a user who belongs to neither.
+
+    The residents have different preferences.
+    """
     estate = Cluster.objects.create(name="Rosewood Estate", slug=ESTATE_SLUG)
     coach = Cluster.objects.create(name="The coach", slug=settings.COACH_SLUG)
     estate.members.set([_user("resident"), _user("without-email"), _user("opted-out")])
@@ -29,5 +32,5 @@ def _user(name: str) -> User:
 
 
 def _opt_out(name: str, cluster: Cluster, *channels: str) -> None:
-    chosen = dict.fromkeys(channels, False)
-    UserSettings.objects.create(user=User.objects.get(username=name), cluster=cluster, channels=chosen)
+    disabled = dict.fromkeys(channels, False)
+    UserSettings.objects.create(user=User.objects.get(username=name), cluster=cluster, channels=disabled)

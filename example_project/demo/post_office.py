@@ -1,4 +1,4 @@
-"""A real SMTP server on loopback that keeps what it accepts, so that a demonstration can show it."""
+"""A real SMTP server on loopback that stores the mails it accepts, so that the demonstration can show them."""
 
 import asyncio
 import itertools
@@ -16,8 +16,8 @@ from django.conf import settings
 FOLDER: Path = settings.VAR / "mail"
 
 
-class KeepEveryMail:
-    """A handler for aiosmtpd: one file for each accepted mail."""
+class StoreHandler:
+    """A handler for aiosmtpd that writes each accepted mail to a file."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -25,14 +25,14 @@ class KeepEveryMail:
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
         (self.folder / f"{next(self.numbers):05}.eml").write_bytes(envelope.content)
-        return "250 Kept"
+        return "250 Stored"
 
 
 @contextmanager
-def open_for_mail() -> Iterator[int]:
-    """The server on a free port of loopback, in a thread of its own; yields the port."""
+def run_smtp_server() -> Iterator[int]:
+    """Run the server on a free port of loopback, in its own thread, and yield the port."""
     loop = asyncio.new_event_loop()
-    handler = KeepEveryMail(emptied())
+    handler = StoreHandler(empty_folder())
     server = loop.run_until_complete(loop.create_server(lambda: SMTP(handler), "127.0.0.1", 0))
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -45,15 +45,15 @@ def open_for_mail() -> Iterator[int]:
         loop.close()
 
 
-def emptied() -> Path:
-    """The folder of received mails, with nothing in it."""
+def empty_folder() -> Path:
+    """Delete all received mails and return their folder."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     for old in FOLDER.glob("*.eml"):
         old.unlink()
     return FOLDER
 
 
-def received() -> list[tuple[str, EmailMessage]]:
-    """Every mail, newest first, with the name of its file."""
+def read_mails() -> list[tuple[str, EmailMessage]]:
+    """Return the name of the file and the message of each received mail, newest first."""
     files = sorted(FOLDER.glob("*.eml"), reverse=True)
     return [(file.stem, message_from_bytes(file.read_bytes(), policy=policy.default)) for file in files]

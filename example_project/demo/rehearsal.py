@@ -1,4 +1,4 @@
-"""A story told on an empty database, by a simulated clock, that leaves nothing behind."""
+"""Stories that run on an empty database with a simulated clock and are rolled back at the end."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,9 +17,9 @@ from notifications.testing import Arrival, Timeline, simulated
 
 @contextmanager
 def rehearsal(start: str, time_zone: str = "UTC") -> Iterator[Timeline]:
-    """Within the block nothing leaves the process; at its end all that it wrote is taken back.
+    """Simulate a story in a transaction that is rolled back at the end; nothing leaves the process.
 
-    :raises CommandError: if the database has not been migrated, or somebody else's things are in it.
+    :raises CommandError: if the database is not migrated or not empty.
     """
     _check_tables()
     _check_emptiness()
@@ -32,31 +32,34 @@ def rehearsal(start: str, time_zone: str = "UTC") -> Iterator[Timeline]:
 def _check_tables() -> None:
     executor = MigrationExecutor(connection)
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-        raise CommandError("The tables are not there yet. Run: python manage.py migrate")
+        raise CommandError("The database is not migrated. Run: python manage.py migrate")
 
 
 def _check_emptiness() -> None:
-    """Who is there already would get it too, what waits would go out in the story, and a pause would stop it."""
+    """Raise an error if the database contains rows that would take part in the story or stop it.
+
+    Existing users would be recipients, waiting deliveries would be sent, and a pause would stop the story.
+    """
     models: list[type[Model]] = [User, Cluster, Notification, Pause]
     found = [str(model._meta.verbose_name_plural) for model in models if model._default_manager.exists()]
     if found:
         raise CommandError(
-            f"A story needs a database of its own, and this one has {', '.join(found)}. "
-            "Name another with DATABASE_URL, such as sqlite:///var/story.sqlite3, and migrate that first."
+            f"A story needs an empty database, but this one contains {', '.join(found)}. "
+            "Set DATABASE_URL to another one, such as sqlite:///var/story.sqlite3, and migrate it first."
         )
 
 
 def sentences(timeline: Timeline, event: Any) -> Iterator[str]:
-    """Who got an event, when and on which channel, and why others did not; in the order of time."""
-    told = [(arrival.at, _got(arrival)) for arrival in timeline.arrived(event)]
+    """Yield who got an event, when and on which channel, and why others did not, ordered by time."""
+    timed = [(arrival.at, _describe_arrival(arrival)) for arrival in timeline.arrived(event)]
     drops = timeline.captured.dropped.filter(event=event.value).select_related("recipient", "personal")
-    told += [(drop.sent_at, _did_not_get(timeline.name_of(drop), drop)) for drop in drops]
-    for at, sentence in sorted(told, key=lambda pair: pair[0]):
+    timed += [(drop.sent_at, _describe_drop(timeline.name_of(drop), drop)) for drop in drops]
+    for at, sentence in sorted(timed, key=lambda pair: pair[0]):
         yield f"{at.astimezone(timeline.zone):%a %d %H:%M}  {sentence}"
 
 
 def tallies(timeline: Timeline, event: Any) -> Iterator[str]:
-    """How much of an event each got on each channel: at once, and when the last of it came."""
+    """Yield how many notifications of an event each recipient got on each channel, and when the last one arrived."""
     found: dict[tuple[str, str], list[datetime]] = {}
     for arrival in timeline.arrived(event):
         found.setdefault((str(arrival.recipient), arrival.channel), []).append(arrival.at)
@@ -66,11 +69,11 @@ def tallies(timeline: Timeline, event: Any) -> Iterator[str]:
         yield f"{first:%a %d %H:%M}  {recipient} got {what}"
 
 
-def _got(arrival: Arrival) -> str:
+def _describe_arrival(arrival: Arrival) -> str:
     many = f", {arrival.merged} in one" if arrival.merged > 1 else ""
     text = " ".join((arrival.title or arrival.body).split())
     return f"{arrival.recipient} got it by {arrival.channel}{many}: {text}"
 
 
-def _did_not_get(name: Any, drop: NotificationLog) -> str:
+def _describe_drop(name: Any, drop: NotificationLog) -> str:
     return f"{name} did not get it by {drop.channel}: {drop.error_message or drop.get_reason_display()}"

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Sequence
 from notifications.models import NotificationLog
 
 
-def attempts() -> str:
+def format_attempts() -> str:
+    """Return a table of all attempts in the log."""
     rows = NotificationLog.objects.filter(kind=NotificationLog.Kind.ATTEMPT).select_related("recipient", "personal")
-    return _table(
+    return _format_table(
         ("event", "recipient", "channel", "address", "try", "success", "provider"),
         (
             (
@@ -24,15 +25,16 @@ def attempts() -> str:
     )
 
 
-def drops() -> str:
+def format_drops() -> str:
+    """Return a table of all drops in the log."""
     rows = NotificationLog.objects.filter(kind=NotificationLog.Kind.DROP).select_related("recipient")
-    return _table(
+    return _format_table(
         ("event", "recipient", "channel", "reason", "rule"),
         ((row.event, row.recipient, row.channel, row.reason, row.error_message) for row in rows.order_by("pk")),
     )
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def _format_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     lines = [list(head), *[[str(cell) for cell in row] for row in rows]]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     lines.insert(1, ["-" * width for width in widths])

@@ -1,4 +1,4 @@
-"""What happens on the estate: host code as anyone would write it."""
+"""Calls of ``send()`` as the code of a site makes them."""
 
 from datetime import date
 from decimal import Decimal
@@ -14,8 +14,8 @@ from notifications.outcomes import SendResult
 from notifications.recipients import Members
 
 
-def fire(estate: Cluster) -> SendResult:
-    """CRITICAL: reaches even those who opted out of everything."""
+def send_alert(estate: Cluster) -> SendResult:
+    """Send a CRITICAL event, which reaches even users who opted out of everything."""
     return NotificationManager.send(
         event_name=NotificationEvents.EMERGENCY_ALERT,
         recipients=Members(estate),
@@ -24,8 +24,8 @@ def fire(estate: Cluster) -> SendResult:
     )
 
 
-def bill(estate: Cluster) -> SendResult:
-    """MEDIUM: an opt-out from email holds."""
+def send_bill(estate: Cluster) -> SendResult:
+    """Send a MEDIUM event, to which an opt-out from email applies."""
     return NotificationManager.send(
         event_name=NotificationEvents.PAYMENT_DUE,
         recipients=User.objects.filter(username__in=["resident", "without-email"]),
@@ -34,8 +34,8 @@ def bill(estate: Cluster) -> SendResult:
     )
 
 
-def visitor(estate: Cluster) -> SendResult:
-    """The neighbour is no member of the estate and gets nothing of it."""
+def announce_visitor(estate: Cluster) -> SendResult:
+    """Send to a member and to a neighbour, who is not a member of the estate and gets nothing."""
     return NotificationManager.send(
         event_name=NotificationEvents.VISITOR_ARRIVAL,
         recipients=User.objects.filter(username__in=["resident", "neighbour"]),
@@ -44,8 +44,8 @@ def visitor(estate: Cluster) -> SendResult:
     )
 
 
-def repair(estate: Cluster) -> None:
-    """Sent inside the transaction that completes the work order."""
+def complete_work_orders(estate: Cluster) -> None:
+    """Complete two work orders, each in a transaction that also sends."""
     for number, name in (("WO-17", "resident"), ("WO-18", "without-email")):
         order = WorkOrder.objects.create(number=number, cluster=estate, resident=User.objects.get(username=name))
         order.complete(technician="The plumber")

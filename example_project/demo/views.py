@@ -1,4 +1,4 @@
-"""A look at the mails that the demonstration's SMTP server received."""
+"""Pages that show the mails that the demonstration's SMTP server received."""
 
 from email.message import EmailMessage
 
@@ -14,7 +14,7 @@ def home(request: HttpRequest) -> HttpResponse:
 
 
 def mails(request: HttpRequest) -> HttpResponse:
-    return render(request, "demo/mails.html", {"mails": post_office.received()})
+    return render(request, "demo/mails.html", {"mails": post_office.read_mails()})
 
 
 def mail(request: HttpRequest, name: str) -> HttpResponse:
@@ -23,14 +23,14 @@ def mail(request: HttpRequest, name: str) -> HttpResponse:
 
 @xframe_options_sameorigin
 def body(request: HttpRequest, name: str) -> HttpResponse:
-    """The HTML part alone, without scripts, for a frame."""
+    """Return only the HTML part, without scripts, for a frame."""
     response = HttpResponse(_part(_mail(name), "html") or "This mail has no HTML part.")
     response["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'"
     return response
 
 
 def _mail(name: str) -> EmailMessage:
-    for file, found in post_office.received():
+    for file, found in post_office.read_mails():
         if file == name:
             return found
     raise Http404("No such mail.")

@@ -1,4 +1,4 @@
-"""A work order, to show a notification sent inside the transaction that it tells of."""
+"""A work order, which shows a notification that is sent in the transaction it reports."""
 
 from django.conf import settings
 from django.db import models, transaction
@@ -9,7 +9,7 @@ from notifications.manager import NotificationManager
 
 
 class WorkOrder(models.Model):
-    """Something to repair in one resident's unit."""
+    """A repair in one resident's unit."""
 
     number = models.CharField(max_length=20, unique=True)
     cluster = models.ForeignKey(settings.NOTIFICATIONS_CLUSTER_MODEL, on_delete=models.CASCADE, related_name="+")
@@ -22,7 +22,7 @@ class WorkOrder(models.Model):
 
     @transaction.atomic
     def complete(self, technician: str) -> None:
-        """Either the order is complete and the resident is told, or neither."""
+        """Complete the order and notify the resident, in one transaction."""
         self.technician, self.completed_at = technician, timezone.now()
         self.save(update_fields=["technician", "completed_at"])
         NotificationManager.send(

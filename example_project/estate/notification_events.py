@@ -1,4 +1,4 @@
-"""What happens on a housing estate, and how urgent each of it is."""
+"""The events of a housing estate and their priorities."""
 
 from datetime import date, datetime
 from decimal import Decimal
@@ -9,7 +9,7 @@ from notifications.events import NOTIFICATION_EVENTS, NotificationChannel, Notif
 
 
 class NotificationEvents(Enum):
-    """Names of the estate's events, so that a typo is an error."""
+    """The names of the estate's events. A misspelt member is an error."""
 
     EMERGENCY_ALERT = "emergency_alert"
     SECURITY_BREACH = "security_breach"

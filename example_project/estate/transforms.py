@@ -1,4 +1,4 @@
-"""How a context reads on a channel: the email spells out, the text message abbreviates."""
+"""Transforms of contexts: emails have long formats, text messages have short ones."""
 
 from typing import Any
 
@@ -8,13 +8,13 @@ Context = dict[str, Any]
 
 
 def visitor_for_email(context: Context) -> Context:
-    """Adds ``formatted_arrival_time``: "14:30 on February 15, 2024"."""
+    """Add ``formatted_arrival_time``: "14:30 on February 15, 2024"."""
     arrival = context["arrival_time"]
     return {**context, "formatted_arrival_time": f"{clock_time(arrival)} on {long_date(arrival)}"}
 
 
 def payment_for_email(context: Context) -> Context:
-    """Adds ``formatted_amount`` and ``formatted_due_date``: "$150.00", "February 15, 2024"."""
+    """Add ``formatted_amount`` and ``formatted_due_date``: "$150.00", "February 15, 2024"."""
     return {
         **context,
         "formatted_amount": money(context["amount"], context.get("currency") or "USD"),
@@ -23,7 +23,7 @@ def payment_for_email(context: Context) -> Context:
 
 
 def payment_for_sms(context: Context) -> Context:
-    """A few short words: amount "$150", due "Feb 15" and the bill."""
+    """Return short texts: ``amount`` ("$150"), ``due`` ("Feb 15") and ``bill``."""
     return {
         "amount": short_money(context["amount"], context.get("currency") or "USD"),
         "due": short_date(context["due_date"]),

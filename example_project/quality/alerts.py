@@ -1,4 +1,4 @@
-"""Alert management. Its three ``_send_…_notification`` functions were placeholders that only wrote to a log."""
+"""Alert management. Each of the three ``_send_…_notification`` functions sends on one channel."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,10 @@ from notifications.outcomes import SendResult
 
 @dataclass(frozen=True)
 class Alert:
-    """:param severity: ``critical``, ``warning``, ``info`` or ``debug``; decides the order of sending."""
+    """An alert of a laboratory.
+
+    :param severity: ``critical``, ``warning``, ``info`` or ``debug``; decides the order of sending.
+    """
 
     laboratory: Any
     title: str
@@ -24,7 +27,7 @@ class Alert:
 
 @transaction.atomic
 def trigger(alert: Alert) -> list[SendResult]:
-    """Tell everyone, or nobody."""
+    """Send the alert on all channels, in one transaction."""
     return [
         _send_email_notification(alert),
         _send_slack_notification(alert),

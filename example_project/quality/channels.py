@@ -1,7 +1,7 @@
-"""Stand-ins for channels that this site has no provider for: what they would send becomes a line in a file.
+"""Stand-ins for channels for which this site has no provider. They append each message to a file.
 
-They keep the contract of a channel, so everything before the last step is real. A site of your own names real
-channels under the same names in its settings.
+They follow the contract of a channel, so everything up to the provider is real. On your own site, configure real
+channels under the same names.
 """
 
 import json
@@ -16,7 +16,10 @@ from notifications.outcomes import Receipt, Verdict
 
 
 class StandIn(BaseChannel):
-    """Option: ``file``, to which each message is appended as one line of JSON."""
+    """A channel that appends each message to a file, as a line of JSON.
+
+    :param file: the path of the file.
+    """
 
     one_by_one = True
 
@@ -46,18 +49,18 @@ class StandIn(BaseChannel):
 
 
 class LiveStandIn(StandIn):
-    """For live messages, which go to accounts."""
+    """A stand-in for live messages, which are sent to accounts."""
 
     address_kind = "user"
 
 
 class TextStandIn(StandIn):
-    """For text messages, which go to telephones."""
+    """A stand-in for text messages, which are sent to phone numbers."""
 
     address_kind = "phone"
 
 
 class HookStandIn(StandIn):
-    """For Slack and webhooks, which go to addresses on the web."""
+    """A stand-in for Slack and webhooks, which are sent to URLs."""
 
     address_kind = "url"

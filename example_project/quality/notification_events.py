@@ -1,4 +1,4 @@
-"""What a test laboratory tells: runs of test suites, the health of its own systems, figures of quality, alerts."""
+"""The events of a test laboratory: test runs, health checks, quality metrics and alerts."""
 
 from enum import Enum
 
@@ -9,7 +9,7 @@ SLACK, WEBHOOK = NotificationChannel.SLACK, NotificationChannel.WEBHOOK
 
 
 class QualityEvents(Enum):
-    """Names of the laboratory's events."""
+    """The names of the laboratory's events."""
 
     EXECUTION_COMPLETED = "execution_completed"
     HEALTH_CHECK_FAILED = "health_check_failed"
@@ -32,7 +32,7 @@ register(
     QualityEvents.HEALTH_CHECK_FAILED,
     NotificationEvent(
         name=QualityEvents.HEALTH_CHECK_FAILED.value,
-        # The document calls this mail urgent: it waits for no morning, and no opt-out keeps it back.
+        # This email is urgent: it ignores quiet hours and opt-outs.
         priority=NotificationPriority.CRITICAL,
         supported_channels=[EMAIL, WEBHOOK],
         context={"component": str, "problem": str},

@@ -1,4 +1,4 @@
-"""Who works in the laboratory, each named for the part they play."""
+"""The users of the laboratory. Each is named after their part."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ SUITE = "Checkout"
 
 
 def settle_in() -> Cluster:
-    """A laboratory with people of every role, some of whom do not want everything."""
+    """Create a laboratory with users of every role, some of whom have opted out of email."""
     laboratory = Cluster.objects.create(name="Test laboratory", slug="test-laboratory")
     staff = {name: _user(name) for name in ("test-creator", "qa-manager", "qa-manager-who-left")}
     staff |= _with_role(SYSTEM_ADMINISTRATORS, "administrator", "administrator-who-wants-no-mail")

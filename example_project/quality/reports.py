@@ -1,4 +1,4 @@
-"""The three things that the laboratory reports, each with its recipients and their channels."""
+"""The three reports of the laboratory, each with its recipients and their channels."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ from notifications.recipients import To
 def execution_completed(
     laboratory: Any, creator: User, *, suite: str, passed: int, failed: int, seconds: float
 ) -> SendResult:
-    """A mail to whoever made the test, a live message to all who have subscribed to its runs."""
+    """Send an email to the creator of the test and a live message to subscribers of the suite."""
     return NotificationManager.send(
         event_name=QualityEvents.EXECUTION_COMPLETED,
         recipients=[To(creator, channels=[EMAIL]), To(runs_of(suite), channels=[WEBSOCKET])],
@@ -31,7 +31,7 @@ def execution_completed(
 
 
 def health_check_failed(laboratory: Any, *, component: str, problem: str) -> SendResult:
-    """An urgent mail to every system administrator, a call to the monitoring system."""
+    """Send an urgent email to every system administrator and a webhook to the monitoring system."""
     return NotificationManager.send(
         event_name=QualityEvents.HEALTH_CHECK_FAILED,
         recipients=[To(role(SYSTEM_ADMINISTRATORS), channels=[EMAIL]), To(MONITORING, channels=[WEBHOOK])],
@@ -41,7 +41,7 @@ def health_check_failed(laboratory: Any, *, component: str, problem: str) -> Sen
 
 
 def quality_threshold_exceeded(laboratory: Any, *, metric: str, value: float, threshold: float) -> SendResult:
-    """Quality engineers and project managers, each by mail and in the app."""
+    """Notify quality engineers and project managers by email and in the app."""
     return NotificationManager.send(
         event_name=QualityEvents.QUALITY_THRESHOLD_EXCEEDED,
         recipients=role(QUALITY_ENGINEERS, PROJECT_MANAGERS),

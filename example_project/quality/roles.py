@@ -1,4 +1,4 @@
-"""Who hears of what, by role, and the two machines that hear of it too."""
+"""The roles that receive notifications, and the addresses of two systems that receive them too."""
 
 from django.contrib.auth.models import Group
 from django.db.models import QuerySet
@@ -14,10 +14,10 @@ TEAM_ROOM = Address(url="https://slack.quality.example/services/team-room")
 
 
 def role(*names: str) -> QuerySet[Group]:
-    """All who have one of these roles."""
+    """Return the groups of these roles."""
     return Group.objects.filter(name__in=names)
 
 
 def runs_of(suite: str) -> Topic:
-    """All who have subscribed to the runs of a test suite."""
+    """Return the topic of the runs of a test suite."""
     return Topic(f"runs of {suite}")

@@ -1,4 +1,4 @@
-"""The functions of the service for async code: the same names and arguments, to be awaited."""
+"""Async versions of the functions of the service, with the same names and arguments."""
 
 from asgiref.sync import sync_to_async
 

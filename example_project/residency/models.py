@@ -1,4 +1,4 @@
-"""Shifts, to have something to tell of in the weekly digest."""
+"""Shifts, for the figures of the weekly digest."""
 
 from datetime import datetime, timedelta
 
@@ -7,7 +7,7 @@ from django.db import models
 
 
 class Shift(models.Model):
-    """What one resident is, or was, planned for."""
+    """A planned or past shift of one resident."""
 
     program = models.ForeignKey(settings.NOTIFICATIONS_CLUSTER_MODEL, on_delete=models.CASCADE, related_name="+")
     resident = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="shifts")

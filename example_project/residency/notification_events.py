@@ -1,4 +1,4 @@
-"""What a residency programme tells its residents and those who run it, and how urgent each of it is."""
+"""The events of a residency programme and their priorities."""
 
 from datetime import date, datetime
 from enum import Enum
@@ -14,7 +14,7 @@ MEDIUM, LOW = NotificationPriority.MEDIUM, NotificationPriority.LOW
 
 
 class ResidencyEvents(Enum):
-    """Names of the programme's events."""
+    """The names of the programme's events."""
 
     SCHEDULE_PUBLISHED = "schedule_published"
     SCHEDULE_CONFLICT = "schedule_conflict"
@@ -59,7 +59,7 @@ def _declare(
 
 
 def by_severity(context: dict[str, Any]) -> int:
-    """From 95 of 100 to the very top, where the violation itself is called critical."""
+    """Return the modifier of the score: a violation of critical severity has the highest score, 100."""
     return 5 if context["severity"].upper() == "CRITICAL" else 0
 
 

@@ -1,4 +1,4 @@
-"""Who takes part in a residency programme, each named for the part they play."""
+"""The users of a residency programme. Each is named after their part."""
 
 from collections.abc import Sequence
 from datetime import time
@@ -13,7 +13,7 @@ RESIDENTS = ("pgy1-01", "pgy1-02", "pgy2-01")
 
 
 def settle_in() -> Cluster:
-    """A programme with three residents, who sleep at night, and two who run it."""
+    """Create a programme with three residents and two users who run it, all with quiet hours at night."""
     program = Cluster.objects.create(name="Internal Medicine Residency", slug="internal-medicine")
     for name in (*RESIDENTS, "coordinator", "program-director"):
         user = User.objects.create_user(name, f"{name}@scheduler.example")
@@ -30,16 +30,17 @@ def settle_in() -> Cluster:
 
 
 def residents() -> Any:
-    """All residents."""
+    """Return all residents."""
     return User.objects.filter(username__in=RESIDENTS)
 
 
 def named(name: str) -> User:
+    """Return the user with this name."""
     return User.objects.get(username=name)
 
 
 def reads_weekly(names: Sequence[str], program: Cluster) -> None:
-    """These get what can wait once a week, on Monday at eight."""
+    """Choose a weekly digest for these users, on Mondays at 08:00."""
     for settings in UserSettings.objects.filter(user__username__in=names, cluster=program):
         settings.digest, settings.digest_hour, settings.digest_day = UserSettings.Digest.WEEKLY, 8, 0
         settings.save()

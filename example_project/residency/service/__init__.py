@@ -1,4 +1,4 @@
-"""A function for each thing that the programme tells, with the names and types of what it takes."""
+"""A typed function for each notification of the programme."""
 
 from example_project.residency.service.compliance import (
     notify_acgme_limit_near,

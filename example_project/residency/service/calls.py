@@ -1,4 +1,4 @@
-"""How a call of the programme becomes a ``send()``: ids become users, and ISO texts become dates and times."""
+"""Calls of ``send()`` with ids of users and ISO dates, as the programme's code has them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
@@ -17,9 +17,9 @@ from notifications.recipients import To
 
 
 class Where(TypedDict, total=False):
-    """Where the recipients are looked up; every function of the service takes these two.
+    """Arguments of every function of the service that say where to look up the recipients.
 
-    ``db`` is the alias of the database that knows the ids. ``program`` need be named only for recipients who belong to
+    ``db`` is the alias of the database that contains the users. ``program`` is only needed for recipients who belong to
     several programmes.
     """
 
@@ -38,11 +38,11 @@ def send(
     others: Sequence[To] = (),
     **options: Any,
 ) -> SendResult:
-    """Send to the users with these ids, in the programme that they belong to.
+    """Send to the users with these ids, in their programme.
 
-    :param channels: those on which the users get it; all of the event unless given.
-    :param others: who gets it besides, each on channels of their own.
-    :raises ValueError: if an id is unknown, a text is no date, or the programme cannot be told from the recipients.
+    :param channels: the channels for the users; by default all channels of the event.
+    :param others: further recipients, each with their own channels.
+    :raises ValueError: if an id is unknown, a string is not a date, or the recipients' programme is not unique.
     """
     users = find_users(recipient_ids, db)
     recipients = [To(users, channels=channels), *others] if channels else users
@@ -52,7 +52,7 @@ def send(
 
 
 def find_users(ids: Iterable[Any], db: str) -> list[User]:
-    """The users with these ids, in the same order."""
+    """Return the users with these ids, in the same order."""
     wanted = list(ids)
     found = User.objects.using(db).in_bulk(wanted)
     missing = [pk for pk in wanted if pk not in found]
@@ -62,7 +62,7 @@ def find_users(ids: Iterable[Any], db: str) -> list[User]:
 
 
 def find_program(users: Iterable[User], db: str) -> Cluster:
-    """The only programme of these users."""
+    """Return the only programme of these users."""
     programs = Cluster.objects.using(db).filter(members__in=list(users)).distinct()[:2]
     if len(programs) != 1:
         number = "several programmes" if programs else "no programme"
@@ -71,25 +71,25 @@ def find_program(users: Iterable[User], db: str) -> Cluster:
 
 
 def parse_times(event: ResidencyEvents, context: Mapping[str, Any]) -> dict[str, Any]:
-    """The context with ISO texts as what the event declares: dates, or times in the current time zone."""
+    """Return the context with ISO strings converted to the dates and datetimes that the event declares."""
     declared = NOTIFICATION_EVENTS[event].context or {}
     read = {datetime: parse_datetime, date: parse_date}
     return {key: read[declared[key]](value) if declared.get(key) in read else value for key, value in context.items()}
 
 
 def parse_datetime(given: datetime | str) -> datetime:
-    """A time that may be given as ISO text; without an offset it is on the clocks of the current time zone.
+    """Return a datetime, which may be given as an ISO string. Without an offset it is in the current time zone.
 
-    :raises ValueError: if the text is no time.
+    :raises ValueError: if the string is not a datetime.
     """
     read = _read(given, datetime, "2026-01-15 07:00") if isinstance(given, str) else given
     return timezone.make_aware(read) if timezone.is_naive(read) else read
 
 
 def parse_date(given: date | str) -> date:
-    """A date that may be given as ISO text.
+    """Return a date, which may be given as an ISO string.
 
-    :raises ValueError: if the text is no date.
+    :raises ValueError: if the string is not a date.
     """
     return _read(given, date, "2026-01-15") if isinstance(given, str) else given
 

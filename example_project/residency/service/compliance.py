@@ -1,4 +1,4 @@
-"""The rules of the ACGME on duty hours: broken, nearly broken, kept again."""
+"""Notifications about the ACGME's rules on duty hours."""
 
 from typing import Unpack
 
@@ -19,9 +19,9 @@ def notify_acgme_warning(
     webhook: Address | None = None,
     **where: Unpack[Where],
 ) -> SendResult:
-    """A rule is broken. The same rule and person are told once in four hours.
+    """Notify of a violation of a rule. A rule and person are sent only once in four hours.
 
-    :param webhook: a system that is to know it too.
+    :param webhook: a system that gets the notification too.
     """
     context = {
         "violation_type": violation_type,
@@ -44,7 +44,7 @@ def notify_acgme_limit_near(
     limit: float,
     **where: Unpack[Where],
 ) -> SendResult:
-    """A rule will soon be broken."""
+    """Notify of a rule that will soon be violated."""
     context = {"violation_type": violation_type, "person_name": person_name, "hours": hours, "limit": limit}
     return send(ResidencyEvents.ACGME_LIMIT_NEAR, [recipient_id], context, **where)
 
@@ -52,6 +52,6 @@ def notify_acgme_limit_near(
 def notify_acgme_resolved(
     *, recipient_id: int, violation_type: str, person_name: str, **where: Unpack[Where]
 ) -> SendResult:
-    """A rule is kept again."""
+    """Notify that a violation is resolved."""
     context = {"violation_type": violation_type, "person_name": person_name}
     return send(ResidencyEvents.ACGME_RESOLVED, [recipient_id], context, **where)

@@ -1,4 +1,4 @@
-"""Who is there, who is not, and what is broken."""
+"""Notifications about coverage, absences and equipment."""
 
 from collections.abc import Iterable
 from datetime import date, datetime
@@ -12,7 +12,7 @@ from notifications.outcomes import SendResult
 def notify_coverage_needed(
     *, recipient_ids: Iterable[int], unit: str, needed_from: datetime | str, **where: Unpack[Where]
 ) -> SendResult:
-    """Nobody is there: an emergency."""
+    """Notify of a unit that nobody covers, which is an emergency."""
     context = {"unit": unit, "needed_from": needed_from}
     return send(ResidencyEvents.COVERAGE_NEEDED, recipient_ids, context, **where)
 
@@ -20,7 +20,7 @@ def notify_coverage_needed(
 def notify_coverage_secured(
     *, recipient_ids: Iterable[int], unit: str, covered_by: str, **where: Unpack[Where]
 ) -> SendResult:
-    """Somebody is there again."""
+    """Notify that a unit is covered again."""
     context = {"unit": unit, "covered_by": covered_by}
     return send(ResidencyEvents.COVERAGE_SECURED, recipient_ids, context, **where)
 
@@ -28,7 +28,7 @@ def notify_coverage_secured(
 def notify_absence_reported(
     *, recipient_id: int, person_name: str, first_day: date | str, last_day: date | str, **where: Unpack[Where]
 ) -> SendResult:
-    """Somebody will be away. Those of half an hour come as one message."""
+    """Notify of an absence. Absences within 30 minutes are one message."""
     context = {"person_name": person_name, "first_day": first_day, "last_day": last_day}
     return send(ResidencyEvents.ABSENCE_REPORTED, [recipient_id], context, **where)
 
@@ -36,6 +36,6 @@ def notify_absence_reported(
 def notify_equipment_issue(
     *, recipient_ids: Iterable[int], equipment: str, problem: str, **where: Unpack[Where]
 ) -> SendResult:
-    """Something is broken, and can wait."""
+    """Notify of broken equipment, with the priority LOW."""
     context = {"equipment": equipment, "problem": problem}
     return send(ResidencyEvents.EQUIPMENT_ISSUE, recipient_ids, context, **where)

@@ -1,4 +1,4 @@
-"""The two calls that the programme makes with any kind of notification: at a later time, and what a user wants."""
+"""A class that schedules any notification and stores a user's preferences."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -16,10 +16,10 @@ from notifications.outcomes import SendResult
 
 
 class NotificationService:
-    """As the programme's code calls it.
+    """The notification service of the programme.
 
-    :param db: the alias of the database that knows the ids.
-    :param program: needed only for users of several.
+    :param db: the alias of the database that contains the users.
+    :param program: only needed for users who belong to several programmes.
     """
 
     def __init__(self, db: str = DEFAULT_DB_ALIAS, program: Cluster | None = None) -> None:
@@ -28,9 +28,9 @@ class NotificationService:
     def schedule_notification(
         self, *, recipient_id: int, notification_type: ResidencyEvents, data: Mapping[str, Any], send_at: datetime
     ) -> SendResult:
-        """Send at this time, and wait for no batch after it.
+        """Send at this time. The notification does not wait for a batch after it.
 
-        :param send_at: one without a time zone is in UTC, as ``datetime.utcnow()`` gives it.
+        :param send_at: a naive datetime is in UTC, as ``datetime.utcnow()`` returns it.
         """
         at = timezone.make_aware(send_at, UTC) if timezone.is_naive(send_at) else send_at
         return send(notification_type, [recipient_id], data, send_at=at, **self.where)
@@ -44,7 +44,7 @@ class NotificationService:
         quiet_hours_start: int | None = UNCHANGED,
         quiet_hours_end: int | None = UNCHANGED,
     ) -> UserSettings:
-        """:func:`update_preferences` for async code."""
+        """Update preferences from async code; see :func:`update_preferences`."""
         return await sync_to_async(update_preferences)(
             user_id=user_id,
             enabled_channels=enabled_channels,

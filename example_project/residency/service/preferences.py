@@ -1,4 +1,4 @@
-"""What a user wants, in the words of the programme's own settings page."""
+"""Preferences of a user, with the names that the programme's settings page uses."""
 
 from collections.abc import Iterable, Mapping
 from datetime import time
@@ -12,11 +12,11 @@ from notifications.events import key_of
 from notifications.models import UserSettings
 
 CHANNELS = ("app", "email", "sms")
-WORDS = {"in_app": "app"}
-"""The page's own words for channels. Klaxon's are understood as well."""
+ALIASES = {"in_app": "app"}
+"""The page's own names of channels. Klaxon's names are accepted too."""
 
 UNCHANGED: Any = object()
-"""For quiet hours, of which None means that there are to be none."""
+"""The default for quiet hours, because None clears them."""
 
 
 def update_preferences(
@@ -28,13 +28,13 @@ def update_preferences(
     quiet_hours_end: int | None = UNCHANGED,
     **where: Unpack[Where],
 ) -> UserSettings:
-    """Store what a user chose; what is not given stays as it is.
+    """Store the preferences of a user. Arguments that are not given change nothing.
 
-    :param enabled_channels: all that are to be on; the others are turned off.
-    :param quiet_hours_start: a full hour, from 0 to 23, on the clocks of the user's time zone. None for both ends
-        clears the quiet hours; then those of the site hold, if it has any. Twice the same hour means never quiet.
+    :param enabled_channels: the channels to turn on; all others are turned off.
+    :param quiet_hours_start: an hour from 0 to 23 in the user's time zone. None for both ends clears the quiet hours;
+        then the site's quiet hours apply, if it has any. The same hour for both ends means no quiet hours.
     :raises ValueError: if a channel or the user is unknown.
-    :raises ValidationError: if the settings cannot be, such as quiet hours without an end.
+    :raises ValidationError: if the settings are invalid, such as quiet hours without an end.
     """
     db = where.get("db", DEFAULT_DB_ALIAS)
     [user] = find_users([user_id], db)
@@ -44,8 +44,8 @@ def update_preferences(
         enabled = find_channels(enabled_channels)
         for channel in CHANNELS:
             settings.set_channel(channel, channel in enabled)
-    chosen = {key_of(event): wanted for event, wanted in (notification_types or {}).items()}
-    settings.events = {**settings.events, **chosen}
+    choices = {key_of(event): wanted for event, wanted in (notification_types or {}).items()}
+    settings.events = {**settings.events, **choices}
     if quiet_hours_start is not UNCHANGED:
         settings.quiet_from = to_time(quiet_hours_start)
     if quiet_hours_end is not UNCHANGED:
@@ -55,12 +55,15 @@ def update_preferences(
     return settings
 
 
-def find_channels(words: Iterable[str]) -> set[str]:
-    """:raises ValueError: if a word is no channel that users can choose."""
-    named = {WORDS.get(key_of(word), key_of(word)) for word in words}
+def find_channels(names: Iterable[str]) -> set[str]:
+    """Return Klaxon's names of these channels.
+
+    :raises ValueError: if users cannot choose one of them.
+    """
+    named = {ALIASES.get(key_of(name), key_of(name)) for name in names}
     unknown = sorted(named.difference(CHANNELS))
     if unknown:
-        choices = ", ".join([*CHANNELS, *WORDS])
+        choices = ", ".join([*CHANNELS, *ALIASES])
         raise ValueError(f"enabled_channels names {', '.join(unknown)}; it takes {choices}.")
     return named
 

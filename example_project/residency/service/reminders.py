@@ -1,4 +1,4 @@
-"""Reminders. Each is worth nothing once its time has come, so it expires then."""
+"""Reminders. Each expires at the time of which it reminds."""
 
 from datetime import date, datetime, timedelta
 from typing import Any, Unpack
@@ -20,7 +20,7 @@ def remind_of_shift(
     send_at: datetime | str | None = None,
     **where: Unpack[Where],
 ) -> SendResult:
-    """A day before a shift, unless told otherwise. Reminders whose time has passed wait an hour for one another."""
+    """Remind of a shift a day before it, or at ``send_at``. Reminders that are due already are batched for an hour."""
     starts_at = parse_datetime(start_date)
     return send(
         ResidencyEvents.SHIFT_REMINDER_24H,
@@ -41,7 +41,7 @@ def remind_of_shift_at_once(
     duration_weeks: int,
     **where: Unpack[Where],
 ) -> SendResult:
-    """An hour before a shift. It waits for no others, for they would come too late."""
+    """Remind of a shift an hour before it, without waiting for a batch."""
     starts_at = parse_datetime(start_date)
     return send(
         ResidencyEvents.SHIFT_REMINDER_1H,
@@ -54,7 +54,7 @@ def remind_of_shift_at_once(
 
 
 def notify_tdy_reminder(*, recipient_id: int, begins_on: date | str, days: int, **where: Unpack[Where]) -> SendResult:
-    """A temporary duty elsewhere is to come."""
+    """Remind of an upcoming temporary duty elsewhere."""
     context = {"begins_on": begins_on, "days": days}
     return send(ResidencyEvents.TDY_REMINDER, [recipient_id], context, **where)
 
@@ -62,7 +62,7 @@ def notify_tdy_reminder(*, recipient_id: int, begins_on: date | str, days: int, 
 def notify_credential_expiring(
     *, recipient_id: int, credential: str, expires_on: date | str, **where: Unpack[Where]
 ) -> SendResult:
-    """A credential must be renewed."""
+    """Remind of a credential that must be renewed."""
     context = {"credential": credential, "expires_on": expires_on}
     return send(ResidencyEvents.CREDENTIAL_EXPIRING, [recipient_id], context, **where)
 

@@ -1,4 +1,4 @@
-"""How much a unit can bear."""
+"""Notifications about the load of a unit."""
 
 from collections.abc import Iterable
 from typing import Unpack
@@ -11,7 +11,7 @@ from notifications.outcomes import SendResult
 def notify_resilience_warning(
     *, recipient_ids: Iterable[int], unit: str, coverage_rate: float, **where: Unpack[Where]
 ) -> SendResult:
-    """A unit is under stress."""
+    """Notify of a unit under stress."""
     context = {"unit": unit, "coverage_rate": coverage_rate}
     return send(ResidencyEvents.RESILIENCE_WARNING, recipient_ids, context, **where)
 
@@ -19,7 +19,7 @@ def notify_resilience_warning(
 def notify_resilience_critical(
     *, recipient_ids: Iterable[int], unit: str, coverage_rate: float, **where: Unpack[Where]
 ) -> SendResult:
-    """A unit cannot go on like this."""
+    """Notify of a unit at its limit."""
     context = {"unit": unit, "coverage_rate": coverage_rate}
     return send(ResidencyEvents.RESILIENCE_CRITICAL, recipient_ids, context, **where)
 
@@ -27,6 +27,6 @@ def notify_resilience_critical(
 def notify_resilience_recovered(
     *, recipient_ids: Iterable[int], unit: str, coverage_rate: float, **where: Unpack[Where]
 ) -> SendResult:
-    """A unit has enough people again."""
+    """Notify that a unit has enough people again."""
     context = {"unit": unit, "coverage_rate": coverage_rate}
     return send(ResidencyEvents.RESILIENCE_RECOVERED, recipient_ids, context, **where)

@@ -1,4 +1,4 @@
-"""Schedules and what changes in them."""
+"""Notifications about schedules and their changes."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -19,7 +19,7 @@ def notify_schedule_published(
     publisher_name: str,
     **where: Unpack[Where],
 ) -> SendResult:
-    """A schedule can be looked at. Published again within a day, it is not told again."""
+    """Notify of a published schedule. A second publication within a day is not sent."""
     context = {
         "period": period,
         "coverage_rate": coverage_rate,
@@ -33,7 +33,7 @@ def notify_schedule_published(
 def notify_schedule_conflict(
     *, recipient_id: int, person_name: str, first: str, second: str, **where: Unpack[Where]
 ) -> SendResult:
-    """Somebody is planned for two things at the same time."""
+    """Notify of a person who is planned for two shifts at the same time."""
     context = {"person_name": person_name, "first": first, "second": second}
     return send(ResidencyEvents.SCHEDULE_CONFLICT, [recipient_id], context, **where)
 
@@ -41,6 +41,6 @@ def notify_schedule_conflict(
 def notify_assignment_changed(
     *, recipient_id: int, rotation_name: str, start_date: datetime | str, change: str, **where: Unpack[Where]
 ) -> SendResult:
-    """What a resident was planned for has changed. Five changes in a quarter of an hour come as one message."""
+    """Notify of a changed assignment. Changes within 15 minutes are one message."""
     context = {"rotation_name": rotation_name, "start_date": start_date, "change": change}
     return send(ResidencyEvents.ASSIGNMENT_CHANGED, [recipient_id], context, **where)

@@ -1,4 +1,4 @@
-"""Residents who swap shifts."""
+"""Notifications about swaps of shifts between residents."""
 
 from typing import Unpack
 
@@ -8,14 +8,14 @@ from notifications.outcomes import SendResult
 
 
 def notify_swap_requested(*, recipient_id: int, resident_name: str, shift: str, **where: Unpack[Where]) -> SendResult:
-    """Somebody asks for a swap."""
+    """Notify of a request for a swap."""
     return send(
         ResidencyEvents.SWAP_REQUESTED, [recipient_id], {"resident_name": resident_name, "shift": shift}, **where
     )
 
 
 def notify_swap_approved(*, recipient_id: int, resident_name: str, shift: str, **where: Unpack[Where]) -> SendResult:
-    """A swap may be made."""
+    """Notify of an approved swap."""
     return send(
         ResidencyEvents.SWAP_APPROVED, [recipient_id], {"resident_name": resident_name, "shift": shift}, **where
     )
@@ -24,7 +24,7 @@ def notify_swap_approved(*, recipient_id: int, resident_name: str, shift: str, *
 def notify_swap_rejected(
     *, recipient_id: int, resident_name: str, shift: str, reason: str | None = None, **where: Unpack[Where]
 ) -> SendResult:
-    """A swap may not be made."""
+    """Notify of a rejected swap."""
     return send(
         ResidencyEvents.SWAP_REJECTED,
         [recipient_id],
@@ -34,5 +34,5 @@ def notify_swap_rejected(
 
 
 def notify_swap_matched(*, recipient_id: int, resident_name: str, shift: str, **where: Unpack[Where]) -> SendResult:
-    """Somebody was found who would swap."""
+    """Notify of a resident who is willing to swap."""
     return send(ResidencyEvents.SWAP_MATCHED, [recipient_id], {"resident_name": resident_name, "shift": shift}, **where)

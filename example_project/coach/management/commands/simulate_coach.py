@@ -1,4 +1,4 @@
-"""Write a recording of a coach's bus, to try the bridge with: no vehicle and no CAN hardware needed."""
+"""Write a recording of a coach's bus, to try the CAN bridge without a vehicle or CAN hardware."""
 
 from argparse import ArgumentParser
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ START = "2026-01-01T08:00:00+00:00"
 
 
 class Command(BaseCommand):
-    help = "Write a candump recording of a coach in which a yellow and a red fault come and go."
+    help = "Write a candump recording of a coach that raises and clears a yellow and a red fault."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("path", help="the file to write, such as coach.log")

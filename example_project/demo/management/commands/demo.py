@@ -1,4 +1,4 @@
-"""The main job of Klaxon, from nothing, with real parts."""
+"""A demonstration of Klaxon on an empty database, with a real SMTP server and worker."""
 
 import os
 import signal
@@ -20,59 +20,61 @@ from notifications.outcomes import SendResult
 
 class Command(BaseCommand):
     help = (
-        "Set up an empty database, replay a coach's recording through the CAN bridge, let host code send, deliver to "
-        "an SMTP server on loopback, print what happened, and serve the pages."
+        "Set up an empty database, replay a coach's recording through the CAN bridge, send from the estate's code, "
+        "deliver to an SMTP server on loopback, print the results, and serve the pages."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--no-serve", action="store_true", help="end after the tables are printed")
-        parser.add_argument("--port", type=int, default=8000, help="where the pages are served (8000)")
+        parser.add_argument("--no-serve", action="store_true", help="exit after printing the tables")
+        parser.add_argument("--port", type=int, default=8000, help="the port of the pages (default: 8000)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not options["no_serve"]:
             self.refuse_busy_port(options["port"])
         call_command("migrate", verbosity=0)
         if Delivery.objects.exists():
-            raise CommandError("The demonstration wants an empty database. Remove it, or run: make demo")
-        with post_office.open_for_mail() as port:
+            raise CommandError("The demonstration needs an empty database. Delete the database, or run: make demo")
+        with post_office.run_smtp_server() as port:
             environment = {**os.environ, "EMAIL_URL": f"smtp://127.0.0.1:{port}"}
-            self.tell_the_story()
-            self.title("The worker delivers")
+            self.send_all()
+            self.print_title("The worker delivers")
             self.run_command(environment, "dispatch_notifications")
             self.show_outcome()
             if not options["no_serve"]:
                 self.serve(environment, options["port"])
 
-    def tell_the_story(self) -> None:
+    def send_all(self) -> None:
         estate, _coach = people.settle_in()
         recording = settings.VAR / "coach.log"
-        self.title("A coach drives with faults; its recording is replayed through the CAN bridge")
+        self.print_title("A coach raises faults; its recording is replayed through the CAN bridge")
         call_command("simulate_coach", str(recording), stdout=self.stdout)
         call_command("bridge_can", replay=str(recording), stdout=self.stdout, stderr=self.stdout)
-        self.title("The estate sends")
-        self.tell("emergency_alert to all members", story.fire(estate))
-        self.tell("payment_due to two residents", story.bill(estate))
-        self.tell("visitor_arrival to a resident and a neighbour", story.visitor(estate))
-        story.repair(estate)
-        self.stdout.write("  maintenance_complete, inside the transactions that complete two work orders")
+        self.print_title("The estate sends")
+        self.print_result("emergency_alert to all members", story.send_alert(estate))
+        self.print_result("payment_due to two residents", story.send_bill(estate))
+        self.print_result("visitor_arrival to a resident and a neighbour", story.announce_visitor(estate))
+        story.complete_work_orders(estate)
+        self.stdout.write("  maintenance_complete, in the transactions that complete two work orders")
 
     def show_outcome(self) -> None:
-        self.title("Every attempt")
-        self.stdout.write(report.attempts())
-        self.title("What was dropped, and why")
-        self.stdout.write(report.drops())
-        mails, sent = len(post_office.received()), Delivery.objects.filter(channel="email", state="sent").count()
+        self.print_title("Every attempt")
+        self.stdout.write(report.format_attempts())
+        self.print_title("What was dropped and why")
+        self.stdout.write(report.format_drops())
+        mails, sent = len(post_office.read_mails()), Delivery.objects.filter(channel="email", state="sent").count()
         self.stdout.write(f"\n{mails} mails at the SMTP server, {InboxItem.objects.count()} items in inboxes.")
         if not sent or mails != sent or Delivery.objects.exclude(state="sent").exists():
-            raise CommandError(f"Something was not delivered: {sent} emails marked sent, {mails} received.")
+            raise CommandError(
+                f"Not everything was delivered: {sent} emails are marked as sent, {mails} were received."
+            )
 
     def serve(self, environment: dict[str, str], port: int) -> None:
         home = f"http://127.0.0.1:{port}"
-        self.title("The pages")
+        self.print_title("The pages")
         self.stdout.write(f"  Inbox  {home}/notifications/inbox/  as resident, without-email, opted-out or driver")
         self.stdout.write(f"  Admin  {home}/admin/  as staff")
         self.stdout.write(f"  Mails  {home}/mail/")
-        self.stdout.write(f"  The password of all is: {people.PASSWORD}. Stop with Ctrl-C.")
+        self.stdout.write(f"  The password of all users is {people.PASSWORD}. Stop with Ctrl-C.")
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         children = [
             self.start(environment, "dispatch_notifications", "--watch"),
@@ -100,17 +102,18 @@ class Command(BaseCommand):
 
     def run_command(self, environment: dict[str, str], *command: str) -> None:
         self.stdout.flush()
-        subprocess.run(self.line(command), env=environment, check=True)  # noqa: S603 - our own manage.py
+        subprocess.run(self.build_command(command), env=environment, check=True)  # noqa: S603 - our own manage.py
 
     def start(self, environment: dict[str, str], *command: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(self.line(command), env=environment)  # noqa: S603
+        return subprocess.Popen(self.build_command(command), env=environment)  # noqa: S603
 
-    def line(self, command: tuple[str, ...]) -> list[str]:
+    def build_command(self, command: tuple[str, ...]) -> list[str]:
         return [sys.executable, str(Path(settings.BASE_DIR) / "manage.py"), *command]
 
-    def title(self, text: str) -> None:
+    def print_title(self, text: str) -> None:
         self.stdout.write(f"\n{self.style.MIGRATE_HEADING(text)}")
 
-    def tell(self, what: str, result: SendResult) -> None:
-        why = ", ".join(f"{count} {reason}" for reason, count in result.reasons.items())
-        self.stdout.write(f"  {what}: {result.queued} queued, {result.dropped} dropped{f' ({why})' if why else ''}")
+    def print_result(self, what: str, result: SendResult) -> None:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in result.reasons.items())
+        suffix = f" ({reasons})" if reasons else ""
+        self.stdout.write(f"  {what}: {result.queued} queued, {result.dropped} dropped{suffix}")

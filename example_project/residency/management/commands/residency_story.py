@@ -1,4 +1,4 @@
-"""The programme's story: a Monday in January, and the digest of the week after."""
+"""Simulate a Monday in January of the residency programme, and the digest of the week after."""
 
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -16,30 +16,30 @@ from notifications.testing import Timeline
 
 MONDAY = datetime(2026, 1, 5, tzinfo=ZoneInfo(people.ZONE))
 CHAPTERS = {
-    ResidencyEvents.SCHEDULE_PUBLISHED: "The schedule is published, and an hour later once more: told once in a day.",
-    ResidencyEvents.ASSIGNMENT_CHANGED: "Three assignments of one resident change within a quarter of an hour, one of "
-    "them is entered twice: one message.",
-    ResidencyEvents.ABSENCE_REPORTED: "Two residents report an absence within half an hour: one message.",
-    ResidencyEvents.ACGME_WARNING: "A rule on duty hours is broken. The same is told again after four hours, no "
-    "sooner; at night too.",
-    ResidencyEvents.ACGME_LIMIT_NEAR: "Eleven residents come near a limit at once. Ten such warnings an hour reach one "
-    "user; the next comes when its turn has come.",
-    ResidencyEvents.SCHEDULE_CONFLICT: "An import finds 101 conflicts. A hundred notifications an hour reach one user, "
-    "fifty of them by email.",
-    ResidencyEvents.SHIFT_REMINDER_24H: "A shift begins tomorrow at half past ten in the evening: the reminder comes "
-    "at night, so it waits for the morning.",
-    ResidencyEvents.SHIFT_REMINDER_1H: "A shift begins in an hour: that waits for nothing.",
-    BuiltInEvents.WEEKLY_DIGEST: "One resident wants what can wait once a week, with the figures of the week.",
+    ResidencyEvents.SCHEDULE_PUBLISHED: "The schedule is published twice within an hour: it is sent once a day.",
+    ResidencyEvents.ASSIGNMENT_CHANGED: "Three assignments of one resident change within 15 minutes, and one of them "
+    "is entered twice: one message.",
+    ResidencyEvents.ABSENCE_REPORTED: "Two residents report an absence within 30 minutes: one message.",
+    ResidencyEvents.ACGME_WARNING: "A rule on duty hours is violated. A repeat is sent only after four hours. "
+    "Violations are sent at night too.",
+    ResidencyEvents.ACGME_LIMIT_NEAR: "Eleven residents approach a limit at once. A user gets ten such warnings an "
+    "hour; the next one waits for its turn.",
+    ResidencyEvents.SCHEDULE_CONFLICT: "An import finds 101 conflicts. A user gets 100 notifications an hour in the "
+    "app and 50 by email.",
+    ResidencyEvents.SHIFT_REMINDER_24H: "A shift begins tomorrow at 22:30. The reminder is due in quiet hours, so it "
+    "waits for the morning.",
+    ResidencyEvents.SHIFT_REMINDER_1H: "A shift begins in an hour: the reminder does not wait for a batch.",
+    BuiltInEvents.WEEKLY_DIGEST: "One resident has chosen a weekly digest, which includes the figures of the week.",
 }
 CROWDED = (ResidencyEvents.ACGME_LIMIT_NEAR, ResidencyEvents.SCHEDULE_CONFLICT)
-"""Told by numbers, since there is so much of them."""
+"""Events that the command summarises by numbers, because there are many notifications."""
 
 
 class Command(BaseCommand):
     help = (
-        "Tell what a residency programme's people get, and when: repeats, batches, limits, quiet hours, digests. "
-        "Everything goes through send() and the worker by a simulated clock; nothing is kept or leaves the process. "
-        "It needs a database of its own."
+        "Show what the users of a residency programme get and when: repeats, batches, limits, quiet hours, digests. "
+        "The command runs the real send() and worker with a simulated clock. Nothing is kept or leaves the process. "
+        "It needs an empty database."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -52,8 +52,8 @@ class Command(BaseCommand):
             timeline.run()
             for event, what in CHAPTERS.items():
                 self.stdout.write(f"\n{self.style.MIGRATE_HEADING(what)}")
-                told = tallies if event in CROWDED else sentences
-                for sentence in told(timeline, event):
+                describe = tallies if event in CROWDED else sentences
+                for sentence in describe(timeline, event):
                     self.stdout.write(f"  {sentence}")
             [digest] = timeline.arrived(BuiltInEvents.WEEKLY_DIGEST)
             self.stdout.write("\n" + "\n".join(f"  | {line}" for line in digest.body.strip().splitlines()))
@@ -67,23 +67,23 @@ def plan_schedule(timeline: Timeline, program: Cluster) -> None:
     people.reads_weekly(["pgy2-01"], program)
     resident = people.named("pgy1-01")
     for hour in (9, 10):
-        timeline.at(on_monday(hour, 30), publish)
+        timeline.at(on_monday(hour, 30), publish_schedule)
     for minute, rotation in ((0, "Inpatient"), (5, "Clinic"), (7, "Clinic"), (14, "Night float")):
-        timeline.at(on_monday(11, minute), lambda rotation=rotation: change(resident, rotation))
+        timeline.at(on_monday(11, minute), lambda rotation=rotation: change_assignment(resident, rotation))
     for minute, name in ((0, "PGY1-01"), (20, "PGY1-02")):
-        timeline.at(on_monday(12, minute), lambda name=name: be_absent(name))
+        timeline.at(on_monday(12, minute), lambda name=name: report_absence(name))
 
 
 def plan_violations(timeline: Timeline) -> None:
     for time, person in (((13,), "PGY1-01"), ((15,), "PGY1-01"), ((17,), "PGY1-01"), ((23, 30), "PGY1-02")):
-        timeline.at(on_monday(*time), lambda person=person: violate(person))
+        timeline.at(on_monday(*time), lambda person=person: report_violation(person))
 
 
 def plan_crowds(timeline: Timeline) -> None:
     for number in range(1, 12):
-        timeline.at(on_monday(14), lambda number=number: come_near(f"PGY1-{number:02}"))
+        timeline.at(on_monday(14), lambda number=number: approach_limit(f"PGY1-{number:02}"))
     for _ in range(101):
-        timeline.at(on_monday(16), conflict)
+        timeline.at(on_monday(16), report_conflict)
 
 
 def plan_reminders(timeline: Timeline, program: Cluster) -> None:
@@ -99,7 +99,7 @@ def plan_reminders(timeline: Timeline, program: Cluster) -> None:
         )
 
 
-def publish() -> None:
+def publish_schedule() -> None:
     service.notify_schedule_published(
         recipient_ids=[user.pk for user in people.residents()],
         period="January 2026",
@@ -110,13 +110,13 @@ def publish() -> None:
     )
 
 
-def change(resident: Any, rotation: str) -> None:
+def change_assignment(resident: Any, rotation: str) -> None:
     service.notify_assignment_changed(
         recipient_id=resident.pk, rotation_name=rotation, start_date=on_monday(48), change="begins a day later"
     )
 
 
-def be_absent(name: str) -> None:
+def report_absence(name: str) -> None:
     service.notify_absence_reported(
         recipient_id=people.named("coordinator").pk,
         person_name=name,
@@ -125,7 +125,7 @@ def be_absent(name: str) -> None:
     )
 
 
-def come_near(person: str) -> None:
+def approach_limit(person: str) -> None:
     service.notify_acgme_limit_near(
         recipient_id=people.named("coordinator").pk,
         violation_type="80-hour rule",
@@ -135,13 +135,13 @@ def come_near(person: str) -> None:
     )
 
 
-def conflict() -> None:
+def report_conflict() -> None:
     service.notify_schedule_conflict(
         recipient_id=people.named("program-director").pk, person_name="PGY1-01", first="Ward 3A", second="Clinic"
     )
 
 
-def violate(person: str) -> None:
+def report_violation(person: str) -> None:
     service.notify_acgme_warning(
         recipient_id=people.named("coordinator").pk,
         violation_type="80-hour rule",
