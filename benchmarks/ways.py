@@ -6,7 +6,7 @@ from django.db import connections
 from django.utils import timezone
 
 from notifications.models import Delivery
-from notifications.models.outbox import Settlement
+from notifications.storage.outbox import Settlement
 
 ROWS = 100
 PICKED = "SELECT id FROM klaxon_delivery WHERE state = 'ready' ORDER BY score DESC, id LIMIT %s"

@@ -23,7 +23,10 @@ class NotificationsConfig(AppConfig):
 
     def ready(self) -> None:
         from notifications import celery, checks, events, signals
-        from notifications.delivering import chores, immediate, tidying, wake
+        from notifications.delivering import immediate
+        from notifications.delivering.workers import cleanup as tidying
+        from notifications.delivering.workers import periodic_tasks as chores
+        from notifications.delivering.workers import wake_up as wake
         from notifications.digests import make_due, release_forgotten, send_summaries
 
         checks.register_checks()
@@ -36,6 +39,6 @@ class NotificationsConfig(AppConfig):
         chores.add("forgotten", 60.0, release_forgotten)
         chores.add("summaries", 60.0, send_summaries)
         if celery.wanted():
-            from notifications.celery import nudge
+            from notifications.celery import receiver as nudge
 
             signals.notifications_queued.connect(nudge.call_workers, dispatch_uid="klaxon.celery")

@@ -11,7 +11,7 @@ from django.utils.module_loading import import_string
 
 from notifications import conf
 from notifications.models import Mute, SharedPreference, UserSettings
-from notifications.models.among import these
+from notifications.storage.in_array import these
 
 
 @dataclass(frozen=True, slots=True)

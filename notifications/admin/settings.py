@@ -10,7 +10,7 @@ from notifications.admin.base import BigTable
 from notifications.admin.filters import ClusterFilter
 from notifications.admin.forms import UserSettingsForm
 from notifications.models import UserSettings
-from notifications.models.choices import normalised
+from notifications.models.preferences import normalised
 
 
 @admin.register(UserSettings)

@@ -9,15 +9,15 @@ from celery import shared_task
 from django.db import router
 
 from notifications import conf
-from notifications.celery import pulse
+from notifications.celery import heartbeat as pulse
 from notifications.celery.calls import SLICE, call, still_ready
 from notifications.celery.schedule import SWEEP_EVERY
 from notifications.core import clock, partitions
 from notifications.core.switch import is_off
-from notifications.delivering.chores import Rota
 from notifications.delivering.dispatcher import Dispatcher
-from notifications.delivering.heartbeat import Pulse
-from notifications.delivering.rescue import Rescuer
+from notifications.delivering.workers.heartbeat import Pulse
+from notifications.delivering.workers.periodic_tasks import Rota
+from notifications.delivering.workers.rescue import Rescuer
 from notifications.models import Delivery
 
 SECONDS = 20.0

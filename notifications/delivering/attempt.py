@@ -12,13 +12,14 @@ from django.db import Error, transaction
 from notifications import conf
 from notifications.channels import BaseChannel
 from notifications.core.connections import is_unable
-from notifications.delivering.desk import Desk
 from notifications.delivering.handover import HandOver
+from notifications.delivering.outcome_writer import Desk
+from notifications.delivering.providers.attempted import Attempted
 from notifications.delivering.providers.breaker import failures_at_the_end, is_failure, opens_at_once
 from notifications.delivering.providers.choice import SLOW_SECONDS, Provider, Providers
-from notifications.delivering.record import Attempted, Outcomes, broken_off, buried, sound
+from notifications.delivering.record import Outcomes, broken_off, buried, sound
 from notifications.delivering.rendering import locale_of, text_for
-from notifications.delivering.stop import Stop
+from notifications.delivering.workers.stop import Stop
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.models import AttachedFile, Delivery
 from notifications.models.attachment import Files

@@ -12,23 +12,23 @@ from django.db import DataError, Error, IntegrityError
 
 from notifications import conf
 from notifications.core.primary import read_from_primary
-from notifications.delivering.admission import Admission
 from notifications.delivering.attempt import Addressed, attempt
-from notifications.delivering.desk import Desk, tell
+from notifications.delivering.claim_policy import Outlook
+from notifications.delivering.digest_items import with_items_still_wanted
 from notifications.delivering.fallback import Fallback
-from notifications.delivering.heartbeat import Pulse
-from notifications.delivering.items import with_items_still_wanted
-from notifications.delivering.outage_log import OUTAGE_LOG
-from notifications.delivering.outlook import Outlook
+from notifications.delivering.outcome_writer import Desk, tell
 from notifications.delivering.providers.choice import Provider, Providers
-from notifications.delivering.reask import still_in_hours, still_wanted
+from notifications.delivering.rate_limiter import Admission
+from notifications.delivering.recheck import still_in_hours, still_wanted
 from notifications.delivering.record import Outcomes, buried
-from notifications.delivering.stop import Stop, never
 from notifications.delivering.tally import Tally
+from notifications.delivering.workers.heartbeat import Pulse
+from notifications.delivering.workers.outage_log import OUTAGE_LOG
+from notifications.delivering.workers.stop import Stop, never
 from notifications.events import NotificationPriority
 from notifications.models import Delivery
-from notifications.models.outbox import Settlement
 from notifications.outcomes import DeliveryState, Reason
+from notifications.storage.outbox import Settlement
 
 logger = logging.getLogger("notifications.dispatch")
 

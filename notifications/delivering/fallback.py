@@ -20,12 +20,12 @@ from notifications.core.channel_classes import address_kind
 from notifications.delivering.record import drop_row
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.models import Delivery, NotificationLog, Suppression
-from notifications.models.outbox import Settlement
-from notifications.models.queued import tell_on_commit
+from notifications.models.queued_signal import tell_on_commit
 from notifications.models.suppression import fingerprint
 from notifications.outcomes import DeliveryState, Drop, Reason
 from notifications.sending.gates import Facts, Person, decide
-from notifications.sending.gates.again import persons_of
+from notifications.sending.gates.recheck import persons_of
+from notifications.storage.outbox import Settlement
 
 EXHAUSTED = frozenset({Reason.TEMPORARY, Reason.PERMANENT, Reason.CONFIGURATION, Reason.LOST_CONTACT})
 GONE = ("dead", "dropped", "cancelled", "expired", "merged")

@@ -1,8 +1,8 @@
 """A group on its way to a provider: each answer is kept as it comes and recorded in the light of the others.
 
 The worker's thread records the answers at the end of the group, in one transaction. If the group takes long, the
-:class:`~notifications.delivering.recorder.Recorder` records the answers that are known meanwhile, so they are not lost if
-the provider falls silent.
+:class:`~notifications.delivering.recorder.Recorder` records the answers that are known meanwhile, so they are not lost
+if the provider falls silent.
 """
 
 import threading
@@ -13,12 +13,13 @@ from dataclasses import replace
 from datetime import datetime
 
 from notifications.core.refusals import resolved
-from notifications.delivering.desk import Desk
+from notifications.delivering.outcome_writer import Desk
+from notifications.delivering.providers.attempted import Attempted
 from notifications.delivering.providers.choice import Provider, Providers
-from notifications.delivering.record import Attempted, Outcomes, broken_off, settlement
+from notifications.delivering.record import Outcomes, broken_off, settlement
 from notifications.delivering.tally import Tally
 from notifications.models import Delivery
-from notifications.models.outbox import Settlement
+from notifications.storage.outbox import Settlement
 
 
 class HandOver:

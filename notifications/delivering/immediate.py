@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 from notifications import conf
 from notifications.core.switch import is_off
 from notifications.delivering.dispatcher import Dispatcher
-from notifications.delivering.outage_log import OUTAGE_LOG
+from notifications.delivering.workers.outage_log import OUTAGE_LOG
 
 logger = logging.getLogger("notifications.dispatch")
 

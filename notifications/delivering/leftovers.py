@@ -35,10 +35,11 @@ from django.db import connections
 
 from notifications import conf
 from notifications.core.addresses import masked_text
-from notifications.delivering.record import Attempted, BrokenOff, Outcomes
+from notifications.delivering.providers.attempted import Attempted
+from notifications.delivering.record import BrokenOff, Outcomes
 from notifications.models import Delivery
-from notifications.models.outbox import Settlement
 from notifications.outcomes import Blame, Receipt, Suppress, Verdict
+from notifications.storage.outbox import Settlement
 
 logger = logging.getLogger("notifications.dispatch")
 

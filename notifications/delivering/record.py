@@ -10,12 +10,13 @@ from notifications import conf
 from notifications.context import UNSTORABLE
 from notifications.core.addresses import masked_text
 from notifications.core.refusals import is_refusal
+from notifications.delivering.providers.attempted import Attempted
 from notifications.delivering.providers.breaker import is_failure
 from notifications.delivering.providers.retry import delays_for, next_try
 from notifications.events import NOTIFICATION_EVENTS, NotificationEvent
 from notifications.models import Delivery, NotificationLog
-from notifications.models.outbox import Settlement
 from notifications.outcomes import Blame, DeliveryState, Reason, Receipt, Verdict
+from notifications.storage.outbox import Settlement
 
 REASON_OF = {
     Verdict.ACCEPTED: "",
@@ -24,20 +25,6 @@ REASON_OF = {
     Verdict.CONFIGURATION: Reason.CONFIGURATION,
     Verdict.UNKNOWN: Reason.LOST_CONTACT,
 }
-
-
-@dataclass(frozen=True)
-class Attempted:
-    """One try and what was said to it. ``duration`` is in seconds; ``carrier`` is the provider's name."""
-
-    delivery: Delivery
-    receipt: Receipt
-    duration: float
-    carrier: str = ""
-
-    @property
-    def provider(self) -> str:
-        return (self.carrier or self.receipt.provider)[:100]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Protocol
 from django.db import Error, connections
 
 from notifications.core.connections import allow_interrupts, own_connections
-from notifications.delivering.outage_log import OUTAGE_LOG
+from notifications.delivering.workers.outage_log import OUTAGE_LOG
 
 logger = logging.getLogger("notifications.dispatch")
 

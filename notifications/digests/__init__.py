@@ -5,7 +5,7 @@ again who may have them, writes one delivery for all and merges them into it. Wh
 its time goes out alone.
 """
 
-from notifications.digests.maker import Made, make_due, release_forgotten
+from notifications.digests.make import Made, make_due, release_forgotten
 from notifications.digests.sections import Section
 from notifications.digests.summaries import send_summaries
 

@@ -15,7 +15,7 @@ from notifications import conf
 from notifications.context import encoded
 from notifications.delivering.rendering import locale_of
 from notifications.delivering.rendering.locales import speaking
-from notifications.digests.gathering import kind_for
+from notifications.digests.grouping import kind_for
 from notifications.models import Delivery, Notification, cluster_model
 from notifications.sending.gates import Person, people
 

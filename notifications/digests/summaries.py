@@ -14,7 +14,7 @@ from notifications.core import clock
 from notifications.core.hours import hours_begun
 from notifications.core.primary import read_from_primary
 from notifications.core.zones import known_zone
-from notifications.digests.gathering import kind_for
+from notifications.digests.grouping import kind_for
 from notifications.digests.sections import sections_for
 from notifications.events import DIGESTS, NOTIFICATION_EVENTS, key_of
 from notifications.exceptions import IdempotencyConflict

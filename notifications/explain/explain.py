@@ -14,11 +14,11 @@ from notifications.core import clock
 from notifications.core.channel_classes import channel_conf
 from notifications.core.primary import read_from_primary
 from notifications.exceptions import ChannelNotConfigured, InvalidRecipient, NotPermitted
-from notifications.explain.changes import About
-from notifications.explain.company import JOINS, goes_out_at
+from notifications.explain.digest_schedule import JOINS, goes_out_at
 from notifications.explain.explanation import ChannelExplanation, Explanation, Step, wall_time
-from notifications.explain.key import key_step
+from notifications.explain.idempotency import key_step
 from notifications.explain.notes import Notes
+from notifications.explain.remedies import About
 from notifications.explain.steps import (
     asked,
     decisive,

@@ -4,7 +4,7 @@ from datetime import datetime
 from functools import cached_property
 
 from notifications import conf
-from notifications.explain.holders import alive_since
+from notifications.explain.worker_liveness import alive_since
 from notifications.models import Heartbeat, Pause
 from notifications.models.pause import EVERYTHING
 

@@ -6,9 +6,9 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from notifications.core.zones import known_zone
-from notifications.explain.changes import About, change_for
+from notifications.explain.deliver_reasons import WORDS
 from notifications.explain.explanation import Step, wall_time
-from notifications.explain.passes import WORDS
+from notifications.explain.remedies import About, change_for
 from notifications.outcomes import Answer, Deliver, Drop, Hold, Reason
 from notifications.sending.gates import Facts, Gate, Person
 

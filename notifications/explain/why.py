@@ -8,9 +8,9 @@ from django.db import router
 from notifications.core import clock
 from notifications.core.primary import read_from_primary
 from notifications.exceptions import InvalidOption, InvalidRecipient
+from notifications.explain.delivery_explainer import Teller
+from notifications.explain.dropped import refusals
 from notifications.explain.explanation import Explanation
-from notifications.explain.refused import refusals
-from notifications.explain.teller import Teller
 from notifications.models import Delivery, Notification, NotificationLog
 from notifications.outcomes import SendResult
 from notifications.recipients import Address, user_key

@@ -10,7 +10,7 @@ from django.db.models import Count
 from notifications import conf
 from notifications.conf.problem import closest
 from notifications.events import NOTIFICATION_EVENTS, key_of
-from notifications.management import asked
+from notifications.management import arguments as asked
 from notifications.models.delivery import DeliveryQuerySet
 
 STEP = 500

@@ -3,7 +3,7 @@
 import django.core.serializers.json
 import django.core.validators
 import django.db.models.deletion
-import notifications.clock
+import notifications.core.clock
 import uuid
 from django.conf import settings
 from django.db import migrations, models
@@ -316,7 +316,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('topic', models.CharField(max_length=200, verbose_name='topic')),
-                ('created_at', models.DateTimeField(default=notifications.clock.now, editable=False, verbose_name='created at')),
+                ('created_at', models.DateTimeField(default=notifications.core.clock.now, editable=False, verbose_name='created at')),
                 ('cluster', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.NOTIFICATIONS_CLUSTER_MODEL, verbose_name='cluster')),
                 ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='notification_topics', to=settings.AUTH_USER_MODEL, verbose_name='user')),
             ],

@@ -24,7 +24,7 @@ from notifications.models.mute import Mute
 from notifications.models.notification import Notification
 from notifications.models.pause import Pause
 from notifications.models.settings import UserSettings
-from notifications.models.shared import SharedPreference
+from notifications.models.shared_preference import SharedPreference
 from notifications.models.suppression import Suppression
 from notifications.models.topic import TopicSubscription
 

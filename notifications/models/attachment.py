@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from notifications.attachments import NAME_BYTES, Attachment
 from notifications.models.notification import Notification
-from notifications.models.rows import insert
+from notifications.storage.bulk_insert import insert
 
 INTO = "INSERT INTO klaxon_attachedfile (notification_id, place, name, mimetype, content)"
 MARKS = "%s, %s, %s, %s, %s"

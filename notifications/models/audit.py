@@ -15,10 +15,10 @@ from django.utils.translation import gettext_lazy as _
 
 from notifications.core import clock
 from notifications.core.addresses import masked
-from notifications.models.among import these
 from notifications.models.append_only import AppendOnly
 from notifications.models.default_cluster import InACluster, InAClusterQuerySet
-from notifications.models.loose import LooseForeignKey
+from notifications.models.unconstrained import LooseForeignKey
+from notifications.storage.in_array import these
 
 STEP = 1000
 # Columns that say whose row it is.

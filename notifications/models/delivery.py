@@ -16,10 +16,10 @@ from django.db.models.base import ModelState
 from django.utils.translation import gettext_lazy as _
 
 from notifications.core.addresses import address_hash
-from notifications.models import outbox
 from notifications.models.notification import Notification
-from notifications.models.outbox import Leaving, Lost, Settlement
 from notifications.outcomes import WAITING, DeliveryState, Reason
+from notifications.storage import outbox
+from notifications.storage.outbox import Leaving, Lost, Settlement
 
 WAITS_IN_JOIN = "klaxon_delivery.state = 'held' AND klaxon_delivery.reason IN ('batch', 'digest')"
 INTO = "merged_into__notification"

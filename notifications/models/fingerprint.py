@@ -12,11 +12,11 @@ from django.db import connections, models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from notifications.models.among import array
 from notifications.models.bucket import CLOCKS_DIFFER
 from notifications.models.delivery import Delivery
 from notifications.models.notification import Notification
 from notifications.outcomes import WAITING, DeliveryState
+from notifications.storage.in_array import array
 
 TABLE = "klaxon_fingerprint"
 CAME_TO_NOTHING = (DeliveryState.DEAD, DeliveryState.DROPPED, DeliveryState.CANCELLED, DeliveryState.EXPIRED)

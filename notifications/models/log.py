@@ -18,12 +18,12 @@ from django.utils.translation import gettext_lazy as _
 from notifications.context import loggable
 from notifications.core.addresses import fault_of, masked
 from notifications.events import NOTIFICATION_EVENTS
-from notifications.models import logbook
 from notifications.models.append_only import AppendOnly, AppendOnlyQuerySet
 from notifications.models.delivery import Delivery
-from notifications.models.loose import LooseForeignKey
 from notifications.models.notification import Notification
+from notifications.models.unconstrained import LooseForeignKey
 from notifications.outcomes import Reason
+from notifications.storage import log as logbook
 
 
 class LogQuerySet(AppendOnlyQuerySet["NotificationLog"]):

@@ -17,8 +17,8 @@ from notifications.core.hours import Hours, Timetable, site_quiet_hours, windows
 from notifications.core.primary import read_from_primary
 from notifications.events import NOTIFICATION_EVENTS, key_of
 from notifications.models.audit import AuditedQuerySet
-from notifications.models.choices import Choices, by_channel, chosen, normalised, resolved
-from notifications.models.shared import SharedPreference
+from notifications.models.preferences import Choices, by_channel, chosen, normalised, resolved
+from notifications.models.shared_preference import SharedPreference
 from notifications.models.validation import (
     Fault,
     checked_channel,

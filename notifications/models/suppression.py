@@ -7,7 +7,7 @@ from django.db import connections, models, transaction
 from django.utils.translation import gettext_lazy as _
 
 from notifications.core.addresses import address_hash, masked
-from notifications.models.among import among
+from notifications.storage.in_array import among
 
 Pair = tuple[str, str]
 

@@ -14,7 +14,7 @@ from notifications.outcomes import Answer, Drop, Hold, Reason
 from notifications.sending.audience import Chunk
 from notifications.sending.duplicates import Repeats, firsts_of
 from notifications.sending.gates import BEFORE_DUPLICATE, Facts, decide
-from notifications.sending.gates.crowd import Alike, Crowd, Crowds
+from notifications.sending.gates.recipient_batch import Alike, Crowd, Crowds
 from notifications.sending.request import Request
 
 PLAIN = Reach("")

@@ -14,9 +14,7 @@ from notifications.core import clock
 from notifications.core.primary import read_from_primary
 from notifications.core.switch import is_off
 from notifications.models import AttachedFile, Notification, NotificationLog
-from notifications.models.intake import FEW, NewDelivery, queue, store_with, takes_one_statement
-from notifications.models.queued import tell_on_commit
-from notifications.models.waiting import wait_for_turn
+from notifications.models.queued_signal import tell_on_commit
 from notifications.outcomes import Answer, DeliveryState, Drop, Hold, Reason, SendResult
 from notifications.sending.audience import Audience
 from notifications.sending.decisions import Case, Decisions, kinds_of
@@ -25,6 +23,8 @@ from notifications.sending.idempotency import first_result, give_back_key, outco
 from notifications.sending.permission import check_permission
 from notifications.sending.queue_limit import QueueFull, Room, is_limited
 from notifications.sending.request import Request
+from notifications.storage.insert import FEW, NewDelivery, queue, store_with, takes_one_statement
+from notifications.storage.waiting import wait_for_turn
 
 EVERYBODY = "*"
 HELD, READY = DeliveryState.HELD.value, DeliveryState.READY.value

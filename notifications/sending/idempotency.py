@@ -9,10 +9,10 @@ from django.db import IntegrityError, transaction
 
 from notifications.exceptions import IdempotencyConflict
 from notifications.models import Delivery, Notification, NotificationLog
-from notifications.models.intake import store
-from notifications.models.steps import in_steps
 from notifications.outcomes import DeliveryState, Outcome, SendResult
 from notifications.sending.request import Request
+from notifications.storage.chunks import in_steps
+from notifications.storage.insert import store
 
 
 def stored(request: Request, now: datetime | None, using: str) -> tuple[Notification, bool]:

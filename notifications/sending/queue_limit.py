@@ -10,9 +10,9 @@ from functools import cached_property
 
 from notifications import conf
 from notifications.events import NotificationPriority
-from notifications.models import waiting
-from notifications.models.waiting import Place
 from notifications.sending.request import Request
+from notifications.storage import waiting
+from notifications.storage.waiting import Place
 
 TRIES = 5
 
@@ -50,7 +50,7 @@ class Bound:
 class Room:
     """What the limits leave to one send.
 
-    To be made in the transaction of the send, after :func:`notifications.models.waiting.wait_for_turn` and before
+    To be made in the transaction of the send, after :func:`notifications.storage.waiting.wait_for_turn` and before
     anything is queued.
     """
 

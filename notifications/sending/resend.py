@@ -12,7 +12,7 @@ from notifications.core.primary import read_from_primary
 from notifications.exceptions import InvalidOption, NotPermitted
 from notifications.models import Delivery, NotificationLog
 from notifications.models.delivery import DeliveryQuerySet
-from notifications.models.queued import tell_on_commit
+from notifications.models.queued_signal import tell_on_commit
 from notifications.outcomes import DeliveryState, Reason
 from notifications.recipients import user_key
 from notifications.sending.permission import check_is_user, has_permission

@@ -9,7 +9,7 @@ from notifications import conf
 from notifications.core.hours import next_time
 from notifications.core.zones import first_instant, known_zone
 from notifications.models import Circuit, Delivery, UserSettings
-from notifications.models.outbox import WAITS_ALONE, WAITS_FOR_OTHERS
+from notifications.storage.outbox import WAITS_ALONE, WAITS_FOR_OTHERS
 
 DAY = timedelta(days=1)
 

@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 from django.test import override_settings
 from django.utils import timezone
 
-from notifications.delivering.chores import CHORES
 from notifications.delivering.dispatcher import Dispatcher
+from notifications.delivering.workers.periodic_tasks import CHORES
 from notifications.events import key_of
 from notifications.manager import NotificationManager
 from notifications.models import NotificationLog

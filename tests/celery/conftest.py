@@ -10,7 +10,8 @@ def celery_app(settings, monkeypatch):
     """Celery switched on in this process as ``ready()`` does it; its broker is in memory until told otherwise."""
     from kombu import pools
 
-    from notifications.celery import broker, calls, nudge
+    from notifications.celery import broker, calls
+    from notifications.celery import receiver as nudge
     from tests.celery.app import app
     from tests.celery.settings import NOTIFICATIONS
 

@@ -65,7 +65,7 @@ def test_what_is_held_is_not_called_for(recorder):
 
 
 def test_one_query_is_enough_for_any_number_of_notifications(recorder, ready, django_assert_num_queries):
-    from notifications.celery.nudge import call_workers
+    from notifications.celery.receiver import call_workers
 
     ids = [ready(priority=priority).notification_id for priority in (LOW, CRITICAL, LOW, MEDIUM)]
     with django_assert_num_queries(1):

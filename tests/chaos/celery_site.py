@@ -16,7 +16,8 @@ from django.test import override_settings
 from kombu import pools
 
 from notifications import signals
-from notifications.celery import broker, calls, nudge
+from notifications.celery import broker, calls
+from notifications.celery import receiver as nudge
 from tests.celery.processes import QUEUES, Redis
 from tests.chaos.scene import Scene
 from tests.processes import until

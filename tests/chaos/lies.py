@@ -11,7 +11,7 @@ from typing import Any
 
 from notifications.delivering.providers import choice as providers
 from notifications.delivering.providers.breaker import Breaker
-from notifications.delivering.rescue import Rescuer
+from notifications.delivering.workers.rescue import Rescuer
 from notifications.models import Circuit
 from notifications.models.delivery import DeliveryQuerySet
 from notifications.outcomes import Verdict

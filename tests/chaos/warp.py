@@ -1,8 +1,8 @@
 """A clock that runs faster for a while, so that an outage of a day is over in a minute.
 
-Only the engine's clock is warped, by ``notifications.core.clock.override``: what it reads as the time, and writes. Pauses
-that a thread makes are real. All processes that are forked inside the block read the same time, for it is kept in
-memory that they share.
+Only the engine's clock is warped, by ``notifications.core.clock.override``: what it reads as the time, and writes.
+Pauses that a thread makes are real. All processes that are forked inside the block read the same time, for it is kept
+in memory that they share.
 """
 
 import mmap

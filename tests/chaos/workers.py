@@ -12,9 +12,9 @@ from pathlib import Path
 
 from django.db import connections
 
-from notifications.delivering.processes import Processes
-from notifications.delivering.stop_signals import stopping_in_order
-from notifications.delivering.worker import Worker
+from notifications.delivering.workers.processes import Processes
+from notifications.delivering.workers.stop_signals import stopping_in_order
+from notifications.delivering.workers.worker import Worker
 from tests.chaos import lies
 from tests.chaos.failpoints import FailPoint, write_down
 from tests.chaos.journal import Journal

@@ -14,9 +14,9 @@ from django.core.management.base import OutputWrapper
 from django.db import OperationalError
 from django.utils.timezone import now
 
-from notifications.delivering.desk import Desk
 from notifications.delivering.handover import HandOver
-from notifications.delivering.worker import Worker
+from notifications.delivering.outcome_writer import Desk
+from notifications.delivering.workers.worker import Worker
 from notifications.management import summary
 from notifications.management.progress import Progress, line
 from notifications.management.summary import FLOOD, describe_run

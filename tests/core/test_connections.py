@@ -16,7 +16,7 @@ from notifications.core.connections import (
     threads_that_fit,
     unpooled,
 )
-from notifications.delivering.worker import Worker
+from notifications.delivering.workers.worker import Worker
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, Heartbeat
 from tests.factories import UserFactory

@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 from notifications.checks import run_checks
 from notifications.core import clock, partitions, switch
 from notifications.delivering.dispatcher import Dispatcher
-from notifications.delivering.worker import Worker
+from notifications.delivering.workers.worker import Worker
 from notifications.exceptions import UnknownEvent
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, Notification, NotificationLog

@@ -12,13 +12,13 @@ from django.utils import timezone
 from notifications import signals
 from notifications.channels import BaseChannel
 from notifications.delivering.dispatcher import Dispatcher
-from notifications.delivering.heartbeat import Pulse
+from notifications.delivering.workers.heartbeat import Pulse
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.manager import NotificationManager
 from notifications.models import Cluster, Delivery, InboxItem, NotificationLog
-from notifications.models.outbox import Settlement
 from notifications.outcomes import Receipt, Verdict
 from notifications.recipients import Address
+from notifications.storage.outbox import Settlement
 from notifications.testing import temporary_events, travelling
 from tests.factories import ClusterFactory, UserFactory, UserSettingsFactory
 from tests.shop.notification_events import ShopEvents

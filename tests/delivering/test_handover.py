@@ -7,9 +7,9 @@ import pytest
 from django.db import connections
 
 from notifications.delivering.dispatcher import Dispatcher
-from notifications.delivering.heartbeat import Pulse
 from notifications.delivering.recorder import Recorder
-from notifications.delivering.stop import Stop
+from notifications.delivering.workers.heartbeat import Pulse
+from notifications.delivering.workers.stop import Stop
 from notifications.models import Circuit, Delivery, NotificationLog
 from notifications.outcomes import Receipt, Verdict
 from tests.delivering.test_dispatcher import ScriptedChannel, refuse_orders, script  # noqa: F401

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, time, timedelta
 import pytest
 from django.core import mail
 
-from notifications.delivering.worker import Worker
+from notifications.delivering.workers.worker import Worker
 from notifications.events import NOTIFICATION_EVENTS, NotificationEvent, NotificationPriority
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, InboxItem, NotificationLog

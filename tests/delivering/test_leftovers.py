@@ -14,10 +14,11 @@ from django.db import OperationalError, connection
 from django.utils.timezone import now
 
 from notifications.delivering import leftovers
-from notifications.delivering.desk import Desk
 from notifications.delivering.dispatcher import Dispatcher
-from notifications.delivering.record import Attempted, Outcomes, broken_off, settlement
-from notifications.delivering.rescue import Rescuer
+from notifications.delivering.outcome_writer import Desk
+from notifications.delivering.providers.attempted import Attempted
+from notifications.delivering.record import Outcomes, broken_off, settlement
+from notifications.delivering.workers.rescue import Rescuer
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, NotificationLog
 from notifications.outcomes import Receipt, Verdict

@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from notifications.delivering.worker import Worker
+from notifications.delivering.workers.worker import Worker
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.models import Cluster
 from notifications.testing import temporary_events, travelling

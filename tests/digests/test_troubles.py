@@ -10,9 +10,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils.translation import gettext_lazy
 
 from notifications.channels import BaseChannel
-from notifications.delivering.chores import Chore, Rota
+from notifications.delivering.workers.periodic_tasks import Chore, Rota
 from notifications.digests import Made, Section, make_due, send_summaries
-from notifications.digests.gathering import gathered
+from notifications.digests.grouping import gathered
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, InboxItem, UserSettings
@@ -185,7 +185,7 @@ def test_one_broken_recipient_keeps_nobody_else_from_theirs(clock, monkeypatch, 
         assert not any(item.person.user == users[1] for item in found), "broken"
         return found
 
-    monkeypatch.setattr("notifications.digests.maker.gathered", broken)
+    monkeypatch.setattr("notifications.digests.make.gathered", broken)
     clock.to(EIGHT)
     assert make_due() == Made(made=2, merged=2, failed=1)
     assert "No digest can be made for" in caplog.text
@@ -202,7 +202,7 @@ def test_who_opted_out_of_digests_gets_what_waited_piece_by_piece(clock, reader)
 
 
 def test_more_items_than_go_into_one_statement(clock, reader, monkeypatch):
-    monkeypatch.setattr("notifications.models.outbox.AT_ONCE", 3)
+    monkeypatch.setattr("notifications.storage.outbox.AT_ONCE", 3)
     for number in range(8):
         ship(reader, number)
     clock.to(EIGHT)
@@ -210,7 +210,7 @@ def test_more_items_than_go_into_one_statement(clock, reader, monkeypatch):
 
 
 def test_a_worker_that_stops_makes_no_more(clock, monkeypatch):
-    monkeypatch.setattr("notifications.digests.maker.AT_ONCE", 1)
+    monkeypatch.setattr("notifications.digests.make.AT_ONCE", 1)
     for _ in range(3):
         ship(with_digest("daily"), 1)
     clock.to(EIGHT)
@@ -229,7 +229,7 @@ def test_after_hours_without_a_worker_digests_come_before_what_was_forgotten(clo
 def test_a_chore_that_takes_long_goes_on_in_the_next_round(monkeypatch):
     turns = []
     chore = Chore("long", 3600, lambda now, enough: turns.append(enough()))
-    monkeypatch.setattr("notifications.delivering.chores.CHORES", {"long": chore})
+    monkeypatch.setattr("notifications.delivering.workers.periodic_tasks.CHORES", {"long": chore})
     rota = Rota("default", patience=-1)
     rota.run_due()
     rota.run_due()

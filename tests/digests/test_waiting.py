@@ -12,8 +12,8 @@ from notifications.delivering.dispatcher import Dispatcher
 from notifications.digests import Section, make_due
 from notifications.manager import NotificationManager
 from notifications.models import Cluster, Delivery, Mute, NotificationLog, UserSettings
-from notifications.models.outbox import Leaving, Lost
 from notifications.outcomes import DeliveryState, Reason
+from notifications.storage.outbox import Leaving, Lost
 from notifications.testing import simulated
 from tests.digests.conftest import with_digest
 from tests.digests.test_digest import EIGHT, ship

@@ -12,8 +12,8 @@ from django.test.utils import CaptureQueriesContext
 from notifications.core import clock
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.exceptions import IdempotencyConflict, InvalidContext, InvalidOption, InvalidRecipient, UnknownEvent
-from notifications.explain.changes import CHANGES, About, change_for
-from notifications.explain.passes import WORDS
+from notifications.explain.deliver_reasons import WORDS
+from notifications.explain.remedies import CHANGES, About, change_for
 from notifications.manager import NotificationManager
 from notifications.models import Cluster, Delivery, Fingerprint, Heartbeat, Pause, SharedPreference, UserSettings
 from notifications.outcomes import Deliver, Drop, Reason

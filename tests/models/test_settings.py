@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from notifications.events import NotificationChannel, NotificationEvent, NotificationPriority, key_of
 from notifications.models import Cluster, Mute, SharedPreference, TopicSubscription, UserSettings
-from notifications.models.choices import normalised, resolved
+from notifications.models.preferences import normalised, resolved
 from notifications.testing import temporary_events
 from tests.factories import UserFactory, UserSettingsFactory
 from tests.shop.notification_events import ShopEvents

@@ -14,7 +14,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 
 from notifications.core.transitions import allowed
 from notifications.delivering.dispatcher import Dispatcher
-from notifications.delivering.rescue import Rescuer
+from notifications.delivering.workers.rescue import Rescuer
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.manager import NotificationManager
 from notifications.models import (
@@ -27,8 +27,8 @@ from notifications.models import (
     NotificationLog,
     allow_log_changes,
 )
-from notifications.models.outbox import Settlement
 from notifications.outcomes import DeliveryState, Verdict
+from notifications.storage.outbox import Settlement
 from notifications.testing import temporary_events, travelling
 from tests.delivering.test_dispatcher import ScriptedChannel
 from tests.factories import UserFactory

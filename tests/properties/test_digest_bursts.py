@@ -12,7 +12,7 @@ from django.test import override_settings
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from notifications.delivering.worker import Worker
+from notifications.delivering.workers.worker import Worker
 from notifications.digests import make_due
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.manager import NotificationManager

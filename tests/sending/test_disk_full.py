@@ -10,7 +10,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import OperationalError, connection, connections, transaction
 
-from notifications.delivering.worker import Worker
+from notifications.delivering.workers.worker import Worker
 from notifications.manager import NotificationManager
 from notifications.models import AttachedFile, Cluster, Delivery, InboxItem, Notification, NotificationLog
 from tests.factories import UserFactory

@@ -10,15 +10,15 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from notifications.delivering.worker import Worker
+from notifications.delivering.workers.worker import Worker
 from notifications.digests import make_due
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, Fingerprint, Notification, NotificationLog, UserSettings
 from notifications.models.fingerprint import CAME_TO_NOTHING
-from notifications.models.intake import FEW
 from notifications.outcomes import WAITING, DeliveryState
 from notifications.recipients import Address, Members
+from notifications.storage.insert import FEW
 from notifications.testing import temporary_events, travelling
 from tests.factories import ClusterFactory, UserFactory
 from tests.shop.notification_events import ShopEvents

@@ -18,10 +18,11 @@ from notifications.checks import run_checks
 from notifications.core import clock
 from notifications.core.primary import read_from_primary
 from notifications.delivering import leftovers
-from notifications.delivering.desk import Desk
 from notifications.delivering.dispatcher import Dispatcher
-from notifications.delivering.record import Attempted, Outcomes, settlement
-from notifications.delivering.rescue import Rescuer
+from notifications.delivering.outcome_writer import Desk
+from notifications.delivering.providers.attempted import Attempted
+from notifications.delivering.record import Outcomes, settlement
+from notifications.delivering.workers.rescue import Rescuer
 from notifications.digests import make_due, release_forgotten
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.exceptions import NotPermitted

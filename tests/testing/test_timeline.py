@@ -11,7 +11,7 @@ from django.test import override_settings
 
 from notifications import conf
 from notifications.core import clock
-from notifications.delivering.chores import CHORES, Chore
+from notifications.delivering.workers.periodic_tasks import CHORES, Chore
 from notifications.digests import Section
 from notifications.exceptions import UnknownEvent
 from notifications.manager import NotificationManager

@@ -3,7 +3,7 @@
 from django.db import connections
 
 from notifications import conf
-from notifications.models.outbox import TABLE
+from notifications.storage.outbox import TABLE
 
 
 def is_flooded(using: str) -> bool:

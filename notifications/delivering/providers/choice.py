@@ -20,8 +20,8 @@ from notifications.conf.channels import ProviderConf
 from notifications.core.channel_classes import channel_conf
 from notifications.core.rates import Rate
 from notifications.core.refusals import Streak, judge
+from notifications.delivering.providers.attempted import Attempted
 from notifications.delivering.providers.breaker import Breaker, is_failure
-from notifications.delivering.record import Attempted
 from notifications.models import Delivery
 from notifications.outcomes import Blame, Reason, Receipt, Verdict
 

@@ -9,9 +9,9 @@ from django.db import connections, router
 
 from notifications.core import clock
 from notifications.core.switch import OFF, is_off
-from notifications.delivering.processes import Processes
-from notifications.delivering.stop_signals import stopping_in_order
-from notifications.delivering.worker import Worker
+from notifications.delivering.workers.processes import Processes
+from notifications.delivering.workers.stop_signals import stopping_in_order
+from notifications.delivering.workers.worker import Worker
 from notifications.management.base import DatabaseCommand
 from notifications.management.progress import Progress
 from notifications.management.summary import count_ready, describe_run

@@ -9,9 +9,9 @@ from django.core.management.base import CommandError
 from notifications.core.primary import read_from_primary
 from notifications.exceptions import InvalidContext, KlaxonError
 from notifications.explain.explanation import Explanation
-from notifications.management import asked
+from notifications.management import arguments as asked
 from notifications.management.base import DatabaseCommand
-from notifications.management.moment import moment
+from notifications.management.times import moment
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, Notification
 

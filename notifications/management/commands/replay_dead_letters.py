@@ -9,7 +9,7 @@ from django.db import router, transaction
 from notifications.core.primary import read_from_primary
 from notifications.management import dead_letters
 from notifications.management.base import DatabaseCommand
-from notifications.management.moment import moment
+from notifications.management.times import moment
 from notifications.models import Delivery
 from notifications.sending.resend import reopened, wake_workers
 

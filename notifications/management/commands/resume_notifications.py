@@ -8,7 +8,7 @@ from django.core.management.base import CommandError
 from notifications import conf
 from notifications.core import partitions
 from notifications.core.primary import read_from_primary
-from notifications.delivering.wake import announce
+from notifications.delivering.workers.wake_up import announce
 from notifications.management.base import DatabaseCommand
 from notifications.models import Circuit, Pause
 from notifications.models.pause import EVERYTHING

@@ -18,10 +18,10 @@ from django.db.models.manager import BaseManager
 
 from notifications.exceptions import InvalidRecipient
 from notifications.models import TopicSubscription, cluster_model, membership
-from notifications.models.intake import FEW
 from notifications.recipients import Address, GroupNamed, Members, To, Topic, user_key
 from notifications.sending.audience.groups import group_key, group_model, users_in, why_no_group
 from notifications.sending.audience.order import Narrowing, in_order, merged, union
+from notifications.storage.insert import FEW
 
 ACCEPTED = "Pass users, groups, querysets of these, Members(cluster), Topic(…), Address(…) or To(…)."
 

@@ -1,4 +1,4 @@
-from notifications.models.choices import Choices, resolved
+from notifications.models.preferences import Choices, resolved
 from notifications.outcomes import Answer, Deliver, Drop, Reason
 from notifications.sending.gates.facts import Facts
 

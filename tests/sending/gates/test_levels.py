@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.manager import NotificationManager
 from notifications.models import NotificationLog, SharedPreference, UserSettings
-from notifications.models.choices import resolved
+from notifications.models.preferences import resolved
 from notifications.outcomes import Deliver, Drop, Reason
 from notifications.recipients import Address
 from notifications.sending.gates import Facts, Person, people

@@ -1,0 +1,91 @@
+"""Asking again: what can have changed between ``send()`` and now."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+
+from django.db import transaction
+
+from notifications.delivering.attempt import Addressed
+from notifications.delivering.fallback import send_to_account
+from notifications.delivering.outcome_writer import Desk, tell
+from notifications.delivering.record import Outcomes, buried, drop_row
+from notifications.models import Delivery, Notification, NotificationLog, Suppression
+from notifications.models.suppression import Pair
+from notifications.outcomes import Deliver, DeliveryState, Drop, Hold, Reason
+from notifications.sending.gates import ASKED_AGAIN, Person
+from notifications.sending.gates.quiet_hours import quiet_hours
+from notifications.sending.gates.recheck import addresses_of, asked_again, cannot_go, facts_of, persons_of
+from notifications.storage.outbox import Settlement
+
+ENDS = {Reason.EXPIRED: DeliveryState.EXPIRED, Reason.CANCELLED: DeliveryState.CANCELLED}
+
+
+def still_wanted(claimed: Sequence[Delivery], desk: Desk, now: datetime) -> tuple[list[Addressed], Counter[str]]:
+    """Those deliveries that may go out now; the others are cancelled, expired, dropped or buried, and counted."""
+    persons = persons_of(claimed)
+    suppressed = Suppression.objects.using(desk.using).among(addresses_of(claimed))
+    wanted, refused, impossible = [], [], []
+    for delivery in claimed:
+        person = persons[delivery.pk]
+        if fault := cannot_go(delivery):
+            impossible.append(buried(delivery, *fault))
+        elif answer := _refusal(delivery, person, suppressed, now):
+            refused.append((delivery, answer))
+        else:
+            wanted.append(Addressed(delivery, person))
+    tally = refuse(refused, desk.using, now) if refused else Counter()
+    return wanted, tally + desk.write(Outcomes(impossible, now)) if impossible else tally
+
+
+def _refusal(delivery: Delivery, person: Person, suppressed: frozenset[Pair], now: datetime) -> Drop | Hold | None:
+    answer = asked_again(delivery, person, suppressed, now, ASKED_AGAIN)
+    return None if isinstance(answer, Deliver) else answer
+
+
+def still_in_hours(group: Sequence[Addressed], desk: Desk) -> tuple[list[Addressed], Counter[str]]:
+    """Those of a group that may go out at this hour: a slow batch may have come into somebody's quiet hours."""
+    now = desk.now()
+    answers = [(item, quiet_hours(facts_of(item.delivery, item.person, frozenset(), now))) for item in group]
+    held = [(item.delivery, answer) for item, answer in answers if isinstance(answer, Hold)]
+    tally = refuse(held, desk.using, now) if held else Counter()
+    return [item for item, answer in answers if isinstance(answer, Deliver)], tally
+
+
+def refuse(refused: Sequence[tuple[Delivery, Drop | Hold]], using: str, now: datetime) -> Counter[str]:
+    """Deliveries that may not go out now: they are held, dropped, cancelled or have expired. No attempt is counted."""
+    settlements = [
+        Settlement(
+            id=delivery.pk,
+            fence=delivery.fence,
+            was=delivery.state,
+            state=state_after(answer),
+            reason=answer.reason,
+            due_at=answer.until if isinstance(answer, Hold) else None,
+        )
+        for delivery, answer in refused
+    ]
+    with transaction.atomic(using=using):
+        written = Delivery.objects.using(using).settle(settlements, now)
+        ours = [(*item, news) for item, news in zip(refused, settlements, strict=True) if news.id in written]
+        drops = [(delivery, answer) for delivery, answer, _ in ours if isinstance(answer, Drop)]
+        rows = [drop_row(delivery, answer.reason, answer.rule, now) for delivery, answer in drops]
+        NotificationLog.objects.using(using).append(rows)
+        send_to_account([row for row, answer in drops if answer.reason == Reason.SUPPRESSED], using, now)
+        for delivery, _, news in ours:
+            tell(delivery, news, using)
+    return Counter(news.state for news in settlements if news.id in written)
+
+
+def state_after(answer: Drop | Hold) -> DeliveryState:
+    if isinstance(answer, Hold):
+        return DeliveryState.HELD
+    return ENDS.get(answer.reason, DeliveryState.DROPPED)
+
+
+def with_contexts(rows: Sequence[Delivery], using: str) -> None:
+    """Read the contexts of deliveries that were read without, for the log: only of those that it tells of."""
+    wanted = {row.notification_id for row in rows}
+    contexts = Notification.objects.using(using).in_bulk(wanted) if wanted else {}
+    for row in rows:
+        row.notification.context = contexts[row.notification_id].context

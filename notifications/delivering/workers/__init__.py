@@ -1,0 +1,1 @@
+"""Worker processes and threads: their start, heartbeat, wake-up, periodic tasks and end."""

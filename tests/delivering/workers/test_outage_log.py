@@ -1,0 +1,196 @@
+"""An outage of the database is a few lines in the log of a process, whatever all its threads meet."""
+
+import logging
+import threading
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+from django.db import IntegrityError, OperationalError, connection
+
+from notifications.delivering.workers import outage_log
+from notifications.delivering.workers.outage_log import OUTAGE_LOG, OutageLog
+from notifications.delivering.workers.worker import Worker
+from notifications.models import Heartbeat
+from tests.processes import until
+from tests.spool.outage import outage
+
+logger = logging.getLogger("notifications.tests")
+
+
+class Clock:
+    def __init__(self):
+        self.time = 1000.0
+
+    def __call__(self):
+        return self.time
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def log(clock):
+    return OutageLog(clock)
+
+
+def lost():
+    error = OperationalError("connection failed:\n  refused")
+    error.__cause__ = psycopg.OperationalError("connection failed")
+    return error
+
+
+def fail_every_second(log, clock, seconds):
+    for _ in range(seconds):
+        log.report_failure(logger, lost(), "The heartbeat failed.")
+        log.report_failure(logger, lost(), "A thread failed.")
+        clock.time += 1
+
+
+def test_one_line_when_it_goes_one_a_minute_and_one_when_it_is_back(log, clock, caplog):
+    fail_every_second(log, clock, 150)
+    clock.time += 10
+    for _ in range(3):
+        log.report_success()
+    why = "connection failed: refused (The heartbeat failed.)"
+    assert caplog.messages == [
+        f"The database cannot be used. It is tried again until it can: {why}",
+        f"The database has not been usable for 60 seconds (121 failures): {why}",
+        f"The database has not been usable for 120 seconds (241 failures): {why}",
+        "The database can be used again. It failed for 149 seconds (300 failures).",
+    ]
+    assert "Traceback" not in caplog.text
+
+
+def test_a_success_among_failures_is_not_the_end(log, clock, caplog):
+    for _ in range(20):
+        log.report_failure(logger, lost(), "A thread failed.")
+        clock.time += 1
+        log.report_success()
+    assert len(caplog.messages) == 1
+
+
+def test_an_old_connection_that_is_found_broken_afterwards_is_not_another_outage(log, clock, caplog):
+    fail_every_second(log, clock, 10)
+    clock.time += 10
+    log.report_success()
+    caplog.clear()
+    fail_every_second(log, clock, 1)
+    clock.time += 10
+    log.report_success()
+    assert caplog.messages == []
+
+
+def test_another_outage_right_after_the_first_is_said(log, clock, caplog):
+    fail_every_second(log, clock, 10)
+    clock.time += 10
+    log.report_success()
+    caplog.clear()
+    fail_every_second(log, clock, 10)
+    clock.time += 10
+    log.report_success()
+    assert [message.split(".")[0] for message in caplog.messages] == [
+        "The database cannot be used",
+        "The database can be used again",
+    ]
+
+
+def test_every_failure_is_there_with_its_traceback_at_debug(log, caplog):
+    caplog.set_level(logging.DEBUG)
+    try:
+        raise lost()
+    except OperationalError as error:
+        log.report_failure(logger, error, "The chore %r failed.", "tidy")
+        log.report_failure(logger, error, "The chore %r failed.", "tidy")
+    at_debug = [record for record in caplog.records if record.levelno == logging.DEBUG]
+    assert [record.getMessage() for record in at_debug] == ["The chore 'tidy' failed."] * 2
+    assert all(record.exc_info for record in at_debug)
+
+
+def test_the_line_names_what_failed_for_it_may_be_one_slow_statement(log, caplog):
+    error = OperationalError("canceling statement due to statement timeout")
+    error.__cause__ = psycopg.errors.QueryCanceled()
+    log.report_failure(logger, error, "The chore %r failed; it has its next turn in %g seconds.", "tidy", 60.0)
+    [message] = caplog.messages
+    assert message.endswith("statement timeout (The chore 'tidy' failed; it has its next turn in 60 seconds.)")
+
+
+def deadlock():
+    error = OperationalError("deadlock detected")
+    error.__cause__ = psycopg.errors.DeadlockDetected()
+    return error
+
+
+@pytest.mark.parametrize(
+    "error", [IntegrityError("a duplicate"), ZeroDivisionError("a bug of the host"), deadlock()], ids=str
+)
+def test_any_other_error_keeps_its_traceback_each_time(log, caplog, error):
+    for _ in range(2):
+        with pytest.raises(type(error)) as raised:
+            raise error
+        log.report_failure(logger, raised.value, "A thread failed.")
+    assert caplog.text.count("Traceback") == 2
+    assert [record.levelname for record in caplog.records] == ["ERROR"] * 2
+
+
+def test_an_error_that_an_outage_has_caused_belongs_to_it(log, caplog):
+    error = RuntimeError("the host's own words")
+    error.__cause__ = lost()
+    log.report_failure(logger, error, "A thread failed.")
+    [message] = caplog.messages
+    assert message.startswith("The database cannot be used.")
+
+
+@pytest.fixture
+def worker(settings, monkeypatch, transactional_db):
+    """With threads that try again all the time; in the log of the process nothing has happened yet."""
+    monkeypatch.setattr(outage_log, "CALM_AFTER", 0.5)
+    vars(OUTAGE_LOG).update(vars(OutageLog()))
+    settings.NOTIFICATIONS = {"BEAT_SECONDS": 0.05}
+    worker = Worker(workers=2, idle=0.05, error_pause=0.05)
+    thread = threading.Thread(target=worker.watch)
+    worker.begin = thread.start
+    yield worker
+    worker.stop()
+    thread.join(timeout=20)
+    assert not thread.is_alive()
+
+
+def lines(caplog):
+    until(lambda: "can be used again" in caplog.text)
+    assert "Traceback" not in caplog.text
+    return [message.split(".")[0] for message in caplog.messages]
+
+
+def test_a_worker_that_starts_in_an_outage_waits_for_its_end(worker, caplog):
+    with outage():
+        worker.begin()
+        until(lambda: worker.errors > 3)
+    until(Heartbeat.objects.exists)
+    assert lines(caplog) == ["The database cannot be used", "The database can be used again"]
+
+
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite has no connections to break")
+def test_all_threads_of_a_worker_that_lose_their_connections_make_two_lines(worker, caplog):
+    with outage_of_everybody(worker):
+        before = worker.errors
+        until(lambda: worker.errors > before + 10)
+    assert lines(caplog) == ["The database cannot be used", "The database can be used again"]
+
+
+@contextmanager
+def outage_of_everybody(worker):
+    """Break all connections while the worker has some, and let nobody connect again."""
+    worker.begin()
+    until(Heartbeat.objects.exists)
+    server = connection.copy()
+    server.ensure_connection()
+    with outage(), server.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        )
+        server.close()
+        yield

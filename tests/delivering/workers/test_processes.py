@@ -1,0 +1,285 @@
+"""Several worker processes under one parent: no delivery twice, none left, ended together, replaced when lost."""
+
+import os
+import signal
+import socket
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection, transaction
+
+from notifications.channels import BaseChannel
+from notifications.delivering.workers.processes import Child, longest_end
+from notifications.manager import NotificationManager
+from notifications.models import Delivery, Heartbeat
+from tests.chaos.locks import is_stopped, writer
+from tests.factories import UserFactory
+from tests.processes import finished, smtp_ledger, start, until
+from tests.shop.notification_events import ShopEvents
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork"),
+]
+
+
+def newsletter(count):
+    return NotificationManager.send(ShopEvents.NEWSLETTER, UserFactory.create_batch(count))
+
+
+def pids():
+    """Of the worker processes whose hearts beat."""
+    return set(Heartbeat.objects.values_list("pid", flat=True))
+
+
+def all_sent():
+    return Delivery.objects.exists() and not Delivery.objects.exclude(state="sent").exists()
+
+
+@pytest.fixture
+def watching(tmp_path):
+    """Start watching processes; whatever is still there at the end is ended by force."""
+    parents = []
+
+    def watching(processes, *options):
+        parents.append(start("dispatch_notifications", "--watch", "--processes", str(processes), *options, port=port))
+        until(lambda: len(pids()) == processes)
+        return parents[-1]
+
+    with smtp_ledger(tmp_path / "ledger") as port:
+        yield watching
+    for pid in [*pids(), *(parent.pid for parent in parents if parent.poll() is None)]:
+        if alive(pid):
+            os.kill(pid, signal.SIGKILL)
+    for parent in parents:
+        parent.communicate()
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_one_shot_empties_the_outbox_with_all_its_processes_and_prints_one_summary(tmp_path):
+    newsletter(200)
+    ledger = tmp_path / "ledger"
+    with smtp_ledger(ledger) as port:
+        said = finished(start("dispatch_notifications", "--processes", "3", "--batch-size", "5", port=port))
+    assert said.splitlines()[-1] == "200 deliveries: 200 sent."
+    assert said.count("deliveries") == 1, "one summary, and no progress in a pipe"
+    accepted = Counter(ledger.read_text().splitlines())
+    assert (len(accepted), set(accepted.values())) == (200, {1})
+    assert not Heartbeat.objects.exists(), "every worker has said that it ended"
+
+
+def test_each_is_a_worker_with_a_heartbeat_of_its_own_and_sigterm_ends_all_in_order(watching):
+    parent = watching(3, "--workers", "1")
+    assert parent.pid not in pids()
+    newsletter(30)
+    until(all_sent)
+    parent.send_signal(signal.SIGTERM)
+    assert "30 deliveries: 30 sent." in finished(parent, timeout=30)
+    assert not Heartbeat.objects.exists()
+    assert not Delivery.objects.exclude(owner="").exists()
+
+
+def test_ctrl_c_reaches_every_process_and_ends_them_in_order_too(watching):
+    parent = watching(2)
+    for pid in [parent.pid, *pids()]:
+        os.kill(pid, signal.SIGINT)
+    assert "Nothing was ready to send." in finished(parent, timeout=30)
+    assert not Heartbeat.objects.exists()
+
+
+def test_a_process_that_dies_is_told_of_and_replaced(watching):
+    parent = watching(2, "--error-pause", "0.2")
+    killed, other = pids()
+    os.kill(killed, signal.SIGKILL)
+    until(lambda: len(pids() - {killed, other}) == 1)
+    newsletter(10)
+    until(all_sent)
+    parent.send_signal(signal.SIGTERM)
+    said = finished(parent, timeout=30)
+    assert f"Worker process {killed} was ended by SIGKILL; another is started in 0.2 seconds." in said
+    assert "10 deliveries: 10 sent." in said
+
+
+def test_a_process_that_dies_in_one_shot_mode_is_an_error(tmp_path):
+    newsletter(3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # a mail server that never says a word
+        parent = start("dispatch_notifications", "--processes", "2", "--batch-size", "1", port=silent.getsockname()[1])
+        until(lambda: Delivery.objects.filter(state="sending").count() == 2)
+        for pid in pids():
+            os.kill(pid, signal.SIGKILL)
+        said, _ = parent.communicate(timeout=30)
+    assert parent.returncode == 1
+    assert "was ended by SIGKILL." in said
+    assert "CommandError: 2 worker processes died; the log says why." in said
+
+
+def test_processes_whose_parent_was_killed_end_by_themselves(watching):
+    parent = watching(2)
+    children = pids()
+    parent.kill()
+    parent.wait()
+    until(lambda: not any(alive(pid) for pid in children))
+    assert not Heartbeat.objects.exists(), "in order"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_parent_that_is_stopped_while_it_starts_ends_too(number):
+    parent = start("dispatch_notifications", "--watch", "--processes", "4")
+    until(lambda: pids())  # the first lives, others are being made
+    parent.send_signal(number)
+    finished(parent, timeout=30)
+    assert not Heartbeat.objects.exists()
+
+
+def test_the_number_must_make_sense():
+    with pytest.raises(CommandError, match="--processes must be at least 1"):
+        call_command("dispatch_notifications", processes=0)
+
+
+def test_inside_a_transaction_other_processes_would_see_nothing():
+    with transaction.atomic(), pytest.raises(CommandError, match="inside a transaction"):
+        call_command("dispatch_notifications", processes=2)
+
+
+def child(heard_at, asked_at=None):
+    return Child(process=None, news=None, heard_at=heard_at, asked_at=asked_at)
+
+
+@pytest.mark.parametrize(
+    ("heard_at", "asked_at", "now", "word"),
+    [
+        (0, None, 1000, ""),  # nobody asked it to stop
+        (100, 100, 109, ""),
+        (100, 100, 110, "frozen"),
+        (0, 100, 109, ""),  # frozen long before, but it gets the same time
+        (0, 100, 110, "frozen"),
+        (159, 100, 159, ""),
+        (159, 100, 160, "within 60 seconds"),
+    ],
+)
+def test_a_child_is_killed_only_after_a_stop_when_it_is_frozen_or_far_too_slow(heard_at, asked_at, now, word):
+    fault = child(heard_at, asked_at).fault(now, longest=60)
+    assert word in fault
+    assert bool(fault) == bool(word)
+
+
+def test_the_longest_end_is_that_of_the_slowest_channel_that_is_enabled(settings):
+    settings.NOTIFICATIONS = {"CHANNELS": {"email": {"ENABLED": False}, "app": {"ENABLED": False}, "log": {}}}
+    quick = longest_end()
+    assert quick == 500 * 0.1 + 10 + 60
+    settings.NOTIFICATIONS = {"CHANNELS": {"log": {}, "slow": {"BACKEND": f"{__name__}.Slow"}}}
+    assert longest_end() == quick - 50 + 500 * 10, "a group that goes out as one"
+    settings.NOTIFICATIONS = {"CHANNELS": {"email": {"ENABLED": False}, "log": {"OPTIONS": {"colour": "red"}}}}
+    assert longest_end() == 30 + 10 + 60, "the app channel, which is on by default"
+
+
+class Slow(BaseChannel):
+    patience = 500
+
+
+def freeze(pid):
+    """Stop a process, but not while it holds SQLite's only write lock: nobody else could end in order then."""
+    while True:
+        os.kill(pid, signal.SIGSTOP)
+        until(lambda: is_stopped(pid))
+        if connection.vendor != "sqlite" or writer(Path(connection.settings_dict["NAME"])) != pid:
+            return
+        os.kill(pid, signal.SIGCONT)
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_a_frozen_child_is_named_and_killed_and_keeps_no_other_from_ending(watching):
+    parent = watching(3, "--workers", "1")
+    frozen, *others = pids()
+    freeze(frozen)
+    began = time.monotonic()
+    parent.send_signal(signal.SIGTERM)
+    until(lambda: pids() == {frozen}, seconds=8)
+    said, _ = parent.communicate(timeout=30)
+    assert 10 <= time.monotonic() - began < 20
+    assert f"Worker process {frozen} was asked to stop and is waited for." in said
+    assert f"Worker process {frozen} is frozen" in said
+    assert f"Worker process {frozen} was ended by SIGKILL." in said
+    assert not any(str(other) in said for other in others), said
+    assert parent.returncode == 1
+    assert "1 worker processes died" in said
+
+
+def test_a_child_that_gets_ctrl_c_alone_goes_on(watching):
+    parent = watching(2)
+    before = pids()
+    for pid in before:
+        os.kill(pid, signal.SIGINT)
+    newsletter(5)
+    until(all_sent)
+    assert pids() == before
+    parent.send_signal(signal.SIGINT)
+    finished(parent, timeout=30)
+
+
+def crew(path, loop, more=""):
+    """Two processes under a parent, with something else to do than to deliver."""
+    code = f"""
+import time
+from collections import Counter
+from pathlib import Path
+from django.core.management import call_command
+from notifications.delivering import processes
+from notifications.delivering.workers.worker import Worker
+
+def work(worker):
+    with Path({str(path)!r}).open("a") as file:
+        file.write("begun\\n")
+    {loop}
+    return Counter()
+
+def note_a_second_stop(worker):
+    worker.is_asked_twice = True
+
+Worker.is_asked_twice = False
+Worker.watch, Worker.stop_now = work, note_a_second_stop
+{more}
+call_command("dispatch_notifications", watch=True, processes=2)
+"""
+    parent = start("shell", "--no-imports", "-c", code.replace("\\\\", "\\"))
+    until(lambda: path.exists() and path.read_text().count("begun") == 2)
+    return parent
+
+
+def test_a_second_signal_to_the_parent_is_a_second_one_to_each_child(tmp_path):
+    parent = crew(tmp_path / "begun", "while not worker.is_asked_twice: time.sleep(0.02)")
+    parent.send_signal(signal.SIGTERM)
+    time.sleep(1.1)
+    assert parent.poll() is None
+    parent.send_signal(signal.SIGTERM)
+    finished(parent, timeout=10)
+
+
+def test_a_child_that_ticks_but_never_ends_is_killed_after_the_longest_end(tmp_path):
+    parent = crew(tmp_path / "begun", "while True: time.sleep(0.02)", "processes.longest_end = lambda: 3.0")
+    began = time.monotonic()
+    parent.send_signal(signal.SIGTERM)
+    said, _ = parent.communicate(timeout=20)
+    assert 3 <= time.monotonic() - began < 9
+    assert said.count("has not ended within 3 seconds") == 2
+    assert parent.returncode == 1
+
+
+def test_a_child_that_ends_with_a_status_of_failure_makes_the_command_fail(tmp_path):
+    loop = "while not worker.stopped(): time.sleep(0.02)\n    raise SystemExit(3)"
+    parent = crew(tmp_path / "begun", loop)
+    parent.send_signal(signal.SIGTERM)
+    said, _ = parent.communicate(timeout=20)
+    assert said.count("ended with status 3.") == 2
+    assert parent.returncode == 1

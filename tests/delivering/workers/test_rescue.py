@@ -1,0 +1,262 @@
+"""Lost workers: noticed, not condemned at first sight, their deliveries brought to an end."""
+
+import time
+from datetime import timedelta
+
+import pytest
+
+from notifications import signals
+from notifications.channels.log import LogChannel
+from notifications.delivering.dispatcher import Dispatcher
+from notifications.delivering.handover import HandOver
+from notifications.delivering.outcome_writer import Desk
+from notifications.delivering.record import Outcomes, broken_off
+from notifications.delivering.workers.heartbeat import Pulse
+from notifications.delivering.workers.rescue import Rescuer
+from notifications.events import NotificationEvent, NotificationPriority
+from notifications.manager import NotificationManager
+from notifications.models import Delivery, Heartbeat, NotificationLog
+from notifications.testing import temporary_events, travelling
+from tests.factories import UserFactory
+from tests.shop.notification_events import ShopEvents
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def quick(settings):
+    settings.NOTIFICATIONS = {
+        "CHANNELS": {"log": {}}, "LEASE_SECONDS": 60, "BEAT_SECONDS": 0.001, "RETRY_JITTER": 0,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def clock():
+    with travelling() as clock:
+        yield clock
+
+
+@pytest.fixture
+def rescuer():
+    return Rescuer("default")
+
+
+def look_twice(rescuer, clock):
+    rescuer.look(clock())
+    time.sleep(0.005)
+    return dict(rescuer.look(clock()))
+
+
+def take(clock, owner="lost", sending=False):
+    NotificationManager.send(ShopEvents.ORDER_REFUSED, UserFactory(), None, {})
+    rows = Delivery.objects.claim(owner, clock(), clock() + timedelta(seconds=60), 10)
+    if sending:
+        Delivery.objects.mark_sending(rows, clock() + timedelta(seconds=600))
+
+
+def the_delivery():
+    return Delivery.objects.get()
+
+
+def beat(clock, owner="lost"):
+    Heartbeat.objects.beat(owner, "here", 1, clock())
+
+
+def test_what_was_claimed_by_a_lost_worker_is_ready_again(clock, rescuer):
+    beat(clock)
+    take(clock)
+    clock.forward(seconds=61)
+    assert look_twice(rescuer, clock) == {"ready": 1}
+    assert the_delivery().strikes == 0
+    assert Dispatcher().run_until_idle() == {"sent": 1}
+
+
+def test_what_a_lost_worker_was_sending_goes_on_with_the_schedule_and_is_logged(clock, rescuer):
+    beat(clock)
+    take(clock, sending=True)
+    clock.forward(seconds=61)
+    assert look_twice(rescuer, clock) == {"retry": 1}
+    assert (the_delivery().strikes, the_delivery().due_at) == (0, clock() + timedelta(minutes=1))
+    assert the_delivery().is_suspect
+    assert NotificationLog.objects.filter(reason="lost_contact", success=False).count() == 1
+    clock.forward(minutes=1)
+    assert Dispatcher().run_until_idle() == {"sent": 1}
+
+
+def test_nobody_is_condemned_at_first_sight(clock, rescuer):
+    beat(clock)
+    take(clock)
+    clock.forward(hours=1)  # the database's clock jumped
+    rescuer.look(clock())
+    beat(clock)
+    Delivery.objects.renew("lost", [the_delivery().pk], clock() + timedelta(seconds=60))
+    assert look_twice(rescuer, clock) == {}
+    assert the_delivery().state == "claimed"
+
+
+def test_a_live_worker_whose_provider_hangs_loses_the_delivery_without_a_strike(clock, rescuer):
+    take(clock, sending=True)
+    clock.forward(seconds=601)
+    beat(clock)
+    look_twice(rescuer, clock)
+    assert (the_delivery().state, the_delivery().strikes) == ("retry", 0)
+
+
+def test_what_must_not_arrive_twice_waits_for_a_person(clock, rescuer):
+    with temporary_events() as events:
+        events[ShopEvents.ORDER_REFUSED] = NotificationEvent(
+            "order_refused", NotificationPriority.HIGH, ["log"], on_unknown="hold"
+        )
+        beat(clock)
+        take(clock, sending=True)
+        clock.forward(seconds=61)
+        assert look_twice(rescuer, clock) == {"unknown": 1}
+        assert look_twice(rescuer, clock) == {}
+
+
+@pytest.mark.parametrize(("on_unknown", "state"), [("hold", "unknown"), ("retry", "retry")])
+def test_what_a_lost_worker_was_sending_is_named_in_the_log_once(clock, rescuer, caplog, on_unknown, state):
+    with temporary_events() as events:
+        events[ShopEvents.ORDER_REFUSED] = NotificationEvent(
+            "order_refused", NotificationPriority.HIGH, ["log"], on_unknown=on_unknown
+        )
+        beat(clock)
+        take(clock, sending=True)
+        clock.forward(seconds=61)
+        look_twice(rescuer, clock)
+        look_twice(rescuer, clock)
+    [record] = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert record.getMessage() == (
+        f"Contact was lost while delivery {the_delivery().pk} was being sent, so it may have arrived. "
+        f"Its state is now {state}."
+    )
+
+
+def test_what_a_lost_worker_had_only_claimed_is_no_lost_contact(clock, rescuer, caplog):
+    beat(clock)
+    take(clock)
+    clock.forward(seconds=61)
+    assert look_twice(rescuer, clock) == {"ready": 1}
+    assert "Contact was lost" not in caplog.text
+
+
+def test_the_third_strike_is_told_as_failed(clock, rescuer, django_capture_on_commit_callbacks):
+    told = []
+    failed = lambda delivery, **kwargs: told.append((delivery.pk, delivery.state, delivery.reason))  # noqa: E731
+    signals.delivery_failed.connect(failed)
+    take(clock)
+    Delivery.objects.update(strikes=2)
+    Delivery.objects.begin_trial(the_delivery())
+    clock.forward(seconds=61)
+    with django_capture_on_commit_callbacks(execute=True):
+        look_twice(rescuer, clock)
+    assert told == [(the_delivery().pk, "dead", "strikes")]
+
+
+def test_the_late_outcome_of_a_worker_that_was_stopped_is_refused(clock, rescuer, monkeypatch, caplog):
+    NotificationManager.send(ShopEvents.ORDER_REFUSED, UserFactory(), None, {})
+    late = Dispatcher()
+
+    def stopped_for_long(*args):
+        clock.forward(hours=1)
+        look_twice(rescuer, clock)
+
+    original = LogChannel.send
+
+    def send(self, messages):
+        stopped_for_long()
+        yield from original(self, messages)
+
+    monkeypatch.setattr(LogChannel, "send", send)
+    assert late.run_until_idle() == {}
+    assert the_delivery().state == "retry"
+    assert "came too late" in caplog.text
+
+
+def test_a_worker_never_takes_back_what_its_own_threads_have_in_hand(clock):
+    pulse = Pulse()
+    beat(clock, pulse.owner)
+    take(clock, pulse.owner, sending=True)
+    clock.forward(hours=1)  # the database was locked for so long
+    with pulse.holding([the_delivery().pk]):
+        assert look_twice(Rescuer("default", pulse), clock) == {}
+    desk = Desk(pulse)
+    desk.keep(Outcomes([broken_off(the_delivery(), clock())], clock()))
+    assert look_twice(Rescuer("default", pulse), clock) == {}
+    assert the_delivery().state == "sending"
+    desk.catch_up()
+    assert the_delivery().state == "retry"
+
+
+def test_what_a_thread_has_lost_hold_of_is_taken_back_by_its_own_worker_too(clock):
+    pulse = Pulse()
+    take(clock, pulse.owner, sending=True)
+    clock.forward(hours=1)
+    beat(clock, pulse.owner)
+    assert look_twice(Rescuer("default", pulse), clock) == {"retry": 1}
+    assert not the_delivery().strikes
+
+
+def test_what_a_provider_never_answers_is_taken_back_by_the_only_worker(clock, settings):
+    settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "LEASE_SECONDS": 1}
+    pulse = Pulse()
+    take(clock, pulse.owner, sending=True)
+    clock.forward(hours=1)
+    beat(clock, pulse.owner)
+    providers = Dispatcher().providers
+    group = HandOver(providers.choose(the_delivery(), clock()), Desk(pulse), providers)
+    with pulse.holding([the_delivery().pk]), pulse.recorder.watching(group):
+        group.begin([the_delivery()])
+        assert look_twice(Rescuer("default", pulse), clock) == {}
+        time.sleep(1.1)
+        pulse.beat()
+        rescuer = Rescuer("default", pulse)
+        rescuer._lives = pulse.lives
+        assert look_twice(rescuer, clock) == {"retry": 1}
+
+
+def test_after_its_own_heartbeat_stood_still_a_worker_gives_the_others_a_whole_lease(clock, settings):
+    settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "LEASE_SECONDS": 1, "BEAT_SECONDS": 0.001}
+    pulse = Pulse()
+    rescuer = Rescuer("default", pulse)
+    beat(clock)
+    take(clock)
+    time.sleep(0.6)
+    clock.forward(hours=1)
+    assert not pulse.is_felt()
+    assert look_twice(rescuer, clock) == {}
+    pulse.beat()
+    assert look_twice(rescuer, clock) == {}
+    until = time.monotonic() + 1.1
+    while time.monotonic() < until:
+        pulse.beat()
+        time.sleep(0.05)
+    assert look_twice(rescuer, clock) == {"ready": 1}
+
+
+def test_a_worker_whose_writing_was_held_up_gives_the_others_a_whole_lease(clock, rescuer, monkeypatch, settings):
+    settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "LEASE_SECONDS": 1, "BEAT_SECONDS": 0.1}
+    beat(clock)
+    take(clock)
+    clock.forward(hours=1)
+    rescuer.look(clock())
+    time.sleep(0.2)
+    with monkeypatch.context() as lock:
+        lock.setattr(Delivery.objects._queryset_class, "wait_to_write", lambda self: time.sleep(0.2))
+        assert rescuer.look(clock()) == {}
+    assert rescuer.look(clock()) == {}
+    time.sleep(1)
+    rescuer.look(clock())
+    time.sleep(0.2)
+    assert rescuer.look(clock()) == {"ready": 1}
+
+
+def test_a_worker_that_died_long_ago_and_holds_nothing_is_forgotten(clock, rescuer):
+    beat(clock, "long-dead")
+    beat(clock, "holding")
+    take(clock, "holding")
+    clock.forward(seconds=601)
+    beat(clock, "living")
+    look_twice(rescuer, clock)
+    look_twice(rescuer, clock)
+    assert list(Heartbeat.objects.values_list("pk", flat=True)) == ["living"]

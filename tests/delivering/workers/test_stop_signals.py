@@ -1,0 +1,94 @@
+"""SIGTERM and SIGINT, and whom they stop when."""
+
+import os
+import signal
+import sqlite3
+import threading
+import time
+
+import pytest
+
+from notifications.delivering.workers.stop_signals import stopping_in_order
+
+SECONDS_OF_WAITING = 3
+
+
+class Recorder:
+    """Writes down how it was asked to stop, and when."""
+
+    def __init__(self, forks=False):
+        self.forks = forks
+        self.asked, self.times = [], []
+
+    def stop(self):
+        self.asked.append("stop")
+        self.times.append(time.monotonic())
+
+    def stop_now(self):
+        self.asked.append("stop now")
+
+    def wait_for(self, *asked):
+        until = time.monotonic() + 5
+        while self.asked != list(asked) and time.monotonic() < until:
+            time.sleep(0.01)
+        assert self.asked == list(asked)
+
+
+@pytest.fixture
+def locked_file(tmp_path):
+    """An SQLite database that another connection is writing to."""
+    path = tmp_path / "locked.sqlite3"
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    yield path
+    other.close()
+
+
+@pytest.mark.parametrize("forks", [False, True])
+def test_signals_right_after_the_first_are_the_same_stop_and_a_later_one_is_a_second(forks):
+    worker = Recorder(forks)
+    with stopping_in_order(worker):
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
+        worker.wait_for("stop")
+        time.sleep(1.1)
+        os.kill(os.getpid(), signal.SIGINT)
+        worker.wait_for("stop", "stop now")
+
+
+def test_a_stop_is_heard_while_the_main_thread_waits_for_a_lock_of_sqlite(locked_file):
+    worker, waiting = Recorder(), sqlite3.connect(locked_file, timeout=SECONDS_OF_WAITING)
+    with stopping_in_order(worker):
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        began = time.monotonic()
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            waiting.execute("CREATE TABLE a (b)")
+        ended = time.monotonic()
+    waiting.close()
+    assert ended - began >= SECONDS_OF_WAITING - 0.5
+    assert worker.asked == ["stop"]
+    assert ended - worker.times[0] > SECONDS_OF_WAITING / 2
+
+
+def test_handlers_of_before_come_back_and_no_thread_is_left():
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before, threads = [signal.getsignal(number) for number in numbers], threading.active_count()
+    with stopping_in_order(Recorder()):
+        assert [signal.getsignal(number) for number in numbers] != before
+    assert [signal.getsignal(number) for number in numbers] == before
+    assert threading.active_count() == threads
+    assert signal.set_wakeup_fd(-1) == -1
+
+
+def test_a_thread_that_cannot_set_handlers_works_without():
+    heard = []
+
+    def run():
+        with stopping_in_order(Recorder()):
+            heard.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert heard == [signal.getsignal(signal.SIGTERM)]

@@ -1,0 +1,271 @@
+"""Who is like somebody else is asked about once, and hears the same as if asked alone."""
+
+from datetime import UTC, datetime, time, timedelta
+from typing import NamedTuple
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.db.models import Model, QuerySet
+from django.db.models.signals import post_init
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.django import TestCase
+
+from notifications.core.addresses import Reach
+from notifications.core.channel_classes import address_kind
+from notifications.events import NotificationEvent, NotificationPriority
+from notifications.models import Cluster, Mute, Notification, SharedPreference, Suppression, UserSettings, membership
+from notifications.sending.audience import Chunk
+from notifications.sending.decisions import Decisions
+from notifications.sending.gates import Facts, decide, people
+from notifications.sending.gates.recipient_batch import Alike, Crowds
+from notifications.sending.gates.user_columns import _has_nothing_of_its_own, columns_for
+from notifications.sending.request import Options, Request
+from notifications.storage.insert import FEW
+from notifications.storage.load_recipients import about, read
+from tests.factories import ClusterFactory, UserFactory, UserSettingsFactory
+
+NOON = datetime(2026, 11, 20, 12, 0, 30, tzinfo=UTC)
+CHANNELS = ("email", "app", "log")
+EVENT = NotificationEvent("roof_leaks", NotificationPriority.MEDIUM, CHANNELS, category="works", batch_window=300)
+CHOICES = st.dictionaries(st.sampled_from(("email", "EMAIL", "app", "*")), st.booleans(), max_size=2)
+GONE = "gone@example.com"
+USERS = st.fixed_dictionaries(
+    {
+        "active": st.booleans(),
+        "member": st.booleans(),
+        "email": st.sampled_from(("ann@example.com", "Gone@Example.com", "", "no address")),
+        "role": st.booleans(),
+        "mutes": st.lists(
+            st.tuples(
+                st.sampled_from((("event", "roof_leaks"), ("topic", "gossip"))),
+                # Some have just ended, some are just about to.
+                st.sampled_from((None, NOON - timedelta(seconds=10), NOON + timedelta(seconds=20))),
+            ),
+            max_size=1,
+        ),
+        "settings": st.none()
+        | st.fixed_dictionaries(
+            {
+                "channels": CHOICES,
+                "categories": st.dictionaries(st.just("works"), CHOICES, max_size=1),
+                "addresses": st.dictionaries(
+                    st.sampled_from(("email", "app")),
+                    st.sampled_from(("other@example.com", GONE, "typo")),
+                    max_size=1,
+                ),
+                "quiet_from": st.sampled_from((None, time(11))),
+                "quiet_until": st.sampled_from((None, time(14), time(11))),
+                "delivery_windows": st.sampled_from(({}, {"email": [["15:00", "16:00"]]}, {"email": "never"})),
+                "digest": st.sampled_from(("none", "daily")),
+                "time_zone": st.sampled_from(("", "Asia/Tokyo", "nowhere")),
+            }
+        ),
+    }
+)
+
+
+def made(number, told, cluster, role):
+    user = User.objects.create(username=f"u{number}", email=told["email"], is_active=told["active"])
+    if told["member"]:
+        cluster.members.add(user)
+    if told["role"]:
+        user.groups.add(role)
+    if told["settings"] is not None:
+        UserSettings.objects.bulk_create([UserSettings(user=user, cluster=cluster, **told["settings"])])
+    Mute.objects.bulk_create(
+        Mute(user=user, cluster=cluster, kind=kind, value=value, until=until) for (kind, value), until in told["mutes"]
+    )
+    return user.pk
+
+
+def request(cluster):
+    return Request(EVENT, cluster, {}, Options(topic="gossip"), CHANNELS, (), (), NotificationPriority.MEDIUM, 50)
+
+
+class Found(NamedTuple):
+    key: str
+    user_id: int
+    alike: Alike
+    addresses: list[str]
+    reaches: dict[str, Reach]
+
+
+def recipients(cluster, users):
+    crowd = Crowds(cluster, {"email": "email"}).users([user.pk for user in users])
+    return [Found(*recipient) for recipient in crowd.recipients]
+
+
+class TestAlikeAndAlone(TestCase):
+    @settings(deadline=None)
+    @given(st.lists(USERS, min_size=1, max_size=5), st.booleans(), st.booleans())
+    def test_each_hears_what_they_would_hear_alone(self, users, open_to_all, shared):
+        cluster = Cluster.objects.create(name="c", slug="c", open_to_all=open_to_all)
+        role = Group.objects.create(name="night")
+        if shared:
+            SharedPreference.objects.create(cluster=cluster, group=role, channels={"app": False})
+            SharedPreference.objects.create(cluster=cluster, channels={"email": False})
+        Suppression.objects.suppress([("email", GONE)], Suppression.Why.HARD_BOUNCE, NOON)
+        ids = (*(made(number, told, cluster, role) for number, told in enumerate(users)), 999_999)
+        kinds = {channel: address_kind(channel) for channel in CHANNELS}
+        told = Notification(event=EVENT.name, topic="gossip", created_at=NOON)
+        decisions = Decisions(request(cluster), told, kinds, NOON, lambda wanted: {})
+        # Twice, so that what is known from an earlier chunk serves a later one.
+        answers = [[*decisions.on(Chunk(ids))] for _ in range(2)]
+        assert [answer for _case, answer in answers[0]] == [answer for _case, answer in answers[1]]
+        suppressed = Suppression.objects.among([("email", GONE)])
+        alone = {
+            (person.key, channel): (person.reach(channel, kind), person, kind)
+            for person in people(cluster, ids).values()
+            for channel, kind in kinds.items()
+        }
+        for case, answer in answers[0]:
+            found, person, kind = alone[case.key, case.channel]
+            if found.address == GONE and found.other.lower() not in ("", GONE):
+                found = found.without_own()
+            facts = Facts(
+                EVENT, case.channel, kind, person, found.address, suppressed, topic="gossip", now=NOON, wanted_at=NOON
+            )
+            assert (case.address, case.passed_over) == (found.address, found.passed_over)
+            assert answer == decide(facts)
+
+
+@pytest.mark.django_db
+class TestHowManyAreAsked:
+    def crowd(self, cluster, users):
+        return recipients(cluster, users)
+
+    def test_users_with_the_same_settings_are_alike(self):
+        users = UserFactory.create_batch(3)
+        cluster = ClusterFactory(members=users)
+        for user in users[:2]:
+            UserSettingsFactory(user=user, cluster=cluster, channels={"app": False}, language=user.username[:5])
+        one, two, three = self.crowd(cluster, users)
+        assert one.alike is two.alike
+        assert one.alike is not three.alike
+        assert [one.addresses, two.addresses] == [[user.email] for user in users[:2]]
+
+    def test_addresses_of_their_own_make_no_difference(self):
+        users = UserFactory.create_batch(2)
+        cluster = ClusterFactory(members=users)
+        for user in users:
+            UserSettingsFactory(user=user, cluster=cluster, addresses={"email": f"own{user.pk}@example.com"})
+        one, two = self.crowd(cluster, users)
+        assert one.alike is two.alike
+        assert [one.addresses, two.addresses] == [[f"own{user.pk}@example.com"] for user in users]
+
+    def test_the_same_roles_and_mutes_make_them_alike_others_do_not(self):
+        users = UserFactory.create_batch(4)
+        cluster, role = ClusterFactory(members=users), Group.objects.create(name="night")
+        SharedPreference.objects.create(cluster=cluster, group=role)
+        for user in users[:2]:
+            user.groups.add(role)
+            Mute.objects.create(user=user, cluster=cluster, kind="topic", value="gossip")
+        users[2].groups.add(role)
+        kinds = [recipient.alike for recipient in self.crowd(cluster, users)]
+        assert kinds[0] is kinds[1]
+        assert len({id(kind) for kind in kinds}) == 3
+
+    @pytest.mark.parametrize("count", [3, FEW + 1])
+    def test_roles_without_preferences_are_asked_about_once(self, count, django_assert_num_queries):
+        users = UserFactory.create_batch(count)
+        cluster = ClusterFactory(members=users)
+        for number, user in enumerate(users):
+            user.groups.add(Group.objects.create(name=f"role {number}"))
+        SharedPreference.objects.create(cluster=cluster, group=users[0].groups.get())
+        with django_assert_num_queries(2):
+            first, *others = self.crowd(cluster, users)
+        assert [row.group_id for row in first.alike.person.shared] == [users[0].groups.get().pk]
+        assert not any(other.alike.person.shared for other in others)
+
+    @pytest.mark.parametrize("open_to_all", [True, False])
+    def test_the_condition_of_membership_is_what_members_of_says(self, open_to_all):
+        users = [UserFactory(), UserFactory(is_active=False), UserFactory()]
+        cluster = ClusterFactory(members=users[:2], open_to_all=open_to_all)
+        ids = [user.pk for user in users]
+        found = {row[0]: about(row).is_member for row in self.rows(cluster, ids)}
+        assert {pk for pk, member in found.items() if member} == set(
+            membership(cluster).filter(pk__in=ids).values_list("pk", flat=True)
+        )
+
+    def rows(self, cluster, ids):
+        return read("default", cluster, ids, ("email",), "is_active")
+
+
+def odd_email(user):
+    return f"{user.username}@odd.example"
+
+
+@pytest.mark.django_db
+class TestUsersThatAreNotPlain:
+    def test_an_address_that_is_no_column_is_asked_of_the_user(self, settings, monkeypatch):
+        monkeypatch.setattr(User, "pager", property(odd_email), raising=False)
+        settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "ADDRESS_FIELDS": {"email": "pager"}}
+        users = UserFactory.create_batch(2)
+        found = recipients(Cluster.objects.default(), users)
+        assert [recipient.addresses for recipient in found] == [[odd_email(user)] for user in users]
+
+    def test_a_model_that_makes_its_rows_itself_is_read_whole(self, monkeypatch):
+        user = UserFactory(email="secret")
+        original = User.from_db.__func__
+
+        def from_db(cls, db, names, values, **more):
+            row = original(cls, db, names, values, **more)
+            row.email = "open@example.com"
+            return row
+
+        monkeypatch.setattr(User, "from_db", classmethod(from_db))
+        [found] = recipients(Cluster.objects.default(), [user])
+        assert found.addresses == ["open@example.com"]
+
+    @pytest.fixture(autouse=True)
+    def asked_anew(self):
+        _has_nothing_of_its_own.cache_clear()
+        yield
+        _has_nothing_of_its_own.cache_clear()
+
+    def is_read_by_columns(self):
+        return columns_for({"email": "email"}, "default") is not None
+
+    def test_an_ordinary_model_is_read_by_columns(self):
+        assert self.is_read_by_columns()
+
+    def test_an_address_that_is_no_text_in_its_column_is_asked_of_the_user(self, settings):
+        settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "ADDRESS_FIELDS": {"email": "id"}}
+        user = UserFactory()
+        assert not self.is_read_by_columns()
+        [found] = recipients(Cluster.objects.default(), [user])
+        assert found.addresses == [str(user.pk)]
+
+    def test_a_receiver_that_hears_of_each_user_is_obeyed(self):
+        def close(instance, **kwargs):
+            instance.is_active = False
+
+        user = UserFactory()
+        post_init.connect(close, sender=User)
+        try:
+            assert not self.is_read_by_columns()
+            [found] = recipients(Cluster.objects.default(), [user])
+            assert not found.alike.person.user.is_active
+        finally:
+            post_init.disconnect(close, sender=User)
+
+    def test_an_init_of_its_own_is_called(self, monkeypatch):
+        monkeypatch.setattr(User, "__init__", lambda self, *args, **kwargs: Model.__init__(self, *args, **kwargs))
+        assert not self.is_read_by_columns()
+
+    def test_a_manager_or_queryset_that_chooses_does_so_each_time(self, monkeypatch):
+        class Tenants(QuerySet):
+            pass
+
+        manager = User._default_manager
+        monkeypatch.setattr(manager, "_queryset_class", Tenants)
+        assert not self.is_read_by_columns()
+        monkeypatch.undo()
+        _has_nothing_of_its_own.cache_clear()
+        monkeypatch.setattr(type(manager), "get_queryset", lambda self: QuerySet(User), raising=False)
+        assert not self.is_read_by_columns()
+
+    def test_a_key_that_is_converted_is_converted(self, monkeypatch):
+        monkeypatch.setattr(User._meta.pk, "from_db_value", lambda value, *rest: f"usr_{value}", raising=False)
+        assert not self.is_read_by_columns()
