@@ -1,5 +1,5 @@
-"""Benchmarks: how fast deliveries are made, side by side with what else does such work.
+"""Benchmarks that compare Klaxon with other software that does the same work.
 
-``python -m benchmarks`` runs them. Every side does the same work on the same machine in the same run, in turns; what is
-promised are ratios. Nothing of it is in the package.
+``python -m benchmarks`` runs them. All sides do the same work on the same machine in the same run, in turns. The
+targets are ratios. The benchmarks are not part of the package.
 """

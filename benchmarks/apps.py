@@ -1,12 +1,12 @@
-"""The app that holds the events and templates."""
+"""The app that contains the events and templates."""
 
 from django.apps import AppConfig
 
-from benchmarks.discard import discarding
+from benchmarks.discard import get_logger
 
 
 class BenchmarksConfig(AppConfig):
     name = "benchmarks"
 
     def ready(self) -> None:
-        discarding()
+        get_logger()

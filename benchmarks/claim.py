@@ -1,8 +1,9 @@
-"""Claiming a hundred rows, against the least SQL that does it, in a small outbox and in a large one.
+"""Compare a claim of 100 rows with the least SQL that does the same, in a small outbox and in a large one.
 
-Both outboxes exist side by side, in two databases of one server (or two files), and are measured in turns. What is
-claimed is marked, settled and replaced outside the measured time, so that each keeps its size and gathers dead rows as
-in life. On PostgreSQL the same once more while a transaction holds an old snapshot: then no dead row can be cleared.
+Both outboxes exist side by side, in two databases of one server (or two files), and are measured in turns. Claimed rows
+are marked, settled and replaced outside the measured time, so that each outbox keeps its size and collects dead rows as
+in production. On PostgreSQL the comparison is repeated while a transaction holds an old snapshot, so that no dead row
+can be vacuumed.
 """
 
 import statistics
@@ -18,7 +19,7 @@ from benchmarks import outbox
 from benchmarks.figures import Figures, ratio
 from benchmarks.notification_events import BenchEvents
 from benchmarks.place import Place
-from benchmarks.ways import ROWS, Claimed, by_hand, finish, klaxon
+from benchmarks.ways import ROWS, Claimed, claim_by_hand, claim_with_klaxon, finish
 
 SMALL, LARGE = "default", "large"
 
@@ -27,7 +28,7 @@ Way = Callable[[str], Claimed]
 
 @dataclass
 class Times:
-    """Milliseconds of each claim, by way and by outbox, one for each round."""
+    """The milliseconds of each claim, by way and by outbox, with one item for each round."""
 
     ours: dict[str, list[float]] = field(default_factory=lambda: {SMALL: [], LARGE: []})
     least: dict[str, list[float]] = field(default_factory=lambda: {SMALL: [], LARGE: []})
@@ -35,39 +36,39 @@ class Times:
 
 def run(place: Place) -> Iterator[Figures]:
     sizes = {SMALL: 1000, LARGE: place.size(1_000_000, 10_000)}
-    outbox.empty()
-    make_large()
+    outbox.clear()
+    create_large()
     for using, pending in sizes.items():
         outbox.fill(BenchEvents.NOOP, pending // 1000, 1000, using=using)
     rounds = place.size(150, 5)
-    play(place.size(10, 1))
-    yield from rows(place, sizes, play(rounds), "")
+    run_rounds(place.size(10, 1))
+    yield from rows(place, sizes, run_rounds(rounds), "")
     if connection.vendor == "postgresql":
         with old_snapshot(sizes):
-            yield from rows(place, sizes, play(rounds), ", old snapshot held")
+            yield from rows(place, sizes, run_rounds(rounds), ", old snapshot held")
 
 
-def make_large() -> None:
-    """The second database: its tables, and the same crowd."""
+def create_large() -> None:
+    """Create the second database, with its tables and the same users."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute(f"CREATE DATABASE {connections[LARGE].settings_dict['NAME']}")
     call_command("migrate", database=LARGE, verbosity=0)
-    outbox.people(LARGE)
+    outbox.create_users(LARGE)
 
 
-def play(rounds: int) -> Times:
+def run_rounds(rounds: int) -> Times:
     times = Times()
     for number in range(rounds):
         for using in (SMALL, LARGE):
-            # Neither is always the first, which finds the pages cold.
-            turns = [(times.ours, klaxon), (times.least, by_hand)]
+            # The order alternates, because the first one finds the pages cold.
+            turns = [(times.ours, claim_with_klaxon), (times.least, claim_by_hand)]
             for kept, way in turns if number % 2 else reversed(turns):
-                kept[using].append(timed(way, using))
+                kept[using].append(time_claim(way, using))
     return times
 
 
-def timed(way: Way, using: str) -> float:
+def time_claim(way: Way, using: str) -> float:
     began = time.perf_counter()
     claimed = way(using)
     taken = time.perf_counter() - began
@@ -79,7 +80,7 @@ def timed(way: Way, using: str) -> float:
 
 @contextmanager
 def old_snapshot(sizes: dict[str, int]) -> Iterator[None]:
-    """In each database a transaction that has read, and goes on and on: a report, a backup, a forgotten shell."""
+    """Hold a transaction with a snapshot open in each database, as a report or a backup does."""
     with ExitStack() as stack:
         for using in sizes:
             other = connections[using].copy()
@@ -90,25 +91,26 @@ def old_snapshot(sizes: dict[str, int]) -> Iterator[None]:
         yield
 
 
-def rows(place: Place, sizes: dict[str, int], times: Times, how: str) -> Iterator[Figures]:
+def rows(place: Place, sizes: dict[str, int], times: Times, suffix: str) -> Iterator[Figures]:
     for using, pending in sizes.items():
         ours, least = times.ours[using], times.least[using]
-        told = f"{middle(ours)} against {middle(least)}; {len(ours)} rounds{ends(ours, least)}"
-        what = f"claim of {ROWS} of {pending:,}{how}, against the least SQL"
-        yield Figures(what, place.database, ratio(ours, least), "x", 2, False, told)
+        details = f"{format_median(ours)} against {format_median(least)}; {len(ours)} rounds{compare_ends(ours, least)}"
+        what = f"claim of {ROWS} of {pending:,}{suffix}, against the least SQL"
+        yield Figures(what, place.database, ratio(ours, least), "x", 2, False, details)
     small, large = (times.ours[using] for using in sizes)
     least = ratio(times.least[LARGE], times.least[SMALL])
-    told = f"{middle(large)} against {middle(small)}; the least SQL grows {least:.2f} x"
-    what = f"claim of {ROWS}{how}, {sizes[LARGE]:,} pending against {sizes[SMALL]:,}"
-    yield Figures(what, place.database, ratio(large, small), "x", 1.3, False, told)
+    details = f"{format_median(large)} against {format_median(small)}; the least SQL grows {least:.2f} x"
+    what = f"claim of {ROWS}{suffix}, {sizes[LARGE]:,} pending against {sizes[SMALL]:,}"
+    yield Figures(what, place.database, ratio(large, small), "x", 1.3, False, details)
 
 
-def middle(times: list[float]) -> str:
+def format_median(times: list[float]) -> str:
     return f"{statistics.median(times):.2f} ms"
 
 
-def ends(ours: list[float], least: list[float]) -> str:
-    """How the last rounds compare with the first: dead rows make both slower."""
+def compare_ends(ours: list[float], least: list[float]) -> str:
+    """Compare the last rounds with the first ones: dead rows make both sides slower."""
     tenth = max(1, len(ours) // 10)
     first, last = ours[:tenth], ours[-tenth:]
-    return f"; first {middle(first)}, last {middle(last)} (least: {middle(least[:tenth])}, {middle(least[-tenth:])})"
+    others = f"{format_median(least[:tenth])}, {format_median(least[-tenth:])}"
+    return f"; first {format_median(first)}, last {format_median(last)} (least: {others})"

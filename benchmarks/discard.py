@@ -1,4 +1,4 @@
-"""A logger that discards what it is told, but stamps the time at every so many lines: all sides log to it.
+"""A logger that discards all records but writes the time of every hundredth one. All sides log to it.
 
 The time is ``CLOCK_MONOTONIC``, which all processes of one machine share.
 """
@@ -14,6 +14,8 @@ EVERY = 100
 
 
 class Stamper(logging.Handler):
+    """A handler that writes the number and time of every hundredth record to a file."""
+
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.path = path
@@ -26,8 +28,8 @@ class Stamper(logging.Handler):
                 file.write(f"{number} {time.monotonic()}\n")
 
 
-def discarding() -> logging.Logger:
-    """The logger, with its handler in place; the file is named by ``BENCH_STAMPS``."""
+def get_logger() -> logging.Logger:
+    """Return the logger with its handler, which writes to the file ``BENCH_STAMPS``."""
     logger = logging.getLogger(NAME)
     if not logger.handlers:
         logger.setLevel(logging.INFO)
@@ -36,8 +38,8 @@ def discarding() -> logging.Logger:
     return logger
 
 
-def stamps(path: Path) -> dict[int, float]:
-    """When the so manieth line was logged."""
+def read_stamps(path: Path) -> dict[int, float]:
+    """Return the time of each hundredth record, by its number."""
     if not path.exists():
         return {}
     pairs = (line.split() for line in path.read_text().splitlines() if line.count(" ") == 1)

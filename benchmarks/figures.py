@@ -1,4 +1,7 @@
-"""One row of the table. It knows nothing of Django, so that the process that prints it need not either."""
+"""One row of the table.
+
+This module does not import Django, because the process that prints the table does not need it.
+"""
 
 import statistics
 from collections.abc import Sequence
@@ -7,10 +10,10 @@ from dataclasses import dataclass
 
 @dataclass
 class Figures:
-    """One figure on one database, what it must be, and what it was made of.
+    """A figure of one database, its target and how it was measured.
 
-    ``unit`` is ``"x"`` for a ratio or ``"ms"``; ``at_least`` says on which side of ``target`` it must lie. ``told`` is
-    how it was measured, and the absolute figures, which only this machine at that time can mean something by.
+    ``unit`` is ``"x"`` for a ratio, or a unit such as ``"ms"``. ``at_least`` says whether ``target`` is a minimum or a
+    maximum. ``details`` says how the figure was measured, with absolute figures, which only apply to this run.
     """
 
     what: str
@@ -19,18 +22,19 @@ class Figures:
     unit: str
     target: float
     at_least: bool
-    told: str
+    details: str
 
     @property
-    def held(self) -> bool:
+    def is_met(self) -> bool:
+        """Whether the figure meets its target."""
         return self.figure >= self.target if self.at_least else self.figure <= self.target
 
 
 def percentile(values: Sequence[float], hundredth: int) -> float:
-    """The value that so many of a hundred do not exceed."""
+    """Return the value that this percentage of the values does not exceed."""
     return sorted(values)[max(0, -(-len(values) * hundredth // 100) - 1)]
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """The median over rounds of one side's value over the other's in the same round."""
+    """Return the median of the ratios of two sides' values in the same round."""
     return statistics.median(one / other for one, other in zip(ours, theirs, strict=True))

@@ -1,7 +1,8 @@
-"""From the commit of a CRITICAL notification to its acceptance, stamped by the receiving side.
+"""The time from the commit of a CRITICAL notification to its acceptance, which the receiving side records.
 
-One process ``dispatch_notifications --watch`` as it comes. First it has nothing else to do; then 100,000 LOW deliveries
-wait before the first alarm is sent, and alarms go on until those are delivered or three quarters of a minute are over.
+One process runs ``dispatch_notifications --watch`` with its default options. First it has nothing else to do. Then
+100,000 LOW deliveries wait before the first alarm is sent, and alarms are sent until those are delivered or 45 seconds
+are over.
 """
 
 import random
@@ -17,18 +18,18 @@ from benchmarks import outbox
 from benchmarks.figures import Figures, percentile
 from benchmarks.notification_events import BenchEvents
 from benchmarks.place import Place
-from benchmarks.processes import running, until
+from benchmarks.processes import run_process, wait_until
 from benchmarks.witness import Testimony, witness
 from notifications.conf import Conf
 from notifications.manager import NotificationManager
 
 LOW_SCORE = 15
-# A second one that answers slowly, as real ones do, so that a worker is mostly inside a call when an alarm comes.
+# The seconds that a second provider takes to answer, so that the worker is usually in a call when an alarm is sent.
 SLOW = 0.01
 
 
 class Alarms:
-    """Sends alarms one by one, and knows when each was committed."""
+    """Sends alarms one by one and records when each was committed."""
 
     def __init__(self, testimony: Testimony) -> None:
         self.testimony = testimony
@@ -39,13 +40,13 @@ class Alarms:
     def send(self) -> None:
         number, began = len(self.committed), time.monotonic()
         with transaction.atomic():
-            # The first thing after the commit, before anything is woken.
+            # This runs first after the commit, before workers are woken.
             transaction.on_commit(lambda: self.committed.setdefault(number, time.monotonic()))
             NotificationManager.send(BenchEvents.ALARM, [self.user], context={"number": str(number)})
         self.taken.append((time.monotonic() - began) * 1000)
 
     def send_while(self, condition: Callable[[], bool]) -> None:
-        """At moments that have nothing to do with any interval of the worker's."""
+        """Send alarms at random intervals, which do not match an interval of the worker."""
         while condition():
             self.send()
             time.sleep(random.uniform(0.05, 0.25))
@@ -54,7 +55,7 @@ class Alarms:
         return set(self.committed) <= set(self.testimony.accepted("alarm"))
 
     def latencies(self, first: int) -> list[float]:
-        """In milliseconds, from alarm ``first`` on."""
+        """Return the latencies in milliseconds, from alarm ``first`` on."""
         accepted = self.testimony.accepted("alarm")
         return [(accepted[number] - at) * 1000 for number, at in self.committed.items() if number >= first]
 
@@ -72,18 +73,18 @@ def run(place: Place) -> Iterator[Figures]:
 
 @contextmanager
 def scene(place: Place, seconds: float = 0) -> Iterator[tuple[Alarms, Callable[[], None]]]:
-    """A witness and a worker that is warm; and how to wait until all alarms have arrived."""
-    outbox.empty()
-    place.next()
-    words = place.file("words")
+    """Run a witness and a warm worker. Yield the alarms and a function that waits until all have arrived."""
+    outbox.clear()
+    place.start_next()
+    output = place.file("output")
     with witness(place.file("ledger"), seconds) as testimony:
         port = {"BENCH_WITNESS_PORT": str(testimony.port)}
-        with running(words, "django", "dispatch_notifications", "--watch", **port) as process:
+        with run_process(output, "django", "dispatch_notifications", "--watch", **port) as process:
             alarms = Alarms(testimony)
             alarms.send()
 
             def wait() -> None:
-                until(alarms.all_accepted, process, words)
+                wait_until(alarms.all_accepted, process, output)
 
             wait()
             yield alarms, wait
@@ -93,13 +94,13 @@ def flooded(place: Place, alarms: Alarms, wait: Callable[[], None], what: str) -
     crowd = place.size(100_000, 3000)
     outbox.fill(BenchEvents.CROWD, crowd // 100, 100, LOW_SCORE)
     first, end = len(alarms.committed), time.monotonic() + place.size(45, 5)
-    alarms.send_while(lambda: time.monotonic() < end and left(alarms.testimony, crowd) > 0)
+    alarms.send_while(lambda: time.monotonic() < end and count_left(alarms.testimony, crowd) > 0)
     wait()
-    told = f"; {throughput(alarms.testimony):,.0f} of {crowd:,} LOW accepted each second"
-    return row(place, f"{crowd:,} {what}", alarms, first, 1000, told)
+    suffix = f"; {throughput(alarms.testimony):,.0f} of {crowd:,} LOW accepted each second"
+    return row(place, f"{crowd:,} {what}", alarms, first, 1000, suffix)
 
 
-def left(testimony: Testimony, crowd: int) -> int:
+def count_left(testimony: Testimony, crowd: int) -> int:
     return crowd - max(testimony.accepted("crowd"), default=0)
 
 
@@ -109,12 +110,12 @@ def throughput(testimony: Testimony) -> float:
     return (last - first) / max(accepted[last] - accepted[first], 0.001)
 
 
-def row(place: Place, what: str, alarms: Alarms, first: int, target: float, told: str) -> Figures:
+def row(place: Place, what: str, alarms: Alarms, first: int, target: float, suffix: str) -> Figures:
     latencies, taken = alarms.latencies(first), alarms.taken[first:]
-    words = (
+    details = (
         f"{len(latencies)} alarms, median {statistics.median(latencies):,.0f} ms, worst {max(latencies):,.0f} ms; "
         f"send() and its commit, before that, p99 {percentile(taken, 99):,.0f} ms; "
-        f"WORKERS {Conf.workers}, BATCH_SIZE {Conf.batch_size}{told}"
+        f"WORKERS {Conf.workers}, BATCH_SIZE {Conf.batch_size}{suffix}"
     )
     what = f"commit to acceptance, CRITICAL, p99: {what}"
-    return Figures(what, place.database, percentile(latencies, 99), "ms", target, False, words)
+    return Figures(what, place.database, percentile(latencies, 99), "ms", target, False, details)

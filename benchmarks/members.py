@@ -1,4 +1,4 @@
-"""Members of two clusters, to send to: in one they have preferences, in the other every gate has something to say."""
+"""Members of two clusters: in one they have preferences, in the other every gate has something to check."""
 
 from collections.abc import Iterable
 from datetime import time
@@ -19,22 +19,26 @@ MEMBERS = """
     INSERT INTO klaxon_cluster_members (cluster_id, user_id) SELECT %s, id FROM auth_user WHERE username LIKE %s"""
 ZONES = ("Europe/Berlin", "America/New_York", "Asia/Tokyo", "Australia/Sydney", "Asia/Kolkata", "UTC")
 TOPIC = "road works"
-# One in so many has turned email off, has muted the topic, has a mailbox that does not exist.
+# One in this many members has opted out of email, has muted the topic or has a suppressed address.
 OPTED_OUT, MUTED, SUPPRESSED = 20, 25, 50
 
 
-def with_preferences(name: str, count: int) -> Cluster:
-    """Everyone has settings, and some have opted out."""
-    cluster = _cluster(name, count)
-    _store(UserSettings(cluster=cluster, user_id=pk, channels=_channels(pk)) for pk in _ids(name))
+def create_simple_cluster(name: str, count: int) -> Cluster:
+    """Create a cluster whose members have settings. Some have opted out of email."""
+    cluster = _create_cluster(name, count)
+    _store(UserSettings(cluster=cluster, user_id=pk, channels=_make_channels(pk)) for pk in _find_ids(name))
     return cluster
 
 
-def with_everything(name: str, count: int) -> Cluster:
-    """Besides: quiet hours, windows and digests in six time zones, roles, mutes, and addresses that are suppressed."""
-    cluster = _cluster(name, count)
-    ids = _ids(name)
-    _store(_busy(cluster, pk) for pk in ids)
+def create_busy_cluster(name: str, count: int) -> Cluster:
+    """Create a cluster whose members have everything that gates check.
+
+    In addition to preferences, they have quiet hours, delivery windows and digests in six time zones, roles, mutes and
+    suppressed addresses.
+    """
+    cluster = _create_cluster(name, count)
+    ids = _find_ids(name)
+    _store(_make_settings(cluster, pk) for pk in ids)
     roles = [Group.objects.create(name=f"{name} {role}") for role in ("night", "day")]
     for number, role in enumerate(roles):
         role.user_set.set([pk for pk in ids if pk % 2 == number])
@@ -48,7 +52,7 @@ def with_everything(name: str, count: int) -> Cluster:
     return cluster
 
 
-def _cluster(name: str, count: int) -> Cluster:
+def _create_cluster(name: str, count: int) -> Cluster:
     cluster = Cluster.objects.create(name=name, slug=name)
     with connection.cursor() as cursor:
         cursor.execute(PEOPLE, [count, name, name])
@@ -56,7 +60,7 @@ def _cluster(name: str, count: int) -> Cluster:
     return cluster
 
 
-def _ids(name: str) -> list[int]:
+def _find_ids(name: str) -> list[int]:
     return list(User.objects.filter(username__startswith=name).values_list("pk", flat=True))
 
 
@@ -66,15 +70,15 @@ def _store(rows: Iterable[UserSettings]) -> None:
         cursor.execute("ANALYZE")
 
 
-def _channels(pk: int) -> dict[str, bool]:
+def _make_channels(pk: int) -> dict[str, bool]:
     return {"email": False} if pk % OPTED_OUT == 0 else {}
 
 
-def _busy(cluster: Cluster, pk: int) -> UserSettings:
+def _make_settings(cluster: Cluster, pk: int) -> UserSettings:
     return UserSettings(
         cluster=cluster,
         user_id=pk,
-        channels=_channels(pk),
+        channels=_make_channels(pk),
         time_zone=ZONES[pk % len(ZONES)],
         quiet_from=time(21 + pk % 3),
         quiet_until=time(6 + pk % 2),

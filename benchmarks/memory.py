@@ -1,6 +1,7 @@
-"""A process of its own that sends to all members of a cluster, and says how much memory that took.
+"""A process that sends to all members of a cluster and prints how much memory the call takes.
 
-It prints megabytes: resident before the call, and the most while it ran; then how many deliveries it queued.
+It prints the resident memory before the call and the peak during the call, in megabytes, and the number of queued
+deliveries.
 """
 
 import sys
@@ -12,7 +13,7 @@ from django.db import transaction
 
 def main() -> None:
     django.setup()
-    # They import models, which may be imported only now.
+    # These import models, which is possible only now.
     from django.contrib.auth.models import User
 
     from benchmarks.notification_events import BenchEvents
@@ -22,17 +23,17 @@ def main() -> None:
     from notifications.recipients import Members
 
     cluster = Cluster.objects.get(pk=int(sys.argv[1]))
-    some = User.objects.filter(notification_clusters=cluster)[:10]
-    NotificationManager.send(BenchEvents.MAIL, list(some), cluster, CONTEXT)
-    start = megabytes("VmRSS")
-    # From now on the peak counts anew.
+    users = User.objects.filter(notification_clusters=cluster)[:10]
+    NotificationManager.send(BenchEvents.MAIL, list(users), cluster, CONTEXT)
+    start = read_megabytes("VmRSS")
+    # Reset the peak.
     Path("/proc/self/clear_refs").write_text("5")
     with transaction.atomic():
         result = NotificationManager.send(BenchEvents.MAIL, Members(cluster), cluster, CONTEXT)
-    print(start, megabytes("VmHWM"), result.queued)
+    print(start, read_megabytes("VmHWM"), result.queued)
 
 
-def megabytes(name: str) -> float:
+def read_megabytes(name: str) -> float:
     lines = Path("/proc/self/status").read_text().splitlines()
     [kilobytes] = [line.split()[1] for line in lines if line.startswith(f"{name}:")]
     return int(kilobytes) / 1024

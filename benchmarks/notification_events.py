@@ -1,4 +1,4 @@
-"""The events that are delivered here."""
+"""The events of the benchmarks."""
 
 from enum import Enum
 

@@ -1,4 +1,4 @@
-"""Something to deliver: rows of the outbox, written by few statements, for a million of them would take an hour."""
+"""Rows of the outbox, written by few statements, because a million calls of ``send()`` would take an hour."""
 
 from django.contrib.auth.models import User
 from django.db import DEFAULT_DB_ALIAS, connection, connections
@@ -39,17 +39,17 @@ DELIVERIES = """
     WHERE n.id >= %(since)s ORDER BY n.id"""
 
 
-def people(using: str = DEFAULT_DB_ALIAS) -> None:
-    """The crowd of recipients, once in the life of a database."""
+def create_users(using: str = DEFAULT_DB_ALIAS) -> None:
+    """Create the recipients. Call it once for a database."""
     Cluster.objects.db_manager(using).default()
     names = (f"user{number}" for number in range(CROWD))
     User.objects.using(using).bulk_create(User(username=name, email=f"{name}@example.com") for name in names)
 
 
-def empty() -> None:
-    """Nothing queued, nothing logged, and no dead rows to step over."""
-    logged, beside = (LogPersonal, NotificationLog), (Acknowledgement, AttachedFile)
-    models = (*logged, *beside, Delivery, Fingerprint, Notification, Heartbeat)
+def clear() -> None:
+    """Delete all rows of the outbox and the log; on PostgreSQL, without leaving dead rows."""
+    log, related = (LogPersonal, NotificationLog), (Acknowledgement, AttachedFile)
+    models = (*log, *related, Delivery, Fingerprint, Notification, Heartbeat)
     tables = [model._meta.db_table for model in models]
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
@@ -60,7 +60,7 @@ def empty() -> None:
 
 
 def fill(event: BenchEvents, notifications: int, each: int = 1, score: int = 50, using: str = DEFAULT_DB_ALIAS) -> None:
-    """So many notifications, to so many of the crowd each."""
+    """Queue this number of notifications, each to ``each`` users."""
     declared = NOTIFICATION_EVENTS[event]
     cluster, now = Cluster.objects.db_manager(using).default(), timezone.now()
     rows = [
@@ -75,7 +75,7 @@ def fill(event: BenchEvents, notifications: int, each: int = 1, score: int = 50,
     ]
     since = min(row.pk for row in Notification.objects.using(using).bulk_create(rows))
     first = User.objects.using(using).earliest("pk").pk
-    numbers = {"each": each, "score": score, "since": since, "crowd": CROWD, "first": first}
+    parameters = {"each": each, "score": score, "since": since, "crowd": CROWD, "first": first}
     with connections[using].cursor() as cursor:
-        cursor.execute(DELIVERIES, {"channel": declared.channels[0], **numbers})
+        cursor.execute(DELIVERIES, {"channel": declared.channels[0], **parameters})
         cursor.execute("ANALYZE")

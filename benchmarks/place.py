@@ -1,4 +1,4 @@
-"""Where a benchmark runs: a folder, a database, one of two sizes, and processes that are measured from outside."""
+"""The place where a benchmark runs: a folder, a database, a size, and processes that are measured from outside."""
 
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -6,17 +6,18 @@ from pathlib import Path
 
 from django.db import connection, connections
 
-from benchmarks.discard import stamps
-from benchmarks.processes import running, until
+from benchmarks.discard import read_stamps
+from benchmarks.processes import run_process, wait_until
 from benchmarks.sink import smtp_sink
 
-# Of what is queued, the part before which nothing is measured, for processes are still warming up, and the part after
-# which nothing is, so that none ever runs dry.
+# The measured part of the queued deliveries. Before it processes are warming up; after it they could run out of work.
 FIRST, LAST = 0.25, 0.75
 
 
 @dataclass
 class Place:
+    """The folder of a benchmark and its size; ``turn`` counts the measurements."""
+
     folder: Path
     fast: bool
     turn: int = 0
@@ -31,41 +32,41 @@ class Place:
     def file(self, name: str) -> Path:
         return self.folder / f"{name}-{self.turn}"
 
-    def next(self) -> None:
-        """Before something else is measured."""
+    def start_next(self) -> None:
+        """Prepare the next measurement."""
         connections.close_all()
         self.turn += 1
 
-    def logged_per_second(self, queued: int, *module: str, **env: str) -> float:
-        """Run a worker on so many tasks that log to the logger that discards."""
-        self.next()
-        first, last = window(queued)
-        path, words = self.file("stamps"), self.file("words")
-        with running(words, *module, BENCH_STAMPS=str(path), **env) as process:
-            until(lambda: last in stamps(path), process, words)
-        seen = stamps(path)
+    def measure_log_rate(self, queued: int, *module: str, **env: str) -> float:
+        """Run a worker and return how many queued tasks it logs per second to the discarding logger."""
+        self.start_next()
+        first, last = measured_range(queued)
+        path, output = self.file("stamps"), self.file("output")
+        with run_process(output, *module, BENCH_STAMPS=str(path), **env) as process:
+            wait_until(lambda: last in read_stamps(path), process, output)
+        seen = read_stamps(path)
         return (last - first) / (seen[last] - seen[first])
 
-    def mailed_per_second(self, queued: int, processes: int, *module: str, **env: str) -> float:
-        """Run so many of a program that send mails, and count what the sink accepts."""
-        first, last = window(queued)
-        reached = self.mailed({first, last}, processes, *module, **env)
+    def measure_mail_rate(self, queued: int, processes: int, *module: str, **env: str) -> float:
+        """Run this number of processes that send mails and return how many the sink accepts per second."""
+        first, last = measured_range(queued)
+        reached = self.record_mails({first, last}, processes, *module, **env)
         return (last - first) / (reached[last] - reached[first])
 
-    def mailed(
+    def record_mails(
         self, numbers: set[int], processes: int, *module: str, folder: Path | None = None, **env: str
     ) -> dict[int, float]:
-        """When these numbers of mails were accepted, once they all were."""
-        self.next()
+        """Return when each of these numbers of mails was accepted. Wait until all are reached."""
+        self.start_next()
         with ExitStack() as stack:
             sink = stack.enter_context(smtp_sink(numbers, folder))
             env["BENCH_SMTP_PORT"] = str(sink.port)
-            files = [self.file(f"words{number}") for number in range(processes)]
-            started = [stack.enter_context(running(words, *module, **env)) for words in files]
-            until(lambda: numbers <= set(sink.reached), started[0], files[0])
+            files = [self.file(f"output{number}") for number in range(processes)]
+            started = [stack.enter_context(run_process(output, *module, **env)) for output in files]
+            wait_until(lambda: numbers <= set(sink.reached), started[0], files[0])
             return sink.reached
 
 
-def window(queued: int) -> tuple[int, int]:
-    """The first and last that are looked at, in whole hundreds."""
+def measured_range(queued: int) -> tuple[int, int]:
+    """Return the first and the last number that is measured, in whole hundreds."""
     return round(queued * FIRST, -2), round(queued * LAST, -2)

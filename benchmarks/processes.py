@@ -1,4 +1,4 @@
-"""The processes that are measured, each ended by its own process id."""
+"""The measured processes. Each is ended by its own process id."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ LONGEST_WAIT = 300
 
 
 def environment(**more: str) -> dict[str, str]:
-    """What a child needs to work on the same database."""
+    """Return the environment in which a child process uses the same database."""
     return {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "benchmarks.settings",
@@ -25,21 +25,21 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def worker_options(setting: tuple[int, int] | None) -> tuple[list[str], str]:
-    """Options of ``dispatch_notifications`` for so many threads and such a batch size, and their name."""
+    """Return the options of ``dispatch_notifications`` for these threads and batch size, and a name for them."""
     if setting is None:
-        return [], "as it comes"
+        return [], "default options"
     options = [f"--workers={setting[0]}", f"--batch-size={setting[1]}"]
     return options, " ".join(options)
 
 
 @contextmanager
-def running(words: Path, *module: str, **env: str) -> Iterator[subprocess.Popen]:
-    """A Python module as a process, for as long as the block lasts. What it says goes to the file ``words``."""
-    with words.open("w") as said:
+def run_process(output: Path, *module: str, **env: str) -> Iterator[subprocess.Popen]:
+    """Run a Python module as a process within the block, with its output in the file ``output``."""
+    with output.open("w") as file:
         process = subprocess.Popen(
             [sys.executable, "-W", "ignore", "-m", *module],
             env=environment(**env),
-            stdout=said,
+            stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
@@ -47,17 +47,20 @@ def running(words: Path, *module: str, **env: str) -> Iterator[subprocess.Popen]
         yield process
     finally:
         with suppress(ProcessLookupError):
-            # Its children with it: it leads a session of its own.
+            # The process leads its own session, so this kills its children too.
             os.killpg(process.pid, signal.SIGKILL)
         process.wait(timeout=10)
 
 
-def until(condition: Callable[[], bool], process: subprocess.Popen, words: Path) -> None:
-    """Wait until a condition holds, for as long as the process lives."""
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen, output: Path) -> None:
+    """Wait until a condition is true.
+
+    :raises RuntimeError: if the process ends before, or after ``LONGEST_WAIT`` seconds.
+    """
     deadline = time.monotonic() + LONGEST_WAIT
     while not condition():
         if process.poll() is not None and not condition():
-            raise RuntimeError(f"The process ended with {process.returncode}: {words.read_text()[-2000:]}")
+            raise RuntimeError(f"The process exited with status {process.returncode}: {output.read_text()[-2000:]}")
         if time.monotonic() > deadline:
-            raise RuntimeError(f"Waited in vain: {words.read_text()[-2000:]}")
+            raise RuntimeError(f"No result after {LONGEST_WAIT} seconds: {output.read_text()[-2000:]}")
         time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""Two ways to write deliveries without asking anything: by the driver alone, and by Django's ``bulk_create``."""
+"""Two ways to write deliveries without any checks: with the database driver and with Django's ``bulk_create()``."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,7 +8,7 @@ from django.utils import timezone
 from notifications.core.addresses import address_hash
 from notifications.models import Cluster, Delivery, Notification
 
-# As they stand in the table; what is not named may be null.
+# Columns of the table. Columns that are not listed may be null.
 COLUMNS = (
     "notification_id", "channel", "recipient_id", "recipient_key", "address", "address_hash", "state", "reason",
     "score", "attempts", "strikes", "owner", "fence", "epoch", "provider", "provider_message_id",
@@ -17,13 +17,13 @@ REST = ("ready", "", 50, 0, 0, "", 0, 0, "", "")
 People = Sequence[tuple[int, str]]
 
 
-def by_driver(people: People) -> Callable[[], None]:
-    """The rows are ready before the clock starts, but for the number of the notification."""
+def make_driver_insert(people: People) -> Callable[[], None]:
+    """Return a function that inserts rows with the driver. All values but the notification's id are computed before."""
     rows = [("email", pk, f"u:{pk}", email, address_hash(email), *REST) for pk, email in people]
     names = ", ".join(COLUMNS)
 
     def write() -> None:
-        pk = notification().pk
+        pk = create_notification().pk
         with connection.cursor() as cursor:
             if connection.vendor == "postgresql":
                 with cursor.copy(f"COPY klaxon_delivery ({names}) FROM STDIN") as copy:
@@ -38,17 +38,19 @@ def by_driver(people: People) -> Callable[[], None]:
     return write
 
 
-def by_bulk_create(people: People) -> Callable[[], None]:
+def make_bulk_create(people: People) -> Callable[[], None]:
+    """Return a function that inserts rows with ``bulk_create()``."""
+
     def write() -> None:
-        told = notification()
+        notification = create_notification()
         Delivery.objects.bulk_create(
-            Delivery.to(told, "email", f"u:{pk}", email, recipient_id=pk) for pk, email in people
+            Delivery.to(notification, "email", f"u:{pk}", email, recipient_id=pk) for pk, email in people
         )
 
     return write
 
 
-def notification() -> Notification:
+def create_notification() -> Notification:
     return Notification.objects.create(
         cluster=Cluster.objects.default(), event="bench_mail", priority=3, created_at=timezone.now()
     )

@@ -1,8 +1,8 @@
-"""``send()`` beside what it could not do without: the driver's own insert of as many deliveries.
+"""Compare ``send()`` with the driver's insert of the same number of deliveries.
 
-To ten thousand members of a cluster, who all have preferences, and to as many for whom every gate has something to
-say. Beside it, in the same rounds, Django's ``bulk_create``. Then to one recipient, beside django-post_office; and the
-memory of a fresh process that sends to a hundred thousand.
+One cluster has 10,000 members with preferences; for the 10,000 members of another one, every gate has something to
+check. Django's ``bulk_create()`` is measured in the same rounds. ``send()`` to one recipient is compared with
+django-post_office. The last figure is the memory that a new process needs to send to 100,000 members.
 """
 
 import gc
@@ -22,11 +22,11 @@ from post_office.models import EmailTemplate
 
 from benchmarks import outbox
 from benchmarks.figures import Figures, ratio
-from benchmarks.members import TOPIC, with_everything, with_preferences
+from benchmarks.members import TOPIC, create_busy_cluster, create_simple_cluster
 from benchmarks.notification_events import BenchEvents
 from benchmarks.place import Place
 from benchmarks.processes import environment
-from benchmarks.rows import by_bulk_create, by_driver
+from benchmarks.rows import make_bulk_create, make_driver_insert
 from notifications.core import clock
 from notifications.manager import NotificationManager
 from notifications.models import Cluster
@@ -34,7 +34,7 @@ from notifications.recipients import Members
 
 CALLS = 50
 CONTEXT = {"number": "7", "carrier": "The parcel service", "day": "Friday"}
-# Not statements that read or write anything.
+# Statements that read or write nothing.
 FRAME = ("BEGIN", "COMMIT", "SAVEPOINT", "RELEASE")
 numbers = count()
 
@@ -42,12 +42,12 @@ numbers = count()
 def run(place: Place) -> Iterator[Figures]:
     many = place.size(10_000, 1000)
     slow = connection.vendor == "postgresql"
-    cluster = with_preferences("plain", many)
-    yield from to_many(place, f"send() to {many:,} with preferences", cluster, send_mail, 3.5 if slow else 2.5)
-    yield from to_one(place)
-    cluster = with_everything("busy", many)
-    yield from to_many(place, f"send() to {many:,}, every gate active", cluster, send_busy, 4.5 if slow else 3.5)
-    yield memory(place)
+    cluster = create_simple_cluster("plain", many)
+    yield from send_to_many(place, f"send() to {many:,} with preferences", cluster, send_mail, 3.5 if slow else 2.5)
+    yield from send_to_one(place)
+    cluster = create_busy_cluster("busy", many)
+    yield from send_to_many(place, f"send() to {many:,}, every gate active", cluster, send_busy, 4.5 if slow else 3.5)
+    yield measure_memory(place)
 
 
 def send_mail(cluster: Cluster) -> None:
@@ -55,32 +55,30 @@ def send_mail(cluster: Cluster) -> None:
 
 
 def send_busy(cluster: Cluster) -> None:
-    """Each time something new, or all would be repeats."""
+    """Send a new context each time, because otherwise all would be repeats."""
     context = {"number": str(next(numbers))}
     NotificationManager.send(BenchEvents.BUSY, Members(cluster), cluster, context, topic=TOPIC)
 
 
-def to_many(
+def send_to_many(
     place: Place, what: str, cluster: Cluster, send: Callable[[Cluster], None], target: float
 ) -> Iterator[Figures]:
     people = list(User.objects.filter(notification_clusters=cluster).values_list("pk", "email"))
-    ways = {"ours": partial(send, cluster), "driver": by_driver(people), "bulk": by_bulk_create(people)}
+    ways = {"ours": partial(send, cluster), "driver": make_driver_insert(people), "bulk": make_bulk_create(people)}
     times: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(place.size(7, 2)):
-        # Nobody is always the first.
+        # The order alternates.
         for name in list(ways) if number % 2 else reversed(ways):
-            times[name].append(timed(ways[name]))
-    ours, told = (
-        times["ours"],
-        f"{middle(times['ours'])} against {middle(times['driver'])}; {len(times['ours'])} rounds",
-    )
-    told += f"; bulk_create of as many {middle(times['bulk'])}, {ratio(times['bulk'], times['driver']):.2f} x"
-    yield Figures(f"{what}, against the driver", place.database, ratio(ours, times["driver"]), "x", target, False, told)
+            times[name].append(time_with_commit(ways[name]))
+    ours, driver, bulk = times["ours"], times["driver"], times["bulk"]
+    details = f"{format_median(ours)} against {format_median(driver)}; {len(ours)} rounds"
+    details += f"; bulk_create of as many {format_median(bulk)}, {ratio(bulk, driver):.2f} x"
+    yield Figures(f"{what}, against the driver", place.database, ratio(ours, driver), "x", target, False, details)
 
 
-def timed(way: Callable[[], None]) -> float:
-    """Milliseconds, with its commit."""
-    outbox.empty()
+def time_with_commit(way: Callable[[], None]) -> float:
+    """Return the time of a call and its commit in milliseconds."""
+    outbox.clear()
     gc.collect()
     began = time.perf_counter()
     with transaction.atomic():
@@ -88,8 +86,8 @@ def timed(way: Callable[[], None]) -> float:
     return (time.perf_counter() - began) * 1000
 
 
-def to_one(place: Place) -> Iterator[Figures]:
-    """Both sides inside an open transaction, and nothing is rendered by either."""
+def send_to_one(place: Place) -> Iterator[Figures]:
+    """Compare calls in an open transaction. Neither side renders anything."""
     cluster, user = Cluster.objects.default(), User.objects.earliest("pk")
     template = EmailTemplate.objects.create(name="bench", subject="{{ number }}", content="{{ day }}")
     ways = {
@@ -99,15 +97,16 @@ def to_one(place: Place) -> Iterator[Figures]:
     times: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(place.size(40, 3)):
         for name in list(ways) if number % 2 else reversed(ways):
-            times[name].append(timed_calls(ways[name]))
-    told = f"{middle(times['ours'])} against {middle(times['theirs'])}; {len(times['ours'])} rounds of {CALLS} calls"
-    figure = ratio(times["ours"], times["theirs"])
-    yield Figures("send() to one, against post_office's", place.database, figure, "x", 1.5, False, told)
-    yield statements(place, user)
+            times[name].append(time_calls(ways[name]))
+    ours, theirs = times["ours"], times["theirs"]
+    details = f"{format_median(ours)} against {format_median(theirs)}; {len(ours)} rounds of {CALLS} calls"
+    figure = ratio(ours, theirs)
+    yield Figures("send() to one, against post_office's", place.database, figure, "x", 1.5, False, details)
+    yield count_statements(place, user)
 
 
-def timed_calls(way: Callable[[], object]) -> float:
-    """Milliseconds of each."""
+def time_calls(way: Callable[[], object]) -> float:
+    """Return the time of one call in milliseconds."""
     with transaction.atomic():
         way()
         began = time.perf_counter()
@@ -118,27 +117,27 @@ def timed_calls(way: Callable[[], object]) -> float:
     return taken * 1000 / CALLS
 
 
-def statements(place: Place, user: User) -> Figures:
-    """Without a cluster, so that the default one is read too."""
+def count_statements(place: Place, user: User) -> Figures:
+    """Count the statements of a call without a cluster, which also reads the default cluster."""
     clock.lately()  # asked once a second at most
     with transaction.atomic(), CaptureQueriesContext(connection) as asked:
         NotificationManager.send(BenchEvents.MAIL, [user], None, CONTEXT)
     counted = [query["sql"] for query in asked if not query["sql"].startswith(FRAME)]
-    # Of one that is done with many rows Django tells how many times first.
-    words = ", ".join(sql.rpartition("times: ")[2].split()[0] for sql in counted)
-    return Figures("statements of send() to one", place.database, len(counted), "statements", 6, False, words)
+    # Django prefixes a statement that runs for many rows with the number of times.
+    details = ", ".join(sql.rpartition("times: ")[2].split()[0] for sql in counted)
+    return Figures("statements of send() to one", place.database, len(counted), "statements", 6, False, details)
 
 
-def memory(place: Place) -> Figures:
+def measure_memory(place: Place) -> Figures:
     people = place.size(100_000, 5000)
-    cluster = with_preferences("mass", people)
-    place.next()
+    cluster = create_simple_cluster("mass", people)
+    place.start_next()
     command = [sys.executable, "-W", "ignore", "-m", "benchmarks.memory", str(cluster.pk)]
     done = subprocess.run(command, env=environment(), check=True, timeout=300, capture_output=True, text=True)
     start, peak, queued = map(float, done.stdout.split())
-    told = f"{queued:,.0f} queued; {start:,.0f} MB before, {peak:,.0f} MB at most"
-    return Figures(f"memory of send() to {people:,}", place.database, peak - start, "MB", 60, False, told)
+    details = f"{queued:,.0f} queued; {start:,.0f} MB before, {peak:,.0f} MB at most"
+    return Figures(f"memory of send() to {people:,}", place.database, peak - start, "MB", 60, False, details)
 
 
-def middle(times: list[float]) -> str:
+def format_median(times: list[float]) -> str:
     return f"{statistics.median(times):.2f} ms"

@@ -1,4 +1,4 @@
-"""A site that delivers: one channel that discards, and email to whatever listens on a port."""
+"""Settings of the benchmarks: a discarding logger, a channel to the witness, and email to a local port."""
 
 import os
 
@@ -10,7 +10,7 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
 DATABASES = {"default": database()}
-# A second one beside it, for the benchmark that compares a small outbox with a large one.
+# A second database, for the benchmark that compares a small outbox with a large one.
 DATABASES["large"] = {**DATABASES["default"], "NAME": f"{DATABASES['default']['NAME']}_large"}
 INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "notifications", "benchmarks", "post_office"]
 TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]

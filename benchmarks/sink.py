@@ -1,4 +1,4 @@
-"""The receiving side of email: postfix's ``smtp-sink``, which takes mails, counts them, and throws them away."""
+"""The receiving side of email: postfix's ``smtp-sink``, which accepts, counts and discards mails."""
 
 import os
 import re
@@ -16,12 +16,13 @@ SECONDS_TO_LISTEN = 5
 
 
 class Sink:
-    """Knows when the given numbers of mails were reached: ``smtp-sink -c`` tells its counters after every mail."""
+    """Records when given numbers of mails are reached. ``smtp-sink -c`` prints its counters after each mail."""
 
     def __init__(self, numbers: set[int], folder: Path | None) -> None:
-        self.port = free_port()
+        self.port = find_free_port()
         keep = ["-d", f"{folder}/"] if folder else []
-        self.process = subprocess.Popen([*command(), *keep, f"127.0.0.1:{self.port}", "1000"], stdout=subprocess.PIPE)
+        command = [*find_command(), *keep, f"127.0.0.1:{self.port}", "1000"]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE)
         self.reached: dict[int, float] = {}
         self._numbers = numbers
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -34,10 +35,10 @@ class Sink:
             tail = (tail + chunk)[-200:]
             for count in COUNTER.findall(tail)[-1:]:
                 self.reached |= {number: now for number in self._numbers - set(self.reached) if number <= int(count)}
-            # A look in a hundred mails is enough, and takes nothing from those that are measured.
+            # Reading once in about 100 mails is enough and does not slow down the measured processes.
             time.sleep(0.005)
 
-    def answers(self) -> bool:
+    def is_listening(self) -> bool:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
@@ -48,15 +49,15 @@ class Sink:
         self.process.stdout.close()
 
 
-def command() -> list[str]:
+def find_command() -> list[str]:
     program = shutil.which("smtp-sink") or shutil.which("smtp-sink", path="/usr/sbin")
     if program is None:
         raise SystemExit("The email benchmark needs smtp-sink, which comes with postfix: apt-get install postfix")
-    # It refuses to run as root.
+    # It does not run as root.
     return [program, "-c", *(["-u", "nobody"] if os.getuid() == 0 else [])]
 
 
-def free_port() -> int:
+def find_free_port() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return found.getsockname()[1]
@@ -64,11 +65,14 @@ def free_port() -> int:
 
 @contextmanager
 def smtp_sink(numbers: set[int], folder: Path | None = None) -> Iterator[Sink]:
-    """Run one that notes when each of these numbers of mails was accepted, and may keep each in a file."""
+    """Run a sink that records when each of these numbers of mails is accepted.
+
+    :param folder: where to keep the mails; by default they are discarded.
+    """
     sink = Sink(numbers, folder)
     deadline = time.monotonic() + SECONDS_TO_LISTEN
     try:
-        while not sink.answers() and time.monotonic() < deadline:
+        while not sink.is_listening() and time.monotonic() < deadline:
             time.sleep(0.01)
         yield sink
     finally:

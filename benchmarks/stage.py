@@ -1,6 +1,6 @@
-"""Benchmarks on one database, in a process of its own: ``python -m benchmarks.stage sqlite|postgres <name> …``.
+"""Run benchmarks on one database, in one process: ``python -m benchmarks.stage sqlite|postgres <name> …``.
 
-It prints one line of JSON for each row of the table; what it is doing goes to standard error.
+The command prints one line of JSON for each row of the table, and its progress to standard error.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from tests.chaos.ground import ground
 
 @contextmanager
 def stage(database: str) -> Iterator[Path]:
-    """A folder and a fresh database of its own, with Django ready; both are gone afterwards."""
+    """Create a folder and a database, set up Django, and delete both afterwards."""
     with ground(database, "benchmarks.settings") as folder:
         django.setup()
         call_command("migrate", verbosity=0)
@@ -37,19 +37,19 @@ def main() -> None:
     parser.add_argument("names", nargs="+")
     parser.add_argument("--fast", action="store_true")
     options = parser.parse_args()
-    # Asked to end, it still ends its children and its server.
+    # On SIGTERM, it still ends its child processes and its server.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with stage(options.database) as folder:
-        for figures in play(options.names, folder, options.fast):
+        for figures in run_benchmarks(options.names, folder, options.fast):
             print(json.dumps(dataclasses.asdict(figures)), flush=True)
 
 
-def play(names: list[str], folder: Path, fast: bool) -> Iterator[Any]:
-    # They import models, which may be imported only now.
+def run_benchmarks(names: list[str], folder: Path, fast: bool) -> Iterator[Any]:
+    # These import models, which is possible only now.
     from benchmarks import outbox
     from benchmarks.place import Place
 
-    outbox.people()
+    outbox.create_users()
     for name in names:
         print(f"  {os.environ['KLAXON_TEST_DB']}: {name} …", file=sys.stderr, flush=True)
         place = Place(folder / name, fast)

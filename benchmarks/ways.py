@@ -1,4 +1,4 @@
-"""Two ways to claim a hundred rows, and what becomes of them afterwards."""
+"""Two ways to claim 100 rows, and the processing of the claimed rows."""
 
 from datetime import timedelta
 
@@ -9,14 +9,14 @@ from notifications.models import Delivery
 from notifications.storage.outbox import Settlement
 
 ROWS = 100
-PICKED = "SELECT id FROM klaxon_delivery WHERE state = 'ready' ORDER BY score DESC, id LIMIT %s"
-# It returns what nobody can deliver without; a claim that told only ids would have to be followed by a second query.
-LEAST = """
+SELECTED = "SELECT id FROM klaxon_delivery WHERE state = 'ready' ORDER BY score DESC, id LIMIT %s"
+# It returns the columns that delivering needs. A claim that returned only ids would need a second query.
+CLAIM = """
     UPDATE klaxon_delivery SET state = 'claimed', owner = %s, lease = %s, fence = fence + 1
     WHERE id IN ({picked})
     RETURNING id, fence, notification_id, channel, recipient_id, recipient_key, address, score, attempts, strikes,
         epoch"""
-AGAIN = """
+REFILL = """
     INSERT INTO klaxon_delivery (
         notification_id, channel, recipient_id, recipient_key, address, address_hash, state, score,
         reason, attempts, strikes, owner, fence, epoch, provider, provider_message_id
@@ -28,28 +28,28 @@ AGAIN = """
 Claimed = list[tuple[int, int]]
 
 
-def klaxon(using: str) -> Claimed:
-    """Ids and fences of what was claimed."""
+def claim_with_klaxon(using: str) -> Claimed:
+    """Claim rows with Klaxon and return their ids and fences."""
     now = timezone.now()
     rows = Delivery.objects.using(using).claim("benchmark", now, now + timedelta(seconds=60), ROWS)
     return [(row.pk, row.fence) for row in rows]
 
 
-def by_hand(using: str) -> Claimed:
-    """The least that is still right: no other worker gets these rows, and the caller can deliver them."""
+def claim_by_hand(using: str) -> Claimed:
+    """Claim rows with the least SQL by which no other worker gets them and the caller can deliver them."""
     postgres = connections[using].vendor == "postgresql"
-    picked = f"{PICKED} FOR UPDATE SKIP LOCKED" if postgres else PICKED
+    picked = f"{SELECTED} FOR UPDATE SKIP LOCKED" if postgres else SELECTED
     with connections[using].cursor() as cursor:
-        cursor.execute(LEAST.format(picked=picked), ["benchmark", timezone.now() + timedelta(seconds=60), ROWS])
+        cursor.execute(CLAIM.format(picked=picked), ["benchmark", timezone.now() + timedelta(seconds=60), ROWS])
         return [(row[0], row[1]) for row in cursor.fetchall()]
 
 
 def finish(claimed: Claimed, using: str) -> None:
-    """What becomes of claimed rows in life, and as many new ones."""
+    """Process the claimed rows as a worker does and replace them by new ones."""
     now = timezone.now()
     deliveries = Delivery.objects.using(using)
     ids = [pk for pk, _ in claimed]
     deliveries.mark_sending(deliveries.in_bulk(ids).values(), now + timedelta(seconds=60))
     deliveries.settle([Settlement(pk, fence, "sending", "sent", provider="none") for pk, fence in claimed], now)
     with connections[using].cursor() as cursor:
-        cursor.execute(AGAIN.format(marks=", ".join(["%s"] * len(ids))), ids)
+        cursor.execute(REFILL.format(marks=", ".join(["%s"] * len(ids))), ids)

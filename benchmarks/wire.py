@@ -1,4 +1,4 @@
-"""A channel to a provider of our own: one line to it for each message, one line back."""
+"""A channel to the witness, which gets one line for each message and answers with one line."""
 
 import socket
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,10 @@ from notifications.outcomes import Receipt, Verdict
 
 
 class WireChannel(BaseChannel):
-    """Option: ``port``, where the witness listens."""
+    """A channel to the witness.
+
+    :param port: the port on which the witness listens.
+    """
 
     one_by_one = True
 

@@ -1,7 +1,7 @@
-"""The receiving side of alarms: a process of its own, which stamps the time when it accepts one.
+"""The receiving side of alarms: a process that records the time at which it accepts each alarm.
 
-A line comes in, ``alarm 17`` or ``crowd 3``, and is answered with ``accepted``. The stamp is ``CLOCK_MONOTONIC``, which
-all processes of one machine share. It ends when its standard input does, that is, with whoever started it.
+It answers each line, such as ``alarm 17`` or ``crowd 3``, with ``accepted``. The time is ``CLOCK_MONOTONIC``, which all
+processes of one machine share. The process ends when its standard input is closed, so it ends with its parent.
 """
 
 import asyncio
@@ -16,7 +16,10 @@ EVERY = 100
 
 
 class Witness:
-    """Writes down every alarm, and every hundredth of the crowd. ``seconds`` is how long it thinks about each."""
+    """Records every alarm and every hundredth message of the crowd.
+
+    :param seconds: the time to wait before each answer.
+    """
 
     def __init__(self, path: Path, seconds: float) -> None:
         self.file = path.open("a", buffering=1)
@@ -51,19 +54,20 @@ async def run(path: Path, seconds: float) -> None:
 
 
 class Testimony:
-    """What a witness has written down so far."""
+    """The records of a witness."""
 
     def __init__(self, path: Path, port: int) -> None:
         self.path, self.port = path, port
 
     def accepted(self, kind: str) -> dict[int, float]:
-        """When each was accepted, by its number."""
+        """Return when each message of a kind was accepted, by its number."""
         lines = [line.split() for line in self.path.read_text().splitlines() if line.count(" ") == 2]
         return {int(number): float(at) for name, number, at in lines if name == kind}
 
 
 @contextmanager
 def witness(path: Path, seconds: float = 0) -> Iterator[Testimony]:
+    """Run a witness that writes to this file."""
     path.touch()
     command = [sys.executable, "-m", "benchmarks.witness", str(path), str(seconds)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

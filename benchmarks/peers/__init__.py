@@ -1,1 +1,1 @@
-"""The peers: what else does such work, each as well set up as can be."""
+"""The software that Klaxon is compared with, each with its best configuration."""

@@ -1,11 +1,11 @@
-"""The Celery application: one task that does nothing but log a line to the logger that discards."""
+"""The Celery application, with one task that logs a line to the discarding logger."""
 
 import os
 import sys
 
 from celery import Celery
 
-from benchmarks.discard import discarding
+from benchmarks.discard import get_logger
 
 app = Celery("benchmarks", broker=os.environ["BENCH_BROKER"])
 app.conf.update(
@@ -14,7 +14,7 @@ app.conf.update(
     worker_hijack_root_logger=False,
     broker_connection_retry_on_startup=True,
 )
-logger = discarding()
+logger = get_logger()
 
 
 @app.task(name="noop")
@@ -23,6 +23,7 @@ def noop(number: str) -> None:
 
 
 def fill(count: int) -> None:
+    """Queue this number of tasks."""
     with app.producer_pool.acquire() as producer:
         for number in range(count):
             noop.apply_async((str(number),), producer=producer)

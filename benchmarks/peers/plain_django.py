@@ -1,4 +1,4 @@
-"""Django alone: one open connection, and all mails in one call."""
+"""Send all mails with Django, in one call over one connection."""
 
 import django
 from django.core.mail import get_connection
@@ -6,13 +6,13 @@ from django.core.mail import get_connection
 
 def main() -> None:
     django.setup()
-    # Models, which may be imported only now.
-    from benchmarks.peers.mails import mails
+    # This imports models, which is possible only now.
+    from benchmarks.peers.mails import build_mails
 
-    built = mails()
+    mails = build_mails()
     connection = get_connection()
     connection.open()
-    connection.send_messages(built)
+    connection.send_messages(mails)
     connection.close()
 
 

@@ -1,11 +1,11 @@
-"""The procrastinate application: the same task, and nothing to wait for in it."""
+"""The procrastinate application, with the same task as the Celery application."""
 
 import os
 from urllib.parse import parse_qs, urlsplit
 
 from procrastinate import App, PsycopgConnector
 
-from benchmarks.discard import discarding
+from benchmarks.discard import get_logger
 
 uri = urlsplit(os.environ["KLAXON_POSTGRES"])
 connector = PsycopgConnector(
@@ -17,7 +17,7 @@ connector = PsycopgConnector(
     max_size=int(os.environ.get("BENCH_POOL", "10")),
 )
 app = App(connector=connector)
-logger = discarding()
+logger = get_logger()
 
 
 @app.task(name="noop")

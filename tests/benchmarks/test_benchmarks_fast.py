@@ -44,8 +44,8 @@ def figures(value, at_least=True):
 
 
 def test_a_figure_lies_on_the_right_side_of_its_target_or_not():
-    assert (figures(2.1).held, figures(1.9).held) == (True, False)
-    assert (figures(2.1, at_least=False).held, figures(1.9, at_least=False).held) == (False, True)
+    assert (figures(2.1).is_met, figures(1.9).is_met) == (True, False)
+    assert (figures(2.1, at_least=False).is_met, figures(1.9, at_least=False).is_met) == (False, True)
 
 
 def test_a_ratio_is_taken_within_each_round():
