@@ -9,7 +9,7 @@ PASSWORD = "demo"  # noqa: S105 - printed on the screen, for a site on loopback
 ESTATE_SLUG = "rosewood"
 
 
-def settle_in() -> tuple[Cluster, Cluster]:
+def create_people() -> tuple[Cluster, Cluster]:
     """Create an estate with residents, a coach with its driver, and a user who belongs to neither.
 
     The residents have different preferences.

@@ -10,7 +10,7 @@ from notifications.models import Cluster, TopicSubscription, UserSettings
 SUITE = "Checkout"
 
 
-def settle_in() -> Cluster:
+def create_people() -> Cluster:
     """Create a laboratory with users of every role, some of whom have opted out of email."""
     laboratory = Cluster.objects.create(name="Test laboratory", slug="test-laboratory")
     staff = {name: _user(name) for name in ("test-creator", "qa-manager", "qa-manager-who-left")}

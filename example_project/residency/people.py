@@ -12,7 +12,7 @@ ZONE = "America/Chicago"
 RESIDENTS = ("pgy1-01", "pgy1-02", "pgy2-01")
 
 
-def settle_in() -> Cluster:
+def create_people() -> Cluster:
     """Create a programme with three residents and two users who run it, all with quiet hours at night."""
     program = Cluster.objects.create(name="Internal Medicine Residency", slug="internal-medicine")
     for name in (*RESIDENTS, "coordinator", "program-director"):
@@ -34,12 +34,12 @@ def residents() -> Any:
     return User.objects.filter(username__in=RESIDENTS)
 
 
-def named(name: str) -> User:
+def get_user(name: str) -> User:
     """Return the user with this name."""
     return User.objects.get(username=name)
 
 
-def reads_weekly(names: Sequence[str], program: Cluster) -> None:
+def choose_weekly_digest(names: Sequence[str], program: Cluster) -> None:
     """Choose a weekly digest for these users, on Mondays at 08:00."""
     for settings in UserSettings.objects.filter(user__username__in=names, cluster=program):
         settings.digest, settings.digest_hour, settings.digest_day = UserSettings.Digest.WEEKLY, 8, 0

@@ -13,4 +13,4 @@ def files(settings, tmp_path):
 
 @pytest.fixture
 def laboratory(db, files):
-    return people.settle_in()
+    return people.create_people()

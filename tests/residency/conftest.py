@@ -19,17 +19,17 @@ def program_settings(db, settings, tmp_path):
 
 @pytest.fixture
 def program(program_settings):
-    return people.settle_in()
+    return people.create_people()
 
 
 @pytest.fixture
 def resident(program):
-    return people.named("pgy1-01")
+    return people.get_user("pgy1-01")
 
 
 @pytest.fixture
 def coordinator(program):
-    return people.named("coordinator")
+    return people.get_user("coordinator")
 
 
 @pytest.fixture

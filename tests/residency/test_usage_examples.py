@@ -257,7 +257,7 @@ def test_the_weekly_summary_tells_hours_shifts_and_what_must_be_looked_at(progra
             starts_at=at(f"2026-01-{day:02} 07:00"),
             hours=13,
         )
-    people.reads_weekly(["pgy1-01"], program)
+    people.choose_weekly_digest(["pgy1-01"], program)
     with simulated("2026-01-08 09:00", people.ZONE) as timeline:
         timeline.at(
             "2026-01-08 10:00",
@@ -293,7 +293,7 @@ def test_figures_come_in_a_week_without_notifications_too(program, resident):
     Shift.objects.create(
         program=program, resident=resident, rotation_name="Clinic", starts_at=at("2026-01-14 07:00"), hours=10
     )
-    people.reads_weekly(["pgy1-01", "coordinator"], program)
+    people.choose_weekly_digest(["pgy1-01", "coordinator"], program)
     with simulated("2026-01-13 09:00", people.ZONE) as timeline:
         timeline.run(until="2026-01-27")
     [figures] = timeline.arrivals

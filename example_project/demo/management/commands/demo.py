@@ -44,7 +44,7 @@ class Command(BaseCommand):
                 self.serve(environment, options["port"])
 
     def send_all(self) -> None:
-        estate, _coach = people.settle_in()
+        estate, _coach = people.create_people()
         recording = settings.VAR / "coach.log"
         self.print_title("A coach raises faults; its recording is replayed through the CAN bridge")
         call_command("simulate_coach", str(recording), stdout=self.stdout)

@@ -21,7 +21,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         with rehearsal("2026-11-20 09:00") as timeline:
-            laboratory = people.settle_in()
+            laboratory = people.create_people()
             creator = User.objects.get(username="test-creator")
             self.simulate(
                 timeline,

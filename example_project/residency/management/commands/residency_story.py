@@ -44,7 +44,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         with rehearsal("2026-01-05 09:00", people.ZONE) as timeline:
-            program = people.settle_in()
+            program = people.create_people()
             plan_schedule(timeline, program)
             plan_violations(timeline)
             plan_crowds(timeline)
@@ -64,8 +64,8 @@ def on_monday(hours: int, minutes: int = 0) -> datetime:
 
 
 def plan_schedule(timeline: Timeline, program: Cluster) -> None:
-    people.reads_weekly(["pgy2-01"], program)
-    resident = people.named("pgy1-01")
+    people.choose_weekly_digest(["pgy2-01"], program)
+    resident = people.get_user("pgy1-01")
     for hour in (9, 10):
         timeline.at(on_monday(hour, 30), publish_schedule)
     for minute, rotation in ((0, "Inpatient"), (5, "Clinic"), (7, "Clinic"), (14, "Night float")):
@@ -87,12 +87,12 @@ def plan_crowds(timeline: Timeline) -> None:
 
 
 def plan_reminders(timeline: Timeline, program: Cluster) -> None:
-    resident = people.named("pgy1-02")
+    resident = people.get_user("pgy1-02")
     shift = {"rotation_name": "Night float", "location": "Ward 3A", "duration_weeks": 1}
     late, early = on_monday(22 + 24, 30), on_monday(19)
     service.remind_of_shift(recipient_id=resident.pk, **shift, start_date=late)
     service.remind_of_shift_at_once(recipient_id=resident.pk, **shift, start_date=early)
-    worker = people.named("pgy2-01")
+    worker = people.get_user("pgy2-01")
     for day in (1, 2, 9):
         Shift.objects.create(
             program=program, resident=worker, rotation_name="Clinic", starts_at=on_monday(24 * day + 7)
@@ -118,7 +118,7 @@ def change_assignment(resident: Any, rotation: str) -> None:
 
 def report_absence(name: str) -> None:
     service.notify_absence_reported(
-        recipient_id=people.named("coordinator").pk,
+        recipient_id=people.get_user("coordinator").pk,
         person_name=name,
         first_day=date(2026, 1, 7),
         last_day=date(2026, 1, 8),
@@ -127,7 +127,7 @@ def report_absence(name: str) -> None:
 
 def approach_limit(person: str) -> None:
     service.notify_acgme_limit_near(
-        recipient_id=people.named("coordinator").pk,
+        recipient_id=people.get_user("coordinator").pk,
         violation_type="80-hour rule",
         person_name=person,
         hours=78.0,
@@ -137,13 +137,13 @@ def approach_limit(person: str) -> None:
 
 def report_conflict() -> None:
     service.notify_schedule_conflict(
-        recipient_id=people.named("program-director").pk, person_name="PGY1-01", first="Ward 3A", second="Clinic"
+        recipient_id=people.get_user("program-director").pk, person_name="PGY1-01", first="Ward 3A", second="Clinic"
     )
 
 
 def report_violation(person: str) -> None:
     service.notify_acgme_warning(
-        recipient_id=people.named("coordinator").pk,
+        recipient_id=people.get_user("coordinator").pk,
         violation_type="80-hour rule",
         severity="CRITICAL",
         person_name=person,
