@@ -6,7 +6,7 @@ from django.db import connections
 from django.utils import timezone
 
 from notifications.models import Delivery
-from notifications.storage.outbox import Settlement
+from notifications.storage.outbox import StateChange
 
 ROWS = 100
 SELECTED = "SELECT id FROM klaxon_delivery WHERE state = 'ready' ORDER BY score DESC, id LIMIT %s"
@@ -50,6 +50,6 @@ def finish(claimed: Claimed, using: str) -> None:
     deliveries = Delivery.objects.using(using)
     ids = [pk for pk, _ in claimed]
     deliveries.mark_sending(deliveries.in_bulk(ids).values(), now + timedelta(seconds=60))
-    deliveries.settle([Settlement(pk, fence, "sending", "sent", provider="none") for pk, fence in claimed], now)
+    deliveries.settle([StateChange(pk, fence, "sending", "sent", provider="none") for pk, fence in claimed], now)
     with connections[using].cursor() as cursor:
         cursor.execute(REFILL.format(marks=", ".join(["%s"] * len(ids))), ids)

@@ -15,7 +15,7 @@ from notifications.storage.in_array import these
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class UserPreferences:
     """What is known of the wishes of one user.
 
     :param settings: the user's own; a row that was never saved will do.
@@ -31,7 +31,7 @@ class Wishes:
 class PreferenceSource(Protocol):
     """What ``PREFERENCES`` names: a class that is made without arguments for each chunk of recipients."""
 
-    def load(self, cluster: Any, user_ids: Collection[Any]) -> Mapping[Any, Wishes]:
+    def load(self, cluster: Any, user_ids: Collection[Any]) -> Mapping[Any, UserPreferences]:
         """The wishes of these users in this cluster, by primary key; who is missing has none.
 
         Asked once for each chunk and once for each batch that a worker sends. It must not write, and take as many
@@ -40,13 +40,13 @@ class PreferenceSource(Protocol):
         ...
 
 
-class OwnTables:
+class DatabasePreferenceSource:
     """The default, in three queries. A subclass may replace one of the methods and keep the others."""
 
-    def load(self, cluster: Any, user_ids: Collection[Any]) -> Mapping[Any, Wishes]:
+    def load(self, cluster: Any, user_ids: Collection[Any]) -> Mapping[Any, UserPreferences]:
         settings, shared = self.settings_of(cluster, user_ids), self.shared_by(cluster, user_ids)
         mutes = self.mutes_of(cluster, user_ids)
-        return {pk: Wishes(settings.get(pk), shared.get(pk, ()), mutes.get(pk, ())) for pk in user_ids}
+        return {pk: UserPreferences(settings.get(pk), shared.get(pk, ()), mutes.get(pk, ())) for pk in user_ids}
 
     def settings_of(self, cluster: Any, user_ids: Collection[Any]) -> Mapping[Any, UserSettings]:
         return {row.user_id: row for row in _rows(UserSettings, cluster, user_ids)}
@@ -71,6 +71,6 @@ def preference_source() -> PreferenceSource:
     return source
 
 
-def wishes_of(cluster: Any, user_ids: Collection[Any]) -> Mapping[Any, Wishes]:
+def wishes_of(cluster: Any, user_ids: Collection[Any]) -> Mapping[Any, UserPreferences]:
     """Read anew at each call: what was changed, by whichever process, holds from the next ``send()``."""
     return preference_source().load(cluster, user_ids)

@@ -270,7 +270,7 @@ def test_the_environment_gives_every_key_in_its_type(settings):
             MESSAGE_RECIPIENTS="Operators",
             CRITICAL_MESSAGE_PERMISSION="shop.raise_alarm",
             ON_BAD_CALL="log",
-            PREFERENCES="shop.wishes.Wishes",
+            PREFERENCES="shop.wishes.UserPreferences",
             BASE_URL="https://example.com",
             ADDRESS_FIELDS="phone=mobile,pager=pager_number",
             RETRY_DELAYS="1,2.5,30",

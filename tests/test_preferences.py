@@ -4,7 +4,7 @@ import pytest
 
 from notifications.manager import NotificationManager
 from notifications.models import Cluster, Mute, NotificationLog, SharedPreference, UserSettings
-from notifications.preferences import OwnTables, Wishes
+from notifications.preferences import DatabasePreferenceSource, UserPreferences
 from notifications.sending.gates import people
 from tests.factories import ClusterFactory, UserFactory
 from tests.shop.notification_events import ShopEvents
@@ -17,10 +17,10 @@ class FromTheAccount:
 
     def load(self, cluster, user_ids):
         users = UserFactory._meta.model.objects.filter(pk__in=user_ids, first_name="quiet")
-        return {user.pk: Wishes(UserSettings(channels={"email": False}, language="de")) for user in users}
+        return {user.pk: UserPreferences(UserSettings(channels={"email": False}, language="de")) for user in users}
 
 
-class OwnSettingsOnly(OwnTables):
+class OwnSettingsOnly(DatabasePreferenceSource):
     """The user's own from the host, roles and mutes from Klaxon."""
 
     def settings_of(self, cluster, user_ids):

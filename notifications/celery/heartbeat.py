@@ -9,17 +9,17 @@ from typing import Any
 
 from celery.signals import worker_process_shutdown, worker_shutdown
 
-from notifications.delivering.workers.heartbeat import Pulse
+from notifications.delivering.workers.heartbeat import HeartbeatThread
 
 _lock = threading.Lock()
 # By process, because a pool may fork after the first task.
-_beating: dict[int, Pulse] = {}
+_beating: dict[int, HeartbeatThread] = {}
 
 
-def of_this_process() -> Pulse:
+def of_this_process() -> HeartbeatThread:
     with _lock:
         if os.getpid() not in _beating:
-            _beating[os.getpid()] = Pulse().__enter__()
+            _beating[os.getpid()] = HeartbeatThread().__enter__()
         return _beating[os.getpid()]
 
 

@@ -15,8 +15,8 @@ from notifications.celery.schedule import SWEEP_EVERY
 from notifications.core import clock, partitions
 from notifications.core.switch import is_off
 from notifications.delivering.dispatcher import Dispatcher
-from notifications.delivering.workers.heartbeat import Pulse
-from notifications.delivering.workers.periodic_tasks import Rota
+from notifications.delivering.workers.heartbeat import HeartbeatThread
+from notifications.delivering.workers.periodic_tasks import Scheduler
 from notifications.delivering.workers.rescue import Rescuer
 from notifications.models import Delivery
 
@@ -48,7 +48,7 @@ def sweep(task: Any, partition: str) -> None:
     with partitions.entered(partition):
         using = router.db_for_write(Delivery)
         rescuer = Rescuer(using, _pulse_for(task))
-        Rota(using, patience=SECONDS).run_due()
+        Scheduler(using, patience=SECONDS).run_due()
         _look_and_deliver(task, rescuer)
         if rescuer.has_suspects:
             time.sleep(rescuer.patience)
@@ -76,7 +76,7 @@ def dispatching(task: Any) -> Iterator[Dispatcher]:
         dispatcher.close(conf.current().stop_seconds if heartbeat else 0.0)
 
 
-def _pulse_for(task: Any) -> Pulse | None:
+def _pulse_for(task: Any) -> HeartbeatThread | None:
     """The heartbeat of this process; None for a task that is called eagerly or directly.
 
     Such a task is a guest in another program's process, and leaves no thread behind.

@@ -83,7 +83,10 @@ class Conf:
         "", str, "str", 'a permission such as "app_label.codename", or empty for none', is_permission
     )
     preferences: str = option(
-        "notifications.preferences.OwnTables", str, "str", "the dotted path of a class with load(cluster, user_ids)"
+        "notifications.preferences.DatabasePreferenceSource",
+        str,
+        "str",
+        "the dotted path of a class with load(cluster, user_ids)",
     )
     base_url: str = option("", str, "str", 'the address of your site, such as "https://example.com"', address_of_site)
     address_fields: Mapping[str, str] = option(dict, Mapping, "dict", 'a dict such as {"phone": "phone_number"}', texts)

@@ -13,7 +13,7 @@ from notifications import conf
 from notifications.channels import BaseChannel
 from notifications.core.connections import is_unable
 from notifications.delivering.handover import HandOver
-from notifications.delivering.outcome_writer import Desk
+from notifications.delivering.outcome_writer import OutcomeWriter
 from notifications.delivering.providers.attempted import Attempted
 from notifications.delivering.providers.breaker import failures_at_the_end, is_failure, opens_at_once
 from notifications.delivering.providers.choice import SLOW_SECONDS, Provider, Providers
@@ -43,24 +43,26 @@ class Prepared:
     message: Any
 
 
-def attempt(provider: Provider, group: Sequence[Addressed], desk: Desk, providers: Providers, stop: Stop) -> None:
-    """Try a group of one provider's deliveries; the desk counts how many came to which state."""
+def attempt(
+    provider: Provider, group: Sequence[Addressed], writer: OutcomeWriter, providers: Providers, stop: Stop
+) -> None:
+    """Try a group of one provider's deliveries; the writer counts how many came to which state."""
     channel = providers.open(provider)
-    prepared = _prepare(channel, group, desk)
+    prepared = _prepare(channel, group, writer)
     if not prepared:
         return
-    handed = HandOver(provider, desk, providers)
+    handed = HandOver(provider, writer, providers)
     # A transactional channel writes to this very database, so its outcome is one commit with what it writes.
-    with transaction.atomic(using=desk.using) if channel.transactional else desk.watching(handed):
-        _send(channel, prepared, handed, desk, stop)
+    with transaction.atomic(using=writer.using) if channel.transactional else writer.watching(handed):
+        _send(channel, prepared, handed, writer, stop)
         tally = handed.finish()
-    desk.count.add(tally)
+    writer.count.add(tally)
     handed.observe()
 
 
-def _prepare(channel: BaseChannel, group: Sequence[Addressed], desk: Desk) -> list[Prepared]:
+def _prepare(channel: BaseChannel, group: Sequence[Addressed], writer: OutcomeWriter) -> list[Prepared]:
     prepared, failed = [], []
-    files = _files(channel, group, desk)
+    files = _files(channel, group, writer)
     for addressed in group:
         try:
             message = _message(channel, addressed, files.get(addressed.delivery.notification_id, ()))
@@ -73,14 +75,14 @@ def _prepare(channel: BaseChannel, group: Sequence[Addressed], desk: Desk) -> li
             logger.exception("Delivery %s cannot be rendered.", addressed.delivery.pk)
             failed.append(buried(addressed.delivery, Reason.RENDERING, f"{type(error).__name__}: {error}"))
     if failed:
-        desk.count.add(desk.write(Outcomes(failed, desk.now())))
+        writer.count.add(writer.write(Outcomes(failed, writer.now())))
     return prepared
 
 
-def _files(channel: BaseChannel, group: Sequence[Addressed], desk: Desk) -> dict[int, Files]:
+def _files(channel: BaseChannel, group: Sequence[Addressed], writer: OutcomeWriter) -> dict[int, Files]:
     if not channel.takes_attachments:
         return {}
-    return AttachedFile.objects.using(desk.using).carried_by(item.delivery.notification for item in group)
+    return AttachedFile.objects.using(writer.using).carried_by(item.delivery.notification for item in group)
 
 
 def _message(channel: BaseChannel, addressed: Addressed, files: Files) -> Any:
@@ -92,32 +94,36 @@ def _message(channel: BaseChannel, addressed: Addressed, files: Files) -> Any:
     return channel.prepare(delivery, replace(rendered, attachments=files) if files else rendered)
 
 
-def _send(channel: BaseChannel, prepared: Sequence[Prepared], handed: HandOver, desk: Desk, stop: Stop) -> None:
+def _send(
+    channel: BaseChannel, prepared: Sequence[Prepared], handed: HandOver, writer: OutcomeWriter, stop: Stop
+) -> None:
     patience = conf.current().lease_seconds + channel.patience * len(prepared)
-    lease = desk.now() + timedelta(seconds=patience)
+    lease = writer.now() + timedelta(seconds=patience)
     # Committed before the call (unless the channel writes to this very database): should this process die now, the
     # row says that it may have been sent.
-    ours = _mark_sending([item.delivery for item in prepared], lease, desk)
+    ours = _mark_sending([item.delivery for item in prepared], lease, writer)
     mine = [item for item in prepared if item.delivery.pk in ours]
     for item in mine:
         item.delivery.attempts += 1
-    if not channel.transactional and not desk.may_go_on():
+    if not channel.transactional and not writer.may_go_on():
         handed.untried = [item.delivery for item in mine]
         return
-    _hand_over(channel, mine, handed, desk, stop)
+    _hand_over(channel, mine, handed, writer, stop)
 
 
-def _mark_sending(rows: Sequence[Delivery], lease: datetime, desk: Desk) -> set[int]:
+def _mark_sending(rows: Sequence[Delivery], lease: datetime, writer: OutcomeWriter) -> set[int]:
     try:
-        return Delivery.objects.using(desk.using).mark_sending(rows, lease)
+        return Delivery.objects.using(writer.using).mark_sending(rows, lease)
     except Error:
         # The connection can break between a commit and its answer; nothing was handed over.
-        now = desk.time_of_answer()
-        desk.keep(Outcomes([broken_off(row, now) for row in rows], now))
+        now = writer.time_of_answer()
+        writer.keep(Outcomes([broken_off(row, now) for row in rows], now))
         raise
 
 
-def _hand_over(channel: BaseChannel, prepared: Sequence[Prepared], handed: HandOver, desk: Desk, stop: Stop) -> None:
+def _hand_over(
+    channel: BaseChannel, prepared: Sequence[Prepared], handed: HandOver, writer: OutcomeWriter, stop: Stop
+) -> None:
     waiting = {id(item.message): item.delivery for item in prepared}
     handed.begin([item.delivery for item in prepared])
     error = "The channel gave no receipt."
@@ -126,7 +132,7 @@ def _hand_over(channel: BaseChannel, prepared: Sequence[Prepared], handed: HandO
         for receipt in _receipts(channel, [item.message for item in prepared]):
             delivery, before, since = waiting.pop(id(receipt.message)), since, time.monotonic()
             handed.add(Attempted(delivery, sound(receipt), since - before))
-            if waiting and channel.one_by_one and (why := _why_to_break_off(handed, desk, stop)):
+            if waiting and channel.one_by_one and (why := _why_to_break_off(handed, writer, stop)):
                 level = logging.INFO if stop() else logging.WARNING
                 logger.log(level, "%s %d deliveries of a group were not handed over.", why, len(waiting))
                 handed.untried = list(waiting.values())
@@ -161,11 +167,11 @@ def _receipts(channel: BaseChannel, messages: Sequence[Any]) -> Iterator[Receipt
         yield receipt
 
 
-def _why_to_break_off(handed: HandOver, desk: Desk, stop: Stop) -> str:
+def _why_to_break_off(handed: HandOver, writer: OutcomeWriter, stop: Stop) -> str:
     """Why the rest of a group must not be handed over, in a sentence; empty if it may."""
     if stop():
         return "The worker stops."
-    if not desk.may_go_on():
+    if not writer.may_go_on():
         # Others may be taking the rest by now, and will say what became of it.
         return "The heartbeat is not felt."
     last = handed.tried[-1]

@@ -16,7 +16,7 @@ NEXT_TURN = 0.1
 """Seconds between two looks while some wait for their turn."""
 
 
-class Outlook:
+class ClaimPolicy:
     """Of one worker thread; what it reads is at most a second old."""
 
     def __init__(self, using: str, providers: Providers) -> None:

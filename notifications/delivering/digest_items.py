@@ -16,8 +16,8 @@ from notifications.models import Delivery, NotificationLog, Suppression
 from notifications.models.suppression import Pair
 from notifications.outcomes import Drop, Reason
 from notifications.sending.gates import ASKED_OF_WAITING
-from notifications.sending.gates.recheck import addresses_of, asked_again, cannot_go
-from notifications.storage.outbox import Leaving, Settlement
+from notifications.sending.gates.recheck import addresses_of, cannot_go, recheck
+from notifications.storage.outbox import DigestRemoval, StateChange
 
 Refused = tuple[Delivery, Drop]
 
@@ -52,7 +52,7 @@ def _refused(
     whole: Addressed, items: Mapping[int, Sequence[Delivery]], suppressed: frozenset[Pair], now: datetime
 ) -> list[Refused]:
     answers = [
-        (row, asked_again(_as_it_goes(row, whole.delivery), whole.person, suppressed, now, ASKED_OF_WAITING))
+        (row, recheck(_as_it_goes(row, whole.delivery), whole.person, suppressed, now, ASKED_OF_WAITING))
         for row in items.get(whole.delivery.notification_id, ())
         # What is no longer known is told by its name.
         if not cannot_go(row)
@@ -84,7 +84,7 @@ def _end(refused: Sequence[Refused]) -> Drop:
 
 def _let_leave(refused: Sequence[tuple[Delivery, Sequence[Refused]]], using: str, now: datetime) -> None:
     leaving = [
-        Leaving(row.pk, state_after(answer), answer.reason, whole.pk, whole.fence)
+        DigestRemoval(row.pk, state_after(answer), answer.reason, whole.pk, whole.fence)
         for whole, rows in refused
         for row, answer in rows
     ]
@@ -93,4 +93,4 @@ def _let_leave(refused: Sequence[tuple[Delivery, Sequence[Refused]]], using: str
     with_contexts([row for row, _ in ours], using)
     NotificationLog.objects.using(using).append(drop_row(row, item.reason, item.rule, now) for row, item in ours)
     for row, answer in ours:
-        tell(row, Settlement(row.pk, row.fence, row.state, state_after(answer), answer.reason), using)
+        tell(row, StateChange(row.pk, row.fence, row.state, state_after(answer), answer.reason), using)

@@ -13,22 +13,22 @@ from django.db import DataError, Error, IntegrityError
 from notifications import conf
 from notifications.core.primary import read_from_primary
 from notifications.delivering.attempt import Addressed, attempt
-from notifications.delivering.claim_policy import Outlook
+from notifications.delivering.claim_policy import ClaimPolicy
 from notifications.delivering.digest_items import with_items_still_wanted
 from notifications.delivering.fallback import Fallback
-from notifications.delivering.outcome_writer import Desk, tell
+from notifications.delivering.outcome_writer import OutcomeWriter, tell
 from notifications.delivering.providers.choice import Provider, Providers
-from notifications.delivering.rate_limiter import Admission
-from notifications.delivering.recheck import still_in_hours, still_wanted
+from notifications.delivering.rate_limiter import RateLimiter
+from notifications.delivering.recheck import recheck_claimed, still_in_hours
 from notifications.delivering.record import Outcomes, buried
 from notifications.delivering.tally import Tally
-from notifications.delivering.workers.heartbeat import Pulse
+from notifications.delivering.workers.heartbeat import HeartbeatThread
 from notifications.delivering.workers.outage_log import OUTAGE_LOG
 from notifications.delivering.workers.stop import Stop, never
 from notifications.events import NotificationPriority
 from notifications.models import Delivery
 from notifications.outcomes import DeliveryState, Reason
-from notifications.storage.outbox import Settlement
+from notifications.storage.outbox import StateChange
 
 logger = logging.getLogger("notifications.dispatch")
 
@@ -48,16 +48,16 @@ class Dispatcher:
     """
 
     def __init__(
-        self, batch_size: int | None = None, stop: Callable[[], bool] = never, pulse: Pulse | None = None
+        self, batch_size: int | None = None, stop: Callable[[], bool] = never, pulse: HeartbeatThread | None = None
     ) -> None:
         self.batch_size = batch_size or conf.current().batch_size
         self.stop = stop if isinstance(stop, Stop) else Stop(stop)
-        self.desk = Desk(pulse)
-        self.using = self.desk.using
+        self.writer = OutcomeWriter(pulse)
+        self.using = self.writer.using
         self._held_by_pulse = pulse.holding if pulse else lambda ids: nullcontext()
         self.providers = Providers(self.using)
-        self.outlook = Outlook(self.using, self.providers)
-        self.admission = Admission(self.desk, self.providers, self.outlook)
+        self.outlook = ClaimPolicy(self.using, self.providers)
+        self.admission = RateLimiter(self.writer, self.providers, self.outlook)
         self.fallback = Fallback(self.using)
         # At random, so that one-shot runs of a single claim take the oldest as often as a worker does.
         self._claims = random.randrange(OLDEST_EVERY)  # noqa: S311 - no secret
@@ -82,33 +82,33 @@ class Dispatcher:
     @read_from_primary()
     def run_batch(self, size: int, notification_ids: Sequence[int] = ()) -> tuple[int, Tally]:
         """Release what is due, claim a batch, bring it to its end; returns how many were claimed and their states."""
-        self.desk.catch_up()
-        now = self.desk.now()
-        claimed = self._claim(size, notification_ids, now) if self.desk.begin() else []
+        self.writer.catch_up()
+        now = self.writer.now()
+        claimed = self._claim(size, notification_ids, now) if self.writer.begin() else []
         if claimed:
             claimed = self._apart(claimed)
             with self._held_by_pulse([row.pk for row in claimed]):
                 self._bring_to_an_end(claimed, now)
-        return len(claimed), self.desk.count.take()
+        return len(claimed), self.writer.count.take()
 
     def _bring_to_an_end(self, claimed: list[Delivery], now: datetime) -> None:
         all_begun = failed = False
         try:
             claimed = Delivery.objects.using(self.using).with_notifications(claimed)
-            wanted = self._counted(still_wanted(claimed, self.desk, now))
+            wanted = self._counted(recheck_claimed(claimed, self.writer, now))
             wanted = self._counted(with_items_still_wanted(wanted, self.using, now))
             groups = list(self._groups(wanted, now))
-            while groups and not self.stop() and self.desk.may_go_on():
+            while groups and not self.stop() and self.writer.may_go_on():
                 provider, group = groups[0]
                 if self.providers.has_shut_since(provider):
                     # An earlier group of this very batch has opened its circuit: another provider, or later.
-                    self.desk.give_back([item.delivery for item in group])
+                    self.writer.give_back([item.delivery for item in group])
                     del groups[0]
                     continue
-                group = self._counted(still_in_hours(group, self.desk))
+                group = self._counted(still_in_hours(group, self.writer))
                 self._attempt(provider, self._counted(self.admission.admitted(provider, group)))
                 del groups[0]
-                self.providers.end_probe(provider, self.desk.now())
+                self.providers.end_probe(provider, self.writer.now())
             all_begun = not groups
         except Error:
             failed = True
@@ -117,12 +117,12 @@ class Dispatcher:
             # Stopped, or an error: what was not begun goes back, without a strike. (What was begun is no longer
             # claimed, and keeps its state.)
             if not all_begun:
-                self.desk.give_back(claimed, later=failed)
+                self.writer.give_back(claimed, later=failed)
 
     def _counted(self, found: tuple[list[Addressed], Tally]) -> list[Addressed]:
         """Those that go on; the others are counted."""
         going_on, ended = found
-        self.desk.count.add(ended)
+        self.writer.count.add(ended)
         return going_on
 
     def _apart(self, claimed: list[Delivery]) -> list[Delivery]:
@@ -130,7 +130,7 @@ class Dispatcher:
         alone = [row for row in claimed if row.is_suspect][:1] if claimed[0].is_suspect else []
         kept = alone or [row for row in claimed if not row.is_suspect]
         if len(kept) < len(claimed):
-            self.desk.give_back([row for row in claimed if row not in kept])
+            self.writer.give_back([row for row in claimed if row not in kept])
         return kept
 
     def _claim(self, size: int, notification_ids: Sequence[int], now: datetime) -> list[Delivery]:
@@ -158,7 +158,7 @@ class Dispatcher:
         """One delivery for a channel whose providers wait for a probe."""
         outbox = Delivery.objects.using(self.using)
         outbox.release_due(now)
-        found = (outbox.claim_probe(self.desk.owner, lease, name, notification_ids) for name in sorted(channels))
+        found = (outbox.claim_probe(self.writer.owner, lease, name, notification_ids) for name in sorted(channels))
         return next((rows for rows in found if rows), [])
 
     def _trickle(
@@ -169,19 +169,19 @@ class Dispatcher:
             return []
         self._trickled_at = now
         return Delivery.objects.using(self.using).claim(
-            self.desk.owner, now, lease, size, notification_ids, oldest_first=True, without=closed
+            self.writer.owner, now, lease, size, notification_ids, oldest_first=True, without=closed
         )
 
     def resting_for(self) -> float | None:
         """Seconds until something may go out that cannot go now; None if there is nothing of the kind."""
-        return self.outlook.resting_for(self.desk.now())
+        return self.outlook.resting_for(self.writer.now())
 
     def _release(self, now: datetime, lease: datetime) -> None:
         self._released_at = now
         Delivery.objects.using(self.using).release_due(now)
-        for row, _ in self.fallback.take_over(self.outlook.exhausted(now), self.desk.owner, now, lease):
-            tell(row, Settlement(row.pk, row.fence, row.state, DeliveryState.DROPPED, Reason.FALLBACK), self.using)
-            self.desk.count.add(Counter({DeliveryState.DROPPED: 1}))
+        for row, _ in self.fallback.take_over(self.outlook.exhausted(now), self.writer.owner, now, lease):
+            tell(row, StateChange(row.pk, row.fence, row.state, DeliveryState.DROPPED, Reason.FALLBACK), self.using)
+            self.writer.count.add(Counter({DeliveryState.DROPPED: 1}))
 
     def _take(
         self, size: int, notification_ids: Sequence[int], now: datetime, lease: datetime, closed: Collection[str]
@@ -190,7 +190,7 @@ class Dispatcher:
         oldest = self._claims % OLDEST_EVERY == 0
         outbox = Delivery.objects.using(self.using)
         floor = URGENT if self.outlook.is_flooded and not oldest else 0
-        return outbox.claim(self.desk.owner, now, lease, size, notification_ids, oldest, closed, floor)
+        return outbox.claim(self.writer.owner, now, lease, size, notification_ids, oldest, closed, floor)
 
     def _attempt(self, provider: Provider, group: Sequence[Addressed]) -> None:
         if not group:
@@ -200,13 +200,13 @@ class Dispatcher:
         except Exception as error:
             # Whatever its constructor raises: its deliveries wait, and lose no attempt.
             logger.exception("The channel %r cannot be made; its deliveries wait.", provider.key)
-            self.providers.cannot_be_made(provider, error, self.desk.now())
-            self.desk.give_back([item.delivery for item in group])
+            self.providers.cannot_be_made(provider, error, self.writer.now())
+            self.writer.give_back([item.delivery for item in group])
             return
-        if group[0].delivery.is_suspect and not self.desk.begin_trial(group[0].delivery):
+        if group[0].delivery.is_suspect and not self.writer.begin_trial(group[0].delivery):
             return
         try:
-            attempt(provider, group, self.desk, self.providers, self.stop)
+            attempt(provider, group, self.writer, self.providers, self.stop)
         except (DataError, IntegrityError, ValueError) as error:
             # Only a transactional channel comes here: the database refused something, and took the group back.
             if len(group) > 1:
@@ -215,7 +215,7 @@ class Dispatcher:
                 return
             logger.exception("Delivery %s cannot be stored.", group[0].delivery.pk)
             refused = buried(group[0].delivery, Reason.RENDERING, f"{type(error).__name__}: {error}")
-            self.desk.count.add(self.desk.write(Outcomes([refused], self.desk.now())))
+            self.writer.count.add(self.writer.write(Outcomes([refused], self.writer.now())))
 
     def rest(self) -> None:
         """Let go of every connection to a provider, and of nothing that a provider has answered."""
@@ -223,7 +223,7 @@ class Dispatcher:
         if self.stop():
             return  # close() has the time that is left
         try:
-            self.desk.catch_up()
+            self.writer.catch_up()
             self.providers.share_health()
         except Error as error:
             OUTAGE_LOG.report_failure(logger, error, "The last outcomes cannot be written yet; they are kept.")
@@ -234,7 +234,7 @@ class Dispatcher:
         :param seconds: how long to keep trying to write them while the database cannot be used.
         """
         self.providers.close()
-        if left := self.desk.close(seconds, self.stop.at_once):
+        if left := self.writer.close(seconds, self.stop.at_once):
             return left
         try:
             self.providers.share_health()
@@ -253,7 +253,7 @@ class Dispatcher:
             else:
                 key = provider.key, provider.as_probe, item.delivery.is_suspect
                 found.setdefault(key, (provider, []))[1].append(item)
-        self.desk.give_back(waiting)
+        self.writer.give_back(waiting)
         for (_, _, is_suspect), (provider, items) in found.items():
             size = 1 if is_suspect else provider.group_size
             for start in range(0, len(items), size):

@@ -25,7 +25,7 @@ from notifications.models.suppression import fingerprint
 from notifications.outcomes import DeliveryState, Drop, Reason
 from notifications.sending.gates import Facts, Person, decide
 from notifications.sending.gates.recheck import persons_of
-from notifications.storage.outbox import Settlement
+from notifications.storage.outbox import StateChange
 
 EXHAUSTED = frozenset({Reason.TEMPORARY, Reason.PERMANENT, Reason.CONFIGURATION, Reason.LOST_CONTACT})
 GONE = ("dead", "dropped", "cancelled", "expired", "merged")
@@ -41,7 +41,7 @@ def fallback_of(delivery: Delivery) -> str:
     return named if named in conf.current().enabled_channels else ""
 
 
-def after_death(settled: Iterable[tuple[Delivery, Settlement]], using: str, now: datetime) -> None:
+def after_death(settled: Iterable[tuple[Delivery, StateChange]], using: str, now: datetime) -> None:
     """Make deliveries on the fallback channels of those that have died; to be called in the same transaction."""
     dead = {row: news for row, news in settled if news.state == DeliveryState.DEAD and news.reason in EXHAUSTED}
     moved = send_to_account([row for row, news in dead.items() if news.reason == Reason.PERMANENT], using, now)
@@ -121,9 +121,9 @@ class Fallback:
         away = {row.pk for row, _ in going}
         was = DeliveryState.CLAIMED
         news = [
-            Settlement(row.pk, row.fence, was, DeliveryState.DROPPED, Reason.FALLBACK)
+            StateChange(row.pk, row.fence, was, DeliveryState.DROPPED, Reason.FALLBACK)
             if row.pk in away
-            else Settlement(row.pk, row.fence, was, DeliveryState.READY, row.reason, provider=row.provider)
+            else StateChange(row.pk, row.fence, was, DeliveryState.READY, row.reason, provider=row.provider)
             for row in rows
         ]
         Delivery.objects.using(self.using).settle(news, now)

@@ -13,13 +13,13 @@ from dataclasses import replace
 from datetime import datetime
 
 from notifications.core.refusals import resolved
-from notifications.delivering.outcome_writer import Desk
+from notifications.delivering.outcome_writer import OutcomeWriter
 from notifications.delivering.providers.attempted import Attempted
 from notifications.delivering.providers.choice import Provider, Providers
 from notifications.delivering.record import Outcomes, broken_off, settlement
 from notifications.delivering.tally import Tally
 from notifications.models import Delivery
-from notifications.storage.outbox import Settlement
+from notifications.storage.outbox import StateChange
 
 
 class HandOver:
@@ -28,9 +28,9 @@ class HandOver:
     ``tried`` are the answers so far; ``untried`` were certainly not handed over, because the group was broken off.
     """
 
-    def __init__(self, provider: Provider, desk: Desk, providers: Providers) -> None:
+    def __init__(self, provider: Provider, writer: OutcomeWriter, providers: Providers) -> None:
         self.provider = provider
-        self.desk = desk
+        self.writer = writer
         self.providers = providers
         self.tried: list[Attempted] = []
         self.untried: list[Delivery] = []
@@ -76,34 +76,34 @@ class HandOver:
                     return False
                 outcomes = self._outcomes(self.judged()[self._recorded : count])
                 self._recorded = count
-            self.desk.record(outcomes)
+            self.writer.record(outcomes)
             return True
 
     def finish(self) -> Tally:
         """Record the rest. Where the channel is transactional, returns what is to be counted once that is committed.
 
-        What cannot be recorded is kept by the desk, and the error is raised.
+        What cannot be recorded is kept by the writer, and the error is raised.
         """
         with self._recording:
             outcomes = self._outcomes(self.judged()[self._recorded :], self.untried)
             self._recorded = len(self.tried)
             if outcomes.pairs and self.provider.is_transactional:
-                return self.desk.write(outcomes)
+                return self.writer.write(outcomes)
             if outcomes.pairs:
-                self.desk.record(outcomes)
+                self.writer.record(outcomes)
             return Counter()
 
     def observe(self) -> None:
         """Draw the conclusions about the provider, for all workers."""
         judged, streak = self.providers.judge(self.provider, self.tried)
-        self.providers.observe(self.provider, judged, self.desk.now(), streak)
+        self.providers.observe(self.provider, judged, self.writer.now(), streak)
 
     def _outcomes(self, tried: Sequence[Attempted], untried: Sequence[Delivery] = ()) -> Outcomes:
-        now = self.desk.time_of_answer()
+        now = self.writer.time_of_answer()
         carrier = "" if self.provider.name == self.provider.channel else self.provider.name
         pairs = [self._pair(replace(item, carrier=carrier), now) for item in tried]
         return Outcomes([*pairs, *(broken_off(delivery, now) for delivery in untried)], now)
 
-    def _pair(self, item: Attempted, now: datetime) -> tuple[Attempted, Settlement]:
+    def _pair(self, item: Attempted, now: datetime) -> tuple[Attempted, StateChange]:
         failed_over = self.providers.failed_over(self.provider, item.delivery, now)
         return item, settlement(item, now, failed_over, self.providers.is_forgiven(self.provider, item, now))

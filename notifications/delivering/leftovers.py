@@ -39,7 +39,7 @@ from notifications.delivering.providers.attempted import Attempted
 from notifications.delivering.record import BrokenOff, Outcomes
 from notifications.models import Delivery
 from notifications.outcomes import Blame, Receipt, Suppress, Verdict
-from notifications.storage.outbox import Settlement
+from notifications.storage.outbox import StateChange
 
 logger = logging.getLogger("notifications.dispatch")
 
@@ -281,7 +281,7 @@ def _as_json(outcomes: Outcomes) -> dict[str, Any]:
     return {"at": outcomes.at.isoformat(), "pairs": pairs}
 
 
-def _identity(attempted: Attempted | None, news: Settlement) -> dict[str, str]:
+def _identity(attempted: Attempted | None, news: StateChange) -> dict[str, str]:
     """What tells this delivery from another one with its id, in its worker's hands; empty where that is not known."""
     if attempted:
         delivery = attempted.delivery
@@ -291,8 +291,8 @@ def _identity(attempted: Attempted | None, news: Settlement) -> dict[str, str]:
     return {}
 
 
-def _pair_as_json(attempted: Attempted | None, news: Settlement) -> dict[str, Any]:
-    written = {field.name: getattr(news, field.name) for field in fields(Settlement)}
+def _pair_as_json(attempted: Attempted | None, news: StateChange) -> dict[str, Any]:
+    written = {field.name: getattr(news, field.name) for field in fields(StateChange)}
     written["due_at"] = news.due_at.isoformat() if news.due_at else None
     return {
         **_identity(attempted, news),
@@ -335,10 +335,10 @@ def _key(pair: Mapping[str, Any]) -> tuple[int, str]:
 
 def _pairs(
     written: Sequence[Mapping[str, Any]], rows: Mapping[tuple[int, str], Delivery]
-) -> Iterator[tuple[Attempted | None, Settlement]]:
+) -> Iterator[tuple[Attempted | None, StateChange]]:
     for pair in written:
         due_at = pair["news"]["due_at"]
-        news = Settlement(**{**pair["news"], "due_at": datetime.fromisoformat(due_at) if due_at else None})
+        news = StateChange(**{**pair["news"], "due_at": datetime.fromisoformat(due_at) if due_at else None})
         row, known = rows.get(_key(pair)), pair["attempted"]
         if row is not None:
             # After a restore a living worker may have the row under the same fence: the attempt is logged, and no more.

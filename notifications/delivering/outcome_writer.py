@@ -26,12 +26,12 @@ from notifications.delivering.providers.attempted import Attempted
 from notifications.delivering.record import Outcomes, attempt_row
 from notifications.delivering.recorder import Group
 from notifications.delivering.tally import KEPT_IN_A_FILE, NOT_RECORDED, Count
-from notifications.delivering.workers.heartbeat import Pulse
+from notifications.delivering.workers.heartbeat import HeartbeatThread
 from notifications.delivering.workers.outage_log import OUTAGE_LOG
 from notifications.models import Delivery, NotificationLog, Suppression
 from notifications.models.suppression import Pair
 from notifications.outcomes import DeliveryState, Suppress, Verdict
-from notifications.storage.outbox import Settlement
+from notifications.storage.outbox import StateChange
 
 logger = logging.getLogger("notifications.dispatch")
 
@@ -44,13 +44,13 @@ SIGNAL_OF = {
 }
 
 
-class Desk:
+class OutcomeWriter:
     """One thread's: its database, its clock, whether others still know that it lives, and what is not yet written."""
 
-    def __init__(self, pulse: Pulse | None = None) -> None:
+    def __init__(self, pulse: HeartbeatThread | None = None) -> None:
         self.using = router.db_for_write(Delivery)
         self.pulse = pulse
-        self.owner = pulse.owner if pulse else Pulse().owner
+        self.owner = pulse.owner if pulse else HeartbeatThread().owner
         if pulse:
             pulse.desks.add(self)
         self.count = Count()
@@ -78,7 +78,7 @@ class Desk:
         """Whether what was claimed since :meth:`begin` is certainly still ours, and its outcomes can be recorded."""
         if self._failure:
             return False
-        return self.pulse is None or (self.pulse.is_felt() and self.pulse.lives == self._life)
+        return self.pulse is None or (self.pulse.is_healthy() and self.pulse.lives == self._life)
 
     def record(self, outcomes: Outcomes) -> None:
         """Write down and count what providers have answered.
@@ -144,7 +144,7 @@ class Desk:
         if not rows:
             return
         ready, was = DeliveryState.READY, DeliveryState.CLAIMED
-        news = [Settlement(row.pk, row.fence, was, ready, row.reason, provider=row.provider) for row in rows]
+        news = [StateChange(row.pk, row.fence, was, ready, row.reason, provider=row.provider) for row in rows]
         kept = Outcomes([(None, item) for item in news], self.time_of_answer())
         if later or self._unwritten:
             self.keep(kept)
@@ -287,7 +287,7 @@ def warn_of_lost_contact(delivery_id: int, state: str) -> None:
     )
 
 
-def tell(delivery: Delivery, news: Settlement, using: str) -> None:
+def tell(delivery: Delivery, news: StateChange, using: str) -> None:
     """Send the signal of an outcome, if it has one, after the commit."""
     delivery.state, delivery.reason, delivery.due_at = news.state, news.reason, news.due_at
     signal = SIGNAL_OF.get(DeliveryState(news.state))

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from notifications.delivering.attempt import Addressed
-from notifications.delivering.claim_policy import Outlook
+from notifications.delivering.claim_policy import ClaimPolicy
 from notifications.delivering.limits import Granted, Need, answer_to, needs_of, provider_need, take
-from notifications.delivering.outcome_writer import Desk
+from notifications.delivering.outcome_writer import OutcomeWriter
 from notifications.delivering.providers.choice import Provider, Providers
 from notifications.delivering.recheck import refuse
 from notifications.events import NOTIFICATION_EVENTS
@@ -20,19 +20,19 @@ LONGEST_REST = 1.0
 """Seconds. Then what is claimed next waits its turn again, so urgent deliveries must not come too late for it."""
 
 
-class Admission:
+class RateLimiter:
     """Of one worker thread."""
 
-    def __init__(self, desk: Desk, providers: Providers, outlook: Outlook) -> None:
-        self.desk = desk
+    def __init__(self, writer: OutcomeWriter, providers: Providers, outlook: ClaimPolicy) -> None:
+        self.writer = writer
         self.providers = providers
         self.outlook = outlook
 
     def admitted(self, provider: Provider, group: Sequence[Addressed]) -> tuple[list[Addressed], Counter[str]]:
         """Those of a group that may go out now; the others wait or are dropped, and are counted."""
-        now = self.desk.now()
+        now = self.writer.now()
         needs = {item.delivery.pk: self._needs(provider, item, now) for item in group}
-        granted = take(needs, self.desk.using, now)
+        granted = take(needs, self.writer.using, now)
         if not granted.wait:
             return list(group), Counter()
         refused = [item for item in group if item.delivery.pk in granted.wait]
@@ -62,4 +62,4 @@ class Admission:
             event = NOTIFICATION_EVENTS.find(item.delivery.notification.event)
             answer = answer_to(event, granted.by[item.delivery.pk], granted.wait[item.delivery.pk], now)
             answers.append((item.delivery, answer))
-        return refuse(answers, self.desk.using, now)
+        return refuse(answers, self.writer.using, now)

@@ -8,23 +8,25 @@ from django.db import transaction
 
 from notifications.delivering.attempt import Addressed
 from notifications.delivering.fallback import send_to_account
-from notifications.delivering.outcome_writer import Desk, tell
+from notifications.delivering.outcome_writer import OutcomeWriter, tell
 from notifications.delivering.record import Outcomes, buried, drop_row
 from notifications.models import Delivery, Notification, NotificationLog, Suppression
 from notifications.models.suppression import Pair
 from notifications.outcomes import Deliver, DeliveryState, Drop, Hold, Reason
-from notifications.sending.gates import ASKED_AGAIN, Person
+from notifications.sending.gates import RECHECKED_GATES, Person
 from notifications.sending.gates.quiet_hours import quiet_hours
-from notifications.sending.gates.recheck import addresses_of, asked_again, cannot_go, facts_of, persons_of
-from notifications.storage.outbox import Settlement
+from notifications.sending.gates.recheck import addresses_of, cannot_go, facts_of, persons_of, recheck
+from notifications.storage.outbox import StateChange
 
 ENDS = {Reason.EXPIRED: DeliveryState.EXPIRED, Reason.CANCELLED: DeliveryState.CANCELLED}
 
 
-def still_wanted(claimed: Sequence[Delivery], desk: Desk, now: datetime) -> tuple[list[Addressed], Counter[str]]:
+def recheck_claimed(
+    claimed: Sequence[Delivery], writer: OutcomeWriter, now: datetime
+) -> tuple[list[Addressed], Counter[str]]:
     """Those deliveries that may go out now; the others are cancelled, expired, dropped or buried, and counted."""
     persons = persons_of(claimed)
-    suppressed = Suppression.objects.using(desk.using).among(addresses_of(claimed))
+    suppressed = Suppression.objects.using(writer.using).among(addresses_of(claimed))
     wanted, refused, impossible = [], [], []
     for delivery in claimed:
         person = persons[delivery.pk]
@@ -34,28 +36,28 @@ def still_wanted(claimed: Sequence[Delivery], desk: Desk, now: datetime) -> tupl
             refused.append((delivery, answer))
         else:
             wanted.append(Addressed(delivery, person))
-    tally = refuse(refused, desk.using, now) if refused else Counter()
-    return wanted, tally + desk.write(Outcomes(impossible, now)) if impossible else tally
+    tally = refuse(refused, writer.using, now) if refused else Counter()
+    return wanted, tally + writer.write(Outcomes(impossible, now)) if impossible else tally
 
 
 def _refusal(delivery: Delivery, person: Person, suppressed: frozenset[Pair], now: datetime) -> Drop | Hold | None:
-    answer = asked_again(delivery, person, suppressed, now, ASKED_AGAIN)
+    answer = recheck(delivery, person, suppressed, now, RECHECKED_GATES)
     return None if isinstance(answer, Deliver) else answer
 
 
-def still_in_hours(group: Sequence[Addressed], desk: Desk) -> tuple[list[Addressed], Counter[str]]:
+def still_in_hours(group: Sequence[Addressed], writer: OutcomeWriter) -> tuple[list[Addressed], Counter[str]]:
     """Those of a group that may go out at this hour: a slow batch may have come into somebody's quiet hours."""
-    now = desk.now()
+    now = writer.now()
     answers = [(item, quiet_hours(facts_of(item.delivery, item.person, frozenset(), now))) for item in group]
     held = [(item.delivery, answer) for item, answer in answers if isinstance(answer, Hold)]
-    tally = refuse(held, desk.using, now) if held else Counter()
+    tally = refuse(held, writer.using, now) if held else Counter()
     return [item for item, answer in answers if isinstance(answer, Deliver)], tally
 
 
 def refuse(refused: Sequence[tuple[Delivery, Drop | Hold]], using: str, now: datetime) -> Counter[str]:
     """Deliveries that may not go out now: they are held, dropped, cancelled or have expired. No attempt is counted."""
     settlements = [
-        Settlement(
+        StateChange(
             id=delivery.pk,
             fence=delivery.fence,
             was=delivery.state,

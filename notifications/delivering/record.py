@@ -16,7 +16,7 @@ from notifications.delivering.providers.retry import delays_for, next_try
 from notifications.events import NOTIFICATION_EVENTS, NotificationEvent
 from notifications.models import Delivery, NotificationLog
 from notifications.outcomes import Blame, DeliveryState, Reason, Receipt, Verdict
-from notifications.storage.outbox import Settlement
+from notifications.storage.outbox import StateChange
 
 REASON_OF = {
     Verdict.ACCEPTED: "",
@@ -31,19 +31,19 @@ REASON_OF = {
 class Outcomes:
     """What became of a group at one time. A settlement without an attempt (None) leaves no row in the log."""
 
-    pairs: Sequence[tuple[Attempted | None, Settlement]]
+    pairs: Sequence[tuple[Attempted | None, StateChange]]
     at: datetime
 
     def __iter__(self) -> Iterator["Outcomes"]:
         return (Outcomes([pair], self.at) for pair in self.pairs)
 
     @property
-    def attempted(self) -> list[tuple[Attempted, Settlement]]:
+    def attempted(self) -> list[tuple[Attempted, StateChange]]:
         return [(item, news) for item, news in self.pairs if item is not None]
 
 
 @dataclass(frozen=True)
-class BrokenOff(Settlement):
+class BrokenOff(StateChange):
     """A settlement without an attempt that says whose it is, for a file of outcomes.
 
     ``correlation_id`` is that of the notification; ``owner`` is the worker that had the delivery.
@@ -57,7 +57,7 @@ FORGIVEN = (Verdict.TEMPORARY, Verdict.CONFIGURATION)
 """What a probe may be told without losing an attempt. Not *unknown*: that may have arrived, each time."""
 
 
-def settlement(attempted: Attempted, now: datetime, failed_over: str = "", forgiven: bool = False) -> Settlement:
+def settlement(attempted: Attempted, now: datetime, failed_over: str = "", forgiven: bool = False) -> StateChange:
     """The delivery's next state. Pure but for the dice of the jitter.
 
     :param failed_over: should it have failed, the names of the providers that have had it in this round, because there
@@ -66,16 +66,16 @@ def settlement(attempted: Attempted, now: datetime, failed_over: str = "", forgi
     """
     delivery, receipt = attempted.delivery, attempted.receipt
     goes_on = bool(failed_over) and _may_be_tried_elsewhere(receipt) and not _is_held(delivery, receipt)
-    uncounted = int(goes_on or (forgiven and receipt.verdict in FORGIVEN))
+    attempts_refunded = int(goes_on or (forgiven and receipt.verdict in FORGIVEN))
     state: str
     due_at: datetime | None
     if goes_on:
         state, due_at = DeliveryState.RETRY, now
-    elif uncounted:
+    elif attempts_refunded:
         state, due_at = _after_the_outage(delivery, receipt, now)
     else:
         state, due_at = _next_state(delivery, receipt, now)
-    return Settlement(
+    return StateChange(
         id=delivery.pk,
         fence=delivery.fence,
         was=DeliveryState.SENDING,
@@ -84,14 +84,14 @@ def settlement(attempted: Attempted, now: datetime, failed_over: str = "", forgi
         due_at=due_at,
         provider=failed_over if goes_on else attempted.provider,
         provider_message_id=_plain_id(receipt),
-        uncounted=uncounted if state == DeliveryState.RETRY else 0,
+        attempts_refunded=attempts_refunded if state == DeliveryState.RETRY else 0,
     )
 
 
-def buried(delivery: Delivery, reason: Reason, error: str) -> tuple[Attempted, Settlement]:
+def buried(delivery: Delivery, reason: Reason, error: str) -> tuple[Attempted, StateChange]:
     """A claimed delivery that cannot even be tried becomes a dead letter."""
     receipt = Receipt(None, Verdict.PERMANENT, error=error)
-    dead = Settlement(delivery.pk, delivery.fence, DeliveryState.CLAIMED, DeliveryState.DEAD, reason)
+    dead = StateChange(delivery.pk, delivery.fence, DeliveryState.CLAIMED, DeliveryState.DEAD, reason)
     return Attempted(delivery, receipt, 0.0), dead
 
 
@@ -104,7 +104,7 @@ def broken_off(delivery: Delivery, now: datetime) -> tuple[None, BrokenOff]:
         DeliveryState.RETRY,
         Reason.BROKEN_OFF,
         due_at=now,
-        uncounted=1,
+        attempts_refunded=1,
         correlation_id=str(delivery.notification.correlation_id),
         owner=delivery.owner,
     )
@@ -128,7 +128,7 @@ def _after_the_outage(delivery: Delivery, receipt: Receipt, now: datetime) -> tu
         # The open circuit holds it back for as long as need be.
         return DeliveryState.RETRY, now
     event = NOTIFICATION_EVENTS.named(delivery.notification.event)
-    state, due_at = retry_or_dead(delivery, event, now, receipt.retry_after, uncounted=1)
+    state, due_at = retry_or_dead(delivery, event, now, receipt.retry_after, attempts_refunded=1)
     if due_at is not None:
         # The next probes shall be others: it may be this very delivery that the provider cannot bear.
         due_at = max(due_at, now + timedelta(seconds=2 * conf.current().breaker_most_seconds))
@@ -156,10 +156,10 @@ def retry_or_dead(
     event: NotificationEvent | None,
     now: datetime,
     retry_after: float | None = None,
-    uncounted: int = 0,
+    attempts_refunded: int = 0,
 ) -> tuple[str, datetime | None]:
     delays = delays_for(event, delivery.channel) if event else ()
-    failed = max(1, delivery.attempts - uncounted)
+    failed = max(1, delivery.attempts - attempts_refunded)
     wait = next_try(failed, delays, conf.current().retry_jitter, random.random(), retry_after)  # noqa: S311
     if wait is None:
         return DeliveryState.DEAD, None

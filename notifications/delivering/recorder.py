@@ -74,7 +74,7 @@ class Recorder:
         try:
             used = group.record_known(RECORDS_AFTER)
         except Error as error:
-            # The desk has kept the answers; the worker's thread writes them before it claims anything.
+            # The writer has kept the answers; the worker's thread writes them before it claims anything.
             OUTAGE_LOG.report_failure(logger, error, "Answers cannot be recorded yet; they are kept.")
             used = True
         except Exception as error:  # noqa: BLE001 - it is logged

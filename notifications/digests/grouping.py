@@ -12,7 +12,7 @@ from notifications.events import DIGESTS, NOTIFICATION_EVENTS, NotificationEvent
 from notifications.models import Delivery, Notification, Suppression, UserSettings
 from notifications.outcomes import Drop, Reason
 from notifications.sending.gates import ASKED_OF_WAITING, Person, decide
-from notifications.sending.gates.recheck import addresses_of, asked_again, cannot_go, facts_of, persons_of
+from notifications.sending.gates.recheck import addresses_of, cannot_go, facts_of, persons_of, recheck
 
 
 @dataclass
@@ -107,7 +107,7 @@ def _asked(group: Sequence[Delivery], person: Person, suppressed: frozenset[Any]
         if cannot_go(row):
             gathering.impossible.append(row)
             continue
-        answer = asked_again(row, person, suppressed, now, ASKED_OF_WAITING)
+        answer = recheck(row, person, suppressed, now, ASKED_OF_WAITING)
         if isinstance(answer, Drop):
             gathering.refused.append((row, answer))
         else:

@@ -15,7 +15,7 @@ from notifications.digests.sections import Plain, sections_of_due
 from notifications.models import Delivery, Notification
 from notifications.models.queued_signal import tell_on_commit
 from notifications.outcomes import DeliveryState, Drop, Hold
-from notifications.storage.outbox import Settlement, alone_with
+from notifications.storage.outbox import StateChange, alone_with
 
 logger = logging.getLogger("notifications.digests")
 
@@ -45,7 +45,7 @@ class Made:
         return Made(*(mine + its for mine, its in zip(vars(self).values(), vars(other).values(), strict=True)))
 
 
-class OthersAreAtIt(Exception):
+class AlreadyRunning(Exception):
     """Another process is making them."""
 
 
@@ -63,7 +63,7 @@ def make_due(now: datetime | None = None, enough: Callable[[], bool] = lambda: F
             made += _isolated(keys, using, now)
             if enough():
                 break
-    except OthersAreAtIt:
+    except AlreadyRunning:
         logger.debug("Another process is making the digests.")
     return made
 
@@ -105,7 +105,7 @@ def _isolated(keys: Sequence[str], using: str, now: datetime) -> Made:
     """The digests of these recipients; should they fail, of one after the other, so that one costs nobody else his."""
     try:
         return _make(keys, using, now)
-    except (OthersAreAtIt, OperationalError, InterfaceError):
+    except (AlreadyRunning, OperationalError, InterfaceError):
         raise
     except Exception:
         if len(keys) > 1:
@@ -119,7 +119,7 @@ def _make(keys: Sequence[str], using: str, now: datetime) -> Made:
     sections = sections_of_due(keys, using, now)
     with transaction.atomic(using=using):
         if not alone_with(TASK, using):
-            raise OthersAreAtIt
+            raise AlreadyRunning
         found = list(gathered(Delivery.objects.using(using).waiting_for_others(keys), using, now))
         refused = _refuse([pair for gathering in found for pair in gathering.refused], using, now)
         worth = [gathering for gathering in found if gathering.is_worth_it]
@@ -136,7 +136,7 @@ def _refuse(refused: Sequence[tuple[Delivery, Drop | Hold]], using: str, now: da
 
 def _let_go_alone(rows: Sequence[Delivery], using: str, now: datetime) -> None:
     held, ready = DeliveryState.HELD, DeliveryState.READY
-    Delivery.objects.using(using).settle([Settlement(row.pk, row.fence, held, ready, row.reason) for row in rows], now)
+    Delivery.objects.using(using).settle([StateChange(row.pk, row.fence, held, ready, row.reason) for row in rows], now)
     _tell(sorted({row.notification_id for row in rows}), using)
 
 

@@ -25,7 +25,7 @@ from notifications.explain.worker_liveness import WITH_A_WORKER, lost_since
 from notifications.models import Delivery, Suppression
 from notifications.models.suppression import Pair
 from notifications.outcomes import WAITING, Answer, Deliver, DeliveryState, Drop, Hold, Reason
-from notifications.sending.gates import ASKED_AGAIN, ASKED_OF_WAITING, Person
+from notifications.sending.gates import ASKED_OF_WAITING, RECHECKED_GATES, Person
 from notifications.sending.gates.recheck import addresses_of, cannot_go, facts_of
 
 ENDED = {
@@ -75,7 +75,7 @@ class Teller:
             return [step(*("channel", not_configured(row.channel)) if is_channel else ("event", Drop(*fault)), about)]
         facts = facts_of(row, self.person, self._suppressed, self.now, row.notification.wanted_at)
         # The hours are asked of the digest, not of what it is made of.
-        gates = ASKED_OF_WAITING if row.reason in TOGETHER else ASKED_AGAIN
+        gates = ASKED_OF_WAITING if row.reason in TOGETHER else RECHECKED_GATES
         steps = [*send_at_step(facts, about, row.notification.send_at), *asked(gates, facts)]
         if not isinstance(steps[-1].answer, Drop):
             at = self._earliest(row, steps) or self.now

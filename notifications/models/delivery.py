@@ -19,7 +19,7 @@ from notifications.core.addresses import address_hash
 from notifications.models.notification import Notification
 from notifications.outcomes import WAITING, DeliveryState, Reason
 from notifications.storage import outbox
-from notifications.storage.outbox import Leaving, Lost, Settlement
+from notifications.storage.outbox import DigestRemoval, Lost, StateChange
 
 WAITS_IN_JOIN = "klaxon_delivery.state = 'held' AND klaxon_delivery.reason IN ('batch', 'digest')"
 INTO = "merged_into__notification"
@@ -101,7 +101,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         mine = self.filter(pk=delivery.pk, fence=delivery.fence, state=DeliveryState.CLAIMED)
         return bool(mine.update(strikes=models.F("strikes") + 1, reason=Reason.ON_TRIAL))
 
-    def settle(self, settlements: Sequence[Settlement], now: datetime) -> set[int]:
+    def settle(self, settlements: Sequence[StateChange], now: datetime) -> set[int]:
         """Write outcomes of rows that we own; returns the ids of those that were still ours."""
         return outbox.settle(self._write_db, settlements, now)
 
@@ -145,7 +145,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         """Merge held rows into others, given as pairs of primary keys; returns those that were still held."""
         return outbox.merge(self._write_db, pairs, now)
 
-    def leave(self, leaving: Sequence[Leaving], now: datetime) -> set[int]:
+    def leave(self, leaving: Sequence[DigestRemoval], now: datetime) -> set[int]:
         """Let merged rows leave digests and batches that we have claimed; returns the ids of those that left."""
         return outbox.leave(self._write_db, leaving, now)
 

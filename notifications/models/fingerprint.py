@@ -22,7 +22,7 @@ TABLE = "klaxon_fingerprint"
 CAME_TO_NOTHING = (DeliveryState.DEAD, DeliveryState.DROPPED, DeliveryState.CANCELLED, DeliveryState.EXPIRED)
 
 
-class First(NamedTuple):
+class Original(NamedTuple):
     """What came first, and when: a repeat is folded into it."""
 
     notification_id: int
@@ -42,8 +42,8 @@ def _is_lost(now: datetime) -> Q:
 
 class FingerprintQuerySet(models.QuerySet["Fingerprint"]):
     def reserve(
-        self, wanted: Mapping[str, str], mine: First, until: datetime, channels: Iterable[str]
-    ) -> dict[str, First]:
+        self, wanted: Mapping[str, str], mine: Original, until: datetime, channels: Iterable[str]
+    ) -> dict[str, Original]:
         """Reserve fingerprints, given with their recipient keys; returns those that are repeats, with the first.
 
         A fingerprint is free when its window is over, or when nothing comes of the first on any of ``channels``. All
@@ -64,12 +64,12 @@ class FingerprintQuerySet(models.QuerySet["Fingerprint"]):
             self.filter(key__in=firsts).update(folded=models.F("folded") + 1)
         return firsts
 
-    def repeats(self, keys: Iterable[str], now: datetime, channels: Iterable[str]) -> dict[str, First]:
+    def repeats(self, keys: Iterable[str], now: datetime, channels: Iterable[str]) -> dict[str, Original]:
         """Of fingerprints those that would be repeats now, with the first. One statement; reserves nothing."""
         holding = self.filter(until__gt=now, first_at__lte=now + CLOCKS_DIFFER)
         return holding._still_reaching(keys, channels, now)
 
-    def _take(self, wanted: Mapping[str, str], mine: First, until: datetime) -> int:
+    def _take(self, wanted: Mapping[str, str], mine: Original, until: datetime) -> int:
         """Take those that are new, or whose window is over, and say how many. The others are locked all the same."""
         connection = self._connection()
         adapt = connection.ops.adapt_datetimefield_value
@@ -93,7 +93,7 @@ class FingerprintQuerySet(models.QuerySet["Fingerprint"]):
             cursor.execute(sql, [mine.notification_id, now, adapt(until), *pairs, now, later])
             return cursor.rowcount
 
-    def _still_reaching(self, keys: Iterable[str], channels: Iterable[str], now: datetime) -> dict[str, First]:
+    def _still_reaching(self, keys: Iterable[str], channels: Iterable[str], now: datetime) -> dict[str, Original]:
         """Those whose first was sent to its recipient, or may still be, on one of ``channels``."""
         # With its channels named, the unique index of the outbox finds the deliveries of one recipient.
         mine = Delivery._base_manager.filter(
@@ -113,7 +113,7 @@ class FingerprintQuerySet(models.QuerySet["Fingerprint"]):
         went = Q(models.Exists(whole.exclude(state__in=WAITING)))
         reaching = mine.filter(Q(merged_into=None) | stays | went)
         rows = self.filter(models.Exists(reaching), key__in=keys)
-        return {key: First(pk, at) for key, pk, at in rows.values_list("key", "notification_id", "first_at")}
+        return {key: Original(pk, at) for key, pk, at in rows.values_list("key", "notification_id", "first_at")}
 
     def forget_past(self, now: datetime, limit: int = 5000) -> int:
         """Delete at most ``limit`` fingerprints whose window is over; returns how many.

@@ -8,20 +8,20 @@ from typing import Any
 from notifications.core.addresses import Reach, address_hash, well_formed
 from notifications.core.channel_classes import address_kind
 from notifications.models import Notification
-from notifications.models.fingerprint import First
+from notifications.models.fingerprint import Original
 from notifications.models.suppression import Pair, Suppressed, fingerprint, plainest
 from notifications.outcomes import Answer, Drop, Hold, Reason
 from notifications.sending.audience import Chunk
 from notifications.sending.duplicates import Repeats, firsts_of
 from notifications.sending.gates import BEFORE_DUPLICATE, Facts, decide
-from notifications.sending.gates.recipient_batch import Alike, Crowd, Crowds
+from notifications.sending.gates.recipient_batch import CachedDecision, RecipientBatch, RecipientLoader
 from notifications.sending.request import Request
 
 PLAIN = Reach("")
 
 
 @dataclass(slots=True, eq=False)
-class Case:
+class Candidate:
     """One recipient on one channel. ``user_id`` is None where there is no user."""
 
     key: str
@@ -32,7 +32,7 @@ class Case:
     # What rows keep: an account is named by its recipient key and needs no address besides.
     kept_address: str
     address_hash: str
-    alike: Alike
+    alike: CachedDecision
     # Those who are alike and have the same mark get the same answer.
     mark: Any
     # The address in the user's settings, where it is passed over for that of the account.
@@ -66,11 +66,11 @@ class Decisions:
         self.now = now
         self.repeats = repeats
         self.wanted_at = max(request.options.send_at or now, now)
-        self.crowds = Crowds(request.cluster, kinds)
+        self.crowds = RecipientLoader(request.cluster, kinds)
         self.suppressions = Suppressed()
         self.suppressed: frozenset[Pair] = frozenset()
 
-    def on(self, chunk: Chunk) -> Iterator[tuple[Case, Answer]]:
+    def on(self, chunk: Chunk) -> Iterator[tuple[Candidate, Answer]]:
         """Everyone of the chunk on every channel, with the answer, in a fixed number of statements."""
         cases, firsts = self._cases_of(chunk)
         for case in cases:
@@ -83,13 +83,13 @@ class Decisions:
             first = firsts.get(case.key)
             yield self.facts(case, first), self.answer(case, first)
 
-    def _cases_of(self, chunk: Chunk) -> tuple[Sequence[Case], Mapping[str, First]]:
+    def _cases_of(self, chunk: Chunk) -> tuple[Sequence[Candidate], Mapping[str, Original]]:
         crowd = self.crowds.users(chunk.user_ids) if chunk.user_ids else self.crowds.bare(chunk.addresses)
         cases = [*_cases(crowd, chunk, self.kinds)]
         self.suppressed = self._suppressed_of(cases) if crowd.may_be_suppressed else frozenset()
         return cases, firsts_of(self.request, cases, self.reaches, self.repeats)
 
-    def _suppressed_of(self, cases: Sequence[Case]) -> frozenset[Pair]:
+    def _suppressed_of(self, cases: Sequence[Candidate]) -> frozenset[Pair]:
         """Of their addresses those that are suppressed. Whoever has one takes another, or is marked."""
         prints = [_fingerprint(case) for case in cases]
         others = {fingerprint(case.other) for case in cases if case.other}
@@ -104,7 +104,7 @@ class Decisions:
                 case.mark = (case.channel, case.address)
         return suppressed
 
-    def answer(self, case: Case, first: First | None = None) -> Answer:
+    def answer(self, case: Candidate, first: Original | None = None) -> Answer:
         """What the gates say, not before the ``send_at`` of the call."""
         answers = case.alike.answers
         found = answers.get(case.mark) if first is None else None
@@ -114,14 +114,14 @@ class Decisions:
                 answers[case.mark] = found
         return found
 
-    def reaches(self, case: Case) -> bool:
+    def reaches(self, case: Candidate) -> bool:
         """Whether it would go out if it is no repeat."""
         reached, mark = case.alike.reached, case.mark
         if mark not in reached:
             reached[mark] = not isinstance(decide(self.facts(case), BEFORE_DUPLICATE), Drop)
         return reached[mark]
 
-    def facts(self, case: Case, first: First | None = None) -> Facts:
+    def facts(self, case: Candidate, first: Original | None = None) -> Facts:
         told = self.notification
         return Facts(
             self.request.event,
@@ -142,7 +142,7 @@ class Decisions:
         )
 
 
-def _cases(crowd: Crowd, chunk: Chunk, kinds: Mapping[str, str]) -> Iterator[Case]:
+def _cases(crowd: RecipientBatch, chunk: Chunk, kinds: Mapping[str, str]) -> Iterator[Candidate]:
     channels, no_hash = tuple(kinds.items()), address_hash("")
     for key, user_id, alike, addresses, reaches in crowd.recipients:
         for (channel, kind), address in zip(channels, addresses, strict=True):
@@ -151,14 +151,14 @@ def _cases(crowd: Crowd, chunk: Chunk, kinds: Mapping[str, str]) -> Iterator[Cas
             # A good address is like any other; of a bad one, or of none, the gates may say more.
             mark = channel if address and well_formed(kind, address) else (channel, address)
             if kind == "user":
-                yield Case(key, user_id, channel, kind, address, "", no_hash, alike, mark, "", "")
+                yield Candidate(key, user_id, channel, kind, address, "", no_hash, alike, mark, "", "")
             else:
                 own, its = reaches.get(channel, PLAIN), address_hash(address)
                 rest = own.passed_over, own.other
-                yield Case(key, user_id, channel, kind, address, address, its, alike, mark, *rest)
+                yield Candidate(key, user_id, channel, kind, address, address, its, alike, mark, *rest)
 
 
-def _fingerprint(case: Case) -> str:
+def _fingerprint(case: Candidate) -> str:
     """What suppressions know an address by. Most addresses are written in their plainest form already."""
     address = case.kept_address
     return (case.address_hash if address == plainest(address) else fingerprint(address)) if address else ""

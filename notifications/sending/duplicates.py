@@ -8,17 +8,17 @@ from notifications import conf
 from notifications.core.channel_classes import address_kind
 from notifications.events import NotificationEvent, key_of
 from notifications.models import Fingerprint, Notification
-from notifications.models.fingerprint import First
+from notifications.models.fingerprint import Original
 from notifications.sending.gates.duplicate import fingerprints
 from notifications.sending.request import Request
 
 # From fingerprints with their recipient keys to those that are repeats, with the first.
-Repeats = Callable[[Mapping[str, str]], Mapping[str, First]]
+Repeats = Callable[[Mapping[str, str]], Mapping[str, Original]]
 
 
 def firsts_of(
     request: Request, cases: Iterable[Any], reaches: Callable[[Any], bool], repeats: Repeats
-) -> Mapping[str, First]:
+) -> Mapping[str, Original]:
     """By recipient key, what those of a chunk have had before. Costs nothing where there can be no repeat.
 
     Decided once for each recipient, for all channels. Who gets nothing anyway is not looked up, and reserves nothing.
@@ -39,7 +39,7 @@ def reserving(event: NotificationEvent, notification: Notification, now: datetim
     """Whoever is no repeat is a first from now on."""
     until = now + timedelta(seconds=event.dedup_window)
     rows = Fingerprint.objects.using(using)
-    return lambda wanted: rows.reserve(wanted, First(notification.pk, now), until, _channels(event))
+    return lambda wanted: rows.reserve(wanted, Original(notification.pk, now), until, _channels(event))
 
 
 def looking(event: NotificationEvent, now: datetime, using: str) -> Repeats:

@@ -17,7 +17,7 @@ from notifications.models import AttachedFile, Notification, NotificationLog
 from notifications.models.queued_signal import tell_on_commit
 from notifications.outcomes import Answer, DeliveryState, Drop, Hold, Reason, SendResult
 from notifications.sending.audience import Audience
-from notifications.sending.decisions import Case, Decisions, kinds_of
+from notifications.sending.decisions import Candidate, Decisions, kinds_of
 from notifications.sending.duplicates import reserving
 from notifications.sending.idempotency import first_result, give_back_key, outcomes, stored
 from notifications.sending.permission import check_permission
@@ -185,14 +185,14 @@ class Written:
     """What a chunk comes to."""
 
     deliveries: list[NewDelivery] = field(default_factory=list)
-    drops: list[tuple[Case, Drop]] = field(default_factory=list)
+    drops: list[tuple[Candidate, Drop]] = field(default_factory=list)
     # Those who get it at the address of their account because their own is unusable.
-    passed_over: list[Case] = field(default_factory=list)
+    passed_over: list[Candidate] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
     held: int = 0
 
 
-def _written(decided: Iterable[tuple[Case, Answer]]) -> Written:
+def _written(decided: Iterable[tuple[Candidate, Answer]]) -> Written:
     written = Written()
     for case, answer in decided:
         if isinstance(answer, Drop):
@@ -206,14 +206,16 @@ def _written(decided: Iterable[tuple[Case, Answer]]) -> Written:
     return written
 
 
-def _delivery(case: Case, answer: Answer) -> NewDelivery:
+def _delivery(case: Candidate, answer: Answer) -> NewDelivery:
     state, reason, until = READY, "", None
     if isinstance(answer, Hold):
         state, reason, until = HELD, WORDS[answer.reason], answer.until
     return case.channel, case.user_id, case.key, case.kept_address, case.address_hash, state, reason, until
 
 
-def _dropped(notification: Notification, drops: Sequence[tuple[Case, Drop]], now: datetime) -> list[NotificationLog]:
+def _dropped(
+    notification: Notification, drops: Sequence[tuple[Candidate, Drop]], now: datetime
+) -> list[NotificationLog]:
     """A row of the log for each."""
     if not drops:
         return []
@@ -231,7 +233,7 @@ def _dropped(notification: Notification, drops: Sequence[tuple[Case, Drop]], now
     ]
 
 
-def _passed_over(notification: Notification, cases: Sequence[Case], now: datetime) -> list[NotificationLog]:
+def _passed_over(notification: Notification, cases: Sequence[Candidate], now: datetime) -> list[NotificationLog]:
     """A row of the log for each."""
     return [
         NotificationLog.passed_over(

@@ -47,10 +47,10 @@ class Lost:
 
 
 @dataclass(frozen=True)
-class Settlement:
+class StateChange:
     """The outcome of one delivery, to be written if the row is still in ``was`` under this fence.
 
-    ``uncounted`` is 1 where an attempt was counted that is not to count.
+    ``attempts_refunded`` is 1 where an attempt was counted that is not to count.
     """
 
     id: int
@@ -61,11 +61,11 @@ class Settlement:
     due_at: datetime | None = None
     provider: str = ""
     provider_message_id: str = ""
-    uncounted: int = 0
+    attempts_refunded: int = 0
 
 
 @dataclass(frozen=True)
-class Leaving:
+class DigestRemoval:
     """A merged row that leaves its digest or batch, which somebody has claimed under this fence."""
 
     id: int
@@ -136,7 +136,7 @@ def mark_sending(using: str, fences: Sequence[tuple[int, int]], lease: datetime)
     return _ids(connection, sql, [*params, _time(connection, lease)])
 
 
-def settle(using: str, settlements: Sequence[Settlement], now: datetime) -> set[int]:
+def settle(using: str, settlements: Sequence[StateChange], now: datetime) -> set[int]:
     if not settlements:
         return set()
     if len(settlements) > AT_ONCE:
@@ -158,16 +158,16 @@ def settle(using: str, settlements: Sequence[Settlement], now: datetime) -> set[
             item.provider,
             item.provider_message_id,
             _time(connection, now if item.state in END_STATES else None),
-            item.uncounted,
+            item.attempts_refunded,
         )
         for item in settlements
     ]
     types = ("bigint", "integer", "text", "text", "text", "timestamptz", "text", "text", "timestamptz", "integer")
     values, params = _source(connection, rows, types)
     sql = f"""
-        WITH news(its_id, its_fence, was, next, why, due, carrier, message_id, settled, uncounted) AS ({values})
+        WITH news(its_id, its_fence, was, next, why, due, carrier, message_id, settled, attempts_refunded) AS ({values})
         UPDATE {TABLE} SET state = next, reason = why, due_at = due, provider = carrier,
-            provider_message_id = message_id, settled_at = settled, attempts = attempts - uncounted,
+            provider_message_id = message_id, settled_at = settled, attempts = attempts - attempts_refunded,
             strikes = strikes - {ON_TRIAL}, owner = '', lease = NULL
         FROM news WHERE id = its_id AND fence = its_fence AND state = was
         RETURNING id"""  # noqa: S608
@@ -239,7 +239,7 @@ def merge(using: str, pairs: Sequence[tuple[int, int]], now: datetime) -> set[in
     return _ids(connection, sql, params)
 
 
-def leave(using: str, leaving: Sequence[Leaving], now: datetime) -> set[int]:
+def leave(using: str, leaving: Sequence[DigestRemoval], now: datetime) -> set[int]:
     connection = connections[using]
     if not leaving:
         return set()

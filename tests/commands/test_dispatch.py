@@ -15,7 +15,7 @@ from django.db import OperationalError
 from django.utils.timezone import now
 
 from notifications.delivering.handover import HandOver
-from notifications.delivering.outcome_writer import Desk
+from notifications.delivering.outcome_writer import OutcomeWriter
 from notifications.delivering.workers.worker import Worker
 from notifications.management import summary
 from notifications.management.progress import Progress, line
@@ -165,14 +165,14 @@ class TestCounting:
     def test_what_was_written_only_as_the_worker_ended_is_counted(self, monkeypatch):
         newsletter(3)
         worker = Worker(workers=1, idle=0.05, error_pause=0.05)
-        write = Desk.write
+        write = OutcomeWriter.write
 
         def fail_once(self, outcomes):
-            monkeypatch.setattr(Desk, "write", write)
+            monkeypatch.setattr(OutcomeWriter, "write", write)
             worker.stop()
             raise OperationalError("away for a moment")
 
-        monkeypatch.setattr(Desk, "write", fail_once)
+        monkeypatch.setattr(OutcomeWriter, "write", fail_once)
         worker.watch()
         assert worker.tally["sent"] >= 1
         assert worker.tally["sent"] == Delivery.objects.filter(state="sent").count()
@@ -187,7 +187,7 @@ class TestCounting:
             raise OperationalError("away")
 
         with monkeypatch.context() as database:
-            database.setattr(Desk, "write", fail)
+            database.setattr(OutcomeWriter, "write", fail)
             worker.watch()
         count = worker.left_in_files
         assert count > 0

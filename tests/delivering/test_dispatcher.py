@@ -12,13 +12,13 @@ from django.utils import timezone
 from notifications import signals
 from notifications.channels import BaseChannel
 from notifications.delivering.dispatcher import Dispatcher
-from notifications.delivering.workers.heartbeat import Pulse
+from notifications.delivering.workers.heartbeat import HeartbeatThread
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.manager import NotificationManager
 from notifications.models import Cluster, Delivery, InboxItem, NotificationLog
 from notifications.outcomes import Receipt, Verdict
 from notifications.recipients import Address
-from notifications.storage.outbox import Settlement
+from notifications.storage.outbox import StateChange
 from notifications.testing import temporary_events, travelling
 from tests.factories import ClusterFactory, UserFactory, UserSettingsFactory
 from tests.shop.notification_events import ShopEvents
@@ -291,7 +291,7 @@ def test_what_is_cancelled_while_claimed_and_given_back_is_not_sent(script):
     now = timezone.now()
     [row] = Delivery.objects.claim("one", now, now, 1)
     assert NotificationManager.cancel(None, "order-7") == 0
-    Delivery.objects.settle([Settlement(row.pk, row.fence, "claimed", "ready")], now)
+    Delivery.objects.settle([StateChange(row.pk, row.fence, "claimed", "ready")], now)
     assert (dispatch(), script.given) == ({"cancelled": 1}, [])
 
 
@@ -463,7 +463,7 @@ def test_a_delivery_that_stopped_a_worker_is_claimed_alone(script):
 
 def test_what_a_thread_lost_hold_of_is_renewed_no_more(script, monkeypatch):
     refuse_orders()
-    pulse = Pulse()
+    pulse = HeartbeatThread()
     renewed = []
 
     def fails(self, claimed, now):

@@ -8,7 +8,7 @@ from django.db import connections
 
 from notifications.delivering.dispatcher import Dispatcher
 from notifications.delivering.recorder import Recorder
-from notifications.delivering.workers.heartbeat import Pulse
+from notifications.delivering.workers.heartbeat import HeartbeatThread
 from notifications.delivering.workers.stop import Stop
 from notifications.models import Circuit, Delivery, NotificationLog
 from notifications.outcomes import Receipt, Verdict
@@ -51,7 +51,7 @@ def states():
 
 def test_what_was_accepted_is_recorded_while_the_next_message_still_hangs(hanging):
     refuse_orders(5)
-    with Pulse() as pulse:
+    with HeartbeatThread() as pulse:
         thread = threading.Thread(target=deliver, args=(pulse,))
         thread.start()
         until(lambda: states() == ["sent"] * 2 + ["sending"] * 3, 5)
@@ -66,7 +66,7 @@ def test_a_refusal_that_the_next_answer_may_excuse_is_not_recorded_early(hanging
     refusal = {"verdict": Verdict.PERMANENT, "code": "550"}
     hanging.answers = [Verdict.ACCEPTED, refusal, refusal]
     refuse_orders(4)
-    with Pulse() as pulse:
+    with HeartbeatThread() as pulse:
         thread = threading.Thread(target=deliver, args=(pulse,))
         thread.start()
         until(lambda: states()[0] == "sent", 5)

@@ -15,7 +15,7 @@ from django.utils.timezone import now
 
 from notifications.delivering import leftovers
 from notifications.delivering.dispatcher import Dispatcher
-from notifications.delivering.outcome_writer import Desk
+from notifications.delivering.outcome_writer import OutcomeWriter
 from notifications.delivering.providers.attempted import Attempted
 from notifications.delivering.record import Outcomes, broken_off, settlement
 from notifications.delivering.workers.rescue import Rescuer
@@ -45,7 +45,7 @@ def away(monkeypatch):
         raise OperationalError("away")
 
     with monkeypatch.context() as database:
-        database.setattr(Desk, "write", gone)
+        database.setattr(OutcomeWriter, "write", gone)
         yield database
 
 
@@ -80,14 +80,14 @@ def test_what_failed_goes_on_with_its_schedule(folder, script, away):  # noqa: F
     script.answers = [{"verdict": Verdict.TEMPORARY, "error": "busy, says bob@example.com"}] * 3
     end_without_database(away)
     assert "bob@example.com" not in next(folder.iterdir()).read_text()
-    Desk().recover()
+    OutcomeWriter().recover()
     assert set(Delivery.objects.values_list("state", "reason", "attempts")) == {("retry", "temporary", 1)}
 
 
 def test_outcomes_that_came_too_late_change_nothing_but_are_logged(folder, away):
     end_without_database(away)
     Delivery.objects.update(fence=9, state="retry")
-    Desk().recover()
+    OutcomeWriter().recover()
     assert set(Delivery.objects.values_list("state", flat=True)) == {"retry"}
     assert NotificationLog.objects.count() == 3
 
@@ -105,7 +105,7 @@ def test_the_outcomes_of_another_database_are_left_alone(folder, away, settings)
     end_without_database(away)
     [path] = folder.iterdir()
     path.rename(path.with_name(f"{'0' * 16}-other.outcomes"))
-    Desk().recover()
+    OutcomeWriter().recover()
     assert len(list(folder.iterdir())) == 1
 
 
@@ -124,13 +124,13 @@ def test_a_file_of_which_the_database_has_nothing_is_left_alone_until_it_has(fol
     for delivery in Delivery.objects.select_related("notification"):
         become_another(delivery)
     for _ in range(3):
-        Desk().recover()
+        OutcomeWriter().recover()
     assert set(Delivery.objects.values_list("state", flat=True)) == {"sending"}
     assert [path.suffix for path in folder.iterdir()] == [".outcomes"]
     [complaint] = [message for message in caplog.messages if "has none of the deliveries" in message]
     assert f"Deliveries: {ids}" in complaint
     Delivery.objects.update(notification=mine)  # the restore is finished
-    Desk().recover()
+    OutcomeWriter().recover()
     assert set(Delivery.objects.values_list("state", flat=True)) == {"sent"}
     assert not list(folder.iterdir())
 
@@ -141,14 +141,14 @@ def test_a_file_of_which_the_database_lacks_some_is_kept_and_the_rest_is_written
     become_another(another)
     lacking = [another.pk, gone.pk]
     gone.delete()
-    Desk().recover()
+    OutcomeWriter().recover()
     assert dict(Delivery.objects.values_list("pk", "state")) == {ours.pk: "sent", another.pk: "sending"}
     [kept] = folder.iterdir()
     assert kept.suffix == ".unmatched"
     assert "rename it back" in caplog.text
     assert f"Deliveries: {lacking[0]}, {lacking[1]}" in caplog.text
     kept.rename(kept.with_suffix(".outcomes"))
-    Desk().recover()
+    OutcomeWriter().recover()
     assert NotificationLog.objects.count() == 1, "what is written already is not written again"
 
 
@@ -165,7 +165,7 @@ def test_what_was_broken_off_frees_no_row_of_another_notification(folder):
     mine, another = begun()
     leftovers.save([Outcomes([broken_off(row, now()) for row in (mine, another)], now())], "default")
     become_another(another)
-    Desk().recover()
+    OutcomeWriter().recover()
     assert dict(Delivery.objects.values_list("pk", "state")) == {mine.pk: "retry", another.pk: "sending"}
 
 
@@ -178,7 +178,7 @@ def test_after_a_restore_no_row_is_taken_from_a_worker_that_has_it_under_the_sam
         pair = attempted, settlement(attempted, now())
     leftovers.save([Outcomes([pair], now())], "default")
     Delivery.objects.update(owner="a living worker")
-    Desk().recover()
+    OutcomeWriter().recover()
     assert Delivery.objects.get().state == "sending"
     assert NotificationLog.objects.count() == int(failed)
     assert not list(folder.iterdir())
@@ -187,11 +187,11 @@ def test_after_a_restore_no_row_is_taken_from_a_worker_that_has_it_under_the_sam
 def test_what_was_only_claimed_is_left_to_its_lease(folder):
     refuse_orders(1)
     [row] = Delivery.objects.claim("worker", now(), now() + timedelta(minutes=1), 10)
-    desk = Desk()
-    desk.give_back([row], later=True)
-    path = leftovers.save([Outcomes(desk._unwritten[0].pairs, now())], "default")
+    writer = OutcomeWriter()
+    writer.give_back([row], later=True)
+    path = leftovers.save([Outcomes(writer._unwritten[0].pairs, now())], "default")
     assert f'"id": {row.pk}' not in path.read_text()
-    Desk().recover()
+    OutcomeWriter().recover()
     assert Delivery.objects.get().state == "claimed"
     assert not list(folder.iterdir())
 
@@ -263,7 +263,7 @@ def test_a_damaged_file_is_set_aside_and_stops_nobody(folder, away, caplog):
     end_without_database(away)
     [path] = folder.iterdir()
     path.write_text(json.dumps([{"at": "yesterday"}]))
-    Desk().recover()
+    OutcomeWriter().recover()
     assert [found.suffix for found in folder.iterdir()] == [".damaged"]
     assert "cannot be read" in caplog.text
 
@@ -330,28 +330,28 @@ def transaction_of(other):
 
 def test_what_could_be_written_at_the_end_is_not_taken_back_with_what_could_not(folder, monkeypatch):
     rows = begun()
-    desk, write = Desk(), Desk.write
+    writer, write = OutcomeWriter(), OutcomeWriter.write
     for row in rows:
-        desk.keep(Outcomes([broken_off(row, now())], now()))
+        writer.keep(Outcomes([broken_off(row, now())], now()))
 
     def only_the_first(self, outcomes):
         if outcomes.pairs[0][1].id != rows[0].pk:
             raise OperationalError("away")
         return write(self, outcomes)
 
-    monkeypatch.setattr(Desk, "write", only_the_first)
-    desk.close(0.1)
+    monkeypatch.setattr(OutcomeWriter, "write", only_the_first)
+    writer.close(0.1)
     states = dict(Delivery.objects.values_list("pk", "state"))
     assert states == {rows[0].pk: "retry", rows[1].pk: "sending"}
-    monkeypatch.setattr(Desk, "write", write)
-    Desk().recover()
+    monkeypatch.setattr(OutcomeWriter, "write", write)
+    OutcomeWriter().recover()
     assert set(Delivery.objects.values_list("state", flat=True)) == {"retry"}
 
 
 def test_deliveries_that_were_only_claimed_need_no_file(folder, away):
     refuse_orders(2)
-    desk = Desk()
+    writer = OutcomeWriter()
     rows = Delivery.objects.claim("worker", now(), now() + timedelta(minutes=1), 10)
-    desk.give_back(Delivery.objects.with_notifications(rows), later=True)
-    assert desk.close(0.1) == 0
+    writer.give_back(Delivery.objects.with_notifications(rows), later=True)
+    assert writer.close(0.1) == 0
     assert not folder.exists()

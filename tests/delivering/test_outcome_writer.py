@@ -8,9 +8,9 @@ from django.db import DataError, OperationalError
 from django.utils.timezone import now
 
 from notifications.delivering.dispatcher import Dispatcher
-from notifications.delivering.outcome_writer import Desk
+from notifications.delivering.outcome_writer import OutcomeWriter
 from notifications.delivering.record import Outcomes, broken_off
-from notifications.delivering.workers.heartbeat import Pulse
+from notifications.delivering.workers.heartbeat import HeartbeatThread
 from notifications.models import Delivery, NotificationLog
 from notifications.outcomes import Reason, Verdict
 from tests.delivering.test_dispatcher import ScriptedChannel, refuse_orders, script  # noqa: F401
@@ -60,7 +60,7 @@ def test_an_outcome_that_cannot_be_stored_does_not_stop_the_others(script, out_o
 
 def test_a_commit_whose_answer_was_lost_is_not_logged_twice(script, monkeypatch):  # noqa: F811
     refuse_orders(3)
-    write, lost = Desk.write, [OperationalError("the answer was lost")]
+    write, lost = OutcomeWriter.write, [OperationalError("the answer was lost")]
 
     def written_but_unanswered(self, outcomes):
         tally = write(self, outcomes)
@@ -68,7 +68,7 @@ def test_a_commit_whose_answer_was_lost_is_not_logged_twice(script, monkeypatch)
             raise lost.pop()
         return tally
 
-    monkeypatch.setattr(Desk, "write", written_but_unanswered)
+    monkeypatch.setattr(OutcomeWriter, "write", written_but_unanswered)
     dispatcher = Dispatcher()
     with pytest.raises(OperationalError):
         dispatcher.run_until_idle()
@@ -80,7 +80,7 @@ def test_a_heart_that_stood_still_sends_nothing_of_what_was_claimed_before(scrip
     settings.NOTIFICATIONS["CHANNELS"]["log"]["BACKEND"] = f"{__name__}.OneByOne"
     settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "LEASE_SECONDS": 1, "BEAT_SECONDS": 0.1}
     refuse_orders(3)
-    pulse = Pulse()
+    pulse = HeartbeatThread()
 
     def freeze(self, messages, send=ScriptedChannel.send):
         for receipt in send(self, messages):
@@ -120,8 +120,8 @@ def test_an_answer_is_kept_though_the_database_went_away_before_it_could_tell_th
 
         def and_then_it_goes(self, messages):
             yield from send(self, messages)
-            database.setattr(Desk, "now", gone)
-            database.setattr(Desk, "write", gone)
+            database.setattr(OutcomeWriter, "now", gone)
+            database.setattr(OutcomeWriter, "write", gone)
 
         database.setattr(ScriptedChannel, "send", and_then_it_goes)
         dispatcher = Dispatcher()
@@ -150,12 +150,12 @@ def test_nobody_waits_a_second_time_for_a_database_that_has_just_failed(out_of_o
     rows = Delivery.objects.claim("worker", now(), now() + timedelta(minutes=1), 10)
     rows = Delivery.objects.with_notifications(rows)
     Delivery.objects.mark_sending(rows, now() + timedelta(minutes=1))
-    desk = Desk()
+    writer = OutcomeWriter()
     out_of_order.append(OperationalError("database is locked"))
     for row in rows:
         with pytest.raises(OperationalError):
-            desk.record(Outcomes([broken_off(row, now())], now()))
+            writer.record(Outcomes([broken_off(row, now())], now()))
     assert not out_of_order, "the first was tried"
     assert set(Delivery.objects.values_list("state", flat=True)) == {"sending"}
-    desk.catch_up()
-    assert desk.count.take() == {"retry": 2}
+    writer.catch_up()
+    assert writer.count.take() == {"retry": 2}

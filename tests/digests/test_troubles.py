@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils.translation import gettext_lazy
 
 from notifications.channels import BaseChannel
-from notifications.delivering.workers.periodic_tasks import Chore, Rota
+from notifications.delivering.workers.periodic_tasks import PeriodicTask, Scheduler
 from notifications.digests import Made, Section, make_due, send_summaries
 from notifications.digests.grouping import gathered
 from notifications.events import NOTIFICATION_EVENTS
@@ -228,9 +228,9 @@ def test_after_hours_without_a_worker_digests_come_before_what_was_forgotten(clo
 
 def test_a_chore_that_takes_long_goes_on_in_the_next_round(monkeypatch):
     turns = []
-    chore = Chore("long", 3600, lambda now, enough: turns.append(enough()))
+    chore = PeriodicTask("long", 3600, lambda now, enough: turns.append(enough()))
     monkeypatch.setattr("notifications.delivering.workers.periodic_tasks.CHORES", {"long": chore})
-    rota = Rota("default", patience=-1)
+    rota = Scheduler("default", patience=-1)
     rota.run_due()
     rota.run_due()
     assert turns == [True, True]

@@ -13,7 +13,7 @@ from notifications.digests import Section, make_due
 from notifications.manager import NotificationManager
 from notifications.models import Cluster, Delivery, Mute, NotificationLog, UserSettings
 from notifications.outcomes import DeliveryState, Reason
-from notifications.storage.outbox import Leaving, Lost
+from notifications.storage.outbox import DigestRemoval, Lost
 from notifications.testing import simulated
 from tests.digests.conftest import with_digest
 from tests.digests.test_digest import EIGHT, ship
@@ -167,13 +167,13 @@ def test_who_was_only_slow_takes_nothing_out_of_a_digest_that_another_has(clock,
     make_due()
     [whole] = Delivery.objects.claim("slow", clock(), clock() + timedelta(seconds=30), 1)
     item = Delivery.objects.get(state="merged")
-    gone = Leaving(item.pk, DeliveryState.DROPPED, Reason.MUTED, whole.pk, whole.fence)
+    gone = DigestRemoval(item.pk, DeliveryState.DROPPED, Reason.MUTED, whole.pk, whole.fence)
     Delivery.objects.filter(pk=whole.pk).update(fence=whole.fence + 1)
     assert Delivery.objects.leave([gone], clock()) == set()
     Delivery.objects.filter(pk=whole.pk).update(fence=whole.fence)
     assert Delivery.objects.leave([gone], clock()) == {item.pk}
     with pytest.raises(ValueError, match="from 'merged' to 'ready'"):
-        Delivery.objects.leave([Leaving(item.pk, DeliveryState.READY, "", whole.pk, whole.fence)], clock())
+        Delivery.objects.leave([DigestRemoval(item.pk, DeliveryState.READY, "", whole.pk, whole.fence)], clock())
 
 
 def test_asking_about_items_takes_as_many_queries_for_ten_digests_as_for_two(clock):

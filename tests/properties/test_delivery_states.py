@@ -28,7 +28,7 @@ from notifications.models import (
     allow_log_changes,
 )
 from notifications.outcomes import DeliveryState, Verdict
-from notifications.storage.outbox import Settlement
+from notifications.storage.outbox import StateChange
 from notifications.testing import temporary_events, travelling
 from tests.delivering.test_dispatcher import ScriptedChannel
 from tests.factories import UserFactory
@@ -142,12 +142,12 @@ class Outbox(RuleBasedStateMachine):
     @rule(claimed=claims, outcome=st.sampled_from(["sent", "dead", "retry", "unknown"]))
     def complete_late(self, claimed, outcome):
         due = self.clock() + timedelta(seconds=60) if outcome == "retry" else None
-        news = [Settlement(row.pk, row.fence, DeliveryState.SENDING, outcome, due_at=due) for row in claimed]
+        news = [StateChange(row.pk, row.fence, DeliveryState.SENDING, outcome, due_at=due) for row in claimed]
         Delivery.objects.settle(news, self.clock())
 
     @rule(claimed=claims)
     def give_back(self, claimed):
-        news = [Settlement(row.pk, row.fence, DeliveryState.CLAIMED, DeliveryState.READY) for row in claimed]
+        news = [StateChange(row.pk, row.fence, DeliveryState.CLAIMED, DeliveryState.READY) for row in claimed]
         Delivery.objects.settle(news, self.clock())
 
     @rule(after=st.sampled_from([61, 600]))

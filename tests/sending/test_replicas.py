@@ -19,7 +19,7 @@ from notifications.core import clock
 from notifications.core.primary import read_from_primary
 from notifications.delivering import leftovers
 from notifications.delivering.dispatcher import Dispatcher
-from notifications.delivering.outcome_writer import Desk
+from notifications.delivering.outcome_writer import OutcomeWriter
 from notifications.delivering.providers.attempted import Attempted
 from notifications.delivering.record import Outcomes, settlement
 from notifications.delivering.workers.rescue import Rescuer
@@ -439,27 +439,27 @@ class TestWhatIsDecidedOutsideOfBatches:
         assert drop.reason == "preference"
 
     def test_writing(self, dead):
-        Desk().write(dead)
+        OutcomeWriter().write(dead)
 
     def test_recording_in_another_thread(self, dead):
         """A thread does not inherit the block of the one that started it."""
-        desk = Desk()
+        writer = OutcomeWriter()
         with read_from_primary():
-            contextvars.Context().run(desk.record, dead)
+            contextvars.Context().run(writer.record, dead)
 
     def test_catching_up(self, dead):
-        desk = Desk()
-        desk.keep(dead)
-        desk.catch_up()
+        writer = OutcomeWriter()
+        writer.keep(dead)
+        writer.catch_up()
 
     def test_the_end_of_a_worker(self, dead):
-        desk = Desk()
-        desk.keep(dead)
-        assert desk.close(0) == 0
+        writer = OutcomeWriter()
+        writer.keep(dead)
+        assert writer.close(0) == 0
 
     def test_the_files_of_earlier_workers(self, dead):
         leftovers.save([dead], "default")
-        Desk().recover()
+        OutcomeWriter().recover()
 
     @pytest.mark.usefixtures("dead")
     def test_what_a_lost_worker_had(self):

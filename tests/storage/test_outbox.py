@@ -10,7 +10,7 @@ from notifications.events import NotificationPriority
 from notifications.manager import NotificationManager
 from notifications.models import Delivery
 from notifications.outcomes import DeliveryState
-from notifications.storage.outbox import WAITS_ALONE, WAITS_FOR_OTHERS, Lost, Settlement
+from notifications.storage.outbox import WAITS_ALONE, WAITS_FOR_OTHERS, Lost, StateChange
 from tests.factories import UserFactory
 from tests.shop.notification_events import ShopEvents
 
@@ -46,7 +46,7 @@ def take_back(now, died=1):
 
 
 def settle(row, now, state=DeliveryState.DROPPED, was=DeliveryState.CLAIMED):
-    return Delivery.objects.settle([Settlement(row.pk, row.fence, was, state, provider_message_id="id")], now)
+    return Delivery.objects.settle([StateChange(row.pk, row.fence, was, state, provider_message_id="id")], now)
 
 
 def test_a_claim_names_owner_lease_and_fence(now):
@@ -87,9 +87,9 @@ def test_settling_writes_every_outcome_in_one_statement(now, django_assert_num_q
     rows = claim(now)
     Delivery.objects.mark_sending(rows[:1], now + MINUTE)
     news = [
-        Settlement(rows[0].pk, 1, "sending", "sent", provider="smtp", provider_message_id="<1@x>"),
-        Settlement(rows[1].pk, 1, "claimed", "retry", reason="temporary", due_at=now + MINUTE),
-        Settlement(rows[2].pk, 1, "claimed", "dead", reason="permanent"),
+        StateChange(rows[0].pk, 1, "sending", "sent", provider="smtp", provider_message_id="<1@x>"),
+        StateChange(rows[1].pk, 1, "claimed", "retry", reason="temporary", due_at=now + MINUTE),
+        StateChange(rows[2].pk, 1, "claimed", "dead", reason="permanent"),
     ]
     with django_assert_num_queries(1):
         assert len(Delivery.objects.settle(news, now)) == 3
@@ -167,7 +167,7 @@ def test_a_row_that_did_not_stop_its_worker_loses_the_strike_that_was_counted_in
     [row] = claim(now)
     assert Delivery.objects.begin_trial(row)
     Delivery.objects.mark_sending([row], now + MINUTE)
-    Delivery.objects.settle([Settlement(row.pk, row.fence, "sending", "retry", "temporary", now)], now)
+    Delivery.objects.settle([StateChange(row.pk, row.fence, "sending", "retry", "temporary", now)], now)
     row.refresh_from_db()
     assert (row.state, row.reason, row.strikes) == ("retry", "temporary", 0)
 

@@ -32,7 +32,7 @@ class Keeper(Protocol):
         """The deliveries whose outcomes are kept and not yet in the database."""
 
 
-class Pulse:
+class HeartbeatThread:
     """Beats until stopped, and renews the leases of what the process has claimed but not begun to send.
 
     What is being sent is not renewed: its lease is longer than the channel's time-outs, so a provider that hangs for
@@ -54,7 +54,7 @@ class Pulse:
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._beat_until_stopped, name="klaxon-heartbeat", daemon=True)
 
-    def __enter__(self) -> "Pulse":
+    def __enter__(self) -> "HeartbeatThread":
         if not self._is_registered:
             self.register()
         self._thread.start()
@@ -66,7 +66,7 @@ class Pulse:
         self._end.set()
         self._thread.join()
 
-    def is_felt(self) -> bool:
+    def is_healthy(self) -> bool:
         """Whether others still know that we live. If not, they may be taking our deliveries: send nothing more.
 
         Monotonic, so it also notices that this process was stopped and continued.
@@ -98,7 +98,7 @@ class Pulse:
 
         Without what a provider has had for longer than a lease: its thread may never come back.
         """
-        kept = {pk for desk in list(self.desks) for pk in desk.unwritten_ids()}
+        kept = {pk for writer in list(self.desks) for pk in writer.unwritten_ids()}
         return frozenset({*self._held_now(), *kept} - self.recorder.unanswered_for(conf.current().lease_seconds))
 
     def _held_now(self) -> list[int]:
@@ -115,7 +115,7 @@ class Pulse:
                     what = "The heartbeat failed; if it goes on failing, this worker stops sending."
                     OUTAGE_LOG.report_failure(logger, error, what)
                     connections.close_all()
-            self._bury_myself()
+            self._deregister()
         connections.close_all()
 
     def register(self) -> None:
@@ -145,7 +145,7 @@ class Pulse:
         self.lives += began - self._last >= self._longest_silence
         self._last = began
 
-    def _bury_myself(self) -> None:
+    def _deregister(self) -> None:
         try:
             with limited_waits(self.using, SECONDS_TO_DEREGISTER):
                 Heartbeat.objects.using(self.using).bury([self.owner])

@@ -19,7 +19,7 @@ Enough = Callable[[], bool]
 
 
 @dataclass(frozen=True)
-class Chore:
+class PeriodicTask:
     """Something to do about every so many seconds, in each worker process: it must bear company.
 
     :param run: called with the time, and a function that says when to break off. What it raises is logged, and the
@@ -31,15 +31,15 @@ class Chore:
     run: Callable[[datetime, Enough], Any]
 
 
-CHORES: dict[str, Chore] = {}
+CHORES: dict[str, PeriodicTask] = {}
 
 
 def add(name: str, every: float, run: Callable[[datetime, Enough], Any]) -> None:
     """Chores have their turns in the order in which they were added."""
-    CHORES[name] = Chore(name, every, run)
+    CHORES[name] = PeriodicTask(name, every, run)
 
 
-class Rota:
+class Scheduler:
     """Whose turn it is, in one process.
 
     :param stopped: says when to do no more.
@@ -60,7 +60,7 @@ class Rota:
                 self._next[chore.name] = time.monotonic() + chore.every
                 self._run(chore)
 
-    def _run(self, chore: Chore) -> None:
+    def _run(self, chore: PeriodicTask) -> None:
         until = time.monotonic() + self.patience
         try:
             chore.run(clock.now(self.using), lambda: self.stopped() or time.monotonic() > until)

@@ -16,14 +16,14 @@ from django.db import transaction
 from notifications import conf
 from notifications.core.primary import read_from_primary
 from notifications.delivering.fallback import after_death
-from notifications.delivering.outcome_writer import Desk, tell, warn_of_lost_contact
+from notifications.delivering.outcome_writer import OutcomeWriter, tell, warn_of_lost_contact
 from notifications.delivering.providers.attempted import Attempted
 from notifications.delivering.record import attempt_row, retry_or_dead
-from notifications.delivering.workers.heartbeat import Pulse
+from notifications.delivering.workers.heartbeat import HeartbeatThread
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.models import Delivery, Heartbeat, NotificationLog
 from notifications.outcomes import DeliveryState, Reason, Receipt, Verdict
-from notifications.storage.outbox import Lost, Settlement
+from notifications.storage.outbox import Lost, StateChange
 
 Suspect = tuple[int, int]
 FORGOTTEN_AFTER_LEASES = 10
@@ -38,7 +38,7 @@ class Rescuer:
     :param pulse: the heartbeat of this process; what its threads have in hand is left alone.
     """
 
-    def __init__(self, using: str, pulse: Pulse | None = None) -> None:
+    def __init__(self, using: str, pulse: HeartbeatThread | None = None) -> None:
         self.using = using
         self.pulse = pulse
         self._first_seen: dict[Suspect, float] = {}
@@ -66,7 +66,7 @@ class Rescuer:
     def look(self, now: datetime) -> Counter[str]:
         """Take back what has looked lost for two heartbeats; returns how many rows came to which state."""
         # First what workers of this machine have accepted and could not record.
-        Desk().recover()
+        OutcomeWriter().recover()
         if self._was_held_up() or not self._may_judge():
             self._first_seen = {}
             return Counter()
@@ -103,7 +103,7 @@ class Rescuer:
         if self.pulse.lives != self._lives:
             self._lives = self.pulse.lives
             self._wait_until = time.monotonic() + conf.current().lease_seconds
-        return self.pulse.is_felt() and time.monotonic() >= self._wait_until
+        return self.pulse.is_healthy() and time.monotonic() >= self._wait_until
 
     def _forget(self, silent: set[str], now: datetime) -> None:
         """Rows of workers that have been silent for long and hold nothing: they died, and are rescued."""
@@ -146,12 +146,12 @@ def _may_retry(row: Delivery) -> bool:
     return row.state == DeliveryState.UNKNOWN and (event is None or event.on_unknown == "retry")
 
 
-def _as_it_is(row: Delivery) -> Settlement:
-    return Settlement(row.pk, row.fence, row.state, row.state, row.reason)
+def _as_it_is(row: Delivery) -> StateChange:
+    return StateChange(row.pk, row.fence, row.state, row.state, row.reason)
 
 
-def _decision(row: Delivery, died: bool, now: datetime) -> Settlement:
+def _decision(row: Delivery, died: bool, now: datetime) -> StateChange:
     state, due_at = retry_or_dead(row, NOTIFICATION_EVENTS.named(row.notification.event), now)
     # It may be what killed its worker: it is tried alone.
     reason = Reason.WORKER_LOST if died and state == DeliveryState.RETRY else row.reason
-    return Settlement(row.pk, row.fence, DeliveryState.UNKNOWN, state, reason, due_at)
+    return StateChange(row.pk, row.fence, DeliveryState.UNKNOWN, state, reason, due_at)

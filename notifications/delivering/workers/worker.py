@@ -22,9 +22,9 @@ from notifications.core.connections import (
 from notifications.core.switch import is_off
 from notifications.delivering.dispatcher import Dispatcher
 from notifications.delivering.tally import Tally
-from notifications.delivering.workers.heartbeat import Pulse
+from notifications.delivering.workers.heartbeat import HeartbeatThread
 from notifications.delivering.workers.outage_log import OUTAGE_LOG
-from notifications.delivering.workers.periodic_tasks import Rota
+from notifications.delivering.workers.periodic_tasks import Scheduler
 from notifications.delivering.workers.rescue import Rescuer
 from notifications.delivering.workers.stop import Stop
 from notifications.delivering.workers.wake_up import Waker
@@ -72,7 +72,7 @@ class Worker:
         self._stop_asked = False
         self._stop_at_once = False
         self.stopping = Stop(self.stopped, self.is_stopped_at_once)
-        self.rota = Rota(self.using, self.stopped)
+        self.rota = Scheduler(self.using, self.stopped)
         self._work = [threading.Event() for _ in range(self.workers)]
         self._lock = threading.Lock()
 
@@ -118,7 +118,7 @@ class Worker:
             self._sleep(float("inf"))
             return self.tally
         self.rota.patience = SECONDS_FOR_A_CHORE
-        pulse = Pulse()
+        pulse = HeartbeatThread()
         if not self._register(pulse):
             return self.tally
         with pulse, self._ending_in_time():
@@ -139,7 +139,7 @@ class Worker:
         connections.close_all()
         return self.tally
 
-    def _register(self, pulse: Pulse) -> bool:
+    def _register(self, pulse: HeartbeatThread) -> bool:
         """Wait for the end of an outage in which this process was started; False if it was stopped before."""
         while not self.stopped():
             try:
@@ -157,7 +157,7 @@ class Worker:
             # Inside somebody's transaction, as in a host's tests: another connection would wait for it for ever.
             self._drain_once(Dispatcher(self.batch_size, self.stopping))
             return
-        with Pulse() as pulse, self._ending_in_time():
+        with HeartbeatThread() as pulse, self._ending_in_time():
             others = [threading.Thread(target=self._drain_aside, args=(pulse,)) for _ in range(self.workers - 1)]
             for thread in others:
                 thread.start()
@@ -194,7 +194,7 @@ class Worker:
     def _close(self, dispatcher: Dispatcher) -> None:
         left = dispatcher.close(conf.current().stop_seconds)
         # Also what was written after an error, and what went to a file.
-        self._count(dispatcher.desk.count.take())
+        self._count(dispatcher.writer.count.take())
         with self._lock:
             self.left_in_files += left
 
@@ -203,7 +203,7 @@ class Worker:
             self.tally += news
         self.on_progress(news)
 
-    def _drain_aside(self, pulse: Pulse) -> None:
+    def _drain_aside(self, pulse: HeartbeatThread) -> None:
         try:
             self._drain_once(Dispatcher(self.batch_size, self.stopping, pulse))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - it is logged
@@ -233,7 +233,7 @@ class Worker:
             if time.monotonic() >= until or self.is_stopped_at_once():
                 interrupt_statements()
 
-    def _keep_draining(self, work: threading.Event, pulse: Pulse) -> None:
+    def _keep_draining(self, work: threading.Event, pulse: HeartbeatThread) -> None:
         allow_interrupts(self.using)
         dispatcher = Dispatcher(self.batch_size, self.stopping, pulse)
         while not self.stopped():

@@ -24,12 +24,12 @@ GATES: Sequence[Gate] = (recipient, address, suppression, preferences, filters, 
 # Only who would get it otherwise is looked up as a repeat.
 BEFORE_DUPLICATE = GATES[: GATES.index(duplicate)]
 # A delivery keeps the address that it was queued with, and waits for one digest only.
-ASKED_AGAIN: Sequence[Gate] = (recipient, suppression, preferences, filters, quiet_hours)
+RECHECKED_GATES: Sequence[Gate] = (recipient, suppression, preferences, filters, quiet_hours)
 # Asked of what a digest is made of; the hours are asked of the digest.
-ASKED_OF_WAITING = tuple(gate for gate in ASKED_AGAIN if gate is not quiet_hours)
+ASKED_OF_WAITING = tuple(gate for gate in RECHECKED_GATES if gate is not quiet_hours)
 
 __all__ = [
-    "ASKED_AGAIN",
+    "RECHECKED_GATES",
     "ASKED_OF_WAITING",
     "BEFORE_DUPLICATE",
     "GATES",

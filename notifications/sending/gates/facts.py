@@ -12,8 +12,8 @@ from notifications import conf
 from notifications.core.addresses import Reach, reach
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.models import Mute, SharedPreference, UserSettings, membership
-from notifications.models.fingerprint import First
-from notifications.preferences import Wishes, wishes_of
+from notifications.models.fingerprint import Original
+from notifications.preferences import UserPreferences, wishes_of
 from notifications.recipients import Address, user_key
 
 
@@ -75,7 +75,7 @@ class Facts:
     queued_with: str | None = None
     suppressed: frozenset[tuple[str, str]] = frozenset()
     # What this would be a repeat of.
-    first: First | None = None
+    first: Original | None = None
     topic: str = field(default="", kw_only=True)
     actor_id: Any = field(default=None, kw_only=True)
     expires_at: datetime | None = field(default=None, kw_only=True)
@@ -118,10 +118,10 @@ def people(cluster: Any, user_ids: Collection[Any]) -> dict[Any, Person]:
     in_cluster = membership(cluster).order_by().filter(pk=OuterRef("pk"))
     users = get_user_model()._default_manager.filter(pk__in=user_ids).annotate(klaxon_member=Exists(in_cluster))
     wishes = wishes_of(cluster, user_ids)
-    found = {user.pk: _person(user, user.klaxon_member, wishes.get(user.pk, Wishes())) for user in users}
+    found = {user.pk: _person(user, user.klaxon_member, wishes.get(user.pk, UserPreferences())) for user in users}
     return {pk: found.get(pk) or Person(user_key(pk)) for pk in user_ids}
 
 
-def _person(user: Any, member: bool, wishes: Wishes) -> Person:
+def _person(user: Any, member: bool, wishes: UserPreferences) -> Person:
     key = user_key(user.pk)
     return Person(key, user, member=member, settings=wishes.settings, shared=wishes.shared, mutes=wishes.mutes)

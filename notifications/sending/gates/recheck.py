@@ -51,7 +51,7 @@ def addresses_of(claimed: Sequence[Delivery]) -> set[Pair]:
     return {(address_kind(row.channel), row.address) for row in claimed if row.address and row.channel in on}
 
 
-def asked_again(
+def recheck(
     delivery: Delivery, person: Person, suppressed: frozenset[Pair], now: datetime, gates: Sequence[Gate]
 ) -> Answer:
     """What these gates, its sender and its time say of a delivery now."""

@@ -15,7 +15,7 @@ from notifications.core.addresses import Reach
 from notifications.models import SharedPreference, UserSettings
 from notifications.models.mute import mute_from
 from notifications.outcomes import Answer
-from notifications.preferences import OwnTables, preference_source
+from notifications.preferences import DatabasePreferenceSource, preference_source
 from notifications.recipients import Address, user_key
 from notifications.sending.gates.facts import Person, people
 from notifications.sending.gates.user_columns import NOTHING, Columns, columns_for
@@ -27,7 +27,7 @@ MOST_KINDS = 1000
 
 
 @dataclass(slots=True, eq=False)
-class Alike:
+class CachedDecision:
     """Recipients of whom the gates know the same, but for the address. ``person`` stands for them all.
 
     Whoever asks keeps here what was answered, by a mark that tells the questions apart: the ``answers`` of all gates,
@@ -42,10 +42,10 @@ class Alike:
 # Recipient key; the user's primary key, None where there is no user; who is alike; an address for each channel, empty
 # where there is none; by channel what else there is to know of it, where the user gave one of their own. A plain tuple:
 # of a send to many thousands making anything more would be felt.
-Recipient = tuple[str, Any, Alike, Sequence[str], Mapping[str, Reach]]
+Recipient = tuple[str, Any, CachedDecision, Sequence[str], Mapping[str, Reach]]
 
 
-class Crowd(NamedTuple):
+class RecipientBatch(NamedTuple):
     """``may_be_suppressed`` is False where no address is, so that nobody need ask."""
 
     recipients: Sequence[Recipient]
@@ -59,7 +59,7 @@ class Account:
     is_active: bool
 
 
-class Crowds:
+class RecipientLoader:
     """The crowds of one send, chunk by chunk: who is like somebody in an earlier chunk is alike, too.
 
     :param kinds: channels, each with the kind of address that it sends to.
@@ -71,43 +71,49 @@ class Crowds:
         self.using = router.db_for_read(get_user_model())
         self.source = preference_source()
         self.columns = columns_for(kinds, self.using)
-        self.known: dict[Any, Alike] = {}
+        self.known: dict[Any, CachedDecision] = {}
         self.shared: dict[int | None, SharedPreference | None] = {}
         # Whether that was read for the present chunk.
         self.is_fresh = False
 
-    def bare(self, addresses: Collection[Address]) -> Crowd:
+    def bare(self, addresses: Collection[Address]) -> RecipientBatch:
         """Those without an account."""
-        alike, found = self.known.setdefault("", Alike(Person("a:"))), []
+        alike, found = self.known.setdefault("", CachedDecision(Person("a:"))), []
         for address in addresses:
             person = Person(address.key, bare=address)
             found.append((person.key, None, alike, *self._addresses_of(person)))
-        return Crowd(found, True)
+        return RecipientBatch(found, True)
 
-    def users(self, user_ids: Collection[Any]) -> Crowd:
+    def users(self, user_ids: Collection[Any]) -> RecipientBatch:
         """Users by id, in this order, with their addresses. One statement, and another for what they share."""
         columns = self.columns
-        if columns is None or type(self.source) is not OwnTables or self.using != router.db_for_read(UserSettings):
+        if (
+            columns is None
+            or type(self.source) is not DatabasePreferenceSource
+            or self.using != router.db_for_read(UserSettings)
+        ):
             return self._whole(user_ids)
         self.is_fresh = False
         rows = crowd.read(self.using, self.cluster, user_ids, columns.names, columns.active)
         found = columns.by_key(rows)
         recipients = [self._recipient(pk, found.get(pk), columns) for pk in user_ids]
-        return Crowd(recipients, bool(rows and rows[0][crowd.SUPPRESSIONS]))
+        return RecipientBatch(recipients, bool(rows and rows[0][crowd.SUPPRESSIONS]))
 
     def _recipient(self, pk: Any, row: Row | None, columns: Columns) -> Recipient:
         key = user_key(pk)
         if row is None:
-            return key, None, Alike(Person(key)), columns.no_addresses, NOTHING
+            return key, None, CachedDecision(Person(key)), columns.no_addresses, NOTHING
         alike = self.known.get(row[crowd.ABOUT]) or self._remembered(row[crowd.ABOUT], self._alike(key, row))
         return key, pk, alike, *columns.addresses(key, row)
 
-    def _alike(self, key: str, row: Row) -> Alike:
+    def _alike(self, key: str, row: Row) -> CachedDecision:
         told, pk = crowd.about(row), row[crowd.SETTINGS_KEY]
         settings = None if pk is None else crowd.settings_from(pk, told.settings)
         shared = self._shared_by(told.roles) if told.shares else ()
         mutes = [mute_from(*mute, connections[self.using].timezone) for mute in sorted(told.mutes)]
-        return Alike(Person(key, Account(bool(told.is_active)), None, bool(told.is_member), settings, shared, mutes))
+        return CachedDecision(
+            Person(key, Account(bool(told.is_active)), None, bool(told.is_member), settings, shared, mutes)
+        )
 
     def _shared_by(self, roles: Sequence[int]) -> Sequence[SharedPreference]:
         """What those with these roles share, and the whole cluster; read once for a send, if no role is new."""
@@ -116,19 +122,19 @@ class Crowds:
             self.is_fresh = True
         return [row for role in (None, *roles) if (row := self.shared.get(role))]
 
-    def _remembered(self, mark: Any, alike: Alike) -> Alike:
+    def _remembered(self, mark: Any, alike: CachedDecision) -> CachedDecision:
         if len(self.known) >= MOST_KINDS:
             self.known.clear()
         self.known[mark] = alike
         return alike
 
-    def _whole(self, user_ids: Collection[Any]) -> Crowd:
+    def _whole(self, user_ids: Collection[Any]) -> RecipientBatch:
         """Where users or preferences are not as Django and Klaxon have them: each as a whole, asked about alone."""
-        return Crowd([self._alone(pk, person) for pk, person in people(self.cluster, user_ids).items()], True)
+        return RecipientBatch([self._alone(pk, person) for pk, person in people(self.cluster, user_ids).items()], True)
 
     def _alone(self, pk: Any, person: Person) -> Recipient:
         user_id = pk if person.user is not None else None
-        return person.key, user_id, Alike(person), *self._addresses_of(person)
+        return person.key, user_id, CachedDecision(person), *self._addresses_of(person)
 
     def _addresses_of(self, person: Person) -> tuple[list[str], Mapping[str, Reach]]:
         reaches = {channel: person.reach(channel, kind) for channel, kind in self.kinds.items()}

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 from django.db import OperationalError, connection
 
-from notifications.delivering.workers.heartbeat import Pulse
+from notifications.delivering.workers.heartbeat import HeartbeatThread
 from notifications.models import Heartbeat
 
 SECONDS_OF_LOCK = 0.5
@@ -38,13 +38,13 @@ def test_the_first_heartbeat_waits_for_a_lock_as_any_statement_does():
     with locked_by_another() as release:
         timer = threading.Timer(SECONDS_OF_LOCK, release)
         timer.start()
-        with Pulse():
+        with HeartbeatThread():
             assert Heartbeat.objects.count() == 1
         timer.join()
 
 
 def test_a_later_heartbeat_waits_no_longer_than_until_the_next():
-    pulse = Pulse()
+    pulse = HeartbeatThread()
     pulse.register()
     with locked_by_another(), pytest.raises(OperationalError):
         pulse.beat()

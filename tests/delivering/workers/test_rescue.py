@@ -9,9 +9,9 @@ from notifications import signals
 from notifications.channels.log import LogChannel
 from notifications.delivering.dispatcher import Dispatcher
 from notifications.delivering.handover import HandOver
-from notifications.delivering.outcome_writer import Desk
+from notifications.delivering.outcome_writer import OutcomeWriter
 from notifications.delivering.record import Outcomes, broken_off
-from notifications.delivering.workers.heartbeat import Pulse
+from notifications.delivering.workers.heartbeat import HeartbeatThread
 from notifications.delivering.workers.rescue import Rescuer
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.manager import NotificationManager
@@ -174,22 +174,22 @@ def test_the_late_outcome_of_a_worker_that_was_stopped_is_refused(clock, rescuer
 
 
 def test_a_worker_never_takes_back_what_its_own_threads_have_in_hand(clock):
-    pulse = Pulse()
+    pulse = HeartbeatThread()
     beat(clock, pulse.owner)
     take(clock, pulse.owner, sending=True)
     clock.forward(hours=1)  # the database was locked for so long
     with pulse.holding([the_delivery().pk]):
         assert look_twice(Rescuer("default", pulse), clock) == {}
-    desk = Desk(pulse)
-    desk.keep(Outcomes([broken_off(the_delivery(), clock())], clock()))
+    writer = OutcomeWriter(pulse)
+    writer.keep(Outcomes([broken_off(the_delivery(), clock())], clock()))
     assert look_twice(Rescuer("default", pulse), clock) == {}
     assert the_delivery().state == "sending"
-    desk.catch_up()
+    writer.catch_up()
     assert the_delivery().state == "retry"
 
 
 def test_what_a_thread_has_lost_hold_of_is_taken_back_by_its_own_worker_too(clock):
-    pulse = Pulse()
+    pulse = HeartbeatThread()
     take(clock, pulse.owner, sending=True)
     clock.forward(hours=1)
     beat(clock, pulse.owner)
@@ -199,12 +199,12 @@ def test_what_a_thread_has_lost_hold_of_is_taken_back_by_its_own_worker_too(cloc
 
 def test_what_a_provider_never_answers_is_taken_back_by_the_only_worker(clock, settings):
     settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "LEASE_SECONDS": 1}
-    pulse = Pulse()
+    pulse = HeartbeatThread()
     take(clock, pulse.owner, sending=True)
     clock.forward(hours=1)
     beat(clock, pulse.owner)
     providers = Dispatcher().providers
-    group = HandOver(providers.choose(the_delivery(), clock()), Desk(pulse), providers)
+    group = HandOver(providers.choose(the_delivery(), clock()), OutcomeWriter(pulse), providers)
     with pulse.holding([the_delivery().pk]), pulse.recorder.watching(group):
         group.begin([the_delivery()])
         assert look_twice(Rescuer("default", pulse), clock) == {}
@@ -217,13 +217,13 @@ def test_what_a_provider_never_answers_is_taken_back_by_the_only_worker(clock, s
 
 def test_after_its_own_heartbeat_stood_still_a_worker_gives_the_others_a_whole_lease(clock, settings):
     settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "LEASE_SECONDS": 1, "BEAT_SECONDS": 0.001}
-    pulse = Pulse()
+    pulse = HeartbeatThread()
     rescuer = Rescuer("default", pulse)
     beat(clock)
     take(clock)
     time.sleep(0.6)
     clock.forward(hours=1)
-    assert not pulse.is_felt()
+    assert not pulse.is_healthy()
     assert look_twice(rescuer, clock) == {}
     pulse.beat()
     assert look_twice(rescuer, clock) == {}

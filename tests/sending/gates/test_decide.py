@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.models import UserSettings
 from notifications.outcomes import Deliver, Drop, Hold, Reason
-from notifications.sending.gates import ASKED_AGAIN, GATES, Facts, Person, decide
+from notifications.sending.gates import GATES, RECHECKED_GATES, Facts, Person, decide
 from notifications.sending.gates.address import address
 from notifications.sending.gates.digest import digest
 from notifications.sending.gates.duplicate import duplicate
@@ -45,8 +45,8 @@ def test_critical_events_bypass_preferences_but_neither_membership_nor_inactivit
 
 
 def test_the_worker_asks_again_all_but_the_address_and_the_repeat():
-    assert list(ASKED_AGAIN) == [recipient, suppression, preferences, filters, quiet_hours]
-    assert decide(facts(email=""), ASKED_AGAIN) == Deliver()
+    assert list(RECHECKED_GATES) == [recipient, suppression, preferences, filters, quiet_hours]
+    assert decide(facts(email=""), RECHECKED_GATES) == Deliver()
 
 
 def test_a_gate_that_drops_has_the_word_and_of_those_that_hold_the_last():

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 from notifications.context import encoded
 from notifications.events import NotificationEvent, NotificationPriority
-from notifications.models.fingerprint import First
+from notifications.models.fingerprint import Original
 from notifications.outcomes import Deliver, Drop, Reason
-from notifications.sending.gates import ASKED_AGAIN, BEFORE_DUPLICATE, Facts, Person
+from notifications.sending.gates import BEFORE_DUPLICATE, RECHECKED_GATES, Facts, Person
 from notifications.sending.gates.duplicate import duplicate, fingerprints
 from notifications.sending.gates.filters import filters
 
@@ -31,13 +31,13 @@ def test_what_came_first_is_delivered():
 
 
 def test_a_repeat_is_dropped_and_told_even_if_it_is_critical():
-    repeat = replace(FACTS, first=First(7, datetime(2026, 11, 20, 12, tzinfo=UTC)))
+    repeat = replace(FACTS, first=Original(7, datetime(2026, 11, 20, 12, tzinfo=UTC)))
     rule = "event: the same as notification 7 of 2026-11-20 12:00:00 UTC, within the window of 90 seconds"
     assert duplicate(repeat) == Drop(Reason.DUPLICATE, rule)
 
 
 def test_a_worker_never_asks_it_again():
-    assert duplicate not in ASKED_AGAIN
+    assert duplicate not in RECHECKED_GATES
     assert duplicate not in BEFORE_DUPLICATE
     assert BEFORE_DUPLICATE[-1] is filters
 

@@ -18,7 +18,7 @@ from notifications.models import Cluster, Mute, Notification, SharedPreference, 
 from notifications.sending.audience import Chunk
 from notifications.sending.decisions import Decisions
 from notifications.sending.gates import Facts, decide, people
-from notifications.sending.gates.recipient_batch import Alike, Crowds
+from notifications.sending.gates.recipient_batch import CachedDecision, RecipientLoader
 from notifications.sending.gates.user_columns import _has_nothing_of_its_own, columns_for
 from notifications.sending.request import Options, Request
 from notifications.storage.insert import FEW
@@ -86,13 +86,13 @@ def request(cluster):
 class Found(NamedTuple):
     key: str
     user_id: int
-    alike: Alike
+    alike: CachedDecision
     addresses: list[str]
     reaches: dict[str, Reach]
 
 
 def recipients(cluster, users):
-    crowd = Crowds(cluster, {"email": "email"}).users([user.pk for user in users])
+    crowd = RecipientLoader(cluster, {"email": "email"}).users([user.pk for user in users])
     return [Found(*recipient) for recipient in crowd.recipients]
 
 
