@@ -24,8 +24,8 @@ SETTINGS = ("tests.settings", "tests.tenant_site.settings", "example_project.set
 # What depends on the machine or on an algorithm, and on neither Python nor Django.
 NOT_CORE = (
     "benchmarks", "can", "celery", "chaos", "coach", "delivering/limits", "delivering/providers", "delivering/test_*",
-    "delivering/workers", "demo", "digests", "docs", "estate", "packaging", "properties", "quality", "races", "residency", "sending/gates",
-    "spool",
+    "delivering/workers", "demo", "digests", "docs", "estate", "packaging", "properties", "quality", "races",
+    "residency", "sending/gates", "spool",
     "channels/test_answers.py", "channels/test_smtp_matrix.py", "channels/test_smtp_replies.py",
 )  # fmt: skip
 
