@@ -116,7 +116,7 @@ class TestMessageRecipientsE014:
         assert "not a callable" in found("E014")[0].msg
 
     def test_a_callable_and_the_name_of_a_group_are_fine(self, settings):
-        for named in ("tests.sending.test_manager.admins_of", "Operators", "Dr. Green's team"):
+        for named in ("tests.sending.test_message.admins_of", "Operators", "Dr. Green's team"):
             settings.NOTIFICATIONS = {"MESSAGE_RECIPIENTS": named}
             assert found("E014") == []
 

@@ -1,0 +1,45 @@
+"""Fixtures that several tests of sending share."""
+
+from enum import Enum
+
+import pytest
+
+from notifications.events import NotificationEvent, NotificationPriority
+from notifications.signals import notifications_queued
+from notifications.testing import temporary_events
+from tests.factories import UserFactory
+
+
+@pytest.fixture
+def user(db):
+    return UserFactory()
+
+
+@pytest.fixture
+def queued_ids():
+    """The ids of the notifications for which ``notifications_queued`` was sent."""
+    found = []
+
+    def listener(notification_ids, partition, **kwargs):
+        assert partition == "default"
+        found.extend(notification_ids)
+
+    notifications_queued.connect(listener)
+    yield found
+    notifications_queued.disconnect(listener)
+
+
+@pytest.fixture
+def event_with(db):
+    """Register an event for this test, and send it."""
+
+    class Test(Enum):
+        EVENT = "test_event"
+
+    with temporary_events() as events:
+
+        def event_with(priority=NotificationPriority.MEDIUM, channels=("email",), **options):
+            events[Test.EVENT] = NotificationEvent("test_event", priority, channels, **options)
+            return Test.EVENT
+
+        yield event_with

@@ -1,0 +1,106 @@
+"""The number of SQL statements that ``send()`` takes."""
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from notifications.core import clock
+from notifications.models import Cluster, Mute, SharedPreference, Suppression, UserSettings
+from notifications.recipients import Members
+from tests.sending.calls import send, send_newsletter
+
+
+class TestCost:
+    """How many statements a call takes, without its savepoint."""
+
+    @pytest.fixture
+    def crowd(self, db):
+        users = User.objects.bulk_create(
+            User(username=f"crowd{number}", email=f"crowd{number}@example.com") for number in range(1000)
+        )
+        Cluster.objects.default()
+        return users
+
+    @property
+    def writes_at_once(self):
+        return connection.vendor == "postgresql"
+
+    def statements(self, recipients, **options):
+        clock.lately()  # asked once a second at most
+        with CaptureQueriesContext(connection) as queries:
+            assert send_newsletter(recipients, **options).queued
+        return [query["sql"] for query in queries if not query["sql"].startswith(("SAVEPOINT", "RELEASE"))]
+
+    def chunks(self, settings, size):
+        settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "CHUNK_SIZE": size}
+
+    def furnished(self, cluster, users):
+        """Something to ask of for every gate."""
+        UserSettings.objects.bulk_create(UserSettings(user=user, cluster=cluster) for user in users)
+        role = Group.objects.create(name="night")
+        role.user_set.set(users)
+        SharedPreference.objects.create(cluster=cluster, group=role, channels={"email": True})
+        Mute.objects.bulk_create(Mute(user=user, cluster=cluster, kind="topic", value="gossip") for user in users)
+        Suppression.objects.suppress([("email", "gone@example.com")], Suppression.Why.HARD_BOUNCE, timezone.now())
+
+    def test_one_recipient_on_one_channel_takes_three_statements_or_four(self, crowd):
+        assert len(self.statements(crowd[:1])) == (3 if self.writes_at_once else 4)
+
+    def test_a_thousand_take_four(self, crowd):
+        assert {len(self.statements(crowd[:size])) for size in (100, 1000)} == {4}
+
+    def test_to_a_handful_nothing_is_written_before_it_is_known_who_gets_it(self, crowd):
+        written = [sql.lstrip().startswith("INSERT") or "INTO klaxon" in sql for sql in self.statements(crowd[:3])]
+        assert written == ([False, False, True] if self.writes_at_once else [False, False, True, True])
+
+    def test_with_something_to_ask_of_for_every_gate_it_is_five(self, crowd):
+        cluster = Cluster.objects.default()
+        self.furnished(cluster, crowd)
+        assert len(self.statements(crowd[:1], cluster=cluster)) == (4 if self.writes_at_once else 5)
+        assert len(self.statements(crowd, cluster=cluster)) == 5
+        assert len(self.statements(crowd)) == 6, "the default cluster has to be read as well"
+
+    def windowed(self, event_with, recipients, context):
+        """How many, to an event that has a window for repeats as well; and how many are repeats."""
+        event, cluster = event_with(dedup_window=900, dedup_keys=("room",)), Cluster.objects.default()
+        with CaptureQueriesContext(connection) as queries:
+            result = send(recipients, event, context, cluster)
+        asked = [query["sql"] for query in queries if not query["sql"].startswith(("BEGIN", "SAVEPOINT", "RELEASE"))]
+        return len(asked), result.reasons["duplicate"]
+
+    def test_with_a_window_for_repeats_too_it_is_six_at_most(self, crowd, event_with):
+        self.furnished(Cluster.objects.default(), crowd)
+        clock.lately()
+        statements, repeats = self.windowed(event_with, crowd[:1], {"room": "hall"})
+        assert statements <= 6
+        assert repeats == 0
+
+    def test_with_a_window_each_chunk_takes_the_same_the_first_time_and_when_repeated(
+        self, crowd, event_with, settings
+    ):
+        self.furnished(Cluster.objects.default(), crowd)
+        self.chunks(settings, 100)
+        taken = {}
+        for room, size in (("hall", 200), ("attic", 500), ("cellar", 800)):
+            first, again = (self.windowed(event_with, crowd[:size], {"room": room}) for _ in range(2))
+            assert (first[1], again[1]) == (0, size)
+            taken[size] = first[0], again[0]
+        (first_200, again_200), (first_500, again_500), (first_800, again_800) = taken.values()
+        assert first_500 - first_200 == first_800 - first_500 == 3 * 4
+        # SQLite writes the rows of the log in four statements, however many they are.
+        each = 6 if self.writes_at_once else 9
+        assert again_500 - again_200 == again_800 - again_500 == 3 * each
+
+    def test_each_chunk_takes_three(self, crowd, settings):
+        cluster = Cluster.objects.default()
+        self.furnished(cluster, crowd)
+        self.chunks(settings, 100)
+        two, five = (len(self.statements(crowd[:size], cluster=cluster)) for size in (200, 500))
+        assert five - two == 3 * 3
+
+    def test_members_and_querysets_cost_one_more(self, crowd):
+        cluster = Cluster.objects.default()
+        assert len(self.statements(Members(cluster))) == len(self.statements(crowd)) + 1
+        assert len(self.statements(User.objects.all())) == len(self.statements(crowd)) + 1
