@@ -297,3 +297,9 @@ def test_every_room_has_its_floor_in_the_page():
     told = told_in("architecture.md")
     for room in rooms - {"__init__", "__pycache__", "migrations", "locale", "static", "templates", "py"}:
         assert f"`{room}`" in told, room
+
+
+def test_every_table_is_in_the_page():
+    page = told_in("architecture.md")
+    for model in apps.get_app_config("klaxon").get_models():
+        assert f"\n| `{model.__name__}` |" in page, model.__name__
