@@ -12,12 +12,12 @@ from django.db import Error, transaction
 from notifications import conf
 from notifications.channels import BaseChannel
 from notifications.core.connections import is_unable
-from notifications.delivering.handover import HandOver
+from notifications.delivering.handover import GroupHandover
 from notifications.delivering.outcome_writer import OutcomeWriter
 from notifications.delivering.providers.attempted import Attempted
 from notifications.delivering.providers.breaker import failures_at_the_end, is_failure, opens_at_once
 from notifications.delivering.providers.choice import SLOW_SECONDS, Provider, Providers
-from notifications.delivering.record import Outcomes, broken_off, buried, sound
+from notifications.delivering.record import Outcomes, dead_letter, normalize_receipt, retry_unsent
 from notifications.delivering.rendering import locale_of, text_for
 from notifications.delivering.workers.stop import Stop
 from notifications.events import NOTIFICATION_EVENTS
@@ -30,7 +30,7 @@ logger = logging.getLogger("notifications.dispatch")
 
 
 @dataclass(frozen=True)
-class Addressed:
+class AddressedDelivery:
     """A claimed delivery with the person it goes to."""
 
     delivery: Delivery
@@ -38,54 +38,54 @@ class Addressed:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedDelivery:
     delivery: Delivery
     message: Any
 
 
 def attempt(
-    provider: Provider, group: Sequence[Addressed], writer: OutcomeWriter, providers: Providers, stop: Stop
+    provider: Provider, group: Sequence[AddressedDelivery], writer: OutcomeWriter, providers: Providers, stop: Stop
 ) -> None:
     """Try a group of one provider's deliveries; the writer counts how many came to which state."""
     channel = providers.open(provider)
     prepared = _prepare(channel, group, writer)
     if not prepared:
         return
-    handed = HandOver(provider, writer, providers)
+    handed = GroupHandover(provider, writer, providers)
     # A transactional channel writes to this very database, so its outcome is one commit with what it writes.
     with transaction.atomic(using=writer.using) if channel.transactional else writer.watching(handed):
         _send(channel, prepared, handed, writer, stop)
         tally = handed.finish()
-    writer.count.add(tally)
+    writer.counter.add(tally)
     handed.observe()
 
 
-def _prepare(channel: BaseChannel, group: Sequence[Addressed], writer: OutcomeWriter) -> list[Prepared]:
+def _prepare(channel: BaseChannel, group: Sequence[AddressedDelivery], writer: OutcomeWriter) -> list[PreparedDelivery]:
     prepared, failed = [], []
     files = _files(channel, group, writer)
     for addressed in group:
         try:
             message = _message(channel, addressed, files.get(addressed.delivery.notification_id, ()))
-            prepared.append(Prepared(addressed.delivery, message))
+            prepared.append(PreparedDelivery(addressed.delivery, message))
         except Exception as error:
             # A template or a transform read something while a database was away: that says nothing about the delivery.
             if isinstance(error, Error) and is_unable(error):
                 raise
             # Whatever else a template, a transform or a channel does wrong will go wrong again: a dead letter.
             logger.exception("Delivery %s cannot be rendered.", addressed.delivery.pk)
-            failed.append(buried(addressed.delivery, Reason.RENDERING, f"{type(error).__name__}: {error}"))
+            failed.append(dead_letter(addressed.delivery, Reason.RENDERING, f"{type(error).__name__}: {error}"))
     if failed:
-        writer.count.add(writer.write(Outcomes(failed, writer.now())))
+        writer.counter.add(writer.write(Outcomes(failed, writer.now())))
     return prepared
 
 
-def _files(channel: BaseChannel, group: Sequence[Addressed], writer: OutcomeWriter) -> dict[int, Files]:
+def _files(channel: BaseChannel, group: Sequence[AddressedDelivery], writer: OutcomeWriter) -> dict[int, Files]:
     if not channel.takes_attachments:
         return {}
     return AttachedFile.objects.using(writer.using).carried_by(item.delivery.notification for item in group)
 
 
-def _message(channel: BaseChannel, addressed: Addressed, files: Files) -> Any:
+def _message(channel: BaseChannel, addressed: AddressedDelivery, files: Files) -> Any:
     delivery, notification = addressed.delivery, addressed.delivery.notification
     event = NOTIFICATION_EVENTS.find(notification.event)
     locale = locale_of(addressed.person.settings)
@@ -95,7 +95,7 @@ def _message(channel: BaseChannel, addressed: Addressed, files: Files) -> Any:
 
 
 def _send(
-    channel: BaseChannel, prepared: Sequence[Prepared], handed: HandOver, writer: OutcomeWriter, stop: Stop
+    channel: BaseChannel, prepared: Sequence[PreparedDelivery], handed: GroupHandover, writer: OutcomeWriter, stop: Stop
 ) -> None:
     patience = conf.current().lease_seconds + channel.patience * len(prepared)
     lease = writer.now() + timedelta(seconds=patience)
@@ -105,7 +105,7 @@ def _send(
     mine = [item for item in prepared if item.delivery.pk in ours]
     for item in mine:
         item.delivery.attempts += 1
-    if not channel.transactional and not writer.may_go_on():
+    if not channel.transactional and not writer.can_continue():
         handed.untried = [item.delivery for item in mine]
         return
     _hand_over(channel, mine, handed, writer, stop)
@@ -116,13 +116,13 @@ def _mark_sending(rows: Sequence[Delivery], lease: datetime, writer: OutcomeWrit
         return Delivery.objects.using(writer.using).mark_sending(rows, lease)
     except Error:
         # The connection can break between a commit and its answer; nothing was handed over.
-        now = writer.time_of_answer()
-        writer.keep(Outcomes([broken_off(row, now) for row in rows], now))
+        now = writer.get_answer_time()
+        writer.keep(Outcomes([retry_unsent(row, now) for row in rows], now))
         raise
 
 
 def _hand_over(
-    channel: BaseChannel, prepared: Sequence[Prepared], handed: HandOver, writer: OutcomeWriter, stop: Stop
+    channel: BaseChannel, prepared: Sequence[PreparedDelivery], handed: GroupHandover, writer: OutcomeWriter, stop: Stop
 ) -> None:
     waiting = {id(item.message): item.delivery for item in prepared}
     handed.begin([item.delivery for item in prepared])
@@ -131,7 +131,7 @@ def _hand_over(
     try:
         for receipt in _receipts(channel, [item.message for item in prepared]):
             delivery, before, since = waiting.pop(id(receipt.message)), since, time.monotonic()
-            handed.add(Attempted(delivery, sound(receipt), since - before))
+            handed.add(Attempted(delivery, normalize_receipt(receipt), since - before))
             if waiting and channel.one_by_one and (why := _why_to_break_off(handed, writer, stop)):
                 level = logging.INFO if stop() else logging.WARNING
                 logger.log(level, "%s %d deliveries of a group were not handed over.", why, len(waiting))
@@ -167,11 +167,11 @@ def _receipts(channel: BaseChannel, messages: Sequence[Any]) -> Iterator[Receipt
         yield receipt
 
 
-def _why_to_break_off(handed: HandOver, writer: OutcomeWriter, stop: Stop) -> str:
+def _why_to_break_off(handed: GroupHandover, writer: OutcomeWriter, stop: Stop) -> str:
     """Why the rest of a group must not be handed over, in a sentence; empty if it may."""
     if stop():
         return "The worker stops."
-    if not writer.may_go_on():
+    if not writer.can_continue():
         # Others may be taking the rest by now, and will say what became of it.
         return "The heartbeat is not felt."
     last = handed.tried[-1]

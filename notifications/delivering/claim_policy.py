@@ -55,7 +55,7 @@ class ClaimPolicy:
         self._resting[channel] = now + timedelta(seconds=seconds)
         self._last_turn = max(self._last_turn, now + timedelta(seconds=last_turn))
 
-    def resting_for(self, now: datetime) -> float | None:
+    def get_rest_seconds(self, now: datetime) -> float | None:
         """Seconds until somebody's turn may come who waits for a provider; None if nobody does."""
         # What has become due since the last claim was not looked at yet.
         since = min(now, self._asked_at)

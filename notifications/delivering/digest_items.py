@@ -8,10 +8,10 @@ from typing import Any
 
 from django.db import transaction
 
-from notifications.delivering.attempt import Addressed
-from notifications.delivering.outcome_writer import tell
-from notifications.delivering.recheck import refuse, state_after, with_contexts
-from notifications.delivering.record import drop_row
+from notifications.delivering.attempt import AddressedDelivery
+from notifications.delivering.outcome_writer import send_outcome_signal
+from notifications.delivering.recheck import apply_refusals, get_state_after, load_contexts
+from notifications.delivering.record import build_drop_row
 from notifications.models import Delivery, NotificationLog, Suppression
 from notifications.models.suppression import Pair
 from notifications.outcomes import Drop, Reason
@@ -22,7 +22,9 @@ from notifications.storage.outbox import DigestRemoval, StateChange
 Refused = tuple[Delivery, Drop]
 
 
-def with_items_still_wanted(wanted: list[Addressed], using: str, now: datetime) -> tuple[list[Addressed], Counter[str]]:
+def recheck_digest_items(
+    wanted: list[AddressedDelivery], using: str, now: datetime
+) -> tuple[list[AddressedDelivery], Counter[str]]:
     """Let leave their digests and batches what is not wanted any more; without those of which nothing is left, which
     end as their last item did and are counted."""
     wholes = [item for item in wanted if item.delivery.notification.gathers]
@@ -34,7 +36,7 @@ def with_items_still_wanted(wanted: list[Addressed], using: str, now: datetime) 
     ended = [(item.delivery, _end(refused[item.delivery.pk])) for item in wholes if _is_empty(item, items, refused)]
     with transaction.atomic(using=using):
         _let_leave([(item.delivery, refused[item.delivery.pk]) for item in wholes], using, now)
-        tally = refuse(ended, using, now) if ended else Counter()
+        tally = apply_refusals(ended, using, now) if ended else Counter()
     gone = {row.pk for row, _ in ended}
     return [item for item in wanted if item.delivery.pk not in gone], tally
 
@@ -49,7 +51,7 @@ def _items_by_whole(wholes: Sequence[Delivery], using: str) -> Mapping[int, Sequ
 
 
 def _refused(
-    whole: Addressed, items: Mapping[int, Sequence[Delivery]], suppressed: frozenset[Pair], now: datetime
+    whole: AddressedDelivery, items: Mapping[int, Sequence[Delivery]], suppressed: frozenset[Pair], now: datetime
 ) -> list[Refused]:
     answers = [
         (row, recheck(_as_it_goes(row, whole.delivery), whole.person, suppressed, now, ASKED_OF_WAITING))
@@ -68,7 +70,9 @@ def _as_it_goes(row: Delivery, whole: Delivery) -> Delivery:
     return there
 
 
-def _is_empty(whole: Addressed, items: Mapping[int, Sequence[Any]], refused: Mapping[int, Sequence[Any]]) -> bool:
+def _is_empty(
+    whole: AddressedDelivery, items: Mapping[int, Sequence[Any]], refused: Mapping[int, Sequence[Any]]
+) -> bool:
     """Whether there is nothing to tell: neither items nor sections of the host."""
     told, count = whole.delivery.notification, len(items.get(whole.delivery.notification_id, ()))
     if len(refused[whole.delivery.pk]) < count or told.values.get("sections"):
@@ -84,13 +88,15 @@ def _end(refused: Sequence[Refused]) -> Drop:
 
 def _let_leave(refused: Sequence[tuple[Delivery, Sequence[Refused]]], using: str, now: datetime) -> None:
     leaving = [
-        DigestRemoval(row.pk, state_after(answer), answer.reason, whole.pk, whole.fence)
+        DigestRemoval(row.pk, get_state_after(answer), answer.reason, whole.pk, whole.fence)
         for whole, rows in refused
         for row, answer in rows
     ]
     left = Delivery.objects.using(using).leave(leaving, now)
     ours = [(row, answer) for _, rows in refused for row, answer in rows if row.pk in left]
-    with_contexts([row for row, _ in ours], using)
-    NotificationLog.objects.using(using).append(drop_row(row, item.reason, item.rule, now) for row, item in ours)
+    load_contexts([row for row, _ in ours], using)
+    NotificationLog.objects.using(using).append(build_drop_row(row, item.reason, item.rule, now) for row, item in ours)
     for row, answer in ours:
-        tell(row, StateChange(row.pk, row.fence, row.state, state_after(answer), answer.reason), using)
+        send_outcome_signal(
+            row, StateChange(row.pk, row.fence, row.state, get_state_after(answer), answer.reason), using
+        )

@@ -12,15 +12,15 @@ from django.db import DataError, Error, IntegrityError
 
 from notifications import conf
 from notifications.core.primary import read_from_primary
-from notifications.delivering.attempt import Addressed, attempt
+from notifications.delivering.attempt import AddressedDelivery, attempt
 from notifications.delivering.claim_policy import ClaimPolicy
-from notifications.delivering.digest_items import with_items_still_wanted
-from notifications.delivering.fallback import Fallback
-from notifications.delivering.outcome_writer import OutcomeWriter, tell
+from notifications.delivering.digest_items import recheck_digest_items
+from notifications.delivering.fallback import FallbackTakeover
+from notifications.delivering.outcome_writer import OutcomeWriter, send_outcome_signal
 from notifications.delivering.providers.choice import Provider, Providers
 from notifications.delivering.rate_limiter import RateLimiter
-from notifications.delivering.recheck import recheck_claimed, still_in_hours
-from notifications.delivering.record import Outcomes, buried
+from notifications.delivering.recheck import recheck_claimed, recheck_quiet_hours
+from notifications.delivering.record import Outcomes, dead_letter
 from notifications.delivering.tally import Tally
 from notifications.delivering.workers.heartbeat import HeartbeatThread
 from notifications.delivering.workers.outage_log import OUTAGE_LOG
@@ -56,9 +56,9 @@ class Dispatcher:
         self.using = self.writer.using
         self._held_by_pulse = pulse.holding if pulse else lambda ids: nullcontext()
         self.providers = Providers(self.using)
-        self.outlook = ClaimPolicy(self.using, self.providers)
-        self.admission = RateLimiter(self.writer, self.providers, self.outlook)
-        self.fallback = Fallback(self.using)
+        self.claim_policy = ClaimPolicy(self.using, self.providers)
+        self.rate_limiter = RateLimiter(self.writer, self.providers, self.claim_policy)
+        self.fallback = FallbackTakeover(self.using)
         # At random, so that one-shot runs of a single claim take the oldest as often as a worker does.
         self._claims = random.randrange(OLDEST_EVERY)  # noqa: S311 - no secret
         self._released_at: datetime | None = None
@@ -86,27 +86,27 @@ class Dispatcher:
         now = self.writer.now()
         claimed = self._claim(size, notification_ids, now) if self.writer.begin() else []
         if claimed:
-            claimed = self._apart(claimed)
+            claimed = self._isolate_suspect(claimed)
             with self._held_by_pulse([row.pk for row in claimed]):
-                self._bring_to_an_end(claimed, now)
-        return len(claimed), self.writer.count.take()
+                self._process_batch(claimed, now)
+        return len(claimed), self.writer.counter.take()
 
-    def _bring_to_an_end(self, claimed: list[Delivery], now: datetime) -> None:
+    def _process_batch(self, claimed: list[Delivery], now: datetime) -> None:
         all_begun = failed = False
         try:
             claimed = Delivery.objects.using(self.using).with_notifications(claimed)
             wanted = self._counted(recheck_claimed(claimed, self.writer, now))
-            wanted = self._counted(with_items_still_wanted(wanted, self.using, now))
+            wanted = self._counted(recheck_digest_items(wanted, self.using, now))
             groups = list(self._groups(wanted, now))
-            while groups and not self.stop() and self.writer.may_go_on():
+            while groups and not self.stop() and self.writer.can_continue():
                 provider, group = groups[0]
                 if self.providers.has_shut_since(provider):
                     # An earlier group of this very batch has opened its circuit: another provider, or later.
                     self.writer.give_back([item.delivery for item in group])
                     del groups[0]
                     continue
-                group = self._counted(still_in_hours(group, self.writer))
-                self._attempt(provider, self._counted(self.admission.admitted(provider, group)))
+                group = self._counted(recheck_quiet_hours(group, self.writer))
+                self._attempt(provider, self._counted(self.rate_limiter.admit(provider, group)))
                 del groups[0]
                 self.providers.end_probe(provider, self.writer.now())
             all_begun = not groups
@@ -119,13 +119,13 @@ class Dispatcher:
             if not all_begun:
                 self.writer.give_back(claimed, later=failed)
 
-    def _counted(self, found: tuple[list[Addressed], Tally]) -> list[Addressed]:
+    def _counted(self, found: tuple[list[AddressedDelivery], Tally]) -> list[AddressedDelivery]:
         """Those that go on; the others are counted."""
         going_on, ended = found
-        self.writer.count.add(ended)
+        self.writer.counter.add(ended)
         return going_on
 
-    def _apart(self, claimed: list[Delivery]) -> list[Delivery]:
+    def _isolate_suspect(self, claimed: list[Delivery]) -> list[Delivery]:
         """A delivery that a lost worker has held may have killed it, so it is taken alone."""
         alone = [row for row in claimed if row.is_suspect][:1] if claimed[0].is_suspect else []
         kept = alone or [row for row in claimed if not row.is_suspect]
@@ -134,12 +134,12 @@ class Dispatcher:
         return kept
 
     def _claim(self, size: int, notification_ids: Sequence[int], now: datetime) -> list[Delivery]:
-        closed = self.outlook.closed(now)
+        closed = self.claim_policy.closed(now)
         if closed is None:
             return []
         self._claims += 1
         lease = now + timedelta(seconds=conf.current().lease_seconds + self._unrenewed * size)
-        half_open = self.outlook.half_open(now) - closed
+        half_open = self.claim_policy.half_open(now) - closed
         if half_open and (probe := self._take_probe(half_open, notification_ids, now, lease)):
             return probe
         closed |= half_open
@@ -165,23 +165,25 @@ class Dispatcher:
         self, size: int, notification_ids: Sequence[int], now: datetime, lease: datetime, closed: Collection[str]
     ) -> list[Delivery]:
         """In a flood without anything urgent a batch of the others goes now and then, or they would wait for ever."""
-        if not self.outlook.is_flooded or now - self._trickled_at < TRICKLE_EVERY:
+        if not self.claim_policy.is_flooded or now - self._trickled_at < TRICKLE_EVERY:
             return []
         self._trickled_at = now
         return Delivery.objects.using(self.using).claim(
             self.writer.owner, now, lease, size, notification_ids, oldest_first=True, without=closed
         )
 
-    def resting_for(self) -> float | None:
+    def get_rest_seconds(self) -> float | None:
         """Seconds until something may go out that cannot go now; None if there is nothing of the kind."""
-        return self.outlook.resting_for(self.writer.now())
+        return self.claim_policy.get_rest_seconds(self.writer.now())
 
     def _release(self, now: datetime, lease: datetime) -> None:
         self._released_at = now
         Delivery.objects.using(self.using).release_due(now)
-        for row, _ in self.fallback.take_over(self.outlook.exhausted(now), self.writer.owner, now, lease):
-            tell(row, StateChange(row.pk, row.fence, row.state, DeliveryState.DROPPED, Reason.FALLBACK), self.using)
-            self.writer.count.add(Counter({DeliveryState.DROPPED: 1}))
+        for row, _ in self.fallback.take_over(self.claim_policy.exhausted(now), self.writer.owner, now, lease):
+            send_outcome_signal(
+                row, StateChange(row.pk, row.fence, row.state, DeliveryState.DROPPED, Reason.FALLBACK), self.using
+            )
+            self.writer.counter.add(Counter({DeliveryState.DROPPED: 1}))
 
     def _take(
         self, size: int, notification_ids: Sequence[int], now: datetime, lease: datetime, closed: Collection[str]
@@ -189,10 +191,10 @@ class Dispatcher:
         # Now and then the oldest first, whatever its score, so that nothing starves under a flood of urgent mail.
         oldest = self._claims % OLDEST_EVERY == 0
         outbox = Delivery.objects.using(self.using)
-        floor = URGENT if self.outlook.is_flooded and not oldest else 0
+        floor = URGENT if self.claim_policy.is_flooded and not oldest else 0
         return outbox.claim(self.writer.owner, now, lease, size, notification_ids, oldest, closed, floor)
 
-    def _attempt(self, provider: Provider, group: Sequence[Addressed]) -> None:
+    def _attempt(self, provider: Provider, group: Sequence[AddressedDelivery]) -> None:
         if not group:
             return
         try:
@@ -214,8 +216,8 @@ class Dispatcher:
                     self._attempt(provider, [item])
                 return
             logger.exception("Delivery %s cannot be stored.", group[0].delivery.pk)
-            refused = buried(group[0].delivery, Reason.RENDERING, f"{type(error).__name__}: {error}")
-            self.writer.count.add(self.writer.write(Outcomes([refused], self.writer.now())))
+            refused = dead_letter(group[0].delivery, Reason.RENDERING, f"{type(error).__name__}: {error}")
+            self.writer.counter.add(self.writer.write(Outcomes([refused], self.writer.now())))
 
     def rest(self) -> None:
         """Let go of every connection to a provider, and of nothing that a provider has answered."""
@@ -242,9 +244,11 @@ class Dispatcher:
             OUTAGE_LOG.report_failure(logger, error, "What was learnt about the providers is lost.")
         return 0
 
-    def _groups(self, wanted: Sequence[Addressed], now: datetime) -> Iterator[tuple[Provider, list[Addressed]]]:
+    def _groups(
+        self, wanted: Sequence[AddressedDelivery], now: datetime
+    ) -> Iterator[tuple[Provider, list[AddressedDelivery]]]:
         """One provider's deliveries together, at most as many as it takes; a suspect goes alone."""
-        found: dict[tuple[Any, ...], tuple[Provider, list[Addressed]]] = {}
+        found: dict[tuple[Any, ...], tuple[Provider, list[AddressedDelivery]]] = {}
         waiting = []
         for item in wanted:
             provider = self.providers.choose(item.delivery, now)

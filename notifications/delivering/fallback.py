@@ -17,7 +17,7 @@ from django.db import transaction
 from notifications import conf
 from notifications.core.addresses import Reach
 from notifications.core.channel_classes import address_kind
-from notifications.delivering.record import drop_row
+from notifications.delivering.record import build_drop_row
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.models import Delivery, NotificationLog, Suppression
 from notifications.models.queued_signal import tell_on_commit
@@ -34,26 +34,27 @@ AT_ONCE = 100
 Going = tuple[Delivery, Facts]
 
 
-def fallback_of(delivery: Delivery) -> str:
+def get_fallback_channel(delivery: Delivery) -> str:
     """The channel that takes over from this delivery's, if its event names one and the site has it."""
     event = NOTIFICATION_EVENTS.named(delivery.notification.event)
     named = event.fallback.get(delivery.channel, "") if event else ""
     return named if named in conf.current().enabled_channels else ""
 
 
-def after_death(settled: Iterable[tuple[Delivery, StateChange]], using: str, now: datetime) -> None:
+def queue_fallbacks(settled: Iterable[tuple[Delivery, StateChange]], using: str, now: datetime) -> None:
     """Make deliveries on the fallback channels of those that have died; to be called in the same transaction."""
     dead = {row: news for row, news in settled if news.state == DeliveryState.DEAD and news.reason in EXHAUSTED}
-    moved = send_to_account([row for row, news in dead.items() if news.reason == Reason.PERMANENT], using, now)
+    moved = queue_to_account_address([row for row, news in dead.items() if news.reason == Reason.PERMANENT], using, now)
     stuck = [row for row in dead if row.pk not in moved]
     going, refused = _sorted_by_the_gates(_with_fallback(stuck, using), using, now)
     NotificationLog.objects.using(using).append(
-        drop_row(row, answer.reason, f"{fallback_of(row)}: {answer.rule}", now) for row, answer in refused
+        build_drop_row(row, answer.reason, f"{get_fallback_channel(row)}: {answer.rule}", now)
+        for row, answer in refused
     )
     _queue(going, using, now)
 
 
-def send_to_account(rows: Sequence[Delivery], using: str, now: datetime) -> set[int]:
+def queue_to_account_address(rows: Sequence[Delivery], using: str, now: datetime) -> set[int]:
     """Make deliveries to the account's address in place of those whose own address is suppressed by now.
 
     To be called in the transaction that ends them.
@@ -70,7 +71,7 @@ def send_to_account(rows: Sequence[Delivery], using: str, now: datetime) -> set[
     return {row.pk for row, _ in going}
 
 
-class Fallback:
+class FallbackTakeover:
     """What waits on channels that are closed goes elsewhere. Of one worker thread, so that each look goes on where the
     last one ended, and what cannot go stands in nobody's way."""
 
@@ -127,7 +128,7 @@ class Fallback:
             for row in rows
         ]
         Delivery.objects.using(self.using).settle(news, now)
-        drops = [drop_row(row, Reason.FALLBACK, f"goes to {facts.channel} instead", now) for row, facts in going]
+        drops = [build_drop_row(row, Reason.FALLBACK, f"goes to {facts.channel} instead", now) for row, facts in going]
         NotificationLog.objects.using(self.using).append(drops)
 
 
@@ -139,8 +140,8 @@ def _with_working_fallback(channel: str, closed: Collection[str]) -> list[str]:
 
 def _with_fallback(rows: Sequence[Delivery], using: str) -> list[Delivery]:
     """Those that have one, but for batches of which everything is on its way there by itself."""
-    found = [row for row in rows if fallback_of(row)]
-    batches = {row.notification_id: fallback_of(row) for row in found if row.notification.gathers}
+    found = [row for row in rows if get_fallback_channel(row)]
+    batches = {row.notification_id: get_fallback_channel(row) for row in found if row.notification.gathers}
     if not batches:
         return found
     outbox = Delivery.objects.using(using)
@@ -156,7 +157,7 @@ def _sorted_by_the_gates(
     rows: Sequence[Delivery], using: str, now: datetime
 ) -> tuple[list[Going], list[tuple[Delivery, Drop]]]:
     going, refused = [], []
-    for row, facts in _with_facts({row: fallback_of(row) for row in rows}, using, now):
+    for row, facts in _with_facts({row: get_fallback_channel(row) for row in rows}, using, now):
         answer = decide(facts)
         # Whoever must wait there is held by the worker that takes the new delivery.
         if isinstance(answer, Drop):

@@ -16,13 +16,13 @@ from notifications.core.refusals import resolved
 from notifications.delivering.outcome_writer import OutcomeWriter
 from notifications.delivering.providers.attempted import Attempted
 from notifications.delivering.providers.choice import Provider, Providers
-from notifications.delivering.record import Outcomes, broken_off, settlement
+from notifications.delivering.record import Outcomes, decide_next_state, retry_unsent
 from notifications.delivering.tally import Tally
 from notifications.models import Delivery
 from notifications.storage.outbox import StateChange
 
 
-class HandOver:
+class GroupHandover:
     """The answers to one group. The worker's thread adds them; it and the recorder's thread record them.
 
     ``tried`` are the answers so far; ``untried`` were certainly not handed over, because the group was broken off.
@@ -46,7 +46,7 @@ class HandOver:
         """These are in the hands of the provider from now on."""
         self._given, self._answered_at = {delivery.pk for delivery in deliveries}, time.monotonic()
 
-    def unanswered_for(self, seconds: float) -> set[int]:
+    def get_unanswered_ids(self, seconds: float) -> set[int]:
         """What the provider has been given, if it has answered nothing for so many seconds."""
         with self._lock:
             left = self._given - {item.delivery.pk for item in self.tried} - {row.pk for row in self.untried}
@@ -64,7 +64,7 @@ class HandOver:
         """All answers so far, each in the light of the others."""
         return self.providers.judge(self.provider, self.tried)[0]
 
-    def record_known(self, older_than: float) -> bool:
+    def record_final(self, older_than: float) -> bool:
         """Record the answers that no later one can change, if the oldest has waited for so many seconds.
 
         Returns whether there were any.
@@ -99,11 +99,11 @@ class HandOver:
         self.providers.observe(self.provider, judged, self.writer.now(), streak)
 
     def _outcomes(self, tried: Sequence[Attempted], untried: Sequence[Delivery] = ()) -> Outcomes:
-        now = self.writer.time_of_answer()
+        now = self.writer.get_answer_time()
         carrier = "" if self.provider.name == self.provider.channel else self.provider.name
         pairs = [self._pair(replace(item, carrier=carrier), now) for item in tried]
-        return Outcomes([*pairs, *(broken_off(delivery, now) for delivery in untried)], now)
+        return Outcomes([*pairs, *(retry_unsent(delivery, now) for delivery in untried)], now)
 
     def _pair(self, item: Attempted, now: datetime) -> tuple[Attempted, StateChange]:
         failed_over = self.providers.failed_over(self.provider, item.delivery, now)
-        return item, settlement(item, now, failed_over, self.providers.is_forgiven(self.provider, item, now))
+        return item, decide_next_state(item, now, failed_over, self.providers.is_forgiven(self.provider, item, now))

@@ -36,7 +36,7 @@ from django.db import connections
 from notifications import conf
 from notifications.core.addresses import masked_text
 from notifications.delivering.providers.attempted import Attempted
-from notifications.delivering.record import BrokenOff, Outcomes
+from notifications.delivering.record import Outcomes, UnsentChange
 from notifications.models import Delivery
 from notifications.outcomes import Blame, Receipt, Suppress, Verdict
 from notifications.storage.outbox import StateChange
@@ -286,7 +286,7 @@ def _identity(attempted: Attempted | None, news: StateChange) -> dict[str, str]:
     if attempted:
         delivery = attempted.delivery
         return {"correlation_id": str(delivery.notification.correlation_id), "owner": delivery.owner}
-    if isinstance(news, BrokenOff):
+    if isinstance(news, UnsentChange):
         return {"correlation_id": news.correlation_id, "owner": news.owner}
     return {}
 

@@ -21,11 +21,11 @@ from notifications.core.channel_classes import address_kind
 from notifications.core.connections import limited_waits
 from notifications.core.primary import read_as_routed, read_from_primary
 from notifications.delivering import leftovers
-from notifications.delivering.fallback import after_death
+from notifications.delivering.fallback import queue_fallbacks
 from notifications.delivering.providers.attempted import Attempted
-from notifications.delivering.record import Outcomes, attempt_row
+from notifications.delivering.record import Outcomes, build_attempt_row
 from notifications.delivering.recorder import Group
-from notifications.delivering.tally import KEPT_IN_A_FILE, NOT_RECORDED, Count
+from notifications.delivering.tally import KEPT_IN_A_FILE, NOT_RECORDED, OutcomeCounter
 from notifications.delivering.workers.heartbeat import HeartbeatThread
 from notifications.delivering.workers.outage_log import OUTAGE_LOG
 from notifications.models import Delivery, NotificationLog, Suppression
@@ -53,7 +53,7 @@ class OutcomeWriter:
         self.owner = pulse.owner if pulse else HeartbeatThread().owner
         if pulse:
             pulse.desks.add(self)
-        self.count = Count()
+        self.counter = OutcomeCounter()
         self._watch = clock.Watch(self.using)
         self._life = 0
         self._unwritten: list[Outcomes] = []
@@ -65,16 +65,16 @@ class OutcomeWriter:
     def now(self) -> datetime:
         return self._watch.now()
 
-    def time_of_answer(self) -> datetime:
+    def get_answer_time(self) -> datetime:
         """Now, for what a provider has just answered: it must be kept even if the database went away meanwhile."""
         return self._watch.told()
 
     def begin(self) -> bool:
         """Whether something new may be claimed."""
         self._life = self.pulse.lives if self.pulse else 0
-        return self.may_go_on()
+        return self.can_continue()
 
-    def may_go_on(self) -> bool:
+    def can_continue(self) -> bool:
         """Whether what was claimed since :meth:`begin` is certainly still ours, and its outcomes can be recorded."""
         if self._failure:
             return False
@@ -91,7 +91,7 @@ class OutcomeWriter:
                 # The recorder's thread has just waited in vain; nobody is to wait for the same once more.
                 raise OperationalError("Earlier outcomes of this group cannot be written yet.") from self._failure
             try:
-                self.count.add(self._write_what_can_be(outcomes))
+                self.counter.add(self._write_what_can_be(outcomes))
             except Error as error:
                 self._failure = error
                 raise
@@ -122,7 +122,7 @@ class OutcomeWriter:
     def _write_first(self, within: AbstractContextManager[None] = nullcontext()) -> None:  # noqa: B008 - it may be used again
         with within:
             tally = self._write_what_can_be(self._not_written(self._unwritten[0]))
-        self.count.add(tally)
+        self.counter.add(tally)
         del self._unwritten[0]
         if not self._unwritten:
             self._failure = None
@@ -145,7 +145,7 @@ class OutcomeWriter:
             return
         ready, was = DeliveryState.READY, DeliveryState.CLAIMED
         news = [StateChange(row.pk, row.fence, was, ready, row.reason, provider=row.provider) for row in rows]
-        kept = Outcomes([(None, item) for item in news], self.time_of_answer())
+        kept = Outcomes([(None, item) for item in news], self.get_answer_time())
         if later or self._unwritten:
             self.keep(kept)
             return
@@ -200,9 +200,9 @@ class OutcomeWriter:
                 error,
                 named,
             )
-            self.count.add(Counter({NOT_RECORDED: len(ids)}))
+            self.counter.add(Counter({NOT_RECORDED: len(ids)}))
         else:
-            self.count.add(Counter({KEPT_IN_A_FILE: len(ids)}))
+            self.counter.add(Counter({KEPT_IN_A_FILE: len(ids)}))
             logger.error(
                 "The database cannot be used (%s). The outcomes of %d deliveries are kept in %s; the next start of a "
                 "worker on this machine writes them. Deliveries: %s",
@@ -221,9 +221,9 @@ class OutcomeWriter:
             written = Delivery.objects.using(self.using).settle(news, outcomes.at)
             _log(outcomes, self.using)
             ours = [(item.delivery, settled) for item, settled in outcomes.attempted if settled.id in written]
-            after_death(ours, self.using, outcomes.at)
+            queue_fallbacks(ours, self.using, outcomes.at)
             for delivery, settled in ours:
-                tell(delivery, settled, self.using)
+                send_outcome_signal(delivery, settled, self.using)
         for item, settled in outcomes.attempted:
             if settled.id in written and item.receipt.verdict is Verdict.UNKNOWN:
                 warn_of_lost_contact(settled.id, settled.state)
@@ -257,7 +257,7 @@ def _close_outside_transactions(using: str) -> None:
 
 
 def _log(outcomes: Outcomes, using: str) -> None:
-    rows = [attempt_row(item, news.reason, outcomes.at) for item, news in outcomes.attempted]
+    rows = [build_attempt_row(item, news.reason, outcomes.at) for item, news in outcomes.attempted]
     NotificationLog.objects.using(using).append(rows)
     if any(item.receipt.suppress is not Suppress.NO for item, _ in outcomes.attempted):
         _suppress(outcomes, using)
@@ -287,7 +287,7 @@ def warn_of_lost_contact(delivery_id: int, state: str) -> None:
     )
 
 
-def tell(delivery: Delivery, news: StateChange, using: str) -> None:
+def send_outcome_signal(delivery: Delivery, news: StateChange, using: str) -> None:
     """Send the signal of an outcome, if it has one, after the commit."""
     delivery.state, delivery.reason, delivery.due_at = news.state, news.reason, news.due_at
     signal = SIGNAL_OF.get(DeliveryState(news.state))

@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
-from notifications.delivering.attempt import Addressed
+from notifications.delivering.attempt import AddressedDelivery
 from notifications.delivering.claim_policy import ClaimPolicy
 from notifications.delivering.limits import Granted, Need, answer_to, needs_of, provider_need, take
 from notifications.delivering.outcome_writer import OutcomeWriter
 from notifications.delivering.providers.choice import Provider, Providers
-from notifications.delivering.recheck import refuse
+from notifications.delivering.recheck import apply_refusals
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.outcomes import Reason
 
@@ -23,12 +23,14 @@ LONGEST_REST = 1.0
 class RateLimiter:
     """Of one worker thread."""
 
-    def __init__(self, writer: OutcomeWriter, providers: Providers, outlook: ClaimPolicy) -> None:
+    def __init__(self, writer: OutcomeWriter, providers: Providers, claim_policy: ClaimPolicy) -> None:
         self.writer = writer
         self.providers = providers
-        self.outlook = outlook
+        self.claim_policy = claim_policy
 
-    def admitted(self, provider: Provider, group: Sequence[Addressed]) -> tuple[list[Addressed], Counter[str]]:
+    def admit(
+        self, provider: Provider, group: Sequence[AddressedDelivery]
+    ) -> tuple[list[AddressedDelivery], Counter[str]]:
         """Those of a group that may go out now; the others wait or are dropped, and are counted."""
         now = self.writer.now()
         needs = {item.delivery.pk: self._needs(provider, item, now) for item in group}
@@ -39,7 +41,7 @@ class RateLimiter:
         self._let_rest(provider, granted, now)
         return [item for item in group if item.delivery.pk in granted.ids], self._refuse(refused, granted, now)
 
-    def _needs(self, provider: Provider, item: Addressed, now: datetime) -> list[Need]:
+    def _needs(self, provider: Provider, item: AddressedDelivery, now: datetime) -> list[Need]:
         event = NOTIFICATION_EVENTS.find(item.delivery.notification.event)
         priority = item.delivery.notification.priority
         rates = self.providers.rates(provider, now)
@@ -54,12 +56,12 @@ class RateLimiter:
         """Claim nothing more of this channel until its provider can take something."""
         waits = [granted.wait[pk] for pk, need in granted.by.items() if need.is_of_provider]
         if waits:
-            self.outlook.rest(provider.channel, now, min([*waits, LONGEST_REST]), max(waits))
+            self.claim_policy.rest(provider.channel, now, min([*waits, LONGEST_REST]), max(waits))
 
-    def _refuse(self, refused: Sequence[Addressed], granted: Granted, now: datetime) -> Counter[str]:
+    def _refuse(self, refused: Sequence[AddressedDelivery], granted: Granted, now: datetime) -> Counter[str]:
         answers = []
         for item in refused:
             event = NOTIFICATION_EVENTS.find(item.delivery.notification.event)
             answer = answer_to(event, granted.by[item.delivery.pk], granted.wait[item.delivery.pk], now)
             answers.append((item.delivery, answer))
-        return refuse(answers, self.writer.using, now)
+        return apply_refusals(answers, self.writer.using, now)

@@ -43,7 +43,7 @@ class Outcomes:
 
 
 @dataclass(frozen=True)
-class BrokenOff(StateChange):
+class UnsentChange(StateChange):
     """A settlement without an attempt that says whose it is, for a file of outcomes.
 
     ``correlation_id`` is that of the notification; ``owner`` is the worker that had the delivery.
@@ -57,7 +57,9 @@ FORGIVEN = (Verdict.TEMPORARY, Verdict.CONFIGURATION)
 """What a probe may be told without losing an attempt. Not *unknown*: that may have arrived, each time."""
 
 
-def settlement(attempted: Attempted, now: datetime, failed_over: str = "", forgiven: bool = False) -> StateChange:
+def decide_next_state(
+    attempted: Attempted, now: datetime, failed_over: str = "", forgiven: bool = False
+) -> StateChange:
     """The delivery's next state. Pure but for the dice of the jitter.
 
     :param failed_over: should it have failed, the names of the providers that have had it in this round, because there
@@ -80,7 +82,7 @@ def settlement(attempted: Attempted, now: datetime, failed_over: str = "", forgi
         fence=delivery.fence,
         was=DeliveryState.SENDING,
         state=state,
-        reason=Reason.FAILED_OVER if goes_on else reason_of(receipt),
+        reason=Reason.FAILED_OVER if goes_on else get_reason(receipt),
         due_at=due_at,
         provider=failed_over if goes_on else attempted.provider,
         provider_message_id=_plain_id(receipt),
@@ -88,16 +90,16 @@ def settlement(attempted: Attempted, now: datetime, failed_over: str = "", forgi
     )
 
 
-def buried(delivery: Delivery, reason: Reason, error: str) -> tuple[Attempted, StateChange]:
+def dead_letter(delivery: Delivery, reason: Reason, error: str) -> tuple[Attempted, StateChange]:
     """A claimed delivery that cannot even be tried becomes a dead letter."""
     receipt = Receipt(None, Verdict.PERMANENT, error=error)
     dead = StateChange(delivery.pk, delivery.fence, DeliveryState.CLAIMED, DeliveryState.DEAD, reason)
     return Attempted(delivery, receipt, 0.0), dead
 
 
-def broken_off(delivery: Delivery, now: datetime) -> tuple[None, BrokenOff]:
+def retry_unsent(delivery: Delivery, now: datetime) -> tuple[None, UnsentChange]:
     """A delivery that is marked *sending* but was certainly not handed over: tried again at once, and not counted."""
-    news = BrokenOff(
+    news = UnsentChange(
         delivery.pk,
         delivery.fence,
         DeliveryState.SENDING,
@@ -111,7 +113,7 @@ def broken_off(delivery: Delivery, now: datetime) -> tuple[None, BrokenOff]:
     return None, news
 
 
-def reason_of(receipt: Receipt) -> str:
+def get_reason(receipt: Receipt) -> str:
     if receipt.verdict is Verdict.TEMPORARY and receipt.blames is Blame.NETWORK:
         return Reason.UNREACHABLE
     return REASON_OF[receipt.verdict]
@@ -128,7 +130,7 @@ def _after_the_outage(delivery: Delivery, receipt: Receipt, now: datetime) -> tu
         # The open circuit holds it back for as long as need be.
         return DeliveryState.RETRY, now
     event = NOTIFICATION_EVENTS.named(delivery.notification.event)
-    state, due_at = retry_or_dead(delivery, event, now, receipt.retry_after, attempts_refunded=1)
+    state, due_at = decide_retry(delivery, event, now, receipt.retry_after, attempts_refunded=1)
     if due_at is not None:
         # The next probes shall be others: it may be this very delivery that the provider cannot bear.
         due_at = max(due_at, now + timedelta(seconds=2 * conf.current().breaker_most_seconds))
@@ -148,10 +150,10 @@ def _next_state(delivery: Delivery, receipt: Receipt, now: datetime) -> tuple[st
     if _is_held(delivery, receipt):
         return DeliveryState.UNKNOWN, None
     event = NOTIFICATION_EVENTS.named(delivery.notification.event)
-    return retry_or_dead(delivery, event, now, receipt.retry_after)
+    return decide_retry(delivery, event, now, receipt.retry_after)
 
 
-def retry_or_dead(
+def decide_retry(
     delivery: Delivery,
     event: NotificationEvent | None,
     now: datetime,
@@ -166,7 +168,7 @@ def retry_or_dead(
     return DeliveryState.RETRY, now + timedelta(seconds=wait)
 
 
-def attempt_row(attempted: Attempted, reason: str, now: datetime) -> NotificationLog:
+def build_attempt_row(attempted: Attempted, reason: str, now: datetime) -> NotificationLog:
     """The log row of an attempt."""
     receipt = attempted.receipt
     row = NotificationLog.of(attempted.delivery, NotificationLog.Kind.ATTEMPT, now)
@@ -179,12 +181,12 @@ def attempt_row(attempted: Attempted, reason: str, now: datetime) -> Notificatio
     return row
 
 
-def drop_row(delivery: Delivery, reason: str, rule: str, now: datetime) -> NotificationLog:
+def build_drop_row(delivery: Delivery, reason: str, rule: str, now: datetime) -> NotificationLog:
     """The log row of a delivery that was let go before it was tried."""
     return NotificationLog.of(delivery, NotificationLog.Kind.DROP, now, reason=reason, error_message=rule)
 
 
-def sound(receipt: Receipt) -> Receipt:
+def normalize_receipt(receipt: Receipt) -> Receipt:
     """A receipt whose words are texts: a channel of a host's own may give a number as the id of a message."""
     words = {name: getattr(receipt, name) for name in ("provider", "provider_message_id", "error", "code")}
     wrong: dict[str, Any] = {

@@ -19,10 +19,10 @@ RECORDS_AFTER = 1.0
 
 
 class Group(Protocol):
-    def record_known(self, older_than: float) -> bool:
+    def record_final(self, older_than: float) -> bool:
         """Record what is known for so many seconds; returns whether there was anything."""
 
-    def unanswered_for(self, seconds: float) -> set[int]:
+    def get_unanswered_ids(self, seconds: float) -> set[int]:
         """What the provider has been given, if it has answered nothing for so many seconds."""
 
 
@@ -54,11 +54,11 @@ class Recorder:
             with self._lock:
                 self._under_way.discard(group)
 
-    def unanswered_for(self, seconds: float) -> set[int]:
+    def get_unanswered_ids(self, seconds: float) -> set[int]:
         """What providers have been given, and have answered nothing for so many seconds."""
         with self._lock:
             groups = list(self._under_way)
-        return {pk for group in groups for pk in group.unanswered_for(seconds)}
+        return {pk for group in groups for pk in group.get_unanswered_ids(seconds)}
 
     def _run(self) -> None:
         while not self._end.wait(LOOKS_EVERY):
@@ -72,7 +72,7 @@ class Recorder:
 
     def _record(self, group: Group) -> None:
         try:
-            used = group.record_known(RECORDS_AFTER)
+            used = group.record_final(RECORDS_AFTER)
         except Error as error:
             # The writer has kept the answers; the worker's thread writes them before it claims anything.
             OUTAGE_LOG.report_failure(logger, error, "Answers cannot be recorded yet; they are kept.")

@@ -11,7 +11,7 @@ KEPT_IN_A_FILE = "kept in a file"
 NOT_RECORDED = "not recorded"
 
 
-class Count:
+class OutcomeCounter:
     """Counts where the outcomes are written, so that an error later in a batch loses none. Used by several threads."""
 
     def __init__(self) -> None:

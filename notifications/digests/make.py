@@ -9,7 +9,7 @@ from django.db import InterfaceError, OperationalError, router, transaction
 
 from notifications.core import clock
 from notifications.core.primary import read_from_primary
-from notifications.delivering.recheck import refuse, with_contexts
+from notifications.delivering.recheck import apply_refusals, load_contexts
 from notifications.digests.grouping import Gathering, gathered
 from notifications.digests.sections import Plain, sections_of_due
 from notifications.models import Delivery, Notification
@@ -130,8 +130,8 @@ def _make(keys: Sequence[str], using: str, now: datetime) -> Made:
 
 
 def _refuse(refused: Sequence[tuple[Delivery, Drop | Hold]], using: str, now: datetime) -> int:
-    with_contexts([row for row, _ in refused], using)
-    return refuse(refused, using, now).total()
+    load_contexts([row for row, _ in refused], using)
+    return apply_refusals(refused, using, now).total()
 
 
 def _let_go_alone(rows: Sequence[Delivery], using: str, now: datetime) -> None:

@@ -14,7 +14,7 @@ from django.core.management.base import OutputWrapper
 from django.db import OperationalError
 from django.utils.timezone import now
 
-from notifications.delivering.handover import HandOver
+from notifications.delivering.handover import GroupHandover
 from notifications.delivering.outcome_writer import OutcomeWriter
 from notifications.delivering.workers.worker import Worker
 from notifications.management import summary
@@ -149,13 +149,13 @@ class TestCounting:
 
     def test_an_error_after_the_first_group_does_not_lose_its_count(self, monkeypatch):
         newsletter(3)
-        observe = HandOver.observe
+        observe = GroupHandover.observe
 
         def fail_once(self):
-            monkeypatch.setattr(HandOver, "observe", observe)
+            monkeypatch.setattr(GroupHandover, "observe", observe)
             raise OperationalError("gone right after the outcomes were written")
 
-        monkeypatch.setattr(HandOver, "observe", fail_once)
+        monkeypatch.setattr(GroupHandover, "observe", fail_once)
         worker = Worker(workers=1, idle=0.05, error_pause=0.05)
         worker.on_progress = lambda news: worker.tally["sent"] == 3 and worker.stop()
         worker.watch()

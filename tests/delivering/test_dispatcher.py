@@ -470,7 +470,7 @@ def test_what_a_thread_lost_hold_of_is_renewed_no_more(script, monkeypatch):
         renewed.append(pulse._held_now())
         raise OperationalError("the database went away")
 
-    monkeypatch.setattr(Dispatcher, "_bring_to_an_end", fails)
+    monkeypatch.setattr(Dispatcher, "_process_batch", fails)
     with pytest.raises(OperationalError):
         Dispatcher(pulse=pulse).run_batch(10)
     assert renewed == [[the_delivery().pk]]

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from notifications import signals
 from notifications.delivering.dispatcher import Dispatcher
-from notifications.delivering.fallback import Fallback
+from notifications.delivering.fallback import FallbackTakeover
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.manager import NotificationManager
 from notifications.models import Circuit, Cluster, Delivery, Mute, NotificationLog, Suppression
@@ -205,7 +205,7 @@ def reads_of_a_take_over(waiting):
     ship(*UserFactory.create_batch(waiting))
     now = timezone.now()
     with CaptureQueriesContext(connection) as context:
-        taken = Fallback("default").take_over({"log"}, "me", now, now + timedelta(minutes=2))
+        taken = FallbackTakeover("default").take_over({"log"}, "me", now, now + timedelta(minutes=2))
     assert len(taken) == waiting
     return sum(query["sql"].startswith("SELECT") for query in context)
 

@@ -151,10 +151,10 @@ def test_a_channel_that_ends_the_program_ends_only_its_group(script, monkeypatch
 
 def test_the_recorder_outlives_a_group_that_it_cannot_record(caplog):
     class Broken:
-        def record_known(self, older_than):
+        def record_final(self, older_than):
             raise TypeError("a bug")
 
-        def unanswered_for(self, seconds):
+        def get_unanswered_ids(self, seconds):
             return set()
 
     recorder = Recorder("default")

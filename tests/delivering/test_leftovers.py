@@ -17,7 +17,7 @@ from notifications.delivering import leftovers
 from notifications.delivering.dispatcher import Dispatcher
 from notifications.delivering.outcome_writer import OutcomeWriter
 from notifications.delivering.providers.attempted import Attempted
-from notifications.delivering.record import Outcomes, broken_off, settlement
+from notifications.delivering.record import Outcomes, decide_next_state, retry_unsent
 from notifications.delivering.workers.rescue import Rescuer
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, NotificationLog
@@ -163,7 +163,7 @@ def begun(count=2):
 
 def test_what_was_broken_off_frees_no_row_of_another_notification(folder):
     mine, another = begun()
-    leftovers.save([Outcomes([broken_off(row, now()) for row in (mine, another)], now())], "default")
+    leftovers.save([Outcomes([retry_unsent(row, now()) for row in (mine, another)], now())], "default")
     become_another(another)
     OutcomeWriter().recover()
     assert dict(Delivery.objects.values_list("pk", "state")) == {mine.pk: "retry", another.pk: "sending"}
@@ -172,10 +172,10 @@ def test_what_was_broken_off_frees_no_row_of_another_notification(folder):
 @pytest.mark.parametrize("failed", [False, True], ids=["broken off", "failed"])
 def test_after_a_restore_no_row_is_taken_from_a_worker_that_has_it_under_the_same_fence(folder, failed):
     [row] = begun(1)
-    pair = broken_off(row, now())
+    pair = retry_unsent(row, now())
     if failed:
         attempted = Attempted(row, Receipt(None, Verdict.TEMPORARY, error="busy"), 0.1)
-        pair = attempted, settlement(attempted, now())
+        pair = attempted, decide_next_state(attempted, now())
     leftovers.save([Outcomes([pair], now())], "default")
     Delivery.objects.update(owner="a living worker")
     OutcomeWriter().recover()
@@ -332,7 +332,7 @@ def test_what_could_be_written_at_the_end_is_not_taken_back_with_what_could_not(
     rows = begun()
     writer, write = OutcomeWriter(), OutcomeWriter.write
     for row in rows:
-        writer.keep(Outcomes([broken_off(row, now())], now()))
+        writer.keep(Outcomes([retry_unsent(row, now())], now()))
 
     def only_the_first(self, outcomes):
         if outcomes.pairs[0][1].id != rows[0].pk:

@@ -9,7 +9,7 @@ from django.utils.timezone import now
 
 from notifications.delivering.dispatcher import Dispatcher
 from notifications.delivering.outcome_writer import OutcomeWriter
-from notifications.delivering.record import Outcomes, broken_off
+from notifications.delivering.record import Outcomes, retry_unsent
 from notifications.delivering.workers.heartbeat import HeartbeatThread
 from notifications.models import Delivery, NotificationLog
 from notifications.outcomes import Reason, Verdict
@@ -154,8 +154,8 @@ def test_nobody_waits_a_second_time_for_a_database_that_has_just_failed(out_of_o
     out_of_order.append(OperationalError("database is locked"))
     for row in rows:
         with pytest.raises(OperationalError):
-            writer.record(Outcomes([broken_off(row, now())], now()))
+            writer.record(Outcomes([retry_unsent(row, now())], now()))
     assert not out_of_order, "the first was tried"
     assert set(Delivery.objects.values_list("state", flat=True)) == {"sending"}
     writer.catch_up()
-    assert writer.count.take() == {"retry": 2}
+    assert writer.counter.take() == {"retry": 2}

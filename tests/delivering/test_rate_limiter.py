@@ -188,11 +188,11 @@ def test_a_single_run_waits_for_a_provider_that_can_take_more_in_a_moment(carrie
 
 def test_what_becomes_due_between_the_last_claim_and_the_end_of_a_run_is_looked_at_once_more(carriers, clock):  # noqa: F811
     carriers()
-    outlook = Dispatcher().outlook
-    outlook.closed(clock())
-    outlook.rest("log", clock(), 0.5, 0.5)
-    outlook.closed(clock())
+    claim_policy = Dispatcher().claim_policy
+    claim_policy.closed(clock())
+    claim_policy.rest("log", clock(), 0.5, 0.5)
+    claim_policy.closed(clock())
     clock.forward(seconds=1)
-    assert outlook.resting_for(clock()) is not None
-    outlook.closed(clock())
-    assert outlook.resting_for(clock()) is None
+    assert claim_policy.get_rest_seconds(clock()) is not None
+    claim_policy.closed(clock())
+    assert claim_policy.get_rest_seconds(clock()) is None

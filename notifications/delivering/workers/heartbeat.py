@@ -99,7 +99,7 @@ class HeartbeatThread:
         Without what a provider has had for longer than a lease: its thread may never come back.
         """
         kept = {pk for writer in list(self.desks) for pk in writer.unwritten_ids()}
-        return frozenset({*self._held_now(), *kept} - self.recorder.unanswered_for(conf.current().lease_seconds))
+        return frozenset({*self._held_now(), *kept} - self.recorder.get_unanswered_ids(conf.current().lease_seconds))
 
     def _held_now(self) -> list[int]:
         with self._lock:

@@ -15,10 +15,10 @@ from django.db import transaction
 
 from notifications import conf
 from notifications.core.primary import read_from_primary
-from notifications.delivering.fallback import after_death
-from notifications.delivering.outcome_writer import OutcomeWriter, tell, warn_of_lost_contact
+from notifications.delivering.fallback import queue_fallbacks
+from notifications.delivering.outcome_writer import OutcomeWriter, send_outcome_signal, warn_of_lost_contact
 from notifications.delivering.providers.attempted import Attempted
-from notifications.delivering.record import attempt_row, retry_or_dead
+from notifications.delivering.record import build_attempt_row, decide_retry
 from notifications.delivering.workers.heartbeat import HeartbeatThread
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.models import Delivery, Heartbeat, NotificationLog
@@ -131,14 +131,14 @@ class Rescuer:
         NotificationLog.objects.using(self.using).append(_lost_row(row, now) for row in rows)
         decided = {row.pk: _decision(row, row.pk in died, now) for row in rows if _may_retry(row)}
         Delivery.objects.using(self.using).settle(list(decided.values()), now)
-        after_death([(row, decided[row.pk]) for row in rows if row.pk in decided], self.using, now)
+        queue_fallbacks([(row, decided[row.pk]) for row in rows if row.pk in decided], self.using, now)
         for row in rows:
-            tell(row, decided.get(row.pk) or _as_it_is(row), self.using)
+            send_outcome_signal(row, decided.get(row.pk) or _as_it_is(row), self.using)
 
 
 def _lost_row(row: Delivery, now: datetime) -> NotificationLog:
     receipt = Receipt(None, Verdict.UNKNOWN, error="The worker that was sending this stopped answering.")
-    return attempt_row(Attempted(row, receipt, 0.0), row.reason, now)
+    return build_attempt_row(Attempted(row, receipt, 0.0), row.reason, now)
 
 
 def _may_retry(row: Delivery) -> bool:
@@ -151,7 +151,7 @@ def _as_it_is(row: Delivery) -> StateChange:
 
 
 def _decision(row: Delivery, died: bool, now: datetime) -> StateChange:
-    state, due_at = retry_or_dead(row, NOTIFICATION_EVENTS.named(row.notification.event), now)
+    state, due_at = decide_retry(row, NOTIFICATION_EVENTS.named(row.notification.event), now)
     # It may be what killed its worker: it is tried alone.
     reason = Reason.WORKER_LOST if died and state == DeliveryState.RETRY else row.reason
     return StateChange(row.pk, row.fence, DeliveryState.UNKNOWN, state, reason, due_at)

@@ -174,7 +174,7 @@ class Worker:
                 self._count(news)
                 if claimed:
                     continue
-                rest = dispatcher.resting_for()
+                rest = dispatcher.get_rest_seconds()
                 if rest is None:
                     return
                 if rest >= LONG_REST:
@@ -194,7 +194,7 @@ class Worker:
     def _close(self, dispatcher: Dispatcher) -> None:
         left = dispatcher.close(conf.current().stop_seconds)
         # Also what was written after an error, and what went to a file.
-        self._count(dispatcher.writer.count.take())
+        self._count(dispatcher.writer.counter.take())
         with self._lock:
             self.left_in_files += left
 

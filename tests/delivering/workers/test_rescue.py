@@ -8,9 +8,9 @@ import pytest
 from notifications import signals
 from notifications.channels.log import LogChannel
 from notifications.delivering.dispatcher import Dispatcher
-from notifications.delivering.handover import HandOver
+from notifications.delivering.handover import GroupHandover
 from notifications.delivering.outcome_writer import OutcomeWriter
-from notifications.delivering.record import Outcomes, broken_off
+from notifications.delivering.record import Outcomes, retry_unsent
 from notifications.delivering.workers.heartbeat import HeartbeatThread
 from notifications.delivering.workers.rescue import Rescuer
 from notifications.events import NotificationEvent, NotificationPriority
@@ -181,7 +181,7 @@ def test_a_worker_never_takes_back_what_its_own_threads_have_in_hand(clock):
     with pulse.holding([the_delivery().pk]):
         assert look_twice(Rescuer("default", pulse), clock) == {}
     writer = OutcomeWriter(pulse)
-    writer.keep(Outcomes([broken_off(the_delivery(), clock())], clock()))
+    writer.keep(Outcomes([retry_unsent(the_delivery(), clock())], clock()))
     assert look_twice(Rescuer("default", pulse), clock) == {}
     assert the_delivery().state == "sending"
     writer.catch_up()
@@ -204,7 +204,7 @@ def test_what_a_provider_never_answers_is_taken_back_by_the_only_worker(clock, s
     clock.forward(hours=1)
     beat(clock, pulse.owner)
     providers = Dispatcher().providers
-    group = HandOver(providers.choose(the_delivery(), clock()), OutcomeWriter(pulse), providers)
+    group = GroupHandover(providers.choose(the_delivery(), clock()), OutcomeWriter(pulse), providers)
     with pulse.holding([the_delivery().pk]), pulse.recorder.watching(group):
         group.begin([the_delivery()])
         assert look_twice(Rescuer("default", pulse), clock) == {}
