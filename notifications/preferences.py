@@ -11,7 +11,7 @@ from django.utils.module_loading import import_string
 
 from notifications import conf
 from notifications.models import Mute, SharedPreference, UserSettings
-from notifications.storage.in_array import these
+from notifications.storage.in_array import array_subquery
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class DatabasePreferenceSource:
 
 def _rows(model: Any, cluster: Any, user_ids: Collection[Any]) -> QuerySet[Any]:
     rows = model.objects.filter(cluster=cluster)
-    return rows.filter(user__in=these(user_ids, get_user_model()._meta.pk, rows.db))
+    return rows.filter(user__in=array_subquery(user_ids, get_user_model()._meta.pk, rows.db))
 
 
 def preference_source() -> PreferenceSource:

@@ -30,7 +30,7 @@ def recheck_digest_items(
     wholes = [item for item in wanted if item.delivery.notification.gathers]
     if not wholes:
         return wanted, Counter()
-    suppressed = Suppression.objects.using(using).among(addresses_of([item.delivery for item in wholes]))
+    suppressed = Suppression.objects.using(using).find_suppressed(addresses_of([item.delivery for item in wholes]))
     items = _items_by_whole([item.delivery for item in wholes], using)
     refused = {item.delivery.pk: _refused(item, items, suppressed, now) for item in wholes}
     ended = [(item.delivery, _end(refused[item.delivery.pk])) for item in wholes if _is_empty(item, items, refused)]

@@ -181,7 +181,7 @@ def _with_facts(channels: Mapping[Delivery, str], using: str, now: datetime) -> 
     reaches = {row.pk: persons[row.pk].reach(channel, kinds[row.pk]) for row, channel in channels.items()}
     addresses = ((kinds[pk], address) for pk, its in reaches.items() for address in (its.address, its.other))
     pairs = {(kind, address) for kind, address in addresses if address and kind != "user"}
-    suppressed = Suppression.objects.using(using).among(pairs)
+    suppressed = Suppression.objects.using(using).find_suppressed(pairs)
     for row, channel in channels.items():
         found, kind = reaches[row.pk], kinds[row.pk]
         if found.other and (kind, fingerprint(found.address)) in suppressed:

@@ -26,7 +26,7 @@ def recheck_claimed(
 ) -> tuple[list[AddressedDelivery], Counter[str]]:
     """Those deliveries that may go out now; the others are cancelled, expired, dropped or buried, and counted."""
     persons = persons_of(claimed)
-    suppressed = Suppression.objects.using(writer.using).among(addresses_of(claimed))
+    suppressed = Suppression.objects.using(writer.using).find_suppressed(addresses_of(claimed))
     wanted, refused, impossible = [], [], []
     for delivery in claimed:
         person = persons[delivery.pk]

@@ -78,7 +78,7 @@ def gathered(waiting: Iterable[Delivery], using: str, now: datetime) -> Iterator
     groups = [group for group in _groups(waiting, now) if any(_is_due(row, now) for row in group)]
     rows = [row for group in groups for row in group]
     persons = persons_of(rows)
-    suppressed = Suppression.objects.using(using).among(addresses_of(rows))
+    suppressed = Suppression.objects.using(using).find_suppressed(addresses_of(rows))
     for group in groups:
         yield _asked(group, persons[group[0].pk], suppressed, now)
 

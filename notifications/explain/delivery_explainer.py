@@ -42,7 +42,7 @@ class Teller:
 
     def __init__(self, person: Person, deliveries: list[Delivery], now: datetime) -> None:
         self.person, self.now, self.zone, self.notes = person, now, zone_of(person), Notes(now)
-        self._suppressed: frozenset[Pair] = Suppression.objects.among(addresses_of(deliveries))
+        self._suppressed: frozenset[Pair] = Suppression.objects.find_suppressed(addresses_of(deliveries))
         self._rows = log_of(deliveries)
         self._with_others: dict[int, datetime] = {}
 

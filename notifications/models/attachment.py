@@ -10,10 +10,10 @@ from django.utils.translation import gettext_lazy as _
 
 from notifications.attachments import NAME_BYTES, Attachment
 from notifications.models.notification import Notification
-from notifications.storage.bulk_insert import insert
+from notifications.storage.bulk_insert import insert_rows
 
-INTO = "INSERT INTO klaxon_attachedfile (notification_id, place, name, mimetype, content)"
-MARKS = "%s, %s, %s, %s, %s"
+INSERT_INTO = "INSERT INTO klaxon_attachedfile (notification_id, place, name, mimetype, content)"
+PLACEHOLDERS = "%s, %s, %s, %s, %s"
 Files = tuple[Attachment, ...]
 
 
@@ -30,9 +30,10 @@ class AttachedFileQuerySet(models.QuerySet["AttachedFile"]):
         ]
         with connection.cursor() as cursor:
             if connection.vendor == "sqlite":
-                insert(cursor, INTO, MARKS, rows)
+                insert_rows(cursor, INSERT_INTO, PLACEHOLDERS, rows)
             else:
-                cursor.execute(f"{INTO} VALUES {', '.join([f'({MARKS})'] * len(rows))}", [*chain.from_iterable(rows)])
+                values = ", ".join([f"({PLACEHOLDERS})"] * len(rows))
+                cursor.execute(f"{INSERT_INTO} VALUES {values}", [*chain.from_iterable(rows)])
 
     def carried_by(self, notifications: Iterable[Notification]) -> dict[int, Files]:
         """By primary key, the files of those that have some; a digest or batch carries those of its items.

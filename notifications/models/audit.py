@@ -18,7 +18,7 @@ from notifications.core.addresses import masked
 from notifications.models.append_only import AppendOnly
 from notifications.models.default_cluster import InACluster, InAClusterQuerySet
 from notifications.models.unconstrained import LooseForeignKey
-from notifications.storage.in_array import these
+from notifications.storage.in_array import array_subquery
 
 STEP = 1000
 # Columns that say whose row it is.
@@ -125,7 +125,7 @@ class AuditedQuerySet(InAClusterQuerySet[Row]):
         using = self.db
         with transaction.atomic(using=using):
             before = self.model._lock(keys, using)
-            yield self.filter(pk__in=these(before, self.model._meta.pk, using))
+            yield self.filter(pk__in=array_subquery(before, self.model._meta.pk, using))
             _record(before, self.model._lock(before, using), by, using)
         self._result_cache = None
 
@@ -177,7 +177,7 @@ class Audited(InACluster):
         known = [key for key in keys if key is not None]
         if not known:
             return {}
-        rows = cls._base_manager.using(using).filter(pk__in=these(known, cls._meta.pk, using)).order_by("pk")
+        rows = cls._base_manager.using(using).filter(pk__in=array_subquery(known, cls._meta.pk, using)).order_by("pk")
         if cls.named_by:
             rows = rows.select_related(*cls.named_by)
         return {row.pk: row for row in rows.select_for_update(of=("self",))}

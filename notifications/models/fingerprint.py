@@ -16,7 +16,7 @@ from notifications.models.bucket import CLOCKS_DIFFER
 from notifications.models.delivery import Delivery
 from notifications.models.notification import Notification
 from notifications.outcomes import WAITING, DeliveryState
-from notifications.storage.in_array import array
+from notifications.storage.in_array import postgres_array
 
 TABLE = "klaxon_fingerprint"
 CAME_TO_NOTHING = (DeliveryState.DEAD, DeliveryState.DROPPED, DeliveryState.CANCELLED, DeliveryState.EXPIRED)
@@ -77,7 +77,7 @@ class FingerprintQuerySet(models.QuerySet["Fingerprint"]):
         # Both keep the order of what they are given.
         if connection.vendor == "postgresql":
             given = "unnest(%s::text[], %s::text[]) AS wanted(its_key, who)"
-            pairs = [array([*wanted]), array([*wanted.values()])]
+            pairs = [postgres_array([*wanted]), postgres_array([*wanted.values()])]
         else:
             given, pairs = "(SELECT key AS its_key, value AS who FROM json_each(%s)) AS wanted", [json.dumps(wanted)]
         # A first that lies further ahead than clocks differ was written by a clock that has been set back since.

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from notifications.models.audit import AuditedQuerySet
 from notifications.models.preferences import Choices
-from notifications.storage.in_array import among
+from notifications.storage.in_array import in_array
 
 
 def links() -> Any:
@@ -54,7 +54,7 @@ class SharedPreferenceQuerySet(AuditedQuerySet["SharedPreference"]):
     def _with_holders(self, cluster: Any, user_ids: Collection[Any]) -> Any:
         """The rows of a cluster, with the users of each role as one JSON array and not as a row for each."""
         connection, through, key = connections[self.db], links(), get_user_model()._meta.pk
-        these, keys = among(user_ids, key, self.db)
+        these, keys = in_array(user_ids, key, self.db)
         together = "jsonb_agg(%s)" if connection.vendor == "postgresql" else "json_group_array(%s)"
         quoted, holders = connection.ops.quote_name, "NULL"
         if through is not None:

@@ -7,7 +7,7 @@ from django.db import connections, models, transaction
 from django.utils.translation import gettext_lazy as _
 
 from notifications.core.addresses import address_hash, masked
-from notifications.storage.in_array import among
+from notifications.storage.in_array import in_array
 
 Pair = tuple[str, str]
 
@@ -51,7 +51,7 @@ class SuppressionQuerySet(models.QuerySet["Suppression"]):
             mine.update(refusals=models.F("refusals") + 1, created_at=now)
             mine.filter(refusals__gte=REFUSALS_ALLOWED).update(is_active=True)
 
-    def among(self, pairs: Iterable[Pair]) -> frozenset[Pair]:
+    def find_suppressed(self, pairs: Iterable[Pair]) -> frozenset[Pair]:
         """Of addresses with their kind, those that are suppressed, as kind and fingerprint. One statement, or none."""
         return self.known({fingerprint(address) for _kind, address in pairs})
 
@@ -60,7 +60,7 @@ class SuppressionQuerySet(models.QuerySet["Suppression"]):
         if not hashes:
             return frozenset()
         # By hand: each chunk of a send asks, and Django takes longer to compose it than the database to answer.
-        condition, values = among(hashes, Suppression._meta.get_field("address_hash"), self.db)
+        condition, values = in_array(hashes, Suppression._meta.get_field("address_hash"), self.db)
         sql = f"SELECT kind, address_hash FROM klaxon_suppression WHERE is_active AND address_hash {condition}"  # noqa: S608
         with connections[self.db].cursor() as cursor:
             cursor.execute(sql, [values])
@@ -79,7 +79,7 @@ class Suppressed:
         self._all: frozenset[Pair] | None = None
         self._may_be_few = True
 
-    def among(self, hashes: Collection[str]) -> frozenset[Pair]:
+    def find(self, hashes: Collection[str]) -> frozenset[Pair]:
         """Given fingerprints; there may be others among the answer."""
         if self._may_be_few and self._all is None and len(hashes) >= FEW:
             self._all = Suppression.objects.all_if_few()

@@ -93,7 +93,7 @@ class Decisions:
         """Of their addresses those that are suppressed. Whoever has one takes another, or is marked."""
         prints = [_fingerprint(case) for case in cases]
         others = {fingerprint(case.other) for case in cases if case.other}
-        suppressed = self.suppressions.among({*prints, *others} - {""})
+        suppressed = self.suppressions.find({*prints, *others} - {""})
         bad = {its for _kind, its in suppressed}
         for case, its in zip(cases, prints, strict=True):
             if its not in bad:

@@ -23,7 +23,13 @@ from notifications.sending.idempotency import first_result, give_back_key, outco
 from notifications.sending.permission import check_permission
 from notifications.sending.queue_limit import QueueFull, Room, is_limited
 from notifications.sending.request import Request
-from notifications.storage.insert import FEW, NewDelivery, queue, store_with, takes_one_statement
+from notifications.storage.insert import (
+    MAX_INSERT_ROWS,
+    NewDelivery,
+    insert_deliveries,
+    insert_with_deliveries,
+    inserts_in_one_statement,
+)
 from notifications.storage.waiting import wait_for_turn
 
 EVERYBODY = "*"
@@ -79,11 +85,11 @@ def _at_once(request: Request, audience: Audience, using: str) -> SendResult:
     now = clock.lately(using)
     notification = request.notification(now)
     decisions = Decisions(request, notification, kinds_of(request), now, lambda wanted: {})
-    written = _written(answer for chunk in audience.chunks(FEW) for answer in decisions.on(chunk))
+    written = _written(answer for chunk in audience.chunks(MAX_INSERT_ROWS) for answer in decisions.on(chunk))
     # One statement is all or nothing by itself.
-    several = bool(written.drops or written.passed_over or request.attachments) or not takes_one_statement(using)
+    several = bool(written.drops or written.passed_over or request.attachments) or not inserts_in_one_statement(using)
     with transaction.atomic(using=using, savepoint=several):
-        store_with(notification, request.score, written.deliveries, using)
+        insert_with_deliveries(notification, request.score, written.deliveries, using)
         AttachedFile.objects.using(using).attach(notification, request.attachments)
         result = _result(request, notification, audience)
         _count(result, written, notification, now, using)
@@ -126,7 +132,7 @@ def _all_written(
     for chunk in audience.chunks(conf.current().chunk_size):
         written = _written(decisions.on(chunk))
         check_room(result.queued + result.held + len(written.deliveries))
-        queue(using, notification.pk, request.score, written.deliveries)
+        insert_deliveries(using, notification.pk, request.score, written.deliveries)
         _count(result, written, notification, now, using)
     _tell_on_commit(result, using)
     return result

@@ -11,19 +11,19 @@ from notifications.exceptions import IdempotencyConflict
 from notifications.models import Delivery, Notification, NotificationLog
 from notifications.outcomes import DeliveryState, Outcome, SendResult
 from notifications.sending.request import Request
-from notifications.storage.chunks import in_steps
-from notifications.storage.insert import store
+from notifications.storage.chunks import iterate_in_chunks
+from notifications.storage.insert import insert_notification
 
 
 def stored(request: Request, now: datetime | None, using: str) -> tuple[Notification, bool]:
     """The notification's row and whether it is new. The unique constraint decides who was first."""
     row = request.notification(now)
     if row.idempotency_key is None:
-        store(row, using)
+        insert_notification(row, using)
         return row, True
     try:
         with transaction.atomic(using=using):
-            store(row, using)
+            insert_notification(row, using)
     except IntegrityError:
         first = first_with_key(request, using)
         if first is None:
@@ -74,10 +74,10 @@ def outcomes(notification_id: int, using: str) -> Iterator[Outcome]:
     :param using: the database to which it was written; a replica may not know it yet.
     """
     mine = Delivery.objects.using(using).filter(notification_id=notification_id)
-    for row in in_steps(mine, "recipient_key", "channel", "state", "reason"):
+    for row in iterate_in_chunks(mine, "recipient_key", "channel", "state", "reason"):
         yield Outcome(*row)
     drops = NotificationLog.objects.using(using).filter(
         notification_id=notification_id, kind=NotificationLog.Kind.DROP, delivery=None
     )
-    for key, channel, reason in in_steps(drops, "recipient_key", "channel", "reason"):
+    for key, channel, reason in iterate_in_chunks(drops, "recipient_key", "channel", "reason"):
         yield Outcome(key, channel, DeliveryState.DROPPED, reason)

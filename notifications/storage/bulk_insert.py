@@ -1,7 +1,8 @@
-"""Many rows into a table of SQLite, in few statements.
+"""Insert many rows into an SQLite table with few statements.
 
-Never one row by ``VALUES``: should the disk be full, SQLite takes back a statement that may write several rows, and the
-transaction goes on; of one that writes one row it takes back the whole transaction, the caller's own work with it.
+A statement for a single row never uses ``VALUES``. If the disk is full, SQLite rolls back only the statement if it can
+write several rows, and the transaction goes on. If the statement writes one row, SQLite rolls back the whole
+transaction, including the caller's own work.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,33 +10,35 @@ from functools import cache
 from itertools import chain
 from typing import Any
 
-# Few sizes, so that SQLite has met each statement before.
-AT_ONCE = (100, 10, 1)
+# There are few sizes, so that the driver's statement cache has nearly always prepared the statement before.
+ROWS_PER_STATEMENT = (100, 10, 1)
 
 
-def insert(cursor: Any, into: str, marks: str, rows: Sequence[Sequence[Any]]) -> None:
+def insert_rows(cursor: Any, into: str, placeholders: str, rows: Sequence[Sequence[Any]]) -> None:
+    """Insert rows with statements of 100 rows, 10 rows and one row.
+
+    :param into: the beginning of the statement, such as ``"INSERT INTO place (one, two)"``.
+    :param placeholders: the values of one row, such as ``"%s, 0"``.
     """
-    :param into: such as ``"INSERT INTO place (one, two)"``.
-    :param marks: such as ``"%s, 0"``, of one row.
-    """
-    for size in AT_ONCE:
-        whole = len(rows) - len(rows) % size
-        if whole:
-            cursor.executemany(_many(into, marks, size), _by(size, rows[:whole]))
-            rows = rows[whole:]
+    for size in ROWS_PER_STATEMENT:
+        count = len(rows) - len(rows) % size
+        if count:
+            cursor.executemany(_statement(into, placeholders, size), _merge_parameters(size, rows[:count]))
+            rows = rows[count:]
 
 
-def of_one(marks: str, vendor: str) -> str:
-    """What comes after ``INSERT INTO …`` for one row."""
-    return f"SELECT {marks}" if vendor == "sqlite" else f"VALUES ({marks})"
+def single_row(placeholders: str, vendor: str) -> str:
+    """Return the SQL that follows ``INSERT INTO …`` for one row."""
+    return f"SELECT {placeholders}" if vendor == "sqlite" else f"VALUES ({placeholders})"
 
 
-def _by(size: int, rows: Sequence[Sequence[Any]]) -> Iterator[list[Any]]:
-    return (list(chain.from_iterable(rows[at : at + size])) for at in range(0, len(rows), size))
+def _merge_parameters(size: int, rows: Sequence[Sequence[Any]]) -> Iterator[list[Any]]:
+    return (list(chain.from_iterable(rows[start : start + size])) for start in range(0, len(rows), size))
 
 
 @cache
-def _many(into: str, marks: str, count: int) -> str:
-    values = of_one(marks, "sqlite") if count == 1 else f"VALUES {', '.join([f'({marks})'] * count)}"
-    # With SQLite's own marks: Django would look for its own among thousands, each time.
+def _statement(into: str, placeholders: str, count: int) -> str:
+    many = f"VALUES {', '.join([f'({placeholders})'] * count)}"
+    values = single_row(placeholders, "sqlite") if count == 1 else many
+    # SQLite's own placeholders: Django would otherwise search the statement for its own thousands of times.
     return f"{into} {values}".replace("%s", "?")

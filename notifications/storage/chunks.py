@@ -1,7 +1,7 @@
-"""Reading many rows without holding a cursor.
+"""Read many rows without an open cursor.
 
-Django's ``iterator()`` uses a server-side cursor on PostgreSQL. Outside a transaction a pooler in transaction mode,
-such as PgBouncer, sends the next fetch to another server connection, where there is no such cursor.
+Django's ``iterator()`` uses a server-side cursor on PostgreSQL. Outside a transaction, a pooler in transaction mode,
+such as PgBouncer, sends the next fetch to another server connection, which does not have the cursor.
 """
 
 from collections.abc import Iterator
@@ -9,11 +9,14 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-STEP = 2000
+CHUNK_SIZE = 2000
 
 
-def in_steps(rows: QuerySet[Any], *names: str, size: int = STEP) -> Iterator[tuple[Any, ...]]:
-    """These columns of all rows, by primary key, read ``size`` at a time. Each step sees what is committed by then."""
+def iterate_in_chunks(rows: QuerySet[Any], *names: str, size: int = CHUNK_SIZE) -> Iterator[tuple[Any, ...]]:
+    """Yield these columns of all rows in the order of the primary key, with one query for ``size`` rows.
+
+    Each query sees what is committed when it runs.
+    """
     columns = rows.order_by("pk").values_list("pk", *names)
     found = list(columns[:size])
     while found:

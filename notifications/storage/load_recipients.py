@@ -17,8 +17,8 @@ from django.db.models.expressions import RawSQL
 from notifications.models.cluster import known_condition, membership
 from notifications.models.settings import UserSettings
 from notifications.models.shared_preference import links
-from notifications.storage.in_array import among
-from notifications.storage.insert import FEW
+from notifications.storage.in_array import in_array
+from notifications.storage.insert import MAX_INSERT_ROWS
 
 # What tells one user's settings from another's but no gate looks at; all other columns may be alike for many.
 OWN = ("id", "user", "cluster", "addresses", "language", "digest_asked_at")
@@ -91,8 +91,8 @@ def read(using: str, cluster: Any, user_ids: Collection[Any], names: tuple[str, 
     place = UserSettings._meta.get_field("cluster").get_db_prep_value(cluster.pk, connection)
     users, of_users = _users((*names, active) if active else names, using)
     member, of_member = _member(cluster, "its_activity" if active else "TRUE", using)
-    these, keys = among(user_ids, get_user_model()._meta.pk, using)
-    asked = Asked(using, place, these, keys, len(user_ids) <= FEW)
+    these, keys = in_array(user_ids, get_user_model()._meta.pk, using)
+    asked = Asked(using, place, these, keys, len(user_ids) <= MAX_INSERT_ROWS)
     roles, mutes = _roles(asked), _mutes(asked)
     extra = (member, SHARES, roles.column, mutes.column)
     sql = _statement(connection.vendor, users, len(names), bool(active), extra, roles.join + mutes.join, these)

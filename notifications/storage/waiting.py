@@ -14,7 +14,7 @@ from notifications.models.delivery import Delivery
 from notifications.models.log import NotificationLog
 from notifications.models.notification import Notification
 from notifications.outcomes import DeliveryState, Reason
-from notifications.storage.in_array import among
+from notifications.storage.in_array import in_array
 
 TASK = "klaxon.queue_limit"
 AT_ONCE = 1000
@@ -81,7 +81,7 @@ def least_urgent(place: Place, below: int, count: int, without: Collection[int] 
     :param without: notifications to leave out.
     """
     using = place.using
-    excluded, keys = among(without, Delivery._meta.get_field("notification").target_field, using)
+    excluded, keys = in_array(without, Delivery._meta.get_field("notification").target_field, using)
     sql = f"""{_whole(place)}, ordered AS (
             SELECT its_id, deliveries, SUM(deliveries) OVER (ORDER BY score, its_id DESC) AS so_far
             FROM whole WHERE NOT (its_id {excluded})
@@ -130,7 +130,7 @@ def _parts(notification_ids: Sequence[int]) -> Iterator[Sequence[int]]:
 
 def _locked_whole(using: str, notification_ids: Collection[int]) -> Iterator[int]:
     connection = connections[using]
-    these, keys = among(notification_ids, Notification._meta.pk, using)
+    these, keys = in_array(notification_ids, Notification._meta.pk, using)
     # Workers claim what they find without waiting, and so must this.
     lock = "FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
     mine = f"""

@@ -18,7 +18,7 @@ from notifications.models import Delivery, Fingerprint, Notification, Notificati
 from notifications.models.fingerprint import CAME_TO_NOTHING
 from notifications.outcomes import WAITING, DeliveryState
 from notifications.recipients import Address, Members
-from notifications.storage.insert import FEW
+from notifications.storage.insert import MAX_INSERT_ROWS
 from notifications.testing import temporary_events, travelling
 from tests.factories import ClusterFactory, UserFactory
 from tests.shop.notification_events import ShopEvents
@@ -167,7 +167,7 @@ WAYS_TO_SEND = {
     "a handful": (lambda: list(EVERYBODY()), dict, {}),
     "a queryset": (EVERYBODY, dict, {}),
     "members": (lambda: Members(None), dict, {}),
-    "many": (lambda: [*UserFactory.create_batch(FEW), *EVERYBODY()], dict, {}),
+    "many": (lambda: [*UserFactory.create_batch(MAX_INSERT_ROWS), *EVERYBODY()], dict, {}),
     "with a key": (EVERYBODY, lambda: {"idempotency_key": str(uuid4())}, {}),
     "for later": (EVERYBODY, lambda: {"send_at": timezone.now() + timedelta(hours=1)}, {}),
     "a handful with a key": (lambda: list(EVERYBODY()), lambda: {"idempotency_key": str(uuid4())}, {}),

@@ -21,7 +21,7 @@ from notifications.models import TopicSubscription, cluster_model, membership
 from notifications.recipients import Address, GroupNamed, Members, To, Topic, user_key
 from notifications.sending.audience.groups import group_key, group_model, users_in, why_no_group
 from notifications.sending.audience.order import Narrowing, in_order, merged, union
-from notifications.storage.insert import FEW
+from notifications.storage.insert import MAX_INSERT_ROWS
 
 ACCEPTED = "Pass users, groups, querysets of these, Members(cluster), Topic(…), Address(…) or To(…)."
 
@@ -65,7 +65,7 @@ class Audience:
     def is_few(self) -> bool:
         """Whether all are known by name, and they are no more than one statement writes."""
         asked = self._queries or self._topics or self._groups
-        return not asked and sum(map(len, self._ids.values())) + len(self._addresses) <= FEW
+        return not asked and sum(map(len, self._ids.values())) + len(self._addresses) <= MAX_INSERT_ROWS
 
     def chunks(self, size: int) -> Iterator[Chunk]:
         """Everyone, in chunks of at most ``size``; users first, by id, then addresses, by key."""

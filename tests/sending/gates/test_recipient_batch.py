@@ -21,7 +21,7 @@ from notifications.sending.gates import Facts, decide, people
 from notifications.sending.gates.recipient_batch import CachedDecision, RecipientLoader
 from notifications.sending.gates.user_columns import _has_nothing_of_its_own, columns_for
 from notifications.sending.request import Options, Request
-from notifications.storage.insert import FEW
+from notifications.storage.insert import MAX_INSERT_ROWS
 from notifications.storage.load_recipients import about, read
 from tests.factories import ClusterFactory, UserFactory, UserSettingsFactory
 
@@ -113,7 +113,7 @@ class TestAlikeAndAlone(TestCase):
         # Twice, so that what is known from an earlier chunk serves a later one.
         answers = [[*decisions.on(Chunk(ids))] for _ in range(2)]
         assert [answer for _case, answer in answers[0]] == [answer for _case, answer in answers[1]]
-        suppressed = Suppression.objects.among([("email", GONE)])
+        suppressed = Suppression.objects.find_suppressed([("email", GONE)])
         alone = {
             (person.key, channel): (person.reach(channel, kind), person, kind)
             for person in people(cluster, ids).values()
@@ -166,7 +166,7 @@ class TestHowManyAreAsked:
         assert kinds[0] is kinds[1]
         assert len({id(kind) for kind in kinds}) == 3
 
-    @pytest.mark.parametrize("count", [3, FEW + 1])
+    @pytest.mark.parametrize("count", [3, MAX_INSERT_ROWS + 1])
     def test_roles_without_preferences_are_asked_about_once(self, count, django_assert_num_queries):
         users = UserFactory.create_batch(count)
         cluster = ClusterFactory(members=users)

@@ -131,9 +131,10 @@ def test_it_does_not_go_to_an_account_whose_address_is_suppressed_as_well(mistyp
 
 def test_it_costs_one_statement_however_many_are_asked_about(django_assert_num_queries):
     with django_assert_num_queries(1):
-        assert Suppression.objects.among([("email", f"u{number}@example.com") for number in range(500)]) == frozenset()
+        pairs = [("email", f"u{number}@example.com") for number in range(500)]
+        assert Suppression.objects.find_suppressed(pairs) == frozenset()
     with django_assert_num_queries(0):
-        Suppression.objects.among([])
+        Suppression.objects.find_suppressed([])
 
 
 @pytest.mark.parametrize("count", [3, FEW, FEW + 1])
@@ -144,10 +145,10 @@ def test_few_are_read_once_for_a_send_of_many_each_chunk_asks_for_its_own(count,
     suppressed = Suppressed()
     with django_assert_num_queries(1 if count <= FEW else 3):
         for _chunk in range(2):
-            found = {its for _kind, its in suppressed.among(asked)}
+            found = {its for _kind, its in suppressed.find(asked)}
             assert found & asked == {fingerprint(address) for address in addresses[:2]}
 
 
 def test_for_a_handful_only_theirs_are_asked_for():
     suppress("bad@example.com")
-    assert Suppressed().among({fingerprint("good@example.com")}) == frozenset()
+    assert Suppressed().find({fingerprint("good@example.com")}) == frozenset()
