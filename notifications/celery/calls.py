@@ -47,7 +47,7 @@ def still_ready() -> list[int]:
     paused = Pause.objects.using(_using()).names()
     if EVERYTHING in paused:
         return []
-    shut = Providers(_using()).shut(clock.now(_using()))
+    shut = Providers(_using()).unavailable_channels(clock.now(_using()))
     ids = _ready().exclude(channel__in=[*paused, *shut]).values_list("notification_id", flat=True)
     urgent, oldest = ids.order_by("-score", "pk")[:LOOKS_AT], ids.order_by("pk")[:LOOKS_AT_OLDEST]
     return list(dict.fromkeys([*urgent, *oldest]))

@@ -14,8 +14,8 @@ from notifications.channels import BaseChannel
 from notifications.core.connections import is_unable
 from notifications.delivering.handover import GroupHandover
 from notifications.delivering.outcome_writer import OutcomeWriter
-from notifications.delivering.providers.attempted import Attempted
-from notifications.delivering.providers.breaker import failures_at_the_end, is_failure, opens_at_once
+from notifications.delivering.providers.attempt_result import AttemptResult
+from notifications.delivering.providers.breaker import count_trailing_failures, is_failure, opens_circuit
 from notifications.delivering.providers.choice import SLOW_SECONDS, Provider, Providers
 from notifications.delivering.record import Outcomes, dead_letter, normalize_receipt, retry_unsent
 from notifications.delivering.rendering import locale_of, text_for
@@ -47,7 +47,7 @@ def attempt(
     provider: Provider, group: Sequence[AddressedDelivery], writer: OutcomeWriter, providers: Providers, stop: Stop
 ) -> None:
     """Try a group of one provider's deliveries; the writer counts how many came to which state."""
-    channel = providers.open(provider)
+    channel = providers.channel_for(provider)
     prepared = _prepare(channel, group, writer)
     if not prepared:
         return
@@ -131,7 +131,7 @@ def _hand_over(
     try:
         for receipt in _receipts(channel, [item.message for item in prepared]):
             delivery, before, since = waiting.pop(id(receipt.message)), since, time.monotonic()
-            handed.add(Attempted(delivery, normalize_receipt(receipt), since - before))
+            handed.add(AttemptResult(delivery, normalize_receipt(receipt), since - before))
             if waiting and channel.one_by_one and (why := _why_to_break_off(handed, writer, stop)):
                 level = logging.INFO if stop() else logging.WARNING
                 logger.log(level, "%s %d deliveries of a group were not handed over.", why, len(waiting))
@@ -150,7 +150,7 @@ def _hand_over(
             handed.untried = [waiting.popitem()[1] for _ in range(len(waiting) - 1)][::-1]
     lost = Receipt(None, Verdict.UNKNOWN, error=error)
     for delivery in waiting.values():
-        handed.add(Attempted(delivery, lost, time.monotonic() - since))
+        handed.add(AttemptResult(delivery, lost, time.monotonic() - since))
 
 
 def _receipts(channel: BaseChannel, messages: Sequence[Any]) -> Iterator[Receipt]:
@@ -178,10 +178,10 @@ def _why_to_break_off(handed: GroupHandover, writer: OutcomeWriter, stop: Stop) 
     if last.receipt.verdict is Verdict.ACCEPTED:
         return ""
     receipts = [item.receipt for item in handed.judged()]
-    if opens_at_once(receipts[-1]):
+    if opens_circuit(receipts[-1]):
         return "The provider cannot be used."
     if is_failure(receipts[-1]) and last.duration >= SLOW_SECONDS:
         return "The provider holds up its group."
-    if failures_at_the_end(receipts) >= conf.current().breaker_failures:
+    if count_trailing_failures(receipts) >= conf.current().breaker_failures:
         return "The provider fails."
     return ""

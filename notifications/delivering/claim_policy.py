@@ -32,7 +32,7 @@ class ClaimPolicy:
 
     def exhausted(self, now: datetime) -> set[str]:
         """Channels whose providers are all being left alone, and that nobody has paused."""
-        return self.providers.shut(now) - self._paused
+        return self.providers.unavailable_channels(now) - self._paused
 
     def closed(self, now: datetime) -> frozenset[str] | None:
         """Channels of which nothing should be claimed; None if nothing should be claimed at all."""
@@ -44,11 +44,11 @@ class ClaimPolicy:
         if EVERYTHING in self._paused:
             return None
         resting = {channel for channel, until in self._resting.items() if now < until}
-        return self._paused | self.providers.shut(now) | resting
+        return self._paused | self.providers.unavailable_channels(now) | resting
 
     def half_open(self, now: datetime) -> set[str]:
         """Channels whose providers wait for a probe, and that nobody has paused. :meth:`closed` must come before."""
-        return self.providers.half_open(now) - self._paused - {EVERYTHING}
+        return self.providers.half_open_channels(now) - self._paused - {EVERYTHING}
 
     def rest(self, channel: str, now: datetime, seconds: float, last_turn: float) -> None:
         """Let this thread claim nothing of a channel for a moment; whoever waits comes within ``last_turn`` seconds."""

@@ -100,7 +100,7 @@ class Dispatcher:
             groups = list(self._groups(wanted, now))
             while groups and not self.stop() and self.writer.can_continue():
                 provider, group = groups[0]
-                if self.providers.has_shut_since(provider):
+                if self.providers.has_opened(provider):
                     # An earlier group of this very batch has opened its circuit: another provider, or later.
                     self.writer.give_back([item.delivery for item in group])
                     del groups[0]
@@ -198,11 +198,11 @@ class Dispatcher:
         if not group:
             return
         try:
-            self.providers.open(provider)
+            self.providers.channel_for(provider)
         except Exception as error:
             # Whatever its constructor raises: its deliveries wait, and lose no attempt.
             logger.exception("The channel %r cannot be made; its deliveries wait.", provider.key)
-            self.providers.cannot_be_made(provider, error, self.writer.now())
+            self.providers.record_invalid_settings(provider, error, self.writer.now())
             self.writer.give_back([item.delivery for item in group])
             return
         if group[0].delivery.is_suspect and not self.writer.begin_trial(group[0].delivery):
@@ -226,7 +226,7 @@ class Dispatcher:
             return  # close() has the time that is left
         try:
             self.writer.catch_up()
-            self.providers.share_health()
+            self.providers.write_health()
         except Error as error:
             OUTAGE_LOG.report_failure(logger, error, "The last outcomes cannot be written yet; they are kept.")
 
@@ -239,7 +239,7 @@ class Dispatcher:
         if left := self.writer.close(seconds, self.stop.at_once):
             return left
         try:
-            self.providers.share_health()
+            self.providers.write_health()
         except Error as error:
             OUTAGE_LOG.report_failure(logger, error, "What was learnt about the providers is lost.")
         return 0

@@ -14,7 +14,7 @@ from datetime import datetime
 
 from notifications.core.refusals import resolved
 from notifications.delivering.outcome_writer import OutcomeWriter
-from notifications.delivering.providers.attempted import Attempted
+from notifications.delivering.providers.attempt_result import AttemptResult
 from notifications.delivering.providers.choice import Provider, Providers
 from notifications.delivering.record import Outcomes, decide_next_state, retry_unsent
 from notifications.delivering.tally import Tally
@@ -32,7 +32,7 @@ class GroupHandover:
         self.provider = provider
         self.writer = writer
         self.providers = providers
-        self.tried: list[Attempted] = []
+        self.tried: list[AttemptResult] = []
         self.untried: list[Delivery] = []
         self._given: set[int] = set()
         self._answered_at = 0.0
@@ -52,7 +52,7 @@ class GroupHandover:
             left = self._given - {item.delivery.pk for item in self.tried} - {row.pk for row in self.untried}
             return left if time.monotonic() - self._answered_at > seconds else set()
 
-    def add(self, attempted: Attempted) -> None:
+    def add(self, attempted: AttemptResult) -> None:
         """Keep an answer."""
         with self._lock:
             self._answered_at = time.monotonic()
@@ -60,7 +60,7 @@ class GroupHandover:
                 self._oldest = time.monotonic()
             self.tried.append(attempted)
 
-    def judged(self) -> list[Attempted]:
+    def judged(self) -> list[AttemptResult]:
         """All answers so far, each in the light of the others."""
         return self.providers.judge(self.provider, self.tried)[0]
 
@@ -98,12 +98,12 @@ class GroupHandover:
         judged, streak = self.providers.judge(self.provider, self.tried)
         self.providers.observe(self.provider, judged, self.writer.now(), streak)
 
-    def _outcomes(self, tried: Sequence[Attempted], untried: Sequence[Delivery] = ()) -> Outcomes:
+    def _outcomes(self, tried: Sequence[AttemptResult], untried: Sequence[Delivery] = ()) -> Outcomes:
         now = self.writer.get_answer_time()
-        carrier = "" if self.provider.name == self.provider.channel else self.provider.name
-        pairs = [self._pair(replace(item, carrier=carrier), now) for item in tried]
+        provider_name = "" if self.provider.name == self.provider.channel else self.provider.name
+        pairs = [self._pair(replace(item, provider_name=provider_name), now) for item in tried]
         return Outcomes([*pairs, *(retry_unsent(delivery, now) for delivery in untried)], now)
 
-    def _pair(self, item: Attempted, now: datetime) -> tuple[Attempted, StateChange]:
-        failed_over = self.providers.failed_over(self.provider, item.delivery, now)
-        return item, decide_next_state(item, now, failed_over, self.providers.is_forgiven(self.provider, item, now))
+    def _pair(self, item: AttemptResult, now: datetime) -> tuple[AttemptResult, StateChange]:
+        failed_over = self.providers.names_for_failover(self.provider, item.delivery, now)
+        return item, decide_next_state(item, now, failed_over, self.providers.is_uncounted(self.provider, item, now))

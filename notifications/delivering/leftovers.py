@@ -35,7 +35,7 @@ from django.db import connections
 
 from notifications import conf
 from notifications.core.addresses import masked_text
-from notifications.delivering.providers.attempted import Attempted
+from notifications.delivering.providers.attempt_result import AttemptResult
 from notifications.delivering.record import Outcomes, UnsentChange
 from notifications.models import Delivery
 from notifications.outcomes import Blame, Receipt, Suppress, Verdict
@@ -281,7 +281,7 @@ def _as_json(outcomes: Outcomes) -> dict[str, Any]:
     return {"at": outcomes.at.isoformat(), "pairs": pairs}
 
 
-def _identity(attempted: Attempted | None, news: StateChange) -> dict[str, str]:
+def _identity(attempted: AttemptResult | None, news: StateChange) -> dict[str, str]:
     """What tells this delivery from another one with its id, in its worker's hands; empty where that is not known."""
     if attempted:
         delivery = attempted.delivery
@@ -291,7 +291,7 @@ def _identity(attempted: Attempted | None, news: StateChange) -> dict[str, str]:
     return {}
 
 
-def _pair_as_json(attempted: Attempted | None, news: StateChange) -> dict[str, Any]:
+def _pair_as_json(attempted: AttemptResult | None, news: StateChange) -> dict[str, Any]:
     written = {field.name: getattr(news, field.name) for field in fields(StateChange)}
     written["due_at"] = news.due_at.isoformat() if news.due_at else None
     return {
@@ -301,12 +301,12 @@ def _pair_as_json(attempted: Attempted | None, news: StateChange) -> dict[str, A
     }
 
 
-def _attempted_as_json(attempted: Attempted) -> dict[str, Any]:
+def _attempted_as_json(attempted: AttemptResult) -> dict[str, Any]:
     receipt, delivery = attempted.receipt, attempted.delivery
     return {
         "attempts": delivery.attempts,
         "duration": attempted.duration,
-        "carrier": attempted.carrier,
+        "carrier": attempted.provider_name,
         "receipt": {
             "verdict": receipt.verdict.value,
             "provider": receipt.provider,
@@ -335,7 +335,7 @@ def _key(pair: Mapping[str, Any]) -> tuple[int, str]:
 
 def _pairs(
     written: Sequence[Mapping[str, Any]], rows: Mapping[tuple[int, str], Delivery]
-) -> Iterator[tuple[Attempted | None, StateChange]]:
+) -> Iterator[tuple[AttemptResult | None, StateChange]]:
     for pair in written:
         due_at = pair["news"]["due_at"]
         news = StateChange(**{**pair["news"], "due_at": datetime.fromisoformat(due_at) if due_at else None})
@@ -346,7 +346,7 @@ def _pairs(
             yield known and _attempted(known, row), news if mine else replace(news, fence=NO_FENCE)
 
 
-def _attempted(known: Mapping[str, Any], row: Delivery) -> Attempted:
+def _attempted(known: Mapping[str, Any], row: Delivery) -> AttemptResult:
     words = known["receipt"]
     receipt = Receipt(
         None,
@@ -359,4 +359,4 @@ def _attempted(known: Mapping[str, Any], row: Delivery) -> Attempted:
         code=words["code"],
     )
     row.attempts = known["attempts"]
-    return Attempted(row, receipt, known["duration"], known["carrier"])
+    return AttemptResult(row, receipt, known["duration"], known["carrier"])

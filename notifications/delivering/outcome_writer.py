@@ -22,7 +22,7 @@ from notifications.core.connections import limited_waits
 from notifications.core.primary import read_as_routed, read_from_primary
 from notifications.delivering import leftovers
 from notifications.delivering.fallback import queue_fallbacks
-from notifications.delivering.providers.attempted import Attempted
+from notifications.delivering.providers.attempt_result import AttemptResult
 from notifications.delivering.record import Outcomes, build_attempt_row
 from notifications.delivering.recorder import Group
 from notifications.delivering.tally import KEPT_IN_A_FILE, NOT_RECORDED, OutcomeCounter
@@ -274,7 +274,7 @@ def _suppress(outcomes: Outcomes, using: str) -> None:
             suppressions.count_refusal(*_pair_of(item), at)
 
 
-def _pair_of(item: Attempted) -> Pair:
+def _pair_of(item: AttemptResult) -> Pair:
     return address_kind(item.delivery.channel), item.delivery.address
 
 

@@ -10,9 +10,9 @@ from notifications import conf
 from notifications.context import UNSTORABLE
 from notifications.core.addresses import masked_text
 from notifications.core.refusals import is_refusal
-from notifications.delivering.providers.attempted import Attempted
+from notifications.delivering.providers.attempt_result import AttemptResult
 from notifications.delivering.providers.breaker import is_failure
-from notifications.delivering.providers.retry import delays_for, next_try
+from notifications.delivering.providers.retry import delays_for, next_retry_delay
 from notifications.events import NOTIFICATION_EVENTS, NotificationEvent
 from notifications.models import Delivery, NotificationLog
 from notifications.outcomes import Blame, DeliveryState, Reason, Receipt, Verdict
@@ -31,14 +31,14 @@ REASON_OF = {
 class Outcomes:
     """What became of a group at one time. A settlement without an attempt (None) leaves no row in the log."""
 
-    pairs: Sequence[tuple[Attempted | None, StateChange]]
+    pairs: Sequence[tuple[AttemptResult | None, StateChange]]
     at: datetime
 
     def __iter__(self) -> Iterator["Outcomes"]:
         return (Outcomes([pair], self.at) for pair in self.pairs)
 
     @property
-    def attempted(self) -> list[tuple[Attempted, StateChange]]:
+    def attempted(self) -> list[tuple[AttemptResult, StateChange]]:
         return [(item, news) for item, news in self.pairs if item is not None]
 
 
@@ -58,7 +58,7 @@ FORGIVEN = (Verdict.TEMPORARY, Verdict.CONFIGURATION)
 
 
 def decide_next_state(
-    attempted: Attempted, now: datetime, failed_over: str = "", forgiven: bool = False
+    attempted: AttemptResult, now: datetime, failed_over: str = "", forgiven: bool = False
 ) -> StateChange:
     """The delivery's next state. Pure but for the dice of the jitter.
 
@@ -90,11 +90,11 @@ def decide_next_state(
     )
 
 
-def dead_letter(delivery: Delivery, reason: Reason, error: str) -> tuple[Attempted, StateChange]:
+def dead_letter(delivery: Delivery, reason: Reason, error: str) -> tuple[AttemptResult, StateChange]:
     """A claimed delivery that cannot even be tried becomes a dead letter."""
     receipt = Receipt(None, Verdict.PERMANENT, error=error)
     dead = StateChange(delivery.pk, delivery.fence, DeliveryState.CLAIMED, DeliveryState.DEAD, reason)
-    return Attempted(delivery, receipt, 0.0), dead
+    return AttemptResult(delivery, receipt, 0.0), dead
 
 
 def retry_unsent(delivery: Delivery, now: datetime) -> tuple[None, UnsentChange]:
@@ -162,13 +162,13 @@ def decide_retry(
 ) -> tuple[str, datetime | None]:
     delays = delays_for(event, delivery.channel) if event else ()
     failed = max(1, delivery.attempts - attempts_refunded)
-    wait = next_try(failed, delays, conf.current().retry_jitter, random.random(), retry_after)  # noqa: S311
+    wait = next_retry_delay(failed, delays, conf.current().retry_jitter, random.random(), retry_after)  # noqa: S311
     if wait is None:
         return DeliveryState.DEAD, None
     return DeliveryState.RETRY, now + timedelta(seconds=wait)
 
 
-def build_attempt_row(attempted: Attempted, reason: str, now: datetime) -> NotificationLog:
+def build_attempt_row(attempted: AttemptResult, reason: str, now: datetime) -> NotificationLog:
     """The log row of an attempt."""
     receipt = attempted.receipt
     row = NotificationLog.of(attempted.delivery, NotificationLog.Kind.ATTEMPT, now)

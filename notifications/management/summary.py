@@ -80,7 +80,7 @@ def describe_obstacles(using: str, now: datetime) -> list[str]:
         if count := describe_count(waiting):
             return [f"{count} for resume_notifications: everything {paused}."]
         return [f"Everything {paused}. Nothing is due."]
-    failing = sorted(Providers(using).shut(now) - pauses.keys())
+    failing = sorted(Providers(using).unavailable_channels(now) - pauses.keys())
     why_not = {name: f"which is paused{add_note(note)}" for name, note in pauses.items()}
     why_not |= dict.fromkeys(failing, "which fails and is tried again later")
     counts = {name: describe_count(waiting.filter(channel=name)) for name in why_not}

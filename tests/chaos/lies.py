@@ -56,7 +56,7 @@ def tireless() -> None:
 
 def crowding() -> None:
     """Whoever wants to may probe, and all at once."""
-    Breaker.win_probe = lambda self, key, now, patience: True
+    Breaker.win_probe = lambda self, key, now, timeout: True
     Circuit.may_be_tried = lambda self, now: True
 
 

@@ -16,7 +16,7 @@ from django.utils.timezone import now
 from notifications.delivering import leftovers
 from notifications.delivering.dispatcher import Dispatcher
 from notifications.delivering.outcome_writer import OutcomeWriter
-from notifications.delivering.providers.attempted import Attempted
+from notifications.delivering.providers.attempt_result import AttemptResult
 from notifications.delivering.record import Outcomes, decide_next_state, retry_unsent
 from notifications.delivering.workers.rescue import Rescuer
 from notifications.manager import NotificationManager
@@ -174,7 +174,7 @@ def test_after_a_restore_no_row_is_taken_from_a_worker_that_has_it_under_the_sam
     [row] = begun(1)
     pair = retry_unsent(row, now())
     if failed:
-        attempted = Attempted(row, Receipt(None, Verdict.TEMPORARY, error="busy"), 0.1)
+        attempted = AttemptResult(row, Receipt(None, Verdict.TEMPORARY, error="busy"), 0.1)
         pair = attempted, decide_next_state(attempted, now())
     leftovers.save([Outcomes([pair], now())], "default")
     Delivery.objects.update(owner="a living worker")

@@ -20,7 +20,7 @@ from notifications.core.primary import read_from_primary
 from notifications.delivering import leftovers
 from notifications.delivering.dispatcher import Dispatcher
 from notifications.delivering.outcome_writer import OutcomeWriter
-from notifications.delivering.providers.attempted import Attempted
+from notifications.delivering.providers.attempt_result import AttemptResult
 from notifications.delivering.record import Outcomes, decide_next_state
 from notifications.delivering.workers.rescue import Rescuer
 from notifications.digests import make_due, release_forgotten
@@ -432,7 +432,7 @@ class TestWhatIsDecidedOutsideOfBatches:
             lag()
             cluster = Cluster.objects.using("default").get()
             UserSettingsFactory(user=user, cluster=cluster, channels={"app": False})
-            item = Attempted(rows[0], Receipt(None, Verdict.PERMANENT, error="no such mailbox"), 0.1)
+            item = AttemptResult(rows[0], Receipt(None, Verdict.PERMANENT, error="no such mailbox"), 0.1)
             yield Outcomes([(item, decide_next_state(item, now))], now)
         assert dict(Delivery.objects.using("default").values_list("channel", "state")) == {"email": "dead"}
         drop = NotificationLog.objects.using("default").get(kind=NotificationLog.Kind.DROP)

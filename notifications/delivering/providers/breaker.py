@@ -1,7 +1,7 @@
-"""The circuit breaker, as one worker thread sees it: which providers may be tried, and what their answers mean.
+"""The circuit breaker of one worker thread: which providers may be tried, and what their receipts mean.
 
-What is known of a circuit is read at most once a second. That costs a few tries too many when a provider fails, and no
-statement while all is well.
+The circuits are read at most once a second. When a provider fails, this costs a few more attempts; while all providers
+work, it saves statements.
 """
 
 import logging
@@ -15,24 +15,24 @@ from notifications.outcomes import Blame, Receipt, Verdict
 
 logger = logging.getLogger("notifications.dispatch")
 
-FRESH_FOR = timedelta(seconds=1)
+REFRESH_INTERVAL = timedelta(seconds=1)
 FAILURES = (Verdict.TEMPORARY, Verdict.UNKNOWN, Verdict.CONFIGURATION)
-OF_PROVIDER = (Blame.PROVIDER, Blame.NETWORK, Blame.SILENCE)
-OPENS_AT_ONCE = (Blame.NETWORK, Blame.SILENCE)
+PROVIDER_BLAMES = (Blame.PROVIDER, Blame.NETWORK, Blame.SILENCE)
+OPENING_BLAMES = (Blame.NETWORK, Blame.SILENCE)
 
 
 def is_failure(receipt: Receipt) -> bool:
-    """Whether an answer speaks against the provider, and not only against one recipient."""
-    return receipt.verdict in FAILURES and receipt.blames in OF_PROVIDER
+    """Return whether the provider has failed, and not only refused one recipient."""
+    return receipt.verdict in FAILURES and receipt.blames in PROVIDER_BLAMES
 
 
-def opens_at_once(receipt: Receipt) -> bool:
-    """Whether one such answer is enough: whoever comes next would get the same."""
-    return is_failure(receipt) and (receipt.verdict is Verdict.CONFIGURATION or receipt.blames in OPENS_AT_ONCE)
+def opens_circuit(receipt: Receipt) -> bool:
+    """Return whether one such receipt opens the circuit, because the next delivery would get the same."""
+    return is_failure(receipt) and (receipt.verdict is Verdict.CONFIGURATION or receipt.blames in OPENING_BLAMES)
 
 
-def failures_at_the_end(receipts: Sequence[Receipt]) -> int:
-    """How many failures in a row the last answers are."""
+def count_trailing_failures(receipts: Sequence[Receipt]) -> int:
+    """Return how many receipts at the end are failures in a row."""
     for count, receipt in enumerate(reversed(receipts)):
         if not is_failure(receipt):
             return count
@@ -40,89 +40,103 @@ def failures_at_the_end(receipts: Sequence[Receipt]) -> int:
 
 
 class Breaker:
-    """Belongs to one thread."""
+    """The circuits of all providers, for one thread."""
 
     def __init__(self, using: str) -> None:
         self.circuits = Circuit.objects.using(using)
-        self._known: dict[str, Circuit] = {}
+        self._circuits: dict[str, Circuit] = {}
         self._read_at: datetime | None = None
 
-    def look(self, now: datetime) -> None:
-        """Read the circuits, unless they were read a moment ago."""
-        if self._read_at is None or not timedelta() <= now - self._read_at < FRESH_FOR:
-            self._known, self._read_at = {circuit.key: circuit for circuit in self.circuits.all()}, now
+    def refresh(self, now: datetime) -> None:
+        """Read the circuits, unless they were read less than a second ago."""
+        if self._read_at is None or not timedelta() <= now - self._read_at < REFRESH_INTERVAL:
+            self._circuits, self._read_at = {circuit.key: circuit for circuit in self.circuits.all()}, now
 
     def is_closed(self, key: str) -> bool:
-        return key not in self._known or self._known[key].is_closed()
+        return key not in self._circuits or self._circuits[key].is_closed()
 
     def may_be_tried(self, key: str, now: datetime) -> bool:
-        """Whether the provider could have the next delivery: its circuit is closed, or waits for a probe."""
-        return self.is_closed(key) or self._known[key].may_be_tried(now)
+        """Return whether the provider may get the next delivery: its circuit is closed or waits for a probe."""
+        return self.is_closed(key) or self._circuits[key].may_be_tried(now)
 
-    def win_probe(self, key: str, now: datetime, patience: float) -> bool:
-        """Whether this thread may try a half-open provider with one delivery."""
-        won = self.circuits.win_probe(key, now, now + timedelta(seconds=patience))
+    def win_probe(self, key: str, now: datetime, timeout: float) -> bool:
+        """Claim the probe of a half-open provider for this thread; return whether that succeeded.
+
+        :param timeout: the seconds after which another thread may claim the probe.
+        """
+        won = self.circuits.win_probe(key, now, now + timedelta(seconds=timeout))
         self._read_at = None
         if not won:
-            self.look(now)
+            self.refresh(now)
         return won
 
     def end_probe(self, key: str, now: datetime) -> None:
-        """Free the place of the probe, where no answer has done that."""
+        """Let another delivery be the probe, if no receipt has decided about the circuit."""
         self.circuits.filter(key=key, open_until__lte=now).update(probe_until=None)
         self._read_at = None
 
     def opened_at(self, key: str) -> datetime | None:
-        """Since when the provider has been failing without a break; None if it is not."""
-        return self._known[key].opened_at if key in self._known else None
+        """Return since when the provider has been failing without a break, or None if it is not failing."""
+        return self._circuits[key].opened_at if key in self._circuits else None
 
     def streak(self, key: str) -> Streak:
-        """The equal refusals that the provider has given since it last accepted a message."""
-        return self._known[key].streak if key in self._known else Streak()
+        """Return the equal refusals that the provider has given since it last accepted a message."""
+        return self._circuits[key].streak if key in self._circuits else Streak()
 
     def health(self, key: str) -> tuple[float, float]:
-        """The provider's recent success rate, and the seconds that it took for a message."""
-        known = self._known.get(key)
-        return (known.success_rate, known.response_seconds) if known else (1.0, 0.0)
+        """Return the provider's recent success rate, and the seconds that it took for a message."""
+        circuit = self._circuits.get(key)
+        return (circuit.success_rate, circuit.response_seconds) if circuit else (1.0, 0.0)
 
-    def learn(self, key: str, answers: Sequence[tuple[bool, float]]) -> None:
-        """Take answers into the health that all workers share."""
-        self._known[key] = self.circuits.learn(key, answers)
+    def record_health(self, key: str, answers: Sequence[tuple[bool, float]]) -> None:
+        """Add answers to the health that all workers share.
+
+        :param answers: whether each attempt succeeded, and its seconds.
+        """
+        self._circuits[key] = self.circuits.learn(key, answers)
 
     def closed_at(self, key: str) -> datetime | None:
-        """When the provider came back, if it was ever away."""
-        return self._known[key].closed_at if key in self._known else None
+        """Return when the circuit last closed, or None if it has never been open."""
+        return self._circuits[key].closed_at if key in self._circuits else None
 
     def observe(
-        self, key: str, receipts: Sequence[Receipt], now: datetime, streak: Streak | None = None, at_once: bool = False
+        self,
+        key: str,
+        receipts: Sequence[Receipt],
+        now: datetime,
+        streak: Streak | None = None,
+        open_immediately: bool = False,
     ) -> None:
-        """Draw the conclusions from a group's answers.
+        """Update the circuit with the receipts of a group.
 
         :param streak: the equal refusals after the group.
-        :param at_once: open the circuit if the last answers were failures, however few they were.
+        :param open_immediately: open the circuit if the last receipts are failures, regardless of their number.
         """
-        failures = failures_at_the_end(receipts)
-        known = self._known.get(key)
+        failures = count_trailing_failures(receipts)
+        circuit = self._circuits.get(key)
         accepted = any(receipt.verdict is Verdict.ACCEPTED for receipt in receipts)
         if (
-            known
+            circuit
             and failures < len(receipts)
-            and (known.failures or not known.is_closed() or accepted and known.refusal)
+            and (circuit.failures or not circuit.is_closed() or accepted and circuit.refusal)
         ):
-            self._known[key] = self.circuits.works(key, now, accepted)
-            if not known.is_closed():
+            self._circuits[key] = self.circuits.works(key, now, accepted)
+            if not circuit.is_closed():
                 logger.info("The provider %s works again.", key)
         if streak and streak.refused and streak != self.streak(key):
-            self._known[key] = self.circuits.refused(key, streak)
+            self._circuits[key] = self.circuits.refused(key, streak)
         if failures:
-            self._count(key, receipts[-failures:], now, at_once)
+            self._record_failures(key, receipts[-failures:], now, open_immediately)
 
-    def _count(self, key: str, failed: Sequence[Receipt], now: datetime, at_once: bool) -> None:
-        at_once = at_once or any(opens_at_once(receipt) for receipt in failed)
+    def _record_failures(self, key: str, failed: Sequence[Receipt], now: datetime, open_immediately: bool) -> None:
+        open_immediately = open_immediately or any(opens_circuit(receipt) for receipt in failed)
         was_closed = self.is_closed(key)
-        circuit = self.circuits.failed(key, len(failed), masked_text(failed[-1].error), now, at_once)
-        self._known[key] = circuit
+        circuit = self.circuits.failed(key, len(failed), masked_text(failed[-1].error), now, open_immediately)
+        self._circuits[key] = circuit
         if was_closed and not circuit.is_closed():
             logger.warning(
-                "The provider %s is left alone until %s. Its last error: %s", key, circuit.open_until, circuit.error
+                "The provider %s is not used until %s. Its last error: %s",
+                key,
+                circuit.open_until,
+                circuit.error,
             )

@@ -1,8 +1,8 @@
-"""Who carries a delivery: the providers of each channel, in order, and what is known of their health.
+"""The choice of a provider: the providers of each channel, in order, and their health.
 
-A round takes each provider of a channel at most once: the first by rank, and after a failure, at once, the next. A
-round that has failed is one attempt of the retry schedule. Providers of the same rank share: those that have lately
-accepted more and answered faster get more.
+A round tries each provider of a channel at most once: the first by rank and, after a failure, the next one immediately.
+A failed round is one attempt of the retry schedule. Providers of the same rank share the deliveries: those that have
+recently accepted more and answered faster get more.
 """
 
 import random
@@ -20,27 +20,27 @@ from notifications.conf.channels import ProviderConf
 from notifications.core.channel_classes import channel_conf
 from notifications.core.rates import Rate
 from notifications.core.refusals import Streak, judge
-from notifications.delivering.providers.attempted import Attempted
+from notifications.delivering.providers.attempt_result import AttemptResult
 from notifications.delivering.providers.breaker import Breaker, is_failure
 from notifications.models import Delivery
 from notifications.outcomes import Blame, Reason, Receipt, Verdict
 
-BETWEEN = ", "
-LONGEST = 100
-"""What the column of the provider holds."""
-LEARNS_EVERY = 1.0
+NAME_SEPARATOR = ", "
+MAX_NAMES_LENGTH = 100
+"""The length of the column that stores the provider."""
+HEALTH_WRITE_INTERVAL = 1.0
 """Seconds between two writes of a provider's health by one worker thread."""
 SLOW_SECONDS = 10.0
-"""A failure that took so long holds up everything behind it."""
-LEAST_CHANCE = 0.05
-DOUBLINGS = 6
-"""How often the rate of a provider that has come back doubles."""
-FASTEST = 100_000.0
+"""A failure that takes this long delays all deliveries behind it."""
+MIN_SUCCESS_RATE = 0.05
+RAMP_DOUBLINGS = 6
+"""How often the rate of a provider doubles after its circuit has closed."""
+MAX_RAMP_RATE = 100_000.0
 
 
 @dataclass(frozen=True)
 class Provider:
-    """One provider of one channel. ``as_probe``: it is being tried, with one delivery."""
+    """A provider of a channel. ``as_probe`` is true if one delivery tests whether it works again."""
 
     channel: str
     conf: ProviderConf
@@ -65,38 +65,38 @@ class Provider:
 
 
 class Providers:
-    """Of one worker thread. Keeps their connections from batch to batch."""
+    """The providers as one worker thread uses them. Keeps their connections between batches."""
 
     def __init__(self, using: str) -> None:
         self.breaker = Breaker(using)
-        self._open: dict[str, BaseChannel] = {}
-        self._unlearnt: defaultdict[str, list[tuple[bool, float]]] = defaultdict(list)
-        self._learnt_at: dict[str, float] = {}
+        self._channels: dict[str, BaseChannel] = {}
+        self._unwritten_health: defaultdict[str, list[tuple[bool, float]]] = defaultdict(list)
+        self._health_written_at: dict[str, float] = {}
 
     def choose(self, delivery: Delivery, now: datetime) -> Provider | None:
-        """Who shall carry a delivery; None if every provider of its channel is being left alone."""
-        all_of_them = providers_of(delivery.channel)
-        # What was refused before is a bad probe, and need not be one where another provider takes it.
-        may_be_probe = not (delivery.was_refused and any(self.breaker.is_closed(one.key) for one in all_of_them))
-        for provider in self._in_order(all_of_them, delivery):
+        """Return the provider for a delivery, or None if no provider of its channel may be tried now."""
+        candidates = providers_of(delivery.channel)
+        # A delivery that was refused before is a bad probe. It is none if a provider with a closed circuit can take it.
+        may_be_probe = not (delivery.was_refused and any(self.breaker.is_closed(one.key) for one in candidates))
+        for provider in self._in_order(candidates, delivery):
             if self.breaker.is_closed(provider.key):
                 return provider
             half_open = may_be_probe and self.breaker.may_be_tried(provider.key, now)
-            if half_open and self._wins_probe(provider, now):
+            if half_open and self._win_probe(provider, now):
                 return Provider(provider.channel, provider.conf, as_probe=True)
         return None
 
-    def has_shut_since(self, provider: Provider) -> bool:
-        """Whether its circuit has opened since it was chosen."""
+    def has_opened(self, provider: Provider) -> bool:
+        """Return whether the provider's circuit has opened since the provider was chosen."""
         return not provider.as_probe and not self.breaker.is_closed(provider.key)
 
-    def shut(self, now: datetime) -> set[str]:
-        """The channels none of whose providers may be tried now."""
-        self.breaker.look(now)
+    def unavailable_channels(self, now: datetime) -> set[str]:
+        """Return the channels that have no provider that may be tried now."""
+        self.breaker.refresh(now)
         return {channel for channel in conf.current().enabled_channels if not self._may_be_tried(channel, now)}
 
-    def half_open(self, now: datetime) -> set[str]:
-        """The channels that have no provider but such as wait for a probe."""
+    def half_open_channels(self, now: datetime) -> set[str]:
+        """Return the channels whose only available providers wait for a probe."""
         return {
             channel
             for channel in conf.current().enabled_channels
@@ -104,125 +104,132 @@ class Providers:
             and not any(self.breaker.is_closed(provider.key) for provider in providers_of(channel))
         }
 
-    def failed_over(self, provider: Provider, delivery: Delivery, now: datetime) -> str:
-        """If this provider fails: who has had the delivery in this round. Empty if there is nobody left to have it."""
-        had = [*had_by(delivery), provider.name]
-        left = [other for other in providers_of(provider.channel) if other.name not in had]
-        named = BETWEEN.join(had)
-        may_go_on = len(named) <= LONGEST and any(self.breaker.may_be_tried(other.key, now) for other in left)
-        return named if may_go_on else ""
+    def names_for_failover(self, provider: Provider, delivery: Delivery, now: datetime) -> str:
+        """Return the names to store if this provider fails: those that have failed with the delivery in this round.
+
+        The text is empty if no provider is left to try.
+        """
+        tried = [*tried_names(delivery), provider.name]
+        left = [other for other in providers_of(provider.channel) if other.name not in tried]
+        names = NAME_SEPARATOR.join(tried)
+        can_fail_over = len(names) <= MAX_NAMES_LENGTH and any(self.breaker.may_be_tried(one.key, now) for one in left)
+        return names if can_fail_over else ""
 
     def rates(self, provider: Provider, now: datetime) -> dict[str, Rate]:
-        """How fast a provider may be given messages now: its own rate, and a slower one after it was away."""
+        """Return the limits of a provider: its own rate, and a lower one after its circuit has closed."""
         ramp = ramp_rate(self.breaker.closed_at(provider.key), now)
-        found = {provider.key: provider.conf.rate, f"{provider.key} ramp": ramp}
-        return {key: rate for key, rate in found.items() if rate is not None}
+        rates = {provider.key: provider.conf.rate, f"{provider.key} ramp": ramp}
+        return {key: rate for key, rate in rates.items() if rate is not None}
 
-    def open(self, provider: Provider) -> BaseChannel:
-        if provider.key not in self._open:
-            self._open[provider.key] = open_channel(provider.channel, provider.conf)
-        return self._open[provider.key]
+    def channel_for(self, provider: Provider) -> BaseChannel:
+        """Return the open channel of a provider."""
+        if provider.key not in self._channels:
+            self._channels[provider.key] = open_channel(provider.channel, provider.conf)
+        return self._channels[provider.key]
 
-    def observe(self, provider: Provider, attempted: Sequence[Attempted], now: datetime, streak: Streak) -> None:
-        """Learn from the answers of a group.
+    def observe(self, provider: Provider, results: Sequence[AttemptResult], now: datetime, streak: Streak) -> None:
+        """Update the circuit and the health with the receipts of a group.
 
         :param streak: the equal refusals after the group.
         """
-        receipts = [item.receipt for item in attempted]
-        slow = bool(attempted) and is_failure(receipts[-1]) and attempted[-1].duration >= SLOW_SECONDS
+        receipts = [result.receipt for result in results]
+        is_slow = bool(results) and is_failure(receipts[-1]) and results[-1].duration >= SLOW_SECONDS
         others = [other.key for other in providers_of(provider.channel) if other.name != provider.name]
-        at_once = slow and any(self.breaker.is_closed(key) for key in others)
-        self.breaker.observe(provider.key, receipts, now, streak, at_once)
-        if _shares(provider):
-            self._unlearnt[provider.key] += [(not is_failure(item.receipt), item.duration) for item in attempted]
-            # A failure at once: the very next choice shall know of it.
-            self._learn(provider.key, 0.0 if any(map(is_failure, receipts)) else LEARNS_EVERY)
+        open_immediately = is_slow and any(self.breaker.is_closed(key) for key in others)
+        self.breaker.observe(provider.key, receipts, now, streak, open_immediately)
+        if _shares_its_rank(provider):
+            health = [(not is_failure(result.receipt), result.duration) for result in results]
+            self._unwritten_health[provider.key] += health
+            # A failure is written immediately, so that the next choice already takes it into account.
+            self._write_health(provider.key, 0.0 if any(map(is_failure, receipts)) else HEALTH_WRITE_INTERVAL)
 
-    def judge(self, provider: Provider, attempted: Sequence[Attempted]) -> tuple[list[Attempted], Streak]:
-        """The answers of a group in the light of one another, and the provider's equal refusals after them."""
-        answers = [(item.receipt, item.delivery.address or item.delivery.recipient_key) for item in attempted]
+    def judge(self, provider: Provider, results: Sequence[AttemptResult]) -> tuple[list[AttemptResult], Streak]:
+        """Judge the receipts of a group together; return the results, and the provider's equal refusals after them."""
+        answers = [(result.receipt, result.delivery.address or result.delivery.recipient_key) for result in results]
         before = self.breaker.streak(provider.key)
         if not before.refused and all(receipt.verdict is Verdict.ACCEPTED for receipt, _ in answers):
-            return list(attempted), before
+            return list(results), before
         judged, streak = judge(answers, before, conf.current().breaker_failures)
-        pairs = zip(attempted, judged, strict=True)
-        return [item if item.receipt is receipt else replace(item, receipt=receipt) for item, receipt in pairs], streak
+        pairs = zip(results, judged, strict=True)
+        return [
+            result if result.receipt is receipt else replace(result, receipt=receipt) for result, receipt in pairs
+        ], streak
 
     def close(self) -> None:
-        """Let go of every connection."""
-        for channel in self._open.values():
+        """Close every connection."""
+        for channel in self._channels.values():
             channel.close()
 
-    def share_health(self) -> None:
-        """Write what was learnt about the providers and is not yet in the database."""
-        for key in [key for key, answers in self._unlearnt.items() if answers]:
-            self._learn(key, 0.0)
+    def write_health(self) -> None:
+        """Write the health of the providers that is not yet in the database."""
+        for key in [key for key, answers in self._unwritten_health.items() if answers]:
+            self._write_health(key, 0.0)
 
-    def _learn(self, key: str, at_least_every: float) -> None:
-        if self._unlearnt[key] and time.monotonic() - self._learnt_at.get(key, 0.0) >= at_least_every:
-            self.breaker.learn(key, self._unlearnt.pop(key))
-            self._learnt_at[key] = time.monotonic()
+    def _write_health(self, key: str, min_interval: float) -> None:
+        if self._unwritten_health[key] and time.monotonic() - self._health_written_at.get(key, 0.0) >= min_interval:
+            self.breaker.record_health(key, self._unwritten_health.pop(key))
+            self._health_written_at[key] = time.monotonic()
 
-    def cannot_be_made(self, provider: Provider, error: Exception, now: datetime) -> None:
-        """Its settings are wrong, which is nobody's fault among the recipients: it is left alone for a while."""
-        words = f"{type(error).__name__}: {error}"
-        self.breaker.observe(provider.key, [Receipt(None, Verdict.CONFIGURATION, error=words)], now)
+    def record_invalid_settings(self, provider: Provider, error: Exception, now: datetime) -> None:
+        """Open the circuit of a provider that cannot be created from its settings: no recipient caused the error."""
+        message = f"{type(error).__name__}: {error}"
+        self.breaker.observe(provider.key, [Receipt(None, Verdict.CONFIGURATION, error=message)], now)
 
     def end_probe(self, provider: Provider, now: datetime) -> None:
-        """Let another delivery be the probe, if this one was held back or could not be rendered and told nothing."""
+        """Let another delivery be the probe, if this one was held or could not be rendered and so tested nothing."""
         if provider.as_probe:
             self.breaker.end_probe(provider.key, now)
 
-    def is_forgiven(self, provider: Provider, attempted: Attempted, now: datetime) -> bool:
-        """Whether a failure of this try costs no attempt: it was a probe, or the provider was out of reach."""
+    def is_uncounted(self, provider: Provider, result: AttemptResult, now: datetime) -> bool:
+        """Return whether a failed attempt is not counted: it was a probe, or the provider was unreachable."""
         opened_at = self.breaker.opened_at(provider.key)
         outage = timedelta(seconds=conf.current().outage_seconds)
-        if attempted.receipt.blames is Blame.NETWORK:
-            since = max(attempted.delivery.notification.wanted_at, opened_at or now)
+        if result.receipt.blames is Blame.NETWORK:
+            since = max(result.delivery.notification.wanted_at, opened_at or now)
             return now - since < outage
         return provider.as_probe and opened_at is not None and now - opened_at < outage
 
     def _may_be_tried(self, channel: str, now: datetime) -> bool:
         return any(self.breaker.may_be_tried(provider.key, now) for provider in providers_of(channel))
 
-    def _wins_probe(self, provider: Provider, now: datetime) -> bool:
-        patience = import_string(provider.conf.backend).patience
-        return self.breaker.win_probe(provider.key, now, conf.current().lease_seconds + patience)
+    def _win_probe(self, provider: Provider, now: datetime) -> bool:
+        send_timeout = import_string(provider.conf.backend).patience
+        return self.breaker.win_probe(provider.key, now, conf.current().lease_seconds + send_timeout)
 
     def _in_order(self, providers: Sequence[Provider], delivery: Delivery) -> list[Provider]:
-        """By rank, equals by chance and health; those that have had it in this round come last."""
+        """Sort by rank, and within a rank by chance and health. Providers that have failed in this round come last."""
         if len(providers) == 1:
             return list(providers)
-        had = had_by(delivery)
-        return sorted(providers, key=lambda one: (one.name in had, one.conf.rank, -self._chance(one)))
+        tried = tried_names(delivery)
+        return sorted(providers, key=lambda one: (one.name in tried, one.conf.rank, -self._random_weight(one)))
 
-    def _chance(self, provider: Provider) -> float:
-        """Weighted and random: the higher, the earlier (Efraimidis and Spirakis, 2006)."""
+    def _random_weight(self, provider: Provider) -> float:
+        """Return a weighted random number; the highest is first (Efraimidis and Spirakis, 2006)."""
         success_rate, seconds = self.breaker.health(provider.key)
-        weight = max(success_rate, LEAST_CHANCE) / (seconds + 0.05)
+        weight = max(success_rate, MIN_SUCCESS_RATE) / (seconds + 0.05)
         return float(random.random() ** (1 / weight))  # noqa: S311 - no secret
 
 
-def _shares(provider: Provider) -> bool:
-    """Whether another provider of the channel has the same rank, so that health decides between them."""
+def _shares_its_rank(provider: Provider) -> bool:
+    """Return whether another provider of the channel has the same rank, so that health decides between them."""
     return [other.conf.rank for other in providers_of(provider.channel)].count(provider.conf.rank) > 1
 
 
-def had_by(delivery: Delivery) -> list[str]:
-    """The names of the providers that have failed with a delivery in the present round."""
-    return delivery.provider.split(BETWEEN) if delivery.reason == Reason.FAILED_OVER else []
+def tried_names(delivery: Delivery) -> list[str]:
+    """Return the names of the providers that have failed with a delivery in the current round."""
+    return delivery.provider.split(NAME_SEPARATOR) if delivery.reason == Reason.FAILED_OVER else []
 
 
 def ramp_rate(closed_at: datetime | None, now: datetime) -> Rate | None:
-    """Messages a second for a provider that has come back at this time; None once it may have them all."""
+    """Return the limit in messages a second of a provider whose circuit closed at this time, or None after the ramp."""
     configured = conf.current()
     if closed_at is None or (passed := (now - closed_at).total_seconds()) >= configured.ramp_seconds:
         return None
-    doublings = max(0.0, passed) / configured.ramp_seconds * DOUBLINGS
-    tokens = min(configured.ramp_start * 2**doublings, FASTEST)
+    doublings = max(0.0, passed) / configured.ramp_seconds * RAMP_DOUBLINGS
+    tokens = min(configured.ramp_start * 2**doublings, MAX_RAMP_RATE)
     return Rate(tokens, 1, max(1, tokens))
 
 
 def providers_of(channel: str) -> list[Provider]:
-    """The providers of a channel, as the settings list them."""
+    """Return the providers of a channel in the order of the settings."""
     return [Provider(channel, found) for found in channel_conf(channel).providers]

@@ -1,15 +1,15 @@
-"""When to try again: a pure function of the number of attempts so far."""
+"""When to retry a delivery: a pure function of the number of attempts so far."""
 
 from notifications import conf
 from notifications.delays import delays
 from notifications.events import NotificationEvent
 
-# A provider that asks for more has made a mistake, or is gone.
-LONGEST_WISH = 24 * 3600.0
+# A provider that asks for a longer wait has made a mistake or no longer exists.
+MAX_RETRY_AFTER = 24 * 3600.0
 
 
 def delays_for(event: NotificationEvent, channel: str) -> tuple[float, ...]:
-    """Seconds before each further try: the event's own, else the channel's, else the site's."""
+    """Return the seconds before each retry: those of the event, or else of the channel, or else of the site."""
     if event.retry_delays is not None:
         return delays(event.retry_delays)
     channel_conf = conf.current().channel(channel)
@@ -18,16 +18,17 @@ def delays_for(event: NotificationEvent, channel: str) -> tuple[float, ...]:
     return conf.current().retry_delays
 
 
-def next_try(
-    attempts: int, delays: tuple[float, ...], jitter: float, chance: float, retry_after: float | None = None
+def next_retry_delay(
+    attempts: int, delays: tuple[float, ...], jitter: float, random_value: float, retry_after: float | None = None
 ) -> float | None:
-    """Seconds to wait after the given number of failed attempts, or None when the schedule is used up.
+    """Return the seconds to wait after the given number of failed attempts, or None if the schedule is used up.
 
-    :param jitter: how far a delay may stray, as a fraction; ``chance`` (0 to 1) says where in that range it falls, so
-        that a thousand deliveries refused together do not come back together.
-    :param retry_after: what the provider asked for; it is never undercut, but a day is the most.
+    :param jitter: how far a delay may deviate, as a fraction. ``random_value`` (0 to 1) is the position in that range.
+        With it, a thousand deliveries that were refused together are not retried together.
+    :param retry_after: the seconds that the provider asked for. The wait is never shorter, but at most a day of it
+        counts.
     """
     if attempts > len(delays):
         return None
-    delay = delays[attempts - 1] * (1 + jitter * (2 * chance - 1))
-    return max(delay, min(retry_after or 0, LONGEST_WISH))
+    delay = delays[attempts - 1] * (1 + jitter * (2 * random_value - 1))
+    return max(delay, min(retry_after or 0, MAX_RETRY_AFTER))

@@ -17,7 +17,7 @@ from notifications import conf
 from notifications.core.primary import read_from_primary
 from notifications.delivering.fallback import queue_fallbacks
 from notifications.delivering.outcome_writer import OutcomeWriter, send_outcome_signal, warn_of_lost_contact
-from notifications.delivering.providers.attempted import Attempted
+from notifications.delivering.providers.attempt_result import AttemptResult
 from notifications.delivering.record import build_attempt_row, decide_retry
 from notifications.delivering.workers.heartbeat import HeartbeatThread
 from notifications.events import NOTIFICATION_EVENTS
@@ -138,7 +138,7 @@ class Rescuer:
 
 def _lost_row(row: Delivery, now: datetime) -> NotificationLog:
     receipt = Receipt(None, Verdict.UNKNOWN, error="The worker that was sending this stopped answering.")
-    return build_attempt_row(Attempted(row, receipt, 0.0), row.reason, now)
+    return build_attempt_row(AttemptResult(row, receipt, 0.0), row.reason, now)
 
 
 def _may_retry(row: Delivery) -> bool:

@@ -133,7 +133,7 @@ def test_five_failures_open_the_circuit_for_every_worker_and_the_others_wait(car
     assert len(carrier.carried) == 5
     assert sorted(Delivery.objects.values_list("attempts", flat=True)) == [0] * 25 + [1] * 5
     assert dispatch() == {}  # another worker
-    assert "The provider log is left alone until" in caplog.text
+    assert "The provider log is not used until" in caplog.text
     assert Circuit.objects.get().open_until == clock() + timedelta(seconds=60)
 
 
@@ -187,7 +187,7 @@ def test_only_one_of_two_workers_wins_the_probe(carriers, clock):
     first, second = Dispatcher(), Dispatcher()
     first.run_until_idle()
     clock.forward(seconds=60)
-    second.providers.breaker.look(clock())
+    second.providers.breaker.refresh(clock())
     assert first.providers.choose(Delivery.objects.filter(state="ready")[0], clock()).as_probe
     assert second.providers.choose(Delivery.objects.filter(state="ready")[1], clock()) is None
 
@@ -264,7 +264,7 @@ def test_equal_providers_share_by_recent_success_and_speed(carriers, clock):
 def choices(clock):
     """The providers that a worker which has just started chooses."""
     providers = Dispatcher().providers
-    providers.shut(clock())
+    providers.unavailable_channels(clock())
     return Counter(providers.choose(Delivery(channel="log"), clock()).name for _ in range(300))
 
 

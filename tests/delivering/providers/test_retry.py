@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifications.delivering.providers.retry import delays_for, next_try
+from notifications.delivering.providers.retry import delays_for, next_retry_delay
 from notifications.events import NotificationEvent, NotificationPriority
 
 DELAYS = st.lists(st.floats(0, 1e6), max_size=6).map(tuple)
@@ -13,13 +13,13 @@ FRACTION = st.floats(0, 1)
 
 @given(DELAYS, FRACTION, FRACTION, st.integers(1, 8))
 def test_every_delay_of_the_schedule_is_used_once_and_then_no_more(delays, jitter, chance, attempts):
-    wait = next_try(attempts, delays, jitter, chance)
+    wait = next_retry_delay(attempts, delays, jitter, chance)
     assert (wait is None) == (attempts > len(delays))
 
 
 @given(DELAYS.filter(len), FRACTION, FRACTION)
 def test_a_wait_strays_no_further_than_the_jitter(delays, jitter, chance):
-    wait = next_try(1, delays, jitter, chance)
+    wait = next_retry_delay(1, delays, jitter, chance)
     slack = 1e-6 * (1 + delays[0])
     assert delays[0] * (1 - jitter) - slack <= wait <= delays[0] * (1 + jitter) + slack
     assert wait >= 0
@@ -28,26 +28,26 @@ def test_a_wait_strays_no_further_than_the_jitter(delays, jitter, chance):
 @given(DELAYS.filter(len), FRACTION, FRACTION, st.floats(0, 86_400))
 def test_what_the_provider_asked_for_is_never_undercut(delays, jitter, chance, retry_after):
     # Up to a day: what is more may be capped.
-    assert next_try(1, delays, jitter, chance, retry_after) >= retry_after
+    assert next_retry_delay(1, delays, jitter, chance, retry_after) >= retry_after
 
 
 @given(FRACTION, st.floats(min_value=0, allow_infinity=True))
 def test_no_provider_can_ask_for_ever(chance, retry_after):
-    assert next_try(1, (60,), 0.1, chance, retry_after) <= 86_400
+    assert next_retry_delay(1, (60,), 0.1, chance, retry_after) <= 86_400
 
 
 @given(FRACTION, st.integers(1, 5))
 def test_no_delays_mean_no_second_try(chance, attempts):
-    assert next_try(attempts, (), 0.1, chance, retry_after=5) is None
+    assert next_retry_delay(attempts, (), 0.1, chance, retry_after=5) is None
 
 
 def test_without_jitter_the_schedule_is_exact():
-    assert [next_try(attempt, (60, 300, 900), 0, 0.5) for attempt in (1, 2, 3, 4)] == [60, 300, 900, None]
+    assert [next_retry_delay(attempt, (60, 300, 900), 0, 0.5) for attempt in (1, 2, 3, 4)] == [60, 300, 900, None]
 
 
 def test_chance_spreads_the_tries_over_the_whole_range():
-    assert next_try(1, (100,), 0.1, 0) == pytest.approx(90)
-    assert next_try(1, (100,), 0.1, 1) == pytest.approx(110)
+    assert next_retry_delay(1, (100,), 0.1, 0) == pytest.approx(90)
+    assert next_retry_delay(1, (100,), 0.1, 1) == pytest.approx(110)
 
 
 def event(retry_delays=None):

@@ -5,14 +5,14 @@ from notifications.outcomes import Receipt
 
 
 @dataclass(frozen=True)
-class Attempted:
-    """One try and what was said to it. ``duration`` is in seconds; ``carrier`` is the provider's name."""
+class AttemptResult:
+    """An attempt and the receipt that it got. ``duration`` is in seconds."""
 
     delivery: Delivery
     receipt: Receipt
     duration: float
-    carrier: str = ""
+    provider_name: str = ""
 
     @property
     def provider(self) -> str:
-        return (self.carrier or self.receipt.provider)[:100]
+        return (self.provider_name or self.receipt.provider)[:100]
