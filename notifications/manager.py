@@ -20,14 +20,14 @@ from notifications.explain.why import why
 from notifications.models import Delivery, Notification
 from notifications.outcomes import SendResult
 from notifications.recipients import Topic
-from notifications.sending.acknowledge import acknowledged
-from notifications.sending.cancel import cancelled
-from notifications.sending.enqueue import queued
+from notifications.sending.acknowledge import acknowledge
+from notifications.sending.cancel import cancel
+from notifications.sending.enqueue import enqueue
 from notifications.sending.message import choose_event, find_recipients
-from notifications.sending.request import Options, checked, permitted
-from notifications.sending.resend import resent
+from notifications.sending.request import Options, build_request, validate_request
+from notifications.sending.resend import resend
 from notifications.sending.synchronous import synchronous
-from notifications.spool.outage import may_spool, queued_or_spooled
+from notifications.spool.outage import enqueue_or_spool, may_spool
 
 logger = logging.getLogger("notifications.manager")
 
@@ -93,12 +93,12 @@ class NotificationManager:
             cancel_key, attachments,
         )  # fmt: skip
         try:
-            request = checked(event_name, cluster, context, options)
+            request = validate_request(event_name, cluster, context, options)
         except (UnknownEvent, InvalidContext) as error:
             return _not_sent(error)
         using = router.db_for_write(Notification)
         with suggest_migrate():
-            return (queued_or_spooled if may_spool(using) else queued)(request, recipients, using)
+            return (enqueue_or_spool if may_spool(using) else enqueue)(request, recipients, using)
 
     @staticmethod
     async def asend(*args: Any, **options: Any) -> SendResult:
@@ -147,7 +147,7 @@ class NotificationManager:
 
         :raises InvalidOption, InvalidCluster: without a key, or if the cluster is none.
         """
-        return cancelled(cluster, cancel_key)
+        return cancel(cluster, cancel_key)
 
     @staticmethod
     @synchronous
@@ -185,7 +185,7 @@ class NotificationManager:
             channels, level, priority, send_at, expires_at, idempotency_key, actor, topic, campaign, correlation_id,
             cancel_key, attachments,
         )  # fmt: skip
-        return explained(permitted(event_name, cluster, context, options), recipient, at)
+        return explained(build_request(event_name, cluster, context, options), recipient, at)
 
     @staticmethod
     @synchronous
@@ -207,7 +207,7 @@ class NotificationManager:
         :raises NotPermitted: unless the user is one of its recipients, active, and a member of its cluster.
         :raises InvalidOption: if either is something else than a saved notification and a saved user.
         """
-        return acknowledged(notification, user)
+        return acknowledge(notification, user)
 
     @staticmethod
     @synchronous
@@ -220,7 +220,7 @@ class NotificationManager:
         :raises InvalidOption: if it is no delivery or in another state, the actor is no saved user, or the reason is
             empty, too long or cannot be stored.
         """
-        return resent(delivery, reason, actor)
+        return resend(delivery, reason, actor)
 
 
 def _not_sent(error: UnknownEvent | InvalidContext) -> SendResult:

@@ -5,12 +5,12 @@ from django.utils.translation import gettext_lazy, ngettext
 from notifications.admin.confirmation import Confirmed
 from notifications.core import clock
 from notifications.outcomes import WAITING
-from notifications.sending.resend import REOPENED, reopened, wake_workers
+from notifications.sending.resend import RESENDABLE_STATES, reopen, wake_workers
 
 SEND_AGAIN = Confirmed(
     name="send_again",
-    states=REOPENED,
-    change=lambda rows, person: len(reopened(rows, "sent again in the admin", person)),
+    states=RESENDABLE_STATES,
+    change=lambda rows, person: len(reopen(rows, "sent again in the admin", person)),
     question=lambda count: ngettext("Send %d delivery again?", "Send %d deliveries again?", count) % count,
     warning=gettext_lazy(
         "An unknown delivery may have arrived after all: its recipient could then receive it twice. A dead one starts "

@@ -15,8 +15,8 @@ from notifications.delivering.record import build_drop_row
 from notifications.models import Delivery, NotificationLog, Suppression
 from notifications.models.suppression import Pair
 from notifications.outcomes import Drop, Reason
-from notifications.sending.gates import ASKED_OF_WAITING
-from notifications.sending.gates.recheck import addresses_of, cannot_go, recheck
+from notifications.sending.gates import DIGEST_ITEM_GATES
+from notifications.sending.gates.recheck import collect_addresses, find_obstacle, recheck
 from notifications.storage.outbox import DigestRemoval, StateChange
 
 Refused = tuple[Delivery, Drop]
@@ -30,7 +30,7 @@ def recheck_digest_items(
     wholes = [item for item in wanted if item.delivery.notification.gathers]
     if not wholes:
         return wanted, Counter()
-    suppressed = Suppression.objects.using(using).find_suppressed(addresses_of([item.delivery for item in wholes]))
+    suppressed = Suppression.objects.using(using).find_suppressed(collect_addresses([item.delivery for item in wholes]))
     items = _items_by_whole([item.delivery for item in wholes], using)
     refused = {item.delivery.pk: _refused(item, items, suppressed, now) for item in wholes}
     ended = [(item.delivery, _end(refused[item.delivery.pk])) for item in wholes if _is_empty(item, items, refused)]
@@ -54,10 +54,10 @@ def _refused(
     whole: AddressedDelivery, items: Mapping[int, Sequence[Delivery]], suppressed: frozenset[Pair], now: datetime
 ) -> list[Refused]:
     answers = [
-        (row, recheck(_as_it_goes(row, whole.delivery), whole.person, suppressed, now, ASKED_OF_WAITING))
+        (row, recheck(_as_it_goes(row, whole.delivery), whole.person, suppressed, now, DIGEST_ITEM_GATES))
         for row in items.get(whole.delivery.notification_id, ())
         # What is no longer known is told by its name.
-        if not cannot_go(row)
+        if not find_obstacle(row)
     ]
     return [(row, answer) for row, answer in answers if isinstance(answer, Drop)]
 

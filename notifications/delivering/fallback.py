@@ -24,7 +24,7 @@ from notifications.models.queued_signal import tell_on_commit
 from notifications.models.suppression import fingerprint
 from notifications.outcomes import DeliveryState, Drop, Reason
 from notifications.sending.gates import Facts, Person, decide
-from notifications.sending.gates.recheck import persons_of
+from notifications.sending.gates.recheck import load_recipients
 from notifications.storage.outbox import StateChange
 
 EXHAUSTED = frozenset({Reason.TEMPORARY, Reason.PERMANENT, Reason.CONFIGURATION, Reason.LOST_CONTACT})
@@ -176,7 +176,7 @@ def _without_lost_causes(going: Sequence[Going], using: str) -> list[Going]:
 
 def _with_facts(channels: Mapping[Delivery, str], using: str, now: datetime) -> Iterator[Going]:
     """Each row with the facts about it on another channel, read in a fixed number of queries for each cluster."""
-    persons = persons_of([*channels])
+    persons = load_recipients([*channels])
     kinds = {row.pk: address_kind(channel) for row, channel in channels.items()}
     reaches = {row.pk: persons[row.pk].reach(channel, kinds[row.pk]) for row, channel in channels.items()}
     addresses = ((kinds[pk], address) for pk, its in reaches.items() for address in (its.address, its.other))

@@ -15,7 +15,7 @@ from notifications.models.suppression import Pair
 from notifications.outcomes import Deliver, DeliveryState, Drop, Hold, Reason
 from notifications.sending.gates import RECHECKED_GATES, Person
 from notifications.sending.gates.quiet_hours import quiet_hours
-from notifications.sending.gates.recheck import addresses_of, cannot_go, facts_of, persons_of, recheck
+from notifications.sending.gates.recheck import build_facts, collect_addresses, find_obstacle, load_recipients, recheck
 from notifications.storage.outbox import StateChange
 
 ENDS = {Reason.EXPIRED: DeliveryState.EXPIRED, Reason.CANCELLED: DeliveryState.CANCELLED}
@@ -25,12 +25,12 @@ def recheck_claimed(
     claimed: Sequence[Delivery], writer: OutcomeWriter, now: datetime
 ) -> tuple[list[AddressedDelivery], Counter[str]]:
     """Those deliveries that may go out now; the others are cancelled, expired, dropped or buried, and counted."""
-    persons = persons_of(claimed)
-    suppressed = Suppression.objects.using(writer.using).find_suppressed(addresses_of(claimed))
+    persons = load_recipients(claimed)
+    suppressed = Suppression.objects.using(writer.using).find_suppressed(collect_addresses(claimed))
     wanted, refused, impossible = [], [], []
     for delivery in claimed:
         person = persons[delivery.pk]
-        if fault := cannot_go(delivery):
+        if fault := find_obstacle(delivery):
             impossible.append(dead_letter(delivery, *fault))
         elif answer := _refusal(delivery, person, suppressed, now):
             refused.append((delivery, answer))
@@ -50,7 +50,7 @@ def recheck_quiet_hours(
 ) -> tuple[list[AddressedDelivery], Counter[str]]:
     """Those of a group that may go out at this hour: a slow batch may have come into somebody's quiet hours."""
     now = writer.now()
-    answers = [(item, quiet_hours(facts_of(item.delivery, item.person, frozenset(), now))) for item in group]
+    answers = [(item, quiet_hours(build_facts(item.delivery, item.person, frozenset(), now))) for item in group]
     held = [(item.delivery, answer) for item, answer in answers if isinstance(answer, Hold)]
     tally = apply_refusals(held, writer.using, now) if held else Counter()
     return [item for item, answer in answers if isinstance(answer, Deliver)], tally

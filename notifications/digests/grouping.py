@@ -11,8 +11,8 @@ from notifications.core.channel_classes import channel_class
 from notifications.events import DIGESTS, NOTIFICATION_EVENTS, NotificationEvent
 from notifications.models import Delivery, Notification, Suppression, UserSettings
 from notifications.outcomes import Drop, Reason
-from notifications.sending.gates import ASKED_OF_WAITING, Person, decide
-from notifications.sending.gates.recheck import addresses_of, cannot_go, facts_of, persons_of, recheck
+from notifications.sending.gates import DIGEST_ITEM_GATES, Person, decide
+from notifications.sending.gates.recheck import build_facts, collect_addresses, find_obstacle, load_recipients, recheck
 
 
 @dataclass
@@ -77,8 +77,8 @@ def gathered(waiting: Iterable[Delivery], using: str, now: datetime) -> Iterator
     """Those for which it is time, with everything that belongs into them."""
     groups = [group for group in _groups(waiting, now) if any(_is_due(row, now) for row in group)]
     rows = [row for group in groups for row in group]
-    persons = persons_of(rows)
-    suppressed = Suppression.objects.using(using).find_suppressed(addresses_of(rows))
+    persons = load_recipients(rows)
+    suppressed = Suppression.objects.using(using).find_suppressed(collect_addresses(rows))
     for group in groups:
         yield _asked(group, persons[group[0].pk], suppressed, now)
 
@@ -104,10 +104,10 @@ def _key(row: Delivery) -> tuple[Any, ...]:
 def _asked(group: Sequence[Delivery], person: Person, suppressed: frozenset[Any], now: datetime) -> Gathering:
     gathering = Gathering(person, group[0].reason)
     for row in group:
-        if cannot_go(row):
+        if find_obstacle(row):
             gathering.impossible.append(row)
             continue
-        answer = recheck(row, person, suppressed, now, ASKED_OF_WAITING)
+        answer = recheck(row, person, suppressed, now, DIGEST_ITEM_GATES)
         if isinstance(answer, Drop):
             gathering.refused.append((row, answer))
         else:
@@ -120,5 +120,5 @@ def _asked(group: Sequence[Delivery], person: Person, suppressed: frozenset[Any]
 def _is_wanted(gathering: Gathering, suppressed: frozenset[Any], now: datetime) -> bool:
     """Who has opted out of digests gets what waited for one piece by piece, not nothing."""
     event: NotificationEvent = NOTIFICATION_EVENTS.find(gathering.event)
-    facts = facts_of(gathering.going[0], gathering.person, suppressed, now)
-    return not isinstance(decide(replace(facts, event=event, topic="", actor_id=None), ASKED_OF_WAITING), Drop)
+    facts = build_facts(gathering.going[0], gathering.person, suppressed, now)
+    return not isinstance(decide(replace(facts, event=event, topic="", actor_id=None), DIGEST_ITEM_GATES), Drop)

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from notifications.core.addresses import fault_of
 from notifications.events import NotificationPriority
 from notifications.sending.gates import Facts
-from notifications.sending.gates.preferences import choice_of
-from notifications.sending.gates.quiet_hours import timetable_of
+from notifications.sending.gates.preferences import resolve_choice
+from notifications.sending.gates.quiet_hours import get_timetable
 
 CRITICAL = "not asked, since the event is CRITICAL"
 
@@ -34,7 +34,7 @@ def _suppression(facts: Facts) -> str:
 def _preferences(facts: Facts) -> str:
     if facts.event.bypasses_preferences:
         return CRITICAL
-    return "an address has no preferences" if facts.person.has_no_account else choice_of(facts)[1]
+    return "an address has no preferences" if facts.person.has_no_account else resolve_choice(facts)[1]
 
 
 def _filters(facts: Facts) -> str:
@@ -51,7 +51,7 @@ def _duplicate(facts: Facts) -> str:
 def _quiet_hours(facts: Facts) -> str:
     if facts.event.goes_at_any_hour:
         return "the event goes at any hour"
-    timetable = timetable_of(facts)
+    timetable = get_timetable(facts)
     if timetable is None:
         return "there are no hours to keep"
     quiet = [f"quiet hours {timetable.quiet}"] if timetable.quiet else []

@@ -25,8 +25,8 @@ from notifications.explain.worker_liveness import WITH_A_WORKER, lost_since
 from notifications.models import Delivery, Suppression
 from notifications.models.suppression import Pair
 from notifications.outcomes import WAITING, Answer, Deliver, DeliveryState, Drop, Hold, Reason
-from notifications.sending.gates import ASKED_OF_WAITING, RECHECKED_GATES, Person
-from notifications.sending.gates.recheck import addresses_of, cannot_go, facts_of
+from notifications.sending.gates import DIGEST_ITEM_GATES, RECHECKED_GATES, Person
+from notifications.sending.gates.recheck import build_facts, collect_addresses, find_obstacle
 
 ENDED = {
     DeliveryState.UNKNOWN: "Nobody knows whether it arrived",
@@ -42,7 +42,7 @@ class Teller:
 
     def __init__(self, person: Person, deliveries: list[Delivery], now: datetime) -> None:
         self.person, self.now, self.zone, self.notes = person, now, zone_of(person), Notes(now)
-        self._suppressed: frozenset[Pair] = Suppression.objects.find_suppressed(addresses_of(deliveries))
+        self._suppressed: frozenset[Pair] = Suppression.objects.find_suppressed(collect_addresses(deliveries))
         self._rows = log_of(deliveries)
         self._with_others: dict[int, datetime] = {}
 
@@ -70,12 +70,12 @@ class Teller:
         about = About(row.notification.event, row.channel)
         if cancelled := [*cancelled_step(about, row.notification.cancelled_at, self.zone)]:
             return cancelled
-        if fault := cannot_go(row):
+        if fault := find_obstacle(row):
             is_channel = fault[0] is Reason.NOT_CONFIGURED
             return [step(*("channel", not_configured(row.channel)) if is_channel else ("event", Drop(*fault)), about)]
-        facts = facts_of(row, self.person, self._suppressed, self.now, row.notification.wanted_at)
+        facts = build_facts(row, self.person, self._suppressed, self.now, row.notification.wanted_at)
         # The hours are asked of the digest, not of what it is made of.
-        gates = ASKED_OF_WAITING if row.reason in TOGETHER else RECHECKED_GATES
+        gates = DIGEST_ITEM_GATES if row.reason in TOGETHER else RECHECKED_GATES
         steps = [*send_at_step(facts, about, row.notification.send_at), *asked(gates, facts)]
         if not isinstance(steps[-1].answer, Drop):
             at = self._earliest(row, steps) or self.now
@@ -94,10 +94,10 @@ class Teller:
         return max(self.now, self._due(row), answer.until if isinstance(answer, Hold) else self.now)
 
     def _due(self, row: Delivery) -> datetime:
-        if row.due_at is None or not _waits_for_others(row) or cannot_go(row):
+        if row.due_at is None or not _waits_for_others(row) or find_obstacle(row):
             return row.due_at or self.now
         if row.pk not in self._with_others:
-            facts = facts_of(row, self.person, self._suppressed, self.now, row.notification.wanted_at)
+            facts = build_facts(row, self.person, self._suppressed, self.now, row.notification.wanted_at)
             hold, cluster_id = Hold(row.due_at, Reason(row.reason)), row.notification.cluster_id
             self._with_others[row.pk] = goes_out_at(hold, facts, row.recipient_key, cluster_id)
         return self._with_others[row.pk]
@@ -153,13 +153,13 @@ class Teller:
             return sentences(until, asked_now.rule, asked_now.change)
         if row.state == DeliveryState.READY:
             return f"It is ready, and waits for {self.notes.find_obstacle(row.channel) or 'a worker'}."
-        if is_held_for_an_hour(row) and not cannot_go(row):
+        if is_held_for_an_hour(row) and not find_obstacle(row):
             return self._held(until, row)
         return self._stored(until, row)
 
     def _held(self, until: str, row: Delivery) -> str:
         told = row.notification
-        hold = set_by(row, facts_of(row, self.person, self._suppressed, told.created_at, told.wanted_at))
+        hold = set_by(row, build_facts(row, self.person, self._suppressed, told.created_at, told.wanted_at))
         if hold is None:
             return sentences(until, f"{row.get_reason_display()}{CHANGED_SINCE}")
         return sentences(until, hold.rule, change_for(row.reason, about_row(row, row.channel, told.event, hold.rule)))

@@ -8,7 +8,7 @@ from notifications.core.addresses import address_hash
 from notifications.models import Delivery
 from notifications.outcomes import Hold, Reason
 from notifications.sending.gates import Facts
-from notifications.sending.gates.quiet_hours import first_open, hours_of_person, timetable_of
+from notifications.sending.gates.quiet_hours import first_open, get_person_timetable, get_timetable
 
 TOGETHER = (Reason.BATCH, Reason.DIGEST)
 JOINS = ", with what waits already"
@@ -31,7 +31,7 @@ def goes_out_at(hold: Hold, facts: Facts, key: str, cluster_id: Any, since: date
     if moment == hold.until:
         return moment
     # Made of others, it keeps the hours of now; alone it has asked for them.
-    timetable = hours_of_person(facts) if hold.reason == Reason.DIGEST else timetable_of(facts)
+    timetable = get_person_timetable(facts) if hold.reason == Reason.DIGEST else get_timetable(facts)
     return first_open(timetable, moment, moment)
 
 

@@ -8,14 +8,14 @@ from notifications.explain.remedies import about_row, change_for
 from notifications.explain.steps import sentences
 from notifications.models import NotificationLog
 from notifications.outcomes import DeliveryState, Drop, Reason
-from notifications.sending.enqueue import EVERYBODY
+from notifications.sending.enqueue import ALL_RECIPIENTS
 
 REFUSED_WHOLE = "the send was refused whole, because the queue was full, and it is not kept for whom it was meant"
 
 
 def refusals(row: NotificationLog) -> Iterator[ChannelExplanation]:
     """For each channel of the row; only a row about everybody names several."""
-    is_whole = row.recipient_key == EVERYBODY
+    is_whole = row.recipient_key == ALL_RECIPIENTS
     rule = REFUSED_WHOLE if is_whole else row.error_message or str(row.get_reason_display())
     for channel in _channels(row) if is_whole else [row.channel]:
         yield _refusal(row, channel, rule)

@@ -33,12 +33,12 @@ from notifications.models import Cluster, Notification
 from notifications.outcomes import Answer, Deliver, Drop, Hold, Reason
 from notifications.recipients import Address, user_key
 from notifications.sending.audience import Audience
-from notifications.sending.decisions import Decisions, kinds_of
-from notifications.sending.duplicates import looking
+from notifications.sending.decisions import Decisions, address_kinds
+from notifications.sending.duplicates import read_only_lookup
 from notifications.sending.gates import GATES, Facts
-from notifications.sending.permission import check_permission, permission_of
+from notifications.sending.permission import check_permission, get_required_permission
 from notifications.sending.queue_limit import Room, is_limited
-from notifications.sending.request import Request, sensible_time
+from notifications.sending.request import Request, validate_time
 
 
 @read_from_primary()
@@ -48,7 +48,7 @@ def explained(request: Request, recipient: Any, at: datetime | None) -> Explanat
     :raises InvalidRecipient: unless it is one saved user or one ``Address``.
     """
     using = router.db_for_write(Notification)
-    now = sensible_time("at", at) or clock.now(using)
+    now = validate_time("at", at) or clock.now(using)
     # Only looked at: a default cluster that is not there yet is not made.
     if request.cluster is None:
         request = replace(request, cluster=Cluster.objects.default_or_likeness())
@@ -80,8 +80,8 @@ def _decided(request: Request, recipient: Any, now: datetime, using: str) -> dic
         raise InvalidRecipient(f"One user or one Address can be explained, not {recipient!r:.80}.")
     chunks = Audience(recipient, request.cluster, request.channels).chunks(1)
     told = request.notification(now)
-    repeats = looking(request.event, now, using)
-    decisions = Decisions(request, told, kinds_of(request), now, repeats)
+    repeats = read_only_lookup(request.event, now, using)
+    decisions = Decisions(request, told, address_kinds(request), now, repeats)
     pairs = (pair for chunk in chunks for pair in decisions.with_facts(chunk))
     return {facts.channel: (facts, answer) for facts, answer in pairs}
 
@@ -95,7 +95,7 @@ def _refused(request: Request, count: int, using: str) -> list[Step]:
     if not conf.current().enabled:
         return [step("switch", Drop(Reason.SWITCHED_OFF, "NOTIFICATIONS['ENABLED'] is False"), about)]
     steps = []
-    if permission_of(request.event):
+    if get_required_permission(request.event):
         steps.append(_permission(request, about))
     if request.options.idempotency_key and all(one.lets_through for one in steps):
         steps.append(key_step(request, using))
@@ -112,7 +112,7 @@ def _permission(request: Request, about: About) -> Step:
         check_permission(request.event, request.options.actor)
     except NotPermitted as error:
         return step("permission", Drop(Reason.NOT_PERMITTED, str(error)), about)
-    return step("permission", Deliver(), replace(about, rule=f"the actor has {permission_of(request.event)}"))
+    return step("permission", Deliver(), replace(about, rule=f"the actor has {get_required_permission(request.event)}"))
 
 
 def _on_channel(

@@ -3,7 +3,7 @@
 from notifications.explain.explanation import Step
 from notifications.models import Notification
 from notifications.outcomes import Deliver, Drop, Reason
-from notifications.sending.idempotency import first_with_key
+from notifications.sending.idempotency import find_by_key
 from notifications.sending.request import Request
 
 GATE = "idempotency"
@@ -12,7 +12,7 @@ NEW_KEY = "The call would have to have a key of its own"
 
 def key_step(request: Request, using: str) -> Step:
     """What comes of the key of a call that has one."""
-    first = first_with_key(request, using)
+    first = find_by_key(request, using)
     if first is None:
         return Step(GATE, Deliver(), "the idempotency key was not used before")
     return _used(first, is_same=first.idempotency_hash == request.fingerprint)

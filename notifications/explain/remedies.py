@@ -12,7 +12,7 @@ from notifications.events import NOTIFICATION_EVENTS
 from notifications.models import Delivery, NotificationLog
 from notifications.outcomes import Reason
 from notifications.sending.gates.quiet_hours import TOGETHER
-from notifications.sending.permission import permission_of
+from notifications.sending.permission import get_required_permission
 
 AGAIN = "somebody with the permission klaxon.retry_delivery can send it again"
 
@@ -149,7 +149,7 @@ def _over_limit(about: About) -> str:
 
 def _not_permitted(about: About) -> str:
     event = NOTIFICATION_EVENTS.named(about.event)
-    permission = permission_of(event) if event else ""
+    permission = get_required_permission(event) if event else ""
     return f"The actor would have to have the permission {permission}, or another would have to be named."
 
 

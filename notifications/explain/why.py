@@ -14,7 +14,7 @@ from notifications.explain.explanation import Explanation
 from notifications.models import Delivery, Notification, NotificationLog
 from notifications.outcomes import SendResult
 from notifications.recipients import Address, user_key
-from notifications.sending.enqueue import EVERYBODY
+from notifications.sending.enqueue import ALL_RECIPIENTS
 from notifications.sending.gates import Person, people
 
 
@@ -37,7 +37,7 @@ def why(subject: Delivery | Notification | SendResult, recipient: Any) -> Explan
         raise InvalidOption(f"The notification {subject} is gone, or was never saved.")
     mine = list(rows.filter(notification=notification, recipient_key=key).order_by("pk"))
     drops = NotificationLog.objects.filter(notification=notification, kind=NotificationLog.Kind.DROP, delivery=None)
-    refused = list(drops.filter(recipient_key__in=(key, EVERYBODY)).order_by("pk"))
+    refused = list(drops.filter(recipient_key__in=(key, ALL_RECIPIENTS)).order_by("pk"))
     return _told(notification, key, user_pk, mine, refused)
 
 

@@ -14,7 +14,7 @@ from notifications.sending.permission import check_is_user
 
 
 @read_from_primary()
-def acknowledged(notification: Notification, user: Any) -> bool:
+def acknowledge(notification: Notification, user: Any) -> bool:
     """Whether it is new.
 
     :raises InvalidOption: if it is no saved notification, or the user is no saved user.

@@ -8,11 +8,11 @@ from notifications.core import clock
 from notifications.core.primary import read_from_primary
 from notifications.exceptions import InvalidOption
 from notifications.models import Delivery, Notification, given_or_default
-from notifications.sending.request import checked_cluster
+from notifications.sending.request import validate_cluster
 
 
 @read_from_primary()
-def cancelled(cluster: Any, cancel_key: str) -> int:
+def cancel(cluster: Any, cancel_key: str) -> int:
     """How many deliveries that waited were stopped.
 
     :raises InvalidOption: without a key.
@@ -20,7 +20,7 @@ def cancelled(cluster: Any, cancel_key: str) -> int:
     if not cancel_key:
         raise InvalidOption("cancel() needs the cancel_key that was given to send().")
     using = router.db_for_write(Delivery)
-    mine = given_or_default(checked_cluster(cluster))
+    mine = given_or_default(validate_cluster(cluster))
     named = Notification.objects.using(using).filter(cluster=mine, cancel_key=cancel_key)
     now = clock.now(using)
     with transaction.atomic(using=using):

@@ -12,8 +12,8 @@ from notifications.models.fingerprint import Original
 from notifications.models.suppression import Pair, Suppressed, fingerprint, plainest
 from notifications.outcomes import Answer, Drop, Hold, Reason
 from notifications.sending.audience import Chunk
-from notifications.sending.duplicates import Repeats, firsts_of
-from notifications.sending.gates import BEFORE_DUPLICATE, Facts, decide
+from notifications.sending.duplicates import Repeats, find_duplicates
+from notifications.sending.gates import GATES_BEFORE_DUPLICATE, Facts, decide
 from notifications.sending.gates.recipient_batch import CachedDecision, RecipientBatch, RecipientLoader
 from notifications.sending.request import Request
 
@@ -45,7 +45,7 @@ class Candidate:
         self.kept_address, self.address_hash = self.address, address_hash(self.address)
 
 
-def kinds_of(request: Request) -> dict[str, str]:
+def address_kinds(request: Request) -> dict[str, str]:
     """The channels of a call, each with the kind of address that it sends to."""
     return {channel: address_kind(channel) for channel in request.channels}
 
@@ -87,7 +87,7 @@ class Decisions:
         crowd = self.crowds.users(chunk.user_ids) if chunk.user_ids else self.crowds.bare(chunk.addresses)
         cases = [*_cases(crowd, chunk, self.kinds)]
         self.suppressed = self._suppressed_of(cases) if crowd.may_be_suppressed else frozenset()
-        return cases, firsts_of(self.request, cases, self.reaches, self.repeats)
+        return cases, find_duplicates(self.request, cases, self.reaches, self.repeats)
 
     def _suppressed_of(self, cases: Sequence[Candidate]) -> frozenset[Pair]:
         """Of their addresses those that are suppressed. Whoever has one takes another, or is marked."""
@@ -118,7 +118,7 @@ class Decisions:
         """Whether it would go out if it is no repeat."""
         reached, mark = case.alike.reached, case.mark
         if mark not in reached:
-            reached[mark] = not isinstance(decide(self.facts(case), BEFORE_DUPLICATE), Drop)
+            reached[mark] = not isinstance(decide(self.facts(case), GATES_BEFORE_DUPLICATE), Drop)
         return reached[mark]
 
     def facts(self, case: Candidate, first: Original | None = None) -> Facts:

@@ -16,7 +16,7 @@ from notifications.sending.request import Request
 Repeats = Callable[[Mapping[str, str]], Mapping[str, Original]]
 
 
-def firsts_of(
+def find_duplicates(
     request: Request, cases: Iterable[Any], reaches: Callable[[Any], bool], repeats: Repeats
 ) -> Mapping[str, Original]:
     """By recipient key, what those of a chunk have had before. Costs nothing where there can be no repeat.
@@ -25,7 +25,7 @@ def firsts_of(
 
     :param reaches: whether the gates before that of the duplicates let a case through.
     """
-    if not request.event.dedup_window or not request.may_repeat:
+    if not request.event.dedup_window or not request.has_dedup_keys:
         return {}
     fingerprint = fingerprints(request.event, request.cluster, request.context)
     # In the order of the audience, which is the same for everybody: so no two sends wait for each other.
@@ -35,14 +35,14 @@ def firsts_of(
     return {wanted[key]: first for key, first in repeats(wanted).items()} if wanted else {}
 
 
-def reserving(event: NotificationEvent, notification: Notification, now: datetime, using: str) -> Repeats:
+def reserving_lookup(event: NotificationEvent, notification: Notification, now: datetime, using: str) -> Repeats:
     """Whoever is no repeat is a first from now on."""
     until = now + timedelta(seconds=event.dedup_window)
     rows = Fingerprint.objects.using(using)
     return lambda wanted: rows.reserve(wanted, Original(notification.pk, now), until, _channels(event))
 
 
-def looking(event: NotificationEvent, now: datetime, using: str) -> Repeats:
+def read_only_lookup(event: NotificationEvent, now: datetime, using: str) -> Repeats:
     """Reserves nothing."""
     return lambda wanted: Fingerprint.objects.using(using).repeats(wanted, now, _channels(event))
 

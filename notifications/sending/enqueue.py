@@ -17,9 +17,9 @@ from notifications.models import AttachedFile, Notification, NotificationLog
 from notifications.models.queued_signal import tell_on_commit
 from notifications.outcomes import Answer, DeliveryState, Drop, Hold, Reason, SendResult
 from notifications.sending.audience import Audience
-from notifications.sending.decisions import Candidate, Decisions, kinds_of
-from notifications.sending.duplicates import reserving
-from notifications.sending.idempotency import first_result, give_back_key, outcomes, stored
+from notifications.sending.decisions import Candidate, Decisions, address_kinds
+from notifications.sending.duplicates import reserving_lookup
+from notifications.sending.idempotency import build_duplicate_result, read_outcomes, release_key, stored
 from notifications.sending.permission import check_permission
 from notifications.sending.queue_limit import QueueFull, Room, is_limited
 from notifications.sending.request import Request
@@ -32,13 +32,13 @@ from notifications.storage.insert import (
 )
 from notifications.storage.waiting import wait_for_turn
 
-EVERYBODY = "*"
+ALL_RECIPIENTS = "*"
 HELD, READY = DeliveryState.HELD.value, DeliveryState.READY.value
 WORDS = {reason: reason.value for reason in Reason}
 
 
 @read_from_primary()
-def queued(request: Request, recipients: Any, using: str) -> SendResult:
+def enqueue(request: Request, recipients: Any, using: str) -> SendResult:
     """Decide and write, all or nothing: in the caller's transaction, or in one of its own."""
     audience = Audience(recipients, request.cluster, (*request.channels, *request.not_configured))
     if _can_be_written_at_once(request, audience):
@@ -53,7 +53,7 @@ def queued(request: Request, recipients: Any, using: str) -> SendResult:
         now = clock.now(using) if request.asked_at else None
         notification, created = stored(request, now, using)
         if not created:
-            return first_result(notification, request, _asked_in_vain(request, audience))
+            return build_duplicate_result(notification, request, _requested_but_unconfigured(request, audience))
         if is_off():
             result = _result(request, notification, audience)
             return _refused(request, notification, result, Reason.SWITCHED_OFF, now or notification.created_at, using)
@@ -61,7 +61,7 @@ def queued(request: Request, recipients: Any, using: str) -> SendResult:
 
 
 def _in_its_cluster(request: Request, audience: Audience) -> Request:
-    request = request.in_its_cluster()
+    request = request.with_cluster()
     audience.cluster = request.cluster
     return request
 
@@ -74,7 +74,7 @@ def _can_be_written_at_once(request: Request, audience: Audience) -> bool:
         waits_for_nothing
         and configured.enabled
         and not (configured.queue_limit or configured.cluster_queue_limit)
-        and audience.is_few
+        and audience.fits_one_statement
     )
 
 
@@ -84,7 +84,7 @@ def _at_once(request: Request, audience: Audience, using: str) -> SendResult:
     request = _in_its_cluster(request, audience)
     now = clock.lately(using)
     notification = request.notification(now)
-    decisions = Decisions(request, notification, kinds_of(request), now, lambda wanted: {})
+    decisions = Decisions(request, notification, address_kinds(request), now, lambda wanted: {})
     written = _written(answer for chunk in audience.chunks(MAX_INSERT_ROWS) for answer in decisions.on(chunk))
     # One statement is all or nothing by itself.
     several = bool(written.drops or written.passed_over or request.attachments) or not inserts_in_one_statement(using)
@@ -127,8 +127,8 @@ def _all_written(
     """
     result = _result(request, notification, audience)
     AttachedFile.objects.using(using).attach(notification, request.attachments)
-    repeats = reserving(request.event, notification, now, using)
-    decisions = Decisions(request, notification, kinds_of(request), now, repeats)
+    repeats = reserving_lookup(request.event, notification, now, using)
+    decisions = Decisions(request, notification, address_kinds(request), now, repeats)
     for chunk in audience.chunks(conf.current().chunk_size):
         written = _written(decisions.on(chunk))
         check_room(result.queued + result.held + len(written.deliveries))
@@ -143,9 +143,9 @@ def _result(request: Request, notification: Notification, audience: Audience) ->
         notification.pk,
         not_configured=request.not_configured,
         problems=request.problems,
-        bad_call=request.is_bad,
-        refused_channels=_asked_in_vain(request, audience),
-        _read=partial(outcomes, notification.pk, str(notification._state.db)),
+        bad_call=request.is_bad_call,
+        refused_channels=_requested_but_unconfigured(request, audience),
+        _read=partial(read_outcomes, notification.pk, str(notification._state.db)),
     )
 
 
@@ -166,12 +166,12 @@ def _refused(
     request: Request, notification: Notification, result: SendResult, reason: Reason, now: datetime, using: str
 ) -> SendResult:
     """The outbox is full, or the system is switched off: nobody gets it, and one row of the log says so."""
-    give_back_key(notification, using)
+    release_key(notification, using)
     row = NotificationLog.about(
         notification,
         NotificationLog.Kind.DROP,
         now,
-        recipient_key=EVERYBODY,
+        recipient_key=ALL_RECIPIENTS,
         channel=", ".join(request.channels)[:50],
         reason=reason,
     )
@@ -180,9 +180,9 @@ def _refused(
     return result
 
 
-def _asked_in_vain(request: Request, audience: Audience) -> tuple[str, ...]:
+def _requested_but_unconfigured(request: Request, audience: Audience) -> tuple[str, ...]:
     """Channels that the site does not have, and the call or one of its recipients asked for by name."""
-    named = {*request.refused_channels, *audience.asked_for}
+    named = {*request.refused_channels, *audience.requested_channels}
     return tuple(channel for channel in request.not_configured if channel in named)
 
 

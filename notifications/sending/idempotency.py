@@ -25,27 +25,27 @@ def stored(request: Request, now: datetime | None, using: str) -> tuple[Notifica
         with transaction.atomic(using=using):
             insert_notification(row, using)
     except IntegrityError:
-        first = first_with_key(request, using)
+        first = find_by_key(request, using)
         if first is None:
             raise
         return first, False
     return row, True
 
 
-def first_with_key(request: Request, using: str) -> Notification | None:
+def find_by_key(request: Request, using: str) -> Notification | None:
     """The notification that has used the key of this call; None if none has."""
     same = {"cluster": request.cluster.pk, "event": request.event.name}
     return Notification.objects.using(using).filter(**same, idempotency_key=request.options.idempotency_key).first()
 
 
-def give_back_key(refused: Notification, using: str) -> None:
+def release_key(refused: Notification, using: str) -> None:
     """Of a call that queued nothing, so that it may be made again with its key."""
     if refused.idempotency_key is not None:
         mine = Notification.objects.using(using).filter(pk=refused.pk)
         mine.update(idempotency_key=None, idempotency_hash="")
 
 
-def first_result(first: Notification, request: Request, refused_channels: tuple[str, ...]) -> SendResult:
+def build_duplicate_result(first: Notification, request: Request, refused_channels: tuple[str, ...]) -> SendResult:
     if first.idempotency_hash != request.fingerprint:
         raise IdempotencyConflict(
             f"The idempotency key {first.idempotency_key!r} was used for {first} with another content. "
@@ -61,14 +61,14 @@ def first_result(first: Notification, request: Request, refused_channels: tuple[
         reasons=Counter(drops.values_list("reason", flat=True)),
         not_configured=request.not_configured,
         problems=request.problems,
-        bad_call=request.is_bad,
+        bad_call=request.is_bad_call,
         refused_channels=refused_channels,
         duplicate=True,
-        _read=partial(outcomes, first.pk, str(first._state.db)),
+        _read=partial(read_outcomes, first.pk, str(first._state.db)),
     )
 
 
-def outcomes(notification_id: int, using: str) -> Iterator[Outcome]:
+def read_outcomes(notification_id: int, using: str) -> Iterator[Outcome]:
     """What became of each recipient on each channel of a notification, as it stands now.
 
     :param using: the database to which it was written; a replica may not know it yet.

@@ -22,19 +22,19 @@ def check_is_user(name: str, value: Any) -> None:
         raise InvalidOption(f"{name} must be a saved user, not {value!r:.80}.")
 
 
-def permission_of(event: NotificationEvent) -> str:
+def get_required_permission(event: NotificationEvent) -> str:
     """The permission that the actor of a ``send()`` must have; empty if none is needed."""
     if not event.permission and event.name == BuiltInEvents.CRITICAL_MESSAGE.value:
         return conf.current().critical_message_permission
     return event.permission
 
 
-def check_actor_named(event: NotificationEvent, actor: Any) -> None:
+def check_actor_given(event: NotificationEvent, actor: Any) -> None:
     """Asks no database, so that it can be told in the caller's face even while there is none.
 
     :raises NotPermitted: if the event needs an actor with a permission, and there is none.
     """
-    permission = permission_of(event)
+    permission = get_required_permission(event)
     if permission and (actor is None or getattr(actor, "is_anonymous", False)):
         raise NotPermitted(
             f"Event {event.name!r} may only be sent by an actor with the permission {permission!r}, and no "
@@ -55,8 +55,8 @@ def check_permission(event: NotificationEvent, actor: Any) -> None:
     """
     :raises NotPermitted: if the event needs a permission that the actor does not have.
     """
-    check_actor_named(event, actor)
-    permission = permission_of(event)
+    check_actor_given(event, actor)
+    permission = get_required_permission(event)
     if permission and not has_permission(actor, permission):
         raise NotPermitted(
             f"Event {event.name!r} may only be sent by an actor with the permission {permission!r}, and "

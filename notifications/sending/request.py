@@ -26,8 +26,8 @@ from notifications.events import (
 from notifications.exceptions import InvalidCluster, InvalidOption
 from notifications.models import Cluster, Notification, cluster_model, given_or_default
 from notifications.recipients import Topic, channel_names
-from notifications.sending.permission import check_actor_named, check_is_user
-from notifications.sending.score import score_of
+from notifications.sending.permission import check_actor_given, check_is_user
+from notifications.sending.score import calculate_score
 
 # A digest without items is sent as any other event.
 GATHERS = {event.value: kind for kind, event in DIGESTS.items()}
@@ -57,7 +57,7 @@ class Options:
 class Request:
     """One checked call. ``cluster`` is None for the default one, until a transaction has begun.
 
-    :param may_repeat: whether its context says of what it could be a repeat.
+    :param has_dedup_keys: whether its context says of what it could be a repeat.
     :param problems: what is wrong with its context, where it is sent all the same.
     """
 
@@ -71,15 +71,15 @@ class Request:
     priority: NotificationPriority
     score: int
     asked_at: datetime | None = None
-    may_repeat: bool = True
+    has_dedup_keys: bool = True
     problems: tuple[str, ...] = ()
 
     @property
-    def is_bad(self) -> bool:
+    def is_bad_call(self) -> bool:
         """Whether the result must be false because the site has wrong calls logged instead of raised."""
         return bool(self.problems) and conf.current().on_bad_call == "log"
 
-    def in_its_cluster(self) -> "Request":
+    def with_cluster(self) -> "Request":
         """The same, with its cluster read from the database if it is the default one."""
         return replace(self, cluster=given_or_default(self.cluster))
 
@@ -129,7 +129,9 @@ class Request:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def checked(event_name: Enum | str, cluster: Any, context: Mapping[str, Any] | None, options: Options) -> Request:
+def validate_request(
+    event_name: Enum | str, cluster: Any, context: Mapping[str, Any] | None, options: Options
+) -> Request:
     """Look at the arguments, without asking the database.
 
     :raises UnknownEvent: if the event is not registered.
@@ -138,19 +140,19 @@ def checked(event_name: Enum | str, cluster: Any, context: Mapping[str, Any] | N
     :raises InvalidOption: if an option cannot work.
     :raises NotPermitted: if the event needs an actor with a permission, and there is none.
     """
-    check_actor_named(NOTIFICATION_EVENTS.find(event_name), options.actor)
-    request = permitted(event_name, cluster, context, options)
+    check_actor_given(NOTIFICATION_EVENTS.find(event_name), options.actor)
+    request = build_request(event_name, cluster, context, options)
     for problem in request.problems:
         logger.error("Event %r is sent with a wrong context. %s", request.event.name, problem)
     return request
 
 
-def permitted(event_name: Enum | str, cluster: Any, context: Mapping[str, Any] | None, options: Options) -> Request:
+def build_request(event_name: Enum | str, cluster: Any, context: Mapping[str, Any] | None, options: Options) -> Request:
     """The same without a look at who may send; it raises the other errors."""
     event = NOTIFICATION_EVENTS.find(event_name)
     check_is_user("actor", options.actor)
     # Before the context, which may have been given in the place of the cluster.
-    cluster = checked_cluster(cluster)
+    cluster = validate_cluster(cluster)
     wanted = _wanted_channels(event, options.channels)
     on = conf.current().enabled_channels
     missing = tuple(channel for channel in wanted if channel not in on)
@@ -165,8 +167,8 @@ def permitted(event_name: Enum | str, cluster: Any, context: Mapping[str, Any] |
         not_configured=missing,
         refused_channels=missing if options.channels is not None else (),
         priority=priority,
-        score=score_of(event, priority, found.stored),
-        may_repeat=found.tells_apart,
+        score=calculate_score(event, priority, found.stored),
+        has_dedup_keys=found.tells_apart,
         problems=found.problems,
     )
 
@@ -184,7 +186,7 @@ def _wanted_channels(event: NotificationEvent, channels: Iterable[Enum | str] | 
     return wanted
 
 
-def checked_cluster(cluster: Any) -> Any:
+def validate_cluster(cluster: Any) -> Any:
     """The cluster, or ``None`` for the default one of a site that has only one. Asks no database.
 
     :raises InvalidCluster: if it is missing, unsaved or of another model than ``NOTIFICATIONS_CLUSTER_MODEL``.
@@ -234,7 +236,7 @@ def _storable(options: Options) -> Options:
         if len(text) > length or UNSTORABLE.search(text):
             raise InvalidOption(f"{name} may have {length} plain characters; it is {text!a:.80}.")
     for name in ("send_at", "expires_at"):
-        changed[name] = sensible_time(name, changed[name])
+        changed[name] = validate_time(name, changed[name])
     changed["attachments"] = checked_attachments(options.attachments)
     if changed["send_at"] and changed["expires_at"] and changed["expires_at"] <= changed["send_at"]:
         raise InvalidOption("expires_at is not after send_at, so it would never be sent.")
@@ -252,7 +254,7 @@ def _topic(given: Any) -> str | None:
     return given
 
 
-def sensible_time(name: str, value: Any) -> datetime | None:
+def validate_time(name: str, value: Any) -> datetime | None:
     """A time that was given by this name; a naive one is of the current time zone.
 
     :raises InvalidOption: if it is no time, or one that cannot be meant.

@@ -17,13 +17,13 @@ from notifications.outcomes import DeliveryState, Reason
 from notifications.recipients import user_key
 from notifications.sending.permission import check_is_user, has_permission
 
-REOPENED = (DeliveryState.DEAD, DeliveryState.UNKNOWN)
+RESENDABLE_STATES = (DeliveryState.DEAD, DeliveryState.UNKNOWN)
 PERMISSION = "klaxon.retry_delivery"
 LONGEST_REASON = 500
 
 
 @read_from_primary()
-def resent(delivery: Delivery, reason: str, actor: Any) -> Delivery:
+def resend(delivery: Delivery, reason: str, actor: Any) -> Delivery:
     """Give one dead or unknown delivery a new epoch; returns it as it is now.
 
     :raises NotPermitted: if the actor lacks ``klaxon.retry_delivery``.
@@ -33,7 +33,7 @@ def resent(delivery: Delivery, reason: str, actor: Any) -> Delivery:
     _check(delivery, reason, actor)
     using = router.db_for_write(Delivery)
     with transaction.atomic(using=using):
-        rows = reopened(Delivery.objects.using(using).filter(pk=delivery.pk), reason, actor)
+        rows = reopen(Delivery.objects.using(using).filter(pk=delivery.pk), reason, actor)
         wake_workers(rows)
     found = Delivery.objects.using(using).select_related("notification").filter(pk=delivery.pk).first()
     if not rows or found is None:
@@ -56,14 +56,14 @@ def _check(delivery: Any, reason: Any, actor: Any) -> None:
 
 
 @read_from_primary()
-def reopened(letters: DeliveryQuerySet, reason: str, actor: Any = None) -> list[Delivery]:
+def reopen(letters: DeliveryQuerySet, reason: str, actor: Any = None) -> list[Delivery]:
     """Give those of ``letters`` that are dead or unknown a fresh life, each with a row in the log; returns them.
 
     To be called in a transaction on their database; :func:`wake_workers` then tells that there is work.
     """
     using = letters.db
     # Locked, so that exactly those are reopened that the log names.
-    locked = letters.filter(state__in=REOPENED).select_related("notification").select_for_update(of=("self",))
+    locked = letters.filter(state__in=RESENDABLE_STATES).select_related("notification").select_for_update(of=("self",))
     rows = list(locked.order_by("pk"))
     Delivery.objects.using(using).filter(pk__in=[row.pk for row in rows]).reopen()
     words = masked_text(f"{_by(actor)}{reason}")

@@ -10,7 +10,7 @@ from notifications.events import NotificationEvent, NotificationPriority
 logger = logging.getLogger("notifications.score")
 
 
-def score_of(event: NotificationEvent, priority: NotificationPriority, context: Mapping[str, Any]) -> int:
+def calculate_score(event: NotificationEvent, priority: NotificationPriority, context: Mapping[str, Any]) -> int:
     """Base plus urgency, kept within the band of the priority.
 
     :param priority: the one that holds for this call. Where it is not the event's own, the base is the band's middle.
@@ -18,10 +18,10 @@ def score_of(event: NotificationEvent, priority: NotificationPriority, context: 
     """
     low, high = priority.band
     base = event.score if event.score is not None and priority == event.priority else priority.middle
-    return min(max(base + urgency_of(event, context), low), high)
+    return min(max(base + calculate_urgency(event, context), low), high)
 
 
-def urgency_of(event: NotificationEvent, context: Mapping[str, Any]) -> int:
+def calculate_urgency(event: NotificationEvent, context: Mapping[str, Any]) -> int:
     """What the event's function makes of this context; 0 if it has none, or a broken one."""
     if event.urgency is None:
         return 0

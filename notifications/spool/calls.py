@@ -24,7 +24,7 @@ from notifications.models import Notification, cluster_model
 from notifications.outcomes import Reason, SendResult
 from notifications.recipients import Address, GroupNamed, Members, To, Topic
 from notifications.sending.audience import group_model
-from notifications.sending.enqueue import queued
+from notifications.sending.enqueue import enqueue
 from notifications.sending.request import Options, Request
 
 TEXTS = ("idempotency_key", "topic", "campaign", "correlation_id", "cancel_key")
@@ -32,7 +32,7 @@ KINDS = ("users", "addresses", "members", "groups", "group_names", "topics", "to
 TIMES = ("send_at", "expires_at")
 
 
-def record_of(request: Request, recipients: Any, asked_at: datetime) -> dict[str, Any]:
+def to_record(request: Request, recipients: Any, asked_at: datetime) -> dict[str, Any]:
     """
     :raises InvalidRecipient, InvalidContext: if something can only be known with the database.
     """
@@ -54,12 +54,12 @@ def record_of(request: Request, recipients: Any, asked_at: datetime) -> dict[str
     }
 
 
-def repeatable(recipients: Any) -> Any:
+def make_repeatable(recipients: Any) -> Any:
     """The same, with lists for iterators: a second try must find what the first has gone through."""
     if isinstance(recipients, To):
-        return To(repeatable(recipients.recipients), recipients.channels)
+        return To(make_repeatable(recipients.recipients), recipients.channels)
     if isinstance(recipients, Iterator | list | tuple | set | frozenset):
-        return [repeatable(recipient) for recipient in recipients]
+        return [make_repeatable(recipient) for recipient in recipients]
     return recipients
 
 
@@ -113,7 +113,7 @@ def _cluster_key(cluster: Any) -> Any:
 
 
 @read_from_primary()
-def replayed(record: Mapping[str, Any]) -> SendResult:
+def replay(record: Mapping[str, Any]) -> SendResult:
     """Queue what was spooled; a second time it is a duplicate, for every record has an idempotency key.
 
     :raises OutboxFull: if the outbox has no room for it, or is switched off; it may have later.
@@ -122,7 +122,7 @@ def replayed(record: Mapping[str, Any]) -> SendResult:
     with partitions.entered(record["partition"]):
         using = router.db_for_write(Notification)
         with transaction.atomic(using=using):
-            result = queued(_request(record), _recipients(record["recipients"]), using)
+            result = enqueue(_request(record), _recipients(record["recipients"]), using)
             # Nobody waits for this answer, so it must not be an end.
             if result.reasons[Reason.QUEUE_FULL]:
                 raise OutboxFull("The outbox is full.")

@@ -17,36 +17,36 @@ from notifications.core import clock
 from notifications.core.connections import unreachable
 from notifications.exceptions import KlaxonError
 from notifications.outcomes import SendResult
-from notifications.sending.enqueue import queued
+from notifications.sending.enqueue import enqueue
 from notifications.sending.request import Request
-from notifications.spool.calls import record_of, repeatable
+from notifications.spool.calls import make_repeatable, to_record
 from notifications.spool.files import Spool
 
 logger = logging.getLogger("notifications.spool")
 
 
 def may_spool(using: str) -> bool:
-    return conf.current().enabled and bool(conf.current().spool_dir) and not in_a_transaction(connections[using])
+    return conf.current().enabled and bool(conf.current().spool_dir) and not is_in_transaction(connections[using])
 
 
-def in_a_transaction(connection: BaseDatabaseWrapper) -> bool:
+def is_in_transaction(connection: BaseDatabaseWrapper) -> bool:
     """Also in one that the host manages by hand, with autocommit off."""
     is_open = connection.connection is not None
     autocommit = connection.autocommit if is_open else connection.settings_dict["AUTOCOMMIT"]
     return connection.in_atomic_block or not autocommit
 
 
-def queued_or_spooled(request: Request, recipients: Any, using: str) -> SendResult:
+def enqueue_or_spool(request: Request, recipients: Any, using: str) -> SendResult:
     """Queue it or, if the database cannot be reached, keep it on this machine.
 
     :raises OperationalError, InterfaceError: if it can be neither queued nor kept.
     """
     asked_at = clock.here()
-    recipients = repeatable(recipients)
+    recipients = make_repeatable(recipients)
     # Before the first try: if contact is lost at the commit, nobody knows whether it came to pass.
     named = request if request.options.idempotency_key else _named(request)
     try:
-        result = _queued(named, recipients, using)
+        result = _enqueue_with_retry(named, recipients, using)
     except (OperationalError, InterfaceError) as error:
         connection = connections[using]
         if not unreachable(error, connection.vendor):
@@ -61,22 +61,22 @@ def _named(request: Request) -> Request:
     return replace(request, options=replace(request.options, idempotency_key=f"spool:{uuid4()}"))
 
 
-def _queued(request: Request, recipients: Any, using: str) -> SendResult:
+def _enqueue_with_retry(request: Request, recipients: Any, using: str) -> SendResult:
     connection = connections[using]
     was_open = connection.connection is not None
     try:
-        return queued(request, recipients, using)
+        return enqueue(request, recipients, using)
     except (OperationalError, InterfaceError) as error:
         if not (was_open and connection.vendor == "postgresql" and unreachable(error, connection.vendor)):
             raise
     # The connection may be long dead, and the database well.
     connection.close()
-    return queued(request, recipients, using)
+    return enqueue(request, recipients, using)
 
 
 def _spooled(request: Request, recipients: Any, asked_at: Any, error: Error) -> SendResult:
     try:
-        Spool(conf.current().spool_dir).append(record_of(request, recipients, asked_at))
+        Spool(conf.current().spool_dir).append(to_record(request, recipients, asked_at))
     except (KlaxonError, DatabaseError, OSError) as reason:
         logger.exception("The database cannot be reached, and %r cannot be spooled.", request.event.name)
         error.add_note(f"It could not be spooled: {reason}")
@@ -89,5 +89,5 @@ def _spooled(request: Request, recipients: Any, asked_at: Any, error: Error) -> 
         refused_channels=request.refused_channels,
         spooled=True,
         problems=request.problems,
-        bad_call=request.is_bad,
+        bad_call=request.is_bad_call,
     )

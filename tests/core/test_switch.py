@@ -15,8 +15,8 @@ from notifications.delivering.workers.worker import Worker
 from notifications.exceptions import UnknownEvent
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, Notification, NotificationLog
-from notifications.sending.request import Options, checked
-from notifications.spool.calls import record_of
+from notifications.sending.request import Options, validate_request
+from notifications.spool.calls import to_record
 from notifications.spool.files import Spool
 from tests.factories import UserFactory
 from tests.shop.notification_events import ShopEvents
@@ -135,8 +135,8 @@ def test_commands_say_so_and_do_nothing(turn, capsys, command):
 
 
 def test_spooled_sends_stay_in_the_spool(turn, tmp_path):
-    request = checked(ShopEvents.NEWSLETTER, None, None, Options(idempotency_key="one"))
-    Spool(tmp_path).append(record_of(request, [UserFactory()], clock.here()))
+    request = validate_request(ShopEvents.NEWSLETTER, None, None, Options(idempotency_key="one"))
+    Spool(tmp_path).append(to_record(request, [UserFactory()], clock.here()))
     turn(False, SPOOL_DIR=str(tmp_path))
     with pytest.raises(CommandError, match="switched off .* What is left stays spooled"):
         call_command("replay_spool")

@@ -18,8 +18,8 @@ from notifications.events import NotificationEvent, NotificationPriority
 from notifications.exceptions import IdempotencyConflict, InvalidContext
 from notifications.manager import NotificationManager
 from notifications.models import Cluster, Delivery, NotificationLog
-from notifications.sending.request import Options, checked
-from notifications.spool.calls import record_of
+from notifications.sending.request import Options, validate_request
+from notifications.spool.calls import to_record
 from notifications.testing import temporary_events
 from tests.factories import UserFactory, UserSettingsFactory
 from tests.shop.notification_events import ShopEvents
@@ -157,8 +157,8 @@ def test_an_idempotency_key_knows_the_content_in_any_language(site):
 
 def test_what_is_spooled_stays_lazy(site):
     with translation.override("de"):
-        request = checked(ShopEvents.ORDER_SHIPPED, None, {"day": gettext_lazy("Monday")}, Options())
-        record = record_of(request, [UserFactory()], request.asked_at)
+        request = validate_request(ShopEvents.ORDER_SHIPPED, None, {"day": gettext_lazy("Monday")}, Options())
+        record = to_record(request, [UserFactory()], request.asked_at)
     assert json.loads(json.dumps(record))["context"] == {"day": {"$lazy": ["gettext", ["Monday"], {}]}}
 
 

@@ -16,8 +16,8 @@ from notifications.exceptions import InvalidOption, InvalidRecipient
 from notifications.models import Cluster
 from notifications.recipients import Address, Members, To, user_key
 from notifications.sending.audience import Audience
-from notifications.sending.audience.groups import NoGroup, group_model
-from notifications.sending.audience.order import in_order
+from notifications.sending.audience.groups import NoGroupModel, group_model
+from notifications.sending.audience.order import iterate_sorted
 from tests.factories import ClusterFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -218,7 +218,7 @@ class TestGroups:
             raise FieldDoesNotExist(name)
 
         monkeypatch.setattr(User._meta, "get_field", no_such_field)
-        assert group_model() is NoGroup
+        assert group_model() is NoGroupModel
         for asked in (groups[0], [groups[0]], Group.objects.all()):
             with pytest.raises(InvalidRecipient, match="The user model User has no groups, so a Group cannot be"):
                 ids(asked)
@@ -300,7 +300,7 @@ class TestTo:
 
     def test_it_says_which_channels_somebody_asked_for(self, users):
         audience = Audience([To(users[0], ["sms"]), To([], ["app"]), users[1]], None, ("email", "app", "sms"))
-        assert audience.asked_for == {"sms", "app"}
+        assert audience.requested_channels == {"sms", "app"}
 
 
 class PagerChannel(LogChannel):
@@ -311,7 +311,7 @@ def test_keys_that_are_texts_come_in_the_order_of_python():
     # A database may sort them as a dictionary does, where a stands before B.
     for key in ("b", "a", "B", "Z", "ä", "_"):
         Session.objects.create(session_key=key, expire_date=datetime(2026, 1, 1, tzinfo=UTC))
-    assert list(in_order(Session.objects.all(), "pk", 2)) == sorted(["b", "a", "B", "Z", "ä", "_"])
+    assert list(iterate_sorted(Session.objects.all(), "pk", 2)) == sorted(["b", "a", "B", "Z", "ä", "_"])
 
 
 class TestAddress:

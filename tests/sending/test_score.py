@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.manager import NotificationManager
 from notifications.models import Cluster, Delivery, Notification
-from notifications.sending.score import score_of
+from notifications.sending.score import calculate_score
 from notifications.testing import temporary_events
 from tests.factories import UserFactory
 
@@ -119,4 +119,4 @@ def test_a_critical_event_whose_context_lacks_what_its_urgency_needs_is_sent(db)
 def test_whatever_is_declared_and_asked_for_the_score_lies_in_the_band(declared, wanted, urgency, data):
     base = data.draw(st.none() | st.integers(*declared.band))
     low, high = wanted.band
-    assert low <= score_of(event(declared, score=base, urgency=lambda context: urgency), wanted, {}) <= high
+    assert low <= calculate_score(event(declared, score=base, urgency=lambda context: urgency), wanted, {}) <= high

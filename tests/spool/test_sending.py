@@ -15,8 +15,8 @@ from notifications.exceptions import InvalidContext, KlaxonError, UnknownEvent
 from notifications.manager import NotificationManager
 from notifications.models import Cluster, Delivery, Notification
 from notifications.recipients import Address, Members
-from notifications.spool.calls import replayed
-from notifications.spool.outage import in_a_transaction
+from notifications.spool.calls import replay
+from notifications.spool.outage import is_in_transaction
 from notifications.testing import travelling
 from tests.factories import ClusterFactory, UserFactory
 from tests.shop.notification_events import ShopEvents
@@ -88,15 +88,15 @@ class TestWhenItIsNotUsed:
 
     def test_a_transaction_of_the_hosts_own_hand_is_one_too(self, monkeypatch):
         User.objects.exists()
-        assert not in_a_transaction(connection)
+        assert not is_in_transaction(connection)
         connection.set_autocommit(False)
-        assert in_a_transaction(connection)
+        assert is_in_transaction(connection)
         connection.set_autocommit(True)
-        assert not in_a_transaction(connection)
+        assert not is_in_transaction(connection)
         connection.close()
-        assert not in_a_transaction(connection)
+        assert not is_in_transaction(connection)
         monkeypatch.setitem(connection.settings_dict, "AUTOCOMMIT", False)
-        assert in_a_transaction(connection), "whatever it does next"
+        assert is_in_transaction(connection), "whatever it does next"
 
     @pytest.mark.parametrize(
         ("error", "wrong"),
@@ -265,7 +265,7 @@ class TestWhatIsKept:
             "message", None, ["Operators"],
         )  # fmt: skip
         Group.objects.create(name="Operators").user_set.add(operator := UserFactory())
-        replayed(record)
+        replay(record)
         assert {row.recipient for row in Delivery.objects.filter(channel="app")} == {operator}
 
 

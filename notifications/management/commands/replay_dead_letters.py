@@ -11,7 +11,7 @@ from notifications.management import dead_letters
 from notifications.management.base import DatabaseCommand
 from notifications.management.times import moment
 from notifications.models import Delivery
-from notifications.sending.resend import reopened, wake_workers
+from notifications.sending.resend import reopen, wake_workers
 
 logger = logging.getLogger("notifications.dead_letters")
 
@@ -41,7 +41,7 @@ class Command(DatabaseCommand):
     def replay(self, keys: list[int]) -> int:
         using = router.db_for_write(Delivery)
         with transaction.atomic(using=using):
-            rows = reopened(Delivery.objects.using(using).filter(pk__in=keys), "replay_dead_letters")
+            rows = reopen(Delivery.objects.using(using).filter(pk__in=keys), "replay_dead_letters")
             wake_workers(rows)
         logger.info("%d dead letters were replayed: %s", len(rows), keys)
         return len(rows)

@@ -15,7 +15,7 @@ from notifications.events import NOTIFICATION_EVENTS
 from notifications.exceptions import OutboxFull, SpoolBusy, SpoolDamaged
 from notifications.management.base import check_tables
 from notifications.management.progress import Progress
-from notifications.spool.calls import replayed
+from notifications.spool.calls import replay
 from notifications.spool.files import Line, Segment, Spool
 
 REJECTED, NOT_FINISHED = 1, 2
@@ -70,7 +70,7 @@ class Command(BaseCommand):
             self.stderr.write("The last line is torn: its writer died, and nobody was told that it was kept.")
             return "torn"
         try:
-            return "duplicate" if replayed(line.record()).duplicate else "queued"
+            return "duplicate" if replay(line.record()).duplicate else "queued"
         except (OperationalError, InterfaceError, OutboxFull):
             # Nothing is wrong with the line. It stays, and so does what comes after it.
             raise

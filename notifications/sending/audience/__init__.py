@@ -19,8 +19,8 @@ from django.db.models.manager import BaseManager
 from notifications.exceptions import InvalidRecipient
 from notifications.models import TopicSubscription, cluster_model, membership
 from notifications.recipients import Address, GroupNamed, Members, To, Topic, user_key
-from notifications.sending.audience.groups import group_key, group_model, users_in, why_no_group
-from notifications.sending.audience.order import Narrowing, in_order, merged, union
+from notifications.sending.audience.groups import explain_unusable_group, get_group_pk, get_users_in_groups, group_model
+from notifications.sending.audience.order import Narrowing, iterate_sorted, merge_sorted, union
 from notifications.storage.insert import MAX_INSERT_ROWS
 
 ACCEPTED = "Pass users, groups, querysets of these, Members(cluster), Topic(…), Address(…) or To(…)."
@@ -53,7 +53,7 @@ class Audience:
     def __init__(self, recipients: Any, cluster: Any = None, channels: Iterable[str] = ()) -> None:
         self.cluster = cluster
         self.channels = tuple(channels)
-        self.asked_for: set[str] = set()
+        self.requested_channels: set[str] = set()
         self._queries: list[tuple[QuerySet[Any], Narrowing]] = []
         self._topics: defaultdict[Narrowing, set[str]] = defaultdict(set)
         self._groups: defaultdict[Narrowing, set[Any]] = defaultdict(set)
@@ -62,14 +62,14 @@ class Audience:
         self._take_all(recipients, None)
 
     @property
-    def is_few(self) -> bool:
+    def fits_one_statement(self) -> bool:
         """Whether all are known by name, and they are no more than one statement writes."""
         asked = self._queries or self._topics or self._groups
         return not asked and sum(map(len, self._ids.values())) + len(self._addresses) <= MAX_INSERT_ROWS
 
     def chunks(self, size: int) -> Iterator[Chunk]:
         """Everyone, in chunks of at most ``size``; users first, by id, then addresses, by key."""
-        users = merged(self._streams(size))
+        users = merge_sorted(self._streams(size))
         while part := tuple(islice(users, size)):
             narrowed = {user_key(pk): channels for pk, channels in part if channels is not None}
             yield Chunk(user_ids=tuple(pk for pk, _ in part), narrowed=narrowed)
@@ -80,11 +80,11 @@ class Audience:
             yield Chunk(addresses=tuple(address for address, _ in bare), narrowed=narrowed)
 
     def _streams(self, size: int) -> Iterator[tuple[Iterator[Any], Narrowing]]:
-        queries = [(users_in(groups), narrowing) for narrowing, groups in self._groups.items()]
+        queries = [(get_users_in_groups(groups), narrowing) for narrowing, groups in self._groups.items()]
         for queryset, narrowing in [*self._queries, *queries]:
-            yield in_order(queryset, "pk", size), narrowing
+            yield iterate_sorted(queryset, "pk", size), narrowing
         for narrowing, topics in self._topics.items():
-            yield in_order(TopicSubscription.objects.to(topics, self.cluster), "user_id", size), narrowing
+            yield iterate_sorted(TopicSubscription.objects.to(topics, self.cluster), "user_id", size), narrowing
         for narrowing, ids in self._ids.items():
             yield iter(sorted(ids)), narrowing
 
@@ -93,7 +93,7 @@ class Audience:
             if not isinstance(recipient, To):
                 self._take(recipient, narrowing)
             elif narrowing is None:
-                self.asked_for.update(recipient.channels)
+                self.requested_channels.update(recipient.channels)
                 self._take_all(recipient.recipients, recipient.narrowed(self.channels))
             else:
                 raise InvalidRecipient("A To(…) cannot stand inside another.")
@@ -107,7 +107,7 @@ class Audience:
         elif isinstance(recipient, Topic):
             self._topics[narrowing].add(recipient.key)
         elif isinstance(recipient, GroupNamed):
-            self._groups[narrowing].add(group_key(recipient.name))
+            self._groups[narrowing].add(get_group_pk(recipient.name))
         elif isinstance(recipient, QuerySet):
             self._queries.append((_users(recipient), narrowing))
         elif isinstance(recipient, group_model()):
@@ -127,8 +127,8 @@ def _users(queryset: QuerySet[Any]) -> QuerySet[Any]:
     if issubclass(queryset.model, get_user_model()):
         return queryset
     if issubclass(queryset.model, group_model()):
-        return users_in(queryset)
-    why = why_no_group(queryset.model)
+        return get_users_in_groups(queryset)
+    why = explain_unusable_group(queryset.model)
     raise InvalidRecipient(why or f"A queryset of {queryset.model.__name__} cannot be notified; pass users or groups.")
 
 
@@ -142,10 +142,12 @@ def _as_iterable(recipients: Any) -> Iterable[Any]:
 
 
 def _no_recipient(given: Any) -> InvalidRecipient:
-    return InvalidRecipient(why_no_group(type(given)) or f"{given!r:.80} is not a recipient. {_mend(given)}{ACCEPTED}")
+    return InvalidRecipient(
+        explain_unusable_group(type(given)) or f"{given!r:.80} is not a recipient. {_suggest_fix(given)}{ACCEPTED}"
+    )
 
 
-def _mend(given: Any) -> str:
+def _suggest_fix(given: Any) -> str:
     """What to write instead, for things that are nearly recipients."""
     if isinstance(given, str) and "@" in given:
         return f"Write Address(email={given!r:.80}) for somebody without an account. "

@@ -14,15 +14,15 @@ from django.db.models.functions import Collate
 Narrowing = frozenset[str] | None
 
 
-def in_order(queryset: QuerySet[Any], column: str, size: int) -> Iterator[Any]:
+def iterate_sorted(queryset: QuerySet[Any], column: str, size: int) -> Iterator[Any]:
     """The keys in a column, each once, in the order in which Python sorts them; read ``size`` at a time."""
     keys = queryset.values_list(column, flat=True)
-    if not is_plain(queryset):
+    if not can_reorder(queryset):
         return iter(sorted(set(keys)))
     return keys.order_by(_python_order(queryset, column)).distinct().iterator(chunk_size=size)
 
 
-def is_plain(queryset: QuerySet[Any]) -> bool:
+def can_reorder(queryset: QuerySet[Any]) -> bool:
     """Whether it may be put into another order; else that would mean other rows, or is not allowed."""
     query = queryset.query
     return not (query.is_sliced or query.combinator or query.distinct_fields or query.select_for_update)
@@ -37,7 +37,7 @@ def _python_order(queryset: QuerySet[Any], column: str) -> Any:
     return Collate(F(column), "C") if is_text and connections[queryset.db].vendor == "postgresql" else column
 
 
-def merged(streams: Iterable[tuple[Iterator[Any], Narrowing]]) -> Iterator[tuple[Any, Narrowing]]:
+def merge_sorted(streams: Iterable[tuple[Iterator[Any], Narrowing]]) -> Iterator[tuple[Any, Narrowing]]:
     """Every key of streams that are in order, once in each, with the channels of all streams that have it."""
     tagged = [zip(keys, repeat(narrowing)) for keys, narrowing in streams]
     if len(tagged) == 1:

@@ -22,16 +22,16 @@ Gate = Callable[[Facts], Answer]
 
 GATES: Sequence[Gate] = (recipient, address, suppression, preferences, filters, duplicate, quiet_hours, digest)
 # Only who would get it otherwise is looked up as a repeat.
-BEFORE_DUPLICATE = GATES[: GATES.index(duplicate)]
+GATES_BEFORE_DUPLICATE = GATES[: GATES.index(duplicate)]
 # A delivery keeps the address that it was queued with, and waits for one digest only.
 RECHECKED_GATES: Sequence[Gate] = (recipient, suppression, preferences, filters, quiet_hours)
 # Asked of what a digest is made of; the hours are asked of the digest.
-ASKED_OF_WAITING = tuple(gate for gate in RECHECKED_GATES if gate is not quiet_hours)
+DIGEST_ITEM_GATES = tuple(gate for gate in RECHECKED_GATES if gate is not quiet_hours)
 
 __all__ = [
     "RECHECKED_GATES",
-    "ASKED_OF_WAITING",
-    "BEFORE_DUPLICATE",
+    "DIGEST_ITEM_GATES",
+    "GATES_BEFORE_DUPLICATE",
     "GATES",
     "Facts",
     "Gate",

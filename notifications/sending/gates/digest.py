@@ -10,7 +10,13 @@ from notifications.events import NotificationPriority, key_of
 from notifications.models import UserSettings
 from notifications.outcomes import Answer, Deliver, Hold, Reason
 from notifications.sending.gates.facts import Facts
-from notifications.sending.gates.quiet_hours import first_open, hours_of_person, rule_of, timetable_of, without_each
+from notifications.sending.gates.quiet_hours import (
+    describe_rule,
+    first_open,
+    get_person_timetable,
+    get_timetable,
+    openings_without_each,
+)
 
 DIGESTS = (UserSettings.Digest.DAILY, UserSettings.Digest.WEEKLY)
 
@@ -51,7 +57,7 @@ def _for_digest(facts: Facts) -> Hold | None:
     day = f" on {DAYS[settings.digest_day]}" if weekly else ""
     rule = f"{settings.digest} digest of this user: {settings.digest_hour:02}:00{day} {zone.key}"
     # The digest is wanted at its hour, so that is how long its windows are waited for.
-    return _held(facts, Reason.DIGEST, rule, hours_of_person(facts), due, due)
+    return _held(facts, Reason.DIGEST, rule, get_person_timetable(facts), due, due)
 
 
 def _for_batch(facts: Facts) -> Hold | None:
@@ -61,18 +67,18 @@ def _for_batch(facts: Facts) -> Hold | None:
         return None
     due = facts.moment + timedelta(seconds=seconds)
     rule = f"event: batch window of {seconds:g} seconds"
-    return _held(facts, Reason.BATCH, rule, timetable_of(facts), due, facts.wanted_at)
+    return _held(facts, Reason.BATCH, rule, get_timetable(facts), due, facts.wanted_at)
 
 
 def _held(
     facts: Facts, reason: Reason, rule: str, timetable: Timetable | None, due: datetime, wanted_at: datetime
 ) -> Hold:
     until = first_open(timetable, due, wanted_at)
-    hours = without_each(facts, timetable, due, wanted_at)
-    return Hold(until, reason, rule_of(until, {rule: _otherwise(facts, reason), **hours}))
+    hours = openings_without_each(facts, timetable, due, wanted_at)
+    return Hold(until, reason, describe_rule(until, {rule: _otherwise(facts, reason), **hours}))
 
 
 def _otherwise(facts: Facts, reason: Reason) -> datetime:
     """When it would go out if it did not wait for this."""
     batch = _for_batch(facts) if reason is Reason.DIGEST else None
-    return batch.until if batch else first_open(timetable_of(facts), facts.moment, facts.wanted_at)
+    return batch.until if batch else first_open(get_timetable(facts), facts.moment, facts.wanted_at)

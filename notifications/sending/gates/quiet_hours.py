@@ -22,16 +22,16 @@ def quiet_hours(facts: Facts) -> Answer:
 
     Windows count until eight days after the delivery was wanted, so that nothing waits for ever; quiet hours always do.
     """
-    timetable = timetable_of(facts)
+    timetable = get_timetable(facts)
     return _answer(facts, timetable) if timetable else Deliver()
 
 
-def timetable_of(facts: Facts) -> Timetable | None:
+def get_timetable(facts: Facts) -> Timetable | None:
     """The hours that this is to keep on this channel, or None if it may go at any."""
-    return None if facts.event.goes_at_any_hour else hours_of_person(facts)
+    return None if facts.event.goes_at_any_hour else get_person_timetable(facts)
 
 
-def hours_of_person(facts: Facts) -> Timetable | None:
+def get_person_timetable(facts: Facts) -> Timetable | None:
     """The hours that all keep which does not go at any hour, such as a digest, whatever is in it."""
     # A channel without addresses, such as the log, wakes nobody.
     if not facts.kind or facts.person.has_no_account:
@@ -48,7 +48,7 @@ def first_open(timetable: Timetable | None, moment: datetime, wanted_at: datetim
     return timetable.first_open(moment, wanted_at + PATIENCE) if timetable else moment
 
 
-def without_each(
+def openings_without_each(
     facts: Facts, timetable: Timetable | None, moment: datetime, wanted_at: datetime
 ) -> dict[str, datetime]:
     """The first instants if one or the other of these hours were not kept, by its rule."""
@@ -60,7 +60,7 @@ def without_each(
     return found
 
 
-def rule_of(until: datetime, without: Mapping[str, datetime]) -> str:
+def describe_rule(until: datetime, without: Mapping[str, datetime]) -> str:
     """What decides on a moment: the rules without which it would be another. Where it takes several of them, all.
 
     :param without: by rule, the moment that it would be without it.
@@ -74,8 +74,10 @@ def _answer(facts: Facts, timetable: Timetable) -> Answer:
     until = first_open(timetable, moment, facts.wanted_at)
     if until == moment:
         return Deliver()
-    without = without_each(facts, timetable, moment, facts.wanted_at)
-    return Hold(until, _reason(timetable, moment, [at != until for at in without.values()]), rule_of(until, without))
+    without = openings_without_each(facts, timetable, moment, facts.wanted_at)
+    return Hold(
+        until, _reason(timetable, moment, [at != until for at in without.values()]), describe_rule(until, without)
+    )
 
 
 def _reason(timetable: Timetable, moment: datetime, decide: Sequence[bool]) -> Reason:

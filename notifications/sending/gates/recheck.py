@@ -21,7 +21,7 @@ UNREGISTERED = (
 )
 
 
-def persons_of(claimed: Sequence[Delivery]) -> dict[int, Person]:
+def load_recipients(claimed: Sequence[Delivery]) -> dict[int, Person]:
     """The recipient of each delivery, in four queries for each cluster."""
     by_cluster: dict[Any, list[Delivery]] = defaultdict(list)
     for delivery in claimed:
@@ -35,7 +35,7 @@ def persons_of(claimed: Sequence[Delivery]) -> dict[int, Person]:
     return persons
 
 
-def cannot_go(delivery: Delivery) -> tuple[Reason, str] | None:
+def find_obstacle(delivery: Delivery) -> tuple[Reason, str] | None:
     """Why no gate can even be asked about it, if so."""
     try:
         address_kind(delivery.channel)
@@ -46,7 +46,7 @@ def cannot_go(delivery: Delivery) -> tuple[Reason, str] | None:
     return None
 
 
-def addresses_of(claimed: Sequence[Delivery]) -> set[Pair]:
+def collect_addresses(claimed: Sequence[Delivery]) -> set[Pair]:
     on = conf.current().enabled_channels
     return {(address_kind(row.channel), row.address) for row in claimed if row.address and row.channel in on}
 
@@ -60,10 +60,10 @@ def recheck(
     expires_at = delivery.notification.expires_at
     if expires_at is not None and expires_at <= now:
         return Drop(Reason.EXPIRED)
-    return decide(facts_of(delivery, person, suppressed, now), gates)
+    return decide(build_facts(delivery, person, suppressed, now), gates)
 
 
-def facts_of(
+def build_facts(
     delivery: Delivery,
     person: Person,
     suppressed: frozenset[Pair],

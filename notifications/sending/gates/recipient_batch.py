@@ -18,7 +18,7 @@ from notifications.outcomes import Answer
 from notifications.preferences import DatabasePreferenceSource, preference_source
 from notifications.recipients import Address, user_key
 from notifications.sending.gates.facts import Person, people
-from notifications.sending.gates.user_columns import NOTHING, Columns, columns_for
+from notifications.sending.gates.user_columns import NOTHING, Columns, find_user_columns
 from notifications.storage import load_recipients as crowd
 from notifications.storage.load_recipients import Row
 
@@ -70,7 +70,7 @@ class RecipientLoader:
         self.kinds = kinds
         self.using = router.db_for_read(get_user_model())
         self.source = preference_source()
-        self.columns = columns_for(kinds, self.using)
+        self.columns = find_user_columns(kinds, self.using)
         self.known: dict[Any, CachedDecision] = {}
         self.shared: dict[int | None, SharedPreference | None] = {}
         # Whether that was read for the present chunk.

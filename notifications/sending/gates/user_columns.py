@@ -63,7 +63,7 @@ class Columns:
         return own, reaches
 
 
-def columns_for(kinds: Mapping[str, str], using: str) -> Columns | None:
+def find_user_columns(kinds: Mapping[str, str], using: str) -> Columns | None:
     """For channels with the kind of address that each sends to; None if it takes whole users to know."""
     model: Any = get_user_model()
     fields = {kind: address_field(model, kind) for kind in kinds.values() if kind != "user"}
@@ -82,11 +82,11 @@ def columns_for(kinds: Mapping[str, str], using: str) -> Columns | None:
 def _is_made_plainly(model: Any, using: str) -> bool:
     """Whether users come from the table as they are, whichever there are: nothing chooses, changes or converts them."""
     heard = any(signal.has_listeners(model) for signal in (pre_init, post_init))
-    return not heard and _has_nothing_of_its_own(model, using)
+    return not heard and _has_default_loading(model, using)
 
 
 @cache
-def _has_nothing_of_its_own(model: Any, using: str) -> bool:
+def _has_default_loading(model: Any, using: str) -> bool:
     manager = model._default_manager
     chosen = type(manager).get_queryset is not Manager.get_queryset or manager._queryset_class is not QuerySet
     made = model.__init__ is not Model.__init__ or model.from_db.__func__ is not Model.__dict__["from_db"].__func__

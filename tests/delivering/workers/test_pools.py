@@ -164,7 +164,7 @@ def test_a_worker_behind_pgbouncer_that_has_nothing_else_to_do_does_not_wait_its
 @pytest.mark.parametrize(
     ("code", "said"),
     [
-        ("print(len(list(outcomes(sent.pk, 'default'))))", "3"),
+        ("print(len(list(read_outcomes(sent.pk, 'default'))))", "3"),
         ("print(len(Delivery.objects.items_of(Delivery.objects.all())))", "0"),
         ("call_command('replay_dead_letters', dry_run=True)", "3  shop_newsletter by email\n3 dead letters would be"),
         ("print(NotificationManager.send(sent.event, Members(None)).queued)", "3"),
@@ -179,7 +179,7 @@ def test_no_statement_needs_the_same_server_connection_as_the_one_before(through
     known = (
         "from django.contrib.auth.models import User; from django.core.management import call_command; "
         "from notifications.manager import NotificationManager; "
-        "from notifications.sending.idempotency import outcomes; "
+        "from notifications.sending.idempotency import read_outcomes; "
         "from notifications.models import Delivery, Notification; from notifications.recipients import Members; "
         "sent = Notification.objects.get(); "
     )

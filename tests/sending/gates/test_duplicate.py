@@ -10,7 +10,7 @@ from notifications.context import encoded
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.models.fingerprint import Original
 from notifications.outcomes import Deliver, Drop, Reason
-from notifications.sending.gates import BEFORE_DUPLICATE, RECHECKED_GATES, Facts, Person
+from notifications.sending.gates import GATES_BEFORE_DUPLICATE, RECHECKED_GATES, Facts, Person
 from notifications.sending.gates.duplicate import duplicate, fingerprints
 from notifications.sending.gates.filters import filters
 
@@ -38,8 +38,8 @@ def test_a_repeat_is_dropped_and_told_even_if_it_is_critical():
 
 def test_a_worker_never_asks_it_again():
     assert duplicate not in RECHECKED_GATES
-    assert duplicate not in BEFORE_DUPLICATE
-    assert BEFORE_DUPLICATE[-1] is filters
+    assert duplicate not in GATES_BEFORE_DUPLICATE
+    assert GATES_BEFORE_DUPLICATE[-1] is filters
 
 
 def test_each_part_makes_another_fingerprint():

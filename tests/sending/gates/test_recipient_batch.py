@@ -19,7 +19,7 @@ from notifications.sending.audience import Chunk
 from notifications.sending.decisions import Decisions
 from notifications.sending.gates import Facts, decide, people
 from notifications.sending.gates.recipient_batch import CachedDecision, RecipientLoader
-from notifications.sending.gates.user_columns import _has_nothing_of_its_own, columns_for
+from notifications.sending.gates.user_columns import _has_default_loading, find_user_columns
 from notifications.sending.request import Options, Request
 from notifications.storage.insert import MAX_INSERT_ROWS
 from notifications.storage.load_recipients import about, read
@@ -220,12 +220,12 @@ class TestUsersThatAreNotPlain:
 
     @pytest.fixture(autouse=True)
     def asked_anew(self):
-        _has_nothing_of_its_own.cache_clear()
+        _has_default_loading.cache_clear()
         yield
-        _has_nothing_of_its_own.cache_clear()
+        _has_default_loading.cache_clear()
 
     def is_read_by_columns(self):
-        return columns_for({"email": "email"}, "default") is not None
+        return find_user_columns({"email": "email"}, "default") is not None
 
     def test_an_ordinary_model_is_read_by_columns(self):
         assert self.is_read_by_columns()
@@ -262,7 +262,7 @@ class TestUsersThatAreNotPlain:
         monkeypatch.setattr(manager, "_queryset_class", Tenants)
         assert not self.is_read_by_columns()
         monkeypatch.undo()
-        _has_nothing_of_its_own.cache_clear()
+        _has_default_loading.cache_clear()
         monkeypatch.setattr(type(manager), "get_queryset", lambda self: QuerySet(User), raising=False)
         assert not self.is_read_by_columns()
 
