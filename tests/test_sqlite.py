@@ -92,7 +92,7 @@ def test_what_is_no_plain_file_can_be_named_too(name):
 
 
 def test_the_checks_have_nothing_to_say_about_it():
-    assert list(databases._lacking_options(tuned("db.sqlite3")["OPTIONS"])) == []
+    assert list(databases._find_missing_options(tuned("db.sqlite3")["OPTIONS"])) == []
 
 
 def by_vacuum(copy):

@@ -1,11 +1,11 @@
-"""System checks: misconfiguration is told before it is met, with a hint.
+"""System checks: report configuration errors in advance, each with a hint.
 
-Errors: E001 settings, E002 missing template, E003 duplicate event name, E004 enum and registry apart, E005 missing
+Errors: E001 settings, E002 missing template, E003 duplicate event name, E004 enum and registry differ, E005 missing
 extra, E006 channel class, E007 members of the cluster, E008 cluster model, E009 old SQLite, E010 USE_TZ, E011 CAN
-rules, E012 preferences, E013 digests, E014 recipients of free text, E020 senders of mails, E030 databases, E031
-database engine, E032 no template engine, E033 own templates not found, E034 foreign files. Warnings: W001 channel not
-configured, W002 SQLite options, W003 spool, W004 connection pools, W005 folder for outcomes, W006 settings beside
-NOTIFICATIONS, W007 undeclared variables, W008 switched off, W009 another package, W010 no field for
+rules, E012 preferences, E013 digests, E014 recipients of free text, E015 address fields, E020 senders of emails, E030
+databases, E031 database engine, E032 no template engine, E033 own templates not found, E034 foreign files. Warnings:
+W001 channel not configured, W002 SQLite options, W003 spool, W004 connection pools, W005 folder for outcomes, W006
+settings outside of NOTIFICATIONS, W007 undeclared variables, W008 disabled, W009 another package, W010 no field for
 email.
 """
 
@@ -24,14 +24,14 @@ from notifications.checks.channels import (
     check_channels,
     check_email_field,
     check_supported_channels,
-    missing_extra,
+    missing_extra_error,
 )
 from notifications.checks.databases import check_databases, check_engine, check_pools, check_sqlite
 from notifications.checks.package import check_files, check_path
 from notifications.checks.paths import (
-    check_can,
-    check_digests,
-    check_members,
+    check_can_rules,
+    check_digest_sections,
+    check_members_of,
     check_message_recipients,
     check_preferences,
 )
@@ -41,110 +41,110 @@ from notifications.delivering import leftovers
 from notifications.events import NOTIFICATION_EVENTS, key_of
 from notifications.spool.files import Spool
 
-Found = Iterator[CheckMessage]
+Messages = Iterator[CheckMessage]
 
 
-def check_settings() -> Found:
+def check_settings() -> Messages:
     for problem in conf.problems():
         yield Error(problem.message, hint=problem.hint, id="klaxon.E001")
 
 
-def check_settings_beside() -> Found:
+def check_other_settings() -> Messages:
     for problem in conf.problems_beside():
         yield Warning(problem.message, hint=problem.hint, id="klaxon.W006")
 
 
-def check_switch() -> Found:
+def check_switch() -> Messages:
     if not conf.current().enabled:
         yield Warning(
-            "Notifications are switched off: nothing is queued or delivered.",
-            hint="Set NOTIFICATIONS['ENABLED'] to True, or silence klaxon.W008 if that is meant.",
+            "Notifications are disabled: nothing is queued or delivered.",
+            hint="Set NOTIFICATIONS['ENABLED'] to True, or silence klaxon.W008 if this is intended.",
             id="klaxon.W008",
         )
 
 
-def check_event_names() -> Found:
-    members = defaultdict(list)
+def check_event_names() -> Messages:
+    members_by_name = defaultdict(list)
     for member, event in NOTIFICATION_EVENTS.registrations:
-        members[key_of(event.name)].append(f"{type(member).__name__}.{member.name}")
-    for name, registered in members.items():
+        members_by_name[key_of(event.name)].append(f"{type(member).__name__}.{member.name}")
+    for name, registered in members_by_name.items():
         if len(registered) > 1:
             yield Error(
                 f"The notification event {name!r} is registered {len(registered)} times: {', '.join(registered)}.",
-                hint="Give each event a name of its own, and register it once.",
+                hint="Give each event a unique name and register it once.",
                 id="klaxon.E003",
             )
 
 
-def check_enums_and_registry() -> Found:
+def check_enums_and_registry() -> Messages:
     for member, event in NOTIFICATION_EVENTS.items():
         if event.name != member.value:
-            yield _drift(
+            yield _enum_error(
                 member,
                 f"is registered with an event named {event.name!r}",
-                f"Write name={member.value!r} in its NotificationEvent.",
+                f"Set name={member.value!r} in its NotificationEvent.",
             )
     for enum in {type(member) for member in NOTIFICATION_EVENTS}:
         for member in enum:
             if member not in NOTIFICATION_EVENTS:
-                yield _drift(member, "has no registered event", "Register it, or remove it from the enum.")
+                yield _enum_error(member, "has no registered event", "Register it, or remove it from the enum.")
 
 
-def _drift(member: Enum, fault: str, hint: str) -> CheckMessage:
+def _enum_error(member: Enum, fault: str, hint: str) -> CheckMessage:
     return Error(f"{type(member).__name__}.{member.name} {fault}.", hint=hint, id="klaxon.E004")
 
 
-def check_celery() -> Found:
+def check_celery() -> Messages:
     if conf.current().celery and not extras.installed("celery"):
-        yield missing_extra("NOTIFICATIONS['CELERY']", "celery", "celery")
+        yield missing_extra_error("NOTIFICATIONS['CELERY']", "celery", "celery")
 
 
-def check_spool() -> Found:
+def check_spool() -> Messages:
     folder = conf.current().spool_dir
     fault = Spool(folder).fault() if folder else ""
     if fault:
         yield Warning(
-            f"Nothing can be spooled in {str(folder)!r}: {fault}.",
-            hint="Set NOTIFICATIONS['SPOOL_DIR'] to a folder that the processes which send may write to.",
+            f"The spool cannot be written to {str(folder)!r}: {fault}.",
+            hint="Set NOTIFICATIONS['SPOOL_DIR'] to a folder to which every process that calls send() can write.",
             id="klaxon.W003",
         )
 
 
-def check_state() -> Found:
+def check_state_folder() -> Messages:
     if fault := leftovers.fault():
         yield Warning(
             f"A worker cannot keep outcomes in {str(leftovers.folder())!r}: {fault}",
-            hint="Set NOTIFICATIONS['STATE_DIR'] to a folder that belongs to the user of the worker, and that no other "
-            "user may write to.",
+            hint="Set NOTIFICATIONS['STATE_DIR'] to a folder that belongs to the worker's user and that no other user "
+            "can write to.",
             id="klaxon.W005",
         )
 
 
-def check_cluster_model() -> Found:
+def check_cluster_model() -> Messages:
     try:
         apps.get_model(settings.NOTIFICATIONS_CLUSTER_MODEL)
     except (LookupError, ValueError, AttributeError) as error:
-        # What else is raised speaks of unpacking.
-        why = str(error) if isinstance(error, LookupError) else "It is not written as 'app_label.ModelName'."
+        # The messages of ValueError and AttributeError mention unpacking and attributes of Python objects.
+        reason = str(error) if isinstance(error, LookupError) else "It does not have the form 'app_label.ModelName'."
         yield Error(
-            f"NOTIFICATIONS_CLUSTER_MODEL is {settings.NOTIFICATIONS_CLUSTER_MODEL!r}: {why}",
-            hint='It must name an installed model, as "app_label.ModelName".',
+            f"NOTIFICATIONS_CLUSTER_MODEL is {settings.NOTIFICATIONS_CLUSTER_MODEL!r}: {reason}",
+            hint="Set it to an installed model, as 'app_label.ModelName'.",
             id="klaxon.E008",
         )
 
 
-def check_time_zones() -> Found:
+def check_time_zones() -> Messages:
     if not settings.USE_TZ:
         yield Error(
-            "USE_TZ is False; leases and retries need times with a zone.",
+            "USE_TZ is False, but leases and retries require aware datetimes.",
             hint="Set USE_TZ = True, which has been Django's default since 5.0.",
             id="klaxon.E010",
         )
 
 
-ALWAYS: tuple[Callable[[], Found], ...] = (
+CHECKS: tuple[Callable[[], Messages], ...] = (
     check_settings,
-    check_settings_beside,
+    check_other_settings,
     check_files,
     check_path,
     check_cluster_model,
@@ -155,29 +155,29 @@ ALWAYS: tuple[Callable[[], Found], ...] = (
     check_databases,
     check_time_zones,
 )
-WITH_GOOD_SETTINGS: tuple[Callable[[], Found], ...] = (
+CHECKS_WITH_VALID_SETTINGS: tuple[Callable[[], Messages], ...] = (
     check_switch,
     check_channels,
     check_address_fields,
     check_email_field,
-    check_can,
+    check_can_rules,
     check_celery,
     check_spool,
-    check_state,
+    check_state_folder,
     check_pools,
-    check_members,
+    check_members_of,
     check_message_recipients,
     check_preferences,
-    check_digests,
+    check_digest_sections,
     check_templates,
     check_supported_channels,
 )
 
 
 def run_checks(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    found = [message for check in ALWAYS for message in check()]
+    found = [message for check in CHECKS for message in check()]
     if not {"klaxon.E001", "klaxon.E008"} & {message.id for message in found}:
-        found += [message for check in WITH_GOOD_SETTINGS for message in check()]
+        found += [message for check in CHECKS_WITH_VALID_SETTINGS for message in check()]
     return found
 
 

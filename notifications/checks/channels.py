@@ -1,4 +1,4 @@
-"""Checks of channels: whether each can be made of its class and options, and whom it can reach."""
+"""Checks of channels: whether each can be created from its class and options, and whom it can reach."""
 
 import inspect
 from collections import defaultdict
@@ -21,76 +21,78 @@ from notifications.events import NOTIFICATION_EVENTS, BuiltInEvents
 from notifications.exceptions import MissingExtra
 from notifications.sending.gates.facts import address_field
 
-Found = Iterator[CheckMessage]
+Messages = Iterator[CheckMessage]
 EXTRA_HINT = "Install it with: pip install 'django-klaxon[{}]'"
 BACKEND_HINT = "Set BACKEND of {} to the dotted path of a subclass of notifications.channels.BaseChannel."
 
 
-def check_channels() -> Found:
+def check_channels() -> Messages:
     for name in sorted(conf.current().enabled_channels):
         for provider in channel_conf(name).providers:
             yield from _check_provider(name, provider)
 
 
-def _check_provider(name: str, provider: ProviderConf) -> Found:
-    where, made = f"NOTIFICATIONS['CHANNELS'][{name!r}]", None
+def _check_provider(name: str, provider: ProviderConf) -> Messages:
+    setting, backend = f"NOTIFICATIONS['CHANNELS'][{name!r}]", None
     try:
-        made = import_string(provider.backend)
-        if isinstance(made, type) and issubclass(made, BaseEmailBackend):
-            hint = f"Leave BACKEND of {where} out: the channel 'email' uses EMAIL_BACKEND, or its own option 'backend'."
-            yield _unusable(name, f"is made of {provider.backend!r}, which is an email backend and no channel", hint)
+        backend = import_string(provider.backend)
+        if isinstance(backend, type) and issubclass(backend, BaseEmailBackend):
+            fault = f"has the BACKEND {provider.backend!r}, which is an email backend and not a channel"
+            hint = f"Remove BACKEND of {setting}: the channel 'email' uses EMAIL_BACKEND, or its own option 'backend'."
+            yield _channel_error(name, fault, hint)
             return
-        if (unknown := unknown_option(made, provider)) is not None:
-            yield _unusable(name, f"has no option {unknown!r}", closest(unknown, options_of(made), "options"))
+        if (unknown := find_unknown_option(backend, provider)) is not None:
+            hint = closest(unknown, get_option_names(backend), "options")
+            yield _channel_error(name, f"has no option {unknown!r}", hint)
             return
         channel = open_channel(name, provider)
     except MissingExtra as error:
-        yield missing_extra(f"The channel {name!r}", error.module, error.extra)
+        yield missing_extra_error(f"The channel {name!r}", error.module, error.extra)
     except ImportError as error:
-        yield _unusable(name, f"cannot be made: {error}", BACKEND_HINT.format(where))
-    except Exception as error:  # noqa: BLE001 - whatever a channel's constructor raises, the check tells it
-        email = ", and at the email settings of the site" if made is EmailChannel else ""
-        yield _unusable(name, f"cannot be made: {error}", f"Look at BACKEND and OPTIONS of {where}{email}.")
+        yield _channel_error(name, f"cannot be created: {error}", BACKEND_HINT.format(setting))
+    except Exception as error:  # noqa: BLE001 - a channel's constructor may raise anything
+        email = ", and the email settings of the site" if backend is EmailChannel else ""
+        yield _channel_error(name, f"cannot be created: {error}", f"Check BACKEND and OPTIONS of {setting}{email}.")
     else:
-        yield from _check_made(name, provider, channel, where)
+        yield from _check_channel(name, provider, channel, setting)
 
 
-def _check_made(name: str, provider: ProviderConf, channel: Any, where: str) -> Found:
+def _check_channel(name: str, provider: ProviderConf, channel: Any, setting: str) -> Messages:
     if not isinstance(channel, BaseChannel):
-        yield _unusable(name, f"is {channel!r:.80}, not a channel", BACKEND_HINT.format(where))
+        yield _channel_error(name, f"is {channel!r:.80}, not a channel", BACKEND_HINT.format(setting))
     elif channel.address_kind != channel_class(name).address_kind:
-        hint = f"Providers of {where} must be of classes with the same address_kind. Make another channel of this one."
-        yield _unusable(name, f"has a provider {provider.name!r} that sends to another kind of address", hint)
+        hint = f"Give all providers of {setting} the same address_kind, or move this provider to another channel."
+        yield _channel_error(name, f"has a provider {provider.name!r} that sends to another kind of address", hint)
     else:
         if isinstance(channel, EmailChannel):
-            yield from map(_unusable_sender, channel.sender_faults)
+            yield from map(_sender_error, channel.sender_faults)
         missing = [module for module in channel.requires if not extras.installed(module)]
         for module in missing:
-            yield missing_extra(f"The channel {name!r}", module, extras.EXTRA_OF.get(module, module))
+            yield missing_extra_error(f"The channel {name!r}", module, extras.EXTRA_OF.get(module, module))
         if not missing:
             yield from _check_methods(name, channel)
 
 
-def _check_methods(name: str, channel: BaseChannel) -> Found:
+def _check_methods(name: str, channel: BaseChannel) -> Messages:
     for method in ("prepare", "send"):
         if getattr(type(channel), method) is getattr(BaseChannel, method):
-            yield _unusable(
+            yield _channel_error(
                 name,
-                f"is of the class {type(channel).__name__}, which has no {method}() of its own",
-                f"Write {method}() in that class, as BaseChannel describes it.",
+                f"has the class {type(channel).__name__}, which does not implement {method}()",
+                f"Implement {method}() in that class, as BaseChannel describes it.",
             )
 
 
-def unknown_option(made: Any, provider: ProviderConf) -> str | None:
-    """The first option that the class does not take; None if it takes them all, or does not say."""
-    known = options_of(made)
+def find_unknown_option(backend: Any, provider: ProviderConf) -> str | None:
+    """Return the first option that the class does not accept; None if it accepts all or its signature is unknown."""
+    known = get_option_names(backend)
     return next((option for option in provider.options if known and option not in known), None)
 
 
-def options_of(made: Any) -> Sequence[str]:
-    """The keyword arguments of a class; empty if it takes any, or none."""
+def get_option_names(backend: Any) -> Sequence[str]:
+    """Return the keyword arguments of a class; empty if it accepts any, or none."""
     try:
-        parameters = inspect.signature(made).parameters.values()
+        parameters = inspect.signature(backend).parameters.values()
     except (TypeError, ValueError):
         return ()
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
@@ -98,63 +100,66 @@ def options_of(made: Any) -> Sequence[str]:
     return [item.name for item in parameters if item.kind in (item.POSITIONAL_OR_KEYWORD, item.KEYWORD_ONLY)]
 
 
-def _unusable(name: str, fault: str, hint: str) -> CheckMessage:
+def _channel_error(name: str, fault: str, hint: str) -> CheckMessage:
     return Error(f"The channel {name!r} {fault.rstrip('.')}.", hint=hint, id="klaxon.E006")
 
 
-def _unusable_sender(fault: str) -> CheckMessage:
-    hint = "Write one address, such as shop@example.com or 'The Shop <shop@example.com>'."
-    return Error(f"A sender of mails cannot be used: {fault}", hint=hint, id="klaxon.E020")
+def _sender_error(fault: str) -> CheckMessage:
+    hint = "Set it to one address, such as shop@example.com or 'The Shop <shop@example.com>'."
+    return Error(f"A sender of emails is invalid: {fault}", hint=hint, id="klaxon.E020")
 
 
-def missing_extra(who: str, module: str, extra: str) -> CheckMessage:
-    return Error(f"{who} needs {module!r}, which is not installed.", hint=EXTRA_HINT.format(extra), id="klaxon.E005")
+def missing_extra_error(feature: str, module: str, extra: str) -> CheckMessage:
+    hint = EXTRA_HINT.format(extra)
+    return Error(f"{feature} requires {module!r}, which is not installed.", hint=hint, id="klaxon.E005")
 
 
-def check_supported_channels() -> Found:
-    missing, on = defaultdict(list), conf.current().enabled_channels
+def check_supported_channels() -> Messages:
+    missing, enabled = defaultdict(list), conf.current().enabled_channels
     for member, event in NOTIFICATION_EVENTS.items():
         for name in dict.fromkeys([*event.channels, *event.fallback.values()]):
-            if name not in on and not isinstance(member, BuiltInEvents):
+            if name not in enabled and not isinstance(member, BuiltInEvents):
                 missing[name].append(event.name)
     for name, events in sorted(missing.items()):
-        near = nearest(name, on)
-        mend = f"Did you mean {near!r}? If not, add" if near else "Add"
+        near = nearest(name, enabled)
+        advice = f"Did you mean {near!r}? If not, add" if near else "Add"
         yield Warning(
-            f"The channel {name!r} is not configured; these events will not use it: {', '.join(events)}.",
-            hint=f"{mend} {name!r} to NOTIFICATIONS['CHANNELS'], or silence klaxon.W001 if that is meant.",
+            f"The channel {name!r} is not configured. These events will not use it: {', '.join(events)}.",
+            hint=f"{advice} {name!r} to NOTIFICATIONS['CHANNELS'], or silence klaxon.W001 if this is intended.",
             id="klaxon.W001",
         )
 
 
-def check_address_fields() -> Found:
+def check_address_fields() -> Messages:
     model: Any = get_user_model()
     fields = [field.name for field in model._meta.get_fields()]
     for kind, name in conf.current().address_fields.items():
         if not hasattr(model, name):
             yield Error(
-                f"NOTIFICATIONS['ADDRESS_FIELDS'] says that {name!r} of a user is the address of the kind {kind!r}. "
-                f"The model {model._meta.label} has no such field.",
+                f"NOTIFICATIONS['ADDRESS_FIELDS'] names the field {name!r} for addresses of the kind {kind!r}, but the "
+                f"model {model._meta.label} does not have it.",
                 hint=closest(name, fields, "fields"),
                 id="klaxon.E015",
             )
 
 
-def check_email_field() -> Found:
+def check_email_field() -> Messages:
     model: Any = get_user_model()
     name = address_field(model, "email")
-    mailing = [channel for channel in sorted(conf.current().enabled_channels) if _kind(channel) == "email"]
-    if mailing and not hasattr(model, name) and "email" not in conf.current().address_fields:
+    enabled = sorted(conf.current().enabled_channels)
+    email_channels = [channel for channel in enabled if _get_address_kind(channel) == "email"]
+    if email_channels and not hasattr(model, name) and "email" not in conf.current().address_fields:
         yield Warning(
-            f"The channel {mailing[0]!r} sends emails, and {model._meta.label} has no field {name!r} for the address.",
+            f"The channel {email_channels[0]!r} sends emails, but {model._meta.label} has no field {name!r} for the "
+            "address.",
             hint=f"Set EMAIL_FIELD of {model._meta.label}, or NOTIFICATIONS['ADDRESS_FIELDS']['email'], to the name of "
-            "the field. Silence klaxon.W010 if addresses come only from the settings of users or from Address(…).",
+            "the field. If addresses come only from UserSettings.addresses or from Address(…), silence klaxon.W010.",
             id="klaxon.W010",
         )
 
 
-def _kind(channel: str) -> str:
+def _get_address_kind(channel: str) -> str:
     try:
         return address_kind(channel)
     except (ImportError, AttributeError):
-        return ""  # E006 tells of it
+        return ""  # E006 reports it

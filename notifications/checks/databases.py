@@ -1,4 +1,4 @@
-"""Checks of the databases: which engine, which options, and whether the tables stand together."""
+"""Checks of the databases: their engine and options, and whether related tables are in the same database."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -12,91 +12,88 @@ from notifications import conf
 from notifications.core.connections import pool_size
 from notifications.models import Delivery
 
-Found = Iterator[CheckMessage]
+Messages = Iterator[CheckMessage]
 SUPPORTED = ("postgresql", "sqlite")
 
 
-def check_engine() -> Found:
+def check_engine() -> Messages:
     alias = router.db_for_write(Delivery)
     connection = connections[alias]
     if connection.vendor not in SUPPORTED:
         yield Error(
-            f"Klaxon's tables are in the database {alias!r}. Its ENGINE, {connection.settings_dict['ENGINE']!r}, is "
+            f"Klaxon's tables are in the database {alias!r}, whose ENGINE {connection.settings_dict['ENGINE']!r} is "
             "not supported.",
             hint="Use 'django.db.backends.postgresql' or 'django.db.backends.sqlite3'.",
             id="klaxon.E031",
         )
 
 
-def check_databases() -> Found:
-    """Rows of ours point at users, groups and clusters, and no database knows the rows of another."""
-    ours = apps.get_app_config("klaxon").get_models(include_auto_created=True)
-    pairs = {(model, other) for model in ours for other in _bound_to(model)}
+def check_databases() -> Messages:
+    """Klaxon's rows refer to users, groups and clusters, and a foreign key cannot refer to another database."""
+    own_models = apps.get_app_config("klaxon").get_models(include_auto_created=True)
+    pairs = {(model, other) for model in own_models for other in _get_related_models(model)}
     aliases = {other: (router.db_for_write(other), router.db_for_write(model)) for model, other in pairs}
-    apart = {other._meta.label: used for other, used in aliases.items() if len(set(map(_place, used))) > 1}
-    for label, (theirs, own) in sorted(apart.items()):
+    split = {other._meta.label: pair for other, pair in aliases.items() if len(set(map(_get_location, pair))) > 1}
+    for label, (theirs, own) in sorted(split.items()):
         yield Error(
-            f"{label} is written to the database {theirs!r}, and Klaxon's tables that refer to it to {own!r}.",
-            hint="Let db_for_write() of your DATABASE_ROUTERS give the app 'klaxon' the database of your users, groups "
-            "and clusters. Reads may go to a replica.",
+            f"{label} is written to the database {theirs!r}, but Klaxon's tables that refer to it are written to "
+            f"{own!r}.",
+            hint="Let db_for_write() of your DATABASE_ROUTERS return the same database for the app 'klaxon' as for "
+            "your users, groups and clusters. Reads can go to a replica.",
             id="klaxon.E030",
         )
 
 
-def _bound_to(model: Any) -> Iterator[Any]:
+def _get_related_models(model: Any) -> Iterator[Any]:
     for field in model._meta.get_fields():
         other = getattr(field.remote_field, "model", None) if field.concrete else None
-        # What stands here as a text is a model that is not installed.
+        # Django leaves the name of a model that is not installed as a string.
         if other is not None and not isinstance(other, str) and getattr(field, "db_constraint", True):
             yield other
 
 
-def _place(alias: str) -> tuple[Any, ...]:
-    """What tells databases apart; one may have several aliases."""
-    used = connections[alias].settings_dict
-    return tuple(used[key] for key in ("ENGINE", "HOST", "PORT", "NAME"))
+def _get_location(alias: str) -> tuple[Any, ...]:
+    """Return the options that identify a database, because one database can have several aliases."""
+    options = connections[alias].settings_dict
+    return tuple(options[key] for key in ("ENGINE", "HOST", "PORT", "NAME"))
 
 
-def check_sqlite() -> Found:
+def check_sqlite() -> Messages:
     connection = connections[router.db_for_write(Delivery)]
     if connection.vendor != "sqlite":
         return
     if sqlite3.sqlite_version_info < (3, 35):
         yield Error(
             f"SQLite {sqlite3.sqlite_version} cannot claim deliveries in one statement.",
-            hint="Use a Python built with SQLite 3.35 or later, or PostgreSQL.",
+            hint="Use a Python that was built with SQLite 3.35 or later, or use PostgreSQL.",
             id="klaxon.E009",
         )
     options = connection.settings_dict.get("OPTIONS", {})
-    lacking = list(_lacking_options(options))
-    if lacking and not _in_memory(connection):
+    missing = list(_find_missing_options(options))
+    if missing and not connection.is_in_memory_db():
         yield Warning(
-            f"The SQLite database {connection.alias!r} lacks {' and '.join(lacking)}.",
-            hint="Take the entry of DATABASES from notifications.sqlite.tuned(path), or workers will meet "
+            f"The SQLite database {connection.alias!r} lacks {' and '.join(missing)}.",
+            hint="Create its entry in DATABASES with notifications.sqlite.tuned(path). Otherwise workers raise "
             "'database is locked'.",
             id="klaxon.W002",
         )
 
 
-def _lacking_options(options: dict[str, Any]) -> Iterator[str]:
+def _find_missing_options(options: dict[str, Any]) -> Iterator[str]:
     if "journal_mode=wal" not in str(options.get("init_command", "")).lower().replace(" ", ""):
         yield "write-ahead logging (WAL)"
     if str(options.get("transaction_mode", "")).upper() != "IMMEDIATE":
         yield "IMMEDIATE transactions"
 
 
-def _in_memory(connection: Any) -> bool:
-    return connection.is_in_memory_db()
-
-
-def check_pools() -> Found:
+def check_pools() -> Messages:
     alias = router.db_for_write(Delivery)
     size, least = pool_size(alias), max(2, conf.current().workers)
     if size is not None and size < least:
         yield Warning(
-            f"The connection pool of the database {alias!r} holds at most {size}; a worker process needs {least},"
-            " and starts fewer threads without them.",
-            hint=f"Set DATABASES[{alias!r}]['OPTIONS']['pool']['max_size'] to at least {least}, the number of"
-            " NOTIFICATIONS['WORKERS'] and never below 2, or lower WORKERS.",
+            f"The connection pool of the database {alias!r} has at most {size} connections. A worker process needs "
+            f"{least}; with fewer it starts fewer threads.",
+            hint=f"Set DATABASES[{alias!r}]['OPTIONS']['pool']['max_size'] to at least {least} (the value of "
+            "NOTIFICATIONS['WORKERS'], and at least 2), or decrease WORKERS.",
             id="klaxon.W004",
         )

@@ -1,4 +1,4 @@
-"""Checks of the package itself: whether Python finds only our own files under the name ``notifications``."""
+"""Checks of the package itself: whether Python finds only Klaxon's files under the name ``notifications``."""
 
 import os
 import sys
@@ -11,73 +11,75 @@ from django.core.checks import CheckMessage, Error, Warning
 import notifications
 
 DISTRIBUTION = "django-klaxon"
-SHOWN = 3
+SHOWN_FILES = 3
 
 
 def check_files() -> Iterator[CheckMessage]:
-    """Two distributions that were installed into one folder."""
+    """Report that another distribution was installed into Klaxon's folder."""
     try:
-        ours = metadata.distribution(DISTRIBUTION)
+        distribution = metadata.distribution(DISTRIBUTION)
     except metadata.PackageNotFoundError:
         return
-    foreign = foreign_files(Path(notifications.__file__).parent, ours)
+    foreign = find_foreign_files(Path(notifications.__file__).parent, distribution)
     if not foreign:
         return
-    names = ", ".join(map(str, foreign[:SHOWN])) + (f" and {len(foreign) - SHOWN} more" if foreign[SHOWN:] else "")
-    owners = sorted({owner for file in foreign if (owner := owner_of(file))})
-    whose = f"They belong to {', '.join(owners)}" if owners else f"They do not belong to {DISTRIBUTION}"
+    names, more = ", ".join(map(str, foreign[:SHOWN_FILES])), len(foreign) - SHOWN_FILES
+    names += f" and {more} more" if more > 0 else ""
+    owners = sorted({owner for file in foreign if (owner := find_owner(file))})
+    origin = f"They belong to {', '.join(owners)}" if owners else f"They do not belong to {DISTRIBUTION}"
     yield Error(
-        f"Foreign modules or migrations stand in the folder of the package 'notifications': {names}. {whose}.",
-        hint=f"Install {DISTRIBUTION} anew, in an environment without another package that is imported as "
+        f"The folder of the package 'notifications' contains foreign modules or migrations: {names}. {origin}.",
+        hint=f"Reinstall {DISTRIBUTION} in an environment without another package that is imported as "
         "'notifications', such as django-notifications-hq.",
         id="klaxon.E034",
     )
 
 
-def foreign_files(folder: Path, ours: metadata.Distribution) -> list[Path]:
-    """Modules in our folder, as paths in ``site-packages``, that our distribution has not brought.
+def find_foreign_files(folder: Path, distribution: metadata.Distribution) -> list[Path]:
+    """Return the modules in the folder that do not belong to the distribution, as paths in ``site-packages``.
 
-    None where the list of its files says nothing of the folder: in a source tree, or after an editable install.
+    The result is empty if the distribution does not list the files of the folder: in a source tree, or after an
+    editable install.
     """
-    known = {Path(str(file.locate())).resolve() for file in ours.files or () if file.suffix == ".py"}
+    known = {Path(str(file.locate())).resolve() for file in distribution.files or () if file.suffix == ".py"}
     folder = folder.resolve()
     if folder / "apps.py" not in known:
         return []
     return sorted(path.relative_to(folder.parent) for path in folder.rglob("*.py") if path not in known)
 
 
-def owner_of(file: Path) -> str:
-    """The other distribution that has brought a file; empty if none has."""
-    others = (found for found in metadata.distributions() if found.name != DISTRIBUTION)
-    return next((found.name for found in others if any(Path(one) == file for one in found.files or ())), "")
+def find_owner(file: Path) -> str:
+    """Return the name of the other distribution that installed a file; empty if there is none."""
+    others = (other for other in metadata.distributions() if other.name != DISTRIBUTION)
+    return next((other.name for other in others if any(Path(path) == file for path in other.files or ())), "")
 
 
 def check_path() -> Iterator[CheckMessage]:
-    """A package or module of the same name in another folder of Python's path."""
-    for other in others_on(sys.path, Path(notifications.__file__)):
+    """Report a package or module of the same name in another folder of Python's path."""
+    for other in find_other_packages(sys.path, Path(notifications.__file__)):
         yield Warning(
-            f"Another package named 'notifications' stands in {str(other)!r}; Python takes whichever is first on its "
+            f"{str(other)!r} is another package named 'notifications'. Python imports the one that is first on its "
             "path.",
-            hint="Rename it, or uninstall it: imports and templates may come from the wrong package.",
+            hint="Rename or uninstall it. Otherwise imports and templates may come from the wrong package.",
             id="klaxon.W009",
         )
 
 
-def others_on(path: Iterable[str], own: Path) -> Iterator[Path]:
-    """Packages and modules of our name that are not Klaxon; another copy of it is no stranger.
+def find_other_packages(path: Iterable[str], own: Path) -> Iterator[Path]:
+    """Yield packages and modules named ``notifications`` that are not Klaxon. Another copy of Klaxon is ignored.
 
     :param own: the file ``__init__.py`` of the package that was imported.
     """
     seen = {own.resolve()}
     for entry in path:
         for found in (Path(entry, "notifications", "__init__.py"), Path(entry, "notifications.py")):
-            # Path.is_file() raises for folders that nobody may look into; Python passes over them.
-            if os.path.isfile(found) and found.resolve() not in seen and not _is_ours(found):
+            # Path.is_file() raises for folders that cannot be read; Python skips them.
+            if os.path.isfile(found) and found.resolve() not in seen and not _is_klaxon(found):
                 seen.add(found.resolve())
                 yield found.parent if found.name == "__init__.py" else found
 
 
-def _is_ours(file: Path) -> bool:
+def _is_klaxon(file: Path) -> bool:
     try:
         return DISTRIBUTION in file.read_text(errors="replace")
     except OSError:

@@ -52,7 +52,8 @@ EVENTS = {
         templates(),
         [
             "E002 The event 'order_paid' supports 'log'. The template 'notifications/order_paid/log.txt' does not "
-            "exist. Templates stand in the templates folder of an installed app, or in a folder of TEMPLATES['DIRS']."
+            "exist. Put templates into the templates folder of an installed app, or into a folder of "
+            "TEMPLATES['DIRS']."
         ],
     ),
     "a template has a wrong ending": (
@@ -60,7 +61,8 @@ EVENTS = {
         templates(log_html="Paid."),
         [
             "E002 The event 'order_paid' supports 'log'. The template 'notifications/order_paid/log.txt' does not "
-            "exist. Templates stand in the templates folder of an installed app, or in a folder of TEMPLATES['DIRS']."
+            "exist. Put templates into the templates folder of an installed app, or into a folder of "
+            "TEMPLATES['DIRS']."
         ],
     ),
     "a template has a wrong tag": (
@@ -75,23 +77,23 @@ EVENTS = {
         {Paid.ORDER_PAID: event(channels=["log"], context={"total": int})},
         templates(log_txt="{{ totel }}"),
         [
-            "W007 The template 'notifications/order_paid/log.txt' names 'totel', which the event 'order_paid' does not "
-            "declare. Did you mean 'total'?"
+            "W007 The template 'notifications/order_paid/log.txt' uses the variable 'totel', which the event "
+            "'order_paid' does not declare. Did you mean 'total'?"
         ],
     ),
     "an event's channel is misspelt": (
         {Paid.ORDER_PAID: event(channels=["emial"])},
         templates(),
         [
-            "W001 The channel 'emial' is not configured; these events will not use it: order_paid. Did you mean "
-            "'email'? If not, add 'emial' to NOTIFICATIONS['CHANNELS'], or silence klaxon.W001 if that is meant."
+            "W001 The channel 'emial' is not configured. These events will not use it: order_paid. Did you mean "
+            "'email'? If not, add 'emial' to NOTIFICATIONS['CHANNELS'], or silence klaxon.W001 if this is intended."
         ],
     ),
     "an event has another name than its member": (
         {Paid.ORDER_PAID: event("paid", channels=["log"])},
         templates(),
         [
-            "E004 Paid.ORDER_PAID is registered with an event named 'paid'. Write name='order_paid' in its "
+            "E004 Paid.ORDER_PAID is registered with an event named 'paid'. Set name='order_paid' in its "
             "NotificationEvent.",
             "E002",
         ],
@@ -193,8 +195,8 @@ def test_a_database_of_another_make_is_answered_by_check(monkeypatch, settings, 
     monkeypatch.setitem(connection.settings_dict, "ENGINE", "django.db.backends.mysql")
     [message] = [message for message in run_checks(None) if message.id == "klaxon.E031"]
     assert f"{message.msg} {message.hint}" == (
-        "Klaxon's tables are in the database 'default'. Its ENGINE, 'django.db.backends.mysql', is not supported. Use "
-        "'django.db.backends.postgresql' or 'django.db.backends.sqlite3'."
+        "Klaxon's tables are in the database 'default', whose ENGINE 'django.db.backends.mysql' is not supported. "
+        "Use 'django.db.backends.postgresql' or 'django.db.backends.sqlite3'."
     )
 
 
@@ -206,7 +208,7 @@ def test_a_missing_extra_is_answered_by_check(module, written, monkeypatch, sett
     settings.NOTIFICATIONS = LOG | written
     [message] = run_checks(None)
     assert f"{message.msg} {message.hint}" == (
-        f"NOTIFICATIONS['{[*written][0]}'] needs '{module}', which is not installed. Install it with: pip install "
+        f"NOTIFICATIONS['{[*written][0]}'] requires '{module}', which is not installed. Install it with: pip install "
         f"'django-klaxon[{module}]'"
     )
 

@@ -91,26 +91,26 @@ SETTINGS = {
     "a channel's class cannot be imported": (
         {"CHANNELS": {**CHANNELS, "sms": {"BACKEND": "shop.sms.SmsChannel"}}},
         {},
-        "E006 The channel 'sms' cannot be made: No module named 'shop'. Set BACKEND of "
+        "E006 The channel 'sms' cannot be created: No module named 'shop'. Set BACKEND of "
         "NOTIFICATIONS['CHANNELS']['sms'] to the dotted path of a subclass of notifications.channels.BaseChannel.",
     ),
     "a channel is made of an email backend": (
         {"CHANNELS": {**CHANNELS, "email": MADE_OF_EMAIL_BACKEND}},
         {},
-        "E006 The channel 'email' is made of 'django.core.mail.backends.smtp.EmailBackend', which is an email backend "
-        "and no channel. Leave BACKEND of NOTIFICATIONS['CHANNELS']['email'] out: the channel 'email' uses "
+        "E006 The channel 'email' has the BACKEND 'django.core.mail.backends.smtp.EmailBackend', which is an email "
+        "backend and not a channel. Remove BACKEND of NOTIFICATIONS['CHANNELS']['email']: the channel 'email' uses "
         "EMAIL_BACKEND, or its own option 'backend'.",
     ),
     "an option of a channel is a text instead of a list": (
         {"CHANNELS": {**CHANNELS, "email": {"OPTIONS": {"reply_to": "shop@example.com"}}}},
         {},
-        "E006 The channel 'email' cannot be made: reply_to must be a list of addresses, not 'shop@example.com'. Look "
-        "at BACKEND and OPTIONS of NOTIFICATIONS['CHANNELS']['email'], and at the email settings of the site.",
+        "E006 The channel 'email' cannot be created: reply_to must be a list of addresses, not 'shop@example.com'. "
+        "Check BACKEND and OPTIONS of NOTIFICATIONS['CHANNELS']['email'], and the email settings of the site.",
     ),
     "a channel has nothing to send with": (
         {"CHANNELS": {**CHANNELS, "sms": {"BACKEND": f"{__name__}.Unfinished"}}},
         {},
-        "E006 The channel 'sms' is of the class Unfinished, which has no send() of its own. Write send() in that "
+        "E006 The channel 'sms' has the class Unfinished, which does not implement send(). Implement send() in that "
         "class, as BaseChannel describes it.",
     ),
     "a channel is False": (
@@ -178,8 +178,8 @@ SETTINGS = {
     "a field of addresses does not exist": (
         {"CHANNELS": CHANNELS, "ADDRESS_FIELDS": {"email": "mail"}},
         {},
-        "E015 NOTIFICATIONS['ADDRESS_FIELDS'] says that 'mail' of a user is the address of the kind 'email'. The model "
-        "auth.User has no such field. Did you mean 'email'?",
+        "E015 NOTIFICATIONS['ADDRESS_FIELDS'] names the field 'mail' for addresses of the kind 'email', but the model "
+        "auth.User does not have it. Did you mean 'email'?",
     ),
     "members cannot be imported": (
         {"CHANNELS": CHANNELS, "MEMBERS_OF": "members"},
@@ -190,44 +190,44 @@ SETTINGS = {
     "members take no cluster": (
         {"CHANNELS": CHANNELS, "MEMBERS_OF": f"{__name__}.members_of_nothing"},
         {},
-        f"E007 NOTIFICATIONS['MEMBERS_OF'] is '{__name__}.members_of_nothing', which does not take one argument. Set "
-        "it to the dotted path of a callable such as: def members_of(cluster): return cluster.residents.all()",
+        f"E007 NOTIFICATIONS['MEMBERS_OF'] is '{__name__}.members_of_nothing', which does not accept one argument. "
+        "Set it to the dotted path of a callable such as: def members_of(cluster): return cluster.residents.all()",
     ),
     "a cluster model has no members": (
         {"CHANNELS": CHANNELS},
         {"NOTIFICATIONS_CLUSTER_MODEL": "auth.Group"},
-        "E007 NOTIFICATIONS['MEMBERS_OF'] is needed with a cluster model of your own. Set it to the dotted path of a "
+        "E007 NOTIFICATIONS['MEMBERS_OF'] is required with your own cluster model. Set it to the dotted path of a "
         "callable such as: def members_of(cluster): return cluster.residents.all()",
     ),
     "a cluster model has no app": (
         {},
         {"NOTIFICATIONS_CLUSTER_MODEL": "Estate"},
-        "E008 NOTIFICATIONS_CLUSTER_MODEL is 'Estate': It is not written as 'app_label.ModelName'. It must name an "
-        'installed model, as "app_label.ModelName".',
+        "E008 NOTIFICATIONS_CLUSTER_MODEL is 'Estate': It does not have the form 'app_label.ModelName'. Set it "
+        "to an installed model, as 'app_label.ModelName'.",
     ),
     "preferences have no method": (
         {"CHANNELS": CHANNELS, "PREFERENCES": "django.contrib.auth.models.User"},
         {},
-        "E012 NOTIFICATIONS['PREFERENCES'] is 'django.contrib.auth.models.User', which has no load(). Set it to the "
-        "dotted path of a class with a method load(cluster, user_ids).",
+        "E012 NOTIFICATIONS['PREFERENCES'] is 'django.contrib.auth.models.User', which has no method load(). Set it "
+        "to the dotted path of a class with a method load(cluster, user_ids).",
     ),
     "the sender of mails is no address": (
         {"CHANNELS": CHANNELS},
         {"DEFAULT_FROM_EMAIL": "The Shop"},
-        "E020 A sender of mails cannot be used: DEFAULT_FROM_EMAIL 'The Shop' has no address of the form "
-        "name@example.com. Write one address, such as shop@example.com or 'The Shop <shop@example.com>'.",
+        "E020 A sender of emails is invalid: DEFAULT_FROM_EMAIL 'The Shop' has no address of the form "
+        "name@example.com. Set it to one address, such as shop@example.com or 'The Shop <shop@example.com>'.",
     ),
     "times have no zone": (
         {"CHANNELS": CHANNELS},
         {"USE_TZ": False},
-        "E010 USE_TZ is False; leases and retries need times with a zone. Set USE_TZ = True, which has been Django's "
-        "default since 5.0.",
+        "E010 USE_TZ is False, but leases and retries require aware datetimes. Set USE_TZ = True, which has been "
+        "Django's default since 5.0.",
     ),
     "there is no template engine": (
         {"CHANNELS": CHANNELS},
         {"TEMPLATES": []},
-        "E032 Notifications cannot be rendered: No DjangoTemplates backend is configured. Put an entry with the "
-        "BACKEND 'django.template.backends.django.DjangoTemplates' and 'APP_DIRS': True into TEMPLATES.",
+        "E032 Notifications cannot be rendered: No DjangoTemplates backend is configured. Add an entry with the "
+        "BACKEND 'django.template.backends.django.DjangoTemplates' and 'APP_DIRS': True to TEMPLATES.",
     ),
     "templates of apps are not looked for": (
         {"CHANNELS": CHANNELS},
@@ -244,8 +244,8 @@ SETTINGS = {
     "notifications are switched off": (
         {"CHANNELS": CHANNELS, "ENABLED": False},
         {},
-        "W008 Notifications are switched off: nothing is queued or delivered. Set NOTIFICATIONS['ENABLED'] to True, or "
-        "silence klaxon.W008 if that is meant.",
+        "W008 Notifications are disabled: nothing is queued or delivered. Set NOTIFICATIONS['ENABLED'] to True, or "
+        "silence klaxon.W008 if this is intended.",
     ),
 }
 
