@@ -1,1 +1,1 @@
-"""From a row in the outbox to an answer of a provider, recorded in the log."""
+"""Claims deliveries from the outbox, hands them to providers and records each answer in the log."""

@@ -1,4 +1,4 @@
-"""One attempt at a group of deliveries: prepare, mark as sending, send, record."""
+"""One attempt to send a group of deliveries: prepare, mark as sending, send and record."""
 
 import logging
 import time
@@ -31,7 +31,7 @@ logger = logging.getLogger("notifications.dispatch")
 
 @dataclass(frozen=True)
 class AddressedDelivery:
-    """A claimed delivery with the person it goes to."""
+    """A claimed delivery and its recipient."""
 
     delivery: Delivery
     person: Person
@@ -39,6 +39,8 @@ class AddressedDelivery:
 
 @dataclass(frozen=True)
 class PreparedDelivery:
+    """A claimed delivery and the message that its channel has prepared."""
+
     delivery: Delivery
     message: Any
 
@@ -46,32 +48,33 @@ class PreparedDelivery:
 def attempt(
     provider: Provider, group: Sequence[AddressedDelivery], writer: OutcomeWriter, providers: Providers, stop: Stop
 ) -> None:
-    """Try a group of one provider's deliveries; the writer counts how many came to which state."""
+    """Try to send a group of deliveries with one provider. The writer counts the outcomes."""
     channel = providers.channel_for(provider)
     prepared = _prepare(channel, group, writer)
     if not prepared:
         return
-    handed = GroupHandover(provider, writer, providers)
-    # A transactional channel writes to this very database, so its outcome is one commit with what it writes.
-    with transaction.atomic(using=writer.using) if channel.transactional else writer.watching(handed):
-        _send(channel, prepared, handed, writer, stop)
-        tally = handed.finish()
+    handover = GroupHandover(provider, writer, providers)
+    # A transactional channel writes to this database, so its writes and the outcomes share one transaction.
+    with transaction.atomic(using=writer.using) if channel.transactional else writer.watch(handover):
+        _send(channel, prepared, handover, writer, stop)
+        tally = handover.finish()
     writer.counter.add(tally)
-    handed.observe()
+    handover.observe()
 
 
 def _prepare(channel: BaseChannel, group: Sequence[AddressedDelivery], writer: OutcomeWriter) -> list[PreparedDelivery]:
+    """Return the deliveries with their messages. Deliveries that cannot be rendered or prepared become dead letters."""
     prepared, failed = [], []
-    files = _files(channel, group, writer)
+    files = _load_files(channel, group, writer)
     for addressed in group:
         try:
-            message = _message(channel, addressed, files.get(addressed.delivery.notification_id, ()))
+            message = _build_message(channel, addressed, files.get(addressed.delivery.notification_id, ()))
             prepared.append(PreparedDelivery(addressed.delivery, message))
         except Exception as error:
-            # A template or a transform read something while a database was away: that says nothing about the delivery.
+            # A template or a transform queried a database during an outage. The delivery itself may be valid.
             if isinstance(error, Error) and is_unable(error):
                 raise
-            # Whatever else a template, a transform or a channel does wrong will go wrong again: a dead letter.
+            # Every other error of a template, a transform or a channel would occur again.
             logger.exception("Delivery %s cannot be rendered.", addressed.delivery.pk)
             failed.append(dead_letter(addressed.delivery, Reason.RENDERING, f"{type(error).__name__}: {error}"))
     if failed:
@@ -79,13 +82,14 @@ def _prepare(channel: BaseChannel, group: Sequence[AddressedDelivery], writer: O
     return prepared
 
 
-def _files(channel: BaseChannel, group: Sequence[AddressedDelivery], writer: OutcomeWriter) -> dict[int, Files]:
+def _load_files(channel: BaseChannel, group: Sequence[AddressedDelivery], writer: OutcomeWriter) -> dict[int, Files]:
+    """Return the attachments by notification, if the channel takes any."""
     if not channel.takes_attachments:
         return {}
     return AttachedFile.objects.using(writer.using).carried_by(item.delivery.notification for item in group)
 
 
-def _message(channel: BaseChannel, addressed: AddressedDelivery, files: Files) -> Any:
+def _build_message(channel: BaseChannel, addressed: AddressedDelivery, files: Files) -> Any:
     delivery, notification = addressed.delivery, addressed.delivery.notification
     event = NOTIFICATION_EVENTS.find(notification.event)
     locale = locale_of(addressed.person.settings)
@@ -95,93 +99,104 @@ def _message(channel: BaseChannel, addressed: AddressedDelivery, files: Files) -
 
 
 def _send(
-    channel: BaseChannel, prepared: Sequence[PreparedDelivery], handed: GroupHandover, writer: OutcomeWriter, stop: Stop
+    channel: BaseChannel,
+    prepared: Sequence[PreparedDelivery],
+    handover: GroupHandover,
+    writer: OutcomeWriter,
+    stop: Stop,
 ) -> None:
-    patience = conf.current().lease_seconds + channel.patience * len(prepared)
-    lease = writer.now() + timedelta(seconds=patience)
-    # Committed before the call (unless the channel writes to this very database): should this process die now, the
-    # row says that it may have been sent.
-    ours = _mark_sending([item.delivery for item in prepared], lease, writer)
-    mine = [item for item in prepared if item.delivery.pk in ours]
-    for item in mine:
+    """Mark the deliveries as *sending* and hand over those that this worker still owns."""
+    timeout = conf.current().lease_seconds + channel.patience * len(prepared)
+    lease = writer.now() + timedelta(seconds=timeout)
+    # Committed before the call (unless the channel is transactional): if this process dies now, the row says that the
+    # message may have been sent.
+    marked_ids = _mark_sending([item.delivery for item in prepared], lease, writer)
+    marked = [item for item in prepared if item.delivery.pk in marked_ids]
+    for item in marked:
         item.delivery.attempts += 1
     if not channel.transactional and not writer.can_continue():
-        handed.untried = [item.delivery for item in mine]
+        handover.unsent = [item.delivery for item in marked]
         return
-    _hand_over(channel, mine, handed, writer, stop)
+    _hand_over(channel, marked, handover, writer, stop)
 
 
 def _mark_sending(rows: Sequence[Delivery], lease: datetime, writer: OutcomeWriter) -> set[int]:
     try:
         return Delivery.objects.using(writer.using).mark_sending(rows, lease)
     except Error:
-        # The connection can break between a commit and its answer; nothing was handed over.
+        # The connection can break between a commit and its answer. Nothing was handed over.
         now = writer.get_answer_time()
         writer.keep(Outcomes([retry_unsent(row, now) for row in rows], now))
         raise
 
 
 def _hand_over(
-    channel: BaseChannel, prepared: Sequence[PreparedDelivery], handed: GroupHandover, writer: OutcomeWriter, stop: Stop
+    channel: BaseChannel,
+    prepared: Sequence[PreparedDelivery],
+    handover: GroupHandover,
+    writer: OutcomeWriter,
+    stop: Stop,
 ) -> None:
+    """Hand the messages to the channel and add an answer for each, until the group ends or must be broken off."""
     waiting = {id(item.message): item.delivery for item in prepared}
-    handed.begin([item.delivery for item in prepared])
-    error = "The channel gave no receipt."
-    since = time.monotonic()
+    handover.begin([item.delivery for item in prepared])
+    error = "The channel returned no receipt."
+    answered_at = time.monotonic()
     try:
-        for receipt in _receipts(channel, [item.message for item in prepared]):
-            delivery, before, since = waiting.pop(id(receipt.message)), since, time.monotonic()
-            handed.add(AttemptResult(delivery, normalize_receipt(receipt), since - before))
-            if waiting and channel.one_by_one and (why := _why_to_break_off(handed, writer, stop)):
+        for receipt in _iter_receipts(channel, [item.message for item in prepared]):
+            delivery, previous, answered_at = waiting.pop(id(receipt.message)), answered_at, time.monotonic()
+            handover.add(AttemptResult(delivery, normalize_receipt(receipt), answered_at - previous))
+            if waiting and channel.one_by_one and (why := _find_reason_to_break_off(handover, writer, stop)):
                 level = logging.INFO if stop() else logging.WARNING
                 logger.log(level, "%s %d deliveries of a group were not handed over.", why, len(waiting))
-                handed.untried = list(waiting.values())
+                handover.unsent = list(waiting.values())
                 return
             if waiting and not channel.transactional and stop.at_once():
-                error = "The worker was told to end at once."
+                error = "The worker was stopped immediately."
                 break
     except (Exception, SystemExit) as raised:
         if channel.transactional:
-            raise  # our own database: nothing was sent, and the transaction takes it all back
+            raise  # It writes to this database, so nothing was sent and the transaction is rolled back.
         logger.exception("Channel %s failed in the middle of a group.", type(channel).__name__)
         error = f"{type(raised).__name__}: {raised}"
         if channel.one_by_one:
-            # It had the next one in its hands, and not those that come after it.
-            handed.untried = [waiting.popitem()[1] for _ in range(len(waiting) - 1)][::-1]
+            # The channel had taken the next message, but not those after it.
+            handover.unsent = [waiting.popitem()[1] for _ in range(len(waiting) - 1)][::-1]
     lost = Receipt(None, Verdict.UNKNOWN, error=error)
     for delivery in waiting.values():
-        handed.add(AttemptResult(delivery, lost, time.monotonic() - since))
+        handover.add(AttemptResult(delivery, lost, time.monotonic() - answered_at))
 
 
-def _receipts(channel: BaseChannel, messages: Sequence[Any]) -> Iterator[Receipt]:
+def _iter_receipts(channel: BaseChannel, messages: Sequence[Any]) -> Iterator[Receipt]:
+    """Send the messages and yield the channel's receipts.
+
+    :raises TypeError: if the channel does not yield receipts.
     """
-    :raises TypeError: if what the channel gives are no receipts.
-    """
-    given: Any = channel.send(messages)
-    wrong = f"send() of the channel class {type(channel).__name__} must yield a Receipt for each message"
-    if not isinstance(given, Iterable):
-        raise TypeError(f"{wrong}; it returned {given!r:.80}.")
-    for receipt in given:
+    result: Any = channel.send(messages)
+    requirement = f"send() of the channel class {type(channel).__name__} must yield a Receipt for each message"
+    if not isinstance(result, Iterable):
+        raise TypeError(f"{requirement}; it returned {result!r:.80}.")
+    for receipt in result:
         if not isinstance(receipt, Receipt):
-            raise TypeError(f"{wrong}; it gave {receipt!r:.80}.")
+            raise TypeError(f"{requirement}; it yielded {receipt!r:.80}.")
         yield receipt
 
 
-def _why_to_break_off(handed: GroupHandover, writer: OutcomeWriter, stop: Stop) -> str:
-    """Why the rest of a group must not be handed over, in a sentence; empty if it may."""
+def _find_reason_to_break_off(handover: GroupHandover, writer: OutcomeWriter, stop: Stop) -> str:
+    """Return a sentence that says why the rest of a group must not be handed over, or ``""`` if it may."""
     if stop():
         return "The worker stops."
     if not writer.can_continue():
-        # Others may be taking the rest by now, and will say what became of it.
-        return "The heartbeat is not felt."
-    last = handed.tried[-1]
+        # Another worker may have claimed the remaining deliveries; it records their outcomes.
+        return "The heartbeat of this worker has failed."
+    last = handover.answered[-1]
     if last.receipt.verdict is Verdict.ACCEPTED:
         return ""
-    receipts = [item.receipt for item in handed.judged()]
+    receipts = [item.receipt for item in handover.judge()]
     if opens_circuit(receipts[-1]):
         return "The provider cannot be used."
     if is_failure(receipts[-1]) and last.duration >= SLOW_SECONDS:
-        return "The provider holds up its group."
+        return "The provider answers too slowly."
     if count_trailing_failures(receipts) >= conf.current().breaker_failures:
         return "The provider fails."
     return ""

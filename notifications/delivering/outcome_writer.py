@@ -97,9 +97,9 @@ class OutcomeWriter:
                 raise
             self._unwritten.remove(outcomes)
 
-    def watching(self, group: Group) -> AbstractContextManager[None]:
+    def watch(self, group: Group) -> AbstractContextManager[None]:
         """While a group is handed over, its answers are recorded as they are known, if it takes long."""
-        return self.pulse.recorder.watching(group) if self.pulse else nullcontext()
+        return self.pulse.recorder.watch(group) if self.pulse else nullcontext()
 
     def keep(self, outcomes: Outcomes) -> None:
         """Keep for :meth:`catch_up` what cannot be written now."""

@@ -1,4 +1,4 @@
-"""Recording what a provider has answered while its group has not ended."""
+"""A thread that records the answers of a provider while their group is still being handed over."""
 
 import logging
 import threading
@@ -13,17 +13,17 @@ from notifications.delivering.workers.outage_log import OUTAGE_LOG
 
 logger = logging.getLogger("notifications.dispatch")
 
-LOOKS_EVERY = 0.5
-RECORDS_AFTER = 1.0
-"""Seconds after which an answer is recorded although its group has not ended."""
+CHECK_SECONDS = 0.5
+RECORD_AFTER_SECONDS = 1.0
+"""An answer that is older is recorded although its group has not ended."""
 
 
 class Group(Protocol):
-    def record_final(self, older_than: float) -> bool:
-        """Record what is known for so many seconds; returns whether there was anything."""
+    def record_final(self, min_age: float) -> bool:
+        """Record the answers that are final and wait for so many seconds; return whether there were any."""
 
     def get_unanswered_ids(self, seconds: float) -> set[int]:
-        """What the provider has been given, if it has answered nothing for so many seconds."""
+        """Return the ids of the deliveries that the provider has, if it has not answered for so many seconds."""
 
 
 class Recorder:
@@ -31,7 +31,7 @@ class Recorder:
 
     def __init__(self, using: str) -> None:
         self.using = using
-        self._under_way: set[Group] = set()
+        self._groups: set[Group] = set()
         self._lock = threading.Lock()
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="klaxon-recorder", daemon=True)
@@ -44,26 +44,26 @@ class Recorder:
         self._thread.join()
 
     @contextmanager
-    def watching(self, group: Group) -> Iterator[None]:
-        """Look after a group until the block ends."""
+    def watch(self, group: Group) -> Iterator[None]:
+        """Record the final answers of a group until the block ends."""
         with self._lock:
-            self._under_way.add(group)
+            self._groups.add(group)
         try:
             yield
         finally:
             with self._lock:
-                self._under_way.discard(group)
+                self._groups.discard(group)
 
     def get_unanswered_ids(self, seconds: float) -> set[int]:
-        """What providers have been given, and have answered nothing for so many seconds."""
+        """Return the ids of the deliveries whose provider has not answered for so many seconds."""
         with self._lock:
-            groups = list(self._under_way)
+            groups = list(self._groups)
         return {pk for group in groups for pk in group.get_unanswered_ids(seconds)}
 
     def _run(self) -> None:
-        while not self._end.wait(LOOKS_EVERY):
+        while not self._end.wait(CHECK_SECONDS):
             with self._lock:
-                groups = list(self._under_way)
+                groups = list(self._groups)
             if groups:
                 with own_connections():
                     allow_interrupts(self.using)
@@ -72,14 +72,14 @@ class Recorder:
 
     def _record(self, group: Group) -> None:
         try:
-            used = group.record_final(RECORDS_AFTER)
+            has_used_database = group.record_final(RECORD_AFTER_SECONDS)
         except Error as error:
-            # The writer has kept the answers; the worker's thread writes them before it claims anything.
+            # The writer has kept the answers. The worker's thread writes them before it claims anything.
             OUTAGE_LOG.report_failure(logger, error, "Answers cannot be recorded yet; they are kept.")
-            used = True
+            has_used_database = True
         except Exception as error:  # noqa: BLE001 - it is logged
-            # A bug in a channel or in a host's code. The worker's thread meets it as well; this one must go on.
+            # A bug in a channel or in the host's code. The worker's thread meets it too; this thread must continue.
             OUTAGE_LOG.report_failure(logger, error, "Answers cannot be recorded before their group ends.")
-            used = True
-        if used:
+            has_used_database = True
+        if has_used_database:
             connections.close_all()

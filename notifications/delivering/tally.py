@@ -1,4 +1,4 @@
-"""Counting what became of deliveries, for the summary of a run."""
+"""The counts of outcomes that the summary of a run shows."""
 
 import threading
 from collections import Counter
@@ -12,19 +12,19 @@ NOT_RECORDED = "not recorded"
 
 
 class OutcomeCounter:
-    """Counts where the outcomes are written, so that an error later in a batch loses none. Used by several threads."""
+    """Counts outcomes where they are written, so that a later error in the batch loses none. Thread-safe."""
 
     def __init__(self) -> None:
         self._tally: Tally = Counter()
         self._lock = threading.Lock()
 
-    def add(self, news: Tally) -> None:
-        """Count outcomes. Deliveries that were only given back have no outcome yet."""
+    def add(self, tally: Tally) -> None:
+        """Add outcomes. Deliveries that were only given back have no outcome yet and are not counted."""
         with self._lock:
-            self._tally += Counter({state: count for state, count in news.items() if state != DeliveryState.READY})
+            self._tally += Counter({state: count for state, count in tally.items() if state != DeliveryState.READY})
 
     def take(self) -> Tally:
-        """What was counted since the last call."""
+        """Return the outcomes that were added since the last call."""
         with self._lock:
             taken, self._tally = self._tally, Counter()
         return taken

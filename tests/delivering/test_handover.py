@@ -151,7 +151,7 @@ def test_a_channel_that_ends_the_program_ends_only_its_group(script, monkeypatch
 
 def test_the_recorder_outlives_a_group_that_it_cannot_record(caplog):
     class Broken:
-        def record_final(self, older_than):
+        def record_final(self, min_age):
             raise TypeError("a bug")
 
         def get_unanswered_ids(self, seconds):
@@ -159,7 +159,7 @@ def test_the_recorder_outlives_a_group_that_it_cannot_record(caplog):
 
     recorder = Recorder("default")
     recorder.start()
-    with recorder.watching(Broken()):
+    with recorder.watch(Broken()):
         until(lambda: "cannot be recorded before their group ends" in caplog.text, 5)
         assert recorder._thread.is_alive()
     recorder.stop()

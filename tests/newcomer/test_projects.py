@@ -304,7 +304,7 @@ class Answers(BaseChannel):
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
-    ("answer", "words"), [(None, "it returned None."), (True, "it returned True."), ([True], "it gave True.")]
+    ("answer", "words"), [(None, "it returned None."), (True, "it returned True."), ([True], "it yielded True.")]
 )
 def test_a_channel_that_gives_no_receipts_is_told_in_the_log(answer, words, settings, monkeypatch):
     settings.NOTIFICATIONS = {"CHANNELS": {"log": {"BACKEND": f"{__name__}.Answers"}}}

@@ -205,7 +205,7 @@ def test_what_a_provider_never_answers_is_taken_back_by_the_only_worker(clock, s
     beat(clock, pulse.owner)
     providers = Dispatcher().providers
     group = GroupHandover(providers.choose(the_delivery(), clock()), OutcomeWriter(pulse), providers)
-    with pulse.holding([the_delivery().pk]), pulse.recorder.watching(group):
+    with pulse.holding([the_delivery().pk]), pulse.recorder.watch(group):
         group.begin([the_delivery()])
         assert look_twice(Rescuer("default", pulse), clock) == {}
         time.sleep(1.1)
