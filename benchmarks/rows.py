@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from django.db import connection
 from django.utils import timezone
 
-from notifications.core.addresses import address_hash
+from notifications.core.addresses import hash_address
 from notifications.models import Cluster, Delivery, Notification
 
 # Columns of the table. Columns that are not listed may be null.
@@ -19,7 +19,7 @@ People = Sequence[tuple[int, str]]
 
 def make_driver_insert(people: People) -> Callable[[], None]:
     """Return a function that inserts rows with the driver. All values but the notification's id are computed before."""
-    rows = [("email", pk, f"u:{pk}", email, address_hash(email), *REST) for pk, email in people]
+    rows = [("email", pk, f"u:{pk}", email, hash_address(email), *REST) for pk, email in people]
     names = ", ".join(COLUMNS)
 
     def write() -> None:

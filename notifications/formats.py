@@ -17,7 +17,7 @@ from django.utils import timezone, translation
 
 from notifications.core import extras
 
-babel, dates, numbers = map(extras.load, ("babel", "babel.dates", "babel.numbers"))
+babel, dates, numbers = map(extras.import_optional, ("babel", "babel.dates", "babel.numbers"))
 
 
 def _locale() -> Any:

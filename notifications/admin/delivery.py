@@ -15,7 +15,7 @@ from notifications.admin.confirmation import ask_or_act
 from notifications.admin.delivery_actions import CANCEL, SEND_AGAIN
 from notifications.admin.filters import ChannelFilter, ReasonFilter
 from notifications.admin.log import outcome
-from notifications.core.addresses import masked
+from notifications.core.addresses import mask_address
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, NotificationLog
 
@@ -118,7 +118,7 @@ class DeliveryAdmin(Kept):
 
     @admin.display(description=gettext_lazy("address"))
     def masked_address(self, delivery: Delivery) -> str:
-        return columns.address_shown(masked(delivery.address))
+        return columns.address_shown(mask_address(delivery.address))
 
     @admin.display(description=gettext_lazy("notification"))
     def notification_page(self, delivery: Delivery) -> str:

@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.utils.text import smart_split
 
-from notifications.core.addresses import address_hash
+from notifications.core.addresses import hash_address
 from notifications.recipients import user_key
 
 # More digits do not fit into the column, and SQLite raises instead of finding nothing.
@@ -45,7 +45,7 @@ def without_user(term: str) -> Q:
 
     "Without user" comes first: that is indexed, and the keys themselves are not.
     """
-    return Q(recipient__isnull=True) & (Q(recipient_key=term) | Q(address_hash=address_hash(term)))
+    return Q(recipient__isnull=True) & (Q(recipient_key=term) | Q(address_hash=hash_address(term)))
 
 
 def _is_named(term: str) -> Q:

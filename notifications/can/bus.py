@@ -24,7 +24,7 @@ def listen(interface: str, channel: str | None, until: Callable[[], bool]) -> It
     :raises MissingExtra: if python-can is not installed.
     :raises BusUnavailable: if the bus cannot be opened, or fails.
     """
-    can = extras.load("can")
+    can = extras.import_optional("can")
     with _opened(can, interface, channel) as bus:
         clock = FrameClock()
         while not until():

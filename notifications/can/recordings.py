@@ -46,7 +46,7 @@ def frames(path: Path, tally: Tally) -> Iterator[Frame]:
     :raises MissingExtra: if python-can is not installed.
     :raises RecordingUnreadable: if there is no such file, its format is unknown, or it is damaged.
     """
-    can = extras.load("can")
+    can = extras.import_optional("can")
     if not path.exists():
         raise RecordingUnreadable(f"There is no recording {str(path)!r}. Give the path of a file.")
     read = 0

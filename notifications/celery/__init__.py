@@ -10,4 +10,4 @@ from notifications.core import extras
 
 def wanted() -> bool:
     """Whether the site has switched Celery on and can have it; the system checks tell what is in the way."""
-    return not any(conf.problems()) and conf.current().celery and extras.installed("celery")
+    return not any(conf.problems()) and conf.current().celery and extras.is_installed("celery")

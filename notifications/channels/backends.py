@@ -105,4 +105,4 @@ def _make(path: str, options: Mapping[str, Any]) -> BaseEmailBackend:
 def _require(path: str) -> None:
     package = path.partition(".")[0]
     if package in extras.EXTRA_OF:
-        extras.load(package)
+        extras.import_optional(package)

@@ -12,7 +12,7 @@ from django.utils.module_loading import import_string
 
 from notifications.channels.rendered import Rendered
 from notifications.conf.channels import ProviderConf
-from notifications.core.channel_classes import channel_conf
+from notifications.core.channel_classes import get_channel_conf
 from notifications.models import Delivery
 from notifications.outcomes import Receipt
 
@@ -67,5 +67,5 @@ def open_channel(name: str, provider: ProviderConf | None = None) -> BaseChannel
 
     :raises ChannelNotConfigured: if the settings do not have it.
     """
-    wanted = provider or channel_conf(name).providers[0]
+    wanted = provider or get_channel_conf(name).providers[0]
     return import_string(wanted.backend)(**wanted.options)

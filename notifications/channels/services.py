@@ -18,7 +18,7 @@ UNREACHABLE: Kinds = ()
 UNDER_WAY: Kinds = ()
 NEVER_CONNECTED: Kinds = ()
 
-if extras.installed("anymail"):
+if extras.is_installed("anymail"):
     import requests
     import urllib3
     from anymail import exceptions

@@ -95,7 +95,7 @@ def _enum_error(member: Enum, fault: str, hint: str) -> CheckMessage:
 
 
 def check_celery() -> Messages:
-    if conf.current().celery and not extras.installed("celery"):
+    if conf.current().celery and not extras.is_installed("celery"):
         yield missing_extra_error("NOTIFICATIONS['CELERY']", "celery", "celery")
 
 

@@ -16,7 +16,7 @@ from notifications.channels.email import EmailChannel
 from notifications.conf.channels import ProviderConf
 from notifications.conf.problem import closest, nearest
 from notifications.core import extras
-from notifications.core.channel_classes import address_kind, channel_class, channel_conf
+from notifications.core.channel_classes import get_address_kind, get_channel_class, get_channel_conf
 from notifications.events import NOTIFICATION_EVENTS, BuiltInEvents
 from notifications.exceptions import MissingExtra
 from notifications.sending.gates.facts import address_field
@@ -28,7 +28,7 @@ BACKEND_HINT = "Set BACKEND of {} to the dotted path of a subclass of notificati
 
 def check_channels() -> Messages:
     for name in sorted(conf.current().enabled_channels):
-        for provider in channel_conf(name).providers:
+        for provider in get_channel_conf(name).providers:
             yield from _check_provider(name, provider)
 
 
@@ -60,13 +60,13 @@ def _check_provider(name: str, provider: ProviderConf) -> Messages:
 def _check_channel(name: str, provider: ProviderConf, channel: Any, setting: str) -> Messages:
     if not isinstance(channel, BaseChannel):
         yield _channel_error(name, f"is {channel!r:.80}, not a channel", BACKEND_HINT.format(setting))
-    elif channel.address_kind != channel_class(name).address_kind:
+    elif channel.address_kind != get_channel_class(name).address_kind:
         hint = f"Give all providers of {setting} the same address_kind, or move this provider to another channel."
         yield _channel_error(name, f"has a provider {provider.name!r} that sends to another kind of address", hint)
     else:
         if isinstance(channel, EmailChannel):
             yield from map(_sender_error, channel.sender_faults)
-        missing = [module for module in channel.requires if not extras.installed(module)]
+        missing = [module for module in channel.requires if not extras.is_installed(module)]
         for module in missing:
             yield missing_extra_error(f"The channel {name!r}", module, extras.EXTRA_OF.get(module, module))
         if not missing:
@@ -160,6 +160,6 @@ def check_email_field() -> Messages:
 
 def _get_address_kind(channel: str) -> str:
     try:
-        return address_kind(channel)
+        return get_address_kind(channel)
     except (ImportError, AttributeError):
         return ""  # E006 reports it

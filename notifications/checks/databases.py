@@ -9,7 +9,7 @@ from django.core.checks import CheckMessage, Error, Warning
 from django.db import connections, router
 
 from notifications import conf
-from notifications.core.connections import pool_size
+from notifications.core.connections import get_pool_size
 from notifications.models import Delivery
 
 Messages = Iterator[CheckMessage]
@@ -88,7 +88,7 @@ def _find_missing_options(options: dict[str, Any]) -> Iterator[str]:
 
 def check_pools() -> Messages:
     alias = router.db_for_write(Delivery)
-    size, least = pool_size(alias), max(2, conf.current().workers)
+    size, least = get_pool_size(alias), max(2, conf.current().workers)
     if size is not None and size < least:
         yield Warning(
             f"The connection pool of the database {alias!r} has at most {size} connections. A worker process needs "

@@ -19,7 +19,7 @@ Messages = Iterator[CheckMessage]
 
 def check_can_rules() -> Messages:
     path = conf.current().can_rules
-    if path and not extras.installed("can"):
+    if path and not extras.is_installed("can"):
         yield missing_extra_error("NOTIFICATIONS['CAN_RULES']", "can", "can")
     elif path:
         hint = "Set it to the dotted path of a callable(FaultChange) that returns an iterable of Send."

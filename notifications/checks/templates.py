@@ -10,7 +10,7 @@ from django.template import Engine, Template, TemplateDoesNotExist, TemplateSynt
 
 from notifications import conf
 from notifications.conf.problem import nearest
-from notifications.core.channel_classes import channel_class
+from notifications.core.channel_classes import get_channel_class
 from notifications.delivering.rendering import faults, places
 from notifications.delivering.rendering.locales import LANGUAGE
 from notifications.delivering.rendering.merged import FOLDER, GIVEN_WHEN_GATHERED
@@ -82,7 +82,7 @@ def _find_template_places() -> Iterator[tuple[NotificationEvent, str, Sequence[P
 def _get_parts(channel: str) -> tuple[Sequence[str], Sequence[str]]:
     """Return the template parts that a channel requires, and those that are optional."""
     try:
-        found = channel_class(channel)
+        found = get_channel_class(channel)
         parts = found.required_parts, found.optional_parts
     except (ImportError, AttributeError):
         return (), ()  # E006 reports it

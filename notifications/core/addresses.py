@@ -8,7 +8,7 @@ from typing import NamedTuple
 from django.core.exceptions import ValidationError
 from django.core.validators import URLValidator, validate_email
 
-LONGEST_MASK = 255
+MAX_MASK_LENGTH = 255
 # E.164: a plus sign and at most fifteen digits.
 PHONE = re.compile(r"\+[1-9]\d{6,14}")
 # Most addresses, told in a tenth of the time that Django's validator takes; lets nothing through that Django does not.
@@ -16,7 +16,7 @@ PLAIN_EMAIL = re.compile(
     r"[A-Za-z0-9_+-]++(?:\.[A-Za-z0-9_+-]++)*+@(?:[A-Za-z0-9]++(?:-++[A-Za-z0-9]++)*+\.)+[A-Za-z]{2,}"
 )
 # So short that no part of it can be too long.
-LONGEST_PLAIN = 63
+MAX_PLAIN_EMAIL_LENGTH = 63
 
 
 def _validate_phone(value: str) -> None:
@@ -41,9 +41,9 @@ VALIDATORS: dict[str, Callable[[str], None]] = {
 }
 
 
-def well_formed(kind: str, address: str) -> bool:
+def is_well_formed(kind: str, address: str) -> bool:
     """Whether an address can be sent to at all. Control characters never can: they forge headers."""
-    if kind == "email" and len(address) <= LONGEST_PLAIN and PLAIN_EMAIL.fullmatch(address):
+    if kind == "email" and len(address) <= MAX_PLAIN_EMAIL_LENGTH and PLAIN_EMAIL.fullmatch(address):
         return True
     if not address.isprintable():
         return False
@@ -54,49 +54,49 @@ def well_formed(kind: str, address: str) -> bool:
     return True
 
 
-class Reach(NamedTuple):
+class ChosenAddress(NamedTuple):
     """Where to reach a user on a channel.
 
-    :param passed_over: the address in their settings, if it is unusable and that of their account is taken.
-    :param other: that of their account, to take should a provider have called the one in their settings bad.
+    :param rejected_address: the address in their settings, if it is unusable and that of their account is taken.
+    :param alternative: that of their account, to take should a provider have called the one in their settings bad.
     """
 
     address: str
-    passed_over: str = ""
-    other: str = ""
+    rejected_address: str = ""
+    alternative: str = ""
 
-    def without_own(self) -> "Reach":
+    def use_alternative(self) -> "ChosenAddress":
         """The same by the other address."""
-        return Reach(self.other, self.address)
+        return ChosenAddress(self.alternative, self.address)
 
 
-def reach(kind: str, own: str, account: str) -> Reach:
+def choose_address(kind: str, own: str, account: str) -> ChosenAddress:
     """Where to reach a user who may have given an address of their own. A typing error in it must silence nobody."""
     if not own:
-        return Reach(account)
-    other = account if account and account != own and well_formed(kind, account) else ""
-    if other and not well_formed(kind, own):
-        return Reach(other, own)
-    return Reach(own, other=other)
+        return ChosenAddress(account)
+    other = account if account and account != own and is_well_formed(kind, account) else ""
+    if other and not is_well_formed(kind, own):
+        return ChosenAddress(other, own)
+    return ChosenAddress(own, alternative=other)
 
 
-def fault_of(kind: str, passed_over: str) -> str:
+def describe_fault(kind: str, rejected_address: str) -> str:
     """Why an address was passed over, in a word."""
-    return "suppressed" if well_formed(kind, passed_over) else "malformed"
+    return "suppressed" if is_well_formed(kind, rejected_address) else "malformed"
 
 
-def address_hash(address: str) -> str:
+def hash_address(address: str) -> str:
     """A fixed-length stand-in for an address in indexes and in tables that must not be read back into addresses."""
     # Half of a surrogate pair is no address, but one must be able to say so.
     return hashlib.sha256(address.encode(errors="surrogatepass")).hexdigest()[:32]
 
 
-def masked(address: str) -> str:
+def mask_address(address: str) -> str:
     """Enough of an address to recognise one's own: ``a***@example.com``, ``+49***78``."""
     shown = address if address.isprintable() else "".join(filter(str.isprintable, address))
     name, at, domain = shown.rpartition("@")
     if at:
-        return f"{name[:1] if len(name) > 1 else ''}***@{domain}"[:LONGEST_MASK]
+        return f"{name[:1] if len(name) > 1 else ''}***@{domain}"[:MAX_MASK_LENGTH]
     return f"{shown[:3]}***{shown[-2:]}" if len(shown) > 6 else "***" * bool(shown)
 
 
@@ -104,7 +104,7 @@ EMAIL_IN_TEXT = re.compile(r"""(?:"[^"]+"|[^\s<>"'(),;:@]+)@(?:\[[^\]]+\]|[\w.-]
 PHONE_IN_TEXT = re.compile(r"\+\d{7,15}")
 
 
-def masked_text(text: str) -> str:
+def mask_addresses_in(text: str) -> str:
     """A provider's words with every address in them masked."""
-    hidden = EMAIL_IN_TEXT.sub(lambda found: masked(found.group()), text)
-    return PHONE_IN_TEXT.sub(lambda found: masked(found.group()), hidden)
+    hidden = EMAIL_IN_TEXT.sub(lambda found: mask_address(found.group()), text)
+    return PHONE_IN_TEXT.sub(lambda found: mask_address(found.group()), hidden)

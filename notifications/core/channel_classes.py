@@ -13,7 +13,7 @@ from notifications.conf.channels import ChannelConf
 from notifications.exceptions import ChannelNotConfigured
 
 
-def channel_conf(name: str) -> ChannelConf:
+def get_channel_conf(name: str) -> ChannelConf:
     """The settings of a channel.
 
     :raises ChannelNotConfigured: if the settings do not have it, or have switched it off.
@@ -26,16 +26,16 @@ def channel_conf(name: str) -> ChannelConf:
     return channel
 
 
-def channel_class(name: str) -> type[Any]:
+def get_channel_class(name: str) -> type[Any]:
     """The class of a configured channel; raises as :func:`channel_conf` does."""
-    return import_string(channel_conf(name).backend)
+    return import_string(get_channel_conf(name).backend)
 
 
-def address_kind(name: str) -> str:
+def get_address_kind(name: str) -> str:
     """What a channel sends to: ``"email"``, ``"phone"``, …; ``"user"`` for an account, ``""`` for nothing."""
-    return channel_class(name).address_kind
+    return get_channel_class(name).address_kind
 
 
-def channel_kinds() -> frozenset[str]:
+def get_address_kinds() -> frozenset[str]:
     """The kinds of addresses to which the channels of the site send."""
-    return frozenset(map(address_kind, conf.current().enabled_channels)) - {"", "user"}
+    return frozenset(map(get_address_kind, conf.current().enabled_channels)) - {"", "user"}

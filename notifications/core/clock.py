@@ -14,38 +14,38 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.utils import timezone
 
 # Not now(): that is the start of the transaction, which may be hours ago.
-SERVERS = "clock_timestamp()"
+SERVER_TIME_SQL = "clock_timestamp()"
 
 # By database, what its clock said and when.
-_lately: dict[str, tuple[datetime, float]] = {}
+_readings: dict[str, tuple[datetime, float]] = {}
 _override: Callable[[], datetime] | None = None
 
 
 def now(using: str = DEFAULT_DB_ALIAS) -> datetime:
     """The current time, aware and in UTC."""
-    if not is_servers(using):
-        return here()
+    if not uses_server_time(using):
+        return local_now()
     with connections[using].cursor() as cursor:
-        cursor.execute(f"SELECT {SERVERS}")
+        cursor.execute(f"SELECT {SERVER_TIME_SQL}")
         return cursor.fetchone()[0].astimezone(UTC)
 
 
-def is_servers(using: str) -> bool:
+def uses_server_time(using: str) -> bool:
     """Whether the time is the database server's, so that a statement may take it there as ``SERVERS``."""
     return _override is None and connections[using].vendor == "postgresql"
 
 
-def lately(using: str = DEFAULT_DB_ALIAS) -> datetime:
+def cached_now(using: str = DEFAULT_DB_ALIAS) -> datetime:
     """The same, but of the server it is asked once a second at most; in between a clock that never jumps tells it."""
-    if not is_servers(using):
-        return here()
-    read, read_at = _lately.get(using, (None, 0.0))
+    if not uses_server_time(using):
+        return local_now()
+    read, read_at = _readings.get(using, (None, 0.0))
     if read is None or time.monotonic() - read_at >= 1:
-        read, read_at = _lately[using] = now(using), time.monotonic()
+        read, read_at = _readings[using] = now(using), time.monotonic()
     return read + timedelta(seconds=time.monotonic() - read_at)
 
 
-class Watch:
+class CachedClock:
     """The same time for who asks often: read once a second, and in between told by a clock that never jumps."""
 
     def __init__(self, using: str) -> None:
@@ -60,14 +60,14 @@ class Watch:
         self._read_at, self._read = time.monotonic(), now(self.using)
         return self._read
 
-    def told(self) -> datetime:
+    def estimated_now(self) -> datetime:
         """The time without asking the database, which may be away at this moment."""
         if _override is not None or self._read is None:
-            return here()
+            return local_now()
         return self._read + timedelta(seconds=time.monotonic() - self._read_at)
 
 
-def here() -> datetime:
+def local_now() -> datetime:
     """This machine's own time: for what happens while the database cannot be asked."""
     return timezone.now() if _override is None else _override()
 

@@ -23,53 +23,55 @@ DEFAULT_POOL_SIZE = 4
 """psycopg_pool's default for ``min_size``, hence what ``"pool": True`` means. ``max_size`` defaults to ``min_size``."""
 
 # The file cannot be opened, another process has locked it for too long, the disk does not answer.
-SQLITE_AWAY = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR}
+SQLITE_UNREACHABLE = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR}
 # Connections lost or refused, the server going down or coming up, no connection to be had.
-POSTGRES_AWAY = ("08", "57P", "53300")
+POSTGRES_UNREACHABLE = ("08", "57P", "53300")
 # No memory or disk left, a lock that others hold for too long.
 POSTGRES_BUSY = ("53", "55P03")
 # Deadlocks and serialization failures: the database works, and two transactions stood in each other's way.
 POSTGRES_CONFLICT = ("40",)
 # What a worker meets besides while its database has trouble: a full disk, a statement that took too long.
-OUTAGE_TOO_SQLITE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_LOCKED}
-OUTAGE_TOO_POSTGRES = ("57014",)
+SQLITE_ALSO_OUTAGE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_LOCKED}
+POSTGRES_ALSO_OUTAGE = ("57014",)
 # No such table, column or schema.
 POSTGRES_UNDEFINED = ("42P01", "42703", "3F000")
 
 
-def unreachable(error: Error, vendor: str) -> bool:
+def is_unreachable(error: Error, vendor: str) -> bool:
     """Whether it says that the database cannot be reached, rather than that it refuses something."""
     cause = error.__cause__
     if vendor == "sqlite":
-        return _sqlite_code(cause) in SQLITE_AWAY
+        return _sqlite_code(cause) in SQLITE_UNREACHABLE
     state = _sqlstate(cause)
-    return vendor == "postgresql" and (state is None or state.startswith(POSTGRES_AWAY))
+    return vendor == "postgresql" and (state is None or state.startswith(POSTGRES_UNREACHABLE))
 
 
-def is_unable(error: Error) -> bool:
+def is_temporary_failure(error: Error) -> bool:
     """Whether it says that a database, whichever it was, could not do anything at the time, or had to wait too long.
 
     Everything else, such as a table that is not there, is a fault of the statement, and comes back with it.
     """
     cause = error.__cause__
     if isinstance(cause, sqlite3.Error):
-        return _sqlite_code(cause) in {*SQLITE_AWAY, sqlite3.SQLITE_LOCKED}
+        return _sqlite_code(cause) in {*SQLITE_UNREACHABLE, sqlite3.SQLITE_LOCKED}
     is_postgres = hasattr(cause, "sqlstate") or hasattr(cause, "pgcode")
     if not (is_postgres and isinstance(error, (OperationalError, InterfaceError))):
         return False
     state = _sqlstate(cause)
-    return state is None or state.startswith(POSTGRES_AWAY + POSTGRES_BUSY + POSTGRES_CONFLICT)
+    return state is None or state.startswith(POSTGRES_UNREACHABLE + POSTGRES_BUSY + POSTGRES_CONFLICT)
 
 
 def is_outage(error: BaseException) -> bool:
     """Whether it, or an error that caused it, says that a database could not be used at the time."""
     cause: BaseException | None = error
     while cause is not None:
-        if _sqlite_code(cause) in SQLITE_AWAY | OUTAGE_TOO_SQLITE:
+        if _sqlite_code(cause) in SQLITE_UNREACHABLE | SQLITE_ALSO_OUTAGE:
             return True
         if isinstance(cause, Error):
             state = _sqlstate(cause.__cause__) or ""
-            if state in OUTAGE_TOO_POSTGRES or (is_unable(cause) and not state.startswith(POSTGRES_CONFLICT)):
+            if state in POSTGRES_ALSO_OUTAGE or (
+                is_temporary_failure(cause) and not state.startswith(POSTGRES_CONFLICT)
+            ):
                 return True
         cause = cause.__cause__
     return False
@@ -81,12 +83,12 @@ def suggest_migrate() -> Iterator[None]:
     try:
         yield
     except Error as error:
-        if is_unmigrated(error):
+        if is_missing_migration(error):
             error.add_note("If a table of django-klaxon is missing or not up to date, run `manage.py migrate`.")
         raise
 
 
-def is_unmigrated(error: Error) -> bool:
+def is_missing_migration(error: Error) -> bool:
     """Whether it says that a table or a column does not exist."""
     cause = error.__cause__
     if isinstance(cause, sqlite3.Error):
@@ -103,7 +105,7 @@ def _sqlstate(cause: BaseException | None) -> str | None:
     return getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
 
 
-def pool_size(using: str) -> int | None:
+def get_pool_size(using: str) -> int | None:
     """The most connections that the pool of this database holds; None if the database has no pool."""
     pool = connections.settings[using].get("OPTIONS", {}).get("pool")
     if not pool or connections[using].vendor != "postgresql":
@@ -112,12 +114,12 @@ def pool_size(using: str) -> int | None:
     return given.get("max_size") or given.get("min_size", DEFAULT_POOL_SIZE)
 
 
-def pool_sizes() -> dict[str, int]:
+def get_pool_sizes() -> dict[str, int]:
     """The sizes of all pools, by alias."""
-    return {alias: size for alias in connections if (size := pool_size(alias)) is not None}
+    return {alias: size for alias in connections if (size := get_pool_size(alias)) is not None}
 
 
-def unpooled(using: str) -> Any:
+def copy_without_pool(using: str) -> Any:
     """A new connection to this database that is not taken from its pool. Closing it closes the socket."""
     connection = connections[using].copy()
     connection.settings_dict["OPTIONS"].pop("pool", None)
@@ -125,16 +127,16 @@ def unpooled(using: str) -> Any:
 
 
 @contextmanager
-def own_connections() -> Iterator[None]:
+def use_own_connections() -> Iterator[None]:
     """In this thread, use connections outside the pools until the block ends. Each opens when it is first used.
 
     Does nothing where there is no pool. A connection inside a transaction stays as it is, because what the transaction
     has written could not be seen from another one.
     """
-    replaced = {alias: connections[alias] for alias in pool_sizes() if not connections[alias].in_atomic_block}
+    replaced = {alias: connections[alias] for alias in get_pool_sizes() if not connections[alias].in_atomic_block}
     for alias, pooled in replaced.items():
         pooled.close()
-        connections[alias] = unpooled(alias)
+        connections[alias] = copy_without_pool(alias)
     try:
         yield
     finally:
@@ -143,20 +145,20 @@ def own_connections() -> Iterator[None]:
             connections[alias] = pooled
 
 
-def give_back_to_pools() -> None:
+def return_connections_to_pools() -> None:
     """Return the connections of this thread to their pools before it waits. Does nothing where there is no pool."""
-    for alias in pool_sizes():
+    for alias in get_pool_sizes():
         if not connections[alias].in_atomic_block:
             connections[alias].close()
 
 
-def threads_that_fit(wanted: int) -> int:
+def limit_threads_to_pool(wanted: int) -> int:
     """How many worker threads to start: each needs a connection, so no more than the pool of Klaxon's database has.
 
     Pools of other databases do not count: a thread takes a connection there only if the host's own code asks for it.
     """
     using = router.db_for_write(apps.get_model("klaxon", "Delivery"))
-    size = pool_size(using)
+    size = get_pool_size(using)
     if size is None or size >= wanted:
         return wanted
     logger.warning(
@@ -171,7 +173,7 @@ def threads_that_fit(wanted: int) -> int:
 
 
 @contextmanager
-def limited_waits(using: str, seconds: float) -> Iterator[None]:
+def limit_lock_waits(using: str, seconds: float) -> Iterator[None]:
     """Let statements of the block fail after so many seconds of waiting for locks of others.
 
     On PostgreSQL the block is a transaction: a setting of the session would outlive it behind a pooler.

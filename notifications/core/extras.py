@@ -20,11 +20,11 @@ EXTRA_OF = {
 }
 
 
-def installed(module: str) -> bool:
+def is_installed(module: str) -> bool:
     return find_spec(module) is not None
 
 
-def load(module: str) -> ModuleType:
+def import_optional(module: str) -> ModuleType:
     """Import an optional module.
 
     :raises MissingExtra: if it is not installed, naming the extra to install.

@@ -11,7 +11,7 @@ from django.db import Error, transaction
 
 from notifications import conf
 from notifications.channels import BaseChannel
-from notifications.core.connections import is_unable
+from notifications.core.connections import is_temporary_failure
 from notifications.delivering.handover import GroupHandover
 from notifications.delivering.outcome_writer import OutcomeWriter
 from notifications.delivering.providers.attempt_result import AttemptResult
@@ -72,7 +72,7 @@ def _prepare(channel: BaseChannel, group: Sequence[AddressedDelivery], writer: O
             prepared.append(PreparedDelivery(addressed.delivery, message))
         except Exception as error:
             # A template or a transform queried a database during an outage. The delivery itself may be valid.
-            if isinstance(error, Error) and is_unable(error):
+            if isinstance(error, Error) and is_temporary_failure(error):
                 raise
             # Every other error of a template, a transform or a channel would occur again.
             logger.exception("Delivery %s cannot be rendered.", addressed.delivery.pk)

@@ -15,8 +15,8 @@ from datetime import datetime
 from django.db import transaction
 
 from notifications import conf
-from notifications.core.addresses import Reach
-from notifications.core.channel_classes import address_kind
+from notifications.core.addresses import ChosenAddress
+from notifications.core.channel_classes import get_address_kind
 from notifications.delivering.record import build_drop_row
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.models import Delivery, NotificationLog, Suppression
@@ -65,7 +65,7 @@ def queue_to_account_address(rows: Sequence[Delivery], using: str, now: datetime
     going = [
         (row, facts)
         for row, facts in _with_facts({row: row.channel for row in own}, using, now)
-        if fingerprint(facts.passed_over) == fingerprint(row.address) and not isinstance(decide(facts), Drop)
+        if fingerprint(facts.rejected_address) == fingerprint(row.address) and not isinstance(decide(facts), Drop)
     ]
     _queue(going, using, now)
     return {row.pk for row, _ in going}
@@ -177,19 +177,19 @@ def _without_lost_causes(going: Sequence[Going], using: str) -> list[Going]:
 def _with_facts(channels: Mapping[Delivery, str], using: str, now: datetime) -> Iterator[Going]:
     """Each row with the facts about it on another channel, read in a fixed number of queries for each cluster."""
     persons = load_recipients([*channels])
-    kinds = {row.pk: address_kind(channel) for row, channel in channels.items()}
+    kinds = {row.pk: get_address_kind(channel) for row, channel in channels.items()}
     reaches = {row.pk: persons[row.pk].reach(channel, kinds[row.pk]) for row, channel in channels.items()}
-    addresses = ((kinds[pk], address) for pk, its in reaches.items() for address in (its.address, its.other))
+    addresses = ((kinds[pk], address) for pk, its in reaches.items() for address in (its.address, its.alternative))
     pairs = {(kind, address) for kind, address in addresses if address and kind != "user"}
     suppressed = Suppression.objects.using(using).find_suppressed(pairs)
     for row, channel in channels.items():
         found, kind = reaches[row.pk], kinds[row.pk]
-        if found.other and (kind, fingerprint(found.address)) in suppressed:
-            found = found if (kind, fingerprint(found.other)) in suppressed else found.without_own()
+        if found.alternative and (kind, fingerprint(found.address)) in suppressed:
+            found = found if (kind, fingerprint(found.alternative)) in suppressed else found.use_alternative()
         yield row, replace(_facts(row, channel, persons[row.pk], kind, found, now), suppressed=suppressed)
 
 
-def _facts(row: Delivery, channel: str, person: Person, kind: str, found: Reach, now: datetime) -> Facts:
+def _facts(row: Delivery, channel: str, person: Person, kind: str, found: ChosenAddress, now: datetime) -> Facts:
     told = row.notification
     return Facts(
         NOTIFICATION_EVENTS.find(told.event),
@@ -197,7 +197,7 @@ def _facts(row: Delivery, channel: str, person: Person, kind: str, found: Reach,
         kind,
         person,
         found.address,
-        passed_over=found.passed_over,
+        rejected_address=found.rejected_address,
         topic=told.topic,
         actor_id=told.actor_id,
         now=now,
@@ -224,14 +224,14 @@ def _queue(going: Sequence[Going], using: str, now: datetime) -> None:
         NotificationLog.passed_over(
             row.notification,
             now,
-            facts.passed_over,
+            facts.rejected_address,
             facts.kind,
             facts.channel,
             facts.person.key,
             recipient_id=row.recipient_id,
         )
         for row, facts in going
-        if facts.passed_over
+        if facts.rejected_address
     )
     if made:
         tell_on_commit({row.notification_id for row, _ in going}, using)

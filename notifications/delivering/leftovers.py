@@ -34,7 +34,7 @@ from django.core.files import locks
 from django.db import connections
 
 from notifications import conf
-from notifications.core.addresses import masked_text
+from notifications.core.addresses import mask_addresses_in
 from notifications.delivering.providers.attempt_result import AttemptResult
 from notifications.delivering.record import Outcomes, UnsentChange
 from notifications.models import Delivery
@@ -311,7 +311,7 @@ def _attempted_as_json(attempted: AttemptResult) -> dict[str, Any]:
             "verdict": receipt.verdict.value,
             "provider": receipt.provider,
             "provider_message_id": receipt.provider_message_id,
-            "error": masked_text(receipt.error),
+            "error": mask_addresses_in(receipt.error),
             "suppress": receipt.suppress.value,
             "blames": receipt.blames.value,
             "code": receipt.code,

@@ -17,8 +17,8 @@ from django.db import DataError, Error, IntegrityError, OperationalError, connec
 
 from notifications import signals
 from notifications.core import clock, partitions
-from notifications.core.channel_classes import address_kind
-from notifications.core.connections import limited_waits
+from notifications.core.channel_classes import get_address_kind
+from notifications.core.connections import limit_lock_waits
 from notifications.core.primary import read_as_routed, read_from_primary
 from notifications.delivering import leftovers
 from notifications.delivering.fallback import queue_fallbacks
@@ -54,7 +54,7 @@ class OutcomeWriter:
         if pulse:
             pulse.desks.add(self)
         self.counter = OutcomeCounter()
-        self._watch = clock.Watch(self.using)
+        self._clock = clock.CachedClock(self.using)
         self._life = 0
         self._unwritten: list[Outcomes] = []
         # Why the recorder's thread has failed to write.
@@ -63,11 +63,11 @@ class OutcomeWriter:
         self._writing = threading.RLock()
 
     def now(self) -> datetime:
-        return self._watch.now()
+        return self._clock.now()
 
     def get_answer_time(self) -> datetime:
         """Now, for what a provider has just answered: it must be kept even if the database went away meanwhile."""
-        return self._watch.told()
+        return self._clock.estimated_now()
 
     def begin(self) -> bool:
         """Whether something new may be claimed."""
@@ -175,7 +175,7 @@ class OutcomeWriter:
             try:
                 # One at a time: what one transaction has written is not to be taken back with the next.
                 with self._writing:
-                    self._write_first(limited_waits(self.using, max(TRIES_EVERY, until - time.monotonic())))
+                    self._write_first(limit_lock_waits(self.using, max(TRIES_EVERY, until - time.monotonic())))
             except Error as error:
                 if time.monotonic() >= until or at_once():
                     return self._save(error)
@@ -275,7 +275,7 @@ def _suppress(outcomes: Outcomes, using: str) -> None:
 
 
 def _pair_of(item: AttemptResult) -> Pair:
-    return address_kind(item.delivery.channel), item.delivery.address
+    return get_address_kind(item.delivery.channel), item.delivery.address
 
 
 def warn_of_lost_contact(delivery_id: int, state: str) -> None:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from django.db import Error, connections
 
-from notifications.core.connections import allow_interrupts, own_connections
+from notifications.core.connections import allow_interrupts, use_own_connections
 from notifications.delivering.workers.outage_log import OUTAGE_LOG
 
 logger = logging.getLogger("notifications.dispatch")
@@ -65,7 +65,7 @@ class Recorder:
             with self._lock:
                 groups = list(self._groups)
             if groups:
-                with own_connections():
+                with use_own_connections():
                     allow_interrupts(self.using)
                     for group in groups:
                         self._record(group)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from notifications import conf
-from notifications.core.channel_classes import channel_class
+from notifications.core.channel_classes import get_channel_class
 from notifications.events import DIGESTS, NOTIFICATION_EVENTS, NotificationEvent
 from notifications.models import Delivery, Notification, Suppression, UserSettings
 from notifications.outcomes import Drop, Reason
@@ -39,7 +39,7 @@ class Gathering:
         """Let it come along if there is room for what is attached to it, where its channel carries that at all."""
         more = row.notification.attachment_bytes
         is_too_much = more and self.attachment_bytes + more > conf.current().attachment_bytes
-        if is_too_much and channel_class(row.channel).takes_attachments:
+        if is_too_much and get_channel_class(row.channel).takes_attachments:
             self.apart.append(row)
             return
         self.going.append(row)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from notifications.core.addresses import fault_of
+from notifications.core.addresses import describe_fault
 from notifications.events import NotificationPriority
 from notifications.sending.gates import Facts
 from notifications.sending.gates.preferences import resolve_choice
@@ -20,8 +20,8 @@ def _recipient(facts: Facts) -> str:
 def _address(facts: Facts) -> str:
     if facts.kind == "user":
         return "an account needs no address"
-    if facts.passed_over:
-        fault = fault_of(facts.kind, facts.passed_over)
+    if facts.rejected_address:
+        fault = describe_fault(facts.kind, facts.rejected_address)
         return f"the {facts.kind} address in the settings is {fault}; that of the account is used"
     return f"there is a well-formed {facts.kind} address" if facts.kind else "the channel needs no address"
 

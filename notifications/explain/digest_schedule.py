@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from notifications.core.addresses import address_hash
+from notifications.core.addresses import hash_address
 from notifications.models import Delivery
 from notifications.outcomes import Hold, Reason
 from notifications.sending.gates import Facts
@@ -37,7 +37,7 @@ def goes_out_at(hold: Hold, facts: Facts, key: str, cluster_id: Any, since: date
 
 def _others(reason: str, facts: Facts, key: str, cluster_id: Any, since: datetime | None) -> list[Wait]:
     alike = Delivery.objects.filter(state="held", reason=reason, recipient_key=key, channel=facts.channel)
-    mine = alike.filter(notification__cluster_id=cluster_id, address_hash=address_hash(facts.kept_address))
+    mine = alike.filter(notification__cluster_id=cluster_id, address_hash=hash_address(facts.kept_address))
     if reason == Reason.BATCH:
         mine = mine.filter(notification__event=facts.event.name)
     if since is not None:

@@ -11,7 +11,7 @@ from django.db import router
 
 from notifications import conf
 from notifications.core import clock
-from notifications.core.channel_classes import channel_conf
+from notifications.core.channel_classes import get_channel_conf
 from notifications.core.primary import read_from_primary
 from notifications.exceptions import ChannelNotConfigured, InvalidRecipient, NotPermitted
 from notifications.explain.digest_schedule import JOINS, goes_out_at
@@ -151,7 +151,7 @@ def _on_channel(
 def _missing(request: Request, channel: str) -> Step:
     about = About(request.event.name, channel)
     try:
-        channel_conf(channel)
+        get_channel_conf(channel)
     except ChannelNotConfigured:
         return step("channel", not_configured(channel), about)
     return step("channel", Deliver(), about)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from django.contrib.auth import get_user_model
 
 from notifications import conf
-from notifications.core.channel_classes import address_kind
+from notifications.core.channel_classes import get_address_kind
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.models import Delivery, NotificationLog
 from notifications.outcomes import Reason
@@ -42,7 +42,7 @@ def about_row(row: Delivery | NotificationLog, channel: str, event: str, rule: s
 def kind_of(channel: str) -> str | None:
     """The kind of address that a channel sends to; None where the site no longer has it."""
     try:
-        return address_kind(channel)
+        return get_address_kind(channel)
     except LookupError:
         return None
 

@@ -6,7 +6,7 @@ from django.apps import apps
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DEFAULT_DB_ALIAS, Error, InterfaceError, OperationalError, router
 
-from notifications.core.connections import is_unmigrated
+from notifications.core.connections import is_missing_migration
 
 
 class DatabaseCommand(BaseCommand):
@@ -51,7 +51,7 @@ def check_tables(returncode: int = 1) -> None:
         try:
             list(nothing)
         except Error as error:
-            if not is_unmigrated(error):
+            if not is_missing_migration(error):
                 raise
             option = "" if using == DEFAULT_DB_ALIAS else f" --database {using}"
             raise CommandError(

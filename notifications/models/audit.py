@@ -14,7 +14,7 @@ from django.db import NotSupportedError, models, router, transaction
 from django.utils.translation import gettext_lazy as _
 
 from notifications.core import clock
-from notifications.core.addresses import masked
+from notifications.core.addresses import mask_address
 from notifications.models.append_only import AppendOnly
 from notifications.models.default_cluster import InACluster, InAClusterQuerySet
 from notifications.models.unconstrained import LooseForeignKey
@@ -223,5 +223,5 @@ def _mask(row: Audited, name: str, value: Any) -> Any:
     if name not in row.masked:
         return value
     if isinstance(value, dict):
-        return {channel: masked(str(address or "")) for channel, address in value.items()}
-    return masked(str(value))
+        return {channel: mask_address(str(address or "")) for channel, address in value.items()}
+    return mask_address(str(value))

@@ -15,7 +15,7 @@ from django.db.models import Q
 from django.db.models.base import ModelState
 from django.utils.translation import gettext_lazy as _
 
-from notifications.core.addresses import address_hash
+from notifications.core.addresses import hash_address
 from notifications.models.notification import Notification
 from notifications.outcomes import WAITING, DeliveryState, Reason
 from notifications.storage import outbox
@@ -316,7 +316,7 @@ class Delivery(models.Model):
             channel=channel,
             recipient_key=recipient_key,
             address=address,
-            address_hash=address_hash(address),
+            address_hash=hash_address(address),
             **facts,
         )
 

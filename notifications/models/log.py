@@ -16,7 +16,7 @@ from django.db.models.base import ModelState
 from django.utils.translation import gettext_lazy as _
 
 from notifications.context import loggable
-from notifications.core.addresses import fault_of, masked
+from notifications.core.addresses import describe_fault, mask_address
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.models.append_only import AppendOnly, AppendOnlyQuerySet
 from notifications.models.delivery import Delivery
@@ -132,7 +132,7 @@ class NotificationLog(AppendOnly):
             **facts,
         )
         event = NOTIFICATION_EVENTS.named(notification.event)
-        row.new_address = masked(address)
+        row.new_address = mask_address(address)
         row.new_context = loggable(event, notification.context) if event else {}
         return row
 
@@ -170,14 +170,14 @@ class NotificationLog(AppendOnly):
             channel=channel,
             recipient_key=key,
             reason=Reason.ACCOUNT_ADDRESS,
-            error_message=f"the {kind} address in the settings is {fault_of(kind, address)}",
+            error_message=f"the {kind} address in the settings is {describe_fault(kind, address)}",
             **facts,
         )
 
     def again(self, address: str, **facts: Any) -> Self:
         """The same of another recipient. Without the model's own ``__init__``: a send may drop thousands."""
         row = type(self).__new__(type(self))
-        row.__dict__.update(self.__dict__, _state=ModelState(), new_address=masked(address), **facts)
+        row.__dict__.update(self.__dict__, _state=ModelState(), new_address=mask_address(address), **facts)
         return row
 
     @property

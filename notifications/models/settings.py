@@ -12,7 +12,7 @@ from django.db import models
 from django.utils.dates import WEEKDAYS
 from django.utils.translation import gettext_lazy as _
 
-from notifications.core.addresses import well_formed
+from notifications.core.addresses import is_well_formed
 from notifications.core.hours import Hours, Timetable, site_quiet_hours, windows_from
 from notifications.core.primary import read_from_primary
 from notifications.events import NOTIFICATION_EVENTS, key_of
@@ -132,7 +132,7 @@ class UserSettings(Choices):
             if address and kind in ("", "user"):
                 words = _("The channel %(channel)s takes no address.")
                 yield Fault("addresses", ValidationError(words, "no_address", {"channel": channel}))
-            elif address and not well_formed(kind or "", address):
+            elif address and not is_well_formed(kind or "", address):
                 words = _("The address for the channel %(channel)s is no usable address (%(kind)s).")
                 params = {"channel": channel, "kind": kind or channel}
                 yield Fault("addresses", ValidationError(words, "invalid_address", params))

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from django.db import connections, models, transaction
 from django.utils.translation import gettext_lazy as _
 
-from notifications.core.addresses import address_hash, masked
+from notifications.core.addresses import hash_address, mask_address
 from notifications.storage.in_array import in_array
 
 Pair = tuple[str, str]
@@ -14,7 +14,7 @@ Pair = tuple[str, str]
 
 def fingerprint(address: str) -> str:
     """What stands for an address here, whatever its case: the table cannot be read back into addresses."""
-    return address_hash(plainest(address))
+    return hash_address(plainest(address))
 
 
 def plainest(address: str) -> str:
@@ -104,7 +104,7 @@ class Suppression(models.Model):
         REPEATED = "repeated", _("the mailbox refused three times")
 
     kind = models.CharField(_("kind"), max_length=50)
-    address_hash = models.CharField(_("address hash"), max_length=32)
+    hash_address = models.CharField(_("address hash"), max_length=32)
     address = models.CharField(_("masked address"), max_length=255)
     reason = models.CharField(_("reason"), max_length=40, choices=Why.choices)
     created_at = models.DateTimeField(_("created at"))
@@ -124,5 +124,5 @@ class Suppression(models.Model):
 
 def _row(kind: str, address: str, reason: str, now: datetime) -> Suppression:
     return Suppression(
-        kind=kind, address_hash=fingerprint(address), address=masked(address), reason=reason, created_at=now
+        kind=kind, address_hash=fingerprint(address), address=mask_address(address), reason=reason, created_at=now
     )

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from notifications import conf
 from notifications.conf.problem import nearest
-from notifications.core.channel_classes import address_kind
+from notifications.core.channel_classes import get_address_kind
 from notifications.events import NOTIFICATION_EVENTS, NotificationChannel, key_of
 from notifications.exceptions import ChannelNotConfigured, InvalidOption, UnknownEvent
 
@@ -168,7 +168,7 @@ def checked_event(event: Enum | str) -> str:
 def known_kind(channel: str) -> str | None:
     """The kind of address that a channel sends to; None if the site does not have the channel at present."""
     try:
-        return address_kind(channel)
+        return get_address_kind(channel)
     except ChannelNotConfigured:
         return None
 

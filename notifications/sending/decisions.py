@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from notifications.core.addresses import Reach, address_hash, well_formed
-from notifications.core.channel_classes import address_kind
+from notifications.core.addresses import ChosenAddress, hash_address, is_well_formed
+from notifications.core.channel_classes import get_address_kind
 from notifications.models import Notification
 from notifications.models.fingerprint import Original
 from notifications.models.suppression import Pair, Suppressed, fingerprint, plainest
@@ -17,7 +17,7 @@ from notifications.sending.gates import GATES_BEFORE_DUPLICATE, Facts, decide
 from notifications.sending.gates.recipient_batch import CachedDecision, RecipientBatch, RecipientLoader
 from notifications.sending.request import Request
 
-PLAIN = Reach("")
+PLAIN = ChosenAddress("")
 
 
 @dataclass(slots=True, eq=False)
@@ -36,18 +36,18 @@ class Candidate:
     # Those who are alike and have the same mark get the same answer.
     mark: Any
     # The address in the user's settings, where it is passed over for that of the account.
-    passed_over: str
+    rejected_address: str
     # Another address to take, should this one be suppressed.
-    other: str
+    alternative: str
 
     def take_other(self) -> None:
-        self.passed_over, self.address, self.other = self.address, self.other, ""
-        self.kept_address, self.address_hash = self.address, address_hash(self.address)
+        self.rejected_address, self.address, self.alternative = self.address, self.alternative, ""
+        self.kept_address, self.address_hash = self.address, hash_address(self.address)
 
 
 def address_kinds(request: Request) -> dict[str, str]:
     """The channels of a call, each with the kind of address that it sends to."""
-    return {channel: address_kind(channel) for channel in request.channels}
+    return {channel: get_address_kind(channel) for channel in request.channels}
 
 
 class Decisions:
@@ -92,13 +92,14 @@ class Decisions:
     def _suppressed_of(self, cases: Sequence[Candidate]) -> frozenset[Pair]:
         """Of their addresses those that are suppressed. Whoever has one takes another, or is marked."""
         prints = [_fingerprint(case) for case in cases]
-        others = {fingerprint(case.other) for case in cases if case.other}
+        others = {fingerprint(case.alternative) for case in cases if case.alternative}
         suppressed = self.suppressions.find({*prints, *others} - {""})
         bad = {its for _kind, its in suppressed}
         for case, its in zip(cases, prints, strict=True):
             if its not in bad:
                 continue
-            if case.other and (case.kind, its) in suppressed and (case.kind, fingerprint(case.other)) not in suppressed:
+            other = (case.kind, fingerprint(case.alternative))
+            if case.alternative and (case.kind, its) in suppressed and other not in suppressed:
                 case.take_other()
             else:
                 case.mark = (case.channel, case.address)
@@ -134,7 +135,7 @@ class Decisions:
             topic=told.topic,
             actor_id=told.actor_id,
             expires_at=told.expires_at,
-            passed_over=case.passed_over,
+            rejected_address=case.rejected_address,
             priority=self.request.priority,
             now=self.now,
             wanted_at=self.wanted_at,
@@ -143,18 +144,18 @@ class Decisions:
 
 
 def _cases(crowd: RecipientBatch, chunk: Chunk, kinds: Mapping[str, str]) -> Iterator[Candidate]:
-    channels, no_hash = tuple(kinds.items()), address_hash("")
+    channels, no_hash = tuple(kinds.items()), hash_address("")
     for key, user_id, alike, addresses, reaches in crowd.recipients:
         for (channel, kind), address in zip(channels, addresses, strict=True):
             if chunk.narrowed and not chunk.is_for(key, channel):
                 continue
             # A good address is like any other; of a bad one, or of none, the gates may say more.
-            mark = channel if address and well_formed(kind, address) else (channel, address)
+            mark = channel if address and is_well_formed(kind, address) else (channel, address)
             if kind == "user":
                 yield Candidate(key, user_id, channel, kind, address, "", no_hash, alike, mark, "", "")
             else:
-                own, its = reaches.get(channel, PLAIN), address_hash(address)
-                rest = own.passed_over, own.other
+                own, its = reaches.get(channel, PLAIN), hash_address(address)
+                rest = own.rejected_address, own.alternative
                 yield Candidate(key, user_id, channel, kind, address, address, its, alike, mark, *rest)
 
 

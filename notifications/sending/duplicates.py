@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from notifications import conf
-from notifications.core.channel_classes import address_kind
+from notifications.core.channel_classes import get_address_kind
 from notifications.events import NotificationEvent, key_of
 from notifications.models import Fingerprint, Notification
 from notifications.models.fingerprint import Original
@@ -50,5 +50,5 @@ def read_only_lookup(event: NotificationEvent, now: datetime, using: str) -> Rep
 def _channels(event: NotificationEvent) -> set[str]:
     """Those on which its recipients are reached. One that sends to nobody, such as the log, counts where it is all."""
     named = {*event.channels, *map(key_of, event.fallback.values())}
-    to_nobody = {name for name in named & conf.current().enabled_channels if not address_kind(name)}
+    to_nobody = {name for name in named & conf.current().enabled_channels if not get_address_kind(name)}
     return named - to_nobody or named

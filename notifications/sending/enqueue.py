@@ -82,7 +82,7 @@ def _at_once(request: Request, audience: Audience, using: str) -> SendResult:
     """Decide first, then write: most calls are of this kind, and this spares them three of five statements."""
     check_permission(request.event, request.options.actor)
     request = _in_its_cluster(request, audience)
-    now = clock.lately(using)
+    now = clock.cached_now(using)
     notification = request.notification(now)
     decisions = Decisions(request, notification, address_kinds(request), now, lambda wanted: {})
     written = _written(answer for chunk in audience.chunks(MAX_INSERT_ROWS) for answer in decisions.on(chunk))
@@ -207,7 +207,7 @@ def _written(decided: Iterable[tuple[Candidate, Answer]]) -> Written:
         else:
             written.held += isinstance(answer, Hold)
             written.deliveries.append(_delivery(case, answer))
-            if case.passed_over:
+            if case.rejected_address:
                 written.passed_over.append(case)
     return written
 
@@ -243,7 +243,7 @@ def _passed_over(notification: Notification, cases: Sequence[Candidate], now: da
     """A row of the log for each."""
     return [
         NotificationLog.passed_over(
-            notification, now, case.passed_over, case.kind, case.channel, case.key, recipient_id=case.user_id
+            notification, now, case.rejected_address, case.kind, case.channel, case.key, recipient_id=case.user_id
         )
         for case in cases
     ]

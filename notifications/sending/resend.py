@@ -7,7 +7,7 @@ from django.db import router, transaction
 
 from notifications.context import UNSTORABLE
 from notifications.core import clock
-from notifications.core.addresses import masked_text
+from notifications.core.addresses import mask_addresses_in
 from notifications.core.primary import read_from_primary
 from notifications.exceptions import InvalidOption, NotPermitted
 from notifications.models import Delivery, NotificationLog
@@ -66,7 +66,7 @@ def reopen(letters: DeliveryQuerySet, reason: str, actor: Any = None) -> list[De
     locked = letters.filter(state__in=RESENDABLE_STATES).select_related("notification").select_for_update(of=("self",))
     rows = list(locked.order_by("pk"))
     Delivery.objects.using(using).filter(pk__in=[row.pk for row in rows]).reopen()
-    words = masked_text(f"{_by(actor)}{reason}")
+    words = mask_addresses_in(f"{_by(actor)}{reason}")
     kind, now = NotificationLog.Kind.RESENT, clock.now(using)
     log = [NotificationLog.of(row, kind, now, reason=Reason.RETRIED, error_message=words) for row in rows]
     NotificationLog.objects.using(using).append(log)

@@ -14,7 +14,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from notifications import conf
 from notifications.core import clock
-from notifications.core.connections import unreachable
+from notifications.core.connections import is_unreachable
 from notifications.exceptions import KlaxonError
 from notifications.outcomes import SendResult
 from notifications.sending.enqueue import enqueue
@@ -41,7 +41,7 @@ def enqueue_or_spool(request: Request, recipients: Any, using: str) -> SendResul
 
     :raises OperationalError, InterfaceError: if it can be neither queued nor kept.
     """
-    asked_at = clock.here()
+    asked_at = clock.local_now()
     recipients = make_repeatable(recipients)
     # Before the first try: if contact is lost at the commit, nobody knows whether it came to pass.
     named = request if request.options.idempotency_key else _named(request)
@@ -49,7 +49,7 @@ def enqueue_or_spool(request: Request, recipients: Any, using: str) -> SendResul
         result = _enqueue_with_retry(named, recipients, using)
     except (OperationalError, InterfaceError) as error:
         connection = connections[using]
-        if not unreachable(error, connection.vendor):
+        if not is_unreachable(error, connection.vendor):
             raise
         connection.close()
         return _spooled(named, recipients, asked_at, error)
@@ -67,7 +67,7 @@ def _enqueue_with_retry(request: Request, recipients: Any, using: str) -> SendRe
     try:
         return enqueue(request, recipients, using)
     except (OperationalError, InterfaceError) as error:
-        if not (was_open and connection.vendor == "postgresql" and unreachable(error, connection.vendor)):
+        if not (was_open and connection.vendor == "postgresql" and is_unreachable(error, connection.vendor)):
             raise
     # The connection may be long dead, and the database well.
     connection.close()

@@ -36,8 +36,8 @@ def insert_notification(row: Any, using: str) -> None:
     returns it, which saves a statement.
     """
     connection = connections[using]
-    if row.created_at is None and not clock.is_servers(using):
-        row.created_at = clock.here()
+    if row.created_at is None and not clock.uses_server_time(using):
+        row.created_at = clock.local_now()
     fields = [field for field in _fields("Notification") if field.name != "created_at" or row.created_at is not None]
     values = [field.get_db_prep_save(getattr(row, field.attname), connection) for field in fields]
     with connection.cursor() as cursor:
@@ -50,7 +50,7 @@ def insert_notification(row: Any, using: str) -> None:
 @cache
 def _notification_statement(vendor: str, by_server: bool) -> str:
     columns = [field.column for field in _fields("Notification")]
-    placeholders = [clock.SERVERS if by_server and column == "created_at" else "%s" for column in columns]
+    placeholders = [clock.SERVER_TIME_SQL if by_server and column == "created_at" else "%s" for column in columns]
     return f"""
         INSERT INTO klaxon_notification ({", ".join(columns)}) {single_row(", ".join(placeholders), vendor)}
         RETURNING id, created_at"""  # noqa: S608 - only constants and column names are formatted in

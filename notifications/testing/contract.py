@@ -19,7 +19,7 @@ import pytest
 from notifications.attachments import Attachment
 from notifications.channels import BaseChannel
 from notifications.channels.rendered import Rendered
-from notifications.core.addresses import address_hash
+from notifications.core.addresses import hash_address
 from notifications.core.clock import now
 from notifications.events import NotificationPriority
 from notifications.models import Cluster, Delivery, Notification
@@ -68,7 +68,7 @@ class ChannelContract:
             recipient=user,
             recipient_key=f"u:{user.pk}",
             address=address,
-            address_hash=address_hash(address),
+            address_hash=hash_address(address),
         )
 
     def messages(self, channel: BaseChannel, deliveries: Sequence[Delivery]) -> list[Any]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from notifications import conf
-from notifications.core.channel_classes import channel_class, channel_conf
+from notifications.core.channel_classes import get_channel_class, get_channel_conf
 
 
 @dataclass(frozen=True)
@@ -23,13 +23,13 @@ class Outage:
         if self.until <= self.since:
             raise ValueError(f"An outage that begins at {self.since} cannot end at {self.until}.")
         self._check_channel()
-        names = [provider.name for provider in channel_conf(self.channel).providers]
+        names = [provider.name for provider in get_channel_conf(self.channel).providers]
         if self.provider and self.provider not in names:
             raise ValueError(f"{self.channel!r} has no provider {self.provider!r}, only: {', '.join(names)}.")
 
     def _check_channel(self) -> None:
         check_channel(self.channel)
-        if channel_class(self.channel).transactional:
+        if get_channel_class(self.channel).transactional:
             raise ValueError(f"{self.channel!r} is stored by Klaxon itself, in this database: it is never away.")
 
     def holds(self, channel: str, provider: str, now: datetime) -> bool:

@@ -18,7 +18,7 @@ from notifications.channels import BaseChannel
 from notifications.channels.rendered import Rendered
 from notifications.conf.channels import ProviderConf
 from notifications.core import clock
-from notifications.core.channel_classes import channel_class, channel_conf
+from notifications.core.channel_classes import get_channel_class, get_channel_conf
 from notifications.models import Delivery
 from notifications.outcomes import Receipt, Verdict
 from notifications.testing.outages import Outage
@@ -53,7 +53,7 @@ class Recorder(BaseChannel):
 
     def send(self, messages: Sequence[Recorded]) -> Iterator[Receipt]:
         for message in messages:
-            if any(outage.holds(self.channel, self.provider, clock.here()) for outage in self.post.outages):
+            if any(outage.holds(self.channel, self.provider, clock.local_now()) for outage in self.post.outages):
                 yield Receipt(message, Verdict.TEMPORARY, self.provider, error="Away, as the simulation has it.")
                 continue
             self.post.texts[message.delivery_id] = message.rendered
@@ -78,7 +78,7 @@ def recorded_settings(post: Post) -> SimulatedSettings:
         raise RuntimeError("A simulation runs already, and there is only one clock. Plan it all on one timeline.")
     channels = {name.lower(): entry for name, entry in written.get("CHANNELS", {}).items()}
     for name in conf.current().enabled_channels:
-        if not channel_class(name).transactional:
+        if not get_channel_class(name).transactional:
             channels[name] = _recorded(name, channels.get(name, {}), post)
     return SimulatedSettings(written, CHANNELS=channels, DELIVERY="queued", CELERY=False, RETRY_JITTER=0)
 
@@ -103,7 +103,7 @@ def _refuse_override(*, setting: str, enter: bool, **kwargs: Any) -> None:
 
 def _recorded(name: str, written: Mapping[str, Any], post: Post) -> dict[str, Any]:
     listed = written.get("PROVIDERS") or [{"NAME": name}]
-    providers = zip(listed, channel_conf(name).providers, strict=True)
+    providers = zip(listed, get_channel_conf(name).providers, strict=True)
     recorders = [{**entry, **_recorder(name, provider, post)} for entry, provider in providers]
     return {**written, "OPTIONS": {}, "PROVIDERS": recorders}
 

@@ -24,7 +24,7 @@ def modules():
 
 
 def missing():
-    return [module for module in extras.EXTRA_OF if not extras.installed(module)]
+    return [module for module in extras.EXTRA_OF if not extras.is_installed(module)]
 
 
 def test_no_extra_is_installed():

@@ -27,7 +27,7 @@ def channel():
 @pytest.fixture
 def vehicle(channel):
     """Another node on the bus; keeps saying ``data`` until ``say`` is called again."""
-    can = extras.load("can")
+    can = extras.import_optional("can")
     with can.Bus(interface="virtual", channel=channel) as node:
         stopped = threading.Event()
 
@@ -79,7 +79,7 @@ def test_sigterm_ends_the_loop_with_a_summary_and_gives_the_handlers_back(channe
 
 
 def test_the_time_goes_on_while_a_bus_is_quiet(channel):
-    can = extras.load("can")
+    can = extras.import_optional("can")
     with can.Bus(interface="virtual", channel=channel, preserve_timestamps=True) as node:
         until = iter([False] * 3 + [True])
         heard = bus.listen("virtual", channel, lambda: next(until))
@@ -99,7 +99,7 @@ def test_a_bus_that_cannot_be_opened_is_told():
 
 
 def test_a_bus_that_is_lost_ends_the_bridge_with_a_sentence(channel, vehicle, monkeypatch):
-    can = extras.load("can")
+    can = extras.import_optional("can")
 
     def hung_up(self, timeout=None):
         raise can.CanOperationError("hung up")

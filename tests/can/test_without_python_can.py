@@ -14,7 +14,7 @@ def test_the_missing_extra_is_named(tmp_path, monkeypatch, options):
     def missing(module):
         raise MissingExtra(module, "can")
 
-    monkeypatch.setattr(extras, "load", missing)
+    monkeypatch.setattr(extras, "import_optional", missing)
     if "replay" in options:
         options = {"replay": write(tmp_path, TWO_FAULTS)}
     with pytest.raises(CommandError, match=r"django-klaxon\[can\]"):

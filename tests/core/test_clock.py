@@ -48,13 +48,13 @@ def test_an_override_ends_with_an_error_too():
 
 @pytest.mark.django_db
 def test_a_time_of_a_moment_ago_is_asked_for_once_a_second(monkeypatch, django_assert_num_queries):
-    monkeypatch.setattr(clock, "_lately", {})
+    monkeypatch.setattr(clock, "_readings", {})
     on_server = connection.vendor == "postgresql"
     with django_assert_num_queries(1 if on_server else 0):
-        times = [clock.lately() for _ in range(100)]
+        times = [clock.cached_now() for _ in range(100)]
     assert times == sorted(times)
     assert abs(clock.now() - times[-1]) < timedelta(seconds=0.5)
     ago = time.monotonic() - 1
-    monkeypatch.setattr(clock, "_lately", {key: (read, ago) for key, (read, _) in clock._lately.items()})
+    monkeypatch.setattr(clock, "_readings", {key: (read, ago) for key, (read, _) in clock._readings.items()})
     with django_assert_num_queries(1 if on_server else 0):
-        clock.lately()
+        clock.cached_now()

@@ -9,12 +9,12 @@ from django.db import InternalError, OperationalError, ProgrammingError, connect
 
 from notifications.checks import run_checks
 from notifications.core.connections import (
-    give_back_to_pools,
-    is_unable,
-    own_connections,
-    pool_size,
-    threads_that_fit,
-    unpooled,
+    copy_without_pool,
+    get_pool_size,
+    is_temporary_failure,
+    limit_threads_to_pool,
+    return_connections_to_pools,
+    use_own_connections,
 )
 from notifications.delivering.workers.worker import Worker
 from notifications.manager import NotificationManager
@@ -90,7 +90,7 @@ def pool_of():
 )
 def test_the_size_of_a_pool_is_what_psycopg_makes_of_its_options(monkeypatch, pool, size):
     monkeypatch.setitem(connection.settings_dict, "OPTIONS", {} if pool is None else {"pool": pool})
-    assert pool_size("default") == size
+    assert get_pool_size("default") == size
     assert size is None or connection.pool.max_size == size
     if size is not None:
         connection.close_pool()
@@ -100,7 +100,7 @@ def test_the_size_of_a_pool_is_what_psycopg_makes_of_its_options(monkeypatch, po
 def test_an_unpooled_connection_takes_none_from_the_pool_and_closes_its_socket(pool_of):
     pool_of(1)
     server_process()  # this thread has the only one
-    own = unpooled("default")
+    own = copy_without_pool("default")
     with own.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         [pid] = cursor.fetchone()
@@ -114,7 +114,7 @@ def test_an_unpooled_connection_takes_none_from_the_pool_and_closes_its_socket(p
 def test_a_thread_with_connections_of_its_own_leaves_the_pool_to_the_others(pool_of):
     pool_of(1)
     pooled = server_process()
-    with own_connections():
+    with use_own_connections():
         own = server_process()
         assert own != pooled
         assert in_a_thread(server_process) == pooled, "entering gave the pooled one back"
@@ -127,18 +127,18 @@ def test_inside_a_transaction_its_connection_stays(pool_of):
     pool_of(2)
     with transaction.atomic():
         pooled = server_process()
-        with own_connections():
+        with use_own_connections():
             assert server_process() == pooled
-        give_back_to_pools()
+        return_connections_to_pools()
         assert server_process() == pooled
 
 
 def test_without_a_pool_connections_stay_as_they_are():
     connection.ensure_connection()
     before = connection.connection
-    with own_connections():
+    with use_own_connections():
         assert connection.connection is before
-    give_back_to_pools()
+    return_connections_to_pools()
     assert connection.connection is before
 
 
@@ -146,7 +146,7 @@ def test_without_a_pool_connections_stay_as_they_are():
 def test_a_waiting_thread_can_give_its_connection_back(pool_of):
     pool_of(1)
     pooled = server_process()
-    give_back_to_pools()
+    return_connections_to_pools()
     assert in_a_thread(server_process) == pooled
 
 
@@ -166,14 +166,14 @@ def test_only_the_pool_of_our_own_database_limits_the_threads(pool_of, monkeypat
     monkeypatch.setitem(connections.settings, "reports", reports)
     settings.NOTIFICATIONS = {"WORKERS": 5}
     # In a thread, because connections belong to threads: no later test meets the one to this database.
-    assert in_a_thread(lambda: threads_that_fit(5)) == 5
+    assert in_a_thread(lambda: limit_threads_to_pool(5)) == 5
     assert "klaxon.W004" not in {message.id for message in in_a_thread(lambda: run_checks(None))}
 
 
 @only_postgres
 def test_a_pool_that_is_large_enough_is_not_spoken_of(pool_of, caplog):
     pool_of(2)
-    assert threads_that_fit(2) == 2
+    assert limit_threads_to_pool(2) == 2
     assert caplog.messages == []
 
 
@@ -205,7 +205,7 @@ def in_own(work):
     """The same work on a connection outside the pool, so that the test takes none from the worker."""
 
     def run():
-        with own_connections():
+        with use_own_connections():
             return work()
 
     return run
@@ -239,4 +239,4 @@ def sqlite_error(code):
 def test_an_error_says_whether_the_database_or_the_statement_is_at_fault(error, cause, unable):
     raised = error("x")
     raised.__cause__ = cause
-    assert is_unable(raised) is unable
+    assert is_temporary_failure(raised) is unable

@@ -8,8 +8,8 @@ from notifications.exceptions import KlaxonError, MissingExtra
 
 
 def test_an_installed_module_is_loaded():
-    assert extras.installed("json")
-    assert extras.load("json").loads("1") == 1
+    assert extras.is_installed("json")
+    assert extras.import_optional("json").loads("1") == 1
 
 
 @pytest.fixture
@@ -20,9 +20,9 @@ def absent(monkeypatch):
 
 
 def test_a_missing_extra_is_named_with_the_command_that_installs_it(absent):
-    assert not extras.installed(absent)
+    assert not extras.is_installed(absent)
     with pytest.raises(MissingExtra, match=r"pip install 'django-klaxon\[pager\]'") as raised:
-        extras.load(absent)
+        extras.import_optional(absent)
     assert (raised.value.module, raised.value.extra) == (absent, "pager")
     assert isinstance(raised.value, KlaxonError)
     assert isinstance(raised.value, ImportError)
@@ -30,14 +30,14 @@ def test_a_missing_extra_is_named_with_the_command_that_installs_it(absent):
 
 def test_a_part_of_a_missing_extra_names_the_whole(absent):
     with pytest.raises(MissingExtra, match="pager"):
-        extras.load(f"{absent}.layers")
+        extras.import_optional(f"{absent}.layers")
 
 
 def test_an_import_that_fails_inside_an_installed_module_is_not_hidden(monkeypatch, tmp_path):
     (tmp_path / "klaxon_half_broken.py").write_text("import klaxon_dependency_of_it\n")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ModuleNotFoundError, match="klaxon_dependency_of_it") as raised:
-        extras.load("klaxon_half_broken")
+        extras.import_optional("klaxon_half_broken")
     assert not isinstance(raised.value, MissingExtra)
 
 

@@ -7,7 +7,7 @@ from django.db import connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from notifications.core.addresses import masked
+from notifications.core.addresses import mask_address
 from notifications.exceptions import AppendOnlyViolation
 from notifications.manager import NotificationManager
 from notifications.models import (
@@ -201,7 +201,7 @@ def test_an_address_alone_has_an_empty_context():
     "address", [f"a@{'x' * 400}.example", f"https://example.com/{'x' * 400}", "a@exa\0mple.com", "\0@x"]
 )
 def test_a_masked_address_always_fits(address):
-    NotificationLog.objects.append([row(masked(address))])
+    NotificationLog.objects.append([row(mask_address(address))])
     assert LogPersonal.objects.exists()
 
 

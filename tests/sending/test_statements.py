@@ -28,7 +28,7 @@ class TestCost:
         return connection.vendor == "postgresql"
 
     def statements(self, recipients, **options):
-        clock.lately()  # asked once a second at most
+        clock.cached_now()  # asked once a second at most
         with CaptureQueriesContext(connection) as queries:
             assert send_newsletter(recipients, **options).queued
         return [query["sql"] for query in queries if not query["sql"].startswith(("SAVEPOINT", "RELEASE"))]
@@ -72,7 +72,7 @@ class TestCost:
 
     def test_with_a_window_for_repeats_too_it_is_six_at_most(self, crowd, event_with):
         self.furnished(Cluster.objects.default(), crowd)
-        clock.lately()
+        clock.cached_now()
         statements, repeats = self.windowed(event_with, crowd[:1], {"room": "hall"})
         assert statements <= 6
         assert repeats == 0

@@ -10,7 +10,7 @@ import pytest
 from django.contrib.auth.models import AnonymousUser, Group, User
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, connections, transaction
 
-from notifications.core.connections import unreachable
+from notifications.core.connections import is_unreachable
 from notifications.exceptions import InvalidContext, KlaxonError, UnknownEvent
 from notifications.manager import NotificationManager
 from notifications.models import Cluster, Delivery, Notification
@@ -342,7 +342,7 @@ class Told(psycopg.OperationalError):
 def test_postgresql_says_by_a_code_whether_it_is_away(sqlstate, away):
     error = OperationalError()
     error.__cause__ = Told(sqlstate)
-    assert unreachable(error, "postgresql") is away
+    assert is_unreachable(error, "postgresql") is away
 
 
 @pytest.mark.parametrize(
@@ -360,11 +360,11 @@ def test_sqlite_says_by_a_code_whether_it_is_away(code, away):
     error = OperationalError()
     error.__cause__ = sqlite3.OperationalError()
     error.__cause__.sqlite_errorcode = code
-    assert unreachable(error, "sqlite") is away
+    assert is_unreachable(error, "sqlite") is away
 
 
 def test_of_another_database_nothing_is_known():
-    assert not unreachable(InterfaceError(), "oracle")
+    assert not is_unreachable(InterfaceError(), "oracle")
 
 
 def test_a_context_keeps_its_types(spool, spooled, user):

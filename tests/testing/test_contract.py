@@ -3,7 +3,7 @@
 import pytest
 
 from notifications.channels import BaseChannel
-from notifications.core.addresses import address_hash
+from notifications.core.addresses import hash_address
 from notifications.events import NotificationPriority
 from notifications.models import Cluster, Delivery, InboxItem, Notification
 from notifications.outcomes import Receipt, Verdict
@@ -115,7 +115,7 @@ def deliveries():
         cluster=Cluster.objects.default(), event="message", priority=NotificationPriority.MEDIUM,
         created_at="2026-03-29T12:00Z",
     )  # fmt: skip
-    row = {"notification": notification, "channel": "x", "address_hash": address_hash("")}
+    row = {"notification": notification, "channel": "x", "address_hash": hash_address("")}
     users = UserFactory.create_batch(3)
     return [Delivery.objects.create(**row, recipient_key=f"u:{user.pk}", recipient=user) for user in users]
 

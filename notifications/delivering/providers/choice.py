@@ -17,7 +17,7 @@ from django.utils.module_loading import import_string
 from notifications import conf
 from notifications.channels import BaseChannel, open_channel
 from notifications.conf.channels import ProviderConf
-from notifications.core.channel_classes import channel_conf
+from notifications.core.channel_classes import get_channel_conf
 from notifications.core.rates import Rate
 from notifications.core.refusals import Streak, judge
 from notifications.delivering.providers.attempt_result import AttemptResult
@@ -232,4 +232,4 @@ def ramp_rate(closed_at: datetime | None, now: datetime) -> Rate | None:
 
 def providers_of(channel: str) -> list[Provider]:
     """Return the providers of a channel in the order of the settings."""
-    return [Provider(channel, found) for found in channel_conf(channel).providers]
+    return [Provider(channel, found) for found in get_channel_conf(channel).providers]

@@ -16,7 +16,7 @@ from django.db import connections, router
 
 from notifications import conf
 from notifications.core import clock
-from notifications.core.connections import limited_waits, own_connections
+from notifications.core.connections import limit_lock_waits, use_own_connections
 from notifications.delivering.recorder import Recorder
 from notifications.delivering.workers.outage_log import OUTAGE_LOG
 from notifications.models import Delivery, Heartbeat
@@ -106,7 +106,7 @@ class HeartbeatThread:
             return sorted(pk for ids in self._held.values() for pk in ids)
 
     def _beat_until_stopped(self) -> None:
-        with own_connections():
+        with use_own_connections():
             while not self._end.wait(conf.current().beat_seconds):
                 try:
                     self.beat()
@@ -132,7 +132,7 @@ class HeartbeatThread:
         :raises django.db.Error: if that cannot be written.
         """
         # No longer than until the next beat, or a stop would have to wait for it as well.
-        self._beat(limited_waits(self.using, conf.current().beat_seconds))
+        self._beat(limit_lock_waits(self.using, conf.current().beat_seconds))
 
     def _beat(self, waiting: AbstractContextManager[None]) -> None:
         began = time.monotonic()
@@ -147,7 +147,7 @@ class HeartbeatThread:
 
     def _deregister(self) -> None:
         try:
-            with limited_waits(self.using, SECONDS_TO_DEREGISTER):
+            with limit_lock_waits(self.using, SECONDS_TO_DEREGISTER):
                 Heartbeat.objects.using(self.using).bury([self.owner])
         except Exception as error:  # noqa: BLE001 - it is logged
             OUTAGE_LOG.report_failure(logger, error, "This worker ended but could not say so; others will notice.")

@@ -29,7 +29,7 @@ from django.db import connections
 from notifications import conf
 from notifications.channels import open_channel
 from notifications.conf.channels import ProviderConf
-from notifications.core.channel_classes import channel_conf
+from notifications.core.channel_classes import get_channel_conf
 from notifications.delivering.tally import Tally
 from notifications.delivering.workers.stop_signals import SAME_STOP_WITHIN, SIGNALS, stopping_in_order
 from notifications.delivering.workers.worker import Worker
@@ -301,7 +301,9 @@ def tick_beside_the_parent(worker: Worker, parent: int, tell: Teller) -> None:
 def longest_end() -> float:
     """Seconds within which a child that was asked to stop has ended, unless something in it does not come back."""
     configured = conf.current()
-    providers = [(name, provider) for name in configured.enabled_channels for provider in channel_conf(name).providers]
+    providers = [
+        (name, provider) for name in configured.enabled_channels for provider in get_channel_conf(name).providers
+    ]
     patience = max((_patience(name, provider) for name, provider in providers), default=0.0)
     return patience + configured.stop_seconds + MARGIN
 

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from django.db import connections, router
 
-from notifications.core.connections import unpooled
+from notifications.core.connections import copy_without_pool
 from notifications.models import Delivery
 
 logger = logging.getLogger("notifications.worker")
@@ -92,7 +92,7 @@ class Polling:
     statement: str
 
     def __init__(self, using: str) -> None:
-        self._connection = unpooled(using)
+        self._connection = copy_without_pool(using)
         self._seen: Any = None
 
     def wait(self, seconds: float) -> bool:
@@ -133,7 +133,7 @@ class Listening:
     """
 
     def __init__(self, using: str) -> None:
-        self._ear = unpooled(using)
+        self._ear = copy_without_pool(using)
         self._polling = Snapshots(using)
         self._channel = f"{CHANNEL}_{uuid4().hex}"
         self._proof = ""

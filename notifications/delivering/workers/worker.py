@@ -13,11 +13,11 @@ from notifications import conf
 from notifications.core import clock
 from notifications.core.connections import (
     allow_interrupts,
-    give_back_to_pools,
     interrupt_statements,
     is_outage,
-    own_connections,
-    threads_that_fit,
+    limit_threads_to_pool,
+    return_connections_to_pools,
+    use_own_connections,
 )
 from notifications.core.switch import is_off
 from notifications.delivering.dispatcher import Dispatcher
@@ -58,7 +58,7 @@ class Worker:
         on_progress: Callable[[Tally], None] = lambda tally: None,
     ) -> None:
         configured = conf.current()
-        self.workers = threads_that_fit(workers or configured.workers)
+        self.workers = limit_threads_to_pool(workers or configured.workers)
         self.batch_size = batch_size or configured.batch_size
         self.idle = configured.idle_seconds if idle is None else idle
         self.error_pause = configured.error_pause_seconds if error_pause is None else error_pause
@@ -127,7 +127,7 @@ class Worker:
             for thread in threads:
                 thread.start()
             try:
-                with own_connections():
+                with use_own_connections():
                     allow_interrupts(self.using)
                     self._look_after_them()
             finally:
@@ -179,7 +179,7 @@ class Worker:
                     return
                 if rest >= LONG_REST:
                     dispatcher.rest()
-                give_back_to_pools()
+                return_connections_to_pools()
                 self._sleep(rest)
         finally:
             dispatcher.rest()
@@ -244,7 +244,7 @@ class Worker:
                 self._back_off(error, "A worker thread had an error and goes on in %s seconds.")
             else:
                 OUTAGE_LOG.report_success()
-                give_back_to_pools()
+                return_connections_to_pools()
                 work.wait(self.idle)
                 work.clear()
         self._close(dispatcher)

@@ -75,7 +75,7 @@ class Command(BaseCommand):
             # Nothing is wrong with the line. It stays, and so does what comes after it.
             raise
         except Exception as error:  # noqa: BLE001 - the rules of a host may raise anything; the line is put aside
-            spool.reject(line, f"{type(error).__name__}: {error}", clock.here().isoformat())
+            spool.reject(line, f"{type(error).__name__}: {error}", clock.local_now().isoformat())
             return "rejected"
 
     def _tell(self, lines: Iterable[Line]) -> None:

@@ -1,4 +1,4 @@
-from notifications.core.addresses import well_formed
+from notifications.core.addresses import is_well_formed
 from notifications.outcomes import Answer, Deliver, Drop, Reason
 from notifications.sending.gates.facts import Facts
 
@@ -9,4 +9,4 @@ def address(facts: Facts) -> Answer:
         return Deliver()
     if not facts.address:
         return Drop(Reason.NO_ADDRESS, f"no {facts.kind} address")
-    return Deliver() if well_formed(facts.kind, facts.address) else Drop(Reason.INVALID_ADDRESS)
+    return Deliver() if is_well_formed(facts.kind, facts.address) else Drop(Reason.INVALID_ADDRESS)

@@ -9,7 +9,7 @@ from django.contrib.auth import get_user_model
 from django.db.models import Exists, OuterRef
 
 from notifications import conf
-from notifications.core.addresses import Reach, reach
+from notifications.core.addresses import ChosenAddress, choose_address
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.models import Mute, SharedPreference, UserSettings, membership
 from notifications.models.fingerprint import Original
@@ -37,16 +37,16 @@ class Person:
         """Where to reach this person on a channel that sends to this kind of address; empty if nowhere."""
         return self.reach(channel, kind).address
 
-    def reach(self, channel: str, kind: str) -> Reach:
+    def reach(self, channel: str, kind: str) -> ChosenAddress:
         """The same, with the address that is passed over for it, and one to take instead."""
         if kind == "user":
-            return Reach(self.key if self.user is not None else "")
+            return ChosenAddress(self.key if self.user is not None else "")
         if self.bare is not None:
-            return Reach(self.bare.of_kind(kind))
+            return ChosenAddress(self.bare.of_kind(kind))
         if self.user is None:
-            return Reach("")
+            return ChosenAddress("")
         own = self.settings.address_for(channel) if self.settings else ""
-        return reach(kind, own, _address_of(self.user, kind))
+        return choose_address(kind, own, _address_of(self.user, kind))
 
 
 def _address_of(user: Any, kind: str) -> str:
@@ -80,7 +80,7 @@ class Facts:
     actor_id: Any = field(default=None, kw_only=True)
     expires_at: datetime | None = field(default=None, kw_only=True)
     # The address in the user's settings that was passed over for this one. No gate looks at it.
-    passed_over: str = field(default="", kw_only=True)
+    rejected_address: str = field(default="", kw_only=True)
     # What the call made of it, where that is not told by the event.
     priority: NotificationPriority | None = field(default=None, kw_only=True)
     now: datetime = field(kw_only=True)

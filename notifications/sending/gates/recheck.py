@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from notifications import conf
-from notifications.core.channel_classes import address_kind
+from notifications.core.channel_classes import get_address_kind
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.exceptions import ChannelNotConfigured
 from notifications.models import Delivery
@@ -38,7 +38,7 @@ def load_recipients(claimed: Sequence[Delivery]) -> dict[int, Person]:
 def find_obstacle(delivery: Delivery) -> tuple[Reason, str] | None:
     """Why no gate can even be asked about it, if so."""
     try:
-        address_kind(delivery.channel)
+        get_address_kind(delivery.channel)
     except ChannelNotConfigured as error:
         return Reason.NOT_CONFIGURED, str(error)
     if NOTIFICATION_EVENTS.named(delivery.notification.event) is None:
@@ -48,7 +48,7 @@ def find_obstacle(delivery: Delivery) -> tuple[Reason, str] | None:
 
 def collect_addresses(claimed: Sequence[Delivery]) -> set[Pair]:
     on = conf.current().enabled_channels
-    return {(address_kind(row.channel), row.address) for row in claimed if row.address and row.channel in on}
+    return {(get_address_kind(row.channel), row.address) for row in claimed if row.address and row.channel in on}
 
 
 def recheck(
@@ -77,7 +77,7 @@ def build_facts(
     return Facts(
         NOTIFICATION_EVENTS.find(told.event),
         delivery.channel,
-        address_kind(delivery.channel),
+        get_address_kind(delivery.channel),
         person,
         delivery.address,
         suppressed,

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from django.contrib.auth import get_user_model
 from django.db import connections, router
 
-from notifications.core.addresses import Reach
+from notifications.core.addresses import ChosenAddress
 from notifications.models import SharedPreference, UserSettings
 from notifications.models.mute import mute_from
 from notifications.outcomes import Answer
@@ -42,7 +42,7 @@ class CachedDecision:
 # Recipient key; the user's primary key, None where there is no user; who is alike; an address for each channel, empty
 # where there is none; by channel what else there is to know of it, where the user gave one of their own. A plain tuple:
 # of a send to many thousands making anything more would be felt.
-Recipient = tuple[str, Any, CachedDecision, Sequence[str], Mapping[str, Reach]]
+Recipient = tuple[str, Any, CachedDecision, Sequence[str], Mapping[str, ChosenAddress]]
 
 
 class RecipientBatch(NamedTuple):
@@ -136,6 +136,6 @@ class RecipientLoader:
         user_id = pk if person.user is not None else None
         return person.key, user_id, CachedDecision(person), *self._addresses_of(person)
 
-    def _addresses_of(self, person: Person) -> tuple[list[str], Mapping[str, Reach]]:
+    def _addresses_of(self, person: Person) -> tuple[list[str], Mapping[str, ChosenAddress]]:
         reaches = {channel: person.reach(channel, kind) for channel, kind in self.kinds.items()}
         return [reach.address for reach in reaches.values()], reaches

@@ -13,13 +13,13 @@ from django.db.models import BooleanField, CharField, IntegerField, Manager, Mod
 from django.db.models.query_utils import DeferredAttribute
 from django.db.models.signals import post_init, pre_init
 
-from notifications.core.addresses import Reach, reach
+from notifications.core.addresses import ChosenAddress, choose_address
 from notifications.models.preferences import normalised
 from notifications.sending.gates.facts import address_field
 from notifications.storage.load_recipients import ADDRESSES, ASKED_FOR, KEY
 
 NOBODYS = "{}"
-NOTHING: Mapping[str, Reach] = {}
+NOTHING: Mapping[str, ChosenAddress] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Columns:
             return {row[KEY]: row for row in rows}
         return {self.field.to_python(row[KEY]): row for row in rows}
 
-    def addresses(self, key: str, row: tuple[Any, ...]) -> tuple[list[str], Mapping[str, Reach]]:
+    def addresses(self, key: str, row: tuple[Any, ...]) -> tuple[list[str], Mapping[str, ChosenAddress]]:
         """One for each channel; what users gave for a channel themselves goes first, but for their account.
 
         And what there is to know of it, by channel, where they gave one.
@@ -58,7 +58,7 @@ class Columns:
         chosen, reaches = normalised(json.loads(row[ADDRESSES])), {}
         for number, (channel, at) in enumerate(self.places):
             if at != KEY and chosen.get(channel):
-                reaches[channel] = reach(self.kinds[channel], str(chosen[channel]), own[number])
+                reaches[channel] = choose_address(self.kinds[channel], str(chosen[channel]), own[number])
                 own[number] = reaches[channel].address
         return own, reaches
 

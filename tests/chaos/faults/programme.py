@@ -87,7 +87,7 @@ PROGRAMME: list[tuple[Act, tuple[str, ...]]] = [
     (Act("53", pools.of_four), ("postgres",)),
 ]
 
-if extras.installed("celery") and redis_server.executable():
+if extras.is_installed("celery") and redis_server.executable():
     from tests.chaos.faults import brokers
 
     PROGRAMME += [

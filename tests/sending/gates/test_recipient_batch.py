@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
-from notifications.core.addresses import Reach
-from notifications.core.channel_classes import address_kind
+from notifications.core.addresses import ChosenAddress
+from notifications.core.channel_classes import get_address_kind
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.models import Cluster, Mute, Notification, SharedPreference, Suppression, UserSettings, membership
 from notifications.sending.audience import Chunk
@@ -88,7 +88,7 @@ class Found(NamedTuple):
     user_id: int
     alike: CachedDecision
     addresses: list[str]
-    reaches: dict[str, Reach]
+    reaches: dict[str, ChosenAddress]
 
 
 def recipients(cluster, users):
@@ -107,7 +107,7 @@ class TestAlikeAndAlone(TestCase):
             SharedPreference.objects.create(cluster=cluster, channels={"email": False})
         Suppression.objects.suppress([("email", GONE)], Suppression.Why.HARD_BOUNCE, NOON)
         ids = (*(made(number, told, cluster, role) for number, told in enumerate(users)), 999_999)
-        kinds = {channel: address_kind(channel) for channel in CHANNELS}
+        kinds = {channel: get_address_kind(channel) for channel in CHANNELS}
         told = Notification(event=EVENT.name, topic="gossip", created_at=NOON)
         decisions = Decisions(request(cluster), told, kinds, NOON, lambda wanted: {})
         # Twice, so that what is known from an earlier chunk serves a later one.
@@ -121,12 +121,12 @@ class TestAlikeAndAlone(TestCase):
         }
         for case, answer in answers[0]:
             found, person, kind = alone[case.key, case.channel]
-            if found.address == GONE and found.other.lower() not in ("", GONE):
-                found = found.without_own()
+            if found.address == GONE and found.alternative.lower() not in ("", GONE):
+                found = found.use_alternative()
             facts = Facts(
                 EVENT, case.channel, kind, person, found.address, suppressed, topic="gossip", now=NOON, wanted_at=NOON
             )
-            assert (case.address, case.passed_over) == (found.address, found.passed_over)
+            assert (case.address, case.rejected_address) == (found.address, found.rejected_address)
             assert answer == decide(facts)
 
 

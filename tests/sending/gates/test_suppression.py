@@ -56,7 +56,7 @@ def test_what_is_queued_already_is_asked_again():
 
 
 def test_every_reason_speaks_of_the_mailbox_so_mail_may_go_to_the_account():
-    """Whoever adds a reason decides whether :func:`notifications.core.addresses.reach` may pass the address over."""
+    """A new reason needs a decision: may :func:`~notifications.core.addresses.choose_address` reject the address?"""
     assert set(Suppression.Why.values) == {"hard_bounce", "repeated"}
 
 
