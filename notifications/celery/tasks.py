@@ -69,7 +69,7 @@ def dispatching(task: Any) -> Iterator[Dispatcher]:
     """A dispatcher that stops in time; inside a Celery worker it has a heartbeat."""
     until = time.monotonic() + SECONDS
     heartbeat = _pulse_for(task)
-    dispatcher = Dispatcher(stop=lambda: time.monotonic() >= until, pulse=heartbeat)
+    dispatcher = Dispatcher(stop=lambda: time.monotonic() >= until, heartbeat=heartbeat)
     try:
         yield dispatcher
     finally:

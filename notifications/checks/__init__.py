@@ -111,9 +111,9 @@ def check_spool() -> Messages:
 
 
 def check_state_folder() -> Messages:
-    if fault := leftovers.fault():
+    if fault := leftovers.find_fault():
         yield Warning(
-            f"A worker cannot keep outcomes in {str(leftovers.folder())!r}: {fault}",
+            f"A worker cannot keep outcomes in {str(leftovers.get_folder())!r}: {fault}",
             hint="Set NOTIFICATIONS['STATE_DIR'] to a folder that belongs to the worker's user and that no other user "
             "can write to.",
             id="klaxon.W005",

@@ -44,17 +44,17 @@ class Dispatcher:
 
     :param stop: asked between groups, and between the messages of a group where the channel hands them over one by
         one; once it answers True, what is claimed but not begun is given back.
-    :param pulse: the heartbeat of its process; without one, only the leases say that it lives.
+    :param heartbeat: the heartbeat of its process; without one, only the leases say that it lives.
     """
 
     def __init__(
-        self, batch_size: int | None = None, stop: Callable[[], bool] = never, pulse: HeartbeatThread | None = None
+        self, batch_size: int | None = None, stop: Callable[[], bool] = never, heartbeat: HeartbeatThread | None = None
     ) -> None:
         self.batch_size = batch_size or conf.current().batch_size
         self.stop = stop if isinstance(stop, Stop) else Stop(stop)
-        self.writer = OutcomeWriter(pulse)
+        self.writer = OutcomeWriter(heartbeat)
         self.using = self.writer.using
-        self._held_by_pulse = pulse.holding if pulse else lambda ids: nullcontext()
+        self._hold_leases = heartbeat.holding if heartbeat else lambda ids: nullcontext()
         self.providers = Providers(self.using)
         self.claim_policy = ClaimPolicy(self.using, self.providers)
         self.rate_limiter = RateLimiter(self.writer, self.providers, self.claim_policy)
@@ -64,7 +64,7 @@ class Dispatcher:
         self._released_at: datetime | None = None
         self._trickled_at = datetime.min.replace(tzinfo=UTC)
         # Without a heartbeat nobody renews a lease, so it must last for the whole batch.
-        self._unrenewed = 0 if pulse else SECONDS_FOR_ONE
+        self._unrenewed = 0 if heartbeat else SECONDS_FOR_ONE
 
     def run_until_idle(self, notification_ids: Sequence[int] = (), limit: int | None = None) -> Tally:
         """Batch after batch until nothing is ready, ``stop`` says so, or ``limit`` deliveries were taken."""
@@ -84,10 +84,10 @@ class Dispatcher:
         """Release what is due, claim a batch, bring it to its end; returns how many were claimed and their states."""
         self.writer.catch_up()
         now = self.writer.now()
-        claimed = self._claim(size, notification_ids, now) if self.writer.begin() else []
+        claimed = self._claim(size, notification_ids, now) if self.writer.begin_batch() else []
         if claimed:
             claimed = self._isolate_suspect(claimed)
-            with self._held_by_pulse([row.pk for row in claimed]):
+            with self._hold_leases([row.pk for row in claimed]):
                 self._process_batch(claimed, now)
         return len(claimed), self.writer.counter.take()
 

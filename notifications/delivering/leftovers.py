@@ -66,21 +66,21 @@ class Found:
         return bool(self.missing) and not any(outcomes.pairs for outcomes in self.outcomes)
 
 
-def folder() -> Path:
+def get_folder() -> Path:
     """``STATE_DIR``, or a private folder of this user in the folder for temporary files."""
     configured = str(conf.current().state_dir)
     return Path(configured or Path(tempfile.gettempdir()) / f"django-klaxon-{_user()}")
 
 
-def fault() -> str:
+def find_fault() -> str:
     """Why nothing can be kept here, or nothing."""
     # Unlike Path.exists(), this is False for what this process may not look at.
-    there = next(path for path in [folder(), *folder().parents] if os.path.exists(path))  # noqa: PTH110
+    there = next(path for path in [get_folder(), *get_folder().parents] if os.path.exists(path))  # noqa: PTH110
     if not there.is_dir():
         return f"{there} is no folder."
     if not os.access(there, os.R_OK | os.W_OK | os.X_OK):
         return f"This process may not write to {there}."
-    return _untrusted(there) if there == folder() else ""
+    return _untrusted(there) if there == get_folder() else ""
 
 
 def save(unwritten: Sequence[Outcomes], using: str) -> Path:
@@ -90,10 +90,10 @@ def save(unwritten: Sequence[Outcomes], using: str) -> Path:
 
     :raises OSError: if they cannot be kept.
     """
-    folder().mkdir(mode=0o700, parents=True, exist_ok=True)
-    _refuse_untrusted(folder())
+    get_folder().mkdir(mode=0o700, parents=True, exist_ok=True)
+    _refuse_untrusted(get_folder())
     _remove_abandoned(using)
-    path = folder() / f"{_fingerprint(using)}-{uuid4().hex}{SUFFIX}"
+    path = get_folder() / f"{_fingerprint(using)}-{uuid4().hex}{SUFFIX}"
     hidden = path.with_suffix(".part")
     try:
         with os.fdopen(os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -108,7 +108,7 @@ def save(unwritten: Sequence[Outcomes], using: str) -> Path:
 
 
 @contextmanager
-def opened(path: Path, using: str) -> Iterator[list[Outcomes] | None]:
+def open_outcomes(path: Path, using: str) -> Iterator[list[Outcomes] | None]:
     """The outcomes in a file, which is put away if the block ends well.
 
     None if there is nothing to write: another process has the file or had it, it cannot be read, or it belongs to
@@ -127,15 +127,15 @@ def opened(path: Path, using: str) -> Iterator[list[Outcomes] | None]:
         _put_away(path, found)
 
 
-def paths(using: str) -> list[Path]:
+def find_files(using: str) -> list[Path]:
     """The files with outcomes for this database; usually there is not even the folder."""
     try:
-        if not folder().exists():
+        if not get_folder().exists():
             return []
-        _refuse_untrusted(folder())
-        return sorted(folder().glob(f"{_fingerprint(using)}-*{SUFFIX}"))
+        _refuse_untrusted(get_folder())
+        return sorted(get_folder().glob(f"{_fingerprint(using)}-*{SUFFIX}"))
     except OSError as error:
-        _complain_once(folder(), f"The outcomes of earlier workers cannot be read: {error}")
+        _complain_once(get_folder(), f"The outcomes of earlier workers cannot be read: {error}")
         return []
 
 
@@ -227,7 +227,7 @@ def _listed(ids: Sequence[int]) -> str:
 
 def _remove_abandoned(using: str) -> None:
     before = time.time() - ABANDONED_AFTER
-    for part in folder().glob(f"{_fingerprint(using)}-*.part"):
+    for part in get_folder().glob(f"{_fingerprint(using)}-*.part"):
         with suppress(OSError):
             if part.stat().st_mtime < before:
                 part.unlink()

@@ -463,18 +463,18 @@ def test_a_delivery_that_stopped_a_worker_is_claimed_alone(script):
 
 def test_what_a_thread_lost_hold_of_is_renewed_no_more(script, monkeypatch):
     refuse_orders()
-    pulse = HeartbeatThread()
+    heartbeat = HeartbeatThread()
     renewed = []
 
     def fails(self, claimed, now):
-        renewed.append(pulse._held_now())
+        renewed.append(heartbeat._held_now())
         raise OperationalError("the database went away")
 
     monkeypatch.setattr(Dispatcher, "_process_batch", fails)
     with pytest.raises(OperationalError):
-        Dispatcher(pulse=pulse).run_batch(10)
+        Dispatcher(heartbeat=heartbeat).run_batch(10)
     assert renewed == [[the_delivery().pk]]
-    assert pulse._held_now() == []
+    assert heartbeat._held_now() == []
 
 
 def test_one_shot_runs_of_one_batch_come_to_what_is_old_under_a_flood_of_urgent_mail(settings):

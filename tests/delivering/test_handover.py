@@ -40,8 +40,8 @@ def hanging(script, settings):  # noqa: F811
     OneByOne.released.set()
 
 
-def deliver(pulse):
-    Dispatcher(pulse=pulse).run_batch(10)
+def deliver(heartbeat):
+    Dispatcher(heartbeat=heartbeat).run_batch(10)
     connections.close_all()
 
 
@@ -51,8 +51,8 @@ def states():
 
 def test_what_was_accepted_is_recorded_while_the_next_message_still_hangs(hanging):
     refuse_orders(5)
-    with HeartbeatThread() as pulse:
-        thread = threading.Thread(target=deliver, args=(pulse,))
+    with HeartbeatThread() as heartbeat:
+        thread = threading.Thread(target=deliver, args=(heartbeat,))
         thread.start()
         until(lambda: states() == ["sent"] * 2 + ["sending"] * 3, 5)
         assert NotificationLog.objects.filter(success=True).count() == 2
@@ -66,8 +66,8 @@ def test_a_refusal_that_the_next_answer_may_excuse_is_not_recorded_early(hanging
     refusal = {"verdict": Verdict.PERMANENT, "code": "550"}
     hanging.answers = [Verdict.ACCEPTED, refusal, refusal]
     refuse_orders(4)
-    with HeartbeatThread() as pulse:
-        thread = threading.Thread(target=deliver, args=(pulse,))
+    with HeartbeatThread() as heartbeat:
+        thread = threading.Thread(target=deliver, args=(heartbeat,))
         thread.start()
         until(lambda: states()[0] == "sent", 5)
         hanging.released.set()

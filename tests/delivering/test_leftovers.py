@@ -94,11 +94,11 @@ def test_outcomes_that_came_too_late_change_nothing_but_are_logged(folder, away)
 
 def test_a_file_is_read_once_though_many_look(folder, away):
     end_without_database(away)
-    [path] = leftovers.paths("default")
-    with leftovers.opened(path, "default") as found, leftovers.opened(path, "default") as again:
+    [path] = leftovers.find_files("default")
+    with leftovers.open_outcomes(path, "default") as found, leftovers.open_outcomes(path, "default") as again:
         assert found
         assert again is None
-    assert leftovers.paths("default") == []
+    assert leftovers.find_files("default") == []
 
 
 def test_the_outcomes_of_another_database_are_left_alone(folder, away, settings):
@@ -208,7 +208,7 @@ def test_what_was_only_claimed_is_left_to_its_lease(folder):
 def test_a_file_belongs_to_the_schema_in_which_the_tables_are(folder, monkeypatch, options, is_another):
     leftovers.save([], "default")
     monkeypatch.setitem(connection.settings_dict, "OPTIONS", {**connection.settings_dict["OPTIONS"], **options})
-    assert bool(leftovers.paths("default")) != is_another
+    assert bool(leftovers.find_files("default")) != is_another
 
 
 def test_a_file_that_cannot_be_opened_is_set_aside_and_stops_no_rescue(folder, away, caplog):
@@ -272,10 +272,10 @@ def test_the_default_folder_of_another_user_is_refused(folder, away, settings, t
     settings.NOTIFICATIONS = {key: value for key, value in settings.NOTIFICATIONS.items() if key != "STATE_DIR"}
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr(os, "getuid", lambda: 12345)
-    leftovers.folder().mkdir()
+    leftovers.get_folder().mkdir()
     assert end_without_database(away) == 3
     assert "will be sent again" in caplog.text
-    assert not list(leftovers.folder().iterdir())
+    assert not list(leftovers.get_folder().iterdir())
 
 
 def test_while_the_database_comes_back_in_time_no_file_is_needed(folder, away):

@@ -80,17 +80,17 @@ def test_a_heart_that_stood_still_sends_nothing_of_what_was_claimed_before(scrip
     settings.NOTIFICATIONS["CHANNELS"]["log"]["BACKEND"] = f"{__name__}.OneByOne"
     settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "LEASE_SECONDS": 1, "BEAT_SECONDS": 0.1}
     refuse_orders(3)
-    pulse = HeartbeatThread()
+    heartbeat = HeartbeatThread()
 
     def freeze(self, messages, send=ScriptedChannel.send):
         for receipt in send(self, messages):
             if len(OneByOne.given) == 1:
                 time.sleep(0.6)
-                pulse.beat()  # the first beat after the thaw: felt again, but a new life
+                heartbeat.beat()  # the first beat after the thaw: felt again, but a new life
             yield receipt
 
     OneByOne.given, OneByOne.answers, OneByOne.send = [], [], freeze
-    dispatcher = Dispatcher(pulse=pulse)
+    dispatcher = Dispatcher(heartbeat=heartbeat)
     _, tally = dispatcher.run_batch(10)
     assert tally == {"sent": 1, "retry": 2}
     assert len(OneByOne.given) == 1
