@@ -52,7 +52,7 @@ class DatabasePreferenceSource:
         return {row.user_id: row for row in _rows(UserSettings, cluster, user_ids)}
 
     def shared_by(self, cluster: Any, user_ids: Collection[Any]) -> Mapping[Any, Sequence[SharedPreference]]:
-        return SharedPreference.objects.held_by(cluster, user_ids)
+        return SharedPreference.objects.load_for_users(cluster, user_ids)
 
     def mutes_of(self, cluster: Any, user_ids: Collection[Any]) -> Mapping[Any, Sequence[Mute]]:
         mutes = defaultdict(list)

@@ -82,7 +82,7 @@ def members_of(cluster: Cluster) -> models.QuerySet[Any]:
     return everyone if getattr_static(users, "is_active", None) is True else everyone.filter(is_active=True)
 
 
-def known_condition(cluster: Any, key: str, is_active: str, using: str) -> tuple[str, list[Any]] | None:
+def builtin_membership_condition(cluster: Any, key: str, is_active: str, using: str) -> tuple[str, list[Any]] | None:
     """What :func:`members_of` says, as a condition on a user's primary key; None where ``MEMBERS_OF`` is the host's.
 
     A send asks it for each user, and Django would take longer to compose it than the database to answer.

@@ -178,7 +178,7 @@ class UserSettings(Choices):
         asked = key_of(event_name), event.category if event else "", key_of(channel)
         if self.opinion(*asked) is not None or self.user_id is None or self.cluster_id is None:
             return resolved([self], *asked)[0]
-        shared = SharedPreference.objects.held_by(self.cluster, [self.user_id])
+        shared = SharedPreference.objects.load_for_users(self.cluster, [self.user_id])
         return resolved(shared[self.user_id], *asked)[0]
 
     def set_notification_preference(self, event_name: Enum | str, channel: Enum | str, wanted: bool) -> None:

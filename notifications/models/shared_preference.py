@@ -1,4 +1,4 @@
-"""Preferences of a role or of a whole cluster, for all who have not chosen themselves."""
+"""Preferences of a role or of a whole cluster, for all users who have not chosen themselves."""
 
 import json
 from collections import defaultdict
@@ -17,8 +17,8 @@ from notifications.models.preferences import Choices
 from notifications.storage.in_array import in_array
 
 
-def links() -> Any:
-    """The users' own field of groups; None where the host's users have none."""
+def user_groups_field() -> Any:
+    """Return the ``groups`` field of the user model, or None if the host's user model has no such field."""
     try:
         groups: Any = get_user_model()._meta.get_field("groups")
     except FieldDoesNotExist:
@@ -26,52 +26,52 @@ def links() -> Any:
     return groups if getattr(groups, "related_model", None) is Group else None
 
 
-def _keys(holders: str | None) -> Iterable[Any]:
-    """The users in a JSON array, as keys of the host's user model."""
-    listed, key = json.loads(holders or "[]"), get_user_model()._meta.pk
-    return listed if isinstance(key, models.IntegerField) else map(key.to_python, listed)
+def _parse_keys(user_keys: str | None) -> Iterable[Any]:
+    """Return the primary keys of users in a JSON array, converted for the host's user model."""
+    keys, field = json.loads(user_keys or "[]"), get_user_model()._meta.pk
+    return keys if isinstance(field, models.IntegerField) else map(field.to_python, keys)
 
 
 class SharedPreferenceQuerySet(AuditedQuerySet["SharedPreference"]):
-    def by_role(self, cluster: Any) -> dict[int | None, "SharedPreference"]:
-        """The rows of a cluster by role; its own under None."""
+    def load_by_role(self, cluster: Any) -> dict[int | None, "SharedPreference"]:
+        """Return the rows of a cluster by role; the key of the cluster's own row is None."""
         return {row.group_id: row for row in self.filter(cluster=cluster).select_related("group")}
 
-    def held_by(self, cluster: Any, user_ids: Collection[Any]) -> dict[Any, list["SharedPreference"]]:
-        """For each of the users the rows of the cluster and of their roles, in one query however many they are."""
-        of_all: list[SharedPreference] = []
-        of_roles: defaultdict[Any, list[SharedPreference]] = defaultdict(of_all.copy)
-        # The cluster's own comes first, so that those who have a role begin with it.
-        for row in self._with_holders(cluster, user_ids):
+    def load_for_users(self, cluster: Any, user_ids: Collection[Any]) -> dict[Any, list["SharedPreference"]]:
+        """Return for each user the rows of the cluster and of the user's roles. It takes one query."""
+        cluster_rows: list[SharedPreference] = []
+        rows_by_user: defaultdict[Any, list[SharedPreference]] = defaultdict(cluster_rows.copy)
+        # The cluster's own row comes first, so that the lists of users with a role begin with it.
+        for row in self._with_user_keys(cluster, user_ids):
             if row.group_id is None:
-                of_all.append(row)
+                cluster_rows.append(row)
             else:
                 row.group = Group(pk=row.group_id, name=row.role)
-                for pk in _keys(row.holders):
-                    of_roles[pk].append(row)
-        return {**dict.fromkeys(user_ids, of_all), **of_roles}
+                for pk in _parse_keys(row.user_keys):
+                    rows_by_user[pk].append(row)
+        return {**dict.fromkeys(user_ids, cluster_rows), **rows_by_user}
 
-    def _with_holders(self, cluster: Any, user_ids: Collection[Any]) -> Any:
-        """The rows of a cluster, with the users of each role as one JSON array and not as a row for each."""
-        connection, through, key = connections[self.db], links(), get_user_model()._meta.pk
-        these, keys = in_array(user_ids, key, self.db)
-        together = "jsonb_agg(%s)" if connection.vendor == "postgresql" else "json_group_array(%s)"
-        quoted, holders = connection.ops.quote_name, "NULL"
+    def _with_user_keys(self, cluster: Any, user_ids: Collection[Any]) -> Any:
+        """Return the rows of a cluster, each with the users of the role as one JSON array."""
+        connection, through, key = connections[self.db], user_groups_field(), get_user_model()._meta.pk
+        condition, keys = in_array(user_ids, key, self.db)
+        aggregate = "jsonb_agg(%s)" if connection.vendor == "postgresql" else "json_group_array(%s)"
+        quote, user_keys = connection.ops.quote_name, "NULL"
         if through is not None:
-            user, group = quoted(through.m2m_column_name()), quoted(through.m2m_reverse_name())
-            holders = f"""
-                SELECT CAST({together % user} AS text) FROM {quoted(through.m2m_db_table())}
-                WHERE {group} = p.group_id AND {user} {these}"""  # noqa: S608 - names of tables and columns
-        place = SharedPreference._meta.get_field("cluster").get_db_prep_value(cluster.pk, connection)
+            user, group = quote(through.m2m_column_name()), quote(through.m2m_reverse_name())
+            user_keys = f"""
+                SELECT CAST({aggregate % user} AS text) FROM {quote(through.m2m_db_table())}
+                WHERE {group} = p.group_id AND {user} {condition}"""  # noqa: S608 - names of tables and columns
+        cluster_id = SharedPreference._meta.get_field("cluster").get_db_prep_value(cluster.pk, connection)
         sql = f"""
-            SELECT p.*, g.name AS role, ({holders}) AS holders
-            FROM klaxon_sharedpreference p LEFT JOIN {quoted(Group._meta.db_table)} g ON g.id = p.group_id
+            SELECT p.*, g.name AS role, ({user_keys}) AS user_keys
+            FROM klaxon_sharedpreference p LEFT JOIN {quote(Group._meta.db_table)} g ON g.id = p.group_id
             WHERE p.cluster_id = %s ORDER BY p.group_id IS NOT NULL, p.id"""  # noqa: S608
-        return self.raw(sql, [*([] if through is None else [keys]), place])
+        return self.raw(sql, [*([] if through is None else [keys]), cluster_id])
 
 
 class SharedPreference(Choices):
-    """What a role wants in a cluster; without a role, what the whole cluster wants. Users may choose otherwise."""
+    """The preferences of a role in a cluster or, without a role, of the whole cluster. Users' own come first."""
 
     named_by = ("group",)
 

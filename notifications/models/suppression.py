@@ -1,4 +1,4 @@
-"""Suppressions: addresses that nothing is sent to any more, because a provider said that they are bad."""
+"""Suppressions: addresses that Klaxon does not send to, because a provider has said that they are bad."""
 
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
@@ -12,92 +12,97 @@ from notifications.storage.in_array import in_array
 Pair = tuple[str, str]
 
 
-def fingerprint(address: str) -> str:
-    """What stands for an address here, whatever its case: the table cannot be read back into addresses."""
-    return hash_address(plainest(address))
-
-
-def plainest(address: str) -> str:
-    """The spelling that all of an address have in common."""
-    return address.strip().lower()
-
-
-# So many are read at once, where as many are asked for.
-FEW = 500
-
-
+# If there are at most this number of suppressions, a large send reads all of them at once.
+MAX_PRELOADED = 500
 REFUSALS_ALLOWED = 3
 REFUSALS_COUNT_FOR = timedelta(days=90)
 
 
+def hash_for_suppression(address: str) -> str:
+    """Return the hash that the table stores of an address in any case; the address cannot be recovered from it."""
+    return hash_address(normalize_address(address))
+
+
+def normalize_address(address: str) -> str:
+    """Return the spelling that all variants of an address share."""
+    return address.strip().lower()
+
+
 class SuppressionQuerySet(models.QuerySet["Suppression"]):
     def suppress(self, pairs: Iterable[Pair], reason: str, now: datetime) -> None:
-        """Suppress addresses, given with their kind; those that are suppressed already stay as they are."""
+        """Suppress addresses, given with their kind; those that are already suppressed stay unchanged."""
         rows = [_row(kind, address, reason, now) for kind, address in pairs]
         if not rows:
             return
         self.bulk_create(rows, ignore_conflicts=True)  # type: ignore[arg-type]
-        mine = self.filter(address_hash__in={row.address_hash for row in rows}, is_active=False)
-        mine.filter(kind__in={row.kind for row in rows}).update(is_active=True, reason=reason, created_at=now)
+        inactive = self.filter(address_hash__in={row.address_hash for row in rows}, is_active=False)
+        inactive.filter(kind__in={row.kind for row in rows}).update(is_active=True, reason=reason, created_at=now)
 
     def count_refusal(self, kind: str, address: str, now: datetime) -> None:
-        """Count a refusal that condemns an address only when it is repeated: the third within 90 days suppresses it."""
+        """Count a refusal that does not suppress the address at once; the third within 90 days suppresses it."""
         row = _row(kind, address, Suppression.Why.REPEATED, now)
         row.refusals, row.is_active = 0, False
         with transaction.atomic(using=self.db):
             self.bulk_create([row], ignore_conflicts=True)  # type: ignore[list-item]
-            mine = self.filter(kind=kind, address_hash=row.address_hash, is_active=False)
-            mine.filter(created_at__lt=now - REFUSALS_COUNT_FOR).update(refusals=0)
-            mine.update(refusals=models.F("refusals") + 1, created_at=now)
-            mine.filter(refusals__gte=REFUSALS_ALLOWED).update(is_active=True)
+            counted = self.filter(kind=kind, address_hash=row.address_hash, is_active=False)
+            counted.filter(created_at__lt=now - REFUSALS_COUNT_FOR).update(refusals=0)
+            counted.update(refusals=models.F("refusals") + 1, created_at=now)
+            counted.filter(refusals__gte=REFUSALS_ALLOWED).update(is_active=True)
 
     def find_suppressed(self, pairs: Iterable[Pair]) -> frozenset[Pair]:
-        """Of addresses with their kind, those that are suppressed, as kind and fingerprint. One statement, or none."""
-        return self.known({fingerprint(address) for _kind, address in pairs})
+        """Return the suppressed ones of these addresses, given with their kind, as pairs of kind and hash.
 
-    def known(self, hashes: Collection[str]) -> frozenset[Pair]:
-        """The same, given fingerprints."""
+        It takes one statement, or none if there are no addresses.
+        """
+        return self.find_suppressed_hashes({hash_for_suppression(address) for _kind, address in pairs})
+
+    def find_suppressed_hashes(self, hashes: Collection[str]) -> frozenset[Pair]:
+        """Return the same for hashes of addresses."""
         if not hashes:
             return frozenset()
-        # By hand: each chunk of a send asks, and Django takes longer to compose it than the database to answer.
+        # Written by hand, because each chunk of a send runs it and Django would take longer to compose it than the
+        # database to answer.
         condition, values = in_array(hashes, Suppression._meta.get_field("address_hash"), self.db)
         sql = f"SELECT kind, address_hash FROM klaxon_suppression WHERE is_active AND address_hash {condition}"  # noqa: S608
         with connections[self.db].cursor() as cursor:
             cursor.execute(sql, [values])
             return frozenset(cursor.fetchall())
 
-    def all_if_few(self) -> frozenset[Pair] | None:
-        """All there are; None if that would be many."""
-        rows = frozenset(self.filter(is_active=True).values_list("kind", "address_hash")[: FEW + 1])
-        return rows if len(rows) <= FEW else None
+    def load_all_if_few(self) -> frozenset[Pair] | None:
+        """Return all suppressions, or None if there are more than :data:`MAX_PRELOADED`."""
+        rows = frozenset(self.filter(is_active=True).values_list("kind", "address_hash")[: MAX_PRELOADED + 1])
+        return rows if len(rows) <= MAX_PRELOADED else None
 
 
-class Suppressed:
-    """Those that are suppressed, for the chunks of one send: where there are few, all are read with the first."""
+class SuppressionLookup:
+    """Looks up suppressions for the chunks of one send.
+
+    If there are few, it reads all of them with the first large chunk.
+    """
 
     def __init__(self) -> None:
         self._all: frozenset[Pair] | None = None
         self._may_be_few = True
 
     def find(self, hashes: Collection[str]) -> frozenset[Pair]:
-        """Given fingerprints; there may be others among the answer."""
-        if self._may_be_few and self._all is None and len(hashes) >= FEW:
-            self._all = Suppression.objects.all_if_few()
+        """Return at least those of these hashes that are suppressed, and perhaps others."""
+        if self._may_be_few and self._all is None and len(hashes) >= MAX_PRELOADED:
+            self._all = Suppression.objects.load_all_if_few()
             self._may_be_few = self._all is not None
-        return Suppression.objects.known(hashes) if self._all is None else self._all
+        return Suppression.objects.find_suppressed_hashes(hashes) if self._all is None else self._all
 
 
 class Suppression(models.Model):
-    """One bad address. Deleting the row lifts the suppression.
+    """One bad address. Deleting the row ends the suppression.
 
-    A row that is not active counts refusals: nothing is suppressed yet.
+    A row that is not active counts refusals; its address is not suppressed yet.
     """
 
     class Why(models.TextChoices):
-        """What a provider said of the mailbox.
+        """What a provider said about the mailbox.
 
-        A user whose own address is suppressed gets mail at that of their account. So a reason that says what the
-        person wants, such as a complaint, does not belong here unless it keeps mail from that address as well.
+        Users whose own address is suppressed get mail at the address of their account. So a reason that expresses what
+        the person wants, such as a complaint, must not be added here unless it suppresses that address as well.
         """
 
         HARD_BOUNCE = "hard_bounce", _("the mailbox does not exist")
@@ -124,5 +129,9 @@ class Suppression(models.Model):
 
 def _row(kind: str, address: str, reason: str, now: datetime) -> Suppression:
     return Suppression(
-        kind=kind, address_hash=fingerprint(address), address=mask_address(address), reason=reason, created_at=now
+        kind=kind,
+        address_hash=hash_for_suppression(address),
+        address=mask_address(address),
+        reason=reason,
+        created_at=now,
     )

@@ -9,7 +9,7 @@ from notifications.core.addresses import ChosenAddress, hash_address, is_well_fo
 from notifications.core.channel_classes import get_address_kind
 from notifications.models import Notification
 from notifications.models.fingerprint import Original
-from notifications.models.suppression import Pair, Suppressed, fingerprint, plainest
+from notifications.models.suppression import Pair, SuppressionLookup, normalize_address, hash_for_suppression
 from notifications.outcomes import Answer, Drop, Hold, Reason
 from notifications.sending.audience import Chunk
 from notifications.sending.duplicates import Repeats, find_duplicates
@@ -67,7 +67,7 @@ class Decisions:
         self.repeats = repeats
         self.wanted_at = max(request.options.send_at or now, now)
         self.crowds = RecipientLoader(request.cluster, kinds)
-        self.suppressions = Suppressed()
+        self.suppressions = SuppressionLookup()
         self.suppressed: frozenset[Pair] = frozenset()
 
     def on(self, chunk: Chunk) -> Iterator[tuple[Candidate, Answer]]:
@@ -92,13 +92,13 @@ class Decisions:
     def _suppressed_of(self, cases: Sequence[Candidate]) -> frozenset[Pair]:
         """Of their addresses those that are suppressed. Whoever has one takes another, or is marked."""
         prints = [_fingerprint(case) for case in cases]
-        others = {fingerprint(case.alternative) for case in cases if case.alternative}
+        others = {hash_for_suppression(case.alternative) for case in cases if case.alternative}
         suppressed = self.suppressions.find({*prints, *others} - {""})
         bad = {its for _kind, its in suppressed}
         for case, its in zip(cases, prints, strict=True):
             if its not in bad:
                 continue
-            other = (case.kind, fingerprint(case.alternative))
+            other = (case.kind, hash_for_suppression(case.alternative))
             if case.alternative and (case.kind, its) in suppressed and other not in suppressed:
                 case.take_other()
             else:
@@ -160,9 +160,11 @@ def _cases(crowd: RecipientBatch, chunk: Chunk, kinds: Mapping[str, str]) -> Ite
 
 
 def _fingerprint(case: Candidate) -> str:
-    """What suppressions know an address by. Most addresses are written in their plainest form already."""
+    """Return the hash that suppressions store of the address. Most addresses are normalized already."""
     address = case.kept_address
-    return (case.address_hash if address == plainest(address) else fingerprint(address)) if address else ""
+    if not address:
+        return ""
+    return case.address_hash if address == normalize_address(address) else hash_for_suppression(address)
 
 
 def not_before(wanted_at: datetime, answer: Answer, now: datetime) -> Answer:

@@ -1,6 +1,6 @@
-"""A chunk of recipients in one statement: users, whether they are members, their settings, and what else there may be.
+"""Load a chunk of recipients with one statement: users, their membership, settings, roles and mutes.
 
-By hand, since Django takes longer to compose such a query than the database to answer it.
+The statement is written by hand, because Django takes longer to compose such a query than the database to answer it.
 """
 
 import json
@@ -14,49 +14,55 @@ from django.db import connections
 from django.db.models import JSONField
 from django.db.models.expressions import RawSQL
 
-from notifications.models.cluster import known_condition, membership
+from notifications.models.cluster import builtin_membership_condition, membership
 from notifications.models.settings import UserSettings
-from notifications.models.shared_preference import links
+from notifications.models.shared_preference import user_groups_field
 from notifications.storage.in_array import in_array
 from notifications.storage.insert import MAX_INSERT_ROWS
 
-# What tells one user's settings from another's but no gate looks at; all other columns may be alike for many.
-OWN = ("id", "user", "cluster", "addresses", "language", "digest_asked_at")
-SETTINGS = [field for field in UserSettings._meta.concrete_fields if field.name not in OWN]
-ITS_KEY = "klaxon_crowd.its_key"
-# A row: the primary key; whether there are any suppressions to ask for; the primary key of the settings and the
-# addresses in them; the columns asked for; last, as one text, all that gates look at. Of many users it is the same.
+# The fields that differ between users and that no gate reads. Many users may have the same values in all others.
+PERSONAL_FIELDS = ("id", "user", "cluster", "addresses", "language", "digest_asked_at")
+SETTINGS_FIELDS = [field for field in UserSettings._meta.concrete_fields if field.name not in PERSONAL_FIELDS]
+# Planning the statement for so few users takes longer than running it.
+SMALL_CHUNK = MAX_INSERT_ROWS
+USER_KEY = "klaxon_recipients.recipient_pk"
+# A row has these columns: the primary key; whether there are any suppressions to look up; the primary key of the
+# settings and the addresses in them; the requested columns; last, as one text, all facts that gates read. This text is
+# the same for many users.
 Row = tuple[Any, ...]
-KEY, SUPPRESSIONS, SETTINGS_KEY, ADDRESSES, ASKED_FOR = range(5)
-ABOUT = -1
-# What makes an array of values, what makes one of many rows, and what makes a text of it.
-JSON = {
+KEY, SUPPRESSIONS, SETTINGS_KEY, ADDRESSES, REQUESTED = range(5)
+FACTS = -1
+# The function that makes an array of values, the aggregate that makes one of rows, and the cast of either to text.
+JSON_FUNCTIONS = {
     "sqlite": ("json_array", "json_group_array", " || ''"),
     "postgresql": ("json_build_array", "json_agg", "::text"),
 }
-SHARES = "EXISTS (SELECT 1 FROM klaxon_sharedpreference WHERE cluster_id = %s)"
+HAS_SHARED_PREFERENCES = "EXISTS (SELECT 1 FROM klaxon_sharedpreference WHERE cluster_id = %s)"
 
 
-class Asked(NamedTuple):
-    """Of which users, by a condition with its parameter, and in which cluster.
+class RecipientQuery(NamedTuple):
+    """A query for users in a cluster.
 
-    :param few: whether they are a handful, of whom it takes longer to plan a statement than to do it.
+    :param cluster: the primary key of the cluster, prepared for the driver.
+    :param condition: SQL that follows a column with the key of a user.
+    :param keys: the parameter of the condition.
+    :param is_small: whether there are at most :data:`SMALL_CHUNK` users.
     """
 
     using: str
-    place: Any
-    these: str
+    cluster: Any
+    condition: str
     keys: Any
-    few: bool
+    is_small: bool
 
     @property
-    def each(self) -> bool:
-        """Whether roles and mutes are looked up user by user; for many PostgreSQL would read a table each time."""
-        return self.few or connections[self.using].vendor == "sqlite"
+    def uses_subqueries(self) -> bool:
+        """Whether roles and mutes are looked up for each user; PostgreSQL would read a table for each of many users."""
+        return self.is_small or connections[self.using].vendor == "sqlite"
 
 
-class Piece(NamedTuple):
-    """A column of a statement, and the join that it takes, if any; each with its parameters."""
+class SelectedColumn(NamedTuple):
+    """A column of a statement and the join that it needs, if any, each with its parameters."""
 
     column: str
     params: Sequence[Any] = ()
@@ -64,112 +70,126 @@ class Piece(NamedTuple):
     join_params: Sequence[Any] = ()
 
 
-class About(NamedTuple):
-    """What gates look at, as JSON has it.
+class RecipientFacts(NamedTuple):
+    """The facts that gates read, as they are in JSON.
 
-    :param shares: whether the cluster has preferences that users share.
-    :param roles: the user's that have, and perhaps others.
-    :param mutes: kind, value and end of each.
-    :param settings: a value for each of :data:`SETTINGS`.
+    :param has_shared_preferences: whether the cluster has any shared preferences.
+    :param roles: the user's roles that have shared preferences, and perhaps others.
+    :param mutes: the kind, value and end of each mute.
+    :param settings: a value for each of :data:`SETTINGS_FIELDS`.
     """
 
     is_active: bool
     is_member: bool
-    shares: bool
+    has_shared_preferences: bool
     roles: list[int]
     mutes: list[tuple[str, str, str | None]]
     settings: list[Any]
 
 
-def read(using: str, cluster: Any, user_ids: Collection[Any], names: tuple[str, ...], active: str) -> list[Row]:
-    """Those of the users who exist, in no order.
+def load_recipients(
+    using: str, cluster: Any, user_ids: Collection[Any], names: tuple[str, ...], active: str
+) -> list[Row]:
+    """Return a row for each of the users that exists, in no particular order.
 
-    :param names: concrete fields of the user model.
-    :param active: the one that says whether a user is active; empty if all are.
+    :param names: the requested columns: concrete fields of the user model.
+    :param active: the field that says whether a user is active; empty if all users are.
     """
     connection = connections[using]
-    place = UserSettings._meta.get_field("cluster").get_db_prep_value(cluster.pk, connection)
-    users, of_users = _users((*names, active) if active else names, using)
-    member, of_member = _member(cluster, "its_activity" if active else "TRUE", using)
-    these, keys = in_array(user_ids, get_user_model()._meta.pk, using)
-    asked = Asked(using, place, these, keys, len(user_ids) <= MAX_INSERT_ROWS)
-    roles, mutes = _roles(asked), _mutes(asked)
-    extra = (member, SHARES, roles.column, mutes.column)
-    sql = _statement(connection.vendor, users, len(names), bool(active), extra, roles.join + mutes.join, these)
-    params = [*of_users, *of_member, place, *roles.params, *mutes.params, place]
+    cluster_id = UserSettings._meta.get_field("cluster").get_db_prep_value(cluster.pk, connection)
+    users, user_params = _users((*names, active) if active else names, using)
+    membership_sql, membership_params = _membership(cluster, "recipient_is_active" if active else "TRUE", using)
+    condition, keys = in_array(user_ids, get_user_model()._meta.pk, using)
+    query = RecipientQuery(using, cluster_id, condition, keys, len(user_ids) <= SMALL_CHUNK)
+    roles, mutes = _roles(query), _mutes(query)
+    facts = (membership_sql, HAS_SHARED_PREFERENCES, roles.column, mutes.column)
+    sql = _statement(connection.vendor, users, len(names), bool(active), facts, roles.join + mutes.join, condition)
+    params = [*user_params, *membership_params, cluster_id, *roles.params, *mutes.params, cluster_id]
     with connection.cursor() as cursor:
         cursor.execute(sql, [*params, *roles.join_params, *mutes.join_params, keys])
         return cursor.fetchall()
 
 
 @lru_cache(maxsize=100)
-def _statement(vendor: str, users: str, names: int, asks: bool, extra: tuple[str, ...], joins: str, these: str) -> str:
-    columns = [f"its_{number}" for number in range(names)]
-    given = ["its_key", *columns, *(["its_activity"] if asks else [])]
-    array, _together, text = JSON[vendor]
+def _statement(
+    vendor: str, users: str, names: int, has_active: bool, facts: tuple[str, ...], joins: str, condition: str
+) -> str:
+    requested = [f"recipient_{number}" for number in range(names)]
+    columns = ["recipient_pk", *requested, *(["recipient_is_active"] if has_active else [])]
+    array, _aggregate, to_text = JSON_FUNCTIONS[vendor]
     # On SQLite these are texts already.
-    text = "" if vendor == "sqlite" else text
-    choices = [f"s.{field.column}{text if isinstance(field, JSONField) else ''}" for field in SETTINGS]
-    facts = ["its_activity" if asks else "TRUE", *extra, *choices]
+    to_text = "" if vendor == "sqlite" else to_text
+    settings = [f"s.{field.column}{to_text if isinstance(field, JSONField) else ''}" for field in SETTINGS_FIELDS]
+    values = ["recipient_is_active" if has_active else "TRUE", *facts, *settings]
     return f"""
-        WITH klaxon_crowd ({", ".join(given)}) AS ({users})
-        SELECT its_key, EXISTS (SELECT 1 FROM klaxon_suppression), s.id, s.addresses,
-            {", ".join([*columns, f"{array}({', '.join(facts)}){text}"])}
-        FROM klaxon_crowd LEFT JOIN klaxon_usersettings s ON s.user_id = its_key AND s.cluster_id = %s {joins}
-        WHERE its_key {these}"""  # noqa: S608 - only our own words, and what Django composed, are formatted in
+        WITH klaxon_recipients ({", ".join(columns)}) AS ({users})
+        SELECT recipient_pk, EXISTS (SELECT 1 FROM klaxon_suppression), s.id, s.addresses,
+            {", ".join([*requested, f"{array}({', '.join(values)}){to_text}"])}
+        FROM klaxon_recipients
+        LEFT JOIN klaxon_usersettings s ON s.user_id = recipient_pk AND s.cluster_id = %s {joins}
+        WHERE recipient_pk {condition}"""  # noqa: S608 - only constants and SQL that Django composed are formatted in
 
 
-def _roles(asked: Asked) -> Piece:
-    """Those of a user's roles that have preferences in the cluster; of a handful of users all that they have."""
-    through, quoted = links(), connections[asked.using].ops.quote_name
+def _roles(query: RecipientQuery) -> SelectedColumn:
+    """Return the column of the user's roles with preferences in the cluster; for a small chunk, of all their roles."""
+    through, quote = user_groups_field(), connections[query.using].ops.quote_name
     if through is None:
-        return Piece("NULL")
-    user, group = f"g.{quoted(through.m2m_column_name())}", f"g.{quoted(through.m2m_reverse_name())}"
-    table = f"{quoted(through.m2m_db_table())} g"
-    if asked.few:
-        return _gathered(asked, "its_roles", group, f"{table} WHERE", user, ())
+        return SelectedColumn("NULL")
+    user, group = f"g.{quote(through.m2m_column_name())}", f"g.{quote(through.m2m_reverse_name())}"
+    table = f"{quote(through.m2m_db_table())} g"
+    if query.is_small:
+        return _aggregate_rows(query, "recipient_roles", group, f"{table} WHERE", user, ())
     shared = f"JOIN klaxon_sharedpreference p ON p.group_id = {group} WHERE p.cluster_id = %s AND"
-    return _gathered(asked, "its_roles", group, f"{table} {shared}", user, (asked.place,))
+    return _aggregate_rows(query, "recipient_roles", group, f"{table} {shared}", user, (query.cluster,))
 
 
-def _mutes(asked: Asked) -> Piece:
-    """Kind, value and end of each of a user's mutes in the cluster."""
-    one = f"{JSON[connections[asked.using].vendor][0]}(kind, value, until)"
-    return _gathered(asked, "its_mutes", one, "klaxon_mute WHERE cluster_id = %s AND", "user_id", (asked.place,))
+def _mutes(query: RecipientQuery) -> SelectedColumn:
+    """Return the column of the kind, value and end of each of the user's mutes in the cluster."""
+    mute = f"{JSON_FUNCTIONS[connections[query.using].vendor][0]}(kind, value, until)"
+    source = "klaxon_mute WHERE cluster_id = %s AND"
+    return _aggregate_rows(query, "recipient_mutes", mute, source, "user_id", (query.cluster,))
 
 
-def _gathered(asked: Asked, name: str, what: str, those: str, user: str, params: tuple[Any, ...]) -> Piece:
-    """Many rows of each user as one text. (Within another array SQLite does not always know that it is one itself.)"""
-    _array, together, text = JSON[connections[asked.using].vendor]
-    if asked.each:
-        return Piece(f"(SELECT {together}({what}){text} FROM {those} {user} = its_key)", params)  # noqa: S608
+def _aggregate_rows(
+    query: RecipientQuery, name: str, value: str, source: str, user: str, params: tuple[Any, ...]
+) -> SelectedColumn:
+    """Return a column that contains the rows of each user as one JSON text.
+
+    It is a text because SQLite does not always recognise an array within another array.
+    """
+    _array, aggregate, to_text = JSON_FUNCTIONS[connections[query.using].vendor]
+    if query.uses_subqueries:
+        sql = f"(SELECT {aggregate}({value}){to_text} FROM {source} {user} = recipient_pk)"  # noqa: S608
+        return SelectedColumn(sql, params)
     join = f"""
         LEFT JOIN (
-            SELECT {together}({what}){text} AS {name}, {user} AS {name}_of FROM {those} {user} {asked.these}
+            SELECT {aggregate}({value}){to_text} AS {name}, {user} AS {name}_of FROM {source} {user} {query.condition}
             GROUP BY {user}
-        ) AS {name}_all ON {name}_of = its_key"""  # noqa: S608 - only our own words, and names of columns, are formatted in
-    return Piece(name, (), join, (*params, asked.keys))
+        ) AS {name}_all ON {name}_of = recipient_pk"""  # noqa: S608 - only constants and column names are formatted in
+    return SelectedColumn(name, (), join, (*params, query.keys))
 
 
-def about(row: Row) -> About:
-    """What stands in the last column of a row."""
-    is_active, is_member, shares, roles, mutes, *values = json.loads(row[ABOUT])
-    return About(is_active, is_member, shares, json.loads(roles or "[]"), json.loads(mutes or "[]"), values)
+def parse_facts(row: Row) -> RecipientFacts:
+    """Return the facts in the last column of a row."""
+    is_active, is_member, has_shared, roles, mutes, *settings = json.loads(row[FACTS])
+    return RecipientFacts(
+        is_active, is_member, has_shared, json.loads(roles or "[]"), json.loads(mutes or "[]"), settings
+    )
 
 
-def settings_from(pk: Any, values: Sequence[Any]) -> UserSettings:
-    """A row of settings without what is its user's own."""
+def build_settings(pk: Any, values: Sequence[Any]) -> UserSettings:
+    """Return a row of settings with values for :data:`SETTINGS_FIELDS` and without :data:`PERSONAL_FIELDS`."""
     row = UserSettings(pk=pk)
-    for field, value in zip(SETTINGS, values, strict=True):
+    for field, value in zip(SETTINGS_FIELDS, values, strict=True):
         setattr(row, field.attname, json.loads(value) if isinstance(field, JSONField) else field.to_python(value))
     return row
 
 
-def _member(cluster: Any, is_active: str, using: str) -> tuple[str, Sequence[Any]]:
-    """The condition that the user of a row is a member, as ``MEMBERS_OF`` has it."""
-    if known := known_condition(cluster, ITS_KEY, is_active, using):
-        return known
-    key = RawSQL(ITS_KEY, (), output_field=get_user_model()._meta.pk)  # noqa: S611 - our own word
+def _membership(cluster: Any, is_active: str, using: str) -> tuple[str, Sequence[Any]]:
+    """Return the SQL condition that the user of a row is a member, as ``MEMBERS_OF`` defines it."""
+    if builtin := builtin_membership_condition(cluster, USER_KEY, is_active, using):
+        return builtin
+    key = RawSQL(USER_KEY, (), output_field=get_user_model()._meta.pk)  # noqa: S611 - a constant
     members = membership(cluster).order_by().filter(pk=key).query.exists()
     try:
         sql, params = members.get_compiler(using).as_sql()

@@ -19,7 +19,7 @@ from notifications.preferences import DatabasePreferenceSource, preference_sourc
 from notifications.recipients import Address, user_key
 from notifications.sending.gates.facts import Person, people
 from notifications.sending.gates.user_columns import NOTHING, Columns, find_user_columns
-from notifications.storage import load_recipients as crowd
+from notifications.storage import load_recipients as storage
 from notifications.storage.load_recipients import Row
 
 # So that a send to millions, no two of whom are alike, keeps no more of them in memory.
@@ -94,31 +94,31 @@ class RecipientLoader:
         ):
             return self._whole(user_ids)
         self.is_fresh = False
-        rows = crowd.read(self.using, self.cluster, user_ids, columns.names, columns.active)
+        rows = storage.load_recipients(self.using, self.cluster, user_ids, columns.names, columns.active)
         found = columns.by_key(rows)
         recipients = [self._recipient(pk, found.get(pk), columns) for pk in user_ids]
-        return RecipientBatch(recipients, bool(rows and rows[0][crowd.SUPPRESSIONS]))
+        return RecipientBatch(recipients, bool(rows and rows[0][storage.SUPPRESSIONS]))
 
     def _recipient(self, pk: Any, row: Row | None, columns: Columns) -> Recipient:
         key = user_key(pk)
         if row is None:
             return key, None, CachedDecision(Person(key)), columns.no_addresses, NOTHING
-        alike = self.known.get(row[crowd.ABOUT]) or self._remembered(row[crowd.ABOUT], self._alike(key, row))
+        alike = self.known.get(row[storage.FACTS]) or self._remembered(row[storage.FACTS], self._alike(key, row))
         return key, pk, alike, *columns.addresses(key, row)
 
     def _alike(self, key: str, row: Row) -> CachedDecision:
-        told, pk = crowd.about(row), row[crowd.SETTINGS_KEY]
-        settings = None if pk is None else crowd.settings_from(pk, told.settings)
-        shared = self._shared_by(told.roles) if told.shares else ()
-        mutes = [mute_from(*mute, connections[self.using].timezone) for mute in sorted(told.mutes)]
+        facts, pk = storage.parse_facts(row), row[storage.SETTINGS_KEY]
+        settings = None if pk is None else storage.build_settings(pk, facts.settings)
+        shared = self._shared_by(facts.roles) if facts.has_shared_preferences else ()
+        mutes = [mute_from(*mute, connections[self.using].timezone) for mute in sorted(facts.mutes)]
         return CachedDecision(
-            Person(key, Account(bool(told.is_active)), None, bool(told.is_member), settings, shared, mutes)
+            Person(key, Account(bool(facts.is_active)), None, bool(facts.is_member), settings, shared, mutes)
         )
 
     def _shared_by(self, roles: Sequence[int]) -> Sequence[SharedPreference]:
         """What those with these roles share, and the whole cluster; read once for a send, if no role is new."""
         if not self.is_fresh and not self.shared.keys() >= {None, *roles}:
-            self.shared = {None: None, **SharedPreference.objects.using(self.using).by_role(self.cluster)}
+            self.shared = {None: None, **SharedPreference.objects.using(self.using).load_by_role(self.cluster)}
             self.is_fresh = True
         return [row for role in (None, *roles) if (row := self.shared.get(role))]
 

@@ -16,7 +16,7 @@ from django.db.models.signals import post_init, pre_init
 from notifications.core.addresses import ChosenAddress, choose_address
 from notifications.models.preferences import normalised
 from notifications.sending.gates.facts import address_field
-from notifications.storage.load_recipients import ADDRESSES, ASKED_FOR, KEY
+from notifications.storage.load_recipients import ADDRESSES, KEY, REQUESTED
 
 NOBODYS = "{}"
 NOTHING: Mapping[str, ChosenAddress] = {}
@@ -74,7 +74,7 @@ def find_user_columns(kinds: Mapping[str, str], using: str) -> Columns | None:
         return None
     if not all(isinstance(model._meta.get_field(name), CharField | TextField) for name in names):
         return None
-    at = {name: ASKED_FOR + number for number, name in enumerate(names)}
+    at = {name: REQUESTED + number for number, name in enumerate(names)}
     places = [(channel, KEY if kind == "user" else at.get(fields[kind])) for channel, kind in kinds.items()]
     return Columns(kinds, names, active, tuple(places), None if _is_number(model._meta.pk) else model._meta.pk)
 

@@ -22,7 +22,7 @@ from notifications.sending.gates.recipient_batch import CachedDecision, Recipien
 from notifications.sending.gates.user_columns import _has_default_loading, find_user_columns
 from notifications.sending.request import Options, Request
 from notifications.storage.insert import MAX_INSERT_ROWS
-from notifications.storage.load_recipients import about, read
+from notifications.storage.load_recipients import load_recipients, parse_facts
 from tests.factories import ClusterFactory, UserFactory, UserSettingsFactory
 
 NOON = datetime(2026, 11, 20, 12, 0, 30, tzinfo=UTC)
@@ -183,13 +183,13 @@ class TestHowManyAreAsked:
         users = [UserFactory(), UserFactory(is_active=False), UserFactory()]
         cluster = ClusterFactory(members=users[:2], open_to_all=open_to_all)
         ids = [user.pk for user in users]
-        found = {row[0]: about(row).is_member for row in self.rows(cluster, ids)}
+        found = {row[0]: parse_facts(row).is_member for row in self.rows(cluster, ids)}
         assert {pk for pk, member in found.items() if member} == set(
             membership(cluster).filter(pk__in=ids).values_list("pk", flat=True)
         )
 
     def rows(self, cluster, ids):
-        return read("default", cluster, ids, ("email",), "is_active")
+        return load_recipients("default", cluster, ids, ("email",), "is_active")
 
 
 def odd_email(user):
