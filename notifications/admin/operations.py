@@ -11,7 +11,7 @@ from notifications.admin import search
 from notifications.admin.base import Kept, Styled, ViewOnly
 from notifications.admin.filters import AddressKindFilter
 from notifications.models import Bucket, Circuit, Heartbeat, Suppression
-from notifications.models.suppression import hash_for_suppression
+from notifications.models.suppression import hash_normalized
 
 
 @admin.register(Suppression)
@@ -27,9 +27,7 @@ class SuppressionAdmin(ViewOnly):
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         # The whole text is one address: a quoted local part may hold spaces.
-        return (
-            queryset.filter(address_hash=hash_for_suppression(search_term)) if search_term.strip() else queryset
-        ), False
+        return (queryset.filter(address_hash=hash_normalized(search_term)) if search_term.strip() else queryset), False
 
 
 @admin.register(Circuit)

@@ -21,7 +21,7 @@ from notifications.delivering.record import build_drop_row
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.models import Delivery, NotificationLog, Suppression
 from notifications.models.queued_signal import tell_on_commit
-from notifications.models.suppression import hash_for_suppression
+from notifications.models.suppression import hash_normalized
 from notifications.outcomes import DeliveryState, Drop, Reason
 from notifications.sending.gates import Facts, Person, decide
 from notifications.sending.gates.recheck import load_recipients
@@ -65,7 +65,7 @@ def queue_to_account_address(rows: Sequence[Delivery], using: str, now: datetime
     going = [
         (row, facts)
         for row, facts in _with_facts({row: row.channel for row in own}, using, now)
-        if hash_for_suppression(facts.rejected_address) == hash_for_suppression(row.address)
+        if hash_normalized(facts.rejected_address) == hash_normalized(row.address)
         and not isinstance(decide(facts), Drop)
     ]
     _queue(going, using, now)
@@ -185,8 +185,8 @@ def _with_facts(channels: Mapping[Delivery, str], using: str, now: datetime) -> 
     suppressed = Suppression.objects.using(using).find_suppressed(pairs)
     for row, channel in channels.items():
         found, kind = reaches[row.pk], kinds[row.pk]
-        if found.alternative and (kind, hash_for_suppression(found.address)) in suppressed:
-            found = found if (kind, hash_for_suppression(found.alternative)) in suppressed else found.use_alternative()
+        if found.alternative and (kind, hash_normalized(found.address)) in suppressed:
+            found = found if (kind, hash_normalized(found.alternative)) in suppressed else found.use_alternative()
         yield row, replace(_facts(row, channel, persons[row.pk], kind, found, now), suppressed=suppressed)
 
 

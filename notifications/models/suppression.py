@@ -18,7 +18,7 @@ REFUSALS_ALLOWED = 3
 REFUSALS_COUNT_FOR = timedelta(days=90)
 
 
-def hash_for_suppression(address: str) -> str:
+def hash_normalized(address: str) -> str:
     """Return the hash that the table stores of an address in any case; the address cannot be recovered from it."""
     return hash_address(normalize_address(address))
 
@@ -54,7 +54,7 @@ class SuppressionQuerySet(models.QuerySet["Suppression"]):
 
         It takes one statement, or none if there are no addresses.
         """
-        return self.find_suppressed_hashes({hash_for_suppression(address) for _kind, address in pairs})
+        return self.find_suppressed_hashes({hash_normalized(address) for _kind, address in pairs})
 
     def find_suppressed_hashes(self, hashes: Collection[str]) -> frozenset[Pair]:
         """Return the same for hashes of addresses."""
@@ -109,7 +109,7 @@ class Suppression(models.Model):
         REPEATED = "repeated", _("the mailbox refused three times")
 
     kind = models.CharField(_("kind"), max_length=50)
-    hash_address = models.CharField(_("address hash"), max_length=32)
+    address_hash = models.CharField(_("address hash"), max_length=32)
     address = models.CharField(_("masked address"), max_length=255)
     reason = models.CharField(_("reason"), max_length=40, choices=Why.choices)
     created_at = models.DateTimeField(_("created at"))
@@ -130,7 +130,7 @@ class Suppression(models.Model):
 def _row(kind: str, address: str, reason: str, now: datetime) -> Suppression:
     return Suppression(
         kind=kind,
-        address_hash=hash_for_suppression(address),
+        address_hash=hash_normalized(address),
         address=mask_address(address),
         reason=reason,
         created_at=now,

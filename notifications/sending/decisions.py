@@ -9,7 +9,7 @@ from notifications.core.addresses import ChosenAddress, hash_address, is_well_fo
 from notifications.core.channel_classes import get_address_kind
 from notifications.models import Notification
 from notifications.models.fingerprint import Original
-from notifications.models.suppression import Pair, SuppressionLookup, normalize_address, hash_for_suppression
+from notifications.models.suppression import Pair, SuppressionLookup, hash_normalized, normalize_address
 from notifications.outcomes import Answer, Drop, Hold, Reason
 from notifications.sending.audience import Chunk
 from notifications.sending.duplicates import Repeats, find_duplicates
@@ -92,13 +92,13 @@ class Decisions:
     def _suppressed_of(self, cases: Sequence[Candidate]) -> frozenset[Pair]:
         """Of their addresses those that are suppressed. Whoever has one takes another, or is marked."""
         prints = [_fingerprint(case) for case in cases]
-        others = {hash_for_suppression(case.alternative) for case in cases if case.alternative}
+        others = {hash_normalized(case.alternative) for case in cases if case.alternative}
         suppressed = self.suppressions.find({*prints, *others} - {""})
         bad = {its for _kind, its in suppressed}
         for case, its in zip(cases, prints, strict=True):
             if its not in bad:
                 continue
-            other = (case.kind, hash_for_suppression(case.alternative))
+            other = (case.kind, hash_normalized(case.alternative))
             if case.alternative and (case.kind, its) in suppressed and other not in suppressed:
                 case.take_other()
             else:
@@ -164,7 +164,7 @@ def _fingerprint(case: Candidate) -> str:
     address = case.kept_address
     if not address:
         return ""
-    return case.address_hash if address == normalize_address(address) else hash_for_suppression(address)
+    return case.address_hash if address == normalize_address(address) else hash_normalized(address)
 
 
 def not_before(wanted_at: datetime, answer: Answer, now: datetime) -> Answer:

@@ -9,7 +9,7 @@ from django.core.mail.backends.locmem import EmailBackend
 from notifications.core.clock import now
 from notifications.manager import NotificationManager
 from notifications.models import Cluster, Delivery, NotificationLog, Suppression
-from notifications.models.suppression import MAX_PRELOADED, SuppressionLookup, hash_for_suppression
+from notifications.models.suppression import MAX_PRELOADED, SuppressionLookup, hash_normalized
 from notifications.recipients import Address
 from notifications.testing import capture_notifications
 from tests.factories import UserFactory, UserSettingsFactory
@@ -142,14 +142,14 @@ def test_few_are_read_once_for_a_send_of_many_each_chunk_asks_for_its_own(count,
     addresses = [f"bad{number}@example.com" for number in range(count)]
     Suppression.objects.suppress([("email", address) for address in addresses], Suppression.Why.HARD_BOUNCE, now())
     looked_up = [*addresses[:2], *(f"good{number}" for number in range(MAX_PRELOADED))]
-    asked = {hash_for_suppression(address) for address in looked_up}
+    asked = {hash_normalized(address) for address in looked_up}
     suppressed = SuppressionLookup()
     with django_assert_num_queries(1 if count <= MAX_PRELOADED else 3):
         for _chunk in range(2):
             found = {its for _kind, its in suppressed.find(asked)}
-            assert found & asked == {hash_for_suppression(address) for address in addresses[:2]}
+            assert found & asked == {hash_normalized(address) for address in addresses[:2]}
 
 
 def test_for_a_handful_only_theirs_are_asked_for():
     suppress("bad@example.com")
-    assert SuppressionLookup().find({hash_for_suppression("good@example.com")}) == frozenset()
+    assert SuppressionLookup().find({hash_normalized("good@example.com")}) == frozenset()
