@@ -1,4 +1,4 @@
-"""Asking again about what a digest or batch is made of: it may have waited since, for a provider or for its hour."""
+"""Rechecks the items of claimed digests and batches, which may have waited for a provider or for a time."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -19,84 +19,94 @@ from notifications.sending.gates import DIGEST_ITEM_GATES
 from notifications.sending.gates.recheck import collect_addresses, find_obstacle, recheck
 from notifications.storage.outbox import DigestRemoval, StateChange
 
-Refused = tuple[Delivery, Drop]
+RefusedItem = tuple[Delivery, Drop]
 
 
 def recheck_digest_items(
-    wanted: list[AddressedDelivery], using: str, now: datetime
+    sendable: list[AddressedDelivery], using: str, now: datetime
 ) -> tuple[list[AddressedDelivery], Counter[str]]:
-    """Let leave their digests and batches what is not wanted any more; without those of which nothing is left, which
-    end as their last item did and are counted."""
-    wholes = [item for item in wanted if item.delivery.notification.gathers]
-    if not wholes:
-        return wanted, Counter()
-    suppressed = Suppression.objects.using(using).find_suppressed(collect_addresses([item.delivery for item in wholes]))
-    items = _items_by_whole([item.delivery for item in wholes], using)
-    refused = {item.delivery.pk: _refused(item, items, suppressed, now) for item in wholes}
-    ended = [(item.delivery, _end(refused[item.delivery.pk])) for item in wholes if _is_empty(item, items, refused)]
+    """Remove the items that the gates now refuse from the claimed digests and batches.
+
+    Return the deliveries that may still be sent. A digest or batch without any item left gets the state of its last
+    item and is counted instead.
+    """
+    digests = [item for item in sendable if item.delivery.notification.gathers]
+    if not digests:
+        return sendable, Counter()
+    addresses = collect_addresses([digest.delivery for digest in digests])
+    suppressed = Suppression.objects.using(using).find_suppressed(addresses)
+    items = _load_items([digest.delivery for digest in digests], using)
+    refused = {digest.delivery.pk: _find_refused(digest, items, suppressed, now) for digest in digests}
+    empty = [
+        (digest.delivery, _get_answer_for_empty(refused[digest.delivery.pk]))
+        for digest in digests
+        if _is_empty(digest, items, refused)
+    ]
     with transaction.atomic(using=using):
-        _let_leave([(item.delivery, refused[item.delivery.pk]) for item in wholes], using, now)
-        tally = apply_refusals(ended, using, now) if ended else Counter()
-    gone = {row.pk for row, _ in ended}
-    return [item for item in wanted if item.delivery.pk not in gone], tally
+        _remove_items([(digest.delivery, refused[digest.delivery.pk]) for digest in digests], using, now)
+        tally = apply_refusals(empty, using, now) if empty else Counter()
+    empty_ids = {row.pk for row, _ in empty}
+    return [item for item in sendable if item.delivery.pk not in empty_ids], tally
 
 
-def _items_by_whole(wholes: Sequence[Delivery], using: str) -> Mapping[int, Sequence[Delivery]]:
-    """By notification: a batch that has gone to its fallback channel is another delivery of the same."""
-    found: defaultdict[int, list[Delivery]] = defaultdict(list)
-    for row in Delivery.objects.using(using).items_of(wholes):
+def _load_items(digests: Sequence[Delivery], using: str) -> Mapping[int, Sequence[Delivery]]:
+    """Return the items by notification: on its fallback channel, a batch is another delivery of the same one."""
+    items: defaultdict[int, list[Delivery]] = defaultdict(list)
+    for row in Delivery.objects.using(using).items_of(digests):
         if row.merged_into is not None:
-            found[row.merged_into.notification_id].append(row)
-    return found
+            items[row.merged_into.notification_id].append(row)
+    return items
 
 
-def _refused(
-    whole: AddressedDelivery, items: Mapping[int, Sequence[Delivery]], suppressed: frozenset[Pair], now: datetime
-) -> list[Refused]:
+def _find_refused(
+    digest: AddressedDelivery, items: Mapping[int, Sequence[Delivery]], suppressed: frozenset[Pair], now: datetime
+) -> list[RefusedItem]:
     answers = [
-        (row, recheck(_as_it_goes(row, whole.delivery), whole.person, suppressed, now, DIGEST_ITEM_GATES))
-        for row in items.get(whole.delivery.notification_id, ())
-        # What is no longer known is told by its name.
+        (row, recheck(_move_to_channel_of(digest.delivery, row), digest.person, suppressed, now, DIGEST_ITEM_GATES))
+        for row in items.get(digest.delivery.notification_id, ())
+        # An item whose event or channel is no longer known stays; the digest shows its name.
         if not find_obstacle(row)
     ]
     return [(row, answer) for row, answer in answers if isinstance(answer, Drop)]
 
 
-def _as_it_goes(row: Delivery, whole: Delivery) -> Delivery:
-    if row.channel == whole.channel:
+def _move_to_channel_of(digest: Delivery, row: Delivery) -> Delivery:
+    if row.channel == digest.channel:
         return row
-    there = copy(row)
-    there.channel, there.address = whole.channel, whole.address
-    return there
+    moved = copy(row)
+    moved.channel, moved.address = digest.channel, digest.address
+    return moved
 
 
 def _is_empty(
-    whole: AddressedDelivery, items: Mapping[int, Sequence[Any]], refused: Mapping[int, Sequence[Any]]
+    digest: AddressedDelivery, items: Mapping[int, Sequence[Any]], refused: Mapping[int, Sequence[Any]]
 ) -> bool:
-    """Whether there is nothing to tell: neither items nor sections of the host."""
-    told, count = whole.delivery.notification, len(items.get(whole.delivery.notification_id, ()))
-    if len(refused[whole.delivery.pk]) < count or told.values.get("sections"):
+    """Return whether a digest or batch has neither items nor sections of the host."""
+    notification = digest.delivery.notification
+    count = len(items.get(notification.pk, ()))
+    if len(refused[digest.delivery.pk]) < count or notification.values.get("sections"):
         return False
     # A digest that never had an item was sent by the host itself.
-    return count > 0 or told.gathers == told.Gathers.BATCH
+    return count > 0 or notification.gathers == notification.Gathers.BATCH
 
 
-def _end(refused: Sequence[Refused]) -> Drop:
-    """As the last of its items did; what is sent again may have lost them all before."""
-    return refused[-1][1] if refused else Drop(Reason.CANCELLED, "nothing is left of it")
+def _get_answer_for_empty(refused: Sequence[RefusedItem]) -> Drop:
+    """Return the answer for its last item. A digest that is sent again may have lost all items before."""
+    return refused[-1][1] if refused else Drop(Reason.CANCELLED, "no item is left")
 
 
-def _let_leave(refused: Sequence[tuple[Delivery, Sequence[Refused]]], using: str, now: datetime) -> None:
-    leaving = [
-        DigestRemoval(row.pk, get_state_after(answer), answer.reason, whole.pk, whole.fence)
-        for whole, rows in refused
+def _remove_items(refused: Sequence[tuple[Delivery, Sequence[RefusedItem]]], using: str, now: datetime) -> None:
+    removals = [
+        DigestRemoval(row.pk, get_state_after(answer), answer.reason, digest.pk, digest.fence)
+        for digest, rows in refused
         for row, answer in rows
     ]
-    left = Delivery.objects.using(using).leave(leaving, now)
-    ours = [(row, answer) for _, rows in refused for row, answer in rows if row.pk in left]
-    load_contexts([row for row, _ in ours], using)
-    NotificationLog.objects.using(using).append(build_drop_row(row, item.reason, item.rule, now) for row, item in ours)
-    for row, answer in ours:
-        send_outcome_signal(
-            row, StateChange(row.pk, row.fence, row.state, get_state_after(answer), answer.reason), using
-        )
+    removed_ids = Delivery.objects.using(using).leave(removals, now)
+    removed = [(row, answer) for _, rows in refused for row, answer in rows if row.pk in removed_ids]
+    load_contexts([row for row, _ in removed], using)
+    NotificationLog.objects.using(using).append(
+        build_drop_row(row, answer.reason, answer.rule, now) for row, answer in removed
+    )
+    for row, answer in removed:
+        change = StateChange(row.pk, row.fence, row.state, get_state_after(answer), answer.reason)
+        send_outcome_signal(row, change, using)

@@ -1,4 +1,4 @@
-"""Asking again: what can have changed between ``send()`` and now."""
+"""Rechecks claimed deliveries: what ``send()`` decided may have changed since."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -18,29 +18,33 @@ from notifications.sending.gates.quiet_hours import quiet_hours
 from notifications.sending.gates.recheck import build_facts, collect_addresses, find_obstacle, load_recipients, recheck
 from notifications.storage.outbox import StateChange
 
-ENDS = {Reason.EXPIRED: DeliveryState.EXPIRED, Reason.CANCELLED: DeliveryState.CANCELLED}
+STATE_BY_REASON = {Reason.EXPIRED: DeliveryState.EXPIRED, Reason.CANCELLED: DeliveryState.CANCELLED}
+"""The state of a delivery that a gate drops for this reason. For every other reason it is *dropped*."""
 
 
 def recheck_claimed(
     claimed: Sequence[Delivery], writer: OutcomeWriter, now: datetime
 ) -> tuple[list[AddressedDelivery], Counter[str]]:
-    """Those deliveries that may go out now; the others are cancelled, expired, dropped or buried, and counted."""
+    """Return the deliveries that may be sent now, and count the others by their new state.
+
+    The others are held, cancelled, expired, dropped or dead.
+    """
     persons = load_recipients(claimed)
     suppressed = Suppression.objects.using(writer.using).find_suppressed(collect_addresses(claimed))
-    wanted, refused, impossible = [], [], []
+    sendable, refused, dead = [], [], []
     for delivery in claimed:
         person = persons[delivery.pk]
-        if fault := find_obstacle(delivery):
-            impossible.append(dead_letter(delivery, *fault))
-        elif answer := _refusal(delivery, person, suppressed, now):
+        if obstacle := find_obstacle(delivery):
+            dead.append(dead_letter(delivery, *obstacle))
+        elif answer := _find_refusal(delivery, person, suppressed, now):
             refused.append((delivery, answer))
         else:
-            wanted.append(AddressedDelivery(delivery, person))
+            sendable.append(AddressedDelivery(delivery, person))
     tally = apply_refusals(refused, writer.using, now) if refused else Counter()
-    return wanted, tally + writer.write(Outcomes(impossible, now)) if impossible else tally
+    return sendable, tally + writer.write(Outcomes(dead, now)) if dead else tally
 
 
-def _refusal(delivery: Delivery, person: Person, suppressed: frozenset[Pair], now: datetime) -> Drop | Hold | None:
+def _find_refusal(delivery: Delivery, person: Person, suppressed: frozenset[Pair], now: datetime) -> Drop | Hold | None:
     answer = recheck(delivery, person, suppressed, now, RECHECKED_GATES)
     return None if isinstance(answer, Deliver) else answer
 
@@ -48,7 +52,10 @@ def _refusal(delivery: Delivery, person: Person, suppressed: frozenset[Pair], no
 def recheck_quiet_hours(
     group: Sequence[AddressedDelivery], writer: OutcomeWriter
 ) -> tuple[list[AddressedDelivery], Counter[str]]:
-    """Those of a group that may go out at this hour: a slow batch may have come into somebody's quiet hours."""
+    """Return the deliveries of a group that quiet hours do not hold, and count the others.
+
+    While a slow batch is being sent, the quiet hours of some recipients may begin.
+    """
     now = writer.now()
     answers = [(item, quiet_hours(build_facts(item.delivery, item.person, frozenset(), now))) for item in group]
     held = [(item.delivery, answer) for item, answer in answers if isinstance(answer, Hold)]
@@ -57,8 +64,11 @@ def recheck_quiet_hours(
 
 
 def apply_refusals(refused: Sequence[tuple[Delivery, Drop | Hold]], using: str, now: datetime) -> Counter[str]:
-    """Deliveries that may not go out now: they are held, dropped, cancelled or have expired. No attempt is counted."""
-    settlements = [
+    """Hold, drop, cancel or expire deliveries that a gate or a limit has refused. No attempt is counted.
+
+    Return the number of deliveries in each new state.
+    """
+    changes = [
         StateChange(
             id=delivery.pk,
             fence=delivery.fence,
@@ -70,26 +80,28 @@ def apply_refusals(refused: Sequence[tuple[Delivery, Drop | Hold]], using: str, 
         for delivery, answer in refused
     ]
     with transaction.atomic(using=using):
-        written = Delivery.objects.using(using).settle(settlements, now)
-        ours = [(*item, news) for item, news in zip(refused, settlements, strict=True) if news.id in written]
-        drops = [(delivery, answer) for delivery, answer, _ in ours if isinstance(answer, Drop)]
+        written = Delivery.objects.using(using).settle(changes, now)
+        applied = [(*item, change) for item, change in zip(refused, changes, strict=True) if change.id in written]
+        drops = [(delivery, answer) for delivery, answer, _ in applied if isinstance(answer, Drop)]
         rows = [build_drop_row(delivery, answer.reason, answer.rule, now) for delivery, answer in drops]
         NotificationLog.objects.using(using).append(rows)
-        queue_to_account_address([row for row, answer in drops if answer.reason == Reason.SUPPRESSED], using, now)
-        for delivery, _, news in ours:
-            send_outcome_signal(delivery, news, using)
-    return Counter(news.state for news in settlements if news.id in written)
+        suppressed = [delivery for delivery, answer in drops if answer.reason == Reason.SUPPRESSED]
+        queue_to_account_address(suppressed, using, now)
+        for delivery, _, change in applied:
+            send_outcome_signal(delivery, change, using)
+    return Counter(change.state for change in changes if change.id in written)
 
 
 def get_state_after(answer: Drop | Hold) -> DeliveryState:
+    """Return the state of a delivery that a gate has held or dropped."""
     if isinstance(answer, Hold):
         return DeliveryState.HELD
-    return ENDS.get(answer.reason, DeliveryState.DROPPED)
+    return STATE_BY_REASON.get(answer.reason, DeliveryState.DROPPED)
 
 
 def load_contexts(rows: Sequence[Delivery], using: str) -> None:
-    """Read the contexts of deliveries that were read without, for the log: only of those that it tells of."""
-    wanted = {row.notification_id for row in rows}
-    contexts = Notification.objects.using(using).in_bulk(wanted) if wanted else {}
+    """Load the contexts that the queries of these deliveries have deferred, because the log rows need them."""
+    ids = {row.notification_id for row in rows}
+    notifications = Notification.objects.using(using).in_bulk(ids) if ids else {}
     for row in rows:
-        row.notification.context = contexts[row.notification_id].context
+        row.notification.context = notifications[row.notification_id].context

@@ -153,7 +153,7 @@ def test_a_batch_that_has_lost_its_items_before_is_not_sent_again_empty(clock, b
     NotificationManager.resend(Delivery.objects.get(pk=whole.pk), "try again")
     assert dict(Dispatcher().run_until_idle()) == {"cancelled": 1}
     assert mail.outbox == []
-    assert NotificationLog.objects.get(kind="drop").error_message == "nothing is left of it"
+    assert NotificationLog.objects.get(kind="drop").error_message == "no item is left"
 
 
 def test_a_digest_of_sections_alone_has_no_items_to_lose(clock, reader, settings):
