@@ -30,7 +30,7 @@ from notifications.storage.insert import (
     insert_with_deliveries,
     inserts_in_one_statement,
 )
-from notifications.storage.waiting import wait_for_turn
+from notifications.storage.waiting import lock_queue
 
 ALL_RECIPIENTS = "*"
 HELD, READY = DeliveryState.HELD.value, DeliveryState.READY.value
@@ -47,7 +47,7 @@ def enqueue(request: Request, recipients: Any, using: str) -> SendResult:
         check_permission(request.event, request.options.actor)
         if is_limited(request) and conf.current().enabled:
             # Before anything is written that another send may wait for, or two could wait for each other.
-            wait_for_turn(using)
+            lock_queue(using)
         request = _in_its_cluster(request, audience)
         # What was asked for just now is stored with the time of the database, which need not be read before.
         now = clock.now(using) if request.asked_at else None

@@ -12,7 +12,7 @@ from notifications import conf
 from notifications.events import NotificationPriority
 from notifications.sending.request import Request
 from notifications.storage import waiting
-from notifications.storage.waiting import Place
+from notifications.storage.waiting import OutboxScope
 
 TRIES = 5
 
@@ -30,17 +30,17 @@ def is_limited(request: Request) -> bool:
 class Bound:
     """One of the limits, as it stands before a send."""
 
-    def __init__(self, place: Place, limit: int, below: int, may_shed: bool) -> None:
-        self.place, self.below, self.may_shed = place, below, may_shed
-        self.room = limit - waiting.depth(place)
+    def __init__(self, scope: OutboxScope, limit: int, below: int, may_shed: bool) -> None:
+        self.scope, self.below, self.may_shed = scope, below, may_shed
+        self.room = limit - waiting.count_waiting(scope)
 
     @cached_property
     def most_to_shed(self) -> int:
-        return waiting.most_to_shed(self.place, self.below) if self.may_shed else 0
+        return waiting.count_sheddable(self.scope, self.below) if self.may_shed else 0
 
     def least_urgent(self, count: int, without: set[int]) -> dict[int, int]:
         """Whole sends that have so many deliveries together, or fewer where there are no more."""
-        return waiting.least_urgent(self.place, self.below, count, without) if self.may_shed else {}
+        return waiting.find_least_urgent(self.scope, self.below, count, without) if self.may_shed else {}
 
     def fits(self, count: int) -> bool:
         """Whether so many deliveries may be queued, perhaps after others were shed."""
@@ -50,19 +50,19 @@ class Bound:
 class Room:
     """What the limits leave to one send.
 
-    To be made in the transaction of the send, after :func:`notifications.storage.waiting.wait_for_turn` and before
+    To be made in the transaction of the send, after :func:`notifications.storage.waiting.lock_queue` and before
     anything is queued.
     """
 
     def __init__(self, request: Request, using: str) -> None:
         configured, self.using = conf.current(), using
         below, may_shed = request.priority.band[0], configured.queue_full == "shed"
-        # The smaller place first: what is shed there makes room in the other, too.
-        places = (
-            (Place(using, request.cluster.pk), configured.cluster_queue_limit),
-            (Place(using), configured.queue_limit),
+        # The smaller scope first: what is shed there makes room in the other, too.
+        scopes = (
+            (OutboxScope(using, request.cluster.pk), configured.cluster_queue_limit),
+            (OutboxScope(using), configured.queue_limit),
         )
-        self.bounds = [Bound(place, limit, below, may_shed) for place, limit in places if limit]
+        self.bounds = [Bound(scope, limit, below, may_shed) for scope, limit in scopes if limit]
 
     def fits(self, count: int) -> bool:
         """Whether so many deliveries may be queued, perhaps after others were shed."""
@@ -85,7 +85,7 @@ class Room:
         taken: set[int] = set()
         for _ in range(TRIES):
             chosen = self._chosen(count, taken)
-            gone = {*chosen} - waiting.locked_whole(self.using, chosen)
+            gone = {*chosen} - waiting.lock_untouched(self.using, chosen)
             if not gone:
                 waiting.shed(self.using, chosen, now)
                 return

@@ -1,7 +1,7 @@
-"""What waits in the outbox: how much it is, and which whole sends can make room for a more urgent one.
+"""Count the deliveries that wait in the outbox, and find sends that can make room for a more urgent one.
 
-A whole send is a notification of which every delivery still waits, held or ready. Digests and batches are never among
-them: they stand for what other sends have merged into them.
+A send is *untouched* if all its deliveries still wait, held or ready. Digests and batches never count as untouched,
+because they contain what other sends have merged into them.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -16,18 +16,18 @@ from notifications.models.notification import Notification
 from notifications.outcomes import DeliveryState, Reason
 from notifications.storage.in_array import in_array
 
-TASK = "klaxon.queue_limit"
-AT_ONCE = 1000
-# As literals, so that the partial indexes serve: together they are all that waits, retries among it.
+LOCK_NAME = "klaxon.queue_limit"
+CHUNK_SIZE = 1000
+# Literals, so that the partial indexes are used. Together they are all deliveries that wait, including retries.
 READY = "d.state = 'ready'"
-ALONE = "d.state IN ('held', 'retry') AND d.reason NOT IN ('batch', 'digest')"
-FOR_OTHERS = "d.state = 'held' AND d.reason IN ('batch', 'digest')"
+WAITS_ALONE = "d.state IN ('held', 'retry') AND d.reason NOT IN ('batch', 'digest')"
+WAITS_FOR_DIGEST = "d.state = 'held' AND d.reason IN ('batch', 'digest')"
 
 
-class Place(NamedTuple):
-    """The whole outbox, or that of one cluster.
+class OutboxScope(NamedTuple):
+    """The whole outbox, or the part of it that belongs to one cluster.
 
-    :param cluster: the primary key of a cluster; None for all.
+    :param cluster: the primary key of a cluster; None for the whole outbox.
     """
 
     using: str
@@ -45,116 +45,120 @@ class Place(NamedTuple):
         return [field.get_db_prep_value(self.cluster, connections[self.using])]
 
 
-def wait_for_turn(using: str) -> None:
-    """Wait until no other transaction that counts has what it queued uncommitted; others then wait for this one.
+def lock_queue(using: str) -> None:
+    """Wait until no other transaction that counts has uncommitted deliveries, and make others wait for this one.
 
-    There is one such lock for a partition, and it is held until the transaction ends. On SQLite a transaction that
-    writes is alone anyway.
+    There is one such lock for a partition, and it is held until the transaction ends. On SQLite only one transaction
+    can write at a time anyway.
     """
     connection = connections[using]
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s), hashtext(current_schema()))", [TASK])
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s), hashtext(current_schema()))", [LOCK_NAME])
 
 
-def depth(place: Place) -> int:
-    """How many deliveries wait."""
-    join = "" if place.cluster is None else "JOIN klaxon_notification n ON n.id = d.notification_id"
+def count_waiting(scope: OutboxScope) -> int:
+    """Return the number of deliveries that wait."""
+    join = "" if scope.cluster is None else "JOIN klaxon_notification n ON n.id = d.notification_id"
     counts = [
-        f"(SELECT COUNT(*) FROM klaxon_delivery d {join} WHERE {place.condition} AND {states})"  # noqa: S608 - our own words
-        for states in (READY, ALONE, FOR_OTHERS)
+        f"(SELECT COUNT(*) FROM klaxon_delivery d {join} WHERE {scope.condition} AND {states})"  # noqa: S608 - constant SQL
+        for states in (READY, WAITS_ALONE, WAITS_FOR_DIGEST)
     ]
-    return _number(place.using, f"SELECT {' + '.join(counts)}", place.params * len(counts))
+    return _fetch_number(scope.using, f"SELECT {' + '.join(counts)}", scope.params * len(counts))
 
 
-def most_to_shed(place: Place, below: int) -> int:
-    """How many deliveries of whole sends wait with a lower score."""
-    sql = f"{_whole(place)} SELECT COALESCE(SUM(deliveries), 0) FROM whole"  # noqa: S608 - our own words
-    return _number(place.using, sql, _params(place, below))
+def count_sheddable(scope: OutboxScope, below: int) -> int:
+    """Return the number of deliveries of untouched sends with a score lower than ``below``."""
+    sql = f"{_untouched_sends(scope)} SELECT COALESCE(SUM(deliveries), 0) FROM untouched"  # noqa: S608 - constant SQL
+    return _fetch_number(scope.using, sql, _params(scope, below))
 
 
-def least_urgent(place: Place, below: int, count: int, without: Collection[int] = ()) -> dict[int, int]:
-    """Whole sends with a lower score that have so many deliveries together; fewer where there are no more.
+def find_least_urgent(scope: OutboxScope, below: int, count: int, without: Collection[int] = ()) -> dict[int, int]:
+    """Find untouched sends with a score lower than ``below`` that have at least ``count`` deliveries in total.
 
-    Those with the lowest score come first, of these the newest. Returns the number of deliveries by notification.
+    There are fewer deliveries if no more such sends exist. Sends with the lowest score come first; among these, the
+    newest. Returns the number of deliveries by notification.
 
     :param without: notifications to leave out.
     """
-    using = place.using
+    using = scope.using
     excluded, keys = in_array(without, Delivery._meta.get_field("notification").target_field, using)
-    sql = f"""{_whole(place)}, ordered AS (
-            SELECT its_id, deliveries, SUM(deliveries) OVER (ORDER BY score, its_id DESC) AS so_far
-            FROM whole WHERE NOT (its_id {excluded})
+    sql = f"""{_untouched_sends(scope)}, ordered AS (
+            SELECT send_id, deliveries, SUM(deliveries) OVER (ORDER BY score, send_id DESC) AS running_total
+            FROM untouched WHERE NOT (send_id {excluded})
         )
-        SELECT its_id, deliveries FROM ordered WHERE so_far - deliveries < %s ORDER BY so_far"""  # noqa: S608 - our own words
+        SELECT send_id, deliveries FROM ordered WHERE running_total - deliveries < %s ORDER BY running_total"""  # noqa: S608 - constant SQL
     with connections[using].cursor() as cursor:
-        cursor.execute(sql, [*_params(place, below), keys, count])
+        cursor.execute(sql, [*_params(scope, below), keys, count])
         return {row[0]: row[1] for row in cursor.fetchall()}
 
 
-def _whole(place: Place) -> str:
-    held = f"{ALONE} AND d.state = 'held'"
-    waits = " UNION ALL ".join(
-        f"SELECT d.notification_id AS its_id, d.score FROM klaxon_delivery d WHERE {states} AND d.score < %s"  # noqa: S608
-        for states in (READY, held, FOR_OTHERS)
+def _untouched_sends(scope: OutboxScope) -> str:
+    held = f"{WAITS_ALONE} AND d.state = 'held'"
+    waiting = " UNION ALL ".join(
+        f"SELECT d.notification_id AS send_id, d.score FROM klaxon_delivery d WHERE {states} AND d.score < %s"  # noqa: S608
+        for states in (READY, held, WAITS_FOR_DIGEST)
     )
     return f"""
-        WITH waits AS (
-            SELECT its_id, COUNT(*) AS deliveries, MIN(score) AS score FROM ({waits}) AS d GROUP BY its_id
-        ), whole AS (
-            SELECT its_id, deliveries, score FROM waits JOIN klaxon_notification n ON n.id = its_id
-            WHERE {place.condition} AND n.gathers = '' AND NOT EXISTS (
-                SELECT 1 FROM klaxon_delivery d WHERE d.notification_id = its_id AND d.state NOT IN ('held', 'ready')
+        WITH waiting AS (
+            SELECT send_id, COUNT(*) AS deliveries, MIN(score) AS score FROM ({waiting}) AS d GROUP BY send_id
+        ), untouched AS (
+            SELECT send_id, deliveries, score FROM waiting JOIN klaxon_notification n ON n.id = send_id
+            WHERE {scope.condition} AND n.gathers = '' AND NOT EXISTS (
+                SELECT 1 FROM klaxon_delivery d WHERE d.notification_id = send_id AND d.state NOT IN ('held', 'ready')
             )
-        )"""  # noqa: S608 - our own words
+        )"""  # noqa: S608 - constant SQL
 
 
-def _params(place: Place, below: int) -> list[Any]:
-    return [below] * 3 + place.params
+def _params(scope: OutboxScope, below: int) -> list[Any]:
+    return [below] * 3 + scope.params
 
 
-def _number(using: str, sql: str, params: list[Any]) -> int:
+def _fetch_number(using: str, sql: str, params: list[Any]) -> int:
     with connections[using].cursor() as cursor:
         cursor.execute(sql, params)
         return int(cursor.fetchone()[0])
 
 
-def locked_whole(using: str, notification_ids: Sequence[int]) -> set[int]:
-    """Those of these sends of which every delivery waits and is locked now, until the transaction ends."""
-    return {pk for some in _parts(notification_ids) for pk in _locked_whole(using, some)}
+def lock_untouched(using: str, notification_ids: Sequence[int]) -> set[int]:
+    """Lock the waiting deliveries of these sends until the transaction ends, and return the untouched sends.
+
+    A send with a delivery that another transaction has locked is not returned.
+    """
+    return {pk for chunk in _chunks(notification_ids) for pk in _lock_chunk(using, chunk)}
 
 
-def _parts(notification_ids: Sequence[int]) -> Iterator[Sequence[int]]:
-    return (notification_ids[start : start + AT_ONCE] for start in range(0, len(notification_ids), AT_ONCE))
+def _chunks(notification_ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    return (notification_ids[start : start + CHUNK_SIZE] for start in range(0, len(notification_ids), CHUNK_SIZE))
 
 
-def _locked_whole(using: str, notification_ids: Collection[int]) -> Iterator[int]:
+def _lock_chunk(using: str, notification_ids: Collection[int]) -> Iterator[int]:
     connection = connections[using]
-    these, keys = in_array(notification_ids, Notification._meta.pk, using)
-    # Workers claim what they find without waiting, and so must this.
+    condition, keys = in_array(notification_ids, Notification._meta.pk, using)
+    # Like the workers' claims, this statement must not wait for locked rows.
     lock = "FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
-    mine = f"""
-        SELECT its_id, COUNT(*) FROM (
-            SELECT notification_id AS its_id FROM klaxon_delivery
-            WHERE notification_id {these} AND state IN ('held', 'ready') {lock}
-        ) AS locked GROUP BY its_id"""  # noqa: S608
-    every = f"SELECT notification_id, COUNT(*) FROM klaxon_delivery WHERE notification_id {these} GROUP BY 1"  # noqa: S608
+    waiting_sql = f"""
+        SELECT send_id, COUNT(*) FROM (
+            SELECT notification_id AS send_id FROM klaxon_delivery
+            WHERE notification_id {condition} AND state IN ('held', 'ready') {lock}
+        ) AS locked GROUP BY send_id"""  # noqa: S608
+    all_sql = f"SELECT notification_id, COUNT(*) FROM klaxon_delivery WHERE notification_id {condition} GROUP BY 1"  # noqa: S608
     with connection.cursor() as cursor:
-        cursor.execute(mine, [keys])
+        cursor.execute(waiting_sql, [keys])
         locked = dict(cursor.fetchall())
-        # Asked afterwards, so that it also counts what a worker has claimed in between.
-        cursor.execute(every, [keys])
+        # This runs second, so that it also counts deliveries that a worker has claimed in between.
+        cursor.execute(all_sql, [keys])
         return iter([pk for pk, count in cursor.fetchall() if locked.get(pk) == count])
 
 
 def shed(using: str, notification_ids: Sequence[int], now: datetime) -> None:
-    """Drop all that waits of these sends, each delivery with a row in the log."""
-    for some in _parts(notification_ids):
+    """Drop all waiting deliveries of these sends, each with a row in the log."""
+    for chunk in _chunks(notification_ids):
         waiting = Delivery.objects.using(using).filter(
-            notification__in=some, state__in=(DeliveryState.HELD, DeliveryState.READY)
+            notification__in=chunk, state__in=(DeliveryState.HELD, DeliveryState.READY)
         )
-        # What was shed waits no more, so the next are others.
-        while rows := list(waiting.order_by("pk")[:AT_ONCE]):
+        # Dropped deliveries no longer wait, so each query returns others.
+        while rows := list(waiting.order_by("pk")[:CHUNK_SIZE]):
             _drop(using, rows, now)
 
 
