@@ -1,11 +1,12 @@
-"""Where a delivery goes when its own address or channel is exhausted: to the account's address, or a fallback channel.
+"""Queues a delivery again for another address or channel, if its own address or channel is exhausted.
 
-A channel is exhausted for one delivery when that is dead, or while all its providers are being left alone. Events name
-fallbacks (``fallback={"sms": "email"}``); the new delivery passes the same gates as those that ``send()`` makes. What
-the gates refuse there stays where it is, for it may still go out when its own channel is back.
+A channel is exhausted for a delivery if the delivery is dead, or while the circuits of all its providers are open. An
+event names fallback channels (``fallback={"sms": "email"}``). The new delivery passes the same gates as a delivery that
+``send()`` creates. If a gate drops it, the delivery stays on its own channel, because it can still be sent when that
+channel is available again.
 
-An address that a user has given in their settings is exhausted when it is suppressed. The address of their account
-comes next, on the same channel and before any fallback channel.
+An address from the settings of a user is exhausted if it is suppressed. Klaxon then uses the address of the user's
+account on the same channel, before any fallback channel.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -27,120 +28,138 @@ from notifications.sending.gates import Facts, Person, decide
 from notifications.sending.gates.recheck import load_recipients
 from notifications.storage.outbox import StateChange
 
-EXHAUSTED = frozenset({Reason.TEMPORARY, Reason.PERMANENT, Reason.CONFIGURATION, Reason.LOST_CONTACT})
-GONE = ("dead", "dropped", "cancelled", "expired", "merged")
-AT_ONCE = 100
+EXHAUSTED_REASONS = frozenset({Reason.TEMPORARY, Reason.PERMANENT, Reason.CONFIGURATION, Reason.LOST_CONTACT})
+UNSENT_END_STATES = ("dead", "dropped", "cancelled", "expired", "merged")
+TAKEOVER_LIMIT = 100
+"""Notifications of one channel in one transaction."""
 
-Going = tuple[Delivery, Facts]
+Redirection = tuple[Delivery, Facts]
+"""A delivery, and the facts about it on the other address or channel."""
 
 
 def get_fallback_channel(delivery: Delivery) -> str:
-    """The channel that takes over from this delivery's, if its event names one and the site has it."""
+    """Return the fallback channel of a delivery, or ``""`` if its event names none that is enabled."""
     event = NOTIFICATION_EVENTS.named(delivery.notification.event)
-    named = event.fallback.get(delivery.channel, "") if event else ""
-    return named if named in conf.current().enabled_channels else ""
+    name = event.fallback.get(delivery.channel, "") if event else ""
+    return name if name in conf.current().enabled_channels else ""
 
 
 def queue_fallbacks(settled: Iterable[tuple[Delivery, StateChange]], using: str, now: datetime) -> None:
-    """Make deliveries on the fallback channels of those that have died; to be called in the same transaction."""
-    dead = {row: news for row, news in settled if news.state == DeliveryState.DEAD and news.reason in EXHAUSTED}
-    moved = queue_to_account_address([row for row, news in dead.items() if news.reason == Reason.PERMANENT], using, now)
-    stuck = [row for row in dead if row.pk not in moved]
-    going, refused = _sorted_by_the_gates(_with_fallback(stuck, using), using, now)
+    """Queue the deliveries that have become dead for another address or channel.
+
+    Call this in the transaction that writes their state.
+    """
+    dead = {
+        row: change
+        for row, change in settled
+        if change.state == DeliveryState.DEAD and change.reason in EXHAUSTED_REASONS
+    }
+    permanent = [row for row, change in dead.items() if change.reason == Reason.PERMANENT]
+    redirected_ids = queue_to_account_address(permanent, using, now)
+    remaining = [row for row in dead if row.pk not in redirected_ids]
+    redirections, refused = _ask_gates(_filter_with_fallback(remaining, using), using, now)
     NotificationLog.objects.using(using).append(
         build_drop_row(row, answer.reason, f"{get_fallback_channel(row)}: {answer.rule}", now)
         for row, answer in refused
     )
-    _queue(going, using, now)
+    _queue(redirections, using, now)
 
 
 def queue_to_account_address(rows: Sequence[Delivery], using: str, now: datetime) -> set[int]:
-    """Make deliveries to the account's address in place of those whose own address is suppressed by now.
+    """Queue deliveries for the address of the account, if the address in the user's settings is now suppressed.
 
-    To be called in the transaction that ends them.
+    Call this in the transaction that ends them.
 
-    :returns: the ids of those for which it made one.
+    :returns: the ids of the deliveries that have been queued again.
     """
-    own = [row for row in rows if row.recipient_id is not None and row.address]
-    going = [
+    with_own_address = [row for row in rows if row.recipient_id is not None and row.address]
+    redirections = [
         (row, facts)
-        for row, facts in _with_facts({row: row.channel for row in own}, using, now)
+        for row, facts in _load_facts({row: row.channel for row in with_own_address}, using, now)
         if hash_normalized(facts.rejected_address) == hash_normalized(row.address)
         and not isinstance(decide(facts), Drop)
     ]
-    _queue(going, using, now)
-    return {row.pk for row, _ in going}
+    _queue(redirections, using, now)
+    return {row.pk for row, _ in redirections}
 
 
 class FallbackTakeover:
-    """What waits on channels that are closed goes elsewhere. Of one worker thread, so that each look goes on where the
-    last one ended, and what cannot go stands in nobody's way."""
+    """Moves deliveries from closed channels to fallback channels.
+
+    Each worker thread has one. It continues where its last call ended, so that deliveries that cannot be moved do not
+    block the others.
+    """
 
     def __init__(self, using: str) -> None:
         self.using = using
-        self._after: dict[str, int] = {}
+        self._last_ids: dict[str, int] = {}
 
-    def take_over(self, closed: Collection[str], owner: str, now: datetime, lease: datetime) -> list[Going]:
-        """Drop what waits on closed channels and has a fallback that works, and queue it there."""
+    def take_over(self, closed: Collection[str], owner: str, now: datetime, lease: datetime) -> list[Redirection]:
+        """Drop the deliveries that wait on closed channels and can be sent on a fallback channel; queue them there."""
         return [
-            going
+            redirection
             for channel in closed
-            if (events := _with_working_fallback(channel, closed))
-            for going in self._take_over(channel, events, owner, now, lease)
+            if (events := _find_events_with_open_fallback(channel, closed))
+            for redirection in self._take_over(channel, events, owner, now, lease)
         ]
 
     def _take_over(
         self, channel: str, events: Sequence[str], owner: str, now: datetime, lease: datetime
-    ) -> list[Going]:
-        ids = self._next_notifications(channel, events)
+    ) -> list[Redirection]:
+        ids = self._find_next_notifications(channel, events)
         if not ids:
             return []
         outbox = Delivery.objects.using(self.using)
         others = conf.current().enabled_channels - {channel}
         with transaction.atomic(using=self.using):
-            rows = outbox.with_notifications(outbox.claim(owner, now, lease, AT_ONCE, ids, without=others))
-            mine = _sorted_by_the_gates(_with_fallback(rows, self.using), self.using, now)[0]
-            going = _without_lost_causes(mine, self.using)
-            self._let_go(rows, going, now)
-            _queue(going, self.using, now)
-        return going
+            rows = outbox.with_notifications(outbox.claim(owner, now, lease, TAKEOVER_LIMIT, ids, without=others))
+            accepted, _ = _ask_gates(_filter_with_fallback(rows, self.using), self.using, now)
+            redirections = _exclude_failed(accepted, self.using)
+            self._settle(rows, redirections, now)
+            _queue(redirections, self.using, now)
+        return redirections
 
-    def _next_notifications(self, channel: str, events: Sequence[str]) -> list[int]:
-        # The state as a literal, so that the partial index serves.
+    def _find_next_notifications(self, channel: str, events: Sequence[str]) -> list[int]:
+        # The state must be a literal, or the partial index is not used.
         ready = Delivery.objects.using(self.using).extra(where=["klaxon_delivery.state = 'ready'"])
         waiting = ready.filter(channel=channel, notification__event__in=events)
-        after = self._after.get(channel, 0)
         found = (
-            waiting.filter(notification_id__gt=after)
+            waiting.filter(notification_id__gt=self._last_ids.get(channel, 0))
             .order_by("notification_id")
             .values_list("notification_id", flat=True)
         )
-        ids = list(found.distinct()[:AT_ONCE])
-        self._after[channel] = ids[-1] if len(ids) == AT_ONCE else 0
+        ids = list(found.distinct()[:TAKEOVER_LIMIT])
+        self._last_ids[channel] = ids[-1] if len(ids) == TAKEOVER_LIMIT else 0
         return ids
 
-    def _let_go(self, rows: Sequence[Delivery], going: Sequence[Going], now: datetime) -> None:
-        away = {row.pk for row, _ in going}
-        was = DeliveryState.CLAIMED
-        news = [
-            StateChange(row.pk, row.fence, was, DeliveryState.DROPPED, Reason.FALLBACK)
-            if row.pk in away
-            else StateChange(row.pk, row.fence, was, DeliveryState.READY, row.reason, provider=row.provider)
+    def _settle(self, rows: Sequence[Delivery], redirections: Sequence[Redirection], now: datetime) -> None:
+        """Drop the deliveries that are redirected, and give back the others."""
+        redirected_ids = {row.pk for row, _ in redirections}
+        claimed = DeliveryState.CLAIMED
+        changes = [
+            StateChange(row.pk, row.fence, claimed, DeliveryState.DROPPED, Reason.FALLBACK)
+            if row.pk in redirected_ids
+            else StateChange(row.pk, row.fence, claimed, DeliveryState.READY, row.reason, provider=row.provider)
             for row in rows
         ]
-        Delivery.objects.using(self.using).settle(news, now)
-        drops = [build_drop_row(row, Reason.FALLBACK, f"goes to {facts.channel} instead", now) for row, facts in going]
+        Delivery.objects.using(self.using).settle(changes, now)
+        drops = [
+            build_drop_row(row, Reason.FALLBACK, f"sent to {facts.channel} instead", now) for row, facts in redirections
+        ]
         NotificationLog.objects.using(self.using).append(drops)
 
 
-def _with_working_fallback(channel: str, closed: Collection[str]) -> list[str]:
-    """The names of the events that have a fallback for this channel which is not closed itself."""
-    working = conf.current().enabled_channels - set(closed)
-    return [event.name for event in NOTIFICATION_EVENTS.values() if event.fallback.get(channel) in working]
+def _find_events_with_open_fallback(channel: str, closed: Collection[str]) -> list[str]:
+    """Return the names of the events whose fallback for this channel is enabled and not closed."""
+    open_channels = conf.current().enabled_channels - set(closed)
+    return [event.name for event in NOTIFICATION_EVENTS.values() if event.fallback.get(channel) in open_channels]
 
 
-def _with_fallback(rows: Sequence[Delivery], using: str) -> list[Delivery]:
-    """Those that have one, but for batches of which everything is on its way there by itself."""
+def _filter_with_fallback(rows: Sequence[Delivery], using: str) -> list[Delivery]:
+    """Return the deliveries that have a fallback channel.
+
+    Leave out batches whose items all have a delivery on the fallback channel already.
+    """
     found = [row for row in rows if get_fallback_channel(row)]
     batches = {row.notification_id: get_fallback_channel(row) for row in found if row.notification.gathers}
     if not batches:
@@ -148,67 +167,83 @@ def _with_fallback(rows: Sequence[Delivery], using: str) -> list[Delivery]:
     outbox = Delivery.objects.using(using)
     items = outbox.filter(merged_into__notification__in=batches)
     keys = list(items.values_list("merged_into__notification", "notification", "recipient_key"))
-    there = outbox.filter(notification__in={key[1] for key in keys}, channel__in=set(batches.values()))
-    copies = set(there.values_list("notification", "recipient_key", "channel"))
-    lacking = {whole for whole, notification, who in keys if (notification, who, batches[whole]) not in copies}
-    return [row for row in found if row.notification_id in lacking or row.notification_id not in batches]
+    on_fallback = outbox.filter(notification__in={key[1] for key in keys}, channel__in=set(batches.values()))
+    existing = set(on_fallback.values_list("notification", "recipient_key", "channel"))
+    incomplete = {
+        batch
+        for batch, notification, recipient_key in keys
+        if (notification, recipient_key, batches[batch]) not in existing
+    }
+    return [row for row in found if row.notification_id in incomplete or row.notification_id not in batches]
 
 
-def _sorted_by_the_gates(
+def _ask_gates(
     rows: Sequence[Delivery], using: str, now: datetime
-) -> tuple[list[Going], list[tuple[Delivery, Drop]]]:
-    going, refused = [], []
-    for row, facts in _with_facts({row: get_fallback_channel(row) for row in rows}, using, now):
+) -> tuple[list[Redirection], list[tuple[Delivery, Drop]]]:
+    """Return the deliveries that may be sent on their fallback channels, and those that a gate drops there."""
+    accepted, refused = [], []
+    for row, facts in _load_facts({row: get_fallback_channel(row) for row in rows}, using, now):
         answer = decide(facts)
-        # Whoever must wait there is held by the worker that takes the new delivery.
+        # If a gate says hold, the worker that claims the new delivery holds it.
         if isinstance(answer, Drop):
             refused.append((row, answer))
         else:
-            going.append((row, facts))
-    return going, refused
+            accepted.append((row, facts))
+    return accepted, refused
 
 
-def _without_lost_causes(going: Sequence[Going], using: str) -> list[Going]:
-    """Without those who had it on the fallback channel already, in vain."""
-    of_these = Delivery.objects.using(using).filter(notification__in={row.notification_id for row, _ in going})
-    gone = set(of_these.filter(state__in=GONE).values_list("notification_id", "recipient_key", "channel"))
-    return [(row, facts) for row, facts in going if (row.notification_id, facts.person.key, facts.channel) not in gone]
+def _exclude_failed(redirections: Sequence[Redirection], using: str) -> list[Redirection]:
+    """Leave out the recipients whose delivery on the fallback channel has ended without being sent."""
+    ids = {row.notification_id for row, _ in redirections}
+    ended = Delivery.objects.using(using).filter(notification__in=ids, state__in=UNSENT_END_STATES)
+    failed = set(ended.values_list("notification_id", "recipient_key", "channel"))
+    return [
+        (row, facts)
+        for row, facts in redirections
+        if (row.notification_id, facts.person.key, facts.channel) not in failed
+    ]
 
 
-def _with_facts(channels: Mapping[Delivery, str], using: str, now: datetime) -> Iterator[Going]:
-    """Each row with the facts about it on another channel, read in a fixed number of queries for each cluster."""
+def _load_facts(channels: Mapping[Delivery, str], using: str, now: datetime) -> Iterator[Redirection]:
+    """Yield each delivery with the facts about it on a channel.
+
+    The number of queries for each cluster does not depend on the number of deliveries.
+    """
     persons = load_recipients([*channels])
     kinds = {row.pk: get_address_kind(channel) for row, channel in channels.items()}
-    reaches = {row.pk: persons[row.pk].reach(channel, kinds[row.pk]) for row, channel in channels.items()}
-    addresses = ((kinds[pk], address) for pk, its in reaches.items() for address in (its.address, its.alternative))
+    chosen = {row.pk: persons[row.pk].reach(channel, kinds[row.pk]) for row, channel in channels.items()}
+    addresses = ((kinds[pk], address) for pk, it in chosen.items() for address in (it.address, it.alternative))
     pairs = {(kind, address) for kind, address in addresses if address and kind != "user"}
     suppressed = Suppression.objects.using(using).find_suppressed(pairs)
     for row, channel in channels.items():
-        found, kind = reaches[row.pk], kinds[row.pk]
-        if found.alternative and (kind, hash_normalized(found.address)) in suppressed:
-            found = found if (kind, hash_normalized(found.alternative)) in suppressed else found.use_alternative()
-        yield row, replace(_facts(row, channel, persons[row.pk], kind, found, now), suppressed=suppressed)
+        address, kind = chosen[row.pk], kinds[row.pk]
+        if address.alternative and (kind, hash_normalized(address.address)) in suppressed:
+            is_usable = (kind, hash_normalized(address.alternative)) not in suppressed
+            address = address.use_alternative() if is_usable else address
+        yield row, replace(_build_facts(row, channel, persons[row.pk], kind, address, now), suppressed=suppressed)
 
 
-def _facts(row: Delivery, channel: str, person: Person, kind: str, found: ChosenAddress, now: datetime) -> Facts:
-    told = row.notification
+def _build_facts(
+    row: Delivery, channel: str, person: Person, kind: str, address: ChosenAddress, now: datetime
+) -> Facts:
+    notification = row.notification
     return Facts(
-        NOTIFICATION_EVENTS.find(told.event),
+        NOTIFICATION_EVENTS.find(notification.event),
         channel,
         kind,
         person,
-        found.address,
-        rejected_address=found.rejected_address,
-        topic=told.topic,
-        actor_id=told.actor_id,
+        address.address,
+        rejected_address=address.rejected_address,
+        topic=notification.topic,
+        actor_id=notification.actor_id,
         now=now,
-        wanted_at=min(told.wanted_at, now),
-        has_own_time=told.has_own_time,
+        wanted_at=min(notification.wanted_at, now),
+        has_own_time=notification.has_own_time,
     )
 
 
-def _queue(going: Sequence[Going], using: str, now: datetime) -> None:
-    made = [
+def _queue(redirections: Sequence[Redirection], using: str, now: datetime) -> None:
+    deliveries = [
         Delivery.to(
             row.notification,
             facts.channel,
@@ -217,10 +252,10 @@ def _queue(going: Sequence[Going], using: str, now: datetime) -> None:
             recipient_id=row.recipient_id,
             score=row.score,
         )
-        for row, facts in going
+        for row, facts in redirections
     ]
-    # Somebody may have it on that channel anyway.
-    Delivery.objects.using(using).bulk_create(made, ignore_conflicts=True)
+    # The recipient may already have a delivery on that channel.
+    Delivery.objects.using(using).bulk_create(deliveries, ignore_conflicts=True)
     NotificationLog.objects.using(using).append(
         NotificationLog.passed_over(
             row.notification,
@@ -231,8 +266,8 @@ def _queue(going: Sequence[Going], using: str, now: datetime) -> None:
             facts.person.key,
             recipient_id=row.recipient_id,
         )
-        for row, facts in going
+        for row, facts in redirections
         if facts.rejected_address
     )
-    if made:
-        tell_on_commit({row.notification_id for row, _ in going}, using)
+    if deliveries:
+        tell_on_commit({row.notification_id for row, _ in redirections}, using)

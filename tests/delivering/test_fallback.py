@@ -134,7 +134,7 @@ def test_while_all_providers_are_left_alone_the_fallback_has_what_waits(carrier)
     assert len(mail.outbox) == 12
     states = Delivery.objects.filter(channel="log").values_list("state", "reason")
     assert sorted(states) == [("dead", "temporary")] * 5 + [("dropped", "fallback")] * 7
-    assert NotificationLog.objects.filter(kind="drop", error_message="goes to email instead").count() == 7
+    assert NotificationLog.objects.filter(kind="drop", error_message="sent to email instead").count() == 7
     NotificationManager.send(ShopEvents.ORDER_REFUSED, UserFactory(), None, {})
     assert dispatch() == {}  # it has no fallback, and waits
     assert Delivery.objects.filter(state="ready").count() == 1
@@ -169,7 +169,7 @@ def test_what_was_muted_since_is_not_queued_there(carrier, clock, kind):  # noqa
 
 
 def test_those_who_cannot_go_keep_nobody_from_going(carrier, monkeypatch, clock):  # noqa: F811
-    monkeypatch.setattr("notifications.delivering.fallback.AT_ONCE", 3)
+    monkeypatch.setattr("notifications.delivering.fallback.TAKEOVER_LIMIT", 3)
     Circuit.objects.failed("log", 5, "away", clock())
     for _ in range(7):
         ship(UserFactory(email=""))
