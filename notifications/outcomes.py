@@ -65,26 +65,79 @@ TECHNICAL = frozenset(
 )
 
 
+class RuleKind(Enum):
+    """The kinds of rules that decide. ``core.rules`` has a text for each."""
+
+    # A text that is stored or comes from elsewhere.
+    TEXT = "text"
+    # Several rules: each of them alone decides, or all of them together do.
+    EACH_OF = "each_of"
+    TOGETHER = "together"
+    NOT_MEMBER = "not_member"
+    NO_ADDRESS = "no_address"
+    SUPPRESSED = "suppressed"
+    DEFAULT_ON = "default_on"
+    CHANNEL_ON = "channel_on"
+    CHANNEL_OFF = "channel_off"
+    EVENT_ON = "event_on"
+    EVENT_OFF = "event_off"
+    CATEGORY_ON = "category_on"
+    CATEGORY_OFF = "category_off"
+    MUTED = "muted"
+    MUTED_UNTIL = "muted_until"
+    DUPLICATE = "duplicate"
+    QUIET_HOURS = "quiet_hours"
+    DELIVERY_WINDOWS = "delivery_windows"
+    DIGEST = "digest"
+    BATCH = "batch"
+    SEND_AT = "send_at"
+    EXPIRES_AT = "expires_at"
+    CANCELLED = "cancelled"
+    LIMIT = "limit"
+    EMPTY_DIGEST = "empty_digest"
+    NOT_CONFIGURED = "not_configured"
+    SWITCHED_OFF = "switched_off"
+    QUEUE_FULL = "queue_full"
+    KEY_USED = "key_used"
+    KEY_CONFLICT = "key_conflict"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The rule behind an answer, as data. ``core.rules.describe_rule()`` returns it as text.
+
+    :param owner: whose rule it is: ``"user"``, ``"role Nurses"``, ``"cluster"``, ``"site"``, ``"event"``,
+        ``"call"`` or ``"system"``; empty if it is nobody's.
+    :param detail: the values of its text, by name.
+    :param until: when it ends, aware; None if it does not.
+    """
+
+    kind: RuleKind
+    owner: str = ""
+    detail: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    until: datetime | None = None
+
+
 @dataclass(frozen=True)
 class Deliver:
-    """A gate lets it through."""
+    """The gate lets the delivery through."""
 
 
 @dataclass(frozen=True)
 class Hold:
-    """A gate lets it through, but not before ``until``. ``rule`` names what decided."""
+    """The gate lets the delivery through, but not before ``until``. ``rule`` is the rule that decides."""
 
     until: datetime
     reason: Reason
-    rule: str = ""
+    rule: Rule | None = None
 
 
 @dataclass(frozen=True)
 class Drop:
-    """A gate says no. ``rule`` names what decided, such as ``"user: channel email is off"``."""
+    """The gate refuses the delivery. ``rule`` is the rule that decides; None if ``reason`` says everything."""
 
     reason: Reason
-    rule: str = ""
+    rule: Rule | None = None
 
 
 Answer = Deliver | Hold | Drop

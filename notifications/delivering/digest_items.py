@@ -8,13 +8,14 @@ from typing import Any
 
 from django.db import transaction
 
+from notifications.core.rules import log_text
 from notifications.delivering.attempt import AddressedDelivery
 from notifications.delivering.outcome_writer import send_outcome_signal
 from notifications.delivering.recheck import apply_refusals, get_state_after, load_contexts
 from notifications.delivering.record import build_drop_row
 from notifications.models import Delivery, NotificationLog, Suppression
 from notifications.models.suppression import Pair
-from notifications.outcomes import Drop, Reason
+from notifications.outcomes import Drop, Reason, Rule, RuleKind
 from notifications.sending.gates import DIGEST_ITEM_GATES
 from notifications.sending.gates.recheck import collect_addresses, find_obstacle, recheck
 from notifications.storage.outbox import DigestRemoval, StateChange
@@ -92,7 +93,7 @@ def _is_empty(
 
 def _get_answer_for_empty(refused: Sequence[RefusedItem]) -> Drop:
     """Return the answer for its last item. A digest that is sent again may have lost all items before."""
-    return refused[-1][1] if refused else Drop(Reason.CANCELLED, "no item is left")
+    return refused[-1][1] if refused else Drop(Reason.CANCELLED, Rule(RuleKind.EMPTY_DIGEST))
 
 
 def _remove_items(refused: Sequence[tuple[Delivery, Sequence[RefusedItem]]], using: str, now: datetime) -> None:
@@ -105,7 +106,7 @@ def _remove_items(refused: Sequence[tuple[Delivery, Sequence[RefusedItem]]], usi
     removed = [(row, answer) for _, rows in refused for row, answer in rows if row.pk in removed_ids]
     load_contexts([row for row, _ in removed], using)
     NotificationLog.objects.using(using).append(
-        build_drop_row(row, answer.reason, answer.rule, now) for row, answer in removed
+        build_drop_row(row, answer.reason, log_text(answer.rule), now) for row, answer in removed
     )
     for row, answer in removed:
         change = StateChange(row.pk, row.fence, row.state, get_state_after(answer), answer.reason)

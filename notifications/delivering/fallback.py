@@ -18,6 +18,7 @@ from django.db import transaction
 from notifications import conf
 from notifications.core.addresses import ChosenAddress
 from notifications.core.channel_classes import get_address_kind
+from notifications.core.rules import log_text
 from notifications.delivering.record import build_drop_row
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.models import Delivery, NotificationLog, Suppression
@@ -59,7 +60,7 @@ def queue_fallbacks(settled: Iterable[tuple[Delivery, StateChange]], using: str,
     remaining = [row for row in dead if row.pk not in redirected_ids]
     redirections, refused = _ask_gates(_filter_with_fallback(remaining, using), using, now)
     NotificationLog.objects.using(using).append(
-        build_drop_row(row, answer.reason, f"{get_fallback_channel(row)}: {answer.rule}", now)
+        build_drop_row(row, answer.reason, f"{get_fallback_channel(row)}: {log_text(answer.rule)}", now)
         for row, answer in refused
     )
     _queue(redirections, using, now)

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from django.db import transaction
 
+from notifications.core.rules import log_text
 from notifications.delivering.attempt import AddressedDelivery
 from notifications.delivering.fallback import queue_to_account_address
 from notifications.delivering.outcome_writer import OutcomeWriter, send_outcome_signal
@@ -83,7 +84,7 @@ def apply_refusals(refused: Sequence[tuple[Delivery, Drop | Hold]], using: str, 
         written = Delivery.objects.using(using).settle(changes, now)
         applied = [(*item, change) for item, change in zip(refused, changes, strict=True) if change.id in written]
         drops = [(delivery, answer) for delivery, answer, _ in applied if isinstance(answer, Drop)]
-        rows = [build_drop_row(delivery, answer.reason, answer.rule, now) for delivery, answer in drops]
+        rows = [build_drop_row(delivery, answer.reason, log_text(answer.rule), now) for delivery, answer in drops]
         NotificationLog.objects.using(using).append(rows)
         suppressed = [delivery for delivery, answer in drops if answer.reason == Reason.SUPPRESSED]
         queue_to_account_address(suppressed, using, now)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from notifications.core.addresses import describe_fault
+from notifications.core.rules import describe_rule
 from notifications.events import NotificationPriority
 from notifications.sending.gates import Facts
 from notifications.sending.gates.preferences import resolve_choice
@@ -34,7 +35,7 @@ def _suppression(facts: Facts) -> str:
 def _preferences(facts: Facts) -> str:
     if facts.event.bypasses_preferences:
         return CRITICAL
-    return "an address has no preferences" if facts.person.has_no_account else resolve_choice(facts)[1]
+    return "an address has no preferences" if facts.person.has_no_account else describe_rule(resolve_choice(facts)[1])
 
 
 def _filters(facts: Facts) -> str:

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from notifications.core.rules import describe_rule
 from notifications.explain.digest_schedule import JOINS, TOGETHER, goes_out_at
 from notifications.explain.explanation import ChannelExplanation, Happened, Step, wall_time
 from notifications.explain.held_until import CHANGED_SINCE, is_held_for_an_hour, set_by
 from notifications.explain.history import happened, log_of
 from notifications.explain.notes import Notes
-from notifications.explain.remedies import About, about_row, change_for, kind_of
+from notifications.explain.remedies import About, about_row, change_for, choice_behind, kind_of
 from notifications.explain.steps import (
     answer_of,
     asked,
@@ -24,7 +25,7 @@ from notifications.explain.steps import (
 from notifications.explain.worker_liveness import WITH_A_WORKER, lost_since
 from notifications.models import Delivery, Suppression
 from notifications.models.suppression import Pair
-from notifications.outcomes import WAITING, Answer, Deliver, DeliveryState, Drop, Hold, Reason
+from notifications.outcomes import WAITING, Answer, Deliver, DeliveryState, Drop, Hold, Reason, Rule, RuleKind
 from notifications.sending.gates import DIGEST_ITEM_GATES, RECHECKED_GATES, Person
 from notifications.sending.gates.recheck import build_facts, collect_addresses, find_obstacle
 
@@ -72,7 +73,12 @@ class Teller:
             return cancelled
         if fault := find_obstacle(row):
             is_channel = fault[0] is Reason.NOT_CONFIGURED
-            return [step(*("channel", not_configured(row.channel)) if is_channel else ("event", Drop(*fault)), about)]
+            rule = Rule(RuleKind.TEXT, "site", {"text": fault[1]})
+            return [
+                step("channel", not_configured(row.channel), about)
+                if is_channel
+                else step("event", Drop(fault[0], rule), about)
+            ]
         facts = build_facts(row, self.person, self._suppressed, self.now, row.notification.wanted_at)
         # The hours are asked of the digest, not of what it is made of.
         gates = DIGEST_ITEM_GATES if row.reason in TOGETHER else RECHECKED_GATES
@@ -131,7 +137,8 @@ class Teller:
     def _stored(self, head: str, row: Delivery) -> str:
         """What the row itself says, with the words of the log for it."""
         words = self._last_words(row)
-        about = about_row(row, row.channel, row.notification.event, words)
+        choice = choice_behind(words, self.person, row.notification.event, row.channel)
+        about = about_row(row, row.channel, row.notification.event, choice)
         # What the state says already is not said twice.
         reason = "" if row.reason == row.state else row.get_reason_display()
         rule = f"{reason} ({words.removesuffix('.')})" if words and reason else reason or words
@@ -162,7 +169,9 @@ class Teller:
         hold = set_by(row, build_facts(row, self.person, self._suppressed, told.created_at, told.wanted_at))
         if hold is None:
             return sentences(until, f"{row.get_reason_display()}{CHANGED_SINCE}")
-        return sentences(until, hold.rule, change_for(row.reason, about_row(row, row.channel, told.event, hold.rule)))
+        return sentences(
+            until, describe_rule(hold.rule), change_for(row.reason, about_row(row, row.channel, told.event, hold.rule))
+        )
 
     def _time(self, moment: datetime | None) -> str:
         return wall_time(moment, self.zone) if moment else "a time that is not known"

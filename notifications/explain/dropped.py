@@ -4,26 +4,27 @@ from collections.abc import Iterator, Sequence
 
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.explain.explanation import ChannelExplanation, Happened, Step
-from notifications.explain.remedies import about_row, change_for
+from notifications.explain.remedies import about_row, change_for, choice_behind
 from notifications.explain.steps import sentences
 from notifications.models import NotificationLog
-from notifications.outcomes import DeliveryState, Drop, Reason
+from notifications.outcomes import DeliveryState, Drop, Reason, Rule, RuleKind
 from notifications.sending.enqueue import ALL_RECIPIENTS
+from notifications.sending.gates import Person
 
 REFUSED_WHOLE = "the send was refused whole, because the queue was full, and it is not kept for whom it was meant"
 
 
-def refusals(row: NotificationLog) -> Iterator[ChannelExplanation]:
+def refusals(row: NotificationLog, person: Person) -> Iterator[ChannelExplanation]:
     """For each channel of the row; only a row about everybody names several."""
     is_whole = row.recipient_key == ALL_RECIPIENTS
     rule = REFUSED_WHOLE if is_whole else row.error_message or str(row.get_reason_display())
     for channel in _channels(row) if is_whole else [row.channel]:
-        yield _refusal(row, channel, rule)
+        yield _refusal(row, channel, rule, choice_behind(rule, person, row.event, channel))
 
 
-def _refusal(row: NotificationLog, channel: str, rule: str) -> ChannelExplanation:
-    change = change_for(row.reason, about_row(row, channel, row.event, rule))
-    answer = Drop(Reason(row.reason), rule)
+def _refusal(row: NotificationLog, channel: str, rule: str, choice: Rule | None) -> ChannelExplanation:
+    change = change_for(row.reason, about_row(row, channel, row.event, choice))
+    answer = Drop(Reason(row.reason), choice or Rule(RuleKind.TEXT, detail={"text": rule}))
     return ChannelExplanation(
         channel,
         sentences("It did not go out", rule, change),

@@ -30,7 +30,7 @@ from notifications.explain.steps import (
     zone_of,
 )
 from notifications.models import Cluster, Notification
-from notifications.outcomes import Answer, Deliver, Drop, Hold, Reason
+from notifications.outcomes import Answer, Deliver, Drop, Hold, Reason, Rule, RuleKind
 from notifications.recipients import Address, user_key
 from notifications.sending.audience import Audience
 from notifications.sending.decisions import Decisions, address_kinds
@@ -93,7 +93,7 @@ def _refused(request: Request, count: int, using: str) -> list[Step]:
     """
     about = About(request.event.name, ", ".join(request.channels))
     if not conf.current().enabled:
-        return [step("switch", Drop(Reason.SWITCHED_OFF, "NOTIFICATIONS['ENABLED'] is False"), about)]
+        return [step("switch", Drop(Reason.SWITCHED_OFF, Rule(RuleKind.SWITCHED_OFF, "site")), about)]
     steps = []
     if get_required_permission(request.event):
         steps.append(_permission(request, about))
@@ -101,9 +101,9 @@ def _refused(request: Request, count: int, using: str) -> list[Step]:
         steps.append(key_step(request, using))
     has_limit = conf.current().queue_limit or conf.current().cluster_queue_limit
     if has_limit and all(one.lets_through for one in steps):
-        full = Drop(Reason.QUEUE_FULL, "as many deliveries wait as QUEUE_LIMIT or CLUSTER_QUEUE_LIMIT allows")
+        full = Drop(Reason.QUEUE_FULL, Rule(RuleKind.QUEUE_FULL, "site"))
         fits = not (count and is_limited(request)) or Room(request, using).fits(count)
-        steps.append(step("queue", Deliver() if fits else full, replace(about, rule="the outbox has room")))
+        steps.append(step("queue", Deliver() if fits else full, about, "the outbox has room"))
     return steps
 
 
@@ -111,8 +111,8 @@ def _permission(request: Request, about: About) -> Step:
     try:
         check_permission(request.event, request.options.actor)
     except NotPermitted as error:
-        return step("permission", Drop(Reason.NOT_PERMITTED, str(error)), about)
-    return step("permission", Deliver(), replace(about, rule=f"the actor has {get_required_permission(request.event)}"))
+        return step("permission", Drop(Reason.NOT_PERMITTED, Rule(RuleKind.TEXT, "actor", {"text": str(error)})), about)
+    return step("permission", Deliver(), about, f"the actor has {get_required_permission(request.event)}")
 
 
 def _on_channel(

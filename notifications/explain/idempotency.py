@@ -1,8 +1,9 @@
 """Whether an idempotency key was used already, looked up and not taken."""
 
+from notifications.core.rules import describe_rule
 from notifications.explain.explanation import Step
 from notifications.models import Notification
-from notifications.outcomes import Deliver, Drop, Reason
+from notifications.outcomes import Deliver, Drop, Reason, Rule, RuleKind
 from notifications.sending.idempotency import find_by_key
 from notifications.sending.request import Request
 
@@ -19,10 +20,7 @@ def key_step(request: Request, using: str) -> Step:
 
 
 def _used(first: Notification, is_same: bool) -> Step:
-    used = f"the idempotency key was used already, for notification {first.pk}"
-    if is_same:
-        rule, change = f"{used}; nothing is queued again", f"{NEW_KEY}."
-    else:
-        rule = f"{used} with another content; send() would raise IdempotencyConflict"
-        change = f"{NEW_KEY}, or the same content."
-    return Step(GATE, Drop(Reason.DUPLICATE, rule), rule, change)
+    kind = RuleKind.KEY_USED if is_same else RuleKind.KEY_CONFLICT
+    change = f"{NEW_KEY}." if is_same else f"{NEW_KEY}, or the same content."
+    rule = Rule(kind, "call", {"notification_id": first.pk})
+    return Step(GATE, Drop(Reason.DUPLICATE, rule), describe_rule(rule), change)

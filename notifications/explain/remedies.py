@@ -1,17 +1,18 @@
 """What would have to change: a sentence for each reason that something was held, dropped or refused for."""
 
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from django.contrib.auth import get_user_model
 
 from notifications import conf
 from notifications.core.channel_classes import get_address_kind
+from notifications.core.rules import log_text, parts_of
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.models import Delivery, NotificationLog
-from notifications.outcomes import Reason
-from notifications.sending.gates.quiet_hours import TOGETHER
+from notifications.outcomes import Reason, Rule, RuleKind
+from notifications.sending.gates import Person
+from notifications.sending.gates.preferences import get_choices
 from notifications.sending.permission import get_required_permission
 
 AGAIN = "somebody with the permission klaxon.retry_delivery can send it again"
@@ -22,7 +23,7 @@ class About:
     """What a sentence is about.
 
     :param kind: the kind of address that the channel sends to; empty if it sends to none, or is not known.
-    :param rule: the words of what decided.
+    :param rule: the rule that decided; None if it is not known.
     :param reason: what it was held, dropped or refused for.
     """
 
@@ -30,13 +31,21 @@ class About:
     channel: str
     kind: str = ""
     has_account: bool = True
-    rule: str = ""
+    rule: Rule | None = None
     reason: str = ""
 
 
-def about_row(row: Delivery | NotificationLog, channel: str, event: str, rule: str) -> About:
+def about_row(row: Delivery | NotificationLog, channel: str, event: str, rule: Rule | None) -> About:
     """What a sentence is about that comes from a row of the tables."""
     return About(event, channel, kind_of(channel) or "", not row.recipient_key.startswith("a:"), rule)
+
+
+def choice_behind(text: str, person: Person, event_name: str, channel: str) -> Rule | None:
+    """Return the preference that a text of the log describes; None if it has been changed since."""
+    event = NOTIFICATION_EVENTS.named(event_name)
+    category = event.category if event else ""
+    opinions = (level.opinion(event_name, category, channel) for level in get_choices(person))
+    return next((rule for _wanted, rule in filter(None, opinions) if log_text(rule) == text), None)
 
 
 def kind_of(channel: str) -> str | None:
@@ -68,13 +77,10 @@ def _field(kind: str) -> str:
     return f"the field {name} of the account" if name else f"the field that ADDRESS_FIELDS would name for {kind}"
 
 
-CHOICE = re.compile(r"(.+): (?:channel|event|category) ")
-"""Whose choice a rule is. The name of a role may have colons in it, so the last place that fits counts."""
-
-
 def _preference(about: About) -> str:
-    by = CHOICE.match(about.rule)
-    whose = by[1] if by else "user"
+    whose = about.rule.owner if about.rule else ""
+    if not whose:
+        return "This preference would have to be changed, or the event would have to be declared CRITICAL."
     if whose == "user":
         return "The user would have to turn it on, or the event would have to be declared CRITICAL."
     return (
@@ -92,37 +98,37 @@ def _duplicate(about: About) -> str:
     )
 
 
-WORDS = {
-    Reason.DIGEST: "digest of this user",
-    Reason.BATCH: "batch window",
-    Reason.QUIET_HOURS: "quiet hours of",
-    Reason.DELIVERY_WINDOW: "delivery windows of",
+HOURS = {
+    Reason.DIGEST: Rule(RuleKind.DIGEST, "user"),
+    Reason.BATCH: Rule(RuleKind.BATCH, "event"),
+    Reason.QUIET_HOURS: Rule(RuleKind.QUIET_HOURS, "user"),
+    Reason.DELIVERY_WINDOW: Rule(RuleKind.DELIVERY_WINDOWS, "user"),
 }
-"""By which a rule is known."""
+"""The rules that a delivery waits for if its rule is not known."""
 
 
 def _hours(about: About) -> str:
-    """For whatever waits for an hour: what decides stands in the rule; all of it that alone would change something."""
-    waits = dict(_waits(about))
-    named = [words for words in waits if words in about.rule] or [WORDS[Reason(about.reason)]]
-    told = [waits[words] for words in named]
-    joint = " And " if TOGETHER in about.rule else " Or "
-    return joint.join([told[0], *map(_in_the_midst, told[1:])])
+    rules = parts_of(about.rule) or (HOURS[Reason(about.reason)],)
+    first, *others = [_other_hours(rule, about) for rule in rules]
+    joint = " And " if about.rule and about.rule.kind is RuleKind.TOGETHER else " Or "
+    return joint.join([first, *map(_in_the_midst, others)])
 
 
-def _waits(about: About) -> Iterator[tuple[str, str]]:
-    of_site = "quiet hours of this site" in about.rule
-    whose = "QUIET_HOURS of the settings would have to be others, or the user" if of_site else "The user"
+def _other_hours(rule: Rule, about: About) -> str:
     # A digest keeps the hours whatever is in it.
     exempt = "" if about.reason == Reason.DIGEST else ", or the event would have to declare ignores_quiet_hours"
-    yield (
-        WORDS[Reason.DIGEST],
-        "The user would have to want no digest, the event would have to declare digest=False, or the call to be "
-        "CRITICAL.",
-    )
-    yield WORDS[Reason.BATCH], "The event would have to declare no batch_window, or the call to be CRITICAL."
-    yield WORDS[Reason.QUIET_HOURS], f"{whose} would have to choose other quiet hours{exempt}."
-    yield WORDS[Reason.DELIVERY_WINDOW], f"The user would have to open another window for {about.channel}{exempt}."
+    if rule.kind is RuleKind.DIGEST:
+        return (
+            "The user would have to want no digest, the event would have to declare digest=False, or the call to be "
+            "CRITICAL."
+        )
+    if rule.kind is RuleKind.BATCH:
+        return "The event would have to declare no batch_window, or the call to be CRITICAL."
+    if rule.kind is RuleKind.DELIVERY_WINDOWS:
+        return f"The user would have to open another window for {about.channel}{exempt}."
+    of_site = rule.owner == "site"
+    whose = "QUIET_HOURS of the settings would have to be others, or the user" if of_site else "The user"
+    return f"{whose} would have to choose other quiet hours{exempt}."
 
 
 def _in_the_midst(sentence: str) -> str:

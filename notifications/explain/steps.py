@@ -2,14 +2,17 @@
 to change."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from notifications.core.rules import describe_rule
 from notifications.core.zones import known_zone
 from notifications.explain.deliver_reasons import WORDS
 from notifications.explain.explanation import Step, wall_time
 from notifications.explain.remedies import About, change_for
-from notifications.outcomes import Answer, Deliver, Drop, Hold, Reason
+from notifications.outcomes import Answer, Deliver, Drop, Reason, Rule, RuleKind
+from notifications.sending.decisions import not_before
 from notifications.sending.gates import Facts, Gate, Person
 
 
@@ -19,18 +22,14 @@ def zone_of(person: Person | None) -> ZoneInfo:
     return known_zone(settings.time_zone if settings else "")
 
 
-def step(gate: str, answer: Answer, about: About) -> Step:
+def step(gate: str, answer: Answer, about: About, reason: str = "") -> Step:
     """
-    :param about: its ``rule`` stands in for an answer without one.
+    :param reason: why the gate lets it through, if it does.
     """
     if isinstance(answer, Deliver):
-        return Step(gate, answer, about.rule)
-    rule = answer.rule or about.rule or str(answer.reason.label)
-    return Step(gate, answer, rule, change_for(answer.reason, _ruled(about, rule)))
-
-
-def _ruled(about: About, rule: str) -> About:
-    return About(about.event, about.channel, about.kind, about.has_account, rule)
+        return Step(gate, answer, reason)
+    rule = describe_rule(answer.rule) or str(answer.reason.label)
+    return Step(gate, answer, rule, change_for(answer.reason, replace(about, rule=answer.rule)))
 
 
 def asked(gates: Sequence[Gate], facts: Facts) -> Iterator[Step]:
@@ -39,21 +38,21 @@ def asked(gates: Sequence[Gate], facts: Facts) -> Iterator[Step]:
     for gate in gates:
         answer = gate(facts)
         words = WORDS[gate.__name__](facts) if isinstance(answer, Deliver) else ""
-        yield step(gate.__name__, answer, _ruled(about, words))
+        yield step(gate.__name__, answer, about, words)
         if isinstance(answer, Drop):
             return
 
 
 def send_at_step(facts: Facts, about: About, send_at: datetime | None) -> Iterator[Step]:
     if send_at is not None:
-        is_to_come = facts.wanted_at > facts.now
-        hold = Hold(facts.wanted_at, Reason.SCHEDULED, "its send_at is to come")
-        yield step("send_at", hold if is_to_come else Deliver(), _ruled(about, "its send_at has passed"))
+        hold = not_before(facts.wanted_at, Deliver(), facts.now)
+        yield step("send_at", hold, about, "send_at has passed")
 
 
 def cancelled_step(about: About, cancelled_at: datetime | None, zone: ZoneInfo) -> Iterator[Step]:
     if cancelled_at is not None:
-        yield step("cancel", Drop(Reason.CANCELLED, f"it was cancelled at {wall_time(cancelled_at, zone)}"), about)
+        rule = Rule(RuleKind.CANCELLED, detail={"time": wall_time(cancelled_at, zone)})
+        yield step("cancel", Drop(Reason.CANCELLED, rule), about)
 
 
 def expires_at_step(at: datetime, about: About, expires_at: datetime | None, zone: ZoneInfo) -> Iterator[Step]:
@@ -62,14 +61,14 @@ def expires_at_step(at: datetime, about: About, expires_at: datetime | None, zon
     """
     if expires_at is not None:
         end = wall_time(expires_at, zone)
-        late = Drop(Reason.EXPIRED, f"it expires at {end}, before it can go out")
-        in_time = f"it can go out before it expires at {end}"
-        yield step("expires_at", late if expires_at <= at else Deliver(), _ruled(about, in_time))
+        late = Drop(Reason.EXPIRED, Rule(RuleKind.EXPIRES_AT, "call", {"time": end}, expires_at))
+        in_time = f"it can be sent before it expires at {end}"
+        yield step("expires_at", late if expires_at <= at else Deliver(), about, in_time)
 
 
 def not_configured(channel: str) -> Drop:
     """Without the advice that the error gives: what would have to change is told besides."""
-    return Drop(Reason.NOT_CONFIGURED, f"the channel {channel} is not configured")
+    return Drop(Reason.NOT_CONFIGURED, Rule(RuleKind.NOT_CONFIGURED, "site", {"channel": channel}))
 
 
 def sentences(head: str, rule: str = "", change: str = "") -> str:

@@ -70,7 +70,9 @@ def _told(
     known = people(notification.cluster, [] if user_pk is None else [user_pk])
     person = known.get(user_pk) or Person(key)
     teller = Teller(person, deliveries, now)
-    channels = [teller.delivery(row) for row in deliveries] + [told for row in refused for told in refusals(row)]
+    channels = [teller.delivery(row) for row in deliveries] + [
+        told for row in refused for told in refusals(row, person)
+    ]
     return Explanation(notification.event, key, now, teller.zone, tuple(channels), _name(person))
 
 

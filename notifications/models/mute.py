@@ -12,9 +12,11 @@ from django.utils.dateparse import parse_datetime
 from django.utils.timezone import is_naive
 from django.utils.translation import gettext_lazy as _
 
+from notifications.core.rules import describe_rule
 from notifications.events import key_of
 from notifications.models.audit import Audited, AuditedQuerySet
 from notifications.models.validation import Fault, Validated, unknown
+from notifications.outcomes import Rule, RuleKind
 from notifications.recipients import user_key
 
 
@@ -47,7 +49,7 @@ class Mute(Validated, Audited):
         constraints = [models.UniqueConstraint(fields=["user", "cluster", "kind", "value"], name="klaxon_mute_once")]
 
     def __str__(self) -> str:
-        return self.rule
+        return describe_rule(self.rule)
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.value = key_of(self.value)
@@ -66,10 +68,10 @@ class Mute(Validated, Audited):
         return user_key(self.user_id)
 
     @property
-    def rule(self) -> str:
-        """The sentence of a drop."""
-        end = f"until {self.until:%Y-%m-%d %H:%M %Z}" if self.until else "for ever"
-        return f"user: muted {self.kind} {self.value} {end}"
+    def rule(self) -> Rule:
+        """The rule by which a gate drops what is muted."""
+        kind = RuleKind.MUTED_UNTIL if self.until else RuleKind.MUTED
+        return Rule(kind, "user", {"kind": self.kind, "value": self.value}, self.until)
 
     def covers(self, event: str, topic: str, actor_id: Any, now: datetime) -> bool:
         """Whether it silences what has this event, this topic and this sender at this time."""

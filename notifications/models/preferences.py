@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from notifications.core.rules import log_text
 from notifications.events import key_of
 from notifications.models.audit import Audited
 from notifications.models.validation import (
@@ -18,6 +19,7 @@ from notifications.models.validation import (
     unknown,
     wrong_form,
 )
+from notifications.outcomes import Rule, RuleKind
 
 
 def normalised(choices: Any) -> Any:
@@ -106,24 +108,28 @@ class Choices(Validated, Audited):
             yield from unknown(column, kind, rules)
             yield from unknown(column, "channel", (key for rule in rules.values() for key in by_channel(rule)))
 
-    def opinion(self, event: str, category: str, channel: str) -> tuple[bool, str] | None:
-        """Yes or no with the words for it, or None. Keys that were written past ``save()`` are normalised here too."""
+    def opinion(self, event: str, category: str, channel: str) -> tuple[bool, Rule] | None:
+        """Yes or no with its rule, or None. Keys that were written past ``save()`` are normalised here too."""
         on = chosen(normalised(self.channels), channel)
         if on is not None and not _is_yes(on):
-            return False, f"channel {channel} is off"
-        for rules, key, word in ((self.events, key_of(event), "event"), (self.categories, category, "category")):
+            return False, Rule(RuleKind.CHANNEL_OFF, self.whose, {"channel": channel})
+        for rules, key, (if_on, if_off) in (
+            (self.events, key_of(event), (RuleKind.EVENT_ON, RuleKind.EVENT_OFF)),
+            (self.categories, category, (RuleKind.CATEGORY_ON, RuleKind.CATEGORY_OFF)),
+        ):
             choice = chosen(by_channel(chosen(normalised(rules), key)), channel)
             if choice is not None:
                 wanted = _is_yes(choice)
-                return wanted, f"{word} {key} by {channel} is {'on' if wanted else 'off'}"
-        return None if on is None else (True, f"channel {channel} is on")
+                return wanted, Rule(if_on if wanted else if_off, self.whose, {"name": key, "channel": channel})
+        return None if on is None else (True, Rule(RuleKind.CHANNEL_ON, self.whose, {"channel": channel}))
 
 
-def resolved(levels: Iterable[Choices], event: str, category: str, channel: str) -> tuple[bool, str]:
+def resolved(levels: Iterable[Choices], event: str, category: str, channel: str) -> tuple[bool, Rule]:
     """Yes or no, and the rule that says so: that of the first level with an opinion; ``system: on`` if none has one.
 
     Of several roles of the same rank one that says no has the word, then the first by name.
     """
-    said = [(level, level.opinion(event, category, channel)) for level in levels]
-    given = [(level.place, answer[0], f"{level.whose}: {answer[1]}") for level, answer in said if answer]
-    return min(given, default=((9, 0), True, "system: on"))[1:]
+    said = [(level.place, level.opinion(event, category, channel)) for level in levels]
+    given = [(place, *answer) for place, answer in said if answer]
+    first = min(given, key=lambda item: (*item[:2], log_text(item[2])), default=None)
+    return first[1:] if first else (True, Rule(RuleKind.DEFAULT_ON, "system"))

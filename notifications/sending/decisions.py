@@ -10,7 +10,7 @@ from notifications.core.channel_classes import get_address_kind
 from notifications.models import Notification
 from notifications.models.fingerprint import Original
 from notifications.models.suppression import Pair, SuppressionLookup, hash_normalized, normalize_address
-from notifications.outcomes import Answer, Drop, Hold, Reason
+from notifications.outcomes import Answer, Drop, Hold, Reason, Rule, RuleKind
 from notifications.sending.audience import Chunk
 from notifications.sending.duplicates import Repeats, find_duplicates
 from notifications.sending.gates import GATES_BEFORE_DUPLICATE, Facts, decide
@@ -171,4 +171,4 @@ def not_before(wanted_at: datetime, answer: Answer, now: datetime) -> Answer:
     """The answer of the gates, kept back until the ``send_at`` of the call."""
     if wanted_at <= now or isinstance(answer, Drop) or (isinstance(answer, Hold) and answer.until > wanted_at):
         return answer
-    return Hold(wanted_at, Reason.SCHEDULED, "its send_at is to come")
+    return Hold(wanted_at, Reason.SCHEDULED, Rule(RuleKind.SEND_AT, "call", until=wanted_at))

@@ -12,6 +12,7 @@ from django.db import transaction
 from notifications import conf
 from notifications.core import clock
 from notifications.core.primary import read_from_primary
+from notifications.core.rules import log_text
 from notifications.core.switch import is_off
 from notifications.models import AttachedFile, Notification, NotificationLog
 from notifications.models.queued_signal import tell_on_commit
@@ -233,7 +234,7 @@ def _dropped(
             recipient_key=case.key,
             channel=case.channel,
             reason=answer.reason,
-            error_message=answer.rule,
+            error_message=log_text(answer.rule),
         )
         for case, answer in drops
     ]

@@ -16,7 +16,7 @@ from notifications.explain.deliver_reasons import WORDS
 from notifications.explain.remedies import CHANGES, About, change_for
 from notifications.manager import NotificationManager
 from notifications.models import Cluster, Delivery, Fingerprint, Heartbeat, Pause, SharedPreference, UserSettings
-from notifications.outcomes import Deliver, Drop, Reason
+from notifications.outcomes import Deliver, Drop, Reason, Rule, RuleKind
 from notifications.recipients import Address
 from notifications.sending.gates import GATES
 from notifications.testing import temporary_events, travelling
@@ -90,7 +90,8 @@ def test_the_first_drop_ends_the_questions(user, choose):
     choose(channels={"email": False}, **NIGHT)
     told = explain(user, at=MIDNIGHT)
     assert [step.gate for step in told.channel("email").steps][-1] == "preferences"
-    assert told.channel("email").answer == Drop(Reason.PREFERENCE, "user: channel email is off")
+    rule = Rule(RuleKind.CHANNEL_OFF, "user", {"channel": "email"})
+    assert told.channel("email").answer == Drop(Reason.PREFERENCE, rule)
     assert told.channel("email").arrives_at is None
     assert told.reaches, "on the other channel"
 
@@ -150,7 +151,7 @@ def test_a_key_that_was_used_queues_nothing_and_names_the_first(user):
     told = explain(user, correlation_id="another", **key)
     assert not told.reaches
     assert told.channel("app").summary == (
-        "It would not go out: the idempotency key was used already, for notification "
+        "It would not go out: the idempotency key was used before, for notification "
         f"{first.notification_id}; nothing is queued again. The call would have to have a key of its own."
     )
     assert NotificationManager.send(ShopEvents.ORDER_SHIPPED, user, None, ORDER, **key).duplicate
@@ -216,7 +217,7 @@ def test_what_expires_before_its_hour_does_not_arrive(user, choose):
     told = explain(user, at=MIDNIGHT, expires_at=SEVEN - timedelta(hours=1)).channel("email")
     assert told.arrives_at is None
     assert told.steps[-1].gate == "expires_at"
-    assert "it expires at 06:00 on Sunday 22 November 2026, Europe/Berlin, before it can go out" in told.summary
+    assert "it expires at 06:00 on Sunday 22 November 2026, Europe/Berlin, before it can be sent" in told.summary
     assert explain(user, at=MIDNIGHT, expires_at=SEVEN + timedelta(seconds=1)).channel("email").arrives_at == SEVEN
 
 
@@ -226,7 +227,7 @@ def test_a_send_at_is_told_and_the_hours_are_asked_for_it(user, choose):
     told = explain(user, at=MIDNIGHT, send_at=noon).channel("email")
     assert (told.arrives_at, told.answer.reason) == (noon, Reason.SCHEDULED)
     assert told.steps[0].gate == "send_at"
-    assert explain(user, at=noon, send_at=MIDNIGHT).channel("email").steps[0].rule == "its send_at has passed"
+    assert explain(user, at=noon, send_at=MIDNIGHT).channel("email").steps[0].rule == "send_at has passed"
 
 
 def test_a_digest_is_told(user, choose):

@@ -10,7 +10,7 @@ from notifications.delivering.limits.level import Level
 from notifications.delivering.limits.needs import Need
 from notifications.events import NotificationEvent
 from notifications.models import Bucket
-from notifications.outcomes import Drop, Hold, Reason
+from notifications.outcomes import Drop, Hold, Reason, Rule, RuleKind
 
 
 class Granted(NamedTuple):
@@ -66,5 +66,6 @@ def answer_to(event: NotificationEvent, need: Need, wait: float, now: datetime) 
     A provider's limit never drops anything.
     """
     if event.over_limit == "drop" and not need.is_of_provider:
-        return Drop(Reason.OVER_LIMIT, f"limit: {need.key.partition(':')[0]} {need.rate}")
+        detail = {"limit": need.key.partition(":")[0], "rate": str(need.rate)}
+        return Drop(Reason.OVER_LIMIT, Rule(RuleKind.LIMIT, "site", detail))
     return Hold(now + timedelta(seconds=wait), Reason.OVER_LIMIT)

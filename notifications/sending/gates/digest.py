@@ -8,10 +8,10 @@ from notifications.core.hours import DAYS, Timetable, next_time
 from notifications.core.zones import known_zone
 from notifications.events import NotificationPriority, key_of
 from notifications.models import UserSettings
-from notifications.outcomes import Answer, Deliver, Hold, Reason
+from notifications.outcomes import Answer, Deliver, Hold, Reason, Rule, RuleKind
 from notifications.sending.gates.facts import Facts
 from notifications.sending.gates.quiet_hours import (
-    describe_rule,
+    find_deciding_rule,
     first_open,
     get_person_timetable,
     get_timetable,
@@ -55,7 +55,8 @@ def _for_digest(facts: Facts) -> Hold | None:
         logger.warning("The digest of settings %s is left out: %s", settings.pk, error)
         return None
     day = f" on {DAYS[settings.digest_day]}" if weekly else ""
-    rule = f"{settings.digest} digest of this user: {settings.digest_hour:02}:00{day} {zone.key}"
+    detail = {"interval": settings.digest, "time": f"{settings.digest_hour:02}:00{day}", "zone": zone.key}
+    rule = Rule(RuleKind.DIGEST, "user", detail)
     # The digest is wanted at its hour, so that is how long its windows are waited for.
     return _held(facts, Reason.DIGEST, rule, get_person_timetable(facts), due, due)
 
@@ -66,16 +67,16 @@ def _for_batch(facts: Facts) -> Hold | None:
     if not seconds or (facts.has_own_time and not facts.event.batch_scheduled):
         return None
     due = facts.moment + timedelta(seconds=seconds)
-    rule = f"event: batch window of {seconds:g} seconds"
+    rule = Rule(RuleKind.BATCH, "event", {"seconds": seconds})
     return _held(facts, Reason.BATCH, rule, get_timetable(facts), due, facts.wanted_at)
 
 
 def _held(
-    facts: Facts, reason: Reason, rule: str, timetable: Timetable | None, due: datetime, wanted_at: datetime
+    facts: Facts, reason: Reason, rule: Rule, timetable: Timetable | None, due: datetime, wanted_at: datetime
 ) -> Hold:
     until = first_open(timetable, due, wanted_at)
     hours = openings_without_each(facts, timetable, due, wanted_at)
-    return Hold(until, reason, describe_rule(until, {rule: _otherwise(facts, reason), **hours}))
+    return Hold(until, reason, find_deciding_rule(until, {rule: _otherwise(facts, reason), **hours}))
 
 
 def _otherwise(facts: Facts, reason: Reason) -> datetime:

@@ -5,7 +5,7 @@ from typing import Any
 
 from notifications.context import comparable, encoded
 from notifications.events import NotificationEvent, key_of
-from notifications.outcomes import Answer, Deliver, Drop, Reason
+from notifications.outcomes import Answer, Deliver, Drop, Reason, Rule, RuleKind
 from notifications.sending.gates.facts import Facts
 
 
@@ -17,11 +17,8 @@ def duplicate(facts: Facts) -> Answer:
     first = facts.first
     if first is None:
         return Deliver()
-    return Drop(
-        Reason.DUPLICATE,
-        f"event: the same as notification {first.notification_id} of {first.at:%Y-%m-%d %H:%M:%S} UTC, "
-        f"within the window of {facts.event.dedup_window:g} seconds",
-    )
+    detail = {"notification_id": first.notification_id, "at": first.at, "seconds": facts.event.dedup_window}
+    return Drop(Reason.DUPLICATE, Rule(RuleKind.DUPLICATE, "event", detail))
 
 
 def fingerprints(event: NotificationEvent, cluster: Any, context: Mapping[str, Any]) -> Callable[[str], str]:

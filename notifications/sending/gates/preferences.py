@@ -1,6 +1,6 @@
 from notifications.models.preferences import Choices, resolved
-from notifications.outcomes import Answer, Deliver, Drop, Reason
-from notifications.sending.gates.facts import Facts
+from notifications.outcomes import Answer, Deliver, Drop, Reason, Rule
+from notifications.sending.gates.facts import Facts, Person
 
 
 def preferences(facts: Facts) -> Answer:
@@ -11,8 +11,11 @@ def preferences(facts: Facts) -> Answer:
     return Deliver() if wanted else Drop(Reason.PREFERENCE, rule)
 
 
-def resolve_choice(facts: Facts) -> tuple[bool, str]:
-    """Whether it is wanted, and the rule that says so."""
-    person = facts.person
-    levels: list[Choices] = [*([person.settings] if person.settings else []), *person.shared]
-    return resolved(levels, facts.event.name, facts.event.category, facts.channel)
+def resolve_choice(facts: Facts) -> tuple[bool, Rule]:
+    """Return whether the notification is wanted, and the rule that decides."""
+    return resolved(get_choices(facts.person), facts.event.name, facts.event.category, facts.channel)
+
+
+def get_choices(person: Person) -> list[Choices]:
+    """Return the choices that apply to a person: their own, those of their roles and that of the cluster."""
+    return [*([person.settings] if person.settings else []), *person.shared]

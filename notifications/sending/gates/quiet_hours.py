@@ -6,15 +6,13 @@ from dataclasses import replace
 from datetime import datetime
 
 from notifications.core.hours import PATIENCE, Hours, Timetable, site_quiet_hours, windows_from
+from notifications.core.rules import join_rules
 from notifications.core.zones import known_zone
 from notifications.models import UserSettings
-from notifications.outcomes import Answer, Deliver, Hold, Reason
+from notifications.outcomes import Answer, Deliver, Hold, Reason, Rule, RuleKind
 from notifications.sending.gates.facts import Facts
 
 logger = logging.getLogger("notifications.gates")
-
-TOGETHER = ", and at the same time "
-"""Between rules of which none alone decides."""
 
 
 def quiet_hours(facts: Facts) -> Answer:
@@ -50,7 +48,7 @@ def first_open(timetable: Timetable | None, moment: datetime, wanted_at: datetim
 
 def openings_without_each(
     facts: Facts, timetable: Timetable | None, moment: datetime, wanted_at: datetime
-) -> dict[str, datetime]:
+) -> dict[Rule, datetime]:
     """The first instants if one or the other of these hours were not kept, by its rule."""
     found = {}
     if timetable and timetable.quiet:
@@ -60,13 +58,13 @@ def openings_without_each(
     return found
 
 
-def describe_rule(until: datetime, without: Mapping[str, datetime]) -> str:
+def find_deciding_rule(until: datetime, without: Mapping[Rule, datetime]) -> Rule:
     """What decides on a moment: the rules without which it would be another. Where it takes several of them, all.
 
     :param without: by rule, the moment that it would be without it.
     """
-    alone = [rule for rule, moment in without.items() if moment != until]
-    return ", and ".join(alone) if alone else TOGETHER.join(without)
+    alone = tuple(rule for rule, moment in without.items() if moment != until)
+    return join_rules(RuleKind.EACH_OF, alone) if alone else join_rules(RuleKind.TOGETHER, tuple(without))
 
 
 def _answer(facts: Facts, timetable: Timetable) -> Answer:
@@ -76,7 +74,7 @@ def _answer(facts: Facts, timetable: Timetable) -> Answer:
         return Deliver()
     without = openings_without_each(facts, timetable, moment, facts.wanted_at)
     return Hold(
-        until, _reason(timetable, moment, [at != until for at in without.values()]), describe_rule(until, without)
+        until, _reason(timetable, moment, [at != until for at in without.values()]), find_deciding_rule(until, without)
     )
 
 
@@ -91,14 +89,16 @@ def _reason(timetable: Timetable, moment: datetime, decide: Sequence[bool]) -> R
     return Reason.QUIET_HOURS if is_quiet else Reason.DELIVERY_WINDOW
 
 
-def _quiet_rule(facts: Facts, timetable: Timetable) -> str:
+def _quiet_rule(facts: Facts, timetable: Timetable) -> Rule:
     own = facts.person.settings is not None and facts.person.settings.chooses_quiet_hours
-    return f"quiet hours of this {'user' if own else 'site'}: {timetable.quiet} {timetable.zone.key}"
+    detail = {"hours": str(timetable.quiet), "zone": timetable.zone.key}
+    return Rule(RuleKind.QUIET_HOURS, "user" if own else "site", detail)
 
 
-def _windows_rule(facts: Facts, timetable: Timetable) -> str:
+def _windows_rule(facts: Facts, timetable: Timetable) -> Rule:
     windows = ", ".join(map(str, timetable.windows))
-    return f"delivery windows of this user for {facts.channel}: {windows} {timetable.zone.key}"
+    detail = {"channel": facts.channel, "hours": windows, "zone": timetable.zone.key}
+    return Rule(RuleKind.DELIVERY_WINDOWS, "user", detail)
 
 
 def _quiet_hours(settings: UserSettings | None) -> Hours | None:

@@ -1,4 +1,4 @@
-from notifications.outcomes import Answer, Deliver, Drop, Reason
+from notifications.outcomes import Answer, Deliver, Drop, Reason, Rule, RuleKind
 from notifications.sending.gates.facts import Facts
 
 
@@ -11,4 +11,4 @@ def recipient(facts: Facts) -> Answer:
         return Drop(Reason.UNKNOWN_USER)
     if not person.user.is_active:
         return Drop(Reason.INACTIVE)
-    return Deliver() if person.member else Drop(Reason.NOT_MEMBER, "MEMBERS_OF does not name this user")
+    return Deliver() if person.member else Drop(Reason.NOT_MEMBER, Rule(RuleKind.NOT_MEMBER, "site"))

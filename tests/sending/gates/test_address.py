@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from notifications.core.rules import describe_rule
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.models import UserSettings
 from notifications.outcomes import Deliver, Drop, Reason
@@ -29,7 +30,8 @@ def test_a_good_address_is_let_through():
 
 
 def test_no_address_is_a_reason_that_names_the_kind():
-    assert address(facts(person(email=""))) == Drop(Reason.NO_ADDRESS, "no email address")
+    answer = address(facts(person(email="")))
+    assert (answer.reason, describe_rule(answer.rule)) == (Reason.NO_ADDRESS, "no email address")
 
 
 @pytest.mark.parametrize("wrong", ["ann", "ann@example.com\nBcc: bob@example.com", "ann@example.com, bob@example.com"])
@@ -72,7 +74,8 @@ def test_the_site_says_which_field_holds_which_kind(settings):
 
 
 def test_a_kind_without_a_field_has_no_address():
-    assert address(facts(person(), "sms", "phone")) == Drop(Reason.NO_ADDRESS, "no phone address")
+    answer = address(facts(person(), "sms", "phone"))
+    assert (answer.reason, describe_rule(answer.rule)) == (Reason.NO_ADDRESS, "no phone address")
 
 
 def test_a_bare_address_is_asked_for_its_kind():

@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta, timezone
 from types import SimpleNamespace
 
 from notifications.context import encoded
+from notifications.core.rules import describe_rule
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.models.fingerprint import Original
-from notifications.outcomes import Deliver, Drop, Reason
+from notifications.outcomes import Deliver, Reason
 from notifications.sending.gates import GATES_BEFORE_DUPLICATE, RECHECKED_GATES, Facts, Person
 from notifications.sending.gates.duplicate import duplicate, fingerprints
 from notifications.sending.gates.filters import filters
@@ -33,7 +34,8 @@ def test_what_came_first_is_delivered():
 def test_a_repeat_is_dropped_and_told_even_if_it_is_critical():
     repeat = replace(FACTS, first=Original(7, datetime(2026, 11, 20, 12, tzinfo=UTC)))
     rule = "event: the same as notification 7 of 2026-11-20 12:00:00 UTC, within the window of 90 seconds"
-    assert duplicate(repeat) == Drop(Reason.DUPLICATE, rule)
+    drop = duplicate(repeat)
+    assert (drop.reason, describe_rule(drop.rule)) == (Reason.DUPLICATE, rule)
 
 
 def test_a_worker_never_asks_it_again():

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from notifications.core.rules import describe_rule
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.manager import NotificationManager
 from notifications.models import NotificationLog, SharedPreference, UserSettings
@@ -46,7 +47,8 @@ def cluster(**choices):
 
 
 def asked(*levels):
-    return resolved(levels, "bill_due", "billing", "email")
+    wanted, rule = resolved(levels, "bill_due", "billing", "email")
+    return wanted, describe_rule(rule)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +110,9 @@ def test_critical_events_bypass_every_level_and_bare_addresses_have_none():
         return preferences(Facts(event, "email", "email", person, now=NOON, wanted_at=NOON))
 
     person = Person("u:1", UserFactory.build(), shared=[cluster(**OFF)])
-    assert answer(NotificationPriority.LOW, person) == Drop(Reason.PREFERENCE, "cluster: channel email is off")
+    drop = answer(NotificationPriority.LOW, person)
+    assert isinstance(drop, Drop)
+    assert (drop.reason, describe_rule(drop.rule)) == (Reason.PREFERENCE, "cluster: channel email is off")
     assert answer(NotificationPriority.CRITICAL, person) == Deliver()
     assert answer(NotificationPriority.LOW, Person("a:x", bare=Address(email="a@example.com"))) == Deliver()
 

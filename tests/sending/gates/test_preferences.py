@@ -5,6 +5,7 @@ from enum import Enum
 
 import pytest
 
+from notifications.core.rules import describe_rule
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.models import UserSettings
 from notifications.outcomes import Deliver, Drop, Reason
@@ -38,7 +39,7 @@ OPT_OUTS = [
 def test_an_opt_out_holds_in_whatever_case_it_is_stored(stored):
     drop = answer(UserSettings(**stored))
     assert drop.reason is Reason.PREFERENCE
-    assert drop.rule.startswith("user: ")
+    assert drop.rule.owner == "user"
 
 
 @pytest.mark.parametrize("stored", OPT_OUTS)
@@ -61,6 +62,7 @@ def test_no_settings_mean_the_defaults():
 
 
 def test_the_rule_that_decided_is_told():
-    assert answer(UserSettings(channels={"email": False})).rule == "user: channel email is off"
+    rule = answer(UserSettings(channels={"email": False})).rule
+    assert describe_rule(rule) == "user: channel email is off"
     rule = answer(UserSettings(categories={"doors": {"email": False}})).rule
-    assert rule == "user: category doors by email is off"
+    assert describe_rule(rule) == "user: category doors by email is off"
