@@ -4,16 +4,15 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from notifications.core.rates import LONGEST_TO_FILL as TEN_YEARS
-from notifications.core.rates import UNITS
+from notifications.core.rates import TEN_YEARS, UNITS
 
 NUMBER = r"([0-9]{1,9}(?:\.[0-9]{1,6})?)"
 EXPONENTIAL = re.compile(rf"exponential:\s*{NUMBER}([smhd]?)\s*,\s*{NUMBER}\s*,\s*{NUMBER}([smhd]?)\s*")
-MOST = 100
-HOW = 'a list of seconds, or a text such as "exponential:60,2,6h": the first delay, a factor, the longest delay'
+MAX_DELAYS = 100
+DELAYS_HINT = 'a list of seconds, or a text such as "exponential:60,2,6h": the first delay, a factor, the longest delay'
 
 
-def delays(written: Any) -> tuple[float, ...]:
+def parse_delays(written: Any) -> tuple[float, ...]:
     """Read a retry schedule: the seconds before each further try.
 
     ``"exponential:60,2,6h"`` begins with 60 seconds, doubles, and ends with one delay of six hours. Delays are seconds,
@@ -23,16 +22,16 @@ def delays(written: Any) -> tuple[float, ...]:
     :raises ValueError: in a sentence that says what it must be.
     """
     if isinstance(written, str):
-        return tuple(_exponential(written))
+        return tuple(_parse_exponential(written))
     if not isinstance(written, list | tuple) or not all(_is_delay(item) for item in written):
-        raise ValueError(f"It must be {HOW}.")
+        raise ValueError(f"It must be {DELAYS_HINT}.")
     return tuple(written)
 
 
-def delays_fault(written: Any) -> str:
+def find_delays_fault(written: Any) -> str:
     """Why this is no retry schedule; empty if it is one."""
     try:
-        delays(written)
+        parse_delays(written)
     except ValueError as error:
         return str(error)
     return ""
@@ -42,20 +41,20 @@ def _is_delay(item: Any) -> bool:
     return isinstance(item, int | float) and not isinstance(item, bool) and 0 <= item <= TEN_YEARS
 
 
-def _exponential(text: str) -> Iterator[float]:
+def _parse_exponential(text: str) -> Iterator[float]:
     found = EXPONENTIAL.fullmatch(text)
     if not found:
-        raise ValueError(f"It must be {HOW}.")
+        raise ValueError(f"It must be {DELAYS_HINT}.")
     first, first_unit, factor, longest, longest_unit = found.groups()
-    delay, growth, last = _seconds(first, first_unit), float(factor), _seconds(longest, longest_unit)
+    delay, growth, last = _to_seconds(first, first_unit), float(factor), _to_seconds(longest, longest_unit)
     _check(delay, growth, last)
-    for _ in range(MOST):
+    for _ in range(MAX_DELAYS):
         if delay >= last:
             yield last
             return
         yield delay
         delay *= growth
-    raise ValueError(f"It must reach the longest delay within {MOST} tries. Take a larger factor.")
+    raise ValueError(f"It must reach the longest delay within {MAX_DELAYS} tries. Take a larger factor.")
 
 
 def _check(first: float, factor: float, longest: float) -> None:
@@ -67,5 +66,5 @@ def _check(first: float, factor: float, longest: float) -> None:
         raise ValueError("It must end with a delay that is not shorter than the first, and ten years at most.")
 
 
-def _seconds(number: str, unit: str) -> float:
+def _to_seconds(number: str, unit: str) -> float:
     return float(number) * UNITS[unit or "s"]

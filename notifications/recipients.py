@@ -9,7 +9,7 @@ from typing import Any
 from django.apps import apps
 
 from notifications import conf
-from notifications.conf.problem import closest
+from notifications.conf.problem import suggest
 from notifications.context import UNSTORABLE
 from notifications.core.addresses import VALIDATORS
 from notifications.core.channel_classes import get_address_kinds
@@ -153,7 +153,7 @@ def _check_kinds(kinds: Iterable[str]) -> None:
         if kind not in known:
             raise InvalidRecipient(
                 f"Address({kind}=…): no channel of this site sends to an address of the kind {kind!r}. "
-                f"{closest(kind, known, 'kinds')}"
+                f"{suggest(kind, known, 'kinds')}"
             )
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifications.delays import delays, delays_fault
+from notifications.delays import find_delays_fault, parse_delays
 
 
 @pytest.mark.parametrize(
@@ -19,8 +19,8 @@ from notifications.delays import delays, delays_fault
     ],
 )
 def test_a_schedule_is_read(written, seconds):
-    assert delays(written) == seconds
-    assert delays_fault(written) == ""
+    assert parse_delays(written) == seconds
+    assert find_delays_fault(written) == ""
 
 
 @pytest.mark.parametrize(
@@ -41,14 +41,14 @@ def test_a_schedule_is_read(written, seconds):
     ],
 )
 def test_what_is_none_is_told_in_a_sentence(written, sentence):
-    assert delays_fault(written).startswith(sentence)
+    assert find_delays_fault(written).startswith(sentence)
     with pytest.raises(ValueError, match="It must"):
-        delays(written)
+        parse_delays(written)
 
 
 @given(st.integers(1, 10_000), st.integers(2, 10), st.integers(1, 3000))
 def test_delays_grow_from_the_first_to_the_longest(first, factor, days):
-    schedule = delays(f"exponential:{first},{factor},{days}d")
+    schedule = parse_delays(f"exponential:{first},{factor},{days}d")
     assert schedule[0] == first
     assert schedule[-1] == days * 86_400
     assert list(schedule) == sorted(set(schedule))

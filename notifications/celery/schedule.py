@@ -24,5 +24,5 @@ def beat_schedule(every: float = SWEEP_EVERY, queue: str = QUEUES[NotificationPr
             "args": (partition,),
             "options": options,
         }
-        for partition in partitions.partitions()
+        for partition in partitions.list_partitions()
     }

@@ -32,7 +32,7 @@ def dispatch(task: Any, partition: str, notification_ids: Sequence[int], then_th
     """Deliver a slice of what is ready of these notifications, and then a batch of whatever else is ready."""
     if is_off():
         return
-    with partitions.entered(partition), dispatching(task) as dispatcher:
+    with partitions.enter(partition), dispatching(task) as dispatcher:
         tally = dispatcher.run_until_idle(notification_ids, limit=SLICE)
         if tally.total() >= SLICE or dispatcher.stop():
             call(task, partition, notification_ids, at_most=1)
@@ -45,7 +45,7 @@ def sweep(task: Any, partition: str) -> None:
     """The safety net: take over from lost workers, deliver what has become due, call workers for what else is ready."""
     if is_off():
         return
-    with partitions.entered(partition):
+    with partitions.enter(partition):
         using = router.db_for_write(Delivery)
         rescuer = Rescuer(using, _pulse_for(task))
         Scheduler(using, patience=SECONDS).run_due()

@@ -50,7 +50,7 @@ def check_settings() -> Messages:
 
 
 def check_other_settings() -> Messages:
-    for problem in conf.problems_beside():
+    for problem in conf.find_misplaced_settings():
         yield Warning(problem.message, hint=problem.hint, id="klaxon.W006")
 
 

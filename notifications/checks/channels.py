@@ -14,7 +14,7 @@ from notifications import conf
 from notifications.channels import BaseChannel, open_channel
 from notifications.channels.email import EmailChannel
 from notifications.conf.channels import ProviderConf
-from notifications.conf.problem import closest, nearest
+from notifications.conf.problem import find_nearest, suggest
 from notifications.core import extras
 from notifications.core.channel_classes import get_address_kind, get_channel_class, get_channel_conf
 from notifications.events import NOTIFICATION_EVENTS, BuiltInEvents
@@ -42,7 +42,7 @@ def _check_provider(name: str, provider: ProviderConf) -> Messages:
             yield _channel_error(name, fault, hint)
             return
         if (unknown := find_unknown_option(backend, provider)) is not None:
-            hint = closest(unknown, get_option_names(backend), "options")
+            hint = suggest(unknown, get_option_names(backend), "options")
             yield _channel_error(name, f"has no option {unknown!r}", hint)
             return
         channel = open_channel(name, provider)
@@ -121,7 +121,7 @@ def check_supported_channels() -> Messages:
             if name not in enabled and not isinstance(member, BuiltInEvents):
                 missing[name].append(event.name)
     for name, events in sorted(missing.items()):
-        near = nearest(name, enabled)
+        near = find_nearest(name, enabled)
         advice = f"Did you mean {near!r}? If not, add" if near else "Add"
         yield Warning(
             f"The channel {name!r} is not configured. These events will not use it: {', '.join(events)}.",
@@ -138,7 +138,7 @@ def check_address_fields() -> Messages:
             yield Error(
                 f"NOTIFICATIONS['ADDRESS_FIELDS'] names the field {name!r} for addresses of the kind {kind!r}, but the "
                 f"model {model._meta.label} does not have it.",
-                hint=closest(name, fields, "fields"),
+                hint=suggest(name, fields, "fields"),
                 id="klaxon.E015",
             )
 

@@ -9,7 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.template import Engine, Template, TemplateDoesNotExist, TemplateSyntaxError
 
 from notifications import conf
-from notifications.conf.problem import nearest
+from notifications.conf.problem import find_nearest
 from notifications.core.channel_classes import get_channel_class
 from notifications.delivering.rendering import faults, places
 from notifications.delivering.rendering.locales import LANGUAGE
@@ -132,7 +132,7 @@ def _find_translations(template: Template, place: Place, part: str, parts: Seque
 def _undeclared_variable_warning(
     template: str, name: str, event: NotificationEvent, variables: Collection[str]
 ) -> CheckMessage:
-    near = nearest(name, variables)
+    near = find_nearest(name, variables)
     return Warning(
         f"The template {template!r} uses the variable {name!r}, which the event {event.name!r} does not declare.",
         hint=f"Did you mean {near!r}?" if near else f"It can use: {', '.join(sorted(variables))}.",

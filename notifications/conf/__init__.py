@@ -15,11 +15,12 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
-from notifications.conf.channels import ChannelConf, channel_problems, digest_problems, read
-from notifications.conf.flat import flat_problems
-from notifications.conf.limits import limit_problems
-from notifications.conf.problem import TEN_YEARS, Problem, closest, fits, is_rate, is_span
-from notifications.delays import HOW, delays, delays_fault
+from notifications.conf.channels import ChannelConf, find_channel_problems, find_digest_problems, read_channels
+from notifications.conf.flat import find_flat_problems
+from notifications.conf.limits import find_limit_problems
+from notifications.conf.problem import Problem, has_type, is_rate, is_time_span, suggest
+from notifications.core.rates import TEN_YEARS
+from notifications.delays import DELAYS_HINT, find_delays_fault, parse_delays
 
 PERMISSION = re.compile(r"[^\W\d]\w*\.\S+")
 
@@ -32,27 +33,27 @@ def option(default: Any, allowed: Any, env: str, says: str, valid: Callable[[Any
     return field(default=default, metadata=metadata)
 
 
-def not_negative(value: float) -> bool:
+def is_not_negative(value: float) -> bool:
     return value >= 0
 
 
-def positive(value: float) -> bool:
+def is_positive(value: float) -> bool:
     return 0 < value <= TEN_YEARS
 
 
-def at_least_one(value: float) -> bool:
+def is_at_least_one(value: float) -> bool:
     return 1 <= value <= TEN_YEARS
 
 
-def texts(value: Any) -> bool:
+def is_dict_of_texts(value: Any) -> bool:
     return all(isinstance(item, str) for pair in value.items() for item in pair)
 
 
-def names(value: Any) -> bool:
+def is_list_of_texts(value: Any) -> bool:
     return all(isinstance(item, str) for item in value)
 
 
-def address_of_site(value: str) -> bool:
+def is_site_address(value: str) -> bool:
     return not value or value.startswith(("http://", "https://"))
 
 
@@ -60,7 +61,7 @@ def is_permission(value: str) -> bool:
     return not value or PERMISSION.fullmatch(value) is not None
 
 
-def absolute(value: str | PathLike[str]) -> bool:
+def is_absolute(value: str | PathLike[str]) -> bool:
     return not str(value) or isabs(value)
 
 
@@ -88,60 +89,64 @@ class Conf:
         "str",
         "the dotted path of a class with load(cluster, user_ids)",
     )
-    base_url: str = option("", str, "str", 'the address of your site, such as "https://example.com"', address_of_site)
-    address_fields: Mapping[str, str] = option(dict, Mapping, "dict", 'a dict such as {"phone": "phone_number"}', texts)
-    retry_delays: tuple[float, ...] = option((60, 300, 900), (list, tuple, str), "delays", HOW)
+    base_url: str = option("", str, "str", 'the address of your site, such as "https://example.com"', is_site_address)
+    address_fields: Mapping[str, str] = option(
+        dict, Mapping, "dict", 'a dict such as {"phone": "phone_number"}', is_dict_of_texts
+    )
+    retry_delays: tuple[float, ...] = option((60, 300, 900), (list, tuple, str), "delays", DELAYS_HINT)
     retry_jitter: float = option(
         0.1, (int, float), "float", "a fraction between 0 and 1", lambda value: 0 <= value <= 1
     )
-    chunk_size: int = option(1000, int, "int", "a whole number of at least 1", at_least_one)
-    batch_size: int = option(10, int, "int", "a whole number of at least 1", at_least_one)
-    workers: int = option(2, int, "int", "a whole number of at least 1", at_least_one)
-    lease_seconds: float = option(30, (int, float), "float", "a number of seconds, at least 1", at_least_one)
+    chunk_size: int = option(1000, int, "int", "a whole number of at least 1", is_at_least_one)
+    batch_size: int = option(10, int, "int", "a whole number of at least 1", is_at_least_one)
+    workers: int = option(2, int, "int", "a whole number of at least 1", is_at_least_one)
+    lease_seconds: float = option(30, (int, float), "float", "a number of seconds, at least 1", is_at_least_one)
     beat_seconds: float = option(
-        5, (int, float), "float", "a number of seconds, a third of LEASE_SECONDS at most", positive
+        5, (int, float), "float", "a number of seconds, a third of LEASE_SECONDS at most", is_positive
     )
-    idle_seconds: float = option(1.0, (int, float), "float", "a number of seconds above 0", positive)
-    error_pause_seconds: float = option(5.0, (int, float), "float", "a number of seconds above 0", positive)
+    idle_seconds: float = option(1.0, (int, float), "float", "a number of seconds above 0", is_positive)
+    error_pause_seconds: float = option(5.0, (int, float), "float", "a number of seconds above 0", is_positive)
     on_bad_call: str = option("raise", str, "str", 'either "raise" or "log"', lambda value: value in ("raise", "log"))
-    context_bytes: int = option(262_144, int, "int", "a whole number of bytes of at least 1", at_least_one)
-    attachment_bytes: int = option(10_485_760, int, "int", "a whole number of bytes of at least 1", at_least_one)
-    queue_limit: int = option(0, int, "int", "a whole number; 0 for no limit", not_negative)
-    cluster_queue_limit: int = option(0, int, "int", "a whole number; 0 for no limit", not_negative)
+    context_bytes: int = option(262_144, int, "int", "a whole number of bytes of at least 1", is_at_least_one)
+    attachment_bytes: int = option(10_485_760, int, "int", "a whole number of bytes of at least 1", is_at_least_one)
+    queue_limit: int = option(0, int, "int", "a whole number; 0 for no limit", is_not_negative)
+    cluster_queue_limit: int = option(0, int, "int", "a whole number; 0 for no limit", is_not_negative)
     queue_full: str = option(
         "refuse", str, "str", 'either "refuse" or "shed"', lambda value: value in ("refuse", "shed")
     )
-    breaker_failures: int = option(5, int, "int", "a whole number of at least 1", at_least_one)
-    breaker_seconds: float = option(60, (int, float), "float", "a number of seconds above 0", positive)
-    breaker_most_seconds: float = option(300, (int, float), "float", "a number of seconds above 0", positive)
-    outage_seconds: float = option(259_200, (int, float), "float", "a number of seconds, 0 or more", not_negative)
-    stop_seconds: float = option(10, (int, float), "float", "a number of seconds, 0 or more", not_negative)
+    breaker_failures: int = option(5, int, "int", "a whole number of at least 1", is_at_least_one)
+    breaker_seconds: float = option(60, (int, float), "float", "a number of seconds above 0", is_positive)
+    breaker_most_seconds: float = option(300, (int, float), "float", "a number of seconds above 0", is_positive)
+    outage_seconds: float = option(259_200, (int, float), "float", "a number of seconds, 0 or more", is_not_negative)
+    stop_seconds: float = option(10, (int, float), "float", "a number of seconds, 0 or more", is_not_negative)
     state_dir: str | PathLike[str] = option(
         "",
         (str, PathLike),
         "str",
         "the absolute path of a folder, or empty for one in the folder for temporary files",
-        absolute,
+        is_absolute,
     )
-    ramp_seconds: float = option(60, (int, float), "float", "a number of seconds; 0 for no ramp", not_negative)
-    ramp_start: float = option(10, (int, float), "float", "a number of messages a second above 0", positive)
+    ramp_seconds: float = option(60, (int, float), "float", "a number of seconds; 0 for no ramp", is_not_negative)
+    ramp_start: float = option(10, (int, float), "float", "a number of messages a second above 0", is_positive)
     limits: Mapping[str, Any] = option(dict, Mapping, "json", 'a dict such as {"user": "100/h"}')
     critical_limit: str = option("1000/h", str, "str", 'a rate such as "1000/h"', is_rate)
-    throttle_depth: int = option(0, int, "int", "a whole number; 0 for no throttling", not_negative)
+    throttle_depth: int = option(0, int, "int", "a whole number; 0 for no throttling", is_not_negative)
     quiet_hours: tuple[str, ...] = option(
-        (), (list, tuple), "texts", 'two times of day such as ["22:00", "07:00"], or empty for none', is_span
+        (), (list, tuple), "texts", 'two times of day such as ["22:00", "07:00"], or empty for none', is_time_span
     )
-    digest_channels: tuple[str, ...] = option(("email",), (list, tuple), "texts", "a list of channel names", names)
+    digest_channels: tuple[str, ...] = option(
+        ("email",), (list, tuple), "texts", "a list of channel names", is_list_of_texts
+    )
     digest_sections: str = option("", str, "str", "the dotted path of a callable that provides sections of digests")
     celery: bool = option(False, bool, "bool", "True or False")
     spool_dir: str | PathLike[str] = option(
-        "", (str, PathLike), "str", "the absolute path of a folder, or empty for no spool", absolute
+        "", (str, PathLike), "str", "the absolute path of a folder, or empty for no spool", is_absolute
     )
     can_rules: str = option("", str, "str", "the dotted path of a callable(FaultChange) -> iterable of Send")
 
     def channel(self, name: str) -> ChannelConf | None:
         """The settings of a channel, or None where the site has not configured it or has switched it off."""
-        found = _channels().get(name)
+        found = _get_channels().get(name)
         return found if found and found.enabled else None
 
     def limit(self, name: str, channel: str = "") -> str | None:
@@ -154,11 +159,11 @@ class Conf:
     @property
     def all_channels(self) -> frozenset[str]:
         """The channels that the site has, also those that it has switched off."""
-        return frozenset(_channels())
+        return frozenset(_get_channels())
 
     @property
     def enabled_channels(self) -> frozenset[str]:
-        return frozenset(name for name, channel in _channels().items() if channel.enabled)
+        return frozenset(name for name, channel in _get_channels().items() if channel.enabled)
 
 
 KEYS = {item.name.upper(): item for item in fields(Conf)}
@@ -170,38 +175,38 @@ def current() -> Conf:
 
     :raises ImproperlyConfigured: naming every problem; ``manage.py check`` tells the same with hints.
     """
-    raw = _raw()
+    raw = _get_raw_setting()
     found = list(problems())
     if found:
         raise ImproperlyConfigured(" ".join(f"{problem.message} {problem.hint}" for problem in found))
-    return Conf(**{key.lower(): _read(key, value) for key, value in raw.items()})
+    return Conf(**{key.lower(): _convert(key, value) for key, value in raw.items()})
 
 
-def _read(key: str, value: Any) -> Any:
+def _convert(key: str, value: Any) -> Any:
     if key == "RETRY_DELAYS":
-        return delays(value)
+        return parse_delays(value)
     return tuple(value) if isinstance(value, list) else value
 
 
 @cache
-def _channels() -> dict[str, ChannelConf]:
-    return read(current().channels)
+def _get_channels() -> dict[str, ChannelConf]:
+    return read_channels(current().channels)
 
 
-def _raw() -> Any:
+def _get_raw_setting() -> Any:
     return getattr(settings, "NOTIFICATIONS", {})
 
 
 def problems() -> Iterator[Problem]:
     """What is wrong with the setting; nothing if all is well."""
-    raw = _raw()
+    raw = _get_raw_setting()
     if not isinstance(raw, Mapping):
         yield Problem("NOTIFICATIONS must be a dict.", "Write NOTIFICATIONS = {} to take every default.")
         return
     for key, value in raw.items():
-        yield from _key_problems(key, value)
-    yield from limit_problems(raw)
-    yield from digest_problems(raw)
+        yield from _find_key_problems(key, value)
+    yield from find_limit_problems(raw)
+    yield from find_digest_problems(raw)
     lease, beat = (raw.get(key, getattr(Conf, key.lower())) for key in ("LEASE_SECONDS", "BEAT_SECONDS"))
     first, most = (raw.get(key, getattr(Conf, key.lower())) for key in ("BREAKER_SECONDS", "BREAKER_MOST_SECONDS"))
     if all(isinstance(value, int | float) for value in (first, most)) and 0 < most < first:
@@ -216,22 +221,22 @@ def problems() -> Iterator[Problem]:
         )
 
 
-def problems_beside() -> Iterator[Problem]:
+def find_misplaced_settings() -> Iterator[Problem]:
     """Settings of the site that were meant for ``NOTIFICATIONS`` and stand beside it."""
-    yield from flat_problems(settings, KEYS)
+    yield from find_flat_problems(settings, KEYS)
 
 
-def _key_problems(key: Any, value: Any) -> Iterator[Problem]:
+def _find_key_problems(key: Any, value: Any) -> Iterator[Problem]:
     known = KEYS.get(key)
     if known is None:
-        yield Problem(f"NOTIFICATIONS has an unknown key {key!r}.", closest(key, KEYS))
-    elif not fits(value, known.metadata["allowed"]) or not known.metadata["valid"](value):
+        yield Problem(f"NOTIFICATIONS has an unknown key {key!r}.", suggest(key, KEYS))
+    elif not has_type(value, known.metadata["allowed"]) or not known.metadata["valid"](value):
         says = known.metadata["says"]
         yield Problem(f"NOTIFICATIONS[{key!r}] is {value!r}.", f"It must be {says}.")
-    elif key == "RETRY_DELAYS" and (fault := delays_fault(value)):
+    elif key == "RETRY_DELAYS" and (fault := find_delays_fault(value)):
         yield Problem(f"NOTIFICATIONS[{key!r}] is {value!r}.", fault)
     elif key == "CHANNELS":
-        yield from channel_problems(value)
+        yield from find_channel_problems(value)
 
 
 def from_env(env: Any, prefix: str = "NOTIFICATIONS_") -> dict[str, Any]:
@@ -242,26 +247,26 @@ def from_env(env: Any, prefix: str = "NOTIFICATIONS_") -> dict[str, Any]:
     :raises ImproperlyConfigured: naming the variable that cannot be read.
     """
     given = {key: item.metadata for key, item in KEYS.items() if prefix + key in env.ENVIRON}
-    return {key: _read_from(env, prefix + key, metadata) for key, metadata in given.items()}
+    return {key: _read_variable(env, prefix + key, metadata) for key, metadata in given.items()}
 
 
-def _read_from(env: Any, name: str, metadata: Mapping[str, Any]) -> Any:
+def _read_variable(env: Any, name: str, metadata: Mapping[str, Any]) -> Any:
     try:
-        casts = {"delays": _delays_of, "texts": [str]}
+        casts = {"delays": _split_delays, "texts": [str]}
         kind = metadata["env"]
         return env(name, cast=casts[kind]) if kind in casts else getattr(env, kind)(name)
     except ValueError as error:
         raise ImproperlyConfigured(f"{name} cannot be read: {error} It must be {metadata['says']}.") from error
 
 
-def _delays_of(text: str) -> Any:
+def _split_delays(text: str) -> Any:
     return text if ":" in text else [float(item) for item in text.split(",") if item]
 
 
-def _forget(*, setting: str, **kwargs: Any) -> None:
+def _clear_caches(*, setting: str, **kwargs: Any) -> None:
     if setting == "NOTIFICATIONS":
         current.cache_clear()
-        _channels.cache_clear()
+        _get_channels.cache_clear()
 
 
-setting_changed.connect(_forget, dispatch_uid="klaxon.conf")
+setting_changed.connect(_clear_caches, dispatch_uid="klaxon.conf")

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from notifications.conf.problem import Problem, closest, fits, nearest, rate_fault
-from notifications.core.rates import Rate, rate
-from notifications.delays import HOW, delays, delays_fault
+from notifications.conf.problem import Problem, find_nearest, find_rate_fault, has_type, suggest
+from notifications.core.rates import Rate, parse_rate
+from notifications.delays import DELAYS_HINT, find_delays_fault, parse_delays
 
 BUILT_IN_CHANNELS = {
     "app": "notifications.channels.app.AppChannel",
@@ -24,12 +24,12 @@ PROVIDER_KEYS: Keys = {
     "RANK": (int, "a whole number; the lowest is taken first, equals share"),
     "RATE": (str, 'a rate such as "14/s"'),
 }
-FAULTS: Mapping[str, Callable[[Any], str]] = {"RATE": rate_fault, "RETRY_DELAYS": delays_fault}
+FAULT_FINDERS: Mapping[str, Callable[[Any], str]] = {"RATE": find_rate_fault, "RETRY_DELAYS": find_delays_fault}
 CHANNEL_KEYS: Keys = {
     "BACKEND": (str, "the dotted path of a channel class"),
     "ENABLED": (bool, "True or False"),
     "OPTIONS": (Mapping, "a dict of the channel's own options"),
-    "RETRY_DELAYS": ((list, tuple, str), HOW),
+    "RETRY_DELAYS": ((list, tuple, str), DELAYS_HINT),
     "RATE": (str, 'a rate such as "14/s"'),
     "PROVIDERS": ((list, tuple), "a list of dicts, one for each provider"),
 }
@@ -58,41 +58,43 @@ class ChannelConf:
     providers: tuple[ProviderConf, ...] = ()
 
 
-def read(written: Mapping[str, Any]) -> dict[str, ChannelConf]:
+def read_channels(written: Mapping[str, Any]) -> dict[str, ChannelConf]:
     """The channels that a site has: those that it has written down, and those that are on by default."""
     merged = {**{name: {} for name in ON_BY_DEFAULT}, **{name.lower(): value for name, value in written.items()}}
-    return {name: _channel(name, value) for name, value in merged.items()}
+    return {name: _read_channel(name, value) for name, value in merged.items()}
 
 
-def _channel(name: str, written: Mapping[str, Any]) -> ChannelConf:
+def _read_channel(name: str, written: Mapping[str, Any]) -> ChannelConf:
     values = {key.lower(): value for key, value in written.items()}
     values.setdefault("backend", BUILT_IN_CHANNELS.get(name))
     if values.get("retry_delays") is not None:
-        values["retry_delays"] = delays(values["retry_delays"])
+        values["retry_delays"] = parse_delays(values["retry_delays"])
     options = values.get("options", {})
     listed = values.get("providers") or [{"NAME": name}]
     base = {"backend": values["backend"], "rate": values.get("rate")}
-    values["providers"] = tuple(_provider({**base, "rank": rank}, options, entry) for rank, entry in enumerate(listed))
+    values["providers"] = tuple(
+        _read_provider({**base, "rank": rank}, options, entry) for rank, entry in enumerate(listed)
+    )
     return ChannelConf(**values)
 
 
-def _provider(base: Mapping[str, Any], options: Mapping[str, Any], written: Mapping[str, Any]) -> ProviderConf:
+def _read_provider(base: Mapping[str, Any], options: Mapping[str, Any], written: Mapping[str, Any]) -> ProviderConf:
     values = {**base, **{key.lower(): value for key, value in written.items()}}
-    values["rate"] = rate(values["rate"]) if values["rate"] else None
+    values["rate"] = parse_rate(values["rate"]) if values["rate"] else None
     values["options"] = {**options, **values.get("options", {})}
     return ProviderConf(**values)
 
 
-def channel_problems(channels: Mapping[Any, Any]) -> Iterator[Problem]:
+def find_channel_problems(channels: Mapping[Any, Any]) -> Iterator[Problem]:
     """What is wrong with ``CHANNELS``."""
     for name, entry in channels.items():
-        yield from _entry_problems(name, entry)
+        yield from _find_entry_problems(name, entry)
     spelt = Counter(name.lower() for name in channels if isinstance(name, str))
     for name in sorted(name for name, count in spelt.items() if count > 1):
         yield Problem(f"NOTIFICATIONS['CHANNELS'] has {name!r} in two spellings.", "Keep one of them.")
 
 
-def digest_problems(raw: Mapping[Any, Any]) -> Iterator[Problem]:
+def find_digest_problems(raw: Mapping[Any, Any]) -> Iterator[Problem]:
     """What is wrong with ``DIGEST_CHANNELS``: a channel that the site does not have."""
     named, channels = raw.get("DIGEST_CHANNELS", ()), raw.get("CHANNELS", {})
     if not isinstance(named, list | tuple) or not isinstance(channels, Mapping):
@@ -102,11 +104,11 @@ def digest_problems(raw: Mapping[Any, Any]) -> Iterator[Problem]:
         if isinstance(name, str) and name.lower() not in known:
             yield Problem(
                 f"NOTIFICATIONS['DIGEST_CHANNELS'] names {name!r}, which is not in CHANNELS.",
-                closest(name, known, "channels"),
+                suggest(name, known, "channels"),
             )
 
 
-def _entry_problems(name: Any, entry: Any) -> Iterator[Problem]:
+def _find_entry_problems(name: Any, entry: Any) -> Iterator[Problem]:
     where = f"NOTIFICATIONS['CHANNELS'][{name!r}]"
     if not isinstance(name, str):
         text = name.value if isinstance(name, Enum) else "log"
@@ -117,10 +119,10 @@ def _entry_problems(name: Any, entry: Any) -> Iterator[Problem]:
     if not isinstance(entry, Mapping):
         yield Problem(f"{where} is {entry!r}.", 'It must be a dict; {"ENABLED": False} switches the channel off.')
         return
-    yield from _key_problems(where, entry, CHANNEL_KEYS)
-    yield from _provider_problems(where, entry.get("PROVIDERS", ()), "PROVIDERS" in entry)
+    yield from _find_key_problems(where, entry, CHANNEL_KEYS)
+    yield from _find_provider_problems(where, entry.get("PROVIDERS", ()), "PROVIDERS" in entry)
     if "BACKEND" not in entry and name.lower() not in BUILT_IN_CHANNELS:
-        near, built_in = nearest(name, BUILT_IN_CHANNELS), ", ".join(sorted(BUILT_IN_CHANNELS))
+        near, built_in = find_nearest(name, BUILT_IN_CHANNELS), ", ".join(sorted(BUILT_IN_CHANNELS))
         yield Problem(
             f"{where} names no BACKEND.",
             f"{f'Did you mean {near!r}? If not, add' if near else 'Add'} the dotted path of a channel class; only "
@@ -128,17 +130,17 @@ def _entry_problems(name: Any, entry: Any) -> Iterator[Problem]:
         )
 
 
-def _key_problems(where: str, entry: Mapping[Any, Any], known: Keys) -> Iterator[Problem]:
+def _find_key_problems(where: str, entry: Mapping[Any, Any], known: Keys) -> Iterator[Problem]:
     for key, value in entry.items():
         if key not in known:
-            yield Problem(f"{where} has an unknown key {key!r}.", closest(key, known))
-        elif not fits(value, known[key][0]):
+            yield Problem(f"{where} has an unknown key {key!r}.", suggest(key, known))
+        elif not has_type(value, known[key][0]):
             yield Problem(f"{where}[{key!r}] is {value!r}.", f"It must be {known[key][1]}.")
-        elif key in FAULTS and (fault := FAULTS[key](value)):
+        elif key in FAULT_FINDERS and (fault := FAULT_FINDERS[key](value)):
             yield Problem(f"{where}[{key!r}] is {value!r}.", fault)
 
 
-def _provider_problems(where: str, providers: Any, written: bool) -> Iterator[Problem]:
+def _find_provider_problems(where: str, providers: Any, written: bool) -> Iterator[Problem]:
     if not isinstance(providers, Sequence) or isinstance(providers, str):
         return  # told already
     if not providers and written:
@@ -148,7 +150,7 @@ def _provider_problems(where: str, providers: Any, written: bool) -> Iterator[Pr
         if not isinstance(entry, Mapping):
             yield Problem(f"{here} is {entry!r}.", 'It must be a dict such as {"NAME": "backup", "OPTIONS": {…}}.')
             continue
-        yield from _key_problems(here, entry, PROVIDER_KEYS)
+        yield from _find_key_problems(here, entry, PROVIDER_KEYS)
         name = entry.get("NAME")
         if not name:
             yield Problem(f"{here} has no NAME.", "Give each provider a name of its own; the log tells it.")

@@ -4,47 +4,47 @@ from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from notifications.conf.problem import Problem, nearest
+from notifications.conf.problem import Problem, find_nearest
 
-DICT = "NOTIFICATIONS"
+SETTING = "NOTIFICATIONS"
 CLUSTER_MODEL = "NOTIFICATIONS_CLUSTER_MODEL"
 """The one setting that stands beside the dict."""
 PREFIX = "NOTIFICATIONS_"
 SIMILAR_PREFIXES = ("NOTIFICATION_", "KLAXON_")
-SIMILAR_NAMES = (DICT, "KLAXON")
+SIMILAR_NAMES = (SETTING, "KLAXON")
 
 
-def flat_problems(settings: Any, known: Collection[str]) -> Iterator[Problem]:
+def find_flat_problems(settings: Any, known: Collection[str]) -> Iterator[Problem]:
     """What stands beside the dict and looks as if it were meant for it.
 
     :param known: the keys of the dict.
     """
-    for name in sorted(name for name in dir(settings) if name.isupper() and name not in (DICT, CLUSTER_MODEL)):
-        if hint := _hint(settings, name, known):
+    for name in sorted(name for name in dir(settings) if name.isupper() and name not in (SETTING, CLUSTER_MODEL)):
+        if hint := _get_hint(settings, name, known):
             yield Problem(f"Klaxon does not read the setting {name}.", hint)
 
 
-def _hint(settings: Any, name: str, known: Collection[str]) -> str:
+def _get_hint(settings: Any, name: str, known: Collection[str]) -> str:
     if name.startswith(PREFIX):
-        return _of_our_prefix(name, known)
+        return _get_prefix_hint(name, known)
     key = next((name.removeprefix(prefix) for prefix in SIMILAR_PREFIXES if name.startswith(prefix)), "")
     if key in known:
-        return f"Write it as {DICT}[{key!r}]."
+        return f"Write it as {SETTING}[{key!r}]."
     # Only what has such a name is read: Django warns of some settings when they are.
     value = getattr(settings, name) if get_close_matches(name, SIMILAR_NAMES, cutoff=0.8) else None
-    return f"Did you mean {DICT}?" if isinstance(value, Mapping) and set(value) & set(known) else ""
+    return f"Did you mean {SETTING}?" if isinstance(value, Mapping) and set(value) & set(known) else ""
 
 
-def _of_our_prefix(name: str, known: Collection[str]) -> str:
+def _get_prefix_hint(name: str, known: Collection[str]) -> str:
     key = name.removeprefix(PREFIX)
-    near = nearest(key, [*known, CLUSTER_MODEL.removeprefix(PREFIX)])
+    near = find_nearest(key, [*known, CLUSTER_MODEL.removeprefix(PREFIX)])
     if key in known:
-        return f"Write it as {DICT}[{key!r}]."
+        return f"Write it as {SETTING}[{key!r}]."
     if PREFIX + near == CLUSTER_MODEL:
         return f"Did you mean {CLUSTER_MODEL}?"
     if near:
-        return f"Did you mean {DICT}[{near!r}]?"
+        return f"Did you mean {SETTING}[{near!r}]?"
     return (
-        f"Klaxon's settings are keys of the dict {DICT}, but for {CLUSTER_MODEL}. Silence klaxon.W006 if {name} "
+        f"Klaxon's settings are keys of the dict {SETTING}, but for {CLUSTER_MODEL}. Silence klaxon.W006 if {name} "
         "belongs to another app."
     )

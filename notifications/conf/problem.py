@@ -6,10 +6,7 @@ from dataclasses import dataclass
 from datetime import time
 from typing import Any
 
-from notifications.core.rates import rate
-
-# In seconds; also the most that a number in the settings can sensibly be.
-TEN_YEARS = 315_360_000
+from notifications.core.rates import parse_rate
 
 
 @dataclass(frozen=True)
@@ -20,14 +17,14 @@ class Problem:
     hint: str
 
 
-def fits(value: Any, allowed: Any) -> bool:
+def has_type(value: Any, allowed: Any) -> bool:
     """Whether a value has one of the allowed types; True is no number."""
     if isinstance(value, bool):
         return allowed is bool
     return isinstance(value, allowed)
 
 
-def is_span(value: Any) -> bool:
+def is_time_span(value: Any) -> bool:
     """Whether it is empty, or two different times of day."""
     try:
         times = [time.fromisoformat(item) for item in value]
@@ -37,26 +34,26 @@ def is_span(value: Any) -> bool:
 
 
 def is_rate(value: Any) -> bool:
-    return not rate_fault(value)
+    return not find_rate_fault(value)
 
 
-def rate_fault(value: Any) -> str:
+def find_rate_fault(value: Any) -> str:
     """Why this is no rate; nothing if it is one."""
     try:
-        rate(value if isinstance(value, str) else repr(value))
+        parse_rate(value if isinstance(value, str) else repr(value))
     except ValueError as error:
         return str(error)
     return ""
 
 
-def nearest(word: Any, known: Iterable[str]) -> str:
+def find_nearest(word: Any, known: Iterable[str]) -> str:
     """The known word that this one is most like, whatever their letter case; empty if it is like none."""
     spelt = {name.lower(): name for name in sorted(known)}
     near = difflib.get_close_matches(str(word).lower(), spelt, n=1)
     return spelt[near[0]] if near else ""
 
 
-def closest(word: Any, known: Iterable[str], what: str = "keys") -> str:
+def suggest(word: Any, known: Iterable[str], what: str = "keys") -> str:
     """A hint that names the nearest known word, or all of them."""
-    near = nearest(word, known)
+    near = find_nearest(word, known)
     return f"Did you mean {near!r}?" if near else f"Known {what}: {', '.join(sorted(known)) or 'none'}."

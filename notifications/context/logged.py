@@ -7,7 +7,7 @@ from django.conf import settings
 from django.utils import translation
 
 from notifications.context.storage import decoded, encoded
-from notifications.core.translations import has_lazy_text, in_words
+from notifications.core.translations import has_lazy_text, resolve_lazy_texts
 from notifications.events import NotificationEvent
 
 
@@ -17,5 +17,5 @@ def loggable(event: NotificationEvent, stored: Mapping[str, Any]) -> dict[str, A
     values = {key: decoded(inner[key]) for key in event.loggable if key in inner}
     if has_lazy_text(values):
         with translation.override(settings.LANGUAGE_CODE):
-            values = in_words(values)
+            values = resolve_lazy_texts(values)
     return {key: value if encoded(value) == value else str(value) for key, value in values.items()}

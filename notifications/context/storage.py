@@ -20,7 +20,7 @@ from uuid import UUID
 from django.utils import timezone
 from django.utils.functional import Promise
 
-from notifications.core.translations import Call, call_of, lazy_text
+from notifications.core.translations import TranslationCall, get_translation_call, make_lazy_text
 from notifications.exceptions import InvalidContext
 
 logger = logging.getLogger("notifications.context")
@@ -73,7 +73,7 @@ def _storable(text: str, path: str) -> str:
 
 def _encoded_lazily(value: Promise, path: str) -> Any:
     try:
-        call = call_of(value)
+        call = get_translation_call(value)
         stored = {LAZY: [call.name, encoded(call.args, path), encoded(call.kwargs, path)]}
         is_kept = str(decoded(stored)) == str(value)
     except (ValueError, TypeError, LookupError, AttributeError) as error:
@@ -150,7 +150,7 @@ def _decoded_tag(tag: str, inner: Any) -> Any:
 
 def _decoded_lazily(inner: Any) -> Promise:
     name, args, kwargs = inner
-    return lazy_text(Call(name, tuple(map(decoded, args)), dict(decoded(kwargs))))
+    return make_lazy_text(TranslationCall(name, tuple(map(decoded, args)), dict(decoded(kwargs))))
 
 
 DECODERS[LAZY] = _decoded_lazily

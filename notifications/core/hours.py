@@ -12,11 +12,11 @@ from notifications.core.zones import first_instant, last_instant
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 EVERY_DAY = frozenset(range(7))
 # Every window of a week has come by then, even if the clocks were put back meanwhile.
-PATIENCE = timedelta(days=8)
+SEARCH_PERIOD = timedelta(days=8)
 # A worker that is started by cron comes by every few minutes.
-USABLE = timedelta(minutes=15)
+MIN_OPEN_TIME = timedelta(minutes=15)
 # Far enough back for hours that began yesterday, also when midnight comes twice.
-NEARBY = range(-2, 2)
+NEARBY_DAYS = range(-2, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,9 @@ class Hours:
         days = " ".join(DAYS[day] for day in sorted(self.days)) + " " if self.days != EVERY_DAY else ""
         return f"{days}{self.start:%H:%M}–{self.end:%H:%M}"
 
-    def around(self, moment: datetime, zone: ZoneInfo, days: range = NEARBY) -> Iterator[tuple[datetime, datetime]]:
+    def list_spans(
+        self, moment: datetime, zone: ZoneInfo, days: range = NEARBY_DAYS
+    ) -> Iterator[tuple[datetime, datetime]]:
         """Beginning and end on the wall, for each of some days around a moment."""
         today = moment.astimezone(zone).date()
         for day in (today + timedelta(days=number) for number in days):
@@ -57,35 +59,35 @@ class Timetable:
     quiet: Hours | None = None
     windows: tuple[Hours, ...] = ()
 
-    def first_open(self, moment: datetime, patience: datetime) -> datetime:
-        """The first instant, not before ``moment``, at which all is open. From ``patience`` on windows do not count."""
-        while (later := self._in_a_window(self.after_quiet(moment), patience)) != moment:
+    def find_opening(self, moment: datetime, deadline: datetime) -> datetime:
+        """The first instant, not before ``moment``, at which all is open. From ``deadline`` on windows do not count."""
+        while (later := self._wait_for_window(self.skip_quiet_hours(moment), deadline)) != moment:
             moment = later
         return moment
 
-    def after_quiet(self, moment: datetime) -> datetime:
+    def skip_quiet_hours(self, moment: datetime) -> datetime:
         """The end of the quiet hours, if it is quiet at this moment."""
-        for start, end in self.quiet.around(moment, self.zone) if self.quiet else ():
+        for start, end in self.quiet.list_spans(moment, self.zone) if self.quiet else ():
             until = last_instant(end, self.zone)
             if first_instant(start, self.zone) <= moment < until:
                 return until
         return moment
 
-    def _in_a_window(self, moment: datetime, patience: datetime) -> datetime:
-        if not self.windows or moment >= patience:
+    def _wait_for_window(self, moment: datetime, deadline: datetime) -> datetime:
+        if not self.windows or moment >= deadline:
             return moment
-        return min(self.next_window(moment), patience)
+        return min(self.find_next_window(moment), deadline)
 
-    def next_window(self, moment: datetime) -> datetime:
+    def find_next_window(self, moment: datetime) -> datetime:
         """This moment, if it is in a window, or else the beginning of the next; the end of time if there is none."""
-        for days in (NEARBY, range(NEARBY.stop, PATIENCE.days + 1)):
-            if openings := [max(start, moment) for start, end in self._openings(moment, days) if end > moment]:
+        for days in (NEARBY_DAYS, range(NEARBY_DAYS.stop, SEARCH_PERIOD.days + 1)):
+            if openings := [max(start, moment) for start, end in self._list_openings(moment, days) if end > moment]:
                 return min(openings)
         return datetime.max.replace(tzinfo=UTC)
 
-    def _openings(self, moment: datetime, days: range) -> Iterator[tuple[datetime, datetime]]:
+    def _list_openings(self, moment: datetime, days: range) -> Iterator[tuple[datetime, datetime]]:
         for window in self.windows:
-            for begin, end in window.around(moment, self.zone, days):
+            for begin, end in window.list_spans(moment, self.zone, days):
                 start, until = last_instant(begin, self.zone), first_instant(end, self.zone)
                 # A window within the hour that comes twice is open in the first.
                 yield (start if start < until else first_instant(begin, self.zone)), until
@@ -93,38 +95,38 @@ class Timetable:
     def is_usable(self) -> bool:
         """Whether in an ordinary week it is open for as long as a worker may need to come by."""
         moment = monday = datetime(2024, 1, 1, tzinfo=UTC)
-        patience = monday + PATIENCE
-        while (moment := self.first_open(moment, patience)) < patience:
-            last = moment + USABLE - timedelta.resolution
-            if self.first_open(last, patience) == last:
+        deadline = monday + SEARCH_PERIOD
+        while (moment := self.find_opening(moment, deadline)) < deadline:
+            last = moment + MIN_OPEN_TIME - timedelta.resolution
+            if self.find_opening(last, deadline) == last:
                 return True
-            moment += USABLE
+            moment += MIN_OPEN_TIME
         return False
 
 
-def windows_from(written: Any) -> tuple[Hours, ...]:
+def parse_windows(written: Any) -> tuple[Hours, ...]:
     """Windows as they stand in settings: ``[["08:00", "12:00"], ["14:00", "18:00", ["mon", "tue"]]]``.
 
     :raises TypeError, ValueError: if they have another form.
     """
     if not isinstance(written, list | tuple):
         raise TypeError(f"{written!r} is no list of windows.")
-    return tuple(_window(item) for item in written)
+    return tuple(_parse_window(item) for item in written)
 
 
-def _window(item: Any) -> Hours:
+def _parse_window(item: Any) -> Hours:
     if not isinstance(item, list | tuple) or len(item) not in (2, 3):
         raise ValueError(f"{item!r} is no window.")
-    return Hours(time_from(item[0]), time_from(item[1]), _days(item[2]) if len(item) == 3 else EVERY_DAY)
+    return Hours(parse_time(item[0]), parse_time(item[1]), _parse_days(item[2]) if len(item) == 3 else EVERY_DAY)
 
 
-def _days(names: Any) -> frozenset[int]:
+def _parse_days(names: Any) -> frozenset[int]:
     if not isinstance(names, list | tuple) or not names or not all(name in DAYS for name in names):
         raise ValueError(f"{names!r} is no list of days.")
     return frozenset(DAYS.index(name) for name in names)
 
 
-def time_from(text: Any) -> time:
+def parse_time(text: Any) -> time:
     """``"08:00"`` as a time of day; ``"24:00"`` is midnight.
 
     :raises TypeError, ValueError: if it is none.
@@ -135,15 +137,15 @@ def time_from(text: Any) -> time:
     return found
 
 
-def site_quiet_hours() -> Hours | None:
+def get_site_quiet_hours() -> Hours | None:
     """The quiet hours of those who have chosen none."""
     if not conf.current().quiet_hours:
         return None
-    start, end = map(time_from, conf.current().quiet_hours)
+    start, end = map(parse_time, conf.current().quiet_hours)
     return Hours(start, end)
 
 
-def next_time(moment: datetime, hour: int, weekday: int | None, zone: ZoneInfo) -> datetime:
+def find_next_hour(moment: datetime, hour: int, weekday: int | None, zone: ZoneInfo) -> datetime:
     """The next instant, not before ``moment``, at which a full hour begins on the clocks of a zone.
 
     :param weekday: only on this day of the week, Monday being 0; None for any day.
@@ -157,7 +159,7 @@ def next_time(moment: datetime, hour: int, weekday: int | None, zone: ZoneInfo) 
     raise ValueError(f"{hour} is no hour, or {weekday} no day of the week.")
 
 
-def hours_begun(now: datetime, zone: ZoneInfo) -> Iterator[tuple[datetime, int, int]]:
+def list_started_hours(now: datetime, zone: ZoneInfo) -> Iterator[tuple[datetime, int, int]]:
     """The full hours that began within the last sixty minutes: the instant, the hour, and the day of the week.
 
     They are two where the clocks have jumped over one of them.

@@ -17,14 +17,14 @@ def current() -> Partition:
     return DEFAULT_DB_ALIAS
 
 
-def partitions() -> Iterator[Partition]:
+def list_partitions() -> Iterator[Partition]:
     """Every partition of this site; at least one."""
     yield DEFAULT_DB_ALIAS
 
 
 @contextmanager
-def entered(partition: Partition) -> Iterator[None]:
+def enter(partition: Partition) -> Iterator[None]:
     """Run the block's statements in ``partition``."""
-    if partition not in partitions():
+    if partition not in list_partitions():
         raise LookupError(f"There is no partition {partition!r}.")
     yield

@@ -22,54 +22,54 @@ from django.apps import apps
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, router
 
-_is_deciding: ContextVar[bool] = ContextVar("klaxon_reads_from_primary", default=False)
+_uses_primary: ContextVar[bool] = ContextVar("klaxon_reads_from_primary", default=False)
 
 
 class PrimaryRouter:
     """Reads go where writes go, within :func:`read_from_primary`."""
 
     def db_for_read(self, model: Any, **hints: Any) -> str | None:
-        return _written(model, hints) if _is_deciding.get() else None
+        return _get_write_alias(model, hints) if _uses_primary.get() else None
 
 
-PRIMARY = PrimaryRouter()
+PRIMARY_ROUTER = PrimaryRouter()
 
 
 @contextmanager
 def read_from_primary() -> Iterator[None]:
     """Within the block, in this thread or task, queries read the database that is written. Also a decorator."""
     # Django makes the list anew where DATABASE_ROUTERS is overridden.
-    if router.routers[:1] != [PRIMARY]:
-        router.routers = [PRIMARY, *(other for other in router.routers if other is not PRIMARY)]
-    with _deciding(True):
+    if router.routers[:1] != [PRIMARY_ROUTER]:
+        router.routers = [PRIMARY_ROUTER, *(other for other in router.routers if other is not PRIMARY_ROUTER)]
+    with _set_uses_primary(True):
         yield
 
 
 @contextmanager
 def read_as_routed() -> Iterator[None]:
     """Within the block, the host's routers alone decide again: for receivers of signals. Also a decorator."""
-    with _deciding(False):
+    with _set_uses_primary(False):
         yield
 
 
 @contextmanager
-def _deciding(is_deciding: bool) -> Iterator[None]:
-    token = _is_deciding.set(is_deciding)
+def _set_uses_primary(is_deciding: bool) -> Iterator[None]:
+    token = _uses_primary.set(is_deciding)
     try:
         yield
     finally:
-        _is_deciding.reset(token)
+        _uses_primary.reset(token)
 
 
-def _written(model: Any, hints: dict[str, Any]) -> str | None:
+def _get_write_alias(model: Any, hints: dict[str, Any]) -> str | None:
     """The database that this model is written to; None if the host's ``db_for_read()`` is to decide."""
     # A router may raise for a model that must not be written.
     with suppress(Exception):
-        return _named(model, hints) or (DEFAULT_DB_ALIAS if _is_known(model) else None)
+        return _ask_routers(model, hints) or (DEFAULT_DB_ALIAS if _is_always_written(model) else None)
     return None
 
 
-def _named(model: Any, hints: dict[str, Any]) -> str | None:
+def _ask_routers(model: Any, hints: dict[str, Any]) -> str | None:
     for other in router.routers:
         asked = getattr(other, "db_for_write", None)
         if asked is not None and (chosen := asked(model, **hints)):
@@ -77,7 +77,7 @@ def _named(model: Any, hints: dict[str, Any]) -> str | None:
     return None
 
 
-def _is_known(model: Any) -> bool:
+def _is_always_written(model: Any) -> bool:
     """Whether it is a model that decides who gets what: one of ours, of users, clusters, their groups and permissions.
 
     Also the tables of their relations to many, and those that a user or cluster model inherits from.
@@ -90,9 +90,9 @@ def _is_known(model: Any) -> bool:
     return concrete in through or any(issubclass(one, concrete) for one in swapped)
 
 
-def as_written(row: Any) -> Any:
+def reload_from_primary(row: Any) -> Any:
     """The row, read anew if it came from another database than the one that is written; None if it is not there."""
-    using = _written(type(row), {})
+    using = _get_write_alias(type(row), {})
     if using is None or row._state.db in (None, using):
         return row
     return type(row)._base_manager.using(using).filter(pk=row.pk).first()

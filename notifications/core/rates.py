@@ -7,10 +7,10 @@ from functools import cache, cached_property
 from math import ceil
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-WRITTEN = re.compile(r"([0-9]{1,9})/([smhd])(?: burst ([0-9]{1,9}))?")
+RATE_PATTERN = re.compile(r"([0-9]{1,9})/([smhd])(?: burst ([0-9]{1,9}))?")
 MICROSECONDS = 1_000_000
 # In seconds. What takes longer to fill is a typing error, and would leave the calendar.
-LONGEST_TO_FILL = 315_360_000
+TEN_YEARS = 315_360_000
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Rate:
     def __post_init__(self) -> None:
         if not (self.seconds > 0 and 0 < self.tokens <= self.seconds * MICROSECONDS and self.burst >= 1):
             raise ValueError("A rate lets through and holds at least 1, and at most a million a second.")
-        if self.seconds / self.tokens * self.burst > LONGEST_TO_FILL:
+        if self.seconds / self.tokens * self.burst > TEN_YEARS:
             raise ValueError("A rate must fill its burst within ten years.")
 
     def __str__(self) -> str:
@@ -49,12 +49,12 @@ class Rate:
 
 
 @cache
-def rate(text: str) -> Rate:
+def parse_rate(text: str) -> Rate:
     """Read a rate such as ``"100/h"`` (per s, m, h or d) or ``"100/h burst 20"``; the burst is else one unit's worth.
 
     :raises ValueError: in a sentence, if it cannot be read or makes no sense.
     """
-    written = WRITTEN.fullmatch(text) if isinstance(text, str) else None
+    written = RATE_PATTERN.fullmatch(text) if isinstance(text, str) else None
     if not written:
         raise ValueError(f'{text!r} is no rate. Write "100/h", or "100/h burst 20", per s, m, h or d.')
     tokens, unit, burst = written.groups()

@@ -11,15 +11,15 @@ from hashlib import sha256
 
 from notifications.outcomes import Blame, Receipt, Suppress, Verdict
 
-ALIKE_MESSAGES = 2
+MIN_EQUAL_REFUSALS = 2
 """Different recipients after which an answer with ``Blame.MESSAGE`` speaks against the provider."""
-REMEMBERED = 20
-REFUSALS = (Verdict.PERMANENT, Verdict.CONFIGURATION)
+MAX_STREAK_LENGTH = 20
+REFUSAL_VERDICTS = (Verdict.PERMANENT, Verdict.CONFIGURATION)
 
 
 def is_refusal(receipt: Receipt) -> bool:
     """Whether the provider refused for good, and blamed the recipient or the message for it."""
-    return receipt.verdict in REFUSALS and receipt.blames in (Blame.RECIPIENT, Blame.MESSAGE)
+    return receipt.verdict in REFUSAL_VERDICTS and receipt.blames in (Blame.RECIPIENT, Blame.MESSAGE)
 
 
 @dataclass(frozen=True)
@@ -32,20 +32,24 @@ class Streak:
 
     refused: tuple[tuple[str, str], ...] = ()
 
-    def after(self, receipt: Receipt, recipient: str) -> "Streak":
+    def add(self, receipt: Receipt, recipient: str) -> "Streak":
         """The streak once this answer has come as well."""
         if receipt.verdict is Verdict.ACCEPTED:
             return Streak()
         if not is_refusal(receipt):
             return self
-        mark = sha256(recipient.encode()).hexdigest()[:12]
-        others = tuple(one for one in self.refused if one[1] != mark)
-        return Streak((*others, (code_of(receipt), mark))[-REMEMBERED:])
+        recipient_hash = sha256(recipient.encode()).hexdigest()[:12]
+        others = tuple(one for one in self.refused if one[1] != recipient_hash)
+        return Streak((*others, (get_code(receipt), recipient_hash))[-MAX_STREAK_LENGTH:])
 
-    def joined(self, other: "Streak") -> "Streak":
+    def merge(self, other: "Streak") -> "Streak":
         """With what another worker has seen."""
         return Streak(
-            tuple({mark: (code, mark) for code, mark in (*other.refused, *self.refused)}.values())[-REMEMBERED:]
+            tuple(
+                {
+                    recipient_hash: (code, recipient_hash) for code, recipient_hash in (*other.refused, *self.refused)
+                }.values()
+            )[-MAX_STREAK_LENGTH:]
         )
 
     @property
@@ -53,24 +57,26 @@ class Streak:
         """The code of the last refusal."""
         return self.refused[-1][0] if self.refused else ""
 
-    def is_general(self, several: int) -> bool:
+    def is_general(self, threshold: int) -> bool:
         """Whether the provider refuses everybody, whatever it says.
 
-        :param several: how many different recipients that takes.
+        :param threshold: how many different recipients that takes.
         """
-        return len(self.refused) >= max(several, ALIKE_MESSAGES)
+        return len(self.refused) >= max(threshold, MIN_EQUAL_REFUSALS)
 
-    def is_alike(self, receipt: Receipt, several: int) -> bool:
+    def is_repeated(self, receipt: Receipt, threshold: int) -> bool:
         """Whether enough recipients got this very refusal. Where it blames the message, two are enough."""
-        needed = ALIKE_MESSAGES if receipt.blames is Blame.MESSAGE else max(several, ALIKE_MESSAGES)
-        return sum(code == code_of(receipt) for code, _ in self.refused) >= needed
+        needed = MIN_EQUAL_REFUSALS if receipt.blames is Blame.MESSAGE else max(threshold, MIN_EQUAL_REFUSALS)
+        return sum(code == get_code(receipt) for code, _ in self.refused) >= needed
 
 
-def code_of(receipt: Receipt) -> str:
+def get_code(receipt: Receipt) -> str:
     return (receipt.code or receipt.error)[:40]
 
 
-def judge(receipts: Sequence[tuple[Receipt, str]], before: Streak, several: int) -> tuple[list[Receipt], Streak]:
+def judge_receipts(
+    receipts: Sequence[tuple[Receipt, str]], before: Streak, threshold: int
+) -> tuple[list[Receipt], Streak]:
     """The answers to a group, each with its recipient, in the light of one another.
 
     Returns the receipts in the same order and the streak after them. Refusals that speak against the provider become
@@ -81,35 +87,35 @@ def judge(receipts: Sequence[tuple[Receipt, str]], before: Streak, several: int)
     judged = [receipt for receipt, _ in receipts]
     streak, since = before, 0
     for index, (receipt, recipient) in enumerate(receipts):
-        streak = streak.after(receipt, recipient)
+        streak = streak.add(receipt, recipient)
         since = since if streak.refused else index + 1
         if not is_refusal(receipt):
             continue
-        if streak.is_general(several):
+        if streak.is_general(threshold):
             blamed = list(range(since, index + 1))
-        elif streak.is_alike(receipt, several):
-            blamed = [one for one in range(since, index + 1) if code_of(receipts[one][0]) == code_of(receipt)]
+        elif streak.is_repeated(receipt, threshold):
+            blamed = [one for one in range(since, index + 1) if get_code(receipts[one][0]) == get_code(receipt)]
         else:
             blamed = []
         for one in blamed:
-            judged[one] = _of_provider(judged[one])
-    return [_condemn(judged, index) for index in range(len(judged))], streak
+            judged[one] = _blame_provider(judged[one])
+    return [_decide_suppression(judged, index) for index in range(len(judged))], streak
 
 
-def resolved(receipts: Sequence[Receipt]) -> int:
+def count_final_receipts(receipts: Sequence[Receipt]) -> int:
     """How many of the first answers no later answer can show in another light."""
     accepted = [index for index, receipt in enumerate(receipts) if receipt.verdict is Verdict.ACCEPTED]
     start = accepted[-1] + 1 if accepted else 0
     return next((index for index in range(start, len(receipts)) if is_refusal(receipts[index])), len(receipts))
 
 
-def _of_provider(receipt: Receipt) -> Receipt:
+def _blame_provider(receipt: Receipt) -> Receipt:
     if not is_refusal(receipt):
         return receipt
     return replace(receipt, verdict=Verdict.CONFIGURATION, blames=Blame.PROVIDER, suppress=Suppress.NO)
 
 
-def _condemn(receipts: Sequence[Receipt], index: int) -> Receipt:
+def _decide_suppression(receipts: Sequence[Receipt], index: int) -> Receipt:
     """AMONG_ACCEPTED becomes NOW between two accepted messages, and NO elsewhere."""
     receipt = receipts[index]
     if receipt.suppress is not Suppress.AMONG_ACCEPTED:

@@ -7,17 +7,17 @@ from notifications import conf
 
 logger = logging.getLogger("notifications")
 
-OFF = "NOTIFICATIONS['ENABLED'] is False: nothing is queued or delivered. What was queued before waits."
+OFF_MESSAGE = "NOTIFICATIONS['ENABLED'] is False: nothing is queued or delivered. What was queued before waits."
 
 
 def is_off() -> bool:
     """Whether the whole system is switched off. If it is, the first call in each process logs a warning."""
     if conf.current().enabled:
         return False
-    _log_once()
+    _log_warning_once()
     return True
 
 
 @cache
-def _log_once() -> None:
-    logger.warning(OFF)
+def _log_warning_once() -> None:
+    logger.warning(OFF_MESSAGE)

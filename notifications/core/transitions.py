@@ -64,5 +64,5 @@ TRANSITIONS: Mapping[str, Mapping[str, str]] = {
 }
 
 
-def allowed(was: str, state: str) -> bool:
+def is_allowed(was: str, state: str) -> bool:
     return state in TRANSITIONS.get(was, {})

@@ -34,7 +34,7 @@ FUNCTIONS: Mapping[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
 
 
 @dataclass(frozen=True)
-class Call:
+class TranslationCall:
     """A function of :data:`FUNCTIONS` and its arguments."""
 
     name: str
@@ -42,23 +42,23 @@ class Call:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
 
 
-def call_of(text: Promise) -> Call:
+def get_translation_call(text: Promise) -> TranslationCall:
     """What a lazy text calls.
 
     :raises ValueError: saying why it cannot be stored.
     """
-    function, args, kwargs = _taken_apart(text)
+    function, args, kwargs = _get_reduced_parts(text)
     name = next((name for name, (known, _lazy) in FUNCTIONS.items() if known is function), None)
     if name is None:
         raise ValueError(f"it is a lazy value of {getattr(function, '__name__', 'an unknown function')}()")
     bound = signature(function).bind(*args, **kwargs)
-    call = Call(name, bound.args, bound.kwargs)
-    if not _is_sound(call):
+    call = TranslationCall(name, bound.args, bound.kwargs)
+    if not _has_valid_arguments(call):
         raise ValueError(f"{name} was given something else than texts and, for a plural, a whole number")
     return call
 
 
-def _taken_apart(text: Promise) -> tuple[Any, tuple[Any, ...], Mapping[str, Any]]:
+def _get_reduced_parts(text: Promise) -> tuple[Any, tuple[Any, ...], Mapping[str, Any]]:
     state = text.__reduce__()
     match state:
         case (_, (function, tuple() as args, dict() as kwargs, *_)):
@@ -68,14 +68,14 @@ def _taken_apart(text: Promise) -> tuple[Any, tuple[Any, ...], Mapping[str, Any]
     raise ValueError("it is lazy in a way that Django's own texts are not")
 
 
-def _is_sound(call: Call) -> bool:
+def _has_valid_arguments(call: TranslationCall) -> bool:
     if call.name == FORMAT:
         return isinstance(call.args[0], str | Promise)
     texts, number = (call.args[:-1], call.args[-1]) if call.name.startswith("n") else (call.args, 0)
     return type(number) is int and all(type(text) is str for text in texts)
 
 
-def lazy_text(call: Call) -> Promise:
+def make_lazy_text(call: TranslationCall) -> Promise:
     """The lazy text that makes this call.
 
     :raises ValueError, TypeError: if there is no such function, or it does not take these arguments.
@@ -84,7 +84,7 @@ def lazy_text(call: Call) -> Promise:
         raise ValueError(f"{call.name!a:.80} is none of {', '.join(FUNCTIONS)}")
     function, lazy = FUNCTIONS[call.name]
     signature(function).bind(*call.args, **call.kwargs)
-    if not _is_sound(call):
+    if not _has_valid_arguments(call):
         raise ValueError(f"{call.name} takes texts and, for a plural, a whole number")
     text: Promise = lazy(*call.args, **call.kwargs)
     return text
@@ -97,10 +97,10 @@ def has_lazy_text(value: Any) -> bool:
     return any(map(has_lazy_text, value)) if isinstance(value, list) else isinstance(value, Promise)
 
 
-def in_words(value: Any) -> Any:
+def resolve_lazy_texts(value: Any) -> Any:
     """The same with each lazy text in nested lists and mappings as a text in the active language."""
     if isinstance(value, dict):
-        return {key: in_words(item) for key, item in value.items()}
+        return {key: resolve_lazy_texts(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [in_words(item) for item in value]
+        return [resolve_lazy_texts(item) for item in value]
     return str(value) if isinstance(value, Promise) else value

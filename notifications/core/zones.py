@@ -15,10 +15,10 @@ from django.utils import timezone
 logger = logging.getLogger("notifications.zones")
 
 # The recipients of one send() share a few zones and hours, so they all ask for the same instants.
-shared = lru_cache(maxsize=10_000)
+cached = lru_cache(maxsize=10_000)
 
 
-def known_zone(name: str) -> ZoneInfo:
+def get_zone(name: str) -> ZoneInfo:
     """A zone that this machine knows; a wrong one in somebody's settings must not keep their mail back."""
     site = timezone.get_default_timezone_name()
     try:
@@ -28,31 +28,31 @@ def known_zone(name: str) -> ZoneInfo:
         return ZoneInfo(site)
 
 
-@shared
+@cached
 def first_instant(wall: datetime, zone: ZoneInfo) -> datetime:
     """The first instant at which the clocks show the naive time ``wall``, or have jumped over it; in UTC."""
-    first, second = _readings(wall, zone)
-    return _change_between(second, first, zone) if first > second else first
+    first, second = _get_both_instants(wall, zone)
+    return _find_clock_change(second, first, zone) if first > second else first
 
 
-@shared
+@cached
 def last_instant(wall: datetime, zone: ZoneInfo) -> datetime:
     """The instant from which the clocks show nothing before the naive time ``wall`` any more; in UTC."""
-    first, second = _readings(wall, zone)
+    first, second = _get_both_instants(wall, zone)
     if first >= second:
-        return _change_between(second, first, zone) if first > second else first
+        return _find_clock_change(second, first, zone) if first > second else first
     just_before = (second - datetime.resolution).astimezone(zone).replace(tzinfo=None)
     # Clocks that are put back exactly to this time have shown nothing earlier since it came first.
     return second if just_before < wall else first
 
 
-def _readings(wall: datetime, zone: ZoneInfo) -> tuple[datetime, datetime]:
+def _get_both_instants(wall: datetime, zone: ZoneInfo) -> tuple[datetime, datetime]:
     """What it comes to by the offset before a change of clocks, and by that after it."""
     first, second = (wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
     return first, second
 
 
-def _change_between(earlier: datetime, later: datetime, zone: ZoneInfo) -> datetime:
+def _find_clock_change(earlier: datetime, later: datetime, zone: ZoneInfo) -> datetime:
     """The second at which the clocks are put forward."""
     low, high = floor(earlier.timestamp()), ceil(later.timestamp())
     before = datetime.fromtimestamp(low, zone).utcoffset()

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from notifications.core.refusals import resolved
+from notifications.core.refusals import count_final_receipts
 from notifications.delivering.outcome_writer import OutcomeWriter
 from notifications.delivering.providers.attempt_result import AttemptResult
 from notifications.delivering.providers.choice import Provider, Providers
@@ -72,7 +72,7 @@ class GroupHandover:
         """
         with self._recording:
             with self._lock:
-                count = resolved([item.receipt for item in self.answered])
+                count = count_final_receipts([item.receipt for item in self.answered])
                 if count <= self._recorded_count or time.monotonic() - self._unrecorded_since < min_age:
                     return False
                 outcomes = self._build_outcomes(self.judge()[self._recorded_count : count])

@@ -11,9 +11,9 @@ from django.db.models import Q
 
 from notifications import conf
 from notifications.core import clock
-from notifications.core.hours import hours_begun
+from notifications.core.hours import list_started_hours
 from notifications.core.primary import read_from_primary
-from notifications.core.zones import known_zone
+from notifications.core.zones import get_zone
 from notifications.digests.grouping import kind_for
 from notifications.digests.sections import sections_for
 from notifications.events import DIGESTS, NOTIFICATION_EVENTS, key_of
@@ -58,7 +58,7 @@ def _due(now: datetime, using: str) -> Iterator[tuple[datetime, list[UserSetting
     """Settings whose hour it is and that were not asked about, a hundred at a time, with the beginning of the hour."""
     with_digest = UserSettings.objects.using(using).exclude(digest=UserSettings.Digest.NONE)
     for name in list(with_digest.order_by().values_list("time_zone", flat=True).distinct()):
-        for since, hour, weekday in hours_begun(now, known_zone(name)):
+        for since, hour, weekday in list_started_hours(now, get_zone(name)):
             on_this_day = Q(digest=UserSettings.Digest.DAILY) | Q(digest_day=weekday)
             unasked = Q(digest_asked_at=None) | Q(digest_asked_at__lt=since)
             due = with_digest.filter(on_this_day, unasked, time_zone=name, digest_hour=hour)

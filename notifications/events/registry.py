@@ -7,7 +7,7 @@ from typing import Any
 
 from django.utils.module_loading import autodiscover_modules
 
-from notifications.conf.problem import nearest
+from notifications.conf.problem import find_nearest
 from notifications.events.event import NotificationEvent
 from notifications.events.words import key_of
 from notifications.exceptions import UnknownEvent
@@ -79,7 +79,7 @@ class EventRegistry(MutableMapping[Enum, NotificationEvent]):
         if not isinstance(event_name, Enum | str):
             return "Pass a member of an Enum of events, or the name of an event."
         register = "register it in a notification_events.py of an installed app."
-        if isinstance(event_name, str) and (near := nearest(event_name, self._by_name)):
+        if isinstance(event_name, str) and (near := find_nearest(event_name, self._by_name)):
             return f"Did you mean {near!r}? If not, {register}"
         known = sorted(self._by_name)
         more = f" and {len(known) - MOST_NAMES} more" if known[MOST_NAMES:] else ""

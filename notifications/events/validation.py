@@ -5,9 +5,9 @@ from enum import Enum
 from typing import Any
 
 from notifications.conf import is_permission
-from notifications.conf.problem import closest
-from notifications.core.rates import rate
-from notifications.delays import delays_fault
+from notifications.conf.problem import suggest
+from notifications.core.rates import parse_rate
+from notifications.delays import find_delays_fault
 from notifications.events.annotations import faults
 from notifications.events.words import NotificationPriority
 
@@ -127,7 +127,7 @@ def _keys_of_context(event: Any, name: str) -> None:
         if key not in event.context:
             raise ValueError(
                 f"{name} of event {event.name!r} names {key!r}, which its context does not declare. "
-                f"{closest(key, event.context, 'keys')}"
+                f"{suggest(key, event.context, 'keys')}"
             )
 
 
@@ -158,13 +158,13 @@ def _limit(event: Any) -> None:
         raise ValueError(f"Event {event.name!r} is CRITICAL, so no limit may drop it.")
     try:
         if event.limit is not None:
-            rate(event.limit)
+            parse_rate(event.limit)
     except ValueError as error:
         raise ValueError(f"limit of event {event.name!r}: {error}") from error
 
 
 def _retry_delays(event: Any) -> None:
-    if event.retry_delays is not None and (fault := delays_fault(event.retry_delays)):
+    if event.retry_delays is not None and (fault := find_delays_fault(event.retry_delays)):
         raise ValueError(f"retry_delays of event {event.name!r} is {event.retry_delays!r}. {fault}")
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from notifications.core.rules import describe_rule
-from notifications.core.zones import known_zone
+from notifications.core.zones import get_zone
 from notifications.explain.deliver_reasons import WORDS
 from notifications.explain.explanation import Step, wall_time
 from notifications.explain.remedies import About, change_for
@@ -19,7 +19,7 @@ from notifications.sending.gates import Facts, Gate, Person
 def zone_of(person: Person | None) -> ZoneInfo:
     """The time zone in which times are told to this recipient."""
     settings = person.settings if person else None
-    return known_zone(settings.time_zone if settings else "")
+    return get_zone(settings.time_zone if settings else "")
 
 
 def step(gate: str, answer: Answer, about: About, reason: str = "") -> Step:

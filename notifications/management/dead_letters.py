@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db.models import Count
 
 from notifications import conf
-from notifications.conf.problem import closest
+from notifications.conf.problem import suggest
 from notifications.events import NOTIFICATION_EVENTS, key_of
 from notifications.management import arguments as asked
 from notifications.models.delivery import DeliveryQuerySet
@@ -49,7 +49,7 @@ def _checked(
 ) -> tuple[str, str | None]:
     """What a site has removed may have left dead letters."""
     if given is not None and given not in known and not letters.filter(**{field: given}).exists():
-        raise CommandError(f"--{what}: there is no {what} {given!r}. {closest(given, known, f'{what}s')}")
+        raise CommandError(f"--{what}: there is no {what} {given!r}. {suggest(given, known, f'{what}s')}")
     return field, given
 
 

@@ -47,7 +47,7 @@ class CircuitQuerySet(models.QuerySet["Circuit"]):
         """Remember which recipients were refused, in addition to those that another worker has seen."""
         with transaction.atomic(using=self.db):
             circuit = self._locked(key)
-            circuit.refusal, circuit.refused = streak.code, streak.joined(circuit.streak).refused
+            circuit.refusal, circuit.refused = streak.code, streak.merge(circuit.streak).refused
             circuit.save(using=self.db, update_fields=["refusal", "refused"])
         return circuit
 

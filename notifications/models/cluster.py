@@ -11,7 +11,7 @@ from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 
 from notifications import conf
-from notifications.core.primary import as_written
+from notifications.core.primary import reload_from_primary
 from notifications.exceptions import InvalidCluster
 
 DEFAULT_SLUG = "default"
@@ -106,7 +106,7 @@ def given_or_default(cluster: Any) -> Any:
     """
     if cluster is not None:
         # One that the host has read from a replica may say otherwise by now.
-        return as_written(cluster) or cluster
+        return reload_from_primary(cluster) or cluster
     if cluster_model() is not Cluster:
         raise InvalidCluster(f"cluster must be a {cluster_model().__name__}, not None.")
     return Cluster.objects.default()

@@ -13,7 +13,7 @@ from django.utils.dates import WEEKDAYS
 from django.utils.translation import gettext_lazy as _
 
 from notifications.core.addresses import is_well_formed
-from notifications.core.hours import Hours, Timetable, site_quiet_hours, windows_from
+from notifications.core.hours import Hours, Timetable, get_site_quiet_hours, parse_windows
 from notifications.core.primary import read_from_primary
 from notifications.events import NOTIFICATION_EVENTS, key_of
 from notifications.models.audit import AuditedQuerySet
@@ -44,7 +44,7 @@ def is_address_or_none(value: Any) -> bool:
 
 def are_windows(written: Any) -> bool:
     try:
-        windows_from(written)
+        parse_windows(written)
     except (TypeError, ValueError):
         return False
     return True
@@ -164,7 +164,7 @@ class UserSettings(Choices):
 
     def _is_usable(self, channel: str) -> bool:
         try:
-            return Timetable(UTC_ZONE, self.quiet_hours, windows_from(self.windows_for(channel))).is_usable()
+            return Timetable(UTC_ZONE, self.quiet_hours, parse_windows(self.windows_for(channel))).is_usable()
         except (TypeError, ValueError):
             return True  # The field has said already what is wrong.
 
@@ -208,7 +208,7 @@ class UserSettings(Choices):
     def quiet_hours(self) -> Hours | None:
         """Those of the user, or else of the site; None if it is never quiet."""
         if self.quiet_from is None or self.quiet_until is None:
-            return site_quiet_hours()
+            return get_site_quiet_hours()
         return Hours(self.quiet_from, self.quiet_until) if self.quiet_from != self.quiet_until else None
 
     def windows_for(self, channel: str) -> Any:

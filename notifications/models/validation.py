@@ -12,7 +12,7 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from notifications import conf
-from notifications.conf.problem import nearest
+from notifications.conf.problem import find_nearest
 from notifications.core.channel_classes import get_address_kind
 from notifications.events import NOTIFICATION_EVENTS, NotificationChannel, key_of
 from notifications.exceptions import ChannelNotConfigured, InvalidOption, UnknownEvent
@@ -123,7 +123,7 @@ KINDS: Mapping[str, Kind] = {
 def unknown_error(kind: str, name: str) -> ValidationError:
     """Says that there is no such name, and which was meant, or which there are."""
     known = KINDS[kind].known()
-    near = nearest(name, known)
+    near = find_nearest(name, known)
     sentences = [KINDS[kind].sentence]
     if near:
         sentences.append(_("Did you mean %(near)s?"))

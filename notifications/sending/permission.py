@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib.auth import get_user_model
 
 from notifications import conf
-from notifications.core.primary import as_written
+from notifications.core.primary import reload_from_primary
 from notifications.events import BuiltInEvents, NotificationEvent
 from notifications.exceptions import InvalidOption, NotPermitted
 
@@ -47,7 +47,7 @@ def has_permission(actor: Any, permission: str) -> bool:
 
     A user whom the host read from a replica is read anew, for they may have been given or have lost it since.
     """
-    known = actor if getattr(actor, "is_anonymous", False) else as_written(actor)
+    known = actor if getattr(actor, "is_anonymous", False) else reload_from_primary(actor)
     return known is not None and bool(known.has_perm(permission))
 
 

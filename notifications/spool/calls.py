@@ -119,7 +119,7 @@ def replay(record: Mapping[str, Any]) -> SendResult:
     :raises OutboxFull: if the outbox has no room for it, or is switched off; it may have later.
     :raises UnknownEvent, InvalidCluster, IdempotencyConflict: if it can no longer be queued.
     """
-    with partitions.entered(record["partition"]):
+    with partitions.enter(record["partition"]):
         using = router.db_for_write(Notification)
         with transaction.atomic(using=using):
             result = enqueue(_request(record), _recipients(record["recipients"]), using)

@@ -12,7 +12,7 @@ from typing import Any
 from django.apps import apps
 from django.db import connections
 
-from notifications.core.transitions import allowed
+from notifications.core.transitions import is_allowed
 from notifications.outcomes import END_STATES
 
 TABLE = "klaxon_delivery"
@@ -141,10 +141,10 @@ def settle(using: str, settlements: Sequence[StateChange], now: datetime) -> set
         return set()
     if len(settlements) > AT_ONCE:
         return settle(using, settlements[:AT_ONCE], now) | settle(using, settlements[AT_ONCE:], now)
-    wrong = [item for item in settlements if not allowed(item.was, item.state)]
+    wrong = [item for item in settlements if not is_allowed(item.was, item.state)]
     if wrong:
         raise ValueError(
-            f"No delivery goes from '{wrong[0].was}' to '{wrong[0].state}'; see notifications.transitions."
+            f"No delivery goes from '{wrong[0].was}' to '{wrong[0].state}'; see notifications.core.transitions."
         )
     connection = connections[using]
     rows = [
@@ -245,8 +245,8 @@ def leave(using: str, leaving: Sequence[DigestRemoval], now: datetime) -> set[in
         return set()
     if len(leaving) > AT_ONCE:
         return leave(using, leaving[:AT_ONCE], now) | leave(using, leaving[AT_ONCE:], now)
-    if wrong := [item.state for item in leaving if not allowed("merged", item.state)]:
-        raise ValueError(f"No delivery goes from 'merged' to '{wrong[0]}'; see notifications.transitions.")
+    if wrong := [item.state for item in leaving if not is_allowed("merged", item.state)]:
+        raise ValueError(f"No delivery goes from 'merged' to '{wrong[0]}'; see notifications.core.transitions.")
     rows = [(row.id, row.state, row.reason, row.whole, row.fence, _time(connection, now)) for row in leaving]
     values, params = _source(connection, rows, ("bigint", "text", "text", "bigint", "integer", "timestamptz"))
     # Locked, so that whoever has taken the digest over meanwhile does not send it with what leaves it here.

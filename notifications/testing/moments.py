@@ -6,8 +6,8 @@ from itertools import count
 from zoneinfo import ZoneInfo
 
 from notifications import conf
-from notifications.core.hours import next_time
-from notifications.core.zones import first_instant, known_zone
+from notifications.core.hours import find_next_hour
+from notifications.core.zones import first_instant, get_zone
 from notifications.models import Circuit, Delivery, UserSettings
 from notifications.storage.outbox import WAITS_ALONE, WAITS_FOR_OTHERS
 
@@ -63,4 +63,4 @@ def summary_moments(now: datetime) -> Iterator[datetime]:
     kinds = wanted.values_list("digest", "digest_hour", "digest_day", "time_zone").distinct()
     for kind, hour, day, zone in kinds:
         weekly = kind == UserSettings.Digest.WEEKLY
-        yield next_time(now + datetime.resolution, hour, day if weekly else None, known_zone(zone))
+        yield find_next_hour(now + datetime.resolution, hour, day if weekly else None, get_zone(zone))

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from notifications.core.hours import PATIENCE, Hours, Timetable, time_from, windows_from
+from notifications.core.hours import SEARCH_PERIOD, Hours, Timetable, parse_time, parse_windows
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NIGHT = Hours(time(22), time(7))
@@ -16,8 +16,8 @@ def berlin(month, day, hour, minute=0, fold=0):
 
 
 def opens(moment, quiet=None, windows=()):
-    table = Timetable(BERLIN, quiet, windows_from(windows))
-    return table.first_open(moment, moment + PATIENCE)
+    table = Timetable(BERLIN, quiet, parse_windows(windows))
+    return table.find_opening(moment, moment + SEARCH_PERIOD)
 
 
 class TestQuietHours:
@@ -106,12 +106,12 @@ class TestBoth:
 
     def test_a_window_inside_the_quiet_hours_is_none_until_patience_ends(self):
         moment = berlin(11, 20, 12)
-        assert opens(moment, NIGHT, [["23:00", "23:30"]]) == moment + PATIENCE
+        assert opens(moment, NIGHT, [["23:00", "23:30"]]) == moment + SEARCH_PERIOD
         assert opens(berlin(11, 20, 23, 10), NIGHT, [["23:00", "23:30"]]) == berlin(11, 29, 7)
 
     def test_it_is_usable_if_it_is_open_for_a_quarter_of_an_hour(self):
         def usable(*windows):
-            return Timetable(BERLIN, NIGHT, windows_from(windows)).is_usable()
+            return Timetable(BERLIN, NIGHT, parse_windows(windows)).is_usable()
 
         assert usable(["21:45", "23:00", ["sun"]])
         assert not usable(["21:50", "23:00"])
@@ -127,16 +127,16 @@ class TestBoth:
 )  # fmt: skip
 def test_another_form_is_refused(wrong):
     with pytest.raises((TypeError, ValueError), match="is no|Invalid|names a time zone|must be"):
-        windows_from(wrong)
+        parse_windows(wrong)
 
 
 def test_midnight_may_be_written_as_twenty_four():
-    assert time_from("24:00") == time(0)
+    assert parse_time("24:00") == time(0)
 
 
 def test_hours_say_themselves():
-    assert [*map(str, windows_from(TestWindows.OFFICE))] == ["08:00–12:00", "mon tue wed thu fri 14:00–18:00"]
+    assert [*map(str, parse_windows(TestWindows.OFFICE))] == ["08:00–12:00", "mon tue wed thu fri 14:00–18:00"]
 
 
 def test_patience_lasts_for_any_week():
-    assert timedelta(days=7, hours=3) < PATIENCE
+    assert timedelta(days=7, hours=3) < SEARCH_PERIOD

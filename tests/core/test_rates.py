@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from notifications.core.rates import LONGEST_TO_FILL, UNITS, Rate, rate
+from notifications.core.rates import TEN_YEARS, UNITS, Rate, parse_rate
 
 
 @pytest.mark.parametrize(
@@ -21,8 +21,8 @@ from notifications.core.rates import LONGEST_TO_FILL, UNITS, Rate, rate
     ],
 )
 def test_a_rate_is_read_as_it_is_said(text, tokens, seconds, burst):
-    assert rate(text) == Rate(tokens, seconds, burst)
-    assert str(rate(text)) == text
+    assert parse_rate(text) == Rate(tokens, seconds, burst)
+    assert str(parse_rate(text)) == text
 
 
 @pytest.mark.parametrize(
@@ -31,24 +31,24 @@ def test_a_rate_is_read_as_it_is_said(text, tokens, seconds, burst):
 )
 def test_what_is_no_rate_is_told_in_a_sentence(text):
     with pytest.raises(ValueError, match=r"is no rate\. Write \"100/h\""):
-        rate(text)
+        parse_rate(text)
 
 
 @pytest.mark.parametrize("value", [100, None, 1.5, ["100/h"]])
 def test_what_is_no_text_is_no_rate_either(value):
     with pytest.raises((ValueError, TypeError)):
-        rate(value)
+        parse_rate(value)
 
 
 @pytest.mark.parametrize("text", ["0/h", "5/h burst 0", "2000000/s"])
 def test_a_rate_that_could_let_nothing_or_anything_through_is_refused(text):
     with pytest.raises(ValueError, match="at least 1, and at most a million a second"):
-        rate(text)
+        parse_rate(text)
 
 
 def test_a_burst_that_nobody_lives_to_see_is_refused():
     with pytest.raises(ValueError, match="ten years"):
-        rate("1/d burst 999999999")
+        parse_rate("1/d burst 999999999")
 
 
 @pytest.mark.parametrize("numbers", [(float("nan"), 1, 1), (1, 0, 1), (1, 1, 0.5), (1, float("inf"), 1)])
@@ -59,8 +59,8 @@ def test_numbers_that_make_no_sense_are_refused(numbers):
 
 @given(tokens=st.integers(1, 1_000_000), unit=st.sampled_from(sorted(UNITS)), burst=st.integers(1, 10_000))
 def test_the_time_of_a_token_is_never_too_short_and_less_than_a_microsecond_too_long(tokens, unit, burst):
-    assume(UNITS[unit] / tokens * burst <= LONGEST_TO_FILL)
-    read = rate(f"{tokens}/{unit} burst {burst}")
+    assume(UNITS[unit] / tokens * burst <= TEN_YEARS)
+    read = parse_rate(f"{tokens}/{unit} burst {burst}")
     exact = UNITS[unit] * 1_000_000
     microseconds = read.interval // timedelta(microseconds=1)
     assert exact <= microseconds * tokens < exact + tokens

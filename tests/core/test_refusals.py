@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifications.core.refusals import Streak, judge, resolved
+from notifications.core.refusals import Streak, count_final_receipts, judge_receipts
 from notifications.outcomes import Blame, Receipt, Suppress, Verdict
 
 ACCEPTED = Receipt(None, Verdict.ACCEPTED)
@@ -18,7 +18,7 @@ BUSY = Receipt(None, Verdict.TEMPORARY, code="450", blames=Blame.RECIPIENT)
 
 def verdicts(receipts, before=None):
     pairs = [(receipt, f"{number}@example.com") for number, receipt in enumerate(receipts)]
-    judged, _ = judge(pairs, before or Streak(), several=5)
+    judged, _ = judge_receipts(pairs, before or Streak(), threshold=5)
     return [(receipt.verdict.value, receipt.suppress.value) for receipt in judged]
 
 
@@ -50,18 +50,18 @@ def test_an_answer_is_judged_by_its_neighbours(receipts, expected):
 
 
 def test_one_recipient_that_is_refused_again_and_again_speaks_against_nobody_else():
-    judged, streak = judge([(SPAM, "a@example.com")] * 5, Streak(), several=5)
+    judged, streak = judge_receipts([(SPAM, "a@example.com")] * 5, Streak(), threshold=5)
     assert {receipt.verdict for receipt in judged} == {Verdict.PERMANENT}
     assert len(streak.refused) == 1
 
 
 def test_refusals_of_an_earlier_group_count():
-    _, before = judge([(SPAM, "a@example.com")], Streak(), several=5)
+    _, before = judge_receipts([(SPAM, "a@example.com")], Streak(), threshold=5)
     assert verdicts([SPAM], before) == [OURS]
 
 
 @given(st.lists(st.sampled_from([ACCEPTED, SPAM, BARE, NOBODY, BUSY]), max_size=12), st.data())
 def test_what_is_resolved_is_judged_the_same_whatever_comes_later(receipts, data):
     seen = data.draw(st.integers(min_value=0, max_value=len(receipts)))
-    count = resolved(receipts[:seen])
+    count = count_final_receipts(receipts[:seen])
     assert verdicts(receipts)[:count] == verdicts(receipts[:seen])[:count]

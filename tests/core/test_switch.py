@@ -31,9 +31,9 @@ def turn(settings):
     def turn(on, **more):
         settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "ENABLED": on, **more}
 
-    switch._log_once.cache_clear()
+    switch._log_warning_once.cache_clear()
     yield turn
-    switch._log_once.cache_clear()
+    switch._log_warning_once.cache_clear()
 
 
 def send(user=None, **options):
@@ -77,7 +77,7 @@ def test_it_is_logged_once(turn, caplog):
     send()
     send()
     Dispatcher().run_until_idle()
-    assert [record.getMessage() for record in caplog.records] == [switch.OFF]
+    assert [record.getMessage() for record in caplog.records] == [switch.OFF_MESSAGE]
 
 
 def test_workers_leave_what_was_queued_before(turn):
@@ -122,7 +122,7 @@ def test_a_command_that_watches_says_so_once_and_before_it_is_stopped(turn):
     turn(False)
     out = Stopping()
     call_command("dispatch_notifications", "--watch", stdout=out)
-    assert out.getvalue() == f"{switch.OFF}\n"
+    assert out.getvalue() == f"{switch.OFF_MESSAGE}\n"
 
 
 @pytest.mark.parametrize("command", ["dispatch_notifications", "make_digests"])
@@ -130,7 +130,7 @@ def test_commands_say_so_and_do_nothing(turn, capsys, command):
     send()
     turn(False)
     call_command(command)
-    assert capsys.readouterr().out == f"{switch.OFF}\n"
+    assert capsys.readouterr().out == f"{switch.OFF_MESSAGE}\n"
     assert states() == ["ready"]
 
 

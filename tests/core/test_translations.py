@@ -12,7 +12,7 @@ from django.utils.text import capfirst, format_lazy
 from django.utils.translation import gettext_lazy, ngettext_lazy, npgettext_lazy, pgettext_lazy
 
 from notifications.context import comparable, decoded, encoded, loggable, validated
-from notifications.core.translations import in_words
+from notifications.core.translations import resolve_lazy_texts
 from notifications.delivering.dispatcher import Dispatcher
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.exceptions import IdempotencyConflict, InvalidContext
@@ -38,7 +38,7 @@ TEXTS = {
 
 def in_language(code, value):
     with translation.override(code):
-        return in_words(value)
+        return resolve_lazy_texts(value)
 
 
 @pytest.mark.parametrize(("text", "english", "german"), TEXTS.values(), ids=TEXTS)

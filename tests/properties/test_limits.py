@@ -6,7 +6,7 @@ from fractions import Fraction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from notifications.delivering.limits import Need, Rate, rate
+from notifications.delivering.limits import Need, Rate, parse_rate
 from notifications.delivering.limits.level import Level
 from notifications.delivering.limits.tokens import serve
 from notifications.models import Bucket
@@ -51,7 +51,7 @@ class Store:
 @st.composite
 def stories(draw):
     """Rates, and a list of takers: how far the clock is off, which buckets each needs, which of those critically."""
-    rates = {key: rate(draw(texts)) for key in KEYS}
+    rates = {key: parse_rate(draw(texts)) for key in KEYS}
     some = st.lists(st.sampled_from(KEYS), min_size=1, max_size=3, unique=True)
     takers = st.tuples(steps, st.lists(some, min_size=1, max_size=12), st.sets(st.sampled_from(KEYS), max_size=1))
     return Store(rates), draw(st.lists(takers, min_size=1, max_size=30))
@@ -128,10 +128,10 @@ def test_who_is_refused_changes_no_level_and_is_told_when_to_come_again(story):
 @unhurried
 @given(texts, st.integers(2, 40))
 def test_who_asks_at_every_token_gets_every_token(text, count):
-    store = Store({"a": rate(text)})
-    burst = int(rate(text).burst)
+    store = Store({"a": parse_rate(text)})
+    burst = int(parse_rate(text).burst)
     assert len(store.take({number: store.needs("a") for number in range(burst + 5)}, NOON).ids) == burst
     for number in range(1, count):
-        now = NOON + rate(text).interval * number
+        now = NOON + parse_rate(text).interval * number
         assert not store.take({0: store.needs("a")}, now - timedelta.resolution).ids, "a moment too early"
         assert store.take({0: store.needs("a"), 1: store.needs("a")}, now).ids == {0}

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from notifications.core.hours import DAYS, EVERY_DAY, PATIENCE, Hours, Timetable, windows_from
+from notifications.core.hours import DAYS, EVERY_DAY, SEARCH_PERIOD, Hours, Timetable, parse_windows
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.models import UserSettings
 from notifications.outcomes import Deliver
@@ -90,15 +90,15 @@ def nights(draw):
 
 def check(table: Timetable, moment: datetime, until: datetime) -> None:
     assert until >= moment
-    assert table.first_open(until, moment + PATIENCE) == until, "what was held is let through"
-    if until < moment + PATIENCE:
+    assert table.find_opening(until, moment + SEARCH_PERIOD) == until, "what was held is let through"
+    if until < moment + SEARCH_PERIOD:
         assert is_open(table, until)
     else:
         assert table.quiet is None or not within(table.quiet, until, table.zone)
     # It was nowhere open before, unless in an hour that came twice. Every opening begins on a minute.
     step = max(MINUTE, (until - moment) / 150)
     asked = moment
-    while asked < min(until, moment + PATIENCE):
+    while asked < min(until, moment + SEARCH_PERIOD):
         assert not is_open(table, asked) or comes_twice(asked, table.zone), asked
         asked += step
 
@@ -108,7 +108,7 @@ def check(table: Timetable, moment: datetime, until: datetime) -> None:
 def test_quiet_hours_end_at_their_hour(night, quiet):
     zone, moment = night
     table = Timetable(zone, quiet)
-    until = table.first_open(moment, moment + PATIENCE)
+    until = table.find_opening(moment, moment + SEARCH_PERIOD)
     check(table, moment, until)
     if until > moment:
         at, before = wall(until, zone), wall(until - SECOND, zone)
@@ -123,9 +123,9 @@ def test_quiet_hours_end_at_their_hour(night, quiet):
 def test_windows_and_quiet_hours_are_both_kept(night, quiet, windows):
     zone, moment = night
     table = Timetable(zone, quiet, windows)
-    until = table.first_open(moment, moment + PATIENCE)
+    until = table.find_opening(moment, moment + SEARCH_PERIOD)
     check(table, moment, until)
-    assert until - moment <= PATIENCE + timedelta(days=1) + MOST
+    assert until - moment <= SEARCH_PERIOD + timedelta(days=1) + MOST
 
 
 def test_the_night_is_kept_through_every_change_of_every_zone():
@@ -169,7 +169,7 @@ def hours_at(zone: ZoneInfo, change: datetime) -> list[Hours]:
 
 
 def hours_are_kept(table: Timetable, change: datetime, moment: datetime) -> None:
-    until = table.first_open(moment, moment + PATIENCE)
+    until = table.find_opening(moment, moment + SEARCH_PERIOD)
     told = table, moment, until
     assert moment <= until <= moment + timedelta(days=2 if is_jumped_over(table, change) else 1) + MOST, told
     assert is_open(table, until), told
@@ -188,7 +188,7 @@ def is_jumped_over(table: Timetable, change: datetime) -> bool:
 
 def night_is_kept(zone: ZoneInfo, moment: datetime) -> None:
     for quiet in (Hours(time(22), time(7)), around(zone, moment)):
-        until = Timetable(zone, quiet).first_open(moment, moment + PATIENCE)
+        until = Timetable(zone, quiet).find_opening(moment, moment + SEARCH_PERIOD)
         assert not within(quiet, until, zone), (zone.key, moment)
         assert until - moment <= timedelta(days=1) + MOST, (zone.key, moment)
         assert until == moment or wall(until, zone).time() == quiet.end or until in changes(zone.key)
@@ -214,7 +214,7 @@ def test_through_the_gate_it_is_sent_once_and_never_too_early(night, quiet, wind
         now = max(now, moment)
         assert asked < 100, "it is held for ever"
     assert not within(quiet, now, zone)
-    assert now - moment <= PATIENCE + timedelta(days=2)
+    assert now - moment <= SEARCH_PERIOD + timedelta(days=2)
 
 
 def asks(chosen: UserSettings, now: datetime, wanted_at: datetime):
@@ -228,5 +228,5 @@ def written(windows: tuple[Hours, ...] | None) -> dict:
         [f"{hours.start:%H:%M}", f"{hours.end:%H:%M}", [DAYS[day] for day in sorted(hours.days)]]
         for hours in windows or ()
     ]
-    assert windows_from(found) == (windows or ())
+    assert parse_windows(found) == (windows or ())
     return {"email": found}

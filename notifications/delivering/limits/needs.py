@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 
 from notifications import conf
-from notifications.core.rates import Rate, rate
+from notifications.core.rates import Rate, parse_rate
 from notifications.events import NotificationEvent, NotificationPriority, key_of
 from notifications.models import Delivery
 
@@ -58,9 +58,9 @@ def needs_of(delivery: Delivery, event: NotificationEvent) -> list[Need]:
         "global": configured.limit("global"),
     }
     patience = PATIENCE[NotificationPriority(delivery.notification.priority)]
-    needs = [Need(key, rate(text), critical, patience) for key, text in wanted.items() if text]
+    needs = [Need(key, parse_rate(text), critical, patience) for key, text in wanted.items() if text]
     if critical:
-        needs.append(Need(f"critical:{who}", rate(configured.critical_limit), patience=patience))
+        needs.append(Need(f"critical:{who}", parse_rate(configured.critical_limit), patience=patience))
     return needs
 
 

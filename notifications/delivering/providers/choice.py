@@ -19,7 +19,7 @@ from notifications.channels import BaseChannel, open_channel
 from notifications.conf.channels import ProviderConf
 from notifications.core.channel_classes import get_channel_conf
 from notifications.core.rates import Rate
-from notifications.core.refusals import Streak, judge
+from notifications.core.refusals import Streak, judge_receipts
 from notifications.delivering.providers.attempt_result import AttemptResult
 from notifications.delivering.providers.breaker import Breaker, is_failure
 from notifications.models import Delivery
@@ -149,7 +149,7 @@ class Providers:
         before = self.breaker.streak(provider.key)
         if not before.refused and all(receipt.verdict is Verdict.ACCEPTED for receipt, _ in answers):
             return list(results), before
-        judged, streak = judge(answers, before, conf.current().breaker_failures)
+        judged, streak = judge_receipts(answers, before, conf.current().breaker_failures)
         pairs = zip(results, judged, strict=True)
         return [
             result if result.receipt is receipt else replace(result, receipt=receipt) for result, receipt in pairs

@@ -1,7 +1,7 @@
 """When to retry a delivery: a pure function of the number of attempts so far."""
 
 from notifications import conf
-from notifications.delays import delays
+from notifications.delays import parse_delays
 from notifications.events import NotificationEvent
 
 # A provider that asks for a longer wait has made a mistake or no longer exists.
@@ -11,7 +11,7 @@ MAX_RETRY_AFTER = 24 * 3600.0
 def delays_for(event: NotificationEvent, channel: str) -> tuple[float, ...]:
     """Return the seconds before each retry: those of the event, or else of the channel, or else of the site."""
     if event.retry_delays is not None:
-        return delays(event.retry_delays)
+        return parse_delays(event.retry_delays)
     channel_conf = conf.current().channel(channel)
     if channel_conf and channel_conf.retry_delays is not None:
         return channel_conf.retry_delays

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from django.conf import settings
 from django.utils import timezone, translation
 
-from notifications.core.zones import known_zone
+from notifications.core.zones import get_zone
 from notifications.models import UserSettings
 
 Locale = tuple[str, str]
@@ -19,7 +19,7 @@ LANGUAGE = re.compile(r"[a-z]{1,8}(-[a-z0-9]{1,8})*")
 def locale_of(chosen: UserSettings | None) -> Locale:
     """The language code and time zone name that a recipient chose, or the site's."""
     language = chosen.language_code if chosen else ""
-    return _well_formed(language), known_zone(chosen.time_zone if chosen else "").key
+    return _well_formed(language), get_zone(chosen.time_zone if chosen else "").key
 
 
 def _well_formed(code: str) -> str:

@@ -4,7 +4,7 @@ import logging
 from typing import Any
 
 from notifications import conf
-from notifications.core.translations import has_lazy_text, in_words
+from notifications.core.translations import has_lazy_text, resolve_lazy_texts
 from notifications.delivering.rendering.locales import Locale, speaking
 from notifications.events import NotificationEvent
 from notifications.models import Notification
@@ -36,7 +36,7 @@ def _values_of(notification: Notification, locale: Locale) -> dict[str, Any]:
     if not has_lazy_text(values):
         return values
     with speaking(locale):
-        words: dict[str, Any] = in_words(values)
+        words: dict[str, Any] = resolve_lazy_texts(values)
         return words
 
 

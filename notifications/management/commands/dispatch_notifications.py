@@ -8,7 +8,7 @@ from django.core.management.base import CommandError
 from django.db import connections, router
 
 from notifications.core import clock
-from notifications.core.switch import OFF, is_off
+from notifications.core.switch import OFF_MESSAGE, is_off
 from notifications.delivering.workers.processes import Processes
 from notifications.delivering.workers.stop_signals import stopping_in_order
 from notifications.delivering.workers.worker import Worker
@@ -36,7 +36,7 @@ class Command(DatabaseCommand):
         check(options)
         off = is_off()
         if off and not options["watch"]:
-            self.stdout.write(OFF)
+            self.stdout.write(OFF_MESSAGE)
             return
         began = clock.now(router.db_for_write(Delivery))
         shown = self.stdout.isatty() and not options["watch"]
@@ -44,7 +44,7 @@ class Command(DatabaseCommand):
         crew = workers(options, progress)
         with stopping_in_order(crew):
             if options["watch"]:
-                self.stdout.write(OFF if off else "Watching the outbox. Stop with Ctrl-C.")
+                self.stdout.write(OFF_MESSAGE if off else "Watching the outbox. Stop with Ctrl-C.")
                 # Or each process that is forked would have it in its buffer, too.
                 self.stdout.flush()
             tally = crew.watch() if options["watch"] else crew.drain()

@@ -8,7 +8,7 @@ from django.db import router
 
 from notifications.core import clock
 from notifications.core.primary import read_from_primary
-from notifications.core.switch import OFF, is_off
+from notifications.core.switch import OFF_MESSAGE, is_off
 from notifications.digests import make_due, release_forgotten, send_summaries
 from notifications.management.base import DatabaseCommand
 from notifications.models import Delivery
@@ -26,7 +26,7 @@ class Command(DatabaseCommand):
     @read_from_primary()
     def handle(self, *args: Any, **options: Any) -> None:
         if is_off():
-            self.stdout.write(OFF)
+            self.stdout.write(OFF_MESSAGE)
             return
         failed = due(self) if options["dry_run"] else make(self)
         if failed:

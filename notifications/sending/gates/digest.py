@@ -4,8 +4,8 @@ import logging
 from datetime import datetime, timedelta
 
 from notifications import conf
-from notifications.core.hours import DAYS, Timetable, next_time
-from notifications.core.zones import known_zone
+from notifications.core.hours import DAYS, Timetable, find_next_hour
+from notifications.core.zones import get_zone
 from notifications.events import NotificationPriority, key_of
 from notifications.models import UserSettings
 from notifications.outcomes import Answer, Deliver, Hold, Reason, Rule, RuleKind
@@ -46,10 +46,10 @@ def _for_digest(facts: Facts) -> Hold | None:
         return None
     if facts.channel not in map(key_of, conf.current().digest_channels):
         return None
-    zone = known_zone(settings.time_zone)
+    zone = get_zone(settings.time_zone)
     weekly = settings.digest == UserSettings.Digest.WEEKLY
     try:
-        due = next_time(facts.moment, settings.digest_hour, settings.digest_day if weekly else None, zone)
+        due = find_next_hour(facts.moment, settings.digest_hour, settings.digest_day if weekly else None, zone)
     except ValueError as error:
         # Written past the validation of the settings; it must not keep their mail back.
         logger.warning("The digest of settings %s is left out: %s", settings.pk, error)

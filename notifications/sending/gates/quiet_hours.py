@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from notifications.core.hours import PATIENCE, Hours, Timetable, site_quiet_hours, windows_from
+from notifications.core.hours import SEARCH_PERIOD, Hours, Timetable, get_site_quiet_hours, parse_windows
 from notifications.core.rules import join_rules
-from notifications.core.zones import known_zone
+from notifications.core.zones import get_zone
 from notifications.models import UserSettings
 from notifications.outcomes import Answer, Deliver, Hold, Reason, Rule, RuleKind
 from notifications.sending.gates.facts import Facts
@@ -38,12 +38,12 @@ def get_person_timetable(facts: Facts) -> Timetable | None:
     quiet, windows = _quiet_hours(settings), _windows(settings, facts.channel)
     if quiet is None and not windows:
         return None
-    return Timetable(known_zone(settings.time_zone if settings else ""), quiet, windows)
+    return Timetable(get_zone(settings.time_zone if settings else ""), quiet, windows)
 
 
 def first_open(timetable: Timetable | None, moment: datetime, wanted_at: datetime) -> datetime:
     """The first instant, not before ``moment``, at which it may go out."""
-    return timetable.first_open(moment, wanted_at + PATIENCE) if timetable else moment
+    return timetable.find_opening(moment, wanted_at + SEARCH_PERIOD) if timetable else moment
 
 
 def openings_without_each(
@@ -85,7 +85,7 @@ def _reason(timetable: Timetable, moment: datetime, decide: Sequence[bool]) -> R
     """
     if decide == [False, True]:
         return Reason.DELIVERY_WINDOW
-    is_quiet = decide == [True, False] or timetable.after_quiet(moment) > moment
+    is_quiet = decide == [True, False] or timetable.skip_quiet_hours(moment) > moment
     return Reason.QUIET_HOURS if is_quiet else Reason.DELIVERY_WINDOW
 
 
@@ -102,14 +102,14 @@ def _windows_rule(facts: Facts, timetable: Timetable) -> Rule:
 
 
 def _quiet_hours(settings: UserSettings | None) -> Hours | None:
-    return settings.quiet_hours if settings else site_quiet_hours()
+    return settings.quiet_hours if settings else get_site_quiet_hours()
 
 
 def _windows(settings: UserSettings | None, channel: str) -> tuple[Hours, ...]:
     if settings is None or not settings.delivery_windows:
         return ()
     try:
-        return windows_from(settings.windows_for(channel))
+        return parse_windows(settings.windows_for(channel))
     except (TypeError, ValueError) as error:
         # Written past the validation of the settings; it must not keep their mail back.
         logger.warning("The delivery windows of settings %s are left out: %s", settings.pk, error)

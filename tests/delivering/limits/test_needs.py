@@ -2,7 +2,7 @@
 
 import pytest
 
-from notifications.delivering.limits import Need, needs_of, provider_need, rate
+from notifications.delivering.limits import Need, needs_of, parse_rate, provider_need
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.models import Delivery, Notification
 
@@ -113,16 +113,18 @@ def test_only_the_declared_priority_passes_but_the_given_one_orders(limits):
 
 
 def test_a_provider_limits_what_is_critical_too():
-    need = provider_need("email:smtp", rate("14/s"), NotificationPriority.CRITICAL)
-    assert need == Need("provider:email:smtp", rate("14/s"), critical=False, patience=1)
+    need = provider_need("email:smtp", parse_rate("14/s"), NotificationPriority.CRITICAL)
+    assert need == Need("provider:email:smtp", parse_rate("14/s"), critical=False, patience=1)
     assert need.is_of_provider
-    assert provider_need("email:smtp", rate("14/s")).key == need.key
+    assert provider_need("email:smtp", parse_rate("14/s")).key == need.key
 
 
 def test_the_longest_keys_fit(limits):
     limits()
     longest = NotificationEvent("e" * 100, NotificationPriority.MEDIUM, ["c" * 50])
     far = delivery("c" * 50, "a:" + "f" * 78, "0" * 36)
-    keys = [need.key for need in needs_of(far, longest)] + [provider_need("https://" + "x" * 5000, rate("1/s")).key]
+    keys = [need.key for need in needs_of(far, longest)] + [
+        provider_need("https://" + "x" * 5000, parse_rate("1/s")).key
+    ]
     assert max(map(len, keys)) <= 300
-    assert provider_need("x" * 5000, rate("1/s")) != provider_need("x" * 5001, rate("1/s"))
+    assert provider_need("x" * 5000, parse_rate("1/s")) != provider_need("x" * 5001, parse_rate("1/s"))

@@ -7,7 +7,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from notifications.core.rules import describe_rule
-from notifications.delivering.limits import Need, answer_to, provider_need, rate, take
+from notifications.delivering.limits import Need, answer_to, parse_rate, provider_need, take
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.models import Bucket
 from notifications.outcomes import Drop, Hold, Reason
@@ -19,7 +19,7 @@ MINUTE = timedelta(minutes=1)
 
 
 def need(key="user:1:u:1", text="100/h", **options):
-    return Need(key, rate(text), **options)
+    return Need(key, parse_rate(text), **options)
 
 
 def take_each(count, *needs, now=NOON):
@@ -185,9 +185,9 @@ class TestTheAnswer:
         assert (told.reason, describe_rule(told.rule)) == (Reason.OVER_LIMIT, "limit: user_event 10/h burst 2")
 
     def test_a_provider_drops_nothing(self):
-        assert isinstance(self.answer(provider_need("smtp", rate("14/s")), "drop"), Hold)
+        assert isinstance(self.answer(provider_need("smtp", parse_rate("14/s")), "drop"), Hold)
 
     def test_refused_by_both_it_is_the_limit_that_counts(self):
-        provider, own = provider_need("smtp", rate("1/s")), need(text="1/s")
+        provider, own = provider_need("smtp", parse_rate("1/s")), need(text="1/s")
         take_each(1, provider, own)
         assert take_each(1, provider, own).by == {0: own}
