@@ -1,4 +1,7 @@
-"""What stands in the way of claiming: pauses, providers that are all being left alone or can take no more, a flood."""
+"""Decides what a worker may claim.
+
+Pauses, open circuits, rate limits of providers and floods restrict it.
+"""
 
 import logging
 from datetime import UTC, datetime, timedelta
@@ -11,13 +14,13 @@ from notifications.models.pause import EVERYTHING
 
 logger = logging.getLogger("notifications.dispatch")
 
-FRESH_FOR = timedelta(seconds=1)
-NEXT_TURN = 0.1
-"""Seconds between two looks while some wait for their turn."""
+REFRESH_INTERVAL = timedelta(seconds=1)
+QUEUE_POLL_SECONDS = 0.1
+"""The pause between two claims while deliveries wait for a provider's rate limit."""
 
 
 class ClaimPolicy:
-    """Of one worker thread; what it reads is at most a second old."""
+    """What one worker thread may claim. Its information about pauses and floods is at most a second old."""
 
     def __init__(self, using: str, providers: Providers) -> None:
         self.using = using
@@ -26,50 +29,56 @@ class ClaimPolicy:
         self._paused: frozenset[str] = frozenset()
         self._read_at: datetime | None = None
         self._resting: dict[str, datetime] = {}
-        self._last_turn = datetime.min.replace(tzinfo=UTC)
-        self._asked_at = datetime.max.replace(tzinfo=UTC)
+        self._queued_until = datetime.min.replace(tzinfo=UTC)
+        self._claimed_at = datetime.max.replace(tzinfo=UTC)
         self.is_flooded = False
 
-    def exhausted(self, now: datetime) -> set[str]:
-        """Channels whose providers are all being left alone, and that nobody has paused."""
+    def get_exhausted_channels(self, now: datetime) -> set[str]:
+        """Return the channels without an available provider that are not paused."""
         return self.providers.unavailable_channels(now) - self._paused
 
-    def closed(self, now: datetime) -> frozenset[str] | None:
-        """Channels of which nothing should be claimed; None if nothing should be claimed at all."""
-        self._asked_at = now
+    def get_closed_channels(self, now: datetime) -> frozenset[str] | None:
+        """Return the channels that nothing may be claimed of, or None if nothing at all may be claimed."""
+        self._claimed_at = now
         if is_off():
             return None
-        if self._read_at is None or not timedelta() <= now - self._read_at < FRESH_FOR:
-            self._read(now)
+        if self._read_at is None or not timedelta() <= now - self._read_at < REFRESH_INTERVAL:
+            self._refresh(now)
         if EVERYTHING in self._paused:
             return None
         resting = {channel for channel, until in self._resting.items() if now < until}
         return self._paused | self.providers.unavailable_channels(now) | resting
 
-    def half_open(self, now: datetime) -> set[str]:
-        """Channels whose providers wait for a probe, and that nobody has paused. :meth:`closed` must come before."""
+    def get_half_open_channels(self, now: datetime) -> set[str]:
+        """Return the channels whose providers wait for a probe and that are not paused.
+
+        Call :meth:`get_closed_channels` first.
+        """
         return self.providers.half_open_channels(now) - self._paused - {EVERYTHING}
 
-    def rest(self, channel: str, now: datetime, seconds: float, last_turn: float) -> None:
-        """Let this thread claim nothing of a channel for a moment; whoever waits comes within ``last_turn`` seconds."""
+    def rest_channel(self, channel: str, now: datetime, seconds: float, queue_seconds: float) -> None:
+        """Let this thread claim nothing of a channel for so many seconds.
+
+        :param queue_seconds: the time in which the provider can take all deliveries that wait for it.
+        """
         self._resting[channel] = now + timedelta(seconds=seconds)
-        self._last_turn = max(self._last_turn, now + timedelta(seconds=last_turn))
+        self._queued_until = max(self._queued_until, now + timedelta(seconds=queue_seconds))
 
     def get_rest_seconds(self, now: datetime) -> float | None:
-        """Seconds until somebody's turn may come who waits for a provider; None if nobody does."""
-        # What has become due since the last claim was not looked at yet.
-        since = min(now, self._asked_at)
+        """Return the seconds until a delivery that waits for a provider may be claimed; None if none waits."""
+        # The last claim could not take the deliveries that have become due since.
+        since = min(now, self._claimed_at)
         waits = [max(0.0, (until - now).total_seconds()) for until in self._resting.values() if since < until]
-        if since < self._last_turn:
-            waits.append(NEXT_TURN)
+        if since < self._queued_until:
+            waits.append(QUEUE_POLL_SECONDS)
         return min(waits, default=None)
 
-    def _read(self, now: datetime) -> None:
+    def _refresh(self, now: datetime) -> None:
         self._paused, self._read_at = self.pauses.names(), now
-        was, self.is_flooded = self.is_flooded, is_flooded(self.using)
-        if was != self.is_flooded:
+        was_flooded, self.is_flooded = self.is_flooded, is_flooded(self.using)
+        if was_flooded != self.is_flooded:
             logger.warning(
-                "Too much is ready: only what is CRITICAL or HIGH is sent, and now and then the oldest."
+                "Too many deliveries are ready: only CRITICAL and HIGH ones are sent, and occasionally the oldest."
                 if self.is_flooded
-                else "What is ready has become less: everything is sent again."
+                else "Fewer deliveries are ready now: all are sent again."
             )

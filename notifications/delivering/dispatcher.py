@@ -1,4 +1,4 @@
-"""One worker's hands: take a batch, bring it to its end."""
+"""Claims batches of deliveries for one worker thread and brings each delivery to an outcome."""
 
 import logging
 import random
@@ -33,18 +33,19 @@ from notifications.storage.outbox import StateChange
 logger = logging.getLogger("notifications.dispatch")
 
 OLDEST_EVERY = 10
-URGENT = NotificationPriority.HIGH.band[0]
-RELEASE_EVERY = timedelta(seconds=1)
-TRICKLE_EVERY = timedelta(seconds=1)
-SECONDS_FOR_ONE = 120
+"""Every tenth claim takes the oldest deliveries first."""
+URGENT_SCORE = NotificationPriority.HIGH.band[0]
+RELEASE_INTERVAL = timedelta(seconds=1)
+FLOOD_CLAIM_INTERVAL = timedelta(seconds=1)
+LEASE_SECONDS_PER_DELIVERY = 120
 
 
 class Dispatcher:
-    """Belongs to one thread. Keeps its channels, and with them their connections, from batch to batch.
+    """Delivers for one thread. It keeps its channels and their connections from batch to batch.
 
-    :param stop: asked between groups, and between the messages of a group where the channel hands them over one by
-        one; once it answers True, what is claimed but not begun is given back.
-    :param heartbeat: the heartbeat of its process; without one, only the leases say that it lives.
+    :param stop: called between groups, and between the messages of a group if the channel is ``one_by_one``. When it
+        returns True, the deliveries that are claimed but not begun are given back.
+    :param heartbeat: the heartbeat of the process. Without one, only the leases show that the thread is alive.
     """
 
     def __init__(
@@ -59,29 +60,29 @@ class Dispatcher:
         self.claim_policy = ClaimPolicy(self.using, self.providers)
         self.rate_limiter = RateLimiter(self.writer, self.providers, self.claim_policy)
         self.fallback = FallbackTakeover(self.using)
-        # At random, so that one-shot runs of a single claim take the oldest as often as a worker does.
+        # A random start, so that runs with a single claim take the oldest as often as a worker does.
         self._claims = random.randrange(OLDEST_EVERY)  # noqa: S311 - no secret
         self._released_at: datetime | None = None
-        self._trickled_at = datetime.min.replace(tzinfo=UTC)
-        # Without a heartbeat nobody renews a lease, so it must last for the whole batch.
-        self._unrenewed = 0 if heartbeat else SECONDS_FOR_ONE
+        self._flood_claimed_at = datetime.min.replace(tzinfo=UTC)
+        # Without a heartbeat the leases are not renewed, so they must last for the whole batch.
+        self._lease_seconds_per_delivery = 0 if heartbeat else LEASE_SECONDS_PER_DELIVERY
 
     def run_until_idle(self, notification_ids: Sequence[int] = (), limit: int | None = None) -> Tally:
-        """Batch after batch until nothing is ready, ``stop`` says so, or ``limit`` deliveries were taken."""
+        """Run batches until nothing is ready, ``stop`` returns True, or ``limit`` deliveries have been claimed."""
         tally: Tally = Counter()
-        taken = 0
-        while not self.stop() and (limit is None or taken < limit):
-            size = self.batch_size if limit is None else min(self.batch_size, limit - taken)
-            claimed, news = self.run_batch(size, notification_ids)
-            tally += news
-            taken += claimed
+        total = 0
+        while not self.stop() and (limit is None or total < limit):
+            size = self.batch_size if limit is None else min(self.batch_size, limit - total)
+            claimed, outcomes = self.run_batch(size, notification_ids)
+            tally += outcomes
+            total += claimed
             if not claimed:
                 break
         return tally
 
     @read_from_primary()
     def run_batch(self, size: int, notification_ids: Sequence[int] = ()) -> tuple[int, Tally]:
-        """Release what is due, claim a batch, bring it to its end; returns how many were claimed and their states."""
+        """Release due deliveries, then claim and process a batch. Return the number of claims, and the outcomes."""
         self.writer.catch_up()
         now = self.writer.now()
         claimed = self._claim(size, notification_ids, now) if self.writer.begin_batch() else []
@@ -95,18 +96,18 @@ class Dispatcher:
         all_begun = failed = False
         try:
             claimed = Delivery.objects.using(self.using).with_notifications(claimed)
-            wanted = self._counted(recheck_claimed(claimed, self.writer, now))
-            wanted = self._counted(recheck_digest_items(wanted, self.using, now))
-            groups = list(self._groups(wanted, now))
+            sendable = self._count_others(recheck_claimed(claimed, self.writer, now))
+            sendable = self._count_others(recheck_digest_items(sendable, self.using, now))
+            groups = list(self._build_groups(sendable, now))
             while groups and not self.stop() and self.writer.can_continue():
                 provider, group = groups[0]
                 if self.providers.has_opened(provider):
-                    # An earlier group of this very batch has opened its circuit: another provider, or later.
+                    # An earlier group of this batch has opened the circuit: use another provider, or wait.
                     self.writer.give_back([item.delivery for item in group])
                     del groups[0]
                     continue
-                group = self._counted(recheck_quiet_hours(group, self.writer))
-                self._attempt(provider, self._counted(self.rate_limiter.admit(provider, group)))
+                group = self._count_others(recheck_quiet_hours(group, self.writer))
+                self._attempt_group(provider, self._count_others(self.rate_limiter.admit(provider, group)))
                 del groups[0]
                 self.providers.end_probe(provider, self.writer.now())
             all_begun = not groups
@@ -114,19 +115,22 @@ class Dispatcher:
             failed = True
             raise
         finally:
-            # Stopped, or an error: what was not begun goes back, without a strike. (What was begun is no longer
-            # claimed, and keeps its state.)
+            # After a stop or an error, give back the deliveries that were not begun, without a strike. Deliveries that
+            # were begun are no longer claimed and keep their state.
             if not all_begun:
                 self.writer.give_back(claimed, later=failed)
 
-    def _counted(self, found: tuple[list[AddressedDelivery], Tally]) -> list[AddressedDelivery]:
-        """Those that go on; the others are counted."""
-        going_on, ended = found
-        self.writer.counter.add(ended)
-        return going_on
+    def _count_others(self, result: tuple[list[AddressedDelivery], Tally]) -> list[AddressedDelivery]:
+        """Return the deliveries that may still be sent, and count the others."""
+        sendable, tally = result
+        self.writer.counter.add(tally)
+        return sendable
 
     def _isolate_suspect(self, claimed: list[Delivery]) -> list[Delivery]:
-        """A delivery that a lost worker has held may have killed it, so it is taken alone."""
+        """Keep a delivery that may have killed its worker alone, and give back the others.
+
+        If the first delivery is not suspect, give back all suspects instead.
+        """
         alone = [row for row in claimed if row.is_suspect][:1] if claimed[0].is_suspect else []
         kept = alone or [row for row in claimed if not row.is_suspect]
         if len(kept) < len(claimed):
@@ -134,74 +138,77 @@ class Dispatcher:
         return kept
 
     def _claim(self, size: int, notification_ids: Sequence[int], now: datetime) -> list[Delivery]:
-        closed = self.claim_policy.closed(now)
+        closed = self.claim_policy.get_closed_channels(now)
         if closed is None:
             return []
         self._claims += 1
-        lease = now + timedelta(seconds=conf.current().lease_seconds + self._unrenewed * size)
-        half_open = self.claim_policy.half_open(now) - closed
-        if half_open and (probe := self._take_probe(half_open, notification_ids, now, lease)):
+        lease = now + timedelta(seconds=conf.current().lease_seconds + self._lease_seconds_per_delivery * size)
+        half_open = self.claim_policy.get_half_open_channels(now) - closed
+        if half_open and (probe := self._claim_probe(half_open, notification_ids, now, lease)):
             return probe
         closed |= half_open
-        # While there is plenty to do, it is enough to look once a second for what has become due.
-        rested = self._released_at is not None and timedelta() <= now - self._released_at < RELEASE_EVERY
-        if rested and (claimed := self._take(size, notification_ids, now, lease, closed)):
+        # While many deliveries are ready, due deliveries are released only once a second.
+        has_just_released = self._released_at is not None and timedelta() <= now - self._released_at < RELEASE_INTERVAL
+        if has_just_released and (claimed := self._claim_ready(size, notification_ids, now, lease, closed)):
             return claimed
-        self._release(now, lease)
-        return self._take(size, notification_ids, now, lease, closed) or self._trickle(
+        self._release_due(now, lease)
+        return self._claim_ready(size, notification_ids, now, lease, closed) or self._claim_in_flood(
             size, notification_ids, now, lease, closed
         )
 
-    def _take_probe(
+    def _claim_probe(
         self, channels: Collection[str], notification_ids: Sequence[int], now: datetime, lease: datetime
     ) -> list[Delivery]:
-        """One delivery for a channel whose providers wait for a probe."""
+        """Claim one delivery for a channel whose providers wait for a probe."""
         outbox = Delivery.objects.using(self.using)
         outbox.release_due(now)
         found = (outbox.claim_probe(self.writer.owner, lease, name, notification_ids) for name in sorted(channels))
         return next((rows for rows in found if rows), [])
 
-    def _trickle(
+    def _claim_in_flood(
         self, size: int, notification_ids: Sequence[int], now: datetime, lease: datetime, closed: Collection[str]
     ) -> list[Delivery]:
-        """In a flood without anything urgent a batch of the others goes now and then, or they would wait for ever."""
-        if not self.claim_policy.is_flooded or now - self._trickled_at < TRICKLE_EVERY:
+        """Claim a batch of the oldest once a second during a flood, or they would never be sent.
+
+        The worker does this only if nothing urgent is ready.
+        """
+        if not self.claim_policy.is_flooded or now - self._flood_claimed_at < FLOOD_CLAIM_INTERVAL:
             return []
-        self._trickled_at = now
+        self._flood_claimed_at = now
         return Delivery.objects.using(self.using).claim(
             self.writer.owner, now, lease, size, notification_ids, oldest_first=True, without=closed
         )
 
     def get_rest_seconds(self) -> float | None:
-        """Seconds until something may go out that cannot go now; None if there is nothing of the kind."""
+        """Return the seconds until a delivery that waits for a provider may be claimed; None if none waits."""
         return self.claim_policy.get_rest_seconds(self.writer.now())
 
-    def _release(self, now: datetime, lease: datetime) -> None:
+    def _release_due(self, now: datetime, lease: datetime) -> None:
         self._released_at = now
         Delivery.objects.using(self.using).release_due(now)
-        for row, _ in self.fallback.take_over(self.claim_policy.exhausted(now), self.writer.owner, now, lease):
-            send_outcome_signal(
-                row, StateChange(row.pk, row.fence, row.state, DeliveryState.DROPPED, Reason.FALLBACK), self.using
-            )
+        exhausted = self.claim_policy.get_exhausted_channels(now)
+        for row, _ in self.fallback.take_over(exhausted, self.writer.owner, now, lease):
+            change = StateChange(row.pk, row.fence, row.state, DeliveryState.DROPPED, Reason.FALLBACK)
+            send_outcome_signal(row, change, self.using)
             self.writer.counter.add(Counter({DeliveryState.DROPPED: 1}))
 
-    def _take(
+    def _claim_ready(
         self, size: int, notification_ids: Sequence[int], now: datetime, lease: datetime, closed: Collection[str]
     ) -> list[Delivery]:
-        # Now and then the oldest first, whatever its score, so that nothing starves under a flood of urgent mail.
-        oldest = self._claims % OLDEST_EVERY == 0
+        # Sometimes the oldest first, whatever its score, so that urgent deliveries cannot block the others forever.
+        oldest_first = self._claims % OLDEST_EVERY == 0
         outbox = Delivery.objects.using(self.using)
-        floor = URGENT if self.claim_policy.is_flooded and not oldest else 0
-        return outbox.claim(self.writer.owner, now, lease, size, notification_ids, oldest, closed, floor)
+        min_score = URGENT_SCORE if self.claim_policy.is_flooded and not oldest_first else 0
+        return outbox.claim(self.writer.owner, now, lease, size, notification_ids, oldest_first, closed, min_score)
 
-    def _attempt(self, provider: Provider, group: Sequence[AddressedDelivery]) -> None:
+    def _attempt_group(self, provider: Provider, group: Sequence[AddressedDelivery]) -> None:
         if not group:
             return
         try:
             self.providers.channel_for(provider)
         except Exception as error:
-            # Whatever its constructor raises: its deliveries wait, and lose no attempt.
-            logger.exception("The channel %r cannot be made; its deliveries wait.", provider.key)
+            # The constructor may raise anything. The deliveries wait; no attempt is counted.
+            logger.exception("The channel %r cannot be created; its deliveries wait.", provider.key)
             self.providers.record_invalid_settings(provider, error, self.writer.now())
             self.writer.give_back([item.delivery for item in group])
             return
@@ -210,20 +217,20 @@ class Dispatcher:
         try:
             attempt(provider, group, self.writer, self.providers, self.stop)
         except (DataError, IntegrityError, ValueError) as error:
-            # Only a transactional channel comes here: the database refused something, and took the group back.
+            # Only with a transactional channel: the database has refused a row and rolled back the group.
             if len(group) > 1:
                 for item in group:
-                    self._attempt(provider, [item])
+                    self._attempt_group(provider, [item])
                 return
             logger.exception("Delivery %s cannot be stored.", group[0].delivery.pk)
-            refused = dead_letter(group[0].delivery, Reason.RENDERING, f"{type(error).__name__}: {error}")
-            self.writer.counter.add(self.writer.write(Outcomes([refused], self.writer.now())))
+            outcome = dead_letter(group[0].delivery, Reason.RENDERING, f"{type(error).__name__}: {error}")
+            self.writer.counter.add(self.writer.write(Outcomes([outcome], self.writer.now())))
 
-    def rest(self) -> None:
-        """Let go of every connection to a provider, and of nothing that a provider has answered."""
+    def release_connections(self) -> None:
+        """Close the connections to providers, and write the outcomes and the health of providers that are kept."""
         self.providers.close()
         if self.stop():
-            return  # close() has the time that is left
+            return  # close() needs the time that is left.
         try:
             self.writer.catch_up()
             self.providers.write_health()
@@ -231,9 +238,10 @@ class Dispatcher:
             OUTAGE_LOG.report_failure(logger, error, "The last outcomes cannot be written yet; they are kept.")
 
     def close(self, seconds: float = 0.0) -> int:
-        """Rest for good. Outcomes that cannot be written go to a file; returns how many.
+        """Close the connections permanently, and save outcomes that cannot be written to a file.
 
-        :param seconds: how long to keep trying to write them while the database cannot be used.
+        :param seconds: how long to retry while the database cannot be used.
+        :return: the number of outcomes in the file.
         """
         self.providers.close()
         if left := self.writer.close(seconds, self.stop.at_once):
@@ -241,24 +249,24 @@ class Dispatcher:
         try:
             self.providers.write_health()
         except Error as error:
-            OUTAGE_LOG.report_failure(logger, error, "What was learnt about the providers is lost.")
+            OUTAGE_LOG.report_failure(logger, error, "The health of the providers cannot be written and is lost.")
         return 0
 
-    def _groups(
-        self, wanted: Sequence[AddressedDelivery], now: datetime
+    def _build_groups(
+        self, sendable: Sequence[AddressedDelivery], now: datetime
     ) -> Iterator[tuple[Provider, list[AddressedDelivery]]]:
-        """One provider's deliveries together, at most as many as it takes; a suspect goes alone."""
-        found: dict[tuple[Any, ...], tuple[Provider, list[AddressedDelivery]]] = {}
+        """Yield groups for one provider each, no larger than its group size. A suspect is alone in its group."""
+        by_key: dict[tuple[Any, ...], tuple[Provider, list[AddressedDelivery]]] = {}
         waiting = []
-        for item in wanted:
+        for item in sendable:
             provider = self.providers.choose(item.delivery, now)
             if provider is None:
                 waiting.append(item.delivery)
             else:
                 key = provider.key, provider.as_probe, item.delivery.is_suspect
-                found.setdefault(key, (provider, []))[1].append(item)
+                by_key.setdefault(key, (provider, []))[1].append(item)
         self.writer.give_back(waiting)
-        for (_, _, is_suspect), (provider, items) in found.items():
+        for (_, _, is_suspect), (provider, items) in by_key.items():
             size = 1 if is_suspect else provider.group_size
             for start in range(0, len(items), size):
                 yield provider, items[start : start + size]

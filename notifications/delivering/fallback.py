@@ -32,7 +32,7 @@ from notifications.storage.outbox import StateChange
 EXHAUSTED_REASONS = frozenset({Reason.TEMPORARY, Reason.PERMANENT, Reason.CONFIGURATION, Reason.LOST_CONTACT})
 UNSENT_END_STATES = ("dead", "dropped", "cancelled", "expired", "merged")
 TAKEOVER_LIMIT = 100
-"""Notifications of one channel in one transaction."""
+"""The most notifications and deliveries of one channel in one transaction."""
 
 Redirection = tuple[Delivery, Facts]
 """A delivery, and the facts about it on the other address or channel."""

@@ -1,4 +1,4 @@
-"""``DELIVERY: "immediate"``: the process that queued a notification also delivers it, right after its commit."""
+"""``DELIVERY: "immediate"``: the process that queues a notification delivers it too, directly after the commit."""
 
 import logging
 import time
@@ -15,24 +15,24 @@ from notifications.delivering.workers.outage_log import OUTAGE_LOG
 
 logger = logging.getLogger("notifications.dispatch")
 
-AT_MOST = 25
-SECONDS = 5.0
+MAX_DELIVERIES = 25
+MAX_SECONDS = 5.0
 
 
 class Budget:
-    """What may still be delivered after one commit: so many deliveries, and no new one after so many seconds.
+    """The number of deliveries that may still begin after one commit, and the seconds in which they may begin.
 
-    The time runs only while deliveries are made, not while other callbacks of the same commit run.
+    Only the time of deliveries counts, not that of other callbacks of the same commit.
     """
 
     def __init__(self) -> None:
-        self.deliveries = AT_MOST
-        self.seconds = SECONDS
+        self.deliveries = MAX_DELIVERIES
+        self.seconds = MAX_SECONDS
         self._deadline: float | None = None
 
     @contextmanager
-    def running(self) -> Iterator[None]:
-        """Let the time run. A block within another adds no time."""
+    def run(self) -> Iterator[None]:
+        """Count the time until the block ends. A nested block is not counted twice."""
         if self._deadline is not None:
             yield
             return
@@ -53,39 +53,41 @@ class Budget:
         return self.seconds <= 0 if self._deadline is None else time.monotonic() > self._deadline
 
 
-# A receiver of delivery_sent may send in turn, in the middle of a delivery; what that queues shares the budget.
+# A receiver of delivery_sent may call send() during a delivery. Deliveries that this call queues share the budget.
 _running: ContextVar[Budget | None] = ContextVar("klaxon_immediate_budget", default=None)
 _budgets: WeakKeyDictionary[Any, Budget] = WeakKeyDictionary()
 
 
 def deliver_now(*, notification_ids: Sequence[int], commit: Any = None, **kwargs: Any) -> None:
-    """Receiver of ``notifications_queued``. Begins at most 25 deliveries, for 5 s; a worker has the rest.
+    """Deliver what a commit has queued, as a receiver of ``notifications_queued``.
 
-    The bound holds for all that one transaction queued together.
+    Begin at most 25 deliveries, and none after 5 seconds; a worker delivers the others. All deliveries that one
+    transaction has queued share these limits.
 
     :param commit: the same object for all calls of one transaction.
     """
     if conf.current().delivery != "immediate" or is_off():
         return
-    budget = _running.get() or _budget_of(commit)
+    budget = _running.get() or _get_budget(commit)
     if budget.is_used_up:
         return
     try:
-        with budget.running():
+        with budget.run():
             _deliver(notification_ids, budget)
     except Exception as error:  # noqa: BLE001 - it is logged
-        # The caller's work is committed and must not fail for ours. What was not delivered is still in the outbox.
-        OUTAGE_LOG.report_failure(logger, error, "Immediate delivery failed; the worker will go on with it.")
+        # The caller's transaction is committed, so this error must not reach the caller. The outbox still contains
+        # every delivery that was not sent.
+        OUTAGE_LOG.report_failure(logger, error, "Immediate delivery failed; a worker continues with it.")
     else:
         OUTAGE_LOG.report_success()
 
 
-def _budget_of(commit: Any) -> Budget:
+def _get_budget(commit: Any) -> Budget:
     return Budget() if commit is None else _budgets.setdefault(commit, Budget())
 
 
 def _deliver(notification_ids: Sequence[int], budget: Budget) -> None:
-    # One at a time, so that the budget is looked at between any two.
+    # One at a time, so that the budget is checked before each delivery.
     dispatcher = Dispatcher(batch_size=1, stop=lambda: budget.is_out_of_time)
     try:
         while not budget.is_used_up:

@@ -1,6 +1,7 @@
-"""The last question before sending: do the limits of people, clusters and providers leave room for it?
+"""Checks the limits of users, clusters and providers immediately before sending.
 
-Here, in a worker's own short transaction, and not in ``send()``: senders never wait for a counter that they share.
+A worker does this in a short transaction of its own. ``send()`` does not, so that senders never wait for a counter
+that they share.
 """
 
 from collections import Counter
@@ -16,12 +17,12 @@ from notifications.delivering.recheck import apply_refusals
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.outcomes import Reason
 
-LONGEST_REST = 1.0
-"""Seconds. Then what is claimed next waits its turn again, so urgent deliveries must not come too late for it."""
+MAX_REST_SECONDS = 1.0
+"""The longest pause in claiming for a provider. After it, urgent deliveries that have arrived can be claimed first."""
 
 
 class RateLimiter:
-    """Of one worker thread."""
+    """The limits as one worker thread applies them."""
 
     def __init__(self, writer: OutcomeWriter, providers: Providers, claim_policy: ClaimPolicy) -> None:
         self.writer = writer
@@ -31,32 +32,35 @@ class RateLimiter:
     def admit(
         self, provider: Provider, group: Sequence[AddressedDelivery]
     ) -> tuple[list[AddressedDelivery], Counter[str]]:
-        """Those of a group that may go out now; the others wait or are dropped, and are counted."""
+        """Return the deliveries of a group that the limits allow now.
+
+        The others are held or dropped, and counted.
+        """
         now = self.writer.now()
-        needs = {item.delivery.pk: self._needs(provider, item, now) for item in group}
+        needs = {item.delivery.pk: self._build_needs(provider, item, now) for item in group}
         granted = take(needs, self.writer.using, now)
         if not granted.wait:
             return list(group), Counter()
         refused = [item for item in group if item.delivery.pk in granted.wait]
-        self._let_rest(provider, granted, now)
+        self._rest_channel(provider, granted, now)
         return [item for item in group if item.delivery.pk in granted.ids], self._refuse(refused, granted, now)
 
-    def _needs(self, provider: Provider, item: AddressedDelivery, now: datetime) -> list[Need]:
+    def _build_needs(self, provider: Provider, item: AddressedDelivery, now: datetime) -> list[Need]:
         event = NOTIFICATION_EVENTS.find(item.delivery.notification.event)
         priority = item.delivery.notification.priority
         rates = self.providers.rates(provider, now)
-        # What has been counted once, and was tried or broken off, is not counted again.
-        counted = item.delivery.attempts > 0 or item.delivery.reason in (Reason.BROKEN_OFF, Reason.FAILED_OVER)
+        # A delivery that was tried or broken off has been counted before.
+        is_counted = item.delivery.attempts > 0 or item.delivery.reason in (Reason.BROKEN_OFF, Reason.FAILED_OVER)
         return [
-            *([] if counted else needs_of(item.delivery, event)),
+            *([] if is_counted else needs_of(item.delivery, event)),
             *(provider_need(key, rate, priority) for key, rate in rates.items()),
         ]
 
-    def _let_rest(self, provider: Provider, granted: Granted, now: datetime) -> None:
-        """Claim nothing more of this channel until its provider can take something."""
+    def _rest_channel(self, provider: Provider, granted: Granted, now: datetime) -> None:
+        """Claim nothing more of this channel until its provider can accept a message."""
         waits = [granted.wait[pk] for pk, need in granted.by.items() if need.is_of_provider]
         if waits:
-            self.claim_policy.rest(provider.channel, now, min([*waits, LONGEST_REST]), max(waits))
+            self.claim_policy.rest_channel(provider.channel, now, min([*waits, MAX_REST_SECONDS]), max(waits))
 
     def _refuse(self, refused: Sequence[AddressedDelivery], granted: Granted, now: datetime) -> Counter[str]:
         answers = []

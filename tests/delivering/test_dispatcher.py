@@ -369,7 +369,7 @@ def test_a_channel_that_cannot_be_made_keeps_only_its_own_deliveries_waiting(set
         settings.NOTIFICATIONS = {"CHANNELS": {"log": {}}}
         clock.forward(minutes=5)
         assert dispatch() == {"sent": 1}
-    assert "cannot be made" in caplog.text
+    assert "cannot be created" in caplog.text
 
 
 def poisoned(transform, channels=("app",)):

@@ -40,7 +40,7 @@ def at_once(settings):
 def slow(settings, monkeypatch):
     """A channel that takes its time, and one second for all deliveries of one commit."""
     settings.NOTIFICATIONS = {"CHANNELS": {"log": {"BACKEND": f"{__name__}.Slow"}}, "DELIVERY": "immediate"}
-    monkeypatch.setattr(immediate, "SECONDS", 1.0)
+    monkeypatch.setattr(immediate, "MAX_SECONDS", 1.0)
 
 
 def send(count=1):

@@ -140,7 +140,7 @@ def test_in_a_flood_only_what_is_urgent_is_sent_and_every_tenth_time_the_oldest(
         clock.forward(seconds=1)
         assert dispatcher.run_batch(1)[1] == {"sent": 1}, "a batch a second, where nothing is urgent"
         assert dict(Dispatcher().run_until_idle(limit=1)) == {"sent": 1}, "a single run, too"
-        assert "Too much is ready" in caplog.text
+        assert "Too many deliveries are ready" in caplog.text
         configured(settings, THROTTLE_DEPTH=0)
         clock.forward(seconds=2)
         assert dispatcher.run_until_idle()["sent"] == 3
@@ -189,10 +189,10 @@ def test_a_single_run_waits_for_a_provider_that_can_take_more_in_a_moment(carrie
 def test_what_becomes_due_between_the_last_claim_and_the_end_of_a_run_is_looked_at_once_more(carriers, clock):  # noqa: F811
     carriers()
     claim_policy = Dispatcher().claim_policy
-    claim_policy.closed(clock())
-    claim_policy.rest("log", clock(), 0.5, 0.5)
-    claim_policy.closed(clock())
+    claim_policy.get_closed_channels(clock())
+    claim_policy.rest_channel("log", clock(), 0.5, 0.5)
+    claim_policy.get_closed_channels(clock())
     clock.forward(seconds=1)
     assert claim_policy.get_rest_seconds(clock()) is not None
-    claim_policy.closed(clock())
+    claim_policy.get_closed_channels(clock())
     assert claim_policy.get_rest_seconds(clock()) is None

@@ -178,11 +178,11 @@ class Worker:
                 if rest is None:
                     return
                 if rest >= LONG_REST:
-                    dispatcher.rest()
+                    dispatcher.release_connections()
                 return_connections_to_pools()
                 self._sleep(rest)
         finally:
-            dispatcher.rest()
+            dispatcher.release_connections()
 
     def _drain_once(self, dispatcher: Dispatcher) -> None:
         allow_interrupts(self.using)

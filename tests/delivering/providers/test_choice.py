@@ -284,7 +284,7 @@ def test_a_provider_that_cannot_be_made_gives_way_to_the_next(carriers, clock, c
     refuse_orders(3)
     assert dispatch() == {"sent": 3}
     assert used(carrier) == {"second": 3}
-    assert "cannot be made" in caplog.text
+    assert "cannot be created" in caplog.text
 
 
 def test_a_probe_that_could_not_be_rendered_leaves_its_place_to_the_next(carriers, clock, monkeypatch):
