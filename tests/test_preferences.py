@@ -5,7 +5,7 @@ import pytest
 from notifications.manager import NotificationManager
 from notifications.models import Cluster, Mute, NotificationLog, SharedPreference, UserSettings
 from notifications.preferences import DatabasePreferenceSource, UserPreferences
-from notifications.sending.gates import people
+from notifications.sending.gates import load_people
 from tests.factories import ClusterFactory, UserFactory
 from tests.shop.notification_events import ShopEvents
 
@@ -44,7 +44,7 @@ def test_the_hosts_own_answers_decide_and_klaxons_tables_are_not_asked(taken_fro
     assert NotificationLog.objects.get().error_message == "user: channel email is off"
     cluster = Cluster.objects.default()
     with django_assert_num_queries(2):
-        assert people(cluster, [quiet.pk])[quiet.pk].settings.language == "de"
+        assert load_people(cluster, [quiet.pk])[quiet.pk].settings.language == "de"
 
 
 def test_a_part_of_klaxons_own_may_be_kept(taken_from):

@@ -26,7 +26,7 @@ from notifications.models.queued_signal import tell_on_commit
 from notifications.models.suppression import hash_normalized
 from notifications.outcomes import DeliveryState, Drop, Reason
 from notifications.sending.gates import Facts, Person, decide
-from notifications.sending.gates.recheck import load_recipients
+from notifications.sending.gates.recheck import load_delivery_recipients
 from notifications.storage.outbox import StateChange
 
 EXHAUSTED_REASONS = frozenset({Reason.TEMPORARY, Reason.PERMANENT, Reason.CONFIGURATION, Reason.LOST_CONTACT})
@@ -210,9 +210,9 @@ def _load_facts(channels: Mapping[Delivery, str], using: str, now: datetime) -> 
 
     The number of queries for each cluster does not depend on the number of deliveries.
     """
-    persons = load_recipients([*channels])
+    persons = load_delivery_recipients([*channels])
     kinds = {row.pk: get_address_kind(channel) for row, channel in channels.items()}
-    chosen = {row.pk: persons[row.pk].reach(channel, kinds[row.pk]) for row, channel in channels.items()}
+    chosen = {row.pk: persons[row.pk].choose_address(channel, kinds[row.pk]) for row, channel in channels.items()}
     addresses = ((kinds[pk], address) for pk, it in chosen.items() for address in (it.address, it.alternative))
     pairs = {(kind, address) for kind, address in addresses if address and kind != "user"}
     suppressed = Suppression.objects.using(using).find_suppressed(pairs)
@@ -249,7 +249,7 @@ def _queue(redirections: Sequence[Redirection], using: str, now: datetime) -> No
             row.notification,
             facts.channel,
             facts.person.key,
-            facts.kept_address,
+            facts.stored_address,
             recipient_id=row.recipient_id,
             score=row.score,
         )

@@ -16,7 +16,13 @@ from notifications.models.suppression import Pair
 from notifications.outcomes import Deliver, DeliveryState, Drop, Hold, Reason
 from notifications.sending.gates import RECHECKED_GATES, Person
 from notifications.sending.gates.quiet_hours import quiet_hours
-from notifications.sending.gates.recheck import build_facts, collect_addresses, find_obstacle, load_recipients, recheck
+from notifications.sending.gates.recheck import (
+    build_facts,
+    collect_addresses,
+    find_obstacle,
+    load_delivery_recipients,
+    recheck,
+)
 from notifications.storage.outbox import StateChange
 
 STATE_BY_REASON = {Reason.EXPIRED: DeliveryState.EXPIRED, Reason.CANCELLED: DeliveryState.CANCELLED}
@@ -30,7 +36,7 @@ def recheck_claimed(
 
     The others are held, cancelled, expired, dropped or dead.
     """
-    persons = load_recipients(claimed)
+    persons = load_delivery_recipients(claimed)
     suppressed = Suppression.objects.using(writer.using).find_suppressed(collect_addresses(claimed))
     sendable, refused, dead = [], [], []
     for delivery in claimed:

@@ -12,7 +12,13 @@ from notifications.events import DIGESTS, NOTIFICATION_EVENTS, NotificationEvent
 from notifications.models import Delivery, Notification, Suppression, UserSettings
 from notifications.outcomes import Drop, Reason
 from notifications.sending.gates import DIGEST_ITEM_GATES, Person, decide
-from notifications.sending.gates.recheck import build_facts, collect_addresses, find_obstacle, load_recipients, recheck
+from notifications.sending.gates.recheck import (
+    build_facts,
+    collect_addresses,
+    find_obstacle,
+    load_delivery_recipients,
+    recheck,
+)
 
 
 @dataclass
@@ -77,7 +83,7 @@ def gathered(waiting: Iterable[Delivery], using: str, now: datetime) -> Iterator
     """Those for which it is time, with everything that belongs into them."""
     groups = [group for group in _groups(waiting, now) if any(_is_due(row, now) for row in group)]
     rows = [row for group in groups for row in group]
-    persons = load_recipients(rows)
+    persons = load_delivery_recipients(rows)
     suppressed = Suppression.objects.using(using).find_suppressed(collect_addresses(rows))
     for group in groups:
         yield _asked(group, persons[group[0].pk], suppressed, now)

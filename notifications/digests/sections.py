@@ -17,7 +17,7 @@ from notifications.delivering.rendering import locale_of
 from notifications.delivering.rendering.locales import speaking
 from notifications.digests.grouping import kind_for
 from notifications.models import Delivery, Notification, cluster_model
-from notifications.sending.gates import Person, people
+from notifications.sending.gates import Person, load_people
 
 logger = logging.getLogger("notifications.digests")
 
@@ -48,7 +48,7 @@ def sections_of_due(recipient_keys: Sequence[str], using: str, now: datetime) ->
     clusters = cluster_model()._default_manager.using(using).in_bulk(by_cluster)
     found: Plain = {}
     for pk, cluster in clusters.items():
-        found |= sections_for(cluster, people(cluster, by_cluster[pk] - {None}).values(), now, using)
+        found |= sections_for(cluster, load_people(cluster, by_cluster[pk] - {None}).values(), now, using)
     return found
 
 
@@ -56,7 +56,7 @@ def sections_for(cluster: Any, persons: Iterable[Person], now: datetime, using: 
     """For active members of the cluster: one call of the host's function for each kind of digest."""
     by_kind: defaultdict[str, list[Person]] = defaultdict(list)
     for person in persons:
-        if person.member and person.user is not None and person.user.is_active:
+        if person.is_member and person.user is not None and person.user.is_active:
             by_kind[kind_for(person)].append(person)
     return {
         (cluster.pk, person.user.pk): sections

@@ -21,7 +21,7 @@ from notifications.exceptions import IdempotencyConflict
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, UserSettings
 from notifications.recipients import user_key
-from notifications.sending.gates import Person, people
+from notifications.sending.gates import Person, load_people
 
 logger = logging.getLogger("notifications.digests")
 
@@ -84,7 +84,7 @@ def _send_in(cluster: Any, rows: Sequence[UserSettings], since: datetime, now: d
     # A host's own preferences may say otherwise than the table.
     persons = [
         person
-        for pk, person in people(cluster, chosen).items()
+        for pk, person in load_people(cluster, chosen).items()
         if person.key not in served and _agrees(person, chosen[pk])
     ]
     given = sections_for(cluster, persons, now, using)

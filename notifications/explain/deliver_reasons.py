@@ -61,7 +61,7 @@ def _quiet_hours(facts: Facts) -> str:
 
 
 def _digest(facts: Facts) -> str:
-    if facts.urgency == NotificationPriority.CRITICAL:
+    if facts.effective_priority == NotificationPriority.CRITICAL:
         return "what is CRITICAL waits for no others"
     return "neither a digest nor a batch is waited for"
 

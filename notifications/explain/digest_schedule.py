@@ -37,7 +37,7 @@ def goes_out_at(hold: Hold, facts: Facts, key: str, cluster_id: Any, since: date
 
 def _others(reason: str, facts: Facts, key: str, cluster_id: Any, since: datetime | None) -> list[Wait]:
     alike = Delivery.objects.filter(state="held", reason=reason, recipient_key=key, channel=facts.channel)
-    mine = alike.filter(notification__cluster_id=cluster_id, address_hash=hash_address(facts.kept_address))
+    mine = alike.filter(notification__cluster_id=cluster_id, address_hash=hash_address(facts.stored_address))
     if reason == Reason.BATCH:
         mine = mine.filter(notification__event=facts.event.name)
     if since is not None:

@@ -80,9 +80,9 @@ def _decided(request: Request, recipient: Any, now: datetime, using: str) -> dic
         raise InvalidRecipient(f"One user or one Address can be explained, not {recipient!r:.80}.")
     chunks = Audience(recipient, request.cluster, request.channels).chunks(1)
     told = request.notification(now)
-    repeats = read_only_lookup(request.event, now, using)
-    decisions = Decisions(request, told, address_kinds(request), now, repeats)
-    pairs = (pair for chunk in chunks for pair in decisions.with_facts(chunk))
+    lookup = read_only_lookup(request.event, now, using)
+    decisions = Decisions(request, told, address_kinds(request), now, lookup)
+    pairs = (pair for chunk in chunks for pair in decisions.decide_with_facts(chunk))
     return {facts.channel: (facts, answer) for facts, answer in pairs}
 
 

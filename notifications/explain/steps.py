@@ -12,7 +12,7 @@ from notifications.explain.deliver_reasons import WORDS
 from notifications.explain.explanation import Step, wall_time
 from notifications.explain.remedies import About, change_for
 from notifications.outcomes import Answer, Deliver, Drop, Reason, Rule, RuleKind
-from notifications.sending.decisions import not_before
+from notifications.sending.decisions import hold_until_send_at
 from notifications.sending.gates import Facts, Gate, Person
 
 
@@ -45,7 +45,7 @@ def asked(gates: Sequence[Gate], facts: Facts) -> Iterator[Step]:
 
 def send_at_step(facts: Facts, about: About, send_at: datetime | None) -> Iterator[Step]:
     if send_at is not None:
-        hold = not_before(facts.wanted_at, Deliver(), facts.now)
+        hold = hold_until_send_at(facts.wanted_at, Deliver(), facts.now)
         yield step("send_at", hold, about, "send_at has passed")
 
 

@@ -15,7 +15,7 @@ from notifications.models import Delivery, Notification, NotificationLog
 from notifications.outcomes import SendResult
 from notifications.recipients import Address, user_key
 from notifications.sending.enqueue import ALL_RECIPIENTS
-from notifications.sending.gates import Person, people
+from notifications.sending.gates import Person, load_people
 
 
 @read_from_primary()
@@ -67,7 +67,7 @@ def _told(
     notification: Notification, key: str, user_pk: Any, deliveries: list[Delivery], refused: list[NotificationLog]
 ) -> Explanation:
     now = clock.now(router.db_for_write(Delivery))
-    known = people(notification.cluster, [] if user_pk is None else [user_pk])
+    known = load_people(notification.cluster, [] if user_pk is None else [user_pk])
     person = known.get(user_pk) or Person(key)
     teller = Teller(person, deliveries, now)
     channels = [teller.delivery(row) for row in deliveries] + [

@@ -1,4 +1,4 @@
-"""Who gets a notification for the first time, and who within the window of its event a second time."""
+"""Find duplicates: recipients who got the same notification within the deduplication window of its event."""
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
@@ -9,46 +9,55 @@ from notifications.core.channel_classes import get_address_kind
 from notifications.events import NotificationEvent, key_of
 from notifications.models import Fingerprint, Notification
 from notifications.models.fingerprint import Original
-from notifications.sending.gates.duplicate import fingerprints
+from notifications.sending.gates.duplicate import make_fingerprint_function
 from notifications.sending.request import Request
 
-# From fingerprints with their recipient keys to those that are repeats, with the first.
-Repeats = Callable[[Mapping[str, str]], Mapping[str, Original]]
+# Takes recipient keys by fingerprint. Returns the original notification for each fingerprint that is a duplicate.
+DuplicateLookup = Callable[[Mapping[str, str]], Mapping[str, Original]]
 
 
 def find_duplicates(
-    request: Request, cases: Iterable[Any], reaches: Callable[[Any], bool], repeats: Repeats
+    request: Request, candidates: Iterable[Any], is_deliverable: Callable[[Any], bool], lookup: DuplicateLookup
 ) -> Mapping[str, Original]:
-    """By recipient key, what those of a chunk have had before. Costs nothing where there can be no repeat.
+    """Return the original notification by recipient key, for the recipients of a chunk who get a duplicate.
 
-    Decided once for each recipient, for all channels. Who gets nothing anyway is not looked up, and reserves nothing.
+    This is decided once for each recipient, for all channels. Recipients who get nothing anyway are not looked up, and
+    no fingerprint is reserved for them. There is no query if the event has no deduplication window, or if the context
+    has none of the deduplication keys.
 
-    :param reaches: whether the gates before that of the duplicates let a case through.
+    :param is_deliverable: whether the gates before the duplicate gate let a candidate through.
     """
     if not request.event.dedup_window or not request.has_dedup_keys:
         return {}
-    fingerprint = fingerprints(request.event, request.cluster, request.context)
-    # In the order of the audience, which is the same for everybody: so no two sends wait for each other.
-    channels = _channels(request.event)
-    reached = dict.fromkeys(case.key for case in cases if case.channel in channels and reaches(case))
-    wanted = {fingerprint(key): key for key in reached}
-    return {wanted[key]: first for key, first in repeats(wanted).items()} if wanted else {}
+    fingerprint = make_fingerprint_function(request.event, request.cluster, request.context)
+    # In the order of the audience, which is the same in every send(), so that two sends cannot deadlock.
+    channels = _counted_channels(request.event)
+    keys = dict.fromkeys(
+        candidate.key for candidate in candidates if candidate.channel in channels and is_deliverable(candidate)
+    )
+    wanted = {fingerprint(key): key for key in keys}
+    return {wanted[hashed]: original for hashed, original in lookup(wanted).items()} if wanted else {}
 
 
-def reserving_lookup(event: NotificationEvent, notification: Notification, now: datetime, using: str) -> Repeats:
-    """Whoever is no repeat is a first from now on."""
+def reserving_lookup(
+    event: NotificationEvent, notification: Notification, now: datetime, using: str
+) -> DuplicateLookup:
+    """Return a lookup that reserves the fingerprints that are not duplicates, until the window of the event ends."""
     until = now + timedelta(seconds=event.dedup_window)
     rows = Fingerprint.objects.using(using)
-    return lambda wanted: rows.reserve(wanted, Original(notification.pk, now), until, _channels(event))
+    return lambda wanted: rows.reserve(wanted, Original(notification.pk, now), until, _counted_channels(event))
 
 
-def read_only_lookup(event: NotificationEvent, now: datetime, using: str) -> Repeats:
-    """Reserves nothing."""
-    return lambda wanted: Fingerprint.objects.using(using).repeats(wanted, now, _channels(event))
+def read_only_lookup(event: NotificationEvent, now: datetime, using: str) -> DuplicateLookup:
+    """Return a lookup that reserves nothing."""
+    return lambda wanted: Fingerprint.objects.using(using).repeats(wanted, now, _counted_channels(event))
 
 
-def _channels(event: NotificationEvent) -> set[str]:
-    """Those on which its recipients are reached. One that sends to nobody, such as the log, counts where it is all."""
+def _counted_channels(event: NotificationEvent) -> set[str]:
+    """Return the channels on which recipients are reached.
+
+    Channels that send to nobody, such as the log, count only if the event has no others.
+    """
     named = {*event.channels, *map(key_of, event.fallback.values())}
     to_nobody = {name for name in named & conf.current().enabled_channels if not get_address_kind(name)}
     return named - to_nobody or named

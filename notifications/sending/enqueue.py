@@ -86,7 +86,7 @@ def _at_once(request: Request, audience: Audience, using: str) -> SendResult:
     now = clock.cached_now(using)
     notification = request.notification(now)
     decisions = Decisions(request, notification, address_kinds(request), now, lambda wanted: {})
-    written = _written(answer for chunk in audience.chunks(MAX_INSERT_ROWS) for answer in decisions.on(chunk))
+    written = _written(answer for chunk in audience.chunks(MAX_INSERT_ROWS) for answer in decisions.decide_chunk(chunk))
     # One statement is all or nothing by itself.
     several = bool(written.drops or written.passed_over or request.attachments) or not inserts_in_one_statement(using)
     with transaction.atomic(using=using, savepoint=several):
@@ -128,10 +128,10 @@ def _all_written(
     """
     result = _result(request, notification, audience)
     AttachedFile.objects.using(using).attach(notification, request.attachments)
-    repeats = reserving_lookup(request.event, notification, now, using)
-    decisions = Decisions(request, notification, address_kinds(request), now, repeats)
+    lookup = reserving_lookup(request.event, notification, now, using)
+    decisions = Decisions(request, notification, address_kinds(request), now, lookup)
     for chunk in audience.chunks(conf.current().chunk_size):
-        written = _written(decisions.on(chunk))
+        written = _written(decisions.decide_chunk(chunk))
         check_room(result.queued + result.held + len(written.deliveries))
         insert_deliveries(using, notification.pk, request.score, written.deliveries)
         _count(result, written, notification, now, using)
@@ -217,7 +217,7 @@ def _delivery(case: Candidate, answer: Answer) -> NewDelivery:
     state, reason, until = READY, "", None
     if isinstance(answer, Hold):
         state, reason, until = HELD, WORDS[answer.reason], answer.until
-    return case.channel, case.user_id, case.key, case.kept_address, case.address_hash, state, reason, until
+    return case.channel, case.user_id, case.key, case.stored_address, case.address_hash, state, reason, until
 
 
 def _dropped(
@@ -229,7 +229,7 @@ def _dropped(
     about = NotificationLog.about(notification, NotificationLog.Kind.DROP, now)
     return [
         about.again(
-            case.kept_address,
+            case.stored_address,
             recipient_id=case.user_id,
             recipient_key=case.key,
             channel=case.channel,

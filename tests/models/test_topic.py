@@ -121,7 +121,7 @@ class TestRecipients:
 
     def test_a_to_narrows_them(self, cluster):
         [chunk] = Audience([To(Topic("roads"), ["app"])], cluster, ("email", "app")).chunks(10)
-        assert list(chunk.narrowed.values()) == [{"app"}]
+        assert list(chunk.channels_by_key.values()) == [{"app"}]
 
     def test_the_gates_are_asked_as_ever(self, cluster):
         subscribe(UserFactory(), "pool", cluster)

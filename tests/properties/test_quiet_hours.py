@@ -218,7 +218,7 @@ def test_through_the_gate_it_is_sent_once_and_never_too_early(night, quiet, wind
 
 
 def asks(chosen: UserSettings, now: datetime, wanted_at: datetime):
-    person = Person("u:1", USER, member=True, settings=chosen)
+    person = Person("u:1", USER, is_member=True, settings=chosen)
     return quiet_hours(Facts(EVENT, "email", "email", person, now=now, wanted_at=wanted_at))
 
 

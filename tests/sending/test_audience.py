@@ -236,7 +236,7 @@ def narrowed(recipients, size=100):
     for chunk in chunks(recipients, size):
         keys = [user_key(pk) for pk in chunk.user_ids] + [address.key for address in chunk.addresses]
         assert not set(keys) & set(found)
-        found |= {key: sorted(channels) if (channels := chunk.narrowed.get(key)) else None for key in keys}
+        found |= {key: sorted(channels) if (channels := chunk.channels_by_key.get(key)) else None for key in keys}
     return found
 
 

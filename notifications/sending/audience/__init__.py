@@ -33,10 +33,10 @@ class Chunk:
     user_ids: tuple[Any, ...] = ()
     addresses: tuple[Address, ...] = ()
     # By recipient key, for those who are not to get all channels of the call.
-    narrowed: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    channels_by_key: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def is_for(self, key: str, channel: str) -> bool:
-        channels = self.narrowed.get(key)
+        channels = self.channels_by_key.get(key)
         return channels is None or channel in channels
 
 
@@ -71,13 +71,13 @@ class Audience:
         """Everyone, in chunks of at most ``size``; users first, by id, then addresses, by key."""
         users = merge_sorted(self._streams(size))
         while part := tuple(islice(users, size)):
-            narrowed = {user_key(pk): channels for pk, channels in part if channels is not None}
-            yield Chunk(user_ids=tuple(pk for pk, _ in part), narrowed=narrowed)
+            channels_by_key = {user_key(pk): channels for pk, channels in part if channels is not None}
+            yield Chunk(user_ids=tuple(pk for pk, _ in part), channels_by_key=channels_by_key)
         ordered = iter(sorted(self._addresses))
         while keys := tuple(islice(ordered, size)):
             bare = [self._addresses[key] for key in keys]
-            narrowed = {address.key: channels for address, channels in bare if channels is not None}
-            yield Chunk(addresses=tuple(address for address, _ in bare), narrowed=narrowed)
+            channels_by_key = {address.key: channels for address, channels in bare if channels is not None}
+            yield Chunk(addresses=tuple(address for address, _ in bare), channels_by_key=channels_by_key)
 
     def _streams(self, size: int) -> Iterator[tuple[Iterator[Any], Narrowing]]:
         queries = [(get_users_in_groups(groups), narrowing) for narrowing, groups in self._groups.items()]

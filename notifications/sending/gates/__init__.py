@@ -1,8 +1,8 @@
-"""Gates: questions about one recipient on one channel.
+"""Gates decide about one recipient on one channel.
 
-Each is a pure function of the facts. The first ``Drop`` stands; of several that say ``Hold`` the last, which knows
-of the hours that the others keep. The same functions serve ``send()`` and the worker, which asks those again whose
-answer can have changed since.
+Each gate is a pure function of the facts. The first ``Drop`` is final. If several gates return ``Hold``, the last one
+applies, because its time takes the hours of the others into account. ``send()`` and the worker call the same functions;
+the worker calls only the gates whose answer can have changed.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from notifications.outcomes import Answer, Deliver, Drop, Hold
 from notifications.sending.gates.address import address
 from notifications.sending.gates.digest import digest
 from notifications.sending.gates.duplicate import duplicate
-from notifications.sending.gates.facts import Facts, Person, people
+from notifications.sending.gates.facts import Facts, Person, load_people
 from notifications.sending.gates.filters import filters
 from notifications.sending.gates.preferences import preferences
 from notifications.sending.gates.quiet_hours import quiet_hours
@@ -21,11 +21,11 @@ from notifications.sending.gates.suppression import suppression
 Gate = Callable[[Facts], Answer]
 
 GATES: Sequence[Gate] = (recipient, address, suppression, preferences, filters, duplicate, quiet_hours, digest)
-# Only who would get it otherwise is looked up as a repeat.
+# send() looks for duplicates only among recipients whom these gates let through.
 GATES_BEFORE_DUPLICATE = GATES[: GATES.index(duplicate)]
-# A delivery keeps the address that it was queued with, and waits for one digest only.
+# Without address, because a delivery keeps its address, and without digest, because it waits for one digest only.
 RECHECKED_GATES: Sequence[Gate] = (recipient, suppression, preferences, filters, quiet_hours)
-# Asked of what a digest is made of; the hours are asked of the digest.
+# The gates for the items of a digest or batch. The quiet hours are checked for the digest itself.
 DIGEST_ITEM_GATES = tuple(gate for gate in RECHECKED_GATES if gate is not quiet_hours)
 
 __all__ = [
@@ -37,16 +37,17 @@ __all__ = [
     "Gate",
     "Person",
     "decide",
-    "people",
+    "load_people",
 ]
 
 
 def decide(facts: Facts, gates: Sequence[Gate] = GATES) -> Answer:
-    said: Answer = Deliver()
+    """Call the gates in order and return their decision."""
+    decision: Answer = Deliver()
     for gate in gates:
         answer = gate(facts)
         if isinstance(answer, Drop):
             return answer
         if isinstance(answer, Hold):
-            said = answer
-    return said
+            decision = answer
+    return decision

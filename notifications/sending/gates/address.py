@@ -4,7 +4,7 @@ from notifications.sending.gates.facts import Facts
 
 
 def address(facts: Facts) -> Answer:
-    """There must be somewhere to send to, and it must be well formed."""
+    """Drop if there is no address for the channel, or if it is malformed."""
     if not facts.kind:
         return Deliver()
     if not facts.address:

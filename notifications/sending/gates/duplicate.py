@@ -10,29 +10,31 @@ from notifications.sending.gates.facts import Facts
 
 
 def duplicate(facts: Facts) -> Answer:
-    """The same again, within the window of its event, is folded into the first. Decided when it is sent, never again.
+    """Drop a duplicate within the deduplication window of its event, for CRITICAL events too.
 
-    Not even CRITICAL passes; but only an event that declares a window has one.
+    Only ``send()`` decides this; the worker does not recheck it.
     """
-    first = facts.first
-    if first is None:
+    original = facts.original
+    if original is None:
         return Deliver()
-    detail = {"notification_id": first.notification_id, "at": first.at, "seconds": facts.event.dedup_window}
+    detail = {"notification_id": original.notification_id, "at": original.at, "seconds": facts.event.dedup_window}
     return Drop(Reason.DUPLICATE, Rule(RuleKind.DUPLICATE, "event", detail))
 
 
-def fingerprints(event: NotificationEvent, cluster: Any, context: Mapping[str, Any]) -> Callable[[str], str]:
-    """A function from a recipient key to the fingerprint of this event, in this cluster, with these values.
+def make_fingerprint_function(
+    event: NotificationEvent, cluster: Any, context: Mapping[str, Any]
+) -> Callable[[str], str]:
+    """Return a function from a recipient key to the fingerprint of this event, cluster and context.
 
-    The same in every process, from one start to the next.
+    Fingerprints are the same in all processes.
     """
     values = context.get("$dict", context)
-    told = [encoded(cluster.pk), key_of(event.name), {key: comparable(values.get(key)) for key in event.dedup_keys}]
-    of_everybody = hashlib.sha256(json.dumps(told, sort_keys=True).encode() + b"\n")
+    payload = [encoded(cluster.pk), key_of(event.name), {key: comparable(values.get(key)) for key in event.dedup_keys}]
+    common_hash = hashlib.sha256(json.dumps(payload, sort_keys=True).encode() + b"\n")
 
-    def of(recipient_key: str) -> str:
-        own = of_everybody.copy()
-        own.update(recipient_key.encode())
-        return own.hexdigest()
+    def fingerprint(recipient_key: str) -> str:
+        full_hash = common_hash.copy()
+        full_hash.update(recipient_key.encode())
+        return full_hash.hexdigest()
 
-    return of
+    return fingerprint

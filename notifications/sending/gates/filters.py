@@ -3,9 +3,9 @@ from notifications.sending.gates.facts import Facts
 
 
 def filters(facts: Facts) -> Answer:
-    """What the user has muted, until its time is over; not asked about events declared CRITICAL."""
+    """Drop what the user has muted, until the mute ends. Events declared CRITICAL are never dropped."""
     if facts.event.bypasses_preferences:
         return Deliver()
-    about = facts.event.name, facts.topic, facts.actor_id, facts.moment
-    muted = next((mute for mute in facts.person.mutes if mute.covers(*about)), None)
-    return Drop(Reason.MUTED, muted.rule) if muted else Deliver()
+    arguments = facts.event.name, facts.topic, facts.actor_id, facts.decision_time
+    match = next((mute for mute in facts.person.mutes if mute.covers(*arguments)), None)
+    return Drop(Reason.MUTED, match.rule) if match else Deliver()

@@ -4,7 +4,10 @@ from notifications.sending.gates.facts import Facts, Person
 
 
 def preferences(facts: Facts) -> Answer:
-    """What the user wants, else their roles, else the cluster; not asked about events declared CRITICAL."""
+    """Drop what the user does not want. If the user has not chosen, their roles decide, then the cluster.
+
+    Events declared CRITICAL are never dropped.
+    """
     if facts.event.bypasses_preferences or facts.person.has_no_account:
         return Deliver()
     wanted, rule = resolve_choice(facts)

@@ -1,4 +1,4 @@
-"""Quiet hours and delivery windows: what is wanted waits for its hour. Nothing is dropped here."""
+"""Hold deliveries for quiet hours and delivery windows. This gate drops nothing."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -16,22 +16,26 @@ logger = logging.getLogger("notifications.gates")
 
 
 def quiet_hours(facts: Facts) -> Answer:
-    """Hold until the first instant at which it is neither quiet nor outside the windows of the channel.
+    """Hold until the first instant that is outside the quiet hours and inside the delivery windows of the channel.
 
-    Windows count until eight days after the delivery was wanted, so that nothing waits for ever; quiet hours always do.
+    Delivery windows are ignored from eight days after ``wanted_at``, so that no delivery waits forever. Quiet hours
+    always apply.
     """
     timetable = get_timetable(facts)
-    return _answer(facts, timetable) if timetable else Deliver()
+    return _hold_until_open(facts, timetable) if timetable else Deliver()
 
 
 def get_timetable(facts: Facts) -> Timetable | None:
-    """The hours that this is to keep on this channel, or None if it may go at any."""
+    """Return the hours that apply to this delivery; None if it may be sent at any time."""
     return None if facts.event.goes_at_any_hour else get_person_timetable(facts)
 
 
 def get_person_timetable(facts: Facts) -> Timetable | None:
-    """The hours that all keep which does not go at any hour, such as a digest, whatever is in it."""
-    # A channel without addresses, such as the log, wakes nobody.
+    """Return the hours of this person and channel, whatever the event is; None if there are none.
+
+    They apply to digests regardless of their items.
+    """
+    # A channel without addresses, such as the log, disturbs nobody.
     if not facts.kind or facts.person.has_no_account:
         return None
     settings = facts.person.settings
@@ -42,33 +46,35 @@ def get_person_timetable(facts: Facts) -> Timetable | None:
 
 
 def first_open(timetable: Timetable | None, moment: datetime, wanted_at: datetime) -> datetime:
-    """The first instant, not before ``moment``, at which it may go out."""
+    """Return the first instant, not before ``moment``, at which the delivery may be sent."""
     return timetable.find_opening(moment, wanted_at + SEARCH_PERIOD) if timetable else moment
 
 
 def openings_without_each(
     facts: Facts, timetable: Timetable | None, moment: datetime, wanted_at: datetime
 ) -> dict[Rule, datetime]:
-    """The first instants if one or the other of these hours were not kept, by its rule."""
-    found = {}
+    """Return by rule when the delivery could be sent if this rule did not apply."""
+    openings = {}
     if timetable and timetable.quiet:
-        found[_quiet_rule(facts, timetable)] = first_open(replace(timetable, quiet=None), moment, wanted_at)
+        openings[_quiet_rule(facts, timetable)] = first_open(replace(timetable, quiet=None), moment, wanted_at)
     if timetable and timetable.windows:
-        found[_windows_rule(facts, timetable)] = first_open(replace(timetable, windows=()), moment, wanted_at)
-    return found
+        openings[_windows_rule(facts, timetable)] = first_open(replace(timetable, windows=()), moment, wanted_at)
+    return openings
 
 
 def find_deciding_rule(until: datetime, without: Mapping[Rule, datetime]) -> Rule:
-    """What decides on a moment: the rules without which it would be another. Where it takes several of them, all.
+    """Return the rule that decides on ``until``.
 
-    :param without: by rule, the moment that it would be without it.
+    It joins the rules without which the time would be another, or all rules if no single one changes it.
+
+    :param without: by rule, the time without that rule.
     """
-    alone = tuple(rule for rule, moment in without.items() if moment != until)
-    return join_rules(RuleKind.EACH_OF, alone) if alone else join_rules(RuleKind.TOGETHER, tuple(without))
+    decisive = tuple(rule for rule, moment in without.items() if moment != until)
+    return join_rules(RuleKind.EACH_OF, decisive) if decisive else join_rules(RuleKind.TOGETHER, tuple(without))
 
 
-def _answer(facts: Facts, timetable: Timetable) -> Answer:
-    moment = facts.moment
+def _hold_until_open(facts: Facts, timetable: Timetable) -> Answer:
+    moment = facts.decision_time
     until = first_open(timetable, moment, facts.wanted_at)
     if until == moment:
         return Deliver()
@@ -78,21 +84,21 @@ def _answer(facts: Facts, timetable: Timetable) -> Answer:
     )
 
 
-def _reason(timetable: Timetable, moment: datetime, decide: Sequence[bool]) -> Reason:
-    """What is waited for; where quiet hours and windows are kept, whichever decides.
+def _reason(timetable: Timetable, moment: datetime, decides: Sequence[bool]) -> Reason:
+    """Return the reason of a hold: if both quiet hours and windows apply, the one that decides.
 
-    :param decide: of each kind of hours that are kept, quiet hours first, whether the moment would be another without.
+    :param decides: for each that applies, quiet hours first, whether the time would be another without it.
     """
-    if decide == [False, True]:
+    if decides == [False, True]:
         return Reason.DELIVERY_WINDOW
-    is_quiet = decide == [True, False] or timetable.skip_quiet_hours(moment) > moment
+    is_quiet = decides == [True, False] or timetable.skip_quiet_hours(moment) > moment
     return Reason.QUIET_HOURS if is_quiet else Reason.DELIVERY_WINDOW
 
 
 def _quiet_rule(facts: Facts, timetable: Timetable) -> Rule:
-    own = facts.person.settings is not None and facts.person.settings.chooses_quiet_hours
+    is_users = facts.person.settings is not None and facts.person.settings.chooses_quiet_hours
     detail = {"hours": str(timetable.quiet), "zone": timetable.zone.key}
-    return Rule(RuleKind.QUIET_HOURS, "user" if own else "site", detail)
+    return Rule(RuleKind.QUIET_HOURS, "user" if is_users else "site", detail)
 
 
 def _windows_rule(facts: Facts, timetable: Timetable) -> Rule:
@@ -111,6 +117,6 @@ def _windows(settings: UserSettings | None, channel: str) -> tuple[Hours, ...]:
     try:
         return parse_windows(settings.windows_for(channel))
     except (TypeError, ValueError) as error:
-        # Written past the validation of the settings; it must not keep their mail back.
-        logger.warning("The delivery windows of settings %s are left out: %s", settings.pk, error)
+        # Settings that were saved without validation must not hold deliveries forever.
+        logger.warning("The delivery windows of settings %s are ignored: %s", settings.pk, error)
         return ()

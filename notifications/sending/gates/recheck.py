@@ -1,4 +1,4 @@
-"""Asking again about deliveries that wait: for the worker, for digests and for explanations."""
+"""Recheck waiting deliveries: for the worker, for digests and for explanations."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -13,48 +13,51 @@ from notifications.models import Delivery
 from notifications.models.suppression import Pair
 from notifications.outcomes import Answer, Drop, Reason
 from notifications.sending.gates import Gate, decide
-from notifications.sending.gates.facts import Facts, Person, people
+from notifications.sending.gates.facts import Facts, Person, load_people
 
-UNREGISTERED = (
+EVENT_NOT_REGISTERED = (
     "Event {!r} is not registered in the process that delivers. Register it in a notification_events.py of an app in "
     "INSTALLED_APPS."
 )
 
 
-def load_recipients(claimed: Sequence[Delivery]) -> dict[int, Person]:
-    """The recipient of each delivery, in four queries for each cluster."""
+def load_delivery_recipients(deliveries: Sequence[Delivery]) -> dict[int, Person]:
+    """Return the recipient of each delivery by the primary key of the delivery. Takes four queries for each cluster."""
     by_cluster: dict[Any, list[Delivery]] = defaultdict(list)
-    for delivery in claimed:
+    for delivery in deliveries:
         by_cluster[delivery.notification.cluster_id].append(delivery)
     persons: dict[int, Person] = {}
-    for deliveries in by_cluster.values():
-        users = {delivery.recipient_id for delivery in deliveries if delivery.recipient_id is not None}
-        known = people(deliveries[0].notification.cluster, users)
-        for delivery in deliveries:
-            persons[delivery.pk] = known.get(delivery.recipient_id) or Person(delivery.recipient_key)
+    for in_cluster in by_cluster.values():
+        user_ids = {delivery.recipient_id for delivery in in_cluster if delivery.recipient_id is not None}
+        people = load_people(in_cluster[0].notification.cluster, user_ids)
+        for delivery in in_cluster:
+            persons[delivery.pk] = people.get(delivery.recipient_id) or Person(delivery.recipient_key)
     return persons
 
 
 def find_obstacle(delivery: Delivery) -> tuple[Reason, str] | None:
-    """Why no gate can even be asked about it, if so."""
+    """Return why the gates cannot decide about the delivery, as a reason and an error; None if they can."""
     try:
         get_address_kind(delivery.channel)
     except ChannelNotConfigured as error:
         return Reason.NOT_CONFIGURED, str(error)
     if NOTIFICATION_EVENTS.named(delivery.notification.event) is None:
-        return Reason.UNKNOWN_EVENT, UNREGISTERED.format(delivery.notification.event)
+        return Reason.UNKNOWN_EVENT, EVENT_NOT_REGISTERED.format(delivery.notification.event)
     return None
 
 
-def collect_addresses(claimed: Sequence[Delivery]) -> set[Pair]:
-    on = conf.current().enabled_channels
-    return {(get_address_kind(row.channel), row.address) for row in claimed if row.address and row.channel in on}
+def collect_addresses(deliveries: Sequence[Delivery]) -> set[Pair]:
+    """Return the addresses of the deliveries on enabled channels, each with its kind."""
+    enabled = conf.current().enabled_channels
+    return {
+        (get_address_kind(row.channel), row.address) for row in deliveries if row.address and row.channel in enabled
+    }
 
 
 def recheck(
     delivery: Delivery, person: Person, suppressed: frozenset[Pair], now: datetime, gates: Sequence[Gate]
 ) -> Answer:
-    """What these gates, its sender and its time say of a delivery now."""
+    """Decide about a delivery again: drop it if it was cancelled or has expired, or else call these gates."""
     if delivery.notification.cancelled_at is not None:
         return Drop(Reason.CANCELLED)
     expires_at = delivery.notification.expires_at
@@ -70,20 +73,22 @@ def build_facts(
     now: datetime,
     wanted_at: datetime | None = None,
 ) -> Facts:
+    """Return the facts about a delivery.
+
+    :param wanted_at: by default the notification's, but not after ``now``: by this clock, the delivery may have been
+        released too early.
     """
-    :param wanted_at: unless told, this moment is the one that counts, even if by this clock it was released too early.
-    """
-    told = delivery.notification
+    notification = delivery.notification
     return Facts(
-        NOTIFICATION_EVENTS.find(told.event),
+        NOTIFICATION_EVENTS.find(notification.event),
         delivery.channel,
         get_address_kind(delivery.channel),
         person,
         delivery.address,
         suppressed,
-        topic=told.topic,
-        actor_id=told.actor_id,
+        topic=notification.topic,
+        actor_id=notification.actor_id,
         now=now,
-        wanted_at=wanted_at or min(told.wanted_at, now),
-        has_own_time=told.has_own_time,
+        wanted_at=wanted_at or min(notification.wanted_at, now),
+        has_own_time=notification.has_own_time,
     )

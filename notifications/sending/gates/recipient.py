@@ -3,7 +3,10 @@ from notifications.sending.gates.facts import Facts
 
 
 def recipient(facts: Facts) -> Answer:
-    """Only active members. A bare address belongs to no cluster; the host vouches for it by naming it."""
+    """Drop users who are not active members of the cluster.
+
+    An address belongs to no cluster and always passes: the host is responsible for the addresses that it names.
+    """
     person = facts.person
     if person.has_no_account:
         return Deliver()
@@ -11,4 +14,4 @@ def recipient(facts: Facts) -> Answer:
         return Drop(Reason.UNKNOWN_USER)
     if not person.user.is_active:
         return Drop(Reason.INACTIVE)
-    return Deliver() if person.member else Drop(Reason.NOT_MEMBER, Rule(RuleKind.NOT_MEMBER, "site"))
+    return Deliver() if person.is_member else Drop(Reason.NOT_MEMBER, Rule(RuleKind.NOT_MEMBER, "site"))

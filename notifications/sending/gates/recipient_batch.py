@@ -1,7 +1,7 @@
-"""The recipients of a chunk, for ``send()``: those of whom the gates know the same are asked about as one.
+"""The recipients of a chunk of ``send()``. Gates decide only once about recipients with equal facts.
 
-Of ten thousand users most have the same settings, or none. Gates are pure functions of the facts, and of what tells one
-user from another they look at nothing but the address; so one answer serves all who are alike.
+Of ten thousand users, most have the same settings, or none. Gates are pure functions of the facts, and of the user's
+identity they see only the address. So users whose facts are equal share one decision.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -17,36 +17,41 @@ from notifications.models.mute import mute_from
 from notifications.outcomes import Answer
 from notifications.preferences import DatabasePreferenceSource, preference_source
 from notifications.recipients import Address, user_key
-from notifications.sending.gates.facts import Person, people
-from notifications.sending.gates.user_columns import NOTHING, Columns, find_user_columns
+from notifications.sending.gates.facts import Person, load_people
+from notifications.sending.gates.user_columns import NO_CHOSEN_ADDRESSES, UserColumns, find_user_columns
 from notifications.storage import load_recipients as storage
 from notifications.storage.load_recipients import Row
 
-# So that a send to millions, no two of whom are alike, keeps no more of them in memory.
-MOST_KINDS = 1000
+# Limits the memory that a send to millions of users with different facts takes.
+MAX_CACHED_DECISIONS = 1000
 
 
 @dataclass(slots=True, eq=False)
 class CachedDecision:
-    """Recipients of whom the gates know the same, but for the address. ``person`` stands for them all.
+    """The decisions for recipients whose facts are equal except for the address. ``person`` represents them.
 
-    Whoever asks keeps here what was answered, by a mark that tells the questions apart: the ``answers`` of all gates,
-    and whether those before the gate of the duplicates let it through.
+    Both dictionaries are filled by ``Decisions`` and have the same cache keys.
+
+    :param answers: the answers of all gates.
+    :param deliverable: whether the gates before the duplicate gate let the delivery through.
     """
 
     person: Person
     answers: dict[Any, Answer] = field(default_factory=dict)
-    reached: dict[Any, bool] = field(default_factory=dict)
+    deliverable: dict[Any, bool] = field(default_factory=dict)
 
 
-# Recipient key; the user's primary key, None where there is no user; who is alike; an address for each channel, empty
-# where there is none; by channel what else there is to know of it, where the user gave one of their own. A plain tuple:
-# of a send to many thousands making anything more would be felt.
+# The recipient key; the user's primary key, or None without a user; the shared decision; an address for each channel,
+# empty if there is none; by channel, the ChosenAddress if the user has set an address for it. It is a plain tuple,
+# because a send to many thousands makes one for each recipient.
 Recipient = tuple[str, Any, CachedDecision, Sequence[str], Mapping[str, ChosenAddress]]
 
 
 class RecipientBatch(NamedTuple):
-    """``may_be_suppressed`` is False where no address is, so that nobody need ask."""
+    """The recipients of a chunk.
+
+    :param may_be_suppressed: False if the database has no suppressions, so that none need to be read.
+    """
 
     recipients: Sequence[Recipient]
     may_be_suppressed: bool
@@ -54,15 +59,15 @@ class RecipientBatch(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What gates look at of a user."""
+    """The attributes of a user that gates read."""
 
     is_active: bool
 
 
 class RecipientLoader:
-    """The crowds of one send, chunk by chunk: who is like somebody in an earlier chunk is alike, too.
+    """Loads the recipients of one send, chunk by chunk. Decisions are shared across chunks.
 
-    :param kinds: channels, each with the kind of address that it sends to.
+    :param kinds: the channels, each with the kind of address that it sends to.
     """
 
     def __init__(self, cluster: Any, kinds: Mapping[str, str]) -> None:
@@ -71,42 +76,46 @@ class RecipientLoader:
         self.using = router.db_for_read(get_user_model())
         self.source = preference_source()
         self.columns = find_user_columns(kinds, self.using)
-        self.known: dict[Any, CachedDecision] = {}
+        self.decisions: dict[Any, CachedDecision] = {}
         self.shared: dict[int | None, SharedPreference | None] = {}
-        # Whether that was read for the present chunk.
-        self.is_fresh = False
+        # Whether shared preferences were read for the present chunk.
+        self.is_shared_fresh = False
 
-    def bare(self, addresses: Collection[Address]) -> RecipientBatch:
-        """Those without an account."""
-        alike, found = self.known.setdefault("", CachedDecision(Person("a:"))), []
+    def load_addresses(self, addresses: Collection[Address]) -> RecipientBatch:
+        """Return recipients without an account."""
+        decision, recipients = self.decisions.setdefault("", CachedDecision(Person("a:"))), []
         for address in addresses:
-            person = Person(address.key, bare=address)
-            found.append((person.key, None, alike, *self._addresses_of(person)))
-        return RecipientBatch(found, True)
+            person = Person(address.key, bare_address=address)
+            recipients.append((person.key, None, decision, *self._addresses_of(person)))
+        return RecipientBatch(recipients, True)
 
-    def users(self, user_ids: Collection[Any]) -> RecipientBatch:
-        """Users by id, in this order, with their addresses. One statement, and another for what they share."""
+    def load_users(self, user_ids: Collection[Any]) -> RecipientBatch:
+        """Return the users with these ids, in this order.
+
+        Takes one statement, and another one if shared preferences have to be read.
+        """
         columns = self.columns
         if (
             columns is None
             or type(self.source) is not DatabasePreferenceSource
             or self.using != router.db_for_read(UserSettings)
         ):
-            return self._whole(user_ids)
-        self.is_fresh = False
+            return self._load_whole_users(user_ids)
+        self.is_shared_fresh = False
         rows = storage.load_recipients(self.using, self.cluster, user_ids, columns.names, columns.active)
-        found = columns.by_key(rows)
-        recipients = [self._recipient(pk, found.get(pk), columns) for pk in user_ids]
+        by_key = columns.index_rows(rows)
+        recipients = [self._recipient(pk, by_key.get(pk), columns) for pk in user_ids]
         return RecipientBatch(recipients, bool(rows and rows[0][storage.SUPPRESSIONS]))
 
-    def _recipient(self, pk: Any, row: Row | None, columns: Columns) -> Recipient:
+    def _recipient(self, pk: Any, row: Row | None, columns: UserColumns) -> Recipient:
         key = user_key(pk)
         if row is None:
-            return key, None, CachedDecision(Person(key)), columns.no_addresses, NOTHING
-        alike = self.known.get(row[storage.FACTS]) or self._remembered(row[storage.FACTS], self._alike(key, row))
-        return key, pk, alike, *columns.addresses(key, row)
+            return key, None, CachedDecision(Person(key)), columns.no_addresses, NO_CHOSEN_ADDRESSES
+        facts = row[storage.FACTS]
+        decision = self.decisions.get(facts) or self._cache(facts, self._new_decision(key, row))
+        return key, pk, decision, *columns.addresses(key, row)
 
-    def _alike(self, key: str, row: Row) -> CachedDecision:
+    def _new_decision(self, key: str, row: Row) -> CachedDecision:
         facts, pk = storage.parse_facts(row), row[storage.SETTINGS_KEY]
         settings = None if pk is None else storage.build_settings(pk, facts.settings)
         shared = self._shared_by(facts.roles) if facts.has_shared_preferences else ()
@@ -116,26 +125,30 @@ class RecipientLoader:
         )
 
     def _shared_by(self, roles: Sequence[int]) -> Sequence[SharedPreference]:
-        """What those with these roles share, and the whole cluster; read once for a send, if no role is new."""
-        if not self.is_fresh and not self.shared.keys() >= {None, *roles}:
+        """Return the shared preferences of these roles and of the cluster. Read them again only if a role is new."""
+        if not self.is_shared_fresh and not self.shared.keys() >= {None, *roles}:
             self.shared = {None: None, **SharedPreference.objects.using(self.using).load_by_role(self.cluster)}
-            self.is_fresh = True
+            self.is_shared_fresh = True
         return [row for role in (None, *roles) if (row := self.shared.get(role))]
 
-    def _remembered(self, mark: Any, alike: CachedDecision) -> CachedDecision:
-        if len(self.known) >= MOST_KINDS:
-            self.known.clear()
-        self.known[mark] = alike
-        return alike
+    def _cache(self, key: Any, decision: CachedDecision) -> CachedDecision:
+        if len(self.decisions) >= MAX_CACHED_DECISIONS:
+            self.decisions.clear()
+        self.decisions[key] = decision
+        return decision
 
-    def _whole(self, user_ids: Collection[Any]) -> RecipientBatch:
-        """Where users or preferences are not as Django and Klaxon have them: each as a whole, asked about alone."""
-        return RecipientBatch([self._alone(pk, person) for pk, person in people(self.cluster, user_ids).items()], True)
+    def _load_whole_users(self, user_ids: Collection[Any]) -> RecipientBatch:
+        """Return users as model instances, each with its own decision.
 
-    def _alone(self, pk: Any, person: Person) -> Recipient:
+        This is for sites that change how users are loaded or where preferences come from.
+        """
+        people = load_people(self.cluster, user_ids)
+        return RecipientBatch([self._whole_user(pk, person) for pk, person in people.items()], True)
+
+    def _whole_user(self, pk: Any, person: Person) -> Recipient:
         user_id = pk if person.user is not None else None
         return person.key, user_id, CachedDecision(person), *self._addresses_of(person)
 
     def _addresses_of(self, person: Person) -> tuple[list[str], Mapping[str, ChosenAddress]]:
-        reaches = {channel: person.reach(channel, kind) for channel, kind in self.kinds.items()}
-        return [reach.address for reach in reaches.values()], reaches
+        chosen = {channel: person.choose_address(channel, kind) for channel, kind in self.kinds.items()}
+        return [address.address for address in chosen.values()], chosen

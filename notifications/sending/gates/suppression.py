@@ -4,7 +4,7 @@ from notifications.sending.gates.facts import Facts
 
 
 def suppression(facts: Facts) -> Answer:
-    """Nothing is sent to an address that a provider called bad, not even what is CRITICAL: it would not arrive."""
+    """Drop suppressed addresses, for CRITICAL events too: a provider has said that they do not exist."""
     if (facts.kind, hash_normalized(facts.address)) in facts.suppressed:
         return Drop(Reason.SUPPRESSED, Rule(RuleKind.SUPPRESSED, detail={"kind": facts.kind}))
     return Deliver()

@@ -22,7 +22,7 @@ def facts(person, channel="email", kind="email"):
 
 
 def person(settings=None, **fields):
-    return Person("u:7", UserFactory.build(**fields), member=True, settings=settings)
+    return Person("u:7", UserFactory.build(**fields), is_member=True, settings=settings)
 
 
 def test_a_good_address_is_let_through():
@@ -45,7 +45,7 @@ def test_a_channel_that_sends_to_nothing_needs_no_address():
 
 def test_a_channel_for_accounts_reaches_every_user_but_no_bare_address():
     assert address(facts(person(email=""), "app", "user")) == Deliver()
-    bare = Person("a:x", bare=Address(email="ann@example.com"))
+    bare = Person("a:x", bare_address=Address(email="ann@example.com"))
     assert address(facts(bare, "app", "user")).reason is Reason.NO_ADDRESS
 
 
@@ -79,6 +79,6 @@ def test_a_kind_without_a_field_has_no_address():
 
 
 def test_a_bare_address_is_asked_for_its_kind():
-    bare = Person("a:x", bare=Address(phone="+4915112345678"))
+    bare = Person("a:x", bare_address=Address(phone="+4915112345678"))
     assert address(facts(bare, "sms", "phone")) == Deliver()
     assert address(facts(bare)).reason is Reason.NO_ADDRESS

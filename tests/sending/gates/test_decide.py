@@ -20,15 +20,15 @@ NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 OPTED_OUT = UserSettings(channels={"email": False})
 
 
-def facts(*, priority=NotificationPriority.LOW, member=True, settings=None, **fields):
+def facts(*, priority=NotificationPriority.LOW, is_member=True, settings=None, **fields):
     event = NotificationEvent("door_opened", priority, ["email"])
-    person = Person("u:1", UserFactory.build(**fields), member=member, settings=settings)
+    person = Person("u:1", UserFactory.build(**fields), is_member=is_member, settings=settings)
     return Facts(event, "email", "email", person, now=NOON, wanted_at=NOON)
 
 
 def test_recipient_comes_before_address_and_address_before_preferences():
     assert list(GATES) == [recipient, address, suppression, preferences, filters, duplicate, quiet_hours, digest]
-    assert decide(facts(member=False, settings=OPTED_OUT, email="")).reason is Reason.NOT_MEMBER
+    assert decide(facts(is_member=False, settings=OPTED_OUT, email="")).reason is Reason.NOT_MEMBER
     assert decide(facts(settings=OPTED_OUT, email="")).reason is Reason.NO_ADDRESS
     assert decide(facts(settings=OPTED_OUT)).reason is Reason.PREFERENCE
 
@@ -40,7 +40,7 @@ def test_who_passes_every_gate_is_delivered_to():
 def test_critical_events_bypass_preferences_but_neither_membership_nor_inactivity():
     critical = {"priority": NotificationPriority.CRITICAL, "settings": OPTED_OUT}
     assert decide(facts(**critical)) == Deliver()
-    assert decide(facts(**critical, member=False)).reason is Reason.NOT_MEMBER
+    assert decide(facts(**critical, is_member=False)).reason is Reason.NOT_MEMBER
     assert decide(facts(**critical, is_active=False)).reason is Reason.INACTIVE
 
 

@@ -24,7 +24,7 @@ NEVER_QUIET = {"quiet_from": time(0), "quiet_until": time(0)}
 def facts(given=None, now=NOW, channel="email", priority="MEDIUM", kind="email", told=None, **options):
     event = NotificationEvent("door_opened", NotificationPriority[priority], [channel], **options)
     user = UserFactory.build(email="resident@example.com")
-    person = Person("u:1", user, member=True, settings=None if given is None else UserSettings(**given))
+    person = Person("u:1", user, is_member=True, settings=None if given is None else UserSettings(**given))
     return Facts(event, channel, kind, person, now=now, wanted_at=now, **told or {})
 
 
@@ -94,7 +94,7 @@ def test_a_batch_is_for_bare_addresses_too_but_not_for_a_channel_without_address
         facts(batch_window=300).event,
         "email",
         "email",
-        Person("a:1", bare=Address(email="guest@example.com")),
+        Person("a:1", bare_address=Address(email="guest@example.com")),
         now=NOW,
         wanted_at=NOW,
     )

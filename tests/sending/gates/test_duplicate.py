@@ -12,7 +12,7 @@ from notifications.events import NotificationEvent, NotificationPriority
 from notifications.models.fingerprint import Original
 from notifications.outcomes import Deliver, Reason
 from notifications.sending.gates import GATES_BEFORE_DUPLICATE, RECHECKED_GATES, Facts, Person
-from notifications.sending.gates.duplicate import duplicate, fingerprints
+from notifications.sending.gates.duplicate import duplicate, make_fingerprint_function
 from notifications.sending.gates.filters import filters
 
 EVENT = NotificationEvent(
@@ -24,7 +24,7 @@ HOME = SimpleNamespace(pk=1)
 
 
 def of(recipient_key="u:1", event=EVENT, cluster=HOME, **context):
-    return fingerprints(event, cluster, context)(recipient_key)
+    return make_fingerprint_function(event, cluster, context)(recipient_key)
 
 
 def test_what_came_first_is_delivered():
@@ -32,7 +32,7 @@ def test_what_came_first_is_delivered():
 
 
 def test_a_repeat_is_dropped_and_told_even_if_it_is_critical():
-    repeat = replace(FACTS, first=Original(7, datetime(2026, 11, 20, 12, tzinfo=UTC)))
+    repeat = replace(FACTS, original=Original(7, datetime(2026, 11, 20, 12, tzinfo=UTC)))
     rule = "event: the same as notification 7 of 2026-11-20 12:00:00 UTC, within the window of 90 seconds"
     drop = duplicate(repeat)
     assert (drop.reason, describe_rule(drop.rule)) == (Reason.DUPLICATE, rule)

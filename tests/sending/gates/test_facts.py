@@ -7,7 +7,7 @@ from notifications.exceptions import InvalidCluster
 from notifications.manager import NotificationManager
 from notifications.models import Cluster, UserSettings
 from notifications.recipients import Members
-from notifications.sending.gates import people
+from notifications.sending.gates import load_people
 from tests.factories import ClusterFactory, UserFactory, UserSettingsFactory
 from tests.shop.notification_events import ShopEvents
 
@@ -21,49 +21,49 @@ def test_four_queries_tell_everything_however_many_they_are(count, django_assert
     for user in users:
         UserSettingsFactory(user=user, cluster=cluster)
     with django_assert_num_queries(4):
-        found = people(cluster, [user.pk for user in users])
-        assert all(person.member and person.settings and person.user.email for person in found.values())
+        found = load_people(cluster, [user.pk for user in users])
+        assert all(person.is_member and person.settings and person.user.email for person in found.values())
     assert len(found) == count
 
 
 def test_reading_preferences_creates_no_row():
     user = UserFactory()
-    person = people(Cluster.objects.default(), [user.pk])[user.pk]
+    person = load_people(Cluster.objects.default(), [user.pk])[user.pk]
     assert person.settings is None
     assert not UserSettings.objects.exists()
 
 
 def test_nobody_costs_no_query(django_assert_num_queries):
     with django_assert_num_queries(0):
-        assert people(None, []) == {}
+        assert load_people(None, []) == {}
 
 
 def test_membership_and_preferences_are_those_of_the_cluster_asked_for():
     user = UserFactory()
     home, other = ClusterFactory(members=[user]), ClusterFactory()
     UserSettingsFactory(user=user, cluster=other, channels={"email": False})
-    assert people(home, [user.pk])[user.pk].member
-    assert people(home, [user.pk])[user.pk].settings is None
-    assert not people(other, [user.pk])[user.pk].member
-    assert people(other, [user.pk])[user.pk].settings.channels == {"email": False}
+    assert load_people(home, [user.pk])[user.pk].is_member
+    assert load_people(home, [user.pk])[user.pk].settings is None
+    assert not load_people(other, [user.pk])[user.pk].is_member
+    assert load_people(other, [user.pk])[user.pk].settings.channels == {"email": False}
 
 
 def test_an_open_cluster_has_every_active_user_as_member():
     active, inactive = UserFactory(), UserFactory(is_active=False)
-    found = people(Cluster.objects.default(), [active.pk, inactive.pk])
-    assert found[active.pk].member
-    assert not found[inactive.pk].member
+    found = load_people(Cluster.objects.default(), [active.pk, inactive.pk])
+    assert found[active.pk].is_member
+    assert not found[inactive.pk].is_member
 
 
 def test_an_id_without_a_user_is_a_person_without_one():
-    person = people(Cluster.objects.default(), [999_999])[999_999]
+    person = load_people(Cluster.objects.default(), [999_999])[999_999]
     assert (person.key, person.user) == ("u:999999", None)
 
 
 def test_people_come_in_the_order_they_were_asked_for():
     users = UserFactory.create_batch(3)
     wanted = [users[2].pk, users[0].pk, users[1].pk]
-    assert list(people(Cluster.objects.default(), wanted)) == wanted
+    assert list(load_people(Cluster.objects.default(), wanted)) == wanted
 
 
 def named_ann(cluster):
@@ -74,8 +74,8 @@ def named_ann(cluster):
 def test_the_sites_own_members_decide(settings):
     settings.NOTIFICATIONS = {"MEMBERS_OF": f"{__name__}.named_ann"}
     ann, bob = UserFactory(username="ann"), UserFactory(username="bob")
-    found = people(Cluster.objects.default(), [ann.pk, bob.pk])
-    assert (found[ann.pk].member, found[bob.pk].member) == (True, False)
+    found = load_people(Cluster.objects.default(), [ann.pk, bob.pk])
+    assert (found[ann.pk].is_member, found[bob.pk].is_member) == (True, False)
 
 
 def either_of_two(cluster):
@@ -99,7 +99,7 @@ def test_members_that_cannot_be_filtered_are_an_error_that_names_the_setting(set
     user, cluster = UserFactory(), Cluster.objects.default()
     words = rf"MEMBERS_OF'\] returned {word} for <Cluster: Default>\. It must return a queryset of users"
     with pytest.raises(InvalidCluster, match=words):
-        people(cluster, [user.pk])
+        load_people(cluster, [user.pk])
     for recipients in (user, Members(cluster)):
         with pytest.raises(InvalidCluster, match=words):
             NotificationManager.send(ShopEvents.NEWSLETTER, recipients, cluster)

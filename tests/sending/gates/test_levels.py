@@ -17,7 +17,7 @@ from notifications.models import NotificationLog, SharedPreference, UserSettings
 from notifications.models.preferences import resolved
 from notifications.outcomes import Deliver, Drop, Reason
 from notifications.recipients import Address
-from notifications.sending.gates import Facts, Person, people
+from notifications.sending.gates import Facts, Person, load_people
 from notifications.sending.gates.preferences import preferences
 from notifications.testing import capture_notifications
 from tests.factories import ClusterFactory, UserFactory, UserSettingsFactory
@@ -114,7 +114,7 @@ def test_critical_events_bypass_every_level_and_bare_addresses_have_none():
     assert isinstance(drop, Drop)
     assert (drop.reason, describe_rule(drop.rule)) == (Reason.PREFERENCE, "cluster: channel email is off")
     assert answer(NotificationPriority.CRITICAL, person) == Deliver()
-    assert answer(NotificationPriority.LOW, Person("a:x", bare=Address(email="a@example.com"))) == Deliver()
+    assert answer(NotificationPriority.LOW, Person("a:x", bare_address=Address(email="a@example.com"))) == Deliver()
 
 
 @pytest.mark.django_db
@@ -124,7 +124,7 @@ class TestStored:
         return Group.objects.create(name="Nurses")
 
     def shared(self, cluster, user):
-        return {row.whose for row in people(cluster, [user.pk])[user.pk].shared}
+        return {row.whose for row in load_people(cluster, [user.pk])[user.pk].shared}
 
     def test_everyone_gets_the_rows_of_their_own_roles_and_of_the_cluster(self, nurses):
         nurse, other = UserFactory(), UserFactory()
@@ -136,7 +136,7 @@ class TestStored:
         assert self.shared(ward, nurse) == {"role Nurses", "cluster"}
         assert self.shared(ward, other) == {"cluster"}
         assert self.shared(elsewhere, nurse) == {"role Nurses"}
-        both = people(ward, [nurse.pk, other.pk])
+        both = load_people(ward, [nurse.pk, other.pk])
         assert [len(both[user.pk].shared) for user in (nurse, other)] == [2, 1]
 
     def test_a_thousand_users_with_roles_cost_what_one_costs(self, nurses, django_assert_num_queries):
@@ -149,7 +149,7 @@ class TestStored:
             SharedPreference.objects.create(cluster=ward, group=group, **OFF)
         for some in (users[:1], users):
             with django_assert_num_queries(4):
-                found = people(ward, [user.pk for user in some])
+                found = load_people(ward, [user.pk for user in some])
                 assert {len(person.shared) for person in found.values()} == {3}
                 assert all(row.whose for person in found.values() for row in person.shared)
 

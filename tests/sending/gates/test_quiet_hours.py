@@ -99,7 +99,7 @@ class TestTheSites:
 
     def test_a_bare_address_has_no_hours(self):
         address = Address(email="x@example.com")
-        assert answer(person=Person(address.key, bare=address)) == Deliver()
+        assert answer(person=Person(address.key, bare_address=address)) == Deliver()
 
 
 def test_a_broken_zone_is_the_sites(settings, caplog):

@@ -26,13 +26,13 @@ def user(**fields):
 @pytest.mark.parametrize("priority", NotificationPriority)
 class TestForEveryPriorityAlike:
     def test_an_active_member_is_let_through(self, priority):
-        assert answer(Person("u:1", user(), member=True), priority) == Deliver()
+        assert answer(Person("u:1", user(), is_member=True), priority) == Deliver()
 
     def test_someone_else_is_dropped(self, priority):
         assert answer(Person("u:1", user()), priority).reason is Reason.NOT_MEMBER
 
     def test_an_inactive_member_is_dropped_as_inactive(self, priority):
-        assert answer(Person("u:1", user(is_active=False), member=True), priority) == Drop(Reason.INACTIVE)
+        assert answer(Person("u:1", user(is_active=False), is_member=True), priority) == Drop(Reason.INACTIVE)
 
     def test_an_inactive_stranger_is_dropped_as_inactive(self, priority):
         assert answer(Person("u:1", user(is_active=False)), priority) == Drop(Reason.INACTIVE)
@@ -41,4 +41,4 @@ class TestForEveryPriorityAlike:
         assert answer(Person("u:1"), priority) == Drop(Reason.UNKNOWN_USER)
 
     def test_a_bare_address_is_let_through(self, priority):
-        assert answer(Person("a:x", bare=Address(email="ann@example.com")), priority) == Deliver()
+        assert answer(Person("a:x", bare_address=Address(email="ann@example.com")), priority) == Deliver()

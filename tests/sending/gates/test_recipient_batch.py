@@ -1,4 +1,4 @@
-"""Who is like somebody else is asked about once, and hears the same as if asked alone."""
+"""Users with equal facts share one decision, which is the same as if each were decided alone."""
 
 from datetime import UTC, datetime, time, timedelta
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from notifications.events import NotificationEvent, NotificationPriority
 from notifications.models import Cluster, Mute, Notification, SharedPreference, Suppression, UserSettings, membership
 from notifications.sending.audience import Chunk
 from notifications.sending.decisions import Decisions
-from notifications.sending.gates import Facts, decide, people
+from notifications.sending.gates import Facts, decide, load_people
 from notifications.sending.gates.recipient_batch import CachedDecision, RecipientLoader
 from notifications.sending.gates.user_columns import _has_default_loading, find_user_columns
 from notifications.sending.request import Options, Request
@@ -65,16 +65,17 @@ USERS = st.fixed_dictionaries(
 )
 
 
-def made(number, told, cluster, role):
-    user = User.objects.create(username=f"u{number}", email=told["email"], is_active=told["active"])
-    if told["member"]:
+def create_user(number, values, cluster, role):
+    user = User.objects.create(username=f"u{number}", email=values["email"], is_active=values["active"])
+    if values["member"]:
         cluster.members.add(user)
-    if told["role"]:
+    if values["role"]:
         user.groups.add(role)
-    if told["settings"] is not None:
-        UserSettings.objects.bulk_create([UserSettings(user=user, cluster=cluster, **told["settings"])])
+    if values["settings"] is not None:
+        UserSettings.objects.bulk_create([UserSettings(user=user, cluster=cluster, **values["settings"])])
     Mute.objects.bulk_create(
-        Mute(user=user, cluster=cluster, kind=kind, value=value, until=until) for (kind, value), until in told["mutes"]
+        Mute(user=user, cluster=cluster, kind=kind, value=value, until=until)
+        for (kind, value), until in values["mutes"]
     )
     return user.pk
 
@@ -86,75 +87,83 @@ def request(cluster):
 class Found(NamedTuple):
     key: str
     user_id: int
-    alike: CachedDecision
+    decision: CachedDecision
     addresses: list[str]
-    reaches: dict[str, ChosenAddress]
+    chosen_addresses: dict[str, ChosenAddress]
 
 
 def recipients(cluster, users):
-    crowd = RecipientLoader(cluster, {"email": "email"}).users([user.pk for user in users])
-    return [Found(*recipient) for recipient in crowd.recipients]
+    batch = RecipientLoader(cluster, {"email": "email"}).load_users([user.pk for user in users])
+    return [Found(*recipient) for recipient in batch.recipients]
 
 
-class TestAlikeAndAlone(TestCase):
+class TestSharedDecisions(TestCase):
     @settings(deadline=None)
     @given(st.lists(USERS, min_size=1, max_size=5), st.booleans(), st.booleans())
-    def test_each_hears_what_they_would_hear_alone(self, users, open_to_all, shared):
+    def test_each_user_gets_the_same_answer_as_alone(self, users, open_to_all, shared):
         cluster = Cluster.objects.create(name="c", slug="c", open_to_all=open_to_all)
         role = Group.objects.create(name="night")
         if shared:
             SharedPreference.objects.create(cluster=cluster, group=role, channels={"app": False})
             SharedPreference.objects.create(cluster=cluster, channels={"email": False})
         Suppression.objects.suppress([("email", GONE)], Suppression.Why.HARD_BOUNCE, NOON)
-        ids = (*(made(number, told, cluster, role) for number, told in enumerate(users)), 999_999)
+        ids = (*(create_user(number, values, cluster, role) for number, values in enumerate(users)), 999_999)
         kinds = {channel: get_address_kind(channel) for channel in CHANNELS}
-        told = Notification(event=EVENT.name, topic="gossip", created_at=NOON)
-        decisions = Decisions(request(cluster), told, kinds, NOON, lambda wanted: {})
-        # Twice, so that what is known from an earlier chunk serves a later one.
-        answers = [[*decisions.on(Chunk(ids))] for _ in range(2)]
-        assert [answer for _case, answer in answers[0]] == [answer for _case, answer in answers[1]]
+        notification = Notification(event=EVENT.name, topic="gossip", created_at=NOON)
+        decisions = Decisions(request(cluster), notification, kinds, NOON, lambda wanted: {})
+        # Twice, so that the second chunk uses the decisions of the first.
+        answers = [[*decisions.decide_chunk(Chunk(ids))] for _ in range(2)]
+        assert [answer for _candidate, answer in answers[0]] == [answer for _candidate, answer in answers[1]]
         suppressed = Suppression.objects.find_suppressed([("email", GONE)])
         alone = {
-            (person.key, channel): (person.reach(channel, kind), person, kind)
-            for person in people(cluster, ids).values()
+            (person.key, channel): (person.choose_address(channel, kind), person, kind)
+            for person in load_people(cluster, ids).values()
             for channel, kind in kinds.items()
         }
-        for case, answer in answers[0]:
-            found, person, kind = alone[case.key, case.channel]
+        for candidate, answer in answers[0]:
+            found, person, kind = alone[candidate.key, candidate.channel]
             if found.address == GONE and found.alternative.lower() not in ("", GONE):
                 found = found.use_alternative()
             facts = Facts(
-                EVENT, case.channel, kind, person, found.address, suppressed, topic="gossip", now=NOON, wanted_at=NOON
+                EVENT,
+                candidate.channel,
+                kind,
+                person,
+                found.address,
+                suppressed,
+                topic="gossip",
+                now=NOON,
+                wanted_at=NOON,
             )
-            assert (case.address, case.rejected_address) == (found.address, found.rejected_address)
+            assert (candidate.address, candidate.rejected_address) == (found.address, found.rejected_address)
             assert answer == decide(facts)
 
 
 @pytest.mark.django_db
-class TestHowManyAreAsked:
-    def crowd(self, cluster, users):
+class TestDecisionsAreShared:
+    def recipients(self, cluster, users):
         return recipients(cluster, users)
 
-    def test_users_with_the_same_settings_are_alike(self):
+    def test_users_with_the_same_settings_share_a_decision(self):
         users = UserFactory.create_batch(3)
         cluster = ClusterFactory(members=users)
         for user in users[:2]:
             UserSettingsFactory(user=user, cluster=cluster, channels={"app": False}, language=user.username[:5])
-        one, two, three = self.crowd(cluster, users)
-        assert one.alike is two.alike
-        assert one.alike is not three.alike
+        one, two, three = self.recipients(cluster, users)
+        assert one.decision is two.decision
+        assert one.decision is not three.decision
         assert [one.addresses, two.addresses] == [[user.email] for user in users[:2]]
 
-    def test_addresses_of_their_own_make_no_difference(self):
+    def test_users_with_chosen_addresses_share_a_decision(self):
         users = UserFactory.create_batch(2)
         cluster = ClusterFactory(members=users)
         for user in users:
             UserSettingsFactory(user=user, cluster=cluster, addresses={"email": f"own{user.pk}@example.com"})
-        one, two = self.crowd(cluster, users)
-        assert one.alike is two.alike
+        one, two = self.recipients(cluster, users)
+        assert one.decision is two.decision
         assert [one.addresses, two.addresses] == [[f"own{user.pk}@example.com"] for user in users]
 
-    def test_the_same_roles_and_mutes_make_them_alike_others_do_not(self):
+    def test_users_with_the_same_roles_and_mutes_share_a_decision(self):
         users = UserFactory.create_batch(4)
         cluster, role = ClusterFactory(members=users), Group.objects.create(name="night")
         SharedPreference.objects.create(cluster=cluster, group=role)
@@ -162,7 +171,7 @@ class TestHowManyAreAsked:
             user.groups.add(role)
             Mute.objects.create(user=user, cluster=cluster, kind="topic", value="gossip")
         users[2].groups.add(role)
-        kinds = [recipient.alike for recipient in self.crowd(cluster, users)]
+        kinds = [recipient.decision for recipient in self.recipients(cluster, users)]
         assert kinds[0] is kinds[1]
         assert len({id(kind) for kind in kinds}) == 3
 
@@ -174,9 +183,9 @@ class TestHowManyAreAsked:
             user.groups.add(Group.objects.create(name=f"role {number}"))
         SharedPreference.objects.create(cluster=cluster, group=users[0].groups.get())
         with django_assert_num_queries(2):
-            first, *others = self.crowd(cluster, users)
-        assert [row.group_id for row in first.alike.person.shared] == [users[0].groups.get().pk]
-        assert not any(other.alike.person.shared for other in others)
+            first, *others = self.recipients(cluster, users)
+        assert [row.group_id for row in first.decision.person.shared] == [users[0].groups.get().pk]
+        assert not any(other.decision.person.shared for other in others)
 
     @pytest.mark.parametrize("open_to_all", [True, False])
     def test_the_condition_of_membership_is_what_members_of_says(self, open_to_all):
@@ -197,7 +206,7 @@ def odd_email(user):
 
 
 @pytest.mark.django_db
-class TestUsersThatAreNotPlain:
+class TestCustomUserModels:
     def test_an_address_that_is_no_column_is_asked_of_the_user(self, settings, monkeypatch):
         monkeypatch.setattr(User, "pager", property(odd_email), raising=False)
         settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "ADDRESS_FIELDS": {"email": "pager"}}
@@ -205,7 +214,7 @@ class TestUsersThatAreNotPlain:
         found = recipients(Cluster.objects.default(), users)
         assert [recipient.addresses for recipient in found] == [[odd_email(user)] for user in users]
 
-    def test_a_model_that_makes_its_rows_itself_is_read_whole(self, monkeypatch):
+    def test_a_model_with_its_own_from_db_is_loaded_as_instances(self, monkeypatch):
         user = UserFactory(email="secret")
         original = User.from_db.__func__
 
@@ -219,7 +228,7 @@ class TestUsersThatAreNotPlain:
         assert found.addresses == ["open@example.com"]
 
     @pytest.fixture(autouse=True)
-    def asked_anew(self):
+    def clear_cache(self):
         _has_default_loading.cache_clear()
         yield
         _has_default_loading.cache_clear()
@@ -237,7 +246,7 @@ class TestUsersThatAreNotPlain:
         [found] = recipients(Cluster.objects.default(), [user])
         assert found.addresses == [str(user.pk)]
 
-    def test_a_receiver_that_hears_of_each_user_is_obeyed(self):
+    def test_a_receiver_of_post_init_is_called(self):
         def close(instance, **kwargs):
             instance.is_active = False
 
@@ -246,7 +255,7 @@ class TestUsersThatAreNotPlain:
         try:
             assert not self.is_read_by_columns()
             [found] = recipients(Cluster.objects.default(), [user])
-            assert not found.alike.person.user.is_active
+            assert not found.decision.person.user.is_active
         finally:
             post_init.disconnect(close, sender=User)
 
@@ -254,7 +263,7 @@ class TestUsersThatAreNotPlain:
         monkeypatch.setattr(User, "__init__", lambda self, *args, **kwargs: Model.__init__(self, *args, **kwargs))
         assert not self.is_read_by_columns()
 
-    def test_a_manager_or_queryset_that_chooses_does_so_each_time(self, monkeypatch):
+    def test_a_custom_manager_or_queryset_is_used(self, monkeypatch):
         class Tenants(QuerySet):
             pass
 
