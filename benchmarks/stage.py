@@ -19,7 +19,7 @@ from typing import Any
 import django
 from django.core.management import call_command
 
-from tests.chaos.ground import ground
+from tests.ground import ground
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.postgres import Server
+from tests.postgres_server import Server
 
 SECONDS = 7.0
 

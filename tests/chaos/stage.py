@@ -19,7 +19,7 @@ from typing import Any
 import django
 
 from tests.chaos.figures import Figures
-from tests.chaos.ground import ground
+from tests.ground import ground
 
 
 @contextmanager

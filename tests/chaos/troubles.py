@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from django.db import connection, connections
 
-from tests.chaos import postgres
 from tests.chaos.provider import Witness
 from tests.chaos.weather import BROWN, DOWN, SLOW, Spell
+from tests.postgres_server import Server
 
 SECONDS_FOR_ONE_CALL = 0.3
 SHARE_THAT_FAILS = 0.3
@@ -78,7 +78,7 @@ def of_the_database() -> list[Trouble]:
 
 def restart() -> None:
     connections.close_all()
-    postgres.Server.current.restart()
+    Server.current.restart()
 
 
 class LockHolder:

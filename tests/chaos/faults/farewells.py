@@ -15,7 +15,7 @@ from pathlib import Path
 from django.db import connections
 
 from notifications.models import Delivery
-from tests.chaos import databases, postgres
+from tests.chaos import databases
 from tests.chaos.faults.lockouts import locked
 from tests.chaos.figures import Figures
 from tests.chaos.programs import command
@@ -23,6 +23,7 @@ from tests.chaos.recovery import in_flight
 from tests.chaos.scene import Scene
 from tests.chaos.settings import STATE_DIR, STOP_SECONDS
 from tests.chaos.weather import SLOW, Spell
+from tests.postgres_server import Server
 
 DELIVERIES = 40
 SECONDS_FOR_ONE = 0.05
@@ -75,11 +76,11 @@ def disk_full(scene: Scene) -> Figures:
 @contextmanager
 def server_stopped() -> Iterator[None]:
     connections.close_all()
-    postgres.Server.current.stop()
+    Server.current.stop()
     try:
         yield
     finally:
-        postgres.Server.current.start()
+        Server.current.start()
 
 
 def stopped_while(scene: Scene, fault: str, away: Away, is_full: bool = False) -> Figures:

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import connection
 from django.test import override_settings
 
-from tests.chaos import locks
+from tests import sqlite_locks
 from tests.chaos.channel import ChaosChannel
 from tests.chaos.figures import Figures, p95
 from tests.chaos.programs import children_of
@@ -121,7 +121,7 @@ def freeze_a_child_of(pid: int) -> int:
     wait_until(lambda: len(children_of(pid)) == PROCESSES)
     child = random.choice(children_of(pid))
     freeze(child)
-    while connection.vendor == "sqlite" and locks.writer(Path(str(connection.settings_dict["NAME"]))) == child:
+    while connection.vendor == "sqlite" and sqlite_locks.writer(Path(str(connection.settings_dict["NAME"]))) == child:
         os.kill(child, signal.SIGCONT)
         time.sleep(0.05)
         freeze(child)
@@ -130,7 +130,7 @@ def freeze_a_child_of(pid: int) -> int:
 
 def freeze(child: int) -> None:
     os.kill(child, signal.SIGSTOP)
-    wait_until(lambda: locks.is_stopped(child))
+    wait_until(lambda: sqlite_locks.is_stopped(child))
 
 
 def bury(scene: Scene, pool: Pool, pid: int, child: int) -> None:

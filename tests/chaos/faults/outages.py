@@ -6,10 +6,10 @@ import time
 
 from django.db import connection, connections
 
-from tests.chaos import postgres
 from tests.chaos.caller import Caller
 from tests.chaos.figures import Figures, p95
 from tests.chaos.scene import Scene
+from tests.postgres_server import Server
 
 WORKERS, THREADS = 3, 2
 SECONDS_TO_RECOVER = 60
@@ -25,7 +25,7 @@ def restarts(scene: Scene) -> Figures:
             scene.enqueue(scene.size(1200, 600))
             connections.close_all()
             time.sleep(random.uniform(0.3, 1))
-            postgres.Server.current.restart()
+            Server.current.restart()
             took.append(seconds_to_next_acceptance(scene))
         scene.drain(pool)
     figures = scene.figures("8 PostgreSQL restarted", f"{times} restarts", pool)

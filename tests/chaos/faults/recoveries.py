@@ -12,13 +12,13 @@ from django.conf import settings
 from django.db import connections
 from django.test import override_settings
 
-from tests.chaos import postgres
 from tests.chaos.failpoints import FailPoint
 from tests.chaos.figures import Figures
 from tests.chaos.recovery import Loss, in_flight, told, wait_for
 from tests.chaos.scene import Scene
 from tests.chaos.settings import GROUP
 from tests.chaos.workers import Pool
+from tests.postgres_server import Server
 
 OF_A_SITE = ("LEASE_SECONDS", "BEAT_SECONDS", "IDLE_SECONDS", "ERROR_PAUSE_SECONDS", "RETRY_DELAYS", "RETRY_JITTER")
 WORKERS, THREADS = 2, 2
@@ -77,5 +77,5 @@ def crash_at_work(scene: Scene) -> Loss:
         time.sleep(0.01)
     loss = Loss(time.monotonic(), rows)
     connections.close_all()
-    postgres.Server.current.restart()
+    Server.current.restart()
     return loss

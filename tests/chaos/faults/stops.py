@@ -7,7 +7,8 @@ from pathlib import Path
 from django.db import connection
 
 from notifications.models import Delivery
-from tests.chaos import history, locks
+from tests import sqlite_locks
+from tests.chaos import history
 from tests.chaos.failpoints import FailPoint
 from tests.chaos.figures import Figures, p95
 from tests.chaos.journal import Fact
@@ -109,8 +110,8 @@ def freeze_and_thaw(scene: Scene, pool: Pool) -> int:
 
 def thaw_the_writer(pool: Pool, sleepers: set[int]) -> bool:
     """Whether a sleeper was frozen while another of its threads wrote: on SQLite nobody else could then take over."""
-    pid = locks.writer(Path(str(connection.settings_dict["NAME"]))) if connection.vendor == "sqlite" else None
-    if pid not in sleepers or not locks.is_stopped(pid):
+    pid = sqlite_locks.writer(Path(str(connection.settings_dict["NAME"]))) if connection.vendor == "sqlite" else None
+    if pid not in sleepers or not sqlite_locks.is_stopped(pid):
         return False
     for number in (signal.SIGCONT, signal.SIGTERM):
         pool.tell(pid, number)

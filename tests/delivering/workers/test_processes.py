@@ -15,10 +15,10 @@ from notifications.channels import BaseChannel
 from notifications.delivering.workers.processes import Child, longest_end
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, Heartbeat
-from tests.chaos.locks import is_stopped, writer
 from tests.factories import UserFactory
 from tests.processes import finished, smtp_ledger, start, until
 from tests.shop.notification_events import ShopEvents
+from tests.sqlite_locks import is_stopped, writer
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),

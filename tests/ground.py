@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.chaos.postgres import Server
+from tests.postgres_server import Server
 
 
 @contextmanager

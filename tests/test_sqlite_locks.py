@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.chaos.locks import LOCKS, is_stopped, writer
+from tests.sqlite_locks import LOCKS, is_stopped, writer
 
 HOLD_AND_FREEZE = """
 import os, signal, sqlite3, sys
