@@ -113,5 +113,6 @@ class FaultChange:
         count = "" if self.count is None else f", count {self.count}"
         return (
             f"{self.at:%Y-%m-%d %H:%M:%S} UTC {self.bus}: fault {self.kind} at device 0x{self.dsa:02X}{instance}: "
-            f"SPN {self.spn} {self.problem} (FMI {self.fmi}), {lamps} lamp{count}, told by 0x{self.source_address:02X}."
+            f"SPN {self.spn} {self.problem} (FMI {self.fmi}), {lamps} lamp{count}, "
+            f"reported by 0x{self.source_address:02X}."
         )

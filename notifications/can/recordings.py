@@ -40,7 +40,7 @@ DAMAGED = (
 )
 
 
-def frames(path: Path, tally: Tally) -> Iterator[Frame]:
+def read_frames(path: Path, tally: Tally) -> Iterator[Frame]:
     """The frames of a recording, in its order. Damaged lines of a candump log are counted in ``tally`` and left out.
 
     :raises MissingExtra: if python-can is not installed.

@@ -43,7 +43,7 @@ class Send:
 Rules = Callable[[FaultChange], Iterable[Send]]
 
 
-def configured_rules() -> Rules:
+def load_rules() -> Rules:
     """The callable that ``CAN_RULES`` names.
 
     :raises ImproperlyConfigured: if it names none, or one that cannot be imported.
@@ -63,18 +63,18 @@ def configured_rules() -> Rules:
 class Sender:
     """Asks the rules and sends what they answer.
 
-    :param outlives_the_database: a live bridge goes on when the database does not answer; a replay ends with the
+    :param survives_database_errors: a live bridge goes on when the database does not answer; a replay ends with the
         error, for it can be run again.
     """
 
-    def __init__(self, rules: Rules, tally: Tally, outlives_the_database: bool) -> None:
+    def __init__(self, rules: Rules, tally: Tally, survives_database_errors: bool) -> None:
         self.rules = rules
         self.tally = tally
-        self.outlives_the_database = outlives_the_database
+        self.survives_database_errors = survives_database_errors
 
-    def tell(self, change: FaultChange) -> None:
+    def send(self, change: FaultChange) -> None:
         """Send what the rules make of it; what fails is logged and counted, and does not keep the rest from going."""
-        if self.outlives_the_database:
+        if self.survives_database_errors:
             # Nobody else in a process without requests drops a connection that the server has closed.
             close_old_connections()
         sends: list[Send] = []
@@ -95,7 +95,7 @@ class Sender:
         try:
             yield
         except (OperationalError, InterfaceError):
-            if not self.outlives_the_database:
+            if not self.survives_database_errors:
                 raise
             logger.exception("The database failed at: %s", change)
             self.tally.failed += 1

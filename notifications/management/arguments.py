@@ -1,7 +1,7 @@
-"""The things of a call as people write them on a command line: a recipient, a context, a row by its key."""
+"""Parse command line arguments: a recipient, a context, or a row by its primary key."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -15,41 +15,41 @@ from notifications.models import cluster_model
 from notifications.recipients import Address
 
 
-def context(text: str | None) -> Any:
-    """Dates and the like as they are stored: ``{"$date": "2026-11-20"}``.
+def parse_context(text: str | None) -> Any:
+    """Return the context in a JSON text. Other types have the form in which they are stored: ``{"$date": …}``.
 
-    :raises CommandError: if it is no JSON, or a value is none of its type.
+    :raises CommandError: if the text is not valid JSON, or a value does not have its type.
     """
     try:
         return None if text is None else decoded(json.loads(text))
     except InvalidContext as error:
-        raise CommandError(f"--context holds a wrong value: {error}") from error
+        raise CommandError(f"--context contains an invalid value: {error}") from error
     except RecursionError as error:
         raise CommandError("--context is nested too deeply.") from error
     except ValueError as error:
         raise CommandError(f"--context must be JSON: {error}") from error
 
 
-def address(texts: Sequence[str]) -> Address:
+def parse_address(texts: Sequence[str]) -> Address:
     """
-    :param texts: such as ``email=contact@example.com``, each of another kind.
-    :raises CommandError: if one is not written so, or is of a kind that no channel of the site sends to.
+    :param texts: such as ``email=contact@example.com``, each with a different kind.
+    :raises CommandError: if a text does not have this form, or no channel of the site sends to its kind.
     """
-    given: dict[str, str] = {}
+    addresses: dict[str, str] = {}
     for text in texts:
         kind, _equals, value = text.partition("=")
         if not kind or not value.strip():
-            raise CommandError("--address takes a kind and an address: email=contact@example.com.")
-        if kind in given:
-            raise CommandError(f"--address names the kind {kind} twice; a recipient has one address of a kind.")
-        given[kind] = value
-    _check_kinds(given)
-    return Address(**given)
+            raise CommandError("--address requires a kind and an address, such as email=contact@example.com.")
+        if kind in addresses:
+            raise CommandError(f"--address names the kind {kind} twice. A recipient has one address of each kind.")
+        addresses[kind] = value
+    _check_kinds(addresses)
+    return Address(**addresses)
 
 
-def _check_kinds(given: dict[str, str]) -> None:
+def _check_kinds(kinds: Iterable[str]) -> None:
     known = get_address_kinds()
-    unknown = [kind for kind in given if kind not in known]
+    unknown = [kind for kind in kinds if kind not in known]
     if unknown:
         names = ", ".join(sorted(known)) or "none"
         raise CommandError(
@@ -57,27 +57,27 @@ def _check_kinds(given: dict[str, str]) -> None:
         )
 
 
-def user(name: str, option: str) -> Any:
-    """By login name, or else by primary key.
+def get_user(name: str, option: str) -> Any:
+    """Return the user with a login name, or else with a primary key.
 
-    :raises CommandError: if there is none.
+    :raises CommandError: if there is no such user.
     """
-    users = get_user_model()
-    named = {users.USERNAME_FIELD: name}
-    is_text = not UNSTORABLE.search(name)
-    return (is_text and users._default_manager.filter(**named).first()) or found(users, name, option)
+    model = get_user_model()
+    by_login_name = {model.USERNAME_FIELD: name}
+    is_storable = not UNSTORABLE.search(name)
+    return (is_storable and model._default_manager.filter(**by_login_name).first()) or get_row(model, name, option)
 
 
-def cluster(key: str) -> Any:
+def get_cluster(key: str) -> Any:
     """
-    :raises CommandError: if ``--cluster`` is no primary key of a cluster.
+    :raises CommandError: if no cluster has the primary key that ``--cluster`` names.
     """
-    return found(cluster_model(), key, "--cluster")
+    return get_row(cluster_model(), key, "--cluster")
 
 
-def found(model: Any, key: str, option: str) -> Any:
+def get_row(model: Any, key: str, option: str) -> Any:
     """
-    :raises CommandError: if there is none with this primary key.
+    :raises CommandError: if there is no row with this primary key.
     """
     try:
         return model._default_manager.get(pk=key)

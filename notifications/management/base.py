@@ -1,4 +1,4 @@
-"""What the commands share that need the database: one sentence where it cannot be used, or was not migrated."""
+"""The base class of commands that need the database: one sentence if it cannot be used or was not migrated."""
 
 from typing import Any
 
@@ -10,9 +10,9 @@ from notifications.core.connections import is_missing_migration
 
 
 class DatabaseCommand(BaseCommand):
-    """A command that needs Klaxon's tables. It checks that they are there before it begins.
+    """A command that needs Klaxon's tables. Before it starts, it checks that they exist.
 
-    A worker that watches goes on after an error. Without the check, it would go on for ever on a database that was
+    With ``--watch``, a worker continues after an error. Without the check, it would run forever on a database that was
     never migrated.
     """
 
@@ -25,7 +25,7 @@ class DatabaseCommand(BaseCommand):
         try:
             return super().execute(*args, **options)
         except (OperationalError, InterfaceError) as error:
-            raise CommandError(f"The database cannot be used: {in_a_line(error)}") from error
+            raise CommandError(f"The database cannot be used: {to_line(error)}") from error
 
     def check_migrations(self) -> None:
         """Called by Django before :meth:`handle`.
@@ -35,32 +35,32 @@ class DatabaseCommand(BaseCommand):
         try:
             check_tables()
         except Error as error:
-            raise CommandError(f"The database cannot be used: {in_a_line(error)}") from error
+            raise CommandError(f"The database cannot be used: {to_line(error)}") from error
 
 
 def check_tables(returncode: int = 1) -> None:
-    """Read no row of each of Klaxon's tables.
+    """Select no rows from each of Klaxon's tables, which fails if a table or a column is missing.
 
-    :param returncode: the exit code if a table or a column is missing.
+    :param returncode: the exit code of the error.
     :raises CommandError: if a table or a column is missing.
-    :raises django.db.Error: if the database cannot be asked.
+    :raises django.db.Error: if the database cannot be used.
     """
     for model in apps.get_app_config("klaxon").get_models():
         using = router.db_for_write(model)
-        nothing = model._base_manager.using(using).extra(where=["1 = 0"])
+        no_rows = model._base_manager.using(using).extra(where=["1 = 0"])
         try:
-            list(nothing)
+            list(no_rows)
         except Error as error:
             if not is_missing_migration(error):
                 raise
             option = "" if using == DEFAULT_DB_ALIAS else f" --database {using}"
             raise CommandError(
-                f"The tables of django-klaxon are missing or not up to date ({in_a_line(error)}). "
+                f"The tables of django-klaxon are missing or not up to date ({to_line(error)}). "
                 f"Run `manage.py migrate{option}` first.",
                 returncode=returncode,
             ) from error
 
 
-def in_a_line(error: Exception) -> str:
-    """The words of an error, which PostgreSQL spreads over several lines."""
+def to_line(error: Exception) -> str:
+    """Return the message of an error in one line. PostgreSQL's messages have several."""
     return " ".join(str(error).split())

@@ -1,4 +1,4 @@
-"""A bar on a terminal. Nowhere else: what goes into a pipe or a file is read by machines, or later."""
+"""A progress bar on a terminal. Pipes and files get none, because machines read them, or people later."""
 
 import threading
 import time
@@ -6,11 +6,11 @@ import time
 from django.core.management.base import OutputWrapper
 
 WIDTH = 30
-DRAWN_EVERY = 0.1
+DRAW_SECONDS = 0.1
 
 
 class Progress:
-    """Draws how much of ``total`` is done, and how fast; without a total, only how much. Called from any thread."""
+    """Draw how much of ``total`` is done, and how fast. Without a total there is no bar. Any thread can call it."""
 
     def __init__(self, out: OutputWrapper, total: int | None) -> None:
         self.out = out if out.isatty() else None
@@ -24,25 +24,25 @@ class Progress:
     def advance(self, count: int) -> None:
         with self._lock:
             self.done += count
-            if self.out and time.monotonic() - self._drawn_at >= DRAWN_EVERY:
+            if self.out and time.monotonic() - self._drawn_at >= DRAW_SECONDS:
                 self._draw(self.out)
 
     def end(self) -> None:
-        """Draw it as it stands, and go to the next line."""
+        """Draw the final state and start a new line."""
         if self.out and self.done:
             self._draw(self.out)
             self.out.write("")
 
     def _draw(self, out: OutputWrapper) -> None:
         self._drawn_at = time.monotonic()
-        words = line(self.done, self.total, self._drawn_at - self._began)
-        self._longest = max(self._longest, len(words))
-        out.write(f"\r{words:<{self._longest}}", ending="")
+        line = format_line(self.done, self.total, self._drawn_at - self._began)
+        self._longest = max(self._longest, len(line))
+        out.write(f"\r{line:<{self._longest}}", ending="")
         out.flush()
 
 
-def line(done: int, total: int | None, seconds: float) -> str:
-    """One line of words and a bar. What was not there at the beginning makes the total grow, never the bar burst."""
+def format_line(done: int, total: int | None, seconds: float) -> str:
+    """Return one line with a bar and counts. If more is done than the total at the start, the total grows."""
     rate = f"{done / seconds:.0f} a second" if seconds > 0 else ""
     if total is None:
         return f"{done} done, {rate}"

@@ -207,7 +207,7 @@ def test_a_change_is_told_in_a_sentence_and_in_one_line_of_json():
     [change] = lived(frame(RED))
     assert str(change) == (
         "2023-11-14 22:13:20 UTC can0: fault raised at device 0x45 instance 3: SPN 9 above the normal range (FMI 0), "
-        "red lamp, count 1, told by 0x44."
+        "red lamp, count 1, reported by 0x44."
     )
     assert change.at == datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
     assert change.as_json() == (

@@ -168,7 +168,7 @@ def test_a_file_of_anything_is_read_or_refused(tmp_path, suffix, content):
     path = tmp_path / f"anything{suffix}"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with suppress(RecordingUnreadable):
-        list(recordings.frames(path, Tally()))
+        list(recordings.read_frames(path, Tally()))
 
 
 @pytest.mark.parametrize(
@@ -176,8 +176,8 @@ def test_a_file_of_anything_is_read_or_refused(tmp_path, suffix, content):
     [
         ({}, "Give either --replay FILE or --interface"),
         ({"replay": "x.log", "interface": "virtual"}, "not both"),
-        ({"replay": "x.log", "seconds": 5.0}, "belong to --interface"),
-        ({"replay": "x.log", "channel": "can0"}, "belong to --interface"),
+        ({"replay": "x.log", "seconds": 5.0}, "require --interface"),
+        ({"replay": "x.log", "channel": "can0"}, "require --interface"),
         ({"interface": "virtual", "seconds": 0.0}, "must be more than 0"),
         ({"replay": "x.log", "clear_after": 14.9}, "must be at least 15"),
         ({"replay": "x.log", "clear_after": float("nan")}, "must be at least 15"),
@@ -208,5 +208,5 @@ if RECORDINGS:
         """``KLAXON_RECORDINGS`` names a folder of them."""
         tally = Tally()
         assert faults(replay=path) == []
-        assert list(recordings.frames(path, tally))
+        assert list(recordings.read_frames(path, tally))
         assert tally.malformed == 0

@@ -59,18 +59,18 @@ def test_a_dry_run_asks_no_rules_and_no_database(settings, tmp_path):
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
-    ("path", "told"),
+    ("path", "words"),
     [("", "CAN_RULES'\\] is not set"), ("no.such.rules", "no.such.rules"), ("tests.can.none", "tests.can.none")],
 )
-def test_missing_rules_are_told_before_anything_is_read(settings, path, told):
+def test_missing_rules_are_told_before_anything_is_read(settings, path, words):
     settings.NOTIFICATIONS = {"CAN_RULES": path}
-    with pytest.raises(CommandError, match=told):
+    with pytest.raises(CommandError, match=words):
         bridge(replay="coach.log")
 
 
 def test_rules_that_fail_are_logged_and_counted(change, caplog):
     tally = Tally()
-    Sender(nothing, tally, outlives_the_database=False).tell(change)
+    Sender(nothing, tally, survives_database_errors=False).send(change)
     assert (tally.sent, tally.failed) == (0, 1)
     assert "SPN 9" in caplog.text
     assert "a mistake of the host" in caplog.text
@@ -91,7 +91,7 @@ def test_rules_that_fail_are_logged_and_counted(change, caplog):
 def test_a_send_that_fails_does_not_keep_the_next_from_going(change, ann, wrong, caplog):
     tally = Tally()
     good = Send(ShopEvents.STORE_ON_FIRE, [ann], None, {"place": "furnace"})
-    Sender(lambda change: [wrong, good], tally, outlives_the_database=False).tell(change)
+    Sender(lambda change: [wrong, good], tally, survives_database_errors=False).send(change)
     assert (tally.sent, tally.failed) == (1, 1)
     assert Notification.objects.count() == 1
     assert caplog.records[-1].levelno == logging.ERROR
@@ -102,12 +102,12 @@ def test_a_wrong_send_counts_as_failed_where_it_is_logged_instead_of_raised(sett
     settings.NOTIFICATIONS = {"ON_BAD_CALL": "log"}
     tally = Tally()
     sends = [Send("no_such_event", [ann]), Send(ShopEvents.STORE_ON_FIRE, [ann], None, {"place": "furnace"})]
-    Sender(lambda change: sends, tally, outlives_the_database=False).tell(change)
+    Sender(lambda change: sends, tally, survives_database_errors=False).send(change)
     assert (tally.sent, tally.failed) == (1, 1)
     assert "no_such_event" in caplog.text
 
 
-def test_a_live_bridge_outlives_the_database_and_a_replay_ends_with_the_error(change, monkeypatch, caplog):
+def test_a_live_bridge_survives_database_errors_and_a_replay_ends_with_the_error(change, monkeypatch, caplog):
     def down(*args, **options):
         raise OperationalError("gone")
 
@@ -115,10 +115,10 @@ def test_a_live_bridge_outlives_the_database_and_a_replay_ends_with_the_error(ch
     monkeypatch.setattr("notifications.can.rules.close_old_connections", lambda: None)
     tally = Tally()
     sends = [Send("a", []), Send("b", [])]
-    Sender(lambda change: sends, tally, outlives_the_database=True).tell(change)
+    Sender(lambda change: sends, tally, survives_database_errors=True).send(change)
     assert (tally.sent, tally.failed) == (0, 2)
     with pytest.raises(OperationalError):
-        Sender(lambda change: sends, tally, outlives_the_database=False).tell(change)
+        Sender(lambda change: sends, tally, survives_database_errors=False).send(change)
 
 
 def test_old_connections_are_closed_between_the_sends_of_a_live_bridge_only(change, monkeypatch):
@@ -128,7 +128,7 @@ def test_old_connections_are_closed_between_the_sends_of_a_live_bridge_only(chan
         calls.count += 1
 
     monkeypatch.setattr("notifications.can.rules.close_old_connections", counted)
-    Sender(lambda change: [], Tally(), outlives_the_database=False).tell(change)
+    Sender(lambda change: [], Tally(), survives_database_errors=False).send(change)
     assert calls.count == 0
-    Sender(lambda change: [], Tally(), outlives_the_database=True).tell(change)
+    Sender(lambda change: [], Tally(), survives_database_errors=True).send(change)
     assert calls.count == 1

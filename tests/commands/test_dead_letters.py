@@ -1,4 +1,4 @@
-"""Dead letters: found by time, event, channel and cluster; sent again or removed."""
+"""Dead letters: select by time, event, channel and cluster, then replay or purge."""
 
 from datetime import timedelta
 
@@ -16,7 +16,7 @@ from tests.shop.notification_events import ShopEvents
 pytestmark = pytest.mark.django_db
 
 
-def bury(event=ShopEvents.NEWSLETTER, cluster=None, context=None, days_ago=0, channels=None):
+def make_dead_letter(event=ShopEvents.NEWSLETTER, cluster=None, context=None, days_ago=0, channels=None):
     user = UserFactory()
     if cluster:
         cluster.members.add(user)
@@ -40,12 +40,12 @@ def states():
 
 
 def test_replay_opens_a_new_epoch_and_the_letter_arrives(run, django_capture_on_commit_callbacks):
-    letter, told = bury(), []
-    told_queued = lambda notification_ids, **kwargs: told.extend(notification_ids)  # noqa: E731
-    signals.notifications_queued.connect(told_queued)
+    letter, queued_ids = make_dead_letter(), []
+    receiver = lambda notification_ids, **kwargs: queued_ids.extend(notification_ids)  # noqa: E731
+    signals.notifications_queued.connect(receiver)
     with django_capture_on_commit_callbacks(execute=True):
-        assert "1 dead letters are ready to be sent again." in run("replay_dead_letters")
-    assert told == [letter.notification_id]
+        assert "Queued 1 dead letter to be sent again." in run("replay_dead_letters")
+    assert queued_ids == [letter.notification_id]
     letter.refresh_from_db()
     assert (letter.state, letter.epoch, letter.attempts) == ("ready", 1, 0)
     assert Dispatcher().run_until_idle() == {"sent": 1}
@@ -53,23 +53,23 @@ def test_replay_opens_a_new_epoch_and_the_letter_arrives(run, django_capture_on_
     assert (row.delivery_id, row.error_message) == (letter.pk, "replay_dead_letters")
 
 
-def test_a_dry_run_tells_and_changes_nothing(run):
-    bury()
-    bury()
+def test_a_dry_run_prints_counts_and_changes_nothing(run):
+    make_dead_letter()
+    make_dead_letter()
     said = run("replay_dead_letters", "--dry-run")
     assert "2  shop_newsletter by email" in said
-    assert "2 dead letters would be sent again." in said
+    assert "Would replay 2 dead letters." in said
     assert states() == ["dead", "dead"]
 
 
 def test_only_dead_letters_are_touched(run):
     NotificationManager.send(ShopEvents.NEWSLETTER, UserFactory())
-    assert "0 dead letters" in run("replay_dead_letters")
+    assert "Queued 0 dead letters" in run("replay_dead_letters")
     assert states() == ["ready"]
 
 
-def test_letters_are_chosen_by_time(run):
-    old, young = bury(days_ago=10), bury(days_ago=1)
+def test_letters_are_selected_by_time(run):
+    old, young = make_dead_letter(days_ago=10), make_dead_letter(days_ago=1)
     day = (now() - timedelta(days=5)).date().isoformat()
     run("replay_dead_letters", "--from", day)
     young.refresh_from_db()
@@ -79,11 +79,11 @@ def test_letters_are_chosen_by_time(run):
     assert old.state == "ready"
 
 
-def test_letters_are_chosen_by_event_channel_and_cluster(run):
+def test_letters_are_selected_by_event_channel_and_cluster(run):
     cluster = ClusterFactory()
-    theirs = bury(cluster=cluster)
-    app = bury(ShopEvents.ORDER_SHIPPED, context={"order_number": "7"}, channels=["app"])
-    other = bury()
+    theirs = make_dead_letter(cluster=cluster)
+    app = make_dead_letter(ShopEvents.ORDER_SHIPPED, context={"order_number": "7"}, channels=["app"])
+    other = make_dead_letter()
     run("replay_dead_letters", "--cluster", str(cluster.pk))
     run("replay_dead_letters", "--channel", "app")
     for letter, state in ((theirs, "ready"), (app, "ready"), (other, "dead")):
@@ -95,7 +95,7 @@ def test_letters_are_chosen_by_event_channel_and_cluster(run):
 
 
 @pytest.mark.parametrize("wrong", ["yesterday", "2026-13-01", "25:00"])
-def test_what_is_no_time_is_an_error_that_says_what_is_one(wrong):
+def test_an_invalid_time_is_an_error_with_an_example(wrong):
     with pytest.raises(CommandError, match="--from must be a time such as"):
         call_command("replay_dead_letters", "--from", wrong)
 
@@ -115,34 +115,34 @@ COMMANDS = [["replay_dead_letters"], ["purge_dead_letters", "--days", "1"]]
         ("--channel", "pigeon", "--channel: there is no channel 'pigeon'. Known channels: app, email, log."),
     ],
 )
-def test_a_filter_that_names_nothing_is_an_error_in_one_sentence(command, option, value, sentence):
+def test_an_unknown_name_in_a_filter_is_an_error_in_one_sentence(command, option, value, sentence):
     with pytest.raises(CommandError) as error:
         call_command(*command, option, value)
     assert str(error.value).startswith(sentence)
 
 
-def test_filters_take_names_in_whatever_case_and_those_of_what_is_gone(run, settings):
-    bury()
+def test_filters_ignore_case_and_accept_removed_names(run, settings):
+    make_dead_letter()
     Delivery.objects.update(channel="pager")
-    assert "1 dead letters would" in run("replay_dead_letters", "--event", "Shop_NEWSLETTER", "--dry-run")
-    assert "1 dead letters would" in run("replay_dead_letters", "--channel", "Pager", "--dry-run")
+    assert "Would replay 1 dead letter" in run("replay_dead_letters", "--event", "Shop_NEWSLETTER", "--dry-run")
+    assert "Would replay 1 dead letter" in run("replay_dead_letters", "--channel", "Pager", "--dry-run")
 
 
-def test_purging_removes_what_is_old_and_keeps_its_log(run):
-    bury(days_ago=31)
-    kept = bury(days_ago=29)
+def test_purging_deletes_old_letters_and_keeps_their_log(run):
+    make_dead_letter(days_ago=31)
+    kept = make_dead_letter(days_ago=29)
     NotificationLog.objects.create(
         kind="attempt", event="shop_newsletter", recipient_key="u:1", channel="email", sent_at=now()
     )
-    assert "1 dead letters would be deleted." in run("purge_dead_letters", "--days", "30", "--dry-run")
+    assert "Would delete 1 dead letter." in run("purge_dead_letters", "--days", "30", "--dry-run")
     assert Delivery.objects.count() == 2
-    assert "1 dead letters were deleted." in run("purge_dead_letters", "--days", "30")
+    assert "Deleted 1 dead letter." in run("purge_dead_letters", "--days", "30")
     assert list(Delivery.objects.all()) == [kept]
     assert NotificationLog.objects.count() == 1
 
 
-def test_it_goes_through_many_in_steps(run, monkeypatch):
+def test_many_letters_are_processed_in_steps(run, monkeypatch):
     monkeypatch.setattr("notifications.management.dead_letters.STEP", 2)
     for _ in range(5):
-        bury()
-    assert "5 dead letters are ready" in run("replay_dead_letters")
+        make_dead_letter()
+    assert "Queued 5 dead letters" in run("replay_dead_letters")

@@ -1,4 +1,4 @@
-"""``dispatch_notifications`` as people see it: the summary, and a bar on a terminal."""
+"""The output of ``dispatch_notifications``: the summary, and a progress bar on a terminal."""
 
 import os
 import pty
@@ -18,7 +18,7 @@ from notifications.delivering.handover import GroupHandover
 from notifications.delivering.outcome_writer import OutcomeWriter
 from notifications.delivering.workers.worker import Worker
 from notifications.management import summary
-from notifications.management.progress import Progress, line
+from notifications.management.progress import Progress, format_line
 from notifications.management.summary import FLOOD, describe_run
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, Notification, Pause
@@ -44,7 +44,7 @@ def dispatched():
 
 @pytest.fixture
 def busy_server(settings):
-    """A mail server that takes no recipient for now, and a schedule of tries."""
+    """A mail server that temporarily refuses each recipient, and a retry schedule."""
 
     def configure(*delays, channels=None):
         settings.NOTIFICATIONS = {"RETRY_DELAYS": delays, "RETRY_JITTER": 0, "CHANNELS": channels or {}}
@@ -64,37 +64,37 @@ class TestSummary:
             ((), "1 delivery: 1 dead."),
         ],
     )
-    def test_what_is_tried_several_times_in_one_run_counts_once_as_what_it_came_to(self, busy_server, delays, said):
+    def test_several_attempts_in_one_run_count_once_with_the_final_outcome(self, busy_server, delays, said):
         busy_server(*delays)
         newsletter(1)
         assert dispatched() == f"{said}\n"
 
-    def test_what_waits_from_an_earlier_run_is_not_counted(self, busy_server):
+    def test_retries_of_an_earlier_run_are_not_counted(self, busy_server):
         busy_server(3600)
         newsletter(2)
         dispatched()
         newsletter(1)
         assert dispatched() == "1 delivery: 1 retry.\n"
 
-    def test_what_waits_because_nobody_answers_is_told(self, settings):
+    def test_deliveries_of_an_unreachable_provider_are_reported(self, settings):
         use_backend(settings, port=1)
         newsletter(2)
-        assert dispatched() == "2 wait for email, which fails and is tried again later.\n"
+        assert dispatched() == "2 deliveries wait for email, which fails and is tried again later.\n"
 
-    def test_what_waits_because_its_channel_cannot_be_made_is_told(self, busy_server):
+    def test_deliveries_of_an_invalid_channel_are_reported(self, busy_server):
         busy_server(3600, channels={"email": {"OPTIONS": {"colour": "red"}}})
         newsletter(2)
-        assert dispatched() == "2 wait for email, which fails and is tried again later.\n"
+        assert dispatched() == "2 deliveries wait for email, which fails and is tried again later.\n"
 
 
-class TestWhatWaits:
-    def test_a_pause_of_everything_is_told_with_its_note(self):
+class TestWaitingDeliveries:
+    def test_a_pause_of_everything_is_reported_with_its_note(self):
         newsletter(2)
         Pause.objects.pause("*", "the mail server moves", now())
-        said = "2 wait for resume_notifications: everything is paused (the mail server moves).\n"
+        said = "2 deliveries wait for resume_notifications: everything is paused (the mail server moves).\n"
         assert dispatched() == said
 
-    def test_a_pause_of_everything_is_told_though_nothing_is_due(self):
+    def test_a_pause_of_everything_is_reported_if_nothing_is_due(self):
         Pause.objects.pause("*", "", now())
         assert dispatched() == "Everything is paused. Nothing is due.\n"
 
@@ -102,50 +102,52 @@ class TestWhatWaits:
         NotificationManager.send(ShopEvents.ORDER_SHIPPED, [UserFactory()], None, {"order_number": "7"})
         newsletter(2)
         Pause.objects.pause("email", "", now())
-        assert dispatched() == "1 delivery: 1 sent.\n3 wait for email, which is paused.\n"
+        assert dispatched() == "1 delivery: 1 sent.\n3 deliveries wait for email, which is paused.\n"
 
-    def test_what_became_due_during_a_pause_counts_too(self):
+    def test_deliveries_that_became_due_during_a_pause_count_too(self):
         newsletter(1)
         Delivery.objects.update(state="retry", due_at=now())
         Pause.objects.pause("*", "", now())
-        assert dispatched() == "1 waits for resume_notifications: everything is paused.\n"
+        assert dispatched() == "1 delivery waits for resume_notifications: everything is paused.\n"
 
-    def test_a_flood_is_told(self, settings):
+    def test_a_flood_is_reported(self, settings):
         settings.NOTIFICATIONS = {"THROTTLE_DEPTH": 3, "BATCH_SIZE": 2}
         newsletter(8)
         said = dispatched()
         left = Delivery.objects.filter(state="ready").count()
         assert left > 3
-        assert said == f"{8 - left} deliveries: {8 - left} sent.\n{left} wait behind a flood: {FLOOD}.\n"
+        assert said == f"{8 - left} deliveries: {8 - left} sent.\n{left} deliveries wait behind a flood: {FLOOD}.\n"
 
-    def test_what_waits_for_its_time_is_told_with_the_time(self):
+    def test_the_time_of_the_first_scheduled_delivery_is_reported(self):
         at = now() + timedelta(hours=1)
         NotificationManager.send(ShopEvents.NEWSLETTER, UserFactory.create_batch(2), send_at=at)
-        assert dispatched() == f"Nothing is due now. 2 wait for later, the first until {at:%Y-%m-%d %H:%M} UTC.\n"
+        assert dispatched() == f"Nothing is due now. 2 deliveries wait, the first until {at:%Y-%m-%d %H:%M} UTC.\n"
 
-    def test_what_was_cancelled_while_a_worker_had_it_is_told(self):
+    def test_deliveries_that_were_cancelled_after_the_claim_are_counted(self):
         sent = NotificationManager.send(ShopEvents.NEWSLETTER, UserFactory.create_batch(2), cancel_key="sale")
-        # As if the worker had claimed them before the call.
+        # The effect is the same as if the worker had claimed them before the call.
         Notification.objects.filter(pk=sent.notification_id).update(cancelled_at=now())
         assert dispatched() == "2 deliveries: 2 cancelled.\n"
 
-    def test_nothing_at_all_was_ready(self):
+    def test_an_empty_outbox_is_reported(self):
         assert dispatched() == "Nothing was ready to send.\n"
 
-    def test_very_many_are_not_counted(self, monkeypatch):
-        monkeypatch.setattr(summary, "MOST", 2)
+    def test_counting_stops_at_a_limit(self, monkeypatch):
+        monkeypatch.setattr(summary, "MAX_COUNT", 2)
         newsletter(3)
         Pause.objects.pause("email", "", now())
-        assert dispatched() == "More than 2 wait for email, which is paused.\n"
+        assert dispatched() == "More than 2 deliveries wait for email, which is paused.\n"
 
-    def test_a_database_that_is_gone_at_the_end_is_told(self):
+    def test_a_database_that_is_away_at_the_end_is_reported(self):
         with outage():
-            assert describe_run(Counter(), now()) == ["Nothing was sent. The database cannot be asked what waits."]
+            assert describe_run(Counter(), now()) == [
+                "Nothing was sent. The database cannot be used to count the deliveries that wait."
+            ]
             assert describe_run(Counter(sent=30), now()) == ["30 deliveries: 30 sent."]
 
 
 class TestCounting:
-    """What was accepted is in the summary, whatever happened afterwards."""
+    """Accepted messages are in the summary, regardless of later errors."""
 
     def test_an_error_after_the_first_group_does_not_lose_its_count(self, monkeypatch):
         newsletter(3)
@@ -157,12 +159,12 @@ class TestCounting:
 
         monkeypatch.setattr(GroupHandover, "observe", fail_once)
         worker = Worker(workers=1, idle=0.05, error_pause=0.05)
-        worker.on_progress = lambda news: worker.tally["sent"] == 3 and worker.stop()
+        worker.on_progress = lambda tally: worker.tally["sent"] == 3 and worker.stop()
         worker.watch()
         assert worker.errors == 1
         assert worker.tally == {"sent": 3}
 
-    def test_what_was_written_only_as_the_worker_ended_is_counted(self, monkeypatch):
+    def test_outcomes_that_are_written_at_the_end_are_counted(self, monkeypatch):
         newsletter(3)
         worker = Worker(workers=1, idle=0.05, error_pause=0.05)
         write = OutcomeWriter.write
@@ -177,7 +179,7 @@ class TestCounting:
         assert worker.tally["sent"] >= 1
         assert worker.tally["sent"] == Delivery.objects.filter(state="sent").count()
 
-    def test_what_is_kept_in_a_file_is_counted_so(self, settings, monkeypatch, tmp_path):
+    def test_outcomes_that_are_kept_in_a_file_are_counted_separately(self, settings, monkeypatch, tmp_path):
         settings.NOTIFICATIONS = {"STATE_DIR": str(tmp_path / "state"), "STOP_SECONDS": 0.1}
         newsletter(3)
         worker = Worker(workers=1, idle=0.05, error_pause=0.05)
@@ -194,7 +196,7 @@ class TestCounting:
         assert describe_run(worker.tally, now()) == [f"{count} deliveries: {count} kept in a file."]
 
 
-def test_a_watcher_speaks_of_the_outbox_only_when_it_has_reached_it():
+def test_the_first_line_is_only_printed_if_the_database_can_be_used():
     out = StringIO()
     with outage(), pytest.raises(CommandError, match="The database cannot be used"):
         call_command("dispatch_notifications", watch=True, stdout=out)
@@ -218,17 +220,17 @@ class TestProgress:
             (8, None, "8 done, 4 a second"),
         ],
     )
-    def test_a_line_tells_how_much_is_done_and_how_fast(self, done, total, said):
-        assert line(done, total, 2.0) == said
+    def test_a_line_contains_the_progress_and_the_rate(self, done, total, said):
+        assert format_line(done, total, 2.0) == said
 
-    def test_nothing_is_drawn_where_nobody_looks(self):
+    def test_nothing_is_drawn_without_a_terminal(self):
         out = StringIO()
         progress = Progress(OutputWrapper(out), 10)
         progress.advance(10)
         progress.end()
         assert out.getvalue() == ""
 
-    def test_the_last_line_is_always_drawn_whole(self):
+    def test_the_last_line_is_always_drawn(self):
         out = Terminal()
         progress = Progress(OutputWrapper(out), 1000)
         for _ in range(1000):
@@ -237,11 +239,11 @@ class TestProgress:
         drawn = out.getvalue().split("\r")
         assert "1000 of 1000, 100 %" in drawn[-1]
         assert drawn[-1].endswith("\n")
-        assert len(drawn) < 50, "not at every step"
-        assert len({len(words.rstrip("\n")) for words in drawn[2:]}) == 1, "each covers the one before"
+        assert len(drawn) < 50, "the bar is not drawn at each step"
+        assert len({len(words.rstrip("\n")) for words in drawn[2:]}) == 1, "each line covers the previous one"
 
     @pytest.mark.parametrize("processes", ["1", "2"])
-    def test_a_terminal_gets_a_bar_and_the_summary_a_line_of_its_own(self, tmp_path, processes):
+    def test_a_terminal_gets_a_bar_and_the_summary_has_a_separate_line(self, tmp_path, processes):
         newsletter(50)
         ours, theirs = pty.openpty()
         with smtp_ledger(tmp_path / "ledger") as port:
@@ -261,7 +263,7 @@ class TestProgress:
         assert said.splitlines()[-1] == "50 deliveries: 50 sent."
 
 
-def test_a_database_that_cannot_be_used_is_told_in_a_sentence(tmp_path):
+def test_a_database_that_cannot_be_used_is_reported_in_one_sentence(tmp_path):
     env = environment(KLAXON_TEST_DB="sqlite", KLAXON_DATABASE_NAME=str(tmp_path / "gone" / "db.sqlite3"))
     command = [sys.executable, "-W", "ignore", "-m", "django", "dispatch_notifications", "--skip-checks"]
     ended = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)

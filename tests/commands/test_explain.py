@@ -1,4 +1,4 @@
-"""``explain_notification``: sentences, and an exit code that a script can read."""
+"""``explain_notification``: its sentences and its exit codes."""
 
 import os
 import subprocess
@@ -40,14 +40,14 @@ def run(capsys):
     return run
 
 
-def test_it_tells_what_would_become_of_an_event(run, ann):
+def test_it_explains_an_event(run, ann):
     said = run("order_shipped", "--user", "ann", "--context", ORDER)
     assert said.startswith("order_shipped to ann, asked for ")
     assert "email: It would go out as soon as a worker runs.\n" in said
     assert "  recipient says deliver: active, and a member of the cluster.\n" in said
 
 
-def test_a_user_may_be_named_by_primary_key_and_a_time_be_chosen(run, ann):
+def test_a_user_can_be_named_by_primary_key_and_a_time_can_be_given(run, ann):
     UserSettings.objects.create(
         user=ann, cluster=Cluster.objects.default(), quiet_from=time(22), quiet_until=time(7), time_zone="Europe/Berlin"
     )
@@ -55,7 +55,7 @@ def test_a_user_may_be_named_by_primary_key_and_a_time_be_chosen(run, ann):
     assert "email: It would go out at 07:00 on Sunday 22 November 2026, Europe/Berlin: quiet hours of this user" in said
 
 
-def test_who_is_not_reached_on_any_channel_is_told_by_the_exit_code(run, ann):
+def test_the_exit_code_is_1_if_no_channel_reaches_the_recipient(run, ann):
     away = ClusterFactory()
     said = run("shop_newsletter", "--user", "ann", "--cluster", str(away.pk), code=1)
     assert "It would not go out: MEMBERS_OF does not name this user." in said
@@ -69,7 +69,7 @@ def test_an_address_may_have_several_kinds(run, settings):
     assert Address(email="x@example.com", phone="+4915112345678").key in said
 
 
-def test_it_tells_of_a_delivery_and_of_a_notification(run, ann):
+def test_it_explains_a_delivery_and_a_notification(run, ann):
     stranger = UserFactory(username="bob", is_active=False)
     result = NotificationManager.send(ShopEvents.NEWSLETTER, [ann, stranger])
     number = str(result.notification_id)
@@ -84,10 +84,10 @@ def test_it_tells_of_a_delivery_and_of_a_notification(run, ann):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "one of them"),
-        (["order_shipped", "--delivery", "1"], "one of them"),
-        (["shop_newsletter"], "--user or by --address"),
-        (["shop_newsletter", "--user", "ann", "--address", "email=x@example.com"], "--user or by --address"),
+        ([], "exactly one of"),
+        (["order_shipped", "--delivery", "1"], "exactly one of"),
+        (["shop_newsletter"], "either --user or --address"),
+        (["shop_newsletter", "--user", "ann", "--address", "email=x@example.com"], "either --user or --address"),
         (["shop_newsletter", "--user", "nobody"], "--user: there is no user 'nobody'"),
         (["shop_newsletter", "--user", "ann", "--actor", "nobody"], "--actor: there is no user 'nobody'"),
         (["shop_newsletter", "--user", "ann", "--cluster", "x"], "--cluster: there is no cluster 'x'"),
@@ -114,14 +114,17 @@ def test_it_tells_of_a_delivery_and_of_a_notification(run, ann):
         (["--delivery", "77"], "--delivery: there is no delivery '77'"),
         (["--notification", "x", "--user", "ann"], "--notification: there is no notification 'x'"),
         (["--delivery", "9" * 40], "--delivery: there is no delivery"),
-        (["--delivery", "1", "--user", "ann", "--at", "2026-11-20"], "--delivery does not use --user, --at."),
+        (
+            ["--delivery", "1", "--user", "ann", "--at", "2026-11-20"],
+            "does not use --user, --at. Remove them.",
+        ),
         (["--delivery", "1", "--context", "{}", "--send-at", "2026-11-20"], "does not use --context, --send-at."),
-        (["--delivery", "1", "--address", "email=x@example.com"], "does not use --address."),
-        (["--delivery", "1", "--notification", "1"], "one of them"),
+        (["--delivery", "1", "--address", "email=x@example.com"], "does not use --address. Remove it."),
+        (["--delivery", "1", "--notification", "1"], "exactly one of"),
         (["--notification", "1", "--user", "ann", "--level", "info"], "--notification does not use --level."),
     ],
 )
-def test_what_is_not_understood_says_what_to_do(run, ann, arguments, words):
+def test_wrong_arguments_are_errors_that_say_what_to_do(run, ann, arguments, words):
     assert words in run(*arguments, code=2)
     assert not NotificationLog.objects.exists()
 
@@ -139,37 +142,37 @@ def test_what_is_not_understood_says_what_to_do(run, ann, arguments, words):
         ('{"$dict": 1}', "$dict must be a mapping, not '1'"),
     ],
 )
-def test_a_value_that_is_none_of_its_type_is_no_wrong_json(run, ann, value, words):
+def test_a_value_of_a_wrong_type_is_not_reported_as_invalid_json(run, ann, value, words):
     said = run("message", "--user", "ann", "--context", f'{{"message": {value}}}', code=2)
-    assert said.startswith(f"--context holds a wrong value: {words}")
+    assert said.startswith(f"--context contains an invalid value: {words}")
 
 
-def test_a_level_is_asked_for(run, ann):
+def test_a_level_can_be_given(run, ann):
     UserSettings.objects.create(user=ann, cluster=Cluster.objects.default(), digest="daily", digest_hour=18)
     assert "The user would have to want no digest" in run("shop_newsletter", "--user", "ann")
     assert "It would go out as soon as a worker runs." in run("shop_newsletter", "--user", "ann", "--level", "critical")
 
 
-def test_what_only_the_log_takes_reaches_nobody(run, ann):
+def test_the_log_channel_alone_reaches_nobody(run, ann):
     said = run("message", "--user", "ann", "--channel", "log", "--context", '{"message": "hello"}', code=1)
     assert "It reaches nobody" in said
 
 
-def test_of_a_site_with_wrong_settings_nothing_is_said(ann, settings):
+def test_wrong_settings_are_an_error_with_exit_code_2(ann, settings):
     settings.NOTIFICATIONS = {"QUEUE_LIMIT": "many"}
     with pytest.raises(SystemCheckError, match="QUEUE_LIMIT") as raised:
         call_command("explain_notification", "shop_newsletter", "--user", "ann", skip_checks=False)
     assert raised.value.returncode == 2
 
 
-def test_a_database_that_is_not_migrated_is_told(tmp_path):
-    """In a process of its own, whose database is an empty file."""
+def test_an_unmigrated_database_is_reported(tmp_path):
+    """The command runs in a separate process, whose database is an empty file."""
     settings = "from tests.settings import *\nDATABASES = {'default': {'ENGINE': 'django.db.backends.sqlite3', 'NAME': "
     (tmp_path / "empty_site.py").write_text(f"{settings}{str(tmp_path / 'empty.db')!r}}}}}\n")
-    asked = [sys.executable, "-m", "django", "explain_notification", "shop_newsletter", "--user", "ann"]
+    command = [sys.executable, "-m", "django", "explain_notification", "shop_newsletter", "--user", "ann"]
     paths = os.pathsep.join([str(tmp_path), os.getcwd()])
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "empty_site", "PYTHONPATH": paths}
-    ended = subprocess.run(asked, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 2
     assert "The tables of django-klaxon are missing or not up to date (no such table" in ended.stderr
     assert "Traceback" not in ended.stderr

@@ -1,4 +1,4 @@
-"""Pausing and resuming at runtime: nothing is lost, nothing is counted as tried."""
+"""Pausing and resuming at runtime: no delivery is lost, and no attempt is counted."""
 
 import pytest
 from django.contrib.auth.models import User
@@ -32,10 +32,10 @@ def test_everything_waits_until_it_is_resumed(capsys):
     assert dispatch() == {"sent": 2}
     said = capsys.readouterr().out
     assert "Everything is paused." in said
-    assert "Everything goes on." in said
+    assert "Everything is resumed." in said
 
 
-def test_one_channel_waits_and_the_others_go_on(capsys):
+def test_one_channel_waits_and_the_others_continue(capsys):
     call_command("pause_notifications", "--channel", "email")
     send()
     assert dispatch() == {"sent": 1}
@@ -46,17 +46,17 @@ def test_one_channel_waits_and_the_others_go_on(capsys):
     assert dispatch() == {"sent": 1}
 
 
-def test_pausing_twice_and_resuming_what_runs_say_so(capsys):
+def test_pausing_or_resuming_twice_is_reported(capsys):
     call_command("pause_notifications")
     call_command("pause_notifications")
     call_command("resume_notifications")
     call_command("resume_notifications")
     said = capsys.readouterr().out
-    assert "paused already." in said
+    assert "is already paused." in said
     assert "Everything was not paused." in said
 
 
-def test_a_channel_that_does_not_exist_is_an_error_that_names_those_that_do():
+def test_an_unknown_channel_is_an_error_that_names_the_known_ones():
     with pytest.raises(CommandError, match=r"no channel 'emial'. Configured: app, email, log"):
         call_command("pause_notifications", "--channel", "emial")
 
@@ -76,7 +76,7 @@ def test_the_admin_pauses_and_resumes(staff):
     assert not Pause.objects.exists()
 
 
-def test_the_admin_offers_only_channels_that_there_are(staff):
+def test_the_admin_only_accepts_known_channels(staff):
     answer = staff.post(reverse("admin:klaxon_pause_add"), {"channel": "emial"})
     assert answer.status_code == 200
     assert not Pause.objects.exists()
@@ -92,11 +92,11 @@ def test_the_admin_shows_suppressions_and_workers(staff):
     assert not Suppression.objects.exists()
 
 
-def test_resuming_lets_failed_providers_be_tried_at_once(capsys):
+def test_resuming_closes_open_circuits(capsys):
     for key in ("email", "email/reserve", "emailish"):
         Circuit.objects.failed(key, 1, "wrong password", now(), at_once=True)
     call_command("resume_notifications", "--channel", "email")
-    assert "Tried again at once: email, email/reserve." in capsys.readouterr().out
+    assert "Workers try these providers again immediately: email, email/reserve." in capsys.readouterr().out
     assert Circuit.objects.get().key == "emailish"
     call_command("resume_notifications")
     assert not Circuit.objects.exists()

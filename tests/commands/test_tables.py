@@ -1,4 +1,4 @@
-"""A database that was not migrated: every command says so in one sentence and ends, in every mode."""
+"""An unmigrated database: every command reports it in one sentence and exits, in every mode."""
 
 import subprocess
 import sys
@@ -28,7 +28,7 @@ COMMANDS = [
     "resume_notifications",
 ]
 OWN_CODES = {"explain_notification": 2, "replay_spool": 2}
-"""Commands whose exit code 1 is an answer, such as "they are not reached"."""
+"""Commands whose exit code 1 is a result, such as "the recipient is not reached"."""
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_a_command_without_its_tables_names_migrate_and_ends(command, change, se
     assert refused.value.returncode == OWN_CODES.get(command.split()[0], 1)
 
 
-def test_a_column_that_is_missing_is_told_too(change):
+def test_a_missing_column_is_reported_too(change):
     change(
         "ALTER TABLE klaxon_pause RENAME COLUMN note TO words", "ALTER TABLE klaxon_pause RENAME COLUMN words TO note"
     )
@@ -74,12 +74,12 @@ def test_a_column_that_is_missing_is_told_too(change):
 
 
 @pytest.mark.django_db
-def test_a_migrated_database_is_not_spoken_of():
+def test_a_migrated_database_is_not_reported():
     check_tables()
 
 
 @pytest.mark.django_db
-def test_an_empty_database_is_told_in_one_sentence_and_no_process_is_started_again_and_again(tmp_path):
+def test_an_empty_database_is_reported_in_one_sentence_and_no_process_is_restarted(tmp_path):
     empty = str(tmp_path / "empty.sqlite3") if connection.vendor == "sqlite" else "postgres"
     command = [sys.executable, "-W", "ignore", "-m", "django", "dispatch_notifications", "--watch", "--processes", "2"]
     env = environment(KLAXON_DATABASE_NAME=empty)

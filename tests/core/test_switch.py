@@ -138,7 +138,7 @@ def test_spooled_sends_stay_in_the_spool(turn, tmp_path):
     request = validate_request(ShopEvents.NEWSLETTER, None, None, Options(idempotency_key="one"))
     Spool(tmp_path).append(to_record(request, [UserFactory()], clock.local_now()))
     turn(False, SPOOL_DIR=str(tmp_path))
-    with pytest.raises(CommandError, match="switched off .* What is left stays spooled"):
+    with pytest.raises(CommandError, match="switched off .* The other lines stay spooled"):
         call_command("replay_spool")
     assert not Notification.objects.exists()
     turn(True)

@@ -195,7 +195,7 @@ def test_the_command_says_what_it_made(clock, capsys):
     call_command("make_digests", dry_run=True)
     call_command("make_digests")
     assert capsys.readouterr().out.splitlines() == [
-        "Nothing waits to be put together.",
-        "Something waits to be put together for 1 recipient. Whether others have sections is not asked.",
-        "Queued: 1 digest or batch of 2 deliveries, 1 delivery alone.",
+        "No digest or batch is due.",
+        "Digests or batches are due for 1 recipient. Recipients who only have sections are not counted.",
+        "Queued: 1 digest or batch of 2 deliveries, 1 single delivery.",
     ]

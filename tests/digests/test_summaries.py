@@ -97,7 +97,7 @@ def test_the_gates_hold_for_it(clock, reader):
 def test_the_command_says_so(clock, reader, capsys):
     clock.to(EIGHT)
     call_command("make_digests")
-    assert capsys.readouterr().out == "Queued: 1 digest of sections alone.\n"
+    assert capsys.readouterr().out == "Queued: 1 digest with only sections.\n"
 
 
 def test_without_sections_nobody_is_looked_for(clock, reader, settings, django_assert_num_queries):

@@ -127,7 +127,7 @@ COMMANDS = {
     "processes are nought": ("dispatch_notifications --watch --processes 0", "--processes must be at least 1."),
     "nobody is named": (
         "explain_notification order_shipped",
-        "Name the recipient by --user or by --address.",
+        "Name the recipient with either --user or --address.",
     ),
     "a user does not exist": (
         "explain_notification order_shipped --user nobody",
@@ -135,7 +135,7 @@ COMMANDS = {
     ),
     "an address has no kind": (
         "explain_notification order_shipped --address ada@example.com",
-        "--address takes a kind and an address: email=contact@example.com.",
+        "--address requires a kind and an address, such as email=contact@example.com.",
     ),
     "a date of a context is a text": (
         [
@@ -145,7 +145,7 @@ COMMANDS = {
             '--context={"order_number": "1017", "eta": "2026-11-20"}',
         ],
         "The context of event 'order_shipped' is wrong: 'eta' is the text '2026-11-20', not datetime.date | None. In "
-        '--context write a date as {"$date": "2026-11-20"}.',
+        '--context, write a date as {"$date": "2026-11-20"}.',
     ),
     "a cluster is no key": (
         "replay_dead_letters --cluster abc",
@@ -166,7 +166,7 @@ COMMANDS = {
     "days are negative": ("purge_dead_letters --days=-1", "--days must not be negative."),
     "there is no spool": (
         "replay_spool",
-        "NOTIFICATIONS['SPOOL_DIR'] is not set, so nothing can have been spooled.",
+        "NOTIFICATIONS['SPOOL_DIR'] is not set, so there is no spool.",
     ),
 }
 

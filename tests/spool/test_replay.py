@@ -84,7 +84,7 @@ class TestWhatComesBack:
                 correlation_id="abc",
                 cancel_key="order-7",
             )
-        assert replay() == "1 notifications were queued.\n"
+        assert replay() == "Spooled calls: 1 queued.\n"
         row = Notification.objects.get()
         assert (row.event, row.cluster, row.values, row.priority) == ("order_shipped", cluster, SHIPPED, 2)
         assert (row.actor, row.topic, row.campaign, row.correlation_id) == (actor, "orders", "spring", "abc")
@@ -97,7 +97,7 @@ class TestWhatComesBack:
         files = [Attachment("bill.pdf", bytes(range(256))), Attachment("Grüße.txt", "Grüße\r\n")]
         given = {"attachments": files, "idempotency_key": "order-7"}
         spool_one([user], **given)
-        assert replay() == "1 notifications were queued.\n"
+        assert replay() == "Spooled calls: 1 queued.\n"
         row = Notification.objects.get()
         kept = AttachedFile.objects.carried_by([row])[row.pk]
         assert list(kept) == files
@@ -110,7 +110,7 @@ class TestWhatComesBack:
         del record["attachments"]
         spool.current.unlink()
         spool.append(record)
-        assert replay() == "1 notifications were queued.\n"
+        assert replay() == "Spooled calls: 1 queued.\n"
 
     def test_recipients_of_every_kind(self, spool, user):
         other, address = UserFactory(), Address(email="ann@example.com")
@@ -138,7 +138,7 @@ class TestWhatComesBack:
                 context={"side": Side, "by": Fields("username"), "tags": set},
             )
             spool_one([user], Door.OPENED, {"side": Side.FRONT, "by": user, "tags": {"a"}})
-            assert replay() == "1 notifications were queued.\n"
+            assert replay() == "Spooled calls: 1 queued.\n"
         assert Notification.objects.get().values == {"side": "front", "by": {"username": user.username}, "tags": ["a"]}
 
     def test_what_did_not_say_of_what_it_could_be_a_repeat_is_none(self, spool, user):
@@ -182,20 +182,20 @@ class TestOnce:
     def test_a_second_replay_finds_nothing(self, spool, user):
         spool_one([user])
         replay()
-        assert replay() == "Nothing was spooled.\n"
+        assert replay() == "The spool is empty.\n"
 
     def test_what_was_replayed_before_is_not_queued_again(self, spool, user):
         spool_one([user])
         kept = spool.current.read_bytes()
         replay()
         spool.current.write_bytes(kept * 2)
-        assert replay() == "0 notifications were queued, 2 were there already.\n"
+        assert replay() == "Spooled calls: 0 queued, 2 queued before.\n"
         assert Notification.objects.count() == 1
 
     def test_a_key_of_the_callers_holds_across_the_outage(self, spool, user):
         NotificationManager.send(ShopEvents.ORDER_SHIPPED, [user], None, SHIPPED, idempotency_key="order-7")
         spool_one([user], idempotency_key="order-7")
-        assert "1 were there already" in replay()
+        assert "1 queued before" in replay()
         assert Notification.objects.count() == 1
 
     def test_a_replay_that_is_killed_at_any_moment_is_made_good_by_the_next(self, spool, user):
@@ -233,8 +233,8 @@ class TestWhatGoesWrong:
         with outage():
             code, words = refused()
         assert code == 2
-        assert "stays spooled; run this again" in words
-        assert replay() == "1 notifications were queued.\n"
+        assert "stay spooled; run the command again" in words
+        assert replay() == "Spooled calls: 1 queued.\n"
 
     def test_what_was_queued_before_it_went_away_is_not_gone_through_again(self, spool, user):
         for _ in range(3):
@@ -248,20 +248,20 @@ class TestWhatGoesWrong:
             later.callback(notifications_queued.disconnect, go_away)
             code, words = refused()
         assert code == 2
-        assert words.startswith("1 notifications were queued. Then it ended: ")
+        assert words.startswith("Spooled calls: 1 queued. The replay stopped: ")
         assert Notification.objects.count() == 1
         [taken] = spool.folder.glob("*.taken")
         assert len(taken.read_bytes().splitlines()) == 2
-        assert replay() == "2 notifications were queued.\n"
+        assert replay() == "Spooled calls: 2 queued.\n"
 
     def test_a_torn_last_line_is_told_and_left_out(self, spool, user):
         spool_one([user])
         with spool.current.open("ab") as file:
             file.write(b'{"send": {"event": "order')
         said = replay()
-        assert "1 notifications were queued, 1 were torn." in said
-        assert "nobody was told that it was kept" in said
-        assert replay() == "Nothing was spooled.\n"
+        assert "Spooled calls: 1 queued, 1 incomplete." in said
+        assert "Its send() had not returned" in said
+        assert replay() == "The spool is empty.\n"
 
     def test_a_damaged_line_is_put_aside_with_the_reason_and_the_rest_goes_on(self, spool, user):
         spool_one([user])
@@ -270,7 +270,7 @@ class TestWhatGoesWrong:
         spool.current.write_bytes(damaged)
         code, words = refused()
         assert code == 1
-        assert words.startswith("1 notifications were queued, 1 were rejected. The reasons stand in ")
+        assert words.startswith("Spooled calls: 1 queued, 1 rejected. The reasons are in ")
         [rejected] = map(json.loads, spool.rejected.read_text().splitlines())
         assert rejected["rejected"] == "SpoolDamaged: Its checksum is wrong."
         assert rejected["line"].encode() == damaged.splitlines()[0]
@@ -282,12 +282,12 @@ class TestWhatGoesWrong:
             spool_one([user], Door.OPENED, {})
         assert refused()[0] == 1
         assert "UnknownEvent" in spool.rejected.read_text()
-        assert replay() == "Nothing was spooled.\n", "not by itself"
+        assert replay() == "The spool is empty.\n", "not by itself"
         assert refused(rejected=True)[0] == 1
         assert len(spool.rejected.read_text().splitlines()) == 1
         with temporary_events() as events:
             events[Door.OPENED] = NotificationEvent("door_opened", NotificationPriority.LOW, ["email"])
-            assert replay(rejected=True) == "1 notifications were queued.\n"
+            assert replay(rejected=True) == "Spooled calls: 1 queued.\n"
         assert not spool.rejected.exists()
 
     def test_a_cluster_that_is_gone_is_a_reason(self, spool, user):
@@ -304,10 +304,10 @@ class TestWhatGoesWrong:
         settings.NOTIFICATIONS = {**before, "QUEUE_LIMIT": 2}
         code, words = refused()
         assert (code, Notification.objects.count()) == (2, 1)
-        assert "1 notifications were queued. Then it ended: The outbox is full." in words
+        assert "Spooled calls: 1 queued. The replay stopped: The outbox is full." in words
         assert not NotificationLog.objects.exists()
         settings.NOTIFICATIONS = before
-        assert replay() == "1 notifications were queued.\n"
+        assert replay() == "Spooled calls: 1 queued.\n"
 
     def test_another_replay_is_left_alone(self, spool, user):
         spool_one([user])
@@ -345,8 +345,8 @@ class TestDryRun:
             "       1  door_opened, which is not registered: would be rejected",
             "       2  order_shipped",
             "       1  shop_newsletter",
-            "       1  torn, would be left out",
-            "6 lines are spooled.",
+            "       1  incomplete, would be skipped",
+            "The spool contains 6 lines.",
         ]
         assert spool.current.read_bytes() == before
         assert not Notification.objects.exists()

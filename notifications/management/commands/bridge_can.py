@@ -1,4 +1,4 @@
-"""Tell of faults on a vehicle's CAN bus: live, or from a recording."""
+"""Send notifications about faults on a vehicle's CAN bus: live, or from a recording."""
 
 import signal
 import threading
@@ -18,8 +18,8 @@ from notifications.can.bus import listen
 from notifications.can.faults import FaultChange
 from notifications.can.frame import Frame, Quiet
 from notifications.can.life import SHORTEST_SILENCE, FaultLife
-from notifications.can.recordings import frames
-from notifications.can.rules import Sender, configured_rules
+from notifications.can.recordings import read_frames
+from notifications.can.rules import Sender, load_rules
 from notifications.can.tally import Tally
 from notifications.exceptions import KlaxonError
 from notifications.management.base import check_tables
@@ -27,8 +27,8 @@ from notifications.management.base import check_tables
 
 class Command(BaseCommand):
     help = (
-        "Listen to a CAN bus, or replay a recording, and send what NOTIFICATIONS['CAN_RULES'] makes of every fault "
-        "that is raised or cleared. A live bridge goes on until it gets SIGTERM or SIGINT."
+        "Listen to a CAN bus, or replay a recording. For each fault that is raised or cleared, send the notifications "
+        "that NOTIFICATIONS['CAN_RULES'] returns. A live bridge runs until it receives SIGTERM or SIGINT."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -36,81 +36,81 @@ class Command(BaseCommand):
         parser.add_argument("--interface", help="a python-can interface, such as socketcan, slcan or virtual")
         parser.add_argument("--channel", help="the channel of the interface, such as can0")
         parser.add_argument("--seconds", type=float, help="stop listening after this many seconds")
-        parser.add_argument("--dry-run", action="store_true", help="send nothing; needs no rules and no database")
-        parser.add_argument("--json", action="store_true", help="print changes as JSON, one a line, and nothing else")
+        parser.add_argument("--dry-run", action="store_true", help="send nothing; requires no rules and no database")
+        parser.add_argument("--json", action="store_true", help="print only JSON, one object for each change and line")
         parser.add_argument(
             "--clear-after",
             type=float,
             default=SHORTEST_SILENCE,
             metavar="SECONDS",
-            help="silence after which a fault counts as cleared (at least and by default 15)",
+            help="the silence after which a fault is cleared (default and minimum: 15)",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        check(options)
+        check_options(options)
         tally = Tally()
-        tell = telling(options, tally)
+        send = make_sender(options, tally)
         bridge = Bridge(FaultLife(tally, options["clear_after"]))
         try:
             with stop_on_signals(live=bool(options["interface"])) as stopped:
-                for change in bridge.changes(source(options, tally, stopped)):
-                    self._show(change, options["json"])
-                    tell(change)
+                for change in bridge.changes(open_source(options, tally, stopped)):
+                    self._print(change, options["json"])
+                    send(change)
         except KlaxonError as error:
             raise CommandError(f"{error} (So far: {tally})" if tally.frames else str(error)) from error
-        # With --json standard output belongs to whoever parses it.
+        # With --json standard output has only JSON, so that programs can parse it.
         out = self.stderr if options["json"] else self.stdout
         out.write(str(tally), style_func=str)
 
-    def _show(self, change: FaultChange, as_json: bool) -> None:
+    def _print(self, change: FaultChange, as_json: bool) -> None:
         self.stdout.write(change.as_json() if as_json else str(change))
         self.stdout.flush()
 
 
-def check(options: dict[str, Any]) -> None:
+def check_options(options: dict[str, Any]) -> None:
     """
-    :raises CommandError: if the options do not go together.
+    :raises CommandError: if an option is wrong, or options contradict each other.
     """
-    live = bool(options["interface"])
-    if live == bool(options["replay"]):
-        raise CommandError("Give either --replay FILE or --interface NAME (with --channel), and not both.")
-    if not live and (options["channel"] or options["seconds"] is not None):
-        raise CommandError("--channel and --seconds belong to --interface; a replay ends with its file.")
-    # Written so that "nan" fails too.
+    is_live = bool(options["interface"])
+    if is_live == bool(options["replay"]):
+        raise CommandError("Give either --replay FILE or --interface NAME (with --channel), but not both.")
+    if not is_live and (options["channel"] or options["seconds"] is not None):
+        raise CommandError("--channel and --seconds require --interface. A replay ends with its file.")
+    # The conditions are negated so that "nan" fails too.
     if options["seconds"] is not None and not options["seconds"] > 0:
         raise CommandError("--seconds must be more than 0.")
     if not options["clear_after"] >= SHORTEST_SILENCE:
         raise CommandError(
-            f"--clear-after must be at least {SHORTEST_SILENCE:g}: RV-C devices may report only every 5 seconds, and "
-            "a report can be lost."
+            f"--clear-after must be at least {SHORTEST_SILENCE:g} seconds: RV-C devices may report only every 5 "
+            "seconds, and reports can be lost."
         )
 
 
-def telling(options: dict[str, Any], tally: Tally) -> Callable[[FaultChange], None]:
-    """What is done with a change: nothing in a dry run, which must not need rules."""
+def make_sender(options: dict[str, Any], tally: Tally) -> Callable[[FaultChange], None]:
+    """Return the function that handles a change. It does nothing in a dry run, which must not require rules."""
     if options["dry_run"]:
         return lambda change: None
-    # A live bridge outlives a database that is away, but not one that nobody has migrated.
+    # A live bridge can start while the database is away, but not on a database that was never migrated.
     with suppress(Error):
         check_tables()
     try:
-        return Sender(configured_rules(), tally, outlives_the_database=bool(options["interface"])).tell
+        return Sender(load_rules(), tally, survives_database_errors=bool(options["interface"])).send
     except ImproperlyConfigured as error:
         raise CommandError(str(error)) from error
 
 
-def source(options: dict[str, Any], tally: Tally, stopped: threading.Event) -> Iterator[Frame | Quiet]:
+def open_source(options: dict[str, Any], tally: Tally, stopped: threading.Event) -> Iterator[Frame | Quiet]:
     if options["replay"]:
-        return frames(Path(options["replay"]), tally)
+        return read_frames(Path(options["replay"]), tally)
     ends_at = time.monotonic() + (options["seconds"] or float("inf"))
     return listen(options["interface"], options["channel"], lambda: stopped.is_set() or time.monotonic() >= ends_at)
 
 
 @contextmanager
 def stop_on_signals(live: bool) -> Iterator[threading.Event]:
-    """A live bridge ends its loop on SIGTERM and SIGINT, between two sends, and prints its summary."""
+    """Let a live bridge stop on SIGTERM and SIGINT, between two sends, so that it prints its summary."""
     stopped = threading.Event()
-    # Python lets only the main thread set handlers; elsewhere --seconds ends it.
+    # Only the main thread can set handlers. In other threads only --seconds ends the bridge.
     numbers = (signal.SIGTERM, signal.SIGINT) if live and threading.current_thread() is threading.main_thread() else ()
     before = {number: signal.signal(number, lambda *_: stopped.set()) for number in numbers}
     try:

@@ -1,4 +1,4 @@
-"""Deliver what is queued: once for cron, or for ever with ``--watch``."""
+"""Deliver queued notifications: once, for cron, or continuously with ``--watch``."""
 
 import os
 from argparse import ArgumentParser
@@ -13,6 +13,7 @@ from notifications.delivering.workers.processes import Processes
 from notifications.delivering.workers.stop_signals import stopping_in_order
 from notifications.delivering.workers.worker import Worker
 from notifications.management.base import DatabaseCommand
+from notifications.management.counts import format_count
 from notifications.management.progress import Progress
 from notifications.management.summary import count_ready, describe_run
 from notifications.models import Delivery
@@ -20,43 +21,44 @@ from notifications.models import Delivery
 
 class Command(DatabaseCommand):
     help = (
-        "Deliver queued notifications. Without options it works until nothing is ready, prints a summary and ends: "
-        "right for cron. With --watch it goes on, woken by every commit, until it gets SIGTERM or SIGINT."
+        "Deliver queued notifications. By default the command works until nothing is ready, prints a summary and "
+        "exits, which suits cron. With --watch it runs until it receives SIGTERM or SIGINT, and each commit wakes it."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--watch", action="store_true", help="go on until stopped")
-        parser.add_argument("--processes", type=int, default=1, help="worker processes (1), each with its own threads")
-        parser.add_argument("--batch-size", type=int, help="deliveries to claim at a time (BATCH_SIZE, 10)")
-        parser.add_argument("--workers", type=int, help="threads (WORKERS, 2, with --watch; else 1)")
-        parser.add_argument("--idle", type=float, help="seconds to wait when there is nothing to do (IDLE_SECONDS, 1)")
-        parser.add_argument("--error-pause", type=float, help="seconds to wait after an error (ERROR_PAUSE_SECONDS, 5)")
+        add = parser.add_argument
+        add("--watch", action="store_true", help="run until stopped")
+        add("--processes", type=int, default=1, help="the number of worker processes, each with its threads (1)")
+        add("--batch-size", type=int, help="the number of deliveries to claim at a time (BATCH_SIZE, 10)")
+        add("--workers", type=int, help="the number of threads of each process (with --watch WORKERS, 2; otherwise 1)")
+        add("--idle", type=float, help="the seconds to wait if there is nothing to do (IDLE_SECONDS, 1)")
+        add("--error-pause", type=float, help="the seconds to wait after an error (ERROR_PAUSE_SECONDS, 5)")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        check(options)
+        check_options(options)
         off = is_off()
         if off and not options["watch"]:
             self.stdout.write(OFF_MESSAGE)
             return
         began = clock.now(router.db_for_write(Delivery))
-        shown = self.stdout.isatty() and not options["watch"]
-        progress = Progress(self.stdout, count_ready(began) if shown else None)
-        crew = workers(options, progress)
-        with stopping_in_order(crew):
+        has_progress_bar = self.stdout.isatty() and not options["watch"]
+        progress = Progress(self.stdout, count_ready(began) if has_progress_bar else None)
+        worker = make_worker(options, progress)
+        with stopping_in_order(worker):
             if options["watch"]:
                 self.stdout.write(OFF_MESSAGE if off else "Watching the outbox. Stop with Ctrl-C.")
-                # Or each process that is forked would have it in its buffer, too.
+                # Otherwise each forked process would have the line in its buffer, too.
                 self.stdout.flush()
-            tally = crew.watch() if options["watch"] else crew.drain()
+            tally = worker.watch() if options["watch"] else worker.drain()
         progress.end()
         for sentence in () if off else describe_run(tally, began):
             self.stdout.write(sentence)
-        complain(crew, options["watch"])
+        raise_failures(worker, options["watch"])
 
 
-def check(options: dict[str, Any]) -> None:
+def check_options(options: dict[str, Any]) -> None:
     """
-    :raises CommandError: if a number cannot work, or there can be no further processes.
+    :raises CommandError: if a number is out of range, or worker processes cannot be started.
     """
     for name in ("batch_size", "workers", "processes"):
         if options[name] is not None and options[name] < 1:
@@ -65,32 +67,35 @@ def check(options: dict[str, Any]) -> None:
         if options[name] is not None and options[name] <= 0:
             raise CommandError(f"--{name.replace('_', '-')} must be more than 0 seconds.")
     if options["processes"] > 1 and not hasattr(os, "fork"):
-        raise CommandError("--processes needs a system that can fork. Start the command several times instead.")
+        raise CommandError("--processes requires a system that can fork. Start the command several times instead.")
     if options["processes"] > 1 and connections[router.db_for_write(Delivery)].in_atomic_block:
-        raise CommandError("--processes cannot work inside a transaction: other processes would not see it.")
+        raise CommandError("--processes cannot be used in a transaction, because other processes would not see it.")
 
 
-def workers(options: dict[str, Any], progress: Progress) -> Worker | Processes:
-    mine = {
+def make_worker(options: dict[str, Any], progress: Progress) -> Worker | Processes:
+    arguments = {
         "workers": options["workers"] or (None if options["watch"] else 1),
         "batch_size": options["batch_size"],
         "idle": options["idle"],
         "error_pause": options["error_pause"],
-        "on_progress": lambda news: progress.advance(news.total()),
+        "on_progress": lambda tally: progress.advance(tally.total()),
     }
-    return Worker(**mine) if options["processes"] == 1 else Processes(options["processes"], **mine)
+    return Worker(**arguments) if options["processes"] == 1 else Processes(options["processes"], **arguments)
 
 
-def complain(crew: Worker | Processes, watched: bool) -> None:
+def raise_failures(worker: Worker | Processes, watch: bool) -> None:
     """
-    :raises CommandError: if processes did not end well, if outcomes could not be written to the database or, in one
-        run, if threads failed.
+    :raises CommandError: if processes died, if outcomes could not be written to the database or, without ``--watch``,
+        if threads failed.
     """
-    troubles = {
-        "worker processes died": crew.died if isinstance(crew, Processes) else 0,
-        "worker threads or chores failed": 0 if watched else crew.errors,
-        "outcomes could not be written to the database": crew.left_in_files,
+    died = worker.died if isinstance(worker, Processes) else 0
+    failed = 0 if watch else worker.errors
+    unwritten = worker.left_in_files
+    failures = {
+        f"{format_count(died, 'worker process', 'worker processes')} died": died,
+        f"{format_count(failed, 'worker thread or periodic task', 'worker threads or periodic tasks')} failed": failed,
+        f"{format_count(unwritten, 'outcome')} could not be written to the database": unwritten,
     }
-    words = [f"{count} {what}" for what, count in troubles.items() if count]
+    words = [failure for failure, count in failures.items() if count]
     if words:
-        raise CommandError(f"{' and '.join(words)}; the log says why.")
+        raise CommandError(f"{' and '.join(words)}. The log contains the errors.")

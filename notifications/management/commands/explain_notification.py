@@ -1,4 +1,4 @@
-"""Tell why somebody is or is not reached: before anything is sent, or afterwards."""
+"""Explain why a recipient is or is not reached: before anything is sent, or afterwards."""
 
 import sys
 from argparse import ArgumentParser
@@ -9,35 +9,36 @@ from django.core.management.base import CommandError
 from notifications.core.primary import read_from_primary
 from notifications.exceptions import InvalidContext, KlaxonError
 from notifications.explain.explanation import Explanation
-from notifications.management import arguments as asked
+from notifications.management import arguments
 from notifications.management.base import DatabaseCommand
-from notifications.management.times import moment
+from notifications.management.times import parse_time
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, Notification
 
 NOT_REACHED, NOT_UNDERSTOOD = 1, 2
-OF_A_RECIPIENT = ("user", "address")
-OF_A_CALL = ("cluster", "context", "channel", "actor", "topic", "level", "at", "send_at", "expires_at")
+RECIPIENT_OPTIONS = ("user", "address")
+CALL_OPTIONS = ("cluster", "context", "channel", "actor", "topic", "level", "at", "send_at", "expires_at")
 
 
 class Command(DatabaseCommand):
     help = (
-        "Tell in sentences, gate by gate, whether an event would reach somebody, or why a notification or a delivery "
-        "did or did not arrive, and what would have to change. It sends and writes nothing. "
-        "Exit codes: 0 they are reached on at least one channel, 1 they are not, 2 the question was not understood."
+        "Explain, gate by gate, whether an event would reach a recipient, or why a notification or a delivery was or "
+        "was not sent, and what would have to change. The command sends and writes nothing. Exit codes: 0 the "
+        "recipient is reached on at least one channel, 1 the recipient is not reached, 2 an option is wrong or the "
+        "site is not ready."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("event", nargs="?", help="the name of an event")
-        parser.add_argument("--notification", metavar="ID", help="one that was sent, instead of an event")
-        parser.add_argument("--delivery", metavar="ID", help="one delivery, instead of an event and a recipient")
-        parser.add_argument("--user", metavar="NAME|PK", help="the recipient: a login name or a primary key")
+        parser.add_argument("--notification", metavar="ID", help="a notification that was sent, instead of an event")
+        parser.add_argument("--delivery", metavar="ID", help="a delivery, instead of an event and a recipient")
+        parser.add_argument("--user", metavar="NAME|PK", help="the recipient, by login name or primary key")
         parser.add_argument(
             "--address",
             action="append",
             default=[],
             metavar="KIND=ADDRESS",
-            help="the recipient without an account, such as email=contact@example.com; may be repeated",
+            help="a recipient without an account, such as email=contact@example.com; can be repeated",
         )
         _add_options(parser)
 
@@ -45,16 +46,16 @@ class Command(DatabaseCommand):
         try:
             return super().execute(*args, **options)
         except CommandError as error:
-            # Neither of a mistaken question nor of a site that is not ready is it said that they are not reached.
+            # Exit code 1 would mean that the recipient is not reached.
             error.returncode = NOT_UNDERSTOOD
             raise
 
     @read_from_primary()
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            explanation = _explanation(options)
+            explanation = _explain(options)
         except InvalidContext as error:
-            raise CommandError(f'{error} In --context write a date as {{"$date": "2026-11-20"}}.') from error
+            raise CommandError(f'{error} In --context, write a date as {{"$date": "2026-11-20"}}.') from error
         except KlaxonError as error:
             raise CommandError(str(error)) from error
         self.stdout.write(str(explanation))
@@ -62,57 +63,60 @@ class Command(DatabaseCommand):
             sys.exit(NOT_REACHED)
 
 
-def _explanation(options: dict[str, Any]) -> Explanation:
+def _explain(options: dict[str, Any]) -> Explanation:
     subjects = [name for name in ("event", "notification", "delivery") if options[name]]
     if len(subjects) != 1:
-        raise CommandError("Name an event, or --notification, or --delivery; one of them.")
+        raise CommandError("Give exactly one of: an event, --notification or --delivery.")
     [subject] = subjects
     _check_unused(subject, options)
     if subject == "delivery":
-        return NotificationManager.why(asked.found(Delivery, options["delivery"], "--delivery"))
-    recipient = _recipient(options)
+        return NotificationManager.why(arguments.get_row(Delivery, options["delivery"], "--delivery"))
+    recipient = _get_recipient(options)
     if subject == "notification":
-        sent = asked.found(Notification, options["notification"], "--notification")
-        return NotificationManager.why(sent, recipient)
-    return NotificationManager.explain(options["event"], recipient, **_arguments(options))
+        notification = arguments.get_row(Notification, options["notification"], "--notification")
+        return NotificationManager.why(notification, recipient)
+    return NotificationManager.explain(options["event"], recipient, **_get_call_arguments(options))
 
 
 def _check_unused(subject: str, options: dict[str, Any]) -> None:
-    """What was sent is told as it was sent, and a delivery has its recipient."""
-    needless = {"event": (), "notification": OF_A_CALL, "delivery": (*OF_A_RECIPIENT, *OF_A_CALL)}[subject]
-    given = [f"--{name.replace('_', '-')}" for name in needless if options[name] not in (None, [])]
+    """A notification that was sent has its own options, and a delivery also has a recipient."""
+    unused = {"event": (), "notification": CALL_OPTIONS, "delivery": (*RECIPIENT_OPTIONS, *CALL_OPTIONS)}[subject]
+    given = [f"--{name.replace('_', '-')}" for name in unused if options[name] not in (None, [])]
     if given:
-        raise CommandError(f"--{subject} does not use {', '.join(given)}. Leave that out.")
+        raise CommandError(f"--{subject} does not use {', '.join(given)}. Remove {'them' if given[1:] else 'it'}.")
 
 
-def _recipient(options: dict[str, Any]) -> Any:
+def _get_recipient(options: dict[str, Any]) -> Any:
     if bool(options["user"]) == bool(options["address"]):
-        raise CommandError("Name the recipient by --user or by --address.")
-    return asked.user(options["user"], "--user") if options["user"] else asked.address(options["address"])
+        raise CommandError("Name the recipient with either --user or --address.")
+    if options["user"]:
+        return arguments.get_user(options["user"], "--user")
+    return arguments.parse_address(options["address"])
 
 
 def _add_options(parser: ArgumentParser) -> None:
-    """Those of a call that is not made yet."""
-    parser.add_argument("--cluster", metavar="PK", help="the cluster of the event (the default one)")
-    parser.add_argument("--context", metavar="JSON", help='the context, such as \'{"order_number": "1017"}\'')
-    parser.add_argument("--channel", action="append", help="only on this channel; may be repeated")
-    parser.add_argument("--actor", metavar="NAME|PK", help="the user who would cause it")
-    parser.add_argument("--topic", help="its topic")
-    parser.add_argument("--level", help="its level: critical, warning, info or debug (that of the event)")
-    parser.add_argument("--at", metavar="TIME", help="at this time, such as 2026-11-20T23:00 (now)")
-    parser.add_argument("--send-at", metavar="TIME", help="its send_at")
-    parser.add_argument("--expires-at", metavar="TIME", help="its expires_at")
+    """Add the options of a call of ``send()``."""
+    add = parser.add_argument
+    add("--cluster", metavar="PK", help="the cluster of the event (the default cluster)")
+    add("--context", metavar="JSON", help='the context, such as \'{"order_number": "1017"}\'')
+    add("--channel", action="append", help="explain only this channel; can be repeated")
+    add("--actor", metavar="NAME|PK", help="the user who causes the event, by login name or primary key")
+    add("--topic", help="the topic of the notification")
+    add("--level", help="its level: critical, warning, info or debug (the event's level)")
+    add("--at", metavar="TIME", help="the time of the call, such as 2026-11-20T23:00 (now)")
+    add("--send-at", metavar="TIME", help="the notification's send_at")
+    add("--expires-at", metavar="TIME", help="the notification's expires_at")
 
 
-def _arguments(options: dict[str, Any]) -> dict[str, Any]:
+def _get_call_arguments(options: dict[str, Any]) -> dict[str, Any]:
     return {
-        "cluster": None if options["cluster"] is None else asked.cluster(options["cluster"]),
-        "context": asked.context(options["context"]),
+        "cluster": None if options["cluster"] is None else arguments.get_cluster(options["cluster"]),
+        "context": arguments.parse_context(options["context"]),
         "channels": options["channel"],
-        "actor": options["actor"] and asked.user(options["actor"], "--actor"),
+        "actor": options["actor"] and arguments.get_user(options["actor"], "--actor"),
         "topic": options["topic"] or "",
         "level": options["level"],
-        "at": moment(options["at"], "--at"),
-        "send_at": moment(options["send_at"], "--send-at"),
-        "expires_at": moment(options["expires_at"], "--expires-at"),
+        "at": parse_time(options["at"], "--at"),
+        "send_at": parse_time(options["send_at"], "--send-at"),
+        "expires_at": parse_time(options["expires_at"], "--expires-at"),
     }

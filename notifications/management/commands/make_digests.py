@@ -11,53 +11,55 @@ from notifications.core.primary import read_from_primary
 from notifications.core.switch import OFF_MESSAGE, is_off
 from notifications.digests import make_due, release_forgotten, send_summaries
 from notifications.management.base import DatabaseCommand
+from notifications.management.counts import format_count
 from notifications.models import Delivery
 
 
 class Command(DatabaseCommand):
     help = (
-        "Put together the digests and batches that are due, and queue them. A worker that watches does it by itself, "
-        "and so does dispatch_notifications each time that it runs; this is for sites that want it apart."
+        "Make the digests and batches that are due, and queue them. dispatch_notifications does this automatically; "
+        "this command is for sites that want to do it separately."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--dry-run", action="store_true", help="only say for how many recipients something is due")
+        parser.add_argument("--dry-run", action="store_true", help="only count the recipients for whom one is due")
 
     @read_from_primary()
     def handle(self, *args: Any, **options: Any) -> None:
         if is_off():
             self.stdout.write(OFF_MESSAGE)
             return
-        failed = due(self) if options["dry_run"] else make(self)
-        if failed:
-            raise CommandError(f"None could be made for {number(failed, 'recipient')}; the log says why.")
+        if options["dry_run"]:
+            print_due(self)
+        elif failed := make_digests(self):
+            recipients = format_count(failed, "recipient")
+            raise CommandError(
+                f"The digests or batches of {recipients} could not be made. The log contains the errors."
+            )
 
 
-def due(command: DatabaseCommand) -> int:
+def print_due(command: DatabaseCommand) -> None:
     using = router.db_for_write(Delivery)
     count = Delivery.objects.using(using).digests_due(clock.now(using)).count()
-    words = f"Something waits to be put together for {number(count, 'recipient')}." if count else NOTHING
-    command.stdout.write(f"{words} Whether others have sections is not asked.")
-    return 0
+    sentence = f"Digests or batches are due for {format_count(count, 'recipient')}." if count else NOTHING_DUE
+    command.stdout.write(f"{sentence} Recipients who only have sections are not counted.")
 
 
-def make(command: DatabaseCommand) -> int:
+def make_digests(command: DatabaseCommand) -> int:
+    """Make and queue digests and batches, print the counts, and return the number of recipients that failed."""
     made = make_due()
-    items = number(made.merged, "delivery", "deliveries")
+    items = format_count(made.merged, "delivery", "deliveries")
     parts = [
-        f"{number(made.made, 'digest or batch', 'digests and batches')} of {items}",
-        number(send_summaries(), "digest of sections alone", "digests of sections alone"),
-        f"{number(made.alone + release_forgotten(), 'delivery', 'deliveries')} alone",
+        f"{format_count(made.made, 'digest or batch', 'digests and batches')} of {items}",
+        format_count(send_summaries(), "digest with only sections", "digests with only sections"),
+        format_count(made.alone + release_forgotten(), "single delivery", "single deliveries"),
     ]
     queued = [part for part in parts if not part.startswith("0 ")]
-    command.stdout.write(f"Queued: {', '.join(queued)}." if queued else NOTHING)
+    command.stdout.write(f"Queued: {', '.join(queued)}." if queued else NOTHING_DUE)
     if made.refused:
-        command.stdout.write(f"Not wanted any more, or expired: {number(made.refused, 'delivery', 'deliveries')}.")
+        refused = format_count(made.refused, "delivery", "deliveries")
+        command.stdout.write(f"No longer wanted, or expired: {refused}.")
     return made.failed
 
 
-NOTHING = "Nothing waits to be put together."
-
-
-def number(count: int, one: str, many: str = "") -> str:
-    return f"{count} {one if count == 1 else many or f'{one}s'}"
+NOTHING_DUE = "No digest or batch is due."

@@ -1,4 +1,4 @@
-"""Stop delivering, at once and without a restart."""
+"""Pause delivery immediately, without a restart."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -16,12 +16,13 @@ from notifications.models.pause import EVERYTHING
 
 class Command(DatabaseCommand):
     help = (
-        "Pause one channel, or everything. What is queued waits until resume_notifications; sending goes on queueing."
+        "Pause the delivery of one channel or of all channels. Queued deliveries wait until resume_notifications runs; "
+        "send() continues to queue."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--channel", default=EVERYTHING, help="only this channel (everything)")
-        parser.add_argument("--note", default="", help="why, for whoever looks at it later")
+        parser.add_argument("--channel", default=EVERYTHING, help="pause only this channel (all channels)")
+        parser.add_argument("--note", default="", help="the reason, which the admin and summaries show")
 
     @read_from_primary()
     def handle(self, *args: Any, **options: Any) -> None:
@@ -30,6 +31,7 @@ class Command(DatabaseCommand):
         if channel != EVERYTHING and channel not in known:
             raise CommandError(f"There is no channel {channel!r}. Configured: {', '.join(sorted(known))}.")
         now = clock.now(router.db_for_write(Delivery))
-        new = Pause.objects.pause(channel, options["note"], now)
-        what = "Everything" if channel == EVERYTHING else f"The channel {channel}"
-        self.stdout.write(f"{what} is paused{'.' if new else ' already.'} Workers finish what they are sending.")
+        is_new = Pause.objects.pause(channel, options["note"], now)
+        subject = "Everything" if channel == EVERYTHING else f"The channel {channel}"
+        state = "is paused" if is_new else "is already paused"
+        self.stdout.write(f"{subject} {state}. Workers finish the deliveries that they are sending.")

@@ -1,4 +1,4 @@
-"""Remove dead letters that nobody will send again. Their attempts stay in the log."""
+"""Delete dead letters that nobody will replay. Their attempts stay in the log."""
 
 from argparse import ArgumentParser
 from datetime import timedelta
@@ -11,14 +11,15 @@ from notifications.core import clock
 from notifications.core.primary import read_from_primary
 from notifications.management import dead_letters
 from notifications.management.base import DatabaseCommand
+from notifications.management.counts import format_count
 from notifications.models import Delivery
 
 
 class Command(DatabaseCommand):
-    help = "Delete dead letters older than a number of days. The log keeps what was tried."
+    help = "Delete dead letters that are older than a number of days. The log keeps their attempts."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--days", type=int, required=True, help="keep those that died in the last so many days")
+        parser.add_argument("--days", type=int, required=True, metavar="N", help="keep dead letters of the last N days")
         dead_letters.add_filters(parser)
 
     @read_from_primary()
@@ -26,14 +27,14 @@ class Command(DatabaseCommand):
         if options["days"] < 0:
             raise CommandError("--days must not be negative.")
         until = clock.now(router.db_for_write(Delivery)) - timedelta(days=options["days"])
-        letters = dead_letters.chosen(Delivery.objects.dead_letters(until=until), options)
+        letters = dead_letters.select(Delivery.objects.dead_letters(until=until), options)
         if options["dry_run"]:
-            dead_letters.told(letters, self, "deleted")
+            dead_letters.print_dry_run(letters, self, "delete")
             return
-        deleted = sum(self.purge(keys) for keys in dead_letters.steps(letters))
-        self.stdout.write(f"{deleted} dead letters were deleted.")
+        deleted = sum(self.purge(keys) for keys in dead_letters.iterate_in_steps(letters))
+        self.stdout.write(f"Deleted {format_count(deleted, 'dead letter')}.")
 
     def purge(self, keys: list[int]) -> int:
-        # The state is asked again: one that was sent anew meanwhile stays.
+        # The query checks the state again, so that a letter that was replayed in the meantime is kept.
         letters = Delivery.objects.dead_letters().filter(pk__in=keys)
         return letters.delete()[1].get(Delivery._meta.label, 0)

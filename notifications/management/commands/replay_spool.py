@@ -1,4 +1,4 @@
-"""Queue what was spooled while the database was away."""
+"""Queue the calls of ``send()`` that were spooled while the database was away."""
 
 from argparse import ArgumentParser
 from collections import Counter
@@ -13,7 +13,8 @@ from notifications import conf
 from notifications.core import clock
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.exceptions import OutboxFull, SpoolBusy, SpoolDamaged
-from notifications.management.base import check_tables
+from notifications.management.base import check_tables, to_line
+from notifications.management.counts import format_count
 from notifications.management.progress import Progress
 from notifications.spool.calls import replay
 from notifications.spool.files import Line, Segment, Spool
@@ -23,20 +24,21 @@ REJECTED, NOT_FINISHED = 1, 2
 
 class Command(BaseCommand):
     help = (
-        "Queue what send() has spooled while the database could not be reached, each once, however often this is run. "
-        "Exit codes: 0 all of it is queued, 1 some lines were rejected, 2 not finished: run it again later."
+        "Queue the calls of send() that were spooled while the database could not be reached. Each call is queued "
+        "once, even if the command runs several times. Exit codes: 0 all calls are queued, 1 some lines were rejected, "
+        "2 the replay is not finished: run the command again later."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--dry-run", action="store_true", help="tell what is spooled; needs no database")
-        parser.add_argument("--rejected", action="store_true", help="also what was rejected before")
+        parser.add_argument("--dry-run", action="store_true", help="print what is spooled; requires no database")
+        parser.add_argument("--rejected", action="store_true", help="also replay lines that were rejected before")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        spool = configured()
+        spool = open_spool()
         if options["dry_run"]:
-            self._tell(spool.waiting())
+            self._print_lines(spool.waiting())
             return
-        # Without them every line would be rejected. A database that is away is told below, with what was done.
+        # Without the tables every line would be rejected. If the database is away, the error below says so.
         with suppress(Error):
             check_tables(returncode=NOT_FINISHED)
         tally: Counter[str] = Counter()
@@ -46,13 +48,15 @@ class Command(BaseCommand):
         except (SpoolBusy, OSError) as error:
             raise CommandError(f"The spool cannot be replayed. {error}", returncode=NOT_FINISHED) from error
         except (OperationalError, InterfaceError, OutboxFull) as error:
-            why = " ".join(str(error).split())
-            words = f"{said(tally)} Then it ended: {why} What is left stays spooled; run this again."
-            raise CommandError(words, returncode=NOT_FINISHED) from error
+            message = (
+                f"{describe_counts(tally)} The replay stopped: {to_line(error)} The other lines stay spooled; run the "
+                "command again later."
+            )
+            raise CommandError(message, returncode=NOT_FINISHED) from error
         if tally["rejected"]:
-            words = f"{said(tally)} The reasons stand in {spool.rejected}."
-            raise CommandError(words, returncode=REJECTED)
-        self.stdout.write(said(tally) if tally else "Nothing was spooled.")
+            message = f"{describe_counts(tally)} The reasons are in {spool.rejected}."
+            raise CommandError(message, returncode=REJECTED)
+        self.stdout.write(describe_counts(tally) if tally else "The spool is empty.")
 
     def _replay(self, spool: Spool, segments: list[Segment], tally: Counter[str]) -> None:
         progress = Progress(self.stdout, sum(1 for segment in segments for _ in segment))
@@ -67,49 +71,51 @@ class Command(BaseCommand):
 
     def _outcome(self, spool: Spool, line: Line) -> str:
         if line.is_torn:
-            self.stderr.write("The last line is torn: its writer died, and nobody was told that it was kept.")
-            return "torn"
+            self.stderr.write(
+                "The last line is incomplete: its process died while writing it. Its send() had not returned."
+            )
+            return "incomplete"
         try:
             return "duplicate" if replay(line.record()).duplicate else "queued"
         except (OperationalError, InterfaceError, OutboxFull):
-            # Nothing is wrong with the line. It stays, and so does what comes after it.
+            # The line itself is valid. It stays spooled, like all lines after it.
             raise
-        except Exception as error:  # noqa: BLE001 - the rules of a host may raise anything; the line is put aside
+        except Exception as error:  # noqa: BLE001 - a site's own code may raise anything; the line is rejected
             spool.reject(line, f"{type(error).__name__}: {error}", clock.local_now().isoformat())
             return "rejected"
 
-    def _tell(self, lines: Iterable[Line]) -> None:
-        found = Counter(described(line) for line in lines)
-        for words, count in sorted(found.items()):
-            self.stdout.write(f"{count:>8}  {words}")
-        self.stdout.write(f"{found.total()} lines are spooled.")
+    def _print_lines(self, lines: Iterable[Line]) -> None:
+        counts = Counter(describe_line(line) for line in lines)
+        for description, count in sorted(counts.items()):
+            self.stdout.write(f"{count:>8}  {description}")
+        self.stdout.write(f"The spool contains {format_count(counts.total(), 'line')}.")
 
 
-def configured() -> Spool:
+def open_spool() -> Spool:
     """
-    :raises CommandError: if this site has no spool.
+    :raises CommandError: if the site has no spool.
     """
     folder = conf.current().spool_dir
     if not folder:
-        raise CommandError("NOTIFICATIONS['SPOOL_DIR'] is not set, so nothing can have been spooled.")
+        raise CommandError("NOTIFICATIONS['SPOOL_DIR'] is not set, so there is no spool.")
     return Spool(folder)
 
 
-def described(line: Line) -> str:
-    """What a replay would make of a line, as far as that can be said without the database."""
+def describe_line(line: Line) -> str:
+    """Describe what a replay would do with a line, as far as this is known without the database."""
     if line.is_torn:
-        return "torn, would be left out"
+        return "incomplete, would be skipped"
     try:
         event = line.record()["event"]
     except (SpoolDamaged, LookupError) as error:
         return f"damaged, would be rejected: {error}"
-    known = NOTIFICATION_EVENTS.named(event) is not None
-    return event if known else f"{event}, which is not registered: would be rejected"
+    is_registered = NOTIFICATION_EVENTS.named(event) is not None
+    return event if is_registered else f"{event}, which is not registered: would be rejected"
 
 
-def said(tally: Counter[str]) -> str:
-    """One sentence about what was done."""
-    more = {"duplicate": "were there already", "rejected": "were rejected", "torn": "were torn"}
-    parts = [f"{tally['queued']} notifications were queued"]
-    parts += [f"{tally[what]} {words}" for what, words in more.items() if tally[what]]
-    return f"{', '.join(parts)}."
+def describe_counts(tally: Counter[str]) -> str:
+    """Return one sentence with the count of each outcome."""
+    labels = {"duplicate": "queued before", "rejected": "rejected", "incomplete": "incomplete"}
+    parts = [f"{tally['queued']} queued"]
+    parts += [f"{tally[outcome]} {label}" for outcome, label in labels.items() if tally[outcome]]
+    return f"Spooled calls: {', '.join(parts)}."

@@ -1,4 +1,4 @@
-"""Go on delivering."""
+"""Resume delivery after a pause."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -16,12 +16,12 @@ from notifications.models.pause import EVERYTHING
 
 class Command(DatabaseCommand):
     help = (
-        "Resume one channel, or what pause_notifications paused as a whole. Providers of theirs that failed are tried "
-        "again at once."
+        "Resume one channel, or end the pause of all channels. The command also closes open circuits of these "
+        "channels, so that workers try failed providers again immediately."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--channel", default=EVERYTHING, help="only this channel (the pause of everything)")
+        parser.add_argument("--channel", default=EVERYTHING, help="resume only this channel (all channels)")
 
     @read_from_primary()
     def handle(self, *args: Any, **options: Any) -> None:
@@ -29,12 +29,12 @@ class Command(DatabaseCommand):
         known = {*conf.current().enabled_channels, *Pause.objects.names()}
         if channel != EVERYTHING and channel not in known:
             raise CommandError(f"There is no channel {channel!r}. Configured: {', '.join(sorted(known))}.")
-        what = "Everything" if channel == EVERYTHING else f"The channel {channel}"
+        subject = "Everything" if channel == EVERYTHING else f"The channel {channel}"
         resumed = Pause.objects.resume(channel)
-        self.stdout.write(f"{what} goes on." if resumed else f"{what} was not paused.")
+        self.stdout.write(f"{subject} is resumed." if resumed else f"{subject} was not paused.")
         closed = Circuit.objects.close("" if channel == EVERYTHING else channel)
         if closed:
-            self.stdout.write(f"Tried again at once: {', '.join(closed)}.")
+            self.stdout.write(f"Workers try these providers again immediately: {', '.join(closed)}.")
         if resumed or closed:
             announce(partition=partitions.current())
         still = sorted(Pause.objects.names())

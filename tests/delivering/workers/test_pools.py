@@ -166,7 +166,10 @@ def test_a_worker_behind_pgbouncer_that_has_nothing_else_to_do_does_not_wait_its
     [
         ("print(len(list(read_outcomes(sent.pk, 'default'))))", "3"),
         ("print(len(Delivery.objects.items_of(Delivery.objects.all())))", "0"),
-        ("call_command('replay_dead_letters', dry_run=True)", "3  shop_newsletter by email\n3 dead letters would be"),
+        (
+            "call_command('replay_dead_letters', dry_run=True)",
+            "3  shop_newsletter by email\nWould replay 3 dead letters",
+        ),
         ("print(NotificationManager.send(sent.event, Members(None)).queued)", "3"),
         ("print(NotificationManager.send(sent.event, User.objects.all()).queued)", "3"),
         ("print(NotificationManager.explain(sent.event, User.objects.first()))", "email"),

@@ -120,7 +120,7 @@ def test_a_process_that_dies_in_one_shot_mode_is_an_error(tmp_path):
         said, _ = parent.communicate(timeout=30)
     assert parent.returncode == 1
     assert "was ended by SIGKILL." in said
-    assert "CommandError: 2 worker processes died; the log says why." in said
+    assert "CommandError: 2 worker processes died. The log contains the errors." in said
 
 
 def test_processes_whose_parent_was_killed_end_by_themselves(watching):
@@ -213,7 +213,7 @@ def test_a_frozen_child_is_named_and_killed_and_keeps_no_other_from_ending(watch
     assert f"Worker process {frozen} was ended by SIGKILL." in said
     assert not any(str(other) in said for other in others), said
     assert parent.returncode == 1
-    assert "1 worker processes died" in said
+    assert "1 worker process died" in said
 
 
 def test_a_child_that_gets_ctrl_c_alone_goes_on(watching):
