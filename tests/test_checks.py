@@ -672,7 +672,7 @@ class TestStateW005:
     def test_a_file_in_its_place_is_reported(self, state):
         state.touch()
         [message] = found("W005")
-        assert f"{state} is no folder" in message.msg
+        assert f"{state} is not a folder" in message.msg
 
     def test_a_folder_that_others_may_write_to_is_reported(self, state):
         state.mkdir()
