@@ -24,21 +24,20 @@ class NotificationsConfig(AppConfig):
     def ready(self) -> None:
         from notifications import celery, checks, events, signals
         from notifications.delivering import immediate
-        from notifications.delivering.workers import cleanup as tidying
-        from notifications.delivering.workers import periodic_tasks as chores
-        from notifications.delivering.workers import wake_up as wake
+        from notifications.delivering.workers import cleanup, wake_up
+        from notifications.delivering.workers.periodic_tasks import register_periodic_task
         from notifications.digests import make_due, release_forgotten, send_summaries
 
         checks.register_checks()
         events.autodiscover()
-        signals.notifications_queued.connect(wake.announce, dispatch_uid="klaxon.wake")
+        signals.notifications_queued.connect(wake_up.notify_workers, dispatch_uid="klaxon.wake")
         signals.notifications_queued.connect(immediate.deliver_now, dispatch_uid="klaxon.immediate")
-        chores.add("tidy", 60.0, tidying.tidy)
-        # First the digests, then what none came for.
-        chores.add("digests", 15.0, make_due)
-        chores.add("forgotten", 60.0, release_forgotten)
-        chores.add("summaries", 60.0, send_summaries)
-        if celery.wanted():
+        register_periodic_task("cleanup", 60.0, cleanup.delete_expired)
+        # The digests come first, then the deliveries that no digest took.
+        register_periodic_task("digests", 15.0, make_due)
+        register_periodic_task("forgotten", 60.0, release_forgotten)
+        register_periodic_task("summaries", 60.0, send_summaries)
+        if celery.is_enabled():
             from notifications.celery import receiver as nudge
 
             signals.notifications_queued.connect(nudge.call_workers, dispatch_uid="klaxon.celery")

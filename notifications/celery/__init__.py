@@ -1,13 +1,13 @@
-"""Delivering through Celery: the broker carries ids, the database owns state and time.
+"""Delivery through Celery: the broker carries ids, and the database stores states and times.
 
-Nothing here imports Celery until a site has switched it on. What a broker loses, repeats or delays changes nothing but
-the time: a task is only a call to look into the outbox, and the claims in the outbox decide who delivers what.
+No module here imports Celery until a site has switched it on. If a broker loses, repeats or delays a task, only the
+time changes: a task is a call to look into the outbox, and the claims in the outbox decide who delivers what.
 """
 
 from notifications import conf
 from notifications.core import extras
 
 
-def wanted() -> bool:
-    """Whether the site has switched Celery on and can have it; the system checks tell what is in the way."""
+def is_enabled() -> bool:
+    """Return whether the site has switched Celery on and can use it. If it cannot, the system checks say why."""
     return not any(conf.problems()) and conf.current().celery and extras.is_installed("celery")

@@ -1,6 +1,6 @@
-"""The heartbeat of a Celery worker process: begun by its first task, ended with the process.
+"""The heartbeat of a Celery worker process. Its first task starts it, and it ends with the process.
 
-With it, what a killed process had claimed is taken back after ``LEASE_SECONDS``.
+With it, the deliveries that a killed process has claimed are rescued after ``LEASE_SECONDS``.
 """
 
 import os
@@ -12,21 +12,21 @@ from celery.signals import worker_process_shutdown, worker_shutdown
 from notifications.delivering.workers.heartbeat import HeartbeatThread
 
 _lock = threading.Lock()
-# By process, because a pool may fork after the first task.
-_beating: dict[int, HeartbeatThread] = {}
+# By process id, because a pool may fork after the first task.
+_heartbeats: dict[int, HeartbeatThread] = {}
 
 
-def of_this_process() -> HeartbeatThread:
+def get_process_heartbeat() -> HeartbeatThread:
     with _lock:
-        if os.getpid() not in _beating:
-            _beating[os.getpid()] = HeartbeatThread().__enter__()
-        return _beating[os.getpid()]
+        if os.getpid() not in _heartbeats:
+            _heartbeats[os.getpid()] = HeartbeatThread().__enter__()
+        return _heartbeats[os.getpid()]
 
 
-@worker_process_shutdown.connect(dispatch_uid="klaxon.pulse")
-@worker_shutdown.connect(dispatch_uid="klaxon.pulse")
+@worker_process_shutdown.connect(dispatch_uid="klaxon.heartbeat")
+@worker_shutdown.connect(dispatch_uid="klaxon.heartbeat")
 def stop(**kwargs: Any) -> None:
     with _lock:
-        pulse = _beating.pop(os.getpid(), None)
-    if pulse:
-        pulse.__exit__()
+        heartbeat = _heartbeats.pop(os.getpid(), None)
+    if heartbeat:
+        heartbeat.__exit__()

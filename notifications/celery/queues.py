@@ -1,13 +1,13 @@
-"""One queue for each priority, so that a campaign never stands in front of an alarm."""
+"""One queue for each priority, so that urgent deliveries never wait behind a campaign."""
 
 from notifications.events import NotificationPriority
 
 QUEUES = {priority: f"klaxon.{priority.name.lower()}" for priority in NotificationPriority}
 
 
-def takes_the_rest(priority: NotificationPriority) -> bool:
-    """Whether workers of this queue, having done what they were called for, also take a little of what else is ready.
+def takes_other_deliveries(priority: NotificationPriority) -> bool:
+    """Return whether workers of this queue, after their own deliveries, also take some of the others that are ready.
 
-    Those for urgent queues do not: somebody else's slow mail server must not keep the next alarm waiting.
+    Workers of urgent queues do not: a slow mail server of other deliveries must not delay the next urgent one.
     """
     return priority > NotificationPriority.HIGH

@@ -1,4 +1,4 @@
-"""The beat: a sweep now and then, which finds whatever no task was called for."""
+"""The schedule of the sweep, a regular task that finds the deliveries for which no task was called."""
 
 from typing import Any
 
@@ -6,16 +6,16 @@ from notifications.celery.queues import QUEUES
 from notifications.core import partitions
 from notifications.events import NotificationPriority
 
-SWEEP_EVERY = 30.0
+SWEEP_INTERVAL = 30.0
 
 
-def beat_schedule(every: float = SWEEP_EVERY, queue: str = QUEUES[NotificationPriority.HIGH]) -> dict[str, Any]:
-    """Entries for Celery's ``beat_schedule``: one sweep for each partition.
+def beat_schedule(every: float = SWEEP_INTERVAL, queue: str = QUEUES[NotificationPriority.HIGH]) -> dict[str, Any]:
+    """Return the entries for Celery's ``beat_schedule``: one sweep for each partition.
 
-    :param every: seconds between two sweeps: how long a delivery waits whose call was lost.
-    :param queue: where the sweeps go.
+    :param every: seconds between two sweeps, and so the time that a delivery waits whose call was lost.
+    :param queue: the queue of the sweeps.
     """
-    # A sweep that nobody took in time is replaced by the next one; otherwise they pile up while workers are away.
+    # A sweep that no worker took in time is replaced by the next one. Otherwise they pile up while no worker runs.
     options = {"queue": queue, "expires": every}
     return {
         f"klaxon.sweep.{partition}": {

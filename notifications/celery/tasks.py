@@ -1,4 +1,4 @@
-"""The two tasks. They may run twice, late or never: the claims decide who delivers, and the sweep finds the rest."""
+"""The two tasks. They may run twice, late or never: claims decide who delivers, and the sweep finds what was missed."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -9,9 +9,9 @@ from celery import shared_task
 from django.db import router
 
 from notifications import conf
-from notifications.celery import heartbeat as pulse
-from notifications.celery.calls import SLICE, call, still_ready
-from notifications.celery.schedule import SWEEP_EVERY
+from notifications.celery.calls import DELIVERIES_PER_TASK, call_tasks, find_ready_notifications
+from notifications.celery.heartbeat import get_process_heartbeat
+from notifications.celery.schedule import SWEEP_INTERVAL
 from notifications.core import clock, partitions
 from notifications.core.switch import is_off
 from notifications.delivering.dispatcher import Dispatcher
@@ -20,66 +20,66 @@ from notifications.delivering.workers.periodic_tasks import Scheduler
 from notifications.delivering.workers.rescue import Rescuer
 from notifications.models import Delivery
 
-SECONDS = 20.0
-"""How long a task goes on; so a worker that shall stop has stopped soon after."""
+MAX_TASK_SECONDS = 20.0
+"""The time after which a task stops, so that a worker that should stop does so soon."""
 
-# A task that was not finished comes again, to find only what nobody else has done. Results are rows of the log.
-ONCE_MORE = {"bind": True, "acks_late": True, "reject_on_worker_lost": True, "ignore_result": True}
+# A task that did not finish runs again, and finds only what no other task has done. The log has the results.
+TASK_OPTIONS = {"bind": True, "acks_late": True, "reject_on_worker_lost": True, "ignore_result": True}
 
 
-@shared_task(**ONCE_MORE)
-def dispatch(task: Any, partition: str, notification_ids: Sequence[int], then_the_rest: bool = True) -> None:
-    """Deliver a slice of what is ready of these notifications, and then a batch of whatever else is ready."""
+@shared_task(**TASK_OPTIONS)
+def dispatch(task: Any, partition: str, notification_ids: Sequence[int], take_others: bool = True) -> None:
+    """Deliver a slice of the ready deliveries of these notifications, and then a batch of the others."""
     if is_off():
         return
-    with partitions.enter(partition), dispatching(task) as dispatcher:
-        tally = dispatcher.run_until_idle(notification_ids, limit=SLICE)
-        if tally.total() >= SLICE or dispatcher.stop():
-            call(task, partition, notification_ids, at_most=1)
-        elif then_the_rest:
+    with partitions.enter(partition), open_dispatcher(task) as dispatcher:
+        tally = dispatcher.run_until_idle(notification_ids, limit=DELIVERIES_PER_TASK)
+        if tally.total() >= DELIVERIES_PER_TASK or dispatcher.stop():
+            call_tasks(task, partition, notification_ids, max_tasks=1)
+        elif take_others:
             dispatcher.run_until_idle(limit=dispatcher.batch_size)
 
 
-@shared_task(**ONCE_MORE)
+@shared_task(**TASK_OPTIONS)
 def sweep(task: Any, partition: str) -> None:
-    """The safety net: take over from lost workers, deliver what has become due, call workers for what else is ready."""
+    """Rescue the deliveries of lost workers, deliver what is due, and call workers for the rest of what is ready."""
     if is_off():
         return
     with partitions.enter(partition):
         using = router.db_for_write(Delivery)
-        rescuer = Rescuer(using, _pulse_for(task))
-        Scheduler(using, patience=SECONDS).run_due()
-        _look_and_deliver(task, rescuer)
+        rescuer = Rescuer(using, _heartbeat_for(task))
+        Scheduler(using, timeout=MAX_TASK_SECONDS).run_due()
+        _rescue_and_deliver(task, rescuer)
         if rescuer.has_suspects:
-            time.sleep(rescuer.patience)
-            _look_and_deliver(task, rescuer)
-        # Should nobody come for these calls, the next sweep makes them anew.
-        call(dispatch, partition, still_ready(), expires=SWEEP_EVERY)
+            time.sleep(rescuer.confirmation_seconds)
+            _rescue_and_deliver(task, rescuer)
+        # If no worker takes these calls, the next sweep makes them again.
+        call_tasks(dispatch, partition, find_ready_notifications(), expires=SWEEP_INTERVAL)
 
 
-def _look_and_deliver(task: Any, rescuer: Rescuer) -> None:
-    rescuer.look(clock.now(rescuer.using))
-    with dispatching(task) as dispatcher:
-        # One batch makes ready what is due. The rest is for the workers of its own priority.
+def _rescue_and_deliver(task: Any, rescuer: Rescuer) -> None:
+    rescuer.rescue(clock.now(rescuer.using))
+    with open_dispatcher(task) as dispatcher:
+        # One batch makes due deliveries ready. The others are for the workers of their own priority.
         dispatcher.run_until_idle(limit=dispatcher.batch_size)
 
 
 @contextmanager
-def dispatching(task: Any) -> Iterator[Dispatcher]:
-    """A dispatcher that stops in time; inside a Celery worker it has a heartbeat."""
-    until = time.monotonic() + SECONDS
-    heartbeat = _pulse_for(task)
-    dispatcher = Dispatcher(stop=lambda: time.monotonic() >= until, heartbeat=heartbeat)
+def open_dispatcher(task: Any) -> Iterator[Dispatcher]:
+    """Give a dispatcher that stops after ``MAX_TASK_SECONDS``. In a Celery worker it has a heartbeat."""
+    deadline = time.monotonic() + MAX_TASK_SECONDS
+    heartbeat = _heartbeat_for(task)
+    dispatcher = Dispatcher(stop=lambda: time.monotonic() >= deadline, heartbeat=heartbeat)
     try:
         yield dispatcher
     finally:
         dispatcher.close(conf.current().stop_seconds if heartbeat else 0.0)
 
 
-def _pulse_for(task: Any) -> HeartbeatThread | None:
-    """The heartbeat of this process; None for a task that is called eagerly or directly.
+def _heartbeat_for(task: Any) -> HeartbeatThread | None:
+    """Return the heartbeat of this process, or None for a task that is called eagerly or directly.
 
-    Such a task is a guest in another program's process, and leaves no thread behind.
+    Such a task runs in the process of another program, and must not leave a thread there.
     """
     is_guest = task.request.is_eager or task.request.called_directly
-    return None if is_guest else pulse.of_this_process()
+    return None if is_guest else get_process_heartbeat()

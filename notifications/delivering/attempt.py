@@ -151,7 +151,7 @@ def _hand_over(
                 logger.log(level, "%s %d deliveries of a group were not handed over.", why, len(waiting))
                 handover.unsent = list(waiting.values())
                 return
-            if waiting and not channel.transactional and stop.at_once():
+            if waiting and not channel.transactional and stop.is_immediate():
                 error = "The worker was stopped immediately."
                 break
     except (Exception, SystemExit) as raised:

@@ -55,7 +55,7 @@ class Dispatcher:
         self.stop = stop if isinstance(stop, Stop) else Stop(stop)
         self.writer = OutcomeWriter(heartbeat)
         self.using = self.writer.using
-        self._hold_leases = heartbeat.holding if heartbeat else lambda ids: nullcontext()
+        self._hold_leases = heartbeat.renewing if heartbeat else lambda ids: nullcontext()
         self.providers = Providers(self.using)
         self.claim_policy = ClaimPolicy(self.using, self.providers)
         self.rate_limiter = RateLimiter(self.writer, self.providers, self.claim_policy)
@@ -244,7 +244,7 @@ class Dispatcher:
         :return: the number of outcomes in the file.
         """
         self.providers.close()
-        if left := self.writer.close(seconds, self.stop.at_once):
+        if left := self.writer.close(seconds, self.stop.is_immediate):
             return left
         try:
             self.providers.write_health()

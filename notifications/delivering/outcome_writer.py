@@ -55,7 +55,7 @@ class OutcomeWriter:
         self.heartbeat = heartbeat
         self.owner = heartbeat.owner if heartbeat else HeartbeatThread().owner
         if heartbeat:
-            heartbeat.desks.add(self)
+            heartbeat.writers.add(self)
         self.counter = OutcomeCounter()
         self._clock = clock.CachedClock(self.using)
         self._life = 0
@@ -74,14 +74,14 @@ class OutcomeWriter:
 
     def begin_batch(self) -> bool:
         """Return whether the worker may claim deliveries."""
-        self._life = self.heartbeat.lives if self.heartbeat else 0
+        self._life = self.heartbeat.generation if self.heartbeat else 0
         return self.can_continue()
 
     def can_continue(self) -> bool:
         """Return whether the claims since :meth:`begin_batch` are certainly valid and outcomes can be recorded."""
         if self._failure:
             return False
-        return self.heartbeat is None or (self.heartbeat.is_healthy() and self.heartbeat.lives == self._life)
+        return self.heartbeat is None or (self.heartbeat.is_healthy() and self.heartbeat.generation == self._life)
 
     def record(self, outcomes: Outcomes) -> None:
         """Write and count the answers of a provider.

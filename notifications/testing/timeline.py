@@ -12,7 +12,7 @@ from django.test import override_settings
 from django.utils import timezone
 
 from notifications.delivering.dispatcher import Dispatcher
-from notifications.delivering.workers.periodic_tasks import CHORES
+from notifications.delivering.workers.periodic_tasks import PERIODIC_TASKS
 from notifications.events import key_of
 from notifications.manager import NotificationManager
 from notifications.models import NotificationLog
@@ -132,13 +132,13 @@ class Timeline:
     def _happen(self) -> None:
         """What is planned for this moment, and then the worker with its chores."""
         called = self._plan.make_calls(self._clock.time)
-        self._do_chores()
+        self._run_periodic_tasks()
         self._is_busy = bool(self._dispatcher.run_until_idle() or called)
 
-    def _do_chores(self) -> None:
+    def _run_periodic_tasks(self) -> None:
         """Digests and the like. A worker does them every few seconds; here they are never late, and errors come out."""
-        for chore in list(CHORES.values()):
-            chore.run(self._clock.time, lambda: False)
+        for task in list(PERIODIC_TASKS.values()):
+            task.run(self._clock.time, lambda: False)
 
     def _next(self, end: datetime | None) -> datetime | None:
         """The next moment at which something can happen. What comes again for ever is waited for only until an end."""

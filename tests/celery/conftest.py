@@ -18,7 +18,7 @@ def celery_app(settings, monkeypatch):
     settings.NOTIFICATIONS = NOTIFICATIONS
     app.set_current()
     app.conf.update(broker_url="memory://", task_always_eager=False)
-    monkeypatch.setattr(calls, "line", broker.Line())
+    monkeypatch.setattr(calls, "broker", broker.Broker())
     signals.notifications_queued.connect(nudge.call_workers, dispatch_uid="klaxon.celery")
     yield app
     signals.notifications_queued.disconnect(dispatch_uid="klaxon.celery")

@@ -87,7 +87,7 @@ def test_a_broker_that_was_restarted_gets_the_next_call(site):
 def test_the_line_is_tried_again_after_a_while(site, monkeypatch):
     from notifications.celery import broker
 
-    monkeypatch.setattr(broker, "LEFT_ALONE_FOR", 0.5)
+    monkeypatch.setattr(broker, "BROKER_PAUSE", 0.5)
     site.redis.kill()
     send()
     site.redis.start()

@@ -21,7 +21,7 @@ class Recorder:
     def __init__(self):
         self.calls = []
 
-    def call(self, task, args, queue, expires=None):
+    def publish(self, task, args, queue, expires=None):
         self.calls.append((queue, args, expires))
         return True
 
@@ -35,7 +35,7 @@ def recorder(celery_app, monkeypatch):
     from notifications.celery import calls
 
     recorder = Recorder()
-    monkeypatch.setattr(calls, "line", recorder)
+    monkeypatch.setattr(calls, "broker", recorder)
     return recorder
 
 
@@ -100,7 +100,7 @@ def test_a_task_that_takes_too_long_stops_and_calls_its_successor(recorder, read
     from notifications.celery import tasks
 
     sent = ready(5)
-    monkeypatch.setattr(tasks, "SECONDS", 0)
+    monkeypatch.setattr(tasks, "MAX_TASK_SECONDS", 0)
     tasks.dispatch("default", [sent.notification_id])
     assert states() == {"ready": 5}
     assert recorder.queues == ["klaxon.high"]
@@ -185,8 +185,8 @@ class TestNothingStarvesUnderAFlood:
     def _little_is_looked_at(self, monkeypatch, recorder):
         from notifications.celery import calls
 
-        monkeypatch.setattr(calls, "LOOKS_AT", 20)
-        monkeypatch.setattr(calls, "LOOKS_AT_OLDEST", 2)
+        monkeypatch.setattr(calls, "SWEEP_URGENT", 20)
+        monkeypatch.setattr(calls, "SWEEP_OLDEST", 2)
 
     def test_a_sweep_also_calls_workers_for_the_oldest(self, recorder, ready):
         from notifications.celery.tasks import sweep
@@ -200,18 +200,18 @@ class TestNothingStarvesUnderAFlood:
         assert "klaxon.critical" in recorder.queues
 
     def test_only_the_most_urgent_and_the_oldest_are_called_for(self, ready):
-        from notifications.celery.calls import still_ready
+        from notifications.celery.calls import find_ready_notifications
 
         old = [ready(priority=LOW).notification_id for _ in range(4)]
         flood = [ready(10, priority=CRITICAL).notification_id for _ in range(3)]
-        assert still_ready() == [*flood[:2], *old[:2]]
+        assert find_ready_notifications() == [*flood[:2], *old[:2]]
 
     def test_what_waits_for_its_provider_takes_nobodys_place(self, ready):
-        from notifications.celery.calls import still_ready
+        from notifications.celery.calls import find_ready_notifications
 
         ready(30, priority=CRITICAL)
-        assert still_ready() != []
+        assert find_ready_notifications() != []
         Circuit.objects.create(
             key="log", opened_at=clock.now(), open_until=clock.now() + timedelta(hours=1), seconds=3600
         )
-        assert still_ready() == []
+        assert find_ready_notifications() == []

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from notifications import celery, checks, conf
-from notifications.celery.queues import QUEUES, takes_the_rest
+from notifications.celery.queues import QUEUES, takes_other_deliveries
 from notifications.celery.schedule import beat_schedule
 from notifications.events import NotificationPriority
 from tests.processes import environment
@@ -39,22 +39,22 @@ def test_the_setting_connects_it():
 def test_without_the_extra_the_site_starts_and_the_check_says_what_to_install(settings, monkeypatch):
     monkeypatch.setitem(sys.modules, "celery", None)
     settings.NOTIFICATIONS = {"CELERY": True}
-    assert not celery.wanted()
+    assert not celery.is_enabled()
     [error] = checks.check_celery()
     assert (error.id, error.hint) == ("klaxon.E005", "Install it with: pip install 'django-klaxon[celery]'")
 
 
 def test_it_is_off_by_default_and_while_settings_are_wrong(settings):
-    assert not celery.wanted()
+    assert not celery.is_enabled()
     settings.NOTIFICATIONS = {"CELERY": True, "BATCH_SIZE": 0}
-    assert not celery.wanted()
+    assert not celery.is_enabled()
     assert list(checks.check_settings())
 
 
 @pytest.mark.needs("celery")
 def test_it_is_wanted_when_it_is_on_and_installed(settings):
     settings.NOTIFICATIONS = {"CELERY": True}
-    assert celery.wanted()
+    assert celery.is_enabled()
 
 
 def test_it_can_only_be_on_or_off(settings):
@@ -75,4 +75,4 @@ def test_the_beat_sweeps_each_partition():
 
 def test_every_priority_has_a_queue_and_only_those_that_can_wait_share():
     assert list(QUEUES) == list(NotificationPriority)
-    assert [takes_the_rest(priority) for priority in QUEUES] == [False, False, True, True]
+    assert [takes_other_deliveries(priority) for priority in QUEUES] == [False, False, True, True]

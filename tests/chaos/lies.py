@@ -46,7 +46,7 @@ def grabbing() -> None:
 
 def heartless() -> None:
     """Takes nothing back from the lost."""
-    Rescuer.look = lambda self, now: Counter()
+    Rescuer.rescue = lambda self, now: Counter()
 
 
 def tireless() -> None:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from django.db import connections
 
-from notifications.delivering.workers.processes import Processes
-from notifications.delivering.workers.stop_signals import stopping_in_order
+from notifications.delivering.workers.stop_signals import stop_on_signals
 from notifications.delivering.workers.worker import Worker
+from notifications.delivering.workers.worker_processes import WorkerProcesses
 from tests.chaos import lies
 from tests.chaos.failpoints import FailPoint, write_down
 from tests.chaos.journal import Journal
@@ -31,8 +31,8 @@ def work(
     lies.tell(lie)
     if fail_point:
         fail_point.install()
-    worker = Worker(workers=threads) if processes == 1 else Processes(processes, workers=threads)
-    with stopping_in_order(worker):
+    worker = Worker(workers=threads) if processes == 1 else WorkerProcesses(processes, workers=threads)
+    with stop_on_signals(worker):
         worker.watch()
 
 

@@ -191,7 +191,7 @@ class TestCounting:
         with monkeypatch.context() as database:
             database.setattr(OutcomeWriter, "write", fail)
             worker.watch()
-        count = worker.left_in_files
+        count = worker.outcomes_in_files
         assert count > 0
         assert describe_run(worker.tally, now()) == [f"{count} deliveries: {count} kept in a file."]
 

@@ -467,14 +467,14 @@ def test_what_a_thread_lost_hold_of_is_renewed_no_more(script, monkeypatch):
     renewed = []
 
     def fails(self, claimed, now):
-        renewed.append(heartbeat._held_now())
+        renewed.append(heartbeat._renewed_ids())
         raise OperationalError("the database went away")
 
     monkeypatch.setattr(Dispatcher, "_process_batch", fails)
     with pytest.raises(OperationalError):
         Dispatcher(heartbeat=heartbeat).run_batch(10)
     assert renewed == [[the_delivery().pk]]
-    assert heartbeat._held_now() == []
+    assert heartbeat._renewed_ids() == []
 
 
 def test_one_shot_runs_of_one_batch_come_to_what_is_old_under_a_flood_of_urgent_mail(settings):

@@ -68,7 +68,7 @@ def test_the_next_start_writes_what_was_accepted_and_sends_nothing_twice(folder,
     assert set(Delivery.objects.values_list("state", flat=True)) == {"sending"}
     with travelling() as clock:
         clock.forward(hours=1)
-        Rescuer("default").look(clock())
+        Rescuer("default").rescue(clock())
         assert set(Delivery.objects.values_list("state", "attempts")) == {("sent", 1)}
         assert not list(folder.iterdir())
         assert Dispatcher().run_until_idle() == {}
@@ -216,7 +216,7 @@ def test_a_file_that_cannot_be_opened_is_set_aside_and_stops_no_rescue(folder, a
     [path] = folder.iterdir()
     unreadable = path.with_name(path.name.replace("-", "-0", 1))
     unreadable.mkdir()
-    Rescuer("default").look(now())
+    Rescuer("default").rescue(now())
     assert set(Delivery.objects.values_list("state", flat=True)) == {"sent"}
     assert [found.suffix for found in folder.iterdir()] == [".damaged"]
     assert "set aside" in caplog.text
@@ -228,7 +228,7 @@ def test_a_file_that_cannot_be_opened_now_is_spoken_of_once_and_stops_no_rescue(
     endless = path.with_name(path.name.replace("-", "-0", 1))
     endless.symlink_to(endless)
     for _ in range(3):
-        Rescuer("default").look(now())
+        Rescuer("default").rescue(now())
     assert set(Delivery.objects.values_list("state", flat=True)) == {"sent"}
     assert list(folder.iterdir()) == [endless]
     assert caplog.text.count("cannot be read") == 1
@@ -242,7 +242,7 @@ def test_a_file_that_cannot_be_removed_is_spoken_of_once_and_written_once(folder
 
     monkeypatch.setattr(Path, "unlink", refuse)
     for _ in range(3):
-        Rescuer("default").look(now())
+        Rescuer("default").rescue(now())
     assert NotificationLog.objects.count() == 3
     assert caplog.text.count("cannot be removed") == 1
 

@@ -228,11 +228,11 @@ def test_after_hours_without_a_worker_digests_come_before_what_was_forgotten(clo
 
 def test_a_chore_that_takes_long_goes_on_in_the_next_round(monkeypatch):
     turns = []
-    chore = PeriodicTask("long", 3600, lambda now, enough: turns.append(enough()))
-    monkeypatch.setattr("notifications.delivering.workers.periodic_tasks.CHORES", {"long": chore})
-    rota = Scheduler("default", patience=-1)
-    rota.run_due()
-    rota.run_due()
+    task = PeriodicTask("long", 3600, lambda now, should_stop: turns.append(should_stop()))
+    monkeypatch.setattr("notifications.delivering.workers.periodic_tasks.PERIODIC_TASKS", {"long": task})
+    scheduler = Scheduler("default", timeout=-1)
+    scheduler.run_due()
+    scheduler.run_due()
     assert turns == [True, True]
 
 

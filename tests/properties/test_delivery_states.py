@@ -156,9 +156,9 @@ class Outbox(RuleBasedStateMachine):
 
     def look_for_the_lost(self, after):
         self.clock.forward(seconds=after)
-        self.rescuer.look(self.clock())
+        self.rescuer.rescue(self.clock())
         time.sleep(0.002)
-        self.rescuer.look(self.clock())
+        self.rescuer.rescue(self.clock())
 
     @rule()
     def cancel(self):

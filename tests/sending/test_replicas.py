@@ -466,9 +466,9 @@ class TestWhatIsDecidedOutsideOfBatches:
         with travelling(timezone.now()) as now:
             now.forward(seconds=600)
             rescuer = Rescuer("default")
-            rescuer.look(clock.now())
+            rescuer.rescue(clock.now())
             time.sleep(0.005)
-            assert dict(rescuer.look(clock.now())) == {"dead": 1}
+            assert dict(rescuer.rescue(clock.now())) == {"dead": 1}
 
 
 class Elsewhere:

@@ -11,7 +11,7 @@ from django.test import override_settings
 
 from notifications import conf
 from notifications.core import clock
-from notifications.delivering.workers.periodic_tasks import CHORES, PeriodicTask
+from notifications.delivering.workers.periodic_tasks import PERIODIC_TASKS, PeriodicTask
 from notifications.digests import Section
 from notifications.exceptions import UnknownEvent
 from notifications.manager import NotificationManager
@@ -230,7 +230,7 @@ def test_digests_of_what_the_host_has_come_every_day_of_the_run(user, settings):
 
 
 def test_a_chore_that_fails_is_not_hidden(user, monkeypatch):
-    monkeypatch.setitem(CHORES, "broken", PeriodicTask("broken", 60, lambda now, enough: 1 / 0))
+    monkeypatch.setitem(PERIODIC_TASKS, "broken", PeriodicTask("broken", 60, lambda now, should_stop: 1 / 0))
     with simulated(NOON) as timeline, pytest.raises(ZeroDivisionError):
         timeline.run()
 

@@ -1,15 +1,15 @@
-"""Forgetting what nobody needs any more."""
+"""Deletion of rows that are no longer needed."""
 
 from datetime import datetime
 
 from django.db import router
 
-from notifications.delivering.workers.periodic_tasks import Enough
+from notifications.delivering.workers.periodic_tasks import ShouldStop
 from notifications.models import Bucket, Delivery, Fingerprint
 
 
-def tidy(now: datetime, enough: Enough) -> None:
-    """Forget buckets that are full again and fingerprints whose window is over."""
+def delete_expired(now: datetime, should_stop: ShouldStop) -> None:
+    """Delete the buckets that are full again and the fingerprints whose deduplication window is over."""
     using = router.db_for_write(Delivery)
     Bucket.objects.using(using).forget_full(now)
     Fingerprint.objects.using(using).forget_past(now)

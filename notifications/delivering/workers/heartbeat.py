@@ -1,4 +1,4 @@
-"""The heartbeat of a worker process, on a thread and a database connection of its own."""
+"""The heartbeat of a worker process. It has its own thread and database connection."""
 
 import logging
 import os
@@ -27,31 +27,31 @@ logger = logging.getLogger("notifications.worker")
 SECONDS_TO_DEREGISTER = 2.0
 
 
-class Keeper(Protocol):
+class Writer(Protocol):
     def unwritten_ids(self) -> set[int]:
-        """The deliveries whose outcomes are kept and not yet in the database."""
+        """Return the ids of the deliveries whose outcomes are not yet in the database."""
 
 
 class HeartbeatThread:
-    """Beats until stopped, and renews the leases of what the process has claimed but not begun to send.
+    """Writes the heartbeat until stopped, and renews the leases of deliveries that are claimed but not being sent.
 
-    What is being sent is not renewed: its lease is longer than the channel's time-outs, so a provider that hangs for
-    ever costs one lease and not the worker.
+    The lease of a delivery that is being sent is not renewed. It is longer than the channel's timeouts, so a provider
+    that never answers costs one lease and not the worker.
     """
 
     def __init__(self) -> None:
         self.host, self.pid = socket.gethostname(), os.getpid()
         self.owner = f"{self.host}:{self.pid}:{uuid4().hex[:8]}"[-100:]
         self.using = router.db_for_write(Delivery)
-        self.lives = 1
-        """Raised when the heart has stood still for so long that others may have taken what was claimed before."""
+        self.generation = 1
+        """Increased after a pause in which other workers may have taken back earlier claims."""
         self.recorder = Recorder(self.using)
         self._is_registered = False
-        self.desks: WeakSet[Keeper] = WeakSet()
-        self._last = time.monotonic()
-        self._held: dict[int, frozenset[int]] = {}
+        self.writers: WeakSet[Writer] = WeakSet()
+        self._last_beat = time.monotonic()
+        self._renewed: dict[int, frozenset[int]] = {}
         self._lock = threading.Lock()
-        self._end = threading.Event()
+        self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._beat_until_stopped, name="klaxon-heartbeat", daemon=True)
 
     def __enter__(self) -> "HeartbeatThread":
@@ -63,91 +63,94 @@ class HeartbeatThread:
 
     def __exit__(self, *error: object) -> None:
         self.recorder.stop()
-        self._end.set()
+        self._stopped.set()
         self._thread.join()
 
     def is_healthy(self) -> bool:
-        """Whether others still know that we live. If not, they may be taking our deliveries: send nothing more.
+        """Return whether the heartbeat is recent. If not, other workers may be taking the claims: send nothing more.
 
-        Monotonic, so it also notices that this process was stopped and continued.
+        The clock is monotonic, so this is also false after the process was suspended for too long.
         """
-        return time.monotonic() - self._last < self._longest_silence
+        return time.monotonic() - self._last_beat < self._max_pause
 
     @property
-    def _longest_silence(self) -> float:
+    def _max_pause(self) -> float:
         return conf.current().lease_seconds / 2
 
     @contextmanager
-    def holding(self, ids: Iterable[int]) -> Iterator[None]:
-        """Renew the leases of these until the block ends.
+    def renewing(self, ids: Iterable[int]) -> Iterator[None]:
+        """Renew the leases of these deliveries until the block ends.
 
-        Only of these: what a thread has lost hold of, because the database went away before it could give it back, must
-        run out, or it would be claimed for as long as this process lives.
+        No other lease is renewed. If the database fails before a thread can give a claim back, its lease must expire,
+        or the delivery would stay claimed until this process ends.
         """
         thread = threading.get_ident()
         with self._lock:
-            self._held[thread] = frozenset(ids)
+            self._renewed[thread] = frozenset(ids)
         try:
             yield
         finally:
             with self._lock:
-                del self._held[thread]
+                del self._renewed[thread]
 
-    def in_hand(self) -> frozenset[int]:
-        """What the threads of this process work on, or have kept the outcomes of; nobody here may take that back.
+    def active_ids(self) -> frozenset[int]:
+        """Return the deliveries that threads of this process work on or have unwritten outcomes of.
 
-        Without what a provider has had for longer than a lease: its thread may never come back.
+        This process must not rescue them. Deliveries that a provider has had for longer than a lease are not included,
+        because their threads may never return.
         """
-        kept = {pk for writer in list(self.desks) for pk in writer.unwritten_ids()}
-        return frozenset({*self._held_now(), *kept} - self.recorder.get_unanswered_ids(conf.current().lease_seconds))
+        unwritten = {pk for writer in list(self.writers) for pk in writer.unwritten_ids()}
+        unanswered = self.recorder.get_unanswered_ids(conf.current().lease_seconds)
+        return frozenset({*self._renewed_ids(), *unwritten} - unanswered)
 
-    def _held_now(self) -> list[int]:
+    def _renewed_ids(self) -> list[int]:
         with self._lock:
-            return sorted(pk for ids in self._held.values() for pk in ids)
+            return sorted(pk for ids in self._renewed.values() for pk in ids)
 
     def _beat_until_stopped(self) -> None:
         with use_own_connections():
-            while not self._end.wait(conf.current().beat_seconds):
+            while not self._stopped.wait(conf.current().beat_seconds):
                 try:
                     self.beat()
                     OUTAGE_LOG.report_success()
                 except Exception as error:  # noqa: BLE001 - it is logged
-                    what = "The heartbeat failed; if it goes on failing, this worker stops sending."
-                    OUTAGE_LOG.report_failure(logger, error, what)
+                    message = "The heartbeat failed. If it continues to fail, this worker stops sending."
+                    OUTAGE_LOG.report_failure(logger, error, message)
                     connections.close_all()
             self._deregister()
         connections.close_all()
 
     def register(self) -> None:
-        """Beat for the first time. It waits for locks as long as any statement does: without it no work can begin.
+        """Write the first heartbeat. It waits for locks as long as any statement, because no work can start before it.
 
-        :raises django.db.Error: if that cannot be written.
+        :raises django.db.Error: if the heartbeat cannot be written.
         """
         self._beat(nullcontext())
         self._is_registered = True
 
     def beat(self) -> None:
-        """Say that this process lives, and renew its claims.
+        """Write the heartbeat and renew the leases.
 
-        :raises django.db.Error: if that cannot be written.
+        :raises django.db.Error: if they cannot be written.
         """
-        # No longer than until the next beat, or a stop would have to wait for it as well.
+        # Waits for locks only until the next heartbeat, because a stop waits for this thread.
         self._beat(limit_lock_waits(self.using, conf.current().beat_seconds))
 
-    def _beat(self, waiting: AbstractContextManager[None]) -> None:
+    def _beat(self, lock_timeout: AbstractContextManager[None]) -> None:
         began = time.monotonic()
-        with waiting:
+        with lock_timeout:
             now = clock.now(self.using)
             Heartbeat.objects.using(self.using).beat(self.owner, self.host, self.pid, now)
             lease = now + timedelta(seconds=conf.current().lease_seconds)
-            Delivery.objects.using(self.using).renew(self.owner, self._held_now(), lease)
-        # First, so that whoever finds the heartbeat felt again also finds that it was not.
-        self.lives += began - self._last >= self._longest_silence
-        self._last = began
+            Delivery.objects.using(self.using).renew(self.owner, self._renewed_ids(), lease)
+        # The generation is set first, so that a thread that finds the heartbeat healthy again also finds a new one.
+        self.generation += began - self._last_beat >= self._max_pause
+        self._last_beat = began
 
     def _deregister(self) -> None:
         try:
             with limit_lock_waits(self.using, SECONDS_TO_DEREGISTER):
                 Heartbeat.objects.using(self.using).bury([self.owner])
         except Exception as error:  # noqa: BLE001 - it is logged
-            OUTAGE_LOG.report_failure(logger, error, "This worker ended but could not say so; others will notice.")
+            message = "This worker ended but could not delete its heartbeat. Other workers will notice that it ended."
+            OUTAGE_LOG.report_failure(logger, error, message)

@@ -1,6 +1,7 @@
-"""What a process logs about a database that cannot be used: one line when it goes, one a minute, one when it is back.
+"""The log of a process about a database outage: a line at its start, one each minute, and one at its end.
 
-Every thread of a worker meets the same outage again and again. Each failure with its traceback is logged at DEBUG only.
+Every thread of a worker fails repeatedly during the same outage. Each failure with its traceback is logged at DEBUG
+only.
 """
 
 import logging
@@ -13,15 +14,15 @@ from notifications.core.connections import is_outage
 
 logger = logging.getLogger("notifications.worker")
 
-SAYS_EVERY = 60.0
-CALM_AFTER = 5.0
-"""Seconds without a failure after which the database counts as back: each thread has an old connection to lose."""
+LOG_INTERVAL = 60.0
+RECOVERY_SECONDS = 5.0
+"""Seconds without a failure after which the outage is over: each thread may first fail on an old connection."""
 
 
 class OutageLog:
     """Counts the failures of all threads of a process.
 
-    :param clock: seconds that never jump.
+    :param clock: a monotonic clock, in seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -29,63 +30,63 @@ class OutageLog:
         self._lock = threading.Lock()
         self._failures = 0
         self._began_at = self._failed_at = 0.0
-        self._said_at: float | None = None
-        self._back_at = float("-inf")
+        self._logged_at: float | None = None
+        self._recovered_at = float("-inf")
 
-    def report_failure(self, source: logging.Logger, error: BaseException, what: str, *args: Any) -> None:
-        """Log an error that was caught: with its traceback, unless it means that the database cannot be used.
+    def report_failure(self, source: logging.Logger, error: BaseException, message: str, *args: Any) -> None:
+        """Log a caught error, with its traceback unless it means that the database cannot be used.
 
-        :param what: a sentence that says what failed; ``args`` are for its placeholders.
+        :param message: a sentence that says what failed; ``args`` are for its placeholders.
         """
         if not is_outage(error):
-            source.error(what, *args, exc_info=error)
+            source.error(message, *args, exc_info=error)
             return
-        source.debug(what, *args, exc_info=error)
-        if line := self._count():
+        source.debug(message, *args, exc_info=error)
+        if line := self._count_failure():
             # A statement that is always too slow looks like an outage too, so the line says what failed.
-            logger.error(*line, " ".join(str(error).split()), what % args if args else what)
+            logger.error(*line, " ".join(str(error).split()), message % args if args else message)
 
     def report_success(self) -> None:
-        """Call it after a success: costs nothing while all is well."""
-        if self._failures and (line := self._calm_down()):
+        """Note that the database was used. This costs nothing if there is no outage."""
+        if self._failures and (line := self._end_outage()):
             logger.warning(*line)
 
-    def _count(self) -> tuple[Any, ...]:
-        """The line to log now, without the words of the error and what failed; empty if there is none."""
+    def _count_failure(self) -> tuple[Any, ...]:
+        """Return the line to log now, without the error and what failed. It is empty if there is nothing to log."""
         with self._lock:
             now = self._clock()
             if not self._failures:
                 self._began_at = now
             self._failures += 1
             self._failed_at = now
-            if not self._is_time_to_speak(now):
+            if not self._should_log(now):
                 return ()
-            is_new, self._said_at = self._said_at is None, now
-            if is_new:
-                return ("The database cannot be used. It is tried again until it can: %s (%s)",)
+            is_first, self._logged_at = self._logged_at is None, now
+            if is_first:
+                return ("The database cannot be used. The worker keeps trying: %s (%s)",)
             seconds = round(now - self._began_at)
             return "The database has not been usable for %d seconds (%d failures): %s (%s)", seconds, self._failures
 
-    def _is_time_to_speak(self, now: float) -> bool:
-        if self._said_at is not None:
-            return now - self._said_at >= SAYS_EVERY
-        # After an outage a thread may find its old connection broken. Only failures that go on are another outage.
-        is_fresh = now - self._back_at >= SAYS_EVERY
-        return is_fresh or now - self._began_at >= CALM_AFTER
+    def _should_log(self, now: float) -> bool:
+        if self._logged_at is not None:
+            return now - self._logged_at >= LOG_INTERVAL
+        # After an outage a thread may find its old connection broken. Only repeated failures are another outage.
+        is_new_outage = now - self._recovered_at >= LOG_INTERVAL
+        return is_new_outage or now - self._began_at >= RECOVERY_SECONDS
 
-    def _calm_down(self) -> tuple[Any, ...]:
+    def _end_outage(self) -> tuple[Any, ...]:
         with self._lock:
             now = self._clock()
-            if not self._failures or now - self._failed_at < CALM_AFTER:
+            if not self._failures or now - self._failed_at < RECOVERY_SECONDS:
                 return ()
             failures, self._failures = self._failures, 0
-            was_said, self._said_at = self._said_at is not None, None
-            if not was_said:
+            was_logged, self._logged_at = self._logged_at is not None, None
+            if not was_logged:
                 return ()
-            self._back_at = now
+            self._recovered_at = now
             seconds = round(self._failed_at - self._began_at)
             return "The database can be used again. It failed for %d seconds (%d failures).", seconds, failures
 
 
 OUTAGE_LOG = OutageLog()
-"""That of this process."""
+"""The outage log of this process."""

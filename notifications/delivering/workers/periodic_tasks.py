@@ -1,6 +1,6 @@
-"""What workers do beside delivering, now and then: each chore by itself, so that one that fails stops no other.
+"""The periodic tasks of workers, such as making digests. A task that fails does not stop the others.
 
-Rooms above add theirs when Django starts; the delivering wing knows only that there are some.
+Other packages register their tasks when Django starts, so the delivering wing does not import them.
 """
 
 import logging
@@ -15,60 +15,60 @@ from notifications.delivering.workers.outage_log import OUTAGE_LOG
 
 logger = logging.getLogger("notifications.worker")
 
-Enough = Callable[[], bool]
+ShouldStop = Callable[[], bool]
 
 
 @dataclass(frozen=True)
 class PeriodicTask:
-    """Something to do about every so many seconds, in each worker process: it must bear company.
+    """A task that each worker process runs about every ``every`` seconds. It must be safe to run concurrently.
 
-    :param run: called with the time, and a function that says when to break off. What it raises is logged, and the
-        chore has its next turn.
+    :param run: called with the time and a function that returns whether to stop early. An exception that it raises is
+        logged, and the task runs again at its next time.
     """
 
     name: str
     every: float
-    run: Callable[[datetime, Enough], Any]
+    run: Callable[[datetime, ShouldStop], Any]
 
 
-CHORES: dict[str, PeriodicTask] = {}
+PERIODIC_TASKS: dict[str, PeriodicTask] = {}
 
 
-def add(name: str, every: float, run: Callable[[datetime, Enough], Any]) -> None:
-    """Chores have their turns in the order in which they were added."""
-    CHORES[name] = PeriodicTask(name, every, run)
+def register_periodic_task(name: str, every: float, run: Callable[[datetime, ShouldStop], Any]) -> None:
+    """Register a periodic task. Tasks run in the order in which they were registered."""
+    PERIODIC_TASKS[name] = PeriodicTask(name, every, run)
 
 
 class Scheduler:
-    """Whose turn it is, in one process.
+    """Runs the periodic tasks of one process.
 
-    :param stopped: says when to do no more.
-    :param patience: seconds for one turn; what was not finished goes on in the next round.
+    :param should_stop: whether to run no more tasks.
+    :param timeout: seconds for one run of a task. A task that does not finish in that time continues in the next round.
     """
 
-    def __init__(self, using: str, stopped: Enough = lambda: False, patience: float = float("inf")) -> None:
+    def __init__(self, using: str, should_stop: ShouldStop = lambda: False, timeout: float = float("inf")) -> None:
         self.using = using
-        self.stopped = stopped
-        self.patience = patience
+        self.should_stop = should_stop
+        self.timeout = timeout
         self.errors = 0
-        self._next: dict[str, float] = {}
+        self._next_run: dict[str, float] = {}
 
     def run_due(self) -> None:
-        """Do what has its turn; at the first call that is everything."""
-        for chore in list(CHORES.values()):
-            if time.monotonic() >= self._next.get(chore.name, 0.0) and not self.stopped():
-                self._next[chore.name] = time.monotonic() + chore.every
-                self._run(chore)
+        """Run the tasks that are due; on the first call, all of them."""
+        for task in list(PERIODIC_TASKS.values()):
+            if time.monotonic() >= self._next_run.get(task.name, 0.0) and not self.should_stop():
+                self._next_run[task.name] = time.monotonic() + task.every
+                self._run(task)
 
-    def _run(self, chore: PeriodicTask) -> None:
-        until = time.monotonic() + self.patience
+    def _run(self, task: PeriodicTask) -> None:
+        deadline = time.monotonic() + self.timeout
         try:
-            chore.run(clock.now(self.using), lambda: self.stopped() or time.monotonic() > until)
+            task.run(clock.now(self.using), lambda: self.should_stop() or time.monotonic() > deadline)
         except Exception as error:  # noqa: BLE001 - it is logged
-            # Whatever a chore does wrong, deliveries go on.
+            # No error of a task may stop deliveries.
             self.errors += 1
-            what = "The chore %r failed; it has its next turn in %g seconds."
-            OUTAGE_LOG.report_failure(logger, error, what, chore.name, chore.every)
+            message = "The periodic task %r failed. It runs again in %g seconds."
+            OUTAGE_LOG.report_failure(logger, error, message, task.name, task.every)
         else:
-            if time.monotonic() > until:
-                self._next[chore.name] = 0.0
+            if time.monotonic() > deadline:
+                self._next_run[task.name] = 0.0

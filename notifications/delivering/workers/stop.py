@@ -1,4 +1,4 @@
-"""Whether a worker shall end: in order, or at once."""
+"""The stop of a worker, in order or immediate."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,15 +10,15 @@ def never() -> bool:
 
 @dataclass(frozen=True)
 class Stop:
-    """Asked between two messages, from any thread.
+    """Whether a worker should stop. Called between two messages, from any thread.
 
-    :param asked: whether to hand over nothing more, where the channel allows that.
-    :param at_once: whether to end after the next answer, even if it cannot be known then which messages of a group
+    :param is_requested: whether to hand over no more messages, if the channel can stop between messages.
+    :param is_immediate: whether to stop after the next receipt, even if it is then unknown which messages of a group
         were accepted.
     """
 
-    asked: Callable[[], bool] = never
-    at_once: Callable[[], bool] = never
+    is_requested: Callable[[], bool] = never
+    is_immediate: Callable[[], bool] = never
 
     def __call__(self) -> bool:
-        return self.asked()
+        return self.is_requested()

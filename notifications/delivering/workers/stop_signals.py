@@ -1,8 +1,8 @@
-"""Stopping a worker by SIGTERM or SIGINT.
+"""Stopping a worker with SIGTERM or SIGINT.
 
-Python runs a signal handler when the main thread is next between two of its own instructions. A main thread that
-waits for SQLite's lock is not: it may be busy for as long as ``timeout`` of ``DATABASES`` says, and until then the
-worker would go on. So a thread of its own is woken (``signal.set_wakeup_fd()``) and stops the worker.
+Python runs a signal handler when the main thread is between two Python instructions. A main thread that waits for
+SQLite's lock is not: it may wait for as long as ``timeout`` of ``DATABASES`` allows, and the worker would continue
+until then. Therefore a separate thread is woken (``signal.set_wakeup_fd()``) and stops the worker.
 """
 
 import logging
@@ -17,14 +17,14 @@ from typing import Any, Protocol
 logger = logging.getLogger("notifications.worker")
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-SAME_STOP_WITHIN = 1.0
-"""Signals so soon after the first are the same stop: systemd signals all processes, and the parent its children."""
+SAME_STOP_SECONDS = 1.0
+"""Signals this soon after the first are the same stop: systemd signals all processes, and the parent its children."""
 NO_SIGNAL = b"\0"
 
 
 class Stoppable(Protocol):
     forks: bool
-    """Whether it starts processes: then it must have no other thread, and its main thread never waits for long."""
+    """Whether it starts processes. Then it must have no other thread, and its main thread never waits for long."""
 
     def stop(self) -> None: ...
 
@@ -32,10 +32,10 @@ class Stoppable(Protocol):
 
 
 @contextmanager
-def stopping_in_order(worker: Stoppable, numbers: Sequence[signal.Signals] = SIGNALS) -> Iterator[None]:
-    """Stop the worker by SIGTERM or SIGINT: the first ends it in order, a later one at once.
+def stop_on_signals(worker: Stoppable, numbers: Sequence[signal.Signals] = SIGNALS) -> Iterator[None]:
+    """Stop the worker on SIGTERM or SIGINT: the first signal stops it in order, a later one immediately.
 
-    Python lets only the main thread set handlers; in another one this does nothing.
+    Python lets only the main thread set handlers. In another thread this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -45,12 +45,12 @@ def stopping_in_order(worker: Stoppable, numbers: Sequence[signal.Signals] = SIG
         with _handlers(numbers, handle):
             yield
     else:
-        with _woken_thread(numbers, handle), _handlers(numbers, _do_nothing):
+        with _signal_thread(numbers, handle), _handlers(numbers, _do_nothing):
             yield
 
 
 class StopSignals:
-    """Tells a second stop from the echo of the first."""
+    """The signal handler. It tells a second stop from a repeated signal of the first one."""
 
     def __init__(self, worker: Stoppable) -> None:
         self.worker = worker
@@ -61,12 +61,12 @@ class StopSignals:
         if self.first_at is None:
             self.first_at = now
             self.worker.stop()
-        elif now - self.first_at >= SAME_STOP_WITHIN:
+        elif now - self.first_at >= SAME_STOP_SECONDS:
             self.worker.stop_now()
 
 
 def _do_nothing(*signal_and_frame: Any) -> None:
-    """A handler there must be, or the signal would end the process."""
+    """Handle a signal that would end the process if it had no handler."""
 
 
 @contextmanager
@@ -80,29 +80,29 @@ def _handlers(numbers: Sequence[signal.Signals], handle: Callable[..., None]) ->
 
 
 @contextmanager
-def _woken_thread(numbers: Sequence[signal.Signals], handle: Callable[..., None]) -> Iterator[None]:
-    theirs, ours = socket.socketpair()
-    with theirs, ours:
-        # A full buffer means a thousand signals that have not been looked at; one more says nothing new.
-        ours.setblocking(False)
+def _signal_thread(numbers: Sequence[signal.Signals], handle: Callable[..., None]) -> Iterator[None]:
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        # A full buffer means a thousand unread signals. Another one adds nothing.
+        writer.setblocking(False)
         thread = threading.Thread(
-            target=_listen, args=(theirs, set(numbers), handle), name="klaxon-signals", daemon=True
+            target=_read_signals, args=(reader, set(numbers), handle), name="klaxon-signals", daemon=True
         )
         thread.start()
-        before = signal.set_wakeup_fd(ours.fileno(), warn_on_full_buffer=False)
+        before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
         try:
             yield
         finally:
             signal.set_wakeup_fd(before)
-            ours.setblocking(True)
-            ours.sendall(NO_SIGNAL)
+            writer.setblocking(True)
+            writer.sendall(NO_SIGNAL)
             thread.join()
 
 
-def _listen(numbers_of: socket.socket, ours: set[signal.Signals], handle: Callable[..., None]) -> None:
+def _read_signals(reader: socket.socket, stop_signals: set[signal.Signals], handle: Callable[..., None]) -> None:
     while True:
-        for number in numbers_of.recv(4096):
+        for number in reader.recv(4096):
             if number == NO_SIGNAL[0]:
                 return
-            if number in ours:
+            if number in stop_signals:
                 handle()

@@ -1,10 +1,10 @@
-"""How a waiting worker learns of a commit: LISTEN/NOTIFY on PostgreSQL, a cheap look at the file on SQLite.
+"""The wake-up of an idle worker after a commit: LISTEN/NOTIFY on PostgreSQL, cheap polling on SQLite.
 
-Both are only shortcuts. A worker looks for itself every ``IDLE_SECONDS``, so a lost wake-up costs just that.
+Both only save time. A worker polls the outbox every ``IDLE_SECONDS``, so a lost wake-up costs at most that.
 
-Behind a pooler in transaction mode, such as PgBouncer, LISTEN succeeds and nothing ever arrives: the server connection
-on which it was said belongs to somebody else right after. So a worker first sends itself a notification, and polls
-until that has arrived.
+Behind a pooler in transaction mode, such as PgBouncer, LISTEN succeeds but no notification arrives, because the pooler
+gives the server connection to another client immediately. So a worker first sends itself a notification, and polls
+until that arrives.
 """
 
 import logging
@@ -22,15 +22,15 @@ from notifications.models import Delivery
 logger = logging.getLogger("notifications.worker")
 
 CHANNEL = "klaxon"
-POLLS_EVERY = 0.05
-PROOF_WITHIN = 2.0
-PROVE_AGAIN_AFTER = 60.0
-LONGEST_WATCH = 0.5
-"""After so many seconds it is asked again whether to stop."""
+COMMIT_POLL_INTERVAL = 0.05
+PROOF_TIMEOUT = 2.0
+PROOF_INTERVAL = 60.0
+STOP_CHECK_INTERVAL = 0.5
+"""Seconds after which a wait is interrupted to check for a stop."""
 
 
-def announce(*, partition: str, **kwargs: Any) -> None:
-    """Receiver of ``notifications_queued``: tell every listening worker."""
+def notify_workers(*, partition: str, **kwargs: Any) -> None:
+    """Receiver of ``notifications_queued``: notify every worker that listens."""
     connection = connections[router.db_for_write(Delivery)]
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
@@ -38,42 +38,42 @@ def announce(*, partition: str, **kwargs: Any) -> None:
 
 
 class Waker:
-    """Waits on connections of its own, so that it never sits in the middle of a worker's transaction."""
+    """Waits for commits on its own connections, so that it never waits inside a worker's transaction."""
 
     def __init__(self) -> None:
         using = router.db_for_write(Delivery)
-        self._watch = watch_for(using)
+        self._watcher = open_watcher(using)
 
-    def wait(self, seconds: float, stop: Callable[[], bool]) -> None:
-        """Return when something was committed, ``stop`` says so, or the seconds have passed."""
+    def wait(self, seconds: float, should_stop: Callable[[], bool]) -> None:
+        """Return after a commit, if ``should_stop()`` is true, or after the seconds have passed."""
         deadline = time.monotonic() + seconds
-        while not stop() and (left := deadline - time.monotonic()) > 0:
-            if self._watch.wait(min(left, LONGEST_WATCH)):
+        while not should_stop() and (left := deadline - time.monotonic()) > 0:
+            if self._watcher.wait(min(left, STOP_CHECK_INTERVAL)):
                 return
 
     def close(self) -> None:
-        self._watch.close()
+        self._watcher.close()
 
 
-class Watch(Protocol):
+class CommitWatcher(Protocol):
     def wait(self, seconds: float) -> bool:
-        """Wait for so long at most; whether something was committed."""
+        """Wait at most this long; return whether something was committed."""
 
     def close(self) -> None: ...
 
 
-def watch_for(using: str) -> Watch:
+def open_watcher(using: str) -> CommitWatcher:
     connection: Any = connections[using]
     if connection.vendor == "sqlite":
-        return Looking(using)
+        return SQLitePoller(using)
     if connection.vendor == "postgresql":
         # psycopg2 has no way to wait for a notification.
-        return Listening(using) if connection.Database.__name__ == "psycopg" else Snapshots(using)
-    return Sleeping(using)
+        return PostgresListener(using) if connection.Database.__name__ == "psycopg" else PostgresPoller(using)
+    return Sleeper(using)
 
 
-class Sleeping:
-    """For databases that tell nothing."""
+class Sleeper:
+    """For databases that give no sign of a commit."""
 
     def __init__(self, using: str) -> None:
         pass
@@ -86,22 +86,22 @@ class Sleeping:
         pass
 
 
-class Polling:
-    """Runs a statement whose answer changes when another connection has committed."""
+class Poller:
+    """Runs a statement whose result changes when another connection has committed."""
 
     statement: str
 
     def __init__(self, using: str) -> None:
         self._connection = copy_without_pool(using)
-        self._seen: Any = None
+        self._last_result: Any = None
 
     def wait(self, seconds: float) -> bool:
-        time.sleep(min(seconds, POLLS_EVERY))
+        time.sleep(min(seconds, COMMIT_POLL_INTERVAL))
         return self.has_changed()
 
     def has_changed(self) -> bool:
-        now = self.run(self.statement)
-        changed, self._seen = now != self._seen, now
+        result = self.run(self.statement)
+        changed, self._last_result = result != self._last_result, result
         return changed
 
     def run(self, statement: str, *params: Any) -> Any:
@@ -113,29 +113,29 @@ class Polling:
         self._connection.close()
 
 
-class Looking(Polling):
-    """SQLite's counter of the commits of other connections."""
+class SQLitePoller(Poller):
+    """Polls SQLite's counter of the commits of other connections."""
 
     statement = "PRAGMA data_version"
 
 
-class Snapshots(Polling):
-    """PostgreSQL's visible transactions. The answer also changes with the commits of other tables; it costs no lock."""
+class PostgresPoller(Poller):
+    """Polls PostgreSQL's visible transactions. Commits of other tables change the result too. It takes no lock."""
 
     statement = "SELECT pg_current_snapshot()::text"
 
 
-class Listening:
-    """LISTEN, once a notification of our own has shown that they arrive on this connection. Until then, polling.
+class PostgresListener:
+    """Listens, after a notification of its own has proved that notifications arrive on this connection. Polls before.
 
-    The proof has a channel of its own. What was said about ``klaxon`` on a pooler's server connection would reach other
-    clients of the pooler, and psycopg keeps what it has not asked for.
+    The proof has its own channel. If the worker listened to ``klaxon`` on the server connection of a pooler, other
+    clients of the pooler would get its notifications, and psycopg keeps notifications that nobody asked for.
     """
 
     def __init__(self, using: str) -> None:
-        self._ear = copy_without_pool(using)
-        self._polling = Snapshots(using)
-        self._channel = f"{CHANNEL}_{uuid4().hex}"
+        self._connection = copy_without_pool(using)
+        self._poller = PostgresPoller(using)
+        self._proof_channel = f"{CHANNEL}_{uuid4().hex}"
         self._proof = ""
         self._prove_at = self._give_up_at = time.monotonic()
         self._is_proven = False
@@ -144,58 +144,58 @@ class Listening:
         if self._is_proven:
             return bool(list(self._notifications(seconds)))
         if time.monotonic() >= self._prove_at:
-            self._ask_for_a_proof()
-        return self._prove(min(seconds, POLLS_EVERY)) or self._polling.has_changed()
+            self._request_proof()
+        return self._check_proof(min(seconds, COMMIT_POLL_INTERVAL)) or self._poller.has_changed()
 
     def close(self) -> None:
-        self._ear.close()
-        self._polling.close()
+        self._connection.close()
+        self._poller.close()
 
-    def _ask_for_a_proof(self) -> None:
+    def _request_proof(self) -> None:
         now = time.monotonic()
-        self._prove_at, self._give_up_at = now + PROVE_AGAIN_AFTER, now + PROOF_WITHIN
+        self._prove_at, self._give_up_at = now + PROOF_INTERVAL, now + PROOF_TIMEOUT
         self._proof = uuid4().hex
-        self._listen(self._channel)
-        # From another connection: a pooler could give both statements on this one to the same server connection.
-        self._polling.run("SELECT pg_notify(%s, %s)", self._channel, self._proof)
+        self._listen(self._proof_channel)
+        # On another connection: a pooler could run two statements of one connection on the same server connection.
+        self._poller.run("SELECT pg_notify(%s, %s)", self._proof_channel, self._proof)
 
-    def _prove(self, seconds: float) -> bool:
-        """Look for the proof; whether notifications arrive from now on."""
-        if self._ear.connection is None:
+    def _check_proof(self, seconds: float) -> bool:
+        """Wait for the proof; return whether notifications arrive from now on."""
+        if self._connection.connection is None:
             time.sleep(seconds)
             return False
         if any(found.payload == self._proof for found in self._notifications(seconds)):
-            self._begin()
+            self._start_listening()
         elif time.monotonic() >= self._give_up_at:
-            self._ear.close()
+            self._connection.close()
             warn_once()
         return self._is_proven
 
-    def _begin(self) -> None:
-        """What was queued before this is found by the worker that now wakes."""
-        with self._ear.cursor() as cursor:
-            cursor.execute(f"UNLISTEN {self._channel}")
+    def _start_listening(self) -> None:
+        """Replace polling. The worker wakes after this call, so it finds what was queued before."""
+        with self._connection.cursor() as cursor:
+            cursor.execute(f"UNLISTEN {self._proof_channel}")
         self._listen(CHANNEL)
         self._is_proven = True
-        self._polling.close()
+        self._poller.close()
 
     def _listen(self, channel: str) -> None:
-        with self._ear.cursor() as cursor:
+        with self._connection.cursor() as cursor:
             cursor.execute(f"LISTEN {channel}")
 
     def _notifications(self, seconds: float) -> Iterator[Any]:
-        driver: Any = self._ear.connection
-        with self._ear.wrap_database_errors:
+        driver: Any = self._connection.connection
+        with self._connection.wrap_database_errors:
             yield from driver.notifies(timeout=seconds, stop_after=1)
 
 
 @cache
 def warn_once() -> None:
-    """Only the first call in a process logs."""
+    """Log a warning on the first call in a process."""
     logger.warning(
-        "PostgreSQL's notifications do not reach this worker, as behind a pooler in transaction mode such as PgBouncer."
-        " It polls every %s seconds instead. Give the worker an entry of DATABASES that connects to PostgreSQL"
-        " directly, or through a pooler in session mode. If it must stay behind this one, set"
+        "PostgreSQL's notifications do not reach this worker, for example behind a pooler in transaction mode such as"
+        " PgBouncer. The worker polls every %s seconds instead. Give it an entry of DATABASES that connects to"
+        " PostgreSQL directly or through a pooler in session mode. If it must stay behind this pooler, set"
         " DISABLE_SERVER_SIDE_CURSORS to True in that entry.",
-        POLLS_EVERY,
+        COMMIT_POLL_INTERVAL,
     )

@@ -1,4 +1,4 @@
-"""The worker: threads that dispatch, and one that waits for commits and looks after lost workers."""
+"""The worker: threads that deliver, and one that waits for commits, rescues deliveries and runs periodic tasks."""
 
 import logging
 import threading
@@ -27,23 +27,22 @@ from notifications.delivering.workers.outage_log import OUTAGE_LOG
 from notifications.delivering.workers.periodic_tasks import Scheduler
 from notifications.delivering.workers.rescue import Rescuer
 from notifications.delivering.workers.stop import Stop
-from notifications.delivering.workers.wake_up import Waker
+from notifications.delivering.workers.wake_up import STOP_CHECK_INTERVAL, Waker
 from notifications.models import Delivery
 
 logger = logging.getLogger("notifications.worker")
 
-LOOKS_FOR_A_STOP_EVERY = 0.5
-LONG_REST = 1.0
+MAX_CONNECTION_IDLE = 1.0
 """Seconds. A provider may close a connection that is idle for longer."""
-SECONDS_FOR_A_CHORE = 5.0
-"""In one turn: lost workers are looked for by the same thread."""
+PERIODIC_TASK_TIMEOUT = 5.0
+"""Seconds for one run. It is short because the same thread rescues deliveries."""
 
 
 class Worker:
     """Runs until stopped, or until the outbox is empty.
 
-    :param workers: threads; providers are waited for, so more than cores makes sense.
-    :param on_progress: called with each tally, from the threads.
+    :param workers: the number of threads. Threads wait for providers, so more threads than cores make sense.
+    :param on_progress: called with each tally, in the thread that made it.
     """
 
     forks = False
@@ -67,117 +66,122 @@ class Worker:
         self.rescuer = Rescuer(self.using)
         self.errors = 0
         self.tally: Tally = Counter()
-        self.left_in_files = 0
-        """Outcomes that could not be written to the database before the end."""
-        self._stop_asked = False
-        self._stop_at_once = False
-        self.stopping = Stop(self.stopped, self.is_stopped_at_once)
-        self.rota = Scheduler(self.using, self.stopped)
-        self._work = [threading.Event() for _ in range(self.workers)]
+        self.outcomes_in_files = 0
+        """The number of outcomes that could not be written to the database before the end."""
+        self._is_stop_requested = False
+        self._is_stop_immediate = False
+        self.stop_state = Stop(self.is_stopping, self.is_stopping_immediately)
+        self.scheduler = Scheduler(self.using, self.is_stopping)
+        self._wake_events = [threading.Event() for _ in range(self.workers)]
         self._lock = threading.Lock()
 
     def stop(self) -> None:
-        """End at the next message, or group of messages; give back what is not begun, and return.
+        """Stop at the next message, or group of messages, and give back the claims that are not begun.
 
         May be called from any thread and from a signal handler, so it takes no lock: the handler may have interrupted
-        whoever holds it.
+        the code that holds it.
         """
-        self._stop_asked = True
+        self._is_stop_requested = True
 
     def stop_now(self) -> None:
-        """End after the next answer of each provider, whatever its channel, and try nothing for long."""
-        self._stop_asked = self._stop_at_once = True
+        """Stop after the next receipt of each provider, on any channel, and do not retry database errors for long."""
+        self._is_stop_requested = self._is_stop_immediate = True
 
-    def stopped(self) -> bool:
-        return self._stop_asked
+    def is_stopping(self) -> bool:
+        return self._is_stop_requested
 
-    def is_stopped_at_once(self) -> bool:
-        return self._stop_at_once
+    def is_stopping_immediately(self) -> bool:
+        return self._is_stop_immediate
 
     def drain(self) -> Tally:
-        """Work until nothing is ready, and take over from workers that are lost. The calling thread works too.
+        """Deliver until nothing is ready, and rescue the deliveries of lost workers. The calling thread delivers too.
 
-        While the system is switched off, it does nothing.
+        If the system is switched off, do nothing.
         """
         if is_off():
             return self.tally
-        self.rescuer.look(clock.now(self.using))
-        self.rota.run_due()
-        self.errors += self.rota.errors
-        self._drain_together()
+        self.rescuer.rescue(clock.now(self.using))
+        self.scheduler.run_due()
+        self.errors += self.scheduler.errors
+        self._drain_in_threads()
         if self.rescuer.has_suspects:
-            self._sleep(self.rescuer.patience)
-            self.rescuer.look(clock.now(self.using))
-            self._drain_together()
+            self._sleep(self.rescuer.confirmation_seconds)
+            self.rescuer.rescue(clock.now(self.using))
+            self._drain_in_threads()
         return self.tally
 
     def watch(self) -> Tally:
-        """Work until stopped, woken by commits. While the system is switched off, only wait for the stop."""
+        """Deliver until stopped; commits wake the worker. If the system is switched off, only wait for the stop."""
         if is_off():
-            # The setting changes with the next start only. A worker that ended would be started again and again.
+            # The setting changes only at the next start. A worker that ended would be restarted again and again.
             self._sleep(float("inf"))
             return self.tally
-        self.rota.patience = SECONDS_FOR_A_CHORE
-        pulse = HeartbeatThread()
-        if not self._register(pulse):
+        self.scheduler.timeout = PERIODIC_TASK_TIMEOUT
+        heartbeat = HeartbeatThread()
+        if not self._register(heartbeat):
             return self.tally
-        with pulse, self._ending_in_time():
-            self.rescuer.pulse = pulse
-            threads = [threading.Thread(target=self._keep_draining, args=(work, pulse)) for work in self._work]
+        with heartbeat, self._interrupt_after_stop():
+            self.rescuer.heartbeat = heartbeat
+            threads = [
+                threading.Thread(target=self._drain_until_stopped, args=(event, heartbeat))
+                for event in self._wake_events
+            ]
             for thread in threads:
                 thread.start()
             try:
                 with use_own_connections():
                     allow_interrupts(self.using)
-                    self._look_after_them()
+                    self._supervise()
             finally:
                 self.stop()
                 self._wake_all()
                 for thread in threads:
                     thread.join()
-        # This thread has looked for lost workers on a connection of its own.
+        # This thread has rescued deliveries on its own connection.
         connections.close_all()
         return self.tally
 
-    def _register(self, pulse: HeartbeatThread) -> bool:
-        """Wait for the end of an outage in which this process was started; False if it was stopped before."""
-        while not self.stopped():
+    def _register(self, heartbeat: HeartbeatThread) -> bool:
+        """Write the first heartbeat, after an outage if there is one. Return False if the worker was stopped before."""
+        while not self.is_stopping():
             try:
-                pulse.register()
+                heartbeat.register()
             except Error as error:
                 if not is_outage(error):
                     raise
-                self._back_off(error, "The first heartbeat failed; tried again in %s seconds.")
+                self._back_off(error, "The first heartbeat failed. The worker tries again in %s seconds.")
             else:
                 return True
         return False
 
-    def _drain_together(self) -> None:
+    def _drain_in_threads(self) -> None:
         if connections[self.using].in_atomic_block:
-            # Inside somebody's transaction, as in a host's tests: another connection would wait for it for ever.
-            self._drain_once(Dispatcher(self.batch_size, self.stopping))
+            # In a transaction of the caller, as in a host's tests, another connection would wait without end.
+            self._drain_once(Dispatcher(self.batch_size, self.stop_state))
             return
-        with HeartbeatThread() as pulse, self._ending_in_time():
-            others = [threading.Thread(target=self._drain_aside, args=(pulse,)) for _ in range(self.workers - 1)]
-            for thread in others:
+        with HeartbeatThread() as heartbeat, self._interrupt_after_stop():
+            threads = [
+                threading.Thread(target=self._drain_in_thread, args=(heartbeat,)) for _ in range(self.workers - 1)
+            ]
+            for thread in threads:
                 thread.start()
             try:
-                self._drain_once(Dispatcher(self.batch_size, self.stopping, pulse))
+                self._drain_once(Dispatcher(self.batch_size, self.stop_state, heartbeat))
             finally:
-                for thread in others:
+                for thread in threads:
                     thread.join()
 
     def _drain(self, dispatcher: Dispatcher) -> None:
         try:
-            while not self.stopped():
-                claimed, news = dispatcher.run_batch(self.batch_size)
-                self._count(news)
+            while not self.is_stopping():
+                claimed, tally = dispatcher.run_batch(self.batch_size)
+                self._add_to_tally(tally)
                 if claimed:
                     continue
                 rest = dispatcher.get_rest_seconds()
                 if rest is None:
                     return
-                if rest >= LONG_REST:
+                if rest >= MAX_CONNECTION_IDLE:
                     dispatcher.release_connections()
                 return_connections_to_pools()
                 self._sleep(rest)
@@ -193,19 +197,19 @@ class Worker:
 
     def _close(self, dispatcher: Dispatcher) -> None:
         left = dispatcher.close(conf.current().stop_seconds)
-        # Also what was written after an error, and what went to a file.
-        self._count(dispatcher.writer.counter.take())
+        # This includes outcomes that were written after an error, and outcomes in a file.
+        self._add_to_tally(dispatcher.writer.counter.take())
         with self._lock:
-            self.left_in_files += left
+            self.outcomes_in_files += left
 
-    def _count(self, news: Tally) -> None:
+    def _add_to_tally(self, tally: Tally) -> None:
         with self._lock:
-            self.tally += news
-        self.on_progress(news)
+            self.tally += tally
+        self.on_progress(tally)
 
-    def _drain_aside(self, pulse: HeartbeatThread) -> None:
+    def _drain_in_thread(self, heartbeat: HeartbeatThread) -> None:
         try:
-            self._drain_once(Dispatcher(self.batch_size, self.stopping, pulse))
+            self._drain_once(Dispatcher(self.batch_size, self.stop_state, heartbeat))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - it is logged
             self.errors += 1
             OUTAGE_LOG.report_failure(logger, error, "A worker thread failed.")
@@ -213,10 +217,10 @@ class Worker:
             connections.close_all()
 
     @contextmanager
-    def _ending_in_time(self) -> Iterator[None]:
-        """After a stop, break off statements that wait for locks of others, so that outcomes can go to a file."""
+    def _interrupt_after_stop(self) -> Iterator[None]:
+        """After a stop, interrupt statements that wait for locks, so that outcomes can be written to a file."""
         ended = threading.Event()
-        thread = threading.Thread(target=self._interrupt_after_a_stop, args=(ended,), daemon=True)
+        thread = threading.Thread(target=self._interrupt_blocked_statements, args=(ended,), daemon=True)
         thread.start()
         try:
             yield
@@ -224,58 +228,58 @@ class Worker:
             ended.set()
             thread.join()
 
-    def _interrupt_after_a_stop(self, ended: threading.Event) -> None:
-        while not self.stopped():
-            if ended.wait(LOOKS_FOR_A_STOP_EVERY):
+    def _interrupt_blocked_statements(self, ended: threading.Event) -> None:
+        while not self.is_stopping():
+            if ended.wait(STOP_CHECK_INTERVAL):
                 return
         until = time.monotonic() + conf.current().stop_seconds
-        while not ended.wait(LOOKS_FOR_A_STOP_EVERY):
-            if time.monotonic() >= until or self.is_stopped_at_once():
+        while not ended.wait(STOP_CHECK_INTERVAL):
+            if time.monotonic() >= until or self.is_stopping_immediately():
                 interrupt_statements()
 
-    def _keep_draining(self, work: threading.Event, pulse: HeartbeatThread) -> None:
+    def _drain_until_stopped(self, wake: threading.Event, heartbeat: HeartbeatThread) -> None:
         allow_interrupts(self.using)
-        dispatcher = Dispatcher(self.batch_size, self.stopping, pulse)
-        while not self.stopped():
+        dispatcher = Dispatcher(self.batch_size, self.stop_state, heartbeat)
+        while not self.is_stopping():
             try:
                 self._drain(dispatcher)
             except (Exception, SystemExit) as error:  # noqa: BLE001 - it is logged
-                # A database that is away, a bug in a host's code: neither may end the worker.
-                self._back_off(error, "A worker thread had an error and goes on in %s seconds.")
+                # Neither a database outage nor a bug in a host's code may end the worker.
+                self._back_off(error, "A worker thread failed. It continues in %s seconds.")
             else:
                 OUTAGE_LOG.report_success()
                 return_connections_to_pools()
-                work.wait(self.idle)
-                work.clear()
+                wake.wait(self.idle)
+                wake.clear()
         self._close(dispatcher)
         connections.close_all()
 
-    def _look_after_them(self) -> None:
+    def _supervise(self) -> None:
         waker = Waker()
-        while not self.stopped():
+        while not self.is_stopping():
             try:
-                waker.wait(self.idle, self.stopped)
-                self.rescuer.look_now_and_then(clock.now(self.using))
-                self.rota.run_due()
+                waker.wait(self.idle, self.is_stopping)
+                self.rescuer.rescue_if_due(clock.now(self.using))
+                self.scheduler.run_due()
                 OUTAGE_LOG.report_success()
             except Exception as error:  # noqa: BLE001 - it is logged
-                self._back_off(error, "Waiting for commits failed; tried again in %s seconds.")
+                self._back_off(error, "Waiting for commits failed. The worker tries again in %s seconds.")
                 waker.close()
                 waker = Waker()
             self._wake_all()
         waker.close()
 
     def _wake_all(self) -> None:
-        for work in self._work:
-            work.set()
+        for event in self._wake_events:
+            event.set()
 
-    def _back_off(self, error: BaseException, what: str) -> None:
+    def _back_off(self, error: BaseException, message: str) -> None:
         self.errors += 1
-        OUTAGE_LOG.report_failure(logger, error, what, self.error_pause)
+        OUTAGE_LOG.report_failure(logger, error, message, self.error_pause)
         connections.close_all()
         self._sleep(self.error_pause)
 
     def _sleep(self, seconds: float) -> None:
         until = time.monotonic() + seconds
-        while not self.stopped() and (left := until - time.monotonic()) > 0:
+        while not self.is_stopping() and (left := until - time.monotonic()) > 0:
             time.sleep(min(left, 0.1))

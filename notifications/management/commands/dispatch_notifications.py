@@ -9,9 +9,9 @@ from django.db import connections, router
 
 from notifications.core import clock
 from notifications.core.switch import OFF_MESSAGE, is_off
-from notifications.delivering.workers.processes import Processes
-from notifications.delivering.workers.stop_signals import stopping_in_order
+from notifications.delivering.workers.stop_signals import stop_on_signals
 from notifications.delivering.workers.worker import Worker
+from notifications.delivering.workers.worker_processes import WorkerProcesses
 from notifications.management.base import DatabaseCommand
 from notifications.management.counts import format_count
 from notifications.management.progress import Progress
@@ -44,7 +44,7 @@ class Command(DatabaseCommand):
         has_progress_bar = self.stdout.isatty() and not options["watch"]
         progress = Progress(self.stdout, count_ready(began) if has_progress_bar else None)
         worker = make_worker(options, progress)
-        with stopping_in_order(worker):
+        with stop_on_signals(worker):
             if options["watch"]:
                 self.stdout.write(OFF_MESSAGE if off else "Watching the outbox. Stop with Ctrl-C.")
                 # Otherwise each forked process would have the line in its buffer, too.
@@ -72,7 +72,7 @@ def check_options(options: dict[str, Any]) -> None:
         raise CommandError("--processes cannot be used in a transaction, because other processes would not see it.")
 
 
-def make_worker(options: dict[str, Any], progress: Progress) -> Worker | Processes:
+def make_worker(options: dict[str, Any], progress: Progress) -> Worker | WorkerProcesses:
     arguments = {
         "workers": options["workers"] or (None if options["watch"] else 1),
         "batch_size": options["batch_size"],
@@ -80,17 +80,17 @@ def make_worker(options: dict[str, Any], progress: Progress) -> Worker | Process
         "error_pause": options["error_pause"],
         "on_progress": lambda tally: progress.advance(tally.total()),
     }
-    return Worker(**arguments) if options["processes"] == 1 else Processes(options["processes"], **arguments)
+    return Worker(**arguments) if options["processes"] == 1 else WorkerProcesses(options["processes"], **arguments)
 
 
-def raise_failures(worker: Worker | Processes, watch: bool) -> None:
+def raise_failures(worker: Worker | WorkerProcesses, watch: bool) -> None:
     """
     :raises CommandError: if processes died, if outcomes could not be written to the database or, without ``--watch``,
         if threads failed.
     """
-    died = worker.died if isinstance(worker, Processes) else 0
+    died = worker.died if isinstance(worker, WorkerProcesses) else 0
     failed = 0 if watch else worker.errors
-    unwritten = worker.left_in_files
+    unwritten = worker.outcomes_in_files
     failures = {
         f"{format_count(died, 'worker process', 'worker processes')} died": died,
         f"{format_count(failed, 'worker thread or periodic task', 'worker threads or periodic tasks')} failed": failed,

@@ -8,7 +8,7 @@ from django.core.management.base import CommandError
 from notifications import conf
 from notifications.core import partitions
 from notifications.core.primary import read_from_primary
-from notifications.delivering.workers.wake_up import announce
+from notifications.delivering.workers.wake_up import notify_workers
 from notifications.management.base import DatabaseCommand
 from notifications.models import Circuit, Pause
 from notifications.models.pause import EVERYTHING
@@ -36,7 +36,7 @@ class Command(DatabaseCommand):
         if closed:
             self.stdout.write(f"Workers try these providers again immediately: {', '.join(closed)}.")
         if resumed or closed:
-            announce(partition=partitions.current())
+            notify_workers(partition=partitions.current())
         still = sorted(Pause.objects.names())
         if still:
             self.stdout.write(f"Still paused: {', '.join(still)}.")

@@ -44,7 +44,7 @@ def test_the_first_heartbeat_waits_for_a_lock_as_any_statement_does():
 
 
 def test_a_later_heartbeat_waits_no_longer_than_until_the_next():
-    pulse = HeartbeatThread()
-    pulse.register()
+    heartbeat = HeartbeatThread()
+    heartbeat.register()
     with locked_by_another(), pytest.raises(OperationalError):
-        pulse.beat()
+        heartbeat.beat()

@@ -56,7 +56,7 @@ def test_one_line_when_it_goes_one_a_minute_and_one_when_it_is_back(log, clock, 
         log.report_success()
     why = "connection failed: refused (The heartbeat failed.)"
     assert caplog.messages == [
-        f"The database cannot be used. It is tried again until it can: {why}",
+        f"The database cannot be used. The worker keeps trying: {why}",
         f"The database has not been usable for 60 seconds (121 failures): {why}",
         f"The database has not been usable for 120 seconds (241 failures): {why}",
         "The database can be used again. It failed for 149 seconds (300 failures).",
@@ -102,19 +102,19 @@ def test_every_failure_is_there_with_its_traceback_at_debug(log, caplog):
     try:
         raise lost()
     except OperationalError as error:
-        log.report_failure(logger, error, "The chore %r failed.", "tidy")
-        log.report_failure(logger, error, "The chore %r failed.", "tidy")
+        log.report_failure(logger, error, "The periodic task %r failed.", "cleanup")
+        log.report_failure(logger, error, "The periodic task %r failed.", "cleanup")
     at_debug = [record for record in caplog.records if record.levelno == logging.DEBUG]
-    assert [record.getMessage() for record in at_debug] == ["The chore 'tidy' failed."] * 2
+    assert [record.getMessage() for record in at_debug] == ["The periodic task 'cleanup' failed."] * 2
     assert all(record.exc_info for record in at_debug)
 
 
 def test_the_line_names_what_failed_for_it_may_be_one_slow_statement(log, caplog):
     error = OperationalError("canceling statement due to statement timeout")
     error.__cause__ = psycopg.errors.QueryCanceled()
-    log.report_failure(logger, error, "The chore %r failed; it has its next turn in %g seconds.", "tidy", 60.0)
+    log.report_failure(logger, error, "The periodic task %r failed. It runs again in %g seconds.", "cleanup", 60.0)
     [message] = caplog.messages
-    assert message.endswith("statement timeout (The chore 'tidy' failed; it has its next turn in 60 seconds.)")
+    assert message.endswith("statement timeout (The periodic task 'cleanup' failed. It runs again in 60 seconds.)")
 
 
 def deadlock():
@@ -146,7 +146,7 @@ def test_an_error_that_an_outage_has_caused_belongs_to_it(log, caplog):
 @pytest.fixture
 def worker(settings, monkeypatch, transactional_db):
     """With threads that try again all the time; in the log of the process nothing has happened yet."""
-    monkeypatch.setattr(outage_log, "CALM_AFTER", 0.5)
+    monkeypatch.setattr(outage_log, "RECOVERY_SECONDS", 0.5)
     vars(OUTAGE_LOG).update(vars(OutageLog()))
     settings.NOTIFICATIONS = {"BEAT_SECONDS": 0.05}
     worker = Worker(workers=2, idle=0.05, error_pause=0.05)

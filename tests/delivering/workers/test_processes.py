@@ -12,7 +12,8 @@ from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 
 from notifications.channels import BaseChannel
-from notifications.delivering.workers.processes import Child, longest_end
+from notifications.delivering.workers.child_process import ChildProcess
+from notifications.delivering.workers.worker_processes import max_stop_seconds
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, Heartbeat
 from tests.factories import UserFactory
@@ -106,7 +107,7 @@ def test_a_process_that_dies_is_told_of_and_replaced(watching):
     until(all_sent)
     parent.send_signal(signal.SIGTERM)
     said = finished(parent, timeout=30)
-    assert f"Worker process {killed} was ended by SIGKILL; another is started in 0.2 seconds." in said
+    assert f"Worker process {killed} was ended by SIGKILL. Another one starts in 0.2 seconds." in said
     assert "10 deliveries: 10 sent." in said
 
 
@@ -151,12 +152,12 @@ def test_inside_a_transaction_other_processes_would_see_nothing():
         call_command("dispatch_notifications", processes=2)
 
 
-def child(heard_at, asked_at=None):
-    return Child(process=None, news=None, heard_at=heard_at, asked_at=asked_at)
+def child(last_report_at, stop_requested_at=None):
+    return ChildProcess(process=None, pipe=None, last_report_at=last_report_at, stop_requested_at=stop_requested_at)
 
 
 @pytest.mark.parametrize(
-    ("heard_at", "asked_at", "now", "word"),
+    ("last_report_at", "stop_requested_at", "now", "word"),
     [
         (0, None, 1000, ""),  # nobody asked it to stop
         (100, 100, 109, ""),
@@ -167,20 +168,20 @@ def child(heard_at, asked_at=None):
         (159, 100, 160, "within 60 seconds"),
     ],
 )
-def test_a_child_is_killed_only_after_a_stop_when_it_is_frozen_or_far_too_slow(heard_at, asked_at, now, word):
-    fault = child(heard_at, asked_at).fault(now, longest=60)
-    assert word in fault
-    assert bool(fault) == bool(word)
+def test_a_child_is_killed_only_after_a_stop_if_it_is_frozen_or_too_slow(last_report_at, stop_requested_at, now, word):
+    reason = child(last_report_at, stop_requested_at).kill_reason(now, max_stop_seconds=60)
+    assert word in reason
+    assert bool(reason) == bool(word)
 
 
 def test_the_longest_end_is_that_of_the_slowest_channel_that_is_enabled(settings):
     settings.NOTIFICATIONS = {"CHANNELS": {"email": {"ENABLED": False}, "app": {"ENABLED": False}, "log": {}}}
-    quick = longest_end()
+    quick = max_stop_seconds()
     assert quick == 500 * 0.1 + 10 + 60
     settings.NOTIFICATIONS = {"CHANNELS": {"log": {}, "slow": {"BACKEND": f"{__name__}.Slow"}}}
-    assert longest_end() == quick - 50 + 500 * 10, "a group that goes out as one"
+    assert max_stop_seconds() == quick - 50 + 500 * 10, "a group that goes out as one"
     settings.NOTIFICATIONS = {"CHANNELS": {"email": {"ENABLED": False}, "log": {"OPTIONS": {"colour": "red"}}}}
-    assert longest_end() == 30 + 10 + 60, "the app channel, which is on by default"
+    assert max_stop_seconds() == 30 + 10 + 60, "the app channel, which is on by default"
 
 
 class Slow(BaseChannel):
@@ -208,7 +209,7 @@ def test_a_frozen_child_is_named_and_killed_and_keeps_no_other_from_ending(watch
     until(lambda: pids() == {frozen}, seconds=8)
     said, _ = parent.communicate(timeout=30)
     assert 10 <= time.monotonic() - began < 20
-    assert f"Worker process {frozen} was asked to stop and is waited for." in said
+    assert f"Worker process {frozen} was asked to stop. The parent waits for it." in said
     assert f"Worker process {frozen} is frozen" in said
     assert f"Worker process {frozen} was ended by SIGKILL." in said
     assert not any(str(other) in said for other in others), said
@@ -235,7 +236,7 @@ import time
 from collections import Counter
 from pathlib import Path
 from django.core.management import call_command
-from notifications.delivering import processes
+from notifications.delivering.workers import worker_processes
 from notifications.delivering.workers.worker import Worker
 
 def work(worker):
@@ -245,9 +246,9 @@ def work(worker):
     return Counter()
 
 def note_a_second_stop(worker):
-    worker.is_asked_twice = True
+    worker.is_stop_repeated = True
 
-Worker.is_asked_twice = False
+Worker.is_stop_repeated = False
 Worker.watch, Worker.stop_now = work, note_a_second_stop
 {more}
 call_command("dispatch_notifications", watch=True, processes=2)
@@ -258,7 +259,7 @@ call_command("dispatch_notifications", watch=True, processes=2)
 
 
 def test_a_second_signal_to_the_parent_is_a_second_one_to_each_child(tmp_path):
-    parent = crew(tmp_path / "begun", "while not worker.is_asked_twice: time.sleep(0.02)")
+    parent = crew(tmp_path / "begun", "while not worker.is_stop_repeated: time.sleep(0.02)")
     parent.send_signal(signal.SIGTERM)
     time.sleep(1.1)
     assert parent.poll() is None
@@ -267,7 +268,7 @@ def test_a_second_signal_to_the_parent_is_a_second_one_to_each_child(tmp_path):
 
 
 def test_a_child_that_ticks_but_never_ends_is_killed_after_the_longest_end(tmp_path):
-    parent = crew(tmp_path / "begun", "while True: time.sleep(0.02)", "processes.longest_end = lambda: 3.0")
+    parent = crew(tmp_path / "begun", "while True: time.sleep(0.02)", "worker_processes.max_stop_seconds = lambda: 3.0")
     began = time.monotonic()
     parent.send_signal(signal.SIGTERM)
     said, _ = parent.communicate(timeout=20)
@@ -277,7 +278,7 @@ def test_a_child_that_ticks_but_never_ends_is_killed_after_the_longest_end(tmp_p
 
 
 def test_a_child_that_ends_with_a_status_of_failure_makes_the_command_fail(tmp_path):
-    loop = "while not worker.stopped(): time.sleep(0.02)\n    raise SystemExit(3)"
+    loop = "while not worker.is_stopping(): time.sleep(0.02)\n    raise SystemExit(3)"
     parent = crew(tmp_path / "begun", loop)
     parent.send_signal(signal.SIGTERM)
     said, _ = parent.communicate(timeout=20)

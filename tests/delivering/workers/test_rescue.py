@@ -41,10 +41,10 @@ def rescuer():
     return Rescuer("default")
 
 
-def look_twice(rescuer, clock):
-    rescuer.look(clock())
+def rescue_twice(rescuer, clock):
+    rescuer.rescue(clock())
     time.sleep(0.005)
-    return dict(rescuer.look(clock()))
+    return dict(rescuer.rescue(clock()))
 
 
 def take(clock, owner="lost", sending=False):
@@ -66,7 +66,7 @@ def test_what_was_claimed_by_a_lost_worker_is_ready_again(clock, rescuer):
     beat(clock)
     take(clock)
     clock.forward(seconds=61)
-    assert look_twice(rescuer, clock) == {"ready": 1}
+    assert rescue_twice(rescuer, clock) == {"ready": 1}
     assert the_delivery().strikes == 0
     assert Dispatcher().run_until_idle() == {"sent": 1}
 
@@ -75,7 +75,7 @@ def test_what_a_lost_worker_was_sending_goes_on_with_the_schedule_and_is_logged(
     beat(clock)
     take(clock, sending=True)
     clock.forward(seconds=61)
-    assert look_twice(rescuer, clock) == {"retry": 1}
+    assert rescue_twice(rescuer, clock) == {"retry": 1}
     assert (the_delivery().strikes, the_delivery().due_at) == (0, clock() + timedelta(minutes=1))
     assert the_delivery().is_suspect
     assert NotificationLog.objects.filter(reason="lost_contact", success=False).count() == 1
@@ -87,10 +87,10 @@ def test_nobody_is_condemned_at_first_sight(clock, rescuer):
     beat(clock)
     take(clock)
     clock.forward(hours=1)  # the database's clock jumped
-    rescuer.look(clock())
+    rescuer.rescue(clock())
     beat(clock)
     Delivery.objects.renew("lost", [the_delivery().pk], clock() + timedelta(seconds=60))
-    assert look_twice(rescuer, clock) == {}
+    assert rescue_twice(rescuer, clock) == {}
     assert the_delivery().state == "claimed"
 
 
@@ -98,7 +98,7 @@ def test_a_live_worker_whose_provider_hangs_loses_the_delivery_without_a_strike(
     take(clock, sending=True)
     clock.forward(seconds=601)
     beat(clock)
-    look_twice(rescuer, clock)
+    rescue_twice(rescuer, clock)
     assert (the_delivery().state, the_delivery().strikes) == ("retry", 0)
 
 
@@ -110,8 +110,8 @@ def test_what_must_not_arrive_twice_waits_for_a_person(clock, rescuer):
         beat(clock)
         take(clock, sending=True)
         clock.forward(seconds=61)
-        assert look_twice(rescuer, clock) == {"unknown": 1}
-        assert look_twice(rescuer, clock) == {}
+        assert rescue_twice(rescuer, clock) == {"unknown": 1}
+        assert rescue_twice(rescuer, clock) == {}
 
 
 @pytest.mark.parametrize(("on_unknown", "state"), [("hold", "unknown"), ("retry", "retry")])
@@ -123,8 +123,8 @@ def test_what_a_lost_worker_was_sending_is_named_in_the_log_once(clock, rescuer,
         beat(clock)
         take(clock, sending=True)
         clock.forward(seconds=61)
-        look_twice(rescuer, clock)
-        look_twice(rescuer, clock)
+        rescue_twice(rescuer, clock)
+        rescue_twice(rescuer, clock)
     [record] = [record for record in caplog.records if record.levelname == "WARNING"]
     assert record.getMessage() == (
         f"Contact was lost while delivery {the_delivery().pk} was being sent, so it may have arrived. "
@@ -136,7 +136,7 @@ def test_what_a_lost_worker_had_only_claimed_is_no_lost_contact(clock, rescuer, 
     beat(clock)
     take(clock)
     clock.forward(seconds=61)
-    assert look_twice(rescuer, clock) == {"ready": 1}
+    assert rescue_twice(rescuer, clock) == {"ready": 1}
     assert "Contact was lost" not in caplog.text
 
 
@@ -149,7 +149,7 @@ def test_the_third_strike_is_told_as_failed(clock, rescuer, django_capture_on_co
     Delivery.objects.begin_trial(the_delivery())
     clock.forward(seconds=61)
     with django_capture_on_commit_callbacks(execute=True):
-        look_twice(rescuer, clock)
+        rescue_twice(rescuer, clock)
     assert told == [(the_delivery().pk, "dead", "strikes")]
 
 
@@ -159,7 +159,7 @@ def test_the_late_outcome_of_a_worker_that_was_stopped_is_refused(clock, rescuer
 
     def stopped_for_long(*args):
         clock.forward(hours=1)
-        look_twice(rescuer, clock)
+        rescue_twice(rescuer, clock)
 
     original = LogChannel.send
 
@@ -174,64 +174,64 @@ def test_the_late_outcome_of_a_worker_that_was_stopped_is_refused(clock, rescuer
 
 
 def test_a_worker_never_takes_back_what_its_own_threads_have_in_hand(clock):
-    pulse = HeartbeatThread()
-    beat(clock, pulse.owner)
-    take(clock, pulse.owner, sending=True)
+    heartbeat = HeartbeatThread()
+    beat(clock, heartbeat.owner)
+    take(clock, heartbeat.owner, sending=True)
     clock.forward(hours=1)  # the database was locked for so long
-    with pulse.holding([the_delivery().pk]):
-        assert look_twice(Rescuer("default", pulse), clock) == {}
-    writer = OutcomeWriter(pulse)
+    with heartbeat.renewing([the_delivery().pk]):
+        assert rescue_twice(Rescuer("default", heartbeat), clock) == {}
+    writer = OutcomeWriter(heartbeat)
     writer.keep(Outcomes([retry_unsent(the_delivery(), clock())], clock()))
-    assert look_twice(Rescuer("default", pulse), clock) == {}
+    assert rescue_twice(Rescuer("default", heartbeat), clock) == {}
     assert the_delivery().state == "sending"
     writer.catch_up()
     assert the_delivery().state == "retry"
 
 
 def test_what_a_thread_has_lost_hold_of_is_taken_back_by_its_own_worker_too(clock):
-    pulse = HeartbeatThread()
-    take(clock, pulse.owner, sending=True)
+    heartbeat = HeartbeatThread()
+    take(clock, heartbeat.owner, sending=True)
     clock.forward(hours=1)
-    beat(clock, pulse.owner)
-    assert look_twice(Rescuer("default", pulse), clock) == {"retry": 1}
+    beat(clock, heartbeat.owner)
+    assert rescue_twice(Rescuer("default", heartbeat), clock) == {"retry": 1}
     assert not the_delivery().strikes
 
 
 def test_what_a_provider_never_answers_is_taken_back_by_the_only_worker(clock, settings):
     settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "LEASE_SECONDS": 1}
-    pulse = HeartbeatThread()
-    take(clock, pulse.owner, sending=True)
+    heartbeat = HeartbeatThread()
+    take(clock, heartbeat.owner, sending=True)
     clock.forward(hours=1)
-    beat(clock, pulse.owner)
+    beat(clock, heartbeat.owner)
     providers = Dispatcher().providers
-    group = GroupHandover(providers.choose(the_delivery(), clock()), OutcomeWriter(pulse), providers)
-    with pulse.holding([the_delivery().pk]), pulse.recorder.watch(group):
+    group = GroupHandover(providers.choose(the_delivery(), clock()), OutcomeWriter(heartbeat), providers)
+    with heartbeat.renewing([the_delivery().pk]), heartbeat.recorder.watch(group):
         group.begin([the_delivery()])
-        assert look_twice(Rescuer("default", pulse), clock) == {}
+        assert rescue_twice(Rescuer("default", heartbeat), clock) == {}
         time.sleep(1.1)
-        pulse.beat()
-        rescuer = Rescuer("default", pulse)
-        rescuer._lives = pulse.lives
-        assert look_twice(rescuer, clock) == {"retry": 1}
+        heartbeat.beat()
+        rescuer = Rescuer("default", heartbeat)
+        rescuer._generation = heartbeat.generation
+        assert rescue_twice(rescuer, clock) == {"retry": 1}
 
 
 def test_after_its_own_heartbeat_stood_still_a_worker_gives_the_others_a_whole_lease(clock, settings):
     settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "LEASE_SECONDS": 1, "BEAT_SECONDS": 0.001}
-    pulse = HeartbeatThread()
-    rescuer = Rescuer("default", pulse)
+    heartbeat = HeartbeatThread()
+    rescuer = Rescuer("default", heartbeat)
     beat(clock)
     take(clock)
     time.sleep(0.6)
     clock.forward(hours=1)
-    assert not pulse.is_healthy()
-    assert look_twice(rescuer, clock) == {}
-    pulse.beat()
-    assert look_twice(rescuer, clock) == {}
+    assert not heartbeat.is_healthy()
+    assert rescue_twice(rescuer, clock) == {}
+    heartbeat.beat()
+    assert rescue_twice(rescuer, clock) == {}
     until = time.monotonic() + 1.1
     while time.monotonic() < until:
-        pulse.beat()
+        heartbeat.beat()
         time.sleep(0.05)
-    assert look_twice(rescuer, clock) == {"ready": 1}
+    assert rescue_twice(rescuer, clock) == {"ready": 1}
 
 
 def test_a_worker_whose_writing_was_held_up_gives_the_others_a_whole_lease(clock, rescuer, monkeypatch, settings):
@@ -239,16 +239,16 @@ def test_a_worker_whose_writing_was_held_up_gives_the_others_a_whole_lease(clock
     beat(clock)
     take(clock)
     clock.forward(hours=1)
-    rescuer.look(clock())
+    rescuer.rescue(clock())
     time.sleep(0.2)
     with monkeypatch.context() as lock:
         lock.setattr(Delivery.objects._queryset_class, "wait_to_write", lambda self: time.sleep(0.2))
-        assert rescuer.look(clock()) == {}
-    assert rescuer.look(clock()) == {}
+        assert rescuer.rescue(clock()) == {}
+    assert rescuer.rescue(clock()) == {}
     time.sleep(1)
-    rescuer.look(clock())
+    rescuer.rescue(clock())
     time.sleep(0.2)
-    assert rescuer.look(clock()) == {"ready": 1}
+    assert rescuer.rescue(clock()) == {"ready": 1}
 
 
 def test_a_worker_that_died_long_ago_and_holds_nothing_is_forgotten(clock, rescuer):
@@ -257,6 +257,6 @@ def test_a_worker_that_died_long_ago_and_holds_nothing_is_forgotten(clock, rescu
     take(clock, "holding")
     clock.forward(seconds=601)
     beat(clock, "living")
-    look_twice(rescuer, clock)
-    look_twice(rescuer, clock)
+    rescue_twice(rescuer, clock)
+    rescue_twice(rescuer, clock)
     assert list(Heartbeat.objects.values_list("pk", flat=True)) == ["living"]

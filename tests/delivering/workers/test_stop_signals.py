@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from notifications.delivering.workers.stop_signals import stopping_in_order
+from notifications.delivering.workers.stop_signals import stop_on_signals
 
 SECONDS_OF_WAITING = 3
 
@@ -47,7 +47,7 @@ def locked_file(tmp_path):
 @pytest.mark.parametrize("forks", [False, True])
 def test_signals_right_after_the_first_are_the_same_stop_and_a_later_one_is_a_second(forks):
     worker = Recorder(forks)
-    with stopping_in_order(worker):
+    with stop_on_signals(worker):
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGTERM)
@@ -59,7 +59,7 @@ def test_signals_right_after_the_first_are_the_same_stop_and_a_later_one_is_a_se
 
 def test_a_stop_is_heard_while_the_main_thread_waits_for_a_lock_of_sqlite(locked_file):
     worker, waiting = Recorder(), sqlite3.connect(locked_file, timeout=SECONDS_OF_WAITING)
-    with stopping_in_order(worker):
+    with stop_on_signals(worker):
         threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM)).start()
         began = time.monotonic()
         with pytest.raises(sqlite3.OperationalError, match="locked"):
@@ -74,7 +74,7 @@ def test_a_stop_is_heard_while_the_main_thread_waits_for_a_lock_of_sqlite(locked
 def test_handlers_of_before_come_back_and_no_thread_is_left():
     numbers = (signal.SIGTERM, signal.SIGINT)
     before, threads = [signal.getsignal(number) for number in numbers], threading.active_count()
-    with stopping_in_order(Recorder()):
+    with stop_on_signals(Recorder()):
         assert [signal.getsignal(number) for number in numbers] != before
     assert [signal.getsignal(number) for number in numbers] == before
     assert threading.active_count() == threads
@@ -85,7 +85,7 @@ def test_a_thread_that_cannot_set_handlers_works_without():
     heard = []
 
     def run():
-        with stopping_in_order(Recorder()):
+        with stop_on_signals(Recorder()):
             heard.append(signal.getsignal(signal.SIGTERM))
 
     thread = threading.Thread(target=run)

@@ -1,0 +1,233 @@
+"""Several worker processes under one parent, which starts them, reads their reports and stops them together.
+
+The parent forks them, so that each starts in milliseconds. While it forks, the parent has no database connection and no
+other thread; it only waits. Children whose parent ends stop in order automatically.
+
+Each child ticks once a second. After a stop was requested, the parent logs which children it waits for. It kills a
+child that has not ticked for a while, since a frozen process would delay the end without limit, and a child that ticks
+but runs for longer than any channel may take for a message.
+"""
+
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from django.db import connections
+
+from notifications import conf
+from notifications.channels import open_channel
+from notifications.conf.channels import ProviderConf
+from notifications.core.channel_classes import get_channel_conf
+from notifications.delivering.tally import Tally
+from notifications.delivering.workers.child_process import (
+    REPORT_POLL_INTERVAL,
+    ChildProcess,
+    ProgressPipe,
+    Report,
+    tick_until_parent_ends,
+)
+from notifications.delivering.workers.stop_signals import SIGNALS, stop_on_signals
+from notifications.delivering.workers.worker import Worker
+
+logger = logging.getLogger("notifications.worker")
+
+WAIT_LOG_INTERVAL = 5.0
+STOP_MARGIN = 60.0
+"""Seconds for statements that wait for locks of other programs."""
+
+
+class WorkerProcesses:
+    """Runs like a :class:`Worker`, in ``count`` processes. Each is a Worker with its own heartbeat.
+
+    :param on_progress: called in the parent with each tally.
+    :param options: the options of each Worker.
+    """
+
+    forks = True
+
+    def __init__(
+        self, count: int, *, on_progress: Callable[[Tally], None] = lambda tally: None, **options: Any
+    ) -> None:
+        self.count = count
+        self.on_progress = on_progress
+        self.options = options
+        self.restart_pause = options.get("error_pause") or conf.current().error_pause_seconds
+        self.tally: Tally = Counter()
+        self.errors = 0
+        self.died = 0
+        # A child with outcomes that it could not write ends with status 1, and counts as died.
+        self.outcomes_in_files = 0
+        self._children: list[ChildProcess] = []
+        self._start_times: list[float] = []
+        self._is_stop_requested = False
+        self._is_stop_repeated = False
+        self._max_stop_seconds: float | None = None
+
+    def stop(self) -> None:
+        """Stop all children in order. May be called from a signal handler."""
+        self._is_stop_requested = True
+
+    def stop_now(self) -> None:
+        """Stop all children at the next message. May be called from a signal handler."""
+        self._is_stop_requested = self._is_stop_repeated = True
+
+    def drain(self) -> Tally:
+        """Run until nothing is ready. ``errors`` counts failed threads, and ``died`` processes that failed."""
+        return self._run(Worker.drain, should_restart=False)
+
+    def watch(self) -> Tally:
+        """Run until stopped. A child that ends before that is started again after a pause."""
+        return self._run(Worker.watch, should_restart=True)
+
+    def _run(self, work: Callable[[Worker], Tally], should_restart: bool) -> Tally:
+        self._start_times = [time.monotonic()] * self.count
+        try:
+            while self._children or self._start_times:
+                self._start_due(work, should_restart)
+                self._forward_stop()
+                # This comes before the check, so that ticks that arrived while this process was itself frozen count.
+                self._read_reports(should_restart)
+                self._supervise_stop()
+        finally:
+            # Children are alive here only after an error.
+            self.stop()
+            self._forward_stop()
+            self._kill_remaining()
+        return self.tally
+
+    def _start_due(self, work: Callable[[Worker], Tally], should_restart: bool) -> None:
+        if self._is_stop_requested:
+            self._start_times.clear()
+        for at in [at for at in self._start_times if at <= time.monotonic()]:
+            self._start_times.remove(at)
+            try:
+                self._children.append(self._fork(work))
+            except OSError as error:
+                self._handle_loss(f"A worker process could not be started ({error})", should_restart)
+
+    def _fork(self, work: Callable[[Worker], Tally]) -> ChildProcess:
+        close_databases()
+        reader, writer = multiprocessing.Pipe(duplex=False)
+        arguments = (work, os.getpid(), reader, writer)
+        process = multiprocessing.get_context("fork").Process(target=self._run_child, args=arguments)
+        # A signal before the child has installed its handlers would be lost, so signals are blocked until then.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            writer.close()
+        return ChildProcess(process, reader, last_report_at=time.monotonic())
+
+    def _run_child(self, work: Callable[[Worker], Tally], parent: int, reader: Connection, writer: Connection) -> None:
+        for inherited in [reader, *(child.pipe for child in self._children)]:
+            inherited.close()
+        report = ProgressPipe(writer)
+        worker = Worker(**self.options, on_progress=report)
+        # A terminal sends Ctrl-C to the whole group. The parent forwards it once.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        with stop_on_signals(worker, [signal.SIGTERM]):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+            threading.Thread(target=tick_until_parent_ends, args=(worker, parent, report), daemon=True).start()
+            work(worker)
+        report(worker.errors)
+        if worker.outcomes_in_files:
+            sys.exit(1)
+
+    def _forward_stop(self) -> None:
+        now = time.monotonic()
+        for child in self._children if self._is_stop_requested else ():
+            child.request_stop(now)
+            if self._is_stop_repeated:
+                child.repeat_stop(now)
+
+    def _supervise_stop(self) -> None:
+        """Log regularly which children the parent waits for, and kill those that do not end."""
+        if not self._is_stop_requested:
+            return
+        if self._max_stop_seconds is None:
+            self._max_stop_seconds = max_stop_seconds()
+        now = time.monotonic()
+        for child in self._children:
+            if reason := child.kill_reason(now, self._max_stop_seconds):
+                logger.error("Worker process %s %s. The parent kills it.", child.process.pid, reason)
+                child.kill()
+            elif child.stop_requested_at is not None and now - child.wait_logged_at >= WAIT_LOG_INTERVAL:
+                logger.warning("Worker process %s was asked to stop. The parent waits for it.", child.process.pid)
+                child.wait_logged_at = now
+
+    def _kill_remaining(self) -> None:
+        until = time.monotonic() + max_stop_seconds()
+        for child in self._children:
+            child.process.join(max(0.0, until - time.monotonic()))
+            child.process.kill()
+            child.process.join()
+
+    def _read_reports(self, should_restart: bool) -> None:
+        if not self._children:
+            time.sleep(REPORT_POLL_INTERVAL)
+        for ready in wait([child.pipe for child in self._children], REPORT_POLL_INTERVAL):
+            [child] = [child for child in self._children if child.pipe is ready]
+            child.last_report_at = time.monotonic()
+            try:
+                self._handle_report(child.pipe.recv())
+            except (EOFError, OSError):
+                self._remove_child(child, should_restart)
+
+    def _handle_report(self, report: Report) -> None:
+        if isinstance(report, int):
+            self.errors += report
+        elif report is not None:
+            self.tally += report
+            self.on_progress(report)
+
+    def _remove_child(self, child: ChildProcess, should_restart: bool) -> None:
+        self._children.remove(child)
+        child.pipe.close()
+        child.process.join()
+        if child.process.exitcode or (should_restart and not self._is_stop_requested):
+            self._handle_loss(f"Worker process {child.process.pid} {child.ending}", should_restart)
+
+    def _handle_loss(self, message: str, should_restart: bool) -> None:
+        if should_restart and not self._is_stop_requested:
+            logger.error("%s. Another one starts in %s seconds.", message, self.restart_pause)
+            self._start_times.append(time.monotonic() + self.restart_pause)
+        else:
+            logger.error("%s.", message)
+            self.died += 1
+
+
+def close_databases() -> None:
+    """Close all connections and pools: two processes cannot share a connection, and a fork ends a pool's threads."""
+    connection: Any
+    for connection in connections.all(initialized_only=True):
+        connection.close()
+        if connection.vendor == "postgresql":
+            connection.close_pool()
+
+
+def max_stop_seconds() -> float:
+    """Return the seconds in which a child that was asked to stop ends, unless one of its calls never returns."""
+    configured = conf.current()
+    providers = [
+        (name, provider) for name in configured.enabled_channels for provider in get_channel_conf(name).providers
+    ]
+    send_seconds = max((_max_send_seconds(name, provider) for name, provider in providers), default=0.0)
+    return send_seconds + configured.stop_seconds + STOP_MARGIN
+
+
+def _max_send_seconds(name: str, provider: ProviderConf) -> float:
+    """Return the longest time until a channel checks for a stop. Interrupting a transaction loses nothing."""
+    try:
+        channel = open_channel(name, provider)
+        return channel.patience * (1 if channel.one_by_one or channel.transactional else channel.group_size)
+    except Exception:  # noqa: BLE001 - a channel whose constructor fails sends nothing
+        return 0.0
