@@ -37,7 +37,7 @@ from notifications.sending.decisions import Decisions, address_kinds
 from notifications.sending.duplicates import read_only_lookup
 from notifications.sending.gates import GATES, Facts
 from notifications.sending.permission import check_permission, get_required_permission
-from notifications.sending.queue_limit import Room, is_limited
+from notifications.sending.queue_limit import QueueRoom, is_limited
 from notifications.sending.request import Request, validate_time
 
 
@@ -102,7 +102,7 @@ def _refused(request: Request, count: int, using: str) -> list[Step]:
     has_limit = conf.current().queue_limit or conf.current().cluster_queue_limit
     if has_limit and all(one.lets_through for one in steps):
         full = Drop(Reason.QUEUE_FULL, Rule(RuleKind.QUEUE_FULL, "site"))
-        fits = not (count and is_limited(request)) or Room(request, using).fits(count)
+        fits = not (count and is_limited(request)) or QueueRoom(request, using).fits(count)
         steps.append(step("queue", Deliver() if fits else full, about, "the outbox has room"))
     return steps
 

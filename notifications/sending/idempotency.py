@@ -1,4 +1,4 @@
-"""Once, however often it is called: the unique constraint decides who was first, and the others get its figures."""
+"""Idempotency keys: a unique constraint decides which call is the first; the others get its result."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -15,8 +15,8 @@ from notifications.storage.chunks import iterate_in_chunks
 from notifications.storage.insert import insert_notification
 
 
-def stored(request: Request, now: datetime | None, using: str) -> tuple[Notification, bool]:
-    """The notification's row and whether it is new. The unique constraint decides who was first."""
+def store_notification(request: Request, now: datetime | None, using: str) -> tuple[Notification, bool]:
+    """Insert the notification of the call, or find the one with its key. Return it and whether it is new."""
     row = request.notification(now)
     if row.idempotency_key is None:
         insert_notification(row, using)
@@ -33,22 +33,33 @@ def stored(request: Request, now: datetime | None, using: str) -> tuple[Notifica
 
 
 def find_by_key(request: Request, using: str) -> Notification | None:
-    """The notification that has used the key of this call; None if none has."""
-    same = {"cluster": request.cluster.pk, "event": request.event.name}
-    return Notification.objects.using(using).filter(**same, idempotency_key=request.options.idempotency_key).first()
+    """Return the notification with the idempotency key of this call; None if there is none."""
+    return (
+        Notification.objects.using(using)
+        .filter(
+            cluster=request.cluster.pk,
+            event=request.event.name,
+            idempotency_key=request.options.idempotency_key,
+        )
+        .first()
+    )
 
 
-def release_key(refused: Notification, using: str) -> None:
-    """Of a call that queued nothing, so that it may be made again with its key."""
-    if refused.idempotency_key is not None:
-        mine = Notification.objects.using(using).filter(pk=refused.pk)
-        mine.update(idempotency_key=None, idempotency_hash="")
+def release_key(notification: Notification, using: str) -> None:
+    """Remove the idempotency key from a notification that queued nothing, so that the call can be repeated with it."""
+    if notification.idempotency_key is not None:
+        rows = Notification.objects.using(using).filter(pk=notification.pk)
+        rows.update(idempotency_key=None, idempotency_hash="")
 
 
 def build_duplicate_result(first: Notification, request: Request, refused_channels: tuple[str, ...]) -> SendResult:
+    """Return the result of a repeated call, with the figures of the first one.
+
+    :raises IdempotencyConflict: if the content of the calls differs.
+    """
     if first.idempotency_hash != request.fingerprint:
         raise IdempotencyConflict(
-            f"The idempotency key {first.idempotency_key!r} was used for {first} with another content. "
+            f"The idempotency key {first.idempotency_key!r} was used for {first} with different content. "
             "Use a new key, or send the same content."
         )
     states = Counter(first.deliveries.values_list("state", flat=True))
@@ -69,12 +80,12 @@ def build_duplicate_result(first: Notification, request: Request, refused_channe
 
 
 def read_outcomes(notification_id: int, using: str) -> Iterator[Outcome]:
-    """What became of each recipient on each channel of a notification, as it stands now.
+    """Yield the present outcome of each recipient of a notification on each channel.
 
-    :param using: the database to which it was written; a replica may not know it yet.
+    :param using: the database to which the notification was written; a replica may not have it yet.
     """
-    mine = Delivery.objects.using(using).filter(notification_id=notification_id)
-    for row in iterate_in_chunks(mine, "recipient_key", "channel", "state", "reason"):
+    deliveries = Delivery.objects.using(using).filter(notification_id=notification_id)
+    for row in iterate_in_chunks(deliveries, "recipient_key", "channel", "state", "reason"):
         yield Outcome(*row)
     drops = NotificationLog.objects.using(using).filter(
         notification_id=notification_id, kind=NotificationLog.Kind.DROP, delivery=None

@@ -70,7 +70,7 @@ class Request:
     refused_channels: tuple[str, ...]
     priority: NotificationPriority
     score: int
-    asked_at: datetime | None = None
+    requested_at: datetime | None = None
     has_dedup_keys: bool = True
     problems: tuple[str, ...] = ()
 
@@ -97,7 +97,7 @@ class Request:
             campaign=options.campaign,
             correlation_id=options.correlation_id or str(uuid4()),
             attachment_bytes=total_size(self.attachments),
-            created_at=now and min(self.asked_at or now, now),
+            created_at=now and min(self.requested_at or now, now),
             send_at=options.send_at,
             expires_at=options.expires_at,
             cancel_key=options.cancel_key or None,

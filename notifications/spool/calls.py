@@ -32,14 +32,14 @@ KINDS = ("users", "addresses", "members", "groups", "group_names", "topics", "to
 TIMES = ("send_at", "expires_at")
 
 
-def to_record(request: Request, recipients: Any, asked_at: datetime) -> dict[str, Any]:
+def to_record(request: Request, recipients: Any, requested_at: datetime) -> dict[str, Any]:
     """
     :raises InvalidRecipient, InvalidContext: if something can only be known with the database.
     """
     options = request.options
     return {
         "partition": partitions.current(),
-        "asked_at": encoded(asked_at),
+        "asked_at": encoded(requested_at),
         "event": request.event.name,
         "cluster": None if request.cluster is None else encoded(request.cluster.pk),
         "context": request.context,
@@ -147,7 +147,7 @@ def _request(record: Mapping[str, Any]) -> Request:
         refused_channels=(),
         priority=NotificationPriority(record["priority"]),
         score=record["score"],
-        asked_at=decoded(record["asked_at"]),
+        requested_at=decoded(record["asked_at"]),
         may_repeat=record.get("may_repeat", True),
     )
 

@@ -41,7 +41,7 @@ def enqueue_or_spool(request: Request, recipients: Any, using: str) -> SendResul
 
     :raises OperationalError, InterfaceError: if it can be neither queued nor kept.
     """
-    asked_at = clock.local_now()
+    requested_at = clock.local_now()
     recipients = make_repeatable(recipients)
     # Before the first try: if contact is lost at the commit, nobody knows whether it came to pass.
     named = request if request.options.idempotency_key else _named(request)
@@ -52,7 +52,7 @@ def enqueue_or_spool(request: Request, recipients: Any, using: str) -> SendResul
         if not is_unreachable(error, connection.vendor):
             raise
         connection.close()
-        return _spooled(named, recipients, asked_at, error)
+        return _spooled(named, recipients, requested_at, error)
     # A key of ours is used again only after contact was lost; then the first call is this one.
     return replace(result, duplicate=result.duplicate and named is request)
 
@@ -74,9 +74,9 @@ def _enqueue_with_retry(request: Request, recipients: Any, using: str) -> SendRe
     return enqueue(request, recipients, using)
 
 
-def _spooled(request: Request, recipients: Any, asked_at: Any, error: Error) -> SendResult:
+def _spooled(request: Request, recipients: Any, requested_at: Any, error: Error) -> SendResult:
     try:
-        Spool(conf.current().spool_dir).append(to_record(request, recipients, asked_at))
+        Spool(conf.current().spool_dir).append(to_record(request, recipients, requested_at))
     except (KlaxonError, DatabaseError, OSError) as reason:
         logger.exception("The database cannot be reached, and %r cannot be spooled.", request.event.name)
         error.add_note(f"It could not be spooled: {reason}")

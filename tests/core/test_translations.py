@@ -158,7 +158,7 @@ def test_an_idempotency_key_knows_the_content_in_any_language(site):
 def test_what_is_spooled_stays_lazy(site):
     with translation.override("de"):
         request = validate_request(ShopEvents.ORDER_SHIPPED, None, {"day": gettext_lazy("Monday")}, Options())
-        record = to_record(request, [UserFactory()], request.asked_at)
+        record = to_record(request, [UserFactory()], request.requested_at)
     assert json.loads(json.dumps(record))["context"] == {"day": {"$lazy": ["gettext", ["Monday"], {}]}}
 
 
