@@ -44,7 +44,7 @@ def make_bulk_create(people: People) -> Callable[[], None]:
     def write() -> None:
         notification = create_notification()
         Delivery.objects.bulk_create(
-            Delivery.to(notification, "email", f"u:{pk}", email, recipient_id=pk) for pk, email in people
+            Delivery.build(notification, "email", f"u:{pk}", email, recipient_id=pk) for pk, email in people
         )
 
     return write

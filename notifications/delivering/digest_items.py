@@ -53,7 +53,7 @@ def recheck_digest_items(
 def _load_items(digests: Sequence[Delivery], using: str) -> Mapping[int, Sequence[Delivery]]:
     """Return the items by notification: on its fallback channel, a batch is another delivery of the same one."""
     items: defaultdict[int, list[Delivery]] = defaultdict(list)
-    for row in Delivery.objects.using(using).items_of(digests):
+    for row in Delivery.objects.using(using).load_digest_items(digests):
         if row.merged_into is not None:
             items[row.merged_into.notification_id].append(row)
     return items
@@ -102,7 +102,7 @@ def _remove_items(refused: Sequence[tuple[Delivery, Sequence[RefusedItem]]], usi
         for digest, rows in refused
         for row, answer in rows
     ]
-    removed_ids = Delivery.objects.using(using).leave(removals, now)
+    removed_ids = Delivery.objects.using(using).remove_from_digests(removals, now)
     removed = [(row, answer) for _, rows in refused for row, answer in rows if row.pk in removed_ids]
     load_contexts([row for row, _ in removed], using)
     NotificationLog.objects.using(using).append(

@@ -176,7 +176,7 @@ class Dispatcher:
             return []
         self._flood_claimed_at = now
         return Delivery.objects.using(self.using).claim(
-            self.writer.owner, now, lease, size, notification_ids, oldest_first=True, without=closed
+            self.writer.owner, now, lease, size, notification_ids, oldest_first=True, excluded_channels=closed
         )
 
     def get_rest_seconds(self) -> float | None:

@@ -113,7 +113,7 @@ class FallbackTakeover:
         outbox = Delivery.objects.using(self.using)
         others = conf.current().enabled_channels - {channel}
         with transaction.atomic(using=self.using):
-            rows = outbox.with_notifications(outbox.claim(owner, now, lease, TAKEOVER_LIMIT, ids, without=others))
+            rows = outbox.with_notifications(outbox.claim(owner, now, lease, TAKEOVER_LIMIT, ids, excluded_channels=others))
             accepted, _ = _ask_gates(_filter_with_fallback(rows, self.using), self.using, now)
             redirections = _exclude_failed(accepted, self.using)
             self._settle(rows, redirections, now)
@@ -245,7 +245,7 @@ def _build_facts(
 
 def _queue(redirections: Sequence[Redirection], using: str, now: datetime) -> None:
     deliveries = [
-        Delivery.to(
+        Delivery.build(
             row.notification,
             facts.channel,
             facts.person.key,

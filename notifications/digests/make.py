@@ -15,7 +15,7 @@ from notifications.digests.sections import Plain, sections_of_due
 from notifications.models import Delivery, Notification
 from notifications.models.queued_signal import tell_on_commit
 from notifications.outcomes import DeliveryState, Drop, Hold
-from notifications.storage.outbox import StateChange, alone_with
+from notifications.storage.outbox import StateChange, try_lock_task
 
 logger = logging.getLogger("notifications.digests")
 
@@ -76,7 +76,7 @@ def release_forgotten(now: datetime | None = None, enough: Callable[[], bool] = 
     released = 0
     while not enough():
         with transaction.atomic(using=using):
-            count = Delivery.objects.using(using).release_forgotten(now) if alone_with(TASK, using) else 0
+            count = Delivery.objects.using(using).release_overdue(now) if try_lock_task(TASK, using) else 0
         released += count
         if not count:
             break
@@ -91,7 +91,7 @@ def _recipients(using: str, now: datetime) -> Iterator[list[str]]:
     passed_over = 0
     while True:
         limit = AT_ONCE + passed_over
-        page = Delivery.objects.using(using).digests_due(now)[:limit]
+        page = Delivery.objects.using(using).recipients_due_for_digest(now)[:limit]
         keys = [key for key in page if key not in seen]
         if not keys and len(page) < limit:
             return
@@ -118,9 +118,9 @@ def _make(keys: Sequence[str], using: str, now: datetime) -> Made:
     # Before anything is locked: the host's function may take its time.
     sections = sections_of_due(keys, using, now)
     with transaction.atomic(using=using):
-        if not alone_with(TASK, using):
+        if not try_lock_task(TASK, using):
             raise AlreadyRunning
-        found = list(gathered(Delivery.objects.using(using).waiting_for_others(keys), using, now))
+        found = list(gathered(Delivery.objects.using(using).lock_digest_items(keys), using, now))
         refused = _refuse([pair for gathering in found for pair in gathering.refused], using, now)
         worth = [gathering for gathering in found if gathering.is_worth_it]
         merged = _put_together(worth, sections, using, now)
@@ -170,7 +170,7 @@ def _delivery(gathering: Gathering, whole: Notification) -> Delivery:
     first = gathering.going[0]
     score = max(row.score for row in gathering.going)
     ids = {"recipient_id": first.recipient_id, "score": score}
-    return Delivery.to(whole, first.channel, first.recipient_key, first.address, **ids)
+    return Delivery.build(whole, first.channel, first.recipient_key, first.address, **ids)
 
 
 def _tell(notification_ids: Sequence[int], using: str) -> None:

@@ -41,7 +41,8 @@ def sections_of_due(recipient_keys: Sequence[str], using: str, now: datetime) ->
     """For those of these recipients whose digest is due."""
     if not conf.current().digest_sections:
         return {}
-    due = Delivery.objects.using(using).digests_due(now).filter(recipient_key__in=recipient_keys, reason="digest")
+    due = Delivery.objects.using(using).recipients_due_for_digest(now)
+    due = due.filter(recipient_key__in=recipient_keys, reason="digest")
     by_cluster: defaultdict[Any, set[Any]] = defaultdict(set)
     for cluster_id, user_id in due.values_list("notification__cluster_id", "recipient_id").distinct():
         by_cluster[cluster_id].add(user_id)

@@ -13,7 +13,7 @@ from notifications.delivering.providers.choice import Providers
 from notifications.delivering.tally import KEPT_IN_A_FILE, NOT_RECORDED, Tally
 from notifications.management.counts import format_count
 from notifications.models import Delivery, NotificationLog, Pause
-from notifications.models.delivery import WAITS_FOR_OTHERS, DeliveryQuerySet
+from notifications.models.delivery import WAITS_FOR_DIGEST, DeliveryQuerySet
 from notifications.models.pause import EVERYTHING
 from notifications.outcomes import DeliveryState
 
@@ -67,7 +67,7 @@ def count_ready(now: datetime) -> int:
 
 def find_due(using: str, now: datetime) -> DeliveryQuerySet:
     """Return the deliveries that would be sent now if there were no pause, failing provider or flood."""
-    is_due = Q(state__in=(DeliveryState.HELD, DeliveryState.RETRY), due_at__lte=now) & ~WAITS_FOR_OTHERS
+    is_due = Q(state__in=(DeliveryState.HELD, DeliveryState.RETRY), due_at__lte=now) & ~WAITS_FOR_DIGEST
     return Delivery.objects.using(using).order_by().filter(Q(state=DeliveryState.READY) | is_due)
 
 

@@ -1,7 +1,7 @@
 """Deliveries: the outbox. One row for each recipient, channel and address of a notification.
 
-Every change of state is one method here and one conditional UPDATE. The states and their transitions are described in
-``docs/architecture.md``; a worker proves that a row is still its own by the ``fence`` that it got when claiming.
+Every change of state is one method of :class:`DeliveryQuerySet` and one conditional UPDATE. ``docs/architecture.md``
+describes the states and transitions. The ``fence`` that a worker gets with a claim proves that the claim is valid.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -19,27 +19,26 @@ from notifications.core.addresses import hash_address
 from notifications.models.notification import Notification
 from notifications.outcomes import WAITING, DeliveryState, Reason
 from notifications.storage import outbox
-from notifications.storage.outbox import DigestRemoval, Lost, StateChange
+from notifications.storage.outbox import DigestRemoval, LostClaim, StateChange
 
-WAITS_IN_JOIN = "klaxon_delivery.state = 'held' AND klaxon_delivery.reason IN ('batch', 'digest')"
-INTO = "merged_into__notification"
-WAITS_FOR_OTHERS = Q(state="held", reason__in=("batch", "digest"))
-
-
-REFUSED = (Reason.CONFIGURATION, Reason.TEMPORARY, Reason.LOST_CONTACT, Reason.FAILED_OVER)
+# ``outbox.WAITS_FOR_DIGEST_SQL`` for statements with joins and for the ORM.
+WAITS_FOR_DIGEST_JOIN_SQL = "klaxon_delivery.state = 'held' AND klaxon_delivery.reason IN ('batch', 'digest')"
+WAITS_FOR_DIGEST = Q(state="held", reason__in=("batch", "digest"))
+DIGEST_NOTIFICATION = "merged_into__notification"
+FAILURE_REASONS = (Reason.CONFIGURATION, Reason.TEMPORARY, Reason.LOST_CONTACT, Reason.FAILED_OVER)
 
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
     def release_due(self, now: datetime, limit: int = 1000) -> int:
-        """Make held rows and retries whose time has come ready; at most ``limit``, the longest due first.
+        """Make due rows that are held or wait for a retry ready, at most ``limit``, the longest due first.
 
-        Not what waits for a digest or batch.
+        Rows that wait for a digest or batch are not released. Returns the number of rows.
         """
         return outbox.release_due(self._write_db, now, limit)
 
-    def release_forgotten(self, now: datetime, limit: int = 1000) -> int:
-        """Make ready what no digest or batch has come for within an hour of its time."""
-        return outbox.release_forgotten(self._write_db, now, limit)
+    def release_overdue(self, now: datetime, limit: int = 1000) -> int:
+        """Make rows ready that no digest or batch has taken within an hour of their time; return their number."""
+        return outbox.release_overdue(self._write_db, now, limit)
 
     def claim(
         self,
@@ -49,156 +48,173 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         limit: int,
         notification_ids: Sequence[int] = (),
         oldest_first: bool = False,
-        without: Collection[str] = (),
-        at_least: int = 0,
+        excluded_channels: Collection[str] = (),
+        min_score: int = 0,
     ) -> list["Delivery"]:
-        """Take up to ``limit`` ready rows for ``owner``, highest score first, until ``lease``.
+        """Claim up to ``limit`` ready rows for ``owner`` until ``lease``, highest score first.
 
-        No two claims ever return the same row. With ``notification_ids`` only deliveries of those are taken;
-        ``without`` names channels to leave alone; ``at_least`` is the lowest score to take.
+        Two claims never return the same row.
+
+        :param notification_ids: the notifications whose deliveries to claim; by default those of all notifications.
+        :param oldest_first: whether to claim the oldest rows instead of those with the highest score.
+        :param excluded_channels: the channels whose deliveries not to claim.
+        :param min_score: the lowest score to claim.
         """
         sql, params = outbox.claim_statement(
-            self._write_db, owner, lease, limit, notification_ids, oldest_first, without, at_least
+            self._write_db, owner, lease, limit, notification_ids, oldest_first, excluded_channels, min_score
         )
         with connections[self._write_db].cursor() as cursor:
             cursor.execute(sql, params)
-            rows = [Delivery.claimed(values, self._write_db) for values in cursor.fetchall()]
+            rows = [Delivery.from_claim(values, self._write_db) for values in cursor.fetchall()]
         return sorted(rows, key=lambda row: (-row.score, row.pk))
 
     def claim_probe(
         self, owner: str, lease: datetime, channel: str, notification_ids: Sequence[int] = ()
     ) -> list["Delivery"]:
-        """Take the delivery of a channel that is to try out a provider which has failed; none if nothing is ready.
+        """Claim the delivery of a channel that probes a provider after failures; return an empty list if none is ready.
 
-        It is a new one that no provider has failed with, if there is any: what was refused may be refused for ever,
-        and must not keep the circuit open for all others.
+        If possible, it is a new delivery that no provider has failed with: a delivery that was refused may be refused
+        again each time, and must not keep the circuit open for all others.
         """
         sql, params = outbox.claim_probe_statement(self._write_db, owner, lease, channel, notification_ids)
         with connections[self._write_db].cursor() as cursor:
             cursor.execute(sql, params)
-            return [Delivery.claimed(values, self._write_db) for values in cursor.fetchall()]
+            return [Delivery.from_claim(values, self._write_db) for values in cursor.fetchall()]
 
     def with_notifications(self, rows: Iterable["Delivery"]) -> list["Delivery"]:
-        """Of claimed rows, those whose notification is still there, with it and its cluster; in one query."""
+        """Return the claimed rows whose notification still exists, with the notification and its cluster.
+
+        It takes one query.
+        """
         rows = list(rows)
-        found = Notification.objects.using(self._write_db).select_related("cluster")
-        known = found.in_bulk({row.notification_id for row in rows})
-        # One that is missing was deleted with its cluster a moment ago, and its deliveries with it.
-        there = [row for row in rows if row.notification_id in known]
-        for row in there:
-            row.notification = known[row.notification_id]
-        return there
+        notifications = Notification.objects.using(self._write_db).select_related("cluster")
+        found = notifications.in_bulk({row.notification_id for row in rows})
+        # A missing notification has just been deleted with its cluster and deliveries.
+        remaining = [row for row in rows if row.notification_id in found]
+        for row in remaining:
+            row.notification = found[row.notification_id]
+        return remaining
 
     def mark_sending(self, deliveries: Iterable["Delivery"], lease: datetime) -> set[int]:
-        """Count an attempt and mark the claimed rows as sending; returns the ids of those that were still ours."""
+        """Count an attempt and change claimed rows to *sending*; return the ids of those whose fence still matched."""
         return outbox.mark_sending(self._write_db, [(row.pk, row.fence) for row in deliveries], lease)
 
     def begin_trial(self, delivery: "Delivery") -> bool:
-        """Count a strike in advance for a claimed row that is tried alone; :meth:`settle` takes it back.
+        """Count a strike in advance for a claimed row that is tried alone; :meth:`settle` removes it.
 
-        Returns whether the row was still ours.
+        Returns whether the fence still matched.
         """
-        mine = self.filter(pk=delivery.pk, fence=delivery.fence, state=DeliveryState.CLAIMED)
-        return bool(mine.update(strikes=models.F("strikes") + 1, reason=Reason.ON_TRIAL))
+        claimed = self.filter(pk=delivery.pk, fence=delivery.fence, state=DeliveryState.CLAIMED)
+        return bool(claimed.update(strikes=models.F("strikes") + 1, reason=Reason.ON_TRIAL))
 
-    def settle(self, settlements: Sequence[StateChange], now: datetime) -> set[int]:
-        """Write outcomes of rows that we own; returns the ids of those that were still ours."""
-        return outbox.settle(self._write_db, settlements, now)
+    def settle(self, changes: Sequence[StateChange], now: datetime) -> set[int]:
+        """Write outcomes of claimed rows; return the ids of those whose fence and state still matched."""
+        return outbox.settle(self._write_db, changes, now)
 
-    def renew(self, owner: str, ids: Collection[int], lease: datetime) -> int:
-        """Prolong the leases of those that ``owner`` has claimed and not begun to send."""
-        return outbox.renew(self._write_db, owner, ids, lease)
+    def renew_leases(self, owner: str, ids: Collection[int], lease: datetime) -> int:
+        """Extend the leases of rows that ``owner`` has claimed and does not send yet; return the number of rows."""
+        return outbox.renew_leases(self._write_db, owner, ids, lease)
 
-    def wait_to_write(self) -> None:
-        """Return once this table can be written: changes nothing, but waits as long as any writer would have to."""
+    def wait_until_writable(self) -> None:
+        """Wait until this table can be written, as any writer would. Nothing is changed."""
         self.filter(pk=-1).update(owner=models.F("owner"))
 
-    def suspects(self, owners: Sequence[str], now: datetime) -> list[tuple[int, int, str]]:
-        """Id, fence and owner of rows whose lease ran out, or that are held by one of ``owners``."""
-        return outbox.suspects(self._write_db, owners, now)
+    def find_suspects(self, owners: Sequence[str], now: datetime) -> list[tuple[int, int, str]]:
+        """Return id, fence and owner of rows whose lease has expired, or that one of ``owners`` has claimed."""
+        return outbox.find_suspects(self._write_db, owners, now)
 
-    def take_back(self, lost: Sequence[Lost], now: datetime) -> list["Delivery"]:
-        """Take rows from workers that do not answer: *claimed* becomes ready, *sending* unknown, third strike dead.
+    def take_back(self, lost: Sequence[LostClaim], now: datetime) -> list["Delivery"]:
+        """Take rows back from lost workers: *claimed* becomes *ready*, *sending* becomes *unknown*.
 
-        A strike counts only for a row that was on trial, alone, when its worker died. Returns, as they are now, the
-        rows that were still held under the given fence.
+        A row with the third strike becomes *dead*. A strike counts only if the row was on trial when its worker died.
+        Returns the updated rows: those whose fence still matched.
         """
         if not lost:
             return []
         sql, params = outbox.take_back_statement(self._write_db, lost, now)
         return list(self.model._base_manager.db_manager(self._write_db).raw(sql, params))
 
-    def digests_due(self, now: datetime) -> Any:
-        """The keys of recipients for whom a digest or batch is to be made now, the longest due first."""
-        due = self.extra(where=[outbox.WAITS_FOR_OTHERS]).filter(due_at__lte=now)  # noqa: S610 - our own words
+    def recipients_due_for_digest(self, now: datetime) -> Any:
+        """Return the keys of recipients for whom a digest or batch is due, the longest due first."""
+        due = self.extra(where=[outbox.WAITS_FOR_DIGEST_SQL]).filter(due_at__lte=now)  # noqa: S610 - constant SQL
         first = due.order_by().values("recipient_key").annotate(since=models.Min("due_at"))
         return first.order_by("since").values_list("recipient_key", flat=True)
 
-    def waiting_for_others(self, recipient_keys: Sequence[str]) -> list["Delivery"]:
-        """What these recipients have waiting for a digest or batch, locked until the transaction ends, oldest first."""
-        ids = outbox.take_waiting(self._write_db, recipient_keys)
-        mine = self.extra(where=[WAITS_IN_JOIN]).filter(recipient_key__in=recipient_keys)  # noqa: S610 - our own words
-        rows = mine.select_related("notification__cluster").order_by("pk").defer("notification__context")
+    def lock_digest_items(self, recipient_keys: Sequence[str]) -> list["Delivery"]:
+        """Lock the rows of these recipients that wait for a digest or batch until the transaction ends.
+
+        Returns the locked rows, oldest first.
+        """
+        ids = outbox.lock_digest_items(self._write_db, recipient_keys)
+        waiting = self.extra(where=[WAITS_FOR_DIGEST_JOIN_SQL]).filter(recipient_key__in=recipient_keys)  # noqa: S610 - constant SQL
+        rows = waiting.select_related("notification__cluster").order_by("pk").defer("notification__context")
         return [row for row in rows.iterator(chunk_size=1000) if row.pk in ids]
 
     def merge(self, pairs: Sequence[tuple[int, int]], now: datetime) -> set[int]:
-        """Merge held rows into others, given as pairs of primary keys; returns those that were still held."""
+        """Merge held rows into digests or batches, given as pairs of ids; return the ids of the merged rows."""
         return outbox.merge(self._write_db, pairs, now)
 
-    def leave(self, leaving: Sequence[DigestRemoval], now: datetime) -> set[int]:
-        """Let merged rows leave digests and batches that we have claimed; returns the ids of those that left."""
-        return outbox.leave(self._write_db, leaving, now)
+    def remove_from_digests(self, removals: Sequence[DigestRemoval], now: datetime) -> set[int]:
+        """Remove merged rows from claimed digests and batches; return the ids of those that were removed."""
+        return outbox.remove_from_digests(self._write_db, removals, now)
 
-    def items_of(self, wholes: Iterable["Delivery"]) -> list["Delivery"]:
-        """What was merged into these digests and batches, without the contexts; on whatever channel these go now."""
-        of_these = self.filter(merged_into__notification__in=[row.notification_id for row in wholes])
-        rows = of_these.select_related("notification__cluster", "merged_into").order_by("pk")
+    def load_digest_items(self, digests: Iterable["Delivery"]) -> list["Delivery"]:
+        """Return the rows that were merged into these digests and batches, without the contexts.
+
+        This includes items of a digest that has moved to a fallback channel.
+        """
+        items = self.filter(merged_into__notification__in=[row.notification_id for row in digests])
+        rows = items.select_related("notification__cluster", "merged_into").order_by("pk")
         return list(rows.defer("notification__context"))
 
-    def gathered_in(self, notification: Notification) -> "DeliveryQuerySet":
-        """What was merged into a digest or batch: the most urgent first, then the oldest."""
+    def items_of_digest(self, notification: Notification) -> "DeliveryQuerySet":
+        """Return the rows that were merged into a digest or batch: the most urgent first, then the oldest."""
         rows = self.filter(merged_into__notification=notification).select_related("notification__cluster")
         return rows.order_by("notification__priority", "notification__created_at", "pk")
 
     def cancel(self, now: datetime) -> int:
-        """Cancel those that no worker has taken yet."""
+        """Cancel the rows that no worker has claimed yet; return their number."""
         return self.filter(state__in=WAITING).update(
             state=DeliveryState.CANCELLED, reason=Reason.CANCELLED, settled_at=now, due_at=None
         )
 
     def cancel_merged(self, now: datetime) -> int:
-        """Cancel those in digests and batches that no worker has taken yet, and these too if nothing else is in them.
+        """Cancel the rows in digests and batches that no worker has claimed yet; return the number of rows.
 
-        To be called in a transaction.
+        Digests and batches without any other content are cancelled as well. Call it in a transaction.
         """
         everything = self.model._base_manager.using(self._write_db)
         merged = self.filter(state=DeliveryState.MERGED, merged_into__isnull=False)
-        into = set(merged.values_list(INTO, flat=True))
-        if not into:
+        notification_ids = set(merged.values_list(DIGEST_NOTIFICATION, flat=True))
+        if not notification_ids:
             return 0
-        # Locked: a worker that takes one now would send it with what is cancelled here.
-        waiting = everything.filter(notification__in=into, state__in=WAITING).order_by("pk").select_for_update()
-        wholes = dict(waiting.values_list("pk", "notification"))
-        mine = list(merged.filter(merged_into__notification__in=wholes.values()).values_list("pk", flat=True))
-        count = everything.filter(pk__in=mine, state=DeliveryState.MERGED).update(
+        # Digests are locked: a worker that claimed one now would send it with the rows that are cancelled here.
+        waiting = everything.filter(notification__in=notification_ids, state__in=WAITING)
+        digests = dict(waiting.order_by("pk").select_for_update().values_list("pk", "notification"))
+        items = list(merged.filter(merged_into__notification__in=digests.values()).values_list("pk", flat=True))
+        count = everything.filter(pk__in=items, state=DeliveryState.MERGED).update(
             state=DeliveryState.CANCELLED, reason=Reason.CANCELLED, settled_at=now, merged_into=None
         )
-        full = set(everything.filter(merged_into__notification__in=wholes.values()).values_list(INTO, flat=True))
-        left = Notification.objects.using(self._write_db).filter(pk__in=wholes.values(), context__has_key="sections")
-        full.update(left.values_list("pk", flat=True))
-        empty = [pk for pk, notification_id in wholes.items() if notification_id not in full]
+        remaining = everything.filter(merged_into__notification__in=digests.values())
+        with_content = set(remaining.values_list(DIGEST_NOTIFICATION, flat=True))
+        notifications = Notification.objects.using(self._write_db).filter(pk__in=digests.values())
+        with_content.update(notifications.filter(context__has_key="sections").values_list("pk", flat=True))
+        empty = [pk for pk, notification_id in digests.items() if notification_id not in with_content]
         Delivery.objects.using(self._write_db).filter(pk__in=empty).cancel(now)
         return count
 
     def dead_letters(self, since: datetime | None = None, until: datetime | None = None) -> "DeliveryQuerySet":
-        """What died between two times, the longest dead first."""
+        """Return dead rows that died at or after ``since`` and before ``until``, the longest dead first."""
         dead = self.filter(state=DeliveryState.DEAD).order_by("settled_at", "pk")
         if since is not None:
             dead = dead.filter(settled_at__gte=since)
         return dead if until is None else dead.filter(settled_at__lt=until)
 
     def reopen(self) -> int:
-        """Give dead and unknown rows a fresh life: a new epoch without attempts or strikes. The fence is kept."""
+        """Start a new epoch of dead and unknown rows, without attempts or strikes; return the number of rows.
+
+        The fence is kept.
+        """
         return self.filter(state__in=(DeliveryState.DEAD, DeliveryState.UNKNOWN)).update(
             state=DeliveryState.READY,
             reason=Reason.RETRIED,
@@ -274,8 +290,9 @@ class Delivery(models.Model):
                 fields=["notification", "channel", "recipient_key", "address_hash"], name="klaxon_delivery_once"
             ),
         ]
-        # Partial, so that the millions of finished rows cost the worker nothing. Their conditions stand word for
-        # word in outbox.py: SQLite uses a partial index only where the query repeats them as literals.
+        # The indexes are partial, so that millions of finished rows do not slow the worker down. outbox.py repeats
+        # their conditions word for word: SQLite uses a partial index only if the query contains its condition as
+        # literals.
         indexes = [
             models.Index(fields=["-score", "id"], condition=Q(state="ready"), name="klaxon_delivery_ready"),
             models.Index(fields=["id"], condition=Q(state="ready"), name="klaxon_delivery_oldest"),
@@ -284,8 +301,8 @@ class Delivery(models.Model):
                 condition=Q(state__in=("held", "retry")) & ~Q(reason__in=("batch", "digest")),
                 name="klaxon_delivery_due",
             ),
-            models.Index(fields=["due_at"], condition=WAITS_FOR_OTHERS, name="klaxon_delivery_gathers"),
-            models.Index(fields=["recipient_key"], condition=WAITS_FOR_OTHERS, name="klaxon_delivery_gathered"),
+            models.Index(fields=["due_at"], condition=WAITS_FOR_DIGEST, name="klaxon_delivery_gathers"),
+            models.Index(fields=["recipient_key"], condition=WAITS_FOR_DIGEST, name="klaxon_delivery_gathered"),
             models.Index(fields=["lease"], condition=Q(state__in=("claimed", "sending")), name="klaxon_delivery_lease"),
             models.Index(fields=["settled_at"], condition=Q(state="dead"), name="klaxon_delivery_dead"),
             models.Index(fields=["merged_into"], condition=Q(merged_into__isnull=False), name="klaxon_delivery_merged"),
@@ -295,42 +312,42 @@ class Delivery(models.Model):
         return f"{self.channel} #{self.pk}"
 
     @classmethod
-    def claimed(cls, values: Sequence[Any], using: str) -> Self:
-        """A row as the claim returns it, with the columns that delivering needs; any other is read when asked for.
+    def from_claim(cls, values: Sequence[Any], using: str) -> Self:
+        """Return a row with the values of a claim; the other columns are deferred.
 
-        Without the model's own ``__init__``, which would take longer than the claim itself.
+        It does not call the model's ``__init__()``, which would take longer than the claim itself.
         """
         row = cls.__new__(cls)
         row._state = ModelState()
         row._state.db, row._state.adding = using, False
-        row.__dict__.update(zip(outbox.CLAIMED, values, strict=True))
-        # Keys of a host's users may be of a kind that SQLite does not have.
+        row.__dict__.update(zip(outbox.CLAIMED_COLUMNS, values, strict=True))
+        # The primary key of the host's users may have a type that SQLite does not have.
         row.recipient_id = get_user_model()._meta.pk.to_python(row.recipient_id)
         return row
 
     @classmethod
-    def to(cls, notification: Notification, channel: str, recipient_key: str, address: str, **facts: Any) -> Self:
-        """A row, not yet written, to one recipient at one address."""
+    def build(cls, notification: Notification, channel: str, recipient_key: str, address: str, **fields: Any) -> Self:
+        """Return an unsaved row for one recipient at one address."""
         return cls(
             notification=notification,
             channel=channel,
             recipient_key=recipient_key,
             address=address,
             address_hash=hash_address(address),
-            **facts,
+            **fields,
         )
 
     @property
     def is_suspect(self) -> bool:
-        """Whether a worker that held it was lost, so that it must be tried alone."""
+        """Whether a worker was lost while it processed the delivery, so that the delivery must be tried alone."""
         return self.strikes > 0 or self.reason == Reason.WORKER_LOST
 
     @property
-    def was_refused(self) -> bool:
-        """Whether a provider has failed with it before. (As ``outbox.WAS_REFUSED``.)"""
-        return self.attempts > 0 or self.reason in REFUSED
+    def has_failed_before(self) -> bool:
+        """Whether a provider has failed with the delivery before, as in ``outbox.HAS_FAILED_BEFORE``."""
+        return self.attempts > 0 or self.reason in FAILURE_REASONS
 
     @property
     def idempotency_key(self) -> str:
-        """What a provider that knows idempotency gets: the same for every try of one epoch."""
+        """The key for providers with idempotency: the same for all attempts of an epoch."""
         return f"{self.pk}-{self.epoch}"

@@ -14,8 +14,8 @@ Pair = tuple[str, str]
 
 # If there are at most this number of suppressions, a large send reads all of them at once.
 MAX_PRELOADED = 500
-REFUSALS_ALLOWED = 3
-REFUSALS_COUNT_FOR = timedelta(days=90)
+REFUSALS_UNTIL_SUPPRESSED = 3
+REFUSAL_LIFETIME = timedelta(days=90)
 
 
 def hash_normalized(address: str) -> str:
@@ -45,9 +45,9 @@ class SuppressionQuerySet(models.QuerySet["Suppression"]):
         with transaction.atomic(using=self.db):
             self.bulk_create([row], ignore_conflicts=True)  # type: ignore[list-item]
             counted = self.filter(kind=kind, address_hash=row.address_hash, is_active=False)
-            counted.filter(created_at__lt=now - REFUSALS_COUNT_FOR).update(refusals=0)
+            counted.filter(created_at__lt=now - REFUSAL_LIFETIME).update(refusals=0)
             counted.update(refusals=models.F("refusals") + 1, created_at=now)
-            counted.filter(refusals__gte=REFUSALS_ALLOWED).update(is_active=True)
+            counted.filter(refusals__gte=REFUSALS_UNTIL_SUPPRESSED).update(is_active=True)
 
     def find_suppressed(self, pairs: Iterable[Pair]) -> frozenset[Pair]:
         """Return the suppressed ones of these addresses, given with their kind, as pairs of kind and hash.

@@ -11,7 +11,7 @@ from itertools import chain
 from typing import Any
 
 # There are few sizes, so that the driver's statement cache has nearly always prepared the statement before.
-ROWS_PER_STATEMENT = (100, 10, 1)
+BATCH_SIZES = (100, 10, 1)
 
 
 def insert_rows(cursor: Any, into: str, placeholders: str, rows: Sequence[Sequence[Any]]) -> None:
@@ -20,7 +20,7 @@ def insert_rows(cursor: Any, into: str, placeholders: str, rows: Sequence[Sequen
     :param into: the beginning of the statement, such as ``"INSERT INTO place (one, two)"``.
     :param placeholders: the values of one row, such as ``"%s, 0"``.
     """
-    for size in ROWS_PER_STATEMENT:
+    for size in BATCH_SIZES:
         count = len(rows) - len(rows) % size
         if count:
             cursor.executemany(_statement(into, placeholders, size), _merge_parameters(size, rows[:count]))

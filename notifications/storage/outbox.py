@@ -1,7 +1,8 @@
-"""The statements of the outbox, for PostgreSQL and SQLite.
+"""The SQL statements of the outbox for PostgreSQL and SQLite.
 
-They are written by hand because each must be *one* statement: a worker that reads first and writes later races the
-others, and on SQLite fails with "database is locked". State names stand as literals, so that the partial indexes serve.
+They are written by hand because each change must be *one* statement: a worker that reads first and writes later races
+with other workers and, on SQLite, fails with "database is locked". The statements contain the names of states as
+literals, so that the database uses the partial indexes.
 """
 
 from collections.abc import Collection, Sequence
@@ -16,30 +17,34 @@ from notifications.core.transitions import is_allowed
 from notifications.outcomes import END_STATES
 
 TABLE = "klaxon_delivery"
-STRIKES_ALLOWED = 3
-# Literals that stand in partial indexes word for word.
-WAITS_ALONE = "state IN ('held', 'retry') AND reason NOT IN ('batch', 'digest')"
-WAITS_FOR_OTHERS = "state = 'held' AND reason IN ('batch', 'digest')"
-# 1 for a row that is tried alone, see begin_trial().
+MAX_STRIKES = 3
+# The conditions of partial indexes, word for word.
+WAITS_ALONE_SQL = "state IN ('held', 'retry') AND reason NOT IN ('batch', 'digest')"
+WAITS_FOR_DIGEST_SQL = "state = 'held' AND reason IN ('batch', 'digest')"
+# 1 for a row that is tried alone; see begin_trial().
 ON_TRIAL = "(CASE WHEN reason = 'on_trial' THEN 1 ELSE 0 END)"
-# Rows in one statement: SQLite takes 32,766 parameters.
-AT_ONCE = 1000
-# What no digest came for goes out alone.
-FORGOTTEN_AFTER = timedelta(hours=1)
+# SQLite accepts 32,766 parameters.
+ROWS_PER_STATEMENT = 1000
+# Deliveries that no digest or batch has taken by then are sent individually.
+OVERDUE_AFTER = timedelta(hours=1)
 # The columns that delivering needs.
-CLAIMED = (
+CLAIMED_COLUMNS = (
     "id", "notification_id", "channel", "recipient_id", "recipient_key", "address", "state", "reason", "score",
     "attempts", "strikes", "owner", "fence", "epoch", "provider",
 )  # fmt: skip
-MOST_SUSPECTS = 1000
-# A provider has failed with it before, so it may be what the provider cannot bear.
-WAS_REFUSED = "(attempts > 0 OR reason IN ('configuration', 'temporary', 'lost_contact', 'failed_over'))"
-PROBES_AMONG = 200
+MAX_SUSPECTS = 1000
+# A provider has failed with the delivery before, so the delivery itself may be the cause of the failure.
+HAS_FAILED_BEFORE = "(attempts > 0 OR reason IN ('configuration', 'temporary', 'lost_contact', 'failed_over'))"
+# A probe is chosen from this number of the newest deliveries.
+PROBE_CANDIDATES = 200
 
 
 @dataclass(frozen=True)
-class Lost:
-    """A row to take back from the worker that held it under this fence; ``died``: 1 if that worker is dead."""
+class LostClaim:
+    """A row to take back from the worker that claimed it under this fence.
+
+    :param died: 1 if the worker is dead, 0 if only the lease has expired.
+    """
 
     id: int
     fence: int
@@ -48,9 +53,11 @@ class Lost:
 
 @dataclass(frozen=True)
 class StateChange:
-    """The outcome of one delivery, to be written if the row is still in ``was`` under this fence.
+    """The outcome of a delivery. It is written only if the row still has the state ``was`` and this fence.
 
-    ``attempts_refunded`` is 1 where an attempt was counted that is not to count.
+    The leftovers file stores the names of these fields.
+
+    :param attempts_refunded: 1 if an attempt was counted that must not count, otherwise 0.
     """
 
     id: int
@@ -66,12 +73,12 @@ class StateChange:
 
 @dataclass(frozen=True)
 class DigestRemoval:
-    """A merged row that leaves its digest or batch, which somebody has claimed under this fence."""
+    """A merged row to remove from its digest or batch, which a worker has claimed under this fence."""
 
     id: int
     state: str
     reason: str
-    whole: int
+    digest_id: int
     fence: int
 
 
@@ -82,69 +89,78 @@ def claim_statement(
     limit: int,
     notification_ids: Sequence[int],
     oldest_first: bool,
-    without: Collection[str],
-    at_least: int,
+    excluded_channels: Collection[str],
+    min_score: int,
 ) -> tuple[str, list[Any]]:
+    """Return the statement of :meth:`~notifications.models.delivery.DeliveryQuerySet.claim`, and its parameters."""
     connection = connections[using]
-    among, ids = _among("AND notification_id IN", notification_ids)
-    apart, names = _among("AND channel NOT IN", without)
-    floor = f"AND score >= {int(at_least)}" if at_least else ""
+    ids_condition, ids = _in_list("AND notification_id IN", notification_ids)
+    channels_condition, names = _in_list("AND channel NOT IN", excluded_channels)
+    score_condition = f"AND score >= {int(min_score)}" if min_score else ""
     skip = "FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
     order = "id" if oldest_first else "score DESC, id"
     sql = f"""
         WITH picked AS (
-            SELECT id AS picked_id FROM {TABLE} WHERE state = 'ready' {among} {apart} {floor}
+            SELECT id AS picked_id FROM {TABLE}
+            WHERE state = 'ready' {ids_condition} {channels_condition} {score_condition}
             ORDER BY {order} LIMIT %s {skip}
         )
         UPDATE {TABLE} SET state = 'claimed', owner = %s, lease = %s, fence = fence + 1
         WHERE state = 'ready' AND id IN (SELECT picked_id FROM picked)
-        RETURNING {", ".join(CLAIMED)}"""  # noqa: S608 - only our own words are formatted in
+        RETURNING {", ".join(CLAIMED_COLUMNS)}"""  # noqa: S608 - constant SQL
     return sql, [*ids, *names, limit, owner, _time(connection, lease)]
 
 
 def claim_probe_statement(
     using: str, owner: str, lease: datetime, channel: str, notification_ids: Sequence[int]
 ) -> tuple[str, list[Any]]:
+    """Return the statement of ``DeliveryQuerySet.claim_probe()``, and its parameters."""
     connection = connections[using]
-    among, ids = _among("AND notification_id IN", notification_ids)
+    ids_condition, ids = _in_list("AND notification_id IN", notification_ids)
     skip = "FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
     sql = f"""
         WITH newest AS (
-            SELECT id AS its_id, score AS its_score, CASE WHEN {WAS_REFUSED} THEN 1 ELSE 0 END AS was_refused
-            FROM {TABLE} WHERE state = 'ready' AND channel = %s {among} ORDER BY id DESC LIMIT {PROBES_AMONG}
+            SELECT id AS new_id, score AS new_score, CASE WHEN {HAS_FAILED_BEFORE} THEN 1 ELSE 0 END AS has_failed
+            FROM {TABLE} WHERE state = 'ready' AND channel = %s {ids_condition}
+            ORDER BY id DESC LIMIT {PROBE_CANDIDATES}
         ), picked AS (
             SELECT id AS picked_id FROM {TABLE} WHERE state = 'ready' AND id = (
-                SELECT its_id FROM newest ORDER BY was_refused, its_score DESC, its_id DESC LIMIT 1
+                SELECT new_id FROM newest ORDER BY has_failed, new_score DESC, new_id DESC LIMIT 1
             ) {skip}
         )
         UPDATE {TABLE} SET state = 'claimed', owner = %s, lease = %s, fence = fence + 1
         WHERE state = 'ready' AND id IN (SELECT picked_id FROM picked)
-        RETURNING {", ".join(CLAIMED)}"""  # noqa: S608 - only our own words are formatted in
+        RETURNING {", ".join(CLAIMED_COLUMNS)}"""  # noqa: S608 - constant SQL
     return sql, [channel, *ids, owner, _time(connection, lease)]
 
 
 def mark_sending(using: str, fences: Sequence[tuple[int, int]], lease: datetime) -> set[int]:
+    """Change claimed rows, given as pairs of id and fence, to *sending*; return the ids of those that changed."""
     connection = connections[using]
     if not fences:
         return set()
-    values, params = _source(connection, fences, ("bigint", "integer"))
+    values, params = _row_source(connection, fences, ("bigint", "integer"))
     sql = f"""
-        WITH ours(our_id, our_fence) AS ({values})
+        WITH claims(claim_id, claim_fence) AS ({values})
         UPDATE {TABLE} SET state = 'sending', attempts = attempts + 1, lease = %s
-        FROM ours WHERE id = our_id AND fence = our_fence AND state = 'claimed'
+        FROM claims WHERE id = claim_id AND fence = claim_fence AND state = 'claimed'
         RETURNING id"""  # noqa: S608
     return _ids(connection, sql, [*params, _time(connection, lease)])
 
 
-def settle(using: str, settlements: Sequence[StateChange], now: datetime) -> set[int]:
-    if not settlements:
+def settle(using: str, changes: Sequence[StateChange], now: datetime) -> set[int]:
+    """Write outcomes; return the ids of the rows that changed.
+
+    :raises ValueError: if there is no such transition.
+    """
+    if not changes:
         return set()
-    if len(settlements) > AT_ONCE:
-        return settle(using, settlements[:AT_ONCE], now) | settle(using, settlements[AT_ONCE:], now)
-    wrong = [item for item in settlements if not is_allowed(item.was, item.state)]
+    if len(changes) > ROWS_PER_STATEMENT:
+        return settle(using, changes[:ROWS_PER_STATEMENT], now) | settle(using, changes[ROWS_PER_STATEMENT:], now)
+    wrong = [item for item in changes if not is_allowed(item.was, item.state)]
     if wrong:
         raise ValueError(
-            f"No delivery goes from '{wrong[0].was}' to '{wrong[0].state}'; see notifications.core.transitions."
+            f"A delivery cannot change from '{wrong[0].was}' to '{wrong[0].state}'; see notifications.core.transitions."
         )
     connection = connections[using]
     rows = [
@@ -160,149 +176,165 @@ def settle(using: str, settlements: Sequence[StateChange], now: datetime) -> set
             _time(connection, now if item.state in END_STATES else None),
             item.attempts_refunded,
         )
-        for item in settlements
+        for item in changes
     ]
     types = ("bigint", "integer", "text", "text", "text", "timestamptz", "text", "text", "timestamptz", "integer")
-    values, params = _source(connection, rows, types)
+    values, params = _row_source(connection, rows, types)
     sql = f"""
-        WITH news(its_id, its_fence, was, next, why, due, carrier, message_id, settled, attempts_refunded) AS ({values})
-        UPDATE {TABLE} SET state = next, reason = why, due_at = due, provider = carrier,
-            provider_message_id = message_id, settled_at = settled, attempts = attempts - attempts_refunded,
+        WITH changes(
+            change_id, change_fence, was, new_state, new_reason, new_due_at, provider_name, message_id, new_settled_at,
+            attempts_refunded
+        ) AS ({values})
+        UPDATE {TABLE} SET state = new_state, reason = new_reason, due_at = new_due_at, provider = provider_name,
+            provider_message_id = message_id, settled_at = new_settled_at, attempts = attempts - attempts_refunded,
             strikes = strikes - {ON_TRIAL}, owner = '', lease = NULL
-        FROM news WHERE id = its_id AND fence = its_fence AND state = was
+        FROM changes WHERE id = change_id AND fence = change_fence AND state = was
         RETURNING id"""  # noqa: S608
     return _ids(connection, sql, params)
 
 
 def release_due(using: str, now: datetime, limit: int) -> int:
-    return _release(using, WAITS_ALONE, now, limit)
+    """Make due rows ready, except those that wait for a digest or batch; return the number of rows."""
+    return _release(using, WAITS_ALONE_SQL, now, limit)
 
 
-def release_forgotten(using: str, now: datetime, limit: int) -> int:
-    return _release(using, WAITS_FOR_OTHERS, now - FORGOTTEN_AFTER, limit)
+def release_overdue(using: str, now: datetime, limit: int) -> int:
+    """Make rows ready that no digest or batch has taken within :data:`OVERDUE_AFTER`; return the number of rows."""
+    return _release(using, WAITS_FOR_DIGEST_SQL, now - OVERDUE_AFTER, limit)
 
 
-def _release(using: str, waits: str, due: datetime, limit: int) -> int:
+def _release(using: str, condition: str, due: datetime, limit: int) -> int:
     connection = connections[using]
     skip = "FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
-    # WITH, as in the claim: PostgreSQL may run a subquery in IN () once for every row, and each run then skips what the
-    # run before has locked, past the limit.
+    # WITH, as in the claim: PostgreSQL may run a subquery in IN () once for every row. Each run would skip the rows
+    # that the previous run has locked, and so exceed the limit.
     sql = f"""
         WITH due AS (
-            SELECT id AS due_id FROM {TABLE} WHERE {waits} AND due_at <= %s ORDER BY due_at LIMIT %s {skip}
+            SELECT id AS due_id FROM {TABLE} WHERE {condition} AND due_at <= %s ORDER BY due_at LIMIT %s {skip}
         )
-        UPDATE {TABLE} SET state = 'ready', due_at = NULL WHERE {waits} AND id IN (SELECT due_id FROM due)
+        UPDATE {TABLE} SET state = 'ready', due_at = NULL WHERE {condition} AND id IN (SELECT due_id FROM due)
         RETURNING id"""  # noqa: S608
     return len(_ids(connection, sql, [_time(connection, due), limit]))
 
 
-def alone_with(task: str, using: str) -> bool:
-    """Whether nobody else is at this task, until the transaction ends. On SQLite its first write sees to that."""
+def try_lock_task(task: str, using: str) -> bool:
+    """Lock a task until the transaction ends; return whether no other transaction holds the lock.
+
+    On SQLite nothing is locked here: the first write of the transaction locks the database.
+    """
     connection = connections[using]
     if connection.vendor != "postgresql":
         return True
     with connection.cursor() as cursor:
-        # Each schema is a partition with a task of its own.
+        # Each schema is a partition with its own task.
         cursor.execute("SELECT pg_try_advisory_xact_lock(hashtext(%s), hashtext(current_schema()))", [task])
         return bool(cursor.fetchone()[0])
 
 
-def take_waiting(using: str, recipient_keys: Sequence[str]) -> set[int]:
-    """Lock what these recipients have waiting for a digest or batch, until the transaction ends; which that is."""
+def lock_digest_items(using: str, recipient_keys: Sequence[str]) -> set[int]:
+    """Lock rows of recipients that wait for a digest or batch until the transaction ends; return the ids."""
     connection = connections[using]
     if not recipient_keys:
         return set()
     skip = "FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
-    marks = ", ".join(["%s"] * len(recipient_keys))
-    # A write, so that on SQLite the transaction begins as one that writes.
+    placeholders = ", ".join(["%s"] * len(recipient_keys))
+    # It is an UPDATE, so that on SQLite the transaction begins as a writing one.
     sql = f"""
         UPDATE {TABLE} SET owner = '' WHERE id IN (
-            SELECT id FROM {TABLE} WHERE {WAITS_FOR_OTHERS} AND recipient_key IN ({marks}) {skip}
+            SELECT id FROM {TABLE} WHERE {WAITS_FOR_DIGEST_SQL} AND recipient_key IN ({placeholders}) {skip}
         )
         RETURNING id"""  # noqa: S608
     return _ids(connection, sql, recipient_keys)
 
 
 def merge(using: str, pairs: Sequence[tuple[int, int]], now: datetime) -> set[int]:
+    """Merge held rows into digests or batches, given as pairs of ids; return the ids of the rows that changed."""
     connection = connections[using]
     if not pairs:
         return set()
-    if len(pairs) > AT_ONCE:
-        return merge(using, pairs[:AT_ONCE], now) | merge(using, pairs[AT_ONCE:], now)
-    rows = [(item, into, _time(connection, now)) for item, into in pairs]
-    values, params = _source(connection, rows, ("bigint", "bigint", "timestamptz"))
+    if len(pairs) > ROWS_PER_STATEMENT:
+        return merge(using, pairs[:ROWS_PER_STATEMENT], now) | merge(using, pairs[ROWS_PER_STATEMENT:], now)
+    rows = [(item_id, digest_id, _time(connection, now)) for item_id, digest_id in pairs]
+    values, params = _row_source(connection, rows, ("bigint", "bigint", "timestamptz"))
     sql = f"""
-        WITH news(its_id, whole, at) AS ({values})
-        UPDATE {TABLE} SET state = 'merged', merged_into_id = whole, settled_at = at, due_at = NULL
-        FROM news WHERE id = its_id AND state = 'held'
+        WITH items(item_id, digest_id, at) AS ({values})
+        UPDATE {TABLE} SET state = 'merged', merged_into_id = digest_id, settled_at = at, due_at = NULL
+        FROM items WHERE id = item_id AND state = 'held'
         RETURNING id"""  # noqa: S608
     return _ids(connection, sql, params)
 
 
-def leave(using: str, leaving: Sequence[DigestRemoval], now: datetime) -> set[int]:
+def remove_from_digests(using: str, removals: Sequence[DigestRemoval], now: datetime) -> set[int]:
+    """Remove merged rows from digests and batches that are still claimed; return the ids of the rows that changed.
+
+    :raises ValueError: if there is no such transition.
+    """
     connection = connections[using]
-    if not leaving:
+    if not removals:
         return set()
-    if len(leaving) > AT_ONCE:
-        return leave(using, leaving[:AT_ONCE], now) | leave(using, leaving[AT_ONCE:], now)
-    if wrong := [item.state for item in leaving if not is_allowed("merged", item.state)]:
-        raise ValueError(f"No delivery goes from 'merged' to '{wrong[0]}'; see notifications.core.transitions.")
-    rows = [(row.id, row.state, row.reason, row.whole, row.fence, _time(connection, now)) for row in leaving]
-    values, params = _source(connection, rows, ("bigint", "text", "text", "bigint", "integer", "timestamptz"))
-    # Locked, so that whoever has taken the digest over meanwhile does not send it with what leaves it here.
+    if len(removals) > ROWS_PER_STATEMENT:
+        first, rest = removals[:ROWS_PER_STATEMENT], removals[ROWS_PER_STATEMENT:]
+        return remove_from_digests(using, first, now) | remove_from_digests(using, rest, now)
+    if wrong := [item.state for item in removals if not is_allowed("merged", item.state)]:
+        raise ValueError(f"A delivery cannot change from 'merged' to '{wrong[0]}'; see notifications.core.transitions.")
+    rows = [(row.id, row.state, row.reason, row.digest_id, row.fence, _time(connection, now)) for row in removals]
+    values, params = _row_source(connection, rows, ("bigint", "text", "text", "bigint", "integer", "timestamptz"))
+    # The digest is locked, so that a worker that has claimed it since then cannot send it with the removed rows.
     lock = "FOR UPDATE" if connection.vendor == "postgresql" else ""
     sql = f"""
-        WITH news(its_id, next, why, whole, its_fence, at) AS ({values}), ours AS (
-            SELECT id AS our_id FROM {TABLE}
-            WHERE state = 'claimed' AND (id, fence) IN (SELECT whole, its_fence FROM news) {lock}
+        WITH removals(item_id, new_state, new_reason, digest_id, digest_fence, at) AS ({values}), claimed AS (
+            SELECT id AS claimed_id FROM {TABLE}
+            WHERE state = 'claimed' AND (id, fence) IN (SELECT digest_id, digest_fence FROM removals) {lock}
         )
-        UPDATE {TABLE} SET state = next, reason = why, merged_into_id = NULL, settled_at = at
-        FROM news WHERE id = its_id AND state = 'merged' AND whole IN (SELECT our_id FROM ours)
+        UPDATE {TABLE} SET state = new_state, reason = new_reason, merged_into_id = NULL, settled_at = at
+        FROM removals WHERE id = item_id AND state = 'merged' AND digest_id IN (SELECT claimed_id FROM claimed)
         RETURNING id"""  # noqa: S608
     return _ids(connection, sql, params)
 
 
-def renew(using: str, owner: str, ids: Collection[int], lease: datetime) -> int:
+def renew_leases(using: str, owner: str, ids: Collection[int], lease: datetime) -> int:
+    """Extend the leases of rows that ``owner`` has claimed; return the number of rows."""
     connection = connections[using]
     if not ids:
         return 0
-    marks = ", ".join(["%s"] * len(ids))
-    # Rows that a thread is just settling are left out: two statements that lock many rows in different orders deadlock.
+    placeholders = ", ".join(["%s"] * len(ids))
+    # Rows that another thread is settling are skipped: two statements that lock many rows in different orders deadlock.
     skip = "FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
     sql = f"""
         UPDATE {TABLE} SET lease = %s WHERE id IN (
-            SELECT id FROM {TABLE} WHERE id IN ({marks}) AND state = 'claimed' AND owner = %s {skip}
+            SELECT id FROM {TABLE} WHERE id IN ({placeholders}) AND state = 'claimed' AND owner = %s {skip}
         )"""  # noqa: S608
     with connection.cursor() as cursor:
         cursor.execute(sql, [_time(connection, lease), *ids, owner])
         return cursor.rowcount
 
 
-def suspects(using: str, owners: Sequence[str], now: datetime) -> list[tuple[int, int, str]]:
-    """Rows whose lease ran out, or that belong to one of ``owners``: id, fence and owner."""
+def find_suspects(using: str, owners: Sequence[str], now: datetime) -> list[tuple[int, int, str]]:
+    """Return id, fence and owner of rows whose lease has expired, or that one of ``owners`` has claimed."""
     connection = connections[using]
-    marks = ", ".join(["%s"] * len(owners)) or "NULL"
+    placeholders = ", ".join(["%s"] * len(owners)) or "NULL"
     sql = f"""
         SELECT id, fence, owner FROM {TABLE}
-        WHERE state IN ('claimed', 'sending') AND (lease < %s OR owner IN ({marks}))
-        ORDER BY id LIMIT {MOST_SUSPECTS}"""  # noqa: S608
+        WHERE state IN ('claimed', 'sending') AND (lease < %s OR owner IN ({placeholders}))
+        ORDER BY id LIMIT {MAX_SUSPECTS}"""  # noqa: S608
     with connection.cursor() as cursor:
         cursor.execute(sql, [_time(connection, now), *owners])
         return cursor.fetchall()
 
 
-def take_back_statement(using: str, lost: Sequence[Lost], now: datetime) -> tuple[str, list[Any]]:
-    # One guarded UPDATE: a worker that is only slow, and settles at this moment, either wins the row or finds its
-    # fence gone.
+def take_back_statement(using: str, lost: Sequence[LostClaim], now: datetime) -> tuple[str, list[Any]]:
+    """Return the statement of ``DeliveryQuerySet.take_back()``, and its parameters."""
+    # It is one guarded UPDATE: if a worker is only slow and settles the row at the same time, either its update comes
+    # first, or it finds a new fence and changes nothing.
     connection = connections[using]
     rows = [(item.id, item.fence, item.died, _time(connection, now)) for item in lost]
-    values, params = _source(connection, rows, ("bigint", "integer", "integer", "timestamptz"))
-    # The strike of a row on trial was counted in advance.
-    dead = f"{ON_TRIAL} = 1 AND died = 1 AND strikes >= {STRIKES_ALLOWED}"
-    free = ""
+    values, params = _row_source(connection, rows, ("bigint", "integer", "integer", "timestamptz"))
+    # The strike of a row on trial has been counted in advance.
+    dead = f"{ON_TRIAL} = 1 AND died = 1 AND strikes >= {MAX_STRIKES}"
+    unlocked = ""
     if connection.vendor == "postgresql":
-        # A worker that was frozen in the middle of recording still locks its rows; the others must not wait for it.
-        free = f"AND id IN (SELECT id FROM {TABLE} WHERE id IN (SELECT lost_id FROM lost) FOR UPDATE SKIP LOCKED)"  # noqa: S608
+        # A worker that is frozen while it records outcomes still locks its rows, and the others must not wait for it.
+        unlocked = f"AND id IN (SELECT id FROM {TABLE} WHERE id IN (SELECT lost_id FROM lost) FOR UPDATE SKIP LOCKED)"  # noqa: S608
     sql = f"""
         WITH lost(lost_id, lost_fence, died, at) AS ({values})
         UPDATE {TABLE} SET
@@ -310,7 +342,7 @@ def take_back_statement(using: str, lost: Sequence[Lost], now: datetime) -> tupl
             reason = CASE WHEN {dead} THEN 'strikes' WHEN state = 'claimed' THEN 'worker_lost' ELSE 'lost_contact' END,
             settled_at = CASE WHEN {dead} THEN at ELSE NULL END,
             strikes = strikes - (1 - died) * {ON_TRIAL}, fence = fence + 1, owner = '', lease = NULL
-        FROM lost WHERE id = lost_id AND fence = lost_fence AND state IN ('claimed', 'sending') {free}
+        FROM lost WHERE id = lost_id AND fence = lost_fence AND state IN ('claimed', 'sending') {unlocked}
         RETURNING {_columns()}"""  # noqa: S608
     return sql, params
 
@@ -320,19 +352,22 @@ def _columns() -> str:
     return ", ".join(field.column for field in model._meta.concrete_fields if field.column)
 
 
-def _among(condition: str, values: Collection[Any]) -> tuple[str, list[Any]]:
+def _in_list(condition: str, values: Collection[Any]) -> tuple[str, list[Any]]:
     if not values:
         return "", []
     return f"{condition} ({', '.join(['%s'] * len(values))})", list(values)
 
 
-def _source(connection: Any, rows: Sequence[Sequence[Any]], types: Sequence[str]) -> tuple[str, list[Any]]:
-    """Rows as something to select from: on PostgreSQL arrays, one for each column, so that the text stays the same."""
+def _row_source(connection: Any, rows: Sequence[Sequence[Any]], types: Sequence[str]) -> tuple[str, list[Any]]:
+    """Return SQL to select the rows from, and its parameters.
+
+    On PostgreSQL these are arrays, one for each column, so that the SQL is the same for any number of rows.
+    """
     if connection.vendor == "postgresql":
         arrays = ", ".join(f"%s::{name}[]" for name in types)
         return f"SELECT * FROM unnest({arrays})", [list(column) for column in zip(*rows, strict=True)]  # noqa: S608
-    marks = f"({', '.join(['%s'] * len(types))})"
-    return f"VALUES {', '.join([marks] * len(rows))}", [value for row in rows for value in row]
+    placeholders = f"({', '.join(['%s'] * len(types))})"
+    return f"VALUES {', '.join([placeholders] * len(rows))}", [value for row in rows for value in row]
 
 
 def _time(connection: Any, value: datetime | None) -> Any:

@@ -9,7 +9,7 @@ from notifications import conf
 from notifications.core.hours import find_next_hour
 from notifications.core.zones import first_instant, get_zone
 from notifications.models import Circuit, Delivery, UserSettings
-from notifications.storage.outbox import WAITS_ALONE, WAITS_FOR_OTHERS
+from notifications.storage.outbox import WAITS_ALONE_SQL, WAITS_FOR_DIGEST_SQL
 
 DAY = timedelta(days=1)
 
@@ -40,7 +40,7 @@ def repeated(first: datetime, step: timedelta, until: datetime, zone: ZoneInfo) 
 def due_moments(now: datetime) -> Iterator[datetime]:
     """When what is held or to be tried again is due, and when the next digest or batch is."""
     # In the words of the partial indexes, so that these serve.
-    for condition in (WAITS_ALONE, WAITS_FOR_OTHERS):
+    for condition in (WAITS_ALONE_SQL, WAITS_FOR_DIGEST_SQL):
         waiting = Delivery.objects.extra(where=[condition]).filter(due_at__gt=now)  # noqa: S610
         yield from filter(None, waiting.order_by("due_at").values_list("due_at", flat=True)[:1])
 

@@ -202,7 +202,7 @@ def test_who_opted_out_of_digests_gets_what_waited_piece_by_piece(clock, reader)
 
 
 def test_more_items_than_go_into_one_statement(clock, reader, monkeypatch):
-    monkeypatch.setattr("notifications.storage.outbox.AT_ONCE", 3)
+    monkeypatch.setattr("notifications.storage.outbox.ROWS_PER_STATEMENT", 3)
     for number in range(8):
         ship(reader, number)
     clock.to(EIGHT)

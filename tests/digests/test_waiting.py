@@ -13,7 +13,7 @@ from notifications.digests import Section, make_due
 from notifications.manager import NotificationManager
 from notifications.models import Cluster, Delivery, Mute, NotificationLog, UserSettings
 from notifications.outcomes import DeliveryState, Reason
-from notifications.storage.outbox import DigestRemoval, Lost
+from notifications.storage.outbox import DigestRemoval, LostClaim
 from notifications.testing import simulated
 from tests.digests.conftest import with_digest
 from tests.digests.test_digest import EIGHT, ship
@@ -117,7 +117,7 @@ def test_of_a_digest_that_a_worker_has_it_is_the_worker_who_leaves_out_what_was_
     make_due()
     [whole] = Delivery.objects.claim("lost", clock(), clock() + timedelta(seconds=30), 1)
     assert NotificationManager.cancel(None, "one") == 0
-    Delivery.objects.take_back([Lost(whole.pk, whole.fence, 0)], clock())
+    Delivery.objects.take_back([LostClaim(whole.pk, whole.fence, 0)], clock())
     Dispatcher().run_until_idle()
     assert [message.subject for message in mail.outbox] == ["Your day: 1 notification"]
     assert Delivery.objects.get(notification__cancel_key="one").state == "cancelled"
@@ -169,11 +169,12 @@ def test_who_was_only_slow_takes_nothing_out_of_a_digest_that_another_has(clock,
     item = Delivery.objects.get(state="merged")
     gone = DigestRemoval(item.pk, DeliveryState.DROPPED, Reason.MUTED, whole.pk, whole.fence)
     Delivery.objects.filter(pk=whole.pk).update(fence=whole.fence + 1)
-    assert Delivery.objects.leave([gone], clock()) == set()
+    assert Delivery.objects.remove_from_digests([gone], clock()) == set()
     Delivery.objects.filter(pk=whole.pk).update(fence=whole.fence)
-    assert Delivery.objects.leave([gone], clock()) == {item.pk}
+    assert Delivery.objects.remove_from_digests([gone], clock()) == {item.pk}
+    removal = DigestRemoval(item.pk, DeliveryState.READY, "", whole.pk, whole.fence)
     with pytest.raises(ValueError, match="from 'merged' to 'ready'"):
-        Delivery.objects.leave([DigestRemoval(item.pk, DeliveryState.READY, "", whole.pk, whole.fence)], clock())
+        Delivery.objects.remove_from_digests([removal], clock())
 
 
 def test_asking_about_items_takes_as_many_queries_for_ten_digests_as_for_two(clock):

@@ -247,7 +247,7 @@ def test_every_state_has_its_sentence(user, state):
 
 def test_what_was_merged_went_where_the_other_went(user):
     notification = send(user)
-    other = Delivery.to(notification, "email", "u:0", "", state="sent", settled_at=MIDNIGHT)
+    other = Delivery.build(notification, "email", "u:0", "", state="sent", settled_at=MIDNIGHT)
     other.save()
     Delivery.objects.filter(recipient=user).update(state="merged", merged_into=other)
     told = why(notification, user)

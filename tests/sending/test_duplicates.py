@@ -325,7 +325,7 @@ def test_what_went_into_a_batch_that_its_fallback_has_is_no_more_free(declare, u
     story = gathered(declare, user, fallback={"email": "app"})
     whole = next(story)
     Delivery.objects.filter(pk=whole.pk).update(state="dead")
-    Delivery.to(whole.notification, "app", f"u:{user.pk}", "", recipient=user).save()
+    Delivery.build(whole.notification, "app", f"u:{user.pk}", "", recipient=user).save()
     is_free = next(story)
     assert not is_free
 
@@ -374,7 +374,7 @@ def test_a_fallback_that_took_over_counts_as_the_first(declare, user):
     send(user)
     first = Notification.objects.get()
     Delivery.objects.update(state="dead")
-    Delivery.to(first, "app", f"u:{user.pk}", "", recipient=user).save()
+    Delivery.build(first, "app", f"u:{user.pk}", "", recipient=user).save()
     assert figures(send(user)) == (0, {"duplicate": 1})
 
 

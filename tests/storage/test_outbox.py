@@ -10,7 +10,7 @@ from notifications.events import NotificationPriority
 from notifications.manager import NotificationManager
 from notifications.models import Delivery
 from notifications.outcomes import DeliveryState
-from notifications.storage.outbox import WAITS_ALONE, WAITS_FOR_OTHERS, Lost, StateChange
+from notifications.storage.outbox import WAITS_ALONE_SQL, WAITS_FOR_DIGEST_SQL, LostClaim, StateChange
 from tests.factories import UserFactory
 from tests.shop.notification_events import ShopEvents
 
@@ -41,8 +41,8 @@ def claim(now, limit=10, **options):
 
 
 def take_back(now, died=1):
-    found = Delivery.objects.suspects([], now)
-    return Delivery.objects.take_back([Lost(pk, fence, died) for pk, fence, _owner in found], now)
+    found = Delivery.objects.find_suspects([], now)
+    return Delivery.objects.take_back([LostClaim(pk, fence, died) for pk, fence, _owner in found], now)
 
 
 def settle(row, now, state=DeliveryState.DROPPED, was=DeliveryState.CLAIMED):
@@ -182,17 +182,17 @@ def test_a_row_that_is_no_longer_ours_is_not_tried(now):
 def test_rows_of_a_lost_worker_are_suspect_before_their_lease_runs_out(now):
     [row] = queue(1)
     claim(now)
-    assert Delivery.objects.suspects([], now) == []
-    assert Delivery.objects.suspects(["worker"], now) == [(row.pk, 1, "worker")]
+    assert Delivery.objects.find_suspects([], now) == []
+    assert Delivery.objects.find_suspects(["worker"], now) == [(row.pk, 1, "worker")]
 
 
 def test_only_what_is_claimed_and_not_begun_is_renewed(now):
     queue(2)
     begun, waiting = claim(now)
     Delivery.objects.mark_sending([begun], now + MINUTE)
-    assert Delivery.objects.renew("worker", [begun.pk, waiting.pk], now + 5 * MINUTE) == 1
-    assert Delivery.objects.renew("worker", [], now + 9 * MINUTE) == 0
-    assert Delivery.objects.renew("another", [waiting.pk], now + 9 * MINUTE) == 0
+    assert Delivery.objects.renew_leases("worker", [begun.pk, waiting.pk], now + 5 * MINUTE) == 1
+    assert Delivery.objects.renew_leases("worker", [], now + 9 * MINUTE) == 0
+    assert Delivery.objects.renew_leases("another", [waiting.pk], now + 9 * MINUTE) == 0
     waiting.refresh_from_db()
     assert waiting.lease == now + 5 * MINUTE
 
@@ -258,9 +258,9 @@ def test_a_sent_row_is_never_reopened(now):
     [
         ("state = 'ready' ORDER BY score DESC, id LIMIT 10", "klaxon_delivery_ready"),
         ("state = 'ready' ORDER BY id LIMIT 10", "klaxon_delivery_oldest"),
-        (f"{WAITS_ALONE} AND due_at <= '2026-01-01' ORDER BY due_at LIMIT 10", "klaxon_delivery_due"),
-        (f"{WAITS_FOR_OTHERS} AND due_at <= '2026-01-01' ORDER BY due_at LIMIT 10", "klaxon_delivery_gathers"),
-        (f"{WAITS_FOR_OTHERS} AND recipient_key IN ('u:1', 'u:2')", "klaxon_delivery_gathered"),
+        (f"{WAITS_ALONE_SQL} AND due_at <= '2026-01-01' ORDER BY due_at LIMIT 10", "klaxon_delivery_due"),
+        (f"{WAITS_FOR_DIGEST_SQL} AND due_at <= '2026-01-01' ORDER BY due_at LIMIT 10", "klaxon_delivery_gathers"),
+        (f"{WAITS_FOR_DIGEST_SQL} AND recipient_key IN ('u:1', 'u:2')", "klaxon_delivery_gathered"),
         ("state IN ('claimed', 'sending') AND lease < '2026-01-01'", "klaxon_delivery_lease"),
     ],
 )

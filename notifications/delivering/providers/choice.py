@@ -77,7 +77,7 @@ class Providers:
         """Return the provider for a delivery, or None if no provider of its channel may be tried now."""
         candidates = providers_of(delivery.channel)
         # A delivery that was refused before is a bad probe. It is none if a provider with a closed circuit can take it.
-        may_be_probe = not (delivery.was_refused and any(self.breaker.is_closed(one.key) for one in candidates))
+        may_be_probe = not (delivery.has_failed_before and any(self.breaker.is_closed(one.key) for one in candidates))
         for provider in self._in_order(candidates, delivery):
             if self.breaker.is_closed(provider.key):
                 return provider

@@ -76,7 +76,7 @@ def places(event: str, gathers: str, channel: str) -> Sequence[Place]:
 
 def gathered_words(notification: Notification, channel: str, part: str, user: Any, locale: Locale) -> dict[str, Any]:
     """The variables of a digest or batch; ``part`` is what titles are taken from; it may be empty."""
-    rows = Delivery.objects.using(notification._state.db).gathered_in(notification)
+    rows = Delivery.objects.using(notification._state.db).items_of_digest(notification)
     count = rows.count()
     items = [_item(row.notification, channel, part, user, locale) for row in rows[:SHOWN]]
     return {

@@ -142,7 +142,7 @@ class HeartbeatThread:
             now = clock.now(self.using)
             Heartbeat.objects.using(self.using).beat(self.owner, self.host, self.pid, now)
             lease = now + timedelta(seconds=conf.current().lease_seconds)
-            Delivery.objects.using(self.using).renew(self.owner, self._renewed_ids(), lease)
+            Delivery.objects.using(self.using).renew_leases(self.owner, self._renewed_ids(), lease)
         # The generation is set first, so that a thread that finds the heartbeat healthy again also finds a new one.
         self.generation += began - self._last_beat >= self._max_pause
         self._last_beat = began

@@ -23,7 +23,7 @@ from notifications.delivering.workers.heartbeat import HeartbeatThread
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.models import Delivery, Heartbeat, NotificationLog
 from notifications.outcomes import DeliveryState, Reason, Receipt, Verdict
-from notifications.storage.outbox import Lost, StateChange
+from notifications.storage.outbox import LostClaim, StateChange
 
 Suspect = tuple[int, int]
 STALE_HEARTBEAT_LEASES = 10
@@ -74,7 +74,7 @@ class Rescuer:
         own_ids = self.heartbeat.active_ids() if self.heartbeat else frozenset()
         found = {
             (pk, fence): owner
-            for pk, fence, owner in Delivery.objects.using(self.using).suspects(list(silent), now)
+            for pk, fence, owner in Delivery.objects.using(self.using).find_suspects(list(silent), now)
             if pk not in own_ids
         }
         seen = time.monotonic()
@@ -85,13 +85,13 @@ class Rescuer:
             self._delete_stale_heartbeats(silent - set(found.values()), now)
             return Counter()
         alive = set(Heartbeat.objects.using(self.using).values_list("pk", flat=True)) - silent
-        lost = [Lost(*suspect, died=int(found[suspect] not in alive)) for suspect in confirmed]
+        lost = [LostClaim(*suspect, died=int(found[suspect] not in alive)) for suspect in confirmed]
         return self._take_back(lost, now)
 
     def _is_writing_slow(self) -> bool:
         """Return whether a write had to wait. Then other workers could not write either, and get a whole lease."""
         began = time.monotonic()
-        Delivery.objects.using(self.using).wait_to_write()
+        Delivery.objects.using(self.using).wait_until_writable()
         is_slow = time.monotonic() - began >= max(MIN_WRITE_DELAY, conf.current().beat_seconds / 2)
         if is_slow:
             self._judge_at = time.monotonic() + conf.current().lease_seconds
@@ -116,7 +116,7 @@ class Rescuer:
         before = now - timedelta(seconds=conf.current().lease_seconds)
         return set(Heartbeat.objects.using(self.using).filter(beat_at__lt=before).values_list("pk", flat=True))
 
-    def _take_back(self, lost: list[Lost], now: datetime) -> Counter[str]:
+    def _take_back(self, lost: list[LostClaim], now: datetime) -> Counter[str]:
         with transaction.atomic(using=self.using):
             outbox = Delivery.objects.using(self.using)
             rows = outbox.with_notifications(outbox.take_back(lost, now))

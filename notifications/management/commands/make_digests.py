@@ -40,7 +40,7 @@ class Command(DatabaseCommand):
 
 def print_due(command: DatabaseCommand) -> None:
     using = router.db_for_write(Delivery)
-    count = Delivery.objects.using(using).digests_due(clock.now(using)).count()
+    count = Delivery.objects.using(using).recipients_due_for_digest(clock.now(using)).count()
     sentence = f"Digests or batches are due for {format_count(count, 'recipient')}." if count else NOTHING_DUE
     command.stdout.write(f"{sentence} Recipients who only have sections are not counted.")
 

@@ -165,7 +165,7 @@ def test_a_worker_behind_pgbouncer_that_has_nothing_else_to_do_does_not_wait_its
     ("code", "said"),
     [
         ("print(len(list(read_outcomes(sent.pk, 'default'))))", "3"),
-        ("print(len(Delivery.objects.items_of(Delivery.objects.all())))", "0"),
+        ("print(len(Delivery.objects.load_digest_items(Delivery.objects.all())))", "0"),
         (
             "call_command('replay_dead_letters', dry_run=True)",
             "3  shop_newsletter by email\nWould replay 3 dead letters",

@@ -89,7 +89,7 @@ def test_nobody_is_condemned_at_first_sight(clock, rescuer):
     clock.forward(hours=1)  # the database's clock jumped
     rescuer.rescue(clock())
     beat(clock)
-    Delivery.objects.renew("lost", [the_delivery().pk], clock() + timedelta(seconds=60))
+    Delivery.objects.renew_leases("lost", [the_delivery().pk], clock() + timedelta(seconds=60))
     assert rescue_twice(rescuer, clock) == {}
     assert the_delivery().state == "claimed"
 
@@ -242,7 +242,7 @@ def test_a_worker_whose_writing_was_held_up_gives_the_others_a_whole_lease(clock
     rescuer.rescue(clock())
     time.sleep(0.2)
     with monkeypatch.context() as lock:
-        lock.setattr(Delivery.objects._queryset_class, "wait_to_write", lambda self: time.sleep(0.2))
+        lock.setattr(Delivery.objects._queryset_class, "wait_until_writable", lambda self: time.sleep(0.2))
         assert rescuer.rescue(clock()) == {}
     assert rescuer.rescue(clock()) == {}
     time.sleep(1)
