@@ -113,7 +113,8 @@ class FallbackTakeover:
         outbox = Delivery.objects.using(self.using)
         others = conf.current().enabled_channels - {channel}
         with transaction.atomic(using=self.using):
-            rows = outbox.with_notifications(outbox.claim(owner, now, lease, TAKEOVER_LIMIT, ids, excluded_channels=others))
+            claimed = outbox.claim(owner, now, lease, TAKEOVER_LIMIT, ids, excluded_channels=others)
+            rows = outbox.with_notifications(claimed)
             accepted, _ = _ask_gates(_filter_with_fallback(rows, self.using), self.using, now)
             redirections = _exclude_failed(accepted, self.using)
             self._settle(rows, redirections, now)

@@ -207,7 +207,7 @@ def test_the_oldest_can_be_taken_first(now):
 def test_what_the_table_does_not_know_is_refused(now):
     queue(1)
     [row] = claim(now)
-    with pytest.raises(ValueError, match="No delivery goes from 'claimed' to 'sent'"):
+    with pytest.raises(ValueError, match="A delivery cannot change from 'claimed' to 'sent'"):
         settle(row, now, DeliveryState.SENT)
 
 
