@@ -9,22 +9,22 @@ from typing import Any
 from notifications import conf
 from notifications.exceptions import InvalidOption
 
-ANYTHING = "application/octet-stream"
-MOST = 100
+OCTET_STREAM = "application/octet-stream"
+MAX_ATTACHMENTS = 100
 # As file systems have it. In UTF-8, and percent-encoded, it still fits on one line of a mail (RFC 5322, 2.1.1).
-NAME_BYTES = 255
+MAX_NAME_BYTES = 255
 # What ends a line or a path, what no database stores, and what turns the direction of writing: with that
 # "receipt\u202efdp.exe" is shown as "receiptexe.pdf".
-NOT_IN_A_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029/\\\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
+FORBIDDEN_IN_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029/\\\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 # RFC 6838, 4.2.
-WORD = r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}"
-KIND = re.compile(f"{WORD}/{WORD}")
+TYPE_NAME = r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}"
+MIMETYPE_PATTERN = re.compile(f"{TYPE_NAME}/{TYPE_NAME}")
 # RFC 2045, 5.1.
-LETTERS = r"[!#$%&'*+.^_`{|}~0-9A-Za-z-]+"
-PARAMETER = re.compile(rf""" *; *({LETTERS}) *= *(?:({LETTERS})|"([ !#-\[\]-~]*)") *""")
-MIMETYPE_LENGTH = 255
+PARAMETER_CHARS = r"[!#$%&'*+.^_`{|}~0-9A-Za-z-]+"
+PARAMETER_PATTERN = re.compile(rf""" *; *({PARAMETER_CHARS}) *= *(?:({PARAMETER_CHARS})|"([ !#-\[\]-~]*)") *""")
+MAX_MIMETYPE_LENGTH = 255
 # They consist of parts of their own, so base64 is not allowed to them (RFC 2045, 6.4) and they would be written anew.
-COMPOSITE = ("multipart/", "message/")
+COMPOSITE_TYPES = ("multipart/", "message/")
 
 
 @dataclass(frozen=True, init=False)
@@ -44,10 +44,10 @@ class Attachment:
     mimetype: str
 
     def __init__(self, name: str, content: bytes | str, mimetype: str | None = None) -> None:
-        object.__setattr__(self, "name", _name(name))
-        object.__setattr__(self, "content", _content(name, content))
-        object.__setattr__(self, "mimetype", _mimetype(name, mimetype))
-        object.__setattr__(self, "mimetype", self._honest(self.mimetype))
+        object.__setattr__(self, "name", _validate_name(name))
+        object.__setattr__(self, "content", _to_bytes(name, content))
+        object.__setattr__(self, "mimetype", _validate_mimetype(name, mimetype))
+        object.__setattr__(self, "mimetype", self._correct_mimetype(self.mimetype))
 
     @property
     def is_text(self) -> bool:
@@ -61,7 +61,7 @@ class Attachment:
     @property
     def parameters(self) -> dict[str, str]:
         """The parameters of the type, their names in small letters."""
-        found = PARAMETER.finditer(_parts(self.mimetype)[1])
+        found = PARAMETER_PATTERN.finditer(_split_mimetype(self.mimetype)[1])
         return {match[1].lower(): match[2] or match[3] or "" for match in found}
 
     @property
@@ -69,26 +69,26 @@ class Attachment:
         """The bytes of its name and content together: more than none, also of an empty file."""
         return len(self.name.encode()) + len(self.content)
 
-    def _honest(self, mimetype: str) -> str:
+    def _correct_mimetype(self, mimetype: str) -> str:
         if not mimetype.startswith("text/"):
             return mimetype
         charset = self.parameters.get("charset", "utf-8")
         try:
             self.content.decode(charset)
         except (UnicodeError, LookupError):
-            return ANYTHING
+            return OCTET_STREAM
         return mimetype
 
 
-def _name(name: Any) -> str:
-    if not isinstance(name, str) or not name.strip(" .") or NOT_IN_A_NAME.search(name):
+def _validate_name(name: Any) -> str:
+    if not isinstance(name, str) or not name.strip(" .") or FORBIDDEN_IN_NAME.search(name):
         raise InvalidOption(f"An attachment needs the plain name of a file, without a path; {name!a:.80} is none.")
-    if len(name.encode()) > NAME_BYTES:
-        raise InvalidOption(f"The name of an attachment may have {NAME_BYTES} bytes in UTF-8; it is {name!a:.80}.")
+    if len(name.encode()) > MAX_NAME_BYTES:
+        raise InvalidOption(f"The name of an attachment may have {MAX_NAME_BYTES} bytes in UTF-8; it is {name!a:.80}.")
     return name
 
 
-def _content(name: str, content: Any) -> bytes:
+def _to_bytes(name: str, content: Any) -> bytes:
     if not isinstance(content, bytes | bytearray | memoryview | str):
         raise InvalidOption(f"The content of attachment {name!a:.80} must be bytes or a text, not {content!r:.80}.")
     try:
@@ -97,32 +97,35 @@ def _content(name: str, content: Any) -> bytes:
         raise InvalidOption(f"The content of attachment {name!a:.80} is a text with half a character.") from error
 
 
-def _mimetype(name: str, given: Any) -> str:
-    mimetype = _guess(name) if given is None or given == "" else given
-    kind, parameters = _parts(mimetype)
-    if not KIND.fullmatch(kind) or "".join(match[0] for match in PARAMETER.finditer(parameters)) != parameters:
+def _validate_mimetype(name: str, given: Any) -> str:
+    mimetype = _guess_mimetype(name) if given is None or given == "" else given
+    kind, parameters = _split_mimetype(mimetype)
+    if (
+        not MIMETYPE_PATTERN.fullmatch(kind)
+        or "".join(match[0] for match in PARAMETER_PATTERN.finditer(parameters)) != parameters
+    ):
         raise InvalidOption(f"The mimetype of attachment {name!a:.80} must be like 'text/csv', not {mimetype!a:.80}.")
-    if kind.startswith(COMPOSITE):
-        raise InvalidOption(f"Attachment {name!a:.80} cannot be a {kind} and stay as it is; make it {ANYTHING!r}.")
-    if len(whole := kind + parameters) > MIMETYPE_LENGTH:
-        raise InvalidOption(f"The mimetype of attachment {name!a:.80} may have {MIMETYPE_LENGTH} letters.")
-    return whole
+    if kind.startswith(COMPOSITE_TYPES):
+        raise InvalidOption(f"Attachment {name!a:.80} cannot be a {kind} and stay as it is; make it {OCTET_STREAM!r}.")
+    if len(full := kind + parameters) > MAX_MIMETYPE_LENGTH:
+        raise InvalidOption(f"The mimetype of attachment {name!a:.80} may have {MAX_MIMETYPE_LENGTH} letters.")
+    return full
 
 
-def _parts(mimetype: Any) -> tuple[str, str]:
+def _split_mimetype(mimetype: Any) -> tuple[str, str]:
     """The type in small letters, and its parameters with the semicolons before them."""
     kind, semicolon, parameters = mimetype.partition(";") if isinstance(mimetype, str) else ("", "", "")
     return kind.strip(" ").lower(), (semicolon + parameters).strip(" ")
 
 
-def _guess(name: str) -> str:
+def _guess_mimetype(name: str) -> str:
     # After the scheme of a URL it would look, and a compressed file is not what is in it.
     mimetype, compressed = mimetypes.guess_type(f"./{name}")
-    is_known = mimetype and not compressed and not mimetype.startswith(COMPOSITE)
-    return mimetype if mimetype and is_known else ANYTHING
+    is_known = mimetype and not compressed and not mimetype.startswith(COMPOSITE_TYPES)
+    return mimetype if mimetype and is_known else OCTET_STREAM
 
 
-def checked_attachments(given: Any) -> tuple[Attachment, ...]:
+def validate_attachments(given: Any) -> tuple[Attachment, ...]:
     """The option ``attachments`` of a send: each an :class:`Attachment`, or a triple as Django's mails take it.
 
     :raises InvalidOption: if it is no list, or one of them is wrong, or they are too many or too large together.
@@ -131,23 +134,23 @@ def checked_attachments(given: Any) -> tuple[Attachment, ...]:
         return ()
     if isinstance(given, str | bytes | bytearray | Mapping | Attachment) or not isinstance(given, Iterable):
         raise InvalidOption(f"attachments must be a list, not {given!r:.80}.")
-    attachments = tuple(map(_attachment, given))
-    size, limit = total_size(attachments), conf.current().attachment_bytes
+    attachments = tuple(map(_to_attachment, given))
+    size, limit = get_total_size(attachments), conf.current().attachment_bytes
     if size > limit:
         raise InvalidOption(
             f"The attachments have {size} bytes with their names; NOTIFICATIONS['ATTACHMENT_BYTES'] allows {limit}. "
             "Send a link instead."
         )
-    if len(attachments) > MOST:
-        raise InvalidOption(f"There may be {MOST} attachments, not {len(attachments)}.")
+    if len(attachments) > MAX_ATTACHMENTS:
+        raise InvalidOption(f"There may be {MAX_ATTACHMENTS} attachments, not {len(attachments)}.")
     return attachments
 
 
-def total_size(attachments: Iterable[Attachment]) -> int:
+def get_total_size(attachments: Iterable[Attachment]) -> int:
     return sum(attachment.size for attachment in attachments)
 
 
-def _attachment(given: Any) -> Attachment:
+def _to_attachment(given: Any) -> Attachment:
     if isinstance(given, Attachment):
         return given
     if not isinstance(given, tuple) or len(given) not in (2, 3):

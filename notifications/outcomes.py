@@ -53,7 +53,7 @@ class Reason(TextChoices):
     RETRIED = "retried", _("Retried by a person")
 
 
-TECHNICAL = frozenset(
+TECHNICAL_REASONS = frozenset(
     {
         Reason.NO_ADDRESS,
         Reason.INVALID_ADDRESS,
@@ -293,7 +293,7 @@ class SendResult:
 
         A CRITICAL event that was queued with what exists of its context is True: nobody need be told by another way.
         """
-        is_refused = self.refused_channels or any(self.reasons[reason] for reason in TECHNICAL)
+        is_refused = self.refused_channels or any(self.reasons[reason] for reason in TECHNICAL_REASONS)
         return not is_refused and not self.bad_call
 
     def __repr__(self) -> str:

@@ -49,28 +49,28 @@ class DatabasePreferenceSource:
         return {pk: UserPreferences(settings.get(pk), shared.get(pk, ()), mutes.get(pk, ())) for pk in user_ids}
 
     def settings_of(self, cluster: Any, user_ids: Collection[Any]) -> Mapping[Any, UserSettings]:
-        return {row.user_id: row for row in _rows(UserSettings, cluster, user_ids)}
+        return {row.user_id: row for row in _filter_rows(UserSettings, cluster, user_ids)}
 
     def shared_by(self, cluster: Any, user_ids: Collection[Any]) -> Mapping[Any, Sequence[SharedPreference]]:
         return SharedPreference.objects.load_for_users(cluster, user_ids)
 
     def mutes_of(self, cluster: Any, user_ids: Collection[Any]) -> Mapping[Any, Sequence[Mute]]:
         mutes = defaultdict(list)
-        for row in _rows(Mute, cluster, user_ids).order_by("pk"):
+        for row in _filter_rows(Mute, cluster, user_ids).order_by("pk"):
             mutes[row.user_id].append(row)
         return mutes
 
 
-def _rows(model: Any, cluster: Any, user_ids: Collection[Any]) -> QuerySet[Any]:
+def _filter_rows(model: Any, cluster: Any, user_ids: Collection[Any]) -> QuerySet[Any]:
     rows = model.objects.filter(cluster=cluster)
     return rows.filter(user__in=array_subquery(user_ids, get_user_model()._meta.pk, rows.db))
 
 
-def preference_source() -> PreferenceSource:
+def make_preference_source() -> PreferenceSource:
     source: PreferenceSource = import_string(conf.current().preferences)()
     return source
 
 
-def wishes_of(cluster: Any, user_ids: Collection[Any]) -> Mapping[Any, UserPreferences]:
+def load_preferences(cluster: Any, user_ids: Collection[Any]) -> Mapping[Any, UserPreferences]:
     """Read anew at each call: what was changed, by whichever process, holds from the next ``send()``."""
-    return preference_source().load(cluster, user_ids)
+    return make_preference_source().load(cluster, user_ids)

@@ -30,12 +30,12 @@ def tuned(path: str | PathLike[str], *, durable: bool = False, busy_seconds: flo
             "timeout": busy_seconds,
             # A deferred transaction that reads first and writes later fails at once, however long the time-out.
             "transaction_mode": "IMMEDIATE",
-            "init_command": "".join(f"PRAGMA {words};" for words in _pragmas(path, durable)),
+            "init_command": "".join(f"PRAGMA {words};" for words in _list_pragmas(path, durable)),
         },
     }
 
 
-def _pragmas(path: str | PathLike[str], durable: bool) -> list[str]:
+def _list_pragmas(path: str | PathLike[str], durable: bool) -> list[str]:
     always = [
         "journal_mode=WAL",
         f"synchronous={'FULL' if durable else 'NORMAL'}",

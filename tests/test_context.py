@@ -21,7 +21,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from notifications import context as contexts
-from notifications.context import Fields, comparable, decoded, encoded
+from notifications.context import Fields, decoded, encoded, make_comparable
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.exceptions import InvalidContext
 from notifications.models import Notification
@@ -167,17 +167,17 @@ def test_instants_are_compared_and_not_their_spelling():
         return encoded({"at": [noon, {"$datetime": "today", "$x": noon}], "set": {noon, first}})
 
     assert spelt(1) != spelt(-11)
-    assert comparable(spelt(1)) == comparable(spelt(-11))
-    assert comparable(encoded({"$datetime": "today"})) == encoded({"$datetime": "today"})
+    assert make_comparable(spelt(1)) == make_comparable(spelt(-11))
+    assert make_comparable(encoded({"$datetime": "today"})) == encoded({"$datetime": "today"})
     # Neither end of the calendar can be written in every zone.
     ends = [datetime.min.replace(tzinfo=timezone(timedelta(hours=1))), datetime.max.replace(tzinfo=UTC)]
-    assert len({json.dumps(comparable(encoded(end))) for end in (*ends, NOON)}) == 3
+    assert len({json.dumps(make_comparable(encoded(end))) for end in (*ends, NOON)}) == 3
 
 
 @given(VALUES, VALUES)
 def test_what_is_compared_differs_only_in_the_spelling_of_instants(one, other):
     one, other = encoded(one), encoded(other)
-    same = comparable(one) == comparable(other)
+    same = make_comparable(one) == make_comparable(other)
     assert same if one == other else not same or "$datetime" in json.dumps(one)
 
 
@@ -471,11 +471,11 @@ class TestCriticalEvents:
     def test_what_lacks_a_value_that_tells_it_apart_is_no_repeat(self, settings, place):
         settings.NOTIFICATIONS = {"CONTEXT_BYTES": 1000}
         options = {"dedup_window": 60, "dedup_keys": ["place"]}
-        assert not self.sent({"place": str}, {"place": place}, **options).tells_apart
-        assert self.sent({"place": str}, {"place": "hall", "colour": 1}, **options).tells_apart
+        assert not self.sent({"place": str}, {"place": place}, **options).has_dedup_keys
+        assert self.sent({"place": str}, {"place": "hall", "colour": 1}, **options).has_dedup_keys
 
     def test_a_right_context_has_no_problems(self):
-        assert self.sent({"place": str}, {"place": "hall"}) == contexts.CheckedContext({"place": "hall"})
+        assert self.sent({"place": str}, {"place": "hall"}) == contexts.ValidatedContext({"place": "hall"})
 
 
 @pytest.mark.parametrize("tag", ["$datetime", "$date", "$time", "$seconds", "$decimal", "$uuid", "$dict"])

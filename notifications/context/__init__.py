@@ -1,17 +1,17 @@
 """The context of a notification: checked against what its event declares, and stored as JSON that keeps its types."""
 
-from notifications.context.logged import loggable
-from notifications.context.storage import UNSTORABLE, comparable, decoded, encoded
-from notifications.context.validation import CheckedContext, validated
+from notifications.context.logged import select_loggable
+from notifications.context.storage import UNSTORABLE, decoded, encoded, make_comparable
+from notifications.context.validation import ValidatedContext, validated
 from notifications.events.annotations import Fields
 
 __all__ = [
     "UNSTORABLE",
-    "CheckedContext",
+    "ValidatedContext",
     "Fields",
-    "comparable",
+    "make_comparable",
     "decoded",
     "encoded",
-    "loggable",
+    "select_loggable",
     "validated",
 ]

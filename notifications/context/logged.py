@@ -11,7 +11,7 @@ from notifications.core.translations import has_lazy_text, resolve_lazy_texts
 from notifications.events import NotificationEvent
 
 
-def loggable(event: NotificationEvent, stored: Mapping[str, Any]) -> dict[str, Any]:
+def select_loggable(event: NotificationEvent, stored: Mapping[str, Any]) -> dict[str, Any]:
     """Of a stored context, only what its event marks as loggable, in plain words and in the language of the site."""
     inner = stored.get("$dict", stored)
     values = {key: decoded(inner[key]) for key in event.loggable if key in inner}

@@ -8,40 +8,40 @@ from django.core.exceptions import ObjectDoesNotExist
 from django.db import DatabaseError
 from django.db.models import Model
 
-from notifications.events.annotations import UNIONS, Fields, fits, item_kinds, unwrapped
+from notifications.events.annotations import UNION_TYPES, Fields, get_item_types, matches_type, unwrap
 
-Tell = Callable[[str], None]
-ABSENT = (AttributeError, KeyError, ObjectDoesNotExist)
+Report = Callable[[str], None]
+ABSENT_FIELD_ERRORS = (AttributeError, KeyError, ObjectDoesNotExist)
 
 
 def has_fields(kind: Any) -> bool:
     """Whether a declared type names fields, by itself or for some of its parts."""
-    kind = unwrapped(kind)
+    kind = unwrap(kind)
     return isinstance(kind, Fields) or any(has_fields(part) for part in typing.get_args(kind))
 
 
-def narrowed(value: Any, kind: Any, path: str, tell: Tell, is_lenient: bool) -> Any:
+def narrow(value: Any, kind: Any, path: str, report: Report, is_lenient: bool) -> Any:
     """A value that fits its declared type, with mappings of the declared fields for model instances and mappings.
 
-    :param tell: gets a sentence for each field that the value does not have.
+    :param report: gets a sentence for each field that the value does not have.
     :param is_lenient: whether a property that raises any error at all counts as a field that is not there.
     """
-    kind = unwrapped(kind)
+    kind = unwrap(kind)
     if not has_fields(kind):
         return value
     if isinstance(kind, Fields):
-        return _fields_of(value, kind, path, tell, is_lenient)
+        return _take_fields(value, kind, path, report, is_lenient)
     args = typing.get_args(kind)
-    if typing.get_origin(kind) in UNIONS:
-        part = next(part for part in args if fits(value, part))
-        return narrowed(value, part, path, tell, is_lenient)
+    if typing.get_origin(kind) in UNION_TYPES:
+        part = next(part for part in args if matches_type(value, part))
+        return narrow(value, part, path, report, is_lenient)
     if isinstance(value, Mapping):
-        return {key: narrowed(item, args[1], f"{path}[{key!r:.80}]", tell, is_lenient) for key, item in value.items()}
-    kinds = enumerate(zip(value, item_kinds(value, kind) or (), strict=True))
-    return [narrowed(item, part, f"{path}[{index}]", tell, is_lenient) for index, (item, part) in kinds]
+        return {key: narrow(item, args[1], f"{path}[{key!r:.80}]", report, is_lenient) for key, item in value.items()}
+    kinds = enumerate(zip(value, get_item_types(value, kind) or (), strict=True))
+    return [narrow(item, part, f"{path}[{index}]", report, is_lenient) for index, (item, part) in kinds]
 
 
-def _fields_of(value: Any, kind: Fields, path: str, tell: Tell, is_lenient: bool) -> dict[str, Any]:
+def _take_fields(value: Any, kind: Fields, path: str, report: Report, is_lenient: bool) -> dict[str, Any]:
     taken = {}
     for name in kind.names:
         try:
@@ -49,7 +49,7 @@ def _fields_of(value: Any, kind: Fields, path: str, tell: Tell, is_lenient: bool
         except DatabaseError:
             raise
         except Exception as error:
-            if not is_lenient and not isinstance(error, ABSENT):
+            if not is_lenient and not isinstance(error, ABSENT_FIELD_ERRORS):
                 raise
-            tell(f"{path} has no field {name!r} ({type(error).__name__}: {str(error):.200}).")
+            report(f"{path} has no field {name!r} ({type(error).__name__}: {str(error):.200}).")
     return taken

@@ -26,13 +26,13 @@ from notifications.exceptions import InvalidContext
 logger = logging.getLogger("notifications.context")
 
 # PostgreSQL stores neither in text; UTF-8 cannot write half a pair.
-MOST_BITS = 1024
+MAX_INTEGER_BITS = 1024
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 # The order matters: a datetime is also a date.
 TAGS: tuple[tuple[str, type, Callable[[Any], Any], Callable[[Any], Any]], ...] = (
-    ("$datetime", datetime, lambda value: _aware(value).isoformat(), datetime.fromisoformat),
+    ("$datetime", datetime, lambda value: _make_aware(value).isoformat(), datetime.fromisoformat),
     ("$date", date, date.isoformat, date.fromisoformat),
     ("$time", time, time.isoformat, time.fromisoformat),
     ("$seconds", timedelta, timedelta.total_seconds, lambda value: timedelta(seconds=value)),
@@ -43,7 +43,7 @@ DECODERS: dict[str, Callable[[Any], Any]] = {tag: decode for tag, _type, _encode
 LAZY = "$lazy"
 
 
-def _aware(value: datetime) -> datetime:
+def _make_aware(value: datetime) -> datetime:
     return timezone.make_aware(value) if timezone.is_naive(value) else value
 
 
@@ -55,35 +55,35 @@ def encoded(value: Any, path: str = "context") -> Any:
     if isinstance(value, Enum):
         return encoded(value.value, path)
     if isinstance(value, str):
-        return _storable(str(value), path)
+        return _check_storable(str(value), path)
     if isinstance(value, Promise):
-        return _encoded_lazily(value, path)
+        return _encode_lazy_text(value, path)
     if value is None or isinstance(value, bool | int):
-        if isinstance(value, int) and value.bit_length() > MOST_BITS:
+        if isinstance(value, int) and value.bit_length() > MAX_INTEGER_BITS:
             raise InvalidContext(f"{path} is a number of {value.bit_length()} bits.")
         return value
-    return _encoded_number_or_collection(value, path)
+    return _encode_number_or_collection(value, path)
 
 
-def _storable(text: str, path: str) -> str:
+def _check_storable(text: str, path: str) -> str:
     if UNSTORABLE.search(text):
         raise InvalidContext(f"{path} holds a NUL character or half of a surrogate pair, which no database stores.")
     return text
 
 
-def _encoded_lazily(value: Promise, path: str) -> Any:
+def _encode_lazy_text(value: Promise, path: str) -> Any:
     try:
         call = get_translation_call(value)
         stored = {LAZY: [call.name, encoded(call.args, path), encoded(call.kwargs, path)]}
         is_kept = str(decoded(stored)) == str(value)
     except (ValueError, TypeError, LookupError, AttributeError) as error:
-        raise InvalidContext(_cannot_stay_lazy(path, str(error))) from error
+        raise InvalidContext(_format_lazy_error(path, str(error))) from error
     if not is_kept:
-        raise InvalidContext(_cannot_stay_lazy(path, "its arguments are written otherwise once they are stored"))
+        raise InvalidContext(_format_lazy_error(path, "its arguments are written otherwise once they are stored"))
     return stored
 
 
-def _cannot_stay_lazy(path: str, why: str) -> str:
+def _format_lazy_error(path: str, why: str) -> str:
     return (
         f"{path} cannot be kept until the language of its reader is known: {why.rstrip('.')}. Pass str(…) of it, in "
         "the language that is active now, or a plain value that the template translates. What can be kept are "
@@ -92,34 +92,35 @@ def _cannot_stay_lazy(path: str, why: str) -> str:
     )
 
 
-def _encoded_number_or_collection(value: Any, path: str) -> Any:
+def _encode_number_or_collection(value: Any, path: str) -> Any:
     for tag, kind, encode, _decode in TAGS:
         if isinstance(value, kind):
             return {tag: encode(value)}
     if isinstance(value, float) and value == value and abs(value) != float("inf"):
         return value
     if isinstance(value, Mapping):
-        return _encoded_mapping(value, path)
+        return _encode_mapping(value, path)
     if isinstance(value, set | frozenset):
         # In one order, or the same content would have another hash in the next process.
-        return sorted((encoded(item, path) for item in value), key=lambda item: json.dumps(comparable(item)))
+        return sorted((encoded(item, path) for item in value), key=lambda item: json.dumps(make_comparable(item)))
     if isinstance(value, list | tuple):
         return [encoded(item, f"{path}[{index}]") for index, item in enumerate(value)]
     raise InvalidContext(
-        f"{path} is a {type(value).__name__} ({as_text(value):.80}), which cannot be stored. Pass plain values; for a "
-        "model instance declare which fields are taken, with notifications.context.Fields, in the event's context."
+        f"{path} is a {type(value).__name__} ({to_safe_text(value):.80}), which cannot be stored. "
+        "Pass plain values; for a model instance declare which fields are taken, with notifications.context.Fields, in "
+        "the event's context."
     )
 
 
-def _encoded_mapping(value: Mapping[Any, Any], path: str) -> dict[str, Any]:
+def _encode_mapping(value: Mapping[Any, Any], path: str) -> dict[str, Any]:
     wrong = [key for key in value if not isinstance(key, str)]
     if wrong:
         raise InvalidContext(f"{path} has the key {wrong[0]!r}; keys must be strings.")
-    plain = {_storable(key, path): encoded(item, f"{path}.{key}") for key, item in value.items()}
-    return wrapped(plain)
+    plain = {_check_storable(key, path): encoded(item, f"{path}.{key}") for key, item in value.items()}
+    return wrap_tags(plain)
 
 
-def wrapped(plain: dict[str, Any]) -> dict[str, Any]:
+def wrap_tags(plain: dict[str, Any]) -> dict[str, Any]:
     return {"$dict": plain} if any(key.startswith("$") for key in plain) else plain
 
 
@@ -135,47 +136,47 @@ def decoded(value: Any) -> Any:
     if len(value) == 1:
         [(tag, inner)] = value.items()
         if tag in DECODERS:
-            return _decoded_tag(tag, inner)
+            return _decode_tag(tag, inner)
         if tag == "$dict":
-            value = _mapping_of_tag(inner)
+            value = _check_mapping(inner)
     return {key: decoded(item) for key, item in value.items()}
 
 
-def _decoded_tag(tag: str, inner: Any) -> Any:
+def _decode_tag(tag: str, inner: Any) -> Any:
     try:
         return DECODERS[tag](inner)
     except (TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        raise InvalidContext(f"{tag} cannot be {as_text(inner)!a:.80}.") from error
+        raise InvalidContext(f"{tag} cannot be {to_safe_text(inner)!a:.80}.") from error
 
 
-def _decoded_lazily(inner: Any) -> Promise:
+def _decode_lazy_text(inner: Any) -> Promise:
     name, args, kwargs = inner
     return make_lazy_text(TranslationCall(name, tuple(map(decoded, args)), dict(decoded(kwargs))))
 
 
-DECODERS[LAZY] = _decoded_lazily
+DECODERS[LAZY] = _decode_lazy_text
 
 
-def _mapping_of_tag(inner: Any) -> dict[str, Any]:
+def _check_mapping(inner: Any) -> dict[str, Any]:
     if not isinstance(inner, dict):
-        raise InvalidContext(f"$dict must be a mapping, not {as_text(inner)!a:.80}.")
+        raise InvalidContext(f"$dict must be a mapping, not {to_safe_text(inner)!a:.80}.")
     return inner
 
 
-def comparable(stored: Any) -> Any:
+def make_comparable(stored: Any) -> Any:
     """What :func:`encoded` gave, with an instant written in one way, whatever its offset from UTC."""
     if isinstance(stored, list):
-        return [comparable(item) for item in stored]
+        return [make_comparable(item) for item in stored]
     if not isinstance(stored, dict):
         return stored
     if stored.keys() == {"$datetime"}:
         return {"$datetime": (datetime.fromisoformat(stored["$datetime"]) - EPOCH) // timedelta(microseconds=1)}
     if stored.keys() == {"$dict"}:
-        return {"$dict": {key: comparable(item) for key, item in stored["$dict"].items()}}
-    return {key: comparable(item) for key, item in stored.items()}
+        return {"$dict": {key: make_comparable(item) for key, item in stored["$dict"].items()}}
+    return {key: make_comparable(item) for key, item in stored.items()}
 
 
-def as_text(value: Any) -> str:
+def to_safe_text(value: Any) -> str:
     """Some text for anything at all: what is critical is sent, however broken the things that it was given."""
     try:
         return str(value)[:1000]

@@ -5,9 +5,9 @@ separate things; the system checks hold them together.
 """
 
 from notifications.events.built_in import DIGESTS, BuiltInEvents
+from notifications.events.enums import BANDS, LEVELS, NotificationChannel, NotificationPriority, key_of
 from notifications.events.event import NotificationEvent, Transform, Urgency
 from notifications.events.registry import NOTIFICATION_EVENTS, EventRegistry, autodiscover, register
-from notifications.events.words import BANDS, LEVELS, NotificationChannel, NotificationPriority, key_of
 
 __all__ = [
     "BANDS",

@@ -19,16 +19,16 @@ from uuid import UUID
 from django.db.models import Model
 from django.utils.functional import Promise
 
-UNIONS = (types.UnionType, typing.Union)
-ANYTHING = (Any, object)
-STORABLE = (
+UNION_TYPES = (types.UnionType, typing.Union)
+ANY_TYPES = (Any, object)
+STORABLE_TYPES = (
     str, bool, int, float, Decimal, date, time, timedelta, UUID, Enum, Promise,
     Mapping, list, tuple, set, frozenset,
 )  # fmt: skip
 # Text has a length and items too, but whoever declares one of these means a list.
-ABSTRACT = (abc.Collection, abc.Sequence, abc.MutableSequence, abc.Set, abc.MutableSet)
-TEXTS = (str, bytes, bytearray)
-SUPPORTED = (
+ABSTRACT_COLLECTIONS = (abc.Collection, abc.Sequence, abc.MutableSequence, abc.Set, abc.MutableSet)
+TEXT_TYPES = (str, bytes, bytearray)
+SUPPORTED_HINT = (
     "Supported are str, int, float, bool, Decimal, date, datetime, time, timedelta, UUID, enums, list[…], tuple[…], "
     "set[…], dict[str, …], Literal[…], X | None, Any, and Fields(…) for a model instance."
 )
@@ -61,7 +61,7 @@ class Fields:
         return f"Fields({', '.join(map(repr, self.names))})"
 
 
-def unwrapped(kind: Any) -> Any:
+def unwrap(kind: Any) -> Any:
     """The type behind ``NewType``, ``Annotated`` and ``type X = …``."""
     while True:
         if isinstance(kind, typing.NewType):
@@ -74,89 +74,89 @@ def unwrapped(kind: Any) -> Any:
             return kind
 
 
-def faults(kind: Any) -> Iterator[str]:
+def find_type_faults(kind: Any) -> Iterator[str]:
     """What is wrong with a declared type, as a sentence for each part that is not supported."""
-    kind = unwrapped(kind)
+    kind = unwrap(kind)
     origin, args = typing.get_origin(kind), typing.get_args(kind)
-    if isinstance(kind, Fields) or kind is None or kind in ANYTHING or kind is types.NoneType:
+    if isinstance(kind, Fields) or kind is None or kind in ANY_TYPES or kind is types.NoneType:
         return
-    if origin in UNIONS:
-        yield from (fault for part in args for fault in faults(part))
+    if origin in UNION_TYPES:
+        yield from (fault for part in args for fault in find_type_faults(part))
     elif origin is typing.Literal:
         if wrong := [one for one in args if not isinstance(one, str | int | Enum | None)]:
-            yield f"{wrong[0]!r} of {name_of(kind)} cannot be stored."
+            yield f"{wrong[0]!r} of {format_type(kind)} cannot be stored."
     elif origin is None:
-        yield from _faults_of_class(kind)
+        yield from _find_class_faults(kind)
     else:
-        yield from _faults_of_collection(kind, origin, args)
+        yield from _find_collection_faults(kind, origin, args)
 
 
-def _faults_of_class(kind: Any) -> Iterator[str]:
+def _find_class_faults(kind: Any) -> Iterator[str]:
     if isinstance(kind, str):
         yield f"{kind!r:.80} is a text. Write the type itself, without quotes."
     elif not isinstance(kind, type):
-        yield f"{name_of(kind):.80} is no type that can be checked. {SUPPORTED}"
+        yield f"{format_type(kind):.80} is no type that can be checked. {SUPPORTED_HINT}"
     elif issubclass(kind, Model):
         yield f'{kind.__name__} is a model. Name the fields to store: Fields("…").'
-    elif typing.is_typeddict(kind) or not (issubclass(kind, STORABLE) or kind in ABSTRACT):
-        yield f"{kind.__name__} cannot be stored. {SUPPORTED}"
+    elif typing.is_typeddict(kind) or not (issubclass(kind, STORABLE_TYPES) or kind in ABSTRACT_COLLECTIONS):
+        yield f"{kind.__name__} cannot be stored. {SUPPORTED_HINT}"
 
 
-def _faults_of_collection(kind: Any, origin: Any, args: tuple[Any, ...]) -> Iterator[str]:
+def _find_collection_faults(kind: Any, origin: Any, args: tuple[Any, ...]) -> Iterator[str]:
     is_mapping = isinstance(origin, type) and issubclass(origin, Mapping)
-    known = is_mapping or origin in ABSTRACT or origin in (list, tuple, set, frozenset)
+    known = is_mapping or origin in ABSTRACT_COLLECTIONS or origin in (list, tuple, set, frozenset)
     if not known or len(args) != (2 if is_mapping else 1) and origin is not tuple:
-        yield f"{name_of(kind)} is not supported. {SUPPORTED}"
+        yield f"{format_type(kind)} is not supported. {SUPPORTED_HINT}"
         return
-    if is_mapping and not _is_text(args[0]):
-        yield f"{name_of(kind)} has keys that are no texts. Keys must be str."
+    if is_mapping and not _is_text_type(args[0]):
+        yield f"{format_type(kind)} has keys that are no texts. Keys must be str."
     for part in args[is_mapping:]:
         if part is not Ellipsis:
-            yield from faults(part)
+            yield from find_type_faults(part)
 
 
-def _is_text(kind: Any) -> bool:
-    kind = unwrapped(kind)
+def _is_text_type(kind: Any) -> bool:
+    kind = unwrap(kind)
     if typing.get_origin(kind) is typing.Literal:
         return all(isinstance(one, str) for one in typing.get_args(kind))
     return kind is Any or (isinstance(kind, type) and issubclass(kind, str))
 
 
-def fits(value: Any, kind: Any) -> bool:
+def matches_type(value: Any, kind: Any) -> bool:
     """Whether a value is of a declared type."""
-    return next(misfits(value, kind, ""), None) is None
+    return next(find_mismatches(value, kind, ""), None) is None
 
 
-def misfits(value: Any, kind: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
+def find_mismatches(value: Any, kind: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
     """Each part of a value that is not of its declared type: where it is, what it is, and the type."""
-    kind = unwrapped(kind)
-    if not _fits_alone(value, kind):
+    kind = unwrap(kind)
+    if not _matches_outer_type(value, kind):
         yield path, value, kind
     elif _is_collection(kind):
-        yield from _misfits_of_items(value, kind, path)
+        yield from _find_item_mismatches(value, kind, path)
 
 
 def _is_collection(kind: Any) -> bool:
     origin = typing.get_origin(kind)
-    return isinstance(origin, type) and origin not in UNIONS
+    return isinstance(origin, type) and origin not in UNION_TYPES
 
 
-def _misfits_of_items(value: Any, kind: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
+def _find_item_mismatches(value: Any, kind: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
     if isinstance(value, Mapping):
         of_key, of_item = typing.get_args(kind)
         for key, item in value.items():
-            yield from misfits(key, of_key, f"the key {key!r:.80} of {path}")
-            yield from misfits(item, of_item, f"{path}[{key!r:.80}]")
+            yield from find_mismatches(key, of_key, f"the key {key!r:.80} of {path}")
+            yield from find_mismatches(item, of_item, f"{path}[{key!r:.80}]")
         return
-    kinds = item_kinds(value, kind)
+    kinds = get_item_types(value, kind)
     if kinds is None:
         yield path, value, kind
         return
     for index, (item, part) in enumerate(zip(value, kinds, strict=True)):
-        yield from misfits(item, part, f"{path}[{index}]")
+        yield from find_mismatches(item, part, f"{path}[{index}]")
 
 
-def item_kinds(value: Any, kind: Any) -> list[Any] | None:
+def get_item_types(value: Any, kind: Any) -> list[Any] | None:
     """The declared type of each item of a list, tuple or set; None if it has too few or too many items."""
     args = typing.get_args(kind)
     if typing.get_origin(kind) is not tuple:
@@ -166,17 +166,17 @@ def item_kinds(value: Any, kind: Any) -> list[Any] | None:
     return [*args] if len(args) == len(value) else None
 
 
-def _fits_alone(value: Any, kind: Any) -> bool:
+def _matches_outer_type(value: Any, kind: Any) -> bool:
     """Whether it is of a type, whatever its items are."""
-    if kind in ANYTHING:
+    if kind in ANY_TYPES:
         return True
     if kind is None:
         return value is None
     if isinstance(kind, Fields):
         return isinstance(value, Model | Mapping)
     origin = typing.get_origin(kind)
-    if origin in UNIONS:
-        return any(fits(value, part) for part in typing.get_args(kind))
+    if origin in UNION_TYPES:
+        return any(matches_type(value, part) for part in typing.get_args(kind))
     if origin is typing.Literal:
         return any(_is_instance(value, type(one)) and value == one for one in typing.get_args(kind))
     return _is_instance(value, origin or kind)
@@ -190,12 +190,12 @@ def _is_instance(value: Any, kind: type) -> bool:
     if isinstance(value, datetime):
         # A datetime is a date to Python, and a template would show its hour where a day was meant.
         return issubclass(kind, datetime) and isinstance(value, kind)
-    if isinstance(value, TEXTS) and kind in ABSTRACT:
+    if isinstance(value, TEXT_TYPES) and kind in ABSTRACT_COLLECTIONS:
         return False
     return isinstance(value, kind) or (kind is str and isinstance(value, Promise))
 
 
-def name_of(kind: Any) -> str:
+def format_type(kind: Any) -> str:
     """A type as it is written."""
     if isinstance(kind, type) and not typing.get_args(kind):
         return kind.__name__

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from notifications.events.validation import check, check_as_given
-from notifications.events.words import NotificationChannel, NotificationPriority, key_of
+from notifications.events.enums import NotificationChannel, NotificationPriority, key_of
+from notifications.events.validation import validate_declaration, validate_event
 
 Transform = Callable[[dict[str, Any]], dict[str, Any]]
 Urgency = Callable[[dict[str, Any]], int]
@@ -72,7 +72,7 @@ class NotificationEvent:
     digest: bool | None = None
 
     def __post_init__(self) -> None:
-        check_as_given(self)
+        validate_declaration(self)
         transforms = {key_of(channel): function for channel, function in self.transforms.items()}
         fallback = {key_of(channel): key_of(other) for channel, other in self.fallback.items()}
         given = {
@@ -85,7 +85,7 @@ class NotificationEvent:
         }
         for name, value in given.items():
             object.__setattr__(self, name, value)
-        check(self)
+        validate_event(self)
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -102,7 +102,7 @@ class NotificationEvent:
         return self.priority == NotificationPriority.CRITICAL
 
     @property
-    def goes_at_any_hour(self) -> bool:
+    def is_sent_at_any_hour(self) -> bool:
         return self.ignores_quiet_hours or self.priority == NotificationPriority.CRITICAL
 
     @property

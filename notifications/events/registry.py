@@ -8,11 +8,11 @@ from typing import Any
 from django.utils.module_loading import autodiscover_modules
 
 from notifications.conf.problem import find_nearest
+from notifications.events.enums import key_of
 from notifications.events.event import NotificationEvent
-from notifications.events.words import key_of
 from notifications.exceptions import UnknownEvent
 
-MOST_NAMES = 10
+MAX_NAMES = 10
 
 
 class EventRegistry(MutableMapping[Enum, NotificationEvent]):
@@ -70,10 +70,12 @@ class EventRegistry(MutableMapping[Enum, NotificationEvent]):
         """
         found = self._events.get(event_name) if isinstance(event_name, Enum) else self.named(event_name)
         if found is None:
-            raise UnknownEvent(f"No notification event is registered as {event_name!r:.80}. {self._mend(event_name)}")
+            raise UnknownEvent(
+                f"No notification event is registered as {event_name!r:.80}. {self._suggest_fix(event_name)}"
+            )
         return found
 
-    def _mend(self, event_name: Any) -> str:
+    def _suggest_fix(self, event_name: Any) -> str:
         if isinstance(event_name, NotificationEvent):
             return "Pass the member of the Enum with which it is registered, or its name."
         if not isinstance(event_name, Enum | str):
@@ -82,8 +84,8 @@ class EventRegistry(MutableMapping[Enum, NotificationEvent]):
         if isinstance(event_name, str) and (near := find_nearest(event_name, self._by_name)):
             return f"Did you mean {near!r}? If not, {register}"
         known = sorted(self._by_name)
-        more = f" and {len(known) - MOST_NAMES} more" if known[MOST_NAMES:] else ""
-        return f"{register.capitalize()} Known events: {', '.join(known[:MOST_NAMES])}{more}."
+        more = f" and {len(known) - MAX_NAMES} more" if known[MAX_NAMES:] else ""
+        return f"{register.capitalize()} Known events: {', '.join(known[:MAX_NAMES])}{more}."
 
 
 NOTIFICATION_EVENTS = EventRegistry()

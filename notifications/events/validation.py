@@ -8,28 +8,28 @@ from notifications.conf import is_permission
 from notifications.conf.problem import suggest
 from notifications.core.rates import parse_rate
 from notifications.delays import find_delays_fault
-from notifications.events.annotations import faults
-from notifications.events.words import NotificationPriority
+from notifications.events.annotations import find_type_faults
+from notifications.events.enums import NotificationPriority
 
-LONGEST_DEDUP_WINDOW = 24 * 60 * 60
-BATCH_WINDOWS = (5 * 60, 60 * 60)
+MAX_DEDUP_WINDOW = 24 * 60 * 60
+BATCH_WINDOW_RANGE = (5 * 60, 60 * 60)
 
 
-def check_as_given(event: Any) -> None:
+def validate_declaration(event: Any) -> None:
     """What must hold before its values can be put into their one form."""
     if not isinstance(event.name, str) or not event.name:
         raise TypeError(f"The name of an event must be a text, not {event.name!r}.")
-    _priority(event)
-    _channels(event)
-    _by_channel(event)
+    _check_priority(event)
+    _check_lists(event)
+    _check_dicts_by_channel(event)
     if event.on_unknown not in ("retry", "hold"):
         raise ValueError(f'on_unknown of event {event.name!r} must be "retry" or "hold", not {event.on_unknown!r}.')
-    _limit(event)
-    _retry_delays(event)
-    _context(event)
+    _check_limit(event)
+    _check_retry_delays(event)
+    _check_context(event)
 
 
-def _priority(event: Any) -> None:
+def _check_priority(event: Any) -> None:
     if isinstance(event.priority, bool) or event.priority not in list(NotificationPriority):
         raise ValueError(
             f"priority of event {event.name!r} must be a NotificationPriority, such as NotificationPriority.MEDIUM, "
@@ -37,7 +37,7 @@ def _priority(event: Any) -> None:
         )
 
 
-def _channels(event: Any) -> None:
+def _check_lists(event: Any) -> None:
     for name in ("supported_channels", "loggable", "dedup_keys"):
         value = getattr(event, name)
         if isinstance(value, str | Enum):
@@ -53,7 +53,7 @@ def _channels(event: Any) -> None:
             )
 
 
-def _by_channel(event: Any) -> None:
+def _check_dicts_by_channel(event: Any) -> None:
     for name, holds in (("transforms", "function"), ("fallback", "other channel")):
         value = getattr(event, name)
         if not isinstance(value, Mapping):
@@ -65,7 +65,7 @@ def _by_channel(event: Any) -> None:
             )
 
 
-def _context(event: Any) -> None:
+def _check_context(event: Any) -> None:
     declared = event.context
     if declared is None:
         return
@@ -75,21 +75,21 @@ def _context(event: Any) -> None:
             f"not {declared!r:.80}."
         )
     for key, kind in declared.items():
-        for fault in faults(kind):
+        for fault in find_type_faults(kind):
             raise TypeError(f"context of event {event.name!r} declares {key!r} with a type that cannot be: {fault}")
 
 
-def check(event: Any) -> None:
+def validate_event(event: Any) -> None:
     """Everything else."""
     if not event.channels:
         raise ValueError(f"Event {event.name!r} supports no channel, so it would reach nobody.")
     if len(event.name) > 100 or any(len(channel) > 50 for channel in event.channels):
         raise ValueError(f"{event.name!r:.120}: an event's name may have 100 characters, a channel's 50.")
-    for part in (_score, _fallback, _permission, _dedup, _waiting):
+    for part in (_check_score, _check_fallback, _check_permission, _check_dedup, _check_batch_and_digest):
         part(event)
 
 
-def _fallback(event: Any) -> None:
+def _check_fallback(event: Any) -> None:
     for channel in event.fallback:
         if channel not in {*event.channels, *event.fallback.values()}:
             raise ValueError(f"fallback of event {event.name!r} names {channel!r}, which it does not support.")
@@ -100,7 +100,7 @@ def _fallback(event: Any) -> None:
                 raise ValueError(f"fallback of event {event.name!r} goes round in a circle: {' -> '.join(chain)}.")
 
 
-def _score(event: Any) -> None:
+def _check_score(event: Any) -> None:
     low, high = event.priority.band
     if event.score is not None and (type(event.score) is not int or not low <= event.score <= high):
         raise ValueError(
@@ -111,18 +111,17 @@ def _score(event: Any) -> None:
         raise TypeError(f"urgency of event {event.name!r} must be a function of the context, not {event.urgency!r}.")
 
 
-def _dedup(event: Any) -> None:
+def _check_dedup(event: Any) -> None:
     window = event.dedup_window
-    if type(window) not in (int, float) or not 0 <= window <= LONGEST_DEDUP_WINDOW:
+    if type(window) not in (int, float) or not 0 <= window <= MAX_DEDUP_WINDOW:
         raise ValueError(
-            f"dedup_window of event {event.name!r} must be seconds from 0 (off) to {LONGEST_DEDUP_WINDOW}, "
-            f"not {window!r}."
+            f"dedup_window of event {event.name!r} must be seconds from 0 (off) to {MAX_DEDUP_WINDOW}, not {window!r}."
         )
-    _keys_of_context(event, "dedup_keys")
-    _keys_of_context(event, "loggable")
+    _check_context_keys(event, "dedup_keys")
+    _check_context_keys(event, "loggable")
 
 
-def _keys_of_context(event: Any, name: str) -> None:
+def _check_context_keys(event: Any, name: str) -> None:
     for key in getattr(event, name) if event.context is not None else ():
         if key not in event.context:
             raise ValueError(
@@ -131,8 +130,8 @@ def _keys_of_context(event: Any, name: str) -> None:
             )
 
 
-def _waiting(event: Any) -> None:
-    window, (shortest, longest) = event.batch_window, BATCH_WINDOWS
+def _check_batch_and_digest(event: Any) -> None:
+    window, (shortest, longest) = event.batch_window, BATCH_WINDOW_RANGE
     number = type(window) in (int, float) and (window == 0 or shortest <= float(window) <= longest)
     if not number and window != "default":
         raise ValueError(
@@ -151,7 +150,7 @@ def _waiting(event: Any) -> None:
         raise ValueError(f"Event {event.name!r} is CRITICAL, so it waits for no digest and no batch.")
 
 
-def _limit(event: Any) -> None:
+def _check_limit(event: Any) -> None:
     if event.over_limit not in ("wait", "drop"):
         raise ValueError(f'over_limit of event {event.name!r} must be "wait" or "drop", not {event.over_limit!r}.')
     if event.over_limit == "drop" and event.priority == NotificationPriority.CRITICAL:
@@ -163,12 +162,12 @@ def _limit(event: Any) -> None:
         raise ValueError(f"limit of event {event.name!r}: {error}") from error
 
 
-def _retry_delays(event: Any) -> None:
+def _check_retry_delays(event: Any) -> None:
     if event.retry_delays is not None and (fault := find_delays_fault(event.retry_delays)):
         raise ValueError(f"retry_delays of event {event.name!r} is {event.retry_delays!r}. {fault}")
 
 
-def _permission(event: Any) -> None:
+def _check_permission(event: Any) -> None:
     if not isinstance(event.permission, str) or not is_permission(event.permission):
         raise ValueError(
             f'permission of event {event.name!r} must be written as "app_label.codename", not {event.permission!r}.'

@@ -50,7 +50,7 @@ def _duplicate(facts: Facts) -> str:
 
 
 def _quiet_hours(facts: Facts) -> str:
-    if facts.event.goes_at_any_hour:
+    if facts.event.is_sent_at_any_hour:
         return "the event goes at any hour"
     timetable = get_timetable(facts)
     if timetable is None:

@@ -8,7 +8,7 @@ from django.apps import apps
 from django.db import connections, models
 from django.utils.translation import gettext_lazy as _
 
-from notifications.attachments import NAME_BYTES, Attachment
+from notifications.attachments import MAX_NAME_BYTES, Attachment
 from notifications.models.notification import Notification
 from notifications.storage.bulk_insert import insert_rows
 
@@ -76,7 +76,7 @@ class AttachedFile(models.Model):
         db_index=False,
     )
     place = models.PositiveSmallIntegerField(_("place"))
-    name = models.CharField(_("name"), max_length=NAME_BYTES)
+    name = models.CharField(_("name"), max_length=MAX_NAME_BYTES)
     mimetype = models.CharField(_("type"), max_length=255)
     content = models.BinaryField(_("content"))
 

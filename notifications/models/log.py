@@ -15,7 +15,7 @@ from django.db import models
 from django.db.models.base import ModelState
 from django.utils.translation import gettext_lazy as _
 
-from notifications.context import loggable
+from notifications.context import select_loggable
 from notifications.core.addresses import describe_fault, mask_address
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.models.append_only import AppendOnly, AppendOnlyQuerySet
@@ -133,7 +133,7 @@ class NotificationLog(AppendOnly):
         )
         event = NOTIFICATION_EVENTS.named(notification.event)
         row.new_address = mask_address(address)
-        row.new_context = loggable(event, notification.context) if event else {}
+        row.new_context = select_loggable(event, notification.context) if event else {}
         return row
 
     @classmethod

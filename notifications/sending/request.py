@@ -13,8 +13,8 @@ from uuid import uuid4
 from django.utils import timezone
 
 from notifications import conf
-from notifications.attachments import Attachment, checked_attachments, total_size
-from notifications.context import UNSTORABLE, comparable, encoded, validated
+from notifications.attachments import Attachment, get_total_size, validate_attachments
+from notifications.context import UNSTORABLE, encoded, make_comparable, validated
 from notifications.events import (
     DIGESTS,
     LEVELS,
@@ -96,7 +96,7 @@ class Request:
             topic=options.topic,
             campaign=options.campaign,
             correlation_id=options.correlation_id or str(uuid4()),
-            attachment_bytes=total_size(self.attachments),
+            attachment_bytes=get_total_size(self.attachments),
             created_at=now and min(self.requested_at or now, now),
             send_at=options.send_at,
             expires_at=options.expires_at,
@@ -116,13 +116,13 @@ class Request:
         options = self.options
         told = [
             self.event.name,
-            comparable(self.context),
+            make_comparable(self.context),
             sorted({*self.channels, *self.not_configured}),
             int(self.priority),
             options.topic,
             options.campaign,
         ]
-        times = [comparable(encoded(time)) for time in (options.send_at, options.expires_at)]
+        times = [make_comparable(encoded(time)) for time in (options.send_at, options.expires_at)]
         # Not their types: another machine may guess otherwise.
         files = [[one.name, hashlib.sha256(one.content).hexdigest()] for one in self.attachments]
         text = json.dumps([*told, *times, options.cancel_key, *files], sort_keys=True)
@@ -168,7 +168,7 @@ def build_request(event_name: Enum | str, cluster: Any, context: Mapping[str, An
         refused_channels=missing if options.channels is not None else (),
         priority=priority,
         score=calculate_score(event, priority, found.stored),
-        has_dedup_keys=found.tells_apart,
+        has_dedup_keys=found.has_dedup_keys,
         problems=found.problems,
     )
 
@@ -237,7 +237,7 @@ def _storable(options: Options) -> Options:
             raise InvalidOption(f"{name} may have {length} plain characters; it is {text!a:.80}.")
     for name in ("send_at", "expires_at"):
         changed[name] = validate_time(name, changed[name])
-    changed["attachments"] = checked_attachments(options.attachments)
+    changed["attachments"] = validate_attachments(options.attachments)
     if changed["send_at"] and changed["expires_at"] and changed["expires_at"] <= changed["send_at"]:
         raise InvalidOption("expires_at is not after send_at, so it would never be sent.")
     return Options(**changed)

@@ -11,7 +11,7 @@ from django.utils.functional import lazy
 from django.utils.text import capfirst, format_lazy
 from django.utils.translation import gettext_lazy, ngettext_lazy, npgettext_lazy, pgettext_lazy
 
-from notifications.context import comparable, decoded, encoded, loggable, validated
+from notifications.context import decoded, encoded, make_comparable, select_loggable, validated
 from notifications.core.translations import resolve_lazy_texts
 from notifications.delivering.dispatcher import Dispatcher
 from notifications.events import NotificationEvent, NotificationPriority
@@ -92,8 +92,8 @@ def test_a_mapping_of_the_host_is_no_lazy_text():
 def test_the_same_content_is_comparable_whoever_sends_it():
     given = {"texts": {gettext_lazy("Monday"), gettext_lazy("Yes")}}
     with translation.override("de"):
-        german = comparable(encoded(given))
-    assert german == comparable(encoded(given))
+        german = make_comparable(encoded(given))
+    assert german == make_comparable(encoded(given))
 
 
 def weekday(**more):
@@ -105,9 +105,9 @@ def weekday(**more):
 def test_the_log_has_it_in_the_language_of_the_site(settings):
     stored = validated(weekday(), {"day": gettext_lazy("Monday")}).stored
     with translation.override("de"):
-        assert loggable(weekday(), stored) == {"day": "Monday"}
+        assert select_loggable(weekday(), stored) == {"day": "Monday"}
     settings.LANGUAGE_CODE = "de"
-    assert loggable(weekday(), {"day": encoded([gettext_lazy("Monday")])}) == {"day": ["Montag"]}
+    assert select_loggable(weekday(), {"day": encoded([gettext_lazy("Monday")])}) == {"day": ["Montag"]}
 
 
 @pytest.fixture

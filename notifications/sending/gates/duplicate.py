@@ -3,7 +3,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from notifications.context import comparable, encoded
+from notifications.context import encoded, make_comparable
 from notifications.events import NotificationEvent, key_of
 from notifications.outcomes import Answer, Deliver, Drop, Reason, Rule, RuleKind
 from notifications.sending.gates.facts import Facts
@@ -29,7 +29,11 @@ def make_fingerprint_function(
     Fingerprints are the same in all processes.
     """
     values = context.get("$dict", context)
-    payload = [encoded(cluster.pk), key_of(event.name), {key: comparable(values.get(key)) for key in event.dedup_keys}]
+    payload = [
+        encoded(cluster.pk),
+        key_of(event.name),
+        {key: make_comparable(values.get(key)) for key in event.dedup_keys},
+    ]
     common_hash = hashlib.sha256(json.dumps(payload, sort_keys=True).encode() + b"\n")
 
     def fingerprint(recipient_key: str) -> str:

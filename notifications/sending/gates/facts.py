@@ -13,7 +13,7 @@ from notifications.core.addresses import ChosenAddress, choose_address
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.models import Mute, SharedPreference, UserSettings, membership
 from notifications.models.fingerprint import Original
-from notifications.preferences import UserPreferences, wishes_of
+from notifications.preferences import UserPreferences, load_preferences
 from notifications.recipients import Address, user_key
 
 
@@ -117,7 +117,7 @@ def load_people(cluster: Any, user_ids: Collection[Any]) -> dict[Any, Person]:
         return {}
     members = membership(cluster).order_by().filter(pk=OuterRef("pk"))
     users = get_user_model()._default_manager.filter(pk__in=user_ids).annotate(klaxon_member=Exists(members))
-    preferences = wishes_of(cluster, user_ids)
+    preferences = load_preferences(cluster, user_ids)
     found = {user.pk: _person(user, user.klaxon_member, preferences.get(user.pk, UserPreferences())) for user in users}
     return {pk: found.get(pk) or Person(user_key(pk)) for pk in user_ids}
 

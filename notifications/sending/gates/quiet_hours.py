@@ -27,7 +27,7 @@ def quiet_hours(facts: Facts) -> Answer:
 
 def get_timetable(facts: Facts) -> Timetable | None:
     """Return the hours that apply to this delivery; None if it may be sent at any time."""
-    return None if facts.event.goes_at_any_hour else get_person_timetable(facts)
+    return None if facts.event.is_sent_at_any_hour else get_person_timetable(facts)
 
 
 def get_person_timetable(facts: Facts) -> Timetable | None:

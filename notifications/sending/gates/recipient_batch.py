@@ -15,7 +15,7 @@ from notifications.core.addresses import ChosenAddress
 from notifications.models import SharedPreference, UserSettings
 from notifications.models.mute import mute_from
 from notifications.outcomes import Answer
-from notifications.preferences import DatabasePreferenceSource, preference_source
+from notifications.preferences import DatabasePreferenceSource, make_preference_source
 from notifications.recipients import Address, user_key
 from notifications.sending.gates.facts import Person, load_people
 from notifications.sending.gates.user_columns import NO_CHOSEN_ADDRESSES, UserColumns, find_user_columns
@@ -74,7 +74,7 @@ class RecipientLoader:
         self.cluster = cluster
         self.kinds = kinds
         self.using = router.db_for_read(get_user_model())
-        self.source = preference_source()
+        self.source = make_preference_source()
         self.columns = find_user_columns(kinds, self.using)
         self.decisions: dict[Any, CachedDecision] = {}
         self.shared: dict[int | None, SharedPreference | None] = {}
