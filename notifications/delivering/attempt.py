@@ -86,7 +86,7 @@ def _load_files(channel: BaseChannel, group: Sequence[AddressedDelivery], writer
     """Return the attachments by notification, if the channel takes any."""
     if not channel.takes_attachments:
         return {}
-    return AttachedFile.objects.using(writer.using).carried_by(item.delivery.notification for item in group)
+    return AttachedFile.objects.using(writer.using).load_attachments(item.delivery.notification for item in group)
 
 
 def _build_message(channel: BaseChannel, addressed: AddressedDelivery, files: Files) -> Any:

@@ -51,7 +51,7 @@ def explained(request: Request, recipient: Any, at: datetime | None) -> Explanat
     now = validate_time("at", at) or clock.now(using)
     # Only looked at: a default cluster that is not there yet is not made.
     if request.cluster is None:
-        request = replace(request, cluster=Cluster.objects.default_or_likeness())
+        request = replace(request, cluster=Cluster.objects.default_or_unsaved())
     found = _decided(request, recipient, now, using)
     zone = zone_of(next((facts.person for facts, _answer in found.values()), None))
     count = sum(not isinstance(answer, Drop) for _facts, answer in found.values())

@@ -14,7 +14,7 @@ from notifications.models.attachment import AttachedFile
 from notifications.models.audit import PreferenceChange
 from notifications.models.bucket import Bucket
 from notifications.models.circuit import Circuit
-from notifications.models.cluster import Cluster, cluster_model, given_or_default, members_of, membership
+from notifications.models.cluster import Cluster, cluster_model, cluster_or_default, get_members, members_of
 from notifications.models.delivery import Delivery
 from notifications.models.fingerprint import Fingerprint
 from notifications.models.heartbeat import Heartbeat
@@ -50,7 +50,7 @@ __all__ = [
     "UserSettings",
     "allow_log_changes",
     "cluster_model",
-    "given_or_default",
+    "cluster_or_default",
     "members_of",
-    "membership",
+    "get_members",
 ]

@@ -27,9 +27,9 @@ Row = TypeVar("Row", bound=models.Model)
 def allow_log_changes(purpose: str, using: str | None = None) -> Iterator[None]:
     """Let the block change or delete rows of the log, its personal parts and the record of changed preferences.
 
-    The block is a transaction, or part of yours. When it ends, changes are refused again.
+    The block is a transaction, or part of the caller's. When it ends, changes are refused again.
 
-    :param purpose: why, in a word or two, such as ``"purge"``. In PostgreSQL it is the value of the setting
+    :param purpose: the reason in one or two words, such as ``"purge"``. On PostgreSQL it is the value of the setting
         ``klaxon.log_changes`` while the block runs.
     :param using: the database alias; by default the one to which the log is written.
     :raises ValueError: if the purpose is empty.
@@ -39,7 +39,7 @@ def allow_log_changes(purpose: str, using: str | None = None) -> Iterator[None]:
     alias = using or router.db_for_write(apps.get_model("klaxon", "NotificationLog"))
     outer = _purposes.get()
     with transaction.atomic(using=alias):
-        _tell_database(alias, purpose)
+        _set_purpose(alias, purpose)
         token = _purposes.set({**outer, alias: purpose})
         try:
             yield
@@ -47,11 +47,11 @@ def allow_log_changes(purpose: str, using: str | None = None) -> Iterator[None]:
             _purposes.reset(token)
         # A rollback restores the setting itself.
         if not connections[alias].needs_rollback:
-            _tell_database(alias, outer.get(alias, ""))
+            _set_purpose(alias, outer.get(alias, ""))
 
 
-def _tell_database(alias: str, purpose: str) -> None:
-    """Set it for this transaction only, so that no pooled connection hands it on to others."""
+def _set_purpose(alias: str, purpose: str) -> None:
+    """Set the purpose for this transaction only, so that a pooled connection does not pass it on to others."""
     if connections[alias].vendor == "postgresql":
         with connections[alias].cursor() as cursor:
             cursor.execute("SELECT set_config(%s, %s, true)", [SETTING, purpose])
@@ -102,7 +102,7 @@ class AppendOnlyQuerySet(models.QuerySet[Row]):
         return super().delete()
 
     delete.alters_data = True  # type: ignore[attr-defined]
-    # As Django's own: a manager must not offer it.
+    # As in Django, a manager must not have this method.
     delete.queryset_only = True  # type: ignore[attr-defined]
 
     def _raw_delete(self, using: str | None) -> int:
@@ -125,7 +125,7 @@ class AppendOnly(models.Model):
     def save(self, *, using: str | None = None, **options: Any) -> None:
         alias = using or router.db_for_write(type(self), instance=self)
         if self._state.adding and not (options.get("force_update") or options.get("update_fields")):
-            # Without it Django looks for a row of the same key first, and changes that one.
+            # Otherwise Django first looks for a row with the same key and updates it.
             options["force_insert"] = True
         else:
             _require_permission(type(self), "save() of a stored row", alias)
@@ -145,31 +145,31 @@ class AppendOnly(models.Model):
         using: str | None = None,
         update_fields: Iterable[str] | None = None,
     ) -> bool:
-        """``loaddata``, which alone saves raw, adds the rows that are missing and leaves the others as they are."""
+        """Let ``loaddata``, the only caller with ``raw``, add missing rows and leave existing rows unchanged."""
         stored = raw and type(self)._base_manager.using(using).filter(pk=self.pk).first()
         if stored:
-            self._require_equality(stored)
+            self._require_equal(stored)
             return True
         return super()._save_table(raw, cls, force_insert, force_update, using, update_fields)  # type: ignore[misc]
 
-    def _require_equality(self, stored: models.Model) -> None:
-        differs = [field.name for field in self._meta.concrete_fields if _differs(field, self, stored)]
-        if differs:
+    def _require_equal(self, stored: models.Model) -> None:
+        different = [field.name for field in self._meta.concrete_fields if _differs(field, self, stored)]
+        if different:
             raise AppendOnlyViolation(
-                f"The data to load has another {self._meta.label} with the key {self.pk} than the database "
-                f"({', '.join(differs)}), and its rows are never changed. Load it into an empty table, or leave "
-                f"the table out with `dumpdata --exclude {self._meta.label_lower}`."
+                f"The data to load contains a {self._meta.label} with the key {self.pk} that differs from the one in "
+                f"the database ({', '.join(different)}). Rows of this table are never changed. Load the data into an "
+                f"empty table, or leave the table out with `dumpdata --exclude {self._meta.label_lower}`."
             )
 
 
 def _differs(field: Any, loaded: models.Model, stored: models.Model) -> bool:
     one, other = getattr(loaded, field.attname), getattr(stored, field.attname)
     if field.is_relation and one is None:
-        # With --natural-foreign, a dump cannot name what is gone.
+        # With --natural-foreign, a dump cannot reference a deleted row.
         return False
     return bool(_truncate_like_dumps(one) != _truncate_like_dumps(other))
 
 
 def _truncate_like_dumps(value: Any) -> Any:
-    """JSON dumps keep milliseconds."""
+    """Truncate a time to milliseconds, as JSON dumps do."""
     return value.replace(microsecond=value.microsecond // 1000 * 1000) if isinstance(value, datetime) else value

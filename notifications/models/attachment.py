@@ -1,4 +1,4 @@
-"""Attachments: files that go along with notifications, each stored once however many receive it."""
+"""Attachments: files of notifications. Each is stored once, regardless of the number of recipients."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -19,14 +19,14 @@ Files = tuple[Attachment, ...]
 
 class AttachedFileQuerySet(models.QuerySet["AttachedFile"]):
     def attach(self, notification: Notification, attachments: Sequence[Attachment]) -> None:
-        """Store them with a notification, in the caller's transaction; one statement, or none where there are none."""
+        """Store attachments of a notification in the caller's transaction, with at most one statement on PostgreSQL."""
         if not attachments:
             return
         connection = connections[self.db]
-        as_taken = models.BinaryField().get_db_prep_save
+        prepare = models.BinaryField().get_db_prep_save
         rows = [
-            (notification.pk, place, one.name, one.mimetype, as_taken(one.content, connection))
-            for place, one in enumerate(attachments)
+            (notification.pk, place, attachment.name, attachment.mimetype, prepare(attachment.content, connection))
+            for place, attachment in enumerate(attachments)
         ]
         with connection.cursor() as cursor:
             if connection.vendor == "sqlite":
@@ -35,29 +35,29 @@ class AttachedFileQuerySet(models.QuerySet["AttachedFile"]):
                 values = ", ".join([f"({PLACEHOLDERS})"] * len(rows))
                 cursor.execute(f"{INSERT_INTO} VALUES {values}", [*chain.from_iterable(rows)])
 
-    def carried_by(self, notifications: Iterable[Notification]) -> dict[int, Files]:
-        """By primary key, the files of those that have some; a digest or batch carries those of its items.
+    def load_attachments(self, notifications: Iterable[Notification]) -> dict[int, Files]:
+        """Return the attachments by the primary key of their notification; a digest or batch has those of its items.
 
-        One query, two where there is a digest or batch among them, none where nobody has any.
+        It takes one query, two if there is a digest or batch with attachments, and none if there are no attachments.
         """
-        heavy = {row.pk: row for row in notifications if row.attachment_bytes}
-        wholes = [pk for pk, row in heavy.items() if row.gathers]
-        items = self._items_of(wholes) if wholes else {}
-        sources = {pk: items.get(pk, ()) if row.gathers else (pk,) for pk, row in heavy.items()}
-        files = self._files_of({source for ids in sources.values() for source in ids}) if heavy else {}
+        with_files = {row.pk: row for row in notifications if row.attachment_bytes}
+        digest_ids = [pk for pk, row in with_files.items() if row.gathers]
+        items = self._load_item_ids(digest_ids) if digest_ids else {}
+        sources = {pk: items.get(pk, ()) if row.gathers else (pk,) for pk, row in with_files.items()}
+        files = self._load_files({source for ids in sources.values() for source in ids}) if with_files else {}
         return {pk: tuple(chain.from_iterable(files.get(source, ()) for source in ids)) for pk, ids in sources.items()}
 
-    def _items_of(self, wholes: Sequence[int]) -> dict[int, list[int]]:
-        """In the order in which a digest tells them."""
+    def _load_item_ids(self, digest_ids: Sequence[int]) -> dict[int, list[int]]:
+        """Return the notifications with attachments in each digest, in the order of the digest."""
         merged = apps.get_model("klaxon", "Delivery")._base_manager.using(self.db)
-        with_files = merged.filter(merged_into__notification__in=wholes, notification__attachment_bytes__gt=0)
+        with_files = merged.filter(merged_into__notification__in=digest_ids, notification__attachment_bytes__gt=0)
         ordered = with_files.order_by("notification__priority", "notification__created_at", "pk")
         found: defaultdict[int, list[int]] = defaultdict(list)
-        for whole, item in ordered.values_list("merged_into__notification_id", "notification_id"):
-            found[whole].append(item)
+        for digest_id, item_id in ordered.values_list("merged_into__notification_id", "notification_id"):
+            found[digest_id].append(item_id)
         return found
 
-    def _files_of(self, ids: Iterable[int]) -> dict[int, list[Attachment]]:
+    def _load_files(self, ids: Iterable[int]) -> dict[int, list[Attachment]]:
         found: defaultdict[int, list[Attachment]] = defaultdict(list)
         rows = self.filter(notification__in=list(ids)).order_by("notification", "place")
         for pk, name, content, mimetype in rows.values_list("notification_id", "name", "content", "mimetype"):
@@ -66,7 +66,7 @@ class AttachedFileQuerySet(models.QuerySet["AttachedFile"]):
 
 
 class AttachedFile(models.Model):
-    """One file that goes along with a notification."""
+    """A file that is attached to a notification."""
 
     notification = models.ForeignKey(
         Notification,

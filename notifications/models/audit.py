@@ -16,8 +16,8 @@ from django.utils.translation import gettext_lazy as _
 from notifications.core import clock
 from notifications.core.addresses import mask_address
 from notifications.models.append_only import AppendOnly
-from notifications.models.default_cluster import InACluster, InAClusterQuerySet
-from notifications.models.unconstrained import LooseForeignKey
+from notifications.models.default_cluster import ClusterScoped, ClusterScopedQuerySet
+from notifications.models.unconstrained import UnconstrainedForeignKey
 from notifications.storage.in_array import array_subquery
 
 STEP = 1000
@@ -38,13 +38,13 @@ class PreferenceChange(AppendOnly):
 
     at = models.DateTimeField(_("at"))
     # Keys that bind nothing: whom they name can be deleted, and the row stays.
-    by = LooseForeignKey(
+    by = UnconstrainedForeignKey(
         settings.AUTH_USER_MODEL,
         verbose_name=_("by"),
         null=True,
         db_index=False,
     )
-    cluster = LooseForeignKey(
+    cluster = UnconstrainedForeignKey(
         settings.NOTIFICATIONS_CLUSTER_MODEL,
         verbose_name=_("cluster"),
         null=True,
@@ -66,7 +66,7 @@ class PreferenceChange(AppendOnly):
         return f"{self.table} of {self.subject} {self.action}"
 
 
-class AuditedQuerySet(InAClusterQuerySet[Row]):
+class AuditedQuerySet(ClusterScopedQuerySet[Row]):
     """Records what its statements change.
 
     ``by=`` of ``update()``, ``delete()`` and ``bulk_create()`` names the acting user. Django's other methods call these
@@ -130,7 +130,7 @@ class AuditedQuerySet(InAClusterQuerySet[Row]):
         self._result_cache = None
 
 
-class Audited(InACluster):
+class Audited(ClusterScoped):
     """A row whose changes are recorded. ``by=`` of ``save()`` and ``delete()`` names the acting user."""
 
     # Columns that hold addresses.

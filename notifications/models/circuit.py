@@ -1,8 +1,9 @@
-"""Circuits: what all workers know of a provider's health, so that one of them need not learn what another has learnt.
+"""Circuits: the health of each provider, shared by all workers.
 
-Closed, a circuit lets everything through. After ``BREAKER_FAILURES`` failures in a row it is open: nothing goes to that
-provider. When its time has passed it is half open: one worker may try one delivery, the probe. If the probe works the
-circuit closes; if not it stays open, twice as long as before, at most ``BREAKER_MOST_SECONDS``.
+A closed circuit lets all deliveries through. After ``BREAKER_FAILURES`` failures in a row, the circuit is open and the
+provider gets no deliveries. When its time has passed, it is half-open: one worker may send one delivery, the probe. If
+the probe succeeds, the circuit closes. If it fails, the circuit stays open for twice as long as before, at most for
+``BREAKER_MOST_SECONDS``.
 """
 
 from collections.abc import Sequence
@@ -14,26 +15,31 @@ from django.utils.translation import gettext_lazy as _
 from notifications import conf
 from notifications.core.refusals import Streak
 
-MEMORY = 0.9
-"""The share of the known health that a new answer leaves."""
+HEALTH_WEIGHT = 0.9
+"""The weight of the previous health when an answer updates it."""
 
 
 class CircuitQuerySet(models.QuerySet["Circuit"]):
-    def failed(self, key: str, count: int, error: str, now: datetime, at_once: bool = False) -> "Circuit":
-        """Count failures in a row; ``at_once`` opens the circuit whatever their number. Returns it as it now is."""
+    def record_failures(
+        self, key: str, count: int, error: str, now: datetime, open_immediately: bool = False
+    ) -> "Circuit":
+        """Count failures in a row and return the updated circuit.
+
+        :param open_immediately: whether to open the circuit regardless of the number of failures.
+        """
         with transaction.atomic(using=self.db):
-            circuit = self._locked(key)
-            circuit.count(count, error, now, at_once)
+            circuit = self._lock(key)
+            circuit.count_failures(count, error, now, open_immediately)
             circuit.save(using=self.db)
         return circuit
 
-    def works(self, key: str, now: datetime, accepted: bool = True) -> "Circuit":
-        """The provider has answered: forget its failures, and close the circuit if it was open.
+    def record_success(self, key: str, now: datetime, accepted: bool = True) -> "Circuit":
+        """Reset the failures of a provider that has answered, close its circuit, and return the updated circuit.
 
-        :param accepted: whether it accepted a message; only then its equal refusals are forgotten as well.
+        :param accepted: whether the provider accepted a message; only then its equal refusals are reset as well.
         """
         with transaction.atomic(using=self.db):
-            circuit = self._locked(key)
+            circuit = self._lock(key)
             if circuit.open_until is not None:
                 circuit.closed_at = now
             circuit.failures, circuit.seconds, circuit.error = 0, 0, ""
@@ -43,43 +49,47 @@ class CircuitQuerySet(models.QuerySet["Circuit"]):
             circuit.save(using=self.db)
         return circuit
 
-    def refused(self, key: str, streak: Streak) -> "Circuit":
-        """Remember which recipients were refused, in addition to those that another worker has seen."""
+    def record_refusals(self, key: str, streak: Streak) -> "Circuit":
+        """Add refused recipients to those that other workers have recorded, and return the updated circuit."""
         with transaction.atomic(using=self.db):
-            circuit = self._locked(key)
+            circuit = self._lock(key)
             circuit.refusal, circuit.refused = streak.code, streak.merge(circuit.streak).refused
             circuit.save(using=self.db, update_fields=["refusal", "refused"])
         return circuit
 
-    def learn(self, key: str, answers: Sequence[tuple[bool, float]]) -> "Circuit":
-        """Take answers into the provider's health: whether each was good, and the seconds that it took."""
+    def record_answers(self, key: str, answers: Sequence[tuple[bool, float]]) -> "Circuit":
+        """Update the health of a provider and return the updated circuit.
+
+        :param answers: for each answer, whether it was good, and the seconds that it took.
+        """
         with transaction.atomic(using=self.db):
-            circuit = self._locked(key)
+            circuit = self._lock(key)
             for good, seconds in answers:
-                circuit.success_rate = MEMORY * circuit.success_rate + (1 - MEMORY) * good
-                circuit.response_seconds = MEMORY * circuit.response_seconds + (1 - MEMORY) * seconds
+                circuit.success_rate = HEALTH_WEIGHT * circuit.success_rate + (1 - HEALTH_WEIGHT) * good
+                circuit.response_seconds = HEALTH_WEIGHT * circuit.response_seconds + (1 - HEALTH_WEIGHT) * seconds
             circuit.save(using=self.db, update_fields=["success_rate", "response_seconds"])
         return circuit
 
-    def win_probe(self, key: str, now: datetime, until: datetime) -> bool:
-        """Whether the caller is the one that may try a half-open provider; nobody else may before ``until``."""
+    def acquire_probe(self, key: str, now: datetime, until: datetime) -> bool:
+        """Return whether the caller may probe a half-open provider."""
         free = models.Q(probe_until=None) | models.Q(probe_until__lt=now)
         return bool(self.filter(free, key=key, open_until__lte=now).update(probe_until=until))
 
     def close(self, channel: str = "") -> list[str]:
-        """Forget what is known of a channel's providers, or of all; returns those that were being left alone."""
-        mine = self.filter(models.Q(key=channel) | models.Q(key__startswith=f"{channel}/")) if channel else self.all()
-        was_open = sorted(mine.exclude(open_until=None).values_list("key", flat=True))
-        mine.delete()
+        """Delete the circuits of a channel's providers, or all; return the keys of those that were open."""
+        of_channel = models.Q(key=channel) | models.Q(key__startswith=f"{channel}/")
+        circuits = self.filter(of_channel) if channel else self.all()
+        was_open = sorted(circuits.exclude(open_until=None).values_list("key", flat=True))
+        circuits.delete()
         return was_open
 
-    def _locked(self, key: str) -> "Circuit":
+    def _lock(self, key: str) -> "Circuit":
         self.bulk_create([Circuit(key=key)], ignore_conflicts=True)  # type: ignore[list-item]
         return self.select_for_update().get(key=key)
 
 
 class Circuit(models.Model):
-    """One provider of one channel. Deleting the row closes its circuit."""
+    """The circuit of one provider of a channel. Deleting the row closes the circuit."""
 
     key = models.CharField(_("provider"), max_length=160, primary_key=True)
     failures = models.PositiveIntegerField(_("failures in a row"), default=0)
@@ -103,15 +113,18 @@ class Circuit(models.Model):
     def __str__(self) -> str:
         return self.key
 
-    def count(self, failures: int, error: str, now: datetime, at_once: bool) -> None:
-        """Take note of failures in a row. Those that come while it is open were begun before, and change nothing."""
+    def count_failures(self, failures: int, error: str, now: datetime, open_immediately: bool) -> None:
+        """Count failures in a row and open the circuit after enough of them.
+
+        Failures while it is open belong to attempts that began before; only their error is kept.
+        """
         configured = conf.current()
         self.error = error[:300]
         if self.open_until is not None and self.open_until > now:
             return
         self.failures += failures
         was_open = self.open_until is not None
-        if not (was_open or at_once or self.failures >= configured.breaker_failures):
+        if not (was_open or open_immediately or self.failures >= configured.breaker_failures):
             return
         self.seconds = min(self.seconds * 2 or configured.breaker_seconds, configured.breaker_most_seconds)
         self.opened_at = self.opened_at or now
@@ -119,16 +132,16 @@ class Circuit(models.Model):
 
     @property
     def streak(self) -> Streak:
-        return Streak(tuple((code, mark) for code, mark in self.refused))
+        return Streak(tuple((code, recipient) for code, recipient in self.refused))
 
-    def must_forget(self, accepted: bool) -> bool:
-        """Whether an answer that is no failure changes what is known; ``accepted``: whether it took a message."""
+    def needs_reset(self, accepted: bool) -> bool:
+        """Return whether :meth:`CircuitQuerySet.record_success` would change the circuit."""
         return self.failures > 0 or not self.is_closed() or (accepted and bool(self.refusal))
 
     def is_closed(self) -> bool:
         return self.open_until is None
 
-    def may_be_tried(self, now: datetime) -> bool:
-        """Whether it is half open and nobody is trying it."""
-        half_open = self.open_until is not None and self.open_until <= now
-        return half_open and (self.probe_until is None or self.probe_until < now)
+    def may_be_probed(self, now: datetime) -> bool:
+        """Return whether the circuit is half-open and no worker probes the provider."""
+        is_half_open = self.open_until is not None and self.open_until <= now
+        return is_half_open and (self.probe_until is None or self.probe_until < now)

@@ -1,4 +1,4 @@
-"""Clusters: the tenants. The model is swappable by the top-level setting ``NOTIFICATIONS_CLUSTER_MODEL``."""
+"""Clusters, which are tenants. The setting ``NOTIFICATIONS_CLUSTER_MODEL`` swaps the model."""
 
 from inspect import getattr_static
 from typing import Any
@@ -20,15 +20,16 @@ DEFAULTS = {"name": "Default", "open_to_all": True}
 
 class ClusterManager(models.Manager["Cluster"]):
     def default(self) -> "Cluster":
-        """The cluster of sites that have only one; made when first asked for, open to all active users."""
+        """Return the default cluster, for sites with only one; the first call creates it, open to all active users."""
         return self._stored_default() or self.get_or_create(slug=DEFAULT_SLUG, defaults=DEFAULTS)[0]
 
-    def default_or_likeness(self) -> "Cluster":
-        """The same without making it: where nothing was sent yet, one that stands in no table, for reading alone."""
+    def default_or_unsaved(self) -> "Cluster":
+        """Return the default cluster without creating it: an unsaved instance, only for reading, if it is missing."""
         return self._stored_default() or Cluster(pk=0, slug=DEFAULT_SLUG, **DEFAULTS)
 
     def _stored_default(self) -> "Cluster | None":
-        """By hand, since each send without a cluster asks for it, and Django takes longer to ask than to answer."""
+        # The SQL is written by hand, because each send without a cluster runs it and Django takes longer to compose it
+        # than the database to answer.
         using = self._db or router.db_for_write(self.model)
         names = [field.attname for field in self.model._meta.concrete_fields]
         sql = f"SELECT {', '.join(names)} FROM {self.model._meta.db_table} WHERE slug = %s"  # noqa: S608 - names of columns
@@ -39,7 +40,7 @@ class ClusterManager(models.Manager["Cluster"]):
 
 
 class Cluster(models.Model):
-    """A tenant: an estate, a hospital, a vehicle. Used unless the host names a model of its own."""
+    """A tenant, such as an estate, a hospital or a vehicle. The site can use its own model instead."""
 
     name = models.CharField(_("name"), max_length=200)
     slug = models.SlugField(_("slug"), max_length=100, unique=True)
@@ -63,70 +64,77 @@ class Cluster(models.Model):
 
 
 def cluster_model() -> type[models.Model]:
-    """The model that ``NOTIFICATIONS_CLUSTER_MODEL`` names."""
+    """Return the model that ``NOTIFICATIONS_CLUSTER_MODEL`` names."""
     return apps.get_model(settings.NOTIFICATIONS_CLUSTER_MODEL, require_ready=False)
 
 
 def members_of(cluster: Cluster) -> models.QuerySet[Any]:
-    """The default of ``MEMBERS_OF``: all active users of an open cluster, else those listed in it."""
+    """Return the members of a cluster: all active users if it is open, otherwise its ``members``.
+
+    This is the default of ``MEMBERS_OF``.
+
+    :raises InvalidCluster: if the site has its own cluster model.
+    """
     if not isinstance(cluster, Cluster):
         raise InvalidCluster(
-            f"Klaxon cannot know the members of a {type(cluster).__name__}. Set NOTIFICATIONS['MEMBERS_OF'] to the "
+            f"The members of a {type(cluster).__name__} are unknown to Klaxon. Set NOTIFICATIONS['MEMBERS_OF'] to the "
             "dotted path of a callable that takes the cluster and returns a queryset of users."
         )
     if not cluster.open_to_all:
         return cluster.members.all()
     users = get_user_model()
     everyone = users._default_manager.all()
-    # Where users have no such column all are active, as Django has it.
+    # As in Django, all users are active if the user model has no such column.
     return everyone if getattr_static(users, "is_active", None) is True else everyone.filter(is_active=True)
 
 
 def builtin_membership_condition(cluster: Any, key: str, is_active: str, using: str) -> tuple[str, list[Any]] | None:
-    """What :func:`members_of` says, as a condition on a user's primary key; None where ``MEMBERS_OF`` is the host's.
+    """Return :func:`members_of` as an SQL condition on a user's primary key, with its parameters.
 
-    A send asks it for each user, and Django would take longer to compose it than the database to answer.
+    Returns None if ``MEMBERS_OF`` is set to another callable. The SQL is written by hand, because each send runs it and
+    Django would take longer to compose it than the database to answer.
 
+    :param key: SQL for the user's primary key.
     :param is_active: SQL for whether the user is active.
     """
     if conf.current().members_of != conf.Conf.members_of or not isinstance(cluster, Cluster):
         return None
     if cluster.open_to_all:
         return is_active, []
-    listed: Any = Cluster._meta.get_field("members")
-    quoted = connections[using].ops.quote_name
-    table, user = quoted(listed.m2m_db_table()), quoted(listed.m2m_reverse_name())
+    members: Any = Cluster._meta.get_field("members")
+    quote = connections[using].ops.quote_name
+    table, user = quote(members.m2m_db_table()), quote(members.m2m_reverse_name())
     return f"EXISTS (SELECT 1 FROM {table} WHERE cluster_id = %s AND {user} = {key})", [cluster.pk]  # noqa: S608 - only names of tables and columns
 
 
-def given_or_default(cluster: Any) -> Any:
-    """The cluster itself; for ``None`` the default one of a site that keeps Klaxon's own model.
+def cluster_or_default(cluster: Any) -> Any:
+    """Return the cluster or, for ``None``, the default cluster.
 
-    :raises InvalidCluster: if there is no default, because the site has a cluster model of its own.
+    :raises InvalidCluster: for ``None`` if the site has its own cluster model, and so no default.
     """
     if cluster is not None:
-        # One that the host has read from a replica may say otherwise by now.
+        # If the host has read it from a replica, it may be outdated.
         return reload_from_primary(cluster) or cluster
     if cluster_model() is not Cluster:
         raise InvalidCluster(f"cluster must be a {cluster_model().__name__}, not None.")
     return Cluster.objects.default()
 
 
-def membership(cluster: Any) -> models.QuerySet[Any]:
-    """The members of a cluster (of the default one for ``None``), as the host's ``MEMBERS_OF`` defines them.
+def get_members(cluster: Any) -> models.QuerySet[Any]:
+    """Return the members of a cluster, or of the default one for ``None``, as ``MEMBERS_OF`` defines them.
 
-    :raises InvalidCluster: if what that returns cannot be asked who of a chunk is a member.
+    :raises InvalidCluster: if ``MEMBERS_OF`` does not return a queryset that can be filtered.
     """
-    members = import_string(conf.current().members_of)(given_or_default(cluster))
+    members = import_string(conf.current().members_of)(cluster_or_default(cluster))
     if not isinstance(members, models.QuerySet) or members.query.combinator or members.query.is_sliced:
         raise InvalidCluster(
-            f"NOTIFICATIONS['MEMBERS_OF'] returned {_kind_of(members)} for {cluster!r:.80}. It must return a queryset "
-            "of users that can be filtered: join two by | or by Q(…) | Q(…), and take no part of one."
+            f"NOTIFICATIONS['MEMBERS_OF'] returned {_describe(members)} for {cluster!r:.80}. It must return a queryset "
+            "of users that can be filtered: combine two with | or with Q(…) | Q(…), and do not slice one."
         )
     return members
 
 
-def _kind_of(members: Any) -> str:
+def _describe(members: Any) -> str:
     if not isinstance(members, models.QuerySet):
         return f"a {type(members).__name__}"
     return f"the result of {members.query.combinator}()" if members.query.combinator else "a slice"

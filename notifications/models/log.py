@@ -21,7 +21,7 @@ from notifications.events import NOTIFICATION_EVENTS
 from notifications.models.append_only import AppendOnly, AppendOnlyQuerySet
 from notifications.models.delivery import Delivery
 from notifications.models.notification import Notification
-from notifications.models.unconstrained import LooseForeignKey
+from notifications.models.unconstrained import UnconstrainedForeignKey
 from notifications.outcomes import Reason
 from notifications.storage import log as logbook
 
@@ -62,7 +62,7 @@ class NotificationLog(AppendOnly):
         NOTE = "note", _("note")
 
     kind = models.CharField(_("kind"), max_length=20, choices=Kind.choices)
-    cluster = LooseForeignKey(
+    cluster = UnconstrainedForeignKey(
         settings.NOTIFICATIONS_CLUSTER_MODEL,
         verbose_name=_("cluster"),
         null=True,
@@ -70,19 +70,19 @@ class NotificationLog(AppendOnly):
         related_name="notification_logs",
     )
     event = models.CharField(_("event"), max_length=100)
-    recipient = LooseForeignKey(
+    recipient = UnconstrainedForeignKey(
         settings.AUTH_USER_MODEL,
         verbose_name=_("recipient"),
         null=True,
         related_name="received_notifications",
     )
     recipient_key = models.CharField(_("recipient key"), max_length=80)
-    notification = LooseForeignKey(
+    notification = UnconstrainedForeignKey(
         Notification,
         verbose_name=_("notification"),
         null=True,
     )
-    delivery = LooseForeignKey(
+    delivery = UnconstrainedForeignKey(
         Delivery,
         verbose_name=_("delivery"),
         null=True,

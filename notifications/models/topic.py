@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from notifications.core import clock
 from notifications.events import key_of
 from notifications.models.audit import Audited, AuditedQuerySet
-from notifications.models.cluster import given_or_default
+from notifications.models.cluster import cluster_or_default
 from notifications.recipients import TOPIC_LENGTH, Topic, user_key
 
 
@@ -21,11 +21,11 @@ class TopicSubscriptionQuerySet(AuditedQuerySet["TopicSubscription"]):
 
         :raises InvalidOption: if the topic is no text, or empty, or too long.
         """
-        return self.get_or_create(user=user, cluster=given_or_default(cluster), topic=Topic(topic).key)[1]
+        return self.get_or_create(user=user, cluster=cluster_or_default(cluster), topic=Topic(topic).key)[1]
 
     def unsubscribe(self, user: Any, topic: Enum | str, cluster: Any = None) -> bool:
         """The contrary. True if there was a subscription."""
-        mine = self.filter(user=user, cluster=given_or_default(cluster), topic=Topic(topic).key)
+        mine = self.filter(user=user, cluster=cluster_or_default(cluster), topic=Topic(topic).key)
         return bool(mine.delete()[0])
 
     def to(self, topics: Collection[str], cluster: Any) -> "TopicSubscriptionQuerySet":

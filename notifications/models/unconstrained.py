@@ -1,4 +1,4 @@
-"""Foreign keys that bind nothing: the row that they name may be deleted, and the row that has them stays as it is."""
+"""Foreign keys without a constraint. The referenced row can be deleted, and the referencing row stays unchanged."""
 
 from typing import Any
 
@@ -7,28 +7,28 @@ from django.db import models
 from django.db.models.fields.related_descriptors import ForwardManyToOneDescriptor
 
 
-class LooseDescriptor(ForwardManyToOneDescriptor):
+class UnconstrainedDescriptor(ForwardManyToOneDescriptor):
     def __get__(self, instance: Any, cls: Any = None) -> Any:
-        """The row that is named, or None if it is gone."""
+        """Return the referenced row, or None if it no longer exists."""
         try:
             return super().__get__(instance, cls)
         except ObjectDoesNotExist:
             return None
 
 
-class LooseForeignKey(models.ForeignKey):
-    """Has no constraint, and is None where the row that it names is gone.
+class UnconstrainedForeignKey(models.ForeignKey):
+    """A foreign key without a constraint. Its value is None if the referenced row no longer exists.
 
-    ``dumpdata --natural-foreign`` reads that row to tell its natural key, and would fail without it. The key itself
-    stays in the column.
+    ``dumpdata --natural-foreign`` reads the referenced row for its natural key, and would otherwise fail if the row is
+    missing. The column keeps the key.
     """
 
-    forward_related_accessor_class = LooseDescriptor
+    forward_related_accessor_class = UnconstrainedDescriptor
 
     def __init__(self, to: Any, **options: Any) -> None:
         super().__init__(to, **{"on_delete": models.DO_NOTHING, "db_constraint": False, "related_name": "+", **options})
 
     def deconstruct(self) -> tuple[str, str, Any, Any]:
-        """To migrations it is Django's own: the column is the same."""
+        """Return a deconstruction as Django's ``ForeignKey``, because the column is the same."""
         name, _path, args, kwargs = super().deconstruct()
         return name, "django.db.models.ForeignKey", args, kwargs

@@ -9,7 +9,7 @@ from notifications import signals
 from notifications.core import clock, partitions
 from notifications.core.primary import read_as_routed, read_from_primary
 from notifications.exceptions import InvalidOption, NotPermitted
-from notifications.models import Acknowledgement, Delivery, Notification, membership
+from notifications.models import Acknowledgement, Delivery, Notification, get_members
 from notifications.sending.permission import check_is_user
 
 
@@ -47,7 +47,7 @@ def _check_recipient(notification: Notification, user: Any, using: str) -> None:
     if pk is None or not deliveries.exists():
         raise NotPermitted(f"{user!r:.80} is no recipient of {notification}, so they cannot acknowledge it.")
     # As they are now: the caller may have read them before they were made inactive.
-    member = membership(notification.cluster).filter(pk=pk).first()
+    member = get_members(notification.cluster).filter(pk=pk).first()
     if member is None:
         raise NotPermitted(f"{user!r:.80} is no member of the cluster of {notification} any more.")
     if not member.is_active:

@@ -7,7 +7,7 @@ from django.db import router, transaction
 from notifications.core import clock
 from notifications.core.primary import read_from_primary
 from notifications.exceptions import InvalidOption
-from notifications.models import Delivery, Notification, given_or_default
+from notifications.models import Delivery, Notification, cluster_or_default
 from notifications.sending.request import validate_cluster
 
 
@@ -20,7 +20,7 @@ def cancel(cluster: Any, cancel_key: str) -> int:
     if not cancel_key:
         raise InvalidOption("cancel() needs the cancel_key that was given to send().")
     using = router.db_for_write(Delivery)
-    mine = given_or_default(validate_cluster(cluster))
+    mine = cluster_or_default(validate_cluster(cluster))
     named = Notification.objects.using(using).filter(cluster=mine, cancel_key=cancel_key)
     now = clock.now(using)
     with transaction.atomic(using=using):

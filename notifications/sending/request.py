@@ -24,7 +24,7 @@ from notifications.events import (
     key_of,
 )
 from notifications.exceptions import InvalidCluster, InvalidOption
-from notifications.models import Cluster, Notification, cluster_model, given_or_default
+from notifications.models import Cluster, Notification, cluster_model, cluster_or_default
 from notifications.recipients import Topic, channel_names
 from notifications.sending.permission import check_actor_given, check_is_user
 from notifications.sending.score import calculate_score
@@ -81,7 +81,7 @@ class Request:
 
     def with_cluster(self) -> "Request":
         """The same, with its cluster read from the database if it is the default one."""
-        return replace(self, cluster=given_or_default(self.cluster))
+        return replace(self, cluster=cluster_or_default(self.cluster))
 
     def notification(self, now: Any) -> Notification:
         """The row to store. Without ``now`` it has no time yet."""

@@ -14,7 +14,7 @@ from django.db import connections
 from django.db.models import JSONField
 from django.db.models.expressions import RawSQL
 
-from notifications.models.cluster import builtin_membership_condition, membership
+from notifications.models.cluster import builtin_membership_condition, get_members
 from notifications.models.settings import UserSettings
 from notifications.models.shared_preference import user_groups_field
 from notifications.storage.in_array import in_array
@@ -190,7 +190,7 @@ def _membership(cluster: Any, is_active: str, using: str) -> tuple[str, Sequence
     if builtin := builtin_membership_condition(cluster, USER_KEY, is_active, using):
         return builtin
     key = RawSQL(USER_KEY, (), output_field=get_user_model()._meta.pk)  # noqa: S611 - a constant
-    members = membership(cluster).order_by().filter(pk=key).query.exists()
+    members = get_members(cluster).order_by().filter(pk=key).query.exists()
     try:
         sql, params = members.get_compiler(using).as_sql()
     except EmptyResultSet:

@@ -57,7 +57,7 @@ def tireless() -> None:
 def crowding() -> None:
     """Whoever wants to may probe, and all at once."""
     Breaker.win_probe = lambda self, key, now, timeout: True
-    Circuit.may_be_tried = lambda self, now: True
+    Circuit.may_be_probed = lambda self, now: True
 
 
 def headlong() -> None:

@@ -94,7 +94,7 @@ def test_the_admin_shows_suppressions_and_workers(staff):
 
 def test_resuming_closes_open_circuits(capsys):
     for key in ("email", "email/reserve", "emailish"):
-        Circuit.objects.failed(key, 1, "wrong password", now(), at_once=True)
+        Circuit.objects.record_failures(key, 1, "wrong password", now(), open_immediately=True)
     call_command("resume_notifications", "--channel", "email")
     assert "Workers try these providers again immediately: email, email/reserve." in capsys.readouterr().out
     assert Circuit.objects.get().key == "emailish"

@@ -163,14 +163,14 @@ def test_what_was_muted_since_is_not_queued_there(carrier, clock, kind):  # noqa
     )
     value = {"topic": "parcels", "sender": str(boss.pk)}[kind]
     Mute.objects.create(user=muting, cluster=Cluster.objects.default(), kind=kind, value=value)
-    Circuit.objects.failed("log", 5, "away", clock())
+    Circuit.objects.record_failures("log", 5, "away", clock())
     dispatch()
     assert Delivery.objects.get(channel="email").recipient == other
 
 
 def test_those_who_cannot_go_keep_nobody_from_going(carrier, monkeypatch, clock):  # noqa: F811
     monkeypatch.setattr("notifications.delivering.fallback.TAKEOVER_LIMIT", 3)
-    Circuit.objects.failed("log", 5, "away", clock())
+    Circuit.objects.record_failures("log", 5, "away", clock())
     for _ in range(7):
         ship(UserFactory(email=""))
     ship(UserFactory())
@@ -187,7 +187,7 @@ def test_what_has_died_there_already_waits_for_its_own_channel(carrier, clock): 
             "order_shipped", NotificationPriority.MEDIUM, ["log", "email"], context={"order_number": str},
             fallback={"log": "email"},
         )  # fmt: skip
-        Circuit.objects.failed("log", 5, "away", clock())
+        Circuit.objects.record_failures("log", 5, "away", clock())
         ship()
         Delivery.objects.filter(channel="email").update(state="dead")
         assert dispatch() == {}
@@ -218,7 +218,7 @@ def test_a_hundred_take_as_many_reads_as_one(carrier):
 def test_of_many_the_suppressed_address_alone_stays(carrier, clock):  # noqa: F811
     users = UserFactory.create_batch(3)
     Suppression.objects.suppress([("email", users[1].email.upper())], "hard_bounce", clock())
-    Circuit.objects.failed("log", 5, "away", clock())
+    Circuit.objects.record_failures("log", 5, "away", clock())
     ship(*users)
     dispatch()
     assert sorted(message.to[0] for message in mail.outbox) == [users[0].email, users[2].email]

@@ -99,7 +99,7 @@ class TestWhatComesBack:
         spool_one([user], **given)
         assert replay() == "Spooled calls: 1 queued.\n"
         row = Notification.objects.get()
-        kept = AttachedFile.objects.carried_by([row])[row.pk]
+        kept = AttachedFile.objects.load_attachments([row])[row.pk]
         assert list(kept) == files
         again = NotificationManager.send(ShopEvents.ORDER_SHIPPED, [user], None, SHIPPED, **given)
         assert (again.notification_id, again.duplicate) == (row.pk, True)

@@ -16,7 +16,7 @@ from notifications.digests import Section
 from notifications.exceptions import UnknownEvent
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, Notification, NotificationLog, Pause, Suppression
-from notifications.models.cluster import given_or_default
+from notifications.models.cluster import cluster_or_default
 from notifications.recipients import Address
 from notifications.testing import capture_notifications, simulated, temporary_events, travelling
 from tests.factories import UserFactory, UserSettingsFactory
@@ -74,7 +74,7 @@ def test_it_needs_no_transaction_around_it(user):
 def test_what_is_held_arrives_in_its_hour(user):
     UserSettingsFactory(
         user=user,
-        cluster=given_or_default(None),
+        cluster=cluster_or_default(None),
         quiet_from=time(22),
         quiet_until=time(7),
         time_zone="Europe/Berlin",
@@ -200,7 +200,7 @@ def test_a_batch_comes_when_its_window_is_over(user, offers):
 
 def test_a_digest_comes_at_the_hour_of_its_user(user):
     wish = {"digest": "daily", "digest_hour": 18, "time_zone": "Europe/Berlin"}
-    UserSettingsFactory(user=user, cluster=given_or_default(None), **wish)
+    UserSettingsFactory(user=user, cluster=cluster_or_default(None), **wish)
     with simulated("2026-10-24 12:00", "Europe/Berlin") as timeline:
         timeline.every(timedelta(hours=6), lambda: news(user), first="2026-10-24 12:00", until="2026-10-26")
         timeline.run()
@@ -217,7 +217,7 @@ def sections(cluster, users, gathers, since, until):
 def test_digests_of_what_the_host_has_come_every_day_of_the_run(user, settings):
     settings.NOTIFICATIONS = {"DIGEST_SECTIONS": f"{__name__}.sections"}
     wish = {"digest": "daily", "digest_hour": 18, "time_zone": "Asia/Kathmandu"}
-    UserSettingsFactory(user=user, cluster=given_or_default(None), **wish)
+    UserSettingsFactory(user=user, cluster=cluster_or_default(None), **wish)
     with simulated(NOON) as timeline:
         timeline.run(until="2026-11-22 12:15")
         assert times(timeline) == ["20 12:15:00", "21 12:15:00", "22 12:15:00"]
@@ -379,7 +379,7 @@ def test_an_address_to_which_nothing_was_sent_is_called_as_the_log_has_it():
 
 
 def test_it_prints_as_a_table_of_all_that_happened(user):
-    UserSettingsFactory(user=user, cluster=given_or_default(None), events={"shop_newsletter": False})
+    UserSettingsFactory(user=user, cluster=cluster_or_default(None), events={"shop_newsletter": False})
     with simulated(NOON, "Europe/Berlin") as timeline:
         assert str(timeline) == "Nothing happened."
         timeline.outage("email", NOON, "2026-11-20 12:00:30")
@@ -454,7 +454,7 @@ def test_what_was_queued_before_is_delivered_to_nobody_either(user, mailoutbox):
 @pytest.mark.one_database
 def test_a_year_of_events(user):
     quiet = {"quiet_from": time(22), "quiet_until": time(7), "time_zone": "Europe/Berlin"}
-    UserSettingsFactory(user=user, cluster=given_or_default(None), **quiet)
+    UserSettingsFactory(user=user, cluster=cluster_or_default(None), **quiet)
     with simulated("2026-01-01", "Europe/Berlin") as timeline:
         timeline.every(timedelta(hours=6), lambda: news(user), first="2026-01-01", until="2027-01-01")
         timeline.run()

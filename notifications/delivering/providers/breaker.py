@@ -57,14 +57,14 @@ class Breaker:
 
     def may_be_tried(self, key: str, now: datetime) -> bool:
         """Return whether the provider may get the next delivery: its circuit is closed or waits for a probe."""
-        return self.is_closed(key) or self._circuits[key].may_be_tried(now)
+        return self.is_closed(key) or self._circuits[key].may_be_probed(now)
 
     def win_probe(self, key: str, now: datetime, timeout: float) -> bool:
         """Claim the probe of a half-open provider for this thread; return whether that succeeded.
 
         :param timeout: the seconds after which another thread may claim the probe.
         """
-        won = self.circuits.win_probe(key, now, now + timedelta(seconds=timeout))
+        won = self.circuits.acquire_probe(key, now, now + timedelta(seconds=timeout))
         self._read_at = None
         if not won:
             self.refresh(now)
@@ -93,7 +93,7 @@ class Breaker:
 
         :param answers: whether each attempt succeeded, and its seconds.
         """
-        self._circuits[key] = self.circuits.learn(key, answers)
+        self._circuits[key] = self.circuits.record_answers(key, answers)
 
     def closed_at(self, key: str) -> datetime | None:
         """Return when the circuit last closed, or None if it has never been open."""
@@ -115,23 +115,20 @@ class Breaker:
         failures = count_trailing_failures(receipts)
         circuit = self._circuits.get(key)
         accepted = any(receipt.verdict is Verdict.ACCEPTED for receipt in receipts)
-        if (
-            circuit
-            and failures < len(receipts)
-            and (circuit.failures or not circuit.is_closed() or accepted and circuit.refusal)
-        ):
-            self._circuits[key] = self.circuits.works(key, now, accepted)
+        if circuit and failures < len(receipts) and circuit.needs_reset(accepted):
+            self._circuits[key] = self.circuits.record_success(key, now, accepted)
             if not circuit.is_closed():
                 logger.info("The provider %s works again.", key)
         if streak and streak.refused and streak != self.streak(key):
-            self._circuits[key] = self.circuits.refused(key, streak)
+            self._circuits[key] = self.circuits.record_refusals(key, streak)
         if failures:
             self._record_failures(key, receipts[-failures:], now, open_immediately)
 
     def _record_failures(self, key: str, failed: Sequence[Receipt], now: datetime, open_immediately: bool) -> None:
         open_immediately = open_immediately or any(opens_circuit(receipt) for receipt in failed)
         was_closed = self.is_closed(key)
-        circuit = self.circuits.failed(key, len(failed), mask_addresses_in(failed[-1].error), now, open_immediately)
+        error = mask_addresses_in(failed[-1].error)
+        circuit = self.circuits.record_failures(key, len(failed), error, now, open_immediately)
         self._circuits[key] = circuit
         if was_closed and not circuit.is_closed():
             logger.warning(

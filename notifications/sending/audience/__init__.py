@@ -17,7 +17,7 @@ from django.db.models.base import ModelBase
 from django.db.models.manager import BaseManager
 
 from notifications.exceptions import InvalidRecipient
-from notifications.models import TopicSubscription, cluster_model, membership
+from notifications.models import TopicSubscription, cluster_model, get_members
 from notifications.recipients import Address, GroupNamed, Members, To, Topic, user_key
 from notifications.sending.audience.groups import explain_unusable_group, get_group_pk, get_users_in_groups, group_model
 from notifications.sending.audience.order import Narrowing, iterate_sorted, merge_sorted, union
@@ -120,7 +120,7 @@ def _members(cluster: Any) -> QuerySet[Any]:
     model = cluster_model()
     if cluster is not None and (not isinstance(cluster, model) or cluster.pk is None):
         raise InvalidRecipient(f"Members(…) takes a saved {model.__name__}, or None, not {cluster!r:.80}.")
-    return membership(cluster)
+    return get_members(cluster)
 
 
 def _users(queryset: QuerySet[Any]) -> QuerySet[Any]:

@@ -11,7 +11,7 @@ from django.db.models import Exists, OuterRef
 from notifications import conf
 from notifications.core.addresses import ChosenAddress, choose_address
 from notifications.events import NotificationEvent, NotificationPriority
-from notifications.models import Mute, SharedPreference, UserSettings, membership
+from notifications.models import Mute, SharedPreference, UserSettings, get_members
 from notifications.models.fingerprint import Original
 from notifications.preferences import UserPreferences, load_preferences
 from notifications.recipients import Address, user_key
@@ -115,7 +115,7 @@ def load_people(cluster: Any, user_ids: Collection[Any]) -> dict[Any, Person]:
     """
     if not user_ids:
         return {}
-    members = membership(cluster).order_by().filter(pk=OuterRef("pk"))
+    members = get_members(cluster).order_by().filter(pk=OuterRef("pk"))
     users = get_user_model()._default_manager.filter(pk__in=user_ids).annotate(klaxon_member=Exists(members))
     preferences = load_preferences(cluster, user_ids)
     found = {user.pk: _person(user, user.klaxon_member, preferences.get(user.pk, UserPreferences())) for user in users}

@@ -252,11 +252,11 @@ def test_equal_providers_share_by_recent_success_and_speed(carriers, clock):
     Dispatcher(batch_size=1).run_until_idle()
     assert 25 < used(carrier)["left"] < 75
     slow, quick = [(True, 2.0)] * 200, [(True, 0.01)] * 200
-    Circuit.objects.learn("log/left", slow)
-    Circuit.objects.learn("log/right", quick)
+    Circuit.objects.record_answers("log/left", slow)
+    Circuit.objects.record_answers("log/right", quick)
     assert choices(clock)["right"] > 270
-    Circuit.objects.learn("log/left", quick)
-    Circuit.objects.learn("log/right", [(False, 0.01)] * 200)
+    Circuit.objects.record_answers("log/left", quick)
+    Circuit.objects.record_answers("log/right", [(False, 0.01)] * 200)
     assert choices(clock)["left"] > 250
     assert choices(clock)["right"] > 0
 
@@ -340,7 +340,7 @@ def test_a_probe_without_an_answer_is_counted(carriers, clock):
     carrier = carriers()
     carrier.answers = {"only": {"verdict": Verdict.UNKNOWN}}
     refuse_orders()
-    Circuit.objects.failed("log", 5, "away", clock())
+    Circuit.objects.record_failures("log", 5, "away", clock())
     for _ in range(200):
         clock.forward(seconds=300)
         dispatch()
@@ -351,7 +351,7 @@ def test_a_probe_without_an_answer_is_counted(carriers, clock):
 def test_with_one_of_two_providers_shut_the_schedule_is_no_longer(carriers, clock):
     carrier = carriers("first", "second")
     carrier.answers = {"second": {**DOWN, "blames": Blame.RECIPIENT}}
-    Circuit.objects.failed("log/first", 5, "away", clock())
+    Circuit.objects.record_failures("log/first", 5, "away", clock())
     Circuit.objects.update(open_until=clock() + timedelta(days=2))
     refuse_orders()
     for _ in range(40):

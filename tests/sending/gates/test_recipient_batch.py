@@ -14,7 +14,7 @@ from hypothesis.extra.django import TestCase
 from notifications.core.addresses import ChosenAddress
 from notifications.core.channel_classes import get_address_kind
 from notifications.events import NotificationEvent, NotificationPriority
-from notifications.models import Cluster, Mute, Notification, SharedPreference, Suppression, UserSettings, membership
+from notifications.models import Cluster, Mute, Notification, SharedPreference, Suppression, UserSettings, get_members
 from notifications.sending.audience import Chunk
 from notifications.sending.decisions import Decisions
 from notifications.sending.gates import Facts, decide, load_people
@@ -194,7 +194,7 @@ class TestDecisionsAreShared:
         ids = [user.pk for user in users]
         found = {row[0]: parse_facts(row).is_member for row in self.rows(cluster, ids)}
         assert {pk for pk, member in found.items() if member} == set(
-            membership(cluster).filter(pk__in=ids).values_list("pk", flat=True)
+            get_members(cluster).filter(pk__in=ids).values_list("pk", flat=True)
         )
 
     def rows(self, cluster, ids):
