@@ -1,4 +1,4 @@
-"""The fallback channel takes over when a channel is exhausted."""
+"""An exhausted channel is replaced by its fallback channel."""
 
 from datetime import timedelta
 
@@ -28,7 +28,7 @@ REFUSED = {"verdict": Verdict.PERMANENT, "error": "no such number"}
 
 @pytest.fixture
 def carrier(carriers, clock):  # noqa: F811
-    """The log channel is carried by Carrier; order_shipped goes there, and falls back to email."""
+    """order_shipped uses the log channel, whose provider is a Carrier, and falls back to email."""
     with temporary_events() as registry:
         registry[ShopEvents.ORDER_SHIPPED] = NotificationEvent(
             "order_shipped", NotificationPriority.MEDIUM, ["log"], context={"order_number": str},
@@ -60,9 +60,9 @@ def test_a_dead_letter_goes_to_the_fallback_channel(carrier):
     assert list(Delivery.objects.order_by("pk").values_list("channel", "state")) == [("log", "dead"), ("email", "sent")]
 
 
-def test_it_is_told_like_whatever_is_queued(carrier, django_capture_on_commit_callbacks):
-    told = []
-    receiver = lambda *, notification_ids, **kwargs: told.append(notification_ids)  # noqa: E731
+def test_a_fallback_delivery_sends_the_signal_of_queued_notifications(carrier, django_capture_on_commit_callbacks):
+    received = []
+    receiver = lambda *, notification_ids, **kwargs: received.append(notification_ids)  # noqa: E731
     ship()
     signals.notifications_queued.connect(receiver)
     try:
@@ -71,10 +71,10 @@ def test_it_is_told_like_whatever_is_queued(carrier, django_capture_on_commit_ca
             dispatch()
     finally:
         signals.notifications_queued.disconnect(receiver)
-    assert told == [(Delivery.objects.first().notification_id,)]
+    assert received == [(Delivery.objects.first().notification_id,)]
 
 
-def test_attachments_go_along_to_a_fallback_that_takes_them(carrier):
+def test_a_fallback_channel_that_takes_attachments_gets_them(carrier):
     carrier.answers = {"only": REFUSED}
     context, files = {"order_number": "7"}, [("bill.pdf", b"%PDF")]
     NotificationManager.send(ShopEvents.ORDER_SHIPPED, [UserFactory()], None, context, attachments=files)
@@ -83,7 +83,7 @@ def test_attachments_go_along_to_a_fallback_that_takes_them(carrier):
     assert message.attachments == [("bill.pdf", b"%PDF", "application/pdf")]
 
 
-def test_it_passes_the_same_gates(carrier):
+def test_a_fallback_delivery_passes_the_same_gates(carrier):
     carrier.answers = {"only": REFUSED}
     user = UserFactory()
     UserSettingsFactory(user=user, cluster=Cluster.objects.default(), channels={"email": False})
@@ -95,7 +95,7 @@ def test_it_passes_the_same_gates(carrier):
 
 
 @pytest.mark.parametrize("own", ["ann@example,com", "ann@exmaple.com"])
-def test_a_typing_error_in_the_settings_silences_nobody_there(own, carrier):
+def test_a_wrong_address_in_the_settings_is_replaced_by_the_account_address(own, carrier):
     carrier.answers = {"only": REFUSED}
     user = UserFactory()
     UserSettingsFactory(user=user, cluster=Cluster.objects.default(), addresses={"email": own})
@@ -107,14 +107,14 @@ def test_a_typing_error_in_the_settings_silences_nobody_there(own, carrier):
     assert (note.reason, note.recipient, note.channel) == ("account_address", user, "email")
 
 
-def test_a_bare_address_has_no_other_address(carrier):
+def test_a_bare_address_has_no_fallback_address(carrier):
     carrier.answers = {"only": REFUSED}
     ship(Address(phone="+15550100"))
     assert dispatch() == {"dead": 1}
     assert NotificationLog.objects.get(kind="drop").reason == "no_address"
 
 
-def test_nobody_gets_the_same_twice(carrier):
+def test_a_recipient_who_has_the_fallback_channel_gets_no_second_delivery(carrier):
     carrier.answers = {"only": REFUSED}
     with temporary_events() as registry:
         registry[ShopEvents.ORDER_SHIPPED] = NotificationEvent(
@@ -126,7 +126,7 @@ def test_nobody_gets_the_same_twice(carrier):
     assert Delivery.objects.count() == 2
 
 
-def test_while_all_providers_are_left_alone_the_fallback_has_what_waits(carrier):
+def test_while_all_circuits_are_open_waiting_deliveries_go_to_the_fallback(carrier):
     carrier.answers = {"only": DOWN}
     ship(*UserFactory.create_batch(12))
     dispatch()
@@ -136,18 +136,18 @@ def test_while_all_providers_are_left_alone_the_fallback_has_what_waits(carrier)
     assert sorted(states) == [("dead", "temporary")] * 5 + [("dropped", "fallback")] * 7
     assert NotificationLog.objects.filter(kind="drop", error_message="sent to email instead").count() == 7
     NotificationManager.send(ShopEvents.ORDER_REFUSED, UserFactory(), None, {})
-    assert dispatch() == {}  # it has no fallback, and waits
+    assert dispatch() == {}  # It has no fallback and waits.
     assert Delivery.objects.filter(state="ready").count() == 1
 
 
-def test_a_fallback_that_the_site_has_not_configured_is_none(carrier, settings):
+def test_a_fallback_channel_that_is_not_enabled_is_ignored(carrier, settings):
     settings.NOTIFICATIONS = {"CHANNELS": {**settings.NOTIFICATIONS["CHANNELS"], "email": {"ENABLED": False}}}
     carrier.answers = {"only": REFUSED}
     ship()
     assert dispatch() == {"dead": 1}
 
 
-def test_who_cannot_be_reached_there_waits_for_their_own_channel(carrier):
+def test_recipients_without_an_address_there_wait_for_their_own_channel(carrier):
     carrier.answers = {"only": DOWN}
     ship(*UserFactory.create_batch(5), Address(phone="+15550100"), UserFactory(email=""))
     dispatch()
@@ -156,7 +156,7 @@ def test_who_cannot_be_reached_there_waits_for_their_own_channel(carrier):
 
 
 @pytest.mark.parametrize("kind", ["topic", "sender"])
-def test_what_was_muted_since_is_not_queued_there(carrier, clock, kind):  # noqa: F811
+def test_muted_deliveries_are_not_queued_on_the_fallback_channel(carrier, clock, kind):  # noqa: F811
     boss, muting, other = UserFactory.create_batch(3)
     NotificationManager.send(
         ShopEvents.ORDER_SHIPPED, [muting, other], None, {"order_number": "7"}, topic="parcels", actor=boss
@@ -168,7 +168,7 @@ def test_what_was_muted_since_is_not_queued_there(carrier, clock, kind):  # noqa
     assert Delivery.objects.get(channel="email").recipient == other
 
 
-def test_those_who_cannot_go_keep_nobody_from_going(carrier, monkeypatch, clock):  # noqa: F811
+def test_deliveries_that_cannot_be_moved_do_not_block_others(carrier, monkeypatch, clock):  # noqa: F811
     monkeypatch.setattr("notifications.delivering.fallback.TAKEOVER_LIMIT", 3)
     Circuit.objects.record_failures("log", 5, "away", clock())
     for _ in range(7):
@@ -181,7 +181,7 @@ def test_those_who_cannot_go_keep_nobody_from_going(carrier, monkeypatch, clock)
     assert len(mail.outbox) == 1
 
 
-def test_what_has_died_there_already_waits_for_its_own_channel(carrier, clock):  # noqa: F811
+def test_a_delivery_that_is_dead_on_the_fallback_channel_waits_for_its_own(carrier, clock):  # noqa: F811
     with temporary_events() as registry:
         registry[ShopEvents.ORDER_SHIPPED] = NotificationEvent(
             "order_shipped", NotificationPriority.MEDIUM, ["log", "email"], context={"order_number": str},
@@ -195,13 +195,13 @@ def test_what_has_died_there_already_waits_for_its_own_channel(carrier, clock): 
 
 
 @pytest.mark.parametrize("fallback", [{"log": "log"}, {"log": "email", "email": "log"}, {"sms": "email"}])
-def test_a_fallback_that_leads_nowhere_is_told_at_once(fallback):
+def test_an_invalid_fallback_raises_an_error(fallback):
     with pytest.raises(ValueError, match="fallback of event 'x'"):
         NotificationEvent("x", NotificationPriority.LOW, ["log"], fallback=fallback)
 
 
-def reads_of_a_take_over(waiting):
-    """How many statements only read, while so many deliveries are taken over from a closed channel."""
+def count_reads_of_takeover(waiting):
+    """Return the number of SELECT statements of a takeover of so many deliveries."""
     ship(*UserFactory.create_batch(waiting))
     now = timezone.now()
     with CaptureQueriesContext(connection) as context:
@@ -210,12 +210,12 @@ def reads_of_a_take_over(waiting):
     return sum(query["sql"].startswith("SELECT") for query in context)
 
 
-def test_a_hundred_take_as_many_reads_as_one(carrier):
+def test_a_takeover_of_a_hundred_reads_as_often_as_of_one(carrier):
     Suppression.objects.suppress([("email", "nobody@example.com")], "hard_bounce", timezone.now())
-    assert reads_of_a_take_over(1) == reads_of_a_take_over(100)
+    assert count_reads_of_takeover(1) == count_reads_of_takeover(100)
 
 
-def test_of_many_the_suppressed_address_alone_stays(carrier, clock):  # noqa: F811
+def test_only_the_suppressed_address_stays(carrier, clock):  # noqa: F811
     users = UserFactory.create_batch(3)
     Suppression.objects.suppress([("email", users[1].email.upper())], "hard_bounce", clock())
     Circuit.objects.record_failures("log", 5, "away", clock())

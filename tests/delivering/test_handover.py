@@ -1,4 +1,4 @@
-"""Answers are recorded as they are known, and a stop is looked at between two messages."""
+"""Answers are recorded early if a group takes long, and a stop is noticed between two messages."""
 
 import threading
 import time
@@ -12,7 +12,7 @@ from notifications.delivering.workers.heartbeat import HeartbeatThread
 from notifications.delivering.workers.stop import Stop
 from notifications.models import Circuit, Delivery, NotificationLog
 from notifications.outcomes import Receipt, Verdict
-from tests.delivering.test_dispatcher import ScriptedChannel, refuse_orders, script  # noqa: F401
+from tests.delivering.scripted import ScriptedChannel, refuse_orders
 from tests.processes import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -31,7 +31,7 @@ class OneByOne(ScriptedChannel):
 
 
 @pytest.fixture
-def hanging(script, settings):  # noqa: F811
+def hanging_channel(scripted_channel, settings):
     settings.NOTIFICATIONS["CHANNELS"]["log"]["BACKEND"] = f"{__name__}.OneByOne"
     settings.NOTIFICATIONS = {**settings.NOTIFICATIONS}
     OneByOne.answers, OneByOne.given, OneByOne.hangs_at = [], [], 3
@@ -49,97 +49,97 @@ def states():
     return list(Delivery.objects.order_by("pk").values_list("state", flat=True))
 
 
-def test_what_was_accepted_is_recorded_while_the_next_message_still_hangs(hanging):
+def test_accepted_messages_are_recorded_while_the_next_one_hangs(hanging_channel):
     refuse_orders(5)
     with HeartbeatThread() as heartbeat:
         thread = threading.Thread(target=deliver, args=(heartbeat,))
         thread.start()
         until(lambda: states() == ["sent"] * 2 + ["sending"] * 3, 5)
         assert NotificationLog.objects.filter(success=True).count() == 2
-        hanging.released.set()
+        hanging_channel.released.set()
         thread.join(20)
     assert states() == ["sent"] * 5
     assert NotificationLog.objects.count() == 5
 
 
-def test_a_refusal_that_the_next_answer_may_excuse_is_not_recorded_early(hanging):
+def test_a_refusal_that_the_next_answer_can_change_is_not_recorded_early(hanging_channel):
     refusal = {"verdict": Verdict.PERMANENT, "code": "550"}
-    hanging.answers = [Verdict.ACCEPTED, refusal, refusal]
+    hanging_channel.answers = [Verdict.ACCEPTED, refusal, refusal]
     refuse_orders(4)
     with HeartbeatThread() as heartbeat:
         thread = threading.Thread(target=deliver, args=(heartbeat,))
         thread.start()
         until(lambda: states()[0] == "sent", 5)
-        hanging.released.set()
+        hanging_channel.released.set()
         thread.join(20)
     assert len(states()) == 4
 
 
-def test_a_stop_ends_at_the_next_message(hanging):
-    asked = threading.Event()
+def test_a_stop_ends_at_the_next_message(hanging_channel):
+    stopped = threading.Event()
     refuse_orders(5)
-    hanging.hangs_at = 0
-    dispatcher = Dispatcher(stop=Stop(asked.is_set))
+    hanging_channel.hangs_at = 0
+    dispatcher = Dispatcher(stop=Stop(stopped.is_set))
 
     def send(self, messages, send=ScriptedChannel.send):
         for receipt in send(self, messages):
-            asked.set()
+            stopped.set()
             yield receipt
 
-    hanging.send, original = send, hanging.send
+    hanging_channel.send, original = send, hanging_channel.send
     try:
         assert dispatcher.run_batch(10)[1] == {"sent": 1, "retry": 4}
     finally:
-        hanging.send = original
+        hanging_channel.send = original
     assert sorted(Delivery.objects.values_list("state", "attempts")) == [("retry", 0)] * 4 + [("sent", 1)]
 
 
-def test_a_group_that_goes_out_as_one_is_not_broken_off_by_a_stop_but_by_the_second(script):  # noqa: F811
+def test_a_group_sent_as_one_is_broken_off_only_by_the_second_stop(scripted_channel):
     refuse_orders(3)
-    assert Dispatcher(stop=Stop(lambda: bool(script.given))).run_batch(10)[1] == {"sent": 3}
+    assert Dispatcher(stop=Stop(lambda: bool(scripted_channel.given))).run_batch(10)[1] == {"sent": 3}
     refuse_orders(3)
-    at_once = lambda: len(script.given) > 3  # noqa: E731
+    at_once = lambda: len(scripted_channel.given) > 3  # noqa: E731
     assert Dispatcher(stop=Stop(at_once, at_once)).run_batch(10)[1] == {"sent": 1, "retry": 2}
     assert NotificationLog.objects.filter(reason="lost_contact").count() == 2
 
 
-def test_a_slow_failure_breaks_its_group_off_and_opens_the_circuit_where_there_is_another(
-    hanging, settings, monkeypatch
+def test_a_slow_failure_breaks_off_its_group_and_opens_the_circuit_if_there_is_another_provider(
+    hanging_channel, settings, monkeypatch
 ):
     monkeypatch.setattr("notifications.delivering.attempt.SLOW_SECONDS", 0.2)
     monkeypatch.setattr("notifications.delivering.providers.choice.SLOW_SECONDS", 0.2)
     providers = [{"NAME": "first"}, {"NAME": "second"}]
     settings.NOTIFICATIONS["CHANNELS"]["log"]["PROVIDERS"] = providers
     settings.NOTIFICATIONS = {**settings.NOTIFICATIONS}
-    hanging.answers, hanging.hangs_at = [{"verdict": Verdict.UNKNOWN}], 1
+    hanging_channel.answers, hanging_channel.hangs_at = [{"verdict": Verdict.UNKNOWN}], 1
     refuse_orders(5)
-    threading.Timer(0.4, hanging.released.set).start()
+    threading.Timer(0.4, hanging_channel.released.set).start()
     dispatcher = Dispatcher()
     dispatcher.run_batch(10)
-    assert len(hanging.given) == 1
+    assert len(hanging_channel.given) == 1
     assert Circuit.objects.get(key="log/first").open_until
     began = time.monotonic()
     until(lambda: dispatcher.run_until_idle() is not None and states() == ["sent"] * 5, 10)
     assert time.monotonic() - began < 5
 
 
-class Careless(ScriptedChannel):
-    """Gives numbers where texts belong."""
+class NumericChannel(ScriptedChannel):
+    """Returns a number and None instead of texts."""
 
     def send(self, messages):
         for message in messages:
             yield Receipt(message, Verdict.ACCEPTED, provider_message_id=12345, error=None)
 
 
-def test_words_of_a_receipt_that_are_no_texts_cost_no_answer(script, settings):  # noqa: F811
-    settings.NOTIFICATIONS["CHANNELS"]["log"]["BACKEND"] = f"{__name__}.Careless"
+def test_values_of_a_receipt_that_are_not_texts_are_accepted(scripted_channel, settings):
+    settings.NOTIFICATIONS["CHANNELS"]["log"]["BACKEND"] = f"{__name__}.NumericChannel"
     settings.NOTIFICATIONS = {**settings.NOTIFICATIONS}
     refuse_orders(3)
     assert Dispatcher().run_batch(10)[1] == {"sent": 3}
     assert set(Delivery.objects.values_list("provider_message_id", flat=True)) == {"12345"}
 
 
-def test_a_channel_that_ends_the_program_ends_only_its_group(script, monkeypatch):  # noqa: F811
+def test_a_channel_that_raises_system_exit_ends_only_its_group(scripted_channel, monkeypatch):
     def end(self, messages):
         raise SystemExit(1)
 
@@ -149,7 +149,7 @@ def test_a_channel_that_ends_the_program_ends_only_its_group(script, monkeypatch
     assert NotificationLog.objects.filter(reason="lost_contact").count() == 2
 
 
-def test_the_recorder_outlives_a_group_that_it_cannot_record(caplog):
+def test_the_recorder_continues_after_a_group_that_it_cannot_record(caplog):
     class Broken:
         def record_final(self, min_age):
             raise TypeError("a bug")

@@ -1,4 +1,4 @@
-"""Immediate delivery: the bound holds for one commit, whatever its transaction queued."""
+"""Immediate delivery: its limits apply to each commit."""
 
 import threading
 import time
@@ -19,8 +19,8 @@ from tests.shop.notification_events import ShopEvents
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-class Slow(BaseChannel):
-    """Takes a fifth of a second for each message."""
+class SlowChannel(BaseChannel):
+    """Takes 0.2 seconds for each message."""
 
     def prepare(self, delivery, rendered):
         return delivery.pk
@@ -32,14 +32,14 @@ class Slow(BaseChannel):
 
 
 @pytest.fixture(autouse=True)
-def at_once(settings):
+def immediate_delivery(settings):
     settings.NOTIFICATIONS = {"CHANNELS": {"log": {}}, "DELIVERY": "immediate"}
 
 
 @pytest.fixture
 def slow(settings, monkeypatch):
-    """A channel that takes its time, and one second for all deliveries of one commit."""
-    settings.NOTIFICATIONS = {"CHANNELS": {"log": {"BACKEND": f"{__name__}.Slow"}}, "DELIVERY": "immediate"}
+    """Use a slow channel, and allow one second for all deliveries of a commit."""
+    settings.NOTIFICATIONS = {"CHANNELS": {"log": {"BACKEND": f"{__name__}.SlowChannel"}}, "DELIVERY": "immediate"}
     monkeypatch.setattr(immediate, "MAX_SECONDS", 1.0)
 
 
@@ -68,7 +68,7 @@ def test_three_sends_in_one_transaction_share_the_seconds(slow):
     assert 1 <= sent() <= 6
 
 
-def test_what_other_callbacks_take_does_not_count(slow):
+def test_the_time_of_other_callbacks_does_not_count(slow):
     with transaction.atomic():
         send()
         transaction.on_commit(lambda: time.sleep(1.2))
@@ -99,7 +99,7 @@ def test_nested_blocks_are_one_commit():
 
 
 @pytest.mark.parametrize("undone_first", [True, False])
-def test_what_a_savepoint_took_back_uses_nothing_up(undone_first):
+def test_a_savepoint_that_is_rolled_back_uses_nothing_up(undone_first):
     def undone():
         with transaction.atomic():
             send(20)
@@ -115,7 +115,7 @@ def test_what_a_savepoint_took_back_uses_nothing_up(undone_first):
     assert sent() == 25
 
 
-def test_a_transaction_that_was_rolled_back_leaves_nothing_to_the_next():
+def test_a_transaction_that_is_rolled_back_does_not_affect_the_next():
     with transaction.atomic():
         send(20)
         transaction.set_rollback(True)
@@ -132,8 +132,8 @@ def test_sends_in_a_callback_of_the_commit_are_commits_of_their_own():
     assert sent() == 45
 
 
-def test_what_is_sent_because_something_was_delivered_shares_the_budget():
-    """Or two events that cause each other would never let the caller go on."""
+def test_a_send_in_a_receiver_of_delivery_sent_shares_the_budget():
+    """Otherwise two events that cause each other would never return to the caller."""
     again = lambda **fact: send()  # noqa: E731
     delivery_sent.connect(again)
     try:
@@ -161,13 +161,13 @@ def test_threads_share_nothing():
     assert sent() == 50
 
 
-def test_asend_has_the_same_bound():
+def test_asend_has_the_same_limit():
     users = UserFactory.create_batch(30)
     async_to_sync(NotificationManager.asend)(ShopEvents.ORDER_REFUSED, users, None, {})
     assert sent() == 25
 
 
-def test_a_dispatcher_that_cannot_be_made_is_no_error_of_the_caller(monkeypatch, caplog):
+def test_a_dispatcher_that_cannot_be_created_raises_nothing_in_the_caller(monkeypatch, caplog):
     monkeypatch.setattr(immediate, "Dispatcher", lambda **options: 1 / 0)
     assert send().queued == 1
     assert "Immediate delivery failed" in caplog.text

@@ -1,4 +1,4 @@
-"""Who leaves the cluster gets nothing more of it, whatever it was waiting for."""
+"""A user who leaves a cluster gets none of its deliveries, whatever they wait for."""
 
 from datetime import UTC, datetime, time, timedelta
 
@@ -27,7 +27,7 @@ WAITING = {
 
 
 @pytest.mark.parametrize("why", WAITING)
-def test_what_was_held_for_them_is_dropped_and_said_so(why):
+def test_waiting_deliveries_are_dropped_and_logged(why):
     chosen, declared = WAITING[why]
     user, other = UserFactory(), UserFactory()
     cluster = ClusterFactory(members=[user, other])

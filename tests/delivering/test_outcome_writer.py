@@ -1,4 +1,4 @@
-"""What a provider has answered is written down, whatever happens to the database or the worker meanwhile."""
+"""The answers of a provider are written even if the database or the worker fails for a time."""
 
 import time
 from datetime import timedelta
@@ -13,7 +13,7 @@ from notifications.delivering.record import Outcomes, retry_unsent
 from notifications.delivering.workers.heartbeat import HeartbeatThread
 from notifications.models import Delivery, NotificationLog
 from notifications.outcomes import Reason, Verdict
-from tests.delivering.test_dispatcher import ScriptedChannel, refuse_orders, script  # noqa: F401
+from tests.delivering.scripted import ScriptedChannel, refuse_orders
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -23,8 +23,8 @@ class OneByOne(ScriptedChannel):
 
 
 @pytest.fixture
-def out_of_order(monkeypatch):
-    """A database that takes no outcomes while this list has errors to raise."""
+def settle_errors(monkeypatch):
+    """A list of errors that writing outcomes raises, one at each call."""
     errors, settle = [], Delivery.objects._queryset_class.settle
 
     def failing(self, settlements, now):
@@ -36,29 +36,29 @@ def out_of_order(monkeypatch):
     return errors
 
 
-def test_a_worker_that_cannot_record_sends_nothing_more(script, out_of_order):  # noqa: F811
+def test_a_worker_that_cannot_record_sends_nothing(scripted_channel, settle_errors):
     refuse_orders(25)
-    out_of_order += [OperationalError("disk full")] * 3
+    settle_errors += [OperationalError("disk full")] * 3
     dispatcher = Dispatcher(batch_size=10)
     for _ in range(3):
         with pytest.raises(OperationalError):
             dispatcher.run_until_idle()
-        assert len(script.given) == 10
+        assert len(scripted_channel.given) == 10
     assert dispatcher.run_until_idle() == {"sent": 25}
-    assert len(script.given) == len({message["key"] for message in script.given}) == 25
+    assert len(scripted_channel.given) == len({message["key"] for message in scripted_channel.given}) == 25
     assert NotificationLog.objects.filter(success=True).count() == 25
 
 
-def test_an_outcome_that_cannot_be_stored_does_not_stop_the_others(script, out_of_order, caplog):  # noqa: F811
+def test_an_outcome_that_cannot_be_stored_does_not_stop_the_others(scripted_channel, settle_errors, caplog):
     refuse_orders(3)
-    # First the group, then its three one after the other.
-    out_of_order += [DataError("the group"), DataError("the first")]
+    # The group is written first, then its three outcomes one by one.
+    settle_errors += [DataError("the group"), DataError("the first")]
     assert Dispatcher().run_until_idle() == {"sent": 2}
-    assert len(script.given) == 3
+    assert len(scripted_channel.given) == 3
     assert "cannot be stored" in caplog.text
 
 
-def test_a_commit_whose_answer_was_lost_is_not_logged_twice(script, monkeypatch):  # noqa: F811
+def test_a_commit_without_an_answer_is_not_logged_twice(scripted_channel, monkeypatch):
     refuse_orders(3)
     write, lost = OutcomeWriter.write, [OperationalError("the answer was lost")]
 
@@ -76,7 +76,7 @@ def test_a_commit_whose_answer_was_lost_is_not_logged_twice(script, monkeypatch)
     assert NotificationLog.objects.count() == 3
 
 
-def test_a_heart_that_stood_still_sends_nothing_of_what_was_claimed_before(script, settings):  # noqa: F811
+def test_after_a_pause_of_its_heartbeat_a_worker_sends_nothing_that_it_claimed_before(scripted_channel, settings):
     settings.NOTIFICATIONS["CHANNELS"]["log"]["BACKEND"] = f"{__name__}.OneByOne"
     settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "LEASE_SECONDS": 1, "BEAT_SECONDS": 0.1}
     refuse_orders(3)
@@ -86,7 +86,7 @@ def test_a_heart_that_stood_still_sends_nothing_of_what_was_claimed_before(scrip
         for receipt in send(self, messages):
             if len(OneByOne.given) == 1:
                 time.sleep(0.6)
-                heartbeat.beat()  # the first beat after the thaw: felt again, but a new life
+                heartbeat.beat()  # The first beat after the pause: healthy again, but in a new life.
             yield receipt
 
     OneByOne.given, OneByOne.answers, OneByOne.send = [], [], freeze
@@ -99,9 +99,9 @@ def test_a_heart_that_stood_still_sends_nothing_of_what_was_claimed_before(scrip
     assert dispatcher.run_until_idle() == {"sent": 2}
 
 
-def test_what_was_sent_last_is_written_down_when_the_worker_ends(script, out_of_order):  # noqa: F811
+def test_the_last_outcomes_are_written_when_the_worker_ends(scripted_channel, settle_errors):
     refuse_orders(3)
-    out_of_order += [OperationalError("away")]
+    settle_errors += [OperationalError("away")]
     dispatcher = Dispatcher()
     with pytest.raises(OperationalError):
         dispatcher.run_until_idle()
@@ -109,7 +109,7 @@ def test_what_was_sent_last_is_written_down_when_the_worker_ends(script, out_of_
     assert set(Delivery.objects.values_list("state", flat=True)) == {"sent"}
 
 
-def test_an_answer_is_kept_though_the_database_went_away_before_it_could_tell_the_time(script, monkeypatch):  # noqa: F811
+def test_an_answer_is_kept_if_the_database_goes_away_before_it_returns_the_time(scripted_channel, monkeypatch):
     refuse_orders(2)
     send = ScriptedChannel.send
 
@@ -118,22 +118,22 @@ def test_an_answer_is_kept_though_the_database_went_away_before_it_could_tell_th
 
     with monkeypatch.context() as database:
 
-        def and_then_it_goes(self, messages):
+        def send_and_lose_database(self, messages):
             yield from send(self, messages)
             database.setattr(OutcomeWriter, "now", gone)
             database.setattr(OutcomeWriter, "write", gone)
 
-        database.setattr(ScriptedChannel, "send", and_then_it_goes)
+        database.setattr(ScriptedChannel, "send", send_and_lose_database)
         dispatcher = Dispatcher()
         with pytest.raises(OperationalError):
             dispatcher.run_until_idle()
     assert dispatcher.run_until_idle() == {"sent": 2}
-    assert len(script.given) == 2
+    assert len(scripted_channel.given) == 2
 
 
-def test_one_by_one_an_exception_leaves_only_the_next_unknown(script, monkeypatch):  # noqa: F811
-    monkeypatch.setattr(script, "one_by_one", True)
-    script.answers = [Verdict.ACCEPTED, ConnectionResetError("gone")]
+def test_one_by_one_an_exception_leaves_only_the_next_unknown(scripted_channel, monkeypatch):
+    monkeypatch.setattr(scripted_channel, "one_by_one", True)
+    scripted_channel.answers = [Verdict.ACCEPTED, ConnectionResetError("gone")]
     refuse_orders(4)
     Dispatcher().run_batch(10)
     states = list(Delivery.objects.order_by("pk").values_list("state", "reason", "attempts"))
@@ -145,17 +145,17 @@ def test_one_by_one_an_exception_leaves_only_the_next_unknown(script, monkeypatc
     ]
 
 
-def test_nobody_waits_a_second_time_for_a_database_that_has_just_failed(out_of_order, script):  # noqa: F811
+def test_the_writer_does_not_wait_again_for_a_database_that_has_just_failed(settle_errors, scripted_channel):
     refuse_orders(2)
     rows = Delivery.objects.claim("worker", now(), now() + timedelta(minutes=1), 10)
     rows = Delivery.objects.with_notifications(rows)
     Delivery.objects.mark_sending(rows, now() + timedelta(minutes=1))
     writer = OutcomeWriter()
-    out_of_order.append(OperationalError("database is locked"))
+    settle_errors.append(OperationalError("database is locked"))
     for row in rows:
         with pytest.raises(OperationalError):
             writer.record(Outcomes([retry_unsent(row, now())], now()))
-    assert not out_of_order, "the first was tried"
+    assert not settle_errors, "the first was tried"
     assert set(Delivery.objects.values_list("state", flat=True)) == {"sending"}
     writer.catch_up()
     assert writer.counter.take() == {"retry": 2}

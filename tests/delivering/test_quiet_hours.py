@@ -1,4 +1,4 @@
-"""From send() to the mail, through the night: it waits, is asked about again, and goes out once."""
+"""Quiet hours from send() to the mail: a delivery is held, rechecked and sent once."""
 
 from datetime import UTC, datetime, time, timedelta
 
@@ -16,7 +16,7 @@ from tests.factories import UserFactory, UserSettingsFactory
 from tests.shop.notification_events import ShopEvents
 
 pytestmark = pytest.mark.django_db
-# The nights before an ordinary day, before the clocks are put forward, and before they are put back.
+# An ordinary night, the night in which daylight saving time begins, and the one in which it ends.
 NIGHTS = [
     (datetime(2026, 11, 20, 23, tzinfo=UTC), datetime(2026, 11, 21, 6, tzinfo=UTC)),
     (datetime(2026, 3, 28, 23, tzinfo=UTC), datetime(2026, 3, 29, 5, tzinfo=UTC)),
@@ -42,7 +42,7 @@ def state():
 
 
 @pytest.mark.parametrize(("midnight", "seven"), NIGHTS)
-def test_it_is_sent_once_when_the_night_is_over(midnight, seven, sleeper):
+def test_a_held_delivery_is_sent_once_after_the_night(midnight, seven, sleeper):
     with travelling(midnight) as clock:
         result = send(sleeper)
         assert (result.queued, result.held) == (0, 1)
@@ -53,7 +53,7 @@ def test_it_is_sent_once_when_the_night_is_over(midnight, seven, sleeper):
             assert len(mail.outbox) == (moment >= seven)
 
 
-def test_a_night_that_was_chosen_after_it_was_queued_is_kept(sleeper):
+def test_quiet_hours_set_after_queueing_hold_the_delivery(sleeper):
     settings = UserSettings.objects.get()
     UserSettings.objects.update(quiet_from=None)
     with travelling(MIDNIGHT):
@@ -64,7 +64,7 @@ def test_a_night_that_was_chosen_after_it_was_queued_is_kept(sleeper):
     assert not NotificationLog.objects.exists()
 
 
-def test_released_by_a_clock_that_is_fast_it_waits_on(sleeper):
+def test_a_delivery_released_by_a_fast_clock_is_held_again(sleeper):
     with travelling(MIDNIGHT):
         send(sleeper)
         Delivery.objects.update(state=DeliveryState.READY, due_at=None)
@@ -76,7 +76,7 @@ def test_released_by_a_clock_that_is_fast_it_waits_on(sleeper):
     assert len(mail.outbox) == 1
 
 
-def test_a_send_at_is_asked_about_for_its_own_moment(sleeper):
+def test_send_at_is_checked_against_quiet_hours_at_its_own_time(sleeper):
     noon = MIDNIGHT - timedelta(hours=12)
     with travelling(noon):
         send(sleeper, send_at=MIDNIGHT)
@@ -87,7 +87,7 @@ def test_a_send_at_is_asked_about_for_its_own_moment(sleeper):
         assert state() == (DeliveryState.HELD, Reason.SCHEDULED, SEVEN + timedelta(hours=1))
 
 
-def test_released_too_early_it_is_the_moment_that_counts(sleeper):
+def test_a_send_at_delivery_that_is_released_too_early_is_held_again(sleeper):
     with travelling(MIDNIGHT):
         send(sleeper, send_at=SEVEN)
         Delivery.objects.update(state=DeliveryState.READY, due_at=None)
@@ -97,7 +97,7 @@ def test_released_too_early_it_is_the_moment_that_counts(sleeper):
 
 
 @pytest.mark.parametrize(("options", "mails"), [({"priority": 1}, 1), ({"ignores": True}, 1), ({}, 0)])
-def test_what_is_critical_or_exempt_goes_at_night(options, mails, sleeper):
+def test_critical_and_exempt_events_are_sent_at_night(options, mails, sleeper):
     event = NotificationEvent(
         name=ShopEvents.NEWSLETTER.value,
         priority=NotificationPriority(options.get("priority", NotificationPriority.HIGH)),
@@ -112,7 +112,7 @@ def test_what_is_critical_or_exempt_goes_at_night(options, mails, sleeper):
 
 
 class SlowChannel(BaseChannel):
-    """One at a time, a minute each."""
+    """Sends one message at a time, in one minute each."""
 
     address_kind = "email"
     group_size = 1
@@ -129,7 +129,7 @@ class SlowChannel(BaseChannel):
             yield Receipt(message, Verdict.ACCEPTED)
 
 
-def test_a_slow_batch_that_comes_into_the_night_stops_there(settings, sleeper):
+def test_a_slow_batch_stops_when_quiet_hours_begin(settings, sleeper):
     settings.NOTIFICATIONS = {"CHANNELS": {"email": {"BACKEND": f"{__name__}.SlowChannel"}}}
     evening = datetime(2026, 11, 20, 20, 59, 30, tzinfo=UTC)
     with travelling(evening) as clock:

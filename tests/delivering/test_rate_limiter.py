@@ -1,4 +1,4 @@
-"""Limits, rates and floods, as a worker keeps to them."""
+"""Limits, rates and floods in a worker."""
 
 from datetime import timedelta
 
@@ -28,13 +28,13 @@ def refuse_orders(user, count):
         NotificationManager.send(ShopEvents.ORDER_REFUSED, user, None, {})
 
 
-def configured(settings, **more):
+def change_settings(settings, **more):
     settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, **more}
 
 
-def test_over_the_limit_it_waits_and_loses_no_attempt(carriers, clock, settings):  # noqa: F811
+def test_deliveries_over_a_limit_wait_and_count_no_attempt(carriers, clock, settings):  # noqa: F811
     carrier = carriers()
-    configured(settings, LIMITS={"user": "3/h"})
+    change_settings(settings, LIMITS={"user": "3/h"})
     refuse_orders(UserFactory(), 5)
     refuse_orders(UserFactory(), 1)
     assert dict(Dispatcher().run_until_idle()) == {"sent": 4, "held": 2}
@@ -44,7 +44,7 @@ def test_over_the_limit_it_waits_and_loses_no_attempt(carriers, clock, settings)
     assert len(carrier.carried) == 6
 
 
-def test_an_event_may_say_that_it_is_dropped(carriers, clock):  # noqa: F811
+def test_an_event_can_drop_deliveries_over_its_limit(carriers, clock):  # noqa: F811
     carrier = carriers()
     with temporary_events() as registry:
         registry[ShopEvents.ORDER_REFUSED] = NotificationEvent(
@@ -57,16 +57,16 @@ def test_an_event_may_say_that_it_is_dropped(carriers, clock):  # noqa: F811
     assert set(drops) == {("over_limit", "limit: user_event 1/h")}
 
 
-def test_without_limits_no_bucket_is_touched(carriers, clock):  # noqa: F811
+def test_without_limits_no_bucket_is_used(carriers, clock):  # noqa: F811
     carriers()
     refuse_orders(UserFactory(), 3)
     Dispatcher().run_until_idle()
     assert not Bucket.objects.exists()
 
 
-def test_the_ceiling_of_critical_events_holds_on_a_site_without_limits(carriers, clock, settings):  # noqa: F811
+def test_critical_limit_applies_on_a_site_without_limits(carriers, clock, settings):  # noqa: F811
     carriers()
-    configured(settings, CRITICAL_LIMIT="2/h")
+    change_settings(settings, CRITICAL_LIMIT="2/h")
     with temporary_events() as registry:
         registry[ShopEvents.ORDER_REFUSED] = NotificationEvent("order_refused", NotificationPriority.CRITICAL, ["log"])
         refuse_orders(UserFactory(), 3)
@@ -74,7 +74,7 @@ def test_the_ceiling_of_critical_events_holds_on_a_site_without_limits(carriers,
     assert states() == [("held", "over_limit", 0)] + [("sent", "", 1)] * 2
 
 
-def test_a_provider_is_given_no_more_than_its_rate(carriers, clock, settings):  # noqa: F811
+def test_a_provider_gets_no_more_than_its_rate(carriers, clock, settings):  # noqa: F811
     carrier = carriers("slow", slow={"RATE": "5/s"})
     for user in UserFactory.create_batch(40):
         refuse_orders(user, 1)
@@ -89,9 +89,9 @@ def test_a_provider_is_given_no_more_than_its_rate(carriers, clock, settings):  
     assert Delivery.objects.filter(state="sent", attempts=1).count() == 40
 
 
-def test_a_provider_that_comes_back_is_given_more_and_more(carriers, clock, settings):  # noqa: F811
+def test_a_provider_that_comes_back_gets_more_and_more(carriers, clock, settings):  # noqa: F811
     carrier = carriers()
-    configured(settings, RAMP_SECONDS=60, RAMP_START=2, BATCH_SIZE=50)
+    change_settings(settings, RAMP_SECONDS=60, RAMP_START=2, BATCH_SIZE=50)
     carrier.answers = {"only": DOWN}
     for user in UserFactory.create_batch(200):
         refuse_orders(user, 1)
@@ -123,32 +123,32 @@ def test_the_ramp_doubles_six_times_and_ends(clock, settings):  # noqa: F811
     assert ramp_rate(None, closed_at) is None
 
 
-def test_in_a_flood_only_what_is_urgent_is_sent_and_every_tenth_time_the_oldest(carriers, clock, settings, caplog):  # noqa: F811
+def test_in_a_flood_only_urgent_deliveries_are_sent_and_every_tenth_time_the_oldest(carriers, clock, settings, caplog):  # noqa: F811
     carriers()
-    configured(settings, THROTTLE_DEPTH=5, BATCH_SIZE=1)
+    change_settings(settings, THROTTLE_DEPTH=5, BATCH_SIZE=1)
     with temporary_events() as registry:
         registry[ShopEvents.NEWSLETTER] = NotificationEvent("shop_newsletter", NotificationPriority.LOW, ["log"])
         registry[ShopEvents.ORDER_REFUSED] = NotificationEvent("order_refused", NotificationPriority.LOW, ["log"])
         refuse_orders(UserFactory(), 8)
         NotificationManager.send(ShopEvents.ORDER_REFUSED, UserFactory(), None, {}, priority=NotificationPriority.HIGH)
         dispatcher = Dispatcher()
-        dispatcher._claims = 0  # it starts at random
+        dispatcher._claims = 0  # It starts at random.
         assert dict(dispatcher.run_until_idle()) == {"sent": 2}, "the urgent one, and one of the others"
         for _ in range(20):
             dispatcher.run_batch(1)
         assert Delivery.objects.filter(state="sent").count() == 4
         clock.forward(seconds=1)
-        assert dispatcher.run_batch(1)[1] == {"sent": 1}, "a batch a second, where nothing is urgent"
+        assert dispatcher.run_batch(1)[1] == {"sent": 1}, "one batch a second if nothing is urgent"
         assert dict(Dispatcher().run_until_idle(limit=1)) == {"sent": 1}, "a single run, too"
         assert "Too many deliveries are ready" in caplog.text
-        configured(settings, THROTTLE_DEPTH=0)
+        change_settings(settings, THROTTLE_DEPTH=0)
         clock.forward(seconds=2)
         assert dispatcher.run_until_idle()["sent"] == 3
 
 
 def test_a_circuit_never_opened_means_no_ramp(carriers, clock, settings):  # noqa: F811
     carrier = carriers()
-    configured(settings, RAMP_SECONDS=60, RAMP_START=1)
+    change_settings(settings, RAMP_SECONDS=60, RAMP_START=1)
     carrier.answers = {"only": DOWN}
     refuse_orders(UserFactory(), 1)
     dispatcher = Dispatcher()
@@ -178,7 +178,7 @@ def test_tokens_are_taken_once_for_each_delivery(carriers, clock, settings):  # 
     assert states() == [("sent", "", 1)] * 3 + [("sent", "", 2)]
 
 
-def test_a_single_run_waits_for_a_provider_that_can_take_more_in_a_moment(carriers, settings):  # noqa: F811
+def test_a_single_run_waits_for_the_rate_of_a_provider(carriers, settings):  # noqa: F811
     carrier = carriers("slow", slow={"RATE": "50/s burst 5"})
     for user in UserFactory.create_batch(20):
         refuse_orders(user, 1)
@@ -186,7 +186,7 @@ def test_a_single_run_waits_for_a_provider_that_can_take_more_in_a_moment(carrie
     assert len(carrier.carried) == 20
 
 
-def test_what_becomes_due_between_the_last_claim_and_the_end_of_a_run_is_looked_at_once_more(carriers, clock):  # noqa: F811
+def test_a_delivery_that_becomes_due_after_the_last_claim_keeps_the_run_going(carriers, clock):  # noqa: F811
     carriers()
     claim_policy = Dispatcher().claim_policy
     claim_policy.get_closed_channels(clock())

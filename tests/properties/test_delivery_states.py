@@ -30,7 +30,7 @@ from notifications.models import (
 from notifications.outcomes import DeliveryState, Verdict
 from notifications.storage.outbox import StateChange
 from notifications.testing import temporary_events, travelling
-from tests.delivering.test_dispatcher import ScriptedChannel
+from tests.delivering.scripted import ScriptedChannel
 from tests.factories import UserFactory
 from tests.shop.notification_events import ShopEvents
 
