@@ -24,9 +24,10 @@ from notifications.sending.acknowledge import acknowledge
 from notifications.sending.cancel import cancel
 from notifications.sending.enqueue import enqueue
 from notifications.sending.message import choose_event, find_recipients
-from notifications.sending.request import Options, build_request, validate_request
+from notifications.sending.request import Options
 from notifications.sending.resend import resend
 from notifications.sending.synchronous import synchronous
+from notifications.sending.validation import build_request, validate_request
 from notifications.spool.outage import enqueue_or_spool, may_spool
 
 logger = logging.getLogger("notifications.manager")

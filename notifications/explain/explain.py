@@ -38,7 +38,8 @@ from notifications.sending.duplicates import read_only_lookup
 from notifications.sending.gates import GATES, Facts
 from notifications.sending.permission import check_permission, get_required_permission
 from notifications.sending.queue_limit import QueueRoom, is_limited
-from notifications.sending.request import Request, validate_time
+from notifications.sending.request import Request
+from notifications.sending.validation import validate_time
 
 
 @read_from_primary()

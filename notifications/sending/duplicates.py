@@ -23,7 +23,7 @@ def find_duplicates(
 
     This is decided once for each recipient, for all channels. Recipients who get nothing anyway are not looked up, and
     no fingerprint is reserved for them. There is no query if the event has no deduplication window, or if the context
-    has none of the deduplication keys.
+    lacks a deduplication key.
 
     :param is_deliverable: whether the gates before the duplicate gate let a candidate through.
     """

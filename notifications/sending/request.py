@@ -1,43 +1,33 @@
-"""A ``send()`` after its arguments were looked at: everything right, or an error in the caller's face."""
+"""A validated call of ``send()``, and its JSON form."""
 
 import hashlib
 import json
-import logging
+from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
-from typing import Any
+from typing import Any, Self
 from uuid import uuid4
 
-from django.utils import timezone
+from django.contrib.auth import get_user_model
 
 from notifications import conf
-from notifications.attachments import Attachment, get_total_size, validate_attachments
-from notifications.context import UNSTORABLE, encoded, make_comparable, validated
-from notifications.events import (
-    DIGESTS,
-    LEVELS,
-    NOTIFICATION_EVENTS,
-    NotificationEvent,
-    NotificationPriority,
-    key_of,
-)
-from notifications.exceptions import InvalidCluster, InvalidOption
-from notifications.models import Cluster, Notification, cluster_model, cluster_or_default
-from notifications.recipients import Topic, channel_names
-from notifications.sending.permission import check_actor_given, check_is_user
-from notifications.sending.score import calculate_score
+from notifications.attachments import Attachment, get_total_size
+from notifications.context import decoded, encoded, make_comparable
+from notifications.events import DIGESTS, NOTIFICATION_EVENTS, NotificationEvent, NotificationPriority
+from notifications.exceptions import InvalidCluster
+from notifications.models import Notification, cluster_model, cluster_or_default
 
-# A digest without items is sent as any other event.
-GATHERS = {event.value: kind for kind, event in DIGESTS.items()}
-logger = logging.getLogger("notifications.context")
-SENSIBLE_YEARS = range(1970, 9000)
+# The kind of digest by the name of its event. Without items, a digest is sent like any other event.
+DIGEST_KIND_BY_EVENT = {event.value: kind for kind, event in DIGESTS.items()}
+TEXT_OPTIONS = ("idempotency_key", "topic", "campaign", "correlation_id", "cancel_key")
+TIME_OPTIONS = ("send_at", "expires_at")
 
 
 @dataclass(frozen=True)
 class Options:
-    """The keyword options of ``send()``; the manager's docstring tells what they mean."""
+    """The keyword options of ``send()``. See :meth:`notifications.manager.NotificationManager.send`."""
 
     channels: Iterable[Enum | str] | None = None
     level: str | None = None
@@ -55,10 +45,14 @@ class Options:
 
 @dataclass(frozen=True)
 class Request:
-    """One checked call. ``cluster`` is None for the default one, until a transaction has begun.
+    """A validated call.
 
-    :param has_dedup_keys: whether its context says of what it could be a repeat.
-    :param problems: what is wrong with its context, where it is sent all the same.
+    :param cluster: None for the default cluster, until a transaction has begun.
+    :param not_configured: channels of the call that are not configured or not enabled.
+    :param refused_channels: those of them that the call names.
+    :param requested_at: the time of the call, if it was spooled; None for a call that is queued at once.
+    :param has_dedup_keys: whether the context has all deduplication keys of the event.
+    :param problems: what is wrong with the context, if the event is sent anyway.
     """
 
     event: NotificationEvent
@@ -76,22 +70,22 @@ class Request:
 
     @property
     def is_bad_call(self) -> bool:
-        """Whether the result must be false because the site has wrong calls logged instead of raised."""
+        """Whether the result must be false, because the site logs wrong calls instead of raising errors."""
         return bool(self.problems) and conf.current().on_bad_call == "log"
 
     def with_cluster(self) -> "Request":
-        """The same, with its cluster read from the database if it is the default one."""
+        """Return the request with its cluster. The default cluster is read from the database."""
         return replace(self, cluster=cluster_or_default(self.cluster))
 
     def notification(self, now: Any) -> Notification:
-        """The row to store. Without ``now`` it has no time yet."""
+        """Return the row to insert. Without ``now`` it has no ``created_at``."""
         options = self.options
         return Notification(
             cluster=self.cluster,
             event=self.event.name,
             priority=self.priority,
             context=self.context,
-            gathers=GATHERS.get(self.event.name, ""),
+            gathers=DIGEST_KIND_BY_EVENT.get(self.event.name, ""),
             actor=None if getattr(options.actor, "is_anonymous", False) else options.actor,
             topic=options.topic,
             campaign=options.campaign,
@@ -107,14 +101,14 @@ class Request:
 
     @property
     def attachments(self) -> tuple[Attachment, ...]:
-        """Those of its options, which are checked."""
+        """The validated attachments of its options."""
         return tuple(self.options.attachments or ())
 
     @property
     def fingerprint(self) -> str:
-        """A hash over event, context, options and files: two calls with one idempotency key must agree in it."""
+        """A hash of event, context, options and attachments. Calls with the same idempotency key must agree in it."""
         options = self.options
-        told = [
+        payload = [
             self.event.name,
             make_comparable(self.context),
             sorted({*self.channels, *self.not_configured}),
@@ -123,146 +117,77 @@ class Request:
             options.campaign,
         ]
         times = [make_comparable(encoded(time)) for time in (options.send_at, options.expires_at)]
-        # Not their types: another machine may guess otherwise.
+        # Without the MIME types, because another machine may guess them differently.
         files = [[one.name, hashlib.sha256(one.content).hexdigest()] for one in self.attachments]
-        text = json.dumps([*told, *times, options.cancel_key, *files], sort_keys=True)
+        text = json.dumps([*payload, *times, options.cancel_key, *files], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the call as JSON values. They contain the primary keys of the cluster and the actor.
 
-def validate_request(
-    event_name: Enum | str, cluster: Any, context: Mapping[str, Any] | None, options: Options
-) -> Request:
-    """Look at the arguments, without asking the database.
+        The keys must not change, because files of earlier versions have them.
+        """
+        options = self.options
+        return {
+            "asked_at": encoded(self.requested_at),
+            "event": self.event.name,
+            "cluster": None if self.cluster is None else encoded(self.cluster.pk),
+            "context": self.context,
+            "channels": [*self.channels, *self.not_configured],
+            "priority": int(self.priority),
+            "score": self.score,
+            "may_repeat": self.has_dedup_keys,
+            "actor": encoded(getattr(options.actor, "pk", None)),
+            "options": {name: encoded(getattr(options, name)) for name in (*TEXT_OPTIONS, *TIME_OPTIONS)},
+            "attachments": [[one.name, b64encode(one.content).decode(), one.mimetype] for one in self.attachments],
+        }
 
-    :raises UnknownEvent: if the event is not registered.
-    :raises InvalidCluster: if the cluster is missing, unsaved or of another model.
-    :raises InvalidContext: if the context is not what the event declares.
-    :raises InvalidOption: if an option cannot work.
-    :raises NotPermitted: if the event needs an actor with a permission, and there is none.
-    """
-    check_actor_given(NOTIFICATION_EVENTS.find(event_name), options.actor)
-    request = build_request(event_name, cluster, context, options)
-    for problem in request.problems:
-        logger.error("Event %r is sent with a wrong context. %s", request.event.name, problem)
-    return request
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Return the call that :meth:`to_json` has returned. Cluster and actor are read from the database.
 
-
-def build_request(event_name: Enum | str, cluster: Any, context: Mapping[str, Any] | None, options: Options) -> Request:
-    """The same without a look at who may send; it raises the other errors."""
-    event = NOTIFICATION_EVENTS.find(event_name)
-    check_is_user("actor", options.actor)
-    # Before the context, which may have been given in the place of the cluster.
-    cluster = validate_cluster(cluster)
-    wanted = _wanted_channels(event, options.channels)
-    on = conf.current().enabled_channels
-    missing = tuple(channel for channel in wanted if channel not in on)
-    priority = _priority(event, options)
-    found = validated(event, context)
-    return Request(
-        event=event,
-        cluster=cluster,
-        context=found.stored,
-        options=_storable(options),
-        channels=tuple(channel for channel in wanted if channel in on),
-        not_configured=missing,
-        refused_channels=missing if options.channels is not None else (),
-        priority=priority,
-        score=calculate_score(event, priority, found.stored),
-        has_dedup_keys=found.has_dedup_keys,
-        problems=found.problems,
-    )
-
-
-def _wanted_channels(event: NotificationEvent, channels: Iterable[Enum | str] | None) -> tuple[str, ...]:
-    if channels is None:
-        return event.channels
-    wanted = channel_names(channels)
-    beyond = [channel for channel in wanted if channel not in event.channels]
-    if beyond:
-        raise InvalidOption(
-            f"channels may only narrow what event {event.name!r} supports ({', '.join(event.channels)}); "
-            f"it does not support {', '.join(beyond)}."
+        :raises UnknownEvent: if the event is not registered.
+        :raises InvalidCluster: if the cluster no longer exists.
+        """
+        enabled = conf.current().enabled_channels
+        return cls(
+            event=NOTIFICATION_EVENTS.find(values["event"]),
+            cluster=load_cluster(values["cluster"]),
+            context=values["context"],
+            options=Options(
+                actor=_load_actor(decoded(values["actor"])),
+                attachments=_decode_attachments(values),
+                **{name: decoded(value) for name, value in values["options"].items()},
+            ),
+            channels=tuple(channel for channel in values["channels"] if channel in enabled),
+            not_configured=tuple(channel for channel in values["channels"] if channel not in enabled),
+            refused_channels=(),
+            priority=NotificationPriority(values["priority"]),
+            score=values["score"],
+            requested_at=decoded(values["asked_at"]),
+            has_dedup_keys=values.get("may_repeat", True),
         )
-    return wanted
 
 
-def validate_cluster(cluster: Any) -> Any:
-    """The cluster, or ``None`` for the default one of a site that has only one. Asks no database.
+def load_cluster(key: Any) -> Any:
+    """Return the cluster with this encoded primary key; None if the key is None.
 
-    :raises InvalidCluster: if it is missing, unsaved or of another model than ``NOTIFICATIONS_CLUSTER_MODEL``.
+    :raises InvalidCluster: if it no longer exists.
     """
-    model = cluster_model()
-    if cluster is None and model is Cluster:
+    if key is None:
         return None
-    if not isinstance(cluster, model):
-        mend = (
-            "Write context=… if it is the context."
-            if isinstance(cluster, Mapping)
-            else f"Pass one that is saved, as from {model.__name__}.objects.get(…)."
-        )
-        raise InvalidCluster(f"cluster must be a {model.__name__}, not {cluster!r:.80}. {mend}")
-    if cluster.pk is None:
-        raise InvalidCluster(f"The cluster {cluster!r:.80} is not saved yet.")
+    cluster = cluster_model()._base_manager.filter(pk=decoded(key)).first()
+    if cluster is None:
+        raise InvalidCluster(f"The {cluster_model().__name__} {decoded(key)!r} no longer exists.")
     return cluster
 
 
-def _priority(event: NotificationEvent, options: Options) -> NotificationPriority:
-    if options.level is not None and options.priority is not None:
-        raise InvalidOption("Give level or priority, not both.")
-    wanted = _wanted_priority(options)
-    critical = event.priority == NotificationPriority.CRITICAL
-    return event.priority if critical or wanted is None else wanted
+def _load_actor(pk: Any) -> Any:
+    """Return the actor; None if the user was deleted, as in the table of notifications."""
+    return None if pk is None else get_user_model()._base_manager.filter(pk=pk).first()
 
 
-def _wanted_priority(options: Options) -> NotificationPriority | None:
-    if options.level is not None:
-        if not isinstance(options.level, str) or options.level not in LEVELS:
-            raise InvalidOption(f"level must be one of {', '.join(LEVELS)}, not {options.level!r}.")
-        return LEVELS[options.level]
-    if options.priority is None:
-        return None
-    # True is equal to 1, and whoever writes it means no number.
-    if isinstance(options.priority, bool) or options.priority not in list(NotificationPriority):
-        raise InvalidOption(f"priority must be a NotificationPriority, not {options.priority!r}.")
-    return NotificationPriority(options.priority)
-
-
-def _storable(options: Options) -> Options:
-    """Texts that fit their columns, files that are small enough; naive times take the current time zone."""
-    changed = {**vars(options), "topic": _topic(options.topic)}
-    for name in ("idempotency_key", "cancel_key", "topic", "campaign", "correlation_id"):
-        length = getattr(Notification._meta.get_field(name), "max_length", 0)
-        text = changed[name] = "" if changed[name] is None else str(changed[name])
-        if len(text) > length or UNSTORABLE.search(text):
-            raise InvalidOption(f"{name} may have {length} plain characters; it is {text!a:.80}.")
-    for name in ("send_at", "expires_at"):
-        changed[name] = validate_time(name, changed[name])
-    changed["attachments"] = validate_attachments(options.attachments)
-    if changed["send_at"] and changed["expires_at"] and changed["expires_at"] <= changed["send_at"]:
-        raise InvalidOption("expires_at is not after send_at, so it would never be sent.")
-    return Options(**changed)
-
-
-def _topic(given: Any) -> str | None:
-    """By its key, as subscriptions and mutes know it; a text stays as it was written."""
-    if isinstance(given, Topic):
-        return given.key
-    if isinstance(given, Enum):
-        return key_of(given)
-    if given is not None and not isinstance(given, str):
-        raise InvalidOption(f"topic must be a text, a member of an Enum or a Topic, not {given!r:.80}.")
-    return given
-
-
-def validate_time(name: str, value: Any) -> datetime | None:
-    """A time that was given by this name; a naive one is of the current time zone.
-
-    :raises InvalidOption: if it is no time, or one that cannot be meant.
-    """
-    if value is None:
-        return None
-    if not isinstance(value, datetime):
-        raise InvalidOption(f"{name} must be a datetime, not {value!r:.80}.")
-    if value.year not in SENSIBLE_YEARS:
-        raise InvalidOption(f"{name} is {value!r}, which cannot be meant.")
-    return timezone.make_aware(value) if timezone.is_naive(value) else value
+def _decode_attachments(values: Mapping[str, Any]) -> tuple[Attachment, ...]:
+    """Return the attachments. Their size is not checked again, because the call has been accepted."""
+    rows = values.get("attachments", ())
+    return tuple(Attachment(name, b64decode(content), mimetype) for name, content, mimetype in rows)

@@ -103,7 +103,7 @@ def test_it_explains_a_delivery_and_a_notification(run, ann):
         (["shop_newsletter", "--user", "9" * 40], "--user: there is no user"),
         (["shop_newsletter", "--user", "ann", "--level", "loud"], "level must be one of"),
         (["shop_newsletter", "--user", "ann", "--topic", "a\0"], "topic may have"),
-        (["shop_newsletter", "--user", "ann", "--at", "0001-01-01"], "cannot be meant"),
+        (["shop_newsletter", "--user", "ann", "--at", "0001-01-01"], "must be a time from 1970 to 8999"),
         (["shop_newsletter", "--address", "self=x"], "sends to the kind 'self'. Known kinds: email."),
         (["shop_newsletter", "--address", "phone=+4915112345678"], "sends to the kind 'phone'. Known kinds: email."),
         (["shop_newsletter", "--address", "user=1"], "Known kinds: email."),

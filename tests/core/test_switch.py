@@ -15,7 +15,8 @@ from notifications.delivering.workers.worker import Worker
 from notifications.exceptions import UnknownEvent
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, Notification, NotificationLog
-from notifications.sending.request import Options, validate_request
+from notifications.sending.request import Options
+from notifications.sending.validation import validate_request
 from notifications.spool.calls import to_record
 from notifications.spool.files import Spool
 from tests.factories import UserFactory

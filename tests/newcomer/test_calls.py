@@ -109,7 +109,7 @@ CALLS = {
     "the kind of an address is misspelt": (lambda: Address(mail="ada@example.com"), "Did you mean 'email'?"),
     "a cluster's id is passed": (
         lambda: send(cluster=1),
-        "cluster must be a Cluster, not 1. Pass one that is saved, as from Cluster.objects.get(…).",
+        "cluster must be a Cluster, not 1. Pass a saved one, such as Cluster.objects.get(…).",
     ),
     "the members of a name are asked for": (
         lambda: send(recipients=[Members("Harbour")]),

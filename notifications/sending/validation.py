@@ -1,0 +1,165 @@
+"""Validate the arguments of ``send()``, without a query."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from django.utils import timezone
+
+from notifications import conf
+from notifications.attachments import validate_attachments
+from notifications.context import UNSTORABLE, validated
+from notifications.events import LEVELS, NOTIFICATION_EVENTS, NotificationEvent, NotificationPriority, key_of
+from notifications.exceptions import InvalidCluster, InvalidOption
+from notifications.models import Cluster, Notification, cluster_model
+from notifications.recipients import Topic, channel_names
+from notifications.sending.permission import check_actor_given, check_is_user
+from notifications.sending.request import TEXT_OPTIONS, TIME_OPTIONS, Options, Request
+from notifications.sending.score import calculate_score
+
+logger = logging.getLogger("notifications.context")
+VALID_YEARS = range(1970, 9000)
+
+
+def validate_request(
+    event_name: Enum | str, cluster: Any, context: Mapping[str, Any] | None, options: Options
+) -> Request:
+    """Validate the arguments of a call and return it as a request. Log what is wrong with the context.
+
+    :raises UnknownEvent: if the event is not registered.
+    :raises InvalidCluster: if the cluster is missing, unsaved or of another model.
+    :raises InvalidContext: if the context is not what the event declares.
+    :raises InvalidOption: if an option cannot work.
+    :raises NotPermitted: if the event needs an actor with a permission, and there is none.
+    """
+    check_actor_given(NOTIFICATION_EVENTS.find(event_name), options.actor)
+    request = build_request(event_name, cluster, context, options)
+    for problem in request.problems:
+        logger.error("Event %r is sent with a wrong context. %s", request.event.name, problem)
+    return request
+
+
+def build_request(event_name: Enum | str, cluster: Any, context: Mapping[str, Any] | None, options: Options) -> Request:
+    """Do the same as :func:`validate_request`, but neither require an actor nor log anything."""
+    event = NOTIFICATION_EVENTS.find(event_name)
+    check_is_user("actor", options.actor)
+    # Before the context, because a caller may have passed the context as the cluster.
+    cluster = validate_cluster(cluster)
+    channels = _resolve_channels(event, options.channels)
+    enabled = conf.current().enabled_channels
+    missing = tuple(channel for channel in channels if channel not in enabled)
+    priority = _resolve_priority(event, options)
+    checked = validated(event, context)
+    return Request(
+        event=event,
+        cluster=cluster,
+        context=checked.stored,
+        options=_normalize_options(options),
+        channels=tuple(channel for channel in channels if channel in enabled),
+        not_configured=missing,
+        refused_channels=missing if options.channels is not None else (),
+        priority=priority,
+        score=calculate_score(event, priority, checked.stored),
+        has_dedup_keys=checked.has_dedup_keys,
+        problems=checked.problems,
+    )
+
+
+def _resolve_channels(event: NotificationEvent, channels: Iterable[Enum | str] | None) -> tuple[str, ...]:
+    if channels is None:
+        return event.channels
+    names = channel_names(channels)
+    unsupported = [name for name in names if name not in event.channels]
+    if unsupported:
+        raise InvalidOption(
+            f"channels may only narrow what event {event.name!r} supports ({', '.join(event.channels)}); "
+            f"it does not support {', '.join(unsupported)}."
+        )
+    return names
+
+
+def validate_cluster(cluster: Any) -> Any:
+    """Return the cluster, or None for the default cluster of a site that keeps Klaxon's cluster model.
+
+    :raises InvalidCluster: if it is missing, unsaved or of another model than ``NOTIFICATIONS_CLUSTER_MODEL``.
+    """
+    model = cluster_model()
+    if cluster is None and model is Cluster:
+        return None
+    if not isinstance(cluster, model):
+        hint = (
+            "Write context=… if it is the context."
+            if isinstance(cluster, Mapping)
+            else f"Pass a saved one, such as {model.__name__}.objects.get(…)."
+        )
+        raise InvalidCluster(f"cluster must be a {model.__name__}, not {cluster!r:.80}. {hint}")
+    if cluster.pk is None:
+        raise InvalidCluster(f"The cluster {cluster!r:.80} is not saved yet. Save it first.")
+    return cluster
+
+
+def _resolve_priority(event: NotificationEvent, options: Options) -> NotificationPriority:
+    if options.level is not None and options.priority is not None:
+        raise InvalidOption("Give level or priority, not both.")
+    requested = _requested_priority(options)
+    is_critical = event.priority == NotificationPriority.CRITICAL
+    return event.priority if is_critical or requested is None else requested
+
+
+def _requested_priority(options: Options) -> NotificationPriority | None:
+    if options.level is not None:
+        if not isinstance(options.level, str) or options.level not in LEVELS:
+            raise InvalidOption(f"level must be one of {', '.join(LEVELS)}, not {options.level!r}.")
+        return LEVELS[options.level]
+    if options.priority is None:
+        return None
+    # True is equal to 1, but is not meant as a number.
+    if isinstance(options.priority, bool) or options.priority not in list(NotificationPriority):
+        raise InvalidOption(f"priority must be a NotificationPriority, not {options.priority!r}.")
+    return NotificationPriority(options.priority)
+
+
+def _normalize_options(options: Options) -> Options:
+    """Return the options as they are stored. Naive times are in the current time zone.
+
+    :raises InvalidOption: if a text does not fit its column, a time cannot be right or an attachment is too large.
+    """
+    values = {**vars(options), "topic": _normalize_topic(options.topic)}
+    for name in TEXT_OPTIONS:
+        length = getattr(Notification._meta.get_field(name), "max_length", 0)
+        text = values[name] = "" if values[name] is None else str(values[name])
+        if len(text) > length or UNSTORABLE.search(text):
+            raise InvalidOption(f"{name} may have {length} plain characters; it is {text!a:.80}.")
+    for name in TIME_OPTIONS:
+        values[name] = validate_time(name, values[name])
+    values["attachments"] = validate_attachments(options.attachments)
+    if values["send_at"] and values["expires_at"] and values["expires_at"] <= values["send_at"]:
+        raise InvalidOption("expires_at must be after send_at; otherwise nothing would be sent.")
+    return Options(**values)
+
+
+def _normalize_topic(topic: Any) -> str | None:
+    """Return the key of a topic, as subscriptions and mutes have it. A text is kept as it is."""
+    if isinstance(topic, Topic):
+        return topic.key
+    if isinstance(topic, Enum):
+        return key_of(topic)
+    if topic is not None and not isinstance(topic, str):
+        raise InvalidOption(f"topic must be a text, a member of an Enum or a Topic, not {topic!r:.80}.")
+    return topic
+
+
+def validate_time(name: str, value: Any) -> datetime | None:
+    """Return a time option as an aware datetime. A naive one is in the current time zone.
+
+    :raises InvalidOption: if it is not a datetime, or its year is outside of 1970 to 8999.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, datetime):
+        raise InvalidOption(f"{name} must be a datetime, not {value!r:.80}.")
+    if value.year not in VALID_YEARS:
+        raise InvalidOption(f"{name} must be a time from 1970 to 8999, not {value!r}.")
+    return timezone.make_aware(value) if timezone.is_naive(value) else value
