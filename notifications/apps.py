@@ -26,7 +26,7 @@ class NotificationsConfig(AppConfig):
         from notifications.delivering import immediate
         from notifications.delivering.workers import cleanup, wake_up
         from notifications.delivering.workers.periodic_tasks import register_periodic_task
-        from notifications.digests import make_due, release_forgotten, send_summaries
+        from notifications.digests import make_due, release_overdue, send_section_digests
 
         checks.register_checks()
         events.autodiscover()
@@ -35,8 +35,8 @@ class NotificationsConfig(AppConfig):
         register_periodic_task("cleanup", 60.0, cleanup.delete_expired)
         # The digests come first, then the deliveries that no digest took.
         register_periodic_task("digests", 15.0, make_due)
-        register_periodic_task("forgotten", 60.0, release_forgotten)
-        register_periodic_task("summaries", 60.0, send_summaries)
+        register_periodic_task("overdue digest items", 60.0, release_overdue)
+        register_periodic_task("section digests", 60.0, send_section_digests)
         if celery.is_enabled():
             from notifications.celery import receiver as nudge
 

@@ -11,12 +11,12 @@ from django.template import Engine, Template, TemplateDoesNotExist, TemplateSynt
 from notifications import conf
 from notifications.conf.problem import find_nearest
 from notifications.core.channel_classes import get_channel_class
-from notifications.delivering.rendering import faults, places
-from notifications.delivering.rendering.locales import LANGUAGE
-from notifications.delivering.rendering.merged import FOLDER, GIVEN_WHEN_GATHERED
-from notifications.delivering.rendering.templates import Place, name_of
-from notifications.delivering.rendering.undeclared import undeclared
-from notifications.delivering.rendering.variables import GIVEN
+from notifications.delivering.rendering import find_template_errors, get_template_places
+from notifications.delivering.rendering.digest import DIGEST_VARIABLES, GENERAL_FOLDER
+from notifications.delivering.rendering.locales import LANGUAGE_PATTERN
+from notifications.delivering.rendering.templates import Place, get_template_name
+from notifications.delivering.rendering.undeclared_variables import find_undeclared_variables
+from notifications.delivering.rendering.variables import COMMON_VARIABLES
 from notifications.events import DIGESTS, NOTIFICATION_EVENTS, NotificationEvent, key_of
 from notifications.models import Notification
 
@@ -55,7 +55,7 @@ def _check_template_engine() -> Messages:
 
 def _check_required_templates() -> Messages:
     for event, channel, searched in _find_template_places():
-        for fault in faults(searched, _get_parts(channel)[0]):
+        for fault in find_template_errors(searched, _get_parts(channel)[0]):
             yield Error(
                 f"The event {event.name!r} supports {channel!r}. {fault}",
                 hint="Put templates into the templates folder of an installed app, or into a folder of "
@@ -71,12 +71,12 @@ def _find_template_places() -> Iterator[tuple[NotificationEvent, str, Sequence[P
         for name in dict.fromkeys([*event.channels, *event.fallback.values()]):
             # Digests have templates for any channel.
             if name in enabled and member not in DIGESTS.values():
-                yield event, name, places(event.name, "", name)
+                yield event, name, get_template_places(event.name, "", name)
                 if event.batch_seconds:
-                    yield event, name, places(event.name, Notification.Gathers.BATCH, name)
+                    yield event, name, get_template_places(event.name, Notification.Gathers.BATCH, name)
     for name in map(key_of, conf.current().digest_channels):
         for kind, member in DIGESTS.items() if name in enabled else ():
-            yield NOTIFICATION_EVENTS[member], name, places(member.value, kind, name)
+            yield NOTIFICATION_EVENTS[member], name, get_template_places(member.value, kind, name)
 
 
 def _get_parts(channel: str) -> tuple[Sequence[str], Sequence[str]]:
@@ -93,23 +93,23 @@ def _check_variables() -> Messages:
     for event, channel, searched in _find_template_places():
         variables = _get_variables(event, channel, searched)
         for template in _find_templates(searched[0], [part for parts in _get_parts(channel) for part in parts]):
-            for name in undeclared(template, variables) if variables else ():
+            for name in find_undeclared_variables(template, variables) if variables else ():
                 yield _undeclared_variable_warning(str(template.name), name, event, variables)
 
 
 def _get_variables(event: NotificationEvent, channel: str, searched: Sequence[Place]) -> Collection[str]:
     """Return the variables that a template can use; empty if they are unknown."""
-    if searched[-1][0] == FOLDER:
-        return GIVEN_WHEN_GATHERED
+    if searched[-1][0] == GENERAL_FOLDER:
+        return DIGEST_VARIABLES
     if event.context is None or event.transform_for(channel):
         return ()
-    return GIVEN | set(event.context)
+    return COMMON_VARIABLES | set(event.context)
 
 
 def _find_templates(place: Place, parts: Sequence[str]) -> Iterator[Template]:
     """Yield the templates of one event and channel, and their translations in the same folder."""
     for part in parts:
-        if template := _load_template(name_of(*place, part)):
+        if template := _load_template(get_template_name(*place, part)):
             yield template
             yield from filter(None, map(_load_template, _find_translations(template, place, part, parts)))
 
@@ -123,10 +123,10 @@ def _load_template(name: str) -> Template | None:
 
 def _find_translations(template: Template, place: Place, part: str, parts: Sequence[str]) -> list[str]:
     folder = Path(template.origin.name).parent
-    pattern = re.compile(rf"{re.escape(place[1])}\.({LANGUAGE.pattern})\.{re.escape(part)}")
+    pattern = re.compile(rf"{re.escape(place[1])}\.({LANGUAGE_PATTERN.pattern})\.{re.escape(part)}")
     found = [match for path in sorted(folder.glob("*")) if (match := pattern.fullmatch(path.name))]
     # "email.subject.txt" is a separate part, not a translation of "email.txt".
-    return [name_of(*place, part, match[1]) for match in found if f"{match[1]}.{part}" not in parts]
+    return [get_template_name(*place, part, match[1]) for match in found if f"{match[1]}.{part}" not in parts]
 
 
 def _undeclared_variable_warning(

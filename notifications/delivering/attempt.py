@@ -18,7 +18,7 @@ from notifications.delivering.providers.attempt_result import AttemptResult
 from notifications.delivering.providers.breaker import count_trailing_failures, is_failure, opens_circuit
 from notifications.delivering.providers.choice import SLOW_SECONDS, Provider, Providers
 from notifications.delivering.record import Outcomes, dead_letter, normalize_receipt, retry_unsent
-from notifications.delivering.rendering import locale_of, text_for
+from notifications.delivering.rendering import get_locale, render_notification
 from notifications.delivering.workers.stop import Stop
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.models import AttachedFile, Delivery
@@ -92,9 +92,9 @@ def _load_files(channel: BaseChannel, group: Sequence[AddressedDelivery], writer
 def _build_message(channel: BaseChannel, addressed: AddressedDelivery, files: Files) -> Any:
     delivery, notification = addressed.delivery, addressed.delivery.notification
     event = NOTIFICATION_EVENTS.find(notification.event)
-    locale = locale_of(addressed.person.settings)
+    locale = get_locale(addressed.person.settings)
     parts = (channel.required_parts, channel.optional_parts)
-    rendered = text_for(notification, event, delivery.channel, parts, addressed.person.user, locale)
+    rendered = render_notification(notification, event, delivery.channel, parts, addressed.person.user, locale)
     return channel.prepare(delivery, replace(rendered, attachments=files) if files else rendered)
 
 

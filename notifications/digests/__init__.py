@@ -1,12 +1,12 @@
-"""Digests and batches: what waited together goes out together, each item in exactly one of them.
+"""Digests and batches: held deliveries are sent as one message, and each is in exactly one message.
 
-A worker, or ``manage.py make_digests``, makes those that are due. One transaction takes the waiting deliveries, asks
-again who may have them, writes one delivery for all and merges them into it. Whatever none came for within an hour of
-its time goes out alone.
+A worker, or ``manage.py make_digests``, makes those that are due. One transaction reads the held deliveries, calls the
+gates again, writes one delivery for all of them and merges them into it. A delivery that is in no digest or batch an
+hour after its time is sent as an ordinary message.
 """
 
-from notifications.digests.make import Made, make_due, release_forgotten
+from notifications.digests.make import DigestResult, make_due, release_overdue
+from notifications.digests.section_digests import send_section_digests
 from notifications.digests.sections import Section
-from notifications.digests.summaries import send_summaries
 
-__all__ = ["Made", "Section", "make_due", "release_forgotten", "send_summaries"]
+__all__ = ["DigestResult", "Section", "make_due", "release_overdue", "send_section_digests"]

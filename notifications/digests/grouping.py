@@ -1,4 +1,4 @@
-"""What belongs together: the waiting deliveries of one recipient, sorted into digests and batches."""
+"""The grouping of the held deliveries of a recipient into digests and batches."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,71 +22,71 @@ from notifications.sending.gates.recheck import (
 
 
 @dataclass
-class Gathering:
-    """What will be one digest or batch, and what does not come along.
+class PendingDigest:
+    """A digest or batch that can be made, and the deliveries that are not part of it.
 
-    :param going: those that are merged, the oldest first.
-    :param impossible: those that a worker will bury, because their channel or event is gone.
-    :param apart: those whose attachments, with those of the others, would make it larger than ``ATTACHMENT_BYTES``.
-    :param refused: those that a gate now says no to, or that have expired.
-    :param is_wanted: whether the recipient would take the digest as such.
+    :param items: the deliveries to merge, the oldest first.
+    :param undeliverable: the deliveries that will become dead letters, because their channel or event no longer exists.
+    :param oversized: the deliveries with which the attachments would exceed ``ATTACHMENT_BYTES``.
+    :param refused: the deliveries that a gate now refuses or that have expired.
+    :param is_wanted: whether the recipient accepts the digest itself.
     """
 
     person: Person
     reason: str
-    going: list[Delivery] = field(default_factory=list)
-    impossible: list[Delivery] = field(default_factory=list)
-    apart: list[Delivery] = field(default_factory=list)
+    items: list[Delivery] = field(default_factory=list)
+    undeliverable: list[Delivery] = field(default_factory=list)
+    oversized: list[Delivery] = field(default_factory=list)
     refused: list[tuple[Delivery, Drop]] = field(default_factory=list)
     is_wanted: bool = True
     attachment_bytes: int = 0
 
-    def take(self, row: Delivery) -> None:
-        """Let it come along if there is room for what is attached to it, where its channel carries that at all."""
-        more = row.notification.attachment_bytes
-        is_too_much = more and self.attachment_bytes + more > conf.current().attachment_bytes
-        if is_too_much and get_channel_class(row.channel).takes_attachments:
-            self.apart.append(row)
+    def add(self, row: Delivery) -> None:
+        """Add a delivery if there is room for its attachments, or if its channel sends none."""
+        size = row.notification.attachment_bytes
+        is_too_large = size and self.attachment_bytes + size > conf.current().attachment_bytes
+        if is_too_large and get_channel_class(row.channel).takes_attachments:
+            self.oversized.append(row)
             return
-        self.going.append(row)
-        self.attachment_bytes += more
+        self.items.append(row)
+        self.attachment_bytes += size
 
     @property
-    def alone(self) -> list[Delivery]:
-        """Those that go out by themselves."""
-        others = [*self.apart, *self.impossible]
-        return others if self.is_worth_it else [*self.going, *others]
+    def single(self) -> list[Delivery]:
+        """The deliveries that are sent as ordinary messages."""
+        others = [*self.oversized, *self.undeliverable]
+        return others if self.should_be_made else [*self.items, *others]
 
     @property
-    def is_worth_it(self) -> bool:
-        """One alone needs no batch; a digest comes also with one item, at the hour that its user has chosen."""
-        return self.is_wanted and len(self.going) > (1 if self.reason == Reason.BATCH else 0)
+    def should_be_made(self) -> bool:
+        """Whether the digest or batch is made. A batch needs two items. A digest needs one: its user chose the time."""
+        return self.is_wanted and len(self.items) > (1 if self.reason == Reason.BATCH else 0)
 
     @property
     def gathers(self) -> str:
-        return Notification.Gathers.BATCH if self.reason == Reason.BATCH else kind_for(self.person)
+        return Notification.Gathers.BATCH if self.reason == Reason.BATCH else digest_kind_for(self.person)
 
     @property
     def event(self) -> str:
         """The event that it is sent as."""
         digest = DIGESTS.get(self.gathers)
-        return digest.value if digest else self.going[0].notification.event
+        return digest.value if digest else self.items[0].notification.event
 
 
-def kind_for(person: Person) -> str:
-    """Which digest is made for this person. Who has none any more gets what was held for one as a daily one."""
+def digest_kind_for(person: Person) -> str:
+    """Return the kind of digest of a person. It is daily if the person has chosen none since deliveries were held."""
     weekly = person.settings is not None and person.settings.digest == UserSettings.Digest.WEEKLY
     return Notification.Gathers.WEEKLY if weekly else Notification.Gathers.DAILY
 
 
-def gathered(waiting: Iterable[Delivery], using: str, now: datetime) -> Iterator[Gathering]:
-    """Those for which it is time, with everything that belongs into them."""
+def group_due(waiting: Iterable[Delivery], using: str, now: datetime) -> Iterator[PendingDigest]:
+    """Yield the digests and batches that are due, with all the deliveries that belong to them."""
     groups = [group for group in _groups(waiting, now) if any(_is_due(row, now) for row in group)]
     rows = [row for group in groups for row in group]
     persons = load_delivery_recipients(rows)
     suppressed = Suppression.objects.using(using).find_suppressed(collect_addresses(rows))
     for group in groups:
-        yield _asked(group, persons[group[0].pk], suppressed, now)
+        yield _build(group, persons[group[0].pk], suppressed, now)
 
 
 def _is_due(row: Delivery, now: datetime) -> bool:
@@ -94,37 +94,37 @@ def _is_due(row: Delivery, now: datetime) -> bool:
 
 
 def _groups(waiting: Iterable[Delivery], now: datetime) -> Iterable[Sequence[Delivery]]:
-    found: defaultdict[Any, list[Delivery]] = defaultdict(list)
+    groups: defaultdict[Any, list[Delivery]] = defaultdict(list)
     for row in waiting:
-        # What is to go out at a later time waits for the next one.
+        # A delivery with a later ``send_at`` waits for the next digest.
         if row.notification.wanted_at <= now:
-            found[_key(row)].append(row)
-    return found.values()
+            groups[_key(row)].append(row)
+    return groups.values()
 
 
 def _key(row: Delivery) -> tuple[Any, ...]:
-    like = row.notification.event if row.reason == Reason.BATCH else ""
-    return row.notification.cluster_id, row.recipient_key, row.channel, row.address_hash, row.reason, like
+    event = row.notification.event if row.reason == Reason.BATCH else ""
+    return row.notification.cluster_id, row.recipient_key, row.channel, row.address_hash, row.reason, event
 
 
-def _asked(group: Sequence[Delivery], person: Person, suppressed: frozenset[Any], now: datetime) -> Gathering:
-    gathering = Gathering(person, group[0].reason)
+def _build(group: Sequence[Delivery], person: Person, suppressed: frozenset[Any], now: datetime) -> PendingDigest:
+    pending = PendingDigest(person, group[0].reason)
     for row in group:
         if find_obstacle(row):
-            gathering.impossible.append(row)
+            pending.undeliverable.append(row)
             continue
         answer = recheck(row, person, suppressed, now, DIGEST_ITEM_GATES)
         if isinstance(answer, Drop):
-            gathering.refused.append((row, answer))
+            pending.refused.append((row, answer))
         else:
-            gathering.take(row)
-    if gathering.going:
-        gathering.is_wanted = _is_wanted(gathering, suppressed, now)
-    return gathering
+            pending.add(row)
+    if pending.items:
+        pending.is_wanted = _is_wanted(pending, suppressed, now)
+    return pending
 
 
-def _is_wanted(gathering: Gathering, suppressed: frozenset[Any], now: datetime) -> bool:
-    """Who has opted out of digests gets what waited for one piece by piece, not nothing."""
-    event: NotificationEvent = NOTIFICATION_EVENTS.find(gathering.event)
-    facts = build_facts(gathering.going[0], gathering.person, suppressed, now)
+def _is_wanted(pending: PendingDigest, suppressed: frozenset[Any], now: datetime) -> bool:
+    """Return whether the recipient accepts digests. A recipient who has opted out gets the items one by one."""
+    event: NotificationEvent = NOTIFICATION_EVENTS.find(pending.event)
+    facts = build_facts(pending.items[0], pending.person, suppressed, now)
     return not isinstance(decide(replace(facts, event=event, topic="", actor_id=None), DIGEST_ITEM_GATES), Drop)

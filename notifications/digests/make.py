@@ -1,4 +1,4 @@
-"""Making the digests and batches that are due."""
+"""The making of the digests and batches that are due."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -10,8 +10,8 @@ from django.db import InterfaceError, OperationalError, router, transaction
 from notifications.core import clock
 from notifications.core.primary import read_from_primary
 from notifications.delivering.recheck import apply_refusals, load_contexts
-from notifications.digests.grouping import Gathering, gathered
-from notifications.digests.sections import Plain, sections_of_due
+from notifications.digests.grouping import PendingDigest, group_due
+from notifications.digests.sections import StoredSections, load_sections
 from notifications.models import Delivery, Notification
 from notifications.models.queued_signal import tell_on_commit
 from notifications.outcomes import DeliveryState, Drop, Hold
@@ -19,160 +19,164 @@ from notifications.storage.outbox import StateChange, try_lock_task
 
 logger = logging.getLogger("notifications.digests")
 
-AT_ONCE = 100
-"""Recipients in one transaction."""
-TASK = "klaxon.digests"
+RECIPIENTS_PER_TRANSACTION = 100
+LOCK_NAME = "klaxon.digests"
 
 
 @dataclass(frozen=True)
-class Made:
-    """What one run came to.
+class DigestResult:
+    """The result of a run.
 
-    :param made: digests and batches that were queued.
-    :param merged: what went into them.
-    :param alone: what goes out by itself, because it was the only one of its batch.
-    :param refused: what is not wanted any more, or has expired.
-    :param failed: recipients for whom none could be made; the log says why.
+    :param made: the number of digests and batches that were queued.
+    :param merged: the number of deliveries in them.
+    :param single: the number of deliveries that are sent as ordinary messages.
+    :param refused: the number of deliveries that are no longer wanted or have expired.
+    :param failed: the number of recipients whose digests could not be made. The log says why.
     """
 
     made: int = 0
     merged: int = 0
-    alone: int = 0
+    single: int = 0
     refused: int = 0
     failed: int = 0
 
-    def __add__(self, other: "Made") -> "Made":
-        return Made(*(mine + its for mine, its in zip(vars(self).values(), vars(other).values(), strict=True)))
+    def __add__(self, other: "DigestResult") -> "DigestResult":
+        counts = zip(vars(self).values(), vars(other).values(), strict=True)
+        return DigestResult(*(first + second for first, second in counts))
 
 
 class AlreadyRunning(Exception):
-    """Another process is making them."""
+    """Another process is making digests."""
 
 
 @read_from_primary()
-def make_due(now: datetime | None = None, enough: Callable[[], bool] = lambda: False) -> Made:
-    """Make every digest and batch whose time has come. Several processes may call it at once: one of them works.
+def make_due(now: datetime | None = None, should_stop: Callable[[], bool] = lambda: False) -> DigestResult:
+    """Make all digests and batches that are due. If several processes call it at the same time, one does the work.
 
-    :param enough: asked after each hundred recipients; the others then have to wait for the next call.
+    :param should_stop: called after each hundred recipients. If it returns true, the others wait for the next call.
     """
     using = router.db_for_write(Delivery)
     now = now or clock.now(using)
-    made = Made()
+    result = DigestResult()
     try:
-        for keys in _recipients(using, now):
-            made += _isolated(keys, using, now)
-            if enough():
+        for keys in _due_recipients(using, now):
+            result += _make_isolated(keys, using, now)
+            if should_stop():
                 break
     except AlreadyRunning:
         logger.debug("Another process is making the digests.")
-    return made
+    return result
 
 
 @read_from_primary()
-def release_forgotten(now: datetime | None = None, enough: Callable[[], bool] = lambda: False) -> int:
-    """Let go out alone what no digest or batch came for within an hour of its time, unless one is just being made."""
+def release_overdue(now: datetime | None = None, should_stop: Callable[[], bool] = lambda: False) -> int:
+    """Make ready the deliveries that are in no digest or batch an hour after their time.
+
+    While another process is making digests, this does nothing. Returns how many deliveries became ready.
+    """
     using = router.db_for_write(Delivery)
     now = now or clock.now(using)
     released = 0
-    while not enough():
+    while not should_stop():
         with transaction.atomic(using=using):
-            count = Delivery.objects.using(using).release_overdue(now) if try_lock_task(TASK, using) else 0
+            count = Delivery.objects.using(using).release_overdue(now) if try_lock_task(LOCK_NAME, using) else 0
         released += count
         if not count:
             break
     if released:
-        logger.warning("No digest came for %d deliveries within an hour; they go out alone.", released)
+        logger.warning("%d deliveries were in no digest an hour after their time. They are sent one by one.", released)
     return released
 
 
-def _recipients(using: str, now: datetime) -> Iterator[list[str]]:
-    """Those for whom something is due, each once. Who is still there after their turn is locked by somebody else."""
+def _due_recipients(using: str, now: datetime) -> Iterator[list[str]]:
+    """Yield the recipients with something due, each once. Another process has locked those that stay due."""
     seen: set[str] = set()
-    passed_over = 0
+    skipped = 0
     while True:
-        limit = AT_ONCE + passed_over
+        limit = RECIPIENTS_PER_TRANSACTION + skipped
         page = Delivery.objects.using(using).recipients_due_for_digest(now)[:limit]
         keys = [key for key in page if key not in seen]
         if not keys and len(page) < limit:
             return
-        passed_over = len(page) - len(keys)
+        skipped = len(page) - len(keys)
         seen.update(keys)
         if keys:
             yield keys
 
 
-def _isolated(keys: Sequence[str], using: str, now: datetime) -> Made:
-    """The digests of these recipients; should they fail, of one after the other, so that one costs nobody else his."""
+def _make_isolated(keys: Sequence[str], using: str, now: datetime) -> DigestResult:
+    """Make the digests of these recipients. After an error, make them one by one, so that only the cause fails."""
     try:
         return _make(keys, using, now)
     except (AlreadyRunning, OperationalError, InterfaceError):
         raise
     except Exception:
         if len(keys) > 1:
-            return sum((_isolated([key], using, now) for key in keys), Made())
-        logger.exception("No digest can be made for %s; after an hour what waits goes out alone.", keys[0])
-        return Made(failed=1)
+            return sum((_make_isolated([key], using, now) for key in keys), DigestResult())
+        logger.exception("No digest can be made for %s. After an hour its deliveries are sent one by one.", keys[0])
+        return DigestResult(failed=1)
 
 
-def _make(keys: Sequence[str], using: str, now: datetime) -> Made:
-    # Before anything is locked: the host's function may take its time.
-    sections = sections_of_due(keys, using, now)
+def _make(keys: Sequence[str], using: str, now: datetime) -> DigestResult:
+    # Before any lock is taken, because the host's function may be slow.
+    sections = load_sections(keys, using, now)
     with transaction.atomic(using=using):
-        if not try_lock_task(TASK, using):
+        if not try_lock_task(LOCK_NAME, using):
             raise AlreadyRunning
-        found = list(gathered(Delivery.objects.using(using).lock_digest_items(keys), using, now))
-        refused = _refuse([pair for gathering in found for pair in gathering.refused], using, now)
-        worth = [gathering for gathering in found if gathering.is_worth_it]
-        merged = _put_together(worth, sections, using, now)
-        alone = [row for gathering in found for row in gathering.alone]
-        _let_go_alone(alone, using, now)
-        return Made(len(worth), merged, len(alone), refused)
+        all_pending = list(group_due(Delivery.objects.using(using).lock_digest_items(keys), using, now))
+        refused = _apply_refusals([pair for pending in all_pending for pair in pending.refused], using, now)
+        to_make = [pending for pending in all_pending if pending.should_be_made]
+        merged = _merge(to_make, sections, using, now)
+        single = [row for pending in all_pending for row in pending.single]
+        _release(single, using, now)
+        return DigestResult(len(to_make), merged, len(single), refused)
 
 
-def _refuse(refused: Sequence[tuple[Delivery, Drop | Hold]], using: str, now: datetime) -> int:
+def _apply_refusals(refused: Sequence[tuple[Delivery, Drop | Hold]], using: str, now: datetime) -> int:
     load_contexts([row for row, _ in refused], using)
     return apply_refusals(refused, using, now).total()
 
 
-def _let_go_alone(rows: Sequence[Delivery], using: str, now: datetime) -> None:
+def _release(rows: Sequence[Delivery], using: str, now: datetime) -> None:
     held, ready = DeliveryState.HELD, DeliveryState.READY
     Delivery.objects.using(using).settle([StateChange(row.pk, row.fence, held, ready, row.reason) for row in rows], now)
-    _tell(sorted({row.notification_id for row in rows}), using)
+    _signal_queued(sorted({row.notification_id for row in rows}), using)
 
 
-def _put_together(worth: Sequence[Gathering], sections: Plain, using: str, now: datetime) -> int:
-    wholes = [_notification(gathering, sections, now) for gathering in worth]
-    Notification.objects.using(using).bulk_create(wholes)
-    deliveries = [_delivery(gathering, whole) for gathering, whole in zip(worth, wholes, strict=True)]
+def _merge(to_make: Sequence[PendingDigest], sections: StoredSections, using: str, now: datetime) -> int:
+    notifications = [_build_notification(pending, sections, now) for pending in to_make]
+    Notification.objects.using(using).bulk_create(notifications)
+    deliveries = [_build_delivery(*pair) for pair in zip(to_make, notifications, strict=True)]
     Delivery.objects.using(using).bulk_create(deliveries)
-    made = list(zip(worth, deliveries, strict=True))
-    merged = Delivery.objects.using(using).merge([(row.pk, new.pk) for item, new in made for row in item.going], now)
-    _tell([whole.pk for whole in wholes], using)
+    made = list(zip(to_make, deliveries, strict=True))
+    pairs = [(row.pk, delivery.pk) for pending, delivery in made for row in pending.items]
+    merged = Delivery.objects.using(using).merge(pairs, now)
+    _signal_queued([notification.pk for notification in notifications], using)
     return len(merged)
 
 
-def _notification(gathering: Gathering, sections: Plain, now: datetime) -> Notification:
-    rows = gathering.going
-    mine = rows[0].notification.cluster_id, getattr(gathering.person.user, "pk", None)
-    has_sections = gathering.gathers != Notification.Gathers.BATCH and mine in sections
+def _build_notification(pending: PendingDigest, sections: StoredSections, now: datetime) -> Notification:
+    rows = pending.items
+    key = rows[0].notification.cluster_id, getattr(pending.person.user, "pk", None)
+    has_sections = pending.gathers != Notification.Gathers.BATCH and key in sections
     return Notification(
         cluster=rows[0].notification.cluster,
-        event=gathering.event,
+        event=pending.event,
         priority=min(row.notification.priority for row in rows),
-        context={"sections": sections[mine]} if has_sections else {},
-        gathers=gathering.gathers,
-        attachment_bytes=gathering.attachment_bytes,
+        context={"sections": sections[key]} if has_sections else {},
+        gathers=pending.gathers,
+        attachment_bytes=pending.attachment_bytes,
         created_at=now,
     )
 
 
-def _delivery(gathering: Gathering, whole: Notification) -> Delivery:
-    first = gathering.going[0]
-    score = max(row.score for row in gathering.going)
+def _build_delivery(pending: PendingDigest, notification: Notification) -> Delivery:
+    first = pending.items[0]
+    score = max(row.score for row in pending.items)
     ids = {"recipient_id": first.recipient_id, "score": score}
-    return Delivery.build(whole, first.channel, first.recipient_key, first.address, **ids)
+    return Delivery.build(notification, first.channel, first.recipient_key, first.address, **ids)
 
 
-def _tell(notification_ids: Sequence[int], using: str) -> None:
+def _signal_queued(notification_ids: Sequence[int], using: str) -> None:
     if notification_ids:
         tell_on_commit(notification_ids, using)

@@ -1,4 +1,4 @@
-"""What a host adds to a digest beside the notifications: ``DIGEST_SECTIONS``."""
+"""The sections that a host adds to digests, with ``DIGEST_SECTIONS``."""
 
 import logging
 from collections import defaultdict
@@ -13,32 +13,32 @@ from django.utils.module_loading import import_string
 
 from notifications import conf
 from notifications.context import encoded
-from notifications.delivering.rendering import locale_of
-from notifications.delivering.rendering.locales import speaking
-from notifications.digests.grouping import kind_for
+from notifications.delivering.rendering import get_locale
+from notifications.delivering.rendering.locales import use_locale
+from notifications.digests.grouping import digest_kind_for
 from notifications.models import Delivery, Notification, cluster_model
 from notifications.sending.gates import Person, load_people
 
 logger = logging.getLogger("notifications.digests")
 
-SPAN: Mapping[str, timedelta] = {
+PERIODS: Mapping[str, timedelta] = {
     Notification.Gathers.DAILY: timedelta(days=1),
     Notification.Gathers.WEEKLY: timedelta(days=7),
 }
-Plain = dict[tuple[Any, Any], list[Any]]
-"""Sections as they are stored, by the keys of a cluster and of a user."""
+StoredSections = dict[tuple[Any, Any], list[Any]]
+"""Sections as they are stored, by the primary keys of the cluster and the user."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a digest that a host provides: a heading, and lines of plain text; translatable ones, if it likes."""
+    """A part of a digest that a host adds: a heading and lines of plain text, which may be translatable."""
 
     title: str
     lines: Sequence[str] = ()
 
 
-def sections_of_due(recipient_keys: Sequence[str], using: str, now: datetime) -> Plain:
-    """For those of these recipients whose digest is due."""
+def load_sections(recipient_keys: Sequence[str], using: str, now: datetime) -> StoredSections:
+    """Return the sections of those of these recipients whose digest is due."""
     if not conf.current().digest_sections:
         return {}
     due = Delivery.objects.using(using).recipients_due_for_digest(now)
@@ -47,59 +47,59 @@ def sections_of_due(recipient_keys: Sequence[str], using: str, now: datetime) ->
     for cluster_id, user_id in due.values_list("notification__cluster_id", "recipient_id").distinct():
         by_cluster[cluster_id].add(user_id)
     clusters = cluster_model()._default_manager.using(using).in_bulk(by_cluster)
-    found: Plain = {}
+    sections: StoredSections = {}
     for pk, cluster in clusters.items():
-        found |= sections_for(cluster, load_people(cluster, by_cluster[pk] - {None}).values(), now, using)
-    return found
+        sections |= load_cluster_sections(cluster, load_people(cluster, by_cluster[pk] - {None}).values(), now, using)
+    return sections
 
 
-def sections_for(cluster: Any, persons: Iterable[Person], now: datetime, using: str) -> Plain:
-    """For active members of the cluster: one call of the host's function for each kind of digest."""
+def load_cluster_sections(cluster: Any, persons: Iterable[Person], now: datetime, using: str) -> StoredSections:
+    """Return the sections of the active members. Calls the host's function once for each kind of digest."""
     by_kind: defaultdict[str, list[Person]] = defaultdict(list)
     for person in persons:
         if person.is_member and person.user is not None and person.user.is_active:
-            by_kind[kind_for(person)].append(person)
+            by_kind[digest_kind_for(person)].append(person)
     return {
         (cluster.pk, person.user.pk): sections
-        for kind, alike in by_kind.items()
-        for person, sections in _provided(cluster, alike, kind, now, using)
+        for kind, members in by_kind.items()
+        for person, sections in _yield_sections(cluster, members, kind, now, using)
     }
 
 
-def _provided(
+def _yield_sections(
     cluster: Any, persons: Sequence[Person], kind: str, now: datetime, using: str
 ) -> Iterable[tuple[Person, list[Any]]]:
-    given = _asked(cluster, [person.user for person in persons], kind, now, using)
+    provided = _call_host_function(cluster, [person.user for person in persons], kind, now, using)
     for person in persons:
-        if sections := _plain(given.get(person.user.pk), person):
+        if sections := _serialize_sections(provided.get(person.user.pk), person):
             yield person, sections
 
 
-def _asked(cluster: Any, users: Sequence[Any], kind: str, now: datetime, using: str) -> Mapping[Any, Any]:
-    # On SQLite a transaction of its own would keep every other writer waiting for the host's function.
-    inside = connections[using].in_atomic_block
+def _call_host_function(cluster: Any, users: Sequence[Any], kind: str, now: datetime, using: str) -> Mapping[Any, Any]:
+    # On SQLite a transaction would block all other writers while the host's function runs.
+    is_in_transaction = connections[using].in_atomic_block
     try:
-        with transaction.atomic(using=using) if inside else nullcontext():
+        with transaction.atomic(using=using) if is_in_transaction else nullcontext():
             function = import_string(conf.current().digest_sections)
-            return dict(function(cluster, users, kind, now - SPAN[kind], now) or {})
+            return dict(function(cluster, users, kind, now - PERIODS[kind], now) or {})
     except Exception:
-        # A mistake in the host's function costs its sections, never the notifications of a day.
-        logger.exception("DIGEST_SECTIONS failed; these digests go out without its sections.")
+        # An error in the host's function must not lose the notifications of a day.
+        logger.exception("The function of DIGEST_SECTIONS failed. These digests are sent without its sections.")
         return {}
 
 
-def _plain(sections: Any, person: Person) -> list[Any]:
-    """As stored, in the words of the recipient."""
+def _serialize_sections(sections: Any, person: Person) -> list[Any]:
+    """Return the sections as they are stored, in the recipient's language."""
     try:
-        with speaking(locale_of(person.settings)):
-            plain: list[Any] = encoded([_lines(section) for section in sections or ()], "sections")
-            return plain
+        with use_locale(get_locale(person.settings)):
+            stored: list[Any] = encoded([_serialize_section(section) for section in sections or ()], "sections")
+            return stored
     except Exception:
-        # One user's sections cost nobody else theirs.
-        logger.exception("DIGEST_SECTIONS gave %s something that is no list of sections.", person.key)
+        # An error in the sections of one user must not lose those of others.
+        logger.exception("The function of DIGEST_SECTIONS returned no list of sections for %s.", person.key)
         return []
 
 
-def _lines(section: Section) -> dict[str, Any]:
+def _serialize_section(section: Section) -> dict[str, Any]:
     lines = [section.lines] if isinstance(section.lines, str) else section.lines
     return {"title": str(section.title), "lines": [str(line) for line in lines]}

@@ -6,7 +6,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from notifications.attachments import Attachment
-from notifications.digests import Made, make_due
+from notifications.digests import DigestResult, make_due
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, Notification
 from notifications.outcomes import DeliveryState
@@ -65,7 +65,7 @@ class TestBatches:
             ship([user], number, "a.txt")  # 12 bytes with its name
         ship([user], 5)
         clock.forward(minutes=15)
-        assert make_due() == Made(made=1, merged=3, alone=2)
+        assert make_due() == DigestResult(made=1, merged=3, single=2)
         work()
         assert sorted(map(files_of, mail.outbox)) == [["0 a.txt", "1 a.txt"], ["2 a.txt"], ["3 a.txt"]]
         assert set(Delivery.objects.values_list("state", flat=True)) == {DeliveryState.SENT, DeliveryState.MERGED}
@@ -87,4 +87,4 @@ def test_a_channel_that_carries_no_files_parts_nothing_for_their_sake(clock, rea
     for number in range(3):
         ship([reader], number, "a.txt", channels=["app"], level="debug")
     clock.forward(days=1)
-    assert make_due() == Made(made=1, merged=3)
+    assert make_due() == DigestResult(made=1, merged=3)

@@ -7,7 +7,7 @@ import pytest
 from django.core import mail
 from django.core.management import call_command
 
-from notifications.digests import Made, make_due
+from notifications.digests import DigestResult, make_due
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.manager import NotificationManager
 from notifications.models import Cluster, Delivery, InboxItem, UserSettings
@@ -45,7 +45,7 @@ def test_five_within_the_window_are_one_message_on_each_channel(clock):
 def test_one_alone_is_sent_as_it_is(clock):
     ship(UserFactory(), 17)
     clock.forward(minutes=15)
-    assert make_due() == Made(alone=2)
+    assert make_due() == DigestResult(single=2)
     work()
     assert "17" in mail.outbox[0].subject + mail.outbox[0].body
     assert "(1)" not in mail.outbox[0].subject
@@ -181,7 +181,7 @@ def test_an_event_that_is_gone_is_buried_and_not_merged(clock):
     ship(user, 2, channels=["email"])
     clock.forward(minutes=15)
     del NOTIFICATION_EVENTS[ShopEvents.ORDER_SHIPPED]
-    assert make_due() == Made(alone=2)
+    assert make_due() == DigestResult(single=2)
     work()
     assert set(Delivery.objects.values_list("state", "reason")) == {(DeliveryState.DEAD, Reason.UNKNOWN_EVENT)}
 

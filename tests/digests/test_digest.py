@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.core import mail
 
-from notifications.digests import Made, Section, make_due, release_forgotten
+from notifications.digests import DigestResult, Section, make_due, release_overdue
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, InboxItem, Notification, NotificationLog, Suppression, UserSettings
 from notifications.outcomes import DeliveryState, Reason
@@ -63,7 +63,7 @@ def test_what_is_urgent_is_sent_at_once(clock, reader):
 def test_each_item_names_the_digest_that_it_is_in(clock, reader):
     ship(reader, 1)
     clock.to(EIGHT)
-    assert make_due() == Made(made=1, merged=1)
+    assert make_due() == DigestResult(made=1, merged=1)
     item = Delivery.objects.get(state=DeliveryState.MERGED)
     whole = item.merged_into
     assert (whole.channel, whole.recipient_key, whole.address) == (item.channel, item.recipient_key, item.address)
@@ -75,7 +75,7 @@ def test_a_second_run_makes_nothing(clock, reader):
     ship(reader, 1)
     clock.to(EIGHT)
     make_due()
-    assert make_due() == Made()
+    assert make_due() == DigestResult()
     work()
     assert len(mail.outbox) == 1
 
@@ -119,7 +119,7 @@ def test_sections_that_fail_cost_no_digest(path, clock, reader, settings, caplog
     clock.to(EIGHT)
     work()
     assert len(mail.outbox) == 1
-    assert "DIGEST_SECTIONS failed" in caplog.text
+    assert "The function of DIGEST_SECTIONS failed" in caplog.text
 
 
 def broken(*asked):
@@ -134,7 +134,7 @@ def test_who_has_left_or_opted_out_or_has_no_working_address_gets_nothing(clock,
     ship(reader, 1)
     clock.to(EIGHT)
     UserSettings.objects.update(events={"order_shipped": {"email": False}})
-    assert make_due() == Made(refused=1)
+    assert make_due() == DigestResult(refused=1)
     log = NotificationLog.objects.get(kind="drop")
     assert (log.reason, log.error_message) == (Reason.PREFERENCE, "user: event order_shipped by email is off")
     other = with_digest("daily")
@@ -162,7 +162,7 @@ def test_a_digest_to_an_address_that_is_suppressed_goes_whole_to_the_account(clo
     ship(mistyped, 1)
     ship(mistyped, 2)
     clock.to(EIGHT)
-    assert make_due() == Made(made=1, merged=2)
+    assert make_due() == DigestResult(made=1, merged=2)
     suppress_the_typo()
     work()
     [digest] = mail.outbox
@@ -182,7 +182,7 @@ def test_some_refused_and_the_others_sent(clock, reader):
     newsletter(reader)
     UserSettings.objects.update(categories={"news": False})
     clock.to(EIGHT)
-    assert make_due() == Made(made=1, merged=1, refused=1)
+    assert make_due() == DigestResult(made=1, merged=1, refused=1)
 
 
 def test_what_was_cancelled_or_has_expired_is_not_told(clock, reader):
@@ -203,7 +203,7 @@ def test_what_was_cancelled_before_it_came_back_to_wait_is_not_told(clock, reade
     # As if a worker had it when it was cancelled, and gave it back.
     Notification.objects.filter(cancel_key="one").update(cancelled_at=clock.time)
     clock.to(EIGHT)
-    assert make_due() == Made(made=1, merged=1, refused=1)
+    assert make_due() == DigestResult(made=1, merged=1, refused=1)
     assert states() == ["cancelled", "merged", "ready"]
 
 
@@ -265,10 +265,10 @@ def test_two_addresses_are_two_digests(clock, reader):
 def test_what_no_digest_came_for_goes_out_alone_after_an_hour(clock, reader):
     ship(reader, 1)
     clock.to(EIGHT + timedelta(minutes=59))
-    assert release_forgotten() == Delivery.objects.release_due(clock()) == 0
+    assert release_overdue() == Delivery.objects.release_due(clock()) == 0
     clock.forward(minutes=1)
     assert Delivery.objects.release_due(clock()) == 0
-    assert release_forgotten() == 1
+    assert release_overdue() == 1
 
 
 @pytest.mark.parametrize("count", [1, 40])

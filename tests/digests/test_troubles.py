@@ -11,8 +11,8 @@ from django.utils.translation import gettext_lazy
 
 from notifications.channels import BaseChannel
 from notifications.delivering.workers.periodic_tasks import PeriodicTask, Scheduler
-from notifications.digests import Made, Section, make_due, send_summaries
-from notifications.digests.grouping import gathered
+from notifications.digests import DigestResult, Section, make_due, send_section_digests
+from notifications.digests.grouping import group_due
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, InboxItem, UserSettings
@@ -71,7 +71,7 @@ def test_a_database_error_of_the_host_costs_its_sections_only(clock, reader, set
     clock.to(EIGHT)
     work()
     assert len(mail.outbox) == 1
-    assert "DIGEST_SECTIONS failed" in caplog.text
+    assert "The function of DIGEST_SECTIONS failed" in caplog.text
 
 
 def no_such_table(*asked):
@@ -96,7 +96,7 @@ def test_a_digest_at_an_hour_that_is_jumped_over_comes_all_the_same(clock, given
     clock.to(datetime(2027, 3, 26, 12, tzinfo=UTC))
     for _ in range(3 * 24 * 4):
         clock.forward(minutes=15)
-        send_summaries(clock())
+        send_section_digests(clock())
     assert UserSettings.objects.get().digest_asked_at.day == 29
     work()
     assert len(mail.outbox) == 3
@@ -109,7 +109,7 @@ def test_refusals_cost_as_many_queries_for_forty_two_as_for_twelve(clock, reader
         UserSettings.objects.update(channels={"email": False})
         clock.forward(days=1)
         with CaptureQueriesContext(connection) as captured:
-            assert make_due() == Made(refused=count)
+            assert make_due() == DigestResult(refused=count)
         UserSettings.objects.update(channels={})
         return len(captured)
 
@@ -181,13 +181,13 @@ def test_one_broken_recipient_keeps_nobody_else_from_theirs(clock, monkeypatch, 
         ship(user, 1)
 
     def broken(waiting, using, now):
-        found = list(gathered(waiting, using, now))
+        found = list(group_due(waiting, using, now))
         assert not any(item.person.user == users[1] for item in found), "broken"
         return found
 
-    monkeypatch.setattr("notifications.digests.make.gathered", broken)
+    monkeypatch.setattr("notifications.digests.make.group_due", broken)
     clock.to(EIGHT)
-    assert make_due() == Made(made=2, merged=2, failed=1)
+    assert make_due() == DigestResult(made=2, merged=2, failed=1)
     assert "No digest can be made for" in caplog.text
     assert Delivery.objects.get(state=DeliveryState.HELD).recipient == users[1]
 
@@ -206,16 +206,16 @@ def test_more_items_than_go_into_one_statement(clock, reader, monkeypatch):
     for number in range(8):
         ship(reader, number)
     clock.to(EIGHT)
-    assert make_due() == Made(made=1, merged=8)
+    assert make_due() == DigestResult(made=1, merged=8)
 
 
 def test_a_worker_that_stops_makes_no_more(clock, monkeypatch):
-    monkeypatch.setattr("notifications.digests.make.AT_ONCE", 1)
+    monkeypatch.setattr("notifications.digests.make.RECIPIENTS_PER_TRANSACTION", 1)
     for _ in range(3):
         ship(with_digest("daily"), 1)
     clock.to(EIGHT)
-    assert make_due(enough=lambda: True) == Made(made=1, merged=1)
-    assert make_due() == Made(made=2, merged=2)
+    assert make_due(should_stop=lambda: True) == DigestResult(made=1, merged=1)
+    assert make_due() == DigestResult(made=2, merged=2)
 
 
 def test_after_hours_without_a_worker_digests_come_before_what_was_forgotten(clock, reader):
@@ -265,7 +265,7 @@ def test_preferences_of_a_host_decide_about_summaries_too(clock, reader, given, 
     settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "PREFERENCES": f"{__name__}.NoDigests"}
     given[reader.username] = [Section("Points")]
     clock.to(EIGHT)
-    assert send_summaries() == 0
+    assert send_section_digests() == 0
 
 
 class NoDigests:
@@ -277,5 +277,5 @@ def test_without_a_channel_for_them_no_summary_is_tried(clock, reader, given, se
     settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "DIGEST_CHANNELS": []}
     given[reader.username] = [Section("Points")]
     clock.to(EIGHT)
-    assert send_summaries() == 0
+    assert send_section_digests() == 0
     assert UserSettings.objects.get().digest_asked_at is None

@@ -23,7 +23,7 @@ from notifications.delivering.outcome_writer import OutcomeWriter
 from notifications.delivering.providers.attempt_result import AttemptResult
 from notifications.delivering.record import Outcomes, decide_next_state
 from notifications.delivering.workers.rescue import Rescuer
-from notifications.digests import make_due, release_forgotten
+from notifications.digests import make_due, release_overdue
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.exceptions import NotPermitted
 from notifications.manager import NotificationManager
@@ -200,7 +200,7 @@ class TestTheStoryOfANotification:
                     NotificationManager.send(ShopEvents.NEWSLETTER, user)
                 now.forward(seconds=timedelta(days=1).total_seconds())
                 assert make_due(clock.now()).merged == 2
-                release_forgotten(clock.now(), lambda: False)
+                release_overdue(clock.now(), lambda: False)
                 assert Dispatcher().run_until_idle()["sent"] == 1
 
     def test_a_fallback(self):

@@ -1,20 +1,20 @@
-"""Rendering: from a notification and a recipient to the text of one channel."""
+"""Rendering: from a notification and a recipient to the text for one channel."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from notifications.channels.rendered import Rendered
-from notifications.delivering.rendering.locales import Locale, locale_of
-from notifications.delivering.rendering.merged import gathered_words, places
-from notifications.delivering.rendering.templates import faults, render
-from notifications.delivering.rendering.variables import variables
+from notifications.delivering.rendering.digest import build_digest_variables, get_template_places
+from notifications.delivering.rendering.locales import Locale, get_locale
+from notifications.delivering.rendering.templates import find_template_errors, render
+from notifications.delivering.rendering.variables import build_variables
 from notifications.events import NotificationEvent
 from notifications.models import Notification
 
-__all__ = ["faults", "locale_of", "places", "render", "text_for"]
+__all__ = ["find_template_errors", "get_locale", "get_template_places", "render", "render_notification"]
 
 
-def text_for(
+def render_notification(
     notification: Notification,
     event: NotificationEvent,
     channel: str,
@@ -22,13 +22,13 @@ def text_for(
     user: Any,
     locale: Locale,
 ) -> Rendered:
-    """What this user is told on a channel.
+    """Return the text of a notification for a user on a channel.
 
-    :param parts: the template parts that the channel requires, and those that it takes where they exist.
+    :param parts: the template parts that the channel requires, and the optional ones.
     :raises TemplateMissing: if a required part has no template.
     """
     if notification.gathers:
-        words = gathered_words(notification, channel, next(iter(parts[0]), ""), user, locale)
+        variables = build_digest_variables(notification, channel, next(iter(parts[0]), ""), user, locale)
     else:
-        words = variables(event, channel, notification, user, locale)
-    return render(places(event.name, notification.gathers, channel), *parts, words, locale)
+        variables = build_variables(event, channel, notification, user, locale)
+    return render(get_template_places(event.name, notification.gathers, channel), *parts, variables, locale)

@@ -1,4 +1,4 @@
-"""In which language and time zone a recipient is spoken to."""
+"""The language and time zone of a recipient."""
 
 import re
 from collections.abc import Iterator
@@ -13,23 +13,23 @@ from notifications.models import UserSettings
 Locale = tuple[str, str]
 """A language code and the name of a time zone."""
 
-LANGUAGE = re.compile(r"[a-z]{1,8}(-[a-z0-9]{1,8})*")
+LANGUAGE_PATTERN = re.compile(r"[a-z]{1,8}(-[a-z0-9]{1,8})*")
 
 
-def locale_of(chosen: UserSettings | None) -> Locale:
-    """The language code and time zone name that a recipient chose, or the site's."""
-    language = chosen.language_code if chosen else ""
-    return _well_formed(language), get_zone(chosen.time_zone if chosen else "").key
+def get_locale(user_settings: UserSettings | None) -> Locale:
+    """Return the language code and time zone name that a recipient has chosen, or those of the site."""
+    language = user_settings.language_code if user_settings else ""
+    return _valid_language(language), get_zone(user_settings.time_zone if user_settings else "").key
 
 
-def _well_formed(code: str) -> str:
-    """None, and what can be no language at all, gives way to the site's."""
-    return code if LANGUAGE.fullmatch(code) else settings.LANGUAGE_CODE.lower()
+def _valid_language(code: str) -> str:
+    """Return the code, or the language of the site if the code is empty or malformed."""
+    return code if LANGUAGE_PATTERN.fullmatch(code) else settings.LANGUAGE_CODE.lower()
 
 
 @contextmanager
-def speaking(locale: Locale) -> Iterator[None]:
-    """This language and time zone, which costs nothing where they are active already."""
+def use_locale(locale: Locale) -> Iterator[None]:
+    """Activate a language and time zone. This costs nothing if they are already active."""
     language, zone = locale
     if translation.get_language() == language and timezone.get_current_timezone_name() == zone:
         yield

@@ -9,7 +9,7 @@ from django.db import router
 from notifications.core import clock
 from notifications.core.primary import read_from_primary
 from notifications.core.switch import OFF_MESSAGE, is_off
-from notifications.digests import make_due, release_forgotten, send_summaries
+from notifications.digests import make_due, release_overdue, send_section_digests
 from notifications.management.base import DatabaseCommand
 from notifications.management.counts import format_count
 from notifications.models import Delivery
@@ -47,19 +47,19 @@ def print_due(command: DatabaseCommand) -> None:
 
 def make_digests(command: DatabaseCommand) -> int:
     """Make and queue digests and batches, print the counts, and return the number of recipients that failed."""
-    made = make_due()
-    items = format_count(made.merged, "delivery", "deliveries")
+    result = make_due()
+    items = format_count(result.merged, "delivery", "deliveries")
     parts = [
-        f"{format_count(made.made, 'digest or batch', 'digests and batches')} of {items}",
-        format_count(send_summaries(), "digest with only sections", "digests with only sections"),
-        format_count(made.alone + release_forgotten(), "single delivery", "single deliveries"),
+        f"{format_count(result.made, 'digest or batch', 'digests and batches')} of {items}",
+        format_count(send_section_digests(), "digest with only sections", "digests with only sections"),
+        format_count(result.single + release_overdue(), "single delivery", "single deliveries"),
     ]
     queued = [part for part in parts if not part.startswith("0 ")]
     command.stdout.write(f"Queued: {', '.join(queued)}." if queued else NOTHING_DUE)
-    if made.refused:
-        refused = format_count(made.refused, "delivery", "deliveries")
+    if result.refused:
+        refused = format_count(result.refused, "delivery", "deliveries")
         command.stdout.write(f"No longer wanted, or expired: {refused}.")
-    return made.failed
+    return result.failed
 
 
 NOTHING_DUE = "No digest or batch is due."

@@ -9,8 +9,8 @@ from django.utils.safestring import mark_safe
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from notifications.delivering.rendering import faults, render
-from notifications.delivering.rendering.templates import find
+from notifications.delivering.rendering import find_template_errors, render
+from notifications.delivering.rendering.templates import find_template
 from notifications.exceptions import TemplateMissing
 
 MAIL = "notifications/door_opened/email"
@@ -151,16 +151,16 @@ def test_a_host_overrides_a_template_of_ours(templates):
 
 
 def test_a_template_is_compiled_once():
-    assert find("message", "email", "txt", "") is find("message", "email", "txt", "en")
+    assert find_template("message", "email", "txt", "") is find_template("message", "email", "txt", "en")
 
 
 def test_a_required_template_must_exist_without_a_language(templates):
     templates({f"{MAIL}.de.txt": "x", f"{MAIL}.subject.txt": "x"})
-    [fault] = faults([("door_opened", "email")], ["subject.txt", "txt"])
+    [fault] = find_template_errors([("door_opened", "email")], ["subject.txt", "txt"])
     assert f"{MAIL}.txt" in fault
 
 
 def test_a_template_that_django_cannot_read_is_a_fault_that_names_it(templates):
     templates({f"{MAIL}.txt": "{% if %}"})
-    [fault] = faults([("door_opened", "email")], ["txt"])
+    [fault] = find_template_errors([("door_opened", "email")], ["txt"])
     assert f"{MAIL}.txt" in fault

@@ -6,7 +6,7 @@ from enum import Enum
 
 import pytest
 
-from notifications.delivering.rendering import locale_of
+from notifications.delivering.rendering import get_locale
 from notifications.events import NotificationChannel, NotificationEvent, NotificationPriority
 from notifications.formats import clock_time, money
 from notifications.manager import NotificationManager
@@ -75,7 +75,7 @@ def test_language_and_time_zone_are_the_recipients_own(arrive):
 
 
 def test_a_language_may_be_spelt_as_a_locale():
-    assert locale_of(UserSettings(language="de_AT"))[0] == "de-at"
+    assert get_locale(UserSettings(language="de_AT"))[0] == "de-at"
 
 
 def test_without_a_choice_they_are_the_sites(arrive, settings):

@@ -2,9 +2,9 @@
 
 import pytest
 
-from notifications.delivering.rendering import locale_of
-from notifications.delivering.rendering.merged import GIVEN_WHEN_GATHERED, gathered_words
-from notifications.delivering.rendering.variables import GIVEN, variables
+from notifications.delivering.rendering import get_locale
+from notifications.delivering.rendering.digest import DIGEST_VARIABLES, build_digest_variables
+from notifications.delivering.rendering.variables import COMMON_VARIABLES, build_variables
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.manager import NotificationManager
 from notifications.models import Notification
@@ -25,10 +25,10 @@ def sent():
 def test_every_template_gets_the_context_and_what_is_always_given(sent):
     notification, user = sent
     event = NOTIFICATION_EVENTS[ShopEvents.ORDER_SHIPPED]
-    found = variables(event, "log", notification, user, locale_of(None))
-    assert found.keys() == GIVEN | {"order_number"}
+    found = build_variables(event, "log", notification, user, get_locale(None))
+    assert found.keys() == COMMON_VARIABLES | {"order_number"}
 
 
 def test_those_of_digests_and_batches_get_others(sent):
     notification, user = sent
-    assert gathered_words(notification, "log", "", user, locale_of(None)).keys() == GIVEN_WHEN_GATHERED
+    assert build_digest_variables(notification, "log", "", user, get_locale(None)).keys() == DIGEST_VARIABLES

@@ -6,7 +6,7 @@ import pytest
 from django.core import mail
 from django.core.management import call_command
 
-from notifications.digests import Section, send_summaries
+from notifications.digests import Section, send_section_digests
 from notifications.manager import NotificationManager
 from notifications.models import Notification, PreferenceChange, UserSettings
 from notifications.testing import simulated
@@ -47,7 +47,7 @@ def test_other_hours_other_days_and_other_kinds_are_not_due(clock):
     elsewhere = with_digest("daily", time_zone="Asia/Kathmandu", digest_hour=13)
     saturday = with_digest("weekly", digest_day=5)
     clock.to(EIGHT + timedelta(minutes=16))
-    assert send_summaries(clock()) == 2
+    assert send_section_digests(clock()) == 2
     work()
     assert {message.to[0] for message in mail.outbox} == {elsewhere.email, saturday.email}
 
@@ -66,30 +66,30 @@ def test_who_has_notifications_gets_both_in_one(clock, reader):
 def test_what_waits_and_is_not_made_yet_is_waited_for(clock, reader):
     NotificationManager.send(ShopEvents.NEWSLETTER, [reader], None, {})
     clock.to(EIGHT)
-    assert send_summaries(clock()) == 0
+    assert send_section_digests(clock()) == 0
 
 
 def test_who_has_no_sections_gets_nothing_and_is_asked_about_once(clock, reader):
     type(reader).objects.update(username="no points")
     clock.to(EIGHT)
-    assert [send_summaries(clock()) for _ in range(3)] == [0, 0, 0]
+    assert [send_section_digests(clock()) for _ in range(3)] == [0, 0, 0]
     assert [reader.pk] == ASKED
 
 
 def test_two_processes_send_one(clock, reader):
     clock.to(EIGHT)
-    assert send_summaries(clock()) == 1
+    assert send_section_digests(clock()) == 1
     # As if the other had begun before this one had written anything.
     Notification.objects.update(created_at=EIGHT - timedelta(minutes=1))
     UserSettings.objects.update(digest_asked_at=None)
-    assert send_summaries(clock()) == 0
+    assert send_section_digests(clock()) == 0
     assert Notification.objects.count() == 1
 
 
 def test_the_gates_hold_for_it(clock, reader):
     UserSettings.objects.update(categories={"digest": False})
     clock.to(EIGHT)
-    assert send_summaries(clock()) == 0
+    assert send_section_digests(clock()) == 0
     work()
     assert mail.outbox == []
 
@@ -103,13 +103,13 @@ def test_the_command_says_so(clock, reader, capsys):
 def test_without_sections_nobody_is_looked_for(clock, reader, settings, django_assert_num_queries):
     settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "DIGEST_SECTIONS": ""}
     with django_assert_num_queries(0):
-        assert send_summaries(EIGHT) == 0
+        assert send_section_digests(EIGHT) == 0
 
 
 def test_being_asked_about_is_no_change_of_preferences(clock, reader):
     settings = UserSettings.objects.get()
     clock.to(EIGHT)
-    send_summaries(clock())
+    send_section_digests(clock())
     settings.save()
     assert not PreferenceChange.objects.filter(action="changed").exists()
 

@@ -1,0 +1,128 @@
+"""The text of digests and batches, which contain many notifications.
+
+Their templates are those in ``notifications/<event>/batch/``, ``notifications/daily_digest/`` or
+``notifications/weekly_digest/`` for their channel, or else the general ones in ``notifications/gathered/``.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import InterfaceError, OperationalError
+from django.utils.text import Truncator
+
+from notifications import conf
+from notifications.delivering.rendering.locales import Locale, use_locale
+from notifications.delivering.rendering.templates import Place, render
+from notifications.delivering.rendering.variables import build_variables
+from notifications.events import NOTIFICATION_EVENTS, BuiltInEvents, NotificationPriority
+from notifications.models import Delivery, Notification
+
+logger = logging.getLogger("notifications.rendering")
+
+DIGEST_VARIABLES = frozenset(
+    {"recipient", "cluster", "base_url", "gathers", "count", "unshown", "items", "groups", "sections"}
+)
+"""The variables of the templates of digests and batches."""
+TEMPLATE_FALLBACKS = {BuiltInEvents.CRITICAL_MESSAGE.value: BuiltInEvents.MESSAGE.value}
+"""Events that use the templates of another event if they have none of their own."""
+MAX_ITEMS = 100
+"""The maximum number of items that are listed. The others are only counted."""
+MAX_TITLE_LENGTH = 200
+ANY_CHANNEL = "any"
+GENERAL_FOLDER = "gathered"
+
+
+@dataclass(frozen=True)
+class DigestItem:
+    """One notification in a digest or batch.
+
+    :param title: the subject that it would have on this channel, or else the beginning of its text.
+    :param values: the variables of its own templates.
+    """
+
+    title: str
+    event: str
+    at: datetime
+    priority: NotificationPriority
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ItemGroup:
+    """The items of one event. ``label`` is the name of the event for users."""
+
+    label: str
+    items: Sequence[DigestItem]
+
+    @property
+    def is_urgent(self) -> bool:
+        return any(item.priority <= NotificationPriority.HIGH for item in self.items)
+
+
+def get_template_places(event: str, gathers: str, channel: str) -> Sequence[Place]:
+    """Return the places to search for templates, the most specific first.
+
+    :param gathers: ``"batch"`` or a kind of digest; empty for an ordinary notification.
+    """
+    if not gathers:
+        names = (event, TEMPLATE_FALLBACKS[event]) if event in TEMPLATE_FALLBACKS else (event,)
+        return tuple((name, channel) for name in names)
+    name = f"{event}/batch" if gathers == Notification.Gathers.BATCH else event
+    return (name, channel), (GENERAL_FOLDER, channel), (GENERAL_FOLDER, ANY_CHANNEL)
+
+
+def build_digest_variables(
+    notification: Notification, channel: str, part: str, user: Any, locale: Locale
+) -> dict[str, Any]:
+    """Return the variables of a digest or batch.
+
+    :param part: the template part that titles are taken from. It may be empty.
+    """
+    rows = Delivery.objects.using(notification._state.db).items_of_digest(notification)
+    count = rows.count()
+    items = [_build_item(row.notification, channel, part, user, locale) for row in rows[:MAX_ITEMS]]
+    return {
+        "recipient": user,
+        "cluster": notification.cluster,
+        "base_url": conf.current().base_url.rstrip("/"),
+        "gathers": notification.gathers,
+        "count": count,
+        "unshown": count - len(items),
+        "items": items,
+        "groups": _group_by_event(items, locale),
+        "sections": notification.values.get("sections", ()),
+    }
+
+
+def _group_by_event(items: Sequence[DigestItem], locale: Locale) -> list[ItemGroup]:
+    groups: dict[str, list[DigestItem]] = {}
+    for item in items:
+        groups.setdefault(item.event, []).append(item)
+    return [ItemGroup(_label(event, locale), group) for event, group in groups.items()]
+
+
+def _label(name: str, locale: Locale) -> str:
+    event = NOTIFICATION_EVENTS.named(name)
+    with use_locale(locale):
+        return event.words if event else name
+
+
+def _build_item(notification: Notification, channel: str, part: str, user: Any, locale: Locale) -> DigestItem:
+    values: dict[str, Any] = {}
+    try:
+        event = NOTIFICATION_EVENTS.find(notification.event)
+        values = build_variables(event, channel, notification, user, locale)
+        parts = [part] if part else []
+        text = " ".join(render([(event.name, channel)], parts, (), values, locale).parts.get(part, "").split())
+        title = Truncator(text).chars(MAX_TITLE_LENGTH) or _label(notification.event, locale)
+    except (OperationalError, InterfaceError):
+        raise  # the database cannot be used
+    except Exception:
+        # As a message of its own it would become a dead letter. Here it must not stop the other items.
+        logger.exception("Notification %s has no title in its digest. The name of its event is used.", notification.pk)
+        title = _label(notification.event, locale)
+    priority = NotificationPriority(notification.priority)
+    return DigestItem(title, notification.event, notification.created_at, priority, values)
