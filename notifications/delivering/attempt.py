@@ -12,12 +12,12 @@ from django.db import Error, transaction
 from notifications import conf
 from notifications.channels import BaseChannel
 from notifications.core.connections import is_temporary_failure
+from notifications.delivering.attempt_outcomes import Outcomes, dead_letter, normalize_receipt, retry_unsent
 from notifications.delivering.handover import GroupHandover
 from notifications.delivering.outcome_writer import OutcomeWriter
 from notifications.delivering.providers.attempt_result import AttemptResult
 from notifications.delivering.providers.breaker import count_trailing_failures, is_failure, opens_circuit
 from notifications.delivering.providers.choice import SLOW_SECONDS, Provider, Providers
-from notifications.delivering.record import Outcomes, dead_letter, normalize_receipt, retry_unsent
 from notifications.delivering.rendering import get_locale, render_notification
 from notifications.delivering.workers.stop import Stop
 from notifications.events import NOTIFICATION_EVENTS

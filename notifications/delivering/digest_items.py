@@ -10,9 +10,9 @@ from django.db import transaction
 
 from notifications.core.rules import log_text
 from notifications.delivering.attempt import AddressedDelivery
+from notifications.delivering.attempt_outcomes import build_drop_row
 from notifications.delivering.outcome_writer import send_outcome_signal
 from notifications.delivering.recheck import apply_refusals, get_state_after, load_contexts
-from notifications.delivering.record import build_drop_row
 from notifications.models import Delivery, NotificationLog, Suppression
 from notifications.models.suppression import Pair
 from notifications.outcomes import Drop, Reason, Rule, RuleKind

@@ -13,6 +13,7 @@ from django.db import DataError, Error, IntegrityError
 from notifications import conf
 from notifications.core.primary import read_from_primary
 from notifications.delivering.attempt import AddressedDelivery, attempt
+from notifications.delivering.attempt_outcomes import Outcomes, dead_letter
 from notifications.delivering.claim_policy import ClaimPolicy
 from notifications.delivering.digest_items import recheck_digest_items
 from notifications.delivering.fallback import FallbackTakeover
@@ -20,7 +21,6 @@ from notifications.delivering.outcome_writer import OutcomeWriter, send_outcome_
 from notifications.delivering.providers.choice import Provider, Providers
 from notifications.delivering.rate_limiter import RateLimiter
 from notifications.delivering.recheck import recheck_claimed, recheck_quiet_hours
-from notifications.delivering.record import Outcomes, dead_letter
 from notifications.delivering.tally import Tally
 from notifications.delivering.workers.heartbeat import HeartbeatThread
 from notifications.delivering.workers.outage_log import OUTAGE_LOG

@@ -19,7 +19,7 @@ from notifications import conf
 from notifications.core.addresses import ChosenAddress
 from notifications.core.channel_classes import get_address_kind
 from notifications.core.rules import log_text
-from notifications.delivering.record import build_drop_row
+from notifications.delivering.attempt_outcomes import build_drop_row
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.models import Delivery, NotificationLog, Suppression
 from notifications.models.queued_signal import tell_on_commit

@@ -13,10 +13,10 @@ from dataclasses import replace
 from datetime import datetime
 
 from notifications.core.refusals import count_final_receipts
+from notifications.delivering.attempt_outcomes import Outcomes, decide_next_state, retry_unsent
 from notifications.delivering.outcome_writer import OutcomeWriter
 from notifications.delivering.providers.attempt_result import AttemptResult
 from notifications.delivering.providers.choice import Provider, Providers
-from notifications.delivering.record import Outcomes, decide_next_state, retry_unsent
 from notifications.delivering.tally import Tally
 from notifications.models import Delivery
 from notifications.storage.outbox import StateChange

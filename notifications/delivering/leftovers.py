@@ -32,8 +32,8 @@ from django.core.files import locks
 from django.db import connections
 
 from notifications import conf
+from notifications.delivering.attempt_outcomes import Outcomes
 from notifications.delivering.leftovers_json import LoadedOutcomes, dump_outcomes, load_outcomes
-from notifications.delivering.record import Outcomes
 
 logger = logging.getLogger("notifications.dispatch")
 

@@ -2,7 +2,7 @@
 
 Each outcome also contains the correlation id of its notification and the owner of its delivery, because after a
 restore, or in another database of the same name, the same id may belong to another delivery. Leftovers files outlive an
-upgrade, so the keys of the JSON do not change.
+upgrade, so the keys of the JSON must not change. The names of the fields of ``StateChange`` are keys too.
 """
 
 import json
@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import Any
 
 from notifications.core.addresses import mask_addresses_in
+from notifications.delivering.attempt_outcomes import Outcomes, UnsentChange
 from notifications.delivering.providers.attempt_result import AttemptResult
-from notifications.delivering.record import Outcomes, UnsentChange
 from notifications.models import Delivery
 from notifications.outcomes import Blame, Receipt, Suppress, Verdict
 from notifications.storage.outbox import StateChange

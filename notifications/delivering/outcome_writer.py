@@ -21,9 +21,9 @@ from notifications.core.channel_classes import get_address_kind
 from notifications.core.connections import limit_lock_waits
 from notifications.core.primary import read_as_routed, read_from_primary
 from notifications.delivering import leftovers
+from notifications.delivering.attempt_outcomes import Outcomes, build_attempt_row
 from notifications.delivering.fallback import queue_fallbacks
 from notifications.delivering.providers.attempt_result import AttemptResult
-from notifications.delivering.record import Outcomes, build_attempt_row
 from notifications.delivering.recorder import Group
 from notifications.delivering.tally import KEPT_IN_A_FILE, NOT_RECORDED, OutcomeCounter
 from notifications.delivering.workers.heartbeat import HeartbeatThread
@@ -58,7 +58,7 @@ class OutcomeWriter:
             heartbeat.writers.add(self)
         self.counter = OutcomeCounter()
         self._clock = clock.CachedClock(self.using)
-        self._life = 0
+        self._generation = 0
         self._unwritten: list[Outcomes] = []
         # The error that the recorder's thread got when it wrote.
         self._failure: Error | None = None
@@ -74,14 +74,14 @@ class OutcomeWriter:
 
     def begin_batch(self) -> bool:
         """Return whether the worker may claim deliveries."""
-        self._life = self.heartbeat.generation if self.heartbeat else 0
+        self._generation = self.heartbeat.generation if self.heartbeat else 0
         return self.can_continue()
 
     def can_continue(self) -> bool:
         """Return whether the claims since :meth:`begin_batch` are certainly valid and outcomes can be recorded."""
         if self._failure:
             return False
-        return self.heartbeat is None or (self.heartbeat.is_healthy() and self.heartbeat.generation == self._life)
+        return self.heartbeat is None or (self.heartbeat.is_healthy() and self.heartbeat.generation == self._generation)
 
     def record(self, outcomes: Outcomes) -> None:
         """Write and count the answers of a provider.

@@ -8,9 +8,9 @@ from django.db import transaction
 
 from notifications.core.rules import log_text
 from notifications.delivering.attempt import AddressedDelivery
+from notifications.delivering.attempt_outcomes import Outcomes, build_drop_row, dead_letter
 from notifications.delivering.fallback import queue_to_account_address
 from notifications.delivering.outcome_writer import OutcomeWriter, send_outcome_signal
-from notifications.delivering.record import Outcomes, build_drop_row, dead_letter
 from notifications.models import Delivery, Notification, NotificationLog, Suppression
 from notifications.models.suppression import Pair
 from notifications.outcomes import Deliver, DeliveryState, Drop, Hold, Reason

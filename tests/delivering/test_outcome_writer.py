@@ -7,9 +7,9 @@ import pytest
 from django.db import DataError, OperationalError
 from django.utils.timezone import now
 
+from notifications.delivering.attempt_outcomes import Outcomes, retry_unsent
 from notifications.delivering.dispatcher import Dispatcher
 from notifications.delivering.outcome_writer import OutcomeWriter
-from notifications.delivering.record import Outcomes, retry_unsent
 from notifications.delivering.workers.heartbeat import HeartbeatThread
 from notifications.models import Delivery, NotificationLog
 from notifications.outcomes import Reason, Verdict

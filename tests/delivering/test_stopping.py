@@ -9,9 +9,9 @@ import pytest
 from django.db import OperationalError, connection
 from django.utils.timezone import now
 
+from notifications.delivering.attempt_outcomes import Outcomes, retry_unsent
 from notifications.delivering.dispatcher import Dispatcher
 from notifications.delivering.outcome_writer import OutcomeWriter
-from notifications.delivering.record import Outcomes, retry_unsent
 from notifications.manager import NotificationManager
 from notifications.models import Delivery
 from tests.delivering.scripted import begin_sending, refuse_orders

@@ -18,10 +18,10 @@ from notifications.checks import run_checks
 from notifications.core import clock
 from notifications.core.primary import read_from_primary
 from notifications.delivering import leftovers
+from notifications.delivering.attempt_outcomes import Outcomes, decide_next_state
 from notifications.delivering.dispatcher import Dispatcher
 from notifications.delivering.outcome_writer import OutcomeWriter
 from notifications.delivering.providers.attempt_result import AttemptResult
-from notifications.delivering.record import Outcomes, decide_next_state
 from notifications.delivering.workers.rescue import Rescuer
 from notifications.digests import make_due, release_overdue
 from notifications.events import NotificationEvent, NotificationPriority

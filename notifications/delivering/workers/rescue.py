@@ -15,10 +15,10 @@ from django.db import transaction
 
 from notifications import conf
 from notifications.core.primary import read_from_primary
+from notifications.delivering.attempt_outcomes import build_attempt_row, decide_retry
 from notifications.delivering.fallback import queue_fallbacks
 from notifications.delivering.outcome_writer import OutcomeWriter, send_outcome_signal, warn_of_lost_contact
 from notifications.delivering.providers.attempt_result import AttemptResult
-from notifications.delivering.record import build_attempt_row, decide_retry
 from notifications.delivering.workers.heartbeat import HeartbeatThread
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.models import Delivery, Heartbeat, NotificationLog

@@ -7,10 +7,10 @@ import pytest
 
 from notifications import signals
 from notifications.channels.log import LogChannel
+from notifications.delivering.attempt_outcomes import Outcomes, retry_unsent
 from notifications.delivering.dispatcher import Dispatcher
 from notifications.delivering.handover import GroupHandover
 from notifications.delivering.outcome_writer import OutcomeWriter
-from notifications.delivering.record import Outcomes, retry_unsent
 from notifications.delivering.workers.heartbeat import HeartbeatThread
 from notifications.delivering.workers.rescue import Rescuer
 from notifications.events import NotificationEvent, NotificationPriority
