@@ -14,7 +14,7 @@ from notifications.attachments import Attachment
 from notifications.core.connections import suggest_migrate
 from notifications.events import NotificationPriority
 from notifications.exceptions import InvalidContext, UnknownEvent
-from notifications.explain.explain import explained
+from notifications.explain.explain import explain
 from notifications.explain.explanation import Explanation
 from notifications.explain.why import why
 from notifications.models import Delivery, Notification
@@ -186,7 +186,7 @@ class NotificationManager:
             channels, level, priority, send_at, expires_at, idempotency_key, actor, topic, campaign, correlation_id,
             cancel_key, attachments,
         )  # fmt: skip
-        return explained(build_request(event_name, cluster, context, options), recipient, at)
+        return explain(build_request(event_name, cluster, context, options), recipient, at)
 
     @staticmethod
     @synchronous

@@ -1,1 +1,1 @@
-"""What ``explain()`` and ``why()`` answer."""
+"""The features behind ``explain()`` and ``why()``."""

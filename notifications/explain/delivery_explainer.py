@@ -1,188 +1,213 @@
-"""Tells of deliveries what happened, what they wait for and, by the gates as of now, whether they may go out."""
+"""Explains deliveries: what happened, what they wait for, and whether the gates let them through now."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from notifications.core.rules import describe_rule
-from notifications.explain.digest_schedule import JOINS, TOGETHER, goes_out_at
-from notifications.explain.explanation import ChannelExplanation, Happened, Step, wall_time
-from notifications.explain.held_until import CHANGED_SINCE, is_held_for_an_hour, set_by
-from notifications.explain.history import happened, log_of
-from notifications.explain.notes import Notes
-from notifications.explain.remedies import About, about_row, change_for, choice_behind, kind_of
+from notifications.events import NotificationPriority
+from notifications.explain.digest_schedule import GROUPED_REASONS, WITH_OTHERS, find_send_time
+from notifications.explain.explanation import ChannelExplanation, Happened, Step, format_time
+from notifications.explain.history import describe_log_row, load_log
+from notifications.explain.notes import WITH_A_WORKER, Notes, find_lost_contact
+from notifications.explain.remedies import Subject, describe_remedy, find_address_kind, find_preference
 from notifications.explain.steps import (
-    answer_of,
-    asked,
-    cancelled_step,
-    decisive,
-    expires_at_step,
-    not_configured,
-    send_at_step,
-    sentences,
-    step,
-    zone_of,
+    build_step,
+    call_gates,
+    check_expires_at,
+    check_send_at,
+    combine_answers,
+    find_deciding_step,
+    get_recipient_zone,
+    join_sentences,
+    refuse_channel,
 )
-from notifications.explain.worker_liveness import WITH_A_WORKER, lost_since
 from notifications.models import Delivery, Suppression
 from notifications.models.suppression import Pair
 from notifications.outcomes import WAITING, Answer, Deliver, DeliveryState, Drop, Hold, Reason, Rule, RuleKind
-from notifications.sending.gates import DIGEST_ITEM_GATES, RECHECKED_GATES, Person
+from notifications.sending.gates import DIGEST_ITEM_GATES, RECHECKED_GATES, Facts, Person
+from notifications.sending.gates.digest import digest
+from notifications.sending.gates.quiet_hours import quiet_hours
 from notifications.sending.gates.recheck import build_facts, collect_addresses, find_obstacle
 
+HELD_BY_TIME = (*GROUPED_REASONS, Reason.QUIET_HOURS, Reason.DELIVERY_WINDOW)
 ENDED = {
-    DeliveryState.UNKNOWN: "Nobody knows whether it arrived",
-    DeliveryState.DEAD: "It did not go out, and is not tried again",
+    DeliveryState.UNKNOWN: "It is not known whether it arrived",
+    DeliveryState.DEAD: "It was not sent, and is not retried",
     DeliveryState.DROPPED: "It was dropped",
     DeliveryState.CANCELLED: "It was cancelled",
     DeliveryState.EXPIRED: "It has expired",
 }
 
 
-class Teller:
-    """Tells of one recipient, with what was loaded for all their deliveries at once."""
+class DeliveryExplainer:
+    """Explains the deliveries of one recipient. Their log and suppressions are loaded together."""
 
     def __init__(self, person: Person, deliveries: list[Delivery], now: datetime) -> None:
-        self.person, self.now, self.zone, self.notes = person, now, zone_of(person), Notes(now)
+        self.person, self.now, self.zone, self.notes = person, now, get_recipient_zone(person), Notes(now)
         self._suppressed: frozenset[Pair] = Suppression.objects.find_suppressed(collect_addresses(deliveries))
-        self._rows = log_of(deliveries)
-        self._with_others: dict[int, datetime] = {}
+        self._log = load_log(deliveries)
+        self._send_times: dict[int, datetime] = {}
 
-    def delivery(self, row: Delivery) -> ChannelExplanation:
-        waits = row.state in WAITING
-        steps = self._steps(row) if waits else []
-        lost = lost_since(row, self.now)
-        # Nobody can know whether what was begun has arrived, nor whether its event has it sent again.
-        arrives_at = None if lost and row.state == DeliveryState.SENDING else self._earliest(row, steps)
+    def explain(self, delivery: Delivery) -> ChannelExplanation:
+        is_waiting = delivery.state in WAITING
+        steps = self._build_steps(delivery) if is_waiting else []
+        lost_at = find_lost_contact(delivery, self.now)
+        # It is not known whether a delivery that was being sent arrived, nor whether its event lets it be sent again.
+        is_unknown = lost_at and delivery.state == DeliveryState.SENDING
+        arrives_at = None if is_unknown else self._find_arrival(delivery, steps)
+        called = Happened(delivery.notification.created_at, "send() was called.")
         return ChannelExplanation(
-            row.channel,
-            self._lost(row, lost) if lost else self._summary(row, steps, arrives_at),
+            delivery.channel,
+            self._describe_lost(delivery, lost_at) if lost_at else self._summarize(delivery, steps, arrives_at),
             tuple(steps),
-            answer_of(steps) if waits else None,
+            combine_answers(steps) if is_waiting else None,
             arrives_at,
-            row.pk,
-            row.state,
-            row.reason,
-            (Happened(row.notification.created_at, "It was asked for."), *map(happened, self._rows[row.pk])),
-            self._notes(row, answer_of(steps)) if waits or lost else (),
-            kind_of(row.channel) == "",
+            delivery.pk,
+            delivery.state,
+            delivery.reason,
+            (called, *map(describe_log_row, self._log[delivery.pk])),
+            self._get_notes(delivery, combine_answers(steps)) if is_waiting or lost_at else (),
+            find_address_kind(delivery.channel) == "",
         )
 
-    def _steps(self, row: Delivery) -> list[Step]:
-        about = About(row.notification.event, row.channel)
-        if cancelled := [*cancelled_step(about, row.notification.cancelled_at, self.zone)]:
-            return cancelled
-        if fault := find_obstacle(row):
-            is_channel = fault[0] is Reason.NOT_CONFIGURED
-            rule = Rule(RuleKind.TEXT, "site", {"text": fault[1]})
-            return [
-                step("channel", not_configured(row.channel), about)
-                if is_channel
-                else step("event", Drop(fault[0], rule), about)
-            ]
-        facts = build_facts(row, self.person, self._suppressed, self.now, row.notification.wanted_at)
-        # The hours are asked of the digest, not of what it is made of.
-        gates = DIGEST_ITEM_GATES if row.reason in TOGETHER else RECHECKED_GATES
-        steps = [*send_at_step(facts, about, row.notification.send_at), *asked(gates, facts)]
+    def _build_steps(self, delivery: Delivery) -> list[Step]:
+        notification, subject = delivery.notification, Subject(delivery.notification.event, delivery.channel)
+        if notification.cancelled_at is not None:
+            cancelled = Rule(RuleKind.CANCELLED, detail={"time": self._format(notification.cancelled_at)})
+            return [build_step("cancel", Drop(Reason.CANCELLED, cancelled), subject)]
+        if obstacle := find_obstacle(delivery):
+            reason, text = obstacle
+            if reason is Reason.NOT_CONFIGURED:
+                return [refuse_channel(subject)]
+            return [build_step("event", Drop(reason, Rule(RuleKind.TEXT, "site", {"text": text})), subject)]
+        facts = self._build_facts(delivery, self.now)
+        # The quiet hours are those of the digest, not of its items.
+        gates = DIGEST_ITEM_GATES if delivery.reason in GROUPED_REASONS else RECHECKED_GATES
+        steps = [*check_send_at(facts, notification.send_at), *call_gates(gates, facts)]
         if not isinstance(steps[-1].answer, Drop):
-            at = self._earliest(row, steps) or self.now
-            steps += expires_at_step(at, about, row.notification.expires_at, self.zone)
+            sent_at = self._find_arrival(delivery, steps) or self.now
+            steps += check_expires_at(facts, notification.expires_at, sent_at, self.zone)
         return steps
 
-    def _earliest(self, row: Delivery, steps: Sequence[Step]) -> datetime | None:
-        """When it goes out at the earliest, or went."""
-        if row.state == DeliveryState.MERGED and row.merged_into is not None:
-            return self._earliest(row.merged_into, [])
-        if row.state == DeliveryState.SENT:
-            return row.settled_at
-        answer = answer_of(steps)
-        if row.state not in (*WAITING, *WITH_A_WORKER) or isinstance(answer, Drop):
+    def _build_facts(self, delivery: Delivery, moment: datetime) -> Facts:
+        return build_facts(delivery, self.person, self._suppressed, moment, delivery.notification.wanted_at)
+
+    def _find_arrival(self, delivery: Delivery, steps: Sequence[Step]) -> datetime | None:
+        """Return when it is sent at the earliest, or when it was sent."""
+        if delivery.state == DeliveryState.MERGED and delivery.merged_into is not None:
+            return self._find_arrival(delivery.merged_into, [])
+        if delivery.state == DeliveryState.SENT:
+            return delivery.settled_at
+        answer = combine_answers(steps)
+        if delivery.state not in (*WAITING, *WITH_A_WORKER) or isinstance(answer, Drop):
             return None
-        return max(self.now, self._due(row), answer.until if isinstance(answer, Hold) else self.now)
+        return max(self.now, self._find_due_time(delivery), answer.until if isinstance(answer, Hold) else self.now)
 
-    def _due(self, row: Delivery) -> datetime:
-        if row.due_at is None or not _waits_for_others(row) or find_obstacle(row):
-            return row.due_at or self.now
-        if row.pk not in self._with_others:
-            facts = build_facts(row, self.person, self._suppressed, self.now, row.notification.wanted_at)
-            hold, cluster_id = Hold(row.due_at, Reason(row.reason)), row.notification.cluster_id
-            self._with_others[row.pk] = goes_out_at(hold, facts, row.recipient_key, cluster_id)
-        return self._with_others[row.pk]
+    def _find_due_time(self, delivery: Delivery) -> datetime:
+        if delivery.due_at is None or not _waits_for_others(delivery) or find_obstacle(delivery):
+            return delivery.due_at or self.now
+        if delivery.pk not in self._send_times:
+            hold, cluster_id = Hold(delivery.due_at, Reason(delivery.reason)), delivery.notification.cluster_id
+            facts = self._build_facts(delivery, self.now)
+            self._send_times[delivery.pk] = find_send_time(hold, facts, delivery.recipient_key, cluster_id)
+        return self._send_times[delivery.pk]
 
-    def _notes(self, row: Delivery, answer: Answer) -> tuple[str, ...]:
-        """Of what would not go out nothing else is said."""
+    def _get_notes(self, delivery: Delivery, answer: Answer) -> tuple[str, ...]:
+        """Return the notes; none for a delivery that would not be sent anyway."""
         if isinstance(answer, Drop):
             return ()
-        paused = self.notes.about(row.channel)
-        is_due = row.state not in WAITING or row.state == DeliveryState.READY
-        if not is_due and (row.due_at is None or row.due_at > self.now):
+        paused = self.notes.get_pauses(delivery.channel)
+        is_due = delivery.state not in WAITING or delivery.state == DeliveryState.READY
+        if not is_due and (delivery.due_at is None or delivery.due_at > self.now):
             return paused
-        goes_out = not paused and row.state in WAITING and isinstance(answer, Deliver)
-        return (*paused, *self.notes.about_workers("; it goes out when one does" if goes_out else ""))
+        is_sendable = not paused and delivery.state in WAITING and isinstance(answer, Deliver)
+        return (*paused, *self.notes.get_worker_notes("; the delivery is sent when one starts" if is_sendable else ""))
 
-    def _lost(self, row: Delivery, since: datetime) -> str:
-        begun = " What it had begun to send may have arrived." if row.state == DeliveryState.SENDING else ""
-        return f"Its worker has not been heard of since {self._time(since)}, and another will take it over.{begun}"
+    def _describe_lost(self, delivery: Delivery, since: datetime) -> str:
+        begun = " It may have arrived already." if delivery.state == DeliveryState.SENDING else ""
+        return f"Its worker has not responded since {self._format(since)}, and another worker will take it over.{begun}"
 
-    def _summary(self, row: Delivery, steps: Sequence[Step], arrives_at: datetime | None) -> str:
-        if row.state in WAITING:
-            return self._waiting(row, steps, arrives_at)
-        if row.state == DeliveryState.SENT:
-            return f"It was sent at {self._time(row.settled_at)}{f' by {row.provider}' if row.provider else ''}."
-        if row.state in WITH_A_WORKER:
-            return "A worker has it at this moment."
-        if row.state == DeliveryState.MERGED:
-            return _merged(row)
-        return self._stored(ENDED[DeliveryState(row.state)], row)
+    def _summarize(self, delivery: Delivery, steps: Sequence[Step], arrives_at: datetime | None) -> str:
+        if delivery.state in WAITING:
+            return self._describe_waiting(delivery, steps, arrives_at)
+        if delivery.state == DeliveryState.SENT:
+            provider = f" by {delivery.provider}" if delivery.provider else ""
+            return f"It was sent at {self._format(delivery.settled_at)}{provider}."
+        if delivery.state in WITH_A_WORKER:
+            return "A worker is processing it now."
+        if delivery.state == DeliveryState.MERGED:
+            return _describe_merged(delivery)
+        return self._describe_row(ENDED[DeliveryState(delivery.state)], delivery)
 
-    def _stored(self, head: str, row: Delivery) -> str:
-        """What the row itself says, with the words of the log for it."""
-        words = self._last_words(row)
-        choice = choice_behind(words, self.person, row.notification.event, row.channel)
-        about = about_row(row, row.channel, row.notification.event, choice)
-        # What the state says already is not said twice.
-        reason = "" if row.reason == row.state else row.get_reason_display()
-        rule = f"{reason} ({words.removesuffix('.')})" if words and reason else reason or words
-        return sentences(head, rule, change_for(row.reason, about))
+    def _describe_row(self, head: str, delivery: Delivery) -> str:
+        """Return the head with the reason of the row and the text that the log has for it."""
+        text = self._get_log_text(delivery)
+        # The state says it already.
+        reason = "" if delivery.reason == delivery.state else delivery.get_reason_display()
+        rule = f"{reason} ({text.removesuffix('.')})" if text and reason else reason or text
+        event_name = delivery.notification.event
+        preference = find_preference(text, self.person, event_name, delivery.channel)
+        return join_sentences(head, rule, self._describe_remedy(delivery, preference))
 
-    def _last_words(self, row: Delivery) -> str:
-        last = self._rows[row.pk][-1:]
-        # Those give the advice that is told besides.
-        is_advice = row.reason == Reason.NOT_CONFIGURED
-        return last[0].error_message if last and last[0].reason == row.reason and not is_advice else ""
+    def _get_log_text(self, delivery: Delivery) -> str:
+        last = self._log[delivery.pk][-1:]
+        # The text for this reason gives the same advice as the remedy.
+        is_advice = delivery.reason == Reason.NOT_CONFIGURED
+        return last[0].error_message if last and last[0].reason == delivery.reason and not is_advice else ""
 
-    def _waiting(self, row: Delivery, steps: Sequence[Step], arrives_at: datetime | None) -> str:
-        asked_now = decisive(steps)
-        if asked_now and isinstance(asked_now.answer, Drop):
-            return sentences("It waits, and as things stand it would not go out", asked_now.rule, asked_now.change)
-        company = JOINS if _waits_for_others(row) and row.due_at and arrives_at and arrives_at < row.due_at else ""
-        until = f"It waits until {self._time(arrives_at)}{self.notes.describe_delay(row.channel)}{company}"
-        if asked_now and isinstance(asked_now.answer, Hold) and asked_now.answer.until == arrives_at:
-            return sentences(until, asked_now.rule, asked_now.change)
-        if row.state == DeliveryState.READY:
-            return f"It is ready, and waits for {self.notes.find_obstacle(row.channel) or 'a worker'}."
-        if is_held_for_an_hour(row) and not find_obstacle(row):
-            return self._held(until, row)
-        return self._stored(until, row)
+    def _describe_remedy(self, delivery: Delivery, rule: Rule | None) -> str:
+        subject = Subject(delivery.notification.event, delivery.channel, delivery.recipient_key)
+        return describe_remedy(delivery.reason, subject, rule)
 
-    def _held(self, until: str, row: Delivery) -> str:
-        told = row.notification
-        hold = set_by(row, build_facts(row, self.person, self._suppressed, told.created_at, told.wanted_at))
+    def _describe_waiting(self, delivery: Delivery, steps: Sequence[Step], arrives_at: datetime | None) -> str:
+        deciding = find_deciding_step(steps)
+        if deciding and isinstance(deciding.answer, Drop):
+            return join_sentences("It is waiting, but would not be sent now", deciding.rule, deciding.change)
+        obstacle = self.notes.find_obstacle(delivery.channel)
+        delay = f" at the earliest, and until {obstacle}" if obstacle else ""
+        is_early = _waits_for_others(delivery) and delivery.due_at and arrives_at and arrives_at < delivery.due_at
+        until = f"It waits until {self._format(arrives_at)}{delay}{WITH_OTHERS if is_early else ''}"
+        if deciding and isinstance(deciding.answer, Hold) and deciding.answer.until == arrives_at:
+            return join_sentences(until, deciding.rule, deciding.change)
+        if delivery.state == DeliveryState.READY:
+            return f"It is ready and waits {f'until {obstacle}' if obstacle else 'for a worker'}."
+        if delivery.state == DeliveryState.HELD and delivery.reason in HELD_BY_TIME and not find_obstacle(delivery):
+            return self._describe_held(until, delivery)
+        return self._describe_row(until, delivery)
+
+    def _describe_held(self, until: str, delivery: Delivery) -> str:
+        hold = self._find_original_hold(delivery)
         if hold is None:
-            return sentences(until, f"{row.get_reason_display()}{CHANGED_SINCE}")
-        return sentences(
-            until, describe_rule(hold.rule), change_for(row.reason, about_row(row, row.channel, told.event, hold.rule))
+            changed = f"{delivery.get_reason_display()}; its time was set by settings that have changed since"
+            return join_sentences(until, changed)
+        return join_sentences(until, describe_rule(hold.rule), self._describe_remedy(delivery, hold.rule))
+
+    def _find_original_hold(self, delivery: Delivery) -> Hold | None:
+        """Return the hold that set the time of a delivery; None if the present settings would set another one.
+
+        Quiet hours or a digest that the user has changed since do not have to change again.
+        """
+        notification = delivery.notification
+        facts = replace(
+            self._build_facts(delivery, notification.created_at),
+            priority=NotificationPriority(notification.priority),
+            expires_at=notification.expires_at,
         )
+        holds = [answer for gate in (quiet_hours, digest) if isinstance(answer := gate(facts), Hold)]
+        is_same = bool(holds) and (holds[-1].until, holds[-1].reason) == (delivery.due_at, delivery.reason)
+        return holds[-1] if is_same else None
 
-    def _time(self, moment: datetime | None) -> str:
-        return wall_time(moment, self.zone) if moment else "a time that is not known"
+    def _format(self, moment: datetime | None) -> str:
+        return format_time(moment, self.zone) if moment else "an unknown time"
 
 
-def _waits_for_others(row: Delivery) -> bool:
-    return row.state == DeliveryState.HELD and row.reason in TOGETHER
+def _waits_for_others(delivery: Delivery) -> bool:
+    return delivery.state == DeliveryState.HELD and delivery.reason in GROUPED_REASONS
 
 
-def _merged(row: Delivery) -> str:
-    into = row.merged_into
-    if into is None:
-        return "It went into another delivery, which is gone."
-    return f"It went into delivery {into.pk}, which is {into.get_state_display()}."
+def _describe_merged(delivery: Delivery) -> str:
+    digest_row = delivery.merged_into
+    if digest_row is None:
+        return "It became part of another delivery, which has been deleted."
+    return f"It is part of delivery {digest_row.pk}, which is {digest_row.get_state_display()}."

@@ -1,4 +1,4 @@
-"""What waits already for the same digest or batch: whoever waits with others goes out when the first of them is due."""
+"""When a digest or batch is sent: all deliveries that wait for it are sent when the first of them is due."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -6,49 +6,56 @@ from typing import Any
 
 from notifications.core.addresses import hash_address
 from notifications.models import Delivery
-from notifications.outcomes import Hold, Reason
+from notifications.outcomes import DeliveryState, Hold, Reason
 from notifications.sending.gates import Facts
 from notifications.sending.gates.quiet_hours import first_open, get_person_timetable, get_timetable
 
-TOGETHER = (Reason.BATCH, Reason.DIGEST)
-JOINS = ", with what waits already"
-MOST = 1000
+GROUPED_REASONS = (Reason.BATCH, Reason.DIGEST)
+WITH_OTHERS = ", together with deliveries that are waiting already"
+MAX_OTHERS = 1000
 
 Wait = tuple[datetime, datetime]
-"""When something is due, and from when on it may be taken along."""
+"""When a delivery is due, and the time before which it is not sent with others."""
 
 
-def goes_out_at(hold: Hold, facts: Facts, key: str, cluster_id: Any, since: datetime | None = None) -> datetime:
-    """When what is held goes out: with those that wait for the same digest or batch, if it does.
+def find_send_time(
+    hold: Hold, facts: Facts, recipient_key: str, cluster_id: Any, since: datetime | None = None
+) -> datetime:
+    """Return when a held delivery is sent: with those that wait for the same digest or batch, if it waits for one.
 
-    :param key: of the recipient.
-    :param since: what is due before then will have gone.
+    :param since: deliveries that are due before this time will have been sent.
     """
-    if hold.reason not in TOGETHER:
+    if hold.reason not in GROUPED_REASONS:
         return hold.until
-    others = _others(hold.reason, facts, key, cluster_id, since)
-    moment = _first(others, (hold.until, facts.wanted_at))
+    others = _load_others(hold.reason, facts, recipient_key, cluster_id, since)
+    moment = _find_first(others, (hold.until, facts.wanted_at))
     if moment == hold.until:
         return moment
-    # Made of others, it keeps the hours of now; alone it has asked for them.
+    # If others made it due, the hours count as of now. Its own time already takes them into account.
     timetable = get_person_timetable(facts) if hold.reason == Reason.DIGEST else get_timetable(facts)
     return first_open(timetable, moment, moment)
 
 
-def _others(reason: str, facts: Facts, key: str, cluster_id: Any, since: datetime | None) -> list[Wait]:
-    alike = Delivery.objects.filter(state="held", reason=reason, recipient_key=key, channel=facts.channel)
-    mine = alike.filter(notification__cluster_id=cluster_id, address_hash=hash_address(facts.stored_address))
+def _load_others(reason: str, facts: Facts, recipient_key: str, cluster_id: Any, since: datetime | None) -> list[Wait]:
+    others = Delivery.objects.filter(
+        state=DeliveryState.HELD,
+        reason=reason,
+        recipient_key=recipient_key,
+        channel=facts.channel,
+        notification__cluster_id=cluster_id,
+        address_hash=hash_address(facts.stored_address),
+    )
     if reason == Reason.BATCH:
-        mine = mine.filter(notification__event=facts.event.name)
+        others = others.filter(notification__event=facts.event.name)
     if since is not None:
-        mine = mine.filter(due_at__gte=since)
-    times = mine.order_by("due_at").values_list("due_at", "notification__created_at", "notification__send_at")
-    return [(due, max(made, send_at or made)) for due, made, send_at in times[:MOST] if due is not None]
+        others = others.filter(due_at__gte=since)
+    times = others.order_by("due_at").values_list("due_at", "notification__created_at", "notification__send_at")
+    return [(due, max(made, send_at or made)) for due, made, send_at in times[:MAX_OTHERS] if due is not None]
 
 
-def _first(others: Iterable[Wait], mine: Wait) -> datetime:
-    """When those go out with whom this one goes. What is to go out at a later time is not taken along before."""
-    waiting = [*others, mine]
-    while (moment := min(due for due, _ in waiting)) < mine[1]:
+def _find_first(others: Iterable[Wait], own: Wait) -> datetime:
+    """Return when the first of them is due that is sent together with this one. None is sent before its ``send_at``."""
+    waiting = [*others, own]
+    while (moment := min(due for due, _ in waiting)) < own[1]:
         waiting = [(due, wanted_at) for due, wanted_at in waiting if due > moment and wanted_at > moment]
     return moment

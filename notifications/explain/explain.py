@@ -1,5 +1,5 @@
-"""Why somebody would or would not be reached, before anything is sent. It reads what ``send()`` reads, decides by the
-same code, and writes nothing."""
+"""``explain()``: what ``send()`` would do for one recipient. It reads what ``send()`` reads, decides with the same code
+and writes nothing."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,21 +13,21 @@ from notifications import conf
 from notifications.core import clock
 from notifications.core.channel_classes import get_channel_conf
 from notifications.core.primary import read_from_primary
+from notifications.core.rules import describe_rule
 from notifications.exceptions import ChannelNotConfigured, InvalidRecipient, NotPermitted
-from notifications.explain.digest_schedule import JOINS, goes_out_at
-from notifications.explain.explanation import ChannelExplanation, Explanation, Step, wall_time
-from notifications.explain.idempotency import key_step
+from notifications.explain.digest_schedule import WITH_OTHERS, find_send_time
+from notifications.explain.explanation import ChannelExplanation, Explanation, Step, format_time
 from notifications.explain.notes import Notes
-from notifications.explain.remedies import About
+from notifications.explain.remedies import Subject
 from notifications.explain.steps import (
-    asked,
-    decisive,
-    expires_at_step,
-    not_configured,
-    send_at_step,
-    sentences,
-    step,
-    zone_of,
+    build_step,
+    call_gates,
+    check_expires_at,
+    check_send_at,
+    find_deciding_step,
+    get_recipient_zone,
+    join_sentences,
+    refuse_channel,
 )
 from notifications.models import Cluster, Notification
 from notifications.outcomes import Answer, Deliver, Drop, Hold, Reason, Rule, RuleKind
@@ -36,138 +36,160 @@ from notifications.sending.audience import Audience
 from notifications.sending.decisions import Decisions, address_kinds
 from notifications.sending.duplicates import read_only_lookup
 from notifications.sending.gates import GATES, Facts
+from notifications.sending.idempotency import find_by_key
 from notifications.sending.permission import check_permission, get_required_permission
 from notifications.sending.queue_limit import QueueRoom, is_limited
 from notifications.sending.request import Request
 from notifications.sending.validation import validate_time
 
+OTHER_KEY = "The call would have to pass another idempotency key"
+
 
 @read_from_primary()
-def explained(request: Request, recipient: Any, at: datetime | None) -> Explanation:
-    """What ``send()`` would make of it at a moment; now, unless told otherwise.
+def explain(request: Request, recipient: Any, at: datetime | None) -> Explanation:
+    """Return what ``send()`` would do at a moment, by default now.
 
-    :raises InvalidRecipient: unless it is one saved user or one ``Address``.
+    :raises InvalidRecipient: unless the recipient is one saved user or one ``Address``.
     """
     using = router.db_for_write(Notification)
     now = validate_time("at", at) or clock.now(using)
-    # Only looked at: a default cluster that is not there yet is not made.
+    # A default cluster that does not exist yet is not created.
     if request.cluster is None:
         request = replace(request, cluster=Cluster.objects.default_or_unsaved())
-    found = _decided(request, recipient, now, using)
-    zone = zone_of(next((facts.person for facts, _answer in found.values()), None))
-    count = sum(not isinstance(answer, Drop) for _facts, answer in found.values())
-    refusal = _refused(request, count, using)
-    # Of another moment nobody knows who will be running, and what is immediate waits for no worker.
+    decisions = _decide(request, recipient, now, using)
+    zone = get_recipient_zone(next((facts.person for facts, _answer in decisions.values()), None))
+    count = sum(not isinstance(answer, Drop) for _facts, answer in decisions.values())
+    checks = _check_call(request, count, using)
+    # Whether a worker will run at another moment is not known, and immediate delivery needs no worker.
     notes = Notes(now, by_worker=at is None and conf.current().delivery != "immediate")
 
-    def leaves_at(facts: Facts, hold: Hold) -> datetime:
-        return goes_out_at(hold, facts, _key_of(recipient), request.cluster.pk, since=at and now)
+    def get_send_time(facts: Facts, hold: Hold) -> datetime:
+        return find_send_time(hold, facts, _get_key(recipient), request.cluster.pk, since=at and now)
 
     channels = [
-        _on_channel(request, channel, found.get(channel), refusal, notes, leaves_at)
+        _explain_channel(request, *decisions[channel], checks, notes, get_send_time)
+        if channel in decisions
+        else _explain_missing_channel(request, channel)
         for channel in (*request.channels, *request.not_configured)
     ]
     name = "" if isinstance(recipient, Address) else str(recipient)
-    return Explanation(request.event.name, _key_of(recipient), now, zone, tuple(channels), name)
+    return Explanation(request.event.name, _get_key(recipient), now, zone, tuple(channels), name)
 
 
-def _key_of(recipient: Any) -> str:
+def _get_key(recipient: Any) -> str:
     return recipient.key if isinstance(recipient, Address) else user_key(recipient.pk)
 
 
-def _decided(request: Request, recipient: Any, now: datetime, using: str) -> dict[str, tuple[Facts, Answer]]:
-    """The facts and the answer of the gates for each channel."""
+def _decide(request: Request, recipient: Any, now: datetime, using: str) -> dict[str, tuple[Facts, Answer]]:
+    """Return the facts and the answer of the gates for each channel."""
     if not isinstance(recipient, Address | get_user_model()):
-        raise InvalidRecipient(f"One user or one Address can be explained, not {recipient!r:.80}.")
+        raise InvalidRecipient(f"explain() takes one user or one Address, not {recipient!r:.80}.")
     chunks = Audience(recipient, request.cluster, request.channels).chunks(1)
-    told = request.notification(now)
     lookup = read_only_lookup(request.event, now, using)
-    decisions = Decisions(request, told, address_kinds(request), now, lookup)
+    decisions = Decisions(request, request.notification(now), address_kinds(request), now, lookup)
     pairs = (pair for chunk in chunks for pair in decisions.decide_with_facts(chunk))
     return {facts.channel: (facts, answer) for facts, answer in pairs}
 
 
-def _refused(request: Request, count: int, using: str) -> list[Step]:
-    """What is asked once for the whole send; empty where nothing is.
+def _check_call(request: Request, count: int, using: str) -> list[Step]:
+    """Return the steps that concern the whole call, up to the first that drops.
 
-    :param count: how many deliveries it comes to.
+    :param count: the number of deliveries that the call makes.
     """
-    about = About(request.event.name, ", ".join(request.channels))
     if not conf.current().enabled:
-        return [step("switch", Drop(Reason.SWITCHED_OFF, Rule(RuleKind.SWITCHED_OFF, "site")), about)]
+        switched_off = Drop(Reason.SWITCHED_OFF, Rule(RuleKind.SWITCHED_OFF, "site"))
+        return [build_step("switch", switched_off, Subject(request.event.name))]
     steps = []
     if get_required_permission(request.event):
-        steps.append(_permission(request, about))
-    if request.options.idempotency_key and all(one.lets_through for one in steps):
-        steps.append(key_step(request, using))
+        steps.append(_check_permission(request))
+    if request.options.idempotency_key and all(step.lets_through for step in steps):
+        steps.append(_check_idempotency_key(request, using))
     has_limit = conf.current().queue_limit or conf.current().cluster_queue_limit
-    if has_limit and all(one.lets_through for one in steps):
-        full = Drop(Reason.QUEUE_FULL, Rule(RuleKind.QUEUE_FULL, "site"))
-        fits = not (count and is_limited(request)) or QueueRoom(request, using).fits(count)
-        steps.append(step("queue", Deliver() if fits else full, about, "the outbox has room"))
+    if has_limit and all(step.lets_through for step in steps):
+        steps.append(_check_queue(request, count, using))
     return steps
 
 
-def _permission(request: Request, about: About) -> Step:
+def _check_permission(request: Request) -> Step:
+    subject = Subject(request.event.name)
     try:
         check_permission(request.event, request.options.actor)
     except NotPermitted as error:
-        return step("permission", Drop(Reason.NOT_PERMITTED, Rule(RuleKind.TEXT, "actor", {"text": str(error)})), about)
-    return step("permission", Deliver(), about, f"the actor has {get_required_permission(request.event)}")
+        rule = Rule(RuleKind.TEXT, "actor", {"text": str(error)})
+        return build_step("permission", Drop(Reason.NOT_PERMITTED, rule), subject)
+    permission = get_required_permission(request.event)
+    return build_step("permission", Deliver(), subject, f"the actor has the permission {permission}")
 
 
-def _on_channel(
+def _check_idempotency_key(request: Request, using: str) -> Step:
+    """Look the key up without taking it."""
+    first = find_by_key(request, using)
+    if first is None:
+        return Step("idempotency", Deliver(), "the idempotency key was not used before")
+    is_same = first.idempotency_hash == request.fingerprint
+    detail = {"notification_id": first.pk}
+    rule = Rule(RuleKind.KEY_USED if is_same else RuleKind.KEY_CONFLICT, "call", detail)
+    change = f"{OTHER_KEY}." if is_same else f"{OTHER_KEY}, or the same content."
+    return Step("idempotency", Drop(Reason.DUPLICATE, rule), describe_rule(rule), change)
+
+
+def _check_queue(request: Request, count: int, using: str) -> Step:
+    has_room = not (count and is_limited(request)) or QueueRoom(request, using).fits(count)
+    full = Drop(Reason.QUEUE_FULL, Rule(RuleKind.QUEUE_FULL, "site"))
+    return build_step("queue", Deliver() if has_room else full, Subject(request.event.name), "the queue has room")
+
+
+def _explain_missing_channel(request: Request, channel: str) -> ChannelExplanation:
+    """Return the explanation for a channel that the gates were not called for."""
+    subject = Subject(request.event.name, channel)
+    try:
+        get_channel_conf(channel)
+        step = build_step("channel", Deliver(), subject)
+    except ChannelNotConfigured:
+        step = refuse_channel(subject)
+    return ChannelExplanation(channel, _describe_refusal(step), (step,), step.answer)
+
+
+def _explain_channel(
     request: Request,
-    channel: str,
-    found: tuple[Facts, Answer] | None,
-    refused: list[Step],
+    facts: Facts,
+    answer: Answer,
+    checks: list[Step],
     notes: Notes,
-    leaves_at: Callable[[Facts, Hold], datetime],
+    get_send_time: Callable[[Facts, Hold], datetime],
 ) -> ChannelExplanation:
-    if found is None:
-        steps = [_missing(request, channel)]
-        return ChannelExplanation(channel, _would_not(steps[0]), tuple(steps), steps[0].answer)
-    facts, answer = found
-    if refused and not refused[-1].lets_through:
-        return ChannelExplanation(channel, _would_not(refused[-1]), tuple(refused), refused[-1].answer)
-    about = About(request.event.name, channel, facts.kind)
+    if checks and not checks[-1].lets_through:
+        return ChannelExplanation(facts.channel, _describe_refusal(checks[-1]), tuple(checks), checks[-1].answer)
     options = request.options
-    steps = [*refused, *send_at_step(facts, about, options.send_at), *asked(GATES, facts)]
-    held_until = max(leaves_at(facts, answer), facts.now) if isinstance(answer, Hold) else facts.now
-    at = None if isinstance(answer, Drop) else held_until
-    if at is not None:
-        steps += expires_at_step(at, about, options.expires_at, zone_of(facts.person))
-    arrives_at = None if isinstance(steps[-1].answer, Drop) else at
+    steps = [*checks, *check_send_at(facts, options.send_at), *call_gates(GATES, facts)]
+    sent_at = None
+    if not isinstance(answer, Drop):
+        sent_at = max(get_send_time(facts, answer), facts.now) if isinstance(answer, Hold) else facts.now
+        steps += check_expires_at(facts, options.expires_at, sent_at, get_recipient_zone(facts.person))
+    arrives_at = None if isinstance(steps[-1].answer, Drop) else sent_at
     return ChannelExplanation(
-        channel,
-        _summary(steps, at, facts, notes),
+        facts.channel,
+        _summarize(steps, sent_at, facts, notes),
         tuple(steps),
         answer,
         arrives_at,
-        notes=notes.describe_departure(channel, arrives_at) if arrives_at else (),
+        notes=notes.get_notes(facts.channel, arrives_at) if arrives_at else (),
         to_nobody=not facts.kind,
     )
 
 
-def _missing(request: Request, channel: str) -> Step:
-    about = About(request.event.name, channel)
-    try:
-        get_channel_conf(channel)
-    except ChannelNotConfigured:
-        return step("channel", not_configured(channel), about)
-    return step("channel", Deliver(), about)
-
-
-def _summary(steps: list[Step], at: datetime | None, facts: Facts, notes: Notes) -> str:
-    why = decisive(steps)
-    if why is None:
+def _summarize(steps: list[Step], sent_at: datetime | None, facts: Facts, notes: Notes) -> str:
+    deciding = find_deciding_step(steps)
+    if deciding is None:
         return notes.describe_due(facts.channel)
-    if at is None or isinstance(why.answer, Drop):
-        return _would_not(why)
-    company = JOINS if isinstance(why.answer, Hold) and at < why.answer.until else ""
-    time = f"{wall_time(at, zone_of(facts.person))}{notes.describe_delay(facts.channel)}"
-    return sentences(f"It would go out at {time}{company}", why.rule, why.change)
+    if sent_at is None or not isinstance(deciding.answer, Hold):
+        return _describe_refusal(deciding)
+    obstacle = notes.find_obstacle(facts.channel)
+    delay = f" at the earliest, and not before {obstacle}" if obstacle else ""
+    others = WITH_OTHERS if sent_at < deciding.answer.until else ""
+    head = f"It would be sent at {format_time(sent_at, get_recipient_zone(facts.person))}{delay}{others}"
+    return join_sentences(head, deciding.rule, deciding.change)
 
 
-def _would_not(why: Step) -> str:
-    return sentences("It would not go out", why.rule, why.change)
+def _describe_refusal(deciding: Step) -> str:
+    return join_sentences("It would not be sent", deciding.rule, deciding.change)

@@ -1,4 +1,5 @@
-"""An explanation: for each channel what was asked, what was answered, by which rule, and what would have to change."""
+"""The results of ``explain()`` and ``why()``: for each channel the answer of each gate, the rule behind it, and what
+would have to change."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,20 +10,20 @@ from zoneinfo import ZoneInfo
 from notifications.outcomes import Answer, Deliver, Hold
 
 
-def wall_time(moment: datetime, zone: ZoneInfo) -> str:
-    """A time as one says it: ``07:00 on Sunday 22 November 2026, Europe/Berlin``."""
+def format_time(moment: datetime, zone: ZoneInfo) -> str:
+    """Return a time as text: ``07:00 on Sunday 22 November 2026, Europe/Berlin``."""
     local = moment.astimezone(zone)
     return f"{local:%H:%M} on {local:%A} {local.day} {local:%B %Y}, {zone.key}"
 
 
 @dataclass(frozen=True)
 class Step:
-    """One question and its answer.
+    """The answer of one gate or check.
 
-    :param gate: who asks: the name of a gate, or ``permission``, ``channel``, ``event``, ``idempotency``, ``queue``,
-        ``switch``, ``cancel``, ``send_at``, ``expires_at`` or ``send`` for what is asked besides.
-    :param rule: what decided, in words.
-    :param change: what would have to change; empty where it lets through.
+    :param gate: the name of a gate, or ``permission``, ``channel``, ``event``, ``idempotency``, ``queue``, ``switch``,
+        ``cancel``, ``send_at``, ``expires_at`` or ``send`` for the other checks.
+    :param rule: the rule that decided, as text.
+    :param change: what would have to change; empty if the answer is ``Deliver``.
     """
 
     gate: str
@@ -41,15 +42,15 @@ class Step:
 
     @property
     def title(self) -> str:
-        """The name of who asks, as a person reads it."""
+        """The name of the gate, for people."""
         return self.gate.replace("_", " ")
 
     def until(self, zone: ZoneInfo) -> str:
-        """When a hold ends, on the clocks of a place; empty for the other answers."""
-        return wall_time(self.answer.until, zone) if isinstance(self.answer, Hold) else ""
+        """Return the end of a hold as text, in a time zone; empty for other answers."""
+        return format_time(self.answer.until, zone) if isinstance(self.answer, Hold) else ""
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Return plain values, for JSON."""
         until = self.answer.until.isoformat() if isinstance(self.answer, Hold) else None
         reason = "" if isinstance(self.answer, Deliver) else str(self.answer.reason)
         return {
@@ -64,7 +65,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Happened:
-    """One thing that happened to a delivery, in words."""
+    """One thing that happened to a delivery, as text."""
 
     at: datetime
     what: str
@@ -74,16 +75,17 @@ class Happened:
 class ChannelExplanation:
     """Why one recipient is or is not reached on one channel.
 
-    :param summary: it all, in a sentence or two.
-    :param steps: the questions in their order, up to the first that drops; none where it has come to its end.
-    :param answer: what they come to; None where it has come to its end.
-    :param arrives_at: when it goes out at the earliest, or was sent; None if it does not, or nobody can know.
-    :param delivery_id: of what was sent already: which delivery it is; None for a recipient that was dropped.
-    :param state: how it stands.
-    :param reason: why.
-    :param story: what happened so far.
-    :param notes: what else keeps it back at the moment, such as a paused channel.
-    :param to_nobody: the channel sends to no address and to no account, such as ``log``.
+    :param summary: the result, in one or two sentences.
+    :param steps: the answers in order, up to the first drop; empty if the delivery has ended.
+    :param answer: the combined answer; None if the delivery has ended.
+    :param arrives_at: the earliest time at which the notification is sent, or the time at which it was sent. None if
+        it is not sent or the time cannot be known.
+    :param delivery_id: the delivery; None before sending and for a recipient that was dropped.
+    :param state: the state of the delivery.
+    :param reason: the reason of the state.
+    :param story: what has happened so far.
+    :param notes: other obstacles at the moment, such as a paused channel.
+    :param to_nobody: whether the channel sends to no address and no account, as ``log`` does.
     """
 
     channel: str
@@ -100,11 +102,11 @@ class ChannelExplanation:
 
     @property
     def reaches(self) -> bool:
-        """Whether somebody is reached by it, as far as can be known."""
+        """Whether the notification reaches somebody on this channel, as far as can be known."""
         return self.arrives_at is not None and not self.to_nobody
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Return plain values, for JSON."""
         return {
             "channel": self.channel,
             "summary": self.summary,
@@ -114,18 +116,18 @@ class ChannelExplanation:
             "state": self.state,
             "reason": self.reason,
             "steps": [step.as_dict() for step in self.steps],
-            "story": [{"at": told.at.isoformat(), "what": told.what} for told in self.story],
+            "story": [{"at": event.at.isoformat(), "what": event.what} for event in self.story],
             "notes": list(self.notes),
         }
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why one recipient is or is not reached. As text it is made of sentences.
+    """Why one recipient is or is not reached. ``str()`` returns sentences.
 
-    :param recipient: their key, ``u:42`` or ``a:`` and a hash.
-    :param at: the moment that it was asked for.
-    :param zone: the time zone of the recipient, in which times are told.
+    :param recipient: the recipient key: ``u:42``, or ``a:`` and a hash.
+    :param at: the moment that the explanation is about.
+    :param zone: the recipient's time zone, in which times are given.
     :param name: the user as the admin names them; empty for an ``Address``.
     """
 
@@ -138,12 +140,13 @@ class Explanation:
 
     @property
     def reaches(self) -> bool:
-        """Whether it does, did or will go out on at least one channel that reaches anybody, as far as can be known."""
+        """Whether the notification reaches or reached somebody on at least one channel, as far as can be known."""
         return any(channel.reaches for channel in self.channels)
 
     def channel(self, name: str) -> ChannelExplanation:
-        """
-        :raises KeyError: if it is about no such channel.
+        """Return the explanation for one channel.
+
+        :raises KeyError: if there is none for this channel.
         """
         for channel in self.channels:
             if channel.channel == name:
@@ -151,7 +154,7 @@ class Explanation:
         raise KeyError(name)
 
     def as_dict(self) -> Mapping[str, Any]:
-        """Plain values, for JSON."""
+        """Return plain values, for JSON."""
         return {
             "event": self.event,
             "recipient": self.recipient,
@@ -163,23 +166,23 @@ class Explanation:
         }
 
     def __str__(self) -> str:
-        head = f"{self.event} to {self.name or self.recipient}, asked for {wall_time(self.at, self.zone)}."
-        lines = (line for channel in self.channels for line in self._lines(channel))
-        return "\n".join([head, *self._nobody(), *lines])
+        head = f"{self.event} to {self.name or self.recipient}, as of {format_time(self.at, self.zone)}."
+        lines = (line for channel in self.channels for line in self._describe_channel(channel))
+        return "\n".join([head, *self._describe_nobody(), *lines])
 
-    def _nobody(self) -> Iterable[str]:
+    def _describe_nobody(self) -> Iterable[str]:
         if not self.channels:
-            yield "Nothing of it was meant for this recipient."
-        written = [channel.channel for channel in self.channels if channel.arrives_at is not None]
-        if written and not self.reaches:
-            yield f"It reaches nobody: what goes out on {', '.join(written)} is sent to no address and no account."
+            yield "The notification was not meant for this recipient."
+        sent = [channel.channel for channel in self.channels if channel.arrives_at is not None]
+        if sent and not self.reaches:
+            yield f"It reaches nobody: deliveries on {', '.join(sent)} are sent to no address and no account."
 
-    def _lines(self, channel: ChannelExplanation) -> Iterable[str]:
+    def _describe_channel(self, channel: ChannelExplanation) -> Iterable[str]:
         yield f"{channel.channel}: {channel.summary}"
-        yield from (f"  {wall_time(told.at, self.zone)}: {told.what}" for told in channel.story)
+        yield from (f"  {format_time(event.at, self.zone)}: {event.what}" for event in channel.story)
         for step in channel.steps:
             end = step.until(self.zone)
             until = f" until {end}" if end else ""
             change = f" {step.change}" if step.change else ""
-            yield f"  {step.gate} says {step.word}{until}: {step.rule.removesuffix('.')}.{change}"
+            yield f"  {step.gate}: {step.word}{until} ({step.rule.removesuffix('.')}).{change}"
         yield from (f"  {note}" for note in channel.notes)

@@ -1,18 +1,35 @@
-"""What keeps deliveries back besides the gates, at this moment: pauses, and that no worker lives."""
+"""Obstacles other than gates: a pause, notifications that are switched off, and workers that are not running."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 
 from notifications import conf
-from notifications.explain.worker_liveness import alive_since
-from notifications.models import Heartbeat, Pause
+from notifications.models import Delivery, Heartbeat, Pause
 from notifications.models.pause import EVERYTHING
+from notifications.outcomes import DeliveryState
+
+WITH_A_WORKER = (DeliveryState.CLAIMED, DeliveryState.SENDING)
+
+
+def find_lost_contact(delivery: Delivery, now: datetime) -> datetime | None:
+    """Return when the worker that has a delivery was last heard from; None if it is alive or there is none."""
+    if delivery.state not in WITH_A_WORKER:
+        return None
+    beat = Heartbeat.objects.filter(pk=delivery.owner).values_list("beat_at", flat=True).first()
+    if beat is not None and beat < _get_oldest_live_beat(now):
+        return beat
+    return delivery.lease if delivery.lease is not None and delivery.lease < now else None
+
+
+def _get_oldest_live_beat(now: datetime) -> datetime:
+    """Return the time since which a living worker has recorded a heartbeat."""
+    return now - timedelta(seconds=conf.current().lease_seconds)
 
 
 class Notes:
-    """Of one explanation; each table is asked once, and only if it is asked for.
+    """The notes of one explanation. Each table is read at most once, and only if it is needed.
 
-    :param by_worker: what is due waits for a worker.
+    :param by_worker: whether a due delivery waits for a worker.
     """
 
     def __init__(self, now: datetime, by_worker: bool = True) -> None:
@@ -20,52 +37,51 @@ class Notes:
         self._by_worker = by_worker
 
     def describe_due(self, channel: str) -> str:
-        """What would become of it if the gates let it go at once, in accord with the notes."""
+        """Return the summary for a delivery that the gates let through now. It agrees with the notes."""
         if obstacle := self.find_obstacle(channel):
-            return f"It would wait for {obstacle}."
+            return f"It would wait until {obstacle}."
         if self._by_worker and not self.has_worker:
-            return "It would go out as soon as a worker runs."
-        return "It would go out at once."
+            return "It would be sent as soon as a worker runs."
+        return "It would be sent immediately."
 
-    def describe_delay(self, channel: str) -> str:
-        """What to add to a time to come; empty if nothing makes it later."""
-        obstacle = self.find_obstacle(channel)
-        return f" at the earliest, and waits for {obstacle}" if obstacle else ""
+    def get_notes(self, channel: str, sent_at: datetime) -> tuple[str, ...]:
+        """Return all notes about a delivery that would be sent at this time at the earliest."""
+        paused = self.get_pauses(channel)
+        more = "" if paused else "; the delivery would be sent when one starts"
+        return (*paused, *(self.get_worker_notes(more) if sent_at <= self._now and self._by_worker else ()))
 
-    def describe_departure(self, channel: str, at: datetime) -> tuple[str, ...]:
-        paused = self.about(channel)
-        more = "" if paused else "; it would go out when one does"
-        return (*paused, *(self.about_workers(more) if at <= self._now and self._by_worker else ()))
-
-    def about(self, channel: str) -> tuple[str, ...]:
-        """What holds for a channel whatever the gates say."""
+    def get_pauses(self, channel: str) -> tuple[str, ...]:
+        """Return the notes about a channel, whatever the gates answer."""
         if not conf.current().enabled:
-            return ("NOTIFICATIONS['ENABLED'] is False: it would wait until that is True.",)
+            return ("NOTIFICATIONS['ENABLED'] is False: nothing is sent until it is True.",)
         return tuple(
-            f"{said[0].upper()}{said[1:]}{f' ({note})' if note else ''}: it would wait for resume_notifications."
-            for said, note in self._pauses_of(channel)
+            f"{fact[0].upper()}{fact[1:]}{f' ({note})' if note else ''}: nothing is sent until resume_notifications is "
+            "run."
+            for fact, note in self._pauses_of(channel)
         )
 
     def find_obstacle(self, channel: str) -> str:
-        """The same as :meth:`about` in the middle of a sentence; empty if nothing stands in the way."""
+        """Return the same as a clause after "until"; empty if there is no obstacle."""
         if not conf.current().enabled:
-            return "NOTIFICATIONS['ENABLED'], which is False"
-        return next((f"resume_notifications, since {said}" for said, _note in self._pauses_of(channel)), "")
+            return "NOTIFICATIONS['ENABLED'] is True"
+        pauses = self._pauses_of(channel)
+        return f"resume_notifications is run, because {pauses[0][0]}" if pauses else ""
+
+    def get_worker_notes(self, more: str = "") -> tuple[str, ...]:
+        """Return the note that no worker is running, if none is.
+
+        :param more: what to add to it if the delivery waits only for a worker.
+        """
+        return () if self.has_worker else (f"No worker is running now{more}.",)
 
     def _pauses_of(self, channel: str) -> list[tuple[str, str]]:
-        words = {EVERYTHING: "everything is paused", channel: f"the channel {channel} is paused"}
-        return [(said, self._pauses[name]) for name, said in words.items() if name in self._pauses]
-
-    def about_workers(self, more: str = "") -> tuple[str, ...]:
-        """What holds for all that is due.
-
-        :param more: what to add where a worker is all that it waits for.
-        """
-        return () if self.has_worker else (f"No worker is running at this moment{more}.",)
+        """Return the pauses that concern a channel, each as a clause and the note that was given for it."""
+        facts = {EVERYTHING: "everything is paused", channel: f"the channel {channel} is paused"}
+        return [(fact, self._pauses[name]) for name, fact in facts.items() if name in self._pauses]
 
     @cached_property
     def has_worker(self) -> bool:
-        return Heartbeat.objects.filter(beat_at__gte=alive_since(self._now)).exists()
+        return Heartbeat.objects.filter(beat_at__gte=_get_oldest_live_beat(self._now)).exists()
 
     @cached_property
     def _pauses(self) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Why something did or did not arrive: who is asked about, and what the tables have of it."""
+"""``why()``: what happened to a delivery, or to a notification for one recipient."""
 
 from typing import Any
 
@@ -8,9 +8,9 @@ from django.db import router
 from notifications.core import clock
 from notifications.core.primary import read_from_primary
 from notifications.exceptions import InvalidOption, InvalidRecipient
-from notifications.explain.delivery_explainer import Teller
-from notifications.explain.dropped import refusals
+from notifications.explain.delivery_explainer import DeliveryExplainer
 from notifications.explain.explanation import Explanation
+from notifications.explain.history import explain_drop
 from notifications.models import Delivery, Notification, NotificationLog
 from notifications.outcomes import SendResult
 from notifications.recipients import Address, user_key
@@ -20,32 +20,34 @@ from notifications.sending.gates import Person, load_people
 
 @read_from_primary()
 def why(subject: Delivery | Notification | SendResult, recipient: Any) -> Explanation:
-    """The story of one delivery, or of all that one recipient got or did not get of a notification.
+    """Explain one delivery, or everything that one recipient got or did not get of a notification.
 
-    :raises InvalidOption, InvalidRecipient: if it is none of these, or gone, or the recipient is missing or none.
+    :raises InvalidOption: if the subject is of another type, was deleted or was never saved, or if the result is of a
+        call that stored no notification.
+    :raises InvalidRecipient: if the recipient of a notification is missing, or no saved user and no ``Address``.
     """
     rows = Delivery.objects.select_related("notification__cluster", "merged_into")
     if isinstance(subject, Delivery):
         delivery = rows.filter(pk=subject.pk).first()
         if delivery is None:
-            raise InvalidOption(f"The delivery {subject} is gone, or was never saved.")
-        return _told(delivery.notification, delivery.recipient_key, delivery.recipient_id, [delivery], [])
-    notification_id = _notification_id(subject)
-    key, user_pk = _who(recipient)
+            raise InvalidOption(f"The delivery {subject} has been deleted or was never saved.")
+        return _explain(delivery.notification, delivery.recipient_key, delivery.recipient_id, [delivery], [])
+    notification_id = _get_notification_id(subject)
+    key, user_pk = _identify(recipient)
     notification = Notification.objects.select_related("cluster").filter(pk=notification_id).first()
     if notification is None:
-        raise InvalidOption(f"The notification {subject} is gone, or was never saved.")
-    mine = list(rows.filter(notification=notification, recipient_key=key).order_by("pk"))
+        raise InvalidOption(f"The notification {subject} has been deleted or was never saved.")
+    deliveries = list(rows.filter(notification=notification, recipient_key=key).order_by("pk"))
     drops = NotificationLog.objects.filter(notification=notification, kind=NotificationLog.Kind.DROP, delivery=None)
-    refused = list(drops.filter(recipient_key__in=(key, ALL_RECIPIENTS)).order_by("pk"))
-    return _told(notification, key, user_pk, mine, refused)
+    dropped = list(drops.filter(recipient_key__in=(key, ALL_RECIPIENTS)).order_by("pk"))
+    return _explain(notification, key, user_pk, deliveries, dropped)
 
 
-def _notification_id(subject: Any) -> Any:
+def _get_notification_id(subject: Any) -> Any:
     if isinstance(subject, Notification):
         return subject.pk
     if not isinstance(subject, SendResult):
-        raise InvalidOption(f"A Delivery, a Notification or a SendResult can be explained, not {subject!r:.80}.")
+        raise InvalidOption(f"why() explains a Delivery, a Notification or a SendResult, not {subject!r:.80}.")
     if subject.spooled:
         raise InvalidOption("This send is spooled, so there is no notification yet. Run manage.py replay_spool.")
     if subject.notification_id is None:
@@ -53,31 +55,31 @@ def _notification_id(subject: Any) -> Any:
     return subject.notification_id
 
 
-def _who(recipient: Any) -> tuple[str, Any]:
+def _identify(recipient: Any) -> tuple[str, Any]:
+    """Return the key of a recipient, and the primary key of a user."""
     if isinstance(recipient, Address):
         return recipient.key, None
     if recipient is None:
-        raise InvalidRecipient("Name the recipient too, a user or an Address: why(notification, user).")
+        raise InvalidRecipient("Pass the recipient too, a user or an Address: why(notification, user).")
     if not isinstance(recipient, get_user_model()) or recipient.pk is None:
-        raise InvalidRecipient(f"Of a notification one saved user or one Address is explained, not {recipient!r:.80}.")
+        raise InvalidRecipient(f"The recipient must be one saved user or one Address, not {recipient!r:.80}.")
     return user_key(recipient.pk), recipient.pk
 
 
-def _told(
-    notification: Notification, key: str, user_pk: Any, deliveries: list[Delivery], refused: list[NotificationLog]
+def _explain(
+    notification: Notification, key: str, user_pk: Any, deliveries: list[Delivery], dropped: list[NotificationLog]
 ) -> Explanation:
     now = clock.now(router.db_for_write(Delivery))
     known = load_people(notification.cluster, [] if user_pk is None else [user_pk])
     person = known.get(user_pk) or Person(key)
-    teller = Teller(person, deliveries, now)
-    channels = [teller.delivery(row) for row in deliveries] + [
-        told for row in refused for told in refusals(row, person)
-    ]
-    return Explanation(notification.event, key, now, teller.zone, tuple(channels), _name(person))
+    explainer = DeliveryExplainer(person, deliveries, now)
+    channels = [explainer.explain(delivery) for delivery in deliveries]
+    channels += [channel for row in dropped for channel in explain_drop(row, person)]
+    return Explanation(notification.event, key, now, explainer.zone, tuple(channels), _get_name(person))
 
 
-def _name(person: Person) -> str:
-    """As the admin has it. An address is known by its key alone."""
+def _get_name(person: Person) -> str:
+    """Return a user as the admin names them. An address is known only by its key."""
     if person.user is not None:
         return str(person.user)
     return "" if person.has_no_account else f"{person.key} (deleted)"

@@ -42,9 +42,9 @@ def run(capsys):
 
 def test_it_explains_an_event(run, ann):
     said = run("order_shipped", "--user", "ann", "--context", ORDER)
-    assert said.startswith("order_shipped to ann, asked for ")
-    assert "email: It would go out as soon as a worker runs.\n" in said
-    assert "  recipient says deliver: active, and a member of the cluster.\n" in said
+    assert said.startswith("order_shipped to ann, as of ")
+    assert "email: It would be sent as soon as a worker runs.\n" in said
+    assert "  recipient: deliver (the user is active and a member of the cluster).\n" in said
 
 
 def test_a_user_can_be_named_by_primary_key_and_a_time_can_be_given(run, ann):
@@ -52,14 +52,16 @@ def test_a_user_can_be_named_by_primary_key_and_a_time_can_be_given(run, ann):
         user=ann, cluster=Cluster.objects.default(), quiet_from=time(22), quiet_until=time(7), time_zone="Europe/Berlin"
     )
     said = run("shop_newsletter", "--user", str(ann.pk), "--at", "2026-11-21T23:00")
-    assert "email: It would go out at 07:00 on Sunday 22 November 2026, Europe/Berlin: quiet hours of this user" in said
+    assert (
+        "email: It would be sent at 07:00 on Sunday 22 November 2026, Europe/Berlin: quiet hours of this user" in said
+    )
 
 
 def test_the_exit_code_is_1_if_no_channel_reaches_the_recipient(run, ann):
     away = ClusterFactory()
     said = run("shop_newsletter", "--user", "ann", "--cluster", str(away.pk), code=1)
-    assert "It would not go out: MEMBERS_OF does not name this user." in said
-    assert "email says" not in run("order_shipped", "--user", "ann", "--channel", "app", "--context", ORDER)
+    assert "It would not be sent: MEMBERS_OF does not name this user." in said
+    assert "\nemail:" not in run("order_shipped", "--user", "ann", "--channel", "app", "--context", ORDER)
 
 
 def test_an_address_may_have_several_kinds(run, settings):
@@ -73,12 +75,12 @@ def test_it_explains_a_delivery_and_a_notification(run, ann):
     stranger = UserFactory(username="bob", is_active=False)
     result = NotificationManager.send(ShopEvents.NEWSLETTER, [ann, stranger])
     number = str(result.notification_id)
-    assert "It is ready, and waits for a worker." in run("--delivery", str(Delivery.objects.get().pk))
-    assert "It is ready, and waits for a worker." in run("--notification", number, "--user", "ann")
-    assert "It did not go out: The user is inactive." in run("--notification", number, "--user", "bob", code=1)
+    assert "It is ready and waits for a worker." in run("--delivery", str(Delivery.objects.get().pk))
+    assert "It is ready and waits for a worker." in run("--notification", number, "--user", "ann")
+    assert "It was not sent: The user is inactive." in run("--notification", number, "--user", "bob", code=1)
     UserFactory(username="carl")
     nothing = run("--notification", number, "--user", "carl", code=1)
-    assert "Nothing of it was meant for this recipient." in nothing
+    assert "The notification was not meant for this recipient." in nothing
 
 
 @pytest.mark.parametrize(
@@ -149,8 +151,10 @@ def test_a_value_of_a_wrong_type_is_not_reported_as_invalid_json(run, ann, value
 
 def test_a_level_can_be_given(run, ann):
     UserSettings.objects.create(user=ann, cluster=Cluster.objects.default(), digest="daily", digest_hour=18)
-    assert "The user would have to want no digest" in run("shop_newsletter", "--user", "ann")
-    assert "It would go out as soon as a worker runs." in run("shop_newsletter", "--user", "ann", "--level", "critical")
+    assert "The user would have to turn off the digest" in run("shop_newsletter", "--user", "ann")
+    assert "It would be sent as soon as a worker runs." in run(
+        "shop_newsletter", "--user", "ann", "--level", "critical"
+    )
 
 
 def test_the_log_channel_alone_reaches_nobody(run, ann):

@@ -155,7 +155,7 @@ def test_explain_names_it_before_and_why_afterwards(turn):
     assert "NOTIFICATIONS['ENABLED'] is False" in str(explained)
     assert not explained.reaches
     waiting = Notification.objects.get(pk=queued.notification_id)
-    assert "it would wait until that is True" in str(NotificationManager.why(waiting, user))
+    assert "nothing is sent until it is True" in str(NotificationManager.why(waiting, user))
     refused = Notification.objects.get(pk=send(user).notification_id)
     assert "NOTIFICATIONS['ENABLED'] would have to be True" in str(NotificationManager.why(refused, user))
 

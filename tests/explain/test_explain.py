@@ -12,8 +12,8 @@ from django.test.utils import CaptureQueriesContext
 from notifications.core import clock
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.exceptions import IdempotencyConflict, InvalidContext, InvalidOption, InvalidRecipient, UnknownEvent
-from notifications.explain.deliver_reasons import WORDS
-from notifications.explain.remedies import CHANGES, About, change_for
+from notifications.explain.remedies import REMEDIES, Subject, describe_remedy
+from notifications.explain.steps import PASS_REASONS
 from notifications.manager import NotificationManager
 from notifications.models import Cluster, Delivery, Fingerprint, Heartbeat, Pause, SharedPreference, UserSettings
 from notifications.outcomes import Deliver, Drop, Reason, Rule, RuleKind
@@ -72,7 +72,7 @@ def test_every_gate_is_told_with_its_answer_and_its_words(user):
     channel = explain(user).channel("email")
     assert [step.gate for step in channel.steps] == [gate.__name__ for gate in GATES]
     assert all(step.lets_through and step.rule and not step.change for step in channel.steps)
-    assert (channel.answer, channel.summary) == (Deliver(), "It would go out at once.")
+    assert (channel.answer, channel.summary) == (Deliver(), "It would be sent immediately.")
 
 
 def test_quiet_hours_are_told_on_the_clock_of_the_user_with_what_would_change_them(user, choose):
@@ -80,7 +80,7 @@ def test_quiet_hours_are_told_on_the_clock_of_the_user_with_what_would_change_th
     told = explain(user, at=MIDNIGHT).channel("email")
     assert told.arrives_at == SEVEN
     assert told.summary == (
-        "It would go out at 07:00 on Sunday 22 November 2026, Europe/Berlin: quiet hours of this user: 22:00–07:00 "
+        "It would be sent at 07:00 on Sunday 22 November 2026, Europe/Berlin: quiet hours of this user: 22:00–07:00 "
         "Europe/Berlin. The user would have to choose other quiet hours, or the event would have to declare "
         "ignores_quiet_hours."
     )
@@ -98,7 +98,9 @@ def test_the_first_drop_ends_the_questions(user, choose):
 
 def test_a_rule_of_the_cluster_says_who_could_change_it(user):
     SharedPreference(cluster=Cluster.objects.default(), channels={"email": False}).save()
-    assert "The cluster would have to turn it on, or the user choose it" in explain(user).channel("email").summary
+    assert (
+        "The cluster would have to turn it on, or the user for themselves, or" in explain(user).channel("email").summary
+    )
     group = Group.objects.create(name="Plumbers")
     user.groups.add(group)
     SharedPreference(cluster=Cluster.objects.default(), group=group, channels={"email": False}).save()
@@ -137,7 +139,7 @@ def test_a_repeat_is_told_and_reserves_nothing_for_itself(user, declare):
         NotificationManager.send(event, user, None, {"room": "hall"})
         told = explain(user, event, {"room": "hall"})
         assert told.channel("email").answer.reason == Reason.DUPLICATE
-        assert "after the window of the event, or with other values of room" in str(told)
+        assert "after the event's deduplication window, or with other values of room, or" in str(told)
         assert explain(user, event, {"room": "attic"}).reaches
         assert explain(user, event, {"room": "hall"}, at=travel.time + timedelta(seconds=900)).reaches
         assert Fingerprint.objects.get().folded == 0
@@ -151,8 +153,8 @@ def test_a_key_that_was_used_queues_nothing_and_names_the_first(user):
     told = explain(user, correlation_id="another", **key)
     assert not told.reaches
     assert told.channel("app").summary == (
-        "It would not go out: the idempotency key was used before, for notification "
-        f"{first.notification_id}; nothing is queued again. The call would have to have a key of its own."
+        "It would not be sent: the idempotency key was used before, for notification "
+        f"{first.notification_id}; nothing is queued again. The call would have to pass another idempotency key."
     )
     assert NotificationManager.send(ShopEvents.ORDER_SHIPPED, user, None, ORDER, **key).duplicate
     assert explain(user, **key, cluster=ClusterFactory(members=[user])).reaches
@@ -185,7 +187,7 @@ def test_a_channel_that_the_site_has_not_is_told(user, declare):
     assert told.answer.reason == Reason.NOT_CONFIGURED
     assert [step.gate for step in told.steps] == ["channel"]
     assert told.summary == (
-        "It would not go out: the channel sms is not configured. The channel sms would have to stand in "
+        "It would not be sent: the channel sms is not configured. The channel sms would have to be listed in "
         "NOTIFICATIONS['CHANNELS'], with its ENABLED not set to False."
     )
 
@@ -209,7 +211,7 @@ def test_a_full_queue_is_told(user, settings):
     settings.NOTIFICATIONS = {"QUEUE_LIMIT": 3}
     assert explain(user).channel("app").answer.reason == Reason.QUEUE_FULL, "it takes room for both channels"
     settings.NOTIFICATIONS = {"QUEUE_LIMIT": 4}
-    assert explain(user).channel("app").steps[0].rule == "the outbox has room"
+    assert explain(user).channel("app").steps[0].rule == "the queue has room"
 
 
 def test_what_expires_before_its_hour_does_not_arrive(user, choose):
@@ -234,11 +236,11 @@ def test_a_digest_is_told(user, choose):
     choose(digest="daily", digest_hour=18)
     told = explain(user, ShopEvents.NEWSLETTER, {}, at=MIDNIGHT).channel("email")
     assert told.answer.reason == Reason.DIGEST
-    assert "The user would have to want no digest" in told.summary
+    assert "The user would have to turn off the digest" in told.summary
 
 
 def test_what_would_go_out_at_once_says_whether_anybody_would_take_it(user, choose, settings):
-    none = ("No worker is running at this moment; it would go out when one does.",)
+    none = ("No worker is running now; the delivery would be sent when one starts.",)
     with travelling(MIDNIGHT):
         assert explain(user).channel("email").notes == none
         assert explain(user, at=SEVEN).channel("email").notes == (), "nobody knows who will be running"
@@ -257,7 +259,10 @@ def test_a_paused_channel_is_a_note_and_no_refusal(user):
     Pause.objects.pause("email", "the provider is moving", MIDNIGHT)
     told = explain(user)
     [note] = told.channel("email").notes
-    assert note == "The channel email is paused (the provider is moving): it would wait for resume_notifications."
+    assert (
+        note
+        == "The channel email is paused (the provider is moving): nothing is sent until resume_notifications is run."
+    )
     assert told.channel("app").notes == ()
     assert note in str(told)
     assert told.reaches, "later"
@@ -267,21 +272,21 @@ def test_a_paused_channel_is_a_note_and_no_refusal(user):
 def test_what_is_paused_is_not_said_to_go_out_at_once_nor_at_its_hour(user, choose):
     Pause.objects.pause("email", "", MIDNIGHT)
     told = explain(user)
-    paused = "It would wait for resume_notifications, since the channel email is paused."
-    assert (told.channel("email").summary, told.channel("app").summary) == (paused, "It would go out at once.")
+    paused = "It would wait until resume_notifications is run, because the channel email is paused."
+    assert (told.channel("email").summary, told.channel("app").summary) == (paused, "It would be sent immediately.")
     Pause.objects.pause("*", "", MIDNIGHT)
-    everything = "It would wait for resume_notifications, since everything is paused."
+    everything = "It would wait until resume_notifications is run, because everything is paused."
     assert explain(user).channel("app").summary == everything
-    assert "at once" not in str(explain(user))
+    assert "immediately" not in str(explain(user))
     choose(**NIGHT)
-    hour = "It would go out at 07:00 on Sunday 22 November 2026, Europe/Berlin at the earliest, and waits"
+    hour = "It would be sent at 07:00 on Sunday 22 November 2026, Europe/Berlin at the earliest, and not before resume"
     assert explain(user, at=MIDNIGHT).channel("email").summary.startswith(hour)
 
 
 def test_what_waits_for_a_worker_is_not_said_to_go_out_at_once(user, settings):
-    assert explain(user).channel("email").summary == "It would go out as soon as a worker runs."
+    assert explain(user).channel("email").summary == "It would be sent as soon as a worker runs."
     settings.NOTIFICATIONS = {"DELIVERY": "immediate"}
-    assert explain(user).channel("email").summary == "It would go out at once."
+    assert explain(user).channel("email").summary == "It would be sent immediately."
 
 
 @pytest.mark.usefixtures("worker")
@@ -290,17 +295,17 @@ def test_what_would_not_go_out_is_not_said_to_wait_for_a_pause(user, choose):
     Pause.objects.pause("*", "", MIDNIGHT)
     told = explain(user)
     assert told.channel("email").notes == ()
-    assert told.channel("app").notes == ("Everything is paused: it would wait for resume_notifications.",)
+    assert told.channel("app").notes == ("Everything is paused: nothing is sent until resume_notifications is run.",)
 
 
 @pytest.mark.usefixtures("worker")
 def test_a_channel_that_sends_to_nobody_reaches_nobody(user, declare):
     told = explain(user, declare(channels=("log",)), {})
-    assert told.channel("log").summary == "It would go out at once."
+    assert told.channel("log").summary == "It would be sent immediately."
     assert not told.channel("log").reaches
     assert not told.reaches
     assert not told.as_dict()["reaches"]
-    assert "It reaches nobody: what goes out on log" in str(told)
+    assert "It reaches nobody: deliveries on log are sent to no address" in str(told)
     assert explain(user, declare(channels=("log", "app")), {}).reaches
 
 
@@ -315,12 +320,12 @@ def test_an_address_is_explained_without_its_letters(recipient):
     told = str(explain(recipient))
     assert recipient.key in told
     assert recipient.by_kind[0][1] not in told
-    assert "Only an account can be reached by app" in told
+    assert "The channel app sends only to accounts" in told
 
 
 @pytest.mark.parametrize("recipient", [None, "ann", [], Group(name="x")])
 def test_one_recipient_is_explained_and_no_other_thing(recipient):
-    with pytest.raises(InvalidRecipient, match="One user or one Address"):
+    with pytest.raises(InvalidRecipient, match="one user or one Address"):
         explain(recipient)
 
 
@@ -361,34 +366,37 @@ def test_a_cluster_of_ones_own_is_asked(user):
 
 class TestTheWords:
     def test_every_gate_has_words_for_letting_through(self):
-        assert WORDS.keys() == {gate.__name__ for gate in GATES}
+        assert PASS_REASONS.keys() == {gate.__name__ for gate in GATES}
 
     def test_every_reason_says_what_would_have_to_change(self):
-        assert CHANGES.keys() == set(Reason)
+        assert REMEDIES.keys() == set(Reason)
 
     @pytest.mark.parametrize("reason", Reason.values)
-    @pytest.mark.parametrize("about", [About("smoke", "email", "email"), About("gone", "fax", "", has_account=False)])
-    def test_every_sentence_can_be_said(self, reason, about):
-        said = change_for(reason, about)
+    @pytest.mark.parametrize("subject", [Subject("smoke", "email", "u:1"), Subject("gone", "fax", "a:1")])
+    def test_every_sentence_can_be_said(self, reason, subject):
+        said = describe_remedy(reason, subject)
         assert said == "" or said.endswith(".")
         assert "{" not in said
         assert all(sentence[0].isupper() for sentence in said.split(". ") if sentence)
 
     def test_a_reason_that_nobody_knows_has_none(self):
-        assert change_for("", About("smoke", "email")) == change_for("newer", About("smoke", "email")) == ""
+        subject = Subject("smoke", "email")
+        assert describe_remedy("", subject) == describe_remedy("newer", subject) == ""
 
     def test_where_an_address_would_have_to_stand(self, settings):
-        assert "the field email of the account" in change_for("no_address", About("smoke", "email", "email"))
-        assert "ADDRESS_FIELDS would name for phone" in change_for("no_address", About("smoke", "sms", "phone"))
-        settings.NOTIFICATIONS = {"ADDRESS_FIELDS": {"phone": "mobile"}}
-        assert "the field mobile of the account" in change_for("no_address", About("smoke", "sms", "phone"))
+        channels = {"sms": {"BACKEND": "example_project.quality.channels.TextStandIn", "OPTIONS": {"file": "x.jsonl"}}}
+        settings.NOTIFICATIONS = {"CHANNELS": channels}
+        assert "the field email of the account" in describe_remedy("no_address", Subject("smoke", "email"))
+        assert "that ADDRESS_FIELDS names for phone" in describe_remedy("no_address", Subject("smoke", "sms"))
+        settings.NOTIFICATIONS = {"CHANNELS": channels, "ADDRESS_FIELDS": {"phone": "mobile"}}
+        assert "the field mobile of the account" in describe_remedy("no_address", Subject("smoke", "sms"))
 
     def test_what_holds_a_critical_event_back_is_only_its_ceiling(self, settings, declare):
         settings.NOTIFICATIONS = {"LIMITS": {"user": "5/h"}}
         declare()
-        assert change_for("over_limit", About("smoke", "email")).endswith("LIMITS['user'] 5/h.")
+        assert describe_remedy("over_limit", Subject("smoke", "email")).endswith("LIMITS['user'] 5/h.")
         declare(priority=NotificationPriority.CRITICAL)
-        assert change_for("over_limit", About("smoke", "email")).endswith("higher: CRITICAL_LIMIT 1000/h.")
+        assert describe_remedy("over_limit", Subject("smoke", "email")).endswith("higher: CRITICAL_LIMIT 1000/h.")
 
 
 class TestWhatDecides:
@@ -405,8 +413,8 @@ class TestWhatDecides:
         assert self.told(user, event, 21, 50) == (
             "21 07:00",
             "event: batch window of 900 seconds, and quiet hours of this user: 22:00–07:00 UTC",
-            "The event would have to declare no batch_window, or the call to be CRITICAL. Or the user would have to "
-            "choose other quiet hours, or the event would have to declare ignores_quiet_hours.",
+            "The event would have to declare no batch_window, or the call would have to be CRITICAL. Alternatively, "
+            "the user would have to choose other quiet hours, or the event would have to declare ignores_quiet_hours.",
         )
         assert self.told(user, event, 21, 40)[1] == "event: batch window of 900 seconds"
 
@@ -423,7 +431,7 @@ class TestWhatDecides:
         assert self.told(user, declare(), 12) == (
             "24 08:00",
             "delivery windows of this user for email: tue 08:00–08:30 UTC",
-            "The user would have to open another window for email.",
+            "The user would have to choose another delivery window for email.",
         )
 
     def test_what_only_together_decides_is_named_together(self, user, choose, declare):
@@ -431,8 +439,8 @@ class TestWhatDecides:
         assert self.told(user, declare(), 23) == (
             "21 08:00",
             "daily digest of this user: 08:00 UTC, and at the same time quiet hours of this user: 22:00–08:00 UTC",
-            "The user would have to want no digest, the event would have to declare digest=False, or the call to be "
-            "CRITICAL. And the user would have to choose other quiet hours.",
+            "The user would have to turn off the digest, the event would have to declare digest=False, or the call "
+            "would have to be CRITICAL. In addition, the user would have to choose other quiet hours.",
         )
 
     def test_of_quiet_hours_and_windows_that_one_which_opens_last(self, user, choose, declare):
@@ -441,7 +449,7 @@ class TestWhatDecides:
         with travelling(datetime(2026, 11, 20, 23, tzinfo=UTC)):
             [step] = [one for one in explain(user, declare(), {}).channel("email").steps if not one.lets_through]
         assert step.rule == "delivery windows of this user for email: 09:00–12:00 UTC"
-        assert step.change.startswith("The user would have to open another window for email, or")
+        assert step.change.startswith("The user would have to choose another delivery window for email, or")
 
 
 def test_what_joins_a_batch_that_waits_already_goes_out_with_it(user, declare):
@@ -451,12 +459,15 @@ def test_what_joins_a_batch_that_waits_already_goes_out_with_it(user, declare):
         clock.forward(minutes=10)
         told = explain(user, event, context={}).channel("email")
         assert told.summary.startswith(
-            "It would go out at 12:15 on Friday 20 November 2026, UTC, with what waits already: event: batch window of"
+            "It would be sent at 12:15 on Friday 20 November 2026, UTC, together with deliveries that are waiting "
+            "already: event: batch window of"
         )
         assert (told.answer.until.minute, told.arrives_at.minute) == (25, 15)
         NotificationManager.send(event, [user])
         last = NotificationManager.why(Delivery.objects.last()).channels[0]
-        assert last.summary.startswith("It waits until 12:15 on Friday 20 November 2026, UTC, with what waits already:")
+        assert last.summary.startswith(
+            "It waits until 12:15 on Friday 20 November 2026, UTC, together with deliveries that are waiting already:"
+        )
         assert explain(UserFactory(), event, context={}).channel("email").arrives_at.minute == 25
 
 

@@ -65,7 +65,7 @@ def test_what_was_sent_says_when_and_by_whom(user, clock):
     Dispatcher().run_until_idle()
     told = why(notification, user)
     assert told.summary == "It was sent at 23:01 on Saturday 21 November 2026, UTC by locmem."
-    assert [event.what for event in told.story] == ["It was asked for.", "Attempt 1: locmem accepted it."]
+    assert [event.what for event in told.story] == ["send() was called.", "Attempt 1: locmem accepted it."]
     assert (told.arrives_at, told.state, told.steps, told.answer) == (clock.time, "sent", (), None)
 
 
@@ -75,7 +75,7 @@ def test_that_another_address_was_used_than_the_users_own_belongs_to_the_story(u
     Dispatcher().run_until_idle()
     for told in (why(notification, user), why(Delivery.objects.get())):
         assert [event.what for event in told.story] == [
-            "It was asked for.",
+            "send() was called.",
             "Note: The user’s own address is unusable; that of the account is used: "
             "the email address in the settings is malformed.",
             "Attempt 1: locmem accepted it.",
@@ -109,8 +109,8 @@ def test_what_would_be_dropped_now_says_so(user):
     Mute(user=user, cluster=Cluster.objects.default(), kind="event", value="shop_newsletter").save()
     told = why(notification, user)
     assert told.summary == (
-        "It waits, and as things stand it would not go out: user: muted event shop_newsletter for ever. The user would "
-        "have to lift the mute, or the event would have to be declared CRITICAL."
+        "It is waiting, but would not be sent now: user: muted event shop_newsletter for ever. The user would have to "
+        "lift the mute, or the event would have to be declared CRITICAL."
     )
     assert told.arrives_at is None
 
@@ -135,8 +135,8 @@ def test_what_the_user_has_changed_since_is_not_proposed(user):
     notification = send(user)
     choose(user, digest="none")
     assert why(notification, user).summary == (
-        "It waits until 18:00 on Sunday 22 November 2026, UTC: Waits for the digest; the time was set before, by what "
-        "has been changed since."
+        "It waits until 18:00 on Sunday 22 November 2026, UTC: Waits for the digest; its time was set by "
+        "settings that have changed since."
     )
 
 
@@ -146,7 +146,7 @@ def test_what_is_over_a_limit_names_its_limits(user, settings):
     notification = send(user)
     Dispatcher().run_until_idle()
     assert why(notification, user).summary.endswith(
-        "There would have to be fewer of it, or one of its limits would have to be higher: LIMITS['user'] 1/h, "
+        "Fewer notifications would have to be sent, or a limit would have to be higher: LIMITS['user'] 1/h, "
         "LIMITS['user_channel'] 5/d."
     )
 
@@ -164,7 +164,7 @@ def test_whom_send_refused_is_told_from_the_log(user):
     choose(user, channels={"email": False})
     told = why(send(user), user)
     assert (told.state, told.reason, told.delivery_id) == ("dropped", "preference", None)
-    assert told.summary.startswith("It did not go out: user: channel email is off. The user would have to turn it on")
+    assert told.summary.startswith("It was not sent: user: channel email is off. The user would have to turn it on")
 
 
 def test_a_refusal_of_all_is_everybodys(user, settings):
@@ -173,8 +173,8 @@ def test_a_refusal_of_all_is_everybodys(user, settings):
     told = why(send(user), user)
     assert (told.reason, told.channel) == ("queue_full", "email")
     assert told.summary.startswith(
-        "It did not go out: the send was refused whole, because the queue was full, and it is not kept for whom it was "
-        "meant. Workers would have to deliver what waits, or QUEUE_LIMIT"
+        "It was not sent: the queue was full, so the whole send was rejected and its recipients were not recorded. "
+        "Workers would have to deliver some of the queue, QUEUE_LIMIT or CLUSTER_QUEUE_LIMIT would have to be higher"
     )
 
 
@@ -201,7 +201,7 @@ def test_who_was_not_meant_gets_no_channel(user):
     told = NotificationManager.why(send(UserFactory()), user)
     assert told.channels == ()
     assert not told.reaches
-    assert "Nothing of it was meant for this recipient." in str(told)
+    assert "The notification was not meant for this recipient." in str(told)
 
 
 def test_an_address_and_a_user_who_is_gone_have_a_story_too(user, clock):
@@ -211,7 +211,7 @@ def test_an_address_and_a_user_who_is_gone_have_a_story_too(user, clock):
     send(user)
     user.delete()
     told = why(Delivery.objects.get())
-    assert "It waits, and as things stand it would not go out: The user no longer exists." in told.summary
+    assert "It is waiting, but would not be sent now: The user no longer exists." in told.summary
     assert told.notes == (), "not that it goes out when a worker runs"
 
 
@@ -229,9 +229,9 @@ def test_a_failure_tells_every_try(user):
         "Attempt 2 by smtp: The provider refused for good: 550 no such user.",
     ]
     assert told.summary == (
-        "It did not go out, and is not tried again: The provider refused for good (550 no such user). The address or "
-        "the message would have to be one that the provider takes; then somebody with the permission "
-        "klaxon.retry_delivery can send it again."
+        "It was not sent, and is not retried: The provider refused for good (550 no such user). The address or the "
+        "message would have to be one that the provider accepts; then a user with the permission "
+        "klaxon.retry_delivery can resend it."
     )
 
 
@@ -251,7 +251,7 @@ def test_what_was_merged_went_where_the_other_went(user):
     other.save()
     Delivery.objects.filter(recipient=user).update(state="merged", merged_into=other)
     told = why(notification, user)
-    assert told.summary == f"It went into delivery {other.pk}, which is sent."
+    assert told.summary == f"It is part of delivery {other.pk}, which is sent."
     assert told.arrives_at == MIDNIGHT
 
 
@@ -268,24 +268,24 @@ def test_a_channel_or_an_event_that_is_gone_is_told(user, settings):
 
 def test_what_is_ready_says_whether_anybody_would_take_it(user):
     notification = send(user)
-    assert why(notification, user).notes == ("No worker is running at this moment; it goes out when one does.",)
+    assert why(notification, user).notes == ("No worker is running now; the delivery is sent when one starts.",)
     Heartbeat.objects.beat("one", "here", 1, MIDNIGHT)
     assert why(notification, user).notes == ()
     Pause.objects.pause("*", "", MIDNIGHT)
-    paused = "Everything is paused: it would wait for resume_notifications."
+    paused = "Everything is paused: nothing is sent until resume_notifications is run."
     assert why(notification, user).notes == (paused,)
     assert why(notification, user).summary == (
-        "It is ready, and waits for resume_notifications, since everything is paused."
+        "It is ready and waits until resume_notifications is run, because everything is paused."
     )
     Heartbeat.objects.all().delete()
-    assert why(notification, user).notes == (paused, "No worker is running at this moment.")
+    assert why(notification, user).notes == (paused, "No worker is running now.")
 
 
 def test_what_is_held_while_everything_is_paused_may_go_out_later_than_its_hour(user):
     choose(user, **NIGHT)
     notification = send(user)
     Pause.objects.pause("*", "", MIDNIGHT)
-    hour = "It waits until 07:00 on Sunday 22 November 2026, Europe/Berlin at the earliest, and waits for resume"
+    hour = "It waits until 07:00 on Sunday 22 November 2026, Europe/Berlin at the earliest, and until resume"
     assert why(notification, user).summary.startswith(hour)
 
 
@@ -293,33 +293,31 @@ def test_what_is_due_and_would_be_held_does_not_go_out_with_a_worker(user):
     notification = send(user)
     choose(user, **NIGHT)
     assert why(notification, user).arrives_at == SEVEN
-    assert why(notification, user).notes == ("No worker is running at this moment.",)
+    assert why(notification, user).notes == ("No worker is running now.",)
 
 
-@pytest.mark.parametrize(
-    ("state", "more"), [("claimed", ""), ("sending", " What it had begun to send may have arrived.")]
-)
+@pytest.mark.parametrize(("state", "more"), [("claimed", ""), ("sending", " It may have arrived already.")])
 def test_who_has_lost_its_worker_is_told(user, clock, state, more):
     notification = send(user)
     Heartbeat.objects.beat("one", "here", 1, MIDNIGHT)
     put(state=state, owner="one", lease=MIDNIGHT + timedelta(seconds=30))
-    assert why(notification, user).summary == "A worker has it at this moment."
+    assert why(notification, user).summary == "A worker is processing it now."
     clock.forward(seconds=31)
     told = why(notification, user)
     assert told.summary == (
-        "Its worker has not been heard of since 23:00 on Saturday 21 November 2026, UTC, and another will take it "
+        "Its worker has not responded since 23:00 on Saturday 21 November 2026, UTC, and another worker will take it "
         f"over.{more}"
     )
-    assert told.notes == ("No worker is running at this moment.",)
+    assert told.notes == ("No worker is running now.",)
     assert (told.arrives_at is None) == (state == "sending"), "nobody can know what has arrived"
 
 
 def test_a_worker_that_is_gone_was_heard_of_until_its_lease_ran_out(user, clock):
     notification = send(user)
     put(state="claimed", owner="one", lease=MIDNIGHT)
-    assert why(notification, user).summary == "A worker has it at this moment."
+    assert why(notification, user).summary == "A worker is processing it now."
     clock.forward(minutes=1)
-    assert why(notification, user).summary.startswith("Its worker has not been heard of since 23:00 on Saturday")
+    assert why(notification, user).summary.startswith("Its worker has not responded since 23:00 on Saturday")
 
 
 @pytest.mark.parametrize(
@@ -327,7 +325,7 @@ def test_a_worker_that_is_gone_was_heard_of_until_its_lease_ran_out(user, clock)
     [
         (
             "cancelled",
-            "It was cancelled. It would have to be sent by a new call; what was cancelled is not taken up again.",
+            "It was cancelled. A new call would have to send it; a cancelled delivery is never sent.",
         ),
         ("expired", "It has expired. The call would have to name a later expires_at, or none."),
     ],
@@ -345,8 +343,8 @@ def test_what_was_cancelled_while_a_worker_had_it_will_not_be_tried_again(user):
     put(state="retry", reason="temporary", due_at=SEVEN)
     told = why(notification, user)
     assert told.summary == (
-        "It waits, and as things stand it would not go out: it was cancelled at 23:00 on Saturday 21 November 2026, "
-        "UTC. It would have to be sent by a new call; what was cancelled is not taken up again."
+        "It is waiting, but would not be sent now: it was cancelled at 23:00 on Saturday 21 November 2026, UTC. A new "
+        "call would have to send it; a cancelled delivery is never sent."
     )
     assert (told.arrives_at, [step.gate for step in told.steps]) == (None, ["cancel"])
 
@@ -360,7 +358,7 @@ def test_what_a_missing_channel_would_take_is_said_once(user, settings, state):
     settings.NOTIFICATIONS = {"CHANNELS": {"email": {"ENABLED": False}}}
     told = why(notification, user)
     assert told.summary.count("NOTIFICATIONS['CHANNELS']") == told.summary.count("ENABLED") == 1
-    assert "is not configured. The channel email would have to stand in" in told.summary
+    assert "is not configured. The channel email would have to be listed in" in told.summary
 
 
 @pytest.mark.parametrize("state", DeliveryState.values)
@@ -380,7 +378,7 @@ def test_a_channel_that_sends_to_nobody_reaches_nobody(user):
         told = NotificationManager.why(Notification.objects.get(pk=result.notification_id), user)
     assert told.channel("log").arrives_at
     assert not told.reaches
-    assert "It reaches nobody: what goes out on log is sent to no address and no account." in str(told)
+    assert "It reaches nobody: deliveries on log are sent to no address and no account." in str(told)
 
 
 def test_it_writes_nothing_and_costs_the_same_for_many_tries(user):
@@ -410,7 +408,7 @@ def test_the_result_of_a_send_has_the_story_of_its_notification(user):
     result = NotificationManager.send(ShopEvents.ORDER_SHIPPED, [user], None, {"order_number": "7"})
     told = NotificationManager.why(result, user)
     assert str(told) == str(NotificationManager.why(Notification.objects.get(), user))
-    assert str(told).startswith(f"order_shipped to {user}, asked for ")
+    assert str(told).startswith(f"order_shipped to {user}, as of ")
 
 
 @pytest.mark.parametrize(
@@ -418,7 +416,7 @@ def test_the_result_of_a_send_has_the_story_of_its_notification(user):
     [
         (SendResult(None, spooled=True), "replay_spool"),
         (SendResult(None, problems=("No such event.",)), "Nothing was sent. No such event."),
-        (SendResult(0), "is gone"),
+        (SendResult(0), "has been deleted"),
     ],
     ids=["spooled", "not sent", "gone"],
 )
@@ -432,16 +430,16 @@ def test_a_user_who_was_deleted_is_named_by_their_key(user):
     row = Delivery.objects.select_related("notification").get()
     Delivery.objects.update(recipient=None)
     user.delete()
-    assert f"to {row.recipient_key} (deleted), asked for" in str(NotificationManager.why(row))
+    assert f"to {row.recipient_key} (deleted), as of" in str(NotificationManager.why(row))
 
 
 def test_other_things_have_no_story(user):
-    with pytest.raises(InvalidOption, match="A Delivery, a Notification or a SendResult"):
+    with pytest.raises(InvalidOption, match="a Delivery, a Notification or a SendResult"):
         why(user, user)
     send(user)
     delivery = Delivery.objects.get()
     Delivery.objects.all().delete()
-    with pytest.raises(InvalidOption, match="is gone"):
+    with pytest.raises(InvalidOption, match="has been deleted"):
         why(delivery)
     with pytest.raises(InvalidOption, match="was never saved"):
         why(Delivery())
@@ -451,5 +449,5 @@ def test_a_notification_that_is_gone_or_was_never_saved_has_none(user):
     notification = send(user)
     Notification.objects.all().delete()
     for nothing in (notification, Notification(event="shop_newsletter")):
-        with pytest.raises(InvalidOption, match="is gone, or was never saved"):
+        with pytest.raises(InvalidOption, match="has been deleted or was never saved"):
             why(nothing, user)

@@ -16,7 +16,7 @@ from notifications.core.hours import DAYS
 from notifications.core.rules import describe_rule, log_text
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.exceptions import NotPermitted
-from notifications.explain.steps import answer_of
+from notifications.explain.steps import combine_answers
 from notifications.manager import NotificationManager
 from notifications.models import (
     Cluster,
@@ -273,7 +273,7 @@ def checked(explanation):
     seen = Counter()
     for channel in explanation.channels:
         steps = [step for step in channel.steps if step.gate != "expires_at"]
-        assert answer_of(steps) == channel.answer
+        assert combine_answers(steps) == channel.answer
         for step in channel.steps:
             assert step.rule
             assert bool(step.change) == (not isinstance(step.answer, Deliver))
