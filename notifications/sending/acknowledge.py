@@ -1,4 +1,4 @@
-"""A recipient says that they have taken note."""
+"""Acknowledge notifications."""
 
 from functools import partial
 from typing import Any
@@ -15,40 +15,42 @@ from notifications.sending.permission import check_is_user
 
 @read_from_primary()
 def acknowledge(notification: Notification, user: Any) -> bool:
-    """Whether it is new.
+    """Store that the user has taken note of the notification. Return whether this is new.
 
-    :raises InvalidOption: if it is no saved notification, or the user is no saved user.
-    :raises NotPermitted: unless the user is a recipient of it, active, and a member of its cluster.
+    :raises InvalidOption: if it is not a saved notification, or the user is not a saved user.
+    :raises NotPermitted: unless the user is one of its recipients, active, and a member of its cluster.
     """
-    _check(notification, user)
+    _check_arguments(notification, user)
     using = router.db_for_write(Acknowledgement)
     _check_recipient(notification, user, using)
     with transaction.atomic(using=using):
         is_new = Acknowledgement.objects.using(using).acknowledge(notification, user, clock.now(using))
         if is_new:
-            fact = {"partition": partitions.current(), "notification": notification, "user": user}
-            tell = partial(signals.notification_acknowledged.send_robust, sender=Notification, **fact)
-            transaction.on_commit(read_as_routed()(tell), using=using, robust=True)
+            facts = {"partition": partitions.current(), "notification": notification, "user": user}
+            send_signal = partial(signals.notification_acknowledged.send_robust, sender=Notification, **facts)
+            transaction.on_commit(read_as_routed()(send_signal), using=using, robust=True)
     return is_new
 
 
-def _check(notification: Any, user: Any) -> None:
+def _check_arguments(notification: Any, user: Any) -> None:
     if not isinstance(notification, Notification) or notification.pk is None:
-        raise InvalidOption(f"acknowledge() takes note of one saved Notification, not {notification!r:.80}.")
+        raise InvalidOption(f"acknowledge() takes a saved Notification, not {notification!r:.80}.")
     if user is None:
-        raise InvalidOption("acknowledge() needs the user who has taken note.")
+        raise InvalidOption("acknowledge() takes the user who has taken note, not None.")
     check_is_user("user", user)
 
 
 def _check_recipient(notification: Notification, user: Any, using: str) -> None:
-    # Somebody who has not logged in has none.
+    # An anonymous user has no primary key.
     pk = user.pk
     deliveries = Delivery.objects.using(using).filter(notification=notification.pk, recipient=pk)
     if pk is None or not deliveries.exists():
-        raise NotPermitted(f"{user!r:.80} is no recipient of {notification}, so they cannot acknowledge it.")
-    # As they are now: the caller may have read them before they were made inactive.
+        raise NotPermitted(f"{user!r:.80} cannot acknowledge {notification}: they are not one of its recipients.")
+    # Read from the database, because the caller's object may be older than a change of the user.
     member = get_members(notification.cluster).filter(pk=pk).first()
     if member is None:
-        raise NotPermitted(f"{user!r:.80} is no member of the cluster of {notification} any more.")
+        raise NotPermitted(
+            f"{user!r:.80} cannot acknowledge {notification}: they are no longer a member of its cluster."
+        )
     if not member.is_active:
-        raise NotPermitted(f"{user!r:.80} is inactive, so they cannot acknowledge {notification}.")
+        raise NotPermitted(f"{user!r:.80} cannot acknowledge {notification}: they are inactive.")

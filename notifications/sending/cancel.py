@@ -1,4 +1,4 @@
-"""Cancelling by key: what waits is stopped at once, and a worker that has some of it is told when it asks again."""
+"""Cancel by key: waiting deliveries at once, and claimed ones when the worker rechecks them."""
 
 from typing import Any
 
@@ -13,21 +13,21 @@ from notifications.sending.validation import validate_cluster
 
 @read_from_primary()
 def cancel(cluster: Any, cancel_key: str) -> int:
-    """How many deliveries that waited were stopped.
+    """Cancel the notifications with this key. Return how many waiting deliveries were cancelled.
 
-    :raises InvalidOption: without a key.
+    :raises InvalidOption: if there is no key.
     """
     if not cancel_key:
         raise InvalidOption("cancel() needs the cancel_key that was given to send().")
     using = router.db_for_write(Delivery)
-    mine = cluster_or_default(validate_cluster(cluster))
-    named = Notification.objects.using(using).filter(cluster=mine, cancel_key=cancel_key)
+    cluster = cluster_or_default(validate_cluster(cluster))
+    notifications = Notification.objects.using(using).filter(cluster=cluster, cancel_key=cancel_key)
     now = clock.now(using)
     with transaction.atomic(using=using):
-        # Before the deliveries: what a worker has, and gives back to wait, it finds cancelled when it asks again.
-        named.filter(cancelled_at=None).update(cancelled_at=now)
-        # Read first: with a join the guard on the state would stand in a subquery, which PostgreSQL does not ask
-        # again after it has waited for a worker that was just taking the row.
-        ids = list(named.values_list("pk", flat=True))
-        mine = Delivery.objects.using(using).filter(notification_id__in=ids)
-        return mine.cancel(now) + mine.cancel_merged(now)
+        # Before the deliveries: if a worker returns a claimed delivery, the recheck then finds it cancelled.
+        notifications.filter(cancelled_at=None).update(cancelled_at=now)
+        # Read the ids first. With a join, the condition on the state would be in a subquery, and PostgreSQL does not
+        # evaluate that again after it has waited for a worker that was claiming the row.
+        ids = list(notifications.values_list("pk", flat=True))
+        deliveries = Delivery.objects.using(using).filter(notification_id__in=ids)
+        return deliveries.cancel(now) + deliveries.cancel_merged(now)

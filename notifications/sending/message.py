@@ -1,4 +1,4 @@
-"""Free text: which of the two events it is, and to whom it goes where the call names nobody."""
+"""Free text messages: their event, and their recipients if the call names none."""
 
 import re
 from typing import Any
@@ -13,7 +13,7 @@ from notifications.recipients import GroupNamed
 
 CRITICAL = NotificationPriority.CRITICAL
 DOTTED_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
-UNSET = (
+NO_RECIPIENTS = (
     "send_notification() was given no recipients, and NOTIFICATIONS['MESSAGE_RECIPIENTS'] is not set. Pass recipients, "
     "such as Members(cluster) for everybody, or set it to the name of a group or the dotted path of a "
     "callable(cluster) that returns recipients."
@@ -21,7 +21,7 @@ UNSET = (
 
 
 def choose_event(level: Any, priority: Any) -> BuiltInEvents:
-    """The event that sends a text: one that is critical must reach those who opted out, and wait for nothing."""
+    """Return the event for a text. A critical text has its own event, which ignores opt-outs and quiet hours."""
     is_critical = (isinstance(level, str) and LEVELS.get(level) == CRITICAL) or (
         priority == CRITICAL and not isinstance(priority, bool)
     )
@@ -29,29 +29,31 @@ def choose_event(level: Any, priority: Any) -> BuiltInEvents:
 
 
 def is_dotted_path(text: str) -> bool:
-    """Whether ``MESSAGE_RECIPIENTS`` names a callable; anything else is the name of a group."""
+    """Return whether ``MESSAGE_RECIPIENTS`` is the path of a callable. Otherwise it is the name of a group."""
     return DOTTED_PATH.fullmatch(text) is not None
 
 
 def find_recipients(cluster: Any) -> Any:
-    """Those whom ``MESSAGE_RECIPIENTS`` names.
+    """Return the recipients of ``MESSAGE_RECIPIENTS``.
 
     :raises InvalidOption: if the setting is empty, or its callable returns None.
     :raises ImproperlyConfigured: if its callable cannot be imported.
     """
-    named = conf.current().message_recipients
-    if not named:
-        raise InvalidOption(UNSET)
-    if not is_dotted_path(named):
-        return GroupNamed(named)
+    setting = conf.current().message_recipients
+    if not setting:
+        raise InvalidOption(NO_RECIPIENTS)
+    if not is_dotted_path(setting):
+        return GroupNamed(setting)
     try:
-        function = import_string(named)
+        function = import_string(setting)
     except ImportError as error:
-        raise ImproperlyConfigured(f"NOTIFICATIONS['MESSAGE_RECIPIENTS'] names {named!r}: {error}") from error
-    found = function(cluster)
-    if found is None:
+        raise ImproperlyConfigured(
+            f"NOTIFICATIONS['MESSAGE_RECIPIENTS'] is {setting!r}, which cannot be imported: {error}"
+        ) from error
+    recipients = function(cluster)
+    if recipients is None:
         raise InvalidOption(
-            f"{named}, which NOTIFICATIONS['MESSAGE_RECIPIENTS'] names, returned None. Let it return recipients, or an "
-            "empty list for nobody."
+            f"{setting}, which NOTIFICATIONS['MESSAGE_RECIPIENTS'] names, returned None. It must return recipients, or "
+            "an empty list for nobody."
         )
-    return found
+    return recipients

@@ -1,4 +1,4 @@
-"""Who may do it: somebody at all, and for an event that names a permission, somebody who has it."""
+"""Check that an actor is a user and has the permission that an event requires."""
 
 from typing import Any
 
@@ -11,10 +11,10 @@ from notifications.exceptions import InvalidOption, NotPermitted
 
 
 def check_is_user(name: str, value: Any) -> None:
-    """Nobody, and who has not logged in, pass: whether they may is another question.
+    """Check that the value is a saved user. None and anonymous users pass; permissions are checked elsewhere.
 
-    :param name: of the argument, for the sentence.
-    :raises InvalidOption: if it is something else than a saved user.
+    :param name: the name of the argument, for the error message.
+    :raises InvalidOption: if it is anything else.
     """
     if value is None or getattr(value, "is_anonymous", False):
         return
@@ -23,16 +23,16 @@ def check_is_user(name: str, value: Any) -> None:
 
 
 def get_required_permission(event: NotificationEvent) -> str:
-    """The permission that the actor of a ``send()`` must have; empty if none is needed."""
+    """Return the permission that the actor of a ``send()`` must have; empty if none is required."""
     if not event.permission and event.name == BuiltInEvents.CRITICAL_MESSAGE.value:
         return conf.current().critical_message_permission
     return event.permission
 
 
 def check_actor_given(event: NotificationEvent, actor: Any) -> None:
-    """Asks no database, so that it can be told in the caller's face even while there is none.
+    """Check that there is an actor if the event requires a permission. It makes no query, so it works in an outage.
 
-    :raises NotPermitted: if the event needs an actor with a permission, and there is none.
+    :raises NotPermitted: if there is none.
     """
     permission = get_required_permission(event)
     if permission and (actor is None or getattr(actor, "is_anonymous", False)):
@@ -43,17 +43,18 @@ def check_actor_given(event: NotificationEvent, actor: Any) -> None:
 
 
 def has_permission(actor: Any, permission: str) -> bool:
-    """Whether the actor has it, according to the database that is written.
+    """Return whether the actor has the permission in the primary database.
 
-    A user whom the host read from a replica is read anew, for they may have been given or have lost it since.
+    A user who was read from a replica is read again, because their permissions may have changed since.
     """
-    known = actor if getattr(actor, "is_anonymous", False) else reload_from_primary(actor)
-    return known is not None and bool(known.has_perm(permission))
+    user = actor if getattr(actor, "is_anonymous", False) else reload_from_primary(actor)
+    return user is not None and bool(user.has_perm(permission))
 
 
 def check_permission(event: NotificationEvent, actor: Any) -> None:
-    """
-    :raises NotPermitted: if the event needs a permission that the actor does not have.
+    """Check that the actor has the permission that the event requires.
+
+    :raises NotPermitted: if they do not.
     """
     check_actor_given(event, actor)
     permission = get_required_permission(event)

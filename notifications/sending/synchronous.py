@@ -1,4 +1,4 @@
-"""Calls that use the database at once, and so cannot be made in async code."""
+"""Refuse calls in async code that use the database."""
 
 import asyncio
 import os
@@ -13,28 +13,28 @@ Result = TypeVar("Result")
 
 
 def synchronous(call: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """Refuse the call in async code before Django does, with the call to make instead."""
+    """Raise an error in async code before Django does, with the call to write instead."""
 
     @wraps(call)
-    def checked(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+    def wrapper(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
         if _runs_in_event_loop():
             raise CalledFromAsyncCode(
                 f"NotificationManager.{call.__name__}() was called in async code, where the database cannot be used. "
-                f"Write: {_instead(call.__name__)}"
+                f"Write: {_replacement(call.__name__)}"
             )
         return call(*args, **kwargs)
 
-    return checked
+    return wrapper
 
 
-def _instead(name: str) -> str:
+def _replacement(name: str) -> str:
     if name == "send":
         return "await NotificationManager.asend(…)"
     return f"await sync_to_async(NotificationManager.{name})(…), with sync_to_async of asgiref.sync"
 
 
 def _runs_in_event_loop() -> bool:
-    """Also false where the site has told Django to allow it."""
+    """Return whether this is async code. It is false if ``DJANGO_ALLOW_ASYNC_UNSAFE`` is set."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:

@@ -68,27 +68,27 @@ def test_only_a_recipient_may(who, notification, cluster):
     other = {"another": UserFactory(), "anonymous": AnonymousUser()}[who]
     if who == "another":
         cluster.members.add(other)
-    with pytest.raises(NotPermitted, match="is no recipient"):
+    with pytest.raises(NotPermitted, match="not one of its recipients"):
         NotificationManager.acknowledge(notification, other)
     assert not Acknowledgement.objects.exists()
 
 
 def test_who_has_left_the_cluster_may_not(user, cluster, notification):
     cluster.members.remove(user)
-    with pytest.raises(NotPermitted, match="no member of the cluster"):
+    with pytest.raises(NotPermitted, match="no longer a member of its cluster"):
         NotificationManager.acknowledge(notification, user)
 
 
 def test_who_is_inactive_may_not_whatever_the_caller_still_has(user, notification):
     get_user_model().objects.update(is_active=False)
-    with pytest.raises(NotPermitted, match="is inactive"):
+    with pytest.raises(NotPermitted, match="they are inactive"):
         NotificationManager.acknowledge(notification, user)
     assert not Acknowledgement.objects.exists()
 
 
 @pytest.mark.parametrize("who", [None, 1, "ann", Group(name="staff"), UserFactory.build()])
 def test_only_a_saved_user_can_take_note(who, notification):
-    with pytest.raises(InvalidOption, match="saved user|needs the user"):
+    with pytest.raises(InvalidOption, match="saved user|takes the user"):
         NotificationManager.acknowledge(notification, who)
 
 
@@ -96,7 +96,7 @@ def test_only_a_saved_user_can_take_note(who, notification):
 def test_what_is_no_saved_notification_is_refused(what, user, notification):
     things = {"nothing": None, "key": notification.pk, "result": SendResult(notification.pk)}
     things |= {"delivery": Delivery.objects.first(), "unsaved": Notification(cluster=notification.cluster)}
-    with pytest.raises(InvalidOption, match="one saved Notification"):
+    with pytest.raises(InvalidOption, match="takes a saved Notification"):
         NotificationManager.acknowledge(things[what], user)
 
 
