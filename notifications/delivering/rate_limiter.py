@@ -22,7 +22,7 @@ MAX_REST_SECONDS = 1.0
 
 
 class RateLimiter:
-    """The limits as one worker thread applies them."""
+    """Applies limits for one worker thread."""
 
     def __init__(self, writer: OutcomeWriter, providers: Providers, claim_policy: ClaimPolicy) -> None:
         self.writer = writer
