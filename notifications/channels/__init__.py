@@ -1,4 +1,4 @@
-"""Channels: how a message travels. Each is one class with one contract, see :mod:`notifications.channels.base`."""
+"""Channels: the ways to reach somebody. Each is a class with the contract of :mod:`notifications.channels.base`."""
 
 from notifications.channels.base import BaseChannel, open_channel
 from notifications.channels.retry_after import retry_after

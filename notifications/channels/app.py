@@ -1,6 +1,7 @@
-"""The app channel: a stored inbox item.
+"""The app channel: it stores an inbox item.
 
-It is transactional: the item, the state *sent* and the log row are one commit, so an item appears exactly once.
+The channel is transactional: the item, the state *sent* and the log row are in one commit, so an item appears exactly
+once.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ TITLE_LENGTH = 255
 
 
 class AppChannel(BaseChannel):
-    """Reaches users only; the subject is the title, the text is the body."""
+    """Store inbox items for users. The subject becomes the title, and the text becomes the body."""
 
     address_kind = "user"
     group_size = 100

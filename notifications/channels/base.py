@@ -1,8 +1,8 @@
 """The contract of a channel.
 
-A channel is configured by its dotted path in ``NOTIFICATIONS["CHANNELS"]``; ``OPTIONS`` become keyword arguments of its
-constructor. One object serves one worker thread, so it may keep a connection open between calls.
-``notifications.testing.contract.ChannelContract`` tests a channel against what stands here.
+A channel is configured by its dotted path in ``NOTIFICATIONS["CHANNELS"]``. ``OPTIONS`` become keyword arguments of its
+constructor. Each object belongs to one worker thread, so it can keep a connection open between calls.
+``notifications.testing.contract.ChannelContract`` tests a channel against this contract.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,18 +20,22 @@ from notifications.outcomes import Receipt
 class BaseChannel:
     """Prepare messages and hand them to a provider.
 
-    Facts, as class attributes:
+    Class attributes declare the properties of the channel:
 
-    - ``address_kind``: what it sends to: ``"email"``, ``"phone"``, ``"url"``, a kind of the host's own, ``"user"`` for
-      an account, ``""`` for nothing in particular.
-    - ``group_size``: how many deliveries are marked *sending* together; it bounds the duplicates of a crash.
-    - ``one_by_one``: a message is handed over only when its receipt is asked for, so that a group can be broken off.
-    - ``patience``: the most seconds that one message can take, time-outs included; leases are made longer than that.
-      An object may have its own.
-    - ``idempotent``: whether the provider suppresses a repeat that carries the same ``delivery.idempotency_key``.
-    - ``transactional``: ``send()`` writes to our own database and runs inside the transaction that records its outcome.
+    - ``address_kind``: the kind of address: ``"email"``, ``"phone"``, ``"url"``, a kind of the site's own, ``"user"``
+      for an account, or ``""`` for none.
+    - ``group_size``: the number of deliveries that are marked *sending* together. It limits the duplicates after a
+      crash.
+    - ``one_by_one``: whether a message is handed over only when its receipt is requested, so that Klaxon can stop in
+      the middle of a group.
+    - ``patience``: the maximum number of seconds for one message, including timeouts. Leases are made longer than this.
+      An instance can set its own value.
+    - ``idempotent``: whether the provider ignores a repeat with the same ``delivery.idempotency_key``.
+    - ``transactional``: whether ``send()`` writes only to the site's own database. It then runs inside the transaction
+      that records its outcome.
     - ``required_parts``, ``optional_parts``: template parts, such as ``"subject.txt"``, ``"txt"`` and ``"html"``.
-    - ``takes_attachments``: whether ``rendered.attachments`` is wanted; to others no file is read.
+    - ``takes_attachments``: whether the channel delivers ``rendered.attachments``. Only then does Klaxon read the
+      files.
     - ``requires``: optional modules that must be installed.
     """
 
@@ -47,25 +51,26 @@ class BaseChannel:
     requires: ClassVar[Sequence[str]] = ()
 
     def prepare(self, delivery: Delivery, rendered: Rendered) -> Any:
-        """The message for one delivery. Pure: no network, no database, the same answer each time."""
+        """Return the message for one delivery. The method is pure: it uses no network and no database, and returns the
+        same message each time."""
         raise NotImplementedError
 
     def send(self, messages: Sequence[Any]) -> Iterator[Receipt]:
-        """Hand messages over and yield one receipt for each as soon as it is known.
+        """Hand messages to the provider, and yield one receipt for each as soon as it is known.
 
-        An exception leaves those without a receipt *unknown*: they may or may not have been accepted. So raise only
-        what you cannot tell anything about.
+        An exception leaves the messages without a receipt *unknown*: the provider may or may not have accepted them.
+        Convert every error that you can interpret into a receipt.
         """
         raise NotImplementedError
 
     def close(self) -> None:
-        """Let go of connections; called when there is nothing to do, and at the end."""
+        """Close connections. Klaxon calls this when there is nothing to send and when the worker stops."""
 
 
 def open_channel(name: str, provider: ProviderConf | None = None) -> BaseChannel:
-    """A channel object as the settings describe it, for one of its providers; the first, if none is named.
+    """Return a channel object for one of the channel's providers, by default the first.
 
-    :raises ChannelNotConfigured: if the settings do not have it.
+    :raises ChannelNotConfigured: if the settings do not contain the channel.
     """
-    wanted = provider or get_channel_conf(name).providers[0]
-    return import_string(wanted.backend)(**wanted.options)
+    chosen = provider or get_channel_conf(name).providers[0]
+    return import_string(chosen.backend)(**chosen.options)

@@ -1,4 +1,4 @@
-"""The log channel: writes the text to Python's logging. For development and for audit trails kept elsewhere."""
+"""The log channel: it writes the text to Python's logging, for development or for an external audit trail."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -10,11 +10,11 @@ from notifications.outcomes import Receipt, Verdict
 
 
 class LogChannel(BaseChannel):
-    """Options: ``logger``, the name of the logger, and ``level``, the name of the level."""
+    """Write the text to a logger. Options: ``logger``, its name, and ``level``, the name of the level."""
 
-    # Nobody is harmed by a line that a crash repeats.
+    # A line that is repeated after a crash does no harm.
     group_size = 500
-    # Nobody is waited for.
+    # Logging does not wait for a provider.
     patience = 0.1
 
     def __init__(self, logger: str = "notifications.channel.log", level: str = "INFO") -> None:
@@ -22,10 +22,10 @@ class LogChannel(BaseChannel):
         self.level = logging.getLevelNamesMapping()[level.upper()]
 
     def prepare(self, delivery: Delivery, rendered: Rendered) -> str:
-        # One entry stays one line that a terminal shows as it is: forged log lines are an old trick.
+        # Each entry is one line without control characters, so that a text cannot forge log lines.
         line = " ".join(rendered.text.split())
-        shown = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line)
-        return f"{delivery.recipient_key}: {shown}"
+        printable = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line)
+        return f"{delivery.recipient_key}: {printable}"
 
     def send(self, messages: Sequence[str]) -> Iterator[Receipt]:
         for message in messages:

@@ -1,8 +1,8 @@
-"""Addresses in mails: read from settings and deliveries, and written as SMTP wants them.
+"""Email addresses: parse them from settings and deliveries, and encode them for SMTP.
 
-A domain is written as IDNA 2008 has it (RFC 5891), after the mapping of UTS #46 for letters such as capitals:
-``faß.de`` is ``xn--fa-hia.de``, and not ``fass.de``, which belongs to somebody else. A local part that is not ASCII
-stays as it is; only servers with SMTPUTF8 (RFC 6531) take it.
+Domains are encoded according to IDNA 2008 (RFC 5891), after the mapping of UTS #46 for letters such as capitals:
+``faß.de`` becomes ``xn--fa-hia.de`` and not ``fass.de``, which is another domain. A local part that is not ASCII is
+not changed; only servers with SMTPUTF8 (RFC 6531) accept it.
 """
 
 import re
@@ -21,22 +21,22 @@ from django.utils.encoding import punycode
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 LOCAL = re.compile(r"""[\w.!#$%&'*+/=?^`{|}~\u0080-\U0010ffff-]+|"(?:[^"\\]|\\.)*\"""")
 DOMAIN = re.compile(r"""[^\s@<>(),;:\\"\[\]]+|\[[^\s\[\]]+\]""")
-# A label of a domain neither begins nor ends with a hyphen (RFC 1123, 2.1).
+# A label of a domain must not start or end with a hyphen (RFC 1123, 2.1).
 LABEL = re.compile(r"(?!-)[^.]{1,63}(?<!-)")
-# In octets (RFC 5321, 4.5.3.1).
-LONGEST_LOCAL, LONGEST_DOMAIN = 64, 255
+# RFC 5321, 4.5.3.1.
+MAX_LOCAL_BYTES, MAX_DOMAIN_BYTES = 64, 255
 QUOTED = re.compile(r"""\"(?:[^"\\]|\\.)*\"|\((?:[^()\\]|\\.)*\)""")
-IN_QUOTES = 'Put a name that has a comma, a colon or an "@" in double quotes.'
+QUOTING_ADVICE = 'Put a name that contains a comma, a colon or an "@" in double quotes.'
 
 
 class InvalidMailbox(ValueError):
-    """A text that is no address, with the reason."""
+    """A text that is not a valid address. The message is the reason, without a subject: "is empty"."""
 
 
 class NotSupported(Exception):
-    """The server takes no address whose local part is not ASCII.
+    """The server does not accept an address whose local part is not ASCII.
 
-    :ivar is_sender: whether it is the sender's.
+    :ivar is_sender: whether it is the address of the sender.
     """
 
     def __init__(self, address: str, is_sender: bool) -> None:
@@ -48,7 +48,7 @@ class NotSupported(Exception):
 
 @dataclass(frozen=True)
 class Mailbox:
-    """One address, perhaps with a name. ``domain`` is as the DNS has it."""
+    """One address with an optional name. ``domain`` is the ASCII form."""
 
     name: str
     local: str
@@ -63,81 +63,84 @@ class Mailbox:
 
 
 @lru_cache(maxsize=1000)
-def dns_domain(domain: str) -> str:
-    """A domain as the DNS has it; one in ASCII stays as it is.
+def to_dns_domain(domain: str) -> str:
+    """Return the ASCII form of a domain.
 
-    :raises idna.IDNAError: if IDNA 2008 does not allow it.
+    :raises idna.IDNAError: if IDNA 2008 does not allow the domain.
     """
     return domain if domain.isascii() else idna.encode(domain, uts46=True, transitional=False).decode()
 
 
-def dns_address(address: str) -> str:
-    """The same for the domain of a bare address."""
+def to_dns_address(address: str) -> str:
+    """Return a bare address with the ASCII form of its domain.
+
+    :raises idna.IDNAError: if IDNA 2008 does not allow the domain.
+    """
     if address.isascii():
         return address
     local, at, domain = address.rpartition("@")
-    return f"{local}{at}{dns_domain(domain)}"
+    return f"{local}{at}{to_dns_domain(domain)}"
 
 
-def is_international(address: str) -> bool:
+def has_international_local_part(address: str) -> bool:
     """Whether the local part of a bare address is not ASCII."""
     return not address.isascii() and not address.rpartition("@")[0].isascii()
 
 
 @lru_cache(maxsize=100)
-def parse(text: str) -> Mailbox:
-    """The one address in a text.
+def parse_mailbox(text: str) -> Mailbox:
+    """Return the address in a text.
 
-    :raises InvalidMailbox: if there is none, or more than one.
+    :raises InvalidMailbox: if the text does not contain exactly one valid address.
     """
     if not text.strip():
         raise InvalidMailbox("is empty")
     if CONTROL.search(text):
-        raise InvalidMailbox("has a line end or another control character")
+        raise InvalidMailbox("contains a line end or another control character")
     found = getaddresses([text])
     if len(found) != 1:
-        raise InvalidMailbox(f"is not one address. {IN_QUOTES}")
+        raise InvalidMailbox(f"is not one address. {QUOTING_ADVICE}")
     [(name, address)] = found
     local, _at, domain = address.rpartition("@")
     if not (LOCAL.fullmatch(local) and DOMAIN.fullmatch(domain)) or _is_open_ended(text):
         raise InvalidMailbox("has no address of the form name@example.com")
-    mailbox = Mailbox(name, local, _allowed(domain))
-    for fault in _faults(mailbox):
+    mailbox = Mailbox(name, local, _convert_domain(domain))
+    for fault in _find_faults(mailbox):
         raise InvalidMailbox(fault)
-    _read_by_django(text.replace(domain, mailbox.domain))
+    _check_with_django_parser(text.replace(domain, mailbox.domain))
     return mailbox
 
 
 def _is_open_ended(text: str) -> bool:
-    """Whether an angle bracket is not closed. Python's parsers close it at the end."""
+    """Whether an angle bracket is not closed. Python's parsers would close it at the end of the text."""
     bare = QUOTED.sub("", text)
     return bare.count("<") != bare.count(">")
 
 
-def _faults(mailbox: Mailbox) -> Iterator[str]:
-    """What a mail server would refuse. ``domain`` is as the DNS has it."""
+def _find_faults(mailbox: Mailbox) -> Iterator[str]:
+    """Yield the reasons why a mail server would refuse the address."""
     local, domain = mailbox.local, mailbox.domain
     if not local.startswith('"') and not all(local.split(".")):
-        yield f"has a dot too many in {local!r}"
-    if len(local.encode()) > LONGEST_LOCAL:
-        yield f"has more than {LONGEST_LOCAL} octets before the @"
+        yield f"has a misplaced dot in {local!r}"
+    if len(local.encode()) > MAX_LOCAL_BYTES:
+        yield f"has more than {MAX_LOCAL_BYTES} octets before the @"
     if not domain.startswith("[") and not all(map(LABEL.fullmatch, domain.split("."))):
-        yield f"has a domain that cannot be one: {domain!r}"
-    if len(domain) > LONGEST_DOMAIN:
-        yield f"has more than {LONGEST_DOMAIN} octets after the @"
+        yield f"has an invalid domain: {domain!r}"
+    if len(domain) > MAX_DOMAIN_BYTES:
+        yield f"has more than {MAX_DOMAIN_BYTES} octets after the @"
 
 
-def _allowed(domain: str) -> str:
+def _convert_domain(domain: str) -> str:
     try:
-        return dns_domain(domain)
+        return to_dns_domain(domain)
     except idna.IDNAError as error:
         raise InvalidMailbox(f"has a domain that IDNA 2008 does not allow: {error}") from error
 
 
-def read_strictly(text: str) -> tuple[str, str]:
-    """The name and the address in a text, by the parser that Django's email backends use.
+def parse_like_django(text: str) -> tuple[str, str]:
+    """Return the name and the address in a text, with the parser that Django's email backends use.
 
-    :raises ValueError: if it is not exactly one mailbox.
+    :raises ValueError: if the text is not exactly one mailbox.
     """
     try:
         mailbox, rest = get_mailbox(text)
@@ -145,23 +148,23 @@ def read_strictly(text: str) -> tuple[str, str]:
         raise ValueError(f"Invalid address {text!r}") from error
     name, local, domain = mailbox.display_name or "", mailbox.local_part, mailbox.domain or ""
     if rest or set("\r\n") & set(name + local + domain):
-        raise ValueError(f"Invalid address {text!r}: there is more than one, or a line end")
+        raise ValueError(f"Invalid address {text!r}: it contains more than one address, or a line end")
     local = local if local.isascii() else Header(local, "utf-8").encode()
     return name, Address(username=local, domain=punycode(domain)).addr_spec
 
 
-def _read_by_django(text: str) -> None:
-    """Django reads the sender again, by another parser, and must find the same."""
+def _check_with_django_parser(text: str) -> None:
+    """Django parses the sender again with another parser, which must accept it too."""
     try:
-        read_strictly(text)
+        parse_like_django(text)
     except (ValueError, TypeError, IndexError, MessageError) as error:
-        raise InvalidMailbox(f"cannot be read as one address. {IN_QUOTES}") from error
+        raise InvalidMailbox(f"cannot be read as one address. {QUOTING_ADVICE}") from error
 
 
-def rewritten(text: str) -> str:
-    """A sender as it was written, but for a domain that is not ASCII.
+def encode_domain(text: str) -> str:
+    """Return a sender with the ASCII form of its domain, and otherwise unchanged.
 
-    :raises InvalidMailbox: if it is none.
+    :raises InvalidMailbox: if the sender is invalid.
     """
-    mailbox = parse(text)
+    mailbox = parse_mailbox(text)
     return text if mailbox.domain in text else str(mailbox)

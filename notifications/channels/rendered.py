@@ -1,4 +1,4 @@
-"""The text of a delivery, as rendering makes it and channels take it."""
+"""The rendered text of a delivery, which channels receive."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ SUBJECT = "subject.txt"
 
 @dataclass(frozen=True)
 class Rendered:
-    """The text of one delivery, by part. The subject is one line; text parts are not HTML-escaped.
+    """The rendered parts of one delivery. The subject is one line, and text parts are not HTML-escaped.
 
-    ``attachments`` are there only for a channel that takes them.
+    ``attachments`` is empty unless the channel takes attachments.
     """
 
     parts: Mapping[str, str]

@@ -1,22 +1,22 @@
-"""What the email channel knows of services over HTTP: django-anymail and the libraries that it calls.
+"""The errors of email services over HTTP: those of django-anymail and of the libraries that it uses.
 
-They come with the extra ``anymail``. Without it none of these errors can occur, and every tuple is empty.
+The extra ``anymail`` installs them. Without it none of these errors can occur, and all tuples are empty.
 """
 
 from typing import Any
 
 from notifications.core import extras
 
-Kinds = tuple[type[Any], ...]
+ErrorTypes = tuple[type[Any], ...]
 
-BACKENDS: Kinds = ()
-ERRORS: Kinds = ()
-API_ERRORS: Kinds = ()
-REFUSALS: Kinds = ()
-NOT_SET_UP: Kinds = ()
-UNREACHABLE: Kinds = ()
-UNDER_WAY: Kinds = ()
-NEVER_CONNECTED: Kinds = ()
+BACKENDS: ErrorTypes = ()
+ERRORS: ErrorTypes = ()
+API_ERRORS: ErrorTypes = ()
+REFUSALS: ErrorTypes = ()
+MISCONFIGURED: ErrorTypes = ()
+UNREACHABLE: ErrorTypes = ()
+REQUEST_SENT: ErrorTypes = ()
+NEVER_CONNECTED: ErrorTypes = ()
 
 if extras.is_installed("anymail"):
     import requests
@@ -28,14 +28,14 @@ if extras.is_installed("anymail"):
     ERRORS = (exceptions.AnymailError,)
     API_ERRORS = (exceptions.AnymailAPIError,)
     REFUSALS = (exceptions.AnymailRecipientsRefused, exceptions.AnymailInvalidAddress)
-    NOT_SET_UP = (exceptions.AnymailConfigurationError,)
+    MISCONFIGURED = (exceptions.AnymailConfigurationError,)
     UNREACHABLE = (
         requests.ConnectTimeout,
         urllib3.exceptions.NewConnectionError,
         urllib3.exceptions.ConnectTimeoutError,
     )
-    # The request was on its way, or its answer.
-    UNDER_WAY = (
+    # The request was sent, at least in part.
+    REQUEST_SENT = (
         requests.ReadTimeout,
         requests.exceptions.ChunkedEncodingError,
         urllib3.exceptions.ReadTimeoutError,

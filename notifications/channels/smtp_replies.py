@@ -1,8 +1,8 @@
-"""What a refusal by an SMTP server means: a table of reply codes, enhanced codes and the stage at which they are said.
+"""Interpret refusals by an SMTP server, with a table of reply codes, enhanced codes and stages.
 
-A reply 4yz is for now, 5yz is for good (RFC 5321, 4.2.1). An enhanced code among its words says what it is about (RFC
-3463, 5248, 7372 and 7505, and the lists of Microsoft, Google and Amazon). Where codes are vague the words decide, but
-only in favour of the mail and its recipient: see :mod:`notifications.channels.smtp_words`.
+A reply 4yz is temporary and a reply 5yz is permanent (RFC 5321, 4.2.1). An enhanced code in its text describes the
+reason (RFC 3463, 5248, 7372 and 7505, and the lists of Microsoft, Google and Amazon). If the codes are vague, the text
+decides, but only in favour of the mail and its recipient: see :mod:`notifications.channels.smtp_words`.
 """
 
 import re
@@ -16,7 +16,7 @@ from notifications.outcomes import Blame, Suppress, Verdict
 
 
 class Stage(Enum):
-    """How far the conversation had come: no mail yet, or in the middle of one."""
+    """The stage of the dialogue: opening the connection, or one of the steps of a mail."""
 
     OPENING = auto()
     MAIL = auto()
@@ -27,7 +27,7 @@ class Stage(Enum):
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a receipt says of a refusal."""
+    """The meaning of a refusal, for the receipt."""
 
     verdict: Verdict
     blames: Blame
@@ -37,27 +37,28 @@ class Meaning:
 LOST = Meaning(Verdict.UNKNOWN, Blame.PROVIDER)
 BUSY = Meaning(Verdict.TEMPORARY, Blame.PROVIDER)
 MAILBOX_BUSY = Meaning(Verdict.TEMPORARY, Blame.RECIPIENT)
-OUR_ACCOUNT = Meaning(Verdict.CONFIGURATION, Blame.PROVIDER)
-# Words say so, but no code. It is tried again, or by a reserve; a second recipient who gets the same opens the circuit.
-PERHAPS_OURS = Meaning(Verdict.CONFIGURATION, Blame.MESSAGE)
+ACCOUNT_REFUSED = Meaning(Verdict.CONFIGURATION, Blame.PROVIDER)
+# Only the text says so. The email is retried or uses the next provider; if a second recipient gets the same reply, the
+# circuit opens.
+MAYBE_ACCOUNT_REFUSED = Meaning(Verdict.CONFIGURATION, Blame.MESSAGE)
 REFUSED = Meaning(Verdict.PERMANENT, Blame.MESSAGE)
-# A bare 550 says "no such mailbox" or anything else.
-PERHAPS_NO_MAILBOX = Meaning(Verdict.PERMANENT, Blame.MESSAGE, Suppress.AMONG_ACCEPTED)
+# A bare 550 can mean "no such mailbox" or anything else.
+MAYBE_NO_MAILBOX = Meaning(Verdict.PERMANENT, Blame.MESSAGE, Suppress.AMONG_ACCEPTED)
 MAILBOX_FAILS = Meaning(Verdict.PERMANENT, Blame.RECIPIENT)
 MAILBOX_DISABLED = Meaning(Verdict.PERMANENT, Blame.RECIPIENT, Suppress.REPEATED)
 NO_MAILBOX = Meaning(Verdict.PERMANENT, Blame.RECIPIENT, Suppress.NOW)
 
-# Not a part of something longer, such as an IP address.
+# The code must not be part of a longer number, such as an IP address.
 ENHANCED = re.compile(r"(?<![\d.])([245])\.([0-7])\.(\d{1,3})(?!\.?\d)")
 
 
 @dataclass(frozen=True)
 class Reply:
-    """A server's answer.
+    """A server's reply.
 
     :param code: the reply code, such as 550.
-    :param enhanced: the enhanced code that goes with it, such as ``"5.7.1"``; empty if the server gave none.
-    :param words: the text, as :func:`smtp_words.plain` leaves it.
+    :param enhanced: the enhanced code, such as ``"5.7.1"``; empty if the reply has none.
+    :param words: the text, normalized by :func:`smtp_words.normalize_text`.
     """
 
     code: int
@@ -66,35 +67,35 @@ class Reply:
 
     @classmethod
     def of(cls, code: int, said: bytes | str) -> "Reply":
-        text = _decoded(said) if isinstance(said, bytes) else said
-        return cls(code, _enhanced(code, text), words.plain(text))
+        text = _decode(said) if isinstance(said, bytes) else said
+        return cls(code, _find_enhanced_code(code, text), words.normalize_text(text))
 
     @property
     def label(self) -> str:
-        """What makes two answers the same: ``"550 5.7.1"``, or ``"550"``."""
+        """The codes, such as ``"550 5.7.1"`` or ``"550"``. Two replies with the same label are treated as equal."""
         return f"{self.code} {self.enhanced}".strip() if self.code > 0 else ""
 
-    def is_about(self, pattern: str) -> bool:
-        """Whether the enhanced code has this subject and detail, and does not contradict the reply code."""
+    def has_enhanced_code(self, pattern: str) -> bool:
+        """Whether the enhanced code matches a pattern of subject and detail, and does not contradict the reply code."""
         if not self.enhanced or pattern == "-":
             return not self.enhanced and pattern == "-"
         kind, subject, detail = self.enhanced.split(".")
-        wanted, _dot, details = pattern.partition(".")
+        expected_subject, _dot, details = pattern.partition(".")
         first, _dash, last = details.partition("-")
         is_in_range = details == "*" or int(first) <= int(detail) <= int(last or first)
-        return kind == str(self.code)[:1] and subject == wanted and is_in_range
+        return kind == str(self.code)[:1] and subject == expected_subject and is_in_range
 
 
-def _decoded(said: bytes) -> str:
-    """UTF-8 (RFC 6531, 3.7.4.2), or what older servers of Western Europe write."""
+def _decode(said: bytes) -> str:
+    """Decode UTF-8 (RFC 6531, 3.7.4.2), or Latin-1, which older servers in Western Europe use."""
     try:
         return said.decode()
     except UnicodeDecodeError:
         return said.decode("latin-1")
 
 
-def _enhanced(code: int, text: str) -> str:
-    """The first that begins the text, or is of the same class as the reply."""
+def _find_enhanced_code(code: int, text: str) -> str:
+    """Return the first enhanced code that starts the text or has the same class as the reply code."""
     for found in ENHANCED.finditer(text):
         if found.start() == 0 or found[1] == str(code)[:1]:
             return found[0]
@@ -102,31 +103,31 @@ def _enhanced(code: int, text: str) -> str:
 
 
 @dataclass(frozen=True)
-class Rule:
+class ReplyRule:
     """One row of the table.
 
-    :param meaning: what the reply means if the row fits.
-    :param stages: where it is said; everywhere if empty.
-    :param codes: beginnings of reply codes, separated by spaces: ``"4 552"``. Any code if empty.
-    :param about: subject and detail of enhanced codes, separated by spaces: ``"1.1 3.* 7.606-649"``; ``"-"`` is a reply
-        without an enhanced code. Anything if empty.
-    :param says: what the words must say besides.
-    :param source: where the meaning comes from.
+    :param meaning: the meaning of the reply if the row matches.
+    :param stages: the stages to match; all if empty.
+    :param codes: prefixes of reply codes, separated by spaces: ``"4 552"``; all codes if empty.
+    :param enhanced: subjects and details of enhanced codes, separated by spaces: ``"1.1 3.* 7.606-649"``. ``"-"``
+        matches a reply without an enhanced code. If empty, all replies match.
+    :param matches_words: an additional condition on the text.
+    :param source: the document that defines the meaning.
     """
 
     meaning: Meaning
     source: str
     stages: tuple[Stage, ...] = ()
     codes: str = ""
-    about: str = ""
-    says: Callable[[str], bool] | None = None
+    enhanced: str = ""
+    matches_words: Callable[[str], bool] | None = None
 
-    def fits(self, stage: Stage, reply: Reply) -> bool:
+    def matches(self, stage: Stage, reply: Reply) -> bool:
         return (
             (not self.stages or stage in self.stages)
             and (not self.codes or str(reply.code).startswith(tuple(self.codes.split())))
-            and (not self.about or any(reply.is_about(one) for one in self.about.split()))
-            and (self.says is None or self.says(reply.words))
+            and (not self.enhanced or any(reply.has_enhanced_code(pattern) for pattern in self.enhanced.split()))
+            and (self.matches_words is None or self.matches_words(reply.words))
         )
 
 
@@ -136,80 +137,91 @@ GOOGLE = "Google: Gmail SMTP errors and codes"
 OPENING, MAIL, RCPT = (Stage.OPENING,), (Stage.MAIL,), (Stage.RCPT,)
 CONTENT = (Stage.DATA, Stage.END)
 
-# The first row that fits has the word.
-RULES = (
-    # Before there is a recipient it is the server's affair, or ours.
-    Rule(BUSY, RFC5321, (*OPENING, *MAIL), "4"),
-    Rule(OUR_ACCOUNT, RFC5321, OPENING, "5"),
-    Rule(OUR_ACCOUNT, "RFC 4954, 6", codes="530 534 535 538 525"),
-    Rule(REFUSED, "RFC 1870, 6.1; RFC 3463, 3.3 and 3.4", (*MAIL, *RCPT, *CONTENT), "5", "3.4 2.3"),
-    Rule(PERHAPS_OURS, "words", MAIL, "552", says=words.accuse_sender),
-    Rule(REFUSED, "RFC 1870, 6.1", MAIL, "552"),
-    Rule(REFUSED, "RFC 6531, 3.5: an address that is not ASCII", MAIL, "5", "6.7 6.9"),
-    Rule(OUR_ACCOUNT, RFC5321, MAIL, "5"),
-    # For now.
-    Rule(BUSY, RFC5321, codes="421"),
-    Rule(MAILBOX_BUSY, "RFC 6647", codes="4", says=words.speak_of_greylisting),
-    Rule(MAILBOX_BUSY, f"{RFC3463}: a full mailbox", codes="4", about="2.2"),
-    Rule(BUSY, "words", codes="4", says=words.accuse_account),
-    Rule(BUSY, RFC3463, codes="4", about="1.7 1.8 3.* 4.* 5.*"),
-    Rule(BUSY, f"{MICROSOFT}; {GOOGLE}; {RFC7372}", codes="4", about="7.20-28 7.32 7.40 7.500-999"),
-    Rule(BUSY, RFC5321, codes="454"),
-    Rule(BUSY, f"{RFC5321}: too little storage", codes="452", about="-"),
-    Rule(MAILBOX_BUSY, "RFC 6647", RCPT, "4"),
-    Rule(MAILBOX_BUSY, RFC3463, CONTENT, "4", "2.*"),
-    Rule(BUSY, RFC5321, CONTENT, "4"),
-    # For good. First the codes that speak of the sender, of the server, or of one choosy recipient.
-    Rule(OUR_ACCOUNT, RFC3463, codes="5", about="1.7 1.8 3.1 3.2 3.5 5.3"),
-    Rule(OUR_ACCOUNT, f"{GOOGLE}: a daily quota", codes="5", about="4.5"),
-    Rule(OUR_ACCOUNT, f"{RFC5248}; {RFC7372}", codes="5", about="7.8-11 7.13 7.20-28"),
-    Rule(OUR_ACCOUNT, f"{MICROSOFT}: the sender, or how much it sends", codes="5", about="1.20 1.90 2.252 7.232-236"),
-    Rule(OUR_ACCOUNT, f"{MICROSOFT}: not logged in, or may not", codes="5", about="7.30 7.54 7.57 7.60 7.64 7.68"),
-    Rule(OUR_ACCOUNT, f"{MICROSOFT}: banned", codes="5", about="7.501-503 7.506 7.508-509 7.511 7.515 7.606-649"),
-    Rule(REFUSED, f"{MICROSOFT}: blocked for this recipient", codes="5", about="7.703"),
-    Rule(OUR_ACCOUNT, f"{MICROSOFT}: the tenant", codes="5", about="7.700-799"),
-    Rule(REFUSED, f"{RFC3463}; {MICROSOFT}: not from everybody", codes="5", about="7.2 7.120-139 7.504-505 7.507"),
-    # Those that name a mailbox. Words may spare it.
-    Rule(MAILBOX_FAILS, "words", codes="5", about="1.1-3 1.6 1.10 2.1", says=words.doubt),
-    Rule(NO_MAILBOX, f"{RFC3463}; RFC 7505", codes="5", about="1.1-3 1.6 1.10"),
-    Rule(MAILBOX_DISABLED, RFC3463, RCPT, "5", "2.1"),
-    Rule(MAILBOX_FAILS, f"{RFC3463}; {MICROSOFT}", codes="5", about="1.4-5 2.1-999"),
-    Rule(MAILBOX_FAILS, f"RFC 7293; {MICROSOFT}", codes="5", about="4.310-317 7.17-19"),
-    Rule(OUR_ACCOUNT, f"{RFC5321}: the order of commands", (*RCPT, Stage.DATA), "500 502 503"),
-    # The rest says little. Words may say that it is not this mail.
-    Rule(PERHAPS_OURS, "words", codes="5", says=words.accuse_sender),
-    Rule(MAILBOX_FAILS, RFC3463, codes="5", about="1.0 4.4"),
-    Rule(MAILBOX_FAILS, f"{RFC5321}; RFC 7504", RCPT, "551 552 556", "-"),
-    Rule(REFUSED, "words", RCPT, "550", "-", says=words.doubt),
-    Rule(PERHAPS_NO_MAILBOX, RFC5321, RCPT, "550", "-"),
-    Rule(REFUSED, RFC5321, codes="5"),
-    # Not a reply that SMTP knows: as good as none.
-    Rule(LOST, RFC5321, (Stage.END,)),
-    Rule(BUSY, RFC5321),
+# The first row that matches decides.
+REPLY_RULES = (
+    # Before there is a recipient, the reply is about the server or the site.
+    ReplyRule(BUSY, RFC5321, (*OPENING, *MAIL), "4"),
+    ReplyRule(ACCOUNT_REFUSED, RFC5321, OPENING, "5"),
+    ReplyRule(ACCOUNT_REFUSED, "RFC 4954, 6", codes="530 534 535 538 525"),
+    ReplyRule(REFUSED, "RFC 1870, 6.1; RFC 3463, 3.3 and 3.4", (*MAIL, *RCPT, *CONTENT), "5", "3.4 2.3"),
+    ReplyRule(MAYBE_ACCOUNT_REFUSED, "words", MAIL, "552", matches_words=words.is_about_sender),
+    ReplyRule(REFUSED, "RFC 1870, 6.1", MAIL, "552"),
+    ReplyRule(REFUSED, "RFC 6531, 3.5: an address that is not ASCII", MAIL, "5", "6.7 6.9"),
+    ReplyRule(ACCOUNT_REFUSED, RFC5321, MAIL, "5"),
+    # Temporary refusals.
+    ReplyRule(BUSY, RFC5321, codes="421"),
+    ReplyRule(MAILBOX_BUSY, "RFC 6647", codes="4", matches_words=words.is_greylisting),
+    ReplyRule(MAILBOX_BUSY, f"{RFC3463}: a full mailbox", codes="4", enhanced="2.2"),
+    ReplyRule(BUSY, "words", codes="4", matches_words=words.is_about_account),
+    ReplyRule(BUSY, RFC3463, codes="4", enhanced="1.7 1.8 3.* 4.* 5.*"),
+    ReplyRule(BUSY, f"{MICROSOFT}; {GOOGLE}; {RFC7372}", codes="4", enhanced="7.20-28 7.32 7.40 7.500-999"),
+    ReplyRule(BUSY, RFC5321, codes="454"),
+    ReplyRule(BUSY, f"{RFC5321}: too little storage", codes="452", enhanced="-"),
+    ReplyRule(MAILBOX_BUSY, "RFC 6647", RCPT, "4"),
+    ReplyRule(MAILBOX_BUSY, RFC3463, CONTENT, "4", "2.*"),
+    ReplyRule(BUSY, RFC5321, CONTENT, "4"),
+    # Permanent refusals. First, codes about the sender, the server, or a recipient that does not accept all senders.
+    ReplyRule(ACCOUNT_REFUSED, RFC3463, codes="5", enhanced="1.7 1.8 3.1 3.2 3.5 5.3"),
+    ReplyRule(ACCOUNT_REFUSED, f"{GOOGLE}: a daily quota", codes="5", enhanced="4.5"),
+    ReplyRule(ACCOUNT_REFUSED, f"{RFC5248}; {RFC7372}", codes="5", enhanced="7.8-11 7.13 7.20-28"),
+    ReplyRule(
+        ACCOUNT_REFUSED,
+        f"{MICROSOFT}: the sender, or how much it sends",
+        codes="5",
+        enhanced="1.20 1.90 2.252 7.232-236",
+    ),
+    ReplyRule(
+        ACCOUNT_REFUSED, f"{MICROSOFT}: not logged in, or may not", codes="5", enhanced="7.30 7.54 7.57 7.60 7.64 7.68"
+    ),
+    ReplyRule(
+        ACCOUNT_REFUSED, f"{MICROSOFT}: banned", codes="5", enhanced="7.501-503 7.506 7.508-509 7.511 7.515 7.606-649"
+    ),
+    ReplyRule(REFUSED, f"{MICROSOFT}: blocked for this recipient", codes="5", enhanced="7.703"),
+    ReplyRule(ACCOUNT_REFUSED, f"{MICROSOFT}: the tenant", codes="5", enhanced="7.700-799"),
+    ReplyRule(
+        REFUSED, f"{RFC3463}; {MICROSOFT}: not from everybody", codes="5", enhanced="7.2 7.120-139 7.504-505 7.507"
+    ),
+    # Codes about a mailbox. The text can show that the mailbox itself is not the cause.
+    ReplyRule(MAILBOX_FAILS, "words", codes="5", enhanced="1.1-3 1.6 1.10 2.1", matches_words=words.is_doubtful),
+    ReplyRule(NO_MAILBOX, f"{RFC3463}; RFC 7505", codes="5", enhanced="1.1-3 1.6 1.10"),
+    ReplyRule(MAILBOX_DISABLED, RFC3463, RCPT, "5", "2.1"),
+    ReplyRule(MAILBOX_FAILS, f"{RFC3463}; {MICROSOFT}", codes="5", enhanced="1.4-5 2.1-999"),
+    ReplyRule(MAILBOX_FAILS, f"RFC 7293; {MICROSOFT}", codes="5", enhanced="4.310-317 7.17-19"),
+    ReplyRule(ACCOUNT_REFUSED, f"{RFC5321}: the order of commands", (*RCPT, Stage.DATA), "500 502 503"),
+    # Vague codes. The text can show that this mail is not the cause.
+    ReplyRule(MAYBE_ACCOUNT_REFUSED, "words", codes="5", matches_words=words.is_about_sender),
+    ReplyRule(MAILBOX_FAILS, RFC3463, codes="5", enhanced="1.0 4.4"),
+    ReplyRule(MAILBOX_FAILS, f"{RFC5321}; RFC 7504", RCPT, "551 552 556", "-"),
+    ReplyRule(REFUSED, "words", RCPT, "550", "-", matches_words=words.is_doubtful),
+    ReplyRule(MAYBE_NO_MAILBOX, RFC5321, RCPT, "550", "-"),
+    ReplyRule(REFUSED, RFC5321, codes="5"),
+    # An invalid reply is treated as lost contact.
+    ReplyRule(LOST, RFC5321, (Stage.END,)),
+    ReplyRule(BUSY, RFC5321),
 )
 
 
-def meaning_of(stage: Stage, reply: Reply) -> Meaning:
-    """What a reply that is no success means for the mail, its recipient and the server."""
-    return next(rule.meaning for rule in RULES if rule.fits(stage, reply))
+def find_meaning(stage: Stage, reply: Reply) -> Meaning:
+    """Return the meaning of a reply that refuses something, for the mail, its recipient and the server."""
+    return next(rule.meaning for rule in REPLY_RULES if rule.matches(stage, reply))
 
 
-def reply_to(error: smtplib.SMTPResponseException | smtplib.SMTPRecipientsRefused) -> Reply:
-    """What the server said. There is one recipient to a mail."""
+def parse_reply(error: smtplib.SMTPResponseException | smtplib.SMTPRecipientsRefused) -> Reply:
+    """Return the server's reply. Each mail has one recipient."""
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         return Reply.of(*next(iter(error.recipients.values())))
     return Reply.of(error.smtp_code, error.smtp_error)
 
 
-def stage_of(error: Exception, content_asked_for: bool) -> Stage:
-    """Where the server said it.
+def find_stage(error: Exception, is_content_requested: bool) -> Stage:
+    """Return the stage at which the server refused.
 
-    :param content_asked_for: whether the server had asked for the content of the mail, or nobody knows.
+    :param is_content_requested: True if the server had asked for the content of the mail, or if this is unknown.
     """
     if isinstance(error, smtplib.SMTPSenderRefused):
         return Stage.MAIL
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         return Stage.RCPT
     if isinstance(error, smtplib.SMTPDataError):
-        return Stage.END if content_asked_for else Stage.DATA
+        return Stage.END if is_content_requested else Stage.DATA
     return Stage.OPENING

@@ -125,7 +125,7 @@ def says_that_it_is_the_mailbox(said):
 
 
 ANSWERS = [
-    # Exchange Online, and ClaimPolicy.com.
+    # Exchange Online, and Outlook.com.
     Answer(EXCHANGE, "AUTH", "535 5.7.3 Authentication unsuccessful", OURS),
     Answer(EXCHANGE, "AUTH", "550 5.7.30 Basic authentication is not supported", OURS),
     Answer(EXCHANGE, "MAIL", "530 5.7.57 Client was not authenticated to send mail", OURS),

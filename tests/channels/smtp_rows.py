@@ -59,7 +59,7 @@ class Row:
         )
 
     @property
-    def wants_a_fresh_connection(self):
+    def may_need_new_connection(self):
         """On one that has carried a mail it would be tried once more, at once."""
         return self.fault == RESET or self.fault.startswith("421")
 

@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from notifications import conf
 from notifications.attachments import Attachment
 from notifications.channels.email import EmailChannel
-from notifications.channels.mime import written_by_django
+from notifications.channels.mime import render_with_django
 from notifications.channels.rendered import Rendered
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, Notification, NotificationLog
@@ -110,7 +110,7 @@ class TestBySMTP:
         rendered = Rendered({"subject.txt": "x", "txt": "x"}, "en", tuple(FILES))
         notification = Notification(correlation_id="abc")
         mail = channel.prepare(Delivery(pk=7, notification=notification, address="ann@example.com"), rendered)
-        assert max(map(len, written_by_django(mail).split(b"\r\n"))) <= 998
+        assert max(map(len, render_with_django(mail).split(b"\r\n"))) <= 998
 
     def test_the_largest_that_may_be_arrives(self, site, office):
         largest = Attachment("a", random.Random(7).randbytes(conf.current().attachment_bytes - 1))

@@ -93,7 +93,7 @@ class TestMailers:
     @pytest.mark.parametrize(
         ("wrong", "said"),
         [
-            ({"backend": DJANGO_SMTP}, "cannot be made: backend_options must define 'host'"),
+            ({"backend": DJANGO_SMTP}, "cannot be created: backend_options must define 'host'"),
             ({"backend": LOCMEM, "colour": "red"}, "Unknown options 'colour'"),
             ({"backend": LOCMEM, "mailer": "news"}, "remove one of them"),
             ({"mailer": "news", "timeout": 3}, r"MAILERS\['news'\]\['OPTIONS'\]"),

@@ -17,7 +17,7 @@ from django.core.mail.backends.smtp import EmailBackend as DjangoBackend
 from notifications.channels import open_channel
 from notifications.channels.email import EmailChannel
 from notifications.channels.rendered import Rendered
-from notifications.channels.smtp import Patience
+from notifications.channels.smtp import Timeouts
 from notifications.manager import NotificationManager
 from notifications.models import Cluster, Delivery, Notification, NotificationLog
 from notifications.outcomes import Blame, DeliveryState, Suppress, Verdict
@@ -293,7 +293,7 @@ class TestTheConnection:
     def test_gives_a_filter_more_time_than_the_envelope(self, closing):
         with scripted(slow={"end of content": 0.8}) as server:
             channel = closing(EmailChannel(backend=SMTP, backend_options={"host": "127.0.0.1", "port": server.port}))
-            channel.connection.patience = Patience(0.4, 5)
+            channel.connection.timeouts = Timeouts(0.4, 5)
             receipts = send(channel, "a@example.com", "b@example.com")
             channel.close()
         assert [receipt.verdict for receipt in receipts] == [Verdict.ACCEPTED, Verdict.ACCEPTED]

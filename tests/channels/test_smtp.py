@@ -5,7 +5,7 @@ import pytest
 from django.core.mail import EmailMessage
 from django.core.mail.backends.smtp import EmailBackend as DjangoBackend
 
-from notifications.channels.email_errors import while_sending
+from notifications.channels.email_errors import make_sending_receipt
 from notifications.channels.smtp import EmailBackend
 from notifications.outcomes import Suppress, Verdict
 from tests.channels.scripted import CERTIFICATE, RESET, scripted
@@ -27,7 +27,7 @@ def outcome(backend, message):
     try:
         assert backend.send_messages([message]) == 1
     except Exception as error:  # noqa: BLE001 - the receipt tells it
-        return while_sending(message, error, "smtp", backend.content_asked_for)
+        return make_sending_receipt(message, error, "smtp", backend.is_content_requested)
 
 
 def test_a_mail_takes_two_round_trips_where_the_server_allows_it():
@@ -119,8 +119,8 @@ def test_the_content_arrives_letter_for_letter(pipelining):
 
 def test_a_content_that_begins_with_a_dot_or_has_no_end_arrives_too():
     with scripted(pipelining=True) as server, to(server) as backend:
-        backend.connection.hand_over("shop@example.com", [ANN], b".x")
-        backend.connection.hand_over("shop@example.com", [ANN], b"x\r\n")
+        backend.connection.send_mail("shop@example.com", [ANN], b".x")
+        backend.connection.send_mail("shop@example.com", [ANN], b"x\r\n")
     assert server.contents == [b".x\r\n", b"x\r\n"]
 
 
@@ -150,7 +150,7 @@ def test_no_command_can_be_forged(address):
     with scripted(pipelining=True) as server, to(server) as backend:
         assert outcome(backend, mail(address)).verdict is not Verdict.UNKNOWN
         with pytest.raises(ValueError, match="line end"):
-            backend.connection.hand_over("shop@example.com", [address], b"")
+            backend.connection.send_mail("shop@example.com", [address], b"")
     assert not any("RCPT" in line for line in server.commands)
 
 

@@ -103,7 +103,7 @@ def needs(row):
 
 
 def hits_the_first(row):
-    return row in OPENING or (row.wants_a_fresh_connection and row.verdict == TEMPORARY)
+    return row in OPENING or (row.may_need_new_connection and row.verdict == TEMPORARY)
 
 
 def script_of(row, dialogue):

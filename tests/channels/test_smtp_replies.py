@@ -4,8 +4,8 @@ import smtplib
 
 import pytest
 
-from notifications.channels.email_errors import while_opening, while_sending
-from notifications.channels.smtp_replies import Reply, Stage, meaning_of
+from notifications.channels.email_errors import make_opening_receipt, make_sending_receipt
+from notifications.channels.smtp_replies import Reply, Stage, find_meaning
 from notifications.outcomes import Blame, Suppress, Verdict
 
 PERMANENT, CONFIGURATION, TEMPORARY = Verdict.PERMANENT, Verdict.CONFIGURATION, Verdict.TEMPORARY
@@ -15,7 +15,7 @@ DURING_A_MAIL = (Stage.RCPT, Stage.DATA, Stage.END)
 
 def meaning(stage, said):
     code, _space, words = said.partition(" ")
-    return meaning_of(stage, Reply.of(int(code), words))
+    return find_meaning(stage, Reply.of(int(code), words))
 
 
 OUR_OWN = [
@@ -354,7 +354,7 @@ def test_two_answers_are_the_same_if_their_codes_are(code, said, label):
 
 def test_a_receipt_says_what_the_answer_means():
     refused = smtplib.SMTPRecipientsRefused({"bob@example.com": (550, b"5.1.1 No such mailbox")})
-    receipt = while_sending(None, refused, "smtp", False)
+    receipt = make_sending_receipt(None, refused, "smtp", False)
     assert (receipt.code, receipt.blames, receipt.suppress) == ("550 5.1.1", Blame.RECIPIENT, NOW)
-    receipt = while_opening(None, smtplib.SMTPConnectError(554, b"5.7.1 Blocked"), "smtp")
+    receipt = make_opening_receipt(None, smtplib.SMTPConnectError(554, b"5.7.1 Blocked"), "smtp")
     assert (receipt.code, receipt.verdict) == ("554 5.7.1", CONFIGURATION)
