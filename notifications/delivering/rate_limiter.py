@@ -10,7 +10,14 @@ from datetime import datetime
 
 from notifications.delivering.attempt import AddressedDelivery
 from notifications.delivering.claim_policy import ClaimPolicy
-from notifications.delivering.limits import Granted, Need, answer_to, needs_of, provider_need, take
+from notifications.delivering.limits import (
+    TokenGrant,
+    TokenRequest,
+    build_provider_request,
+    build_requests,
+    decide_refused,
+    take_tokens,
+)
 from notifications.delivering.outcome_writer import OutcomeWriter
 from notifications.delivering.providers.choice import Provider, Providers
 from notifications.delivering.recheck import apply_refusals
@@ -37,35 +44,35 @@ class RateLimiter:
         The others are held or dropped, and counted.
         """
         now = self.writer.now()
-        needs = {item.delivery.pk: self._build_needs(provider, item, now) for item in group}
-        granted = take(needs, self.writer.using, now)
-        if not granted.wait:
+        requests = {item.delivery.pk: self._build_requests(provider, item, now) for item in group}
+        grant = take_tokens(requests, self.writer.using, now)
+        if not grant.waits:
             return list(group), Counter()
-        refused = [item for item in group if item.delivery.pk in granted.wait]
-        self._rest_channel(provider, granted, now)
-        return [item for item in group if item.delivery.pk in granted.ids], self._refuse(refused, granted, now)
+        refused = [item for item in group if item.delivery.pk in grant.waits]
+        self._rest_channel(provider, grant, now)
+        return [item for item in group if item.delivery.pk in grant.ids], self._refuse(refused, grant, now)
 
-    def _build_needs(self, provider: Provider, item: AddressedDelivery, now: datetime) -> list[Need]:
+    def _build_requests(self, provider: Provider, item: AddressedDelivery, now: datetime) -> list[TokenRequest]:
         event = NOTIFICATION_EVENTS.find(item.delivery.notification.event)
         priority = item.delivery.notification.priority
         rates = self.providers.rates(provider, now)
         # A delivery that was tried or broken off has been counted before.
         is_counted = item.delivery.attempts > 0 or item.delivery.reason in (Reason.BROKEN_OFF, Reason.FAILED_OVER)
         return [
-            *([] if is_counted else needs_of(item.delivery, event)),
-            *(provider_need(key, rate, priority) for key, rate in rates.items()),
+            *([] if is_counted else build_requests(item.delivery, event)),
+            *(build_provider_request(key, rate, priority) for key, rate in rates.items()),
         ]
 
-    def _rest_channel(self, provider: Provider, granted: Granted, now: datetime) -> None:
+    def _rest_channel(self, provider: Provider, grant: TokenGrant, now: datetime) -> None:
         """Claim nothing more of this channel until its provider can accept a message."""
-        waits = [granted.wait[pk] for pk, need in granted.by.items() if need.is_of_provider]
+        waits = [grant.waits[pk] for pk, request in grant.refused.items() if request.is_for_provider]
         if waits:
             self.claim_policy.rest_channel(provider.channel, now, min([*waits, MAX_REST_SECONDS]), max(waits))
 
-    def _refuse(self, refused: Sequence[AddressedDelivery], granted: Granted, now: datetime) -> Counter[str]:
+    def _refuse(self, refused: Sequence[AddressedDelivery], grant: TokenGrant, now: datetime) -> Counter[str]:
         answers = []
         for item in refused:
             event = NOTIFICATION_EVENTS.find(item.delivery.notification.event)
-            answer = answer_to(event, granted.by[item.delivery.pk], granted.wait[item.delivery.pk], now)
+            answer = decide_refused(event, grant.refused[item.delivery.pk], grant.waits[item.delivery.pk], now)
             answers.append((item.delivery, answer))
         return apply_refusals(answers, self.writer.using, now)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from notifications.delivering.limits import Need, parse_rate, take
+from notifications.delivering.limits import TokenRequest, parse_rate, take_tokens
 from notifications.models import Bucket
 
 pytestmark = pytest.mark.django_db
@@ -14,7 +14,7 @@ HOUR = timedelta(hours=1)
 
 
 def draw(key, count=1, text="1/m", now=NOON):
-    return take({number: [Need(key, parse_rate(text))] for number in range(count)}, "default", now)
+    return take_tokens({number: [TokenRequest(key, parse_rate(text))] for number in range(count)}, "default", now)
 
 
 def keys():

@@ -6,9 +6,9 @@ from fractions import Fraction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from notifications.delivering.limits import Need, Rate, parse_rate
+from notifications.delivering.limits import Rate, TokenRequest, parse_rate
 from notifications.delivering.limits.level import Level
-from notifications.delivering.limits.tokens import serve
+from notifications.delivering.limits.tokens import decide_grant
 from notifications.models import Bucket
 from notifications.models.bucket import CLOCKS_DIFFER
 
@@ -29,7 +29,7 @@ class Store:
         self.rates, self.rows = rates, {}
 
     def needs(self, keys, critical=()):
-        return [Need(key, self.rates[key], key in critical, patience=300) for key in keys]
+        return [TokenRequest(key, self.rates[key], key in critical, max_extra_wait=300) for key in keys]
 
     def take(self, wanted, now, keep=True):
         keys = {need.key for needs in wanted.values() for need in needs}
@@ -38,9 +38,9 @@ class Store:
             key: Level(Bucket(key=key, full_at=full, seen_at=seen, promised_at=promised), now)
             for key, (full, seen, promised) in found.items()
         }
-        granted = serve(wanted, levels, now)
+        granted = decide_grant(wanted, levels, now)
         if keep:
-            rows = [level.row() for level in levels.values() if level.is_touched]
+            rows = [level.to_bucket() for level in levels.values() if level.is_changed]
             self.rows |= {row.key: (row.full_at, row.seen_at, row.promised_at) for row in rows}
         return granted
 
@@ -102,7 +102,7 @@ def test_what_is_critical_only_ever_takes_away_from_the_others(story):
         wanted = {number: store.needs(keys, critical) for number, keys in enumerate(several)}
         granted = store.take(wanted, now)
         for number, needs in wanted.items():
-            if all(need.critical for need in needs):
+            if all(need.is_critical for need in needs):
                 assert number in granted.ids
         for key, (full, seen, _) in store.rows.items():
             assert timedelta(0) <= full - seen <= 2 * store.rates[key].time_to_fill
@@ -117,11 +117,11 @@ def test_who_is_refused_changes_no_level_and_is_told_when_to_come_again(story):
         for keys in several:
             before = {key: row[:1] for key, row in store.rows.items()}
             alone = {0: store.needs(keys)}
-            granted = store.take(alone, now, keep=bool(store.take(alone, now, keep=False).wait))
-            if granted.wait:
+            granted = store.take(alone, now, keep=bool(store.take(alone, now, keep=False).waits))
+            if granted.waits:
                 assert {key: row[:1] for key, row in store.rows.items()} == before
-                assert granted.wait[0] > 0
-                later = now + timedelta(seconds=granted.wait[0])
+                assert granted.waits[0] > 0
+                later = now + timedelta(seconds=granted.waits[0])
                 assert store.take(alone, later, keep=False).ids == {0}
 
 

@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
-from notifications.delivering.limits import Need, parse_rate, take
+from notifications.delivering.limits import TokenRequest, parse_rate, take_tokens
 
 
 def take_many(key: str, text: str, now: datetime, times: int) -> int:
     """How many passed; one at a time, so that others come in between."""
-    need = Need(key, parse_rate(text))
-    return sum(len(take({1: [need]}, "default", now).ids) for _ in range(times))
+    need = TokenRequest(key, parse_rate(text))
+    return sum(len(take_tokens({1: [need]}, "default", now).ids) for _ in range(times))

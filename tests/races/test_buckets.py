@@ -9,7 +9,7 @@ from threading import Barrier, Thread
 import pytest
 from django.db import connection, connections
 
-from notifications.delivering.limits import Need, parse_rate, take
+from notifications.delivering.limits import TokenRequest, parse_rate, take_tokens
 from notifications.models import Bucket
 from tests.processes import raced
 from tests.races.taking import take_many
@@ -55,8 +55,8 @@ def test_takers_of_many_buckets_never_wait_for_each_other_and_each_bucket_is_exa
     def job(number):
         chance, passed = random.Random(number), Counter()
         for _ in range(4):
-            wanted = {id: [Need(key, parse_rate("20/h")) for key in chance.sample(keys, 4)] for id in range(3)}
-            for id in take(wanted, "default", NOON).ids:
+            wanted = {id: [TokenRequest(key, parse_rate("20/h")) for key in chance.sample(keys, 4)] for id in range(3)}
+            for id in take_tokens(wanted, "default", NOON).ids:
                 passed.update(need.key for need in wanted[id])
         return passed
 

@@ -1,8 +1,18 @@
-"""Limits: how often something may be sent. Pure decisions, and one short transaction that takes the tokens."""
+"""Limits: how many messages may be sent in a period. Decisions are pure, and a short transaction takes the tokens."""
 
 from notifications.core.rates import Rate, parse_rate
 from notifications.delivering.limits.flood import is_flooded
-from notifications.delivering.limits.needs import Need, needs_of, provider_need
-from notifications.delivering.limits.tokens import Granted, answer_to, take
+from notifications.delivering.limits.token_requests import TokenRequest, build_provider_request, build_requests
+from notifications.delivering.limits.tokens import TokenGrant, decide_refused, take_tokens
 
-__all__ = ["Granted", "Need", "Rate", "answer_to", "is_flooded", "needs_of", "provider_need", "parse_rate", "take"]
+__all__ = [
+    "Rate",
+    "TokenGrant",
+    "TokenRequest",
+    "build_provider_request",
+    "build_requests",
+    "decide_refused",
+    "is_flooded",
+    "parse_rate",
+    "take_tokens",
+]

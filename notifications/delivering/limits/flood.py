@@ -1,4 +1,4 @@
-"""Emergency throttling: noticing that more is ready than the site wants to wait behind."""
+"""The detection of a flood."""
 
 from django.db import connections
 
@@ -7,9 +7,9 @@ from notifications.storage.outbox import TABLE
 
 
 def is_flooded(using: str) -> bool:
-    """Whether more than ``THROTTLE_DEPTH`` deliveries are ready. One statement; none while that is 0.
+    """Return whether more than ``THROTTLE_DEPTH`` deliveries are ready. Runs one statement, or none if the depth is 0.
 
-    It never counts further than that, and reads the index of what is ready, as claiming does.
+    It counts no further than the depth, and reads the index of ready deliveries, as claiming does.
     """
     depth = conf.current().throttle_depth
     if not depth:
@@ -17,7 +17,7 @@ def is_flooded(using: str) -> bool:
     sql = f"""
         SELECT COUNT(*) FROM (
             SELECT id FROM {TABLE} WHERE state = 'ready' ORDER BY score DESC, id LIMIT %s
-        ) AS first"""  # noqa: S608 - only our own words are formatted in
+        ) AS first"""  # noqa: S608 - only a table name is formatted in
     with connections[using].cursor() as cursor:
         cursor.execute(sql, [depth + 1])
         return bool(cursor.fetchone()[0] > depth)

@@ -1,58 +1,58 @@
-"""The level of one bucket while it is locked: arithmetic in whole microseconds, so that nothing is ever rounded up."""
+"""The level of a bucket while it is locked. It calculates in whole microseconds, so nothing is rounded up."""
 
 from datetime import datetime, timedelta
 
-from notifications.delivering.limits.needs import Need
+from notifications.delivering.limits.token_requests import TokenRequest
 from notifications.models.bucket import CLOCKS_DIFFER, Bucket
 
-NOTHING = timedelta(0)
+NO_DEBT = timedelta(0)
 
 
 class Level:
-    """What is missing is kept as ``debt``, the time that it takes to come; a full bucket has none.
+    """The level of a bucket. ``debt`` is the time until the bucket is full; a full bucket has none.
 
-    A clock that goes backwards stands still here until it is back where it was. If it went back by more than clocks
-    differ, it was set; then time goes on from where it is now, and what was missing is missing still.
+    If the clock goes backwards, the time here stands still until the clock has caught up. If it went back by more than
+    ``CLOCKS_DIFFER``, it was set. Then the time continues from the new value, and the debt stays the same.
     """
 
     def __init__(self, bucket: Bucket, now: datetime) -> None:
         was_set_back = bucket.seen_at - now > CLOCKS_DIFFER
         self.bucket = bucket
-        self.moment = now if was_set_back else max(now, bucket.seen_at)
-        self.debt = max(bucket.full_at - (bucket.seen_at if was_set_back else self.moment), NOTHING)
+        self.now = now if was_set_back else max(now, bucket.seen_at)
+        self.debt = max(bucket.full_at - (bucket.seen_at if was_set_back else self.now), NO_DEBT)
         self.promised_at = now if was_set_back else bucket.promised_at
-        self.is_touched = False
+        self.is_changed = False
 
-    def lets_through(self, need: Need) -> bool:
-        return need.critical or self._debt_after(need) <= need.rate.time_to_fill
+    def allows(self, request: TokenRequest) -> bool:
+        return request.is_critical or self._debt_after(request) <= request.rate.time_to_fill
 
-    def draw(self, need: Need) -> None:
-        """Take a token; where none is left, one that is still to come, but never more than the burst of those."""
-        self.debt = min(self._debt_after(need), need.rate.time_to_fill * 2)
-        self.is_touched = True
+    def take(self, request: TokenRequest) -> None:
+        """Take a token. If none is left, take a future one, but at most a burst of those."""
+        self.debt = min(self._debt_after(request), request.rate.time_to_fill * 2)
+        self.is_changed = True
 
-    def promise(self, need: Need) -> datetime:
-        """When to come again: one after the other, as tokens come, or all who wait would come for the first of them.
+    def promise(self, request: TokenRequest) -> datetime:
+        """Return when to ask again. Each caller gets another time, or all would ask for the first new token.
 
-        Nothing is set aside for the promised time. Who is urgent is put behind others only a little.
+        No token is reserved for the promised time. An urgent request waits only a little longer because of others.
         """
-        self.debt = self._debt_before(need)
-        token_at = self.moment + self._debt_after(need) - need.rate.time_to_fill
-        patience = timedelta(seconds=need.patience)
-        turn_at = max(token_at, min(self.promised_at + need.rate.interval, self.moment + patience))
-        self.promised_at = max(self.promised_at, turn_at)
-        self.is_touched = True
-        return turn_at
+        self.debt = self._debt_before(request)
+        token_at = self.now + self._debt_after(request) - request.rate.time_to_fill
+        latest = self.now + timedelta(seconds=request.max_extra_wait)
+        next_at = max(token_at, min(self.promised_at + request.rate.interval, latest))
+        self.promised_at = max(self.promised_at, next_at)
+        self.is_changed = True
+        return next_at
 
-    def row(self) -> Bucket:
-        """The bucket as it is to be stored."""
-        self.bucket.full_at = self.moment + self.debt
-        self.bucket.seen_at, self.bucket.promised_at = self.moment, self.promised_at
+    def to_bucket(self) -> Bucket:
+        """Return the bucket as it must be stored."""
+        self.bucket.full_at = self.now + self.debt
+        self.bucket.seen_at, self.bucket.promised_at = self.now, self.promised_at
         return self.bucket
 
-    def _debt_before(self, need: Need) -> timedelta:
-        # A limit that was changed in the meantime must not leave more debt than it knows itself.
-        return min(self.debt, need.rate.time_to_fill * 2)
+    def _debt_before(self, request: TokenRequest) -> timedelta:
+        # After a limit was changed, the debt must not be larger than the new limit allows.
+        return min(self.debt, request.rate.time_to_fill * 2)
 
-    def _debt_after(self, need: Need) -> timedelta:
-        return self._debt_before(need) + need.rate.interval
+    def _debt_after(self, request: TokenRequest) -> timedelta:
+        return self._debt_before(request) + request.rate.interval

@@ -1,4 +1,4 @@
-"""Taking tokens: who may go out now, and how long the others wait."""
+"""Taking tokens: which deliveries may be sent now, and how long the others wait."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -7,65 +7,67 @@ from typing import NamedTuple
 from django.db import transaction
 
 from notifications.delivering.limits.level import Level
-from notifications.delivering.limits.needs import Need
+from notifications.delivering.limits.token_requests import TokenRequest
 from notifications.events import NotificationEvent
 from notifications.models import Bucket
 from notifications.outcomes import Drop, Hold, Reason, Rule, RuleKind
 
 
-class Granted(NamedTuple):
-    """Who may go out; for the others the seconds to wait, and which limit refused."""
+class TokenGrant(NamedTuple):
+    """The deliveries that may be sent; for the others, the seconds to wait and the request that was refused."""
 
     ids: set[int]
-    wait: dict[int, float]
-    by: dict[int, Need]
+    waits: dict[int, float]
+    refused: dict[int, TokenRequest]
 
 
-def take(needs: Mapping[int, Sequence[Need]], using: str, now: datetime) -> Granted:
-    """Take the tokens that each delivery needs: of all its buckets, or of none. Served in the given order.
+def take_tokens(requests: Mapping[int, Sequence[TokenRequest]], using: str, now: datetime) -> TokenGrant:
+    """Take the tokens of each delivery, in the given order: from all its buckets, or from none.
 
-    One short transaction of three statements at most, and none if nobody needs anything. Exact whoever else takes at
-    the same time: in no span of time does a bucket let through more than its burst and what came in.
+    Runs one short transaction of at most three statements, or none if no delivery is limited. It is exact with any
+    number of concurrent callers: in no period does a bucket grant more than its burst and its new tokens.
     """
-    keys = {need.key for wanted in needs.values() for need in wanted}
+    keys = {request.key for several in requests.values() for request in several}
     if not keys:
-        return Granted(set(needs), {}, {})
+        return TokenGrant(set(requests), {}, {})
     buckets = Bucket.objects.using(using)
     with transaction.atomic(using=using):
         levels = {key: Level(bucket, now) for key, bucket in buckets.lock(keys, now).items()}
-        granted = serve(needs, levels, now)
-        buckets.write([level.row() for level in levels.values() if level.is_touched])
-    return granted
+        grant = decide_grant(requests, levels, now)
+        buckets.write([level.to_bucket() for level in levels.values() if level.is_changed])
+    return grant
 
 
-def serve(needs: Mapping[int, Sequence[Need]], levels: Mapping[str, Level], now: datetime) -> Granted:
-    """The decision alone: draws from ``levels`` as it goes."""
-    granted = Granted(set(), {}, {})
-    for id, several in needs.items():
-        wanted = {need.key: need for need in several}.values()
-        refusing = [need for need in wanted if not levels[need.key].lets_through(need)]
-        if refusing:
-            turns = {need: levels[need.key].promise(need) for need in refusing}
-            granted.wait[id] = (max(turns.values()) - now).total_seconds()
-            granted.by[id] = _strictest(refusing)
+def decide_grant(
+    requests: Mapping[int, Sequence[TokenRequest]], levels: Mapping[str, Level], now: datetime
+) -> TokenGrant:
+    """Decide without the database, and take the tokens from ``levels``."""
+    grant = TokenGrant(set(), {}, {})
+    for id, several in requests.items():
+        by_bucket = {request.key: request for request in several}.values()
+        refused = [request for request in by_bucket if not levels[request.key].allows(request)]
+        if refused:
+            times = {request: levels[request.key].promise(request) for request in refused}
+            grant.waits[id] = (max(times.values()) - now).total_seconds()
+            grant.refused[id] = _strictest(refused)
             continue
-        for need in wanted:
-            levels[need.key].draw(need)
-        granted.ids.add(id)
-    return granted
+        for request in by_bucket:
+            levels[request.key].take(request)
+        grant.ids.add(id)
+    return grant
 
 
-def _strictest(refusing: Iterable[Need]) -> Need:
-    """Of the limits that refused, one that may drop before one that only ever makes wait."""
-    return min(refusing, key=lambda need: need.is_of_provider)
+def _strictest(refused: Iterable[TokenRequest]) -> TokenRequest:
+    """Return the refused request that decides: one that can drop a delivery before one that can only hold it."""
+    return min(refused, key=lambda request: request.is_for_provider)
 
 
-def answer_to(event: NotificationEvent, need: Need, wait: float, now: datetime) -> Hold | Drop:
-    """What becomes of a delivery that ``need`` refused: it waits, or is dropped if its event says so.
+def decide_refused(event: NotificationEvent, request: TokenRequest, wait: float, now: datetime) -> Hold | Drop:
+    """Decide about a delivery whose ``request`` was refused: it is held, or dropped if its event says so.
 
-    A provider's limit never drops anything.
+    A provider's limit never drops a delivery.
     """
-    if event.over_limit == "drop" and not need.is_of_provider:
-        detail = {"limit": need.key.partition(":")[0], "rate": str(need.rate)}
+    if event.over_limit == "drop" and not request.is_for_provider:
+        detail = {"limit": request.key.partition(":")[0], "rate": str(request.rate)}
         return Drop(Reason.OVER_LIMIT, Rule(RuleKind.LIMIT, "site", detail))
     return Hold(now + timedelta(seconds=wait), Reason.OVER_LIMIT)

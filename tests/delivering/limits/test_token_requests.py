@@ -2,7 +2,7 @@
 
 import pytest
 
-from notifications.delivering.limits import Need, needs_of, parse_rate, provider_need
+from notifications.delivering.limits import TokenRequest, build_provider_request, build_requests, parse_rate
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.models import Delivery, Notification
 
@@ -35,23 +35,23 @@ def delivery(channel="email", key="u:42", cluster=7, priority=NotificationPriori
     )
 
 
-def rates(needs):
-    return {need.key: str(need.rate) for need in needs}
+def rates(requests):
+    return {request.key: str(request.rate) for request in requests}
 
 
 def test_without_limits_nothing_is_needed(limits):
     limits({})
-    assert needs_of(delivery(), event()) == []
+    assert build_requests(delivery(), event()) == []
 
 
 def test_a_critical_event_has_its_ceiling_without_any_limits(settings):
     settings.NOTIFICATIONS = {}
-    assert rates(needs_of(delivery(), event(NotificationPriority.CRITICAL))) == {"critical:7:u:42": "1000/h"}
+    assert rates(build_requests(delivery(), event(NotificationPriority.CRITICAL))) == {"critical:7:u:42": "1000/h"}
 
 
 def test_every_limit_that_is_set_is_a_bucket(limits):
     limits()
-    assert rates(needs_of(delivery(), event())) == {
+    assert rates(build_requests(delivery(), event())) == {
         "user:7:u:42": "100/h",
         "user_event:7:u:42:order_shipped": "10/h",
         "user_channel:7:u:42:email": "50/h",
@@ -63,68 +63,70 @@ def test_every_limit_that_is_set_is_a_bucket(limits):
 @pytest.mark.parametrize(("name", "key"), [("user", "user:7:u:42"), ("cluster", "cluster:7"), ("global", "global")])
 def test_each_may_be_set_alone(limits, name, key):
     limits({name: "5/h"})
-    assert rates(needs_of(delivery(), event())) == {key: "5/h"}
+    assert rates(build_requests(delivery(), event())) == {key: "5/h"}
 
 
 def test_a_channel_that_is_not_named_has_no_limit_of_its_own(limits):
     limits({"user_channel": {"email": "50/h"}})
-    assert needs_of(delivery("app"), event()) == []
+    assert build_requests(delivery("app"), event()) == []
     limits({"user_channel": "50/h"})
-    assert rates(needs_of(delivery("app"), event())) == {"user_channel:7:u:42:app": "50/h"}
+    assert rates(build_requests(delivery("app"), event())) == {"user_channel:7:u:42:app": "50/h"}
 
 
 def test_users_clusters_channels_and_events_are_counted_apart(limits):
     limits()
-    mine = {need.key for need in needs_of(delivery(), event())}
-    assert mine & {need.key for need in needs_of(delivery(cluster=8), event())} == {"global"}
-    assert mine & {need.key for need in needs_of(delivery(key="u:43"), event())} == {"cluster:7", "global"}
-    assert "user:7:u:42" in mine & {need.key for need in needs_of(delivery("app"), event())}
+    mine = {request.key for request in build_requests(delivery(), event())}
+    assert mine & {request.key for request in build_requests(delivery(cluster=8), event())} == {"global"}
+    assert mine & {request.key for request in build_requests(delivery(key="u:43"), event())} == {"cluster:7", "global"}
+    assert "user:7:u:42" in mine & {request.key for request in build_requests(delivery("app"), event())}
 
 
 def test_a_bare_address_is_limited_like_a_user(limits):
     limits({"user": "5/h"})
-    assert rates(needs_of(delivery(key="a:0f3c"), event())) == {"user:7:a:0f3c": "5/h"}
+    assert rates(build_requests(delivery(key="a:0f3c"), event())) == {"user:7:a:0f3c": "5/h"}
 
 
 def test_an_event_has_its_own_limit_before_that_of_the_settings(limits):
     limits({"user_event": "10/h"})
-    assert rates(needs_of(delivery(), event(limit="2/d"))) == {"user_event:7:u:42:order_shipped": "2/d"}
+    assert rates(build_requests(delivery(), event(limit="2/d"))) == {"user_event:7:u:42:order_shipped": "2/d"}
     limits({})
-    assert rates(needs_of(delivery(), event(limit="2/d"))) == {"user_event:7:u:42:order_shipped": "2/d"}
+    assert rates(build_requests(delivery(), event(limit="2/d"))) == {"user_event:7:u:42:order_shipped": "2/d"}
 
 
 def test_what_is_critical_is_counted_everywhere_and_has_a_ceiling(limits):
     limits(CRITICAL_LIMIT="500/h")
-    *counted, ceiling = needs_of(delivery(), event(NotificationPriority.CRITICAL))
+    *counted, ceiling = build_requests(delivery(), event(NotificationPriority.CRITICAL))
     assert len(counted) == 5
-    assert all(need.critical for need in counted)
+    assert all(request.is_critical for request in counted)
     assert (ceiling.key, str(ceiling.rate), ceiling.critical) == ("critical:7:u:42", "500/h", False)
 
 
 def test_only_the_declared_priority_passes_but_the_given_one_orders(limits):
     limits()
     urgent, usual = (
-        needs_of(delivery(priority=priority), event())
+        build_requests(delivery(priority=priority), event())
         for priority in (NotificationPriority.CRITICAL, NotificationPriority.LOW)
     )
-    assert not any(need.critical for need in urgent)
-    assert {need.patience for need in urgent} == {1}
-    assert {need.patience for need in usual} == {300}
+    assert not any(request.is_critical for request in urgent)
+    assert {request.max_extra_wait for request in urgent} == {1}
+    assert {request.max_extra_wait for request in usual} == {300}
 
 
 def test_a_provider_limits_what_is_critical_too():
-    need = provider_need("email:smtp", parse_rate("14/s"), NotificationPriority.CRITICAL)
-    assert need == Need("provider:email:smtp", parse_rate("14/s"), critical=False, patience=1)
-    assert need.is_of_provider
-    assert provider_need("email:smtp", parse_rate("14/s")).key == need.key
+    request = build_provider_request("email:smtp", parse_rate("14/s"), NotificationPriority.CRITICAL)
+    assert request == TokenRequest("provider:email:smtp", parse_rate("14/s"), is_critical=False, max_extra_wait=1)
+    assert request.is_for_provider
+    assert build_provider_request("email:smtp", parse_rate("14/s")).key == request.key
 
 
 def test_the_longest_keys_fit(limits):
     limits()
     longest = NotificationEvent("e" * 100, NotificationPriority.MEDIUM, ["c" * 50])
     far = delivery("c" * 50, "a:" + "f" * 78, "0" * 36)
-    keys = [need.key for need in needs_of(far, longest)] + [
-        provider_need("https://" + "x" * 5000, parse_rate("1/s")).key
+    keys = [request.key for request in build_requests(far, longest)] + [
+        build_provider_request("https://" + "x" * 5000, parse_rate("1/s")).key
     ]
     assert max(map(len, keys)) <= 300
-    assert provider_need("x" * 5000, parse_rate("1/s")) != provider_need("x" * 5001, parse_rate("1/s"))
+    assert build_provider_request("x" * 5000, parse_rate("1/s")) != build_provider_request(
+        "x" * 5001, parse_rate("1/s")
+    )
