@@ -1,1 +1,1 @@
-"""Parts that know nothing of notifications: time, databases, addresses, rates."""
+"""Parts that do not depend on notifications: time, databases, addresses, rates."""

@@ -1,4 +1,4 @@
-"""Addresses: which are well formed, and how they look in a log."""
+"""Validate addresses, choose between them and mask them for logs."""
 
 import hashlib
 import re
@@ -11,11 +11,11 @@ from django.core.validators import URLValidator, validate_email
 MAX_MASK_LENGTH = 255
 # E.164: a plus sign and at most fifteen digits.
 PHONE = re.compile(r"\+[1-9]\d{6,14}")
-# Most addresses, told in a tenth of the time that Django's validator takes; lets nothing through that Django does not.
+# Matches most addresses in a tenth of the time that Django's validator takes, and none that Django rejects.
 PLAIN_EMAIL = re.compile(
     r"[A-Za-z0-9_+-]++(?:\.[A-Za-z0-9_+-]++)*+@(?:[A-Za-z0-9]++(?:-++[A-Za-z0-9]++)*+\.)+[A-Za-z]{2,}"
 )
-# So short that no part of it can be too long.
+# In an address this short, no part can exceed the limits that Django checks.
 MAX_PLAIN_EMAIL_LENGTH = 63
 
 
@@ -24,12 +24,12 @@ def _validate_phone(value: str) -> None:
         raise ValidationError("Write a phone number in international form, such as +4915112345678.")
 
 
-# RFC 6531 lets a local part have letters of every script.
+# RFC 6531 allows letters of every script in a local part.
 NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 
 
 def _validate_email(value: str) -> None:
-    """Django's own, and what is before the @ may have letters of every script."""
+    """Validate as Django does, but allow letters of every script before the @."""
     local, at, domain = value.rpartition("@")
     validate_email(NOT_ASCII.sub("x", local) + at + domain)
 
@@ -42,7 +42,10 @@ VALIDATORS: dict[str, Callable[[str], None]] = {
 
 
 def is_well_formed(kind: str, address: str) -> bool:
-    """Whether an address can be sent to at all. Control characters never can: they forge headers."""
+    """Return whether an address of this kind is valid.
+
+    An address with control characters never is, because they could forge headers.
+    """
     if kind == "email" and len(address) <= MAX_PLAIN_EMAIL_LENGTH and PLAIN_EMAIL.fullmatch(address):
         return True
     if not address.isprintable():
@@ -55,10 +58,10 @@ def is_well_formed(kind: str, address: str) -> bool:
 
 
 class ChosenAddress(NamedTuple):
-    """Where to reach a user on a channel.
+    """The address of a user on a channel.
 
-    :param rejected_address: the address in their settings, if it is unusable and that of their account is taken.
-    :param alternative: that of their account, to take should a provider have called the one in their settings bad.
+    :param rejected_address: the address in the user's settings, if it is unusable and the account's address is used.
+    :param alternative: the account's address, for use if the address in the settings turns out to be suppressed.
     """
 
     address: str
@@ -66,12 +69,19 @@ class ChosenAddress(NamedTuple):
     alternative: str = ""
 
     def use_alternative(self) -> "ChosenAddress":
-        """The same by the other address."""
+        """Return the choice of the alternative address, with the present one rejected."""
         return ChosenAddress(self.alternative, self.address)
 
 
 def choose_address(kind: str, own: str, account: str) -> ChosenAddress:
-    """Where to reach a user who may have given an address of their own. A typing error in it must silence nobody."""
+    """Return the address for a user.
+
+    The address in the user's settings comes first. If it is malformed, the account's address is used, so that a typing
+    error does not stop the user's notifications.
+
+    :param own: the address in the user's settings; empty if there is none.
+    :param account: the address of the account; empty if there is none.
+    """
     if not own:
         return ChosenAddress(account)
     other = account if account and account != own and is_well_formed(kind, account) else ""
@@ -81,30 +91,33 @@ def choose_address(kind: str, own: str, account: str) -> ChosenAddress:
 
 
 def describe_fault(kind: str, rejected_address: str) -> str:
-    """Why an address was passed over, in a word."""
+    """Return why an address was rejected: ``"suppressed"`` or ``"malformed"``."""
     return "suppressed" if is_well_formed(kind, rejected_address) else "malformed"
 
 
 def hash_address(address: str) -> str:
-    """A fixed-length stand-in for an address in indexes and in tables that must not be read back into addresses."""
-    # Half of a surrogate pair is no address, but one must be able to say so.
+    """Return a hash of fixed length, for indexes and for tables from which nobody should be able to read addresses."""
+    # Half of a surrogate pair is not an address, but hashing it must not fail.
     return hashlib.sha256(address.encode(errors="surrogatepass")).hexdigest()[:32]
 
 
 def mask_address(address: str) -> str:
-    """Enough of an address to recognise one's own: ``a***@example.com``, ``+49***78``."""
-    shown = address if address.isprintable() else "".join(filter(str.isprintable, address))
-    name, at, domain = shown.rpartition("@")
+    """Return an address with its middle hidden, such as ``a***@example.com`` or ``+49***78``.
+
+    It shows enough for its owner to recognise it.
+    """
+    printable = address if address.isprintable() else "".join(filter(str.isprintable, address))
+    name, at, domain = printable.rpartition("@")
     if at:
         return f"{name[:1] if len(name) > 1 else ''}***@{domain}"[:MAX_MASK_LENGTH]
-    return f"{shown[:3]}***{shown[-2:]}" if len(shown) > 6 else "***" * bool(shown)
+    return f"{printable[:3]}***{printable[-2:]}" if len(printable) > 6 else "***" * bool(printable)
 
 
 EMAIL_IN_TEXT = re.compile(r"""(?:"[^"]+"|[^\s<>"'(),;:@]+)@(?:\[[^\]]+\]|[\w.-]+\w)""")
 PHONE_IN_TEXT = re.compile(r"\+\d{7,15}")
 
 
-def mask_addresses_in(text: str) -> str:
-    """A provider's words with every address in them masked."""
-    hidden = EMAIL_IN_TEXT.sub(lambda found: mask_address(found.group()), text)
-    return PHONE_IN_TEXT.sub(lambda found: mask_address(found.group()), hidden)
+def mask_addresses(text: str) -> str:
+    """Return a text, such as a provider's answer, with every address in it masked."""
+    masked = EMAIL_IN_TEXT.sub(lambda match: mask_address(match.group()), text)
+    return PHONE_IN_TEXT.sub(lambda match: mask_address(match.group()), masked)

@@ -1,7 +1,6 @@
-"""The channel classes that this site has configured, by name.
+"""The channel classes that the settings of the site configure, by name.
 
-Both wings read here: the delivering wing makes channels of them, the asking wing looks only at the facts that a class
-declares, such as the kind of address that it needs.
+Delivering instantiates them. Sending reads only the attributes that a class declares, such as the kind of address.
 """
 
 from typing import Any
@@ -14,9 +13,9 @@ from notifications.exceptions import ChannelNotConfigured
 
 
 def get_channel_conf(name: str) -> ChannelConf:
-    """The settings of a channel.
+    """Return the settings of a channel.
 
-    :raises ChannelNotConfigured: if the settings do not have it, or have switched it off.
+    :raises ChannelNotConfigured: if the settings do not have the channel, or it is disabled.
     """
     channel = conf.current().channel(name)
     if channel is None:
@@ -27,15 +26,21 @@ def get_channel_conf(name: str) -> ChannelConf:
 
 
 def get_channel_class(name: str) -> type[Any]:
-    """The class of a configured channel; raises as :func:`channel_conf` does."""
+    """Return the class of a configured channel.
+
+    :raises ChannelNotConfigured: if the settings do not have the channel, or it is disabled.
+    """
     return import_string(get_channel_conf(name).backend)
 
 
 def get_address_kind(name: str) -> str:
-    """What a channel sends to: ``"email"``, ``"phone"``, …; ``"user"`` for an account, ``""`` for nothing."""
+    """Return the kind of address that a channel sends to.
+
+    It is ``"email"``, ``"phone"``, …, ``"user"`` for a user account or ``""`` for no address.
+    """
     return get_channel_class(name).address_kind
 
 
 def get_address_kinds() -> frozenset[str]:
-    """The kinds of addresses to which the channels of the site send."""
+    """Return the kinds of addresses that the enabled channels send to."""
     return frozenset(map(get_address_kind, conf.current().enabled_channels)) - {"", "user"}

@@ -1,8 +1,8 @@
-"""The one source of time.
+"""The current time. All code of the package reads it here.
 
-Workers on several machines must agree on what is due, so on PostgreSQL the time is the database server's. SQLite runs
-inside the process, where the machine's own clock is the same thing without a statement. Read it once for each loop
-or chunk and hand the value on; nothing else in the package asks what time it is.
+Workers on several machines must agree on what is due, so on PostgreSQL the time is that of the database server. SQLite
+runs inside the process, so the clock of the machine gives the same time without a statement. Read the time once for
+each loop or chunk and pass the value on.
 """
 
 import time
@@ -13,16 +13,16 @@ from datetime import UTC, datetime, timedelta
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.utils import timezone
 
-# Not now(): that is the start of the transaction, which may be hours ago.
+# now() is the start of the transaction, which may be hours ago.
 SERVER_TIME_SQL = "clock_timestamp()"
 
-# By database, what its clock said and when.
+# By database: the time that its clock returned, and the monotonic time of the reading.
 _readings: dict[str, tuple[datetime, float]] = {}
 _override: Callable[[], datetime] | None = None
 
 
 def now(using: str = DEFAULT_DB_ALIAS) -> datetime:
-    """The current time, aware and in UTC."""
+    """Return the current time, aware and in UTC."""
     if not uses_server_time(using):
         return local_now()
     with connections[using].cursor() as cursor:
@@ -31,12 +31,15 @@ def now(using: str = DEFAULT_DB_ALIAS) -> datetime:
 
 
 def uses_server_time(using: str) -> bool:
-    """Whether the time is the database server's, so that a statement may take it there as ``SERVERS``."""
+    """Return whether the time is the database server's, so that a statement can use ``SERVER_TIME_SQL``."""
     return _override is None and connections[using].vendor == "postgresql"
 
 
 def cached_now(using: str = DEFAULT_DB_ALIAS) -> datetime:
-    """The same, but of the server it is asked once a second at most; in between a clock that never jumps tells it."""
+    """Return the current time, reading the database server at most once a second.
+
+    Between two readings a monotonic clock measures the time that has passed.
+    """
     if not uses_server_time(using):
         return local_now()
     read, read_at = _readings.get(using, (None, 0.0))
@@ -46,7 +49,7 @@ def cached_now(using: str = DEFAULT_DB_ALIAS) -> datetime:
 
 
 class CachedClock:
-    """The same time for who asks often: read once a second, and in between told by a clock that never jumps."""
+    """The time for code that needs it often: read once a second and continued by a monotonic clock."""
 
     def __init__(self, using: str) -> None:
         self.using = using
@@ -61,20 +64,20 @@ class CachedClock:
         return self._read
 
     def estimated_now(self) -> datetime:
-        """The time without asking the database, which may be away at this moment."""
+        """Return the time without reading the database, which may be unreachable."""
         if _override is not None or self._read is None:
             return local_now()
         return self._read + timedelta(seconds=time.monotonic() - self._read_at)
 
 
 def local_now() -> datetime:
-    """This machine's own time: for what happens while the database cannot be asked."""
+    """Return the time of this machine, for use while the database cannot be reached."""
     return timezone.now() if _override is None else _override()
 
 
 @contextmanager
 def override(source: Callable[[], datetime]) -> Iterator[None]:
-    """Take the time from ``source`` instead, in every thread of this process, until the block ends."""
+    """Take the time from ``source`` in every thread of this process until the block ends. A context manager."""
     global _override
     previous, _override = _override, source
     try:

@@ -1,10 +1,8 @@
-"""Database connections and the host's connection pools.
+"""Database connections, the connection pools of the host, and the meaning of connection errors.
 
 With ``DATABASES[alias]["OPTIONS"]["pool"]`` (Django 5.1, psycopg 3) all threads of a process share at most ``max_size``
-connections. A thread that keeps one for as long as the process lives takes it from all others, so such threads use
-connections of their own, outside the pool; and a worker starts no more threads than the pool can serve.
-
-Here is also what the errors of a connection mean.
+connections. A thread that keeps a connection while the process runs takes it from all others. So such threads use
+connections of their own, outside the pool, and a worker starts at most as many threads as the pool has connections.
 """
 
 import logging
@@ -20,25 +18,25 @@ from django.db import Error, InterfaceError, OperationalError, connections, rout
 logger = logging.getLogger("notifications.worker")
 
 DEFAULT_POOL_SIZE = 4
-"""psycopg_pool's default for ``min_size``, hence what ``"pool": True`` means. ``max_size`` defaults to ``min_size``."""
+"""psycopg_pool's default for ``min_size``, used for ``"pool": True``. ``max_size`` defaults to ``min_size``."""
 
-# The file cannot be opened, another process has locked it for too long, the disk does not answer.
+# The file cannot be opened, another process has locked it for too long, or the disk fails.
 SQLITE_UNREACHABLE = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR}
-# Connections lost or refused, the server going down or coming up, no connection to be had.
+# The connection is lost or refused, the server is stopping or starting, or it has no free connection.
 POSTGRES_UNREACHABLE = ("08", "57P", "53300")
-# No memory or disk left, a lock that others hold for too long.
+# The server is out of memory or disk space, or others hold a lock for too long.
 POSTGRES_BUSY = ("53", "55P03")
-# Deadlocks and serialization failures: the database works, and two transactions stood in each other's way.
+# Deadlocks and serialization failures: the database works, but two transactions conflicted.
 POSTGRES_CONFLICT = ("40",)
-# What a worker meets besides while its database has trouble: a full disk, a statement that took too long.
+# Further errors that a worker counts as an outage: a full disk, a lock, a statement that took too long.
 SQLITE_ALSO_OUTAGE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_LOCKED}
 POSTGRES_ALSO_OUTAGE = ("57014",)
-# No such table, column or schema.
+# Undefined table, column or schema.
 POSTGRES_UNDEFINED = ("42P01", "42703", "3F000")
 
 
 def is_unreachable(error: Error, vendor: str) -> bool:
-    """Whether it says that the database cannot be reached, rather than that it refuses something."""
+    """Return whether an error means that the database cannot be reached, not that it refuses a statement."""
     cause = error.__cause__
     if vendor == "sqlite":
         return _sqlite_code(cause) in SQLITE_UNREACHABLE
@@ -47,9 +45,9 @@ def is_unreachable(error: Error, vendor: str) -> bool:
 
 
 def is_temporary_failure(error: Error) -> bool:
-    """Whether it says that a database, whichever it was, could not do anything at the time, or had to wait too long.
+    """Return whether an error of any database is temporary: it could not work at the time, or waited too long.
 
-    Everything else, such as a table that is not there, is a fault of the statement, and comes back with it.
+    Every other error, such as a missing table, is a fault of the statement and would occur again.
     """
     cause = error.__cause__
     if isinstance(cause, sqlite3.Error):
@@ -62,7 +60,7 @@ def is_temporary_failure(error: Error) -> bool:
 
 
 def is_outage(error: BaseException) -> bool:
-    """Whether it, or an error that caused it, says that a database could not be used at the time."""
+    """Return whether an error, or one of its causes, means that a database could not be used at the time."""
     cause: BaseException | None = error
     while cause is not None:
         if _sqlite_code(cause) in SQLITE_UNREACHABLE | SQLITE_ALSO_OUTAGE:
@@ -79,7 +77,7 @@ def is_outage(error: BaseException) -> bool:
 
 @contextmanager
 def suggest_migrate() -> Iterator[None]:
-    """Add a note to an error that says that a table or a column does not exist: what to run."""
+    """Add a hint to run ``migrate`` to errors of missing tables or columns. A context manager."""
     try:
         yield
     except Error as error:
@@ -89,7 +87,7 @@ def suggest_migrate() -> Iterator[None]:
 
 
 def is_missing_migration(error: Error) -> bool:
-    """Whether it says that a table or a column does not exist."""
+    """Return whether an error means that a table or a column does not exist."""
     cause = error.__cause__
     if isinstance(cause, sqlite3.Error):
         return str(cause).startswith(("no such table", "no such column"))
@@ -106,7 +104,7 @@ def _sqlstate(cause: BaseException | None) -> str | None:
 
 
 def get_pool_size(using: str) -> int | None:
-    """The most connections that the pool of this database holds; None if the database has no pool."""
+    """Return the maximum number of connections in the pool of a database, or None if it has no pool."""
     pool = connections.settings[using].get("OPTIONS", {}).get("pool")
     if not pool or connections[using].vendor != "postgresql":
         return None
@@ -115,12 +113,12 @@ def get_pool_size(using: str) -> int | None:
 
 
 def get_pool_sizes() -> dict[str, int]:
-    """The sizes of all pools, by alias."""
+    """Return the sizes of all pools, by alias."""
     return {alias: size for alias in connections if (size := get_pool_size(alias)) is not None}
 
 
 def copy_without_pool(using: str) -> Any:
-    """A new connection to this database that is not taken from its pool. Closing it closes the socket."""
+    """Return a new connection to this database outside of its pool. Closing it closes the socket."""
     connection = connections[using].copy()
     connection.settings_dict["OPTIONS"].pop("pool", None)
     return connection
@@ -128,10 +126,10 @@ def copy_without_pool(using: str) -> Any:
 
 @contextmanager
 def use_own_connections() -> Iterator[None]:
-    """In this thread, use connections outside the pools until the block ends. Each opens when it is first used.
+    """Use connections outside of the pools in this thread until the block ends. A context manager.
 
-    Does nothing where there is no pool. A connection inside a transaction stays as it is, because what the transaction
-    has written could not be seen from another one.
+    Each connection opens when it is first used. Databases without a pool are not affected. A connection inside a
+    transaction is kept, because another one could not see what the transaction has written.
     """
     replaced = {alias: connections[alias] for alias in get_pool_sizes() if not connections[alias].in_atomic_block}
     for alias, pooled in replaced.items():
@@ -146,16 +144,20 @@ def use_own_connections() -> Iterator[None]:
 
 
 def return_connections_to_pools() -> None:
-    """Return the connections of this thread to their pools before it waits. Does nothing where there is no pool."""
+    """Return the connections of this thread to their pools before it waits.
+
+    Databases without a pool are not affected.
+    """
     for alias in get_pool_sizes():
         if not connections[alias].in_atomic_block:
             connections[alias].close()
 
 
 def limit_threads_to_pool(wanted: int) -> int:
-    """How many worker threads to start: each needs a connection, so no more than the pool of Klaxon's database has.
+    """Return the number of worker threads to start: at most the size of the pool of Klaxon's database.
 
-    Pools of other databases do not count: a thread takes a connection there only if the host's own code asks for it.
+    Each thread needs a connection. The pools of other databases do not count, because a thread uses a connection to
+    them only if code of the host needs one. Log a warning if the number is less than ``wanted``.
     """
     using = router.db_for_write(apps.get_model("klaxon", "Delivery"))
     size = get_pool_size(using)
@@ -174,9 +176,9 @@ def limit_threads_to_pool(wanted: int) -> int:
 
 @contextmanager
 def limit_lock_waits(using: str, seconds: float) -> Iterator[None]:
-    """Let statements of the block fail after so many seconds of waiting for locks of others.
+    """Let statements of the block fail if they wait longer than ``seconds`` for a lock. A context manager.
 
-    On PostgreSQL the block is a transaction: a setting of the session would outlive it behind a pooler.
+    On PostgreSQL the block is a transaction, because a setting of the session would outlive the block behind a pooler.
 
     :raises django.db.Error: if the database cannot be reached.
     """
@@ -203,14 +205,14 @@ _interruptible: WeakSet[Any] = WeakSet()
 
 
 def allow_interrupts(using: str) -> None:
-    """Let :func:`interrupt_statements` break off what this thread's connection is waiting for."""
+    """Let :func:`interrupt_statements` cancel the statements of this thread's connection."""
     _interruptible.add(connections[using])
 
 
 def interrupt_statements() -> None:
-    """Break off the statements that other threads of this process are waiting for; they fail with OperationalError.
+    """Cancel the running statements of the threads that allow it; the statements raise ``OperationalError``.
 
-    PostgreSQL only: there a lock on a table is waited for without an end. SQLite has its own time-out.
+    This affects only PostgreSQL, where a statement waits for a table lock without limit. SQLite has its own timeout.
     """
     for connection in list(_interruptible):
         if connection.vendor == "postgresql" and connection.connection is not None:

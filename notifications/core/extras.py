@@ -1,4 +1,4 @@
-"""Optional dependencies: one place that says which extra brings which module."""
+"""Optional dependencies, and the extra that installs each of them."""
 
 from importlib import import_module
 from importlib.util import find_spec
@@ -25,9 +25,9 @@ def is_installed(module: str) -> bool:
 
 
 def import_optional(module: str) -> ModuleType:
-    """Import an optional module.
+    """Import and return an optional module.
 
-    :raises MissingExtra: if it is not installed, naming the extra to install.
+    :raises MissingExtra: if the module is not installed. The message names the extra to install.
     """
     try:
         return import_module(module)

@@ -1,4 +1,4 @@
-"""Hours that come again each day or week on the clocks of a place: quiet hours, delivery windows, and both together."""
+"""Hours that recur each day or week in a time zone: quiet hours, delivery windows, and both together."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,19 +11,21 @@ from notifications.core.zones import first_instant, last_instant
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 EVERY_DAY = frozenset(range(7))
-# Every window of a week has come by then, even if the clocks were put back meanwhile.
+# Within this period every weekly window begins, even if the clocks are set back.
 SEARCH_PERIOD = timedelta(days=8)
-# A worker that is started by cron comes by every few minutes.
+# A worker that cron starts runs every few minutes.
 MIN_OPEN_TIME = timedelta(minutes=15)
-# Far enough back for hours that began yesterday, also when midnight comes twice.
+# Offsets in days. They include hours that began yesterday, even if midnight occurs twice.
 NEARBY_DAYS = range(-2, 2)
 
 
 @dataclass(frozen=True, slots=True)
 class Hours:
-    """From ``start`` until ``end``, which is the next day where it is not later: 22:00 to 07:00; 00:00 to 00:00.
+    """The hours from ``start`` until ``end`` on some days of the week.
 
-    :param days: the days of the week on which they begin; Monday is 0.
+    If ``end`` is not later than ``start``, they end on the next day: 22:00 to 07:00, or 00:00 to 00:00.
+
+    :param days: the days of the week on which the hours begin; Monday is 0.
     """
 
     start: time
@@ -37,7 +39,7 @@ class Hours:
     def list_spans(
         self, moment: datetime, zone: ZoneInfo, days: range = NEARBY_DAYS
     ) -> Iterator[tuple[datetime, datetime]]:
-        """Beginning and end on the wall, for each of some days around a moment."""
+        """Yield the start and end in local time for each of the days around a moment."""
         today = moment.astimezone(zone).date()
         for day in (today + timedelta(days=number) for number in days):
             if day.weekday() in self.days:
@@ -49,10 +51,10 @@ class Hours:
 
 @dataclass(frozen=True, slots=True)
 class Timetable:
-    """When somebody may be reached: in one of the windows, if there are any, and outside the quiet hours.
+    """The times at which somebody may be reached: in one of the windows, if there are any, and outside the quiet hours.
 
-    Where clocks are put back, quiet hours last from the first time that they begin to the last time that they end, and
-    a window from the last to the first: nothing is sent at a time that the wall calls quiet.
+    When clocks are set back, quiet hours last from their first start to their last end, and a window lasts from its
+    last start to its first end. So nothing is sent at a local time that is quiet.
     """
 
     zone: ZoneInfo
@@ -60,13 +62,13 @@ class Timetable:
     windows: tuple[Hours, ...] = ()
 
     def find_opening(self, moment: datetime, deadline: datetime) -> datetime:
-        """The first instant, not before ``moment``, at which all is open. From ``deadline`` on windows do not count."""
+        """Return the first instant from ``moment`` on that is open. Windows are ignored from ``deadline`` on."""
         while (later := self._wait_for_window(self.skip_quiet_hours(moment), deadline)) != moment:
             moment = later
         return moment
 
     def skip_quiet_hours(self, moment: datetime) -> datetime:
-        """The end of the quiet hours, if it is quiet at this moment."""
+        """Return the end of the quiet hours, or ``moment`` if it is outside of them."""
         for start, end in self.quiet.list_spans(moment, self.zone) if self.quiet else ():
             until = last_instant(end, self.zone)
             if first_instant(start, self.zone) <= moment < until:
@@ -79,7 +81,10 @@ class Timetable:
         return min(self.find_next_window(moment), deadline)
 
     def find_next_window(self, moment: datetime) -> datetime:
-        """This moment, if it is in a window, or else the beginning of the next; the end of time if there is none."""
+        """Return ``moment`` if it is in a window, otherwise the start of the next window.
+
+        If there is no next window, the result is the latest possible time.
+        """
         for days in (NEARBY_DAYS, range(NEARBY_DAYS.stop, SEARCH_PERIOD.days + 1)):
             if openings := [max(start, moment) for start, end in self._list_openings(moment, days) if end > moment]:
                 return min(openings)
@@ -89,11 +94,11 @@ class Timetable:
         for window in self.windows:
             for begin, end in window.list_spans(moment, self.zone, days):
                 start, until = last_instant(begin, self.zone), first_instant(end, self.zone)
-                # A window within the hour that comes twice is open in the first.
+                # A window within the repeated hour is open the first time.
                 yield (start if start < until else first_instant(begin, self.zone)), until
 
     def is_usable(self) -> bool:
-        """Whether in an ordinary week it is open for as long as a worker may need to come by."""
+        """Return whether it is open in an ordinary week for at least the interval between two runs of a worker."""
         moment = monday = datetime(2024, 1, 1, tzinfo=UTC)
         deadline = monday + SEARCH_PERIOD
         while (moment := self.find_opening(moment, deadline)) < deadline:
@@ -105,40 +110,40 @@ class Timetable:
 
 
 def parse_windows(written: Any) -> tuple[Hours, ...]:
-    """Windows as they stand in settings: ``[["08:00", "12:00"], ["14:00", "18:00", ["mon", "tue"]]]``.
+    """Return the windows from their form in settings: ``[["08:00", "12:00"], ["14:00", "18:00", ["mon", "tue"]]]``.
 
     :raises TypeError, ValueError: if they have another form.
     """
     if not isinstance(written, list | tuple):
-        raise TypeError(f"{written!r} is no list of windows.")
+        raise TypeError(f"{written!r} is not a list of windows.")
     return tuple(_parse_window(item) for item in written)
 
 
 def _parse_window(item: Any) -> Hours:
     if not isinstance(item, list | tuple) or len(item) not in (2, 3):
-        raise ValueError(f"{item!r} is no window.")
+        raise ValueError(f"{item!r} is not a window.")
     return Hours(parse_time(item[0]), parse_time(item[1]), _parse_days(item[2]) if len(item) == 3 else EVERY_DAY)
 
 
 def _parse_days(names: Any) -> frozenset[int]:
     if not isinstance(names, list | tuple) or not names or not all(name in DAYS for name in names):
-        raise ValueError(f"{names!r} is no list of days.")
+        raise ValueError(f"{names!r} is not a list of days.")
     return frozenset(DAYS.index(name) for name in names)
 
 
 def parse_time(text: Any) -> time:
-    """``"08:00"`` as a time of day; ``"24:00"`` is midnight.
+    """Return a text such as ``"08:00"`` as a time of day; ``"24:00"`` is midnight.
 
-    :raises TypeError, ValueError: if it is none.
+    :raises TypeError, ValueError: if it is not a time of day.
     """
     found = time.fromisoformat("00:00" if text == "24:00" else text)
     if found.tzinfo is not None:
-        raise ValueError(f"{text!r} names a time zone.")
+        raise ValueError(f"{text!r} has a time zone.")
     return found
 
 
 def get_site_quiet_hours() -> Hours | None:
-    """The quiet hours of those who have chosen none."""
+    """Return the quiet hours of users who have not set their own, or None if the site sets none."""
     if not conf.current().quiet_hours:
         return None
     start, end = map(parse_time, conf.current().quiet_hours)
@@ -146,23 +151,24 @@ def get_site_quiet_hours() -> Hours | None:
 
 
 def find_next_hour(moment: datetime, hour: int, weekday: int | None, zone: ZoneInfo) -> datetime:
-    """The next instant, not before ``moment``, at which a full hour begins on the clocks of a zone.
+    """Return the first instant from ``moment`` on at which an hour begins in a time zone.
 
-    :param weekday: only on this day of the week, Monday being 0; None for any day.
+    :param hour: the hour, from 0 to 23.
+    :param weekday: the day of the week, Monday being 0; None for any day.
     """
     today = moment.astimezone(zone).date()
-    # Two weeks, as the clocks of a place may once have jumped over a whole day.
+    # Two weeks, because a place can skip a day when it changes its time zone.
     for day in (today + timedelta(days=number) for number in range(15)):
         at = first_instant(datetime.combine(day, time(hour)), zone)
         if at >= moment and weekday in (None, day.weekday()):
             return at
-    raise ValueError(f"{hour} is no hour, or {weekday} no day of the week.")
+    raise ValueError(f"{hour} is not an hour, or {weekday} is not a day of the week.")
 
 
 def list_started_hours(now: datetime, zone: ZoneInfo) -> Iterator[tuple[datetime, int, int]]:
-    """The full hours that began within the last sixty minutes: the instant, the hour, and the day of the week.
+    """Yield the hours that began within the last 60 minutes, each with its instant, hour and day of the week.
 
-    They are two where the clocks have jumped over one of them.
+    There are two if the clocks have skipped one of them.
     """
     today = now.astimezone(zone).date()
     for day in (today - timedelta(days=1), today):

@@ -1,4 +1,4 @@
-"""Partitions: the database places that hold clusters.
+"""Partitions: the databases or schemas that contain clusters.
 
 An ordinary site has one. Every wake-up, task and command carries ``(partition, ids)``, so that a site with one schema
 for each tenant needs no other code path.
@@ -13,18 +13,21 @@ Partition = str
 
 
 def current() -> Partition:
-    """The partition that statements run in now."""
+    """Return the partition that statements use now."""
     return DEFAULT_DB_ALIAS
 
 
 def list_partitions() -> Iterator[Partition]:
-    """Every partition of this site; at least one."""
+    """Yield every partition of this site; there is at least one."""
     yield DEFAULT_DB_ALIAS
 
 
 @contextmanager
 def enter(partition: Partition) -> Iterator[None]:
-    """Run the block's statements in ``partition``."""
+    """Run the statements of the block in ``partition``. A context manager.
+
+    :raises LookupError: if the site has no such partition.
+    """
     if partition not in list_partitions():
         raise LookupError(f"There is no partition {partition!r}.")
     yield

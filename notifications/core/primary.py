@@ -1,16 +1,16 @@
-"""Reading from the database that is written, on sites whose router reads from a replica.
+"""Read from the primary database on sites whose router reads from a replica.
 
-A replica lags. Whoever was made an account a moment ago is not in it yet, and whoever has just opted out still is. So
-everything that decides about a notification runs within :func:`read_from_primary`, and there each query, also one of
-the host (``MEMBERS_OF``, ``PREFERENCES``, an authentication backend, a queryset of recipients), goes to the database to
-which its model is written. A queryset that was given a database by ``using()`` keeps it. Pages of the admin and the
-inbox are not within it, and may read a replica.
+A replica lags: a new account is missing from it, and a new opt-out has no effect. So all code that decides about a
+notification runs within :func:`read_from_primary`. There, each query reads the database that its model is written to.
+That includes queries of the host (``MEMBERS_OF``, ``PREFERENCES``, an authentication backend, a queryset of
+recipients). A queryset with ``using()`` keeps its database. Pages of the admin and the inbox are outside of it and may
+read a replica.
 
-A model of the host that no router names a database to write for may be read-only, and its table in no other database
-than the one that it is read from. It is read where the host's routers say. Klaxon's models, users, groups, permissions
-and clusters are certainly written, so without a name they are read from the default database.
+If no router returns a database for writing a model of the host, the model may be read-only, and its table may exist
+only in the database that it is read from. The host's routers then decide. Klaxon's models, users, groups, permissions
+and clusters are always written, so without an answer from a router they are read from the default database.
 
-It works by a router of our own, which stands before those of ``DATABASE_ROUTERS`` and has nothing to say elsewhere.
+This module adds its own router before those of ``DATABASE_ROUTERS``. Outside of the block, the router does nothing.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ _uses_primary: ContextVar[bool] = ContextVar("klaxon_reads_from_primary", defaul
 
 
 class PrimaryRouter:
-    """Reads go where writes go, within :func:`read_from_primary`."""
+    """Routes reads to the database for writes within :func:`read_from_primary`."""
 
     def db_for_read(self, model: Any, **hints: Any) -> str | None:
         return _get_write_alias(model, hints) if _uses_primary.get() else None
@@ -37,8 +37,11 @@ PRIMARY_ROUTER = PrimaryRouter()
 
 @contextmanager
 def read_from_primary() -> Iterator[None]:
-    """Within the block, in this thread or task, queries read the database that is written. Also a decorator."""
-    # Django makes the list anew where DATABASE_ROUTERS is overridden.
+    """Let the queries of the block, in this thread or task, read the primary database.
+
+    A context manager and a decorator.
+    """
+    # Django creates a new list if DATABASE_ROUTERS is overridden.
     if router.routers[:1] != [PRIMARY_ROUTER]:
         router.routers = [PRIMARY_ROUTER, *(other for other in router.routers if other is not PRIMARY_ROUTER)]
     with _set_uses_primary(True):
@@ -47,14 +50,17 @@ def read_from_primary() -> Iterator[None]:
 
 @contextmanager
 def read_as_routed() -> Iterator[None]:
-    """Within the block, the host's routers alone decide again: for receivers of signals. Also a decorator."""
+    """Let only the host's routers decide within the block, for receivers of signals.
+
+    A context manager and a decorator.
+    """
     with _set_uses_primary(False):
         yield
 
 
 @contextmanager
-def _set_uses_primary(is_deciding: bool) -> Iterator[None]:
-    token = _uses_primary.set(is_deciding)
+def _set_uses_primary(uses_primary: bool) -> Iterator[None]:
+    token = _uses_primary.set(uses_primary)
     try:
         yield
     finally:
@@ -62,8 +68,8 @@ def _set_uses_primary(is_deciding: bool) -> Iterator[None]:
 
 
 def _get_write_alias(model: Any, hints: dict[str, Any]) -> str | None:
-    """The database that this model is written to; None if the host's ``db_for_read()`` is to decide."""
-    # A router may raise for a model that must not be written.
+    """Return the database that a model is written to, or None if the host's ``db_for_read()`` decides."""
+    # A router may raise an error for a model that must not be written.
     with suppress(Exception):
         return _ask_routers(model, hints) or (DEFAULT_DB_ALIAS if _is_always_written(model) else None)
     return None
@@ -71,16 +77,17 @@ def _get_write_alias(model: Any, hints: dict[str, Any]) -> str | None:
 
 def _ask_routers(model: Any, hints: dict[str, Any]) -> str | None:
     for other in router.routers:
-        asked = getattr(other, "db_for_write", None)
-        if asked is not None and (chosen := asked(model, **hints)):
-            return str(chosen)
+        db_for_write = getattr(other, "db_for_write", None)
+        if db_for_write is not None and (alias := db_for_write(model, **hints)):
+            return str(alias)
     return None
 
 
 def _is_always_written(model: Any) -> bool:
-    """Whether it is a model that decides who gets what: one of ours, of users, clusters, their groups and permissions.
+    """Return whether a model is certainly written.
 
-    Also the tables of their relations to many, and those that a user or cluster model inherits from.
+    These are the models of Klaxon and of ``django.contrib.auth``, the user and cluster models, the models that these
+    inherit from, and the tables of their many-to-many relations.
     """
     concrete = model._meta.concrete_model
     if concrete._meta.app_label in ("klaxon", "auth"):
@@ -91,7 +98,7 @@ def _is_always_written(model: Any) -> bool:
 
 
 def reload_from_primary(row: Any) -> Any:
-    """The row, read anew if it came from another database than the one that is written; None if it is not there."""
+    """Return the row, reloaded if it came from another database than its primary; None if the primary lacks it."""
     using = _get_write_alias(type(row), {})
     if using is None or row._state.db in (None, using):
         return row

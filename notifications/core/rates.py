@@ -1,4 +1,4 @@
-"""Rates: how often something may happen, written as people say it: ``"100/h"``, ``"14/s"``, ``"50/m burst 100"``."""
+"""Rates: how often something may happen, such as ``"100/h"``, ``"14/s"`` or ``"50/m burst 100"``."""
 
 import re
 from dataclasses import dataclass
@@ -9,17 +9,17 @@ from math import ceil
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 RATE_PATTERN = re.compile(r"([0-9]{1,9})/([smhd])(?: burst ([0-9]{1,9}))?")
 MICROSECONDS = 1_000_000
-# In seconds. What takes longer to fill is a typing error, and would leave the calendar.
+# In seconds. A longer time is a typing error and could exceed the range of dates.
 TEN_YEARS = 315_360_000
 
 
 @dataclass(frozen=True)
 class Rate:
-    """How fast a bucket fills, and how much it holds.
+    """A rate limit: how fast a token bucket fills, and how much it holds.
 
-    :param tokens: how many come in ``seconds``, at most a million a second.
-    :param burst: how many the bucket holds: what may go at once after a quiet time.
-    :raises ValueError: if it could never let anything through, or would take more than ten years to fill.
+    :param tokens: the number of tokens that are added in ``seconds``, at most a million a second.
+    :param burst: the number of tokens that the bucket holds, which can be used at once after an idle time.
+    :raises ValueError: if the rate could never allow anything, or the bucket would take more than ten years to fill.
     """
 
     tokens: float
@@ -39,20 +39,22 @@ class Rate:
 
     @cached_property
     def interval(self) -> timedelta:
-        """The time in which one token comes. Rounded up, so that no rate is ever exceeded."""
+        """The time until one token is added. Rounded up, so that the rate is never exceeded."""
         return timedelta(microseconds=ceil(self.seconds * MICROSECONDS / self.tokens))
 
     @cached_property
     def time_to_fill(self) -> timedelta:
-        """How long an empty bucket takes until it is full."""
+        """The time in which an empty bucket becomes full."""
         return self.interval * self.burst
 
 
 @cache
 def parse_rate(text: str) -> Rate:
-    """Read a rate such as ``"100/h"`` (per s, m, h or d) or ``"100/h burst 20"``; the burst is else one unit's worth.
+    """Parse a rate such as ``"100/h"`` (per s, m, h or d) or ``"100/h burst 20"``.
 
-    :raises ValueError: in a sentence, if it cannot be read or makes no sense.
+    By default, the burst is the number of tokens of one unit.
+
+    :raises ValueError: if the text is not a rate or the rate is impossible. The message says what to write.
     """
     written = RATE_PATTERN.fullmatch(text) if isinstance(text, str) else None
     if not written:

@@ -1,8 +1,8 @@
-"""Refusals that several recipients get alike: whether they speak against the recipients or against the provider.
+"""Decide whether equal refusals of several recipients are caused by the recipients or by the provider.
 
-One refused mailbox or one refused text says nothing about the provider. The same answer to different recipients, with
-no message accepted in between, says that the provider refuses *us*: a limit is used up, or our address is listed.
-All functions here are pure.
+One refused mailbox or one refused text says nothing about the provider. If different recipients get the same answer and
+no message is accepted in between, the provider refuses the sender: a limit is exceeded, or the sender's address is on a
+block list. All functions here are pure.
 """
 
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ from hashlib import sha256
 from notifications.outcomes import Blame, Receipt, Suppress, Verdict
 
 MIN_EQUAL_REFUSALS = 2
-"""Different recipients after which an answer with ``Blame.MESSAGE`` speaks against the provider."""
+"""The number of different recipients after which an answer with ``Blame.MESSAGE`` is blamed on the provider."""
 MAX_STREAK_LENGTH = 20
 REFUSAL_VERDICTS = (Verdict.PERMANENT, Verdict.CONFIGURATION)
 
 
 def is_refusal(receipt: Receipt) -> bool:
-    """Whether the provider refused for good, and blamed the recipient or the message for it."""
+    """Return whether the provider refused permanently because of the recipient or the message."""
     return receipt.verdict in REFUSAL_VERDICTS and receipt.blames in (Blame.RECIPIENT, Blame.MESSAGE)
 
 
@@ -26,31 +26,26 @@ def is_refusal(receipt: Receipt) -> bool:
 class Streak:
     """The recipients that were refused since the provider last accepted a message.
 
-    :param refused: code and hash of each recipient, with the code of its last refusal. An answer without a code is
-        known by its words.
+    :param refused: for each recipient, the code of its last refusal and a hash of the recipient. The error text
+        replaces a missing code.
     """
 
     refused: tuple[tuple[str, str], ...] = ()
 
     def add(self, receipt: Receipt, recipient: str) -> "Streak":
-        """The streak once this answer has come as well."""
+        """Return the streak after another answer."""
         if receipt.verdict is Verdict.ACCEPTED:
             return Streak()
         if not is_refusal(receipt):
             return self
         recipient_hash = sha256(recipient.encode()).hexdigest()[:12]
-        others = tuple(one for one in self.refused if one[1] != recipient_hash)
+        others = tuple(entry for entry in self.refused if entry[1] != recipient_hash)
         return Streak((*others, (get_code(receipt), recipient_hash))[-MAX_STREAK_LENGTH:])
 
     def merge(self, other: "Streak") -> "Streak":
-        """With what another worker has seen."""
-        return Streak(
-            tuple(
-                {
-                    recipient_hash: (code, recipient_hash) for code, recipient_hash in (*other.refused, *self.refused)
-                }.values()
-            )[-MAX_STREAK_LENGTH:]
-        )
+        """Return the streak with the refusals of another worker added."""
+        by_recipient = {recipient: (code, recipient) for code, recipient in (*other.refused, *self.refused)}
+        return Streak(tuple(by_recipient.values())[-MAX_STREAK_LENGTH:])
 
     @property
     def code(self) -> str:
@@ -58,31 +53,34 @@ class Streak:
         return self.refused[-1][0] if self.refused else ""
 
     def is_general(self, threshold: int) -> bool:
-        """Whether the provider refuses everybody, whatever it says.
+        """Return whether the provider refuses all recipients, regardless of its answers.
 
-        :param threshold: how many different recipients that takes.
+        :param threshold: the number of different recipients that this requires.
         """
         return len(self.refused) >= max(threshold, MIN_EQUAL_REFUSALS)
 
     def is_repeated(self, receipt: Receipt, threshold: int) -> bool:
-        """Whether enough recipients got this very refusal. Where it blames the message, two are enough."""
+        """Return whether enough recipients got this refusal. If it blames the message, two are enough."""
         needed = MIN_EQUAL_REFUSALS if receipt.blames is Blame.MESSAGE else max(threshold, MIN_EQUAL_REFUSALS)
         return sum(code == get_code(receipt) for code, _ in self.refused) >= needed
 
 
 def get_code(receipt: Receipt) -> str:
+    """Return the code of a failure, or the beginning of its error text if it has none."""
     return (receipt.code or receipt.error)[:40]
 
 
 def judge_receipts(
     receipts: Sequence[tuple[Receipt, str]], before: Streak, threshold: int
 ) -> tuple[list[Receipt], Streak]:
-    """The answers to a group, each with its recipient, in the light of one another.
+    """Judge the answers to a group together.
 
-    Returns the receipts in the same order and the streak after them. Refusals that speak against the provider become
-    CONFIGURATION errors of the provider: the deliveries are tried again or fail over, and nobody is suppressed.
+    Return the receipts in the same order and the streak after them. Refusals that are caused by the provider become
+    CONFIGURATION errors of the provider: the deliveries are retried or fail over, and no address is suppressed.
 
+    :param receipts: the receipts, each with its recipient.
     :param before: the streak of the provider before the group.
+    :param threshold: the number of different recipients whose refusals are blamed on the provider.
     """
     judged = [receipt for receipt, _ in receipts]
     streak, since = before, 0
@@ -94,16 +92,17 @@ def judge_receipts(
         if streak.is_general(threshold):
             blamed = list(range(since, index + 1))
         elif streak.is_repeated(receipt, threshold):
-            blamed = [one for one in range(since, index + 1) if get_code(receipts[one][0]) == get_code(receipt)]
+            code = get_code(receipt)
+            blamed = [position for position in range(since, index + 1) if get_code(receipts[position][0]) == code]
         else:
             blamed = []
-        for one in blamed:
-            judged[one] = _blame_provider(judged[one])
+        for position in blamed:
+            judged[position] = _blame_provider(judged[position])
     return [_decide_suppression(judged, index) for index in range(len(judged))], streak
 
 
 def count_final_receipts(receipts: Sequence[Receipt]) -> int:
-    """How many of the first answers no later answer can show in another light."""
+    """Return the number of receipts at the start that later receipts cannot change."""
     accepted = [index for index, receipt in enumerate(receipts) if receipt.verdict is Verdict.ACCEPTED]
     start = accepted[-1] + 1 if accepted else 0
     return next((index for index in range(start, len(receipts)) if is_refusal(receipts[index])), len(receipts))
@@ -116,7 +115,7 @@ def _blame_provider(receipt: Receipt) -> Receipt:
 
 
 def _decide_suppression(receipts: Sequence[Receipt], index: int) -> Receipt:
-    """AMONG_ACCEPTED becomes NOW between two accepted messages, and NO elsewhere."""
+    """Return the receipt with AMONG_ACCEPTED replaced: by NOW between two accepted messages, otherwise by NO."""
     receipt = receipts[index]
     if receipt.suppress is not Suppress.AMONG_ACCEPTED:
         return receipt

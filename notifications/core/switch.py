@@ -1,4 +1,4 @@
-"""The switch of the whole system: ``NOTIFICATIONS["ENABLED"]``."""
+"""The setting ``NOTIFICATIONS["ENABLED"]``, which switches Klaxon on and off."""
 
 import logging
 from functools import cache
@@ -7,11 +7,11 @@ from notifications import conf
 
 logger = logging.getLogger("notifications")
 
-OFF_MESSAGE = "NOTIFICATIONS['ENABLED'] is False: nothing is queued or delivered. What was queued before waits."
+OFF_MESSAGE = "NOTIFICATIONS['ENABLED'] is False: nothing is queued or delivered. Queued deliveries wait."
 
 
 def is_off() -> bool:
-    """Whether the whole system is switched off. If it is, the first call in each process logs a warning."""
+    """Return whether Klaxon is switched off. If it is, the first call in each process logs a warning."""
     if conf.current().enabled:
         return False
     _log_warning_once()

@@ -1,6 +1,6 @@
-"""The states of a delivery as a table: from which state to which, and what must hold.
+"""The allowed state transitions of a delivery, each with its condition.
 
-Every change of state in ``models/`` keeps to it. ``settle()`` refuses what does not stand here.
+All code that changes states keeps to them. ``settle()`` refuses any other transition.
 """
 
 from collections.abc import Mapping
@@ -11,58 +11,59 @@ NEW = ""
 
 TRANSITIONS: Mapping[str, Mapping[str, str]] = {
     NEW: {
-        State.HELD: "a gate said: not before a time",
-        State.READY: "the gates let it through",
+        State.HELD: "a gate holds it until a time",
+        State.READY: "every gate lets it through",
     },
     State.HELD: {
-        State.READY: "due",
-        State.MERGED: "taken into a digest or batch",
-        State.CANCELLED: "by its key, or by a person",
-        State.EXPIRED: "its time has passed",
-        State.DROPPED: "shed by a queue limit, or a gate that was asked again for a digest said no",
+        State.READY: "its time has come",
+        State.MERGED: "it becomes part of a digest or batch",
+        State.CANCELLED: "cancelled by its key or by a person",
+        State.EXPIRED: "expires_at has passed",
+        State.DROPPED: "shed by a queue limit, or a gate drops it when its digest is made",
     },
     State.READY: {
-        State.CLAIMED: "owner, lease and fence + 1 in one statement",
-        State.CANCELLED: "by its key, or by a person",
-        State.EXPIRED: "its time has passed",
+        State.CLAIMED: "a worker claims it: owner, lease and fence + 1 in one statement",
+        State.CANCELLED: "cancelled by its key or by a person",
+        State.EXPIRED: "expires_at has passed",
         State.DROPPED: "shed by a queue limit",
     },
     State.RETRY: {
-        State.READY: "due",
-        State.CANCELLED: "by its key, or by a person",
-        State.EXPIRED: "its time has passed",
+        State.READY: "its time has come",
+        State.CANCELLED: "cancelled by its key or by a person",
+        State.EXPIRED: "expires_at has passed",
     },
     State.CLAIMED: {
-        State.SENDING: "fence matches; attempts + 1; committed before the call",
-        State.READY: "given back, or its worker was lost (provably not sent)",
-        State.HELD: "a gate that was asked again said: not before a time; no attempt counted",
-        State.RETRY: "a limit, a breaker or a channel that cannot be made said: later; no attempt counted",
-        State.DROPPED: "a gate that was asked again said no",
-        State.CANCELLED: "cancelled meanwhile",
-        State.EXPIRED: "its time has passed",
-        State.DEAD: "it cannot be rendered or prepared, or third strike",
+        State.SENDING: "fence matches; attempts + 1; committed before the provider is called",
+        State.READY: "given back, or its worker is lost (it was certainly not sent)",
+        State.HELD: "a gate holds it when it is rechecked; no attempt is counted",
+        State.RETRY: "a limit, a circuit breaker or a misconfigured channel delays it; no attempt is counted",
+        State.DROPPED: "a gate drops it when it is rechecked",
+        State.CANCELLED: "cancelled while a worker had it",
+        State.EXPIRED: "expires_at has passed",
+        State.DEAD: "it cannot be rendered or prepared, or it has three strikes",
     },
     State.SENDING: {
-        State.SENT: "the provider accepted; fence matches",
-        State.RETRY: "the provider failed for now, or it was certainly not handed over; fence matches",
-        State.DEAD: "the provider refused for good, the schedule is used up, or third strike",
-        State.UNKNOWN: "contact was lost, or the worker was",
+        State.SENT: "the provider accepted it; fence matches",
+        State.RETRY: "the provider failed temporarily, or certainly did not get it; fence matches",
+        State.DEAD: "the provider refused it permanently, its retries are used up, or it has three strikes",
+        State.UNKNOWN: "contact with the provider or its worker was lost",
     },
     State.UNKNOWN: {
-        State.RETRY: "on_unknown is retry: the schedule goes on in the same epoch",
-        State.DEAD: "the schedule is used up, or third strike",
-        State.READY: "by a person: a new epoch",
+        State.RETRY: "on_unknown is retry: the retry schedule continues in the same epoch",
+        State.DEAD: "its retries are used up, or it has three strikes",
+        State.READY: "a person resends it: a new epoch begins",
     },
     State.DEAD: {
-        State.READY: "by a person: a new epoch",
+        State.READY: "a person resends it: a new epoch begins",
     },
     State.MERGED: {
-        State.DROPPED: "a gate that was asked again before its digest or batch goes out said no",
-        State.CANCELLED: "cancelled before its digest or batch went out",
-        State.EXPIRED: "its time has passed before its digest or batch went out",
+        State.DROPPED: "a gate drops it when its digest or batch is rechecked",
+        State.CANCELLED: "cancelled before its digest or batch was sent",
+        State.EXPIRED: "expires_at passed before its digest or batch was sent",
     },
 }
 
 
-def is_allowed(was: str, state: str) -> bool:
-    return state in TRANSITIONS.get(was, {})
+def is_allowed(old: str, new: str) -> bool:
+    """Return whether a delivery can go from the state ``old`` to the state ``new``."""
+    return new in TRANSITIONS.get(old, {})

@@ -1,7 +1,7 @@
-"""Lazy translations as data: the function and its arguments, so that the text can be made in the reader's language.
+"""Lazy translations as data: a function and its arguments, from which the text is made in the reader's language.
 
-Django's proxies tell both when they are pickled. Only the functions of :data:`FUNCTIONS` are stored: which function a
-stored context calls must not depend on what somebody wrote into it.
+Django's proxies give both when they are pickled. Only the functions of :data:`FUNCTIONS` can be stored, so that a
+stored context cannot call any other function.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ from django.utils.translation import (
 )
 
 FORMAT = "format_lazy"
-# By the name under which it is stored: what a proxy calls, and what makes such a proxy.
+# By the stored name: the function that a proxy calls, and the function that creates the proxy.
 FUNCTIONS: Mapping[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "gettext": (gettext, gettext_lazy),
     "pgettext": (pgettext, pgettext_lazy),
@@ -43,9 +43,9 @@ class TranslationCall:
 
 
 def get_translation_call(text: Promise) -> TranslationCall:
-    """What a lazy text calls.
+    """Return the call that a lazy text makes.
 
-    :raises ValueError: saying why it cannot be stored.
+    :raises ValueError: if the text cannot be stored. The message says why.
     """
     function, args, kwargs = _get_reduced_parts(text)
     name = next((name for name, (known, _lazy) in FUNCTIONS.items() if known is function), None)
@@ -54,7 +54,7 @@ def get_translation_call(text: Promise) -> TranslationCall:
     bound = signature(function).bind(*args, **kwargs)
     call = TranslationCall(name, bound.args, bound.kwargs)
     if not _has_valid_arguments(call):
-        raise ValueError(f"{name} was given something else than texts and, for a plural, a whole number")
+        raise ValueError(f"{name} has arguments other than texts and, for a plural, an integer")
     return call
 
 
@@ -64,8 +64,8 @@ def _get_reduced_parts(text: Promise) -> tuple[Any, tuple[Any, ...], Mapping[str
         case (_, (function, tuple() as args, dict() as kwargs, *_)):
             return function, args, kwargs
         case (_, (_, type(), _, dict())):
-            raise ValueError("it is a plural that was given no number")
-    raise ValueError("it is lazy in a way that Django's own texts are not")
+            raise ValueError("it is a plural without a number")
+    raise ValueError("it is not a lazy text of Django")
 
 
 def _has_valid_arguments(call: TranslationCall) -> bool:
@@ -76,29 +76,29 @@ def _has_valid_arguments(call: TranslationCall) -> bool:
 
 
 def make_lazy_text(call: TranslationCall) -> Promise:
-    """The lazy text that makes this call.
+    """Return the lazy text that makes a call.
 
-    :raises ValueError, TypeError: if there is no such function, or it does not take these arguments.
+    :raises ValueError, TypeError: if there is no such function, or it does not accept these arguments.
     """
     if call.name not in FUNCTIONS:
-        raise ValueError(f"{call.name!a:.80} is none of {', '.join(FUNCTIONS)}")
+        raise ValueError(f"{call.name!a:.80} is not one of {', '.join(FUNCTIONS)}")
     function, lazy = FUNCTIONS[call.name]
     signature(function).bind(*call.args, **call.kwargs)
     if not _has_valid_arguments(call):
-        raise ValueError(f"{call.name} takes texts and, for a plural, a whole number")
+        raise ValueError(f"{call.name} takes texts and, for a plural, an integer")
     text: Promise = lazy(*call.args, **call.kwargs)
     return text
 
 
 def has_lazy_text(value: Any) -> bool:
-    """Whether there is a lazy text anywhere in nested lists and mappings."""
+    """Return whether nested lists and mappings contain a lazy text."""
     if isinstance(value, dict):
         return any(map(has_lazy_text, value.values()))
     return any(map(has_lazy_text, value)) if isinstance(value, list) else isinstance(value, Promise)
 
 
 def resolve_lazy_texts(value: Any) -> Any:
-    """The same with each lazy text in nested lists and mappings as a text in the active language."""
+    """Return nested lists and mappings with each lazy text replaced by its text in the active language."""
     if isinstance(value, dict):
         return {key: resolve_lazy_texts(item) for key, item in value.items()}
     if isinstance(value, list):

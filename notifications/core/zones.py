@@ -1,7 +1,6 @@
-"""Time zones: which one holds, and which instants a time on the wall comes to.
+"""Time zones by name, and the instants of local times.
 
-When clocks are changed, a time on the wall comes twice or not at all. Whoever keeps hours must know which
-instant is meant.
+When clocks change, a local time occurs twice or not at all. These functions decide which instant it means.
 """
 
 import logging
@@ -14,46 +13,49 @@ from django.utils import timezone
 
 logger = logging.getLogger("notifications.zones")
 
-# The recipients of one send() share a few zones and hours, so they all ask for the same instants.
+# The recipients of one send() share a few time zones and hours, so the same instants are computed often.
 cached = lru_cache(maxsize=10_000)
 
 
 def get_zone(name: str) -> ZoneInfo:
-    """A zone that this machine knows; a wrong one in somebody's settings must not keep their mail back."""
+    """Return the time zone of this name, or the site's if the name is empty or unknown.
+
+    An unknown name in a user's settings is logged, and does not stop the user's notifications.
+    """
     site = timezone.get_default_timezone_name()
     try:
         return ZoneInfo(name or site)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        logger.warning("A user's time zone %r is unknown; %s is used.", name, site)
+        logger.warning("The time zone %r in a user's settings is unknown, so %s is used.", name, site)
         return ZoneInfo(site)
 
 
 @cached
 def first_instant(wall: datetime, zone: ZoneInfo) -> datetime:
-    """The first instant at which the clocks show the naive time ``wall``, or have jumped over it; in UTC."""
+    """Return the first instant, in UTC, at which the clocks show the naive time ``wall`` or have skipped it."""
     first, second = _get_both_instants(wall, zone)
     return _find_clock_change(second, first, zone) if first > second else first
 
 
 @cached
 def last_instant(wall: datetime, zone: ZoneInfo) -> datetime:
-    """The instant from which the clocks show nothing before the naive time ``wall`` any more; in UTC."""
+    """Return the instant, in UTC, from which the clocks never again show a time before the naive time ``wall``."""
     first, second = _get_both_instants(wall, zone)
     if first >= second:
         return _find_clock_change(second, first, zone) if first > second else first
     just_before = (second - datetime.resolution).astimezone(zone).replace(tzinfo=None)
-    # Clocks that are put back exactly to this time have shown nothing earlier since it came first.
+    # If the clocks are set back exactly to this time, they show nothing earlier after its first occurrence.
     return second if just_before < wall else first
 
 
 def _get_both_instants(wall: datetime, zone: ZoneInfo) -> tuple[datetime, datetime]:
-    """What it comes to by the offset before a change of clocks, and by that after it."""
+    """Return the instants by the UTC offsets before and after a change of the clocks."""
     first, second = (wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
     return first, second
 
 
 def _find_clock_change(earlier: datetime, later: datetime, zone: ZoneInfo) -> datetime:
-    """The second at which the clocks are put forward."""
+    """Return the second at which the clocks are set forward."""
     low, high = floor(earlier.timestamp()), ceil(later.timestamp())
     before = datetime.fromtimestamp(low, zone).utcoffset()
     while high - low > 1:

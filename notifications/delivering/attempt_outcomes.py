@@ -8,7 +8,7 @@ from typing import Any
 
 from notifications import conf
 from notifications.context import UNSTORABLE
-from notifications.core.addresses import mask_addresses_in
+from notifications.core.addresses import mask_addresses
 from notifications.core.refusals import is_refusal
 from notifications.delivering.providers.attempt_result import AttemptResult
 from notifications.delivering.providers.breaker import is_failure
@@ -178,7 +178,7 @@ def build_attempt_row(attempted: AttemptResult, reason: str, now: datetime) -> N
     row = NotificationLog.of(attempted.delivery, NotificationLog.Kind.ATTEMPT, now)
     row.success = receipt.verdict is Verdict.ACCEPTED
     row.reason = reason
-    row.error_message = mask_addresses_in(UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", receipt.error))
+    row.error_message = mask_addresses(UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", receipt.error))
     row.provider = attempted.provider
     row.provider_message_id = _clean_message_id(receipt)
     row.duration = attempted.duration

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
-from notifications.core.addresses import mask_addresses_in
+from notifications.core.addresses import mask_addresses
 from notifications.delivering.attempt_outcomes import Outcomes, UnsentChange
 from notifications.delivering.providers.attempt_result import AttemptResult
 from notifications.models import Delivery
@@ -91,7 +91,7 @@ def _dump_attempt(attempted: AttemptResult) -> dict[str, Any]:
             "verdict": receipt.verdict.value,
             "provider": receipt.provider,
             "provider_message_id": receipt.provider_message_id,
-            "error": mask_addresses_in(receipt.error),
+            "error": mask_addresses(receipt.error),
             "suppress": receipt.suppress.value,
             "blames": receipt.blames.value,
             "code": receipt.code,

@@ -7,7 +7,7 @@ from django.db import router, transaction
 
 from notifications.context import UNSTORABLE
 from notifications.core import clock
-from notifications.core.addresses import mask_addresses_in
+from notifications.core.addresses import mask_addresses
 from notifications.core.primary import read_from_primary
 from notifications.exceptions import InvalidOption, NotPermitted
 from notifications.models import Delivery, NotificationLog
@@ -71,7 +71,7 @@ def reopen(deliveries: DeliveryQuerySet, reason: str, actor: Any = None) -> list
     )
     rows = list(locked.order_by("pk"))
     Delivery.objects.using(using).filter(pk__in=[row.pk for row in rows]).reopen()
-    text = mask_addresses_in(f"{_actor_prefix(actor)}{reason}")
+    text = mask_addresses(f"{_actor_prefix(actor)}{reason}")
     kind, now = NotificationLog.Kind.RESENT, clock.now(using)
     log = [NotificationLog.of(row, kind, now, reason=Reason.RETRIED, error_message=text) for row in rows]
     NotificationLog.objects.using(using).append(log)

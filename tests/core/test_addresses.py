@@ -11,7 +11,7 @@ from notifications.core.addresses import (
     choose_address,
     is_well_formed,
     mask_address,
-    mask_addresses_in,
+    mask_addresses,
 )
 
 ODD_ADDRESSES = st.text("abcXYZ019.-_+@äß!\"'\n ", max_size=40) | st.emails()
@@ -107,8 +107,8 @@ def test_one_can_recognise_ones_own():
 )
 def test_addresses_in_a_providers_words_are_masked(before, local, after):
     told = f"{before} <{local}@klaxon.example> {after}"
-    assert f"{local}@" not in mask_addresses_in(told)
-    assert "***@klaxon.example" in mask_addresses_in(told)
+    assert f"{local}@" not in mask_addresses(told)
+    assert "***@klaxon.example" in mask_addresses(told)
 
 
 @pytest.mark.parametrize(
@@ -123,14 +123,14 @@ def test_addresses_in_a_providers_words_are_masked(before, local, after):
     ],
 )
 def test_the_words_of_real_providers_keep_no_address(words):
-    shown = mask_addresses_in(words)
+    shown = mask_addresses(words)
     assert "secret.name" not in shown
     assert "15112345" not in shown
 
 
 @given(st.text("abc 123.:;()", max_size=50))
 def test_words_without_an_address_stay_as_they_are(words):
-    assert mask_addresses_in(words) == words
+    assert mask_addresses(words) == words
 
 
 @given(ODD_ADDRESSES)

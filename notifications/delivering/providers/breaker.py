@@ -8,7 +8,7 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from notifications.core.addresses import mask_addresses_in
+from notifications.core.addresses import mask_addresses
 from notifications.core.refusals import Streak
 from notifications.models import Circuit
 from notifications.outcomes import Blame, Receipt, Verdict
@@ -127,7 +127,7 @@ class Breaker:
     def _record_failures(self, key: str, failed: Sequence[Receipt], now: datetime, open_immediately: bool) -> None:
         open_immediately = open_immediately or any(opens_circuit(receipt) for receipt in failed)
         was_closed = self.is_closed(key)
-        error = mask_addresses_in(failed[-1].error)
+        error = mask_addresses(failed[-1].error)
         circuit = self.circuits.record_failures(key, len(failed), error, now, open_immediately)
         self._circuits[key] = circuit
         if was_closed and not circuit.is_closed():
