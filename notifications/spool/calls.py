@@ -20,7 +20,7 @@ from notifications.exceptions import InvalidRecipient, OutboxFull
 from notifications.models import Notification, cluster_model
 from notifications.outcomes import Reason, SendResult
 from notifications.recipients import Address, GroupNamed, Members, To, Topic
-from notifications.sending.audience import group_model
+from notifications.sending.audience import get_group_model
 from notifications.sending.enqueue import enqueue
 from notifications.sending.request import Request, load_cluster
 
@@ -72,7 +72,7 @@ def _encode_recipient(recipient: Any) -> tuple[str, Any]:
         return "topics", recipient.key
     if isinstance(recipient, get_user_model()) and recipient.pk is not None:
         return "users", encoded(recipient.pk)
-    if isinstance(recipient, group_model()) and recipient.pk is not None:
+    if isinstance(recipient, get_group_model()) and recipient.pk is not None:
         return "groups", encoded(recipient.pk)
     raise InvalidRecipient(f"The recipient {recipient!r:.80} needs the database.")
 
@@ -81,7 +81,7 @@ def _iterate_recipients(recipients: Any) -> Iterator[Any]:
     if isinstance(recipients, QuerySet) and recipients._result_cache is None:
         raise InvalidRecipient("A queryset that is not evaluated needs the database.")
     if isinstance(
-        recipients, str | bytes | Address | GroupNamed | Members | Topic | To | get_user_model() | group_model()
+        recipients, str | bytes | Address | GroupNamed | Members | Topic | To | get_user_model() | get_group_model()
     ):
         yield recipients
     elif isinstance(recipients, Iterable):
@@ -120,7 +120,7 @@ def _decode_recipients(by_kind: Mapping[str, list[Any]]) -> list[Any]:
     users = [get_user_model()(pk=decoded(pk)) for pk in by_kind["users"]]
     addresses = [Address.stored(fields) for fields in by_kind["addresses"]]
     members = [Members(load_cluster(pk)) for pk in by_kind["members"]]
-    groups = [group_model()(pk=decoded(pk)) for pk in by_kind["groups"]]
+    groups = [get_group_model()(pk=decoded(pk)) for pk in by_kind["groups"]]
     # Records of earlier versions have no group names.
     named = [GroupNamed(name) for name in by_kind.get("group_names", ())]
     topics = [Topic(key) for key in by_kind["topics"]]

@@ -78,15 +78,15 @@ CALLS = {
     ),
     "ids are passed as recipients": (
         lambda: send(recipients=[1, 2]),
-        "1 is not a recipient. Look the users up, as by User.objects.filter(…).",
+        "1 is not a recipient. Look up the users, for example with User.objects.filter(…).",
     ),
     "a user name is passed as a recipient": (
         lambda: send(recipients="ada"),
-        "'ada' is not a recipient. Look the users up, as by User.objects.filter(…).",
+        "'ada' is not a recipient. Look up the users, for example with User.objects.filter(…).",
     ),
     "a manager is passed as recipients": (
         lambda: send(recipients=User),
-        "Look the users up, as by User.objects.filter(…).",
+        "Look up the users, for example with User.objects.filter(…).",
     ),
     "a user is not saved": (
         lambda: send(recipients=[User(username="ada")]),

@@ -16,7 +16,7 @@ from notifications.exceptions import InvalidOption, InvalidRecipient
 from notifications.models import Cluster
 from notifications.recipients import Address, Members, To, user_key
 from notifications.sending.audience import Audience
-from notifications.sending.audience.groups import NoGroupModel, group_model
+from notifications.sending.audience.groups import NoGroupModel, get_group_model
 from notifications.sending.audience.order import iterate_sorted
 from tests.factories import ClusterFactory, UserFactory
 
@@ -218,7 +218,7 @@ class TestGroups:
             raise FieldDoesNotExist(name)
 
         monkeypatch.setattr(User._meta, "get_field", no_such_field)
-        assert group_model() is NoGroupModel
+        assert get_group_model() is NoGroupModel
         for asked in (groups[0], [groups[0]], Group.objects.all()):
             with pytest.raises(InvalidRecipient, match="The user model User has no groups, so a Group cannot be"):
                 ids(asked)

@@ -207,7 +207,7 @@ class TestUnusualValues:
         user.groups.add(role)
         SharedPreference.objects.create(cluster=Cluster.objects.default(), group=role, channels={"app": False})
         assert send_newsletter([user, User(pk=str(user.pk))]).queued == 1
-        with pytest.raises(InvalidRecipient, match="no primary key"):
+        with pytest.raises(InvalidRecipient, match="not a primary key"):
             send_newsletter([User(pk="ann")])
 
     @pytest.mark.skipif("connection.vendor != 'postgresql'", reason="about COPY")

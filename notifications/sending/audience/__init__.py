@@ -1,6 +1,6 @@
-"""Who is meant: recipients of any kind as chunks of user ids and bare addresses, each once, in a fixed order.
+"""Turn recipients of any kind into chunks of user ids and addresses, each once, in a fixed order.
 
-The order is the same for every ``send()``, so that two of them that touch the same rows cannot wait for each other.
+The order is the same in every ``send()``, so that two of them that lock the same rows cannot deadlock.
 """
 
 from collections import defaultdict
@@ -19,101 +19,109 @@ from django.db.models.manager import BaseManager
 from notifications.exceptions import InvalidRecipient
 from notifications.models import TopicSubscription, cluster_model, get_members
 from notifications.recipients import Address, GroupNamed, Members, To, Topic, user_key
-from notifications.sending.audience.groups import explain_unusable_group, get_group_pk, get_users_in_groups, group_model
-from notifications.sending.audience.order import Narrowing, iterate_sorted, merge_sorted, union
+from notifications.sending.audience.groups import (
+    explain_unusable_group,
+    get_group_model,
+    get_group_pk,
+    get_users_in_groups,
+)
+from notifications.sending.audience.order import ChannelFilter, combine_filters, iterate_sorted, merge_sorted
 from notifications.storage.insert import MAX_INSERT_ROWS
 
-ACCEPTED = "Pass users, groups, querysets of these, Members(cluster), Topic(…), Address(…) or To(…)."
+ACCEPTED_TYPES = "Pass users, groups, querysets of these, Members(cluster), Topic(…), Address(…) or To(…)."
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """A handful of recipients: either users by id, or bare addresses."""
+    """Some of the recipients: either ids of users, or addresses."""
 
     user_ids: tuple[Any, ...] = ()
     addresses: tuple[Address, ...] = ()
-    # By recipient key, for those who are not to get all channels of the call.
+    # By recipient key, for recipients who do not get all channels of the call.
     channels_by_key: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def is_for(self, key: str, channel: str) -> bool:
+        """Return whether the recipient with this key gets the channel."""
         channels = self.channels_by_key.get(key)
         return channels is None or channel in channels
 
 
 class Audience:
-    """Recipients sorted out. What the database can stream stays a query; of everybody else the id is kept.
+    """The recipients of a call.
 
-    :param recipients: whatever ``send()`` takes.
-    :param cluster: where subscribers to topics are looked for.
-    :param channels: those of the call, which a ``To`` may narrow.
-    :raises InvalidRecipient: naming what is no recipient.
-    :raises InvalidOption: naming the channels that a ``To`` would add.
+    It evaluates querysets, members, groups and topics only in :meth:`chunks`. Of other users it keeps the ids.
+
+    :param recipients: as for ``send()``.
+    :param cluster: the cluster of the subscriptions to topics.
+    :param channels: the channels of the call, which a ``To`` may narrow.
+    :raises InvalidRecipient: if something is not a recipient.
+    :raises InvalidOption: if a ``To`` names a channel that the call does not have.
     """
 
     def __init__(self, recipients: Any, cluster: Any = None, channels: Iterable[str] = ()) -> None:
         self.cluster = cluster
         self.channels = tuple(channels)
         self.requested_channels: set[str] = set()
-        self._queries: list[tuple[QuerySet[Any], Narrowing]] = []
-        self._topics: defaultdict[Narrowing, set[str]] = defaultdict(set)
-        self._groups: defaultdict[Narrowing, set[Any]] = defaultdict(set)
-        self._ids: defaultdict[Narrowing, set[Any]] = defaultdict(set)
-        self._addresses: dict[str, tuple[Address, Narrowing]] = {}
-        self._take_all(recipients, None)
+        self._queries: list[tuple[QuerySet[Any], ChannelFilter]] = []
+        self._topics: defaultdict[ChannelFilter, set[str]] = defaultdict(set)
+        self._groups: defaultdict[ChannelFilter, set[Any]] = defaultdict(set)
+        self._ids: defaultdict[ChannelFilter, set[Any]] = defaultdict(set)
+        self._addresses: dict[str, tuple[Address, ChannelFilter]] = {}
+        self._add_all(recipients, None)
 
     @property
     def fits_one_statement(self) -> bool:
-        """Whether all are known by name, and they are no more than one statement writes."""
-        asked = self._queries or self._topics or self._groups
-        return not asked and sum(map(len, self._ids.values())) + len(self._addresses) <= MAX_INSERT_ROWS
+        """Whether no query is needed to find the recipients, and one statement can insert all of them."""
+        queries = self._queries or self._topics or self._groups
+        return not queries and sum(map(len, self._ids.values())) + len(self._addresses) <= MAX_INSERT_ROWS
 
     def chunks(self, size: int) -> Iterator[Chunk]:
-        """Everyone, in chunks of at most ``size``; users first, by id, then addresses, by key."""
+        """Yield the recipients in chunks of at most ``size``: first users, by id, then addresses, by key."""
         users = merge_sorted(self._streams(size))
         while part := tuple(islice(users, size)):
             channels_by_key = {user_key(pk): channels for pk, channels in part if channels is not None}
             yield Chunk(user_ids=tuple(pk for pk, _ in part), channels_by_key=channels_by_key)
         ordered = iter(sorted(self._addresses))
         while keys := tuple(islice(ordered, size)):
-            bare = [self._addresses[key] for key in keys]
-            channels_by_key = {address.key: channels for address, channels in bare if channels is not None}
-            yield Chunk(addresses=tuple(address for address, _ in bare), channels_by_key=channels_by_key)
+            filtered = [self._addresses[key] for key in keys]
+            channels_by_key = {address.key: channels for address, channels in filtered if channels is not None}
+            yield Chunk(addresses=tuple(address for address, _ in filtered), channels_by_key=channels_by_key)
 
-    def _streams(self, size: int) -> Iterator[tuple[Iterator[Any], Narrowing]]:
-        queries = [(get_users_in_groups(groups), narrowing) for narrowing, groups in self._groups.items()]
-        for queryset, narrowing in [*self._queries, *queries]:
-            yield iterate_sorted(queryset, "pk", size), narrowing
-        for narrowing, topics in self._topics.items():
-            yield iterate_sorted(TopicSubscription.objects.to(topics, self.cluster), "user_id", size), narrowing
-        for narrowing, ids in self._ids.items():
-            yield iter(sorted(ids)), narrowing
+    def _streams(self, size: int) -> Iterator[tuple[Iterator[Any], ChannelFilter]]:
+        queries = [(get_users_in_groups(groups), channel_filter) for channel_filter, groups in self._groups.items()]
+        for queryset, channel_filter in [*self._queries, *queries]:
+            yield iterate_sorted(queryset, "pk", size), channel_filter
+        for channel_filter, topics in self._topics.items():
+            yield iterate_sorted(TopicSubscription.objects.to(topics, self.cluster), "user_id", size), channel_filter
+        for channel_filter, ids in self._ids.items():
+            yield iter(sorted(ids)), channel_filter
 
-    def _take_all(self, recipients: Any, narrowing: Narrowing) -> None:
+    def _add_all(self, recipients: Any, channel_filter: ChannelFilter) -> None:
         for recipient in _as_iterable(recipients):
             if not isinstance(recipient, To):
-                self._take(recipient, narrowing)
-            elif narrowing is None:
+                self._add(recipient, channel_filter)
+            elif channel_filter is None:
                 self.requested_channels.update(recipient.channels)
-                self._take_all(recipient.recipients, recipient.narrowed(self.channels))
+                self._add_all(recipient.recipients, recipient.narrowed(self.channels))
             else:
                 raise InvalidRecipient("A To(…) cannot stand inside another.")
 
-    def _take(self, recipient: Any, narrowing: Narrowing) -> None:
+    def _add(self, recipient: Any, channel_filter: ChannelFilter) -> None:
         if isinstance(recipient, Address):
-            _, before = self._addresses.get(recipient.key, (recipient, frozenset()))
-            self._addresses[recipient.key] = recipient, union([before, narrowing])
+            _, known = self._addresses.get(recipient.key, (recipient, frozenset()))
+            self._addresses[recipient.key] = recipient, combine_filters([known, channel_filter])
         elif isinstance(recipient, Members):
-            self._queries.append((_members(recipient.cluster), narrowing))
+            self._queries.append((_members(recipient.cluster), channel_filter))
         elif isinstance(recipient, Topic):
-            self._topics[narrowing].add(recipient.key)
+            self._topics[channel_filter].add(recipient.key)
         elif isinstance(recipient, GroupNamed):
-            self._groups[narrowing].add(get_group_pk(recipient.name))
+            self._groups[channel_filter].add(get_group_pk(recipient.name))
         elif isinstance(recipient, QuerySet):
-            self._queries.append((_users(recipient), narrowing))
-        elif isinstance(recipient, group_model()):
-            self._groups[narrowing].add(_saved(recipient))
+            self._queries.append((_users(recipient), channel_filter))
+        elif isinstance(recipient, get_group_model()):
+            self._groups[channel_filter].add(_primary_key(recipient))
         else:
-            self._ids[narrowing].add(_user_id(recipient))
+            self._ids[channel_filter].add(_user_id(recipient))
 
 
 def _members(cluster: Any) -> QuerySet[Any]:
@@ -126,48 +134,49 @@ def _members(cluster: Any) -> QuerySet[Any]:
 def _users(queryset: QuerySet[Any]) -> QuerySet[Any]:
     if issubclass(queryset.model, get_user_model()):
         return queryset
-    if issubclass(queryset.model, group_model()):
+    if issubclass(queryset.model, get_group_model()):
         return get_users_in_groups(queryset)
     why = explain_unusable_group(queryset.model)
     raise InvalidRecipient(why or f"A queryset of {queryset.model.__name__} cannot be notified; pass users or groups.")
 
 
 def _as_iterable(recipients: Any) -> Iterable[Any]:
-    alone = Address | GroupNamed | Members | Topic | To | QuerySet | get_user_model() | group_model()
-    if isinstance(recipients, alone):
+    single = Address | GroupNamed | Members | Topic | To | QuerySet | get_user_model() | get_group_model()
+    if isinstance(recipients, single):
         return [recipients]
     if isinstance(recipients, str | bytes) or not isinstance(recipients, Iterable):
-        raise _no_recipient(recipients)
+        raise _invalid_recipient(recipients)
     return recipients
 
 
-def _no_recipient(given: Any) -> InvalidRecipient:
+def _invalid_recipient(value: Any) -> InvalidRecipient:
     return InvalidRecipient(
-        explain_unusable_group(type(given)) or f"{given!r:.80} is not a recipient. {_suggest_fix(given)}{ACCEPTED}"
+        explain_unusable_group(type(value))
+        or f"{value!r:.80} is not a recipient. {_suggest_fix(value)}{ACCEPTED_TYPES}"
     )
 
 
-def _suggest_fix(given: Any) -> str:
-    """What to write instead, for things that are nearly recipients."""
-    if isinstance(given, str) and "@" in given:
-        return f"Write Address(email={given!r:.80}) for somebody without an account. "
-    if isinstance(given, str | int | UUID | BaseManager | ModelBase) and not isinstance(given, bool):
-        return f"Look the users up, as by {get_user_model().__name__}.objects.filter(…). "
+def _suggest_fix(value: Any) -> str:
+    """Return what to write instead, for values that are nearly recipients."""
+    if isinstance(value, str) and "@" in value:
+        return f"Write Address(email={value!r:.80}) for somebody without an account. "
+    if isinstance(value, str | int | UUID | BaseManager | ModelBase) and not isinstance(value, bool):
+        return f"Look up the users, for example with {get_user_model().__name__}.objects.filter(…). "
     return ""
 
 
 def _user_id(recipient: Any) -> Any:
     if not isinstance(recipient, get_user_model()):
-        raise _no_recipient(recipient)
-    return _saved(recipient)
+        raise _invalid_recipient(recipient)
+    return _primary_key(recipient)
 
 
-def _saved(recipient: Any) -> Any:
+def _primary_key(recipient: Any) -> Any:
     if recipient.pk is None:
         raise InvalidRecipient(f"The {recipient._meta.verbose_name} {recipient!r:.80} is not saved yet.")
     key = recipient.pk
-    # Whoever made the object may have written a number as text.
+    # An unsaved object may have its primary key as text.
     try:
         return key if type(key) is int else recipient._meta.pk.to_python(key)
     except ValidationError as error:
-        raise InvalidRecipient(f"{key!r:.80} is no primary key of a {recipient._meta.verbose_name}.") from error
+        raise InvalidRecipient(f"{key!r:.80} is not a primary key of a {recipient._meta.verbose_name}.") from error

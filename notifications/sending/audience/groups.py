@@ -1,4 +1,4 @@
-"""Groups as recipients: those of the user model's own field ``groups``, which is Django's ``Group`` unless changed."""
+"""Groups as recipients: the model of the user model's ``groups`` field, which is Django's ``Group`` by default."""
 
 from collections.abc import Collection
 from typing import Any
@@ -12,11 +12,11 @@ from notifications.sending.audience.order import can_reorder
 
 
 class NoGroupModel:
-    """What no recipient is: the model of groups of a site whose users have none."""
+    """Stands for the group model if the user model has no groups. No recipient is an instance of it."""
 
 
-def group_model() -> type[Any]:
-    """The model of the groups that users can be in."""
+def get_group_model() -> type[Any]:
+    """Return the model of the groups that users can be in."""
     try:
         field: Any = get_user_model()._meta.get_field("groups")
     except FieldDoesNotExist:
@@ -25,37 +25,43 @@ def group_model() -> type[Any]:
 
 
 def explain_unusable_group(model: Any) -> str:
-    """Why groups of this model are no recipients; empty if it is no model of groups at all."""
+    """Return why groups of this model cannot be recipients; empty if it is not Django's ``Group``."""
     if getattr(getattr(model, "_meta", None), "label_lower", "") != "auth.group":
         return ""
-    users, ours = get_user_model().__name__, group_model()
-    if ours is NoGroupModel:
+    users, model_of_groups = get_user_model().__name__, get_group_model()
+    if model_of_groups is NoGroupModel:
         return (
             f"The user model {users} has no groups, so a Group cannot be notified. Pass the users themselves, or a "
             "queryset of them."
         )
-    return f"The groups of {users} are of the model {ours.__name__}; a Group of django.contrib.auth has no users here."
+    return (
+        f"The groups of {users} are of the model {model_of_groups.__name__}; a Group of django.contrib.auth has no "
+        "users on this site."
+    )
 
 
 def get_group_pk(name: str) -> Any:
-    """The primary key of the group of this name.
+    """Return the primary key of the group with this name.
 
     :raises InvalidOption: if there is none.
     """
-    model = group_model()
-    found = None if model is NoGroupModel else model._default_manager.filter(name=name).first()
-    if found is None:
+    model = get_group_model()
+    group = None if model is NoGroupModel else model._default_manager.filter(name=name).first()
+    if group is None:
         raise InvalidOption(
             f"There is no group named {name!r}. Create it, or let NOTIFICATIONS['MESSAGE_RECIPIENTS'] name another "
             "one, or the dotted path of a callable(cluster) that returns recipients."
         )
-    return found.pk
+    return group.pk
 
 
 def get_users_in_groups(groups: QuerySet[Any] | Collection[Any]) -> QuerySet[Any]:
-    """Those who are in one of these groups, given by a queryset or by primary keys."""
+    """Return the users in these groups.
+
+    :param groups: a queryset of groups, or their primary keys.
+    """
     if isinstance(groups, QuerySet):
         keys = groups.values_list("pk", flat=True)
-        # Of a database that the host has chosen, which need not be the one that users are read from.
+        # If the host has chosen a database, it may differ from that of the users, so there can be no subquery.
         groups = keys.order_by() if can_reorder(groups) and getattr(groups, "_db", None) is None else list(keys)
     return get_user_model()._default_manager.filter(groups__in=groups)
