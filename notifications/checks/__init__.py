@@ -101,7 +101,7 @@ def check_celery() -> Messages:
 
 def check_spool() -> Messages:
     folder = conf.current().spool_dir
-    fault = Spool(folder).fault() if folder else ""
+    fault = Spool(folder).find_fault() if folder else ""
     if fault:
         yield Warning(
             f"The spool cannot be written to {str(folder)!r}: {fault}.",

@@ -1,7 +1,7 @@
-"""The database cannot be reached: outside a transaction, a send goes to the spool instead, if there is one.
+"""Spool a call if the database cannot be reached. Calls in a transaction are never spooled.
 
-Inside a transaction it never does: what the caller writes beside it is lost with the connection, and a notification of
-it must not come back alone.
+If the connection is lost, the caller's other writes in the transaction are lost too, and a notification about them
+must not be sent later.
 """
 
 import logging
@@ -26,38 +26,39 @@ logger = logging.getLogger("notifications.spool")
 
 
 def may_spool(using: str) -> bool:
+    """Return whether a call may be spooled: there is a spool, and no transaction."""
     return conf.current().enabled and bool(conf.current().spool_dir) and not is_in_transaction(connections[using])
 
 
 def is_in_transaction(connection: BaseDatabaseWrapper) -> bool:
-    """Also in one that the host manages by hand, with autocommit off."""
+    """Return whether there is a transaction. This includes one that the host manages itself, with autocommit off."""
     is_open = connection.connection is not None
     autocommit = connection.autocommit if is_open else connection.settings_dict["AUTOCOMMIT"]
     return connection.in_atomic_block or not autocommit
 
 
 def enqueue_or_spool(request: Request, recipients: Any, using: str) -> SendResult:
-    """Queue it or, if the database cannot be reached, keep it on this machine.
+    """Queue a call or, if the database cannot be reached, spool it.
 
-    :raises OperationalError, InterfaceError: if it can be neither queued nor kept.
+    :raises OperationalError, InterfaceError: if neither is possible.
     """
     requested_at = clock.local_now()
     recipients = make_repeatable(recipients)
-    # Before the first try: if contact is lost at the commit, nobody knows whether it came to pass.
-    named = request if request.options.idempotency_key else _named(request)
+    # Before the first attempt: if contact is lost at the commit, it is unknown whether the call was committed.
+    with_key = request if request.options.idempotency_key else _add_idempotency_key(request)
     try:
-        result = _enqueue_with_retry(named, recipients, using)
+        result = _enqueue_with_retry(with_key, recipients, using)
     except (OperationalError, InterfaceError) as error:
         connection = connections[using]
         if not is_unreachable(error, connection.vendor):
             raise
         connection.close()
-        return _spooled(named, recipients, requested_at, error)
-    # A key of ours is used again only after contact was lost; then the first call is this one.
-    return replace(result, duplicate=result.duplicate and named is request)
+        return _spool(with_key, recipients, requested_at, error)
+    # A key of Klaxon's own is only repeated after contact was lost. Then the first attempt of this call has used it.
+    return replace(result, duplicate=result.duplicate and with_key is request)
 
 
-def _named(request: Request) -> Request:
+def _add_idempotency_key(request: Request) -> Request:
     return replace(request, options=replace(request.options, idempotency_key=f"spool:{uuid4()}"))
 
 
@@ -69,20 +70,24 @@ def _enqueue_with_retry(request: Request, recipients: Any, using: str) -> SendRe
     except (OperationalError, InterfaceError) as error:
         if not (was_open and connection.vendor == "postgresql" and is_unreachable(error, connection.vendor)):
             raise
-    # The connection may be long dead, and the database well.
+    # The connection may have died long ago, and the database may be available.
     connection.close()
     return enqueue(request, recipients, using)
 
 
-def _spooled(request: Request, recipients: Any, requested_at: Any, error: Error) -> SendResult:
+def _spool(request: Request, recipients: Any, requested_at: Any, error: Error) -> SendResult:
     try:
         Spool(conf.current().spool_dir).append(to_record(request, recipients, requested_at))
-    except (KlaxonError, DatabaseError, OSError) as reason:
-        logger.exception("The database cannot be reached, and %r cannot be spooled.", request.event.name)
-        error.add_note(f"It could not be spooled: {reason}")
+    except (KlaxonError, DatabaseError, OSError) as spool_error:
+        logger.exception(
+            "The database cannot be reached, and the call for event %r cannot be spooled.", request.event.name
+        )
+        error.add_note(f"The call could not be spooled: {spool_error}")
         raise error from error.__cause__
-    words = " ".join(str(error).split())
-    logger.warning("The database cannot be reached; %r is spooled. (%s)", request.event.name, words)
+    message = " ".join(str(error).split())
+    logger.warning(
+        "The database cannot be reached. The call for event %r is spooled. (%s)", request.event.name, message
+    )
     return SendResult(
         None,
         not_configured=request.not_configured,

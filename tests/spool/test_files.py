@@ -1,4 +1,4 @@
-"""The files of the spool: what was kept is on the disk, whole or not at all, whoever else writes or dies."""
+"""The files of the spool. A record is on the disk as a whole or not at all, even if other processes write or die."""
 
 import json
 import os
@@ -19,15 +19,15 @@ def spool(tmp_path):
     return Spool(tmp_path / "deep" / "spool")
 
 
-def taken(spool, again=False):
-    """The records of a replay that finishes everything."""
-    found = []
-    with spool.replaying(again) as segments:
+def replay_all(spool, **options):
+    """Return the records of a replay that processes all lines."""
+    records = []
+    with spool.take_segments(**options) as segments:
         for segment in segments:
             for line in segment:
-                found.append(line.record())
-                segment.done = line.end
-    return found
+                records.append(line.parse())
+                segment.processed = line.end
+    return records
 
 
 def files(spool):
@@ -37,8 +37,8 @@ def files(spool):
 def test_what_is_appended_comes_back_in_order_and_only_once(spool):
     for number in range(3):
         spool.append({**RECORD, "number": number})
-    assert taken(spool) == [{**RECORD, "number": number} for number in range(3)]
-    assert taken(spool) == []
+    assert replay_all(spool) == [{**RECORD, "number": number} for number in range(3)]
+    assert replay_all(spool) == []
     assert files(spool) == []
 
 
@@ -56,7 +56,7 @@ def test_only_the_user_that_sends_may_read_it(spool):
 
 
 def test_it_is_on_the_disk_before_it_is_said_to_be_kept(spool, monkeypatch):
-    """The one thing that cannot be seen from outside without cutting the power."""
+    """Without a power cut this cannot be seen from outside, so the test replaces fsync."""
     synced, fsync = [], os.fsync
     monkeypatch.setattr(os, "fsync", lambda descriptor: (synced.append(os.fstat(descriptor)), fsync(descriptor)))
     spool.append(RECORD)
@@ -75,90 +75,90 @@ for _ in range(40):
 """
     writers = [subprocess.Popen([sys.executable, "-c", script, str(spool.folder)]) for _ in range(6)]
     assert [writer.wait(60) for writer in writers] == [0] * 6
-    assert taken(spool) == [{"n": "x" * 5000}] * 240
+    assert replay_all(spool) == [{"n": "x" * 5000}] * 240
 
 
 def test_what_is_appended_while_another_replays_waits_for_the_next(spool):
     spool.append({"n": 1})
-    with spool.replaying() as [segment]:
+    with spool.take_segments() as [segment]:
         spool.append({"n": 2})
-        assert [line.record() for line in segment] == [{"n": 1}]
-        segment.done = segment.path.stat().st_size
-    assert taken(spool) == [{"n": 2}]
+        assert [line.parse() for line in segment] == [{"n": 1}]
+        segment.processed = segment.path.stat().st_size
+    assert replay_all(spool) == [{"n": 2}]
 
 
 def test_only_one_replays_at_a_time(spool):
     spool.append(RECORD)
-    with spool.replaying(), pytest.raises(SpoolBusy), Spool(spool.folder).replaying():
+    with spool.take_segments(), pytest.raises(SpoolBusy), Spool(spool.folder).take_segments():
         pass
-    assert taken(spool) == [RECORD]
+    assert replay_all(spool) == [RECORD]
 
 
 def test_a_replay_that_ends_early_keeps_what_it_did_not_come_to(spool):
     for number in range(3):
         spool.append({"n": number})
-    with spool.replaying() as [segment]:
-        segment.done = next(iter(segment)).end
+    with spool.take_segments() as [segment]:
+        segment.processed = next(iter(segment)).end
     spool.append({"n": 3})
-    assert taken(spool) == [{"n": 1}, {"n": 2}, {"n": 3}]
+    assert replay_all(spool) == [{"n": 1}, {"n": 2}, {"n": 3}]
 
 
 def test_a_folder_that_nobody_has_written_to_holds_nothing(spool):
-    assert taken(spool) == []
-    assert list(spool.waiting()) == []
+    assert replay_all(spool) == []
+    assert list(spool.read_lines()) == []
 
 
 class TestDamage:
-    def test_a_line_whose_writer_died_is_torn_and_the_next_is_whole(self, spool):
+    def test_a_line_is_incomplete_if_its_process_died_and_the_next_is_valid(self, spool):
         spool.append({"n": 1})
         with spool.current.open("ab") as file:
             file.write(b'{"send": {"n": 2')
-        assert [line.is_torn for line in spool.waiting()] == [False, True]
+        assert [line.is_incomplete for line in spool.read_lines()] == [False, True]
         spool.append({"n": 3})
-        first, second, third = spool.waiting()
-        assert (first.record(), third.record()) == ({"n": 1}, {"n": 3})
+        first, second, third = spool.read_lines()
+        assert (first.parse(), third.parse()) == ({"n": 1}, {"n": 3})
         with pytest.raises(SpoolDamaged):
-            second.record()
+            second.parse()
 
-    def test_a_line_that_lacks_only_its_end_is_whole(self, spool):
+    def test_a_line_that_lacks_only_its_newline_is_valid(self, spool):
         spool.append({"n": 1})
         spool.current.write_bytes(spool.current.read_bytes().rstrip())
-        [line] = spool.waiting()
-        assert not line.is_torn
-        assert line.record() == {"n": 1}
+        [line] = spool.read_lines()
+        assert not line.is_incomplete
+        assert line.parse() == {"n": 1}
 
     @pytest.mark.parametrize(
         "text",
         [b"\n", b"nonsense\n", b"[]\n", b'"send"\n', b"null\n", b'{"send": {}}\n', b"\xff\xfe\n", b'{"rejected": 1}\n'],
     )
-    def test_what_is_no_line_of_a_spool_is_damaged(self, spool, text):
+    def test_a_line_that_is_not_a_record_is_damaged(self, spool, text):
         spool.append(RECORD)
         spool.current.write_bytes(text)
-        [line] = spool.waiting()
+        [line] = spool.read_lines()
         with pytest.raises(SpoolDamaged):
-            line.record()
+            line.parse()
 
     def test_a_flipped_letter_is_found(self, spool):
         spool.append(RECORD)
         spool.current.write_bytes(spool.current.read_bytes().replace(b"order_shipped", b"order_skipped"))
-        [line] = spool.waiting()
+        [line] = spool.read_lines()
         with pytest.raises(SpoolDamaged, match="checksum"):
-            line.record()
+            line.parse()
 
     def test_what_was_rejected_keeps_its_reason_and_can_be_replayed_again(self, spool):
         spool.append(RECORD)
-        [line] = spool.waiting()
+        [line] = spool.read_lines()
         spool.reject(line, "no such event", "2026-11-20T12:00:00+00:00")
         assert json.loads(spool.rejected.read_text())["rejected"] == "no such event"
         spool.current.unlink()
-        assert taken(spool) == []
-        assert taken(spool, again=True) == [RECORD]
+        assert replay_all(spool) == []
+        assert replay_all(spool, include_rejected=True) == [RECORD]
         assert files(spool) == []
 
     def test_what_was_rejected_as_damaged_keeps_its_very_bytes(self, spool):
         spool.append(RECORD)
         spool.current.write_bytes(b"\xff\xfe{\n")
-        [line] = spool.waiting()
+        [line] = spool.read_lines()
         spool.reject(line, "damaged", "now")
         kept = json.loads(spool.rejected.read_text())["line"]
         assert kept.encode("utf-8", "surrogateescape") == b"\xff\xfe{"
@@ -179,20 +179,20 @@ except OSError:
     spool.append({"n": 2})
 """
     assert subprocess.run([sys.executable, "-c", script, str(spool.folder)], check=False).returncode == 0
-    assert taken(spool) == [{"n": 1}, {"n": 2}]
+    assert replay_all(spool) == [{"n": 1}, {"n": 2}]
 
 
-class TestFault:
+class TestFindFault:
     def test_a_folder_that_can_be_made_has_none(self, spool):
-        assert spool.fault() == ""
+        assert spool.find_fault() == ""
         spool.append(RECORD)
-        assert spool.fault() == ""
+        assert spool.find_fault() == ""
 
-    def test_a_file_in_its_place_or_above_is_told(self, tmp_path):
+    def test_a_file_in_its_place_or_above_is_named(self, tmp_path):
         (tmp_path / "file").touch()
         for path in (tmp_path / "file", tmp_path / "file" / "spool"):
-            assert "is no folder" in Spool(path).fault()
+            assert "is not a folder" in Spool(path).find_fault()
 
     @pytest.mark.skipif("os.getuid() == 0", reason="root may write anywhere")
-    def test_a_folder_of_somebody_else_is_told(self):
-        assert "may not write" in Spool("/proc/spool").fault()
+    def test_a_folder_of_another_user_is_named(self):
+        assert "may not write" in Spool("/proc/spool").find_fault()

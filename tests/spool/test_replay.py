@@ -272,7 +272,7 @@ class TestWhatGoesWrong:
         assert code == 1
         assert words.startswith("Spooled calls: 1 queued, 1 rejected. The reasons are in ")
         [rejected] = map(json.loads, spool.rejected.read_text().splitlines())
-        assert rejected["rejected"] == "SpoolDamaged: Its checksum is wrong."
+        assert rejected["rejected"] == "SpoolDamaged: The checksum is wrong."
         assert rejected["line"].encode() == damaged.splitlines()[0]
         assert datetime.fromisoformat(rejected["at"])
 
@@ -295,7 +295,7 @@ class TestWhatGoesWrong:
         spool_one([user], cluster=cluster)
         cluster.delete()
         assert refused()[0] == 1
-        assert "There is no Cluster" in spool.rejected.read_text()
+        assert "no longer exists" in spool.rejected.read_text()
 
     def test_a_full_outbox_ends_nothing(self, spool, user, settings):
         spool_one([user])
@@ -311,7 +311,7 @@ class TestWhatGoesWrong:
 
     def test_another_replay_is_left_alone(self, spool, user):
         spool_one([user])
-        with spool.replaying():
+        with spool.take_segments():
             code, words = refused()
         assert code == 2
         assert "Somebody else" in words
@@ -341,7 +341,7 @@ class TestDryRun:
         with outage():
             said = replay(dry_run=True)
         assert said.splitlines() == [
-            "       1  damaged, would be rejected: It is no line of a spool.",
+            "       1  damaged, would be rejected: This is not a line of a spool.",
             "       1  door_opened, which is not registered: would be rejected",
             "       2  order_shipped",
             "       1  shop_newsletter",

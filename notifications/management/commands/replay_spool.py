@@ -36,14 +36,14 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         spool = open_spool()
         if options["dry_run"]:
-            self._print_lines(spool.waiting())
+            self._print_lines(spool.read_lines())
             return
         # Without the tables every line would be rejected. If the database is away, the error below says so.
         with suppress(Error):
             check_tables(returncode=NOT_FINISHED)
         tally: Counter[str] = Counter()
         try:
-            with spool.replaying(again=options["rejected"]) as segments:
+            with spool.take_segments(include_rejected=options["rejected"]) as segments:
                 self._replay(spool, segments, tally)
         except (SpoolBusy, OSError) as error:
             raise CommandError(f"The spool cannot be replayed. {error}", returncode=NOT_FINISHED) from error
@@ -64,19 +64,19 @@ class Command(BaseCommand):
             for segment in segments:
                 for line in segment:
                     tally[self._outcome(spool, line)] += 1
-                    segment.done = line.end
+                    segment.processed = line.end
                     progress.advance(1)
         finally:
             progress.end()
 
     def _outcome(self, spool: Spool, line: Line) -> str:
-        if line.is_torn:
+        if line.is_incomplete:
             self.stderr.write(
                 "The last line is incomplete: its process died while writing it. Its send() had not returned."
             )
             return "incomplete"
         try:
-            return "duplicate" if replay(line.record()).duplicate else "queued"
+            return "duplicate" if replay(line.parse()).duplicate else "queued"
         except (OperationalError, InterfaceError, OutboxFull):
             # The line itself is valid. It stays spooled, like all lines after it.
             raise
@@ -103,10 +103,10 @@ def open_spool() -> Spool:
 
 def describe_line(line: Line) -> str:
     """Describe what a replay would do with a line, as far as this is known without the database."""
-    if line.is_torn:
+    if line.is_incomplete:
         return "incomplete, would be skipped"
     try:
-        event = line.record()["event"]
+        event = line.parse()["event"]
     except (SpoolDamaged, LookupError) as error:
         return f"damaged, would be rejected: {error}"
     is_registered = NOTIFICATION_EVENTS.named(event) is not None
