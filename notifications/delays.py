@@ -1,4 +1,4 @@
-"""Retry schedules: seconds in a list, or a text that says how they grow: ``"exponential:60,2,6h"``."""
+"""Retry schedules: a list of seconds, or a text such as ``"exponential:60,2,6h"`` that says how the delays grow."""
 
 import re
 from collections.abc import Iterator
@@ -13,13 +13,13 @@ DELAYS_HINT = 'a list of seconds, or a text such as "exponential:60,2,6h": the f
 
 
 def parse_delays(written: Any) -> tuple[float, ...]:
-    """Read a retry schedule: the seconds before each further try.
+    """Parse a retry schedule and return the seconds before each retry.
 
-    ``"exponential:60,2,6h"`` begins with 60 seconds, doubles, and ends with one delay of six hours. Delays are seconds,
-    or have a unit: ``s``, ``m``, ``h`` or ``d``.
+    ``"exponential:60,2,6h"`` begins with 60 seconds, doubles, and ends with one delay of six hours. Delays are in
+    seconds unless they have a unit: ``s``, ``m``, ``h`` or ``d``.
 
     :param written: a list or tuple of seconds, or such a text.
-    :raises ValueError: in a sentence that says what it must be.
+    :raises ValueError: if it is not a retry schedule. The message says what it must be.
     """
     if isinstance(written, str):
         return tuple(_parse_exponential(written))
@@ -29,7 +29,7 @@ def parse_delays(written: Any) -> tuple[float, ...]:
 
 
 def find_delays_fault(written: Any) -> str:
-    """Why this is no retry schedule; empty if it is one."""
+    """Return why a value is not a retry schedule, or an empty string if it is one."""
     try:
         parse_delays(written)
     except ValueError as error:
@@ -42,10 +42,10 @@ def _is_delay(item: Any) -> bool:
 
 
 def _parse_exponential(text: str) -> Iterator[float]:
-    found = EXPONENTIAL.fullmatch(text)
-    if not found:
+    match = EXPONENTIAL.fullmatch(text)
+    if not match:
         raise ValueError(f"It must be {DELAYS_HINT}.")
-    first, first_unit, factor, longest, longest_unit = found.groups()
+    first, first_unit, factor, longest, longest_unit = match.groups()
     delay, growth, last = _to_seconds(first, first_unit), float(factor), _to_seconds(longest, longest_unit)
     _check(delay, growth, last)
     for _ in range(MAX_DELAYS):
@@ -54,16 +54,16 @@ def _parse_exponential(text: str) -> Iterator[float]:
             return
         yield delay
         delay *= growth
-    raise ValueError(f"It must reach the longest delay within {MAX_DELAYS} tries. Take a larger factor.")
+    raise ValueError(f"It must reach the longest delay within {MAX_DELAYS} attempts. Use a larger factor.")
 
 
 def _check(first: float, factor: float, longest: float) -> None:
     if first <= 0:
         raise ValueError("It must begin with a delay of more than 0 seconds.")
     if factor <= 1:
-        raise ValueError("It must have a factor above 1, or its delays do not grow.")
+        raise ValueError("It must have a factor above 1, so that its delays grow.")
     if not first <= longest <= TEN_YEARS:
-        raise ValueError("It must end with a delay that is not shorter than the first, and ten years at most.")
+        raise ValueError("It must end with a delay that is at least the first one and at most ten years.")
 
 
 def _to_seconds(number: str, unit: str) -> float:

@@ -191,7 +191,7 @@ def test_a_wrong_schedule_is_told_with_what_is_wrong_in_it(problems_of):
         {"CHANNELS": {"email": {"RETRY_DELAYS": "exponential:60,1,6h"}}},
     ):
         [problem] = problems_of(written)
-        assert problem.hint == "It must have a factor above 1, or its delays do not grow."
+        assert problem.hint == "It must have a factor above 1, so that its delays grow."
 
 
 @pytest.mark.parametrize(

@@ -33,11 +33,11 @@ def test_a_schedule_is_read(written, seconds):
         ("exponential:60,2,6w", "It must be a list of seconds, or a text such as"),
         ("exponential:-60,2,6h", "It must be a list of seconds, or a text such as"),
         ("exponential:0,2,6h", "It must begin with a delay of more than 0 seconds."),
-        ("exponential:60,1,6h", "It must have a factor above 1, or its delays do not grow."),
-        ("exponential:60,0.5,6h", "It must have a factor above 1, or its delays do not grow."),
-        ("exponential:60,2,30", "It must end with a delay that is not shorter than the first"),
-        ("exponential:60,2,9999d", "It must end with a delay that is not shorter than the first, and ten years"),
-        ("exponential:60,1.001,6h", "It must reach the longest delay within 100 tries. Take a larger factor."),
+        ("exponential:60,1,6h", "It must have a factor above 1, so that its delays grow."),
+        ("exponential:60,0.5,6h", "It must have a factor above 1, so that its delays grow."),
+        ("exponential:60,2,30", "It must end with a delay that is at least the first"),
+        ("exponential:60,2,9999d", "It must end with a delay that is at least the first one and at most ten years"),
+        ("exponential:60,1.001,6h", "It must reach the longest delay within 100 attempts. Use a larger factor."),
     ],
 )
 def test_what_is_none_is_told_in_a_sentence(written, sentence):

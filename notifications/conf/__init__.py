@@ -1,6 +1,6 @@
 """The ``NOTIFICATIONS`` setting as a typed object, read at call time.
 
-``current()`` gives the values; ``problems()`` says in sentences what is wrong with them, for the system checks.
+``current()`` returns the values. ``problems()`` yields what is wrong with them, for the system checks.
 """
 
 import re
@@ -25,9 +25,18 @@ from notifications.delays import DELAYS_HINT, find_delays_fault, parse_delays
 PERMISSION = re.compile(r"[^\W\d]\w*\.\S+")
 
 
-def option(default: Any, allowed: Any, env: str, says: str, valid: Callable[[Any], bool] = lambda value: True) -> Any:
-    """A key of the setting: its default, Python types, django-environ caster, and the sentence that a hint uses."""
-    metadata = {"allowed": allowed, "env": env, "says": says, "valid": valid}
+def option(
+    default: Any, allowed: Any, env: str, requirement: str, is_valid: Callable[[Any], bool] = lambda value: True
+) -> Any:
+    """Declare a key of the setting.
+
+    :param default: the default, or a callable that returns it.
+    :param allowed: the type or types of the value.
+    :param env: the caster of django-environ.
+    :param requirement: what the value must be, for the hint of the check.
+    :param is_valid: whether a value of an allowed type is valid.
+    """
+    metadata = {"allowed": allowed, "env": env, "requirement": requirement, "is_valid": is_valid}
     if callable(default):
         return field(default_factory=default, metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -67,7 +76,7 @@ def is_absolute(value: str | PathLike[str]) -> bool:
 
 @dataclass(frozen=True)
 class Conf:
-    """The whole setting. Field names are the keys in lower case; times are in seconds."""
+    """The ``NOTIFICATIONS`` setting. Field names are the keys in lower case; times are in seconds."""
 
     enabled: bool = option(True, bool, "bool", "True or False")
     channels: Mapping[str, Any] = option(dict, Mapping, "json", "a dict of channel name to a dict of its settings")
@@ -145,24 +154,25 @@ class Conf:
     can_rules: str = option("", str, "str", "the dotted path of a callable(FaultChange) -> iterable of Send")
 
     def channel(self, name: str) -> ChannelConf | None:
-        """The settings of a channel, or None where the site has not configured it or has switched it off."""
-        found = _get_channels().get(name)
-        return found if found and found.enabled else None
+        """Return the settings of a channel, or None if it is not configured or not enabled."""
+        channel = _get_channels().get(name)
+        return channel if channel and channel.enabled else None
 
     def limit(self, name: str, channel: str = "") -> str | None:
-        """The rate that ``LIMITS`` sets under this name, for this channel where each has its own."""
-        found = self.limits.get(name)
-        if isinstance(found, Mapping):
-            return {key.lower(): text for key, text in found.items()}.get(channel)
-        return found
+        """Return the rate that ``LIMITS`` sets under this name, for this channel if each has its own, or None."""
+        limit = self.limits.get(name)
+        if isinstance(limit, Mapping):
+            return {key.lower(): text for key, text in limit.items()}.get(channel)
+        return limit
 
     @property
     def all_channels(self) -> frozenset[str]:
-        """The channels that the site has, also those that it has switched off."""
+        """The names of all channels of the site, including the disabled ones."""
         return frozenset(_get_channels())
 
     @property
     def enabled_channels(self) -> frozenset[str]:
+        """The names of the enabled channels."""
         return frozenset(name for name, channel in _get_channels().items() if channel.enabled)
 
 
@@ -171,14 +181,14 @@ KEYS = {item.name.upper(): item for item in fields(Conf)}
 
 @cache
 def current() -> Conf:
-    """The setting as it stands.
+    """Return the current settings.
 
-    :raises ImproperlyConfigured: naming every problem; ``manage.py check`` tells the same with hints.
+    :raises ImproperlyConfigured: if there is any problem. The message lists all problems, as ``manage.py check`` does.
     """
     raw = _get_raw_setting()
-    found = list(problems())
-    if found:
-        raise ImproperlyConfigured(" ".join(f"{problem.message} {problem.hint}" for problem in found))
+    all_problems = list(problems())
+    if all_problems:
+        raise ImproperlyConfigured(" ".join(f"{problem.message} {problem.hint}" for problem in all_problems))
     return Conf(**{key.lower(): _convert(key, value) for key, value in raw.items()})
 
 
@@ -198,10 +208,10 @@ def _get_raw_setting() -> Any:
 
 
 def problems() -> Iterator[Problem]:
-    """What is wrong with the setting; nothing if all is well."""
+    """Yield everything that is wrong with the setting."""
     raw = _get_raw_setting()
     if not isinstance(raw, Mapping):
-        yield Problem("NOTIFICATIONS must be a dict.", "Write NOTIFICATIONS = {} to take every default.")
+        yield Problem("NOTIFICATIONS must be a dict.", "Write NOTIFICATIONS = {} to use the defaults.")
         return
     for key, value in raw.items():
         yield from _find_key_problems(key, value)
@@ -212,17 +222,17 @@ def problems() -> Iterator[Problem]:
     if all(isinstance(value, int | float) for value in (first, most)) and 0 < most < first:
         yield Problem(
             f"NOTIFICATIONS['BREAKER_SECONDS'] is {first!r}, BREAKER_MOST_SECONDS {most!r}.",
-            "The longest wait cannot be shorter than the first.",
+            "Set BREAKER_MOST_SECONDS, the longest wait, to at least BREAKER_SECONDS, the first wait.",
         )
     if all(isinstance(value, int | float) for value in (lease, beat)) and 1 <= lease < beat * 3:
         yield Problem(
             f"NOTIFICATIONS['BEAT_SECONDS'] is {beat!r}, LEASE_SECONDS {lease!r}.",
-            "Three heartbeats must fit into a lease, or workers that live are taken for lost.",
+            "Set BEAT_SECONDS to at most a third of LEASE_SECONDS. Otherwise, live workers are considered lost.",
         )
 
 
 def find_misplaced_settings() -> Iterator[Problem]:
-    """Settings of the site that were meant for ``NOTIFICATIONS`` and stand beside it."""
+    """Yield the settings of the site that seem to be keys of ``NOTIFICATIONS`` but are outside of it."""
     yield from find_flat_problems(settings, KEYS)
 
 
@@ -230,9 +240,8 @@ def _find_key_problems(key: Any, value: Any) -> Iterator[Problem]:
     known = KEYS.get(key)
     if known is None:
         yield Problem(f"NOTIFICATIONS has an unknown key {key!r}.", suggest(key, KEYS))
-    elif not has_type(value, known.metadata["allowed"]) or not known.metadata["valid"](value):
-        says = known.metadata["says"]
-        yield Problem(f"NOTIFICATIONS[{key!r}] is {value!r}.", f"It must be {says}.")
+    elif not has_type(value, known.metadata["allowed"]) or not known.metadata["is_valid"](value):
+        yield Problem(f"NOTIFICATIONS[{key!r}] is {value!r}.", f"It must be {known.metadata['requirement']}.")
     elif key == "RETRY_DELAYS" and (fault := find_delays_fault(value)):
         yield Problem(f"NOTIFICATIONS[{key!r}] is {value!r}.", fault)
     elif key == "CHANNELS":
@@ -240,11 +249,12 @@ def _find_key_problems(key: Any, value: Any) -> Iterator[Problem]:
 
 
 def from_env(env: Any, prefix: str = "NOTIFICATIONS_") -> dict[str, Any]:
-    """Build the setting from environment variables, with the reader of django-environ.
+    """Return the setting, read from environment variables with django-environ.
 
-    :param env: an ``environ.Env``. Only the variables that are set are taken: ``NOTIFICATIONS_BATCH_SIZE=50``,
-        ``NOTIFICATIONS_RETRY_DELAYS=60,300``, ``NOTIFICATIONS_CHANNELS={"log": {}}`` (JSON).
-    :raises ImproperlyConfigured: naming the variable that cannot be read.
+    :param env: an ``environ.Env``. Only variables that are set are used, such as ``NOTIFICATIONS_BATCH_SIZE=50``,
+        ``NOTIFICATIONS_RETRY_DELAYS=60,300`` or ``NOTIFICATIONS_CHANNELS={"log": {}}`` (JSON).
+    :param prefix: the beginning of the names of the variables.
+    :raises ImproperlyConfigured: if a variable cannot be read. The message names it.
     """
     given = {key: item.metadata for key, item in KEYS.items() if prefix + key in env.ENVIRON}
     return {key: _read_variable(env, prefix + key, metadata) for key, metadata in given.items()}
@@ -256,7 +266,7 @@ def _read_variable(env: Any, name: str, metadata: Mapping[str, Any]) -> Any:
         kind = metadata["env"]
         return env(name, cast=casts[kind]) if kind in casts else getattr(env, kind)(name)
     except ValueError as error:
-        raise ImproperlyConfigured(f"{name} cannot be read: {error} It must be {metadata['says']}.") from error
+        raise ImproperlyConfigured(f"{name} cannot be read: {error} It must be {metadata['requirement']}.") from error
 
 
 def _split_delays(text: str) -> Any:

@@ -1,4 +1,4 @@
-"""``NOTIFICATIONS["CHANNELS"]``: each channel with its class, its options and its providers."""
+"""The setting ``NOTIFICATIONS["CHANNELS"]``: each channel with its class, its options and its providers."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,10 +18,10 @@ BUILT_IN_CHANNELS = {
 ON_BY_DEFAULT = ("email", "app")
 Keys = Mapping[str, tuple[Any, str]]
 PROVIDER_KEYS: Keys = {
-    "NAME": (str, "a name of its own"),
+    "NAME": (str, "a unique name"),
     "BACKEND": (str, "the dotted path of a channel class"),
     "OPTIONS": (Mapping, "a dict of options"),
-    "RANK": (int, "a whole number; the lowest is taken first, equals share"),
+    "RANK": (int, "a whole number; the lowest is used first, and providers of equal rank share the messages"),
     "RATE": (str, 'a rate such as "14/s"'),
 }
 FAULT_FINDERS: Mapping[str, Callable[[Any], str]] = {"RATE": find_rate_fault, "RETRY_DELAYS": find_delays_fault}
@@ -37,7 +37,11 @@ CHANNEL_KEYS: Keys = {
 
 @dataclass(frozen=True)
 class ProviderConf:
-    """Who carries a channel's messages. ``options`` include the channel's own; the lowest ``rank`` is taken first."""
+    """A provider of a channel.
+
+    :param options: the options of the provider and of its channel; those of the provider override the channel's.
+    :param rank: the lowest is used first.
+    """
 
     name: str
     backend: str
@@ -48,7 +52,7 @@ class ProviderConf:
 
 @dataclass(frozen=True)
 class ChannelConf:
-    """One entry of ``CHANNELS``: which class carries it, whether it is on, and its providers: one, or several."""
+    """An entry of ``CHANNELS``: the class of a channel, whether it is enabled, and its one or more providers."""
 
     backend: str
     enabled: bool = True
@@ -59,7 +63,7 @@ class ChannelConf:
 
 
 def read_channels(written: Mapping[str, Any]) -> dict[str, ChannelConf]:
-    """The channels that a site has: those that it has written down, and those that are on by default."""
+    """Return the channels of the site by name: those in the setting, and those that are enabled by default."""
     merged = {**{name: {} for name in ON_BY_DEFAULT}, **{name.lower(): value for name, value in written.items()}}
     return {name: _read_channel(name, value) for name, value in merged.items()}
 
@@ -86,19 +90,19 @@ def _read_provider(base: Mapping[str, Any], options: Mapping[str, Any], written:
 
 
 def find_channel_problems(channels: Mapping[Any, Any]) -> Iterator[Problem]:
-    """What is wrong with ``CHANNELS``."""
+    """Yield what is wrong with ``CHANNELS``."""
     for name, entry in channels.items():
         yield from _find_entry_problems(name, entry)
-    spelt = Counter(name.lower() for name in channels if isinstance(name, str))
-    for name in sorted(name for name, count in spelt.items() if count > 1):
-        yield Problem(f"NOTIFICATIONS['CHANNELS'] has {name!r} in two spellings.", "Keep one of them.")
+    spellings = Counter(name.lower() for name in channels if isinstance(name, str))
+    for name in sorted(name for name, count in spellings.items() if count > 1):
+        yield Problem(f"NOTIFICATIONS['CHANNELS'] has {name!r} twice, spelled differently.", "Keep one of them.")
 
 
 def find_digest_problems(raw: Mapping[Any, Any]) -> Iterator[Problem]:
-    """What is wrong with ``DIGEST_CHANNELS``: a channel that the site does not have."""
+    """Yield the channels in ``DIGEST_CHANNELS`` that the site does not have."""
     named, channels = raw.get("DIGEST_CHANNELS", ()), raw.get("CHANNELS", {})
     if not isinstance(named, list | tuple) or not isinstance(channels, Mapping):
-        return  # told already
+        return  # reported by another check
     known = {*ON_BY_DEFAULT, *(str(name).lower() for name in channels)}
     for name in named:
         if isinstance(name, str) and name.lower() not in known:
@@ -140,22 +144,22 @@ def _find_key_problems(where: str, entry: Mapping[Any, Any], known: Keys) -> Ite
             yield Problem(f"{where}[{key!r}] is {value!r}.", fault)
 
 
-def _find_provider_problems(where: str, providers: Any, written: bool) -> Iterator[Problem]:
+def _find_provider_problems(where: str, providers: Any, is_given: bool) -> Iterator[Problem]:
     if not isinstance(providers, Sequence) or isinstance(providers, str):
-        return  # told already
-    if not providers and written:
-        yield Problem(f"{where}['PROVIDERS'] is empty.", "Name at least one, or leave PROVIDERS out.")
-    for place, entry in enumerate(providers):
-        here = f"{where}['PROVIDERS'][{place}]"
+        return  # reported by another check
+    if not providers and is_given:
+        yield Problem(f"{where}['PROVIDERS'] is empty.", "Add a provider, or remove PROVIDERS.")
+    for index, entry in enumerate(providers):
+        path = f"{where}['PROVIDERS'][{index}]"
         if not isinstance(entry, Mapping):
-            yield Problem(f"{here} is {entry!r}.", 'It must be a dict such as {"NAME": "backup", "OPTIONS": {…}}.')
+            yield Problem(f"{path} is {entry!r}.", 'It must be a dict such as {"NAME": "backup", "OPTIONS": {…}}.')
             continue
-        yield from _find_key_problems(here, entry, PROVIDER_KEYS)
+        yield from _find_key_problems(path, entry, PROVIDER_KEYS)
         name = entry.get("NAME")
         if not name:
-            yield Problem(f"{here} has no NAME.", "Give each provider a name of its own; the log tells it.")
+            yield Problem(f"{path} has no NAME.", "Give each provider a unique name. The log records it.")
         elif isinstance(name, str) and (len(name) > 40 or "," in name):
-            yield Problem(f"{here}['NAME'] is {name!r:.80}.", "It may have 40 characters, and no comma among them.")
+            yield Problem(f"{path}['NAME'] is {name!r:.80}.", "Use at most 40 characters and no comma.")
     names = [entry.get("NAME") for entry in providers if isinstance(entry, Mapping)]
     for name in sorted({str(name) for name in names if name and names.count(name) > 1}):
-        yield Problem(f"{where} has two providers named {name!r}.", "Give each provider a name of its own.")
+        yield Problem(f"{where} has two providers named {name!r}.", "Give each provider a unique name.")

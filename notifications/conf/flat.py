@@ -1,4 +1,4 @@
-"""Settings beside the dict ``NOTIFICATIONS`` that were meant for it, and would be read by nobody."""
+"""Find settings outside of the dict ``NOTIFICATIONS`` that were meant for it and have no effect."""
 
 from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
@@ -8,14 +8,14 @@ from notifications.conf.problem import Problem, find_nearest
 
 SETTING = "NOTIFICATIONS"
 CLUSTER_MODEL = "NOTIFICATIONS_CLUSTER_MODEL"
-"""The one setting that stands beside the dict."""
+"""The only setting of Klaxon that is not in the dict."""
 PREFIX = "NOTIFICATIONS_"
 SIMILAR_PREFIXES = ("NOTIFICATION_", "KLAXON_")
 SIMILAR_NAMES = (SETTING, "KLAXON")
 
 
 def find_flat_problems(settings: Any, known: Collection[str]) -> Iterator[Problem]:
-    """What stands beside the dict and looks as if it were meant for it.
+    """Yield the settings that are outside of the dict and seem to be meant for it.
 
     :param known: the keys of the dict.
     """
@@ -30,7 +30,7 @@ def _get_hint(settings: Any, name: str, known: Collection[str]) -> str:
     key = next((name.removeprefix(prefix) for prefix in SIMILAR_PREFIXES if name.startswith(prefix)), "")
     if key in known:
         return f"Write it as {SETTING}[{key!r}]."
-    # Only what has such a name is read: Django warns of some settings when they are.
+    # Read only values of settings with such a name, because reading some settings of Django issues a warning.
     value = getattr(settings, name) if get_close_matches(name, SIMILAR_NAMES, cutoff=0.8) else None
     return f"Did you mean {SETTING}?" if isinstance(value, Mapping) and set(value) & set(known) else ""
 
@@ -45,6 +45,6 @@ def _get_prefix_hint(name: str, known: Collection[str]) -> str:
     if near:
         return f"Did you mean {SETTING}[{near!r}]?"
     return (
-        f"Klaxon's settings are keys of the dict {SETTING}, but for {CLUSTER_MODEL}. Silence klaxon.W006 if {name} "
-        "belongs to another app."
+        f"Klaxon's settings are keys of the dict {SETTING}; only {CLUSTER_MODEL} is separate. Silence klaxon.W006 if "
+        f"{name} belongs to another app."
     )

@@ -1,4 +1,4 @@
-"""``NOTIFICATIONS["LIMITS"]``: rates by user, event, channel, cluster and in all."""
+"""Validate ``NOTIFICATIONS["LIMITS"]``: rates by user, event, channel, cluster and for the whole site."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -10,9 +10,10 @@ LIMIT_KEYS = ("user", "user_event", "user_channel", "cluster", "global")
 
 
 def find_limit_problems(raw: Mapping[Any, Any]) -> Iterator[Problem]:
+    """Yield what is wrong with ``LIMITS``."""
     limits, channels = raw.get("LIMITS", {}), raw.get("CHANNELS", {})
     if not isinstance(limits, Mapping) or not isinstance(channels, Mapping):
-        return  # told already
+        return  # reported by another check
     known = {*ON_BY_DEFAULT, *(str(name).lower() for name in channels)}
     for name, value in limits.items():
         where = f"NOTIFICATIONS['LIMITS'][{name!r}]"

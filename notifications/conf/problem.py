@@ -1,4 +1,4 @@
-"""What can be wrong with a setting, and how to say it."""
+"""Validate values of settings, and describe what is wrong with them."""
 
 import difflib
 from collections.abc import Iterable
@@ -11,21 +11,21 @@ from notifications.core.rates import parse_rate
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong with the setting: what, and what to do about it."""
+    """A problem with the setting: what is wrong, and a hint that says what to do."""
 
     message: str
     hint: str
 
 
 def has_type(value: Any, allowed: Any) -> bool:
-    """Whether a value has one of the allowed types; True is no number."""
+    """Return whether a value has one of the allowed types. A bool does not count as a number."""
     if isinstance(value, bool):
         return allowed is bool
     return isinstance(value, allowed)
 
 
 def is_time_span(value: Any) -> bool:
-    """Whether it is empty, or two different times of day."""
+    """Return whether a value is empty or consists of two different times of day."""
     try:
         times = [time.fromisoformat(item) for item in value]
     except (TypeError, ValueError):
@@ -38,7 +38,7 @@ def is_rate(value: Any) -> bool:
 
 
 def find_rate_fault(value: Any) -> str:
-    """Why this is no rate; nothing if it is one."""
+    """Return why a value is not a rate, or an empty string if it is one."""
     try:
         parse_rate(value if isinstance(value, str) else repr(value))
     except ValueError as error:
@@ -47,13 +47,13 @@ def find_rate_fault(value: Any) -> str:
 
 
 def find_nearest(word: Any, known: Iterable[str]) -> str:
-    """The known word that this one is most like, whatever their letter case; empty if it is like none."""
-    spelt = {name.lower(): name for name in sorted(known)}
-    near = difflib.get_close_matches(str(word).lower(), spelt, n=1)
-    return spelt[near[0]] if near else ""
+    """Return the known word that is most similar, ignoring case, or an empty string if none is similar."""
+    by_lower_case = {name.lower(): name for name in sorted(known)}
+    matches = difflib.get_close_matches(str(word).lower(), by_lower_case, n=1)
+    return by_lower_case[matches[0]] if matches else ""
 
 
 def suggest(word: Any, known: Iterable[str], what: str = "keys") -> str:
-    """A hint that names the nearest known word, or all of them."""
+    """Return a hint that names the most similar known word, or all known words if none is similar."""
     near = find_nearest(word, known)
     return f"Did you mean {near!r}?" if near else f"Known {what}: {', '.join(sorted(known)) or 'none'}."

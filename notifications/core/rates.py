@@ -28,9 +28,11 @@ class Rate:
 
     def __post_init__(self) -> None:
         if not (self.seconds > 0 and 0 < self.tokens <= self.seconds * MICROSECONDS and self.burst >= 1):
-            raise ValueError("A rate lets through and holds at least 1, and at most a million a second.")
+            raise ValueError(
+                "A rate must allow at least 1 and at most a million a second, and its burst must be at least 1."
+            )
         if self.seconds / self.tokens * self.burst > TEN_YEARS:
-            raise ValueError("A rate must fill its burst within ten years.")
+            raise ValueError("A rate must fill its burst within ten years. Lower the burst.")
 
     def __str__(self) -> str:
         unit = next((name for name, seconds in UNITS.items() if seconds == self.seconds), f"{self.seconds:g} s")
@@ -58,6 +60,6 @@ def parse_rate(text: str) -> Rate:
     """
     written = RATE_PATTERN.fullmatch(text) if isinstance(text, str) else None
     if not written:
-        raise ValueError(f'{text!r} is no rate. Write "100/h", or "100/h burst 20", per s, m, h or d.')
+        raise ValueError(f'{text!r} is not a rate. Write "100/h", or "100/h burst 20", per s, m, h or d.')
     tokens, unit, burst = written.groups()
     return Rate(float(tokens), float(UNITS[unit]), float(burst or tokens))

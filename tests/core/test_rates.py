@@ -30,7 +30,7 @@ def test_a_rate_is_read_as_it_is_said(text, tokens, seconds, burst):
     ["", "100", "h", "100/y", "100/hour", "-1/h", "1.5/h", "100 / h", "100/h burst", "100/h burst -1", "100/H", "١/h"],
 )
 def test_what_is_no_rate_is_told_in_a_sentence(text):
-    with pytest.raises(ValueError, match=r"is no rate\. Write \"100/h\""):
+    with pytest.raises(ValueError, match=r"is not a rate\. Write \"100/h\""):
         parse_rate(text)
 
 

@@ -199,8 +199,8 @@ DECLARATIONS = {
     ),
     "a limit of an event is in words": (
         lambda: event(limit="5 per hour"),
-        "limit of event 'order_paid': '5 per hour' is no rate. Write \"100/h\", or \"100/h burst 20\", per s, m, h or "
-        "d.",
+        "limit of event 'order_paid': '5 per hour' is not a rate. Write \"100/h\", or \"100/h burst 20\", per s, m, "
+        "h or d.",
     ),
     "retries of an event are one number": (
         lambda: event(retry_delays=60),

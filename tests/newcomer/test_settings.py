@@ -139,8 +139,8 @@ SETTINGS = {
     "a limit is a number": (
         {"LIMITS": {"user": 100}},
         {},
-        "E001 NOTIFICATIONS['LIMITS']['user'] is 100. '100' is no rate. Write \"100/h\", or \"100/h burst 20\", per s, "
-        "m, h or d.",
+        "E001 NOTIFICATIONS['LIMITS']['user'] is 100. '100' is not a rate. Write \"100/h\", or \"100/h burst 20\", per "
+        "s, m, h or d.",
     ),
     "a limit's name is misspelt": (
         {"LIMITS": {"users": "100/h"}},
