@@ -59,7 +59,7 @@ def _get_location(alias: str) -> tuple[Any, ...]:
 
 
 def check_sqlite() -> Messages:
-    connection = connections[router.db_for_write(Delivery)]
+    connection: Any = connections[router.db_for_write(Delivery)]
     if connection.vendor != "sqlite":
         return
     if sqlite3.sqlite_version_info < (3, 35):
