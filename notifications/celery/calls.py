@@ -44,7 +44,7 @@ def find_ready_notifications() -> list[int]:
     Without the oldest, a flood of urgent deliveries would delay the others without end. Deliveries whose channel waits
     for its provider are left out, because they would take the place of those that can be sent.
     """
-    paused = Pause.objects.using(_using()).names()
+    paused = Pause.objects.using(_using()).channel_names()
     if EVERYTHING in paused:
         return []
     unavailable = Providers(_using()).unavailable_channels(clock.now(_using()))

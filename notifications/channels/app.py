@@ -37,6 +37,6 @@ class AppChannel(BaseChannel):
         )
 
     def send(self, messages: Sequence[InboxItem]) -> Iterator[Receipt]:
-        InboxItem.objects.put(messages)
+        InboxItem.objects.add_items(messages)
         for message in messages:
             yield Receipt(message, Verdict.ACCEPTED, provider="inbox")

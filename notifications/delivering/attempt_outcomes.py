@@ -175,7 +175,7 @@ def decide_retry(
 def build_attempt_row(attempted: AttemptResult, reason: str, now: datetime) -> NotificationLog:
     """Return the log row of an attempt."""
     receipt = attempted.receipt
-    row = NotificationLog.of(attempted.delivery, NotificationLog.Kind.ATTEMPT, now)
+    row = NotificationLog.for_delivery(attempted.delivery, NotificationLog.Kind.ATTEMPT, now)
     row.success = receipt.verdict is Verdict.ACCEPTED
     row.reason = reason
     row.error_message = mask_addresses(UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", receipt.error))
@@ -187,7 +187,7 @@ def build_attempt_row(attempted: AttemptResult, reason: str, now: datetime) -> N
 
 def build_drop_row(delivery: Delivery, reason: str, rule: str, now: datetime) -> NotificationLog:
     """Return the log row of a delivery that was dropped before it was tried."""
-    return NotificationLog.of(delivery, NotificationLog.Kind.DROP, now, reason=reason, error_message=rule)
+    return NotificationLog.for_delivery(delivery, NotificationLog.Kind.DROP, now, reason=reason, error_message=rule)
 
 
 def normalize_receipt(receipt: Receipt) -> Receipt:

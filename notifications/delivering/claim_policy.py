@@ -74,7 +74,7 @@ class ClaimPolicy:
         return min(waits, default=None)
 
     def _refresh(self, now: datetime) -> None:
-        self._paused, self._read_at = self.pauses.names(), now
+        self._paused, self._read_at = self.pauses.channel_names(), now
         was_flooded, self.is_flooded = self.is_flooded, is_flooded(self.using)
         if was_flooded != self.is_flooded:
             logger.warning(

@@ -22,7 +22,7 @@ from notifications.core.rules import log_text
 from notifications.delivering.attempt_outcomes import build_drop_row
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.models import Delivery, NotificationLog, Suppression
-from notifications.models.queued_signal import tell_on_commit
+from notifications.models.queued_signal import send_signal_on_commit
 from notifications.models.suppression import hash_normalized
 from notifications.outcomes import DeliveryState, Drop, Reason
 from notifications.sending.gates import Facts, Person, decide
@@ -259,7 +259,7 @@ def _queue(redirections: Sequence[Redirection], using: str, now: datetime) -> No
     # The recipient may already have a delivery on that channel.
     Delivery.objects.using(using).bulk_create(deliveries, ignore_conflicts=True)
     NotificationLog.objects.using(using).append(
-        NotificationLog.passed_over(
+        NotificationLog.for_rejected_address(
             row.notification,
             now,
             facts.rejected_address,
@@ -272,4 +272,4 @@ def _queue(redirections: Sequence[Redirection], using: str, now: datetime) -> No
         if facts.rejected_address
     )
     if deliveries:
-        tell_on_commit({row.notification_id for row, _ in redirections}, using)
+        send_signal_on_commit({row.notification_id for row, _ in redirections}, using)

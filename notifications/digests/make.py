@@ -13,7 +13,7 @@ from notifications.delivering.recheck import apply_refusals, load_contexts
 from notifications.digests.grouping import PendingDigest, group_due
 from notifications.digests.sections import StoredSections, load_sections
 from notifications.models import Delivery, Notification
-from notifications.models.queued_signal import tell_on_commit
+from notifications.models.queued_signal import send_signal_on_commit
 from notifications.outcomes import DeliveryState, Drop, Hold
 from notifications.storage.outbox import StateChange, try_lock_task
 
@@ -179,4 +179,4 @@ def _build_delivery(pending: PendingDigest, notification: Notification) -> Deliv
 
 def _signal_queued(notification_ids: Sequence[int], using: str) -> None:
     if notification_ids:
-        tell_on_commit(notification_ids, using)
+        send_signal_on_commit(notification_ids, using)

@@ -61,7 +61,7 @@ def count_each_once(tally: Tally, began: datetime, using: str) -> Tally:
 def count_ready(now: datetime) -> int:
     """Return the number of deliveries that a worker would find at this moment."""
     using = router.db_for_write(Delivery)
-    paused = Pause.objects.using(using).names()
+    paused = Pause.objects.using(using).channel_names()
     return 0 if EVERYTHING in paused else find_due(using, now).exclude(channel__in=paused).count()
 
 

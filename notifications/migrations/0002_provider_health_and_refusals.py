@@ -18,7 +18,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='circuit',
             name='refused',
-            field=models.JSONField(blank=True, default=list, verbose_name='recipients refused alike'),
+            field=models.JSONField(blank=True, default=list, verbose_name='recipients with the same refusal'),
         ),
         migrations.AddField(
             model_name='circuit',

@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AlterModelOptions(
             name='preferencechange',
-            options={'base_manager_name': 'objects', 'verbose_name': 'change of preferences', 'verbose_name_plural': 'changes of preferences'},
+            options={'base_manager_name': 'objects', 'verbose_name': 'preference change', 'verbose_name_plural': 'preference changes'},
         ),
         migrations.AlterModelOptions(
             name='sharedpreference',

@@ -1,4 +1,4 @@
-"""The tables, one file for each family, each with its verbs."""
+"""The models, each with the queryset that reads and changes its table."""
 
 # ruff: noqa: E402 - the check comes first, because the error of the first model would be hard to understand
 

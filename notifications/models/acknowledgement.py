@@ -1,4 +1,4 @@
-"""Acknowledgements: who has said that they have taken note of a notification."""
+"""Acknowledgements: which users have taken note of a notification."""
 
 from datetime import datetime
 from typing import Any
@@ -12,12 +12,12 @@ from notifications.models.notification import Notification
 
 class AcknowledgementQuerySet(models.QuerySet["Acknowledgement"]):
     def acknowledge(self, notification: Notification, user: Any, now: datetime) -> bool:
-        """Note it; False if it was noted before. The unique constraint decides who was first."""
+        """Record an acknowledgement; return False if it exists. The unique constraint prevents a second one."""
         return self.get_or_create(notification=notification, user=user, defaults={"at": now})[1]
 
 
 class Acknowledgement(models.Model):
-    """One user has taken note of one notification."""
+    """The record that a user has taken note of a notification."""
 
     notification = models.ForeignKey(
         Notification, verbose_name=_("notification"), on_delete=models.CASCADE, related_name="acknowledgements"

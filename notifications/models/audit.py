@@ -1,7 +1,7 @@
-"""Who changed a preference, when, from what to what: appended, never changed.
+"""The record of changed preferences: who changed what and when. Its rows are added and never changed.
 
-Rows and querysets of the tables concerned write it, in the same transaction. What goes along when a user, a group or a
-cluster is deleted leaves no row.
+The rows and querysets of audited tables write it in the transaction of the change. Rows that are deleted together with
+their user, group or cluster are not recorded.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -20,16 +20,16 @@ from notifications.models.default_cluster import ClusterScoped, ClusterScopedQue
 from notifications.models.unconstrained import UnconstrainedForeignKey
 from notifications.storage.in_array import array_subquery
 
-STEP = 1000
-# Columns that say whose row it is.
-OWNER = frozenset({"user_id", "cluster_id"})
+BATCH_SIZE = 1000
+# The columns that determine the owner of a row.
+OWNER_COLUMNS = frozenset({"user_id", "cluster_id"})
 
 Row = TypeVar("Row", bound="Audited", covariant=True)
 Values = dict[str, Any]
 
 
 class PreferenceChange(AppendOnly):
-    """One change of one row. ``before`` and ``after`` hold what differs, with addresses masked."""
+    """One change of one row. ``before`` and ``after`` contain the values that differ, with masked addresses."""
 
     class Action(models.TextChoices):
         ADDED = "added", _("added")
@@ -37,7 +37,7 @@ class PreferenceChange(AppendOnly):
         DELETED = "deleted", _("deleted")
 
     at = models.DateTimeField(_("at"))
-    # Keys that bind nothing: whom they name can be deleted, and the row stays.
+    # Keys without a constraint: the user and the cluster can be deleted, and the row stays.
     by = UnconstrainedForeignKey(
         settings.AUTH_USER_MODEL,
         verbose_name=_("by"),
@@ -52,13 +52,13 @@ class PreferenceChange(AppendOnly):
     )
     action = models.CharField(_("action"), max_length=10, choices=Action.choices)
     table = models.CharField(_("table"), max_length=50)
-    subject = models.CharField(_("whose"), max_length=200)
+    subject = models.CharField(_("owner"), max_length=200)
     before = models.JSONField(_("before"), default=dict, encoder=DjangoJSONEncoder)
     after = models.JSONField(_("after"), default=dict, encoder=DjangoJSONEncoder)
 
     class Meta:
-        verbose_name = _("change of preferences")
-        verbose_name_plural = _("changes of preferences")
+        verbose_name = _("preference change")
+        verbose_name_plural = _("preference changes")
         base_manager_name = "objects"
         indexes = [models.Index(fields=["subject"], name="klaxon_change_subject")]
 
@@ -67,14 +67,14 @@ class PreferenceChange(AppendOnly):
 
 
 class AuditedQuerySet(ClusterScopedQuerySet[Row]):
-    """Records what its statements change.
+    """Records the changes of its statements.
 
-    ``by=`` of ``update()``, ``delete()`` and ``bulk_create()`` names the acting user. Django's other methods call these
-    or ``save()``. What changes is read before and after, into memory.
+    ``by=`` of ``update()``, ``delete()`` and ``bulk_create()`` is the acting user. Django's other methods call these or
+    ``save()``. The rows are read into memory before and after the change.
     """
 
     def update(self, *, by: Any = None, **values: Any) -> int:
-        if not self._says_something(values):
+        if not self._changes_recorded_columns(values):
             return super().update(**values)
         with self._record_changes(by) as rows:
             return super(AuditedQuerySet, rows).update(**values)
@@ -86,7 +86,7 @@ class AuditedQuerySet(ClusterScopedQuerySet[Row]):
             return super(AuditedQuerySet, rows).delete()
 
     delete.alters_data = True  # type: ignore[attr-defined]
-    # As Django's own: a manager must not offer it.
+    # As in Django, a manager must not have this method.
     delete.queryset_only = True  # type: ignore[attr-defined]
 
     def bulk_create(
@@ -106,20 +106,21 @@ class AuditedQuerySet(ClusterScopedQuerySet[Row]):
                 "rows it changed. Use get_or_create() or update_or_create() for each row."
             )
         self._for_write = True
-        rows, step = list(objs), batch_size or STEP
+        rows, size = list(objs), batch_size or BATCH_SIZE
         with transaction.atomic(using=self.db):
-            for start in range(0, len(rows), step):
-                added = super().bulk_create(rows[start : start + step], batch_size)
+            for start in range(0, len(rows), size):
+                added = super().bulk_create(rows[start : start + size], batch_size)
                 _record({}, self.model._lock([row.pk for row in added], self.db), by, self.db)
         return rows
 
-    def _says_something(self, values: Values) -> bool:
-        fields = (field for field in self.model._meta.concrete_fields if field.attname not in self.model.unrecorded)
+    def _changes_recorded_columns(self, values: Values) -> bool:
+        unrecorded = self.model.unrecorded_columns
+        fields = (field for field in self.model._meta.concrete_fields if field.attname not in unrecorded)
         return any(field.name in values or field.attname in values for field in fields)
 
     @contextmanager
     def _record_changes(self, by: Any) -> Iterator[Self]:
-        """The same rows, locked, and no others. What the block does to them is recorded."""
+        """Lock the rows, yield a queryset of exactly these rows, and record what the block changes."""
         self._for_write = True
         keys = list(self.order_by().values_list("pk", flat=True))
         using = self.db
@@ -131,14 +132,14 @@ class AuditedQuerySet(ClusterScopedQuerySet[Row]):
 
 
 class Audited(ClusterScoped):
-    """A row whose changes are recorded. ``by=`` of ``save()`` and ``delete()`` names the acting user."""
+    """A row whose changes are recorded. ``by=`` of ``save()`` and ``delete()`` is the acting user."""
 
-    # Columns that hold addresses.
-    masked: frozenset[str] = frozenset()
-    # Columns that say nothing of what is wanted.
-    unrecorded: frozenset[str] = frozenset({"id"})
+    # The columns that contain addresses.
+    masked_columns: frozenset[str] = frozenset()
+    # The columns that are not preferences.
+    unrecorded_columns: frozenset[str] = frozenset({"id"})
     # The relations that `subject` reads.
-    named_by: tuple[str, ...] = ()
+    subject_relations: tuple[str, ...] = ()
 
     class Meta:
         abstract = True
@@ -158,28 +159,28 @@ class Audited(ClusterScoped):
 
     @property
     def subject(self) -> str:
-        """Whose row it is, in a word that outlives them."""
+        """A text that identifies the owner of the row, even after the owner was deleted."""
         raise NotImplementedError
 
     @property
-    def _said(self) -> Values:
-        """What the row says, by column."""
+    def _recorded_values(self) -> Values:
+        """The values to record, by column."""
         names = (field.attname for field in self._meta.concrete_fields)
-        return {name: getattr(self, name) for name in names if name not in self.unrecorded | OWNER}
+        return {name: getattr(self, name) for name in names if name not in self.unrecorded_columns | OWNER_COLUMNS}
 
     @property
     def _owner(self) -> Values:
-        return {name: getattr(self, name, None) for name in OWNER}
+        return {name: getattr(self, name, None) for name in OWNER_COLUMNS}
 
     @classmethod
     def _lock(cls, keys: Iterable[Any], using: str) -> dict[Any, Self]:
-        """What the table holds of these rows, locked until the transaction ends."""
-        known = [key for key in keys if key is not None]
-        if not known:
+        """Lock the stored rows with these keys until the transaction ends, and return them."""
+        stored = [key for key in keys if key is not None]
+        if not stored:
             return {}
-        rows = cls._base_manager.using(using).filter(pk__in=array_subquery(known, cls._meta.pk, using)).order_by("pk")
-        if cls.named_by:
-            rows = rows.select_related(*cls.named_by)
+        rows = cls._base_manager.using(using).filter(pk__in=array_subquery(stored, cls._meta.pk, using)).order_by("pk")
+        if cls.subject_relations:
+            rows = rows.select_related(*cls.subject_relations)
         return {row.pk: row for row in rows.select_for_update(of=("self",))}
 
 
@@ -190,23 +191,23 @@ def _record(before: dict[Any, Any], after: dict[Any, Any], by: Any, using: str) 
     now = clock.now(using)
     for row in rows:
         row.at = now
-    PreferenceChange.objects.using(using).bulk_create(rows, batch_size=STEP)
+    PreferenceChange.objects.using(using).bulk_create(rows, batch_size=BATCH_SIZE)
 
 
 def _find_changes(before: Any, after: Any, by: Any) -> Iterator[PreferenceChange]:
     if before and after and before._owner != after._owner:
-        # The one owner has lost it, and the other has got it.
+        # One owner has lost the row, and another has got it.
         yield _make_change(before, None, by)
         yield _make_change(None, after, by)
-    elif not (before and after and before._said == after._said):
+    elif not (before and after and before._recorded_values == after._recorded_values):
         yield _make_change(before, after, by)
 
 
 def _make_change(before: Any, after: Any, by: Any) -> PreferenceChange:
     row: Audited = after or before
-    empty = {field.attname: field.get_default() for field in row._meta.concrete_fields}
-    old, new = before._said if before else {}, after._said if after else {}
-    differs = [name for name in {**old, **new} if old.get(name, empty[name]) != new.get(name, empty[name])]
+    defaults = {field.attname: field.get_default() for field in row._meta.concrete_fields}
+    old, new = before._recorded_values if before else {}, after._recorded_values if after else {}
+    different = [name for name in {**old, **new} if old.get(name, defaults[name]) != new.get(name, defaults[name])]
     action = PreferenceChange.Action
     return PreferenceChange(
         by_id=getattr(by, "pk", None),
@@ -214,13 +215,13 @@ def _make_change(before: Any, after: Any, by: Any) -> PreferenceChange:
         action=action.CHANGED if before and after else action.ADDED if after else action.DELETED,
         table=str(row._meta.model_name),
         subject=row.subject[:200],
-        before={name: _mask(row, name, old[name]) for name in differs if name in old},
-        after={name: _mask(row, name, new[name]) for name in differs if name in new},
+        before={name: _mask(row, name, old[name]) for name in different if name in old},
+        after={name: _mask(row, name, new[name]) for name in different if name in new},
     )
 
 
 def _mask(row: Audited, name: str, value: Any) -> Any:
-    if name not in row.masked:
+    if name not in row.masked_columns:
         return value
     if isinstance(value, dict):
         return {channel: mask_address(str(address or "")) for channel, address in value.items()}

@@ -1,7 +1,7 @@
-"""Buckets of tokens: one row for each that is not full. What is not here is full.
+"""Token buckets: one row for each bucket that is not full. A bucket without a row is full.
 
-A row keeps times instead of a count, so that arithmetic is exact: ``full_at`` is when the bucket will be full again if
-nothing more is taken, ``seen_at`` the latest time that a taker has brought along.
+A row stores times instead of a count, so that the arithmetic is exact: ``full_at`` is when the bucket will be full
+again if no more tokens are taken, and ``seen_at`` is the latest time that a worker has passed.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,51 +12,53 @@ from django.db import connections, models
 from django.utils.translation import gettext_lazy as _
 
 TABLE = "klaxon_bucket"
-# By how much the times that workers bring along may differ. Who comes with an older one sees a clock that was set back.
-CLOCKS_DIFFER = timedelta(hours=1)
+# The times that workers pass may differ by this much. If one differs by more, a clock was set back.
+MAX_CLOCK_DIFFERENCE = timedelta(hours=1)
 
 
 class BucketQuerySet(models.QuerySet["Bucket"]):
     def lock(self, keys: Iterable[str], now: datetime) -> dict[str, "Bucket"]:
-        """These buckets, locked until the transaction ends; what is missing is made, full. Two statements.
+        """Lock buckets until the transaction ends, and return them by key; missing buckets are created full.
 
-        All take their locks in the order of the keys, so that no two can wait for each other.
+        It takes two statements. Rows are locked in the order of their keys, so that transactions cannot deadlock.
         """
         ordered = sorted(set(keys))
         rows = [(key, now, now, now) for key in ordered]
-        # One statement makes or locks each row; were it two, a row could be forgotten in between.
+        # One statement creates or locks each row. Between two statements, a row could be deleted.
         self._execute(
             f"""
-            INSERT INTO {TABLE} (key, full_at, seen_at, promised_at) VALUES {_marks(rows)}
-            ON CONFLICT (key) DO UPDATE SET key = excluded.key WHERE 1 = 0""",  # noqa: S608 - only our own words
+            INSERT INTO {TABLE} (key, full_at, seen_at, promised_at) VALUES {_placeholders(rows)}
+            ON CONFLICT (key) DO UPDATE SET key = excluded.key WHERE 1 = 0""",  # noqa: S608 - constant SQL
             rows,
         )
         return {bucket.key: bucket for bucket in self.filter(key__in=ordered)}
 
     def write(self, buckets: Sequence["Bucket"]) -> None:
-        """Store what was taken from buckets that are locked. One statement, or none."""
+        """Save locked buckets with one statement, or none if there are no buckets."""
         rows = [(bucket.key, bucket.full_at, bucket.seen_at, bucket.promised_at) for bucket in buckets]
         if rows:
             self._execute(
                 f"""
-                WITH news(its_key, fullness, seen, promised) AS (VALUES {_marks(rows, self._types())})
-                UPDATE {TABLE} SET full_at = fullness, seen_at = seen, promised_at = promised
-                FROM news WHERE key = its_key""",  # noqa: S608
+                WITH buckets(bucket_key, new_full_at, new_seen_at, new_promised_at) AS (
+                    VALUES {_placeholders(rows, self._types())}
+                )
+                UPDATE {TABLE} SET full_at = new_full_at, seen_at = new_seen_at, promised_at = new_promised_at
+                FROM buckets WHERE key = bucket_key""",  # noqa: S608
                 rows,
             )
 
-    def forget_full(self, now: datetime, limit: int = 1000) -> int:
-        """Delete at most ``limit`` buckets that are full again; returns how many.
+    def delete_full(self, now: datetime, limit: int = 1000) -> int:
+        """Delete at most ``limit`` buckets that have been full for an hour; return their number.
 
-        Only those that have been full for an hour: whoever comes with a time as old as that finds nothing changed.
+        The hour ensures that a worker whose clock is behind by :data:`MAX_CLOCK_DIFFERENCE` gets the same result.
         """
         connection = self._connection()
         skip = "FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
         sql = f"""
-            WITH gone AS (SELECT id FROM {TABLE} WHERE full_at <= %s ORDER BY full_at LIMIT %s {skip})
-            DELETE FROM {TABLE} WHERE id IN (SELECT id FROM gone) RETURNING id"""  # noqa: S608
+            WITH deletable AS (SELECT id FROM {TABLE} WHERE full_at <= %s ORDER BY full_at LIMIT %s {skip})
+            DELETE FROM {TABLE} WHERE id IN (SELECT id FROM deletable) RETURNING id"""  # noqa: S608
         with connection.cursor() as cursor:
-            cursor.execute(sql, [connection.ops.adapt_datetimefield_value(now - CLOCKS_DIFFER), limit])
+            cursor.execute(sql, [connection.ops.adapt_datetimefield_value(now - MAX_CLOCK_DIFFERENCE), limit])
             return len(cursor.fetchall())
 
     def _execute(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
@@ -67,7 +69,7 @@ class BucketQuerySet(models.QuerySet["Bucket"]):
             cursor.execute(sql, params)
 
     def _types(self) -> Sequence[str]:
-        """PostgreSQL takes the types of a VALUES list from its first row; SQLite needs none."""
+        """Return the casts of the first row, from which PostgreSQL takes the types of a VALUES list."""
         is_postgres = self._connection().vendor == "postgresql"
         return ("::text", *["::timestamptz"] * 3) if is_postgres else ("",) * 4
 
@@ -76,18 +78,18 @@ class BucketQuerySet(models.QuerySet["Bucket"]):
         return connections[self.db]
 
 
-def _marks(rows: Sequence[Sequence[Any]], types: Sequence[str] = ("",) * 4) -> str:
+def _placeholders(rows: Sequence[Sequence[Any]], types: Sequence[str] = ("",) * 4) -> str:
     first = f"({', '.join(f'%s{name}' for name in types)})"
     return ", ".join([first, *["(%s, %s, %s, %s)"] * (len(rows) - 1)])
 
 
 class Bucket(models.Model):
-    """What was taken under one limit, such as that of one user."""
+    """The token bucket of one rate limit, such as that of one user."""
 
     key = models.CharField(_("key"), max_length=300)
     full_at = models.DateTimeField(_("full at"))
     seen_at = models.DateTimeField(_("last seen at"))
-    promised_at = models.DateTimeField(_("promised until"))
+    promised_at = models.DateTimeField(_("reserved until"))
 
     objects = BucketQuerySet.as_manager()
 

@@ -96,11 +96,11 @@ class Circuit(models.Model):
     opened_at = models.DateTimeField(_("opened at"), null=True)
     open_until = models.DateTimeField(_("open until"), null=True)
     seconds = models.FloatField(_("seconds to wait"), default=0)
-    probe_until = models.DateTimeField(_("being tried until"), null=True)
+    probe_until = models.DateTimeField(_("probed until"), null=True)
     closed_at = models.DateTimeField(_("closed at"), null=True)
     error = models.CharField(_("last error"), max_length=300, blank=True)
     refusal = models.CharField(_("repeated refusal"), max_length=40, blank=True)
-    refused = models.JSONField(_("recipients refused alike"), default=list, blank=True)
+    refused = models.JSONField(_("recipients with the same refusal"), default=list, blank=True)
     success_rate = models.FloatField(_("success rate"), default=1.0)
     response_seconds = models.FloatField(_("response time"), default=0.0)
 

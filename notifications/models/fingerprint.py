@@ -1,6 +1,7 @@
-"""Fingerprints: what was sent to whom, while a repeat of it would be folded into the first.
+"""Fingerprints: which notifications recipients got within the deduplication windows of events.
 
-A row is reserved in the transaction of its ``send()``: it is exact however many send at once, and a rollback frees it.
+A row is reserved in the transaction of its ``send()``. So the result is exact for concurrent sends, and a rollback
+frees the fingerprint.
 """
 
 import json
@@ -12,121 +13,131 @@ from django.db import connections, models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from notifications.models.bucket import CLOCKS_DIFFER
+from notifications.models.bucket import MAX_CLOCK_DIFFERENCE
 from notifications.models.delivery import Delivery
 from notifications.models.notification import Notification
 from notifications.outcomes import WAITING, DeliveryState
 from notifications.storage.in_array import postgres_array
 
 TABLE = "klaxon_fingerprint"
-CAME_TO_NOTHING = (DeliveryState.DEAD, DeliveryState.DROPPED, DeliveryState.CANCELLED, DeliveryState.EXPIRED)
+UNSUCCESSFUL_STATES = (DeliveryState.DEAD, DeliveryState.DROPPED, DeliveryState.CANCELLED, DeliveryState.EXPIRED)
 
 
 class Original(NamedTuple):
-    """What came first, and when: a repeat is folded into it."""
+    """The first notification with a fingerprint, and its time."""
 
     notification_id: int
     at: datetime
 
 
-def _is_called_off(now: datetime) -> Q:
-    """Of deliveries, that they were cancelled or have expired: what waits does not go out then."""
+def _is_cancelled_or_expired(now: datetime) -> Q:
+    """Return the condition that the notification of a delivery was cancelled or has expired."""
     return Q(notification__cancelled_at__isnull=False) | Q(notification__expires_at__lte=now)
 
 
-def _is_lost(now: datetime) -> Q:
-    """Of deliveries, that nothing came of them, or that nothing will, though no worker has said so yet."""
-    will_not = _is_called_off(now) | Q(notification__expires_at__lte=models.F("due_at"))
-    return Q(state__in=CAME_TO_NOTHING) | Q(will_not, state__in=WAITING)
+def _is_unsuccessful(now: datetime) -> Q:
+    """Return the condition that a delivery was not sent and will not be, even if no worker has recorded that yet."""
+    will_expire = _is_cancelled_or_expired(now) | Q(notification__expires_at__lte=models.F("due_at"))
+    return Q(state__in=UNSUCCESSFUL_STATES) | Q(will_expire, state__in=WAITING)
 
 
 class FingerprintQuerySet(models.QuerySet["Fingerprint"]):
     def reserve(
-        self, wanted: Mapping[str, str], mine: Original, until: datetime, channels: Iterable[str]
+        self, wanted: Mapping[str, str], original: Original, until: datetime, channels: Iterable[str]
     ) -> dict[str, Original]:
-        """Reserve fingerprints, given with their recipient keys; returns those that are repeats, with the first.
+        """Reserve fingerprints for ``original``; return those of duplicates, each with its own original.
 
-        A fingerprint is free when its window is over, or when nothing comes of the first on any of ``channels``. All
-        take their locks in the order of ``wanted``, so it must be the same order for everybody, across all calls of a
-        transaction. One statement where nothing is a repeat, at most four otherwise.
+        A fingerprint is free when its window has ended, or if no delivery of its original on ``channels`` was sent or
+        may still be sent. Rows are locked in the order of ``wanted``, so all callers must use the same order, across
+        all calls of a transaction. It takes one statement if there are no duplicates, otherwise at most four.
+
+        :param wanted: recipient keys by fingerprint.
         """
-        taken = self._take(wanted, mine, until)
+        taken = self._take_free(wanted, original, until)
         if taken == len(wanted):
             return {}
-        others = self.exclude(notification_id=mine.notification_id)
-        # A statement of its own: what another transaction has just committed, the statement above does not see yet.
-        firsts = others._still_reaching(wanted, channels, mine.at)
-        if taken + len(firsts) < len(wanted):
-            others.filter(key__in=wanted.keys() - firsts.keys()).update(
-                notification_id=mine.notification_id, first_at=mine.at, until=until, folded=0
+        others = self.exclude(notification_id=original.notification_id)
+        # This is a separate statement, because the previous one cannot see rows that another transaction has committed
+        # while it ran.
+        originals = others._find_originals(wanted, channels, original.at)
+        if taken + len(originals) < len(wanted):
+            others.filter(key__in=wanted.keys() - originals.keys()).update(
+                notification_id=original.notification_id, first_at=original.at, until=until, folded=0
             )
-        if firsts:
-            self.filter(key__in=firsts).update(folded=models.F("folded") + 1)
-        return firsts
+        if originals:
+            self.filter(key__in=originals).update(folded=models.F("folded") + 1)
+        return originals
 
-    def repeats(self, keys: Iterable[str], now: datetime, channels: Iterable[str]) -> dict[str, Original]:
-        """Of fingerprints those that would be repeats now, with the first. One statement; reserves nothing."""
-        holding = self.filter(until__gt=now, first_at__lte=now + CLOCKS_DIFFER)
-        return holding._still_reaching(keys, channels, now)
+    def find_duplicates(self, keys: Iterable[str], now: datetime, channels: Iterable[str]) -> dict[str, Original]:
+        """Return the fingerprints that would be duplicates now, each with its original, without reserving any.
 
-    def _take(self, wanted: Mapping[str, str], mine: Original, until: datetime) -> int:
-        """Take those that are new, or whose window is over, and say how many. The others are locked all the same."""
+        It takes one statement.
+        """
+        active = self.filter(until__gt=now, first_at__lte=now + MAX_CLOCK_DIFFERENCE)
+        return active._find_originals(keys, channels, now)
+
+    def _take_free(self, wanted: Mapping[str, str], original: Original, until: datetime) -> int:
+        """Take fingerprints that are new or whose window has ended, and return their number.
+
+        The others are locked as well.
+        """
         connection = self._connection()
         adapt = connection.ops.adapt_datetimefield_value
         pairs: list[Any]
-        # Both keep the order of what they are given.
+        # Both keep the order of ``wanted``.
         if connection.vendor == "postgresql":
-            given = "unnest(%s::text[], %s::text[]) AS wanted(its_key, who)"
+            source = "unnest(%s::text[], %s::text[]) AS wanted(wanted_key, recipient)"
             pairs = [postgres_array([*wanted]), postgres_array([*wanted.values()])]
         else:
-            given, pairs = "(SELECT key AS its_key, value AS who FROM json_each(%s)) AS wanted", [json.dumps(wanted)]
-        # A first that lies further ahead than clocks differ was written by a clock that has been set back since.
+            source = "(SELECT key AS wanted_key, value AS recipient FROM json_each(%s)) AS wanted"
+            pairs = [json.dumps(wanted)]
+        # If ``first_at`` is further ahead than clocks may differ, the clock that wrote it was set back afterwards.
         sql = f"""
             INSERT INTO {TABLE} (key, recipient_key, notification_id, first_at, until, folded)
-            SELECT its_key, who, %s, %s, %s, 0 FROM {given} WHERE 1 = 1
+            SELECT wanted_key, recipient, %s, %s, %s, 0 FROM {source} WHERE 1 = 1
             ON CONFLICT (key) DO UPDATE SET
                 notification_id = excluded.notification_id, first_at = excluded.first_at, until = excluded.until,
                 folded = 0
-            WHERE {TABLE}.until <= %s OR {TABLE}.first_at > %s"""  # noqa: S608 - only our own words are formatted in
-        now, later = adapt(mine.at), adapt(mine.at + CLOCKS_DIFFER)
+            WHERE {TABLE}.until <= %s OR {TABLE}.first_at > %s"""  # noqa: S608 - constant SQL
+        now, later = adapt(original.at), adapt(original.at + MAX_CLOCK_DIFFERENCE)
         with connection.cursor() as cursor:
-            cursor.execute(sql, [mine.notification_id, now, adapt(until), *pairs, now, later])
+            cursor.execute(sql, [original.notification_id, now, adapt(until), *pairs, now, later])
             return cursor.rowcount
 
-    def _still_reaching(self, keys: Iterable[str], channels: Iterable[str], now: datetime) -> dict[str, Original]:
-        """Those whose first was sent to its recipient, or may still be, on one of ``channels``."""
-        # With its channels named, the unique index of the outbox finds the deliveries of one recipient.
-        mine = Delivery._base_manager.filter(
+    def _find_originals(self, keys: Iterable[str], channels: Iterable[str], now: datetime) -> dict[str, Original]:
+        """Return the fingerprints whose original was sent on one of ``channels``, or may still be sent."""
+        # The channels are part of the condition, so that the unique index of the outbox finds a recipient's deliveries.
+        deliveries = Delivery._base_manager.filter(
             notification_id=models.OuterRef("notification_id"),
             channel__in=list(channels),
             recipient_key=models.OuterRef("recipient_key"),
-        ).exclude(_is_lost(now))
-        # A digest or batch is to one recipient; where it died, its fallback may have it. It is looked up in a subquery:
-        # where PostgreSQL takes the table for empty, it would join every delivery with every other one.
+        ).exclude(_is_unsuccessful(now))
+        # A digest or batch has one recipient; if it is dead, its fallback may have been sent. It is looked up in a
+        # subquery: with statistics of an empty table, PostgreSQL would join every delivery with every other one.
         merged_into = Delivery._base_manager.filter(pk=models.OuterRef(models.OuterRef("merged_into_id")))
-        whole = Delivery._base_manager.filter(
+        digests = Delivery._base_manager.filter(
             notification_id=models.Subquery(merged_into.values("notification_id")[:1])
         )
-        whole = whole.exclude(_is_lost(now))
-        # What was called off leaves a digest or batch that has still to go out.
-        stays = ~_is_called_off(now) & Q(models.Exists(whole))
-        went = Q(models.Exists(whole.exclude(state__in=WAITING)))
-        reaching = mine.filter(Q(merged_into=None) | stays | went)
-        rows = self.filter(models.Exists(reaching), key__in=keys)
+        digests = digests.exclude(_is_unsuccessful(now))
+        # Cancelled and expired items are removed from a digest or batch that waits.
+        remains = ~_is_cancelled_or_expired(now) & Q(models.Exists(digests))
+        has_left_outbox = Q(models.Exists(digests.exclude(state__in=WAITING)))
+        successful = deliveries.filter(Q(merged_into=None) | remains | has_left_outbox)
+        rows = self.filter(models.Exists(successful), key__in=keys)
         return {key: Original(pk, at) for key, pk, at in rows.values_list("key", "notification_id", "first_at")}
 
-    def forget_past(self, now: datetime, limit: int = 5000) -> int:
-        """Delete at most ``limit`` fingerprints whose window is over; returns how many.
+    def delete_ended(self, now: datetime, limit: int = 5000) -> int:
+        """Delete at most ``limit`` fingerprints whose window ended an hour ago; return their number.
 
-        Only those that have been over for an hour: whoever comes with a time as old as that finds nothing changed.
+        The hour ensures that a caller whose clock is behind by :data:`MAX_CLOCK_DIFFERENCE` gets the same result.
         """
         connection = self._connection()
         skip = "FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
         sql = f"""
-            WITH gone AS (SELECT id FROM {TABLE} WHERE until <= %s ORDER BY until LIMIT %s {skip})
-            DELETE FROM {TABLE} WHERE id IN (SELECT id FROM gone) RETURNING id"""  # noqa: S608
+            WITH deletable AS (SELECT id FROM {TABLE} WHERE until <= %s ORDER BY until LIMIT %s {skip})
+            DELETE FROM {TABLE} WHERE id IN (SELECT id FROM deletable) RETURNING id"""  # noqa: S608
         with connection.cursor() as cursor:
-            cursor.execute(sql, [connection.ops.adapt_datetimefield_value(now - CLOCKS_DIFFER), limit])
+            cursor.execute(sql, [connection.ops.adapt_datetimefield_value(now - MAX_CLOCK_DIFFERENCE), limit])
             return len(cursor.fetchall())
 
     def _connection(self) -> Any:
@@ -135,11 +146,12 @@ class FingerprintQuerySet(models.QuerySet["Fingerprint"]):
 
 
 class Fingerprint(models.Model):
-    """The same event to the same recipient with the same values. Deleting the row frees it."""
+    """An event, a recipient and the values of the deduplication key. Deleting the row frees the fingerprint."""
 
     key = models.CharField(_("key"), max_length=64)
     recipient_key = models.CharField(_("recipient key"), max_length=80)
-    # No constraint and no index: whoever deletes a notification need not look here, and what is left is free.
+    # There is no constraint and no index: deleting a notification does not read this table, and a fingerprint whose
+    # notification is missing is free.
     notification = models.ForeignKey(
         Notification,
         verbose_name=_("first notification"),
@@ -150,7 +162,7 @@ class Fingerprint(models.Model):
     )
     first_at = models.DateTimeField(_("first at"))
     until = models.DateTimeField(_("until"))
-    folded = models.PositiveIntegerField(_("repeats folded"), default=0)
+    folded = models.PositiveIntegerField(_("duplicates"), default=0)
 
     objects = FingerprintQuerySet.as_manager()
 

@@ -1,4 +1,4 @@
-"""Heartbeats: one row for each worker process that lives."""
+"""Heartbeats: one row for each live worker process."""
 
 from datetime import datetime
 
@@ -8,17 +8,17 @@ from django.utils.translation import gettext_lazy as _
 
 class HeartbeatQuerySet(models.QuerySet["Heartbeat"]):
     def beat(self, owner: str, host: str, pid: int, now: datetime) -> None:
-        """Say that a worker lives; its row is made with the first beat."""
+        """Record that a worker is alive. The first heartbeat creates its row."""
         if not self.filter(pk=owner).update(beat_at=now):
             self.create(pk=owner, host=host, pid=pid, started_at=now, beat_at=now)
 
-    def bury(self, owners: list[str]) -> None:
-        """Forget workers that ended, or whose deliveries were taken back."""
+    def remove(self, owners: list[str]) -> None:
+        """Delete the rows of workers that have stopped, or whose deliveries were rescued."""
         self.filter(pk__in=owners).delete()
 
 
 class Heartbeat(models.Model):
-    """A worker process and when it was last heard of."""
+    """A worker process with the time of its last heartbeat."""
 
     owner = models.CharField(_("owner"), max_length=100, primary_key=True)
     host = models.CharField(_("host"), max_length=255)

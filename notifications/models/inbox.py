@@ -1,4 +1,4 @@
-"""Inbox items: what a user sees in the app. They keep their own text and outlive the notification."""
+"""Inbox items: what users see in the app. They keep their own text and remain when the notification is deleted."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -14,21 +14,24 @@ from notifications.models.delivery import Delivery
 
 class InboxQuerySet(models.QuerySet["InboxItem"]):
     def of(self, user: Any) -> "InboxQuerySet":
+        """Return the items of a user."""
         return self.filter(recipient=user)
 
     def unread(self) -> "InboxQuerySet":
+        """Return the items that are not marked as read."""
         return self.filter(read_at__isnull=True)
 
     def mark_read(self, now: datetime) -> int:
+        """Mark the unread items as read and return their number."""
         return self.unread().update(read_at=now)
 
-    def put(self, items: Iterable["InboxItem"]) -> None:
-        """Write items; one that its delivery has already put here is left as it is."""
+    def add_items(self, items: Iterable["InboxItem"]) -> None:
+        """Save new items; if a delivery already has an item, that item stays unchanged."""
         self.bulk_create(list(items), ignore_conflicts=True)  # type: ignore[arg-type]
 
 
 class InboxItem(models.Model):
-    """One notification as one user sees it, in that user's language."""
+    """A notification as a user sees it, in that user's language."""
 
     cluster = models.ForeignKey(
         settings.NOTIFICATIONS_CLUSTER_MODEL, verbose_name=_("cluster"), on_delete=models.CASCADE, related_name="+"

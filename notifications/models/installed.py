@@ -7,14 +7,15 @@ APP, LABEL = "notifications", "klaxon"
 
 
 def check_installed(registry: Apps) -> None:
-    """
-    :raises AppRegistryNotReady: if it is too early for models. Django would miss a setting first.
-    :raises ImproperlyConfigured: if the app is missing, or the configuration of another package stands in its place.
+    """Check that this app is installed.
+
+    :raises AppRegistryNotReady: if models are imported too early. Django's own error would be about a missing setting.
+    :raises ImproperlyConfigured: if the app is missing, or another package has replaced its configuration.
     """
     if not registry.apps_ready:
         raise AppRegistryNotReady(
-            "Models of notifications were imported before Django had loaded its apps, as by settings, or by the "
-            "__init__.py or apps.py of an app. Import them where they are used."
+            "Models of notifications were imported before Django had loaded its apps, for example by the settings or "
+            "by the __init__.py or apps.py of an app. Import them where they are used."
         )
     labels = {config.name: config.label for config in registry.get_app_configs()}
     if LABEL in labels.values():
@@ -25,6 +26,6 @@ def check_installed(registry: Apps) -> None:
         )
     raise ImproperlyConfigured(
         f"The app {APP!r} in INSTALLED_APPS has the label {labels[APP]!r} instead of {LABEL!r}. Another package that "
-        f"is imported as {APP!r}, such as django-notifications-hq, has replaced files of django-klaxon. Install "
-        "django-klaxon anew in an environment without that package."
+        f"is imported as {APP!r}, such as django-notifications-hq, has replaced files of django-klaxon. Reinstall "
+        "django-klaxon in an environment without that package."
     )

@@ -1,9 +1,8 @@
-"""The log: one row for each attempt, each drop, each provider event, each time that a person had something sent again;
-appended, never changed.
+"""The log: one row for each attempt, drop, provider event, resend and note. Rows are added and never changed.
 
-Foreign keys are navigable but bind nothing: a user, a notification or a delivery can be deleted and the row stays as
-it was. What could name a person (the masked address, the loggable context) stands in a side row of its own, which can
-be erased without touching the log.
+Foreign keys can be followed but have no constraint: a user, a notification or a delivery can be deleted, and the row
+stays unchanged. Values that can identify a person (the masked address, the loggable context) are in a separate table,
+so that they can be erased without changing the log.
 """
 
 from collections.abc import Iterable
@@ -23,28 +22,30 @@ from notifications.models.delivery import Delivery
 from notifications.models.notification import Notification
 from notifications.models.unconstrained import UnconstrainedForeignKey
 from notifications.outcomes import Reason
-from notifications.storage import log as logbook
+from notifications.storage import log as log_storage
 
 
 class LogQuerySet(AppendOnlyQuerySet["NotificationLog"]):
     def append(self, rows: Iterable["NotificationLog"]) -> None:
-        """Write rows with their personal side rows, in one statement, or on SQLite three, however many they are."""
-        logbook.append(self.db, list(rows))
+        """Insert any number of rows with their personal parts: one statement on PostgreSQL, a few on SQLite."""
+        log_storage.append(self.db, list(rows))
 
     def filter(self, *conditions: Any, **lookups: Any) -> Self:
-        """As Django's own; ``address`` and ``context_data`` may be named although they stand in the side row."""
-        return super().filter(*map(in_side_row, conditions), **dict(map(in_side_row, lookups.items())))
+        """Filter as Django does; ``address`` and ``context_data`` of the personal part can be used as well."""
+        expanded = dict(map(expand_personal_lookup, lookups.items()))
+        return super().filter(*map(expand_personal_lookup, conditions), **expanded)
 
     def exclude(self, *conditions: Any, **lookups: Any) -> Self:
-        """The same."""
-        return super().exclude(*map(in_side_row, conditions), **dict(map(in_side_row, lookups.items())))
+        """Exclude as Django does; ``address`` and ``context_data`` of the personal part can be used as well."""
+        expanded = dict(map(expand_personal_lookup, lookups.items()))
+        return super().exclude(*map(expand_personal_lookup, conditions), **expanded)
 
 
-def in_side_row(condition: Any) -> Any:
-    """A condition, or one lookup with its value, that names the columns of the side row by their way there."""
+def expand_personal_lookup(condition: Any) -> Any:
+    """Return a condition, or a pair of lookup and value, in which columns of the personal part have their full path."""
     if isinstance(condition, models.Q):
         copy = condition.copy()
-        copy.children = [*map(in_side_row, condition.children)]
+        copy.children = [*map(expand_personal_lookup, condition.children)]
         return copy
     if isinstance(condition, tuple) and condition[0].partition("__")[0] in ("address", "context_data"):
         return f"personal__{condition[0]}", condition[1]
@@ -52,7 +53,7 @@ def in_side_row(condition: Any) -> Any:
 
 
 class NotificationLog(AppendOnly):
-    """One thing that happened to one recipient on one channel."""
+    """An attempt, a drop or another event that concerns one recipient on one channel."""
 
     class Kind(models.TextChoices):
         ATTEMPT = "attempt", _("attempt")
@@ -101,14 +102,14 @@ class NotificationLog(AppendOnly):
 
     objects = LogQuerySet.as_manager()  # type: ignore[misc]
 
-    # Set by the writer, stored in the side row by append().
+    # Set by the caller; append() stores them in the personal part.
     new_address: str = ""
     new_context: dict[str, Any] | None = None
 
     class Meta:
         verbose_name = _("log entry")
         verbose_name_plural = _("log entries")
-        # Used by `user.received_notifications.add()`; Django's own base manager would let it change rows.
+        # `user.received_notifications.add()` uses it; Django's base manager would let it change rows.
         base_manager_name = "objects"
         indexes = [
             models.Index(fields=["cluster", "sent_at"], name="klaxon_log_cluster"),
@@ -120,8 +121,10 @@ class NotificationLog(AppendOnly):
         return f"{self.get_kind_display()} {self.event} {self.channel}"
 
     @classmethod
-    def about(cls, notification: Notification, kind: str, now: datetime, address: str = "", **facts: Any) -> Self:
-        """A row, not yet written, on something that became of a notification; ``address`` is masked here."""
+    def for_notification(
+        cls, notification: Notification, kind: str, now: datetime, address: str = "", **fields: Any
+    ) -> Self:
+        """Return an unsaved row about a notification; ``address`` is masked here."""
         row = cls(
             kind=kind,
             cluster_id=notification.cluster_id,
@@ -129,7 +132,7 @@ class NotificationLog(AppendOnly):
             notification_id=notification.pk,
             correlation_id=str(notification.correlation_id),
             sent_at=now,
-            **facts,
+            **fields,
         )
         event = NOTIFICATION_EVENTS.named(notification.event)
         row.new_address = mask_address(address)
@@ -137,9 +140,9 @@ class NotificationLog(AppendOnly):
         return row
 
     @classmethod
-    def of(cls, delivery: Delivery, kind: str, now: datetime, **facts: Any) -> Self:
-        """The same, on something that became of one delivery."""
-        return cls.about(
+    def for_delivery(cls, delivery: Delivery, kind: str, now: datetime, **fields: Any) -> Self:
+        """Return an unsaved row about a delivery."""
+        return cls.for_notification(
             delivery.notification,
             kind,
             now,
@@ -150,19 +153,19 @@ class NotificationLog(AppendOnly):
             channel=delivery.channel,
             attempt=delivery.attempts,
             epoch=delivery.epoch,
-            **facts,
+            **fields,
         )
 
     @classmethod
-    def passed_over(
-        cls, notification: Notification, now: datetime, address: str, kind: str, channel: str, key: str, **facts: Any
+    def for_rejected_address(
+        cls, notification: Notification, now: datetime, address: str, kind: str, channel: str, key: str, **fields: Any
     ) -> Self:
-        """The same, on an address in the settings of a user that is unusable, so that the account's is used.
+        """Return an unsaved note that an address in a user's settings is unusable, so that the account's is used.
 
-        :param kind: of address, such as ``"email"``.
-        :param key: the recipient's.
+        :param kind: the kind of address, such as ``"email"``.
+        :param key: the recipient key.
         """
-        return cls.about(
+        return cls.for_notification(
             notification,
             cls.Kind.NOTE,
             now,
@@ -171,30 +174,33 @@ class NotificationLog(AppendOnly):
             recipient_key=key,
             reason=Reason.ACCOUNT_ADDRESS,
             error_message=f"the {kind} address in the settings is {describe_fault(kind, address)}",
-            **facts,
+            **fields,
         )
 
-    def again(self, address: str, **facts: Any) -> Self:
-        """The same of another recipient. Without the model's own ``__init__``: a send may drop thousands."""
+    def copy_for(self, address: str, **fields: Any) -> Self:
+        """Return a copy for another recipient.
+
+        It does not call the model's ``__init__()``, because a send may drop thousands of recipients.
+        """
         row = type(self).__new__(type(self))
-        row.__dict__.update(self.__dict__, _state=ModelState(), new_address=mask_address(address), **facts)
+        row.__dict__.update(self.__dict__, _state=ModelState(), new_address=mask_address(address), **fields)
         return row
 
     @property
     def address(self) -> str:
-        """The masked address, or nothing once it was erased."""
+        """The masked address, or an empty text after it was erased."""
         personal = getattr(self, "personal", None)
         return personal.address if personal else ""
 
     @property
     def context_data(self) -> dict[str, Any]:
-        """The loggable part of the context, or nothing once it was erased."""
+        """The loggable part of the context, or an empty dict after it was erased."""
         personal = getattr(self, "personal", None)
         return personal.context_data if personal else {}
 
 
 class LogPersonal(AppendOnly):
-    """The side of a log row that can be erased, within ``allow_log_changes("erase")``."""
+    """The personal part of a log row, which can be erased within ``allow_log_changes("erase")``."""
 
     log = models.OneToOneField(
         NotificationLog,

@@ -1,4 +1,4 @@
-"""What a user does not want to hear of for a while: a topic, an event or a sender."""
+"""Mutes: topics, events and actors that a user does not want to be notified about."""
 
 from collections.abc import Iterator
 from datetime import datetime, tzinfo
@@ -21,7 +21,7 @@ from notifications.recipients import user_key
 
 
 class Mute(Validated, Audited):
-    """One thing that one user has muted in one cluster, on every channel. Deleting the row lifts it."""
+    """A topic, event or actor that a user has muted in a cluster on all channels. Deleting the row unmutes it."""
 
     class Kind(models.TextChoices):
         TOPIC = "topic", _("topic")
@@ -36,9 +36,9 @@ class Mute(Validated, Audited):
     )
     kind = models.CharField(_("kind"), max_length=10, choices=Kind.choices)
     value = models.CharField(
-        _("value"), max_length=200, help_text=_("The topic, the name of the event, or the key of the user who sends.")
+        _("value"), max_length=200, help_text=_("The topic, the name of the event, or the primary key of the user.")
     )
-    until = models.DateTimeField(_("until"), null=True, blank=True, help_text=_("Empty: for ever."))
+    until = models.DateTimeField(_("until"), null=True, blank=True, help_text=_("Leave empty to mute permanently."))
 
     objects = AuditedQuerySet["Mute"].as_manager()
 
@@ -56,7 +56,7 @@ class Mute(Validated, Audited):
         super().save(*args, **kwargs)
 
     def unknown_names(self) -> Iterator[Fault]:
-        """A mute that names nothing would never be noticed."""
+        """Yield an error if the event or user does not exist, because the user would never notice it."""
         if self.kind == self.Kind.EVENT:
             yield from unknown("value", "event", {key_of(self.value)}, star=False)
         if self.kind == self.Kind.SENDER and not _is_user(self.value.strip()):
@@ -69,16 +69,16 @@ class Mute(Validated, Audited):
 
     @property
     def rule(self) -> Rule:
-        """The rule by which a gate drops what is muted."""
+        """The rule of a gate that drops a delivery because of this mute."""
         kind = RuleKind.MUTED_UNTIL if self.until else RuleKind.MUTED
         return Rule(kind, "user", {"kind": self.kind, "value": self.value}, self.until)
 
-    def covers(self, event: str, topic: str, actor_id: Any, now: datetime) -> bool:
-        """Whether it silences what has this event, this topic and this sender at this time."""
+    def matches(self, event: str, topic: str, actor_id: Any, now: datetime) -> bool:
+        """Return whether it mutes a notification with this event, topic and actor at this time."""
         if self.until is not None and self.until <= now:
             return False
-        named = {self.Kind.EVENT.value: event, self.Kind.TOPIC.value: topic, self.Kind.SENDER.value: actor_id}
-        subject = named.get(self.kind)
+        subjects = {self.Kind.EVENT.value: event, self.Kind.TOPIC.value: topic, self.Kind.SENDER.value: actor_id}
+        subject = subjects.get(self.kind)
         return subject not in (None, "") and key_of(str(subject)) == key_of(self.value)
 
 
@@ -89,10 +89,10 @@ def _is_user(key: str) -> bool:
         return False
 
 
-def mute_from(kind: str, value: str, until: str | None, zone: tzinfo | None) -> Mute:
-    """A mute as JSON has it.
+def parse_mute(kind: str, value: str, until: str | None, zone: tzinfo | None) -> Mute:
+    """Return an unsaved mute with values from JSON.
 
-    :param zone: in which the database keeps times, if it knows no zones itself.
+    :param zone: the time zone of the database, if its times have none.
     """
     end = parse_datetime(until) if until else None
     return Mute(kind=kind, value=value, until=end and (end.replace(tzinfo=zone) if is_naive(end) else end))

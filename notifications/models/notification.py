@@ -1,4 +1,4 @@
-"""Notifications: one row for each ``send()``, however many receive it."""
+"""Notifications: one row for each ``send()``, regardless of the number of recipients."""
 
 from datetime import datetime
 from typing import Any
@@ -13,10 +13,10 @@ from notifications.events import NotificationPriority
 
 
 class Notification(models.Model):
-    """One ``send()``: the event, the cluster and the context, with the options that hold for all its deliveries.
+    """One call of ``send()``: the event, the cluster and the context, with the options that apply to all deliveries.
 
-    Or one digest or batch: then ``gathers`` says which, and the deliveries that it puts together name its own in
-    ``merged_into``.
+    It can also be a digest or batch: then ``gathers`` contains its kind, and ``merged_into`` of each item is its
+    delivery.
     """
 
     class Gathers(models.TextChoices):
@@ -46,8 +46,8 @@ class Notification(models.Model):
     topic = models.CharField(_("topic"), max_length=200, blank=True)
     campaign = models.CharField(_("campaign"), max_length=200, blank=True)
     correlation_id = models.CharField(_("correlation id"), max_length=100, default=uuid4, db_index=True)
-    # Of a digest or batch, what its items have. Where it is 0 no other table is asked.
-    attachment_bytes = models.PositiveIntegerField(_("size of its attachments"), default=0)
+    # For a digest or batch, the total of its items. If it is 0, the table of attachments is not read.
+    attachment_bytes = models.PositiveIntegerField(_("size of attachments"), default=0)
     gathers = models.CharField(_("gathers"), max_length=10, choices=Gathers.choices, blank=True)
     created_at = models.DateTimeField(_("created at"), db_index=True)
     send_at = models.DateTimeField(_("send at"), null=True, blank=True)
@@ -78,15 +78,15 @@ class Notification(models.Model):
 
     @property
     def wanted_at(self) -> datetime:
-        """When it was to go out: at its ``send_at``, or as soon as it was asked for."""
+        """The time when it should be sent: ``send_at`` if that is later than ``created_at``."""
         return max(self.created_at, self.send_at or self.created_at)
 
     @property
     def has_own_time(self) -> bool:
-        """Whether the call named a time that was still to come."""
+        """Whether ``send_at`` was in the future when it was created."""
         return self.send_at is not None and self.send_at > self.created_at
 
     @property
     def values(self) -> dict[str, Any]:
-        """The context with dates, decimals, UUIDs and lazy translations as themselves."""
+        """The context with dates, decimals, UUIDs and lazy translations restored from JSON."""
         return decoded(self.context)

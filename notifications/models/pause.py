@@ -1,4 +1,4 @@
-"""Pauses: channels, or everything, stopped at runtime. What is queued waits; nothing is lost or counted as tried."""
+"""Pauses: channels that are stopped at runtime. Queued deliveries wait; none is lost, and no attempt is counted."""
 
 from datetime import datetime
 
@@ -9,24 +9,24 @@ EVERYTHING = "*"
 
 
 class PauseQuerySet(models.QuerySet["Pause"]):
-    def names(self) -> frozenset[str]:
-        """The paused channels; ``"*"`` among them means everything."""
+    def channel_names(self) -> frozenset[str]:
+        """Return the paused channels; ``"*"`` means all channels."""
         return frozenset(self.values_list("channel", flat=True))
 
     def pause(self, channel: str, note: str, now: datetime) -> bool:
-        """Pause a channel; False if it was paused already."""
+        """Pause a channel; return False if it is already paused."""
         return self.get_or_create(channel=channel, defaults={"note": note, "since": now})[1]
 
     def resume(self, channel: str) -> bool:
-        """Let it go on; False if it was not paused."""
+        """Resume a channel; return False if it is not paused."""
         return bool(self.filter(channel=channel).delete()[0])
 
 
 class Pause(models.Model):
-    """One channel that is paused. Deleting the row resumes it."""
+    """A paused channel. Deleting the row resumes it."""
 
     channel = models.CharField(
-        _("channel"), max_length=50, primary_key=True, help_text=_("The name of a channel, or * for everything.")
+        _("channel"), max_length=50, primary_key=True, help_text=_("The name of a channel, or * for all channels.")
     )
     note = models.CharField(_("note"), max_length=200, blank=True)
     since = models.DateTimeField(_("since"))

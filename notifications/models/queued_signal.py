@@ -1,4 +1,4 @@
-"""Telling of what was queued, once the transaction that queued it has committed."""
+"""Send the signal ``notifications_queued`` after the commit of the transaction that queued the notifications."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,23 +13,23 @@ from notifications.core.primary import read_as_routed
 
 
 class Commit:
-    """One commit of one transaction. All that was queued in the transaction is told of with the same object."""
+    """The commit of one transaction. All signals of the transaction have the same instance."""
 
     def __init__(self) -> None:
         self.has_happened = False
 
 
 @dataclass(frozen=True)
-class Queued:
-    """What one call has queued."""
+class QueuedNotifications:
+    """The notifications that one call has queued."""
 
     partition: str
     notification_ids: tuple[int, ...]
     commit: Commit
 
     @read_as_routed()
-    def tell(self) -> None:
-        """Fire ``notifications_queued``."""
+    def send_signal(self) -> None:
+        """Send ``notifications_queued``."""
         self.commit.has_happened = True
         signals.notifications_queued.send_robust(
             sender=apps.get_model("klaxon", "Notification"),
@@ -39,16 +39,16 @@ class Queued:
         )
 
 
-def tell_on_commit(notification_ids: Iterable[int], using: str) -> None:
-    """Fire ``notifications_queued`` after the outermost commit; a rollback, also to a savepoint, prevents it."""
-    queued = Queued(partitions.current(), tuple(notification_ids), _next_commit(connections[using]))
-    transaction.on_commit(queued.tell, using=using, robust=True)
+def send_signal_on_commit(notification_ids: Iterable[int], using: str) -> None:
+    """Send ``notifications_queued`` after the outermost commit, unless it is rolled back, even to a savepoint."""
+    queued = QueuedNotifications(partitions.current(), tuple(notification_ids), _next_commit(connections[using]))
+    transaction.on_commit(queued.send_signal, using=using, robust=True)
 
 
 def _next_commit(connection: Any) -> Commit:
-    """The commit that this connection makes next.
+    """Return the next commit of a connection.
 
-    A commit that a rollback has prevented has not been told of, and stands for the next transaction.
+    After a rollback, the instance has not been used in a signal, so the next transaction uses it.
     """
     commit: Commit | None = getattr(connection, "klaxon_commit", None)
     if commit is None or commit.has_happened:

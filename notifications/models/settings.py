@@ -65,8 +65,8 @@ class UserSettings(Choices):
         "addresses": '{"email": "me@example.com"}',
         "delivery_windows": '{"email": [["08:00", "12:00"], ["14:00", "18:00", ["mon", "tue"]]]}',
     }
-    masked = frozenset({"addresses"})
-    unrecorded = Choices.unrecorded | {"digest_asked_at"}
+    masked_columns = frozenset({"addresses"})
+    unrecorded_columns = Choices.unrecorded_columns | {"digest_asked_at"}
 
     class Digest(models.TextChoices):
         NONE = "none", _("none")
@@ -85,7 +85,7 @@ class UserSettings(Choices):
     addresses = models.JSONField(_("addresses"), default=dict, blank=True)
     quiet_from = models.TimeField(_("quiet from"), null=True, blank=True)
     quiet_until = models.TimeField(
-        _("quiet until"), null=True, blank=True, help_text=_("The same time as the beginning means: never quiet.")
+        _("quiet until"), null=True, blank=True, help_text=_("The same time as the beginning turns quiet hours off.")
     )
     delivery_windows = models.JSONField(_("delivery windows"), default=dict, blank=True)
     digest = models.CharField(_("digest"), max_length=10, choices=Digest.choices, default=Digest.NONE)

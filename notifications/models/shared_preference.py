@@ -73,7 +73,7 @@ class SharedPreferenceQuerySet(AuditedQuerySet["SharedPreference"]):
 class SharedPreference(Choices):
     """The preferences of a role in a cluster or, without a role, of the whole cluster. Users' own come first."""
 
-    named_by = ("group",)
+    subject_relations = ("group",)
 
     cluster = models.ForeignKey(
         settings.NOTIFICATIONS_CLUSTER_MODEL, verbose_name=_("cluster"), on_delete=models.CASCADE, related_name="+"
@@ -85,10 +85,10 @@ class SharedPreference(Choices):
         null=True,
         blank=True,
         related_name="+",
-        help_text=_("Empty: the whole cluster."),
+        help_text=_("Leave empty for the whole cluster."),
     )
     rank = models.PositiveSmallIntegerField(
-        _("rank"), default=0, help_text=_("Of several roles of one user the lowest rank is asked first.")
+        _("rank"), default=0, help_text=_("If a user has several roles, the one with the lowest rank comes first.")
     )
 
     objects = SharedPreferenceQuerySet.as_manager()

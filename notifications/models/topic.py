@@ -1,4 +1,4 @@
-"""Topics: users say what they want to hear of, in each cluster."""
+"""Topic subscriptions of users in clusters."""
 
 from collections.abc import Collection
 from enum import Enum
@@ -17,26 +17,26 @@ from notifications.recipients import TOPIC_LENGTH, Topic, user_key
 
 class TopicSubscriptionQuerySet(AuditedQuerySet["TopicSubscription"]):
     def subscribe(self, user: Any, topic: Enum | str, cluster: Any = None) -> bool:
-        """Let a user hear of a topic in a cluster (the default one for ``None``). True if that is new.
+        """Subscribe a user to a topic in a cluster, by default the default cluster; return whether this is new.
 
-        :raises InvalidOption: if the topic is no text, or empty, or too long.
+        :raises InvalidOption: if the topic is not a text, is empty, or is too long.
         """
         return self.get_or_create(user=user, cluster=cluster_or_default(cluster), topic=Topic(topic).key)[1]
 
     def unsubscribe(self, user: Any, topic: Enum | str, cluster: Any = None) -> bool:
-        """The contrary. True if there was a subscription."""
-        mine = self.filter(user=user, cluster=cluster_or_default(cluster), topic=Topic(topic).key)
-        return bool(mine.delete()[0])
+        """Unsubscribe a user from a topic; return whether there was a subscription."""
+        subscriptions = self.filter(user=user, cluster=cluster_or_default(cluster), topic=Topic(topic).key)
+        return bool(subscriptions.delete()[0])
 
-    def to(self, topics: Collection[str], cluster: Any) -> "TopicSubscriptionQuerySet":
-        """The subscriptions to any of these topics, by their keys, in a cluster."""
+    def for_topics(self, topics: Collection[str], cluster: Any) -> "TopicSubscriptionQuerySet":
+        """Return the subscriptions to any of these topics, given as keys, in a cluster."""
         return self.filter(topic__in=topics, cluster=cluster)
 
 
 class TopicSubscription(Audited):
-    """One user hears of one topic in one cluster."""
+    """The subscription of a user to a topic in a cluster."""
 
-    unrecorded = Audited.unrecorded | {"created_at"}
+    unrecorded_columns = Audited.unrecorded_columns | {"created_at"}
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -57,7 +57,7 @@ class TopicSubscription(Audited):
         verbose_name_plural = _("topic subscriptions")
         base_manager_name = "objects"
         constraints = [
-            # By topic first: sends name topic and cluster, people search for a topic.
+            # The topic comes first: a send looks up topic and cluster, and the admin searches for topics.
             models.UniqueConstraint(fields=["topic", "cluster", "user"], name="klaxon_topic_subscription_once")
         ]
 

@@ -50,7 +50,7 @@ def reserving_lookup(
 
 def read_only_lookup(event: NotificationEvent, now: datetime, using: str) -> DuplicateLookup:
     """Return a lookup that reserves nothing."""
-    return lambda wanted: Fingerprint.objects.using(using).repeats(wanted, now, _counted_channels(event))
+    return lambda wanted: Fingerprint.objects.using(using).find_duplicates(wanted, now, _counted_channels(event))
 
 
 def _counted_channels(event: NotificationEvent) -> set[str]:

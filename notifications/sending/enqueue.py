@@ -15,7 +15,7 @@ from notifications.core.primary import read_from_primary
 from notifications.core.rules import log_text
 from notifications.core.switch import is_off
 from notifications.models import AttachedFile, Notification, NotificationLog
-from notifications.models.queued_signal import tell_on_commit
+from notifications.models.queued_signal import send_signal_on_commit
 from notifications.outcomes import Answer, DeliveryState, Drop, Hold, Reason, SendResult
 from notifications.sending.audience import Audience
 from notifications.sending.decisions import Candidate, Decisions, address_kinds
@@ -164,7 +164,7 @@ def _log_and_count(
 
 def _send_signal_on_commit(result: SendResult, using: str) -> None:
     if result.queued and result.notification_id is not None:
-        tell_on_commit((result.notification_id,), using)
+        send_signal_on_commit((result.notification_id,), using)
 
 
 def _refuse(
@@ -172,7 +172,7 @@ def _refuse(
 ) -> SendResult:
     """Queue nothing, because the outbox is full or Klaxon is switched off, and write one log row that says so."""
     release_key(notification, using)
-    row = NotificationLog.about(
+    row = NotificationLog.for_notification(
         notification,
         NotificationLog.Kind.DROP,
         now,
@@ -239,9 +239,9 @@ def _drop_rows(
     """Return a log row for each drop."""
     if not drops:
         return []
-    about = NotificationLog.about(notification, NotificationLog.Kind.DROP, now)
+    about = NotificationLog.for_notification(notification, NotificationLog.Kind.DROP, now)
     return [
-        about.again(
+        about.copy_for(
             candidate.stored_address,
             recipient_id=candidate.user_id,
             recipient_key=candidate.key,
@@ -258,7 +258,7 @@ def _rejection_rows(
 ) -> list[NotificationLog]:
     """Return a log note for each rejected address."""
     return [
-        NotificationLog.passed_over(
+        NotificationLog.for_rejected_address(
             notification,
             now,
             candidate.rejected_address,

@@ -12,7 +12,7 @@ from notifications.core.primary import read_from_primary
 from notifications.exceptions import InvalidOption, NotPermitted
 from notifications.models import Delivery, NotificationLog
 from notifications.models.delivery import DeliveryQuerySet
-from notifications.models.queued_signal import tell_on_commit
+from notifications.models.queued_signal import send_signal_on_commit
 from notifications.outcomes import DeliveryState, Reason
 from notifications.recipients import user_key
 from notifications.sending.permission import check_is_user, has_permission
@@ -73,7 +73,7 @@ def reopen(deliveries: DeliveryQuerySet, reason: str, actor: Any = None) -> list
     Delivery.objects.using(using).filter(pk__in=[row.pk for row in rows]).reopen()
     text = mask_addresses(f"{_actor_prefix(actor)}{reason}")
     kind, now = NotificationLog.Kind.RESENT, clock.now(using)
-    log = [NotificationLog.of(row, kind, now, reason=Reason.RETRIED, error_message=text) for row in rows]
+    log = [NotificationLog.for_delivery(row, kind, now, reason=Reason.RETRIED, error_message=text) for row in rows]
     NotificationLog.objects.using(using).append(log)
     return rows
 
@@ -87,4 +87,4 @@ def wake_workers(rows: Iterable[Delivery]) -> None:
     """Send ``notifications_queued`` on commit, as ``send()`` does."""
     ids = sorted({row.notification_id for row in rows})
     if ids:
-        tell_on_commit(ids, router.db_for_write(Delivery))
+        send_signal_on_commit(ids, router.db_for_write(Delivery))

@@ -163,9 +163,11 @@ def shed(using: str, notification_ids: Sequence[int], now: datetime) -> None:
 
 
 def _drop(using: str, rows: list[Delivery], now: datetime) -> None:
-    outbox, drop = Delivery.objects.using(using), NotificationLog.Kind.DROP
+    outbox, log = Delivery.objects.using(using), NotificationLog.objects.using(using)
     outbox.filter(pk__in=[row.pk for row in rows]).update(
         state=DeliveryState.DROPPED, reason=Reason.SHED, settled_at=now, due_at=None
     )
-    known = outbox.with_notifications(rows)
-    NotificationLog.objects.using(using).append(NotificationLog.of(row, drop, now, reason=Reason.SHED) for row in known)
+    log.append(
+        NotificationLog.for_delivery(row, NotificationLog.Kind.DROP, now, reason=Reason.SHED)
+        for row in outbox.with_notifications(rows)
+    )

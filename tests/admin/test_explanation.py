@@ -114,7 +114,7 @@ def test_it_costs_as_many_queries_for_fifty_tries_as_for_none(waiting: Delivery,
     with CaptureQueriesContext(connection) as for_none:
         page_of(waiting, boss)
     delivery = Delivery.objects.select_related("notification").get(pk=waiting.pk)
-    NotificationLog.objects.append(NotificationLog.of(delivery, "attempt", MIDNIGHT) for _ in range(50))
+    NotificationLog.objects.append(NotificationLog.for_delivery(delivery, "attempt", MIDNIGHT) for _ in range(50))
     with CaptureQueriesContext(connection) as for_fifty:
         page_of(waiting, boss)
     assert len(for_fifty) == len(for_none) < 25

@@ -61,7 +61,7 @@ class TestPausing:
 
     def test_a_channel_is_paused_at_once(self, boss: Client) -> None:
         assert self.add(boss, channel="email").status_code == 302
-        assert Pause.objects.names() == {"email"}
+        assert Pause.objects.channel_names() == {"email"}
 
     def test_everything_is_not_paused_without_a_note(self, boss: Client) -> None:
         for note in ("", "  "):

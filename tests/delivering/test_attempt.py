@@ -217,7 +217,7 @@ def test_a_statement_that_fails_while_rendering_makes_only_its_own_delivery_dead
 
 
 def test_a_row_that_the_database_refuses_makes_only_its_own_delivery_dead(monkeypatch, caplog):
-    original = InboxItem.objects.put
+    original = InboxItem.objects.add_items
     users = UserFactory.create_batch(4)
     NotificationManager.send(ShopEvents.ORDER_SHIPPED, users, None, {"order_number": "7"}, channels=["app"])
 
@@ -226,6 +226,6 @@ def test_a_row_that_the_database_refuses_makes_only_its_own_delivery_dead(monkey
             raise DataError("value too long")
         original(items)
 
-    monkeypatch.setattr(type(InboxItem.objects), "put", lambda self, items: put(items))
+    monkeypatch.setattr(type(InboxItem.objects), "add_items", lambda self, items: put(items))
     assert dispatch() == {"sent": 3, "dead": 1}
     assert Delivery.objects.get(state="dead").recipient_id == users[1].pk

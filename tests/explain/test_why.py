@@ -192,7 +192,7 @@ def test_a_channel_whose_name_the_row_cut_off_is_told_by_its_name(user):
     notification = send(user)
     Delivery.objects.all().delete()
     facts = {"recipient_key": "*", "channel": "app, em", "reason": "queue_full"}
-    NotificationLog.objects.append([NotificationLog.about(notification, "drop", MIDNIGHT, **facts)])
+    NotificationLog.objects.append([NotificationLog.for_notification(notification, "drop", MIDNIGHT, **facts)])
     told = NotificationManager.why(notification, user)
     assert [channel.channel for channel in told.channels] == ["app", "email"]
 
@@ -222,7 +222,7 @@ def test_a_failure_tells_every_try(user):
     for number, (reason, error) in enumerate(rows, start=1):
         delivery.attempts = number
         facts = {"reason": reason, "error_message": error, "provider": "smtp"}
-        NotificationLog.objects.append([NotificationLog.of(delivery, "attempt", MIDNIGHT, **facts)])
+        NotificationLog.objects.append([NotificationLog.for_delivery(delivery, "attempt", MIDNIGHT, **facts)])
     told = why(notification, user)
     assert [event.what for event in told.story[1:]] == [
         "Attempt 1 by smtp: The provider failed for now: 451 later.",
@@ -354,7 +354,7 @@ def test_what_a_missing_channel_would_take_is_said_once(user, settings, state):
     notification = send(user)
     delivery = put(state=state, reason="channel_not_configured" if state == "dead" else "")
     words = {"reason": "channel_not_configured", "error_message": "Add it to NOTIFICATIONS['CHANNELS']."}
-    NotificationLog.objects.append([NotificationLog.of(delivery, "attempt", MIDNIGHT, **words)])
+    NotificationLog.objects.append([NotificationLog.for_delivery(delivery, "attempt", MIDNIGHT, **words)])
     settings.NOTIFICATIONS = {"CHANNELS": {"email": {"ENABLED": False}}}
     told = why(notification, user)
     assert told.summary.count("NOTIFICATIONS['CHANNELS']") == told.summary.count("ENABLED") == 1
@@ -386,7 +386,7 @@ def test_it_writes_nothing_and_costs_the_same_for_many_tries(user):
     delivery = Delivery.objects.select_related("notification").get()
     with CaptureQueriesContext(connection) as for_none:
         why(delivery)
-    NotificationLog.objects.append(NotificationLog.of(delivery, "attempt", MIDNIGHT) for _ in range(50))
+    NotificationLog.objects.append(NotificationLog.for_delivery(delivery, "attempt", MIDNIGHT) for _ in range(50))
     with CaptureQueriesContext(connection) as for_fifty:
         assert len(why(delivery).story) == 51
     assert len(for_fifty) == len(for_none) < 14

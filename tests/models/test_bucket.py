@@ -49,21 +49,21 @@ def test_microseconds_are_kept():
 def test_buckets_that_have_been_full_for_an_hour_are_forgotten():
     draw("full")
     draw("empty", text="1/d")
-    assert Bucket.objects.forget_full(NOON + HOUR) == 0
-    assert Bucket.objects.forget_full(NOON + HOUR + timedelta(minutes=1)) == 1
+    assert Bucket.objects.delete_full(NOON + HOUR) == 0
+    assert Bucket.objects.delete_full(NOON + HOUR + timedelta(minutes=1)) == 1
     assert keys() == {"empty"}
 
 
 def test_forgetting_is_bounded_and_begins_with_the_longest_full():
     for number in range(5):
         draw(f"{number}", now=NOON + timedelta(seconds=number))
-    assert Bucket.objects.forget_full(NOON + 2 * HOUR, limit=3) == 3
+    assert Bucket.objects.delete_full(NOON + 2 * HOUR, limit=3) == 3
     assert keys() == {"3", "4"}
-    assert Bucket.objects.forget_full(NOON + 2 * HOUR) == 2
-    assert Bucket.objects.forget_full(NOON + 2 * HOUR) == 0
+    assert Bucket.objects.delete_full(NOON + 2 * HOUR) == 2
+    assert Bucket.objects.delete_full(NOON + 2 * HOUR) == 0
 
 
 def test_forgetting_gives_nobody_more():
     draw("a", text="60/h burst 1")
-    Bucket.objects.forget_full(NOON + timedelta(minutes=61))
+    Bucket.objects.delete_full(NOON + timedelta(minutes=61))
     assert draw("a", 5, text="60/h burst 1", now=NOON + timedelta(minutes=61)).ids == {0}

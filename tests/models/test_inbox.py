@@ -49,7 +49,7 @@ def test_an_item_that_is_already_there_is_left_as_it_is(users):
     InboxItem.objects.filter(pk=item.pk).update(title="Mine")
     again = InboxItem.objects.get(pk=item.pk)
     again.pk, again.title = None, "Another"
-    InboxItem.objects.put([again])
+    InboxItem.objects.add_items([again])
     assert InboxItem.objects.count() == 4
     assert InboxItem.objects.get(pk=item.pk).title == "Mine"
 
@@ -61,5 +61,5 @@ def test_an_item_keeps_its_own_text_when_the_notification_is_purged(users):
 
 
 def test_putting_nothing_is_no_error():
-    InboxItem.objects.put([])
+    InboxItem.objects.add_items([])
     assert not InboxItem.objects.exists()

@@ -274,8 +274,8 @@ def test_models_that_are_imported_too_early_say_where_to_import_them():
     with pytest.raises(AppRegistryNotReady) as refused:
         check_installed(registry)
     assert str(refused.value) == (
-        "Models of notifications were imported before Django had loaded its apps, as by settings, or by the "
-        "__init__.py or apps.py of an app. Import them where they are used."
+        "Models of notifications were imported before Django had loaded its apps, for example by the settings or "
+        "by the __init__.py or apps.py of an app. Import them where they are used."
     )
 
 

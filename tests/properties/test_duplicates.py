@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 
 from notifications.models import Delivery, Fingerprint
-from notifications.models.bucket import CLOCKS_DIFFER
+from notifications.models.bucket import MAX_CLOCK_DIFFERENCE
 from notifications.testing import temporary_events, travelling
 from tests.factories import UserFactory
 from tests.races.sending import FOUND, register_leaks, send_leak
@@ -106,7 +106,7 @@ class Story:
         self.model.end(persons, state, channels)
 
     def forget(self):
-        Fingerprint.objects.forget_past(self.clock())
+        Fingerprint.objects.delete_ended(self.clock())
 
     def agrees(self):
         """Every window that is not over is there, with as many repeats as there were."""
@@ -133,7 +133,7 @@ def test_the_window_holds_for_any_sends_ends_and_clocks(story):
         register_leaks()
         told = Story(clock)
         for step, (name, *arguments) in story:
-            clock.to(max(clock() + timedelta(seconds=step), latest - CLOCKS_DIFFER))
+            clock.to(max(clock() + timedelta(seconds=step), latest - MAX_CLOCK_DIFFERENCE))
             latest = max(latest, clock())
             getattr(told, name)(*arguments)
             told.agrees()

@@ -10,7 +10,7 @@ from notifications.delivering.limits import Rate, TokenRequest, parse_rate
 from notifications.delivering.limits.level import Level
 from notifications.delivering.limits.tokens import decide_grant
 from notifications.models import Bucket
-from notifications.models.bucket import CLOCKS_DIFFER
+from notifications.models.bucket import MAX_CLOCK_DIFFERENCE
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 KEYS = ("a", "b", "c")
@@ -44,8 +44,8 @@ class Store:
             self.rows |= {row.key: (row.full_at, row.seen_at, row.promised_at) for row in rows}
         return granted
 
-    def forget_full(self, now):
-        self.rows = {key: row for key, row in self.rows.items() if row[0] > now - CLOCKS_DIFFER}
+    def delete_full(self, now):
+        self.rows = {key: row for key, row in self.rows.items() if row[0] > now - MAX_CLOCK_DIFFERENCE}
 
 
 @st.composite
@@ -63,7 +63,7 @@ def times(story):
     for step, several, critical in story:
         now += timedelta(microseconds=step)
         if latest is not None:
-            now = max(now, latest - CLOCKS_DIFFER)
+            now = max(now, latest - MAX_CLOCK_DIFFERENCE)
         latest = max(now, latest or now)
         yield now, latest, several, critical
 
@@ -82,7 +82,7 @@ def test_no_span_of_time_lets_more_through_than_the_burst_and_what_came_in(story
         for number in sorted(store.take(wanted, now).ids):
             for key in several[number]:
                 passed[key].append(latest)
-        store.forget_full(latest)
+        store.delete_full(latest)
     for key, moments in passed.items():
         tokens, span, burst = (Fraction(value) for value in vars_of(store.rates[key]))
         for first, since in enumerate(moments):

@@ -83,7 +83,7 @@ def test_a_bucket_that_is_forgotten_meanwhile_is_exact_all_the_same():
     def job(number):
         passed = Counter()
         for key in keys:
-            Bucket.objects.forget_full(NOON, limit=1)
+            Bucket.objects.delete_full(NOON, limit=1)
             passed[key] += take_many(key, "20/h", NOON, 1)
         return passed
 
@@ -97,7 +97,7 @@ def test_a_bucket_cannot_be_forgotten_once_it_was_looked_for():
     forgotten = []
 
     def forget():
-        forgotten.append(Bucket.objects.forget_full(NOON))
+        forgotten.append(Bucket.objects.delete_full(NOON))
         connections.close_all()
 
     def forget_after(execute, sql, params, many, context):

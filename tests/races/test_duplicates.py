@@ -151,7 +151,7 @@ def test_fingerprints_that_are_forgotten_meanwhile_are_exact_all_the_same():
     now = Notification.objects.get().created_at
 
     def job(number):
-        Fingerprint.objects.forget_past(now, limit=1)
+        Fingerprint.objects.delete_ended(now, limit=1)
         return send_leak(users).queued
 
     assert sum(in_threads(job)) == 2 * len(users)

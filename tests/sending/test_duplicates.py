@@ -15,7 +15,7 @@ from notifications.digests import make_due
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, Fingerprint, Notification, NotificationLog, UserSettings
-from notifications.models.fingerprint import CAME_TO_NOTHING
+from notifications.models.fingerprint import UNSUCCESSFUL_STATES
 from notifications.outcomes import WAITING, DeliveryState
 from notifications.recipients import Address, Members
 from notifications.storage.insert import MAX_INSERT_ROWS
@@ -237,7 +237,7 @@ def test_it_is_free_again_when_nothing_came_of_the_first(declare, user, state):
     Delivery.objects.filter(channel="email").update(state="dead")
     assert figures(send(user)) == FOLDED, "one channel may still reach them"
     Delivery.objects.filter(channel="app").update(state=state)
-    expected = SERVED if state in CAME_TO_NOTHING else FOLDED
+    expected = SERVED if state in UNSUCCESSFUL_STATES else FOLDED
     second = send(user)
     assert figures(second) == expected
     now_first = second if expected == SERVED else first
@@ -318,7 +318,7 @@ def test_what_went_into_a_batch_is_free_when_nothing_came_of_that(declare, user,
     story = gathered(declare, user)
     Delivery.objects.filter(pk=next(story).pk).update(state=state)
     is_free = next(story)
-    assert is_free == (state in CAME_TO_NOTHING)
+    assert is_free == (state in UNSUCCESSFUL_STATES)
 
 
 def test_what_went_into_a_batch_that_its_fallback_has_is_no_more_free(declare, user):
@@ -402,9 +402,9 @@ def test_a_worker_forgets_what_is_long_over_a_handful_at_a_time(declare):
     with travelling() as clock:
         send(UserFactory.create_batch(5))
         clock.forward(seconds=900 + 3600 - 1)
-        assert Fingerprint.objects.forget_past(clock()) == 0
+        assert Fingerprint.objects.delete_ended(clock()) == 0
         clock.forward(seconds=1)
-        assert Fingerprint.objects.forget_past(clock(), limit=2) == 2
+        assert Fingerprint.objects.delete_ended(clock(), limit=2) == 2
         Worker(workers=1).drain()
         assert not Fingerprint.objects.exists()
 

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from notifications.delivering.limits.token_requests import TokenRequest
-from notifications.models.bucket import CLOCKS_DIFFER, Bucket
+from notifications.models.bucket import MAX_CLOCK_DIFFERENCE, Bucket
 
 NO_DEBT = timedelta(0)
 
@@ -12,11 +12,11 @@ class Level:
     """The level of a bucket. ``debt`` is the time until the bucket is full; a full bucket has none.
 
     If the clock goes backwards, the time here stands still until the clock has caught up. If it went back by more than
-    ``CLOCKS_DIFFER``, it was set. Then the time continues from the new value, and the debt stays the same.
+    ``MAX_CLOCK_DIFFERENCE``, it was set. Then the time continues from the new value, and the debt stays the same.
     """
 
     def __init__(self, bucket: Bucket, now: datetime) -> None:
-        was_set_back = bucket.seen_at - now > CLOCKS_DIFFER
+        was_set_back = bucket.seen_at - now > MAX_CLOCK_DIFFERENCE
         self.bucket = bucket
         self.now = now if was_set_back else max(now, bucket.seen_at)
         self.debt = max(bucket.full_at - (bucket.seen_at if was_set_back else self.now), NO_DEBT)

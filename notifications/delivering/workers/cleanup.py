@@ -11,5 +11,5 @@ from notifications.models import Bucket, Delivery, Fingerprint
 def delete_expired(now: datetime, should_stop: ShouldStop) -> None:
     """Delete the buckets that are full again and the fingerprints whose deduplication window is over."""
     using = router.db_for_write(Delivery)
-    Bucket.objects.using(using).forget_full(now)
-    Fingerprint.objects.using(using).forget_past(now)
+    Bucket.objects.using(using).delete_full(now)
+    Fingerprint.objects.using(using).delete_ended(now)

@@ -150,7 +150,7 @@ class HeartbeatThread:
     def _deregister(self) -> None:
         try:
             with limit_lock_waits(self.using, SECONDS_TO_DEREGISTER):
-                Heartbeat.objects.using(self.using).bury([self.owner])
+                Heartbeat.objects.using(self.using).remove([self.owner])
         except Exception as error:  # noqa: BLE001 - it is logged
             message = "This worker ended but could not delete its heartbeat. Other workers will notice that it ended."
             OUTAGE_LOG.report_failure(logger, error, message)

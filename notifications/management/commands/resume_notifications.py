@@ -26,7 +26,7 @@ class Command(DatabaseCommand):
     @read_from_primary()
     def handle(self, *args: Any, **options: Any) -> None:
         channel = options["channel"]
-        known = {*conf.current().enabled_channels, *Pause.objects.names()}
+        known = {*conf.current().enabled_channels, *Pause.objects.channel_names()}
         if channel != EVERYTHING and channel not in known:
             raise CommandError(f"There is no channel {channel!r}. Configured: {', '.join(sorted(known))}.")
         subject = "Everything" if channel == EVERYTHING else f"The channel {channel}"
@@ -37,6 +37,6 @@ class Command(DatabaseCommand):
             self.stdout.write(f"Workers try these providers again immediately: {', '.join(closed)}.")
         if resumed or closed:
             notify_workers(partition=partitions.current())
-        still = sorted(Pause.objects.names())
+        still = sorted(Pause.objects.channel_names())
         if still:
             self.stdout.write(f"Still paused: {', '.join(still)}.")

@@ -92,7 +92,8 @@ class Audience:
         for queryset, channel_filter in [*self._queries, *queries]:
             yield iterate_sorted(queryset, "pk", size), channel_filter
         for channel_filter, topics in self._topics.items():
-            yield iterate_sorted(TopicSubscription.objects.to(topics, self.cluster), "user_id", size), channel_filter
+            subscriptions = TopicSubscription.objects.for_topics(topics, self.cluster)
+            yield iterate_sorted(subscriptions, "user_id", size), channel_filter
         for channel_filter, ids in self._ids.items():
             yield iter(sorted(ids)), channel_filter
 

@@ -7,5 +7,5 @@ def filters(facts: Facts) -> Answer:
     if facts.event.bypasses_preferences:
         return Deliver()
     arguments = facts.event.name, facts.topic, facts.actor_id, facts.decision_time
-    match = next((mute for mute in facts.person.mutes if mute.covers(*arguments)), None)
+    match = next((mute for mute in facts.person.mutes if mute.matches(*arguments)), None)
     return Drop(Reason.MUTED, match.rule) if match else Deliver()

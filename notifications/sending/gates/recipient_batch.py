@@ -13,7 +13,7 @@ from django.db import connections, router
 
 from notifications.core.addresses import ChosenAddress
 from notifications.models import SharedPreference, UserSettings
-from notifications.models.mute import mute_from
+from notifications.models.mute import parse_mute
 from notifications.outcomes import Answer
 from notifications.preferences import DatabasePreferenceSource, make_preference_source
 from notifications.recipients import Address, user_key
@@ -119,7 +119,7 @@ class RecipientLoader:
         facts, pk = storage.parse_facts(row), row[storage.SETTINGS_KEY]
         settings = None if pk is None else storage.build_settings(pk, facts.settings)
         shared = self._shared_by(facts.roles) if facts.has_shared_preferences else ()
-        mutes = [mute_from(*mute, connections[self.using].timezone) for mute in sorted(facts.mutes)]
+        mutes = [parse_mute(*mute, connections[self.using].timezone) for mute in sorted(facts.mutes)]
         return CachedDecision(
             Person(key, Account(bool(facts.is_active)), None, bool(facts.is_member), settings, shared, mutes)
         )
