@@ -1,4 +1,4 @@
-"""The door of the asking wing: one call decides who gets what, and writes it down in the caller's transaction."""
+"""The public interface for sending, cancelling and explaining notifications."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -34,7 +34,7 @@ logger = logging.getLogger("notifications.manager")
 
 
 class NotificationManager:
-    """What host code calls."""
+    """The public interface for code that sends notifications. All methods are static."""
 
     @staticmethod
     @synchronous
@@ -57,37 +57,38 @@ class NotificationManager:
         cancel_key: str | None = None,
         attachments: Iterable[Attachment | tuple[Any, ...]] | None = None,
     ) -> SendResult:
-        """Queue a notification in the caller's transaction: a rollback leaves nothing, a commit loses nothing.
+        """Queue a notification in the caller's transaction. A rollback removes it; after a commit it is not lost.
 
-        :param event_name: a member of an events enum that is registered, or its name.
+        :param event_name: a member of an enum of registered events, or the event's name.
         :param recipients: a user or group, a queryset of either, ``Members(cluster)``, ``Topic("…")``, ``Address(…)``,
-            or an iterable that mixes them; in it ``To(…, channels=[…])`` gives some of them other channels.
-        :param cluster: the tenant. A site that keeps Klaxon's own cluster model may leave it out: the default cluster
-            is open to all active users.
-        :param context: what the event declares.
+            or an iterable of these. ``To(…, channels=[…])`` gives some of them other channels.
+        :param cluster: the tenant. Sites that keep Klaxon's cluster model can omit it: the default cluster is open to
+            all active users.
+        :param context: the values that the event declares.
         :param channels: narrows the event's channels for this call.
-        :param level: ``critical``, ``warning``, ``info`` or ``debug``, for the order of sending; ``priority`` is the
-            same as a number. Neither lowers a CRITICAL event, nor lets another event past an opt-out.
-        :param send_at: not before this time.
-        :param expires_at: not after it.
-        :param idempotency_key: a second call with the same key, event and cluster queues nothing and returns the first
-            call's figures.
-        :param cancel_key: a name by which :meth:`cancel` finds it.
-        :param attachments: files, each an ``Attachment(name, content, mimetype)`` or such a triple, for the channels
-            that can carry them, as email can; stored once, with it.
+        :param level: ``critical``, ``warning``, ``info`` or ``debug``; it decides the order of sending. It cannot
+            lower a CRITICAL event, and it does not make another event ignore opt-outs.
+        :param priority: the level as a ``NotificationPriority`` or its number; give one of the two.
+        :param send_at: do not send before this time.
+        :param expires_at: do not send after this time.
+        :param idempotency_key: a second call with the same key, event and cluster queues nothing and returns the
+            figures of the first call.
+        :param cancel_key: a name by which :meth:`cancel` finds the notification.
+        :param attachments: files, each an ``Attachment(name, content, mimetype)`` or such a tuple, for channels that
+            can send them, such as email. They are stored once, with the notification.
         :param actor: the user who caused it.
         :param topic: a tag that users can subscribe to or mute.
-        :param campaign: a tag, stored with it.
-        :param correlation_id: a tag, stored with it; a new one unless given.
+        :param campaign: a tag that is stored with the notification.
+        :param correlation_id: a tag that is stored with the notification; by default a new one.
         :raises UnknownEvent, InvalidContext, InvalidRecipient, InvalidCluster, InvalidOption: if the call is wrong.
         :raises NotPermitted: if the event names a permission that the actor does not have.
-        :raises IdempotencyConflict: if the key was used with another content.
+        :raises IdempotencyConflict: if the idempotency key was used with different content.
 
-        Where ``ON_BAD_CALL`` is ``"log"``, ``UnknownEvent`` and ``InvalidContext`` are logged as errors instead, the
-        event is sent with what exists of the context, and the result is false.
+        If ``ON_BAD_CALL`` is ``"log"``, ``UnknownEvent`` and ``InvalidContext`` are logged as errors instead of raised,
+        the event is sent with the valid values of the context, and the result is false.
 
-        If the database cannot be reached, outside a transaction, and ``SPOOL_DIR`` is set, it is kept there, and the
-        result says *spooled*.
+        If the database cannot be reached, ``SPOOL_DIR`` is set and there is no transaction, the call is stored in that
+        folder, and ``spooled`` of the result is true.
         """
         options = Options(
             channels, level, priority, send_at, expires_at, idempotency_key, actor, topic, campaign, correlation_id,
@@ -96,17 +97,17 @@ class NotificationManager:
         try:
             request = validate_request(event_name, cluster, context, options)
         except (UnknownEvent, InvalidContext) as error:
-            return _not_sent(error)
+            return _reject(error)
         using = router.db_for_write(Notification)
         with suggest_migrate():
             return (enqueue_or_spool if may_spool(using) else enqueue)(request, recipients, using)
 
     @staticmethod
     async def asend(*args: Any, **options: Any) -> SendResult:
-        """:meth:`send`, for async code: it runs in the thread in which Django keeps this task's connections.
+        """Do the same as :meth:`send`, for async code. It runs in the thread with Django's connections of this task.
 
-        There are no async transactions: to queue in one of yours, call ``send()`` in the synchronous function that
-        holds it.
+        Django has no async transactions. To queue in a transaction, call ``send()`` in the synchronous function that
+        opens it.
         """
         return await sync_to_async(NotificationManager.send, thread_sensitive=True)(*args, **options)
 
@@ -124,15 +125,15 @@ class NotificationManager:
     ) -> SendResult:
         """Send free text with the built-in event ``message`` or, at the level ``critical``, ``critical_message``.
 
-        A critical text reaches those who opted out, at any hour. If ``CRITICAL_MESSAGE_PERMISSION`` is set, it needs an
+        A critical text ignores opt-outs and quiet hours. If ``CRITICAL_MESSAGE_PERMISSION`` is set, it requires an
         ``actor`` with that permission.
 
-        :param level: ``critical``, ``warning``, ``info`` or ``debug``; ``info`` unless ``priority`` is given instead.
-        :param recipients: as for :meth:`send`, such as ``Members(cluster)`` for everybody; those of
-            ``MESSAGE_RECIPIENTS`` where it is left out.
+        :param level: ``critical``, ``warning``, ``info`` or ``debug``; ``info`` unless ``priority`` is given.
+        :param recipients: as for :meth:`send`, such as ``Members(cluster)`` for everybody; by default those of
+            ``MESSAGE_RECIPIENTS``.
         :param options: the other options of :meth:`send`.
-        :raises InvalidOption: if neither the call nor the setting names recipients, or the setting names no group;
-            besides what :meth:`send` raises.
+        :raises InvalidOption: if neither the call nor the setting names recipients, or the group of the setting does
+            not exist. It also raises the errors of :meth:`send`.
         """
         recipients = find_recipients(cluster) if recipients is None else recipients
         context = {"message": message, "title": title}
@@ -142,11 +143,12 @@ class NotificationManager:
     @staticmethod
     @synchronous
     def cancel(cluster: Any, cancel_key: str) -> int:
-        """Cancel what was sent with this key; returns how many deliveries were stopped that no worker had taken yet.
+        """Cancel the notifications with this key. Return how many deliveries were cancelled, of those not yet claimed.
 
-        What a worker has at this moment may still go out; if it does not, it is not tried again.
+        A delivery that a worker has claimed may still be sent. If it is not, it is not retried.
 
-        :raises InvalidOption, InvalidCluster: without a key, or if the cluster is none.
+        :raises InvalidOption: if there is no key.
+        :raises InvalidCluster: if the cluster is missing, not saved or of another model.
         """
         return cancel(cluster, cancel_key)
 
@@ -172,14 +174,14 @@ class NotificationManager:
         attachments: Iterable[Attachment | tuple[Any, ...]] | None = None,
         at: datetime | None = None,
     ) -> Explanation:
-        """What :meth:`send` would make of it for one recipient, gate by gate, and what would have to change.
+        """Explain what :meth:`send` would do for one recipient, gate by gate, and what would have to change.
 
-        It decides by the code of ``send()``, and writes and reserves nothing. A channel that is not configured, a full
-        queue, a missing permission and an idempotency key that was used already, be it with another content, are
-        explained and not raised.
+        It decides by the same code as ``send()``, but writes and reserves nothing. A channel that is not configured, a
+        full queue, a missing permission and an idempotency key that was used before, even with different content,
+        raise no error; they are part of the explanation.
 
         :param recipient: one user or one ``Address``.
-        :param at: another moment than now.
+        :param at: the time of the call; by default now.
         :raises UnknownEvent, InvalidContext, InvalidRecipient, InvalidCluster, InvalidOption: as ``send()`` does.
         """
         options = Options(
@@ -191,41 +193,42 @@ class NotificationManager:
     @staticmethod
     @synchronous
     def why(subject: Delivery | Notification | SendResult, recipient: Any = None) -> Explanation:
-        """Why it did or did not arrive: what happened, and what it waits for.
+        """Explain why a notification did or did not arrive: what happened, and what it waits for.
 
-        :param subject: a delivery, or a notification or the result of its ``send()`` together with a ``recipient``: a
-            user or an ``Address``. Then those are told too whom ``send()`` refused.
-        :raises InvalidOption, InvalidRecipient: if it is none of these, or gone, or the recipient is missing; or if the
-            result is of a call that stored no notification.
+        :param subject: a delivery; or a notification, or the result of its ``send()``, with a ``recipient``. The latter
+            also explains the refusal if ``send()`` refused the recipient.
+        :param recipient: a user or an ``Address``.
+        :raises InvalidOption, InvalidRecipient: if the subject is something else or was deleted, the recipient is
+            missing, or the call of the result stored no notification.
         """
         return why(subject, recipient)
 
     @staticmethod
     @synchronous
     def acknowledge(notification: Notification, user: Any) -> bool:
-        """Note that a recipient has taken note of it; returns whether that is new.
+        """Store that a recipient has taken note of the notification. Return whether this is new.
 
         :raises NotPermitted: unless the user is one of its recipients, active, and a member of its cluster.
-        :raises InvalidOption: if either is something else than a saved notification and a saved user.
+        :raises InvalidOption: if the arguments are not a saved notification and a saved user.
         """
         return acknowledge(notification, user)
 
     @staticmethod
     @synchronous
     def resend(delivery: Delivery, reason: str, actor: Any = None) -> Delivery:
-        """Send a dead or unknown delivery again, with all its tries; returns it as it is now.
+        """Send a dead or unknown delivery again, with all its attempts. Return the updated delivery.
 
-        :param reason: why, for the log, in at most 500 characters.
-        :param actor: who wants it; without one nobody's permission is asked.
+        :param reason: the reason for the log, at most 500 characters.
+        :param actor: the user who wants this. Without an actor, no permission is checked.
         :raises NotPermitted: if the actor lacks ``klaxon.retry_delivery``.
-        :raises InvalidOption: if it is no delivery or in another state, the actor is no saved user, or the reason is
-            empty, too long or cannot be stored.
+        :raises InvalidOption: if it is not a saved delivery or has another state, the actor is not a saved user, or the
+            reason is empty, too long or cannot be stored.
         """
         return resend(delivery, reason, actor)
 
 
-def _not_sent(error: UnknownEvent | InvalidContext) -> SendResult:
-    """What a call comes to that cannot be sent; the error is raised unless the site has it logged."""
+def _reject(error: UnknownEvent | InvalidContext) -> SendResult:
+    """Raise the error or, if the site logs wrong calls, log it and return the result of a call that is not sent."""
     if conf.current().on_bad_call != "log":
         raise error
     logger.error("Nothing is sent. %s", error)
