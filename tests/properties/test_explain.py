@@ -1,5 +1,4 @@
-"""Whatever the situation: what ``explain()`` says before ``send()`` does, and ``why()`` says afterwards; every no has a
-rule."""
+"""In hundreds of situations, ``explain()`` and ``why()`` agree with ``send()``, and every drop and hold has a rule."""
 
 from collections import Counter
 from datetime import UTC, datetime, time, timedelta
@@ -38,17 +37,17 @@ WINTER = datetime(2026, 11, 20, tzinfo=UTC)
 ZONES = ["", "Europe/Berlin", "America/New_York", "Asia/Kathmandu", "Pacific/Kiritimati", "Australia/Lord_Howe"]
 HOUR = timedelta(hours=1)
 SITUATIONS = 400
-EVERY_KIND = {
+ALL_OUTCOMES = {
     *("unknown_user", "inactive", "not_member", "no_address", "invalid_address", "suppressed", "preference", "muted"),
     *("duplicate", "channel_not_configured", "not_permitted", "queue_full", "quiet_hours", "delivery_window"),
     *("batch", "digest", "scheduled", "late", "ready"),
 }
 
 MUTES = ("topic", "event", "sender")
-OFTEN = {"quiet_hours", "delivery_window", "digest", "batch"}
+FREQUENT = {"quiet_hours", "delivery_window", "digest", "batch"}
 
 
-class Told(Enum):
+class Events(Enum):
     LEAK = "leak"
 
 
@@ -63,18 +62,18 @@ UNREACHED = [*("stranger", "inactive", "homeless", "broken", "suppressed", "unkn
 
 
 class Dice:
-    """Situations by the number, the same each time."""
+    """Makes the same situation from the same number."""
 
     def __init__(self, seed):
         self.random = Random(seed)
         self.any = self.random.choice
 
     def mostly(self, usual, *rare):
-        """The usual in two cases of three."""
+        """Return the usual value in two cases of three."""
         return usual if self.random.random() < 0.67 else self.any(rare)
 
     def nearly_always(self, usual, *rare):
-        """All but one case of twenty: what keeps a send back altogether leaves nothing for the other gates to say."""
+        """Return the usual value in 19 cases of 20. If a check rejects a send, no gate is called."""
         return usual if self.random.random() < 0.95 else self.any(rare)
 
     def situation(self):
@@ -138,28 +137,28 @@ class Dice:
 
 
 class Site:
-    """A cluster in which one situation is the case."""
+    """A cluster in which a situation is set up."""
 
-    def __init__(self, told, now):
-        self.told, self.now = told, now
+    def __init__(self, situation, now):
+        self.situation, self.now = situation, now
         self.cluster = Cluster.objects.create(name="Home", slug="home")
         self.actor = self.make_actor()
         self.recipient = self.make_recipient()
-        if isinstance(self.recipient, User) and told["recipient"] != "unknown":
+        if isinstance(self.recipient, User) and situation["recipient"] != "unknown":
             self.choose()
-        SharedPreference(cluster=self.cluster, **told["cluster"]).save()
+        SharedPreference(cluster=self.cluster, **situation["cluster"]).save()
         self.fill()
 
     def make_actor(self):
-        if self.told["actor"] is None:
+        if self.situation["actor"] is None:
             return None
         actor = User.objects.create_user("actor")
-        if self.told["actor"] == "permitted":
+        if self.situation["actor"] == "permitted":
             actor.user_permissions.add(Permission.objects.get(codename="change_group"))
         return actor
 
     def make_recipient(self):
-        kind, email = self.told["recipient"], "ann@example.com"
+        kind, email = self.situation["recipient"], "ann@example.com"
         if kind in ("suppressed", "bad email"):
             Suppression.objects.suppress([("email", email)], Suppression.Why.HARD_BOUNCE, self.now)
         if kind == "unknown":
@@ -179,14 +178,14 @@ class Site:
     def choose(self):
         role = Group.objects.create(name="Plumbers")
         self.recipient.groups.add(role)
-        SharedPreference(cluster=self.cluster, group=role, **self.told["role"]).save()
+        SharedPreference(cluster=self.cluster, group=role, **self.situation["role"]).save()
         values = {"topic": "cellar", "event": "leak", "sender": str(self.actor.pk) if self.actor else "0"}
-        for kind, ends_in in self.told["mutes"]:
+        for kind, ends_in in self.situation["mutes"]:
             until = None if ends_in is None else self.now + ends_in * HOUR
             owner = {"user": self.recipient, "cluster": self.cluster}
             if not Mute.objects.filter(kind=kind, **owner).exists():
                 Mute(kind=kind, value=values[kind], until=until, **owner).save()
-        if chosen := self.told["settings"]:
+        if chosen := self.situation["settings"]:
             self.settings(chosen).save()
 
     def settings(self, chosen):
@@ -207,29 +206,29 @@ class Site:
 
     def fill(self):
         with temporary_events() as known:
-            known[Told.LEAK] = NotificationEvent("leak", NotificationPriority.LOW, ["app"])
-            for number in range(self.told["waiting"]):
+            known[Events.LEAK] = NotificationEvent("leak", NotificationPriority.LOW, ["app"])
+            for number in range(self.situation["waiting"]):
                 user = User.objects.create_user(f"other{number}")
                 self.cluster.members.add(user)
-                NotificationManager.send(Told.LEAK, user, self.cluster)
+                NotificationManager.send(Events.LEAK, user, self.cluster)
 
     def arguments(self):
-        given = dict(self.told["options"])
+        given = dict(self.situation["options"])
         for name in ("send_at", "expires_at"):
             given[name] = None if given[name] is None else self.now + given[name] * HOUR
         if given["send_at"] and given["expires_at"] and given["expires_at"] <= given["send_at"]:
             given["expires_at"] = None
-        known = self.told["event"]["supported_channels"]
+        known = self.situation["event"]["supported_channels"]
         supported = [channel for channel in given["channels"] or () if channel in known]
         context = {"room": "cellar", "seen": 1}
         return {**given, "channels": supported or None, "context": context, "actor": self.actor}
 
     def ask(self, verb):
-        return verb(Told.LEAK, self.recipient, self.cluster, **self.arguments())
+        return verb(Events.LEAK, self.recipient, self.cluster, **self.arguments())
 
 
-def event_of(told):
-    given = dict(told["event"])
+def build_event(situation):
+    given = dict(situation["event"])
     if given["priority"] == NotificationPriority.CRITICAL:
         given |= {"batch_window": 0, "batch_scheduled": False, "digest": None}
     keys = ("room",) if given["dedup_window"] else ()
@@ -237,9 +236,9 @@ def event_of(told):
 
 
 def send_before(site, clock):
-    if site.told["sent_before"] is None:
+    if site.situation["sent_before"] is None:
         return
-    seconds, state = site.told["sent_before"]
+    seconds, state = site.situation["sent_before"]
     clock.forward(seconds=-seconds)
     with override_settings(NOTIFICATIONS={"CHANNELS": {"log": {}}}):
         try:
@@ -251,8 +250,8 @@ def send_before(site, clock):
     clock.to(site.now)
 
 
-def done(result, channels):
-    """State, reason and time by channel, as the tables have them."""
+def read_outcomes(result, channels):
+    """Return state, reason and time by channel, as the tables have them."""
     rows = Delivery.objects.filter(notification=result.notification_id)
     found = {row.channel: (row.state, row.reason, row.due_at) for row in rows}
     for row in NotificationLog.objects.filter(notification=result.notification_id, kind="drop", delivery=None):
@@ -261,15 +260,15 @@ def done(result, channels):
     return found | dict.fromkeys(result.not_configured, ("dropped", "channel_not_configured", None))
 
 
-def said(channel):
+def get_outcome(channel):
     answer = channel.answer
     if isinstance(answer, Hold):
         return "held", answer.reason, answer.until
     return ("dropped", answer.reason, None) if isinstance(answer, Drop) else ("ready", "", None)
 
 
-def checked(explanation):
-    """It hangs together: the steps come to the answer, and whatever is no yes says why and what would change it."""
+def check_consistency(explanation):
+    """Check that the steps agree with the answer, and that every drop and hold has a rule and a remedy."""
     seen = Counter()
     for channel in explanation.channels:
         steps = [step for step in channel.steps if step.gate != "expires_at"]
@@ -281,38 +280,42 @@ def checked(explanation):
                 assert step.change in str(explanation)
         late = any(step.gate == "expires_at" and isinstance(step.answer, Drop) for step in channel.steps)
         assert (channel.arrives_at is None) == (isinstance(channel.answer, Drop) or late)
-        seen["late" if late else str(said(channel)[1] or "ready")] += 1
+        seen["late" if late else str(get_outcome(channel)[1] or "ready")] += 1
     anybody = [channel for channel in explanation.channels if channel.channel != "log"]
     assert explanation.reaches == any(channel.arrives_at for channel in anybody)
     return seen
 
 
 @pytest.mark.slow
-def test_what_is_explained_is_what_is_done():
+def test_explain_and_why_agree_with_send():
     seen = Counter()
     for number in range(SITUATIONS):
         try:
-            seen += tried(Dice(number).situation())
+            seen += run_situation(Dice(number).situation())
         except BaseException as error:
             error.add_note(f"situation {number}: {Dice(number).situation()}")
             raise
         if number == 199:
-            assert not {kind for kind in OFTEN if seen[kind] < 10}, seen
-    assert seen.keys() == EVERY_KIND, seen
+            assert not {kind for kind in FREQUENT if seen[kind] < 10}, seen
+    assert seen.keys() == ALL_OUTCOMES, seen
 
 
-def tried(told):
-    now = WINTER + timedelta(minutes=told["minutes"])
-    site_wide = {"QUIET_HOURS": told["site_hours"], "DIGEST_CHANNELS": told["digest_channels"], **told["limits"]}
+def run_situation(situation):
+    now = WINTER + timedelta(minutes=situation["minutes"])
+    site_wide = {
+        "QUIET_HOURS": situation["site_hours"],
+        "DIGEST_CHANNELS": situation["digest_channels"],
+        **situation["limits"],
+    }
     with temporary_events() as known, travelling(now) as clock, transaction.atomic():
-        site = Site(told, now)
-        known[Told.LEAK] = event_of(told)
+        site = Site(situation, now)
+        known[Events.LEAK] = build_event(situation)
         send_before(site, clock)
-        configured = {"CHANNELS": {"log": {}}, "QUEUE_FULL": told["when_full"], **site_wide}
+        configured = {"CHANNELS": {"log": {}}, "QUEUE_FULL": situation["when_full"], **site_wide}
         with override_settings(NOTIFICATIONS=configured):
             with CaptureQueriesContext(connection) as queries:
                 explanation = site.ask(NotificationManager.explain)
-            seen = checked(explanation)
+            seen = check_consistency(explanation)
             compare(site, explanation)
         assert [query["sql"] for query in queries if query["sql"].split()[0] not in ("SELECT", "WITH")] == []
         transaction.set_rollback(True)
@@ -320,75 +323,77 @@ def tried(told):
 
 
 def compare(site, explanation):
-    told = {channel.channel: said(channel) for channel in explanation.channels}
-    missing = {channel for channel, (_, reason, _) in told.items() if reason == "channel_not_configured"}
+    explained = {channel.channel: get_outcome(channel) for channel in explanation.channels}
+    missing = {channel for channel, (_, reason, _) in explained.items() if reason == "channel_not_configured"}
     try:
         result = site.ask(NotificationManager.send)
     except NotPermitted:
-        assert {told[channel] for channel in told.keys() - missing} <= {("dropped", "not_permitted", None)}
+        assert {explained[channel] for channel in explained.keys() - missing} <= {("dropped", "not_permitted", None)}
         return
-    assert told == done(result, told.keys() - missing)
+    assert explained == read_outcomes(result, explained.keys() - missing)
     compare_rules(site, explanation, result)
     compare_afterwards(site, explanation, result)
 
 
 def compare_rules(site, explanation, result):
-    """A no has the rule that the log has, and one that waits names what it waits for."""
+    """Check that a drop has the rule that the log has, and that the rule of a hold names what it waits for."""
     logged = NotificationLog.objects.filter(notification=result.notification_id, delivery=None)
     for row in logged.filter(kind="note"):
         steps = {step.gate: step.rule for step in explanation.channel(row.channel).steps}
         assert steps["address"].startswith(row.error_message)
     for row in logged.filter(kind="drop").exclude(recipient_key="*"):
-        said = explanation.channel(row.channel)
-        assert log_text(said.answer.rule) == row.error_message
-        assert (row.error_message or said.steps[-1].rule) == said.steps[-1].rule
+        channel = explanation.channel(row.channel)
+        assert log_text(channel.answer.rule) == row.error_message
+        assert (row.error_message or channel.steps[-1].rule) == channel.steps[-1].rule
     for channel in explanation.channels:
         if isinstance(channel.answer, Hold):
             [rule] = {step.rule for step in channel.steps if step.answer == channel.answer}
             assert rule == describe_rule(channel.answer.rule)
-            assert any(all(part in rule for part in parts) for parts in named_by(site.told, channel)), rule
+            expected = get_expected_rules(site.situation, channel)
+            assert any(all(part in rule for part in parts) for parts in expected), rule
 
 
-def named_by(told, channel):
-    """What the rule must name, by the situation alone: one of these, all of it.
+def get_expected_rules(situation, channel):
+    """Return alternatives; the rule must contain all parts of one of them. They follow from the situation alone.
 
-    What waits for a batch or digest may wait longer for hours, and then these decide.
+    A delivery that waits for a batch or digest may wait longer because of hours, and then the hours decide.
     """
-    own = (told["recipient"] != "unknown" and not told["recipient"].endswith("email") and told["settings"]) or {}
+    is_known_user = situation["recipient"] != "unknown" and not situation["recipient"].endswith("email")
+    own = (is_known_user and situation["settings"]) or {}
     zone = own.get("zone") or "UTC"
     if channel.answer.reason == "scheduled":
         return [["send_at"]]
     if channel.answer.reason == "batch":
-        default = 3600 if told["event"]["priority"] == NotificationPriority.LOW else 900
-        window = told["event"]["batch_window"]
+        default = 3600 if situation["event"]["priority"] == NotificationPriority.LOW else 900
+        window = situation["event"]["batch_window"]
         batch = ["event: ", f"batch window of {default if window == 'default' else window} seconds"]
-        return [batch, *hours_named(told, own, channel.channel, zone)]
+        return [batch, *get_expected_hours(situation, own, channel.channel, zone)]
     if channel.answer.reason == "digest":
         day = f" on {DAYS[own['digest_day']]}" if own["digest"] == "weekly" else ""
         digest = [f"{own['digest']} digest of this user", f"{own['digest_hour']:02}:00{day} {zone}"]
-        return [digest, *hours_named(told, own, channel.channel, zone)]
-    quiet, windows = hours_named(told, own, channel.channel, zone)
+        return [digest, *get_expected_hours(situation, own, channel.channel, zone)]
+    quiet, windows = get_expected_hours(situation, own, channel.channel, zone)
     return [quiet if channel.answer.reason == "quiet_hours" else windows]
 
 
-def hours_named(told, own, channel, zone):
-    hours = own.get("hours") or (told["site_hours"] and [*map(time.fromisoformat, told["site_hours"])])
+def get_expected_hours(situation, own, channel, zone):
+    hours = own.get("hours") or (situation["site_hours"] and [*map(time.fromisoformat, situation["site_hours"])])
     whose = "user" if own.get("hours") else "site"
-    told_hours = f"{hours[0]:%H:%M}–{hours[1]:%H:%M} {zone}" if hours else "none to be named"
+    quiet = f"{hours[0]:%H:%M}–{hours[1]:%H:%M} {zone}" if hours else "none to be named"
     windows = "08:00–12:00" if "email" in own.get("windows", ()) else "mon fri 14:00–18:00"
     return (
-        [f"quiet hours of this {whose}", told_hours],
+        [f"quiet hours of this {whose}", quiet],
         [f"delivery windows of this user for {channel}", f"{windows} {zone}"],
     )
 
 
 def compare_afterwards(site, explanation, result):
-    """What ``why()`` then says: each row of the tables, and the same time."""
+    """Check that ``why()`` returns the state and reason of each row, and the time that ``explain()`` returned."""
     notification = Notification.objects.get(pk=result.notification_id)
     after = NotificationManager.why(notification, site.recipient).channels
     for channel in after:
         assert channel.summary.endswith(".")
         before = explanation.channel(channel.channel)
-        assert (channel.state, channel.reason) == said(before)[:2]
+        assert (channel.state, channel.reason) == get_outcome(before)[:2]
         assert channel.arrives_at == before.arrives_at
     assert after or not explanation.reaches
