@@ -457,7 +457,7 @@ class TestCriticalEvents:
         told = " ".join(sent.problems)
         assert "NOTIFICATIONS['CONTEXT_BYTES'] allows 1000" in told
         assert "Left out: 'numbers'." in told
-        assert "'words' is cut after" in told
+        assert "'words' was cut after" in told
 
     @hypothesis_settings(deadline=None)
     @given(st.dictionaries(KEYS, VALUES, max_size=4), st.integers(50, 400))

@@ -1,4 +1,4 @@
-"""The context of a notification: checked against what its event declares, and stored as JSON that keeps its types."""
+"""The context of a notification: validated against its event and stored as JSON that keeps types."""
 
 from notifications.context.logged import select_loggable
 from notifications.context.storage import UNSTORABLE, decoded, encoded, make_comparable

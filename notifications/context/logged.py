@@ -1,4 +1,4 @@
-"""What of a context may be copied into the log."""
+"""The values of a context that may be copied into the log."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,10 @@ from notifications.events import NotificationEvent
 
 
 def select_loggable(event: NotificationEvent, stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a stored context, only what its event marks as loggable, in plain words and in the language of the site."""
+    """Return the values of a stored context that its event marks as loggable.
+
+    Lazy texts are translated into the language of the site. Values that JSON cannot represent are texts.
+    """
     inner = stored.get("$dict", stored)
     values = {key: decoded(inner[key]) for key in event.loggable if key in inner}
     if has_lazy_text(values):

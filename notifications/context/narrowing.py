@@ -1,4 +1,4 @@
-"""Of model instances and mappings, only the fields that the event declares; the others are never stored."""
+"""Reduce model instances and mappings to the fields that the event declares. Other fields are never stored."""
 
 import typing
 from collections.abc import Callable, Mapping
@@ -15,16 +15,17 @@ ABSENT_FIELD_ERRORS = (AttributeError, KeyError, ObjectDoesNotExist)
 
 
 def has_fields(kind: Any) -> bool:
-    """Whether a declared type names fields, by itself or for some of its parts."""
+    """Return whether a declared type is a ``Fields`` or contains one."""
     kind = unwrap(kind)
     return isinstance(kind, Fields) or any(has_fields(part) for part in typing.get_args(kind))
 
 
 def narrow(value: Any, kind: Any, path: str, report: Report, is_lenient: bool) -> Any:
-    """A value that fits its declared type, with mappings of the declared fields for model instances and mappings.
+    """Return a value with each model instance and mapping replaced by a mapping of its declared fields.
 
-    :param report: gets a sentence for each field that the value does not have.
-    :param is_lenient: whether a property that raises any error at all counts as a field that is not there.
+    :param value: a value that matches its declared type.
+    :param report: called with a sentence for each field that the value does not have.
+    :param is_lenient: whether a property that raises any error counts as a missing field.
     """
     kind = unwrap(kind)
     if not has_fields(kind):

@@ -1,10 +1,10 @@
-"""The values of a context as JSON that keeps their types.
+"""Store the values of a context as JSON that keeps their types.
 
-JSON knows no dates or decimals, so such values are stored as ``{"$date": "2026-11-20"}``. A mapping that itself has a
-key beginning with ``$`` is wrapped as ``{"$dict": …}``; nothing that a host stores can be mistaken for a tag.
+JSON has no dates or decimals, so such values are stored with a tag, as in ``{"$date": "2026-11-20"}``. A mapping with a
+key that begins with ``$`` is wrapped as ``{"$dict": …}``, so that no value of a host can be mistaken for a tag.
 
-A lazy translation is stored as its function with its arguments, such as ``{"$lazy": ["gettext", ["Monday"], {}]}``, and
-comes back lazy: it takes the language that is active when it is rendered.
+A lazy translation is stored as its function with its arguments, such as ``{"$lazy": ["gettext", ["Monday"], {}]}``. It
+is lazy again when it is decoded: it uses the language that is active when it is rendered.
 """
 
 import json
@@ -25,9 +25,9 @@ from notifications.exceptions import InvalidContext
 
 logger = logging.getLogger("notifications.context")
 
-# PostgreSQL stores neither in text; UTF-8 cannot write half a pair.
 MAX_INTEGER_BITS = 1024
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# PostgreSQL cannot store NUL characters in text, and UTF-8 cannot encode half of a surrogate pair.
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 # The order matters: a datetime is also a date.
@@ -48,9 +48,10 @@ def _make_aware(value: datetime) -> datetime:
 
 
 def encoded(value: Any, path: str = "context") -> Any:
-    """``value`` as plain JSON.
+    """Return ``value`` as plain JSON.
 
-    :raises InvalidContext: naming the path of what cannot be stored.
+    :param path: the name of the value in error messages.
+    :raises InvalidContext: if a part cannot be stored. The message names its path.
     """
     if isinstance(value, Enum):
         return encoded(value.value, path)
@@ -60,14 +61,18 @@ def encoded(value: Any, path: str = "context") -> Any:
         return _encode_lazy_text(value, path)
     if value is None or isinstance(value, bool | int):
         if isinstance(value, int) and value.bit_length() > MAX_INTEGER_BITS:
-            raise InvalidContext(f"{path} is a number of {value.bit_length()} bits.")
+            raise InvalidContext(
+                f"{path} is an integer of {value.bit_length()} bits; at most {MAX_INTEGER_BITS} can be stored."
+            )
         return value
     return _encode_number_or_collection(value, path)
 
 
 def _check_storable(text: str, path: str) -> str:
     if UNSTORABLE.search(text):
-        raise InvalidContext(f"{path} holds a NUL character or half of a surrogate pair, which no database stores.")
+        raise InvalidContext(
+            f"{path} contains a NUL character or half of a surrogate pair, which a database cannot store."
+        )
     return text
 
 
@@ -75,20 +80,19 @@ def _encode_lazy_text(value: Promise, path: str) -> Any:
     try:
         call = get_translation_call(value)
         stored = {LAZY: [call.name, encoded(call.args, path), encoded(call.kwargs, path)]}
-        is_kept = str(decoded(stored)) == str(value)
+        is_unchanged = str(decoded(stored)) == str(value)
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise InvalidContext(_format_lazy_error(path, str(error))) from error
-    if not is_kept:
-        raise InvalidContext(_format_lazy_error(path, "its arguments are written otherwise once they are stored"))
+    if not is_unchanged:
+        raise InvalidContext(_format_lazy_error(path, "its text changes when its arguments are stored"))
     return stored
 
 
 def _format_lazy_error(path: str, why: str) -> str:
     return (
-        f"{path} cannot be kept until the language of its reader is known: {why.rstrip('.')}. Pass str(…) of it, in "
-        "the language that is active now, or a plain value that the template translates. What can be kept are "
-        "gettext_lazy, pgettext_lazy, ngettext_lazy and npgettext_lazy with their number, and format_lazy of these and "
-        "plain values."
+        f"{path} cannot be stored as a lazy text: {why.rstrip('.')}. Pass str(…) of it, in the language that is active "
+        "now, or a plain value that the template translates. Klaxon can store lazy texts of gettext_lazy, "
+        "pgettext_lazy, ngettext_lazy and npgettext_lazy with a number, and of format_lazy with these and plain values."
     )
 
 
@@ -101,14 +105,14 @@ def _encode_number_or_collection(value: Any, path: str) -> Any:
     if isinstance(value, Mapping):
         return _encode_mapping(value, path)
     if isinstance(value, set | frozenset):
-        # In one order, or the same content would have another hash in the next process.
+        # Sorted, so that the same set has the same hash in every process.
         return sorted((encoded(item, path) for item in value), key=lambda item: json.dumps(make_comparable(item)))
     if isinstance(value, list | tuple):
         return [encoded(item, f"{path}[{index}]") for index, item in enumerate(value)]
     raise InvalidContext(
         f"{path} is a {type(value).__name__} ({to_safe_text(value):.80}), which cannot be stored. "
-        "Pass plain values; for a model instance declare which fields are taken, with notifications.context.Fields, in "
-        "the event's context."
+        "Pass plain values; for a model instance, declare the fields to store with notifications.context.Fields in the "
+        "event's context."
     )
 
 
@@ -121,13 +125,14 @@ def _encode_mapping(value: Mapping[Any, Any], path: str) -> dict[str, Any]:
 
 
 def wrap_tags(plain: dict[str, Any]) -> dict[str, Any]:
+    """Return a mapping, wrapped as ``$dict`` if one of its keys looks like a tag."""
     return {"$dict": plain} if any(key.startswith("$") for key in plain) else plain
 
 
 def decoded(value: Any) -> Any:
-    """What :func:`encoded` was given, with dates, decimals and UUIDs as themselves.
+    """Return the value that :func:`encoded` was called with, including dates, decimals and UUIDs.
 
-    :raises InvalidContext: if a tag has a value that ``encoded`` never gave it, as a person may write it.
+    :raises InvalidContext: if a tag has a value that ``encoded`` never returns, for example after an edit by hand.
     """
     if isinstance(value, list):
         return [decoded(item) for item in value]
@@ -164,7 +169,7 @@ def _check_mapping(inner: Any) -> dict[str, Any]:
 
 
 def make_comparable(stored: Any) -> Any:
-    """What :func:`encoded` gave, with an instant written in one way, whatever its offset from UTC."""
+    """Return an encoded value with its times independent of their UTC offsets, so that equal values compare equal."""
     if isinstance(stored, list):
         return [make_comparable(item) for item in stored]
     if not isinstance(stored, dict):
@@ -177,9 +182,12 @@ def make_comparable(stored: Any) -> Any:
 
 
 def to_safe_text(value: Any) -> str:
-    """Some text for anything at all: what is critical is sent, however broken the things that it was given."""
+    """Return a text for any value, of at most 1000 characters.
+
+    It never fails, because a CRITICAL notification must be sent even if its context contains broken objects.
+    """
     try:
         return str(value)[:1000]
     except Exception:
-        logger.exception("A %s cannot even be written as text.", type(value).__name__)
+        logger.exception("str() of a value of type %s failed.", type(value).__name__)
         return f"<{type(value).__name__}>"

@@ -1,8 +1,8 @@
-"""The context of a call, checked against what its event declares.
+"""Validate the context of a call against the declaration of its event.
 
-The context of a CRITICAL event is never refused. Where ``ON_BAD_CALL`` is ``"log"``, that of another event is refused
-only if it is no mapping. What exists is sent, and each thing that is wrong with it, or was left out of it, is a
-sentence of the result.
+The context of a CRITICAL event is never refused. If ``ON_BAD_CALL`` is ``"log"``, the context of another event is
+refused only if it is not a mapping. The usable values are sent, and the result contains a sentence for each problem and
+each omission.
 """
 
 import bisect
@@ -18,22 +18,22 @@ from notifications.events import NotificationEvent, NotificationPriority
 from notifications.events.annotations import find_mismatches, format_type, matches_type
 from notifications.exceptions import InvalidContext
 
-# A text that would have to be shorter than this is left out instead of being cut.
+# A text that would have to be cut to less than this is left out.
 MIN_TEXT_LENGTH = 40
 ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 MAX_NAMES = 10
 MAX_PROBLEMS = 100
 PLAIN_TYPES = (str, int, float)
 NOT_STORED: Any = object()
-"""Stands for a value that is not stored."""
+"""Stands for a value that must not be stored."""
 
 
 @dataclass(frozen=True)
 class ValidatedContext:
     """A context that may be sent.
 
-    :param stored: as it is stored.
-    :param problems: what is wrong with it or was left out of it, a sentence each; empty unless it is sent all the same.
+    :param stored: the context in its stored form.
+    :param problems: a sentence for each problem and each omission; empty unless the context is sent despite problems.
     :param has_dedup_keys: whether it has every field of the event's deduplication key. If not, nothing is a duplicate
         of it.
     """
@@ -44,7 +44,7 @@ class ValidatedContext:
 
 
 class _Problems:
-    """What is wrong with a context."""
+    """The problems of a context."""
 
     def __init__(self, event: NotificationEvent) -> None:
         self.event = event
@@ -59,17 +59,18 @@ class _Problems:
             self.sentences.append(sentence)
 
     def refuse(self) -> None:
-        """
-        :raises InvalidContext: with every problem, if there is one and the event must not be sent with it.
+        """Refuse the context if there are problems, unless it is sent despite them.
+
+        :raises InvalidContext: with all problems in the message.
         """
         if self.sentences and not self.is_lenient:
             raise InvalidContext(f"The context of event {self.event.name!r} is wrong: {' '.join(self.sentences)}")
 
 
 def validated(event: NotificationEvent, context: Mapping[str, Any] | None) -> ValidatedContext:
-    """The context as it is stored, checked against the event's declaration.
+    """Validate a context against the declaration of its event and return its stored form.
 
-    :raises InvalidContext: with every problem in one message, unless it is sent all the same.
+    :raises InvalidContext: with all problems in one message, unless the context is sent despite them.
     """
     problems = _Problems(event)
     given = _select_usable_keys(context, problems)
@@ -86,10 +87,10 @@ def validated(event: NotificationEvent, context: Mapping[str, Any] | None) -> Va
 
 
 def _select_usable_keys(context: Any, problems: _Problems) -> dict[str, Any]:
-    """What of a context has usable keys."""
+    """Return the values with usable keys."""
     if context is not None and not isinstance(context, Mapping):
         problems.add(f"It must be a mapping, not {to_safe_text(context):.80}.")
-        # Of such a context nothing exists that could be sent.
+        # Such a context has no values to send.
         problems.is_lenient = problems.is_critical
         problems.refuse()
         return {}
@@ -110,7 +111,7 @@ def _check_keys(event: NotificationEvent, given: Mapping[str, Any], problems: _P
 
 
 def _to_stored(event: NotificationEvent, key: str, value: Any, problems: _Problems) -> Any:
-    """The value as plain JSON; ``ABSENT`` if nothing of it may be stored."""
+    """Return the value as plain JSON, or ``NOT_STORED`` if no part of it may be stored."""
     path = repr(key)
     if event.context is not None:
         kind = event.context[key]
@@ -132,7 +133,7 @@ def _to_stored(event: NotificationEvent, key: str, value: Any, problems: _Proble
 
 
 def _quote(value: Any) -> str:
-    """A text in quotes, or "5" would look like the number that is wanted."""
+    """Return a value as text for a message; a text in quotes, because ``"5"`` would otherwise look like a number."""
     return f"the text {value!r:.80}" if isinstance(value, str) else f"{to_safe_text(value):.80}"
 
 
@@ -144,7 +145,7 @@ def _encode(value: Any, path: str, key: str, problems: _Problems) -> Any:
 
 
 def _encode_parts(value: Any, path: str, key: str, problems: _Problems, error: InvalidContext) -> Any:
-    """What can be stored of a collection stays as it is; what cannot is stored as its text."""
+    """Encode the parts of a collection one by one, and replace parts that cannot be stored by their text."""
     if isinstance(value, Mapping) and all(isinstance(name, str) and not UNSTORABLE.search(name) for name in value):
         return wrap_tags({str(name): _encode(item, f"{path}.{name}", key, problems) for name, item in value.items()})
     if isinstance(value, list | tuple):
@@ -158,26 +159,29 @@ def _to_plain_text(value: Any) -> str:
 
 
 def _has_dedup_keys(event: NotificationEvent, stored: Mapping[str, Any], problems: _Problems) -> bool:
-    """What lacks a value too need not be the same, unless the event allows that there is none."""
+    """Return whether every field of the deduplication key is present, or declared as optional.
+
+    Two contexts that both lack a field are not necessarily equal.
+    """
     keys = set(event.dedup_keys)
     return not keys & problems.keys and (event.context is not None or keys <= stored.keys())
 
 
 def _limit_size(stored: dict[str, Any], problems: _Problems) -> dict[str, Any]:
-    """A context is stored once, and read by every worker that delivers to any of its recipients."""
+    """Limit the size of a context, because every worker that delivers to one of its recipients reads it."""
     size, limit = _count_bytes(wrap_tags(stored)), conf.current().context_bytes
     if size <= limit:
         return stored
     problems.add(
         f"It has {size} bytes; NOTIFICATIONS['CONTEXT_BYTES'] allows {limit}. "
-        "Pass an id or a link instead of the thing itself."
+        "Pass an id or a link instead of the content."
     )
     problems.refuse()
     return _shorten(stored, size - limit, problems)
 
 
 def _shorten(stored: dict[str, Any], excess: int, problems: _Problems) -> dict[str, Any]:
-    """Without as much of the largest values as is too much: a text is cut, anything else is left out."""
+    """Remove ``excess`` bytes, starting with the largest values: cut a text, leave out any other value."""
     kept, left_out = dict(stored), []
     for key in sorted(stored, key=lambda key: -_count_bytes(stored[key])):
         if excess <= 0:
@@ -186,7 +190,7 @@ def _shorten(stored: dict[str, Any], excess: int, problems: _Problems) -> dict[s
         text = _cut(stored[key], size - excess) if isinstance(stored[key], str) else ""
         if len(text) >= MIN_TEXT_LENGTH:
             kept[key] = text
-            problems.add(f"{key!r} is cut after {len(text) - 1} of {len(stored[key])} characters.", key)
+            problems.add(f"{key!r} was cut after {len(text) - 1} of {len(stored[key])} characters.", key)
             break
         del kept[key]
         left_out.append(key)
@@ -197,9 +201,9 @@ def _shorten(stored: dict[str, Any], excess: int, problems: _Problems) -> dict[s
     return kept
 
 
-def _cut(text: str, room: int) -> str:
-    """The beginning of a text, with an ellipsis, that takes no more than so many bytes."""
-    length = bisect.bisect_right(range(len(text)), room, key=lambda count: _count_bytes(text[:count] + ELLIPSIS))
+def _cut(text: str, max_bytes: int) -> str:
+    """Return the beginning of a text, with an ellipsis, in at most ``max_bytes`` bytes."""
+    length = bisect.bisect_right(range(len(text)), max_bytes, key=lambda count: _count_bytes(text[:count] + ELLIPSIS))
     return text[: length - 1] + ELLIPSIS if length > 1 else ""
 
 

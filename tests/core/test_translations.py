@@ -60,12 +60,12 @@ REFUSED = {
     "a function of the host": (lazy(lambda: "x", str)(), "lazy value of"),
     "reverse_lazy": (reverse_lazy("admin:index"), "lazy value of reverse"),
     "capfirst": (capfirst(gettext_lazy("monday")), "lazy value of capfirst"),
-    "no number": (ngettext_lazy("%d year", "%d years"), "no number"),
-    "number by name": (ngettext_lazy("%(num)d year", "%(num)d years", "num"), "no number"),
+    "no number": (ngettext_lazy("%d year", "%d years"), "without a number"),
+    "number by name": (ngettext_lazy("%(num)d year", "%(num)d years", "num"), "without a number"),
     "an object in a format": (format_lazy("{.pk}", UserFactory.build()), "cannot be stored"),
-    "a tuple in a format": (format_lazy("{}", (1, 2)), "written otherwise"),
+    "a tuple in a format": (format_lazy("{}", (1, 2)), "its text changes"),
     "a format that lacks a value": (format_lazy("{}"), "out of range"),
-    "no text": (gettext_lazy(b"Monday"), "something else than texts"),
+    "no text": (gettext_lazy(b"Monday"), "other than texts"),
 }
 
 
@@ -170,4 +170,4 @@ def test_what_is_critical_is_sent_as_its_text_where_it_cannot_stay_lazy(site, ca
     with translation.override("de"):
         send([UserFactory()], capfirst(gettext_lazy("Monday")))
     assert Delivery.objects.get().notification.values == {"day": "Montag"}
-    assert "cannot be kept until the language" in caplog.text
+    assert "cannot be stored as a lazy text" in caplog.text

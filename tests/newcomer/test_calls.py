@@ -69,8 +69,7 @@ CALLS = {
     ),
     "a model instance is passed for a text": (
         lambda: send(context=CONTEXT | {"order_number": User(username="ada")}),
-        "for a model instance declare which fields are taken, with notifications.context.Fields, in the event's "
-        "context.",
+        "for a model instance, declare the fields to store with notifications.context.Fields in the event's context.",
     ),
     "an email address is passed as a recipient": (
         lambda: send(recipients=["ada@example.com"]),

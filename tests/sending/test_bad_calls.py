@@ -39,8 +39,8 @@ class TestBadCallsThatAreLogged:
             ({"note": "x"}, {"note": "x"}, "'total' is missing."),
             ({"total": 5, "colour": "red"}, {"total": 5}, "'colour' is not declared (declared: note, total)."),
             ({"total": "5"}, {"total": "5"}, "'total' is the text '5', not int."),
-            ({"total": 5, "note": "\0"}, {"total": 5, "note": "\N{REPLACEMENT CHARACTER}"}, "holds a NUL character"),
-            ({"total": 5, "note": "x" * 2000}, {"total": 5, "note": ANY}, "'note' is cut after"),
+            ({"total": 5, "note": "\0"}, {"total": 5, "note": "\N{REPLACEMENT CHARACTER}"}, "contains a NUL character"),
+            ({"total": 5, "note": "x" * 2000}, {"total": 5, "note": ANY}, "'note' was cut after"),
         ],
         ids=["missing", "undeclared", "mistyped", "unstorable", "too large"],
     )
