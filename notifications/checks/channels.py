@@ -19,7 +19,7 @@ from notifications.core import extras
 from notifications.core.channel_classes import get_address_kind, get_channel_class, get_channel_conf
 from notifications.events import NOTIFICATION_EVENTS, BuiltInEvents
 from notifications.exceptions import MissingExtra
-from notifications.sending.gates.facts import address_field
+from notifications.sending.gates.facts import get_address_field
 
 Messages = Iterator[CheckMessage]
 EXTRA_HINT = "Install it with: pip install 'django-klaxon[{}]'"
@@ -145,7 +145,7 @@ def check_address_fields() -> Messages:
 
 def check_email_field() -> Messages:
     model: Any = get_user_model()
-    name = address_field(model, "email")
+    name = get_address_field(model, "email")
     enabled = sorted(conf.current().enabled_channels)
     email_channels = [channel for channel in enabled if _get_address_kind(channel) == "email"]
     if email_channels and not hasattr(model, name) and "email" not in conf.current().address_fields:

@@ -8,7 +8,7 @@ from notifications.core.addresses import hash_address
 from notifications.models import Delivery
 from notifications.outcomes import DeliveryState, Hold, Reason
 from notifications.sending.gates import Facts
-from notifications.sending.gates.quiet_hours import first_open, get_person_timetable, get_timetable
+from notifications.sending.gates.quiet_hours import find_opening, get_person_timetable, get_timetable
 
 GROUPED_REASONS = (Reason.BATCH, Reason.DIGEST)
 WITH_OTHERS = ", together with deliveries that are waiting already"
@@ -33,7 +33,7 @@ def find_send_time(
         return moment
     # If others made it due, the hours count as of now. Its own time already takes them into account.
     timetable = get_person_timetable(facts) if hold.reason == Reason.DIGEST else get_timetable(facts)
-    return first_open(timetable, moment, moment)
+    return find_opening(timetable, moment, moment)
 
 
 def _load_others(reason: str, facts: Facts, recipient_key: str, cluster_id: Any, since: datetime | None) -> list[Wait]:

@@ -33,8 +33,8 @@ from notifications.models import Cluster, Notification
 from notifications.outcomes import Answer, Deliver, Drop, Hold, Reason, Rule, RuleKind
 from notifications.recipients import Address, user_key
 from notifications.sending.audience import Audience
-from notifications.sending.decisions import Decisions, address_kinds
-from notifications.sending.duplicates import read_only_lookup
+from notifications.sending.decisions import Decisions, get_address_kinds
+from notifications.sending.duplicates import make_read_only_lookup
 from notifications.sending.gates import GATES, Facts
 from notifications.sending.idempotency import find_by_key
 from notifications.sending.permission import check_permission, get_required_permission
@@ -85,8 +85,8 @@ def _decide(request: Request, recipient: Any, now: datetime, using: str) -> dict
     if not isinstance(recipient, Address | get_user_model()):
         raise InvalidRecipient(f"explain() takes one user or one Address, not {recipient!r:.80}.")
     chunks = Audience(recipient, request.cluster, request.channels).chunks(1)
-    lookup = read_only_lookup(request.event, now, using)
-    decisions = Decisions(request, request.notification(now), address_kinds(request), now, lookup)
+    lookup = make_read_only_lookup(request.event, now, using)
+    decisions = Decisions(request, request.build_notification(now), get_address_kinds(request), now, lookup)
     pairs = (pair for chunk in chunks for pair in decisions.decide_with_facts(chunk))
     return {facts.channel: (facts, answer) for facts, answer in pairs}
 

@@ -45,7 +45,7 @@ class Candidate:
         self.stored_address, self.address_hash = self.address, hash_address(self.address)
 
 
-def address_kinds(request: Request) -> dict[str, str]:
+def get_address_kinds(request: Request) -> dict[str, str]:
     """Return the channels of a call, each with the kind of address that it sends to."""
     return {channel: get_address_kind(channel) for channel in request.channels}
 
@@ -79,19 +79,19 @@ class Decisions:
         """Yield the recipients of the chunk on each channel, with the answer. Takes a fixed number of statements."""
         candidates, originals = self._load_candidates(chunk)
         for candidate in candidates:
-            yield candidate, self.answer(candidate, originals.get(candidate.key))
+            yield candidate, self.get_answer(candidate, originals.get(candidate.key))
 
     def decide_with_facts(self, chunk: Chunk) -> Iterator[tuple[Facts, Answer]]:
         """Yield the facts of each recipient on each channel, with the answer."""
         candidates, originals = self._load_candidates(chunk)
         for candidate in candidates:
             original = originals.get(candidate.key)
-            yield self.facts(candidate, original), self.answer(candidate, original)
+            yield self.build_facts(candidate, original), self.get_answer(candidate, original)
 
     def _load_candidates(self, chunk: Chunk) -> tuple[Sequence[Candidate], Mapping[str, Original]]:
         by_id = bool(chunk.user_ids)
         batch = self.loader.load_users(chunk.user_ids) if by_id else self.loader.load_addresses(chunk.addresses)
-        candidates = [*_candidates(batch, chunk, self.kinds)]
+        candidates = [*_build_candidates(batch, chunk, self.kinds)]
         self.suppressed = self._apply_suppressions(candidates) if batch.may_be_suppressed else frozenset()
         return candidates, find_duplicates(self.request, candidates, self.is_deliverable, self.lookup)
 
@@ -101,7 +101,7 @@ class Decisions:
         A candidate with a suppressed address uses its alternative or, if it has none that is usable, gets a cache key
         of its own.
         """
-        hashes = [_suppression_hash(candidate) for candidate in candidates]
+        hashes = [_get_suppression_hash(candidate) for candidate in candidates]
         others = {hash_normalized(candidate.alternative) for candidate in candidates if candidate.alternative}
         suppressed = self.suppressions.find({*hashes, *others} - {""})
         suppressed_hashes = {address_hash for _kind, address_hash in suppressed}
@@ -115,12 +115,12 @@ class Decisions:
                 candidate.cache_key = (candidate.channel, candidate.address)
         return suppressed
 
-    def answer(self, candidate: Candidate, original: Original | None = None) -> Answer:
+    def get_answer(self, candidate: Candidate, original: Original | None = None) -> Answer:
         """Return the answer of the gates. It holds the delivery until the ``send_at`` of the call at least."""
         answers = candidate.decision.answers
         answer = answers.get(candidate.cache_key) if original is None else None
         if answer is None:
-            answer = hold_until_send_at(self.wanted_at, decide(self.facts(candidate, original)), self.now)
+            answer = hold_until_send_at(self.wanted_at, decide(self.build_facts(candidate, original)), self.now)
             if original is None:
                 answers[candidate.cache_key] = answer
         return answer
@@ -129,10 +129,10 @@ class Decisions:
         """Return whether the candidate gets the notification unless it is a duplicate."""
         deliverable, cache_key = candidate.decision.deliverable, candidate.cache_key
         if cache_key not in deliverable:
-            deliverable[cache_key] = not isinstance(decide(self.facts(candidate), GATES_BEFORE_DUPLICATE), Drop)
+            deliverable[cache_key] = not isinstance(decide(self.build_facts(candidate), GATES_BEFORE_DUPLICATE), Drop)
         return deliverable[cache_key]
 
-    def facts(self, candidate: Candidate, original: Original | None = None) -> Facts:
+    def build_facts(self, candidate: Candidate, original: Original | None = None) -> Facts:
         notification = self.notification
         return Facts(
             self.request.event,
@@ -153,7 +153,7 @@ class Decisions:
         )
 
 
-def _candidates(batch: RecipientBatch, chunk: Chunk, kinds: Mapping[str, str]) -> Iterator[Candidate]:
+def _build_candidates(batch: RecipientBatch, chunk: Chunk, kinds: Mapping[str, str]) -> Iterator[Candidate]:
     channels, no_hash = tuple(kinds.items()), hash_address("")
     for key, user_id, decision, addresses, chosen_addresses in batch.recipients:
         for (channel, kind), address in zip(channels, addresses, strict=True):
@@ -169,7 +169,7 @@ def _candidates(batch: RecipientBatch, chunk: Chunk, kinds: Mapping[str, str]) -
                 yield Candidate(key, user_id, channel, kind, address, address, hashed, decision, cache_key, *rest)
 
 
-def _suppression_hash(candidate: Candidate) -> str:
+def _get_suppression_hash(candidate: Candidate) -> str:
     """Return the hash by which suppressions identify the address. Most are normalized already."""
     address = candidate.stored_address
     if not address:

@@ -31,7 +31,7 @@ def find_duplicates(
         return {}
     fingerprint = make_fingerprint_function(request.event, request.cluster, request.context)
     # In the order of the audience, which is the same in every send(), so that two sends cannot deadlock.
-    channels = _counted_channels(request.event)
+    channels = _get_counted_channels(request.event)
     keys = dict.fromkeys(
         candidate.key for candidate in candidates if candidate.channel in channels and is_deliverable(candidate)
     )
@@ -39,21 +39,21 @@ def find_duplicates(
     return {wanted[hashed]: original for hashed, original in lookup(wanted).items()} if wanted else {}
 
 
-def reserving_lookup(
+def make_reserving_lookup(
     event: NotificationEvent, notification: Notification, now: datetime, using: str
 ) -> DuplicateLookup:
     """Return a lookup that reserves the fingerprints that are not duplicates, until the window of the event ends."""
     until = now + timedelta(seconds=event.dedup_window)
     rows = Fingerprint.objects.using(using)
-    return lambda wanted: rows.reserve(wanted, Original(notification.pk, now), until, _counted_channels(event))
+    return lambda wanted: rows.reserve(wanted, Original(notification.pk, now), until, _get_counted_channels(event))
 
 
-def read_only_lookup(event: NotificationEvent, now: datetime, using: str) -> DuplicateLookup:
+def make_read_only_lookup(event: NotificationEvent, now: datetime, using: str) -> DuplicateLookup:
     """Return a lookup that reserves nothing."""
-    return lambda wanted: Fingerprint.objects.using(using).find_duplicates(wanted, now, _counted_channels(event))
+    return lambda wanted: Fingerprint.objects.using(using).find_duplicates(wanted, now, _get_counted_channels(event))
 
 
-def _counted_channels(event: NotificationEvent) -> set[str]:
+def _get_counted_channels(event: NotificationEvent) -> set[str]:
     """Return the channels on which recipients are reached.
 
     Channels that send to nobody, such as the log, count only if the event has no others.

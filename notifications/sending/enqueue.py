@@ -18,8 +18,8 @@ from notifications.models import AttachedFile, Notification, NotificationLog
 from notifications.models.queued_signal import send_signal_on_commit
 from notifications.outcomes import Answer, DeliveryState, Drop, Hold, Reason, SendResult
 from notifications.sending.audience import Audience
-from notifications.sending.decisions import Candidate, Decisions, address_kinds
-from notifications.sending.duplicates import reserving_lookup
+from notifications.sending.decisions import Candidate, Decisions, get_address_kinds
+from notifications.sending.duplicates import make_reserving_lookup
 from notifications.sending.idempotency import build_duplicate_result, read_outcomes, release_key, store_notification
 from notifications.sending.permission import check_permission
 from notifications.sending.queue_limit import QueueFull, QueueRoom, is_limited
@@ -56,7 +56,7 @@ def enqueue(request: Request, recipients: Any, using: str) -> SendResult:
         if not created:
             return build_duplicate_result(notification, request, _requested_but_unconfigured(request, audience))
         if is_off():
-            result = _new_result(request, notification, audience)
+            result = _build_result(request, notification, audience)
             return _refuse(request, notification, result, Reason.SWITCHED_OFF, now or notification.created_at, using)
         return _enqueue_in_chunks(request, notification, audience, now or notification.created_at, using)
 
@@ -84,8 +84,8 @@ def _enqueue_at_once(request: Request, audience: Audience, using: str) -> SendRe
     check_permission(request.event, request.options.actor)
     request = _resolve_cluster(request, audience)
     now = clock.cached_now(using)
-    notification = request.notification(now)
-    decisions = Decisions(request, notification, address_kinds(request), now, lambda wanted: {})
+    notification = request.build_notification(now)
+    decisions = Decisions(request, notification, get_address_kinds(request), now, lambda wanted: {})
     decided = (pair for chunk in audience.chunks(MAX_INSERT_ROWS) for pair in decisions.decide_chunk(chunk))
     rows = _collect_rows(decided)
     # A single statement is atomic without a savepoint.
@@ -93,7 +93,7 @@ def _enqueue_at_once(request: Request, audience: Audience, using: str) -> SendRe
     with transaction.atomic(using=using, savepoint=needs_savepoint):
         insert_with_deliveries(notification, request.score, rows.deliveries, using)
         AttachedFile.objects.using(using).attach(notification, request.attachments)
-        result = _new_result(request, notification, audience)
+        result = _build_result(request, notification, audience)
         _log_and_count(result, rows, notification, now, using)
         _send_signal_on_commit(result, using)
     return result
@@ -110,7 +110,7 @@ def _enqueue_in_chunks(
             result = _write_chunks(request, notification, audience, now, using, room.check)
             room.make_room(result.queued + result.held, now)
     except QueueFull:
-        result = _new_result(request, notification, audience)
+        result = _build_result(request, notification, audience)
         result.refused_channels = request.refused_channels
         return _refuse(request, notification, result, Reason.QUEUE_FULL, now, using)
     return result
@@ -128,10 +128,10 @@ def _write_chunks(
 
     :param check_room: called before each chunk is written, with the number of deliveries of the send so far.
     """
-    result = _new_result(request, notification, audience)
+    result = _build_result(request, notification, audience)
     AttachedFile.objects.using(using).attach(notification, request.attachments)
-    lookup = reserving_lookup(request.event, notification, now, using)
-    decisions = Decisions(request, notification, address_kinds(request), now, lookup)
+    lookup = make_reserving_lookup(request.event, notification, now, using)
+    decisions = Decisions(request, notification, get_address_kinds(request), now, lookup)
     for chunk in audience.chunks(conf.current().chunk_size):
         rows = _collect_rows(decisions.decide_chunk(chunk))
         check_room(result.queued + result.held + len(rows.deliveries))
@@ -141,7 +141,7 @@ def _write_chunks(
     return result
 
 
-def _new_result(request: Request, notification: Notification, audience: Audience) -> SendResult:
+def _build_result(request: Request, notification: Notification, audience: Audience) -> SendResult:
     return SendResult(
         notification.pk,
         not_configured=request.not_configured,
@@ -155,7 +155,10 @@ def _new_result(request: Request, notification: Notification, audience: Audience
 def _log_and_count(
     result: SendResult, rows: "ChunkRows", notification: Notification, now: datetime, using: str
 ) -> None:
-    log_rows = [*_drop_rows(notification, rows.drops, now), *_rejection_rows(notification, rows.rejections, now)]
+    log_rows = [
+        *_build_drop_rows(notification, rows.drops, now),
+        *_build_rejection_rows(notification, rows.rejections, now),
+    ]
     NotificationLog.objects.using(using).append(log_rows)
     result.held += rows.held
     result.queued += len(rows.deliveries) - rows.held
@@ -211,13 +214,13 @@ def _collect_rows(decided: Iterable[tuple[Candidate, Answer]]) -> ChunkRows:
             rows.drops.append((candidate, answer))
         else:
             rows.held += isinstance(answer, Hold)
-            rows.deliveries.append(_delivery_row(candidate, answer))
+            rows.deliveries.append(_build_delivery_row(candidate, answer))
             if candidate.rejected_address:
                 rows.rejections.append(candidate)
     return rows
 
 
-def _delivery_row(candidate: Candidate, answer: Answer) -> NewDelivery:
+def _build_delivery_row(candidate: Candidate, answer: Answer) -> NewDelivery:
     state, reason, until = READY, "", None
     if isinstance(answer, Hold):
         state, reason, until = HELD, REASON_VALUES[answer.reason], answer.until
@@ -233,7 +236,7 @@ def _delivery_row(candidate: Candidate, answer: Answer) -> NewDelivery:
     )
 
 
-def _drop_rows(
+def _build_drop_rows(
     notification: Notification, drops: Sequence[tuple[Candidate, Drop]], now: datetime
 ) -> list[NotificationLog]:
     """Return a log row for each drop."""
@@ -253,7 +256,7 @@ def _drop_rows(
     ]
 
 
-def _rejection_rows(
+def _build_rejection_rows(
     notification: Notification, candidates: Sequence[Candidate], now: datetime
 ) -> list[NotificationLog]:
     """Return a log note for each rejected address."""

@@ -17,7 +17,7 @@ from notifications.storage.insert import insert_notification
 
 def store_notification(request: Request, now: datetime | None, using: str) -> tuple[Notification, bool]:
     """Insert the notification of the call, or find the one with its key. Return it and whether it is new."""
-    row = request.notification(now)
+    row = request.build_notification(now)
     if row.idempotency_key is None:
         insert_notification(row, using)
         return row, True

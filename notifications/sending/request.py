@@ -77,7 +77,7 @@ class Request:
         """Return the request with its cluster. The default cluster is read from the database."""
         return replace(self, cluster=cluster_or_default(self.cluster))
 
-    def notification(self, now: Any) -> Notification:
+    def build_notification(self, now: Any) -> Notification:
         """Return the row to insert. Without ``now`` it has no ``created_at``."""
         options = self.options
         return Notification(

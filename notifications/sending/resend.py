@@ -71,14 +71,14 @@ def reopen(deliveries: DeliveryQuerySet, reason: str, actor: Any = None) -> list
     )
     rows = list(locked.order_by("pk"))
     Delivery.objects.using(using).filter(pk__in=[row.pk for row in rows]).reopen()
-    text = mask_addresses(f"{_actor_prefix(actor)}{reason}")
+    text = mask_addresses(f"{_format_actor(actor)}{reason}")
     kind, now = NotificationLog.Kind.RESENT, clock.now(using)
     log = [NotificationLog.for_delivery(row, kind, now, reason=Reason.RETRIED, error_message=text) for row in rows]
     NotificationLog.objects.using(using).append(log)
     return rows
 
 
-def _actor_prefix(actor: Any) -> str:
+def _format_actor(actor: Any) -> str:
     """Return the actor's recipient key, because the log must not contain names."""
     return f"by {user_key(actor.pk)}: " if actor is not None else ""
 

@@ -17,23 +17,23 @@ def synchronous(call: Callable[Arguments, Result]) -> Callable[Arguments, Result
 
     @wraps(call)
     def wrapper(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-        if _runs_in_event_loop():
+        if _is_async():
             raise CalledFromAsyncCode(
                 f"NotificationManager.{call.__name__}() was called in async code, where the database cannot be used. "
-                f"Write: {_replacement(call.__name__)}"
+                f"Write: {_suggest_replacement(call.__name__)}"
             )
         return call(*args, **kwargs)
 
     return wrapper
 
 
-def _replacement(name: str) -> str:
+def _suggest_replacement(name: str) -> str:
     if name == "send":
         return "await NotificationManager.asend(…)"
     return f"await sync_to_async(NotificationManager.{name})(…), with sync_to_async of asgiref.sync"
 
 
-def _runs_in_event_loop() -> bool:
+def _is_async() -> bool:
     """Return whether this is async code. It is false if ``DJANGO_ALLOW_ASYNC_UNSAFE`` is set."""
     try:
         asyncio.get_running_loop()

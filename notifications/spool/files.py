@@ -52,7 +52,7 @@ class Line:
             record, expected = entry["send"], entry["sha256"]
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise SpoolDamaged("This is not a line of a spool.") from error
-        if checksum(record) != expected:
+        if compute_checksum(record) != expected:
             raise SpoolDamaged("The checksum is wrong.")
         return record
 
@@ -109,7 +109,7 @@ class Spool:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             _sync_folder(self.folder.parent)
         with self._locked("append.lock"):
-            _append(self.current, {"send": record, "sha256": checksum(record)})
+            _append(self.current, {"send": record, "sha256": compute_checksum(record)})
 
     def reject(self, line: Line, reason: str, now: str) -> None:
         """Move a line to the rejected lines, with the reason."""
@@ -169,7 +169,7 @@ class Spool:
             os.close(descriptor)  # This also releases the lock.
 
 
-def checksum(record: Mapping[str, Any]) -> str:
+def compute_checksum(record: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 

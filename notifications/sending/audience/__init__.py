@@ -112,27 +112,27 @@ class Audience:
             _, known = self._addresses.get(recipient.key, (recipient, frozenset()))
             self._addresses[recipient.key] = recipient, combine_filters([known, channel_filter])
         elif isinstance(recipient, Members):
-            self._queries.append((_members(recipient.cluster), channel_filter))
+            self._queries.append((_query_members(recipient.cluster), channel_filter))
         elif isinstance(recipient, Topic):
             self._topics[channel_filter].add(recipient.key)
         elif isinstance(recipient, GroupNamed):
             self._groups[channel_filter].add(get_group_pk(recipient.name))
         elif isinstance(recipient, QuerySet):
-            self._queries.append((_users(recipient), channel_filter))
+            self._queries.append((_query_users(recipient), channel_filter))
         elif isinstance(recipient, get_group_model()):
-            self._groups[channel_filter].add(_primary_key(recipient))
+            self._groups[channel_filter].add(_get_primary_key(recipient))
         else:
-            self._ids[channel_filter].add(_user_id(recipient))
+            self._ids[channel_filter].add(_get_user_id(recipient))
 
 
-def _members(cluster: Any) -> QuerySet[Any]:
+def _query_members(cluster: Any) -> QuerySet[Any]:
     model = cluster_model()
     if cluster is not None and (not isinstance(cluster, model) or cluster.pk is None):
         raise InvalidRecipient(f"Members(…) takes a saved {model.__name__}, or None, not {cluster!r:.80}.")
     return get_members(cluster)
 
 
-def _users(queryset: QuerySet[Any]) -> QuerySet[Any]:
+def _query_users(queryset: QuerySet[Any]) -> QuerySet[Any]:
     if issubclass(queryset.model, get_user_model()):
         return queryset
     if issubclass(queryset.model, get_group_model()):
@@ -146,11 +146,11 @@ def _as_iterable(recipients: Any) -> Iterable[Any]:
     if isinstance(recipients, single):
         return [recipients]
     if isinstance(recipients, str | bytes) or not isinstance(recipients, Iterable):
-        raise _invalid_recipient(recipients)
+        raise _build_error(recipients)
     return recipients
 
 
-def _invalid_recipient(value: Any) -> InvalidRecipient:
+def _build_error(value: Any) -> InvalidRecipient:
     return InvalidRecipient(
         explain_unusable_group(type(value))
         or f"{value!r:.80} is not a recipient. {_suggest_fix(value)}{ACCEPTED_TYPES}"
@@ -166,13 +166,13 @@ def _suggest_fix(value: Any) -> str:
     return ""
 
 
-def _user_id(recipient: Any) -> Any:
+def _get_user_id(recipient: Any) -> Any:
     if not isinstance(recipient, get_user_model()):
-        raise _invalid_recipient(recipient)
-    return _primary_key(recipient)
+        raise _build_error(recipient)
+    return _get_primary_key(recipient)
 
 
-def _primary_key(recipient: Any) -> Any:
+def _get_primary_key(recipient: Any) -> Any:
     if recipient.pk is None:
         raise InvalidRecipient(f"The {recipient._meta.verbose_name} {recipient!r:.80} is not saved yet.")
     key = recipient.pk

@@ -19,7 +19,7 @@ def iterate_sorted(queryset: QuerySet[Any], column: str, size: int) -> Iterator[
     keys = queryset.values_list(column, flat=True)
     if not can_reorder(queryset):
         return iter(sorted(set(keys)))
-    return keys.order_by(_python_order(queryset, column)).distinct().iterator(chunk_size=size)
+    return keys.order_by(_get_python_order(queryset, column)).distinct().iterator(chunk_size=size)
 
 
 def can_reorder(queryset: QuerySet[Any]) -> bool:
@@ -28,7 +28,7 @@ def can_reorder(queryset: QuerySet[Any]) -> bool:
     return not (query.is_sliced or query.combinator or query.distinct_fields or query.select_for_update)
 
 
-def _python_order(queryset: QuerySet[Any], column: str) -> Any:
+def _get_python_order(queryset: QuerySet[Any], column: str) -> Any:
     """Return an ordering that agrees with Python. On PostgreSQL, the default collation of texts may not."""
     field: Any = queryset.model._meta.pk if column == "pk" else queryset.model._meta.get_field(column)
     while field.remote_field:

@@ -12,10 +12,10 @@ from notifications.outcomes import Answer, Deliver, Hold, Reason, Rule, RuleKind
 from notifications.sending.gates.facts import Facts
 from notifications.sending.gates.quiet_hours import (
     find_deciding_rule,
-    first_open,
+    find_opening,
+    find_openings_without_each,
     get_person_timetable,
     get_timetable,
-    openings_without_each,
 )
 
 DIGEST_INTERVALS = (UserSettings.Digest.DAILY, UserSettings.Digest.WEEKLY)
@@ -78,12 +78,12 @@ def _hold_for_batch(facts: Facts) -> Hold | None:
 def _build_hold(
     facts: Facts, reason: Reason, rule: Rule, timetable: Timetable | None, due: datetime, wanted_at: datetime
 ) -> Hold:
-    until = first_open(timetable, due, wanted_at)
-    hours = openings_without_each(facts, timetable, due, wanted_at)
-    return Hold(until, reason, find_deciding_rule(until, {rule: _due_otherwise(facts, reason), **hours}))
+    until = find_opening(timetable, due, wanted_at)
+    hours = find_openings_without_each(facts, timetable, due, wanted_at)
+    return Hold(until, reason, find_deciding_rule(until, {rule: _find_due_otherwise(facts, reason), **hours}))
 
 
-def _due_otherwise(facts: Facts, reason: Reason) -> datetime:
+def _find_due_otherwise(facts: Facts, reason: Reason) -> datetime:
     """Return when the delivery would be sent if it did not wait for this."""
     batch = _hold_for_batch(facts) if reason is Reason.DIGEST else None
-    return batch.until if batch else first_open(get_timetable(facts), facts.decision_time, facts.wanted_at)
+    return batch.until if batch else find_opening(get_timetable(facts), facts.decision_time, facts.wanted_at)

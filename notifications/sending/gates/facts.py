@@ -46,15 +46,15 @@ class Person:
         if self.user is None:
             return ChosenAddress("")
         chosen = self.settings.address_for(channel) if self.settings else ""
-        return choose_address(kind, chosen, _account_address(self.user, kind))
+        return choose_address(kind, chosen, _get_account_address(self.user, kind))
 
 
-def _account_address(user: Any, kind: str) -> str:
-    name = address_field(type(user), kind)
+def _get_account_address(user: Any, kind: str) -> str:
+    name = get_address_field(type(user), kind)
     return str(getattr(user, name, "") or "") if name else ""
 
 
-def address_field(model: Any, kind: str) -> str:
+def get_address_field(model: Any, kind: str) -> str:
     """Return the name of the user attribute with the address of this kind; empty if there is none."""
     return conf.current().address_fields.get(kind) or (model.get_email_field_name() if kind == "email" else "")
 
@@ -118,11 +118,13 @@ def load_people(cluster: Any, user_ids: Collection[Any]) -> dict[Any, Person]:
     members = get_members(cluster).order_by().filter(pk=OuterRef("pk"))
     users = get_user_model()._default_manager.filter(pk__in=user_ids).annotate(klaxon_member=Exists(members))
     preferences = load_preferences(cluster, user_ids)
-    found = {user.pk: _person(user, user.klaxon_member, preferences.get(user.pk, UserPreferences())) for user in users}
+    found = {
+        user.pk: _build_person(user, user.klaxon_member, preferences.get(user.pk, UserPreferences())) for user in users
+    }
     return {pk: found.get(pk) or Person(user_key(pk)) for pk in user_ids}
 
 
-def _person(user: Any, is_member: bool, preferences: UserPreferences) -> Person:
+def _build_person(user: Any, is_member: bool, preferences: UserPreferences) -> Person:
     return Person(
         user_key(user.pk),
         user,

@@ -39,26 +39,28 @@ def get_person_timetable(facts: Facts) -> Timetable | None:
     if not facts.kind or facts.person.has_no_account:
         return None
     settings = facts.person.settings
-    quiet, windows = _quiet_hours(settings), _windows(settings, facts.channel)
+    quiet, windows = _get_quiet_hours(settings), _get_windows(settings, facts.channel)
     if quiet is None and not windows:
         return None
     return Timetable(get_zone(settings.time_zone if settings else ""), quiet, windows)
 
 
-def first_open(timetable: Timetable | None, moment: datetime, wanted_at: datetime) -> datetime:
+def find_opening(timetable: Timetable | None, moment: datetime, wanted_at: datetime) -> datetime:
     """Return the first instant, not before ``moment``, at which the delivery may be sent."""
     return timetable.find_opening(moment, wanted_at + SEARCH_PERIOD) if timetable else moment
 
 
-def openings_without_each(
+def find_openings_without_each(
     facts: Facts, timetable: Timetable | None, moment: datetime, wanted_at: datetime
 ) -> dict[Rule, datetime]:
     """Return by rule when the delivery could be sent if this rule did not apply."""
     openings = {}
     if timetable and timetable.quiet:
-        openings[_quiet_rule(facts, timetable)] = first_open(replace(timetable, quiet=None), moment, wanted_at)
+        openings[_build_quiet_rule(facts, timetable)] = find_opening(replace(timetable, quiet=None), moment, wanted_at)
     if timetable and timetable.windows:
-        openings[_windows_rule(facts, timetable)] = first_open(replace(timetable, windows=()), moment, wanted_at)
+        openings[_build_windows_rule(facts, timetable)] = find_opening(
+            replace(timetable, windows=()), moment, wanted_at
+        )
     return openings
 
 
@@ -75,16 +77,18 @@ def find_deciding_rule(until: datetime, without: Mapping[Rule, datetime]) -> Rul
 
 def _hold_until_open(facts: Facts, timetable: Timetable) -> Answer:
     moment = facts.decision_time
-    until = first_open(timetable, moment, facts.wanted_at)
+    until = find_opening(timetable, moment, facts.wanted_at)
     if until == moment:
         return Deliver()
-    without = openings_without_each(facts, timetable, moment, facts.wanted_at)
+    without = find_openings_without_each(facts, timetable, moment, facts.wanted_at)
     return Hold(
-        until, _reason(timetable, moment, [at != until for at in without.values()]), find_deciding_rule(until, without)
+        until,
+        _choose_reason(timetable, moment, [at != until for at in without.values()]),
+        find_deciding_rule(until, without),
     )
 
 
-def _reason(timetable: Timetable, moment: datetime, decides: Sequence[bool]) -> Reason:
+def _choose_reason(timetable: Timetable, moment: datetime, decides: Sequence[bool]) -> Reason:
     """Return the reason of a hold: if both quiet hours and windows apply, the one that decides.
 
     :param decides: for each that applies, quiet hours first, whether the time would be another without it.
@@ -95,23 +99,23 @@ def _reason(timetable: Timetable, moment: datetime, decides: Sequence[bool]) -> 
     return Reason.QUIET_HOURS if is_quiet else Reason.DELIVERY_WINDOW
 
 
-def _quiet_rule(facts: Facts, timetable: Timetable) -> Rule:
+def _build_quiet_rule(facts: Facts, timetable: Timetable) -> Rule:
     is_users = facts.person.settings is not None and facts.person.settings.chooses_quiet_hours
     detail = {"hours": str(timetable.quiet), "zone": timetable.zone.key}
     return Rule(RuleKind.QUIET_HOURS, "user" if is_users else "site", detail)
 
 
-def _windows_rule(facts: Facts, timetable: Timetable) -> Rule:
+def _build_windows_rule(facts: Facts, timetable: Timetable) -> Rule:
     windows = ", ".join(map(str, timetable.windows))
     detail = {"channel": facts.channel, "hours": windows, "zone": timetable.zone.key}
     return Rule(RuleKind.DELIVERY_WINDOWS, "user", detail)
 
 
-def _quiet_hours(settings: UserSettings | None) -> Hours | None:
+def _get_quiet_hours(settings: UserSettings | None) -> Hours | None:
     return settings.quiet_hours if settings else get_site_quiet_hours()
 
 
-def _windows(settings: UserSettings | None, channel: str) -> tuple[Hours, ...]:
+def _get_windows(settings: UserSettings | None, channel: str) -> tuple[Hours, ...]:
     if settings is None or not settings.delivery_windows:
         return ()
     try:

@@ -86,7 +86,7 @@ class RecipientLoader:
         decision, recipients = self.decisions.setdefault("", CachedDecision(Person("a:"))), []
         for address in addresses:
             person = Person(address.key, bare_address=address)
-            recipients.append((person.key, None, decision, *self._addresses_of(person)))
+            recipients.append((person.key, None, decision, *self._choose_addresses(person)))
         return RecipientBatch(recipients, True)
 
     def load_users(self, user_ids: Collection[Any]) -> RecipientBatch:
@@ -104,27 +104,27 @@ class RecipientLoader:
         self.is_shared_fresh = False
         rows = storage.load_recipients(self.using, self.cluster, user_ids, columns.names, columns.active)
         by_key = columns.index_rows(rows)
-        recipients = [self._recipient(pk, by_key.get(pk), columns) for pk in user_ids]
+        recipients = [self._build_recipient(pk, by_key.get(pk), columns) for pk in user_ids]
         return RecipientBatch(recipients, bool(rows and rows[0][storage.SUPPRESSIONS]))
 
-    def _recipient(self, pk: Any, row: Row | None, columns: UserColumns) -> Recipient:
+    def _build_recipient(self, pk: Any, row: Row | None, columns: UserColumns) -> Recipient:
         key = user_key(pk)
         if row is None:
             return key, None, CachedDecision(Person(key)), columns.no_addresses, NO_CHOSEN_ADDRESSES
         facts = row[storage.FACTS]
-        decision = self.decisions.get(facts) or self._cache(facts, self._new_decision(key, row))
-        return key, pk, decision, *columns.addresses(key, row)
+        decision = self.decisions.get(facts) or self._cache(facts, self._build_decision(key, row))
+        return key, pk, decision, *columns.get_addresses(key, row)
 
-    def _new_decision(self, key: str, row: Row) -> CachedDecision:
+    def _build_decision(self, key: str, row: Row) -> CachedDecision:
         facts, pk = storage.parse_facts(row), row[storage.SETTINGS_KEY]
         settings = None if pk is None else storage.build_settings(pk, facts.settings)
-        shared = self._shared_by(facts.roles) if facts.has_shared_preferences else ()
+        shared = self._get_shared_preferences(facts.roles) if facts.has_shared_preferences else ()
         mutes = [parse_mute(*mute, connections[self.using].timezone) for mute in sorted(facts.mutes)]
         return CachedDecision(
             Person(key, Account(bool(facts.is_active)), None, bool(facts.is_member), settings, shared, mutes)
         )
 
-    def _shared_by(self, roles: Sequence[int]) -> Sequence[SharedPreference]:
+    def _get_shared_preferences(self, roles: Sequence[int]) -> Sequence[SharedPreference]:
         """Return the shared preferences of these roles and of the cluster. Read them again only if a role is new."""
         if not self.is_shared_fresh and not self.shared.keys() >= {None, *roles}:
             self.shared = {None: None, **SharedPreference.objects.using(self.using).load_by_role(self.cluster)}
@@ -143,12 +143,12 @@ class RecipientLoader:
         This is for sites that change how users are loaded or where preferences come from.
         """
         people = load_people(self.cluster, user_ids)
-        return RecipientBatch([self._whole_user(pk, person) for pk, person in people.items()], True)
+        return RecipientBatch([self._build_whole_recipient(pk, person) for pk, person in people.items()], True)
 
-    def _whole_user(self, pk: Any, person: Person) -> Recipient:
+    def _build_whole_recipient(self, pk: Any, person: Person) -> Recipient:
         user_id = pk if person.user is not None else None
-        return person.key, user_id, CachedDecision(person), *self._addresses_of(person)
+        return person.key, user_id, CachedDecision(person), *self._choose_addresses(person)
 
-    def _addresses_of(self, person: Person) -> tuple[list[str], Mapping[str, ChosenAddress]]:
+    def _choose_addresses(self, person: Person) -> tuple[list[str], Mapping[str, ChosenAddress]]:
         chosen = {channel: person.choose_address(channel, kind) for channel, kind in self.kinds.items()}
         return [address.address for address in chosen.values()], chosen

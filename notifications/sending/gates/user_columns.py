@@ -15,7 +15,7 @@ from django.db.models.signals import post_init, pre_init
 
 from notifications.core.addresses import ChosenAddress, choose_address
 from notifications.models.preferences import normalised
-from notifications.sending.gates.facts import address_field
+from notifications.sending.gates.facts import get_address_field
 from notifications.storage.load_recipients import ADDRESSES, KEY, REQUESTED
 
 NO_ADDRESSES = "{}"
@@ -49,7 +49,7 @@ class UserColumns:
             return {row[KEY]: row for row in rows}
         return {self.key_field.to_python(row[KEY]): row for row in rows}
 
-    def addresses(self, key: str, row: tuple[Any, ...]) -> tuple[list[str], Mapping[str, ChosenAddress]]:
+    def get_addresses(self, key: str, row: tuple[Any, ...]) -> tuple[list[str], Mapping[str, ChosenAddress]]:
         """Return an address for each channel and, by channel, the ChosenAddress if the user has chosen an address.
 
         A chosen address takes precedence over that of the account, except on channels that send to accounts.
@@ -71,7 +71,7 @@ def find_user_columns(kinds: Mapping[str, str], using: str) -> UserColumns | Non
     :param kinds: the channels, each with the kind of address that it sends to.
     """
     model: Any = get_user_model()
-    fields = {kind: address_field(model, kind) for kind in kinds.values() if kind != "user"}
+    fields = {kind: get_address_field(model, kind) for kind in kinds.values() if kind != "user"}
     names = tuple(dict.fromkeys(name for name in fields.values() if name))
     active = "" if getattr_static(model, "is_active", None) is True else "is_active"
     columns = (*names, *([active] if active else []))
