@@ -98,7 +98,7 @@ def test_what_is_critical_is_counted_everywhere_and_has_a_ceiling(limits):
     *counted, ceiling = build_requests(delivery(), event(NotificationPriority.CRITICAL))
     assert len(counted) == 5
     assert all(request.is_critical for request in counted)
-    assert (ceiling.key, str(ceiling.rate), ceiling.critical) == ("critical:7:u:42", "500/h", False)
+    assert (ceiling.key, str(ceiling.rate), ceiling.is_critical) == ("critical:7:u:42", "500/h", False)
 
 
 def test_only_the_declared_priority_passes_but_the_given_one_orders(limits):
