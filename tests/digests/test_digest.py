@@ -30,7 +30,7 @@ def states():
     return sorted(Delivery.objects.filter(channel="email").values_list("state", flat=True))
 
 
-def test_the_mails_of_a_day_come_as_one_at_the_hour_of_the_user_and_the_inbox_at_once(clock, reader):
+def test_the_mails_of_a_day_are_one_digest_and_the_inbox_is_immediate(clock, reader):
     result = ship(reader, 1)
     assert (result.queued, result.held) == (1, 1)
     newsletter(reader)
@@ -53,14 +53,14 @@ def test_the_mails_of_a_day_come_as_one_at_the_hour_of_the_user_and_the_inbox_at
     assert states() == [DeliveryState.MERGED] * 3 + [DeliveryState.SENT]
 
 
-def test_what_is_urgent_is_sent_at_once(clock, reader):
+def test_urgent_notifications_are_sent_immediately(clock, reader):
     NotificationManager.send(ShopEvents.STORE_ON_FIRE, [reader], None, {"place": "hall"})
     ship(reader, 1, level="critical")
     work()
     assert len(mail.outbox) == 2
 
 
-def test_each_item_names_the_digest_that_it_is_in(clock, reader):
+def test_each_item_names_its_digest(clock, reader):
     ship(reader, 1)
     clock.to(EIGHT)
     assert make_due() == DigestResult(made=1, merged=1)
@@ -80,7 +80,7 @@ def test_a_second_run_makes_nothing(clock, reader):
     assert len(mail.outbox) == 1
 
 
-def test_what_comes_after_the_digest_is_in_the_next_one(clock, reader):
+def test_later_notifications_are_in_the_next_digest(clock, reader):
     ship(reader, 1)
     clock.to(EIGHT)
     work()
@@ -93,7 +93,7 @@ def test_what_comes_after_the_digest_is_in_the_next_one(clock, reader):
     assert [message.subject for message in mail.outbox] == ["Your day: 1 notification"] * 2
 
 
-def test_a_weekly_digest_with_what_the_host_adds(clock, settings):
+def test_a_weekly_digest_with_sections_of_the_host(clock, settings):
     settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "DIGEST_SECTIONS": f"{__name__}.hours_worked"}
     user = with_digest("weekly", digest_day=0)
     ship(user, 1)
@@ -113,7 +113,7 @@ def hours_worked(cluster, users, gathers, since, until):
 
 
 @pytest.mark.parametrize("path", ["broken", "no_mapping", "missing"])
-def test_sections_that_fail_cost_no_digest(path, clock, reader, settings, caplog):
+def test_a_digest_is_sent_without_sections_that_fail(path, clock, reader, settings, caplog):
     settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "DIGEST_SECTIONS": f"{__name__}.{path}"}
     ship(reader, 1)
     clock.to(EIGHT)
@@ -130,7 +130,7 @@ def no_mapping(*asked):
     return 7
 
 
-def test_who_has_left_or_opted_out_or_has_no_working_address_gets_nothing(clock, reader):
+def test_a_user_who_left_or_opted_out_or_has_no_working_address_gets_no_digest(clock, reader):
     ship(reader, 1)
     clock.to(EIGHT)
     UserSettings.objects.update(events={"order_shipped": {"email": False}})
@@ -158,7 +158,7 @@ def suppress_the_typo():
     Suppression.objects.suppress([("email", "ann@exmaple.com")], Suppression.Why.HARD_BOUNCE, FRIDAY)
 
 
-def test_a_digest_to_an_address_that_is_suppressed_goes_whole_to_the_account(clock, mistyped):
+def test_a_digest_to_a_suppressed_address_is_sent_to_the_account(clock, mistyped):
     ship(mistyped, 1)
     ship(mistyped, 2)
     clock.to(EIGHT)
@@ -169,7 +169,7 @@ def test_a_digest_to_an_address_that_is_suppressed_goes_whole_to_the_account(clo
     assert (digest.to, digest.body.count("- ")) == ([mistyped.email], 2)
 
 
-def test_what_waits_for_a_digest_to_such_an_address_goes_to_the_account_by_itself(clock, mistyped):
+def test_held_items_to_a_suppressed_address_are_sent_to_the_account(clock, mistyped):
     ship(mistyped, 1)
     suppress_the_typo()
     clock.to(EIGHT)
@@ -177,7 +177,7 @@ def test_what_waits_for_a_digest_to_such_an_address_goes_to_the_account_by_itsel
     assert [message.to for message in mail.outbox] == [[mistyped.email]]
 
 
-def test_some_refused_and_the_others_sent(clock, reader):
+def test_refused_items_do_not_stop_the_others(clock, reader):
     ship(reader, 1)
     newsletter(reader)
     UserSettings.objects.update(categories={"news": False})
@@ -185,7 +185,7 @@ def test_some_refused_and_the_others_sent(clock, reader):
     assert make_due() == DigestResult(made=1, merged=1, refused=1)
 
 
-def test_what_was_cancelled_or_has_expired_is_not_told(clock, reader):
+def test_cancelled_and_expired_items_are_left_out(clock, reader):
     ship(reader, 1, cancel_key="one")
     ship(reader, 2, expires_at=EIGHT + timedelta(minutes=1))
     ship(reader, 3)
@@ -197,7 +197,7 @@ def test_what_was_cancelled_or_has_expired_is_not_told(clock, reader):
     assert states() == ["cancelled", "expired", "merged", "sent"]
 
 
-def test_what_was_cancelled_before_it_came_back_to_wait_is_not_told(clock, reader):
+def test_an_item_that_was_cancelled_while_claimed_is_left_out(clock, reader):
     ship(reader, 1, cancel_key="one")
     ship(reader, 2)
     # As if a worker had it when it was cancelled, and gave it back.
@@ -207,7 +207,7 @@ def test_what_was_cancelled_before_it_came_back_to_wait_is_not_told(clock, reade
     assert states() == ["cancelled", "merged", "ready"]
 
 
-def test_what_is_to_be_sent_later_waits_for_a_later_digest(clock, reader):
+def test_a_scheduled_notification_waits_for_a_later_digest(clock, reader):
     ship(reader, 1)
     ship(reader, 2, send_at=EIGHT + timedelta(hours=1))
     clock.to(EIGHT)
@@ -218,7 +218,7 @@ def test_what_is_to_be_sent_later_waits_for_a_later_digest(clock, reader):
     assert mail.outbox[1].subject == "Your day: 1 notification"
 
 
-def test_an_item_whose_template_is_broken_is_called_by_its_event(clock, reader, settings, caplog):
+def test_an_item_with_a_broken_template_has_the_name_of_its_event(clock, reader, settings, caplog):
     settings.TEMPLATES = [
         {
             "BACKEND": "django.template.backends.django.DjangoTemplates",
@@ -241,7 +241,7 @@ def test_an_item_whose_template_is_broken_is_called_by_its_event(clock, reader, 
 SUBJECT = "notifications/order_shipped/email.subject.txt"
 
 
-def test_of_very_many_the_first_hundred_are_told_and_the_others_counted(clock, reader):
+def test_a_digest_lists_a_hundred_items_and_counts_the_others(clock, reader):
     for number in range(103):
         ship(reader, number, channels=["email"])
     clock.to(EIGHT)
@@ -250,7 +250,7 @@ def test_of_very_many_the_first_hundred_are_told_and_the_others_counted(clock, r
     assert (body.count("- "), "And 3 more." in body) == (100, True)
 
 
-def test_two_addresses_are_two_digests(clock, reader):
+def test_two_addresses_get_two_digests(clock, reader):
     ship(reader, 1)
     type(reader).objects.filter(pk=reader.pk).update(email="new@example.com")
     reader.refresh_from_db()
@@ -262,7 +262,7 @@ def test_two_addresses_are_two_digests(clock, reader):
     )
 
 
-def test_what_no_digest_came_for_goes_out_alone_after_an_hour(clock, reader):
+def test_a_delivery_in_no_digest_is_sent_after_an_hour(clock, reader):
     ship(reader, 1)
     clock.to(EIGHT + timedelta(minutes=59))
     assert release_overdue() == Delivery.objects.release_due(clock()) == 0
@@ -280,7 +280,7 @@ def test_queries_do_not_grow_with_the_recipients(count, clock, django_assert_max
         assert make_due().made == count
 
 
-def test_another_user_without_a_digest_gets_mail_at_once(clock, reader):
+def test_a_user_without_a_digest_gets_mail_immediately(clock, reader):
     ship(UserFactory(), 1)
     work()
     assert len(mail.outbox) == 1

@@ -31,7 +31,7 @@ def sections(settings):
     ASKED.clear()
 
 
-def test_at_their_hour_each_gets_one(clock, reader):
+def test_each_user_gets_one_at_their_hour(clock, reader):
     for moment in (EIGHT - timedelta(seconds=1), EIGHT, EIGHT + timedelta(minutes=30), EIGHT + timedelta(hours=1)):
         clock.to(moment)
         work()
@@ -52,7 +52,7 @@ def test_other_hours_other_days_and_other_kinds_are_not_due(clock):
     assert {message.to[0] for message in mail.outbox} == {elsewhere.email, saturday.email}
 
 
-def test_who_has_notifications_gets_both_in_one(clock, reader):
+def test_a_user_with_notifications_gets_sections_in_the_same_digest(clock, reader):
     NotificationManager.send(ShopEvents.NEWSLETTER, [reader], None, {})
     clock.to(EIGHT)
     work()
@@ -63,20 +63,20 @@ def test_who_has_notifications_gets_both_in_one(clock, reader):
     assert "Points" in digest.body
 
 
-def test_what_waits_and_is_not_made_yet_is_waited_for(clock, reader):
+def test_no_section_digest_is_sent_while_items_wait(clock, reader):
     NotificationManager.send(ShopEvents.NEWSLETTER, [reader], None, {})
     clock.to(EIGHT)
     assert send_section_digests(clock()) == 0
 
 
-def test_who_has_no_sections_gets_nothing_and_is_asked_about_once(clock, reader):
+def test_a_user_without_sections_gets_nothing_and_is_processed_once(clock, reader):
     type(reader).objects.update(username="no points")
     clock.to(EIGHT)
     assert [send_section_digests(clock()) for _ in range(3)] == [0, 0, 0]
     assert [reader.pk] == ASKED
 
 
-def test_two_processes_send_one(clock, reader):
+def test_two_processes_send_one_digest(clock, reader):
     clock.to(EIGHT)
     assert send_section_digests(clock()) == 1
     # As if the other had begun before this one had written anything.
@@ -86,7 +86,7 @@ def test_two_processes_send_one(clock, reader):
     assert Notification.objects.count() == 1
 
 
-def test_the_gates_hold_for_it(clock, reader):
+def test_gates_apply_to_section_digests(clock, reader):
     UserSettings.objects.update(categories={"digest": False})
     clock.to(EIGHT)
     assert send_section_digests(clock()) == 0
@@ -94,19 +94,19 @@ def test_the_gates_hold_for_it(clock, reader):
     assert mail.outbox == []
 
 
-def test_the_command_says_so(clock, reader, capsys):
+def test_the_command_counts_section_digests(clock, reader, capsys):
     clock.to(EIGHT)
     call_command("make_digests")
     assert capsys.readouterr().out == "Queued: 1 digest with only sections.\n"
 
 
-def test_without_sections_nobody_is_looked_for(clock, reader, settings, django_assert_num_queries):
+def test_no_user_is_queried_without_the_setting(clock, reader, settings, django_assert_num_queries):
     settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "DIGEST_SECTIONS": ""}
     with django_assert_num_queries(0):
         assert send_section_digests(EIGHT) == 0
 
 
-def test_being_asked_about_is_no_change_of_preferences(clock, reader):
+def test_processing_is_no_change_of_preferences(clock, reader):
     settings = UserSettings.objects.get()
     clock.to(EIGHT)
     send_section_digests(clock())
@@ -114,7 +114,7 @@ def test_being_asked_about_is_no_change_of_preferences(clock, reader):
     assert not PreferenceChange.objects.filter(action="changed").exists()
 
 
-def test_one_that_waits_for_its_window_is_not_joined_by_those_of_the_next_days(reader):
+def test_no_second_digest_is_sent_while_one_waits_for_its_window(reader):
     saturdays = {"email": [["10:00", "12:00", ["sat"]]]}
     UserSettings.objects.filter(user=reader).update(delivery_windows=saturdays)
     with simulated("2026-11-21 13:00", "Europe/Berlin") as timeline:

@@ -45,7 +45,7 @@ def ship(user, number, **options):
 
 @pytest.mark.parametrize("bad", [[Section("x\0y")], [Section("\ud800")], None, 7, [3], [Section("t", 7)]])
 @pytest.mark.parametrize("with_items", [True, False])
-def test_bad_sections_of_one_user_cost_nobody_anything_else(bad, with_items, clock, given):
+def test_invalid_sections_of_one_user_affect_no_other_user(bad, with_items, clock, given):
     one, other = with_digest("daily"), with_digest("daily")
     given.update({one.username: bad, other.username: [Section("Points", "120 this week")]})
     for user in (one, other) if with_items else ():
@@ -57,7 +57,7 @@ def test_bad_sections_of_one_user_cost_nobody_anything_else(bad, with_items, clo
     assert (one.email in bodies) is with_items
 
 
-def test_sections_are_told_in_the_language_of_the_recipient(clock, given):
+def test_sections_are_in_the_language_of_the_recipient(clock, given):
     user = with_digest("daily", language="de")
     given[user.username] = [Section(gettext_lazy("Monday"))]
     clock.to(EIGHT)
@@ -65,7 +65,7 @@ def test_sections_are_told_in_the_language_of_the_recipient(clock, given):
     assert "Montag" in mail.outbox[0].body
 
 
-def test_a_database_error_of_the_host_costs_its_sections_only(clock, reader, settings, caplog):
+def test_a_database_error_of_the_host_loses_only_its_sections(clock, reader, settings, caplog):
     settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "DIGEST_SECTIONS": f"{__name__}.no_such_table"}
     ship(reader, 1)
     clock.to(EIGHT)
@@ -79,7 +79,7 @@ def no_such_table(*asked):
         cursor.execute("SELECT * FROM nowhere")
 
 
-def test_who_has_quiet_hours_at_the_hour_of_the_digest_gets_one_digest(clock, given):
+def test_a_user_with_quiet_hours_at_the_hour_gets_one_digest(clock, given):
     night = {"quiet_from": time(22), "quiet_until": time(9)}
     user = with_digest("daily", **night)
     given[user.username] = [Section("Points")]
@@ -90,7 +90,7 @@ def test_who_has_quiet_hours_at_the_hour_of_the_digest_gets_one_digest(clock, gi
     assert [message.subject for message in mail.outbox] == ["Your day: 1 notification"]
 
 
-def test_a_digest_at_an_hour_that_is_jumped_over_comes_all_the_same(clock, given):
+def test_a_digest_at_an_hour_skipped_by_the_clock_is_sent(clock, given):
     user = with_digest("daily", digest_hour=2)
     given[user.username] = [Section("Points")]
     clock.to(datetime(2027, 3, 26, 12, tzinfo=UTC))
@@ -102,7 +102,7 @@ def test_a_digest_at_an_hour_that_is_jumped_over_comes_all_the_same(clock, given
     assert len(mail.outbox) == 3
 
 
-def test_refusals_cost_as_many_queries_for_forty_two_as_for_twelve(clock, reader):
+def test_queries_do_not_grow_with_the_refusals(clock, reader):
     def refused(count):
         for number in range(count):
             ship(reader, number)
@@ -117,7 +117,7 @@ def test_refusals_cost_as_many_queries_for_forty_two_as_for_twelve(clock, reader
     assert refused(12) == refused(42)
 
 
-def test_a_hand_written_hour_keeps_nobody_from_mail(clock, caplog):
+def test_an_invalid_hour_in_the_table_stops_no_mail(clock, caplog):
     bad = with_digest("daily", digest_hour=24)
     also_bad = with_digest("weekly", digest_day=9)
     for user in (bad, also_bad):
@@ -145,7 +145,7 @@ def test_the_fallback_of_a_batch_is_not_a_second_copy(clock, settings):
     assert InboxItem.objects.count() == 1
 
 
-def test_a_batch_of_a_call_that_was_narrowed_goes_to_the_fallback(clock, settings):
+def test_a_batch_of_a_call_with_chosen_channels_goes_to_the_fallback(clock, settings):
     settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "CHANNELS": {"email": {"BACKEND": f"{__name__}.Refusing"}}}
     with temporary_events():
         event = NOTIFICATION_EVENTS[ShopEvents.ORDER_SHIPPED]
@@ -175,7 +175,7 @@ class Refusing(BaseChannel):
             yield Receipt(message, Verdict.TEMPORARY, error="no")
 
 
-def test_one_broken_recipient_keeps_nobody_else_from_theirs(clock, monkeypatch, caplog):
+def test_an_error_for_one_recipient_affects_no_other(clock, monkeypatch, caplog):
     users = [with_digest("daily") for _ in range(3)]
     for user in users:
         ship(user, 1)
@@ -192,7 +192,7 @@ def test_one_broken_recipient_keeps_nobody_else_from_theirs(clock, monkeypatch, 
     assert Delivery.objects.get(state=DeliveryState.HELD).recipient == users[1]
 
 
-def test_who_opted_out_of_digests_gets_what_waited_piece_by_piece(clock, reader):
+def test_a_user_who_opted_out_of_digests_gets_the_items_one_by_one(clock, reader):
     ship(reader, 1)
     ship(reader, 2)
     UserSettings.objects.update(categories={"digest": False})
@@ -201,7 +201,7 @@ def test_who_opted_out_of_digests_gets_what_waited_piece_by_piece(clock, reader)
     assert sorted(message.subject for message in mail.outbox) == ["Order 1 is on its way", "Order 2 is on its way"]
 
 
-def test_more_items_than_go_into_one_statement(clock, reader, monkeypatch):
+def test_more_items_than_fit_into_one_statement(clock, reader, monkeypatch):
     monkeypatch.setattr("notifications.storage.outbox.ROWS_PER_STATEMENT", 3)
     for number in range(8):
         ship(reader, number)
@@ -209,7 +209,7 @@ def test_more_items_than_go_into_one_statement(clock, reader, monkeypatch):
     assert make_due() == DigestResult(made=1, merged=8)
 
 
-def test_a_worker_that_stops_makes_no_more(clock, monkeypatch):
+def test_a_stopping_worker_makes_no_more_digests(clock, monkeypatch):
     monkeypatch.setattr("notifications.digests.make.RECIPIENTS_PER_TRANSACTION", 1)
     for _ in range(3):
         ship(with_digest("daily"), 1)
@@ -218,7 +218,7 @@ def test_a_worker_that_stops_makes_no_more(clock, monkeypatch):
     assert make_due() == DigestResult(made=2, merged=2)
 
 
-def test_after_hours_without_a_worker_digests_come_before_what_was_forgotten(clock, reader):
+def test_digests_come_before_overdue_items_after_hours_without_a_worker(clock, reader):
     ship(reader, 1)
     ship(reader, 2)
     clock.to(EIGHT + timedelta(hours=3))
@@ -226,7 +226,7 @@ def test_after_hours_without_a_worker_digests_come_before_what_was_forgotten(clo
     assert [message.subject for message in mail.outbox] == ["Your day: 2 notifications"]
 
 
-def test_a_chore_that_takes_long_goes_on_in_the_next_round(monkeypatch):
+def test_a_slow_periodic_task_continues_in_the_next_round(monkeypatch):
     turns = []
     task = PeriodicTask("long", 3600, lambda now, should_stop: turns.append(should_stop()))
     monkeypatch.setattr("notifications.delivering.workers.periodic_tasks.PERIODIC_TASKS", {"long": task})
@@ -236,7 +236,7 @@ def test_a_chore_that_takes_long_goes_on_in_the_next_round(monkeypatch):
     assert turns == [True, True]
 
 
-def test_each_user_is_asked_about_once_whatever_channels_have_digests(clock, reader, settings):
+def test_the_function_is_called_once_for_each_user_with_any_channels(clock, reader, settings):
     settings.NOTIFICATIONS = {
         **settings.NOTIFICATIONS,
         "DIGEST_SECTIONS": f"{__name__}.counted",
@@ -261,7 +261,7 @@ def counted(cluster, users, gathers, since, until):
     return
 
 
-def test_preferences_of_a_host_decide_about_summaries_too(clock, reader, given, settings):
+def test_preferences_of_a_host_apply_to_section_digests(clock, reader, given, settings):
     settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "PREFERENCES": f"{__name__}.NoDigests"}
     given[reader.username] = [Section("Points")]
     clock.to(EIGHT)
@@ -273,7 +273,7 @@ class NoDigests:
         return {}
 
 
-def test_without_a_channel_for_them_no_summary_is_tried(clock, reader, given, settings):
+def test_no_section_digest_is_sent_without_a_channel(clock, reader, given, settings):
     settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "DIGEST_CHANNELS": []}
     given[reader.username] = [Section("Points")]
     clock.to(EIGHT)

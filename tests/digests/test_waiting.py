@@ -36,7 +36,7 @@ def opts_out(user):
     UserSettings.objects.filter(user=user).update(events={"shop_newsletter": {"email": False}})
 
 
-def test_what_expires_or_is_no_longer_wanted_during_an_outage_is_not_told(reader):
+def test_items_that_expire_or_are_unwanted_during_an_outage_are_left_out(reader):
     with simulated("2026-11-20 10:00", "Europe/Berlin") as timeline:
         timeline.outage("email", at(7, 55), at(8, 10))
         shipped = ShopEvents.ORDER_SHIPPED
@@ -59,7 +59,7 @@ def test_what_expires_or_is_no_longer_wanted_during_an_outage_is_not_told(reader
     ]
 
 
-def test_of_a_batch_too(batched):
+def test_the_same_applies_to_a_batch(batched):
     user = UserFactory()
     with simulated("2026-11-20 10:00", "Europe/Berlin") as timeline:
         timeline.outage("email", "2026-11-20 10:10", "2026-11-20 10:20")
@@ -72,7 +72,7 @@ def test_of_a_batch_too(batched):
     assert told(batch, [1, 2]) == [2]
 
 
-def test_a_digest_of_which_nothing_is_left_ends_as_its_last_item_and_is_not_sent(clock, reader):
+def test_a_digest_without_items_ends_like_its_last_item(clock, reader):
     ship(reader, 1, channels=["email"])
     ship(reader, 2, channels=["email"])
     clock.to(EIGHT)
@@ -85,7 +85,7 @@ def test_a_digest_of_which_nothing_is_left_ends_as_its_last_item_and_is_not_sent
     assert NotificationLog.objects.filter(kind="drop", reason="muted").count() == 3
 
 
-def test_what_is_cancelled_while_its_digest_waits_is_not_told(reader):
+def test_an_item_that_is_cancelled_while_its_digest_waits_is_left_out(reader):
     said = []
     with simulated("2026-11-20 10:00", "Europe/Berlin") as timeline:
         timeline.outage("email", at(7, 55), at(8, 10))
@@ -101,7 +101,7 @@ def test_what_is_cancelled_while_its_digest_waits_is_not_told(reader):
     assert NotificationManager.cancel(None, "two") == 0
 
 
-def test_with_its_last_item_a_digest_is_cancelled(clock, reader):
+def test_a_digest_is_cancelled_with_its_last_item(clock, reader):
     ship(reader, 1, channels=["email"], cancel_key="both")
     ship(reader, 2, channels=["email"], cancel_key="both")
     clock.to(EIGHT)
@@ -110,7 +110,7 @@ def test_with_its_last_item_a_digest_is_cancelled(clock, reader):
     assert set(Delivery.objects.values_list("state", "reason")) == {("cancelled", "cancelled")}
 
 
-def test_of_a_digest_that_a_worker_has_it_is_the_worker_who_leaves_out_what_was_cancelled(clock, reader):
+def test_the_worker_leaves_out_cancelled_items_of_a_claimed_digest(clock, reader):
     ship(reader, 1, channels=["email"], cancel_key="one")
     ship(reader, 2, channels=["email"])
     clock.to(EIGHT)
@@ -128,7 +128,7 @@ def points(cluster, users, gathers, since, until):
 
 
 @pytest.mark.parametrize("called_off", ["cancelled", "expired"])
-def test_the_sections_of_the_host_go_out_although_the_items_have_left(clock, reader, settings, called_off):
+def test_the_sections_of_the_host_are_sent_without_items(clock, reader, settings, called_off):
     settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "DIGEST_SECTIONS": f"{__name__}.points"}
     ship(reader, 1, channels=["email"], cancel_key="one", expires_at=EIGHT + timedelta(minutes=1))
     clock.to(EIGHT)
@@ -141,7 +141,7 @@ def test_the_sections_of_the_host_go_out_although_the_items_have_left(clock, rea
     assert Delivery.objects.get(notification__cancel_key="one").state == called_off
 
 
-def test_a_batch_that_has_lost_its_items_before_is_not_sent_again_empty(clock, batched):
+def test_an_empty_batch_is_not_sent_again(clock, batched):
     user = UserFactory()
     for number in (1, 2):
         ship(user, number, channels=["email"], cancel_key="both")
@@ -161,7 +161,7 @@ def test_a_digest_of_sections_alone_has_no_items_to_lose(clock, reader, settings
     assert Dispatcher().run_until_idle()["sent"] == result.queued
 
 
-def test_who_was_only_slow_takes_nothing_out_of_a_digest_that_another_has(clock, reader):
+def test_a_slow_worker_removes_no_item_from_a_digest_of_another(clock, reader):
     ship(reader, 1, channels=["email"])
     clock.to(EIGHT)
     make_due()
@@ -177,7 +177,7 @@ def test_who_was_only_slow_takes_nothing_out_of_a_digest_that_another_has(clock,
         Delivery.objects.remove_from_digests([removal], clock())
 
 
-def test_asking_about_items_takes_as_many_queries_for_ten_digests_as_for_two(clock):
+def test_queries_do_not_grow_with_the_digests(clock):
     def asked(count):
         for user in [with_digest("daily") for _ in range(count)]:
             for _ in range(count):

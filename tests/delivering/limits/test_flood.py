@@ -24,7 +24,7 @@ def queue(count):
     NotificationManager.send(ShopEvents.NEWSLETTER, UserFactory.create_batch(count))
 
 
-def test_it_is_a_flood_when_more_than_the_depth_is_ready(depth):
+def test_more_ready_deliveries_than_the_depth_are_a_flood(depth):
     queue(3)
     depth(3)
     assert not is_flooded("default")
@@ -32,21 +32,21 @@ def test_it_is_a_flood_when_more_than_the_depth_is_ready(depth):
     assert is_flooded("default")
 
 
-def test_what_is_not_ready_is_no_flood(depth):
+def test_deliveries_that_are_not_ready_are_no_flood(depth):
     queue(4)
     depth(2)
     Delivery.objects.filter(pk__in=Delivery.objects.values("pk")[:2]).update(state="held")
     assert not is_flooded("default")
 
 
-def test_switched_off_it_costs_nothing(depth, django_assert_num_queries):
+def test_the_check_is_free_if_it_is_off(depth, django_assert_num_queries):
     queue(1)
     depth(0)
     with django_assert_num_queries(0):
         assert not is_flooded("default")
 
 
-def test_it_reads_the_index_of_what_is_ready_and_no_further_than_it_must(depth, django_assert_num_queries):
+def test_the_check_reads_the_index_only_to_the_depth(depth, django_assert_num_queries):
     depth(2)
     with django_assert_num_queries(1) as captured:
         is_flooded("default")

@@ -39,17 +39,17 @@ def rates(requests):
     return {request.key: str(request.rate) for request in requests}
 
 
-def test_without_limits_nothing_is_needed(limits):
+def test_without_limits_there_are_no_requests(limits):
     limits({})
     assert build_requests(delivery(), event()) == []
 
 
-def test_a_critical_event_has_its_ceiling_without_any_limits(settings):
+def test_a_critical_event_is_limited_without_other_limits(settings):
     settings.NOTIFICATIONS = {}
     assert rates(build_requests(delivery(), event(NotificationPriority.CRITICAL))) == {"critical:7:u:42": "1000/h"}
 
 
-def test_every_limit_that_is_set_is_a_bucket(limits):
+def test_each_limit_has_a_bucket(limits):
     limits()
     assert rates(build_requests(delivery(), event())) == {
         "user:7:u:42": "100/h",
@@ -61,19 +61,19 @@ def test_every_limit_that_is_set_is_a_bucket(limits):
 
 
 @pytest.mark.parametrize(("name", "key"), [("user", "user:7:u:42"), ("cluster", "cluster:7"), ("global", "global")])
-def test_each_may_be_set_alone(limits, name, key):
+def test_each_limit_works_alone(limits, name, key):
     limits({name: "5/h"})
     assert rates(build_requests(delivery(), event())) == {key: "5/h"}
 
 
-def test_a_channel_that_is_not_named_has_no_limit_of_its_own(limits):
+def test_a_channel_without_a_limit_has_no_bucket(limits):
     limits({"user_channel": {"email": "50/h"}})
     assert build_requests(delivery("app"), event()) == []
     limits({"user_channel": "50/h"})
     assert rates(build_requests(delivery("app"), event())) == {"user_channel:7:u:42:app": "50/h"}
 
 
-def test_users_clusters_channels_and_events_are_counted_apart(limits):
+def test_users_clusters_channels_and_events_are_counted_separately(limits):
     limits()
     mine = {request.key for request in build_requests(delivery(), event())}
     assert mine & {request.key for request in build_requests(delivery(cluster=8), event())} == {"global"}
@@ -86,14 +86,14 @@ def test_a_bare_address_is_limited_like_a_user(limits):
     assert rates(build_requests(delivery(key="a:0f3c"), event())) == {"user:7:a:0f3c": "5/h"}
 
 
-def test_an_event_has_its_own_limit_before_that_of_the_settings(limits):
+def test_the_limit_of_an_event_overrides_the_settings(limits):
     limits({"user_event": "10/h"})
     assert rates(build_requests(delivery(), event(limit="2/d"))) == {"user_event:7:u:42:order_shipped": "2/d"}
     limits({})
     assert rates(build_requests(delivery(), event(limit="2/d"))) == {"user_event:7:u:42:order_shipped": "2/d"}
 
 
-def test_what_is_critical_is_counted_everywhere_and_has_a_ceiling(limits):
+def test_a_critical_event_is_counted_in_all_buckets_and_limited_by_one(limits):
     limits(CRITICAL_LIMIT="500/h")
     *counted, ceiling = build_requests(delivery(), event(NotificationPriority.CRITICAL))
     assert len(counted) == 5
@@ -101,7 +101,7 @@ def test_what_is_critical_is_counted_everywhere_and_has_a_ceiling(limits):
     assert (ceiling.key, str(ceiling.rate), ceiling.is_critical) == ("critical:7:u:42", "500/h", False)
 
 
-def test_only_the_declared_priority_passes_but_the_given_one_orders(limits):
+def test_the_declared_priority_passes_limits_and_the_given_one_decides_the_wait(limits):
     limits()
     urgent, usual = (
         build_requests(delivery(priority=priority), event())
@@ -112,7 +112,7 @@ def test_only_the_declared_priority_passes_but_the_given_one_orders(limits):
     assert {request.max_extra_wait for request in usual} == {300}
 
 
-def test_a_provider_limits_what_is_critical_too():
+def test_a_provider_limits_critical_events_too():
     request = build_provider_request("email:smtp", parse_rate("14/s"), NotificationPriority.CRITICAL)
     assert request == TokenRequest("provider:email:smtp", parse_rate("14/s"), is_critical=False, max_extra_wait=1)
     assert request.is_for_provider

@@ -71,7 +71,7 @@ def used(carrier):
     return Counter(name for name, _ in carrier.carried)
 
 
-def test_the_first_provider_has_everything_while_it_works(carriers, clock):
+def test_the_first_provider_gets_everything_while_it_works(carriers, clock):
     carrier = carriers("first", "second")
     refuse_orders(3)
     assert dispatch() == {"sent": 3}
@@ -80,7 +80,7 @@ def test_the_first_provider_has_everything_while_it_works(carriers, clock):
     assert set(NotificationLog.objects.values_list("provider", flat=True)) == {"first"}
 
 
-def test_the_next_provider_has_it_at_once_when_the_first_fails(carriers, clock):
+def test_the_next_provider_gets_a_delivery_immediately_after_a_failure(carriers, clock):
     carrier = carriers("first", "second", "third")
     carrier.answers = {"first": DOWN, "second": DOWN}
     refuse_orders()
@@ -91,7 +91,7 @@ def test_the_next_provider_has_it_at_once_when_the_first_fails(carriers, clock):
     ]  # fmt: skip
 
 
-def test_a_whole_round_counts_once_in_the_schedule(carriers, clock):
+def test_a_round_counts_once_in_the_schedule(carriers, clock):
     carrier = carriers("first", "second")
     carrier.answers = {"first": DOWN, "second": DOWN}
     refuse_orders()
@@ -103,7 +103,7 @@ def test_a_whole_round_counts_once_in_the_schedule(carriers, clock):
     assert [name for name, _ in carrier.carried] == ["first", "second"] * 2
 
 
-def test_a_refused_mailbox_is_no_reason_to_take_another_provider(carriers, clock):
+def test_a_refused_mailbox_does_not_fail_over(carriers, clock):
     carrier = carriers("first", "second")
     carrier.answers = {"first": {**DOWN, "blames": Blame.RECIPIENT}}
     refuse_orders(6)
@@ -112,7 +112,7 @@ def test_a_refused_mailbox_is_no_reason_to_take_another_provider(carriers, clock
     assert not Circuit.objects.exists()
 
 
-def test_an_ambiguous_answer_fails_over_or_is_held_as_the_event_says(carriers, clock):
+def test_an_unknown_outcome_fails_over_or_is_held_as_the_event_says(carriers, clock):
     carrier = carriers("first", "second")
     carrier.answers = {"first": {"verdict": Verdict.UNKNOWN}}
     refuse_orders()
@@ -147,7 +147,7 @@ def test_once_a_circuit_is_open_no_other_group_of_the_batch_is_tried(carriers, c
     assert Counter(Delivery.objects.values_list("state", "attempts")) == {("retry", 1): 5, ("ready", 0): 45}
 
 
-def test_the_open_circuit_of_one_provider_costs_nobody_an_attempt_where_there_is_another(carriers, clock):
+def test_an_open_circuit_costs_no_attempt_if_there_is_another_provider(carriers, clock):
     carrier = carriers("first", "second")
     carrier.answers = {"first": DOWN}
     refuse_orders(30)
@@ -192,7 +192,7 @@ def test_only_one_of_two_workers_wins_the_probe(carriers, clock):
     assert second.providers.choose(Delivery.objects.filter(state="ready")[1], clock()) is None
 
 
-def test_while_the_second_carries_the_first_is_probed_with_one_delivery(carriers, clock):
+def test_the_first_provider_is_probed_with_one_delivery_while_the_second_delivers(carriers, clock):
     carrier = carriers("first", "second")
     carrier.answers = {"first": DOWN}
     refuse_orders(10)
@@ -209,7 +209,7 @@ def test_while_the_second_carries_the_first_is_probed_with_one_delivery(carriers
     assert used(carrier) == {"first": 10}
 
 
-def test_wrong_settings_leave_the_provider_alone_at_once_and_no_recipient(carriers, clock):
+def test_wrong_settings_open_the_circuit_and_blame_no_recipient(carriers, clock):
     carrier = carriers()
     carrier.answers = {"only": {"verdict": Verdict.CONFIGURATION, "error": "535 bad password"}}
     refuse_orders(3)
@@ -219,7 +219,7 @@ def test_wrong_settings_leave_the_provider_alone_at_once_and_no_recipient(carrie
     assert (circuit.open_until, circuit.error) == (clock() + timedelta(minutes=1), "535 bad password")
 
 
-def test_an_event_without_retries_dies_in_a_probe(carriers, clock):
+def test_an_event_without_retries_is_dead_after_a_failed_probe(carriers, clock):
     carrier = carriers()
     carrier.answers = {"only": DOWN}
     with temporary_events() as registry:
@@ -232,7 +232,7 @@ def test_an_event_without_retries_dies_in_a_probe(carriers, clock):
         assert dispatch() == {"dead": 1}
 
 
-def test_an_outage_of_days_is_forgiven_no_more(carriers, clock):
+def test_attempts_count_again_after_an_outage_of_days(carriers, clock):
     carrier = carriers()
     carrier.answers = {"only": DOWN}
     refuse_orders()
@@ -246,7 +246,7 @@ def test_an_outage_of_days_is_forgiven_no_more(carriers, clock):
     assert Delivery.objects.get().state == "dead"
 
 
-def test_equal_providers_share_by_recent_success_and_speed(carriers, clock):
+def test_providers_of_equal_rank_share_by_success_and_speed(carriers, clock):
     carrier = carriers("left", "right", left={"RANK": 1}, right={"RANK": 1})
     refuse_orders(100)
     Dispatcher(batch_size=1).run_until_idle()
@@ -268,7 +268,7 @@ def choices(clock):
     return Counter(providers.choose(Delivery(channel="log"), clock()).name for _ in range(300))
 
 
-def test_one_shot_runs_and_threads_share_the_health_of_equal_providers(carriers, clock, settings):
+def test_single_runs_and_threads_share_the_health_of_providers(carriers, clock, settings):
     carrier = carriers("left", "right", left={"RANK": 1}, right={"RANK": 1})
     settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "BREAKER_FAILURES": 1000}
     carrier.answers = {"left": DOWN}
@@ -279,7 +279,7 @@ def test_one_shot_runs_and_threads_share_the_health_of_equal_providers(carriers,
     assert Circuit.objects.get(key="log/left").success_rate < 0.5
 
 
-def test_a_provider_that_cannot_be_made_gives_way_to_the_next(carriers, clock, caplog):
+def test_the_next_provider_is_used_if_one_cannot_be_created(carriers, clock, caplog):
     carrier = carriers("first", "second", first={"OPTIONS": {"nonsense": 1}})
     refuse_orders(3)
     assert dispatch() == {"sent": 3}
@@ -287,7 +287,7 @@ def test_a_provider_that_cannot_be_made_gives_way_to_the_next(carriers, clock, c
     assert "cannot be created" in caplog.text
 
 
-def test_a_probe_that_could_not_be_rendered_leaves_its_place_to_the_next(carriers, clock, monkeypatch):
+def test_a_probe_that_cannot_be_rendered_is_replaced_by_the_next(carriers, clock, monkeypatch):
     carrier = carriers()
     carrier.answers = {"only": DOWN}
     refuse_orders(7)
@@ -306,7 +306,7 @@ def test_a_probe_that_could_not_be_rendered_leaves_its_place_to_the_next(carrier
     assert Circuit.objects.get().is_closed()
 
 
-def test_the_inbox_comes_back_when_its_settings_are_mended(settings, clock):
+def test_the_inbox_works_again_after_its_settings_are_corrected(settings, clock):
     settings.NOTIFICATIONS = {"CHANNELS": {"app": {"OPTIONS": {"nonsense": 1}}, "email": {"ENABLED": False}}}
     for _ in range(3):
         NotificationManager.send(ShopEvents.ORDER_SHIPPED, UserFactory(), None, {"order_number": "7"})
@@ -317,7 +317,7 @@ def test_the_inbox_comes_back_when_its_settings_are_mended(settings, clock):
     assert Circuit.objects.get().is_closed()
 
 
-def test_a_message_that_the_provider_cannot_bear_keeps_none_of_the_others_back(carriers, clock):
+def test_a_message_that_breaks_the_provider_delays_no_other(carriers, clock):
     carriers()
     refuse_orders(20)
     poison = Delivery.objects.order_by("pk")[0].pk
@@ -336,7 +336,7 @@ def test_a_message_that_the_provider_cannot_bear_keeps_none_of_the_others_back(c
     assert Delivery.objects.filter(state="sent").count() == 19
 
 
-def test_a_probe_without_an_answer_is_counted(carriers, clock):
+def test_a_probe_without_an_answer_counts_as_an_attempt(carriers, clock):
     carrier = carriers()
     carrier.answers = {"only": {"verdict": Verdict.UNKNOWN}}
     refuse_orders()
@@ -348,7 +348,7 @@ def test_a_probe_without_an_answer_is_counted(carriers, clock):
     assert Delivery.objects.get().state == "dead"
 
 
-def test_with_one_of_two_providers_shut_the_schedule_is_no_longer(carriers, clock):
+def test_one_open_circuit_of_two_does_not_lengthen_the_schedule(carriers, clock):
     carrier = carriers("first", "second")
     carrier.answers = {"second": {**DOWN, "blames": Blame.RECIPIENT}}
     Circuit.objects.record_failures("log/first", 5, "away", clock())

@@ -55,7 +55,7 @@ def suppressed():
     return Suppression.objects.filter(is_active=True).count()
 
 
-def test_one_refused_text_is_a_dead_letter_and_stops_nobody(in_turn, clock):  # noqa: F811
+def test_a_refused_text_is_a_dead_letter_and_stops_no_other(in_turn, clock):  # noqa: F811
     in_turn.turns = [SPAM]
     refuse_orders(1)
     dispatch()
@@ -67,7 +67,7 @@ def test_one_refused_text_is_a_dead_letter_and_stops_nobody(in_turn, clock):  # 
     assert Circuit.objects.get().refusal == "", "an accepted message ends the streak"
 
 
-def test_the_same_refusal_for_everybody_opens_the_circuit_and_kills_nobody(in_turn, clock):  # noqa: F811
+def test_equal_refusals_open_the_circuit_and_make_no_dead_letter(in_turn, clock):  # noqa: F811
     in_turn.turns = [BARE] * 30
     refuse_orders(30)
     dispatch()
@@ -77,7 +77,7 @@ def test_the_same_refusal_for_everybody_opens_the_circuit_and_kills_nobody(in_tu
     assert Circuit.objects.get().open_until == clock() + timedelta(seconds=60)
 
 
-def test_the_same_refusal_in_two_runs_opens_the_circuit(in_turn, clock):  # noqa: F811
+def test_equal_refusals_in_two_runs_open_the_circuit(in_turn, clock):  # noqa: F811
     in_turn.turns = [SPAM] * 3
     for _ in range(3):
         refuse_orders(1)
@@ -85,7 +85,7 @@ def test_the_same_refusal_in_two_runs_opens_the_circuit(in_turn, clock):  # noqa
     assert states() == {"dead": 1, "retry": 1, "ready": 1}
 
 
-def test_everybody_refused_by_one_provider_is_served_by_the_next(carriers, clock):  # noqa: F811
+def test_the_next_provider_delivers_if_the_first_refuses_everything(carriers, clock):  # noqa: F811
     carrier = carriers("first", "second")
     carrier.answers = {"first": SPAM}
     refuse_orders(30)
@@ -95,7 +95,7 @@ def test_everybody_refused_by_one_provider_is_served_by_the_next(carriers, clock
     assert used(carrier)["first"] == 2
 
 
-def test_one_text_that_the_first_provider_refuses_is_offered_to_the_next(carriers, clock):  # noqa: F811
+def test_a_text_that_one_provider_refuses_goes_to_the_next(carriers, clock):  # noqa: F811
     carrier = carriers("first", "second")
     carrier.answers = {"first": SPAM}
     refuse_orders()
@@ -113,7 +113,7 @@ def test_a_bare_refusal_suppresses_only_between_two_accepted_messages(in_turn, c
     assert suppressed() == 1
 
 
-def test_four_missing_mailboxes_are_suppressed_and_the_fifth_speaks_against_the_server(in_turn, clock):  # noqa: F811
+def test_four_missing_mailboxes_are_suppressed_and_the_fifth_opens_the_circuit(in_turn, clock):  # noqa: F811
     in_turn.turns = [NOBODY] * 4
     refuse_orders(4)
     dispatch()
@@ -138,7 +138,7 @@ def test_a_disabled_mailbox_is_suppressed_by_its_third_refusal(in_turn, clock): 
     assert len(in_turn.carried) == 3
 
 
-def test_refusals_that_are_long_past_do_not_count(in_turn, clock):  # noqa: F811
+def test_old_refusals_do_not_count(in_turn, clock):  # noqa: F811
     for _ in range(4):
         in_turn.turns = [DISABLED]
         NotificationManager.send(ShopEvents.ORDER_REFUSED, Address(email="a@example.com"), None, {})
@@ -148,7 +148,7 @@ def test_refusals_that_are_long_past_do_not_count(in_turn, clock):  # noqa: F811
 
 
 @pytest.mark.parametrize("delays", [(), (60, 300, 900)])
-def test_a_lone_message_waits_out_a_day_without_network_and_loses_no_attempt(carriers, clock, delays):  # noqa: F811
+def test_a_day_without_network_costs_no_attempt(carriers, clock, delays):  # noqa: F811
     carrier = carriers()
     carrier.answers = {"only": UNREACHABLE}
     event = NotificationEvent("order_refused", NotificationPriority.HIGH, ["log"], retry_delays=delays)
@@ -179,7 +179,7 @@ def test_an_outage_of_more_than_outage_seconds_costs_attempts(carriers, clock, s
     assert (Delivery.objects.get().state, Delivery.objects.get().reason) == ("dead", "unreachable")
 
 
-def test_a_message_with_an_end_expires_in_an_outage(carriers, clock):  # noqa: F811
+def test_a_message_can_expire_during_an_outage(carriers, clock):  # noqa: F811
     carrier = carriers()
     carrier.answers = {"only": UNREACHABLE}
     user = UserFactory()
@@ -192,7 +192,7 @@ def test_a_message_with_an_end_expires_in_an_outage(carriers, clock):  # noqa: F
 
 
 @pytest.mark.parametrize("answer", [UNREACHABLE, SILENT], ids=["unreachable", "silent"])
-def test_the_first_failure_to_reach_a_provider_sends_all_to_the_next(carriers, clock, answer):  # noqa: F811
+def test_one_failure_to_reach_a_provider_moves_all_messages_to_the_next(carriers, clock, answer):  # noqa: F811
     carrier = carriers("first", "second")
     carrier.answers = {"first": answer}
     refuse_orders(30)
@@ -221,7 +221,7 @@ class Picky(Carrier):
 @pytest.mark.parametrize("providers", [("only",), ("first", "second")], ids=["alone", "with a reserve"])
 @pytest.mark.parametrize("refusal", [SPAM, NOBODY], ids=["text", "mailbox"])
 @pytest.mark.parametrize("bad", [2, 3, 7, 30])
-def test_what_is_refused_for_ever_keeps_no_circuit_open_for_the_others(
+def test_permanently_refused_messages_keep_no_circuit_open(
     carriers,  # noqa: F811
     clock,  # noqa: F811
     settings,

@@ -50,11 +50,11 @@ class TestParts:
         assert "&lt;script&gt;" in result.html
         assert "&quot;more&quot;" in result.html
 
-    def test_only_parts_that_were_asked_for_are_rendered(self):
+    def test_only_requested_parts_are_rendered(self):
         assert rendered({"name": "north"}, optional=()).html == ""
 
     @pytest.mark.parametrize("end", ["\r\n", "\n", "\r", "\x0b", "\x0c", "\x85", "\u2028"])
-    def test_a_subject_stays_one_line_whatever_the_context_brings(self, end):
+    def test_a_subject_is_one_line_for_any_context(self, end):
         subject = rendered({"name": f"north{end}Bcc: x@example.com"}).subject
         assert subject == "Door north Bcc: x@example.com"
 
@@ -63,38 +63,38 @@ class TestParts:
     def test_a_subject_never_has_a_line_end(self, name):
         assert len(rendered({"name": name}).subject.splitlines()) == 1
 
-    def test_the_language_is_told(self):
+    def test_the_result_has_the_language(self):
         assert rendered({"name": "north"}, ("de-at", "UTC")).language == "de-at"
 
 
-def test_html_that_the_host_calls_safe_is_its_own_responsibility(templates):
+def test_html_that_the_host_marks_safe_is_not_escaped(templates):
     templates({f"{MAIL}.html": "{{ name }}", f"{MAIL}.txt": "x"})
     assert rendered({"name": mark_safe("<b>x</b>")}, required=("txt",)).html == "<b>x</b>\n"
 
 
-def test_a_missing_optional_part_is_nothing(templates):
+def test_a_missing_optional_part_is_left_out(templates):
     templates({f"{MAIL}.subject.txt": "x", f"{MAIL}.txt": "x"})
     assert rendered().html == ""
 
 
-def test_a_part_that_comes_to_nothing_is_nothing(templates):
+def test_an_empty_part_is_empty(templates):
     templates({f"{MAIL}.txt": "x", f"{MAIL}.html": "{% if picture %}<img src='{{ picture }}'>{% endif %}\n"})
     assert rendered(required=("txt",)).html == "", "else the mail would show an empty page"
 
 
-def test_a_missing_required_part_is_an_error_that_names_the_template(templates):
+def test_the_error_for_a_missing_required_part_names_the_template(templates):
     templates({f"{MAIL}.txt": "x"})
     with pytest.raises(TemplateMissing, match=r"notifications/door_opened/email\.subject\.txt"):
         rendered()
 
 
-def test_a_channel_never_borrows_anothers_template(templates):
+def test_a_channel_never_uses_a_template_of_another(templates):
     templates({"notifications/door_opened/app.txt": "x"})
     with pytest.raises(TemplateMissing):
         rendered(required=("txt",))
 
 
-def test_a_template_that_includes_a_missing_one_is_not_taken_for_missing_itself(templates):
+def test_the_error_for_a_missing_include_names_the_include(templates):
     templates({f"{MAIL}.txt": "{% extends 'notifications/base.txt' %}"})
     with pytest.raises(TemplateDoesNotExist, match=r"notifications/base\.txt"):
         rendered(required=("txt",))
@@ -124,20 +124,20 @@ def test_the_language_falls_back_step_by_step(templates, language, text):
     assert rendered(locale=(language, "UTC"), required=("txt",)).text == f"{text}\n"
 
 
-def test_each_part_falls_back_on_its_own(templates):
+def test_each_part_falls_back_separately(templates):
     templates({f"{MAIL}.de.subject.txt": "Tür", f"{MAIL}.subject.txt": "Door", f"{MAIL}.txt": "Open"})
     result = rendered(locale=("de", "UTC"))
     assert (result.subject, result.text) == ("Tür", "Open\n")
 
 
-def test_words_are_translated_for_the_recipient_and_for_nobody_else(templates):
+def test_texts_are_translated_for_the_recipient_only(templates):
     templates({f"{MAIL}.txt": "{% load i18n %}{% translate 'Yes' %} {{ number|floatformat:'2g' }}"})
     with translation.override("fr"):
         assert rendered({"number": 1234.5}, ("de", "UTC"), ("txt",)).text == "Ja 1.234,50\n"
         assert translation.get_language() == "fr"
 
 
-def test_times_are_told_in_the_recipients_time_zone(templates):
+def test_times_are_in_the_time_zone_of_the_recipient(templates):
     templates({f"{MAIL}.txt": "{{ at|date:'Y-m-d H:i' }}"})
     noon = datetime(2026, 3, 29, 12, tzinfo=UTC)
     assert rendered({"at": noon}, ("en", "Asia/Kathmandu"), ("txt",)).text == "2026-03-29 17:45\n"
@@ -145,7 +145,7 @@ def test_times_are_told_in_the_recipients_time_zone(templates):
     assert timezone.get_current_timezone_name() == "UTC"
 
 
-def test_a_host_overrides_a_template_of_ours(templates):
+def test_a_host_can_override_a_template_of_klaxon(templates):
     templates({"notifications/message/email.txt": "Mine: {{ message }}"})
     assert render([("message", "email")], ["txt"], [], {"message": "x"}, ("en", "UTC")).text == "Mine: x\n"
 
@@ -160,7 +160,7 @@ def test_a_required_template_must_exist_without_a_language(templates):
     assert f"{MAIL}.txt" in fault
 
 
-def test_a_template_that_django_cannot_read_is_a_fault_that_names_it(templates):
+def test_the_error_for_an_invalid_template_names_it(templates):
     templates({f"{MAIL}.txt": "{% if %}"})
     [fault] = find_template_errors([("door_opened", "email")], ["txt"])
     assert f"{MAIL}.txt" in fault

@@ -22,13 +22,13 @@ def sent():
     return Notification.objects.get(pk=result.notification_id), user
 
 
-def test_every_template_gets_the_context_and_what_is_always_given(sent):
+def test_every_template_gets_the_context_and_the_common_variables(sent):
     notification, user = sent
     event = NOTIFICATION_EVENTS[ShopEvents.ORDER_SHIPPED]
     found = build_variables(event, "log", notification, user, get_locale(None))
     assert found.keys() == COMMON_VARIABLES | {"order_number"}
 
 
-def test_those_of_digests_and_batches_get_others(sent):
+def test_templates_of_digests_and_batches_get_other_variables(sent):
     notification, user = sent
     assert build_digest_variables(notification, "log", "", user, get_locale(None)).keys() == DIGEST_VARIABLES

@@ -49,7 +49,7 @@ def arrive(templates, mailoutbox):
     return arrive
 
 
-def test_context_recipient_cluster_and_base_url_have_names(arrive, settings):
+def test_templates_can_use_context_recipient_cluster_and_base_url(arrive, settings):
     settings.NOTIFICATIONS = {"BASE_URL": "https://shop.example.com/"}
     user = UserFactory(username="ann")
     template = "{{ number }} {{ recipient.get_username }} {{ cluster }} {{ base_url }}/x"
@@ -57,28 +57,28 @@ def test_context_recipient_cluster_and_base_url_have_names(arrive, settings):
     assert text == "7 ann Home https://shop.example.com/x"
 
 
-def test_a_bare_address_is_no_user(arrive):
+def test_a_bare_address_has_no_user(arrive):
     assert arrive("Hello {{ recipient|default:'you' }}", {}, Address(email="x@example.com")) == "Hello you"
 
 
-def test_values_have_their_types_in_the_template(arrive):
+def test_values_keep_their_types_in_the_template(arrive):
     text = arrive("{{ at|date:'j F Y' }} {{ total|add:1 }} {{ list.0.when|date:'Y' }}", {
         "at": NOON, "total": Decimal("2"), "list": [{"when": NOON.date()}],
     })  # fmt: skip
     assert text == "29 March 2026 3 2026"
 
 
-def test_language_and_time_zone_are_the_recipients_own(arrive):
+def test_language_and_time_zone_are_those_of_the_recipient(arrive):
     user = UserFactory()
     UserSettingsFactory(user=user, cluster=Cluster.objects.default(), language="DE-AT", time_zone="Asia/Kathmandu")
     assert arrive("{{ at|date:'j. F Y H:i' }}", {"at": NOON}, user) == "29. März 2026 17:45"
 
 
-def test_a_language_may_be_spelt_as_a_locale():
+def test_a_language_may_be_written_as_a_locale():
     assert get_locale(UserSettings(language="de_AT"))[0] == "de-at"
 
 
-def test_without_a_choice_they_are_the_sites(arrive, settings):
+def test_language_and_time_zone_default_to_those_of_the_site(arrive, settings):
     settings.LANGUAGE_CODE, settings.TIME_ZONE = "fr", "Europe/Berlin"
     assert arrive("{{ at|date:'j F Y H:i' }}", {"at": NOON}) == "29 mars 2026 14:00"
 
@@ -94,7 +94,7 @@ def test_without_a_choice_they_are_the_sites(arrive, settings):
         {"language": "xx"},
     ],
 )
-def test_a_preference_that_names_nothing_real_stops_no_mail(arrive, priority, wrong):
+def test_an_invalid_language_or_time_zone_stops_no_mail(arrive, priority, wrong):
     user = UserFactory()
     UserSettingsFactory(user=user, cluster=Cluster.objects.default(), **wrong)
     assert arrive("{{ at|date:'H:i' }}", {"at": NOON}, user, priority) == "12:00"
@@ -104,7 +104,7 @@ class TestTransforms:
     def transforms(self, function):
         return {NotificationChannel.EMAIL: function}
 
-    def test_it_adds_variables_and_the_originals_are_kept(self, arrive):
+    def test_a_transform_adds_variables_and_keeps_the_originals(self, arrive):
         def for_email(context):
             return {**context, "total": money(context["total"], "USD"), "clock": clock_time(context["at"])}
 
@@ -115,7 +115,7 @@ class TestTransforms:
         )
         assert text == "$150.00 12:00 150 12:00"
 
-    def test_it_works_in_the_recipients_language_and_time_zone(self, arrive):
+    def test_a_transform_runs_in_the_recipients_language_and_time_zone(self, arrive):
         user = UserFactory()
         UserSettingsFactory(user=user, cluster=Cluster.objects.default(), language="de", time_zone="Asia/Kathmandu")
 
@@ -126,7 +126,7 @@ class TestTransforms:
         text = arrive("{{ total }} {{ clock }}", context, user, transforms=self.transforms(for_email))
         assert text == "1.234,50\xa0€ 17:45"
 
-    def test_what_it_changes_in_place_does_not_change_the_originals(self, arrive):
+    def test_changes_in_place_do_not_change_the_originals(self, arrive):
         def for_email(context):
             context["order"]["total"] = "changed"
             return context
@@ -138,16 +138,16 @@ class TestTransforms:
         )
         assert text == "changed 5"
 
-    def test_another_channels_transform_does_nothing(self, arrive):
+    def test_a_transform_of_another_channel_is_not_called(self, arrive):
         assert arrive("{{ x }}", {"x": 1}, transforms={"sms": lambda context: {"x": 2}}) == "1"
 
     @pytest.mark.parametrize("broken", [lambda context: context["missing"], lambda context: None, lambda context: 5])
-    def test_a_critical_event_is_sent_without_a_transform_that_fails(self, arrive, caplog, broken):
+    def test_a_critical_event_is_sent_without_a_failed_transform(self, arrive, caplog, broken):
         text = arrive("{{ x }}", {"x": 1}, priority=NotificationPriority.CRITICAL, transforms=self.transforms(broken))
         assert text == "1"
         assert "failed; sent without it" in caplog.text
 
-    def test_another_event_is_told_as_an_error(self, arrive, caplog):
+    def test_a_failed_transform_of_another_event_is_an_error(self, arrive, caplog):
         def broken(context):
             return context["missing"]
 
@@ -156,6 +156,6 @@ class TestTransforms:
         assert (delivery.state, delivery.reason) == (DeliveryState.DEAD, "rendering")
 
 
-def test_a_critical_event_with_a_missing_value_is_sent_with_what_exists(arrive):
+def test_a_critical_event_is_sent_despite_a_missing_value(arrive):
     text = arrive("Fire at {{ place }}, floor {{ floor }}.", {"floor": 2}, priority=NotificationPriority.CRITICAL)
     assert text == "Fire at , floor 2."

@@ -34,7 +34,7 @@ def locked_by_another():
         other.close()
 
 
-def test_the_first_heartbeat_waits_for_a_lock_as_any_statement_does():
+def test_the_first_heartbeat_waits_for_a_lock_like_any_statement():
     with locked_by_another() as release:
         timer = threading.Timer(SECONDS_OF_LOCK, release)
         timer.start()
@@ -43,7 +43,7 @@ def test_the_first_heartbeat_waits_for_a_lock_as_any_statement_does():
         timer.join()
 
 
-def test_a_later_heartbeat_waits_no_longer_than_until_the_next():
+def test_a_later_heartbeat_waits_at_most_until_the_next():
     heartbeat = HeartbeatThread()
     heartbeat.register()
     with locked_by_another(), pytest.raises(OperationalError):

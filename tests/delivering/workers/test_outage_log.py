@@ -49,7 +49,7 @@ def fail_every_second(log, clock, seconds):
         clock.time += 1
 
 
-def test_one_line_when_it_goes_one_a_minute_and_one_when_it_is_back(log, clock, caplog):
+def test_an_outage_logs_a_line_at_its_start_each_minute_and_at_its_end(log, clock, caplog):
     fail_every_second(log, clock, 150)
     clock.time += 10
     for _ in range(3):
@@ -64,7 +64,7 @@ def test_one_line_when_it_goes_one_a_minute_and_one_when_it_is_back(log, clock, 
     assert "Traceback" not in caplog.text
 
 
-def test_a_success_among_failures_is_not_the_end(log, clock, caplog):
+def test_a_success_between_failures_does_not_end_the_outage(log, clock, caplog):
     for _ in range(20):
         log.report_failure(logger, lost(), "A thread failed.")
         clock.time += 1
@@ -72,7 +72,7 @@ def test_a_success_among_failures_is_not_the_end(log, clock, caplog):
     assert len(caplog.messages) == 1
 
 
-def test_an_old_connection_that_is_found_broken_afterwards_is_not_another_outage(log, clock, caplog):
+def test_an_old_broken_connection_is_not_another_outage(log, clock, caplog):
     fail_every_second(log, clock, 10)
     clock.time += 10
     log.report_success()
@@ -83,7 +83,7 @@ def test_an_old_connection_that_is_found_broken_afterwards_is_not_another_outage
     assert caplog.messages == []
 
 
-def test_another_outage_right_after_the_first_is_said(log, clock, caplog):
+def test_an_outage_right_after_another_is_logged(log, clock, caplog):
     fail_every_second(log, clock, 10)
     clock.time += 10
     log.report_success()
@@ -97,7 +97,7 @@ def test_another_outage_right_after_the_first_is_said(log, clock, caplog):
     ]
 
 
-def test_every_failure_is_there_with_its_traceback_at_debug(log, caplog):
+def test_every_failure_has_its_traceback_at_debug(log, caplog):
     caplog.set_level(logging.DEBUG)
     try:
         raise lost()
@@ -109,7 +109,7 @@ def test_every_failure_is_there_with_its_traceback_at_debug(log, caplog):
     assert all(record.exc_info for record in at_debug)
 
 
-def test_the_line_names_what_failed_for_it_may_be_one_slow_statement(log, caplog):
+def test_the_line_says_what_failed(log, caplog):
     error = OperationalError("canceling statement due to statement timeout")
     error.__cause__ = psycopg.errors.QueryCanceled()
     log.report_failure(logger, error, "The periodic task %r failed. It runs again in %g seconds.", "cleanup", 60.0)
@@ -126,7 +126,7 @@ def deadlock():
 @pytest.mark.parametrize(
     "error", [IntegrityError("a duplicate"), ZeroDivisionError("a bug of the host"), deadlock()], ids=str
 )
-def test_any_other_error_keeps_its_traceback_each_time(log, caplog, error):
+def test_any_other_error_is_logged_with_its_traceback(log, caplog, error):
     for _ in range(2):
         with pytest.raises(type(error)) as raised:
             raise error
@@ -135,7 +135,7 @@ def test_any_other_error_keeps_its_traceback_each_time(log, caplog, error):
     assert [record.levelname for record in caplog.records] == ["ERROR"] * 2
 
 
-def test_an_error_that_an_outage_has_caused_belongs_to_it(log, caplog):
+def test_an_error_that_an_outage_caused_belongs_to_it(log, caplog):
     error = RuntimeError("the host's own words")
     error.__cause__ = lost()
     log.report_failure(logger, error, "A thread failed.")
@@ -173,7 +173,7 @@ def test_a_worker_that_starts_in_an_outage_waits_for_its_end(worker, caplog):
 
 
 @pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite has no connections to break")
-def test_all_threads_of_a_worker_that_lose_their_connections_make_two_lines(worker, caplog):
+def test_all_threads_that_lose_their_connections_log_two_lines(worker, caplog):
     with outage_of_everybody(worker):
         before = worker.errors
         until(lambda: worker.errors > before + 10)

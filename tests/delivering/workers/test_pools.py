@@ -112,7 +112,7 @@ def percentile(ordered, share):
     ],
     ids=["a pool of 4", "a pool of 2", "PgBouncer", "PgBouncer and no server-side cursors"],
 )
-def test_five_thousand_deliveries_pass_and_alarms_overtake_them(tmp_path, through, how, pooler):
+def test_alarms_overtake_five_thousand_other_deliveries(tmp_path, through, how, pooler):
     ledger = tmp_path / "ledger"
     with smtp_ledger(ledger) as port:
         more = through(how, pooler)
@@ -136,7 +136,7 @@ def test_five_thousand_deliveries_pass_and_alarms_overtake_them(tmp_path, throug
 
 
 @NEEDS_PGBOUNCER
-def test_a_worker_behind_pgbouncer_that_has_nothing_else_to_do_does_not_wait_its_usual_second(tmp_path, through):
+def test_an_idle_worker_behind_pgbouncer_polls_faster_than_its_idle_time(tmp_path, through):
     users = UserFactory.create_batch(20)
     ledger = tmp_path / "ledger"
     committed = {}
@@ -176,7 +176,7 @@ def test_a_worker_behind_pgbouncer_that_has_nothing_else_to_do_does_not_wait_its
         (PURGE, "1 purged, others refused: True"),
     ],
 )
-def test_no_statement_needs_the_same_server_connection_as_the_one_before(through, code, said):
+def test_no_statement_needs_the_server_connection_of_the_previous_one(through, code, said):
     NotificationManager.send(ShopEvents.NEWSLETTER, UserFactory.create_batch(3))
     Delivery.objects.update(state="dead")
     known = (

@@ -62,7 +62,7 @@ def beat(clock, owner="lost"):
     Heartbeat.objects.beat(owner, "here", 1, clock())
 
 
-def test_what_was_claimed_by_a_lost_worker_is_ready_again(clock, rescuer):
+def test_a_claim_of_a_lost_worker_is_ready_again(clock, rescuer):
     beat(clock)
     take(clock)
     clock.forward(seconds=61)
@@ -71,7 +71,7 @@ def test_what_was_claimed_by_a_lost_worker_is_ready_again(clock, rescuer):
     assert Dispatcher().run_until_idle() == {"sent": 1}
 
 
-def test_what_a_lost_worker_was_sending_goes_on_with_the_schedule_and_is_logged(clock, rescuer):
+def test_a_delivery_that_a_lost_worker_was_sending_is_retried_and_logged(clock, rescuer):
     beat(clock)
     take(clock, sending=True)
     clock.forward(seconds=61)
@@ -83,7 +83,7 @@ def test_what_a_lost_worker_was_sending_goes_on_with_the_schedule_and_is_logged(
     assert Dispatcher().run_until_idle() == {"sent": 1}
 
 
-def test_nobody_is_condemned_at_first_sight(clock, rescuer):
+def test_a_worker_is_lost_only_if_a_second_call_confirms_it(clock, rescuer):
     beat(clock)
     take(clock)
     clock.forward(hours=1)  # the database's clock jumped
@@ -94,7 +94,7 @@ def test_nobody_is_condemned_at_first_sight(clock, rescuer):
     assert the_delivery().state == "claimed"
 
 
-def test_a_live_worker_whose_provider_hangs_loses_the_delivery_without_a_strike(clock, rescuer):
+def test_a_live_worker_with_a_hanging_provider_loses_the_delivery_without_a_strike(clock, rescuer):
     take(clock, sending=True)
     clock.forward(seconds=601)
     beat(clock)
@@ -102,7 +102,7 @@ def test_a_live_worker_whose_provider_hangs_loses_the_delivery_without_a_strike(
     assert (the_delivery().state, the_delivery().strikes) == ("retry", 0)
 
 
-def test_what_must_not_arrive_twice_waits_for_a_person(clock, rescuer):
+def test_a_delivery_that_must_not_arrive_twice_waits_for_a_person(clock, rescuer):
     with temporary_events() as events:
         events[ShopEvents.ORDER_REFUSED] = NotificationEvent(
             "order_refused", NotificationPriority.HIGH, ["log"], on_unknown="hold"
@@ -115,7 +115,7 @@ def test_what_must_not_arrive_twice_waits_for_a_person(clock, rescuer):
 
 
 @pytest.mark.parametrize(("on_unknown", "state"), [("hold", "unknown"), ("retry", "retry")])
-def test_what_a_lost_worker_was_sending_is_named_in_the_log_once(clock, rescuer, caplog, on_unknown, state):
+def test_a_delivery_that_a_lost_worker_was_sending_is_logged_once(clock, rescuer, caplog, on_unknown, state):
     with temporary_events() as events:
         events[ShopEvents.ORDER_REFUSED] = NotificationEvent(
             "order_refused", NotificationPriority.HIGH, ["log"], on_unknown=on_unknown
@@ -132,7 +132,7 @@ def test_what_a_lost_worker_was_sending_is_named_in_the_log_once(clock, rescuer,
     )
 
 
-def test_what_a_lost_worker_had_only_claimed_is_no_lost_contact(clock, rescuer, caplog):
+def test_a_claim_of_a_lost_worker_is_no_lost_contact(clock, rescuer, caplog):
     beat(clock)
     take(clock)
     clock.forward(seconds=61)
@@ -140,7 +140,7 @@ def test_what_a_lost_worker_had_only_claimed_is_no_lost_contact(clock, rescuer, 
     assert "Contact was lost" not in caplog.text
 
 
-def test_the_third_strike_is_told_as_failed(clock, rescuer, django_capture_on_commit_callbacks):
+def test_the_third_strike_sends_the_failed_signal(clock, rescuer, django_capture_on_commit_callbacks):
     told = []
     failed = lambda delivery, **kwargs: told.append((delivery.pk, delivery.state, delivery.reason))  # noqa: E731
     signals.delivery_failed.connect(failed)
@@ -153,7 +153,7 @@ def test_the_third_strike_is_told_as_failed(clock, rescuer, django_capture_on_co
     assert told == [(the_delivery().pk, "dead", "strikes")]
 
 
-def test_the_late_outcome_of_a_worker_that_was_stopped_is_refused(clock, rescuer, monkeypatch, caplog):
+def test_the_late_outcome_of_a_suspended_worker_is_refused(clock, rescuer, monkeypatch, caplog):
     NotificationManager.send(ShopEvents.ORDER_REFUSED, UserFactory(), None, {})
     late = Dispatcher()
 
@@ -173,7 +173,7 @@ def test_the_late_outcome_of_a_worker_that_was_stopped_is_refused(clock, rescuer
     assert "came too late" in caplog.text
 
 
-def test_a_worker_never_takes_back_what_its_own_threads_have_in_hand(clock):
+def test_a_worker_never_rescues_deliveries_of_its_own_threads(clock):
     heartbeat = HeartbeatThread()
     beat(clock, heartbeat.owner)
     take(clock, heartbeat.owner, sending=True)
@@ -188,7 +188,7 @@ def test_a_worker_never_takes_back_what_its_own_threads_have_in_hand(clock):
     assert the_delivery().state == "retry"
 
 
-def test_what_a_thread_has_lost_hold_of_is_taken_back_by_its_own_worker_too(clock):
+def test_a_worker_rescues_a_delivery_that_its_own_thread_has_lost(clock):
     heartbeat = HeartbeatThread()
     take(clock, heartbeat.owner, sending=True)
     clock.forward(hours=1)
@@ -197,7 +197,7 @@ def test_what_a_thread_has_lost_hold_of_is_taken_back_by_its_own_worker_too(cloc
     assert not the_delivery().strikes
 
 
-def test_what_a_provider_never_answers_is_taken_back_by_the_only_worker(clock, settings):
+def test_the_only_worker_rescues_a_delivery_that_its_provider_never_answers(clock, settings):
     settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "LEASE_SECONDS": 1}
     heartbeat = HeartbeatThread()
     take(clock, heartbeat.owner, sending=True)
@@ -215,7 +215,7 @@ def test_what_a_provider_never_answers_is_taken_back_by_the_only_worker(clock, s
         assert rescue_twice(rescuer, clock) == {"retry": 1}
 
 
-def test_after_its_own_heartbeat_stood_still_a_worker_gives_the_others_a_whole_lease(clock, settings):
+def test_a_worker_gives_others_a_whole_lease_after_its_own_heartbeat_paused(clock, settings):
     settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "LEASE_SECONDS": 1, "BEAT_SECONDS": 0.001}
     heartbeat = HeartbeatThread()
     rescuer = Rescuer("default", heartbeat)
@@ -234,7 +234,7 @@ def test_after_its_own_heartbeat_stood_still_a_worker_gives_the_others_a_whole_l
     assert rescue_twice(rescuer, clock) == {"ready": 1}
 
 
-def test_a_worker_whose_writing_was_held_up_gives_the_others_a_whole_lease(clock, rescuer, monkeypatch, settings):
+def test_a_worker_gives_others_a_whole_lease_after_a_slow_write(clock, rescuer, monkeypatch, settings):
     settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "LEASE_SECONDS": 1, "BEAT_SECONDS": 0.1}
     beat(clock)
     take(clock)
@@ -251,7 +251,7 @@ def test_a_worker_whose_writing_was_held_up_gives_the_others_a_whole_lease(clock
     assert rescuer.rescue(clock()) == {"ready": 1}
 
 
-def test_a_worker_that_died_long_ago_and_holds_nothing_is_forgotten(clock, rescuer):
+def test_the_heartbeat_of_a_worker_that_died_long_ago_is_deleted(clock, rescuer):
     beat(clock, "long-dead")
     beat(clock, "holding")
     take(clock, "holding")

@@ -45,7 +45,7 @@ def locked_file(tmp_path):
 
 
 @pytest.mark.parametrize("forks", [False, True])
-def test_signals_right_after_the_first_are_the_same_stop_and_a_later_one_is_a_second(forks):
+def test_signals_right_after_the_first_are_the_same_stop_and_a_later_one_is_another(forks):
     worker = Recorder(forks)
     with stop_on_signals(worker):
         os.kill(os.getpid(), signal.SIGTERM)
@@ -57,7 +57,7 @@ def test_signals_right_after_the_first_are_the_same_stop_and_a_later_one_is_a_se
         worker.wait_for("stop", "stop now")
 
 
-def test_a_stop_is_heard_while_the_main_thread_waits_for_a_lock_of_sqlite(locked_file):
+def test_a_signal_stops_the_worker_while_the_main_thread_waits_for_a_lock_of_sqlite(locked_file):
     worker, waiting = Recorder(), sqlite3.connect(locked_file, timeout=SECONDS_OF_WAITING)
     with stop_on_signals(worker):
         threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM)).start()
@@ -71,7 +71,7 @@ def test_a_stop_is_heard_while_the_main_thread_waits_for_a_lock_of_sqlite(locked
     assert ended - worker.times[0] > SECONDS_OF_WAITING / 2
 
 
-def test_handlers_of_before_come_back_and_no_thread_is_left():
+def test_previous_handlers_are_restored_and_no_thread_is_left():
     numbers = (signal.SIGTERM, signal.SIGINT)
     before, threads = [signal.getsignal(number) for number in numbers], threading.active_count()
     with stop_on_signals(Recorder()):
@@ -81,7 +81,7 @@ def test_handlers_of_before_come_back_and_no_thread_is_left():
     assert signal.set_wakeup_fd(-1) == -1
 
 
-def test_a_thread_that_cannot_set_handlers_works_without():
+def test_a_thread_that_cannot_set_handlers_works_without_them():
     heard = []
 
     def run():

@@ -90,7 +90,7 @@ def behind(short_folder, monkeypatch):
 
 
 @pytest.mark.needs_program("pgbouncer")
-def test_behind_a_pooler_in_transaction_mode_a_waker_polls_and_says_so_once(behind, caplog):
+def test_a_waker_behind_a_pooler_in_transaction_mode_polls_and_logs_it_once(behind, caplog):
     user = UserFactory()
     make = behind("transaction")
     wakers = [make(), make()]
@@ -103,7 +103,7 @@ def test_behind_a_pooler_in_transaction_mode_a_waker_polls_and_says_so_once(behi
 
 
 @pytest.mark.needs_program("pgbouncer")
-def test_behind_a_pooler_in_session_mode_notifications_arrive(behind, caplog):
+def test_notifications_arrive_behind_a_pooler_in_session_mode(behind, caplog):
     user = UserFactory()
     waker = behind("session")()
     settled(waker)
@@ -113,7 +113,7 @@ def test_behind_a_pooler_in_session_mode_notifications_arrive(behind, caplog):
     assert caplog.messages == []
 
 
-def test_a_direct_connection_listens_at_once(caplog):
+def test_a_direct_connection_listens_immediately(caplog):
     waker = Waker()
     waker.wait(0.5, never)
     waker.wait(0.5, never)
@@ -124,7 +124,7 @@ def test_a_direct_connection_listens_at_once(caplog):
     assert caplog.messages == []
 
 
-def test_a_waker_whose_connection_was_ended_fails_so_that_a_new_one_proves_itself():
+def test_a_waker_fails_after_its_connection_was_terminated():
     waker = Waker()
     settled(waker)
     with connection.cursor() as cursor:
@@ -138,7 +138,7 @@ def test_a_waker_whose_connection_was_ended_fails_so_that_a_new_one_proves_itsel
 
 
 @pytest.mark.needs_program("pgbouncer")
-def test_what_is_sent_through_a_pooler_wakes_workers_that_are_connected_directly(short_folder):
+def test_a_send_through_a_pooler_wakes_workers_that_are_connected_directly(short_folder):
     UserFactory(username="reader")
     waker = Waker()
     settled(waker)

@@ -47,7 +47,7 @@ def watching():
         assert not thread.is_alive()
 
 
-def test_one_shot_drains_the_outbox_and_says_so(capsys):
+def test_a_single_run_empties_the_outbox_and_prints_a_summary(capsys):
     refuse_order()
     call_command("dispatch_notifications")
     assert "1 delivery: 1 sent." in capsys.readouterr().out
@@ -79,7 +79,7 @@ def test_a_rollback_wakes_nobody():
     assert not Delivery.objects.exists()
 
 
-def test_a_loop_error_backs_off_and_never_ends_the_worker(watching, monkeypatch, caplog):
+def test_an_error_in_the_loop_pauses_and_never_ends_the_worker(watching, monkeypatch, caplog):
     failures = [OperationalError("the database went away")] * 3
     original = Dispatcher.run_batch
 
@@ -96,7 +96,7 @@ def test_a_loop_error_backs_off_and_never_ends_the_worker(watching, monkeypatch,
     assert "the database went away" in caplog.text
 
 
-def test_what_becomes_due_is_sent_without_a_commit():
+def test_due_deliveries_are_sent_without_a_commit():
     worker = Worker(workers=1, idle=0.1)
     thread = threading.Thread(target=worker.watch)
     thread.start()

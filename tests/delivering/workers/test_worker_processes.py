@@ -67,7 +67,7 @@ def alive(pid):
     return True
 
 
-def test_one_shot_empties_the_outbox_with_all_its_processes_and_prints_one_summary(tmp_path):
+def test_a_single_run_empties_the_outbox_with_all_processes_and_prints_one_summary(tmp_path):
     newsletter(200)
     ledger = tmp_path / "ledger"
     with smtp_ledger(ledger) as port:
@@ -79,7 +79,7 @@ def test_one_shot_empties_the_outbox_with_all_its_processes_and_prints_one_summa
     assert not Heartbeat.objects.exists(), "every worker has said that it ended"
 
 
-def test_each_is_a_worker_with_a_heartbeat_of_its_own_and_sigterm_ends_all_in_order(watching):
+def test_each_process_has_its_own_heartbeat_and_sigterm_stops_all_in_order(watching):
     parent = watching(3, "--workers", "1")
     assert parent.pid not in pids()
     newsletter(30)
@@ -90,7 +90,7 @@ def test_each_is_a_worker_with_a_heartbeat_of_its_own_and_sigterm_ends_all_in_or
     assert not Delivery.objects.exclude(owner="").exists()
 
 
-def test_ctrl_c_reaches_every_process_and_ends_them_in_order_too(watching):
+def test_ctrl_c_stops_every_process_in_order(watching):
     parent = watching(2)
     for pid in [parent.pid, *pids()]:
         os.kill(pid, signal.SIGINT)
@@ -98,7 +98,7 @@ def test_ctrl_c_reaches_every_process_and_ends_them_in_order_too(watching):
     assert not Heartbeat.objects.exists()
 
 
-def test_a_process_that_dies_is_told_of_and_replaced(watching):
+def test_a_process_that_dies_is_logged_and_replaced(watching):
     parent = watching(2, "--error-pause", "0.2")
     killed, other = pids()
     os.kill(killed, signal.SIGKILL)
@@ -111,7 +111,7 @@ def test_a_process_that_dies_is_told_of_and_replaced(watching):
     assert "10 deliveries: 10 sent." in said
 
 
-def test_a_process_that_dies_in_one_shot_mode_is_an_error(tmp_path):
+def test_a_process_that_dies_in_a_single_run_is_an_error(tmp_path):
     newsletter(3)
     with socket.create_server(("127.0.0.1", 0)) as silent:  # a mail server that never says a word
         parent = start("dispatch_notifications", "--processes", "2", "--batch-size", "1", port=silent.getsockname()[1])
@@ -124,7 +124,7 @@ def test_a_process_that_dies_in_one_shot_mode_is_an_error(tmp_path):
     assert "CommandError: 2 worker processes died. The log contains the errors." in said
 
 
-def test_processes_whose_parent_was_killed_end_by_themselves(watching):
+def test_processes_end_after_their_parent_was_killed(watching):
     parent = watching(2)
     children = pids()
     parent.kill()
@@ -134,7 +134,7 @@ def test_processes_whose_parent_was_killed_end_by_themselves(watching):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_parent_that_is_stopped_while_it_starts_ends_too(number):
+def test_a_parent_can_be_stopped_while_it_starts_children(number):
     parent = start("dispatch_notifications", "--watch", "--processes", "4")
     until(lambda: pids())  # the first lives, others are being made
     parent.send_signal(number)
@@ -142,12 +142,12 @@ def test_a_parent_that_is_stopped_while_it_starts_ends_too(number):
     assert not Heartbeat.objects.exists()
 
 
-def test_the_number_must_make_sense():
+def test_the_number_of_processes_must_be_positive():
     with pytest.raises(CommandError, match="--processes must be at least 1"):
         call_command("dispatch_notifications", processes=0)
 
 
-def test_inside_a_transaction_other_processes_would_see_nothing():
+def test_processes_are_refused_inside_a_transaction():
     with transaction.atomic(), pytest.raises(CommandError, match="inside a transaction"):
         call_command("dispatch_notifications", processes=2)
 
@@ -174,7 +174,7 @@ def test_a_child_is_killed_only_after_a_stop_if_it_is_frozen_or_too_slow(last_re
     assert bool(reason) == bool(word)
 
 
-def test_the_longest_end_is_that_of_the_slowest_channel_that_is_enabled(settings):
+def test_the_longest_stop_is_that_of_the_slowest_enabled_channel(settings):
     settings.NOTIFICATIONS = {"CHANNELS": {"email": {"ENABLED": False}, "app": {"ENABLED": False}, "log": {}}}
     quick = max_stop_seconds()
     assert quick == 500 * 0.1 + 10 + 60
@@ -200,7 +200,7 @@ def freeze(pid):
 
 
 @pytest.mark.slow
-def test_a_frozen_child_is_named_and_killed_and_keeps_no_other_from_ending(watching):
+def test_a_frozen_child_is_named_and_killed_and_delays_no_other(watching):
     parent = watching(3, "--workers", "1")
     frozen, *others = pids()
     freeze(frozen)
@@ -217,7 +217,7 @@ def test_a_frozen_child_is_named_and_killed_and_keeps_no_other_from_ending(watch
     assert "1 worker process died" in said
 
 
-def test_a_child_that_gets_ctrl_c_alone_goes_on(watching):
+def test_a_child_that_alone_gets_ctrl_c_continues(watching):
     parent = watching(2)
     before = pids()
     for pid in before:
@@ -258,7 +258,7 @@ call_command("dispatch_notifications", watch=True, processes=2)
     return parent
 
 
-def test_a_second_signal_to_the_parent_is_a_second_one_to_each_child(tmp_path):
+def test_a_second_signal_to_the_parent_is_forwarded_to_each_child(tmp_path):
     parent = crew(tmp_path / "begun", "while not worker.is_stop_repeated: time.sleep(0.02)")
     parent.send_signal(signal.SIGTERM)
     time.sleep(1.1)
@@ -267,7 +267,7 @@ def test_a_second_signal_to_the_parent_is_a_second_one_to_each_child(tmp_path):
     finished(parent, timeout=10)
 
 
-def test_a_child_that_ticks_but_never_ends_is_killed_after_the_longest_end(tmp_path):
+def test_a_child_that_ticks_but_never_ends_is_killed(tmp_path):
     parent = crew(tmp_path / "begun", "while True: time.sleep(0.02)", "worker_processes.max_stop_seconds = lambda: 3.0")
     began = time.monotonic()
     parent.send_signal(signal.SIGTERM)
@@ -277,7 +277,7 @@ def test_a_child_that_ticks_but_never_ends_is_killed_after_the_longest_end(tmp_p
     assert parent.returncode == 1
 
 
-def test_a_child_that_ends_with_a_status_of_failure_makes_the_command_fail(tmp_path):
+def test_the_command_fails_if_a_child_fails(tmp_path):
     loop = "while not worker.is_stopping(): time.sleep(0.02)\n    raise SystemExit(3)"
     parent = crew(tmp_path / "begun", loop)
     parent.send_signal(signal.SIGTERM)
