@@ -17,7 +17,7 @@ from notifications.models import Circuit, Cluster, Delivery, Mute, NotificationL
 from notifications.outcomes import Verdict
 from notifications.recipients import Address
 from notifications.testing import temporary_events
-from tests.delivering.providers.test_choice import DOWN, Carrier, carriers, clock  # noqa: F401
+from tests.delivering.providers.test_choice import DOWN, FakeProvider, clock, configure_providers  # noqa: F401
 from tests.factories import UserFactory, UserSettingsFactory
 from tests.shop.notification_events import ShopEvents
 
@@ -27,14 +27,14 @@ REFUSED = {"verdict": Verdict.PERMANENT, "error": "no such number"}
 
 
 @pytest.fixture
-def carrier(carriers, clock):  # noqa: F811
-    """order_shipped uses the log channel, whose provider is a Carrier, and falls back to email."""
+def fake_provider(configure_providers, clock):  # noqa: F811
+    """order_shipped uses the log channel, whose provider is a FakeProvider, and falls back to email."""
     with temporary_events() as registry:
         registry[ShopEvents.ORDER_SHIPPED] = NotificationEvent(
             "order_shipped", NotificationPriority.MEDIUM, ["log"], context={"order_number": str},
             fallback={"LOG": "email"}, retry_delays=(),
         )  # fmt: skip
-        yield carriers()
+        yield configure_providers()
 
 
 def ship(*recipients):
@@ -52,21 +52,21 @@ def template(settings, tmp_path):
     settings.TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": [tmp_path]}]
 
 
-def test_a_dead_letter_goes_to_the_fallback_channel(carrier):
-    carrier.answers = {"only": REFUSED}
+def test_a_dead_letter_goes_to_the_fallback_channel(fake_provider):
+    fake_provider.answers = {"only": REFUSED}
     ship()
     assert dispatch() == {"dead": 1, "sent": 1}
     assert len(mail.outbox) == 1
     assert list(Delivery.objects.order_by("pk").values_list("channel", "state")) == [("log", "dead"), ("email", "sent")]
 
 
-def test_a_fallback_delivery_sends_the_signal_of_queued_notifications(carrier, django_capture_on_commit_callbacks):
+def test_a_fallback_delivery_sends_the_queued_signal(fake_provider, django_capture_on_commit_callbacks):
     received = []
     receiver = lambda *, notification_ids, **kwargs: received.append(notification_ids)  # noqa: E731
     ship()
     signals.notifications_queued.connect(receiver)
     try:
-        carrier.answers = {"only": REFUSED}
+        fake_provider.answers = {"only": REFUSED}
         with django_capture_on_commit_callbacks(execute=True):
             dispatch()
     finally:
@@ -74,8 +74,8 @@ def test_a_fallback_delivery_sends_the_signal_of_queued_notifications(carrier, d
     assert received == [(Delivery.objects.first().notification_id,)]
 
 
-def test_a_fallback_channel_that_takes_attachments_gets_them(carrier):
-    carrier.answers = {"only": REFUSED}
+def test_a_fallback_channel_that_takes_attachments_gets_them(fake_provider):
+    fake_provider.answers = {"only": REFUSED}
     context, files = {"order_number": "7"}, [("bill.pdf", b"%PDF")]
     NotificationManager.send(ShopEvents.ORDER_SHIPPED, [UserFactory()], None, context, attachments=files)
     dispatch()
@@ -83,8 +83,8 @@ def test_a_fallback_channel_that_takes_attachments_gets_them(carrier):
     assert message.attachments == [("bill.pdf", b"%PDF", "application/pdf")]
 
 
-def test_a_fallback_delivery_passes_the_same_gates(carrier):
-    carrier.answers = {"only": REFUSED}
+def test_a_fallback_delivery_passes_the_same_gates(fake_provider):
+    fake_provider.answers = {"only": REFUSED}
     user = UserFactory()
     UserSettingsFactory(user=user, cluster=Cluster.objects.default(), channels={"email": False})
     ship(user)
@@ -95,8 +95,8 @@ def test_a_fallback_delivery_passes_the_same_gates(carrier):
 
 
 @pytest.mark.parametrize("own", ["ann@example,com", "ann@exmaple.com"])
-def test_a_wrong_address_in_the_settings_is_replaced_by_the_account_address(own, carrier):
-    carrier.answers = {"only": REFUSED}
+def test_a_wrong_address_in_the_settings_is_replaced_by_the_account_address(own, fake_provider):
+    fake_provider.answers = {"only": REFUSED}
     user = UserFactory()
     UserSettingsFactory(user=user, cluster=Cluster.objects.default(), addresses={"email": own})
     Suppression.objects.suppress([("email", "ann@exmaple.com")], Suppression.Why.HARD_BOUNCE, timezone.now())
@@ -107,15 +107,15 @@ def test_a_wrong_address_in_the_settings_is_replaced_by_the_account_address(own,
     assert (note.reason, note.recipient, note.channel) == ("account_address", user, "email")
 
 
-def test_a_bare_address_has_no_fallback_address(carrier):
-    carrier.answers = {"only": REFUSED}
+def test_a_bare_address_has_no_fallback_address(fake_provider):
+    fake_provider.answers = {"only": REFUSED}
     ship(Address(phone="+15550100"))
     assert dispatch() == {"dead": 1}
     assert NotificationLog.objects.get(kind="drop").reason == "no_address"
 
 
-def test_a_recipient_who_has_the_fallback_channel_gets_no_second_delivery(carrier):
-    carrier.answers = {"only": REFUSED}
+def test_a_recipient_who_has_the_fallback_channel_gets_no_second_delivery(fake_provider):
+    fake_provider.answers = {"only": REFUSED}
     with temporary_events() as registry:
         registry[ShopEvents.ORDER_SHIPPED] = NotificationEvent(
             "order_shipped", NotificationPriority.MEDIUM, ["log", "email"], context={"order_number": str},
@@ -126,8 +126,8 @@ def test_a_recipient_who_has_the_fallback_channel_gets_no_second_delivery(carrie
     assert Delivery.objects.count() == 2
 
 
-def test_while_all_circuits_are_open_waiting_deliveries_go_to_the_fallback(carrier):
-    carrier.answers = {"only": DOWN}
+def test_while_all_circuits_are_open_waiting_deliveries_go_to_the_fallback(fake_provider):
+    fake_provider.answers = {"only": DOWN}
     ship(*UserFactory.create_batch(12))
     dispatch()
     assert Circuit.objects.get().open_until
@@ -140,15 +140,15 @@ def test_while_all_circuits_are_open_waiting_deliveries_go_to_the_fallback(carri
     assert Delivery.objects.filter(state="ready").count() == 1
 
 
-def test_a_fallback_channel_that_is_not_enabled_is_ignored(carrier, settings):
+def test_a_fallback_channel_that_is_not_enabled_is_ignored(fake_provider, settings):
     settings.NOTIFICATIONS = {"CHANNELS": {**settings.NOTIFICATIONS["CHANNELS"], "email": {"ENABLED": False}}}
-    carrier.answers = {"only": REFUSED}
+    fake_provider.answers = {"only": REFUSED}
     ship()
     assert dispatch() == {"dead": 1}
 
 
-def test_recipients_without_an_address_there_wait_for_their_own_channel(carrier):
-    carrier.answers = {"only": DOWN}
+def test_recipients_without_an_address_there_wait_for_their_own_channel(fake_provider):
+    fake_provider.answers = {"only": DOWN}
     ship(*UserFactory.create_batch(5), Address(phone="+15550100"), UserFactory(email=""))
     dispatch()
     assert len(mail.outbox) == 5
@@ -156,7 +156,7 @@ def test_recipients_without_an_address_there_wait_for_their_own_channel(carrier)
 
 
 @pytest.mark.parametrize("kind", ["topic", "sender"])
-def test_muted_deliveries_are_not_queued_on_the_fallback_channel(carrier, clock, kind):  # noqa: F811
+def test_muted_deliveries_are_not_queued_on_the_fallback_channel(fake_provider, clock, kind):  # noqa: F811
     boss, muting, other = UserFactory.create_batch(3)
     NotificationManager.send(
         ShopEvents.ORDER_SHIPPED, [muting, other], None, {"order_number": "7"}, topic="parcels", actor=boss
@@ -168,7 +168,7 @@ def test_muted_deliveries_are_not_queued_on_the_fallback_channel(carrier, clock,
     assert Delivery.objects.get(channel="email").recipient == other
 
 
-def test_deliveries_that_cannot_be_moved_do_not_block_others(carrier, monkeypatch, clock):  # noqa: F811
+def test_deliveries_that_cannot_be_moved_do_not_block_others(fake_provider, monkeypatch, clock):  # noqa: F811
     monkeypatch.setattr("notifications.delivering.fallback.TAKEOVER_LIMIT", 3)
     Circuit.objects.record_failures("log", 5, "away", clock())
     for _ in range(7):
@@ -181,7 +181,7 @@ def test_deliveries_that_cannot_be_moved_do_not_block_others(carrier, monkeypatc
     assert len(mail.outbox) == 1
 
 
-def test_a_delivery_that_is_dead_on_the_fallback_channel_waits_for_its_own(carrier, clock):  # noqa: F811
+def test_a_delivery_that_is_dead_on_the_fallback_channel_waits_for_its_own(fake_provider, clock):  # noqa: F811
     with temporary_events() as registry:
         registry[ShopEvents.ORDER_SHIPPED] = NotificationEvent(
             "order_shipped", NotificationPriority.MEDIUM, ["log", "email"], context={"order_number": str},
@@ -210,12 +210,12 @@ def count_reads_of_takeover(waiting):
     return sum(query["sql"].startswith("SELECT") for query in context)
 
 
-def test_a_takeover_of_a_hundred_reads_as_often_as_of_one(carrier):
+def test_a_takeover_of_a_hundred_reads_as_often_as_of_one(fake_provider):
     Suppression.objects.suppress([("email", "nobody@example.com")], "hard_bounce", timezone.now())
     assert count_reads_of_takeover(1) == count_reads_of_takeover(100)
 
 
-def test_only_the_suppressed_address_stays(carrier, clock):  # noqa: F811
+def test_only_the_suppressed_address_stays(fake_provider, clock):  # noqa: F811
     users = UserFactory.create_batch(3)
     Suppression.objects.suppress([("email", users[1].email.upper())], "hard_bounce", clock())
     Circuit.objects.record_failures("log", 5, "away", clock())

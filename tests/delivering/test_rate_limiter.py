@@ -12,7 +12,7 @@ from notifications.manager import NotificationManager
 from notifications.models import Bucket, Circuit, Delivery, NotificationLog
 from notifications.outcomes import Verdict
 from notifications.testing import temporary_events
-from tests.delivering.providers.test_choice import DOWN, Carrier, carriers, clock  # noqa: F401
+from tests.delivering.providers.test_choice import DOWN, FakeProvider, clock, configure_providers  # noqa: F401
 from tests.factories import UserFactory
 from tests.shop.notification_events import ShopEvents
 
@@ -32,8 +32,8 @@ def change_settings(settings, **more):
     settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, **more}
 
 
-def test_deliveries_over_a_limit_wait_and_count_no_attempt(carriers, clock, settings):  # noqa: F811
-    carrier = carriers()
+def test_deliveries_over_a_limit_wait_and_count_no_attempt(configure_providers, clock, settings):  # noqa: F811
+    fake_provider = configure_providers()
     change_settings(settings, LIMITS={"user": "3/h"})
     refuse_orders(UserFactory(), 5)
     refuse_orders(UserFactory(), 1)
@@ -41,31 +41,31 @@ def test_deliveries_over_a_limit_wait_and_count_no_attempt(carriers, clock, sett
     assert states() == [("held", "over_limit", 0)] * 2 + [("sent", "", 1)] * 4
     clock.forward(minutes=45)
     assert Dispatcher().run_until_idle()["sent"] == 2
-    assert len(carrier.carried) == 6
+    assert len(fake_provider.sent) == 6
 
 
-def test_an_event_can_drop_deliveries_over_its_limit(carriers, clock):  # noqa: F811
-    carrier = carriers()
+def test_an_event_can_drop_deliveries_over_its_limit(configure_providers, clock):  # noqa: F811
+    fake_provider = configure_providers()
     with temporary_events() as registry:
         registry[ShopEvents.ORDER_REFUSED] = NotificationEvent(
             "order_refused", NotificationPriority.HIGH, ["log"], limit="1/h", over_limit="drop"
         )
         refuse_orders(UserFactory(), 3)
         assert dict(Dispatcher().run_until_idle()) == {"sent": 1, "dropped": 2}
-    assert len(carrier.carried) == 1
+    assert len(fake_provider.sent) == 1
     drops = NotificationLog.objects.filter(kind="drop").values_list("reason", "error_message")
     assert set(drops) == {("over_limit", "limit: user_event 1/h")}
 
 
-def test_without_limits_no_bucket_is_used(carriers, clock):  # noqa: F811
-    carriers()
+def test_without_limits_no_bucket_is_used(configure_providers, clock):  # noqa: F811
+    configure_providers()
     refuse_orders(UserFactory(), 3)
     Dispatcher().run_until_idle()
     assert not Bucket.objects.exists()
 
 
-def test_critical_limit_applies_on_a_site_without_limits(carriers, clock, settings):  # noqa: F811
-    carriers()
+def test_critical_limit_applies_on_a_site_without_limits(configure_providers, clock, settings):  # noqa: F811
+    configure_providers()
     change_settings(settings, CRITICAL_LIMIT="2/h")
     with temporary_events() as registry:
         registry[ShopEvents.ORDER_REFUSED] = NotificationEvent("order_refused", NotificationPriority.CRITICAL, ["log"])
@@ -74,37 +74,37 @@ def test_critical_limit_applies_on_a_site_without_limits(carriers, clock, settin
     assert states() == [("held", "over_limit", 0)] + [("sent", "", 1)] * 2
 
 
-def test_a_provider_gets_no_more_than_its_rate(carriers, clock, settings):  # noqa: F811
-    carrier = carriers("slow", slow={"RATE": "5/s"})
+def test_a_provider_gets_no_more_than_its_rate(configure_providers, clock, settings):  # noqa: F811
+    fake_provider = configure_providers("slow", slow={"RATE": "5/s"})
     for user in UserFactory.create_batch(40):
         refuse_orders(user, 1)
     dispatcher, seconds = Dispatcher(), []
     for _ in range(12):
-        before = len(carrier.carried)
+        before = len(fake_provider.sent)
         dispatcher.run_until_idle()
-        seconds.append(len(carrier.carried) - before)
+        seconds.append(len(fake_provider.sent) - before)
         clock.forward(seconds=1)
     assert sum(seconds) == 40
     assert max(seconds) <= 5
     assert Delivery.objects.filter(state="sent", attempts=1).count() == 40
 
 
-def test_a_provider_that_comes_back_gets_more_and_more(carriers, clock, settings):  # noqa: F811
-    carrier = carriers()
+def test_a_provider_that_comes_back_gets_more_and_more(configure_providers, clock, settings):  # noqa: F811
+    fake_provider = configure_providers()
     change_settings(settings, RAMP_SECONDS=60, RAMP_START=2, BATCH_SIZE=50)
-    carrier.answers = {"only": DOWN}
+    fake_provider.answers = {"only": DOWN}
     for user in UserFactory.create_batch(200):
         refuse_orders(user, 1)
     dispatcher = Dispatcher()
     dispatcher.run_until_idle()
-    carrier.answers = {}
+    fake_provider.answers = {}
     clock.forward(seconds=60)
-    carrier.carried.clear()
+    fake_provider.sent.clear()
     seconds = []
     for _ in range(60):
-        before = len(carrier.carried)
+        before = len(fake_provider.sent)
         dispatcher.run_until_idle()
-        seconds.append(len(carrier.carried) - before)
+        seconds.append(len(fake_provider.sent) - before)
         clock.forward(seconds=1)
     assert seconds[0] <= 3, "the probe and the first two"
     assert sum(seconds[:10]) < 50 < sum(seconds)
@@ -123,8 +123,8 @@ def test_the_ramp_doubles_six_times_and_ends(clock, settings):  # noqa: F811
     assert ramp_rate(None, closed_at) is None
 
 
-def test_in_a_flood_only_urgent_deliveries_are_sent_and_every_tenth_time_the_oldest(carriers, clock, settings, caplog):  # noqa: F811
-    carriers()
+def test_in_a_flood_only_urgent_deliveries_and_the_oldest_are_sent(configure_providers, clock, settings, caplog):  # noqa: F811
+    configure_providers()
     change_settings(settings, THROTTLE_DEPTH=5, BATCH_SIZE=1)
     with temporary_events() as registry:
         registry[ShopEvents.NEWSLETTER] = NotificationEvent("shop_newsletter", NotificationPriority.LOW, ["log"])
@@ -146,48 +146,48 @@ def test_in_a_flood_only_urgent_deliveries_are_sent_and_every_tenth_time_the_old
         assert dispatcher.run_until_idle()["sent"] == 3
 
 
-def test_a_circuit_never_opened_means_no_ramp(carriers, clock, settings):  # noqa: F811
-    carrier = carriers()
+def test_a_circuit_never_opened_means_no_ramp(configure_providers, clock, settings):  # noqa: F811
+    fake_provider = configure_providers()
     change_settings(settings, RAMP_SECONDS=60, RAMP_START=1)
-    carrier.answers = {"only": DOWN}
+    fake_provider.answers = {"only": DOWN}
     refuse_orders(UserFactory(), 1)
     dispatcher = Dispatcher()
     dispatcher.run_until_idle()
-    carrier.answers = {}
+    fake_provider.answers = {}
     for user in UserFactory.create_batch(20):
         refuse_orders(user, 1)
     assert dispatcher.run_until_idle()["sent"] == 20
     assert Circuit.objects.get().closed_at is None
 
 
-def test_tokens_are_taken_once_for_each_delivery(carriers, clock, settings):  # noqa: F811
-    carrier = carriers()
+def test_tokens_are_taken_once_for_each_delivery(configure_providers, clock, settings):  # noqa: F811
+    fake_provider = configure_providers()
     with temporary_events() as registry:
         registry[ShopEvents.ORDER_REFUSED] = NotificationEvent(
             "order_refused", NotificationPriority.HIGH, ["log"], limit="1/h", over_limit="drop"
         )
-        carrier.answers = {"only": {**DOWN, "verdict": Verdict.CONFIGURATION}}
+        fake_provider.answers = {"only": {**DOWN, "verdict": Verdict.CONFIGURATION}}
         for user in UserFactory.create_batch(4):
             refuse_orders(user, 1)
         dispatcher = Dispatcher()
         dispatcher.run_until_idle()
-        carrier.answers = {}
+        fake_provider.answers = {}
         for _ in range(3):
             clock.forward(minutes=3)
             dispatcher.run_until_idle()
     assert states() == [("sent", "", 1)] * 3 + [("sent", "", 2)]
 
 
-def test_a_single_run_waits_for_the_rate_of_a_provider(carriers, settings):  # noqa: F811
-    carrier = carriers("slow", slow={"RATE": "50/s burst 5"})
+def test_a_single_run_waits_for_the_rate_of_a_provider(configure_providers, settings):  # noqa: F811
+    fake_provider = configure_providers("slow", slow={"RATE": "50/s burst 5"})
     for user in UserFactory.create_batch(20):
         refuse_orders(user, 1)
     Worker(workers=1).drain()
-    assert len(carrier.carried) == 20
+    assert len(fake_provider.sent) == 20
 
 
-def test_a_delivery_that_becomes_due_after_the_last_claim_keeps_the_run_going(carriers, clock):  # noqa: F811
-    carriers()
+def test_a_delivery_that_becomes_due_after_the_last_claim_keeps_the_run_going(configure_providers, clock):  # noqa: F811
+    configure_providers()
     claim_policy = Dispatcher().claim_policy
     claim_policy.get_closed_channels(clock())
     claim_policy.rest_channel("log", clock(), 0.5, 0.5)

@@ -20,12 +20,12 @@ pytestmark = pytest.mark.django_db
 DOWN = {"verdict": Verdict.TEMPORARY, "error": "connection refused"}
 
 
-class Carrier(BaseChannel):
-    """A provider that works, unless its name is in ``answers``. Keeps who carried what."""
+class FakeProvider(BaseChannel):
+    """A provider that works, unless its name is in ``answers``. Keeps who sent what."""
 
     one_by_one = True
     answers: dict = {}
-    carried: list = []
+    sent: list = []
 
     def __init__(self, name="only"):
         self.name = name
@@ -35,20 +35,20 @@ class Carrier(BaseChannel):
 
     def send(self, messages):
         for message in messages:
-            self.carried.append((self.name, message["delivery"]))
+            self.sent.append((self.name, message["delivery"]))
             yield Receipt(message, **self.answers.get(self.name, {"verdict": Verdict.ACCEPTED}))
 
 
 @pytest.fixture
-def carriers(settings):
+def configure_providers(settings):
     """Configure providers of the log channel by name, each with what its entry says besides."""
-    Carrier.answers, Carrier.carried = {}, []
+    FakeProvider.answers, FakeProvider.sent = {}, []
 
     def configured(*names, **more):
         providers = [{"NAME": name, "OPTIONS": {"name": name}, **more.get(name, {})} for name in names]
-        entry = {"BACKEND": f"{__name__}.Carrier", **({"PROVIDERS": providers} if names else {})}
+        entry = {"BACKEND": f"{__name__}.FakeProvider", **({"PROVIDERS": providers} if names else {})}
         settings.NOTIFICATIONS = {"CHANNELS": {"log": entry}, "RETRY_JITTER": 0, "RAMP_SECONDS": 0}
-        return Carrier
+        return FakeProvider
 
     return configured
 
@@ -67,54 +67,54 @@ def dispatch(**options):
     return dict(Dispatcher(**options).run_until_idle())
 
 
-def used(carrier):
-    return Counter(name for name, _ in carrier.carried)
+def count_by_provider(fake_provider):
+    return Counter(name for name, _ in fake_provider.sent)
 
 
-def test_the_first_provider_gets_everything_while_it_works(carriers, clock):
-    carrier = carriers("first", "second")
+def test_the_first_provider_gets_everything_while_it_works(configure_providers, clock):
+    fake_provider = configure_providers("first", "second")
     refuse_orders(3)
     assert dispatch() == {"sent": 3}
-    assert used(carrier) == {"first": 3}
+    assert count_by_provider(fake_provider) == {"first": 3}
     assert set(Delivery.objects.values_list("provider", flat=True)) == {"first"}
     assert set(NotificationLog.objects.values_list("provider", flat=True)) == {"first"}
 
 
-def test_the_next_provider_gets_a_delivery_immediately_after_a_failure(carriers, clock):
-    carrier = carriers("first", "second", "third")
-    carrier.answers = {"first": DOWN, "second": DOWN}
+def test_the_next_provider_gets_a_delivery_immediately_after_a_failure(configure_providers, clock):
+    fake_provider = configure_providers("first", "second", "third")
+    fake_provider.answers = {"first": DOWN, "second": DOWN}
     refuse_orders()
     assert dispatch() == {"retry": 2, "sent": 1}
-    assert [name for name, _ in carrier.carried] == ["first", "second", "third"]
+    assert [name for name, _ in fake_provider.sent] == ["first", "second", "third"]
     assert list(NotificationLog.objects.order_by("pk").values_list("provider", "success")) == [
         ("first", False), ("second", False), ("third", True),
     ]  # fmt: skip
 
 
-def test_a_round_counts_once_in_the_schedule(carriers, clock):
-    carrier = carriers("first", "second")
-    carrier.answers = {"first": DOWN, "second": DOWN}
+def test_a_round_counts_once_in_the_schedule(configure_providers, clock):
+    fake_provider = configure_providers("first", "second")
+    fake_provider.answers = {"first": DOWN, "second": DOWN}
     refuse_orders()
     for attempts, minutes in ((1, 1), (2, 5)):
         dispatch()
         delivery = Delivery.objects.get()
         assert (delivery.attempts, delivery.due_at) == (attempts, clock() + timedelta(minutes=minutes))
         clock.forward(minutes=minutes)
-    assert [name for name, _ in carrier.carried] == ["first", "second"] * 2
+    assert [name for name, _ in fake_provider.sent] == ["first", "second"] * 2
 
 
-def test_a_refused_mailbox_does_not_fail_over(carriers, clock):
-    carrier = carriers("first", "second")
-    carrier.answers = {"first": {**DOWN, "blames": Blame.RECIPIENT}}
+def test_a_refused_mailbox_does_not_fail_over(configure_providers, clock):
+    fake_provider = configure_providers("first", "second")
+    fake_provider.answers = {"first": {**DOWN, "blames": Blame.RECIPIENT}}
     refuse_orders(6)
     assert dispatch() == {"retry": 6}
-    assert used(carrier) == {"first": 6}
+    assert count_by_provider(fake_provider) == {"first": 6}
     assert not Circuit.objects.exists()
 
 
-def test_an_unknown_outcome_fails_over_or_is_held_as_the_event_says(carriers, clock):
-    carrier = carriers("first", "second")
-    carrier.answers = {"first": {"verdict": Verdict.UNKNOWN}}
+def test_an_unknown_outcome_fails_over_or_is_held_as_the_event_says(configure_providers, clock):
+    fake_provider = configure_providers("first", "second")
+    fake_provider.answers = {"first": {"verdict": Verdict.UNKNOWN}}
     refuse_orders()
     assert dispatch() == {"retry": 1, "sent": 1}
     with temporary_events() as registry:
@@ -125,53 +125,53 @@ def test_an_unknown_outcome_fails_over_or_is_held_as_the_event_says(carriers, cl
         assert dispatch() == {"unknown": 1}
 
 
-def test_five_failures_open_the_circuit_for_every_worker_and_the_others_wait(carriers, clock, caplog):
-    carrier = carriers()
-    carrier.answers = {"only": DOWN}
+def test_five_failures_open_the_circuit_for_every_worker_and_the_others_wait(configure_providers, clock, caplog):
+    fake_provider = configure_providers()
+    fake_provider.answers = {"only": DOWN}
     refuse_orders(30)
     assert dispatch() == {"retry": 10}  # five were tried; of their group the other five were not handed over
-    assert len(carrier.carried) == 5
+    assert len(fake_provider.sent) == 5
     assert sorted(Delivery.objects.values_list("attempts", flat=True)) == [0] * 25 + [1] * 5
     assert dispatch() == {}  # another worker
     assert "The provider log is not used until" in caplog.text
     assert Circuit.objects.get().open_until == clock() + timedelta(seconds=60)
 
 
-def test_once_a_circuit_is_open_no_other_group_of_the_batch_is_tried(carriers, clock, monkeypatch):
-    carrier = carriers()
-    monkeypatch.setattr(carrier, "group_size", 5)
+def test_once_a_circuit_is_open_no_other_group_of_the_batch_is_tried(configure_providers, clock, monkeypatch):
+    fake_provider = configure_providers()
+    monkeypatch.setattr(fake_provider, "group_size", 5)
     refuse_orders(50)
-    carrier.answers = {"only": DOWN}
+    fake_provider.answers = {"only": DOWN}
     Dispatcher(batch_size=50).run_batch(50)
-    assert len(carrier.carried) == 5
+    assert len(fake_provider.sent) == 5
     assert Counter(Delivery.objects.values_list("state", "attempts")) == {("retry", 1): 5, ("ready", 0): 45}
 
 
-def test_an_open_circuit_costs_no_attempt_if_there_is_another_provider(carriers, clock):
-    carrier = carriers("first", "second")
-    carrier.answers = {"first": DOWN}
+def test_an_open_circuit_costs_no_attempt_if_there_is_another_provider(configure_providers, clock):
+    fake_provider = configure_providers("first", "second")
+    fake_provider.answers = {"first": DOWN}
     refuse_orders(30)
     dispatch()
-    assert used(carrier) == {"first": 5, "second": 30}
+    assert count_by_provider(fake_provider) == {"first": 5, "second": 30}
     assert Delivery.objects.filter(state="sent").count() == 30
 
 
-def test_one_probe_at_a_time_and_longer_waits_until_it_works(carriers, clock):
-    carrier = carriers()
-    carrier.answers = {"only": DOWN}
+def test_one_probe_at_a_time_and_longer_waits_until_it_works(configure_providers, clock):
+    fake_provider = configure_providers()
+    fake_provider.answers = {"only": DOWN}
     refuse_orders(20)
     dispatch()
     for seconds in (60, 120, 240, 300, 300):
-        carrier.carried.clear()
+        fake_provider.sent.clear()
         clock.forward(seconds=seconds - 1)
         assert dispatch() == {}
         clock.forward(seconds=1)
         assert dispatch() == {"retry": 1}
-        assert len(carrier.carried) == 1
+        assert len(fake_provider.sent) == 1
     assert Delivery.objects.filter(state="dead").count() == 0
     # The failed probes cost their deliveries no attempt.
     assert max(Delivery.objects.values_list("attempts", flat=True)) == 1
-    carrier.answers = {}
+    fake_provider.answers = {}
     clock.forward(seconds=300)
     dispatch()
     clock.forward(seconds=900)
@@ -180,9 +180,9 @@ def test_one_probe_at_a_time_and_longer_waits_until_it_works(carriers, clock):
     assert Circuit.objects.get().open_until is None
 
 
-def test_only_one_of_two_workers_wins_the_probe(carriers, clock):
-    carrier = carriers()
-    carrier.answers = {"only": DOWN}
+def test_only_one_of_two_workers_wins_the_probe(configure_providers, clock):
+    fake_provider = configure_providers()
+    fake_provider.answers = {"only": DOWN}
     refuse_orders(20)
     first, second = Dispatcher(), Dispatcher()
     first.run_until_idle()
@@ -192,36 +192,36 @@ def test_only_one_of_two_workers_wins_the_probe(carriers, clock):
     assert second.providers.choose(Delivery.objects.filter(state="ready")[1], clock()) is None
 
 
-def test_the_first_provider_is_probed_with_one_delivery_while_the_second_delivers(carriers, clock):
-    carrier = carriers("first", "second")
-    carrier.answers = {"first": DOWN}
+def test_the_first_provider_is_probed_with_one_delivery_while_the_second_delivers(configure_providers, clock):
+    fake_provider = configure_providers("first", "second")
+    fake_provider.answers = {"first": DOWN}
     refuse_orders(10)
     dispatch()
     clock.forward(seconds=60)
-    carrier.carried.clear()
-    carrier.answers = {}
+    fake_provider.sent.clear()
+    fake_provider.answers = {}
     refuse_orders(10)
     dispatch(batch_size=20)
-    assert used(carrier) == {"first": 1, "second": 9}
-    carrier.carried.clear()
+    assert count_by_provider(fake_provider) == {"first": 1, "second": 9}
+    fake_provider.sent.clear()
     refuse_orders(10)
     dispatch()
-    assert used(carrier) == {"first": 10}
+    assert count_by_provider(fake_provider) == {"first": 10}
 
 
-def test_wrong_settings_open_the_circuit_and_blame_no_recipient(carriers, clock):
-    carrier = carriers()
-    carrier.answers = {"only": {"verdict": Verdict.CONFIGURATION, "error": "535 bad password"}}
+def test_wrong_settings_open_the_circuit_and_blame_no_recipient(configure_providers, clock):
+    fake_provider = configure_providers()
+    fake_provider.answers = {"only": {"verdict": Verdict.CONFIGURATION, "error": "535 bad password"}}
     refuse_orders(3)
     dispatch(batch_size=1)
-    assert len(carrier.carried) == 1
+    assert len(fake_provider.sent) == 1
     circuit = Circuit.objects.get()
     assert (circuit.open_until, circuit.error) == (clock() + timedelta(minutes=1), "535 bad password")
 
 
-def test_an_event_without_retries_is_dead_after_a_failed_probe(carriers, clock):
-    carrier = carriers()
-    carrier.answers = {"only": DOWN}
+def test_an_event_without_retries_is_dead_after_a_failed_probe(configure_providers, clock):
+    fake_provider = configure_providers()
+    fake_provider.answers = {"only": DOWN}
     with temporary_events() as registry:
         registry[ShopEvents.ORDER_REFUSED] = NotificationEvent(
             "order_refused", NotificationPriority.HIGH, ["log"], retry_delays=()
@@ -232,9 +232,9 @@ def test_an_event_without_retries_is_dead_after_a_failed_probe(carriers, clock):
         assert dispatch() == {"dead": 1}
 
 
-def test_attempts_count_again_after_an_outage_of_days(carriers, clock):
-    carrier = carriers()
-    carrier.answers = {"only": DOWN}
+def test_attempts_count_again_after_an_outage_of_days(configure_providers, clock):
+    fake_provider = configure_providers()
+    fake_provider.answers = {"only": DOWN}
     refuse_orders()
     dispatch()
     Circuit.objects.update_or_create(
@@ -246,11 +246,11 @@ def test_attempts_count_again_after_an_outage_of_days(carriers, clock):
     assert Delivery.objects.get().state == "dead"
 
 
-def test_providers_of_equal_rank_share_by_success_and_speed(carriers, clock):
-    carrier = carriers("left", "right", left={"RANK": 1}, right={"RANK": 1})
+def test_providers_of_equal_rank_share_by_success_and_speed(configure_providers, clock):
+    fake_provider = configure_providers("left", "right", left={"RANK": 1}, right={"RANK": 1})
     refuse_orders(100)
     Dispatcher(batch_size=1).run_until_idle()
-    assert 25 < used(carrier)["left"] < 75
+    assert 25 < count_by_provider(fake_provider)["left"] < 75
     slow, quick = [(True, 2.0)] * 200, [(True, 0.01)] * 200
     Circuit.objects.record_answers("log/left", slow)
     Circuit.objects.record_answers("log/right", quick)
@@ -268,40 +268,40 @@ def choices(clock):
     return Counter(providers.choose(Delivery(channel="log"), clock()).name for _ in range(300))
 
 
-def test_single_runs_and_threads_share_the_health_of_providers(carriers, clock, settings):
-    carrier = carriers("left", "right", left={"RANK": 1}, right={"RANK": 1})
+def test_single_runs_and_threads_share_the_health_of_providers(configure_providers, clock, settings):
+    fake_provider = configure_providers("left", "right", left={"RANK": 1}, right={"RANK": 1})
     settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "BREAKER_FAILURES": 1000}
-    carrier.answers = {"left": DOWN}
+    fake_provider.answers = {"left": DOWN}
     for _ in range(150):
         refuse_orders(1)
         dispatch(batch_size=1)
-    assert used(carrier)["left"] < 40
+    assert count_by_provider(fake_provider)["left"] < 40
     assert Circuit.objects.get(key="log/left").success_rate < 0.5
 
 
-def test_the_next_provider_is_used_if_one_cannot_be_created(carriers, clock, caplog):
-    carrier = carriers("first", "second", first={"OPTIONS": {"nonsense": 1}})
+def test_the_next_provider_is_used_if_one_cannot_be_created(configure_providers, clock, caplog):
+    fake_provider = configure_providers("first", "second", first={"OPTIONS": {"nonsense": 1}})
     refuse_orders(3)
     assert dispatch() == {"sent": 3}
-    assert used(carrier) == {"second": 3}
+    assert count_by_provider(fake_provider) == {"second": 3}
     assert "cannot be created" in caplog.text
 
 
-def test_a_probe_that_cannot_be_rendered_is_replaced_by_the_next(carriers, clock, monkeypatch):
-    carrier = carriers()
-    carrier.answers = {"only": DOWN}
+def test_a_probe_that_cannot_be_rendered_is_replaced_by_the_next(configure_providers, clock, monkeypatch):
+    fake_provider = configure_providers()
+    fake_provider.answers = {"only": DOWN}
     refuse_orders(7)
     dispatch()
-    carrier.answers = {}
+    fake_provider.answers = {}
     clock.forward(seconds=60)
-    prepare, broken = Carrier.prepare, [ValueError("this one is broken")]
+    prepare, broken = FakeProvider.prepare, [ValueError("this one is broken")]
 
     def once(self, delivery, rendered):
         if broken:
             raise broken.pop()
         return prepare(self, delivery, rendered)
 
-    monkeypatch.setattr(Carrier, "prepare", once)
+    monkeypatch.setattr(FakeProvider, "prepare", once)
     assert Dispatcher().run_until_idle()["sent"] == 6
     assert Circuit.objects.get().is_closed()
 
@@ -317,8 +317,8 @@ def test_the_inbox_works_again_after_its_settings_are_corrected(settings, clock)
     assert Circuit.objects.get().is_closed()
 
 
-def test_a_message_that_breaks_the_provider_delays_no_other(carriers, clock):
-    carriers()
+def test_a_message_that_breaks_the_provider_delays_no_other(configure_providers, clock):
+    configure_providers()
     refuse_orders(20)
     poison = Delivery.objects.order_by("pk")[0].pk
 
@@ -328,7 +328,7 @@ def test_a_message_that_breaks_the_provider_delays_no_other(carriers, clock):
             yield Receipt(message, Verdict.CONFIGURATION if bad else Verdict.ACCEPTED, error="5.7.1 spam" * bad)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Carrier, "send", bear)
+        patched.setattr(FakeProvider, "send", bear)
         dispatcher = Dispatcher()
         for _ in range(60):
             dispatcher.run_until_idle()
@@ -336,25 +336,25 @@ def test_a_message_that_breaks_the_provider_delays_no_other(carriers, clock):
     assert Delivery.objects.filter(state="sent").count() == 19
 
 
-def test_a_probe_without_an_answer_counts_as_an_attempt(carriers, clock):
-    carrier = carriers()
-    carrier.answers = {"only": {"verdict": Verdict.UNKNOWN}}
+def test_a_probe_without_an_answer_counts_as_an_attempt(configure_providers, clock):
+    fake_provider = configure_providers()
+    fake_provider.answers = {"only": {"verdict": Verdict.UNKNOWN}}
     refuse_orders()
     Circuit.objects.record_failures("log", 5, "away", clock())
     for _ in range(200):
         clock.forward(seconds=300)
         dispatch()
-    assert len(carrier.carried) == 4
+    assert len(fake_provider.sent) == 4
     assert Delivery.objects.get().state == "dead"
 
 
-def test_one_open_circuit_of_two_does_not_lengthen_the_schedule(carriers, clock):
-    carrier = carriers("first", "second")
-    carrier.answers = {"second": {**DOWN, "blames": Blame.RECIPIENT}}
+def test_one_open_circuit_of_two_does_not_lengthen_the_schedule(configure_providers, clock):
+    fake_provider = configure_providers("first", "second")
+    fake_provider.answers = {"second": {**DOWN, "blames": Blame.RECIPIENT}}
     Circuit.objects.record_failures("log/first", 5, "away", clock())
     Circuit.objects.update(open_until=clock() + timedelta(days=2))
     refuse_orders()
     for _ in range(40):
         dispatch()
         clock.forward(minutes=1)
-    assert used(carrier) == {"second": 4}
+    assert count_by_provider(fake_provider) == {"second": 4}

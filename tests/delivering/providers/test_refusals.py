@@ -11,7 +11,14 @@ from notifications.models import Circuit, Delivery, NotificationLog, Suppression
 from notifications.outcomes import Blame, Receipt, Suppress, Verdict
 from notifications.recipients import Address
 from notifications.testing import temporary_events
-from tests.delivering.providers.test_choice import Carrier, carriers, clock, dispatch, refuse_orders, used  # noqa: F401
+from tests.delivering.providers.test_choice import (  # noqa: F401
+    FakeProvider,
+    clock,
+    configure_providers,
+    count_by_provider,
+    dispatch,
+    refuse_orders,
+)
 from tests.factories import UserFactory
 from tests.shop.notification_events import ShopEvents
 
@@ -25,7 +32,7 @@ UNREACHABLE = {"verdict": Verdict.TEMPORARY, "blames": Blame.NETWORK, "error": "
 SILENT = {"verdict": Verdict.TEMPORARY, "blames": Blame.SILENCE, "error": "timed out"}
 
 
-class InTurn(Carrier):
+class InTurn(FakeProvider):
     """Refuses every other message, or those that ``turns`` says."""
 
     address_kind = "email"
@@ -33,14 +40,14 @@ class InTurn(Carrier):
 
     def send(self, messages):
         for message in messages:
-            self.carried.append((self.name, message["delivery"]))
+            self.sent.append((self.name, message["delivery"]))
             answer = self.turns.pop(0) if self.turns else {"verdict": Verdict.ACCEPTED}
             yield Receipt(message, **answer)
 
 
 @pytest.fixture
-def in_turn(carriers, settings):  # noqa: F811
-    carriers()
+def in_turn(configure_providers, settings):  # noqa: F811
+    configure_providers()
     settings.NOTIFICATIONS["CHANNELS"]["log"]["BACKEND"] = f"{__name__}.InTurn"
     settings.NOTIFICATIONS = {**settings.NOTIFICATIONS}
     InTurn.turns = []
@@ -72,7 +79,7 @@ def test_equal_refusals_open_the_circuit_and_make_no_dead_letter(in_turn, clock)
     refuse_orders(30)
     dispatch()
     assert set(states()) == {"retry", "ready"}
-    assert len(in_turn.carried) == 2
+    assert len(in_turn.sent) == 2
     assert not suppressed()
     assert Circuit.objects.get().open_until == clock() + timedelta(seconds=60)
 
@@ -85,19 +92,19 @@ def test_equal_refusals_in_two_runs_open_the_circuit(in_turn, clock):  # noqa: F
     assert states() == {"dead": 1, "retry": 1, "ready": 1}
 
 
-def test_the_next_provider_delivers_if_the_first_refuses_everything(carriers, clock):  # noqa: F811
-    carrier = carriers("first", "second")
-    carrier.answers = {"first": SPAM}
+def test_the_next_provider_delivers_if_the_first_refuses_everything(configure_providers, clock):  # noqa: F811
+    fake_provider = configure_providers("first", "second")
+    fake_provider.answers = {"first": SPAM}
     refuse_orders(30)
     while dispatch():
         clock.forward(seconds=1)
     assert states() == {"sent": 30}
-    assert used(carrier)["first"] == 2
+    assert count_by_provider(fake_provider)["first"] == 2
 
 
-def test_a_text_that_one_provider_refuses_goes_to_the_next(carriers, clock):  # noqa: F811
-    carrier = carriers("first", "second")
-    carrier.answers = {"first": SPAM}
+def test_a_text_that_one_provider_refuses_goes_to_the_next(configure_providers, clock):  # noqa: F811
+    fake_provider = configure_providers("first", "second")
+    fake_provider.answers = {"first": SPAM}
     refuse_orders()
     dispatch()
     assert states() == {"sent": 1}
@@ -135,7 +142,7 @@ def test_a_disabled_mailbox_is_suppressed_by_its_third_refusal(in_turn, clock): 
     assert suppressed() == 1
     NotificationManager.send(ShopEvents.ORDER_REFUSED, Address(email="a@example.com"), None, {})
     dispatch()
-    assert len(in_turn.carried) == 3
+    assert len(in_turn.sent) == 3
 
 
 def test_old_refusals_do_not_count(in_turn, clock):  # noqa: F811
@@ -148,9 +155,9 @@ def test_old_refusals_do_not_count(in_turn, clock):  # noqa: F811
 
 
 @pytest.mark.parametrize("delays", [(), (60, 300, 900)])
-def test_a_day_without_network_costs_no_attempt(carriers, clock, delays):  # noqa: F811
-    carrier = carriers()
-    carrier.answers = {"only": UNREACHABLE}
+def test_a_day_without_network_costs_no_attempt(configure_providers, clock, delays):  # noqa: F811
+    fake_provider = configure_providers()
+    fake_provider.answers = {"only": UNREACHABLE}
     event = NotificationEvent("order_refused", NotificationPriority.HIGH, ["log"], retry_delays=delays)
     with temporary_events() as registry:
         registry[ShopEvents.ORDER_REFUSED] = event
@@ -160,17 +167,17 @@ def test_a_day_without_network_costs_no_attempt(carriers, clock, delays):  # noq
             clock.forward(minutes=1)
         assert Delivery.objects.get().attempts == 0
         assert Circuit.objects.get().seconds == 300
-        assert 200 < len(carrier.carried) < 400
-        carrier.answers = {}
+        assert 200 < len(fake_provider.sent) < 400
+        fake_provider.answers = {}
         clock.forward(minutes=5)
         dispatch()
     delivery = Delivery.objects.get()
     assert (delivery.state, delivery.attempts) == ("sent", 1)
-    assert NotificationLog.objects.filter(reason="unreachable").count() == len(carrier.carried) - 1
+    assert NotificationLog.objects.filter(reason="unreachable").count() == len(fake_provider.sent) - 1
 
 
-def test_an_outage_of_more_than_outage_seconds_costs_attempts(carriers, clock, settings):  # noqa: F811
-    carriers().answers = {"only": UNREACHABLE}
+def test_an_outage_of_more_than_outage_seconds_costs_attempts(configure_providers, clock, settings):  # noqa: F811
+    configure_providers().answers = {"only": UNREACHABLE}
     settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "OUTAGE_SECONDS": 3600}
     refuse_orders(1)
     for _ in range(60 * 3):
@@ -179,30 +186,30 @@ def test_an_outage_of_more_than_outage_seconds_costs_attempts(carriers, clock, s
     assert (Delivery.objects.get().state, Delivery.objects.get().reason) == ("dead", "unreachable")
 
 
-def test_a_message_can_expire_during_an_outage(carriers, clock):  # noqa: F811
-    carrier = carriers()
-    carrier.answers = {"only": UNREACHABLE}
+def test_a_message_can_expire_during_an_outage(configure_providers, clock):  # noqa: F811
+    fake_provider = configure_providers()
+    fake_provider.answers = {"only": UNREACHABLE}
     user = UserFactory()
     NotificationManager.send(ShopEvents.ORDER_REFUSED, user, None, {}, expires_at=clock() + timedelta(minutes=10))
     dispatch()
     clock.forward(minutes=11)
-    carrier.answers = {}
+    fake_provider.answers = {}
     dispatch()
     assert Delivery.objects.get().state == "expired"
 
 
 @pytest.mark.parametrize("answer", [UNREACHABLE, SILENT], ids=["unreachable", "silent"])
-def test_one_failure_to_reach_a_provider_moves_all_messages_to_the_next(carriers, clock, answer):  # noqa: F811
-    carrier = carriers("first", "second")
-    carrier.answers = {"first": answer}
+def test_one_failure_to_reach_a_provider_moves_all_messages_to_the_next(configure_providers, clock, answer):  # noqa: F811
+    fake_provider = configure_providers("first", "second")
+    fake_provider.answers = {"first": answer}
     refuse_orders(30)
     while dispatch():
         clock.forward(seconds=1)
     assert states() == {"sent": 30}
-    assert used(carrier)["first"] == 1, "nobody else had to find out"
+    assert count_by_provider(fake_provider)["first"] == 1, "nobody else had to find out"
 
 
-class Picky(Carrier):
+class Picky(FakeProvider):
     """Refuses some addresses for good, and takes all others."""
 
     address_kind = "email"
@@ -213,7 +220,7 @@ class Picky(Carrier):
 
     def send(self, messages):
         for message in messages:
-            self.carried.append((self.name, message["delivery"]))
+            self.sent.append((self.name, message["delivery"]))
             bad = message["to"].startswith("bad")
             yield Receipt(message, **(self.refusal if bad else {"verdict": Verdict.ACCEPTED}))
 
@@ -222,14 +229,14 @@ class Picky(Carrier):
 @pytest.mark.parametrize("refusal", [SPAM, NOBODY], ids=["text", "mailbox"])
 @pytest.mark.parametrize("bad", [2, 3, 7, 30])
 def test_permanently_refused_messages_keep_no_circuit_open(
-    carriers,  # noqa: F811
+    configure_providers,  # noqa: F811
     clock,  # noqa: F811
     settings,
     bad,
     refusal,
     providers,  # noqa: F811
 ):
-    carriers(*(providers if len(providers) > 1 else ()))
+    configure_providers(*(providers if len(providers) > 1 else ()))
     settings.NOTIFICATIONS["CHANNELS"]["log"]["BACKEND"] = f"{__name__}.Picky"
     settings.NOTIFICATIONS = {**settings.NOTIFICATIONS}
     Picky.refusal = refusal
