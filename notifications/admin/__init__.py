@@ -1,11 +1,11 @@
-"""The tables in Django's admin. Importing the modules registers them."""
+"""Klaxon's tables in Django's admin. Importing the modules registers them."""
 
 from notifications.models import cluster_model
 
 try:
     cluster_model()
 except (LookupError, ValueError):
-    # The setting names no model: forms over it cannot be made, and the check klaxon.E008 must live to say so.
+    # The setting does not name a model, so no forms can be built for it. The check klaxon.E008 must run and report it.
     __all__: list[str] = []
 else:
     from notifications.admin import (

@@ -1,4 +1,4 @@
-"""Whoever changes preferences here is named in the record of changes."""
+"""The base class for the admin of preferences: the record of changes names the user who makes a change."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 
-class Audited(admin.ModelAdmin):
+class AuditedAdmin(admin.ModelAdmin):
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         obj.save(by=request.user)
 
@@ -15,5 +15,5 @@ class Audited(admin.ModelAdmin):
         obj.delete(by=request.user)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        # Querysets of these models take it: see models.audit.
+        # The querysets of these models accept it; see models.audit.
         queryset.delete(by=request.user)  # type: ignore[call-arg]

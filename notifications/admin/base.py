@@ -1,4 +1,4 @@
-"""What the pages of this app have in common: they stay fast on millions of rows, and most only show."""
+"""Base classes of the admin pages. The pages stay fast for tables with millions of rows, and most are read-only."""
 
 from functools import reduce
 from operator import and_
@@ -10,21 +10,21 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponseRedirect
 
 from notifications.admin.paging import BoundedPaginator
-from notifications.admin.search import terms
+from notifications.admin.search import split_terms
 
 
-class Styled(admin.ModelAdmin):
-    """With the style sheet of this app, by which long words break instead of pushing columns out of the window."""
+class StyledAdmin(admin.ModelAdmin):
+    """An admin page with Klaxon's style sheet, which breaks long words so that all columns stay visible."""
 
     class Media:
         css = {"all": ["notifications/admin.css"]}
 
 
-class BigTable(Styled):
-    """A list of which no page reads, counts or sorts the whole table.
+class LargeTableAdmin(StyledAdmin):
+    """The admin of a large table. No page reads, counts or sorts the whole table.
 
-    A subclass says in :meth:`matching` what a word typed into the search box can mean, and in ``related`` which rows
-    come along, so that no row of a list asks for its own.
+    A subclass implements :meth:`get_search_condition`, and names in ``related_fields`` the relations that the list
+    shows, so that they are loaded with the rows.
     """
 
     change_list_template = "admin/klaxon/change_list.html"
@@ -34,19 +34,19 @@ class BigTable(Styled):
     list_per_page = 50
     list_max_show_all = 200
     ordering: ClassVar[tuple[str, ...]] = ("-id",)
-    # Every other order would sort the table.
+    # Any other order would sort the whole table.
     sortable_by = ()
-    # Only shows the box; matching() does the work.
+    # This only enables the search box; the search uses get_search_condition().
     search_fields = ("pk",)
-    related: tuple[str, ...] = ()
+    related_fields: tuple[str, ...] = ()
 
-    def matching(self, term: str) -> Q:
-        """The condition of one word of the search."""
+    def get_search_condition(self, term: str) -> Q:
+        """Return the condition for one word of the search."""
         raise NotImplementedError
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         if any("\0" in value for value in request.GET.values()):
-            # No row can have it, and PostgreSQL refuses to be asked.
+            # No row can contain this character, and PostgreSQL raises an error for it.
             return HttpResponseRedirect(f"{request.path}?e=1")
         return super().changelist_view(request, extra_context)
 
@@ -58,18 +58,18 @@ class BigTable(Styled):
         return changelist
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        # Joined as "may be missing": a log row whose user is gone still comes.
+        # These are outer joins, so a log row is listed even if its user was deleted.
         rows = super().get_queryset(request)
-        return rows.select_related(*self.related) if self.related else rows
+        return rows.select_related(*self.related_fields) if self.related_fields else rows
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        return queryset.filter(reduce(and_, map(self.matching, terms(search_term)), Q())), False
+        return queryset.filter(reduce(and_, map(self.get_search_condition, split_terms(search_term)), Q())), False
 
 
-class ViewOnly(BigTable):
-    """Shown to those with the *view* permission; nobody adds or changes."""
+class ViewOnlyAdmin(LargeTableAdmin):
+    """The admin of a table whose rows nobody can add or change. Viewing requires the *view* permission."""
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -78,12 +78,12 @@ class ViewOnly(BigTable):
         return False
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        # All of them, so that a fieldset may name methods.
+        # All fields are read-only, so that a fieldset can name methods.
         return flatten_fieldsets(self.fieldsets or ())
 
 
-class Kept(ViewOnly):
-    """Nor does anybody delete: the outbox and the log are what happened."""
+class PermanentAdmin(ViewOnlyAdmin):
+    """The admin of a table whose rows nobody can add, change or delete, such as the outbox and the log."""
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

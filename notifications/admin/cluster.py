@@ -1,4 +1,4 @@
-"""Clusters, where the host has no cluster model of its own."""
+"""The admin of clusters, for sites without their own cluster model."""
 
 from typing import Any
 
@@ -9,14 +9,14 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from notifications.admin import members
-from notifications.admin.base import Styled
-from notifications.admin.columns import list_of
+from notifications.admin.base import StyledAdmin
+from notifications.admin.columns import link_to_list
 from notifications.models import Cluster, InboxItem, Notification, NotificationLog, UserSettings
 
 LISTED = 50
 
 
-class ClusterAdmin(Styled):
+class ClusterAdmin(StyledAdmin):
     form = members.ClusterForm
     list_display = ("name", "slug", "open_to_all")
     list_filter = ("open_to_all",)
@@ -47,19 +47,19 @@ class ClusterAdmin(Styled):
         return [*super().construct_change_message(request, form, formsets, add), *form.history]
 
     def get_actions(self, request: HttpRequest, action_location: Any = None) -> dict[str, Any]:
-        # Deleting many would gather everything in them before has_delete_permission could ask about each.
-        # Django 6.1 says where the actions shall stand.
+        # Deleting several clusters would collect all their rows before has_delete_permission() is called for each.
+        # Django 6.1 passes the location of the actions.
         place = {} if action_location is None else {"action_location": action_location}
         actions = super().get_actions(request, **place)
         return {name: action for name, action in actions.items() if name != "delete_selected"}
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Only an empty cluster can be deleted here: its notifications would go with it, however many."""
+        """Only a cluster without notifications can be deleted, because deleting it deletes its notifications."""
         allowed = super().has_delete_permission(request, obj)
         return allowed and (obj is None or not Notification.objects.filter(cluster=obj).exists())
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[Any, Any, Any, Any]:
-        """The page that asks counts the members and lists no more than the first of them."""
+        """The confirmation page counts all members, but lists only the first of them."""
         found, counts, lacking, protected = super().get_deleted_objects(objs, request)
         return [_shorten(item) for item in found], counts, lacking, protected
 
@@ -67,13 +67,14 @@ class ClusterAdmin(Styled):
     def contents(self, cluster: Cluster) -> SafeString:
         models = (Notification, NotificationLog, InboxItem, UserSettings)
         links = [
-            list_of(self.admin_site, model, model._meta.verbose_name_plural, cluster=cluster.pk) for model in models
+            link_to_list(self.admin_site, model, model._meta.verbose_name_plural, cluster=cluster.pk)
+            for model in models
         ]
         return format_html_join(" · ", "{}", [(link,) for link in links])
 
 
 def _shorten(item: Any) -> Any:
-    """What Django lists of what would be deleted, in nested lists; of each the beginning."""
+    """Truncate the nested lists in which Django shows the objects that would be deleted."""
     return [*map(_shorten, item[:LISTED]), *(["…"] if len(item) > LISTED else [])] if isinstance(item, list) else item
 
 

@@ -1,4 +1,4 @@
-"""How values look in lists and on pages: a state as a coloured word, a recipient by name, JSON one can read."""
+"""Render values in lists and on pages: coloured states, names of recipients, links and JSON."""
 
 import json
 from datetime import datetime
@@ -16,20 +16,23 @@ from django.utils.translation import gettext as _
 
 from notifications.events import NotificationPriority
 
-NOTHING = "–"
+EMPTY_VALUE = "–"
 
 
-def badge(word: Any, look: str) -> SafeString:
-    """A word with a colour; the colour never says anything that the word does not."""
+def render_badge(word: Any, look: str) -> SafeString:
+    """Render a word with a colour. The colour adds no information, because not everybody can see it."""
     return format_html('<span class="klaxon-badge klaxon-{}">{}</span>', look, word)
 
 
-def priority_badge(row: Any) -> SafeString:
-    return badge(row.get_priority_display(), NotificationPriority(row.priority).name.lower())
+def render_priority(row: Any) -> SafeString:
+    return render_badge(row.get_priority_display(), NotificationPriority(row.priority).name.lower())
 
 
-def recipient_name(row: Any) -> str:
-    """The user's name, or what is left to say. The row must come with its recipient (``select_related``)."""
+def get_recipient_name(row: Any) -> str:
+    """Return the name of the recipient, or their key if the user was deleted.
+
+    The row must be loaded with ``select_related("recipient")``.
+    """
     if row.recipient is not None:
         return str(row.recipient)
     if row.recipient_key.startswith("u:"):
@@ -37,48 +40,48 @@ def recipient_name(row: Any) -> str:
     return _("no account")
 
 
-def with_note(main: Any, note: Any) -> SafeString:
-    """A value with a smaller line below it, so that a list stays narrow enough to be read."""
-    if not note or note == NOTHING:
+def render_with_note(main: Any, note: Any) -> SafeString:
+    """Render a value with a second value in a smaller line below it, so that the list needs fewer columns."""
+    if not note or note == EMPTY_VALUE:
         return format_html("{}", main)
     return format_html('{}<span class="klaxon-note">{}</span>', main, note)
 
 
-def address_shown(masked: str) -> str:
-    """A masked address, unless the mask has left nothing of it (the number of an account, for instance)."""
-    return masked if masked.strip("*") else NOTHING
+def format_masked_address(masked: str) -> str:
+    """Return a masked address, or a dash if the mask hides all of it, as it does for the number of an account."""
+    return masked if masked.strip("*") else EMPTY_VALUE
 
 
 def format_time(when: datetime) -> str:
-    """As the admin itself shows the columns of a model, so that every time looks alike."""
+    """Format a time in the same way as Django's admin formats the fields of a model."""
     return localize(localtime(when))
 
 
-def json_block(value: Any) -> SafeString | str:
+def render_json(value: Any) -> SafeString | str:
     if not value:
-        return NOTHING
+        return EMPTY_VALUE
     text = json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True)
     return format_html('<pre class="klaxon-json">{}</pre>', text)
 
 
-def page_of(site: AdminSite, row: Model | None, key: Any = None) -> SafeString | str:
-    """A link to a row's own page; its bare key where the row is gone or has no page."""
+def link_to_page(site: AdminSite, row: Model | None, key: Any = None) -> SafeString | str:
+    """Return a link to the page of a row. If the row was deleted, return its key; if it has no page, its name."""
     if row is None:
-        return _("%(key)s (deleted)") % {"key": key} if key else NOTHING
-    address = _address(site, row, "change", row.pk)
-    return format_html('<a href="{}">{}</a>', address, row) if address else str(row)
+        return _("%(key)s (deleted)") % {"key": key} if key else EMPTY_VALUE
+    url = _get_admin_url(site, row, "change", row.pk)
+    return format_html('<a href="{}">{}</a>', url, row) if url else str(row)
 
 
-def list_of(site: AdminSite, model: type[Model], text: Any, **lookups: Any) -> SafeString | str:
-    """A link to the list of ``model``, filtered."""
-    address = _address(site, model, "changelist")
-    return format_html('<a href="{}?{}">{}</a>', address, urlencode(lookups), text) if address else text
+def link_to_list(site: AdminSite, model: type[Model], text: Any, **lookups: Any) -> SafeString | str:
+    """Return a link to the filtered list of ``model``."""
+    url = _get_admin_url(site, model, "changelist")
+    return format_html('<a href="{}?{}">{}</a>', url, urlencode(lookups), text) if url else text
 
 
-def _address(site: AdminSite, model: Any, page: str, *args: Any) -> str:
+def _get_admin_url(site: AdminSite, model: Any, page: str, *args: Any) -> str:
     name = f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}"
     try:
         return reverse(name, args=args, current_app=site.name)
     except NoReverseMatch:
-        # The host has not registered this model, a user model of its own for instance.
+        # The site has not registered this model, for example its own user model.
         return ""

@@ -1,8 +1,8 @@
-"""Actions on deliveries that ask before they act.
+"""Actions on deliveries with a confirmation page.
 
-What is confirmed is a count, so exactly the rows that were counted are changed, and each only once: the page carries
-their numbers with the epoch that each had. A second click, or a row that something else has changed meanwhile, changes
-nothing and is told as skipped.
+The user confirms a count. Therefore the action changes exactly the rows that were counted, each once: the page contains
+the number and epoch of each. A second click changes nothing. A row that was changed in the meantime is reported as
+skipped.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,28 +19,28 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 
-from notifications.admin.paging import BoundedPaginator, bounded_count
+from notifications.admin.paging import BoundedPaginator, count_up_to
 from notifications.models import Delivery
 
-MOST_AT_ONCE = 1000
-SHOWN = 20
+MAX_ROWS = 1000
+LISTED_ROWS = 20
 FIELD = "confirmed"
 
 
 @dataclass(frozen=True)
-class Confirmed:
+class ConfirmedAction:
     """One action.
 
-    :param name: the method of the admin class that it is.
-    :param states: those that it can be done to.
-    :param change: the verb; takes the one row as a queryset and the person who acts, and returns how many it changed.
-    :param then: called in the same transaction with the deliveries that were changed.
-    :param question: a sentence for the page, about a count.
-    :param warning: what to know before, for the page.
-    :param refusal: the message where it can be done to none.
-    :param done: the message afterwards.
-    :param skipped: the message about others.
-    :param logged: a sentence for the history of a delivery.
+    :param name: the name of the method of the admin class.
+    :param states: the states in which a delivery can be changed.
+    :param change: changes one row, which it gets as a queryset, for a user; returns the number of changed rows.
+    :param question: the title of the confirmation page, with a count.
+    :param warning: an explanation on the confirmation page.
+    :param refusal: the message if none of the selected deliveries can be changed.
+    :param done: the message after the action, with a count.
+    :param skipped: the message about skipped deliveries, with a count.
+    :param history: a sentence for the history of each changed delivery.
+    :param on_changed: is called in the same transaction with the changed deliveries.
     """
 
     name: str
@@ -51,39 +51,39 @@ class Confirmed:
     refusal: Any
     done: Callable[[int], str]
     skipped: Callable[[int], str]
-    logged: Any
-    then: Callable[[list[Delivery]], None] = lambda changed: None
+    history: Any
+    on_changed: Callable[[list[Delivery]], None] = lambda changed: None
 
 
-def ask_or_act(
-    action: Confirmed, model_admin: admin.ModelAdmin, request: HttpRequest, selected: QuerySet[Delivery]
+def confirm_or_run(
+    action: ConfirmedAction, model_admin: admin.ModelAdmin, request: HttpRequest, selected: QuerySet[Delivery]
 ) -> TemplateResponse | None:
-    """What the action method returns: the page that asks, or None when it is done or there is nothing to do."""
+    """Return the confirmation page, or None if the action was confirmed or cannot change anything."""
     if FIELD in request.POST:
-        _act(action, model_admin, request, selected)
+        _run(action, model_admin, request, selected)
         return None
-    possible = list(selected.filter(state__in=action.states).order_by("pk")[:MOST_AT_ONCE])
+    possible = list(selected.filter(state__in=action.states).order_by("pk")[:MAX_ROWS])
     if not possible:
         model_admin.message_user(request, action.refusal, messages.WARNING)
         return None
-    return _ask(action, model_admin, request, selected, possible)
+    return _render_confirmation(action, model_admin, request, selected, possible)
 
 
-def _ask(
-    action: Confirmed,
+def _render_confirmation(
+    action: ConfirmedAction,
     model_admin: admin.ModelAdmin,
     request: HttpRequest,
     selected: QuerySet[Delivery],
     possible: list[Delivery],
 ) -> TemplateResponse:
-    others = bounded_count(selected, BoundedPaginator.most) - len(possible)
+    others = count_up_to(selected, BoundedPaginator.max_count) - len(possible)
     context = {
         **build_confirm_context(model_admin, request, action.question(len(possible))),
         "action": action,
         "others": others,
-        "most": MOST_AT_ONCE if len(possible) == MOST_AT_ONCE else None,
-        "first": possible[:SHOWN],
-        "rest": max(len(possible) - SHOWN, 0),
+        "most": MAX_ROWS if len(possible) == MAX_ROWS else None,
+        "first": possible[:LISTED_ROWS],
+        "rest": max(len(possible) - LISTED_ROWS, 0),
         "field": FIELD,
         "confirmed": ",".join(f"{row.pk}-{row.epoch}" for row in possible),
         "action_checkbox_name": ACTION_CHECKBOX_NAME,
@@ -92,7 +92,7 @@ def _ask(
 
 
 def build_confirm_context(model_admin: admin.ModelAdmin, request: HttpRequest, question: Any) -> dict[str, Any]:
-    """What ``admin/klaxon/confirm.html`` needs."""
+    """Return the context of ``admin/klaxon/confirm.html``."""
     return {
         **model_admin.admin_site.each_context(request),
         "opts": model_admin.opts,
@@ -102,41 +102,45 @@ def build_confirm_context(model_admin: admin.ModelAdmin, request: HttpRequest, q
     }
 
 
-def _act(action: Confirmed, model_admin: admin.ModelAdmin, request: HttpRequest, selected: QuerySet[Delivery]) -> None:
-    epochs = confirmed_epochs(request.POST[FIELD])
-    others = _count(request.POST.get("others", "0"))
+def _run(
+    action: ConfirmedAction, model_admin: admin.ModelAdmin, request: HttpRequest, selected: QuerySet[Delivery]
+) -> None:
+    epochs = parse_confirmed_rows(request.POST[FIELD])
+    others = _parse_number(request.POST.get("others", "0"))
     rows = list(selected.filter(pk__in=epochs).order_by("pk"))
     using = router.db_for_write(Delivery)
     with transaction.atomic(using=using):
-        changed = [row for row in rows if _changed(action, row.pk, epochs[row.pk], request.user, using)]
-        LogEntry.objects.log_actions(request.user.pk, changed, CHANGE, str(action.logged))  # type: ignore[arg-type]
-        action.then(changed)
-    _tell(action, model_admin, request, len(changed), len(epochs) - len(changed) + others)
+        changed = [row for row in rows if _change_row(action, row.pk, epochs[row.pk], request.user, using)]
+        LogEntry.objects.log_actions(request.user.pk, changed, CHANGE, str(action.history))  # type: ignore[arg-type]
+        action.on_changed(changed)
+    _report(action, model_admin, request, len(changed), len(epochs) - len(changed) + others)
 
 
-def confirmed_epochs(text: str) -> dict[int, int]:
-    """The rows that the page asked about, with their epochs.
+def parse_confirmed_rows(text: str) -> dict[int, int]:
+    """Return the confirmed rows: their primary keys with their epochs.
 
-    :raises BadRequest: if it is not what the page sent.
+    :raises BadRequest: if the confirmation page cannot have sent this text.
     """
     pairs = [pair.split("-") for pair in text.split(",")]
-    if len(pairs) > MOST_AT_ONCE or any(len(pair) != 2 for pair in pairs):
-        raise BadRequest("This is not what the confirmation page sends.")
-    return {_count(pk): _count(epoch) for pk, epoch in pairs}
+    if len(pairs) > MAX_ROWS or any(len(pair) != 2 for pair in pairs):
+        raise BadRequest("The confirmation is invalid.")
+    return {_parse_number(pk): _parse_number(epoch) for pk, epoch in pairs}
 
 
-def _changed(action: Confirmed, pk: int, epoch: int, person: Any, using: str) -> bool:
-    # One statement for each row, on the row's own columns only: a join would turn the verb's guard into a subquery,
-    # which PostgreSQL does not look at again when it had to wait for a worker.
+def _change_row(action: ConfirmedAction, pk: int, epoch: int, person: Any, using: str) -> bool:
+    # One statement for each row, on columns of the row only. A join would turn the condition into a subquery, which
+    # PostgreSQL does not evaluate again after it has waited for a worker's lock.
     return bool(action.change(Delivery.objects.using(using).filter(pk=pk, epoch=epoch), person))
 
 
-def _tell(action: Confirmed, model_admin: admin.ModelAdmin, request: HttpRequest, changed: int, skipped: int) -> None:
+def _report(
+    action: ConfirmedAction, model_admin: admin.ModelAdmin, request: HttpRequest, changed: int, skipped: int
+) -> None:
     sentences = [action.done(changed)] + ([action.skipped(skipped)] if skipped else [])
     model_admin.message_user(request, " ".join(sentences), messages.SUCCESS if changed else messages.WARNING)
 
 
-def _count(text: str) -> int:
+def _parse_number(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 19):
-        raise BadRequest("This is not what the confirmation page sends.")
+        raise BadRequest("The confirmation is invalid.")
     return int(text)

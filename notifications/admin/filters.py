@@ -1,6 +1,6 @@
-"""Filters whose choices are known without reading the table that they filter.
+"""Filters that do not read the filtered table to find their choices.
 
-Django's own would ask for the distinct values of a column of millions of rows, or list every cluster there is.
+Django's own filters would select the distinct values of a column with millions of rows, or list all clusters.
 """
 
 from collections.abc import Iterator
@@ -24,27 +24,30 @@ CLUSTERS_SHOWN = 50
 Choices = list[tuple[Any, str]]
 
 
-class Picked(admin.SimpleListFilter):
-    """One box for what would be too many links: a list to choose from, or a field that completes what is typed."""
+class ChoiceBoxFilter(admin.SimpleListFilter):
+    """A filter with many choices, as a select box or a text field with completion instead of links."""
 
     template = "admin/klaxon/filter_box.html"
     is_typed = False
 
     def choices(self, changelist: Any) -> Iterator[Any]:
-        """The choices without "all", which is a link of its own, and the other parameters, which the form hands on."""
+        """Yield the choices without "all", which is a separate link, and set the attributes that the template uses.
+
+        ``hidden_fields`` are the parameters of the other filters, which the form passes on.
+        """
         self.clear = changelist.get_query_string(remove=[self.parameter_name])
-        kept = {name: values for name, values in changelist.filter_params.items() if name != self.parameter_name}
-        self.kept = [(name, value) for name, values in kept.items() for value in values]
-        found = [(str(value), label) for value, label in self.lookup_choices]
-        typed = self.value()
-        if typed and typed not in dict(found):
-            found.insert(0, (typed, typed))
-        self.shown = dict(found).get(typed, typed) if typed else _("All")
-        for value, label in found:
-            yield {"value": value, "display": label, "selected": value == typed}
+        others = {name: values for name, values in changelist.filter_params.items() if name != self.parameter_name}
+        self.hidden_fields = [(name, value) for name, values in others.items() for value in values]
+        choices = [(str(value), label) for value, label in self.lookup_choices]
+        selected = self.value()
+        if selected and selected not in dict(choices):
+            choices.insert(0, (selected, selected))
+        self.selected_label = dict(choices).get(selected, selected) if selected else _("All")
+        for value, label in choices:
+            yield {"value": value, "display": label, "selected": value == selected}
 
 
-class ChannelFilter(Picked):
+class ChannelFilter(ChoiceBoxFilter):
     title = _("channel")
     parameter_name = "channel"
 
@@ -56,8 +59,8 @@ class ChannelFilter(Picked):
         return queryset.filter(channel=self.value()) if self.value() else queryset
 
 
-class EventFilter(Picked):
-    """Typed, for a site may have hundreds, and the log knows events that are no longer registered."""
+class EventFilter(ChoiceBoxFilter):
+    """A text field, because a site may have hundreds of events, and the log contains events that were removed."""
 
     title = _("event")
     parameter_name = "event"
@@ -70,7 +73,7 @@ class EventFilter(Picked):
         return queryset.filter(event=self.value()) if self.value() else queryset
 
 
-class ReasonFilter(Picked):
+class ReasonFilter(ChoiceBoxFilter):
     title = _("reason")
     parameter_name = "reason"
 
@@ -81,8 +84,8 @@ class ReasonFilter(Picked):
         return queryset.filter(reason=self.value()) if self.value() else queryset
 
 
-class ClusterFilter(Picked):
-    """The first clusters by name of their key; any other can be written into the address: ``?cluster=1234``."""
+class ClusterFilter(ChoiceBoxFilter):
+    """The first clusters by primary key. The URL can name any other cluster: ``?cluster=1234``."""
 
     title = _("cluster")
     parameter_name = "cluster"

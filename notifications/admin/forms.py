@@ -1,4 +1,4 @@
-"""Preferences as text that a person can read and mend. What may stand in it, the models know."""
+"""Forms that show preferences as readable JSON. The models validate the contents."""
 
 import json
 from typing import Any
@@ -11,8 +11,8 @@ from django.utils.translation import gettext_lazy as _
 from notifications.models import SharedPreference, UserSettings
 
 
-class JSONText(forms.JSONField):
-    """JSON on several lines. An empty box means "nothing chosen", not null."""
+class JSONTextField(forms.JSONField):
+    """JSON on several lines. An empty field means "no choices", not null."""
 
     def prepare_value(self, value: Any) -> Any:
         if isinstance(value, InvalidJSONInput):
@@ -23,25 +23,28 @@ class JSONText(forms.JSONField):
         return super().clean(value) or {}
 
 
-def json_text(column: str, words: Any) -> JSONText:
+def make_json_field(column: str, help_text: Any) -> JSONTextField:
     """
-    :param words: what stands in the column, with a place for the example.
+    :param help_text: a description of the column with the placeholder ``{example}``.
     """
-    box = forms.Textarea({"rows": 5, "cols": 60, "class": "klaxon-json", "spellcheck": "false"})
-    return JSONText(required=False, widget=box, help_text=format_lazy(words, example=UserSettings.examples[column]))
+    widget = forms.Textarea({"rows": 5, "cols": 60, "class": "klaxon-json", "spellcheck": "false"})
+    help_text = format_lazy(help_text, example=UserSettings.examples[column])
+    return JSONTextField(required=False, widget=widget, help_text=help_text)
 
 
 class ChoicesForm(forms.ModelForm):
     """The choices of a user, a role or a cluster."""
 
-    channels = json_text("channels", _("The main switches. Example: {example}"))
-    events = json_text("events", _("By event and channel. Example: {example}"))
-    categories = json_text("categories", _("By category and channel. Example: {example}"))
+    channels = make_json_field("channels", _("Choices for whole channels. Example: {example}"))
+    events = make_json_field("events", _("Choices by event and channel. Example: {example}"))
+    categories = make_json_field("categories", _("Choices by category and channel. Example: {example}"))
 
 
 class UserSettingsForm(ChoicesForm):
-    addresses = json_text("addresses", _("Addresses to use instead of the account’s. Example: {example}"))
-    delivery_windows = json_text("delivery_windows", _("By channel. Example: {example}"))
+    addresses = make_json_field(
+        "addresses", _("Addresses by channel that replace those of the account. Example: {example}")
+    )
+    delivery_windows = make_json_field("delivery_windows", _("Delivery windows by channel. Example: {example}"))
 
     class Meta:
         model = UserSettings

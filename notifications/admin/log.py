@@ -1,4 +1,4 @@
-"""The log. Its rows outlive the users, notifications and deliveries that they name, and are shown all the same."""
+"""The admin of the log. A row is shown even if its user, notification or delivery was deleted."""
 
 from typing import Any
 
@@ -9,11 +9,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from notifications.admin import columns, search
-from notifications.admin.base import Kept
+from notifications.admin.base import PermanentAdmin
 from notifications.admin.filters import ChannelFilter, ClusterFilter, EventFilter, ReasonFilter
 from notifications.models import Delivery, Notification, NotificationLog
 
-LOOKS = {
+BADGE_STYLES = {
     NotificationLog.Kind.DROP: "dropped",
     NotificationLog.Kind.PROVIDER_EVENT: "ready",
     NotificationLog.Kind.RESENT: "retry",
@@ -21,15 +21,15 @@ LOOKS = {
 }
 
 
-def outcome(row: NotificationLog) -> SafeString:
-    """In one word what this row tells."""
+def render_outcome(row: NotificationLog) -> SafeString:
+    """Render the outcome that a log row records, in one word."""
     if row.kind != NotificationLog.Kind.ATTEMPT:
-        return columns.badge(row.get_kind_display(), LOOKS[NotificationLog.Kind(row.kind)])
-    return columns.badge(_("accepted"), "sent") if row.success else columns.badge(_("failed"), "dead")
+        return columns.render_badge(row.get_kind_display(), BADGE_STYLES[NotificationLog.Kind(row.kind)])
+    return columns.render_badge(_("accepted"), "sent") if row.success else columns.render_badge(_("failed"), "dead")
 
 
 @admin.register(NotificationLog)
-class NotificationLogAdmin(Kept):
+class NotificationLogAdmin(PermanentAdmin):
     list_display = (
         "sent_at",
         "outcome_and_reason",
@@ -40,18 +40,18 @@ class NotificationLogAdmin(Kept):
     )
     list_filter = ("kind", "success", "sent_at", ChannelFilter, EventFilter, ReasonFilter, ClusterFilter)
     search_help_text = gettext_lazy(
-        "A login name, a recipient key such as u:42, a correlation id, or the number of an entry, a notification or a "
-        "delivery; written in full."
+        "Enter a complete login name, a recipient key such as u:42, a correlation id, or the number of an entry, "
+        "notification or delivery."
     )
-    related = ("recipient", "cluster", "personal")
+    related_fields = ("recipient", "cluster", "personal")
     fieldsets = (
-        (None, {"fields": ("sent_at", "outcome", "event", "channel", "cluster_shown")}),
-        (gettext_lazy("Recipient"), {"fields": ("recipient_page", "recipient_key", "address")}),
+        (None, {"fields": ("sent_at", "outcome", "event", "channel", "cluster_link")}),
+        (gettext_lazy("Recipient"), {"fields": ("recipient_link", "recipient_key", "address")}),
         (
             gettext_lazy("Outcome"),
             {
                 "fields": (
-                    "reason_shown",
+                    "reason_label",
                     "error_message",
                     "provider",
                     "provider_message_id",
@@ -63,59 +63,63 @@ class NotificationLogAdmin(Kept):
         ),
         (
             gettext_lazy("Related"),
-            {"fields": ("notification_page", "delivery_page", "correlation_id", "context_shown")},
+            {"fields": ("notification_link", "delivery_link", "correlation_id", "context_json")},
         ),
     )
 
-    def matching(self, term: str) -> Q:
-        numbers = search.number(term, "pk", "notification", "delivery")
-        return numbers | Q(correlation_id=term) | search.recipient(term)
+    def get_search_condition(self, term: str) -> Q:
+        numbers = search.match_number(term, "pk", "notification", "delivery")
+        return numbers | Q(correlation_id=term) | search.match_recipient(term)
 
     @admin.display(description=gettext_lazy("outcome"))
     def outcome(self, row: NotificationLog) -> SafeString:
-        return outcome(row)
+        return render_outcome(row)
 
     @admin.display(description=gettext_lazy("outcome"))
     def outcome_and_reason(self, row: NotificationLog) -> SafeString:
-        return columns.with_note(outcome(row), row.get_reason_display())
+        return columns.render_with_note(render_outcome(row), row.get_reason_display())
 
     @admin.display(description=gettext_lazy("event"))
     def event_and_channel(self, row: NotificationLog) -> SafeString:
-        return columns.with_note(row.event, row.channel)
+        return columns.render_with_note(row.event, row.channel)
 
     @admin.display(description=gettext_lazy("recipient"))
     def recipient_and_address(self, row: NotificationLog) -> SafeString:
-        return columns.with_note(columns.recipient_name(row), self.address(row))
+        return columns.render_with_note(columns.get_recipient_name(row), self.address(row))
 
     @admin.display(description=gettext_lazy("recipient"))
-    def recipient_page(self, row: NotificationLog) -> str:
-        return columns.page_of(self.admin_site, row.recipient) if row.recipient else columns.recipient_name(row)
+    def recipient_link(self, row: NotificationLog) -> str:
+        return (
+            columns.link_to_page(self.admin_site, row.recipient) if row.recipient else columns.get_recipient_name(row)
+        )
 
     @admin.display(description=gettext_lazy("address"))
     def address(self, row: NotificationLog) -> str:
-        return columns.address_shown(row.address)
+        return columns.format_masked_address(row.address)
 
     @admin.display(description=gettext_lazy("reason"))
-    def reason_shown(self, row: NotificationLog) -> str:
-        return row.get_reason_display() or columns.NOTHING
+    def reason_label(self, row: NotificationLog) -> str:
+        return row.get_reason_display() or columns.EMPTY_VALUE
 
     @admin.display(description=gettext_lazy("cluster"))
-    def cluster_shown(self, row: NotificationLog) -> str:
-        return columns.page_of(self.admin_site, row.cluster, row.cluster_id)
+    def cluster_link(self, row: NotificationLog) -> str:
+        return columns.link_to_page(self.admin_site, row.cluster, row.cluster_id)
 
     @admin.display(description=gettext_lazy("notification"))
-    def notification_page(self, row: NotificationLog) -> Any:
-        return columns.page_of(self.admin_site, _still_there(Notification, row.notification_id), row.notification_id)
+    def notification_link(self, row: NotificationLog) -> Any:
+        return columns.link_to_page(
+            self.admin_site, _get_existing_row(Notification, row.notification_id), row.notification_id
+        )
 
     @admin.display(description=gettext_lazy("delivery"))
-    def delivery_page(self, row: NotificationLog) -> Any:
-        return columns.page_of(self.admin_site, _still_there(Delivery, row.delivery_id), row.delivery_id)
+    def delivery_link(self, row: NotificationLog) -> Any:
+        return columns.link_to_page(self.admin_site, _get_existing_row(Delivery, row.delivery_id), row.delivery_id)
 
     @admin.display(description=gettext_lazy("context"))
-    def context_shown(self, row: NotificationLog) -> Any:
-        return columns.json_block(row.context_data)
+    def context_json(self, row: NotificationLog) -> Any:
+        return columns.render_json(row.context_data)
 
 
-def _still_there(model: type[Model], pk: Any) -> Model | None:
-    """What a foreign key of the log points at, or None: nothing keeps its target from being deleted."""
+def _get_existing_row(model: type[Model], pk: Any) -> Model | None:
+    """Return the target of a foreign key of the log, or None if it was deleted. The keys have no constraint."""
     return model._default_manager.filter(pk=pk).first()

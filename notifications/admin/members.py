@@ -1,7 +1,7 @@
-"""The members on the page of a cluster: it adds them by name, removes them row by row, and never loads them all.
+"""The members on the page of a cluster. They are added by name and removed row by row, and never all loaded.
 
-The form contains the members to add and to remove, not the list itself. So saving it keeps members that somebody else
-has added meanwhile, and it costs the same for twenty thousand members as for twenty.
+The form contains the members to add and to remove, not the whole list. Therefore saving it keeps members that somebody
+else has added in the meantime, and it costs the same for twenty thousand members as for twenty.
 """
 
 from typing import Any
@@ -26,7 +26,7 @@ MEMBERS: Any = Cluster._meta.get_field("members")
 
 
 class RemovedMembers(forms.MultipleChoiceField):
-    """Keys of users. A user whom somebody else has removed or deleted meanwhile is no error."""
+    """Primary keys of users. A user who was removed or deleted in the meantime is not an error."""
 
     def to_python(self, value: Any) -> list[Any]:
         return [get_user_model()._meta.pk.to_python(key) for key in super().to_python(value)]
@@ -36,7 +36,7 @@ class RemovedMembers(forms.MultipleChoiceField):
 
 
 class ClusterForm(forms.ModelForm):
-    # With its widget from make_user_field().
+    # make_user_field() replaces this field to set its widget.
     new_members = forms.ModelMultipleChoiceField(
         get_user_model()._default_manager.none(), required=False, label=_("add members")
     )
@@ -48,12 +48,13 @@ class ClusterForm(forms.ModelForm):
 
     @property
     def changed_data(self) -> list[str]:
-        # The history names the members one by one instead.
+        # The history names each member instead.
         return [name for name in super().changed_data if name not in (ADDED, REMOVED)]
 
 
 def make_user_field(model_admin: ModelAdmin, request: HttpRequest) -> forms.Field:
-    """A field with autocomplete if the user model's admin can search and this person may view it; else one for keys."""
+    """Return a field with autocomplete if the admin of the user model can search and this user can view it; otherwise
+    a field for primary keys."""
     widget: Any
     if _can_autocomplete(model_admin, request):
         widget = AutocompleteSelectMultiple(MEMBERS, model_admin.admin_site)
@@ -72,36 +73,37 @@ def _can_autocomplete(model_admin: ModelAdmin, request: HttpRequest) -> bool:
 
 
 def build_context(cluster: Cluster, form: Any, model_admin: ModelAdmin, request: HttpRequest) -> dict[str, Any]:
-    """The context with which the template shows one page of the members."""
+    """Return the context with which the template shows one page of members."""
     searched = request.GET.get(SEARCH, "")
     page = find_page(cluster, searched, request.GET.get(PAGE))
     users = [getattr(row, MEMBERS.m2m_reverse_field_name()) for row in page]
     return {
         "members": page,
         "page_numbers": page.paginator.get_elided_page_range(page.number),
-        "users": [(user, columns.page_of(model_admin.admin_site, user)) for user in users],
+        "users": [(user, columns.link_to_page(model_admin.admin_site, user)) for user in users],
         "searched": searched,
         "removed": (form.is_bound and form.cleaned_data.get(REMOVED)) or (),
     }
 
 
 def find_page(cluster: Cluster, searched: str, number: Any) -> Page:
-    """One page of the members that match the search, or of all; the latest first."""
+    """Return one page of the members that match the search, the latest first."""
     user = MEMBERS.m2m_reverse_field_name()
     rows = MEMBERS.remote_field.through.objects.filter(**{MEMBERS.m2m_field_name(): cluster})
-    for word in search.terms(searched):
-        # PostgreSQL refuses to be asked for what holds a zero byte, and nobody is called that.
-        rows = rows.none() if "\0" in word else rows.filter(search.recipient(word, user))
+    for word in search.split_terms(searched):
+        # PostgreSQL raises an error for a text with a zero byte, and no name contains one.
+        rows = rows.none() if "\0" in word else rows.filter(search.match_recipient(word, user))
     return Paginator(rows.select_related(user).order_by("-pk"), MEMBERS_SHOWN).get_page(number)
 
 
 def save_members(cluster: Cluster, added: Any, removed: list[Any]) -> list[dict[str, Any]]:
-    """Add and remove members. Returns the entries for the history of Django's admin."""
-    gone = list(cluster.members.filter(pk__in=removed))
-    cluster.members.remove(*gone)
+    """Add and remove members, and return the entries for the history of Django's admin."""
+    removed_users = list(cluster.members.filter(pk__in=removed))
+    cluster.members.remove(*removed_users)
     cluster.members.add(*added)
-    return [_line("added", user) for user in added] + [_line("deleted", user) for user in gone]
+    entries = [("added", user) for user in added] + [("deleted", user) for user in removed_users]
+    return [_make_history_entry(verb, user) for verb, user in entries]
 
 
-def _line(verb: str, user: Any) -> dict[str, Any]:
+def _make_history_entry(verb: str, user: Any) -> dict[str, Any]:
     return {verb: {"name": "member", "object": str(user)}}

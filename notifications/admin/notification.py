@@ -1,4 +1,4 @@
-"""Notifications: what was asked for, and what became of it."""
+"""The admin of notifications: their options, and the states of their deliveries."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from notifications.admin import columns, search
-from notifications.admin.base import Kept
+from notifications.admin.base import PermanentAdmin
 from notifications.admin.filters import ClusterFilter, EventFilter
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.models import Delivery, Notification, NotificationLog
@@ -22,63 +22,63 @@ HIDDEN = "•••"
 
 
 @admin.register(Notification)
-class NotificationAdmin(Kept):
+class NotificationAdmin(PermanentAdmin):
     list_display = ("id", "event", "urgency", "cluster", "topic", "campaign", "created_at", "send_at")
     list_filter = (EventFilter, "priority", "created_at", ClusterFilter)
-    search_help_text = _("A number, a correlation id or a cancel key, written in full.")
-    related = ("cluster", "actor")
+    search_help_text = _("Enter a number, or a complete correlation id or cancel key.")
+    related_fields = ("cluster", "actor")
     fieldsets = (
         (None, {"fields": ("event", "urgency", "cluster", "actor", "topic", "campaign")}),
         (_("Times"), {"fields": ("created_at", "send_at", "expires_at", "cancelled_at")}),
-        (_("Outcome"), {"fields": ("became", "log_entries")}),
-        (_("Content"), {"fields": ("shown_context", "files")}),
+        (_("Outcome"), {"fields": ("delivery_counts", "log_entries")}),
+        (_("Content"), {"fields": ("loggable_context", "files")}),
         (_("Keys"), {"fields": ("correlation_id", "cancel_key", "idempotency_key")}),
     )
 
-    def matching(self, term: str) -> Q:
-        return search.number(term, "pk") | Q(correlation_id=term) | Q(cancel_key=term)
+    def get_search_condition(self, term: str) -> Q:
+        return search.match_number(term, "pk") | Q(correlation_id=term) | Q(cancel_key=term)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Notification]:
-        # A list of fifty contexts that no column shows would be most of what is read.
+        # No column shows the context, and contexts can be large.
         return super().get_queryset(request).defer("context")
 
     @admin.display(description=_("priority"))
     def urgency(self, notification: Notification) -> SafeString:
-        return columns.priority_badge(notification)
+        return columns.render_priority(notification)
 
     @admin.display(description=_("deliveries"))
-    def became(self, notification: Notification) -> SafeString | str:
+    def delivery_counts(self, notification: Notification) -> SafeString | str:
         counts = notification.deliveries.values_list("state").annotate(Count("pk")).order_by("state")
         links = [
             (
-                columns.list_of(
+                columns.link_to_list(
                     self.admin_site, Delivery, DeliveryState(state).label, notification=notification.pk, state=state
                 ),
                 found,
             )
             for state, found in counts
         ]
-        return format_html_join(", ", "{}: {}", links) or columns.NOTHING
+        return format_html_join(", ", "{}: {}", links) or columns.EMPTY_VALUE
 
     @admin.display(description=_("log"))
     def log_entries(self, notification: Notification) -> SafeString | str:
-        return columns.list_of(
-            self.admin_site, NotificationLog, _("every attempt and drop"), notification=notification.pk
+        return columns.link_to_list(
+            self.admin_site, NotificationLog, _("all attempts and drops"), notification=notification.pk
         )
 
     @admin.display(description=_("attachments"))
     def files(self, notification: Notification) -> SafeString | str:
         if not notification.attachment_bytes:
-            return columns.NOTHING
+            return columns.EMPTY_VALUE
         found = notification.attachments.order_by("place").values_list("name", "mimetype", Length("content"))
         rows = [(name, mimetype, filesizeformat(size)) for name, mimetype, size in found]
-        return format_html_join(", ", "{} ({}, {})", rows) or columns.NOTHING
+        return format_html_join(", ", "{} ({}, {})", rows) or columns.EMPTY_VALUE
 
     @admin.display(description=_("context"))
-    def shown_context(self, notification: Notification) -> Any:
-        """Only what the event calls loggable: a context may hold one-time codes."""
+    def loggable_context(self, notification: Notification) -> Any:
+        """Show only the values that the event declares as loggable, because a context may contain one-time codes."""
         event = NOTIFICATION_EVENTS.named(notification.event)
-        shown = event.loggable if event else ()
-        return columns.json_block(
-            {key: value if key in shown else HIDDEN for key, value in notification.context.items()}
+        loggable = event.loggable if event else ()
+        return columns.render_json(
+            {key: value if key in loggable else HIDDEN for key, value in notification.context.items()}
         )

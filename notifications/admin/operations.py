@@ -1,4 +1,4 @@
-"""What operators look at and turn: suppressions, circuits, buckets and the workers that live."""
+"""The admin of suppressions, circuits, workers and buckets, for operators."""
 
 from typing import Any, ClassVar
 
@@ -8,31 +8,31 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from notifications.admin import search
-from notifications.admin.base import Kept, Styled, ViewOnly
+from notifications.admin.base import PermanentAdmin, StyledAdmin, ViewOnlyAdmin
 from notifications.admin.filters import AddressKindFilter
 from notifications.models import Bucket, Circuit, Heartbeat, Suppression
 from notifications.models.suppression import hash_normalized
 
 
 @admin.register(Suppression)
-class SuppressionAdmin(ViewOnly):
-    """Rows come from providers; deleting one lifts it."""
+class SuppressionAdmin(ViewOnlyAdmin):
+    """Deleting a row lifts the suppression."""
 
     list_display = ("address", "kind", "reason", "is_active", "refusals", "created_at")
     list_filter = ("is_active", AddressKindFilter, "reason")
-    search_help_text = _("An address, written in full. Only its hash is stored, so parts of it are not found.")
+    search_help_text = _("Enter a complete address. Only hashes are stored, so parts of an address are not found.")
     fieldsets = ((None, {"fields": ("address", "kind", "reason", "is_active", "refusals", "created_at")}),)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        # The whole text is one address: a quoted local part may hold spaces.
+        # The whole text is one address, because a quoted local part can contain spaces.
         return (queryset.filter(address_hash=hash_normalized(search_term)) if search_term.strip() else queryset), False
 
 
 @admin.register(Circuit)
-class CircuitAdmin(Styled):
-    """The health of the providers; deleting a row lets its provider be tried at once."""
+class CircuitAdmin(StyledAdmin):
+    """Deleting a row closes the circuit, so that workers try the provider again immediately."""
 
     list_display = ("key", "failures", "success_rate", "response_seconds", "opened_at", "open_until", "error")
 
@@ -44,8 +44,8 @@ class CircuitAdmin(Styled):
 
 
 @admin.register(Heartbeat)
-class HeartbeatAdmin(Styled):
-    """The workers; nothing to change."""
+class HeartbeatAdmin(StyledAdmin):
+    """The workers that are alive. The page is read-only."""
 
     list_display = ("owner", "host", "pid", "started_at", "beat_at")
 
@@ -60,13 +60,13 @@ class HeartbeatAdmin(Styled):
 
 
 @admin.register(Bucket)
-class BucketAdmin(Kept):
-    """What takes longest to be full again comes first. A bucket that is not here is full."""
+class BucketAdmin(PermanentAdmin):
+    """The bucket that takes the longest to refill is the first. Buckets that are not in the table are full."""
 
     list_display = ("key", "full_at", "promised_at")
     ordering: ClassVar[tuple[str, ...]] = ("-full_at",)
-    search_help_text = _("A key, written in full, or a number.")
+    search_help_text = _("Enter a complete key or a number.")
     fieldsets = ((None, {"fields": ("key", "full_at", "promised_at", "seen_at")}),)
 
-    def matching(self, term: str) -> Q:
-        return search.number(term, "pk") | Q(key=term)
+    def get_search_condition(self, term: str) -> Q:
+        return search.match_number(term, "pk") | Q(key=term)

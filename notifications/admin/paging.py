@@ -1,4 +1,4 @@
-"""Pages of a list that may have millions of rows."""
+"""Pagination of lists that can have millions of rows."""
 
 from typing import Any
 
@@ -7,27 +7,27 @@ from django.utils.functional import cached_property
 
 
 class BoundedPaginator(Paginator):
-    """Counts no further than ``most``: counting a whole table takes longer than anything else on the page.
+    """Counts at most ``max_count`` rows, because counting a large table would take longer than the rest of the page.
 
-    What lies beyond is reached by searching and filtering.
+    Users find the other rows with the search and the filters.
     """
 
-    most = 10_000
+    max_count = 10_000
 
     @cached_property
     def count(self) -> int:
-        return min(self._found, self.most)
+        return min(self._bounded_count, self.max_count)
 
     @property
-    def is_cut(self) -> bool:
+    def is_truncated(self) -> bool:
         """Whether there are more rows than were counted."""
-        return self._found > self.most
+        return self._bounded_count > self.max_count
 
     @cached_property
-    def _found(self) -> int:
-        return bounded_count(self.object_list, self.most + 1)
+    def _bounded_count(self) -> int:
+        return count_up_to(self.object_list, self.max_count + 1)
 
 
-def bounded_count(queryset: Any, most: int) -> int:
-    """The number of rows, or ``most`` if there are more."""
-    return queryset.order_by()[:most].count()
+def count_up_to(queryset: Any, max_count: int) -> int:
+    """Return the number of rows, or ``max_count`` if there are more."""
+    return queryset.order_by()[:max_count].count()

@@ -1,4 +1,4 @@
-"""Preferences of roles and clusters, what users have muted, and who changed any of it."""
+"""The admin of role and cluster preferences, of mutes, and of the record of changes."""
 
 from typing import Any, ClassVar
 
@@ -9,73 +9,75 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from notifications.admin import columns, search
-from notifications.admin.audited import Audited
-from notifications.admin.base import BigTable, Kept
+from notifications.admin.audited import AuditedAdmin
+from notifications.admin.base import LargeTableAdmin, PermanentAdmin
 from notifications.admin.filters import ClusterFilter
 from notifications.admin.forms import SharedPreferenceForm
 from notifications.models import Mute, PreferenceChange, SharedPreference
 
 
 @admin.register(SharedPreference)
-class SharedPreferenceAdmin(Audited, BigTable):
+class SharedPreferenceAdmin(AuditedAdmin, LargeTableAdmin):
     form = SharedPreferenceForm
     list_display = ("whose", "cluster", "rank")
     list_filter = (ClusterFilter,)
-    search_help_text = _("The name of a group, or the number of a cluster or a row; written in full.")
-    related = ("cluster", "group")
+    search_help_text = _("Enter the complete name of a group, or the number of a cluster or a row.")
+    related_fields = ("cluster", "group")
     ordering: ClassVar[tuple[str, ...]] = ("cluster", "rank", "id")
     raw_id_fields = ("cluster", "group")
 
-    def matching(self, term: str) -> Q:
-        return search.number(term, "pk", "cluster") | Q(group__name=term)
+    def get_search_condition(self, term: str) -> Q:
+        return search.match_number(term, "pk", "cluster") | Q(group__name=term)
 
 
 @admin.register(Mute)
-class MuteAdmin(Audited, BigTable):
-    """Deleting a row lifts it."""
+class MuteAdmin(AuditedAdmin, LargeTableAdmin):
+    """Deleting a row removes the mute."""
 
     fields = ("user", "cluster", "kind", "value", "until")
     list_display = ("id", "user", "cluster", "kind", "value", "until")
     list_display_links = ("id", "user")
     list_filter = (ClusterFilter, "kind")
-    search_help_text = _("A login name, an email address of an account, a recipient key such as u:42, or a number.")
-    related = ("user", "cluster")
+    search_help_text = _(
+        "Enter a complete login name or email address of an account, a recipient key such as u:42, or a number."
+    )
+    related_fields = ("user", "cluster")
     raw_id_fields = ("user", "cluster")
 
-    def matching(self, term: str) -> Q:
-        return search.number(term, "pk") | search.recipient(term, "user")
+    def get_search_condition(self, term: str) -> Q:
+        return search.match_number(term, "pk") | search.match_recipient(term, "user")
 
 
 @admin.register(PreferenceChange)
-class PreferenceChangeAdmin(Kept):
-    list_display = ("id", "at", "action", "table", "subject", "who")
+class PreferenceChangeAdmin(PermanentAdmin):
+    list_display = ("id", "at", "action", "table", "subject", "changed_by")
     list_filter = (ClusterFilter, "action")
     ordering: ClassVar[tuple[str, ...]] = ("-id",)
-    search_help_text = _("A key such as u:42, written in full, or a number.")
-    related = ("by", "cluster")
+    search_help_text = _("Enter a complete key such as u:42, or a number.")
+    related_fields = ("by", "cluster")
     fieldsets = (
-        (None, {"fields": ("at", "who", "action", "table", "subject", "in_cluster")}),
-        (_("Change"), {"fields": ("was", "became")}),
+        (None, {"fields": ("at", "changed_by", "action", "table", "subject", "cluster_link")}),
+        (_("Change"), {"fields": ("before_json", "after_json")}),
     )
 
-    def matching(self, term: str) -> Q:
-        return search.number(term, "pk") | Q(subject=term)
+    def get_search_condition(self, term: str) -> Q:
+        return search.match_number(term, "pk") | Q(subject=term)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        return ["at", "who", "action", "table", "subject", "in_cluster", "was", "became"]
+        return ["at", "changed_by", "action", "table", "subject", "cluster_link", "before_json", "after_json"]
 
     @admin.display(description=_("by"))
-    def who(self, row: PreferenceChange) -> SafeString | str:
-        return columns.page_of(self.admin_site, row.by, row.by_id)
+    def changed_by(self, row: PreferenceChange) -> SafeString | str:
+        return columns.link_to_page(self.admin_site, row.by, row.by_id)
 
     @admin.display(description=_("cluster"))
-    def in_cluster(self, row: PreferenceChange) -> SafeString | str:
-        return columns.page_of(self.admin_site, row.cluster, row.cluster_id)
+    def cluster_link(self, row: PreferenceChange) -> SafeString | str:
+        return columns.link_to_page(self.admin_site, row.cluster, row.cluster_id)
 
     @admin.display(description=_("before"))
-    def was(self, row: PreferenceChange) -> SafeString | str:
-        return columns.json_block(row.before)
+    def before_json(self, row: PreferenceChange) -> SafeString | str:
+        return columns.render_json(row.before)
 
     @admin.display(description=_("after"))
-    def became(self, row: PreferenceChange) -> SafeString | str:
-        return columns.json_block(row.after)
+    def after_json(self, row: PreferenceChange) -> SafeString | str:
+        return columns.render_json(row.after)

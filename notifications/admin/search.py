@@ -1,4 +1,4 @@
-"""Searching big tables: by whole words, each looked up in the indexed columns that it can mean.
+"""Search large tables for whole words, in the indexed columns that each word can refer to.
 
 Django's own search scans the table for each word, even with ``__exact`` on a number, which it casts to text.
 """
@@ -14,50 +14,50 @@ from django.utils.text import smart_split
 from notifications.core.addresses import hash_address
 from notifications.recipients import user_key
 
-# More digits do not fit into the column, and SQLite raises instead of finding nothing.
+# A larger number does not fit into the column, and SQLite would raise an error.
 NUMBER = re.compile(r"\d{1,18}")
-NOTHING = Q(pk__in=())
-USERS_FOUND = 100
+NO_ROWS = Q(pk__in=())
+MAX_USERS = 100
 
 
-def terms(text: str) -> list[str]:
+def split_terms(text: str) -> list[str]:
     return [word.strip("\"'") for word in smart_split(text)]
 
 
-def number(term: str, *columns: str) -> Q:
-    """One of these columns is the number that was typed."""
+def match_number(term: str, *columns: str) -> Q:
+    """Return the condition that one of the columns equals a number."""
     if not NUMBER.fullmatch(term):
-        return NOTHING
+        return NO_ROWS
     return Q.create([(column, int(term)) for column in columns], connector=Q.OR)
 
 
-def recipient(term: str, column: str = "recipient") -> Q:
-    """The column names a user with this login name, email address or key (``u:42``)."""
+def match_recipient(term: str, column: str = "recipient") -> Q:
+    """Return the condition that the column refers to a user with this login name, email address or key (``u:42``)."""
     if term.startswith(user_key("")):
-        return _by_key(term, column)
-    users = get_user_model()._default_manager.filter(_is_named(term))
-    # A list of keys, not a subquery: PostgreSQL cannot use an index for a subquery beside an OR.
-    return Q((f"{column}__in", list(users.values_list("pk", flat=True)[:USERS_FOUND])))
+        return _match_key(term, column)
+    users = get_user_model()._default_manager.filter(_match_name(term))
+    # A list of keys and not a subquery, because PostgreSQL cannot use an index for a subquery within an OR.
+    return Q((f"{column}__in", list(users.values_list("pk", flat=True)[:MAX_USERS])))
 
 
-def without_user(term: str) -> Q:
-    """A delivery to a bare address, or to a user who was deleted, by its key or its address.
+def match_without_user(term: str) -> Q:
+    """Return the condition for a delivery to a bare address or a deleted user, by its key or its address.
 
-    "Without user" comes first: that is indexed, and the keys themselves are not.
+    The condition ``recipient IS NULL`` is necessary, because only it has an index.
     """
     return Q(recipient__isnull=True) & (Q(recipient_key=term) | Q(address_hash=hash_address(term)))
 
 
-def _is_named(term: str) -> Q:
+def _match_name(term: str) -> Q:
     model: Any = get_user_model()
     named = Q(**{model.USERNAME_FIELD: term})
     email = getattr(model, "EMAIL_FIELD", "")
     return named | Q(**{email: term}) if email and "@" in term else named
 
 
-def _by_key(term: str, column: str) -> Q:
+def _match_key(term: str, column: str) -> Q:
     try:
         pk = get_user_model()._meta.pk.to_python(term.removeprefix(user_key("")))
     except ValidationError:
-        return NOTHING
-    return NOTHING if isinstance(pk, int) and not NUMBER.fullmatch(str(pk)) else Q((column, pk))
+        return NO_ROWS
+    return NO_ROWS if isinstance(pk, int) and not NUMBER.fullmatch(str(pk)) else Q((column, pk))

@@ -1,12 +1,12 @@
-"""Preferences of users, for the person who answers "why do I get no mail?"."""
+"""The admin of user settings, which answers why a user gets no email."""
 
 from django.contrib import admin
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from notifications.admin import columns, search
-from notifications.admin.audited import Audited
-from notifications.admin.base import BigTable
+from notifications.admin.audited import AuditedAdmin
+from notifications.admin.base import LargeTableAdmin
 from notifications.admin.filters import ClusterFilter
 from notifications.admin.forms import UserSettingsForm
 from notifications.models import UserSettings
@@ -14,13 +14,15 @@ from notifications.models.preferences import normalised
 
 
 @admin.register(UserSettings)
-class UserSettingsAdmin(Audited, BigTable):
+class UserSettingsAdmin(AuditedAdmin, LargeTableAdmin):
     form = UserSettingsForm
     list_display = ("id", "user", "cluster", "switched_off", "language", "time_zone")
     list_display_links = ("id", "user")
     list_filter = (ClusterFilter,)
-    search_help_text = _("A login name, an email address of an account, a recipient key such as u:42, or a number.")
-    related = ("user", "cluster")
+    search_help_text = _(
+        "Enter a complete login name or email address of an account, a recipient key such as u:42, or a number."
+    )
+    related_fields = ("user", "cluster")
     raw_id_fields = ("user", "cluster")
     fieldsets = (
         (None, {"fields": ("user", "cluster")}),
@@ -30,10 +32,10 @@ class UserSettingsAdmin(Audited, BigTable):
         (_("Digest"), {"fields": (("digest", "digest_hour", "digest_day"),)}),
     )
 
-    def matching(self, term: str) -> Q:
-        return search.number(term, "pk") | search.recipient(term, "user")
+    def get_search_condition(self, term: str) -> Q:
+        return search.match_number(term, "pk") | search.match_recipient(term, "user")
 
     @admin.display(description=_("switched off"))
     def switched_off(self, chosen: UserSettings) -> str:
         off = sorted(name for name, wanted in normalised(chosen.channels).items() if wanted is False)
-        return ", ".join(off) or columns.NOTHING
+        return ", ".join(off) or columns.EMPTY_VALUE

@@ -1,1 +1,1 @@
-"""The inbox: the pages on which people read what they were sent in the app."""
+"""The inbox: the pages on which users read their notifications in the app."""

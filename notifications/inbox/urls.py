@@ -1,4 +1,4 @@
-"""Addresses of the inbox, in the namespace ``notifications``."""
+"""The URLs of the inbox, in the namespace ``notifications``."""
 
 from django.urls import path
 

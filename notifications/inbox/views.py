@@ -1,7 +1,8 @@
-"""What a user sees and does in the inbox.
+"""The views of the inbox.
 
-Everything starts from :meth:`Personal.items`, the user's own, so a foreign item is as absent as one that never was.
-Looking changes nothing: mail scanners and prefetching browsers follow links. Only POST marks as read.
+All views use :meth:`PersonalView.get_items`, which returns only the user's own items. Therefore an item of another user
+gives the same 404 as an item that does not exist. GET requests change nothing, because mail scanners and prefetching
+browsers follow links. Only POST marks items as read.
 """
 
 from typing import Any
@@ -29,82 +30,82 @@ PER_PAGE = 20
 
 
 @method_decorator(never_cache, name="dispatch")
-class Personal(LoginRequiredMixin, View):
+class PersonalView(LoginRequiredMixin, View):
     """A page of the signed-in user."""
 
     http_method_names = ["get", "head"]
 
-    def items(self) -> InboxQuerySet:
+    def get_items(self) -> InboxQuerySet:
         return InboxItem.objects.of(self.request.user)
 
 
-class Inbox(Personal):
-    """The list, newest first; ``?show=unread`` leaves out what was read."""
+class Inbox(PersonalView):
+    """The list of items, the newest first. ``?show=unread`` lists only unread items."""
 
     def get(self, request: HttpRequest) -> HttpResponse:
         only_unread = request.GET.get("show") == "unread"
-        items = self.items().unread() if only_unread else self.items()
+        items = self.get_items().unread() if only_unread else self.get_items()
         page: Page[InboxItem] = Paginator(items.select_related("cluster"), PER_PAGE).get_page(request.GET.get("page"))
         context = {
             "page": page,
             "only_unread": only_unread,
-            "unread": self.items().unread().count(),
-            # One tenant's name on every line says nothing.
+            "unread": self.get_items().unread().count(),
+            # The name of the cluster is useful only if the page has items of several clusters.
             "name_clusters": len({item.cluster_id for item in page}) > 1,
         }
         return render(request, "notifications/inbox/list.html", context)
 
 
-class Item(Personal):
-    """One item in full."""
+class Item(PersonalView):
+    """The page of one item."""
 
     def get(self, request: HttpRequest, pk: int) -> HttpResponse:
-        item = get_object_or_404(self.items().select_related("cluster"), pk=pk)
-        name_clusters = self.items().exclude(cluster=item.cluster_id).exists()
+        item = get_object_or_404(self.get_items().select_related("cluster"), pk=pk)
+        name_clusters = self.get_items().exclude(cluster=item.cluster_id).exists()
         return render(request, "notifications/inbox/item.html", {"item": item, "name_clusters": name_clusters})
 
 
-class UnreadCount(Personal):
-    """For a badge that asks now and then."""
+class UnreadCount(PersonalView):
+    """The number of unread items as JSON, for a badge that polls it."""
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        return JsonResponse({"unread": self.items().unread().count()})
+        return JsonResponse({"unread": self.get_items().unread().count()})
 
 
-class Marking(Personal):
-    """Something done to items, after which the user is back where ``next`` says."""
+class MarkView(PersonalView):
+    """A view that changes items and then redirects to the path in ``next``."""
 
     http_method_names = ["post"]
 
     def handle_no_permission(self) -> HttpResponseRedirect:
-        # Not back to this address after signing in: it cannot be visited.
+        # After signing in, the user cannot return to this URL, because it only accepts POST.
         return redirect_to_login(reverse("notifications:inbox"), self.get_login_url())
 
-    def back(self) -> HttpResponseBase:
-        wanted = self.request.POST.get("next", "")
-        # No host is allowed, not even ours: only a path.
-        safe = url_has_allowed_host_and_scheme(wanted, allowed_hosts=None)
-        return HttpResponseRedirect(wanted if safe else reverse("notifications:inbox"))
+    def redirect_back(self) -> HttpResponseBase:
+        path = self.request.POST.get("next", "")
+        # No host is allowed, not even the site's own, so only a path is safe.
+        is_safe = url_has_allowed_host_and_scheme(path, allowed_hosts=None)
+        return HttpResponseRedirect(path if is_safe else reverse("notifications:inbox"))
 
 
-class MarkRead(Marking):
+class MarkRead(MarkView):
     def post(self, request: HttpRequest, pk: int) -> HttpResponseBase:
-        item = get_object_or_404(self.items(), pk=pk)
-        self.items().filter(pk=item.pk).mark_read(_now())
-        return self.back()
+        item = get_object_or_404(self.get_items(), pk=pk)
+        self.get_items().filter(pk=item.pk).mark_read(_now())
+        return self.redirect_back()
 
 
-class MarkAllRead(Marking):
+class MarkAllRead(MarkView):
     def post(self, request: HttpRequest) -> HttpResponseBase:
-        marked = self.items().mark_read(_now())
-        messages.success(request, _said(marked), fail_silently=True)
-        return self.back()
+        count = self.get_items().mark_read(_now())
+        messages.success(request, _format_message(count), fail_silently=True)
+        return self.redirect_back()
 
 
-def _said(marked: int) -> str:
-    if not marked:
-        return _("You had read everything already.")
-    return ngettext("%d notification marked as read.", "%d notifications marked as read.", marked) % marked
+def _format_message(count: int) -> str:
+    if not count:
+        return _("You have no unread notifications.")
+    return ngettext("%d notification was marked as read.", "%d notifications were marked as read.", count) % count
 
 
 def _now() -> Any:

@@ -90,8 +90,8 @@ def test_others_among_the_selected_are_counted_as_skipped(boss: Client, cluster:
     ids = [*put_into("dead", of=dead), *put_into("sent", of=sent)]
     page = choose(boss, "send_again", ids)
     assert "Send 4 deliveries again?" in page.content.decode()
-    assert "6 others of those you selected are left as they are." in page.content.decode()
-    assert said(confirm(boss, page)).startswith("4 deliveries will be sent again. 6 were skipped, ")
+    assert "6 other selected deliveries will not be changed." in page.content.decode()
+    assert said(confirm(boss, page)).startswith("4 deliveries will be sent again. 6 deliveries were skipped, ")
     assert Delivery.objects.filter(state="sent").count() == 6
 
 
@@ -100,7 +100,7 @@ def test_a_second_click_sends_nothing_again_even_when_all_have_died_anew(boss: C
     page = choose(boss, "send_again", put_into("dead"))
     confirm(boss, page)
     put_into("dead")
-    assert " 0 deliveries will be sent again. 2 were skipped, " in said(confirm(boss, page))
+    assert " 0 deliveries will be sent again. 2 deliveries were skipped, " in said(confirm(boss, page))
     assert states() == {"dead"}
     assert LogEntry.objects.count() == 2
 
@@ -110,7 +110,10 @@ def test_what_a_worker_has_taken_meanwhile_is_not_cancelled(boss: Client, cluste
     ids = put_into("ready")
     page = choose(boss, "cancel", ids)
     Delivery.objects.filter(pk=ids[0]).update(state=DeliveryState.CLAIMED)
-    assert said(confirm(boss, page)) == "1 delivery was cancelled. 1 was skipped, because it is no longer waiting."
+    assert (
+        said(confirm(boss, page))
+        == "1 delivery was cancelled. 1 delivery was skipped, because it is no longer waiting."
+    )
     assert Delivery.objects.get(pk=ids[0]).state == "claimed"
 
 
@@ -128,11 +131,11 @@ def test_exactly_the_confirmed_rows_are_changed_whatever_was_selected_across_pag
 
 
 def test_no_more_than_a_fixed_number_is_taken_at_once(boss: Client, cluster: Cluster, monkeypatch: Any) -> None:
-    monkeypatch.setattr(confirmation, "MOST_AT_ONCE", 3)
+    monkeypatch.setattr(confirmation, "MAX_ROWS", 3)
     send(customers(4))
     page = choose(boss, "send_again", put_into("dead")[:1], select_across="1")
-    assert "No more than 3 are taken at once" in page.content.decode()
-    assert said(confirm(boss, page)).startswith("3 deliveries will be sent again. 5 were skipped")
+    assert "The action changes at most 3 deliveries at once." in page.content.decode()
+    assert said(confirm(boss, page)).startswith("3 deliveries will be sent again. 5 deliveries were skipped")
     assert Delivery.objects.filter(state="ready").count() == 3
 
 

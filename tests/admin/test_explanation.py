@@ -93,7 +93,7 @@ def test_what_waits_is_told_gate_by_gate(waiting: Delivery, boss: Client) -> Non
 
 def test_the_table_can_be_read_aloud(waiting: Delivery, boss: Client) -> None:
     table = Table(page_of(waiting, boss))
-    assert table.caption.startswith("What is asked before it goes out")
+    assert table.caption.startswith("The current decisions of the gates")
     assert table.scopes == ["col"] * 3 + ["row"] * 5
 
 
@@ -134,6 +134,6 @@ def test_a_backend_that_cannot_be_imported_is_told(waiting: Delivery, boss: Clie
         put_into(state)
         response = boss.get(page_url(Delivery, waiting.pk))
         assert response.status_code == 200
-        assert "This cannot be told while something that the settings name cannot be imported: No module named" in (
+        assert "There is no explanation, because an object that the settings name cannot be imported: No module" in (
             response.content.decode()
         )

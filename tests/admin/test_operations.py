@@ -66,7 +66,7 @@ class TestPausing:
     def test_everything_is_not_paused_without_a_note(self, boss: Client) -> None:
         for note in ("", "  "):
             page = self.add(boss, channel="*", note=note, confirmed="yes")
-            assert "Write why everything is paused." in page.content.decode()
+            assert "Enter a reason for pausing everything." in page.content.decode()
         assert not Pause.objects.exists()
 
     def test_everything_is_paused_only_when_it_was_asked_once_more(self, boss: Client) -> None:

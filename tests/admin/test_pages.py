@@ -226,7 +226,7 @@ def test_lists_are_filtered_by_cluster(model: Any, boss: Client, cluster: Cluste
 
 
 def test_a_big_table_is_counted_only_so_far(boss: Client, cluster: Cluster, monkeypatch: Any) -> None:
-    monkeypatch.setattr(BoundedPaginator, "most", 60)
+    monkeypatch.setattr(BoundedPaginator, "max_count", 60)
     send(customers(40))
     page = boss.get(list_url(Delivery))
     assert page.context["cl"].result_count == 60

@@ -173,7 +173,7 @@ def test_all_are_marked_read_but_nobody_elses(browser: Client, ann: User, bob: U
     put(ann, 3)
     put(bob, 1)
     page = browser.post(url("mark-all-read"), follow=True).content.decode()
-    assert "3 notifications marked as read." in page
+    assert "3 notifications were marked as read." in page
     assert (unread_of(ann), unread_of(bob)) == (0, 1)
 
 
@@ -239,9 +239,9 @@ def test_a_page_that_is_not_there_shows_the_nearest(page: str, browser: Client, 
 
 
 def test_an_empty_inbox_says_so_kindly(browser: Client, ann: User, put: Any) -> None:
-    assert "Nothing here yet." in browser.get(url("inbox")).content.decode()
+    assert "You have no notifications yet." in browser.get(url("inbox")).content.decode()
     put(ann, read_at=NOON)
-    assert "You have read everything." in browser.get(url("inbox"), {"show": "unread"}).content.decode()
+    assert "You have no unread notifications." in browser.get(url("inbox"), {"show": "unread"}).content.decode()
 
 
 @pytest.mark.parametrize("name", ["inbox", "inbox-item"])
