@@ -205,6 +205,6 @@ def test_a_limit_that_makes_no_sense_is_refused_by_the_name_of_the_event(wrong):
 
 @pytest.mark.parametrize("priority", [1, NotificationPriority.CRITICAL])
 def test_no_limit_may_drop_what_is_critical(priority):
-    with pytest.raises(ValueError, match="no limit may drop it"):
+    with pytest.raises(ValueError, match="a limit cannot drop it"):
         event(priority=priority, limit="10/h", over_limit="drop")
     assert event(priority=priority, limit="10/h").limit == "10/h"

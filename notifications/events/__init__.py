@@ -1,7 +1,7 @@
 """Events: the kinds of things that happen, declared in code.
 
-A host keeps an enum of names (so that a typo is an error) and a registry that says how each is handled. The two stay
-separate things; the system checks hold them together.
+A host declares the names in an enum, so that a typing error raises an error, and registers a :class:`NotificationEvent`
+for each member. The system checks compare the enum with the registry.
 """
 
 from notifications.events.built_in import DIGESTS, BuiltInEvents

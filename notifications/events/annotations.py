@@ -1,7 +1,7 @@
-"""The types that an event can declare for the values of its context, and whether a value is of such a type.
+"""The types that an event can declare for the values of its context, and checks of values against them.
 
-Supported are the types whose values can be stored: text, numbers, dates and times, ``Decimal``, ``UUID``, enums, lists,
-tuples, sets and mappings, with the types of their items, ``X | Y``, ``Optional``, ``Literal``, ``Annotated``,
+The supported types are those whose values can be stored: text, numbers, dates and times, ``Decimal``, ``UUID``, enums,
+lists, tuples, sets and mappings, with the types of their items, ``X | Y``, ``Optional``, ``Literal``, ``Annotated``,
 ``NewType``, ``Any`` and :class:`Fields`.
 """
 
@@ -25,7 +25,7 @@ STORABLE_TYPES = (
     str, bool, int, float, Decimal, date, time, timedelta, UUID, Enum, Promise,
     Mapping, list, tuple, set, frozenset,
 )  # fmt: skip
-# Text has a length and items too, but whoever declares one of these means a list.
+# Text is a collection too, but an event that declares one of these types means a list.
 ABSTRACT_COLLECTIONS = (abc.Collection, abc.Sequence, abc.MutableSequence, abc.Set, abc.MutableSet)
 TEXT_TYPES = (str, bytes, bytearray)
 SUPPORTED_HINT = (
@@ -36,12 +36,12 @@ SUPPORTED_HINT = (
 
 @dataclass(frozen=True)
 class Fields:
-    """Declares that a context value is a model instance, or a mapping, of which only these fields are stored.
+    """The type of a context value that is a model instance or a mapping, of which only these fields are stored.
 
     ``context={"order": Fields("number", "total")}`` lets a host pass ``{"order": order}``; templates get a mapping.
     ``Fields("number") | None`` is optional, and ``list[Fields("number")]`` is a list of such instances.
 
-    :raises TypeError: if no field is named, or one is not named by a text.
+    :raises TypeError: if there is no name of a field, or one is not a non-empty text.
     """
 
     names: tuple[str, ...]
@@ -62,7 +62,7 @@ class Fields:
 
 
 def unwrap(kind: Any) -> Any:
-    """The type behind ``NewType``, ``Annotated`` and ``type X = …``."""
+    """Return the type behind ``NewType``, ``Annotated`` and ``type X = …``."""
     while True:
         if isinstance(kind, typing.NewType):
             kind = kind.__supertype__
@@ -75,7 +75,7 @@ def unwrap(kind: Any) -> Any:
 
 
 def find_type_faults(kind: Any) -> Iterator[str]:
-    """What is wrong with a declared type, as a sentence for each part that is not supported."""
+    """Yield a sentence for each part of a declared type that is not supported."""
     kind = unwrap(kind)
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if isinstance(kind, Fields) or kind is None or kind in ANY_TYPES or kind is types.NoneType:
@@ -83,7 +83,7 @@ def find_type_faults(kind: Any) -> Iterator[str]:
     if origin in UNION_TYPES:
         yield from (fault for part in args for fault in find_type_faults(part))
     elif origin is typing.Literal:
-        if wrong := [one for one in args if not isinstance(one, str | int | Enum | None)]:
+        if wrong := [item for item in args if not isinstance(item, str | int | Enum | None)]:
             yield f"{wrong[0]!r} of {format_type(kind)} cannot be stored."
     elif origin is None:
         yield from _find_class_faults(kind)
@@ -95,7 +95,7 @@ def _find_class_faults(kind: Any) -> Iterator[str]:
     if isinstance(kind, str):
         yield f"{kind!r:.80} is a text. Write the type itself, without quotes."
     elif not isinstance(kind, type):
-        yield f"{format_type(kind):.80} is no type that can be checked. {SUPPORTED_HINT}"
+        yield f"{format_type(kind):.80} is not a supported type. {SUPPORTED_HINT}"
     elif issubclass(kind, Model):
         yield f'{kind.__name__} is a model. Name the fields to store: Fields("…").'
     elif typing.is_typeddict(kind) or not (issubclass(kind, STORABLE_TYPES) or kind in ABSTRACT_COLLECTIONS):
@@ -109,7 +109,7 @@ def _find_collection_faults(kind: Any, origin: Any, args: tuple[Any, ...]) -> It
         yield f"{format_type(kind)} is not supported. {SUPPORTED_HINT}"
         return
     if is_mapping and not _is_text_type(args[0]):
-        yield f"{format_type(kind)} has keys that are no texts. Keys must be str."
+        yield f"{format_type(kind)} has keys that are not texts. Keys must be str."
     for part in args[is_mapping:]:
         if part is not Ellipsis:
             yield from find_type_faults(part)
@@ -118,17 +118,17 @@ def _find_collection_faults(kind: Any, origin: Any, args: tuple[Any, ...]) -> It
 def _is_text_type(kind: Any) -> bool:
     kind = unwrap(kind)
     if typing.get_origin(kind) is typing.Literal:
-        return all(isinstance(one, str) for one in typing.get_args(kind))
+        return all(isinstance(item, str) for item in typing.get_args(kind))
     return kind is Any or (isinstance(kind, type) and issubclass(kind, str))
 
 
 def matches_type(value: Any, kind: Any) -> bool:
-    """Whether a value is of a declared type."""
+    """Return whether a value matches a declared type."""
     return next(find_mismatches(value, kind, ""), None) is None
 
 
 def find_mismatches(value: Any, kind: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
-    """Each part of a value that is not of its declared type: where it is, what it is, and the type."""
+    """Yield the path, the value and the declared type of each part that does not match its type."""
     kind = unwrap(kind)
     if not _matches_outer_type(value, kind):
         yield path, value, kind
@@ -143,10 +143,10 @@ def _is_collection(kind: Any) -> bool:
 
 def _find_item_mismatches(value: Any, kind: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
     if isinstance(value, Mapping):
-        of_key, of_item = typing.get_args(kind)
+        key_kind, item_kind = typing.get_args(kind)
         for key, item in value.items():
-            yield from find_mismatches(key, of_key, f"the key {key!r:.80} of {path}")
-            yield from find_mismatches(item, of_item, f"{path}[{key!r:.80}]")
+            yield from find_mismatches(key, key_kind, f"the key {key!r:.80} of {path}")
+            yield from find_mismatches(item, item_kind, f"{path}[{key!r:.80}]")
         return
     kinds = get_item_types(value, kind)
     if kinds is None:
@@ -157,7 +157,7 @@ def _find_item_mismatches(value: Any, kind: Any, path: str) -> Iterator[tuple[st
 
 
 def get_item_types(value: Any, kind: Any) -> list[Any] | None:
-    """The declared type of each item of a list, tuple or set; None if it has too few or too many items."""
+    """Return the declared type of each item of a list, tuple or set, or None if the number of items is wrong."""
     args = typing.get_args(kind)
     if typing.get_origin(kind) is not tuple:
         return [*args] * len(value)
@@ -167,7 +167,7 @@ def get_item_types(value: Any, kind: Any) -> list[Any] | None:
 
 
 def _matches_outer_type(value: Any, kind: Any) -> bool:
-    """Whether it is of a type, whatever its items are."""
+    """Return whether a value matches a type, ignoring the types of its items."""
     if kind in ANY_TYPES:
         return True
     if kind is None:
@@ -178,7 +178,7 @@ def _matches_outer_type(value: Any, kind: Any) -> bool:
     if origin in UNION_TYPES:
         return any(matches_type(value, part) for part in typing.get_args(kind))
     if origin is typing.Literal:
-        return any(_is_instance(value, type(one)) and value == one for one in typing.get_args(kind))
+        return any(_is_instance(value, type(item)) and value == item for item in typing.get_args(kind))
     return _is_instance(value, origin or kind)
 
 
@@ -188,7 +188,7 @@ def _is_instance(value: Any, kind: type) -> bool:
     if isinstance(value, int) and kind in (float, Decimal):
         return True
     if isinstance(value, datetime):
-        # A datetime is a date to Python, and a template would show its hour where a day was meant.
+        # To Python, a datetime is a date. But a template would show its time where the event declares a date.
         return issubclass(kind, datetime) and isinstance(value, kind)
     if isinstance(value, TEXT_TYPES) and kind in ABSTRACT_COLLECTIONS:
         return False
@@ -196,7 +196,7 @@ def _is_instance(value: Any, kind: type) -> bool:
 
 
 def format_type(kind: Any) -> str:
-    """A type as it is written."""
+    """Return a type as it is written in code."""
     if isinstance(kind, type) and not typing.get_args(kind):
         return kind.__name__
     return str(kind).replace("typing.", "").replace("collections.abc.", "")

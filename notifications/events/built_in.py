@@ -1,4 +1,4 @@
-"""The events that come with Klaxon."""
+"""The built-in events of Klaxon."""
 
 from collections.abc import Mapping
 from enum import Enum
@@ -9,7 +9,7 @@ from notifications.events.registry import register
 
 
 class BuiltInEvents(Enum):
-    """Events that come with Klaxon."""
+    """The names of the built-in events."""
 
     MESSAGE = "message"
     CRITICAL_MESSAGE = "critical_message"

@@ -1,10 +1,10 @@
-"""The words of events: how urgent, by which channels, and the one spelling of names."""
+"""The enums of events: priorities and channels, and the normalised spelling of names."""
 
 from enum import Enum, IntEnum
 
 
 class NotificationPriority(IntEnum):
-    """How urgent an event is. CRITICAL reaches even those who opted out."""
+    """The priority of an event. CRITICAL events also reach users who opted out."""
 
     CRITICAL = 1
     HIGH = 2
@@ -18,7 +18,7 @@ class NotificationPriority(IntEnum):
 
     @property
     def middle(self) -> int:
-        """The score of what is neither more nor less urgent than its like."""
+        """The middle of the band: the default score of an event."""
         return sum(self.band) // 2
 
 
@@ -38,7 +38,7 @@ LEVELS = {
 
 
 class NotificationChannel(Enum):
-    """The channels that Klaxon has a word for. A host may use any other name that its settings define."""
+    """The channels that Klaxon has a name for. A host can use any other name that its settings define."""
 
     EMAIL = "email"
     SMS = "sms"
@@ -55,5 +55,5 @@ class NotificationChannel(Enum):
 
 
 def key_of(word: Enum | str) -> str:
-    """The one spelling under which a channel, event or category is stored and looked up."""
+    """Return the normalised spelling of a channel, event or category, for storing and looking it up."""
     return str(word.value if isinstance(word, Enum) else word).strip().lower()

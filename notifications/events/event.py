@@ -1,4 +1,4 @@
-"""An event: a kind of thing that happens, and how it is handled."""
+"""The declaration of an event: a kind of thing that happens."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,39 +13,40 @@ Urgency = Callable[[dict[str, Any]], int]
 
 @dataclass(frozen=True)
 class NotificationEvent:
-    """How one kind of event is handled.
+    """The declaration of an event and of how its notifications are sent.
 
     :param name: the value of the enum member that it is registered under.
-    :param priority: decides the order of sending; CRITICAL reaches those who opted out.
+    :param priority: decides the order of sending; CRITICAL events also reach users who opted out.
     :param supported_channels: members of :class:`NotificationChannel`, or names of a host's own channels.
-    :param context: what ``send()`` must be given. ``None`` (the default) takes any serialisable mapping, ``{}`` takes
-        nothing, else names with types: ``{"order_number": str, "eta": date, "note": str | None}``.
-    :param label: what a digest calls it before its recipient, such as ``_("Your orders")``; the name unless given.
-    :param category: groups events for preferences, such as ``"billing"``.
-    :param loggable: context keys that may be copied into the log; all others stay out of it.
-    :param transforms: by channel, a function from the context to the variables that its templates get besides.
-    :param retry_delays: seconds before each further try, or a text such as ``"exponential:60,2,6h"``, overriding the
-        channel's and the site's.
-    :param on_unknown: what to do when contact was lost after the provider may have accepted: ``"retry"`` (at least
-        once) or ``"hold"`` (at most once, for one-time codes).
-    :param fallback: by channel, the channel that takes over when that one is exhausted: ``{"sms": "email"}``. It needs
-        not be supported besides; if it is, nobody gets the same twice.
-    :param limit: how often one user gets it, such as ``"10/h"``; overrides ``LIMITS["user_event"]`` of the settings.
-    :param over_limit: what becomes of it beyond a limit: ``"wait"`` or, but for CRITICAL events, ``"drop"``.
-    :param dedup_window: seconds, up to 86,400 (a day), in which the same is sent to a recipient only once; 0 is off.
-    :param dedup_keys: the context keys that make it the same; with none, the event alone does.
-    :param score: where within the band of its priority it begins; the middle unless given.
-    :param urgency: a pure function from the context to a whole number that is added to the score, once for each
-        ``send()``. The sum stays within the band. If it fails, that is logged and nothing is added.
-    :param permission: one that the ``actor`` of a ``send()`` must have, such as ``"shop.raise_alarm"``.
-    :param ignores_quiet_hours: it waits for neither quiet hours nor delivery windows, as CRITICAL events never do.
-    :param batch_window: seconds, 300 to 3600, in which what one recipient would get becomes one message; ``"default"``
-        is 15 minutes, for LOW events an hour; 0 is off. CRITICAL events have none.
-    :param batch_scheduled: whether the window also holds for what is sent with a ``send_at`` to come; it then begins at
-        that time. Without it such a notification goes out at its own time and waits for no others.
-    :param digest: whether it may wait for the digest of a user who has one. Unless told, MEDIUM and LOW events do, but
-        for those with ``on_unknown="hold"``. CRITICAL events never do.
-    :raises ValueError, TypeError: if a value cannot work; the message names the event.
+    :param context: the names and types of the values that ``send()`` requires, such as
+        ``{"order_number": str, "eta": date, "note": str | None}``. ``None`` (the default) accepts any mapping that can
+        be stored; ``{}`` accepts no values.
+    :param label: the name of the event in digests, such as ``_("Your orders")``; by default, it is made from ``name``.
+    :param category: a word that groups events for preferences, such as ``"billing"``.
+    :param loggable: the context keys that may be copied into the log. Other keys are never copied.
+    :param transforms: by channel, a function that returns additional variables for the templates from the context.
+    :param retry_delays: the seconds before each retry, or a text such as ``"exponential:60,2,6h"``. Overrides the
+        values of the channel and the site.
+    :param on_unknown: what to do if contact was lost and the provider may have accepted the message: ``"retry"`` (at
+        least once) or ``"hold"`` (at most once, for one-time codes).
+    :param fallback: by channel, the channel to use after the delivery on it has failed: ``{"sms": "email"}``. The
+        fallback channel need not be supported; if it is, no recipient gets the notification twice.
+    :param limit: how often one user can get the event, such as ``"10/h"``. Overrides ``LIMITS["user_event"]``.
+    :param over_limit: what happens to deliveries beyond a limit: ``"wait"`` or ``"drop"``. CRITICAL events only wait.
+    :param dedup_window: the seconds, up to 86,400 (a day), in which a recipient gets duplicates only once; 0 is off.
+    :param dedup_keys: the context keys of the deduplication key; if there are none, the event alone is the key.
+    :param score: the initial score within the band of the priority; by default, its middle.
+    :param urgency: a pure function from the context to an integer that is added to the score. It is called once for
+        each ``send()``. The sum stays within the band. If it fails, the error is logged and nothing is added.
+    :param permission: the permission that the ``actor`` of a ``send()`` must have, such as ``"shop.raise_alarm"``.
+    :param ignores_quiet_hours: whether it ignores quiet hours and delivery windows, as CRITICAL events always do.
+    :param batch_window: the seconds, 300 to 3600, in which deliveries to one recipient become one message.
+        ``"default"`` is 15 minutes, or an hour for LOW events; 0 is off. CRITICAL events have no batches.
+    :param batch_scheduled: whether the window also applies to notifications with a ``send_at`` in the future; it then
+        begins at that time. By default, these are sent at their own time and are not batched.
+    :param digest: whether it may wait for the digest of a user who has one. By default, MEDIUM and LOW events do,
+        except those with ``on_unknown="hold"``. CRITICAL events never do.
+    :raises ValueError, TypeError: if a value is invalid. The message names the event.
     """
 
     name: str
@@ -94,26 +95,28 @@ class NotificationEvent:
 
     @property
     def words(self) -> str:
-        """What people call it, in the active language."""
+        """The name for people, in the active language."""
         return str(self.label) or self.name.replace("_", " ").capitalize()
 
     @property
     def bypasses_preferences(self) -> bool:
+        """Whether it also reaches users who opted out."""
         return self.priority == NotificationPriority.CRITICAL
 
     @property
     def is_sent_at_any_hour(self) -> bool:
+        """Whether it ignores quiet hours and delivery windows."""
         return self.ignores_quiet_hours or self.priority == NotificationPriority.CRITICAL
 
     @property
     def batch_seconds(self) -> float:
-        """How long the first of a batch waits for others of its kind; 0 if it waits for none."""
+        """The seconds that the first delivery of a batch waits for others; 0 if the event has no batches."""
         if self.batch_window == "default":
             return 3600.0 if self.priority == NotificationPriority.LOW else 900.0
         return float(self.batch_window)
 
     def may_wait_for_digest(self, priority: NotificationPriority) -> bool:
-        """Whether it may at this priority, which a call may have raised."""
+        """Return whether it may wait for a digest at this priority, which a call may have raised."""
         if self.digest is None:
             return priority >= NotificationPriority.MEDIUM and self.on_unknown != "hold"
         return self.digest

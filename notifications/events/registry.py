@@ -1,4 +1,4 @@
-"""The registry: which events there are, by the members of enums."""
+"""The registry of events, by members of enums."""
 
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
@@ -16,7 +16,10 @@ MAX_NAMES = 10
 
 
 class EventRegistry(MutableMapping[Enum, NotificationEvent]):
-    """Enum member to :class:`NotificationEvent`. It keeps every registration, so that checks can tell of duplicates."""
+    """A mapping from enum members to their :class:`NotificationEvent`.
+
+    It keeps every registration, so that checks can report duplicates.
+    """
 
     def __init__(self) -> None:
         self._events: dict[Enum, NotificationEvent] = {}
@@ -51,12 +54,12 @@ class EventRegistry(MutableMapping[Enum, NotificationEvent]):
         return len(self._events)
 
     def named(self, name: str) -> NotificationEvent | None:
-        """The event of this name, in whatever case, if it is registered."""
+        """Return the event of this name, ignoring case, or None if it is not registered."""
         return self._by_name.get(key_of(name))
 
     @contextmanager
     def restored(self) -> Iterator[None]:
-        """Undo, at the end of the block, whatever was registered or removed in it."""
+        """Undo all changes of the block to the registry at its end. A context manager."""
         events, by_name, registrations = self._events.copy(), self._by_name.copy(), self.registrations.copy()
         try:
             yield
@@ -64,28 +67,28 @@ class EventRegistry(MutableMapping[Enum, NotificationEvent]):
             self._events, self._by_name, self.registrations = events, by_name, registrations
 
     def find(self, event_name: Enum | str) -> NotificationEvent:
-        """The event of an enum member, or of its name.
+        """Return the event of an enum member or of a name.
 
-        :raises UnknownEvent: if nobody registered it.
+        :raises UnknownEvent: if the event is not registered.
         """
-        found = self._events.get(event_name) if isinstance(event_name, Enum) else self.named(event_name)
-        if found is None:
+        event = self._events.get(event_name) if isinstance(event_name, Enum) else self.named(event_name)
+        if event is None:
             raise UnknownEvent(
                 f"No notification event is registered as {event_name!r:.80}. {self._suggest_fix(event_name)}"
             )
-        return found
+        return event
 
     def _suggest_fix(self, event_name: Any) -> str:
         if isinstance(event_name, NotificationEvent):
             return "Pass the member of the Enum with which it is registered, or its name."
         if not isinstance(event_name, Enum | str):
             return "Pass a member of an Enum of events, or the name of an event."
-        register = "register it in a notification_events.py of an installed app."
+        advice = "register it in a notification_events.py of an installed app."
         if isinstance(event_name, str) and (near := find_nearest(event_name, self._by_name)):
-            return f"Did you mean {near!r}? If not, {register}"
+            return f"Did you mean {near!r}? If not, {advice}"
         known = sorted(self._by_name)
         more = f" and {len(known) - MAX_NAMES} more" if known[MAX_NAMES:] else ""
-        return f"{register.capitalize()} Known events: {', '.join(known[:MAX_NAMES])}{more}."
+        return f"{advice.capitalize()} Known events: {', '.join(known[:MAX_NAMES])}{more}."
 
 
 NOTIFICATION_EVENTS = EventRegistry()

@@ -1,4 +1,4 @@
-"""What is wrong with an event as it is declared: a sentence that names the event, before anything is sent."""
+"""Validate the declaration of an event. Each error message names the event."""
 
 from collections.abc import Collection, Iterable, Mapping
 from enum import Enum
@@ -16,7 +16,10 @@ BATCH_WINDOW_RANGE = (5 * 60, 60 * 60)
 
 
 def validate_declaration(event: Any) -> None:
-    """What must hold before its values can be put into their one form."""
+    """Validate the types of the values as they were passed, before they are normalised.
+
+    :raises ValueError, TypeError: if one is invalid.
+    """
     if not isinstance(event.name, str) or not event.name:
         raise TypeError(f"The name of an event must be a text, not {event.name!r}.")
     _check_priority(event)
@@ -41,10 +44,10 @@ def _check_lists(event: Any) -> None:
     for name in ("supported_channels", "loggable", "dedup_keys"):
         value = getattr(event, name)
         if isinstance(value, str | Enum):
-            raise TypeError(f"{name} of event {event.name!r} must be a list, not one alone.")
+            raise TypeError(f"{name} of event {event.name!r} must be a list, not a single value.")
         if not isinstance(value, Iterable):
             raise TypeError(f"{name} of event {event.name!r} must be a list, not {value!r:.80}.")
-    # An iterator is used up by the first look at it.
+    # Iterating over an iterator would exhaust it.
     for channel in event.supported_channels if isinstance(event.supported_channels, Collection) else ():
         if not isinstance(channel, str | Enum):
             raise TypeError(
@@ -76,28 +79,34 @@ def _check_context(event: Any) -> None:
         )
     for key, kind in declared.items():
         for fault in find_type_faults(kind):
-            raise TypeError(f"context of event {event.name!r} declares {key!r} with a type that cannot be: {fault}")
+            raise TypeError(f"context of event {event.name!r} declares {key!r} with an unsupported type: {fault}")
 
 
 def validate_event(event: Any) -> None:
-    """Everything else."""
+    """Validate the normalised values.
+
+    :raises ValueError, TypeError: if one is invalid.
+    """
     if not event.channels:
-        raise ValueError(f"Event {event.name!r} supports no channel, so it would reach nobody.")
+        raise ValueError(f"Event {event.name!r} supports no channel. Add one to supported_channels.")
     if len(event.name) > 100 or any(len(channel) > 50 for channel in event.channels):
-        raise ValueError(f"{event.name!r:.120}: an event's name may have 100 characters, a channel's 50.")
-    for part in (_check_score, _check_fallback, _check_permission, _check_dedup, _check_batch_and_digest):
-        part(event)
+        raise ValueError(f"{event.name!r:.120}: the name of an event may have 100 characters, that of a channel 50.")
+    for check in (_check_score, _check_fallback, _check_permission, _check_dedup, _check_batch_and_digest):
+        check(event)
 
 
 def _check_fallback(event: Any) -> None:
     for channel in event.fallback:
         if channel not in {*event.channels, *event.fallback.values()}:
-            raise ValueError(f"fallback of event {event.name!r} names {channel!r}, which it does not support.")
+            raise ValueError(
+                f"fallback of event {event.name!r} names {channel!r}, which it does not support. "
+                "Add it to supported_channels."
+            )
         chain = [str(channel)]
         while chain[-1] in event.fallback:
             chain.append(str(event.fallback[chain[-1]]))
             if chain[-1] == channel:
-                raise ValueError(f"fallback of event {event.name!r} goes round in a circle: {' -> '.join(chain)}.")
+                raise ValueError(f"fallback of event {event.name!r} is circular: {' -> '.join(chain)}.")
 
 
 def _check_score(event: Any) -> None:
@@ -143,18 +152,21 @@ def _check_batch_and_digest(event: Any) -> None:
             f"batch_scheduled of event {event.name!r} must be True or False, not {event.batch_scheduled!r:.80}."
         )
     if event.batch_scheduled and not window:
-        raise ValueError(f"batch_scheduled of event {event.name!r} does nothing without a batch_window.")
+        raise ValueError(f"batch_scheduled of event {event.name!r} has no effect without a batch_window. Set one.")
     if event.digest not in (None, True, False):
         raise ValueError(f"digest of event {event.name!r} must be True, False or None, not {event.digest!r}.")
     if event.priority == NotificationPriority.CRITICAL and (window or event.digest):
-        raise ValueError(f"Event {event.name!r} is CRITICAL, so it waits for no digest and no batch.")
+        raise ValueError(
+            f"Event {event.name!r} is CRITICAL, so it cannot wait for a digest or a batch. Remove digest and "
+            "batch_window."
+        )
 
 
 def _check_limit(event: Any) -> None:
     if event.over_limit not in ("wait", "drop"):
         raise ValueError(f'over_limit of event {event.name!r} must be "wait" or "drop", not {event.over_limit!r}.')
     if event.over_limit == "drop" and event.priority == NotificationPriority.CRITICAL:
-        raise ValueError(f"Event {event.name!r} is CRITICAL, so no limit may drop it.")
+        raise ValueError(f'Event {event.name!r} is CRITICAL, so a limit cannot drop it. Set over_limit to "wait".')
     try:
         if event.limit is not None:
             parse_rate(event.limit)

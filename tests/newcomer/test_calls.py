@@ -150,7 +150,7 @@ DECLARATIONS = {
     ),
     "an event's channel is one text": (
         lambda: event(supported_channels="email"),
-        "supported_channels of event 'order_paid' must be a list, not one alone.",
+        "supported_channels of event 'order_paid' must be a list, not a single value.",
     ),
     "an event's channels are None": (
         lambda: event(supported_channels=None),
@@ -158,7 +158,7 @@ DECLARATIONS = {
     ),
     "an event has no channel": (
         lambda: event(supported_channels=[]),
-        "Event 'order_paid' supports no channel, so it would reach nobody.",
+        "Event 'order_paid' supports no channel. Add one to supported_channels.",
     ),
     "an event's channel is a number": (
         lambda: event(supported_channels=[1]),

@@ -143,14 +143,14 @@ def test_a_window_that_cannot_be_is_refused(window):
 
 @pytest.mark.parametrize("options", [{"digest": True}, {"batch_window": 300}])
 def test_what_is_critical_can_have_neither(options):
-    with pytest.raises(ValueError, match="waits for no digest"):
+    with pytest.raises(ValueError, match="cannot wait for a digest"):
         facts(priority="CRITICAL", **options)
 
 
 def test_batch_scheduled_must_be_true_or_false_and_needs_a_window():
     with pytest.raises(TypeError, match="batch_scheduled of event 'door_opened' must be True or False"):
         facts(batch_window=300, batch_scheduled="yes")
-    with pytest.raises(ValueError, match="does nothing without a batch_window"):
+    with pytest.raises(ValueError, match="has no effect without a batch_window"):
         facts(batch_scheduled=True)
 
 
