@@ -80,7 +80,7 @@ def _describe_address(subject: Subject, rule: Rule | None) -> str:
 
 def _describe_preference(subject: Subject, rule: Rule | None) -> str:
     if rule is None:
-        return f"The preference would have to be changed, or {IF_CRITICAL}."
+        return f"The preference would have to allow it, or {IF_CRITICAL}."
     if rule.owner == "user":
         return f"The user would have to turn it on, or {IF_CRITICAL}."
     return f"The {rule.owner} would have to turn it on, or the user for themselves, or {IF_CRITICAL}."

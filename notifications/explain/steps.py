@@ -1,6 +1,6 @@
 """The steps of an explanation: each gate or check with its answer, and what would have to change."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -20,7 +20,8 @@ IS_CRITICAL = "not checked, because the event is CRITICAL"
 
 
 def build_step(gate: str, answer: Answer, subject: Subject, pass_reason: str = "") -> Step:
-    """
+    """Return the step for an answer, with its rule and its remedy as text.
+
     :param pass_reason: why the gate lets the delivery through, if it does.
     """
     if isinstance(answer, Deliver):
@@ -55,9 +56,8 @@ def check_expires_at(facts: Facts, expires_at: datetime | None, sent_at: datetim
     if expires_at is None:
         return []
     end = format_time(expires_at, zone)
-    is_late = expires_at <= sent_at
-    rule = Rule(RuleKind.EXPIRES_AT, "call", {"time": end}, expires_at)
-    answer = Drop(Reason.EXPIRED, rule) if is_late else Deliver()
+    late = Drop(Reason.EXPIRED, Rule(RuleKind.EXPIRES_AT, "call", {"time": end}, expires_at))
+    answer: Answer = late if expires_at <= sent_at else Deliver()
     return [build_step("expires_at", answer, _get_subject(facts), f"it can be sent before it expires at {end}")]
 
 
@@ -67,9 +67,9 @@ def refuse_channel(subject: Subject) -> Step:
     return build_step("channel", Drop(Reason.NOT_CONFIGURED, rule), subject)
 
 
-def combine_answers(steps: Iterable[Step]) -> Answer:
+def combine_answers(steps: Sequence[Step]) -> Answer:
     """Return the last answer that holds or drops; ``Deliver`` if there is none."""
-    deciding = find_deciding_step([*steps])
+    deciding = find_deciding_step(steps)
     return deciding.answer if deciding else Deliver()
 
 

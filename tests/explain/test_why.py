@@ -7,7 +7,7 @@ from django.test.utils import CaptureQueriesContext
 from notifications.exceptions import InvalidOption, InvalidRecipient
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, Notification, NotificationLog
-from notifications.outcomes import Reason, SendResult
+from notifications.outcomes import Reason, Rule, RuleKind, SendResult
 from notifications.recipients import Address
 from tests.explain.helpers import MIDNIGHT, send, why
 from tests.factories import UserFactory
@@ -21,6 +21,18 @@ def test_a_dropped_recipient_is_explained_from_the_log(user, choose):
     channel = why(send(user), user)
     assert (channel.state, channel.reason, channel.delivery_id) == ("dropped", "preference", None)
     assert channel.summary.startswith("It was not sent: user: channel email is off. The user would have to turn it on")
+
+
+def test_a_preference_that_has_changed_since_is_a_text(user, choose):
+    choose(channels={"email": False})
+    notification = send(user)
+    choose(channels={})
+    channel = why(notification, user)
+    assert channel.answer.rule == Rule(RuleKind.TEXT, detail={"text": "user: channel email is off"})
+    assert channel.summary == (
+        "It was not sent: user: channel email is off. The preference would have to allow it, or the event would have "
+        "to be declared CRITICAL."
+    )
 
 
 def test_a_rejected_send_is_explained_to_any_recipient(user, settings):
