@@ -19,7 +19,7 @@ from notifications.models import Mute, PreferenceChange, SharedPreference
 @admin.register(SharedPreference)
 class SharedPreferenceAdmin(AuditedAdmin, LargeTableAdmin):
     form = SharedPreferenceForm
-    list_display = ("whose", "cluster", "rank")
+    list_display = ("owner", "cluster", "rank")
     list_filter = (ClusterFilter,)
     search_help_text = _("Enter the complete name of a group, or the number of a cluster or a row.")
     related_fields = ("cluster", "group")

@@ -10,7 +10,7 @@ from notifications.admin.base import LargeTableAdmin
 from notifications.admin.filters import ClusterFilter
 from notifications.admin.forms import UserSettingsForm
 from notifications.models import UserSettings
-from notifications.models.preferences import normalised
+from notifications.models.preferences import normalize_keys
 
 
 @admin.register(UserSettings)
@@ -37,5 +37,5 @@ class UserSettingsAdmin(AuditedAdmin, LargeTableAdmin):
 
     @admin.display(description=_("switched off"))
     def switched_off(self, chosen: UserSettings) -> str:
-        off = sorted(name for name, wanted in normalised(chosen.channels).items() if wanted is False)
+        off = sorted(name for name, wanted in normalize_keys(chosen.channels).items() if wanted is False)
         return ", ".join(off) or columns.EMPTY_VALUE

@@ -53,8 +53,8 @@ def find_preference(text: str, person: Person, event_name: str, channel: str) ->
     """Return the preference that a text of the log describes; None if it has changed since."""
     event = NOTIFICATION_EVENTS.named(event_name)
     category = event.category if event else ""
-    opinions = (choices.opinion(event_name, category, channel) for choices in get_choices(person))
-    return next((rule for _wanted, rule in filter(None, opinions) if log_text(rule) == text), None)
+    found = (choices.find_choice(event_name, category, channel) for choices in get_choices(person))
+    return next((rule for _wanted, rule in filter(None, found) if log_text(rule) == text), None)
 
 
 def describe_remedy(reason: str, subject: Subject, rule: Rule | None = None) -> str:

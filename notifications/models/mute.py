@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from notifications.core.rules import describe_rule
 from notifications.events import key_of
 from notifications.models.audit import Audited, AuditedQuerySet
-from notifications.models.validation import Fault, Validated, unknown
+from notifications.models.validation import Fault, Validated, find_unknown
 from notifications.outcomes import Rule, RuleKind
 from notifications.recipients import user_key
 
@@ -55,10 +55,10 @@ class Mute(Validated, Audited):
         self.value = key_of(self.value)
         super().save(*args, **kwargs)
 
-    def unknown_names(self) -> Iterator[Fault]:
+    def find_unknown_names(self) -> Iterator[Fault]:
         """Yield an error if the event or user does not exist, because the user would never notice it."""
         if self.kind == self.Kind.EVENT:
-            yield from unknown("value", "event", {key_of(self.value)}, star=False)
+            yield from find_unknown("value", "event", {key_of(self.value)}, star=False)
         if self.kind == self.Kind.SENDER and not _is_user(self.value.strip()):
             error = ValidationError(_("There is no user with this key."), "unknown_user")
             yield Fault("value", error, key_of(self.value))

@@ -1,4 +1,4 @@
-"""Preferences of a user within a cluster. Reading never creates a row: no row means the defaults."""
+"""The preferences of a user in a cluster. Reading never creates a row: without a row, the defaults apply."""
 
 from collections.abc import Iterator
 from enum import Enum
@@ -17,24 +17,30 @@ from notifications.core.hours import Hours, Timetable, get_site_quiet_hours, par
 from notifications.core.primary import read_from_primary
 from notifications.events import NOTIFICATION_EVENTS, key_of
 from notifications.models.audit import AuditedQuerySet
-from notifications.models.preferences import Choices, by_channel, chosen, normalised, resolved
+from notifications.models.preferences import (
+    PreferenceLevel,
+    expand_channels,
+    get_choice,
+    normalize_keys,
+    resolve_preference,
+)
 from notifications.models.shared_preference import SharedPreference
 from notifications.models.validation import (
     Fault,
-    checked_channel,
-    checked_event,
+    build_form_error,
+    build_unknown_error,
+    find_address_kind,
+    find_unknown,
     has_language,
-    is_mapping_to,
+    is_mapping_of,
     is_time_zone,
-    known_kind,
-    unknown,
-    unknown_error,
-    wrong_form,
+    validate_channel_name,
+    validate_event_name,
 )
 from notifications.recipients import user_key
 
-# As dates count them: Monday is 0.
-WEEK = [(number, WEEKDAYS[number]) for number in range(7)]
+# As in ``date.weekday()``, Monday is 0.
+WEEKDAY_CHOICES = [(number, WEEKDAYS[number]) for number in range(7)]
 UTC_ZONE = ZoneInfo("UTC")
 
 
@@ -42,31 +48,32 @@ def is_address_or_none(value: Any) -> bool:
     return value is None or isinstance(value, str)
 
 
-def are_windows(written: Any) -> bool:
+def are_windows(value: Any) -> bool:
     try:
-        parse_windows(written)
+        parse_windows(value)
     except (TypeError, ValueError):
         return False
     return True
 
 
-class UserSettings(Choices):
-    """What one user wants in one cluster.
+class UserSettings(PreferenceLevel):
+    """The preferences of a user in a cluster.
 
-    What they do not mention is answered by their roles and the cluster (:class:`SharedPreference`); otherwise it is on.
+    For everything that they do not mention, the roles of the user and the cluster decide (:class:`SharedPreference`).
+    If these do not mention it either, it is on.
 
-    It is quiet from ``quiet_from`` until ``quiet_until`` on the clocks of ``time_zone``; equal times mean never, not
-    even in the site's own quiet hours. ``delivery_windows`` are by channel:
+    Quiet hours last from ``quiet_from`` until ``quiet_until`` in ``time_zone``. If both times are equal, the user has
+    no quiet hours, not even those of the site. ``delivery_windows`` are by channel:
     ``{"email": [["08:00", "12:00"], ["14:00", "18:00", ["mon", "tue"]]]}``.
     """
 
     examples = {
-        **Choices.examples,
+        **PreferenceLevel.examples,
         "addresses": '{"email": "me@example.com"}',
         "delivery_windows": '{"email": [["08:00", "12:00"], ["14:00", "18:00", ["mon", "tue"]]]}',
     }
     masked_columns = frozenset({"addresses"})
-    unrecorded_columns = Choices.unrecorded_columns | {"digest_asked_at"}
+    unrecorded_columns = PreferenceLevel.unrecorded_columns | {"digest_asked_at"}
 
     class Digest(models.TextChoices):
         NONE = "none", _("none")
@@ -90,7 +97,7 @@ class UserSettings(Choices):
     delivery_windows = models.JSONField(_("delivery windows"), default=dict, blank=True)
     digest = models.CharField(_("digest"), max_length=10, choices=Digest.choices, default=Digest.NONE)
     digest_hour = models.PositiveSmallIntegerField(_("digest hour"), default=8, validators=[MaxValueValidator(23)])
-    digest_day = models.PositiveSmallIntegerField(_("digest day"), default=0, choices=WEEK)
+    digest_day = models.PositiveSmallIntegerField(_("digest day"), default=0, choices=WEEKDAY_CHOICES)
     digest_asked_at = models.DateTimeField(_("digest asked at"), null=True, editable=False)
     time_zone = models.CharField(_("time zone"), max_length=64, blank=True)
     language = models.CharField(_("language"), max_length=20, blank=True)
@@ -117,104 +124,108 @@ class UserSettings(Choices):
     def subject(self) -> str:
         return user_key(self.user_id)
 
-    def wrong_forms(self) -> Iterator[Fault]:
-        yield from super().wrong_forms()
-        if not is_mapping_to(are_windows, self.delivery_windows):
-            yield Fault("delivery_windows", wrong_form(self.examples["delivery_windows"]))
-        if is_mapping_to(is_address_or_none, self.addresses):
+    def find_malformed_columns(self) -> Iterator[Fault]:
+        yield from super().find_malformed_columns()
+        if not is_mapping_of(are_windows, self.delivery_windows):
+            yield Fault("delivery_windows", build_form_error(self.examples["delivery_windows"]))
+        if is_mapping_of(is_address_or_none, self.addresses):
             yield from self._unusable_addresses()
         else:
-            yield Fault("addresses", wrong_form(self.examples["addresses"]))
+            yield Fault("addresses", build_form_error(self.examples["addresses"]))
 
     def _unusable_addresses(self) -> Iterator[Fault]:
-        for channel, address in normalised(self.addresses).items():
-            kind = known_kind(channel)
+        for channel, address in normalize_keys(self.addresses).items():
+            kind = find_address_kind(channel)
             if address and kind in ("", "user"):
-                words = _("The channel %(channel)s takes no address.")
-                yield Fault("addresses", ValidationError(words, "no_address", {"channel": channel}))
+                message = _("The channel %(channel)s does not use an address. Remove the address.")
+                yield Fault("addresses", ValidationError(message, "no_address", {"channel": channel}))
             elif address and not is_well_formed(kind or "", address):
-                words = _("The address for the channel %(channel)s is no usable address (%(kind)s).")
+                message = _("The address for the channel %(channel)s is not a usable address (%(kind)s).")
                 params = {"channel": channel, "kind": kind or channel}
-                yield Fault("addresses", ValidationError(words, "invalid_address", params))
+                yield Fault("addresses", ValidationError(message, "invalid_address", params))
 
-    def unknown_names(self) -> Iterator[Fault]:
-        yield from super().unknown_names()
-        yield from unknown("addresses", "channel", normalised(self.addresses), star=False)
-        yield from unknown("delivery_windows", "channel", normalised(self.delivery_windows))
+    def find_unknown_names(self) -> Iterator[Fault]:
+        yield from super().find_unknown_names()
+        yield from find_unknown("addresses", "channel", normalize_keys(self.addresses), star=False)
+        yield from find_unknown("delivery_windows", "channel", normalize_keys(self.delivery_windows))
         if self.language and not has_language(self.language_code):
-            yield Fault("language", unknown_error("language", self.language), self.language)
+            yield Fault("language", build_unknown_error("language", self.language), self.language)
         if self.time_zone and not is_time_zone(self.time_zone):
-            yield Fault("time_zone", unknown_error("time_zone", self.time_zone), self.time_zone)
+            yield Fault("time_zone", build_unknown_error("time_zone", self.time_zone), self.time_zone)
 
     @property
     def language_code(self) -> str:
-        """The language as Django spells it: ``de-at`` for ``de_AT``; empty for that of the site."""
+        """The language as a Django language code, such as ``de-at`` for ``de_AT``; empty for that of the site."""
         return self.language.strip().lower().replace("_", "-")
 
     def clean(self) -> None:
-        """:raises ValidationError: if half of the quiet hours is missing, or some channel could hardly ever be used."""
+        """Check that the quiet hours are complete and that each channel can be used.
+
+        :raises ValidationError: if the beginning or end of the quiet hours is missing, or a channel is never open for
+            15 minutes.
+        """
         if (self.quiet_from is None) != (self.quiet_until is None):
             raise ValidationError(_("Quiet hours need both a beginning and an end."))
         if self.quiet_hours and not Timetable(UTC_ZONE, self.quiet_hours).is_usable():
-            raise ValidationError(_("These quiet hours leave less than a quarter of an hour of the day."))
-        never = [channel for channel in normalised(self.delivery_windows) if not self._is_usable(channel)]
+            raise ValidationError(_("The quiet hours leave less than 15 minutes of the day."))
+        never = [channel for channel in normalize_keys(self.delivery_windows) if not self._is_usable(channel)]
         if never:
-            words = _("Outside the quiet hours no delivery window of %(name)s is open for a quarter of an hour.")
-            raise ValidationError(words, params={"name": ", ".join(never)})
+            message = _("Outside the quiet hours, no delivery window of %(name)s is open for 15 minutes.")
+            raise ValidationError(message, params={"name": ", ".join(never)})
 
     def _is_usable(self, channel: str) -> bool:
         try:
             return Timetable(UTC_ZONE, self.quiet_hours, parse_windows(self.windows_for(channel))).is_usable()
         except (TypeError, ValueError):
-            return True  # The field has said already what is wrong.
+            return True  # The validation of the field reports this error.
 
     @read_from_primary()
     def get_notification_preference(self, event_name: Enum | str, channel: Enum | str) -> bool:
-        """Whether this user wants this event on this channel: their own choice, else their roles', else the cluster's.
+        """Return whether the user wants this event on this channel.
 
-        Priority is not looked at, nor are mutes; the gates do that. One query, and none where the user has chosen.
+        The user's own choice comes first, then those of the user's roles, then that of the cluster. The priority of the
+        event and mutes are not considered. It takes one query, or none if the user has chosen.
         """
         event = NOTIFICATION_EVENTS.named(key_of(event_name))
-        asked = key_of(event_name), event.category if event else "", key_of(channel)
-        if self.opinion(*asked) is not None or self.user_id is None or self.cluster_id is None:
-            return resolved([self], *asked)[0]
+        names = key_of(event_name), event.category if event else "", key_of(channel)
+        if self.find_choice(*names) is not None or self.user_id is None or self.cluster_id is None:
+            return resolve_preference([self], *names)[0]
         shared = SharedPreference.objects.load_for_users(self.cluster, [self.user_id])
-        return resolved(shared[self.user_id], *asked)[0]
+        return resolve_preference(shared[self.user_id], *names)[0]
 
     def set_notification_preference(self, event_name: Enum | str, channel: Enum | str, wanted: bool) -> None:
-        """Choose for one event on one channel; the caller saves. On its other channels it stays as it was.
+        """Set the choice for an event on a channel, without saving. The choices for other channels stay unchanged.
 
-        :raises UnknownEvent: if there is no such event. It names the nearest, as does the other error.
-        :raises InvalidOption: if there is no such channel.
+        :raises UnknownEvent: if there is no such event; the error suggests the nearest name.
+        :raises InvalidOption: if there is no such channel; the error suggests the nearest name.
         """
-        event = checked_event(event_name)
-        by_name = checked_channel(channel)
-        self.events = normalised(self.events)
-        self.events[event] = {**by_channel(chosen(self.events, event)), by_name: wanted}
+        event, channel_name = validate_event_name(event_name), validate_channel_name(channel)
+        self.events = normalize_keys(self.events)
+        self.events[event] = {**expand_channels(get_choice(self.events, event)), channel_name: wanted}
 
     def set_channel(self, channel: Enum | str, wanted: bool) -> None:
-        """Turn a whole channel on or off; the caller saves.
+        """Turn a channel on or off for all events, without saving.
 
-        :raises InvalidOption: if there is no such channel; it names the nearest.
+        :raises InvalidOption: if there is no such channel; the error suggests the nearest name.
         """
-        self.channels = {**normalised(self.channels), checked_channel(channel): wanted}
+        self.channels = {**normalize_keys(self.channels), validate_channel_name(channel): wanted}
 
     @property
-    def chooses_quiet_hours(self) -> bool:
-        """Whether the user has a say of their own, be it that it is never quiet."""
+    def has_own_quiet_hours(self) -> bool:
+        """Whether the user has set quiet hours or turned them off."""
         return self.quiet_from is not None and self.quiet_until is not None
 
     @property
     def quiet_hours(self) -> Hours | None:
-        """Those of the user, or else of the site; None if it is never quiet."""
+        """The quiet hours of the user, by default those of the site; None if there are none."""
         if self.quiet_from is None or self.quiet_until is None:
             return get_site_quiet_hours()
         return Hours(self.quiet_from, self.quiet_until) if self.quiet_from != self.quiet_until else None
 
     def windows_for(self, channel: str) -> Any:
-        """The delivery windows of a channel as they were written; none means that it is always open."""
-        return chosen(normalised(self.delivery_windows), channel) or ()
+        """Return the delivery windows of a channel as stored; if there are none, the channel is always open."""
+        return get_choice(normalize_keys(self.delivery_windows), channel) or ()
 
     def address_for(self, channel: str) -> str:
-        """The address that the user gave for a channel, or nothing."""
-        return str(normalised(self.addresses).get(channel) or "")
+        """Return the address that the user has set for a channel, or an empty text."""
+        return str(normalize_keys(self.addresses).get(channel) or "")

@@ -13,7 +13,7 @@ from django.db import connections, models
 from django.utils.translation import gettext_lazy as _
 
 from notifications.models.audit import AuditedQuerySet
-from notifications.models.preferences import Choices
+from notifications.models.preferences import PreferenceLevel
 from notifications.storage.in_array import in_array
 
 
@@ -70,7 +70,7 @@ class SharedPreferenceQuerySet(AuditedQuerySet["SharedPreference"]):
         return self.raw(sql, [*([] if through is None else [keys]), cluster_id])
 
 
-class SharedPreference(Choices):
+class SharedPreference(PreferenceLevel):
     """The preferences of a role in a cluster or, without a role, of the whole cluster. Users' own come first."""
 
     subject_relations = ("group",)
@@ -105,16 +105,16 @@ class SharedPreference(Choices):
         ]
 
     def __str__(self) -> str:
-        return f"{self.whose} in {self.cluster}"
+        return f"{self.owner} in {self.cluster}"
 
     @property
-    def whose(self) -> str:  # type: ignore[override]
+    def owner(self) -> str:  # type: ignore[override]
         return f"role {self.group.name}" if self.group else "cluster"
 
     @property
-    def place(self) -> tuple[int, int]:  # type: ignore[override]
+    def precedence(self) -> tuple[int, int]:  # type: ignore[override]
         return (1, self.rank) if self.group else (2, 0)
 
     @property
     def subject(self) -> str:
-        return self.whose
+        return self.owner

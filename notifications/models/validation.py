@@ -1,4 +1,4 @@
-"""What is wrong with a row of preferences: it has another form than is read, or names what the site does not have."""
+"""Validation of preferences: values with a wrong form, and names that the site does not have."""
 
 import zoneinfo
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -18,11 +18,11 @@ from notifications.events import NOTIFICATION_EVENTS, NotificationChannel, key_o
 from notifications.exceptions import ChannelNotConfigured, InvalidOption, UnknownEvent
 
 EVERY = "*"
-ENOUGH_TO_LIST = 20
+MAX_LISTED_NAMES = 20
 
 
 class Fault(NamedTuple):
-    """What is wrong with a column, and the name in it that is unknown; empty if something else is wrong."""
+    """An error in a column, with the unknown name that it contains; the name is empty for other errors."""
 
     column: str
     error: ValidationError
@@ -30,19 +30,21 @@ class Fault(NamedTuple):
 
 
 class Validated(models.Model):
-    """A row whose ``full_clean()`` also refuses what has a wrong form, and names that the site does not have.
+    """A row whose ``full_clean()`` also rejects values with a wrong form, and unknown names.
 
-    Unknown names that the row holds in the table already may stay: a channel, event, category, language or time zone
-    that the site gives up must keep nobody from saving something else.
+    Unknown names that are already stored may stay: if the site removes a channel, event, category, language or time
+    zone, users must still be able to save other changes.
     """
 
     class Meta:
         abstract = True
 
-    def wrong_forms(self) -> Iterable[Fault]:
+    def find_malformed_columns(self) -> Iterable[Fault]:
+        """Yield the columns with a wrong form."""
         return ()
 
-    def unknown_names(self) -> Iterable[Fault]:
+    def find_unknown_names(self) -> Iterable[Fault]:
+        """Yield the names that the site does not have."""
         return ()
 
     def clean_fields(self, exclude: Collection[str] | None = None) -> None:
@@ -51,44 +53,44 @@ class Validated(models.Model):
             super().clean_fields(exclude)
         except ValidationError as error:
             error.update_error_dict(errors)
-        # What Django has refused needs no second sentence.
-        done = {*(exclude or ()), *errors}
-        for fault in [*self.wrong_forms(), *self._new_unknown_names()]:
-            if fault.column not in done:
+        # A column that Django has rejected gets no second error.
+        rejected = {*(exclude or ()), *errors}
+        for fault in [*self.find_malformed_columns(), *self._find_new_unknown_names()]:
+            if fault.column not in rejected:
                 errors.setdefault(fault.column, []).append(fault.error)
         if errors:
             raise ValidationError(errors)
 
-    def _new_unknown_names(self) -> list[Fault]:
-        unknown = [*self.unknown_names()]
+    def _find_new_unknown_names(self) -> list[Fault]:
+        unknown = [*self.find_unknown_names()]
         stored = self._stored_row() if unknown else None
-        held = {(fault.column, fault.name) for fault in stored.unknown_names()} if stored else set()
-        return [fault for fault in unknown if (fault.column, fault.name) not in held]
+        stored_names = {(fault.column, fault.name) for fault in stored.find_unknown_names()} if stored else set()
+        return [fault for fault in unknown if (fault.column, fault.name) not in stored_names]
 
     def _stored_row(self) -> Any:
         rows = type(self)._base_manager.using(self._state.db)
         return rows.filter(pk=self.pk).first() if self.pk is not None else None
 
 
-def wrong_form(example: str) -> ValidationError:
-    words = _("This does not have the form of the example: %(example)s")
-    return ValidationError(words, "wrong_form", {"example": example})
+def build_form_error(example: str) -> ValidationError:
+    message = _("Enter a value in the form of this example: %(example)s")
+    return ValidationError(message, "wrong_form", {"example": example})
 
 
-def is_switch(value: Any) -> bool:
+def is_bool(value: Any) -> bool:
     return isinstance(value, bool)
 
 
-def is_switch_or_switches(value: Any) -> bool:
-    return is_switch(value) or is_mapping_to(is_switch, value)
+def is_bool_or_bools(value: Any) -> bool:
+    return is_bool(value) or is_mapping_of(is_bool, value)
 
 
-def is_mapping_to(fits: Callable[[Any], bool], value: Any) -> bool:
-    return isinstance(value, dict) and all(isinstance(key, str) for key in value) and all(map(fits, value.values()))
+def is_mapping_of(is_valid: Callable[[Any], bool], value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(key, str) for key in value) and all(map(is_valid, value.values()))
 
 
 def known_channels() -> set[str]:
-    """Those of the settings, also those that are switched off, and those that Klaxon has a word for."""
+    """Return the channels of the settings, including disabled ones, and those of ``NotificationChannel``."""
     return {*conf.current().all_channels, *(channel.value for channel in NotificationChannel)}
 
 
@@ -104,69 +106,69 @@ def known_languages() -> set[str]:
     return {code.lower() for code in (settings.LANGUAGE_CODE, *dict(settings.LANGUAGES))}
 
 
-class Kind(NamedTuple):
-    """A kind of name: which there are, and the sentence about one that is none."""
+class NameKind(NamedTuple):
+    """A kind of name: a function that returns the known names, and the message about an unknown one."""
 
     known: Callable[[], set[str]]
-    sentence: Any
+    message: Any
 
 
-KINDS: Mapping[str, Kind] = {
-    "channel": Kind(known_channels, _("There is no channel %(name)s.")),
-    "event": Kind(known_events, _("There is no event %(name)s.")),
-    "category": Kind(known_categories, _("No event has the category %(name)s.")),
-    "language": Kind(known_languages, _("This site does not have the language %(name)s.")),
-    "time_zone": Kind(zoneinfo.available_timezones, _("There is no time zone %(name)s.")),
+NAME_KINDS: Mapping[str, NameKind] = {
+    "channel": NameKind(known_channels, _("There is no channel %(name)s.")),
+    "event": NameKind(known_events, _("There is no event %(name)s.")),
+    "category": NameKind(known_categories, _("No event has the category %(name)s.")),
+    "language": NameKind(known_languages, _("This site does not have the language %(name)s.")),
+    "time_zone": NameKind(zoneinfo.available_timezones, _("There is no time zone %(name)s.")),
 }
 
 
-def unknown_error(kind: str, name: str) -> ValidationError:
-    """Says that there is no such name, and which was meant, or which there are."""
-    known = KINDS[kind].known()
+def build_unknown_error(kind: str, name: str) -> ValidationError:
+    """Return an error about an unknown name that suggests the nearest name or lists the known ones."""
+    known = NAME_KINDS[kind].known()
     near = find_nearest(name, known)
-    sentences = [KINDS[kind].sentence]
+    messages = [NAME_KINDS[kind].message]
     if near:
-        sentences.append(_("Did you mean %(near)s?"))
-    elif known and len(known) <= ENOUGH_TO_LIST:
-        sentences.append(_("There are: %(known)s."))
+        messages.append(_("Did you mean %(near)s?"))
+    elif known and len(known) <= MAX_LISTED_NAMES:
+        messages.append(_("Choose one of: %(known)s."))
     params = {"name": name, "near": near, "known": ", ".join(sorted(known))}
-    words = format_lazy(" ".join(["{}"] * len(sentences)), *sentences)
-    return ValidationError(words, f"unknown_{kind}", params)
+    message = format_lazy(" ".join(["{}"] * len(messages)), *messages)
+    return ValidationError(message, f"unknown_{kind}", params)
 
 
-def unknown(column: str, kind: str, names: Iterable[str], star: bool = True) -> Iterator[Fault]:
-    """A fault for each of these names that is none of its kind.
+def find_unknown(column: str, kind: str, names: Iterable[str], star: bool = True) -> Iterator[Fault]:
+    """Yield a fault for each unknown name.
 
-    :param star: whether ``"*"`` may stand for all that are not named.
+    :param star: whether ``"*"`` is allowed.
     """
-    for name in sorted(set(names) - KINDS[kind].known() - ({EVERY} if star else set())):
-        yield Fault(column, unknown_error(kind, name), name)
+    for name in sorted(set(names) - NAME_KINDS[kind].known() - ({EVERY} if star else set())):
+        yield Fault(column, build_unknown_error(kind, name), name)
 
 
-def checked_channel(channel: Enum | str) -> str:
-    """The name of a channel, or ``"*"``, in its one spelling.
+def validate_channel_name(channel: Enum | str) -> str:
+    """Return the name of a channel, or ``"*"``, in its canonical spelling.
 
     :raises InvalidOption: if there is no such channel.
     """
     name = key_of(channel)
     if name not in {EVERY, *known_channels()}:
-        raise InvalidOption(*unknown_error("channel", name).messages)
+        raise InvalidOption(*build_unknown_error("channel", name).messages)
     return name
 
 
-def checked_event(event: Enum | str) -> str:
-    """The name of an event, or ``"*"``, in its one spelling.
+def validate_event_name(event: Enum | str) -> str:
+    """Return the name of an event, or ``"*"``, in its canonical spelling.
 
     :raises UnknownEvent: if there is no such event.
     """
     name = key_of(event)
     if name not in {EVERY, *known_events()}:
-        raise UnknownEvent(*unknown_error("event", name).messages)
+        raise UnknownEvent(*build_unknown_error("event", name).messages)
     return name
 
 
-def known_kind(channel: str) -> str | None:
-    """The kind of address that a channel sends to; None if the site does not have the channel at present."""
+def find_address_kind(channel: str) -> str | None:
+    """Return the kind of address that a channel uses, or None if the site does not have the channel."""
     try:
         return get_address_kind(channel)
     except ChannelNotConfigured:
@@ -174,7 +176,7 @@ def known_kind(channel: str) -> str | None:
 
 
 def has_language(code: str) -> bool:
-    """Whether the site has this language, or the one of which it is a variant: ``de`` for ``de-at``."""
+    """Return whether the site has this language, or its base language: ``de`` for ``de-at``."""
     known = known_languages()
     return any(code == language or code.startswith(f"{language}-") for language in known)
 

@@ -90,7 +90,7 @@ class TestHours:
             ({"delivery_windows": '[["08:00", "12:00"]]'}, "the form of the example"),
             ({"delivery_windows": '{"emial": [["08:00", "12:00"]]}'}, "no channel emial"),
             ({"quiet_from": "22:00"}, "both a beginning and an end"),
-            ({"quiet_from": "00:00", "quiet_until": "23:55"}, "less than a quarter of an hour"),
+            ({"quiet_from": "00:00", "quiet_until": "23:55"}, "less than 15 minutes"),
             ({**NIGHT, "delivery_windows": '{"email": [["23:00", "05:00"]]}'}, "no delivery window of email"),
         ],
     )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from notifications.core.rules import describe_rule
 from notifications.events import NotificationChannel, NotificationEvent, NotificationPriority, key_of
 from notifications.models import Cluster, Mute, SharedPreference, TopicSubscription, UserSettings
-from notifications.models.preferences import normalised, resolved
+from notifications.models.preferences import normalize_keys, resolve_preference
 from notifications.testing import temporary_events
 from tests.factories import UserFactory, UserSettingsFactory
 from tests.shop.notification_events import ShopEvents
@@ -62,7 +62,7 @@ CHOICES, WITH_STARS = choices_of(EVENTS, CHANNELS), choices_of([*EVENTS, "*"], [
 
 @given(CHOICES)
 def test_normalising_twice_changes_nothing(choices):
-    assert normalised(normalised(choices)) == normalised(choices)
+    assert normalize_keys(normalize_keys(choices)) == normalize_keys(choices)
 
 
 @settings(deadline=None)
@@ -160,7 +160,7 @@ def test_the_category_of_an_event_counts_however_its_name_is_spelt():
     ],
 )
 def test_the_channel_decides_then_the_event_then_the_category(stored, wanted, rule):
-    answer = resolved([UserSettings(**stored)], "order_shipped", "orders", "email")
+    answer = resolve_preference([UserSettings(**stored)], "order_shipped", "orders", "email")
     assert (answer[0], describe_rule(answer[1])) == (wanted, rule)
 
 

@@ -29,7 +29,7 @@ def faults_of(row):
     ("column", "value", "words"),
     [
         ("channels", {"mail": False}, "There is no channel mail. Did you mean email?"),
-        ("channels", {"smoke-signal": False}, "There are: app, discord, email, log"),
+        ("channels", {"smoke-signal": False}, "Choose one of: app, discord, email, log"),
         ("events", {"order_shiped": False}, "There is no event order_shiped. Did you mean order_shipped?"),
         ("events", {"order_shipped": {"mail": False}}, "There is no channel mail. Did you mean email?"),
         ("categories", {"order": False}, "No event has the category order. Did you mean orders?"),
@@ -79,12 +79,12 @@ def test_a_wrong_form_is_refused(column, value, user):
 )
 def test_an_unusable_address_is_refused(address, user):
     faults = faults_of(UserSettings(user=user, addresses={"EMAIL": address}))
-    assert faults == {"addresses": ["The address for the channel email is no usable address (email)."]}
+    assert faults == {"addresses": ["The address for the channel email is not a usable address (email)."]}
 
 
 def test_a_channel_for_accounts_takes_no_address(user):
     faults = faults_of(UserSettings(user=user, addresses={"app": "ann@example.com"}))
-    assert faults == {"addresses": ["The channel app takes no address."]}
+    assert faults == {"addresses": ["The channel app does not use an address. Remove the address."]}
 
 
 @pytest.mark.parametrize(

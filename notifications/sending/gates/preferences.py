@@ -1,4 +1,4 @@
-from notifications.models.preferences import Choices, resolved
+from notifications.models.preferences import PreferenceLevel, resolve_preference
 from notifications.outcomes import Answer, Deliver, Drop, Reason, Rule
 from notifications.sending.gates.facts import Facts, Person
 
@@ -16,9 +16,9 @@ def preferences(facts: Facts) -> Answer:
 
 def resolve_choice(facts: Facts) -> tuple[bool, Rule]:
     """Return whether the notification is wanted, and the rule that decides."""
-    return resolved(get_choices(facts.person), facts.event.name, facts.event.category, facts.channel)
+    return resolve_preference(get_choices(facts.person), facts.event.name, facts.event.category, facts.channel)
 
 
-def get_choices(person: Person) -> list[Choices]:
+def get_choices(person: Person) -> list[PreferenceLevel]:
     """Return the choices that apply to a person: their own, those of their roles and that of the cluster."""
     return [*([person.settings] if person.settings else []), *person.shared]

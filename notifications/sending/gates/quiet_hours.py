@@ -100,7 +100,7 @@ def _choose_reason(timetable: Timetable, moment: datetime, decides: Sequence[boo
 
 
 def _build_quiet_rule(facts: Facts, timetable: Timetable) -> Rule:
-    is_users = facts.person.settings is not None and facts.person.settings.chooses_quiet_hours
+    is_users = facts.person.settings is not None and facts.person.settings.has_own_quiet_hours
     detail = {"hours": str(timetable.quiet), "zone": timetable.zone.key}
     return Rule(RuleKind.QUIET_HOURS, "user" if is_users else "site", detail)
 

@@ -14,7 +14,7 @@ from django.db.models.query_utils import DeferredAttribute
 from django.db.models.signals import post_init, pre_init
 
 from notifications.core.addresses import ChosenAddress, choose_address
-from notifications.models.preferences import normalised
+from notifications.models.preferences import normalize_keys
 from notifications.sending.gates.facts import get_address_field
 from notifications.storage.load_recipients import ADDRESSES, KEY, REQUESTED
 
@@ -57,7 +57,7 @@ class UserColumns:
         addresses = [(row[at] or "") if at else key if at == KEY else "" for _channel, at in self.positions]
         if row[ADDRESSES] in (None, NO_ADDRESSES):
             return addresses, NO_CHOSEN_ADDRESSES
-        settings, chosen = normalised(json.loads(row[ADDRESSES])), {}
+        settings, chosen = normalize_keys(json.loads(row[ADDRESSES])), {}
         for number, (channel, at) in enumerate(self.positions):
             if at != KEY and settings.get(channel):
                 chosen[channel] = choose_address(self.kinds[channel], str(settings[channel]), addresses[number])

@@ -14,7 +14,7 @@ from notifications.core.rules import describe_rule
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.manager import NotificationManager
 from notifications.models import NotificationLog, SharedPreference, UserSettings
-from notifications.models.preferences import resolved
+from notifications.models.preferences import resolve_preference
 from notifications.outcomes import Deliver, Drop, Reason
 from notifications.recipients import Address
 from notifications.sending.gates import Facts, Person, load_people
@@ -47,7 +47,7 @@ def cluster(**choices):
 
 
 def asked(*levels):
-    wanted, rule = resolved(levels, "bill_due", "billing", "email")
+    wanted, rule = resolve_preference(levels, "bill_due", "billing", "email")
     return wanted, describe_rule(rule)
 
 
@@ -124,7 +124,7 @@ class TestStored:
         return Group.objects.create(name="Nurses")
 
     def shared(self, cluster, user):
-        return {row.whose for row in load_people(cluster, [user.pk])[user.pk].shared}
+        return {row.owner for row in load_people(cluster, [user.pk])[user.pk].shared}
 
     def test_everyone_gets_the_rows_of_their_own_roles_and_of_the_cluster(self, nurses):
         nurse, other = UserFactory(), UserFactory()
@@ -151,7 +151,7 @@ class TestStored:
             with django_assert_num_queries(4):
                 found = load_people(ward, [user.pk for user in some])
                 assert {len(person.shared) for person in found.values()} == {3}
-                assert all(row.whose for person in found.values() for row in person.shared)
+                assert all(row.owner for person in found.values() for row in person.shared)
 
     def test_there_is_one_row_for_a_role_and_one_for_the_cluster(self, nurses):
         ward = ClusterFactory()
