@@ -117,12 +117,10 @@ class DeliveryExplainer:
         """Return the notes; none for a delivery that would not be sent anyway."""
         if isinstance(answer, Drop):
             return ()
-        paused = self.notes.get_pauses(delivery.channel)
-        is_due = delivery.state not in WAITING or delivery.state == DeliveryState.READY
-        if not is_due and (delivery.due_at is None or delivery.due_at > self.now):
-            return paused
-        is_sendable = not paused and delivery.state in WAITING and isinstance(answer, Deliver)
-        return (*paused, *self.notes.get_worker_notes("; the delivery is sent when one starts" if is_sendable else ""))
+        is_waiting = delivery.state in WAITING
+        is_due = not is_waiting or delivery.state == DeliveryState.READY
+        is_due = is_due or (delivery.due_at is not None and delivery.due_at <= self.now)
+        return self.notes.get_notes(delivery.channel, is_due, is_waiting and isinstance(answer, Deliver))
 
     def _describe_lost(self, delivery: Delivery, since: datetime) -> str:
         begun = " It may have arrived already." if delivery.state == DeliveryState.SENDING else ""
@@ -164,14 +162,14 @@ class DeliveryExplainer:
         deciding = find_deciding_step(steps)
         if deciding and isinstance(deciding.answer, Drop):
             return join_sentences("It is waiting, but would not be sent now", deciding.rule, deciding.change)
-        obstacle = self.notes.find_obstacle(delivery.channel)
-        delay = f" at the earliest, and until {obstacle}" if obstacle else ""
+        pause_ends = self.notes.describe_pause(delivery.channel)
+        delay = f" at the earliest, and until {pause_ends}" if pause_ends else ""
         is_early = _waits_for_others(delivery) and delivery.due_at and arrives_at and arrives_at < delivery.due_at
         until = f"It waits until {self._format(arrives_at)}{delay}{WITH_OTHERS if is_early else ''}"
         if deciding and isinstance(deciding.answer, Hold) and deciding.answer.until == arrives_at:
             return join_sentences(until, deciding.rule, deciding.change)
         if delivery.state == DeliveryState.READY:
-            return f"It is ready and waits {f'until {obstacle}' if obstacle else 'for a worker'}."
+            return f"It is ready and waits {f'until {pause_ends}' if pause_ends else 'for a worker'}."
         if delivery.state == DeliveryState.HELD and delivery.reason in HELD_BY_TIME and not find_obstacle(delivery):
             return self._describe_held(until, delivery)
         return self._describe_row(until, delivery)

@@ -173,7 +173,7 @@ def _explain_channel(
         tuple(steps),
         answer,
         arrives_at,
-        notes=notes.get_notes(facts.channel, arrives_at) if arrives_at else (),
+        notes=notes.get_notes(facts.channel, is_due=arrives_at <= facts.now) if arrives_at else (),
         to_nobody=not facts.kind,
     )
 
@@ -184,8 +184,8 @@ def _summarize(steps: list[Step], sent_at: datetime | None, facts: Facts, notes:
         return notes.describe_due(facts.channel)
     if sent_at is None or not isinstance(deciding.answer, Hold):
         return _describe_refusal(deciding)
-    obstacle = notes.find_obstacle(facts.channel)
-    delay = f" at the earliest, and not before {obstacle}" if obstacle else ""
+    pause_ends = notes.describe_pause(facts.channel)
+    delay = f" at the earliest, and not before {pause_ends}" if pause_ends else ""
     others = WITH_OTHERS if sent_at < deciding.answer.until else ""
     head = f"It would be sent at {format_time(sent_at, get_recipient_zone(facts.person))}{delay}{others}"
     return join_sentences(head, deciding.rule, deciding.change)

@@ -38,20 +38,24 @@ class Notes:
 
     def describe_due(self, channel: str) -> str:
         """Return the summary for a delivery that the gates let through now. It agrees with the notes."""
-        if obstacle := self.find_obstacle(channel):
-            return f"It would wait until {obstacle}."
+        if pause_ends := self.describe_pause(channel):
+            return f"It would wait until {pause_ends}."
         if self._by_worker and not self.has_worker:
             return "It would be sent as soon as a worker runs."
         return "It would be sent immediately."
 
-    def get_notes(self, channel: str, sent_at: datetime) -> tuple[str, ...]:
-        """Return all notes about a delivery that would be sent at this time at the earliest."""
-        paused = self.get_pauses(channel)
-        more = "" if paused else "; the delivery would be sent when one starts"
-        return (*paused, *(self.get_worker_notes(more) if sent_at <= self._now and self._by_worker else ()))
+    def get_notes(self, channel: str, is_due: bool, waits_only_for_worker: bool = True) -> tuple[str, ...]:
+        """Return all notes about a delivery.
 
-    def get_pauses(self, channel: str) -> tuple[str, ...]:
-        """Return the notes about a channel, whatever the gates answer."""
+        :param waits_only_for_worker: whether it is sent when a worker starts, unless it is paused.
+        """
+        paused = self._describe_pauses(channel)
+        if not is_due or not self._by_worker or self.has_worker:
+            return paused
+        more = "; the delivery waits until one starts" if waits_only_for_worker and not paused else ""
+        return (*paused, f"No worker is running now{more}.")
+
+    def _describe_pauses(self, channel: str) -> tuple[str, ...]:
         if not conf.current().enabled:
             return ("NOTIFICATIONS['ENABLED'] is False: nothing is sent until it is True.",)
         return tuple(
@@ -60,19 +64,12 @@ class Notes:
             for fact, note in self._pauses_of(channel)
         )
 
-    def find_obstacle(self, channel: str) -> str:
-        """Return the same as a clause after "until"; empty if there is no obstacle."""
+    def describe_pause(self, channel: str) -> str:
+        """Return what a paused channel waits for, as a clause after "until"; empty if it is not paused."""
         if not conf.current().enabled:
             return "NOTIFICATIONS['ENABLED'] is True"
         pauses = self._pauses_of(channel)
         return f"resume_notifications is run, because {pauses[0][0]}" if pauses else ""
-
-    def get_worker_notes(self, more: str = "") -> tuple[str, ...]:
-        """Return the note that no worker is running, if none is.
-
-        :param more: what to add to it if the delivery waits only for a worker.
-        """
-        return () if self.has_worker else (f"No worker is running now{more}.",)
 
     def _pauses_of(self, channel: str) -> list[tuple[str, str]]:
         """Return the pauses that concern a channel, each as a clause and the note that was given for it."""

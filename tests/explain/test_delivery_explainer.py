@@ -170,7 +170,7 @@ def test_a_channel_or_event_that_was_removed_is_explained(user, settings):
 
 def test_a_ready_delivery_has_notes_about_workers_and_pauses(user):
     notification = send(user)
-    assert why(notification, user).notes == ("No worker is running now; the delivery is sent when one starts.",)
+    assert why(notification, user).notes == ("No worker is running now; the delivery waits until one starts.",)
     Heartbeat.objects.beat("one", "here", 1, MIDNIGHT)
     assert why(notification, user).notes == ()
     Pause.objects.pause("*", "", MIDNIGHT)

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.django_db
 
 
 def test_a_due_delivery_has_a_note_if_no_worker_is_running(user, choose, settings):
-    none = ("No worker is running now; the delivery would be sent when one starts.",)
+    none = ("No worker is running now; the delivery waits until one starts.",)
     with travelling(MIDNIGHT):
         assert explain(user).channel("email").notes == none
         assert explain(user, at=SEVEN).channel("email").notes == (), "whether a worker will run is not known"
