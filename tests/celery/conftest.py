@@ -1,4 +1,4 @@
-"""What the tests of Celery share. Imported in the fixtures, for in one run of CI there is no Celery."""
+"""Fixtures of the tests of Celery. They import it themselves, because one run of CI has no Celery."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from notifications import signals
 
 @pytest.fixture
 def celery_app(settings, monkeypatch):
-    """Celery switched on in this process as ``ready()`` does it; its broker is in memory until told otherwise."""
+    """Switch Celery on in this process, as ``ready()`` does. By default its broker is in memory."""
     from kombu import pools
 
     from notifications.celery import broker, calls
@@ -22,7 +22,7 @@ def celery_app(settings, monkeypatch):
     signals.notifications_queued.connect(nudge.call_workers, dispatch_uid="klaxon.celery")
     yield app
     signals.notifications_queued.disconnect(dispatch_uid="klaxon.celery")
-    # Their broker ends with the test, and its connections with it.
+    # The broker and its connections end with the test.
     pools.reset()
 
 
@@ -39,7 +39,7 @@ def redis():
 
 @pytest.fixture
 def site(tmp_path, redis, celery_app):
-    """The test database with a broker; its workers are started by the test."""
+    """The test database with a broker. The test starts the workers."""
     from tests.celery.processes import Site
 
     celery_app.conf.broker_url = redis.url

@@ -9,7 +9,7 @@ from notifications.outcomes import Receipt, Verdict
 
 
 class LedgerChannel(BaseChannel):
-    """Options: ``path`` of the file, and ``seconds`` that each delivery takes."""
+    """Writes each delivery to the file ``path``. A delivery takes ``seconds``."""
 
     patience = 1
 
@@ -20,7 +20,7 @@ class LedgerChannel(BaseChannel):
         return f"{delivery.pk}\n"
 
     def send(self, messages):
-        # A short write to a file opened for appending is never torn.
+        # A short write to a file that is open for appending is atomic.
         with Path(self.path).open("a", buffering=1) as file:
             for message in messages:
                 time.sleep(self.seconds)
@@ -29,14 +29,14 @@ class LedgerChannel(BaseChannel):
 
 
 class Ledger:
-    """Reads what was accepted."""
+    """The deliveries that the channel accepted."""
 
     def __init__(self, path):
         self.path = path
 
     @property
     def accepted(self):
-        """How often each delivery was accepted, by its id."""
+        """How often each delivery was accepted, by id."""
         return Counter(self.path.read_text().split()) if self.path.exists() else Counter()
 
     @property

@@ -1,4 +1,4 @@
-"""A real Redis, real Celery workers and a real beat, each ended by its own process id."""
+"""A real Redis, real Celery workers and a real beat. Each is ended by its own process id."""
 
 import os
 import shutil
@@ -19,10 +19,10 @@ QUEUES = ("klaxon.critical", "klaxon.high", "klaxon.medium", "klaxon.low")
 
 
 class Redis:
-    """A server on a Unix socket, without a disk: what is killed has forgotten everything."""
+    """A server on a Unix socket, without files: it loses everything when it is killed."""
 
     def __init__(self):
-        # Not tmp_path: a socket's name may have 107 characters only.
+        # Not tmp_path, because the path of a socket may have only 107 characters.
         self.folder = Path(tempfile.mkdtemp(prefix="klaxon-redis-"))
         self.socket = self.folder / "redis.sock"
         self.url = f"redis+socket://{self.socket}"
@@ -43,7 +43,7 @@ class Redis:
             return getattr(client, command)(*args)
 
     def waiting(self):
-        """How many tasks wait in each queue."""
+        """Return how many tasks wait in each queue."""
         return {queue: self.ask("llen", queue) for queue in QUEUES}
 
     def kill(self):
@@ -81,19 +81,19 @@ class Site:
         )
         celery = [sys.executable, "-W", "ignore", "-m", "celery", "-A", "tests.celery.app", *command, "-l", "INFO"]
         with self.log.open("a") as log:
-            # A session of its own, so that its children can be ended with it.
+            # Its own session, so that its children can be ended with it.
             process = subprocess.Popen(celery, env=env, stdout=log, stderr=log, start_new_session=True)
         self.processes.append(process)
         return process
 
     def once(self):
-        """One run of ``dispatch_notifications``; what it said."""
+        """Run ``dispatch_notifications`` once and return its output."""
         command = [sys.executable, "-W", "ignore", "-m", "django", "dispatch_notifications"]
         env = environment(DJANGO_SETTINGS_MODULE="tests.celery.settings", KLAXON_LEDGER=str(self.ledger.path))
         return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=True).stdout
 
     def children(self, process):
-        """The process ids of a worker's pool."""
+        """Return the process ids of a worker's pool."""
         found = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
         return [int(pid) for pid in found.split()]
 
@@ -101,12 +101,12 @@ class Site:
         return self.log.read_text().count(words)
 
     def end(self, process):
-        """Gently: what runs is finished."""
+        """End a process in order, after its current tasks."""
         process.terminate()
         process.wait(timeout=60)
 
     def kill(self, process):
-        """The worker and its pool at once, as when a machine fails."""
+        """Kill the worker and its pool, as if the machine failed."""
         os.killpg(process.pid, signal.SIGKILL)
         process.wait(timeout=10)
 

@@ -1,4 +1,4 @@
-"""Something to deliver, and what became of it."""
+"""Queuing of deliveries, and their states."""
 
 from django.contrib.auth.models import User
 from django.db.models import Count
@@ -9,7 +9,7 @@ from tests.shop.notification_events import ShopEvents
 
 
 def send(count=1, **options):
-    """One notification with this many deliveries, all by the log channel."""
+    """Send one notification with this many deliveries on the log channel."""
     before = User.objects.count()
     User.objects.bulk_create(User(username=f"user{before + number}") for number in range(count))
     users = User.objects.order_by("-pk")[:count]
@@ -17,5 +17,5 @@ def send(count=1, **options):
 
 
 def states():
-    """How many deliveries are in which state."""
+    """Return how many deliveries are in each state."""
     return dict(Delivery.objects.values_list("state").annotate(Count("pk")))

@@ -9,7 +9,7 @@ NOTIFICATIONS = {
     "CELERY": True,
     "LEASE_SECONDS": 2,
     "BEAT_SECONDS": 0.5,
-    # What was being sent when its worker died is tried again at once.
+    # Deliveries that were being sent when their worker died are retried immediately.
     "RETRY_DELAYS": [0, 0, 0],
     "CHANNELS": {
         "log": {
@@ -25,7 +25,7 @@ CELERY_BROKER_URL = os.environ.get("KLAXON_BROKER", "memory://")
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": int(os.environ.get("KLAXON_VISIBILITY", "3600")),
-    # Look each second for what has been invisible for too long, not each hundred.
+    # Restore invisible tasks each second, not each hundred.
     "unacked_restore_interval": 1,
     "unacked_restore_throttle": 1,
 }

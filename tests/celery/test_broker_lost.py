@@ -1,4 +1,4 @@
-"""The broker dies, forgets or does not answer: nothing is lost, and the caller notices nothing."""
+"""The broker dies, loses its queues or does not answer: no delivery is lost, and the caller gets no error."""
 
 import logging
 import socket
@@ -25,7 +25,7 @@ def scheme(request):
 
 @pytest.fixture
 def refusing(celery_app, scheme):
-    """A port on which nobody listens."""
+    """A port without a listener."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         celery_app.conf.broker_url = f"{scheme}://127.0.0.1:{taken.getsockname()[1]}/"
@@ -34,7 +34,7 @@ def refusing(celery_app, scheme):
 
 @pytest.fixture
 def silent(celery_app, scheme):
-    """A server that takes connections and never answers."""
+    """A server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         celery_app.conf.broker_url = f"{scheme}://127.0.0.1:{server.getsockname()[1]}/"
         yield
@@ -42,7 +42,7 @@ def silent(celery_app, scheme):
 
 @pytest.fixture
 def no_route(celery_app, scheme):
-    """An address from which nothing comes back, not even a refusal."""
+    """An address that sends nothing back, not even a refusal."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as server:
         address = server.getsockname()
         with socket.socket() as first, socket.socket() as second:

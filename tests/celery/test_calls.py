@@ -1,4 +1,4 @@
-"""Which tasks are called, in which queues: with a recorder in the place of the broker."""
+"""Which tasks are called in which queues. A recorder replaces the broker."""
 
 import threading
 from datetime import timedelta
@@ -16,7 +16,7 @@ LOW, MEDIUM, CRITICAL = NotificationPriority.LOW, NotificationPriority.MEDIUM, N
 
 
 class Recorder:
-    """Notes each call: the queue, the arguments of the task, and when it expires."""
+    """Records each call: the queue, the arguments of the task, and when it expires."""
 
     def __init__(self):
         self.calls = []
@@ -41,7 +41,7 @@ def recorder(celery_app, monkeypatch):
 
 @pytest.fixture
 def ready(recorder):
-    """Queues deliveries as if their call had been lost."""
+    """Queue deliveries as if their call had been lost."""
 
     def queue(*args, **options):
         sent = send(*args, **options)
@@ -159,7 +159,7 @@ def test_a_sweep_rescues_deliveries_of_a_lost_worker(ready):
         Delivery.objects.claim("lost", time(), time(), 3)
         time.forward(seconds=1)
         sweep("default")
-    # It had a strike each, so they go one by one, each in a batch of its own.
+    # Each has a strike, so each is in a batch of its own.
     assert states() == {"sent": 3}
 
 
@@ -194,7 +194,7 @@ class TestNothingStarvesUnderAFlood:
         old = [ready(priority=LOW).notification_id for _ in range(12)]
         for _ in range(8):
             ready(10, priority=CRITICAL)
-        sweep("default")  # delivers a batch itself, by chance the ten oldest
+        sweep("default")  # delivers a batch itself, randomly the ten oldest
         waiting = [pk for pk in old if Delivery.objects.filter(notification=pk, state="ready").exists()]
         assert ("klaxon.low", ("default", waiting[:2], True), 30.0) in recorder.calls
         assert "klaxon.critical" in recorder.queues

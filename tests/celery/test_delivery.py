@@ -1,4 +1,4 @@
-"""What is sent is delivered by real Celery workers, through a real Redis."""
+"""Delivery by real Celery workers through a real Redis."""
 
 import time
 
@@ -28,7 +28,7 @@ def test_a_worker_delivers_what_is_sent(site, pool):
     assert NotificationLog.objects.filter(success=True).count() == 253
     assert Heartbeat.objects.exists()
     site.end(worker)
-    assert not Heartbeat.objects.exists(), "a worker that ends in order says so"
+    assert not Heartbeat.objects.exists(), "a worker that ends in order deletes its heartbeat"
 
 
 def test_each_priority_has_its_queue(site):
@@ -50,7 +50,7 @@ def test_tasks_are_called_for_slices_of_a_campaign(site):
     send(250, priority=NotificationPriority.LOW)
     assert site.redis.waiting()["klaxon.low"] == 3
     send(1200, priority=NotificationPriority.MEDIUM)
-    assert site.redis.waiting()["klaxon.medium"] == 10, "the others are called by these, when they are done"
+    assert site.redis.waiting()["klaxon.medium"] == 10, "these call the others after they finish"
 
 
 def test_workers_of_urgent_queues_take_only_their_own_deliveries(site):

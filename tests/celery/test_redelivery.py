@@ -1,4 +1,4 @@
-"""A task that comes twice, at once or again and again, sends nothing twice."""
+"""A task that runs twice, concurrently or later, sends nothing twice."""
 
 import threading
 
@@ -43,7 +43,7 @@ def test_a_task_that_runs_again_does_nothing(site):
 
 
 def test_a_broker_that_redelivers_running_tasks_sends_nothing_twice(site):
-    """With a visibility time-out of a second every task that takes longer comes to another worker meanwhile."""
+    """With a visibility timeout of a second, another worker gets every task that takes longer."""
 
     slow = {"KLAXON_VISIBILITY": "1", "KLAXON_LEDGER_SECONDS": "0.1"}
     for name in ("one", "two"):

@@ -1,4 +1,4 @@
-"""Switching Celery on; without it nothing of Celery is imported."""
+"""The setting ``CELERY``. While it is off, Celery is not imported."""
 
 import subprocess
 import sys

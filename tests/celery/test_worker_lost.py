@@ -1,4 +1,4 @@
-"""Workers are killed with work in their hands: nothing is lost, and a duplicate has a loss to show for it."""
+"""Workers are killed while they work: no delivery is lost, and there is at most one duplicate for each loss."""
 
 import os
 import signal
@@ -19,13 +19,13 @@ def test_a_machine_that_fails_loses_no_delivery(site):
     send(150)
     until(lambda: len(site.ledger.accepted) > 20, 40)
     site.kill(worker)
-    assert {"claimed", "sending"} & states().keys(), "it had nothing in its hands: this proves nothing"
+    assert {"claimed", "sending"} & states().keys(), "it was not working: this proves nothing"
     site.worker("--pool", "prefork", "-c", "2")
     site.beat(KLAXON_SWEEP_EVERY="1")
     until(lambda: states() == {"sent": 150}, 90)
     assert len(site.ledger.accepted) == 150
     assert site.ledger.repeats <= 2 * GROUP, "two processes were lost, each with one group"
-    assert Delivery.objects.filter(fence__gte=3).exists(), "nothing was taken back"
+    assert Delivery.objects.filter(fence__gte=3).exists(), "nothing was rescued"
 
 
 def test_another_child_runs_the_task_of_a_killed_one(site):
@@ -34,7 +34,7 @@ def test_another_child_runs_the_task_of_a_killed_one(site):
     until(lambda: len(site.ledger.accepted) > 10, 40)
     [child] = site.children(worker)
     os.kill(child, signal.SIGKILL)
-    until(lambda: states().get("sent", 0) >= 50, 40)  # no beat: the task itself has come again
+    until(lambda: states().get("sent", 0) >= 50, 40)  # no beat: the broker delivered the task again
     site.beat(KLAXON_SWEEP_EVERY="1")
     until(lambda: states() == {"sent": 60}, 60)
     assert site.ledger.repeats <= GROUP

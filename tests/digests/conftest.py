@@ -22,7 +22,7 @@ def clock():
 
 @pytest.fixture
 def batched():
-    """Orders that are shipped within a quarter of an hour are told of together."""
+    """Batch order_shipped with a window of a quarter of an hour."""
     with temporary_events():
         event = NOTIFICATION_EVENTS[ShopEvents.ORDER_SHIPPED]
         NOTIFICATION_EVENTS[ShopEvents.ORDER_SHIPPED] = dataclasses.replace(event, batch_window=900)
@@ -43,5 +43,5 @@ def with_digest(kind, **chosen):
 
 
 def work():
-    """What cron does."""
+    """Run a worker once, as cron does."""
     return Worker(workers=1).drain()

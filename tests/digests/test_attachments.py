@@ -1,4 +1,4 @@
-"""A digest or batch carries the files of its items, as far as they go into one mail; nothing is lost."""
+"""A digest or batch has the attachments of its items if they fit into one mail; no attachment is lost."""
 
 import pytest
 from django.core import mail

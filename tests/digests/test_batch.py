@@ -1,4 +1,4 @@
-"""Similar notifications within a window come as one."""
+"""Notifications of an event within a window are one message."""
 
 import dataclasses
 from datetime import UTC, datetime, time, timedelta

@@ -1,4 +1,4 @@
-"""A day of notifications in one mail, at the hour of the user."""
+"""The notifications of a day in one mail, at the hour that the user has chosen."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -150,7 +150,7 @@ def test_a_user_who_left_or_opted_out_or_has_no_working_address_gets_no_digest(c
 
 @pytest.fixture
 def mistyped():
-    """A reader who has mistyped an address of their own."""
+    """A reader with a mistyped address of their own."""
     return with_digest("daily", addresses={"email": "ann@exmaple.com"})
 
 
@@ -200,7 +200,7 @@ def test_cancelled_and_expired_items_are_left_out(clock, reader):
 def test_an_item_that_was_cancelled_while_claimed_is_left_out(clock, reader):
     ship(reader, 1, cancel_key="one")
     ship(reader, 2)
-    # As if a worker had it when it was cancelled, and gave it back.
+    # As if a worker had claimed it when it was cancelled, and gave it back.
     Notification.objects.filter(cancel_key="one").update(cancelled_at=clock.time)
     clock.to(EIGHT)
     assert make_due() == DigestResult(made=1, merged=1, refused=1)

@@ -1,4 +1,4 @@
-"""Who had no notifications gets what the host has for them, once; who had some gets it with them."""
+"""Users without notifications get the sections of the host once. Users with notifications get them in the digest."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -79,7 +79,7 @@ def test_a_user_without_sections_gets_nothing_and_is_processed_once(clock, reade
 def test_two_processes_send_one_digest(clock, reader):
     clock.to(EIGHT)
     assert send_section_digests(clock()) == 1
-    # As if the other had begun before this one had written anything.
+    # As if the other process had started before this one wrote anything.
     Notification.objects.update(created_at=EIGHT - timedelta(minutes=1))
     UserSettings.objects.update(digest_asked_at=None)
     assert send_section_digests(clock()) == 0

@@ -1,4 +1,4 @@
-"""What is wrong with one keeps nobody else from theirs."""
+"""A problem of one recipient affects no other."""
 
 import dataclasses
 from datetime import UTC, datetime, time, timedelta
@@ -113,7 +113,7 @@ def test_queries_do_not_grow_with_the_refusals(clock, reader):
         UserSettings.objects.update(channels={})
         return len(captured)
 
-    # SQLite writes by tens and by ones.
+    # SQLite writes rows in tens and ones.
     assert refused(12) == refused(42)
 
 

@@ -1,4 +1,4 @@
-"""What changes while a digest or batch that was made waits for a provider, for its hour or for a worker."""
+"""Changes while a digest or batch waits for a provider, for its hour or for a worker."""
 
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -191,5 +191,5 @@ def test_queries_do_not_grow_with_the_digests(clock):
         return len([query for query in captured if "merged_into" in query["sql"] or "in_bulk" in query["sql"]])
 
     few = asked(2)
-    # Each digest is rendered by itself, in two queries.
+    # Each digest is rendered separately, in two queries.
     assert asked(10) - few == 2 * 8

@@ -1,4 +1,4 @@
-"""Noticing a flood."""
+"""The detection of a flood."""
 
 import pytest
 from django.db import connection
@@ -54,7 +54,7 @@ def test_the_check_reads_the_index_only_to_the_depth(depth, django_assert_num_qu
     assert "LIMIT 3" in sql
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            # A few rows are read faster in other ways; what matters is the way that a million are read.
+            # A few rows are read faster in other ways. The plan for a million rows matters.
             for way in ("seqscan", "bitmapscan", "sort"):
                 cursor.execute(f"SET LOCAL enable_{way} = off")
         cursor.execute(f"EXPLAIN {'QUERY PLAN ' if connection.vendor == 'sqlite' else ''}{sql}")

@@ -1,4 +1,4 @@
-"""Which buckets a delivery draws from."""
+"""The token requests of a delivery."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Taking tokens: who may go out now, and how long the others wait."""
+"""Taking tokens: which deliveries may be sent now, and how long the others wait."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -21,7 +21,7 @@ DOWN = {"verdict": Verdict.TEMPORARY, "error": "connection refused"}
 
 
 class FakeProvider(BaseChannel):
-    """A provider that works, unless its name is in ``answers``. Keeps who sent what."""
+    """A provider that works unless its name is in ``answers``. Records which provider sent which delivery."""
 
     one_by_one = True
     answers: dict = {}
@@ -41,7 +41,7 @@ class FakeProvider(BaseChannel):
 
 @pytest.fixture
 def configure_providers(settings):
-    """Configure providers of the log channel by name, each with what its entry says besides."""
+    """Configure providers of the log channel by name, each with more settings."""
     FakeProvider.answers, FakeProvider.sent = {}, []
 
     def configured(*names, **more):
@@ -129,7 +129,7 @@ def test_five_failures_open_the_circuit_for_every_worker_and_the_others_wait(con
     fake_provider = configure_providers()
     fake_provider.answers = {"only": DOWN}
     refuse_orders(30)
-    assert dispatch() == {"retry": 10}  # five were tried; of their group the other five were not handed over
+    assert dispatch() == {"retry": 10}  # five were tried; the other five of their group were not handed over
     assert len(fake_provider.sent) == 5
     assert sorted(Delivery.objects.values_list("attempts", flat=True)) == [0] * 25 + [1] * 5
     assert dispatch() == {}  # another worker
@@ -262,7 +262,7 @@ def test_providers_of_equal_rank_share_by_success_and_speed(configure_providers,
 
 
 def choices(clock):
-    """The providers that a worker which has just started chooses."""
+    """Count the providers that a new worker chooses."""
     providers = Dispatcher().providers
     providers.unavailable_channels(clock())
     return Counter(providers.choose(Delivery(channel="log"), clock()).name for _ in range(300))
@@ -294,7 +294,7 @@ def test_a_probe_that_cannot_be_rendered_is_replaced_by_the_next(configure_provi
     dispatch()
     fake_provider.answers = {}
     clock.forward(seconds=60)
-    prepare, broken = FakeProvider.prepare, [ValueError("this one is broken")]
+    prepare, broken = FakeProvider.prepare, [ValueError("broken")]
 
     def once(self, delivery, rendered):
         if broken:

@@ -1,4 +1,4 @@
-"""A refusal of one recipient or one text, refusals of everybody alike, and a provider that cannot be reached."""
+"""Refusals of one recipient or text, equal refusals of all, and a provider that cannot be reached."""
 
 from collections import Counter
 from datetime import timedelta
@@ -33,7 +33,7 @@ SILENT = {"verdict": Verdict.TEMPORARY, "blames": Blame.SILENCE, "error": "timed
 
 
 class InTurn(FakeProvider):
-    """Refuses every other message, or those that ``turns`` says."""
+    """Gives the answers in ``turns``, and accepts messages after that."""
 
     address_kind = "email"
     turns: list = []
@@ -206,11 +206,11 @@ def test_one_failure_to_reach_a_provider_moves_all_messages_to_the_next(configur
     while dispatch():
         clock.forward(seconds=1)
     assert states() == {"sent": 30}
-    assert count_by_provider(fake_provider)["first"] == 1, "nobody else had to find out"
+    assert count_by_provider(fake_provider)["first"] == 1, "no other delivery was tried there"
 
 
 class Picky(FakeProvider):
-    """Refuses some addresses for good, and takes all others."""
+    """Refuses addresses that start with "bad" permanently, and accepts all others."""
 
     address_kind = "email"
     refusal: dict = {}

@@ -27,7 +27,7 @@ def test_a_wait_deviates_by_at_most_the_jitter(delays, jitter, chance):
 
 @given(DELAYS.filter(len), FRACTION, FRACTION, st.floats(0, 86_400))
 def test_a_wait_is_never_shorter_than_the_provider_asked_for(delays, jitter, chance, retry_after):
-    # Up to a day: what is more may be capped.
+    # Up to a day, because a longer wait is limited.
     assert next_retry_delay(1, delays, jitter, chance, retry_after) >= retry_after
 
 

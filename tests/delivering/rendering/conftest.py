@@ -3,7 +3,7 @@ import pytest
 
 @pytest.fixture
 def templates(settings):
-    """Say what templates there are, besides those of the installed apps."""
+    """Add templates to those of the installed apps."""
 
     def templates(files):
         loaders = [("django.template.loaders.locmem.Loader", files), "django.template.loaders.app_directories.Loader"]

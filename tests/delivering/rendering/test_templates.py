@@ -79,7 +79,7 @@ def test_a_missing_optional_part_is_left_out(templates):
 
 def test_an_empty_part_is_empty(templates):
     templates({f"{MAIL}.txt": "x", f"{MAIL}.html": "{% if picture %}<img src='{{ picture }}'>{% endif %}\n"})
-    assert rendered(required=("txt",)).html == "", "else the mail would show an empty page"
+    assert rendered(required=("txt",)).html == "", "otherwise the mail would show an empty page"
 
 
 def test_the_error_for_a_missing_required_part_names_the_template(templates):

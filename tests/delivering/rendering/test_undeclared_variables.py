@@ -1,4 +1,4 @@
-"""What the check of templates takes for given is what templates get."""
+"""The variables that the check of templates expects are those that templates get."""
 
 import pytest
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def sent():
-    """A notification that gives its templates nothing but an order number, and who gets it."""
+    """A notification whose context is an order number, and its recipient."""
     user = UserFactory()
     result = NotificationManager.send(ShopEvents.ORDER_SHIPPED, user, context={"order_number": "7"})
     return Notification.objects.get(pk=result.notification_id), user

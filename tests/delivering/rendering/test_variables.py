@@ -1,4 +1,4 @@
-"""What templates can name, from the context to the mail that arrives."""
+"""The variables of templates, from the context to the mail."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -28,7 +28,7 @@ class Door(Enum):
 
 @pytest.fixture
 def arrive(templates, mailoutbox):
-    """Send, deliver, and return the text of the mail; None if there is none."""
+    """Send, deliver, and return the text of the mail, or None if there is no mail."""
 
     def arrive(
         template,

@@ -1,4 +1,4 @@
-"""The heartbeat of a worker process and the locks of others."""
+"""The heartbeat of a worker process, and locks of others."""
 
 import threading
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ def short_beats(settings, transactional_db):
 
 @contextmanager
 def locked_by_another():
-    """The table of heartbeats cannot be written, until the returned function is called or the block ends."""
+    """Lock the table of heartbeats until the returned function is called or the block ends."""
     other = connection.copy()
     other.inc_thread_sharing()
     with other.cursor() as cursor:

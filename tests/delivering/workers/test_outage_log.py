@@ -1,4 +1,4 @@
-"""An outage of the database is a few lines in the log of a process, whatever all its threads meet."""
+"""A database outage is a few lines in the log of a process, for any number of threads."""
 
 import logging
 import threading
@@ -145,7 +145,7 @@ def test_an_error_that_an_outage_caused_belongs_to_it(log, caplog):
 
 @pytest.fixture
 def worker(settings, monkeypatch, transactional_db):
-    """With threads that try again all the time; in the log of the process nothing has happened yet."""
+    """A worker with threads that try again constantly, and an empty log of the process."""
     monkeypatch.setattr(outage_log, "RECOVERY_SECONDS", 0.5)
     vars(OUTAGE_LOG).update(vars(OutageLog()))
     settings.NOTIFICATIONS = {"BEAT_SECONDS": 0.05}
@@ -182,7 +182,7 @@ def test_all_threads_that_lose_their_connections_log_two_lines(worker, caplog):
 
 @contextmanager
 def outage_of_everybody(worker):
-    """Break all connections while the worker has some, and let nobody connect again."""
+    """Break all connections while the worker has some, and allow no new ones."""
     worker.begin()
     until(Heartbeat.objects.exists)
     server = connection.copy()

@@ -1,6 +1,6 @@
-"""Workers behind connection pools: nothing starves, nothing is lost or sent twice, and what is urgent stays fast.
+"""Workers behind connection pools: nothing starves, is lost or is sent twice, and urgent deliveries stay fast.
 
-``KLAXON_POOL_SECONDS`` makes the long tests longer; the fault that they are for showed after twenty seconds.
+``KLAXON_POOL_SECONDS`` makes the long tests longer. The error that they look for occurred after twenty seconds.
 """
 
 import json
@@ -31,7 +31,7 @@ pytestmark = [
 SECONDS = float(os.environ.get("KLAXON_POOL_SECONDS", "25"))
 DELIVERIES = 5000
 ALARM_EVERY = 0.2
-OVERTAKEN = 50  # twenty or so are usual: the batch under way, and the one after it; a batch is of ten
+OVERTAKEN = 50  # About twenty are usual: the current batch and the next one, of ten each.
 PURGE = """
 from django.db import ProgrammingError, connection
 from notifications.models import PreferenceChange, TopicSubscription, allow_log_changes
@@ -52,7 +52,7 @@ NEEDS_PGBOUNCER = pytest.mark.needs_program("pgbouncer")
 
 @pytest.fixture
 def through(short_folder):
-    """Start PgBouncer, if asked to, and return what a process must be told to connect as ``how`` says."""
+    """Start PgBouncer if needed, and return the environment of a process that connects as ``how`` says."""
     with ExitStack() as stack:
 
         def through(how, pooler):
@@ -63,7 +63,10 @@ def through(short_folder):
 
 
 def send_for(seconds):
-    """Queue half of the deliveries at once and the rest evenly, with alarms between; when each alarm was committed."""
+    """Queue half of the deliveries immediately and the rest evenly, with alarms between.
+
+    Returns when each alarm was committed.
+    """
     users = User.objects.bulk_create(UserFactory.build_batch(DELIVERIES))
     half, alarms = DELIVERIES // 2, int(seconds / ALARM_EVERY)
     alarmed, rest = users[half : half + alarms], users[half + alarms :]
@@ -81,15 +84,15 @@ def send_for(seconds):
 
 
 def waits(ledger, committed):
-    """Seconds from the commit of each alarm until the mail server had accepted it, the shortest first."""
+    """Return the seconds from the commit of each alarm until the mail server accepted it, the shortest first."""
     times = dict(line.split() for line in ledger.with_suffix(".times").read_text().splitlines())
     return sorted(float(times[address]) - at for address, at in committed.items())
 
 
 def overtaken(ledger, committed):
-    """How many others the mail server accepted between the commit of each alarm and its acceptance, the fewest first.
+    """Return how many others the mail server accepted between the commit and the acceptance of each alarm, sorted.
 
-    Unlike seconds, this does not depend on how busy the machine is that runs the tests.
+    Unlike seconds, this does not depend on the load of the machine that runs the tests.
     """
     accepted = ledger.with_suffix(".times").read_text().splitlines()
     times = {address: float(at) for address, at in map(str.split, accepted)}
@@ -144,7 +147,7 @@ def test_an_idle_worker_behind_pgbouncer_polls_faster_than_its_idle_time(tmp_pat
         worker = start("dispatch_notifications", "--watch", port=port, KLAXON_DATABASE_MORE=through({}, True))
         try:
             until(lambda: Heartbeat.objects.exists())
-            time.sleep(3)  # it waits in vain for a notification of its own
+            time.sleep(3)  # It waits without success for a notification of its own.
             for number, user in enumerate(users):
                 NotificationManager.send(ShopEvents.STORE_ON_FIRE, user, None, {"place": "Hall 3"})
                 committed[user.email] = time.time()

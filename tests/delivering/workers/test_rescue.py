@@ -1,4 +1,4 @@
-"""Lost workers: noticed, not condemned at first sight, their deliveries brought to an end."""
+"""Lost workers are found and confirmed, and their deliveries are rescued."""
 
 import time
 from datetime import timedelta

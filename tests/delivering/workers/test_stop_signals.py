@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT, and whom they stop when."""
+"""SIGTERM and SIGINT: what they stop, and when."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ SECONDS_OF_WAITING = 3
 
 
 class Recorder:
-    """Writes down how it was asked to stop, and when."""
+    """Records how and when it was asked to stop."""
 
     def __init__(self, forks=False):
         self.forks = forks

@@ -1,4 +1,4 @@
-"""Waking: by PostgreSQL's notifications where they arrive, by polling behind a pooler that swallows them."""
+"""Wake-ups: by PostgreSQL's notifications if they arrive, and by polling behind a pooler that drops them."""
 
 import json
 import threading
@@ -27,12 +27,12 @@ def never():
 
 
 def settled(waker):
-    """Wait until a waker has found out how to wait; it wakes meanwhile."""
+    """Wait until a waker has decided how to wait. It may wake before that."""
     until(lambda: quiet(waker), seconds=10)
 
 
 def watched(waker, seconds):
-    """Let a waker wait, again and again: one that polls is woken by whatever is written on the same server."""
+    """Let a waker wait repeatedly: any write on the same server wakes one that polls."""
     deadline = time.monotonic() + seconds
     while (left := deadline - time.monotonic()) > 0:
         waker.wait(left, never)
@@ -45,7 +45,7 @@ def quiet(waker):
 
 
 def woken_after(waker, commit):
-    """Seconds from a commit in another thread until the waker has returned."""
+    """Return the seconds from a commit in another thread until the waker returns."""
     times = []
 
     def committing():
@@ -68,7 +68,7 @@ def send_to(user):
 
 @pytest.fixture
 def behind(short_folder, monkeypatch):
-    """Make wakers behind a PgBouncer of some mode, while the test itself connects directly."""
+    """Make wakers behind a PgBouncer in a given mode. The test itself connects directly."""
     warn_once.cache_clear()
     with ExitStack() as stack:
 

@@ -1,4 +1,4 @@
-"""The worker: woken by commits, stopped by signals, ended by nothing else."""
+"""The worker: commits wake it, signals stop it, and nothing else ends it."""
 
 import signal
 import threading
@@ -30,7 +30,7 @@ def all_sent():
 
 @pytest.fixture
 def watching():
-    """A worker in a thread, with a pause so long that only a wake-up can explain what it does."""
+    """A worker in a thread, with an idle time so long that only a wake-up can explain what it does."""
     workers = []
 
     def begin(**options):

@@ -1,4 +1,4 @@
-"""Several worker processes under one parent: no delivery twice, none left, ended together, replaced when lost."""
+"""Several worker processes under one parent: each delivery is sent once, and lost processes are replaced."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ def newsletter(count):
 
 
 def pids():
-    """Of the worker processes whose hearts beat."""
+    """Return the ids of the worker processes that have a heartbeat."""
     return set(Heartbeat.objects.values_list("pid", flat=True))
 
 
@@ -42,7 +42,7 @@ def all_sent():
 
 @pytest.fixture
 def watching(tmp_path):
-    """Start watching processes; whatever is still there at the end is ended by force."""
+    """Start watching processes, and kill those that still run at the end."""
     parents = []
 
     def watching(processes, *options):
@@ -76,7 +76,7 @@ def test_a_single_run_empties_the_outbox_with_all_processes_and_prints_one_summa
     assert said.count("deliveries") == 1, "one summary, and no progress in a pipe"
     accepted = Counter(ledger.read_text().splitlines())
     assert (len(accepted), set(accepted.values())) == (200, {1})
-    assert not Heartbeat.objects.exists(), "every worker has said that it ended"
+    assert not Heartbeat.objects.exists(), "every worker has deleted its heartbeat"
 
 
 def test_each_process_has_its_own_heartbeat_and_sigterm_stops_all_in_order(watching):
@@ -113,7 +113,7 @@ def test_a_process_that_dies_is_logged_and_replaced(watching):
 
 def test_a_process_that_dies_in_a_single_run_is_an_error(tmp_path):
     newsletter(3)
-    with socket.create_server(("127.0.0.1", 0)) as silent:  # a mail server that never says a word
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # a mail server that never answers
         parent = start("dispatch_notifications", "--processes", "2", "--batch-size", "1", port=silent.getsockname()[1])
         until(lambda: Delivery.objects.filter(state="sending").count() == 2)
         for pid in pids():
@@ -136,7 +136,7 @@ def test_processes_end_after_their_parent_was_killed(watching):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_parent_can_be_stopped_while_it_starts_children(number):
     parent = start("dispatch_notifications", "--watch", "--processes", "4")
-    until(lambda: pids())  # the first lives, others are being made
+    until(lambda: pids())  # the first runs, others are being started
     parent.send_signal(number)
     finished(parent, timeout=30)
     assert not Heartbeat.objects.exists()
@@ -159,7 +159,7 @@ def child(last_report_at, stop_requested_at=None):
 @pytest.mark.parametrize(
     ("last_report_at", "stop_requested_at", "now", "word"),
     [
-        (0, None, 1000, ""),  # nobody asked it to stop
+        (0, None, 1000, ""),  # it was not asked to stop
         (100, 100, 109, ""),
         (100, 100, 110, "frozen"),
         (0, 100, 109, ""),  # frozen long before, but it gets the same time
@@ -179,7 +179,7 @@ def test_the_longest_stop_is_that_of_the_slowest_enabled_channel(settings):
     quick = max_stop_seconds()
     assert quick == 500 * 0.1 + 10 + 60
     settings.NOTIFICATIONS = {"CHANNELS": {"log": {}, "slow": {"BACKEND": f"{__name__}.Slow"}}}
-    assert max_stop_seconds() == quick - 50 + 500 * 10, "a group that goes out as one"
+    assert max_stop_seconds() == quick - 50 + 500 * 10, "a group that is sent in one call"
     settings.NOTIFICATIONS = {"CHANNELS": {"email": {"ENABLED": False}, "log": {"OPTIONS": {"colour": "red"}}}}
     assert max_stop_seconds() == 30 + 10 + 60, "the app channel, which is on by default"
 
@@ -189,7 +189,7 @@ class Slow(BaseChannel):
 
 
 def freeze(pid):
-    """Stop a process, but not while it holds SQLite's only write lock: nobody else could end in order then."""
+    """Suspend a process, but not while it holds SQLite's only write lock: no other process could end in order then."""
     while True:
         os.kill(pid, signal.SIGSTOP)
         until(lambda: is_stopped(pid))
@@ -230,7 +230,7 @@ def test_a_child_that_alone_gets_ctrl_c_continues(watching):
 
 
 def crew(path, loop, more=""):
-    """Two processes under a parent, with something else to do than to deliver."""
+    """Start a parent of two processes that run ``loop`` and deliver nothing."""
     code = f"""
 import time
 from collections import Counter
