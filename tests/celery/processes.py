@@ -97,7 +97,7 @@ class Site:
         found = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
         return [int(pid) for pid in found.split()]
 
-    def said(self, words):
+    def count_in_log(self, words):
         return self.log.read_text().count(words)
 
     def end(self, process):

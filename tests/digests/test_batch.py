@@ -93,8 +93,8 @@ def test_a_scheduled_notification_is_in_no_batch(clock):
     clock.to(noon - timedelta(minutes=5))
     ship(user, 1, channels=["email"])
     ship(user, 2, channels=["email"], send_at=noon)
-    told = NotificationManager.why(Delivery.objects.last()).channels[0]
-    assert (told.arrives_at, told.reason) == (noon, Reason.SCHEDULED)
+    channel = NotificationManager.why(Delivery.objects.last()).channels[0]
+    assert (channel.arrives_at, channel.reason) == (noon, Reason.SCHEDULED)
     clock.to(noon)
     work()
     assert [message.subject for message in mail.outbox] == ["Order 2 is on its way"]

@@ -65,9 +65,9 @@ def test_each_item_names_its_digest(clock, reader):
     clock.to(EIGHT)
     assert make_due() == DigestResult(made=1, merged=1)
     item = Delivery.objects.get(state=DeliveryState.MERGED)
-    whole = item.merged_into
-    assert (whole.channel, whole.recipient_key, whole.address) == (item.channel, item.recipient_key, item.address)
-    assert (whole.notification.event, whole.notification.gathers) == ("daily_digest", "daily")
+    digest = item.merged_into
+    assert (digest.channel, digest.recipient_key, digest.address) == (item.channel, item.recipient_key, item.address)
+    assert (digest.notification.event, digest.notification.gathers) == ("daily_digest", "daily")
     assert item.settled_at == EIGHT
 
 
@@ -122,11 +122,11 @@ def test_a_digest_is_sent_without_sections_that_fail(path, clock, reader, settin
     assert "The function of DIGEST_SECTIONS failed" in caplog.text
 
 
-def broken(*asked):
+def broken(*args):
     raise ZeroDivisionError
 
 
-def no_mapping(*asked):
+def no_mapping(*args):
     return 7
 
 

@@ -74,7 +74,7 @@ def test_a_database_error_of_the_host_loses_only_its_sections(clock, reader, set
     assert "The function of DIGEST_SECTIONS failed" in caplog.text
 
 
-def no_such_table(*asked):
+def no_such_table(*args):
     with connection.cursor() as cursor:
         cursor.execute("SELECT * FROM nowhere")
 

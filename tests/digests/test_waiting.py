@@ -28,7 +28,7 @@ def at(hour, minute=0):
     return datetime(2026, 11, 21, hour, minute, tzinfo=BERLIN)
 
 
-def told(arrival, numbers):
+def listed_numbers(arrival, numbers):
     return [number for number in numbers if f"#{number}#" in arrival.body]
 
 
@@ -48,7 +48,7 @@ def test_items_that_expire_or_are_unwanted_during_an_outage_are_left_out(reader)
         timeline.at(at(8, 3), lambda: opts_out(reader))
         timeline.run(at(12))
         [digest] = timeline.arrivals
-    assert (digest.title, told(digest, [1, 2])) == ("Your day: 1 notification", [2])
+    assert (digest.title, listed_numbers(digest, [1, 2])) == ("Your day: 1 notification", [2])
     left = {row.reason: row for row in Delivery.objects.exclude(reason="").exclude(state="merged")}
     assert {reason: row.state for reason, row in left.items()} == {"expired": "expired", "preference": "dropped"}
     assert all(row.merged_into is None and row.settled_at for row in left.values())
@@ -69,7 +69,7 @@ def test_the_same_applies_to_a_batch(batched):
             timeline.send("2026-11-20 10:00", ShopEvents.ORDER_SHIPPED, [user], channels=["email"], **given)
         timeline.run()
         [batch] = timeline.arrivals
-    assert told(batch, [1, 2]) == [2]
+    assert listed_numbers(batch, [1, 2]) == [2]
 
 
 def test_a_digest_without_items_ends_like_its_last_item(clock, reader):
@@ -86,17 +86,17 @@ def test_a_digest_without_items_ends_like_its_last_item(clock, reader):
 
 
 def test_an_item_that_is_cancelled_while_its_digest_waits_is_left_out(reader):
-    said = []
+    counts = []
     with simulated("2026-11-20 10:00", "Europe/Berlin") as timeline:
         timeline.outage("email", at(7, 55), at(8, 10))
         for number, key in ((1, "one"), (2, "two")):
             given = {"context": {"order_number": f"#{number}#", "eta": None}, "cancel_key": key}
             timeline.send("2026-11-20 12:00", ShopEvents.ORDER_SHIPPED, [reader], channels=["email"], **given)
-        timeline.at(at(8, 2), lambda: said.append(NotificationManager.cancel(None, "one")))
+        timeline.at(at(8, 2), lambda: counts.append(NotificationManager.cancel(None, "one")))
         timeline.run(at(12))
         [digest] = timeline.arrivals
-    assert said == [1]
-    assert (digest.title, told(digest, [1, 2])) == ("Your day: 1 notification", [2])
+    assert counts == [1]
+    assert (digest.title, listed_numbers(digest, [1, 2])) == ("Your day: 1 notification", [2])
     assert Delivery.objects.get(notification__cancel_key="one").state == "cancelled"
     assert NotificationManager.cancel(None, "two") == 0
 
@@ -115,9 +115,9 @@ def test_the_worker_leaves_out_cancelled_items_of_a_claimed_digest(clock, reader
     ship(reader, 2, channels=["email"])
     clock.to(EIGHT)
     make_due()
-    [whole] = Delivery.objects.claim("lost", clock(), clock() + timedelta(seconds=30), 1)
+    [digest] = Delivery.objects.claim("lost", clock(), clock() + timedelta(seconds=30), 1)
     assert NotificationManager.cancel(None, "one") == 0
-    Delivery.objects.take_back([LostClaim(whole.pk, whole.fence, 0)], clock())
+    Delivery.objects.take_back([LostClaim(digest.pk, digest.fence, 0)], clock())
     Dispatcher().run_until_idle()
     assert [message.subject for message in mail.outbox] == ["Your day: 1 notification"]
     assert Delivery.objects.get(notification__cancel_key="one").state == "cancelled"
@@ -147,10 +147,10 @@ def test_an_empty_batch_is_not_sent_again(clock, batched):
         ship(user, number, channels=["email"], cancel_key="both")
     clock.forward(minutes=15)
     make_due()
-    whole = Delivery.objects.get(notification__gathers="batch")
-    Delivery.objects.exclude(pk=whole.pk).update(state="cancelled", merged_into=None)
-    Delivery.objects.filter(pk=whole.pk).update(state="dead")
-    NotificationManager.resend(Delivery.objects.get(pk=whole.pk), "try again")
+    digest = Delivery.objects.get(notification__gathers="batch")
+    Delivery.objects.exclude(pk=digest.pk).update(state="cancelled", merged_into=None)
+    Delivery.objects.filter(pk=digest.pk).update(state="dead")
+    NotificationManager.resend(Delivery.objects.get(pk=digest.pk), "try again")
     assert dict(Dispatcher().run_until_idle()) == {"cancelled": 1}
     assert mail.outbox == []
     assert NotificationLog.objects.get(kind="drop").error_message == "no item is left"
@@ -165,20 +165,20 @@ def test_a_slow_worker_removes_no_item_from_a_digest_of_another(clock, reader):
     ship(reader, 1, channels=["email"])
     clock.to(EIGHT)
     make_due()
-    [whole] = Delivery.objects.claim("slow", clock(), clock() + timedelta(seconds=30), 1)
+    [digest] = Delivery.objects.claim("slow", clock(), clock() + timedelta(seconds=30), 1)
     item = Delivery.objects.get(state="merged")
-    gone = DigestRemoval(item.pk, DeliveryState.DROPPED, Reason.MUTED, whole.pk, whole.fence)
-    Delivery.objects.filter(pk=whole.pk).update(fence=whole.fence + 1)
-    assert Delivery.objects.remove_from_digests([gone], clock()) == set()
-    Delivery.objects.filter(pk=whole.pk).update(fence=whole.fence)
-    assert Delivery.objects.remove_from_digests([gone], clock()) == {item.pk}
-    removal = DigestRemoval(item.pk, DeliveryState.READY, "", whole.pk, whole.fence)
+    removal_of_muted = DigestRemoval(item.pk, DeliveryState.DROPPED, Reason.MUTED, digest.pk, digest.fence)
+    Delivery.objects.filter(pk=digest.pk).update(fence=digest.fence + 1)
+    assert Delivery.objects.remove_from_digests([removal_of_muted], clock()) == set()
+    Delivery.objects.filter(pk=digest.pk).update(fence=digest.fence)
+    assert Delivery.objects.remove_from_digests([removal_of_muted], clock()) == {item.pk}
+    removal = DigestRemoval(item.pk, DeliveryState.READY, "", digest.pk, digest.fence)
     with pytest.raises(ValueError, match="from 'merged' to 'ready'"):
         Delivery.objects.remove_from_digests([removal], clock())
 
 
 def test_queries_do_not_grow_with_the_digests(clock):
-    def asked(count):
+    def count_queries(count):
         for user in [with_digest("daily") for _ in range(count)]:
             for _ in range(count):
                 ship(user, 1, channels=["email"], expires_at=clock() + timedelta(hours=24))
@@ -190,6 +190,6 @@ def test_queries_do_not_grow_with_the_digests(clock):
             assert Dispatcher().run_until_idle() == {"sent": count}
         return len([query for query in captured if "merged_into" in query["sql"] or "in_bulk" in query["sql"]])
 
-    few = asked(2)
+    few = count_queries(2)
     # Each digest is rendered separately, in two queries.
-    assert asked(10) - few == 2 * 8
+    assert count_queries(10) - few == 2 * 8

@@ -18,7 +18,10 @@ logger = logging.getLogger("notifications.rendering")
 def build_variables(
     event: NotificationEvent, channel: str, notification: Notification, user: Any, locale: Locale
 ) -> dict[str, Any]:
-    """Return the context as the transform changes it. ``original`` is the unchanged context."""
+    """Return the common variables, and the context as the transform changes it.
+
+    ``original`` is the unchanged context.
+    """
     original = _translate_context(notification, locale)
     return {
         "recipient": user,

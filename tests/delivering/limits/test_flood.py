@@ -55,8 +55,8 @@ def test_the_check_reads_the_index_only_to_the_depth(depth, django_assert_num_qu
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             # A few rows are read faster in other ways. The plan for a million rows matters.
-            for way in ("seqscan", "bitmapscan", "sort"):
-                cursor.execute(f"SET LOCAL enable_{way} = off")
+            for plan in ("seqscan", "bitmapscan", "sort"):
+                cursor.execute(f"SET LOCAL enable_{plan} = off")
         cursor.execute(f"EXPLAIN {'QUERY PLAN ' if connection.vendor == 'sqlite' else ''}{sql}")
         plan = str(cursor.fetchall())
     assert "klaxon_delivery_ready" in plan

@@ -75,10 +75,10 @@ def test_a_channel_without_a_limit_has_no_bucket(limits):
 
 def test_users_clusters_channels_and_events_are_counted_separately(limits):
     limits()
-    mine = {request.key for request in build_requests(delivery(), event())}
-    assert mine & {request.key for request in build_requests(delivery(cluster=8), event())} == {"global"}
-    assert mine & {request.key for request in build_requests(delivery(key="u:43"), event())} == {"cluster:7", "global"}
-    assert "user:7:u:42" in mine & {request.key for request in build_requests(delivery("app"), event())}
+    keys = {request.key for request in build_requests(delivery(), event())}
+    assert keys & {request.key for request in build_requests(delivery(cluster=8), event())} == {"global"}
+    assert keys & {request.key for request in build_requests(delivery(key="u:43"), event())} == {"cluster:7", "global"}
+    assert "user:7:u:42" in keys & {request.key for request in build_requests(delivery("app"), event())}
 
 
 def test_a_bare_address_is_limited_like_a_user(limits):

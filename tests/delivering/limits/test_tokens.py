@@ -186,9 +186,9 @@ class TestTheAnswer:
         assert self.answer(request(), "wait") == Hold(NOON + timedelta(seconds=36.5), Reason.OVER_LIMIT)
 
     def test_it_is_dropped_with_its_rule_if_its_event_says_so(self):
-        told = self.answer(request("user_event:1:u:1:order_shipped", "10/h burst 2"), "drop")
-        assert isinstance(told, Drop)
-        assert (told.reason, describe_rule(told.rule)) == (Reason.OVER_LIMIT, "limit: user_event 10/h burst 2")
+        answer = self.answer(request("user_event:1:u:1:order_shipped", "10/h burst 2"), "drop")
+        assert isinstance(answer, Drop)
+        assert (answer.reason, describe_rule(answer.rule)) == (Reason.OVER_LIMIT, "limit: user_event 10/h burst 2")
 
     def test_the_limit_of_a_provider_drops_nothing(self):
         assert isinstance(self.answer(build_provider_request("smtp", parse_rate("14/s")), "drop"), Hold)

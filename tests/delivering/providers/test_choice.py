@@ -322,13 +322,13 @@ def test_a_message_that_breaks_the_provider_delays_no_other(configure_providers,
     refuse_orders(20)
     poison = Delivery.objects.order_by("pk")[0].pk
 
-    def bear(self, messages):
+    def fail(self, messages):
         for message in messages:
             bad = message["delivery"] == poison
             yield Receipt(message, Verdict.CONFIGURATION if bad else Verdict.ACCEPTED, error="5.7.1 spam" * bad)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(FakeProvider, "send", bear)
+        patched.setattr(FakeProvider, "send", fail)
         dispatcher = Dispatcher()
         for _ in range(60):
             dispatcher.run_until_idle()

@@ -126,16 +126,16 @@ def test_alarms_overtake_five_thousand_other_deliveries(tmp_path, through, how, 
             until(lambda: not Delivery.objects.exclude(state="sent").exists(), seconds=60)
             assert worker.poll() is None
             worker.send_signal(signal.SIGTERM)
-            said = finished(worker, timeout=30)
+            output = finished(worker, timeout=30)
         finally:
             worker.kill()
     mails = Counter(line.split()[0] for line in ledger.read_text().splitlines())
     assert (len(mails), set(mails.values())) == (DELIVERIES, {1})
     seconds, ahead = waits(ledger, committed), overtaken(ledger, committed)
     figures = {share: (round(percentile(seconds, share), 3), percentile(ahead, share)) for share in (0.5, 0.9, 0.99, 1)}
-    print(figures, said)
+    print(figures, output)
     assert figures[0.99][1] < OVERTAKEN, figures
-    assert "Traceback" not in said
+    assert "Traceback" not in output
 
 
 @NEEDS_PGBOUNCER
@@ -154,18 +154,18 @@ def test_an_idle_worker_behind_pgbouncer_polls_faster_than_its_idle_time(tmp_pat
                 time.sleep(0.3 + 0.01 * number)
             until(lambda: not Delivery.objects.exclude(state="sent").exists())
             worker.send_signal(signal.SIGTERM)
-            said = finished(worker, timeout=30)
+            output = finished(worker, timeout=30)
         finally:
             worker.kill()
     seconds = waits(ledger, committed)
     # With a poll a second the median would be half a second.
     assert percentile(seconds, 0.5) < 0.25, seconds
-    assert said.count("notifications do not reach this worker") == 1
+    assert output.count("notifications do not reach this worker") == 1
 
 
 @NEEDS_PGBOUNCER
 @pytest.mark.parametrize(
-    ("code", "said"),
+    ("code", "output"),
     [
         ("print(len(list(read_outcomes(sent.pk, 'default'))))", "3"),
         ("print(len(Delivery.objects.load_digest_items(Delivery.objects.all())))", "0"),
@@ -179,7 +179,7 @@ def test_an_idle_worker_behind_pgbouncer_polls_faster_than_its_idle_time(tmp_pat
         (PURGE, "1 purged, others refused: True"),
     ],
 )
-def test_no_statement_needs_the_server_connection_of_the_previous_one(through, code, said):
+def test_no_statement_needs_the_server_connection_of_the_previous_one(through, code, output):
     NotificationManager.send(ShopEvents.NEWSLETTER, UserFactory.create_batch(3))
     Delivery.objects.update(state="dead")
     known = (
@@ -190,4 +190,4 @@ def test_no_statement_needs_the_server_connection_of_the_previous_one(through, c
         "sent = Notification.objects.get(); "
     )
     command = ("shell", "--no-imports", "-c", known + code)
-    assert said in finished(start(*command, KLAXON_DATABASE_MORE=through({}, True)))
+    assert output in finished(start(*command, KLAXON_DATABASE_MORE=through({}, True)))

@@ -141,8 +141,8 @@ def test_a_claim_of_a_lost_worker_is_no_lost_contact(clock, rescuer, caplog):
 
 
 def test_the_third_strike_sends_the_failed_signal(clock, rescuer, django_capture_on_commit_callbacks):
-    told = []
-    failed = lambda delivery, **kwargs: told.append((delivery.pk, delivery.state, delivery.reason))  # noqa: E731
+    received = []
+    failed = lambda delivery, **kwargs: received.append((delivery.pk, delivery.state, delivery.reason))  # noqa: E731
     signals.delivery_failed.connect(failed)
     take(clock)
     Delivery.objects.update(strikes=2)
@@ -150,7 +150,7 @@ def test_the_third_strike_sends_the_failed_signal(clock, rescuer, django_capture
     clock.forward(seconds=61)
     with django_capture_on_commit_callbacks(execute=True):
         rescue_twice(rescuer, clock)
-    assert told == [(the_delivery().pk, "dead", "strikes")]
+    assert received == [(the_delivery().pk, "dead", "strikes")]
 
 
 def test_the_late_outcome_of_a_suspended_worker_is_refused(clock, rescuer, monkeypatch, caplog):

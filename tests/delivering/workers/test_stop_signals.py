@@ -18,20 +18,20 @@ class Recorder:
 
     def __init__(self, forks=False):
         self.forks = forks
-        self.asked, self.times = [], []
+        self.calls, self.times = [], []
 
     def stop(self):
-        self.asked.append("stop")
+        self.calls.append("stop")
         self.times.append(time.monotonic())
 
     def stop_now(self):
-        self.asked.append("stop now")
+        self.calls.append("stop now")
 
-    def wait_for(self, *asked):
+    def wait_for(self, *calls):
         until = time.monotonic() + 5
-        while self.asked != list(asked) and time.monotonic() < until:
+        while self.calls != list(calls) and time.monotonic() < until:
             time.sleep(0.01)
-        assert self.asked == list(asked)
+        assert self.calls == list(calls)
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_a_signal_stops_the_worker_while_the_main_thread_waits_for_a_lock_of_sql
         ended = time.monotonic()
     waiting.close()
     assert ended - began >= SECONDS_OF_WAITING - 0.5
-    assert worker.asked == ["stop"]
+    assert worker.calls == ["stop"]
     assert ended - worker.times[0] > SECONDS_OF_WAITING / 2
 
 

@@ -71,9 +71,9 @@ def test_a_single_run_empties_the_outbox_with_all_processes_and_prints_one_summa
     newsletter(200)
     ledger = tmp_path / "ledger"
     with smtp_ledger(ledger) as port:
-        said = finished(start("dispatch_notifications", "--processes", "3", "--batch-size", "5", port=port))
-    assert said.splitlines()[-1] == "200 deliveries: 200 sent."
-    assert said.count("deliveries") == 1, "one summary, and no progress in a pipe"
+        output = finished(start("dispatch_notifications", "--processes", "3", "--batch-size", "5", port=port))
+    assert output.splitlines()[-1] == "200 deliveries: 200 sent."
+    assert output.count("deliveries") == 1, "one summary, and no progress in a pipe"
     accepted = Counter(ledger.read_text().splitlines())
     assert (len(accepted), set(accepted.values())) == (200, {1})
     assert not Heartbeat.objects.exists(), "every worker has deleted its heartbeat"
@@ -106,9 +106,9 @@ def test_a_process_that_dies_is_logged_and_replaced(watching):
     newsletter(10)
     until(all_sent)
     parent.send_signal(signal.SIGTERM)
-    said = finished(parent, timeout=30)
-    assert f"Worker process {killed} was ended by SIGKILL. Another one starts in 0.2 seconds." in said
-    assert "10 deliveries: 10 sent." in said
+    output = finished(parent, timeout=30)
+    assert f"Worker process {killed} was ended by SIGKILL. Another one starts in 0.2 seconds." in output
+    assert "10 deliveries: 10 sent." in output
 
 
 def test_a_process_that_dies_in_a_single_run_is_an_error(tmp_path):
@@ -118,10 +118,10 @@ def test_a_process_that_dies_in_a_single_run_is_an_error(tmp_path):
         until(lambda: Delivery.objects.filter(state="sending").count() == 2)
         for pid in pids():
             os.kill(pid, signal.SIGKILL)
-        said, _ = parent.communicate(timeout=30)
+        output, _ = parent.communicate(timeout=30)
     assert parent.returncode == 1
-    assert "was ended by SIGKILL." in said
-    assert "CommandError: 2 worker processes died. The log contains the errors." in said
+    assert "was ended by SIGKILL." in output
+    assert "CommandError: 2 worker processes died. The log contains the errors." in output
 
 
 def test_processes_end_after_their_parent_was_killed(watching):
@@ -207,14 +207,14 @@ def test_a_frozen_child_is_named_and_killed_and_delays_no_other(watching):
     began = time.monotonic()
     parent.send_signal(signal.SIGTERM)
     until(lambda: pids() == {frozen}, seconds=8)
-    said, _ = parent.communicate(timeout=30)
+    output, _ = parent.communicate(timeout=30)
     assert 10 <= time.monotonic() - began < 20
-    assert f"Worker process {frozen} was asked to stop. The parent waits for it." in said
-    assert f"Worker process {frozen} is frozen" in said
-    assert f"Worker process {frozen} was ended by SIGKILL." in said
-    assert not any(str(other) in said for other in others), said
+    assert f"Worker process {frozen} was asked to stop. The parent waits for it." in output
+    assert f"Worker process {frozen} is frozen" in output
+    assert f"Worker process {frozen} was ended by SIGKILL." in output
+    assert not any(str(other) in output for other in others), output
     assert parent.returncode == 1
-    assert "1 worker process died" in said
+    assert "1 worker process died" in output
 
 
 def test_a_child_that_alone_gets_ctrl_c_continues(watching):
@@ -229,7 +229,7 @@ def test_a_child_that_alone_gets_ctrl_c_continues(watching):
     finished(parent, timeout=30)
 
 
-def crew(path, loop, more=""):
+def start_processes(path, loop, more=""):
     """Start a parent of two processes that run ``loop`` and deliver nothing."""
     code = f"""
 import time
@@ -259,7 +259,7 @@ call_command("dispatch_notifications", watch=True, processes=2)
 
 
 def test_a_second_signal_to_the_parent_is_forwarded_to_each_child(tmp_path):
-    parent = crew(tmp_path / "begun", "while not worker.is_stop_repeated: time.sleep(0.02)")
+    parent = start_processes(tmp_path / "begun", "while not worker.is_stop_repeated: time.sleep(0.02)")
     parent.send_signal(signal.SIGTERM)
     time.sleep(1.1)
     assert parent.poll() is None
@@ -268,19 +268,20 @@ def test_a_second_signal_to_the_parent_is_forwarded_to_each_child(tmp_path):
 
 
 def test_a_child_that_ticks_but_never_ends_is_killed(tmp_path):
-    parent = crew(tmp_path / "begun", "while True: time.sleep(0.02)", "worker_processes.max_stop_seconds = lambda: 3.0")
+    patch = "worker_processes.max_stop_seconds = lambda: 3.0"
+    parent = start_processes(tmp_path / "begun", "while True: time.sleep(0.02)", patch)
     began = time.monotonic()
     parent.send_signal(signal.SIGTERM)
-    said, _ = parent.communicate(timeout=20)
+    output, _ = parent.communicate(timeout=20)
     assert 3 <= time.monotonic() - began < 9
-    assert said.count("has not ended within 3 seconds") == 2
+    assert output.count("has not ended within 3 seconds") == 2
     assert parent.returncode == 1
 
 
 def test_the_command_fails_if_a_child_fails(tmp_path):
     loop = "while not worker.is_stopping(): time.sleep(0.02)\n    raise SystemExit(3)"
-    parent = crew(tmp_path / "begun", loop)
+    parent = start_processes(tmp_path / "begun", loop)
     parent.send_signal(signal.SIGTERM)
-    said, _ = parent.communicate(timeout=20)
-    assert said.count("ended with status 3.") == 2
+    output, _ = parent.communicate(timeout=20)
+    assert output.count("ended with status 3.") == 2
     assert parent.returncode == 1
