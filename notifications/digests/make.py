@@ -20,7 +20,7 @@ from notifications.storage.outbox import StateChange, try_lock_task
 logger = logging.getLogger("notifications.digests")
 
 RECIPIENTS_PER_TRANSACTION = 100
-LOCK_NAME = "klaxon.digests"
+DIGESTS_LOCK = "klaxon.digests"
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def release_overdue(now: datetime | None = None, should_stop: Callable[[], bool]
     released = 0
     while not should_stop():
         with transaction.atomic(using=using):
-            count = Delivery.objects.using(using).release_overdue(now) if try_lock_task(LOCK_NAME, using) else 0
+            count = Delivery.objects.using(using).release_overdue(now) if try_lock_task(DIGESTS_LOCK, using) else 0
         released += count
         if not count:
             break
@@ -121,7 +121,7 @@ def _make(keys: Sequence[str], using: str, now: datetime) -> DigestResult:
     # Before any lock is taken, because the host's function may be slow.
     sections = load_sections(keys, using, now)
     with transaction.atomic(using=using):
-        if not try_lock_task(LOCK_NAME, using):
+        if not try_lock_task(DIGESTS_LOCK, using):
             raise AlreadyRunning
         all_pending = list(group_due(Delivery.objects.using(using).lock_digest_items(keys), using, now))
         refused = _apply_refusals([pair for pending in all_pending for pair in pending.refused], using, now)

@@ -8,7 +8,7 @@ from notifications.core.rates import Rate, parse_rate
 from notifications.events import NotificationEvent, NotificationPriority, key_of
 from notifications.models import Delivery
 
-PROVIDER = "provider:"
+PROVIDER_PREFIX = "provider:"
 MAX_KEY_LENGTH = 200
 # The seconds that a request may wait after the next token, because others wait already.
 MAX_EXTRA_WAITS = {
@@ -34,7 +34,7 @@ class TokenRequest:
 
     @property
     def is_for_provider(self) -> bool:
-        return self.key.startswith(PROVIDER)
+        return self.key.startswith(PROVIDER_PREFIX)
 
 
 def build_requests(delivery: Delivery, event: NotificationEvent) -> list[TokenRequest]:
@@ -77,4 +77,4 @@ def build_provider_request(
     :param priority: the priority of the event. An urgent request waits less for others.
     """
     name = key if len(key) <= MAX_KEY_LENGTH else hashlib.sha256(key.encode()).hexdigest()
-    return TokenRequest(PROVIDER + name, rate, max_extra_wait=MAX_EXTRA_WAITS[NotificationPriority(priority)])
+    return TokenRequest(PROVIDER_PREFIX + name, rate, max_extra_wait=MAX_EXTRA_WAITS[NotificationPriority(priority)])

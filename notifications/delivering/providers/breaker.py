@@ -16,14 +16,14 @@ from notifications.outcomes import Blame, Receipt, Verdict
 logger = logging.getLogger("notifications.dispatch")
 
 REFRESH_INTERVAL = timedelta(seconds=1)
-FAILURES = (Verdict.TEMPORARY, Verdict.UNKNOWN, Verdict.CONFIGURATION)
+FAILURE_VERDICTS = (Verdict.TEMPORARY, Verdict.UNKNOWN, Verdict.CONFIGURATION)
 PROVIDER_BLAMES = (Blame.PROVIDER, Blame.NETWORK, Blame.SILENCE)
 OPENING_BLAMES = (Blame.NETWORK, Blame.SILENCE)
 
 
 def is_failure(receipt: Receipt) -> bool:
     """Return whether the provider has failed, and not only refused one recipient."""
-    return receipt.verdict in FAILURES and receipt.blames in PROVIDER_BLAMES
+    return receipt.verdict in FAILURE_VERDICTS and receipt.blames in PROVIDER_BLAMES
 
 
 def opens_circuit(receipt: Receipt) -> bool:

@@ -15,7 +15,7 @@ from django.template.smartif import TokenBase
 
 DJANGO_VARIABLES = {"True", "False", "None", "forloop", "block", "var", "csrf_token"}
 """``var`` is the content of ``{% filter %}``."""
-ROOT = re.compile(r"^\s*([^\W\d]\w*)(?=[.|\s]|$)")
+VARIABLE_NAME = re.compile(r"^\s*([^\W\d]\w*)(?=[.|\s]|$)")
 SKIPPED_ATTRIBUTES = {"token", "origin"}
 
 
@@ -28,7 +28,7 @@ def find_undeclared_variables(template: Template, declared: Iterable[str]) -> li
         if isinstance(found, Variable):
             used.update(found.lookups[:1] if found.lookups else ())
         elif isinstance(found, Token):
-            used.update(ROOT.findall(found.contents)[:1])
+            used.update(VARIABLE_NAME.findall(found.contents)[:1])
         else:
             strings.add(found)
     return sorted(used - strings - DJANGO_VARIABLES - set(declared))

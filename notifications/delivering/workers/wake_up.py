@@ -21,7 +21,7 @@ from notifications.models import Delivery
 
 logger = logging.getLogger("notifications.worker")
 
-CHANNEL = "klaxon"
+NOTIFY_CHANNEL = "klaxon"
 COMMIT_POLL_INTERVAL = 0.05
 PROOF_TIMEOUT = 2.0
 PROOF_INTERVAL = 60.0
@@ -34,7 +34,7 @@ def notify_workers(*, partition: str, **kwargs: Any) -> None:
     connection = connections[router.db_for_write(Delivery)]
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_notify(%s, %s)", [CHANNEL, partition])
+            cursor.execute("SELECT pg_notify(%s, %s)", [NOTIFY_CHANNEL, partition])
 
 
 class Waker:
@@ -135,7 +135,7 @@ class PostgresListener:
     def __init__(self, using: str) -> None:
         self._connection = copy_without_pool(using)
         self._poller = PostgresPoller(using)
-        self._proof_channel = f"{CHANNEL}_{uuid4().hex}"
+        self._proof_channel = f"{NOTIFY_CHANNEL}_{uuid4().hex}"
         self._proof = ""
         self._prove_at = self._give_up_at = time.monotonic()
         self._is_proven = False
@@ -175,7 +175,7 @@ class PostgresListener:
         """Replace polling. The worker wakes after this call, so it finds what was queued before."""
         with self._connection.cursor() as cursor:
             cursor.execute(f"UNLISTEN {self._proof_channel}")
-        self._listen(CHANNEL)
+        self._listen(NOTIFY_CHANNEL)
         self._is_proven = True
         self._poller.close()
 

@@ -62,8 +62,8 @@ class WorkerProcesses:
         self.restart_pause = options.get("error_pause") or conf.current().error_pause_seconds
         self.tally: Tally = Counter()
         self.errors = 0
-        self.died = 0
-        # A child with outcomes that it could not write ends with status 1, and counts as died.
+        self.failed_processes = 0
+        # A child with outcomes that it could not write ends with status 1, and counts as failed.
         self.outcomes_in_files = 0
         self._children: list[ChildProcess] = []
         self._start_times: list[float] = []
@@ -80,7 +80,7 @@ class WorkerProcesses:
         self._is_stop_requested = self._is_stop_repeated = True
 
     def drain(self) -> Tally:
-        """Run until nothing is ready. ``errors`` counts failed threads, and ``died`` processes that failed."""
+        """Run until nothing is ready. ``errors`` counts failed threads, ``failed_processes`` failed processes."""
         return self._run(Worker.drain, should_restart=False)
 
     def watch(self) -> Tally:
@@ -202,7 +202,7 @@ class WorkerProcesses:
             self._start_times.append(time.monotonic() + self.restart_pause)
         else:
             logger.error("%s.", message)
-            self.died += 1
+            self.failed_processes += 1
 
 
 def close_databases() -> None:

@@ -88,7 +88,7 @@ def raise_failures(worker: Worker | WorkerProcesses, watch: bool) -> None:
     :raises CommandError: if processes died, if outcomes could not be written to the database or, without ``--watch``,
         if threads failed.
     """
-    died = worker.died if isinstance(worker, WorkerProcesses) else 0
+    died = worker.failed_processes if isinstance(worker, WorkerProcesses) else 0
     failed = 0 if watch else worker.errors
     unwritten = worker.outcomes_in_files
     failures = {

@@ -9,7 +9,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db import DatabaseError, connection, transaction
 
-from notifications.delivering.workers.wake_up import CHANNEL
+from notifications.delivering.workers.wake_up import NOTIFY_CHANNEL
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, Notification
 from notifications.signals import notifications_queued
@@ -102,6 +102,6 @@ def wakes_heard() -> Iterator[Any]:
         return
     ear = connection.copy()
     with ear.cursor() as cursor:
-        cursor.execute(f"LISTEN {CHANNEL}")
+        cursor.execute(f"LISTEN {NOTIFY_CHANNEL}")
     yield lambda: len(list(ear.connection.notifies(timeout=1)))
     ear.close()
