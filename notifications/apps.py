@@ -1,4 +1,4 @@
-"""What Django loads first."""
+"""The app configuration."""
 
 from typing import Any
 
@@ -8,7 +8,10 @@ from django.utils.translation import gettext_lazy as _
 
 
 class NotificationsConfig(AppConfig):
-    """The label is ``klaxon``: another package with the import name ``notifications`` owns tables under that label."""
+    """The app configuration of Klaxon.
+
+    The label is ``klaxon``, because another package with the import name ``notifications`` has tables of that label.
+    """
 
     name = "notifications"
     label = "klaxon"
@@ -17,7 +20,7 @@ class NotificationsConfig(AppConfig):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # Set here, before any model is imported, or makemigrations fails on hosts that do not set it.
+        # Set before any model is imported. Otherwise, makemigrations fails on sites that do not set it.
         if not hasattr(settings, "NOTIFICATIONS_CLUSTER_MODEL"):
             settings.NOTIFICATIONS_CLUSTER_MODEL = "klaxon.Cluster"
 
@@ -38,6 +41,6 @@ class NotificationsConfig(AppConfig):
         register_periodic_task("overdue digest items", 60.0, release_overdue)
         register_periodic_task("section digests", 60.0, send_section_digests)
         if celery.is_enabled():
-            from notifications.celery import receiver as nudge
+            from notifications.celery import receiver
 
-            signals.notifications_queued.connect(nudge.call_workers, dispatch_uid="klaxon.celery")
+            signals.notifications_queued.connect(receiver.call_workers, dispatch_uid="klaxon.celery")

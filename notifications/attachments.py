@@ -1,4 +1,4 @@
-"""Files that go along with a notification, on the channels that can carry them."""
+"""Files that are attached to a notification, on the channels that support them."""
 
 import mimetypes
 import re
@@ -11,10 +11,10 @@ from notifications.exceptions import InvalidOption
 
 OCTET_STREAM = "application/octet-stream"
 MAX_ATTACHMENTS = 100
-# As file systems have it. In UTF-8, and percent-encoded, it still fits on one line of a mail (RFC 5322, 2.1.1).
+# The limit of file systems. Percent-encoded UTF-8 of this length fits on one line of a mail (RFC 5322, 2.1.1).
 MAX_NAME_BYTES = 255
-# What ends a line or a path, what no database stores, and what turns the direction of writing: with that
-# "receipt\u202efdp.exe" is shown as "receiptexe.pdf".
+# Characters that end a line or a path, that a database cannot store, or that change the direction of writing: with
+# these, "receipt\u202efdp.exe" is displayed as "receiptexe.pdf".
 FORBIDDEN_IN_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029/\\\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 # RFC 6838, 4.2.
 TYPE_NAME = r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}"
@@ -23,20 +23,20 @@ MIMETYPE_PATTERN = re.compile(f"{TYPE_NAME}/{TYPE_NAME}")
 PARAMETER_CHARS = r"[!#$%&'*+.^_`{|}~0-9A-Za-z-]+"
 PARAMETER_PATTERN = re.compile(rf""" *; *({PARAMETER_CHARS}) *= *(?:({PARAMETER_CHARS})|"([ !#-\[\]-~]*)") *""")
 MAX_MIMETYPE_LENGTH = 255
-# They consist of parts of their own, so base64 is not allowed to them (RFC 2045, 6.4) and they would be written anew.
+# Types that consist of parts. They must not be base64-encoded (RFC 2045, 6.4), so their bytes would change.
 COMPOSITE_TYPES = ("multipart/", "message/")
 
 
 @dataclass(frozen=True, init=False)
 class Attachment:
-    """A file to go along: ``Attachment("invoice.pdf", data, "application/pdf")``. It arrives byte for byte.
+    """An attached file: ``Attachment("invoice.pdf", data, "application/pdf")``. Its bytes are delivered unchanged.
 
-    :param name: as the recipient sees it, in at most 255 bytes of UTF-8; no path.
-    :param content: bytes, or a text, which becomes UTF-8.
-    :param mimetype: perhaps with parameters, such as ``text/calendar; method=REQUEST``; guessed from the name if left
-        out. What is said to be text and is no UTF-8, nor of the charset that is said, becomes
-        ``application/octet-stream``, and so does a mail (``.eml``) whose type is guessed.
-    :raises InvalidOption: if one of them is something else, or malformed.
+    :param name: the name that the recipient sees, without a path, in at most 255 bytes of UTF-8.
+    :param content: bytes, or a text, which is encoded as UTF-8.
+    :param mimetype: the type, with optional parameters such as ``text/calendar; method=REQUEST``; by default, it is
+        guessed from the name. A text type becomes ``application/octet-stream`` if the content is not valid in its
+        charset (by default UTF-8), and so does the guessed type of a mail (``.eml``).
+    :raises InvalidOption: if an argument has the wrong type or is malformed.
     """
 
     name: str
@@ -51,6 +51,7 @@ class Attachment:
 
     @property
     def is_text(self) -> bool:
+        """Whether the type is a text type."""
         return self.mimetype.startswith("text/")
 
     @property
@@ -60,13 +61,13 @@ class Attachment:
 
     @property
     def parameters(self) -> dict[str, str]:
-        """The parameters of the type, their names in small letters."""
-        found = PARAMETER_PATTERN.finditer(_split_mimetype(self.mimetype)[1])
-        return {match[1].lower(): match[2] or match[3] or "" for match in found}
+        """The parameters of the type, with their names in lower case."""
+        matches = PARAMETER_PATTERN.finditer(_split_mimetype(self.mimetype)[1])
+        return {match[1].lower(): match[2] or match[3] or "" for match in matches}
 
     @property
     def size(self) -> int:
-        """The bytes of its name and content together: more than none, also of an empty file."""
+        """The number of bytes of the name and the content; greater than 0 even for an empty file."""
         return len(self.name.encode()) + len(self.content)
 
     def _correct_mimetype(self, mimetype: str) -> str:
@@ -82,9 +83,11 @@ class Attachment:
 
 def _validate_name(name: Any) -> str:
     if not isinstance(name, str) or not name.strip(" .") or FORBIDDEN_IN_NAME.search(name):
-        raise InvalidOption(f"An attachment needs the plain name of a file, without a path; {name!a:.80} is none.")
+        raise InvalidOption(f"The name of an attachment must be a file name without a path, not {name!a:.80}.")
     if len(name.encode()) > MAX_NAME_BYTES:
-        raise InvalidOption(f"The name of an attachment may have {MAX_NAME_BYTES} bytes in UTF-8; it is {name!a:.80}.")
+        raise InvalidOption(
+            f"The name of an attachment may have {MAX_NAME_BYTES} bytes in UTF-8; {name!a:.80} is longer."
+        )
     return name
 
 
@@ -94,7 +97,9 @@ def _to_bytes(name: str, content: Any) -> bytes:
     try:
         return content.encode() if isinstance(content, str) else bytes(content)
     except UnicodeEncodeError as error:
-        raise InvalidOption(f"The content of attachment {name!a:.80} is a text with half a character.") from error
+        raise InvalidOption(
+            f"The content of attachment {name!a:.80} is a text with half of a surrogate pair."
+        ) from error
 
 
 def _validate_mimetype(name: str, given: Any) -> str:
@@ -106,29 +111,32 @@ def _validate_mimetype(name: str, given: Any) -> str:
     ):
         raise InvalidOption(f"The mimetype of attachment {name!a:.80} must be like 'text/csv', not {mimetype!a:.80}.")
     if kind.startswith(COMPOSITE_TYPES):
-        raise InvalidOption(f"Attachment {name!a:.80} cannot be a {kind} and stay as it is; make it {OCTET_STREAM!r}.")
-    if len(full := kind + parameters) > MAX_MIMETYPE_LENGTH:
-        raise InvalidOption(f"The mimetype of attachment {name!a:.80} may have {MAX_MIMETYPE_LENGTH} letters.")
-    return full
+        raise InvalidOption(
+            f"Attachment {name!a:.80} cannot have the type {kind}: its bytes would change. Use {OCTET_STREAM!r}."
+        )
+    if len(mimetype := kind + parameters) > MAX_MIMETYPE_LENGTH:
+        raise InvalidOption(f"The mimetype of attachment {name!a:.80} may have {MAX_MIMETYPE_LENGTH} characters.")
+    return mimetype
 
 
 def _split_mimetype(mimetype: Any) -> tuple[str, str]:
-    """The type in small letters, and its parameters with the semicolons before them."""
+    """Return the type in lower case, and its parameters with the semicolon before them."""
     kind, semicolon, parameters = mimetype.partition(";") if isinstance(mimetype, str) else ("", "", "")
     return kind.strip(" ").lower(), (semicolon + parameters).strip(" ")
 
 
 def _guess_mimetype(name: str) -> str:
-    # After the scheme of a URL it would look, and a compressed file is not what is in it.
+    # "./" keeps guess_type() from reading a URL scheme. A compressed file does not have the type of its content.
     mimetype, compressed = mimetypes.guess_type(f"./{name}")
     is_known = mimetype and not compressed and not mimetype.startswith(COMPOSITE_TYPES)
     return mimetype if mimetype and is_known else OCTET_STREAM
 
 
 def validate_attachments(given: Any) -> tuple[Attachment, ...]:
-    """The option ``attachments`` of a send: each an :class:`Attachment`, or a triple as Django's mails take it.
+    """Validate the option ``attachments`` of ``send()``.
 
-    :raises InvalidOption: if it is no list, or one of them is wrong, or they are too many or too large together.
+    :param given: a list, in which each item is an :class:`Attachment` or a tuple as in Django's ``EmailMessage``.
+    :raises InvalidOption: if it is not a list, an item is invalid, or there are too many or too large attachments.
     """
     if given is None:
         return ()
@@ -138,15 +146,16 @@ def validate_attachments(given: Any) -> tuple[Attachment, ...]:
     size, limit = get_total_size(attachments), conf.current().attachment_bytes
     if size > limit:
         raise InvalidOption(
-            f"The attachments have {size} bytes with their names; NOTIFICATIONS['ATTACHMENT_BYTES'] allows {limit}. "
+            f"The attachments and their names have {size} bytes; NOTIFICATIONS['ATTACHMENT_BYTES'] allows {limit}. "
             "Send a link instead."
         )
     if len(attachments) > MAX_ATTACHMENTS:
-        raise InvalidOption(f"There may be {MAX_ATTACHMENTS} attachments, not {len(attachments)}.")
+        raise InvalidOption(f"A notification may have {MAX_ATTACHMENTS} attachments, not {len(attachments)}.")
     return attachments
 
 
 def get_total_size(attachments: Iterable[Attachment]) -> int:
+    """Return the number of bytes of all attachments and their names."""
     return sum(attachment.size for attachment in attachments)
 
 

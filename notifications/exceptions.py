@@ -1,14 +1,14 @@
-"""Errors that Klaxon raises. Each names what to change; all derive from ``KlaxonError``."""
+"""The errors that Klaxon raises. Their messages say what to change. All derive from ``KlaxonError``."""
 
 from django.core.exceptions import PermissionDenied, SynchronousOnlyOperation
 
 
 class KlaxonError(Exception):
-    """Base class, so that a host can catch everything of ours with one name."""
+    """The base class of all errors of Klaxon."""
 
 
 class UnknownEvent(KlaxonError, LookupError):
-    """``send()`` was called with an event that nobody registered."""
+    """``send()`` was called with an event that is not registered."""
 
 
 class InvalidContext(KlaxonError, ValueError):
@@ -16,39 +16,42 @@ class InvalidContext(KlaxonError, ValueError):
 
 
 class InvalidRecipient(KlaxonError, TypeError):
-    """Something among the recipients is neither a user, a group, a queryset of these, nor a word of ``recipients``."""
+    """A recipient is not a user, a group, a queryset of these, or a class of ``notifications.recipients``."""
 
 
 class InvalidCluster(KlaxonError, ValueError):
-    """The cluster given to ``send()`` is missing, unsaved or of another model than the configured one."""
+    """The cluster of a ``send()`` is missing, unsaved, or not of the configured model."""
 
 
 class InvalidOption(KlaxonError, ValueError):
-    """An option of ``send()`` has a value that cannot work."""
+    """An option of ``send()`` has an invalid value."""
 
 
 class NotPermitted(KlaxonError, PermissionDenied):
-    """Somebody may not do this: send an event, send again, acknowledge. In a view Django answers with 403."""
+    """The user is not permitted to send an event, resend a delivery or acknowledge a notification.
+
+    In a view, Django answers with the status 403.
+    """
 
 
 class CalledFromAsyncCode(KlaxonError, SynchronousOnlyOperation):
-    """A synchronous call, such as ``send()``, was made in async code, where Django lets nobody use the database."""
+    """A synchronous function, such as ``send()``, was called in async code, where Django does not allow queries."""
 
 
 class IdempotencyConflict(KlaxonError):
-    """The same idempotency key came back with another content."""
+    """The same idempotency key was used again with different content."""
 
 
 class ChannelNotConfigured(KlaxonError, LookupError):
-    """A delivery names a channel that ``NOTIFICATIONS["CHANNELS"]`` does not have, or has switched off."""
+    """A delivery has a channel that is not in ``NOTIFICATIONS["CHANNELS"]`` or is disabled."""
 
 
 class TemplateMissing(KlaxonError, LookupError):
-    """An event has no template for a channel part that this channel cannot do without."""
+    """An event lacks a template that a channel requires."""
 
 
 class OutboxFull(KlaxonError):
-    """What was spooled finds no room in the outbox yet."""
+    """A spooled call cannot be queued yet, because the outbox is full."""
 
 
 class SpoolBusy(KlaxonError):
@@ -56,22 +59,22 @@ class SpoolBusy(KlaxonError):
 
 
 class SpoolDamaged(KlaxonError, ValueError):
-    """A line of the spool is not what was written."""
+    """A line of the spool is damaged."""
 
 
 class AppendOnlyViolation(KlaxonError, TypeError):
-    """Code tried to change or delete rows of a table whose rows are only added, such as the notification log."""
+    """Code tried to change or delete rows of an append-only table, such as the notification log."""
 
 
 class RecordingUnreadable(KlaxonError, ValueError):
-    """A CAN recording cannot be opened or is of no known format."""
+    """A CAN recording cannot be opened, or its format is unknown."""
 
 
 class MissingExtra(KlaxonError, ImportError):
     """A feature needs an optional dependency that is not installed.
 
     :param module: the top-level module that could not be imported.
-    :param extra: the extra of the distribution that brings it.
+    :param extra: the extra that installs it.
     """
 
     def __init__(self, module: str, extra: str) -> None:

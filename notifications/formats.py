@@ -1,8 +1,6 @@
-"""Formats for context transforms: money and dates in the active language and time zone, by Babel's locale data.
+"""Format money and dates in the active language and time zone, with the locale data of Babel.
 
-They need the extra ``formats``.
-
-Meant to be used in the ``transforms`` of an event::
+These functions need the extra ``formats``. Use them in the ``transforms`` of an event::
 
     def for_email(context):
         return {**context, "formatted_amount": money(context["amount"], "USD")}
@@ -34,28 +32,31 @@ def _to_local(value: date) -> date:
 
 
 def money(amount: Decimal | float, currency: str) -> str:
-    """``$150.00``; the currency is an ISO 4217 code."""
+    """Return an amount such as ``$150.00``.
+
+    :param currency: an ISO 4217 code.
+    """
     return numbers.format_currency(amount, currency, locale=_get_locale())
 
 
 def short_money(amount: Decimal | float, currency: str) -> str:
-    """``$150``, with the cents only where there are any: for channels that count characters."""
-    whole = amount == int(amount)
+    """Return an amount such as ``$150``, with cents only if there are any, for channels with little space."""
+    is_integer = amount == int(amount)
     pattern = _get_locale().currency_formats["standard"].pattern
-    short = pattern.replace(".00", "") if whole else pattern
-    return numbers.format_currency(amount, currency, format=short, locale=_get_locale(), currency_digits=not whole)
+    short = pattern.replace(".00", "") if is_integer else pattern
+    return numbers.format_currency(amount, currency, format=short, locale=_get_locale(), currency_digits=not is_integer)
 
 
 def long_date(value: date) -> str:
-    """``February 15, 2024``."""
+    """Return a date such as ``February 15, 2024``."""
     return dates.format_date(_to_local(value), "long", locale=_get_locale())
 
 
 def short_date(value: date) -> str:
-    """``Feb 15``."""
+    """Return a date such as ``Feb 15``."""
     return dates.format_skeleton("MMMd", _to_local(value), locale=_get_locale())
 
 
 def clock_time(value: datetime) -> str:
-    """``14:30``, in 24 hours."""
+    """Return a time such as ``14:30``, with 24 hours."""
     return f"{_to_local(value):%H:%M}"

@@ -1,4 +1,4 @@
-"""The words for what became of things: answers of gates, states of deliveries, receipts and results."""
+"""Answers of gates, states of deliveries, receipts of providers and results of ``send()``."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Reason(TextChoices):
-    """Why something was held, dropped or refused. Stored; never rename a value."""
+    """The reasons why a delivery was held, dropped or refused. The database stores the values, so never change one."""
 
     UNKNOWN_USER = "unknown_user", _("The user no longer exists")
     INACTIVE = "inactive", _("The user is inactive")
@@ -144,7 +144,9 @@ Answer = Deliver | Hold | Drop
 
 
 class DeliveryState(TextChoices):
-    """The states of a delivery. The first five are alive, ``unknown`` waits for its policy, the others are ends."""
+    """The states of a delivery. Deliveries in the first five states are still processed; ``unknown`` ones wait for
+    their policy (``on_unknown``); the other states are final.
+    """
 
     HELD = "held", _("held")
     READY = "ready", _("ready")
@@ -172,10 +174,11 @@ END_STATES = (
 
 
 class Verdict(Enum):
-    """What a provider said, in the five words that every channel uses.
+    """The meaning of a provider's answer, the same for all channels.
 
-    ACCEPTED: the provider has taken it. TEMPORARY: not now, try again. PERMANENT: never. CONFIGURATION: our own
-    settings are wrong, no recipient is to blame. UNKNOWN: contact was lost when it may already have been taken.
+    ACCEPTED: the provider accepted the message. TEMPORARY: it failed temporarily and can be retried. PERMANENT: it
+    refused the message permanently. CONFIGURATION: the settings of the site are wrong, and no recipient is to blame.
+    UNKNOWN: contact was lost after the provider may have accepted the message.
     """
 
     ACCEPTED = "accepted"
@@ -186,16 +189,16 @@ class Verdict(Enum):
 
 
 class Blame(Enum):
-    """What a failure speaks against. It decides what the failure does to the provider's circuit.
+    """The cause of a failure. It determines the effect on the circuit breaker of the provider.
 
-    PROVIDER: the provider, or our account with it. The failure counts towards the circuit; a CONFIGURATION error opens
-    it at once.
+    PROVIDER: the provider, or the site's account with it. The failure counts towards opening the circuit; a
+    CONFIGURATION error opens it at once.
     NETWORK: this site cannot reach the provider: connection refused, no route, no DNS answer. The circuit opens at once
-    and the failure costs the delivery no attempt.
-    SILENCE: the provider took the connection and did not answer in time. The circuit opens at once.
-    RECIPIENT: this mailbox alone, such as one that does not exist or is full.
+    and the failure does not count as an attempt of the delivery.
+    SILENCE: the provider accepted the connection and did not answer in time. The circuit opens at once.
+    RECIPIENT: only this mailbox, such as one that does not exist or is full.
     MESSAGE: this recipient or this content. If a second recipient gets the same answer and no message was accepted in
-    between, the failure speaks against the provider.
+    between, the failure is blamed on the provider.
     """
 
     PROVIDER = "provider"
@@ -206,7 +209,7 @@ class Blame(Enum):
 
 
 class Suppress(Enum):
-    """Whether a refusal condemns the address, so that nothing is sent to it again.
+    """Whether a refusal suppresses the address, so that Klaxon does not send to it again.
 
     NO: it does not. NOW: it does. REPEATED: it does when the address gets such an answer for the third time.
     AMONG_ACCEPTED: it does if the provider accepted messages to others directly before and after it.
@@ -225,12 +228,12 @@ class Receipt:
     :param message: the message itself, as ``prepare()`` made it.
     :param provider: the name of the provider.
     :param provider_message_id: the provider's own id of the message, at most 255 characters.
-    :param error: the provider's words, for the log.
-    :param retry_after: seconds that the provider asked us to wait.
-    :param suppress: whether the answer condemns the address.
-    :param blames: what a failure speaks against.
-    :param code: the machine-readable part of a failure, such as ``"550 5.7.1"`` or ``"429"``. Two answers are the same
-        if their codes are. Empty if the provider gave none.
+    :param error: the provider's error text, for the log.
+    :param retry_after: the seconds to wait that the provider asked for.
+    :param suppress: whether the answer suppresses the address.
+    :param blames: the cause of a failure.
+    :param code: the machine-readable part of a failure, such as ``"550 5.7.1"`` or ``"429"``. Answers with the same
+        code count as the same. Empty if the provider gave none.
     """
 
     message: Any
@@ -246,7 +249,7 @@ class Receipt:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one recipient on one channel."""
+    """The state and reason of one recipient on one channel."""
 
     recipient_key: str
     channel: str
@@ -256,15 +259,20 @@ class Outcome:
 
 @dataclass(repr=False)
 class SendResult:
-    """What ``send()`` achieved. *queued* and *held* are committed with the caller's transaction.
+    """The result of ``send()``. The caller's transaction commits the deliveries that it counts.
 
-    :param notification_id: the stored notification; None if it was spooled.
-    :param not_configured: supported channels that this site has not configured; named once, not for each recipient.
-    :param duplicate: the idempotency key was used before; these are the figures of the first call.
-    :param spooled: the database could not be reached; it is kept on this machine until ``replay_spool`` queues it.
-    :param problems: what was wrong with the call or was left out of its context, a sentence each; the log has them as
-        errors. Empty where everything was right, and where :meth:`NotificationManager.send` raises an error instead.
-    :param bad_call: there are problems, and ``ON_BAD_CALL`` is ``"log"``: the result stands for the error.
+    :param notification_id: the id of the stored notification; None if it was spooled.
+    :param queued: the number of deliveries that are ready to be sent.
+    :param held: the number of deliveries that wait for a time.
+    :param reasons: the number of dropped deliveries by reason.
+    :param not_configured: the supported channels that the site has not configured, each once.
+    :param refused_channels: the requested channels that the site has not configured.
+    :param duplicate: whether the idempotency key was used before; the numbers are those of the first call.
+    :param spooled: whether the database could not be reached. The call is in the spool until ``replay_spool`` queues
+        it.
+    :param problems: a sentence for each problem of the call and each omission from its context; they are also logged as
+        errors. Empty if there are none, or if :meth:`NotificationManager.send` raises an error instead.
+    :param bad_call: whether there are problems and ``ON_BAD_CALL`` is ``"log"``, so that no error was raised.
     """
 
     notification_id: int | None
@@ -281,30 +289,33 @@ class SendResult:
 
     @property
     def dropped(self) -> int:
+        """The number of dropped deliveries."""
         return sum(self.reasons.values())
 
     def outcomes(self) -> Iterator[Outcome]:
-        """Read, when asked for, what became of each recipient on each channel, as it stands now."""
+        """Read from the database and yield the current outcome of each recipient on each channel."""
         return self._read()
 
     def __bool__(self) -> bool:
-        """False only when someone was refused for a technical reason (no address, a requested channel missing), or
-        instead of an error where ``ON_BAD_CALL`` is ``"log"``.
+        """Return False only if a recipient was dropped for a technical reason or a problem replaces an error.
 
-        A CRITICAL event that was queued with what exists of its context is True: nobody need be told by another way.
+        Technical reasons are, for example, no address or a requested channel that is not configured. Problems replace
+        errors if ``ON_BAD_CALL`` is ``"log"``. The result for a CRITICAL event that was queued with an incomplete
+        context is True, because it reaches its recipients.
         """
         is_refused = self.refused_channels or any(self.reasons[reason] for reason in TECHNICAL_REASONS)
         return not is_refused and not self.bad_call
 
     def __repr__(self) -> str:
-        """The figures, and of everything else what is not empty."""
+        """Return the numbers, and all other values that are not empty."""
         reasons = {str(reason): count for reason, count in self.reasons.items()}
-        told: dict[str, Any] = {"notification_id": self.notification_id, "queued": self.queued, "held": self.held}
-        told |= {"dropped": self.dropped, "reasons": reasons}
+        values: dict[str, Any] = {"notification_id": self.notification_id, "queued": self.queued, "held": self.held}
+        values |= {"dropped": self.dropped, "reasons": reasons}
         for name in ("not_configured", "refused_channels", "duplicate", "spooled", "problems"):
             if value := getattr(self, name):
-                told[name] = value
-        return f"SendResult({', '.join(f'{name}={value!r}' for name, value in told.items())})"
+                values[name] = value
+        return f"SendResult({', '.join(f'{name}={value!r}' for name, value in values.items())})"
 
     def as_dict(self) -> Mapping[str, Any]:
+        """Return the numbers of queued, held and dropped deliveries, and the number of drops by reason."""
         return {"queued": self.queued, "held": self.held, "dropped": self.dropped, "reasons": dict(self.reasons)}

@@ -1,4 +1,4 @@
-"""Where preferences come from: Klaxon's own tables, or a host's through an adapter (``PREFERENCES``)."""
+"""The source of preferences: Klaxon's tables, or those of a host through the class that ``PREFERENCES`` names."""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
@@ -16,11 +16,11 @@ from notifications.storage.in_array import array_subquery
 
 @dataclass(frozen=True, slots=True)
 class UserPreferences:
-    """What is known of the wishes of one user.
+    """The preferences of one user.
 
-    :param settings: the user's own; a row that was never saved will do.
-    :param shared: those of their roles and of the cluster, in any order.
-    :param mutes: what they have muted, also what has ended.
+    :param settings: the settings of the user; the instance need not be saved.
+    :param shared: the preferences of the user's roles and of the cluster, in any order.
+    :param mutes: the mutes of the user, including those that have ended.
     """
 
     settings: UserSettings | None = None
@@ -29,19 +29,23 @@ class UserPreferences:
 
 
 class PreferenceSource(Protocol):
-    """What ``PREFERENCES`` names: a class that is made without arguments for each chunk of recipients."""
+    """The interface of the class that ``PREFERENCES`` names.
+
+    It is instantiated without arguments for each chunk of recipients.
+    """
 
     def load(self, cluster: Any, user_ids: Collection[Any]) -> Mapping[Any, UserPreferences]:
-        """The wishes of these users in this cluster, by primary key; who is missing has none.
+        """Return the preferences of these users in this cluster, by primary key.
 
-        Asked once for each chunk and once for each batch that a worker sends. It must not write, and take as many
-        queries for a thousand users as for one. What it raises, ``send()`` raises.
+        Users without preferences may be missing. The method is called once for each chunk of recipients and once for
+        each batch that a worker sends. It must not write to the database, and must use the same number of queries for
+        a thousand users as for one. ``send()`` does not catch its errors.
         """
         ...
 
 
 class DatabasePreferenceSource:
-    """The default, in three queries. A subclass may replace one of the methods and keep the others."""
+    """The default source, which uses three queries. A subclass can override single methods."""
 
     def load(self, cluster: Any, user_ids: Collection[Any]) -> Mapping[Any, UserPreferences]:
         settings, shared = self.settings_of(cluster, user_ids), self.shared_by(cluster, user_ids)
@@ -67,10 +71,14 @@ def _filter_rows(model: Any, cluster: Any, user_ids: Collection[Any]) -> QuerySe
 
 
 def make_preference_source() -> PreferenceSource:
+    """Return a new instance of the class that ``PREFERENCES`` names."""
     source: PreferenceSource = import_string(conf.current().preferences)()
     return source
 
 
 def load_preferences(cluster: Any, user_ids: Collection[Any]) -> Mapping[Any, UserPreferences]:
-    """Read anew at each call: what was changed, by whichever process, holds from the next ``send()``."""
+    """Return the preferences of these users.
+
+    They are read at each call, so a change by any process affects the next ``send()``.
+    """
     return make_preference_source().load(cluster, user_ids)

@@ -1,4 +1,4 @@
-"""The words for recipients that are not simply users: members, subscribers, bare addresses, other channels for some."""
+"""Recipients other than users and groups: members, subscribers, bare addresses, and recipients with own channels."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -21,25 +21,25 @@ TOPIC_LENGTH = 200
 
 @dataclass(frozen=True)
 class Members:
-    """Everyone whom ``MEMBERS_OF(cluster)`` names; for ``None``, that of the default cluster."""
+    """All users that ``MEMBERS_OF(cluster)`` returns; ``None`` means the default cluster."""
 
     cluster: Any
 
 
 @dataclass(frozen=True)
 class GroupNamed:
-    """The group of this name, looked up when it is sent, as ``MESSAGE_RECIPIENTS`` may name one."""
+    """The group of this name, which ``send()`` looks up. ``MESSAGE_RECIPIENTS`` may name one."""
 
     name: str
 
 
 @dataclass(frozen=True, init=False)
 class Topic:
-    """Everyone who has subscribed to a topic in the cluster of the call: ``Topic("road works")``.
+    """All subscribers of a topic in the cluster of the call: ``Topic("road works")``.
 
-    White space around it and its case do not matter.
+    Case and surrounding white space are ignored.
 
-    :raises InvalidOption: if it is no text, or empty, or longer than 200 characters.
+    :raises InvalidOption: if the topic is not a text of 1 to 200 characters.
     """
 
     key: str
@@ -53,14 +53,14 @@ class Topic:
 
 @dataclass(frozen=True, init=False)
 class To:
-    """Some recipients, on these of the call's channels alone.
+    """Recipients on only some of the channels of the call.
 
-    ``[To(guards, channels=["sms", "app"]), To(residents, channels=["app"])]``. Who is named by several gets the
-    channels of them all, each once; who is named without a ``To`` besides gets all channels of the call.
+    ``[To(guards, channels=["sms", "app"]), To(residents, channels=["app"])]``. A recipient in several ``To`` gets the
+    channels of all of them, each once. A recipient who is also named without a ``To`` gets all channels of the call.
 
-    :param recipients: whatever ``send()`` takes, but for another ``To``.
-    :param channels: a list; each must be one of the call's channels.
-    :raises InvalidOption: if ``channels`` is no list, or empty.
+    :param recipients: any recipients that ``send()`` accepts, except another ``To``.
+    :param channels: a list; each must be one of the channels of the call.
+    :raises InvalidOption: if ``channels`` is not a list, or is empty.
     """
 
     recipients: Any
@@ -71,40 +71,43 @@ class To:
         object.__setattr__(self, "channels", channel_names(channels))
 
     def narrowed(self, channels: Iterable[str]) -> frozenset[str]:
-        """Its channels.
+        """Return the channels of these recipients.
 
-        :raises InvalidOption: if one of them is none of ``channels``.
+        :param channels: the channels of the call.
+        :raises InvalidOption: if one is not a channel of the call.
         """
-        beyond = [channel for channel in self.channels if channel not in channels]
-        if beyond:
+        unknown = [channel for channel in self.channels if channel not in channels]
+        if unknown:
             raise InvalidOption(
                 f"channels of a To(…) may only narrow those of the call ({', '.join(channels)}); "
-                f"{', '.join(beyond)} cannot be added."
+                f"{', '.join(unknown)} cannot be added."
             )
         return frozenset(self.channels)
 
 
 def channel_names(channels: Any) -> tuple[str, ...]:
-    """Channels that a caller chose, by name, each once.
+    """Return the names of the channels that a caller chose, each once.
 
-    :raises InvalidOption: if it is no list, or empty.
+    :raises InvalidOption: if ``channels`` is not a list, or is empty.
     """
     if isinstance(channels, str | Enum) or not isinstance(channels, Iterable):
         raise InvalidOption(f"channels must be a list, not {channels!r:.80}.")
-    wanted = tuple(dict.fromkeys(key_of(channel) for channel in channels))
-    if not wanted:
-        raise InvalidOption("channels is empty, so nobody would get anything. Leave it out for all channels.")
-    return wanted
+    names = tuple(dict.fromkeys(key_of(channel) for channel in channels))
+    if not names:
+        raise InvalidOption(
+            "channels is empty. Name a channel, or leave channels out to use all channels of the event."
+        )
+    return names
 
 
 @dataclass(frozen=True, init=False)
 class Address:
-    """Someone without an account, reached by addresses alone: an emergency contact with only a phone.
+    """A recipient without an account, such as an emergency contact who only has a phone.
 
-    ``Address(email="contact@example.com", phone="+4915112345678")``. The names are the address kinds that channels ask
-    for; a channel whose kind is not given is dropped with the reason *no_address*.
+    ``Address(email="contact@example.com", phone="+4915112345678")``. The names are the kinds of addresses that channels
+    use. Deliveries on a channel whose kind is missing are dropped with the reason *no_address*.
 
-    :raises InvalidRecipient: if an address is no text, none is given, or no channel of the site has such a kind.
+    :raises InvalidRecipient: if an address is not a text, there is no address, or no channel of the site uses the kind.
     """
 
     by_kind: tuple[tuple[str, str], ...]
@@ -115,7 +118,9 @@ class Address:
         _check_kinds(by_kind)
         for kind, value in by_kind.items():
             if value is not None and not isinstance(value, str):
-                raise InvalidRecipient(f"An Address takes texts, and its {kind} is {value!r:.80}. Write it in quotes.")
+                raise InvalidRecipient(
+                    f"The addresses of an Address must be texts, but its {kind} is {value!r:.80}. Write it in quotes."
+                )
         given = {kind: value.strip() for kind, value in by_kind.items() if value and value.strip()}
         if not given:
             raise InvalidRecipient(
@@ -125,27 +130,32 @@ class Address:
 
     @classmethod
     def stored(cls, by_kind: Mapping[str, str]) -> "Address":
-        """One that was checked when it was stored; a channel of its kind may have gone from the settings since."""
+        """Return an address that was stored, without validating its kinds: the settings may have changed since."""
         address = cls.__new__(cls)
         object.__setattr__(address, "by_kind", tuple(sorted(by_kind.items())))
         return address
 
     def of_kind(self, kind: str) -> str:
+        """Return the address of this kind, or an empty string."""
         return dict(self.by_kind).get(kind, "")
 
     @property
     def key(self) -> str:
-        """``a:`` and a SHA-256 over all its addresses: the same person twice in one send is one recipient."""
+        """The recipient key: ``a:`` and a SHA-256 hash of all addresses.
+
+        It is the same for equal addresses, so that a person who is named twice is one recipient.
+        """
         text = "\n".join(f"{kind}={value.lower()}" for kind, value in self.by_kind)
         return f"a:{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()}"
 
 
 def _check_kinds(kinds: Iterable[str]) -> None:
-    """
-    :raises InvalidRecipient: naming the kind that no channel has, and the nearest one.
+    """Check that a channel of the site uses each of these kinds of addresses.
+
+    :raises InvalidRecipient: if none does. The message suggests the most similar kind.
     """
     unknown = [kind for kind in kinds if kind not in VALIDATORS]
-    # A module may make one before the apps, and with them the channels, can be imported.
+    # A module may create an Address before the apps, and with them the channels, can be imported.
     if not unknown or not apps.ready:
         return
     known = {*VALIDATORS, *conf.current().address_fields, *get_address_kinds()}
@@ -158,5 +168,5 @@ def _check_kinds(kinds: Iterable[str]) -> None:
 
 
 def user_key(pk: Any) -> str:
-    """The recipient key of a user."""
+    """Return the recipient key of a user."""
     return f"u:{pk}"

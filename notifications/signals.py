@@ -1,10 +1,10 @@
-"""Signals. Each is a fact in the past tense, never a command; receivers cannot change what happened.
+"""Signals. Each reports a fact; receivers cannot change what happened.
 
-``notifications_queued(partition, notification_ids, commit)`` fires after the commit of the transaction that queued
-them; ``commit`` is the same object for all that one transaction queued.
-``delivery_sent``, ``delivery_failed`` and ``delivery_dropped`` (``partition, delivery``) fire after the commit of the
-outcome; ``delivery_failed`` means dead, not a try that will be repeated. ``notification_acknowledged`` (``partition,
-notification, user``) fires after the commit of the first acknowledgement of a user.
+``notifications_queued(partition, notification_ids, commit)`` is sent after the commit of the transaction that queued
+the notifications; ``commit`` is the same object for all notifications of one transaction. ``delivery_sent``,
+``delivery_failed`` and ``delivery_dropped`` (``partition, delivery``) are sent after the commit of the outcome;
+``delivery_failed`` means that the delivery is dead, not that it will be retried. ``notification_acknowledged``
+(``partition, notification, user``) is sent after the commit of a user's first acknowledgement.
 """
 
 from django.dispatch import Signal

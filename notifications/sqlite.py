@@ -1,4 +1,4 @@
-"""SQLite as an outbox wants it: several processes read and write, and none meets "database is locked".
+"""Settings of SQLite with which several processes can use the outbox without "database is locked" errors.
 
 For ``settings.py``::
 
@@ -16,35 +16,37 @@ CHECKPOINT_PAGES = 1000
 
 
 def tuned(path: str | PathLike[str], *, durable: bool = False, busy_seconds: float = 20) -> dict[str, Any]:
-    """An entry of ``DATABASES``: write-ahead logging, IMMEDIATE transactions, a cache of 64 MB, incremental vacuum.
+    """Return an entry of ``DATABASES`` for SQLite.
 
-    :param path: the file; it need not exist yet. Only a file that is new can be given incremental vacuum.
-    :param durable: synchronise at every commit, so that a power cut takes none back. Without it the last ones before
-        the cut may be lost; the crash of a process takes nothing in either case.
-    :param busy_seconds: how long a writer waits for another before it fails with "database is locked".
+    It uses write-ahead logging, IMMEDIATE transactions, a cache of 64 MB and incremental vacuum.
+
+    :param path: the path of the file, which need not exist. Incremental vacuum can be enabled only for a new file.
+    :param durable: whether to synchronise at every commit, so that a power failure loses no transaction. By default,
+        the last transactions before it may be lost. The crash of a process loses nothing in either case.
+    :param busy_seconds: the seconds that a writer waits for another one before it fails with "database is locked".
     """
     return {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": path,
         "OPTIONS": {
             "timeout": busy_seconds,
-            # A deferred transaction that reads first and writes later fails at once, however long the time-out.
+            # A deferred transaction that first reads and then writes fails at once, regardless of the timeout.
             "transaction_mode": "IMMEDIATE",
-            "init_command": "".join(f"PRAGMA {words};" for words in _list_pragmas(path, durable)),
+            "init_command": "".join(f"PRAGMA {pragma};" for pragma in _list_pragmas(path, durable)),
         },
     }
 
 
 def _list_pragmas(path: str | PathLike[str], durable: bool) -> list[str]:
-    always = [
+    pragmas = [
         "journal_mode=WAL",
         f"synchronous={'FULL' if durable else 'NORMAL'}",
         f"cache_size=-{CACHE_KIB}",
         f"wal_autocheckpoint={CHECKPOINT_PAGES}",
     ]
-    # It must come before everything else in a new file, and must not be repeated later: on a file that has it the
-    # pragma is a write, which waits for the lock and wakes every worker, with each connection that is opened.
-    return ["auto_vacuum=INCREMENTAL", *always] if _is_new(path) else always
+    # auto_vacuum must be the first statement in a new file and must not be repeated later: in an existing file, the
+    # pragma is a write, so each new connection would wait for the lock and wake every worker.
+    return ["auto_vacuum=INCREMENTAL", *pragmas] if _is_new(path) else pragmas
 
 
 def _is_new(path: str | PathLike[str]) -> bool:

@@ -1,4 +1,4 @@
-"""The pages for people: include as ``path("notifications/", include("notifications.urls"))``."""
+"""The URLs of the inbox. Include them with ``path("notifications/", include("notifications.urls"))``."""
 
 from django.urls import include, path
 from django.views.generic import RedirectView

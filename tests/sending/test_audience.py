@@ -321,7 +321,7 @@ class TestAddress:
 
     @pytest.mark.parametrize("wrong", [4915112345678, 0, b"+4915112345678", ["+4915112345678"]])
     def test_it_takes_texts(self, wrong):
-        with pytest.raises(TypeError, match=r"An Address takes texts, and its phone is .*\. Write it in quotes\."):
+        with pytest.raises(TypeError, match=r"must be texts, but its phone is .*\. Write it in quotes\."):
             Address(email="ann@example.com", phone=wrong)
 
     @pytest.mark.parametrize(
