@@ -1,5 +1,5 @@
-"""The CAN door: from frames on a vehicle's bus to notifications.
+"""The CAN bridge: it converts frames on a vehicle's bus into notifications.
 
-What decides (frame, dm_rv, faults, life, bridge) is pure and needs no python-can; recordings and bus are the edge that
-does, and ask for it when they are used.
+The modules frame, dm_rv, faults, fault_tracker and bridge are pure and do not need python-can. The modules recordings
+and bus import it when they are used.
 """

@@ -1,39 +1,41 @@
-"""Frames in, changes of faults out."""
+"""Convert CAN frames into changes of faults."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from notifications.can import dm_rv
+from notifications.can.fault_tracker import FaultTracker
 from notifications.can.faults import FaultChange, Report
-from notifications.can.frame import Frame, Quiet
-from notifications.can.life import FaultLife
+from notifications.can.frame import Frame, SilenceTick
 
 Decoder = Callable[[Frame], Report | None]
 
 DECODERS: Mapping[int, Decoder] = {dm_rv.DGN: dm_rv.decode}
-"""By data group number, what reads a diagnostic message. A further protocol is a further entry."""
+"""The decoder of diagnostic messages for each data group number. To support another protocol, add an entry."""
 
 
 class Bridge:
-    """Follows the faults of all buses that it hears, and counts in the tally of the life that it is given."""
+    """Processes the frames of all buses. It counts in the tally of the given tracker."""
 
-    def __init__(self, life: FaultLife) -> None:
-        self.life = life
-        self.tally = life.tally
+    def __init__(self, tracker: FaultTracker) -> None:
+        self.tracker = tracker
+        self.tally = tracker.tally
 
-    def changes(self, heard: Iterable[Frame | Quiet]) -> Iterator[FaultChange]:
-        """What changed, as soon as it is known. No frame, however wrong, stops it."""
-        for item in heard:
-            yield from self.life.advance(item.timestamp) if isinstance(item, Quiet) else self._hear(item)
+    def process(self, items: Iterable[Frame | SilenceTick]) -> Iterator[FaultChange]:
+        """Yield each change as soon as it is known. Invalid frames are counted and skipped."""
+        for item in items:
+            yield from (
+                self.tracker.advance_to(item.timestamp) if isinstance(item, SilenceTick) else self._process_frame(item)
+            )
 
-    def _hear(self, frame: Frame) -> list[FaultChange]:
+    def _process_frame(self, frame: Frame) -> list[FaultChange]:
         self.tally.frames += 1
-        if not frame.is_dated:
+        if not frame.has_valid_timestamp:
             self.tally.malformed += 1
             return []
-        return self.life.advance(frame.timestamp) + self._diagnose(frame)
+        return self.tracker.advance_to(frame.timestamp) + self._decode(frame)
 
-    def _diagnose(self, frame: Frame) -> list[FaultChange]:
-        if not frame.carries_data:
+    def _decode(self, frame: Frame) -> list[FaultChange]:
+        if not frame.is_data_frame:
             self.tally.ignored += 1
             return []
         decode = DECODERS.get(frame.dgn)
@@ -43,4 +45,4 @@ class Bridge:
         if report is None:
             self.tally.ignored += 1
             return []
-        return self.life.hear(report, frame.timestamp)
+        return self.tracker.add_report(report, frame.timestamp)

@@ -1,11 +1,11 @@
-"""A live bus, through python-can. It only listens."""
+"""Read frames from a live bus with python-can. Nothing is sent to the bus."""
 
 import time
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
-from notifications.can.frame import Frame, Quiet
+from notifications.can.frame import Frame, SilenceTick
 from notifications.core import extras
 from notifications.exceptions import KlaxonError
 
@@ -13,52 +13,52 @@ POLL_SECONDS = 0.2
 
 
 class BusUnavailable(KlaxonError):
-    """A CAN bus cannot be opened, or was lost."""
+    """A CAN bus cannot be opened, or the connection to it was lost."""
 
 
-def listen(interface: str, channel: str | None, until: Callable[[], bool]) -> Iterator[Frame | Quiet]:
-    """Frames as they come, and :class:`Quiet` while none comes, until ``until()`` says so.
+def listen(interface: str, channel: str | None, should_stop: Callable[[], bool]) -> Iterator[Frame | SilenceTick]:
+    """Yield frames, and a :class:`SilenceTick` while there are none, until ``should_stop()`` returns True.
 
-    Our own loop, for ``can.Notifier`` dies silently at the first frame that it cannot read.
+    This does not use ``can.Notifier``, because that stops silently at the first frame that it cannot read.
 
     :raises MissingExtra: if python-can is not installed.
     :raises BusUnavailable: if the bus cannot be opened, or fails.
     """
     can = extras.import_optional("can")
-    with _opened(can, interface, channel) as bus:
-        clock = FrameClock()
-        while not until():
-            frame = _next(can, bus, channel or interface)
+    with _open_bus(can, interface, channel) as bus:
+        clock = FrameTime()
+        while not should_stop():
+            frame = _receive(can, bus, channel or interface)
             if frame is not None:
                 clock.set(frame.timestamp)
                 yield frame
             elif clock.is_set:
-                yield Quiet(clock.now())
+                yield SilenceTick(clock.now())
 
 
-def _opened(can: ModuleType, interface: str, channel: str | None) -> Any:
-    given = {} if channel is None else {"channel": channel}
+def _open_bus(can: ModuleType, interface: str, channel: str | None) -> Any:
+    options = {} if channel is None else {"channel": channel}
     try:
-        return can.Bus(interface=interface, **given)
+        return can.Bus(interface=interface, **options)
     except (can.CanError, ImportError, OSError, TypeError, ValueError) as error:
         where = f"{interface} {channel or ''}".strip()
         raise BusUnavailable(
-            f"The CAN bus {where!r} cannot be opened: {error}. Look at --interface and --channel, and whether the "
+            f"The CAN bus {where!r} cannot be opened: {error}. Check --interface and --channel, and whether the "
             "interface is up."
         ) from error
 
 
-def _next(can: ModuleType, bus: Any, name: str) -> Frame | None:
+def _receive(can: ModuleType, bus: Any, name: str) -> Frame | None:
     try:
         message = bus.recv(POLL_SECONDS)
     except (can.CanError, OSError, ValueError, LookupError) as error:
-        # A serial adapter answers a cut line with ValueError or IndexError, and then with nothing but errors.
+        # If the line is cut, python-can raises ValueError or IndexError for a serial adapter, and then only errors.
         raise BusUnavailable(f"The CAN bus was lost: {error}. Start the bridge again.") from error
     return None if message is None else Frame.of(message, name)
 
 
-class FrameClock:
-    """Goes on from the last frame's timestamp, for the clock of an adapter need not be this machine's."""
+class FrameTime:
+    """The current time on the clock of the frames, because an adapter's clock can differ from the machine's."""
 
     def __init__(self) -> None:
         self.is_set = False

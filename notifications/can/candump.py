@@ -1,6 +1,6 @@
-"""Lines of ``candump -L``, with what cannot be read taken out.
+"""Read lines of ``candump -L``, without the damaged ones.
 
-python-can's reader ends at the first damaged line, and every recording that a power cut ended has one.
+python-can's reader stops at the first damaged line, and a recording that ends with a power cut contains one.
 """
 
 import re
@@ -9,7 +9,7 @@ from typing import TextIO
 
 from notifications.can.tally import Tally
 
-LONGEST_LINE = 4096
+MAX_LINE_LENGTH = 4096
 ERROR_FLAG = 0x2000_0000
 LINE = re.compile(
     r"""
@@ -27,30 +27,30 @@ LINE = re.compile(
 
 
 class CandumpLines:
-    """A file for ``can.CanutilsLogReader`` that holds the good lines of another, and counts the others."""
+    """A file for ``can.CanutilsLogReader`` that yields the valid lines of another file and counts the damaged ones."""
 
     def __init__(self, file: TextIO, tally: Tally) -> None:
         self.file = file
         self.tally = tally
 
     def __iter__(self) -> Iterator[str]:
-        # Not "for line in file": a file without line ends would be read into memory whole.
-        while line := self.file.readline(LONGEST_LINE):
-            # Some editors put a byte order mark before the first frame.
+        # "for line in file" would read a file without line ends into memory completely.
+        while line := self.file.readline(MAX_LINE_LENGTH):
+            # Some editors write a byte order mark before the first frame.
             line = line.removeprefix("\ufeff")
-            if self._is_good(line.strip()):
+            if self._is_valid(line.strip()):
                 yield line
 
     def close(self) -> None:
         self.file.close()
 
-    def _is_good(self, line: str) -> bool:
+    def _is_valid(self, line: str) -> bool:
         match = LINE.fullmatch(line)
         if match is None:
             self.tally.malformed += bool(line)
             return False
         if int(match["id"], 16) & ERROR_FLAG:
-            # python-can knows bus errors only and takes the other error frames for data.
+            # python-can only recognises bus errors, and treats other error frames as data.
             self.tally.frames += 1
             self.tally.ignored += 1
             return False

@@ -1,4 +1,4 @@
-"""The words of diagnostics: a fault, a report that a device makes of it, and the change that the bridge tells of."""
+"""The data types of diagnostics: faults, reports of devices, and the changes that rules receive."""
 
 import json
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ Kind = Literal["raised", "cleared"]
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What a diagnostic message says is wrong.
+    """The fault in a diagnostic message.
 
-    :param instance: which of several like parts; None where the device has one.
+    :param instance: the number of the part, if there are several of the same kind; otherwise None.
     :param spn: suspect parameter number: what is wrong.
-    :param fmi: failure mode indicator: how.
-    :param lamps: those lit, of ``yellow`` and ``red``, in this order.
-    :param count: how often it occurred, as the device counts; None where it does not.
+    :param fmi: failure mode indicator: how it is wrong.
+    :param lamps: the lamps that are lit, of ``yellow`` and ``red``, in this order.
+    :param count: the number of occurrences, as the device counts them; None if it does not.
     """
 
     instance: int | None
@@ -29,7 +29,8 @@ class Fault:
 
 
 class Device(NamedTuple):
-    """Who is meant: the default source address (DSA) names the function for which the sender at this address speaks."""
+    """The device that has a fault. The default source address (DSA) is the kind of device, and the source address is
+    that of the sender."""
 
     bus: str
     source_address: int
@@ -37,7 +38,7 @@ class Device(NamedTuple):
 
 
 class FaultKey(NamedTuple):
-    """What makes two reports tell of the same fault."""
+    """The values that identify a fault."""
 
     device: Device
     instance: int | None
@@ -47,7 +48,7 @@ class FaultKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One diagnostic message; without a fault it says that the device has none."""
+    """One diagnostic message. Without a fault it means that the device has no fault."""
 
     protocol: str
     device: Device
@@ -56,10 +57,10 @@ class Report:
 
 @dataclass(frozen=True)
 class FaultChange:
-    """A fault was raised or cleared. A cleared one repeats the lamps and count that were heard last.
+    """A fault was raised or cleared. If it was cleared, lamps and count are the last ones that were received.
 
-    :param protocol: ``rvc`` or ``j1939``, which number SPN and FMI differently.
-    :param at: aware, in UTC, from the timestamps of the frames.
+    :param protocol: ``rvc`` or ``j1939``, which use different numbers for SPN and FMI.
+    :param at: the time in UTC, from the timestamps of the frames.
     """
 
     kind: Kind
@@ -95,8 +96,8 @@ class FaultChange:
 
     @property
     def fault_id(self) -> str:
-        """The same text for a fault when it is raised and when it is cleared; a good correlation id."""
-        # A serial adapter's channel can be a long path; a correlation id has room for 100 characters.
+        """An id that is the same when a fault is raised and when it is cleared. Use it as correlation id."""
+        # The channel of a serial adapter can be a long path, and a correlation id has at most 100 characters.
         parts = (self.bus[-64:], self.source_address, self.dsa, self.instance, self.spn, self.fmi)
         return ":".join("-" if part is None else str(part) for part in (self.protocol, *parts))
 

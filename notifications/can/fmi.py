@@ -1,4 +1,4 @@
-"""Failure mode indicators in words. RV-C and J1939 agree up to 18 and differ in 19-22 and 31."""
+"""Descriptions of failure mode indicators. RV-C and J1939 agree up to 18 and differ in 19-22 and 31."""
 
 RVC = {
     0: "above the normal range",
@@ -15,7 +15,7 @@ RVC = {
     11: "failure not identifiable",
     12: "bad node",
     13: "calibration required",
-    14: "of a kind of its own",
+    14: "special failure mode",
     15: "slightly above the normal range",
     16: "moderately above the normal range",
     17: "slightly below the normal range",

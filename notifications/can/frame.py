@@ -1,20 +1,20 @@
-"""What comes from a bus: a frame, or the news that none came."""
+"""The items that a bus yields: frames, and ticks while there are none."""
 
 from dataclasses import dataclass
 from typing import Any
 
 DGN_MASK = 0x1FFFF
-# 1 January 3000. What claims to be later (or is not a number) comes from a damaged recording and has no date.
-LATEST = 32_503_680_000.0
+# 1 January 3000. A later timestamp, or one that is not a number, comes from a damaged recording.
+MAX_TIMESTAMP = 32_503_680_000.0
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One CAN frame.
 
-    :param timestamp: seconds since 1970, in UTC, as the interface or the recording says.
-    :param bus: the name of the channel; empty where the source does not know it.
-    :param arbitration_id: 29 bits where ``is_extended``, else 11.
+    :param timestamp: seconds since 1970, in UTC, from the interface or the recording.
+    :param bus: the name of the channel; empty if the source does not contain it.
+    :param arbitration_id: 29 bits if ``is_extended``, otherwise 11.
     """
 
     timestamp: float
@@ -27,7 +27,7 @@ class Frame:
 
     @classmethod
     def of(cls, message: Any, bus: str = "") -> "Frame":
-        """The frame in a python-can message; ``bus`` names the channel of a message that does not."""
+        """Return the frame in a python-can message. ``bus`` is used if the message does not name its channel."""
         return cls(
             timestamp=message.timestamp,
             bus=bus if message.channel is None else str(message.channel),
@@ -40,7 +40,7 @@ class Frame:
 
     @property
     def dgn(self) -> int:
-        """The data group number: bits 24-8. The priority and the reserved bit above say nothing about the content."""
+        """The data group number: bits 24-8. The higher bits (priority and a reserved bit) do not affect the content."""
         return (self.arbitration_id >> 8) & DGN_MASK
 
     @property
@@ -48,17 +48,17 @@ class Frame:
         return self.arbitration_id & 0xFF
 
     @property
-    def carries_data(self) -> bool:
-        """RV-C and J1939 speak in extended data frames only."""
+    def is_data_frame(self) -> bool:
+        """Whether this is an extended data frame. RV-C and J1939 use no others."""
         return self.is_extended and not self.is_error and not self.is_remote
 
     @property
-    def is_dated(self) -> bool:
-        return 0 <= self.timestamp <= LATEST
+    def has_valid_timestamp(self) -> bool:
+        return 0 <= self.timestamp <= MAX_TIMESTAMP
 
 
 @dataclass(frozen=True, slots=True)
-class Quiet:
-    """No frame came for a while; by the clock of the frames it is now this time."""
+class SilenceTick:
+    """A tick while no frames are received. ``timestamp`` is the current time on the clock of the frames."""
 
     timestamp: float

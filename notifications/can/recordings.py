@@ -1,4 +1,4 @@
-"""Recordings, through the readers of python-can. They are read as fast as they can be, without their pauses."""
+"""Read recordings with python-can, as fast as possible and without the pauses between frames."""
 
 import gzip
 import sqlite3
@@ -17,7 +17,7 @@ from notifications.can.tally import Tally
 from notifications.core import extras
 from notifications.exceptions import RecordingUnreadable
 
-# Files that we open, and python-can's readers for them; all others it opens itself.
+# The formats whose files this module opens, with python-can's readers. python-can opens files of other formats itself.
 READERS = {
     ".log": ("CanutilsLogReader", "rt"),
     ".trc": ("TRCReader", "rt"),
@@ -26,8 +26,8 @@ READERS = {
     ".blf": ("BLFReader", "rb"),
 }
 
-# What the readers raise for a file that is not what its name says. Only the one for .blf has an error of its own.
-DAMAGED = (
+# The errors that readers raise for a file in another format than its name says. Only the reader for .blf has its own.
+READ_ERRORS = (
     ArithmeticError,
     EOFError,
     LookupError,
@@ -41,46 +41,48 @@ DAMAGED = (
 
 
 def read_frames(path: Path, tally: Tally) -> Iterator[Frame]:
-    """The frames of a recording, in its order. Damaged lines of a candump log are counted in ``tally`` and left out.
+    """Yield the frames of a recording. Damaged lines of a candump log are counted in ``tally`` and skipped.
 
     :raises MissingExtra: if python-can is not installed.
-    :raises RecordingUnreadable: if there is no such file, its format is unknown, or it is damaged.
+    :raises RecordingUnreadable: if the file does not exist, its format is unknown, or it is damaged.
     """
     can = extras.import_optional("can")
     if not path.exists():
         raise RecordingUnreadable(f"There is no recording {str(path)!r}. Give the path of a file.")
     read = 0
     try:
-        for frame in _frames(can, path, tally):
+        for frame in _iterate_frames(can, path, tally):
             yield frame
             read += 1
-    except (*DAMAGED, can.io.blf.BLFParseError) as error:
+    except (*READ_ERRORS, can.io.blf.BLFParseError) as error:
         reason = str(error) or type(error).__name__
         raise RecordingUnreadable(f"{path.name!r} cannot be read after {read} frames: {reason}") from error
     if tally.malformed and not read and not tally.frames:
-        raise RecordingUnreadable(f"{path.name!r} has no line in the format of its name. Is it a CAN recording?")
+        raise RecordingUnreadable(
+            f"{path.name!r} has no line in the format of its file extension. Check whether it is a CAN recording."
+        )
 
 
-def _frames(can: ModuleType, path: Path, tally: Tally) -> Iterator[Frame]:
-    with _messages(can, path, tally) as messages:
+def _iterate_frames(can: ModuleType, path: Path, tally: Tally) -> Iterator[Frame]:
+    with _open_messages(can, path, tally) as messages:
         for message in messages:
             yield Frame.of(message)
 
 
 @contextmanager
-def _messages(can: ModuleType, path: Path, tally: Tally) -> Iterator[Iterable[Any]]:
-    zipped = path.suffix.lower() == ".gz"
-    suffix = PurePath(path.stem if zipped else path.name).suffix.lower()
+def _open_messages(can: ModuleType, path: Path, tally: Tally) -> Iterator[Iterable[Any]]:
+    is_gzipped = path.suffix.lower() == ".gz"
+    suffix = PurePath(path.stem if is_gzipped else path.name).suffix.lower()
     if suffix not in READERS:
         with can.LogReader(path) as messages:
             yield messages
         return
     reader, mode = READERS[suffix]
-    with _opened(path, mode, zipped) as file:
+    with _open_file(path, mode, is_gzipped) as file:
         yield getattr(can, reader)(CandumpLines(file, tally) if suffix == ".log" else file)
 
 
-def _opened(path: Path, mode: str, zipped: bool) -> Any:
-    file: Any = gzip.GzipFile(path) if zipped else path.open("rb")
-    # Recorders on Windows write their folder's name into the header, in whatever encoding; frames are ASCII.
+def _open_file(path: Path, mode: str, is_gzipped: bool) -> Any:
+    file: Any = gzip.GzipFile(path) if is_gzipped else path.open("rb")
+    # Recorders on Windows write the name of their folder into the header, in any encoding. Frames are ASCII.
     return TextIOWrapper(file, "utf-8", errors="replace") if mode == "rt" else file

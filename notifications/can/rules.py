@@ -1,4 +1,4 @@
-"""Rules: the host's answer to a change, as sends. ``NOTIFICATIONS["CAN_RULES"]`` names one callable.
+"""Rules: the site's function that returns notifications for a change. ``NOTIFICATIONS["CAN_RULES"]`` names it.
 
 ::
 
@@ -30,7 +30,7 @@ logger = logging.getLogger("notifications.can")
 class Send:
     """One call of ``NotificationManager.send``.
 
-    :param options: its further keyword arguments, such as ``{"correlation_id": change.fault_id}``.
+    :param options: further keyword arguments, such as ``{"correlation_id": change.fault_id}``.
     """
 
     event_name: Enum | str
@@ -44,27 +44,29 @@ Rules = Callable[[FaultChange], Iterable[Send]]
 
 
 def load_rules() -> Rules:
-    """The callable that ``CAN_RULES`` names.
+    """Return the callable that ``CAN_RULES`` names.
 
-    :raises ImproperlyConfigured: if it names none, or one that cannot be imported.
+    :raises ImproperlyConfigured: if the setting is empty or cannot be imported.
     """
     path = conf.current().can_rules
     if not path:
         raise ImproperlyConfigured(
-            "NOTIFICATIONS['CAN_RULES'] is not set, so nobody would be told. Set it to the dotted path of a "
-            "callable(FaultChange) -> iterable of Send, or try the bridge with --dry-run."
+            "NOTIFICATIONS['CAN_RULES'] is not set, so no notifications would be sent. Set it to the dotted path of a "
+            "callable(FaultChange) that returns an iterable of Send, or try the bridge with --dry-run."
         )
     try:
         return import_string(path)
     except ImportError as error:
-        raise ImproperlyConfigured(f"NOTIFICATIONS['CAN_RULES'] names {path!r}: {error}") from error
+        raise ImproperlyConfigured(
+            f"NOTIFICATIONS['CAN_RULES'] is {path!r}, which cannot be imported: {error}"
+        ) from error
 
 
 class Sender:
-    """Asks the rules and sends what they answer.
+    """Calls the rules and sends the notifications that they return.
 
-    :param survives_database_errors: a live bridge goes on when the database does not answer; a replay ends with the
-        error, for it can be run again.
+    :param survives_database_errors: whether to continue if the database does not respond. A live bridge continues; a
+        replay ends with the error, because it can be run again.
     """
 
     def __init__(self, rules: Rules, tally: Tally, survives_database_errors: bool) -> None:
@@ -73,25 +75,25 @@ class Sender:
         self.survives_database_errors = survives_database_errors
 
     def send(self, change: FaultChange) -> None:
-        """Send what the rules make of it; what fails is logged and counted, and does not keep the rest from going."""
+        """Send the notifications for a change. A failure is logged and counted, and the others are still sent."""
         if self.survives_database_errors:
-            # Nobody else in a process without requests drops a connection that the server has closed.
+            # In a process without requests, Django does not close connections that the server has dropped.
             close_old_connections()
         sends: list[Send] = []
-        with self._surviving(change):
+        with self._handle_errors(change):
             sends.extend(self.rules(change))
         for send in sends:
-            with self._surviving(change):
+            with self._handle_errors(change):
                 result = NotificationManager.send(
                     send.event_name, send.recipients, send.cluster, send.context, **send.options
                 )
                 self.tally.sent += result.notification_id is not None
                 self.tally.spooled += result.spooled
-                # With ON_BAD_CALL set to "log" a wrong call is no error here.
+                # If ON_BAD_CALL is "log", an invalid call does not raise an error.
                 self.tally.failed += result.notification_id is None and not result.spooled
 
     @contextmanager
-    def _surviving(self, change: FaultChange) -> Iterator[None]:
+    def _handle_errors(self, change: FaultChange) -> Iterator[None]:
         try:
             yield
         except (OperationalError, InterfaceError):
@@ -100,7 +102,7 @@ class Sender:
             logger.exception("The database failed at: %s", change)
             self.tally.failed += 1
         except Exception:
-            # Rules are the host's code and what they send is theirs too: any error can come from them. One that
-            # ended the bridge would silence every other fault of the vehicle.
+            # Rules are the site's code, so they can raise any error. If an error ended the bridge, all other faults of
+            # the vehicle would be lost.
             logger.exception("A rule failed at: %s", change)
             self.tally.failed += 1

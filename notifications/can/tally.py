@@ -1,26 +1,26 @@
-"""What a run of the bridge did, in numbers."""
+"""The counts of a run of the bridge."""
 
 from dataclasses import dataclass
 
-ALWAYS = {
+LABELS = {
     "frames": "frames read",
     "malformed": "malformed",
     "raised": "faults raised",
     "cleared": "cleared",
     "sent": "notifications queued",
 }
-IF_ANY = {
+OPTIONAL_LABELS = {
     "spooled": "spooled until the database is back",
-    "ignored": "frames of no use",
+    "ignored": "frames ignored",
     "repeated": "repeated",
     "dropped": "reports beyond the limit of open faults",
-    "failed": "rules or sends that failed (the log says why)",
+    "failed": "rules or sends failed (the log contains the errors)",
 }
 
 
 @dataclass
 class Tally:
-    """``malformed`` counts what cannot be read; ``ignored`` are readable frames that can tell of no fault."""
+    """``malformed`` counts lines and frames that cannot be read, ``ignored`` valid frames without diagnostics."""
 
     frames: int = 0
     malformed: int = 0
@@ -34,6 +34,6 @@ class Tally:
     failed: int = 0
 
     def __str__(self) -> str:
-        parts = [f"{getattr(self, name)} {words}" for name, words in ALWAYS.items()]
-        parts += [f"{getattr(self, name)} {words}" for name, words in IF_ANY.items() if getattr(self, name)]
+        parts = [f"{getattr(self, name)} {words}" for name, words in LABELS.items()]
+        parts += [f"{getattr(self, name)} {words}" for name, words in OPTIONAL_LABELS.items() if getattr(self, name)]
         return ", ".join(parts) + "."

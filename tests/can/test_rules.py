@@ -12,7 +12,7 @@ from notifications.can.tally import Tally
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, Notification
 from tests.can.candump import TWO_FAULTS, bridge, frame, write
-from tests.can.test_life import RED, lived
+from tests.can.test_fault_tracker import RED, process_frames
 from tests.shop.notification_events import ShopEvents
 
 RULES = {"CHANNELS": {"log": {}}, "CAN_RULES": "tests.can.test_rules.fire_brigade"}
@@ -31,7 +31,7 @@ def nothing(change: FaultChange) -> list[Send]:
 
 @pytest.fixture
 def change() -> FaultChange:
-    [raised] = lived(frame(RED))
+    [raised] = process_frames(frame(RED))
     return raised
 
 

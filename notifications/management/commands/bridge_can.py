@@ -15,9 +15,9 @@ from django.db import Error
 
 from notifications.can.bridge import Bridge
 from notifications.can.bus import listen
+from notifications.can.fault_tracker import MIN_SILENCE_SECONDS, FaultTracker
 from notifications.can.faults import FaultChange
-from notifications.can.frame import Frame, Quiet
-from notifications.can.life import SHORTEST_SILENCE, FaultLife
+from notifications.can.frame import Frame, SilenceTick
 from notifications.can.recordings import read_frames
 from notifications.can.rules import Sender, load_rules
 from notifications.can.tally import Tally
@@ -41,7 +41,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--clear-after",
             type=float,
-            default=SHORTEST_SILENCE,
+            default=MIN_SILENCE_SECONDS,
             metavar="SECONDS",
             help="the silence after which a fault is cleared (default and minimum: 15)",
         )
@@ -50,10 +50,10 @@ class Command(BaseCommand):
         check_options(options)
         tally = Tally()
         send = make_sender(options, tally)
-        bridge = Bridge(FaultLife(tally, options["clear_after"]))
+        bridge = Bridge(FaultTracker(tally, options["clear_after"]))
         try:
             with stop_on_signals(live=bool(options["interface"])) as stopped:
-                for change in bridge.changes(open_source(options, tally, stopped)):
+                for change in bridge.process(open_source(options, tally, stopped)):
                     self._print(change, options["json"])
                     send(change)
         except KlaxonError as error:
@@ -79,9 +79,9 @@ def check_options(options: dict[str, Any]) -> None:
     # The conditions are negated so that "nan" fails too.
     if options["seconds"] is not None and not options["seconds"] > 0:
         raise CommandError("--seconds must be more than 0.")
-    if not options["clear_after"] >= SHORTEST_SILENCE:
+    if not options["clear_after"] >= MIN_SILENCE_SECONDS:
         raise CommandError(
-            f"--clear-after must be at least {SHORTEST_SILENCE:g} seconds: RV-C devices may report only every 5 "
+            f"--clear-after must be at least {MIN_SILENCE_SECONDS:g} seconds: RV-C devices may report only every 5 "
             "seconds, and reports can be lost."
         )
 
@@ -99,7 +99,7 @@ def make_sender(options: dict[str, Any], tally: Tally) -> Callable[[FaultChange]
         raise CommandError(str(error)) from error
 
 
-def open_source(options: dict[str, Any], tally: Tally, stopped: threading.Event) -> Iterator[Frame | Quiet]:
+def open_source(options: dict[str, Any], tally: Tally, stopped: threading.Event) -> Iterator[Frame | SilenceTick]:
     if options["replay"]:
         return read_frames(Path(options["replay"]), tally)
     ends_at = time.monotonic() + (options["seconds"] or float("inf"))

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notifications.can.bridge import Bridge
+from notifications.can.fault_tracker import FaultTracker
 from notifications.can.faults import FaultChange
-from notifications.can.frame import Frame, Quiet
-from notifications.can.life import FaultLife
+from notifications.can.frame import Frame, SilenceTick
 from notifications.can.tally import Tally
 from tests.can.candump import START, frame
 
@@ -17,12 +17,12 @@ NONE = "0545FFFFFFFFFFFF"
 OTHER_DGN = 0x19FFFD44
 
 
-def lived(*heard: Frame | Quiet, **options) -> list[FaultChange]:
-    return list(Bridge(FaultLife(Tally(), **options)).changes(heard))
+def process_frames(*heard: Frame | SilenceTick, **options) -> list[FaultChange]:
+    return list(Bridge(FaultTracker(Tally(), **options)).process(heard))
 
 
-def kinds(*heard: Frame | Quiet, **options) -> list[tuple[str, int]]:
-    return [(change.kind, change.spn) for change in lived(*heard, **options)]
+def kinds(*heard: Frame | SilenceTick, **options) -> list[tuple[str, int]]:
+    return [(change.kind, change.spn) for change in process_frames(*heard, **options)]
 
 
 def at(change: FaultChange) -> float:
@@ -60,7 +60,7 @@ def test_no_fault_of_somebody_else_clears_nothing(elsewhere):
 
 
 def test_a_cleared_fault_repeats_the_last_lamps_and_count():
-    _raised, cleared = lived(frame(YELLOW), frame("454500106109FFFF", 1), frame(NONE, 2))
+    _raised, cleared = process_frames(frame(YELLOW), frame("454500106109FFFF", 1), frame(NONE, 2))
     assert (cleared.lamps, cleared.count, at(cleared)) == (("red",), 9, 2)
 
 
@@ -73,13 +73,13 @@ def test_a_fault_can_be_raised_again_after_it_was_cleared():
 
 
 def test_silence_clears_a_fault_as_of_the_moment_at_which_it_had_lasted_long_enough():
-    _raised, cleared = lived(frame(YELLOW), frame(YELLOW, 4), nothing(60))
+    _raised, cleared = process_frames(frame(YELLOW), frame(YELLOW, 4), nothing(60))
     assert (cleared.kind, at(cleared)) == ("cleared", 19)
 
 
 def test_silence_of_exactly_the_limit_clears_and_a_little_less_does_not():
-    assert len(lived(frame(YELLOW), nothing(14.999999))) == 1
-    assert len(lived(frame(YELLOW), nothing(15))) == 2
+    assert len(process_frames(frame(YELLOW), nothing(14.999999))) == 1
+    assert len(process_frames(frame(YELLOW), nothing(15))) == 2
 
 
 def test_time_passes_before_a_frame_is_read_so_that_a_late_repeat_is_a_new_fault():
@@ -87,16 +87,16 @@ def test_time_passes_before_a_frame_is_read_so_that_a_late_repeat_is_a_new_fault
 
 
 def test_time_passes_on_a_quiet_bus():
-    assert [kind for kind, _spn in kinds(frame(YELLOW), Quiet(START + 16))] == ["raised", "cleared"]
+    assert [kind for kind, _spn in kinds(frame(YELLOW), SilenceTick(START + 16))] == ["raised", "cleared"]
 
 
 def test_a_longer_silence_can_be_asked_for():
-    assert len(lived(frame(YELLOW), nothing(59), clear_after=60)) == 1
-    assert len(lived(frame(YELLOW), nothing(60), clear_after=60)) == 2
+    assert len(process_frames(frame(YELLOW), nothing(59), clear_after=60)) == 1
+    assert len(process_frames(frame(YELLOW), nothing(60), clear_after=60)) == 2
 
 
 def test_a_clock_set_back_clears_nothing_at_once_and_silence_counts_from_there():
-    changes = lived(frame(YELLOW), frame(RED, -1000), nothing(-990), nothing(-980))
+    changes = process_frames(frame(YELLOW), frame(RED, -1000), nothing(-990), nothing(-980))
     assert [(change.kind, at(change)) for change in changes] == [
         ("raised", 0),
         ("raised", -1000),
@@ -106,17 +106,17 @@ def test_a_clock_set_back_clears_nothing_at_once_and_silence_counts_from_there()
 
 
 def test_frames_a_little_out_of_order_do_not_count_as_a_clock_set_back():
-    changes = lived(frame(YELLOW), nothing(14.9), frame(YELLOW, 14.5), nothing(20), nothing(29.8))
+    changes = process_frames(frame(YELLOW), nothing(14.9), frame(YELLOW, 14.5), nothing(20), nothing(29.8))
     assert [change.kind for change in changes] == ["raised"]
 
 
 @pytest.mark.parametrize("flag", ["is_error", "is_remote"])
 def test_error_and_remote_frames_tell_of_no_fault(flag):
-    assert lived(frame(YELLOW, **{flag: True})) == []
+    assert process_frames(frame(YELLOW, **{flag: True})) == []
 
 
 def test_standard_frames_tell_of_no_fault():
-    assert lived(frame(YELLOW, is_extended=False)) == []
+    assert process_frames(frame(YELLOW, is_extended=False)) == []
 
 
 def test_zeros_neither_raise_nor_clear():
@@ -124,14 +124,14 @@ def test_zeros_neither_raise_nor_clear():
 
 
 def test_a_j1939_dm1_is_not_read_as_dm_rv():
-    assert lived(frame("40FF5B000301FFFF", arbitration_id=0x18FECA00)) == []
+    assert process_frames(frame("40FF5B000301FFFF", arbitration_id=0x18FECA00)) == []
 
 
 @pytest.mark.parametrize("timestamp", [float("nan"), float("inf"), -1.0, 1e15])
 def test_a_frame_without_a_date_is_malformed_and_changes_nothing(timestamp):
     tally = Tally()
     undated = Frame(timestamp, "can0", 0x19FECA44, bytes.fromhex(RED))
-    changes = list(Bridge(FaultLife(tally)).changes([frame(YELLOW), undated]))
+    changes = list(Bridge(FaultTracker(tally)).process([frame(YELLOW), undated]))
     assert len(changes) == 1
     assert tally.malformed == 1
 
@@ -144,18 +144,18 @@ def babble(source: int, count: int) -> list[Frame]:
 
 def test_a_babbling_node_leaves_room_for_the_faults_of_others():
     tally = Tally()
-    changes = list(Bridge(FaultLife(tally, most_open=20)).changes([*babble(1, 100), frame(RED)]))
+    changes = list(Bridge(FaultTracker(tally, max_open_faults=20)).process([*babble(1, 100), frame(RED)]))
     assert [change.source_address for change in changes] == [1] * 10 + [0x44]
     assert (tally.raised, tally.dropped) == (11, 90)
 
 
 def test_no_more_faults_are_kept_than_allowed_and_room_is_made_by_clearing():
     tally = Tally()
-    life = FaultLife(tally, most_open=20)
+    life = FaultTracker(tally, max_open_faults=20)
     flood = [item for source in range(4) for item in babble(source, 10)]
-    list(Bridge(life).changes(flood))
+    list(Bridge(life).process(flood))
     assert (len(life), tally.dropped) == (20, 20)
-    changes = list(Bridge(life).changes([nothing(15), frame(RED, 15)]))
+    changes = list(Bridge(life).process([nothing(15), frame(RED, 15)]))
     assert [change.kind for change in changes] == ["cleared"] * 20 + ["raised"]
 
 
@@ -174,8 +174,8 @@ FRAMES = st.builds(
 @given(st.lists(FRAMES, max_size=50))
 def test_no_frames_can_stop_the_bridge(heard):
     tally = Tally()
-    life = FaultLife(tally)
-    changes = list(Bridge(life).changes(heard))
+    life = FaultTracker(tally)
+    changes = list(Bridge(life).process(heard))
     assert tally.frames == len(heard)
     assert tally.raised - tally.cleared == len(life)
     for change in changes:
@@ -196,7 +196,7 @@ def test_raised_and_cleared_alternate_for_every_fault(steps):
         after += wait
         heard.append(frame(data, after, bus=bus))
     last: dict[str, FaultChange] = {}
-    for change in lived(*heard):
+    for change in process_frames(*heard):
         before = last.get(change.fault_id)
         assert change.kind == ("cleared" if before is not None and before.kind == "raised" else "raised")
         assert before is None or before.at <= change.at
@@ -204,7 +204,7 @@ def test_raised_and_cleared_alternate_for_every_fault(steps):
 
 
 def test_a_change_is_told_in_a_sentence_and_in_one_line_of_json():
-    [change] = lived(frame(RED))
+    [change] = process_frames(frame(RED))
     assert str(change) == (
         "2023-11-14 22:13:20 UTC can0: fault raised at device 0x45 instance 3: SPN 9 above the normal range (FMI 0), "
         "red lamp, count 1, reported by 0x44."
@@ -217,5 +217,5 @@ def test_a_change_is_told_in_a_sentence_and_in_one_line_of_json():
 
 
 def test_a_fault_id_fits_a_correlation_id():
-    [change] = lived(frame(RED, bus="/dev/" + "x" * 200))
+    [change] = process_frames(frame(RED, bus="/dev/" + "x" * 200))
     assert len(change.fault_id) < 100
