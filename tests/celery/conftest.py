@@ -11,7 +11,7 @@ def celery_app(settings, monkeypatch):
     from kombu import pools
 
     from notifications.celery import broker, calls
-    from notifications.celery import receiver as nudge
+    from notifications.celery.receiver import call_workers
     from tests.celery.app import app
     from tests.celery.settings import NOTIFICATIONS
 
@@ -19,7 +19,7 @@ def celery_app(settings, monkeypatch):
     app.set_current()
     app.conf.update(broker_url="memory://", task_always_eager=False)
     monkeypatch.setattr(calls, "broker", broker.Broker())
-    signals.notifications_queued.connect(nudge.call_workers, dispatch_uid="klaxon.celery")
+    signals.notifications_queued.connect(call_workers, dispatch_uid="klaxon.celery")
     yield app
     signals.notifications_queued.disconnect(dispatch_uid="klaxon.celery")
     # The broker and its connections end with the test.

@@ -17,7 +17,7 @@ from kombu import pools
 
 from notifications import signals
 from notifications.celery import broker, calls
-from notifications.celery import receiver as nudge
+from notifications.celery.receiver import call_workers
 from tests.celery.processes import QUEUES, Redis
 from tests.chaos.scene import Scene
 from tests.processes import until
@@ -110,9 +110,9 @@ def celery_site(scene: Scene) -> Iterator[CelerySite]:
 def calling(url: str) -> Iterator[None]:
     """What ``ready()`` does where Celery is switched on, for as long as the block lasts."""
     Celery("chaos", broker=url).set_current()
-    calls.line = broker.Line()
+    calls.broker = broker.Broker()
     with override_settings(NOTIFICATIONS={**settings.NOTIFICATIONS, "CELERY": True}):
-        signals.notifications_queued.connect(nudge.call_workers, dispatch_uid="klaxon.celery")
+        signals.notifications_queued.connect(call_workers, dispatch_uid="klaxon.celery")
         try:
             yield
         finally:
