@@ -44,7 +44,7 @@ def heard():
     notification_acknowledged.disconnect(listener)
 
 
-def test_it_is_noted_once_with_its_time(user, notification):
+def test_an_acknowledgement_is_stored_once_with_its_time(user, notification):
     with travelling() as clock:
         assert NotificationManager.acknowledge(notification, user) is True
         first = clock.time
@@ -55,7 +55,7 @@ def test_it_is_noted_once_with_its_time(user, notification):
     assert str(notification) in str(row)
 
 
-def test_it_is_told_once_after_the_commit(user, notification, heard, django_capture_on_commit_callbacks):
+def test_the_signal_is_sent_once_after_the_commit(user, notification, heard, django_capture_on_commit_callbacks):
     with django_capture_on_commit_callbacks(execute=True):
         NotificationManager.acknowledge(notification, user)
         NotificationManager.acknowledge(notification, user)
@@ -64,7 +64,7 @@ def test_it_is_told_once_after_the_commit(user, notification, heard, django_capt
 
 
 @pytest.mark.parametrize("who", ["another", "anonymous"])
-def test_only_a_recipient_may(who, notification, cluster):
+def test_only_a_recipient_can_acknowledge(who, notification, cluster):
     other = {"another": UserFactory(), "anonymous": AnonymousUser()}[who]
     if who == "another":
         cluster.members.add(other)
@@ -73,13 +73,13 @@ def test_only_a_recipient_may(who, notification, cluster):
     assert not Acknowledgement.objects.exists()
 
 
-def test_who_has_left_the_cluster_may_not(user, cluster, notification):
+def test_a_former_member_of_the_cluster_cannot_acknowledge(user, cluster, notification):
     cluster.members.remove(user)
     with pytest.raises(NotPermitted, match="no longer a member of its cluster"):
         NotificationManager.acknowledge(notification, user)
 
 
-def test_who_is_inactive_may_not_whatever_the_caller_still_has(user, notification):
+def test_an_inactive_user_cannot_acknowledge_even_if_the_callers_object_is_active(user, notification):
     get_user_model().objects.update(is_active=False)
     with pytest.raises(NotPermitted, match="they are inactive"):
         NotificationManager.acknowledge(notification, user)
@@ -87,20 +87,20 @@ def test_who_is_inactive_may_not_whatever_the_caller_still_has(user, notificatio
 
 
 @pytest.mark.parametrize("who", [None, 1, "ann", Group(name="staff"), UserFactory.build()])
-def test_only_a_saved_user_can_take_note(who, notification):
+def test_only_a_saved_user_can_acknowledge(who, notification):
     with pytest.raises(InvalidOption, match="saved user|takes the user"):
         NotificationManager.acknowledge(notification, who)
 
 
 @pytest.mark.parametrize("what", ["nothing", "key", "result", "delivery", "unsaved"])
-def test_what_is_no_saved_notification_is_refused(what, user, notification):
+def test_only_a_saved_notification_can_be_acknowledged(what, user, notification):
     things = {"nothing": None, "key": notification.pk, "result": SendResult(notification.pk)}
     things |= {"delivery": Delivery.objects.first(), "unsaved": Notification(cluster=notification.cluster)}
     with pytest.raises(InvalidOption, match="takes a saved Notification"):
         NotificationManager.acknowledge(things[what], user)
 
 
-def test_it_goes_with_its_notification_and_its_user(user, notification):
+def test_an_acknowledgement_is_deleted_with_its_notification_or_user(user, notification):
     NotificationManager.acknowledge(notification, user)
     notification.delete()
     assert not Acknowledgement.objects.exists()

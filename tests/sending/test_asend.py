@@ -26,7 +26,7 @@ async def ship(request):
 urlpatterns = [path("ship/", ship)]
 
 
-def test_it_queues_what_send_queues():
+def test_asend_queues_the_same_as_send():
     user = UserFactory()
     result = async_to_sync(NotificationManager.asend)(
         event_name=ShopEvents.ORDER_SHIPPED, recipients=[user], context=ORDER, channels=["app"], cancel_key="x"
@@ -34,19 +34,19 @@ def test_it_queues_what_send_queues():
     assert (result.queued, Notification.objects.get().cancel_key) == (1, "x")
 
 
-def test_it_raises_what_send_raises():
+def test_asend_raises_the_same_errors_as_send():
     with pytest.raises(InvalidContext):
         async_to_sync(NotificationManager.asend)(ShopEvents.ORDER_SHIPPED, [UserFactory()], None, {})
 
 
 @pytest.mark.urls("tests.test_asend")
-def test_it_serves_an_async_view():
+def test_asend_works_in_an_async_view():
     UserFactory.create_batch(2)
     response = async_to_sync(AsyncClient().get)("/ship/")
     assert response.json() == {"queued": 4, "held": 0, "dropped": 0, "reasons": {}, "told": 4}
 
 
-def test_it_joins_a_transaction_of_the_thread_that_waits_for_it():
+def test_asend_joins_a_transaction_of_the_thread_that_waits_for_it():
     with transaction.atomic():
         async_to_sync(NotificationManager.asend)(ShopEvents.ORDER_SHIPPED, [UserFactory()], None, ORDER)
         transaction.set_rollback(True)
@@ -65,7 +65,7 @@ def test_it_joins_a_transaction_of_the_thread_that_waits_for_it():
         ("resend", r"await sync_to_async\(NotificationManager\.resend\)"),
     ],
 )
-def test_a_synchronous_call_in_async_code_names_the_call_to_make(name, instead):
+def test_the_error_of_a_synchronous_call_in_async_code_names_the_call_to_write(name, instead):
     async def view():
         return getattr(NotificationManager, name)(ShopEvents.ORDER_SHIPPED, [], None, ORDER)
 
@@ -75,7 +75,7 @@ def test_a_synchronous_call_in_async_code_names_the_call_to_make(name, instead):
         async_to_sync(view)()
 
 
-def test_where_django_is_told_to_allow_it_a_synchronous_call_is_let_through(monkeypatch):
+def test_a_synchronous_call_is_allowed_if_django_allows_async_unsafe(monkeypatch):
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
 
     async def view():

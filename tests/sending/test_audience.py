@@ -42,7 +42,7 @@ def users():
     return UserFactory.create_batch(5)
 
 
-def test_one_user_is_enough(users):
+def test_one_user_is_accepted(users):
     assert ids(users[0]) == [users[0].pk]
 
 
@@ -56,7 +56,7 @@ def test_any_iterable_gives_each_once_in_the_order_of_their_ids(users, kind):
     assert ids(kind([*reversed(users), users[0], users[0]])) == sorted(user.pk for user in users)
 
 
-def test_nobody_is_nobody():
+def test_no_recipients_make_no_chunks():
     assert list(chunks([], 10)) == []
     assert list(chunks(User.objects.none(), 10)) == []
 
@@ -67,7 +67,7 @@ def test_a_queryset_is_streamed_in_chunks(users):
     assert [pk for chunk in found for pk in chunk.user_ids] == sorted(user.pk for user in users)
 
 
-def test_of_a_queryset_only_ids_are_read(users, django_assert_num_queries):
+def test_only_the_ids_of_a_queryset_are_read(users, django_assert_num_queries):
     with django_assert_num_queries(1) as queries:
         ids(User.objects.all())
     assert "password" not in queries.captured_queries[0]["sql"]
@@ -83,7 +83,7 @@ def test_a_sliced_queryset_stays_sliced(users):
     assert ids(User.objects.order_by("-pk")[:2]) == [users[3].pk, users[4].pk]
 
 
-def test_a_union_of_querysets_is_understood(users):
+def test_a_union_of_querysets_is_accepted(users):
     first, second = User.objects.filter(pk=users[0].pk), User.objects.filter(pk__in=[users[0].pk, users[1].pk])
     assert ids(first.union(second)) == [users[0].pk, users[1].pk]
 
@@ -93,19 +93,19 @@ def test_prefetches_and_deferred_fields_do_not_matter(users):
     assert len(ids(User.objects.prefetch_related("groups")[:3])) == 3
 
 
-def test_one_user_per_something_stays_one_per_something(users):
+def test_distinct_on_fields_keeps_its_rows(users):
     if connection.vendor != "postgresql":
         pytest.skip("DISTINCT ON is PostgreSQL's.")
     User.objects.update(last_name="Same")
     assert len(ids(User.objects.order_by("last_name", "pk").distinct("last_name"))) == 1
 
 
-def test_users_that_the_caller_has_locked_are_users(users):
+def test_a_queryset_with_select_for_update_is_accepted(users):
     with transaction.atomic():
         assert len(ids(User.objects.select_for_update().all())) == 5
 
 
-def test_members_are_those_whom_the_site_names(users):
+def test_members_are_the_users_that_members_of_returns(users):
     cluster = ClusterFactory(members=users[:3])
     assert ids(Members(cluster), 2) == [user.pk for user in users[:3]]
 
@@ -117,7 +117,7 @@ def test_bare_addresses_come_after_users_each_once(users):
     assert [len(chunk.addresses) for chunk in found] == [0, 2]
 
 
-def test_one_address_is_enough():
+def test_one_address_is_accepted():
     assert addresses(CONTACT) == [CONTACT]
 
 
@@ -159,13 +159,13 @@ def test_a_mixture_gives_each_once(users):
         User,
     ],
 )
-def test_what_is_no_recipient_is_an_error(wrong):
+def test_something_other_than_a_recipient_is_an_error(wrong):
     with pytest.raises(InvalidRecipient):
         list(chunks(wrong, 10))
 
 
 @pytest.mark.parametrize("wrong", [Cluster(name="unsaved"), User(pk=1), "default", 1])
-def test_the_members_of_what_is_no_saved_cluster_are_an_error_that_says_so(wrong):
+def test_the_members_of_something_other_than_a_saved_cluster_are_an_error(wrong):
     with pytest.raises(InvalidRecipient, match=r"Members\(…\) takes a saved Cluster, or None, not "):
         list(chunks(Members(wrong), 10))
 
@@ -213,7 +213,7 @@ class TestGroups:
         with pytest.raises(InvalidRecipient, match="The group .* is not saved yet"):
             ids(Group(name="new"))
 
-    def test_where_users_have_no_groups_a_group_is_no_recipient(self, groups, monkeypatch):
+    def test_a_group_is_an_error_if_users_have_no_groups(self, groups, monkeypatch):
         def no_such_field(name):
             raise FieldDoesNotExist(name)
 
@@ -223,7 +223,7 @@ class TestGroups:
             with pytest.raises(InvalidRecipient, match="The user model User has no groups, so a Group cannot be"):
                 ids(asked)
 
-    def test_where_users_have_other_groups_those_are_named(self, groups, monkeypatch):
+    def test_the_error_names_the_group_model_of_the_site(self, groups, monkeypatch):
         field = SimpleNamespace(many_to_many=True, related_model=Cluster)
         monkeypatch.setattr(User._meta, "get_field", lambda name: field)
         with pytest.raises(InvalidRecipient, match="The groups of User are of the model Cluster"):
@@ -241,29 +241,29 @@ def narrowed(recipients, size=100):
 
 
 class TestTo:
-    def test_it_gives_some_other_channels(self, users):
+    def test_a_to_gives_some_recipients_other_channels(self, users):
         first, second, third = (user_key(user.pk) for user in users[:3])
         recipients = [users[2], To(users[1], ["SMS"]), To([users[0]], [NotificationChannel.EMAIL])]
         assert narrowed(recipients) == {first: ["email"], second: ["sms"], third: None}
 
-    def test_whoever_is_named_twice_gets_the_channels_of_both(self, users):
+    def test_a_recipient_named_twice_gets_the_channels_of_both(self, users):
         recipients = [To(users[:3], ["email"]), To(User.objects.filter(pk__gte=users[1].pk), ["app"])]
         assert list(narrowed(recipients, 2).values()) == [["email"], *[["app", "email"]] * 2, *[["app"]] * 2]
 
-    def test_who_is_named_without_one_gets_all_channels(self, users):
+    def test_a_recipient_also_named_without_a_to_gets_all_channels(self, users):
         assert set(narrowed([To(users, ["email"]), *users], 2).values()) == {None}
         assert set(narrowed([*users, To(User.objects.all(), ["email"])], 2).values()) == {None}
 
-    def test_addresses_are_united_too(self):
+    def test_the_channels_of_addresses_are_combined_too(self):
         other = Address(email="x@example.com")
         recipients = [To([CONTACT, other], ["sms"]), To(CONTACT, ["email"]), To(other, ["app"]), other]
         assert narrowed(recipients, 1) == {CONTACT.key: ["email", "sms"], other.key: None}
 
-    def test_an_address_that_was_named_first_without_one_keeps_all(self):
+    def test_an_address_named_first_without_a_to_keeps_all_channels(self):
         assert narrowed([CONTACT, To(CONTACT, ["sms"])]) == {CONTACT.key: None}
 
     @pytest.mark.parametrize("size", [1, 2, 3, 100])
-    def test_whatever_they_come_from_all_are_in_one_order(self, users, size):
+    def test_users_from_all_sources_are_in_one_order(self, users, size):
         group = Group.objects.create(name="night")
         group.user_set.set([users[4], users[0]])
         recipients = [
@@ -277,28 +277,28 @@ class TestTo:
         assert list(narrowed(recipients, size)) == [user_key(user.pk) for user in users]
         assert list(narrowed(recipients, size).values()) == expected
 
-    def test_it_alone_is_enough(self, users):
+    def test_one_to_is_accepted(self, users):
         assert len(narrowed(To(User.objects.all(), ["app"]))) == 5
 
-    def test_it_cannot_add_a_channel(self, users):
+    def test_a_to_cannot_add_a_channel(self, users):
         with pytest.raises(InvalidOption, match=r"those of the call \(email, app, sms\); push, fax cannot be added"):
             chunks([To(users, ["push", "email", "fax"])], 10)
 
     @pytest.mark.parametrize("wrong", [None, "email", NotificationChannel.EMAIL, [], 5])
-    def test_its_channels_are_a_list_and_not_empty(self, users, wrong):
+    def test_the_channels_of_a_to_are_a_list_and_not_empty(self, users, wrong):
         with pytest.raises(InvalidOption, match="channels"):
             To(users, wrong)
 
-    def test_it_cannot_stand_inside_another(self, users):
+    def test_a_to_inside_another_is_an_error(self, users):
         with pytest.raises(InvalidRecipient, match="inside another"):
             chunks(To([To(users, ["app"])], ["app"]), 10)
 
     @pytest.mark.parametrize("wrong", [None, "ann@example.com", [5], Permission])
-    def test_what_is_no_recipient_is_none_inside_it_either(self, wrong):
+    def test_something_other_than_a_recipient_is_an_error_inside_a_to(self, wrong):
         with pytest.raises(InvalidRecipient):
             chunks(To(wrong, ["app"]), 10)
 
-    def test_it_says_which_channels_somebody_asked_for(self, users):
+    def test_the_requested_channels_are_those_of_all_tos(self, users):
         audience = Audience([To(users[0], ["sms"]), To([], ["app"]), users[1]], None, ("email", "app", "sms"))
         assert audience.requested_channels == {"sms", "app"}
 
@@ -307,7 +307,7 @@ class PagerChannel(LogChannel):
     address_kind = "pager"
 
 
-def test_keys_that_are_texts_come_in_the_order_of_python():
+def test_text_keys_are_sorted_as_in_python():
     # A database may sort them as a dictionary does, where a stands before B.
     for key in ("b", "a", "B", "Z", "ä", "_"):
         Session.objects.create(session_key=key, expire_date=datetime(2026, 1, 1, tzinfo=UTC))
@@ -342,7 +342,7 @@ class TestAddress:
         settings.NOTIFICATIONS = {"ADDRESS_FIELDS": {"radio": "call_sign"}, "CHANNELS": {"pager": {"BACKEND": backend}}}
         assert Address(pager="7", radio="D4XYZ").of_kind("pager") == "7"
 
-    def test_one_that_was_stored_is_taken_as_it_is(self):
+    def test_a_stored_address_is_not_validated_again(self):
         assert Address.stored({"pager": "7"}).of_kind("pager") == "7"
 
     def test_the_same_person_has_one_key_in_any_case_or_order(self):
@@ -352,27 +352,27 @@ class TestAddress:
         assert one.key.startswith("a:")
         assert len(one.key) <= 80
 
-    def test_white_space_around_it_is_no_part_of_it(self):
+    def test_white_space_around_an_address_is_removed(self):
         # Else the second of two that have one key could take the place of the first, and be refused as malformed.
         assert Address(email=" ann@example.com\n").of_kind("email") == "ann@example.com"
 
-    def test_white_space_alone_is_no_address(self):
+    def test_an_address_of_white_space_is_an_error(self):
         with pytest.raises(TypeError, match="at least one"):
             Address(email=" ")
 
-    def test_the_key_tells_nothing_of_the_address(self):
+    def test_the_key_does_not_reveal_the_address(self):
         assert "ann" not in Address(email="ann@example.com").key
 
-    def test_a_kind_that_was_not_given_is_nothing(self):
+    def test_a_kind_that_was_not_given_is_empty(self):
         assert CONTACT.of_kind("email") == ""
         assert CONTACT.of_kind("phone") == "+4915112345678"
 
-    def test_a_kind_given_as_none_is_a_kind_that_was_not_given(self):
+    def test_none_is_the_same_as_a_kind_that_was_not_given(self):
         # Address(email=contact.email, phone=contact.phone), of a contact who has only one of them.
         contact = Address(email=None, phone="+4915112345678")
         assert contact.key == CONTACT.key
         assert contact.of_kind("email") == ""
 
 
-def test_the_key_of_a_user_is_no_key_of_an_address():
+def test_the_keys_of_users_and_addresses_differ():
     assert user_key(42) == "u:42"

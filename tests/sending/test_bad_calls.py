@@ -28,7 +28,7 @@ class TestBadCallsThatAreLogged:
         assert self.errors() == [f"Nothing is sent. {result.problems[0]}"]
         assert not Notification.objects.exists()
 
-    def test_a_context_that_is_no_mapping_sends_nothing_either(self, user, event_with):
+    def test_a_context_that_is_not_a_mapping_sends_nothing(self, user, event_with):
         result = send(user, event_with(context={"total": int}), "five")
         assert (bool(result), result.notification_id) == (False, None)
         assert "It must be a mapping, not five." in self.errors()[0]
@@ -44,7 +44,7 @@ class TestBadCallsThatAreLogged:
         ],
         ids=["missing", "undeclared", "mistyped", "unstorable", "too large"],
     )
-    def test_a_wrong_context_is_sent_with_what_exists(self, user, event_with, given, kept, told):
+    def test_a_wrong_context_is_sent_with_its_valid_values(self, user, event_with, given, kept, told):
         result = send(user, event_with(context={"total": int, "note": str | None}), given)
         assert (bool(result), result.queued) == (False, 1)
         assert Notification.objects.get(pk=result.notification_id).context == kept
@@ -57,11 +57,11 @@ class TestBadCallsThatAreLogged:
         first, again = (send(user, critical, {}, idempotency_key="one") for _ in range(2))
         assert (bool(first), first.queued) == (bool(again), again.queued) == (False, 1)
 
-    def test_a_right_call_logs_nothing(self, user, event_with):
+    def test_a_correct_call_logs_nothing(self, user, event_with):
         assert send(user, event_with(context={"total": int}), {"total": 5})
         assert not self.errors()
 
-    def test_other_mistakes_are_raised_all_the_same(self, user, event_with):
+    def test_other_errors_are_raised(self, user, event_with):
         with pytest.raises(InvalidRecipient):
             send("nobody", event_with())
         with pytest.raises(InvalidOption):

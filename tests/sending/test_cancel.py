@@ -13,7 +13,7 @@ from tests.sending.calls import send_newsletter
 
 
 class TestCancel:
-    def test_it_cancels_what_no_worker_has_taken(self, user):
+    def test_unclaimed_deliveries_are_cancelled(self, user):
         cluster = ClusterFactory(members=[user])
         send_newsletter([user], cluster, cancel_key="order-7")
         send_newsletter([user], cluster, cancel_key="order-7", send_at=datetime(2100, 1, 1, tzinfo=UTC))
@@ -23,13 +23,13 @@ class TestCancel:
             assert delivery.settled_at is not None
 
     @pytest.mark.parametrize("state", ["claimed", "sending", "sent", "dead", "unknown", "dropped"])
-    def test_what_was_taken_or_has_ended_stays(self, user, state):
+    def test_claimed_and_finished_deliveries_are_not_cancelled(self, user, state):
         cluster = ClusterFactory(members=[user])
         send_newsletter([user], cluster, cancel_key="order-7")
         Delivery.objects.update(state=state)
         assert NotificationManager.cancel(cluster, "order-7") == 0
 
-    def test_it_is_kept_for_a_worker_that_has_it_and_counts_only_what_it_stopped(self, user):
+    def test_the_cancellation_is_stored_for_the_recheck_and_counts_only_cancelled_deliveries(self, user):
         cluster = ClusterFactory(members=[user])
         send_newsletter([user], cluster, cancel_key="order-7")
         Delivery.objects.update(state="claimed")
@@ -40,7 +40,7 @@ class TestCancel:
         assert NotificationManager.cancel(cluster, "order-7") == 1
         assert Notification.objects.get().cancelled_at == first
 
-    def test_other_keys_and_other_clusters_stay(self, user):
+    def test_other_keys_and_other_clusters_are_not_cancelled(self, user):
         cluster, other = ClusterFactory(members=[user]), ClusterFactory(members=[user])
         send_newsletter([user], cluster, cancel_key="order-8")
         send_newsletter([user], cluster)
@@ -53,7 +53,7 @@ class TestCancel:
         assert NotificationManager.cancel(None, "order-7") == 1
 
     @pytest.mark.parametrize("no_key", [None, ""])
-    def test_no_key_cancels_nothing(self, user, no_key):
+    def test_a_missing_key_is_an_error(self, user, no_key):
         cluster = ClusterFactory(members=[user])
         send_newsletter([user], cluster)
         with pytest.raises(InvalidOption):

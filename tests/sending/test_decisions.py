@@ -56,7 +56,7 @@ class TestDrops:
         assert self.dropped() == [(user.pk, "email", "preference", "drop", False)]
         assert NotificationLog.objects.get().error_message == "user: channel email is off"
 
-    def test_opt_outs_written_past_save_hold_in_any_case(self, user):
+    def test_opt_outs_saved_without_validation_apply_in_any_spelling(self, user):
         row = UserSettingsFactory(user=user, cluster=Cluster.objects.default())
         UserSettings.objects.filter(pk=row.pk).update(events={"ORDER_SHIPPED": {"Email": False}})
         assert send([user]).reasons == {Reason.PREFERENCE: 1}
@@ -65,7 +65,7 @@ class TestDrops:
         UserSettingsFactory(user=user, channels={"email": False})
         assert send_newsletter([user]).queued == 1
 
-    def test_reading_preferences_writes_none(self, user):
+    def test_reading_preferences_creates_no_rows(self, user):
         send([user])
         assert not UserSettings.objects.exists()
 
@@ -79,7 +79,7 @@ class TestDrops:
         assert result.queued == 0
         assert result.reasons == {Reason.NOT_MEMBER: 2, Reason.INACTIVE: 2}
 
-    def test_no_level_lets_an_event_past_an_opt_out(self, user):
+    def test_no_level_makes_an_event_ignore_an_opt_out(self, user):
         UserSettingsFactory(user=user, cluster=Cluster.objects.default(), channels={"email": False})
         assert send_newsletter([user], level="critical").reasons == {Reason.PREFERENCE: 1}
 
@@ -93,7 +93,7 @@ class TestDrops:
 
     @pytest.mark.parametrize("field", ["channels", "events", "categories", "addresses"])
     @pytest.mark.parametrize("malformed", [[], None])
-    def test_the_malformed_preferences_of_one_user_stop_nobody(self, user, field, malformed):
+    def test_malformed_preferences_of_a_user_do_not_prevent_the_send(self, user, field, malformed):
         row = UserSettingsFactory(user=user, cluster=Cluster.objects.default())
         if malformed is None:
             malformed = Value(None, JSONField())  # JSON's null; the column itself is never NULL
@@ -116,7 +116,7 @@ class TestOwnAddresses:
     def sent_to(self):
         return list(Delivery.objects.filter(channel="email").values_list("address", flat=True))
 
-    def test_a_typing_error_does_not_silence_a_critical_mail(self, user, choose):
+    def test_a_critical_mail_to_a_malformed_address_goes_to_the_account(self, user, choose):
         choose("ann@example,com")
         result = send([user], ShopEvents.STORE_ON_FIRE, {"place": "Bonn"})
         assert (result.queued, result.dropped, bool(result)) == (2, 0, True)
@@ -127,7 +127,7 @@ class TestOwnAddresses:
         assert (note.notification_id, note.address) == (result.notification_id, "a***@example,com")
 
     @pytest.mark.parametrize("options", [{}, {"idempotency_key": "k"}, {"send_at": NOON + timedelta(days=9999)}])
-    def test_that_is_so_however_it_is_queued(self, options, user, choose):
+    def test_mail_to_a_malformed_address_goes_to_the_account_with_all_options(self, options, user, choose):
         choose("ann")
         send_newsletter([user], **options)
         assert self.sent_to() == [user.email]
@@ -137,7 +137,7 @@ class TestOwnAddresses:
                 "queued": 1, "held": 0, "dropped": 0, "reasons": {},
             }  # fmt: skip
 
-    def test_nor_does_one_that_a_provider_has_called_bad(self, user, choose):
+    def test_mail_to_a_suppressed_address_goes_to_the_account(self, user, choose):
         choose("ann@exmaple.com")
         suppress = Suppression.objects.suppress
         suppress([("email", "ANN@exmaple.com")], Suppression.Why.HARD_BOUNCE, timezone.now())
@@ -149,7 +149,7 @@ class TestOwnAddresses:
         suppress([("email", user.email)], Suppression.Why.HARD_BOUNCE, timezone.now())
         assert send_newsletter([user]).reasons == {Reason.SUPPRESSED: 1}
 
-    def test_many_notes_cost_one_statement(self, db):
+    def test_many_notes_take_one_statement(self, db):
         users, cluster = UserFactory.create_batch(30), Cluster.objects.default()
         for user in users:
             UserSettingsFactory(user=user, cluster=cluster, addresses={"email": "typo"})
@@ -167,13 +167,13 @@ class TestOwnAddresses:
         assert self.sent_to() == ["work@example.com"]
         assert self.notes() == []
 
-    def test_where_the_account_has_none_the_drop_says_what_is_wrong(self, user, choose):
+    def test_a_malformed_address_is_dropped_if_the_account_has_none(self, user, choose):
         choose("ann")
         User.objects.update(email="")
         assert send_newsletter([user]).reasons == {Reason.INVALID_ADDRESS: 1}
         assert self.notes() == []
 
-    def test_nothing_is_noted_about_what_is_dropped_anyway(self, user, choose):
+    def test_a_dropped_recipient_gets_no_note(self, user, choose):
         row = choose("ann")
         row.set_channel("email", False)
         row.save()

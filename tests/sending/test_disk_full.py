@@ -76,7 +76,7 @@ def test_a_send_that_fails_after_many_of_its_chunks_leaves_nothing(users, settin
     assert nothing_is_written()
 
 
-def test_the_callers_own_work_is_taken_back_with_it(users):
+def test_the_callers_own_rows_are_rolled_back_with_it(users):
     def register():
         with transaction.atomic():
             User.objects.create(username="in the same transaction")
@@ -90,7 +90,7 @@ def test_the_callers_own_work_is_taken_back_with_it(users):
 
 @pytest.mark.parametrize("pages_left", [0, 2, 14, 20, 26])
 @pytest.mark.parametrize("count", [1, 2, 300])
-def test_a_caller_who_catches_it_commits_only_its_own_work(users, pages_left, count):
+def test_a_caller_who_catches_the_error_commits_only_its_own_rows(users, pages_left, count):
     """Whichever row it is for which there is no room."""
     refused = False
     with full_disk(pages_left=pages_left), transaction.atomic():
@@ -108,7 +108,7 @@ def test_a_caller_who_catches_it_commits_only_its_own_work(users, pages_left, co
 
 @pytest.mark.parametrize("files", [1, 2])
 @pytest.mark.parametrize("key", [None, "order-7"])
-def test_a_caller_who_catches_that_its_attachments_have_no_room_commits_its_own_work(users, files, key):
+def test_a_caller_who_catches_the_error_of_attachments_commits_its_own_rows(users, files, key):
     attachments = [("bill.pdf", b"x" * 200_000)] * files
     with full_disk(pages_left=20), transaction.atomic():
         User.objects.filter(pk=users[0].pk).update(username="in the same transaction")
@@ -119,7 +119,7 @@ def test_a_caller_who_catches_that_its_attachments_have_no_room_commits_its_own_
     assert User.objects.filter(username="in the same transaction").exists()
 
 
-def test_a_worker_goes_on_when_there_is_room_again(users, caplog):
+def test_a_worker_continues_when_there_is_space_again(users, caplog):
     NotificationManager.send(ShopEvents.ORDER_SHIPPED, users[:100], None, {"order_number": "7"}, channels=["app"])
     worker = Worker(workers=1, idle=0.05, error_pause=0.1)
     thread = threading.Thread(target=worker.watch)

@@ -60,7 +60,7 @@ def figures(result):
 SERVED, FOLDED = (2, {}), (0, {"duplicate": 2})
 
 
-def test_a_repeat_is_folded_on_all_channels_and_says_into_what(declare, user):
+def test_a_duplicate_is_dropped_on_all_channels_and_names_the_first(declare, user):
     first, again = send(user), send(user)
     assert (figures(first), figures(again)) == (SERVED, FOLDED)
     assert again, "nobody was refused for a technical reason"
@@ -70,7 +70,7 @@ def test_a_repeat_is_folded_on_all_channels_and_says_into_what(declare, user):
     assert {outcome.reason for outcome in again.outcomes()} == {"duplicate"}
 
 
-def test_the_repeats_of_a_recipient_are_counted_once_for_each_send(declare, user):
+def test_duplicates_of_a_recipient_are_counted_once_for_each_send(declare, user):
     first = send(user)
     send(user), send([user, UserFactory()])
     rows = Fingerprint.objects.order_by("pk").values_list("recipient_key", "notification_id", "folded")
@@ -90,7 +90,7 @@ def test_an_optional_key_that_is_missing_is_like_none(declare, user):
     assert figures(NotificationManager.send(Alarms.SMOKE, user, None, {})) == FOLDED
 
 
-def test_what_lacks_a_key_is_no_repeat_of_anything(declare, user):
+def test_a_context_without_a_key_is_never_a_duplicate(declare, user):
     assert [figures(NotificationManager.send(Alarms.SMOKE, user, None, {})) for _ in range(2)] == [SERVED, SERVED]
     assert not Fingerprint.objects.exists()
 
@@ -104,18 +104,18 @@ def test_different_alarms_that_do_not_say_where_they_are_are_all_sent(declare, u
     assert not Fingerprint.objects.exists()
 
 
-def test_without_keys_the_event_alone_is_the_same(declare, user):
+def test_without_keys_the_event_alone_is_compared(declare, user):
     declare(dedup_keys=())
     send(user, "hall")
     assert figures(send(user, "attic")) == FOLDED
 
 
-def test_a_context_with_a_key_of_ours_is_compared_by_its_values(declare, user):
+def test_a_context_with_a_key_like_klaxons_markers_is_compared_by_its_values(declare, user):
     for room, expected in (("hall", SERVED), ("attic", SERVED), ("hall", FOLDED)):
         assert figures(NotificationManager.send(Alarms.SMOKE, user, None, {"room": room, "$": 1})) == expected
 
 
-def test_another_event_cluster_or_recipient_is_another_thing(declare, user):
+def test_another_event_cluster_or_recipient_is_no_duplicate(declare, user):
     declare(Alarms.WATER)
     home, away = ClusterFactory(members=[user]), ClusterFactory(members=[user])
     served = [send(user), send(UserFactory()), send(user, event=Alarms.WATER)]
@@ -130,7 +130,7 @@ def test_a_bare_address_is_a_recipient_too(declare):
     assert figures(send([address])) == (0, {"duplicate": 1})
 
 
-def test_the_window_ends_to_the_second_and_begins_anew(declare, user):
+def test_the_window_ends_to_the_second_and_begins_again(declare, user):
     with travelling() as clock:
         send(user)
         clock.forward(seconds=899)
@@ -142,7 +142,7 @@ def test_the_window_ends_to_the_second_and_begins_anew(declare, user):
         assert figures(send(user)) == FOLDED
 
 
-def test_a_first_from_far_ahead_was_a_wrong_clock_and_holds_nothing_up(declare, user):
+def test_a_first_from_the_future_is_ignored(declare, user):
     with travelling() as clock:
         send(user)
         clock.forward(minutes=-60)
@@ -176,7 +176,7 @@ WAYS_TO_SEND = {
 
 
 @pytest.mark.parametrize("way", WAYS_TO_SEND)
-def test_without_a_window_nothing_is_folded_and_nothing_asked(declare, user, settings, way):
+def test_without_a_window_nothing_is_dropped_and_there_is_no_query(declare, user, settings, way):
     recipients, options, limits = WAYS_TO_SEND[way]
     settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, **limits}
     declare(window=0)
@@ -187,7 +187,7 @@ def test_without_a_window_nothing_is_folded_and_nothing_asked(declare, user, set
     assert not Fingerprint.objects.exists()
 
 
-def test_a_window_costs_a_fixed_number_of_statements(declare):
+def test_a_window_takes_a_fixed_number_of_statements(declare):
     users = UserFactory.create_batch(20)
     assert statements(users) == 1
     assert statements(users) == 3
@@ -195,14 +195,14 @@ def test_a_window_costs_a_fixed_number_of_statements(declare):
     assert statements(users) == 4
 
 
-def test_what_is_critical_is_folded_only_if_its_event_says_so(declare, user):
+def test_critical_duplicates_are_dropped_only_if_the_event_has_a_window(declare, user):
     declare(priority=CRITICAL)
     declare(Alarms.WATER, priority=CRITICAL, window=0)
     assert [figures(send(user)) for _ in range(2)] == [SERVED, FOLDED]
     assert [figures(send(user, event=Alarms.WATER)) for _ in range(2)] == [SERVED, SERVED]
 
 
-def test_who_gets_nothing_anyway_reserves_nothing(declare, user):
+def test_a_dropped_recipient_reserves_nothing(declare, user):
     inactive, gone = UserFactory(is_active=False), UserFactory(email="")
     declare(channels=["email"])
     send([inactive, gone, Address(email="not an address")])
@@ -212,27 +212,27 @@ def test_who_gets_nothing_anyway_reserves_nothing(declare, user):
     assert figures(send(gone)) == (1, {})
 
 
-def test_an_opt_out_of_one_channel_reserves_for_the_others(declare, user):
+def test_a_recipient_who_opted_out_of_one_channel_reserves_for_the_others(declare, user):
     cluster = ClusterFactory(members=[user])
     UserSettings.objects.create(user=user, cluster=cluster, channels={"email": False})
     assert figures(send(user, cluster=cluster)) == (1, {"preference": 1})
     assert figures(send(user, cluster=cluster)) == (0, {"preference": 1, "duplicate": 1})
 
 
-def test_a_rollback_frees_what_was_reserved(declare, user):
+def test_a_rollback_releases_the_reservation(declare, user):
     with transaction.atomic():
         assert figures(send(user)) == SERVED
         transaction.set_rollback(True)
     assert figures(send(user)) == SERVED
 
 
-def test_a_repeat_in_the_same_transaction_is_folded(declare, user):
+def test_a_duplicate_in_the_same_transaction_is_dropped(declare, user):
     with transaction.atomic():
         assert [figures(send(user)) for _ in range(2)] == [SERVED, FOLDED]
 
 
 @pytest.mark.parametrize("state", DeliveryState.values)
-def test_it_is_free_again_when_nothing_came_of_the_first(declare, user, state):
+def test_the_key_is_released_if_the_first_was_not_sent(declare, user, state):
     first = send(user)
     Delivery.objects.filter(channel="email").update(state="dead")
     assert figures(send(user)) == FOLDED, "one channel may still reach them"
@@ -245,7 +245,7 @@ def test_it_is_free_again_when_nothing_came_of_the_first(declare, user, state):
     assert figures(send(user)) == FOLDED
 
 
-def test_who_was_served_keeps_nobody_else_from_what_did_not_reach_them(declare):
+def test_the_first_of_one_recipient_does_not_block_another(declare):
     lucky, unlucky = UserFactory(), UserFactory()
     send([lucky, unlucky])
     Delivery.objects.filter(recipient=unlucky).update(state="expired")
@@ -256,13 +256,13 @@ def test_who_was_served_keeps_nobody_else_from_what_did_not_reach_them(declare):
     }
 
 
-def test_cancelling_the_first_frees_it(declare, user):
+def test_cancelling_the_first_releases_the_key(declare, user):
     send(user, cancel_key="false alarm")
     NotificationManager.cancel(None, "false alarm")
     assert figures(send(user)) == SERVED
 
 
-def test_a_first_that_was_cancelled_while_a_worker_had_it_is_free_once_it_waits_again(declare, user):
+def test_a_first_that_was_cancelled_while_claimed_releases_the_key_once_it_waits_again(declare, user):
     send(user, cancel_key="false alarm")
     Delivery.objects.update(state="claimed")
     NotificationManager.cancel(None, "false alarm")
@@ -272,7 +272,7 @@ def test_a_first_that_was_cancelled_while_a_worker_had_it_is_free_once_it_waits_
 
 
 @pytest.mark.parametrize("state", WAITING)
-def test_a_first_that_has_expired_is_free_before_a_worker_says_so(declare, user, state):
+def test_an_expired_first_releases_the_key_before_a_worker_sees_it(declare, user, state):
     with travelling() as clock:
         send(user, expires_at=clock() + timedelta(minutes=5))
         Delivery.objects.update(state=state)
@@ -285,7 +285,7 @@ def test_a_first_that_has_expired_is_free_before_a_worker_says_so(declare, user,
 
 
 @pytest.mark.parametrize("state", ["claimed", "sending", "unknown", "sent"])
-def test_a_first_that_has_expired_since_a_worker_took_it_stands(declare, user, state):
+def test_a_first_that_expired_after_it_was_claimed_counts(declare, user, state):
     with travelling() as clock:
         send(user, expires_at=clock() + timedelta(minutes=5))
         Delivery.objects.update(state=state)
@@ -293,7 +293,7 @@ def test_a_first_that_has_expired_since_a_worker_took_it_stands(declare, user, s
         assert figures(send(user)) == FOLDED
 
 
-def test_a_first_that_is_held_until_it_has_expired_is_free(declare, user):
+def test_a_first_that_is_held_past_its_expiry_releases_the_key(declare, user):
     with travelling() as clock:
         send(user, send_at=clock() + timedelta(minutes=5), expires_at=clock() + timedelta(minutes=10))
         assert figures(send(user)) == FOLDED
@@ -314,14 +314,14 @@ def gathered(declare, user, **more):
 
 
 @pytest.mark.parametrize("state", DeliveryState.values)
-def test_what_went_into_a_batch_is_free_when_nothing_came_of_that(declare, user, state):
+def test_a_batch_item_releases_the_key_if_the_batch_was_not_sent(declare, user, state):
     story = gathered(declare, user)
     Delivery.objects.filter(pk=next(story).pk).update(state=state)
     is_free = next(story)
     assert is_free == (state in UNSUCCESSFUL_STATES)
 
 
-def test_what_went_into_a_batch_that_its_fallback_has_is_no_more_free(declare, user):
+def test_a_batch_item_counts_if_the_fallback_channel_has_the_batch(declare, user):
     story = gathered(declare, user, fallback={"email": "app"})
     whole = next(story)
     Delivery.objects.filter(pk=whole.pk).update(state="dead")
@@ -332,7 +332,7 @@ def test_what_went_into_a_batch_that_its_fallback_has_is_no_more_free(declare, u
 
 @pytest.mark.parametrize(("state", "frees"), [("retry", True), ("ready", True), ("sending", False), ("sent", False)])
 @pytest.mark.parametrize("called_off", ["cancelled_at", "expires_at"])
-def test_what_was_called_off_leaves_a_batch_that_waits_and_is_free(declare, user, called_off, state, frees):
+def test_a_cancelled_item_leaves_a_waiting_batch_and_releases_the_key(declare, user, called_off, state, frees):
     story = gathered(declare, user)
     Delivery.objects.filter(pk=next(story).pk).update(state=state)
     Notification.objects.filter(gathers="").update(**{called_off: timezone.now() - timedelta(days=1)})
@@ -340,14 +340,14 @@ def test_what_was_called_off_leaves_a_batch_that_waits_and_is_free(declare, user
     assert is_free == frees
 
 
-def test_what_went_into_a_batch_that_is_gone_stands(declare, user):
+def test_an_item_of_a_deleted_batch_counts(declare, user):
     story = gathered(declare, user)
     next(story).notification.delete()
     is_free = next(story)
     assert not is_free
 
 
-def test_the_log_reaches_nobody_and_is_no_first(declare, user):
+def test_a_delivery_to_the_log_does_not_count(declare, user):
     declare(channels=["email", "log"])
     narrowed = send(user, channels=["log"])
     assert (figures(narrowed), Fingerprint.objects.count()) == ((1, {}), 0)
@@ -357,19 +357,19 @@ def test_the_log_reaches_nobody_and_is_no_first(declare, user):
     assert figures(send(user)) == (0, {"duplicate": 2})
 
 
-def test_where_the_log_is_all_there_is_it_counts(declare, user):
+def test_a_delivery_to_the_log_counts_if_it_is_the_only_channel(declare, user):
     declare(channels=["log"])
     assert [figures(send(user)) for _ in range(2)] == [(1, {}), (0, {"duplicate": 1})]
 
 
-def test_a_dead_letter_that_was_sent_again_is_a_first_again(declare, user):
+def test_a_resent_dead_letter_counts_again(declare, user):
     send(user)
     Delivery.objects.update(state="dead")
     Delivery.objects.reopen()
     assert figures(send(user)) == FOLDED
 
 
-def test_a_fallback_that_took_over_counts_as_the_first(declare, user):
+def test_a_delivery_on_a_fallback_channel_counts(declare, user):
     declare(channels=["email"], fallback={"email": "app"})
     send(user)
     first = Notification.objects.get()
@@ -378,27 +378,27 @@ def test_a_fallback_that_took_over_counts_as_the_first(declare, user):
     assert figures(send(user)) == (0, {"duplicate": 1})
 
 
-def test_a_first_that_was_deleted_holds_nothing_up(declare, user):
+def test_a_deleted_first_does_not_count(declare, user):
     send(user)
     Notification.objects.all().delete()
     assert figures(send(user)) == SERVED
 
 
-def test_what_is_held_is_a_first_too(declare, user):
+def test_a_held_delivery_counts(declare, user):
     with travelling() as clock:
         held = send(user, send_at=clock() + timedelta(hours=1))
         assert held.held == 2
         assert figures(send(user)) == FOLDED
 
 
-def test_what_was_queued_is_not_asked_again(declare, user):
+def test_the_worker_does_not_recheck_duplicates(declare, user):
     declare(ShopEvents.NEWSLETTER, channels=["email"], dedup_keys=())
     send(user, event=ShopEvents.NEWSLETTER)
     Worker(workers=1).drain()
     assert Delivery.objects.get().state == "sent"
 
 
-def test_a_worker_forgets_what_is_long_over_a_handful_at_a_time(declare):
+def test_a_worker_deletes_old_fingerprints_in_small_steps(declare):
     with travelling() as clock:
         send(UserFactory.create_batch(5))
         clock.forward(seconds=900 + 3600 - 1)
@@ -410,7 +410,7 @@ def test_a_worker_forgets_what_is_long_over_a_handful_at_a_time(declare):
 
 
 @pytest.mark.skipif("connection.vendor != 'postgresql'", reason="about the planner of PostgreSQL")
-def test_repeats_are_found_in_few_steps_where_the_planner_takes_the_tables_for_empty(declare):
+def test_duplicates_are_found_in_few_steps_if_the_planner_expects_empty_tables(declare):
     """After an ANALYZE that found only dead rows, PostgreSQL expects none, however much the table grows."""
     users = UserFactory.create_batch(400)
     with connection.cursor() as cursor:

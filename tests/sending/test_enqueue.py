@@ -44,13 +44,13 @@ class TestWhatIsWritten:
         assert (result.queued, result.held, result.dropped) == (4, 0, 0)
         assert result
 
-    def test_the_context_is_stored_once_however_many_receive_it(self, user):
+    def test_the_context_is_stored_once_for_all_recipients(self, user):
         send([user, UserFactory()])
         [notification] = Notification.objects.all()
         assert notification.values == SHIPPED
         assert notification.priority == NotificationPriority.MEDIUM
 
-    def test_values_come_back_as_themselves_from_the_table(self, user, event_with):
+    def test_values_keep_their_types_in_the_database(self, user, event_with):
         given = {
             "total": Decimal("10.50"),
             "day": date(2026, 11, 20),
@@ -68,12 +68,12 @@ class TestWhatIsWritten:
             result = send(user, event_with(), {"at": datetime(2026, 7, 1, 12)})
         assert Notification.objects.get(pk=result.notification_id).values["at"] == datetime(2026, 7, 1, 10, tzinfo=UTC)
 
-    def test_of_a_model_instance_only_declared_fields_are_stored(self, user, event_with):
+    def test_only_declared_fields_of_a_model_instance_are_stored(self, user, event_with):
         result = send(user, event_with(context={"customer": Fields("username", "pk")}), {"customer": user})
         stored = Notification.objects.get(pk=result.notification_id).context
         assert stored == {"customer": {"username": user.username, "pk": user.pk}}
 
-    def test_a_critical_event_is_sent_with_what_exists_and_the_result_tells_the_rest(self, user, event_with, caplog):
+    def test_a_critical_event_is_sent_with_valid_values_and_the_result_has_the_problems(self, user, event_with, caplog):
         critical = event_with(priority=NotificationPriority.CRITICAL, context={"by": Fields("username", "nickname")})
         result = send(user, critical, {"by": user, "colour": "red"})
         assert (bool(result), result.queued) == (True, 1)
@@ -90,7 +90,7 @@ class TestWhatIsWritten:
             "reasons={'no_address': 2})"
         )
 
-    def test_the_options_are_kept(self, user):
+    def test_the_options_are_stored(self, user):
         actor = UserFactory()
         with travelling(NOON):
             result = send(
@@ -109,7 +109,7 @@ class TestWhatIsWritten:
         assert first
         assert first != second
 
-    def test_an_anonymous_actor_is_nobody(self, user):
+    def test_an_anonymous_actor_is_stored_as_none(self, user):
         send(user, actor=AnonymousUser())
         assert Notification.objects.get().actor is None
 
@@ -127,19 +127,19 @@ class TestWhatIsWritten:
 
 
 class TestTransaction:
-    def test_a_commit_is_told_once_with_the_id(self, user, queued_ids, django_capture_on_commit_callbacks):
+    def test_the_signal_is_sent_once_on_commit_with_the_id(self, user, queued_ids, django_capture_on_commit_callbacks):
         with django_capture_on_commit_callbacks(execute=True):
             result = send([user, UserFactory()])
             assert queued_ids == []
         assert queued_ids == [result.notification_id]
 
-    def test_where_nothing_was_queued_nobody_is_woken(self, user, queued_ids, django_capture_on_commit_callbacks):
+    def test_no_signal_is_sent_if_nothing_was_queued(self, user, queued_ids, django_capture_on_commit_callbacks):
         with django_capture_on_commit_callbacks(execute=True) as callbacks:
             send([user], cluster=ClusterFactory())
             send([])
         assert callbacks == []
 
-    def test_a_receiver_that_fails_does_not_reach_the_caller(
+    def test_the_error_of_a_receiver_does_not_reach_the_caller(
         self, user, queued_ids, django_capture_on_commit_callbacks
     ):
         def broken(**kwargs):
@@ -154,7 +154,7 @@ class TestTransaction:
         assert len(queued_ids) == 1
 
     @pytest.mark.django_db(transaction=True)
-    def test_a_rollback_leaves_no_row_and_wakes_nobody(self, queued_ids):
+    def test_a_rollback_leaves_no_row_and_sends_no_signal(self, queued_ids):
         user, stranger = UserFactory(), UserFactory()
         cluster = ClusterFactory(members=[user])
         with rolled_back():
@@ -165,7 +165,7 @@ class TestTransaction:
         assert queued_ids == []
 
     @pytest.mark.django_db(transaction=True)
-    def test_a_commit_leaves_the_rows_and_wakes(self, queued_ids):
+    def test_a_commit_leaves_the_rows_and_sends_the_signal(self, queued_ids):
         with transaction.atomic():
             result = send_newsletter([UserFactory()])
             assert queued_ids == []
@@ -173,7 +173,7 @@ class TestTransaction:
         assert Delivery.objects.count() == 1
 
     @pytest.mark.django_db(transaction=True)
-    def test_a_rollback_to_a_savepoint_takes_only_its_own(self, queued_ids):
+    def test_a_rollback_to_a_savepoint_removes_only_its_notification(self, queued_ids):
         user = UserFactory()
         with transaction.atomic():
             kept = send_newsletter([user])
@@ -183,7 +183,7 @@ class TestTransaction:
         assert Notification.objects.get().pk == kept.notification_id
 
     @pytest.mark.django_db(transaction=True)
-    def test_without_a_transaction_of_the_caller_it_is_still_all_or_nothing(self, queued_ids):
+    def test_without_a_transaction_of_the_caller_send_is_atomic(self, queued_ids):
         with pytest.raises(InvalidRecipient):
             send([UserFactory(), "bob"])
         assert not Notification.objects.exists()
@@ -191,7 +191,7 @@ class TestTransaction:
 
 
 class TestUnusualValues:
-    def test_half_of_a_character_in_an_address_concerns_its_owner_alone(self, db):
+    def test_a_surrogate_in_an_address_concerns_only_its_recipient(self, db):
         odd, other = UserFactory.create_batch(2)
         UserFactory.create_batch(1)
         bad = Address(email="\ud800a@example.com")
@@ -202,7 +202,7 @@ class TestUnusualValues:
             UserSettings.objects.create(user=odd, cluster=cluster, addresses={"email": "\ud800x@example.com"})
             assert send_newsletter([odd, other]).queued == 2, "the account of its owner has another"
 
-    def test_a_key_as_text_is_the_same_user(self, user):
+    def test_a_user_with_a_text_as_primary_key_is_the_same_user(self, user):
         role = Group.objects.create(name="night")
         user.groups.add(role)
         SharedPreference.objects.create(cluster=Cluster.objects.default(), group=role, channels={"app": False})
@@ -212,7 +212,7 @@ class TestUnusualValues:
 
     @pytest.mark.skipif("connection.vendor != 'postgresql'", reason="about COPY")
     @pytest.mark.parametrize("count", [3, 60])
-    def test_an_error_of_the_database_is_djangos_however_many_are_written(self, db, count, monkeypatch):
+    def test_database_errors_are_djangos_for_any_number_of_rows(self, db, count, monkeypatch):
         users = UserFactory.create_batch(count)
         monkeypatch.setattr("notifications.sending.enqueue.READY", "ready" * 10)
         with pytest.raises(DataError), transaction.atomic():

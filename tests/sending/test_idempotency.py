@@ -44,22 +44,22 @@ class TestIdempotency:
             {"expires_at": datetime(2100, 1, 1, tzinfo=UTC)},
         ],
     )
-    def test_other_content_is_a_conflict(self, user, other):
+    def test_different_content_is_a_conflict(self, user, other):
         send([user], idempotency_key="order-7")
         with pytest.raises(IdempotencyConflict, match="order-7"):
             send([user], idempotency_key="order-7", **other)
         assert Notification.objects.count() == 1
 
-    def test_the_order_of_channels_is_no_content(self, user):
+    def test_the_order_of_channels_does_not_matter(self, user):
         send([user], idempotency_key="order-7", channels=["email", "app"])
         assert send([user], idempotency_key="order-7", channels=["app", "email"]).duplicate
 
-    def test_the_order_in_a_set_is_no_content(self, user, event_with):
+    def test_the_order_in_a_set_does_not_matter(self, user, event_with):
         event = event_with()
         send([user], event, {"numbers": {0, 8}}, idempotency_key="order-7")
         assert send([user], event, {"numbers": {8, 0}}, idempotency_key="order-7").duplicate
 
-    def test_the_offset_from_utc_is_no_content(self, user, event_with):
+    def test_the_offset_from_utc_does_not_matter(self, user, event_with):
         at = datetime(2100, 1, 1, 12, tzinfo=UTC)
         also_at = at.astimezone(timezone.get_fixed_timezone(60))
         for moment in (at, also_at):
@@ -69,7 +69,7 @@ class TestIdempotency:
         with pytest.raises(IdempotencyConflict):
             send([user], event_with(), {"begins": [at.replace(hour=13)]}, idempotency_key="order-7", **times)
 
-    def test_a_channel_that_the_site_has_added_since_is_no_content(self, user, event_with, settings):
+    def test_a_channel_that_the_site_has_added_since_does_not_matter(self, user, event_with, settings):
         event = event_with(channels=["email", "sms"])
         send([user], event, {}, idempotency_key="order-7")
         settings.NOTIFICATIONS = {"CHANNELS": {"sms": {"BACKEND": "notifications.channels.log.LogChannel"}}}
@@ -85,23 +85,23 @@ class TestIdempotency:
         assert not send_newsletter([user], idempotency_key="order-7").duplicate
 
     @pytest.mark.parametrize("none", [None, ""])
-    def test_without_a_key_everything_is_new(self, user, none):
+    def test_without_a_key_every_call_is_new(self, user, none):
         assert not send([user], idempotency_key=none).duplicate
         assert not send([user], idempotency_key=none).duplicate
 
-    def test_a_repeat_goes_on_in_the_callers_transaction(self, user):
+    def test_a_repeated_call_leaves_the_callers_transaction_usable(self, user):
         with transaction.atomic():
             send([user], idempotency_key="order-7")
             send([user], idempotency_key="order-7")
             UserFactory()
         assert User.objects.count() == 2
 
-    def test_a_call_that_failed_does_not_use_up_its_key(self, user):
+    def test_a_failed_call_does_not_use_its_key(self, user):
         with pytest.raises(InvalidRecipient):
             send(["bob"], idempotency_key="order-7")
         assert not send([user], idempotency_key="order-7").duplicate
 
-    def test_a_repeat_wakes_nobody(self, user, queued_ids, django_capture_on_commit_callbacks):
+    def test_a_repeated_call_sends_no_signal(self, user, queued_ids, django_capture_on_commit_callbacks):
         with django_capture_on_commit_callbacks(execute=True):
             send([user], idempotency_key="order-7")
         with django_capture_on_commit_callbacks(execute=True) as callbacks:

@@ -25,7 +25,7 @@ def nobody_of(cluster):
 
 
 class TestSendNotification:
-    def test_free_text_goes_to_all_members_if_they_are_asked_for(self, db, settings):
+    def test_a_text_can_be_sent_to_all_members(self, db, settings):
         members = UserFactory.create_batch(2)
         cluster = ClusterFactory(members=members)
         UserFactory()
@@ -37,31 +37,31 @@ class TestSendNotification:
         values = Notification.objects.get(pk=result.notification_id).values
         assert values == {"message": "The lift is out of order.", "title": None}
 
-    def test_without_recipients_and_without_the_setting_it_is_refused(self, user):
+    def test_a_text_without_recipients_is_an_error_without_the_setting(self, user):
         with pytest.raises(InvalidOption, match=r"MESSAGE_RECIPIENTS'\] is not set.*Members\(cluster\)"):
             NotificationManager.send_notification("hi")
         assert not Notification.objects.exists()
 
-    def test_without_recipients_it_goes_to_the_group_that_the_site_names(self, user, settings):
+    def test_a_text_without_recipients_is_sent_to_the_group_of_the_setting(self, user, settings):
         settings.NOTIFICATIONS = {"MESSAGE_RECIPIENTS": "Dr. Green's team"}
         Group.objects.create(name="Dr. Green's team").user_set.add(user)
         UserFactory()
         result = NotificationManager.send_notification("hi", channels=["app"])
         assert [outcome.recipient_key for outcome in result.outcomes()] == [f"u:{user.pk}"]
 
-    def test_a_group_that_does_not_exist_is_refused_by_its_name(self, user, settings):
+    def test_the_error_names_a_group_that_does_not_exist(self, user, settings):
         settings.NOTIFICATIONS = {"MESSAGE_RECIPIENTS": "Operators"}
         with pytest.raises(InvalidOption, match="no group named 'Operators'.*MESSAGE_RECIPIENTS"):
             NotificationManager.send_notification("hi")
 
-    def test_without_recipients_it_goes_to_those_whom_the_callable_of_the_site_returns(self, user, settings):
+    def test_a_text_without_recipients_is_sent_to_those_of_the_callable_of_the_setting(self, user, settings):
         settings.NOTIFICATIONS = {"MESSAGE_RECIPIENTS": f"{__name__}.admins_of"}
         admin = UserFactory(is_staff=True)
         cluster = ClusterFactory(members=[user, admin])
         result = NotificationManager.send_notification("hi", channels=["app"], cluster=cluster)
         assert [outcome.recipient_key for outcome in result.outcomes()] == [f"u:{admin.pk}"]
 
-    def test_a_callable_that_returns_nothing_or_is_not_there_is_named(self, user, settings):
+    def test_the_error_names_a_callable_that_returns_none_or_does_not_exist(self, user, settings):
         settings.NOTIFICATIONS = {"MESSAGE_RECIPIENTS": f"{__name__}.nobody_of"}
         with pytest.raises(InvalidOption, match="nobody_of.*returned None"):
             NotificationManager.send_notification("hi")
@@ -69,7 +69,7 @@ class TestSendNotification:
         with pytest.raises(ImproperlyConfigured, match="MESSAGE_RECIPIENTS.*missing"):
             NotificationManager.send_notification("hi")
 
-    def test_level_channels_title_and_recipients_are_heeded(self, user):
+    def test_level_channels_title_and_recipients_apply(self, user):
         UserFactory()
         NotificationManager.send_notification(
             "Hello", "warning", ["email"], title="Greeting", recipients=[user], topic="lift"
@@ -79,7 +79,7 @@ class TestSendNotification:
         assert delivery.notification.topic == "lift"
 
     @pytest.mark.parametrize("how", [{"level": "critical"}, {"priority": NotificationPriority.CRITICAL}])
-    def test_a_critical_text_reaches_those_who_opted_out_at_any_hour(self, user, how):
+    def test_a_critical_text_ignores_opt_outs_and_quiet_hours(self, user, how):
         UserSettingsFactory(
             user=user,
             cluster=Cluster.objects.default(),
@@ -93,12 +93,12 @@ class TestSendNotification:
         assert (told.event, told.priority) == ("critical_message", NotificationPriority.CRITICAL)
 
     @pytest.mark.parametrize("level", ["critical", "warning"])
-    def test_the_ordinary_event_lets_no_level_past_an_opt_out(self, user, level):
+    def test_no_level_makes_the_ordinary_event_ignore_an_opt_out(self, user, level):
         UserSettingsFactory(user=user, cluster=Cluster.objects.default(), channels={"email": False})
         result = NotificationManager.send("message", user, None, {"message": "Sale!"}, level=level, channels=["email"])
         assert result.reasons == {Reason.PREFERENCE: 1}
 
-    def test_a_critical_text_needs_the_permission_that_the_site_names(self, user, settings):
+    def test_a_critical_text_requires_the_permission_of_the_setting(self, user, settings):
         settings.NOTIFICATIONS = {"CRITICAL_MESSAGE_PERMISSION": "auth.change_user"}
         actor = UserFactory()
         for unfit in (None, actor):
@@ -132,7 +132,7 @@ class TestSendNotification:
         assert (mail.subject, mail.body) == ("Achtung: Feuer!", "Now: Feuer!\n")
         assert "<p>Feuer!</p>" in mail.alternatives[0].content
 
-    def test_its_texts_are_as_long_as_they_need_to_be(self, user, mailoutbox):
+    def test_the_subject_is_short_and_the_body_complete(self, user, mailoutbox):
         with capture_notifications() as captured:
             NotificationManager.send_notification("word <b> & " * 40, channels=["email"], recipients=user)
         captured.deliver()

@@ -55,7 +55,7 @@ class TestNothingLeavesTheProcess:
     @pytest.mark.parametrize("window", [0, 900])
     @pytest.mark.parametrize("options", OPTIONS)
     @pytest.mark.parametrize("recipients", RECIPIENTS)
-    def test_send_asks_no_network_whoever_it_is_for_and_whatever_the_channel(
+    def test_send_does_not_use_the_network_for_any_recipients_and_channels(
         self, event_with, settings, guarded, recipients, options, window
     ):
         every = {"email": {}, "app": {}, "log": {}}
@@ -78,7 +78,7 @@ class TestNothingLeavesTheProcess:
             lambda plain: socket.gethostbyname("localhost"),
         ],
     )
-    def test_the_guard_sees_every_way_out(self, guarded, call):
+    def test_the_guard_detects_every_network_call(self, guarded, call):
         with socket.socket(type=socket.SOCK_DGRAM) as plain, pytest.raises(AssertionError, match="Somebody calls"):
             call(plain)
         assert guarded

@@ -40,11 +40,11 @@ def test_an_actor_with_the_permission_sends():
     assert raised_by(permitted()) == 1
 
 
-def test_superusers_pass():
+def test_superusers_may_send():
     assert raised_by(UserFactory(is_superuser=True)) == 1
 
 
-def test_an_actor_without_it_is_refused_in_a_sentence_and_nothing_is_written():
+def test_an_actor_without_the_permission_is_refused_and_nothing_is_written():
     with pytest.raises(NotPermitted, match=r"'alarm' .* 'auth.change_group', and 'mallory' does not have it") as error:
         raised_by(UserFactory(username="mallory"))
     assert isinstance(error.value, PermissionDenied)
@@ -58,18 +58,18 @@ def test_an_inactive_actor_is_refused(superuser):
 
 
 @pytest.mark.parametrize("nobody", [None, AnonymousUser()])
-def test_nobody_is_refused(nobody):
+def test_a_call_without_an_actor_is_refused(nobody):
     with pytest.raises(NotPermitted, match="no actor was given"):
         raised_by(nobody)
 
 
-def test_a_second_call_with_the_same_key_is_asked_too():
+def test_a_repeated_call_is_checked_too():
     raised_by(permitted(), idempotency_key="once")
     with pytest.raises(NotPermitted):
         raised_by(UserFactory(), idempotency_key="once")
 
 
 @pytest.mark.parametrize("wrong", ["change_group", "auth.", ".change_group", "auth change", "2auth.x", None, 5])
-def test_a_malformed_permission_is_told_at_once(wrong):
+def test_a_malformed_permission_is_an_error_at_registration(wrong):
     with pytest.raises(ValueError, match=r"'alarm' must be written as \"app_label.codename\""):
         event(wrong)

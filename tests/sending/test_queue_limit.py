@@ -42,7 +42,7 @@ def refused_order():
     return NotificationManager.send(ShopEvents.ORDER_REFUSED, UserFactory(), None, {})
 
 
-def test_a_full_outbox_refuses_a_send_and_says_so(limits):
+def test_a_full_outbox_refuses_a_send(limits):
     limits(QUEUE_LIMIT=2)
     assert newsletter(2)
     result = newsletter()
@@ -52,7 +52,7 @@ def test_a_full_outbox_refuses_a_send_and_says_so(limits):
     assert NotificationLog.objects.get().reason == "queue_full"
 
 
-def test_a_refused_send_may_come_again_with_its_key(limits):
+def test_a_refused_send_can_be_repeated_with_its_key(limits):
     limits(QUEUE_LIMIT=1)
     newsletter()
     again = partial(NotificationManager.send, ShopEvents.NEWSLETTER, UserFactory(), idempotency_key="spring")
@@ -65,7 +65,7 @@ def test_a_refused_send_may_come_again_with_its_key(limits):
     assert (again().duplicate, again().notification_id) == (True, first.notification_id)
 
 
-def test_a_send_is_never_cut_in_half(limits):
+def test_a_send_is_never_queued_in_part(limits):
     limits(QUEUE_LIMIT=20, CHUNK_SIZE=5)
     newsletter(1)
     refused = newsletter(20)
@@ -74,7 +74,7 @@ def test_a_send_is_never_cut_in_half(limits):
     assert newsletter(19).queued == 19
 
 
-def test_who_gets_nothing_takes_no_room(limits):
+def test_dropped_recipients_take_no_room(limits):
     limits(QUEUE_LIMIT=3)
     users = [*UserFactory.create_batch(3), *UserFactory.create_batch(5, is_active=False)]
     result = NotificationManager.send(ShopEvents.NEWSLETTER, users)
@@ -83,7 +83,7 @@ def test_who_gets_nothing_takes_no_room(limits):
     assert dict(nobody.reasons) == {"inactive": 5}, "where nothing is queued, a full outbox is no reason"
 
 
-def test_what_was_refused_leaves_nothing_but_one_row(limits):
+def test_a_refused_send_leaves_only_one_row(limits):
     """No attached file, no reserved repeat, no row for those who would have been dropped anyway."""
     limits(QUEUE_LIMIT=2, CHUNK_SIZE=2)
     with temporary_events() as registry:
@@ -97,20 +97,20 @@ def test_what_was_refused_leaves_nothing_but_one_row(limits):
         assert send(users[:3]).queued == 2
 
 
-def test_what_is_finished_takes_no_room(limits):
+def test_finished_deliveries_take_no_room(limits):
     limits(QUEUE_LIMIT=2)
     newsletter(2)
     Delivery.objects.update(state="sent")
     assert newsletter().queued == 1
 
 
-def test_what_is_critical_is_never_refused(limits):
+def test_critical_events_are_never_refused(limits):
     limits(QUEUE_LIMIT=1)
     newsletter(5)
     assert alarm().queued == 2
 
 
-def test_a_clusters_limit_is_its_own(limits):
+def test_the_limit_of_a_cluster_does_not_concern_others(limits):
     limits(CLUSTER_QUEUE_LIMIT=1)
     home, away = ClusterFactory(), ClusterFactory()
     assert newsletter(cluster=home)
@@ -133,7 +133,7 @@ def states_of(result):
     return Counter(Delivery.objects.filter(notification=result.notification_id).values_list("state", flat=True))
 
 
-def test_as_much_is_shed_as_a_send_needs(limits):
+def test_only_as_much_is_shed_as_a_send_needs(limits):
     limits(QUEUE_LIMIT=30, QUEUE_FULL="shed", CHUNK_SIZE=7)
     first, second, third = newsletter(10), newsletter(5), newsletter(15)
     orders = NotificationManager.send(ShopEvents.ORDER_REFUSED, UserFactory.create_batch(18), None, {})
@@ -144,7 +144,7 @@ def test_as_much_is_shed_as_a_send_needs(limits):
     assert Delivery.objects.filter(state="ready").count() == 28
 
 
-def test_a_send_that_is_larger_than_all_that_could_be_shed_is_refused_and_sheds_nothing(limits):
+def test_a_send_larger_than_everything_sheddable_is_refused_and_sheds_nothing(limits):
     limits(QUEUE_LIMIT=30, QUEUE_FULL="shed")
     newsletter(30)
     refused = NotificationManager.send(ShopEvents.ORDER_REFUSED, UserFactory.create_batch(31), None, {})
@@ -154,7 +154,7 @@ def test_a_send_that_is_larger_than_all_that_could_be_shed_is_refused_and_sheds_
 
 
 @pytest.mark.parametrize("begun", ["claimed", "sending", "sent", "retry", "unknown", "merged", "dead", "cancelled"])
-def test_a_send_of_which_something_has_begun_is_not_shed(limits, begun):
+def test_a_send_with_a_claimed_delivery_is_not_shed(limits, begun):
     limits(QUEUE_LIMIT=5, QUEUE_FULL="shed")
     whole, cut = newsletter(2), newsletter(3)
     Delivery.objects.filter(pk=Delivery.objects.filter(notification=cut.notification_id).first().pk).update(state=begun)
@@ -166,7 +166,7 @@ def test_a_send_of_which_something_has_begun_is_not_shed(limits, begun):
     assert (states_of(whole), states_of(cut)) == ({"dropped": 2}, {"ready": 2, begun: 1})
 
 
-def test_a_digest_is_not_shed_and_what_waits_for_one_may_be(limits):
+def test_a_digest_is_not_shed_but_its_waiting_items_may_be(limits):
     limits(QUEUE_LIMIT=3, QUEUE_FULL="shed")
     digest, waiting = newsletter(), newsletter(2)
     Notification.objects.filter(pk=digest.notification_id).update(gathers="daily")
@@ -178,7 +178,7 @@ def test_a_digest_is_not_shed_and_what_waits_for_one_may_be(limits):
     assert states_of(digest) == {"ready": 1}
 
 
-def test_a_send_to_nobody_sheds_nothing_however_much_waits(limits):
+def test_a_send_to_nobody_sheds_nothing(limits):
     limits(QUEUE_LIMIT=1, QUEUE_FULL="shed")
     newsletter()
     alarm()
@@ -217,7 +217,7 @@ def test_a_large_send_sheds_in_few_statements(limits):
     assert len(few) < 60
 
 
-def test_explain_tells_whether_all_its_channels_fit(limits):
+def test_explain_checks_whether_all_channels_fit(limits):
     channels = {"email": {}, "app": {}}
     call = ShopEvents.ORDER_SHIPPED, UserFactory(), None, {"order_number": "7", "eta": None}
     limits(QUEUE_LIMIT=2, CHANNELS=channels)
@@ -231,7 +231,7 @@ def test_explain_tells_whether_all_its_channels_fit(limits):
     assert set(Delivery.objects.values_list("state", flat=True)) == {"ready"}, "explain() sheds nothing"
 
 
-def test_shedding_never_drops_what_is_as_urgent_or_more(limits):
+def test_shedding_never_drops_equally_or_more_urgent_sends(limits):
     limits(QUEUE_LIMIT=2, QUEUE_FULL="shed")
     alarm()
     assert not newsletter()
@@ -241,7 +241,7 @@ def test_shedding_never_drops_what_is_as_urgent_or_more(limits):
     assert set(Delivery.objects.values_list("state", flat=True)) == {"ready"}
 
 
-def test_nothing_is_shed_for_a_send_that_is_refused_all_the_same(limits):
+def test_nothing_is_shed_for_a_refused_send(limits):
     limits(QUEUE_LIMIT=3, CLUSTER_QUEUE_LIMIT=1, QUEUE_FULL="shed")
     home, user = ClusterFactory(), UserFactory()
     home.members.add(user)
@@ -251,7 +251,7 @@ def test_nothing_is_shed_for_a_send_that_is_refused_all_the_same(limits):
     assert set(Delivery.objects.values_list("state", flat=True)) == {"ready"}
 
 
-def test_what_is_shed_for_all_makes_room_in_its_cluster_too(limits):
+def test_shedding_for_the_site_makes_room_in_the_cluster_too(limits):
     limits(QUEUE_LIMIT=2, CLUSTER_QUEUE_LIMIT=2, QUEUE_FULL="shed")
     newsletter()
     newsletter()
@@ -259,7 +259,7 @@ def test_what_is_shed_for_all_makes_room_in_its_cluster_too(limits):
     assert Delivery.objects.filter(state="dropped").count() == 1
 
 
-def test_what_a_worker_has_taken_is_not_shed(limits):
+def test_claimed_deliveries_are_not_shed(limits):
     limits(QUEUE_LIMIT=1, QUEUE_FULL="shed")
     newsletter()
     Delivery.objects.update(state="retry")

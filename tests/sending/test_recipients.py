@@ -17,13 +17,13 @@ class TestRecipients:
         send_newsletter([user, user, User.objects.filter(pk=user.pk), Members(cluster)], cluster)
         assert Delivery.objects.count() == 1
 
-    def test_members_are_all_members(self, db):
+    def test_members_means_all_members(self, db):
         members = UserFactory.create_batch(3)
         UserFactory()
         cluster = ClusterFactory(members=members)
         assert send_newsletter(Members(cluster), cluster).queued == 3
 
-    def test_the_members_of_another_cluster_are_no_members_of_this_one(self, user):
+    def test_members_of_another_cluster_are_dropped(self, user):
         other = ClusterFactory(members=[user])
         assert send_newsletter(Members(other), ClusterFactory()).reasons == {Reason.NOT_MEMBER: 1}
 
@@ -40,7 +40,7 @@ class TestRecipients:
             assert send_newsletter(recipients).queued == 5
         assert Notification.objects.count() == 3
 
-    def test_nobody_is_no_error(self, db):
+    def test_no_recipients_are_no_error(self, db):
         result = send([])
         assert (result.queued, result.dropped, bool(result)) == (0, 0, True)
 
@@ -50,13 +50,13 @@ class TestRecipients:
             send(wrong)
         assert not Notification.objects.exists()
 
-    def test_a_wrong_recipient_behind_good_ones_leaves_nothing_either(self, user):
+    def test_a_wrong_recipient_after_valid_ones_leaves_nothing(self, user):
         with pytest.raises(InvalidRecipient):
             send([user, "bob"])
         assert not Notification.objects.exists()
         assert not Delivery.objects.exists()
 
-    def test_one_bad_address_harms_nobody_else(self, user):
+    def test_a_malformed_address_does_not_affect_other_recipients(self, user):
         bad = [
             Address(email="\0nul@example.com"),
             Address(email="nul@exa\0mple.com"),
@@ -70,7 +70,7 @@ class TestRecipients:
 
 
 class TestResult:
-    def test_outcomes_are_read_when_asked_for(self, user):
+    def test_outcomes_are_read_lazily(self, user):
         stranger = UserFactory()
         result = send_newsletter([user, stranger], ClusterFactory(members=[user]))
         assert list(result.outcomes()) == [
@@ -80,7 +80,7 @@ class TestResult:
         Delivery.objects.update(state="sent")
         assert next(result.outcomes()).state == "sent"
 
-    def test_it_says_no_more_than_its_own_notification(self, user):
+    def test_outcomes_are_only_those_of_the_notification(self, user):
         send_newsletter([UserFactory()])
         assert len(list(send_newsletter([user]).outcomes())) == 1
 

@@ -116,7 +116,7 @@ def refusing(settings, db):
 class TestTheStoryOfANotification:
     """Under a router that refuses each read of what decides that does not go to the database that is written."""
 
-    def test_it_is_sent_explained_delivered_and_acknowledged(self):
+    def test_a_notification_is_sent_explained_delivered_and_acknowledged(self):
         user = UserFactory()
         assert NotificationManager.explain(ShopEvents.ORDER_SHIPPED, user, None, ORDER).channel("email").arrives_at
         result = send(user, idempotency_key="x")
@@ -145,12 +145,12 @@ class TestTheStoryOfANotification:
             result = send(recipients, cluster)
             assert (result.queued, result.reasons["suppressed"], result.reasons["preference"]) == (count - 1, 1, count)
 
-    def test_users_that_are_read_whole(self, settings):
+    def test_users_that_are_loaded_as_instances(self, settings):
         settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "PREFERENCES": f"{__name__}.Own"}
         assert send(UserFactory.create_batch(2)).queued == 4
         assert dict(Dispatcher().run_until_idle()) == {"sent": 4}
 
-    def test_a_window_for_repeats_limits_and_a_full_queue(self, settings):
+    def test_a_deduplication_window_limits_and_a_full_queue(self, settings):
         settings.NOTIFICATIONS = {
             **settings.NOTIFICATIONS, "QUEUE_LIMIT": 4, "QUEUE_FULL": "shed", "LIMITS": {"user": "1/h"}
         }  # fmt: skip
@@ -220,7 +220,7 @@ class Own:
         return {}
 
 
-def test_outside_of_our_calls_the_routers_of_the_host_decide(settings, db):
+def test_outside_of_klaxons_calls_the_hosts_routers_decide(settings, db):
     settings.DATABASE_ROUTERS = [Lagging()]
     with read_from_primary():
         assert router.db_for_read(User) == "default"
@@ -232,7 +232,7 @@ def test_outside_of_our_calls_the_routers_of_the_host_decide(settings, db):
     assert router.db_for_read(User) == "default"
 
 
-def test_without_a_database_to_write_only_what_decides_leaves_the_replica(settings, db):
+def test_without_db_for_write_only_deciding_reads_leave_the_replica(settings, db):
     settings.DATABASE_ROUTERS = [ReadsOnly()]
     settings.NOTIFICATIONS_CLUSTER_MODEL = "auth.Group"
     with read_from_primary():
@@ -244,7 +244,7 @@ def test_without_a_database_to_write_only_what_decides_leaves_the_replica(settin
         assert router.db_for_read(Session) == "default"
 
 
-def test_receivers_of_signals_read_where_the_host_says(settings, transactional_db):
+def test_receivers_of_signals_read_by_the_hosts_routers(settings, transactional_db):
     """They run after our commits, so within our calls."""
     heard = {}
 
@@ -269,7 +269,7 @@ def test_receivers_of_signals_read_where_the_host_says(settings, transactional_d
     assert heard == dict.fromkeys(names, "replica")
 
 
-def test_rows_of_another_database_of_the_host_still_lead_there(settings, db):
+def test_rows_of_another_database_keep_their_database(settings, db):
     """A transform may read from a database that has nothing to do with ours."""
     settings.DATABASE_ROUTERS = []
     row = Cluster(pk=1)
@@ -320,7 +320,7 @@ def _remove(name):
             cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def test_who_was_made_an_account_a_moment_ago_gets_it(lag):
+def test_a_new_account_gets_the_notification(lag):
     lag()
     user = UserFactory()
     assert not User.objects.filter(pk=user.pk).exists(), "the replica lags"
@@ -331,7 +331,7 @@ def test_who_was_made_an_account_a_moment_ago_gets_it(lag):
     assert InboxItem.objects.using("default").filter(recipient=user).exists()
 
 
-def test_an_opt_out_holds_at_once(lag):
+def test_an_opt_out_applies_at_once(lag):
     users = UserFactory.create_batch(2)
     Cluster.objects.default()
     lag()
@@ -341,7 +341,7 @@ def test_an_opt_out_holds_at_once(lag):
     assert (result.queued, dict(result.reasons)) == (0, {"preference": 2})
 
 
-def test_an_opt_out_after_the_send_holds_for_the_worker(lag):
+def test_an_opt_out_after_the_send_applies_in_the_worker(lag):
     user = UserFactory()
     send(user, channels=["email"])
     lag()
@@ -349,14 +349,14 @@ def test_an_opt_out_after_the_send_holds_for_the_worker(lag):
     assert dict(Dispatcher().run_until_idle()) == {"dropped": 1}
 
 
-def test_what_was_suppressed_a_moment_ago_is_not_written_to(lag):
+def test_a_new_suppression_applies(lag):
     user = UserFactory()
     lag()
     Suppression.objects.using("default").suppress([("email", user.email)], "hard_bounce", clock.now())
     assert send(user, channels=["email"]).reasons == {"suppressed": 1}
 
 
-def test_an_actor_from_the_replica_has_the_permissions_of_now(lag):
+def test_an_actor_from_the_replica_has_current_permissions(lag):
     with temporary_events() as registry:
         event = registry.find(ShopEvents.ORDER_SHIPPED)
         registry[ShopEvents.ORDER_SHIPPED] = replace(event, permission="klaxon.retry_delivery")
@@ -372,7 +372,7 @@ def test_an_actor_from_the_replica_has_the_permissions_of_now(lag):
         assert send(actor, actor=read).queued == 2
 
 
-def test_a_cluster_from_the_replica_has_the_members_of_now(lag):
+def test_a_cluster_from_the_replica_has_current_members(lag):
     cluster, user = ClusterFactory(open_to_all=True), UserFactory()
     lag()
     read = Cluster.objects.get(pk=cluster.pk)
@@ -462,7 +462,7 @@ class TestWhatIsDecidedOutsideOfBatches:
         OutcomeWriter().recover()
 
     @pytest.mark.usefixtures("dead")
-    def test_what_a_lost_worker_had(self):
+    def test_deliveries_of_a_lost_worker(self):
         with travelling(timezone.now()) as now:
             now.forward(seconds=600)
             rescuer = Rescuer("default")

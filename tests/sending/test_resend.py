@@ -23,14 +23,14 @@ def delivery_in(state):
 
 
 @pytest.mark.parametrize("state", ["dead", "unknown"])
-def test_it_gets_a_new_epoch_and_arrives(state):
+def test_a_resent_delivery_gets_a_new_epoch_and_is_sent(state):
     again = NotificationManager.resend(delivery_in(state), "the mailbox works again")
     assert (again.state, again.epoch, again.attempts, again.strikes, again.fence) == ("ready", 1, 0, 0, 7)
     assert Dispatcher().run_until_idle() == {"sent": 1}
     assert len(mail.outbox) == 1
 
 
-def test_the_log_names_who_and_why_and_no_person():
+def test_the_log_has_the_reason_and_the_actors_key_but_no_name():
     actor = UserFactory(username="anna", is_superuser=True)
     delivery = delivery_in("dead")
     NotificationManager.resend(delivery, "ann@example.com has written", actor)
@@ -39,7 +39,7 @@ def test_the_log_names_who_and_why_and_no_person():
     assert row.error_message == f"by u:{actor.pk}: a***@example.com has written"
 
 
-def test_workers_are_told_after_the_commit(django_capture_on_commit_callbacks):
+def test_the_signal_is_sent_after_the_commit(django_capture_on_commit_callbacks):
     told = []
     receiver = lambda notification_ids, **kwargs: told.extend(notification_ids)  # noqa: E731
     notifications_queued.connect(receiver)
@@ -59,7 +59,7 @@ def test_any_other_state_is_refused_and_named(state):
     assert not NotificationLog.objects.exists()
 
 
-def test_what_is_stale_or_gone_is_looked_up():
+def test_a_stale_or_deleted_delivery_is_read_again():
     delivery = delivery_in("dead")
     NotificationManager.resend(delivery, "again")
     with pytest.raises(InvalidOption, match="is ready"):
@@ -76,20 +76,20 @@ def test_a_reason_must_be_given(reason):
 
 
 @pytest.mark.parametrize("reason", ["x" * 501, "the mailbox\0", "half \ud800"])
-def test_a_reason_that_cannot_be_kept_whole_is_refused(reason):
+def test_a_reason_that_is_too_long_or_cannot_be_stored_is_an_error(reason):
     with pytest.raises(InvalidOption, match="may have 500 plain characters"):
         NotificationManager.resend(delivery_in("dead"), reason)
     assert Delivery.objects.get().state == "dead"
 
 
-def test_the_longest_reason_is_kept_whole():
+def test_the_longest_reason_is_stored():
     actor = UserFactory(is_superuser=True)
     NotificationManager.resend(delivery_in("dead"), "x" * 500, actor)
     assert NotificationLog.objects.get().error_message == f"by u:{actor.pk}: {'x' * 500}"
 
 
 @pytest.mark.parametrize("thing", ["notification", "nothing", "key", "result", "unsaved"])
-def test_what_is_no_delivery_is_refused_whatever_key_it_has(thing):
+def test_something_other_than_a_saved_delivery_is_an_error(thing):
     delivery = delivery_in("dead")
     notification = Notification(pk=delivery.pk)
     things = {"notification": notification, "nothing": None, "key": delivery.pk, "result": SendResult(delivery.pk)}
@@ -104,12 +104,12 @@ def test_an_actor_is_a_saved_user(actor):
         NotificationManager.resend(delivery_in("dead"), "again", actor)
 
 
-def test_who_has_not_logged_in_may_not():
+def test_an_anonymous_actor_is_refused():
     with pytest.raises(NotPermitted, match="requires the permission"):
         NotificationManager.resend(delivery_in("dead"), "again", AnonymousUser())
 
 
-def test_an_actor_needs_the_permission():
+def test_an_actor_without_the_permission_is_refused():
     actor, delivery = UserFactory(), delivery_in("dead")
     with pytest.raises(NotPermitted, match="klaxon.retry_delivery"):
         NotificationManager.resend(delivery, "again", actor)

@@ -39,11 +39,11 @@ def scored(db):
 
 
 @pytest.mark.parametrize(("priority", "middle"), [(CRITICAL, 95), (HIGH, 79), (MEDIUM, 49), (LOW, 14)])
-def test_without_modifiers_the_score_is_the_middle_of_the_band(scored, priority, middle):
+def test_the_default_score_is_the_middle_of_the_band(scored, priority, middle):
     assert scored(priority=priority) == middle
 
 
-def test_the_base_is_what_the_event_declares(scored):
+def test_the_event_declares_the_base_score(scored):
     assert scored(score=31) == 31
 
 
@@ -54,11 +54,11 @@ def test_urgency_is_added_to_the_base(scored):
 
 
 @pytest.mark.parametrize(("urgency", "score"), [(1000, 69), (-1000, 30), (10**400, 69)])
-def test_no_urgency_leaves_the_band(scored, urgency, score):
+def test_the_score_stays_in_the_band_for_any_urgency(scored, urgency, score):
     assert scored(urgency=lambda context: urgency) == score
 
 
-def test_where_another_priority_is_asked_for_its_band_holds(scored):
+def test_the_band_of_a_requested_priority_applies(scored):
     options = {"score": 31, "urgency": lambda context: 3}
     assert scored(level="warning", **options) == 82
     assert scored(level="info", **options) == 34
@@ -78,7 +78,7 @@ def test_urgency_gets_the_context_as_templates_do_and_cannot_change_what_is_stor
     assert Notification.objects.get().values == seen[0]
 
 
-def test_urgency_is_asked_once_however_many_receive_it(db):
+def test_the_urgency_function_is_called_once_for_all_recipients(db):
     calls = []
     with temporary_events() as events:
         events[Door.OPENED] = event(urgency=lambda context: calls.append(1) or 5)
@@ -87,7 +87,7 @@ def test_urgency_is_asked_once_however_many_receive_it(db):
     assert set(Delivery.objects.values_list("score", flat=True)) == {54}
 
 
-def test_urgency_that_fails_costs_the_order_and_never_the_notification(scored, caplog):
+def test_a_failing_urgency_function_does_not_prevent_the_notification(scored, caplog):
     assert scored({}, score=33, urgency=lambda context: context["floor"]) == 33
     [record] = caplog.records
     assert "'test_event'" in record.getMessage()
@@ -96,14 +96,14 @@ def test_urgency_that_fails_costs_the_order_and_never_the_notification(scored, c
 
 
 @pytest.mark.parametrize("wrong", [None, "high", 3.0, True, float("nan"), [5]])
-def test_urgency_that_is_no_whole_number_is_logged_and_the_base_holds(scored, caplog, wrong):
+def test_an_urgency_that_is_not_an_int_is_logged_and_ignored(scored, caplog, wrong):
     assert scored(score=33, urgency=lambda context: wrong) == 33
     [record] = caplog.records
     assert "'test_event'" in record.getMessage()
     assert repr(wrong) in record.getMessage()
 
 
-def test_a_critical_event_whose_context_lacks_what_its_urgency_needs_is_sent(db):
+def test_a_critical_event_is_sent_without_the_value_that_its_urgency_needs(db):
     with temporary_events() as events:
         events[Door.OPENED] = event(CRITICAL, context={"floor": int}, urgency=lambda context: context["floor"])
         assert NotificationManager.send(Door.OPENED, UserFactory(), None, {"flor": 2}).queued == 1
@@ -116,7 +116,7 @@ def test_a_critical_event_whose_context_lacks_what_its_urgency_needs_is_sent(db)
     st.one_of(st.integers(), st.none(), st.floats(), st.text()),
     st.data(),
 )
-def test_whatever_is_declared_and_asked_for_the_score_lies_in_the_band(declared, wanted, urgency, data):
+def test_the_score_lies_in_the_band_for_all_declarations_and_calls(declared, wanted, urgency, data):
     base = data.draw(st.none() | st.integers(*declared.band))
     low, high = wanted.band
     assert low <= calculate_score(event(declared, score=base, urgency=lambda context: urgency), wanted, {}) <= high

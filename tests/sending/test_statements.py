@@ -51,11 +51,11 @@ class TestCost:
     def test_a_thousand_take_four(self, crowd):
         assert {len(self.statements(crowd[:size])) for size in (100, 1000)} == {4}
 
-    def test_to_a_handful_nothing_is_written_before_it_is_known_who_gets_it(self, crowd):
+    def test_few_recipients_are_decided_before_anything_is_written(self, crowd):
         written = [sql.lstrip().startswith("INSERT") or "INTO klaxon" in sql for sql in self.statements(crowd[:3])]
         assert written == ([False, False, True] if self.writes_at_once else [False, False, True, True])
 
-    def test_with_something_to_ask_of_for_every_gate_it_is_five(self, crowd):
+    def test_with_rows_for_every_gate_it_takes_five(self, crowd):
         cluster = Cluster.objects.default()
         self.furnished(cluster, crowd)
         assert len(self.statements(crowd[:1], cluster=cluster)) == (4 if self.writes_at_once else 5)
@@ -70,16 +70,14 @@ class TestCost:
         asked = [query["sql"] for query in queries if not query["sql"].startswith(("BEGIN", "SAVEPOINT", "RELEASE"))]
         return len(asked), result.reasons["duplicate"]
 
-    def test_with_a_window_for_repeats_too_it_is_six_at_most(self, crowd, event_with):
+    def test_with_a_deduplication_window_it_takes_six_at_most(self, crowd, event_with):
         self.furnished(Cluster.objects.default(), crowd)
         clock.cached_now()
         statements, repeats = self.windowed(event_with, crowd[:1], {"room": "hall"})
         assert statements <= 6
         assert repeats == 0
 
-    def test_with_a_window_each_chunk_takes_the_same_the_first_time_and_when_repeated(
-        self, crowd, event_with, settings
-    ):
+    def test_with_a_deduplication_window_each_chunk_takes_a_fixed_number(self, crowd, event_with, settings):
         self.furnished(Cluster.objects.default(), crowd)
         self.chunks(settings, 100)
         taken = {}
@@ -100,7 +98,7 @@ class TestCost:
         two, five = (len(self.statements(crowd[:size], cluster=cluster)) for size in (200, 500))
         assert five - two == 3 * 3
 
-    def test_members_and_querysets_cost_one_more(self, crowd):
+    def test_members_and_querysets_take_one_more(self, crowd):
         cluster = Cluster.objects.default()
         assert len(self.statements(Members(cluster))) == len(self.statements(crowd)) + 1
         assert len(self.statements(User.objects.all())) == len(self.statements(crowd)) + 1

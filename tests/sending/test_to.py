@@ -25,7 +25,7 @@ def written():
     return list(Delivery.objects.order_by("pk").values_list("recipient__username", "channel"))
 
 
-def test_each_gets_it_on_the_channels_of_every_to_that_names_them():
+def test_each_recipient_gets_the_channels_of_every_to_that_names_them():
     for name in ("ann", "bob", "eve"):
         UserFactory(username=name)
     ann, bob = User.objects.filter(username__in=["ann", "bob"]).order_by("username")
@@ -34,20 +34,20 @@ def test_each_gets_it_on_the_channels_of_every_to_that_names_them():
     assert (result.queued, result.dropped) == (5, 0)
 
 
-def test_preferences_hold_as_ever():
+def test_preferences_apply():
     user, cluster = UserFactory(), ClusterFactory()
     cluster.members.add(user)
     UserSettingsFactory(user=user, cluster=cluster, channels={"app": False})
     assert send([To(user, ["app"])], cluster).reasons == {Reason.PREFERENCE: 1}
 
 
-def test_it_narrows_what_the_call_has_narrowed():
+def test_a_to_narrows_the_channels_of_the_call():
     with pytest.raises(InvalidOption, match=r"those of the call \(email\); app cannot be added"):
         send([To(UserFactory(), ["app"])], channels=["email"])
     assert not Notification.objects.exists()
 
 
-def test_a_channel_that_the_site_does_not_have_is_told_if_somebody_was_to_get_it(settings):
+def test_an_unconfigured_channel_is_in_the_result_if_a_to_names_it(settings):
     settings.NOTIFICATIONS = {"CHANNELS": {"email": {"ENABLED": False}}}
     user, other = UserFactory.create_batch(2)
     result = send([To(user, ["email"]), other])
@@ -55,7 +55,7 @@ def test_a_channel_that_the_site_does_not_have_is_told_if_somebody_was_to_get_it
     assert send([To(user, ["app"]), other]).refused_channels == ()
 
 
-def test_a_repeat_of_an_idempotent_call_names_the_same_channels(settings):
+def test_a_repeated_idempotent_call_names_the_same_channels(settings):
     settings.NOTIFICATIONS = {"CHANNELS": {"email": {"ENABLED": False}}}
     to = [To(UserFactory(), ["email"])]
     first, again = (send(to, idempotency_key="order-7") for _ in range(2))
@@ -67,7 +67,7 @@ def test_an_address_is_narrowed_too():
     assert send([To(Address(email="ann@example.com"), ["email"])]).as_dict()["reasons"] == {}
 
 
-def test_who_is_in_the_group_and_not_in_the_cluster_is_dropped():
+def test_a_group_user_who_is_not_in_the_cluster_is_dropped():
     group, member, stranger = Group.objects.create(name="guards"), UserFactory(), UserFactory()
     group.user_set.set([member, stranger])
     for recipients in (group, Group.objects.all(), [group], To(group, ["email", "app"])):
@@ -76,7 +76,7 @@ def test_who_is_in_the_group_and_not_in_the_cluster_is_dropped():
 
 
 @pytest.mark.parametrize("size", [3, 100])
-def test_a_chunk_costs_the_same_whoever_is_in_it(size, settings):
+def test_a_chunk_takes_the_same_number_of_statements_with_tos(size, settings):
     settings.NOTIFICATIONS = {"CHUNK_SIZE": size}
     cluster = ClusterFactory(members=UserFactory.create_batch(size * 2))
     group = Group.objects.create(name="guards")

@@ -39,7 +39,7 @@ class TestChannels:
         assert result.queued == 1
         assert not result
 
-    def test_a_channel_that_is_switched_off_is_as_one_that_is_not_configured(self, user, settings):
+    def test_a_disabled_channel_is_not_configured(self, user, settings):
         settings.NOTIFICATIONS = {"CHANNELS": {"app": {"ENABLED": False}}}
         assert send([user]).not_configured == ("app",)
 
@@ -53,7 +53,7 @@ class TestChannels:
             send([user], channels=["log", "sms"])
 
     @pytest.mark.parametrize("wrong", ["email", NotificationChannel.EMAIL])
-    def test_one_channel_alone_is_no_list(self, user, wrong):
+    def test_a_channel_instead_of_a_list_is_an_error(self, user, wrong):
         with pytest.raises(InvalidOption, match="list"):
             send([user], channels=wrong)
 
@@ -63,7 +63,7 @@ class TestPriority:
         return Notification.objects.get().priority
 
     @pytest.mark.parametrize(("level", "priority"), [("critical", 1), ("warning", 2), ("info", 3), ("debug", 4)])
-    def test_a_level_is_a_priority(self, user, level, priority):
+    def test_a_level_sets_the_priority(self, user, level, priority):
         send([user], level=level)
         assert self.stored() == priority
 
@@ -110,7 +110,7 @@ class TestWrongCalls:
         assert [record.levelno for record in caplog.records] == [logging.ERROR] * 2
 
     @pytest.mark.parametrize("context", [{5: "hall"}, {"pl\0ace": "hall"}, ["hall"], "hall"])
-    def test_whatever_is_wrong_with_its_context_a_critical_event_is_sent(self, user, caplog, context):
+    def test_a_critical_event_is_sent_with_any_wrong_context(self, user, caplog, context):
         assert send([user], ShopEvents.STORE_ON_FIRE, context).queued == 2
         assert any(record.levelno == logging.ERROR for record in caplog.records)
 
@@ -120,7 +120,7 @@ class TestWrongCalls:
             send([user], cluster=cluster)
 
     @pytest.mark.parametrize("wrong", [{"send_at": date(2026, 1, 1)}, {"expires_at": "tomorrow"}])
-    def test_a_time_must_be_a_time(self, user, wrong):
+    def test_a_time_must_be_a_datetime(self, user, wrong):
         with pytest.raises(InvalidOption, match=next(iter(wrong))):
             send([user], **wrong)
 
@@ -130,7 +130,7 @@ class TestWrongCalls:
             send([user], **{option: "x" * 300})
 
     @pytest.mark.parametrize("option", ["idempotency_key", "cancel_key", "topic", "campaign", "correlation_id"])
-    def test_an_option_that_no_database_can_store_is_an_error_that_names_it(self, user, option):
+    def test_an_option_that_cannot_be_stored_is_an_error_that_names_it(self, user, option):
         for text in ("nul \0", "half \ud800"):
             with pytest.raises(InvalidOption, match=option):
                 send([user], **{option: text})
@@ -145,11 +145,11 @@ class TestWrongCalls:
         assert Notification.objects.get().topic == kept
 
     @pytest.mark.parametrize("topic", [7, ["pool"], object(), b"pool"])
-    def test_a_topic_that_is_no_text_is_an_error(self, user, topic):
+    def test_a_topic_that_is_not_a_text_is_an_error(self, user, topic):
         with pytest.raises(InvalidOption, match="topic must be a text"):
             send([user], topic=topic)
 
-    def test_an_option_given_as_none_is_one_that_was_not_given(self, user):
+    def test_none_is_the_same_as_an_omitted_option(self, user):
         nothing = dict.fromkeys(["idempotency_key", "cancel_key", "topic", "campaign", "correlation_id", "actor"])
         result = send([user], **nothing)
         row = Notification.objects.get(pk=result.notification_id)
@@ -158,7 +158,7 @@ class TestWrongCalls:
 
 
 class TestClusters:
-    def test_a_site_without_clusters_has_one_that_is_made_once(self, user):
+    def test_a_site_without_clusters_gets_one_default_cluster(self, user):
         send([user])
         send([user])
         assert Cluster.objects.get().open_to_all
@@ -171,7 +171,7 @@ class TestClusters:
 
 
 class TestTime:
-    def test_what_is_sent_for_later_is_held(self, user):
+    def test_a_call_with_send_at_is_held(self, user):
         with travelling(NOON):
             result = send_newsletter([user], send_at=NOON + timedelta(hours=1))
         assert (result.queued, result.held) == (0, 1)
@@ -179,7 +179,7 @@ class TestTime:
         assert (delivery.state, delivery.reason) == (DeliveryState.HELD, Reason.SCHEDULED)
         assert delivery.due_at == NOON + timedelta(hours=1)
 
-    def test_what_is_sent_for_a_time_that_has_passed_is_queued(self, user):
+    def test_a_call_with_a_past_send_at_is_queued(self, user):
         with travelling(NOON):
             assert send_newsletter([user], send_at=NOON - timedelta(hours=1)).queued == 1
 

@@ -34,7 +34,7 @@ def files(spool):
     return sorted(path.name for path in spool.folder.iterdir() if path.suffix != ".lock")
 
 
-def test_what_is_appended_comes_back_in_order_and_only_once(spool):
+def test_appended_records_are_replayed_in_order_and_once(spool):
     for number in range(3):
         spool.append({**RECORD, "number": number})
     assert replay_all(spool) == [{**RECORD, "number": number} for number in range(3)]
@@ -49,13 +49,13 @@ def test_each_record_is_one_line_of_json_with_a_checksum(spool):
     assert len(json.loads(line)["sha256"]) == 64
 
 
-def test_only_the_user_that_sends_may_read_it(spool):
+def test_only_the_sending_user_may_read_the_files(spool):
     spool.append(RECORD)
     assert stat.S_IMODE(spool.folder.stat().st_mode) == 0o700
     assert stat.S_IMODE(spool.current.stat().st_mode) == 0o600
 
 
-def test_it_is_on_the_disk_before_it_is_said_to_be_kept(spool, monkeypatch):
+def test_a_record_is_on_the_disk_before_append_returns(spool, monkeypatch):
     """Without a power cut this cannot be seen from outside, so the test replaces fsync."""
     synced, fsync = [], os.fsync
     monkeypatch.setattr(os, "fsync", lambda descriptor: (synced.append(os.fstat(descriptor)), fsync(descriptor)))
@@ -66,7 +66,7 @@ def test_it_is_on_the_disk_before_it_is_said_to_be_kept(spool, monkeypatch):
     assert len(synced) == 4, "a file that is there needs no new name"
 
 
-def test_many_processes_append_at_once_and_no_line_is_harmed(spool):
+def test_many_processes_can_append_at_the_same_time(spool):
     script = """
 import sys
 from notifications.spool.files import Spool
@@ -78,7 +78,7 @@ for _ in range(40):
     assert replay_all(spool) == [{"n": "x" * 5000}] * 240
 
 
-def test_what_is_appended_while_another_replays_waits_for_the_next(spool):
+def test_records_appended_during_a_replay_wait_for_the_next(spool):
     spool.append({"n": 1})
     with spool.take_segments() as [segment]:
         spool.append({"n": 2})
@@ -87,14 +87,14 @@ def test_what_is_appended_while_another_replays_waits_for_the_next(spool):
     assert replay_all(spool) == [{"n": 2}]
 
 
-def test_only_one_replays_at_a_time(spool):
+def test_only_one_replay_runs_at_a_time(spool):
     spool.append(RECORD)
     with spool.take_segments(), pytest.raises(SpoolBusy), Spool(spool.folder).take_segments():
         pass
     assert replay_all(spool) == [RECORD]
 
 
-def test_a_replay_that_ends_early_keeps_what_it_did_not_come_to(spool):
+def test_a_replay_that_ends_early_keeps_unprocessed_lines(spool):
     for number in range(3):
         spool.append({"n": number})
     with spool.take_segments() as [segment]:
@@ -103,7 +103,7 @@ def test_a_replay_that_ends_early_keeps_what_it_did_not_come_to(spool):
     assert replay_all(spool) == [{"n": 1}, {"n": 2}, {"n": 3}]
 
 
-def test_a_folder_that_nobody_has_written_to_holds_nothing(spool):
+def test_a_folder_that_does_not_exist_is_empty(spool):
     assert replay_all(spool) == []
     assert list(spool.read_lines()) == []
 
@@ -138,14 +138,14 @@ class TestDamage:
         with pytest.raises(SpoolDamaged):
             line.parse()
 
-    def test_a_flipped_letter_is_found(self, spool):
+    def test_a_changed_letter_is_detected(self, spool):
         spool.append(RECORD)
         spool.current.write_bytes(spool.current.read_bytes().replace(b"order_shipped", b"order_skipped"))
         [line] = spool.read_lines()
         with pytest.raises(SpoolDamaged, match="checksum"):
             line.parse()
 
-    def test_what_was_rejected_keeps_its_reason_and_can_be_replayed_again(self, spool):
+    def test_a_rejected_line_keeps_its_reason_and_can_be_replayed_again(self, spool):
         spool.append(RECORD)
         [line] = spool.read_lines()
         spool.reject(line, "no such event", "2026-11-20T12:00:00+00:00")
@@ -155,7 +155,7 @@ class TestDamage:
         assert replay_all(spool, include_rejected=True) == [RECORD]
         assert files(spool) == []
 
-    def test_what_was_rejected_as_damaged_keeps_its_very_bytes(self, spool):
+    def test_a_damaged_line_keeps_its_bytes(self, spool):
         spool.append(RECORD)
         spool.current.write_bytes(b"\xff\xfe{\n")
         [line] = spool.read_lines()
@@ -164,7 +164,7 @@ class TestDamage:
         assert kept.encode("utf-8", "surrogateescape") == b"\xff\xfe{"
 
 
-def test_where_there_is_no_room_nothing_is_kept_and_what_was_kept_stays_whole(spool):
+def test_without_disk_space_nothing_is_written_and_earlier_lines_stay_valid(spool):
     """A limit on the size of files stands for the disk; the write is cut short for real."""
     script = """
 import resource, signal, sys

@@ -69,7 +69,7 @@ def user():
 
 
 class TestWhatComesBack:
-    def test_everything_is_queued_as_it_was_asked_for(self, spool, user):
+    def test_a_call_is_queued_with_all_its_options(self, spool, user):
         actor, cluster = UserFactory(), ClusterFactory(members=[user])
         with travelling(NOON):
             spool_one(
@@ -93,7 +93,7 @@ class TestWhatComesBack:
         assert (delivery.recipient, delivery.channel, delivery.state, delivery.score) == (user, "email", "held", 79)
         assert NotificationManager.cancel(cluster, "order-7") == 1
 
-    def test_attachments_come_back_byte_for_byte_and_once(self, spool, user):
+    def test_attachments_are_stored_unchanged_and_once(self, spool, user):
         files = [Attachment("bill.pdf", bytes(range(256))), Attachment("Grüße.txt", "Grüße\r\n")]
         given = {"attachments": files, "idempotency_key": "order-7"}
         spool_one([user], **given)
@@ -104,7 +104,7 @@ class TestWhatComesBack:
         again = NotificationManager.send(ShopEvents.ORDER_SHIPPED, [user], None, SHIPPED, **given)
         assert (again.notification_id, again.duplicate) == (row.pk, True)
 
-    def test_what_was_spooled_before_there_were_attachments_is_queued(self, spool, spooled, user):
+    def test_records_of_versions_without_attachments_are_queued(self, spool, spooled, user):
         spool_one([user])
         [record] = spooled()
         del record["attachments"]
@@ -118,7 +118,7 @@ class TestWhatComesBack:
         replay()
         assert set(Delivery.objects.values_list("address", flat=True)) == {user.email, other.email, "ann@example.com"}
 
-    def test_what_the_database_knows_is_asked_when_it_is_queued(self, spool, user):
+    def test_members_and_preferences_are_read_when_a_call_is_queued(self, spool, user):
         cluster, gone = ClusterFactory(members=[user]), UserFactory()
         gone_key = f"u:{gone.pk}"
         spool_one([user, gone], cluster=cluster, event=ShopEvents.NEWSLETTER, context={})
@@ -128,7 +128,7 @@ class TestWhatComesBack:
         drops = NotificationLog.objects.values_list("recipient_key", "reason")
         assert set(drops) == {(f"u:{user.pk}", "not_member"), (gone_key, "unknown_user")}
 
-    def test_a_context_that_was_right_is_not_asked_again_what_type_it_has(self, spool, user):
+    def test_a_context_is_not_validated_again(self, spool, user):
         """Stored, an enum is its value and an instance a mapping: neither would fit what the event declares."""
         with temporary_events() as events:
             events[Door.OPENED] = NotificationEvent(
@@ -141,7 +141,7 @@ class TestWhatComesBack:
             assert replay() == "Spooled calls: 1 queued.\n"
         assert Notification.objects.get().values == {"side": "front", "by": {"username": user.username}, "tags": ["a"]}
 
-    def test_what_did_not_say_of_what_it_could_be_a_repeat_is_none(self, spool, user):
+    def test_a_call_without_deduplication_keys_is_no_duplicate(self, spool, user):
         with temporary_events() as events:
             fields = {"context": {"side": Side}, "dedup_window": 900, "dedup_keys": ["side"]}
             events[Door.OPENED] = NotificationEvent("door_opened", NotificationPriority.CRITICAL, ["email"], **fields)
@@ -151,26 +151,26 @@ class TestWhatComesBack:
         assert Delivery.objects.count() == 3
         assert NotificationLog.objects.get().reason == "duplicate"
 
-    def test_an_actor_who_was_deleted_is_nobody(self, spool, user):
+    def test_a_deleted_actor_is_stored_as_none(self, spool, user):
         actor = UserFactory()
         spool_one([user], actor=actor)
         actor.delete()
         replay()
         assert Notification.objects.get().actor is None
 
-    def test_a_clock_that_ran_ahead_does_not_reach_the_table(self, spool, user):
+    def test_a_time_from_a_fast_clock_is_not_stored(self, spool, user):
         with travelling(datetime.now(UTC) + timedelta(days=3)):
             spool_one([user])
         replay()
         assert Notification.objects.get().created_at <= datetime.now(UTC)
 
-    def test_workers_are_woken(self, spool, user, settings):
+    def test_the_signal_is_sent(self, spool, user, settings):
         spool_one([user], ShopEvents.ORDER_REFUSED, {})
         settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "DELIVERY": "immediate"}
         replay()
         assert Delivery.objects.get().state == "sent"
 
-    def test_they_are_queued_in_the_order_of_the_calls(self, spool, user):
+    def test_calls_are_queued_in_their_order(self, spool, user):
         for number in range(5):
             spool_one([user], context={"order_number": str(number)})
         replay()
@@ -179,12 +179,12 @@ class TestWhatComesBack:
 
 
 class TestOnce:
-    def test_a_second_replay_finds_nothing(self, spool, user):
+    def test_a_second_replay_does_nothing(self, spool, user):
         spool_one([user])
         replay()
         assert replay() == "The spool is empty.\n"
 
-    def test_what_was_replayed_before_is_not_queued_again(self, spool, user):
+    def test_a_replayed_call_is_not_queued_again(self, spool, user):
         spool_one([user])
         kept = spool.current.read_bytes()
         replay()
@@ -192,13 +192,13 @@ class TestOnce:
         assert replay() == "Spooled calls: 0 queued, 2 queued before.\n"
         assert Notification.objects.count() == 1
 
-    def test_a_key_of_the_callers_holds_across_the_outage(self, spool, user):
+    def test_the_callers_idempotency_key_works_across_an_outage(self, spool, user):
         NotificationManager.send(ShopEvents.ORDER_SHIPPED, [user], None, SHIPPED, idempotency_key="order-7")
         spool_one([user], idempotency_key="order-7")
         assert "1 queued before" in replay()
         assert Notification.objects.count() == 1
 
-    def test_a_replay_that_is_killed_at_any_moment_is_made_good_by_the_next(self, spool, user):
+    def test_a_killed_replay_is_completed_by_the_next(self, spool, user):
         for _ in range(60):
             spool_one([user], ShopEvents.NEWSLETTER, {})
         for wanted in (5, 20):
@@ -211,7 +211,7 @@ class TestOnce:
         assert Notification.objects.count() == Delivery.objects.count() == 60
         assert not list(spool.folder.glob("*.taken"))
 
-    def test_two_replays_at_once_queue_each_once(self, spool, user):
+    def test_two_replays_at_the_same_time_queue_each_call_once(self, spool, user):
         for _ in range(40):
             spool_one([user], ShopEvents.NEWSLETTER, {})
         both = [process(spool), process(spool)]
@@ -228,7 +228,7 @@ def process(spool):
 
 
 class TestWhatGoesWrong:
-    def test_while_the_database_is_away_everything_stays(self, spool, user):
+    def test_everything_stays_while_the_database_is_unavailable(self, spool, user):
         spool_one([user])
         with outage():
             code, words = refused()
@@ -236,7 +236,7 @@ class TestWhatGoesWrong:
         assert "stay spooled; run the command again" in words
         assert replay() == "Spooled calls: 1 queued.\n"
 
-    def test_what_was_queued_before_it_went_away_is_not_gone_through_again(self, spool, user):
+    def test_calls_queued_before_an_outage_are_not_replayed_again(self, spool, user):
         for _ in range(3):
             spool_one([user])
         with ExitStack() as later:
@@ -254,7 +254,7 @@ class TestWhatGoesWrong:
         assert len(taken.read_bytes().splitlines()) == 2
         assert replay() == "Spooled calls: 2 queued.\n"
 
-    def test_a_torn_last_line_is_told_and_left_out(self, spool, user):
+    def test_an_incomplete_last_line_is_reported_and_skipped(self, spool, user):
         spool_one([user])
         with spool.current.open("ab") as file:
             file.write(b'{"send": {"event": "order')
@@ -263,7 +263,7 @@ class TestWhatGoesWrong:
         assert "Its send() had not returned" in said
         assert replay() == "The spool is empty.\n"
 
-    def test_a_damaged_line_is_put_aside_with_the_reason_and_the_rest_goes_on(self, spool, user):
+    def test_a_damaged_line_is_rejected_with_the_reason_and_the_rest_is_replayed(self, spool, user):
         spool_one([user])
         spool_one([user])
         damaged = spool.current.read_bytes().replace(b'"7"', b'"8"', 1)
@@ -276,7 +276,7 @@ class TestWhatGoesWrong:
         assert rejected["line"].encode() == damaged.splitlines()[0]
         assert datetime.fromisoformat(rejected["at"])
 
-    def test_what_was_rejected_can_be_tried_again_when_its_cause_is_gone(self, spool, user):
+    def test_rejected_lines_can_be_replayed_when_the_cause_is_fixed(self, spool, user):
         with temporary_events() as events:
             events[Door.OPENED] = NotificationEvent("door_opened", NotificationPriority.LOW, ["email"])
             spool_one([user], Door.OPENED, {})
@@ -290,14 +290,14 @@ class TestWhatGoesWrong:
             assert replay(rejected=True) == "Spooled calls: 1 queued.\n"
         assert not spool.rejected.exists()
 
-    def test_a_cluster_that_is_gone_is_a_reason(self, spool, user):
+    def test_a_call_for_a_deleted_cluster_is_rejected(self, spool, user):
         cluster = ClusterFactory(members=[user])
         spool_one([user], cluster=cluster)
         cluster.delete()
         assert refused()[0] == 1
         assert "no longer exists" in spool.rejected.read_text()
 
-    def test_a_full_outbox_ends_nothing(self, spool, user, settings):
+    def test_calls_stay_spooled_while_the_outbox_is_full(self, spool, user, settings):
         spool_one([user])
         spool_one([user])
         before = settings.NOTIFICATIONS
@@ -309,14 +309,14 @@ class TestWhatGoesWrong:
         settings.NOTIFICATIONS = before
         assert replay() == "Spooled calls: 1 queued.\n"
 
-    def test_another_replay_is_left_alone(self, spool, user):
+    def test_a_second_replay_does_not_disturb_a_running_one(self, spool, user):
         spool_one([user])
         with spool.take_segments():
             code, words = refused()
         assert code == 2
         assert "Somebody else" in words
 
-    def test_a_file_in_the_place_of_the_folder_is_told_in_a_sentence(self, spool):
+    def test_a_file_in_the_place_of_the_folder_is_an_error(self, spool):
         spool.folder.touch()
         code, words = refused()
         assert code == 2
@@ -328,7 +328,7 @@ class TestWhatGoesWrong:
 
 
 class TestDryRun:
-    def test_it_tells_what_is_there_needs_no_database_and_changes_nothing(self, spool, user):
+    def test_a_dry_run_prints_the_lines_without_a_database_and_changes_nothing(self, spool, user):
         spool_one([user])
         spool_one([user])
         spool_one([user], ShopEvents.NEWSLETTER, {})
@@ -352,7 +352,7 @@ class TestDryRun:
         assert not Notification.objects.exists()
 
 
-def test_groups_and_topics_come_back_and_so_do_other_channels_for_some(spool, spooled):
+def test_groups_topics_and_tos_are_replayed(spool, spooled):
     ann, bob, eve = (UserFactory(username=name) for name in ("ann", "bob", "eve"))
     group = Group.objects.create(name="night")
     group.user_set.add(ann)
@@ -370,7 +370,7 @@ def test_groups_and_topics_come_back_and_so_do_other_channels_for_some(spool, sp
     ]  # fmt: skip
 
 
-def test_whether_the_actor_may_is_asked_when_there_is_a_database_again(spool, user):
+def test_the_permission_of_the_actor_is_checked_on_replay(spool, user):
     with temporary_events() as events:
         lock(events)
         spool_one([user], Door.OPENED, {}, actor=UserFactory())
@@ -380,7 +380,7 @@ def test_whether_the_actor_may_is_asked_when_there_is_a_database_again(spool, us
     assert "NotPermitted: Event 'door_opened'" in spool.rejected.read_text()
 
 
-def test_that_nobody_is_named_who_may_is_told_at_once(spool, spooled, user):
+def test_a_missing_actor_is_an_error_during_the_outage(spool, spooled, user):
     with temporary_events() as events, outage():
         lock(events)
         with pytest.raises(NotPermitted):

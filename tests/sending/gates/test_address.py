@@ -25,11 +25,11 @@ def person(settings=None, **fields):
     return Person("u:7", UserFactory.build(**fields), is_member=True, settings=settings)
 
 
-def test_a_good_address_is_let_through():
+def test_a_well_formed_address_passes():
     assert address(facts(person(email="ann@example.com"))) == Deliver()
 
 
-def test_no_address_is_a_reason_that_names_the_kind():
+def test_the_reason_for_no_address_names_the_kind():
     answer = address(facts(person(email="")))
     assert (answer.reason, describe_rule(answer.rule)) == (Reason.NO_ADDRESS, "no email address")
 
@@ -54,19 +54,19 @@ def test_the_address_chosen_for_a_channel_wins_over_that_of_the_account():
     assert facts(person(chosen, email="ann@example.com")).address == "other@example.com"
 
 
-def test_a_malformed_one_gives_way_to_that_of_the_account():
+def test_the_address_of_the_account_replaces_a_malformed_one():
     chosen = UserSettings(addresses={"email": "ann@example,com"})
     assert facts(person(chosen, email="ann@example.com")).address == "ann@example.com"
     assert address(facts(person(chosen, email=""))) == Drop(Reason.INVALID_ADDRESS)
 
 
 @pytest.mark.parametrize("nothing", ["", None])
-def test_an_address_that_was_chosen_and_taken_back_leaves_that_of_the_account(nothing):
+def test_a_removed_chosen_address_leaves_that_of_the_account(nothing):
     chosen = UserSettings(addresses={"email": nothing})
     assert facts(person(chosen, email="ann@example.com")).address == "ann@example.com"
 
 
-def test_the_site_says_which_field_holds_which_kind(settings):
+def test_address_fields_names_the_field_for_each_kind(settings):
     settings.NOTIFICATIONS = {"ADDRESS_FIELDS": {"phone": "last_name", "email": "first_name"}}
     someone = person(email="ann@example.com", first_name="work@example.com", last_name="+4915112345678")
     assert facts(someone, "sms", "phone").address == "+4915112345678"
@@ -78,7 +78,7 @@ def test_a_kind_without_a_field_has_no_address():
     assert (answer.reason, describe_rule(answer.rule)) == (Reason.NO_ADDRESS, "no phone address")
 
 
-def test_a_bare_address_is_asked_for_its_kind():
+def test_an_address_is_used_for_its_kind():
     bare = Person("a:x", bare_address=Address(phone="+4915112345678"))
     assert address(facts(bare, "sms", "phone")) == Deliver()
     assert address(facts(bare)).reason is Reason.NO_ADDRESS

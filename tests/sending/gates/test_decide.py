@@ -33,7 +33,7 @@ def test_recipient_comes_before_address_and_address_before_preferences():
     assert decide(facts(settings=OPTED_OUT)).reason is Reason.PREFERENCE
 
 
-def test_who_passes_every_gate_is_delivered_to():
+def test_a_recipient_who_passes_every_gate_gets_the_delivery():
     assert decide(facts()) == Deliver()
 
 
@@ -44,12 +44,12 @@ def test_critical_events_bypass_preferences_but_neither_membership_nor_inactivit
     assert decide(facts(**critical, is_active=False)).reason is Reason.INACTIVE
 
 
-def test_the_worker_asks_again_all_but_the_address_and_the_repeat():
+def test_the_worker_rechecks_all_gates_but_address_duplicate_and_digest():
     assert list(RECHECKED_GATES) == [recipient, suppression, preferences, filters, quiet_hours]
     assert decide(facts(email=""), RECHECKED_GATES) == Deliver()
 
 
-def test_a_gate_that_drops_has_the_word_and_of_those_that_hold_the_last():
+def test_the_first_drop_is_final_and_the_last_hold_applies():
     first, last = (Hold(datetime(2026, 1, day, tzinfo=UTC), Reason.SCHEDULED) for day in (2, 1))
     gates = [lambda facts: first, lambda facts: last, lambda facts: Deliver()]
     assert decide(facts(), gates) == last

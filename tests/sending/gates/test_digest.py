@@ -43,16 +43,16 @@ def test_a_weekly_digest_is_made_on_the_day_of_the_user():
     assert told(digest(facts(WEEKLY))) == (datetime(2026, 11, 25, 7, tzinfo=UTC), Reason.DIGEST, rule)
 
 
-def test_who_has_no_digest_waits_for_none():
+def test_a_user_without_a_digest_does_not_wait():
     assert digest(facts({"digest": "none"})) == digest(facts()) == Deliver()
 
 
 @pytest.mark.parametrize("word", [None, "", "hourly", "Daily"])
-def test_only_the_known_words_are_a_digest(word):
+def test_unknown_digest_values_are_ignored(word):
     assert digest(facts({**DAILY, "digest": word})) == Deliver()
 
 
-def test_a_digest_keeps_the_hours_of_its_user_even_if_an_event_in_it_need_not():
+def test_a_digest_waits_for_the_hours_of_its_user_even_if_its_event_does_not():
     night = {"quiet_from": time(22), "quiet_until": time(9)}
     held = digest(facts({**DAILY, **night}, ignores_quiet_hours=True))
     assert held.until == datetime(2026, 11, 21, 8, tzinfo=UTC)
@@ -69,7 +69,7 @@ def test_a_digest_keeps_the_hours_of_its_user_even_if_an_event_in_it_need_not():
         ("MEDIUM", {"on_unknown": "hold"}, False),
     ],
 )
-def test_what_may_wait_for_a_digest_is_said_by_its_event(priority, options, waits):
+def test_the_event_decides_whether_it_may_wait_for_a_digest(priority, options, waits):
     assert isinstance(digest(facts(DAILY, priority=priority, **options)), Hold) is waits
 
 
@@ -103,16 +103,16 @@ def test_a_batch_is_for_bare_addresses_too_but_not_for_a_channel_without_address
 
 
 @pytest.mark.parametrize(("scheduled", "waits"), [(False, False), (True, True)])
-def test_what_has_its_own_time_waits_for_no_batch_unless_its_event_says_so(scheduled, waits):
+def test_a_call_with_send_at_waits_for_a_batch_only_if_its_event_declares_it(scheduled, waits):
     own = facts(batch_window=300, batch_scheduled=scheduled, told={"has_own_time": True})
     assert isinstance(digest(own), Hold) is waits
 
 
-def test_what_has_its_own_time_waits_for_a_digest_that_its_user_has_chosen():
+def test_a_call_with_send_at_waits_for_a_digest():
     assert digest(facts(DAILY, batch_window=300, told={"has_own_time": True})).reason == Reason.DIGEST
 
 
-def test_what_the_call_made_critical_or_what_would_expire_goes_at_once():
+def test_critical_or_expiring_deliveries_do_not_wait():
     assert digest(facts(DAILY, told={"priority": NotificationPriority.CRITICAL})) == Deliver()
     assert digest(facts(DAILY, told={"priority": NotificationPriority.HIGH})) == Deliver()
     assert isinstance(digest(facts(DAILY, digest=True, told={"priority": NotificationPriority.HIGH})), Hold)
@@ -122,11 +122,11 @@ def test_what_the_call_made_critical_or_what_would_expire_goes_at_once():
     assert isinstance(digest(facts(DAILY, told={"expires_at": TOMORROW_AT_EIGHT + timedelta(seconds=1)})), Hold)
 
 
-def test_a_digest_rather_than_a_batch():
+def test_a_digest_takes_precedence_over_a_batch():
     assert digest(facts(DAILY, batch_window=300)).reason == Reason.DIGEST
 
 
-def test_both_keep_the_hours_of_the_user():
+def test_digest_and_batch_wait_for_the_hours_of_the_user():
     night = {"quiet_from": time(22), "quiet_until": time(9)}
     assert decide(facts({**DAILY, **night})).until == datetime(2026, 11, 21, 8, tzinfo=UTC)
     late = datetime(2026, 11, 20, 20, 58, tzinfo=UTC)
@@ -136,13 +136,13 @@ def test_both_keep_the_hours_of_the_user():
 
 
 @pytest.mark.parametrize("window", [299, 3601, -1, True, None, "15"])
-def test_a_window_that_cannot_be_is_refused(window):
+def test_an_invalid_batch_window_is_an_error(window):
     with pytest.raises(ValueError, match="from 300 to 3600"):
         facts(batch_window=window)
 
 
 @pytest.mark.parametrize("options", [{"digest": True}, {"batch_window": 300}])
-def test_what_is_critical_can_have_neither(options):
+def test_critical_events_can_have_neither(options):
     with pytest.raises(ValueError, match="cannot wait for a digest"):
         facts(priority="CRITICAL", **options)
 
@@ -154,6 +154,6 @@ def test_batch_scheduled_must_be_true_or_false_and_needs_a_window():
         facts(batch_scheduled=True)
 
 
-def test_digest_must_be_told_by_true_or_false():
+def test_digest_must_be_true_or_false():
     with pytest.raises(ValueError, match="must be True, False or None"):
         facts(digest="daily")

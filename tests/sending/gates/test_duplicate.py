@@ -27,18 +27,18 @@ def of(recipient_key="u:1", event=EVENT, cluster=HOME, **context):
     return make_fingerprint_function(event, cluster, context)(recipient_key)
 
 
-def test_what_came_first_is_delivered():
+def test_the_original_is_delivered():
     assert duplicate(FACTS) == Deliver()
 
 
-def test_a_repeat_is_dropped_and_told_even_if_it_is_critical():
+def test_a_duplicate_is_dropped_with_its_rule_even_if_it_is_critical():
     repeat = replace(FACTS, original=Original(7, datetime(2026, 11, 20, 12, tzinfo=UTC)))
     rule = "event: the same as notification 7 of 2026-11-20 12:00:00 UTC, within the window of 90 seconds"
     drop = duplicate(repeat)
     assert (drop.reason, describe_rule(drop.rule)) == (Reason.DUPLICATE, rule)
 
 
-def test_a_worker_never_asks_it_again():
+def test_the_worker_does_not_recheck_it():
     assert duplicate not in RECHECKED_GATES
     assert duplicate not in GATES_BEFORE_DUPLICATE
     assert GATES_BEFORE_DUPLICATE[-1] is filters
@@ -58,7 +58,7 @@ def test_each_part_makes_another_fingerprint():
     assert len(set(found)) == len(found)
 
 
-def test_the_order_of_keys_does_not_matter_and_neither_does_what_is_not_named():
+def test_the_order_of_keys_and_other_values_do_not_matter():
     assert of(place={"a": 1, "b": 2}, floors=1) == of(floors=1, place={"b": 2, "a": 1}, seen="now")
 
 
@@ -67,7 +67,7 @@ def test_an_instant_is_the_same_whatever_its_offset():
     assert of(place=encoded(noon)) == of(place=encoded(NOON))
 
 
-def test_it_is_the_same_in_another_process():
+def test_a_fingerprint_is_the_same_in_another_process():
     code = "from tests.sending.gates.test_duplicate import of; print(of(place='hall'))"
     script = f"import django; django.setup(); {code}"
     assert subprocess.check_output([sys.executable, "-c", script], text=True).split()[-1] == of(place="hall")

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.mark.parametrize("count", [1, 20])
-def test_four_queries_tell_everything_however_many_they_are(count, django_assert_num_queries):
+def test_four_queries_load_any_number_of_people(count, django_assert_num_queries):
     users = UserFactory.create_batch(count)
     cluster = ClusterFactory(members=users)
     for user in users:
@@ -33,12 +33,12 @@ def test_reading_preferences_creates_no_row():
     assert not UserSettings.objects.exists()
 
 
-def test_nobody_costs_no_query(django_assert_num_queries):
+def test_no_people_take_no_query(django_assert_num_queries):
     with django_assert_num_queries(0):
         assert load_people(None, []) == {}
 
 
-def test_membership_and_preferences_are_those_of_the_cluster_asked_for():
+def test_membership_and_preferences_are_those_of_the_cluster():
     user = UserFactory()
     home, other = ClusterFactory(members=[user]), ClusterFactory()
     UserSettingsFactory(user=user, cluster=other, channels={"email": False})
@@ -60,7 +60,7 @@ def test_an_id_without_a_user_is_a_person_without_one():
     assert (person.key, person.user) == ("u:999999", None)
 
 
-def test_people_come_in_the_order_they_were_asked_for():
+def test_people_have_the_order_of_the_ids():
     users = UserFactory.create_batch(3)
     wanted = [users[2].pk, users[0].pk, users[1].pk]
     assert list(load_people(Cluster.objects.default(), wanted)) == wanted
@@ -71,7 +71,7 @@ def named_ann(cluster):
     return User.objects.filter(username__startswith="ann").order_by("-username").distinct()
 
 
-def test_the_sites_own_members_decide(settings):
+def test_a_custom_members_of_decides(settings):
     settings.NOTIFICATIONS = {"MEMBERS_OF": f"{__name__}.named_ann"}
     ann, bob = UserFactory(username="ann"), UserFactory(username="bob")
     found = load_people(Cluster.objects.default(), [ann.pk, bob.pk])

@@ -37,7 +37,7 @@ def answer(*mutes, priority=NotificationPriority.HIGH, now=NOW, wanted_at=None, 
         ("sender", "42", {"actor_id": 42}),
     ],
 )
-def test_what_is_muted_is_dropped_and_named(kind, value, about):
+def test_muted_notifications_are_dropped_with_the_mute_as_rule(kind, value, about):
     drop = answer(Mute(kind=kind, value=value), **about)
     assert (drop.reason, describe_rule(drop.rule)) == (Reason.MUTED, f"user: muted {kind} {value} for ever")
     assert answer(Mute(kind=kind, value=value), priority=NotificationPriority.CRITICAL, **about) == Deliver()
@@ -54,7 +54,7 @@ def test_what_is_muted_is_dropped_and_named(kind, value, about):
         ("event", "42", {"actor_id": 42, "topic": "42"}),
     ],
 )
-def test_nothing_else_is(kind, value, about):
+def test_other_notifications_are_not_dropped(kind, value, about):
     assert answer(Mute(kind=kind, value=value), **about) == Deliver()
 
 
@@ -67,7 +67,7 @@ def test_a_mute_ends_on_the_minute_it_was_to_end():
     assert isinstance(answer(until, forever), Drop), "one that has ended does not hide another"
 
 
-def test_what_is_to_go_out_later_is_looked_at_as_of_then():
+def test_a_mute_applies_as_of_the_time_of_sending():
     until = Mute(kind="event", value="door_opened", until=NOW)
     assert answer(until, now=NOW - MINUTE, wanted_at=NOW) == Deliver()
     assert isinstance(answer(until, now=NOW - 2 * MINUTE, wanted_at=NOW - MINUTE), Drop)
@@ -100,14 +100,14 @@ class TestSent:
         Mute.objects.create(user=user, cluster=ClusterFactory(), kind="event", value="shop_newsletter")
         assert self.send(user).queued == 1
 
-    def test_the_worker_asks_again_and_looks_at_its_own_time(self, user):
+    def test_the_worker_rechecks_mutes_at_its_own_time(self, user):
         with capture_notifications() as captured:
             self.send(user, topic="sale")
         self.mute(user, "topic", "sale", until=clock.now() + MINUTE)
         assert captured.deliver() == {"dropped": 1}
         assert NotificationLog.objects.get().reason == Reason.MUTED
 
-    def test_over_it_is_over_without_anyone_lifting_it(self, user):
+    def test_a_mute_ends_automatically(self, user):
         self.mute(user, "topic", "sale", until=clock.now() + MINUTE)
         assert self.send(user, topic="sale").queued == 0
         later = clock.now() + 2 * MINUTE
@@ -115,7 +115,7 @@ class TestSent:
             assert self.send(user, topic="sale").queued == 1
 
     @pytest.mark.parametrize("zone", ["America/New_York", "Asia/Kathmandu"])
-    def test_it_ends_on_time_in_whatever_zone_the_database_keeps_its_times(self, user, zone, monkeypatch):
+    def test_a_mute_ends_on_time_in_any_time_zone_of_the_database(self, user, zone, monkeypatch):
         if connection.features.supports_timezones:
             pytest.skip("PostgreSQL knows the zone of each time that it keeps.")
         monkeypatch.setattr(connection, "timezone", ZoneInfo(zone))
@@ -124,7 +124,7 @@ class TestSent:
         Mute.objects.update(until=clock.now() - MINUTE)
         assert self.send(user, topic="sale").queued == 1
 
-    def test_the_same_is_muted_once_in_whatever_spelling(self, user):
+    def test_a_mute_is_stored_once_for_all_spellings(self, user):
         self.mute(user, "topic", "sale")
         with pytest.raises(IntegrityError), transaction.atomic():
             self.mute(user, "topic", "SALE ")

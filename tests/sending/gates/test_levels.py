@@ -68,23 +68,23 @@ def asked(*levels):
         ([user_row(channels={"EMAIL": True}), cluster(**OFF)], (True, "user: channel email is on")),
     ],
 )
-def test_the_first_level_with_an_opinion_has_the_word_and_is_named(levels, answer):
+def test_the_first_level_with_a_choice_decides_and_is_named(levels, answer):
     assert asked(*levels) == asked(*reversed(levels)) == answer
 
 
-def test_within_a_level_the_most_specific_choice_stands_but_a_channel_that_is_off_is_off():
+def test_within_a_level_the_most_specific_choice_decides_but_a_disabled_channel_stays_off():
     both = {"categories": {"billing": False}, "events": {"bill_due": {"email": True}}}
     assert asked(role(**both, **ON)) == (True, "role Nurses: event bill_due by email is on")
     assert asked(role(**BY_CATEGORY, **ON)) == (False, "role Nurses: category billing by email is off")
     assert asked(role(**both, **OFF)) == (False, "role Nurses: channel email is off")
 
 
-def test_of_several_roles_one_that_says_no_has_the_word_then_the_first_by_name():
+def test_among_roles_an_opt_out_decides_then_the_first_by_name():
     assert asked(role("Nurses", **ON), role("All", **OFF)) == (False, "role All: channel email is off")
     assert asked(role("Nurses", **ON), role("All", **ON), role("Zoo")) == (True, "role All: channel email is on")
 
 
-def test_of_several_roles_the_lowest_rank_is_asked_first():
+def test_among_roles_the_lowest_rank_decides():
     assert asked(role("Nurses", 1, **ON), role("All", 2, **OFF)) == (True, "role Nurses: channel email is on")
     assert asked(role("Nurses", 1), role("All", 2, **OFF)) == (False, "role All: channel email is off")
 
@@ -94,7 +94,7 @@ OPINIONS = st.sampled_from([{}, ON, OFF, BY_EVENT, BY_CATEGORY])
 
 @hypothesis_settings(deadline=None)
 @given(OPINIONS, st.lists(st.tuples(st.text("AB", min_size=1, max_size=2), st.integers(0, 2), OPINIONS)), OPINIONS)
-def test_the_order_in_which_levels_are_read_decides_nothing_and_a_lower_level_never_overrules(own, roles, shared):
+def test_the_order_of_reading_does_not_matter_and_a_lower_level_never_overrules(own, roles, shared):
     levels = [user_row(**own), *(role(name, rank, **choices) for name, rank, choices in roles), cluster(**shared)]
     answer = asked(*levels)
     assert answer == asked(*reversed(levels))
@@ -139,7 +139,7 @@ class TestStored:
         both = load_people(ward, [nurse.pk, other.pk])
         assert [len(both[user.pk].shared) for user in (nurse, other)] == [2, 1]
 
-    def test_a_thousand_users_with_roles_cost_what_one_costs(self, nurses, django_assert_num_queries):
+    def test_a_thousand_users_with_roles_take_as_many_queries_as_one(self, nurses, django_assert_num_queries):
         users = UserFactory.create_batch(40)
         groups = [nurses, Group.objects.create(name="Night")]
         for group in groups:
@@ -165,7 +165,7 @@ class TestStored:
         row.refresh_from_db()
         assert row.channels == {"email": False}
 
-    def test_a_user_is_asked_by_name_for_the_whole_answer(self, nurses, django_assert_num_queries):
+    def test_get_notification_preference_reads_all_levels(self, nurses, django_assert_num_queries):
         row = UserSettingsFactory()
         row.user.groups.add(nurses)
         SharedPreference.objects.create(cluster=row.cluster, **OFF)
@@ -177,7 +177,7 @@ class TestStored:
         with django_assert_num_queries(0):
             assert row.get_notification_preference(ShopEvents.NEWSLETTER, "email")
 
-    def test_the_log_names_the_rule_and_the_worker_asks_again(self, nurses):
+    def test_the_log_names_the_rule_and_the_worker_rechecks_it(self, nurses):
         user, ward = UserFactory(), ClusterFactory()
         ward.members.add(user)
         user.groups.add(nurses)
@@ -190,7 +190,7 @@ class TestStored:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_another_process_changes_holds_in_the_next_send():
+def test_a_change_by_another_process_applies_to_the_next_send():
     user, ward = UserFactory(), ClusterFactory()
     ward.members.add(user)
 
@@ -224,7 +224,7 @@ for line in sys.stdin:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_is_changed_here_holds_in_the_next_send_of_a_process_that_has_sent_before():
+def test_a_change_in_this_process_applies_to_the_next_send_of_another():
     user, ward = UserFactory(), ClusterFactory()
     ward.members.add(user)
     sender = start("shell", "--no-imports", "-c", SENDS_WHEN_ASKED, stdin=subprocess.PIPE)

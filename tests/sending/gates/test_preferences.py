@@ -36,19 +36,19 @@ OPT_OUTS = [
 
 
 @pytest.mark.parametrize("stored", OPT_OUTS)
-def test_an_opt_out_holds_in_whatever_case_it_is_stored(stored):
+def test_an_opt_out_applies_in_any_stored_spelling(stored):
     drop = answer(UserSettings(**stored))
     assert drop.reason is Reason.PREFERENCE
     assert drop.rule.owner == "user"
 
 
 @pytest.mark.parametrize("stored", OPT_OUTS)
-def test_critical_events_bypass_every_opt_out(stored):
+def test_critical_events_ignore_opt_outs(stored):
     assert answer(UserSettings(**stored), priority=NotificationPriority.CRITICAL) == Deliver()
 
 
 @pytest.mark.parametrize("name", ["DOOR_OPENED", "Door_Opened"])
-def test_an_opt_out_holds_in_whatever_case_the_event_is_declared(name):
+def test_an_opt_out_applies_in_any_spelling_of_the_event(name):
     settings = UserSettings()
     with temporary_events() as events:
         events[Enum("Door", {"OPENED": name}).OPENED] = NotificationEvent(name, NotificationPriority.MEDIUM, ["email"])
@@ -56,12 +56,12 @@ def test_an_opt_out_holds_in_whatever_case_the_event_is_declared(name):
     assert isinstance(answer(settings, name=name), Drop)
 
 
-def test_no_settings_mean_the_defaults():
+def test_without_settings_the_defaults_apply():
     assert answer(None) == Deliver()
     assert answer(UserSettings()) == Deliver()
 
 
-def test_the_rule_that_decided_is_told():
+def test_the_answer_names_the_rule():
     rule = answer(UserSettings(channels={"email": False})).rule
     assert describe_rule(rule) == "user: channel email is off"
     rule = answer(UserSettings(categories={"doors": {"email": False}})).rule

@@ -58,13 +58,13 @@ def test_a_channel_has_one_spelling(key):
 
 
 @pytest.mark.parametrize("settings", [NIGHT, MORNING])
-def test_what_is_critical_or_exempt_never_waits(settings):
+def test_critical_or_exempt_events_never_wait(settings):
     assert answer(settings, priority="CRITICAL") == Deliver()
     assert answer(settings, priority="LOW", ignores_quiet_hours=True) == Deliver()
     assert isinstance(answer(settings, priority="HIGH"), Hold)
 
 
-def test_a_channel_that_reaches_nobody_wakes_nobody():
+def test_a_channel_without_addresses_never_waits():
     assert answer(NIGHT, kind="") == Deliver()
 
 
@@ -78,7 +78,7 @@ def test_a_channel_that_reaches_nobody_wakes_nobody():
         {"quiet_from": time(22), "quiet_until": time(22)},
     ],
 )
-def test_it_is_not_quiet_unless_there_is_a_beginning_and_another_end(settings):
+def test_quiet_hours_need_a_beginning_and_a_different_end(settings):
     assert answer(settings) == Deliver()
 
 
@@ -89,11 +89,11 @@ class TestTheSites:
         settings.TIME_ZONE = "Europe/Berlin"
 
     @pytest.mark.parametrize("chosen", [None, {}])
-    def test_they_hold_for_who_has_chosen_none(self, chosen):
+    def test_they_apply_to_users_who_have_chosen_none(self, chosen):
         rule = "quiet hours of this site: 22:00–07:00 Europe/Berlin"
         assert told(answer(chosen)) == (SEVEN, Reason.QUIET_HOURS, rule)
 
-    def test_a_choice_of_ones_own_replaces_them(self):
+    def test_the_choice_of_a_user_replaces_them(self):
         assert answer({"quiet_from": time(1), "quiet_until": time(2)}) == Deliver()
         assert answer({"quiet_from": time(0), "quiet_until": time(0)}) == Deliver()
 
@@ -102,25 +102,25 @@ class TestTheSites:
         assert answer(person=Person(address.key, bare_address=address)) == Deliver()
 
 
-def test_a_broken_zone_is_the_sites(settings, caplog):
+def test_a_broken_zone_is_replaced_by_the_sites(settings, caplog):
     settings.TIME_ZONE = "Europe/Berlin"
     assert answer({**NIGHT, "time_zone": "Mars/Olympus"}).until == SEVEN
     assert "Mars/Olympus" in caplog.text
 
 
 @pytest.mark.parametrize("windows", [{"email": "mornings"}, {"email": [["8", "9"]]}, {"email": {"a": 1}}])
-def test_windows_that_cannot_be_read_keep_nothing_back(windows, caplog):
+def test_malformed_windows_hold_nothing(windows, caplog):
     assert answer({"delivery_windows": windows}) == Deliver()
     assert "windows" in caplog.text
 
 
-def test_what_is_for_later_is_asked_for_that_moment():
+def test_a_call_with_send_at_is_decided_for_that_time():
     noon = MIDNIGHT - timedelta(hours=12)
     assert answer(NIGHT, noon, wanted_at=MIDNIGHT).until == SEVEN
     assert answer(NIGHT, MIDNIGHT, wanted_at=noon + timedelta(days=1)) == Deliver()
 
 
-def test_windows_that_never_open_are_waited_for_no_longer_than_eight_days():
+def test_windows_that_never_open_hold_for_eight_days_at_most():
     never = {**NIGHT, "delivery_windows": {"email": [["23:00", "05:00"]]}}
     held = answer(never)
     assert held.until == datetime(2026, 11, 29, 6, tzinfo=UTC)

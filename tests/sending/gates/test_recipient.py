@@ -25,10 +25,10 @@ def user(**fields):
 
 @pytest.mark.parametrize("priority", NotificationPriority)
 class TestForEveryPriorityAlike:
-    def test_an_active_member_is_let_through(self, priority):
+    def test_an_active_member_passes(self, priority):
         assert answer(Person("u:1", user(), is_member=True), priority) == Deliver()
 
-    def test_someone_else_is_dropped(self, priority):
+    def test_a_user_who_is_not_a_member_is_dropped(self, priority):
         assert answer(Person("u:1", user()), priority).reason is Reason.NOT_MEMBER
 
     def test_an_inactive_member_is_dropped_as_inactive(self, priority):
@@ -37,8 +37,8 @@ class TestForEveryPriorityAlike:
     def test_an_inactive_stranger_is_dropped_as_inactive(self, priority):
         assert answer(Person("u:1", user(is_active=False)), priority) == Drop(Reason.INACTIVE)
 
-    def test_a_user_who_is_gone_is_dropped(self, priority):
+    def test_a_deleted_user_is_dropped(self, priority):
         assert answer(Person("u:1"), priority) == Drop(Reason.UNKNOWN_USER)
 
-    def test_a_bare_address_is_let_through(self, priority):
+    def test_a_bare_address_passes(self, priority):
         assert answer(Person("a:x", bare_address=Address(email="ann@example.com")), priority) == Deliver()

@@ -176,7 +176,7 @@ class TestDecisionsAreShared:
         assert len({id(kind) for kind in kinds}) == 3
 
     @pytest.mark.parametrize("count", [3, MAX_INSERT_ROWS + 1])
-    def test_roles_without_preferences_are_asked_about_once(self, count, django_assert_num_queries):
+    def test_roles_without_preferences_are_read_once(self, count, django_assert_num_queries):
         users = UserFactory.create_batch(count)
         cluster = ClusterFactory(members=users)
         for number, user in enumerate(users):
@@ -188,7 +188,7 @@ class TestDecisionsAreShared:
         assert not any(other.decision.person.shared for other in others)
 
     @pytest.mark.parametrize("open_to_all", [True, False])
-    def test_the_condition_of_membership_is_what_members_of_says(self, open_to_all):
+    def test_the_membership_condition_agrees_with_members_of(self, open_to_all):
         users = [UserFactory(), UserFactory(is_active=False), UserFactory()]
         cluster = ClusterFactory(members=users[:2], open_to_all=open_to_all)
         ids = [user.pk for user in users]
@@ -207,7 +207,7 @@ def odd_email(user):
 
 @pytest.mark.django_db
 class TestCustomUserModels:
-    def test_an_address_that_is_no_column_is_asked_of_the_user(self, settings, monkeypatch):
+    def test_an_address_that_is_not_a_column_is_read_from_the_instance(self, settings, monkeypatch):
         monkeypatch.setattr(User, "pager", property(odd_email), raising=False)
         settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "ADDRESS_FIELDS": {"email": "pager"}}
         users = UserFactory.create_batch(2)
@@ -239,7 +239,7 @@ class TestCustomUserModels:
     def test_an_ordinary_model_is_read_by_columns(self):
         assert self.is_read_by_columns()
 
-    def test_an_address_that_is_no_text_in_its_column_is_asked_of_the_user(self, settings):
+    def test_an_address_in_a_column_that_is_not_text_is_read_from_the_instance(self, settings):
         settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "ADDRESS_FIELDS": {"email": "id"}}
         user = UserFactory()
         assert not self.is_read_by_columns()
@@ -259,7 +259,7 @@ class TestCustomUserModels:
         finally:
             post_init.disconnect(close, sender=User)
 
-    def test_an_init_of_its_own_is_called(self, monkeypatch):
+    def test_a_custom_init_is_called(self, monkeypatch):
         monkeypatch.setattr(User, "__init__", lambda self, *args, **kwargs: Model.__init__(self, *args, **kwargs))
         assert not self.is_read_by_columns()
 
@@ -275,6 +275,6 @@ class TestCustomUserModels:
         monkeypatch.setattr(type(manager), "get_queryset", lambda self: QuerySet(User), raising=False)
         assert not self.is_read_by_columns()
 
-    def test_a_key_that_is_converted_is_converted(self, monkeypatch):
+    def test_a_converted_primary_key_is_converted(self, monkeypatch):
         monkeypatch.setattr(User._meta.pk, "from_db_value", lambda value, *rest: f"usr_{value}", raising=False)
         assert not self.is_read_by_columns()

@@ -27,14 +27,14 @@ def send(*recipients, event=ShopEvents.NEWSLETTER, context=None):
     return NotificationManager.send(event, recipients, None, context)
 
 
-def test_a_suppressed_address_is_dropped_in_whatever_case_and_told():
+def test_a_suppressed_address_is_dropped_in_any_spelling():
     suppress("Gone@Example.com")
     result = send(UserFactory(email="gone@example.COM"), Address(email="gone@example.com"), UserFactory())
     assert (result.queued, dict(result.reasons), bool(result)) == (1, {"suppressed": 2}, False)
     assert "suppressed" in NotificationLog.objects.first().error_message
 
 
-def test_even_what_is_critical_is_not_sent_to_it_but_goes_by_other_channels():
+def test_critical_events_are_sent_on_other_channels_only():
     user = UserFactory()
     suppress(user.email)
     result = send(user, event=ShopEvents.STORE_ON_FIRE, context={"place": "hall"})
@@ -47,7 +47,7 @@ def test_the_same_text_as_another_kind_of_address_is_another_address():
     assert send(UserFactory(email="gone@example.com")).queued == 1
 
 
-def test_what_is_queued_already_is_asked_again():
+def test_queued_deliveries_are_rechecked():
     user = UserFactory()
     with capture_notifications() as captured:
         send(user)
@@ -55,12 +55,12 @@ def test_what_is_queued_already_is_asked_again():
     assert captured.deliver() == {"dropped": 1}
 
 
-def test_every_reason_speaks_of_the_mailbox_so_mail_may_go_to_the_account():
+def test_every_reason_is_about_the_mailbox_so_mail_may_go_to_the_account():
     """A new reason needs a decision: may :func:`~notifications.core.addresses.choose_address` reject the address?"""
     assert set(Suppression.Why.values) == {"hard_bounce", "repeated"}
 
 
-def test_lifting_it_lets_mail_through_again():
+def test_lifting_a_suppression_allows_mail_again():
     user = UserFactory()
     suppress(user.email)
     Suppression.objects.all().delete()
@@ -122,14 +122,14 @@ def test_a_mail_that_was_queued_before_goes_to_the_account_too(mistyped):
     assert mails() == [(TYPO, "dropped"), (mistyped.email, "sent")]
 
 
-def test_it_does_not_go_to_an_account_whose_address_is_suppressed_as_well(mistyped):
+def test_mail_is_not_sent_to_an_account_with_a_suppressed_address(mistyped):
     with capture_notifications() as captured:
         send(mistyped)
     suppress(mistyped.email)
     assert captured.deliver() == {"dead": 1}
 
 
-def test_it_costs_one_statement_however_many_are_asked_about(django_assert_num_queries):
+def test_suppressions_take_one_statement_for_any_number_of_addresses(django_assert_num_queries):
     with django_assert_num_queries(1):
         pairs = [("email", f"u{number}@example.com") for number in range(500)]
         assert Suppression.objects.find_suppressed(pairs) == frozenset()
@@ -138,7 +138,7 @@ def test_it_costs_one_statement_however_many_are_asked_about(django_assert_num_q
 
 
 @pytest.mark.parametrize("count", [3, MAX_PRELOADED, MAX_PRELOADED + 1])
-def test_few_are_read_once_for_a_send_of_many_each_chunk_asks_for_its_own(count, django_assert_num_queries):
+def test_few_suppressions_are_read_once_and_many_for_each_chunk(count, django_assert_num_queries):
     addresses = [f"bad{number}@example.com" for number in range(count)]
     Suppression.objects.suppress([("email", address) for address in addresses], Suppression.Why.HARD_BOUNCE, now())
     looked_up = [*addresses[:2], *(f"good{number}" for number in range(MAX_PRELOADED))]
@@ -150,6 +150,6 @@ def test_few_are_read_once_for_a_send_of_many_each_chunk_asks_for_its_own(count,
             assert found & asked == {hash_normalized(address) for address in addresses[:2]}
 
 
-def test_for_a_handful_only_theirs_are_asked_for():
+def test_for_few_recipients_only_their_suppressions_are_read():
     suppress("bad@example.com")
     assert SuppressionLookup().find({hash_normalized("good@example.com")}) == frozenset()

@@ -37,31 +37,31 @@ def user():
 
 
 class TestTheResult:
-    def test_it_says_spooled_and_is_true(self, spool, user):
+    def test_a_spooled_result_is_true(self, spool, user):
         with outage():
             result = send([user])
         assert (result.spooled, result.notification_id, bool(result)) == (True, None, True)
         assert (result.queued, result.held, result.dropped, list(result.outcomes())) == (0, 0, 0, [])
 
-    def test_a_channel_that_was_asked_for_and_is_not_there_is_told_as_ever(self, spool, user, settings):
+    def test_the_result_names_an_unconfigured_channel(self, spool, user, settings):
         settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "CHANNELS": {"app": {"ENABLED": False}}}
         with outage():
             result = send([user], channels=["email", "app"])
         assert result.refused_channels == ("app",)
         assert not result
 
-    def test_a_wrong_context_is_spooled_and_the_result_is_false_where_it_is_logged(self, spool, user, settings):
+    def test_a_wrong_context_is_spooled_and_the_result_is_false_if_it_is_logged(self, spool, user, settings):
         settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "ON_BAD_CALL": "log"}
         with outage():
             result = send([user], context={"eta": None})
         assert (result.spooled, bool(result), result.problems) == (True, False, ("'order_number' is missing.",))
 
-    def test_where_the_database_is_well_nothing_is_spooled(self, spool, spooled, user):
+    def test_nothing_is_spooled_while_the_database_is_available(self, spool, spooled, user):
         result = send([user])
         assert (result.spooled, result.duplicate, result.queued) == (False, False, 2)
         assert spooled() == []
 
-    def test_it_is_told_in_the_log(self, spool, user, caplog):
+    def test_a_spooled_call_is_logged(self, spool, user, caplog):
         with outage():
             send([user])
         [record] = [record for record in caplog.records if record.name == "notifications.spool"]
@@ -86,7 +86,7 @@ class TestWhenItIsNotUsed:
         assert spooled() == []
         assert User.objects.count() == 1
 
-    def test_a_transaction_of_the_hosts_own_hand_is_one_too(self, monkeypatch):
+    def test_a_transaction_that_the_host_manages_counts(self, monkeypatch):
         User.objects.exists()
         assert not is_in_transaction(connection)
         connection.set_autocommit(False)
@@ -102,7 +102,7 @@ class TestWhenItIsNotUsed:
         ("error", "wrong"),
         [(UnknownEvent, {"event": "order_shiped"}), (InvalidContext, {"context": {}})],
     )
-    def test_a_wrong_call_is_told_at_once(self, spool, spooled, user, error, wrong):
+    def test_a_wrong_call_raises_its_error(self, spool, spooled, user, error, wrong):
         with outage(), pytest.raises(error):
             send([user], **wrong)
         assert spooled() == []
@@ -114,9 +114,7 @@ class TestWhenItIsNotUsed:
             lambda user: [user, User.objects.filter(is_staff=True)],
         ],
     )
-    def test_recipients_that_only_the_database_knows_are_refused_with_its_error(
-        self, spool, spooled, user, caplog, unknowable
-    ):
+    def test_recipients_that_need_the_database_raise_its_error(self, spool, spooled, user, caplog, unknowable):
         with outage(), pytest.raises(OperationalError) as raised:
             send(unknowable(user))
         assert "could not be spooled" in raised.value.__notes__[0]
@@ -132,19 +130,19 @@ class TestWhenItIsNotUsed:
             lambda user: None,
         ],
     )
-    def test_recipients_that_are_wrong_are_told_so_also_while_the_database_is_away(self, spool, spooled, user, wrong):
+    def test_wrong_recipients_are_an_error_during_an_outage_too(self, spool, spooled, user, wrong):
         with outage(), pytest.raises(KlaxonError):
             send(wrong(user))
         assert spooled() == []
 
-    def test_a_spool_that_cannot_be_written_leaves_the_databases_error(self, user, settings, tmp_path):
+    def test_a_spool_that_cannot_be_written_raises_the_error_of_the_database(self, user, settings, tmp_path):
         (tmp_path / "file").touch()
         settings.NOTIFICATIONS = {"SPOOL_DIR": str(tmp_path / "file" / "spool")}
         with outage(), pytest.raises(OperationalError) as raised:
             send([user])
         assert "could not be spooled" in raised.value.__notes__[0]
 
-    def test_what_the_database_refuses_is_no_outage(self, spool, spooled, user):
+    def test_an_error_of_the_database_is_no_outage(self, spool, spooled, user):
         with connection.cursor() as cursor:
             cursor.execute("ALTER TABLE klaxon_delivery RENAME TO klaxon_elsewhere")
         try:
@@ -157,7 +155,7 @@ class TestWhenItIsNotUsed:
 
 
 @pytest.mark.skipif("connection.vendor != 'sqlite'", reason="about SQLite")
-def test_a_file_that_another_process_has_locked_for_too_long_is_away(spool, spooled, user, monkeypatch):
+def test_a_file_that_is_locked_for_too_long_is_an_outage(spool, spooled, user, monkeypatch):
     monkeypatch.setitem(connection.settings_dict["OPTIONS"], "timeout", 0.1)
     connection.close()
     holder = sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)
@@ -175,7 +173,7 @@ class TestWhatIsKept:
         [record] = spooled()
         return record
 
-    def test_recipients_by_key(self, spool, spooled, user):
+    def test_recipients_are_stored_by_key(self, spool, spooled, user):
         cluster, address = ClusterFactory(), Address(email="ann@example.com", phone="+491511")
         evaluated = User.objects.all()
         list(evaluated)
@@ -201,13 +199,13 @@ class TestWhatIsKept:
             (lambda user: Members(None), "members"),
         ],
     )
-    def test_whatever_they_come_in_none_is_lost(self, spool, spooled, user, recipients, kept):
+    def test_recipients_from_any_iterable_are_kept(self, spool, spooled, user, recipients, kept):
         given = recipients(user)
         with outage():
             send(given)
         assert len(self.one(spooled)["recipients"][kept]) == 1
 
-    def test_the_call(self, spool, spooled, user):
+    def test_the_options_of_the_call_are_stored(self, spool, spooled, user):
         actor, cluster = UserFactory(), ClusterFactory()
         with travelling(NOON), outage():
             send(
@@ -248,7 +246,7 @@ class TestWhatIsKept:
             },
         }
 
-    def test_each_has_a_key_of_its_own_where_the_caller_gave_none(self, spool, spooled, user):
+    def test_each_call_without_an_idempotency_key_gets_its_own(self, spool, spooled, user):
         with outage():
             send([user], actor=AnonymousUser())
             send([user])
@@ -256,7 +254,7 @@ class TestWhatIsKept:
         assert first.startswith("spool:")
         assert first != second
 
-    def test_free_text_to_a_group_that_the_settings_name(self, spool, spooled, settings):
+    def test_a_text_to_the_group_of_the_setting_is_spooled(self, spool, spooled, settings):
         settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "MESSAGE_RECIPIENTS": "Operators"}
         with outage():
             assert NotificationManager.send_notification("The lift is out of order.").spooled
@@ -270,7 +268,7 @@ class TestWhatIsKept:
 
 
 class TestContactLost:
-    def test_a_connection_that_died_long_ago_is_no_outage(self, spool, spooled, user):
+    def test_a_connection_that_died_before_is_no_outage(self, spool, spooled, user):
         """As after a restart of the server: the first statement fails, the next connection works."""
         if connection.vendor == "sqlite":
             pytest.skip("A file has no such connections.")
@@ -283,7 +281,9 @@ class TestContactLost:
         assert (result.spooled, result.queued, result.duplicate) == (False, 2, False)
         assert spooled() == []
 
-    def test_what_was_committed_although_contact_was_lost_is_queued_once(self, spool, spooled, user, monkeypatch):
+    def test_a_call_that_was_committed_although_contact_was_lost_is_queued_once(
+        self, spool, spooled, user, monkeypatch
+    ):
         """The server takes the commit, and its answer gets lost: only a patch can time that."""
         wrapper = type(connections["default"])
         commit = wrapper._commit
@@ -311,7 +311,7 @@ class TestContactLost:
             assert Notification.objects.get().idempotency_key == record["options"]["idempotency_key"]
         assert Notification.objects.count() == 1
 
-    def test_the_next_send_connects_anew(self, spool, user):
+    def test_the_next_send_opens_a_new_connection(self, spool, user):
         with outage():
             assert send([user]).spooled
         assert send([user]).queued == 2
@@ -339,7 +339,7 @@ class Told(psycopg.OperationalError):
         ("57014", False),
     ],
 )
-def test_postgresql_says_by_a_code_whether_it_is_away(sqlstate, away):
+def test_postgresql_outages_are_detected_by_error_code(sqlstate, away):
     error = OperationalError()
     error.__cause__ = Told(sqlstate)
     assert is_unreachable(error, "postgresql") is away
@@ -356,14 +356,14 @@ def test_postgresql_says_by_a_code_whether_it_is_away(sqlstate, away):
         (sqlite3.SQLITE_READONLY, False),
     ],
 )
-def test_sqlite_says_by_a_code_whether_it_is_away(code, away):
+def test_sqlite_outages_are_detected_by_error_code(code, away):
     error = OperationalError()
     error.__cause__ = sqlite3.OperationalError()
     error.__cause__.sqlite_errorcode = code
     assert is_unreachable(error, "sqlite") is away
 
 
-def test_of_another_database_nothing_is_known():
+def test_errors_of_other_databases_are_no_outage():
     assert not is_unreachable(InterfaceError(), "oracle")
 
 
