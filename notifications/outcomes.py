@@ -23,34 +23,34 @@ class Reason(TextChoices):
     SUPPRESSED = "suppressed", _("The address is suppressed")
     PREFERENCE = "preference", _("Opted out in the preferences")
     MUTED = "muted", _("Muted by the user")
-    DUPLICATE = "duplicate", _("The same was sent a moment ago")
+    DUPLICATE = "duplicate", _("A duplicate of a recent notification")
     NOT_CONFIGURED = "channel_not_configured", _("The channel is not configured")
     NOT_PERMITTED = "not_permitted", _("The actor may not send it")
     SWITCHED_OFF = "switched_off", _("Notifications are switched off")
     QUEUE_FULL = "queue_full", _("The queue is full")
-    SHED = "shed", _("Made room for something more urgent")
+    SHED = "shed", _("Made room for a more urgent notification")
     OVER_LIMIT = "over_limit", _("Over a rate limit")
     QUIET_HOURS = "quiet_hours", _("Waits for the end of quiet hours")
     DELIVERY_WINDOW = "delivery_window", _("Waits for a delivery window")
-    BATCH = "batch", _("Waits for others of its kind")
+    BATCH = "batch", _("Waits for its batch")
     DIGEST = "digest", _("Waits for the digest")
-    SCHEDULED = "scheduled", _("Waits for its time")
+    SCHEDULED = "scheduled", _("Waits for its send time")
     EXPIRED = "expired", _("Its time has passed")
     CANCELLED = "cancelled", _("Cancelled")
     UNKNOWN_EVENT = "unknown_event", _("The event is no longer registered")
     RENDERING = "rendering", _("It could not be rendered")
-    TEMPORARY = "temporary", _("The provider failed for now")
+    TEMPORARY = "temporary", _("The provider failed temporarily")
     UNREACHABLE = "unreachable", _("The provider could not be reached")
-    PERMANENT = "permanent", _("The provider refused for good")
+    PERMANENT = "permanent", _("The provider refused permanently")
     CONFIGURATION = "configuration", _("The provider is misconfigured")
     LOST_CONTACT = "lost_contact", _("Contact was lost; it may have been accepted")
-    WORKER_LOST = "worker_lost", _("Its worker stopped answering")
-    FAILED_OVER = "failed_over", _("The next provider has it")
-    BROKEN_OFF = "broken_off", _("Its group was broken off before its turn")
-    ON_TRIAL = "on_trial", _("Tried alone, because a worker that held it died")
-    STRIKES = "strikes", _("It stopped three workers")
-    FALLBACK = "fallback", _("Went to the fallback channel")
-    RETRIED = "retried", _("Retried by a person")
+    WORKER_LOST = "worker_lost", _("Its worker stopped responding")
+    FAILED_OVER = "failed_over", _("Handed to the next provider")
+    BROKEN_OFF = "broken_off", _("The group was interrupted before its turn")
+    ON_TRIAL = "on_trial", _("Tried alone, because a worker died while processing it")
+    STRIKES = "strikes", _("Three workers died while processing it")
+    FALLBACK = "fallback", _("Handed to the fallback channel")
+    RETRIED = "retried", _("Resent by a person")
 
 
 TECHNICAL_REASONS = frozenset(
@@ -144,8 +144,10 @@ Answer = Deliver | Hold | Drop
 
 
 class DeliveryState(TextChoices):
-    """The states of a delivery. Deliveries in the first five states are still processed; ``unknown`` ones wait for
-    their policy (``on_unknown``); the other states are final.
+    """The states of a delivery.
+
+    Deliveries in the first five states are still processed. ``unknown`` ones wait for their policy (``on_unknown``).
+    The other states are final.
     """
 
     HELD = "held", _("held")

@@ -13,7 +13,7 @@ from django.db import connection, connections
 from notifications import checks
 from notifications.channels import BaseChannel
 from notifications.checks import package, run_checks
-from notifications.conf.flat import find_flat_problems
+from notifications.conf.misplaced import find_misplaced
 from notifications.events import BuiltInEvents, NotificationEvent, NotificationPriority
 from notifications.exceptions import MissingExtra
 from notifications.testing import temporary_events
@@ -569,7 +569,7 @@ class TestSettingsBesideW006:
             def EMAIL_HOST(self):
                 raise AssertionError
 
-        assert list(find_flat_problems(Settings(), ["BATCH_SIZE"])) == []
+        assert list(find_misplaced(Settings(), ["BATCH_SIZE"])) == []
 
     @pytest.mark.parametrize(
         ("name", "value"),

@@ -16,8 +16,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
 from notifications.conf.channels import ChannelConf, find_channel_problems, find_digest_problems, read_channels
-from notifications.conf.flat import find_flat_problems
 from notifications.conf.limits import find_limit_problems
+from notifications.conf.misplaced import find_misplaced
 from notifications.conf.problem import Problem, has_type, is_rate, is_time_span, suggest
 from notifications.core.rates import TEN_YEARS
 from notifications.delays import DELAYS_HINT, find_delays_fault, parse_delays
@@ -233,7 +233,7 @@ def problems() -> Iterator[Problem]:
 
 def find_misplaced_settings() -> Iterator[Problem]:
     """Yield the settings of the site that seem to be keys of ``NOTIFICATIONS`` but are outside of it."""
-    yield from find_flat_problems(settings, KEYS)
+    yield from find_misplaced(settings, KEYS)
 
 
 def _find_key_problems(key: Any, value: Any) -> Iterator[Problem]:

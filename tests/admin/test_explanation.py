@@ -100,7 +100,7 @@ def test_the_table_can_be_read_aloud(waiting: Delivery, boss: Client) -> None:
 def test_what_has_ended_says_why_and_has_no_table(waiting: Delivery, boss: Client) -> None:
     put_into("dead", reason="permanent", settled_at=clock.now())
     page = page_of(waiting, boss)
-    assert "It was not sent, and is not retried: The provider refused for good." in page
+    assert "It was not sent, and is not retried: The provider refused permanently." in page
     assert "klaxon-gates" not in page
 
 

@@ -127,11 +127,11 @@ def test_the_story_of_a_failure_contains_every_attempt(user):
         NotificationLog.objects.append([NotificationLog.for_delivery(delivery, "attempt", MIDNIGHT, **facts)])
     channel = why(notification, user)
     assert [event.what for event in channel.story[1:]] == [
-        "Attempt 1 by smtp: The provider failed for now: 451 later.",
-        "Attempt 2 by smtp: The provider refused for good: 550 no such user.",
+        "Attempt 1 by smtp: The provider failed temporarily: 451 later.",
+        "Attempt 2 by smtp: The provider refused permanently: 550 no such user.",
     ]
     assert channel.summary == (
-        "It was not sent, and is not retried: The provider refused for good (550 no such user). The address or the "
+        "It was not sent, and is not retried: The provider refused permanently (550 no such user). The address or the "
         "message would have to be one that the provider accepts; then a user with the permission "
         "klaxon.retry_delivery can resend it."
     )

@@ -14,7 +14,7 @@ SIMILAR_PREFIXES = ("NOTIFICATION_", "KLAXON_")
 SIMILAR_NAMES = (SETTING, "KLAXON")
 
 
-def find_flat_problems(settings: Any, known: Collection[str]) -> Iterator[Problem]:
+def find_misplaced(settings: Any, known: Collection[str]) -> Iterator[Problem]:
     """Yield the settings that are outside of the dict and seem to be meant for it.
 
     :param known: the keys of the dict.
