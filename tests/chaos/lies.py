@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from notifications.delivering.providers import choice as providers
-from notifications.delivering.providers.breaker import Breaker
+from notifications.delivering.providers.breaker import CircuitBreaker
 from notifications.delivering.workers.rescue import Rescuer
 from notifications.models import Circuit
 from notifications.models.delivery import DeliveryQuerySet
@@ -51,12 +51,12 @@ def heartless() -> None:
 
 def tireless() -> None:
     """Learns nothing from a provider's failures, so its circuit never opens."""
-    Breaker.observe = lambda self, *answers: None
+    CircuitBreaker.observe = lambda self, *answers: None
 
 
 def crowding() -> None:
     """Whoever wants to may probe, and all at once."""
-    Breaker.win_probe = lambda self, key, now, timeout: True
+    CircuitBreaker.win_probe = lambda self, key, now, timeout: True
     Circuit.may_be_probed = lambda self, now: True
 
 

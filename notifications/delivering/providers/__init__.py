@@ -1,1 +1,1 @@
-"""Which provider gets a delivery: circuit breakers, the choice among providers, retries."""
+"""The provider of a delivery: circuit breakers, the choice of a provider, and retries."""

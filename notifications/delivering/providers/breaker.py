@@ -39,7 +39,7 @@ def count_trailing_failures(receipts: Sequence[Receipt]) -> int:
     return len(receipts)
 
 
-class Breaker:
+class CircuitBreaker:
     """The circuits of all providers, for one thread."""
 
     def __init__(self, using: str) -> None:

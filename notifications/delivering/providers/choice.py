@@ -21,7 +21,7 @@ from notifications.core.channel_classes import get_channel_conf
 from notifications.core.rates import Rate
 from notifications.core.refusals import Streak, judge_receipts
 from notifications.delivering.providers.attempt_result import AttemptResult
-from notifications.delivering.providers.breaker import Breaker, is_failure
+from notifications.delivering.providers.breaker import CircuitBreaker, is_failure
 from notifications.models import Delivery
 from notifications.outcomes import Blame, Reason, Receipt, Verdict
 
@@ -68,7 +68,7 @@ class Providers:
     """The providers as one worker thread uses them. Keeps their connections between batches."""
 
     def __init__(self, using: str) -> None:
-        self.breaker = Breaker(using)
+        self.breaker = CircuitBreaker(using)
         self._channels: dict[str, BaseChannel] = {}
         self._unwritten_health: defaultdict[str, list[tuple[bool, float]]] = defaultdict(list)
         self._health_written_at: dict[str, float] = {}
