@@ -1,4 +1,4 @@
-"""Rows of the log and of the record of changed preferences are added, and never changed or deleted."""
+"""Rows of the log and of the record of changed preferences are added and never changed or deleted."""
 
 from contextlib import suppress
 from importlib import import_module
@@ -31,7 +31,7 @@ MODELS = [NotificationLog, LogPersonal, PreferenceChange]
 CONTEXT = {"order_number": "7", "eta": None}
 MIGRATION = import_module("notifications.migrations.0004_append_only_log")
 ON_POSTGRESQL = pytest.mark.skipif("connection.vendor != 'postgresql'", reason="only PostgreSQL has the triggers")
-ON_SQLITE = pytest.mark.skipif("connection.vendor != 'sqlite'", reason="about SQLite")
+ON_SQLITE = pytest.mark.skipif("connection.vendor != 'sqlite'", reason="it concerns SQLite")
 
 CHANGES = {
     "update()": lambda rows: rows.update(pk=0),
@@ -54,7 +54,7 @@ def user():
 
 
 def write_rows():
-    """A row of each of the tables, written as the library writes them."""
+    """Add a row to each of the tables, as the library does."""
     user = UserFactory()
     Mute(user=user, cluster=Cluster.objects.default(), kind="topic", value="sale").save(by=user)
     with capture_notifications() as captured:
@@ -73,7 +73,7 @@ def execute(sql, model=NotificationLog):
         return cursor.rowcount
 
 
-def setting():
+def read_setting():
     with connection.cursor() as cursor:
         cursor.execute("SELECT coalesce(current_setting('klaxon.log_changes', true), '')")
         return cursor.fetchone()[0]
@@ -90,18 +90,18 @@ def test_the_models_refuse_every_change(user, change, model):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_the_base_managers_refuse_it_too(user, model):
+def test_the_base_managers_refuse_changes(user, model):
     with pytest.raises(AppendOnlyViolation):
         model._base_manager.update(pk=0)
 
 
-def test_related_rows_refuse_it_too(user):
+def test_related_rows_refuse_changes(user):
     with pytest.raises(AppendOnlyViolation):
         LogPersonal.objects.get().log.delete()
 
 
 @pytest.mark.parametrize("model", [NotificationLog, PreferenceChange])
-def test_a_new_row_never_overwrites_another_of_its_key(user, model):
+def test_a_new_row_never_overwrites_another_with_its_key(user, model):
     before = stored()
     again = model(**model.objects.values().get())
     with pytest.raises(IntegrityError), transaction.atomic():
@@ -114,17 +114,17 @@ def test_a_new_row_never_overwrites_another_of_its_key(user, model):
 @ON_POSTGRESQL
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("sql", SQL)
-def test_postgresql_refuses_it_in_every_statement(user, sql, model):
+def test_postgresql_refuses_every_statement(user, sql, model):
     before = stored()
-    never = "is refused: its rows are added and never changed"
-    with pytest.raises(DatabaseError, match=never) as refused, transaction.atomic():
+    message = "is refused: its rows are added and never changed"
+    with pytest.raises(DatabaseError, match=message) as refused, transaction.atomic():
         execute(sql, model)
     assert "allow_log_changes()" in str(refused.value)
     assert stored() == before
 
 
 @ON_POSTGRESQL
-def test_no_trigger_looks_at_rows_that_are_added():
+def test_no_trigger_runs_for_added_rows():
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT event_object_table, event_manipulation FROM information_schema.triggers"
@@ -156,7 +156,7 @@ class TestAllowing:
         assert stored() == {model: [] for model in MODELS}
 
     @pytest.mark.parametrize("sql", SQL)
-    def test_the_block_may_use_sql_of_its_own(self, user, sql):
+    def test_the_block_may_use_raw_sql(self, user, sql):
         with allow_log_changes("purge"):
             assert execute(sql, LogPersonal) == 1
 
@@ -164,7 +164,7 @@ class TestAllowing:
         with transaction.atomic():
             with allow_log_changes("purge"):
                 LogPersonal.objects.all().delete()
-            self.is_refused()
+            self.assert_refused()
 
     def test_a_block_in_a_block_does_not_end_the_outer_one(self, user):
         with allow_log_changes("purge"):
@@ -173,18 +173,18 @@ class TestAllowing:
             NotificationLog.objects.all().delete()
         assert not NotificationLog.objects.exists()
 
-    def test_a_block_that_fails_changes_nothing_and_allows_nothing_more(self, user):
+    def test_a_failing_block_changes_nothing_and_ends_the_permission(self, user):
         before = stored()
         with suppress(ZeroDivisionError), allow_log_changes("purge"):
             NotificationLog.objects.all().delete()
             raise ZeroDivisionError
         assert stored() == before
-        self.is_refused()
+        self.assert_refused()
 
-    def test_an_error_of_the_database_in_the_block_is_told_as_it_is(self, user):
+    def test_a_database_error_in_the_block_is_raised_unchanged(self, user):
         with pytest.raises(DatabaseError, match="nowhere"), allow_log_changes("purge"):
             execute("DELETE FROM nowhere")
-        self.is_refused()
+        self.assert_refused()
 
     def test_a_transaction_that_the_block_marks_for_rollback_is_rolled_back(self, user):
         before = stored()
@@ -192,48 +192,48 @@ class TestAllowing:
             NotificationLog.objects.all().delete()
             transaction.set_rollback(True)
         assert stored() == before
-        self.is_refused()
+        self.assert_refused()
 
-    def test_one_database_is_allowed_and_no_other(self, user):
+    def test_the_permission_applies_to_one_database_only(self, user):
         with allow_log_changes("purge"), pytest.raises(AppendOnlyViolation):
             NotificationLog.objects.using("other").all().delete()
 
     @ON_POSTGRESQL
-    def test_the_purpose_stands_in_the_setting_while_the_block_runs(self):
+    def test_the_setting_contains_the_purpose_while_the_block_runs(self):
         with allow_log_changes("purge"):
             with allow_log_changes("erase"):
-                assert setting() == "erase"
-            assert setting() == "purge"
-        assert setting() == ""
+                assert read_setting() == "erase"
+            assert read_setting() == "purge"
+        assert read_setting() == ""
 
     @pytest.mark.parametrize("purpose", ["", "  "])
-    def test_a_purpose_is_needed(self, purpose):
+    def test_a_purpose_is_required(self, purpose):
         with pytest.raises(ValueError, match="needs a purpose"), allow_log_changes(purpose):
             raise AssertionError("The block ran.")
 
-    def is_refused(self):
+    def assert_refused(self):
         with pytest.raises(AppendOnlyViolation):
             NotificationLog.objects.all().delete()
         if connection.vendor == "postgresql":
-            assert setting() == ""
+            assert read_setting() == ""
             with pytest.raises(DatabaseError), transaction.atomic():
                 execute("DELETE FROM {table}")
 
 
 @pytest.mark.django_db(transaction=True)
 class TestTestsOfAHost:
-    """What a host's own tests and its operators do with whole tables goes on working."""
+    """Tests and operators of a site can still process whole tables."""
 
     def test_a_dump_is_loaded_into_an_empty_database(self, user, tmp_path):
-        before = self.counted()
+        before = self.count_rows()
         dump = self.dump(tmp_path)
         call_command("flush", interactive=False, verbosity=0)
-        assert set(self.counted().values()) == {0}
+        assert set(self.count_rows().values()) == {0}
         call_command("loaddata", dump, verbosity=0)
-        assert self.counted() == before
+        assert self.count_rows() == before
 
     @pytest.mark.parametrize("options", [{}, {"use_natural_foreign_keys": True}])
-    def test_a_dump_is_loaded_where_its_rows_are_and_adds_those_that_are_missing(self, user, tmp_path, options):
+    def test_loading_a_dump_adds_missing_rows_to_existing_ones(self, user, tmp_path, options):
         before = stored()
         dump = self.dump(tmp_path, **options)
         with allow_log_changes("purge"):
@@ -243,7 +243,7 @@ class TestTestsOfAHost:
         assert len(after.pop(PreferenceChange)) == len(before.pop(PreferenceChange)) == 1
         assert after == before
 
-    def test_a_dump_does_not_change_what_a_row_says(self, user, tmp_path):
+    def test_loading_a_dump_does_not_change_a_row(self, user, tmp_path):
         dump = self.dump(tmp_path)
         with allow_log_changes("test"):
             NotificationLog.objects.update(event="another_event")
@@ -252,24 +252,24 @@ class TestTestsOfAHost:
             call_command("loaddata", dump, verbosity=0)
         assert stored() == before
 
-    def test_the_data_of_a_test_run_are_put_back(self, user):
+    def test_the_data_of_a_test_run_are_restored(self, user):
         # For serialized_rollback.
-        before, data = self.counted(), connection.creation.serialize_db_to_string()
+        before, data = self.count_rows(), connection.creation.serialize_db_to_string()
         call_command("flush", interactive=False, verbosity=0, inhibit_post_migrate=True)
         connection.creation.deserialize_db_from_string(data)
-        assert self.counted() == before
+        assert self.count_rows() == before
 
     def dump(self, folder, **options):
         path = str(folder / "dump.json")
         call_command("dumpdata", "klaxon", "auth.user", output=path, verbosity=0, **options)
         return path
 
-    def counted(self):
+    def count_rows(self):
         return {model: model.objects.count() for model in (*MODELS, Notification, Delivery)}
 
 
 class TestBetweenTestCases(TransactionTestCase):
-    """Each of the two finds the tables empty, whichever comes first."""
+    """Both tests find empty tables, in any order."""
 
     def test_one(self):
         assert stored() == {model: [] for model in MODELS}
@@ -279,7 +279,7 @@ class TestBetweenTestCases(TransactionTestCase):
         self.test_one()
 
 
-class Nowhere:
+class LogElsewhereRouter:
     def allow_migrate(self, db, app_label, model_name=None, **hints):
         return False if model_name in {"notificationlog", "preferencechange"} else None
 
@@ -293,15 +293,15 @@ class TestTheMigration:
         with pytest.raises(DatabaseError, match="is refused"), transaction.atomic():
             execute("DELETE FROM {table}", LogPersonal)
 
-    def test_it_leaves_tables_alone_that_a_router_keeps_elsewhere(self, user, settings):
+    def test_it_ignores_tables_that_a_router_keeps_in_another_database(self, user, settings):
         self.run("drop_triggers")
-        settings.DATABASE_ROUTERS = [Nowhere()]
+        settings.DATABASE_ROUTERS = [LogElsewhereRouter()]
         self.run("create_triggers")
         assert execute("DELETE FROM {table}", PreferenceChange) == 1
         with pytest.raises(DatabaseError, match="is refused"), transaction.atomic():
             execute("DELETE FROM {table}", LogPersonal)
 
-    def test_each_schema_has_triggers_of_its_own(self, user):
+    def test_each_schema_has_its_own_triggers(self, user):
         self.run("drop_triggers")
         execute("CREATE SCHEMA tenant")
         for model in MODELS:
@@ -318,6 +318,6 @@ class TestTheMigration:
         assert execute("DELETE FROM {table}") == 1
 
     def run(self, step):
-        # Within the transaction of the test, which takes it back.
+        # This runs in the transaction of the test, which is rolled back.
         with connection.schema_editor(atomic=False) as editor:
             getattr(MIGRATION, step)(apps, editor)

@@ -1,4 +1,4 @@
-"""Every change of a preference is recorded: who, when, from what to what."""
+"""Every change of a preference is recorded with the user, the time and both values."""
 
 from datetime import UTC, datetime
 
@@ -25,7 +25,7 @@ def changes():
     return list(PreferenceChange.objects.order_by("pk").values_list("action", "before", "after"))
 
 
-def test_a_row_is_followed_from_its_first_choice_to_its_end(owner):
+def test_adding_changing_and_deleting_a_row_is_recorded(owner):
     row = UserSettings(**owner, channels={"EMAIL": False})
     row.save()
     row.set_channel("email", True)
@@ -48,14 +48,14 @@ def test_saving_without_a_change_records_nothing(owner):
     assert [action for action, *_ in changes()] == ["added"]
 
 
-def test_only_what_was_written_is_told(owner):
+def test_only_saved_columns_are_recorded(owner):
     row = UserSettings.objects.create(**owner)
     row.channels, row.language = {"email": False}, "de"
     row.save(update_fields=["language"])
     assert changes()[1:] == [("changed", {"language": ""}, {"language": "de"})]
 
 
-def test_two_copies_of_a_row_are_told_as_the_table_saw_them(owner):
+def test_changes_of_two_copies_are_recorded_as_the_table_changed(owner):
     UserSettings.objects.create(**owner)
     one, other = UserSettings.objects.get(), UserSettings.objects.get()
     one.language, other.language = "de", "fr"
@@ -64,7 +64,7 @@ def test_two_copies_of_a_row_are_told_as_the_table_saw_them(owner):
     assert changes()[2] == ("changed", {"language": "de"}, {"language": "fr"})
 
 
-def test_who_and_when_are_known(owner):
+def test_the_user_and_the_time_are_recorded(owner):
     boss = UserFactory()
     with clock.override(lambda: NOW):
         UserSettings(**owner).save(by=boss)
@@ -72,7 +72,7 @@ def test_who_and_when_are_known(owner):
     assert list(PreferenceChange.objects.order_by("pk").values_list("by", "at")) == [(boss.pk, NOW), (None, NOW)]
 
 
-def test_addresses_are_masked_and_still_told_when_they_look_alike(owner):
+def test_addresses_with_the_same_mask_are_recorded_as_a_change(owner):
     row = UserSettings.objects.create(**owner, addresses={"email": "ann@example.com"})
     row.addresses = {"email": "amy@example.com"}
     row.save()
@@ -83,7 +83,7 @@ def test_addresses_are_masked_and_still_told_when_they_look_alike(owner):
     )
 
 
-def test_roles_clusters_and_mutes_are_recorded_too(owner):
+def test_changes_of_roles_clusters_and_mutes_are_recorded(owner):
     cluster = owner["cluster"]
     nurses = Group.objects.create(name="Nurses")
     SharedPreference(cluster=cluster, group=nurses, channels={"sms": True}).save()
@@ -97,14 +97,14 @@ def test_roles_clusters_and_mutes_are_recorded_too(owner):
     ]
 
 
-def test_the_record_outlives_those_it_names(owner):
+def test_the_record_remains_when_user_and_cluster_are_deleted(owner):
     UserSettings(**owner).save(by=owner["user"])
     owner["user"].delete()
     owner["cluster"].delete()
     assert PreferenceChange.objects.get().by is None
 
 
-def test_a_change_that_is_refused_leaves_no_record(owner):
+def test_a_failed_change_is_not_recorded(owner):
     UserSettings.objects.create(**owner)
     with pytest.raises(IntegrityError), transaction.atomic():
         UserSettings.objects.create(**owner)
@@ -121,7 +121,7 @@ class TestQuerysets:
         change = PreferenceChange.objects.latest("pk")
         assert (change.by, change.subject) == (boss, f"u:{owner['user'].pk}")
 
-    def test_an_update_may_change_what_its_rows_are_found_by(self, owner):
+    def test_an_update_may_change_a_column_of_its_filter(self, owner):
         UserSettings.objects.create(**owner, language="de")
         other = UserSettingsFactory(language="it")
         others_language = Subquery(UserSettings.objects.filter(pk=other.pk).values("language"))
@@ -129,24 +129,24 @@ class TestQuerysets:
         assert german.update(language=F("new")) == 1
         assert changes()[2:] == [("changed", {"language": "de"}, {"language": "it"})]
 
-    def test_rows_in_one_go_are_recorded_each(self, owner):
+    def test_bulk_changes_are_recorded_for_each_row(self, owner):
         others = [UserSettings(user=UserFactory(), cluster=owner["cluster"], channels={"email": False}) for _ in "ab"]
         UserSettings.objects.bulk_create(others, by=owner["user"])
         for row in others:
             row.language = "de"
         assert UserSettings.objects.bulk_update(others, ["language"]) == 2
         UserSettings.objects.all().delete(by=owner["user"])
-        was = {"channels": {"email": False}}
+        before = {"channels": {"email": False}}
         assert changes() == [
-            *[("added", {}, was)] * 2,
+            *[("added", {}, before)] * 2,
             *[("changed", {"language": ""}, {"language": "de"})] * 2,
-            *[("deleted", {**was, "language": "de"}, {})] * 2,
+            *[("deleted", {**before, "language": "de"}, {})] * 2,
         ]
         by = PreferenceChange.objects.order_by("pk").values_list("by", flat=True)
         assert list(by) == [owner["user"].pk] * 2 + [None] * 2 + [owner["user"].pk] * 2
 
     @pytest.mark.parametrize("conflicts", ["ignore_conflicts", "update_conflicts"])
-    def test_what_could_not_be_recorded_is_refused(self, owner, conflicts):
+    def test_a_change_that_cannot_be_recorded_is_refused(self, owner, conflicts):
         with pytest.raises(NotSupportedError, match=r"Use get_or_create\(\) or update_or_create\(\) for each row"):
             UserSettings.objects.bulk_create([UserSettings(**owner)], **{conflicts: True})
         assert not UserSettings.objects.exists()
@@ -163,7 +163,7 @@ class TestQuerysets:
             SharedPreference.objects.all().delete()
         assert PreferenceChange.objects.count() == 3 * count
 
-    def test_what_says_nothing_is_not_recorded(self, owner):
+    def test_columns_that_are_no_preferences_are_not_recorded(self, owner):
         UserSettings.objects.create(**owner)
         with CaptureQueriesContext(connection) as queries:
             UserSettings.objects.update(digest_asked_at=NOW)
@@ -171,13 +171,13 @@ class TestQuerysets:
         UserSettings.objects.update(language="")
         assert len(changes()) == 1
 
-    def test_an_update_that_fails_leaves_no_record(self, owner):
+    def test_a_failed_update_is_not_recorded(self, owner):
         UserSettings.objects.create(**owner)
         with pytest.raises(IntegrityError), transaction.atomic():
             UserSettings.objects.update(language=None)
         assert len(changes()) == 1
 
-    def test_addresses_in_a_wrong_form_are_masked_too(self, owner):
+    def test_malformed_addresses_are_masked(self, owner):
         UserSettings.objects.create(**owner)
         UserSettings.objects.update(addresses="ann@example.com")
         assert changes()[1] == ("changed", {"addresses": {}}, {"addresses": "a***@example.com"})
@@ -198,18 +198,18 @@ def assign(row, user):
     ],
     ids=["update", "bulk_update", "related manager", "save"],
 )
-def test_a_row_that_changes_hands_is_recorded_for_both_users(owner, move):
-    row, heir = UserSettings.objects.create(**owner, language="de"), UserFactory()
-    move(row, heir)
-    assert UserSettings.objects.get().user == heir
+def test_a_change_of_the_user_is_recorded_for_both_users(owner, move):
+    row, new_owner = UserSettings.objects.create(**owner, language="de"), UserFactory()
+    move(row, new_owner)
+    assert UserSettings.objects.get().user == new_owner
     rows = PreferenceChange.objects.order_by("pk").values_list("action", "subject", "before", "after")
     assert list(rows)[1:] == [
         ("deleted", f"u:{owner['user'].pk}", {"language": "de"}, {}),
-        ("added", f"u:{heir.pk}", {}, {"language": "de"}),
+        ("added", f"u:{new_owner.pk}", {}, {"language": "de"}),
     ]
 
 
-def test_a_row_that_changes_clusters_is_recorded_in_both(owner):
+def test_a_change_of_the_cluster_is_recorded_in_both_clusters(owner):
     row, other = UserSettings.objects.create(**owner), ClusterFactory()
     row.cluster = other
     row.save()
@@ -217,7 +217,7 @@ def test_a_row_that_changes_clusters_is_recorded_in_both(owner):
     assert list(rows)[1:] == [("deleted", owner["cluster"].pk), ("added", other.pk)]
 
 
-def test_subscriptions_to_topics_are_recorded(owner):
+def test_topic_subscriptions_are_recorded(owner):
     user, cluster = owner["user"], owner["cluster"]
     topics = TopicSubscription.objects
     topics.subscribe(user, "Pool", cluster)

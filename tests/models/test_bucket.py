@@ -1,4 +1,4 @@
-"""The table of buckets."""
+"""The table of token buckets."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -21,13 +21,13 @@ def keys():
     return set(Bucket.objects.values_list("key", flat=True))
 
 
-def test_a_bucket_that_is_missing_is_made_full():
+def test_a_missing_bucket_is_created_full():
     locked = Bucket.objects.lock(["b", "a", "b"], NOON)
     assert set(locked) == {"a", "b"}
     assert {(row.full_at, row.seen_at, row.promised_at) for row in locked.values()} == {(NOON, NOON, NOON)}
 
 
-def test_a_bucket_that_is_there_is_left_as_it_is():
+def test_an_existing_bucket_stays_unchanged():
     [bucket] = Bucket.objects.lock(["a"], NOON).values()
     bucket.full_at += HOUR
     Bucket.objects.write([bucket])
@@ -35,7 +35,7 @@ def test_a_bucket_that_is_there_is_left_as_it_is():
     assert Bucket.objects.count() == 1
 
 
-def test_writing_nothing_costs_nothing(django_assert_num_queries):
+def test_writing_no_buckets_runs_no_query(django_assert_num_queries):
     with django_assert_num_queries(0):
         Bucket.objects.write([])
 
@@ -46,7 +46,7 @@ def test_microseconds_are_kept():
     assert Bucket.objects.get().full_at == now + timedelta(microseconds=142_858)
 
 
-def test_buckets_that_have_been_full_for_an_hour_are_forgotten():
+def test_buckets_that_have_been_full_for_an_hour_are_deleted():
     draw("full")
     draw("empty", text="1/d")
     assert Bucket.objects.delete_full(NOON + HOUR) == 0
@@ -54,7 +54,7 @@ def test_buckets_that_have_been_full_for_an_hour_are_forgotten():
     assert keys() == {"empty"}
 
 
-def test_forgetting_is_bounded_and_begins_with_the_longest_full():
+def test_deletion_is_limited_and_starts_with_the_longest_full():
     for number in range(5):
         draw(f"{number}", now=NOON + timedelta(seconds=number))
     assert Bucket.objects.delete_full(NOON + 2 * HOUR, limit=3) == 3
@@ -63,7 +63,7 @@ def test_forgetting_is_bounded_and_begins_with_the_longest_full():
     assert Bucket.objects.delete_full(NOON + 2 * HOUR) == 0
 
 
-def test_forgetting_gives_nobody_more():
+def test_deletion_gives_no_additional_tokens():
     draw("a", text="60/h burst 1")
     Bucket.objects.delete_full(NOON + timedelta(minutes=61))
     assert draw("a", 5, text="60/h burst 1", now=NOON + timedelta(minutes=61)).ids == {0}

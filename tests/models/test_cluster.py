@@ -1,4 +1,4 @@
-"""Who belongs to a cluster, if the host does not say."""
+"""The members of a cluster on a site without ``MEMBERS_OF``."""
 
 import pytest
 from django.contrib.auth.models import Group
@@ -10,14 +10,14 @@ from tests.factories import UserFactory
 pytestmark = pytest.mark.django_db
 
 
-def test_an_open_cluster_has_all_who_are_active():
+def test_all_active_users_are_members_of_an_open_cluster():
     user = UserFactory()
     UserFactory(is_active=False)
     assert list(members_of(Cluster(open_to_all=True))) == [user]
 
 
-def test_where_nobody_can_be_inactive_it_has_all(monkeypatch):
+def test_all_users_are_members_if_the_user_model_has_no_is_active(monkeypatch):
     monkeypatch.setattr(Group, "is_active", True, raising=False)
-    plain = Group.objects.create(name="a user of a model without such a column")
+    member = Group.objects.create(name="a user of a model without is_active")
     monkeypatch.setattr("notifications.models.cluster.get_user_model", lambda: Group)
-    assert list(members_of(Cluster(open_to_all=True))) == [plain]
+    assert list(members_of(Cluster(open_to_all=True))) == [member]

@@ -22,7 +22,7 @@ def users():
     return users
 
 
-def test_each_user_sees_their_own(users):
+def test_users_see_only_their_own_items(users):
     assert [item.recipient for item in InboxItem.objects.of(users[0])] == [users[0]] * 2
 
 
@@ -33,25 +33,25 @@ def test_the_newest_comes_first(users):
     ]
 
 
-def test_what_was_read_is_read_once(users):
+def test_an_item_is_marked_as_read_once(users):
     now = timezone.now()
-    mine = InboxItem.objects.of(users[0])
-    assert mine.unread().count() == 2
-    assert mine.mark_read(now) == 2
-    assert mine.unread().count() == 0
-    assert mine.mark_read(timezone.now()) == 0
-    assert {item.read_at for item in mine} == {now}
+    items = InboxItem.objects.of(users[0])
+    assert items.unread().count() == 2
+    assert items.mark_read(now) == 2
+    assert items.unread().count() == 0
+    assert items.mark_read(timezone.now()) == 0
+    assert {item.read_at for item in items} == {now}
     assert InboxItem.objects.of(users[1]).unread().count() == 2
 
 
-def test_an_item_that_is_already_there_is_left_as_it_is(users):
+def test_an_existing_item_stays_unchanged(users):
     item = InboxItem.objects.of(users[0]).first()
-    InboxItem.objects.filter(pk=item.pk).update(title="Mine")
-    again = InboxItem.objects.get(pk=item.pk)
-    again.pk, again.title = None, "Another"
-    InboxItem.objects.add_items([again])
+    InboxItem.objects.filter(pk=item.pk).update(title="Existing")
+    second = InboxItem.objects.get(pk=item.pk)
+    second.pk, second.title = None, "Another"
+    InboxItem.objects.add_items([second])
     assert InboxItem.objects.count() == 4
-    assert InboxItem.objects.get(pk=item.pk).title == "Mine"
+    assert InboxItem.objects.get(pk=item.pk).title == "Existing"
 
 
 def test_an_item_keeps_its_own_text_when_the_notification_is_purged(users):
@@ -60,6 +60,6 @@ def test_an_item_keeps_its_own_text_when_the_notification_is_purged(users):
     assert InboxItem.objects.of(users[0]).first().body.startswith(f"Hello {users[0].username}, order 8")
 
 
-def test_putting_nothing_is_no_error():
+def test_adding_no_items_is_no_error():
     InboxItem.objects.add_items([])
     assert not InboxItem.objects.exists()

@@ -1,4 +1,4 @@
-"""The log is appended to, and outlives what it tells of."""
+"""Rows are added to the log, and remain when the rows that they reference are deleted."""
 
 import pytest
 from django.contrib.auth.models import User
@@ -40,7 +40,7 @@ def row(address="", context=None):
 
 
 @pytest.mark.parametrize("count", [1, 10])
-def test_a_group_of_rows_is_written_in_three_statements_at_most(count, django_assert_max_num_queries):
+def test_any_number_of_rows_is_written_with_at_most_three_statements(count, django_assert_max_num_queries):
     rows = [row(f"{place}***@example.com", {"order_number": f"{place}"}) for place in range(count)]
     rows += [row()]
     with django_assert_max_num_queries(1 if connection.vendor == "postgresql" else 3):
@@ -50,7 +50,7 @@ def test_a_group_of_rows_is_written_in_three_statements_at_most(count, django_as
     assert list(written) == [(item.new_address, item.new_context) for item in rows[:-1]]
 
 
-def test_every_column_comes_back_as_it_was_given():
+def test_every_column_is_stored_unchanged():
     user, entry = UserFactory(), row()
     given = {
         "recipient_id": user.pk, "attempt": 2, "epoch": 1, "duration": 0.25, "success": True, "reason": "temporary",
@@ -67,13 +67,13 @@ def test_every_column_comes_back_as_it_was_given():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_dump_by_natural_keys_holds_rows_whose_user_is_gone(tmp_path):
-    gone, here = UserFactory(), UserFactory(username="here")
+def test_a_dump_with_natural_keys_contains_rows_of_deleted_users(tmp_path):
+    deleted, kept = UserFactory(), UserFactory(username="kept")
     with capture_notifications() as captured:
-        NotificationManager.send(ShopEvents.NEWSLETTER, [gone, here])
+        NotificationManager.send(ShopEvents.NEWSLETTER, [deleted, kept])
         captured.deliver()
-    change = PreferenceChange.objects.create(at=timezone.now(), by=gone, action="added", table="x", subject="x")
-    gone.delete()
+    change = PreferenceChange.objects.create(at=timezone.now(), by=deleted, action="added", table="x", subject="x")
+    deleted.delete()
     dump = tmp_path / "dump.json"
     call_command("dumpdata", "klaxon", "auth.user", "--natural-foreign", output=str(dump), verbosity=0)
     before = NotificationLog.objects.count(), Delivery.objects.count()
@@ -81,11 +81,11 @@ def test_a_dump_by_natural_keys_holds_rows_whose_user_is_gone(tmp_path):
     call_command("loaddata", str(dump), verbosity=0)
     assert (NotificationLog.objects.count(), Delivery.objects.count()) == before
     names = {row.recipient and row.recipient.username for row in NotificationLog.objects.all()}
-    assert names == {None, "here"}
+    assert names == {None, "kept"}
     assert PreferenceChange.objects.get(pk=change.pk).by is None
 
 
-def test_what_a_row_names_is_none_once_it_is_gone():
+def test_a_deleted_user_is_none_in_a_row():
     user = UserFactory()
     entry = row()
     entry.recipient_id = user.pk
@@ -97,23 +97,23 @@ def test_what_a_row_names_is_none_once_it_is_gone():
     assert (stored.recipient_id, stored.recipient) == (key, None)
 
 
-def entry_of(user, cluster):
+def create_entry(user, cluster):
     entry = row()
     entry.recipient_id, entry.cluster_id = user.pk, cluster.pk
     NotificationLog.objects.append([entry, row()])
     return NotificationLog.objects.get(recipient=user.pk)
 
 
-def test_a_user_and_a_cluster_lead_to_their_rows():
+def test_a_user_and_a_cluster_have_their_rows():
     user, cluster = UserFactory(), ClusterFactory()
-    entry = entry_of(user, cluster)
+    entry = create_entry(user, cluster)
     assert list(user.received_notifications.all()) == list(cluster.notification_logs.all()) == [entry]
     assert list(User.objects.filter(received_notifications__event="order_shipped")) == [user]
 
 
-def test_the_rows_of_a_user_cannot_be_given_to_another_or_taken_away():
+def test_related_managers_cannot_move_or_remove_rows():
     user, other = UserFactory(), UserFactory()
-    entry = entry_of(user, ClusterFactory())
+    entry = create_entry(user, ClusterFactory())
     for change in (
         lambda: other.received_notifications.add(entry),
         lambda: other.received_notifications.set([entry]),
@@ -133,9 +133,9 @@ def test_the_rows_of_a_user_cannot_be_given_to_another_or_taken_away():
         lambda rows: rows.prefetch_related("recipient", "cluster", "notification", "delivery")[0],
     ],
 )
-def test_whoever_is_gone_is_none_however_the_row_is_read(read):
+def test_deleted_relations_are_none_in_every_kind_of_query(read):
     user, cluster = UserFactory(), ClusterFactory()
-    pk = entry_of(user, cluster).pk
+    pk = create_entry(user, cluster).pk
     user.delete()
     cluster.delete()
     entry = read(NotificationLog.objects.filter(pk=pk))
@@ -143,34 +143,34 @@ def test_whoever_is_gone_is_none_however_the_row_is_read(read):
     assert entry.recipient_id is not None
 
 
-class TestConditionsOnTheSideRow:
+class TestConditionsOnThePersonalPart:
     @pytest.fixture(autouse=True)
     def rows(self):
         seven, eight = {"order": "7", "lines": [{"sku": "a"}]}, {"order": "8", "lines": []}
         NotificationLog.objects.append([row("a***@x.example", seven), row("b***@x.example", eight), row()])
 
-    def found(self, rows):
+    def orders(self, rows):
         return [entry.context_data.get("order") for entry in rows.order_by("pk")]
 
     def test_the_context_can_be_filtered_by_its_keys(self):
         logs = NotificationLog.objects
-        assert self.found(logs.filter(context_data__order="7")) == ["7"]
-        assert self.found(logs.filter(context_data__lines__0__sku="a")) == ["7"]
-        assert self.found(logs.filter(context_data__has_key="order")) == ["7", "8"]
+        assert self.orders(logs.filter(context_data__order="7")) == ["7"]
+        assert self.orders(logs.filter(context_data__lines__0__sku="a")) == ["7"]
+        assert self.orders(logs.filter(context_data__has_key="order")) == ["7", "8"]
         assert logs.get(context_data__order="8").address == "b***@x.example"
 
-    def test_also_within_a_q_and_by_exclusion(self):
+    def test_the_context_works_in_q_objects_and_exclude(self):
         logs = NotificationLog.objects
         either = Q(Q(context_data__order="7") | Q(address="b***@x.example"), ~Q(context_data__order="8"))
-        assert self.found(logs.filter(either, event="order_shipped")) == ["7"]
-        assert self.found(logs.filter(context_data__has_key="order").exclude(context_data__order="7")) == ["8"]
+        assert self.orders(logs.filter(either, event="order_shipped")) == ["7"]
+        assert self.orders(logs.filter(context_data__has_key="order").exclude(context_data__order="7")) == ["8"]
 
-    def test_also_of_the_rows_of_a_user(self):
+    def test_the_context_works_in_related_managers(self):
         user = UserFactory()
         entry = row(context={"order": "9"})
         entry.recipient_id = user.pk
         NotificationLog.objects.append([entry])
-        assert self.found(user.received_notifications.filter(context_data__order="9")) == ["9"]
+        assert self.orders(user.received_notifications.filter(context_data__order="9")) == ["9"]
         assert not user.received_notifications.filter(context_data__order="7")
 
 
@@ -179,12 +179,12 @@ def test_rows_may_come_from_an_iterator():
     assert NotificationLog.objects.count() == 2
 
 
-def test_nothing_to_append_costs_nothing(django_assert_num_queries):
+def test_appending_no_rows_runs_no_query(django_assert_num_queries):
     with django_assert_num_queries(0):
         NotificationLog.objects.append([])
 
 
-def test_a_row_without_personal_values_has_no_side_row():
+def test_a_row_without_personal_values_has_no_personal_part():
     NotificationLog.objects.append([row()])
     assert not LogPersonal.objects.exists()
     entry = NotificationLog.objects.get()
@@ -215,7 +215,7 @@ def test_personal_values_can_be_erased_without_touching_the_row():
     assert NotificationLog.objects.values().get() == before
 
 
-def delivered():
+def deliver_one():
     user = UserFactory(email="secret.name@example.com")
     cluster = ClusterFactory(members=[user])
     with capture_notifications() as captured:
@@ -224,8 +224,8 @@ def delivered():
     return user, cluster
 
 
-def test_an_attempt_is_one_row_with_the_facts():
-    user, cluster = delivered()
+def test_an_attempt_is_one_row_with_its_details():
+    user, cluster = deliver_one()
     entry = NotificationLog.objects.get()
     delivery = Delivery.objects.get()
     assert (entry.kind, entry.success, entry.attempt, entry.epoch) == ("attempt", True, 1, 0)
@@ -237,14 +237,14 @@ def test_an_attempt_is_one_row_with_the_facts():
 
 
 def test_only_loggable_keys_and_a_masked_address_are_kept():
-    delivered()
+    deliver_one()
     entry = NotificationLog.objects.get()
     assert entry.address == "s***@example.com"
     assert entry.context_data == {"order_number": "7", "eta": None}
 
 
-def test_the_log_outlives_notification_delivery_user_and_cluster():
-    user, cluster = delivered()
+def test_the_log_remains_when_notification_user_and_cluster_are_deleted():
+    user, cluster = deliver_one()
     before = NotificationLog.objects.values().get()
     Notification.objects.all().delete()
     user.delete()

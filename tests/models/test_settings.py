@@ -1,4 +1,4 @@
-"""Preferences: one spelling, one resolution, no rows by reading."""
+"""Preferences: keys are normalized, levels are resolved, and reading creates no rows."""
 
 from datetime import time
 from enum import Enum
@@ -28,8 +28,8 @@ KNOWN_EVENTS, KNOWN_CHANNELS = EVENTS[:2], CHANNELS[:2]
 
 
 @st.composite
-def spelt(draw, words):
-    """A word in any case, with white space around it."""
+def spellings(draw, words):
+    """Return a word in any case with whitespace around it."""
     word = draw(st.sampled_from(words))
     case = draw(st.sampled_from([str.lower, str.upper, str.title]))
     space = st.text(" \t\n", max_size=2)
@@ -37,15 +37,15 @@ def spelt(draw, words):
 
 
 @settings(deadline=None)
-@given(spelt(EVENTS), spelt(CHANNELS), spelt(EVENTS), spelt(CHANNELS))
-def test_an_opt_out_of_an_event_holds_for_it_in_every_spelling_and_for_no_other(event, channel, asked, by):
+@given(spellings(EVENTS), spellings(CHANNELS), spellings(EVENTS), spellings(CHANNELS))
+def test_an_opt_out_applies_to_every_spelling_of_its_event_only(event, channel, asked, by):
     stored = UserSettings(events={event: {channel: False}})
     same = (event.strip().lower(), channel.strip().lower()) == (asked.strip().lower(), by.strip().lower())
     assert stored.get_notification_preference(asked, by) is not same
 
 
 @settings(deadline=None)
-@given(spelt(CHANNELS), spelt(EVENTS), spelt(CHANNELS))
+@given(spellings(CHANNELS), spellings(EVENTS), spellings(CHANNELS))
 def test_a_channel_that_is_off_is_off_for_everything(channel, event, asked):
     stored = UserSettings(channels={channel: False}, events={event: {asked: True}, "order_shipped": True})
     same = channel.strip().lower() == asked.strip().lower()
@@ -53,62 +53,69 @@ def test_a_channel_that_is_off_is_off_for_everything(channel, event, asked):
 
 
 def choices_of(events, channels):
-    by_channel = st.dictionaries(spelt(channels), st.booleans(), max_size=3)
-    return st.dictionaries(spelt(events), st.booleans() | by_channel, max_size=3)
+    by_channel = st.dictionaries(spellings(channels), st.booleans(), max_size=3)
+    return st.dictionaries(spellings(events), st.booleans() | by_channel, max_size=3)
 
 
 CHOICES, WITH_STARS = choices_of(EVENTS, CHANNELS), choices_of([*EVENTS, "*"], [*CHANNELS, "*"])
 
 
 @given(CHOICES)
-def test_normalising_twice_changes_nothing(choices):
+def test_normalizing_twice_changes_nothing(choices):
     assert normalize_keys(normalize_keys(choices)) == normalize_keys(choices)
 
 
 @settings(deadline=None)
-@given(WITH_STARS, spelt(KNOWN_EVENTS), spelt(KNOWN_CHANNELS), st.booleans())
-def test_a_choice_that_was_made_is_read_back(choices, event, channel, wanted):
+@given(WITH_STARS, spellings(KNOWN_EVENTS), spellings(KNOWN_CHANNELS), st.booleans())
+def test_a_choice_can_be_read_back(choices, event, channel, wanted):
     stored = UserSettings(events=choices)
     stored.set_notification_preference(event, channel, wanted)
     assert stored.get_notification_preference(event, channel) is wanted
 
 
 @settings(deadline=None)
-@given(WITH_STARS, spelt(KNOWN_EVENTS), spelt(KNOWN_CHANNELS), st.booleans(), spelt(EVENTS), spelt(CHANNELS))
+@given(
+    WITH_STARS,
+    spellings(KNOWN_EVENTS),
+    spellings(KNOWN_CHANNELS),
+    st.booleans(),
+    spellings(EVENTS),
+    spellings(CHANNELS),
+)
 def test_a_choice_changes_no_other_choice(choices, event, channel, wanted, other_event, other_channel):
-    def chosen(row):
+    def get_other(row):
         return row.get_notification_preference(other_event, other_channel)
 
-    before, stored = chosen(UserSettings(events=choices)), UserSettings(events=choices)
+    before, stored = get_other(UserSettings(events=choices)), UserSettings(events=choices)
     stored.set_notification_preference(event, channel, wanted)
     same = (event.strip().lower(), channel.strip().lower()) == (
         other_event.strip().lower(),
         other_channel.strip().lower(),
     )
-    assert same or chosen(stored) is before
+    assert same or get_other(stored) is before
 
 
-def test_one_channel_back_on_leaves_the_others_of_the_event_off():
+def test_turning_one_channel_on_leaves_the_others_of_the_event_off():
     stored = UserSettings(events={"order_shipped": False})
     stored.set_notification_preference("order_shipped", "email", True)
     assert stored.get_notification_preference("order_shipped", "email")
     assert not stored.get_notification_preference("order_shipped", "app")
 
 
-def test_what_holds_for_every_event_holds_on_for_the_other_channels_of_one():
+def test_the_choice_for_every_event_still_applies_to_other_channels_of_one():
     stored = UserSettings(events={"*": {"email": False}})
     stored.set_notification_preference("order_shipped", "app", True)
     assert not stored.get_notification_preference("order_shipped", "email")
 
 
-def test_an_opt_out_stands_where_two_spellings_disagree():
+def test_an_opt_out_wins_if_two_spellings_disagree():
     stored = UserSettings(channels={"EMAIL": False, "email": True})
     assert not stored.get_notification_preference("order_shipped", "email")
 
 
 @settings(deadline=None)
-@given(CHOICES, CHOICES, spelt(EVENTS), spelt(CHANNELS))
-def test_of_two_spellings_the_one_that_says_no_has_the_word(first, second, event, channel):
+@given(CHOICES, CHOICES, spellings(EVENTS), spellings(CHANNELS))
+def test_an_opt_out_in_either_spelling_of_an_event_wins(first, second, event, channel):
     first = {key_of(key).upper(): value for key, value in first.items()}
     second = {key_of(key): value for key, value in second.items()}
 
@@ -119,7 +126,7 @@ def test_of_two_spellings_the_one_that_says_no_has_the_word(first, second, event
 
 
 @pytest.mark.parametrize("malformed", [[], "email", None, 5])
-def test_what_is_no_mapping_says_nothing(malformed):
+def test_a_value_that_is_no_dict_is_ignored(malformed):
     stored = UserSettings(channels=malformed, events=malformed, categories=malformed, addresses=malformed)
     assert stored.get_notification_preference("order_shipped", "email")
     assert stored.address_for("email") == ""
@@ -129,7 +136,7 @@ def test_what_is_no_mapping_says_nothing(malformed):
     assert not stored.get_notification_preference("order_shipped", "app")
 
 
-def test_the_category_of_an_event_counts_however_its_name_is_spelt():
+def test_the_category_applies_to_every_spelling_of_the_event():
     with temporary_events() as events:
         events[Door.OPENED] = NotificationEvent("Door_Opened", NotificationPriority.LOW, ["email"], category="Doors")
         stored = UserSettings(categories={"doors": False})
@@ -164,27 +171,27 @@ def test_the_channel_decides_then_the_event_then_the_category(stored, wanted, ru
     assert (answer[0], describe_rule(answer[1])) == (wanted, rule)
 
 
-def test_a_preference_may_be_asked_for_by_members():
+def test_a_preference_can_be_read_with_enum_members():
     stored = UserSettings(categories={"Orders": {"EMAIL": False}})
     assert not stored.get_notification_preference(ShopEvents.ORDER_SHIPPED, NotificationChannel.EMAIL)
     assert stored.get_notification_preference(ShopEvents.NEWSLETTER, NotificationChannel.EMAIL)
 
 
-def test_a_whole_channel_is_switched_in_one_spelling():
+def test_setting_a_channel_normalizes_its_name():
     stored = UserSettings(channels={"EMAIL": True})
     stored.set_channel(NotificationChannel.EMAIL, False)
     assert stored.channels == {"email": False}
 
 
 @pytest.mark.parametrize("nothing", [None, ""])
-def test_an_address_that_was_taken_back_is_none(nothing):
+def test_a_removed_address_is_empty(nothing):
     assert UserSettings(addresses={"EMAIL": nothing}).address_for("email") == ""
     assert UserSettings().address_for("email") == ""
 
 
 @pytest.mark.django_db
 class TestStored:
-    def test_saving_writes_one_spelling(self):
+    def test_saving_normalizes_keys(self):
         row = UserSettingsFactory(
             channels={"EMAIL": False},
             events={" Order_Shipped": {"APP": False}},
@@ -197,7 +204,7 @@ class TestStored:
         assert row.categories == {"news": {"email": False}}
         assert row.addresses == {"email": "Ann@Example.com"}, "the address itself is the user's own spelling"
 
-    def test_reading_a_preference_costs_no_query_and_writes_no_row(self, django_assert_num_queries):
+    def test_reading_a_preference_runs_no_query_and_creates_no_row(self, django_assert_num_queries):
         stored = UserSettings()
         with django_assert_num_queries(0):
             assert stored.get_notification_preference("order_shipped", "email")
@@ -209,26 +216,26 @@ class TestStored:
             UserSettingsFactory(user=row.user, cluster=row.cluster)
         UserSettingsFactory(user=row.user)
 
-    def test_a_site_with_the_default_cluster_alone_need_not_name_it(self):
+    def test_the_default_cluster_need_not_be_named(self):
         user = UserFactory()
         row, created = UserSettings.objects.get_or_create(user=user)
         assert (created, row.cluster) == (True, Cluster.objects.default())
         assert UserSettings.objects.get_or_create(user=user) == (row, False)
         assert user.notification_settings.update_or_create(defaults={"language": "de"}) == (row, False)
 
-    def test_without_a_cluster_no_row_of_another_is_found(self):
+    def test_without_a_cluster_no_row_of_another_cluster_is_found(self):
         elsewhere = UserSettingsFactory()
         row, created = UserSettings.objects.get_or_create(user=elsewhere.user)
         assert (created, row.cluster) == (True, Cluster.objects.default())
         found = UserSettings.objects.get_or_create(user=elsewhere.user, cluster=elsewhere.cluster)
         assert found == (elsewhere, False)
 
-    def test_a_cluster_among_the_defaults_is_not_overruled(self):
+    def test_a_cluster_in_the_defaults_is_used(self):
         elsewhere = UserSettingsFactory()
         for method in (UserSettings.objects.get_or_create, UserSettings.objects.update_or_create):
             assert method(user=elsewhere.user, defaults={"cluster": elsewhere.cluster}) == (elsewhere, False)
 
-    def test_so_do_all_rows_that_belong_to_a_cluster(self):
+    def test_all_rows_of_a_cluster_use_the_default_cluster(self):
         user, default = UserFactory(), Cluster.objects.default()
         rows = [
             UserSettings(user=user),
@@ -241,7 +248,7 @@ class TestStored:
             row.save()
             assert row.cluster == default
 
-    def test_a_row_says_whose_it_is(self):
+    def test_the_text_of_a_row_names_user_and_cluster(self):
         row = UserSettingsFactory(user__username="ann", cluster__name="Home")
         assert str(row) == "ann in Home"
 
@@ -258,11 +265,11 @@ class TestStored:
         {"events": {"order_shipped": {"email": "off"}}},
     ],
 )
-def test_whatever_was_written_to_turn_something_off_turns_it_off(stored):
+def test_any_value_except_true_turns_off(stored):
     assert not UserSettings(**stored).get_notification_preference("order_shipped", "email")
 
 
-def test_a_star_gives_way_to_what_is_named():
+def test_a_named_channel_overrides_a_star():
     stored = UserSettings(channels={"*": False, "app": True})
     assert stored.get_notification_preference("order_shipped", "app")
     assert not stored.get_notification_preference("order_shipped", "email")
@@ -272,7 +279,7 @@ class TestHours:
     NIGHT = {"quiet_from": time(22), "quiet_until": time(7)}
 
     @pytest.mark.parametrize(
-        "chosen",
+        "preferences",
         [
             {"quiet_from": time(22)},
             {"quiet_until": time(7)},
@@ -281,21 +288,21 @@ class TestHours:
             {**NIGHT, "delivery_windows": {"*": [["23:00", "06:00"]]}},
         ],
     )
-    def test_what_would_hardly_ever_be_open_is_refused(self, chosen):
+    def test_hours_that_are_hardly_ever_open_are_rejected(self, preferences):
         with pytest.raises(ValidationError):
-            UserSettings(**chosen).clean()
+            UserSettings(**preferences).clean()
 
     @pytest.mark.parametrize(
-        "chosen", [{}, NIGHT, {"quiet_from": time(7), "quiet_until": time(7)}, {"delivery_windows": {"email": []}}]
+        "preferences", [{}, NIGHT, {"quiet_from": time(7), "quiet_until": time(7)}, {"delivery_windows": {"email": []}}]
     )
-    def test_all_else_is_not(self, chosen):
-        UserSettings(**chosen).clean()
+    def test_other_hours_pass(self, preferences):
+        UserSettings(**preferences).clean()
 
-    def test_the_sites_quiet_hours_count_for_who_has_none(self, settings):
+    def test_the_quiet_hours_of_the_site_apply_to_users_without_their_own(self, settings):
         settings.NOTIFICATIONS = {"QUIET_HOURS": ["22:00", "07:00"]}
         with pytest.raises(ValidationError):
             UserSettings(delivery_windows={"email": [["23:00", "06:00"]]}).clean()
 
-    def test_they_are_stored_under_the_one_spelling_of_their_channel(self, db):
+    def test_delivery_windows_are_stored_with_normalized_keys(self, db):
         row = UserSettingsFactory(delivery_windows={"EMAIL": [["08:00", "12:00"]]})
         assert row.delivery_windows == {"email": [["08:00", "12:00"]]}

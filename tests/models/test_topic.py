@@ -31,8 +31,8 @@ def user():
     return UserFactory()
 
 
-class TestVerbs:
-    def test_the_first_time_is_new_and_every_other_is_not(self, user):
+class TestSubscriptions:
+    def test_only_the_first_subscription_is_new(self, user):
         with travelling(NOON):
             assert subscribe(user, "pool")
         assert not subscribe(user, "pool")
@@ -46,30 +46,30 @@ class TestVerbs:
         assert not TopicSubscription.objects.exists()
 
     @pytest.mark.parametrize("spelling", ["pool", " POOL\n", Topics.POOL])
-    def test_there_is_one_spelling(self, user, spelling):
+    def test_topics_are_normalized(self, user, spelling):
         subscribe(user, "Pool")
         assert not subscribe(user, spelling)
         assert unsubscribe(user, spelling)
 
-    def test_another_user_another_cluster_and_another_topic_are_not_touched(self, user):
+    def test_other_users_clusters_and_topics_are_not_affected(self, user):
         other, cluster = UserFactory(), ClusterFactory()
         kept = [(other, "pool", None), (user, "pool", cluster), (user, "roads", None)]
-        for one in [*kept, (user, "pool", None)]:
-            assert subscribe(*one)
+        for arguments in [*kept, (user, "pool", None)]:
+            assert subscribe(*arguments)
         assert unsubscribe(user, "pool")
-        assert not any(subscribe(*one) for one in kept)
+        assert not any(subscribe(*arguments) for arguments in kept)
 
     @pytest.mark.parametrize("wrong", ["", "  ", None, 5, b"pool", "x" * 201, "po\0ol", "\ud800"])
-    def test_what_is_no_topic_is_an_error(self, user, wrong):
-        for verb in (Topic, lambda topic: subscribe(user, topic), lambda topic: unsubscribe(user, topic)):
+    def test_an_invalid_topic_is_an_error(self, user, wrong):
+        for function in (Topic, lambda topic: subscribe(user, topic), lambda topic: unsubscribe(user, topic)):
             with pytest.raises(InvalidOption, match="1 to 200 plain characters"):
-                verb(wrong)
+                function(wrong)
 
     def test_the_longest_topic_fits(self, user):
         assert subscribe(user, "x" * 200)
 
 
-def test_rows_that_are_saved_by_hand_have_the_same_spelling(user):
+def test_topics_of_saved_rows_are_normalized(user):
     row = TopicSubscription.objects.create(user=user, cluster=ClusterFactory(), topic=" POOL")
     with pytest.raises(ValidationError, match="already exists"):
         TopicSubscription(user=user, cluster=row.cluster, topic="Pool ").full_clean()
@@ -77,10 +77,10 @@ def test_rows_that_are_saved_by_hand_have_the_same_spelling(user):
         TopicSubscription.objects.create(user=user, cluster=row.cluster, topic="Pool")
 
 
-@pytest.mark.parametrize("gone", [lambda row: row.user, lambda row: row.cluster])
-def test_it_goes_with_its_user_and_its_cluster(user, gone):
+@pytest.mark.parametrize("get_related", [lambda row: row.user, lambda row: row.cluster])
+def test_it_is_deleted_with_its_user_and_its_cluster(user, get_related):
     subscribe(user, "pool", ClusterFactory())
-    gone(TopicSubscription.objects.get()).delete()
+    get_related(TopicSubscription.objects.get()).delete()
     assert not TopicSubscription.objects.exists()
 
 
@@ -95,40 +95,40 @@ class TestRecipients:
         subscribe(UserFactory(), "pool", ClusterFactory())
         return cluster
 
-    def found(self, recipients, cluster, size=2):
+    def find_users(self, recipients, cluster, size=2):
         audience = Audience(recipients, cluster, ("email", "app"))
         return [pk for chunk in audience.chunks(size) for pk in chunk.user_ids]
 
     def members(self, cluster):
         return sorted(cluster.members.values_list("pk", flat=True))
 
-    def test_a_topic_is_those_who_subscribed_in_this_cluster(self, cluster):
-        assert self.found(Topic("POOL "), cluster) == self.members(cluster)
-        assert self.found([Topic("roads")], cluster) == self.members(cluster)[:1]
-        assert self.found(Topic("nobody hears of this"), cluster) == []
+    def test_a_topic_means_its_subscribers_in_the_cluster(self, cluster):
+        assert self.find_users(Topic("POOL "), cluster) == self.members(cluster)
+        assert self.find_users([Topic("roads")], cluster) == self.members(cluster)[:1]
+        assert self.find_users(Topic("nobody subscribes to this"), cluster) == []
 
-    def test_they_are_read_in_chunks_of_ids_by_one_query(self, cluster):
+    def test_one_query_reads_chunks_of_ids(self, cluster):
         with CaptureQueriesContext(connection) as queries:
             found = list(Audience([Topic("roads"), Topic("pool")], cluster).chunks(2))
         assert [len(chunk.user_ids) for chunk in found] == [2, 2, 1]
         assert len(queries) == 1
         assert "auth_user" not in queries[0]["sql"]
 
-    def test_with_other_sources_they_come_in_one_order_each_once(self, cluster):
+    def test_subscribers_are_merged_with_other_recipients_without_duplicates(self, cluster):
         stranger = UserFactory()
         recipients = [stranger, Topic("pool"), To(Topic("roads"), ["app"]), Members(cluster)]
-        assert self.found(recipients, cluster) == [*self.members(cluster), stranger.pk]
+        assert self.find_users(recipients, cluster) == [*self.members(cluster), stranger.pk]
 
-    def test_a_to_narrows_them(self, cluster):
+    def test_to_limits_the_channels(self, cluster):
         [chunk] = Audience([To(Topic("roads"), ["app"])], cluster, ("email", "app")).chunks(10)
         assert list(chunk.channels_by_key.values()) == [{"app"}]
 
-    def test_the_gates_are_asked_as_ever(self, cluster):
+    def test_the_gates_are_called(self, cluster):
         subscribe(UserFactory(), "pool", cluster)
         subscribe(UserFactory(is_active=False), "pool", cluster)
         result = NotificationManager.send("message", Topic("pool"), cluster, {"message": "Hi"}, channels=["app"])
         assert (result.queued, result.reasons) == (5, {Reason.NOT_MEMBER: 1, Reason.INACTIVE: 1})
 
-    def test_a_site_without_tenants_names_no_cluster(self, user):
+    def test_a_site_without_tenants_passes_no_cluster(self, user):
         subscribe(user, "pool")
         assert NotificationManager.send("message", Topic("pool"), None, {"message": "Hi"}, channels=["app"]).queued == 1

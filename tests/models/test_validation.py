@@ -1,4 +1,4 @@
-"""Preferences that are set in code are looked at as closely as those that are typed in the admin."""
+"""Preferences that are set in code are validated like those in the admin."""
 
 from datetime import time
 
@@ -19,7 +19,7 @@ def user():
     return UserFactory()
 
 
-def faults_of(row):
+def get_errors(row):
     with pytest.raises(ValidationError) as raised:
         row.full_clean()
     return raised.value.message_dict
@@ -42,15 +42,15 @@ def faults_of(row):
         ("time_zone", "Europe/Berln", "There is no time zone Europe/Berln. Did you mean Europe/Berlin?"),
     ],
 )
-def test_a_name_that_the_site_does_not_have_is_refused_with_the_nearest(column, value, words, user):
-    faults = faults_of(UserSettings(user=user, **{column: value}))
-    assert list(faults) == [column]
-    assert words in faults[column][0]
+def test_an_unknown_name_is_rejected_with_a_suggestion(column, value, words, user):
+    errors = get_errors(UserSettings(user=user, **{column: value}))
+    assert list(errors) == [column]
+    assert words in errors[column][0]
 
 
-def test_a_name_that_is_like_none_of_very_many_is_refused_in_one_sentence(user):
+def test_an_unknown_name_without_a_similar_one_is_rejected(user):
     row = UserSettings(user=user, cluster=Cluster.objects.default(), events={"zzzz": False})
-    assert faults_of(row) == {"events": ["There is no event zzzz."]}
+    assert get_errors(row) == {"events": ["There is no event zzzz."]}
 
 
 @pytest.mark.parametrize(
@@ -70,25 +70,25 @@ def test_a_name_that_is_like_none_of_very_many_is_refused_in_one_sentence(user):
         ("delivery_windows", {"email": [["08:00", "09:00", ["Monday"]]]}),
     ],
 )
-def test_a_wrong_form_is_refused(column, value, user):
-    assert list(faults_of(UserSettings(user=user, **{column: value}))) == [column]
+def test_a_wrong_form_is_rejected(column, value, user):
+    assert list(get_errors(UserSettings(user=user, **{column: value}))) == [column]
 
 
 @pytest.mark.parametrize(
     "address", ["ann", "ann@exam ple.com", "a@x.example, b@x.example", "ann@x.example\n", " ", "\0"]
 )
-def test_an_unusable_address_is_refused(address, user):
-    faults = faults_of(UserSettings(user=user, addresses={"EMAIL": address}))
-    assert faults == {"addresses": ["The address for the channel email is not a usable address (email)."]}
+def test_an_unusable_address_is_rejected(address, user):
+    errors = get_errors(UserSettings(user=user, addresses={"EMAIL": address}))
+    assert errors == {"addresses": ["The address for the channel email is not a usable address (email)."]}
 
 
-def test_a_channel_for_accounts_takes_no_address(user):
-    faults = faults_of(UserSettings(user=user, addresses={"app": "ann@example.com"}))
-    assert faults == {"addresses": ["The channel app does not use an address. Remove the address."]}
+def test_an_address_for_a_channel_without_addresses_is_rejected(user):
+    errors = get_errors(UserSettings(user=user, addresses={"app": "ann@example.com"}))
+    assert errors == {"addresses": ["The channel app does not use an address. Remove the address."]}
 
 
 @pytest.mark.parametrize(
-    "chosen",
+    "preferences",
     [
         {},
         {"channels": {"*": False, "EMAIL": True, "sms": False}},
@@ -103,19 +103,19 @@ def test_a_channel_for_accounts_takes_no_address(user):
         {"quiet_from": time(22), "quiet_until": time(7), "digest": "weekly", "digest_day": 4},
     ],
 )
-def test_what_works_passes(chosen, user):
-    UserSettings(user=user, **chosen).full_clean()
+def test_valid_preferences_pass(preferences, user):
+    UserSettings(user=user, **preferences).full_clean()
 
 
-def test_a_channel_that_the_site_has_switched_off_passes(user, settings):
+def test_a_disabled_channel_passes(user, settings):
     settings.NOTIFICATIONS = {
         "CHANNELS": {"pager": {"BACKEND": "notifications.channels.log.LogChannel", "ENABLED": False}}
     }
     UserSettings(user=user, channels={"pager": False}).full_clean()
 
 
-class TestWhatTheSiteHasGivenUp:
-    """It was known when it was stored."""
+class TestRemovedNames:
+    """Names that the site had when they were stored."""
 
     STORED = {
         "channels": {"pager": False},
@@ -131,37 +131,37 @@ class TestWhatTheSiteHasGivenUp:
     def row(self):
         return UserSettingsFactory(**self.STORED)
 
-    def test_it_keeps_nobody_from_saving_something_else(self, row):
+    def test_other_changes_can_be_saved(self, row):
         row.set_channel("email", False)
         row.full_clean()
         row.save()
         assert UserSettings.objects.get().channels == {"pager": False, "email": False}
 
-    def test_nothing_unknown_can_be_added_to_it(self, row):
+    def test_no_unknown_name_can_be_added(self, row):
         row.channels["mail"] = row.channels["old_category"] = False
-        assert len(faults_of(row)["channels"]) == 2
+        assert len(get_errors(row)["channels"]) == 2
 
-    def test_it_cannot_come_to_another_row(self, row):
+    def test_another_row_cannot_use_it(self, row):
         other = UserSettingsFactory()
         other.language = row.language
-        assert list(faults_of(other)) == ["language"]
+        assert list(get_errors(other)) == ["language"]
 
-    def test_a_mute_of_its_event_or_sender_can_be_changed(self, user):
+    def test_a_mute_of_a_removed_event_or_user_can_be_changed(self, user):
         for kind, value in (("event", "old_event"), ("sender", "0")):
             mute = Mute.objects.create(user=user, kind=kind, value=value)
             mute.full_clean()
             mute.value += "x"
-            assert list(faults_of(mute)) == ["value"]
+            assert list(get_errors(mute)) == ["value"]
 
-    def test_an_address_that_is_unusable_must_be_mended_all_the_same(self, row):
+    def test_an_unusable_address_is_still_rejected(self, row):
         row.addresses["email"] = "ann"
         row.save()
-        assert list(faults_of(row)) == ["addresses"]
+        assert list(get_errors(row)) == ["addresses"]
 
 
-def test_roles_and_clusters_are_looked_at_as_well():
-    faults = faults_of(SharedPreference(channels={"mail": False}, events={"order_shiped": False}, categories=[]))
-    assert set(faults) == {"channels", "events", "categories"}
+def test_preferences_of_roles_and_clusters_are_validated():
+    errors = get_errors(SharedPreference(channels={"mail": False}, events={"order_shiped": False}, categories=[]))
+    assert set(errors) == {"channels", "events", "categories"}
 
 
 @pytest.mark.parametrize(
@@ -173,19 +173,19 @@ def test_roles_and_clusters_are_looked_at_as_well():
         ("sender", "ann", "There is no user with this key."),
     ],
 )
-def test_a_mute_of_nothing_there_is_is_refused(kind, value, words, user):
-    faults = faults_of(Mute(user=user, kind=kind, value=value))
-    assert words in faults["value"][0]
+def test_a_mute_of_an_unknown_name_is_rejected(kind, value, words, user):
+    errors = get_errors(Mute(user=user, kind=kind, value=value))
+    assert words in errors["value"][0]
 
 
 @pytest.mark.parametrize("wrong", [["email"], "email", 7])
-def test_what_is_no_dict_is_not_saved_as_nothing_chosen(wrong, user):
+def test_a_value_that_is_no_dict_cannot_be_saved(wrong, user):
     with pytest.raises(TypeError, match="channels must be a dict such as"):
         UserSettings.objects.create(user=user, channels=wrong)
 
 
 class TestSetters:
-    def test_an_unknown_channel_is_an_error_that_names_the_nearest(self):
+    def test_an_unknown_channel_is_an_error_with_a_suggestion(self):
         row = UserSettings()
         with pytest.raises(InvalidOption, match="There is no channel mail. Did you mean email?"):
             row.set_channel("mail", False)
@@ -193,13 +193,13 @@ class TestSetters:
             row.set_notification_preference(ShopEvents.NEWSLETTER, "mail", False)
         assert (row.channels, row.events) == ({}, {})
 
-    def test_an_unknown_event_is_an_error_that_names_the_nearest(self):
+    def test_an_unknown_event_is_an_error_with_a_suggestion(self):
         row = UserSettings()
         with pytest.raises(UnknownEvent, match="There is no event shop_newslettr. Did you mean shop_newsletter?"):
             row.set_notification_preference("shop_newslettr", "email", False)
         assert row.events == {}
 
-    def test_every_channel_and_every_event_can_be_meant(self):
+    def test_a_star_means_every_channel_or_event(self):
         row = UserSettings()
         row.set_channel("*", False)
         row.set_channel(NotificationChannel.SMS, True)
@@ -208,7 +208,7 @@ class TestSetters:
         assert row.events == {"*": {"email": False}}
 
 
-def test_looking_at_what_is_right_reads_no_stored_row(django_assert_num_queries):
+def test_validating_valid_preferences_reads_no_stored_row(django_assert_num_queries):
     row = UserSettingsFactory(cluster=Cluster.objects.default(), channels={"email": False})
     with django_assert_num_queries(0):
         row.clean_fields(exclude=["user", "cluster"])

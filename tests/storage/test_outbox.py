@@ -24,7 +24,7 @@ def now():
 
 
 def queue(count=3, **options):
-    """Deliveries of one email each."""
+    """Queue an email to each of ``count`` users and return all deliveries."""
     NotificationManager.send(
         ShopEvents.ORDER_SHIPPED,
         UserFactory.create_batch(count),
@@ -49,7 +49,7 @@ def settle(row, now, state=DeliveryState.DROPPED, was=DeliveryState.CLAIMED):
     return Delivery.objects.settle([StateChange(row.pk, row.fence, was, state, provider_message_id="id")], now)
 
 
-def test_a_claim_names_owner_lease_and_fence(now):
+def test_a_claim_sets_owner_lease_and_fence(now):
     queue(1)
     [row] = claim(now)
     assert (row.state, row.owner, row.lease, row.fence) == ("claimed", "worker", now + MINUTE, 1)
@@ -61,7 +61,7 @@ def test_no_row_is_claimed_twice(now):
     assert claim(now) == []
 
 
-def test_the_highest_score_goes_first_and_then_the_oldest(now):
+def test_the_highest_score_is_claimed_first_then_the_oldest(now):
     low = queue(2, priority=NotificationPriority.LOW)
     high = queue(1, priority=NotificationPriority.HIGH)[-1]
     assert [row.pk for row in claim(now)] == [high.pk, low[0].pk, low[1].pk]
@@ -73,26 +73,26 @@ def test_a_claim_can_be_limited_to_some_notifications(now):
     assert [row.pk for row in claim(now)] == [first.pk]
 
 
-def test_only_rows_that_are_still_ours_are_marked_as_sending(now):
+def test_only_rows_with_a_matching_fence_are_marked_as_sending(now):
     queue(2)
-    mine, lost = claim(now)
+    kept, lost = claim(now)
     Delivery.objects.filter(pk=lost.pk).update(fence=9)
-    assert Delivery.objects.mark_sending([mine, lost], now + MINUTE) == {mine.pk}
-    mine.refresh_from_db()
-    assert (mine.state, mine.attempts) == ("sending", 1)
+    assert Delivery.objects.mark_sending([kept, lost], now + MINUTE) == {kept.pk}
+    kept.refresh_from_db()
+    assert (kept.state, kept.attempts) == ("sending", 1)
 
 
 def test_settling_writes_every_outcome_in_one_statement(now, django_assert_num_queries):
     queue(3)
     rows = claim(now)
     Delivery.objects.mark_sending(rows[:1], now + MINUTE)
-    news = [
+    changes = [
         StateChange(rows[0].pk, 1, "sending", "sent", provider="smtp", provider_message_id="<1@x>"),
         StateChange(rows[1].pk, 1, "claimed", "retry", reason="temporary", due_at=now + MINUTE),
         StateChange(rows[2].pk, 1, "claimed", "dead", reason="permanent"),
     ]
     with django_assert_num_queries(1):
-        assert len(Delivery.objects.settle(news, now)) == 3
+        assert len(Delivery.objects.settle(changes, now)) == 3
     sent, retry, dead = Delivery.objects.order_by("pk")
     assert (sent.state, sent.provider_message_id, sent.settled_at, sent.owner, sent.lease) == (
         "sent", "<1@x>", now, "", None,
@@ -110,7 +110,7 @@ def test_a_stale_fence_settles_nothing(now):
     assert row.state == DeliveryState.READY
 
 
-def test_an_end_state_is_never_left_by_a_late_outcome(now):
+def test_a_late_outcome_never_changes_a_final_state(now):
     queue(1)
     [row] = claim(now)
     assert settle(row, now) == {row.pk}
@@ -119,7 +119,7 @@ def test_an_end_state_is_never_left_by_a_late_outcome(now):
     assert row.state == DeliveryState.DROPPED
 
 
-def test_what_was_claimed_and_not_sent_is_ready_again_when_the_lease_runs_out(now):
+def test_a_claimed_row_is_ready_again_when_the_lease_expires(now):
     queue(1)
     claim(now)
     assert take_back(now) == []
@@ -127,7 +127,7 @@ def test_what_was_claimed_and_not_sent_is_ready_again_when_the_lease_runs_out(no
     assert (row.state, row.reason, row.strikes, row.fence) == ("ready", "worker_lost", 0, 2)
 
 
-def test_what_was_being_sent_is_unknown_when_the_lease_runs_out(now):
+def test_a_row_that_was_being_sent_is_unknown_when_the_lease_expires(now):
     queue(1)
     Delivery.objects.mark_sending(claim(now), now + MINUTE)
     [row] = take_back(now + 2 * MINUTE)
@@ -141,14 +141,14 @@ def try_alone(now, died=1):
     return row
 
 
-def test_the_third_worker_that_dies_while_it_tries_a_row_alone_makes_it_a_dead_letter(now):
+def test_a_row_is_dead_after_the_third_worker_died_during_its_trial(now):
     queue(1)
     assert [try_alone(now).strikes for _ in range(2)] == [1, 2]
     row = try_alone(now)
     assert (row.state, row.reason, row.settled_at) == ("dead", "strikes", now + 2 * MINUTE)
 
 
-def test_workers_that_die_while_a_row_is_only_claimed_give_it_no_strike(now):
+def test_a_row_that_was_only_claimed_gets_no_strike(now):
     queue(1)
     for _ in range(10):
         claim(now)
@@ -156,13 +156,13 @@ def test_workers_that_die_while_a_row_is_only_claimed_give_it_no_strike(now):
     assert (row.state, row.strikes, row.is_suspect) == ("ready", 0, True)
 
 
-def test_a_worker_that_lives_gives_no_strike(now):
+def test_a_live_worker_causes_no_strike(now):
     queue(1)
     row = try_alone(now, died=0)
     assert (row.state, row.strikes) == ("ready", 0)
 
 
-def test_a_row_that_did_not_stop_its_worker_loses_the_strike_that_was_counted_in_advance(now):
+def test_settling_removes_the_strike_that_was_counted_in_advance(now):
     queue(1)
     [row] = claim(now)
     assert Delivery.objects.begin_trial(row)
@@ -172,21 +172,21 @@ def test_a_row_that_did_not_stop_its_worker_loses_the_strike_that_was_counted_in
     assert (row.state, row.reason, row.strikes) == ("retry", "temporary", 0)
 
 
-def test_a_row_that_is_no_longer_ours_is_not_tried(now):
+def test_a_trial_with_an_old_fence_does_not_begin(now):
     queue(1)
     [row] = claim(now)
     take_back(now + 2 * MINUTE)
     assert not Delivery.objects.begin_trial(row)
 
 
-def test_rows_of_a_lost_worker_are_suspect_before_their_lease_runs_out(now):
+def test_rows_of_a_lost_worker_are_suspect_before_their_lease_expires(now):
     [row] = queue(1)
     claim(now)
     assert Delivery.objects.find_suspects([], now) == []
     assert Delivery.objects.find_suspects(["worker"], now) == [(row.pk, 1, "worker")]
 
 
-def test_only_what_is_claimed_and_not_begun_is_renewed(now):
+def test_only_claimed_rows_that_are_not_being_sent_are_renewed(now):
     queue(2)
     begun, waiting = claim(now)
     Delivery.objects.mark_sending([begun], now + MINUTE)
@@ -197,14 +197,14 @@ def test_only_what_is_claimed_and_not_begun_is_renewed(now):
     assert waiting.lease == now + 5 * MINUTE
 
 
-def test_the_oldest_can_be_taken_first(now):
+def test_the_oldest_can_be_claimed_first(now):
     low = queue(1, priority=NotificationPriority.LOW)[0]
     queue(1, priority=NotificationPriority.HIGH)
     [row] = claim(now, limit=1, oldest_first=True)
     assert row.pk == low.pk
 
 
-def test_what_the_table_does_not_know_is_refused(now):
+def test_an_unknown_transition_is_an_error(now):
     queue(1)
     [row] = claim(now)
     with pytest.raises(ValueError, match="A delivery cannot change from 'claimed' to 'sent'"):
@@ -220,7 +220,7 @@ def test_due_rows_are_released_and_others_wait(now):
 
 
 @pytest.mark.parametrize("joins", ["any", "nested loops"])
-def test_a_release_is_bounded(now, joins):
+def test_a_release_is_limited(now, joins):
     queue(6, send_at=now + MINUTE)
     if joins != "any" and connection.vendor == "postgresql":
         with connection.cursor() as cursor:
@@ -229,7 +229,7 @@ def test_a_release_is_bounded(now, joins):
     assert Delivery.objects.release_due(now + MINUTE, limit=2) == 2
 
 
-def test_cancelling_takes_only_what_no_worker_has(now):
+def test_cancelling_affects_only_rows_that_no_worker_has_claimed(now):
     queue(2)
     claim(now, limit=1)
     assert Delivery.objects.all().cancel(now) == 1
@@ -264,14 +264,14 @@ def test_a_sent_row_is_never_reopened(now):
         ("state IN ('claimed', 'sending') AND lease < '2026-01-01'", "klaxon_delivery_lease"),
     ],
 )
-def test_the_workers_questions_use_their_partial_index(where, index):
-    plan = "EXPLAIN QUERY PLAN" if connection.vendor == "sqlite" else "EXPLAIN"
+def test_the_queries_of_workers_use_their_partial_index(where, index):
+    explain = "EXPLAIN QUERY PLAN" if connection.vendor == "sqlite" else "EXPLAIN"
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            # A few rows are read faster in other ways; what matters is the way that a million are read.
+            # PostgreSQL reads a few rows faster with other plans; the plan for a million rows matters.
             cursor.execute(
                 "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_sort = off"
             )
-        cursor.execute(f"{plan} SELECT id FROM klaxon_delivery WHERE {where}")
-        told = str(cursor.fetchall())
-    assert index in told
+        cursor.execute(f"{explain} SELECT id FROM klaxon_delivery WHERE {where}")
+        plan = str(cursor.fetchall())
+    assert index in plan
