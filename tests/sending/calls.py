@@ -14,5 +14,5 @@ def send(recipients, event=ShopEvents.ORDER_SHIPPED, context=SHIPPED, cluster=No
 
 
 def send_newsletter(recipients, cluster=None, **options):
-    """An event with one channel, email."""
+    """Send an event that has only the channel email."""
     return send(recipients, ShopEvents.NEWSLETTER, {}, cluster, **options)

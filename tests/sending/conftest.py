@@ -31,7 +31,7 @@ def queued_ids():
 
 @pytest.fixture
 def event_with(db):
-    """Register an event for this test, and send it."""
+    """Return a function that registers an event for the test."""
 
     class Test(Enum):
         EVENT = "test_event"

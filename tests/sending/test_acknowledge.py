@@ -1,4 +1,4 @@
-"""``acknowledge()``: a recipient has taken note, once."""
+"""``acknowledge()``."""
 
 import pytest
 from django.contrib.auth import get_user_model

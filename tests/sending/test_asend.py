@@ -1,4 +1,4 @@
-"""``asend()``: the same call, from async code."""
+"""``asend()``: ``send()`` for async code."""
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async

@@ -1,4 +1,4 @@
-"""Recipients of any kind, as chunks of ids and addresses."""
+"""Recipients of any kind as chunks of user ids and addresses."""
 
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -231,7 +231,7 @@ class TestGroups:
 
 
 def narrowed(recipients, size=100):
-    """Recipient key to its channels, in the order in which they come; None is all."""
+    """Return the channels by recipient key, in order; None means all channels."""
     found = {}
     for chunk in chunks(recipients, size):
         keys = [user_key(pk) for pk in chunk.user_ids] + [address.key for address in chunk.addresses]
@@ -308,7 +308,7 @@ class PagerChannel(LogChannel):
 
 
 def test_text_keys_are_sorted_as_in_python():
-    # A database may sort them as a dictionary does, where a stands before B.
+    # The collation of a database may sort a before B.
     for key in ("b", "a", "B", "Z", "ä", "_"):
         Session.objects.create(session_key=key, expire_date=datetime(2026, 1, 1, tzinfo=UTC))
     assert list(iterate_sorted(Session.objects.all(), "pk", 2)) == sorted(["b", "a", "B", "Z", "ä", "_"])
@@ -353,7 +353,7 @@ class TestAddress:
         assert len(one.key) <= 80
 
     def test_white_space_around_an_address_is_removed(self):
-        # Else the second of two that have one key could take the place of the first, and be refused as malformed.
+        # Otherwise the second of two addresses with the same key could replace the first, and be refused as malformed.
         assert Address(email=" ann@example.com\n").of_kind("email") == "ann@example.com"
 
     def test_an_address_of_white_space_is_an_error(self):
@@ -368,7 +368,7 @@ class TestAddress:
         assert CONTACT.of_kind("phone") == "+4915112345678"
 
     def test_none_is_the_same_as_a_kind_that_was_not_given(self):
-        # Address(email=contact.email, phone=contact.phone), of a contact who has only one of them.
+        # As in Address(email=contact.email, phone=contact.phone), if the contact has only one of them.
         contact = Address(email=None, phone="+4915112345678")
         assert contact.key == CONTACT.key
         assert contact.of_kind("email") == ""

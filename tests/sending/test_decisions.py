@@ -1,4 +1,4 @@
-"""Who does not get a notification, and at which address the others do."""
+"""Drops, and the addresses that are used for the other recipients."""
 
 from datetime import timedelta
 
@@ -153,7 +153,7 @@ class TestOwnAddresses:
         users, cluster = UserFactory.create_batch(30), Cluster.objects.default()
         for user in users:
             UserSettingsFactory(user=user, cluster=cluster, addresses={"email": "typo"})
-        send_newsletter(users[:1])  # On PostgreSQL the first send reads the time.
+        send_newsletter(users[:1])  # On PostgreSQL, the first send reads the time.
         with CaptureQueriesContext(connection) as few:
             send_newsletter(users[:20])
         with CaptureQueriesContext(connection) as many:

@@ -1,6 +1,6 @@
-"""A full disk: what is asked for is refused whole, and workers go on when there is room again.
+"""A full disk: a send is refused as a whole, and workers continue when there is space again.
 
-A limit on the pages of a real file stands for the disk. PostgreSQL has no such limit.
+The tests simulate it with a limit on the pages of a real SQLite file. PostgreSQL has no such limit.
 """
 
 import threading
@@ -26,9 +26,9 @@ LONG = {"order_number": "7" * 50_000}
 
 @contextmanager
 def full_disk(pages_left=2):
-    """For every connection that is opened in the block: a limit that a connection has, it keeps."""
+    """Limit the pages for every connection that is opened in the block. A connection keeps its limit."""
     with connection.cursor() as cursor:
-        # Or pages that were freed before would be used first.
+        # Otherwise freed pages would be used first.
         cursor.execute("VACUUM")
         most = cursor.execute("PRAGMA page_count").fetchone()[0] + pages_left
     options = connection.settings_dict["OPTIONS"]
@@ -91,7 +91,7 @@ def test_the_callers_own_rows_are_rolled_back_with_it(users):
 @pytest.mark.parametrize("pages_left", [0, 2, 14, 20, 26])
 @pytest.mark.parametrize("count", [1, 2, 300])
 def test_a_caller_who_catches_the_error_commits_only_its_own_rows(users, pages_left, count):
-    """Whichever row it is for which there is no room."""
+    """Whichever row does not fit."""
     refused = False
     with full_disk(pages_left=pages_left), transaction.atomic():
         user = User.objects.get(pk=users[0].pk)

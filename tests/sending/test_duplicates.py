@@ -1,4 +1,4 @@
-"""The same again within the window of its event: folded into the first, once for each recipient on all channels."""
+"""Duplicates within the deduplication window of their event. They are dropped on all channels of a recipient."""
 
 from datetime import timedelta
 from enum import Enum
@@ -57,12 +57,12 @@ def figures(result):
     return result.queued, dict(result.reasons)
 
 
-SERVED, FOLDED = (2, {}), (0, {"duplicate": 2})
+SERVED, DROPPED = (2, {}), (0, {"duplicate": 2})
 
 
 def test_a_duplicate_is_dropped_on_all_channels_and_names_the_first(declare, user):
     first, again = send(user), send(user)
-    assert (figures(first), figures(again)) == (SERVED, FOLDED)
+    assert (figures(first), figures(again)) == (SERVED, DROPPED)
     assert again, "nobody was refused for a technical reason"
     rule = NotificationLog.objects.get(channel="app").error_message
     assert rule.startswith(f"event: the same as notification {first.notification_id} of 20")
@@ -80,14 +80,14 @@ def test_duplicates_of_a_recipient_are_counted_once_for_each_send(declare, user)
 
 def test_only_the_keys_that_the_event_names_are_compared(declare, user):
     NotificationManager.send(Alarms.SMOKE, user, None, {"room": "hall", "seen": 1})
-    assert figures(NotificationManager.send(Alarms.SMOKE, user, None, {"room": "hall", "seen": 2})) == FOLDED
+    assert figures(NotificationManager.send(Alarms.SMOKE, user, None, {"room": "hall", "seen": 2})) == DROPPED
     assert figures(NotificationManager.send(Alarms.SMOKE, user, None, {"room": "attic", "seen": 1})) == SERVED
 
 
 def test_an_optional_key_that_is_missing_is_like_none(declare, user):
     declare(context={"room": str | None})
     NotificationManager.send(Alarms.SMOKE, user, None, {"room": None})
-    assert figures(NotificationManager.send(Alarms.SMOKE, user, None, {})) == FOLDED
+    assert figures(NotificationManager.send(Alarms.SMOKE, user, None, {})) == DROPPED
 
 
 def test_a_context_without_a_key_is_never_a_duplicate(declare, user):
@@ -107,11 +107,11 @@ def test_different_alarms_that_do_not_say_where_they_are_are_all_sent(declare, u
 def test_without_keys_the_event_alone_is_compared(declare, user):
     declare(dedup_keys=())
     send(user, "hall")
-    assert figures(send(user, "attic")) == FOLDED
+    assert figures(send(user, "attic")) == DROPPED
 
 
 def test_a_context_with_a_key_like_klaxons_markers_is_compared_by_its_values(declare, user):
-    for room, expected in (("hall", SERVED), ("attic", SERVED), ("hall", FOLDED)):
+    for room, expected in (("hall", SERVED), ("attic", SERVED), ("hall", DROPPED)):
         assert figures(NotificationManager.send(Alarms.SMOKE, user, None, {"room": room, "$": 1})) == expected
 
 
@@ -134,25 +134,25 @@ def test_the_window_ends_to_the_second_and_begins_again(declare, user):
     with travelling() as clock:
         send(user)
         clock.forward(seconds=899)
-        assert figures(send(user)) == FOLDED
+        assert figures(send(user)) == DROPPED
         clock.forward(seconds=1)
         assert figures(send(user)) == SERVED
         assert Fingerprint.objects.get().folded == 0
         clock.forward(seconds=899)
-        assert figures(send(user)) == FOLDED
+        assert figures(send(user)) == DROPPED
 
 
 def test_a_first_from_the_future_is_ignored(declare, user):
     with travelling() as clock:
         send(user)
         clock.forward(minutes=-60)
-        assert figures(send(user)) == FOLDED
+        assert figures(send(user)) == DROPPED
         clock.forward(microseconds=-1)
         assert figures(send(user)) == SERVED
 
 
 def statements(recipients):
-    """How many statements about fingerprints a send costs."""
+    """Return the number of statements about fingerprints in a send."""
     with CaptureQueriesContext(connection) as asked:
         send(recipients)
     return about_fingerprints(asked)
@@ -198,7 +198,7 @@ def test_a_window_takes_a_fixed_number_of_statements(declare):
 def test_critical_duplicates_are_dropped_only_if_the_event_has_a_window(declare, user):
     declare(priority=CRITICAL)
     declare(Alarms.WATER, priority=CRITICAL, window=0)
-    assert [figures(send(user)) for _ in range(2)] == [SERVED, FOLDED]
+    assert [figures(send(user)) for _ in range(2)] == [SERVED, DROPPED]
     assert [figures(send(user, event=Alarms.WATER)) for _ in range(2)] == [SERVED, SERVED]
 
 
@@ -228,21 +228,21 @@ def test_a_rollback_releases_the_reservation(declare, user):
 
 def test_a_duplicate_in_the_same_transaction_is_dropped(declare, user):
     with transaction.atomic():
-        assert [figures(send(user)) for _ in range(2)] == [SERVED, FOLDED]
+        assert [figures(send(user)) for _ in range(2)] == [SERVED, DROPPED]
 
 
 @pytest.mark.parametrize("state", DeliveryState.values)
 def test_the_key_is_released_if_the_first_was_not_sent(declare, user, state):
     first = send(user)
     Delivery.objects.filter(channel="email").update(state="dead")
-    assert figures(send(user)) == FOLDED, "one channel may still reach them"
+    assert figures(send(user)) == DROPPED, "one channel may still reach them"
     Delivery.objects.filter(channel="app").update(state=state)
-    expected = SERVED if state in UNSUCCESSFUL_STATES else FOLDED
+    expected = SERVED if state in UNSUCCESSFUL_STATES else DROPPED
     second = send(user)
     assert figures(second) == expected
     now_first = second if expected == SERVED else first
     assert Fingerprint.objects.get().notification_id == now_first.notification_id
-    assert figures(send(user)) == FOLDED
+    assert figures(send(user)) == DROPPED
 
 
 def test_the_first_of_one_recipient_does_not_block_another(declare):
@@ -266,7 +266,7 @@ def test_a_first_that_was_cancelled_while_claimed_releases_the_key_once_it_waits
     send(user, cancel_key="false alarm")
     Delivery.objects.update(state="claimed")
     NotificationManager.cancel(None, "false alarm")
-    assert figures(send(user)) == FOLDED, "it may be on its way"
+    assert figures(send(user)) == DROPPED, "it may be on its way"
     Delivery.objects.update(state="retry")
     assert figures(send(user)) == SERVED
 
@@ -277,7 +277,7 @@ def test_an_expired_first_releases_the_key_before_a_worker_sees_it(declare, user
         send(user, expires_at=clock() + timedelta(minutes=5))
         Delivery.objects.update(state=state)
         clock.forward(minutes=5, microseconds=-1)
-        assert figures(send(user)) == FOLDED
+        assert figures(send(user)) == DROPPED
         assert not NotificationManager.explain(Alarms.SMOKE, user, None, {"room": "hall", "seen": 1}).reaches
         clock.forward(microseconds=1)
         assert NotificationManager.explain(Alarms.SMOKE, user, None, {"room": "hall", "seen": 1}).reaches
@@ -290,19 +290,19 @@ def test_a_first_that_expired_after_it_was_claimed_counts(declare, user, state):
         send(user, expires_at=clock() + timedelta(minutes=5))
         Delivery.objects.update(state=state)
         clock.forward(minutes=5)
-        assert figures(send(user)) == FOLDED
+        assert figures(send(user)) == DROPPED
 
 
 def test_a_first_that_is_held_past_its_expiry_releases_the_key(declare, user):
     with travelling() as clock:
         send(user, send_at=clock() + timedelta(minutes=5), expires_at=clock() + timedelta(minutes=10))
-        assert figures(send(user)) == FOLDED
+        assert figures(send(user)) == DROPPED
         Delivery.objects.update(due_at=clock() + timedelta(minutes=10), reason="quiet_hours")
         assert figures(send(user)) == SERVED
 
 
-def gathered(declare, user, **more):
-    """Two alarms of a batch: the delivery that they went into, then whether the first of them is free."""
+def batch_of_two(declare, user, **more):
+    """Send two alarms of a batch. Yield the delivery of the batch, then whether the first alarm's key is released."""
     declare(channels=["email"], batch_window=300, **more)
     with travelling() as clock:
         send(user, "hall"), send(user, "attic")
@@ -315,14 +315,14 @@ def gathered(declare, user, **more):
 
 @pytest.mark.parametrize("state", DeliveryState.values)
 def test_a_batch_item_releases_the_key_if_the_batch_was_not_sent(declare, user, state):
-    story = gathered(declare, user)
+    story = batch_of_two(declare, user)
     Delivery.objects.filter(pk=next(story).pk).update(state=state)
     is_free = next(story)
     assert is_free == (state in UNSUCCESSFUL_STATES)
 
 
 def test_a_batch_item_counts_if_the_fallback_channel_has_the_batch(declare, user):
-    story = gathered(declare, user, fallback={"email": "app"})
+    story = batch_of_two(declare, user, fallback={"email": "app"})
     whole = next(story)
     Delivery.objects.filter(pk=whole.pk).update(state="dead")
     Delivery.build(whole.notification, "app", f"u:{user.pk}", "", recipient=user).save()
@@ -333,7 +333,7 @@ def test_a_batch_item_counts_if_the_fallback_channel_has_the_batch(declare, user
 @pytest.mark.parametrize(("state", "frees"), [("retry", True), ("ready", True), ("sending", False), ("sent", False)])
 @pytest.mark.parametrize("called_off", ["cancelled_at", "expires_at"])
 def test_a_cancelled_item_leaves_a_waiting_batch_and_releases_the_key(declare, user, called_off, state, frees):
-    story = gathered(declare, user)
+    story = batch_of_two(declare, user)
     Delivery.objects.filter(pk=next(story).pk).update(state=state)
     Notification.objects.filter(gathers="").update(**{called_off: timezone.now() - timedelta(days=1)})
     is_free = next(story)
@@ -341,7 +341,7 @@ def test_a_cancelled_item_leaves_a_waiting_batch_and_releases_the_key(declare, u
 
 
 def test_an_item_of_a_deleted_batch_counts(declare, user):
-    story = gathered(declare, user)
+    story = batch_of_two(declare, user)
     next(story).notification.delete()
     is_free = next(story)
     assert not is_free
@@ -366,7 +366,7 @@ def test_a_resent_dead_letter_counts_again(declare, user):
     send(user)
     Delivery.objects.update(state="dead")
     Delivery.objects.reopen()
-    assert figures(send(user)) == FOLDED
+    assert figures(send(user)) == DROPPED
 
 
 def test_a_delivery_on_a_fallback_channel_counts(declare, user):
@@ -388,7 +388,7 @@ def test_a_held_delivery_counts(declare, user):
     with travelling() as clock:
         held = send(user, send_at=clock() + timedelta(hours=1))
         assert held.held == 2
-        assert figures(send(user)) == FOLDED
+        assert figures(send(user)) == DROPPED
 
 
 def test_the_worker_does_not_recheck_duplicates(declare, user):
@@ -411,7 +411,7 @@ def test_a_worker_deletes_old_fingerprints_in_small_steps(declare):
 
 @pytest.mark.skipif("connection.vendor != 'postgresql'", reason="about the planner of PostgreSQL")
 def test_duplicates_are_found_in_few_steps_if_the_planner_expects_empty_tables(declare):
-    """After an ANALYZE that found only dead rows, PostgreSQL expects none, however much the table grows."""
+    """After an ANALYZE that has found only dead rows, PostgreSQL expects no rows, even if the table grows."""
     users = UserFactory.create_batch(400)
     with connection.cursor() as cursor:
         cursor.execute("UPDATE pg_class SET relpages = 1, reltuples = 0 WHERE relname LIKE 'klaxon_%'")
@@ -422,7 +422,7 @@ def test_duplicates_are_found_in_few_steps_if_the_planner_expects_empty_tables(d
 
 
 def visited_deliveries():
-    """How many rows of the table statements of this transaction have read."""
+    """Return how many rows of the table the statements of this transaction have read."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_xact_user_tables"

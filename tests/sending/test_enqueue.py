@@ -30,7 +30,7 @@ def rolled_back():
         transaction.set_rollback(True)
 
 
-class TestWhatIsWritten:
+class TestRows:
     def test_one_delivery_for_each_recipient_and_channel(self, user):
         other = UserFactory()
         result = send([user, other])

@@ -22,19 +22,19 @@ NETWORK = {
 
 @cache
 def guard():
-    """Refuses the network while it is on, and keeps what was asked of it. What the interpreter audits stays audited."""
-    kept = SimpleNamespace(on=False, calls=[])
+    """Return an object that, while it is on, refuses network calls and records them. Audit hooks cannot be removed."""
+    recorder = SimpleNamespace(on=False, calls=[])
 
     def refuse(event, args):
-        if kept.on and event in NETWORK:
-            kept.calls.append(event)
-            raise AssertionError(f"Somebody calls {event}.")
+        if recorder.on and event in NETWORK:
+            recorder.calls.append(event)
+            raise AssertionError(f"The network was used: {event}.")
 
     sys.addaudithook(refuse)
-    return kept
+    return recorder
 
 
-class TestNothingLeavesTheProcess:
+class TestNoNetwork:
     RECIPIENTS = {
         "one user": lambda: User.objects.first(),
         "several chunks": lambda: User.objects.all(),
@@ -45,7 +45,7 @@ class TestNothingLeavesTheProcess:
 
     @pytest.fixture
     def guarded(self, db):
-        """From now on nobody may reach the network. The connection to the test database is open already."""
+        """Refuse network calls during the test. The connection to the test database is already open."""
         connection.ensure_connection()
         guard().calls.clear()
         guard().on = True
@@ -79,6 +79,9 @@ class TestNothingLeavesTheProcess:
         ],
     )
     def test_the_guard_detects_every_network_call(self, guarded, call):
-        with socket.socket(type=socket.SOCK_DGRAM) as plain, pytest.raises(AssertionError, match="Somebody calls"):
+        with (
+            socket.socket(type=socket.SOCK_DGRAM) as plain,
+            pytest.raises(AssertionError, match="The network was used"),
+        ):
             call(plain)
         assert guarded

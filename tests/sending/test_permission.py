@@ -1,4 +1,4 @@
-"""Events that only some may send."""
+"""Events that require a permission."""
 
 from enum import Enum
 
@@ -30,14 +30,14 @@ def raised_by(actor: object, **options: object) -> int:
         return NotificationManager.send(Alarms.ALARM, [UserFactory()], None, {}, actor=actor, **options).queued
 
 
-def permitted(**fields: object) -> User:
+def permitted_user(**fields: object) -> User:
     user = UserFactory(**fields)
     user.user_permissions.add(Permission.objects.get(content_type__app_label="auth", codename="change_group"))
     return user
 
 
 def test_an_actor_with_the_permission_sends():
-    assert raised_by(permitted()) == 1
+    assert raised_by(permitted_user()) == 1
 
 
 def test_superusers_may_send():
@@ -54,7 +54,7 @@ def test_an_actor_without_the_permission_is_refused_and_nothing_is_written():
 @pytest.mark.parametrize("superuser", [True, False])
 def test_an_inactive_actor_is_refused(superuser):
     with pytest.raises(NotPermitted):
-        raised_by(permitted(is_active=False, is_superuser=superuser))
+        raised_by(permitted_user(is_active=False, is_superuser=superuser))
 
 
 @pytest.mark.parametrize("nobody", [None, AnonymousUser()])
@@ -64,7 +64,7 @@ def test_a_call_without_an_actor_is_refused(nobody):
 
 
 def test_a_repeated_call_is_checked_too():
-    raised_by(permitted(), idempotency_key="once")
+    raised_by(permitted_user(), idempotency_key="once")
     with pytest.raises(NotPermitted):
         raised_by(UserFactory(), idempotency_key="once")
 

@@ -1,4 +1,4 @@
-"""A full outbox: refused whole, or the least urgent makes room; what is critical always gets in."""
+"""A full outbox: sends are refused or less urgent ones are shed; CRITICAL events are always queued."""
 
 from collections import Counter
 from dataclasses import replace
@@ -84,7 +84,7 @@ def test_dropped_recipients_take_no_room(limits):
 
 
 def test_a_refused_send_leaves_only_one_row(limits):
-    """No attached file, no reserved repeat, no row for those who would have been dropped anyway."""
+    """No attached file, no reserved fingerprint and no row for recipients who would have been dropped anyway."""
     limits(QUEUE_LIMIT=2, CHUNK_SIZE=2)
     with temporary_events() as registry:
         registry[ShopEvents.NEWSLETTER] = replace(

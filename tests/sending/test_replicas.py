@@ -1,4 +1,4 @@
-"""A router that reads from a replica: what decides reads the database that is written."""
+"""Routers that read from a replica. Reads that decide something use the primary database."""
 
 import contextvars
 import time
@@ -49,7 +49,7 @@ DECIDING = ("klaxon", "auth")
 
 
 class Refusing:
-    """Lets nobody read what decides from anywhere but the database that is written."""
+    """A router that refuses reads of deciding models from any database but the primary one."""
 
     def db_for_read(self, model, **hints):
         if model._meta.app_label in DECIDING:
@@ -60,7 +60,7 @@ class Refusing:
 
 
 class Lagging:
-    """Reads everything from the replica."""
+    """A router that reads everything from the replica."""
 
     def db_for_read(self, model, **hints):
         return "replica"
@@ -73,14 +73,14 @@ class Lagging:
 
 
 class ReadsOnly(Lagging):
-    """Says nothing about writes, as many routers do."""
+    """A router without db_for_write(), as many are."""
 
     def db_for_write(self, model, **hints):
         return None
 
 
 class Archive:
-    """Sessions are in another database, and are only read there."""
+    """A router whose sessions are in another database and only read."""
 
     def db_for_read(self, model, **hints):
         return "replica" if model is Session else None
@@ -106,15 +106,15 @@ def channels(settings):
 
 @pytest.fixture
 def refusing(settings, db):
-    """From here on tests read with ``using("default")``."""
+    """Install the router. Tests then read with ``using("default")``."""
     settings.DATABASE_ROUTERS = [Refusing()]
     with pytest.raises(AssertionError, match="User was to be read from a replica"):
         User.objects.first()
 
 
 @pytest.mark.usefixtures("refusing")
-class TestTheStoryOfANotification:
-    """Under a router that refuses each read of what decides that does not go to the database that is written."""
+class TestNotificationLifecycle:
+    """With a router that refuses reads of deciding models from any database but the primary one."""
 
     def test_a_notification_is_sent_explained_delivered_and_acknowledged(self):
         user = UserFactory()
@@ -245,7 +245,7 @@ def test_without_db_for_write_only_deciding_reads_leave_the_replica(settings, db
 
 
 def test_receivers_of_signals_read_by_the_hosts_routers(settings, transactional_db):
-    """They run after our commits, so within our calls."""
+    """Receivers run after Klaxon's commits, so within its calls."""
     heard = {}
 
     def hear(signal, **fact):
@@ -270,7 +270,7 @@ def test_receivers_of_signals_read_by_the_hosts_routers(settings, transactional_
 
 
 def test_rows_of_another_database_keep_their_database(settings, db):
-    """A transform may read from a database that has nothing to do with ours."""
+    """A transform may read from a database that has nothing to do with Klaxon's."""
     settings.DATABASE_ROUTERS = []
     row = Cluster(pk=1)
     row._state.db = "warehouse"
@@ -281,13 +281,13 @@ def test_rows_of_another_database_keep_their_database(settings, db):
 
 @pytest.fixture(params=[Lagging, ReadsOnly])
 def lag(request, settings, transactional_db, tmp_path):
-    """Call it: what is written from then on never arrives where the router reads."""
+    """Return a function. Rows that are written after its call are missing in the replica."""
     names = []
 
     def begin():
         names.append(_copied(tmp_path))
         connections.databases["replica"] = {**connection.settings_dict, "NAME": names[0]}
-        # By hand: Django's test cases allow no connection but to the databases that were there before.
+        # Without connections[…], because Django's test cases allow only databases that existed before.
         connections["replica"].connect()
         settings.DATABASE_ROUTERS = [request.param()]
 
@@ -300,7 +300,7 @@ def lag(request, settings, transactional_db, tmp_path):
 
 
 def _copied(folder):
-    """The name of a second database, with all that is in the first at this moment."""
+    """Return the name of a second database with the present contents of the first."""
     if connection.vendor == "sqlite":
         name = str(folder / "replica.sqlite3")
         with connection.cursor() as cursor:
@@ -408,12 +408,12 @@ def _with_a_session(context):
     return {"order_number": Session.objects.get().session_key}
 
 
-class TestWhatIsDecidedOutsideOfBatches:
-    """A dead letter goes to the fallback channel unless its recipient has opted out of that, whoever buries it."""
+class TestDecisionsOutsideOfBatches:
+    """A dead letter goes to the fallback channel unless its recipient has opted out of it, wherever it is recorded."""
 
     @pytest.fixture
     def dead(self, lag, settings, tmp_path):
-        """Outcomes of one delivery by email that has died. Its recipient has just opted out of the inbox."""
+        """Return the outcomes of a dead email delivery whose recipient has just opted out of the inbox."""
         (tmp_path / "state").mkdir(mode=0o700)
         settings.NOTIFICATIONS = {
             **settings.NOTIFICATIONS, "STATE_DIR": str(tmp_path / "state"), "LEASE_SECONDS": 60, "BEAT_SECONDS": 0.001,
@@ -442,7 +442,7 @@ class TestWhatIsDecidedOutsideOfBatches:
         OutcomeWriter().write(dead)
 
     def test_recording_in_another_thread(self, dead):
-        """A thread does not inherit the block of the one that started it."""
+        """A thread does not inherit the context of the thread that has started it."""
         writer = OutcomeWriter()
         with read_from_primary():
             contextvars.Context().run(writer.record, dead)

@@ -1,4 +1,4 @@
-"""``resend()``: a person has a dead or unknown delivery sent again, and the log keeps who and why."""
+"""``resend()``: send a dead or unknown delivery again. The log records who did it and why."""
 
 import pytest
 from django.contrib.auth.models import AnonymousUser, Group, Permission
@@ -40,14 +40,14 @@ def test_the_log_has_the_reason_and_the_actors_key_but_no_name():
 
 
 def test_the_signal_is_sent_after_the_commit(django_capture_on_commit_callbacks):
-    told = []
-    receiver = lambda notification_ids, **kwargs: told.extend(notification_ids)  # noqa: E731
+    queued_ids = []
+    receiver = lambda notification_ids, **kwargs: queued_ids.extend(notification_ids)  # noqa: E731
     notifications_queued.connect(receiver)
     delivery = delivery_in("dead")
     with django_capture_on_commit_callbacks(execute=True):
         NotificationManager.resend(delivery, "again")
-        assert told == []
-    assert told == [delivery.notification_id]
+        assert queued_ids == []
+    assert queued_ids == [delivery.notification_id]
 
 
 @pytest.mark.parametrize("state", sorted({*DeliveryState.values} - {"dead", "unknown"}))

@@ -1,4 +1,4 @@
-"""The order of sending: base and urgency, kept within the band of the priority."""
+"""The score: base plus urgency, limited to the band of the priority."""
 
 from datetime import date
 from enum import Enum
@@ -27,7 +27,7 @@ def event(priority=MEDIUM, **options):
 
 @pytest.fixture
 def scored(db):
-    """Register an event, send it once, and look at the score of its delivery."""
+    """Return a function that registers an event, sends it once and returns the score of its delivery."""
     with temporary_events() as events:
 
         def scored(context=None, level=None, **options):

@@ -12,8 +12,8 @@ from notifications.recipients import Members
 from tests.sending.calls import send, send_newsletter
 
 
-class TestCost:
-    """How many statements a call takes, without its savepoint."""
+class TestStatements:
+    """The number of statements of a call, without its savepoint."""
 
     @pytest.fixture
     def crowd(self, db):
@@ -28,7 +28,7 @@ class TestCost:
         return connection.vendor == "postgresql"
 
     def statements(self, recipients, **options):
-        clock.cached_now()  # asked once a second at most
+        clock.cached_now()  # The time is read at most once a second.
         with CaptureQueriesContext(connection) as queries:
             assert send_newsletter(recipients, **options).queued
         return [query["sql"] for query in queries if not query["sql"].startswith(("SAVEPOINT", "RELEASE"))]
@@ -36,8 +36,8 @@ class TestCost:
     def chunks(self, settings, size):
         settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "CHUNK_SIZE": size}
 
-    def furnished(self, cluster, users):
-        """Something to ask of for every gate."""
+    def create_rows(self, cluster, users):
+        """Create rows for every gate."""
         UserSettings.objects.bulk_create(UserSettings(user=user, cluster=cluster) for user in users)
         role = Group.objects.create(name="night")
         role.user_set.set(users)
@@ -57,13 +57,13 @@ class TestCost:
 
     def test_with_rows_for_every_gate_it_takes_five(self, crowd):
         cluster = Cluster.objects.default()
-        self.furnished(cluster, crowd)
+        self.create_rows(cluster, crowd)
         assert len(self.statements(crowd[:1], cluster=cluster)) == (4 if self.writes_at_once else 5)
         assert len(self.statements(crowd, cluster=cluster)) == 5
         assert len(self.statements(crowd)) == 6, "the default cluster has to be read as well"
 
-    def windowed(self, event_with, recipients, context):
-        """How many, to an event that has a window for repeats as well; and how many are repeats."""
+    def send_with_window(self, event_with, recipients, context):
+        """Send an event with a deduplication window. Return the numbers of statements and of duplicates."""
         event, cluster = event_with(dedup_window=900, dedup_keys=("room",)), Cluster.objects.default()
         with CaptureQueriesContext(connection) as queries:
             result = send(recipients, event, context, cluster)
@@ -71,29 +71,29 @@ class TestCost:
         return len(asked), result.reasons["duplicate"]
 
     def test_with_a_deduplication_window_it_takes_six_at_most(self, crowd, event_with):
-        self.furnished(Cluster.objects.default(), crowd)
+        self.create_rows(Cluster.objects.default(), crowd)
         clock.cached_now()
-        statements, repeats = self.windowed(event_with, crowd[:1], {"room": "hall"})
+        statements, repeats = self.send_with_window(event_with, crowd[:1], {"room": "hall"})
         assert statements <= 6
         assert repeats == 0
 
     def test_with_a_deduplication_window_each_chunk_takes_a_fixed_number(self, crowd, event_with, settings):
-        self.furnished(Cluster.objects.default(), crowd)
+        self.create_rows(Cluster.objects.default(), crowd)
         self.chunks(settings, 100)
         taken = {}
         for room, size in (("hall", 200), ("attic", 500), ("cellar", 800)):
-            first, again = (self.windowed(event_with, crowd[:size], {"room": room}) for _ in range(2))
+            first, again = (self.send_with_window(event_with, crowd[:size], {"room": room}) for _ in range(2))
             assert (first[1], again[1]) == (0, size)
             taken[size] = first[0], again[0]
         (first_200, again_200), (first_500, again_500), (first_800, again_800) = taken.values()
         assert first_500 - first_200 == first_800 - first_500 == 3 * 4
-        # SQLite writes the rows of the log in four statements, however many they are.
+        # SQLite writes any number of log rows in four statements.
         each = 6 if self.writes_at_once else 9
         assert again_500 - again_200 == again_800 - again_500 == 3 * each
 
     def test_each_chunk_takes_three(self, crowd, settings):
         cluster = Cluster.objects.default()
-        self.furnished(cluster, crowd)
+        self.create_rows(cluster, crowd)
         self.chunks(settings, 100)
         two, five = (len(self.statements(crowd[:size], cluster=cluster)) for size in (200, 500))
         assert five - two == 3 * 3

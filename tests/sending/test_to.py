@@ -1,4 +1,4 @@
-"""One ``send()``, with different channels for different people, and groups among them."""
+"""``To``: different channels for some recipients, and groups."""
 
 import pytest
 from django.contrib.auth.models import Group, User
@@ -88,5 +88,5 @@ def test_a_chunk_takes_the_same_number_of_statements_with_tos(size, settings):
         return len([query for query in queries if "SAVEPOINT" not in query["sql"]])
 
     mixture = [To(group, ["app"]), To(User.objects.all(), ["email"]), To(Members(cluster), ["app"])]
-    # Three sources instead of one, in as many chunks.
+    # Three sources instead of one, in the same number of chunks.
     assert cost(mixture) == cost(Members(cluster)) + 2

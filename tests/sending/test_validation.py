@@ -1,4 +1,4 @@
-"""How ``send()`` checks its arguments."""
+"""The validation of the arguments of ``send()``."""
 
 import logging
 from datetime import UTC, date, datetime, timedelta

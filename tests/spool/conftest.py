@@ -7,7 +7,7 @@ from notifications.spool.files import Spool
 
 @pytest.fixture
 def spool(settings, tmp_path):
-    """A site with a spool."""
+    """Configure a spool and return it."""
     folder = tmp_path / "spool"
     settings.NOTIFICATIONS = {"CHANNELS": {"log": {}}, "SPOOL_DIR": folder}
     return Spool(folder)
@@ -15,7 +15,7 @@ def spool(settings, tmp_path):
 
 @pytest.fixture
 def spooled(spool):
-    """What is spooled, as records."""
+    """Return a function that returns the spooled records."""
 
     def spooled():
         text = spool.current.read_text() if spool.current.exists() else ""

@@ -1,4 +1,4 @@
-"""A database that cannot be reached: this process no longer knows where it is, and connecting fails for real."""
+"""Simulate a database that cannot be reached. The settings name a wrong place, so that connecting really fails."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

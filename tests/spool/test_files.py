@@ -165,7 +165,7 @@ class TestDamage:
 
 
 def test_without_disk_space_nothing_is_written_and_earlier_lines_stay_valid(spool):
-    """A limit on the size of files stands for the disk; the write is cut short for real."""
+    """A limit on the size of files simulates a full disk. The write really ends early."""
     script = """
 import resource, signal, sys
 from notifications.spool.files import Spool

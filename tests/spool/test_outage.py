@@ -1,4 +1,4 @@
-"""``send()`` while the database cannot be reached: kept on this machine, or raised as ever."""
+"""``send()`` while the database cannot be reached: the call is spooled, or the error is raised."""
 
 import sqlite3
 from datetime import UTC, date, datetime
@@ -36,7 +36,7 @@ def user():
     return UserFactory()
 
 
-class TestTheResult:
+class TestResult:
     def test_a_spooled_result_is_true(self, spool, user):
         with outage():
             result = send([user])
@@ -68,7 +68,7 @@ class TestTheResult:
         assert "'order_shipped' is spooled" in record.getMessage()
 
 
-class TestWhenItIsNotUsed:
+class TestNotSpooled:
     def test_without_a_folder_the_error_is_raised(self, user):
         with outage(), pytest.raises(OperationalError):
             send([user])
@@ -168,7 +168,7 @@ def test_a_file_that_is_locked_for_too_long_is_an_outage(spool, spooled, user, m
     assert len(spooled()) == 1
 
 
-class TestWhatIsKept:
+class TestRecord:
     def one(self, spooled):
         [record] = spooled()
         return record
@@ -269,7 +269,7 @@ class TestWhatIsKept:
 
 class TestContactLost:
     def test_a_connection_that_died_before_is_no_outage(self, spool, spooled, user):
-        """As after a restart of the server: the first statement fails, the next connection works."""
+        """As after a restart of the server: the first statement fails, but the next connection works."""
         if connection.vendor == "sqlite":
             pytest.skip("A file has no such connections.")
         User.objects.exists()
@@ -284,7 +284,7 @@ class TestContactLost:
     def test_a_call_that_was_committed_although_contact_was_lost_is_queued_once(
         self, spool, spooled, user, monkeypatch
     ):
-        """The server takes the commit, and its answer gets lost: only a patch can time that."""
+        """The server commits and its answer is lost. Only a patch can do this at the right moment."""
         wrapper = type(connections["default"])
         commit = wrapper._commit
         errors = {
@@ -317,7 +317,7 @@ class TestContactLost:
         assert send([user]).queued == 2
 
 
-class Told(psycopg.OperationalError):
+class CodedError(psycopg.OperationalError):
     """An error of the server with its code."""
 
     def __init__(self, sqlstate):
@@ -341,7 +341,7 @@ class Told(psycopg.OperationalError):
 )
 def test_postgresql_outages_are_detected_by_error_code(sqlstate, away):
     error = OperationalError()
-    error.__cause__ = Told(sqlstate)
+    error.__cause__ = CodedError(sqlstate)
     assert is_unreachable(error, "postgresql") is away
 
 

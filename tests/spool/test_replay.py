@@ -1,4 +1,4 @@
-"""``replay_spool``: everything that was kept is queued, each once, whatever happens while it runs."""
+"""``replay_spool``: every spooled call is queued once, whatever happens during the replay."""
 
 import json
 import signal
@@ -38,8 +38,8 @@ class Side(Enum):
     FRONT = "front"
 
 
-def lock(events):
-    """An event that nobody may send without a permission."""
+def register_restricted_event(events):
+    """Register an event that requires a permission."""
     events[Door.OPENED] = NotificationEvent(
         "door_opened", NotificationPriority.HIGH, ["log"], permission="auth.change_group"
     )
@@ -56,8 +56,8 @@ def replay(**options):
     return out.getvalue() + err.getvalue()
 
 
-def refused(**options):
-    """The exit code and the words of a replay that did not end well."""
+def failed_replay(**options):
+    """Return the exit code and the message of a replay that fails."""
     with pytest.raises(CommandError) as raised:
         replay(**options)
     return raised.value.returncode, str(raised.value)
@@ -68,7 +68,7 @@ def user():
     return UserFactory()
 
 
-class TestWhatComesBack:
+class TestReplayedCalls:
     def test_a_call_is_queued_with_all_its_options(self, spool, user):
         actor, cluster = UserFactory(), ClusterFactory(members=[user])
         with travelling(NOON):
@@ -129,7 +129,7 @@ class TestWhatComesBack:
         assert set(drops) == {(f"u:{user.pk}", "not_member"), (gone_key, "unknown_user")}
 
     def test_a_context_is_not_validated_again(self, spool, user):
-        """Stored, an enum is its value and an instance a mapping: neither would fit what the event declares."""
+        """Stored enums are values and stored instances are mappings. Neither has the type that the event declares."""
         with temporary_events() as events:
             events[Door.OPENED] = NotificationEvent(
                 "door_opened",
@@ -223,15 +223,15 @@ class TestOnce:
 
 
 def process(spool):
-    """A replay in a process of its own."""
+    """Start a replay in another process."""
     return start("replay_spool", KLAXON_SPOOL_DIR=str(spool.folder))
 
 
-class TestWhatGoesWrong:
+class TestFailures:
     def test_everything_stays_while_the_database_is_unavailable(self, spool, user):
         spool_one([user])
         with outage():
-            code, words = refused()
+            code, words = failed_replay()
         assert code == 2
         assert "stay spooled; run the command again" in words
         assert replay() == "Spooled calls: 1 queued.\n"
@@ -246,7 +246,7 @@ class TestWhatGoesWrong:
 
             notifications_queued.connect(go_away)
             later.callback(notifications_queued.disconnect, go_away)
-            code, words = refused()
+            code, words = failed_replay()
         assert code == 2
         assert words.startswith("Spooled calls: 1 queued. The replay stopped: ")
         assert Notification.objects.count() == 1
@@ -268,7 +268,7 @@ class TestWhatGoesWrong:
         spool_one([user])
         damaged = spool.current.read_bytes().replace(b'"7"', b'"8"', 1)
         spool.current.write_bytes(damaged)
-        code, words = refused()
+        code, words = failed_replay()
         assert code == 1
         assert words.startswith("Spooled calls: 1 queued, 1 rejected. The reasons are in ")
         [rejected] = map(json.loads, spool.rejected.read_text().splitlines())
@@ -280,10 +280,10 @@ class TestWhatGoesWrong:
         with temporary_events() as events:
             events[Door.OPENED] = NotificationEvent("door_opened", NotificationPriority.LOW, ["email"])
             spool_one([user], Door.OPENED, {})
-        assert refused()[0] == 1
+        assert failed_replay()[0] == 1
         assert "UnknownEvent" in spool.rejected.read_text()
         assert replay() == "The spool is empty.\n", "not by itself"
-        assert refused(rejected=True)[0] == 1
+        assert failed_replay(rejected=True)[0] == 1
         assert len(spool.rejected.read_text().splitlines()) == 1
         with temporary_events() as events:
             events[Door.OPENED] = NotificationEvent("door_opened", NotificationPriority.LOW, ["email"])
@@ -294,7 +294,7 @@ class TestWhatGoesWrong:
         cluster = ClusterFactory(members=[user])
         spool_one([user], cluster=cluster)
         cluster.delete()
-        assert refused()[0] == 1
+        assert failed_replay()[0] == 1
         assert "no longer exists" in spool.rejected.read_text()
 
     def test_calls_stay_spooled_while_the_outbox_is_full(self, spool, user, settings):
@@ -302,7 +302,7 @@ class TestWhatGoesWrong:
         spool_one([user])
         before = settings.NOTIFICATIONS
         settings.NOTIFICATIONS = {**before, "QUEUE_LIMIT": 2}
-        code, words = refused()
+        code, words = failed_replay()
         assert (code, Notification.objects.count()) == (2, 1)
         assert "Spooled calls: 1 queued. The replay stopped: The outbox is full." in words
         assert not NotificationLog.objects.exists()
@@ -312,19 +312,19 @@ class TestWhatGoesWrong:
     def test_a_second_replay_does_not_disturb_a_running_one(self, spool, user):
         spool_one([user])
         with spool.take_segments():
-            code, words = refused()
+            code, words = failed_replay()
         assert code == 2
         assert "Somebody else" in words
 
     def test_a_file_in_the_place_of_the_folder_is_an_error(self, spool):
         spool.folder.touch()
-        code, words = refused()
+        code, words = failed_replay()
         assert code == 2
         assert words.startswith("The spool cannot be replayed. ")
 
     def test_without_a_folder_it_is_an_error(self, settings):
         settings.NOTIFICATIONS = {}
-        assert "SPOOL_DIR" in refused()[1]
+        assert "SPOOL_DIR" in failed_replay()[1]
 
 
 class TestDryRun:
@@ -372,17 +372,17 @@ def test_groups_topics_and_tos_are_replayed(spool, spooled):
 
 def test_the_permission_of_the_actor_is_checked_on_replay(spool, user):
     with temporary_events() as events:
-        lock(events)
+        register_restricted_event(events)
         spool_one([user], Door.OPENED, {}, actor=UserFactory())
         spool_one([user], Door.OPENED, {}, actor=UserFactory(is_superuser=True))
-        assert refused()[0] == 1
+        assert failed_replay()[0] == 1
     assert Notification.objects.count() == 1
     assert "NotPermitted: Event 'door_opened'" in spool.rejected.read_text()
 
 
 def test_a_missing_actor_is_an_error_during_the_outage(spool, spooled, user):
     with temporary_events() as events, outage():
-        lock(events)
+        register_restricted_event(events)
         with pytest.raises(NotPermitted):
             NotificationManager.send(Door.OPENED, [user], None, {})
     assert spooled() == []

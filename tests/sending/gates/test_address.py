@@ -1,4 +1,4 @@
-"""There must be somewhere to send to."""
+"""The address gate."""
 
 from datetime import UTC, datetime
 

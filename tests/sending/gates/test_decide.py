@@ -1,4 +1,4 @@
-"""The order of the gates: the first that does not let through has the word."""
+"""The order of the gates. The first drop is final."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""What can wait does so until the user's digest, or for the batch of its event; what is urgent does not."""
+"""The digest gate: deliveries wait for the user's digest or the batch of their event, unless they are urgent."""
 
 from datetime import UTC, datetime, time, timedelta
 

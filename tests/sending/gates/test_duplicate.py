@@ -1,4 +1,4 @@
-"""The gate says what a repeat is folded into; the fingerprint is the same in every process."""
+"""The duplicate gate, and fingerprints."""
 
 import subprocess
 import sys

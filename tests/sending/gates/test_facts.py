@@ -1,4 +1,4 @@
-"""Facts about a whole chunk of recipients, in a constant number of queries."""
+"""Loading the people of a chunk in a constant number of queries."""
 
 import pytest
 from django.contrib.auth.models import User
@@ -67,7 +67,7 @@ def test_people_have_the_order_of_the_ids():
 
 
 def named_ann(cluster):
-    """A site's own members: ordered, with a join."""
+    """Return members by a query of the site's own, ordered and with a join."""
     return User.objects.filter(username__startswith="ann").order_by("-username").distinct()
 
 

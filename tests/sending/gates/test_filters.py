@@ -1,4 +1,4 @@
-"""What a user has muted: a topic, an event or a sender, until its time is over."""
+"""The filter gate: muted topics, events and actors, until the mute ends."""
 
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo

@@ -1,4 +1,4 @@
-"""Who has the word: the user, then their roles, then the cluster, then the system."""
+"""The levels of preferences: the user decides, then their roles, then the cluster, then the defaults."""
 
 import subprocess
 from datetime import UTC, datetime
@@ -38,7 +38,7 @@ def role(name="Nurses", rank=0, **choices):
 
 
 def unsaved_role(**choices):
-    """As an adapter makes it, whose roles are no Django groups."""
+    """Return a shared preference as an adapter creates it if its roles are not Django groups."""
     return SharedPreference(group=Group(name="Guards"), **choices)
 
 

@@ -1,4 +1,4 @@
-"""Opt-outs hold, except for critical events."""
+"""The preference gate: opt-outs apply, except to CRITICAL events."""
 
 from datetime import UTC, datetime
 from enum import Enum

@@ -1,4 +1,4 @@
-"""What is wanted in quiet hours, or outside the windows, waits; what may not wait does not."""
+"""The gate for quiet hours and delivery windows."""
 
 from datetime import UTC, datetime, time, timedelta
 
@@ -82,7 +82,7 @@ def test_quiet_hours_need_a_beginning_and_a_different_end(settings):
     assert answer(settings) == Deliver()
 
 
-class TestTheSites:
+class TestSiteQuietHours:
     @pytest.fixture(autouse=True)
     def quiet_site(self, settings):
         settings.NOTIFICATIONS = {"QUIET_HOURS": ["22:00", "07:00"]}

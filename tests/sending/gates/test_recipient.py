@@ -1,4 +1,4 @@
-"""Only active members, and bare addresses that the host vouches for."""
+"""The recipient gate: active members and addresses pass."""
 
 from datetime import UTC, datetime
 
@@ -24,7 +24,7 @@ def user(**fields):
 
 
 @pytest.mark.parametrize("priority", NotificationPriority)
-class TestForEveryPriorityAlike:
+class TestForEveryPriority:
     def test_an_active_member_passes(self, priority):
         assert answer(Person("u:1", user(), is_member=True), priority) == Deliver()
 

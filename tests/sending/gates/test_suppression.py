@@ -1,4 +1,4 @@
-"""An address that a provider called bad gets nothing more, until somebody lifts it."""
+"""The suppression gate: nothing is sent to a suppressed address until the suppression is lifted."""
 
 import smtplib
 
@@ -94,7 +94,7 @@ class BouncesTypos(EmailBackend):
 
 @pytest.fixture
 def mistyped(settings):
-    """A user who has mistyped an address of their own."""
+    """Return a user with a mistyped address in their settings."""
     use_backend(settings, f"{__name__}.BouncesTypos")
     user = UserFactory()
     UserSettingsFactory(user=user, cluster=Cluster.objects.default(), addresses={"email": TYPO})
