@@ -105,7 +105,7 @@ def _due_recipients(using: str, now: datetime) -> Iterator[list[str]]:
 
 
 def _make_isolated(keys: Sequence[str], using: str, now: datetime) -> DigestResult:
-    """Make the digests of these recipients. After an error, make them one by one, so that only the cause fails."""
+    """Make the digests of these recipients. After an error, make them one by one, so that it affects one recipient."""
     try:
         return _make(keys, using, now)
     except (AlreadyRunning, OperationalError, InterfaceError):

@@ -97,7 +97,7 @@ def _has_same_digest(person: Person, row: UserSettings) -> bool:
 
 
 def _find_served(cluster: Any, keys: Sequence[str], since: datetime, using: str) -> set[str]:
-    """Return who has a digest of this hour, has one that is not sent yet, or will get one of held deliveries."""
+    """Return the users with a digest of this hour, with an unsent digest, or with deliveries held for one."""
     deliveries = Delivery.objects.using(using).filter(notification__cluster=cluster, recipient_key__in=keys)
     made = Q(notification__gathers__in=DIGESTS) & (Q(notification__created_at__gte=since) | Q(state="held"))
     is_unscheduled = Q(notification__send_at=None) | Q(notification__send_at__lt=since)

@@ -64,7 +64,7 @@ class Rescuer:
 
     @read_from_primary()
     def rescue(self, now: datetime) -> Counter[str]:
-        """Take back what has looked lost for two heartbeats; return how many rows got which state."""
+        """Take back deliveries that have looked lost for two heartbeats; return how many got each state."""
         # The outcomes that workers of this machine could not record come first.
         OutcomeWriter().recover()
         if self._is_writing_slow() or not self._can_judge():
