@@ -18,7 +18,8 @@ from notifications.models.suppression import Pair
 from notifications.outcomes import Drop, Reason, Rule, RuleKind
 from notifications.sending.gates import DIGEST_ITEM_GATES
 from notifications.sending.gates.recheck import collect_addresses, find_obstacle, recheck
-from notifications.storage.outbox import DigestRemoval, StateChange
+from notifications.storage.digest_items import DigestRemoval
+from notifications.storage.outbox import StateChange
 
 RefusedItem = tuple[Delivery, Drop]
 

@@ -15,7 +15,8 @@ from notifications.digests.sections import StoredSections, load_sections
 from notifications.models import Delivery, Notification
 from notifications.models.queued_signal import send_signal_on_commit
 from notifications.outcomes import DeliveryState, Drop, Hold
-from notifications.storage.outbox import StateChange, try_lock_task
+from notifications.storage.locks import try_lock_task
+from notifications.storage.outbox import StateChange
 
 logger = logging.getLogger("notifications.digests")
 

@@ -18,8 +18,9 @@ from django.utils.translation import gettext_lazy as _
 from notifications.core.addresses import hash_address
 from notifications.models.notification import Notification
 from notifications.outcomes import WAITING, DeliveryState, Reason
-from notifications.storage import outbox
-from notifications.storage.outbox import DigestRemoval, LostClaim, StateChange
+from notifications.storage import digest_items, outbox
+from notifications.storage.digest_items import DigestRemoval
+from notifications.storage.outbox import LostClaim, StateChange
 
 # ``outbox.WAITS_FOR_DIGEST_SQL`` for statements with joins and for the ORM.
 WAITS_FOR_DIGEST_JOIN_SQL = "klaxon_delivery.state = 'held' AND klaxon_delivery.reason IN ('batch', 'digest')"
@@ -145,18 +146,18 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 
         Returns the locked rows, oldest first.
         """
-        ids = outbox.lock_digest_items(self._write_db, recipient_keys)
+        ids = digest_items.lock_digest_items(self._write_db, recipient_keys)
         waiting = self.extra(where=[WAITS_FOR_DIGEST_JOIN_SQL]).filter(recipient_key__in=recipient_keys)  # noqa: S610 - constant SQL
         rows = waiting.select_related("notification__cluster").order_by("pk").defer("notification__context")
         return [row for row in rows.iterator(chunk_size=1000) if row.pk in ids]
 
     def merge(self, pairs: Sequence[tuple[int, int]], now: datetime) -> set[int]:
         """Merge held rows into digests or batches, given as pairs of ids; return the ids of the merged rows."""
-        return outbox.merge(self._write_db, pairs, now)
+        return digest_items.merge(self._write_db, pairs, now)
 
     def remove_from_digests(self, removals: Sequence[DigestRemoval], now: datetime) -> set[int]:
         """Remove merged rows from claimed digests and batches; return the ids of those that were removed."""
-        return outbox.remove_from_digests(self._write_db, removals, now)
+        return digest_items.remove_from_digests(self._write_db, removals, now)
 
     def load_digest_items(self, digests: Iterable["Delivery"]) -> list["Delivery"]:
         """Return the rows that were merged into these digests and batches, without the contexts.

@@ -31,7 +31,7 @@ from notifications.storage.insert import (
     insert_with_deliveries,
     inserts_in_one_statement,
 )
-from notifications.storage.waiting import lock_queue
+from notifications.storage.locks import lock_queue
 
 ALL_RECIPIENTS = "*"
 HELD, READY = DeliveryState.HELD.value, DeliveryState.READY.value

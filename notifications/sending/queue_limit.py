@@ -52,7 +52,7 @@ class QueueLimit:
 class QueueRoom:
     """The room that the limits leave for one send.
 
-    Create it in the transaction of the send, after :func:`notifications.storage.waiting.lock_queue` and before
+    Create it in the transaction of the send, after :func:`notifications.storage.locks.lock_queue` and before
     anything is queued.
     """
 

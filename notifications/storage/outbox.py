@@ -15,6 +15,7 @@ from django.db import connections
 
 from notifications.core.transitions import is_allowed
 from notifications.outcomes import END_STATES
+from notifications.storage.statements import fetch_ids, in_list, prepare_time, row_source
 
 TABLE = "klaxon_delivery"
 MAX_STRIKES = 3
@@ -71,17 +72,6 @@ class StateChange:
     attempts_refunded: int = 0
 
 
-@dataclass(frozen=True)
-class DigestRemoval:
-    """A merged row to remove from its digest or batch, which a worker has claimed under this fence."""
-
-    id: int
-    state: str
-    reason: str
-    digest_id: int
-    fence: int
-
-
 def claim_statement(
     using: str,
     owner: str,
@@ -94,8 +84,8 @@ def claim_statement(
 ) -> tuple[str, list[Any]]:
     """Return the statement of :meth:`~notifications.models.delivery.DeliveryQuerySet.claim`, and its parameters."""
     connection = connections[using]
-    ids_condition, ids = _in_list("AND notification_id IN", notification_ids)
-    channels_condition, names = _in_list("AND channel NOT IN", excluded_channels)
+    ids_condition, ids = in_list("AND notification_id IN", notification_ids)
+    channels_condition, names = in_list("AND channel NOT IN", excluded_channels)
     score_condition = f"AND score >= {int(min_score)}" if min_score else ""
     skip = "FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
     order = "id" if oldest_first else "score DESC, id"
@@ -108,7 +98,7 @@ def claim_statement(
         UPDATE {TABLE} SET state = 'claimed', owner = %s, lease = %s, fence = fence + 1
         WHERE state = 'ready' AND id IN (SELECT picked_id FROM picked)
         RETURNING {", ".join(CLAIMED_COLUMNS)}"""  # noqa: S608 - constant SQL
-    return sql, [*ids, *names, limit, owner, _time(connection, lease)]
+    return sql, [*ids, *names, limit, owner, prepare_time(connection, lease)]
 
 
 def claim_probe_statement(
@@ -116,7 +106,7 @@ def claim_probe_statement(
 ) -> tuple[str, list[Any]]:
     """Return the statement of ``DeliveryQuerySet.claim_probe()``, and its parameters."""
     connection = connections[using]
-    ids_condition, ids = _in_list("AND notification_id IN", notification_ids)
+    ids_condition, ids = in_list("AND notification_id IN", notification_ids)
     skip = "FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
     sql = f"""
         WITH newest AS (
@@ -131,7 +121,7 @@ def claim_probe_statement(
         UPDATE {TABLE} SET state = 'claimed', owner = %s, lease = %s, fence = fence + 1
         WHERE state = 'ready' AND id IN (SELECT picked_id FROM picked)
         RETURNING {", ".join(CLAIMED_COLUMNS)}"""  # noqa: S608 - constant SQL
-    return sql, [channel, *ids, owner, _time(connection, lease)]
+    return sql, [channel, *ids, owner, prepare_time(connection, lease)]
 
 
 def mark_sending(using: str, fences: Sequence[tuple[int, int]], lease: datetime) -> set[int]:
@@ -139,13 +129,13 @@ def mark_sending(using: str, fences: Sequence[tuple[int, int]], lease: datetime)
     connection = connections[using]
     if not fences:
         return set()
-    values, params = _row_source(connection, fences, ("bigint", "integer"))
+    values, params = row_source(connection, fences, ("bigint", "integer"))
     sql = f"""
         WITH claims(claim_id, claim_fence) AS ({values})
         UPDATE {TABLE} SET state = 'sending', attempts = attempts + 1, lease = %s
         FROM claims WHERE id = claim_id AND fence = claim_fence AND state = 'claimed'
         RETURNING id"""  # noqa: S608
-    return _ids(connection, sql, [*params, _time(connection, lease)])
+    return fetch_ids(connection, sql, [*params, prepare_time(connection, lease)])
 
 
 def settle(using: str, changes: Sequence[StateChange], now: datetime) -> set[int]:
@@ -170,16 +160,16 @@ def settle(using: str, changes: Sequence[StateChange], now: datetime) -> set[int
             item.was,
             item.state,
             item.reason,
-            _time(connection, item.due_at),
+            prepare_time(connection, item.due_at),
             item.provider,
             item.provider_message_id,
-            _time(connection, now if item.state in END_STATES else None),
+            prepare_time(connection, now if item.state in END_STATES else None),
             item.attempts_refunded,
         )
         for item in changes
     ]
     types = ("bigint", "integer", "text", "text", "text", "timestamptz", "text", "text", "timestamptz", "integer")
-    values, params = _row_source(connection, rows, types)
+    values, params = row_source(connection, rows, types)
     sql = f"""
         WITH changes(
             change_id, change_fence, was, new_state, new_reason, new_due_at, provider_name, message_id, new_settled_at,
@@ -190,7 +180,7 @@ def settle(using: str, changes: Sequence[StateChange], now: datetime) -> set[int
             strikes = strikes - {ON_TRIAL}, owner = '', lease = NULL
         FROM changes WHERE id = change_id AND fence = change_fence AND state = was
         RETURNING id"""  # noqa: S608
-    return _ids(connection, sql, params)
+    return fetch_ids(connection, sql, params)
 
 
 def release_due(using: str, now: datetime, limit: int) -> int:
@@ -214,82 +204,7 @@ def _release(using: str, condition: str, due: datetime, limit: int) -> int:
         )
         UPDATE {TABLE} SET state = 'ready', due_at = NULL WHERE {condition} AND id IN (SELECT due_id FROM due)
         RETURNING id"""  # noqa: S608
-    return len(_ids(connection, sql, [_time(connection, due), limit]))
-
-
-def try_lock_task(task: str, using: str) -> bool:
-    """Lock a task until the transaction ends; return whether no other transaction holds the lock.
-
-    On SQLite nothing is locked here: the first write of the transaction locks the database.
-    """
-    connection = connections[using]
-    if connection.vendor != "postgresql":
-        return True
-    with connection.cursor() as cursor:
-        # Each schema is a partition with its own task.
-        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtext(%s), hashtext(current_schema()))", [task])
-        return bool(cursor.fetchone()[0])
-
-
-def lock_digest_items(using: str, recipient_keys: Sequence[str]) -> set[int]:
-    """Lock rows of recipients that wait for a digest or batch until the transaction ends; return the ids."""
-    connection = connections[using]
-    if not recipient_keys:
-        return set()
-    skip = "FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
-    placeholders = ", ".join(["%s"] * len(recipient_keys))
-    # It is an UPDATE, so that on SQLite the transaction begins as a writing one.
-    sql = f"""
-        UPDATE {TABLE} SET owner = '' WHERE id IN (
-            SELECT id FROM {TABLE} WHERE {WAITS_FOR_DIGEST_SQL} AND recipient_key IN ({placeholders}) {skip}
-        )
-        RETURNING id"""  # noqa: S608
-    return _ids(connection, sql, recipient_keys)
-
-
-def merge(using: str, pairs: Sequence[tuple[int, int]], now: datetime) -> set[int]:
-    """Merge held rows into digests or batches, given as pairs of ids; return the ids of the rows that changed."""
-    connection = connections[using]
-    if not pairs:
-        return set()
-    if len(pairs) > ROWS_PER_STATEMENT:
-        return merge(using, pairs[:ROWS_PER_STATEMENT], now) | merge(using, pairs[ROWS_PER_STATEMENT:], now)
-    rows = [(item_id, digest_id, _time(connection, now)) for item_id, digest_id in pairs]
-    values, params = _row_source(connection, rows, ("bigint", "bigint", "timestamptz"))
-    sql = f"""
-        WITH items(item_id, digest_id, at) AS ({values})
-        UPDATE {TABLE} SET state = 'merged', merged_into_id = digest_id, settled_at = at, due_at = NULL
-        FROM items WHERE id = item_id AND state = 'held'
-        RETURNING id"""  # noqa: S608
-    return _ids(connection, sql, params)
-
-
-def remove_from_digests(using: str, removals: Sequence[DigestRemoval], now: datetime) -> set[int]:
-    """Remove merged rows from digests and batches that are still claimed; return the ids of the rows that changed.
-
-    :raises ValueError: if there is no such transition.
-    """
-    connection = connections[using]
-    if not removals:
-        return set()
-    if len(removals) > ROWS_PER_STATEMENT:
-        first, rest = removals[:ROWS_PER_STATEMENT], removals[ROWS_PER_STATEMENT:]
-        return remove_from_digests(using, first, now) | remove_from_digests(using, rest, now)
-    if wrong := [item.state for item in removals if not is_allowed("merged", item.state)]:
-        raise ValueError(f"A delivery cannot change from 'merged' to '{wrong[0]}'; see notifications.core.transitions.")
-    rows = [(row.id, row.state, row.reason, row.digest_id, row.fence, _time(connection, now)) for row in removals]
-    values, params = _row_source(connection, rows, ("bigint", "text", "text", "bigint", "integer", "timestamptz"))
-    # The digest is locked, so that a worker that has claimed it since then cannot send it with the removed rows.
-    lock = "FOR UPDATE" if connection.vendor == "postgresql" else ""
-    sql = f"""
-        WITH removals(item_id, new_state, new_reason, digest_id, digest_fence, at) AS ({values}), claimed AS (
-            SELECT id AS claimed_id FROM {TABLE}
-            WHERE state = 'claimed' AND (id, fence) IN (SELECT digest_id, digest_fence FROM removals) {lock}
-        )
-        UPDATE {TABLE} SET state = new_state, reason = new_reason, merged_into_id = NULL, settled_at = at
-        FROM removals WHERE id = item_id AND state = 'merged' AND digest_id IN (SELECT claimed_id FROM claimed)
-        RETURNING id"""  # noqa: S608
-    return _ids(connection, sql, params)
+    return len(fetch_ids(connection, sql, [prepare_time(connection, due), limit]))
 
 
 def renew_leases(using: str, owner: str, ids: Collection[int], lease: datetime) -> int:
@@ -305,7 +220,7 @@ def renew_leases(using: str, owner: str, ids: Collection[int], lease: datetime) 
             SELECT id FROM {TABLE} WHERE id IN ({placeholders}) AND state = 'claimed' AND owner = %s {skip}
         )"""  # noqa: S608
     with connection.cursor() as cursor:
-        cursor.execute(sql, [_time(connection, lease), *ids, owner])
+        cursor.execute(sql, [prepare_time(connection, lease), *ids, owner])
         return cursor.rowcount
 
 
@@ -318,7 +233,7 @@ def find_suspects(using: str, owners: Sequence[str], now: datetime) -> list[tupl
         WHERE state IN ('claimed', 'sending') AND (lease < %s OR owner IN ({placeholders}))
         ORDER BY id LIMIT {MAX_SUSPECTS}"""  # noqa: S608
     with connection.cursor() as cursor:
-        cursor.execute(sql, [_time(connection, now), *owners])
+        cursor.execute(sql, [prepare_time(connection, now), *owners])
         return cursor.fetchall()
 
 
@@ -327,8 +242,8 @@ def take_back_statement(using: str, lost: Sequence[LostClaim], now: datetime) ->
     # It is one guarded UPDATE: if a worker is only slow and settles the row at the same time, either its update comes
     # first, or it finds a new fence and changes nothing.
     connection = connections[using]
-    rows = [(item.id, item.fence, item.died, _time(connection, now)) for item in lost]
-    values, params = _row_source(connection, rows, ("bigint", "integer", "integer", "timestamptz"))
+    rows = [(item.id, item.fence, item.died, prepare_time(connection, now)) for item in lost]
+    values, params = row_source(connection, rows, ("bigint", "integer", "integer", "timestamptz"))
     # The strike of a row on trial has been counted in advance.
     dead = f"{ON_TRIAL} = 1 AND died = 1 AND strikes >= {MAX_STRIKES}"
     unlocked = ""
@@ -350,31 +265,3 @@ def take_back_statement(using: str, lost: Sequence[LostClaim], now: datetime) ->
 def _columns() -> str:
     model = apps.get_model("klaxon", "Delivery")
     return ", ".join(field.column for field in model._meta.concrete_fields if field.column)
-
-
-def _in_list(condition: str, values: Collection[Any]) -> tuple[str, list[Any]]:
-    if not values:
-        return "", []
-    return f"{condition} ({', '.join(['%s'] * len(values))})", list(values)
-
-
-def _row_source(connection: Any, rows: Sequence[Sequence[Any]], types: Sequence[str]) -> tuple[str, list[Any]]:
-    """Return SQL to select the rows from, and its parameters.
-
-    On PostgreSQL these are arrays, one for each column, so that the SQL is the same for any number of rows.
-    """
-    if connection.vendor == "postgresql":
-        arrays = ", ".join(f"%s::{name}[]" for name in types)
-        return f"SELECT * FROM unnest({arrays})", [list(column) for column in zip(*rows, strict=True)]  # noqa: S608
-    placeholders = f"({', '.join(['%s'] * len(types))})"
-    return f"VALUES {', '.join([placeholders] * len(rows))}", [value for row in rows for value in row]
-
-
-def _time(connection: Any, value: datetime | None) -> Any:
-    return connection.ops.adapt_datetimefield_value(value)
-
-
-def _ids(connection: Any, sql: str, params: Sequence[Any]) -> set[int]:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, params)
-        return {row[0] for row in cursor.fetchall()}

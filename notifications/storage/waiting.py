@@ -16,7 +16,6 @@ from notifications.models.notification import Notification
 from notifications.outcomes import DeliveryState, Reason
 from notifications.storage.in_array import in_array
 
-LOCK_NAME = "klaxon.queue_limit"
 CHUNK_SIZE = 1000
 # Literals, so that the partial indexes are used. Together they are all deliveries that wait, including retries.
 READY = "d.state = 'ready'"
@@ -43,18 +42,6 @@ class OutboxScope(NamedTuple):
             return []
         field: Any = Notification._meta.get_field("cluster")
         return [field.get_db_prep_value(self.cluster, connections[self.using])]
-
-
-def lock_queue(using: str) -> None:
-    """Wait until no other transaction that counts has uncommitted deliveries, and make others wait for this one.
-
-    There is one such lock for a partition, and it is held until the transaction ends. On SQLite only one transaction
-    can write at a time anyway.
-    """
-    connection = connections[using]
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s), hashtext(current_schema()))", [LOCK_NAME])
 
 
 def count_waiting(scope: OutboxScope) -> int:

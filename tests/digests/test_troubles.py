@@ -203,6 +203,7 @@ def test_a_user_who_opted_out_of_digests_gets_the_items_one_by_one(clock, reader
 
 def test_more_items_than_fit_into_one_statement(clock, reader, monkeypatch):
     monkeypatch.setattr("notifications.storage.outbox.ROWS_PER_STATEMENT", 3)
+    monkeypatch.setattr("notifications.storage.digest_items.ROWS_PER_STATEMENT", 3)
     for number in range(8):
         ship(reader, number)
     clock.to(EIGHT)

@@ -13,7 +13,8 @@ from notifications.digests import Section, make_due
 from notifications.manager import NotificationManager
 from notifications.models import Cluster, Delivery, Mute, NotificationLog, UserSettings
 from notifications.outcomes import DeliveryState, Reason
-from notifications.storage.outbox import DigestRemoval, LostClaim
+from notifications.storage.digest_items import DigestRemoval
+from notifications.storage.outbox import LostClaim
 from notifications.testing import simulated
 from tests.digests.conftest import with_digest
 from tests.digests.test_digest import EIGHT, ship
