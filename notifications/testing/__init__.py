@@ -1,9 +1,9 @@
-"""For the tests of host projects and of channel authors.
+"""Tools for the tests of projects that use Klaxon, and of channels.
 
-``capture_notifications()`` tells what a block of code queued, ``travelling()`` is a clock that stands still until told,
-``simulated()`` replays a day or a year through ``send()`` and the worker, ``temporary_events()`` forgets events that a
-test registers. ``notifications.testing.contract.ChannelContract`` tests a channel class; it stands apart because it
-needs pytest.
+``capture_notifications()`` records the notifications that a block of code queues. ``travelling()`` provides a clock
+that stands still until it is moved. ``simulated()`` replays a day or a year through ``send()`` and the worker.
+``temporary_events()`` removes events that a test registers. ``notifications.testing.contract.ChannelContract`` tests a
+channel class; it is a separate module because it requires pytest.
 """
 
 from notifications.testing.capture import Captured, capture_notifications

@@ -1,4 +1,4 @@
-"""What a block of code queued, read from the real tables."""
+"""Record the notifications that a block of code queues, with the real tables."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ from notifications.testing.outages import check_channel
 
 @dataclass
 class Captured:
-    """The notifications queued since the block began. Everything is read when asked for, so it is never stale."""
+    """The notifications that were queued since the start of the block. Each access reads the tables."""
 
     after: int
 
@@ -32,38 +32,46 @@ class Captured:
 
     @property
     def dropped(self) -> QuerySet[NotificationLog]:
-        """One log row for each recipient and channel that a gate refused, with its ``reason``."""
+        """The log rows of drops, one for each recipient and channel, with ``reason``."""
         return NotificationLog.objects.filter(notification_id__gt=self.after, kind=NotificationLog.Kind.DROP).order_by(
             "pk"
         )
 
     def to(self, recipient: Any, event: Enum | str | None = None, channel: Enum | str | None = None) -> list[Delivery]:
-        """The deliveries to a user or an ``Address``, perhaps of one event or channel only.
+        """Return the deliveries to a user or an ``Address``, optionally only those of one event or channel.
 
-        :raises UnknownEvent: if nobody registered the event.
-        :raises ValueError: if the site has no such channel.
+        :raises UnknownEvent: if the event is not registered.
+        :raises ValueError: if the site does not have the channel.
         """
-        check_known(event, channel)
-        found = self.deliveries.filter(recipient_key=key_of_recipient(recipient))
+        check_names(event, channel)
+        found = self.deliveries.filter(recipient_key=get_recipient_key(recipient))
         if event is not None:
             found = found.filter(notification__event=key_of(event))
         return list(found if channel is None else found.filter(channel=key_of(channel)))
 
     def assert_queued(self, event: Enum | str, *, to: Any, channel: Enum | str | None = None) -> None:
-        """Fails unless it was; raises as :meth:`to` does, too.
+        """Assert that the event was queued for a recipient.
 
-        :raises AssertionError: telling what was queued instead.
+        :raises AssertionError: if there is no such delivery. The message lists the queued ones.
+        :raises UnknownEvent: if the event is not registered.
+        :raises ValueError: if the site does not have the channel.
         """
         if not self.to(to, event, channel):
             raise AssertionError(f"No {key_of(event)!r} was queued for {to!r}. {self}")
 
     def assert_nothing_queued(self) -> None:
-        """:raises AssertionError: telling what was queued."""
+        """Assert that nothing was queued.
+
+        :raises AssertionError: if anything was queued. The message lists it.
+        """
         if self.deliveries.exists():
-            raise AssertionError(f"Expected nothing. {self}")
+            raise AssertionError(f"Expected that nothing is queued. {self}")
 
     def deliver(self) -> Tally:
-        """Deliver what was captured, here and now, by the worker's own code; returns how many came to which state."""
+        """Deliver the captured notifications in the test itself, with the worker's code.
+
+        :returns: the number of deliveries for each state.
+        """
         ids = list(self.notifications.values_list("pk", flat=True))
         dispatcher = Dispatcher()
         try:
@@ -80,29 +88,32 @@ class Captured:
         return self.deliveries.select_related("notification")
 
 
-def check_known(event: Any, channel: Any) -> None:
-    """:raises UnknownEvent, ValueError: if nobody registered the event, or the site has no such channel."""
+def check_names(event: Any, channel: Any) -> None:
+    """
+    :raises UnknownEvent: if the event is not registered.
+    :raises ValueError: if the site does not have the channel.
+    """
     if event is not None:
         NOTIFICATION_EVENTS.find(event)
     if channel is not None:
         check_channel(key_of(channel))
 
 
-def key_of_recipient(recipient: Any) -> str:
-    """The recipient key of a user or an ``Address``."""
+def get_recipient_key(recipient: Any) -> str:
+    """Return the recipient key of a user or an ``Address``."""
     return recipient.key if isinstance(recipient, Address) else user_key(recipient.pk)
 
 
 @contextmanager
 def capture_notifications() -> Iterator[Captured]:
-    """Tell what the block queues::
+    """Record the notifications that the block queues::
 
     with capture_notifications() as captured:
         order.ship()
     captured.assert_queued(ShopEvents.ORDER_SHIPPED, to=order.customer, channel="email")
-    captured.deliver()      # and look at django.core.mail.outbox
+    captured.deliver()      # then check django.core.mail.outbox
     """
     newest = Notification.objects.aggregate(newest=Max("pk"))["newest"]
-    # The log outlives what it tells of.
+    # Log rows remain when their notifications are deleted, so the log can contain a higher number.
     logged = NotificationLog.objects.aggregate(newest=Max("notification_id"))["newest"]
     yield Captured(after=max(newest or 0, logged or 0))

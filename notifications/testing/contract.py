@@ -1,4 +1,4 @@
-"""The test of what every channel promises, for channel authors::
+"""Tests of the contract of a channel, for authors of channels::
 
     class TestPagerChannel(ProviderContract):
         def make_channel(self):
@@ -7,7 +7,7 @@
         def break_provider(self, channel):
             self.pager.stop()
 
-Run by pytest-django; each test makes its deliveries through the real tables.
+The tests require pytest-django and create deliveries in the real tables.
 """
 
 from collections.abc import Sequence
@@ -32,13 +32,14 @@ FILES = (Attachment("Grüße.txt", "Grüße\n"), Attachment("dot.bin", b".\r\n\x
 
 @pytest.mark.django_db
 class ChannelContract:
-    """Inherit and say how to make your channel; what is behind it must accept what it is given."""
+    """Tests for any channel. Inherit from this class and implement ``make_channel()``. Its provider must accept all
+    messages."""
 
     def make_channel(self) -> BaseChannel:
         raise NotImplementedError
 
     def address(self, number: int) -> str:
-        """A well-formed address that the provider accepts."""
+        """Return a valid address that the provider accepts."""
         kind = self.make_channel().address_kind
         return ADDRESSES[kind].format(number)
 
@@ -80,8 +81,8 @@ class ChannelContract:
         assert isinstance(channel, BaseChannel)
         assert isinstance(channel.address_kind, str)
         assert channel.group_size >= 1
-        facts = channel.idempotent, channel.transactional, channel.takes_attachments
-        assert all(isinstance(fact, bool) for fact in facts)
+        flags = channel.idempotent, channel.transactional, channel.takes_attachments
+        assert all(isinstance(flag, bool) for flag in flags)
         assert {*channel.required_parts, *channel.optional_parts} <= TEXTS.keys()
 
     def test_preparing_is_pure(
@@ -97,13 +98,13 @@ class ChannelContract:
         self, channel: BaseChannel, deliveries: list[Delivery]
     ) -> None:
         messages = self.messages(channel, deliveries)
-        answer = channel.send(messages)
-        assert isinstance(answer, GeneratorType), "send() must yield, so that an exception leaves only the rest unknown"
-        receipts = list(answer)
+        result = channel.send(messages)
+        assert isinstance(result, GeneratorType), "send() must yield, so that an exception leaves only the rest unknown"
+        receipts = list(result)
         assert all(isinstance(receipt, Receipt) for receipt in receipts)
         assert sorted(id(receipt.message) for receipt in receipts) == sorted(id(message) for message in messages)
         assert {receipt.verdict for receipt in receipts} == {Verdict.ACCEPTED}
-        assert all(receipt.provider for receipt in receipts), "a receipt names the provider"
+        assert all(receipt.provider for receipt in receipts), "a receipt must name the provider"
 
     def test_nothing_to_send_is_no_error(self, channel: BaseChannel) -> None:
         assert list(channel.send([])) == []
@@ -116,10 +117,10 @@ class ChannelContract:
 
 
 class ProviderContract(ChannelContract):
-    """For a channel with a provider behind it, which can fail."""
+    """Tests for a channel with a provider that can fail."""
 
     def break_provider(self, channel: BaseChannel) -> None:
-        """Make the provider unreachable, from now on."""
+        """Make the provider unreachable for the rest of the test."""
         raise NotImplementedError
 
     def test_an_unreachable_provider_is_told_with_its_error(

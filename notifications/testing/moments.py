@@ -1,4 +1,4 @@
-"""Moments of a simulation: what a time on the wall comes to, and when something happens next by itself."""
+"""Times in a simulation: convert local times, and find the time of the next automatic event."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -14,21 +14,21 @@ from notifications.storage.outbox import WAITS_ALONE_SQL, WAITS_FOR_DIGEST_SQL
 DAY = timedelta(days=1)
 
 
-def instant(when: datetime | str, zone: ZoneInfo) -> datetime:
-    """A time in UTC, where a text or a time without a zone is meant on the clocks of ``zone``.
+def to_utc(when: datetime | str, zone: ZoneInfo) -> datetime:
+    """Return a time in UTC. A string or a naive datetime is a local time in ``zone``.
 
-    :raises TypeError: if it is neither a text nor a datetime.
+    :raises TypeError: if it is neither a string nor a datetime.
     """
     moment = datetime.fromisoformat(when) if isinstance(when, str) else when
     if not isinstance(moment, datetime):
-        raise TypeError(f"{when!r} is no time. Give a datetime, or a text such as '2026-11-20 12:00'.")
+        raise TypeError(f"{when!r} is not a time. Pass a datetime, or a string such as '2026-11-20 12:00'.")
     return first_instant(moment, zone) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
-def repeated(first: datetime, step: timedelta, until: datetime, zone: ZoneInfo) -> Iterator[datetime]:
-    """A moment again and again, before ``until``: after whole days on the clocks of ``zone``, else as time passes."""
+def repeat(first: datetime, step: timedelta, until: datetime, zone: ZoneInfo) -> Iterator[datetime]:
+    """Yield times before ``until``. Steps of whole days keep the local time in ``zone``; others are exact durations."""
     if step <= timedelta():
-        raise ValueError(f"A step of {step} leads nowhere.")
+        raise ValueError(f"The step must be more than 0, not {step}.")
     wall = first.astimezone(zone).replace(tzinfo=None)
     for number in count():
         moment = first + number * step if step % DAY else first_instant(wall + number * step, zone)
@@ -37,9 +37,9 @@ def repeated(first: datetime, step: timedelta, until: datetime, zone: ZoneInfo) 
         yield moment
 
 
-def due_moments(now: datetime) -> Iterator[datetime]:
-    """When what is held or to be tried again is due, and when the next digest or batch is."""
-    # In the words of the partial indexes, so that these serve.
+def find_due_times(now: datetime) -> Iterator[datetime]:
+    """Yield the next time at which a held delivery or a retry is due, and that of the next digest or batch."""
+    # The conditions are those of the partial indexes, so that the database can use them.
     for condition in (WAITS_ALONE_SQL, WAITS_FOR_DIGEST_SQL):
         waiting = Delivery.objects.extra(where=[condition]).filter(due_at__gt=now)  # noqa: S610
         yield from filter(None, waiting.order_by("due_at").values_list("due_at", flat=True)[:1])
@@ -49,18 +49,18 @@ def is_anything_ready() -> bool:
     return Delivery.objects.extra(where=["klaxon_delivery.state = 'ready'"]).exists()
 
 
-def probe_moments(now: datetime) -> Iterator[datetime]:
-    """When a provider that is being left alone is tried again."""
-    resting = Circuit.objects.filter(open_until__gt=now).order_by("open_until")
-    yield from filter(None, resting.values_list("open_until", flat=True)[:1])
+def find_probe_times(now: datetime) -> Iterator[datetime]:
+    """Yield the next time at which a provider with an open circuit is tried again."""
+    circuits = Circuit.objects.filter(open_until__gt=now).order_by("open_until")
+    yield from filter(None, circuits.values_list("open_until", flat=True)[:1])
 
 
-def summary_moments(now: datetime) -> Iterator[datetime]:
-    """When the host is asked next what it has for the digests of those for whom nothing waits."""
+def find_section_times(now: datetime) -> Iterator[datetime]:
+    """Yield the next times of digests that contain only the site's own sections."""
     if not conf.current().digest_sections:
         return
-    wanted = UserSettings.objects.exclude(digest=UserSettings.Digest.NONE).order_by()
-    kinds = wanted.values_list("digest", "digest_hour", "digest_day", "time_zone").distinct()
-    for kind, hour, day, zone in kinds:
+    with_digest = UserSettings.objects.exclude(digest=UserSettings.Digest.NONE).order_by()
+    schedules = with_digest.values_list("digest", "digest_hour", "digest_day", "time_zone").distinct()
+    for kind, hour, day, zone in schedules:
         weekly = kind == UserSettings.Digest.WEEKLY
         yield find_next_hour(now + datetime.resolution, hour, day if weekly else None, get_zone(zone))

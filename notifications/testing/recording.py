@@ -1,7 +1,8 @@
-"""The channels of a simulation: what would leave the process is kept instead.
+"""The channels of a simulation. They store messages instead of sending them.
 
-A recorder has all facts of the class that it stands for (kind of address, template parts, size of groups, …), so that
-gates, rendering and the worker treat it alike. What is stored in our own database (``app``) needs no recorder.
+A recording channel has the class attributes of the channel that it replaces (kind of address, template parts, group
+size, …), so that gates, rendering and the worker treat both in the same way. Channels that store messages in the
+database (``app``) are not replaced.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,70 +26,68 @@ from notifications.testing.outages import Outage
 
 
 @dataclass
-class Post:
-    """What providers accepted in a simulation, by delivery, and when they are away."""
+class SimulationStore:
+    """The messages that providers accepted in a simulation, by delivery, and the outages."""
 
     texts: dict[int, Rendered] = field(default_factory=dict)
     outages: list[Outage] = field(default_factory=list)
 
 
 @dataclass(frozen=True, eq=False)
-class Recorded:
+class RecordedMessage:
     """A message of a simulation."""
 
     delivery_id: int
     rendered: Rendered
 
 
-class Recorder(BaseChannel):
-    """To be mixed with the class that it stands for, whose constructor and ``prepare()`` it spares."""
+class RecordingChannel(BaseChannel):
+    """A mixin for the channel class that it replaces. It overrides the constructor, ``prepare()`` and ``send()``."""
 
-    def __init__(self, post: Post, channel: str, provider: str) -> None:
-        self.post = post
+    def __init__(self, store: SimulationStore, channel: str, provider: str) -> None:
+        self.store = store
         self.channel = channel
         self.provider = provider
 
-    def prepare(self, delivery: Delivery, rendered: Rendered) -> Recorded:
-        return Recorded(delivery.pk, rendered)
+    def prepare(self, delivery: Delivery, rendered: Rendered) -> RecordedMessage:
+        return RecordedMessage(delivery.pk, rendered)
 
-    def send(self, messages: Sequence[Recorded]) -> Iterator[Receipt]:
+    def send(self, messages: Sequence[RecordedMessage]) -> Iterator[Receipt]:
         for message in messages:
-            if any(outage.holds(self.channel, self.provider, clock.local_now()) for outage in self.post.outages):
-                yield Receipt(message, Verdict.TEMPORARY, self.provider, error="Away, as the simulation has it.")
+            if any(outage.is_active(self.channel, self.provider, clock.local_now()) for outage in self.store.outages):
+                yield Receipt(message, Verdict.TEMPORARY, self.provider, error="Unreachable in the simulation.")
                 continue
-            self.post.texts[message.delivery_id] = message.rendered
+            self.store.texts[message.delivery_id] = message.rendered
             yield Receipt(message, Verdict.ACCEPTED, self.provider)
 
     def close(self) -> None:
-        """There is nothing to let go of."""
+        """There is no connection to close."""
 
 
 class SimulatedSettings(dict[str, Any]):
-    """``NOTIFICATIONS`` of a simulation, which can be told from a site's own."""
+    """``NOTIFICATIONS`` of a simulation, as a separate class so that a nested simulation can be detected."""
 
 
-def recorded_settings(post: Post) -> SimulatedSettings:
-    """The site's own ``NOTIFICATIONS``, but with recorders, without Celery, and with retries exactly in their time.
+def make_simulated_settings(store: SimulationStore) -> SimulatedSettings:
+    """Return the site's ``NOTIFICATIONS`` with recording channels, without Celery, and with retries without jitter.
 
     :raises RuntimeError: in a simulation.
     """
-    written = getattr(settings, "NOTIFICATIONS", {})
-    is_simulated = isinstance(written, SimulatedSettings)
+    own_settings = getattr(settings, "NOTIFICATIONS", {})
+    is_simulated = isinstance(own_settings, SimulatedSettings)
     if is_simulated:
-        raise RuntimeError("A simulation runs already, and there is only one clock. Plan it all on one timeline.")
-    channels = {name.lower(): entry for name, entry in written.get("CHANNELS", {}).items()}
+        raise RuntimeError("A simulation is already running. Use one timeline for all calls.")
+    channels = {name.lower(): entry for name, entry in own_settings.get("CHANNELS", {}).items()}
     for name in conf.current().enabled_channels:
         if not get_channel_class(name).transactional:
-            channels[name] = _recorded(name, channels.get(name, {}), post)
-    return SimulatedSettings(written, CHANNELS=channels, DELIVERY="queued", CELERY=False, RETRY_JITTER=0)
+            channels[name] = _make_channel_entry(name, channels.get(name, {}), store)
+    return SimulatedSettings(own_settings, CHANNELS=channels, DELIVERY="queued", CELERY=False, RETRY_JITTER=0)
 
 
 @contextmanager
-def settings_kept() -> Iterator[None]:
-    """Within the block, whoever overrides ``NOTIFICATIONS`` is told not to: it would take the recorders out.
-
-    :raises RuntimeError: there, not here.
-    """
+def forbid_settings_override() -> Iterator[None]:
+    """Let an override of ``NOTIFICATIONS`` within the block raise ``RuntimeError``, because it would remove the
+    recording channels."""
     setting_changed.connect(_refuse_override)
     try:
         yield
@@ -98,35 +97,35 @@ def settings_kept() -> Iterator[None]:
 
 def _refuse_override(*, setting: str, enter: bool, **kwargs: Any) -> None:
     if setting == "NOTIFICATIONS" and enter:
-        raise RuntimeError("Change NOTIFICATIONS before the simulation: within it, mails would really leave.")
+        raise RuntimeError("Change NOTIFICATIONS before the simulation. Within it, messages would really be sent.")
 
 
-def _recorded(name: str, written: Mapping[str, Any], post: Post) -> dict[str, Any]:
-    listed = written.get("PROVIDERS") or [{"NAME": name}]
-    providers = zip(listed, get_channel_conf(name).providers, strict=True)
-    recorders = [{**entry, **_recorder(name, provider, post)} for entry, provider in providers]
-    return {**written, "OPTIONS": {}, "PROVIDERS": recorders}
+def _make_channel_entry(name: str, entry: Mapping[str, Any], store: SimulationStore) -> dict[str, Any]:
+    provider_entries = entry.get("PROVIDERS") or [{"NAME": name}]
+    providers = zip(provider_entries, get_channel_conf(name).providers, strict=True)
+    recorders = [{**own, **_make_provider_entry(name, provider, store)} for own, provider in providers]
+    return {**entry, "OPTIONS": {}, "PROVIDERS": recorders}
 
 
-def _recorder(channel: str, provider: ProviderConf, post: Post) -> dict[str, Any]:
-    options = {"post": post, "channel": channel, "provider": provider.name}
-    return {"BACKEND": recorder_of(provider.backend), "OPTIONS": options}
+def _make_provider_entry(channel: str, provider: ProviderConf, store: SimulationStore) -> dict[str, Any]:
+    options = {"store": store, "channel": channel, "provider": provider.name}
+    return {"BACKEND": get_recorder_path(provider.backend), "OPTIONS": options}
 
 
-_made: dict[str, type[Recorder]] = {}
+_recorders: dict[str, type[RecordingChannel]] = {}
 
 
-def recorder_of(backend: str) -> str:
-    """The dotted path of a recorder with the facts of a channel class, which is given by its own."""
+def get_recorder_path(backend: str) -> str:
+    """Return the dotted path of a recording channel that replaces the channel class with another dotted path."""
     name = backend.replace(".", "__")
-    if name not in _made:
-        _made[name] = type(name, (Recorder, import_string(backend)), {"__module__": __name__})
+    if name not in _recorders:
+        _recorders[name] = type(name, (RecordingChannel, import_string(backend)), {"__module__": __name__})
     return f"{__name__}.{name}"
 
 
-def __getattr__(name: str) -> type[Recorder]:
-    """Recorders are made when they are asked for, and found here by their dotted path as any channel is."""
+def __getattr__(name: str) -> type[RecordingChannel]:
+    """Return a recording channel, so that ``import_string()`` finds it in this module."""
     try:
-        return _made[name]
+        return _recorders[name]
     except KeyError:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None

@@ -1,4 +1,4 @@
-"""Events that live for one test."""
+"""Events that are registered for one test."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +8,6 @@ from notifications.events import NOTIFICATION_EVENTS, EventRegistry
 
 @contextmanager
 def temporary_events() -> Iterator[EventRegistry]:
-    """Whatever the block registers is forgotten at its end, and whatever it removed is back."""
+    """At the end of the block, remove the events that it registered and restore those that it removed."""
     with NOTIFICATION_EVENTS.restored():
         yield NOTIFICATION_EVENTS

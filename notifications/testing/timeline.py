@@ -1,5 +1,5 @@
-"""A simulator: a day, or a year, of what happens goes through the real ``send()`` and the real worker, in a test's
-database and by a clock that jumps from one thing to the next."""
+"""A simulator: it replays a day or a year through the real ``send()`` and the real worker, in a test's database, with a
+clock that jumps from one event to the next."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,34 +16,34 @@ from notifications.delivering.workers.periodic_tasks import PERIODIC_TASKS
 from notifications.events import key_of
 from notifications.manager import NotificationManager
 from notifications.models import NotificationLog
-from notifications.testing.arrivals import Arrival, Names, arrivals, table
-from notifications.testing.capture import Captured, capture_notifications, check_known, key_of_recipient
+from notifications.testing.arrivals import Arrival, RecipientNames, format_table, list_arrivals
+from notifications.testing.capture import Captured, capture_notifications, check_names, get_recipient_key
 from notifications.testing.moments import (
-    due_moments,
-    instant,
+    find_due_times,
+    find_probe_times,
+    find_section_times,
     is_anything_ready,
-    probe_moments,
-    repeated,
-    summary_moments,
+    repeat,
+    to_utc,
 )
 from notifications.testing.outages import Outage
-from notifications.testing.plan import Call, Plan
-from notifications.testing.recording import Post, recorded_settings, settings_kept
+from notifications.testing.recording import SimulationStore, forbid_settings_override, make_simulated_settings
+from notifications.testing.schedule import Call, Schedule
 from notifications.testing.travel import Travel, travelling
 
-ANOTHER_LOOK = timedelta(seconds=1)
-"""What a worker knows of pauses and providers is up to a second old, so it looks again after that."""
+REFRESH_INTERVAL = timedelta(seconds=1)
+"""A worker's information about pauses and providers can be this old, so the simulation stops again after it."""
 
 
 class Timeline:
-    """Made by :func:`simulated`. Times are given with a time zone, or as text on the clocks of the simulation's."""
+    """A simulation; see :func:`simulated`. Times are aware datetimes, or strings in the simulation's time zone."""
 
-    def __init__(self, travel: Travel, zone: ZoneInfo, post: Post, captured: Captured) -> None:
+    def __init__(self, travel: Travel, zone: ZoneInfo, store: SimulationStore, captured: Captured) -> None:
         self.zone = zone
         self.captured = captured
         self._clock = travel
-        self._post = post
-        self._plan = Plan()
+        self._store = store
+        self._schedule = Schedule()
         self._dispatcher = Dispatcher()
         self._is_busy = False
 
@@ -53,121 +53,131 @@ class Timeline:
         return self._clock.time.astimezone(self.zone)
 
     def at(self, when: datetime | str, call: Call) -> None:
-        """Plan a call.
+        """Schedule a call.
 
-        :raises ValueError: if that time is over.
+        :raises ValueError: if the time is in the past.
         """
-        moment = instant(when, self.zone)
-        if moment < self._clock.time:
-            raise ValueError(f"{when} is over; by the simulated clock it is {self.now}.")
-        self._plan.add(moment, call)
+        time = to_utc(when, self.zone)
+        if time < self._clock.time:
+            raise ValueError(f"{when} is in the past. The simulated time is {self.now}.")
+        self._schedule.add(time, call)
 
-    def send(self, when: datetime | str, *given: Any, **options: Any) -> None:
-        """Plan a ``NotificationManager.send()`` with these arguments."""
-        self.at(when, partial(NotificationManager.send, *given, **options))
+    def send(self, when: datetime | str, *args: Any, **kwargs: Any) -> None:
+        """Schedule a ``NotificationManager.send()`` with these arguments."""
+        self.at(when, partial(NotificationManager.send, *args, **kwargs))
 
     def every(self, step: timedelta, call: Call, *, first: datetime | str, until: datetime | str) -> None:
-        """Plan a call again and again, before ``until``. Whole days keep their time on the clocks of the time zone."""
-        for moment in repeated(instant(first, self.zone), step, instant(until, self.zone), self.zone):
-            self.at(moment, call)
+        """Schedule a repeated call before ``until``. Steps of whole days keep the local time."""
+        for time in repeat(to_utc(first, self.zone), step, to_utc(until, self.zone), self.zone):
+            self.at(time, call)
 
     def outage(self, channel: str, since: datetime | str, until: datetime | str, provider: str = "") -> None:
-        """Let a channel, or one of its providers, answer nobody for a while: each try fails, and may be repeated.
+        """Make every attempt on a channel, or with one of its providers, fail temporarily in a period.
 
-        :raises ValueError: if there is no such channel or provider, or Klaxon stores the channel itself, or at no time.
+        :raises ValueError: if there is no such channel or provider, Klaxon stores the channel itself, or the period is
+            empty.
         """
-        span = instant(since, self.zone), instant(until, self.zone)
-        self._post.outages.append(Outage(key_of(channel), *span, provider))
+        span = to_utc(since, self.zone), to_utc(until, self.zone)
+        self._store.outages.append(Outage(key_of(channel), *span, provider))
 
     def run(self, until: datetime | str | None = None) -> "Timeline":
-        """Go on until this time, or until nothing is left that would happen by itself. It never sleeps.
+        """Run until this time, or until nothing is left to do. It never sleeps.
 
-        What a planned call raises comes out here.
+        If a scheduled call raises an exception, this method raises it.
         """
-        end = None if until is None else instant(until, self.zone)
-        self._happen()
-        while (moment := self._next(end)) is not None and (end is None or moment <= end):
-            self._clock.to(moment)
-            self._happen()
+        end = None if until is None else to_utc(until, self.zone)
+        self._run_step()
+        while (time := self._find_next_time(end)) is not None and (end is None or time <= end):
+            self._clock.to(time)
+            self._run_step()
         if end is not None and end > self._clock.time:
             self._clock.to(end)
         return self
 
     @property
     def arrivals(self) -> list[Arrival]:
-        """What arrived since the simulation began, in the order of time."""
-        return arrivals(self.captured.after, self._post.texts, self.zone)
+        """The arrivals since the start of the simulation, in chronological order."""
+        return list_arrivals(self.captured.after, self._store.texts, self.zone)
 
     def arrived(self, event: Any = None, *, to: Any = None, channel: Any = None) -> list[Arrival]:
-        """Some of the arrivals: of one event, to one user or ``Address``, on one channel.
+        """Return the arrivals of an event, to a user or ``Address``, on a channel.
 
-        :raises UnknownEvent: if nobody registered the event.
-        :raises ValueError: if the site has no such channel.
+        :raises UnknownEvent: if the event is not registered.
+        :raises ValueError: if the site does not have the channel.
         """
-        check_known(event, channel)
-        wanted = {name: key_of(word) for name, word in {"event": event, "channel": channel}.items() if word is not None}
+        check_names(event, channel)
+        given = {"event": event, "channel": channel}
+        conditions = {name: key_of(value) for name, value in given.items() if value is not None}
         if to is not None:
-            wanted["recipient_key"] = key_of_recipient(to)
-        return [one for one in self.arrivals if all(getattr(one, name) == value for name, value in wanted.items())]
+            conditions["recipient_key"] = get_recipient_key(to)
+        return [
+            arrival
+            for arrival in self.arrivals
+            if all(getattr(arrival, name) == value for name, value in conditions.items())
+        ]
 
     def name_of(self, row: NotificationLog) -> Any:
-        """Whom a row of the log is about: the user, or a bare address as a text."""
-        return Names(self.captured.after).of(row)
+        """Return the recipient of a log row: the user, or a bare address as a string."""
+        return RecipientNames(self.captured.after).get_name(row)
 
     def assert_arrived(self, event: Any, *, to: Any, at: datetime | str, channel: Any = None) -> None:
-        """Exactly one arrival, at this time to the second.
+        """Assert that there is exactly one such arrival, at this time to the second.
 
-        :raises AssertionError: telling all that happened.
+        :raises AssertionError: otherwise. The message lists everything that happened.
         """
-        moment = instant(at, self.zone).replace(microsecond=0)
-        if [one.at.replace(microsecond=0) for one in self.arrived(event, to=to, channel=channel)] != [moment]:
-            raise AssertionError(f"{key_of(event)!r} was to reach {to} once, at {at}.\n{self}")
+        time = to_utc(at, self.zone).replace(microsecond=0)
+        if [arrival.at.replace(microsecond=0) for arrival in self.arrived(event, to=to, channel=channel)] != [time]:
+            raise AssertionError(f"Expected that {key_of(event)!r} reaches {to} once, at {at}.\n{self}")
 
     def __str__(self) -> str:
-        return table(self.arrivals, self.captured.after, self.zone) or "Nothing happened."
+        return format_table(self.arrivals, self.captured.after, self.zone) or "Nothing happened."
 
     def close(self) -> None:
         self._dispatcher.close()
 
-    def _happen(self) -> None:
-        """What is planned for this moment, and then the worker with its chores."""
-        called = self._plan.make_calls(self._clock.time)
+    def _run_step(self) -> None:
+        """Make the calls that are scheduled for this time, and then run the worker and its periodic tasks."""
+        call_count = self._schedule.make_calls(self._clock.time)
         self._run_periodic_tasks()
-        self._is_busy = bool(self._dispatcher.run_until_idle() or called)
+        self._is_busy = bool(self._dispatcher.run_until_idle() or call_count)
 
     def _run_periodic_tasks(self) -> None:
-        """Digests and the like. A worker does them every few seconds; here they are never late, and errors come out."""
+        """Run tasks such as making digests. A worker runs them every few seconds; here they are never late, and errors
+        are raised."""
         for task in list(PERIODIC_TASKS.values()):
             task.run(self._clock.time, lambda: False)
 
-    def _next(self, end: datetime | None) -> datetime | None:
-        """The next moment at which something can happen. What comes again for ever is waited for only until an end."""
+    def _find_next_time(self, end: datetime | None) -> datetime | None:
+        """Return the next time at which something can happen.
+
+        Digests of sections recur forever, so they count only if there is an end or something else to do.
+        """
         now = self._clock.time
-        moments = [*due_moments(now), *self._plan.next_moments]
+        times = [*find_due_times(now), *self._schedule.next_times]
         if is_anything_ready():
-            moments += [*probe_moments(now), *([now + ANOTHER_LOOK] if self._is_busy else [])]
-        if moments or end is not None:
-            moments += summary_moments(now)
-        return min(moments, default=None)
+            times += [*find_probe_times(now), *([now + REFRESH_INTERVAL] if self._is_busy else [])]
+        if times or end is not None:
+            times += find_section_times(now)
+        return min(times, default=None)
 
 
 @contextmanager
 def simulated(start: datetime | str, time_zone: str = "") -> Iterator[Timeline]:
-    """A timeline that begins at ``start``, in this time zone or the site's own.
+    """Return a timeline that starts at ``start``, in this time zone or the site's.
 
-    Within the block nothing leaves the process. Change settings before it, not in it.
+    Within the block, nothing leaves the process. Change settings before the block.
 
-    :raises RuntimeError: in another simulation; and, within the block, where ``NOTIFICATIONS`` is overridden.
-    :raises TypeError: if ``start`` is no time.
+    :raises RuntimeError: in another simulation, or if ``NOTIFICATIONS`` is overridden within the block.
+    :raises TypeError: if ``start`` is not a time.
     """
-    zone, post = ZoneInfo(time_zone or timezone.get_default_timezone_name()), Post()
+    zone, store = ZoneInfo(time_zone or timezone.get_default_timezone_name()), SimulationStore()
     with (
-        travelling(instant(start, zone)) as travel,
-        override_settings(NOTIFICATIONS=recorded_settings(post)),
-        settings_kept(),
+        travelling(to_utc(start, zone)) as travel,
+        override_settings(NOTIFICATIONS=make_simulated_settings(store)),
+        forbid_settings_override(),
         capture_notifications() as captured,
     ):
-        timeline = Timeline(travel, zone, post, captured)
+        timeline = Timeline(travel, zone, store, captured)
         try:
             yield timeline
         finally:

@@ -9,7 +9,7 @@ from notifications.core import clock
 
 
 class Travel:
-    """Time that stands still until :meth:`forward` or :meth:`to` moves it."""
+    """A clock that stands still until :meth:`forward` or :meth:`to` moves it."""
 
     def __init__(self, start: datetime) -> None:
         self.to(start)
@@ -18,20 +18,20 @@ class Travel:
         return self.time
 
     def forward(self, **amount: Any) -> datetime:
-        """``forward(minutes=5)``; the words of :class:`datetime.timedelta`."""
+        """Move the clock forward. The arguments are those of :class:`datetime.timedelta`, such as ``minutes=5``."""
         self.time += timedelta(**amount)
         return self.time
 
     def to(self, time: datetime) -> datetime:
         if time.tzinfo is None:
-            raise ValueError("Give a time with a time zone, such as datetime(2026, 3, 29, tzinfo=UTC).")
+            raise ValueError("Pass an aware datetime, such as datetime(2026, 3, 29, tzinfo=UTC).")
         self.time = time
         return self.time
 
 
 @contextmanager
 def travelling(start: datetime | None = None) -> Iterator[Travel]:
-    """Within the block, Klaxon takes the time from the yielded clock, in every thread of this process."""
+    """Let Klaxon use the yielded clock within the block, in every thread of this process."""
     travel = Travel(start or datetime.now(UTC))
     with clock.override(travel):
         yield travel

@@ -63,7 +63,7 @@ def test_of_a_misspelt_event_or_channel_nothing_can_have_been_queued(user):
     for ask in (partial(captured.to, user), partial(captured.assert_queued, to=user)):
         with pytest.raises(UnknownEvent, match="odrer_shipped"):
             ask("odrer_shipped")
-        with pytest.raises(ValueError, match=r"There is no channel 'emial', only: app, email, log\."):
+        with pytest.raises(ValueError, match=r"There is no channel 'emial'\. Known channels: app, email, log\."):
             ask(ShopEvents.ORDER_SHIPPED, channel="emial")
 
 
