@@ -287,7 +287,7 @@ def lag(request, settings, transactional_db, tmp_path):
     def begin():
         names.append(_copied(tmp_path))
         connections.databases["replica"] = {**connection.settings_dict, "NAME": names[0]}
-        # Without connections[…], because Django's test cases allow only databases that existed before.
+        # Connect explicitly, because Django's test cases allow connections only to databases that existed before.
         connections["replica"].connect()
         settings.DATABASE_ROUTERS = [request.param()]
 
