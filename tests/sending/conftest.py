@@ -8,6 +8,7 @@ from notifications.events import NotificationEvent, NotificationPriority
 from notifications.signals import notifications_queued
 from notifications.testing import temporary_events
 from tests.factories import UserFactory
+from tests.sending.alarms import MEDIUM, Alarms
 
 
 @pytest.fixture
@@ -43,3 +44,15 @@ def event_with(db):
             return Test.EVENT
 
         yield event_with
+
+
+@pytest.fixture
+def declare():
+    with temporary_events() as events:
+
+        def declare(member=Alarms.SMOKE, priority=MEDIUM, channels=("email", "app"), window=900, **more):
+            more = {"dedup_keys": ("room",), **more}
+            events[member] = NotificationEvent(member.value, priority, channels, dedup_window=window, **more)
+
+        declare()
+        yield declare
