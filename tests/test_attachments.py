@@ -1,4 +1,4 @@
-"""Files that go along with a send: what is one, and that they are kept with the notification or not at all."""
+"""Attachments: their validation, and storing them together with the notification."""
 
 import pytest
 from django.db import connection, transaction
@@ -39,13 +39,13 @@ class TestOneFile:
     def test_a_text_becomes_utf_8(self):
         assert Attachment("note.txt", "Grüße\n") == Attachment("note.txt", "Grüße\n".encode(), "TEXT/plain")
 
-    def test_what_is_said_to_be_text_and_is_none_is_just_bytes(self):
+    def test_an_invalid_text_is_sent_as_bytes(self):
         assert Attachment("list.csv", "Grüße".encode("latin-1")).mimetype == OCTET_STREAM
 
-    def test_any_bytes_will_do(self):
+    def test_any_bytes_are_accepted(self):
         assert Attachment("a", bytearray(b"x")) == Attachment("a", memoryview(b"x")) == Attachment("a", b"x")
 
-    def test_its_content_is_not_told(self):
+    def test_its_repr_does_not_show_the_content(self):
         assert repr(BILL) == "Attachment(name='bill.pdf', mimetype='application/pdf')"
 
     @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ class TestOneFile:
             "a\x85b", "a\u2028b", "a\x7f", "\ud800.pdf", "receipt\u202efdp.exe", "ü" * 128, "a" * 256, None, b"a", 7,
         ],
     )  # fmt: skip
-    def test_its_name_is_a_plain_one(self, name):
+    def test_its_name_is_a_file_name(self, name):
         with pytest.raises(InvalidOption, match="ttachment"):
             Attachment(name, b"x")
 
@@ -93,12 +93,12 @@ class TestOneFile:
     @pytest.mark.parametrize(
         ("charset", "kept"), [("utf-8", False), ("iso-8859-1", True), ("no-such", False), ("base64", False)]
     )
-    def test_a_text_that_is_not_of_its_charset_is_said_to_be_anything(self, charset, kept):
+    def test_a_text_that_is_not_valid_in_its_charset_gets_the_general_type(self, charset, kept):
         given = Attachment("a.txt", "Grüße".encode("latin-1"), f"text/plain; charset={charset}")
         assert (given.mimetype != "application/octet-stream") == kept
 
     @pytest.mark.parametrize("content", [None, 7, ["x"], "\ud800"])
-    def test_its_content_is_bytes_or_a_text(self, content):
+    def test_its_content_must_be_bytes_or_a_text(self, content):
         with pytest.raises(InvalidOption, match=r"bill\.pdf"):
             Attachment("bill.pdf", content)
 
@@ -114,35 +114,35 @@ class TestTheOption:
         ],
         ids=repr,
     )  # fmt: skip
-    def test_what_is_no_list_of_files_is_refused(self, given):
+    def test_anything_but_a_list_of_files_is_refused(self, given):
         with pytest.raises(InvalidOption, match="ttachment"):
             send([UserFactory()], given)
         assert not Notification.objects.exists()
 
     @pytest.mark.parametrize("given", [None, [], (), iter(())])
-    def test_none_is_none(self, given):
+    def test_no_attachments_are_accepted(self, given):
         result = send([UserFactory()], given)
         assert stored(result) == []
         assert Notification.objects.get().attachment_bytes == 0
 
-    def test_as_djangos_mails_take_them(self):
+    def test_tuples_as_in_djangos_mails_are_accepted(self):
         result = send([UserFactory()], [("bill.pdf", b"x", "application/pdf"), ("a.txt", "ü"), ("b.txt", "", None)])
         assert stored(result) == [
             ("bill.pdf", b"x", "application/pdf"), ("a.txt", "ü".encode(), "text/plain"), ("b.txt", b"", "text/plain"),
         ]  # fmt: skip
 
-    def test_all_together_may_be_so_large_with_their_names(self, settings):
+    def test_the_total_size_includes_the_names(self, settings):
         settings.NOTIFICATIONS = {"ATTACHMENT_BYTES": 10}
         send([UserFactory()], [("ab", "x" * 3), ("cd", "x" * 3)])
         with pytest.raises(InvalidOption, match=r"have 11 bytes.*NOTIFICATIONS\['ATTACHMENT_BYTES'\] allows 10"):
             send([UserFactory()], [("ab", "x" * 3), ("cd", "x" * 4)])
 
-    def test_there_may_be_a_hundred(self):
+    def test_a_hundred_are_accepted(self):
         assert len(stored(send([UserFactory()], [("a", "")] * 100))) == 100
         with pytest.raises(InvalidOption, match="100 attachments, not 101"):
             send([UserFactory()], [("a", "")] * 101)
 
-    def test_send_notification_takes_it_too(self):
+    def test_send_notification_accepts_the_option(self):
         user = UserFactory()
         result = NotificationManager.send_notification("Hello", recipients=[user], attachments=[BILL])
         assert [name for name, *_ in stored(result)] == ["bill.pdf"]
@@ -155,32 +155,32 @@ class TestKept:
         return UserFactory.create_batch(60)
 
     @pytest.mark.parametrize("count", [1, 60])
-    def test_once_in_their_order_however_many_receive_them(self, count):
+    def test_they_are_stored_once_in_order_for_all_recipients(self, count):
         files = [BILL, Attachment("a.txt", "1"), Attachment("a.txt", "2")]
         result = send(self.many()[:count], files)
         assert stored(result) == [(one.name, one.content, one.mimetype) for one in files]
         assert Notification.objects.get().attachment_bytes == sum(one.size for one in files) == 14 + 6 + 6
 
     @pytest.mark.parametrize("options", [{}, {"idempotency_key": "7"}])
-    def test_a_rollback_leaves_none(self, options):
+    def test_a_rollback_removes_them(self, options):
         with transaction.atomic():
             send([UserFactory()], [BILL], **options)
             transaction.set_rollback(True)
         assert not AttachedFile.objects.exists()
 
-    def test_they_go_with_their_notification(self):
+    def test_they_are_deleted_with_their_notification(self):
         send([UserFactory()], [BILL])
         Notification.objects.all().delete()
         assert not AttachedFile.objects.exists()
 
-    def test_a_send_that_a_full_queue_refuses_keeps_none(self, settings):
+    def test_a_send_that_a_full_queue_refuses_stores_none(self, settings):
         settings.NOTIFICATIONS = {"QUEUE_LIMIT": 1}
         send([UserFactory()], [])
         assert not send([UserFactory()], [BILL])
         assert not AttachedFile.objects.exists()
 
     @pytest.mark.parametrize("count", [1, 60])
-    def test_they_cost_one_statement(self, count):
+    def test_they_are_stored_in_one_statement(self, count):
         users = self.many()[:count]
 
         def statements(attachments):
@@ -195,7 +195,7 @@ class TestKept:
 
 @pytest.mark.django_db
 class TestOnce:
-    def test_the_same_files_are_the_same_send(self):
+    def test_equal_files_are_the_same_content(self):
         users = [UserFactory()]
         first = send(users, [BILL], idempotency_key="7")
         again = send(users, [("bill.pdf", b"%PDF\x00\xff")], idempotency_key="7")

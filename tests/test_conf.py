@@ -1,4 +1,4 @@
-"""The ``NOTIFICATIONS`` setting: its defaults, its complaints, and how the environment fills it."""
+"""The ``NOTIFICATIONS`` setting: its defaults, its problems, and reading it from environment variables."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def problems_of(settings):
     return problems_of
 
 
-def test_an_empty_setting_takes_every_default(settings):
+def test_an_empty_setting_has_all_defaults(settings):
     settings.NOTIFICATIONS = {}
     current = conf.current()
     assert current == conf.Conf()
@@ -32,12 +32,12 @@ def test_an_empty_setting_takes_every_default(settings):
     assert current.workers == 2
 
 
-def test_a_site_without_the_setting_takes_every_default_too(settings):
+def test_a_site_without_the_setting_has_all_defaults(settings):
     del settings.NOTIFICATIONS
     assert conf.current() == conf.Conf()
 
 
-def test_email_and_app_are_on_unless_switched_off_and_others_off_until_configured(settings):
+def test_email_and_app_are_enabled_by_default_and_others_if_they_are_configured(settings):
     settings.NOTIFICATIONS = {}
     assert conf.current().enabled_channels == {"email", "app"}
     settings.NOTIFICATIONS = {"CHANNELS": {"app": {"ENABLED": False}, "log": {}}}
@@ -46,7 +46,7 @@ def test_email_and_app_are_on_unless_switched_off_and_others_off_until_configure
     assert conf.current().channel("sms") is None
 
 
-def test_a_changed_setting_holds_at_the_next_reading(settings):
+def test_a_changed_setting_has_effect_at_the_next_reading(settings):
     settings.NOTIFICATIONS = {"BATCH_SIZE": 3}
     assert conf.current().batch_size == 3
     settings.NOTIFICATIONS = {"BATCH_SIZE": 4}
@@ -61,13 +61,13 @@ def test_a_built_in_channel_needs_no_backend_and_keeps_its_options(settings):
     assert log.retry_delays == (1, 2)
 
 
-def test_channel_names_are_found_in_one_spelling(settings):
+def test_channel_names_are_in_lower_case(settings):
     settings.NOTIFICATIONS = {"CHANNELS": {"LOG": {}}}
     assert "log" in conf.current().enabled_channels
 
 
 @pytest.mark.parametrize(
-    ("misspelt", "meant"),
+    ("misspelled", "suggested"),
     [
         ("BATCHSIZE", "BATCH_SIZE"),
         ("MEMBER_OF", "MEMBERS_OF"),
@@ -76,18 +76,18 @@ def test_channel_names_are_found_in_one_spelling(settings):
         ("Base_Url", "BASE_URL"),
     ],
 )
-def test_an_unknown_key_is_told_with_the_nearest_known_one(problems_of, misspelt, meant):
-    [problem] = problems_of({misspelt: 1})
-    assert repr(misspelt) in problem.message
-    assert problem.hint == f"Did you mean {meant!r}?"
+def test_an_unknown_key_is_reported_with_the_most_similar_known_one(problems_of, misspelled, suggested):
+    [problem] = problems_of({misspelled: 1})
+    assert repr(misspelled) in problem.message
+    assert problem.hint == f"Did you mean {suggested!r}?"
 
 
-def test_a_key_like_no_other_is_told_with_all_known_ones(problems_of):
+def test_a_key_that_is_not_similar_to_any_is_reported_with_all_known_ones(problems_of):
     [problem] = problems_of({"ZZZZ": 1})
     assert all(key in problem.hint for key in conf.KEYS)
 
 
-def test_a_key_that_is_no_string_is_told(problems_of):
+def test_a_key_that_is_not_a_string_is_reported(problems_of):
     [problem] = problems_of({5: 1})
     assert "5" in problem.message
 
@@ -134,7 +134,7 @@ def test_a_key_that_is_no_string_is_told(problems_of):
         ("SPOOL_DIR", None),
     ],
 )
-def test_a_wrong_value_is_told_with_what_it_must_be(problems_of, key, wrong):
+def test_a_wrong_value_is_reported_with_its_requirement(problems_of, key, wrong):
     [problem] = problems_of({key: wrong})
     assert key in problem.message
     assert problem.hint.startswith("It must be ")
@@ -157,13 +157,13 @@ def test_limits_are_allowed(problems_of, good):
     assert problems_of(good) == []
 
 
-def test_a_setting_that_is_no_dict_is_told(problems_of):
+def test_a_setting_that_is_not_a_dict_is_reported(problems_of):
     [problem] = problems_of(["email"])
     assert problem.message == "NOTIFICATIONS must be a dict."
 
 
 @pytest.mark.parametrize(
-    ("entry", "words"),
+    ("entry", "hint"),
     [
         ({"email": "smtp"}, "must be a dict"),
         ({7: {}}, "name as a text"),
@@ -175,17 +175,17 @@ def test_a_setting_that_is_no_dict_is_told(problems_of):
         ({"pigeon": {}}, "Add the dotted path"),
     ],
 )
-def test_a_wrong_channel_entry_is_told(problems_of, entry, words):
+def test_a_wrong_channel_entry_is_reported(problems_of, entry, hint):
     [problem] = problems_of({"CHANNELS": entry})
-    assert words in problem.hint
+    assert hint in problem.hint
 
 
-def test_wrong_delays_of_a_channel_are_told_as_delays(problems_of):
+def test_wrong_delays_of_a_channel_are_reported_as_delays(problems_of):
     [problem] = problems_of({"CHANNELS": {"email": {"RETRY_DELAYS": [60, "300"]}}})
     assert "seconds" in problem.hint, "a list was given; the hint must say what belongs in it"
 
 
-def test_a_wrong_schedule_is_told_with_what_is_wrong_in_it(problems_of):
+def test_a_wrong_schedule_is_reported_with_its_fault(problems_of):
     for written in (
         {"RETRY_DELAYS": "exponential:60,1,6h"},
         {"CHANNELS": {"email": {"RETRY_DELAYS": "exponential:60,1,6h"}}},
@@ -195,7 +195,7 @@ def test_a_wrong_schedule_is_told_with_what_is_wrong_in_it(problems_of):
 
 
 @pytest.mark.parametrize(
-    ("limits", "words"),
+    ("limits", "hint"),
     [
         ({"users": "100/h"}, "Did you mean 'user'?"),
         ({7: "100/h"}, "Known keys: cluster, global, user, user_channel, user_event."),
@@ -211,10 +211,10 @@ def test_a_wrong_schedule_is_told_with_what_is_wrong_in_it(problems_of):
         ({"user_channel": {3: "50/h"}}, "Known channels: app, email."),
     ],
 )
-def test_a_wrong_limit_is_told_with_what_to_write(problems_of, limits, words):
+def test_a_wrong_limit_is_reported_with_advice(problems_of, limits, hint):
     [problem] = problems_of({"LIMITS": limits})
     assert "NOTIFICATIONS['LIMITS']" in problem.message
-    assert words in problem.hint
+    assert hint in problem.hint
 
 
 def test_a_limit_may_be_set_for_each_channel_or_for_all(settings):
@@ -230,7 +230,7 @@ def test_a_limit_may_be_set_for_each_channel_or_for_all(settings):
     assert conf.current().limit("user_channel", "app") == "5/h"
 
 
-def test_every_problem_is_told_at_once(problems_of):
+def test_all_problems_are_reported_at_once(problems_of):
     assert len(problems_of({"BATCHSIZE": 1, "WORKERS": 0, "CHANNELS": {"pigeon": {"X": 1}}})) == 4
 
 
@@ -245,7 +245,7 @@ def test_reading_a_wrong_setting_raises_with_every_problem_and_hint(settings):
 
 @hypothesis_settings(deadline=None)
 @given(st.text(max_size=20), st.sampled_from([dict(conf.KEYS), CHANNEL_KEYS]))
-def test_there_is_a_hint_for_whatever_is_misspelt(word, known):
+def test_there_is_a_hint_for_any_misspelling(word, known):
     hint = conf.suggest(word, known)
     assert any(key in hint for key in known)
 
@@ -256,11 +256,11 @@ def reader(**variables):
     return env
 
 
-def test_the_environment_gives_only_what_it_names():
+def test_only_variables_that_are_set_are_read():
     assert conf.from_env(reader()) == {}
 
 
-def test_the_environment_gives_every_key_in_its_type(settings):
+def test_every_key_is_read_from_the_environment_in_its_type(settings):
     found = conf.from_env(
         reader(
             CHANNELS='{"log": {"OPTIONS": {"level": "DEBUG"}}, "app": {"ENABLED": false}}',
@@ -322,17 +322,17 @@ def test_the_environment_gives_every_key_in_its_type(settings):
     assert (current.critical_limit, current.throttle_depth) == ("500/h burst 50", 5000)
 
 
-def test_the_environment_may_switch_retries_off(settings):
+def test_retries_can_be_disabled_by_the_environment(settings):
     settings.NOTIFICATIONS = conf.from_env(reader(RETRY_DELAYS=""))
     assert conf.current().retry_delays == ()
 
 
-def test_the_environment_may_write_a_schedule(settings):
+def test_a_schedule_is_read_from_the_environment(settings):
     settings.NOTIFICATIONS = conf.from_env(reader(RETRY_DELAYS="exponential:1m,2,2m"))
     assert conf.current().retry_delays == (60, 120)
 
 
-def test_the_environment_may_use_another_prefix():
+def test_the_prefix_of_the_variables_can_be_changed():
     env = environ.Env()
     env.ENVIRON = {"KLAXON_BATCH_SIZE": "7", "NOTIFICATIONS_BATCH_SIZE": "8"}
     assert conf.from_env(env, prefix="KLAXON_") == {"BATCH_SIZE": 7}
@@ -353,7 +353,7 @@ def test_an_unreadable_variable_is_an_error_that_names_it(key, value):
 
 
 @pytest.mark.parametrize(
-    ("written", "said"),
+    ("written", "message"),
     [
         ({"CHANNELS": {"log": {"PROVIDERS": []}}}, "['PROVIDERS'] is empty."),
         ({"CHANNELS": {"log": {"PROVIDERS": [{}]}}}, "has no NAME."),
@@ -365,6 +365,6 @@ def test_an_unreadable_variable_is_an_error_that_names_it(key, value):
         ({"BREAKER_SECONDS": 600, "BREAKER_MOST_SECONDS": 10}, "BREAKER_MOST_SECONDS 10."),
     ],
 )
-def test_what_is_wrong_with_providers_is_told(settings, written, said):
+def test_problems_of_providers_are_reported(settings, written, message):
     settings.NOTIFICATIONS = written
-    assert any(said in problem.message for problem in conf.problems())
+    assert any(message in problem.message for problem in conf.problems())

@@ -1,4 +1,4 @@
-"""The context: what is declared, what is stored, what comes back."""
+"""The context: its declaration, its stored form and its decoded values."""
 
 import json
 from collections import OrderedDict
@@ -37,7 +37,8 @@ SCALARS = (
     | TEXT
     | st.dates()
     | st.times()
-    # Not in a named zone: Python calls no time in the hour that a zone repeats equal to itself elsewhere (PEP 495).
+    # Not in a named zone: in a repeated hour, Python considers no time equal to the same instant in another zone (PEP
+    # 495).
     | st.datetimes(timezones=st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=45))]))
     | st.timedeltas(timedelta(days=-36500), timedelta(days=36500))
     | st.decimals(allow_nan=False)
@@ -70,35 +71,35 @@ def validated(event, context):
     return contexts.validated(event, context).stored
 
 
-def there_and_back(value):
+def encode_and_decode(value):
     return decoded(json.loads(json.dumps(encoded(value))))
 
 
 @hypothesis_settings(deadline=None)
 @given(VALUES)
-def test_what_is_stored_comes_back_as_itself(value):
-    back = there_and_back(value)
+def test_an_encoded_value_is_decoded_to_an_equal_one(value):
+    back = encode_and_decode(value)
     assert back == value
     assert type(back) is type(value)
 
 
 @hypothesis_settings(deadline=None)
 @given(st.dictionaries(KEYS, VALUES, max_size=4))
-def test_a_whole_context_comes_back_as_itself(context):
+def test_an_encoded_context_is_decoded_to_an_equal_one(context):
     stored = json.loads(json.dumps(validated(event(), context)))
     assert Notification(context=stored).values == context
 
 
 @hypothesis_settings(deadline=None)
 @given(st.datetimes(datetime(1900, 1, 1), timezones=st.sampled_from(["Europe/Berlin", "Asia/Kathmandu"]).map(ZoneInfo)))
-def test_a_time_stays_the_same_instant_in_every_hour_that_a_zone_repeats_or_leaves_out(value):
-    assert there_and_back(value).astimezone(UTC) == value.astimezone(UTC)
+def test_a_time_in_a_repeated_or_skipped_hour_keeps_its_instant(value):
+    assert encode_and_decode(value).astimezone(UTC) == value.astimezone(UTC)
 
 
 @given(st.dictionaries(st.sampled_from(TAGS), TEXT | st.integers(), min_size=1, max_size=2))
-def test_nothing_that_a_host_stores_is_mistaken_for_a_tag(value):
-    assert there_and_back(value) == value
-    assert there_and_back([{"x": value}]) == [{"x": value}]
+def test_no_value_of_a_host_is_mistaken_for_a_tag(value):
+    assert encode_and_decode(value) == value
+    assert encode_and_decode([{"x": value}]) == [{"x": value}]
 
 
 @pytest.mark.parametrize(
@@ -113,13 +114,13 @@ def test_nothing_that_a_host_stores_is_mistaken_for_a_tag(value):
     ],
 )
 def test_each_kind_keeps_its_type_inside_lists_and_dicts(value):
-    back = there_and_back({"list": [value], "dict": {"key": value}})
+    back = encode_and_decode({"list": [value], "dict": {"key": value}})
     assert back == {"list": [value], "dict": {"key": value}}
     assert type(back["list"][0]) is type(value)
 
 
 def test_the_exponent_of_a_decimal_is_kept():
-    assert str(there_and_back(Decimal("10.50"))) == "10.50"
+    assert str(encode_and_decode(Decimal("10.50"))) == "10.50"
 
 
 def test_a_naive_datetime_takes_the_current_time_zone():
@@ -129,7 +130,7 @@ def test_a_naive_datetime_takes_the_current_time_zone():
     assert django_timezone.is_aware(decoded(stored))
 
 
-def test_enum_members_and_other_mappings_are_stored_plainly():
+def test_enum_members_and_other_mappings_are_stored_as_plain_values():
     class Colour(Enum):
         RED = "red"
 
@@ -154,28 +155,28 @@ def test_enum_members_and_other_mappings_are_stored_plainly():
     assert json.dumps(encoded(Level.HIGH)) == "2"
 
 
-def test_a_set_is_stored_in_one_order_however_it_was_built():
-    # Else the same content has another hash in the next process, and an idempotency key conflicts with itself.
+def test_a_set_is_stored_in_sorted_order():
+    # Otherwise, the same content has another hash in the next process, and an idempotency key conflicts with itself.
     assert encoded({0, 8}) == encoded({8, 0})
     assert encoded(frozenset({"b", "a"})) == ["a", "b"]
 
 
-def test_instants_are_compared_and_not_their_spelling():
-    def spelt(hours):
+def test_equal_instants_with_different_offsets_compare_equal():
+    def at_offset(hours):
         zone = timezone(timedelta(hours=hours))
         noon, first = (moment.astimezone(zone) for moment in (NOON, NOON - timedelta(hours=9)))
         return encoded({"at": [noon, {"$datetime": "today", "$x": noon}], "set": {noon, first}})
 
-    assert spelt(1) != spelt(-11)
-    assert make_comparable(spelt(1)) == make_comparable(spelt(-11))
+    assert at_offset(1) != at_offset(-11)
+    assert make_comparable(at_offset(1)) == make_comparable(at_offset(-11))
     assert make_comparable(encoded({"$datetime": "today"})) == encoded({"$datetime": "today"})
-    # Neither end of the calendar can be written in every zone.
+    # The first and last times of the calendar do not exist in every zone.
     ends = [datetime.min.replace(tzinfo=timezone(timedelta(hours=1))), datetime.max.replace(tzinfo=UTC)]
     assert len({json.dumps(make_comparable(encoded(end))) for end in (*ends, NOON)}) == 3
 
 
 @given(VALUES, VALUES)
-def test_what_is_compared_differs_only_in_the_spelling_of_instants(one, other):
+def test_only_the_offsets_of_instants_are_ignored_in_comparisons(one, other):
     one, other = encoded(one), encoded(other)
     same = make_comparable(one) == make_comparable(other)
     assert same if one == other else not same or "$datetime" in json.dumps(one)
@@ -192,13 +193,13 @@ def test_what_is_compared_differs_only_in_the_spelling_of_instants(one, other):
         ((item for item in "ab"), "context"),
     ],
 )
-def test_what_cannot_be_stored_is_an_error_that_names_its_place(value, path):
+def test_a_value_that_cannot_be_stored_is_an_error_with_its_path(value, path):
     with pytest.raises(InvalidContext, match=path):
         encoded(value)
 
 
 @pytest.mark.parametrize("text", ["nul \0 byte", "lone \ud800 surrogate"], ids=["nul", "surrogate"])
-def test_text_that_postgresql_cannot_store_is_refused_in_the_callers_face(text):
+def test_a_text_that_postgresql_cannot_store_is_an_error_for_the_caller(text):
     with pytest.raises(InvalidContext, match="note"):
         validated(event({"note": str}), {"note": text})
     with pytest.raises(InvalidContext):
@@ -210,7 +211,7 @@ def test_a_model_instance_is_refused_unless_its_fields_are_declared():
         validated(event(), {"user": User(username="ann")})
 
 
-def test_of_a_model_instance_only_the_declared_fields_are_taken():
+def test_only_the_declared_fields_of_a_model_instance_are_stored():
     user = User(username="ann", email="ann@example.com", password="secret")
     stored = validated(event({"user": Fields("username", "email")}), {"user": user})
     assert stored == {"user": {"username": "ann", "email": "ann@example.com"}}
@@ -234,17 +235,17 @@ SECRETIVE = {"username": "ann", "password": "secret"}
     ],
     ids=str,
 )
-def test_of_a_mapping_too_only_the_declared_fields_are_taken(kind, value, kept):
+def test_only_the_declared_fields_of_a_mapping_are_stored(kind, value, kept):
     assert validated(event({"user": kind}), {"user": value}) == {"user": kept}
 
 
 @pytest.mark.parametrize("value", [User(username="ann"), {"username": "ann"}], ids=["instance", "mapping"])
-def test_a_field_that_is_not_there_is_named(value):
+def test_a_missing_field_is_named(value):
     with pytest.raises(InvalidContext, match="'user' has no field 'nickname'"):
         validated(event({"user": Fields("username", "nickname")}), {"user": value})
 
 
-def test_of_a_value_that_may_be_secret_an_error_names_the_type_alone():
+def test_an_error_names_only_the_type_of_a_value_that_may_be_secret():
     with pytest.raises(InvalidContext) as raised:
         validated(event({"users": list[Fields("username")]}), {"users": (SECRETIVE,)})
     assert "'users' is a tuple, not list[Fields('username')]" in str(raised.value)
@@ -252,7 +253,7 @@ def test_of_a_value_that_may_be_secret_an_error_names_the_type_alone():
 
 
 @pytest.mark.parametrize(
-    ("kind", "told"),
+    ("kind", "message"),
     [
         (Thing, "Thing cannot be stored"),
         (bytes, "bytes cannot be stored"),
@@ -274,13 +275,13 @@ def test_of_a_value_that_may_be_secret_an_error_names_the_type_alone():
     ],
     ids=str,
 )
-def test_a_type_that_cannot_be_checked_or_stored_is_an_error_where_the_event_is_declared(kind, told):
-    with pytest.raises(TypeError, match=f"context of event 'door_opened' declares 'it' .*{told}"):
+def test_an_unsupported_type_is_an_error_when_the_event_is_declared(kind, message):
+    with pytest.raises(TypeError, match=f"context of event 'door_opened' declares 'it' .*{message}"):
         event({"it": kind})
 
 
 @pytest.mark.parametrize("declared", [str, ["number"], "number", {1: str}], ids=str)
-def test_a_declaration_that_is_no_mapping_of_names_is_an_error_too(declared):
+def test_a_declaration_that_is_not_a_mapping_of_names_is_an_error(declared):
     with pytest.raises(TypeError, match="names with types"):
         event(declared)
 
@@ -291,24 +292,24 @@ def test_fields_need_names(names):
         Fields(*names)
 
 
-def test_undeclared_missing_and_mistyped_keys_are_all_named_at_once():
+def test_undeclared_missing_and_mistyped_keys_are_in_one_error():
     declared = {"number": str, "eta": date | None, "total": Decimal}
     with pytest.raises(InvalidContext) as raised:
         validated(event(declared), {"number": 5, "colour": "red"})
-    told = str(raised.value)
-    assert "'colour' is not declared" in told
-    assert "'total' is missing" in told
-    assert "'number' is 5, not str" in told
-    assert "eta" not in told.replace("declared: eta, number, total", "")
+    message = str(raised.value)
+    assert "'colour' is not declared" in message
+    assert "'total' is missing" in message
+    assert "'number' is 5, not str" in message
+    assert "eta" not in message.replace("declared: eta, number, total", "")
 
 
-def test_an_event_that_takes_nothing_refuses_anything():
+def test_an_event_with_an_empty_declaration_refuses_all_values():
     assert validated(event({}), None) == {}
     with pytest.raises(InvalidContext, match="declared: none"):
         validated(event({}), {"number": "5"})
 
 
-def test_an_event_that_declares_nothing_takes_any_serialisable_mapping():
+def test_an_event_without_a_declaration_accepts_any_mapping_that_can_be_stored():
     assert validated(event(None), {"any": [1, None]}) == {"any": [1, None]}
 
 
@@ -364,17 +365,17 @@ def test_optional_keys_may_be_left_out():
 
 
 @pytest.mark.parametrize("context", ["text", 5, ["a"]])
-def test_a_context_that_is_no_mapping_is_refused(context):
+def test_a_context_that_is_not_a_mapping_is_refused(context):
     with pytest.raises(InvalidContext):
         validated(event(None), context)
 
 
-def test_keys_must_be_strings_at_the_top_too():
+def test_the_keys_of_the_context_must_be_strings():
     with pytest.raises(InvalidContext, match="5"):
         validated(event(None), {5: "x"})
 
 
-def test_the_callers_own_context_is_left_as_it_is():
+def test_the_context_of_the_caller_is_not_changed():
     context = {"when": datetime(2026, 1, 1), "items": [Decimal("1")]}
     before = {"when": context["when"], "items": list(context["items"])}
     validated(event(), context)
@@ -390,96 +391,96 @@ def broken_property(monkeypatch):
 
 
 class TestCriticalEvents:
-    def sent(self, declared, given, priority=NotificationPriority.CRITICAL, **options):
+    def validate(self, declared, given, priority=NotificationPriority.CRITICAL, **options):
         critical = NotificationEvent("fire", priority, ["email"], context=declared, **options)
         return contexts.validated(critical, given)
 
-    def test_what_exists_is_sent_and_the_rest_is_told(self):
-        sent = self.sent({"place": str, "floor": int}, {"floor": "ground", "colour": "red"})
-        assert sent.stored == {"floor": "ground"}
-        assert sent.problems == (
+    def test_usable_values_are_sent_and_problems_are_reported(self):
+        result = self.validate({"place": str, "floor": int}, {"floor": "ground", "colour": "red"})
+        assert result.stored == {"floor": "ground"}
+        assert result.problems == (
             "'colour' is not declared (declared: floor, place).",
             "'place' is missing.",
             "'floor' is the text 'ground', not int.",
         )
 
-    def test_a_context_that_is_no_mapping_does_not_stop_it(self):
-        sent = self.sent({"place": str}, "hall")
-        assert sent.stored == {}
-        assert "It must be a mapping, not hall." in sent.problems
+    def test_a_context_that_is_not_a_mapping_does_not_prevent_sending(self):
+        result = self.validate({"place": str}, "hall")
+        assert result.stored == {}
+        assert "It must be a mapping, not hall." in result.problems
 
-    def test_of_a_model_instance_the_fields_are_sent_that_it_has(self, broken_property):
+    def test_the_existing_fields_of_a_model_instance_are_sent(self, broken_property):
         user = User(username="ann")
-        sent = self.sent({"by": Fields("username", "nickname", "balance")}, {"by": user})
-        assert sent.stored == {"by": {"username": "ann"}}
-        assert [problem.split(" (")[0] for problem in sent.problems] == [
+        result = self.validate({"by": Fields("username", "nickname", "balance")}, {"by": user})
+        assert result.stored == {"by": {"username": "ann"}}
+        assert [problem.split(" (")[0] for problem in result.problems] == [
             "'by' has no field 'nickname'",
             "'by' has no field 'balance'",
         ]
 
-    def test_an_error_of_a_property_is_the_hosts_own_unless_the_event_is_critical(self, broken_property):
+    def test_an_error_of_a_property_is_raised_unless_the_event_is_critical(self, broken_property):
         with pytest.raises(ZeroDivisionError):
-            self.sent({"by": Fields("balance")}, {"by": User()}, NotificationPriority.HIGH)
+            self.validate({"by": Fields("balance")}, {"by": User()}, NotificationPriority.HIGH)
 
-    def test_what_was_not_declared_is_not_stored_however_wrong_the_rest_is(self):
-        sent = self.sent({"users": list[Fields("username")]}, {"users": (SECRETIVE,)})
-        assert sent.stored == {}
-        assert sent.problems == ("'users' is a tuple, not list[Fields('username')].",)
+    def test_undeclared_values_are_not_stored_despite_other_problems(self):
+        result = self.validate({"users": list[Fields("username")]}, {"users": (SECRETIVE,)})
+        assert result.stored == {}
+        assert result.problems == ("'users' is a tuple, not list[Fields('username')].",)
 
-    def test_what_cannot_be_stored_is_stored_as_its_text(self):
-        sent = self.sent(None, {"place": User(username="hall"), "sizes": [1, object, {"b": b"x"}]})
-        assert sent.stored == {"place": "hall", "sizes": [1, "<class 'object'>", {"b": "b'x'"}]}
-        assert len(sent.problems) == 3
+    def test_a_value_that_cannot_be_stored_is_replaced_by_its_text(self):
+        result = self.validate(None, {"place": User(username="hall"), "sizes": [1, object, {"b": b"x"}]})
+        assert result.stored == {"place": "hall", "sizes": [1, "<class 'object'>", {"b": "b'x'"}]}
+        assert len(result.problems) == 3
 
-    def test_what_is_nested_too_deeply_is_stored_as_some_text(self):
+    def test_a_value_that_is_nested_too_deeply_is_replaced_by_a_text(self):
         deep: list[Any] = []
         for _ in range(5000):
             deep = [deep]
-        sent = self.sent(None, {"deep": deep, "place": "hall"})
-        # As text it is nested too deeply for Python before 3.12 only.
-        assert sent.stored["deep"] in ("<list>", "[" * 1000)
-        assert sent.stored["place"] == "hall"
-        assert "nested too deeply" in sent.problems[0]
+        result = self.validate(None, {"deep": deep, "place": "hall"})
+        # Only Python before 3.12 raises an error for str() of it.
+        assert result.stored["deep"] in ("<list>", "[" * 1000)
+        assert result.stored["place"] == "hall"
+        assert "nested too deeply" in result.problems[0]
 
-    def test_text_that_cannot_be_stored_is_stored_without_what_hinders(self):
-        stored = self.sent({"place": str}, {"place": "ha\0ll\ud800"}).stored["place"]
-        # Asserted as a number: the text itself could not even be reported.
+    def test_characters_that_cannot_be_stored_are_replaced(self):
+        stored = self.validate({"place": str}, {"place": "ha\0ll\ud800"}).stored["place"]
+        # The assertion compares numbers, because pytest could not report the text itself.
         hindering = sum(character == "\0" or "\ud800" <= character <= "\udfff" for character in stored)
         assert hindering == 0
 
-    def test_of_what_is_too_large_the_largest_is_cut_or_left_out(self, settings):
+    def test_the_largest_values_of_a_context_that_is_too_large_are_cut_or_left_out(self, settings):
         settings.NOTIFICATIONS = {"CONTEXT_BYTES": 1000}
-        sent = self.sent(None, {"place": "hall", "words": "ü" * 5000, "numbers": list(range(9000))})
-        assert len(json.dumps(sent.stored)) <= 1000
-        assert sent.stored["place"] == "hall"
-        assert sent.stored["words"].rstrip("…") == "ü" * (len(sent.stored["words"]) - 1)
-        assert len(sent.stored["words"]) > 100
-        told = " ".join(sent.problems)
-        assert "NOTIFICATIONS['CONTEXT_BYTES'] allows 1000" in told
-        assert "Left out: 'numbers'." in told
-        assert "'words' was cut after" in told
+        result = self.validate(None, {"place": "hall", "words": "ü" * 5000, "numbers": list(range(9000))})
+        assert len(json.dumps(result.stored)) <= 1000
+        assert result.stored["place"] == "hall"
+        assert result.stored["words"].rstrip("…") == "ü" * (len(result.stored["words"]) - 1)
+        assert len(result.stored["words"]) > 100
+        message = " ".join(result.problems)
+        assert "NOTIFICATIONS['CONTEXT_BYTES'] allows 1000" in message
+        assert "Left out: 'numbers'." in message
+        assert "'words' was cut after" in message
 
     @hypothesis_settings(deadline=None)
     @given(st.dictionaries(KEYS, VALUES, max_size=4), st.integers(50, 400))
-    def test_whatever_is_too_large_is_sent_within_the_limit(self, context, limit):
+    def test_any_context_that_is_too_large_is_sent_within_the_limit(self, context, limit):
         with override_settings(NOTIFICATIONS={"CONTEXT_BYTES": limit}):
-            sent = self.sent(None, context)
-        assert len(json.dumps(sent.stored)) <= limit
-        assert bool(sent.problems) == (len(json.dumps(self.sent(None, context).stored)) > limit)
+            result = self.validate(None, context)
+        assert len(json.dumps(result.stored)) <= limit
+        assert bool(result.problems) == (len(json.dumps(self.validate(None, context).stored)) > limit)
 
     @pytest.mark.parametrize("place", [None, "x" * 2000], ids=["missing", "cut"])
-    def test_what_lacks_a_value_that_tells_it_apart_is_no_repeat(self, settings, place):
+    def test_a_context_without_a_value_of_the_deduplication_key_is_not_a_duplicate(self, settings, place):
         settings.NOTIFICATIONS = {"CONTEXT_BYTES": 1000}
         options = {"dedup_window": 60, "dedup_keys": ["place"]}
-        assert not self.sent({"place": str}, {"place": place}, **options).has_dedup_keys
-        assert self.sent({"place": str}, {"place": "hall", "colour": 1}, **options).has_dedup_keys
+        assert not self.validate({"place": str}, {"place": place}, **options).has_dedup_keys
+        assert self.validate({"place": str}, {"place": "hall", "colour": 1}, **options).has_dedup_keys
 
-    def test_a_right_context_has_no_problems(self):
-        assert self.sent({"place": str}, {"place": "hall"}) == contexts.ValidatedContext({"place": "hall"})
+    def test_a_valid_context_has_no_problems(self):
+        assert self.validate({"place": str}, {"place": "hall"}) == contexts.ValidatedContext({"place": "hall"})
 
 
 @pytest.mark.parametrize("tag", ["$datetime", "$date", "$time", "$seconds", "$decimal", "$uuid", "$dict"])
 @pytest.mark.parametrize("value", [None, [], "x"])
-def test_a_tag_with_a_value_that_was_never_stored_names_both(tag, value):
+def test_an_error_names_a_tag_and_its_wrong_value(tag, value):
     with pytest.raises(InvalidContext, match=rf"\{tag} (cannot|must) be "):
         decoded({"deep": [{tag: value}]})

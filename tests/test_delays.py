@@ -1,4 +1,4 @@
-"""Retry schedules as people write them."""
+"""Parsing retry schedules."""
 
 import pytest
 from hypothesis import given
@@ -18,7 +18,7 @@ from notifications.delays import find_delays_fault, parse_delays
         ("exponential:60,2,60s", (60,)),
     ],
 )
-def test_a_schedule_is_read(written, seconds):
+def test_a_schedule_is_parsed(written, seconds):
     assert parse_delays(written) == seconds
     assert find_delays_fault(written) == ""
 
@@ -40,7 +40,7 @@ def test_a_schedule_is_read(written, seconds):
         ("exponential:60,1.001,6h", "It must reach the longest delay within 100 attempts. Use a larger factor."),
     ],
 )
-def test_what_is_none_is_told_in_a_sentence(written, sentence):
+def test_an_invalid_schedule_is_refused_with_advice(written, sentence):
     assert find_delays_fault(written).startswith(sentence)
     with pytest.raises(ValueError, match="It must"):
         parse_delays(written)

@@ -51,7 +51,7 @@ def test_levels_map_to_the_priorities_in_order():
     assert [LEVELS[level] for level in ("critical", "warning", "info", "debug")] == list(NotificationPriority)
 
 
-def test_there_are_words_for_twelve_channels():
+def test_there_are_names_for_twelve_channels():
     assert {channel.value for channel in NotificationChannel} == {
         "email", "sms", "websocket", "app", "webhook", "push", "slack", "discord", "teams", "pushover", "voice", "log",
     }  # fmt: skip
@@ -75,7 +75,7 @@ def test_channels_may_come_from_an_iterator_and_be_read_twice():
     assert shipped.channels == shipped.channels == ("email", "app")
 
 
-def test_one_string_is_no_list_of_channels():
+def test_a_string_is_not_a_list_of_channels():
     with pytest.raises((TypeError, ValueError)):
         event(channels="email")
 
@@ -86,13 +86,13 @@ def test_only_critical_bypasses_preferences():
     ]
 
 
-def test_a_priority_may_be_a_number_but_not_any():
+def test_a_priority_may_be_a_valid_number():
     assert event(priority=2).priority is NotificationPriority.HIGH
     with pytest.raises(ValueError, match="7"):
         event(priority=7)
 
 
-def test_what_to_do_about_lost_contact_is_one_of_two_words():
+def test_on_unknown_is_retry_or_hold():
     assert event(on_unknown="hold").on_unknown == "hold"
     with pytest.raises(ValueError, match="on_unknown"):
         event(on_unknown="ignore")
@@ -107,14 +107,14 @@ def test_a_base_score_may_lie_anywhere_in_the_band_and_nowhere_else(item):
             event(priority=item, score=wrong)
 
 
-def test_a_window_is_from_nothing_to_a_day():
+def test_a_deduplication_window_is_from_zero_to_a_day():
     assert [event(dedup_window=seconds).dedup_window for seconds in (0, 0.5, 86_400)] == [0, 0.5, 86_400]
     for wrong in (-1, 86_401, float("nan"), "900", True, None):
         with pytest.raises(ValueError, match="dedup_window of event 'door_opened' must be seconds from 0"):
             event(dedup_window=wrong)
 
 
-def test_only_what_the_context_declares_makes_it_the_same():
+def test_deduplication_keys_must_be_declared_in_the_context():
     assert event(context={"door": str}, dedup_keys=["door"]).dedup_keys == ("door",)
     assert event(context=None, dedup_keys=["anything"]).dedup_keys == ("anything",)
     with pytest.raises(ValueError, match="dedup_keys of event 'door_opened' names 'gate'"):
@@ -190,21 +190,21 @@ def test_a_member_of_another_enum_with_the_same_value_is_unknown():
         NOTIFICATION_EVENTS.find(Other.ORDER_SHIPPED)
 
 
-def test_an_event_may_say_how_often_a_user_gets_it():
+def test_an_event_may_limit_how_often_a_user_gets_it():
     assert (event().limit, event().over_limit) == (None, "wait")
     limited = event(limit="10/h burst 2", over_limit="drop")
     assert (limited.limit, limited.over_limit) == ("10/h burst 2", "drop")
 
 
 @pytest.mark.parametrize("wrong", [{"limit": "often"}, {"limit": ""}, {"limit": 10}, {"over_limit": "forget"}])
-def test_a_limit_that_makes_no_sense_is_refused_by_the_name_of_the_event(wrong):
+def test_an_invalid_limit_is_an_error_that_names_the_event(wrong):
     [key] = wrong
     with pytest.raises(ValueError, match=f"{key} of event 'door_opened'"):
         event(**wrong)
 
 
 @pytest.mark.parametrize("priority", [1, NotificationPriority.CRITICAL])
-def test_no_limit_may_drop_what_is_critical(priority):
+def test_a_limit_cannot_drop_critical_events(priority):
     with pytest.raises(ValueError, match="a limit cannot drop it"):
         event(priority=priority, limit="10/h", over_limit="drop")
     assert event(priority=priority, limit="10/h").limit == "10/h"

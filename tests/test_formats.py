@@ -1,4 +1,4 @@
-"""Formats for transforms, in the active language and time zone."""
+"""Formatting in the active language and time zone."""
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -45,21 +45,21 @@ def test_dates_in_a_language(language, long, short):
         assert (long_date(date(2024, 2, 15)), short_date(date(2024, 2, 15))) == (long, short)
 
 
-def test_a_time_is_told_in_the_active_time_zone():
+def test_a_time_is_formatted_in_the_active_time_zone():
     with translation.override("en"), timezone.override("Asia/Kathmandu"):
         assert clock_time(LATE) == "05:15"
         assert long_date(LATE) == "February 16, 2024"
         assert short_date(LATE) == "Feb 16"
 
 
-def test_a_naive_time_and_a_plain_date_are_told_as_they_are():
+def test_a_naive_time_and_a_date_are_not_converted():
     with translation.override("en"), timezone.override("Asia/Kathmandu"):
         assert clock_time(datetime(2024, 2, 15, 14, 30)) == "14:30"
         assert short_date(date(2024, 2, 15)) == "Feb 15"
 
 
 @pytest.mark.parametrize("language", ["xx", None])
-def test_an_unknown_language_gives_that_of_the_site(language, settings):
+def test_the_language_of_the_site_replaces_an_unknown_one(language, settings):
     settings.LANGUAGE_CODE = "de"
     with translation.override(language):
         assert money(1, "EUR") == "1,00\xa0€"

@@ -1,4 +1,4 @@
-"""A host may keep preferences in tables of its own."""
+"""A host can keep preferences in its own tables."""
 
 import pytest
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.django_db
 
 
 class FromTheAccount:
-    """Everything from the host: here a word in the user's own row."""
+    """A source that takes all preferences from a field of the user."""
 
     def load(self, cluster, user_ids):
         users = UserFactory._meta.model.objects.filter(pk__in=user_ids, first_name="quiet")
@@ -21,22 +21,24 @@ class FromTheAccount:
 
 
 class OwnSettingsOnly(DatabasePreferenceSource):
-    """The user's own from the host, roles and mutes from Klaxon."""
+    """A source with the user's settings from the host, and roles and mutes from Klaxon."""
 
     def settings_of(self, cluster, user_ids):
         return {pk: UserSettings(channels={"email": True}) for pk in user_ids}
 
 
 @pytest.fixture
-def taken_from(settings):
-    def taken_from(adapter):
+def set_preferences_source(settings):
+    def set_preferences_source(adapter):
         settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "PREFERENCES": f"{__name__}.{adapter.__name__}"}
 
-    return taken_from
+    return set_preferences_source
 
 
-def test_the_hosts_own_answers_decide_and_klaxons_tables_are_not_asked(taken_from, django_assert_num_queries):
-    taken_from(FromTheAccount)
+def test_the_preferences_of_the_host_decide_and_klaxons_tables_are_not_read(
+    set_preferences_source, django_assert_num_queries
+):
+    set_preferences_source(FromTheAccount)
     quiet, other = UserFactory(first_name="quiet"), UserFactory()
     SharedPreference.objects.create(cluster=Cluster.objects.default(), channels={"email": False})
     result = NotificationManager.send(ShopEvents.NEWSLETTER, [quiet, other], None)
@@ -47,8 +49,8 @@ def test_the_hosts_own_answers_decide_and_klaxons_tables_are_not_asked(taken_fro
         assert load_people(cluster, [quiet.pk])[quiet.pk].settings.language == "de"
 
 
-def test_a_part_of_klaxons_own_may_be_kept(taken_from):
-    taken_from(OwnSettingsOnly)
+def test_a_subclass_can_override_one_method(set_preferences_source):
+    set_preferences_source(OwnSettingsOnly)
     user, cluster = UserFactory(), ClusterFactory()
     cluster.members.add(user)
     SharedPreference.objects.create(cluster=cluster, channels={"email": False})

@@ -1,4 +1,4 @@
-"""SQLite tuned for an outbox: the values take hold, and a copy can be taken from a running site."""
+"""The options of SQLite have effect, and the database of a running site can be copied."""
 
 import sqlite3
 import threading
@@ -21,22 +21,22 @@ on_sqlite = pytest.mark.skipif("connection.vendor != 'sqlite'", reason="about SQ
 
 
 @pytest.fixture
-def opened(tmp_path):
-    """Open a file as Django does, as often as you like."""
+def open_database(tmp_path):
+    """Return a function that opens a file as Django does."""
     handlers = []
 
-    def opened(**options):
+    def open_database(**options):
         handlers.append(ConnectionHandler({"default": tuned(tmp_path / "site.sqlite3", **options)}))
         return handlers[-1]["default"]
 
-    yield opened
+    yield open_database
     for handler in handlers:
         handler.close_all()
 
 
 @contextmanager
-def begun(database):
-    """A transaction, begun as ``atomic()`` begins it."""
+def begin(database):
+    """Begin a transaction as ``atomic()`` does."""
     database.set_autocommit(False, force_begin_transaction_with_broken_autocommit=True)
     yield
     database.commit()
@@ -49,49 +49,49 @@ def pragma(database, name):
 
 
 @pytest.mark.parametrize(("durable", "synchronous"), [(False, 1), (True, 2)])
-def test_the_values_take_hold(opened, durable, synchronous):
+def test_the_options_have_effect(open_database, durable, synchronous):
     names = ("journal_mode", "synchronous", "cache_size", "wal_autocheckpoint", "auto_vacuum", "busy_timeout")
-    database = opened(durable=durable)
+    database = open_database(durable=durable)
     assert [pragma(database, name) for name in names] == ["wal", synchronous, -64000, 1000, 2, 20000]
 
 
-def test_a_transaction_holds_the_lock_from_its_beginning(opened):
-    one, other = opened(), opened(busy_seconds=0)
-    # Beforehand: Django leaves a connection open that fails while it is set up.
+def test_a_transaction_holds_the_lock_from_its_beginning(open_database):
+    one, other = open_database(), open_database(busy_seconds=0)
+    # Done first, because Django leaves a connection open if setting it up fails.
     other.ensure_connection()
-    with begun(one), pytest.raises(OperationalError, match="locked"), begun(other):
+    with begin(one), pytest.raises(OperationalError, match="locked"), begin(other):
         pass
 
 
-def test_what_is_freed_can_be_given_back(opened):
-    database = opened()
+def test_freed_pages_can_be_released(open_database):
+    database = open_database()
     with database.cursor() as cursor:
         cursor.execute("CREATE TABLE freight (words)")
         cursor.execute("INSERT INTO freight VALUES (zeroblob(1000000))")
         cursor.execute("DELETE FROM freight")
         assert pragma(database, "freelist_count") > 200
-    # As the shell does; execute() would end it after the first page.
+    # As the shell does. execute() would stop it after the first page.
     database.connection.executescript("PRAGMA incremental_vacuum")
     assert pragma(database, "freelist_count") == 0
 
 
-def test_opening_a_file_that_exists_writes_nothing_and_waits_for_nobody(opened):
-    """The pragma for incremental vacuum would, with every connection."""
-    first = opened()
+def test_opening_an_existing_file_neither_writes_nor_waits(open_database):
+    """The pragma for incremental vacuum would write and wait in each new connection."""
+    first = open_database()
     with first.cursor() as cursor:
         cursor.execute("CREATE TABLE freight (words)")
     before = pragma(first, "data_version")
-    with begun(first):
-        assert pragma(opened(busy_seconds=0), "journal_mode") == "wal"
+    with begin(first):
+        assert pragma(open_database(busy_seconds=0), "journal_mode") == "wal"
     assert pragma(first, "data_version") == before
 
 
 @pytest.mark.parametrize("name", ["file:memory?mode=memory", ":memory:"])
-def test_what_is_no_plain_file_can_be_named_too(name):
+def test_names_other_than_plain_files_are_accepted(name):
     assert "journal_mode=WAL" in tuned(name)["OPTIONS"]["init_command"]
 
 
-def test_the_checks_have_nothing_to_say_about_it():
+def test_the_checks_report_nothing():
     assert list(databases._find_missing_options(tuned("db.sqlite3")["OPTIONS"])) == []
 
 
@@ -107,7 +107,7 @@ def by_backup(copy):
 
 @on_sqlite
 @pytest.mark.parametrize("back_up", [by_vacuum, by_backup])
-def test_a_copy_of_a_running_site_is_whole_and_a_worker_can_go_on_from_it(tmp_path, back_up):
+def test_a_copy_of_a_running_site_is_complete_and_a_worker_can_continue_from_it(tmp_path, back_up):
     copy, users = tmp_path / "copy.sqlite3", UserFactory.create_batch(5)
     NotificationManager.send(ShopEvents.NEWSLETTER, users)
     enough = threading.Event()
@@ -122,13 +122,13 @@ def test_a_copy_of_a_running_site_is_whole_and_a_worker_can_go_on_from_it(tmp_pa
     back_up(copy)
     enough.set()
     sender.join()
-    with closing(sqlite3.connect(copy)) as opened:
-        assert opened.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        count = opened.execute("SELECT count(*) FROM klaxon_notification").fetchone()[0]
+    with closing(sqlite3.connect(copy)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        count = connection.execute("SELECT count(*) FROM klaxon_notification").fetchone()[0]
     assert count >= 1
     ledger = tmp_path / "ledger"
     with smtp_ledger(ledger) as port:
-        said = finished(start("dispatch_notifications", port=port, KLAXON_DATABASE_NAME=str(copy)))
-    assert f"{count * 5} deliveries: {count * 5} sent." in said, "no notification without its deliveries"
+        output = finished(start("dispatch_notifications", port=port, KLAXON_DATABASE_NAME=str(copy)))
+    assert f"{count * 5} deliveries: {count * 5} sent." in output, "no notification without its deliveries"
     assert len(ledger.read_text().splitlines()) == count * 5
     assert not Delivery.objects.filter(state="sent").exists(), "the site itself was not touched"

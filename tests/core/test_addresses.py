@@ -1,4 +1,4 @@
-"""Which addresses can be sent to, and how they look in a log."""
+"""Validating, choosing and masking addresses."""
 
 import pytest
 from django.core.validators import validate_email
@@ -63,7 +63,7 @@ def test_a_good_address_is_well_formed(kind, address):
         ("pager", "a\x1bb"),
     ],
 )
-def test_a_bad_address_is_not(kind, address):
+def test_a_malformed_address_is_not_well_formed(kind, address):
     assert not is_well_formed(kind, address)
 
 
@@ -91,11 +91,11 @@ def test_a_masked_address_is_never_the_address(address):
     assert mask_address(address) != address or set(address) == {"*"}
 
 
-def test_nothing_is_masked_as_nothing():
+def test_an_empty_address_is_masked_as_empty():
     assert mask_address("") == ""
 
 
-def test_one_can_recognise_ones_own():
+def test_a_masked_address_is_recognisable():
     assert mask_address("ann@example.com") == "a***@example.com"
     assert mask_address("+4915112345678") == "+49***78"
 
@@ -105,14 +105,14 @@ def test_one_can_recognise_ones_own():
     LOCAL_PARTS.filter(lambda word: len(word) > 3),
     st.text(" xyz:,<>()", max_size=20),
 )
-def test_addresses_in_a_providers_words_are_masked(before, local, after):
-    told = f"{before} <{local}@klaxon.example> {after}"
-    assert f"{local}@" not in mask_addresses(told)
-    assert "***@klaxon.example" in mask_addresses(told)
+def test_addresses_in_an_answer_of_a_provider_are_masked(before, local, after):
+    text = f"{before} <{local}@klaxon.example> {after}"
+    assert f"{local}@" not in mask_addresses(text)
+    assert "***@klaxon.example" in mask_addresses(text)
 
 
 @pytest.mark.parametrize(
-    "words",
+    "answer",
     [
         "{'secret.name@example.com': (550, b'no such user')}",
         "550 5.1.1 <secret.name@example.com>: Recipient address rejected",
@@ -122,19 +122,19 @@ def test_addresses_in_a_providers_words_are_masked(before, local, after):
         "550 <secret.name@[127.0.0.1]> is unknown here",
     ],
 )
-def test_the_words_of_real_providers_keep_no_address(words):
-    shown = mask_addresses(words)
+def test_answers_of_real_providers_contain_no_address(answer):
+    shown = mask_addresses(answer)
     assert "secret.name" not in shown
     assert "15112345" not in shown
 
 
 @given(st.text("abc 123.:;()", max_size=50))
-def test_words_without_an_address_stay_as_they_are(words):
-    assert mask_addresses(words) == words
+def test_a_text_without_an_address_is_unchanged(answer):
+    assert mask_addresses(answer) == answer
 
 
 @given(ODD_ADDRESSES)
-def test_what_is_plain_djangos_validator_takes_too(address):
+def test_djangos_validator_accepts_every_plain_address(address):
     if PLAIN_EMAIL.fullmatch(address) and len(address) <= MAX_PLAIN_EMAIL_LENGTH:
         validate_email(address)
 
@@ -145,7 +145,7 @@ def test_a_label_may_have_63_letters(label):
 
 
 @pytest.mark.parametrize(
-    ("own", "account", "found"),
+    ("own", "account", "expected"),
     [
         ("", GOOD, (GOOD, "", "")),
         (OTHER, GOOD, (OTHER, "", GOOD)),
@@ -159,5 +159,5 @@ def test_a_label_may_have_63_letters(label):
         ("", "ann", ("ann", "", "")),
     ],
 )
-def test_an_unusable_address_of_ones_own_gives_way_to_a_usable_one_of_the_account(own, account, found):
-    assert choose_address("email", own, account) == found
+def test_a_malformed_address_in_the_settings_is_replaced_by_that_of_the_account(own, account, expected):
+    assert choose_address("email", own, account) == expected

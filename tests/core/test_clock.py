@@ -19,19 +19,19 @@ def test_now_is_aware_and_in_utc():
 
 
 @pytest.mark.django_db
-def test_now_goes_on_within_a_transaction():
+def test_now_advances_within_a_transaction():
     with transaction.atomic():
         first = clock.now()
         assert clock.now() > first
 
 
 @pytest.mark.django_db
-def test_the_database_server_is_asked_only_where_there_is_one(django_assert_num_queries):
+def test_the_time_is_read_from_the_database_only_on_postgresql(django_assert_num_queries):
     with django_assert_num_queries(1 if connection.vendor == "postgresql" else 0):
         clock.now()
 
 
-def test_an_override_holds_for_its_block_only_and_asks_no_database():
+def test_an_override_affects_only_its_block_and_runs_no_query():
     with clock.override(lambda: NOON):
         assert clock.now() == NOON
         with clock.override(lambda: NOON + timedelta(hours=1)):
@@ -40,14 +40,14 @@ def test_an_override_holds_for_its_block_only_and_asks_no_database():
     assert clock._override is None
 
 
-def test_an_override_ends_with_an_error_too():
+def test_an_override_ends_after_an_error():
     with pytest.raises(RuntimeError), clock.override(lambda: NOON):
         raise RuntimeError
     assert clock._override is None
 
 
 @pytest.mark.django_db
-def test_a_time_of_a_moment_ago_is_asked_for_once_a_second(monkeypatch, django_assert_num_queries):
+def test_the_cached_time_is_read_once_a_second(monkeypatch, django_assert_num_queries):
     monkeypatch.setattr(clock, "_readings", {})
     on_server = connection.vendor == "postgresql"
     with django_assert_num_queries(1 if on_server else 0):

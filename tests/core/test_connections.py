@@ -1,4 +1,4 @@
-"""Connections and pools: what lives long takes none from the pool, and no more threads start than it can serve."""
+"""Connections and pools: long-lived threads use no pooled connection, and a pool limits the number of threads."""
 
 import sqlite3
 import threading
@@ -28,8 +28,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 only_postgres = pytest.mark.skipif("connection.vendor != 'postgresql'", reason="only PostgreSQL has pools")
 
 
-def server_process():
-    """The id of the server process behind the connection of this thread."""
+def get_server_process():
+    """Return the id of the server process of this thread's connection."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         return cursor.fetchone()[0]
@@ -41,33 +41,33 @@ def is_open(pid):
         return cursor.fetchone()[0] == 1
 
 
-def in_a_thread(work):
-    """What ``work`` returns in a thread of its own, whose connections are closed afterwards."""
-    found = []
+def run_in_thread(work):
+    """Return the result of ``work`` in a new thread, and close the connections of the thread."""
+    results = []
 
     def run():
         try:
-            found.append(work())
+            results.append(work())
         finally:
             connections.close_all()
 
     thread = threading.Thread(target=run)
     thread.start()
     thread.join(timeout=20)
-    [value] = found
+    [value] = results
     return value
 
 
 @pytest.fixture
-def pool_of():
-    """Give the test database a pool of this size."""
+def set_pool_size():
+    """Return a function that gives the test database a pool of a size."""
     before = connection.settings_dict["OPTIONS"]
 
-    def pool_of(size):
+    def set_pool_size(size):
         connection.close()
         connection.settings_dict["OPTIONS"] = {**before, "pool": {"min_size": 1, "max_size": size, "timeout": 1.0}}
 
-    yield pool_of
+    yield set_pool_size
     connection.close()
     connection.close_pool()
     connection.settings_dict["OPTIONS"] = before
@@ -88,7 +88,7 @@ def pool_of():
         ({"min_size": 2, "max_size": None}, 2),
     ],
 )
-def test_the_size_of_a_pool_is_what_psycopg_makes_of_its_options(monkeypatch, pool, size):
+def test_the_size_of_a_pool_follows_its_options_as_in_psycopg(monkeypatch, pool, size):
     monkeypatch.setitem(connection.settings_dict, "OPTIONS", {} if pool is None else {"pool": pool})
     assert get_pool_size("default") == size
     assert size is None or connection.pool.max_size == size
@@ -97,9 +97,9 @@ def test_the_size_of_a_pool_is_what_psycopg_makes_of_its_options(monkeypatch, po
 
 
 @only_postgres
-def test_an_unpooled_connection_takes_none_from_the_pool_and_closes_its_socket(pool_of):
-    pool_of(1)
-    server_process()  # this thread has the only one
+def test_a_connection_without_a_pool_uses_no_pooled_one_and_closes_its_socket(set_pool_size):
+    set_pool_size(1)
+    get_server_process()  # this thread uses the only connection
     own = copy_without_pool("default")
     with own.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
@@ -111,29 +111,29 @@ def test_an_unpooled_connection_takes_none_from_the_pool_and_closes_its_socket(p
 
 
 @only_postgres
-def test_a_thread_with_connections_of_its_own_leaves_the_pool_to_the_others(pool_of):
-    pool_of(1)
-    pooled = server_process()
+def test_a_thread_with_its_own_connections_uses_none_of_the_pool(set_pool_size):
+    set_pool_size(1)
+    pooled = get_server_process()
     with use_own_connections():
-        own = server_process()
+        own = get_server_process()
         assert own != pooled
-        assert in_a_thread(server_process) == pooled, "entering gave the pooled one back"
-    until(lambda: not in_a_thread(lambda: is_open(own)))
-    assert server_process() == pooled
+        assert run_in_thread(get_server_process) == pooled, "entering gave the pooled one back"
+    until(lambda: not run_in_thread(lambda: is_open(own)))
+    assert get_server_process() == pooled
 
 
 @only_postgres
-def test_inside_a_transaction_its_connection_stays(pool_of):
-    pool_of(2)
+def test_a_connection_inside_a_transaction_is_kept(set_pool_size):
+    set_pool_size(2)
     with transaction.atomic():
-        pooled = server_process()
+        pooled = get_server_process()
         with use_own_connections():
-            assert server_process() == pooled
+            assert get_server_process() == pooled
         return_connections_to_pools()
-        assert server_process() == pooled
+        assert get_server_process() == pooled
 
 
-def test_without_a_pool_connections_stay_as_they_are():
+def test_connections_without_a_pool_are_kept():
     connection.ensure_connection()
     before = connection.connection
     with use_own_connections():
@@ -143,16 +143,18 @@ def test_without_a_pool_connections_stay_as_they_are():
 
 
 @only_postgres
-def test_a_waiting_thread_can_give_its_connection_back(pool_of):
-    pool_of(1)
-    pooled = server_process()
+def test_a_waiting_thread_can_return_its_connection(set_pool_size):
+    set_pool_size(1)
+    pooled = get_server_process()
     return_connections_to_pools()
-    assert in_a_thread(server_process) == pooled
+    assert run_in_thread(get_server_process) == pooled
 
 
 @only_postgres
-def test_a_worker_starts_no_more_threads_than_the_pool_can_serve_and_says_which_setting(pool_of, caplog):
-    pool_of(2)
+def test_a_worker_starts_at_most_as_many_threads_as_the_pool_has_connections_and_logs_the_setting(
+    set_pool_size, caplog
+):
+    set_pool_size(2)
     assert Worker(workers=5).workers == 2
     [warning] = caplog.messages
     assert "DATABASES['default']['OPTIONS']['pool']['max_size']" in warning
@@ -160,38 +162,38 @@ def test_a_worker_starts_no_more_threads_than_the_pool_can_serve_and_says_which_
 
 
 @only_postgres
-def test_only_the_pool_of_our_own_database_limits_the_threads(pool_of, monkeypatch, settings):
-    pool_of(5)
+def test_only_the_pool_of_klaxons_database_limits_the_threads(set_pool_size, monkeypatch, settings):
+    set_pool_size(5)
     reports = {**connections.settings["default"], "OPTIONS": {"pool": {"min_size": 1, "max_size": 1}}}
     monkeypatch.setitem(connections.settings, "reports", reports)
     settings.NOTIFICATIONS = {"WORKERS": 5}
-    # In a thread, because connections belong to threads: no later test meets the one to this database.
-    assert in_a_thread(lambda: limit_threads_to_pool(5)) == 5
-    assert "klaxon.W004" not in {message.id for message in in_a_thread(lambda: run_checks(None))}
+    # In a thread, because connections belong to threads: no later test gets the connection to this database.
+    assert run_in_thread(lambda: limit_threads_to_pool(5)) == 5
+    assert "klaxon.W004" not in {message.id for message in run_in_thread(lambda: run_checks(None))}
 
 
 @only_postgres
-def test_a_pool_that_is_large_enough_is_not_spoken_of(pool_of, caplog):
-    pool_of(2)
+def test_nothing_is_logged_if_the_pool_is_large_enough(set_pool_size, caplog):
+    set_pool_size(2)
     assert limit_threads_to_pool(2) == 2
     assert caplog.messages == []
 
 
 @only_postgres
 @pytest.mark.parametrize("size", [1, 2])
-def test_a_worker_beats_waits_and_delivers_with_the_smallest_pools(pool_of, settings, caplog, size):
+def test_a_worker_beats_waits_and_delivers_with_the_smallest_pools(set_pool_size, settings, caplog, size):
     settings.NOTIFICATIONS = {"CHANNELS": {"log": {}}, "BEAT_SECONDS": 0.1, "IDLE_SECONDS": 0.1}
     users = UserFactory.create_batch(20)
-    pool_of(size)
+    set_pool_size(size)
     worker = Worker(workers=2)
     thread = threading.Thread(target=worker.watch)
     thread.start()
     try:
-        beats = in_own(lambda: Heartbeat.objects.values_list("beat_at", flat=True).first())
+        beats = outside_pool(lambda: Heartbeat.objects.values_list("beat_at", flat=True).first())
         began = until(beats)
         for user in users:
-            in_own(lambda user=user: NotificationManager.send(ShopEvents.ORDER_REFUSED, user, None, {}))()
-        until(in_own(lambda: Delivery.objects.filter(state="sent").count() == 20))
+            outside_pool(lambda user=user: NotificationManager.send(ShopEvents.ORDER_REFUSED, user, None, {}))()
+        until(outside_pool(lambda: Delivery.objects.filter(state="sent").count() == 20))
         until(lambda: beats() > began)
     finally:
         worker.stop()
@@ -201,8 +203,8 @@ def test_a_worker_beats_waits_and_delivers_with_the_smallest_pools(pool_of, sett
     assert worker.errors == 0
 
 
-def in_own(work):
-    """The same work on a connection outside the pool, so that the test takes none from the worker."""
+def outside_pool(work):
+    """Return a function that runs ``work`` outside of the pool, so that the worker keeps its connections."""
 
     def run():
         with use_own_connections():
@@ -218,7 +220,7 @@ def sqlite_error(code):
 
 
 @pytest.mark.parametrize(
-    ("error", "cause", "unable"),
+    ("error", "cause", "is_temporary"),
     [
         (OperationalError, psycopg.OperationalError("the connection is closed"), True),
         (OperationalError, psycopg.errors.AdminShutdown(), True),
@@ -236,7 +238,7 @@ def sqlite_error(code):
         (OperationalError, None, False),
     ],
 )
-def test_an_error_says_whether_the_database_or_the_statement_is_at_fault(error, cause, unable):
+def test_errors_of_the_database_and_of_the_statement_are_distinguished(error, cause, is_temporary):
     raised = error("x")
     raised.__cause__ = cause
-    assert is_temporary_failure(raised) is unable
+    assert is_temporary_failure(raised) is is_temporary

@@ -14,7 +14,7 @@ def test_an_installed_module_is_loaded():
 
 @pytest.fixture
 def absent(monkeypatch):
-    """A module that no environment has, as if it were brought by an extra."""
+    """Name a module that is not installed as the module of an extra."""
     monkeypatch.setitem(extras.EXTRA_OF, "klaxon_no_such_module", "pager")
     return "klaxon_no_such_module"
 
@@ -28,7 +28,7 @@ def test_a_missing_extra_is_named_with_the_command_that_installs_it(absent):
     assert isinstance(raised.value, ImportError)
 
 
-def test_a_part_of_a_missing_extra_names_the_whole(absent):
+def test_a_missing_submodule_names_the_extra_of_its_package(absent):
     with pytest.raises(MissingExtra, match="pager"):
         extras.import_optional(f"{absent}.layers")
 
@@ -41,6 +41,6 @@ def test_an_import_that_fails_inside_an_installed_module_is_not_hidden(monkeypat
     assert not isinstance(raised.value, MissingExtra)
 
 
-def test_every_extra_that_is_named_is_offered_by_the_package():
+def test_every_named_extra_is_defined_by_the_package():
     project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
     assert set(extras.EXTRA_OF.values()) <= project["optional-dependencies"].keys()

@@ -1,4 +1,4 @@
-"""Hours that come again, and the first instant at which everything is open."""
+"""Recurring hours, and the first instant at which sending is allowed."""
 
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -28,7 +28,7 @@ class TestQuietHours:
             (berlin(11, 20, 22), berlin(11, 21, 7)),
             (berlin(11, 21, 6, 59), berlin(11, 21, 7)),
             (berlin(11, 21, 7), berlin(11, 21, 7)),
-            # The nights in which clocks are changed end at seven as well.
+            # The nights with a change of the clocks also end at seven.
             (berlin(3, 28, 23), berlin(3, 29, 7)),
             (berlin(10, 24, 23), berlin(10, 25, 7)),
             (berlin(10, 25, 2, 30, fold=1), berlin(10, 25, 7)),
@@ -37,18 +37,18 @@ class TestQuietHours:
     def test_they_wrap_over_midnight(self, moment, opening):
         assert opens(moment, NIGHT) == opening
 
-    def test_an_end_that_is_jumped_over_is_the_jump(self):
+    def test_a_skipped_end_is_the_change_of_the_clocks(self):
         assert opens(berlin(3, 29, 0), Hours(time(22), time(2, 30))) == berlin(3, 29, 3)
 
-    def test_an_end_that_comes_twice_is_the_second(self):
+    def test_a_repeated_end_is_the_second(self):
         until_half_past = Hours(time(22), time(2, 30))
         assert opens(berlin(10, 25, 0), until_half_past) == berlin(10, 25, 2, 30, fold=1)
         assert opens(berlin(10, 25, 2, 45), until_half_past) == berlin(10, 25, 2, 30, fold=1)
 
-    def test_a_beginning_that_comes_twice_is_the_first(self):
+    def test_a_repeated_start_is_the_first(self):
         assert opens(berlin(10, 25, 2, 10, fold=1), Hours(time(2, 30), time(5))) == berlin(10, 25, 5)
 
-    def test_quiet_hours_that_are_jumped_over_do_not_come(self):
+    def test_skipped_quiet_hours_do_not_occur(self):
         assert opens(berlin(3, 29, 3), Hours(time(2, 10), time(2, 40))) == berlin(3, 29, 3)
 
 
@@ -65,37 +65,37 @@ class TestWindows:
             (berlin(11, 21, 12), berlin(11, 22, 8)),  # a Saturday
         ],
     )
-    def test_the_next_one_is_waited_for(self, moment, opening):
+    def test_the_next_window_is_found(self, moment, opening):
         assert opens(moment, windows=self.OFFICE) == opening
 
-    def test_one_may_last_over_midnight_and_belongs_to_the_day_on_which_it_begins(self):
+    def test_a_window_over_midnight_belongs_to_the_day_on_which_it_begins(self):
         windows = [["22:00", "02:00", ["fri"]]]
         assert opens(berlin(11, 21, 1), windows=windows) == berlin(11, 21, 1)
         assert opens(berlin(11, 20, 1), windows=windows) == berlin(11, 20, 22)
 
-    def test_equal_times_are_the_whole_day(self):
+    def test_equal_times_are_a_full_day(self):
         assert opens(berlin(11, 20, 9), windows=[["00:00", "24:00", ["sun"]]]) == berlin(11, 22, 0)
 
-    def test_one_that_is_jumped_over_is_the_next_days(self):
+    def test_a_skipped_window_opens_on_the_next_day(self):
         assert opens(berlin(3, 29, 0), windows=[["02:10", "02:40"]]) == berlin(3, 30, 2, 10)
 
-    def test_one_within_the_hour_that_comes_twice_is_open_in_the_first(self):
+    def test_a_window_within_the_repeated_hour_opens_the_first_time(self):
         windows = [["02:10", "02:40"]]
         assert opens(berlin(10, 25, 0), windows=windows) == berlin(10, 25, 2, 10)
         assert opens(berlin(10, 25, 2, 40), windows=windows) == berlin(10, 26, 2, 10)
 
-    def test_one_that_begins_in_the_hour_that_comes_twice_opens_the_second_time(self):
+    def test_a_window_that_begins_in_the_repeated_hour_opens_the_second_time(self):
         windows, second = [["02:30", "12:00"]], berlin(10, 25, 2, 30, fold=1)
         moments = [berlin(10, 25, 0), berlin(10, 25, 2, 45), berlin(10, 25, 2, 10, fold=1), second]
         assert [opens(moment, windows=windows) for moment in moments] == [second] * 4
 
-    def test_one_that_ends_in_the_hour_that_comes_twice_closes_the_first_time(self):
+    def test_a_window_that_ends_in_the_repeated_hour_closes_the_first_time(self):
         windows, evening = [["22:00", "02:30"]], berlin(10, 25, 22)
         assert opens(berlin(10, 25, 2, 29), windows=windows) == berlin(10, 25, 2, 29)
         assert opens(berlin(10, 25, 2, 30), windows=windows) == evening
         assert opens(berlin(10, 25, 2, 10, fold=1), windows=windows) == evening
 
-    def test_a_week_with_an_hour_more_is_waited_for(self):
+    def test_a_window_is_found_in_a_week_with_an_extra_hour(self):
         assert opens(berlin(10, 18, 2, 1), windows=[["02:00", "02:01", ["sun"]]]) == berlin(10, 25, 2)
 
 
@@ -104,7 +104,7 @@ class TestBoth:
         assert opens(berlin(11, 20, 23), NIGHT, [["06:00", "08:00"]]) == berlin(11, 21, 7)
         assert opens(berlin(11, 20, 23), NIGHT, [["05:00", "06:00"], ["18:00", "23:00"]]) == berlin(11, 21, 18)
 
-    def test_a_window_inside_the_quiet_hours_is_none_until_patience_ends(self):
+    def test_a_window_inside_the_quiet_hours_is_ignored_after_the_search_period(self):
         moment = berlin(11, 20, 12)
         assert opens(moment, NIGHT, [["23:00", "23:30"]]) == moment + SEARCH_PERIOD
         assert opens(berlin(11, 20, 23, 10), NIGHT, [["23:00", "23:30"]]) == berlin(11, 29, 7)
@@ -125,7 +125,7 @@ class TestBoth:
     ["08:00", [["08:00"]], [["8", "12:00"]], [["08:00", "25:00"]], [["08:00", 12]], [["08:00", "09:00", []]],
      [["08:00", "09:00", ["monday"]]], [["08:00", "09:00", "mon"]], [["08:00+01:00", "09:00"]], [7]],
 )  # fmt: skip
-def test_another_form_is_refused(wrong):
+def test_any_other_form_is_refused(wrong):
     with pytest.raises((TypeError, ValueError), match="is not|Invalid|has a time zone|must be"):
         parse_windows(wrong)
 
@@ -134,9 +134,9 @@ def test_midnight_may_be_written_as_twenty_four():
     assert parse_time("24:00") == time(0)
 
 
-def test_hours_say_themselves():
+def test_hours_as_text():
     assert [*map(str, parse_windows(TestWindows.OFFICE))] == ["08:00–12:00", "mon tue wed thu fri 14:00–18:00"]
 
 
-def test_patience_lasts_for_any_week():
+def test_the_search_period_includes_any_week():
     assert timedelta(days=7, hours=3) < SEARCH_PERIOD

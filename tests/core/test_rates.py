@@ -1,4 +1,4 @@
-"""Rates as people write them."""
+"""Parsing rates."""
 
 from datetime import timedelta
 
@@ -20,7 +20,7 @@ from notifications.core.rates import TEN_YEARS, UNITS, Rate, parse_rate
         ("1/s burst 500", 1, 1, 500),
     ],
 )
-def test_a_rate_is_read_as_it_is_said(text, tokens, seconds, burst):
+def test_a_rate_is_parsed(text, tokens, seconds, burst):
     assert parse_rate(text) == Rate(tokens, seconds, burst)
     assert str(parse_rate(text)) == text
 
@@ -29,30 +29,30 @@ def test_a_rate_is_read_as_it_is_said(text, tokens, seconds, burst):
     "text",
     ["", "100", "h", "100/y", "100/hour", "-1/h", "1.5/h", "100 / h", "100/h burst", "100/h burst -1", "100/H", "١/h"],
 )
-def test_what_is_no_rate_is_told_in_a_sentence(text):
+def test_a_text_that_is_not_a_rate_is_refused_with_advice(text):
     with pytest.raises(ValueError, match=r"is not a rate\. Write \"100/h\""):
         parse_rate(text)
 
 
 @pytest.mark.parametrize("value", [100, None, 1.5, ["100/h"]])
-def test_what_is_no_text_is_no_rate_either(value):
+def test_a_value_that_is_not_a_text_is_not_a_rate(value):
     with pytest.raises((ValueError, TypeError)):
         parse_rate(value)
 
 
 @pytest.mark.parametrize("text", ["0/h", "5/h burst 0", "2000000/s"])
-def test_a_rate_that_could_let_nothing_or_anything_through_is_refused(text):
+def test_a_rate_that_allows_nothing_or_everything_is_refused(text):
     with pytest.raises(ValueError, match="at least 1, and at most a million a second"):
         parse_rate(text)
 
 
-def test_a_burst_that_nobody_lives_to_see_is_refused():
+def test_a_burst_that_takes_more_than_ten_years_to_fill_is_refused():
     with pytest.raises(ValueError, match="ten years"):
         parse_rate("1/d burst 999999999")
 
 
 @pytest.mark.parametrize("numbers", [(float("nan"), 1, 1), (1, 0, 1), (1, 1, 0.5), (1, float("inf"), 1)])
-def test_numbers_that_make_no_sense_are_refused(numbers):
+def test_impossible_numbers_are_refused(numbers):
     with pytest.raises(ValueError, match="A rate"):
         Rate(*numbers)
 

@@ -1,4 +1,4 @@
-"""Equal refusals: of whom they speak is decided by what comes before and after them."""
+"""Equal refusals: the receipts around them decide whether the provider is to blame."""
 
 import pytest
 from hypothesis import given
@@ -49,7 +49,7 @@ def test_an_answer_is_judged_by_its_neighbours(receipts, expected):
     assert verdicts(receipts) == expected
 
 
-def test_one_recipient_that_is_refused_again_and_again_speaks_against_nobody_else():
+def test_repeated_refusals_of_one_recipient_are_not_blamed_on_the_provider():
     judged, streak = judge_receipts([(SPAM, "a@example.com")] * 5, Streak(), threshold=5)
     assert {receipt.verdict for receipt in judged} == {Verdict.PERMANENT}
     assert len(streak.refused) == 1
@@ -61,7 +61,7 @@ def test_refusals_of_an_earlier_group_count():
 
 
 @given(st.lists(st.sampled_from([ACCEPTED, SPAM, BARE, NOBODY, BUSY]), max_size=12), st.data())
-def test_what_is_resolved_is_judged_the_same_whatever_comes_later(receipts, data):
+def test_later_receipts_do_not_change_final_ones(receipts, data):
     seen = data.draw(st.integers(min_value=0, max_value=len(receipts)))
     count = count_final_receipts(receipts[:seen])
     assert verdicts(receipts)[:count] == verdicts(receipts[:seen])[:count]

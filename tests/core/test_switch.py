@@ -1,4 +1,4 @@
-"""``NOTIFICATIONS["ENABLED"] = False`` switches the whole system off."""
+"""``NOTIFICATIONS["ENABLED"] = False`` switches Klaxon off."""
 
 import os
 import signal
@@ -26,14 +26,14 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def turn(settings):
-    """Switch it off or on, with whatever else the setting says."""
+def switch_klaxon(settings):
+    """Return a function that switches Klaxon on or off and sets other keys of the setting."""
 
-    def turn(on, **more):
+    def switch_klaxon(on, **more):
         settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "ENABLED": on, **more}
 
     switch._log_warning_once.cache_clear()
-    yield turn
+    yield switch_klaxon
     switch._log_warning_once.cache_clear()
 
 
@@ -45,8 +45,8 @@ def states():
     return sorted(Delivery.objects.values_list("state", flat=True))
 
 
-def test_a_send_is_refused_whole_with_one_row_in_the_log(turn):
-    turn(False)
+def test_a_send_is_refused_completely_with_one_log_row(switch_klaxon):
+    switch_klaxon(False)
     result = send(UserFactory.create_batch(3))
     assert (bool(result), result.queued, dict(result.reasons)) == (False, 0, {"switched_off": 1})
     assert states() == []
@@ -54,54 +54,54 @@ def test_a_send_is_refused_whole_with_one_row_in_the_log(turn):
     assert (row.kind, row.reason, row.recipient_key) == ("drop", "switched_off", "*")
 
 
-def test_a_wrong_call_is_told_all_the_same(turn):
-    turn(False)
+def test_an_invalid_call_still_raises(switch_klaxon):
+    switch_klaxon(False)
     with pytest.raises(UnknownEvent):
         NotificationManager.send("no_such_event", UserFactory())
 
 
-def test_an_idempotency_key_is_free_again_afterwards(turn):
-    turn(False)
+def test_an_idempotency_key_can_be_used_again_afterwards(switch_klaxon):
+    switch_klaxon(False)
     assert not send(idempotency_key="one")
-    turn(True)
+    switch_klaxon(True)
     result = send(idempotency_key="one")
     assert (result.queued, result.duplicate) == (1, False)
 
 
-def test_a_limited_queue_refuses_it_too(turn):
-    turn(False, QUEUE_LIMIT=5)
+def test_a_limited_queue_also_refuses_it(switch_klaxon):
+    switch_klaxon(False, QUEUE_LIMIT=5)
     assert dict(send().reasons) == {"switched_off": 1}
 
 
-def test_it_is_logged_once(turn, caplog):
-    turn(False)
+def test_it_is_logged_once(switch_klaxon, caplog):
+    switch_klaxon(False)
     send()
     send()
     Dispatcher().run_until_idle()
     assert [record.getMessage() for record in caplog.records] == [switch.OFF_MESSAGE]
 
 
-def test_workers_leave_what_was_queued_before(turn):
+def test_workers_do_not_send_queued_deliveries(switch_klaxon):
     send()
-    turn(False)
+    switch_klaxon(False)
     assert dict(Dispatcher().run_until_idle()) == {}
     assert dict(Worker().drain()) == {}
     assert states() == ["ready"]
-    turn(True)
+    switch_klaxon(True)
     assert dict(Worker().drain()) == {"sent": 1}
 
 
-def test_immediate_delivery_leaves_it_too(turn, django_capture_on_commit_callbacks):
+def test_immediate_delivery_does_not_send_queued_deliveries(switch_klaxon, django_capture_on_commit_callbacks):
     with django_capture_on_commit_callbacks() as callbacks:
         send()
-    turn(False, DELIVERY="immediate")
+    switch_klaxon(False, DELIVERY="immediate")
     for callback in callbacks:
         callback()
     assert states() == ["ready"]
 
 
-def test_a_worker_that_watches_waits_for_its_stop(turn):
-    turn(False)
+def test_a_watching_worker_waits_until_it_is_stopped(switch_klaxon):
+    switch_klaxon(False)
     worker = Worker()
     thread = threading.Thread(target=worker.watch)
     thread.start()
@@ -113,44 +113,44 @@ def test_a_worker_that_watches_waits_for_its_stop(turn):
 
 
 class Stopping(StringIO):
-    """A terminal whose user presses Ctrl-C once they have read what there is."""
+    """A terminal whose user presses Ctrl-C after reading the output."""
 
     def flush(self):
         os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_a_command_that_watches_says_so_once_and_before_it_is_stopped(turn):
-    turn(False)
+def test_a_watching_command_reports_it_once_at_the_start(switch_klaxon):
+    switch_klaxon(False)
     out = Stopping()
     call_command("dispatch_notifications", "--watch", stdout=out)
     assert out.getvalue() == f"{switch.OFF_MESSAGE}\n"
 
 
 @pytest.mark.parametrize("command", ["dispatch_notifications", "make_digests"])
-def test_commands_say_so_and_do_nothing(turn, capsys, command):
+def test_commands_report_it_and_do_nothing(switch_klaxon, capsys, command):
     send()
-    turn(False)
+    switch_klaxon(False)
     call_command(command)
     assert capsys.readouterr().out == f"{switch.OFF_MESSAGE}\n"
     assert states() == ["ready"]
 
 
-def test_spooled_sends_stay_in_the_spool(turn, tmp_path):
+def test_spooled_sends_stay_in_the_spool(switch_klaxon, tmp_path):
     request = validate_request(ShopEvents.NEWSLETTER, None, None, Options(idempotency_key="one"))
     Spool(tmp_path).append(to_record(request, [UserFactory()], clock.local_now()))
-    turn(False, SPOOL_DIR=str(tmp_path))
+    switch_klaxon(False, SPOOL_DIR=str(tmp_path))
     with pytest.raises(CommandError, match="switched off .* The other lines stay spooled"):
         call_command("replay_spool")
     assert not Notification.objects.exists()
-    turn(True)
+    switch_klaxon(True)
     call_command("replay_spool")
     assert states() == ["ready"]
 
 
-def test_explain_names_it_before_and_why_afterwards(turn):
+def test_explain_and_why_report_it(switch_klaxon):
     user = UserFactory()
     queued = send(user)
-    turn(False)
+    switch_klaxon(False)
     explained = NotificationManager.explain(ShopEvents.NEWSLETTER, user)
     assert "NOTIFICATIONS['ENABLED'] is False" in str(explained)
     assert not explained.reaches
@@ -160,18 +160,18 @@ def test_explain_names_it_before_and_why_afterwards(turn):
     assert "NOTIFICATIONS['ENABLED'] would have to be True" in str(NotificationManager.why(refused, user))
 
 
-def test_the_check_reminds_of_it(turn):
-    turn(False)
+def test_the_check_reports_it(switch_klaxon):
+    switch_klaxon(False)
     [message] = [message for message in run_checks(None) if message.id == "klaxon.W008"]
     assert message.hint.startswith("Set NOTIFICATIONS['ENABLED'] to True")
 
 
 @pytest.mark.needs("celery")
-def test_celery_workers_leave_it_too(turn):
+def test_celery_workers_do_not_send_queued_deliveries(switch_klaxon):
     from notifications.celery import tasks
 
     queued = send()
-    turn(False)
+    switch_klaxon(False)
     tasks.dispatch(partitions.current(), [queued.notification_id])
     tasks.sweep(partitions.current())
     assert states() == ["ready"]

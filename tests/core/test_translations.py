@@ -1,4 +1,4 @@
-"""Lazy translations in a context: each reader gets them in their own language."""
+"""Lazy translations in a context: each reader gets them in their language."""
 
 import json
 from decimal import Decimal
@@ -44,14 +44,14 @@ def in_language(code, value):
 
 @pytest.mark.parametrize(("text", "english", "german"), TEXTS.values(), ids=TEXTS)
 @pytest.mark.parametrize("sender", ["en", "de"])
-def test_a_lazy_text_is_kept_until_the_language_of_its_reader_is_known(text, english, german, sender):
+def test_a_lazy_text_is_translated_into_the_language_of_the_reader(text, english, german, sender):
     with translation.override(sender):
         stored = json.loads(json.dumps(encoded({"text": text, "nested": [{"text": text}]})))
     for code, words in (("en", english), ("de", german)):
         assert in_language(code, decoded(stored)) == {"text": words, "nested": [{"text": words}]}
 
 
-def test_what_came_back_can_be_stored_again():
+def test_a_decoded_text_can_be_encoded_again():
     for text, *_ in TEXTS.values():
         assert encoded(decoded(encoded(text))) == encoded(text)
 
@@ -70,7 +70,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("text", "why"), REFUSED.values(), ids=REFUSED)
-def test_what_cannot_be_kept_lazy_is_refused_with_what_to_do(text, why):
+def test_a_lazy_text_that_cannot_be_stored_is_refused_with_advice(text, why):
     with pytest.raises(InvalidContext, match=rf"context\.a\[0\].*{why}.*Pass str"):
         encoded({"a": [text]})
 
@@ -80,17 +80,17 @@ def test_what_cannot_be_kept_lazy_is_refused_with_what_to_do(text, why):
     [["system", ["x"], {}], ["gettext", [1], {}], ["gettext", [], {}], ["gettext", ["x"]], "gettext", None,
      ["ngettext", ["a", "b", True], {}], [["gettext"], ["x"], {}], ["format_lazy", [3], {}], ["gettext", ["x"], 1]],
 )  # fmt: skip
-def test_a_tag_that_nobody_stored_is_told(inner):
+def test_a_lazy_tag_with_a_wrong_value_is_an_error(inner):
     with pytest.raises(InvalidContext, match=r"\$lazy cannot be"):
         decoded({"$lazy": inner})
 
 
-def test_a_mapping_of_the_host_is_no_lazy_text():
+def test_a_mapping_of_the_host_is_not_a_lazy_text():
     given = {"$lazy": ["gettext", ["Monday"], {}]}
     assert decoded(encoded(given)) == given
 
 
-def test_the_same_content_is_comparable_whoever_sends_it():
+def test_equal_content_is_equal_for_every_sender():
     given = {"texts": {gettext_lazy("Monday"), gettext_lazy("Yes")}}
     with translation.override("de"):
         german = make_comparable(encoded(given))
@@ -103,7 +103,7 @@ def weekday(**more):
     )
 
 
-def test_the_log_has_it_in_the_language_of_the_site(settings):
+def test_the_log_is_in_the_language_of_the_site(settings):
     stored = validated(weekday(), {"day": gettext_lazy("Monday")}).stored
     with translation.override("de"):
         assert select_loggable(weekday(), stored) == {"day": "Monday"}
@@ -113,7 +113,7 @@ def test_the_log_has_it_in_the_language_of_the_site(settings):
 
 @pytest.fixture
 def site(db, settings, tmp_path):
-    """An event whose mail shows the day as it came, as the transform got it, and by a filter that takes texts alone."""
+    """Register an event whose mail shows the day directly, after a transform, and after a filter that needs a text."""
     (tmp_path / "notifications/order_shipped").mkdir(parents=True)
     (tmp_path / "notifications/order_shipped/email.subject.txt").write_text("{{ day }}")
     (tmp_path / "notifications/order_shipped/email.txt").write_text("{{ day|upper }} {{ kind }} {{ original.day }}")
@@ -131,7 +131,7 @@ def send(users, day, **options):
 
 
 @pytest.mark.parametrize("sender", ["en", "de", "fr"])
-def test_each_reader_gets_their_own_language(site, sender):
+def test_each_reader_gets_the_text_in_their_language(site, sender):
     english, german = UserFactory.create_batch(2)
     UserSettingsFactory(user=german, cluster=Cluster.objects.default(), language="de")
     with translation.override(sender):
@@ -147,7 +147,7 @@ def test_each_reader_gets_their_own_language(site, sender):
     }
 
 
-def test_an_idempotency_key_knows_the_content_in_any_language(site):
+def test_an_idempotency_key_matches_the_content_in_any_language(site):
     user = UserFactory()
     send([user], gettext_lazy("Monday"), idempotency_key="x")
     with translation.override("de"):
@@ -156,14 +156,14 @@ def test_an_idempotency_key_knows_the_content_in_any_language(site):
             send([user], gettext_lazy("Tuesday"), idempotency_key="x")
 
 
-def test_what_is_spooled_stays_lazy(site):
+def test_a_spooled_text_is_still_lazy(site):
     with translation.override("de"):
         request = validate_request(ShopEvents.ORDER_SHIPPED, None, {"day": gettext_lazy("Monday")}, Options())
         record = to_record(request, [UserFactory()], request.requested_at)
     assert json.loads(json.dumps(record))["context"] == {"day": {"$lazy": ["gettext", ["Monday"], {}]}}
 
 
-def test_what_is_critical_is_sent_as_its_text_where_it_cannot_stay_lazy(site, caplog):
+def test_a_critical_event_sends_the_translated_text_if_it_cannot_be_stored_lazily(site, caplog):
     site[ShopEvents.ORDER_SHIPPED] = NotificationEvent(
         "order_shipped", NotificationPriority.CRITICAL, ["email"], context={"day": str}
     )
