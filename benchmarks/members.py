@@ -48,7 +48,7 @@ def create_busy_cluster(name: str, count: int) -> Cluster:
         Mute(cluster=cluster, user_id=pk, kind=Mute.Kind.TOPIC, value=TOPIC) for pk in ids if pk % MUTED == 1
     )
     bad = User.objects.filter(pk__in=[pk for pk in ids if pk % SUPPRESSED == 2]).values_list("email", flat=True)
-    Suppression.objects.suppress((("email", email) for email in bad), Suppression.Why.HARD_BOUNCE, timezone.now())
+    Suppression.objects.suppress((("email", email) for email in bad), Suppression.Cause.HARD_BOUNCE, timezone.now())
     return cluster
 
 

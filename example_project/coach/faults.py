@@ -9,7 +9,7 @@ from django.db import InterfaceError, OperationalError
 from example_project.coach.notification_events import CoachEvents
 from notifications.can.faults import FaultChange
 from notifications.can.rules import Send
-from notifications.models import cluster_model
+from notifications.models import get_cluster_model
 from notifications.recipients import Members
 
 # Default source addresses of RV-C. There are many more; others are shown as numbers.
@@ -32,7 +32,7 @@ def get_coach(slug: str) -> Any:
     While the database is away, faults are spooled, so the coach that was loaded last is returned.
     """
     try:
-        KNOWN[slug] = cluster_model()._default_manager.get(slug=slug)
+        KNOWN[slug] = get_cluster_model()._default_manager.get(slug=slug)
     except (OperationalError, InterfaceError):
         if slug not in KNOWN:
             raise

@@ -1,9 +1,9 @@
 """Klaxon's tables in Django's admin. Importing the modules registers them."""
 
-from notifications.models import cluster_model
+from notifications.models import get_cluster_model
 
 try:
-    cluster_model()
+    get_cluster_model()
 except (LookupError, ValueError):
     # The setting does not name a model, so no forms can be built for it. The check klaxon.E008 must run and report it.
     __all__: list[str] = []

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from notifications import conf
 from notifications.core.addresses import VALIDATORS
 from notifications.events import NOTIFICATION_EVENTS
-from notifications.models import cluster_model
+from notifications.models import get_cluster_model
 from notifications.outcomes import Reason
 
 CLUSTERS_SHOWN = 50
@@ -91,7 +91,7 @@ class ClusterFilter(ChoiceBoxFilter):
     parameter_name = "cluster"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
-        model: type[Model] = cluster_model()
+        model: type[Model] = get_cluster_model()
         return [(cluster.pk, str(cluster)) for cluster in model._default_manager.order_by("pk")[:CLUSTERS_SHOWN]]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:

@@ -280,7 +280,7 @@ def _suppress_addresses(outcomes: Outcomes, using: str) -> None:
     at, final = outcomes.at, [item for item, change in outcomes.attempted if change.state != DeliveryState.RETRY]
     suppressions = Suppression.objects.using(using)
     now = [item for item in final if item.receipt.suppress is Suppress.NOW]
-    suppressions.suppress(map(_get_address, now), Suppression.Why.HARD_BOUNCE, at)
+    suppressions.suppress(map(_get_address, now), Suppression.Cause.HARD_BOUNCE, at)
     for item in final:
         if item.receipt.suppress is Suppress.REPEATED:
             suppressions.count_refusal(*_get_address(item), at)

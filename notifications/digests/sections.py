@@ -16,7 +16,7 @@ from notifications.context import encoded
 from notifications.delivering.rendering import get_locale
 from notifications.delivering.rendering.locales import use_locale
 from notifications.digests.grouping import digest_kind_for
-from notifications.models import Delivery, Notification, cluster_model
+from notifications.models import Delivery, Notification, get_cluster_model
 from notifications.sending.gates import Person, load_people
 
 logger = logging.getLogger("notifications.digests")
@@ -46,7 +46,7 @@ def load_sections(recipient_keys: Sequence[str], using: str, now: datetime) -> S
     by_cluster: defaultdict[Any, set[Any]] = defaultdict(set)
     for cluster_id, user_id in due.values_list("notification__cluster_id", "recipient_id").distinct():
         by_cluster[cluster_id].add(user_id)
-    clusters = cluster_model()._default_manager.using(using).in_bulk(by_cluster)
+    clusters = get_cluster_model()._default_manager.using(using).in_bulk(by_cluster)
     sections: StoredSections = {}
     for pk, cluster in clusters.items():
         sections |= load_cluster_sections(cluster, load_people(cluster, by_cluster[pk] - {None}).values(), now, using)

@@ -11,7 +11,7 @@ from django.core.management.base import CommandError
 from notifications.context import UNSTORABLE, decoded
 from notifications.core.channel_classes import get_address_kinds
 from notifications.exceptions import InvalidContext
-from notifications.models import cluster_model
+from notifications.models import get_cluster_model
 from notifications.recipients import Address
 
 
@@ -72,7 +72,7 @@ def get_cluster(key: str) -> Any:
     """
     :raises CommandError: if no cluster has the primary key that ``--cluster`` names.
     """
-    return get_row(cluster_model(), key, "--cluster")
+    return get_row(get_cluster_model(), key, "--cluster")
 
 
 def get_row(model: Any, key: str, option: str) -> Any:

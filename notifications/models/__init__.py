@@ -14,7 +14,7 @@ from notifications.models.attachment import AttachedFile
 from notifications.models.audit import PreferenceChange
 from notifications.models.bucket import Bucket
 from notifications.models.circuit import Circuit
-from notifications.models.cluster import Cluster, cluster_model, cluster_or_default, get_members, members_of
+from notifications.models.cluster import Cluster, cluster_or_default, get_cluster_model, get_members, members_of
 from notifications.models.delivery import Delivery
 from notifications.models.fingerprint import Fingerprint
 from notifications.models.heartbeat import Heartbeat
@@ -49,7 +49,7 @@ __all__ = [
     "TopicSubscription",
     "UserSettings",
     "allow_log_changes",
-    "cluster_model",
+    "get_cluster_model",
     "cluster_or_default",
     "members_of",
     "get_members",

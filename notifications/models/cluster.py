@@ -21,13 +21,13 @@ DEFAULTS = {"name": "Default", "open_to_all": True}
 class ClusterManager(models.Manager["Cluster"]):
     def default(self) -> "Cluster":
         """Return the default cluster, for sites with only one; the first call creates it, open to all active users."""
-        return self._stored_default() or self.get_or_create(slug=DEFAULT_SLUG, defaults=DEFAULTS)[0]
+        return self._load_default() or self.get_or_create(slug=DEFAULT_SLUG, defaults=DEFAULTS)[0]
 
     def default_or_unsaved(self) -> "Cluster":
         """Return the default cluster without creating it: an unsaved instance, only for reading, if it is missing."""
-        return self._stored_default() or Cluster(pk=0, slug=DEFAULT_SLUG, **DEFAULTS)
+        return self._load_default() or Cluster(pk=0, slug=DEFAULT_SLUG, **DEFAULTS)
 
-    def _stored_default(self) -> "Cluster | None":
+    def _load_default(self) -> "Cluster | None":
         # The SQL is written by hand, because each send without a cluster runs it and Django takes longer to compose it
         # than the database to answer.
         using = self._db or router.db_for_write(self.model)
@@ -63,7 +63,7 @@ class Cluster(models.Model):
         return self.name
 
 
-def cluster_model() -> type[models.Model]:
+def get_cluster_model() -> type[models.Model]:
     """Return the model that ``NOTIFICATIONS_CLUSTER_MODEL`` names."""
     return apps.get_model(settings.NOTIFICATIONS_CLUSTER_MODEL, require_ready=False)
 
@@ -115,8 +115,8 @@ def cluster_or_default(cluster: Any) -> Any:
     if cluster is not None:
         # If the host has read it from a replica, it may be outdated.
         return reload_from_primary(cluster) or cluster
-    if cluster_model() is not Cluster:
-        raise InvalidCluster(f"cluster must be a {cluster_model().__name__}, not None.")
+    if get_cluster_model() is not Cluster:
+        raise InvalidCluster(f"cluster must be a {get_cluster_model().__name__}, not None.")
     return Cluster.objects.default()
 
 

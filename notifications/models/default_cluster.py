@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from django.db import models
 
-from notifications.models.cluster import Cluster, cluster_model, cluster_or_default
+from notifications.models.cluster import Cluster, cluster_or_default, get_cluster_model
 
 Row = TypeVar("Row", bound=models.Model, covariant=True)
 
@@ -47,6 +47,6 @@ class ClusterScoped(models.Model):
         super().save(*args, **kwargs)
 
     def clean_fields(self, exclude: Collection[str] | None = None) -> None:
-        if self.cluster_id is None and "cluster" not in (exclude or ()) and cluster_model() is Cluster:
+        if self.cluster_id is None and "cluster" not in (exclude or ()) and get_cluster_model() is Cluster:
             self.cluster = cluster_or_default(None)
         super().clean_fields(exclude)

@@ -40,7 +40,7 @@ class SuppressionQuerySet(models.QuerySet["Suppression"]):
 
     def count_refusal(self, kind: str, address: str, now: datetime) -> None:
         """Count a refusal that does not suppress the address at once; the third within 90 days suppresses it."""
-        row = _row(kind, address, Suppression.Why.REPEATED, now)
+        row = _row(kind, address, Suppression.Cause.REPEATED, now)
         row.refusals, row.is_active = 0, False
         with transaction.atomic(using=self.db):
             self.bulk_create([row], ignore_conflicts=True)  # type: ignore[list-item]
@@ -98,7 +98,7 @@ class Suppression(models.Model):
     A row that is not active counts refusals; its address is not suppressed yet.
     """
 
-    class Why(models.TextChoices):
+    class Cause(models.TextChoices):
         """What a provider said about the mailbox.
 
         Users whose own address is suppressed get mail at the address of their account. So a reason that expresses what
@@ -111,7 +111,7 @@ class Suppression(models.Model):
     kind = models.CharField(_("kind"), max_length=50)
     address_hash = models.CharField(_("address hash"), max_length=32)
     address = models.CharField(_("masked address"), max_length=255)
-    reason = models.CharField(_("reason"), max_length=40, choices=Why.choices)
+    reason = models.CharField(_("reason"), max_length=40, choices=Cause.choices)
     created_at = models.DateTimeField(_("created at"))
     refusals = models.PositiveSmallIntegerField(_("refusals"), default=1)
     is_active = models.BooleanField(_("suppressed"), default=True)

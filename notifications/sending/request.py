@@ -17,7 +17,7 @@ from notifications.attachments import Attachment, get_total_size
 from notifications.context import decoded, encoded, make_comparable
 from notifications.events import DIGESTS, NOTIFICATION_EVENTS, NotificationEvent, NotificationPriority
 from notifications.exceptions import InvalidCluster
-from notifications.models import Notification, cluster_model, cluster_or_default
+from notifications.models import Notification, cluster_or_default, get_cluster_model
 
 # The kind of digest by the name of its event. Without items, a digest is sent like any other event.
 DIGEST_KIND_BY_EVENT = {event.value: kind for kind, event in DIGESTS.items()}
@@ -176,9 +176,9 @@ def load_cluster(key: Any) -> Any:
     """
     if key is None:
         return None
-    cluster = cluster_model()._base_manager.filter(pk=decoded(key)).first()
+    cluster = get_cluster_model()._base_manager.filter(pk=decoded(key)).first()
     if cluster is None:
-        raise InvalidCluster(f"The {cluster_model().__name__} {decoded(key)!r} no longer exists.")
+        raise InvalidCluster(f"The {get_cluster_model().__name__} {decoded(key)!r} no longer exists.")
     return cluster
 
 

@@ -13,7 +13,7 @@ from notifications.attachments import validate_attachments
 from notifications.context import UNSTORABLE, validated
 from notifications.events import LEVELS, NOTIFICATION_EVENTS, NotificationEvent, NotificationPriority, key_of
 from notifications.exceptions import InvalidCluster, InvalidOption
-from notifications.models import Cluster, Notification, cluster_model
+from notifications.models import Cluster, Notification, get_cluster_model
 from notifications.recipients import Topic, channel_names
 from notifications.sending.permission import check_actor_given, check_is_user
 from notifications.sending.request import TEXT_OPTIONS, TIME_OPTIONS, Options, Request
@@ -85,7 +85,7 @@ def validate_cluster(cluster: Any) -> Any:
 
     :raises InvalidCluster: if it is missing, unsaved or of another model than ``NOTIFICATIONS_CLUSTER_MODEL``.
     """
-    model = cluster_model()
+    model = get_cluster_model()
     if cluster is None and model is Cluster:
         return None
     if not isinstance(cluster, model):

@@ -17,7 +17,7 @@ from notifications.context import decoded, encoded
 from notifications.core import partitions
 from notifications.core.primary import read_from_primary
 from notifications.exceptions import InvalidRecipient, OutboxFull
-from notifications.models import Notification, cluster_model
+from notifications.models import Notification, get_cluster_model
 from notifications.outcomes import Reason, SendResult
 from notifications.recipients import Address, GroupNamed, Members, To, Topic
 from notifications.sending.audience import get_group_model
@@ -92,7 +92,7 @@ def _iterate_recipients(recipients: Any) -> Iterator[Any]:
 
 
 def _encode_cluster(cluster: Any) -> Any:
-    if cluster is not None and (not isinstance(cluster, cluster_model()) or cluster.pk is None):
+    if cluster is not None and (not isinstance(cluster, get_cluster_model()) or cluster.pk is None):
         raise InvalidRecipient(f"The members of {cluster!r:.80} need the database.")
     return None if cluster is None else encoded(cluster.pk)
 

@@ -24,7 +24,7 @@ class TestSuppressions:
     @pytest.fixture(autouse=True)
     def _suppressed(self, db: None) -> None:
         pairs = [("email", "Ann@Example.com"), ("email", '"a b"@example.com'), ("phone", "+4915112345678")]
-        Suppression.objects.suppress(pairs, Suppression.Why.HARD_BOUNCE, clock.now())
+        Suppression.objects.suppress(pairs, Suppression.Cause.HARD_BOUNCE, clock.now())
 
     @pytest.mark.parametrize(
         ("typed", "address"),

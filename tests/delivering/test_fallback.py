@@ -99,7 +99,7 @@ def test_a_wrong_address_in_the_settings_is_replaced_by_the_account_address(own,
     fake_provider.answers = {"only": REFUSED}
     user = UserFactory()
     UserSettingsFactory(user=user, cluster=Cluster.objects.default(), addresses={"email": own})
-    Suppression.objects.suppress([("email", "ann@exmaple.com")], Suppression.Why.HARD_BOUNCE, timezone.now())
+    Suppression.objects.suppress([("email", "ann@exmaple.com")], Suppression.Cause.HARD_BOUNCE, timezone.now())
     ship(user)
     assert dispatch() == {"dead": 1, "sent": 1}
     assert mail.outbox[0].to == [user.email]

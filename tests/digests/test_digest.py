@@ -139,7 +139,7 @@ def test_a_user_who_left_or_opted_out_or_has_no_working_address_gets_no_digest(c
     assert (log.reason, log.error_message) == (Reason.PREFERENCE, "user: event order_shipped by email is off")
     other = with_digest("daily")
     ship(other, 2)
-    Suppression.objects.suppress([("email", other.email)], Suppression.Why.HARD_BOUNCE, FRIDAY)
+    Suppression.objects.suppress([("email", other.email)], Suppression.Cause.HARD_BOUNCE, FRIDAY)
     third = with_digest("daily")
     ship(third, 3)
     type(third).objects.filter(pk=third.pk).update(is_active=False)
@@ -155,7 +155,7 @@ def mistyped():
 
 
 def suppress_the_typo():
-    Suppression.objects.suppress([("email", "ann@exmaple.com")], Suppression.Why.HARD_BOUNCE, FRIDAY)
+    Suppression.objects.suppress([("email", "ann@exmaple.com")], Suppression.Cause.HARD_BOUNCE, FRIDAY)
 
 
 def test_a_digest_to_a_suppressed_address_is_sent_to_the_account(clock, mistyped):

@@ -160,7 +160,7 @@ class Site:
     def make_recipient(self):
         kind, email = self.situation["recipient"], "ann@example.com"
         if kind in ("suppressed", "bad email"):
-            Suppression.objects.suppress([("email", email)], Suppression.Why.HARD_BOUNCE, self.now)
+            Suppression.objects.suppress([("email", email)], Suppression.Cause.HARD_BOUNCE, self.now)
         if kind == "unknown":
             return User(pk=10**6)
         if kind == "phone":

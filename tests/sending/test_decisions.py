@@ -140,13 +140,13 @@ class TestOwnAddresses:
     def test_mail_to_a_suppressed_address_goes_to_the_account(self, user, choose):
         choose("ann@exmaple.com")
         suppress = Suppression.objects.suppress
-        suppress([("email", "ANN@exmaple.com")], Suppression.Why.HARD_BOUNCE, timezone.now())
+        suppress([("email", "ANN@exmaple.com")], Suppression.Cause.HARD_BOUNCE, timezone.now())
         assert send_newsletter([user]).queued == 1
         assert self.sent_to() == [user.email]
         [note] = self.notes()
         assert (note.reason, note.address) == ("account_address", "a***@exmaple.com")
         assert note.error_message == "the email address in the settings is suppressed"
-        suppress([("email", user.email)], Suppression.Why.HARD_BOUNCE, timezone.now())
+        suppress([("email", user.email)], Suppression.Cause.HARD_BOUNCE, timezone.now())
         assert send_newsletter([user]).reasons == {Reason.SUPPRESSED: 1}
 
     def test_many_notes_take_one_statement(self, db):

@@ -43,7 +43,7 @@ class TestStatements:
         role.user_set.set(users)
         SharedPreference.objects.create(cluster=cluster, group=role, channels={"email": True})
         Mute.objects.bulk_create(Mute(user=user, cluster=cluster, kind="topic", value="gossip") for user in users)
-        Suppression.objects.suppress([("email", "gone@example.com")], Suppression.Why.HARD_BOUNCE, timezone.now())
+        Suppression.objects.suppress([("email", "gone@example.com")], Suppression.Cause.HARD_BOUNCE, timezone.now())
 
     def test_one_recipient_on_one_channel_takes_three_statements_or_four(self, crowd):
         assert len(self.statements(crowd[:1])) == (3 if self.writes_at_once else 4)

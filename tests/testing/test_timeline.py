@@ -370,7 +370,7 @@ def test_a_bare_address_is_called_the_same_whatever_became_of_it():
 
 
 def test_an_address_to_which_nothing_was_sent_is_called_as_the_log_has_it():
-    Suppression.objects.suppress([("email", "gone@example.com")], Suppression.Why.HARD_BOUNCE, clock.now())
+    Suppression.objects.suppress([("email", "gone@example.com")], Suppression.Cause.HARD_BOUNCE, clock.now())
     with simulated(NOON) as timeline:
         timeline.send(NOON, ShopEvents.NEWSLETTER, [Address(email="gone@example.com")])
         timeline.run()

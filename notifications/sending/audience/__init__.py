@@ -17,7 +17,7 @@ from django.db.models.base import ModelBase
 from django.db.models.manager import BaseManager
 
 from notifications.exceptions import InvalidRecipient
-from notifications.models import TopicSubscription, cluster_model, get_members
+from notifications.models import TopicSubscription, get_cluster_model, get_members
 from notifications.recipients import Address, GroupNamed, Members, To, Topic, user_key
 from notifications.sending.audience.groups import (
     explain_unusable_group,
@@ -126,7 +126,7 @@ class Audience:
 
 
 def _query_members(cluster: Any) -> QuerySet[Any]:
-    model = cluster_model()
+    model = get_cluster_model()
     if cluster is not None and (not isinstance(cluster, model) or cluster.pk is None):
         raise InvalidRecipient(f"Members(…) takes a saved {model.__name__}, or None, not {cluster!r:.80}.")
     return get_members(cluster)

@@ -106,7 +106,7 @@ class TestSharedDecisions(TestCase):
         if shared:
             SharedPreference.objects.create(cluster=cluster, group=role, channels={"app": False})
             SharedPreference.objects.create(cluster=cluster, channels={"email": False})
-        Suppression.objects.suppress([("email", GONE)], Suppression.Why.HARD_BOUNCE, NOON)
+        Suppression.objects.suppress([("email", GONE)], Suppression.Cause.HARD_BOUNCE, NOON)
         ids = (*(create_user(number, values, cluster, role) for number, values in enumerate(users)), 999_999)
         kinds = {channel: get_address_kind(channel) for channel in CHANNELS}
         notification = Notification(event=EVENT.name, topic="gossip", created_at=NOON)

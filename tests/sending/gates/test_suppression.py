@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 
 
 def suppress(address, kind="email"):
-    Suppression.objects.suppress([(kind, address)], Suppression.Why.HARD_BOUNCE, now())
+    Suppression.objects.suppress([(kind, address)], Suppression.Cause.HARD_BOUNCE, now())
 
 
 def send(*recipients, event=ShopEvents.NEWSLETTER, context=None):
@@ -57,7 +57,7 @@ def test_queued_deliveries_are_rechecked():
 
 def test_every_reason_is_about_the_mailbox_so_mail_may_go_to_the_account():
     """A new reason needs a decision: may :func:`~notifications.core.addresses.choose_address` reject the address?"""
-    assert set(Suppression.Why.values) == {"hard_bounce", "repeated"}
+    assert set(Suppression.Cause.values) == {"hard_bounce", "repeated"}
 
 
 def test_lifting_a_suppression_allows_mail_again():
@@ -140,7 +140,7 @@ def test_suppressions_take_one_statement_for_any_number_of_addresses(django_asse
 @pytest.mark.parametrize("count", [3, MAX_PRELOADED, MAX_PRELOADED + 1])
 def test_few_suppressions_are_read_once_and_many_for_each_chunk(count, django_assert_num_queries):
     addresses = [f"bad{number}@example.com" for number in range(count)]
-    Suppression.objects.suppress([("email", address) for address in addresses], Suppression.Why.HARD_BOUNCE, now())
+    Suppression.objects.suppress([("email", address) for address in addresses], Suppression.Cause.HARD_BOUNCE, now())
     looked_up = [*addresses[:2], *(f"good{number}" for number in range(MAX_PRELOADED))]
     asked = {hash_normalized(address) for address in looked_up}
     suppressed = SuppressionLookup()
