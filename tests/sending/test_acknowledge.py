@@ -33,7 +33,7 @@ def notification(user, cluster):
 
 
 @pytest.fixture
-def heard():
+def received():
     found = []
 
     def listener(notification, user, partition, **kwargs):
@@ -55,12 +55,12 @@ def test_an_acknowledgement_is_stored_once_with_its_time(user, notification):
     assert str(notification) in str(row)
 
 
-def test_the_signal_is_sent_once_after_the_commit(user, notification, heard, django_capture_on_commit_callbacks):
+def test_the_signal_is_sent_once_after_the_commit(user, notification, received, django_capture_on_commit_callbacks):
     with django_capture_on_commit_callbacks(execute=True):
         NotificationManager.acknowledge(notification, user)
         NotificationManager.acknowledge(notification, user)
-        assert heard == []
-    assert heard == [(notification.pk, user.pk, "default")]
+        assert received == []
+    assert received == [(notification.pk, user.pk, "default")]
 
 
 @pytest.mark.parametrize("who", ["another", "anonymous"])

@@ -20,7 +20,7 @@ ORDER = {"order_number": "7"}
 
 async def ship(request):
     result = await NotificationManager.asend(ShopEvents.ORDER_SHIPPED, Members(None), None, ORDER)
-    return JsonResponse({**result.as_dict(), "told": len(await sync_to_async(list)(result.outcomes()))})
+    return JsonResponse({**result.as_dict(), "outcomes": len(await sync_to_async(list)(result.outcomes()))})
 
 
 urlpatterns = [path("ship/", ship)]
@@ -43,7 +43,7 @@ def test_asend_raises_the_same_errors_as_send():
 def test_asend_works_in_an_async_view():
     UserFactory.create_batch(2)
     response = async_to_sync(AsyncClient().get)("/ship/")
-    assert response.json() == {"queued": 4, "held": 0, "dropped": 0, "reasons": {}, "told": 4}
+    assert response.json() == {"queued": 4, "held": 0, "dropped": 0, "reasons": {}, "outcomes": 4}
 
 
 def test_asend_joins_a_transaction_of_the_thread_that_waits_for_it():

@@ -218,9 +218,9 @@ class TestGroups:
 
         monkeypatch.setattr(User._meta, "get_field", no_such_field)
         assert get_group_model() is NoGroupModel
-        for asked in (groups[0], [groups[0]], Group.objects.all()):
+        for recipients in (groups[0], [groups[0]], Group.objects.all()):
             with pytest.raises(InvalidRecipient, match="The user model User has no groups, so a Group cannot be"):
-                ids(asked)
+                ids(recipients)
 
     def test_the_error_names_the_group_model_of_the_site(self, groups, monkeypatch):
         field = SimpleNamespace(many_to_many=True, related_model=Cluster)
@@ -229,7 +229,7 @@ class TestGroups:
             ids(groups[0])
 
 
-def narrowed(recipients, size=100):
+def channels_by_key(recipients, size=100):
     """Return the channels by recipient key, in order; None means all channels."""
     found = {}
     for chunk in chunks(recipients, size):
@@ -243,23 +243,23 @@ class TestTo:
     def test_a_to_gives_some_recipients_other_channels(self, users):
         first, second, third = (user_key(user.pk) for user in users[:3])
         recipients = [users[2], To(users[1], ["SMS"]), To([users[0]], [NotificationChannel.EMAIL])]
-        assert narrowed(recipients) == {first: ["email"], second: ["sms"], third: None}
+        assert channels_by_key(recipients) == {first: ["email"], second: ["sms"], third: None}
 
     def test_a_recipient_named_twice_gets_the_channels_of_both(self, users):
         recipients = [To(users[:3], ["email"]), To(User.objects.filter(pk__gte=users[1].pk), ["app"])]
-        assert list(narrowed(recipients, 2).values()) == [["email"], *[["app", "email"]] * 2, *[["app"]] * 2]
+        assert list(channels_by_key(recipients, 2).values()) == [["email"], *[["app", "email"]] * 2, *[["app"]] * 2]
 
     def test_a_recipient_also_named_without_a_to_gets_all_channels(self, users):
-        assert set(narrowed([To(users, ["email"]), *users], 2).values()) == {None}
-        assert set(narrowed([*users, To(User.objects.all(), ["email"])], 2).values()) == {None}
+        assert set(channels_by_key([To(users, ["email"]), *users], 2).values()) == {None}
+        assert set(channels_by_key([*users, To(User.objects.all(), ["email"])], 2).values()) == {None}
 
     def test_the_channels_of_addresses_are_combined_too(self):
         other = Address(email="x@example.com")
         recipients = [To([CONTACT, other], ["sms"]), To(CONTACT, ["email"]), To(other, ["app"]), other]
-        assert narrowed(recipients, 1) == {CONTACT.key: ["email", "sms"], other.key: None}
+        assert channels_by_key(recipients, 1) == {CONTACT.key: ["email", "sms"], other.key: None}
 
     def test_an_address_named_first_without_a_to_keeps_all_channels(self):
-        assert narrowed([CONTACT, To(CONTACT, ["sms"])]) == {CONTACT.key: None}
+        assert channels_by_key([CONTACT, To(CONTACT, ["sms"])]) == {CONTACT.key: None}
 
     @pytest.mark.parametrize("size", [1, 2, 3, 100])
     def test_users_from_all_sources_are_in_one_order(self, users, size):
@@ -273,11 +273,11 @@ class TestTo:
             To(User.objects.order_by("-pk")[:2], ["email"]),
         ]
         expected = [["app", "sms"], ["sms"], None, ["email", "sms"], ["app", "email"]]
-        assert list(narrowed(recipients, size)) == [user_key(user.pk) for user in users]
-        assert list(narrowed(recipients, size).values()) == expected
+        assert list(channels_by_key(recipients, size)) == [user_key(user.pk) for user in users]
+        assert list(channels_by_key(recipients, size).values()) == expected
 
     def test_one_to_is_accepted(self, users):
-        assert len(narrowed(To(User.objects.all(), ["app"]))) == 5
+        assert len(channels_by_key(To(User.objects.all(), ["app"]))) == 5
 
     def test_a_to_cannot_add_a_channel(self, users):
         with pytest.raises(InvalidOption, match=r"those of the call \(email, app, sms\); push, fax cannot be added"):

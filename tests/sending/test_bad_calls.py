@@ -34,7 +34,7 @@ class TestBadCallsThatAreLogged:
         assert "It must be a mapping, not five." in self.errors()[0]
 
     @pytest.mark.parametrize(
-        ("given", "kept", "told"),
+        ("given", "kept", "problem"),
         [
             ({"note": "x"}, {"note": "x"}, "'total' is missing."),
             ({"total": 5, "colour": "red"}, {"total": 5}, "'colour' is not declared (declared: note, total)."),
@@ -44,13 +44,13 @@ class TestBadCallsThatAreLogged:
         ],
         ids=["missing", "undeclared", "mistyped", "unstorable", "too large"],
     )
-    def test_a_wrong_context_is_sent_with_its_valid_values(self, user, event_with, given, kept, told):
+    def test_a_wrong_context_is_sent_with_its_valid_values(self, user, event_with, given, kept, problem):
         result = send(user, event_with(context={"total": int, "note": str | None}), given)
         assert (bool(result), result.queued) == (False, 1)
         assert Notification.objects.get(pk=result.notification_id).context == kept
-        assert told in result.problems[-1]
+        assert problem in result.problems[-1]
         assert len(self.errors()) == len(result.problems)
-        assert told in self.errors()[-1]
+        assert problem in self.errors()[-1]
 
     def test_the_result_of_a_critical_event_is_false_too(self, user, event_with):
         critical = event_with(priority=NotificationPriority.CRITICAL, context={"total": int})

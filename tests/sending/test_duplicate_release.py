@@ -1,4 +1,4 @@
-"""Which first notifications make later ones duplicates, and which do not."""
+"""The first notifications that make later ones duplicates, and those that do not."""
 
 from datetime import timedelta
 
@@ -101,35 +101,35 @@ def batch_of_two(declare, user, **more):
 
 @pytest.mark.parametrize("state", DeliveryState.values)
 def test_a_batch_item_releases_the_key_if_the_batch_was_not_sent(declare, user, state):
-    story = batch_of_two(declare, user)
-    Delivery.objects.filter(pk=next(story).pk).update(state=state)
-    is_free = next(story)
+    steps = batch_of_two(declare, user)
+    Delivery.objects.filter(pk=next(steps).pk).update(state=state)
+    is_free = next(steps)
     assert is_free == (state in UNSUCCESSFUL_STATES)
 
 
 def test_a_batch_item_counts_if_the_fallback_channel_has_the_batch(declare, user):
-    story = batch_of_two(declare, user, fallback={"email": "app"})
-    whole = next(story)
-    Delivery.objects.filter(pk=whole.pk).update(state="dead")
-    Delivery.build(whole.notification, "app", f"u:{user.pk}", "", recipient=user).save()
-    is_free = next(story)
+    steps = batch_of_two(declare, user, fallback={"email": "app"})
+    batch = next(steps)
+    Delivery.objects.filter(pk=batch.pk).update(state="dead")
+    Delivery.build(batch.notification, "app", f"u:{user.pk}", "", recipient=user).save()
+    is_free = next(steps)
     assert not is_free
 
 
 @pytest.mark.parametrize(("state", "frees"), [("retry", True), ("ready", True), ("sending", False), ("sent", False)])
 @pytest.mark.parametrize("called_off", ["cancelled_at", "expires_at"])
 def test_a_cancelled_item_leaves_a_waiting_batch_and_releases_the_key(declare, user, called_off, state, frees):
-    story = batch_of_two(declare, user)
-    Delivery.objects.filter(pk=next(story).pk).update(state=state)
+    steps = batch_of_two(declare, user)
+    Delivery.objects.filter(pk=next(steps).pk).update(state=state)
     Notification.objects.filter(gathers="").update(**{called_off: timezone.now() - timedelta(days=1)})
-    is_free = next(story)
+    is_free = next(steps)
     assert is_free == frees
 
 
 def test_an_item_of_a_deleted_batch_counts(declare, user):
-    story = batch_of_two(declare, user)
-    next(story).notification.delete()
-    is_free = next(story)
+    steps = batch_of_two(declare, user)
+    next(steps).notification.delete()
+    is_free = next(steps)
     assert not is_free
 
 

@@ -115,13 +115,13 @@ def test_a_first_from_the_future_is_ignored(declare, user):
 
 def statements(recipients):
     """Return the number of statements about fingerprints in a send."""
-    with CaptureQueriesContext(connection) as asked:
+    with CaptureQueriesContext(connection) as queries:
         send(recipients)
-    return about_fingerprints(asked)
+    return about_fingerprints(queries)
 
 
-def about_fingerprints(asked):
-    return len([query for query in asked if "klaxon_fingerprint" in query["sql"]])
+def about_fingerprints(queries):
+    return len([query for query in queries if "klaxon_fingerprint" in query["sql"]])
 
 
 EVERYBODY = User.objects.all
@@ -142,10 +142,10 @@ def test_without_a_window_nothing_is_dropped_and_there_is_no_query(declare, user
     recipients, options, limits = WAYS_TO_SEND[way]
     settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, **limits}
     declare(window=0)
-    with CaptureQueriesContext(connection) as asked:
+    with CaptureQueriesContext(connection) as queries:
         results = [send(recipients(), **options()) for _ in range(2)]
     assert all(result.queued + result.held >= 2 and not result.reasons for result in results)
-    assert about_fingerprints(asked) == 0
+    assert about_fingerprints(queries) == 0
     assert not Fingerprint.objects.exists()
 
 

@@ -89,8 +89,8 @@ class TestSendNotification:
         )
         result = NotificationManager.send_notification("Fire!", channels=["email"], recipients=user, **how)
         assert (result.queued, result.held, result.dropped) == (1, 0, 0)
-        told = Notification.objects.get(pk=result.notification_id)
-        assert (told.event, told.priority) == ("critical_message", NotificationPriority.CRITICAL)
+        notification = Notification.objects.get(pk=result.notification_id)
+        assert (notification.event, notification.priority) == ("critical_message", NotificationPriority.CRITICAL)
 
     @pytest.mark.parametrize("level", ["critical", "warning"])
     def test_no_level_makes_the_ordinary_event_ignore_an_opt_out(self, user, level):

@@ -154,16 +154,18 @@ def test_a_send_larger_than_everything_sheddable_is_refused_and_sheds_nothing(li
 
 
 @pytest.mark.parametrize("begun", ["claimed", "sending", "sent", "retry", "unknown", "merged", "dead", "cancelled"])
-def test_a_send_with_a_claimed_delivery_is_not_shed(limits, begun):
+def test_a_send_that_has_begun_is_not_shed(limits, begun):
     limits(QUEUE_LIMIT=5, QUEUE_FULL="shed")
-    whole, cut = newsletter(2), newsletter(3)
-    Delivery.objects.filter(pk=Delivery.objects.filter(notification=cut.notification_id).first().pk).update(state=begun)
+    waiting, partial = newsletter(2), newsletter(3)
+    Delivery.objects.filter(pk=Delivery.objects.filter(notification=partial.notification_id).first().pk).update(
+        state=begun
+    )
     newsletter(5 - Delivery.objects.filter(state__in=("ready", "retry")).count())
-    Delivery.objects.exclude(notification__in=[whole.notification_id, cut.notification_id]).update(score=99)
+    Delivery.objects.exclude(notification__in=[waiting.notification_id, partial.notification_id]).update(score=99)
     for _ in range(2):
         assert refused_order().queued == 1
     assert not refused_order()
-    assert (states_of(whole), states_of(cut)) == ({"dropped": 2}, {"ready": 2, begun: 1})
+    assert (states_of(waiting), states_of(partial)) == ({"dropped": 2}, {"ready": 2, begun: 1})
 
 
 def test_a_digest_is_not_shed_but_its_waiting_items_may_be(limits):
@@ -221,13 +223,13 @@ def test_explain_checks_whether_all_channels_fit(limits):
     channels = {"email": {}, "app": {}}
     call = ShopEvents.ORDER_SHIPPED, UserFactory(), None, {"order_number": "7", "eta": None}
     limits(QUEUE_LIMIT=2, CHANNELS=channels)
-    assert [told.arrives_at is not None for told in NotificationManager.explain(*call).channels] == [True, True]
+    assert [channel.arrives_at is not None for channel in NotificationManager.explain(*call).channels] == [True, True]
     assert NotificationManager.send(*call, channels=["email"]).queued == 1
-    assert [told.answer.reason for told in NotificationManager.explain(*call).channels] == ["queue_full"] * 2
+    assert [channel.answer.reason for channel in NotificationManager.explain(*call).channels] == ["queue_full"] * 2
     assert NotificationManager.explain(*call, channels=["app"]).channels[0].arrives_at
     limits(QUEUE_LIMIT=2, QUEUE_FULL="shed", CHANNELS=channels)
     Delivery.objects.update(score=1)
-    assert [told.arrives_at is not None for told in NotificationManager.explain(*call).channels] == [True, True]
+    assert [channel.arrives_at is not None for channel in NotificationManager.explain(*call).channels] == [True, True]
     assert set(Delivery.objects.values_list("state", flat=True)) == {"ready"}, "explain() sheds nothing"
 
 

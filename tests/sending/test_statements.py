@@ -67,15 +67,17 @@ class TestStatements:
         event, cluster = event_with(dedup_window=900, dedup_keys=("room",)), Cluster.objects.default()
         with CaptureQueriesContext(connection) as queries:
             result = send(recipients, event, context, cluster)
-        asked = [query["sql"] for query in queries if not query["sql"].startswith(("BEGIN", "SAVEPOINT", "RELEASE"))]
-        return len(asked), result.reasons["duplicate"]
+        statements = [
+            query["sql"] for query in queries if not query["sql"].startswith(("BEGIN", "SAVEPOINT", "RELEASE"))
+        ]
+        return len(statements), result.reasons["duplicate"]
 
     def test_with_a_deduplication_window_it_takes_six_at_most(self, crowd, event_with):
         self.create_rows(Cluster.objects.default(), crowd)
         clock.cached_now()
-        statements, repeats = self.send_with_window(event_with, crowd[:1], {"room": "hall"})
+        statements, duplicates = self.send_with_window(event_with, crowd[:1], {"room": "hall"})
         assert statements <= 6
-        assert repeats == 0
+        assert duplicates == 0
 
     def test_with_a_deduplication_window_each_chunk_takes_a_fixed_number(self, crowd, event_with, settings):
         self.create_rows(Cluster.objects.default(), crowd)

@@ -21,26 +21,26 @@ TOMORROW_AT_EIGHT = datetime(2026, 11, 21, 7, tzinfo=UTC)
 NEVER_QUIET = {"quiet_from": time(0), "quiet_until": time(0)}
 
 
-def facts(given=None, now=NOW, channel="email", priority="MEDIUM", kind="email", told=None, **options):
+def facts(given=None, now=NOW, channel="email", priority="MEDIUM", kind="email", details=None, **options):
     event = NotificationEvent("door_opened", NotificationPriority[priority], [channel], **options)
     user = UserFactory.build(email="resident@example.com")
     person = Person("u:1", user, is_member=True, settings=None if given is None else UserSettings(**given))
-    return Facts(event, channel, kind, person, now=now, wanted_at=now, **told or {})
+    return Facts(event, channel, kind, person, now=now, wanted_at=now, **details or {})
 
 
-def told(held):
+def summarize(held):
     return held.until, held.reason, describe_rule(held.rule)
 
 
 def test_a_daily_digest_is_made_at_the_hour_of_the_user():
     rule = "daily digest of this user: 08:00 Europe/Berlin"
-    assert told(digest(facts(DAILY))) == (TOMORROW_AT_EIGHT, Reason.DIGEST, rule)
+    assert summarize(digest(facts(DAILY))) == (TOMORROW_AT_EIGHT, Reason.DIGEST, rule)
     assert digest(facts(DAILY, TOMORROW_AT_EIGHT)).until == TOMORROW_AT_EIGHT
 
 
 def test_a_weekly_digest_is_made_on_the_day_of_the_user():
     rule = "weekly digest of this user: 08:00 on wed Europe/Berlin"
-    assert told(digest(facts(WEEKLY))) == (datetime(2026, 11, 25, 7, tzinfo=UTC), Reason.DIGEST, rule)
+    assert summarize(digest(facts(WEEKLY))) == (datetime(2026, 11, 25, 7, tzinfo=UTC), Reason.DIGEST, rule)
 
 
 def test_a_user_without_a_digest_does_not_wait():
@@ -86,7 +86,7 @@ def test_digests_are_for_the_channels_that_the_site_names(settings):
 def test_a_batch_waits_for_the_window_of_its_event(window, priority, minutes):
     held = digest(facts(batch_window=window, priority=priority))
     rule = f"event: batch window of {60 * minutes} seconds"
-    assert told(held) == (NOW + timedelta(minutes=minutes), Reason.BATCH, rule)
+    assert summarize(held) == (NOW + timedelta(minutes=minutes), Reason.BATCH, rule)
 
 
 def test_a_batch_is_for_bare_addresses_too_but_not_for_a_channel_without_addresses():
@@ -104,22 +104,22 @@ def test_a_batch_is_for_bare_addresses_too_but_not_for_a_channel_without_address
 
 @pytest.mark.parametrize(("scheduled", "waits"), [(False, False), (True, True)])
 def test_a_call_with_send_at_waits_for_a_batch_only_if_its_event_declares_it(scheduled, waits):
-    own = facts(batch_window=300, batch_scheduled=scheduled, told={"has_own_time": True})
+    own = facts(batch_window=300, batch_scheduled=scheduled, details={"has_own_time": True})
     assert isinstance(digest(own), Hold) is waits
 
 
 def test_a_call_with_send_at_waits_for_a_digest():
-    assert digest(facts(DAILY, batch_window=300, told={"has_own_time": True})).reason == Reason.DIGEST
+    assert digest(facts(DAILY, batch_window=300, details={"has_own_time": True})).reason == Reason.DIGEST
 
 
 def test_critical_or_expiring_deliveries_do_not_wait():
-    assert digest(facts(DAILY, told={"priority": NotificationPriority.CRITICAL})) == Deliver()
-    assert digest(facts(DAILY, told={"priority": NotificationPriority.HIGH})) == Deliver()
-    assert isinstance(digest(facts(DAILY, digest=True, told={"priority": NotificationPriority.HIGH})), Hold)
-    critical_batch = facts(batch_window=300, told={"priority": NotificationPriority.CRITICAL})
+    assert digest(facts(DAILY, details={"priority": NotificationPriority.CRITICAL})) == Deliver()
+    assert digest(facts(DAILY, details={"priority": NotificationPriority.HIGH})) == Deliver()
+    assert isinstance(digest(facts(DAILY, digest=True, details={"priority": NotificationPriority.HIGH})), Hold)
+    critical_batch = facts(batch_window=300, details={"priority": NotificationPriority.CRITICAL})
     assert digest(critical_batch) == Deliver()
-    assert digest(facts(DAILY, told={"expires_at": TOMORROW_AT_EIGHT})) == Deliver()
-    assert isinstance(digest(facts(DAILY, told={"expires_at": TOMORROW_AT_EIGHT + timedelta(seconds=1)})), Hold)
+    assert digest(facts(DAILY, details={"expires_at": TOMORROW_AT_EIGHT})) == Deliver()
+    assert isinstance(digest(facts(DAILY, details={"expires_at": TOMORROW_AT_EIGHT + timedelta(seconds=1)})), Hold)
 
 
 def test_a_digest_takes_precedence_over_a_batch():

@@ -32,9 +32,9 @@ def test_the_original_is_delivered():
 
 
 def test_a_duplicate_is_dropped_with_its_rule_even_if_it_is_critical():
-    repeat = replace(FACTS, original=Original(7, datetime(2026, 11, 20, 12, tzinfo=UTC)))
+    facts = replace(FACTS, original=Original(7, datetime(2026, 11, 20, 12, tzinfo=UTC)))
     rule = "event: the same as notification 7 of 2026-11-20 12:00:00 UTC, within the window of 90 seconds"
-    drop = duplicate(repeat)
+    drop = duplicate(facts)
     assert (drop.reason, describe_rule(drop.rule)) == (Reason.DUPLICATE, rule)
 
 

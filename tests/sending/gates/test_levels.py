@@ -46,7 +46,7 @@ def cluster(**choices):
     return SharedPreference(**choices)
 
 
-def asked(*levels):
+def resolve_levels(*levels):
     wanted, rule = resolve_preference(levels, "bill_due", "billing", "email")
     return wanted, describe_rule(rule)
 
@@ -69,24 +69,27 @@ def asked(*levels):
     ],
 )
 def test_the_first_level_with_a_choice_decides_and_is_named(levels, answer):
-    assert asked(*levels) == asked(*reversed(levels)) == answer
+    assert resolve_levels(*levels) == resolve_levels(*reversed(levels)) == answer
 
 
 def test_within_a_level_the_most_specific_choice_decides_but_a_disabled_channel_stays_off():
     both = {"categories": {"billing": False}, "events": {"bill_due": {"email": True}}}
-    assert asked(role(**both, **ON)) == (True, "role Nurses: event bill_due by email is on")
-    assert asked(role(**BY_CATEGORY, **ON)) == (False, "role Nurses: category billing by email is off")
-    assert asked(role(**both, **OFF)) == (False, "role Nurses: channel email is off")
+    assert resolve_levels(role(**both, **ON)) == (True, "role Nurses: event bill_due by email is on")
+    assert resolve_levels(role(**BY_CATEGORY, **ON)) == (False, "role Nurses: category billing by email is off")
+    assert resolve_levels(role(**both, **OFF)) == (False, "role Nurses: channel email is off")
 
 
 def test_among_roles_an_opt_out_decides_then_the_first_by_name():
-    assert asked(role("Nurses", **ON), role("All", **OFF)) == (False, "role All: channel email is off")
-    assert asked(role("Nurses", **ON), role("All", **ON), role("Zoo")) == (True, "role All: channel email is on")
+    assert resolve_levels(role("Nurses", **ON), role("All", **OFF)) == (False, "role All: channel email is off")
+    assert resolve_levels(role("Nurses", **ON), role("All", **ON), role("Zoo")) == (
+        True,
+        "role All: channel email is on",
+    )
 
 
 def test_among_roles_the_lowest_rank_decides():
-    assert asked(role("Nurses", 1, **ON), role("All", 2, **OFF)) == (True, "role Nurses: channel email is on")
-    assert asked(role("Nurses", 1), role("All", 2, **OFF)) == (False, "role All: channel email is off")
+    assert resolve_levels(role("Nurses", 1, **ON), role("All", 2, **OFF)) == (True, "role Nurses: channel email is on")
+    assert resolve_levels(role("Nurses", 1), role("All", 2, **OFF)) == (False, "role All: channel email is off")
 
 
 OPINIONS = st.sampled_from([{}, ON, OFF, BY_EVENT, BY_CATEGORY])
@@ -96,12 +99,12 @@ OPINIONS = st.sampled_from([{}, ON, OFF, BY_EVENT, BY_CATEGORY])
 @given(OPINIONS, st.lists(st.tuples(st.text("AB", min_size=1, max_size=2), st.integers(0, 2), OPINIONS)), OPINIONS)
 def test_the_order_of_reading_does_not_matter_and_a_lower_level_never_overrules(own, roles, shared):
     levels = [user_row(**own), *(role(name, rank, **choices) for name, rank, choices in roles), cluster(**shared)]
-    answer = asked(*levels)
-    assert answer == asked(*reversed(levels))
+    answer = resolve_levels(*levels)
+    assert answer == resolve_levels(*reversed(levels))
     if own:
-        assert answer == asked(levels[0])
+        assert answer == resolve_levels(levels[0])
     elif any(choices for _, _, choices in roles):
-        assert answer == asked(*levels[1:-1])
+        assert answer == resolve_levels(*levels[1:-1])
 
 
 def test_critical_events_bypass_every_level_and_bare_addresses_have_none():

@@ -27,19 +27,19 @@ def answer(settings=None, now=MIDNIGHT, wanted_at=None, kind="email", person=Non
     return quiet_hours(Facts(event, "email", kind, person, now=now, wanted_at=wanted_at or now))
 
 
-def told(held):
+def summarize(held):
     return held.until, held.reason, describe_rule(held.rule)
 
 
 def test_quiet_hours_hold_until_they_end_and_name_themselves():
     rule = "quiet hours of this user: 22:00–07:00 Europe/Berlin"
-    assert told(answer(NIGHT)) == (SEVEN, Reason.QUIET_HOURS, rule)
+    assert summarize(answer(NIGHT)) == (SEVEN, Reason.QUIET_HOURS, rule)
     assert answer(NIGHT, SEVEN) == Deliver()
 
 
 def test_windows_hold_until_they_open_and_name_themselves():
     rule = "delivery windows of this user for email: 08:00–12:00 Europe/Berlin"
-    assert told(answer(MORNING)) == (EIGHT, Reason.DELIVERY_WINDOW, rule)
+    assert summarize(answer(MORNING)) == (EIGHT, Reason.DELIVERY_WINDOW, rule)
     assert answer(MORNING, EIGHT) == Deliver()
 
 
@@ -91,7 +91,7 @@ class TestSiteQuietHours:
     @pytest.mark.parametrize("chosen", [None, {}])
     def test_they_apply_to_users_who_have_chosen_none(self, chosen):
         rule = "quiet hours of this site: 22:00–07:00 Europe/Berlin"
-        assert told(answer(chosen)) == (SEVEN, Reason.QUIET_HOURS, rule)
+        assert summarize(answer(chosen)) == (SEVEN, Reason.QUIET_HOURS, rule)
 
     def test_the_choice_of_a_user_replaces_them(self):
         assert answer({"quiet_from": time(1), "quiet_until": time(2)}) == Deliver()

@@ -142,12 +142,12 @@ def test_few_suppressions_are_read_once_and_many_for_each_chunk(count, django_as
     addresses = [f"bad{number}@example.com" for number in range(count)]
     Suppression.objects.suppress([("email", address) for address in addresses], Suppression.Cause.HARD_BOUNCE, now())
     looked_up = [*addresses[:2], *(f"good{number}" for number in range(MAX_PRELOADED))]
-    asked = {hash_normalized(address) for address in looked_up}
+    hashes = {hash_normalized(address) for address in looked_up}
     suppressed = SuppressionLookup()
     with django_assert_num_queries(1 if count <= MAX_PRELOADED else 3):
         for _chunk in range(2):
-            found = {its for _kind, its in suppressed.find(asked)}
-            assert found & asked == {hash_normalized(address) for address in addresses[:2]}
+            found = {address_hash for _kind, address_hash in suppressed.find(hashes)}
+            assert found & hashes == {hash_normalized(address) for address in addresses[:2]}
 
 
 def test_for_few_recipients_only_their_suppressions_are_read():
