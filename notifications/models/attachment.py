@@ -75,7 +75,7 @@ class AttachedFile(models.Model):
         related_name="attachments",
         db_index=False,
     )
-    place = models.PositiveSmallIntegerField(_("place"))
+    place = models.PositiveSmallIntegerField(_("position"))
     name = models.CharField(_("name"), max_length=MAX_NAME_BYTES)
     mimetype = models.CharField(_("type"), max_length=255)
     content = models.BinaryField(_("content"))

@@ -48,7 +48,7 @@ class Notification(models.Model):
     correlation_id = models.CharField(_("correlation id"), max_length=100, default=uuid4, db_index=True)
     # For a digest or batch, the total of its items. If it is 0, the table of attachments is not read.
     attachment_bytes = models.PositiveIntegerField(_("size of attachments"), default=0)
-    gathers = models.CharField(_("gathers"), max_length=10, choices=Gathers.choices, blank=True)
+    gathers = models.CharField(_("kind of digest"), max_length=10, choices=Gathers.choices, blank=True)
     created_at = models.DateTimeField(_("created at"), db_index=True)
     send_at = models.DateTimeField(_("send at"), null=True, blank=True)
     expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)

@@ -98,7 +98,7 @@ class UserSettings(PreferenceLevel):
     digest = models.CharField(_("digest"), max_length=10, choices=Digest.choices, default=Digest.NONE)
     digest_hour = models.PositiveSmallIntegerField(_("digest hour"), default=8, validators=[MaxValueValidator(23)])
     digest_day = models.PositiveSmallIntegerField(_("digest day"), default=0, choices=WEEKDAY_CHOICES)
-    digest_asked_at = models.DateTimeField(_("digest asked at"), null=True, editable=False)
+    digest_asked_at = models.DateTimeField(_("sections last requested at"), null=True, editable=False)
     time_zone = models.CharField(_("time zone"), max_length=64, blank=True)
     language = models.CharField(_("language"), max_length=20, blank=True)
 
