@@ -1,13 +1,13 @@
-"""PostgreSQL refuses to change or delete rows of the log, but for ``allow_log_changes()``.
+"""On PostgreSQL, refuse to change or delete rows of the log outside of ``allow_log_changes()``.
 
-There is no trigger on INSERT, so writing the log costs nothing more; and none on TRUNCATE, which ``flush`` uses.
+There is no trigger on INSERT, so that adding rows is not slower, and none on TRUNCATE, because ``flush`` uses it.
 """
 
 from django.db import migrations, router
 
 MODELS = ('NotificationLog', 'LogPersonal', 'PreferenceChange')
 
-# The trigger calls the function only where it must refuse.
+# The trigger calls the function only to refuse a statement.
 FUNCTION = """
 CREATE OR REPLACE FUNCTION klaxon_refuse_log_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -24,29 +24,29 @@ EXECUTE FUNCTION klaxon_refuse_log_change()
 """
 
 
-def tables(apps, schema_editor):
-    """Those that stand in this database: none unless it is PostgreSQL."""
+def get_tables(apps, schema_editor):
+    """Return the quoted names of the tables in this database, or an empty list if it is not PostgreSQL."""
     connection = schema_editor.connection
     if connection.vendor != 'postgresql':
         return []
     models = [apps.get_model('klaxon', name) for name in MODELS]
-    here = [model for model in models if router.allow_migrate_model(connection.alias, model)]
-    return [schema_editor.quote_name(model._meta.db_table) for model in here]
+    migrated = [model for model in models if router.allow_migrate_model(connection.alias, model)]
+    return [schema_editor.quote_name(model._meta.db_table) for model in migrated]
 
 
 def create_triggers(apps, schema_editor):
-    guarded = tables(apps, schema_editor)
-    if guarded:
+    tables = get_tables(apps, schema_editor)
+    if tables:
         schema_editor.execute(FUNCTION, params=None)
-    for table in guarded:
+    for table in tables:
         schema_editor.execute(TRIGGER.format(table=table), params=None)
 
 
 def drop_triggers(apps, schema_editor):
-    guarded = tables(apps, schema_editor)
-    for table in guarded:
+    tables = get_tables(apps, schema_editor)
+    for table in tables:
         schema_editor.execute(f'DROP TRIGGER IF EXISTS klaxon_append_only ON {table}', params=None)
-    if guarded:
+    if tables:
         schema_editor.execute('DROP FUNCTION IF EXISTS klaxon_refuse_log_change()', params=None)
 
 
@@ -57,6 +57,6 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        # The hint is for routers that decide by the model.
+        # The hint is for routers that decide by the name of the model.
         migrations.RunPython(create_triggers, drop_triggers, hints={'model_name': 'notificationlog'}),
     ]
