@@ -6,8 +6,10 @@ from typing import Any
 
 from notifications.core.rates import TEN_YEARS, UNITS
 
-NUMBER = r"([0-9]{1,9}(?:\.[0-9]{1,6})?)"
-EXPONENTIAL = re.compile(rf"exponential:\s*{NUMBER}([smhd]?)\s*,\s*{NUMBER}\s*,\s*{NUMBER}([smhd]?)\s*")
+NUMBER_PATTERN = r"([0-9]{1,9}(?:\.[0-9]{1,6})?)"
+EXPONENTIAL = re.compile(
+    rf"exponential:\s*{NUMBER_PATTERN}([smhd]?)\s*,\s*{NUMBER_PATTERN}\s*,\s*{NUMBER_PATTERN}([smhd]?)\s*"
+)
 MAX_DELAYS = 100
 DELAYS_HINT = 'a list of seconds, or a text such as "exponential:60,2,6h": the first delay, a factor, the longest delay'
 

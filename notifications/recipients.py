@@ -12,7 +12,7 @@ from notifications import conf
 from notifications.conf.problem import suggest
 from notifications.context import UNSTORABLE
 from notifications.core.addresses import VALIDATORS
-from notifications.core.channel_classes import get_address_kinds
+from notifications.core.channel_classes import get_site_address_kinds
 from notifications.events import key_of
 from notifications.exceptions import InvalidOption, InvalidRecipient
 
@@ -158,7 +158,7 @@ def _check_kinds(kinds: Iterable[str]) -> None:
     # A module may create an Address before the apps, and with them the channels, can be imported.
     if not unknown or not apps.ready:
         return
-    known = {*VALIDATORS, *conf.current().address_fields, *get_address_kinds()}
+    known = {*VALIDATORS, *conf.current().address_fields, *get_site_address_kinds()}
     for kind in unknown:
         if kind not in known:
             raise InvalidRecipient(

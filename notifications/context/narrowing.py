@@ -10,7 +10,7 @@ from django.db.models import Model
 
 from notifications.events.annotations import UNION_TYPES, Fields, get_item_types, matches_type, unwrap
 
-Report = Callable[[str], None]
+ReportProblem = Callable[[str], None]
 ABSENT_FIELD_ERRORS = (AttributeError, KeyError, ObjectDoesNotExist)
 
 
@@ -20,7 +20,7 @@ def has_fields(kind: Any) -> bool:
     return isinstance(kind, Fields) or any(has_fields(part) for part in typing.get_args(kind))
 
 
-def narrow(value: Any, kind: Any, path: str, report: Report, is_lenient: bool) -> Any:
+def narrow(value: Any, kind: Any, path: str, report: ReportProblem, is_lenient: bool) -> Any:
     """Return a value with each model instance and mapping replaced by a mapping of its declared fields.
 
     :param value: a value that matches its declared type.
@@ -42,7 +42,7 @@ def narrow(value: Any, kind: Any, path: str, report: Report, is_lenient: bool) -
     return [narrow(item, part, f"{path}[{index}]", report, is_lenient) for index, (item, part) in kinds]
 
 
-def _take_fields(value: Any, kind: Fields, path: str, report: Report, is_lenient: bool) -> dict[str, Any]:
+def _take_fields(value: Any, kind: Fields, path: str, report: ReportProblem, is_lenient: bool) -> dict[str, Any]:
     taken = {}
     for name in kind.names:
         try:

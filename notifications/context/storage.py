@@ -39,7 +39,7 @@ TAGS: tuple[tuple[str, type, Callable[[Any], Any], Callable[[Any], Any]], ...] =
     ("$decimal", Decimal, str, Decimal),
     ("$uuid", UUID, str, UUID),
 )
-DECODERS: dict[str, Callable[[Any], Any]] = {tag: decode for tag, _type, _encode, decode in TAGS}
+TAG_DECODERS: dict[str, Callable[[Any], Any]] = {tag: decode for tag, _type, _encode, decode in TAGS}
 LAZY = "$lazy"
 
 
@@ -140,7 +140,7 @@ def decoded(value: Any) -> Any:
         return value
     if len(value) == 1:
         [(tag, inner)] = value.items()
-        if tag in DECODERS:
+        if tag in TAG_DECODERS:
             return _decode_tag(tag, inner)
         if tag == "$dict":
             value = _check_mapping(inner)
@@ -149,7 +149,7 @@ def decoded(value: Any) -> Any:
 
 def _decode_tag(tag: str, inner: Any) -> Any:
     try:
-        return DECODERS[tag](inner)
+        return TAG_DECODERS[tag](inner)
     except (TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise InvalidContext(f"{tag} cannot be {to_safe_text(inner)!a:.80}.") from error
 
@@ -159,7 +159,7 @@ def _decode_lazy_text(inner: Any) -> Promise:
     return make_lazy_text(TranslationCall(name, tuple(map(decoded, args)), dict(decoded(kwargs))))
 
 
-DECODERS[LAZY] = _decode_lazy_text
+TAG_DECODERS[LAZY] = _decode_lazy_text
 
 
 def _check_mapping(inner: Any) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from notifications.exceptions import InvalidContext
 # A text that would have to be cut to less than this is left out.
 MIN_TEXT_LENGTH = 40
 ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
-MAX_NAMES = 10
+MAX_LISTED_KEYS = 10
 MAX_PROBLEMS = 100
 PLAIN_TYPES = (str, int, float)
 NOT_STORED: Any = object()
@@ -196,8 +196,8 @@ def _shorten(stored: dict[str, Any], excess: int, problems: _Problems) -> dict[s
         left_out.append(key)
         excess -= size + _count_bytes(key) + len(": , ")
     if left_out:
-        more = f" and {len(left_out) - MAX_NAMES} more" if len(left_out) > MAX_NAMES else ""
-        problems.add(f"Left out: {', '.join(map(repr, left_out[:MAX_NAMES]))}{more}.", *left_out)
+        more = f" and {len(left_out) - MAX_LISTED_KEYS} more" if len(left_out) > MAX_LISTED_KEYS else ""
+        problems.add(f"Left out: {', '.join(map(repr, left_out[:MAX_LISTED_KEYS]))}{more}.", *left_out)
     return kept
 
 

@@ -41,6 +41,6 @@ def get_address_kind(name: str) -> str:
     return get_channel_class(name).address_kind
 
 
-def get_address_kinds() -> frozenset[str]:
+def get_site_address_kinds() -> frozenset[str]:
     """Return the kinds of addresses that the enabled channels send to."""
     return frozenset(map(get_address_kind, conf.current().enabled_channels)) - {"", "user"}

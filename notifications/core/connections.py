@@ -35,7 +35,7 @@ POSTGRES_ALSO_OUTAGE = ("57014",)
 POSTGRES_UNDEFINED = ("42P01", "42703", "3F000")
 
 
-def is_unreachable(error: Error, vendor: str) -> bool:
+def is_database_unreachable(error: Error, vendor: str) -> bool:
     """Return whether an error means that the database cannot be reached, not that it refuses a statement."""
     cause = error.__cause__
     if vendor == "sqlite":

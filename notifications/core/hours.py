@@ -122,7 +122,9 @@ def parse_windows(written: Any) -> tuple[Hours, ...]:
 def _parse_window(item: Any) -> Hours:
     if not isinstance(item, list | tuple) or len(item) not in (2, 3):
         raise ValueError(f"{item!r} is not a window.")
-    return Hours(parse_time(item[0]), parse_time(item[1]), _parse_days(item[2]) if len(item) == 3 else EVERY_DAY)
+    return Hours(
+        parse_time_of_day(item[0]), parse_time_of_day(item[1]), _parse_days(item[2]) if len(item) == 3 else EVERY_DAY
+    )
 
 
 def _parse_days(names: Any) -> frozenset[int]:
@@ -131,7 +133,7 @@ def _parse_days(names: Any) -> frozenset[int]:
     return frozenset(DAYS.index(name) for name in names)
 
 
-def parse_time(text: Any) -> time:
+def parse_time_of_day(text: Any) -> time:
     """Return a text such as ``"08:00"`` as a time of day; ``"24:00"`` is midnight.
 
     :raises TypeError, ValueError: if it is not a time of day.
@@ -146,7 +148,7 @@ def get_site_quiet_hours() -> Hours | None:
     """Return the quiet hours of users who have not set their own, or None if the site sets none."""
     if not conf.current().quiet_hours:
         return None
-    start, end = map(parse_time, conf.current().quiet_hours)
+    start, end = map(parse_time_of_day, conf.current().quiet_hours)
     return Hours(start, end)
 
 

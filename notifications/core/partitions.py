@@ -12,7 +12,7 @@ from django.db import DEFAULT_DB_ALIAS
 Partition = str
 
 
-def current() -> Partition:
+def get_current() -> Partition:
     """Return the partition that statements use now."""
     return DEFAULT_DB_ALIAS
 

@@ -304,5 +304,5 @@ def send_outcome_signal(delivery: Delivery, change: StateChange, using: str) -> 
     delivery.state, delivery.reason, delivery.due_at = change.state, change.reason, change.due_at
     signal = SIGNAL_BY_STATE.get(DeliveryState(change.state))
     if signal is not None and signal.has_listeners(Delivery):
-        send = partial(signal.send_robust, sender=Delivery, partition=partitions.current(), delivery=delivery)
+        send = partial(signal.send_robust, sender=Delivery, partition=partitions.get_current(), delivery=delivery)
         transaction.on_commit(read_as_routed()(send), using=using, robust=True)

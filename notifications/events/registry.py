@@ -12,7 +12,7 @@ from notifications.events.enums import key_of
 from notifications.events.event import NotificationEvent
 from notifications.exceptions import UnknownEvent
 
-MAX_NAMES = 10
+MAX_LISTED_EVENTS = 10
 
 
 class EventRegistry(MutableMapping[Enum, NotificationEvent]):
@@ -87,8 +87,8 @@ class EventRegistry(MutableMapping[Enum, NotificationEvent]):
         if isinstance(event_name, str) and (near := find_nearest(event_name, self._by_name)):
             return f"Did you mean {near!r}? If not, {advice}"
         known = sorted(self._by_name)
-        more = f" and {len(known) - MAX_NAMES} more" if known[MAX_NAMES:] else ""
-        return f"{advice.capitalize()} Known events: {', '.join(known[:MAX_NAMES])}{more}."
+        more = f" and {len(known) - MAX_LISTED_EVENTS} more" if known[MAX_LISTED_EVENTS:] else ""
+        return f"{advice.capitalize()} Known events: {', '.join(known[:MAX_LISTED_EVENTS])}{more}."
 
 
 NOTIFICATION_EVENTS = EventRegistry()

@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 
 from notifications.context import UNSTORABLE, decoded
-from notifications.core.channel_classes import get_address_kinds
+from notifications.core.channel_classes import get_site_address_kinds
 from notifications.exceptions import InvalidContext
 from notifications.models import get_cluster_model
 from notifications.recipients import Address
@@ -48,7 +48,7 @@ def parse_address(texts: Sequence[str]) -> Address:
 
 
 def _check_kinds(kinds: Iterable[str]) -> None:
-    known = get_address_kinds()
+    known = get_site_address_kinds()
     unknown = [kind for kind in kinds if kind not in known]
     if unknown:
         names = ", ".join(sorted(known)) or "none"

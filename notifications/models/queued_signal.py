@@ -41,7 +41,7 @@ class QueuedNotifications:
 
 def send_signal_on_commit(notification_ids: Iterable[int], using: str) -> None:
     """Send ``notifications_queued`` after the outermost commit, unless it is rolled back, even to a savepoint."""
-    queued = QueuedNotifications(partitions.current(), tuple(notification_ids), _next_commit(connections[using]))
+    queued = QueuedNotifications(partitions.get_current(), tuple(notification_ids), _next_commit(connections[using]))
     transaction.on_commit(queued.send_signal, using=using, robust=True)
 
 

@@ -26,7 +26,7 @@ def acknowledge(notification: Notification, user: Any) -> bool:
     with transaction.atomic(using=using):
         is_new = Acknowledgement.objects.using(using).acknowledge(notification, user, clock.now(using))
         if is_new:
-            facts = {"partition": partitions.current(), "notification": notification, "user": user}
+            facts = {"partition": partitions.get_current(), "notification": notification, "user": user}
             send_signal = partial(signals.notification_acknowledged.send_robust, sender=Notification, **facts)
             transaction.on_commit(read_as_routed()(send_signal), using=using, robust=True)
     return is_new

@@ -33,7 +33,7 @@ def to_record(request: Request, recipients: Any, requested_at: datetime) -> dict
     :raises InvalidRecipient, InvalidContext: if the database is needed to do so.
     """
     return {
-        "partition": partitions.current(),
+        "partition": partitions.get_current(),
         **replace(request, requested_at=requested_at).to_json(),
         "recipients": _encode_recipients(recipients, (*request.channels, *request.not_configured)),
     }

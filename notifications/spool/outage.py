@@ -14,7 +14,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from notifications import conf
 from notifications.core import clock
-from notifications.core.connections import is_unreachable
+from notifications.core.connections import is_database_unreachable
 from notifications.exceptions import KlaxonError
 from notifications.outcomes import SendResult
 from notifications.sending.enqueue import enqueue
@@ -50,7 +50,7 @@ def enqueue_or_spool(request: Request, recipients: Any, using: str) -> SendResul
         result = _enqueue_with_retry(with_key, recipients, using)
     except (OperationalError, InterfaceError) as error:
         connection = connections[using]
-        if not is_unreachable(error, connection.vendor):
+        if not is_database_unreachable(error, connection.vendor):
             raise
         connection.close()
         return _spool(with_key, recipients, requested_at, error)
@@ -68,7 +68,7 @@ def _enqueue_with_retry(request: Request, recipients: Any, using: str) -> SendRe
     try:
         return enqueue(request, recipients, using)
     except (OperationalError, InterfaceError) as error:
-        if not (was_open and connection.vendor == "postgresql" and is_unreachable(error, connection.vendor)):
+        if not (was_open and connection.vendor == "postgresql" and is_database_unreachable(error, connection.vendor)):
             raise
     # The connection may have died long ago, and the database may be available.
     connection.close()

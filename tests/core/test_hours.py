@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from notifications.core.hours import SEARCH_PERIOD, Hours, Timetable, parse_time, parse_windows
+from notifications.core.hours import SEARCH_PERIOD, Hours, Timetable, parse_time_of_day, parse_windows
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NIGHT = Hours(time(22), time(7))
@@ -131,7 +131,7 @@ def test_any_other_form_is_refused(wrong):
 
 
 def test_midnight_may_be_written_as_twenty_four():
-    assert parse_time("24:00") == time(0)
+    assert parse_time_of_day("24:00") == time(0)
 
 
 def test_hours_as_text():

@@ -172,6 +172,6 @@ def test_celery_workers_do_not_send_queued_deliveries(switch_klaxon):
 
     queued = send()
     switch_klaxon(False)
-    tasks.dispatch(partitions.current(), [queued.notification_id])
-    tasks.sweep(partitions.current())
+    tasks.dispatch(partitions.get_current(), [queued.notification_id])
+    tasks.sweep(partitions.get_current())
     assert states() == ["ready"]

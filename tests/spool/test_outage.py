@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, connections, transaction
 
-from notifications.core.connections import is_unreachable
+from notifications.core.connections import is_database_unreachable
 from notifications.exceptions import InvalidContext, KlaxonError, UnknownEvent
 from notifications.manager import NotificationManager
 from notifications.models import Notification
@@ -240,7 +240,7 @@ class CodedError(psycopg.OperationalError):
 def test_postgresql_outages_are_detected_by_error_code(sqlstate, away):
     error = OperationalError()
     error.__cause__ = CodedError(sqlstate)
-    assert is_unreachable(error, "postgresql") is away
+    assert is_database_unreachable(error, "postgresql") is away
 
 
 @pytest.mark.parametrize(
@@ -258,8 +258,8 @@ def test_sqlite_outages_are_detected_by_error_code(code, away):
     error = OperationalError()
     error.__cause__ = sqlite3.OperationalError()
     error.__cause__.sqlite_errorcode = code
-    assert is_unreachable(error, "sqlite") is away
+    assert is_database_unreachable(error, "sqlite") is away
 
 
 def test_errors_of_other_databases_are_no_outage():
-    assert not is_unreachable(InterfaceError(), "oracle")
+    assert not is_database_unreachable(InterfaceError(), "oracle")

@@ -36,7 +36,7 @@ class Command(DatabaseCommand):
         if closed:
             self.stdout.write(f"Workers try these providers again immediately: {', '.join(closed)}.")
         if resumed or closed:
-            notify_workers(partition=partitions.current())
+            notify_workers(partition=partitions.get_current())
         still = sorted(Pause.objects.channel_names())
         if still:
             self.stdout.write(f"Still paused: {', '.join(still)}.")
