@@ -156,16 +156,16 @@ def test_a_send_larger_than_everything_sheddable_is_refused_and_sheds_nothing(li
 @pytest.mark.parametrize("begun", ["claimed", "sending", "sent", "retry", "unknown", "merged", "dead", "cancelled"])
 def test_a_send_that_has_begun_is_not_shed(limits, begun):
     limits(QUEUE_LIMIT=5, QUEUE_FULL="shed")
-    waiting, partial = newsletter(2), newsletter(3)
-    Delivery.objects.filter(pk=Delivery.objects.filter(notification=partial.notification_id).first().pk).update(
+    waiting, begun_send = newsletter(2), newsletter(3)
+    Delivery.objects.filter(pk=Delivery.objects.filter(notification=begun_send.notification_id).first().pk).update(
         state=begun
     )
     newsletter(5 - Delivery.objects.filter(state__in=("ready", "retry")).count())
-    Delivery.objects.exclude(notification__in=[waiting.notification_id, partial.notification_id]).update(score=99)
+    Delivery.objects.exclude(notification__in=[waiting.notification_id, begun_send.notification_id]).update(score=99)
     for _ in range(2):
         assert refused_order().queued == 1
     assert not refused_order()
-    assert (states_of(waiting), states_of(partial)) == ({"dropped": 2}, {"ready": 2, begun: 1})
+    assert (states_of(waiting), states_of(begun_send)) == ({"dropped": 2}, {"ready": 2, begun: 1})
 
 
 def test_a_digest_is_not_shed_but_its_waiting_items_may_be(limits):
