@@ -1,1 +1,1 @@
-"""From a call of ``send()`` to committed rows in the outbox."""
+"""Turn calls of ``send()`` into rows of the outbox."""

@@ -1,1 +1,1 @@
-"""Calls of ``send()`` on the local disk while the database is away."""
+"""Keep calls of ``send()`` on the local disk while the database is unavailable."""

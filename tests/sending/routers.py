@@ -9,7 +9,7 @@ ORDER = {"order_number": "7", "eta": None}
 DECIDING = ("klaxon", "auth")
 
 
-class Refusing:
+class RefusingRouter:
     """A router that refuses reads of deciding models from any database but the primary one."""
 
     def db_for_read(self, model, **hints):
@@ -20,7 +20,7 @@ class Refusing:
         return "default"
 
 
-class Lagging:
+class ReplicaRouter:
     """A router that reads everything from the replica."""
 
     def db_for_read(self, model, **hints):
@@ -33,14 +33,14 @@ class Lagging:
         return True
 
 
-class ReadsOnly(Lagging):
+class ReadOnlyReplicaRouter(ReplicaRouter):
     """A router without db_for_write(), as many are."""
 
     def db_for_write(self, model, **hints):
         return None
 
 
-class Archive:
+class SessionRouter:
     """A router whose sessions are in another database and only read."""
 
     def db_for_read(self, model, **hints):
@@ -50,7 +50,7 @@ class Archive:
         return None
 
 
-class Guarded(Archive):
+class GuardedSessionRouter(SessionRouter):
     def db_for_write(self, model, **hints):
         if model is Session:
             raise RuntimeError("Sessions are read-only.")

@@ -17,7 +17,7 @@ from tests.shop.notification_events import ShopEvents
 
 
 class TestDrops:
-    def dropped(self):
+    def read_drops(self):
         return list(NotificationLog.objects.values_list("recipient_id", "channel", "reason", "kind", "success"))
 
     def test_a_stranger_is_dropped_with_the_reason_and_a_log_row(self, user):
@@ -25,7 +25,7 @@ class TestDrops:
         result = send_newsletter([user], cluster)
         assert (result.queued, result.reasons) == (0, {Reason.NOT_MEMBER: 1})
         assert result
-        assert self.dropped() == [(user.pk, "email", "not_member", "drop", False)]
+        assert self.read_drops() == [(user.pk, "email", "not_member", "drop", False)]
         assert not Delivery.objects.exists()
 
     def test_an_inactive_user_is_dropped_with_that_reason(self, db):
@@ -33,7 +33,7 @@ class TestDrops:
         result = send_newsletter([inactive], ClusterFactory(members=[inactive]))
         assert result.reasons == {Reason.INACTIVE: 1}
         assert result
-        assert self.dropped() == [(inactive.pk, "email", "inactive", "drop", False)]
+        assert self.read_drops() == [(inactive.pk, "email", "inactive", "drop", False)]
 
     def test_a_missing_address_makes_the_result_false(self, db):
         nobody = UserFactory(email="")
@@ -41,7 +41,7 @@ class TestDrops:
         assert result.reasons == {Reason.NO_ADDRESS: 1}
         assert result.queued == 1, "the inbox needs no address"
         assert not result
-        assert self.dropped() == [(nobody.pk, "email", "no_address", "drop", False)]
+        assert self.read_drops() == [(nobody.pk, "email", "no_address", "drop", False)]
 
     def test_a_malformed_address_makes_the_result_false(self, db):
         result = send_newsletter([UserFactory(email="ann")])
@@ -53,7 +53,7 @@ class TestDrops:
         result = send([user])
         assert (result.queued, result.reasons) == (1, {Reason.PREFERENCE: 1})
         assert result
-        assert self.dropped() == [(user.pk, "email", "preference", "drop", False)]
+        assert self.read_drops() == [(user.pk, "email", "preference", "drop", False)]
         assert NotificationLog.objects.get().error_message == "user: channel email is off"
 
     def test_opt_outs_saved_without_validation_apply_in_any_spelling(self, user):

@@ -56,7 +56,7 @@ def send_news(users, **options):
     return NotificationManager.send(ShopEvents.NEWSLETTER, users, None, {}, **options)
 
 
-def nothing_is_written():
+def is_nothing_written():
     return not any(model.objects.exists() for model in (Notification, Delivery, NotificationLog))
 
 
@@ -64,7 +64,7 @@ def nothing_is_written():
 def test_a_send_is_refused_with_a_clear_error_and_leaves_nothing(users, key):
     with full_disk(), pytest.raises(OperationalError, match="disk is full"):
         order_shipped(users, idempotency_key=key)
-    assert nothing_is_written()
+    assert is_nothing_written()
     result = order_shipped(users, idempotency_key=key)
     assert (result.queued, result.duplicate) == (600, False), "and the key is not used up"
 
@@ -73,7 +73,7 @@ def test_a_send_that_fails_after_many_of_its_chunks_leaves_nothing(users, settin
     settings.NOTIFICATIONS = {"CHUNK_SIZE": 20}
     with full_disk(pages_left=30), pytest.raises(OperationalError, match="disk is full"):
         order_shipped(users)
-    assert nothing_is_written()
+    assert is_nothing_written()
 
 
 def test_the_callers_own_rows_are_rolled_back_with_it(users):
@@ -84,7 +84,7 @@ def test_the_callers_own_rows_are_rolled_back_with_it(users):
 
     with full_disk(pages_left=20), pytest.raises(OperationalError):
         register()
-    assert nothing_is_written()
+    assert is_nothing_written()
     assert not User.objects.filter(username="in the same transaction").exists()
 
 
@@ -102,7 +102,7 @@ def test_a_caller_who_catches_the_error_commits_only_its_own_rows(users, pages_l
         except OperationalError:
             refused = True
     assert refused or (count < 300 and pages_left > 12)
-    assert not refused or nothing_is_written()
+    assert not refused or is_nothing_written()
     assert User.objects.filter(username="in the same transaction").exists()
 
 
@@ -114,7 +114,7 @@ def test_a_caller_who_catches_the_error_of_attachments_commits_its_own_rows(user
         User.objects.filter(pk=users[0].pk).update(username="in the same transaction")
         with pytest.raises(OperationalError, match="disk is full"):
             send_news(users[:1], attachments=attachments, idempotency_key=key)
-    assert nothing_is_written()
+    assert is_nothing_written()
     assert not AttachedFile.objects.exists()
     assert User.objects.filter(username="in the same transaction").exists()
 

@@ -24,7 +24,7 @@ from tests.shop.notification_events import ShopEvents
 
 
 @contextmanager
-def rolled_back():
+def roll_back():
     with transaction.atomic():
         yield
         transaction.set_rollback(True)
@@ -157,7 +157,7 @@ class TestTransaction:
     def test_a_rollback_leaves_no_row_and_sends_no_signal(self, queued_ids):
         user, stranger = UserFactory(), UserFactory()
         cluster = ClusterFactory(members=[user])
-        with rolled_back():
+        with roll_back():
             assert send_newsletter([user, stranger], cluster).queued == 1
             assert Delivery.objects.exists()
         for model in (Notification, Delivery, NotificationLog):
@@ -177,7 +177,7 @@ class TestTransaction:
         user = UserFactory()
         with transaction.atomic():
             kept = send_newsletter([user])
-            with rolled_back():
+            with roll_back():
                 send_newsletter([user])
         assert queued_ids == [kept.notification_id]
         assert Notification.objects.get().pk == kept.notification_id

@@ -24,7 +24,7 @@ def event(permission: str) -> NotificationEvent:
     return NotificationEvent("alarm", NotificationPriority.CRITICAL, ["log"], permission=permission)
 
 
-def raised_by(actor: object, **options: object) -> int:
+def send_as(actor: object, **options: object) -> int:
     with temporary_events() as events:
         events[Alarms.ALARM] = event("auth.change_group")
         return NotificationManager.send(Alarms.ALARM, [UserFactory()], None, {}, actor=actor, **options).queued
@@ -37,16 +37,16 @@ def permitted_user(**fields: object) -> User:
 
 
 def test_an_actor_with_the_permission_sends():
-    assert raised_by(permitted_user()) == 1
+    assert send_as(permitted_user()) == 1
 
 
 def test_superusers_may_send():
-    assert raised_by(UserFactory(is_superuser=True)) == 1
+    assert send_as(UserFactory(is_superuser=True)) == 1
 
 
 def test_an_actor_without_the_permission_is_refused_and_nothing_is_written():
     with pytest.raises(NotPermitted, match=r"'alarm' .* 'auth.change_group', and 'mallory' does not have it") as error:
-        raised_by(UserFactory(username="mallory"))
+        send_as(UserFactory(username="mallory"))
     assert isinstance(error.value, PermissionDenied)
     assert not Notification.objects.exists()
 
@@ -54,19 +54,19 @@ def test_an_actor_without_the_permission_is_refused_and_nothing_is_written():
 @pytest.mark.parametrize("superuser", [True, False])
 def test_an_inactive_actor_is_refused(superuser):
     with pytest.raises(NotPermitted):
-        raised_by(permitted_user(is_active=False, is_superuser=superuser))
+        send_as(permitted_user(is_active=False, is_superuser=superuser))
 
 
 @pytest.mark.parametrize("nobody", [None, AnonymousUser()])
 def test_a_call_without_an_actor_is_refused(nobody):
     with pytest.raises(NotPermitted, match="no actor was given"):
-        raised_by(nobody)
+        send_as(nobody)
 
 
 def test_a_repeated_call_is_checked_too():
-    raised_by(permitted_user(), idempotency_key="once")
+    send_as(permitted_user(), idempotency_key="once")
     with pytest.raises(NotPermitted):
-        raised_by(UserFactory(), idempotency_key="once")
+        send_as(UserFactory(), idempotency_key="once")
 
 
 @pytest.mark.parametrize("wrong", ["change_group", "auth.", ".change_group", "auth change", "2auth.x", None, 5])

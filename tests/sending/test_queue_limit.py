@@ -38,7 +38,7 @@ def alarm():
     return NotificationManager.send(ShopEvents.STORE_ON_FIRE, UserFactory(), None, {"place": "hall"})
 
 
-def refused_order():
+def send_order():
     return NotificationManager.send(ShopEvents.ORDER_REFUSED, UserFactory(), None, {})
 
 
@@ -122,7 +122,7 @@ def test_shedding_drops_the_least_urgent_with_its_reason(limits):
     limits(QUEUE_LIMIT=3, QUEUE_FULL="shed")
     for _ in range(3):
         newsletter()
-    assert refused_order().queued == 1
+    assert send_order().queued == 1
     assert sorted(Delivery.objects.values_list("state", flat=True)) == ["dropped", "ready", "ready", "ready"]
     row = NotificationLog.objects.get()
     assert (row.reason, row.event, row.kind) == ("shed", "shop_newsletter", "drop")
@@ -163,8 +163,8 @@ def test_a_send_that_has_begun_is_not_shed(limits, begun):
     newsletter(5 - Delivery.objects.filter(state__in=("ready", "retry")).count())
     Delivery.objects.exclude(notification__in=[waiting.notification_id, begun_send.notification_id]).update(score=99)
     for _ in range(2):
-        assert refused_order().queued == 1
-    assert not refused_order()
+        assert send_order().queued == 1
+    assert not send_order()
     assert (states_of(waiting), states_of(begun_send)) == ({"dropped": 2}, {"ready": 2, begun: 1})
 
 
@@ -173,10 +173,10 @@ def test_a_digest_is_not_shed_but_its_waiting_items_may_be(limits):
     digest, waiting = newsletter(), newsletter(2)
     Notification.objects.filter(pk=digest.notification_id).update(gathers="daily")
     Delivery.objects.filter(notification=waiting.notification_id).update(state="held", reason="digest")
-    assert refused_order().queued == 1
+    assert send_order().queued == 1
     assert (states_of(digest), states_of(waiting)) == ({"ready": 1}, {"dropped": 2})
-    assert refused_order().queued == 1
-    assert not refused_order()
+    assert send_order().queued == 1
+    assert not send_order()
     assert states_of(digest) == {"ready": 1}
 
 
@@ -193,7 +193,7 @@ def test_the_lowest_score_is_shed_first(limits):
     low, high = newsletter(), newsletter()
     Delivery.objects.filter(notification=high.notification_id).update(score=20)
     Delivery.objects.filter(notification=low.notification_id).update(score=10)
-    refused_order()
+    send_order()
     assert (states_of(low), states_of(high)) == ({"dropped": 1}, {"ready": 1})
 
 
@@ -257,7 +257,7 @@ def test_shedding_for_the_site_makes_room_in_the_cluster_too(limits):
     limits(QUEUE_LIMIT=2, CLUSTER_QUEUE_LIMIT=2, QUEUE_FULL="shed")
     newsletter()
     newsletter()
-    assert refused_order().queued == 1
+    assert send_order().queued == 1
     assert Delivery.objects.filter(state="dropped").count() == 1
 
 
@@ -265,7 +265,7 @@ def test_claimed_deliveries_are_not_shed(limits):
     limits(QUEUE_LIMIT=1, QUEUE_FULL="shed")
     newsletter()
     Delivery.objects.update(state="retry")
-    assert not refused_order()
+    assert not send_order()
 
 
 def test_without_a_limit_nothing_is_counted(limits, django_assert_max_num_queries):

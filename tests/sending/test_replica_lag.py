@@ -32,7 +32,7 @@ from notifications.models import (
 from notifications.outcomes import Receipt, Verdict
 from notifications.testing import temporary_events, travelling
 from tests.factories import ClusterFactory, UserFactory, UserSettingsFactory
-from tests.sending.routers import Archive, Guarded, Lagging, ReadsOnly, send
+from tests.sending.routers import GuardedSessionRouter, ReadOnlyReplicaRouter, ReplicaRouter, SessionRouter, send
 from tests.shop.notification_events import ShopEvents
 
 
@@ -41,27 +41,27 @@ def channels(settings):
     settings.NOTIFICATIONS = {"CHANNELS": {"email": {}, "app": {}, "log": {}}}
 
 
-@pytest.fixture(params=[Lagging, ReadsOnly])
-def lag(request, settings, transactional_db, tmp_path):
+@pytest.fixture(params=[ReplicaRouter, ReadOnlyReplicaRouter])
+def start_lag(request, settings, transactional_db, tmp_path):
     """Return a function. Rows that are written after its call are missing in the replica."""
     names = []
 
-    def begin():
-        names.append(_copied(tmp_path))
+    def start():
+        names.append(_copy_database(tmp_path))
         connections.databases["replica"] = {**connection.settings_dict, "NAME": names[0]}
         # Connect explicitly, because Django's test cases allow connections only to databases that existed before.
         connections["replica"].connect()
         settings.DATABASE_ROUTERS = [request.param()]
 
-    yield begin
+    yield start
     settings.DATABASE_ROUTERS = []
     if names:
         connections["replica"].close()
         del connections["replica"], connections.databases["replica"]
-        _remove(names[0])
+        _remove_database(names[0])
 
 
-def _copied(folder):
+def _copy_database(folder):
     """Return the name of a second database with the present contents of the first."""
     if connection.vendor == "sqlite":
         name = str(folder / "replica.sqlite3")
@@ -76,14 +76,14 @@ def _copied(folder):
     return name
 
 
-def _remove(name):
+def _remove_database(name):
     if connection.vendor == "postgresql":
         with connection._nodb_cursor() as cursor:
             cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def test_a_new_account_gets_the_notification(lag):
-    lag()
+def test_a_new_account_gets_the_notification(start_lag):
+    start_lag()
     user = UserFactory()
     assert not User.objects.filter(pk=user.pk).exists(), "the replica lags"
     result = send(user)
@@ -93,32 +93,32 @@ def test_a_new_account_gets_the_notification(lag):
     assert InboxItem.objects.using("default").filter(recipient=user).exists()
 
 
-def test_an_opt_out_applies_at_once(lag):
+def test_an_opt_out_applies_at_once(start_lag):
     users = UserFactory.create_batch(2)
     Cluster.objects.default()
-    lag()
+    start_lag()
     for user in users:
         UserSettingsFactory(user=user, cluster=Cluster.objects.using("default").get(), channels={"email": False})
     result = send(User.objects.all(), channels=["email"])
     assert (result.queued, dict(result.reasons)) == (0, {"preference": 2})
 
 
-def test_an_opt_out_after_the_send_applies_in_the_worker(lag):
+def test_an_opt_out_after_the_send_applies_in_the_worker(start_lag):
     user = UserFactory()
     send(user, channels=["email"])
-    lag()
+    start_lag()
     UserSettingsFactory(user=user, cluster=Cluster.objects.using("default").get(), channels={"email": False})
     assert dict(Dispatcher().run_until_idle()) == {"dropped": 1}
 
 
-def test_a_new_suppression_applies(lag):
+def test_a_new_suppression_applies(start_lag):
     user = UserFactory()
-    lag()
+    start_lag()
     Suppression.objects.using("default").suppress([("email", user.email)], "hard_bounce", clock.now())
     assert send(user, channels=["email"]).reasons == {"suppressed": 1}
 
 
-def test_an_actor_from_the_replica_has_current_permissions(lag):
+def test_an_actor_from_the_replica_has_current_permissions(start_lag):
     with temporary_events() as registry:
         event = registry.find(ShopEvents.ORDER_SHIPPED)
         registry[ShopEvents.ORDER_SHIPPED] = replace(event, permission="klaxon.retry_delivery")
@@ -127,46 +127,46 @@ def test_an_actor_from_the_replica_has_current_permissions(lag):
             codename="retry_delivery",
             defaults={"content_type": ContentType.objects.get_for_model(Delivery), "name": "x"},
         )
-        lag()
+        start_lag()
         read = User.objects.get(pk=actor.pk)
         assert (read._state.db, read.has_perm("klaxon.retry_delivery")) == ("replica", False)
         User.objects.using("default").get(pk=actor.pk).user_permissions.add(permission)
         assert send(actor, actor=read).queued == 2
 
 
-def test_a_cluster_from_the_replica_has_current_members(lag):
+def test_a_cluster_from_the_replica_has_current_members(start_lag):
     cluster, user = ClusterFactory(open_to_all=True), UserFactory()
-    lag()
+    start_lag()
     read = Cluster.objects.get(pk=cluster.pk)
     Cluster.objects.using("default").filter(pk=cluster.pk).update(open_to_all=False)
     assert (read._state.db, read.open_to_all) == ("replica", True)
     assert dict(send(user, read).reasons) == {"not_member": 2}
 
 
-def test_a_queryset_keeps_the_database_that_the_host_gave_it(lag):
+def test_a_queryset_keeps_the_database_that_the_host_gave_it(start_lag):
     user, group = UserFactory(), Group.objects.create(name="crew")
     group.user_set.add(user)
-    lag()
+    start_lag()
     UserFactory()
     assert send(User.objects.all()).queued == 4
     assert send(User.objects.using("replica")).queued == 2
     assert send(Group.objects.using("replica")).queued == 2
 
 
-@pytest.mark.parametrize("lag", [Archive, Guarded], indirect=True)
-def test_read_only_models_of_the_host_are_read_in_their_own_database(lag):
+@pytest.mark.parametrize("start_lag", [SessionRouter, GuardedSessionRouter], indirect=True)
+def test_read_only_models_of_the_host_are_read_in_their_own_database(start_lag):
     Session.objects.create(session_key="old", session_data="", expire_date=timezone.now())
-    lag()
+    start_lag()
     Session.objects.using("default").all().delete()
     with temporary_events() as registry:
         event = registry.find(ShopEvents.ORDER_SHIPPED)
-        registry[ShopEvents.ORDER_SHIPPED] = replace(event, transforms={"app": _with_a_session})
+        registry[ShopEvents.ORDER_SHIPPED] = replace(event, transforms={"app": _add_session_key})
         send(UserFactory(), channels=["app"])
         assert dict(Dispatcher().run_until_idle()) == {"sent": 1}
     assert InboxItem.objects.using("default").count() == 1
 
 
-def _with_a_session(context):
+def _add_session_key(context):
     return {"order_number": Session.objects.get().session_key}
 
 
@@ -174,7 +174,7 @@ class TestDecisionsOutsideOfBatches:
     """A dead letter goes to the fallback channel unless its recipient has opted out of it, wherever it is recorded."""
 
     @pytest.fixture
-    def dead(self, lag, settings, tmp_path):
+    def dead(self, start_lag, settings, tmp_path):
         """Return the outcomes of a dead email delivery whose recipient has just opted out of the inbox."""
         (tmp_path / "state").mkdir(mode=0o700)
         settings.NOTIFICATIONS = {
@@ -191,7 +191,7 @@ class TestDecisionsOutsideOfBatches:
             rows = outbox.with_notifications(outbox.claim("lost", now, now + timedelta(seconds=60), 1))
             outbox.mark_sending(rows, now + timedelta(seconds=60))
             rows[0].attempts += 1
-            lag()
+            start_lag()
             cluster = Cluster.objects.using("default").get()
             UserSettingsFactory(user=user, cluster=cluster, channels={"app": False})
             item = AttemptResult(rows[0], Receipt(None, Verdict.PERMANENT, error="no such mailbox"), 0.1)
@@ -233,15 +233,15 @@ class TestDecisionsOutsideOfBatches:
             assert dict(rescuer.rescue(clock.now())) == {"dead": 1}
 
 
-class Elsewhere:
+class OtherDatabaseRouter:
     def db_for_write(self, model, **hints):
         return "replica" if model._meta.app_label == "klaxon" else "default"
 
 
-def test_tables_in_another_database_than_the_users_are_an_error(lag, settings):
-    lag()
+def test_tables_in_another_database_than_the_users_are_an_error(start_lag, settings):
+    start_lag()
     assert not [error for error in run_checks(None) if error.id == "klaxon.E030"]
-    settings.DATABASE_ROUTERS = [Elsewhere()]
+    settings.DATABASE_ROUTERS = [OtherDatabaseRouter()]
     found = [error.msg for error in run_checks(None) if error.id == "klaxon.E030"]
     assert [message.partition(" ")[0] for message in found] == ["auth.Group", "auth.User"]
     assert "'replica'" in found[0]

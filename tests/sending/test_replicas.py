@@ -33,7 +33,7 @@ from notifications.models import (
 from notifications.recipients import Members, Topic
 from notifications.testing import temporary_events, travelling
 from tests.factories import ClusterFactory, UserFactory, UserSettingsFactory
-from tests.sending.routers import ORDER, Lagging, ReadsOnly, Refusing, send
+from tests.sending.routers import ORDER, ReadOnlyReplicaRouter, RefusingRouter, ReplicaRouter, send
 from tests.shop.notification_events import ShopEvents
 
 
@@ -43,14 +43,14 @@ def channels(settings):
 
 
 @pytest.fixture
-def refusing(settings, db):
+def refusing_router(settings, db):
     """Install the router. Tests then read with ``using("default")``."""
-    settings.DATABASE_ROUTERS = [Refusing()]
+    settings.DATABASE_ROUTERS = [RefusingRouter()]
     with pytest.raises(AssertionError, match="User was to be read from a replica"):
         User.objects.first()
 
 
-@pytest.mark.usefixtures("refusing")
+@pytest.mark.usefixtures("refusing_router")
 class TestNotificationLifecycle:
     """With a router that refuses reads of deciding models from any database but the primary one."""
 
@@ -84,7 +84,7 @@ class TestNotificationLifecycle:
             assert (result.queued, result.reasons["suppressed"], result.reasons["preference"]) == (count - 1, 1, count)
 
     def test_users_that_are_loaded_as_instances(self, settings):
-        settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "PREFERENCES": f"{__name__}.Own"}
+        settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "PREFERENCES": f"{__name__}.OwnPreferences"}
         assert send(UserFactory.create_batch(2)).queued == 4
         assert dict(Dispatcher().run_until_idle()) == {"sent": 4}
 
@@ -152,14 +152,14 @@ class TestNotificationLifecycle:
         assert NotificationLog.objects.using("default").exists()
 
 
-class Own:
+class OwnPreferences:
     def load(self, cluster, user_ids):
         User.objects.filter(pk__in=user_ids).first()
         return {}
 
 
 def test_outside_of_klaxons_calls_the_hosts_routers_decide(settings, db):
-    settings.DATABASE_ROUTERS = [Lagging()]
+    settings.DATABASE_ROUTERS = [ReplicaRouter()]
     with read_from_primary():
         assert router.db_for_read(User) == "default"
         with read_from_primary():
@@ -171,7 +171,7 @@ def test_outside_of_klaxons_calls_the_hosts_routers_decide(settings, db):
 
 
 def test_without_db_for_write_only_deciding_reads_leave_the_replica(settings, db):
-    settings.DATABASE_ROUTERS = [ReadsOnly()]
+    settings.DATABASE_ROUTERS = [ReadOnlyReplicaRouter()]
     settings.NOTIFICATIONS_CLUSTER_MODEL = "auth.Group"
     with read_from_primary():
         for model in (User, Group, Permission, User.groups.through, Group.permissions.through, Cluster, InboxItem):
@@ -195,7 +195,7 @@ def test_receivers_of_signals_read_by_the_hosts_routers(settings, transactional_
         getattr(signals, name).connect(receiver)
     try:
         user = UserFactory()
-        settings.DATABASE_ROUTERS = [Lagging()]
+        settings.DATABASE_ROUTERS = [ReplicaRouter()]
         result = send(user, channels=["app"])
         assert dict(Dispatcher().run_until_idle()) == {"sent": 1}
         notification = Notification.objects.using("default").get(pk=result.notification_id)

@@ -26,46 +26,46 @@ def event(priority=MEDIUM, **options):
 
 
 @pytest.fixture
-def scored(db):
+def send_and_score(db):
     """Return a function that registers an event, sends it once and returns the score of its delivery."""
     with temporary_events() as events:
 
-        def scored(context=None, level=None, **options):
+        def send_and_score(context=None, level=None, **options):
             events[Door.OPENED] = event(**options)
             assert NotificationManager.send(Door.OPENED, UserFactory(), None, context, level=level).queued == 1
             return Delivery.objects.latest("pk").score
 
-        yield scored
+        yield send_and_score
 
 
 @pytest.mark.parametrize(("priority", "middle"), [(CRITICAL, 95), (HIGH, 79), (MEDIUM, 49), (LOW, 14)])
-def test_the_default_score_is_the_middle_of_the_band(scored, priority, middle):
-    assert scored(priority=priority) == middle
+def test_the_default_score_is_the_middle_of_the_band(send_and_score, priority, middle):
+    assert send_and_score(priority=priority) == middle
 
 
-def test_the_event_declares_the_base_score(scored):
-    assert scored(score=31) == 31
+def test_the_event_declares_the_base_score(send_and_score):
+    assert send_and_score(score=31) == 31
 
 
-def test_urgency_is_added_to_the_base(scored):
+def test_urgency_is_added_to_the_base(send_and_score):
     by_floor = {"urgency": lambda context: context["floor"]}
-    assert scored({"floor": 7}, **by_floor) == 56
-    assert scored({"floor": -7}, score=60, **by_floor) == 53
+    assert send_and_score({"floor": 7}, **by_floor) == 56
+    assert send_and_score({"floor": -7}, score=60, **by_floor) == 53
 
 
 @pytest.mark.parametrize(("urgency", "score"), [(1000, 69), (-1000, 30), (10**400, 69)])
-def test_the_score_stays_in_the_band_for_any_urgency(scored, urgency, score):
-    assert scored(urgency=lambda context: urgency) == score
+def test_the_score_stays_in_the_band_for_any_urgency(send_and_score, urgency, score):
+    assert send_and_score(urgency=lambda context: urgency) == score
 
 
-def test_the_band_of_a_requested_priority_applies(scored):
+def test_the_band_of_a_requested_priority_applies(send_and_score):
     options = {"score": 31, "urgency": lambda context: 3}
-    assert scored(level="warning", **options) == 82
-    assert scored(level="info", **options) == 34
-    assert scored(level="debug", priority=CRITICAL, urgency=lambda context: -9) == 90, "never lowered"
+    assert send_and_score(level="warning", **options) == 82
+    assert send_and_score(level="info", **options) == 34
+    assert send_and_score(level="debug", priority=CRITICAL, urgency=lambda context: -9) == 90, "never lowered"
 
 
-def test_urgency_gets_the_context_as_templates_do_and_cannot_change_what_is_stored(scored):
+def test_urgency_gets_the_context_as_templates_do_and_cannot_change_what_is_stored(send_and_score):
     seen = []
 
     def urgency(context):
@@ -73,7 +73,7 @@ def test_urgency_gets_the_context_as_templates_do_and_cannot_change_what_is_stor
         context.clear()
         return 0
 
-    scored({"day": date(2026, 11, 20), "tags": ("a",)}, urgency=urgency)
+    send_and_score({"day": date(2026, 11, 20), "tags": ("a",)}, urgency=urgency)
     assert seen == [{"day": date(2026, 11, 20), "tags": ["a"]}], "and it is asked once"
     assert Notification.objects.get().values == seen[0]
 
@@ -87,8 +87,8 @@ def test_the_urgency_function_is_called_once_for_all_recipients(db):
     assert set(Delivery.objects.values_list("score", flat=True)) == {54}
 
 
-def test_a_failing_urgency_function_does_not_prevent_the_notification(scored, caplog):
-    assert scored({}, score=33, urgency=lambda context: context["floor"]) == 33
+def test_a_failing_urgency_function_does_not_prevent_the_notification(send_and_score, caplog):
+    assert send_and_score({}, score=33, urgency=lambda context: context["floor"]) == 33
     [record] = caplog.records
     assert "'test_event'" in record.getMessage()
     assert record.exc_info
@@ -96,8 +96,8 @@ def test_a_failing_urgency_function_does_not_prevent_the_notification(scored, ca
 
 
 @pytest.mark.parametrize("wrong", [None, "high", 3.0, True, float("nan"), [5]])
-def test_an_urgency_that_is_not_an_int_is_logged_and_ignored(scored, caplog, wrong):
-    assert scored(score=33, urgency=lambda context: wrong) == 33
+def test_an_urgency_that_is_not_an_int_is_logged_and_ignored(send_and_score, caplog, wrong):
+    assert send_and_score(score=33, urgency=lambda context: wrong) == 33
     [record] = caplog.records
     assert "'test_event'" in record.getMessage()
     assert repr(wrong) in record.getMessage()

@@ -21,7 +21,7 @@ def send(recipients, cluster=None, **options):
     return NotificationManager.send(ShopEvents.ORDER_SHIPPED, recipients, cluster, CONTEXT, **options)
 
 
-def written():
+def read_deliveries():
     return list(Delivery.objects.order_by("pk").values_list("recipient__username", "channel"))
 
 
@@ -30,7 +30,7 @@ def test_each_recipient_gets_the_channels_of_every_to_that_names_them():
         UserFactory(username=name)
     ann, bob = User.objects.filter(username__in=["ann", "bob"]).order_by("username")
     result = send([To(User.objects.all(), ["app"]), To(ann, ["email"]), bob])
-    assert written() == [("ann", "email"), ("ann", "app"), ("bob", "email"), ("bob", "app"), ("eve", "app")]
+    assert read_deliveries() == [("ann", "email"), ("ann", "app"), ("bob", "email"), ("bob", "app"), ("eve", "app")]
     assert (result.queued, result.dropped) == (5, 0)
 
 

@@ -23,7 +23,7 @@ FACTS = Facts(EVENT, "app", "user", Person("u:1"), now=NOON, wanted_at=NOON)
 HOME = SimpleNamespace(pk=1)
 
 
-def of(recipient_key="u:1", event=EVENT, cluster=HOME, **context):
+def fingerprint_of(recipient_key="u:1", event=EVENT, cluster=HOME, **context):
     return make_fingerprint_function(event, cluster, context)(recipient_key)
 
 
@@ -47,27 +47,31 @@ def test_the_worker_does_not_recheck_it():
 def test_each_part_makes_another_fingerprint():
     other_event, other_home = replace(EVENT, name="flood"), SimpleNamespace(pk="1")
     found = [
-        of(place="hall"),
-        of(place="attic"),
-        of(floors="hall"),
-        of("u:2", place="hall"),
-        of(event=other_event, place="hall"),
-        of(cluster=other_home, place="hall"),
-        of(place={"hall": None}),
+        fingerprint_of(place="hall"),
+        fingerprint_of(place="attic"),
+        fingerprint_of(floors="hall"),
+        fingerprint_of("u:2", place="hall"),
+        fingerprint_of(event=other_event, place="hall"),
+        fingerprint_of(cluster=other_home, place="hall"),
+        fingerprint_of(place={"hall": None}),
     ]
     assert len(set(found)) == len(found)
 
 
 def test_the_order_of_keys_and_other_values_do_not_matter():
-    assert of(place={"a": 1, "b": 2}, floors=1) == of(floors=1, place={"b": 2, "a": 1}, seen="now")
+    assert fingerprint_of(place={"a": 1, "b": 2}, floors=1) == fingerprint_of(
+        floors=1, place={"b": 2, "a": 1}, seen="now"
+    )
 
 
 def test_an_instant_is_the_same_whatever_its_offset():
     noon = datetime(2026, 11, 20, 13, tzinfo=timezone(timedelta(hours=1)))
-    assert of(place=encoded(noon)) == of(place=encoded(NOON))
+    assert fingerprint_of(place=encoded(noon)) == fingerprint_of(place=encoded(NOON))
 
 
 def test_a_fingerprint_is_the_same_in_another_process():
-    code = "from tests.sending.gates.test_duplicate import of; print(of(place='hall'))"
+    code = "from tests.sending.gates.test_duplicate import fingerprint_of; print(fingerprint_of(place='hall'))"
     script = f"import django; django.setup(); {code}"
-    assert subprocess.check_output([sys.executable, "-c", script], text=True).split()[-1] == of(place="hall")
+    assert subprocess.check_output([sys.executable, "-c", script], text=True).split()[-1] == fingerprint_of(
+        place="hall"
+    )

@@ -93,7 +93,7 @@ class BouncesTypos(EmailBackend):
 
 
 @pytest.fixture
-def mistyped(settings):
+def user_with_typo(settings):
     """Return a user with a mistyped address in their settings."""
     use_backend(settings, f"{__name__}.BouncesTypos")
     user = UserFactory()
@@ -105,27 +105,27 @@ def mails():
     return list(Delivery.objects.filter(channel="email").order_by("pk").values_list("address", "state"))
 
 
-def test_the_mail_that_finds_a_typing_error_goes_to_the_account(mistyped):
+def test_the_mail_that_finds_a_typing_error_goes_to_the_account(user_with_typo):
     with capture_notifications() as captured:
-        send(mistyped, event=ShopEvents.STORE_ON_FIRE, context={"place": "hall"})
+        send(user_with_typo, event=ShopEvents.STORE_ON_FIRE, context={"place": "hall"})
     assert captured.deliver() == {"dead": 1, "sent": 2}
-    assert mails() == [(TYPO, "dead"), (mistyped.email, "sent")]
+    assert mails() == [(TYPO, "dead"), (user_with_typo.email, "sent")]
     [note] = NotificationLog.objects.filter(kind="note")
-    assert (note.reason, note.address, note.recipient) == ("account_address", "a***@exmaple.com", mistyped)
+    assert (note.reason, note.address, note.recipient) == ("account_address", "a***@exmaple.com", user_with_typo)
 
 
-def test_a_mail_that_was_queued_before_goes_to_the_account_too(mistyped):
+def test_a_mail_that_was_queued_before_goes_to_the_account_too(user_with_typo):
     with capture_notifications() as captured:
-        send(mistyped)
+        send(user_with_typo)
     suppress(TYPO)
     assert captured.deliver() == {"dropped": 1, "sent": 1}
-    assert mails() == [(TYPO, "dropped"), (mistyped.email, "sent")]
+    assert mails() == [(TYPO, "dropped"), (user_with_typo.email, "sent")]
 
 
-def test_mail_is_not_sent_to_an_account_with_a_suppressed_address(mistyped):
+def test_mail_is_not_sent_to_an_account_with_a_suppressed_address(user_with_typo):
     with capture_notifications() as captured:
-        send(mistyped)
-    suppress(mistyped.email)
+        send(user_with_typo)
+    suppress(user_with_typo.email)
     assert captured.deliver() == {"dead": 1}
 
 
