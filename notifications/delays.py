@@ -7,7 +7,7 @@ from typing import Any
 from notifications.core.rates import TEN_YEARS, UNITS
 
 NUMBER_PATTERN = r"([0-9]{1,9}(?:\.[0-9]{1,6})?)"
-EXPONENTIAL = re.compile(
+EXPONENTIAL_PATTERN = re.compile(
     rf"exponential:\s*{NUMBER_PATTERN}([smhd]?)\s*,\s*{NUMBER_PATTERN}\s*,\s*{NUMBER_PATTERN}([smhd]?)\s*"
 )
 MAX_DELAYS = 100
@@ -44,7 +44,7 @@ def _is_delay(item: Any) -> bool:
 
 
 def _parse_exponential(text: str) -> Iterator[float]:
-    match = EXPONENTIAL.fullmatch(text)
+    match = EXPONENTIAL_PATTERN.fullmatch(text)
     if not match:
         raise ValueError(f"It must be {DELAYS_HINT}.")
     first, first_unit, factor, longest, longest_unit = match.groups()

@@ -48,17 +48,21 @@ class DatabasePreferenceSource:
     """The default source, which uses three queries. A subclass can override single methods."""
 
     def load(self, cluster: Any, user_ids: Collection[Any]) -> Mapping[Any, UserPreferences]:
+        """Return the preferences of these users in this cluster, by primary key."""
         settings, shared = self.settings_of(cluster, user_ids), self.shared_by(cluster, user_ids)
         mutes = self.mutes_of(cluster, user_ids)
         return {pk: UserPreferences(settings.get(pk), shared.get(pk, ()), mutes.get(pk, ())) for pk in user_ids}
 
     def settings_of(self, cluster: Any, user_ids: Collection[Any]) -> Mapping[Any, UserSettings]:
+        """Return the settings of these users in this cluster, by primary key."""
         return {row.user_id: row for row in _filter_rows(UserSettings, cluster, user_ids)}
 
     def shared_by(self, cluster: Any, user_ids: Collection[Any]) -> Mapping[Any, Sequence[SharedPreference]]:
+        """Return the preferences of the roles of these users and of the cluster, by primary key of the user."""
         return SharedPreference.objects.load_for_users(cluster, user_ids)
 
     def mutes_of(self, cluster: Any, user_ids: Collection[Any]) -> Mapping[Any, Sequence[Mute]]:
+        """Return the mutes of these users in this cluster, by primary key of the user."""
         mutes = defaultdict(list)
         for row in _filter_rows(Mute, cluster, user_ids).order_by("pk"):
             mutes[row.user_id].append(row)

@@ -104,5 +104,5 @@ def _make(path: str, options: Mapping[str, Any]) -> BaseEmailBackend:
 
 def _require_extra(path: str) -> None:
     package = path.partition(".")[0]
-    if package in extras.EXTRA_OF:
+    if package in extras.EXTRA_BY_MODULE:
         extras.import_optional(package)

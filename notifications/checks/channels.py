@@ -68,7 +68,7 @@ def _check_channel(name: str, provider: ProviderConf, channel: Any, setting: str
             yield from map(_sender_error, channel.sender_faults)
         missing = [module for module in channel.requires if not extras.is_installed(module)]
         for module in missing:
-            yield missing_extra_error(f"The channel {name!r}", module, extras.EXTRA_OF.get(module, module))
+            yield missing_extra_error(f"The channel {name!r}", module, extras.EXTRA_BY_MODULE.get(module, module))
         if not missing:
             yield from _check_methods(name, channel)
 

@@ -10,9 +10,9 @@ from django.core.validators import URLValidator, validate_email
 
 MAX_MASK_LENGTH = 255
 # E.164: a plus sign and at most fifteen digits.
-PHONE = re.compile(r"\+[1-9]\d{6,14}")
+PHONE_PATTERN = re.compile(r"\+[1-9]\d{6,14}")
 # Matches most addresses in a tenth of the time that Django's validator takes, and none that Django rejects.
-PLAIN_EMAIL = re.compile(
+PLAIN_EMAIL_PATTERN = re.compile(
     r"[A-Za-z0-9_+-]++(?:\.[A-Za-z0-9_+-]++)*+@(?:[A-Za-z0-9]++(?:-++[A-Za-z0-9]++)*+\.)+[A-Za-z]{2,}"
 )
 # In an address this short, no part can exceed the limits that Django checks.
@@ -20,18 +20,18 @@ MAX_PLAIN_EMAIL_LENGTH = 63
 
 
 def _validate_phone(value: str) -> None:
-    if not PHONE.fullmatch(value):
+    if not PHONE_PATTERN.fullmatch(value):
         raise ValidationError("Write a phone number in international form, such as +4915112345678.")
 
 
 # RFC 6531 allows letters of every script in a local part.
-NOT_ASCII = re.compile(r"[^\x00-\x7f]")
+NON_ASCII_PATTERN = re.compile(r"[^\x00-\x7f]")
 
 
 def _validate_email(value: str) -> None:
     """Validate as Django does, but allow letters of every script before the @."""
     local, at, domain = value.rpartition("@")
-    validate_email(NOT_ASCII.sub("x", local) + at + domain)
+    validate_email(NON_ASCII_PATTERN.sub("x", local) + at + domain)
 
 
 VALIDATORS: dict[str, Callable[[str], None]] = {
@@ -46,7 +46,7 @@ def is_well_formed(kind: str, address: str) -> bool:
 
     An address with control characters never is, because they could forge headers.
     """
-    if kind == "email" and len(address) <= MAX_PLAIN_EMAIL_LENGTH and PLAIN_EMAIL.fullmatch(address):
+    if kind == "email" and len(address) <= MAX_PLAIN_EMAIL_LENGTH and PLAIN_EMAIL_PATTERN.fullmatch(address):
         return True
     if not address.isprintable():
         return False
@@ -113,11 +113,11 @@ def mask_address(address: str) -> str:
     return f"{printable[:3]}***{printable[-2:]}" if len(printable) > 6 else "***" * bool(printable)
 
 
-EMAIL_IN_TEXT = re.compile(r"""(?:"[^"]+"|[^\s<>"'(),;:@]+)@(?:\[[^\]]+\]|[\w.-]+\w)""")
-PHONE_IN_TEXT = re.compile(r"\+\d{7,15}")
+EMAIL_IN_TEXT_PATTERN = re.compile(r"""(?:"[^"]+"|[^\s<>"'(),;:@]+)@(?:\[[^\]]+\]|[\w.-]+\w)""")
+PHONE_IN_TEXT_PATTERN = re.compile(r"\+\d{7,15}")
 
 
 def mask_addresses(text: str) -> str:
     """Return a text, such as a provider's answer, with every address in it masked."""
-    masked = EMAIL_IN_TEXT.sub(lambda match: mask_address(match.group()), text)
-    return PHONE_IN_TEXT.sub(lambda match: mask_address(match.group()), masked)
+    masked = EMAIL_IN_TEXT_PATTERN.sub(lambda match: mask_address(match.group()), text)
+    return PHONE_IN_TEXT_PATTERN.sub(lambda match: mask_address(match.group()), masked)

@@ -6,7 +6,7 @@ from types import ModuleType
 
 from notifications.exceptions import MissingExtra
 
-EXTRA_OF = {
+EXTRA_BY_MODULE = {
     "anymail": "anymail",
     "babel": "formats",
     "environ": "environ",
@@ -35,4 +35,4 @@ def import_optional(module: str) -> ModuleType:
         top = module.partition(".")[0]
         if error.name != top:
             raise
-        raise MissingExtra(top, EXTRA_OF.get(top, top)) from error
+        raise MissingExtra(top, EXTRA_BY_MODULE.get(top, top)) from error

@@ -24,11 +24,11 @@ def modules():
 
 
 def missing():
-    return [module for module in extras.EXTRA_OF if not extras.is_installed(module)]
+    return [module for module in extras.EXTRA_BY_MODULE if not extras.is_installed(module)]
 
 
 def test_no_extra_is_installed():
-    assert missing() == list(extras.EXTRA_OF)
+    assert missing() == list(extras.EXTRA_BY_MODULE)
 
 
 def test_every_module_is_imported_or_names_its_extra():
@@ -41,7 +41,7 @@ def test_every_module_is_imported_or_names_its_extra():
         except ModuleNotFoundError:
             in_workers.append(name)
     assert len(modules()) > 200
-    assert set(refused.values()) <= set(extras.EXTRA_OF.values())
+    assert set(refused.values()) <= set(extras.EXTRA_BY_MODULE.values())
     # What needs an extra at once; anything else would be a hard dependency in disguise.
     assert refused == {"notifications.formats": "formats"}
     # Only a Celery worker imports these, and the check names the extra before.

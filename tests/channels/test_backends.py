@@ -106,6 +106,6 @@ class TestMailers:
 
 
 def test_one_that_comes_with_a_missing_extra_names_it(monkeypatch):
-    monkeypatch.setitem(extras.EXTRA_OF, "klaxon_no_such_module", "post")
+    monkeypatch.setitem(extras.EXTRA_BY_MODULE, "klaxon_no_such_module", "post")
     with pytest.raises(MissingExtra, match=r"pip install 'django-klaxon\[post\]'"):
         opened("klaxon_no_such_module.backends.EmailBackend")

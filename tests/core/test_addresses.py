@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from notifications.core.addresses import (
     MAX_PLAIN_EMAIL_LENGTH,
-    PLAIN_EMAIL,
+    PLAIN_EMAIL_PATTERN,
     choose_address,
     is_well_formed,
     mask_address,
@@ -135,7 +135,7 @@ def test_a_text_without_an_address_is_unchanged(answer):
 
 @given(ODD_ADDRESSES)
 def test_djangos_validator_accepts_every_plain_address(address):
-    if PLAIN_EMAIL.fullmatch(address) and len(address) <= MAX_PLAIN_EMAIL_LENGTH:
+    if PLAIN_EMAIL_PATTERN.fullmatch(address) and len(address) <= MAX_PLAIN_EMAIL_LENGTH:
         validate_email(address)
 
 

@@ -15,7 +15,7 @@ def test_an_installed_module_is_loaded():
 @pytest.fixture
 def absent(monkeypatch):
     """Name a module that is not installed as the module of an extra."""
-    monkeypatch.setitem(extras.EXTRA_OF, "klaxon_no_such_module", "pager")
+    monkeypatch.setitem(extras.EXTRA_BY_MODULE, "klaxon_no_such_module", "pager")
     return "klaxon_no_such_module"
 
 
@@ -43,4 +43,4 @@ def test_an_import_that_fails_inside_an_installed_module_is_not_hidden(monkeypat
 
 def test_every_named_extra_is_defined_by_the_package():
     project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
-    assert set(extras.EXTRA_OF.values()) <= project["optional-dependencies"].keys()
+    assert set(extras.EXTRA_BY_MODULE.values()) <= project["optional-dependencies"].keys()

@@ -29,7 +29,7 @@ from django.test.utils import isolate_apps
 
 from notifications import checks, conf, signals
 from notifications.conf.channels import CHANNEL_KEYS, PROVIDER_KEYS
-from notifications.core.extras import EXTRA_OF
+from notifications.core.extras import EXTRA_BY_MODULE
 from notifications.outcomes import DeliveryState, Reason
 from notifications.testing import temporary_events
 from notifications.testing.contract import ChannelContract
@@ -286,7 +286,7 @@ def test_every_dependency_is_justified():
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_a_page_whose_samples_need_an_extra_says_how_to_install_it(page):
     text = page.read_text()
-    for module, extra in {**EXTRA_OF, "notifications.formats": "formats"}.items():
+    for module, extra in {**EXTRA_BY_MODULE, "notifications.formats": "formats"}.items():
         # An import, or a dotted path in the settings.
         if re.search(rf"""^(import|from) {module}\b|["']{module}\.""", text, re.MULTILINE):
             assert f"pip install 'django-klaxon[{extra}]'" in text, module
