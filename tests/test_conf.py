@@ -14,12 +14,12 @@ from notifications.conf.channels import CHANNEL_KEYS
 
 
 @pytest.fixture
-def problems_of(settings):
-    def problems_of(value):
+def find_problems(settings):
+    def find_problems(value):
         settings.NOTIFICATIONS = value
         return list(conf.problems())
 
-    return problems_of
+    return find_problems
 
 
 def test_an_empty_setting_has_all_defaults(settings):
@@ -76,19 +76,19 @@ def test_channel_names_are_in_lower_case(settings):
         ("Base_Url", "BASE_URL"),
     ],
 )
-def test_an_unknown_key_is_reported_with_the_most_similar_known_one(problems_of, misspelled, suggested):
-    [problem] = problems_of({misspelled: 1})
+def test_an_unknown_key_is_reported_with_the_most_similar_known_one(find_problems, misspelled, suggested):
+    [problem] = find_problems({misspelled: 1})
     assert repr(misspelled) in problem.message
     assert problem.hint == f"Did you mean {suggested!r}?"
 
 
-def test_a_key_that_is_not_similar_to_any_is_reported_with_all_known_ones(problems_of):
-    [problem] = problems_of({"ZZZZ": 1})
+def test_a_key_that_is_not_similar_to_any_is_reported_with_all_known_ones(find_problems):
+    [problem] = find_problems({"ZZZZ": 1})
     assert all(key in problem.hint for key in conf.KEYS)
 
 
-def test_a_key_that_is_not_a_string_is_reported(problems_of):
-    [problem] = problems_of({5: 1})
+def test_a_key_that_is_not_a_string_is_reported(find_problems):
+    [problem] = find_problems({5: 1})
     assert "5" in problem.message
 
 
@@ -134,8 +134,8 @@ def test_a_key_that_is_not_a_string_is_reported(problems_of):
         ("SPOOL_DIR", None),
     ],
 )
-def test_a_wrong_value_is_reported_with_its_requirement(problems_of, key, wrong):
-    [problem] = problems_of({key: wrong})
+def test_a_wrong_value_is_reported_with_its_requirement(find_problems, key, wrong):
+    [problem] = find_problems({key: wrong})
     assert key in problem.message
     assert problem.hint.startswith("It must be ")
 
@@ -153,12 +153,12 @@ def test_a_wrong_value_is_reported_with_its_requirement(problems_of, key, wrong)
         {"IDLE_SECONDS": 0.01},
     ],
 )
-def test_limits_are_allowed(problems_of, good):
-    assert problems_of(good) == []
+def test_limits_are_allowed(find_problems, good):
+    assert find_problems(good) == []
 
 
-def test_a_setting_that_is_not_a_dict_is_reported(problems_of):
-    [problem] = problems_of(["email"])
+def test_a_setting_that_is_not_a_dict_is_reported(find_problems):
+    [problem] = find_problems(["email"])
     assert problem.message == "NOTIFICATIONS must be a dict."
 
 
@@ -175,22 +175,22 @@ def test_a_setting_that_is_not_a_dict_is_reported(problems_of):
         ({"pigeon": {}}, "Add the dotted path"),
     ],
 )
-def test_a_wrong_channel_entry_is_reported(problems_of, entry, hint):
-    [problem] = problems_of({"CHANNELS": entry})
+def test_a_wrong_channel_entry_is_reported(find_problems, entry, hint):
+    [problem] = find_problems({"CHANNELS": entry})
     assert hint in problem.hint
 
 
-def test_wrong_delays_of_a_channel_are_reported_as_delays(problems_of):
-    [problem] = problems_of({"CHANNELS": {"email": {"RETRY_DELAYS": [60, "300"]}}})
+def test_wrong_delays_of_a_channel_are_reported_as_delays(find_problems):
+    [problem] = find_problems({"CHANNELS": {"email": {"RETRY_DELAYS": [60, "300"]}}})
     assert "seconds" in problem.hint, "a list was given; the hint must say what belongs in it"
 
 
-def test_a_wrong_schedule_is_reported_with_its_fault(problems_of):
+def test_a_wrong_schedule_is_reported_with_its_fault(find_problems):
     for written in (
         {"RETRY_DELAYS": "exponential:60,1,6h"},
         {"CHANNELS": {"email": {"RETRY_DELAYS": "exponential:60,1,6h"}}},
     ):
-        [problem] = problems_of(written)
+        [problem] = find_problems(written)
         assert problem.hint == "It must have a factor above 1, so that its delays grow."
 
 
@@ -211,8 +211,8 @@ def test_a_wrong_schedule_is_reported_with_its_fault(problems_of):
         ({"user_channel": {3: "50/h"}}, "Known channels: app, email."),
     ],
 )
-def test_a_wrong_limit_is_reported_with_advice(problems_of, limits, hint):
-    [problem] = problems_of({"LIMITS": limits})
+def test_a_wrong_limit_is_reported_with_advice(find_problems, limits, hint):
+    [problem] = find_problems({"LIMITS": limits})
     assert "NOTIFICATIONS['LIMITS']" in problem.message
     assert hint in problem.hint
 
@@ -230,8 +230,8 @@ def test_a_limit_may_be_set_for_each_channel_or_for_all(settings):
     assert conf.current().limit("user_channel", "app") == "5/h"
 
 
-def test_all_problems_are_reported_at_once(problems_of):
-    assert len(problems_of({"BATCHSIZE": 1, "WORKERS": 0, "CHANNELS": {"pigeon": {"X": 1}}})) == 4
+def test_all_problems_are_reported_at_once(find_problems):
+    assert len(find_problems({"BATCHSIZE": 1, "WORKERS": 0, "CHANNELS": {"pigeon": {"X": 1}}})) == 4
 
 
 def test_reading_a_wrong_setting_raises_with_every_problem_and_hint(settings):
@@ -250,19 +250,19 @@ def test_there_is_a_hint_for_any_misspelling(word, known):
     assert any(key in hint for key in known)
 
 
-def reader(**variables):
+def make_env(**variables):
     env = environ.Env()
     env.ENVIRON = {f"NOTIFICATIONS_{key}": value for key, value in variables.items()}
     return env
 
 
 def test_only_variables_that_are_set_are_read():
-    assert conf.from_env(reader()) == {}
+    assert conf.from_env(make_env()) == {}
 
 
 def test_every_key_is_read_from_the_environment_in_its_type(settings):
     found = conf.from_env(
-        reader(
+        make_env(
             CHANNELS='{"log": {"OPTIONS": {"level": "DEBUG"}}, "app": {"ENABLED": false}}',
             DELIVERY="immediate",
             MEMBERS_OF="shop.members.of",
@@ -323,12 +323,12 @@ def test_every_key_is_read_from_the_environment_in_its_type(settings):
 
 
 def test_retries_can_be_disabled_by_the_environment(settings):
-    settings.NOTIFICATIONS = conf.from_env(reader(RETRY_DELAYS=""))
+    settings.NOTIFICATIONS = conf.from_env(make_env(RETRY_DELAYS=""))
     assert conf.current().retry_delays == ()
 
 
 def test_a_schedule_is_read_from_the_environment(settings):
-    settings.NOTIFICATIONS = conf.from_env(reader(RETRY_DELAYS="exponential:1m,2,2m"))
+    settings.NOTIFICATIONS = conf.from_env(make_env(RETRY_DELAYS="exponential:1m,2,2m"))
     assert conf.current().retry_delays == (60, 120)
 
 
@@ -349,7 +349,7 @@ def test_the_process_environment_is_read(monkeypatch):
 )
 def test_an_unreadable_variable_is_an_error_that_names_it(key, value):
     with pytest.raises(ImproperlyConfigured, match=f"NOTIFICATIONS_{key}"):
-        conf.from_env(reader(**{key: value}))
+        conf.from_env(make_env(**{key: value}))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ def berlin(month, day, hour, minute=0, fold=0):
     return datetime(2026, month, day, hour, minute, tzinfo=BERLIN, fold=fold).astimezone(UTC)
 
 
-def opens(moment, quiet=None, windows=()):
+def find_opening(moment, quiet=None, windows=()):
     table = Timetable(BERLIN, quiet, parse_windows(windows))
     return table.find_opening(moment, moment + SEARCH_PERIOD)
 
@@ -35,21 +35,21 @@ class TestQuietHours:
         ],
     )
     def test_they_wrap_over_midnight(self, moment, opening):
-        assert opens(moment, NIGHT) == opening
+        assert find_opening(moment, NIGHT) == opening
 
     def test_a_skipped_end_is_the_change_of_the_clocks(self):
-        assert opens(berlin(3, 29, 0), Hours(time(22), time(2, 30))) == berlin(3, 29, 3)
+        assert find_opening(berlin(3, 29, 0), Hours(time(22), time(2, 30))) == berlin(3, 29, 3)
 
     def test_a_repeated_end_is_the_second(self):
         until_half_past = Hours(time(22), time(2, 30))
-        assert opens(berlin(10, 25, 0), until_half_past) == berlin(10, 25, 2, 30, fold=1)
-        assert opens(berlin(10, 25, 2, 45), until_half_past) == berlin(10, 25, 2, 30, fold=1)
+        assert find_opening(berlin(10, 25, 0), until_half_past) == berlin(10, 25, 2, 30, fold=1)
+        assert find_opening(berlin(10, 25, 2, 45), until_half_past) == berlin(10, 25, 2, 30, fold=1)
 
     def test_a_repeated_start_is_the_first(self):
-        assert opens(berlin(10, 25, 2, 10, fold=1), Hours(time(2, 30), time(5))) == berlin(10, 25, 5)
+        assert find_opening(berlin(10, 25, 2, 10, fold=1), Hours(time(2, 30), time(5))) == berlin(10, 25, 5)
 
     def test_skipped_quiet_hours_do_not_occur(self):
-        assert opens(berlin(3, 29, 3), Hours(time(2, 10), time(2, 40))) == berlin(3, 29, 3)
+        assert find_opening(berlin(3, 29, 3), Hours(time(2, 10), time(2, 40))) == berlin(3, 29, 3)
 
 
 class TestWindows:
@@ -66,56 +66,56 @@ class TestWindows:
         ],
     )
     def test_the_next_window_is_found(self, moment, opening):
-        assert opens(moment, windows=self.OFFICE) == opening
+        assert find_opening(moment, windows=self.OFFICE) == opening
 
     def test_a_window_over_midnight_belongs_to_the_day_on_which_it_begins(self):
         windows = [["22:00", "02:00", ["fri"]]]
-        assert opens(berlin(11, 21, 1), windows=windows) == berlin(11, 21, 1)
-        assert opens(berlin(11, 20, 1), windows=windows) == berlin(11, 20, 22)
+        assert find_opening(berlin(11, 21, 1), windows=windows) == berlin(11, 21, 1)
+        assert find_opening(berlin(11, 20, 1), windows=windows) == berlin(11, 20, 22)
 
     def test_equal_times_are_a_full_day(self):
-        assert opens(berlin(11, 20, 9), windows=[["00:00", "24:00", ["sun"]]]) == berlin(11, 22, 0)
+        assert find_opening(berlin(11, 20, 9), windows=[["00:00", "24:00", ["sun"]]]) == berlin(11, 22, 0)
 
     def test_a_skipped_window_opens_on_the_next_day(self):
-        assert opens(berlin(3, 29, 0), windows=[["02:10", "02:40"]]) == berlin(3, 30, 2, 10)
+        assert find_opening(berlin(3, 29, 0), windows=[["02:10", "02:40"]]) == berlin(3, 30, 2, 10)
 
     def test_a_window_within_the_repeated_hour_opens_the_first_time(self):
         windows = [["02:10", "02:40"]]
-        assert opens(berlin(10, 25, 0), windows=windows) == berlin(10, 25, 2, 10)
-        assert opens(berlin(10, 25, 2, 40), windows=windows) == berlin(10, 26, 2, 10)
+        assert find_opening(berlin(10, 25, 0), windows=windows) == berlin(10, 25, 2, 10)
+        assert find_opening(berlin(10, 25, 2, 40), windows=windows) == berlin(10, 26, 2, 10)
 
     def test_a_window_that_begins_in_the_repeated_hour_opens_the_second_time(self):
         windows, second = [["02:30", "12:00"]], berlin(10, 25, 2, 30, fold=1)
         moments = [berlin(10, 25, 0), berlin(10, 25, 2, 45), berlin(10, 25, 2, 10, fold=1), second]
-        assert [opens(moment, windows=windows) for moment in moments] == [second] * 4
+        assert [find_opening(moment, windows=windows) for moment in moments] == [second] * 4
 
     def test_a_window_that_ends_in_the_repeated_hour_closes_the_first_time(self):
         windows, evening = [["22:00", "02:30"]], berlin(10, 25, 22)
-        assert opens(berlin(10, 25, 2, 29), windows=windows) == berlin(10, 25, 2, 29)
-        assert opens(berlin(10, 25, 2, 30), windows=windows) == evening
-        assert opens(berlin(10, 25, 2, 10, fold=1), windows=windows) == evening
+        assert find_opening(berlin(10, 25, 2, 29), windows=windows) == berlin(10, 25, 2, 29)
+        assert find_opening(berlin(10, 25, 2, 30), windows=windows) == evening
+        assert find_opening(berlin(10, 25, 2, 10, fold=1), windows=windows) == evening
 
     def test_a_window_is_found_in_a_week_with_an_extra_hour(self):
-        assert opens(berlin(10, 18, 2, 1), windows=[["02:00", "02:01", ["sun"]]]) == berlin(10, 25, 2)
+        assert find_opening(berlin(10, 18, 2, 1), windows=[["02:00", "02:01", ["sun"]]]) == berlin(10, 25, 2)
 
 
 class TestBoth:
     def test_both_must_be_open(self):
-        assert opens(berlin(11, 20, 23), NIGHT, [["06:00", "08:00"]]) == berlin(11, 21, 7)
-        assert opens(berlin(11, 20, 23), NIGHT, [["05:00", "06:00"], ["18:00", "23:00"]]) == berlin(11, 21, 18)
+        assert find_opening(berlin(11, 20, 23), NIGHT, [["06:00", "08:00"]]) == berlin(11, 21, 7)
+        assert find_opening(berlin(11, 20, 23), NIGHT, [["05:00", "06:00"], ["18:00", "23:00"]]) == berlin(11, 21, 18)
 
     def test_a_window_inside_the_quiet_hours_is_ignored_after_the_search_period(self):
         moment = berlin(11, 20, 12)
-        assert opens(moment, NIGHT, [["23:00", "23:30"]]) == moment + SEARCH_PERIOD
-        assert opens(berlin(11, 20, 23, 10), NIGHT, [["23:00", "23:30"]]) == berlin(11, 29, 7)
+        assert find_opening(moment, NIGHT, [["23:00", "23:30"]]) == moment + SEARCH_PERIOD
+        assert find_opening(berlin(11, 20, 23, 10), NIGHT, [["23:00", "23:30"]]) == berlin(11, 29, 7)
 
     def test_it_is_usable_if_it_is_open_for_a_quarter_of_an_hour(self):
-        def usable(*windows):
+        def is_usable(*windows):
             return Timetable(BERLIN, NIGHT, parse_windows(windows)).is_usable()
 
-        assert usable(["21:45", "23:00", ["sun"]])
-        assert not usable(["21:50", "23:00"])
-        assert not usable(["23:00", "05:00"])
+        assert is_usable(["21:45", "23:00", ["sun"]])
+        assert not is_usable(["21:50", "23:00"])
+        assert not is_usable(["23:00", "05:00"])
         assert Timetable(BERLIN, NIGHT).is_usable()
         assert not Timetable(BERLIN, Hours(time(0), time(23, 50))).is_usable()
 

@@ -37,7 +37,7 @@ TEXTS = {
 }
 
 
-def in_language(code, value):
+def translate(code, value):
     with translation.override(code):
         return resolve_lazy_texts(value)
 
@@ -48,7 +48,7 @@ def test_a_lazy_text_is_translated_into_the_language_of_the_reader(text, english
     with translation.override(sender):
         stored = json.loads(json.dumps(encoded({"text": text, "nested": [{"text": text}]})))
     for code, words in (("en", english), ("de", german)):
-        assert in_language(code, decoded(stored)) == {"text": words, "nested": [{"text": words}]}
+        assert translate(code, decoded(stored)) == {"text": words, "nested": [{"text": words}]}
 
 
 def test_a_decoded_text_can_be_encoded_again():
