@@ -1,4 +1,4 @@
-"""Sent notifications, and staff to look at them."""
+"""Fixtures: sent notifications, and staff who view them."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -17,7 +17,7 @@ ORDER = {"order_number": "7", "eta": None}
 
 @pytest.fixture
 def boss(db: None) -> Client:
-    """A client signed in with every permission."""
+    """A client that is signed in with every permission."""
     client = Client()
     client.force_login(User.objects.create_superuser("boss"))
     return client
@@ -25,7 +25,7 @@ def boss(db: None) -> Client:
 
 @pytest.fixture
 def staff_with(db: None) -> Callable[..., Client]:
-    """A client signed in as staff with these permissions alone."""
+    """A client that is signed in as staff with only these permissions."""
 
     def sign_in(*codenames: str) -> Client:
         user = User.objects.create_user("clerk", is_staff=True)
@@ -48,7 +48,7 @@ def customers(count: int, prefix: str = "ann") -> list[User]:
 
 
 def send(users: Iterable[User], dispatch: bool = True, **options: Any) -> int:
-    """An order shipped, by email and app; returns the number of the notification."""
+    """Send a notification by email and app, and return its primary key."""
     result = NotificationManager.send(ShopEvents.ORDER_SHIPPED, list(users), None, ORDER, **options)
     if dispatch:
         Dispatcher().run_until_idle()
@@ -56,7 +56,7 @@ def send(users: Iterable[User], dispatch: bool = True, **options: Any) -> int:
 
 
 def put_into(state: str, *, of: int | None = None, **values: Any) -> list[int]:
-    """Make the deliveries (of one notification) look as if they had come to this state."""
+    """Set the state of all deliveries, or of those of one notification."""
     rows = Delivery.objects.filter(notification=of) if of else Delivery.objects.all()
     rows.update(state=state, **values)
     return list(rows.order_by("pk").values_list("pk", flat=True))

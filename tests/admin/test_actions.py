@@ -1,4 +1,4 @@
-"""Sending again and cancelling, by a person: with permission, after a confirmed count, and logged."""
+"""The actions to send deliveries again and to cancel them: permissions, confirmation and history."""
 
 import re
 from typing import Any
@@ -24,7 +24,7 @@ def choose(client: Client, action: str, ids: list[int], **more: Any) -> Any:
 
 
 def confirm(client: Client, page: Any) -> Any:
-    """Press the button of the confirmation page."""
+    """Submit the confirmation page."""
     fields = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page.content.decode()))
     assert fields.pop("csrfmiddlewaretoken")
     return client.post(reverse(URL), fields)
@@ -39,7 +39,7 @@ def states() -> set[str]:
 
 
 @pytest.mark.parametrize(("action", "state"), [("send_again", "dead"), ("cancel", "ready")])
-def test_choosing_an_action_asks_first_and_changes_nothing(
+def test_an_action_shows_a_confirmation_page_and_changes_nothing(
     action: str, state: str, boss: Client, cluster: Cluster
 ) -> None:
     send(customers(2), dispatch=False)
@@ -75,7 +75,7 @@ def test_waiting_deliveries_are_cancelled(state: str, boss: Client, cluster: Clu
 
 @pytest.mark.parametrize("action", ["send_again", "cancel"])
 @pytest.mark.parametrize("state", ["claimed", "sending", "sent", "dropped", "merged", "expired"])
-def test_deliveries_in_other_states_are_refused_with_a_sentence(
+def test_deliveries_in_other_states_are_refused_with_a_message(
     action: str, state: str, boss: Client, cluster: Cluster
 ) -> None:
     send(customers(1), dispatch=False)
@@ -95,7 +95,7 @@ def test_others_among_the_selected_are_counted_as_skipped(boss: Client, cluster:
     assert Delivery.objects.filter(state="sent").count() == 6
 
 
-def test_a_second_click_sends_nothing_again_even_when_all_have_died_anew(boss: Client, cluster: Cluster) -> None:
+def test_a_second_click_resends_nothing_even_if_all_are_dead_again(boss: Client, cluster: Cluster) -> None:
     send(customers(1))
     page = choose(boss, "send_again", put_into("dead"))
     confirm(boss, page)
@@ -105,7 +105,7 @@ def test_a_second_click_sends_nothing_again_even_when_all_have_died_anew(boss: C
     assert LogEntry.objects.count() == 2
 
 
-def test_what_a_worker_has_taken_meanwhile_is_not_cancelled(boss: Client, cluster: Cluster) -> None:
+def test_deliveries_claimed_in_the_meantime_are_not_cancelled(boss: Client, cluster: Cluster) -> None:
     send(customers(1), dispatch=False)
     ids = put_into("ready")
     page = choose(boss, "cancel", ids)
@@ -117,9 +117,7 @@ def test_what_a_worker_has_taken_meanwhile_is_not_cancelled(boss: Client, cluste
     assert Delivery.objects.get(pk=ids[0]).state == "claimed"
 
 
-def test_exactly_the_confirmed_rows_are_changed_whatever_was_selected_across_pages(
-    boss: Client, cluster: Cluster
-) -> None:
+def test_only_confirmed_rows_are_changed_if_all_pages_are_selected(boss: Client, cluster: Cluster) -> None:
     send(customers(1))
     ids = put_into("dead")
     page = choose(boss, "send_again", ids[:1], select_across="1")
@@ -130,7 +128,7 @@ def test_exactly_the_confirmed_rows_are_changed_whatever_was_selected_across_pag
     assert set(Delivery.objects.filter(notification=late).values_list("state", flat=True)) == {"dead"}
 
 
-def test_no_more_than_a_fixed_number_is_taken_at_once(boss: Client, cluster: Cluster, monkeypatch: Any) -> None:
+def test_at_most_a_fixed_number_is_changed_at_once(boss: Client, cluster: Cluster, monkeypatch: Any) -> None:
     monkeypatch.setattr(confirmation, "MAX_ROWS", 3)
     send(customers(4))
     page = choose(boss, "send_again", put_into("dead")[:1], select_across="1")
@@ -147,7 +145,7 @@ def test_a_forged_confirmation_is_refused(forged: str, boss: Client, cluster: Cl
     assert states() == {"dead"}
 
 
-def test_each_changed_delivery_gets_a_line_in_its_history(boss: Client, cluster: Cluster) -> None:
+def test_each_changed_delivery_gets_a_history_entry(boss: Client, cluster: Cluster) -> None:
     send(customers(1))
     ids = put_into("dead")
     confirm(boss, choose(boss, "send_again", ids))
@@ -161,7 +159,7 @@ def test_each_changed_delivery_gets_a_line_in_its_history(boss: Client, cluster:
     ("held", "forbidden", "state"),
     [("cancel_delivery", "send_again", "dead"), ("retry_delivery", "cancel", "ready")],
 )
-def test_an_action_needs_its_own_permission(
+def test_an_action_requires_its_permission(
     held: str, forbidden: str, state: str, staff_with: Any, cluster: Cluster
 ) -> None:
     clerk = staff_with("view_delivery", held)
@@ -175,7 +173,7 @@ def test_an_action_needs_its_own_permission(
     assert states() == {state}
 
 
-def test_those_with_the_permission_alone_can_act(staff_with: Any, cluster: Cluster) -> None:
+def test_the_permission_is_sufficient(staff_with: Any, cluster: Cluster) -> None:
     clerk = staff_with("view_delivery", "retry_delivery")
     send(customers(1))
     confirm(clerk, choose(clerk, "send_again", put_into("dead")))
@@ -185,22 +183,22 @@ def test_those_with_the_permission_alone_can_act(staff_with: Any, cluster: Clust
 def test_workers_are_woken_on_commit(boss: Client, cluster: Cluster, django_capture_on_commit_callbacks: Any) -> None:
     number = send(customers(2))
     page = choose(boss, "send_again", put_into("dead"))
-    told: list[dict[str, Any]] = []
+    facts: list[dict[str, Any]] = []
 
     def listen(**fact: Any) -> None:
-        told.append(fact)
+        facts.append(fact)
 
     signals.notifications_queued.connect(listen)
     try:
         with django_capture_on_commit_callbacks(execute=True):
             confirm(boss, page)
-            assert told == []
+            assert facts == []
     finally:
         signals.notifications_queued.disconnect(listen)
-    assert [(fact["partition"], fact["notification_ids"]) for fact in told] == [("default", (number,))]
+    assert [(fact["partition"], fact["notification_ids"]) for fact in facts] == [("default", (number,))]
 
 
-def test_asking_costs_as_many_queries_for_fifty_rows_as_for_one(
+def test_the_confirmation_page_needs_as_many_queries_for_fifty_rows_as_for_one(
     boss: Client, cluster: Cluster, django_assert_max_num_queries: Any
 ) -> None:
     send(customers(1, "bob"))

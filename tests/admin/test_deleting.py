@@ -1,4 +1,4 @@
-"""Deleting in the admin: a user goes with what is theirs, and what happened stays on record."""
+"""Deleting in the admin: a user is deleted with related rows, and the log remains."""
 
 from typing import Any
 
@@ -13,8 +13,8 @@ from tests.admin.conftest import customers, send
 DELETE_USER = "admin:auth_user_delete"
 
 
-def a_user_with_everything(cluster: Cluster) -> User:
-    """In the outbox as recipient and as actor, in the log, with an inbox, preferences and a cluster."""
+def make_user_with_related_rows(cluster: Cluster) -> User:
+    """Create a user who is a recipient and an actor, with log rows, an inbox, preferences and a cluster."""
     [user] = customers(1)
     cluster.members.add(user)
     send([user], actor=user)
@@ -23,8 +23,8 @@ def a_user_with_everything(cluster: Cluster) -> User:
     return user
 
 
-def test_a_user_is_deleted_and_the_record_stays(boss: Client, cluster: Cluster) -> None:
-    user = a_user_with_everything(cluster)
+def test_a_user_is_deleted_and_the_log_remains(boss: Client, cluster: Cluster) -> None:
+    user = make_user_with_related_rows(cluster)
     key = user_key(user.pk)
     assert boss.get(reverse(DELETE_USER, args=[user.pk])).status_code == 200
     assert boss.post(reverse(DELETE_USER, args=[user.pk]), {"post": "yes"}).status_code == 302
@@ -36,8 +36,8 @@ def test_a_user_is_deleted_and_the_record_stays(boss: Client, cluster: Cluster) 
     assert Notification.objects.get().actor is None
 
 
-def test_every_page_still_renders_when_the_user_is_gone(boss: Client, cluster: Cluster) -> None:
-    user = a_user_with_everything(cluster)
+def test_every_page_renders_after_the_user_is_deleted(boss: Client, cluster: Cluster) -> None:
+    user = make_user_with_related_rows(cluster)
     boss.post(reverse(DELETE_USER, args=[user.pk]), {"post": "yes"})
     for model in (Notification, Delivery, NotificationLog):
         name = f"admin:klaxon_{model._meta.model_name}"
@@ -48,8 +48,8 @@ def test_every_page_still_renders_when_the_user_is_gone(boss: Client, cluster: C
     assert f"{user_key(user.pk)} (deleted)" in text
 
 
-def test_what_a_deleted_user_was_sent_is_still_found_by_key(boss: Client, cluster: Cluster) -> None:
-    user = a_user_with_everything(cluster)
+def test_deliveries_of_a_deleted_user_are_found_by_key(boss: Client, cluster: Cluster) -> None:
+    user = make_user_with_related_rows(cluster)
     boss.post(reverse(DELETE_USER, args=[user.pk]), {"post": "yes"})
     for model in ("delivery", "notificationlog"):
         url = reverse(f"admin:klaxon_{model}_changelist", query={"q": user_key(user.pk)})
@@ -57,14 +57,14 @@ def test_what_a_deleted_user_was_sent_is_still_found_by_key(boss: Client, cluste
 
 
 def test_many_users_are_deleted_by_the_action_of_the_list(boss: Client, cluster: Cluster) -> None:
-    user = a_user_with_everything(cluster)
+    user = make_user_with_related_rows(cluster)
     data = {"action": "delete_selected", "_selected_action": [user.pk], "post": "yes"}
     boss.post(reverse("admin:auth_user_changelist"), data)
     assert not User.objects.filter(pk=user.pk).exists()
 
 
-def test_staff_need_only_the_permissions_for_what_goes_along(staff_with: Any, cluster: Cluster) -> None:
-    user = a_user_with_everything(cluster)
+def test_deleting_a_user_requires_permissions_for_related_rows(staff_with: Any, cluster: Cluster) -> None:
+    user = make_user_with_related_rows(cluster)
     url = reverse(DELETE_USER, args=[user.pk])
     permissions = ("view_user", "delete_user", "delete_inboxitem", "delete_usersettings")
     clerk = staff_with(*permissions)
@@ -72,8 +72,8 @@ def test_staff_need_only_the_permissions_for_what_goes_along(staff_with: Any, cl
     assert not User.objects.filter(pk=user.pk).exists()
 
 
-def test_staff_who_may_not_delete_inbox_items_may_not_delete_their_owner(staff_with: Any, cluster: Cluster) -> None:
-    user = a_user_with_everything(cluster)
+def test_deleting_a_user_requires_permission_for_inbox_items(staff_with: Any, cluster: Cluster) -> None:
+    user = make_user_with_related_rows(cluster)
     url = reverse(DELETE_USER, args=[user.pk])
     assert staff_with("view_user", "delete_user").post(url, {"post": "yes"}).status_code == 403
     assert User.objects.filter(pk=user.pk).exists()

@@ -1,4 +1,4 @@
-"""The page of a delivery says why: in a sentence, and gate by gate while it waits."""
+"""The page of a delivery explains its state: in a sentence, and gate by gate while it waits."""
 
 from datetime import UTC, datetime, time
 from html.parser import HTMLParser
@@ -28,7 +28,7 @@ def midnight() -> Any:
 
 @pytest.fixture
 def waiting(cluster: Cluster) -> Delivery:
-    """An email that waits for the morning."""
+    """An email that is held until the morning."""
     [user] = customers(1)
     UserSettings.objects.create(user=user, cluster=cluster, **NIGHT)
     send([user], dispatch=False)
@@ -40,7 +40,7 @@ def page_of(delivery: Delivery, client: Client) -> str:
 
 
 class Table(HTMLParser):
-    """The cells of the table of gates, and whether each row and column has its heading."""
+    """The cells of the table of gates, and the scopes of its headings."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class Table(HTMLParser):
             self.rows[-1][-1] += text
 
 
-def test_what_waits_is_told_gate_by_gate(waiting: Delivery, boss: Client) -> None:
+def test_a_waiting_delivery_is_explained_gate_by_gate(waiting: Delivery, boss: Client) -> None:
     page = page_of(waiting, boss)
     assert "It waits until 07:00 on Sunday 22 November 2026, Europe/Berlin: quiet hours of this user" in page
     heads, *rows = Table(page).rows
@@ -91,25 +91,25 @@ def test_what_waits_is_told_gate_by_gate(waiting: Delivery, boss: Client) -> Non
     )
 
 
-def test_the_table_can_be_read_aloud(waiting: Delivery, boss: Client) -> None:
+def test_the_table_is_accessible(waiting: Delivery, boss: Client) -> None:
     table = Table(page_of(waiting, boss))
     assert table.caption.startswith("The current decisions of the gates")
     assert table.scopes == ["col"] * 3 + ["row"] * 5
 
 
-def test_what_has_ended_says_why_and_has_no_table(waiting: Delivery, boss: Client) -> None:
+def test_a_finished_delivery_has_a_reason_and_no_table(waiting: Delivery, boss: Client) -> None:
     put_into("dead", reason="permanent", settled_at=clock.now())
     page = page_of(waiting, boss)
     assert "It was not sent, and is not retried: The provider refused permanently." in page
     assert "klaxon-gates" not in page
 
 
-def test_a_pause_is_told(waiting: Delivery, boss: Client) -> None:
+def test_a_pause_is_shown(waiting: Delivery, boss: Client) -> None:
     Pause.objects.pause("email", "<moving>", MIDNIGHT)
     assert "The channel email is paused (&lt;moving&gt;)" in page_of(waiting, boss)
 
 
-def test_it_costs_as_many_queries_for_fifty_tries_as_for_none(waiting: Delivery, boss: Client) -> None:
+def test_it_needs_as_many_queries_for_fifty_attempts_as_for_none(waiting: Delivery, boss: Client) -> None:
     page_of(waiting, boss)
     with CaptureQueriesContext(connection) as for_none:
         page_of(waiting, boss)
@@ -120,7 +120,7 @@ def test_it_costs_as_many_queries_for_fifty_tries_as_for_none(waiting: Delivery,
     assert len(for_fifty) == len(for_none) < 25
 
 
-def test_looking_changes_nothing(waiting: Delivery, boss: Client) -> None:
+def test_viewing_changes_nothing(waiting: Delivery, boss: Client) -> None:
     page_of(waiting, boss)
     with CaptureQueriesContext(connection) as queries:
         page_of(waiting, boss)
@@ -128,7 +128,7 @@ def test_looking_changes_nothing(waiting: Delivery, boss: Client) -> None:
     assert wrote == []
 
 
-def test_a_backend_that_cannot_be_imported_is_told(waiting: Delivery, boss: Client, settings: Any) -> None:
+def test_a_backend_that_cannot_be_imported_is_reported(waiting: Delivery, boss: Client, settings: Any) -> None:
     settings.NOTIFICATIONS = {"CHANNELS": {"email": {"BACKEND": "shop.gone.Channel"}}}
     for state in ("held", "dead"):
         put_into(state)

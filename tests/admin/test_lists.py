@@ -1,4 +1,4 @@
-"""How lists look: every column can be seen beside short filters, and every time is written alike."""
+"""The layout of lists: all columns are visible, and all times have the same format."""
 
 import html
 import re
@@ -24,7 +24,7 @@ from notifications.models import (
 )
 from notifications.outcomes import Reason
 from tests.admin.conftest import customers, send
-from tests.admin.test_pages import SHOWN, list_url, page_url, rows_of_every_kind
+from tests.admin.test_pages import SHOWN, create_rows_of_every_model, list_url, page_url
 
 WIDTH = 1280
 TIME = datetime(2026, 3, 4, 15, 6, tzinfo=UTC)
@@ -40,13 +40,13 @@ def links(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("parameter", ["event", "reason", "channel", "cluster"])
-def test_what_may_have_many_choices_is_one_box(parameter: str, boss: Client, cluster: Cluster) -> None:
+def test_a_filter_with_many_choices_is_a_box(parameter: str, boss: Client, cluster: Cluster) -> None:
     text = boss.get(list_url(NotificationLog)).content.decode()
     assert f'name="{parameter}"' in text
     assert not [link for link in links(text) if f"{parameter}=" in link]
 
 
-def test_every_event_and_every_reason_is_offered(boss: Client, cluster: Cluster) -> None:
+def test_every_event_and_reason_is_a_choice(boss: Client, cluster: Cluster) -> None:
     text = boss.get(list_url(NotificationLog)).content.decode()
     for value in (*(event.name for event in NOTIFICATION_EVENTS.values()), *Reason.values):
         assert f'<option value="{value}">' in text
@@ -61,25 +61,25 @@ def test_a_box_keeps_the_search_and_the_other_filters(boss: Client, cluster: Clu
     assert set(html.unescape(clear).strip("?").split("&")) == {"q=ann", "kind__exact=drop"}
 
 
-def test_a_choice_that_is_not_offered_is_shown_all_the_same(boss: Client, cluster: Cluster) -> None:
+def test_a_selected_value_that_is_not_a_choice_is_shown(boss: Client, cluster: Cluster) -> None:
     text = boss.get(list_url(NotificationLog, event="no_longer_registered", cluster="1234")).content.decode()
     assert "Event: <b>no_longer_registered</b>" in text
     assert '<option value="1234" selected>1234</option>' in text
 
 
-def test_filters_come_before_the_list_for_the_keyboard_too(boss: Client, cluster: Cluster) -> None:
-    rows_of_every_kind(1, cluster)
+def test_filters_are_before_the_list_in_the_tab_order(boss: Client, cluster: Cluster) -> None:
+    create_rows_of_every_model(1, cluster)
     for model in (Notification, Delivery, NotificationLog):
         text = boss.get(list_url(model)).content.decode()
         assert text.index("klaxon-filters") < text.index('id="result_list"')
         assert "changelist-filter" not in text
 
 
-def test_every_time_is_written_alike(boss: Client, cluster: Cluster) -> None:
+def test_all_times_have_the_same_format(boss: Client, cluster: Cluster) -> None:
     number = send(customers(1))
     Notification.objects.update(created_at=TIME)
     Delivery.objects.update(settled_at=TIME)
-    # As the table has it: the log itself is never changed.
+    # Written to the table directly, because the log cannot be changed.
     row = Delivery.objects.filter(channel="email").get()
     for url in (list_url(Notification), page_url(Notification, number), list_url(Delivery), page_url(Delivery, row.pk)):
         assert "March 4, 2026, 3:06 p.m." in boss.get(url).content.decode()
@@ -100,7 +100,7 @@ def test_headings_are_plain_words(boss: Client, cluster: Cluster) -> None:
 
 @pytest.mark.needs_program("chromium")
 def test_no_column_is_cut_off_in_a_narrow_window(boss: Client, cluster: Cluster, tmp_path: Path) -> None:
-    rows_of_every_kind(2, cluster)
+    create_rows_of_every_model(2, cluster)
     Notification.objects.update(event=LONG)
     Delivery.objects.update(state="dead", reason=Reason.LOST_CONTACT, attempts=3)
     Bucket.objects.create(key="k" * 300, full_at=TIME, seen_at=TIME, promised_at=TIME)
@@ -128,7 +128,7 @@ onload = () => {
 
 
 def _frame(client: Client, model: Any) -> str:
-    """The list as a frame of a window with the admin's navigation open, with all that it needs in it."""
+    """Return the list as a self-contained frame, in a window with the admin's navigation open."""
     text = client.get(list_url(model)).content.decode()
     text = re.sub(r"<script.*?</script>", "", text, flags=re.S)
     text = re.sub(r'<link[^>]*href="/static/([^"]+\.css)"[^>]*>', _style, text)
@@ -141,7 +141,7 @@ def _style(link: re.Match[str]) -> str:
 
 
 def _opened(page: Path, profile: Path) -> str:
-    """The document of a page after its scripts have run."""
+    """Return the document of a page after its scripts have run."""
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     command = ["chromium", *options, f"--user-data-dir={profile}/profile", "--dump-dom", page.as_uri()]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout  # noqa: S603 - our own page

@@ -1,4 +1,4 @@
-"""The page of a cluster: members are added and removed one by one, whoever else is at it and however many they are."""
+"""The page of a cluster: members are added and removed one by one, with concurrent changes and many members."""
 
 from typing import Any
 
@@ -38,7 +38,7 @@ def shown(client: Client, estate: Cluster, **query: Any) -> list[str]:
     return [str(user) for user, _link in client.get(url(estate, **query)).context["users"]]
 
 
-def test_saving_keeps_whom_somebody_else_has_added_meanwhile(boss: Client, estate: Cluster) -> None:
+def test_saving_keeps_members_that_were_added_in_the_meantime(boss: Client, estate: Cluster) -> None:
     ann, bob, carl = customers(3)
     estate.members.add(ann)
     boss.get(url(estate))
@@ -55,7 +55,7 @@ def test_members_are_removed_one_by_one(boss: Client, estate: Cluster) -> None:
     assert names(estate) == ["ann0"]
 
 
-def test_whom_somebody_else_has_added_removed_or_deleted_meanwhile_is_no_error(boss: Client, estate: Cluster) -> None:
+def test_members_that_were_changed_in_the_meantime_cause_no_error(boss: Client, estate: Cluster) -> None:
     ann, bob = customers(2)
     estate.members.add(ann)
     gone = User.objects.create(username="gone")
@@ -72,14 +72,14 @@ def test_a_new_cluster_can_be_given_members(boss: Client) -> None:
     assert names(Cluster.objects.get(slug="new")) == ["ann0", "ann1"]
 
 
-def test_the_history_names_who_was_added_and_removed(boss: Client, estate: Cluster) -> None:
+def test_the_history_names_added_and_removed_members(boss: Client, estate: Cluster) -> None:
     ann, bob = customers(2)
     estate.members.add(bob)
     save(boss, estate, new_members=[ann.pk], removed_members=[bob.pk])
     assert LogEntry.objects.get().get_change_message() == "Added member “ann0”. Deleted member “ann1”."
 
 
-def test_what_is_wrong_is_told_and_nothing_chosen_is_forgotten(boss: Client, estate: Cluster) -> None:
+def test_errors_are_shown_and_selections_are_kept(boss: Client, estate: Cluster) -> None:
     ann, bob = customers(2)
     estate.members.add(bob)
     page = save(boss, estate, name="", new_members=[ann.pk], removed_members=[bob.pk]).content.decode()
@@ -89,7 +89,7 @@ def test_what_is_wrong_is_told_and_nothing_chosen_is_forgotten(boss: Client, est
     assert names(estate) == ["ann1"]
 
 
-def test_a_page_costs_the_same_for_many_members_as_for_two(boss: Client, estate: Cluster) -> None:
+def test_a_page_needs_as_many_queries_for_many_members_as_for_two(boss: Client, estate: Cluster) -> None:
     estate.members.add(*customers(2))
     boss.get(url(estate))
     with CaptureQueriesContext(connection) as for_two:
@@ -113,7 +113,7 @@ def test_deleting_counts_the_members_and_lists_only_some(boss: Client, estate: C
     assert not Cluster.objects.filter(pk=estate.pk).exists()
 
 
-def test_pages_hold_everybody_once_the_latest_first(boss: Client, estate: Cluster) -> None:
+def test_pages_contain_every_member_once_the_latest_first(boss: Client, estate: Cluster) -> None:
     estate.members.add(*customers(MEMBERS_SHOWN + 10))
     pages = [shown(boss, estate, p=number) for number in (1, 2)]
     assert sorted(pages[0] + pages[1]) == names(estate)
@@ -130,7 +130,7 @@ def test_a_member_is_found_by_name_address_and_key(boss: Client, estate: Cluster
         assert shown(boss, estate, member=typed) == []
 
 
-def test_people_are_offered_by_what_the_user_admin_searches(boss: Client, estate: Cluster) -> None:
+def test_autocomplete_uses_the_search_of_the_user_admin(boss: Client, estate: Cluster) -> None:
     customers(3)
     assert "admin-autocomplete" in boss.get(url(estate)).content.decode()
     query = {"term": "ann1", "app_label": "klaxon", "model_name": "cluster", "field_name": "members"}
@@ -138,7 +138,7 @@ def test_people_are_offered_by_what_the_user_admin_searches(boss: Client, estate
     assert [row["text"] for row in found] == ["ann1"]
 
 
-def test_who_may_not_look_at_users_writes_their_keys(staff_with: Any, estate: Cluster) -> None:
+def test_users_without_permission_to_view_users_enter_keys(staff_with: Any, estate: Cluster) -> None:
     ann, bob = customers(2)
     clerk = staff_with("change_cluster")
     text = clerk.get(url(estate)).content.decode()
@@ -147,7 +147,7 @@ def test_who_may_not_look_at_users_writes_their_keys(staff_with: Any, estate: Cl
     assert names(estate) == ["ann0", "ann1"]
 
 
-def test_so_does_everyone_where_the_user_admin_cannot_search(
+def test_everyone_enters_keys_if_the_user_admin_cannot_search(
     boss: Client, estate: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(site.get_model_admin(User), "search_fields", ())
@@ -159,7 +159,7 @@ def test_so_does_everyone_where_the_user_admin_cannot_search(
         site.register(User, UserAdmin)
 
 
-def test_who_may_only_look_sees_the_members_and_no_boxes(staff_with: Any, estate: Cluster) -> None:
+def test_users_with_only_the_view_permission_see_no_checkboxes(staff_with: Any, estate: Cluster) -> None:
     [ann] = customers(1)
     estate.members.add(ann)
     clerk = staff_with("view_cluster")

@@ -1,4 +1,4 @@
-"""What operators look at and turn: suppressed addresses are found, and nobody pauses everything by mistake."""
+"""The admin of suppressions and pauses."""
 
 import re
 from typing import Any
@@ -35,17 +35,17 @@ class TestSuppressions:
             ("+4915112345678", "+49***78"),
         ],
     )
-    def test_one_is_found_by_its_address_in_any_case(self, typed: str, address: str, boss: Client) -> None:
+    def test_a_suppression_is_found_by_address_in_any_case(self, typed: str, address: str, boss: Client) -> None:
         assert found(boss, typed) == [address]
 
     @pytest.mark.parametrize("typed", ["ann", "example.com", "bob@example.com", "ann@example.com bob"])
-    def test_what_is_not_the_whole_address_finds_nothing(self, typed: str, boss: Client) -> None:
+    def test_parts_of_an_address_find_nothing(self, typed: str, boss: Client) -> None:
         assert found(boss, typed) == []
 
     def test_all_are_listed_without_a_search(self, boss: Client) -> None:
         assert len(found(boss, "")) == len(found(boss, " ")) == 3
 
-    def test_one_can_be_lifted_but_not_changed(self, boss: Client) -> None:
+    def test_a_suppression_can_be_lifted_but_not_changed(self, boss: Client) -> None:
         row = Suppression.objects.first()
         assert row is not None
         url = reverse("admin:klaxon_suppression_change", args=[row.pk])
@@ -59,7 +59,7 @@ class TestPausing:
     def add(self, client: Client, **typed: str) -> Any:
         return client.post(reverse(ADD_PAUSE), {"note": "", "_save": "Save", **typed})
 
-    def test_a_channel_is_paused_at_once(self, boss: Client) -> None:
+    def test_a_channel_is_paused_immediately(self, boss: Client) -> None:
         assert self.add(boss, channel="email").status_code == 302
         assert Pause.objects.channel_names() == {"email"}
 
@@ -69,7 +69,7 @@ class TestPausing:
             assert "Enter a reason for pausing everything." in page.content.decode()
         assert not Pause.objects.exists()
 
-    def test_everything_is_paused_only_when_it_was_asked_once_more(self, boss: Client) -> None:
+    def test_everything_is_paused_only_after_a_confirmation(self, boss: Client) -> None:
         page = self.add(boss, channel="*", note='moving "house"')
         text = page.content.decode()
         assert "<h1>Pause everything?</h1>" in text
@@ -82,13 +82,13 @@ class TestPausing:
         assert (pause.channel, pause.note) == ("*", 'moving "house"')
         assert LogEntry.objects.get().user.username == "boss"
 
-    def test_no_channel_is_chosen_beforehand(self, boss: Client) -> None:
+    def test_no_channel_is_preselected(self, boss: Client) -> None:
         assert self.add(boss, channel="", note="why").status_code == 200
         assert not Pause.objects.exists()
 
-    def test_who_may_not_pause_is_not_even_asked(self, staff_with: Any) -> None:
+    def test_users_without_permission_get_no_confirmation_page(self, staff_with: Any) -> None:
         assert self.add(staff_with("view_pause"), channel="*", note="why").status_code == 403
 
-    def test_the_list_says_everything_in_a_word(self, boss: Client) -> None:
+    def test_the_list_shows_everything_as_a_word(self, boss: Client) -> None:
         Pause.objects.pause("*", "moving", clock.now())
         assert ">everything</a>" in boss.get(reverse("admin:klaxon_pause_changelist")).content.decode()

@@ -1,4 +1,4 @@
-"""Every page of the admin: it renders, it only shows, it costs the same for one row and for fifty."""
+"""Every page of the admin renders, is read-only, and needs as many queries for one row as for fifty."""
 
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ def page_url(model: Any, pk: Any, page: str = "change") -> str:
     return reverse(f"admin:klaxon_{model._meta.model_name}_{page}", args=[pk])
 
 
-def rows_of_every_kind(count: int, cluster: Cluster, prefix: str = "ann") -> None:
+def create_rows_of_every_model(count: int, cluster: Cluster, prefix: str = "ann") -> None:
     users = customers(count, prefix)
     for user in users:
         send([user], dispatch=False, actor=user)
@@ -66,8 +66,10 @@ def rows_of_every_kind(count: int, cluster: Cluster, prefix: str = "ann") -> Non
     TopicSubscription.objects.bulk_create(
         TopicSubscription(user=user, cluster=cluster, topic="news", created_at=now) for user in users
     )
-    told = Notification.objects.filter(actor__in=users).order_by("pk")
-    Acknowledgement.objects.bulk_create(Acknowledgement(notification=row, user=row.actor, at=now) for row in told)
+    notifications = Notification.objects.filter(actor__in=users).order_by("pk")
+    Acknowledgement.objects.bulk_create(
+        Acknowledgement(notification=row, user=row.actor, at=now) for row in notifications
+    )
     Bucket.objects.bulk_create(
         Bucket(key=f"user:{cluster.pk}:u:{user.pk}", full_at=now, seen_at=now, promised_at=now) for user in users
     )
@@ -81,27 +83,27 @@ def rows_of_every_kind(count: int, cluster: Cluster, prefix: str = "ann") -> Non
 
 @pytest.mark.parametrize("model", SHOWN)
 def test_every_list_and_every_page_renders(model: Any, boss: Client, cluster: Cluster) -> None:
-    rows_of_every_kind(2, cluster)
+    create_rows_of_every_model(2, cluster)
     assert boss.get(list_url(model)).status_code == 200
     for row in model.objects.all():
         assert boss.get(page_url(model, row.pk)).status_code == 200
 
 
 @pytest.mark.parametrize("model", SHOWN)
-def test_a_list_costs_as_many_queries_for_fifty_rows_as_for_one(model: Any, boss: Client, cluster: Cluster) -> None:
-    rows_of_every_kind(1, cluster, "bob")
+def test_a_list_needs_as_many_queries_for_fifty_rows_as_for_one(model: Any, boss: Client, cluster: Cluster) -> None:
+    create_rows_of_every_model(1, cluster, "bob")
     boss.get(list_url(model))
     with CaptureQueriesContext(connection) as for_one:
         boss.get(list_url(model))
-    rows_of_every_kind(50, cluster)
+    create_rows_of_every_model(50, cluster)
     with CaptureQueriesContext(connection) as for_fifty:
         boss.get(list_url(model))
     assert len(for_fifty) == len(for_one)
 
 
 @pytest.mark.parametrize("model", READ_ONLY)
-def test_the_outbox_and_the_log_can_only_be_looked_at(model: Any, boss: Client, cluster: Cluster) -> None:
-    rows_of_every_kind(1, cluster)
+def test_the_outbox_and_the_log_are_read_only(model: Any, boss: Client, cluster: Cluster) -> None:
+    create_rows_of_every_model(1, cluster)
     row = model.objects.first()
     assert boss.get(reverse(f"admin:klaxon_{model._meta.model_name}_add")).status_code == 403
     assert boss.post(page_url(model, row.pk), {}).status_code == 403
@@ -119,7 +121,7 @@ def test_the_docs_name_every_page() -> None:
 
 
 def test_an_inbox_item_can_be_deleted_but_not_changed(boss: Client, cluster: Cluster) -> None:
-    rows_of_every_kind(1, cluster)
+    create_rows_of_every_model(1, cluster)
     item = InboxItem.objects.get()
     assert boss.post(page_url(InboxItem, item.pk), {"title": "forged"}).status_code == 403
     assert boss.post(page_url(InboxItem, item.pk, "delete"), {"post": "yes"}).status_code == 302
@@ -141,7 +143,7 @@ def test_addresses_are_masked(model: Any, boss: Client, cluster: Cluster) -> Non
         assert "ann0@example.com" not in text
 
 
-def test_the_context_is_hidden_but_for_what_the_event_calls_loggable(boss: Client, cluster: Cluster) -> None:
+def test_only_loggable_values_of_the_context_are_shown(boss: Client, cluster: Cluster) -> None:
     number = send(customers(1))
     Notification.objects.filter(pk=number).update(context={"order_number": "A-77", "code": "314159"})
     text = boss.get(page_url(Notification, number)).content.decode()
@@ -155,7 +157,7 @@ def test_the_page_of_a_notification_names_its_attachments(boss: Client, cluster:
     assert "&lt;b&gt;.pdf (application/pdf, 2.0\xa0KB), a.csv (text/csv, 1\xa0byte)" in text
 
 
-def test_the_page_of_a_notification_leads_to_its_deliveries_by_state(boss: Client, cluster: Cluster) -> None:
+def test_the_page_of_a_notification_links_to_its_deliveries_by_state(boss: Client, cluster: Cluster) -> None:
     number = send(customers(3))
     assert f"?notification={number}&amp;state=sent" in boss.get(page_url(Notification, number)).content.decode()
     send(customers(2, "bob"))
@@ -163,7 +165,7 @@ def test_the_page_of_a_notification_leads_to_its_deliveries_by_state(boss: Clien
     assert found == 6
 
 
-def test_the_page_of_a_delivery_tells_its_attempts(boss: Client, cluster: Cluster) -> None:
+def test_the_page_of_a_delivery_shows_its_attempts(boss: Client, cluster: Cluster) -> None:
     send(customers(1))
     text = boss.get(page_url(Delivery, Delivery.objects.get(channel="email").pk)).content.decode()
     assert "klaxon-history" in text
@@ -218,14 +220,14 @@ def test_lists_are_filtered(model: Any, query: dict[str, str], found: int, boss:
 
 @pytest.mark.parametrize("model", [Notification, NotificationLog, InboxItem, UserSettings, TopicSubscription])
 def test_lists_are_filtered_by_cluster(model: Any, boss: Client, cluster: Cluster) -> None:
-    rows_of_every_kind(1, cluster)
+    create_rows_of_every_model(1, cluster)
     other = Cluster.objects.create(name="Other", slug="other")
     assert boss.get(list_url(model, cluster=cluster.pk)).context["cl"].result_count > 0
     assert boss.get(list_url(model, cluster=other.pk)).context["cl"].result_count == 0
     assert boss.get(list_url(model, cluster="nonsense")).status_code == 302
 
 
-def test_a_big_table_is_counted_only_so_far(boss: Client, cluster: Cluster, monkeypatch: Any) -> None:
+def test_a_large_table_is_counted_up_to_a_limit(boss: Client, cluster: Cluster, monkeypatch: Any) -> None:
     monkeypatch.setattr(BoundedPaginator, "max_count", 60)
     send(customers(40))
     page = boss.get(list_url(Delivery))
@@ -235,7 +237,7 @@ def test_a_big_table_is_counted_only_so_far(boss: Client, cluster: Cluster, monk
 
 
 def test_no_list_counts_the_whole_table(boss: Client, cluster: Cluster) -> None:
-    rows_of_every_kind(2, cluster)
+    create_rows_of_every_model(2, cluster)
     for model in (Notification, Delivery, NotificationLog, InboxItem, UserSettings, TopicSubscription):
         with CaptureQueriesContext(connection) as queries:
             boss.get(list_url(model))
@@ -244,7 +246,7 @@ def test_no_list_counts_the_whole_table(boss: Client, cluster: Cluster) -> None:
         assert all("LIMIT" in sql for sql in counts)
 
 
-def test_a_log_row_is_shown_when_all_that_it_names_is_gone(boss: Client, cluster: Cluster) -> None:
+def test_a_log_row_is_shown_after_related_rows_are_deleted(boss: Client, cluster: Cluster) -> None:
     send(customers(1))
     gone = dict.fromkeys(("recipient_id", "notification_id", "delivery_id", "cluster_id"), 999)
     with allow_log_changes("test"):
@@ -256,6 +258,6 @@ def test_a_log_row_is_shown_when_all_that_it_names_is_gone(boss: Client, cluster
 
 
 def test_a_bucket_is_found_by_its_key(boss: Client, cluster: Cluster) -> None:
-    rows_of_every_kind(3, cluster)
+    create_rows_of_every_model(3, cluster)
     bucket = Bucket.objects.last()
     assert [row.pk for row in boss.get(list_url(Bucket, q=bucket.key)).context["cl"].result_list] == [bucket.pk]

@@ -15,28 +15,28 @@ def url(name: str, *args: Any) -> str:
     return reverse(f"admin:klaxon_{name}", args=args)
 
 
-def who_did_what() -> list[tuple[Any, ...]]:
+def list_changes() -> list[tuple[Any, ...]]:
     rows = PreferenceChange.objects.order_by("pk")
     return list(rows.values_list("by__username", "action", "table"))
 
 
-def test_whoever_adds_changes_and_deletes_is_recorded(boss: Client, cluster: Cluster) -> None:
+def test_additions_changes_and_deletions_are_recorded(boss: Client, cluster: Cluster) -> None:
     typed = {"cluster": cluster.pk, "group": "", "rank": 0, "channels": '{"EMAIL": false}'}
     assert boss.post(url("sharedpreference_add"), typed).status_code == 302
     row = SharedPreference.objects.get()
     assert row.channels == {"email": False}
     boss.post(url("sharedpreference_change", row.pk), {**typed, "channels": ""})
     boss.post(url("sharedpreference_delete", row.pk), {"post": "yes"})
-    assert who_did_what() == [("boss", action, "sharedpreference") for action in ("added", "changed", "deleted")]
+    assert list_changes() == [("boss", action, "sharedpreference") for action in ("added", "changed", "deleted")]
 
 
-def test_many_deleted_at_once_are_recorded_one_by_one(boss: Client, cluster: Cluster) -> None:
+def test_each_row_of_a_bulk_deletion_is_recorded(boss: Client, cluster: Cluster) -> None:
     for user in customers(3):
         Mute.objects.create(user=user, cluster=cluster, kind="topic", value="sale")
     selected = list(Mute.objects.values_list("pk", flat=True))
     boss.post(url("mute_changelist"), {"action": "delete_selected", "_selected_action": selected, "post": "yes"})
     assert not Mute.objects.exists()
-    assert who_did_what()[3:] == [("boss", "deleted", "mute")] * 3
+    assert list_changes()[3:] == [("boss", "deleted", "mute")] * 3
 
 
 def test_a_users_settings_are_recorded_too(boss: Client, cluster: Cluster) -> None:
@@ -44,7 +44,7 @@ def test_a_users_settings_are_recorded_too(boss: Client, cluster: Cluster) -> No
     chosen = {"digest": "daily", "digest_hour": "8", "digest_day": "0"}
     boss.post(url("usersettings_add"), {"user": user.pk, "cluster": cluster.pk, **chosen})
     assert UserSettings.objects.exists()
-    assert who_did_what() == [("boss", "added", "usersettings")]
+    assert list_changes() == [("boss", "added", "usersettings")]
 
 
 def test_a_second_row_for_the_same_role_or_cluster_is_refused(boss: Client, cluster: Cluster) -> None:
@@ -66,7 +66,7 @@ def test_a_mute_of_nothing_there_is_is_refused(
     assert not Mute.objects.exists()
 
 
-def test_a_mute_of_what_there_is_is_taken(boss: Client, cluster: Cluster) -> None:
+def test_a_valid_mute_is_accepted(boss: Client, cluster: Cluster) -> None:
     [user] = customers(1)
     for kind, value in [("event", "Order_Shipped"), ("sender", user.pk), ("topic", "anything")]:
         typed = {"user": user.pk, "cluster": cluster.pk, "kind": kind, "value": value}
@@ -74,7 +74,7 @@ def test_a_mute_of_what_there_is_is_taken(boss: Client, cluster: Cluster) -> Non
     assert Mute.objects.count() == 3
 
 
-def test_the_record_is_shown_also_of_those_who_are_gone(boss: Client, cluster: Cluster) -> None:
+def test_changes_by_deleted_users_are_shown(boss: Client, cluster: Cluster) -> None:
     [user] = customers(1)
     UserSettings(user=user, cluster=cluster, addresses={"email": "ann@example.com"}).save(by=user)
     User.objects.filter(pk=user.pk).delete()

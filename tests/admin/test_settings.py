@@ -54,7 +54,7 @@ def test_a_wrong_form_is_refused_and_shown_again_as_typed(
     assert not UserSettings.objects.exists()
 
 
-def test_the_list_says_what_is_switched_off(boss: Client, cluster: Cluster) -> None:
+def test_the_list_shows_disabled_channels(boss: Client, cluster: Cluster) -> None:
     saved(boss, cluster, channels='{"email": false}')
     page = boss.get(reverse("admin:klaxon_usersettings_changelist")).content.decode()
     assert '<td class="field-switched_off">email</td>' in page

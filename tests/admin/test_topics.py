@@ -35,7 +35,7 @@ def test_they_are_found_by_topic_and_by_user(boss: Client, cluster: Cluster) -> 
         assert boss.get(reverse(LIST, query={"q": words})).context["cl"].result_count == found
 
 
-def test_who_subscribed_or_unsubscribed_somebody_is_recorded(boss: Client, cluster: Cluster) -> None:
+def test_changes_of_subscriptions_are_recorded(boss: Client, cluster: Cluster) -> None:
     users = customers(2)
     for user in users:
         added(boss, user, cluster, "pool")

@@ -39,15 +39,15 @@ def rules(change: FaultChange) -> list[Send]:
     return [Send("order_shipped", Members(cluster), cluster, {"order_number": change.fault_id, "eta": None})]
 
 
-def vehicle(seconds: float, told: list[int]) -> None:
+def vehicle(seconds: float, sent: list[int]) -> None:
     """A new fault every 20 ms."""
     ends_at = time.monotonic() + seconds
     with can.Bus(interface="virtual", channel=CHANNEL) as node:
         while time.monotonic() < ends_at:
-            number = len(told) + 1
+            number = len(sent) + 1
             data = bytes([0x05, 0x45, number >> 8 & 0xFF, number & 0xFF, 0x01, 0x01, 0xFF, 0xFF])
             node.send(can.Message(arbitration_id=0x19FECA44, data=data, is_extended_id=True))
-            told.append(number)
+            sent.append(number)
             time.sleep(0.02)
 
 
@@ -61,8 +61,8 @@ def story(seconds: float) -> dict[str, object]:
     call_command("migrate", verbosity=0)
     Coach.cluster = Cluster.objects.create(name="Coach", slug="coach", open_to_all=True)
     User.objects.create(username="driver")
-    told: list[int] = []
-    talking = threading.Timer(0.5, vehicle, (seconds - 1.5, told))
+    sent: list[int] = []
+    talking = threading.Timer(0.5, vehicle, (seconds - 1.5, sent))
     talking.start()
     print("The vehicle talks.", flush=True)
     bridge = said_by("bridge_can", interface="virtual", channel=CHANNEL, seconds=seconds)
@@ -71,7 +71,7 @@ def story(seconds: float) -> dict[str, object]:
     replay, deliver = said_by("replay_spool"), said_by("dispatch_notifications")
     copies = Counter(row.values["order_number"] for row in Notification.objects.all())
     return {
-        "faults": len(told),
+        "faults": len(sent),
         "bridge": bridge,
         "replay": replay,
         "deliver": deliver,

@@ -203,7 +203,7 @@ def test_raised_and_cleared_alternate_for_every_fault(steps):
         last[change.fault_id] = change
 
 
-def test_a_change_is_told_in_a_sentence_and_in_one_line_of_json():
+def test_a_change_is_formatted_as_a_sentence_and_as_json():
     [change] = process_frames(frame(RED))
     assert str(change) == (
         "2023-11-14 22:13:20 UTC can0: fault raised at device 0x45 instance 3: SPN 9 above the normal range (FMI 0), "
@@ -216,6 +216,6 @@ def test_a_change_is_told_in_a_sentence_and_in_one_line_of_json():
     )
 
 
-def test_a_fault_id_fits_a_correlation_id():
+def test_a_fault_id_is_a_valid_correlation_id():
     [change] = process_frames(frame(RED, bus="/dev/" + "x" * 200))
     assert len(change.fault_id) < 100

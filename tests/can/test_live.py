@@ -44,7 +44,7 @@ def vehicle(channel):
         thread.join()
 
 
-def test_a_live_bus_is_heard_until_its_seconds_are_over(channel, vehicle):
+def test_a_live_bus_is_read_until_seconds_have_passed(channel, vehicle):
     before = time.time()
     out, err = bridge(interface="virtual", channel=channel, seconds=0.5, dry_run=True, json=True)
     [raised] = [json.loads(line) for line in out.splitlines()]
@@ -93,7 +93,7 @@ def test_the_time_goes_on_while_a_bus_is_quiet(channel):
     assert [item.timestamp > 5.0 for item in quiet] == [True, True]
 
 
-def test_a_bus_that_cannot_be_opened_is_told():
+def test_a_bus_that_cannot_be_opened_is_an_error():
     with pytest.raises(CommandError, match="'nonsense can0' cannot be opened"):
         bridge(interface="nonsense", channel="can0", seconds=1.0, dry_run=True)
 

@@ -1,4 +1,4 @@
-"""The database of a live bridge is stopped and started: what it heard meanwhile is told later, each once."""
+"""The database of a live bridge is stopped and started. Each fault in the meantime is sent later, once."""
 
 import json
 import os
@@ -46,17 +46,17 @@ def test_a_bridge_whose_postgresql_is_stopped_spools_and_the_replay_delivers_all
                 server.restart()  # starts it as it was first started
             out, complaints = story.communicate("Go on.\n", timeout=60)
             assert story.returncode == 0, complaints[-2000:]
-            told = json.loads(out)
+            result = json.loads(out)
         finally:
             story.kill()
-    figures = re.search(r"(\d+) notifications queued, (\d+) spooled", told["bridge"])
+    figures = re.search(r"(\d+) notifications queued, (\d+) spooled", result["bridge"])
     queued, spooled = map(int, figures.groups())
-    assert "failed" not in told["bridge"]
+    assert "failed" not in result["bridge"]
     assert queued > 0, "before and after"
     assert spooled > 0, "while it was away"
-    assert queued + spooled == told["faults"]
-    assert told["notifications"] == told["inbox"] == told["faults"]
-    assert told["most copies"] == 1
+    assert queued + spooled == result["faults"]
+    assert result["notifications"] == result["inbox"] == result["faults"]
+    assert result["most copies"] == 1
     # Contact may be lost at the very commit: what is spooled then may be there already.
-    assert sum(map(int, re.findall(r"\d+", told["replay"]))) == spooled, told["replay"]
-    assert "rejected" not in told["replay"]
+    assert sum(map(int, re.findall(r"\d+", result["replay"]))) == spooled, result["replay"]
+    assert "rejected" not in result["replay"]

@@ -54,7 +54,7 @@ def test_json_shares_standard_output_with_nothing_and_the_summary_goes_to_standa
     assert err.startswith("4 frames read, 0 malformed, 2 faults raised, 2 cleared, 0 notifications queued")
 
 
-def test_without_json_it_speaks_in_sentences(tmp_path):
+def test_without_json_it_prints_sentences(tmp_path):
     out, err = bridge(replay=write(tmp_path, TWO_FAULTS), dry_run=True)
     assert "fault raised at device 0x45: SPN 131 below the normal range (FMI 1), yellow lamp" in out
     assert out.splitlines()[-1].startswith("4 frames read")
@@ -74,7 +74,7 @@ def test_without_json_it_speaks_in_sentences(tmp_path):
         "(1700000003.000000) can0 19FECA44#154500106102FFFF\tR",
     ],
 )
-def test_a_damaged_line_is_counted_and_left_out(tmp_path, damaged):
+def test_a_damaged_line_is_counted_and_skipped(tmp_path, damaged):
     lines = TWO_FAULTS.splitlines()
     path = write(tmp_path, "\n".join([*lines[:3], damaged, *lines[3:]]))
     out, err = bridge(replay=path, dry_run=True, json=True)
@@ -82,7 +82,7 @@ def test_a_damaged_line_is_counted_and_left_out(tmp_path, damaged):
     assert "4 frames read, 1 malformed" in err
 
 
-def test_a_recording_that_a_power_cut_ended_is_read_up_to_there(tmp_path):
+def test_a_truncated_recording_is_read_up_to_its_end(tmp_path):
     _out, err = bridge(replay=write(tmp_path, TWO_FAULTS[:-12]), dry_run=True, json=True)
     assert "3 frames read, 1 malformed, 2 faults raised" in err
 
@@ -92,13 +92,13 @@ def test_lines_may_end_with_their_direction(tmp_path):
     assert faults(replay=write(tmp_path, text)) == EXPECTED
 
 
-def test_bytes_of_no_encoding_are_a_damaged_line(tmp_path):
+def test_invalid_bytes_are_a_damaged_line(tmp_path):
     path = tmp_path / "coach.log"
     path.write_bytes(b"\xff\xfe\x80 \xc3\n" + TWO_FAULTS.encode())
     assert faults(replay=path) == EXPECTED
 
 
-def test_a_file_without_line_ends_is_not_read_into_memory_whole(tmp_path):
+def test_a_file_without_line_ends_is_read_in_parts(tmp_path):
     path = write(tmp_path, TWO_FAULTS + "x" * 1_000_000)
     assert faults(replay=path) == EXPECTED
 
@@ -148,13 +148,13 @@ def test_a_header_in_another_encoding_does_not_matter(tmp_path):
         ("coach.mf4", b"not an mf4", "cannot be read after 0 frames"),
     ],
 )
-def test_a_file_that_is_no_recording_is_told(tmp_path, name, content, words):
+def test_a_file_that_is_not_a_recording_is_an_error(tmp_path, name, content, words):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(CommandError, match=words):
         bridge(replay=tmp_path / name, dry_run=True)
 
 
-def test_a_missing_file_and_a_folder_are_told(tmp_path):
+def test_a_missing_file_and_a_folder_are_errors(tmp_path):
     with pytest.raises(CommandError, match="There is no recording"):
         bridge(replay=tmp_path / "none.log", dry_run=True)
     with pytest.raises(CommandError, match="cannot be read"):
@@ -164,7 +164,7 @@ def test_a_missing_file_and_a_folder_are_told(tmp_path):
 @pytest.mark.parametrize("suffix", [".log", ".log.gz", ".trc", ".asc", ".csv", ".blf", ".db"])
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
 @given(content=st.one_of(st.binary(max_size=300), st.text(st.sampled_from("()0123456789. #;$RTcanx\n"), max_size=300)))
-def test_a_file_of_anything_is_read_or_refused(tmp_path, suffix, content):
+def test_an_arbitrary_file_is_read_or_refused(tmp_path, suffix, content):
     path = tmp_path / f"anything{suffix}"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with suppress(RecordingUnreadable):

@@ -19,7 +19,7 @@ RULES = {"CHANNELS": {"log": {}}, "CAN_RULES": "tests.can.test_rules.fire_brigad
 
 
 def fire_brigade(change: FaultChange) -> list[Send]:
-    """Tells everyone of red lamps, and nobody of anything else."""
+    """Notify all users of faults with a red lamp."""
     if change.kind == "cleared" or "red" not in change.lamps:
         return []
     return [Send(ShopEvents.STORE_ON_FIRE, User.objects.all(), None, {"place": f"device {change.dsa}"})]
@@ -41,7 +41,7 @@ def ann(db) -> User:
 
 
 @pytest.mark.needs("can")
-def test_what_the_rules_answer_is_queued(settings, tmp_path, ann):
+def test_notifications_of_the_rules_are_queued(settings, tmp_path, ann):
     settings.NOTIFICATIONS = RULES
     out, _err = bridge(replay=write(tmp_path, TWO_FAULTS))
     assert "2 faults raised, 2 cleared, 1 notifications queued" in out
@@ -50,7 +50,7 @@ def test_what_the_rules_answer_is_queued(settings, tmp_path, ann):
 
 
 @pytest.mark.needs("can")
-def test_a_dry_run_asks_no_rules_and_no_database(settings, tmp_path):
+def test_a_dry_run_uses_no_rules_and_no_database(settings, tmp_path):
     settings.NOTIFICATIONS = {"CAN_RULES": "tests.can.test_rules.nothing"}
     out, _err = bridge(replay=write(tmp_path, TWO_FAULTS), dry_run=True)
     assert "0 notifications queued" in out
@@ -62,7 +62,7 @@ def test_a_dry_run_asks_no_rules_and_no_database(settings, tmp_path):
     ("path", "words"),
     [("", "CAN_RULES'\\] is not set"), ("no.such.rules", "no.such.rules"), ("tests.can.none", "tests.can.none")],
 )
-def test_missing_rules_are_told_before_anything_is_read(settings, path, words):
+def test_missing_rules_are_an_error_before_the_recording_is_read(settings, path, words):
     settings.NOTIFICATIONS = {"CAN_RULES": path}
     with pytest.raises(CommandError, match=words):
         bridge(replay="coach.log")
@@ -88,7 +88,7 @@ def test_rules_that_fail_are_logged_and_counted(change, caplog):
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_a_send_that_fails_does_not_keep_the_next_from_going(change, ann, wrong, caplog):
+def test_the_next_notification_is_sent_after_a_failure(change, ann, wrong, caplog):
     tally = Tally()
     good = Send(ShopEvents.STORE_ON_FIRE, [ann], None, {"place": "furnace"})
     Sender(lambda change: [wrong, good], tally, survives_database_errors=False).send(change)
@@ -98,7 +98,7 @@ def test_a_send_that_fails_does_not_keep_the_next_from_going(change, ann, wrong,
 
 
 @pytest.mark.django_db
-def test_a_wrong_send_counts_as_failed_where_it_is_logged_instead_of_raised(settings, change, ann, caplog):
+def test_an_invalid_call_counts_as_failed_if_it_is_logged(settings, change, ann, caplog):
     settings.NOTIFICATIONS = {"ON_BAD_CALL": "log"}
     tally = Tally()
     sends = [Send("no_such_event", [ann]), Send(ShopEvents.STORE_ON_FIRE, [ann], None, {"place": "furnace"})]

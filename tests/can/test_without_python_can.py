@@ -21,7 +21,7 @@ def test_the_missing_extra_is_named(tmp_path, monkeypatch, options):
         bridge(dry_run=True, **options)
 
 
-def test_what_decides_is_imported_without_python_can():
+def test_pure_modules_are_imported_without_python_can():
     program = (
         "import sys; sys.modules['can'] = None\n"
         "import notifications.can.bridge, notifications.can.recordings, notifications.can.bus\n"

@@ -1,10 +1,10 @@
-"""What real mail servers answer: codes and meaning from their public documentation, the wording our own.
+"""Replies of real mail servers: codes and meanings from their public documentation, with paraphrased texts.
 
 Sources: Microsoft, "Email non-delivery reports and SMTP errors in Exchange Online"; Google, "Gmail SMTP errors and
 codes"; Amazon, "SMTP response codes returned by Amazon SES" and "Amazon SES email sending errors"; Postfix, access(5),
 postconf(5) and SMTPD_POLICY_README; Exim, "Access control lists"; cPanel, "Tweak Settings: Mail"; Mailgun, "SMTP
-errors"; Yahoo, "SMTP error codes"; RFC 6647 (greylisting), 7372, 7504 and 7505. Those under "others" are in the
-manner of the servers that they name.
+errors"; Yahoo, "SMTP error codes"; RFC 6647 (greylisting), 7372, 7504 and 7505. Those under "others" imitate
+the servers that they name.
 """
 
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ EXIM, MAILGUN, YAHOO, GREY = "Exim and cPanel", "Mailgun", "Yahoo", "greylisting
 
 @dataclass(frozen=True)
 class Fate:
-    """What becomes of the mails of a crowd.
+    """The outcome for several mails.
 
-    ``states``: how many end in which state, *waiting* for those that are tried again; ``suppressed``: addresses.
+    ``states``: the number of mails in each state, *waiting* for retries; ``suppressed``: the number of addresses.
     """
 
     states: str
@@ -25,15 +25,15 @@ class Fate:
     circuit: str = "closed"
 
     def __str__(self):
-        told = [self.states, *[f"{self.suppressed} suppressed"] * bool(self.suppressed)]
-        return ", ".join([*told, *["circuit open"] * (self.circuit == "open")])
+        parts = [self.states, *[f"{self.suppressed} suppressed"] * bool(self.suppressed)]
+        return ", ".join([*parts, *["circuit open"] * (self.circuit == "open")])
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What an answer is about, and what becomes of one mail and of thirty, without and with a reserve provider.
+    """The meaning of a reply, and the outcome for one mail and for thirty, without and with a reserve provider.
 
-    ``alternating``: what becomes of thirty where every other one is refused, without a reserve.
+    ``alternating``: the outcome for thirty mails of which every other one is refused, without a reserve.
     """
 
     name: str
@@ -98,29 +98,29 @@ class Answer:
 
 
 OUT_OF_ORDER = ("500", "502", "503")
-ELSEWHERE = ("MAIL", "RCPT", "DATA", "end of content")
+STAGES = ("MAIL", "RCPT", "DATA", "end of content")
 
 
-def kind_at(answer, stage):
-    """What the same words are about if a server says them at another stage."""
+def get_kind_at(answer, stage):
+    """Return the meaning of the same text at another stage."""
     code, for_now = answer.said[:3], answer.said.startswith("4")
     if stage == "MAIL":
-        # There is no recipient yet; what it knows of the mail is its size.
+        # There is no recipient yet; the server only knows the size of the mail.
         size = PERHAPS if answer.kind is PERHAPS or "too many" in answer.said.lower() else MAIL
         return BUSY if for_now else size if code == "552" and answer.kind is not OURS else OURS
     if answer.kind is BARE and stage != "RCPT":
         return MAIL
     if code in OUT_OF_ORDER:
-        # At the end of the content there is no order that could be wrong.
+        # At the end of the content, the order of commands cannot be wrong.
         return MAIL if stage == "end of content" else OURS
     if stage == "RCPT" and answer.said == "451 Temporary service failure":
         return PATIENCE
-    if answer.kind is PATIENCE and stage != "RCPT" and not says_that_it_is_the_mailbox(answer.said):
+    if answer.kind is PATIENCE and stage != "RCPT" and not is_about_mailbox(answer.said):
         return BUSY
     return answer.kind
 
 
-def says_that_it_is_the_mailbox(said):
+def is_about_mailbox(said):
     return " 4.2." in said or "greylist" in said.lower()
 
 

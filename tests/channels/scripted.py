@@ -1,4 +1,4 @@
-"""An SMTP server on loopback that keeps to a script: at one stage of one mail it does what no client hopes for."""
+"""A scripted SMTP server on loopback: it fails at one stage of one mail."""
 
 import socket
 import socketserver
@@ -12,42 +12,42 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-# Self-signed, for 127.0.0.1; made for these tests, its key is no secret.
+# Self-signed, for 127.0.0.1; made for these tests. Its key is not secret.
 CERTIFICATE = Path(__file__).with_name("loopback.pem")
 RESET, SILENCE = "RST", "silence"
-# A reply that never ends: a byte, or a line of it, every tenth of a second.
+# A reply that never ends: it sends a byte or a line every tenth of a second.
 BYTES, LINES = "bytes", "lines"
 STAGES = ("greeting", "EHLO", "STARTTLS", "handshake", "AUTH", "MAIL", "RCPT", "DATA", "content", "end of content")
 
 
 class Over(Exception):
-    """The conversation is."""
+    """The dialogue has ended."""
 
 
 @dataclass
 class Script:
-    """What goes wrong at one stage, and on which of the times that it is reached, over all connections."""
+    """The fault at one stage, and at which of its occurrences over all connections it happens."""
 
     stage: str = ""
     fault: str = ""
     turns: Container[int] = (1,)
     pipelining: bool = False
-    # Answers an envelope only when all of it is there.
+    # Reply to an envelope only after all commands were received.
     patient: bool = False
-    # What goes wrong at other stages, every time.
+    # Faults at other stages, which happen every time.
     besides: Mapping[str, str] = field(default_factory=dict)
-    # Says its fault, and no more.
+    # Send only the fault.
     hangs_up: bool = False
-    # Asks for content although it refused every recipient, as RFC 2920 (3.1) lets a server do.
+    # Ask for content after refusing every recipient, which RFC 2920 (3.1) allows.
     lenient: bool = False
     offers: tuple[str, ...] = ()
     over_tls: bool = False
-    # To whose mails it happens; to everybody's if None.
+    # The recipients whose mails fail; all if None.
     whom: Callable[[str], bool] | None = None
-    # Seconds that it takes for a reply: for each, and at some stages.
+    # The seconds before a reply: before each, and at some stages.
     seconds: float = 0
     slow: Mapping[str, float] = field(default_factory=dict)
-    # How many mails it takes on one connection, and what it says to the recipients of the others.
+    # The number of mails that it accepts on one connection, and the reply to other recipients.
     mails_per_connection: int = 0
     limit: str = ""
     reached: Counter = field(default_factory=Counter)
@@ -60,10 +60,10 @@ class Script:
 
 
 class Conversation(socketserver.StreamRequestHandler):
-    """One connection, from greeting to end."""
+    """One connection, from the greeting to its end."""
 
     timeout = 10
-    # One reply after the other goes out at once.
+    # Each reply is sent immediately.
     disable_nagle_algorithm = True
 
     def handle(self):
@@ -144,7 +144,7 @@ class Conversation(socketserver.StreamRequestHandler):
         raise Over
 
     def _at(self, stage, usual):
-        """Say what is usual here, or what the script wants; returns whether it is as good."""
+        """Send the usual reply or the fault of the script, and return whether the reply is a success."""
         time.sleep(self.script.slow.get(stage, self.script.seconds))
         if self._is_now(stage):
             return self._fail(self.script.fault)[0] == usual[0]
@@ -195,7 +195,7 @@ class Conversation(socketserver.StreamRequestHandler):
 
     def _encrypt(self):
         if self._is_now("handshake"):
-            self.rfile.peek()  # the client's part of it
+            self.rfile.peek()  # the client's part of the handshake
             self._fail(self.script.fault)
             self._wait_for_the_end()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

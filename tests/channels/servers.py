@@ -1,4 +1,4 @@
-"""Real providers on loopback: an SMTP server that keeps mails, and the HTTP API of a mail service that does as told."""
+"""Providers on loopback: an SMTP server that stores mails, and the HTTP API of a mail service with a set response."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from aiosmtpd.smtp import SMTP
 
 
 class PostOffice:
-    """Keeps what it is given."""
+    """Stores the mails that it receives."""
 
     def __init__(self, pipelining=False):
         self.pipelining = pipelining
@@ -65,7 +65,7 @@ def post_office(pipelining=False):
 
 
 class MailService(ThreadingHTTPServer):
-    """Answers every request with ``status``, or hangs up, or says nothing for a while."""
+    """Responds to every request with ``status``, closes the connection, or does not respond for a time."""
 
     status = 200
     headers = {}

@@ -1,4 +1,4 @@
-"""What an SMTP server can do to one mail of several, and what becomes of it: the table of the email channel's page."""
+"""Failures of an SMTP server for one mail of several, and their outcomes: the table on the email channel's page."""
 
 import re
 from dataclasses import dataclass
@@ -23,9 +23,9 @@ ON_THE_PAGE = {
 
 @dataclass(frozen=True)
 class Row:
-    """The server does ``fault`` at ``stage``; what becomes of the mail, and of its recipient's address.
+    """The outcome for a mail and its recipient's address if the server does ``fault`` at ``stage``.
 
-    ``blames``: what the failure speaks against.
+    ``blames``: the cause of the failure.
     """
 
     stage: str
@@ -51,7 +51,7 @@ class Row:
 
     @property
     def is_tried_twice(self):
-        """On a connection that has carried a mail, a bare refusal may be meant for the connection."""
+        """On a used connection, a bare refusal may be about the connection."""
         return (
             self.stage == "RCPT"
             and self.fault.startswith("5")
@@ -60,14 +60,14 @@ class Row:
 
     @property
     def may_need_new_connection(self):
-        """On one that has carried a mail it would be tried once more, at once."""
+        """On a used connection, the mail is sent again immediately on a new one."""
         return self.fault == RESET or self.fault.startswith("421")
 
-    def on_the_page(self):
+    def format_page_row(self):
         state = "`retry` or `unknown`" if self.verdict == LOST else f"`{self.state}`"
         fault = self.fault if self.fault in (RESET, SILENCE) else f"`{self.fault}`"
-        told = f"{ON_THE_PAGE[self.suppress]} | {ON_THE_PAGE[self.blames]}"
-        return f"| {self.stage} | {fault} | {state} | `{self.verdict}` | {told} |"
+        cells = f"{ON_THE_PAGE[self.suppress]} | {ON_THE_PAGE[self.blames]}"
+        return f"| {self.stage} | {fault} | {state} | `{self.verdict}` | {cells} |"
 
 
 OPENING = [

@@ -30,7 +30,7 @@ def send(*users, order_number="7", **options):
 
 @pytest.mark.django_db
 class TestAnItem:
-    def test_has_the_rendered_text_and_the_facts(self):
+    def test_has_the_rendered_text_and_properties(self):
         user = UserFactory(username="ann")
         with travelling(NOON), capture_notifications() as captured:
             send(user, topic="orders")
@@ -41,7 +41,7 @@ class TestAnItem:
         assert (item.recipient, item.cluster, item.delivery) == (user, delivery.notification.cluster, delivery)
         assert (item.created_at, item.read_at) == (NOON, None)
 
-    def test_is_dated_when_it_was_meant_to_appear(self):
+    def test_has_the_time_of_send_at(self):
         with travelling(NOON) as travel, capture_notifications() as captured:
             send(UserFactory(), send_at=NOON + timedelta(hours=1))
             captured.deliver()
@@ -50,7 +50,7 @@ class TestAnItem:
             captured.deliver()
         assert InboxItem.objects.get().created_at == NOON + timedelta(hours=1)
 
-    def test_has_a_title_that_fits(self):
+    def test_has_a_truncated_title(self):
         with capture_notifications() as captured:
             send(UserFactory(), order_number="7" * 1000)
             captured.deliver()
@@ -64,7 +64,7 @@ class TestAnItem:
         assert InboxItem.objects.count() == 3
         assert NotificationLog.objects.filter(success=True, provider="inbox").count() == 3
 
-    def test_that_was_sent_again_is_still_one(self):
+    def test_is_not_duplicated_when_it_is_resent(self):
         with capture_notifications() as captured:
             send(UserFactory())
             captured.deliver()

@@ -1,4 +1,4 @@
-"""Files arrive with the mail, byte for byte: at a real SMTP server, and at a real HTTP service."""
+"""Attachments arrive unchanged at an SMTP server and at an HTTP service."""
 
 import random
 
@@ -100,28 +100,28 @@ class TestBySMTP:
         assert mail.get_body(["html"]).get_content_type() == "text/html"
         assert mail["Auto-Submitted"] == "auto-generated"
 
-    def test_only_what_is_utf_8_is_said_to_be(self, site, office):
+    def test_only_utf_8_text_declares_utf_8(self, site, office):
         deliver([UserFactory()], channels=["email"])
         said = {part.get_filename(): part.get_content_charset() for part in office.mails[0].iter_attachments()}
         assert (said["list.csv"], said["latin.txt"], said["bill.pdf"]) == ("utf-8", None, None)
 
-    def test_no_line_is_longer_than_a_mail_may_have(self, office):
+    def test_no_line_exceeds_the_maximum_length(self, office):
         channel = EmailChannel(from_email="shop@example.com", **smtp(office.port))
         rendered = Rendered({"subject.txt": "x", "txt": "x"}, "en", tuple(FILES))
         notification = Notification(correlation_id="abc")
         mail = channel.prepare(Delivery(pk=7, notification=notification, address="ann@example.com"), rendered)
         assert max(map(len, render_with_django(mail).split(b"\r\n"))) <= 998
 
-    def test_the_largest_that_may_be_arrives(self, site, office):
+    def test_the_largest_attachment_arrives(self, site, office):
         largest = Attachment("a", random.Random(7).randbytes(conf.current().attachment_bytes - 1))
         deliver([UserFactory()], [largest], channels=["email"])
         assert files_of(office.mails[0]) == [("a", largest.content, "application/octet-stream")]
 
-    def test_whoever_receives_it_gets_them_and_the_inbox_goes_without(self, site, office):
+    def test_each_recipient_gets_them_and_the_inbox_does_not(self, site, office):
         assert deliver(UserFactory.create_batch(3)) == {DeliveryState.SENT: 6}
         assert [files_of(mail) for mail in office.mails] == [TOLD] * 3
 
-    def test_what_has_none_is_as_ever(self, site, office):
+    def test_a_mail_without_attachments_is_unchanged(self, site, office):
         users = [UserFactory()]
         with capture_notifications() as captured:
             order(users, [], channels=["email"])
@@ -144,20 +144,20 @@ class TestAgain:
         assert [files_of(mail) for mail in office.mails] == [TOLD]
         assert NotificationLog.objects.filter(success=True).get().provider == "two"
 
-    def test_what_is_sent_again_has_them_too(self, site, office):
+    def test_a_resent_mail_has_them_too(self, site, office):
         deliver([UserFactory()], channels=["email"])
         Delivery.objects.update(state=DeliveryState.DEAD)
         NotificationManager.resend(Delivery.objects.get(), "lost")
         work()
         assert [files_of(mail) for mail in office.mails] == [TOLD] * 2
 
-    def test_why_tells_of_it_as_ever(self, site):
+    def test_why_is_unchanged(self, site):
         result = order([UserFactory()], channels=["email"])
         assert NotificationManager.why(Delivery.objects.get(notification=result.notification_id))
 
 
 class TestByService:
-    def test_a_mail_service_gets_them_as_they_are(self):
+    def test_a_mail_service_gets_them_unchanged(self):
         with mail_service() as service:
             channel = mailgun(service)
             notification = Notification(correlation_id="abc")
@@ -171,7 +171,7 @@ class TestByService:
 
 
 class TestCost:
-    """Statements about files, whatever a batch holds."""
+    """The number of statements about files, for different batches."""
 
     def statements(self, users, attachments, **options):
         order(users, attachments, **options)
@@ -179,20 +179,20 @@ class TestCost:
             work()
         return [query["sql"] for query in queries if "attachedfile" in query["sql"]]
 
-    def test_they_are_read_once_for_a_batch_where_there_are_any(self, mailoutbox):
+    def test_they_are_read_once_for_a_batch(self, mailoutbox):
         for _ in range(3):
             order([UserFactory()], channels=["email"])
         assert len(self.statements(UserFactory.create_batch(3), FILES, channels=["email"])) == 1
         assert [len(mail.attachments) for mail in mailoutbox] == [len(FILES)] * 6
 
-    def test_where_there_are_none_nothing_is_read(self):
+    def test_nothing_is_read_without_attachments(self):
         assert self.statements([UserFactory()], []) == []
 
-    def test_for_a_channel_that_takes_none_nothing_is_read(self):
+    def test_nothing_is_read_for_a_channel_without_attachments(self):
         assert self.statements([UserFactory()], FILES, channels=["app"]) == []
 
 
-def test_a_simulation_keeps_them_with_the_text():
+def test_a_simulation_stores_them_with_the_text():
     user = UserFactory()
     with simulated("2026-11-20 12:00") as timeline:
         order([user], channels=["email"])

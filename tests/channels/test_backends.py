@@ -1,4 +1,4 @@
-"""The email backend is opened the same way on every Django, and without a deprecation warning."""
+"""The email backend is created in the same way on every Django version, without a deprecation warning."""
 
 import warnings
 
@@ -11,7 +11,7 @@ from django.test import override_settings
 
 from notifications.channels.backends import DJANGO_SMTP, open_backend
 from notifications.channels.email import EmailChannel
-from notifications.channels.smtp import EmailBackend as OurSMTP
+from notifications.channels.smtp import EmailBackend as KlaxonSMTP
 from notifications.core import extras
 from notifications.exceptions import MissingExtra
 
@@ -20,7 +20,7 @@ has_mailers = pytest.mark.skipif(django.VERSION < (6, 1), reason="MAILERS is new
 
 
 class Quiet(BaseEmailBackend):
-    """As a host may write it."""
+    """A custom backend of a site."""
 
 
 QUIET = f"{__name__}.Quiet"
@@ -44,25 +44,25 @@ class TestEmailBackend:
                     del settings.MAILERS
                 yield
 
-    def test_djangos_smtp_becomes_ours_with_the_sites_settings(self):
+    def test_djangos_smtp_backend_is_replaced_and_keeps_its_settings(self):
         backend = opened()
-        assert (type(backend), backend.host, backend.port) == (OurSMTP, "mail.example.com", 25)
+        assert (type(backend), backend.host, backend.port) == (KlaxonSMTP, "mail.example.com", 25)
 
-    def test_options_of_the_channel_come_first(self):
+    def test_options_of_the_channel_override_settings(self):
         assert opened(host="other.example.com").host == "other.example.com"
         assert opened(DJANGO_SMTP, host="other.example.com").host == "other.example.com"
 
-    def test_a_backend_of_a_host_is_taken_as_it_is(self):
+    def test_a_custom_backend_is_used_unchanged(self):
         assert type(opened(QUIET)) is Quiet
 
-    def test_a_mailer_needs_the_setting(self):
+    def test_a_mailer_requires_the_setting(self):
         with pytest.raises(ImproperlyConfigured, match="'mailer' is 'news', but there is no setting MAILERS"):
             opened(mailer="news")
 
 
 @has_mailers
 class TestMailers:
-    """``MAILERS``, which Django has from 6.1 on."""
+    """``MAILERS``, in Django 6.1 and later."""
 
     @pytest.fixture(autouse=True)
     def _mailers(self, settings):
@@ -75,19 +75,24 @@ class TestMailers:
 
     def test_the_default_mailer_is_used(self):
         backend = opened()
-        assert (type(backend), backend.host, backend.alias) == (OurSMTP, "mail.example.com", "default")
+        assert (type(backend), backend.host, backend.alias) == (KlaxonSMTP, "mail.example.com", "default")
 
-    def test_an_option_names_another(self):
+    def test_an_option_names_another_mailer(self):
         backend = opened(mailer="news")
-        assert (type(backend), backend.host, backend.port, backend.alias) == (OurSMTP, "news.example.com", 2525, "news")
+        assert (type(backend), backend.host, backend.port, backend.alias) == (
+            KlaxonSMTP,
+            "news.example.com",
+            2525,
+            "news",
+        )
         assert type(opened(mailer="own")) is Quiet
         assert EmailChannel(mailer="news").connection.host == "news.example.com"
 
-    def test_one_that_does_not_exist_is_named(self):
+    def test_an_unknown_mailer_is_an_error_that_names_it(self):
         with pytest.raises(ImproperlyConfigured, match="'nobody'"):
             opened(mailer="nobody")
 
-    def test_a_backend_of_the_channels_own_has_its_own_options(self):
+    def test_a_backend_of_the_channel_gets_its_own_options(self):
         assert opened(DJANGO_SMTP, host="other.example.com").host == "other.example.com"
 
     @pytest.mark.parametrize(
@@ -100,12 +105,12 @@ class TestMailers:
             ({"timeout": 3}, r"MAILERS\['default'\]\['OPTIONS'\]"),
         ],
     )
-    def test_what_is_wrong_is_said(self, wrong, said):
+    def test_contradictory_options_are_errors(self, wrong, said):
         with pytest.raises(ImproperlyConfigured, match=said):
             opened(**wrong)
 
 
-def test_one_that_comes_with_a_missing_extra_names_it(monkeypatch):
-    monkeypatch.setitem(extras.EXTRA_BY_MODULE, "klaxon_no_such_module", "post")
+def test_a_missing_extra_is_named(monkeypatch):
+    monkeypatch.setitem(extras.EXTRA_OF, "klaxon_no_such_module", "post")
     with pytest.raises(MissingExtra, match=r"pip install 'django-klaxon\[post\]'"):
         opened("klaxon_no_such_module.backends.EmailBackend")

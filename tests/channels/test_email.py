@@ -1,4 +1,4 @@
-"""Email: to a real SMTP server and to a real HTTP service, both on loopback.
+"""Email to an SMTP server and to an HTTP service, both on loopback.
 
 What an SMTP server can do wrong is in ``test_smtp_matrix``.
 """
@@ -36,12 +36,12 @@ KEYS = {"api_key": "key", "sender_domain": "example.com"}
 
 
 class OwnBackend(DjangoBackend):
-    """As a host may write it."""
+    """A custom backend of a site."""
 
 
 @contextmanager
 def full_backlog():
-    """A port whose connections nobody takes, and that has no room for more of them."""
+    """A port with a full backlog, so that no connection is accepted."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
@@ -83,7 +83,7 @@ def mailgun(service, **changes):
 
 @pytest.fixture
 def closing():
-    """Close a channel at the end of the test, however it ends."""
+    """Close a channel at the end of the test, even after a failure."""
     channels = []
 
     def closing(channel):
@@ -158,18 +158,18 @@ class TestTheMail:
         assert mail["Subject"] == "Grüße, 你好"
         assert mail.get_content().replace("\r\n", "\n") == "Grüße, 你好\n.\n.dot\n"
 
-    def test_goes_to_each_recipient_alone(self, channel, office):
+    def test_each_recipient_gets_a_separate_mail(self, channel, office):
         send(channel, "ann@example.com", "bob@example.com")
         assert [mail["To"] for mail in office.mails] == ["ann@example.com", "bob@example.com"]
 
-    def test_has_an_id_that_the_receipt_knows_and_a_repeat_shares(self, channel, office):
+    def test_a_repeat_has_the_same_id_as_the_receipt(self, channel, office):
         [first] = send(channel, "ann@example.com")
         [second] = send(channel, "ann@example.com")
         assert first.provider_message_id == second.provider_message_id == office.mails[0]["Message-ID"]
         assert office.mails[0]["Message-ID"] == office.mails[1]["Message-ID"]
         assert office.mails[0]["Message-ID"].endswith("@example.com>")
 
-    def test_of_another_delivery_or_epoch_has_another_id(self, channel):
+    def test_another_delivery_or_epoch_has_another_id(self, channel):
         notification = Notification(correlation_id="abc")
         rendered = Rendered({"subject.txt": "x", "txt": "x"})
         ids = {
@@ -180,14 +180,14 @@ class TestTheMail:
         }
         assert len(ids) == 3
 
-    def test_answers_go_where_the_site_says(self, settings):
+    def test_has_the_configured_reply_to(self, settings):
         settings.NOTIFICATIONS = {
             "CHANNELS": {"email": {"OPTIONS": {"from_email": "bot@example.com", "reply_to": ["desk@example.com"]}}}
         }
         [message] = message_to(open_channel("email"), "ann@example.com")
         assert (message.from_email, message.reply_to) == ("bot@example.com", ["desk@example.com"])
 
-    def test_comes_from_the_sites_own_sender_and_backend_unless_told_otherwise(self, settings, mailoutbox):
+    def test_uses_the_sites_sender_and_backend_by_default(self, settings, mailoutbox):
         send(open_channel("email"), "ann@example.com")
         assert mailoutbox[0].from_email == settings.DEFAULT_FROM_EMAIL
 
@@ -198,46 +198,46 @@ class TestTheConnection:
         send(channel, "cid@example.com")
         assert (len(office.mails), office.connections) == (3, 1)
 
-    def test_is_opened_anew_after_closing(self, channel, office):
+    def test_is_reopened_after_closing(self, channel, office):
         send(channel, "ann@example.com")
         channel.close()
         channel.close()
         assert send(channel, "bob@example.com")[0].verdict is Verdict.ACCEPTED
         assert office.connections == 2
 
-    def test_never_waits_for_ever(self):
+    def test_never_waits_forever(self):
         channel = EmailChannel(backend=SMTP, backend_options={"host": "127.0.0.1"})
         assert (channel.connection.timeout, channel.patience) == (20, 208)
         assert EmailChannel(backend=MAILGUN, backend_options=KEYS).patience == 120
         channel = EmailChannel(backend=SMTP, backend_options={"host": "127.0.0.1", "timeout": 3})
         assert (channel.connection.timeout, channel.patience) == (3, 26)
 
-    def test_to_a_host_that_does_not_exist_is_the_networks_failure(self, closing):
+    def test_an_unknown_host_is_a_network_failure(self, closing):
         channel = closing(EmailChannel(backend=SMTP, backend_options={"host": "no-such-host.invalid", "timeout": 2}))
         [receipt] = send(channel, "ann@example.com")
         assert (receipt.verdict, receipt.blames) == (Verdict.TEMPORARY, Blame.NETWORK)
 
-    def test_to_a_host_where_nobody_listens_is_the_networks_failure(self, closing):
+    def test_a_closed_port_is_a_network_failure(self, closing):
         with scripted() as server:
             options = {"host": "localhost", "port": server.port, "timeout": 2}
         [receipt] = send(closing(EmailChannel(backend=SMTP, backend_options=options)), "ann@example.com")
         assert (receipt.verdict, receipt.blames) == (Verdict.TEMPORARY, Blame.NETWORK)
 
-    def test_that_is_not_taken_in_time_is_the_networks_failure(self, closing):
+    def test_a_connect_timeout_is_a_network_failure(self, closing):
         with full_backlog() as port:
             options = {"host": "127.0.0.1", "port": port, "timeout": 0.3}
             [receipt] = send(closing(EmailChannel(backend=SMTP, backend_options=options)), "ann@example.com")
         assert (receipt.verdict, receipt.blames) == (Verdict.TEMPORARY, Blame.NETWORK)
 
     @pytest.mark.parametrize("tls", [{}, {"use_ssl": True}], ids=["plain", "TLS"])
-    def test_to_a_server_that_says_nothing_is_silence(self, closing, tls):
+    def test_a_server_without_replies_is_silence(self, closing, tls):
         with scripted(stage="greeting", fault=SILENCE) as server:
             options = {"host": "127.0.0.1", "port": server.port, "timeout": 0.3, **tls}
             [receipt] = send(closing(EmailChannel(backend=SMTP, backend_options=options)), "ann@example.com")
         assert (receipt.verdict, receipt.blames) == (Verdict.TEMPORARY, Blame.SILENCE)
 
-    def test_that_fails_by_one_family_of_addresses_is_made_by_another(self, closing, monkeypatch):
-        """The name has an address where nobody listens, and one where somebody does."""
+    def test_another_address_family_is_tried(self, closing, monkeypatch):
+        """The host name has one address with a closed port and one with a server."""
         found = socket.getaddrinfo
 
         def both(host, port, *args, **kwargs):
@@ -251,8 +251,8 @@ class TestTheConnection:
             channel.close()
 
     @pytest.mark.parametrize("pipelining", [False, True])
-    def test_gives_many_slow_replies_the_time_of_two(self, closing, pipelining):
-        """To greeting, EHLO, MAIL, RCPT and DATA, each in time."""
+    def test_limits_the_total_time_of_slow_replies(self, closing, pipelining):
+        """The replies to the greeting, EHLO, MAIL, RCPT and DATA are each in time."""
         with scripted(seconds=0.35, pipelining=pipelining) as server:
             options = {"host": "127.0.0.1", "port": server.port, "timeout": 0.5}
             [receipt] = send(closing(EmailChannel(backend=SMTP, backend_options=options)), "ann@example.com")
@@ -261,7 +261,7 @@ class TestTheConnection:
     @pytest.mark.parametrize("pipelining", [False, True])
     @pytest.mark.parametrize("drop", [BYTES, LINES])
     @pytest.mark.parametrize("stage", ["greeting", "MAIL", "DATA", "end of content"])
-    def test_gives_a_reply_that_drips_no_more_time_than_another(self, closing, stage, drop, pipelining):
+    def test_limits_the_time_of_a_slow_reply(self, closing, stage, drop, pipelining):
         with scripted(stage=stage, fault=drop, pipelining=pipelining) as server:
             options = {"host": "127.0.0.1", "port": server.port, "timeout": 0.4}
             channel = closing(EmailChannel(backend=SMTP, backend_options=options))
@@ -272,7 +272,7 @@ class TestTheConnection:
         assert (receipt.verdict, receipt.blames) == lost
 
     @pytest.mark.parametrize("options", [{"use_ssl": True}, {"use_tls": True}], ids=["TLS", "STARTTLS"])
-    def test_keeps_that_time_over_tls_too(self, closing, options, monkeypatch):
+    def test_limits_the_time_over_tls_too(self, closing, options, monkeypatch):
         monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
         script = {"over_tls": "use_ssl" in options, "offers": ("STARTTLS",)}
         with scripted(stage="end of content", fault=LINES, **script) as server:
@@ -282,7 +282,7 @@ class TestTheConnection:
             assert time.monotonic() - before < 2
         assert (receipt.verdict, receipt.blames) == (Verdict.UNKNOWN, Blame.PROVIDER)
 
-    def test_waits_for_no_last_words(self, closing):
+    def test_does_not_wait_for_the_reply_to_quit(self, closing):
         with scripted(besides={"end of content": "554 No", "RSET": SILENCE}) as server:
             options = {"host": "127.0.0.1", "port": server.port}
             before = time.monotonic()
@@ -298,7 +298,7 @@ class TestTheConnection:
             channel.close()
         assert [receipt.verdict for receipt in receipts] == [Verdict.ACCEPTED, Verdict.ACCEPTED]
 
-    def test_that_a_hosts_own_backend_finds_stale_is_opened_anew_only_where_nothing_was_handed_over(self, closing):
+    def test_a_stale_connection_of_a_custom_backend_is_reopened_only_if_nothing_was_sent(self, closing):
         for fault, verdict in [("421 Idle", Verdict.ACCEPTED), (RESET, Verdict.UNKNOWN)]:
             with scripted(stage="RCPT", fault=fault, turns=(2,)) as server:
                 options = {"host": "127.0.0.1", "port": server.port, "timeout": 5}
@@ -336,7 +336,7 @@ class TestInternationalAddresses:
             ("example.com", "example.com"),
         ],
     )
-    def test_a_domain_is_written_as_idna_2008_has_it(self, domain, ascii, pipelining):
+    def test_a_domain_is_encoded_with_idna_2008(self, domain, ascii, pipelining):
         sender = {"from_email": f"Büro <shop@{domain}>", "reply_to": [f"desk@{domain}"]}
         with scripted(pipelining=pipelining) as server:
             receipt = sent_to(to_scripted(server, **sender), f"ann@{domain}")
@@ -351,12 +351,12 @@ class TestInternationalAddresses:
         assert mail["Message-ID"].endswith(f"@{ascii}>")
         assert receipt.provider_message_id == mail["Message-ID"]
 
-    def test_so_it_is_by_any_backend_and_to_a_service(self, mailoutbox, service, closing):
+    def test_any_backend_and_service_encodes_domains(self, mailoutbox, service, closing):
         channel = EmailChannel(from_email="Shop <shop@faß.de>", backend=LOCMEM)
         send(channel, "ann@faß.de")
         [message] = mailoutbox
-        told = message.message()
-        assert (told["To"], told["From"].replace('"', "")) == ("ann@xn--fa-hia.de", "Shop <shop@xn--fa-hia.de>")
+        built = message.message()
+        assert (built["To"], built["From"].replace('"', "")) == ("ann@xn--fa-hia.de", "Shop <shop@xn--fa-hia.de>")
         assert send(closing(mailgun(service)), "ann@faß.de")[0].verdict is Verdict.ACCEPTED
         assert b"to=ann%40xn--fa-hia.de&" in service.requests[0][1]
 
@@ -391,7 +391,7 @@ class TestInternationalAddresses:
         assert b"\r\nTo: " + "jürgen@xn--fa-hia.de\r\n".encode() in server.contents[0]
 
     @pytest.mark.parametrize("pipelining", [False, True])
-    def test_and_to_no_other(self, pipelining, mailoutbox, service, closing):
+    def test_a_local_part_is_refused_without_smtputf8(self, pipelining, mailoutbox, service, closing):
         with scripted(pipelining=pipelining) as server:
             refused = [
                 sent_to(to_scripted(server), "jürgen@example.com"),
@@ -408,7 +408,7 @@ class TestInternationalAddresses:
         assert (server.accepted, mailoutbox, service.requests) == ([], [], [])
         assert not any("MAIL" in line.upper() for line in server.commands)
 
-    def test_a_sender_whose_local_part_the_server_cannot_take_is_our_own_fault(self):
+    def test_an_unsupported_sender_is_a_configuration_error(self):
         with scripted() as server:
             receipt = sent_to(to_scripted(server, from_email="büro@example.com"), "ann@example.com")
         assert (receipt.verdict, receipt.blames) == (Verdict.CONFIGURATION, Blame.PROVIDER)
@@ -425,7 +425,7 @@ class TestTheSender:
     )  # fmt: skip
     @pytest.mark.parametrize("option", ["from_email", "reply_to", "DEFAULT_FROM_EMAIL"])
     @pytest.mark.parametrize("backend", [SMTP, LOCMEM])
-    def test_that_is_no_address_is_our_own_fault(self, sender, option, backend, settings, mailoutbox):
+    def test_an_invalid_sender_is_a_configuration_error(self, sender, option, backend, settings, mailoutbox):
         if option == "DEFAULT_FROM_EMAIL":
             settings.DEFAULT_FROM_EMAIL = sender
         options = {"from_email": {"from_email": sender}, "reply_to": {"reply_to": [sender]}}.get(option, {})
@@ -446,7 +446,7 @@ class TestTheSender:
         assert message_from_bytes(written, policy=policy.default)["Subject"] == subject
 
 
-class TestWhatCannotBeSent:
+class TestUnsendable:
     @pytest.mark.parametrize("end", ["\n", "\r", "\x1e"])
     def test_a_header_with_a_line_end_is_refused(self, channel, office, end):
         [message] = message_to(channel, "ann@example.com")
@@ -455,7 +455,7 @@ class TestWhatCannotBeSent:
         assert receipt.verdict is Verdict.PERMANENT
         assert not office.mails
 
-    def test_a_backend_that_sends_nothing_and_does_not_say_why_is_no_success(self):
+    def test_a_backend_that_sends_nothing_is_not_a_success(self):
         class Silent(BaseEmailBackend):
             def send_messages(self, messages):
                 return 0
@@ -488,20 +488,20 @@ class TestByService:
             (503, Verdict.TEMPORARY),
         ],
     )
-    def test_its_status_is_a_verdict(self, channel, service, status, verdict):
+    def test_the_http_status_determines_the_verdict(self, channel, service, status, verdict):
         service.status = status
         [receipt] = send(channel, "ann@example.com")
         assert receipt.verdict is verdict
         assert receipt.error
 
-    def test_its_wish_to_be_left_alone_is_kept(self, channel, service):
+    def test_retry_after_is_used(self, channel, service):
         service.status, service.headers = 429, {"Retry-After": "120"}
         assert send(channel, "ann@example.com")[0].retry_after == 120
 
     @pytest.mark.parametrize(
         "clocks", [timedelta(), timedelta(days=1)], ids=["its clock is right", "its clock is wrong"]
     )
-    def test_its_wish_may_be_a_date(self, channel, service, clocks):
+    def test_retry_after_may_be_a_date(self, channel, service, clocks):
         now = datetime.now(UTC) + clocks
         service.date = format_datetime(now, usegmt=True)
         service.status, service.headers = (
@@ -511,7 +511,7 @@ class TestByService:
         assert send(channel, "ann@example.com")[0].retry_after == 90
 
     @pytest.mark.parametrize(("wish", "seconds"), [("soon", None), ("", None), ("Sun, 29 Mar 2026 12:00:00 GMT", 0)])
-    def test_a_wish_that_cannot_be_read_or_has_passed_is_left_to_the_schedule(self, channel, service, wish, seconds):
+    def test_an_invalid_or_past_retry_after_uses_the_schedule(self, channel, service, wish, seconds):
         service.status, service.headers = 429, {"Retry-After": wish}
         [receipt] = send(channel, "ann@example.com")
         assert (receipt.verdict, receipt.retry_after) == (Verdict.TEMPORARY, seconds)
@@ -520,35 +520,35 @@ class TestByService:
         service.hang_up = True
         assert send(channel, "ann@example.com")[0].verdict is Verdict.UNKNOWN
 
-    def test_no_answer_in_time_is_unknown(self, closing, service):
+    def test_a_timeout_is_unknown(self, closing, service):
         service.silent = True
         with_timeout = mailgun(service, timeout=0.3)
         [receipt] = send(closing(with_timeout), "ann@example.com")
         service.silent = False
         assert (receipt.verdict, receipt.blames) == (Verdict.UNKNOWN, Blame.PROVIDER)
 
-    def test_a_service_that_cannot_be_reached_has_got_nothing(self, closing, service):
+    def test_an_unreachable_service_is_temporary(self, closing, service):
         with scripted() as gone:
             pass
         for url in (f"http://127.0.0.1:{gone.port}", "http://no-such-host.invalid"):
             [receipt] = send(closing(mailgun(service, api_url=url, timeout=0.5)), "ann@example.com")
             assert (receipt.verdict, receipt.blames) == (Verdict.TEMPORARY, Blame.NETWORK), url
 
-    def test_a_service_that_does_not_take_the_connection_in_time_has_got_nothing(self, closing, service):
+    def test_a_connect_timeout_is_temporary(self, closing, service):
         with full_backlog() as full:
             channel = closing(mailgun(service, api_url=f"http://127.0.0.1:{full}", timeout=0.3))
             [receipt] = send(channel, "ann@example.com")
         assert (receipt.verdict, receipt.blames) == (Verdict.TEMPORARY, Blame.NETWORK)
 
     @pytest.mark.parametrize("fault", ["a certificate that is not trusted", "no TLS here", RESET])
-    def test_a_service_whose_tls_fails_has_got_nothing(self, closing, service, fault):
+    def test_a_tls_failure_is_temporary(self, closing, service, fault):
         script = {} if fault.startswith("a ") else {"stage": "handshake", "fault": fault}
         with scripted(over_tls=True, **script) as server:
             channel = closing(mailgun(service, api_url=f"https://127.0.0.1:{server.port}", timeout=2))
             [receipt] = send(channel, "ann@example.com")
         assert (receipt.verdict, receipt.blames) == (Verdict.TEMPORARY, Blame.NETWORK), receipt.error
 
-    def test_a_proxy_that_cannot_be_reached_has_got_nothing(self, closing, service, monkeypatch):
+    def test_an_unreachable_proxy_is_temporary(self, closing, service, monkeypatch):
         with scripted() as gone:
             pass
         monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{gone.port}")
@@ -556,14 +556,14 @@ class TestByService:
         [receipt] = send(channel, "ann@example.com")
         assert (receipt.verdict, receipt.blames) == (Verdict.TEMPORARY, Blame.NETWORK)
 
-    def test_a_service_without_its_settings_is_our_own_fault(self):
+    def test_missing_settings_of_a_service_are_a_configuration_error(self):
         with pytest.raises(Exception, match="(?i)api_key"):
             EmailChannel(backend=MAILGUN)
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("seconds", [10**9, 10**15, 10**400], ids=["decades", "ages", "for ever"])
-def test_a_service_that_asks_to_be_left_alone_for_ever_stops_nothing(settings, service, seconds):
+def test_an_excessive_retry_after_stops_nothing(settings, service, seconds):
     service.status, service.headers = 429, {"Retry-After": str(seconds)}
     options = {"api_key": "key", "api_url": f"http://127.0.0.1:{service.server_port}", "sender_domain": "example.com"}
     email = {"OPTIONS": {"backend": MAILGUN, "backend_options": options}}
@@ -576,7 +576,7 @@ def test_a_service_that_asks_to_be_left_alone_for_ever_stops_nothing(settings, s
 
 @pytest.mark.django_db
 class TestEndToEnd:
-    """From ``send()`` to the server, by the worker's own code."""
+    """From ``send()`` to the server, with the worker's code."""
 
     @pytest.fixture(autouse=True)
     def _site(self, settings, office):
@@ -588,7 +588,7 @@ class TestEndToEnd:
             NotificationManager.send(ShopEvents.NEWSLETTER, users)
             return captured.deliver()
 
-    def test_a_mail_arrives_and_its_id_is_kept(self, office):
+    def test_a_mail_arrives_and_its_id_is_stored(self, office):
         assert self.deliver(UserFactory(username="ann")) == {DeliveryState.SENT: 1}
         [mail] = office.mails
         assert mail.get_content().strip() == "News for ann"

@@ -1,4 +1,4 @@
-"""The channel that writes to Python's logging."""
+"""The log channel."""
 
 import logging
 
@@ -31,7 +31,7 @@ def test_the_text_goes_to_the_log(caplog):
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\x0b", "\x85", "\u2028", "\x1b[2K\x1b[1A", "\x08\x08", "\0"])
-def test_no_text_can_forge_an_entry_of_its_own(end):
+def test_no_text_can_forge_an_entry(end):
     line = LogChannel().prepare(Delivery(recipient_key="u:1"), Rendered({"txt": f"one{end}INFO forged"}))
     assert line.isprintable()
     assert line.startswith("u:1: one")
@@ -49,6 +49,6 @@ def test_percent_signs_are_plain_text(caplog):
     assert caplog.records[0].getMessage() == "100 %s"
 
 
-def test_a_level_that_does_not_exist_is_an_error_at_once():
+def test_an_unknown_level_is_an_error():
     with pytest.raises(KeyError):
         LogChannel(level="loud")

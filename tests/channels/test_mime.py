@@ -1,4 +1,4 @@
-"""Mails as our SMTP backend writes them are those that Django writes, only sooner."""
+"""Klaxon's SMTP backend renders the same mails as Django, but faster."""
 
 import re
 from email import message_from_bytes, policy
@@ -15,7 +15,7 @@ from notifications.channels.mime import is_simple, make_subject_foldable, render
 
 LONG = "Grüße " * 300
 HTML = "<p>Grüße</p>\n"
-# What a rendered template may hold; NUL and lone surrogates cannot even be stored.
+# The characters of a rendered template. NUL and lone surrogates cannot be stored.
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=2000)
 SUBJECTS = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1, max_size=200)
 NAMES = st.text(st.characters(categories=["Lu", "Ll", "Lo", "Nd"]), min_size=1, max_size=60)
@@ -36,7 +36,7 @@ def parsed(written):
 
 
 def meaning(written):
-    """All that a reader can tell. (Before a long subject Django leaves a space.)"""
+    """Return the contents that a mail client sees. (Django writes a space before a long subject.)"""
     whole = parsed(written)
     headers = {name: str(value).strip() for name, value in whole.items() if not name.startswith("Content-")}
     assert headers.pop("Date")
@@ -46,29 +46,29 @@ def meaning(written):
 
 
 def ended(part):
-    """Django 6.0 adds an end to a last line that has none."""
+    """Django 6.0 adds a missing end to the last line."""
     text = part.get_content()
     return text if django.VERSION < (6, 0) or text.endswith("\r\n") else f"{text}\r\n"
 
 
-def assert_the_same(message):
+def assert_same_meaning(message):
     written = render_mail(message)
     assert is_simple(message)
     assert meaning(written) == meaning(render_with_django(message))
-    assert_fit_for_smtp(render_with_django(make_subject_foldable(message)))
-    assert_fit_for_smtp(written)
+    assert_valid_for_smtp(render_with_django(make_subject_foldable(message)))
+    assert_valid_for_smtp(written)
 
 
 @pytest.mark.parametrize("change", [{}, {"cc": ["bob@example.com"]}], ids=["written here", "left to Django"])
 def test_a_word_that_fills_a_line_is_folded(change):
     subject = f"Order {'x' * 2000} of {'y' * 1000}"
     written = render_mail(mail(subject=subject, **change))
-    assert_fit_for_smtp(written)
+    assert_valid_for_smtp(written)
     assert parsed(written)["Subject"] == subject
 
 
 @pytest.mark.parametrize("change", [{}, {"cc": ["bob@example.com"]}], ids=["written here", "left to Django"])
-def test_an_address_that_is_not_ascii_is_written_as_it_is(change):
+def test_an_international_address_is_not_encoded(change):
     """RFC 6532."""
     message = mail(sender="Büro <büro@faß.de>", to=["jürgen@example.com"], reply_to=["desk@example.com"], **change)
     head = render_mail(message).partition(b"\r\n\r\n")[0].decode().split("\r\n")
@@ -76,7 +76,7 @@ def test_an_address_that_is_not_ascii_is_written_as_it_is(change):
     assert not any("address.invalid" in line for line in head)
 
 
-def assert_fit_for_smtp(written):
+def assert_valid_for_smtp(written):
     assert not re.search(rb"(?<!\r)\n|\r(?!\n)", written), "a bare line end"
     assert max(len(line) for line in written.split(b"\r\n")) <= 998
     head = written.partition(b"\r\n\r\n")[0]
@@ -92,7 +92,7 @@ def assert_fit_for_smtp(written):
 @example(".\n..\nFrom here\n--\n", "=3D =\n")
 @example("space \ntab\t\n" + LONG + " \n\t\n", " ")
 def test_every_text_and_html(text, html):
-    assert_the_same(mail(text=text, html=html))
+    assert_same_meaning(mail(text=text, html=html))
 
 
 @settings(deadline=None)
@@ -108,7 +108,7 @@ def test_every_text_and_html(text, html):
 @example("Order " + "x" * 3000 + " of you")
 @example("Grüße " + "x" * 3000)
 def test_every_subject(subject):
-    assert_the_same(mail(subject=subject))
+    assert_same_meaning(mail(subject=subject))
 
 
 @settings(deadline=None)
@@ -118,8 +118,8 @@ def test_every_subject(subject):
 def test_every_senders_name(name):
     message = mail(sender=f"{name} <shop@example.com>")
     if django.VERSION < (6, 0):
-        assert_the_same(message)
-    # Python puts a space into some names that are folded, when it reads them and when Django 6.0 has it write them.
+        assert_same_meaning(message)
+    # Python inserts a space into some folded names when it parses them, and when Django 6.0 renders them.
     assert parsed(render_mail(message))["From"].addresses[0].display_name.replace(" ", "") == name.replace(" ", "")
 
 
@@ -141,7 +141,7 @@ def test_every_senders_name(name):
     ids=str,
 )
 def test_every_header(changes):
-    assert_the_same(mail(**changes))
+    assert_same_meaning(mail(**changes))
 
 
 def attached():
@@ -151,10 +151,10 @@ def attached():
 
 
 class OwnMail(EmailMultiAlternatives):
-    """As a host may write it."""
+    """A custom mail class of a site."""
 
 
-def of_a_class_of_its_own():
+def make_custom_mail():
     message = OwnMail("Order 7", "It is on its way.", "shop@example.com", ["ann@example.com"])
     message.extra_headers["Message-ID"] = "<1@example.com>"
     return message
@@ -164,7 +164,7 @@ def of_a_class_of_its_own():
     "message",
     [
         attached(),
-        of_a_class_of_its_own(),
+        make_custom_mail(),
         mail(cc=["bob@example.com"]),
         mail(encoding="iso-8859-1", text="Grüße"),
         mail(content_subtype="html"),
@@ -181,7 +181,7 @@ def of_a_class_of_its_own():
     ],
     ids=lambda message: type(message).__name__,
 )
-def test_what_is_not_simple_is_left_to_django(message):
+def test_other_mails_are_rendered_by_django(message):
     assert not is_simple(message)
     ours, theirs = parsed(render_mail(message)), parsed(render_with_django(message))
     assert [part.get_content_type() for part in ours.walk()] == [part.get_content_type() for part in theirs.walk()]
@@ -202,7 +202,7 @@ def test_no_header_can_be_forged(field, end):
 @given(st.characters(categories=["Cc", "Zl", "Zp"]))
 @example("\x85")
 @example("\u2028")
-def test_nor_by_any_other_letter_that_ends_a_line(letter):
+def test_no_header_can_be_forged_by_other_line_separators(letter):
     forged = f"Order{letter}Bcc: eve@example.com"
     try:
         written = render_mail(mail(subject=forged))

@@ -1,4 +1,4 @@
-"""Our SMTP backend by itself: how it speaks where a server allows more than one command at once, and over TLS."""
+"""Klaxon's SMTP backend: its dialogue with a server that supports pipelining, and over TLS."""
 
 import django
 import pytest
@@ -23,14 +23,14 @@ def mail(*recipients, text="It is on its way.\n", **fields):
 
 
 def outcome(backend, message):
-    """What the channel would make of it."""
+    """Return the receipt that the channel would make."""
     try:
         assert backend.send_messages([message]) == 1
-    except Exception as error:  # noqa: BLE001 - the receipt tells it
+    except Exception as error:  # noqa: BLE001 - the receipt contains the error
         return make_sending_receipt(message, error, "smtp", backend.is_content_requested)
 
 
-def test_a_mail_takes_two_round_trips_where_the_server_allows_it():
+def test_a_mail_takes_two_round_trips_with_pipelining():
     with scripted(pipelining=True, patient=True, offers=("SIZE 1000",)) as server, to(server) as backend:
         assert backend.send_messages([mail(ANN), mail(BOB)]) == 2
     assert server.accepted == [ANN, BOB]
@@ -38,7 +38,7 @@ def test_a_mail_takes_two_round_trips_where_the_server_allows_it():
     assert server.commands[1].startswith("MAIL FROM:<shop@example.com> SIZE=")
 
 
-def test_where_it_does_not_the_commands_wait_for_their_answers():
+def test_without_pipelining_each_command_waits_for_its_reply():
     with scripted(patient=True) as server, to(server) as backend:
         receipt = outcome(backend, mail(ANN))
     assert (receipt.verdict, server.commands[2:]) == (Verdict.TEMPORARY, [])
@@ -46,7 +46,7 @@ def test_where_it_does_not_the_commands_wait_for_their_answers():
 
 @pytest.mark.parametrize("options", [{"use_tls": True}, {"use_ssl": True}], ids=["STARTTLS", "from the first byte"])
 @pytest.mark.parametrize("pipelining", [False, True])
-def test_a_mail_goes_over_tls(options, pipelining, monkeypatch):
+def test_a_mail_is_sent_over_tls(options, pipelining, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
     script = {"pipelining": pipelining, "offers": ("STARTTLS",), "over_tls": "use_ssl" in options}
     with scripted(**script) as server, to(server, **options) as backend:
@@ -55,7 +55,7 @@ def test_a_mail_goes_over_tls(options, pipelining, monkeypatch):
 
 
 @pytest.mark.parametrize("lenient", [False, True])
-def test_a_connection_goes_on_after_a_refusal(lenient):
+def test_a_connection_is_used_after_a_refusal(lenient):
     script = {"pipelining": True, "lenient": lenient, "stage": "RCPT", "fault": "550 No"}
     with scripted(**script) as server, to(server) as backend:
         assert outcome(backend, mail(ANN)).verdict is Verdict.PERMANENT
@@ -69,7 +69,7 @@ DIALOGUES = [(False, False), (True, False), (True, True)]
 
 
 @pytest.mark.parametrize(("pipelining", "lenient"), DIALOGUES, ids=["plain", "pipelined", "lenient"])
-def test_what_a_server_refused_before_it_hung_up_is_refused(pipelining, lenient):
+def test_a_refusal_before_a_disconnect_is_a_refusal(pipelining, lenient):
     script = {"stage": "RCPT", "fault": "550 5.1.1 No such mailbox", "hangs_up": True}
     with scripted(pipelining=pipelining, lenient=lenient, **script) as server, to(server) as backend:
         receipt = outcome(backend, mail(ANN))
@@ -77,7 +77,7 @@ def test_what_a_server_refused_before_it_hung_up_is_refused(pipelining, lenient)
 
 
 @pytest.mark.parametrize("end", ["RSET", "end of nothing"])
-def test_a_server_that_is_lost_after_it_refused_has_refused(end):
+def test_a_refusal_before_lost_contact_is_a_refusal(end):
     script = {"pipelining": True, "lenient": end != "RSET", "stage": "RCPT", "fault": "550 No", "besides": {end: RESET}}
     with scripted(**script) as server, to(server) as backend:
         receipt = outcome(backend, mail(ANN))
@@ -85,7 +85,7 @@ def test_a_server_that_is_lost_after_it_refused_has_refused(end):
 
 
 @pytest.mark.parametrize("pipelining", [False, True])
-def test_a_server_may_say_that_it_forwards(pipelining):
+def test_a_forwarding_reply_is_accepted(pipelining):
     script = {"stage": "RCPT", "fault": "251 Moved to bob@example.com"}
     with scripted(pipelining=pipelining, **script) as server, to(server) as backend:
         assert outcome(backend, mail(ANN)) is None
@@ -93,21 +93,21 @@ def test_a_server_may_say_that_it_forwards(pipelining):
 
 
 @pytest.mark.parametrize("pipelining", [False, True])
-def test_of_several_recipients_those_who_are_not_refused_get_it(pipelining):
+def test_recipients_that_are_not_refused_get_the_mail(pipelining):
     script = {"pipelining": pipelining, "stage": "RCPT", "fault": "550 No", "turns": (2,)}
     with scripted(**script) as server, to(server) as backend:
         assert backend.send_messages([mail(ANN, BOB, CID)]) == 1
     assert server.accepted == [ANN, CID]
 
 
-def test_a_mail_to_nobody_is_not_sent():
+def test_a_mail_without_recipients_is_not_sent():
     with scripted(pipelining=True) as server, to(server) as backend:
         assert backend.send_messages([mail()]) == 0
     assert "DATA" not in server.commands
 
 
 @pytest.mark.parametrize("pipelining", [False, True])
-def test_the_content_arrives_letter_for_letter(pipelining):
+def test_the_content_arrives_unchanged(pipelining):
     message = mail(ANN, text=".\n..\n.dot\r\nno end")
     message.attach("bill.bin", b"\r\n.\r\n\x00\xff", "application/octet-stream")
     with scripted(pipelining=pipelining) as server, to(server) as backend:
@@ -117,7 +117,7 @@ def test_the_content_arrives_letter_for_letter(pipelining):
     assert b"DQouDQoA/w==" in content
 
 
-def test_a_content_that_begins_with_a_dot_or_has_no_end_arrives_too():
+def test_a_content_with_a_leading_dot_or_without_line_end_arrives():
     with scripted(pipelining=True) as server, to(server) as backend:
         backend.connection.send_mail("shop@example.com", [ANN], b".x")
         backend.connection.send_mail("shop@example.com", [ANN], b"x\r\n")
@@ -128,12 +128,12 @@ def test_a_content_that_begins_with_a_dot_or_has_no_end_arrives_too():
     "address",
     [
         ANN, "Ann <ann@example.com>", '"Ann, Ä" <ann@example.com>', "root@localhost", '"a b"@example.com',
-        # Django 6.0 refuses an address with two dots in a row, and we send to it.
+        # Django 6.0 refuses an address with two consecutive dots, but Klaxon sends to it.
         *(["a..b@example.com"] if django.VERSION < (6, 0) else []),
         "o'neil+x@ex-ample.co.uk", "ann@bücher.example", "ann@[127.0.0.1]",
     ],
 )  # fmt: skip
-def test_the_envelope_is_the_one_that_django_writes(address):
+def test_the_envelope_equals_djangos(address):
     commands = []
     for backend in (EmailBackend, DjangoBackend):
         with scripted(pipelining=True) as server, to(server, backend) as connection:
@@ -154,14 +154,14 @@ def test_no_command_can_be_forged(address):
     assert not any("RCPT" in line for line in server.commands)
 
 
-def test_a_mail_that_cannot_be_written_is_not_taken_for_one_that_may_have_arrived():
+def test_a_mail_that_cannot_be_rendered_is_permanent():
     with scripted(pipelining=True) as server, to(server) as backend:
         assert outcome(backend, mail(ANN)) is None
         assert outcome(backend, mail(f"{ANN}, {BOB}")).verdict is Verdict.PERMANENT
         assert outcome(backend, mail(f"ann@{'x' * 64}.example")).verdict is Verdict.PERMANENT
 
 
-def test_errors_are_kept_silent_where_the_site_wants_it():
+def test_fail_silently_is_respected():
     with scripted(pipelining=True, stage="RCPT", fault="550 No") as server, to(server, fail_silently=True) as backend:
         assert backend.send_messages([mail(ANN), mail(BOB)]) == 1
     assert server.accepted == [BOB]

@@ -1,4 +1,4 @@
-"""Whatever an SMTP server can do to one mail of several, from ``send()`` to the server's door and back to the outbox.
+"""Failures of an SMTP server for one mail of several, from ``send()`` to the server and back to the outbox.
 
 The page of the email channel shows these rows as its table.
 """
@@ -44,7 +44,7 @@ CASES = [
 
 
 class Watched(EmailChannel):
-    """The channel itself, and a look at what it answers."""
+    """The channel, which records its receipts."""
 
     receipts: list[Any] = []
 
@@ -56,7 +56,7 @@ class Watched(EmailChannel):
 
 @pytest.fixture
 def site(settings, db, monkeypatch):
-    """Say which server the site's mails go to."""
+    """Set the SMTP server of the site."""
     monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
     Watched.receipts.clear()
 
@@ -97,7 +97,7 @@ def on_unknown(policy):
 
 
 def needs(row):
-    """What the site and the server must be set to for this stage to be reached."""
+    """Return the settings of the site and the server that reach this stage."""
     options = TLS if row.stage in ("STARTTLS", "handshake") else LOGIN if row.stage == "AUTH" else {}
     return {"timeout": PATIENCE if row.fault == SILENCE else 5, **options}
 
@@ -107,7 +107,7 @@ def hits_the_first(row):
 
 
 def script_of(row, dialogue):
-    """The fault hits the first mail, or else the second. (A client whose EHLO is refused tries HELO.)"""
+    """The fault affects the first mail, or otherwise the second. (A client whose EHLO is refused tries HELO.)"""
     turns = (1, 2) if str(row).startswith("EHLO-5") else (1,) if hits_the_first(row) else (2, 2 + row.is_tried_twice)
     offers = ("SIZE 1000000", "AUTH PLAIN", *["STARTTLS"] * (row.stage in ("STARTTLS", "handshake")))
     return {"stage": row.stage, "fault": row.fault, "turns": turns, "offers": offers, **DIALOGUES[dialogue]}
@@ -115,12 +115,12 @@ def script_of(row, dialogue):
 
 def test_the_page_has_the_same_rows():
     lines = [line for line in PAGE.read_text().partition("## Table of errors")[2].splitlines() if line.startswith("| ")]
-    assert lines[1:] == [row.on_the_page() for row in [*OPENING, *ENVELOPE, *CONTENT]]
+    assert lines[1:] == [row.format_page_row() for row in [*OPENING, *ENVELOPE, *CONTENT]]
 
 
 @pytest.mark.parametrize(("row", "dialogue"), CASES)
-def test_one_mail_of_three_fails_and_the_others_are_sent_once(row, dialogue, site, clock):
-    """What is our own fault pauses the provider: then the others are sent when it is tried again."""
+def test_one_of_three_mails_fails_and_the_others_are_sent_once(row, dialogue, site, clock):
+    """A configuration error opens the circuit. Then the other mails are sent when the provider is tried again."""
     with scripted(**script_of(row, dialogue)) as server:
         site(server, **needs(row))
         queue("ann", "bob", "cid")
@@ -154,7 +154,7 @@ def fate(victim):
 
 
 def later(count, clock):
-    """What is tried again is tried at its time, and not before; what is not, never."""
+    """A retry happens at its time and not before. Other mails are never retried."""
     clock.forward(seconds=59)
     assert dispatch() == {}
     clock.forward(seconds=1)
@@ -165,7 +165,7 @@ def later(count, clock):
 
 @pytest.mark.parametrize("dialogue", ["plain", "pipelined"])
 @pytest.mark.parametrize("row", [row for row in CONTENT if row.verdict == LOST], ids=str)
-def test_what_may_have_arrived_waits_for_a_person_where_twice_is_worse_than_never(row, dialogue, site, clock):
+def test_unknown_mails_wait_for_a_person_if_on_unknown_is_hold(row, dialogue, site, clock):
     on_unknown("hold")
     with scripted(**script_of(row, dialogue)) as server:
         site(server, **needs(row))
@@ -180,7 +180,7 @@ def test_what_may_have_arrived_waits_for_a_person_where_twice_is_worse_than_neve
 
 
 @pytest.mark.parametrize("row", [row for row in ENVELOPE if row.fault in (RESET, SILENCE)], ids=str)
-def test_what_cannot_have_arrived_is_tried_again_even_there(row, site, clock):
+def test_unaccepted_mails_are_retried_even_if_on_unknown_is_hold(row, site, clock):
     on_unknown("hold")
     with scripted(**script_of(row, "pipelined")) as server:
         site(server, **needs(row))
@@ -233,7 +233,7 @@ def test_a_limit_of_mails_for_each_connection_costs_nothing(said, dialogue, site
     assert not Suppression.objects.exists()
 
 
-def test_a_missing_mailbox_among_accepted_mails_is_missing_on_a_fresh_connection_too(site):
+def test_a_missing_mailbox_is_checked_on_a_new_connection(site):
     with scripted(stage="RCPT", fault="550 No such user", turns=range(1, 99), pipelining=True) as server:
         server.whom = "bob@example.com".__eq__
         site(server)
@@ -243,7 +243,7 @@ def test_a_missing_mailbox_among_accepted_mails_is_missing_on_a_fresh_connection
     assert Suppression.objects.count() == 1
 
 
-def test_the_mails_after_a_refused_recipient_go_over_the_same_connection(site):
+def test_mails_after_a_refused_recipient_use_the_same_connection(site):
     with scripted(stage="RCPT", fault="550 5.1.1 No such user", turns=(2, 3), pipelining=True) as server:
         site(server)
         queue("ann", "bob", "cid", "dan")
@@ -252,7 +252,7 @@ def test_the_mails_after_a_refused_recipient_go_over_the_same_connection(site):
 
 
 @pytest.mark.parametrize("fault", GONE.values(), ids=GONE)
-def test_a_fresh_connection_that_ends_at_once_is_a_failure(fault, site):
+def test_a_new_connection_that_ends_immediately_is_a_failure(fault, site):
     with scripted(stage="MAIL", fault=fault, turns=range(1, 9)) as server:
         site(server)
         queue("ann")
@@ -261,7 +261,7 @@ def test_a_fresh_connection_that_ends_at_once_is_a_failure(fault, site):
 
 
 @pytest.mark.parametrize("fault", GONE.values(), ids=GONE)
-def test_a_mail_gets_one_fresh_connection_and_no_more(fault, site):
+def test_a_mail_gets_at_most_one_new_connection(fault, site):
     with scripted(stage="MAIL", fault=fault, turns=(2, 3, 4, 5)) as server:
         site(server)
         queue("ann", "bob")
@@ -270,7 +270,7 @@ def test_a_mail_gets_one_fresh_connection_and_no_more(fault, site):
 
 
 @pytest.mark.parametrize("fault", [RESET, "421 4.3.2 Closing down"])
-def test_what_is_lost_after_the_content_is_not_sent_again_at_once(fault, site):
+def test_a_mail_lost_after_the_content_is_not_resent_immediately(fault, site):
     with scripted(stage="end of content", fault=fault, turns=(2,)) as server:
         site(server)
         queue("ann", "bob")
@@ -278,7 +278,7 @@ def test_what_is_lost_after_the_content_is_not_sent_again_at_once(fault, site):
     assert (server.accepted, server.reached["end of content"]) == (["ann@example.com"], 2)
 
 
-def test_silence_on_a_used_connection_is_not_waited_for_twice(site):
+def test_silence_on_a_used_connection_causes_one_timeout(site):
     with scripted(stage="MAIL", fault=SILENCE, turns=(2, 3)) as server:
         site(server, timeout=PATIENCE)
         queue("ann", "bob")
@@ -287,7 +287,7 @@ def test_silence_on_a_used_connection_is_not_waited_for_twice(site):
     assert Watched.receipts[-1].blames is Blame.SILENCE
 
 
-# What hits every mail, until somebody repairs it: the options of the site, what the server offers, and the reason.
+# Failures of every mail: the options of the site, the extensions of the server, and the reason.
 EVERY = {
     "no STARTTLS": (TLS, {}, CONFIGURATION),
     "no AUTH": (LOGIN, {}, CONFIGURATION),
@@ -298,7 +298,7 @@ EVERY = {
 
 
 @pytest.mark.parametrize(("options", "offers", "reason"), EVERY.values(), ids=EVERY)
-def test_what_hits_every_mail_pauses_the_provider_and_costs_nobody_their_address(
+def test_a_failure_of_every_mail_opens_the_circuit_and_suppresses_no_address(
     options, offers, reason, site, clock, monkeypatch
 ):
     with scripted(**offers) as server, scripted(offers=("STARTTLS", "AUTH PLAIN")) as repaired:
@@ -312,11 +312,11 @@ def test_what_hits_every_mail_pauses_the_provider_and_costs_nobody_their_address
         site(repaired)
         clock.forward(seconds=60)
         assert dispatch() == {"sent": 2}
-        # The probe is a mail that the provider has not refused yet.
+        # The probe is a mail that the provider has not refused.
         assert (server.accepted, repaired.accepted) == ([], ["bob@example.com", "ann@example.com"])
 
 
-def test_no_server_at_all_is_temporary_and_the_networks_failure(site, clock):
+def test_a_missing_server_is_a_temporary_network_failure(site, clock):
     with scripted() as server:
         site(server)
     queue("ann")
@@ -340,7 +340,7 @@ def test_the_schedule_ends_in_a_dead_letter(site, clock):
     assert not Suppression.objects.exists()
 
 
-def test_the_log_keeps_the_servers_words_without_addresses(site):
+def test_the_log_contains_the_replies_without_addresses(site):
     fault = "550 5.1.1 <secret.name@example.com>: unknown"
     with scripted(stage="RCPT", fault=fault, pipelining=True) as server:
         site(server)

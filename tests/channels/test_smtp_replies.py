@@ -1,4 +1,4 @@
-"""What a refusal means: answers of real servers, by stage, code and words. (The wording is our own.)"""
+"""The meaning of refusals: replies of real servers by stage, code and text. (The texts are paraphrased.)"""
 
 import smtplib
 
@@ -42,13 +42,13 @@ OUR_OWN = [
 
 @pytest.mark.parametrize("stage", DURING_A_MAIL, ids=lambda stage: stage.name)
 @pytest.mark.parametrize("said", OUR_OWN)
-def test_codes_that_speak_of_the_sending_site_cost_no_recipient_anything(said, stage):
+def test_codes_about_the_site_blame_no_recipient(said, stage):
     found = meaning(stage, said)
     assert (found.verdict, found.blames, found.suppress) == (CONFIGURATION, Blame.PROVIDER, NO)
 
 
 @pytest.mark.parametrize("said", ["503 Bad sequence of commands", "503 5.5.1 Authentication required before RCPT"])
-def test_the_order_of_commands_is_our_own_fault_until_there_is_content(said):
+def test_the_order_of_commands_is_a_configuration_error_before_the_content(said):
     assert [meaning(stage, said).blames for stage in (Stage.RCPT, Stage.DATA)] == [Blame.PROVIDER, Blame.PROVIDER]
     assert meaning(Stage.END, said).blames is Blame.MESSAGE
 
@@ -134,7 +134,7 @@ IN_WORDS_ONLY = [
 
 @pytest.mark.parametrize("stage", DURING_A_MAIL, ids=lambda stage: stage.name)
 @pytest.mark.parametrize("said", IN_WORDS_ONLY)
-def test_words_that_speak_of_the_sending_site_stop_no_provider_and_kill_no_mail(said, stage):
+def test_text_about_the_site_stops_no_provider_and_buries_no_mail(said, stage):
     found = meaning(stage, said)
     assert (found.verdict, found.blames, found.suppress) == (CONFIGURATION, Blame.MESSAGE, NO)
 
@@ -175,7 +175,7 @@ ONE_MAIL = [
 
 @pytest.mark.parametrize("stage", DURING_A_MAIL, ids=lambda stage: stage.name)
 @pytest.mark.parametrize("said", ONE_MAIL)
-def test_what_refuses_one_mail_speaks_against_that_mail_only(said, stage):
+def test_a_refusal_of_one_mail_blames_only_this_mail(said, stage):
     found = meaning(stage, said)
     assert (found.verdict, found.blames, found.suppress) == (PERMANENT, Blame.MESSAGE, NO)
 
@@ -214,7 +214,7 @@ def test_what_refuses_one_mail_speaks_against_that_mail_only(said, stage):
         ("550 5.1.1 Too many messages; try again later", NO),
         ("550 5.1.1 Please authenticate before sending", NO),
         ("550 5.1.2 We do not relay for you", NO),
-        # What the code condemns, and the words do not.
+        # The code is about the address, but the text is not.
         ("550 5.1.1 Mailbox full", NO),
         ("550 5.1.1 Recipient's disk quota used up", NO),
         ("550 5.1.1 Messages capped, upgrade your package", NO),
@@ -231,13 +231,13 @@ def test_what_refuses_one_mail_speaks_against_that_mail_only(said, stage):
         ("550 5.1.1 You are too fast", NO),
         ("550 5.1.1 Cuenta suspendida por exceso de envíos", NO),
         ("550 5.1.1 Postfach gesperrt", NO),
-        # Nothing but the address.
+        # The code and the text are about the address.
         ("550 5.1.1 Adresse d'au moins un destinataire invalide", NOW),
         ("550 5.1.1: Unbekannter Benutzer", NOW),
         ("511 Sorry, no mailbox here by that name (#5.1.1 - chkuser)", NOW),
     ],
 )
-def test_what_speaks_of_one_mailbox(said, suppress, stage):
+def test_refusals_about_one_mailbox(said, suppress, stage):
     found = meaning(stage, said)
     assert (found.verdict, found.blames, found.suppress) == (PERMANENT, Blame.RECIPIENT, suppress)
 
@@ -256,13 +256,13 @@ def test_what_speaks_of_one_mailbox(said, suppress, stage):
         ("550 \xff\xfe", AMONG),
     ],
 )
-def test_a_bare_550_condemns_only_what_the_engine_finds_among_accepted_mails(said, suppress):
+def test_a_bare_550_suppresses_only_among_accepted_mails(said, suppress):
     found = meaning(Stage.RCPT, said)
     assert (found.verdict, found.blames, found.suppress) == (PERMANENT, Blame.MESSAGE, suppress)
     assert meaning(Stage.END, said).suppress is NO
 
 
-def test_a_disabled_mailbox_counts_only_where_the_recipient_is_named():
+def test_a_disabled_mailbox_is_repeated_only_at_rcpt():
     found = [meaning(stage, "550 5.2.1 The mailbox is disabled") for stage in DURING_A_MAIL]
     assert [one.suppress for one in found] == [REPEATED, NO, NO]
     assert {(one.verdict, one.blames) for one in found} == {(PERMANENT, Blame.RECIPIENT)}
@@ -299,7 +299,7 @@ def test_a_disabled_mailbox_counts_only_where_the_recipient_is_named():
         ("451 4.3.0 Temporary lookup failure", Blame.PROVIDER),
     ],
 )
-def test_a_refusal_for_now_speaks_against_the_mailbox_or_the_server(said, blames):
+def test_a_temporary_refusal_blames_the_mailbox_or_the_server(said, blames):
     found = meaning(Stage.RCPT, said)
     assert (found.verdict, found.blames, found.suppress) == (TEMPORARY, blames, NO)
 
@@ -320,7 +320,7 @@ def test_a_refusal_for_now_speaks_against_the_mailbox_or_the_server(said, blames
         ("450 4.2.0 Greylisted", TEMPORARY, Blame.PROVIDER),
     ],
 )
-def test_at_the_sender(said, verdict, blames):
+def test_replies_to_mail(said, verdict, blames):
     found = meaning(Stage.MAIL, said)
     assert (found.verdict, found.blames, found.suppress) == (verdict, blames, NO)
 
@@ -329,7 +329,7 @@ def test_at_the_sender(said, verdict, blames):
     ("said", "verdict"),
     [("554 5.7.1 Blocked", CONFIGURATION), ("535 5.7.8 Wrong", CONFIGURATION), ("454 4.7.0 Not now", TEMPORARY)],
 )
-def test_before_there_is_a_mail(said, verdict):
+def test_replies_while_opening(said, verdict):
     found = meaning(Stage.OPENING, said)
     assert (found.verdict, found.blames, found.suppress) == (verdict, Blame.PROVIDER, NO)
 
@@ -348,11 +348,11 @@ def test_before_there_is_a_mail(said, verdict):
         (-1, b"What?", ""),
     ],
 )
-def test_two_answers_are_the_same_if_their_codes_are(code, said, label):
+def test_replies_with_equal_codes_have_equal_labels(code, said, label):
     assert Reply.of(code, said).label == label
 
 
-def test_a_receipt_says_what_the_answer_means():
+def test_a_receipt_contains_the_meaning_of_the_reply():
     refused = smtplib.SMTPRecipientsRefused({"bob@example.com": (550, b"5.1.1 No such mailbox")})
     receipt = make_sending_receipt(None, refused, "smtp", False)
     assert (receipt.code, receipt.blames, receipt.suppress) == ("550 5.1.1", Blame.RECIPIENT, NOW)

@@ -1,4 +1,4 @@
-"""The inbox: one's own items, shown without changing them, marked only by POST."""
+"""The inbox: only own items, unchanged by GET, marked as read by POST."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -34,7 +34,7 @@ def bob(db: None) -> User:
 
 @pytest.fixture
 def browser(ann: User) -> Client:
-    """Ann's."""
+    """A client that is signed in as Ann."""
     client = Client(enforce_csrf_checks=False)
     client.force_login(ann)
     return client
@@ -42,7 +42,7 @@ def browser(ann: User) -> Client:
 
 @pytest.fixture
 def put(db: None) -> Callable[..., list[InboxItem]]:
-    """Items in a user's inbox, the first the oldest."""
+    """Create items in a user's inbox, the oldest first."""
 
     def write(user: User, count: int = 1, **values: Any) -> list[InboxItem]:
         defaults = {"cluster": Cluster.objects.default(), "event": "order_shipped", "priority": 3, "title": "Shipped"}
@@ -63,7 +63,7 @@ def unread_of(user: User) -> int:
     return InboxItem.objects.of(user).unread().count()
 
 
-def test_what_was_sent_is_found_in_the_inbox(browser: Client, ann: User) -> None:
+def test_a_sent_notification_is_in_the_inbox(browser: Client, ann: User) -> None:
     NotificationManager.send(ShopEvents.STORE_ON_FIRE, [ann], None, {"place": "the stockroom"})
     Dispatcher().run_until_idle()
     page = browser.get(url("inbox")).content.decode()
@@ -73,13 +73,13 @@ def test_what_was_sent_is_found_in_the_inbox(browser: Client, ann: User) -> None
     assert "Leave the stockroom now." in browser.get(url("inbox-item", item.pk)).content.decode()
 
 
-def test_the_address_that_the_site_includes_leads_to_the_inbox(browser: Client) -> None:
+def test_the_included_url_is_the_inbox(browser: Client) -> None:
     response = browser.get("/notifications/?show=unread")
     assert (response.status_code, response.url) == (302, f"{INBOX}?show=unread")
     assert browser.post("/notifications/").status_code == 405
 
 
-def test_only_ones_own_items_are_listed_and_counted(browser: Client, ann: User, bob: User, put: Any) -> None:
+def test_only_own_items_are_listed_and_counted(browser: Client, ann: User, bob: User, put: Any) -> None:
     put(ann, 2, title="For Ann")
     put(bob, 3, title="For Bob")
     page = browser.get(url("inbox")).content.decode()
@@ -89,9 +89,7 @@ def test_only_ones_own_items_are_listed_and_counted(browser: Client, ann: User, 
 
 
 @pytest.mark.parametrize(("name", "method"), [("inbox-item", "get"), ("mark-read", "post")])
-def test_a_foreign_item_is_as_absent_as_a_missing_one(
-    name: str, method: str, browser: Client, bob: User, put: Any
-) -> None:
+def test_an_item_of_another_user_is_not_found(name: str, method: str, browser: Client, bob: User, put: Any) -> None:
     [foreign] = put(bob)
     for pk in (foreign.pk, foreign.pk + 1000):
         assert getattr(browser, method)(url(name, pk)).status_code == 404
@@ -100,7 +98,7 @@ def test_a_foreign_item_is_as_absent_as_a_missing_one(
 
 @pytest.mark.parametrize("name", ["inbox", "inbox-item", "unread-count"])
 @pytest.mark.parametrize("method", ["get", "head"])
-def test_looking_changes_nothing(name: str, method: str, browser: Client, ann: User, put: Any) -> None:
+def test_viewing_changes_nothing(name: str, method: str, browser: Client, ann: User, put: Any) -> None:
     [item] = put(ann)
     address = url(name, item.pk) if name == "inbox-item" else url(name)
     assert getattr(browser, method)(address).status_code == 200
@@ -127,14 +125,14 @@ def test_other_methods_are_refused(name: str, refused: str, browser: Client, ann
 
 
 @pytest.mark.parametrize("name", ["inbox", "unread-count", "inbox-item"])
-def test_a_stranger_is_sent_to_sign_in_and_back(name: str, client: Client, ann: User, put: Any) -> None:
+def test_an_anonymous_user_is_redirected_to_sign_in_and_back(name: str, client: Client, ann: User, put: Any) -> None:
     [item] = put(ann)
     address = url(name, item.pk) if name == "inbox-item" else url(name)
     assert client.get(address).url == f"/admin/login/?next={address}"
 
 
 @pytest.mark.parametrize("name", ["mark-read", "mark-all-read"])
-def test_a_stranger_who_posts_is_sent_to_sign_in_and_then_to_the_inbox(
+def test_an_anonymous_post_is_redirected_to_sign_in_and_then_to_the_inbox(
     name: str, client: Client, ann: User, put: Any
 ) -> None:
     [item] = put(ann)
@@ -152,7 +150,7 @@ def test_a_post_without_the_csrf_token_is_refused(name: str, ann: User, put: Any
     assert unread_of(ann) == 1
 
 
-def test_one_item_is_marked_read_at_the_clocks_time(browser: Client, ann: User, put: Any) -> None:
+def test_one_item_is_marked_read_with_the_current_time(browser: Client, ann: User, put: Any) -> None:
     first, second = put(ann, 2)
     with clock.override(lambda: NOON):
         response = browser.post(url("mark-read", first.pk))
@@ -169,7 +167,7 @@ def test_marking_again_keeps_the_first_time(browser: Client, ann: User, put: Any
     assert item.read_at == NOON
 
 
-def test_all_are_marked_read_but_nobody_elses(browser: Client, ann: User, bob: User, put: Any) -> None:
+def test_all_own_items_are_marked_read(browser: Client, ann: User, bob: User, put: Any) -> None:
     put(ann, 3)
     put(bob, 1)
     page = browser.post(url("mark-all-read"), follow=True).content.decode()
@@ -178,7 +176,7 @@ def test_all_are_marked_read_but_nobody_elses(browser: Client, ann: User, bob: U
 
 
 @pytest.mark.parametrize("wanted", ["/notifications/inbox/?show=unread&page=2", "/elsewhere/", "?page=2"])
-def test_the_user_comes_back_to_a_local_address(wanted: str, browser: Client, ann: User, put: Any) -> None:
+def test_the_user_is_redirected_to_a_local_path(wanted: str, browser: Client, ann: User, put: Any) -> None:
     [item] = put(ann)
     assert browser.post(url("mark-read", item.pk), {"next": wanted}).headers["Location"] == wanted
 
@@ -198,12 +196,12 @@ def test_the_user_comes_back_to_a_local_address(wanted: str, browser: Client, an
         "",
     ],
 )
-def test_the_user_is_led_nowhere_else(wanted: str, browser: Client, ann: User, put: Any) -> None:
+def test_the_user_is_not_redirected_elsewhere(wanted: str, browser: Client, ann: User, put: Any) -> None:
     [item] = put(ann)
     assert browser.post(url("mark-read", item.pk), {"next": wanted}).headers["Location"] == INBOX
 
 
-def test_the_unread_filter_leaves_out_what_was_read(browser: Client, ann: User, put: Any) -> None:
+def test_the_unread_filter_hides_read_items(browser: Client, ann: User, put: Any) -> None:
     put(ann, title="Old news", read_at=NOON)
     put(ann, title="Fresh news")
     unread = browser.get(url("inbox"), {"show": "unread"}).content.decode()
@@ -219,7 +217,7 @@ def test_the_current_filter_is_named_for_screen_readers(browser: Client, ann: Us
     assert f'<a href="{INBOX}" aria-current="page">' in browser.get(url("inbox")).content.decode()
 
 
-def test_pages_hold_the_newest_first(browser: Client, ann: User, put: Any) -> None:
+def test_pages_list_the_newest_first(browser: Client, ann: User, put: Any) -> None:
     rows = put(ann, PER_PAGE + 1)
     first = browser.get(url("inbox"))
     assert [item.pk for item in first.context["page"]] == [row.pk for row in reversed(rows[1:])]
@@ -233,12 +231,12 @@ def test_page_links_keep_the_filter(browser: Client, ann: User, put: Any) -> Non
 
 
 @pytest.mark.parametrize("page", ["9", "0", "-1", "x"])
-def test_a_page_that_is_not_there_shows_the_nearest(page: str, browser: Client, ann: User, put: Any) -> None:
+def test_a_missing_page_shows_the_nearest(page: str, browser: Client, ann: User, put: Any) -> None:
     put(ann, PER_PAGE + 1)
     assert browser.get(url("inbox"), {"page": page}).status_code == 200
 
 
-def test_an_empty_inbox_says_so_kindly(browser: Client, ann: User, put: Any) -> None:
+def test_an_empty_inbox_has_a_message(browser: Client, ann: User, put: Any) -> None:
     assert "You have no notifications yet." in browser.get(url("inbox")).content.decode()
     put(ann, read_at=NOON)
     assert "You have no unread notifications." in browser.get(url("inbox"), {"show": "unread"}).content.decode()
@@ -253,7 +251,7 @@ def test_markup_in_an_item_is_shown_as_text(name: str, browser: Client, ann: Use
     assert "&lt;script&gt;" in page
 
 
-def test_line_breaks_are_kept(browser: Client, ann: User, put: Any) -> None:
+def test_line_breaks_are_preserved(browser: Client, ann: User, put: Any) -> None:
     [item] = put(ann, body="one\ntwo\n\nthree")
     page = browser.get(url("inbox-item", item.pk)).content.decode()
     assert "<p>one<br>two</p>\n\n<p>three</p>" in page
@@ -264,7 +262,7 @@ def test_an_item_without_a_title_is_named_by_its_event(browser: Client, ann: Use
     assert ">order_shipped</a>" in browser.get(url("inbox")).content.decode()
 
 
-def test_clusters_are_named_only_where_there_are_several(browser: Client, ann: User, put: Any) -> None:
+def test_clusters_are_named_only_if_there_are_several(browser: Client, ann: User, put: Any) -> None:
     [item] = put(ann)
     for address in (url("inbox"), url("inbox-item", item.pk)):
         assert "Default" not in browser.get(address).content.decode()
@@ -274,7 +272,7 @@ def test_clusters_are_named_only_where_there_are_several(browser: Client, ann: U
 
 
 @pytest.mark.parametrize("query", [{}, {"show": "unread"}])
-def test_a_list_costs_as_many_queries_for_a_full_page_as_for_one_item(
+def test_a_list_needs_as_many_queries_for_a_full_page_as_for_one_item(
     query: dict[str, str], browser: Client, ann: User, put: Any
 ) -> None:
     put(ann)
@@ -286,7 +284,7 @@ def test_a_list_costs_as_many_queries_for_a_full_page_as_for_one_item(
     assert len(for_many) == len(for_one) == 5
 
 
-def test_the_badge_costs_one_query_besides_the_session(
+def test_the_badge_needs_one_query_for_the_count(
     browser: Client, ann: User, put: Any, django_assert_num_queries: Any
 ) -> None:
     put(ann, 50)
@@ -295,6 +293,6 @@ def test_the_badge_costs_one_query_besides_the_session(
 
 
 @pytest.mark.parametrize("name", ["inbox", "unread-count"])
-def test_private_pages_are_not_kept_by_caches(name: str, browser: Client, ann: User) -> None:
+def test_private_pages_are_not_cached(name: str, browser: Client, ann: User) -> None:
     assert "private" in browser.get(url(name)).headers["Cache-Control"]
     assert "no-store" in browser.get(url(name)).headers["Cache-Control"]

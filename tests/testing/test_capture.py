@@ -1,4 +1,4 @@
-"""What hosts use in their own tests."""
+"""``capture_notifications()``."""
 
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -27,7 +27,7 @@ def user():
     return UserFactory()
 
 
-def test_only_what_the_block_queued_is_captured(user):
+def test_only_notifications_of_the_block_are_captured(user):
     ship(user)
     with capture_notifications() as captured:
         captured.assert_nothing_queued()
@@ -36,7 +36,7 @@ def test_only_what_the_block_queued_is_captured(user):
     assert captured.deliveries.count() == 2
 
 
-def test_it_may_be_looked_at_within_the_block_and_after(user):
+def test_it_can_be_read_within_the_block_and_after(user):
     with capture_notifications() as captured:
         ship(user)
         assert captured.deliveries.count() == 2
@@ -57,7 +57,7 @@ def test_deliveries_are_found_by_recipient_event_and_channel(user):
     assert captured.to(UserFactory()) == []
 
 
-def test_of_a_misspelt_event_or_channel_nothing_can_have_been_queued(user):
+def test_an_unknown_event_or_channel_is_an_error(user):
     with capture_notifications() as captured:
         ship(user)
     for ask in (partial(captured.to, user), partial(captured.assert_queued, to=user)):
@@ -75,7 +75,7 @@ def test_asserting_that_something_was_queued(user):
 
 
 @pytest.mark.parametrize(("event", "channel"), [("shop_newsletter", None), ("order_shipped", "email")])
-def test_an_assertion_that_fails_tells_what_was_queued_instead(user, event, channel):
+def test_a_failed_assertion_lists_the_queued_notifications(user, event, channel):
     with capture_notifications() as captured:
         ship(user, UserFactory(is_active=False), channels=["app"])
     with pytest.raises(AssertionError, match=f"No '{event}'.*order_shipped to u:{user.pk} by app.*inactive"):
@@ -91,7 +91,7 @@ def test_drops_are_captured_with_their_reason(user):
     assert [(row.recipient, row.reason) for row in captured.dropped] == [(user, "not_member")]
 
 
-def test_what_was_captured_is_delivered_and_nothing_else(user, mailoutbox):
+def test_only_captured_notifications_are_delivered(user, mailoutbox):
     ship(UserFactory())
     with capture_notifications() as captured:
         ship(user)
@@ -107,7 +107,7 @@ def test_delivering_nothing_delivers_nothing(user, mailoutbox):
     assert mailoutbox == []
 
 
-def test_what_is_held_is_delivered_in_its_time(user, mailoutbox):
+def test_held_deliveries_are_delivered_at_their_time(user, mailoutbox):
     with travelling(NOON) as travel, capture_notifications() as captured:
         NotificationManager.send(ShopEvents.NEWSLETTER, [user], send_at=NOON + timedelta(hours=1))
         assert captured.deliver() == {}

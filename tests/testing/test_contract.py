@@ -1,4 +1,4 @@
-"""The contract is tested by channels that break it: each breach must be found."""
+"""The tests of the contract fail for each channel that violates it."""
 
 import pytest
 
@@ -87,7 +87,7 @@ class StaysClosed(Good):
 
 
 class SwallowsTheFailure(Good):
-    """Its provider is away, and it says that all is well."""
+    """Its provider is unreachable, but it reports success."""
 
 
 class FailsWithoutAWord(Good):
@@ -122,7 +122,7 @@ def deliveries():
 
 @pytest.fixture
 def breaches(deliveries, django_assert_num_queries):
-    """The names of the contract's tests that a channel fails."""
+    """Return the names of the contract's tests that fail for a channel."""
 
     def breaches(channel_class):
         contract, failed = contract_of(channel_class), []
@@ -171,12 +171,12 @@ def test_a_breach_is_found(breaches, channel_class, breach):
     assert breach in breaches(channel_class)
 
 
-def test_something_else_is_no_channel():
+def test_another_object_is_not_a_channel():
     with pytest.raises(AssertionError):
         contract_of(IsNoChannel).test_it_declares_its_facts(IsNoChannel())
 
 
-def test_an_author_must_say_how_to_make_the_channel_and_how_to_break_its_provider():
+def test_make_channel_and_break_provider_must_be_implemented():
     with pytest.raises(NotImplementedError):
         ChannelContract().make_channel()
     with pytest.raises(NotImplementedError):

@@ -14,7 +14,7 @@ class Door(Enum):
 EVENT = NotificationEvent("door_opened", NotificationPriority.LOW, ["email"])
 
 
-def test_what_a_block_registers_is_forgotten_and_what_it_removes_is_back():
+def test_registrations_and_removals_of_a_block_are_undone():
     before = dict(NOTIFICATION_EVENTS)
     with temporary_events() as events:
         events[Door.OPENED] = EVENT
@@ -27,7 +27,7 @@ def test_what_a_block_registers_is_forgotten_and_what_it_removes_is_back():
     assert Door.OPENED not in [member for member, _ in NOTIFICATION_EVENTS.registrations]
 
 
-def test_an_error_ends_it_too():
+def test_they_are_undone_after_an_error():
     def fail():
         with temporary_events() as events:
             events[Door.OPENED] = EVENT
@@ -38,7 +38,7 @@ def test_an_error_ends_it_too():
     assert Door.OPENED not in NOTIFICATION_EVENTS
 
 
-def test_blocks_may_be_nested():
+def test_blocks_can_be_nested():
     with temporary_events() as events:
         events[Door.OPENED] = EVENT
         with temporary_events():

@@ -37,7 +37,7 @@ def user():
 @pytest.fixture(autouse=True)
 def never_sleeps(monkeypatch):
     def slept(seconds):
-        raise AssertionError("A simulation waits for nothing.")
+        raise AssertionError("A simulation must not sleep.")
 
     monkeypatch.setattr("time.sleep", slept)
 
@@ -50,7 +50,7 @@ def news(user):
     return NotificationManager.send(ShopEvents.NEWSLETTER, [user])
 
 
-def test_what_is_sent_arrives_at_once_on_every_channel(user, mailoutbox):
+def test_notifications_arrive_immediately_on_every_channel(user, mailoutbox):
     with simulated(NOON, "Europe/Berlin") as timeline:
         timeline.send("2026-11-20 13:30", ShopEvents.ORDER_SHIPPED, [user], context=PARCEL)
         timeline.run()
@@ -64,14 +64,14 @@ def test_what_is_sent_arrives_at_once_on_every_channel(user, mailoutbox):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_it_needs_no_transaction_around_it(user):
+def test_it_works_without_a_transaction(user):
     with simulated(NOON) as timeline:
         timeline.at(NOON, lambda: news(user))
         timeline.run()
     assert times(timeline) == ["20 12:00:00"]
 
 
-def test_what_is_held_arrives_in_its_hour(user):
+def test_held_notifications_arrive_at_their_time(user):
     UserSettingsFactory(
         user=user,
         cluster=cluster_or_default(None),
@@ -83,11 +83,11 @@ def test_what_is_held_arrives_in_its_hour(user):
         for day in (28, 29):
             timeline.at(f"2026-03-{day} 23:30", lambda: news(user))
         timeline.run()
-    # In the first of these nights the clocks are put forward.
+    # Daylight saving time starts in the first of these nights.
     assert times(timeline) == ["29 07:00:00", "30 07:00:00"]
 
 
-def test_what_is_meant_for_later_arrives_later(user):
+def test_send_at_is_respected(user):
     with simulated(NOON) as timeline:
         timeline.send(NOON, ShopEvents.NEWSLETTER, [user], send_at=datetime(2027, 1, 1, tzinfo=UTC))
         timeline.run(until="2026-12-31 23:59:59")
@@ -96,7 +96,7 @@ def test_what_is_meant_for_later_arrives_later(user):
     timeline.assert_arrived("shop_newsletter", to=user, at="2027-01-01", channel="email")
 
 
-def test_the_clock_goes_on_to_the_end_of_the_run(user):
+def test_the_clock_moves_to_the_end_of_the_run(user):
     with simulated(NOON, "Europe/Berlin") as timeline:
         timeline.run(until="2026-11-21 12:00")
         assert timeline.now == datetime(2026, 11, 21, 12, tzinfo=BERLIN) == clock.now()
@@ -105,7 +105,7 @@ def test_the_clock_goes_on_to_the_end_of_the_run(user):
     assert times(timeline) == ["21 12:00:00"]
 
 
-def test_in_an_outage_what_fails_is_tried_again_on_the_schedule(user):
+def test_failures_in_an_outage_are_retried_on_the_schedule(user):
     with simulated(NOON) as timeline:
         timeline.outage("email", NOON, "2026-11-20 12:05")
         timeline.at(NOON, lambda: news(user))
@@ -126,7 +126,7 @@ def test_after_a_long_outage_everything_arrives(user):
     assert arrived[-1].at < datetime(2026, 11, 20, 15, 30, tzinfo=UTC)
 
 
-def test_while_one_provider_is_away_the_other_has_it(user, settings):
+def test_during_an_outage_the_other_provider_is_used(user, settings):
     providers = [{"NAME": "first"}, {"NAME": "second", "RATE": "1/s"}]
     settings.NOTIFICATIONS = {"CHANNELS": {"EMAIL": {"PROVIDERS": providers}}}
     with simulated(NOON) as timeline:
@@ -138,7 +138,7 @@ def test_while_one_provider_is_away_the_other_has_it(user, settings):
     assert times(timeline) == ["20 12:00:00", "20 12:00:01", "20 12:00:02"]
 
 
-def test_a_limit_makes_wait(user, settings):
+def test_a_limit_delays_deliveries(user, settings):
     settings.NOTIFICATIONS = {"LIMITS": {"user": "2/h"}}
     with simulated(NOON) as timeline:
         for _ in range(4):
@@ -156,7 +156,7 @@ def test_a_pause_holds_everything_until_it_is_over(user):
     assert (times(timeline, "app"), times(timeline)) == (["20 12:01:00"], ["20 18:00:00"])
 
 
-def test_what_has_just_been_resumed_is_noticed_as_soon_as_a_worker_would(user):
+def test_the_end_of_a_pause_is_noticed_as_fast_as_by_a_worker(user):
     with simulated(NOON) as timeline:
         Pause.objects.pause("email", "", clock.now())
         timeline.at(NOON, lambda: news(user))
@@ -165,7 +165,7 @@ def test_what_has_just_been_resumed_is_noticed_as_soon_as_a_worker_would(user):
     assert times(timeline) == ["20 12:00:01"]
 
 
-def test_days_keep_their_time_on_the_wall_and_hours_their_length(user):
+def test_steps_of_days_keep_the_local_time(user):
     calls = Counter()
     with simulated("2026-10-24", "Europe/Berlin") as timeline:
         for step in (timedelta(days=1), timedelta(hours=12)):
@@ -183,13 +183,13 @@ def test_days_keep_their_time_on_the_wall_and_hours_their_length(user):
 
 @pytest.fixture
 def offers():
-    """An event whose mails wait a quarter of an hour for others of its kind."""
+    """An event with a batch window of 15 minutes."""
     with temporary_events() as events:
         events[ShopEvents.NEWSLETTER] = replace(events[ShopEvents.NEWSLETTER], batch_window=900)
         yield
 
 
-def test_a_batch_comes_when_its_window_is_over(user, offers):
+def test_a_batch_arrives_at_the_end_of_its_window(user, offers):
     with simulated(NOON) as timeline:
         for when in ("12:00", "12:15", "12:15:01"):
             timeline.at(f"2026-11-20 {when}", lambda: news(user))
@@ -198,14 +198,14 @@ def test_a_batch_comes_when_its_window_is_over(user, offers):
     assert found == [("12:15:00", 2), ("12:30:01", 0)]
 
 
-def test_a_digest_comes_at_the_hour_of_its_user(user):
+def test_a_digest_arrives_at_the_users_hour(user):
     wish = {"digest": "daily", "digest_hour": 18, "time_zone": "Europe/Berlin"}
     UserSettingsFactory(user=user, cluster=cluster_or_default(None), **wish)
     with simulated("2026-10-24 12:00", "Europe/Berlin") as timeline:
         timeline.every(timedelta(hours=6), lambda: news(user), first="2026-10-24 12:00", until="2026-10-26")
         timeline.run()
     found = [(f"{arrival.at:%d %H:%M}", arrival.merged) for arrival in timeline.arrived("daily_digest")]
-    # The clocks are put back in the night: six hours after midnight it is five o'clock.
+    # Daylight saving time ends in this night, so six hours after midnight it is five o'clock.
     assert found == [("24 18:00", 2), ("25 18:00", 4), ("26 18:00", 1)]
     assert len(timeline.arrivals) == 3
 
@@ -214,7 +214,7 @@ def sections(cluster, users, gathers, since, until):
     return {user.pk: [Section("Points", [f"{since:%d %H:%M}"])] for user in users}
 
 
-def test_digests_of_what_the_host_has_come_every_day_of_the_run(user, settings):
+def test_digests_with_only_sections_arrive_every_day(user, settings):
     settings.NOTIFICATIONS = {"DIGEST_SECTIONS": f"{__name__}.sections"}
     wish = {"digest": "daily", "digest_hour": 18, "time_zone": "Asia/Kathmandu"}
     UserSettingsFactory(user=user, cluster=cluster_or_default(None), **wish)
@@ -224,18 +224,18 @@ def test_digests_of_what_the_host_has_come_every_day_of_the_run(user, settings):
         timeline.run()
         timeline.send("2026-11-22 18:00", ShopEvents.ORDER_SHIPPED, [user], context=PARCEL)
         timeline.run()
-    # Without an end, it ends when nothing else is left.
+    # Without an end, the run ends when nothing else is left to do.
     assert times(timeline) == ["20 12:15:00", "21 12:15:00", "22 12:15:00", "23 12:15:00"]
     assert [one.merged for one in timeline.arrived(channel="email")] == [0, 0, 0, 1]
 
 
-def test_a_chore_that_fails_is_not_hidden(user, monkeypatch):
+def test_an_error_of_a_periodic_task_is_raised(user, monkeypatch):
     monkeypatch.setitem(PERIODIC_TASKS, "broken", PeriodicTask("broken", 60, lambda now, should_stop: 1 / 0))
     with simulated(NOON) as timeline, pytest.raises(ZeroDivisionError):
         timeline.run()
 
 
-def test_calls_of_one_moment_happen_in_the_order_they_were_planned(user):
+def test_calls_at_the_same_time_keep_their_order(user):
     seen = []
     with simulated(NOON) as timeline:
         timeline.at("2026-11-20 13:00", lambda: seen.append(2))
@@ -245,7 +245,7 @@ def test_calls_of_one_moment_happen_in_the_order_they_were_planned(user):
     assert seen == [1, 2, 3]
 
 
-def test_a_time_that_the_clocks_jump_over_costs_only_that_day(user):
+def test_a_skipped_local_time_affects_only_that_day(user):
     seen = []
     with simulated("2026-03-28", "Europe/Berlin") as timeline:
         call = {"first": "2026-03-28 02:30", "until": "2026-03-31"}
@@ -255,12 +255,12 @@ def test_a_time_that_the_clocks_jump_over_costs_only_that_day(user):
 
 
 @pytest.mark.parametrize("step", [timedelta(), timedelta(days=-1)])
-def test_steps_lead_forward(user, step):
+def test_steps_must_be_positive(user, step):
     with simulated(NOON) as timeline, pytest.raises(ValueError, match="must be more than 0"):
         timeline.every(step, lambda: None, first=NOON, until="2026-11-21")
 
 
-def test_nothing_can_be_planned_for_what_is_over(user):
+def test_a_time_in_the_past_is_an_error(user):
     with simulated(NOON) as timeline, pytest.raises(ValueError, match="is in the past"):
         timeline.at("2026-11-20 11:59:59", lambda: None)
 
@@ -278,26 +278,26 @@ AWAY = {"since": NOON, "until": "2026-11-20 13:00"}
         ({"channel": "email", "since": NOON, "until": NOON}, "cannot end"),
     ],
 )
-def test_an_outage_of_which_nothing_could_come_is_refused(given, says):
+def test_an_invalid_outage_is_an_error(given, says):
     with simulated(NOON) as timeline, pytest.raises(ValueError, match=says):
         timeline.outage(**given)
 
 
 @pytest.mark.parametrize("start", [None, date(2026, 11, 20), 20261120])
-def test_what_is_no_time_is_refused(start):
+def test_an_invalid_start_is_an_error(start):
     with pytest.raises(TypeError, match="is not a time"), simulated(start):
         pass
     assert clock._override is None
 
 
-def test_an_event_that_nobody_registered_cannot_have_arrived(user):
+def test_an_unregistered_event_is_an_error(user):
     with simulated(NOON) as timeline:
         for ask in (timeline.arrived, lambda name: timeline.assert_arrived(name, to=user, at=NOON)):
             with pytest.raises(UnknownEvent, match="odrer_shipped"):
                 ask("odrer_shipped")
 
 
-def test_on_a_channel_that_the_site_does_not_have_nothing_can_have_arrived(user):
+def test_an_unknown_channel_is_an_error(user):
     with simulated(NOON) as timeline:
         for ask in (timeline.arrived, partial(timeline.assert_arrived, ShopEvents.NEWSLETTER, to=user, at=NOON)):
             with pytest.raises(ValueError, match=r"There is no channel 'emial'\. Known channels: app, email, log\."):
@@ -314,7 +314,7 @@ def test_an_arrival_is_asserted_to_the_second(user, moment):
         timeline.assert_arrived("shop_newsletter", to=user, at="2026-11-20 12:00:01.25")
 
 
-def test_what_a_call_raises_comes_out_of_the_run(user):
+def test_run_raises_the_exception_of_a_call(user):
     with simulated(NOON) as timeline:
         timeline.at(NOON, lambda: 1 / 0)
         with pytest.raises(ZeroDivisionError):
@@ -333,14 +333,14 @@ def test_arrivals_are_found_by_event_recipient_and_channel(user):
     assert timeline.arrived("shop_newsletter", to=contact) == []
 
 
-def test_only_what_was_sent_in_the_simulation_counts(user):
+def test_only_notifications_of_the_simulation_count(user):
     news(user)
     with simulated(NOON) as timeline:
         timeline.run()
     assert timeline.arrivals == []
 
 
-def test_what_was_sent_before_does_not_count_when_it_was_deleted_either(user):
+def test_deleted_earlier_notifications_do_not_count(user):
     news(user)
     with capture_notifications() as captured:
         news(user)
@@ -356,7 +356,7 @@ def test_what_was_sent_before_does_not_count_when_it_was_deleted_either(user):
     assert times(timeline) == ["20 12:00:00"]
 
 
-def test_a_bare_address_is_called_the_same_whatever_became_of_it():
+def test_a_bare_address_has_the_same_name_for_every_outcome():
     contact = Address(email="contact@example.com")
     with simulated(NOON) as timeline:
         timeline.outage("email", NOON, "2026-11-20 12:00:30")
@@ -369,7 +369,7 @@ def test_a_bare_address_is_called_the_same_whatever_became_of_it():
     ]
 
 
-def test_an_address_to_which_nothing_was_sent_is_called_as_the_log_has_it():
+def test_an_address_without_delivery_has_its_name_in_the_log():
     Suppression.objects.suppress([("email", "gone@example.com")], Suppression.Cause.HARD_BOUNCE, clock.now())
     with simulated(NOON) as timeline:
         timeline.send(NOON, ShopEvents.NEWSLETTER, [Address(email="gone@example.com")])
@@ -378,7 +378,7 @@ def test_an_address_to_which_nothing_was_sent_is_called_as_the_log_has_it():
     assert line.startswith("2026-11-20 12:00:00  g***@example.com  email  shop_newsletter  dropped: suppressed")
 
 
-def test_it_prints_as_a_table_of_all_that_happened(user):
+def test_it_prints_a_table_of_all_events(user):
     UserSettingsFactory(user=user, cluster=cluster_or_default(None), events={"shop_newsletter": False})
     with simulated(NOON, "Europe/Berlin") as timeline:
         assert str(timeline) == "Nothing happened."
@@ -394,7 +394,7 @@ def test_it_prints_as_a_table_of_all_that_happened(user):
     ]
 
 
-def test_an_assertion_that_fails_tells_all_that_happened(user):
+def test_a_failed_assertion_lists_all_events(user):
     with simulated(NOON) as timeline:
         timeline.at(NOON, lambda: news(user))
         timeline.run()
@@ -403,7 +403,7 @@ def test_an_assertion_that_fails_tells_all_that_happened(user):
         timeline.assert_arrived("shop_newsletter", to=user, at="2026-11-20 12:00:01")
 
 
-def test_settings_are_as_before_when_it_is_over(settings):
+def test_settings_are_restored(settings):
     before = settings.NOTIFICATIONS
     with simulated(NOON):
         assert settings.NOTIFICATIONS is not before
@@ -426,7 +426,7 @@ def test_there_is_one_simulation_at_a_time(user, settings, mailoutbox):
     assert clock._override is None
 
 
-def test_settings_cannot_be_overridden_in_it_so_that_nothing_leaves(user, settings, mailoutbox):
+def test_settings_cannot_be_overridden_in_a_simulation(user, settings, mailoutbox):
     with simulated(NOON) as timeline:
         inside = settings.NOTIFICATIONS
         with pytest.raises(RuntimeError, match="before the simulation"), override_settings(NOTIFICATIONS={}):
@@ -440,7 +440,7 @@ def test_settings_cannot_be_overridden_in_it_so_that_nothing_leaves(user, settin
         assert settings.NOTIFICATIONS == {"RETRY_JITTER": 0}
 
 
-def test_what_was_queued_before_is_delivered_to_nobody_either(user, mailoutbox):
+def test_earlier_deliveries_are_not_sent_either(user, mailoutbox):
     with travelling(datetime(2026, 11, 20, 11, tzinfo=UTC)):
         due = datetime(2026, 11, 20, 13, tzinfo=UTC)
         NotificationManager.send(ShopEvents.NEWSLETTER, [user], send_at=due)
