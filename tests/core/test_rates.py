@@ -42,7 +42,7 @@ def test_a_value_that_is_not_a_text_is_not_a_rate(value):
 
 @pytest.mark.parametrize("text", ["0/h", "5/h burst 0", "2000000/s"])
 def test_a_rate_that_allows_nothing_or_everything_is_refused(text):
-    with pytest.raises(ValueError, match="at least 1, and at most a million a second"):
+    with pytest.raises(ValueError, match="at least 1 and at most a million a second"):
         parse_rate(text)
 
 

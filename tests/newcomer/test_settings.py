@@ -47,7 +47,7 @@ SETTINGS = {
     "the setting is a list": (
         [("WORKERS", 2)],
         {},
-        "E001 NOTIFICATIONS must be a dict. Write NOTIFICATIONS = {} to take every default.",
+        "E001 NOTIFICATIONS must be a dict. Write NOTIFICATIONS = {} to use the defaults.",
     ),
     "retries are one number": (
         {"RETRY_DELAYS": 60},
