@@ -111,6 +111,6 @@ class TestMailers:
 
 
 def test_a_missing_extra_is_named(monkeypatch):
-    monkeypatch.setitem(extras.EXTRA_OF, "klaxon_no_such_module", "post")
+    monkeypatch.setitem(extras.EXTRA_BY_MODULE, "klaxon_no_such_module", "post")
     with pytest.raises(MissingExtra, match=r"pip install 'django-klaxon\[post\]'"):
         opened("klaxon_no_such_module.backends.EmailBackend")
