@@ -16,7 +16,7 @@ from notifications.models.preferences import normalize_keys
 @admin.register(UserSettings)
 class UserSettingsAdmin(AuditedAdmin, LargeTableAdmin):
     form = UserSettingsForm
-    list_display = ("id", "user", "cluster", "switched_off", "language", "time_zone")
+    list_display = ("id", "user", "cluster", "disabled_channels", "language", "time_zone")
     list_display_links = ("id", "user")
     list_filter = (ClusterFilter,)
     search_help_text = _(
@@ -35,7 +35,9 @@ class UserSettingsAdmin(AuditedAdmin, LargeTableAdmin):
     def get_search_condition(self, term: str) -> Q:
         return search.match_number(term, "pk") | search.match_recipient(term, "user")
 
-    @admin.display(description=_("switched off"))
-    def switched_off(self, chosen: UserSettings) -> str:
-        off = sorted(name for name, wanted in normalize_keys(chosen.channels).items() if wanted is False)
-        return ", ".join(off) or columns.EMPTY_VALUE
+    @admin.display(description=_("disabled channels"))
+    def disabled_channels(self, user_settings: UserSettings) -> str:
+        disabled = sorted(
+            name for name, is_enabled in normalize_keys(user_settings.channels).items() if is_enabled is False
+        )
+        return ", ".join(disabled) or columns.EMPTY_VALUE

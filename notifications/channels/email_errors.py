@@ -21,18 +21,18 @@ class Unreachable(OSError):
     """No connection could be opened: the port is closed, there is no route, or the host name is unknown."""
 
 
-REPLIES = (smtplib.SMTPResponseException, smtplib.SMTPRecipientsRefused)
-BEFORE_ANY_MAIL = (smtplib.SMTPConnectError, smtplib.SMTPHeloError, smtplib.SMTPAuthenticationError)
+REPLY_ERRORS = (smtplib.SMTPResponseException, smtplib.SMTPRecipientsRefused)
+OPENING_ERRORS = (smtplib.SMTPConnectError, smtplib.SMTPHeloError, smtplib.SMTPAuthenticationError)
 # The server closed the connection, with or without TLS.
-DISCONNECTED = (smtplib.SMTPServerDisconnected, ssl.SSLEOFError)
-MISCONFIGURED: services.ErrorTypes = (
+DISCONNECT_ERRORS = (smtplib.SMTPServerDisconnected, ssl.SSLEOFError)
+MISCONFIGURATION_ERRORS: services.ErrorTypes = (
     smtplib.SMTPException,
     ssl.SSLError,
     UnicodeError,
     FileNotFoundError,
     *services.MISCONFIGURED,
 )
-NO_ROUTE = {
+NO_ROUTE_CODES = {
     errno.ENETUNREACH,
     errno.ENETDOWN,
     errno.EHOSTUNREACH,
@@ -40,7 +40,7 @@ NO_ROUTE = {
     errno.ETIMEDOUT,
     errno.EADDRNOTAVAIL,
 }
-UNREACHABLE: services.ErrorTypes = (Unreachable, ConnectionRefusedError, socket.gaierror, *services.UNREACHABLE)
+UNREACHABLE_ERRORS: services.ErrorTypes = (Unreachable, ConnectionRefusedError, socket.gaierror, *services.UNREACHABLE)
 CLOSING, TIMED_OUT = 421, "451 4.4.2"
 
 
@@ -49,14 +49,14 @@ def make_opening_receipt(message: Any, error: Exception, provider: str) -> Recei
 
     Nothing was handed over yet. So the verdict is never *unknown*, and the recipient is never blamed.
     """
-    if isinstance(error, REPLIES):
+    if isinstance(error, REPLY_ERRORS):
         return _make_reply_receipt(message, error, Stage.OPENING, provider)
     verdict, blames = Verdict.TEMPORARY, Blame.PROVIDER
     if is_unreachable(error) or has_no_route(error):
         blames = Blame.NETWORK
     elif is_timeout(error):
         blames = Blame.SILENCE
-    elif isinstance(error, MISCONFIGURED) and not isinstance(error, DISCONNECTED):
+    elif isinstance(error, MISCONFIGURATION_ERRORS) and not isinstance(error, DISCONNECT_ERRORS):
         verdict = Verdict.CONFIGURATION
     return Receipt(message, verdict, provider, error=_format_error(error), blames=blames)
 
@@ -66,9 +66,9 @@ def make_sending_receipt(message: Any, error: Exception, provider: str, may_be_a
 
     :param may_be_accepted: False if the provider had certainly not accepted the content when contact was lost.
     """
-    if isinstance(error, BEFORE_ANY_MAIL):
+    if isinstance(error, OPENING_ERRORS):
         return make_opening_receipt(message, error, provider)
-    if isinstance(error, REPLIES):
+    if isinstance(error, REPLY_ERRORS):
         return _make_reply_receipt(message, error, find_stage(error, may_be_accepted), provider)
     verdict, blames = _classify_error(error, may_be_accepted)
     wait = retry_after(getattr(getattr(error, "response", None), "headers", None) or {})
@@ -135,7 +135,7 @@ def may_need_new_connection(error: Exception, may_be_accepted: bool) -> bool:
     Servers do so after an idle time or a number of mails (RFC 5321, 3.8 and 4.5.3.2.7). Instead of 421, some reply
     to each further recipient with a refusal, such as a bare 550.
     """
-    if isinstance(error, REPLIES):
+    if isinstance(error, REPLY_ERRORS):
         is_envelope_refused = isinstance(error, smtplib.SMTPSenderRefused | smtplib.SMTPRecipientsRefused)
         return (is_envelope_refused or not may_be_accepted) and _is_about_connection(error)
     is_disconnected = isinstance(error, smtplib.SMTPServerDisconnected | ConnectionError)
@@ -159,7 +159,7 @@ def is_unreachable(error: BaseException) -> bool:
     for cause in _iterate_causes(error):
         if isinstance(cause, services.REQUEST_SENT):
             return False
-        if isinstance(cause, UNREACHABLE):
+        if isinstance(cause, UNREACHABLE_ERRORS):
             return True
     return False
 
@@ -167,7 +167,7 @@ def is_unreachable(error: BaseException) -> bool:
 def has_no_route(error: BaseException) -> bool:
     """Whether the network has no route to the provider. An open connection can fail with the same errors, so this only
     proves that nothing was handed over if the connection was not open yet."""
-    return any(isinstance(cause, OSError) and cause.errno in NO_ROUTE for cause in _iterate_causes(error))
+    return any(isinstance(cause, OSError) and cause.errno in NO_ROUTE_CODES for cause in _iterate_causes(error))
 
 
 def was_never_connected(error: BaseException) -> bool:

@@ -18,7 +18,8 @@ from functools import lru_cache
 import idna
 from django.utils.encoding import punycode
 
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# Includes every character that some software treats as a line end.
+CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 LOCAL = re.compile(r"""[\w.!#$%&'*+/=?^`{|}~\u0080-\U0010ffff-]+|"(?:[^"\\]|\\.)*\"""")
 DOMAIN = re.compile(r"""[^\s@<>(),;:\\"\[\]]+|\[[^\s\[\]]+\]""")
 # A label of a domain must not start or end with a hyphen (RFC 1123, 2.1).
@@ -95,7 +96,7 @@ def parse_mailbox(text: str) -> Mailbox:
     """
     if not text.strip():
         raise InvalidMailbox("is empty")
-    if CONTROL.search(text):
+    if CONTROL_CHARACTERS.search(text):
         raise InvalidMailbox("contains a line end or another control character")
     found = getaddresses([text])
     if len(found) != 1:

@@ -5,7 +5,6 @@ email channel have one of two structures: text, or text with HTML. This module r
 headers and parts. It leaves all other mails to Django: those with attachments, custom mail classes or invalid headers.
 """
 
-import re
 import secrets
 from binascii import b2a_qp
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +20,7 @@ from django.conf import settings
 from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.utils.encoding import punycode
 
-from notifications.channels.mailboxes import parse_mailbox
+from notifications.channels.mailboxes import CONTROL_CHARACTERS, parse_mailbox
 
 Mail = TypeVar("Mail", bound=EmailMessage)
 # RFC 5322, 2.1.1; without the line end.
@@ -30,9 +29,7 @@ MAX_LINE_BYTES, PREFERRED_LINE_BYTES = 998, 78
 MAX_WORD_LENGTH = 900
 # Replaces international addresses while Django renders the mail.
 PLACEHOLDER = "place@address.invalid"
-# Includes every character that some software treats as a line end.
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-ADDRESSES = ("From", "To", "Reply-To")
+ADDRESS_HEADERS = ("From", "To", "Reply-To")
 OWN_HEADERS = frozenset({"subject", "from", "to", "cc", "reply-to", "date", "mime-version", "content-type"})
 
 
@@ -107,7 +104,7 @@ def is_simple(mail: EmailMultiAlternatives) -> bool:
         and bool(mail.body or not mail.alternatives)
         and "Message-ID" in mail.extra_headers
         and OWN_HEADERS.isdisjoint(name.lower() for name in mail.extra_headers)
-        and not any(CONTROL.search(name + value) for name, value in _iterate_headers(mail))
+        and not any(CONTROL_CHARACTERS.search(name + value) for name, value in _iterate_headers(mail))
     )
 
 
@@ -137,7 +134,7 @@ def _render_simple(mail: EmailMultiAlternatives) -> bytes:
 def _format_header(name: str, value: str) -> str:
     if value.isascii() and len(f"{name}: {value}") <= PREFERRED_LINE_BYTES:
         return f"{name}: {value}"
-    if name in ADDRESSES and not value.isascii():
+    if name in ADDRESS_HEADERS and not value.isascii():
         value = ", ".join(_encode_address(*address) for address in getaddresses([value]))
     folded = Header(value, header_name=name).encode(linesep="\r\n")
     return f"{name}: {folded}"

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from notifications.channels import smtp_words as words
+from notifications.channels import smtp_words
 from notifications.outcomes import Blame, Suppress, Verdict
 
 
@@ -66,9 +66,9 @@ class Reply:
     words: str = ""
 
     @classmethod
-    def of(cls, code: int, said: bytes | str) -> "Reply":
-        text = _decode(said) if isinstance(said, bytes) else said
-        return cls(code, _find_enhanced_code(code, text), words.normalize_text(text))
+    def of(cls, code: int, raw: bytes | str) -> "Reply":
+        text = _decode(raw) if isinstance(raw, bytes) else raw
+        return cls(code, _find_enhanced_code(code, text), smtp_words.normalize_text(text))
 
     @property
     def label(self) -> str:
@@ -86,12 +86,12 @@ class Reply:
         return kind == str(self.code)[:1] and subject == expected_subject and is_in_range
 
 
-def _decode(said: bytes) -> str:
+def _decode(raw: bytes) -> str:
     """Decode UTF-8 (RFC 6531, 3.7.4.2), or Latin-1, which older servers in Western Europe use."""
     try:
-        return said.decode()
+        return raw.decode()
     except UnicodeDecodeError:
-        return said.decode("latin-1")
+        return raw.decode("latin-1")
 
 
 def _find_enhanced_code(code: int, text: str) -> str:
@@ -144,15 +144,15 @@ REPLY_RULES = (
     ReplyRule(ACCOUNT_REFUSED, RFC5321, OPENING, "5"),
     ReplyRule(ACCOUNT_REFUSED, "RFC 4954, 6", codes="530 534 535 538 525"),
     ReplyRule(REFUSED, "RFC 1870, 6.1; RFC 3463, 3.3 and 3.4", (*MAIL, *RCPT, *CONTENT), "5", "3.4 2.3"),
-    ReplyRule(MAYBE_ACCOUNT_REFUSED, "words", MAIL, "552", matches_words=words.is_about_sender),
+    ReplyRule(MAYBE_ACCOUNT_REFUSED, "text", MAIL, "552", matches_words=smtp_words.is_about_sender),
     ReplyRule(REFUSED, "RFC 1870, 6.1", MAIL, "552"),
     ReplyRule(REFUSED, "RFC 6531, 3.5: an address that is not ASCII", MAIL, "5", "6.7 6.9"),
     ReplyRule(ACCOUNT_REFUSED, RFC5321, MAIL, "5"),
     # Temporary refusals.
     ReplyRule(BUSY, RFC5321, codes="421"),
-    ReplyRule(MAILBOX_BUSY, "RFC 6647", codes="4", matches_words=words.is_greylisting),
+    ReplyRule(MAILBOX_BUSY, "RFC 6647", codes="4", matches_words=smtp_words.is_greylisting),
     ReplyRule(MAILBOX_BUSY, f"{RFC3463}: a full mailbox", codes="4", enhanced="2.2"),
-    ReplyRule(BUSY, "words", codes="4", matches_words=words.is_about_account),
+    ReplyRule(BUSY, "text", codes="4", matches_words=smtp_words.is_about_account),
     ReplyRule(BUSY, RFC3463, codes="4", enhanced="1.7 1.8 3.* 4.* 5.*"),
     ReplyRule(BUSY, f"{MICROSOFT}; {GOOGLE}; {RFC7372}", codes="4", enhanced="7.20-28 7.32 7.40 7.500-999"),
     ReplyRule(BUSY, RFC5321, codes="454"),
@@ -182,17 +182,17 @@ REPLY_RULES = (
         REFUSED, f"{RFC3463}; {MICROSOFT}: not from everybody", codes="5", enhanced="7.2 7.120-139 7.504-505 7.507"
     ),
     # Codes about a mailbox. The text can show that the mailbox itself is not the cause.
-    ReplyRule(MAILBOX_FAILS, "words", codes="5", enhanced="1.1-3 1.6 1.10 2.1", matches_words=words.is_doubtful),
+    ReplyRule(MAILBOX_FAILS, "text", codes="5", enhanced="1.1-3 1.6 1.10 2.1", matches_words=smtp_words.is_doubtful),
     ReplyRule(NO_MAILBOX, f"{RFC3463}; RFC 7505", codes="5", enhanced="1.1-3 1.6 1.10"),
     ReplyRule(MAILBOX_DISABLED, RFC3463, RCPT, "5", "2.1"),
     ReplyRule(MAILBOX_FAILS, f"{RFC3463}; {MICROSOFT}", codes="5", enhanced="1.4-5 2.1-999"),
     ReplyRule(MAILBOX_FAILS, f"RFC 7293; {MICROSOFT}", codes="5", enhanced="4.310-317 7.17-19"),
     ReplyRule(ACCOUNT_REFUSED, f"{RFC5321}: the order of commands", (*RCPT, Stage.DATA), "500 502 503"),
     # Vague codes. The text can show that this mail is not the cause.
-    ReplyRule(MAYBE_ACCOUNT_REFUSED, "words", codes="5", matches_words=words.is_about_sender),
+    ReplyRule(MAYBE_ACCOUNT_REFUSED, "text", codes="5", matches_words=smtp_words.is_about_sender),
     ReplyRule(MAILBOX_FAILS, RFC3463, codes="5", enhanced="1.0 4.4"),
     ReplyRule(MAILBOX_FAILS, f"{RFC5321}; RFC 7504", RCPT, "551 552 556", "-"),
-    ReplyRule(REFUSED, "words", RCPT, "550", "-", matches_words=words.is_doubtful),
+    ReplyRule(REFUSED, "text", RCPT, "550", "-", matches_words=smtp_words.is_doubtful),
     ReplyRule(MAYBE_NO_MAILBOX, RFC5321, RCPT, "550", "-"),
     ReplyRule(REFUSED, RFC5321, codes="5"),
     # An invalid reply is treated as lost contact.

@@ -11,7 +11,7 @@ from django.core.checks import CheckMessage, Error, Warning
 import notifications
 
 DISTRIBUTION = "django-klaxon"
-SHOWN_FILES = 3
+LISTED_FILES = 3
 
 
 def check_files() -> Iterator[CheckMessage]:
@@ -23,7 +23,7 @@ def check_files() -> Iterator[CheckMessage]:
     foreign = find_foreign_files(Path(notifications.__file__).parent, distribution)
     if not foreign:
         return
-    names, more = ", ".join(map(str, foreign[:SHOWN_FILES])), len(foreign) - SHOWN_FILES
+    names, more = ", ".join(map(str, foreign[:LISTED_FILES])), len(foreign) - LISTED_FILES
     names += f" and {more} more" if more > 0 else ""
     owners = sorted({owner for file in foreign if (owner := find_owner(file))})
     origin = f"They belong to {', '.join(owners)}" if owners else f"They do not belong to {DISTRIBUTION}"

@@ -77,7 +77,7 @@ class ChannelContract:
         rendered = Rendered(parts, "en", FILES if channel.takes_attachments else ())
         return [channel.prepare(delivery, rendered) for delivery in deliveries]
 
-    def test_it_declares_its_facts(self, channel: BaseChannel) -> None:
+    def test_it_declares_its_properties(self, channel: BaseChannel) -> None:
         assert isinstance(channel, BaseChannel)
         assert isinstance(channel.address_kind, str)
         assert channel.group_size >= 1
@@ -106,7 +106,7 @@ class ChannelContract:
         assert {receipt.verdict for receipt in receipts} == {Verdict.ACCEPTED}
         assert all(receipt.provider for receipt in receipts), "a receipt must name the provider"
 
-    def test_nothing_to_send_is_no_error(self, channel: BaseChannel) -> None:
+    def test_an_empty_group_is_not_an_error(self, channel: BaseChannel) -> None:
         assert list(channel.send([])) == []
 
     def test_it_can_be_used_again_after_closing(self, channel: BaseChannel, deliveries: list[Delivery]) -> None:
@@ -123,7 +123,7 @@ class ProviderContract(ChannelContract):
         """Make the provider unreachable for the rest of the test."""
         raise NotImplementedError
 
-    def test_an_unreachable_provider_is_told_with_its_error(
+    def test_an_unreachable_provider_is_reported_with_its_error(
         self, channel: BaseChannel, deliveries: list[Delivery]
     ) -> None:
         messages = self.messages(channel, deliveries)

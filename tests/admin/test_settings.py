@@ -57,7 +57,7 @@ def test_a_wrong_form_is_refused_and_shown_again_as_typed(
 def test_the_list_shows_disabled_channels(boss: Client, cluster: Cluster) -> None:
     saved(boss, cluster, channels='{"email": false}')
     page = boss.get(reverse("admin:klaxon_usersettings_changelist")).content.decode()
-    assert '<td class="field-switched_off">email</td>' in page
+    assert '<td class="field-disabled_channels">email</td>' in page
 
 
 def test_a_channel_that_does_not_exist_is_refused_by_its_name(boss: Client, cluster: Cluster) -> None:

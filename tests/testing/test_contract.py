@@ -127,12 +127,12 @@ def breaches(deliveries, django_assert_num_queries):
     def breaches(channel_class):
         contract, failed = contract_of(channel_class), []
         tests = {
-            "facts": lambda channel: contract.test_it_declares_its_facts(channel),
+            "properties": lambda channel: contract.test_it_declares_its_properties(channel),
             "pure": lambda channel: contract.test_preparing_is_pure(channel, deliveries, django_assert_num_queries),
             "receipts": lambda channel: contract.test_each_message_gets_one_receipt_as_it_is_known(channel, deliveries),
-            "nothing": lambda channel: contract.test_nothing_to_send_is_no_error(channel),
+            "nothing": lambda channel: contract.test_an_empty_group_is_not_an_error(channel),
             "closing": lambda channel: contract.test_it_can_be_used_again_after_closing(channel, deliveries),
-            "unreachable": lambda channel: contract.test_an_unreachable_provider_is_told_with_its_error(
+            "unreachable": lambda channel: contract.test_an_unreachable_provider_is_reported_with_its_error(
                 channel, deliveries
             ),
         }
@@ -156,8 +156,8 @@ def breaches(deliveries, django_assert_num_queries):
         (NamesNoProvider, "receipts"),
         (WritesWhilePreparing, "pure"),
         (ChangesTheDelivery, "pure"),
-        (TakesNoGroup, "facts"),
-        (WantsAnUnknownPart, "facts"),
+        (TakesNoGroup, "properties"),
+        (WantsAnUnknownPart, "properties"),
         (StaysClosed, "closing"),
         (SwallowsTheFailure, "unreachable"),
         (FailsWithoutAWord, "unreachable"),
@@ -166,14 +166,14 @@ def breaches(deliveries, django_assert_num_queries):
 def test_a_breach_is_found(breaches, channel_class, breach):
     if channel_class is WantsAnUnknownPart:
         with pytest.raises(AssertionError):
-            contract_of(channel_class).test_it_declares_its_facts(channel_class())
+            contract_of(channel_class).test_it_declares_its_properties(channel_class())
         return
     assert breach in breaches(channel_class)
 
 
 def test_another_object_is_not_a_channel():
     with pytest.raises(AssertionError):
-        contract_of(IsNoChannel).test_it_declares_its_facts(IsNoChannel())
+        contract_of(IsNoChannel).test_it_declares_its_properties(IsNoChannel())
 
 
 def test_make_channel_and_break_provider_must_be_implemented():
