@@ -19,7 +19,7 @@ from tests.admin.conftest import customers, put_into, send
 URL = "admin:klaxon_delivery_changelist"
 
 
-def choose(client: Client, action: str, ids: list[int], **more: Any) -> Any:
+def select_action(client: Client, action: str, ids: list[int], **more: Any) -> Any:
     return client.post(reverse(URL), {"action": action, "_selected_action": ids, **more})
 
 
@@ -30,7 +30,7 @@ def confirm(client: Client, page: Any) -> Any:
     return client.post(reverse(URL), fields)
 
 
-def said(response: Any) -> str:
+def get_message(response: Any) -> str:
     return " ".join(str(message) for message in get_messages(response.wsgi_request))
 
 
@@ -43,7 +43,7 @@ def test_an_action_shows_a_confirmation_page_and_changes_nothing(
     action: str, state: str, boss: Client, cluster: Cluster
 ) -> None:
     send(customers(2), dispatch=False)
-    page = choose(boss, action, put_into(state))
+    page = select_action(boss, action, put_into(state))
     assert re.search(r"<h1>(Send|Cancel) 4 deliveries( again)?\?</h1>", page.content.decode())
     assert states() == {state}
     assert not LogEntry.objects.exists()
@@ -53,9 +53,9 @@ def test_an_action_shows_a_confirmation_page_and_changes_nothing(
 def test_dead_and_unknown_deliveries_are_sent_again(state: str, boss: Client, cluster: Cluster) -> None:
     send(customers(1))
     ids = put_into(state, attempts=3, strikes=1)
-    response = confirm(boss, choose(boss, "send_again", ids))
+    response = confirm(boss, select_action(boss, "send_again", ids))
     assert response.status_code == 302
-    assert said(response) == "2 deliveries will be sent again."
+    assert get_message(response) == "2 deliveries will be sent again."
     assert list(Delivery.objects.values_list("state", "epoch", "attempts", "strikes")) == [("ready", 1, 0, 0)] * 2
     key = boss.session["_auth_user_id"]
     words = NotificationLog.objects.filter(kind="resent", delivery__in=ids).values_list("error_message", flat=True)
@@ -67,8 +67,8 @@ def test_dead_and_unknown_deliveries_are_sent_again(state: str, boss: Client, cl
 @pytest.mark.parametrize("state", ["held", "ready", "retry"])
 def test_waiting_deliveries_are_cancelled(state: str, boss: Client, cluster: Cluster) -> None:
     send(customers(1), dispatch=False)
-    response = confirm(boss, choose(boss, "cancel", put_into(state)))
-    assert said(response) == "2 deliveries were cancelled."
+    response = confirm(boss, select_action(boss, "cancel", put_into(state)))
+    assert get_message(response) == "2 deliveries were cancelled."
     assert states() == {"cancelled"}
     assert Delivery.objects.filter(settled_at__isnull=True, due_at__isnull=True).count() == 0
 
@@ -79,28 +79,28 @@ def test_deliveries_in_other_states_are_refused_with_a_message(
     action: str, state: str, boss: Client, cluster: Cluster
 ) -> None:
     send(customers(1), dispatch=False)
-    response = choose(boss, action, put_into(state))
+    response = select_action(boss, action, put_into(state))
     assert response.status_code == 302
-    assert said(response).startswith("Nothing to ")
+    assert get_message(response).startswith("Nothing to ")
     assert states() == {state}
 
 
 def test_others_among_the_selected_are_counted_as_skipped(boss: Client, cluster: Cluster) -> None:
     dead, sent = send(customers(2)), send(customers(3, "bob"))
     ids = [*put_into("dead", of=dead), *put_into("sent", of=sent)]
-    page = choose(boss, "send_again", ids)
+    page = select_action(boss, "send_again", ids)
     assert "Send 4 deliveries again?" in page.content.decode()
     assert "6 other selected deliveries will not be changed." in page.content.decode()
-    assert said(confirm(boss, page)).startswith("4 deliveries will be sent again. 6 deliveries were skipped, ")
+    assert get_message(confirm(boss, page)).startswith("4 deliveries will be sent again. 6 deliveries were skipped, ")
     assert Delivery.objects.filter(state="sent").count() == 6
 
 
 def test_a_second_click_resends_nothing_even_if_all_are_dead_again(boss: Client, cluster: Cluster) -> None:
     send(customers(1))
-    page = choose(boss, "send_again", put_into("dead"))
+    page = select_action(boss, "send_again", put_into("dead"))
     confirm(boss, page)
     put_into("dead")
-    assert " 0 deliveries will be sent again. 2 deliveries were skipped, " in said(confirm(boss, page))
+    assert " 0 deliveries will be sent again. 2 deliveries were skipped, " in get_message(confirm(boss, page))
     assert states() == {"dead"}
     assert LogEntry.objects.count() == 2
 
@@ -108,10 +108,10 @@ def test_a_second_click_resends_nothing_even_if_all_are_dead_again(boss: Client,
 def test_deliveries_claimed_in_the_meantime_are_not_cancelled(boss: Client, cluster: Cluster) -> None:
     send(customers(1), dispatch=False)
     ids = put_into("ready")
-    page = choose(boss, "cancel", ids)
+    page = select_action(boss, "cancel", ids)
     Delivery.objects.filter(pk=ids[0]).update(state=DeliveryState.CLAIMED)
     assert (
-        said(confirm(boss, page))
+        get_message(confirm(boss, page))
         == "1 delivery was cancelled. 1 delivery was skipped, because it is no longer waiting."
     )
     assert Delivery.objects.get(pk=ids[0]).state == "claimed"
@@ -120,7 +120,7 @@ def test_deliveries_claimed_in_the_meantime_are_not_cancelled(boss: Client, clus
 def test_only_confirmed_rows_are_changed_if_all_pages_are_selected(boss: Client, cluster: Cluster) -> None:
     send(customers(1))
     ids = put_into("dead")
-    page = choose(boss, "send_again", ids[:1], select_across="1")
+    page = select_action(boss, "send_again", ids[:1], select_across="1")
     late = send(customers(1, "bob"))
     put_into("dead", of=late)
     confirm(boss, page)
@@ -131,9 +131,9 @@ def test_only_confirmed_rows_are_changed_if_all_pages_are_selected(boss: Client,
 def test_at_most_a_fixed_number_is_changed_at_once(boss: Client, cluster: Cluster, monkeypatch: Any) -> None:
     monkeypatch.setattr(confirmation, "MAX_ROWS", 3)
     send(customers(4))
-    page = choose(boss, "send_again", put_into("dead")[:1], select_across="1")
+    page = select_action(boss, "send_again", put_into("dead")[:1], select_across="1")
     assert "The action changes at most 3 deliveries at once." in page.content.decode()
-    assert said(confirm(boss, page)).startswith("3 deliveries will be sent again. 5 deliveries were skipped")
+    assert get_message(confirm(boss, page)).startswith("3 deliveries will be sent again. 5 deliveries were skipped")
     assert Delivery.objects.filter(state="ready").count() == 3
 
 
@@ -141,14 +141,14 @@ def test_at_most_a_fixed_number_is_changed_at_once(boss: Client, cluster: Cluste
 def test_a_forged_confirmation_is_refused(forged: str, boss: Client, cluster: Cluster) -> None:
     send(customers(1))
     ids = put_into("dead")
-    assert choose(boss, "send_again", ids, confirmed=forged).status_code == 400
+    assert select_action(boss, "send_again", ids, confirmed=forged).status_code == 400
     assert states() == {"dead"}
 
 
 def test_each_changed_delivery_gets_a_history_entry(boss: Client, cluster: Cluster) -> None:
     send(customers(1))
     ids = put_into("dead")
-    confirm(boss, choose(boss, "send_again", ids))
+    confirm(boss, select_action(boss, "send_again", ids))
     entries = LogEntry.objects.all()
     assert {int(entry.object_id) for entry in entries} == set(ids)
     assert {entry.get_change_message() for entry in entries} == {"Sent again."}
@@ -169,20 +169,20 @@ def test_an_action_requires_its_permission(
     assert forbidden not in dict(listed)
     assert len(listed) == 2
     confirmed = ",".join(f"{pk}-0" for pk in ids)
-    choose(clerk, forbidden, ids, confirmed=confirmed)
+    select_action(clerk, forbidden, ids, confirmed=confirmed)
     assert states() == {state}
 
 
 def test_the_permission_is_sufficient(staff_with: Any, cluster: Cluster) -> None:
     clerk = staff_with("view_delivery", "retry_delivery")
     send(customers(1))
-    confirm(clerk, choose(clerk, "send_again", put_into("dead")))
+    confirm(clerk, select_action(clerk, "send_again", put_into("dead")))
     assert states() == {"ready"}
 
 
 def test_workers_are_woken_on_commit(boss: Client, cluster: Cluster, django_capture_on_commit_callbacks: Any) -> None:
     number = send(customers(2))
-    page = choose(boss, "send_again", put_into("dead"))
+    page = select_action(boss, "send_again", put_into("dead"))
     facts: list[dict[str, Any]] = []
 
     def listen(**fact: Any) -> None:
@@ -204,9 +204,9 @@ def test_the_confirmation_page_needs_as_many_queries_for_fifty_rows_as_for_one(
     send(customers(1, "bob"))
     one = put_into("dead")
     with django_assert_max_num_queries(99) as for_one:
-        choose(boss, "send_again", one)
+        select_action(boss, "send_again", one)
     send(customers(25))
     fifty = put_into("dead")
     with django_assert_max_num_queries(99) as for_fifty:
-        choose(boss, "send_again", fifty)
+        select_action(boss, "send_again", fifty)
     assert len(for_fifty) == len(for_one)

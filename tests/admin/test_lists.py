@@ -109,8 +109,8 @@ def test_no_column_is_cut_off_in_a_narrow_window(boss: Client, cluster: Cluster,
     Pause.objects.create(channel="c" * 50, note="n" * 200, since=TIME)
     Cluster.objects.create(name="n" * 200, slug="s" * 100)
     page = tmp_path / "lists.html"
-    page.write_text(PAGE % "\n".join(_frame(boss, model) for model in SHOWN))
-    found = _opened(page, tmp_path)
+    page.write_text(PAGE % "\n".join(_render_frame(boss, model) for model in SHOWN))
+    found = _render_in_browser(page, tmp_path)
     widths = re.findall(r"<li>(\w+) (\d+) (\d+)</li>", found)
     assert len(widths) == len(SHOWN)
     assert [row for row in widths if int(row[1]) > int(row[2])] == []
@@ -127,7 +127,7 @@ onload = () => {
 </script>"""
 
 
-def _frame(client: Client, model: Any) -> str:
+def _render_frame(client: Client, model: Any) -> str:
     """Return the list as a self-contained frame, in a window with the admin's navigation open."""
     text = client.get(list_url(model)).content.decode()
     text = re.sub(r"<script.*?</script>", "", text, flags=re.S)
@@ -140,7 +140,7 @@ def _style(link: re.Match[str]) -> str:
     return f"<style>{Path(str(finders.find(link[1]))).read_text()}</style>"
 
 
-def _opened(page: Path, profile: Path) -> str:
+def _render_in_browser(page: Path, profile: Path) -> str:
     """Return the document of a page after its scripts have run."""
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     command = ["chromium", *options, f"--user-data-dir={profile}/profile", "--dump-dom", page.as_uri()]

@@ -30,11 +30,11 @@ def save(client: Client, estate: Cluster, **typed: Any) -> Any:
     return client.post(url(estate), {"name": estate.name, "slug": estate.slug, **typed})
 
 
-def names(estate: Cluster) -> list[str]:
+def list_names(estate: Cluster) -> list[str]:
     return sorted(estate.members.values_list("username", flat=True))
 
 
-def shown(client: Client, estate: Cluster, **query: Any) -> list[str]:
+def list_members(client: Client, estate: Cluster, **query: Any) -> list[str]:
     return [str(user) for user, _link in client.get(url(estate, **query)).context["users"]]
 
 
@@ -44,7 +44,7 @@ def test_saving_keeps_members_that_were_added_in_the_meantime(boss: Client, esta
     boss.get(url(estate))
     estate.members.add(bob)
     assert save(boss, estate, name="New name", new_members=[carl.pk]).status_code == 302
-    assert names(estate) == ["ann0", "ann1", "ann2"]
+    assert list_names(estate) == ["ann0", "ann1", "ann2"]
     assert Cluster.objects.get(pk=estate.pk).name == "New name"
 
 
@@ -52,7 +52,7 @@ def test_members_are_removed_one_by_one(boss: Client, estate: Cluster) -> None:
     ann, bob, carl = customers(3)
     estate.members.add(ann, bob)
     save(boss, estate, removed_members=[bob.pk, carl.pk])
-    assert names(estate) == ["ann0"]
+    assert list_names(estate) == ["ann0"]
 
 
 def test_members_that_were_changed_in_the_meantime_cause_no_error(boss: Client, estate: Cluster) -> None:
@@ -62,14 +62,14 @@ def test_members_that_were_changed_in_the_meantime_cause_no_error(boss: Client, 
     key = gone.pk
     gone.delete()
     assert save(boss, estate, new_members=[ann.pk], removed_members=[bob.pk, key]).status_code == 302
-    assert names(estate) == ["ann0"]
+    assert list_names(estate) == ["ann0"]
 
 
 def test_a_new_cluster_can_be_given_members(boss: Client) -> None:
     ann, bob = customers(2)
     typed = {"name": "New", "slug": "new", "new_members": [ann.pk, bob.pk]}
     assert boss.post(reverse("admin:klaxon_cluster_add"), typed).status_code == 302
-    assert names(Cluster.objects.get(slug="new")) == ["ann0", "ann1"]
+    assert list_names(Cluster.objects.get(slug="new")) == ["ann0", "ann1"]
 
 
 def test_the_history_names_added_and_removed_members(boss: Client, estate: Cluster) -> None:
@@ -86,7 +86,7 @@ def test_errors_are_shown_and_selections_are_kept(boss: Client, estate: Cluster)
     assert f'<option value="{ann.pk}" selected>ann0</option>' in page
     assert f'value="{bob.pk}" checked' in page
     assert save(boss, estate, removed_members=["x"]).status_code == 200
-    assert names(estate) == ["ann1"]
+    assert list_names(estate) == ["ann1"]
 
 
 def test_a_page_needs_as_many_queries_for_many_members_as_for_two(boss: Client, estate: Cluster) -> None:
@@ -115,19 +115,19 @@ def test_deleting_counts_the_members_and_lists_only_some(boss: Client, estate: C
 
 def test_pages_contain_every_member_once_the_latest_first(boss: Client, estate: Cluster) -> None:
     estate.members.add(*customers(MEMBERS_SHOWN + 10))
-    pages = [shown(boss, estate, p=number) for number in (1, 2)]
-    assert sorted(pages[0] + pages[1]) == names(estate)
+    pages = [list_members(boss, estate, p=number) for number in (1, 2)]
+    assert sorted(pages[0] + pages[1]) == list_names(estate)
     assert [len(page) for page in pages] == [MEMBERS_SHOWN, 10]
-    assert shown(boss, estate, p="nonsense") == pages[0]
+    assert list_members(boss, estate, p="nonsense") == pages[0]
 
 
 def test_a_member_is_found_by_name_address_and_key(boss: Client, estate: Cluster) -> None:
     ann, bob, carl = customers(3)
     estate.members.add(ann, bob)
     for typed in (bob.username, bob.email, f"u:{bob.pk}"):
-        assert shown(boss, estate, member=typed) == ["ann1"]
+        assert list_members(boss, estate, member=typed) == ["ann1"]
     for typed in (carl.username, "nobody", "\0", "u:x"):
-        assert shown(boss, estate, member=typed) == []
+        assert list_members(boss, estate, member=typed) == []
 
 
 def test_autocomplete_uses_the_search_of_the_user_admin(boss: Client, estate: Cluster) -> None:
@@ -144,7 +144,7 @@ def test_users_without_permission_to_view_users_enter_keys(staff_with: Any, esta
     text = clerk.get(url(estate)).content.decode()
     assert "admin-autocomplete" not in text
     assert save(clerk, estate, new_members=f"{ann.pk},{bob.pk}").status_code == 302
-    assert names(estate) == ["ann0", "ann1"]
+    assert list_names(estate) == ["ann0", "ann1"]
 
 
 def test_everyone_enters_keys_if_the_user_admin_cannot_search(

@@ -15,7 +15,7 @@ SUPPRESSIONS = "admin:klaxon_suppression_changelist"
 ADD_PAUSE = "admin:klaxon_pause_add"
 
 
-def found(client: Client, text: str) -> list[str]:
+def search_addresses(client: Client, text: str) -> list[str]:
     page = client.get(reverse(SUPPRESSIONS, query={"q": text}))
     return [row.address for row in page.context["cl"].result_list]
 
@@ -36,14 +36,14 @@ class TestSuppressions:
         ],
     )
     def test_a_suppression_is_found_by_address_in_any_case(self, typed: str, address: str, boss: Client) -> None:
-        assert found(boss, typed) == [address]
+        assert search_addresses(boss, typed) == [address]
 
     @pytest.mark.parametrize("typed", ["ann", "example.com", "bob@example.com", "ann@example.com bob"])
     def test_parts_of_an_address_find_nothing(self, typed: str, boss: Client) -> None:
-        assert found(boss, typed) == []
+        assert search_addresses(boss, typed) == []
 
     def test_all_are_listed_without_a_search(self, boss: Client) -> None:
-        assert len(found(boss, "")) == len(found(boss, " ")) == 3
+        assert len(search_addresses(boss, "")) == len(search_addresses(boss, " ")) == 3
 
     def test_a_suppression_can_be_lifted_but_not_changed(self, boss: Client) -> None:
         row = Suppression.objects.first()

@@ -14,7 +14,7 @@ ADD = "admin:klaxon_usersettings_add"
 JSON_FIELDS = ("channels", "events", "categories", "addresses")
 
 
-def saved(client: Client, cluster: Cluster, **typed: str) -> Any:
+def save(client: Client, cluster: Cluster, **typed: str) -> Any:
     [user] = customers(1)
     chosen = {"digest": "none", "digest_hour": "8", "digest_day": "0"}
     data = {"user": user.pk, "cluster": cluster.pk, **chosen, **typed}
@@ -22,13 +22,13 @@ def saved(client: Client, cluster: Cluster, **typed: str) -> Any:
 
 
 def test_empty_boxes_mean_nothing_chosen(boss: Client, cluster: Cluster) -> None:
-    assert saved(boss, cluster).status_code == 302
+    assert save(boss, cluster).status_code == 302
     row = UserSettings.objects.get()
     assert [getattr(row, name) for name in JSON_FIELDS] == [{}, {}, {}, {}]
 
 
 def test_choices_are_saved_in_their_one_spelling_and_shown_on_lines(boss: Client, cluster: Cluster) -> None:
-    saved(boss, cluster, channels='{"EMAIL": false}', events='{"order_shipped": {"App": true}}')
+    save(boss, cluster, channels='{"EMAIL": false}', events='{"order_shipped": {"App": true}}')
     row = UserSettings.objects.get()
     assert (row.channels, row.events) == ({"email": False}, {"order_shipped": {"app": True}})
     page = boss.get(reverse("admin:klaxon_usersettings_change", args=[row.pk]))
@@ -49,25 +49,25 @@ def test_choices_are_saved_in_their_one_spelling_and_shown_on_lines(boss: Client
 def test_a_wrong_form_is_refused_and_shown_again_as_typed(
     field: str, text: str, boss: Client, cluster: Cluster
 ) -> None:
-    page = saved(boss, cluster, **{field: text})
+    page = save(boss, cluster, **{field: text})
     assert field in page.context["errors"].as_text() or page.context["adminform"].form.errors[field]
     assert not UserSettings.objects.exists()
 
 
 def test_the_list_shows_disabled_channels(boss: Client, cluster: Cluster) -> None:
-    saved(boss, cluster, channels='{"email": false}')
+    save(boss, cluster, channels='{"email": false}')
     page = boss.get(reverse("admin:klaxon_usersettings_changelist")).content.decode()
     assert '<td class="field-disabled_channels">email</td>' in page
 
 
 def test_a_channel_that_does_not_exist_is_refused_by_its_name(boss: Client, cluster: Cluster) -> None:
-    page = saved(boss, cluster, channels='{"emial": false}')
+    page = save(boss, cluster, channels='{"emial": false}')
     assert "There is no channel emial." in page.content.decode()
     assert not UserSettings.objects.exists()
 
 
 def test_a_digest_can_be_chosen(boss: Client, cluster: Cluster) -> None:
-    saved(boss, cluster, digest="weekly", digest_hour="17", digest_day="4")
+    save(boss, cluster, digest="weekly", digest_hour="17", digest_day="4")
     row = UserSettings.objects.get()
     assert (row.digest, row.digest_hour, row.digest_day) == ("weekly", 17, 4)
 
@@ -77,7 +77,7 @@ class TestHours:
 
     def test_they_are_saved(self, boss: Client, cluster: Cluster) -> None:
         windows = '{"EMAIL": [["08:00", "12:00"], ["14:00", "18:00", ["mon"]]]}'
-        assert saved(boss, cluster, **self.NIGHT, delivery_windows=windows).status_code == 302
+        assert save(boss, cluster, **self.NIGHT, delivery_windows=windows).status_code == 302
         row = UserSettings.objects.get()
         assert (row.quiet_from, row.quiet_until) == (time(22), time(7))
         assert row.delivery_windows == {"email": [["08:00", "12:00"], ["14:00", "18:00", ["mon"]]]}
@@ -97,5 +97,5 @@ class TestHours:
     def test_what_cannot_work_is_refused(
         self, typed: dict[str, str], words: str, boss: Client, cluster: Cluster
     ) -> None:
-        assert words in saved(boss, cluster, **typed).content.decode()
+        assert words in save(boss, cluster, **typed).content.decode()
         assert not UserSettings.objects.exists()

@@ -11,20 +11,20 @@ from tests.admin.conftest import customers
 ADD, LIST = "admin:klaxon_topicsubscription_add", "admin:klaxon_topicsubscription_changelist"
 
 
-def added(client: Client, user: Any, cluster: Cluster, topic: str) -> Any:
+def add(client: Client, user: Any, cluster: Cluster, topic: str) -> Any:
     return client.post(reverse(ADD), {"user": user.pk, "cluster": cluster.pk, "topic": topic})
 
 
 def test_one_is_added_in_the_one_spelling(boss: Client, cluster: Cluster) -> None:
     [user] = customers(1)
-    assert added(boss, user, cluster, " Pool").status_code == 302
+    assert add(boss, user, cluster, " Pool").status_code == 302
     assert TopicSubscription.objects.get().topic == "pool"
 
 
 def test_a_second_of_the_same_is_told_and_not_made(boss: Client, cluster: Cluster) -> None:
     [user] = customers(1)
-    added(boss, user, cluster, "pool")
-    assert "already exists" in added(boss, user, cluster, "POOL").content.decode()
+    add(boss, user, cluster, "pool")
+    assert "already exists" in add(boss, user, cluster, "POOL").content.decode()
     assert TopicSubscription.objects.count() == 1
 
 
@@ -38,7 +38,7 @@ def test_they_are_found_by_topic_and_by_user(boss: Client, cluster: Cluster) -> 
 def test_changes_of_subscriptions_are_recorded(boss: Client, cluster: Cluster) -> None:
     users = customers(2)
     for user in users:
-        added(boss, user, cluster, "pool")
+        add(boss, user, cluster, "pool")
     keys = list(TopicSubscription.objects.values_list("pk", flat=True))
     boss.post(reverse(LIST), {"action": "delete_selected", "_selected_action": keys, "post": "yes"})
     assert not TopicSubscription.objects.exists()

@@ -8,7 +8,7 @@ from notifications.can.frame import Frame
 from tests.can.candump import frame
 
 
-def decoded(data: str) -> Fault | None:
+def decode(data: str) -> Fault | None:
     report = dm_rv.decode(frame(data))
     assert report is not None
     return report.fault
@@ -25,11 +25,11 @@ def test_the_reserved_bit_is_no_part_of_the_data_group():
 
 
 def test_a_device_with_one_instance_has_its_spn_in_byte_3():
-    assert decoded("154500106102FFFF") == Fault(instance=None, spn=131, fmi=1, lamps=("yellow",), count=2)
+    assert decode("154500106102FFFF") == Fault(instance=None, spn=131, fmi=1, lamps=("yellow",), count=2)
 
 
 def test_a_device_with_several_instances_has_its_spn_in_byte_2_and_the_instance_in_byte_3():
-    assert decoded("454501032001FFFF") == Fault(instance=3, spn=9, fmi=0, lamps=("red",), count=1)
+    assert decode("454501032001FFFF") == Fault(instance=3, spn=9, fmi=0, lamps=("red",), count=1)
 
 
 def test_the_device_is_named_by_bus_source_address_and_dsa():
@@ -50,23 +50,23 @@ def test_the_device_is_named_by_bus_source_address_and_dsa():
     ],
 )
 def test_a_lamp_is_lit_only_by_01(status, lamps):
-    assert decoded(f"{status}4500106102FFFF").lamps == lamps
+    assert decode(f"{status}4500106102FFFF").lamps == lamps
 
 
 def test_a_count_of_7f_is_not_available_and_its_top_bit_is_not_part_of_it():
-    assert decoded("15450010617FFFFF").count is None
-    assert decoded("1545001061FFFFFF").count is None
-    assert decoded("1545001061827FFF").count == 2
+    assert decode("15450010617FFFFF").count is None
+    assert decode("1545001061FFFFFF").count is None
+    assert decode("1545001061827FFF").count == 2
 
 
 @pytest.mark.parametrize("data", ["0545FFFFFFFFFFFF", "054500FFFF02FFFF", "0545FF03FF02FFFF", "054500FFE002FFFF"])
 def test_an_spn_of_all_ones_says_that_there_is_no_fault(data):
-    assert decoded(data) is None
+    assert decode(data) is None
 
 
 def test_the_spn_is_packed_most_significant_bits_first():
-    assert decoded("054500FFC001FFFF").spn == 0x7FE
-    assert decoded("054580010001FFFF").spn == 0x400
+    assert decode("054500FFC001FFFF").spn == 0x7FE
+    assert decode("054580010001FFFF").spn == 0x400
 
 
 @pytest.mark.parametrize("data", ["0000000000000000", "0542000000000000", "00000000000000FF", "A542000000007FFF"])
@@ -75,7 +75,7 @@ def test_zeros_say_nothing(data):
 
 
 def test_a_lamp_makes_zeros_a_fault():
-    assert decoded("1545000000000000") == Fault(None, 0, 0, ("yellow",), 0)
+    assert decode("1545000000000000") == Fault(None, 0, 0, ("yellow",), 0)
 
 
 @pytest.mark.parametrize("length", range(6))
@@ -84,7 +84,7 @@ def test_a_frame_cut_short_says_nothing(length):
 
 
 def test_six_bytes_are_enough():
-    assert decoded("154500106102").spn == 131
+    assert decode("154500106102").spn == 131
 
 
 @given(st.binary(max_size=64))

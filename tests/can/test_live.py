@@ -31,15 +31,15 @@ def vehicle(channel):
     with can.Bus(interface="virtual", channel=channel) as node:
         stopped = threading.Event()
 
-        def talk(said: list[str]) -> None:
+        def talk(output: list[str]) -> None:
             while not stopped.wait(0.02):
-                for data in said:
+                for data in output:
                     node.send(can.Message(arbitration_id=DM_RV, data=bytes.fromhex(data), is_extended_id=True))
 
-        said = [YELLOW]
-        thread = threading.Thread(target=talk, args=(said,))
+        output = [YELLOW]
+        thread = threading.Thread(target=talk, args=(output,))
         thread.start()
-        yield said
+        yield output
         stopped.set()
         thread.join()
 

@@ -90,11 +90,11 @@ PATIENCE = Kind(
 class Answer:
     server: str
     stage: str
-    said: str
+    text: str
     kind: Kind
 
     def __str__(self):
-        return f"{self.server}-{self.stage}-{self.said}"[:60]
+        return f"{self.server}-{self.stage}-{self.text}"[:60]
 
 
 OUT_OF_ORDER = ("500", "502", "503")
@@ -103,25 +103,25 @@ STAGES = ("MAIL", "RCPT", "DATA", "end of content")
 
 def get_kind_at(answer, stage):
     """Return the meaning of the same text at another stage."""
-    code, for_now = answer.said[:3], answer.said.startswith("4")
+    code, for_now = answer.text[:3], answer.text.startswith("4")
     if stage == "MAIL":
         # There is no recipient yet; the server only knows the size of the mail.
-        size = PERHAPS if answer.kind is PERHAPS or "too many" in answer.said.lower() else MAIL
+        size = PERHAPS if answer.kind is PERHAPS or "too many" in answer.text.lower() else MAIL
         return BUSY if for_now else size if code == "552" and answer.kind is not OURS else OURS
     if answer.kind is BARE and stage != "RCPT":
         return MAIL
     if code in OUT_OF_ORDER:
         # At the end of the content, the order of commands cannot be wrong.
         return MAIL if stage == "end of content" else OURS
-    if stage == "RCPT" and answer.said == "451 Temporary service failure":
+    if stage == "RCPT" and answer.text == "451 Temporary service failure":
         return PATIENCE
-    if answer.kind is PATIENCE and stage != "RCPT" and not is_about_mailbox(answer.said):
+    if answer.kind is PATIENCE and stage != "RCPT" and not is_about_mailbox(answer.text):
         return BUSY
     return answer.kind
 
 
-def is_about_mailbox(said):
-    return " 4.2." in said or "greylist" in said.lower()
+def is_about_mailbox(text):
+    return " 4.2." in text or "greylist" in text.lower()
 
 
 ANSWERS = [

@@ -51,12 +51,12 @@ def provider(name, server, answer):
     return {"NAME": name, "OPTIONS": {"backend": SMTP, "backend_options": backend}}
 
 
-def fate(answer, main, reserve, settings, count, with_reserve=False, alternating=False, stage=None):
+def send_and_observe(answer, main, reserve, settings, count, with_reserve=False, alternating=False, stage=None):
     """Send to a number of recipients and return the outcome."""
     providers = [provider("main", main, answer), *[provider("reserve", reserve, answer)] * with_reserve]
     email = {"BACKEND": "notifications.channels.email.EmailChannel", "PROVIDERS": providers}
     settings.NOTIFICATIONS = {"CHANNELS": {"email": email}, "RETRY_DELAYS": [60, 60], "RETRY_JITTER": 0}
-    main.stage, main.fault, main.turns = stage or answer.stage, answer.said, ALWAYS
+    main.stage, main.fault, main.turns = stage or answer.stage, answer.text, ALWAYS
     main.reached.clear()
     with rolled_back_transaction(), travelling():
         guests = [Address(email=f"guest{number:02}@example.com") for number in range(count)]
@@ -84,19 +84,19 @@ def name_state(state):
 def format_page_row(answer):
     kind = answer.kind
     alternating = "" if answer.stage in STAGES_BEFORE_MAIL + ("MAIL",) else kind.alternating
-    cells = [answer.server, answer.stage, f"`{answer.said}`", kind.name, kind.one, kind.one_reserve, kind.thirty]
+    cells = [answer.server, answer.stage, f"`{answer.text}`", kind.name, kind.one, kind.one_reserve, kind.thirty]
     return f"| {' | '.join(map(str, [*cells, kind.thirty_reserve, alternating]))} |"
 
 
 def format_stages_row(answer):
     kinds = [get_kind_at(answer, stage).name for stage in STAGES]
-    return f"| {' | '.join([f'`{answer.said}`', *kinds])} |"
+    return f"| {' | '.join([f'`{answer.text}`', *kinds])} |"
 
 
 def list_answers_during_mail():
     """Return each text once."""
     found = [answer for answer in ANSWERS if answer.stage not in STAGES_BEFORE_MAIL]
-    return list({answer.said: answer for answer in found}.values())
+    return list({answer.text: answer for answer in found}.values())
 
 
 @pytest.mark.parametrize("answer", ANSWERS, ids=str)
@@ -104,10 +104,10 @@ def test_one_recipient_and_thirty_recipients(answer, main, reserve, settings):
     kind = answer.kind
     found = Kind(
         kind.name,
-        fate(answer, main, reserve, settings, 1),
-        fate(answer, main, reserve, settings, 1, with_reserve=True),
-        fate(answer, main, reserve, settings, 30),
-        fate(answer, main, reserve, settings, 30, with_reserve=True),
+        send_and_observe(answer, main, reserve, settings, 1),
+        send_and_observe(answer, main, reserve, settings, 1, with_reserve=True),
+        send_and_observe(answer, main, reserve, settings, 30),
+        send_and_observe(answer, main, reserve, settings, 30, with_reserve=True),
         kind.alternating,
     )
     assert found == kind
@@ -115,7 +115,7 @@ def test_one_recipient_and_thirty_recipients(answer, main, reserve, settings):
 
 @pytest.mark.parametrize("answer", [one for one in ANSWERS if one.stage not in STAGES_BEFORE_MAIL + ("MAIL",)], ids=str)
 def test_every_other_recipient_is_accepted(answer, main, reserve, settings):
-    assert fate(answer, main, reserve, settings, 30, alternating=True) == answer.kind.alternating
+    assert send_and_observe(answer, main, reserve, settings, 30, alternating=True) == answer.kind.alternating
 
 
 @pytest.mark.parametrize("answer", list_answers_during_mail(), ids=str)
@@ -124,7 +124,7 @@ def test_the_same_words_at_every_stage(answer, main, reserve, settings):
         if stage == answer.stage:
             continue
         kind = get_kind_at(answer, stage)
-        found = [fate(answer, main, reserve, settings, count, stage=stage) for count in (1, 10)]
+        found = [send_and_observe(answer, main, reserve, settings, count, stage=stage) for count in (1, 10)]
         assert (stage, found) == (stage, [kind.one, select_ten(kind.thirty)])
 
 
@@ -141,4 +141,4 @@ def test_the_page_has_the_same_rows():
 
 
 def test_number_of_answers():
-    assert len({(answer.said, answer.stage) for answer in ANSWERS}) == len(ANSWERS) >= 60
+    assert len({(answer.text, answer.stage) for answer in ANSWERS}) == len(ANSWERS) >= 60

@@ -102,8 +102,8 @@ class TestBySMTP:
 
     def test_only_utf_8_text_declares_utf_8(self, site, office):
         deliver([UserFactory()], channels=["email"])
-        said = {part.get_filename(): part.get_content_charset() for part in office.mails[0].iter_attachments()}
-        assert (said["list.csv"], said["latin.txt"], said["bill.pdf"]) == ("utf-8", None, None)
+        charsets = {part.get_filename(): part.get_content_charset() for part in office.mails[0].iter_attachments()}
+        assert (charsets["list.csv"], charsets["latin.txt"], charsets["bill.pdf"]) == ("utf-8", None, None)
 
     def test_no_line_exceeds_the_maximum_length(self, office):
         channel = EmailChannel(from_email="shop@example.com", **smtp(office.port))

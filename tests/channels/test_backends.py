@@ -26,7 +26,7 @@ class Quiet(BaseEmailBackend):
 QUIET = f"{__name__}.Quiet"
 
 
-def opened(backend=None, mailer=None, **options):
+def open_connection(backend=None, mailer=None, **options):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         return open_backend(backend, options, mailer)
@@ -45,19 +45,19 @@ class TestEmailBackend:
                 yield
 
     def test_djangos_smtp_backend_is_replaced_and_keeps_its_settings(self):
-        backend = opened()
+        backend = open_connection()
         assert (type(backend), backend.host, backend.port) == (KlaxonSMTP, "mail.example.com", 25)
 
     def test_options_of_the_channel_override_settings(self):
-        assert opened(host="other.example.com").host == "other.example.com"
-        assert opened(DJANGO_SMTP, host="other.example.com").host == "other.example.com"
+        assert open_connection(host="other.example.com").host == "other.example.com"
+        assert open_connection(DJANGO_SMTP, host="other.example.com").host == "other.example.com"
 
     def test_a_custom_backend_is_used_unchanged(self):
-        assert type(opened(QUIET)) is Quiet
+        assert type(open_connection(QUIET)) is Quiet
 
     def test_a_mailer_requires_the_setting(self):
         with pytest.raises(ImproperlyConfigured, match="'mailer' is 'news', but there is no setting MAILERS"):
-            opened(mailer="news")
+            open_connection(mailer="news")
 
 
 @has_mailers
@@ -74,29 +74,29 @@ class TestMailers:
         }
 
     def test_the_default_mailer_is_used(self):
-        backend = opened()
+        backend = open_connection()
         assert (type(backend), backend.host, backend.alias) == (KlaxonSMTP, "mail.example.com", "default")
 
     def test_an_option_names_another_mailer(self):
-        backend = opened(mailer="news")
+        backend = open_connection(mailer="news")
         assert (type(backend), backend.host, backend.port, backend.alias) == (
             KlaxonSMTP,
             "news.example.com",
             2525,
             "news",
         )
-        assert type(opened(mailer="own")) is Quiet
+        assert type(open_connection(mailer="own")) is Quiet
         assert EmailChannel(mailer="news").connection.host == "news.example.com"
 
     def test_an_unknown_mailer_is_an_error_that_names_it(self):
         with pytest.raises(ImproperlyConfigured, match="'nobody'"):
-            opened(mailer="nobody")
+            open_connection(mailer="nobody")
 
     def test_a_backend_of_the_channel_gets_its_own_options(self):
-        assert opened(DJANGO_SMTP, host="other.example.com").host == "other.example.com"
+        assert open_connection(DJANGO_SMTP, host="other.example.com").host == "other.example.com"
 
     @pytest.mark.parametrize(
-        ("wrong", "said"),
+        ("wrong", "message"),
         [
             ({"backend": DJANGO_SMTP}, "cannot be created: backend_options must define 'host'"),
             ({"backend": LOCMEM, "colour": "red"}, "Unknown options 'colour'"),
@@ -105,12 +105,12 @@ class TestMailers:
             ({"timeout": 3}, r"MAILERS\['default'\]\['OPTIONS'\]"),
         ],
     )
-    def test_contradictory_options_are_errors(self, wrong, said):
-        with pytest.raises(ImproperlyConfigured, match=said):
-            opened(**wrong)
+    def test_contradictory_options_are_errors(self, wrong, message):
+        with pytest.raises(ImproperlyConfigured, match=message):
+            open_connection(**wrong)
 
 
 def test_a_missing_extra_is_named(monkeypatch):
     monkeypatch.setitem(extras.EXTRA_BY_MODULE, "klaxon_no_such_module", "post")
     with pytest.raises(MissingExtra, match=r"pip install 'django-klaxon\[post\]'"):
-        opened("klaxon_no_such_module.backends.EmailBackend")
+        open_connection("klaxon_no_such_module.backends.EmailBackend")

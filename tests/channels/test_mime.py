@@ -31,21 +31,21 @@ def mail(subject="Order 7", text="It is on its way.\n", html="", sender="Shop <s
     return message
 
 
-def parsed(written):
+def parse(written):
     return message_from_bytes(written, policy=policy.default)
 
 
 def meaning(written):
     """Return the contents that a mail client sees. (Django writes a space before a long subject.)"""
-    whole = parsed(written)
+    whole = parse(written)
     headers = {name: str(value).strip() for name, value in whole.items() if not name.startswith("Content-")}
     assert headers.pop("Date")
     headers.pop("MIME-Version")
     texts = [part for part in whole.walk() if not part.is_multipart()]
-    return headers, [(part.get_content_type(), part.get_content_charset(), ended(part)) for part in texts]
+    return headers, [(part.get_content_type(), part.get_content_charset(), add_line_end(part)) for part in texts]
 
 
-def ended(part):
+def add_line_end(part):
     """Django 6.0 adds a missing end to the last line."""
     text = part.get_content()
     return text if django.VERSION < (6, 0) or text.endswith("\r\n") else f"{text}\r\n"
@@ -64,7 +64,7 @@ def test_a_word_that_fills_a_line_is_folded(change):
     subject = f"Order {'x' * 2000} of {'y' * 1000}"
     written = render_mail(mail(subject=subject, **change))
     assert_valid_for_smtp(written)
-    assert parsed(written)["Subject"] == subject
+    assert parse(written)["Subject"] == subject
 
 
 @pytest.mark.parametrize("change", [{}, {"cc": ["bob@example.com"]}], ids=["written here", "left to Django"])
@@ -81,7 +81,7 @@ def assert_valid_for_smtp(written):
     assert max(len(line) for line in written.split(b"\r\n")) <= 998
     head = written.partition(b"\r\n\r\n")[0]
     assert head.isascii()
-    assert parsed(written).defects == []
+    assert parse(written).defects == []
 
 
 @settings(deadline=None)
@@ -120,7 +120,7 @@ def test_every_senders_name(name):
     if django.VERSION < (6, 0):
         assert_same_meaning(message)
     # Python inserts a space into some folded names when it parses them, and when Django 6.0 renders them.
-    assert parsed(render_mail(message))["From"].addresses[0].display_name.replace(" ", "") == name.replace(" ", "")
+    assert parse(render_mail(message))["From"].addresses[0].display_name.replace(" ", "") == name.replace(" ", "")
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_every_header(changes):
     assert_same_meaning(mail(**changes))
 
 
-def attached():
+def make_mail_with_attachment():
     message = mail()
     message.attach("bill.pdf", b"%PDF", "application/pdf")
     return message
@@ -163,7 +163,7 @@ def make_custom_mail():
 @pytest.mark.parametrize(
     "message",
     [
-        attached(),
+        make_mail_with_attachment(),
         make_custom_mail(),
         mail(cc=["bob@example.com"]),
         mail(encoding="iso-8859-1", text="Grüße"),
@@ -183,7 +183,7 @@ def make_custom_mail():
 )
 def test_other_mails_are_rendered_by_django(message):
     assert not is_simple(message)
-    ours, theirs = parsed(render_mail(message)), parsed(render_with_django(message))
+    ours, theirs = parse(render_mail(message)), parse(render_with_django(message))
     assert [part.get_content_type() for part in ours.walk()] == [part.get_content_type() for part in theirs.walk()]
     assert ours["Message-ID"]
     assert (ours["From"], ours["Subject"], ours["Cc"]) == (theirs["From"], theirs["Subject"], theirs["Cc"])
@@ -208,4 +208,4 @@ def test_no_header_can_be_forged_by_other_line_separators(letter):
         written = render_mail(mail(subject=forged))
     except (ValueError, HeaderParseError):
         return
-    assert parsed(written)["Bcc"] is None
+    assert parse(written)["Bcc"] is None

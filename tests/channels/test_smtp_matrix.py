@@ -128,7 +128,7 @@ def test_one_of_three_mails_fails_and_the_others_are_sent_once(row, dialogue, si
         assert not NotificationLog.objects.filter(error_message__contains=LOGIN["password"]).exists()
         victim = Delivery.objects.order_by("pk")[0 if hits_the_first(row) else 1]
         others = [f"{name}@example.com" for name in ("ann", "bob", "cid") if f"{name}@example.com" != victim.address]
-        assert fate(victim) == expected(row, clock())
+        assert read_outcome(victim) == expect_outcome(row, clock())
         before = others if not row.stops_the_provider else [] if hits_the_first(row) else others[:1]
         assert server.accepted == before
         waiting = Delivery.objects.exclude(pk=victim.pk).exclude(state="sent", attempts=1)
@@ -136,24 +136,24 @@ def test_one_of_three_mails_fails_and_the_others_are_sent_once(row, dialogue, si
         tries = 1 + row.is_tried_twice
         assert server.for_nobody == [b""] * (tries * (dialogue == "lenient" and not row.ends_the_conversation))
         again = [] if row.verdict == PERMANENT else [victim.address]
-        later(len(others) - len(before) + len(again), clock)
+        run_later(len(others) - len(before) + len(again), clock)
         assert server.accepted[: len(before)] == before
         assert sorted(server.accepted) == sorted(others + again)
 
 
-def expected(row, now):
+def expect_outcome(row, now):
     due = None if row.verdict == PERMANENT else now + timedelta(seconds=60)
     return row.state, row.verdict, 1, due, row.suppress, row.blames
 
 
-def fate(victim):
+def read_outcome(victim):
     receipt = next(receipt for receipt in Watched.receipts if receipt.error)
     assert receipt.message.to == [victim.address]
     due = victim.due_at if victim.state == "retry" else None
     return victim.state, victim.reason, victim.attempts, due, receipt.suppress, receipt.blames
 
 
-def later(count, clock):
+def run_later(count, clock):
     """A retry happens at its time and not before. Other mails are never retried."""
     clock.forward(seconds=59)
     assert dispatch() == {}
@@ -223,9 +223,9 @@ OF_A_SESSION = {
 
 
 @pytest.mark.parametrize("dialogue", ["plain", "pipelined"])
-@pytest.mark.parametrize("said", OF_A_SESSION.values(), ids=OF_A_SESSION)
-def test_a_limit_of_mails_for_each_connection_costs_nothing(said, dialogue, site):
-    with scripted(mails_per_connection=10, limit=said, **DIALOGUES[dialogue]) as server:
+@pytest.mark.parametrize("reply", OF_A_SESSION.values(), ids=OF_A_SESSION)
+def test_a_limit_of_mails_for_each_connection_costs_nothing(reply, dialogue, site):
+    with scripted(mails_per_connection=10, limit=reply, **DIALOGUES[dialogue]) as server:
         site(server)
         queue(*(f"guest{number}" for number in range(45)))
         assert dispatch() == {"sent": 45}

@@ -13,8 +13,8 @@ NO, NOW, REPEATED, AMONG = Suppress.NO, Suppress.NOW, Suppress.REPEATED, Suppres
 DURING_A_MAIL = (Stage.RCPT, Stage.DATA, Stage.END)
 
 
-def meaning(stage, said):
-    code, _space, words = said.partition(" ")
+def meaning(stage, text):
+    code, _space, words = text.partition(" ")
     return find_meaning(stage, Reply.of(int(code), words))
 
 
@@ -41,16 +41,16 @@ OUR_OWN = [
 
 
 @pytest.mark.parametrize("stage", DURING_A_MAIL, ids=lambda stage: stage.name)
-@pytest.mark.parametrize("said", OUR_OWN)
-def test_codes_about_the_site_blame_no_recipient(said, stage):
-    found = meaning(stage, said)
+@pytest.mark.parametrize("text", OUR_OWN)
+def test_codes_about_the_site_blame_no_recipient(text, stage):
+    found = meaning(stage, text)
     assert (found.verdict, found.blames, found.suppress) == (CONFIGURATION, Blame.PROVIDER, NO)
 
 
-@pytest.mark.parametrize("said", ["503 Bad sequence of commands", "503 5.5.1 Authentication required before RCPT"])
-def test_the_order_of_commands_is_a_configuration_error_before_the_content(said):
-    assert [meaning(stage, said).blames for stage in (Stage.RCPT, Stage.DATA)] == [Blame.PROVIDER, Blame.PROVIDER]
-    assert meaning(Stage.END, said).blames is Blame.MESSAGE
+@pytest.mark.parametrize("text", ["503 Bad sequence of commands", "503 5.5.1 Authentication required before RCPT"])
+def test_the_order_of_commands_is_a_configuration_error_before_the_content(text):
+    assert [meaning(stage, text).blames for stage in (Stage.RCPT, Stage.DATA)] == [Blame.PROVIDER, Blame.PROVIDER]
+    assert meaning(Stage.END, text).blames is Blame.MESSAGE
 
 
 @pytest.mark.parametrize("code", [500, 502, 503])
@@ -133,9 +133,9 @@ IN_WORDS_ONLY = [
 
 
 @pytest.mark.parametrize("stage", DURING_A_MAIL, ids=lambda stage: stage.name)
-@pytest.mark.parametrize("said", IN_WORDS_ONLY)
-def test_text_about_the_site_stops_no_provider_and_buries_no_mail(said, stage):
-    found = meaning(stage, said)
+@pytest.mark.parametrize("text", IN_WORDS_ONLY)
+def test_text_about_the_site_stops_no_provider_and_makes_no_dead_letter(text, stage):
+    found = meaning(stage, text)
     assert (found.verdict, found.blames, found.suppress) == (CONFIGURATION, Blame.MESSAGE, NO)
 
 
@@ -174,15 +174,15 @@ ONE_MAIL = [
 
 
 @pytest.mark.parametrize("stage", DURING_A_MAIL, ids=lambda stage: stage.name)
-@pytest.mark.parametrize("said", ONE_MAIL)
-def test_a_refusal_of_one_mail_blames_only_this_mail(said, stage):
-    found = meaning(stage, said)
+@pytest.mark.parametrize("text", ONE_MAIL)
+def test_a_refusal_of_one_mail_blames_only_this_mail(text, stage):
+    found = meaning(stage, text)
     assert (found.verdict, found.blames, found.suppress) == (PERMANENT, Blame.MESSAGE, NO)
 
 
 @pytest.mark.parametrize("stage", DURING_A_MAIL, ids=lambda stage: stage.name)
 @pytest.mark.parametrize(
-    ("said", "suppress"),
+    ("text", "suppress"),
     [
         ("550 5.1.1 The account that you tried to reach does not exist", NOW),
         ("550 5.1.1 <bob@example.com>: Recipient address rejected: User unknown in virtual mailbox table", NOW),
@@ -237,13 +237,13 @@ def test_a_refusal_of_one_mail_blames_only_this_mail(said, stage):
         ("511 Sorry, no mailbox here by that name (#5.1.1 - chkuser)", NOW),
     ],
 )
-def test_refusals_about_one_mailbox(said, suppress, stage):
-    found = meaning(stage, said)
+def test_refusals_about_one_mailbox(text, suppress, stage):
+    found = meaning(stage, text)
     assert (found.verdict, found.blames, found.suppress) == (PERMANENT, Blame.RECIPIENT, suppress)
 
 
 @pytest.mark.parametrize(
-    ("said", "suppress"),
+    ("text", "suppress"),
     [
         ("550 No such user here", AMONG),
         ("550 <bob@example.com> User unknown", AMONG),
@@ -256,10 +256,10 @@ def test_refusals_about_one_mailbox(said, suppress, stage):
         ("550 \xff\xfe", AMONG),
     ],
 )
-def test_a_bare_550_suppresses_only_among_accepted_mails(said, suppress):
-    found = meaning(Stage.RCPT, said)
+def test_a_bare_550_suppresses_only_among_accepted_mails(text, suppress):
+    found = meaning(Stage.RCPT, text)
     assert (found.verdict, found.blames, found.suppress) == (PERMANENT, Blame.MESSAGE, suppress)
-    assert meaning(Stage.END, said).suppress is NO
+    assert meaning(Stage.END, text).suppress is NO
 
 
 def test_a_disabled_mailbox_is_repeated_only_at_rcpt():
@@ -269,7 +269,7 @@ def test_a_disabled_mailbox_is_repeated_only_at_rcpt():
 
 
 @pytest.mark.parametrize(
-    ("said", "blames"),
+    ("text", "blames"),
     [
         ("450 Tageslimit erreicht", Blame.PROVIDER),
         ("450 Too many requests. You can only make 2 requests per second", Blame.PROVIDER),
@@ -299,13 +299,13 @@ def test_a_disabled_mailbox_is_repeated_only_at_rcpt():
         ("451 4.3.0 Temporary lookup failure", Blame.PROVIDER),
     ],
 )
-def test_a_temporary_refusal_blames_the_mailbox_or_the_server(said, blames):
-    found = meaning(Stage.RCPT, said)
+def test_a_temporary_refusal_blames_the_mailbox_or_the_server(text, blames):
+    found = meaning(Stage.RCPT, text)
     assert (found.verdict, found.blames, found.suppress) == (TEMPORARY, blames, NO)
 
 
 @pytest.mark.parametrize(
-    ("said", "verdict", "blames"),
+    ("text", "verdict", "blames"),
     [
         ("550 5.1.1 No such sender", CONFIGURATION, Blame.PROVIDER),
         ("550 5.1.7 Malformed", CONFIGURATION, Blame.PROVIDER),
@@ -320,22 +320,22 @@ def test_a_temporary_refusal_blames_the_mailbox_or_the_server(said, blames):
         ("450 4.2.0 Greylisted", TEMPORARY, Blame.PROVIDER),
     ],
 )
-def test_replies_to_mail(said, verdict, blames):
-    found = meaning(Stage.MAIL, said)
+def test_replies_to_mail(text, verdict, blames):
+    found = meaning(Stage.MAIL, text)
     assert (found.verdict, found.blames, found.suppress) == (verdict, blames, NO)
 
 
 @pytest.mark.parametrize(
-    ("said", "verdict"),
+    ("text", "verdict"),
     [("554 5.7.1 Blocked", CONFIGURATION), ("535 5.7.8 Wrong", CONFIGURATION), ("454 4.7.0 Not now", TEMPORARY)],
 )
-def test_replies_while_opening(said, verdict):
-    found = meaning(Stage.OPENING, said)
+def test_replies_while_opening(text, verdict):
+    found = meaning(Stage.OPENING, text)
     assert (found.verdict, found.blames, found.suppress) == (verdict, Blame.PROVIDER, NO)
 
 
 @pytest.mark.parametrize(
-    ("code", "said", "label"),
+    ("code", "text", "label"),
     [
         (550, b"5.7.1 Refused", "550 5.7.1"),
         (550, b"Refused", "550"),
@@ -348,8 +348,8 @@ def test_replies_while_opening(said, verdict):
         (-1, b"What?", ""),
     ],
 )
-def test_replies_with_equal_codes_have_equal_labels(code, said, label):
-    assert Reply.of(code, said).label == label
+def test_replies_with_equal_codes_have_equal_labels(code, text, label):
+    assert Reply.of(code, text).label == label
 
 
 def test_a_receipt_contains_the_meaning_of_the_reply():

@@ -56,9 +56,9 @@ def test_replay_opens_a_new_epoch_and_the_letter_arrives(run, django_capture_on_
 def test_a_dry_run_prints_counts_and_changes_nothing(run):
     make_dead_letter()
     make_dead_letter()
-    said = run("replay_dead_letters", "--dry-run")
-    assert "2  shop_newsletter by email" in said
-    assert "Would replay 2 dead letters." in said
+    output = run("replay_dead_letters", "--dry-run")
+    assert "2  shop_newsletter by email" in output
+    assert "Would replay 2 dead letters." in output
     assert states() == ["dead", "dead"]
 
 

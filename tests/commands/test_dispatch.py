@@ -36,7 +36,7 @@ def newsletter(count=1):
     return NotificationManager.send(ShopEvents.NEWSLETTER, UserFactory.create_batch(count))
 
 
-def dispatched():
+def dispatch():
     out = StringIO()
     call_command("dispatch_notifications", stdout=out)
     return out.getvalue()
@@ -56,7 +56,7 @@ def busy_server(settings):
 
 class TestSummary:
     @pytest.mark.parametrize(
-        ("delays", "said"),
+        ("delays", "output"),
         [
             ((0, 0), "1 delivery: 1 dead."),
             ((0, 3600), "1 delivery: 1 retry."),
@@ -64,79 +64,79 @@ class TestSummary:
             ((), "1 delivery: 1 dead."),
         ],
     )
-    def test_several_attempts_in_one_run_count_once_with_the_final_outcome(self, busy_server, delays, said):
+    def test_several_attempts_in_one_run_count_once_with_the_final_outcome(self, busy_server, delays, output):
         busy_server(*delays)
         newsletter(1)
-        assert dispatched() == f"{said}\n"
+        assert dispatch() == f"{output}\n"
 
     def test_retries_of_an_earlier_run_are_not_counted(self, busy_server):
         busy_server(3600)
         newsletter(2)
-        dispatched()
+        dispatch()
         newsletter(1)
-        assert dispatched() == "1 delivery: 1 retry.\n"
+        assert dispatch() == "1 delivery: 1 retry.\n"
 
     def test_deliveries_of_an_unreachable_provider_are_reported(self, settings):
         use_backend(settings, port=1)
         newsletter(2)
-        assert dispatched() == "2 deliveries wait for email, which fails and is tried again later.\n"
+        assert dispatch() == "2 deliveries wait for email, which fails and is tried again later.\n"
 
     def test_deliveries_of_an_invalid_channel_are_reported(self, busy_server):
         busy_server(3600, channels={"email": {"OPTIONS": {"colour": "red"}}})
         newsletter(2)
-        assert dispatched() == "2 deliveries wait for email, which fails and is tried again later.\n"
+        assert dispatch() == "2 deliveries wait for email, which fails and is tried again later.\n"
 
 
 class TestWaitingDeliveries:
     def test_a_pause_of_everything_is_reported_with_its_note(self):
         newsletter(2)
         Pause.objects.pause("*", "the mail server moves", now())
-        said = "2 deliveries wait for resume_notifications: everything is paused (the mail server moves).\n"
-        assert dispatched() == said
+        output = "2 deliveries wait for resume_notifications: everything is paused (the mail server moves).\n"
+        assert dispatch() == output
 
     def test_a_pause_of_everything_is_reported_if_nothing_is_due(self):
         Pause.objects.pause("*", "", now())
-        assert dispatched() == "Everything is paused. Nothing is due.\n"
+        assert dispatch() == "Everything is paused. Nothing is due.\n"
 
     def test_the_channels_that_are_paused_are_named(self):
         NotificationManager.send(ShopEvents.ORDER_SHIPPED, [UserFactory()], None, {"order_number": "7"})
         newsletter(2)
         Pause.objects.pause("email", "", now())
-        assert dispatched() == "1 delivery: 1 sent.\n3 deliveries wait for email, which is paused.\n"
+        assert dispatch() == "1 delivery: 1 sent.\n3 deliveries wait for email, which is paused.\n"
 
     def test_deliveries_that_became_due_during_a_pause_count_too(self):
         newsletter(1)
         Delivery.objects.update(state="retry", due_at=now())
         Pause.objects.pause("*", "", now())
-        assert dispatched() == "1 delivery waits for resume_notifications: everything is paused.\n"
+        assert dispatch() == "1 delivery waits for resume_notifications: everything is paused.\n"
 
     def test_a_flood_is_reported(self, settings):
         settings.NOTIFICATIONS = {"THROTTLE_DEPTH": 3, "BATCH_SIZE": 2}
         newsletter(8)
-        said = dispatched()
+        output = dispatch()
         left = Delivery.objects.filter(state="ready").count()
         assert left > 3
-        assert said == f"{8 - left} deliveries: {8 - left} sent.\n{left} deliveries wait behind a flood: {FLOOD}.\n"
+        assert output == f"{8 - left} deliveries: {8 - left} sent.\n{left} deliveries wait behind a flood: {FLOOD}.\n"
 
     def test_the_time_of_the_first_scheduled_delivery_is_reported(self):
         at = now() + timedelta(hours=1)
         NotificationManager.send(ShopEvents.NEWSLETTER, UserFactory.create_batch(2), send_at=at)
-        assert dispatched() == f"Nothing is due now. 2 deliveries wait, the first until {at:%Y-%m-%d %H:%M} UTC.\n"
+        assert dispatch() == f"Nothing is due now. 2 deliveries wait, the first until {at:%Y-%m-%d %H:%M} UTC.\n"
 
     def test_deliveries_that_were_cancelled_after_the_claim_are_counted(self):
         sent = NotificationManager.send(ShopEvents.NEWSLETTER, UserFactory.create_batch(2), cancel_key="sale")
         # The effect is the same as if the worker had claimed them before the call.
         Notification.objects.filter(pk=sent.notification_id).update(cancelled_at=now())
-        assert dispatched() == "2 deliveries: 2 cancelled.\n"
+        assert dispatch() == "2 deliveries: 2 cancelled.\n"
 
     def test_an_empty_outbox_is_reported(self):
-        assert dispatched() == "Nothing was ready to send.\n"
+        assert dispatch() == "Nothing was ready to send.\n"
 
     def test_counting_stops_at_a_limit(self, monkeypatch):
         monkeypatch.setattr(summary, "MAX_COUNT", 2)
         newsletter(3)
         Pause.objects.pause("email", "", now())
-        assert dispatched() == "More than 2 deliveries wait for email, which is paused.\n"
+        assert dispatch() == "More than 2 deliveries wait for email, which is paused.\n"
 
     def test_a_database_that_is_away_at_the_end_is_reported(self):
         with outage():
@@ -210,7 +210,7 @@ class Terminal(StringIO):
 
 class TestProgress:
     @pytest.mark.parametrize(
-        ("done", "total", "said"),
+        ("done", "total", "output"),
         [
             (0, 10, "[..............................] 0 of 10, 0 %, 0 a second"),
             (5, 10, "[###############...............] 5 of 10, 50 %, 2 a second"),
@@ -220,8 +220,8 @@ class TestProgress:
             (8, None, "8 done, 4 a second"),
         ],
     )
-    def test_a_line_contains_the_progress_and_the_rate(self, done, total, said):
-        assert format_line(done, total, 2.0) == said
+    def test_a_line_contains_the_progress_and_the_rate(self, done, total, output):
+        assert format_line(done, total, 2.0) == output
 
     def test_nothing_is_drawn_without_a_terminal(self):
         out = StringIO()
@@ -255,12 +255,12 @@ class TestProgress:
                 check=False,
             )
         os.close(theirs)
-        said = os.read(ours, 100_000).decode().replace("\r\n", "\n")
+        output = os.read(ours, 100_000).decode().replace("\r\n", "\n")
         os.close(ours)
         assert ended.returncode == 0
-        assert "of 50, " in said.split("\r")[1]
-        assert "50 of 50, 100 %" in said
-        assert said.splitlines()[-1] == "50 deliveries: 50 sent."
+        assert "of 50, " in output.split("\r")[1]
+        assert "50 of 50, 100 %" in output
+        assert output.splitlines()[-1] == "50 deliveries: 50 sent."
 
 
 def test_a_database_that_cannot_be_used_is_reported_in_one_sentence(tmp_path):

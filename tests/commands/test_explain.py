@@ -41,33 +41,33 @@ def run(capsys):
 
 
 def test_it_explains_an_event(run, ann):
-    said = run("order_shipped", "--user", "ann", "--context", ORDER)
-    assert said.startswith("order_shipped to ann, as of ")
-    assert "email: It would be sent as soon as a worker runs.\n" in said
-    assert "  recipient: deliver (the user is active and a member of the cluster).\n" in said
+    output = run("order_shipped", "--user", "ann", "--context", ORDER)
+    assert output.startswith("order_shipped to ann, as of ")
+    assert "email: It would be sent as soon as a worker runs.\n" in output
+    assert "  recipient: deliver (the user is active and a member of the cluster).\n" in output
 
 
 def test_a_user_can_be_named_by_primary_key_and_a_time_can_be_given(run, ann):
     UserSettings.objects.create(
         user=ann, cluster=Cluster.objects.default(), quiet_from=time(22), quiet_until=time(7), time_zone="Europe/Berlin"
     )
-    said = run("shop_newsletter", "--user", str(ann.pk), "--at", "2026-11-21T23:00")
+    output = run("shop_newsletter", "--user", str(ann.pk), "--at", "2026-11-21T23:00")
     hours = "Europe/Berlin: quiet hours of this user"
-    assert f"email: It would be sent at 07:00 on Sunday 22 November 2026, {hours}" in said
+    assert f"email: It would be sent at 07:00 on Sunday 22 November 2026, {hours}" in output
 
 
 def test_the_exit_code_is_1_if_no_channel_reaches_the_recipient(run, ann):
     away = ClusterFactory()
-    said = run("shop_newsletter", "--user", "ann", "--cluster", str(away.pk), code=1)
-    assert "It would not be sent: MEMBERS_OF does not name this user." in said
+    output = run("shop_newsletter", "--user", "ann", "--cluster", str(away.pk), code=1)
+    assert "It would not be sent: MEMBERS_OF does not name this user." in output
     assert "\nemail:" not in run("order_shipped", "--user", "ann", "--channel", "app", "--context", ORDER)
 
 
 def test_an_address_may_have_several_kinds(run, settings):
     sms = {"BACKEND": "example_project.quality.channels.TextStandIn", "OPTIONS": {"file": "never-written.jsonl"}}
     settings.NOTIFICATIONS = {"CHANNELS": {"sms": sms}}
-    said = run("shop_newsletter", "--address", "email=x@example.com", "--address", "phone=+4915112345678")
-    assert Address(email="x@example.com", phone="+4915112345678").key in said
+    output = run("shop_newsletter", "--address", "email=x@example.com", "--address", "phone=+4915112345678")
+    assert Address(email="x@example.com", phone="+4915112345678").key in output
 
 
 def test_it_explains_a_delivery_and_a_notification(run, ann):
@@ -144,8 +144,8 @@ def test_wrong_arguments_are_errors_that_say_what_to_do(run, ann, arguments, wor
     ],
 )
 def test_a_value_of_a_wrong_type_is_not_reported_as_invalid_json(run, ann, value, words):
-    said = run("message", "--user", "ann", "--context", f'{{"message": {value}}}', code=2)
-    assert said.startswith(f"--context contains an invalid value: {words}")
+    output = run("message", "--user", "ann", "--context", f'{{"message": {value}}}', code=2)
+    assert output.startswith(f"--context contains an invalid value: {words}")
 
 
 def test_a_level_can_be_given(run, ann):
@@ -156,8 +156,8 @@ def test_a_level_can_be_given(run, ann):
 
 
 def test_the_log_channel_alone_reaches_nobody(run, ann):
-    said = run("message", "--user", "ann", "--channel", "log", "--context", '{"message": "hello"}', code=1)
-    assert "It reaches nobody" in said
+    output = run("message", "--user", "ann", "--channel", "log", "--context", '{"message": "hello"}', code=1)
+    assert "It reaches nobody" in output
 
 
 def test_wrong_settings_are_an_error_with_exit_code_2(ann, settings):

@@ -30,9 +30,9 @@ def test_everything_waits_until_it_is_resumed(capsys):
     assert set(Delivery.objects.values_list("state", "attempts")) == {("ready", 0)}
     call_command("resume_notifications")
     assert dispatch() == {"sent": 2}
-    said = capsys.readouterr().out
-    assert "Everything is paused." in said
-    assert "Everything is resumed." in said
+    output = capsys.readouterr().out
+    assert "Everything is paused." in output
+    assert "Everything is resumed." in output
 
 
 def test_one_channel_waits_and_the_others_continue(capsys):
@@ -51,9 +51,9 @@ def test_pausing_or_resuming_twice_is_reported(capsys):
     call_command("pause_notifications")
     call_command("resume_notifications")
     call_command("resume_notifications")
-    said = capsys.readouterr().out
-    assert "is already paused." in said
-    assert "Everything was not paused." in said
+    output = capsys.readouterr().out
+    assert "is already paused." in output
+    assert "Everything was not paused." in output
 
 
 def test_an_unknown_channel_is_an_error_that_names_the_known_ones():
