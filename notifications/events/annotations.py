@@ -41,7 +41,7 @@ class Fields:
     ``context={"order": Fields("number", "total")}`` lets a host pass ``{"order": order}``; templates get a mapping.
     ``Fields("number") | None`` is optional, and ``list[Fields("number")]`` is a list of such instances.
 
-    :raises TypeError: if there is no name of a field, or one is not a non-empty text.
+    :raises TypeError: if no name is given, or a name is not a non-empty string.
     """
 
     names: tuple[str, ...]
