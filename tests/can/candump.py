@@ -1,4 +1,4 @@
-"""Writing what a bus would say."""
+"""Write recordings of a bus."""
 
 import json
 from io import StringIO

@@ -1,7 +1,7 @@
-"""A live bridge that outlives its database: ``python -m tests.can.outage_story SPOOL SECONDS``.
+"""A live bridge that survives an outage of its database: ``python -m tests.can.outage_story SPOOL SECONDS``.
 
-A process of its own, for the server that it works with is stopped and started by whoever runs it. It says when the
-vehicle begins to talk, and in the end, as JSON, what came of it.
+It is a separate process, because its caller stops and starts the database server. It prints when the vehicle starts to
+send frames and, at the end, the results as JSON.
 """
 
 import json
@@ -29,7 +29,7 @@ CHANNEL = "klaxon-outage"
 
 
 class Coach:
-    """What the rules need of the database, loaded once."""
+    """The objects that the rules need, loaded once."""
 
     cluster: Cluster
 
@@ -40,7 +40,7 @@ def rules(change: FaultChange) -> list[Send]:
 
 
 def vehicle(seconds: float, sent: list[int]) -> None:
-    """A new fault every 20 ms."""
+    """Send a new fault every 20 ms."""
     ends_at = time.monotonic() + seconds
     with can.Bus(interface="virtual", channel=CHANNEL) as node:
         while time.monotonic() < ends_at:
@@ -51,7 +51,7 @@ def vehicle(seconds: float, sent: list[int]) -> None:
             time.sleep(0.02)
 
 
-def said_by(command: str, **options: object) -> str:
+def run_command(command: str, **options: object) -> str:
     out = StringIO()
     call_command(command, stdout=out, **options)
     return out.getvalue().splitlines()[-1]
@@ -62,13 +62,13 @@ def story(seconds: float) -> dict[str, object]:
     Coach.cluster = Cluster.objects.create(name="Coach", slug="coach", open_to_all=True)
     User.objects.create(username="driver")
     sent: list[int] = []
-    talking = threading.Timer(0.5, vehicle, (seconds - 1.5, sent))
-    talking.start()
-    print("The vehicle talks.", flush=True)
-    bridge = said_by("bridge_can", interface="virtual", channel=CHANNEL, seconds=seconds)
-    talking.join()
+    sending = threading.Timer(0.5, vehicle, (seconds - 1.5, sent))
+    sending.start()
+    print("The vehicle sends frames.", flush=True)
+    bridge = run_command("bridge_can", interface="virtual", channel=CHANNEL, seconds=seconds)
+    sending.join()
     sys.stdin.readline()  # the server is up again
-    replay, deliver = said_by("replay_spool"), said_by("dispatch_notifications")
+    replay, deliver = run_command("replay_spool"), run_command("dispatch_notifications")
     copies = Counter(row.values["order_number"] for row in Notification.objects.all())
     return {
         "faults": len(sent),

@@ -38,7 +38,7 @@ def test_a_bridge_whose_postgresql_is_stopped_spools_and_the_replay_delivers_all
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     with subprocess.Popen(command, env=environment, text=True, **pipes) as story:
         try:
-            assert story.stdout.readline() == "The vehicle talks.\n"
+            assert story.stdout.readline() == "The vehicle sends frames.\n"
             for pause in (1.5, 1.0):
                 time.sleep(pause)
                 server.stop()
