@@ -107,7 +107,7 @@ class Rule:
     """The rule behind an answer, as data. ``core.rules.describe_rule()`` returns it as text.
 
     :param owner: whose rule it is: ``"user"``, ``"role Nurses"``, ``"cluster"``, ``"site"``, ``"event"``,
-        ``"call"`` or ``"system"``; empty if it is nobody's.
+        ``"call"``, ``"actor"`` or ``"system"``; empty if it is nobody's.
     :param detail: the values of its text, by name.
     :param until: when it ends, aware; None if it does not.
     """
