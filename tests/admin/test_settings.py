@@ -85,9 +85,9 @@ class TestHours:
     @pytest.mark.parametrize(
         ("typed", "words"),
         [
-            ({"delivery_windows": '{"email": [["8", "12:00"]]}'}, "the form of the example"),
-            ({"delivery_windows": '{"email": "mornings"}'}, "the form of the example"),
-            ({"delivery_windows": '[["08:00", "12:00"]]'}, "the form of the example"),
+            ({"delivery_windows": '{"email": [["8", "12:00"]]}'}, "in the form of this example"),
+            ({"delivery_windows": '{"email": "mornings"}'}, "in the form of this example"),
+            ({"delivery_windows": '[["08:00", "12:00"]]'}, "in the form of this example"),
             ({"delivery_windows": '{"emial": [["08:00", "12:00"]]}'}, "no channel emial"),
             ({"quiet_from": "22:00"}, "both a beginning and an end"),
             ({"quiet_from": "00:00", "quiet_until": "23:55"}, "less than 15 minutes"),

@@ -100,7 +100,7 @@ class TestMailers:
         [
             ({"backend": DJANGO_SMTP}, "cannot be created: backend_options must define 'host'"),
             ({"backend": LOCMEM, "colour": "red"}, "Unknown options 'colour'"),
-            ({"backend": LOCMEM, "mailer": "news"}, "remove one of them"),
+            ({"backend": LOCMEM, "mailer": "news"}, "Remove one of them"),
             ({"mailer": "news", "timeout": 3}, r"MAILERS\['news'\]\['OPTIONS'\]"),
             ({"timeout": 3}, r"MAILERS\['default'\]\['OPTIONS'\]"),
         ],

@@ -148,7 +148,7 @@ def test_the_number_of_processes_must_be_positive():
 
 
 def test_processes_are_refused_inside_a_transaction():
-    with transaction.atomic(), pytest.raises(CommandError, match="inside a transaction"):
+    with transaction.atomic(), pytest.raises(CommandError, match="in a transaction"):
         call_command("dispatch_notifications", processes=2)
 
 
