@@ -122,7 +122,7 @@ def test_an_invalid_hour_in_the_table_stops_no_mail(clock, caplog):
     also_bad = with_digest("weekly", digest_day=9)
     for user in (bad, also_bad):
         assert ship(user, 1).queued == 1
-    assert "is left out" in caplog.text
+    assert "is ignored" in caplog.text
 
 
 def test_the_fallback_of_a_batch_is_not_a_second_copy(clock, settings):

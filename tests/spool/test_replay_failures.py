@@ -115,7 +115,7 @@ class TestFailures:
         with spool.take_segments():
             code, words = failed_replay()
         assert code == 2
-        assert "Somebody else" in words
+        assert "Another process is replaying" in words
 
     def test_a_file_in_the_place_of_the_folder_is_an_error(self, spool):
         spool.folder.touch()
