@@ -108,6 +108,7 @@ class Conf:
     )
     chunk_size: int = option(1000, int, "int", "a whole number of at least 1", is_at_least_one)
     batch_size: int = option(10, int, "int", "a whole number of at least 1", is_at_least_one)
+    max_batch_size: int = option(1000, int, "int", "a whole number of at least 1", is_at_least_one)
     workers: int = option(2, int, "int", "a whole number of at least 1", is_at_least_one)
     lease_seconds: float = option(30, (int, float), "float", "a number of seconds, at least 1", is_at_least_one)
     beat_seconds: float = option(

@@ -2,6 +2,7 @@
 
 import logging
 import random
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import nullcontext
@@ -15,6 +16,7 @@ from notifications.core.primary import read_from_primary
 from notifications.delivering.attempt import AddressedDelivery, attempt
 from notifications.delivering.attempt_outcomes import Outcomes, dead_letter
 from notifications.delivering.claim_policy import ClaimPolicy
+from notifications.delivering.claim_size import ClaimSize
 from notifications.delivering.digest_items import recheck_digest_items
 from notifications.delivering.fallback import FallbackTakeover
 from notifications.delivering.outcome_writer import OutcomeWriter, send_outcome_signal
@@ -43,6 +45,8 @@ LEASE_SECONDS_PER_DELIVERY = 120
 class Dispatcher:
     """Delivers for one thread. It keeps its channels and their connections from batch to batch.
 
+    :param batch_size: how many deliveries the first claim takes, by default ``BATCH_SIZE``. With a heartbeat, later
+        claims take up to ``MAX_BATCH_SIZE``; see :class:`~notifications.delivering.claim_size.ClaimSize`.
     :param stop: called between groups, and between the messages of a group if the channel is ``one_by_one``. When it
         returns True, the deliveries that are claimed but not begun are given back.
     :param heartbeat: the heartbeat of the process. Without one, only the leases show that the thread is alive.
@@ -51,7 +55,10 @@ class Dispatcher:
     def __init__(
         self, batch_size: int | None = None, stop: Callable[[], bool] = never, heartbeat: HeartbeatThread | None = None
     ) -> None:
-        self.batch_size = batch_size or conf.current().batch_size
+        configured = conf.current()
+        self.batch_size = batch_size or configured.batch_size
+        # Without a heartbeat the leases must last for the whole batch, so it stays small.
+        self.claim_size = ClaimSize(self.batch_size, configured.max_batch_size if heartbeat else self.batch_size)
         self.stop = stop if isinstance(stop, Stop) else Stop(stop)
         self.writer = OutcomeWriter(heartbeat)
         self.using = self.writer.using
@@ -72,7 +79,7 @@ class Dispatcher:
         tally: Tally = Counter()
         total = 0
         while not self.stop() and (limit is None or total < limit):
-            size = self.batch_size if limit is None else min(self.batch_size, limit - total)
+            size = None if limit is None else min(self.claim_size.current, limit - total)
             claimed, outcomes = self.run_batch(size, notification_ids)
             tally += outcomes
             total += claimed
@@ -81,8 +88,18 @@ class Dispatcher:
         return tally
 
     @read_from_primary()
-    def run_batch(self, size: int, notification_ids: Sequence[int] = ()) -> tuple[int, Tally]:
-        """Release due deliveries, then claim and process a batch. Return the number of claims, and the outcomes."""
+    def run_batch(self, size: int | None = None, notification_ids: Sequence[int] = ()) -> tuple[int, Tally]:
+        """Release due deliveries, then claim and process a batch. Return the number of claims, and the outcomes.
+
+        :param size: how many to claim at most. By default the number follows the backlog.
+        """
+        began = time.monotonic()
+        claimed = self._claim_and_process(size or self.claim_size.current, notification_ids)
+        if size is None:
+            self.claim_size.adjust(claimed, time.monotonic() - began)
+        return claimed, self.writer.counter.take()
+
+    def _claim_and_process(self, size: int, notification_ids: Sequence[int]) -> int:
         self.writer.catch_up()
         now = self.writer.now()
         claimed = self._claim(size, notification_ids, now) if self.writer.begin_batch() else []
@@ -90,16 +107,17 @@ class Dispatcher:
             claimed = self._isolate_suspect(claimed)
             with self._hold_leases([row.pk for row in claimed]):
                 self._process_batch(claimed, now)
-        return len(claimed), self.writer.counter.take()
+        return len(claimed)
 
     def _process_batch(self, claimed: list[Delivery], now: datetime) -> None:
         all_begun = failed = False
+        began = time.monotonic()
         try:
             claimed = Delivery.objects.using(self.using).with_notifications(claimed)
             sendable = self._count_others(recheck_claimed(claimed, self.writer, now))
             sendable = self._count_others(recheck_digest_items(sendable, self.using, now))
             groups = list(self._build_groups(sendable, now))
-            while groups and not self.stop() and self.writer.can_continue():
+            while groups and not self.stop() and self.writer.can_continue() and not self._is_overdue(claimed, began):
                 provider, group = groups[0]
                 if self.providers.has_opened(provider):
                     # An earlier group of this batch has opened the circuit: use another provider, or wait.
@@ -115,10 +133,13 @@ class Dispatcher:
             failed = True
             raise
         finally:
-            # After a stop or an error, give back the deliveries that were not begun, without a strike. Deliveries that
-            # were begun are no longer claimed and keep their state.
+            # After a stop, an error or too long a time, give back the deliveries that were not begun, without a strike.
+            # Deliveries that were begun are no longer claimed and keep their state.
             if not all_begun:
                 self.writer.give_back(claimed, later=failed)
+
+    def _is_overdue(self, claimed: Sequence[Delivery], began: float) -> bool:
+        return self.claim_size.is_overdue(len(claimed), time.monotonic() - began)
 
     def _count_others(self, result: tuple[list[AddressedDelivery], Tally]) -> list[AddressedDelivery]:
         """Return the deliveries that may still be sent, and count the others."""

@@ -174,7 +174,7 @@ class Worker:
     def _drain(self, dispatcher: Dispatcher) -> None:
         try:
             while not self.is_stopping():
-                claimed, tally = dispatcher.run_batch(self.batch_size)
+                claimed, tally = dispatcher.run_batch()
                 self._add_to_tally(tally)
                 if claimed:
                     continue
