@@ -197,5 +197,5 @@ def test_a_simulation_stores_them_with_the_text():
     with simulated("2026-11-20 12:00") as timeline:
         order([user], channels=["email"])
         timeline.run()
-        [rendered] = timeline._post.texts.values()
+        [rendered] = timeline._store.texts.values()
     assert list(rendered.attachments) == FILES
