@@ -99,10 +99,10 @@ class Sender:
         except (OperationalError, InterfaceError):
             if not self.survives_database_errors:
                 raise
-            logger.exception("The database failed at: %s", change)
+            logger.exception("The database cannot be used, so no notification was queued for: %s", change)
             self.tally.failed += 1
         except Exception:
             # Rules are the site's code, so they can raise any error. If an error ended the bridge, all other faults of
             # the vehicle would be lost.
-            logger.exception("A rule failed at: %s", change)
+            logger.exception("A rule or a send failed for: %s", change)
             self.tally.failed += 1

@@ -18,14 +18,14 @@ from typing import Any
 from django.core.mail import EmailMessage
 from django.core.mail.backends.smtp import EmailBackend as DjangoBackend
 
-from notifications.channels.email_errors import Unreachable
+from notifications.channels.email_errors import CLOSING, Unreachable
 from notifications.channels.mailboxes import NotSupported, parse_like_django, parse_mailbox
 from notifications.channels.mime import render_mail
 
 Reply = tuple[int, bytes]
 RefusedRecipients = dict[str, Reply]
 
-DONE, FORWARDED, GO_AHEAD, CLOSING = 250, 251, 354, 421
+DONE, FORWARDED, GO_AHEAD = 250, 251, 354
 MIN_SECONDS = 0.01
 # The time for the replies to RSET and QUIT, which do not matter.
 ENDING_SECONDS = 2.0

@@ -28,11 +28,16 @@ class Command(DatabaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
         add("--watch", action="store_true", help="run until stopped")
-        add("--processes", type=int, default=1, help="the number of worker processes, each with its threads (1)")
-        add("--batch-size", type=int, help="the number of deliveries to claim first (BATCH_SIZE, 10)")
-        add("--workers", type=int, help="the number of threads of each process (with --watch WORKERS, 2; otherwise 1)")
-        add("--idle", type=float, help="the seconds to wait if there is nothing to do (IDLE_SECONDS, 1)")
-        add("--error-pause", type=float, help="the seconds to wait after an error (ERROR_PAUSE_SECONDS, 5)")
+        add(
+            "--processes",
+            type=int,
+            default=1,
+            help="the number of worker processes, each with its threads (default: 1)",
+        )
+        add("--batch-size", type=int, help="the number of deliveries to claim first (default: BATCH_SIZE, 10)")
+        add("--workers", type=int, help="the threads of each process (default: WORKERS, 2, with --watch; otherwise 1)")
+        add("--idle", type=float, help="the seconds to wait if there is nothing to do (default: IDLE_SECONDS, 1)")
+        add("--error-pause", type=float, help="the seconds to wait after an error (default: ERROR_PAUSE_SECONDS, 5)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         check_options(options)

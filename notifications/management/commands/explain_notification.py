@@ -97,13 +97,13 @@ def _get_recipient(options: dict[str, Any]) -> Any:
 def _add_options(parser: ArgumentParser) -> None:
     """Add the options of a call of ``send()``."""
     add = parser.add_argument
-    add("--cluster", metavar="PK", help="the cluster of the event (the default cluster)")
+    add("--cluster", metavar="PK", help="the cluster of the event (default: the default cluster)")
     add("--context", metavar="JSON", help='the context, such as \'{"order_number": "1017"}\'')
     add("--channel", action="append", help="explain only this channel; can be repeated")
     add("--actor", metavar="NAME|PK", help="the user who causes the event, by login name or primary key")
     add("--topic", help="the topic of the notification")
-    add("--level", help="its level: critical, warning, info or debug (the event's level)")
-    add("--at", metavar="TIME", help="the time of the call, such as 2026-11-20T23:00 (now)")
+    add("--level", help="its level: critical, warning, info or debug (default: the event's level)")
+    add("--at", metavar="TIME", help="the time of the call, such as 2026-11-20T23:00 (default: now)")
     add("--send-at", metavar="TIME", help="the notification's send_at")
     add("--expires-at", metavar="TIME", help="the notification's expires_at")
 

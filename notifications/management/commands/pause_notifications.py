@@ -21,7 +21,7 @@ class Command(DatabaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--channel", default=EVERYTHING, help="pause only this channel (all channels)")
+        parser.add_argument("--channel", default=EVERYTHING, help="pause only this channel (default: all channels)")
         parser.add_argument("--note", default="", help="the reason, which the admin and summaries show")
 
     @read_from_primary()

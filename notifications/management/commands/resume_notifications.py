@@ -21,7 +21,7 @@ class Command(DatabaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--channel", default=EVERYTHING, help="resume only this channel (all channels)")
+        parser.add_argument("--channel", default=EVERYTHING, help="resume only this channel (default: all)")
 
     @read_from_primary()
     def handle(self, *args: Any, **options: Any) -> None:
