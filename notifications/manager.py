@@ -85,7 +85,7 @@ class NotificationManager:
         :raises IdempotencyConflict: if the idempotency key was used with different content.
 
         If ``ON_BAD_CALL`` is ``"log"``, ``UnknownEvent`` and ``InvalidContext`` are logged as errors instead of raised,
-        the event is sent with the valid values of the context, and the result is false.
+        the event is sent with the valid values of the context, and ``refused`` of the result is true.
 
         If the database cannot be reached, ``SPOOL_DIR`` is set and there is no transaction, the call is stored in that
         folder, and ``spooled`` of the result is true.

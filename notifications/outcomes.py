@@ -298,15 +298,20 @@ class SendResult:
         """Read from the database and yield the current outcome of each recipient on each channel."""
         return self._read()
 
-    def __bool__(self) -> bool:
-        """Return False only if a recipient was dropped for a technical reason or a problem replaces an error.
+    @property
+    def refused(self) -> bool:
+        """Whether a recipient was dropped for a technical reason or a problem replaces an error.
 
         Technical reasons are, for example, no address or a requested channel that is not configured. Problems replace
-        errors if ``ON_BAD_CALL`` is ``"log"``. The result for a CRITICAL event that was queued with an incomplete
-        context is True, because it reaches its recipients.
+        errors if ``ON_BAD_CALL`` is ``"log"``. It is False for a CRITICAL event that was queued with an incomplete
+        context, because the event reaches its recipients.
         """
-        is_refused = self.refused_channels or any(self.reasons[reason] for reason in TECHNICAL_REASONS)
-        return not is_refused and not self.bad_call
+        has_refusal = bool(self.refused_channels) or any(self.reasons[reason] for reason in TECHNICAL_REASONS)
+        return has_refusal or self.bad_call
+
+    def __bool__(self) -> bool:
+        """Return the opposite of :attr:`refused`."""
+        return not self.refused
 
     def __repr__(self) -> str:
         """Return the numbers, and all other values that are not empty."""

@@ -70,7 +70,7 @@ class Request:
 
     @property
     def is_bad_call(self) -> bool:
-        """Whether the result must be false, because the site logs wrong calls instead of raising errors."""
+        """Whether the result must be refused, because the site logs wrong calls instead of raising errors."""
         return bool(self.problems) and conf.current().on_bad_call == "log"
 
     def with_cluster(self) -> "Request":
