@@ -34,7 +34,7 @@ class Command(DatabaseCommand):
             default=1,
             help="the number of worker processes, each with its threads (default: 1)",
         )
-        add("--batch-size", type=int, help="the number of deliveries to claim first (default: BATCH_SIZE, 10)")
+        add("--batch-size", type=int, help="the size of the first claim; claims can grow (default: BATCH_SIZE, 10)")
         add("--workers", type=int, help="the threads of each process (default: WORKERS, 2, with --watch; otherwise 1)")
         add("--idle", type=float, help="the seconds to wait if there is nothing to do (default: IDLE_SECONDS, 1)")
         add("--error-pause", type=float, help="the seconds to wait after an error (default: ERROR_PAUSE_SECONDS, 5)")
