@@ -128,7 +128,7 @@ def test_only_confirmed_rows_are_changed_if_all_pages_are_selected(boss: Client,
     assert set(Delivery.objects.filter(notification=late).values_list("state", flat=True)) == {"dead"}
 
 
-def test_at_most_a_fixed_number_is_changed_at_once(boss: Client, cluster: Cluster, monkeypatch: Any) -> None:
+def test_at_most_a_fixed_number_is_changed_together(boss: Client, cluster: Cluster, monkeypatch: Any) -> None:
     monkeypatch.setattr(confirmation, "MAX_ROWS", 3)
     send(customers(4))
     page = select_action(boss, "send_again", put_into("dead")[:1], select_across="1")

@@ -58,7 +58,7 @@ def test_a_second_row_for_the_same_role_or_cluster_is_refused(boss: Client, clus
     ("kind", "value", "fault"),
     [("event", "no_such", "no event"), ("sender", "0", "no user"), ("sender", "ann", "no user")],
 )
-def test_a_mute_of_nothing_there_is_is_refused(
+def test_a_mute_of_an_unknown_name_is_refused(
     kind: str, value: str, fault: str, boss: Client, cluster: Cluster
 ) -> None:
     typed = {"user": customers(1)[0].pk, "cluster": cluster.pk, "kind": kind, "value": value}

@@ -21,13 +21,13 @@ def save(client: Client, cluster: Cluster, **typed: str) -> Any:
     return client.post(reverse(ADD), data)
 
 
-def test_empty_boxes_mean_nothing_chosen(boss: Client, cluster: Cluster) -> None:
+def test_empty_fields_mean_no_choices(boss: Client, cluster: Cluster) -> None:
     assert save(boss, cluster).status_code == 302
     row = UserSettings.objects.get()
     assert [getattr(row, name) for name in JSON_FIELDS] == [{}, {}, {}, {}]
 
 
-def test_choices_are_saved_in_their_one_spelling_and_shown_on_lines(boss: Client, cluster: Cluster) -> None:
+def test_choices_are_saved_in_canonical_spelling_and_shown_on_lines(boss: Client, cluster: Cluster) -> None:
     save(boss, cluster, channels='{"EMAIL": false}', events='{"order_shipped": {"App": true}}')
     row = UserSettings.objects.get()
     assert (row.channels, row.events) == ({"email": False}, {"order_shipped": {"app": True}})
@@ -46,9 +46,7 @@ def test_choices_are_saved_in_their_one_spelling_and_shown_on_lines(boss: Client
         ("addresses", '{"email": 7}'),
     ],
 )
-def test_a_wrong_form_is_refused_and_shown_again_as_typed(
-    field: str, text: str, boss: Client, cluster: Cluster
-) -> None:
+def test_an_invalid_form_is_refused_and_keeps_its_input(field: str, text: str, boss: Client, cluster: Cluster) -> None:
     page = save(boss, cluster, **{field: text})
     assert field in page.context["errors"].as_text() or page.context["adminform"].form.errors[field]
     assert not UserSettings.objects.exists()
@@ -60,7 +58,7 @@ def test_the_list_shows_disabled_channels(boss: Client, cluster: Cluster) -> Non
     assert '<td class="field-disabled_channels">email</td>' in page
 
 
-def test_a_channel_that_does_not_exist_is_refused_by_its_name(boss: Client, cluster: Cluster) -> None:
+def test_an_unknown_channel_is_refused_with_its_name(boss: Client, cluster: Cluster) -> None:
     page = save(boss, cluster, channels='{"emial": false}')
     assert "There is no channel emial." in page.content.decode()
     assert not UserSettings.objects.exists()
@@ -94,8 +92,6 @@ class TestHours:
             ({**NIGHT, "delivery_windows": '{"email": [["23:00", "05:00"]]}'}, "no delivery window of email"),
         ],
     )
-    def test_what_cannot_work_is_refused(
-        self, typed: dict[str, str], words: str, boss: Client, cluster: Cluster
-    ) -> None:
+    def test_invalid_hours_are_refused(self, typed: dict[str, str], words: str, boss: Client, cluster: Cluster) -> None:
         assert words in save(boss, cluster, **typed).content.decode()
         assert not UserSettings.objects.exists()

@@ -15,13 +15,13 @@ def add(client: Client, user: Any, cluster: Cluster, topic: str) -> Any:
     return client.post(reverse(ADD), {"user": user.pk, "cluster": cluster.pk, "topic": topic})
 
 
-def test_one_is_added_in_the_one_spelling(boss: Client, cluster: Cluster) -> None:
+def test_a_topic_is_stored_in_its_canonical_spelling(boss: Client, cluster: Cluster) -> None:
     [user] = customers(1)
     assert add(boss, user, cluster, " Pool").status_code == 302
     assert TopicSubscription.objects.get().topic == "pool"
 
 
-def test_a_second_of_the_same_is_told_and_not_made(boss: Client, cluster: Cluster) -> None:
+def test_a_second_subscription_is_refused(boss: Client, cluster: Cluster) -> None:
     [user] = customers(1)
     add(boss, user, cluster, "pool")
     assert "already exists" in add(boss, user, cluster, "POOL").content.decode()

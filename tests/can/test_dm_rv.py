@@ -14,13 +14,13 @@ def decode(data: str) -> Fault | None:
     return report.fault
 
 
-def test_the_id_holds_data_group_and_source_address_and_the_priority_is_ignored():
+def test_the_id_contains_data_group_and_source_address():
     for priority in range(8):
         heard = frame("", arbitration_id=priority << 26 | 0x1FECA44)
         assert (heard.dgn, heard.source_address) == (dm_rv.DGN, 0x44)
 
 
-def test_the_reserved_bit_is_no_part_of_the_data_group():
+def test_the_reserved_bit_is_not_part_of_the_data_group():
     assert frame("", arbitration_id=0x1BFECA44).dgn == dm_rv.DGN
 
 
@@ -60,7 +60,7 @@ def test_a_count_of_7f_is_not_available_and_its_top_bit_is_not_part_of_it():
 
 
 @pytest.mark.parametrize("data", ["0545FFFFFFFFFFFF", "054500FFFF02FFFF", "0545FF03FF02FFFF", "054500FFE002FFFF"])
-def test_an_spn_of_all_ones_says_that_there_is_no_fault(data):
+def test_an_spn_of_all_ones_means_no_fault(data):
     assert decode(data) is None
 
 
@@ -70,7 +70,7 @@ def test_the_spn_is_packed_most_significant_bits_first():
 
 
 @pytest.mark.parametrize("data", ["0000000000000000", "0542000000000000", "00000000000000FF", "A542000000007FFF"])
-def test_zeros_say_nothing(data):
+def test_zeros_are_ignored(data):
     assert dm_rv.decode(frame(data)) is None
 
 
@@ -79,11 +79,11 @@ def test_a_lamp_makes_zeros_a_fault():
 
 
 @pytest.mark.parametrize("length", range(6))
-def test_a_frame_cut_short_says_nothing(length):
+def test_a_truncated_frame_is_ignored(length):
     assert dm_rv.decode(frame("154500106102FFFF"[: 2 * length])) is None
 
 
-def test_six_bytes_are_enough():
+def test_six_bytes_are_sufficient():
     assert decode("154500106102").spn == 131
 
 

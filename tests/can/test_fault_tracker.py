@@ -33,11 +33,11 @@ def nothing(after: float) -> Frame:
     return frame("FFFFFFFFFFFFFFFF", after, OTHER_DGN)
 
 
-def test_a_fault_is_raised_once_however_often_it_repeats():
+def test_a_repeated_fault_is_raised_once():
     assert kinds(*(frame(YELLOW, after) for after in range(100))) == [("raised", 131)]
 
 
-def test_a_fault_is_not_cleared_because_another_came():
+def test_another_fault_does_not_clear_a_fault():
     assert kinds(frame(YELLOW), frame(RED, 1), frame(YELLOW, 2), frame(RED, 3)) == [("raised", 131), ("raised", 9)]
 
 
@@ -55,11 +55,11 @@ def test_no_fault_clears_all_faults_of_the_device_in_the_order_raised():
     ],
     ids=["another bus", "another source", "another device"],
 )
-def test_no_fault_of_somebody_else_clears_nothing(elsewhere):
+def test_no_fault_of_another_device_clears_nothing(elsewhere):
     assert kinds(frame(YELLOW), elsewhere) == [("raised", 131)]
 
 
-def test_a_cleared_fault_repeats_the_last_lamps_and_count():
+def test_a_cleared_fault_has_the_last_lamps_and_count():
     _raised, cleared = process_frames(frame(YELLOW), frame("454500106109FFFF", 1), frame(NONE, 2))
     assert (cleared.lamps, cleared.count, at(cleared)) == (("red",), 9, 2)
 
@@ -72,7 +72,7 @@ def test_a_fault_can_be_raised_again_after_it_was_cleared():
     ]
 
 
-def test_silence_clears_a_fault_as_of_the_moment_at_which_it_had_lasted_long_enough():
+def test_silence_clears_a_fault_at_the_time_of_the_limit():
     _raised, cleared = process_frames(frame(YELLOW), frame(YELLOW, 4), nothing(60))
     assert (cleared.kind, at(cleared)) == ("cleared", 19)
 
@@ -82,20 +82,20 @@ def test_silence_of_exactly_the_limit_clears_and_a_little_less_does_not():
     assert len(process_frames(frame(YELLOW), nothing(15))) == 2
 
 
-def test_time_passes_before_a_frame_is_read_so_that_a_late_repeat_is_a_new_fault():
+def test_a_repeat_after_the_limit_is_a_new_fault():
     assert [kind for kind, _spn in kinds(frame(YELLOW), frame(YELLOW, 15))] == ["raised", "cleared", "raised"]
 
 
-def test_time_passes_on_a_quiet_bus():
+def test_time_advances_on_a_silent_bus():
     assert [kind for kind, _spn in kinds(frame(YELLOW), SilenceTick(START + 16))] == ["raised", "cleared"]
 
 
-def test_a_longer_silence_can_be_asked_for():
+def test_the_limit_of_silence_can_be_increased():
     assert len(process_frames(frame(YELLOW), nothing(59), clear_after=60)) == 1
     assert len(process_frames(frame(YELLOW), nothing(60), clear_after=60)) == 2
 
 
-def test_a_clock_set_back_clears_nothing_at_once_and_silence_counts_from_there():
+def test_silence_restarts_if_the_clock_is_set_back():
     changes = process_frames(frame(YELLOW), frame(RED, -1000), nothing(-990), nothing(-980))
     assert [(change.kind, at(change)) for change in changes] == [
         ("raised", 0),
@@ -105,17 +105,17 @@ def test_a_clock_set_back_clears_nothing_at_once_and_silence_counts_from_there()
     ]
 
 
-def test_frames_a_little_out_of_order_do_not_count_as_a_clock_set_back():
+def test_slightly_disordered_frames_do_not_set_the_clock_back():
     changes = process_frames(frame(YELLOW), nothing(14.9), frame(YELLOW, 14.5), nothing(20), nothing(29.8))
     assert [change.kind for change in changes] == ["raised"]
 
 
 @pytest.mark.parametrize("flag", ["is_error", "is_remote"])
-def test_error_and_remote_frames_tell_of_no_fault(flag):
+def test_error_and_remote_frames_raise_no_fault(flag):
     assert process_frames(frame(YELLOW, **{flag: True})) == []
 
 
-def test_standard_frames_tell_of_no_fault():
+def test_standard_frames_raise_no_fault():
     assert process_frames(frame(YELLOW, is_extended=False)) == []
 
 
@@ -128,7 +128,7 @@ def test_a_j1939_dm1_is_not_read_as_dm_rv():
 
 
 @pytest.mark.parametrize("timestamp", [float("nan"), float("inf"), -1.0, 1e15])
-def test_a_frame_without_a_date_is_malformed_and_changes_nothing(timestamp):
+def test_a_frame_with_an_invalid_timestamp_is_malformed(timestamp):
     tally = Tally()
     undated = Frame(timestamp, "can0", 0x19FECA44, bytes.fromhex(RED))
     changes = list(Bridge(FaultTracker(tally)).process([frame(YELLOW), undated]))
@@ -142,14 +142,14 @@ def babble(source: int, count: int) -> list[Frame]:
     return [Frame(START, "can0", 0x19FECA00 | source, item) for item in data]
 
 
-def test_a_babbling_node_leaves_room_for_the_faults_of_others():
+def test_a_faulty_device_does_not_use_up_all_open_faults():
     tally = Tally()
     changes = list(Bridge(FaultTracker(tally, max_open_faults=20)).process([*babble(1, 100), frame(RED)]))
     assert [change.source_address for change in changes] == [1] * 10 + [0x44]
     assert (tally.raised, tally.dropped) == (11, 90)
 
 
-def test_no_more_faults_are_kept_than_allowed_and_room_is_made_by_clearing():
+def test_open_faults_are_limited_and_clearing_makes_room():
     tally = Tally()
     life = FaultTracker(tally, max_open_faults=20)
     flood = [item for source in range(4) for item in babble(source, 10)]

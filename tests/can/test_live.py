@@ -68,7 +68,7 @@ def test_a_fault_is_cleared_live_from_another_thread(channel, vehicle):
     assert [json.loads(line)["kind"] for line in out.splitlines()] == ["raised", "cleared"]
 
 
-def test_sigterm_ends_the_loop_with_a_summary_and_gives_the_handlers_back(channel, vehicle):
+def test_sigterm_prints_the_summary_and_restores_the_handlers(channel, vehicle):
     before = signal.getsignal(signal.SIGTERM)
     timer = threading.Timer(0.4, os.kill, (os.getpid(), signal.SIGTERM))
     timer.start()
@@ -78,7 +78,7 @@ def test_sigterm_ends_the_loop_with_a_summary_and_gives_the_handlers_back(channe
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_the_time_goes_on_while_a_bus_is_quiet(channel):
+def test_time_advances_while_a_bus_is_silent(channel):
     can = extras.import_optional("can")
     with can.Bus(interface="virtual", channel=channel, preserve_timestamps=True) as node:
         until = iter([False] * 3 + [True])
@@ -98,7 +98,7 @@ def test_a_bus_that_cannot_be_opened_is_an_error():
         bridge(interface="nonsense", channel="can0", seconds=1.0, dry_run=True)
 
 
-def test_a_bus_that_is_lost_ends_the_bridge_with_a_sentence(channel, vehicle, monkeypatch):
+def test_a_lost_bus_ends_the_bridge_with_an_error(channel, vehicle, monkeypatch):
     can = extras.import_optional("can")
 
     def hung_up(self, timeout=None):

@@ -48,7 +48,7 @@ def test_two_faults_are_raised_and_cleared(tmp_path):
     assert faults(replay=path) == EXPECTED
 
 
-def test_json_shares_standard_output_with_nothing_and_the_summary_goes_to_standard_error(tmp_path):
+def test_with_json_the_summary_is_on_standard_error(tmp_path):
     out, err = bridge(replay=write(tmp_path, TWO_FAULTS), dry_run=True, json=True)
     assert out.count("\n") == 4
     assert err.startswith("4 frames read, 0 malformed, 2 faults raised, 2 cleared, 0 notifications queued")
@@ -87,7 +87,7 @@ def test_a_truncated_recording_is_read_up_to_its_end(tmp_path):
     assert "3 frames read, 1 malformed, 2 faults raised" in err
 
 
-def test_lines_may_end_with_their_direction(tmp_path):
+def test_lines_can_end_with_a_direction(tmp_path):
     text = TWO_FAULTS.replace("FFFF\n", "FFFF R\n", 2).replace("03FFFF\n", "03FFFF T\n")
     assert faults(replay=write(tmp_path, text)) == EXPECTED
 

@@ -203,7 +203,7 @@ GONE = {
 @pytest.mark.parametrize("dialogue", ["plain", "pipelined"])
 @pytest.mark.parametrize("stage", ["MAIL", "RCPT", "DATA"])
 @pytest.mark.parametrize("fault", GONE.values(), ids=GONE)
-def test_a_stale_connection_costs_nothing(fault, stage, dialogue, site):
+def test_a_stale_connection_uses_no_attempt(fault, stage, dialogue, site):
     with scripted(stage=stage, fault=fault, turns=(2,), **DIALOGUES[dialogue]) as server:
         site(server)
         queue("ann", "bob", "cid")
@@ -224,7 +224,7 @@ OF_A_SESSION = {
 
 @pytest.mark.parametrize("dialogue", ["plain", "pipelined"])
 @pytest.mark.parametrize("reply", OF_A_SESSION.values(), ids=OF_A_SESSION)
-def test_a_limit_of_mails_for_each_connection_costs_nothing(reply, dialogue, site):
+def test_a_limit_of_mails_per_connection_uses_no_attempt(reply, dialogue, site):
     with scripted(mails_per_connection=10, limit=reply, **DIALOGUES[dialogue]) as server:
         site(server)
         queue(*(f"guest{number}" for number in range(45)))
