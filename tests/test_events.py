@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from notifications.checks import check_enums_and_registry
 from notifications.events import (
     BANDS,
     LEVELS,
@@ -146,6 +147,34 @@ def test_registering_and_assigning_are_the_same():
         events[Door.CLOSED] = event("door_closed")
         assert events.find(Door.OPENED) is events.find("door_opened")
         assert events.named("door_closed") is events[Door.CLOSED]
+
+
+def test_an_event_without_a_name_is_named_after_its_member():
+    unnamed = NotificationEvent(
+        priority=NotificationPriority.LOW, supported_channels=["SMS", "email"], transforms={"SMS": dict}
+    )
+    with temporary_events() as events:
+        register(Door.OPENED, unnamed)
+        events[Door.CLOSED] = unnamed
+        assert (events[Door.OPENED].name, events[Door.CLOSED].name) == ("door_opened", "door_closed")
+        assert events.find("door_closed") is events[Door.CLOSED]
+        assert [entry[1].name for entry in events.registrations[-2:]] == ["door_opened", "door_closed"]
+        assert events[Door.OPENED] == event(channels=("SMS", "email"), transforms={"SMS": dict})
+    assert unnamed.name == ""
+
+
+def test_a_given_name_is_kept_for_the_check_to_compare():
+    with temporary_events() as events:
+        events[Door.OPENED] = wrong = event("door_opend")
+        assert events[Door.OPENED] is wrong
+        faults = [(message.id, message.msg) for message in check_enums_and_registry()]
+        assert ("klaxon.E004", "Door.OPENED is registered with an event named 'door_opend'.") in faults
+
+
+@pytest.mark.parametrize("value", [1, None, "", ("door", "opened")])
+def test_an_event_without_a_name_needs_a_member_whose_value_is_a_text(value):
+    with pytest.raises(TypeError, match=r"The value of Other\.MEMBER is the name of its event"):
+        EventRegistry()[Enum("Other", {"MEMBER": value}).MEMBER] = event("")
 
 
 def test_every_registration_is_kept_for_the_checks():

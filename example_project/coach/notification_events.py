@@ -39,7 +39,6 @@ class CoachEvents(Enum):
 register(
     CoachEvents.COACH_FAULT_CRITICAL,
     NotificationEvent(
-        name=CoachEvents.COACH_FAULT_CRITICAL.value,
         priority=NotificationPriority.CRITICAL,
         supported_channels=[EMAIL, APP],
         context=FAULT,
@@ -52,7 +51,6 @@ register(
 register(
     CoachEvents.COACH_FAULT_WARNING,
     NotificationEvent(
-        name=CoachEvents.COACH_FAULT_WARNING.value,
         priority=NotificationPriority.HIGH,
         supported_channels=[EMAIL, APP],
         context=FAULT,
@@ -66,7 +64,6 @@ register(
 register(
     CoachEvents.COACH_FAULT_CLEARED,
     NotificationEvent(
-        name=CoachEvents.COACH_FAULT_CLEARED.value,
         priority=NotificationPriority.LOW,
         supported_channels=[APP],
         context=FAULT,

@@ -20,7 +20,6 @@ class QualityEvents(Enum):
 register(
     QualityEvents.EXECUTION_COMPLETED,
     NotificationEvent(
-        name=QualityEvents.EXECUTION_COMPLETED.value,
         priority=NotificationPriority.MEDIUM,
         supported_channels=[EMAIL, WEBSOCKET],
         context={"suite": str, "passed": int, "failed": int, "seconds": float},
@@ -31,7 +30,6 @@ register(
 register(
     QualityEvents.HEALTH_CHECK_FAILED,
     NotificationEvent(
-        name=QualityEvents.HEALTH_CHECK_FAILED.value,
         # This email is urgent: it ignores quiet hours and opt-outs.
         priority=NotificationPriority.CRITICAL,
         supported_channels=[EMAIL, WEBHOOK],
@@ -43,7 +41,6 @@ register(
 register(
     QualityEvents.QUALITY_THRESHOLD_EXCEEDED,
     NotificationEvent(
-        name=QualityEvents.QUALITY_THRESHOLD_EXCEEDED.value,
         priority=NotificationPriority.MEDIUM,
         supported_channels=[EMAIL, APP],
         context={"metric": str, "value": float, "threshold": float},
@@ -54,7 +51,6 @@ register(
 register(
     QualityEvents.ALERT_TRIGGERED,
     NotificationEvent(
-        name=QualityEvents.ALERT_TRIGGERED.value,
         priority=NotificationPriority.HIGH,
         supported_channels=[EMAIL, SLACK, WEBHOOK],
         context={"title": str, "severity": str, "details": str},

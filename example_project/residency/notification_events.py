@@ -48,7 +48,6 @@ def _declare(
     **more: Any,
 ) -> None:
     event = NotificationEvent(
-        name=member.value,
         priority=priority,
         supported_channels=channels,
         context=context,

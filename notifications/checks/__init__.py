@@ -82,7 +82,7 @@ def check_enums_and_registry() -> Messages:
             yield _enum_error(
                 member,
                 f"is registered with an event named {event.name!r}",
-                f"Set name={member.value!r} in its NotificationEvent.",
+                f"Set name={member.value!r} in its NotificationEvent, or leave name out.",
             )
     for enum in {type(member) for member in NOTIFICATION_EVENTS}:
         for member in enum:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from notifications.events.enums import NotificationChannel, NotificationPriority, key_of
 from notifications.events.validation import validate_declaration, validate_event
@@ -15,9 +15,9 @@ Urgency = Callable[[dict[str, Any]], int]
 class NotificationEvent:
     """The declaration of an event and of how its notifications are sent.
 
-    :param name: the value of the enum member that it is registered under.
-    :param priority: decides the order of sending; CRITICAL events also reach users who opted out.
-    :param supported_channels: members of :class:`NotificationChannel`, or names of a host's own channels.
+    :param name: the value of the enum member that it is registered under. It can be left out: ``register()`` sets it.
+    :param priority: required. It decides the order of sending; CRITICAL events also reach users who opted out.
+    :param supported_channels: required. Members of :class:`NotificationChannel`, or names of a host's own channels.
     :param context: the names and types of the values that ``send()`` requires, such as
         ``{"order_number": str, "eta": date, "note": str | None}``. ``None`` (the default) accepts any mapping that can
         be stored; ``{}`` accepts no values.
@@ -49,9 +49,14 @@ class NotificationEvent:
     :raises ValueError, TypeError: if a value is invalid. The message names the event.
     """
 
-    name: str
-    priority: NotificationPriority
-    supported_channels: Iterable[NotificationChannel | str]
+    name: str = ""
+    # Type checkers treat these two as required. A dataclass cannot, because the name before them has a default.
+    if TYPE_CHECKING:
+        priority: NotificationPriority  # type: ignore[misc]
+        supported_channels: Iterable[NotificationChannel | str]  # type: ignore[misc]
+    else:
+        priority: NotificationPriority = None
+        supported_channels: Iterable[NotificationChannel | str] = None
     context: Mapping[str, Any] | None = None
     category: str = ""
     loggable: tuple[str, ...] = ()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
+from dataclasses import replace
 from enum import Enum
 from typing import Any
 
@@ -35,6 +36,7 @@ class EventRegistry(MutableMapping[Enum, NotificationEvent]):
                 "Register a member of an Enum with its event, as in register(ShopEvents.ORDER_SHIPPED, "
                 f"NotificationEvent(…)), not {member!r:.80} with {event!r:.80}."
             )
+        event = _set_name(event, member)
         replaced = self._events.get(member)
         if replaced is not None:
             self._by_name.pop(key_of(replaced.name), None)
@@ -91,11 +93,32 @@ class EventRegistry(MutableMapping[Enum, NotificationEvent]):
         return f"{advice.capitalize()} Known events: {', '.join(known[:MAX_LISTED_EVENTS])}{more}."
 
 
+def _set_name(event: NotificationEvent, member: Enum) -> NotificationEvent:
+    """Return the event, named after the member if it has no name.
+
+    :raises TypeError: if it has no name, and the value of the member is not a non-empty text.
+    """
+    if event.name:
+        return event
+    if not isinstance(member.value, str) or not member.value:
+        raise TypeError(
+            f"The value of {type(member).__name__}.{member.name} is the name of its event, so it must be a text, not "
+            f"{member.value!r:.80}."
+        )
+    return replace(event, name=member.value)
+
+
 NOTIFICATION_EVENTS = EventRegistry()
 
 
 def register(member: Enum, event: NotificationEvent) -> None:
-    """Add an event to the registry; the same as ``NOTIFICATION_EVENTS[member] = event``."""
+    """Add an event to the registry; the same as ``NOTIFICATION_EVENTS[member] = event``.
+
+    If the event has no name, the registry stores a copy of it that is named after the member.
+
+    :raises TypeError: if these are not a member of an enum and an event, or the event has no name and the value of the
+        member is not a text.
+    """
     NOTIFICATION_EVENTS[member] = event
 
 

@@ -20,22 +20,28 @@ def validate_declaration(event: Any) -> None:
 
     :raises ValueError, TypeError: if one is invalid.
     """
-    if not isinstance(event.name, str) or not event.name:
+    if not isinstance(event.name, str):
         raise TypeError(f"The name of an event must be a text, not {event.name!r}.")
     _check_priority(event)
     _check_lists(event)
     _check_dicts_by_channel(event)
     if event.on_unknown not in ("retry", "hold"):
-        raise ValueError(f'on_unknown of event {event.name!r} must be "retry" or "hold", not {event.on_unknown!r}.')
+        raise ValueError(f'on_unknown of {_refer_to(event)} must be "retry" or "hold", not {event.on_unknown!r}.')
     _check_limit(event)
     _check_retry_delays(event)
     _check_context(event)
 
 
+def _refer_to(event: Any, at_start: bool = False) -> str:
+    """Return the words for the event in an error message. An event without a name gets it when it is registered."""
+    words = f"event {event.name!r}" if event.name else "the event"
+    return words[0].upper() + words[1:] if at_start else words
+
+
 def _check_priority(event: Any) -> None:
     if isinstance(event.priority, bool) or event.priority not in list(NotificationPriority):
         raise ValueError(
-            f"priority of event {event.name!r} must be a NotificationPriority, such as NotificationPriority.MEDIUM, "
+            f"priority of {_refer_to(event)} must be a NotificationPriority, such as NotificationPriority.MEDIUM, "
             f"not {event.priority!r:.80}."
         )
 
@@ -44,14 +50,14 @@ def _check_lists(event: Any) -> None:
     for name in ("supported_channels", "loggable", "dedup_keys"):
         value = getattr(event, name)
         if isinstance(value, str | Enum):
-            raise TypeError(f"{name} of event {event.name!r} must be a list, not a single value.")
+            raise TypeError(f"{name} of {_refer_to(event)} must be a list, not a single value.")
         if not isinstance(value, Iterable):
-            raise TypeError(f"{name} of event {event.name!r} must be a list, not {value!r:.80}.")
+            raise TypeError(f"{name} of {_refer_to(event)} must be a list, not {value!r:.80}.")
     # Iterating over an iterator would exhaust it.
     for channel in event.supported_channels if isinstance(event.supported_channels, Collection) else ():
         if not isinstance(channel, str | Enum):
             raise TypeError(
-                f"supported_channels of event {event.name!r} must hold names, such as NotificationChannel.EMAIL, "
+                f"supported_channels of {_refer_to(event)} must hold names, such as NotificationChannel.EMAIL, "
                 f"not {channel!r:.80}."
             )
 
@@ -60,11 +66,11 @@ def _check_dicts_by_channel(event: Any) -> None:
     for name, holds in (("transforms", "function"), ("fallback", "other channel")):
         value = getattr(event, name)
         if not isinstance(value, Mapping):
-            raise TypeError(f"{name} of event {event.name!r} must be a dict of channel to {holds}, not {value!r:.80}.")
+            raise TypeError(f"{name} of {_refer_to(event)} must be a dict of channel to {holds}, not {value!r:.80}.")
     for channel, function in event.transforms.items():
         if not callable(function):
             raise TypeError(
-                f"transforms of event {event.name!r} must hold a function for {channel!r}, not {function!r:.80}."
+                f"transforms of {_refer_to(event)} must hold a function for {channel!r}, not {function!r:.80}."
             )
 
 
@@ -74,12 +80,12 @@ def _check_context(event: Any) -> None:
         return
     if not isinstance(declared, Mapping) or not all(isinstance(key, str) for key in declared):
         raise TypeError(
-            f'context of event {event.name!r} must be None, {{}} or names with types, such as {{"number": str}}, '
+            f'context of {_refer_to(event)} must be None, {{}} or names with types, such as {{"number": str}}, '
             f"not {declared!r:.80}."
         )
     for key, kind in declared.items():
         for fault in find_type_faults(kind):
-            raise TypeError(f"context of event {event.name!r} declares {key!r} with an unsupported type: {fault}")
+            raise TypeError(f"context of {_refer_to(event)} declares {key!r} with an unsupported type: {fault}")
 
 
 def validate_event(event: Any) -> None:
@@ -88,7 +94,7 @@ def validate_event(event: Any) -> None:
     :raises ValueError, TypeError: if one is invalid.
     """
     if not event.channels:
-        raise ValueError(f"Event {event.name!r} supports no channel. Add one to supported_channels.")
+        raise ValueError(f"{_refer_to(event, at_start=True)} supports no channel. Add one to supported_channels.")
     if len(event.name) > 100 or any(len(channel) > 50 for channel in event.channels):
         raise ValueError(f"{event.name!r:.120}: the name of an event may have 100 characters, that of a channel 50.")
     for check in (_check_score, _check_fallback, _check_permission, _check_dedup, _check_batch_and_digest):
@@ -99,32 +105,32 @@ def _check_fallback(event: Any) -> None:
     for channel in event.fallback:
         if channel not in {*event.channels, *event.fallback.values()}:
             raise ValueError(
-                f"fallback of event {event.name!r} names {channel!r}, which it does not support. "
+                f"fallback of {_refer_to(event)} names {channel!r}, which it does not support. "
                 "Add it to supported_channels."
             )
         chain = [str(channel)]
         while chain[-1] in event.fallback:
             chain.append(str(event.fallback[chain[-1]]))
             if chain[-1] == channel:
-                raise ValueError(f"fallback of event {event.name!r} is circular: {' -> '.join(chain)}.")
+                raise ValueError(f"fallback of {_refer_to(event)} is circular: {' -> '.join(chain)}.")
 
 
 def _check_score(event: Any) -> None:
     low, high = event.priority.band
     if event.score is not None and (type(event.score) is not int or not low <= event.score <= high):
         raise ValueError(
-            f"score of event {event.name!r} must be a whole number from {low} to {high}, the band of "
+            f"score of {_refer_to(event)} must be a whole number from {low} to {high}, the band of "
             f"{event.priority.name}, not {event.score!r}."
         )
     if event.urgency is not None and not callable(event.urgency):
-        raise TypeError(f"urgency of event {event.name!r} must be a function of the context, not {event.urgency!r}.")
+        raise TypeError(f"urgency of {_refer_to(event)} must be a function of the context, not {event.urgency!r}.")
 
 
 def _check_dedup(event: Any) -> None:
     window = event.dedup_window
     if type(window) not in (int, float) or not 0 <= window <= MAX_DEDUP_WINDOW:
         raise ValueError(
-            f"dedup_window of event {event.name!r} must be seconds from 0 (off) to {MAX_DEDUP_WINDOW}, not {window!r}."
+            f"dedup_window of {_refer_to(event)} must be seconds from 0 (off) to {MAX_DEDUP_WINDOW}, not {window!r}."
         )
     _check_context_keys(event, "dedup_keys")
     _check_context_keys(event, "loggable")
@@ -134,7 +140,7 @@ def _check_context_keys(event: Any, name: str) -> None:
     for key in getattr(event, name) if event.context is not None else ():
         if key not in event.context:
             raise ValueError(
-                f"{name} of event {event.name!r} names {key!r}, which its context does not declare. "
+                f"{name} of {_refer_to(event)} names {key!r}, which its context does not declare. "
                 f"{suggest(key, event.context, 'keys')}"
             )
 
@@ -144,43 +150,45 @@ def _check_batch_and_digest(event: Any) -> None:
     number = type(window) in (int, float) and (window == 0 or shortest <= float(window) <= longest)
     if not number and window != "default":
         raise ValueError(
-            f"batch_window of event {event.name!r} must be seconds from {shortest} to {longest}, 0 (off) "
+            f"batch_window of {_refer_to(event)} must be seconds from {shortest} to {longest}, 0 (off) "
             f'or "default", not {window!r}.'
         )
     if not isinstance(event.batch_scheduled, bool):
         raise TypeError(
-            f"batch_scheduled of event {event.name!r} must be True or False, not {event.batch_scheduled!r:.80}."
+            f"batch_scheduled of {_refer_to(event)} must be True or False, not {event.batch_scheduled!r:.80}."
         )
     if event.batch_scheduled and not window:
-        raise ValueError(f"batch_scheduled of event {event.name!r} has no effect without a batch_window. Set one.")
+        raise ValueError(f"batch_scheduled of {_refer_to(event)} has no effect without a batch_window. Set one.")
     if event.digest not in (None, True, False):
-        raise ValueError(f"digest of event {event.name!r} must be True, False or None, not {event.digest!r}.")
+        raise ValueError(f"digest of {_refer_to(event)} must be True, False or None, not {event.digest!r}.")
     if event.priority == NotificationPriority.CRITICAL and (window or event.digest):
         raise ValueError(
-            f"Event {event.name!r} is CRITICAL, so it cannot wait for a digest or a batch. Remove digest and "
-            "batch_window."
+            f"{_refer_to(event, at_start=True)} is CRITICAL, so it cannot wait for a digest or a batch. "
+            "Remove digest and batch_window."
         )
 
 
 def _check_limit(event: Any) -> None:
     if event.over_limit not in ("wait", "drop"):
-        raise ValueError(f'over_limit of event {event.name!r} must be "wait" or "drop", not {event.over_limit!r}.')
+        raise ValueError(f'over_limit of {_refer_to(event)} must be "wait" or "drop", not {event.over_limit!r}.')
     if event.over_limit == "drop" and event.priority == NotificationPriority.CRITICAL:
-        raise ValueError(f'Event {event.name!r} is CRITICAL, so a limit cannot drop it. Set over_limit to "wait".')
+        raise ValueError(
+            f'{_refer_to(event, at_start=True)} is CRITICAL, so a limit cannot drop it. Set over_limit to "wait".'
+        )
     try:
         if event.limit is not None:
             parse_rate(event.limit)
     except ValueError as error:
-        raise ValueError(f"limit of event {event.name!r}: {error}") from error
+        raise ValueError(f"limit of {_refer_to(event)}: {error}") from error
 
 
 def _check_retry_delays(event: Any) -> None:
     if event.retry_delays is not None and (fault := find_delays_fault(event.retry_delays)):
-        raise ValueError(f"retry_delays of event {event.name!r} is {event.retry_delays!r}. {fault}")
+        raise ValueError(f"retry_delays of {_refer_to(event)} is {event.retry_delays!r}. {fault}")
 
 
 def _check_permission(event: Any) -> None:
     if not isinstance(event.permission, str) or not is_permission(event.permission):
         raise ValueError(
-            f'permission of event {event.name!r} must be written as "app_label.codename", not {event.permission!r}.'
+            f'permission of {_refer_to(event)} must be written as "app_label.codename", not {event.permission!r}.'
         )

@@ -21,6 +21,10 @@ class Mine(Enum):
     ORDER_PAID = "order_paid"
 
 
+class Numbers(Enum):
+    ONE = 1
+
+
 def send(**changed):
     call = {"event_name": ShopEvents.ORDER_SHIPPED, "recipients": [], "context": CONTEXT} | changed
     return NotificationManager.send(**call)
@@ -167,6 +171,18 @@ DECLARATIONS = {
     "an event's name is its member": (
         lambda: event(name=Mine.ORDER_PAID),
         "The name of an event must be a text, not <Mine.ORDER_PAID: 'order_paid'>.",
+    ),
+    "an event has neither a name nor a priority": (
+        lambda: NotificationEvent(supported_channels=["email"]),
+        "priority of the event must be a NotificationPriority, such as NotificationPriority.MEDIUM, not None.",
+    ),
+    "an event has neither a name nor a channel": (
+        lambda: NotificationEvent(priority=NotificationPriority.LOW, supported_channels=[]),
+        "The event supports no channel. Add one to supported_channels.",
+    ),
+    "an event without a name is registered under a number": (
+        lambda: register(Numbers.ONE, event(name="")),
+        "The value of Numbers.ONE is the name of its event, so it must be a text, not 1.",
     ),
     "an event's context is a list": (
         lambda: event(context=["total"]),

@@ -94,7 +94,7 @@ EVENTS = {
         templates(),
         [
             "E004 Paid.ORDER_PAID is registered with an event named 'paid'. Set name='order_paid' in its "
-            "NotificationEvent.",
+            "NotificationEvent, or leave name out.",
             "E002",
         ],
     ),
