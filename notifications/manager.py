@@ -2,34 +2,34 @@
 
 import logging
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from enum import Enum
-from typing import Any
+from typing import Any, Unpack
 
 from asgiref.sync import sync_to_async
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import router
+from django.db.models import Model
 
 from notifications import conf
-from notifications.attachments import Attachment
 from notifications.core.connections import suggest_migrate
-from notifications.events import NotificationPriority
 from notifications.exceptions import InvalidContext, UnknownEvent
 from notifications.explain.explain import explain
 from notifications.explain.explanation import Explanation
 from notifications.explain.why import why
 from notifications.models import Delivery, Notification
 from notifications.outcomes import SendResult
-from notifications.recipients import Topic
+from notifications.recipients import Address, Recipients
 from notifications.sending.acknowledge import acknowledge
 from notifications.sending.cancel import cancel
 from notifications.sending.enqueue import enqueue
 from notifications.sending.message import choose_event, find_recipients
-from notifications.sending.request import Options
+from notifications.sending.options import ExplainOptions, SendOptions, check_option_names, takes_options
 from notifications.sending.resend import resend
 from notifications.sending.synchronous import synchronous
 from notifications.sending.validation import build_request, validate_request
 from notifications.spool.outage import enqueue_or_spool, may_spool
 
+__all__ = ["ExplainOptions", "NotificationManager", "SendOptions"]
 logger = logging.getLogger("notifications.manager")
 
 
@@ -38,24 +38,13 @@ class NotificationManager:
 
     @staticmethod
     @synchronous
+    @takes_options(SendOptions)
     def send(
         event_name: Enum | str,
-        recipients: Any,
-        cluster: Any = None,
+        recipients: "Recipients",
+        cluster: Model | None = None,
         context: Mapping[str, Any] | None = None,
-        *,
-        channels: Iterable[Enum | str] | None = None,
-        level: str | None = None,
-        priority: NotificationPriority | int | None = None,
-        send_at: datetime | None = None,
-        expires_at: datetime | None = None,
-        idempotency_key: str | None = None,
-        actor: Any = None,
-        topic: Enum | Topic | str = "",
-        campaign: str = "",
-        correlation_id: str = "",
-        cancel_key: str | None = None,
-        attachments: Iterable[Attachment | tuple[Any, ...]] | None = None,
+        **options: Unpack[SendOptions],
     ) -> SendResult:
         """Queue a notification in the caller's transaction. A rollback removes it; after a commit it is not lost.
 
@@ -65,24 +54,11 @@ class NotificationManager:
         :param cluster: the tenant. Sites that keep Klaxon's cluster model can omit it: the default cluster is open to
             all active users.
         :param context: the values that the event declares.
-        :param channels: narrows the event's channels for this call.
-        :param level: ``critical``, ``warning``, ``info`` or ``debug``; it decides the order of sending. It cannot
-            lower a CRITICAL event, and it does not make another event ignore opt-outs.
-        :param priority: the level as a ``NotificationPriority`` or its number; give one of the two.
-        :param send_at: do not send before this time.
-        :param expires_at: do not send after this time.
-        :param idempotency_key: a second call with the same key, event and cluster queues nothing and returns the
-            figures of the first call.
-        :param cancel_key: a name by which :meth:`cancel` finds the notification.
-        :param attachments: files, each an ``Attachment(name, content, mimetype)`` or such a tuple, for channels that
-            can send them, such as email. They are stored once, with the notification.
-        :param actor: the user who caused it.
-        :param topic: a tag that users can subscribe to or mute.
-        :param campaign: a tag that is stored with the notification.
-        :param correlation_id: a tag that is stored with the notification; by default a new one.
+        :param options: see :class:`SendOptions`.
         :raises UnknownEvent, InvalidContext, InvalidRecipient, InvalidCluster, InvalidOption: if the call is wrong.
         :raises NotPermitted: if the event names a permission that the actor does not have.
         :raises IdempotencyConflict: if the idempotency key was used with different content.
+        :raises TypeError: if there is no option of this name.
 
         If ``ON_BAD_CALL`` is ``"log"``, ``UnknownEvent`` and ``InvalidContext`` are logged as errors instead of raised,
         the event is sent with the valid values of the context, and ``refused`` of the result is true.
@@ -90,10 +66,7 @@ class NotificationManager:
         If the database cannot be reached, ``SPOOL_DIR`` is set and there is no transaction, the call is stored in that
         folder, and ``spooled`` of the result is true.
         """
-        options = Options(
-            channels, level, priority, send_at, expires_at, idempotency_key, actor, topic, campaign, correlation_id,
-            cancel_key, attachments,
-        )  # fmt: skip
+        check_option_names(NotificationManager.send, options)
         try:
             request = validate_request(event_name, cluster, context, options)
         except (UnknownEvent, InvalidContext) as error:
@@ -103,13 +76,21 @@ class NotificationManager:
             return (enqueue_or_spool if may_spool(using) else enqueue)(request, recipients, using)
 
     @staticmethod
-    async def asend(*args: Any, **options: Any) -> SendResult:
+    @takes_options(SendOptions)
+    async def asend(
+        event_name: Enum | str,
+        recipients: "Recipients",
+        cluster: Model | None = None,
+        context: Mapping[str, Any] | None = None,
+        **options: Unpack[SendOptions],
+    ) -> SendResult:
         """Do the same as :meth:`send`, for async code. It runs in the thread with Django's connections of this task.
 
         Django has no async transactions. To queue in a transaction, call ``send()`` in the synchronous function that
         opens it.
         """
-        return await sync_to_async(NotificationManager.send, thread_sensitive=True)(*args, **options)
+        send = sync_to_async(NotificationManager.send, thread_sensitive=True)
+        return await send(event_name, recipients, cluster, context, **options)
 
     @staticmethod
     @synchronous
@@ -119,8 +100,8 @@ class NotificationManager:
         channels: Iterable[Enum | str] | None = None,
         *,
         title: str | None = None,
-        recipients: Any = None,
-        cluster: Any = None,
+        recipients: "Recipients | None" = None,
+        cluster: Model | None = None,
         **options: Any,
     ) -> SendResult:
         """Send free text with the built-in event ``message`` or, at the level ``critical``, ``critical_message``.
@@ -142,7 +123,7 @@ class NotificationManager:
 
     @staticmethod
     @synchronous
-    def cancel(cluster: Any, cancel_key: str) -> int:
+    def cancel(cluster: Model | None, cancel_key: str) -> int:
         """Cancel the notifications with this key. Return how many deliveries were cancelled, of those not yet claimed.
 
         A delivery that a worker has claimed may still be sent. If it is not, it is not retried.
@@ -154,25 +135,13 @@ class NotificationManager:
 
     @staticmethod
     @synchronous
+    @takes_options(ExplainOptions)
     def explain(
         event_name: Enum | str,
-        recipient: Any,
-        cluster: Any = None,
+        recipient: AbstractBaseUser | Address,
+        cluster: Model | None = None,
         context: Mapping[str, Any] | None = None,
-        *,
-        channels: Iterable[Enum | str] | None = None,
-        level: str | None = None,
-        priority: NotificationPriority | int | None = None,
-        send_at: datetime | None = None,
-        expires_at: datetime | None = None,
-        idempotency_key: str | None = None,
-        actor: Any = None,
-        topic: Enum | Topic | str = "",
-        campaign: str = "",
-        correlation_id: str = "",
-        cancel_key: str | None = None,
-        attachments: Iterable[Attachment | tuple[Any, ...]] | None = None,
-        at: datetime | None = None,
+        **options: Unpack[ExplainOptions],
     ) -> Explanation:
         """Explain what :meth:`send` would do for one recipient, gate by gate, and what would have to change.
 
@@ -181,18 +150,18 @@ class NotificationManager:
         raise no error; they are part of the explanation.
 
         :param recipient: one user or one ``Address``.
-        :param at: the time of the call; by default now.
+        :param options: see :class:`ExplainOptions`.
         :raises UnknownEvent, InvalidContext, InvalidRecipient, InvalidCluster, InvalidOption: as ``send()`` does.
+        :raises TypeError: if there is no option of this name.
         """
-        options = Options(
-            channels, level, priority, send_at, expires_at, idempotency_key, actor, topic, campaign, correlation_id,
-            cancel_key, attachments,
-        )  # fmt: skip
-        return explain(build_request(event_name, cluster, context, options), recipient, at)
+        check_option_names(NotificationManager.explain, options)
+        return explain(build_request(event_name, cluster, context, options), recipient, options.get("at"))
 
     @staticmethod
     @synchronous
-    def why(subject: Delivery | Notification | SendResult, recipient: Any = None) -> Explanation:
+    def why(
+        subject: Delivery | Notification | SendResult, recipient: AbstractBaseUser | Address | None = None
+    ) -> Explanation:
         """Explain why a notification did or did not arrive: what happened, and what it waits for.
 
         :param subject: a delivery; or a notification, or the result of its ``send()``, with a ``recipient``. The latter
@@ -205,7 +174,7 @@ class NotificationManager:
 
     @staticmethod
     @synchronous
-    def acknowledge(notification: Notification, user: Any) -> bool:
+    def acknowledge(notification: Notification, user: AbstractBaseUser) -> bool:
         """Store that a recipient has taken note of the notification. Return whether this is new.
 
         :raises NotPermitted: unless the user is one of its recipients, active, and a member of its cluster.
@@ -215,7 +184,7 @@ class NotificationManager:
 
     @staticmethod
     @synchronous
-    def resend(delivery: Delivery, reason: str, actor: Any = None) -> Delivery:
+    def resend(delivery: Delivery, reason: str, actor: AbstractBaseUser | None = None) -> Delivery:
         """Send a dead or unknown delivery again, with all its attempts. Return the updated delivery.
 
         :param reason: the reason for the log, at most 500 characters.

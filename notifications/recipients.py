@@ -4,9 +4,10 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 from django.apps import apps
+from django.db.models import Model, QuerySet
 
 from notifications import conf
 from notifications.conf.problem import suggest
@@ -16,6 +17,11 @@ from notifications.core.channel_classes import get_site_address_kinds
 from notifications.events import key_of
 from notifications.exceptions import InvalidOption, InvalidRecipient
 
+if TYPE_CHECKING:
+    # A module may create recipients before the apps can be imported.
+    from django.contrib.auth.base_user import AbstractBaseUser
+    from django.contrib.auth.models import Group
+
 TOPIC_LENGTH = 200
 
 
@@ -23,7 +29,7 @@ TOPIC_LENGTH = 200
 class Members:
     """All users that ``MEMBERS_OF(cluster)`` returns; ``None`` means the default cluster."""
 
-    cluster: Any
+    cluster: Model | None
 
 
 @dataclass(frozen=True)
@@ -63,10 +69,10 @@ class To:
     :raises InvalidOption: if ``channels`` is not a list, or is empty.
     """
 
-    recipients: Any
+    recipients: "Recipients"
     channels: tuple[str, ...]
 
-    def __init__(self, recipients: Any, channels: Iterable[Enum | str]) -> None:
+    def __init__(self, recipients: "Recipients", channels: Iterable[Enum | str]) -> None:
         object.__setattr__(self, "recipients", recipients)
         object.__setattr__(self, "channels", channel_names(channels))
 
@@ -147,6 +153,13 @@ class Address:
         """
         text = "\n".join(f"{kind}={value.lower()}" for kind, value in self.by_kind)
         return f"a:{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()}"
+
+
+Recipient: TypeAlias = Union["AbstractBaseUser", "Group", Members, Topic, Address, To]  # noqa: UP007
+"""One recipient: a user, a group, or an object of this module. For type annotations."""
+
+Recipients: TypeAlias = Recipient | Iterable[Recipient | QuerySet[Any]]
+"""What ``send()`` accepts: a recipient, or an iterable of recipients and of querysets of users or groups."""
 
 
 def _check_kinds(kinds: Iterable[str]) -> None:

@@ -3,10 +3,9 @@
 import hashlib
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import Enum
 from typing import Any, Self
 from uuid import uuid4
 
@@ -26,21 +25,18 @@ TIME_OPTIONS = ("send_at", "expires_at")
 
 
 @dataclass(frozen=True)
-class Options:
-    """The keyword options of ``send()``. See :meth:`notifications.manager.NotificationManager.send`."""
+class StoredOptions:
+    """The validated :class:`~notifications.sending.options.SendOptions` that are stored with the notification."""
 
-    channels: Iterable[Enum | str] | None = None
-    level: str | None = None
-    priority: NotificationPriority | int | None = None
     send_at: datetime | None = None
     expires_at: datetime | None = None
-    idempotency_key: str | None = None
+    idempotency_key: str = ""
     actor: Any = None
-    topic: Any = ""
+    topic: str = ""
     campaign: str = ""
     correlation_id: str = ""
-    cancel_key: str | None = None
-    attachments: Iterable[Any] | None = ()
+    cancel_key: str = ""
+    attachments: tuple[Attachment, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,7 +54,7 @@ class Request:
     event: NotificationEvent
     cluster: Any
     context: dict[str, Any]
-    options: Options
+    options: StoredOptions
     channels: tuple[str, ...]
     not_configured: tuple[str, ...]
     refused_channels: tuple[str, ...]
@@ -102,7 +98,7 @@ class Request:
     @property
     def attachments(self) -> tuple[Attachment, ...]:
         """The validated attachments of its options."""
-        return tuple(self.options.attachments or ())
+        return self.options.attachments
 
     @property
     def fingerprint(self) -> str:
@@ -154,7 +150,7 @@ class Request:
             event=NOTIFICATION_EVENTS.find(values["event"]),
             cluster=load_cluster(values["cluster"]),
             context=values["context"],
-            options=Options(
+            options=StoredOptions(
                 actor=_load_actor(decoded(values["actor"])),
                 attachments=_decode_attachments(values),
                 **{name: decoded(value) for name, value in values["options"].items()},

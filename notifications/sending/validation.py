@@ -15,8 +15,9 @@ from notifications.events import LEVELS, NOTIFICATION_EVENTS, NotificationEvent,
 from notifications.exceptions import InvalidCluster, InvalidOption
 from notifications.models import Cluster, Notification, get_cluster_model
 from notifications.recipients import Topic, channel_names
+from notifications.sending.options import SendOptions
 from notifications.sending.permission import check_actor_given, check_is_user
-from notifications.sending.request import TEXT_OPTIONS, TIME_OPTIONS, Options, Request
+from notifications.sending.request import TEXT_OPTIONS, TIME_OPTIONS, Request, StoredOptions
 from notifications.sending.score import calculate_score
 
 logger = logging.getLogger("notifications.context")
@@ -24,7 +25,7 @@ VALID_YEARS = range(1970, 9000)
 
 
 def validate_request(
-    event_name: Enum | str, cluster: Any, context: Mapping[str, Any] | None, options: Options
+    event_name: Enum | str, cluster: Any, context: Mapping[str, Any] | None, options: SendOptions
 ) -> Request:
     """Validate the arguments of a call and return it as a request. Log what is wrong with the context.
 
@@ -34,20 +35,23 @@ def validate_request(
     :raises InvalidOption: if an option cannot work.
     :raises NotPermitted: if the event needs an actor with a permission, and there is none.
     """
-    check_actor_given(NOTIFICATION_EVENTS.find(event_name), options.actor)
+    check_actor_given(NOTIFICATION_EVENTS.find(event_name), options.get("actor"))
     request = build_request(event_name, cluster, context, options)
     for problem in request.problems:
         logger.error("Event %r is sent with a wrong context. %s", request.event.name, problem)
     return request
 
 
-def build_request(event_name: Enum | str, cluster: Any, context: Mapping[str, Any] | None, options: Options) -> Request:
+def build_request(
+    event_name: Enum | str, cluster: Any, context: Mapping[str, Any] | None, options: SendOptions
+) -> Request:
     """Do the same as :func:`validate_request`, but neither require an actor nor log anything."""
     event = NOTIFICATION_EVENTS.find(event_name)
-    check_is_user("actor", options.actor)
+    check_is_user("actor", options.get("actor"))
     # Before the context, because a caller may have passed the context as the cluster.
     cluster = validate_cluster(cluster)
-    channels = _resolve_channels(event, options.channels)
+    requested_channels = options.get("channels")
+    channels = _resolve_channels(event, requested_channels)
     enabled = conf.current().enabled_channels
     missing = tuple(channel for channel in channels if channel not in enabled)
     priority = _resolve_priority(event, options)
@@ -59,7 +63,7 @@ def build_request(event_name: Enum | str, cluster: Any, context: Mapping[str, An
         options=_normalize_options(options),
         channels=tuple(channel for channel in channels if channel in enabled),
         not_configured=missing,
-        refused_channels=missing if options.channels is not None else (),
+        refused_channels=missing if requested_channels is not None else (),
         priority=priority,
         score=calculate_score(event, priority, checked.stored),
         has_dedup_keys=checked.has_dedup_keys,
@@ -100,44 +104,55 @@ def validate_cluster(cluster: Any) -> Any:
     return cluster
 
 
-def _resolve_priority(event: NotificationEvent, options: Options) -> NotificationPriority:
-    if options.level is not None and options.priority is not None:
+def _resolve_priority(event: NotificationEvent, options: SendOptions) -> NotificationPriority:
+    level, priority = options.get("level"), options.get("priority")
+    if level is not None and priority is not None:
         raise InvalidOption("Give level or priority, not both.")
-    requested = _requested_priority(options)
+    requested = _priority_of_level(level) if level is not None else _validate_priority(priority)
     is_critical = event.priority == NotificationPriority.CRITICAL
     return event.priority if is_critical or requested is None else requested
 
 
-def _requested_priority(options: Options) -> NotificationPriority | None:
-    if options.level is not None:
-        if not isinstance(options.level, str) or options.level not in LEVELS:
-            raise InvalidOption(f"level must be one of {', '.join(LEVELS)}, not {options.level!r}.")
-        return LEVELS[options.level]
-    if options.priority is None:
+def _priority_of_level(level: Any) -> NotificationPriority:
+    if not isinstance(level, str) or level not in LEVELS:
+        raise InvalidOption(f"level must be one of {', '.join(LEVELS)}, not {level!r}.")
+    return LEVELS[level]
+
+
+def _validate_priority(priority: Any) -> NotificationPriority | None:
+    if priority is None:
         return None
     # True is equal to 1, but is not meant as a number.
-    if isinstance(options.priority, bool) or options.priority not in list(NotificationPriority):
-        raise InvalidOption(f"priority must be a NotificationPriority, not {options.priority!r}.")
-    return NotificationPriority(options.priority)
+    if isinstance(priority, bool) or priority not in list(NotificationPriority):
+        raise InvalidOption(f"priority must be a NotificationPriority, not {priority!r}.")
+    return NotificationPriority(priority)
 
 
-def _normalize_options(options: Options) -> Options:
+def _normalize_options(options: SendOptions) -> StoredOptions:
     """Return the options as they are stored. Naive times are in the current time zone.
 
     :raises InvalidOption: if a text does not fit its column, a time cannot be right or an attachment is too large.
     """
-    values = {**vars(options), "topic": _normalize_topic(options.topic)}
-    for name in TEXT_OPTIONS:
-        length = getattr(Notification._meta.get_field(name), "max_length", 0)
-        text = values[name] = "" if values[name] is None else str(values[name])
-        if len(text) > length or UNSTORABLE.search(text):
-            raise InvalidOption(f"{name} may have {length} plain characters; it is {text!a:.80}.")
-    for name in TIME_OPTIONS:
-        values[name] = validate_time(name, values[name])
-    values["attachments"] = validate_attachments(options.attachments)
-    if values["send_at"] and values["expires_at"] and values["expires_at"] <= values["send_at"]:
+    given: dict[str, Any] = {**options, "topic": _normalize_topic(options.get("topic"))}
+    texts: dict[str, Any] = {name: _validate_text(name, given.get(name)) for name in TEXT_OPTIONS}
+    times: dict[str, Any] = {name: validate_time(name, given.get(name)) for name in TIME_OPTIONS}
+    attachments = validate_attachments(given.get("attachments"))
+    stored = StoredOptions(actor=given.get("actor"), attachments=attachments, **texts, **times)
+    if stored.send_at and stored.expires_at and stored.expires_at <= stored.send_at:
         raise InvalidOption("expires_at must be after send_at; otherwise nothing would be sent.")
-    return Options(**values)
+    return stored
+
+
+def _validate_text(name: str, value: Any) -> str:
+    """Return a text option as it is stored.
+
+    :raises InvalidOption: if it does not fit the column.
+    """
+    length = getattr(Notification._meta.get_field(name), "max_length", 0)
+    text = "" if value is None else str(value)
+    if len(text) > length or UNSTORABLE.search(text):
+        raise InvalidOption(f"{name} may have {length} plain characters; it is {text!a:.80}.")
+    return text
 
 
 def _normalize_topic(topic: Any) -> str | None:

@@ -15,7 +15,7 @@ from notifications.delivering.workers.worker import Worker
 from notifications.exceptions import UnknownEvent
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, Notification, NotificationLog
-from notifications.sending.request import Options
+from notifications.sending.options import SendOptions
 from notifications.sending.validation import validate_request
 from notifications.spool.calls import to_record
 from notifications.spool.files import Spool
@@ -136,7 +136,7 @@ def test_commands_report_it_and_do_nothing(switch_klaxon, capsys, command):
 
 
 def test_spooled_sends_stay_in_the_spool(switch_klaxon, tmp_path):
-    request = validate_request(ShopEvents.NEWSLETTER, None, None, Options(idempotency_key="one"))
+    request = validate_request(ShopEvents.NEWSLETTER, None, None, SendOptions(idempotency_key="one"))
     Spool(tmp_path).append(to_record(request, [UserFactory()], clock.local_now()))
     switch_klaxon(False, SPOOL_DIR=str(tmp_path))
     with pytest.raises(CommandError, match="switched off .* The other lines stay spooled"):

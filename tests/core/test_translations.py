@@ -18,7 +18,7 @@ from notifications.events import NotificationEvent, NotificationPriority
 from notifications.exceptions import IdempotencyConflict, InvalidContext
 from notifications.manager import NotificationManager
 from notifications.models import Cluster, Delivery, NotificationLog
-from notifications.sending.request import Options
+from notifications.sending.options import SendOptions
 from notifications.sending.validation import validate_request
 from notifications.spool.calls import to_record
 from notifications.testing import temporary_events
@@ -158,7 +158,7 @@ def test_an_idempotency_key_matches_the_content_in_any_language(site):
 
 def test_a_spooled_text_is_still_lazy(site):
     with translation.override("de"):
-        request = validate_request(ShopEvents.ORDER_SHIPPED, None, {"day": gettext_lazy("Monday")}, Options())
+        request = validate_request(ShopEvents.ORDER_SHIPPED, None, {"day": gettext_lazy("Monday")}, SendOptions())
         record = to_record(request, [UserFactory()], request.requested_at)
     assert json.loads(json.dumps(record))["context"] == {"day": {"$lazy": ["gettext", ["Monday"], {}]}}
 

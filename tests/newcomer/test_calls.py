@@ -37,6 +37,14 @@ def event(**changed):
 
 
 CALLS = {
+    "an option is misspelt": (
+        lambda: send(chanels=["email"]),
+        "NotificationManager.send() has no option 'chanels'. Did you mean 'channels'?",
+    ),
+    "an option of explain() is misspelt": (
+        lambda: NotificationManager.explain(ShopEvents.ORDER_SHIPPED, UserFactory(), When=None),
+        "NotificationManager.explain() has no option 'When'. Known arguments: actor, at, attachments,",
+    ),
     "an event's name is misspelt": (
         lambda: send(event_name="order_shiped"),
         "No notification event is registered as 'order_shiped'. Did you mean 'order_shipped'? If not, register it in a "

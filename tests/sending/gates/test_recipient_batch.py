@@ -20,7 +20,7 @@ from notifications.sending.decisions import Decisions
 from notifications.sending.gates import Facts, decide, load_people
 from notifications.sending.gates.recipient_batch import CachedDecision, RecipientLoader
 from notifications.sending.gates.user_columns import _has_default_loading, find_user_columns
-from notifications.sending.request import Options, Request
+from notifications.sending.request import Request, StoredOptions
 from notifications.storage.insert import MAX_INSERT_ROWS
 from notifications.storage.load_recipients import load_recipients, parse_facts
 from tests.factories import ClusterFactory, UserFactory, UserSettingsFactory
@@ -81,7 +81,7 @@ def create_user(number, values, cluster, role):
 
 
 def request(cluster):
-    return Request(EVENT, cluster, {}, Options(topic="gossip"), CHANNELS, (), (), NotificationPriority.MEDIUM, 50)
+    return Request(EVENT, cluster, {}, StoredOptions(topic="gossip"), CHANNELS, (), (), NotificationPriority.MEDIUM, 50)
 
 
 class Found(NamedTuple):
