@@ -58,7 +58,7 @@ class NotificationManager:
         :raises UnknownEvent, InvalidContext, InvalidRecipient, InvalidCluster, InvalidOption: if the call is wrong.
         :raises NotPermitted: if the event names a permission that the actor does not have.
         :raises IdempotencyConflict: if the idempotency key was used with different content.
-        :raises TypeError: if there is no option of this name.
+        :raises TypeError: if an option is unknown.
 
         If ``ON_BAD_CALL`` is ``"log"``, ``UnknownEvent`` and ``InvalidContext`` are logged as errors instead of raised,
         the event is sent with the valid values of the context, and ``refused`` of the result is true.
@@ -152,7 +152,7 @@ class NotificationManager:
         :param recipient: one user or one ``Address``.
         :param options: see :class:`ExplainOptions`.
         :raises UnknownEvent, InvalidContext, InvalidRecipient, InvalidCluster, InvalidOption: as ``send()`` does.
-        :raises TypeError: if there is no option of this name.
+        :raises TypeError: if an option is unknown.
         """
         check_option_names(NotificationManager.explain, options)
         return explain(build_request(event_name, cluster, context, options), recipient, options.get("at"))

@@ -70,7 +70,7 @@ class ExplainOptions(SendOptions, total=False):
 
 
 def takes_options(options: Any) -> Callable[[Method], Method]:
-    """Show the options in the signature of a function, and in its docstring in place of ``:param options:``.
+    """Show the options in the signature of a function, and in its docstring, in place of the field ``options``.
 
     The function declares them as ``**options: Unpack[…]``, which type checkers read. ``help()`` and the reference show
     what this decorator sets.

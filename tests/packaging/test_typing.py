@@ -13,7 +13,6 @@ SITE = Path(__file__).with_name("typed_site.py")
 ERROR = re.compile(r"typed_site\.py:(\d+): error: .*\[([a-z-]+)\]$", re.MULTILINE)
 
 
-@pytest.mark.slow
 @pytest.mark.needs("mypy", "mypy_django_plugin")
 def test_mypy_reports_exactly_the_wrong_calls(tmp_path):
     site = tmp_path / "typed_site.py"

@@ -37,7 +37,7 @@ def ship(user: User, group: Group, shop: Model, request: HttpRequest) -> bool:
     NotificationManager.send(SHIPPED, user, send_at="tomorrow")  # wrong: arg-type
     NotificationManager.send(SHIPPED, user, at=datetime.now())  # wrong: call-arg
     NotificationManager.send(SHIPPED, "a@example.com")  # wrong: arg-type
-    NotificationManager.send(SHIPPED, [1, 2])  # wrong: list-item
+    NotificationManager.send(SHIPPED, [1])  # wrong: list-item
     NotificationManager.send(SHIPPED, shop)  # wrong: arg-type
     NotificationManager.send(SHIPPED, user, {"number": "7"})  # wrong: arg-type
     NotificationManager.send(SHIPPED)  # wrong: call-arg

@@ -39,7 +39,7 @@ def test_asend_raises_the_same_errors_as_send():
         async_to_sync(NotificationManager.asend)(ShopEvents.ORDER_SHIPPED, [UserFactory()], None, {})
 
 
-@pytest.mark.urls("tests.test_asend")
+@pytest.mark.urls("tests.sending.test_asend")
 def test_asend_works_in_an_async_view():
     UserFactory.create_batch(2)
     response = async_to_sync(AsyncClient().get)("/ship/")
