@@ -113,8 +113,9 @@ def _check_keys(event: NotificationEvent, given: Mapping[str, Any], problems: _P
 def _to_stored(event: NotificationEvent, key: str, value: Any, problems: _Problems) -> Any:
     """Return the value as plain JSON, or ``NOT_STORED`` if no part of it may be stored."""
     path = repr(key)
-    if event.context is not None:
-        kind = event.context[key]
+    kind = None if event.context is None else event.context[key]
+    # Most values are plain and of exactly the declared type; they need no more than to be encoded.
+    if event.context is not None and not (type(value) is kind and kind in PLAIN_TYPES):
         may_be_secret = has_fields(kind)
         wrong = next(find_mismatches(value, kind, path), None)
         if wrong is not None:

@@ -44,8 +44,11 @@ def read_from_primary() -> Iterator[None]:
     # Django creates a new list if DATABASE_ROUTERS is overridden.
     if router.routers[:1] != [PRIMARY_ROUTER]:
         router.routers = [PRIMARY_ROUTER, *(other for other in router.routers if other is not PRIMARY_ROUTER)]
-    with _set_uses_primary(True):
+    token = _uses_primary.set(True)
+    try:
         yield
+    finally:
+        _uses_primary.reset(token)
 
 
 @contextmanager
@@ -54,13 +57,7 @@ def read_as_routed() -> Iterator[None]:
 
     A context manager and a decorator.
     """
-    with _set_uses_primary(False):
-        yield
-
-
-@contextmanager
-def _set_uses_primary(uses_primary: bool) -> Iterator[None]:
-    token = _uses_primary.set(uses_primary)
+    token = _uses_primary.set(False)
     try:
         yield
     finally:

@@ -92,7 +92,8 @@ def _enqueue_at_once(request: Request, audience: Audience, using: str) -> SendRe
     needs_savepoint = bool(rows.drops or rows.rejections or request.attachments) or not inserts_in_one_statement(using)
     with transaction.atomic(using=using, savepoint=needs_savepoint):
         insert_with_deliveries(notification, request.score, rows.deliveries, using)
-        AttachedFile.objects.using(using).attach(notification, request.attachments)
+        if request.attachments:
+            AttachedFile.objects.using(using).attach(notification, request.attachments)
         result = _build_result(request, notification, audience)
         _log_and_count(result, rows, notification, now, using)
         _send_signal_on_commit(result, using)
@@ -159,7 +160,8 @@ def _log_and_count(
         *_build_drop_rows(notification, rows.drops, now),
         *_build_rejection_rows(notification, rows.rejections, now),
     ]
-    NotificationLog.objects.using(using).append(log_rows)
+    if log_rows:
+        NotificationLog.objects.using(using).append(log_rows)
     result.held += rows.held
     result.queued += len(rows.deliveries) - rows.held
     result.reasons.update(rows.reasons)
