@@ -42,5 +42,5 @@ def test_an_import_that_fails_inside_an_installed_module_is_not_hidden(monkeypat
 
 
 def test_every_named_extra_is_defined_by_the_package():
-    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((Path(__file__).resolve().parents[2] / "pyproject.toml").read_text())["project"]
     assert set(extras.EXTRA_BY_MODULE.values()) <= project["optional-dependencies"].keys()
