@@ -4,12 +4,11 @@ A row is reserved in the transaction of its ``send()``. So the result is exact f
 frees the fingerprint.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from django.db import connections, models
+from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
@@ -17,7 +16,8 @@ from notifications.models.bucket import MAX_CLOCK_DIFFERENCE
 from notifications.models.delivery import Delivery
 from notifications.models.notification import Notification
 from notifications.outcomes import WAITING, DeliveryState
-from notifications.storage.in_array import postgres_array
+from notifications.storage.engine import Engine, get_engine
+from notifications.storage.statements import prepare_time
 
 TABLE = "klaxon_fingerprint"
 UNSUCCESSFUL_STATES = (DeliveryState.DEAD, DeliveryState.DROPPED, DeliveryState.CANCELLED, DeliveryState.EXPIRED)
@@ -81,16 +81,8 @@ class FingerprintQuerySet(models.QuerySet["Fingerprint"]):
 
         The others are locked as well.
         """
-        connection = self._connection()
-        adapt = connection.ops.adapt_datetimefield_value
-        pairs: list[Any]
-        # Both keep the order of ``wanted``.
-        if connection.vendor == "postgresql":
-            source = "unnest(%s::text[], %s::text[]) AS wanted(wanted_key, recipient)"
-            pairs = [postgres_array([*wanted]), postgres_array([*wanted.values()])]
-        else:
-            source = "(SELECT key AS wanted_key, value AS recipient FROM json_each(%s)) AS wanted"
-            pairs = [json.dumps(wanted)]
+        engine = self._engine()
+        source, pairs = engine.mapping_source(wanted, "wanted_key", "recipient")
         # If ``first_at`` is further ahead than clocks may differ, the clock that wrote it was set back afterwards.
         sql = f"""
             INSERT INTO {TABLE} (key, recipient_key, notification_id, first_at, until, folded)
@@ -99,9 +91,10 @@ class FingerprintQuerySet(models.QuerySet["Fingerprint"]):
                 notification_id = excluded.notification_id, first_at = excluded.first_at, until = excluded.until,
                 folded = 0
             WHERE {TABLE}.until <= %s OR {TABLE}.first_at > %s"""  # noqa: S608 - constant SQL
-        now, later = adapt(original.at), adapt(original.at + MAX_CLOCK_DIFFERENCE)
-        with connection.cursor() as cursor:
-            cursor.execute(sql, [original.notification_id, now, adapt(until), *pairs, now, later])
+        times = (original.at, until, original.at + MAX_CLOCK_DIFFERENCE)
+        now, ends_at, later = (prepare_time(engine.connection, time) for time in times)
+        with engine.connection.cursor() as cursor:
+            cursor.execute(sql, [original.notification_id, now, ends_at, *pairs, now, later])
             return cursor.rowcount
 
     def _find_originals(self, keys: Iterable[str], channels: Iterable[str], now: datetime) -> dict[str, Original]:
@@ -131,18 +124,17 @@ class FingerprintQuerySet(models.QuerySet["Fingerprint"]):
 
         The hour ensures that a caller whose clock is behind by :data:`MAX_CLOCK_DIFFERENCE` gets the same result.
         """
-        connection = self._connection()
-        skip = "FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
+        engine = self._engine()
         sql = f"""
-            WITH deletable AS (SELECT id FROM {TABLE} WHERE until <= %s ORDER BY until LIMIT %s {skip})
+            WITH deletable AS (SELECT id FROM {TABLE} WHERE until <= %s ORDER BY until LIMIT %s {engine.skip_locked})
             DELETE FROM {TABLE} WHERE id IN (SELECT id FROM deletable) RETURNING id"""  # noqa: S608
-        with connection.cursor() as cursor:
-            cursor.execute(sql, [connection.ops.adapt_datetimefield_value(now - MAX_CLOCK_DIFFERENCE), limit])
+        with engine.connection.cursor() as cursor:
+            cursor.execute(sql, [prepare_time(engine.connection, now - MAX_CLOCK_DIFFERENCE), limit])
             return len(cursor.fetchall())
 
-    def _connection(self) -> Any:
+    def _engine(self) -> Engine:
         self._for_write = True
-        return connections[self.db]
+        return get_engine(self.db)
 
 
 class Fingerprint(models.Model):

@@ -15,7 +15,7 @@ from django.db import connections, transaction
 from django.db.models import DateTimeField
 
 from notifications.storage.bulk_insert import insert_rows, single_row
-from notifications.storage.in_array import postgres_array
+from notifications.storage.postgres import postgres_array
 
 EMPTY_JSON = "{}"
 UNCONVERTED_TYPES = (int, NoneType)

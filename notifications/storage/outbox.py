@@ -11,11 +11,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.apps import apps
-from django.db import connections
 
 from notifications.core.transitions import is_allowed
 from notifications.outcomes import END_STATES
-from notifications.storage.statements import fetch_ids, in_list, prepare_time, row_source
+from notifications.storage.engine import get_engine
+from notifications.storage.statements import fetch_ids, in_list, prepare_time
 
 TABLE = "klaxon_delivery"
 MAX_STRIKES = 3
@@ -83,31 +83,29 @@ def claim_statement(
     min_score: int,
 ) -> tuple[str, list[Any]]:
     """Return the statement of :meth:`~notifications.models.delivery.DeliveryQuerySet.claim`, and its parameters."""
-    connection = connections[using]
+    engine = get_engine(using)
     ids_condition, ids = in_list("AND notification_id IN", notification_ids)
     channels_condition, names = in_list("AND channel NOT IN", excluded_channels)
     score_condition = f"AND score >= {int(min_score)}" if min_score else ""
-    skip = "FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
     order = "id" if oldest_first else "score DESC, id"
     sql = f"""
         WITH picked AS (
             SELECT id AS picked_id FROM {TABLE}
             WHERE state = 'ready' {ids_condition} {channels_condition} {score_condition}
-            ORDER BY {order} LIMIT %s {skip}
+            ORDER BY {order} LIMIT %s {engine.skip_locked}
         )
         UPDATE {TABLE} SET state = 'claimed', owner = %s, lease = %s, fence = fence + 1
         WHERE state = 'ready' AND id IN (SELECT picked_id FROM picked)
         RETURNING {", ".join(CLAIMED_COLUMNS)}"""  # noqa: S608 - constant SQL
-    return sql, [*ids, *names, limit, owner, prepare_time(connection, lease)]
+    return sql, [*ids, *names, limit, owner, prepare_time(engine.connection, lease)]
 
 
 def claim_probe_statement(
     using: str, owner: str, lease: datetime, channel: str, notification_ids: Sequence[int]
 ) -> tuple[str, list[Any]]:
     """Return the statement of ``DeliveryQuerySet.claim_probe()``, and its parameters."""
-    connection = connections[using]
+    engine = get_engine(using)
     ids_condition, ids = in_list("AND notification_id IN", notification_ids)
-    skip = "FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
     sql = f"""
         WITH newest AS (
             SELECT id AS new_id, score AS new_score, CASE WHEN {HAS_FAILED_BEFORE} THEN 1 ELSE 0 END AS has_failed
@@ -116,26 +114,26 @@ def claim_probe_statement(
         ), picked AS (
             SELECT id AS picked_id FROM {TABLE} WHERE state = 'ready' AND id = (
                 SELECT new_id FROM newest ORDER BY has_failed, new_score DESC, new_id DESC LIMIT 1
-            ) {skip}
+            ) {engine.skip_locked}
         )
         UPDATE {TABLE} SET state = 'claimed', owner = %s, lease = %s, fence = fence + 1
         WHERE state = 'ready' AND id IN (SELECT picked_id FROM picked)
         RETURNING {", ".join(CLAIMED_COLUMNS)}"""  # noqa: S608 - constant SQL
-    return sql, [channel, *ids, owner, prepare_time(connection, lease)]
+    return sql, [channel, *ids, owner, prepare_time(engine.connection, lease)]
 
 
 def mark_sending(using: str, fences: Sequence[tuple[int, int]], lease: datetime) -> set[int]:
     """Change claimed rows, given as pairs of id and fence, to *sending*; return the ids of those that changed."""
-    connection = connections[using]
+    engine = get_engine(using)
     if not fences:
         return set()
-    values, params = row_source(connection, fences, ("bigint", "integer"))
+    values, params = engine.row_source(fences, ("bigint", "integer"))
     sql = f"""
         WITH claims(claim_id, claim_fence) AS ({values})
         UPDATE {TABLE} SET state = 'sending', attempts = attempts + 1, lease = %s
         FROM claims WHERE id = claim_id AND fence = claim_fence AND state = 'claimed'
         RETURNING id"""  # noqa: S608
-    return fetch_ids(connection, sql, [*params, prepare_time(connection, lease)])
+    return fetch_ids(engine, sql, [*params, prepare_time(engine.connection, lease)])
 
 
 def settle(using: str, changes: Sequence[StateChange], now: datetime) -> set[int]:
@@ -152,7 +150,8 @@ def settle(using: str, changes: Sequence[StateChange], now: datetime) -> set[int
         raise ValueError(
             f"A delivery cannot change from '{wrong[0].was}' to '{wrong[0].state}'; see notifications.core.transitions."
         )
-    connection = connections[using]
+    engine = get_engine(using)
+    connection = engine.connection
     rows = [
         (
             item.id,
@@ -169,7 +168,7 @@ def settle(using: str, changes: Sequence[StateChange], now: datetime) -> set[int
         for item in changes
     ]
     types = ("bigint", "integer", "text", "text", "text", "timestamptz", "text", "text", "timestamptz", "integer")
-    values, params = row_source(connection, rows, types)
+    values, params = engine.row_source(rows, types)
     sql = f"""
         WITH changes(
             change_id, change_fence, was, new_state, new_reason, new_due_at, provider_name, message_id, new_settled_at,
@@ -180,7 +179,7 @@ def settle(using: str, changes: Sequence[StateChange], now: datetime) -> set[int
             strikes = strikes - {ON_TRIAL}, owner = '', lease = NULL
         FROM changes WHERE id = change_id AND fence = change_fence AND state = was
         RETURNING id"""  # noqa: S608
-    return fetch_ids(connection, sql, params)
+    return fetch_ids(engine, sql, params)
 
 
 def release_due(using: str, now: datetime, limit: int) -> int:
@@ -194,46 +193,46 @@ def release_overdue(using: str, now: datetime, limit: int) -> int:
 
 
 def _release(using: str, condition: str, due: datetime, limit: int) -> int:
-    connection = connections[using]
-    skip = "FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
+    engine = get_engine(using)
     # WITH, as in the claim: PostgreSQL may run a subquery in IN () once for every row. Each run would skip the rows
     # that the previous run has locked, and so exceed the limit.
     sql = f"""
         WITH due AS (
-            SELECT id AS due_id FROM {TABLE} WHERE {condition} AND due_at <= %s ORDER BY due_at LIMIT %s {skip}
+            SELECT id AS due_id FROM {TABLE} WHERE {condition} AND due_at <= %s
+            ORDER BY due_at LIMIT %s {engine.skip_locked}
         )
         UPDATE {TABLE} SET state = 'ready', due_at = NULL WHERE {condition} AND id IN (SELECT due_id FROM due)
         RETURNING id"""  # noqa: S608
-    return len(fetch_ids(connection, sql, [prepare_time(connection, due), limit]))
+    return len(fetch_ids(engine, sql, [prepare_time(engine.connection, due), limit]))
 
 
 def renew_leases(using: str, owner: str, ids: Collection[int], lease: datetime) -> int:
     """Extend the leases of rows that ``owner`` has claimed; return the number of rows."""
-    connection = connections[using]
+    engine = get_engine(using)
     if not ids:
         return 0
     placeholders = ", ".join(["%s"] * len(ids))
     # Rows that another thread is settling are skipped: two statements that lock many rows in different orders deadlock.
-    skip = "FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
     sql = f"""
         UPDATE {TABLE} SET lease = %s WHERE id IN (
-            SELECT id FROM {TABLE} WHERE id IN ({placeholders}) AND state = 'claimed' AND owner = %s {skip}
+            SELECT id FROM {TABLE} WHERE id IN ({placeholders}) AND state = 'claimed' AND owner = %s
+            {engine.skip_locked}
         )"""  # noqa: S608
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [prepare_time(connection, lease), *ids, owner])
+    with engine.connection.cursor() as cursor:
+        cursor.execute(sql, [prepare_time(engine.connection, lease), *ids, owner])
         return cursor.rowcount
 
 
 def find_suspects(using: str, owners: Sequence[str], now: datetime) -> list[tuple[int, int, str]]:
     """Return id, fence and owner of rows whose lease has expired, or that one of ``owners`` has claimed."""
-    connection = connections[using]
+    engine = get_engine(using)
     placeholders = ", ".join(["%s"] * len(owners)) or "NULL"
     sql = f"""
         SELECT id, fence, owner FROM {TABLE}
         WHERE state IN ('claimed', 'sending') AND (lease < %s OR owner IN ({placeholders}))
         ORDER BY id LIMIT {MAX_SUSPECTS}"""  # noqa: S608
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [prepare_time(connection, now), *owners])
+    with engine.connection.cursor() as cursor:
+        cursor.execute(sql, [prepare_time(engine.connection, now), *owners])
         return cursor.fetchall()
 
 
@@ -241,15 +240,14 @@ def take_back_statement(using: str, lost: Sequence[LostClaim], now: datetime) ->
     """Return the statement of ``DeliveryQuerySet.take_back()``, and its parameters."""
     # It is one guarded UPDATE: if a worker is only slow and settles the row at the same time, either its update comes
     # first, or it finds a new fence and changes nothing.
-    connection = connections[using]
-    rows = [(item.id, item.fence, item.died, prepare_time(connection, now)) for item in lost]
-    values, params = row_source(connection, rows, ("bigint", "integer", "integer", "timestamptz"))
+    engine = get_engine(using)
+    at = prepare_time(engine.connection, now)
+    rows = [(item.id, item.fence, item.died, at) for item in lost]
+    values, params = engine.row_source(rows, ("bigint", "integer", "integer", "timestamptz"))
     # The strike of a row on trial has been counted in advance.
     dead = f"{ON_TRIAL} = 1 AND died = 1 AND strikes >= {MAX_STRIKES}"
-    unlocked = ""
-    if connection.vendor == "postgresql":
-        # A worker that is frozen while it records outcomes still locks its rows, and the others must not wait for it.
-        unlocked = f"AND id IN (SELECT id FROM {TABLE} WHERE id IN (SELECT lost_id FROM lost) FOR UPDATE SKIP LOCKED)"  # noqa: S608
+    # A worker that is frozen while it records outcomes still locks its rows, and the others must not wait for it.
+    unlocked = engine.unlocked_condition(TABLE, "SELECT lost_id FROM lost")
     sql = f"""
         WITH lost(lost_id, lost_fence, died, at) AS ({values})
         UPDATE {TABLE} SET

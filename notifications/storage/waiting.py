@@ -14,6 +14,7 @@ from notifications.models.delivery import Delivery
 from notifications.models.log import NotificationLog
 from notifications.models.notification import Notification
 from notifications.outcomes import DeliveryState, Reason
+from notifications.storage.engine import get_engine
 from notifications.storage.in_array import in_array
 
 CHUNK_SIZE = 1000
@@ -120,17 +121,16 @@ def _chunks(notification_ids: Sequence[int]) -> Iterator[Sequence[int]]:
 
 
 def _lock_chunk(using: str, notification_ids: Collection[int]) -> Iterator[int]:
-    connection = connections[using]
+    engine = get_engine(using)
     condition, keys = in_array(notification_ids, Notification._meta.pk, using)
     # Like the workers' claims, this statement must not wait for locked rows.
-    lock = "FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
     waiting_sql = f"""
         SELECT send_id, COUNT(*) FROM (
             SELECT notification_id AS send_id FROM klaxon_delivery
-            WHERE notification_id {condition} AND state IN ('held', 'ready') {lock}
+            WHERE notification_id {condition} AND state IN ('held', 'ready') {engine.skip_locked}
         ) AS locked GROUP BY send_id"""  # noqa: S608
     all_sql = f"SELECT notification_id, COUNT(*) FROM klaxon_delivery WHERE notification_id {condition} GROUP BY 1"  # noqa: S608
-    with connection.cursor() as cursor:
+    with engine.connection.cursor() as cursor:
         cursor.execute(waiting_sql, [keys])
         locked = dict(cursor.fetchall())
         # This runs second, so that it also counts deliveries that a worker has claimed in between.

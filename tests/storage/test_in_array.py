@@ -3,7 +3,7 @@
 import pytest
 from django.db import connection
 
-from notifications.storage.in_array import postgres_array
+from notifications.storage.postgres import postgres_array
 
 pytestmark = [pytest.mark.django_db, pytest.mark.skipif("connection.vendor != 'postgresql'", reason="about arrays")]
 ODD = ["", "null", "NULL", "a,b", '"', "\\", "{", "}", " x ", "é", "ａ", "u:1", "N", "\t", "a'b", "%s", "0x", "anullb"]

@@ -1,0 +1,105 @@
+"""What the statements of :mod:`notifications.storage` and of the models need to know about their database.
+
+Each statement is written once, for both databases. Where PostgreSQL and SQLite differ, the statement takes the
+differing part from the engine of its database, so that no other code asks which database it is.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, ClassVar
+
+from django.db import connections
+from django.utils.module_loading import import_string
+
+ENGINES = {
+    "postgresql": "notifications.storage.postgres.PostgresEngine",
+    "sqlite": "notifications.storage.sqlite.SQLiteEngine",
+}
+
+
+@dataclass(frozen=True)
+class Engine(ABC):
+    """The interface to the SQL of one database. Get an instance from :func:`get_engine`.
+
+    :param using: the alias of the database.
+    """
+
+    using: str
+
+    lock_rows: ClassVar[str]
+    """The clause that ends a SELECT and locks its rows; empty if only one transaction can write at a time."""
+
+    skip_locked: ClassVar[str]
+    """The same as :attr:`lock_rows`, but the SELECT leaves out rows that another transaction has locked."""
+
+    @property
+    def connection(self) -> Any:
+        """The connection of this thread."""
+        return connections[self.using]
+
+    @abstractmethod
+    def unlocked_condition(self, table: str, ids: str) -> str:
+        """Return the end of a WHERE clause that leaves out rows which another transaction has locked.
+
+        :param ids: the subquery that returns the ids of all rows that the statement may change.
+        """
+
+    @abstractmethod
+    def row_source(self, rows: Sequence[Sequence[Any]], types: Sequence[str]) -> tuple[str, list[Any]]:
+        """Return the query that selects these rows, and its parameters.
+
+        :param rows: at least one row of values for the driver; times need ``prepare_time()``.
+        :param types: the PostgreSQL types of the columns.
+        """
+
+    @abstractmethod
+    def mapping_source(self, mapping: Mapping[str, str], key: str, value: str) -> tuple[str, list[Any]]:
+        """Return what follows FROM to select the items of a mapping in its order, and its parameters.
+
+        :param key: the name of the column of the keys.
+        :param value: the name of the column of the values.
+        """
+
+    @abstractmethod
+    def in_array(self, kind: str) -> str:
+        """Return the condition that follows a column and is true for the values of an array, which is one parameter.
+
+        :param kind: the database type of the column.
+        """
+
+    @abstractmethod
+    def array_rows(self, kind: str) -> str:
+        """Return the query that selects the values of an array, which is one parameter."""
+
+    @abstractmethod
+    def array_parameter(self, values: Sequence[Any]) -> Any:
+        """Return the parameter for :meth:`in_array` and :meth:`array_rows`.
+
+        :param values: numbers, texts or values that the driver accepts.
+        """
+
+    @abstractmethod
+    def lock_transaction(self, name: str) -> None:
+        """Wait until no other transaction of this partition holds the lock, and hold it until the transaction ends."""
+
+    @abstractmethod
+    def try_lock_transaction(self, name: str) -> bool:
+        """Take the same lock without waiting; return whether no other transaction holds it."""
+
+
+def get_engine(using: str) -> Engine:
+    """Return the engine of a database.
+
+    Klaxon's tables can only be in PostgreSQL and SQLite; a check reports others. The host may have other databases
+    too, for which the engine of SQLite answers: they have no time that Klaxon reads, and no order of their own.
+    """
+    return _load_engine(connections[using].vendor, using)
+
+
+@cache
+def _load_engine(vendor: str, using: str) -> Engine:
+    # By name, because the implementations import this module.
+    engine: Engine = import_string(ENGINES.get(vendor, ENGINES["sqlite"]))(using)
+    return engine
