@@ -5,15 +5,14 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 
 from django.apps import apps
-from django.db import connections, models
+from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from notifications.attachments import MAX_NAME_BYTES, Attachment
 from notifications.models.notification import Notification
-from notifications.storage.bulk_insert import insert_rows
+from notifications.storage.engine import InsertTarget, get_engine
 
-INSERT_INTO = "INSERT INTO klaxon_attachedfile (notification_id, place, name, mimetype, content)"
-PLACEHOLDERS = "%s, %s, %s, %s, %s"
+TARGET = InsertTarget("klaxon_attachedfile", ("notification_id", "place", "name", "mimetype", "content"))
 Files = tuple[Attachment, ...]
 
 
@@ -22,18 +21,14 @@ class AttachedFileQuerySet(models.QuerySet["AttachedFile"]):
         """Store attachments of a notification in the caller's transaction, with at most one statement on PostgreSQL."""
         if not attachments:
             return
-        connection = connections[self.db]
+        engine = get_engine(self.db)
+        connection = engine.connection
         prepare = models.BinaryField().get_db_prep_save
         rows = [
             (notification.pk, place, attachment.name, attachment.mimetype, prepare(attachment.content, connection))
             for place, attachment in enumerate(attachments)
         ]
-        with connection.cursor() as cursor:
-            if connection.vendor == "sqlite":
-                insert_rows(cursor, INSERT_INTO, PLACEHOLDERS, rows)
-            else:
-                values = ", ".join([f"({PLACEHOLDERS})"] * len(rows))
-                cursor.execute(f"{INSERT_INTO} VALUES {values}", [*chain.from_iterable(rows)])
+        engine.insert_rows(TARGET, rows)
 
     def load_attachments(self, notifications: Iterable[Notification]) -> dict[int, Files]:
         """Return the attachments by the primary key of their notification; a digest or batch has those of its items.

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from django.db import connections
 from django.utils.module_loading import import_string
@@ -17,6 +17,39 @@ ENGINES = {
     "postgresql": "notifications.storage.postgres.PostgresEngine",
     "sqlite": "notifications.storage.sqlite.SQLiteEngine",
 }
+
+
+# The SQL of values that InsertTarget accepts as constants.
+LITERALS = {None: "NULL", "": "''", 0: "0"}
+
+
+class InsertTarget(NamedTuple):
+    """The table and columns of an INSERT of many rows.
+
+    :param columns: the columns whose values the rows contain.
+    :param constants: further columns, each with the value that all rows have: None, an empty text or 0.
+    """
+
+    table: str
+    columns: tuple[str, ...]
+    constants: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def all_columns(self) -> str:
+        return ", ".join([*self.columns, *(name for name, _value in self.constants)])
+
+    @property
+    def placeholders(self) -> str:
+        """The values of one row."""
+        return ", ".join([*["%s"] * len(self.columns), *(LITERALS[value] for _name, value in self.constants)])
+
+
+class Column(NamedTuple):
+    """A column of :meth:`Engine.insert_with_details`: its name, its database type, and a value for each row."""
+
+    name: str
+    kind: str
+    values: Sequence[Any]
 
 
 @dataclass(frozen=True)
@@ -33,6 +66,9 @@ class Engine(ABC):
 
     skip_locked: ClassVar[str]
     """The same as :attr:`lock_rows`, but the SELECT leaves out rows that another transaction has locked."""
+
+    can_write_in_with: ClassVar[bool]
+    """Whether WITH can contain an INSERT, and values can be cast with ``::type``."""
 
     @property
     def connection(self) -> Any:
@@ -78,6 +114,25 @@ class Engine(ABC):
         """Return the parameter for :meth:`in_array` and :meth:`array_rows`.
 
         :param values: numbers, texts or values that the driver accepts.
+        """
+
+    @abstractmethod
+    def single_row(self, placeholders: str) -> str:
+        """Return what follows ``INSERT INTO …`` to insert one row."""
+
+    @abstractmethod
+    def insert_rows(self, target: InsertTarget, rows: Sequence[Sequence[Any]]) -> None:
+        """Insert rows of values for the driver as fast as the driver allows, without returning their keys."""
+
+    @abstractmethod
+    def insert_with_details(
+        self, table: str, columns: Sequence[Column], details_table: str, key: str, details: Sequence[Column]
+    ) -> None:
+        """Insert rows, and for some of them a row in another table that refers to them.
+
+        :param columns: the columns of the table, without its primary key ``id``; there is at least one row.
+        :param key: the column of the other table that refers to ``id``.
+        :param details: the other columns of that table. Rows without details have None in all of them.
         """
 
     @abstractmethod

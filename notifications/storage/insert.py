@@ -14,12 +14,10 @@ from django.apps import apps
 from django.db import connections
 
 from notifications.core import clock
-from notifications.storage.bulk_insert import insert_rows, single_row
+from notifications.storage.engine import LITERALS, Engine, InsertTarget, get_engine
 
-# COPY takes additional round trips at its beginning and end, so one INSERT is faster for up to this number of rows.
+# At most this number of deliveries is inserted by one statement with their notification.
 MAX_INSERT_ROWS = 50
-# Column defaults as SQL literals.
-DEFAULT_LITERALS = {None: "NULL", "": "''", 0: "0"}
 
 # Columns with the same value for all deliveries of a notification, and columns with a value for each.
 SHARED_COLUMNS = ("notification_id", "score")
@@ -35,30 +33,31 @@ def insert_notification(row: Any, using: str) -> None:
     A ``created_at`` of None becomes the present time. If that is the time of the database server, the INSERT sets and
     returns it, which saves a statement.
     """
-    connection = connections[using]
+    engine = get_engine(using)
     if row.created_at is None and not clock.uses_server_time(using):
         row.created_at = clock.local_now()
     fields = [field for field in _fields("Notification") if field.name != "created_at" or row.created_at is not None]
+    connection = engine.connection
     values = [field.get_db_prep_save(getattr(row, field.attname), connection) for field in fields]
     with connection.cursor() as cursor:
-        cursor.execute(_notification_statement(connection.vendor, row.created_at is None), values)
+        cursor.execute(_notification_statement(engine, row.created_at is None), values)
         row.pk, created_at = cursor.fetchone()
     row.created_at = row.created_at or created_at.astimezone(UTC)
     row._state.adding, row._state.db = False, using
 
 
 @cache
-def _notification_statement(vendor: str, by_server: bool) -> str:
+def _notification_statement(engine: Engine, by_server: bool) -> str:
     columns = [field.column for field in _fields("Notification")]
     placeholders = [clock.SERVER_TIME_SQL if by_server and column == "created_at" else "%s" for column in columns]
     return f"""
-        INSERT INTO klaxon_notification ({", ".join(columns)}) {single_row(", ".join(placeholders), vendor)}
+        INSERT INTO klaxon_notification ({", ".join(columns)}) {engine.single_row(", ".join(placeholders))}
         RETURNING id, created_at"""  # noqa: S608 - only constants and column names are formatted in
 
 
 def inserts_in_one_statement(using: str) -> bool:
     """Return whether :func:`insert_with_deliveries` runs one statement."""
-    return connections[using].vendor == "postgresql"
+    return get_engine(using).can_write_in_with
 
 
 def insert_with_deliveries(row: Any, score: int, deliveries: Sequence[NewDelivery], using: str) -> None:
@@ -83,7 +82,7 @@ def _combined_statement(using: str, count: int) -> str:
     types = {field.column: field.rel_db_type(connections[using]) for field in _fields("Delivery")}
     # A cast to varchar(10) silently truncates longer values; the column itself refuses them.
     types = {name: kind.partition("(")[0] for name, kind in types.items()}
-    literals = ((name, DEFAULT_LITERALS[default]) for name, default in _default_columns())
+    literals = ((name, LITERALS[default]) for name, default in _delivery_target().constants)
     values = [*((name, "%s") for name in WRITTEN_COLUMNS[1:]), *literals]
     casts = ", ".join(f"{value}::{types[name]}" for name, value in values)
     rows = " UNION ALL ".join([f"SELECT id, {casts} FROM stored"] * count)  # noqa: S608
@@ -92,27 +91,15 @@ def _combined_statement(using: str, count: int) -> str:
             INSERT INTO klaxon_notification ({", ".join(columns)}) VALUES ({", ".join(["%s"] * len(columns))})
             RETURNING id
         ), queued AS (
-            INSERT INTO klaxon_delivery ({_columns()}) {rows}
+            INSERT INTO klaxon_delivery ({_delivery_target().all_columns}) {rows}
         )
         SELECT id FROM stored"""  # noqa: S608
 
 
 def insert_deliveries(using: str, notification_id: int, score: int, rows: Sequence[NewDelivery]) -> None:
     """Insert deliveries of one notification in the caller's transaction."""
-    if not rows:
-        return
-    connection = connections[using]
-    values = _prepare_rows(connection, (notification_id, score), rows)
-    with connection.cursor() as cursor:
-        if connection.vendor == "sqlite":
-            insert_rows(cursor, f"INSERT INTO klaxon_delivery ({_columns()})", _placeholders(), [*values])
-        elif len(rows) > MAX_INSERT_ROWS and hasattr(cursor, "copy"):
-            # Django translates the driver's errors only in the cursor methods that it wraps itself.
-            with connection.wrap_database_errors:
-                _copy(cursor, values)
-        else:
-            # Also with psycopg2, whose COPY reads only from files.
-            cursor.execute(_insert_statement(len(rows)), [value for row in values for value in row])
+    engine = get_engine(using)
+    engine.insert_rows(_delivery_target(), [*_prepare_rows(engine.connection, (notification_id, score), rows)])
 
 
 def _prepare_rows(connection: Any, shared: tuple[int, int], rows: Sequence[NewDelivery]) -> Iterator[tuple[Any, ...]]:
@@ -126,33 +113,13 @@ def _prepare_rows(connection: Any, shared: tuple[int, int], rows: Sequence[NewDe
         yield (*shared, channel, recipient_id, recipient_key, address, address_hash, state, reason, due)
 
 
-def _copy(cursor: Any, values: Iterator[tuple[Any, ...]]) -> None:
-    defaults = tuple(default for _column, default in _default_columns())
-    with cursor.copy(f"COPY klaxon_delivery ({_columns()}) FROM STDIN") as copy:
-        for row in values:
-            copy.write_row(row + defaults)
-
-
-@lru_cache(maxsize=100)
-def _insert_statement(count: int) -> str:
-    return f"INSERT INTO klaxon_delivery ({_columns()}) VALUES {', '.join([f'({_placeholders()})'] * count)}"  # noqa: S608
-
-
 @cache
-def _placeholders() -> str:
-    literals = [DEFAULT_LITERALS[default] for _column, default in _default_columns()]
-    return ", ".join(["%s"] * len(WRITTEN_COLUMNS) + literals)
-
-
-@cache
-def _columns() -> str:
-    return ", ".join([*WRITTEN_COLUMNS, *(column for column, _default in _default_columns())])
-
-
-@cache
-def _default_columns() -> list[tuple[str, Any]]:
-    """Return the other columns of a delivery, each with its default."""
-    return [(field.column, field.get_default()) for field in _fields("Delivery") if field.column not in WRITTEN_COLUMNS]
+def _delivery_target() -> InsertTarget:
+    """Return all columns of a delivery; those that are not written have their defaults."""
+    defaults = [(field.column, field.get_default()) for field in _fields("Delivery")]
+    return InsertTarget(
+        "klaxon_delivery", WRITTEN_COLUMNS, tuple(pair for pair in defaults if pair[0] not in WRITTEN_COLUMNS)
+    )
 
 
 @cache

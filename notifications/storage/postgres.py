@@ -2,16 +2,21 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from itertools import chain
 from typing import Any
 
-from notifications.storage.engine import Engine
+from notifications.storage.engine import Column, Engine, InsertTarget
 
+# COPY takes additional round trips at its beginning and end, so one INSERT is faster for up to this number of rows.
+COPY_THRESHOLD = 50
 SPECIAL_CHARACTERS = re.compile(r"""[\s{},"\\]""")
 
 
 class PostgresEngine(Engine):
     lock_rows = "FOR UPDATE"
     skip_locked = "FOR UPDATE SKIP LOCKED"
+    can_write_in_with = True
 
     def unlocked_condition(self, table: str, ids: str) -> str:
         return f"AND id IN (SELECT id FROM {table} WHERE id IN ({ids}) {self.skip_locked})"  # noqa: S608
@@ -33,6 +38,42 @@ class PostgresEngine(Engine):
     def array_parameter(self, values: Sequence[Any]) -> Any:
         return postgres_array(values)
 
+    def single_row(self, placeholders: str) -> str:
+        return f"VALUES ({placeholders})"
+
+    def insert_rows(self, target: InsertTarget, rows: Sequence[Sequence[Any]]) -> None:
+        if not rows:
+            return
+        with self.connection.cursor() as cursor:
+            if len(rows) > COPY_THRESHOLD and hasattr(cursor, "copy"):
+                # Django translates the driver's errors only in the cursor methods that it wraps itself.
+                with self.connection.wrap_database_errors:
+                    _copy(cursor, target, rows)
+            else:
+                # Also with psycopg2, whose COPY reads only from files.
+                cursor.execute(_insert_statement(target, len(rows)), [*chain.from_iterable(rows)])
+
+    def insert_with_details(
+        self, table: str, columns: Sequence[Column], details_table: str, key: str, details: Sequence[Column]
+    ) -> None:
+        """Insert into both tables with one statement."""
+        names = ", ".join(column.name for column in columns)
+        detail_names = ", ".join(column.name for column in details)
+        aliases = [f"detail_{column.name}" for column in details]
+        arrays = [f"%s::{column.kind}[]" for column in columns] + ["%s::text[]"] * len(details)
+        casts = ", ".join(f"{alias}::{column.kind}" for alias, column in zip(aliases, details, strict=True))
+        sql = f"""
+            WITH numbered AS MATERIALIZED (
+                SELECT nextval(pg_get_serial_sequence('{table}', 'id')) AS new_id, new_rows.*
+                FROM unnest({", ".join(arrays)}) AS new_rows({names}, {", ".join(aliases)})
+            ), written AS (
+                INSERT INTO {table} (id, {names}) SELECT new_id, {names} FROM numbered
+            )
+            INSERT INTO {details_table} ({key}, {detail_names})
+            SELECT new_id, {casts} FROM numbered WHERE {aliases[0]} IS NOT NULL"""  # noqa: S608
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql, [postgres_array(column.values) for column in (*columns, *details)])
+
     def lock_transaction(self, name: str) -> None:
         self._call_with_lock("pg_advisory_xact_lock", name)
 
@@ -44,6 +85,19 @@ class PostgresEngine(Engine):
             # Each schema is a partition with its own locks.
             cursor.execute(f"SELECT {function}(hashtext(%s), hashtext(current_schema()))", [name])
             return cursor.fetchone()[0]
+
+
+def _copy(cursor: Any, target: InsertTarget, rows: Sequence[Sequence[Any]]) -> None:
+    constants = tuple(value for _name, value in target.constants)
+    with cursor.copy(f"COPY {target.table} ({target.all_columns}) FROM STDIN") as copy:
+        for row in rows:
+            copy.write_row((*row, *constants))
+
+
+@lru_cache(maxsize=100)
+def _insert_statement(target: InsertTarget, count: int) -> str:
+    values = ", ".join([f"({target.placeholders})"] * count)
+    return f"INSERT INTO {target.table} ({target.all_columns}) VALUES {values}"  # noqa: S608
 
 
 def postgres_array(values: Sequence[Any]) -> Any:

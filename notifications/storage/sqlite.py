@@ -1,15 +1,23 @@
 """The engine of SQLite, where only one transaction can write at a time, so nothing else is locked."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from itertools import chain
 from typing import Any
 
-from notifications.storage.engine import Engine
+from django.db import transaction
+
+from notifications.storage.engine import Column, Engine, InsertTarget
+
+# There are few sizes, so that the driver's statement cache has nearly always prepared the statement before.
+BATCH_SIZES = (100, 10, 1)
 
 
 class SQLiteEngine(Engine):
     lock_rows = ""
     skip_locked = ""
+    can_write_in_with = False
 
     def unlocked_condition(self, table: str, ids: str) -> str:
         return ""
@@ -31,9 +39,63 @@ class SQLiteEngine(Engine):
     def array_parameter(self, values: Sequence[Any]) -> Any:
         return json.dumps(values)
 
+    def single_row(self, placeholders: str) -> str:
+        """Return a SELECT.
+
+        If the disk is full, SQLite rolls back only the statement if it can write several rows, and the transaction
+        goes on. If the statement writes one row, SQLite rolls back the whole transaction, including the caller's own
+        work. A statement with ``VALUES`` and one row is such a statement.
+        """
+        return f"SELECT {placeholders}"
+
+    def insert_rows(self, target: InsertTarget, rows: Sequence[Sequence[Any]]) -> None:
+        if rows:
+            with self.connection.cursor() as cursor:
+                _insert_in_batches(cursor, target, rows)
+
+    def insert_with_details(
+        self, table: str, columns: Sequence[Column], details_table: str, key: str, details: Sequence[Column]
+    ) -> None:
+        """Insert the first row with a key that SQLite chooses.
+
+        This also takes the write lock on the file, so the keys that follow are free.
+        """
+        names, detail_names = tuple(column.name for column in columns), tuple(column.name for column in details)
+        first, *others = zip(*(column.values for column in columns), strict=True)
+        values = self.single_row(", ".join(["%s"] * len(names)))
+        with transaction.atomic(using=self.using, savepoint=False), self.connection.cursor() as cursor:
+            cursor.execute(f"INSERT INTO {table} ({', '.join(names)}) {values}", first)  # noqa: S608
+            first_key = cursor.lastrowid
+            rows = [(first_key + number, *row) for number, row in enumerate(others, 1)]
+            _insert_in_batches(cursor, InsertTarget(table, ("id", *names)), rows)
+            pairs = enumerate(zip(*(column.values for column in details), strict=True), first_key)
+            detail_rows = [(row_key, *row) for row_key, row in pairs if row[0] is not None]
+            _insert_in_batches(cursor, InsertTarget(details_table, (key, *detail_names)), detail_rows)
+
     def lock_transaction(self, name: str) -> None:
         """Do nothing: a transaction that writes locks the whole database."""
 
     def try_lock_transaction(self, name: str) -> bool:
         """Return True: the first write of the transaction locks the whole database."""
         return True
+
+
+def _insert_in_batches(cursor: Any, target: InsertTarget, rows: Sequence[Sequence[Any]]) -> None:
+    """Insert rows with statements of 100 rows, 10 rows and one row."""
+    for size in BATCH_SIZES:
+        count = len(rows) - len(rows) % size
+        if count:
+            cursor.executemany(_insert_statement(target, size), _merge_parameters(size, rows[:count]))
+            rows = rows[count:]
+
+
+def _merge_parameters(size: int, rows: Sequence[Sequence[Any]]) -> Iterator[list[Any]]:
+    return (list(chain.from_iterable(rows[start : start + size])) for start in range(0, len(rows), size))
+
+
+@cache
+def _insert_statement(target: InsertTarget, count: int) -> str:
+    many = f"VALUES {', '.join([f'({target.placeholders})'] * count)}"
+    values = f"SELECT {target.placeholders}" if count == 1 else many
+    # SQLite's own placeholders: Django would otherwise search the statement for its own thousands of times.
+    return f"INSERT INTO {target.table} ({target.all_columns}) {values}".replace("%s", "?")
