@@ -9,11 +9,12 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.core.exceptions import FieldDoesNotExist
-from django.db import connections, models
+from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from notifications.models.audit import AuditedQuerySet
 from notifications.models.preferences import PreferenceLevel
+from notifications.storage.engine import get_engine
 from notifications.storage.in_array import in_array
 
 
@@ -53,16 +54,15 @@ class SharedPreferenceQuerySet(AuditedQuerySet["SharedPreference"]):
 
     def _with_user_keys(self, cluster: Any, user_ids: Collection[Any]) -> Any:
         """Return the rows of a cluster, each with the users of the role as one JSON array."""
-        connection, through, key = connections[self.db], user_groups_field(), get_user_model()._meta.pk
+        engine, through, key = get_engine(self.db), user_groups_field(), get_user_model()._meta.pk
         condition, keys = in_array(user_ids, key, self.db)
-        aggregate = "jsonb_agg(%s)" if connection.vendor == "postgresql" else "json_group_array(%s)"
-        quote, user_keys = connection.ops.quote_name, "NULL"
+        quote, user_keys = engine.connection.ops.quote_name, "NULL"
         if through is not None:
             user, group = quote(through.m2m_column_name()), quote(through.m2m_reverse_name())
             user_keys = f"""
-                SELECT CAST({aggregate % user} AS text) FROM {quote(through.m2m_db_table())}
+                SELECT {engine.json_to_text(engine.json_aggregate(user))} FROM {quote(through.m2m_db_table())}
                 WHERE {group} = p.group_id AND {user} {condition}"""  # noqa: S608 - names of tables and columns
-        cluster_id = SharedPreference._meta.get_field("cluster").get_db_prep_value(cluster.pk, connection)
+        cluster_id = SharedPreference._meta.get_field("cluster").get_db_prep_value(cluster.pk, engine.connection)
         sql = f"""
             SELECT p.*, g.name AS role, ({user_keys}) AS user_keys
             FROM klaxon_sharedpreference p LEFT JOIN {quote(Group._meta.db_table)} g ON g.id = p.group_id

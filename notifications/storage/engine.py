@@ -70,6 +70,9 @@ class Engine(ABC):
     can_write_in_with: ClassVar[bool]
     """Whether WITH can contain an INSERT, and values can be cast with ``::type``."""
 
+    prefers_subqueries: ClassVar[bool]
+    """Whether a subquery that runs for each of many rows is faster than a join with all its results."""
+
     @property
     def connection(self) -> Any:
         """The connection of this thread."""
@@ -115,6 +118,22 @@ class Engine(ABC):
 
         :param values: numbers, texts or values that the driver accepts.
         """
+
+    @abstractmethod
+    def json_array(self, *values: str) -> str:
+        """Return the expression of a JSON array of these expressions."""
+
+    @abstractmethod
+    def json_aggregate(self, value: str) -> str:
+        """Return the aggregate function that makes a JSON array of an expression's value in each row."""
+
+    @abstractmethod
+    def json_to_text(self, json: str) -> str:
+        """Return the expression of the text of a JSON array that a function has made."""
+
+    @abstractmethod
+    def json_column_to_text(self, column: str) -> str:
+        """Return the expression of the text of a JSON column."""
 
     @abstractmethod
     def single_row(self, placeholders: str) -> str:

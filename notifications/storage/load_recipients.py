@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import EmptyResultSet
-from django.db import connections
 from django.db.models import JSONField
 from django.db.models.expressions import RawSQL
 
 from notifications.models.cluster import builtin_membership_condition, get_members
 from notifications.models.settings import UserSettings
 from notifications.models.shared_preference import user_groups_field
+from notifications.storage.engine import Engine, get_engine
 from notifications.storage.in_array import in_array
 from notifications.storage.insert import MAX_INSERT_ROWS
 
@@ -32,11 +32,6 @@ USER_KEY = "klaxon_recipients.recipient_pk"
 Row = tuple[Any, ...]
 KEY, SUPPRESSIONS, SETTINGS_KEY, ADDRESSES, REQUESTED = range(5)
 FACTS = -1
-# The function that makes an array of values, the aggregate that makes one of rows, and the cast of either to text.
-JSON_FUNCTIONS = {
-    "sqlite": ("json_array", "json_group_array", " || ''"),
-    "postgresql": ("json_build_array", "json_agg", "::text"),
-}
 HAS_SHARED_PREFERENCES = "EXISTS (SELECT 1 FROM klaxon_sharedpreference WHERE cluster_id = %s)"
 
 
@@ -49,7 +44,7 @@ class RecipientQuery(NamedTuple):
     :param is_small: whether there are at most :data:`SMALL_CHUNK` users.
     """
 
-    using: str
+    engine: Engine
     cluster: Any
     condition: str
     keys: Any
@@ -57,8 +52,8 @@ class RecipientQuery(NamedTuple):
 
     @property
     def uses_subqueries(self) -> bool:
-        """Whether roles and mutes are looked up for each user; PostgreSQL would read a table for each of many users."""
-        return self.is_small or connections[self.using].vendor == "sqlite"
+        """Whether roles and mutes are looked up for each user."""
+        return self.is_small or self.engine.prefers_subqueries
 
 
 class SelectedColumn(NamedTuple):
@@ -95,15 +90,16 @@ def load_recipients(
     :param names: the requested columns: concrete fields of the user model.
     :param active: the field that says whether a user is active; empty if all users are.
     """
-    connection = connections[using]
+    engine = get_engine(using)
+    connection = engine.connection
     cluster_id = UserSettings._meta.get_field("cluster").get_db_prep_value(cluster.pk, connection)
     users, user_params = _users((*names, active) if active else names, using)
     membership_sql, membership_params = _membership(cluster, "recipient_is_active" if active else "TRUE", using)
     condition, keys = in_array(user_ids, get_user_model()._meta.pk, using)
-    query = RecipientQuery(using, cluster_id, condition, keys, len(user_ids) <= SMALL_CHUNK)
+    query = RecipientQuery(engine, cluster_id, condition, keys, len(user_ids) <= SMALL_CHUNK)
     roles, mutes = _roles(query), _mutes(query)
     facts = (membership_sql, HAS_SHARED_PREFERENCES, roles.column, mutes.column)
-    sql = _statement(connection.vendor, users, len(names), bool(active), facts, roles.join + mutes.join, condition)
+    sql = _statement(engine, users, len(names), bool(active), facts, roles.join + mutes.join, condition)
     params = [*user_params, *membership_params, cluster_id, *roles.params, *mutes.params, cluster_id]
     with connection.cursor() as cursor:
         cursor.execute(sql, [*params, *roles.join_params, *mutes.join_params, keys])
@@ -112,19 +108,20 @@ def load_recipients(
 
 @lru_cache(maxsize=100)
 def _statement(
-    vendor: str, users: str, names: int, has_active: bool, facts: tuple[str, ...], joins: str, condition: str
+    engine: Engine, users: str, names: int, has_active: bool, facts: tuple[str, ...], joins: str, condition: str
 ) -> str:
     requested = [f"recipient_{number}" for number in range(names)]
     columns = ["recipient_pk", *requested, *(["recipient_is_active"] if has_active else [])]
-    array, _aggregate, to_text = JSON_FUNCTIONS[vendor]
-    # On SQLite these are texts already.
-    to_text = "" if vendor == "sqlite" else to_text
-    settings = [f"s.{field.column}{to_text if isinstance(field, JSONField) else ''}" for field in SETTINGS_FIELDS]
-    values = ["recipient_is_active" if has_active else "TRUE", *facts, *settings]
+    settings = [
+        engine.json_column_to_text(f"s.{field.column}") if isinstance(field, JSONField) else f"s.{field.column}"
+        for field in SETTINGS_FIELDS
+    ]
+    is_active = "recipient_is_active" if has_active else "TRUE"
+    all_facts = engine.json_to_text(engine.json_array(is_active, *facts, *settings))
     return f"""
         WITH klaxon_recipients ({", ".join(columns)}) AS ({users})
         SELECT recipient_pk, EXISTS (SELECT 1 FROM klaxon_suppression), s.id, s.addresses,
-            {", ".join([*requested, f"{array}({', '.join(values)}){to_text}"])}
+            {", ".join([*requested, all_facts])}
         FROM klaxon_recipients
         LEFT JOIN klaxon_usersettings s ON s.user_id = recipient_pk AND s.cluster_id = %s {joins}
         WHERE recipient_pk {condition}"""  # noqa: S608 - only constants and SQL that Django composed are formatted in
@@ -132,7 +129,7 @@ def _statement(
 
 def _roles(query: RecipientQuery) -> SelectedColumn:
     """Return the column of the user's roles with preferences in the cluster; for a small chunk, of all their roles."""
-    through, quote = user_groups_field(), connections[query.using].ops.quote_name
+    through, quote = user_groups_field(), query.engine.connection.ops.quote_name
     if through is None:
         return SelectedColumn("NULL")
     user, group = f"g.{quote(through.m2m_column_name())}", f"g.{quote(through.m2m_reverse_name())}"
@@ -145,7 +142,7 @@ def _roles(query: RecipientQuery) -> SelectedColumn:
 
 def _mutes(query: RecipientQuery) -> SelectedColumn:
     """Return the column of the kind, value and end of each of the user's mutes in the cluster."""
-    mute = f"{JSON_FUNCTIONS[connections[query.using].vendor][0]}(kind, value, until)"
+    mute = query.engine.json_array("kind", "value", "until")
     source = "klaxon_mute WHERE cluster_id = %s AND"
     return _aggregate_rows(query, "recipient_mutes", mute, source, "user_id", (query.cluster,))
 
@@ -157,13 +154,13 @@ def _aggregate_rows(
 
     It is a text because SQLite does not always recognise an array within another array.
     """
-    _array, aggregate, to_text = JSON_FUNCTIONS[connections[query.using].vendor]
+    rows = query.engine.json_to_text(query.engine.json_aggregate(value))
     if query.uses_subqueries:
-        sql = f"(SELECT {aggregate}({value}){to_text} FROM {source} {user} = recipient_pk)"  # noqa: S608
+        sql = f"(SELECT {rows} FROM {source} {user} = recipient_pk)"  # noqa: S608
         return SelectedColumn(sql, params)
     join = f"""
         LEFT JOIN (
-            SELECT {aggregate}({value}){to_text} AS {name}, {user} AS {name}_of FROM {source} {user} {query.condition}
+            SELECT {rows} AS {name}, {user} AS {name}_of FROM {source} {user} {query.condition}
             GROUP BY {user}
         ) AS {name}_all ON {name}_of = recipient_pk"""  # noqa: S608 - only constants and column names are formatted in
     return SelectedColumn(name, (), join, (*params, query.keys))

@@ -17,6 +17,8 @@ class PostgresEngine(Engine):
     lock_rows = "FOR UPDATE"
     skip_locked = "FOR UPDATE SKIP LOCKED"
     can_write_in_with = True
+    # A subquery for each of many rows would read its table as often.
+    prefers_subqueries = False
 
     def unlocked_condition(self, table: str, ids: str) -> str:
         return f"AND id IN (SELECT id FROM {table} WHERE id IN ({ids}) {self.skip_locked})"  # noqa: S608
@@ -37,6 +39,18 @@ class PostgresEngine(Engine):
 
     def array_parameter(self, values: Sequence[Any]) -> Any:
         return postgres_array(values)
+
+    def json_array(self, *values: str) -> str:
+        return f"json_build_array({', '.join(values)})"
+
+    def json_aggregate(self, value: str) -> str:
+        return f"json_agg({value})"
+
+    def json_to_text(self, json: str) -> str:
+        return f"{json}::text"
+
+    def json_column_to_text(self, column: str) -> str:
+        return f"{column}::text"
 
     def single_row(self, placeholders: str) -> str:
         return f"VALUES ({placeholders})"

@@ -18,6 +18,7 @@ class SQLiteEngine(Engine):
     lock_rows = ""
     skip_locked = ""
     can_write_in_with = False
+    prefers_subqueries = True
 
     def unlocked_condition(self, table: str, ids: str) -> str:
         return ""
@@ -38,6 +39,20 @@ class SQLiteEngine(Engine):
 
     def array_parameter(self, values: Sequence[Any]) -> Any:
         return json.dumps(values)
+
+    def json_array(self, *values: str) -> str:
+        return f"json_array({', '.join(values)})"
+
+    def json_aggregate(self, value: str) -> str:
+        return f"json_group_array({value})"
+
+    def json_to_text(self, json: str) -> str:
+        """Return an expression that SQLite does not recognise as JSON, so an array with it contains a text."""
+        return f"{json} || ''"
+
+    def json_column_to_text(self, column: str) -> str:
+        """Return the column, which is a text already."""
+        return column
 
     def single_row(self, placeholders: str) -> str:
         """Return a SELECT.
