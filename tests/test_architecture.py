@@ -11,9 +11,19 @@ import notifications
 
 ROOT = Path(notifications.__file__).parent
 
-# A room is a module or package of notifications/, or one of the parts of a wing that have a floor of their own.
+# A room is a module or package of notifications/, or one of the parts of a package that have a floor of their own.
 FLOORS = {
-    0: {"conf", "core", "delays", "exceptions", "outcomes", "sqlite"},
+    0: {
+        "conf",
+        "core",
+        "delays",
+        "exceptions",
+        "outcomes",
+        "sqlite",
+        "storage.engine",
+        "storage.postgres",
+        "storage.sqlite",
+    },
     1: {"attachments", "context", "events", "recipients", "signals"},
     2: {"models", "storage"},
     3: {"channels", "formats", "preferences"},

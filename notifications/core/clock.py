@@ -10,11 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS
 from django.utils import timezone
 
-# now() is the start of the transaction, which may be hours ago.
-SERVER_TIME_SQL = "clock_timestamp()"
+from notifications.storage.engine import get_engine
 
 # By database: the time that its clock returned, and the monotonic time of the reading.
 _readings: dict[str, tuple[datetime, float]] = {}
@@ -25,14 +24,15 @@ def now(using: str = DEFAULT_DB_ALIAS) -> datetime:
     """Return the current time, aware and in UTC."""
     if not uses_server_time(using):
         return local_now()
-    with connections[using].cursor() as cursor:
-        cursor.execute(f"SELECT {SERVER_TIME_SQL}")
+    engine = get_engine(using)
+    with engine.connection.cursor() as cursor:
+        cursor.execute(f"SELECT {engine.server_time}")
         return cursor.fetchone()[0].astimezone(UTC)
 
 
 def uses_server_time(using: str) -> bool:
-    """Return whether the time is the database server's, so that a statement can use ``SERVER_TIME_SQL``."""
-    return _override is None and connections[using].vendor == "postgresql"
+    """Return whether the time is the database server's, so that a statement can use ``Engine.server_time``."""
+    return _override is None and get_engine(using).server_time is not None
 
 
 def cached_now(using: str = DEFAULT_DB_ALIAS) -> datetime:

@@ -1,4 +1,4 @@
-"""Database connections, the connection pools of the host, and the meaning of connection errors.
+"""Database connections and the connection pools of the host.
 
 With ``DATABASES[alias]["OPTIONS"]["pool"]`` (Django 5.1, psycopg 3) all threads of a process share at most ``max_size``
 connections. A thread that keeps a connection while the process runs takes it from all others. So such threads use
@@ -6,101 +6,18 @@ connections of their own, outside the pool, and a worker starts at most as many 
 """
 
 import logging
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from weakref import WeakSet
 
 from django.apps import apps
-from django.db import Error, InterfaceError, OperationalError, connections, router, transaction
+from django.db import connections, router, transaction
 
 logger = logging.getLogger("notifications.worker")
 
 DEFAULT_POOL_SIZE = 4
 """psycopg_pool's default for ``min_size``, used for ``"pool": True``. ``max_size`` defaults to ``min_size``."""
-
-# The file cannot be opened, another process has locked it for too long, or the disk fails.
-SQLITE_UNREACHABLE = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR}
-# The connection is lost or refused, the server is stopping or starting, or it has no free connection.
-POSTGRES_UNREACHABLE = ("08", "57P", "53300")
-# The server is out of memory or disk space, or others hold a lock for too long.
-POSTGRES_BUSY = ("53", "55P03")
-# Deadlocks and serialization failures: the database works, but two transactions conflicted.
-POSTGRES_CONFLICT = ("40",)
-# Further errors that a worker counts as an outage: a full disk, a lock, a statement that took too long.
-SQLITE_ALSO_OUTAGE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_LOCKED}
-POSTGRES_ALSO_OUTAGE = ("57014",)
-# Undefined table, column or schema.
-POSTGRES_UNDEFINED = ("42P01", "42703", "3F000")
-
-
-def is_database_unreachable(error: Error, vendor: str) -> bool:
-    """Return whether an error means that the database cannot be reached, not that it refuses a statement."""
-    cause = error.__cause__
-    if vendor == "sqlite":
-        return _sqlite_code(cause) in SQLITE_UNREACHABLE
-    state = _sqlstate(cause)
-    return vendor == "postgresql" and (state is None or state.startswith(POSTGRES_UNREACHABLE))
-
-
-def is_temporary_failure(error: Error) -> bool:
-    """Return whether an error of any database is temporary: it could not work at the time, or waited too long.
-
-    Every other error, such as a missing table, is a fault of the statement and would occur again.
-    """
-    cause = error.__cause__
-    if isinstance(cause, sqlite3.Error):
-        return _sqlite_code(cause) in {*SQLITE_UNREACHABLE, sqlite3.SQLITE_LOCKED}
-    is_postgres = hasattr(cause, "sqlstate") or hasattr(cause, "pgcode")
-    if not (is_postgres and isinstance(error, (OperationalError, InterfaceError))):
-        return False
-    state = _sqlstate(cause)
-    return state is None or state.startswith(POSTGRES_UNREACHABLE + POSTGRES_BUSY + POSTGRES_CONFLICT)
-
-
-def is_outage(error: BaseException) -> bool:
-    """Return whether an error, or one of its causes, means that a database could not be used at the time."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if _sqlite_code(cause) in SQLITE_UNREACHABLE | SQLITE_ALSO_OUTAGE:
-            return True
-        if isinstance(cause, Error):
-            state = _sqlstate(cause.__cause__) or ""
-            if state in POSTGRES_ALSO_OUTAGE or (
-                is_temporary_failure(cause) and not state.startswith(POSTGRES_CONFLICT)
-            ):
-                return True
-        cause = cause.__cause__
-    return False
-
-
-@contextmanager
-def suggest_migrate() -> Iterator[None]:
-    """Add a hint to run ``migrate`` to errors of missing tables or columns. A context manager."""
-    try:
-        yield
-    except Error as error:
-        if is_missing_migration(error):
-            error.add_note("If a table of django-klaxon is missing or not up to date, run `manage.py migrate`.")
-        raise
-
-
-def is_missing_migration(error: Error) -> bool:
-    """Return whether an error means that a table or a column does not exist."""
-    cause = error.__cause__
-    if isinstance(cause, sqlite3.Error):
-        return str(cause).startswith(("no such table", "no such column"))
-    return _sqlstate(cause) in POSTGRES_UNDEFINED
-
-
-def _sqlite_code(cause: BaseException | None) -> int:
-    code: int = getattr(cause, "sqlite_errorcode", 0)
-    return code & 0xFF
-
-
-def _sqlstate(cause: BaseException | None) -> str | None:
-    return getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
 
 
 def get_pool_size(using: str) -> int | None:

@@ -12,11 +12,10 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from django.apps import apps
-from django.db import connections, models, router, transaction
+from django.db import models, router, transaction
 
 from notifications.exceptions import AppendOnlyViolation
-
-SETTING = "klaxon.log_changes"
+from notifications.storage.engine import get_engine
 
 _purposes: ContextVar[Mapping[str, str]] = ContextVar("klaxon_log_changes", default={})  # noqa: B039 - never mutated
 
@@ -37,24 +36,17 @@ def allow_log_changes(purpose: str, using: str | None = None) -> Iterator[None]:
     if not purpose.strip():
         raise ValueError('allow_log_changes() needs a purpose, such as "purge".')
     alias = using or router.db_for_write(apps.get_model("klaxon", "NotificationLog"))
-    outer = _purposes.get()
+    outer, engine = _purposes.get(), get_engine(alias)
     with transaction.atomic(using=alias):
-        _set_purpose(alias, purpose)
+        engine.set_log_purpose(purpose)
         token = _purposes.set({**outer, alias: purpose})
         try:
             yield
         finally:
             _purposes.reset(token)
         # A rollback restores the setting itself.
-        if not connections[alias].needs_rollback:
-            _set_purpose(alias, outer.get(alias, ""))
-
-
-def _set_purpose(alias: str, purpose: str) -> None:
-    """Set the purpose for this transaction only, so that a pooled connection does not pass it on to others."""
-    if connections[alias].vendor == "postgresql":
-        with connections[alias].cursor() as cursor:
-            cursor.execute("SELECT set_config(%s, %s, true)", [SETTING, purpose])
+        if not engine.connection.needs_rollback:
+            engine.set_log_purpose(outer.get(alias, ""))
 
 
 def _require_permission(model: type[models.Model], method: str, alias: str) -> None:

@@ -14,13 +14,13 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from notifications import conf
 from notifications.core import clock
-from notifications.core.connections import is_database_unreachable
 from notifications.exceptions import KlaxonError
 from notifications.outcomes import SendResult
 from notifications.sending.enqueue import enqueue
 from notifications.sending.request import Request
 from notifications.spool.calls import make_repeatable, to_record
 from notifications.spool.files import Spool
+from notifications.storage.engine import get_engine
 
 logger = logging.getLogger("notifications.spool")
 
@@ -49,10 +49,10 @@ def enqueue_or_spool(request: Request, recipients: Any, using: str) -> SendResul
     try:
         result = _enqueue_with_retry(with_key, recipients, using)
     except (OperationalError, InterfaceError) as error:
-        connection = connections[using]
-        if not is_database_unreachable(error, connection.vendor):
+        engine = get_engine(using)
+        if not engine.is_unreachable(error):
             raise
-        connection.close()
+        engine.connection.close()
         return _spool(with_key, recipients, requested_at, error)
     # A key of Klaxon's own is only repeated after contact was lost. Then the first attempt of this call has used it.
     return replace(result, duplicate=result.duplicate and with_key is request)
@@ -63,12 +63,12 @@ def _add_idempotency_key(request: Request) -> Request:
 
 
 def _enqueue_with_retry(request: Request, recipients: Any, using: str) -> SendResult:
-    connection = connections[using]
+    engine, connection = get_engine(using), connections[using]
     was_open = connection.connection is not None
     try:
         return enqueue(request, recipients, using)
     except (OperationalError, InterfaceError) as error:
-        if not (was_open and connection.vendor == "postgresql" and is_database_unreachable(error, connection.vendor)):
+        if not (was_open and engine.has_server and engine.is_unreachable(error)):
             raise
     # The connection may have died long ago, and the database may be available.
     connection.close()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar, NamedTuple
 
-from django.db import connections
+from django.db import Error, connections
 from django.utils.module_loading import import_string
 
 ENGINES = {
@@ -72,6 +72,12 @@ class Engine(ABC):
 
     prefers_subqueries: ClassVar[bool]
     """Whether a subquery that runs for each of many rows is faster than a join with all its results."""
+
+    has_server: ClassVar[bool]
+    """Whether a connection leads to a server, so that an open one can break while the database is available."""
+
+    server_time: ClassVar[str | None]
+    """The expression of the server's present time; None if the database uses the clock of this machine."""
 
     @property
     def connection(self) -> Any:
@@ -155,6 +161,18 @@ class Engine(ABC):
         """
 
     @abstractmethod
+    def python_order(self, column: str) -> Any:
+        """Return the ordering of a column of texts that agrees with Python's, for ``order_by()``."""
+
+    @abstractmethod
+    def is_unreachable(self, error: Error) -> bool:
+        """Return whether an error means that the database cannot be reached, not that it refuses a statement."""
+
+    @abstractmethod
+    def set_log_purpose(self, purpose: str) -> None:
+        """Let this transaction change rows of the log for a purpose, or no longer if the purpose is empty."""
+
+    @abstractmethod
     def lock_transaction(self, name: str) -> None:
         """Wait until no other transaction of this partition holds the lock, and hold it until the transaction ends."""
 
@@ -166,8 +184,8 @@ class Engine(ABC):
 def get_engine(using: str) -> Engine:
     """Return the engine of a database.
 
-    Klaxon's tables can only be in PostgreSQL and SQLite; a check reports others. The host may have other databases
-    too, for which the engine of SQLite answers: they have no time that Klaxon reads, and no order of their own.
+    Klaxon's tables can only be in PostgreSQL and SQLite; a check reports others. A database of another kind gets the
+    engine of SQLite, because code of the host may ask the clock for the time of such a database.
     """
     return _load_engine(connections[using].vendor, using)
 

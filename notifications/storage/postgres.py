@@ -6,10 +6,16 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any
 
+from django.db import Error
+from django.db.models import F
+from django.db.models.functions import Collate
+
+from notifications.core.database_errors import POSTGRES_UNREACHABLE, get_sqlstate
 from notifications.storage.engine import Column, Engine, InsertTarget
 
 # COPY takes additional round trips at its beginning and end, so one INSERT is faster for up to this number of rows.
 COPY_THRESHOLD = 50
+LOG_CHANGES_SETTING = "klaxon.log_changes"
 SPECIAL_CHARACTERS = re.compile(r"""[\s{},"\\]""")
 
 
@@ -17,6 +23,9 @@ class PostgresEngine(Engine):
     lock_rows = "FOR UPDATE"
     skip_locked = "FOR UPDATE SKIP LOCKED"
     can_write_in_with = True
+    has_server = True
+    # now() is the start of the transaction, which may be hours ago.
+    server_time = "clock_timestamp()"
     # A subquery for each of many rows would read its table as often.
     prefers_subqueries = False
 
@@ -87,6 +96,19 @@ class PostgresEngine(Engine):
             SELECT new_id, {casts} FROM numbered WHERE {aliases[0]} IS NOT NULL"""  # noqa: S608
         with self.connection.cursor() as cursor:
             cursor.execute(sql, [postgres_array(column.values) for column in (*columns, *details)])
+
+    def python_order(self, column: str) -> Any:
+        """Return the order of the characters' codes; the default collation may have another."""
+        return Collate(F(column), "C")
+
+    def is_unreachable(self, error: Error) -> bool:
+        state = get_sqlstate(error.__cause__)
+        return state is None or state.startswith(POSTGRES_UNREACHABLE)
+
+    def set_log_purpose(self, purpose: str) -> None:
+        """Set the setting that the triggers read, so that a pooled connection does not pass it on to others."""
+        with self.connection.cursor() as cursor:
+            cursor.execute("SELECT set_config(%s, %s, true)", [LOG_CHANGES_SETTING, purpose])
 
     def lock_transaction(self, name: str) -> None:
         self._call_with_lock("pg_advisory_xact_lock", name)

@@ -6,8 +6,9 @@ from functools import cache
 from itertools import chain
 from typing import Any
 
-from django.db import transaction
+from django.db import Error, transaction
 
+from notifications.core.database_errors import SQLITE_UNREACHABLE, get_sqlite_code
 from notifications.storage.engine import Column, Engine, InsertTarget
 
 # There are few sizes, so that the driver's statement cache has nearly always prepared the statement before.
@@ -18,6 +19,8 @@ class SQLiteEngine(Engine):
     lock_rows = ""
     skip_locked = ""
     can_write_in_with = False
+    has_server = False
+    server_time = None
     prefers_subqueries = True
 
     def unlocked_condition(self, table: str, ids: str) -> str:
@@ -86,6 +89,15 @@ class SQLiteEngine(Engine):
             pairs = enumerate(zip(*(column.values for column in details), strict=True), first_key)
             detail_rows = [(row_key, *row) for row_key, row in pairs if row[0] is not None]
             _insert_in_batches(cursor, InsertTarget(details_table, (key, *detail_names)), detail_rows)
+
+    def python_order(self, column: str) -> Any:
+        return column
+
+    def is_unreachable(self, error: Error) -> bool:
+        return get_sqlite_code(error.__cause__) in SQLITE_UNREACHABLE
+
+    def set_log_purpose(self, purpose: str) -> None:
+        """Do nothing: there are no triggers."""
 
     def lock_transaction(self, name: str) -> None:
         """Do nothing: a transaction that writes locks the whole database."""

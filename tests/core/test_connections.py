@@ -11,11 +11,11 @@ from notifications.checks import run_checks
 from notifications.core.connections import (
     copy_without_pool,
     get_pool_size,
-    is_temporary_failure,
     limit_threads_to_pool,
     return_connections_to_pools,
     use_own_connections,
 )
+from notifications.core.database_errors import is_temporary_failure
 from notifications.delivering.workers.worker import Worker
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, Heartbeat

@@ -9,12 +9,14 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, connections, transaction
 
-from notifications.core.connections import is_database_unreachable
 from notifications.exceptions import InvalidContext, KlaxonError, UnknownEvent
 from notifications.manager import NotificationManager
 from notifications.models import Notification
 from notifications.recipients import Members
 from notifications.spool.outage import is_in_transaction
+from notifications.storage.engine import get_engine
+from notifications.storage.postgres import PostgresEngine
+from notifications.storage.sqlite import SQLiteEngine
 from tests.factories import UserFactory
 from tests.shop.notification_events import ShopEvents
 from tests.spool.outage import outage
@@ -240,7 +242,7 @@ class CodedError(psycopg.OperationalError):
 def test_postgresql_outages_are_detected_by_error_code(sqlstate, away):
     error = OperationalError()
     error.__cause__ = CodedError(sqlstate)
-    assert is_database_unreachable(error, "postgresql") is away
+    assert PostgresEngine("default").is_unreachable(error) is away
 
 
 @pytest.mark.parametrize(
@@ -258,8 +260,9 @@ def test_sqlite_outages_are_detected_by_error_code(code, away):
     error = OperationalError()
     error.__cause__ = sqlite3.OperationalError()
     error.__cause__.sqlite_errorcode = code
-    assert is_database_unreachable(error, "sqlite") is away
+    assert SQLiteEngine("default").is_unreachable(error) is away
 
 
-def test_errors_of_other_databases_are_no_outage():
-    assert not is_database_unreachable(InterfaceError(), "oracle")
+def test_errors_of_other_databases_are_no_outage(monkeypatch):
+    monkeypatch.setattr(connections["default"], "vendor", "oracle")
+    assert not get_engine("default").is_unreachable(InterfaceError())

@@ -14,11 +14,11 @@ from notifications.core import clock
 from notifications.core.connections import (
     allow_interrupts,
     interrupt_statements,
-    is_outage,
     limit_threads_to_pool,
     return_connections_to_pools,
     use_own_connections,
 )
+from notifications.core.database_errors import is_outage
 from notifications.core.switch import is_off
 from notifications.delivering.dispatcher import Dispatcher
 from notifications.delivering.tally import Tally

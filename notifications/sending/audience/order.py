@@ -6,9 +6,9 @@ from itertools import groupby, repeat
 from operator import itemgetter
 from typing import Any
 
-from django.db import connections
-from django.db.models import CharField, F, QuerySet, TextField
-from django.db.models.functions import Collate
+from django.db.models import CharField, QuerySet, TextField
+
+from notifications.storage.engine import get_engine
 
 # The channels that a To names; None means all channels of the call.
 ChannelFilter = frozenset[str] | None
@@ -29,12 +29,12 @@ def can_reorder(queryset: QuerySet[Any]) -> bool:
 
 
 def _get_python_order(queryset: QuerySet[Any], column: str) -> Any:
-    """Return an ordering that agrees with Python. On PostgreSQL, the default collation of texts may not."""
+    """Return an ordering that agrees with Python, for which texts may need another collation than the default."""
     field: Any = queryset.model._meta.pk if column == "pk" else queryset.model._meta.get_field(column)
     while field.remote_field:
         field = field.target_field
     is_text = isinstance(field, CharField | TextField)
-    return Collate(F(column), "C") if is_text and connections[queryset.db].vendor == "postgresql" else column
+    return get_engine(queryset.db).python_order(column) if is_text else column
 
 
 def merge_sorted(streams: Iterable[tuple[Iterator[Any], ChannelFilter]]) -> Iterator[tuple[Any, ChannelFilter]]:
