@@ -165,3 +165,21 @@ def test_no_tuple_of_one_lacks_its_comma():
     lacking = re.compile(r"\b(not )?in \([\w.]+\)")
     lines = [(path.name, line) for path in modules() for line in path.read_text().splitlines()]
     assert [pair for pair in lines if lacking.search(pair[1])] == []
+
+
+# Other code takes what differs between databases from the engine, see notifications/storage/engine.py.
+MAY_ASK_THE_VENDOR = {
+    "notifications.storage.engine",
+    "notifications.checks.databases",
+    "notifications.core.connections",
+    "notifications.delivering.workers.wake_up",
+}
+
+
+def test_only_the_engines_differ_between_databases():
+    asking = {
+        name_of(path)
+        for path in modules()
+        if any(isinstance(node, ast.Attribute) and node.attr == "vendor" for node in walk(path))
+    }
+    assert asking == MAY_ASK_THE_VENDOR

@@ -70,6 +70,18 @@ def return_connections_to_pools() -> None:
             connections[alias].close()
 
 
+def close_databases() -> None:
+    """Close all connections of this thread and all pools before a fork.
+
+    Two processes cannot share a connection, and a fork ends the threads of a pool.
+    """
+    connection: Any
+    for connection in connections.all(initialized_only=True):
+        connection.close()
+        if connection.vendor == "postgresql":
+            connection.close_pool()
+
+
 def limit_threads_to_pool(wanted: int) -> int:
     """Return the number of worker threads to start: at most the size of the pool of Klaxon's database.
 

@@ -20,12 +20,11 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from django.db import connections
-
 from notifications import conf
 from notifications.channels import open_channel
 from notifications.conf.channels import ProviderConf
 from notifications.core.channel_classes import get_channel_conf
+from notifications.core.connections import close_databases
 from notifications.delivering.tally import Tally
 from notifications.delivering.workers.child_process import (
     REPORT_POLL_INTERVAL,
@@ -203,15 +202,6 @@ class WorkerProcesses:
         else:
             logger.error("%s.", message)
             self.failed_processes += 1
-
-
-def close_databases() -> None:
-    """Close all connections and pools: two processes cannot share a connection, and a fork ends a pool's threads."""
-    connection: Any
-    for connection in connections.all(initialized_only=True):
-        connection.close()
-        if connection.vendor == "postgresql":
-            connection.close_pool()
 
 
 def max_stop_seconds() -> float:
