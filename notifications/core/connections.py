@@ -12,7 +12,7 @@ from typing import Any
 from weakref import WeakSet
 
 from django.apps import apps
-from django.db import connections, router, transaction
+from django.db import connections, router
 
 logger = logging.getLogger("notifications.worker")
 
@@ -101,33 +101,6 @@ def limit_threads_to_pool(wanted: int) -> int:
         using,
     )
     return size
-
-
-@contextmanager
-def limit_lock_waits(using: str, seconds: float) -> Iterator[None]:
-    """Let statements of the block fail if they wait longer than ``seconds`` for a lock. A context manager.
-
-    On PostgreSQL the block is a transaction, because a setting of the session would outlive the block behind a pooler.
-
-    :raises django.db.Error: if the database cannot be reached.
-    """
-    milliseconds = max(1, round(seconds * 1000))
-    connection = connections[using]
-    if connection.vendor == "postgresql":
-        with transaction.atomic(using=using), connection.cursor() as cursor:
-            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [str(milliseconds)])
-            yield
-        return
-    if connection.vendor != "sqlite":
-        yield
-        return
-    with connection.cursor() as cursor:
-        [before] = cursor.execute("PRAGMA busy_timeout").fetchone()
-        cursor.execute(f"PRAGMA busy_timeout = {milliseconds}")
-        try:
-            yield
-        finally:
-            cursor.execute(f"PRAGMA busy_timeout = {before}")
 
 
 _interruptible: WeakSet[Any] = WeakSet()

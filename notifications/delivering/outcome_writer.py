@@ -18,7 +18,6 @@ from django.db import DataError, Error, IntegrityError, OperationalError, connec
 from notifications import signals
 from notifications.core import clock, partitions
 from notifications.core.channel_classes import get_address_kind
-from notifications.core.connections import limit_lock_waits
 from notifications.core.primary import read_as_routed, read_from_primary
 from notifications.delivering import leftovers
 from notifications.delivering.attempt_outcomes import Outcomes, build_attempt_row
@@ -31,6 +30,7 @@ from notifications.delivering.workers.outage_log import OUTAGE_LOG
 from notifications.models import Delivery, NotificationLog, Suppression
 from notifications.models.suppression import Pair
 from notifications.outcomes import DeliveryState, Suppress, Verdict
+from notifications.storage.engine import get_engine
 from notifications.storage.outbox import StateChange
 
 logger = logging.getLogger("notifications.dispatch")
@@ -181,7 +181,9 @@ class OutcomeWriter:
             try:
                 # One at a time, so that a failure does not roll back outcomes that were written before.
                 with self._writing:
-                    self._write_first(limit_lock_waits(self.using, max(RETRY_SECONDS, until - time.monotonic())))
+                    self._write_first(
+                        get_engine(self.using).limit_lock_waits(max(RETRY_SECONDS, until - time.monotonic()))
+                    )
             except Error as error:
                 if time.monotonic() >= until or must_stop():
                     return self._save_to_file(error)

@@ -6,6 +6,7 @@ differing part from the engine of its database, so that no other code asks which
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar, NamedTuple
@@ -167,6 +168,13 @@ class Engine(ABC):
     @abstractmethod
     def is_unreachable(self, error: Error) -> bool:
         """Return whether an error means that the database cannot be reached, not that it refuses a statement."""
+
+    @abstractmethod
+    def limit_lock_waits(self, seconds: float) -> AbstractContextManager[None]:
+        """Let statements of the block fail if they wait longer than ``seconds`` for a lock.
+
+        :raises django.db.Error: if the database cannot be reached.
+        """
 
     @abstractmethod
     def set_log_purpose(self, purpose: str) -> None:

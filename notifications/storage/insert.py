@@ -11,7 +11,6 @@ from functools import cache, lru_cache
 from typing import Any
 
 from django.apps import apps
-from django.db import connections
 
 from notifications.core import clock
 from notifications.storage.engine import LITERALS, Engine, InsertTarget, get_engine
@@ -62,24 +61,25 @@ def inserts_in_one_statement(using: str) -> bool:
 
 def insert_with_deliveries(row: Any, score: int, deliveries: Sequence[NewDelivery], using: str) -> None:
     """Insert a notification with a ``created_at``, and its deliveries: :data:`MAX_INSERT_ROWS` at most."""
-    connection = connections[using]
-    if not deliveries or not inserts_in_one_statement(using):
+    engine = get_engine(using)
+    connection = engine.connection
+    if not deliveries or not engine.can_write_in_with:
         insert_notification(row, using)
         insert_deliveries(using, row.pk, score, deliveries)
         return
     values = [field.get_db_prep_save(getattr(row, field.attname), connection) for field in _fields("Notification")]
     rows = [value for prepared in _prepare_rows(connection, (0, score), deliveries) for value in prepared[1:]]
     with connection.cursor() as cursor:
-        cursor.execute(_combined_statement(connection.alias, len(deliveries)), [*values, *rows])
+        cursor.execute(_combined_statement(engine, len(deliveries)), [*values, *rows])
         [row.pk] = cursor.fetchone()
     row._state.adding, row._state.db = False, using
 
 
 @lru_cache(maxsize=100)
-def _combined_statement(using: str, count: int) -> str:
+def _combined_statement(engine: Engine, count: int) -> str:
     columns = [field.column for field in _fields("Notification")]
     # Parameters within a UNION do not get the types of the columns that they are inserted into.
-    types = {field.column: field.rel_db_type(connections[using]) for field in _fields("Delivery")}
+    types = {field.column: field.rel_db_type(engine.connection) for field in _fields("Delivery")}
     # A cast to varchar(10) silently truncates longer values; the column itself refuses them.
     types = {name: kind.partition("(")[0] for name, kind in types.items()}
     literals = ((name, LITERALS[default]) for name, default in _delivery_target().constants)

@@ -1,12 +1,13 @@
 """The engine of PostgreSQL. Many values are passed as arrays, so that a statement is the same for any number."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from itertools import chain
 from typing import Any
 
-from django.db import Error
+from django.db import Error, transaction
 from django.db.models import F
 from django.db.models.functions import Collate
 
@@ -104,6 +105,13 @@ class PostgresEngine(Engine):
     def is_unreachable(self, error: Error) -> bool:
         state = get_sqlstate(error.__cause__)
         return state is None or state.startswith(POSTGRES_UNREACHABLE)
+
+    @contextmanager
+    def limit_lock_waits(self, seconds: float) -> Iterator[None]:
+        """Open a transaction: behind a pooler, a setting of the session would outlive the block."""
+        with transaction.atomic(using=self.using), self.connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [str(max(1, round(seconds * 1000)))])
+            yield
 
     def set_log_purpose(self, purpose: str) -> None:
         """Set the setting that the triggers read, so that a pooled connection does not pass it on to others."""

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from itertools import chain
 from typing import Any
@@ -95,6 +96,16 @@ class SQLiteEngine(Engine):
 
     def is_unreachable(self, error: Error) -> bool:
         return get_sqlite_code(error.__cause__) in SQLITE_UNREACHABLE
+
+    @contextmanager
+    def limit_lock_waits(self, seconds: float) -> Iterator[None]:
+        with self.connection.cursor() as cursor:
+            [before] = cursor.execute("PRAGMA busy_timeout").fetchone()
+            cursor.execute(f"PRAGMA busy_timeout = {max(1, round(seconds * 1000))}")
+            try:
+                yield
+            finally:
+                cursor.execute(f"PRAGMA busy_timeout = {before}")
 
     def set_log_purpose(self, purpose: str) -> None:
         """Do nothing: there are no triggers."""

@@ -1,6 +1,7 @@
 """What both engines must do, tested on real rows of the database of this run."""
 
 import json
+import time
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -285,6 +286,17 @@ class TestLocks:
             other.execute(f"SELECT key FROM klaxon_bucket WHERE key = 'a' {engine.lock_rows}")
             changed = execute(f"UPDATE klaxon_bucket SET key = key WHERE id IN ({ids}) {condition}")
         assert changed == (1 if engine.lock_rows else 2)
+
+    def test_a_statement_does_not_wait_longer_for_a_lock_than_allowed(self, engine, buckets):
+        change = "UPDATE klaxon_bucket SET key = key WHERE key = 'a'"
+        with other_transaction() as other:
+            other.execute(change)
+            began = time.monotonic()
+            with pytest.raises(OperationalError), engine.limit_lock_waits(0.1):
+                execute(change)
+            assert time.monotonic() - began < 5
+        with engine.limit_lock_waits(0.1):
+            assert execute(change) == 1
 
     def test_a_lock_is_held_until_the_transaction_ends(self, engine):
         other = type(engine)("other")

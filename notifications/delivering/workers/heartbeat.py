@@ -16,10 +16,11 @@ from django.db import connections, router
 
 from notifications import conf
 from notifications.core import clock
-from notifications.core.connections import limit_lock_waits, use_own_connections
+from notifications.core.connections import use_own_connections
 from notifications.delivering.recorder import Recorder
 from notifications.delivering.workers.outage_log import OUTAGE_LOG
 from notifications.models import Delivery, Heartbeat
+from notifications.storage.engine import get_engine
 
 logger = logging.getLogger("notifications.worker")
 
@@ -134,7 +135,7 @@ class HeartbeatThread:
         :raises django.db.Error: if they cannot be written.
         """
         # Waits for locks only until the next heartbeat, because a stop waits for this thread.
-        self._beat(limit_lock_waits(self.using, conf.current().beat_seconds))
+        self._beat(get_engine(self.using).limit_lock_waits(conf.current().beat_seconds))
 
     def _beat(self, lock_timeout: AbstractContextManager[None]) -> None:
         began = time.monotonic()
@@ -149,7 +150,7 @@ class HeartbeatThread:
 
     def _deregister(self) -> None:
         try:
-            with limit_lock_waits(self.using, SECONDS_TO_DEREGISTER):
+            with get_engine(self.using).limit_lock_waits(SECONDS_TO_DEREGISTER):
                 Heartbeat.objects.using(self.using).remove([self.owner])
         except Exception as error:  # noqa: BLE001 - it is logged
             message = "This worker ended but could not delete its heartbeat. Other workers will notice that it ended."
