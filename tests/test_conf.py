@@ -277,6 +277,7 @@ def test_every_key_is_read_from_the_environment_in_its_type(settings):
             RETRY_JITTER="0.5",
             CHUNK_SIZE="200",
             BATCH_SIZE="50",
+            MAX_BATCH_SIZE="500",
             WORKERS="4",
             LEASE_SECONDS="90",
             BEAT_SECONDS="10",

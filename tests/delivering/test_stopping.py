@@ -44,7 +44,7 @@ def test_a_process_that_stops_while_its_database_is_locked_leaves_a_file_and_say
             worker.send_signal(signal.SIGTERM)
             output, _ = worker.communicate(timeout=30)
         assert worker.returncode == 1, output
-        assert "outcomes could not be written to the database" in output
+        assert "could not be written to the database" in output
         finished(start("dispatch_notifications", port=port, **more))
     assert set(Delivery.objects.values_list("state", flat=True)) == {"sent"}
     mails = (tmp_path / "ledger").read_text().splitlines()

@@ -284,9 +284,9 @@ def test_users_without_an_email_are_answered_by_check(monkeypatch, settings, own
     monkeypatch.setattr(User, "EMAIL_FIELD", "mail")
     [message] = run_checks(None)
     assert f"{message.id} {message.msg} {message.hint}" == (
-        "klaxon.W010 The channel 'email' sends emails, and auth.User has no field 'mail' for the address. Set "
-        "EMAIL_FIELD of auth.User, or NOTIFICATIONS['ADDRESS_FIELDS']['email'], to the name of the field. Silence "
-        "klaxon.W010 if addresses come only from the settings of users or from Address(…)."
+        "klaxon.W010 The channel 'email' sends emails, but auth.User has no field 'mail' for the address. Set "
+        "EMAIL_FIELD of auth.User, or NOTIFICATIONS['ADDRESS_FIELDS']['email'], to the name of the field. If addresses "
+        "come only from UserSettings.addresses or from Address(…), silence klaxon.W010."
     )
 
 

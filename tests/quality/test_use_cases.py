@@ -204,7 +204,7 @@ def mails_paused():
 def test_a_story_wants_a_database_of_its_own(db, files, mailoutbox, story, there, named):
     there()
     before = list(Delivery.objects.values())
-    with pytest.raises(CommandError, match=f"this one has {named}. Name another with DATABASE_URL"):
+    with pytest.raises(CommandError, match=f"this one contains {named}. Set DATABASE_URL"):
         call_command(story, stdout=StringIO())
     assert (list(Delivery.objects.values()), mailoutbox) == (before, [])
 

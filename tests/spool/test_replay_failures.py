@@ -144,9 +144,9 @@ class TestDryRun:
         assert said.splitlines() == [
             "       1  damaged, would be rejected: This is not a line of a spool.",
             "       1  door_opened, which is not registered: would be rejected",
+            "       1  incomplete, would be skipped",
             "       2  order_shipped",
             "       1  shop_newsletter",
-            "       1  incomplete, would be skipped",
             "The spool contains 6 lines.",
         ]
         assert spool.current.read_bytes() == before
