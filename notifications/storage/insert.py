@@ -48,7 +48,8 @@ def insert_notification(row: Any, using: str) -> None:
 @cache
 def _notification_statement(engine: Engine, by_server: bool) -> str:
     columns = [field.column for field in _fields("Notification")]
-    placeholders = [engine.server_time if by_server and column == "created_at" else "%s" for column in columns]
+    created_at = engine.server_time if by_server and engine.server_time else "%s"
+    placeholders = [created_at if column == "created_at" else "%s" for column in columns]
     return f"""
         INSERT INTO klaxon_notification ({", ".join(columns)}) {engine.single_row(", ".join(placeholders))}
         RETURNING id, created_at"""  # noqa: S608 - only constants and column names are formatted in

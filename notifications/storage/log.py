@@ -47,7 +47,7 @@ def _to_json(context: dict[str, Any] | None) -> str:
 @cache
 def _fields(engine: Engine) -> list[tuple[Any, str]]:
     """Return the fields that are inserted, each with its database type."""
-    fields = apps.get_model("klaxon", "NotificationLog")._meta.concrete_fields
+    fields: Any = apps.get_model("klaxon", "NotificationLog")._meta.concrete_fields
     return [(field, field.db_type(engine.connection)) for field in fields if field.name != "id"]
 
 
