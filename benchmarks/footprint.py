@@ -1,9 +1,9 @@
 """``python -m benchmarks.footprint``: count the files and functions that one mail passes through.
 
-It queues a mail on SQLite and delivers it with ``dispatch_notifications``, and counts the files and functions of
-``notifications/`` that Python enters from the call of ``send()`` until the delivery is *sent*. It counts the first mail
-of a process, which also fills the caches, and the second. Lambdas and comprehensions count as part of the function that
-contains them; ``--list`` names the functions.
+It queues a mail on SQLite and delivers it with a dispatcher, as a worker's thread does. It counts the files and
+functions of ``notifications/`` that Python enters from the call of ``send()`` until the delivery is *sent*; lambdas and
+comprehensions are functions too. It counts the first mail of a process, which also fills the caches, and the second.
+``--list`` names the functions.
 """
 
 import argparse
@@ -58,15 +58,14 @@ def set_up(folder: Path) -> None:
 
 
 def deliver_one(user: Any) -> None:
-    from django.core.management import call_command
-
     from benchmarks.notification_events import BenchEvents
     from benchmarks.send import CONTEXT
+    from notifications.delivering.dispatcher import Dispatcher
     from notifications.manager import NotificationManager
     from notifications.models import Delivery
 
     result = NotificationManager.send(BenchEvents.MAIL, [user], None, CONTEXT)
-    call_command("dispatch_notifications", verbosity=0)
+    Dispatcher().run_until_idle()
     [state] = Delivery.objects.filter(notification=result.notification_id).values_list("state", flat=True)
     if state != "sent":
         raise SystemExit(f"The delivery is {state} and not sent.")
@@ -99,8 +98,7 @@ def record_into(codes: set[CodeType]) -> Callable[[FrameType, str, Any], None]:
 def group_by_file(codes: set[CodeType]) -> dict[str, set[str]]:
     files: dict[str, set[str]] = defaultdict(set)
     for code in codes:
-        if not code.co_name.startswith("<"):
-            files[str(Path(code.co_filename).relative_to(ROOT.parent))].add(code.co_qualname)
+        files[str(Path(code.co_filename).relative_to(ROOT.parent))].add(f"{code.co_qualname}:{code.co_firstlineno}")
     return files
 
 
