@@ -4,11 +4,11 @@ A large claim costs less for each delivery, but a CRITICAL delivery that is queu
 ended. So the size follows the time that batches take, and a batch that takes longer than expected gives back the rest.
 """
 
-QUICK_SECONDS = 0.1
+QUICK_SECONDS = 0.05
 """A full batch that took no longer than this lets the next claim take twice as many."""
-SLOW_SECONDS = 0.25
+SLOW_SECONDS = 0.12
 """After a batch that took longer than this, the next claim takes half as many."""
-MAX_BATCH_SECONDS = 0.5
+MAX_BATCH_SECONDS = 0.25
 """After this time, a batch that is larger than the first claim gives back the deliveries that are not begun."""
 
 

@@ -117,7 +117,7 @@ class Dispatcher:
             sendable = self._count_others(recheck_claimed(claimed, self.writer, now))
             sendable = self._count_others(recheck_digest_items(sendable, self.using, now))
             groups = list(self._build_groups(sendable, now))
-            while groups and not self.stop() and self.writer.can_continue() and not self._is_overdue(claimed, began):
+            while groups and not self.stop() and self.writer.can_continue():
                 provider, group = groups[0]
                 if self.providers.has_opened(provider):
                     # An earlier group of this batch has opened the circuit: use another provider, or wait.
@@ -128,6 +128,8 @@ class Dispatcher:
                 self._attempt_group(provider, self._count_others(self.rate_limiter.admit(provider, group)))
                 del groups[0]
                 self.providers.end_probe(provider, self.writer.now())
+                if self._is_overdue(claimed, began):
+                    break
             all_begun = not groups
         except Error:
             failed = True

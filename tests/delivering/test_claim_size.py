@@ -11,7 +11,7 @@ from notifications.delivering.workers.heartbeat import HeartbeatThread
 from notifications.models import Delivery
 from tests.delivering.scripted import refuse_orders
 
-QUICK, SLOW, OVERDUE = 0.01, 0.3, 0.6
+QUICK, SLOW, OVERDUE = 0.01, 0.2, 0.6
 
 
 def sizes_after(*batches, start=10, maximum=100):
@@ -33,7 +33,7 @@ def test_a_slow_batch_halves_the_next_claim_down_to_the_start():
 
 
 def test_a_batch_that_is_neither_quick_nor_slow_changes_nothing():
-    assert sizes_after((1000, QUICK), (1000, 0.2), (1000, 0.2)) == [20, 20, 20]
+    assert sizes_after((1000, QUICK), (1000, 0.1), (1000, 0.1)) == [20, 20, 20]
 
 
 def test_a_claim_that_finds_fewer_deliveries_falls_back():
