@@ -50,7 +50,7 @@ class NotificationManager:
 
         :param event_name: a member of an enum of registered events, or the event's name.
         :param recipients: a user or group, a queryset of either, ``Members(cluster)``, ``Topic("…")``, ``Address(…)``,
-            or an iterable of these. ``To(…, channels=[…])`` gives some of them other channels.
+            or an iterable of these. ``To(…, channels=[…])`` limits some of them to some of the call's channels.
         :param cluster: the tenant. Sites that keep Klaxon's cluster model can omit it: the default cluster is open to
             all active users.
         :param context: the values that the event declares.
@@ -84,7 +84,9 @@ class NotificationManager:
         context: Mapping[str, Any] | None = None,
         **options: Unpack[SendOptions],
     ) -> SendResult:
-        """Do the same as :meth:`send`, for async code. It runs in the thread with Django's connections of this task.
+        """Do the same as :meth:`send`, for async code.
+
+        It runs ``send()`` in the thread that holds Django's database connections for the current task.
 
         Django has no async transactions. To queue in a transaction, call ``send()`` in the synchronous function that
         opens it.
@@ -124,9 +126,10 @@ class NotificationManager:
     @staticmethod
     @synchronous
     def cancel(cluster: Model | None, cancel_key: str) -> int:
-        """Cancel the notifications with this key. Return how many deliveries were cancelled, of those not yet claimed.
+        """Cancel the notifications with this key.
 
-        A delivery that a worker has claimed may still be sent. If it is not, it is not retried.
+        Return the number of cancelled deliveries; claimed ones are not counted. They may still be sent. If one is not,
+        it is not retried.
 
         :raises InvalidOption: if there is no key.
         :raises InvalidCluster: if the cluster is missing, not saved or of another model.
@@ -164,8 +167,8 @@ class NotificationManager:
     ) -> Explanation:
         """Explain why a notification did or did not arrive: what happened, and what it waits for.
 
-        :param subject: a delivery; or a notification, or the result of its ``send()``, with a ``recipient``. The latter
-            also explains the refusal if ``send()`` refused the recipient.
+        :param subject: a delivery; or a notification or ``SendResult``, together with a ``recipient``. With a
+            recipient, the explanation also covers drops by ``send()``.
         :param recipient: a user or an ``Address``.
         :raises InvalidOption, InvalidRecipient: if the subject is something else or was deleted, the recipient is
             missing, or the call of the result stored no notification.
@@ -185,13 +188,13 @@ class NotificationManager:
     @staticmethod
     @synchronous
     def resend(delivery: Delivery, reason: str, actor: AbstractBaseUser | None = None) -> Delivery:
-        """Send a dead or unknown delivery again, with all its attempts. Return the updated delivery.
+        """Send a dead or unknown delivery again, and allow it the full number of attempts. Return the updated delivery.
 
         :param reason: the reason for the log, at most 500 characters.
-        :param actor: the user who wants this. Without an actor, no permission is checked.
+        :param actor: the user who resends it. Without an actor, no permission is checked.
         :raises NotPermitted: if the actor lacks ``klaxon.retry_delivery``.
-        :raises InvalidOption: if it is not a saved delivery or has another state, the actor is not a saved user, or the
-            reason is empty, too long or cannot be stored.
+        :raises InvalidOption: if ``delivery`` is not a saved delivery or is neither dead nor unknown, the actor is not
+            a saved user, or the reason is empty, too long or cannot be stored.
         """
         return resend(delivery, reason, actor)
 

@@ -146,8 +146,8 @@ Answer = Deliver | Hold | Drop
 class DeliveryState(TextChoices):
     """The states of a delivery.
 
-    Deliveries in the first five states are still processed. ``unknown`` ones wait for their policy (``on_unknown``).
-    The other states are final.
+    Deliveries in the first five states are still processed. What follows ``unknown`` depends on the event's
+    ``on_unknown``: a retry, or a decision by a person. The other states are final.
     """
 
     HELD = "held", _("held")
@@ -300,11 +300,11 @@ class SendResult:
 
     @property
     def refused(self) -> bool:
-        """Whether a recipient was dropped for a technical reason or a problem replaces an error.
+        """Whether a recipient or the whole call was refused for a technical reason, or ``ON_BAD_CALL`` logged an error.
 
-        Technical reasons are, for example, no address or a requested channel that is not configured. Problems replace
-        errors if ``ON_BAD_CALL`` is ``"log"``. It is False for a CRITICAL event that was queued with an incomplete
-        context, because the event reaches its recipients.
+        Technical reasons are, for example, no address or a requested channel that is not configured. Errors are logged
+        instead of raised if ``ON_BAD_CALL`` is ``"log"``. It is False for a CRITICAL event that was queued with an
+        incomplete context, because the event reaches its recipients.
         """
         has_refusal = bool(self.refused_channels) or any(self.reasons[reason] for reason in TECHNICAL_REASONS)
         return has_refusal or self.bad_call

@@ -1,4 +1,5 @@
-"""Recipients other than users and groups: members, subscribers, bare addresses, and recipients with own channels."""
+"""Recipients other than users and groups: members, subscribers, addresses without an account, and recipients limited
+to some channels."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -45,7 +46,7 @@ class Topic:
 
     Case and surrounding white space are ignored.
 
-    :raises InvalidOption: if the topic is not a text of 1 to 200 characters.
+    :raises InvalidOption: if the topic is not a string of 1 to 200 characters.
     """
 
     key: str
@@ -113,7 +114,8 @@ class Address:
     ``Address(email="contact@example.com", phone="+4915112345678")``. The names are the kinds of addresses that channels
     use. Deliveries on a channel whose kind is missing are dropped with the reason *no_address*.
 
-    :raises InvalidRecipient: if an address is not a text, there is no address, or no channel of the site uses the kind.
+    :raises InvalidRecipient: if an address is not a string, there is no address, or no channel of the site uses the
+        kind.
     """
 
     by_kind: tuple[tuple[str, str], ...]

@@ -1,1 +1,1 @@
-"""Parts that do not depend on notifications: time, databases, addresses, rates."""
+"""Parts that import no models: time, databases, addresses, rates, and pure rules about deliveries."""

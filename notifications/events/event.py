@@ -17,7 +17,8 @@ class NotificationEvent:
 
     :param name: the value of the enum member that it is registered under. It can be left out: ``register()`` sets it.
     :param priority: required. It decides the order of sending; CRITICAL events also reach users who opted out.
-    :param supported_channels: required. Members of :class:`NotificationChannel`, or names of a host's own channels.
+    :param supported_channels: required. Members of :class:`NotificationChannel`, or the names of the site's own
+        channels.
     :param context: the names and types of the values that ``send()`` requires, such as
         ``{"order_number": str, "eta": date, "note": str | None}``. ``None`` (the default) accepts any mapping that can
         be stored; ``{}`` accepts no values.
@@ -100,7 +101,7 @@ class NotificationEvent:
 
     @property
     def words(self) -> str:
-        """The name for people, in the active language."""
+        """The human-readable name, in the active language."""
         return str(self.label) or self.name.replace("_", " ").capitalize()
 
     @property

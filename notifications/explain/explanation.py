@@ -76,8 +76,8 @@ class ChannelExplanation:
     """Why one recipient is or is not reached on one channel.
 
     :param summary: the result, in one or two sentences.
-    :param steps: the answers in order, up to the first drop; empty if the delivery has ended.
-    :param answer: the combined answer; None if the delivery has ended.
+    :param steps: the answers in order, up to the first drop; empty if the delivery is no longer waiting.
+    :param answer: the combined answer; None if the delivery is no longer waiting.
     :param arrives_at: the earliest time at which the notification is sent, or the time at which it was sent. None if
         it is not sent or the time cannot be known.
     :param delivery_id: the delivery; None before sending and for a recipient that was dropped.

@@ -27,15 +27,16 @@ class SendOptions(TypedDict, total=False):
     :param level: ``critical``, ``warning``, ``info`` or ``debug``; it decides the order of sending. It cannot lower a
         CRITICAL event, and it does not make another event ignore opt-outs. By default, the priority of the event.
     :param priority: the level as a ``NotificationPriority`` or its number; give one of the two.
-    :param send_at: do not send before this time, of the years 1970 to 8999. A naive time is in the current time zone.
-        By default, the notification is sent immediately.
+    :param send_at: do not send before this time. The year must be from 1970 to 8999. A naive time is in the current
+        time zone. By default, the notification is sent immediately.
     :param expires_at: do not send after this time. It must be after ``send_at``. By default, it does not expire.
-    :param idempotency_key: a text of at most 200 characters. A second call with the same key, event and cluster queues
-        nothing and returns the figures of the first call. If its content differs, it raises ``IdempotencyConflict``.
-    :param actor: the user who caused it, saved. An anonymous user counts as None. If the event or a critical text
-        requires a permission that the actor does not have, the call raises ``NotPermitted``.
-    :param topic: a tag that users can subscribe to or mute: a text of at most 200 characters, a member of an enum or
-        a ``Topic``. By default, none.
+    :param idempotency_key: a string of at most 200 characters. A second call with the same key, event and cluster
+        queues nothing and returns the figures of the first call. If its content differs, it raises
+        ``IdempotencyConflict``.
+    :param actor: the saved user whose action the notification reports. An anonymous user counts as None. If the event
+        or a critical text requires a permission that the actor does not have, the call raises ``NotPermitted``.
+    :param topic: a tag that users can mute: a string of at most 200 characters, a member of an enum or a ``Topic``. It
+        selects no recipients; pass ``Topic(…)`` as a recipient for that. By default, none.
     :param campaign: a tag of at most 200 characters that is stored with the notification. By default, none.
     :param correlation_id: a tag of at most 100 characters that is stored with the notification; by default a new UUID.
     :param cancel_key: a name of at most 200 characters by which ``cancel()`` finds the notification. By default,
