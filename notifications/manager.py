@@ -61,7 +61,8 @@ class NotificationManager:
         :raises TypeError: if an option is unknown.
 
         If ``ON_BAD_CALL`` is ``"log"``, ``UnknownEvent`` and ``InvalidContext`` are logged as errors instead of raised,
-        the event is sent with the valid values of the context, and ``refused`` of the result is true.
+        and ``refused`` of the result is true. Nothing is sent if the event is unknown, or if the context is not a
+        mapping and the event is not CRITICAL; otherwise the event is sent with the values that can be stored.
 
         If the database cannot be reached, ``SPOOL_DIR`` is set and there is no transaction, the call is stored in that
         folder, and ``spooled`` of the result is true.

@@ -263,13 +263,16 @@ class Outcome:
 class SendResult:
     """The result of ``send()``. The caller's transaction commits the deliveries that it counts.
 
-    :param notification_id: the id of the stored notification; None if it was spooled.
+    :param notification_id: the id of the stored notification; None if it was spooled, or if ``ON_BAD_CALL`` logged an
+        error and nothing was stored.
     :param queued: the number of deliveries that are ready to be sent.
     :param held: the number of deliveries that wait for a time.
     :param reasons: the number of dropped deliveries by reason.
     :param not_configured: the supported channels that the site has not configured, each once.
     :param refused_channels: the requested channels that the site has not configured.
-    :param duplicate: whether the idempotency key was used before; the numbers are those of the first call.
+    :param duplicate: whether the idempotency key was used before. The counts then describe the first notification now:
+        ``held`` is the number of its deliveries that are still held, and ``queued`` that of all its others, including
+        sent and dead ones.
     :param spooled: whether the database could not be reached. The call is in the spool until ``replay_spool`` queues
         it.
     :param problems: a sentence for each problem of the call and each omission from its context; they are also logged as

@@ -34,7 +34,8 @@ class NotificationEvent:
         fallback channel need not be supported; if it is, no recipient gets the notification twice.
     :param limit: how often one user can get the event, such as ``"10/h"``. Overrides ``LIMITS["user_event"]``.
     :param over_limit: what happens to deliveries beyond a limit: ``"wait"`` or ``"drop"``. CRITICAL events only wait.
-    :param dedup_window: the seconds, up to 86,400 (a day), in which a recipient gets duplicates only once; 0 is off.
+    :param dedup_window: the seconds, up to 86,400 (a day), in which a recipient gets only the first of several
+        duplicates; 0 turns this off.
     :param dedup_keys: the context keys of the deduplication key; if there are none, the event alone is the key.
     :param score: the initial score within the band of the priority; by default, its middle.
     :param urgency: a pure function from the context to an integer that is added to the score. It is called once for
@@ -44,7 +45,7 @@ class NotificationEvent:
     :param batch_window: the seconds, 300 to 3600, in which deliveries to one recipient become one message.
         ``"default"`` is 15 minutes, or an hour for LOW events; 0 is off. CRITICAL events have no batches.
     :param batch_scheduled: whether the window also applies to notifications with a ``send_at`` in the future; it then
-        begins at that time. By default, these are sent at their own time and are not batched.
+        begins at that time. By default, these are not batched.
     :param digest: whether it may wait for the digest of a user who has one. By default, MEDIUM and LOW events do,
         except those with ``on_unknown="hold"``. CRITICAL events never do.
     :raises ValueError, TypeError: if a value is invalid. The message names the event.

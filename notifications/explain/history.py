@@ -16,7 +16,7 @@ from notifications.sending.enqueue import ALL_RECIPIENTS
 from notifications.sending.gates import Person
 
 MAX_ROWS = 200
-SEND_REJECTED = "the queue was full, so the whole send was rejected and its recipients were not recorded"
+SEND_REJECTED = "{}, so the whole send was rejected and its recipients were not recorded"
 
 
 def load_log(deliveries: Sequence[Delivery]) -> dict[int | None, list[NotificationLog]]:
@@ -64,8 +64,9 @@ def explain_drop(row: NotificationLog, person: Person) -> Iterator[ChannelExplan
     Only a row about all recipients names several channels.
     """
     if row.recipient_key == ALL_RECIPIENTS:
+        cause = "Klaxon was switched off" if row.reason == Reason.SWITCHED_OFF else "the queue was full"
         for channel in _split_channels(row):
-            yield _explain_drop_on(row, channel, SEND_REJECTED, None)
+            yield _explain_drop_on(row, channel, SEND_REJECTED.format(cause), None)
     else:
         text = row.error_message or str(row.get_reason_display())
         yield _explain_drop_on(row, row.channel, text, find_preference(text, person, row.event, row.channel))

@@ -53,7 +53,7 @@ def release_key(notification: Notification, using: str) -> None:
 
 
 def build_duplicate_result(first: Notification, request: Request, refused_channels: tuple[str, ...]) -> SendResult:
-    """Return the result of a repeated call, with the figures of the first one.
+    """Return the result of a repeated call, with the present counts of the first notification.
 
     :raises IdempotencyConflict: if the content of the calls differs.
     """

@@ -24,15 +24,16 @@ class SendOptions(TypedDict, total=False):
 
     :param channels: members of an enum or names, at least one; they narrow the event's channels for this call. By
         default, the call uses all channels of the event.
-    :param level: ``critical``, ``warning``, ``info`` or ``debug``; it decides the order of sending. It cannot lower a
-        CRITICAL event, and it does not make another event ignore opt-outs. By default, the priority of the event.
+    :param level: ``critical``, ``warning``, ``info`` or ``debug``; it determines the sending order, and whether the
+        deliveries can wait for a digest or batch. It cannot lower the priority of a CRITICAL event, and it does not
+        make another event ignore opt-outs. By default, the priority of the event.
     :param priority: the level as a ``NotificationPriority`` or its number; give one of the two.
     :param send_at: do not send before this time. The year must be from 1970 to 8999. A naive time is in the current
         time zone. By default, the notification is sent immediately.
     :param expires_at: do not send after this time. It must be after ``send_at``. By default, it does not expire.
     :param idempotency_key: a string of at most 200 characters. A second call with the same key, event and cluster
-        queues nothing and returns the figures of the first call. If its content differs, it raises
-        ``IdempotencyConflict``.
+        queues nothing and returns the present counts of the first notification (see ``SendResult``). If its content
+        differs, it raises ``IdempotencyConflict``.
     :param actor: the saved user whose action the notification reports. An anonymous user counts as None. If the event
         or a critical text requires a permission that the actor does not have, the call raises ``NotPermitted``.
     :param topic: a tag that users can mute: a string of at most 200 characters, a member of an enum or a ``Topic``. It

@@ -46,6 +46,16 @@ def test_a_rejected_send_is_explained_to_any_recipient(user, settings):
     )
 
 
+def test_a_send_that_was_rejected_while_klaxon_was_off_is_explained(user, settings):
+    settings.NOTIFICATIONS = {"CHANNELS": {"log": {}}, "ENABLED": False}
+    channel = why(send(user), user)
+    assert (channel.reason, channel.channel) == ("switched_off", "email")
+    assert channel.summary == (
+        "It was not sent: Klaxon was switched off, so the whole send was rejected and its recipients were not "
+        "recorded. NOTIFICATIONS['ENABLED'] would have to be True; then a new call would have to send it."
+    )
+
+
 def test_a_rejected_send_is_explained_for_each_channel(user, settings):
     settings.NOTIFICATIONS = {"CHANNELS": {"log": {}}, "QUEUE_LIMIT": 1}
     send(UserFactory())
