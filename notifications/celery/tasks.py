@@ -21,7 +21,7 @@ from notifications.delivering.workers.rescue import Rescuer
 from notifications.models import Delivery
 
 MAX_TASK_SECONDS = 20.0
-"""The time after which a task stops, so that a worker that should stop does so soon."""
+"""Celery does not tell a task to stop, so each ends within this time."""
 
 # A task that did not finish runs again, and finds only what no other task has done. The log has the results.
 TASK_OPTIONS = {"bind": True, "acks_late": True, "reject_on_worker_lost": True, "ignore_result": True}

@@ -51,8 +51,10 @@ class BaseChannel:
     requires: ClassVar[Sequence[str]] = ()
 
     def prepare(self, delivery: Delivery, rendered: Rendered) -> Any:
-        """Return the message for one delivery. The method is pure: it uses no network and no database, and returns the
-        same message each time."""
+        """Return the message for one delivery. The method is pure: it uses no network and no database.
+
+        It returns a new object with equal content each time; receipts are matched by object identity.
+        """
         raise NotImplementedError
 
     def send(self, messages: Sequence[Any]) -> Iterator[Receipt]:

@@ -1,8 +1,8 @@
 """Leftovers files: the outcomes that a worker could not write to the database before it ended.
 
-The next start of a worker on this machine reads them before it looks for lost workers, so that messages that a provider
-has accepted are not sent again. A process locks the file that it reads. The name of a file contains a hash of the
-settings of the database.
+Any worker on this machine reads them at its next rescue, before it looks for lost workers, so that messages that a
+provider has accepted are not sent again. A process locks the file that it reads. The name of a file contains a hash of
+the settings of the database.
 
 ==============  ==========================================================================================
 Suffix          Meaning

@@ -170,7 +170,7 @@ class OutcomeWriter:
 
     @read_from_primary()
     def close(self, seconds: float, must_stop: Callable[[], bool] = lambda: False) -> int:
-        """Write the outcomes that are kept, or save them to a file that the next start of a worker reads.
+        """Write the outcomes that are kept, or save them to a file for the next rescue of any worker on this machine.
 
         :param seconds: how long to retry while the database cannot be used.
         :param must_stop: ends the retries when it returns True.

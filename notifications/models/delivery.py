@@ -1,7 +1,8 @@
 """Deliveries: the outbox. One row for each recipient, channel and address of a notification.
 
-Every change of state is one method of :class:`DeliveryQuerySet` and one conditional UPDATE. ``docs/architecture.md``
-describes the states and transitions. The ``fence`` that a worker gets with a claim proves that the claim is valid.
+Every change of state is one method of :class:`DeliveryQuerySet` and one conditional UPDATE, except ``cancel_merged()``,
+which runs several statements, and ``storage.waiting.shed()``. ``docs/architecture.md`` describes the states and
+transitions. The ``fence`` that a worker gets with a claim proves that the claim is valid.
 """
 
 from collections.abc import Collection, Iterable, Sequence

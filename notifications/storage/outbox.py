@@ -54,7 +54,7 @@ class LostClaim:
 
 @dataclass(frozen=True)
 class StateChange:
-    """The outcome of a delivery. It is written only if the row still has the state ``was`` and this fence.
+    """A state to write if the row still has the state ``was`` and this fence.
 
     The leftovers file stores the names of these fields.
 

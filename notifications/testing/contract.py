@@ -39,7 +39,10 @@ class ChannelContract:
         raise NotImplementedError
 
     def address(self, number: int) -> str:
-        """Return a valid address that the provider accepts."""
+        """Return a valid address that the provider accepts.
+
+        Override for kinds other than email, phone, url, user and none.
+        """
         kind = self.make_channel().address_kind
         return ADDRESSES[kind].format(number)
 

@@ -75,7 +75,10 @@ class WorkerProcesses:
         self._is_stop_requested = True
 
     def stop_now(self) -> None:
-        """Stop all children at the next message. May be called from a signal handler."""
+        """Pass a second stop on to all children; each stops after the next receipt.
+
+        May be called from a signal handler.
+        """
         self._is_stop_requested = self._is_stop_repeated = True
 
     def drain(self) -> Tally:

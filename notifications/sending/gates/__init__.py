@@ -1,8 +1,8 @@
 """Gates decide about one recipient on one channel.
 
 Each gate is a pure function of the facts. The first ``Drop`` is final. If several gates return ``Hold``, the last one
-applies, because its time takes the hours of the others into account. ``send()`` and the worker call the same functions;
-the worker calls only the gates whose answer can have changed.
+applies. Quiet hours and digest can both hold; digest comes last and applies quiet hours itself. ``send()`` and the
+worker call the same functions; the worker calls only the gates whose answer can have changed.
 """
 
 from collections.abc import Callable, Sequence
