@@ -198,6 +198,7 @@ class Dispatcher:
         if not self.claim_policy.is_flooded or now - self._flood_claimed_at < FLOOD_CLAIM_INTERVAL:
             return []
         self._flood_claimed_at = now
+        size = min(size, self.claim_size.start)
         return Delivery.objects.using(self.using).claim(
             self.writer.owner, now, lease, size, notification_ids, oldest_first=True, excluded_channels=closed
         )
@@ -222,6 +223,9 @@ class Dispatcher:
         oldest_first = self._claims % OLDEST_EVERY == 0
         outbox = Delivery.objects.using(self.using)
         min_score = URGENT_SCORE if self.claim_policy.is_flooded and not oldest_first else 0
+        if self.claim_policy.is_flooded and oldest_first:
+            # In a flood, the others get no more than a small share.
+            size = min(size, self.claim_size.start)
         return outbox.claim(self.writer.owner, now, lease, size, notification_ids, oldest_first, closed, min_score)
 
     def _attempt_group(self, provider: Provider, group: Sequence[AddressedDelivery]) -> None:

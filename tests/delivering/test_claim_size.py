@@ -8,6 +8,7 @@ import pytest
 from notifications.delivering.claim_size import ClaimSize
 from notifications.delivering.dispatcher import Dispatcher
 from notifications.delivering.workers.heartbeat import HeartbeatThread
+from notifications.events import NotificationPriority
 from notifications.models import Delivery
 from tests.delivering.scripted import refuse_orders
 
@@ -89,3 +90,13 @@ class TestTheDispatcher:
         assert 10 <= tally["sent"] < 40
         assert Delivery.objects.filter(state="ready", owner="", strikes=0).count() == 40 - tally["sent"]
         assert dispatcher.claim_size.current == 20
+
+    def test_claims_few_of_the_oldest_during_a_flood_even_after_large_claims(self, scripted_channel, settings):
+        settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "THROTTLE_DEPTH": 3, "BATCH_SIZE": 2}
+        refuse_orders(40, priority=NotificationPriority.LOW)
+        dispatcher = Dispatcher()
+        dispatcher.claim_size.current = 40
+        dispatcher._claims = 9
+        assert dispatcher.run_batch()[0] == 2, "the oldest have their turn"
+        dispatcher.claim_size.current = 40
+        assert dispatcher.run_batch()[0] == 2, "nothing urgent is ready"
