@@ -72,6 +72,9 @@ class ReachabilitySMTP(smtplib.SMTP):
     def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
         try:
             return super()._get_socket(host, port, timeout)  # type: ignore[misc]
+        except ConnectionResetError as error:
+            # The server has accepted the connection and closed it before connect() returned: it has been reached.
+            raise smtplib.SMTPServerDisconnected(f"Connection unexpectedly closed: {error}") from error
         except OSError as error:
             raise Unreachable(*error.args) from error
 

@@ -3,6 +3,7 @@
 What an SMTP server can do wrong is in ``test_smtp_matrix``.
 """
 
+import errno
 import socket
 import time
 from contextlib import contextmanager
@@ -270,6 +271,17 @@ class TestTheConnection:
             assert time.monotonic() - before < channel.patience / 2
         lost = (Verdict.UNKNOWN, Blame.PROVIDER) if stage == "end of content" else (Verdict.TEMPORARY, Blame.SILENCE)
         assert (receipt.verdict, receipt.blames) == lost
+
+    def test_takes_a_connection_that_is_reset_at_once_for_a_fault_of_the_server(self, closing, monkeypatch):
+        """If the reset arrives before connect() returns, connect() raises it. The server was reached anyway."""
+
+        def reset(*args, **kwargs):
+            raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
+
+        channel = closing(EmailChannel(backend=SMTP, backend_options={"host": "127.0.0.1", "port": 25}))
+        monkeypatch.setattr(socket, "create_connection", reset)
+        [receipt] = send(channel, "ann@example.com")
+        assert (receipt.verdict, receipt.blames) == (Verdict.TEMPORARY, Blame.PROVIDER)
 
     @pytest.mark.parametrize("options", [{"use_ssl": True}, {"use_tls": True}], ids=["TLS", "STARTTLS"])
     def test_limits_the_time_over_tls_too(self, closing, options, monkeypatch):
