@@ -148,8 +148,10 @@ def _validate_text(name: str, value: Any) -> str:
 
     :raises InvalidOption: if it does not fit the column.
     """
+    if value is None or value == "":
+        return ""
     length = getattr(Notification._meta.get_field(name), "max_length", 0)
-    text = "" if value is None else str(value)
+    text = str(value)
     if len(text) > length or UNSTORABLE.search(text):
         raise InvalidOption(f"{name} may have {length} plain characters; it is {text!a:.80}.")
     return text

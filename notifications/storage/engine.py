@@ -195,11 +195,12 @@ def get_engine(using: str) -> Engine:
     Klaxon's tables can only be in PostgreSQL and SQLite; a check reports others. A database of another kind gets the
     engine of SQLite, because code of the host may ask the clock for the time of such a database.
     """
-    return _load_engine(connections[using].vendor, using)
+    # The settings, because a connection is looked up for each thread and task, which takes longer.
+    return _load_engine(using, connections.settings[using]["ENGINE"])
 
 
 @cache
-def _load_engine(vendor: str, using: str) -> Engine:
+def _load_engine(using: str, backend: str) -> Engine:
     # By name, because the implementations import this module.
-    engine: Engine = import_string(ENGINES.get(vendor, ENGINES["sqlite"]))(using)
+    engine: Engine = import_string(ENGINES.get(connections[using].vendor, ENGINES["sqlite"]))(using)
     return engine
