@@ -51,7 +51,7 @@ def test_an_engine_that_takes_nothing_back_from_the_lost_is_found_out():
 def test_an_engine_without_a_breaker_is_found_out():
     figures = found_out("tireless")
     assert figures["zero"]["tries of a dead provider"] > 100
-    assert figures["zero"]["quarantined"] > 0, "their attempts were used up"
+    assert figures["zero"]["quarantined"] > 20, "their attempts were used up"
 
 
 @pytest.mark.slow
