@@ -4,6 +4,7 @@ import os
 import shutil
 
 import pytest
+from django.db import connections
 from django.test import SimpleTestCase
 
 from notifications.core import extras
@@ -63,3 +64,10 @@ def lacks_program(item: pytest.Item) -> bool:
 
 def found(program: str) -> bool:
     return bool(shutil.which(program) or shutil.which(program, path=ALSO_LOOKED_FOR_IN))
+
+
+@pytest.fixture
+def mysql_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default database says that it is MySQL, by both names under which code can ask for it."""
+    monkeypatch.setattr(connections["default"], "vendor", "mysql")
+    monkeypatch.setitem(connections.settings["default"], "ENGINE", "django.db.backends.mysql")

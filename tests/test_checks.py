@@ -8,7 +8,7 @@ from importlib import metadata
 import pytest
 from django.core.checks import Error, Warning
 from django.core.checks import run_checks as run_all_checks
-from django.db import connection, connections
+from django.db import connection
 
 from notifications import checks
 from notifications.channels import BaseChannel
@@ -534,9 +534,8 @@ class TestSQLiteE009W002:
 
 
 class TestEngineE031:
-    def test_a_database_that_is_not_supported_is_reported(self, monkeypatch):
-        monkeypatch.setattr(connections["default"], "vendor", "mysql")
-        monkeypatch.setitem(connection.settings_dict, "ENGINE", "django.db.backends.mysql")
+    @pytest.mark.usefixtures("mysql_database")
+    def test_a_database_that_is_not_supported_is_reported(self):
         [message] = found("E031")
         assert "'django.db.backends.mysql'" in message.msg
         assert "'django.db.backends.postgresql'" in message.hint

@@ -9,7 +9,7 @@ from django.apps.registry import Apps
 from django.contrib.auth.models import User
 from django.core.exceptions import AppRegistryNotReady, ImproperlyConfigured, ValidationError
 from django.core.management import CommandError, call_command
-from django.db import DatabaseError, connection, connections
+from django.db import DatabaseError, connection
 
 from notifications import conf
 from notifications.channels import BaseChannel
@@ -189,10 +189,9 @@ def test_without_the_app_the_first_import_names_installed_apps():
     )
 
 
-def test_a_database_of_another_make_is_answered_by_check(monkeypatch, settings, own_events):  # noqa: F811
+@pytest.mark.usefixtures("mysql_database")
+def test_a_database_of_another_make_is_answered_by_check(settings, own_events):  # noqa: F811
     settings.NOTIFICATIONS = LOG
-    monkeypatch.setattr(connections["default"], "vendor", "mysql")
-    monkeypatch.setitem(connection.settings_dict, "ENGINE", "django.db.backends.mysql")
     [message] = [message for message in run_checks(None) if message.id == "klaxon.E031"]
     assert f"{message.msg} {message.hint}" == (
         "Klaxon's tables are in the database 'default', whose ENGINE 'django.db.backends.mysql' is not supported. "

@@ -263,6 +263,6 @@ def test_sqlite_outages_are_detected_by_error_code(code, away):
     assert SQLiteEngine("default").is_unreachable(error) is away
 
 
-def test_errors_of_other_databases_are_no_outage(monkeypatch):
-    monkeypatch.setattr(connections["default"], "vendor", "oracle")
+@pytest.mark.usefixtures("mysql_database")
+def test_errors_of_other_databases_are_no_outage():
     assert not get_engine("default").is_unreachable(InterfaceError())

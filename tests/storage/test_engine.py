@@ -73,10 +73,8 @@ class TestInterface:
         assert engine.connection is connections["default"]
         assert get_engine("default") is engine
 
-    def test_a_database_of_another_kind_has_no_time_of_its_own(self, monkeypatch):
-        monkeypatch.setattr(connections["default"], "vendor", "mysql")
-        # Engines are kept by the backend's name.
-        monkeypatch.setitem(connections.settings["default"], "ENGINE", "backend.of.another.kind")
+    @pytest.mark.usefixtures("mysql_database")
+    def test_a_database_of_another_kind_has_no_time_of_its_own(self):
         assert get_engine("default").server_time is None
 
 
