@@ -30,10 +30,10 @@ DELIVERIES = """
     )
     INSERT INTO klaxon_delivery (
         notification_id, channel, recipient_id, recipient_key, address, address_hash, state, score,
-        reason, attempts, strikes, owner, fence, epoch, provider, provider_message_id
+        reason, attempts, strikes, owner, fence, epoch, provider, provider_message_id, tried_providers
     )
     SELECT n.id, %(channel)s, u.id, 'u:' || u.id, CASE WHEN %(channel)s = 'email' THEN u.email ELSE '' END, 'none',
-        'ready', %(score)s, '', 0, 0, '', 0, 0, '', ''
+        'ready', %(score)s, '', 0, 0, '', 0, 0, '', '', ''
     FROM klaxon_notification n
     CROSS JOIN seat JOIN auth_user u ON u.id = %(first)s + (n.id * %(each)s + seat.number) %% %(crowd)s
     WHERE n.id >= %(since)s ORDER BY n.id"""

@@ -12,8 +12,9 @@ from notifications.models import Cluster, Delivery, Notification
 COLUMNS = (
     "notification_id", "channel", "recipient_id", "recipient_key", "address", "address_hash", "state", "reason",
     "score", "attempts", "strikes", "owner", "fence", "epoch", "provider", "provider_message_id",
+    "tried_providers",
 )  # fmt: skip
-REST = ("ready", "", 50, 0, 0, "", 0, 0, "", "")
+REST = ("ready", "", 50, 0, 0, "", 0, 0, "", "", "")
 People = Sequence[tuple[int, str]]
 
 

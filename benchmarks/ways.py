@@ -19,10 +19,10 @@ CLAIM = """
 REFILL = """
     INSERT INTO klaxon_delivery (
         notification_id, channel, recipient_id, recipient_key, address, address_hash, state, score,
-        reason, attempts, strikes, owner, fence, epoch, provider, provider_message_id
+        reason, attempts, strikes, owner, fence, epoch, provider, provider_message_id, tried_providers
     )
     SELECT notification_id, channel, recipient_id, 'c:' || id, address, address_hash, 'ready', score,
-        '', 0, 0, '', 0, 0, '', ''
+        '', 0, 0, '', 0, 0, '', '', ''
     FROM klaxon_delivery WHERE id IN ({marks})"""
 
 Claimed = list[tuple[int, int]]
@@ -31,7 +31,7 @@ Claimed = list[tuple[int, int]]
 def claim_with_klaxon(using: str) -> Claimed:
     """Claim rows with Klaxon and return their ids and fences."""
     now = timezone.now()
-    rows = Delivery.objects.using(using).claim("benchmark", now, now + timedelta(seconds=60), ROWS)
+    rows = Delivery.objects.using(using).claim("benchmark", now + timedelta(seconds=60), ROWS)
     return [(row.pk, row.fence) for row in rows]
 
 

@@ -483,7 +483,7 @@ class TestPreferencesE012:
         assert len(found("E012")) == 1
 
 
-def sections(cluster, users, gathers, since, until):
+def sections(cluster, users, digest_kind, since, until):
     return {}
 
 

@@ -19,11 +19,11 @@ LONGEST = timedelta(days=2)
 
 
 def sections(
-    program: Cluster, users: Sequence[Any], gathers: str, since: datetime, until: datetime
+    program: Cluster, users: Sequence[Any], digest_kind: str, since: datetime, until: datetime
 ) -> Mapping[Any, Sequence[Section]]:
     """Return figures of the week, the number of upcoming shifts and urgent unread items, for ``DIGEST_SECTIONS``."""
     programme = Shift.objects.filter(program=program)
-    if gathers != "weekly" or not programme.exists():
+    if digest_kind != "weekly" or not programme.exists():
         return {}
     shifts, unread = defaultdict(list), defaultdict(list)
     for shift in programme.filter(resident__in=users, starts_at__gte=since - LONGEST, starts_at__lt=until + WEEK):

@@ -28,7 +28,7 @@ class BaseChannel:
       crash.
     - ``one_by_one``: whether a message is handed over only when its receipt is requested, so that Klaxon can stop in
       the middle of a group.
-    - ``patience``: the maximum number of seconds for one message, including timeouts. Leases are made longer than this.
+    - ``timeout``: the maximum number of seconds for one message, including timeouts. Leases are made longer than this.
       An instance can set its own value.
     - ``idempotent``: whether the provider ignores a repeat with the same ``delivery.idempotency_key``.
     - ``transactional``: whether ``send()`` writes only to the site's own database. It then runs inside the transaction
@@ -42,7 +42,7 @@ class BaseChannel:
     address_kind: ClassVar[str] = ""
     group_size: ClassVar[int] = 10
     one_by_one: ClassVar[bool] = False
-    patience: float = 30
+    timeout: float = 30
     idempotent: ClassVar[bool] = False
     transactional: ClassVar[bool] = False
     required_parts: ClassVar[Sequence[str]] = ("txt",)

@@ -59,7 +59,7 @@ class EmailChannel(BaseChannel):
     address_kind = "email"
     one_by_one = True
     takes_attachments = True
-    patience = Timeouts().mail
+    timeout = Timeouts().mail
     required_parts = ("subject.txt", "txt")
     optional_parts = ("html",)
 
@@ -79,7 +79,7 @@ class EmailChannel(BaseChannel):
             self.from_email, self.reply_to = encode_domain(self.from_email), list(map(encode_domain, self.reply_to))
         self.backend, self.backend_options, self.mailer = backend, backend_options or {}, mailer
         self.connection = self._connect()
-        self.patience = _get_max_seconds(self.connection)
+        self.timeout = _get_max_seconds(self.connection)
         self._has_sent_mail = False
         self.domain = "localhost" if self.sender_faults else parse_mailbox(self.from_email).domain
 

@@ -15,7 +15,7 @@ class LogChannel(BaseChannel):
     # A line that is repeated after a crash does no harm.
     group_size = 500
     # Logging does not wait for a provider.
-    patience = 0.1
+    timeout = 0.1
 
     def __init__(self, logger: str = "notifications.channel.log", level: str = "INFO") -> None:
         self.logger = logging.getLogger(logger)

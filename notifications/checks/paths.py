@@ -54,7 +54,7 @@ def check_preferences() -> Messages:
 
 def check_digest_sections() -> Messages:
     if path := conf.current().digest_sections:
-        hint = "Set it to the dotted path of a function (cluster, users, gathers, since, until), or remove it."
+        hint = "Set it to the dotted path of a function (cluster, users, digest_kind, since, until), or remove it."
         yield from _check_callable(path, "DIGEST_SECTIONS", 5, hint, "klaxon.E013")
 
 

@@ -73,7 +73,7 @@ def _find_template_places() -> Iterator[tuple[NotificationEvent, str, Sequence[P
             if name in enabled and member not in DIGESTS.values():
                 yield event, name, get_template_places(event.name, "", name)
                 if event.batch_seconds:
-                    yield event, name, get_template_places(event.name, Notification.Gathers.BATCH, name)
+                    yield event, name, get_template_places(event.name, Notification.DigestKind.BATCH, name)
     for name in map(key_of, conf.current().digest_channels):
         for kind, member in DIGESTS.items() if name in enabled else ():
             yield NOTIFICATION_EVENTS[member], name, get_template_places(member.value, kind, name)

@@ -106,7 +106,7 @@ def _send(
     stop: Stop,
 ) -> None:
     """Mark the deliveries as *sending* and hand over those that this worker still owns."""
-    timeout = conf.current().lease_seconds + channel.patience * len(prepared)
+    timeout = conf.current().lease_seconds + channel.timeout * len(prepared)
     lease = writer.now() + timedelta(seconds=timeout)
     # Committed before the call (unless the channel is transactional): if this process dies now, the row says that the
     # message may have been sent.

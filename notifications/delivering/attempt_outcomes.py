@@ -58,16 +58,16 @@ FORGIVABLE_VERDICTS = (Verdict.TEMPORARY, Verdict.CONFIGURATION)
 
 
 def decide_next_state(
-    attempted: AttemptResult, now: datetime, failed_providers: str = "", is_forgiven: bool = False
+    attempted: AttemptResult, now: datetime, tried_providers: str = "", is_forgiven: bool = False
 ) -> StateChange:
     """Return the next state of a delivery. The function is pure except for the random jitter.
 
-    :param failed_providers: the names of the providers that have tried the delivery in this round, if there is another
+    :param tried_providers: the providers that have tried the delivery in this round, as JSON, if there is another
         provider. If the attempt has failed, that provider is next; the whole round is one attempt.
     :param is_forgiven: whether a failed attempt is not counted.
     """
     delivery, receipt = attempted.delivery, attempted.receipt
-    is_failing_over = bool(failed_providers) and _can_fail_over(receipt) and not _must_hold(delivery, receipt)
+    is_failing_over = bool(tried_providers) and _can_fail_over(receipt) and not _must_hold(delivery, receipt)
     attempts_refunded = int(is_failing_over or (is_forgiven and receipt.verdict in FORGIVABLE_VERDICTS))
     state: str
     due_at: datetime | None
@@ -84,9 +84,10 @@ def decide_next_state(
         state=state,
         reason=Reason.FAILED_OVER if is_failing_over else get_reason(receipt),
         due_at=due_at,
-        provider=failed_providers if is_failing_over else attempted.provider,
+        provider=attempted.provider,
         provider_message_id=_clean_message_id(receipt),
         attempts_refunded=attempts_refunded if state == DeliveryState.RETRY else 0,
+        tried_providers=tried_providers if is_failing_over else "",
     )
 
 

@@ -37,7 +37,7 @@ class ClaimPolicy:
         """Return the channels without an available provider that are not paused."""
         return self.providers.unavailable_channels(now) - self._paused
 
-    def get_closed_channels(self, now: datetime) -> frozenset[str] | None:
+    def get_blocked_channels(self, now: datetime) -> frozenset[str] | None:
         """Return the channels that nothing may be claimed of, or None if nothing at all may be claimed."""
         self._claimed_at = now
         if is_off():
@@ -52,7 +52,7 @@ class ClaimPolicy:
     def get_half_open_channels(self, now: datetime) -> set[str]:
         """Return the channels whose providers wait for a probe and that are not paused.
 
-        Call :meth:`get_closed_channels` first.
+        Call :meth:`get_blocked_channels` first.
         """
         return self.providers.half_open_channels(now) - self._paused - {EVERYTHING}
 

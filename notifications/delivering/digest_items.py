@@ -32,7 +32,7 @@ def recheck_digest_items(
     Return the deliveries that may still be sent. A digest or batch without any item left gets the state of its last
     item and is counted instead.
     """
-    digests = [item for item in sendable if item.delivery.notification.gathers]
+    digests = [item for item in sendable if item.delivery.notification.digest_kind]
     if not digests:
         return sendable, Counter()
     addresses = collect_addresses([digest.delivery for digest in digests])
@@ -89,7 +89,7 @@ def _is_empty(
     if len(refused[digest.delivery.pk]) < count or notification.values.get("sections"):
         return False
     # A digest that never had an item was sent by the host itself.
-    return count > 0 or notification.gathers == notification.Gathers.BATCH
+    return count > 0 or notification.digest_kind == notification.DigestKind.BATCH
 
 
 def _get_answer_for_empty(refused: Sequence[RefusedItem]) -> Drop:

@@ -161,7 +161,7 @@ class Dispatcher:
         return kept
 
     def _claim(self, size: int, notification_ids: Sequence[int], now: datetime) -> list[Delivery]:
-        closed = self.claim_policy.get_closed_channels(now)
+        closed = self.claim_policy.get_blocked_channels(now)
         if closed is None:
             return []
         self._claims += 1
@@ -200,7 +200,7 @@ class Dispatcher:
         self._flood_claimed_at = now
         size = min(size, self.claim_size.start)
         return Delivery.objects.using(self.using).claim(
-            self.writer.owner, now, lease, size, notification_ids, oldest_first=True, excluded_channels=closed
+            self.writer.owner, lease, size, notification_ids, oldest_first=True, excluded_channels=closed
         )
 
     def get_rest_seconds(self) -> float | None:
@@ -226,7 +226,7 @@ class Dispatcher:
         if self.claim_policy.is_flooded and oldest_first:
             # In a flood, the others get no more than a small share.
             size = min(size, self.claim_size.start)
-        return outbox.claim(self.writer.owner, now, lease, size, notification_ids, oldest_first, closed, min_score)
+        return outbox.claim(self.writer.owner, lease, size, notification_ids, oldest_first, closed, min_score)
 
     def _attempt_group(self, provider: Provider, group: Sequence[AddressedDelivery]) -> None:
         if not group:

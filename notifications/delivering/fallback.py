@@ -113,7 +113,7 @@ class FallbackTakeover:
         outbox = Delivery.objects.using(self.using)
         others = conf.current().enabled_channels - {channel}
         with transaction.atomic(using=self.using):
-            claimed = outbox.claim(owner, now, lease, TAKEOVER_LIMIT, ids, excluded_channels=others)
+            claimed = outbox.claim(owner, lease, TAKEOVER_LIMIT, ids, excluded_channels=others)
             rows = outbox.with_notifications(claimed)
             accepted, _ = _ask_gates(_filter_with_fallback(rows, self.using), self.using, now)
             redirections = _exclude_failed(accepted, self.using)
@@ -141,7 +141,15 @@ class FallbackTakeover:
         changes = [
             StateChange(row.pk, row.fence, claimed, DeliveryState.DROPPED, Reason.FALLBACK)
             if row.pk in redirected_ids
-            else StateChange(row.pk, row.fence, claimed, DeliveryState.READY, row.reason, provider=row.provider)
+            else StateChange(
+                row.pk,
+                row.fence,
+                claimed,
+                DeliveryState.READY,
+                row.reason,
+                provider=row.provider,
+                tried_providers=row.tried_providers,
+            )
             for row in rows
         ]
         Delivery.objects.using(self.using).settle(changes, now)
@@ -163,7 +171,7 @@ def _filter_with_fallback(rows: Sequence[Delivery], using: str) -> list[Delivery
     Leave out batches whose items all have a delivery on the fallback channel already.
     """
     found = [row for row in rows if get_fallback_channel(row)]
-    batches = {row.notification_id: get_fallback_channel(row) for row in found if row.notification.gathers}
+    batches = {row.notification_id: get_fallback_channel(row) for row in found if row.notification.digest_kind}
     if not batches:
         return found
     outbox = Delivery.objects.using(using)

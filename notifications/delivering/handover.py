@@ -106,5 +106,5 @@ class GroupHandover:
         return Outcomes([*pairs, *(retry_unsent(delivery, now) for delivery in unsent)], now)
 
     def _build_pair(self, item: AttemptResult, now: datetime) -> tuple[AttemptResult, StateChange]:
-        failed_over = self.providers.names_for_failover(self.provider, item.delivery, now)
-        return item, decide_next_state(item, now, failed_over, self.providers.is_uncounted(self.provider, item, now))
+        tried = self.providers.names_for_failover(self.provider, item.delivery, now)
+        return item, decide_next_state(item, now, tried, self.providers.is_uncounted(self.provider, item, now))

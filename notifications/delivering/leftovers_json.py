@@ -15,7 +15,7 @@ from notifications.core.addresses import mask_addresses
 from notifications.delivering.attempt_outcomes import Outcomes, UnsentChange
 from notifications.delivering.providers.attempt_result import AttemptResult
 from notifications.models import Delivery
-from notifications.outcomes import Blame, Receipt, Suppress, Verdict
+from notifications.outcomes import Blame, Reason, Receipt, Suppress, Verdict
 from notifications.storage.outbox import StateChange
 
 NO_FENCE = -1
@@ -107,14 +107,22 @@ def _load_pairs(
     pairs: Sequence[Mapping[str, Any]], rows: Mapping[tuple[int, str], Delivery]
 ) -> Iterator[tuple[AttemptResult | None, StateChange]]:
     for pair in pairs:
-        due_at = pair["news"]["due_at"]
-        change = StateChange(**{**pair["news"], "due_at": datetime.fromisoformat(due_at) if due_at else None})
+        change = _load_change(pair["news"])
         row, attempt = rows.get(_get_key(pair)), pair["attempted"]
         if row is not None:
             # After a restore, another worker may have claimed the delivery with the same fence. Then the attempt is
             # logged, but the state stays.
             is_same_owner = row.owner == pair["owner"]
             yield attempt and _load_attempt(attempt, row), change if is_same_owner else replace(change, fence=NO_FENCE)
+
+
+def _load_change(news: Mapping[str, Any]) -> StateChange:
+    due_at, tried = news["due_at"], {}
+    if "tried_providers" not in news and news["reason"] == Reason.FAILED_OVER:
+        # Before the field existed, ``provider`` contained the names.
+        names = news["provider"].split(", ")
+        tried = {"provider": names[-1], "tried_providers": json.dumps(names)}
+    return StateChange(**{**news, **tried, "due_at": datetime.fromisoformat(due_at) if due_at else None})
 
 
 def _load_attempt(attempt: Mapping[str, Any], row: Delivery) -> AttemptResult:

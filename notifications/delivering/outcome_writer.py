@@ -150,7 +150,18 @@ class OutcomeWriter:
         if not rows:
             return
         claimed, ready = DeliveryState.CLAIMED, DeliveryState.READY
-        changes = [StateChange(row.pk, row.fence, claimed, ready, row.reason, provider=row.provider) for row in rows]
+        changes = [
+            StateChange(
+                row.pk,
+                row.fence,
+                claimed,
+                ready,
+                row.reason,
+                provider=row.provider,
+                tried_providers=row.tried_providers,
+            )
+            for row in rows
+        ]
         outcomes = Outcomes([(None, change) for change in changes], self.get_answer_time())
         if later or self._unwritten:
             self.keep(outcomes)

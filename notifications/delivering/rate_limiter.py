@@ -57,7 +57,8 @@ class RateLimiter:
         priority = item.delivery.notification.priority
         rates = self.providers.rates(provider, now)
         # A delivery that was tried or broken off has been counted before.
-        is_counted = item.delivery.attempts > 0 or item.delivery.reason in (Reason.BROKEN_OFF, Reason.FAILED_OVER)
+        delivery = item.delivery
+        is_counted = delivery.attempts > 0 or bool(delivery.tried_providers) or delivery.reason == Reason.BROKEN_OFF
         return [
             *([] if is_counted else build_requests(item.delivery, event)),
             *(build_provider_request(key, rate, priority) for key, rate in rates.items()),

@@ -83,6 +83,7 @@ def apply_refusals(refused: Sequence[tuple[Delivery, Drop | Hold]], using: str, 
             state=get_state_after(answer),
             reason=answer.reason,
             due_at=answer.until if isinstance(answer, Hold) else None,
+            tried_providers=delivery.tried_providers if isinstance(answer, Hold) else "",
         )
         for delivery, answer in refused
     ]

@@ -63,20 +63,20 @@ class PendingDigest:
         return self.is_wanted and len(self.items) > (1 if self.reason == Reason.BATCH else 0)
 
     @property
-    def gathers(self) -> str:
-        return Notification.Gathers.BATCH if self.reason == Reason.BATCH else digest_kind_for(self.person)
+    def digest_kind(self) -> str:
+        return Notification.DigestKind.BATCH if self.reason == Reason.BATCH else get_digest_kind(self.person)
 
     @property
     def event(self) -> str:
         """The event that it is sent as."""
-        digest = DIGESTS.get(self.gathers)
+        digest = DIGESTS.get(self.digest_kind)
         return digest.value if digest else self.items[0].notification.event
 
 
-def digest_kind_for(person: Person) -> str:
+def get_digest_kind(person: Person) -> str:
     """Return the kind of digest of a person. It is daily if the person has chosen none since deliveries were held."""
     weekly = person.settings is not None and person.settings.digest == UserSettings.Digest.WEEKLY
-    return Notification.Gathers.WEEKLY if weekly else Notification.Gathers.DAILY
+    return Notification.DigestKind.WEEKLY if weekly else Notification.DigestKind.DAILY
 
 
 def group_due(waiting: Iterable[Delivery], using: str, now: datetime) -> Iterator[PendingDigest]:

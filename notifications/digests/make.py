@@ -159,13 +159,13 @@ def _merge(to_make: Sequence[PendingDigest], sections: StoredSections, using: st
 def _build_notification(pending: PendingDigest, sections: StoredSections, now: datetime) -> Notification:
     rows = pending.items
     key = rows[0].notification.cluster_id, getattr(pending.person.user, "pk", None)
-    has_sections = pending.gathers != Notification.Gathers.BATCH and key in sections
+    has_sections = pending.digest_kind != Notification.DigestKind.BATCH and key in sections
     return Notification(
         cluster=rows[0].notification.cluster,
         event=pending.event,
         priority=min(row.notification.priority for row in rows),
         context={"sections": sections[key]} if has_sections else {},
-        gathers=pending.gathers,
+        digest_kind=pending.digest_kind,
         attachment_bytes=pending.attachment_bytes,
         created_at=now,
     )

@@ -14,7 +14,7 @@ from notifications.core import clock
 from notifications.core.hours import list_started_hours
 from notifications.core.primary import read_from_primary
 from notifications.core.zones import get_zone
-from notifications.digests.grouping import digest_kind_for
+from notifications.digests.grouping import get_digest_kind
 from notifications.digests.sections import load_cluster_sections
 from notifications.events import DIGESTS, NOTIFICATION_EVENTS, key_of
 from notifications.exceptions import IdempotencyConflict
@@ -99,7 +99,7 @@ def _has_same_digest(person: Person, row: UserSettings) -> bool:
 def _find_served(cluster: Any, keys: Sequence[str], since: datetime, using: str) -> set[str]:
     """Return the users with a digest of this hour, with an unsent digest, or with deliveries held for one."""
     deliveries = Delivery.objects.using(using).filter(notification__cluster=cluster, recipient_key__in=keys)
-    made = Q(notification__gathers__in=DIGESTS) & (Q(notification__created_at__gte=since) | Q(state="held"))
+    made = Q(notification__digest_kind__in=DIGESTS) & (Q(notification__created_at__gte=since) | Q(state="held"))
     is_unscheduled = Q(notification__send_at=None) | Q(notification__send_at__lt=since)
     waits = Q(state="held", reason="digest", notification__created_at__lt=since) & is_unscheduled
     return set(deliveries.filter(made | waits).values_list("recipient_key", flat=True))
@@ -108,7 +108,7 @@ def _find_served(cluster: Any, keys: Sequence[str], since: datetime, using: str)
 def _send_one(cluster: Any, person: Person, since: datetime, sections: Any) -> int:
     if not sections:
         return 0
-    kind = digest_kind_for(person)
+    kind = get_digest_kind(person)
     key = f"{kind} {person.key} {since.isoformat()}"
     context = {"sections": sections}
     try:

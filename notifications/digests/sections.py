@@ -15,15 +15,15 @@ from notifications import conf
 from notifications.context import encoded
 from notifications.delivering.rendering import get_locale
 from notifications.delivering.rendering.locales import use_locale
-from notifications.digests.grouping import digest_kind_for
+from notifications.digests.grouping import get_digest_kind
 from notifications.models import Delivery, Notification, get_cluster_model
 from notifications.sending.gates import Person, load_people
 
 logger = logging.getLogger("notifications.digests")
 
 PERIODS: Mapping[str, timedelta] = {
-    Notification.Gathers.DAILY: timedelta(days=1),
-    Notification.Gathers.WEEKLY: timedelta(days=7),
+    Notification.DigestKind.DAILY: timedelta(days=1),
+    Notification.DigestKind.WEEKLY: timedelta(days=7),
 }
 StoredSections = dict[tuple[Any, Any], list[Any]]
 """Sections as they are stored, by the primary keys of the cluster and the user."""
@@ -58,7 +58,7 @@ def load_cluster_sections(cluster: Any, persons: Iterable[Person], now: datetime
     by_kind: defaultdict[str, list[Person]] = defaultdict(list)
     for person in persons:
         if person.is_member and person.user is not None and person.user.is_active:
-            by_kind[digest_kind_for(person)].append(person)
+            by_kind[get_digest_kind(person)].append(person)
     return {
         (cluster.pk, person.user.pk): sections
         for kind, members in by_kind.items()

@@ -36,9 +36,9 @@ class AttachedFileQuerySet(models.QuerySet["AttachedFile"]):
         It takes one query, two if there is a digest or batch with attachments, and none if there are no attachments.
         """
         with_files = {row.pk: row for row in notifications if row.attachment_bytes}
-        digest_ids = [pk for pk, row in with_files.items() if row.gathers]
+        digest_ids = [pk for pk, row in with_files.items() if row.digest_kind]
         items = self._load_item_ids(digest_ids) if digest_ids else {}
-        sources = {pk: items.get(pk, ()) if row.gathers else (pk,) for pk, row in with_files.items()}
+        sources = {pk: items.get(pk, ()) if row.digest_kind else (pk,) for pk, row in with_files.items()}
         files = self._load_files({source for ids in sources.values() for source in ids}) if with_files else {}
         return {pk: tuple(chain.from_iterable(files.get(source, ()) for source in ids)) for pk, ids in sources.items()}
 

@@ -5,6 +5,7 @@ which runs several statements, and ``storage.waiting.shed()``. ``docs/architectu
 transitions. The ``fence`` that a worker gets with a claim proves that the claim is valid.
 """
 
+import json
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Self
@@ -27,7 +28,7 @@ from notifications.storage.outbox import LostClaim, StateChange
 WAITS_FOR_DIGEST_JOIN_SQL = "klaxon_delivery.state = 'held' AND klaxon_delivery.reason IN ('batch', 'digest')"
 WAITS_FOR_DIGEST = Q(state="held", reason__in=("batch", "digest"))
 DIGEST_NOTIFICATION = "merged_into__notification"
-FAILURE_REASONS = (Reason.CONFIGURATION, Reason.TEMPORARY, Reason.LOST_CONTACT, Reason.FAILED_OVER)
+FAILURE_REASONS = (Reason.CONFIGURATION, Reason.TEMPORARY, Reason.LOST_CONTACT)
 
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
@@ -45,7 +46,6 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
     def claim(
         self,
         owner: str,
-        now: datetime,
         lease: datetime,
         limit: int,
         notification_ids: Sequence[int] = (),
@@ -225,6 +225,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
             strikes=0,
             due_at=None,
             settled_at=None,
+            tried_providers="",
         )
 
     @property
@@ -267,6 +268,8 @@ class Delivery(models.Model):
     epoch = models.PositiveIntegerField(_("epoch"), default=0)
     provider = models.CharField(_("provider"), max_length=100, blank=True)
     provider_message_id = models.CharField(_("provider message id"), max_length=255, blank=True)
+    # The names of the providers that have failed in this round, as a JSON list; see list_tried_providers().
+    tried_providers = models.TextField(_("tried providers"), blank=True)
     merged_into = models.ForeignKey(
         "self",
         verbose_name=_("merged into"),
@@ -303,8 +306,8 @@ class Delivery(models.Model):
                 condition=Q(state__in=("held", "retry")) & ~Q(reason__in=("batch", "digest")),
                 name="klaxon_delivery_due",
             ),
-            models.Index(fields=["due_at"], condition=WAITS_FOR_DIGEST, name="klaxon_delivery_gathers"),
-            models.Index(fields=["recipient_key"], condition=WAITS_FOR_DIGEST, name="klaxon_delivery_gathered"),
+            models.Index(fields=["due_at"], condition=WAITS_FOR_DIGEST, name="klaxon_delivery_digest_due"),
+            models.Index(fields=["recipient_key"], condition=WAITS_FOR_DIGEST, name="klaxon_delivery_digest_key"),
             models.Index(fields=["lease"], condition=Q(state__in=("claimed", "sending")), name="klaxon_delivery_lease"),
             models.Index(fields=["settled_at"], condition=Q(state="dead"), name="klaxon_delivery_dead"),
             models.Index(fields=["merged_into"], condition=Q(merged_into__isnull=False), name="klaxon_delivery_merged"),
@@ -347,7 +350,12 @@ class Delivery(models.Model):
     @property
     def has_failed_before(self) -> bool:
         """Whether a provider has failed with the delivery before, as in ``outbox.HAS_FAILED_BEFORE``."""
-        return self.attempts > 0 or self.reason in FAILURE_REASONS
+        return self.attempts > 0 or bool(self.tried_providers) or self.reason in FAILURE_REASONS
+
+    def list_tried_providers(self) -> list[str]:
+        """Return the names of the providers that have failed with the delivery in this round, the first one first."""
+        names: list[str] = json.loads(self.tried_providers) if self.tried_providers else []
+        return names
 
     @property
     def idempotency_key(self) -> str:

@@ -15,11 +15,11 @@ from notifications.events import NotificationPriority
 class Notification(models.Model):
     """One call of ``send()``: the event, the cluster and the context, with the options that apply to all deliveries.
 
-    It can also be a digest or batch: then ``gathers`` contains its kind, and ``merged_into`` of each item is its
+    It can also be a digest or batch: then ``digest_kind`` contains its kind, and ``merged_into`` of each item is its
     delivery.
     """
 
-    class Gathers(models.TextChoices):
+    class DigestKind(models.TextChoices):
         BATCH = "batch", _("batch")
         DAILY = "daily", _("daily digest")
         WEEKLY = "weekly", _("weekly digest")
@@ -48,7 +48,7 @@ class Notification(models.Model):
     correlation_id = models.CharField(_("correlation id"), max_length=100, default=uuid4, db_index=True)
     # For a digest or batch, the total of its items. If it is 0, the table of attachments is not read.
     attachment_bytes = models.PositiveIntegerField(_("size of attachments"), default=0)
-    gathers = models.CharField(_("kind of digest"), max_length=10, choices=Gathers.choices, blank=True)
+    digest_kind = models.CharField(_("kind of digest"), max_length=10, choices=DigestKind.choices, blank=True)
     created_at = models.DateTimeField(_("created at"), db_index=True)
     send_at = models.DateTimeField(_("send at"), null=True, blank=True)
     expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)

@@ -31,11 +31,13 @@ OVERDUE_AFTER = timedelta(hours=1)
 # The columns that delivering needs.
 CLAIMED_COLUMNS = (
     "id", "notification_id", "channel", "recipient_id", "recipient_key", "address", "state", "reason", "score",
-    "attempts", "strikes", "owner", "fence", "epoch", "provider",
+    "attempts", "strikes", "owner", "fence", "epoch", "provider", "tried_providers",
 )  # fmt: skip
 MAX_SUSPECTS = 1000
 # A provider has failed with the delivery before, so the delivery itself may be the cause of the failure.
-HAS_FAILED_BEFORE = "(attempts > 0 OR reason IN ('configuration', 'temporary', 'lost_contact', 'failed_over'))"
+HAS_FAILED_BEFORE = (
+    "(attempts > 0 OR tried_providers <> '' OR reason IN ('configuration', 'temporary', 'lost_contact'))"
+)
 # A probe is chosen from this number of the newest deliveries.
 PROBE_CANDIDATES = 200
 
@@ -59,6 +61,7 @@ class StateChange:
     The leftovers file stores the names of these fields.
 
     :param attempts_refunded: 1 if an attempt was counted that must not count, otherwise 0.
+    :param tried_providers: the value of the column of the same name.
     """
 
     id: int
@@ -70,6 +73,7 @@ class StateChange:
     provider: str = ""
     provider_message_id: str = ""
     attempts_refunded: int = 0
+    tried_providers: str = ""
 
 
 def claim_statement(
@@ -164,19 +168,21 @@ def settle(using: str, changes: Sequence[StateChange], now: datetime) -> set[int
             item.provider_message_id,
             prepare_time(connection, now if item.state in END_STATES else None),
             item.attempts_refunded,
+            item.tried_providers,
         )
         for item in changes
     ]
-    types = ("bigint", "integer", "text", "text", "text", "timestamptz", "text", "text", "timestamptz", "integer")
+    texts, time = ("text", "text"), "timestamptz"
+    types = ("bigint", "integer", *texts, "text", time, *texts, time, "integer", "text")
     values, params = engine.row_source(rows, types)
     sql = f"""
         WITH changes(
             change_id, change_fence, was, new_state, new_reason, new_due_at, provider_name, message_id, new_settled_at,
-            attempts_refunded
+            attempts_refunded, new_tried_providers
         ) AS ({values})
         UPDATE {TABLE} SET state = new_state, reason = new_reason, due_at = new_due_at, provider = provider_name,
             provider_message_id = message_id, settled_at = new_settled_at, attempts = attempts - attempts_refunded,
-            strikes = strikes - {ON_TRIAL}, owner = '', lease = NULL
+            strikes = strikes - {ON_TRIAL}, owner = '', lease = NULL, tried_providers = new_tried_providers
         FROM changes WHERE id = change_id AND fence = change_fence AND state = was
         RETURNING id"""  # noqa: S608
     return fetch_ids(engine, sql, params)

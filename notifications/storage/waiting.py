@@ -92,7 +92,7 @@ def _untouched_sends(scope: OutboxScope) -> str:
             SELECT send_id, COUNT(*) AS deliveries, MIN(score) AS score FROM ({waiting}) AS d GROUP BY send_id
         ), untouched AS (
             SELECT send_id, deliveries, score FROM waiting JOIN klaxon_notification n ON n.id = send_id
-            WHERE {scope.condition} AND n.gathers = '' AND NOT EXISTS (
+            WHERE {scope.condition} AND n.digest_kind = '' AND NOT EXISTS (
                 SELECT 1 FROM klaxon_delivery d WHERE d.notification_id = send_id AND d.state NOT IN ('held', 'ready')
             )
         )"""  # noqa: S608 - constant SQL

@@ -11,7 +11,7 @@ from notifications.outcomes import Receipt, Verdict
 class LedgerChannel(BaseChannel):
     """Writes each delivery to the file ``path``. A delivery takes ``seconds``."""
 
-    patience = 1
+    timeout = 1
 
     def __init__(self, path, seconds=0.0):
         self.path, self.seconds = path, seconds

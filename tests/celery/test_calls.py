@@ -156,7 +156,7 @@ def test_a_sweep_rescues_deliveries_of_a_lost_worker(ready):
 
     ready(3)
     with travelling() as time:
-        Delivery.objects.claim("lost", time(), time(), 3)
+        Delivery.objects.claim("lost", time(), 3)
         time.forward(seconds=1)
         sweep("default")
     # Each has a strike, so each is in a batch of its own.

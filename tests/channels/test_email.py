@@ -208,10 +208,10 @@ class TestTheConnection:
 
     def test_never_waits_forever(self):
         channel = EmailChannel(backend=SMTP, backend_options={"host": "127.0.0.1"})
-        assert (channel.connection.timeout, channel.patience) == (20, 208)
-        assert EmailChannel(backend=MAILGUN, backend_options=KEYS).patience == 120
+        assert (channel.connection.timeout, channel.timeout) == (20, 208)
+        assert EmailChannel(backend=MAILGUN, backend_options=KEYS).timeout == 120
         channel = EmailChannel(backend=SMTP, backend_options={"host": "127.0.0.1", "timeout": 3})
-        assert (channel.connection.timeout, channel.patience) == (3, 26)
+        assert (channel.connection.timeout, channel.timeout) == (3, 26)
 
     def test_an_unknown_host_is_a_network_failure(self, closing):
         channel = closing(EmailChannel(backend=SMTP, backend_options={"host": "no-such-host.invalid", "timeout": 2}))
@@ -268,7 +268,7 @@ class TestTheConnection:
             channel = closing(EmailChannel(backend=SMTP, backend_options=options))
             before = time.monotonic()
             [receipt] = send(channel, "ann@example.com")
-            assert time.monotonic() - before < channel.patience / 2
+            assert time.monotonic() - before < channel.timeout / 2
         lost = (Verdict.UNKNOWN, Blame.PROVIDER) if stage == "end of content" else (Verdict.TEMPORARY, Blame.SILENCE)
         assert (receipt.verdict, receipt.blames) == lost
 

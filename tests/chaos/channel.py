@@ -32,7 +32,7 @@ class Parcel:
 ANSWERS = {b"accepted\n": Verdict.ACCEPTED, b"temporary\n": Verdict.TEMPORARY}
 WORDS = {Verdict.ACCEPTED: "", Verdict.TEMPORARY: "Not now."}
 
-SET_BY_STORIES = ("on_prepare", "on_begin", "on_accepted", "group_size", "patience")
+SET_BY_STORIES = ("on_prepare", "on_begin", "on_accepted", "group_size", "timeout")
 
 Moment = Callable[[Sequence[Parcel], int], None]
 
@@ -42,7 +42,7 @@ class ChaosChannel(BaseChannel):
 
     group_size = GROUP
     one_by_one = True
-    patience = 0.5
+    timeout = 0.5
     # Told to a worker that is a program of its own; one that is forked has it from its parent.
     port: ClassVar[int] = int(os.environ.get("KLAXON_WITNESS_PORT", "0"))
     on_prepare: ClassVar[Callable[[str], None]] = lambda words: None

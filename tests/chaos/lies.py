@@ -35,11 +35,9 @@ def grabbing() -> None:
     """Claims what others hold as well: whatever is called for twice is sent twice."""
     claim = DeliveryQuerySet.claim
 
-    def grab(
-        self: Any, owner: str, now: datetime, lease: datetime, limit: int, ids: Sequence[int] = (), *others: Any
-    ) -> Any:
+    def grab(self: Any, owner: str, lease: datetime, limit: int, ids: Sequence[int] = (), *others: Any) -> Any:
         self.model.objects.filter(notification_id__in=ids, state__in=HELD).update(state="ready")
-        return claim(self, owner, now, lease, limit, ids, *others)
+        return claim(self, owner, lease, limit, ids, *others)
 
     DeliveryQuerySet.claim = grab
 

@@ -49,7 +49,7 @@ def get_delivery():
 def begin_sending(count=2):
     """Queue deliveries and return them marked as *sending*."""
     refuse_orders(count)
-    rows = Delivery.objects.claim("worker", now(), now() + timedelta(minutes=1), 10)
+    rows = Delivery.objects.claim("worker", now() + timedelta(minutes=1), 10)
     rows = Delivery.objects.with_notifications(rows)
     Delivery.objects.mark_sending(rows, now() + timedelta(minutes=1))
     return rows

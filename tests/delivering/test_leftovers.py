@@ -157,7 +157,7 @@ def test_after_a_restore_a_claim_with_the_same_fence_is_not_changed(state_folder
 
 def test_claimed_deliveries_wait_for_the_end_of_their_lease(state_folder):
     refuse_orders(1)
-    [row] = Delivery.objects.claim("worker", now(), now() + timedelta(minutes=1), 10)
+    [row] = Delivery.objects.claim("worker", now() + timedelta(minutes=1), 10)
     writer = OutcomeWriter()
     writer.give_back([row], later=True)
     path = leftovers.save([Outcomes(writer._unwritten[0].pairs, now())], "default")

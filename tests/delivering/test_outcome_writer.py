@@ -147,7 +147,7 @@ def test_one_by_one_an_exception_leaves_only_the_next_unknown(scripted_channel, 
 
 def test_the_writer_does_not_wait_again_for_a_database_that_has_just_failed(settle_errors, scripted_channel):
     refuse_orders(2)
-    rows = Delivery.objects.claim("worker", now(), now() + timedelta(minutes=1), 10)
+    rows = Delivery.objects.claim("worker", now() + timedelta(minutes=1), 10)
     rows = Delivery.objects.with_notifications(rows)
     Delivery.objects.mark_sending(rows, now() + timedelta(minutes=1))
     writer = OutcomeWriter()

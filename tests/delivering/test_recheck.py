@@ -117,7 +117,7 @@ def test_a_delivery_cancelled_while_its_provider_accepts_it_is_sent(cancelled_wh
 def test_a_delivery_cancelled_while_claimed_and_given_back_is_not_sent(scripted_channel):
     refuse_orders(cancel_key="order-7")
     now = timezone.now()
-    [row] = Delivery.objects.claim("one", now, now, 1)
+    [row] = Delivery.objects.claim("one", now, 1)
     assert NotificationManager.cancel(None, "order-7") == 0
     Delivery.objects.settle([StateChange(row.pk, row.fence, "claimed", "ready")], now)
     assert (dispatch(), scripted_channel.given) == ({"cancelled": 1}, [])

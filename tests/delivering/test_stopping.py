@@ -95,7 +95,7 @@ def test_a_failure_at_the_end_does_not_roll_back_written_outcomes(state_folder, 
 def test_claimed_deliveries_need_no_file(state_folder, database_away):
     refuse_orders(2)
     writer = OutcomeWriter()
-    rows = Delivery.objects.claim("worker", now(), now() + timedelta(minutes=1), 10)
+    rows = Delivery.objects.claim("worker", now() + timedelta(minutes=1), 10)
     writer.give_back(Delivery.objects.with_notifications(rows), later=True)
     assert writer.close(0.1) == 0
     assert not state_folder.exists()

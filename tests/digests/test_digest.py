@@ -67,7 +67,7 @@ def test_each_item_names_its_digest(clock, reader):
     item = Delivery.objects.get(state=DeliveryState.MERGED)
     digest = item.merged_into
     assert (digest.channel, digest.recipient_key, digest.address) == (item.channel, item.recipient_key, item.address)
-    assert (digest.notification.event, digest.notification.gathers) == ("daily_digest", "daily")
+    assert (digest.notification.event, digest.notification.digest_kind) == ("daily_digest", "daily")
     assert item.settled_at == EIGHT
 
 
@@ -105,9 +105,9 @@ def test_a_weekly_digest_with_sections_of_the_host(clock, settings):
     assert "<h2>Hours worked</h2>" in digest.alternatives[0][0]
 
 
-def hours_worked(cluster, users, gathers, since, until):
+def hours_worked(cluster, users, digest_kind, since, until):
     return {
-        user.pk: [Section("Hours worked", [f"42 from {since:%Y-%m-%d} to {until:%Y-%m-%d}, {gathers}"])]
+        user.pk: [Section("Hours worked", [f"42 from {since:%Y-%m-%d} to {until:%Y-%m-%d}, {digest_kind}"])]
         for user in users
     }
 

@@ -18,10 +18,10 @@ EIGHT = datetime(2026, 11, 21, 7, tzinfo=UTC)
 ASKED = []
 
 
-def points(cluster, users, gathers, since, until):
+def points(cluster, users, kind, since, until):
     ASKED.extend(user.pk for user in users)
     return {
-        user.pk: [Section("Points", [f"{gathers} for {user.username}"])] for user in users if "no" not in user.username
+        user.pk: [Section("Points", [f"{kind} for {user.username}"])] for user in users if "no" not in user.username
     }
 
 

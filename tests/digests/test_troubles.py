@@ -27,7 +27,7 @@ EIGHT = datetime(2026, 11, 21, 7, tzinfo=UTC)
 GIVEN = {}
 
 
-def sections(cluster, users, gathers, since, until):
+def sections(cluster, users, digest_kind, since, until):
     return {user.pk: GIVEN[user.username] for user in users if user.username in GIVEN}
 
 
@@ -257,7 +257,7 @@ def test_the_function_is_called_once_for_each_user_with_any_channels(clock, read
 COUNTED = []
 
 
-def counted(cluster, users, gathers, since, until):
+def counted(cluster, users, digest_kind, since, until):
     COUNTED.extend(user.pk for user in users)
     return
 

@@ -116,7 +116,7 @@ def test_the_worker_leaves_out_cancelled_items_of_a_claimed_digest(clock, reader
     ship(reader, 2, channels=["email"])
     clock.to(EIGHT)
     make_due()
-    [digest] = Delivery.objects.claim("lost", clock(), clock() + timedelta(seconds=30), 1)
+    [digest] = Delivery.objects.claim("lost", clock() + timedelta(seconds=30), 1)
     assert NotificationManager.cancel(None, "one") == 0
     Delivery.objects.take_back([LostClaim(digest.pk, digest.fence, 0)], clock())
     Dispatcher().run_until_idle()
@@ -124,7 +124,7 @@ def test_the_worker_leaves_out_cancelled_items_of_a_claimed_digest(clock, reader
     assert Delivery.objects.get(notification__cancel_key="one").state == "cancelled"
 
 
-def points(cluster, users, gathers, since, until):
+def points(cluster, users, digest_kind, since, until):
     return {user.pk: [Section("Points", ["120"])] for user in users}
 
 
@@ -148,7 +148,7 @@ def test_an_empty_batch_is_not_sent_again(clock, batched):
         ship(user, number, channels=["email"], cancel_key="both")
     clock.forward(minutes=15)
     make_due()
-    digest = Delivery.objects.get(notification__gathers="batch")
+    digest = Delivery.objects.get(notification__digest_kind="batch")
     Delivery.objects.exclude(pk=digest.pk).update(state="cancelled", merged_into=None)
     Delivery.objects.filter(pk=digest.pk).update(state="dead")
     NotificationManager.resend(Delivery.objects.get(pk=digest.pk), "try again")
@@ -166,7 +166,7 @@ def test_a_slow_worker_removes_no_item_from_a_digest_of_another(clock, reader):
     ship(reader, 1, channels=["email"])
     clock.to(EIGHT)
     make_due()
-    [digest] = Delivery.objects.claim("slow", clock(), clock() + timedelta(seconds=30), 1)
+    [digest] = Delivery.objects.claim("slow", clock() + timedelta(seconds=30), 1)
     item = Delivery.objects.get(state="merged")
     removal_of_muted = DigestRemoval(item.pk, DeliveryState.DROPPED, Reason.MUTED, digest.pk, digest.fence)
     Delivery.objects.filter(pk=digest.pk).update(fence=digest.fence + 1)

@@ -77,7 +77,7 @@ class Situation:
             self.told[row.pk] = told.arrives_at
 
     def ask_again(self):
-        for row in Delivery.objects.filter(notification__gathers="", state=DeliveryState.HELD):
+        for row in Delivery.objects.filter(notification__digest_kind="", state=DeliveryState.HELD):
             self.last[row.pk] = NotificationManager.why(row).channels[0].arrives_at
 
     def arrived(self, pk):

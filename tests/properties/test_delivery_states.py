@@ -132,7 +132,7 @@ class Outbox(RuleBasedStateMachine):
     def claim_and_crash(self, owner, limit, lives, begins, is_missed):
         if lives:
             Heartbeat.objects.beat(owner, "here", 1, self.clock())
-        claimed = Delivery.objects.claim(owner, self.clock(), self.clock() + timedelta(seconds=30), limit)
+        claimed = Delivery.objects.claim(owner, self.clock() + timedelta(seconds=30), limit)
         if claimed and begins:
             Delivery.objects.mark_sending(claimed, self.clock() + timedelta(seconds=60))
         if is_missed:

@@ -161,8 +161,8 @@ def tried(story):
 
 
 def accounted_for(site):
-    items = list(Delivery.objects.filter(notification__gathers="").select_related("notification", "merged_into"))
-    wholes = list(Delivery.objects.exclude(notification__gathers="").select_related("notification"))
+    items = list(Delivery.objects.filter(notification__digest_kind="").select_related("notification", "merged_into"))
+    wholes = list(Delivery.objects.exclude(notification__digest_kind="").select_related("notification"))
     assert len(items) == site.queued
     assert {row.state for row in items} <= ENDS
     assert {row.state for row in wholes} <= ENDS - {DeliveryState.MERGED}
@@ -180,7 +180,7 @@ def accounted_for(site):
     assert site.told() == Counter((row.recipient_id, row.channel, word_of(row)) for row in gone_out)
     sizes = Counter(row.merged_into_id for row in merged)
     many = sum(size >= 6 for size in sizes.values())
-    kinds = Counter(row.notification.gathers for row in wholes)
+    kinds = Counter(row.notification.digest_kind for row in wholes)
     return Counter(row.state for row in items) + kinds + Counter({"six or more": many})
 
 

@@ -117,14 +117,14 @@ def test_every_held_item_is_in_exactly_one_digest(django_db_setup, django_db_blo
 
 
 def _accounted_for(site):
-    items = Delivery.objects.filter(notification__gathers="")
+    items = Delivery.objects.filter(notification__digest_kind="")
     refused = NotificationLog.objects.filter(kind="drop", delivery=None)
     assert items.count() + refused.count() == site.sent
     went, ended = {DeliveryState.SENT, DeliveryState.MERGED}, {"cancelled", "expired", "dropped"}
     assert set(items.values_list("state", flat=True)) <= went | ended
     merged = list(items.filter(state=DeliveryState.MERGED).select_related("merged_into"))
     assert all(row.merged_into.recipient_key == row.recipient_key for row in merged)
-    wholes = Delivery.objects.exclude(notification__gathers="")
+    wholes = Delivery.objects.exclude(notification__digest_kind="")
     assert set(wholes.values_list("state", flat=True)) <= {DeliveryState.SENT, *ended}
     into = {row.merged_into_id for row in merged}
     sent = set(wholes.filter(state=DeliveryState.SENT).values_list("pk", flat=True))

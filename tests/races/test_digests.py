@@ -37,7 +37,7 @@ def waiting():
 
 
 def digests_of_each_reader():
-    return Counter(Delivery.objects.exclude(notification__gathers="").values_list("recipient_key", flat=True))
+    return Counter(Delivery.objects.exclude(notification__digest_kind="").values_list("recipient_key", flat=True))
 
 
 def test_fifty_threads_make_one_digest_for_each_reader(waiting):
@@ -59,7 +59,7 @@ def test_what_is_cancelled_meanwhile_is_merged_or_cancelled_and_never_both(waiti
 
     cancelled = sum(in_threads(job))
     make_due()
-    states = Counter(Delivery.objects.filter(notification__gathers="").values_list("state", flat=True))
+    states = Counter(Delivery.objects.filter(notification__digest_kind="").values_list("state", flat=True))
     assert states == Counter(merged=READERS * ITEMS - cancelled) + Counter(cancelled=cancelled)
     assert not Delivery.objects.filter(state=DeliveryState.CANCELLED).exclude(merged_into=None).exists()
     # One whose rows somebody held for a moment may have had a second turn.

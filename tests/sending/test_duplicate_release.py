@@ -95,7 +95,7 @@ def batch_of_two(declare, user, **more):
         clock.forward(minutes=6)
         make_due()
         assert figures(send(user, "hall")) == (0, {"duplicate": 1})
-        yield Delivery.objects.get(notification__gathers="batch")
+        yield Delivery.objects.get(notification__digest_kind="batch")
         yield send(user, "hall").held == 1
 
 
@@ -121,7 +121,7 @@ def test_a_batch_item_counts_if_the_fallback_channel_has_the_batch(declare, user
 def test_a_cancelled_item_leaves_a_waiting_batch_and_releases_the_key(declare, user, called_off, state, frees):
     steps = batch_of_two(declare, user)
     Delivery.objects.filter(pk=next(steps).pk).update(state=state)
-    Notification.objects.filter(gathers="").update(**{called_off: timezone.now() - timedelta(days=1)})
+    Notification.objects.filter(digest_kind="").update(**{called_off: timezone.now() - timedelta(days=1)})
     is_free = next(steps)
     assert is_free == frees
 

@@ -171,7 +171,7 @@ def test_a_send_that_has_begun_is_not_shed(limits, begun):
 def test_a_digest_is_not_shed_but_its_waiting_items_may_be(limits):
     limits(QUEUE_LIMIT=3, QUEUE_FULL="shed")
     digest, waiting = newsletter(), newsletter(2)
-    Notification.objects.filter(pk=digest.notification_id).update(gathers="daily")
+    Notification.objects.filter(pk=digest.notification_id).update(digest_kind="daily")
     Delivery.objects.filter(notification=waiting.notification_id).update(state="held", reason="digest")
     assert send_order().queued == 1
     assert (states_of(digest), states_of(waiting)) == ({"ready": 1}, {"dropped": 2})

@@ -188,7 +188,7 @@ class TestDecisionsOutsideOfBatches:
             user = UserFactory()
             send(user)
             now, outbox = clock.now(), Delivery.objects.all()
-            rows = outbox.with_notifications(outbox.claim("lost", now, now + timedelta(seconds=60), 1))
+            rows = outbox.with_notifications(outbox.claim("lost", now + timedelta(seconds=60), 1))
             outbox.mark_sending(rows, now + timedelta(seconds=60))
             rows[0].attempts += 1
             start_lag()

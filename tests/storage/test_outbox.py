@@ -37,7 +37,7 @@ def queue(count=3, **options):
 
 
 def claim(now, limit=10, **options):
-    return Delivery.objects.claim("worker", now, now + MINUTE, limit, **options)
+    return Delivery.objects.claim("worker", now + MINUTE, limit, **options)
 
 
 def take_back(now, died=1):
@@ -259,8 +259,8 @@ def test_a_sent_row_is_never_reopened(now):
         ("state = 'ready' ORDER BY score DESC, id LIMIT 10", "klaxon_delivery_ready"),
         ("state = 'ready' ORDER BY id LIMIT 10", "klaxon_delivery_oldest"),
         (f"{WAITS_ALONE_SQL} AND due_at <= '2026-01-01' ORDER BY due_at LIMIT 10", "klaxon_delivery_due"),
-        (f"{WAITS_FOR_DIGEST_SQL} AND due_at <= '2026-01-01' ORDER BY due_at LIMIT 10", "klaxon_delivery_gathers"),
-        (f"{WAITS_FOR_DIGEST_SQL} AND recipient_key IN ('u:1', 'u:2')", "klaxon_delivery_gathered"),
+        (f"{WAITS_FOR_DIGEST_SQL} AND due_at <= '2026-01-01' ORDER BY due_at LIMIT 10", "klaxon_delivery_digest_due"),
+        (f"{WAITS_FOR_DIGEST_SQL} AND recipient_key IN ('u:1', 'u:2')", "klaxon_delivery_digest_key"),
         ("state IN ('claimed', 'sending') AND lease < '2026-01-01'", "klaxon_delivery_lease"),
     ],
 )

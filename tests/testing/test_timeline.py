@@ -210,7 +210,7 @@ def test_a_digest_arrives_at_the_users_hour(user):
     assert len(timeline.arrivals) == 3
 
 
-def sections(cluster, users, gathers, since, until):
+def sections(cluster, users, digest_kind, since, until):
     return {user.pk: [Section("Points", [f"{since:%d %H:%M}"])] for user in users}
 
 

@@ -5,6 +5,7 @@ A failed round is one attempt of the retry schedule. Providers of the same rank 
 recently accepted more and answered faster get more.
 """
 
+import json
 import random
 import time
 from collections import defaultdict
@@ -23,11 +24,8 @@ from notifications.core.refusals import Streak, judge_receipts
 from notifications.delivering.providers.attempt_result import AttemptResult
 from notifications.delivering.providers.breaker import CircuitBreaker, is_failure
 from notifications.models import Delivery
-from notifications.outcomes import Blame, Reason, Receipt, Verdict
+from notifications.outcomes import Blame, Receipt, Verdict
 
-NAME_SEPARATOR = ", "
-MAX_NAMES_LENGTH = 100
-"""The length of the column that stores the provider."""
 HEALTH_WRITE_INTERVAL = 1.0
 """Seconds between two writes of a provider's health by one worker thread."""
 SLOW_SECONDS = 10.0
@@ -105,15 +103,10 @@ class Providers:
         }
 
     def names_for_failover(self, provider: Provider, delivery: Delivery, now: datetime) -> str:
-        """Return the names to store if this provider fails: those that have failed with the delivery in this round.
-
-        The text is empty if no provider is left to try.
-        """
-        tried = [*tried_names(delivery), provider.name]
+        """Return ``Delivery.tried_providers`` if this provider fails; empty if no provider is left to try."""
+        tried = [*delivery.list_tried_providers(), provider.name]
         left = [other for other in providers_of(provider.channel) if other.name not in tried]
-        names = NAME_SEPARATOR.join(tried)
-        can_fail_over = len(names) <= MAX_NAMES_LENGTH and any(self.breaker.may_be_tried(one.key, now) for one in left)
-        return names if can_fail_over else ""
+        return json.dumps(tried) if any(self.breaker.may_be_tried(one.key, now) for one in left) else ""
 
     def rates(self, provider: Provider, now: datetime) -> dict[str, Rate]:
         """Return the limits of a provider: its own rate, and a lower one after its circuit has closed."""
@@ -193,14 +186,14 @@ class Providers:
         return any(self.breaker.may_be_tried(provider.key, now) for provider in providers_of(channel))
 
     def _win_probe(self, provider: Provider, now: datetime) -> bool:
-        send_timeout = import_string(provider.conf.backend).patience
+        send_timeout = import_string(provider.conf.backend).timeout
         return self.breaker.win_probe(provider.key, now, conf.current().lease_seconds + send_timeout)
 
     def _in_order(self, providers: Sequence[Provider], delivery: Delivery) -> list[Provider]:
         """Sort by rank, and within a rank by chance and health. Providers that have failed in this round come last."""
         if len(providers) == 1:
             return list(providers)
-        tried = tried_names(delivery)
+        tried = delivery.list_tried_providers()
         return sorted(providers, key=lambda one: (one.name in tried, one.conf.rank, -self._random_weight(one)))
 
     def _random_weight(self, provider: Provider) -> float:
@@ -213,11 +206,6 @@ class Providers:
 def _shares_its_rank(provider: Provider) -> bool:
     """Return whether another provider of the channel has the same rank, so that health decides between them."""
     return [other.conf.rank for other in providers_of(provider.channel)].count(provider.conf.rank) > 1
-
-
-def tried_names(delivery: Delivery) -> list[str]:
-    """Return the names of the providers that have failed with a delivery in the current round."""
-    return delivery.provider.split(NAME_SEPARATOR) if delivery.reason == Reason.FAILED_OVER else []
 
 
 def ramp_rate(closed_at: datetime | None, now: datetime) -> Rate | None:

@@ -27,8 +27,8 @@ def render_notification(
     :param parts: the template parts that the channel requires, and the optional ones.
     :raises TemplateMissing: if a required part has no template.
     """
-    if notification.gathers:
+    if notification.digest_kind:
         variables = build_digest_variables(notification, channel, next(iter(parts[0]), ""), user, locale)
     else:
         variables = build_variables(event, channel, notification, user, locale)
-    return render(get_template_places(event.name, notification.gathers, channel), *parts, variables, locale)
+    return render(get_template_places(event.name, notification.digest_kind, channel), *parts, variables, locale)

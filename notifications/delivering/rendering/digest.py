@@ -23,7 +23,7 @@ from notifications.models import Delivery, Notification
 logger = logging.getLogger("notifications.rendering")
 
 DIGEST_VARIABLES = frozenset(
-    {"recipient", "cluster", "base_url", "gathers", "count", "unshown", "items", "groups", "sections"}
+    {"recipient", "cluster", "base_url", "digest_kind", "count", "unshown", "items", "groups", "sections"}
 )
 """The variables of the templates of digests and batches."""
 TEMPLATE_FALLBACKS = {BuiltInEvents.CRITICAL_MESSAGE.value: BuiltInEvents.MESSAGE.value}
@@ -62,15 +62,15 @@ class ItemGroup:
         return any(item.priority <= NotificationPriority.HIGH for item in self.items)
 
 
-def get_template_places(event: str, gathers: str, channel: str) -> Sequence[Place]:
+def get_template_places(event: str, digest_kind: str, channel: str) -> Sequence[Place]:
     """Return the places to search for templates, the most specific first.
 
-    :param gathers: ``"batch"`` or a kind of digest; empty for an ordinary notification.
+    :param digest_kind: ``"batch"`` or a kind of digest; empty for an ordinary notification.
     """
-    if not gathers:
+    if not digest_kind:
         names = (event, TEMPLATE_FALLBACKS[event]) if event in TEMPLATE_FALLBACKS else (event,)
         return tuple((name, channel) for name in names)
-    name = f"{event}/batch" if gathers == Notification.Gathers.BATCH else event
+    name = f"{event}/batch" if digest_kind == Notification.DigestKind.BATCH else event
     return (name, channel), (GENERAL_FOLDER, channel), (GENERAL_FOLDER, ANY_CHANNEL)
 
 
@@ -88,7 +88,7 @@ def build_digest_variables(
         "recipient": user,
         "cluster": notification.cluster,
         "base_url": conf.current().base_url.rstrip("/"),
-        "gathers": notification.gathers,
+        "digest_kind": notification.digest_kind,
         "count": count,
         "unshown": count - len(items),
         "items": items,

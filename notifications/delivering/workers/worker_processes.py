@@ -221,6 +221,6 @@ def _max_send_seconds(name: str, provider: ProviderConf) -> float:
     """Return the longest time until a channel checks for a stop. Interrupting a transaction loses nothing."""
     try:
         channel = open_channel(name, provider)
-        return channel.patience * (1 if channel.one_by_one or channel.transactional else channel.group_size)
+        return channel.timeout * (1 if channel.one_by_one or channel.transactional else channel.group_size)
     except Exception:  # noqa: BLE001 - a channel whose constructor fails sends nothing
         return 0.0

@@ -60,7 +60,7 @@ def stopped(scene: Scene, fault: str, processes: int = 1) -> Figures:
 def slow_provider(scene: Scene, seconds: float) -> Iterator[None]:
     """It takes so long for each message; groups and batches are of ten."""
     scene.witness.foretell(Spell(LONG, SLOW, seconds))
-    ChaosChannel.group_size, ChaosChannel.patience = GROUP, PATIENCE
+    ChaosChannel.group_size, ChaosChannel.timeout = GROUP, PATIENCE
     with override_settings(NOTIFICATIONS={**settings.NOTIFICATIONS, "BATCH_SIZE": GROUP}):
         yield
 

@@ -49,7 +49,7 @@ def rescue_twice(rescuer, clock):
 
 def take(clock, owner="lost", sending=False):
     NotificationManager.send(ShopEvents.ORDER_REFUSED, UserFactory(), None, {})
-    rows = Delivery.objects.claim(owner, clock(), clock() + timedelta(seconds=60), 10)
+    rows = Delivery.objects.claim(owner, clock() + timedelta(seconds=60), 10)
     if sending:
         Delivery.objects.mark_sending(rows, clock() + timedelta(seconds=600))
 

@@ -185,7 +185,7 @@ def test_the_longest_stop_is_that_of_the_slowest_enabled_channel(settings):
 
 
 class Slow(BaseChannel):
-    patience = 500
+    timeout = 500
 
 
 def freeze(pid):
