@@ -11,7 +11,7 @@ from django.db import router
 from django.db.models import Model
 
 from notifications import conf
-from notifications.core.database_errors import suggest_migrate
+from notifications.core.databases import suggest_migrate
 from notifications.exceptions import InvalidContext, UnknownEvent
 from notifications.explain.explain import explain
 from notifications.explain.explanation import Explanation

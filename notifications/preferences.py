@@ -11,7 +11,7 @@ from django.utils.module_loading import import_string
 
 from notifications import conf
 from notifications.models import Mute, SharedPreference, UserSettings
-from notifications.storage.in_array import array_subquery
+from notifications.storage.engine import array_subquery
 
 
 @dataclass(frozen=True, slots=True)

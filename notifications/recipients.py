@@ -11,10 +11,10 @@ from django.apps import apps
 from django.db.models import Model, QuerySet
 
 from notifications import conf
+from notifications.conf import get_site_address_kinds
 from notifications.conf.problem import suggest
 from notifications.context import UNSTORABLE
-from notifications.core.addresses import VALIDATORS
-from notifications.core.channel_classes import get_site_address_kinds
+from notifications.core.addresses import VALIDATORS, user_key
 from notifications.events import key_of
 from notifications.exceptions import InvalidOption, InvalidRecipient
 
@@ -23,6 +23,17 @@ if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
     from django.contrib.auth.models import Group
 
+__all__ = [
+    "Address",
+    "GroupNamed",
+    "Members",
+    "Recipient",
+    "Recipients",
+    "To",
+    "Topic",
+    "channel_names",
+    "user_key",
+]
 TOPIC_LENGTH = 200
 
 
@@ -180,8 +191,3 @@ def _check_kinds(kinds: Iterable[str]) -> None:
                 f"Address({kind}=…): no channel of this site sends to an address of the kind {kind!r}. "
                 f"{suggest(kind, known, 'kinds')}"
             )
-
-
-def user_key(pk: Any) -> str:
-    """Return the recipient key of a user."""
-    return f"u:{pk}"

@@ -11,8 +11,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.utils.text import smart_split
 
-from notifications.core.addresses import hash_address
-from notifications.recipients import user_key
+from notifications.core.addresses import hash_address, user_key
 
 # A larger number does not fit into the column, and SQLite would raise an error.
 NUMBER = re.compile(r"\d{1,18}")

@@ -3,7 +3,7 @@
 from typing import Any
 
 from notifications.celery.queues import QUEUES
-from notifications.core import partitions
+from notifications.core.databases import list_partitions
 from notifications.events import NotificationPriority
 
 SWEEP_INTERVAL = 30.0
@@ -24,5 +24,5 @@ def beat_schedule(every: float = SWEEP_INTERVAL, queue: str = QUEUES[Notificatio
             "args": (partition,),
             "options": options,
         }
-        for partition in partitions.list_partitions()
+        for partition in list_partitions()
     }

@@ -12,8 +12,9 @@ from notifications import conf
 from notifications.celery.calls import DELIVERIES_PER_TASK, call_tasks, find_ready_notifications
 from notifications.celery.heartbeat import get_process_heartbeat
 from notifications.celery.schedule import SWEEP_INTERVAL
-from notifications.core import clock, partitions
-from notifications.core.switch import is_off
+from notifications.conf import is_off
+from notifications.core import clock
+from notifications.core.databases import enter_partition
 from notifications.delivering.dispatcher import Dispatcher
 from notifications.delivering.workers.heartbeat import HeartbeatThread
 from notifications.delivering.workers.periodic_tasks import Scheduler
@@ -32,7 +33,7 @@ def dispatch(task: Any, partition: str, notification_ids: Sequence[int], take_ot
     """Deliver a slice of the ready deliveries of these notifications, and then a batch of the others."""
     if is_off():
         return
-    with partitions.enter(partition), open_dispatcher(task) as dispatcher:
+    with enter_partition(partition), open_dispatcher(task) as dispatcher:
         tally = dispatcher.run_until_idle(notification_ids, limit=DELIVERIES_PER_TASK)
         if tally.total() >= DELIVERIES_PER_TASK or dispatcher.stop():
             call_tasks(task, partition, notification_ids, max_tasks=1)
@@ -45,7 +46,7 @@ def sweep(task: Any, partition: str) -> None:
     """Rescue the deliveries of lost workers, deliver what is due, and call workers for the rest of what is ready."""
     if is_off():
         return
-    with partitions.enter(partition):
+    with enter_partition(partition):
         using = router.db_for_write(Delivery)
         rescuer = Rescuer(using, _heartbeat_for(task))
         Scheduler(using, timeout=MAX_TASK_SECONDS).run_due()

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 from django.utils.module_loading import import_string
 
 from notifications.channels.rendered import Rendered
+from notifications.conf import get_channel_conf
 from notifications.conf.channels import ProviderConf
-from notifications.core.channel_classes import get_channel_conf
 from notifications.models import Delivery
 from notifications.outcomes import Receipt
 

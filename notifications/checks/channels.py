@@ -13,10 +13,10 @@ from django.utils.module_loading import import_string
 from notifications import conf
 from notifications.channels import BaseChannel, open_channel
 from notifications.channels.email import EmailChannel
+from notifications.conf import get_address_kind, get_channel_class, get_channel_conf
 from notifications.conf.channels import ProviderConf
 from notifications.conf.problem import find_nearest, suggest
 from notifications.core import extras
-from notifications.core.channel_classes import get_address_kind, get_channel_class, get_channel_conf
 from notifications.events import NOTIFICATION_EVENTS, BuiltInEvents
 from notifications.exceptions import MissingExtra
 from notifications.sending.gates.facts import get_address_field

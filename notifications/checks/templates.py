@@ -9,8 +9,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.template import Engine, Template, TemplateDoesNotExist, TemplateSyntaxError
 
 from notifications import conf
+from notifications.conf import get_channel_class
 from notifications.conf.problem import find_nearest
-from notifications.core.channel_classes import get_channel_class
 from notifications.delivering.rendering import find_template_errors, get_template_places
 from notifications.delivering.rendering.digest import DIGEST_VARIABLES, GENERAL_FOLDER
 from notifications.delivering.rendering.locales import LANGUAGE_PATTERN

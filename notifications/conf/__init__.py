@@ -1,28 +1,46 @@
 """The ``NOTIFICATIONS`` setting as a typed object, read at call time.
 
-``current()`` returns the values. ``problems()`` yields what is wrong with them, for the system checks.
+``current()`` returns the values. ``problems()`` yields what is wrong with them, for the system checks. The classes of
+channels that the setting names are found here too. Delivering instantiates them; sending reads only the attributes that
+a class declares, such as the kind of address.
 """
 
-import re
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from functools import cache
+from functools import cache, cached_property
 from os import PathLike
-from os.path import isabs
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
+from django.utils.module_loading import import_string
 
 from notifications.conf.channels import ChannelConf, find_channel_problems, find_digest_problems, read_channels
 from notifications.conf.limits import find_limit_problems
 from notifications.conf.misplaced import find_misplaced
-from notifications.conf.problem import Problem, has_type, is_rate, is_time_span, suggest
-from notifications.core.rates import TEN_YEARS
+from notifications.conf.problem import (
+    Problem,
+    has_type,
+    is_absolute,
+    is_at_least_one,
+    is_dict_of_texts,
+    is_list_of_texts,
+    is_not_negative,
+    is_permission,
+    is_positive,
+    is_rate,
+    is_site_address,
+    is_time_span,
+    suggest,
+)
 from notifications.delays import DELAYS_HINT, find_delays_fault, parse_delays
+from notifications.exceptions import ChannelNotConfigured
 
-PERMISSION = re.compile(r"[^\W\d]\w*\.\S+")
+logger = logging.getLogger("notifications")
+
+OFF_MESSAGE = "NOTIFICATIONS['ENABLED'] is False: nothing is queued or delivered. Queued deliveries wait."
 
 
 def option(
@@ -40,38 +58,6 @@ def option(
     if callable(default):
         return field(default_factory=default, metadata=metadata)
     return field(default=default, metadata=metadata)
-
-
-def is_not_negative(value: float) -> bool:
-    return value >= 0
-
-
-def is_positive(value: float) -> bool:
-    return 0 < value <= TEN_YEARS
-
-
-def is_at_least_one(value: float) -> bool:
-    return 1 <= value <= TEN_YEARS
-
-
-def is_dict_of_texts(value: Any) -> bool:
-    return all(isinstance(item, str) for pair in value.items() for item in pair)
-
-
-def is_list_of_texts(value: Any) -> bool:
-    return all(isinstance(item, str) for item in value)
-
-
-def is_site_address(value: str) -> bool:
-    return not value or value.startswith(("http://", "https://"))
-
-
-def is_permission(value: str) -> bool:
-    return not value or PERMISSION.fullmatch(value) is not None
-
-
-def is_absolute(value: str | PathLike[str]) -> bool:
-    return not str(value) or isabs(value)
 
 
 @dataclass(frozen=True)
@@ -171,7 +157,7 @@ class Conf:
         """The names of all channels of the site, including the disabled ones."""
         return frozenset(_get_channels())
 
-    @property
+    @cached_property
     def enabled_channels(self) -> frozenset[str]:
         """The names of the enabled channels."""
         return frozenset(name for name, channel in _get_channels().items() if channel.enabled)
@@ -202,6 +188,54 @@ def _convert(key: str, value: Any) -> Any:
 @cache
 def _get_channels() -> dict[str, ChannelConf]:
     return read_channels(current().channels)
+
+
+def is_off() -> bool:
+    """Return whether Klaxon is switched off. If it is, the first call in each process logs a warning."""
+    if current().enabled:
+        return False
+    _log_warning_once()
+    return True
+
+
+@cache
+def _log_warning_once() -> None:
+    logger.warning(OFF_MESSAGE)
+
+
+def get_channel_conf(name: str) -> ChannelConf:
+    """Return the settings of a channel.
+
+    :raises ChannelNotConfigured: if the settings do not have the channel, or it is disabled.
+    """
+    channel = current().channel(name)
+    if channel is None:
+        raise ChannelNotConfigured(
+            f"The channel {name!r} is not configured. Add it to NOTIFICATIONS['CHANNELS'], or set its ENABLED to True."
+        )
+    return channel
+
+
+@cache
+def get_channel_class(name: str) -> type[Any]:
+    """Return the class of a configured channel.
+
+    :raises ChannelNotConfigured: if the settings do not have the channel, or it is disabled.
+    """
+    return import_string(get_channel_conf(name).backend)
+
+
+def get_address_kind(name: str) -> str:
+    """Return the kind of address that a channel sends to.
+
+    It is ``"email"``, ``"phone"``, …, ``"user"`` for a user account or ``""`` for no address.
+    """
+    return get_channel_class(name).address_kind
+
+
+def get_site_address_kinds() -> frozenset[str]:
+    """Return the kinds of addresses that the enabled channels send to."""
+    return frozenset(map(get_address_kind, current().enabled_channels)) - {"", "user"}
 
 
 def _get_raw_setting() -> Any:
@@ -278,6 +312,7 @@ def _clear_caches(*, setting: str, **kwargs: Any) -> None:
     if setting == "NOTIFICATIONS":
         current.cache_clear()
         _get_channels.cache_clear()
+        get_channel_class.cache_clear()
 
 
 setting_changed.connect(_clear_caches, dispatch_uid="klaxon.conf")

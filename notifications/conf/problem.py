@@ -1,12 +1,17 @@
 """Validate values of settings, and describe what is wrong with them."""
 
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import time
+from os import PathLike
+from os.path import isabs
 from typing import Any
 
-from notifications.core.rates import parse_rate
+from notifications.core.rates import TEN_YEARS, parse_rate
+
+PERMISSION = re.compile(r"[^\W\d]\w*\.\S+")
 
 
 @dataclass(frozen=True)
@@ -22,6 +27,38 @@ def has_type(value: Any, allowed: Any) -> bool:
     if isinstance(value, bool):
         return allowed is bool
     return isinstance(value, allowed)
+
+
+def is_not_negative(value: float) -> bool:
+    return value >= 0
+
+
+def is_positive(value: float) -> bool:
+    return 0 < value <= TEN_YEARS
+
+
+def is_at_least_one(value: float) -> bool:
+    return 1 <= value <= TEN_YEARS
+
+
+def is_dict_of_texts(value: Any) -> bool:
+    return all(isinstance(item, str) for pair in value.items() for item in pair)
+
+
+def is_list_of_texts(value: Any) -> bool:
+    return all(isinstance(item, str) for item in value)
+
+
+def is_site_address(value: str) -> bool:
+    return not value or value.startswith(("http://", "https://"))
+
+
+def is_permission(value: str) -> bool:
+    return not value or PERMISSION.fullmatch(value) is not None
+
+
+def is_absolute(value: str | PathLike[str]) -> bool:
+    return not str(value) or isabs(value)
 
 
 def is_time_span(value: Any) -> bool:

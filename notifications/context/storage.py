@@ -17,10 +17,18 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
-from django.utils import timezone
+from django.conf import settings
+from django.utils import timezone, translation
 from django.utils.functional import Promise
 
-from notifications.core.translations import TranslationCall, get_translation_call, make_lazy_text
+from notifications.core.translations import (
+    TranslationCall,
+    get_translation_call,
+    has_lazy_text,
+    make_lazy_text,
+    resolve_lazy_texts,
+)
+from notifications.events import NotificationEvent
 from notifications.exceptions import InvalidContext
 
 logger = logging.getLogger("notifications.context")
@@ -191,3 +199,16 @@ def to_safe_text(value: Any) -> str:
     except Exception:
         logger.exception("str() of a value of type %s failed.", type(value).__name__)
         return f"<{type(value).__name__}>"
+
+
+def select_loggable(event: NotificationEvent, stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a stored context that its event marks as loggable.
+
+    Lazy texts are translated into the language of the site. Values that JSON cannot represent are texts.
+    """
+    inner = stored.get("$dict", stored)
+    values = {key: decoded(inner[key]) for key in event.loggable if key in inner}
+    if has_lazy_text(values):
+        with translation.override(settings.LANGUAGE_CODE):
+            values = resolve_lazy_texts(values)
+    return {key: value if encoded(value) == value else str(value) for key, value in values.items()}

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
 from django.core.validators import URLValidator, validate_email
@@ -93,6 +93,11 @@ def choose_address(kind: str, own: str, account: str) -> ChosenAddress:
 def describe_fault(kind: str, rejected_address: str) -> str:
     """Return why an address was rejected: ``"suppressed"`` or ``"malformed"``."""
     return "suppressed" if is_well_formed(kind, rejected_address) else "malformed"
+
+
+def user_key(pk: Any) -> str:
+    """Return the recipient key of a user."""
+    return f"u:{pk}"
 
 
 def hash_address(address: str) -> str:

@@ -1,13 +1,23 @@
-"""Hours that recur each day or week in a time zone: quiet hours, delivery windows, and both together."""
+"""Local times: time zones by name, the instants of local times, and hours that recur each day or week.
 
+When clocks change, a local time occurs twice or not at all. :func:`first_instant` and :func:`last_instant` decide which
+instant it means.
+"""
+
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from math import ceil, floor
 from typing import Any
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from django.utils import timezone
 
 from notifications import conf
-from notifications.core.zones import first_instant, last_instant
+
+logger = logging.getLogger("notifications.zones")
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 EVERY_DAY = frozenset(range(7))
@@ -17,6 +27,59 @@ SEARCH_PERIOD = timedelta(days=8)
 MIN_OPEN_TIME = timedelta(minutes=15)
 # Offsets in days. They include hours that began yesterday, even if midnight occurs twice.
 NEARBY_DAYS = range(-2, 2)
+
+# The recipients of one send() share a few time zones and hours, so the same instants are computed often.
+cached = lru_cache(maxsize=10_000)
+
+
+def get_zone(name: str) -> ZoneInfo:
+    """Return the time zone of this name, or the site's if the name is empty or unknown.
+
+    An unknown name in a user's settings is logged, and does not stop the user's notifications.
+    """
+    site = timezone.get_default_timezone_name()
+    try:
+        return ZoneInfo(name or site)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        logger.warning("The time zone %r in a user's settings is unknown, so %s is used.", name, site)
+        return ZoneInfo(site)
+
+
+@cached
+def first_instant(wall: datetime, zone: ZoneInfo) -> datetime:
+    """Return the first instant, in UTC, at which the clocks show the naive time ``wall`` or have skipped it."""
+    first, second = _get_both_instants(wall, zone)
+    return _find_clock_change(second, first, zone) if first > second else first
+
+
+@cached
+def last_instant(wall: datetime, zone: ZoneInfo) -> datetime:
+    """Return the instant, in UTC, from which the clocks never again show a time before the naive time ``wall``."""
+    first, second = _get_both_instants(wall, zone)
+    if first >= second:
+        return _find_clock_change(second, first, zone) if first > second else first
+    just_before = (second - datetime.resolution).astimezone(zone).replace(tzinfo=None)
+    # If the clocks are set back exactly to this time, they show nothing earlier after its first occurrence.
+    return second if just_before < wall else first
+
+
+def _get_both_instants(wall: datetime, zone: ZoneInfo) -> tuple[datetime, datetime]:
+    """Return the instants by the UTC offsets before and after a change of the clocks."""
+    first, second = (wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+    return first, second
+
+
+def _find_clock_change(earlier: datetime, later: datetime, zone: ZoneInfo) -> datetime:
+    """Return the second at which the clocks are set forward."""
+    low, high = floor(earlier.timestamp()), ceil(later.timestamp())
+    before = datetime.fromtimestamp(low, zone).utcoffset()
+    while high - low > 1:
+        middle = (low + high) // 2
+        if datetime.fromtimestamp(middle, zone).utcoffset() == before:
+            low = middle
+        else:
+            high = middle
+    return datetime.fromtimestamp(high, UTC)
 
 
 @dataclass(frozen=True, slots=True)

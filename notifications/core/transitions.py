@@ -24,19 +24,16 @@ TRANSITIONS: Mapping[str, Mapping[str, str]] = {
     State.READY: {
         State.CLAIMED: "a worker claims it: owner, lease and fence + 1 in one statement",
         State.CANCELLED: "cancelled by its key or by a person",
-        State.EXPIRED: "expires_at has passed",
         State.DROPPED: "shed by a queue limit",
     },
     State.RETRY: {
         State.READY: "its time has come",
         State.CANCELLED: "cancelled by its key or by a person",
-        State.EXPIRED: "expires_at has passed",
     },
     State.CLAIMED: {
         State.SENDING: "fence matches; attempts + 1; committed before the provider is called",
         State.READY: "given back, or its worker is lost (it was certainly not sent)",
         State.HELD: "a gate holds it when it is rechecked; no attempt is counted",
-        State.RETRY: "a limit, a circuit breaker or a misconfigured channel delays it; no attempt is counted",
         State.DROPPED: "a gate drops it when it is rechecked",
         State.CANCELLED: "cancelled while a worker had it",
         State.EXPIRED: "expires_at has passed",
@@ -62,8 +59,3 @@ TRANSITIONS: Mapping[str, Mapping[str, str]] = {
         State.EXPIRED: "expires_at passed before its digest or batch was sent",
     },
 }
-
-
-def is_allowed(old: str, new: str) -> bool:
-    """Return whether a delivery can go from the state ``old`` to the state ``new``."""
-    return new in TRANSITIONS.get(old, {})

@@ -11,7 +11,7 @@ from django.db import Error, transaction
 
 from notifications import conf
 from notifications.channels import BaseChannel
-from notifications.core.database_errors import is_temporary_failure
+from notifications.core.databases import is_temporary_failure
 from notifications.delivering.attempt_outcomes import Outcomes, dead_letter, normalize_receipt, retry_unsent
 from notifications.delivering.handover import GroupHandover
 from notifications.delivering.outcome_writer import OutcomeWriter

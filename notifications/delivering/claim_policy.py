@@ -6,7 +6,7 @@ Pauses, open circuits, rate limits of providers and floods restrict it.
 import logging
 from datetime import UTC, datetime, timedelta
 
-from notifications.core.switch import is_off
+from notifications.conf import is_off
 from notifications.delivering.limits import is_flooded
 from notifications.delivering.providers.choice import Providers
 from notifications.models import Pause

@@ -12,7 +12,7 @@ from typing import Any
 from django.db import DataError, Error, IntegrityError
 
 from notifications import conf
-from notifications.core.primary import read_from_primary
+from notifications.core.databases import read_from_primary
 from notifications.delivering.attempt import AddressedDelivery, attempt
 from notifications.delivering.attempt_outcomes import Outcomes, dead_letter
 from notifications.delivering.claim_policy import ClaimPolicy

@@ -16,8 +16,8 @@ from datetime import datetime
 from django.db import transaction
 
 from notifications import conf
+from notifications.conf import get_address_kind
 from notifications.core.addresses import ChosenAddress
-from notifications.core.channel_classes import get_address_kind
 from notifications.core.rules import log_text
 from notifications.delivering.attempt_outcomes import build_drop_row
 from notifications.events import NOTIFICATION_EVENTS

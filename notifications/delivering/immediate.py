@@ -9,7 +9,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from notifications import conf
-from notifications.core.switch import is_off
+from notifications.conf import is_off
 from notifications.delivering.dispatcher import Dispatcher
 from notifications.delivering.workers.outage_log import OUTAGE_LOG
 

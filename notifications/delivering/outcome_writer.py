@@ -16,9 +16,9 @@ from functools import partial
 from django.db import DataError, Error, IntegrityError, OperationalError, connections, router, transaction
 
 from notifications import signals
-from notifications.core import clock, partitions
-from notifications.core.channel_classes import get_address_kind
-from notifications.core.primary import read_as_routed, read_from_primary
+from notifications.conf import get_address_kind
+from notifications.core import clock
+from notifications.core.databases import get_current_partition, read_as_routed, read_from_primary
 from notifications.delivering import leftovers
 from notifications.delivering.attempt_outcomes import Outcomes, build_attempt_row
 from notifications.delivering.fallback import queue_fallbacks
@@ -317,5 +317,5 @@ def send_outcome_signal(delivery: Delivery, change: StateChange, using: str) -> 
     delivery.state, delivery.reason, delivery.due_at = change.state, change.reason, change.due_at
     signal = SIGNAL_BY_STATE.get(DeliveryState(change.state))
     if signal is not None and signal.has_listeners(Delivery):
-        send = partial(signal.send_robust, sender=Delivery, partition=partitions.get_current(), delivery=delivery)
+        send = partial(signal.send_robust, sender=Delivery, partition=get_current_partition(), delivery=delivery)
         transaction.on_commit(read_as_routed()(send), using=using, robust=True)

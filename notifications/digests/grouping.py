@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from notifications import conf
-from notifications.core.channel_classes import get_channel_class
+from notifications.conf import get_channel_class
 from notifications.events import DIGESTS, NOTIFICATION_EVENTS, NotificationEvent
 from notifications.models import Delivery, Notification, Suppression, UserSettings
 from notifications.outcomes import Drop, Reason

@@ -8,7 +8,7 @@ from datetime import datetime
 from django.db import InterfaceError, OperationalError, router, transaction
 
 from notifications.core import clock
-from notifications.core.primary import read_from_primary
+from notifications.core.databases import read_from_primary
 from notifications.delivering.recheck import apply_refusals, load_contexts
 from notifications.digests.grouping import PendingDigest, group_due
 from notifications.digests.sections import StoredSections, load_sections

@@ -11,16 +11,15 @@ from django.db.models import Q
 
 from notifications import conf
 from notifications.core import clock
-from notifications.core.hours import list_started_hours
-from notifications.core.primary import read_from_primary
-from notifications.core.zones import get_zone
+from notifications.core.addresses import user_key
+from notifications.core.databases import read_from_primary
+from notifications.core.hours import get_zone, list_started_hours
 from notifications.digests.grouping import get_digest_kind
 from notifications.digests.sections import load_cluster_sections
 from notifications.events import DIGESTS, NOTIFICATION_EVENTS, key_of
 from notifications.exceptions import IdempotencyConflict
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, UserSettings
-from notifications.recipients import user_key
 from notifications.sending.gates import Person, load_people
 
 logger = logging.getLogger("notifications.digests")

@@ -6,8 +6,15 @@ for each member. The system checks compare the enum with the registry.
 
 from notifications.events.built_in import DIGESTS, BuiltInEvents
 from notifications.events.enums import BANDS, LEVELS, NotificationChannel, NotificationPriority, key_of
-from notifications.events.event import NotificationEvent, Transform, Urgency
-from notifications.events.registry import NOTIFICATION_EVENTS, EventRegistry, autodiscover, register
+from notifications.events.event import (
+    NOTIFICATION_EVENTS,
+    EventRegistry,
+    NotificationEvent,
+    Transform,
+    Urgency,
+    autodiscover,
+    register,
+)
 
 __all__ = [
     "BANDS",

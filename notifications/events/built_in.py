@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from enum import Enum
 
 from notifications.events.enums import NotificationChannel, NotificationPriority
-from notifications.events.event import NotificationEvent
-from notifications.events.registry import register
+from notifications.events.event import NotificationEvent, register
 
 
 class BuiltInEvents(Enum):

@@ -10,9 +10,10 @@ from django.contrib.auth import get_user_model
 from django.db import router
 
 from notifications import conf
+from notifications.conf import get_channel_conf
 from notifications.core import clock
-from notifications.core.channel_classes import get_channel_conf
-from notifications.core.primary import read_from_primary
+from notifications.core.addresses import user_key
+from notifications.core.databases import read_from_primary
 from notifications.core.rules import describe_rule
 from notifications.exceptions import ChannelNotConfigured, InvalidRecipient, NotPermitted
 from notifications.explain.digest_schedule import WITH_OTHERS, find_send_time
@@ -31,7 +32,7 @@ from notifications.explain.steps import (
 )
 from notifications.models import Cluster, Notification
 from notifications.outcomes import Answer, Deliver, Drop, Hold, Reason, Rule, RuleKind
-from notifications.recipients import Address, user_key
+from notifications.recipients import Address
 from notifications.sending.audience import Audience
 from notifications.sending.decisions import Decisions, get_address_kinds
 from notifications.sending.duplicates import make_read_only_lookup

@@ -7,7 +7,7 @@ from functools import partial
 from django.contrib.auth import get_user_model
 
 from notifications import conf
-from notifications.core.channel_classes import get_address_kind
+from notifications.conf import get_address_kind
 from notifications.core.rules import log_text, parts_of
 from notifications.events import NOTIFICATION_EVENTS, NotificationEvent
 from notifications.outcomes import Reason, Rule, RuleKind

@@ -5,8 +5,8 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from notifications.core.addresses import describe_fault
+from notifications.core.hours import get_zone
 from notifications.core.rules import describe_rule
-from notifications.core.zones import get_zone
 from notifications.events import NotificationPriority
 from notifications.explain.explanation import Step, format_time
 from notifications.explain.remedies import Subject, describe_remedy

@@ -6,14 +6,15 @@ from django.contrib.auth import get_user_model
 from django.db import router
 
 from notifications.core import clock
-from notifications.core.primary import read_from_primary
+from notifications.core.addresses import user_key
+from notifications.core.databases import read_from_primary
 from notifications.exceptions import InvalidOption, InvalidRecipient
 from notifications.explain.delivery_explainer import DeliveryExplainer
 from notifications.explain.explanation import Explanation
 from notifications.explain.history import explain_drop
 from notifications.models import Delivery, Notification, NotificationLog
 from notifications.outcomes import SendResult
-from notifications.recipients import Address, user_key
+from notifications.recipients import Address
 from notifications.sending.enqueue import ALL_RECIPIENTS
 from notifications.sending.gates import Person, load_people
 

@@ -8,8 +8,8 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 
+from notifications.conf import get_site_address_kinds
 from notifications.context import UNSTORABLE, decoded
-from notifications.core.channel_classes import get_site_address_kinds
 from notifications.exceptions import InvalidContext
 from notifications.models import get_cluster_model
 from notifications.recipients import Address

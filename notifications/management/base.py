@@ -6,7 +6,7 @@ from django.apps import apps
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DEFAULT_DB_ALIAS, Error, InterfaceError, OperationalError, router
 
-from notifications.core.database_errors import is_missing_migration
+from notifications.core.databases import is_missing_migration
 
 
 class DatabaseCommand(BaseCommand):

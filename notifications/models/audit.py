@@ -18,7 +18,7 @@ from notifications.core.addresses import mask_address
 from notifications.models.append_only import AppendOnly
 from notifications.models.default_cluster import ClusterScoped, ClusterScopedQuerySet
 from notifications.models.unconstrained import UnconstrainedForeignKey
-from notifications.storage.in_array import array_subquery
+from notifications.storage.engine import array_subquery
 
 BATCH_SIZE = 1000
 # The columns that determine the owner of a row.

@@ -11,8 +11,7 @@ from functools import partial
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from notifications.storage.engine import Engine, get_engine
-from notifications.storage.statements import prepare_time
+from notifications.storage.engine import Engine, get_engine, prepare_time
 
 TABLE = "klaxon_bucket"
 # The times that workers pass may differ by this much. If one differs by more, a clock was set back.

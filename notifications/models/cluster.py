@@ -11,7 +11,7 @@ from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 
 from notifications import conf
-from notifications.core.primary import reload_from_primary
+from notifications.core.databases import reload_from_primary
 from notifications.exceptions import InvalidCluster
 
 DEFAULT_SLUG = "default"

@@ -16,8 +16,7 @@ from notifications.models.bucket import MAX_CLOCK_DIFFERENCE
 from notifications.models.delivery import Delivery
 from notifications.models.notification import Notification
 from notifications.outcomes import WAITING, DeliveryState
-from notifications.storage.engine import Engine, get_engine
-from notifications.storage.statements import prepare_time
+from notifications.storage.engine import Engine, get_engine, prepare_time
 
 TABLE = "klaxon_fingerprint"
 UNSUCCESSFUL_STATES = (DeliveryState.DEAD, DeliveryState.DROPPED, DeliveryState.CANCELLED, DeliveryState.EXPIRED)

@@ -22,13 +22,13 @@ from notifications.models.delivery import Delivery
 from notifications.models.notification import Notification
 from notifications.models.unconstrained import UnconstrainedForeignKey
 from notifications.outcomes import Reason
-from notifications.storage import log as log_storage
+from notifications.storage.insert import insert_log_rows
 
 
 class LogQuerySet(AppendOnlyQuerySet["NotificationLog"]):
     def append(self, rows: Iterable["NotificationLog"]) -> None:
         """Insert any number of rows with their personal parts: one statement on PostgreSQL, a few on SQLite."""
-        log_storage.append(self.db, list(rows))
+        insert_log_rows(self.db, list(rows))
 
     def filter(self, *conditions: Any, **lookups: Any) -> Self:
         """Filter as Django does; ``address`` and ``context_data`` of the personal part can be used as well."""

@@ -12,12 +12,12 @@ from django.utils.dateparse import parse_datetime
 from django.utils.timezone import is_naive
 from django.utils.translation import gettext_lazy as _
 
+from notifications.core.addresses import user_key
 from notifications.core.rules import describe_rule
 from notifications.events import key_of
 from notifications.models.audit import Audited, AuditedQuerySet
 from notifications.models.validation import Fault, Validated, find_unknown
 from notifications.outcomes import Rule, RuleKind
-from notifications.recipients import user_key
 
 
 class Mute(Validated, Audited):

@@ -8,8 +8,7 @@ from django.apps import apps
 from django.db import connections, transaction
 
 from notifications import signals
-from notifications.core import partitions
-from notifications.core.primary import read_as_routed
+from notifications.core.databases import get_current_partition, read_as_routed
 
 
 class Commit:
@@ -41,7 +40,7 @@ class QueuedNotifications:
 
 def send_signal_on_commit(notification_ids: Iterable[int], using: str) -> None:
     """Send ``notifications_queued`` after the outermost commit, unless it is rolled back, even to a savepoint."""
-    queued = QueuedNotifications(partitions.get_current(), tuple(notification_ids), _next_commit(connections[using]))
+    queued = QueuedNotifications(get_current_partition(), tuple(notification_ids), _next_commit(connections[using]))
     transaction.on_commit(queued.send_signal, using=using, robust=True)
 
 

@@ -12,9 +12,9 @@ from django.db import models
 from django.utils.dates import WEEKDAYS
 from django.utils.translation import gettext_lazy as _
 
-from notifications.core.addresses import is_well_formed
+from notifications.core.addresses import is_well_formed, user_key
+from notifications.core.databases import read_from_primary
 from notifications.core.hours import Hours, Timetable, get_site_quiet_hours, parse_windows
-from notifications.core.primary import read_from_primary
 from notifications.events import NOTIFICATION_EVENTS, key_of
 from notifications.models.audit import AuditedQuerySet
 from notifications.models.preferences import (
@@ -37,7 +37,6 @@ from notifications.models.validation import (
     validate_channel_name,
     validate_event_name,
 )
-from notifications.recipients import user_key
 
 # As in ``date.weekday()``, Monday is 0.
 WEEKDAY_CHOICES = [(number, WEEKDAYS[number]) for number in range(7)]

@@ -14,8 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from notifications.models.audit import AuditedQuerySet
 from notifications.models.preferences import PreferenceLevel
-from notifications.storage.engine import get_engine
-from notifications.storage.in_array import in_array
+from notifications.storage.engine import get_engine, in_array
 
 
 def user_groups_field() -> Any:

@@ -7,7 +7,7 @@ from django.db import connections, models, transaction
 from django.utils.translation import gettext_lazy as _
 
 from notifications.core.addresses import hash_address, mask_address
-from notifications.storage.in_array import in_array
+from notifications.storage.engine import in_array
 
 Pair = tuple[str, str]
 

@@ -9,10 +9,11 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from notifications.core import clock
+from notifications.core.addresses import user_key
 from notifications.events import key_of
 from notifications.models.audit import Audited, AuditedQuerySet
 from notifications.models.cluster import cluster_or_default
-from notifications.recipients import TOPIC_LENGTH, Topic, user_key
+from notifications.recipients import TOPIC_LENGTH, Topic
 
 
 class TopicSubscriptionQuerySet(AuditedQuerySet["TopicSubscription"]):

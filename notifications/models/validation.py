@@ -12,8 +12,8 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from notifications import conf
+from notifications.conf import get_address_kind
 from notifications.conf.problem import find_nearest
-from notifications.core.channel_classes import get_address_kind
 from notifications.events import NOTIFICATION_EVENTS, NotificationChannel, key_of
 from notifications.exceptions import ChannelNotConfigured, InvalidOption, UnknownEvent
 

@@ -6,8 +6,8 @@ from typing import Any
 from django.db import router, transaction
 
 from notifications import signals
-from notifications.core import clock, partitions
-from notifications.core.primary import read_as_routed, read_from_primary
+from notifications.core import clock
+from notifications.core.databases import get_current_partition, read_as_routed, read_from_primary
 from notifications.exceptions import InvalidOption, NotPermitted
 from notifications.models import Acknowledgement, Delivery, Notification, get_members
 from notifications.sending.permission import check_is_user
@@ -26,7 +26,7 @@ def acknowledge(notification: Notification, user: Any) -> bool:
     with transaction.atomic(using=using):
         is_new = Acknowledgement.objects.using(using).acknowledge(notification, user, clock.now(using))
         if is_new:
-            facts = {"partition": partitions.get_current(), "notification": notification, "user": user}
+            facts = {"partition": get_current_partition(), "notification": notification, "user": user}
             send_signal = partial(signals.notification_acknowledged.send_robust, sender=Notification, **facts)
             transaction.on_commit(read_as_routed()(send_signal), using=using, robust=True)
     return is_new

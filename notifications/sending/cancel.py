@@ -5,7 +5,7 @@ from typing import Any
 from django.db import router, transaction
 
 from notifications.core import clock
-from notifications.core.primary import read_from_primary
+from notifications.core.databases import read_from_primary
 from notifications.exceptions import InvalidOption
 from notifications.models import Delivery, Notification, cluster_or_default
 from notifications.sending.validation import validate_cluster

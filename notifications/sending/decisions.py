@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from notifications.conf import get_address_kind
 from notifications.core.addresses import ChosenAddress, hash_address, is_well_formed
-from notifications.core.channel_classes import get_address_kind
 from notifications.models import Notification
 from notifications.models.fingerprint import Original
 from notifications.models.suppression import Pair, SuppressionLookup, hash_normalized, normalize_address

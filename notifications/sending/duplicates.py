@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from notifications import conf
-from notifications.core.channel_classes import get_address_kind
+from notifications.conf import get_address_kind
 from notifications.events import NotificationEvent, key_of
 from notifications.models import Fingerprint, Notification
 from notifications.models.fingerprint import Original

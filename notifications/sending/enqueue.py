@@ -10,10 +10,10 @@ from typing import Any
 from django.db import transaction
 
 from notifications import conf
+from notifications.conf import is_off
 from notifications.core import clock
-from notifications.core.primary import read_from_primary
+from notifications.core.databases import read_from_primary
 from notifications.core.rules import log_text
-from notifications.core.switch import is_off
 from notifications.models import AttachedFile, Notification, NotificationLog
 from notifications.models.queued_signal import send_signal_on_commit
 from notifications.outcomes import Answer, DeliveryState, Drop, Hold, Reason, SendResult

@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib.auth import get_user_model
 
 from notifications import conf
-from notifications.core.primary import reload_from_primary
+from notifications.core.databases import reload_from_primary
 from notifications.events import BuiltInEvents, NotificationEvent
 from notifications.exceptions import InvalidOption, NotPermitted
 

@@ -7,14 +7,13 @@ from django.db import router, transaction
 
 from notifications.context import UNSTORABLE
 from notifications.core import clock
-from notifications.core.addresses import mask_addresses
-from notifications.core.primary import read_from_primary
+from notifications.core.addresses import mask_addresses, user_key
+from notifications.core.databases import read_from_primary
 from notifications.exceptions import InvalidOption, NotPermitted
 from notifications.models import Delivery, NotificationLog
 from notifications.models.delivery import DeliveryQuerySet
 from notifications.models.queued_signal import send_signal_on_commit
 from notifications.outcomes import DeliveryState, Reason
-from notifications.recipients import user_key
 from notifications.sending.permission import check_is_user, has_permission
 
 RESENDABLE_STATES = (DeliveryState.DEAD, DeliveryState.UNKNOWN)

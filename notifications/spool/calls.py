@@ -14,8 +14,7 @@ from django.db import router, transaction
 from django.db.models import QuerySet
 
 from notifications.context import decoded, encoded
-from notifications.core import partitions
-from notifications.core.primary import read_from_primary
+from notifications.core.databases import enter_partition, get_current_partition, read_from_primary
 from notifications.exceptions import InvalidRecipient, OutboxFull
 from notifications.models import Notification, get_cluster_model
 from notifications.outcomes import Reason, SendResult
@@ -33,7 +32,7 @@ def to_record(request: Request, recipients: Any, requested_at: datetime) -> dict
     :raises InvalidRecipient, InvalidContext: if the database is needed to do so.
     """
     return {
-        "partition": partitions.get_current(),
+        "partition": get_current_partition(),
         **replace(request, requested_at=requested_at).to_json(),
         "recipients": _encode_recipients(recipients, (*request.channels, *request.not_configured)),
     }
@@ -104,7 +103,7 @@ def replay(record: Mapping[str, Any]) -> SendResult:
     :raises OutboxFull: if the outbox is full or notifications are switched off. A later replay may succeed.
     :raises UnknownEvent, InvalidCluster, IdempotencyConflict: if the call can no longer be queued.
     """
-    with partitions.enter(record["partition"]):
+    with enter_partition(record["partition"]):
         using = router.db_for_write(Notification)
         with transaction.atomic(using=using):
             result = enqueue(Request.from_json(record), _decode_recipients(record["recipients"]), using)

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from notifications.core.transitions import is_allowed
-from notifications.storage.engine import get_engine
+from notifications.core.transitions import TRANSITIONS
+from notifications.storage.engine import fetch_ids, get_engine, prepare_time
 from notifications.storage.outbox import ROWS_PER_STATEMENT, TABLE, WAITS_FOR_DIGEST_SQL
-from notifications.storage.statements import fetch_ids, prepare_time
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ def remove_from_digests(using: str, removals: Sequence[DigestRemoval], now: date
     if len(removals) > ROWS_PER_STATEMENT:
         first, rest = removals[:ROWS_PER_STATEMENT], removals[ROWS_PER_STATEMENT:]
         return remove_from_digests(using, first, now) | remove_from_digests(using, rest, now)
-    if wrong := [item.state for item in removals if not is_allowed("merged", item.state)]:
+    if wrong := [item.state for item in removals if item.state not in TRANSITIONS["merged"]]:
         raise ValueError(f"A delivery cannot change from 'merged' to '{wrong[0]}'; see notifications.core.transitions.")
     at = prepare_time(engine.connection, now)
     rows = [(row.id, row.state, row.reason, row.digest_id, row.fence, at) for row in removals]

@@ -5,13 +5,16 @@ differing part from the engine of its database, so that no other code asks which
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from typing import Any, ClassVar, NamedTuple
 
 from django.db import Error, connections
+from django.db.models import CharField
+from django.db.models.expressions import RawSQL
 from django.utils.module_loading import import_string
 
 ENGINES = {
@@ -20,6 +23,8 @@ ENGINES = {
 }
 
 
+# The types of values that the driver accepts as they are.
+KNOWN_TYPES = (int, str)
 # The SQL of values that InsertTarget accepts as constants.
 LITERALS = {None: "NULL", "": "''", 0: "0"}
 
@@ -204,3 +209,45 @@ def _load_engine(using: str, backend: str) -> Engine:
     # By name, because the implementations import this module.
     engine: Engine = import_string(ENGINES.get(connections[using].vendor, ENGINES["sqlite"]))(using)
     return engine
+
+
+def in_list(condition: str, values: Collection[Any]) -> tuple[str, list[Any]]:
+    """Return a condition with its parameters, both empty if there are no values."""
+    if not values:
+        return "", []
+    return f"{condition} ({', '.join(['%s'] * len(values))})", list(values)
+
+
+def prepare_time(connection: Any, value: datetime | None) -> Any:
+    """Return a time for the driver."""
+    return connection.ops.adapt_datetimefield_value(value)
+
+
+def fetch_ids(engine: Engine, sql: str, params: Sequence[Any]) -> set[int]:
+    """Run a statement and return the first column of its rows."""
+    with engine.connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        return {row[0] for row in cursor.fetchall()}
+
+
+def array_subquery(values: Iterable[Any], field: Any, using: str) -> RawSQL:
+    """Return a subquery of these values of a field.
+
+    Use it as ``filter(user__in=array_subquery(ids, User._meta.pk, using))``.
+    """
+    engine = get_engine(using)
+    sql = engine.array_rows(field.rel_db_type(engine.connection))
+    return RawSQL(sql, (_parameter(values, field, engine),), output_field=field)  # noqa: S611 - constant SQL
+
+
+def in_array(values: Iterable[Any], field: Any, using: str) -> tuple[str, Any]:
+    """Return the condition that follows a column in hand-written SQL, and its parameter."""
+    engine = get_engine(using)
+    return engine.in_array(field.rel_db_type(engine.connection)), _parameter(values, field, engine)
+
+
+def _parameter(values: Iterable[Any], field: Any, engine: Engine) -> Any:
+    # The keys of a host's models may have a type that the driver does not know.
+    known = KNOWN_TYPES if type(field) is CharField else (int,)
+    prepare, connection = field.get_db_prep_value, engine.connection
+    return engine.array_parameter([value if type(value) in known else prepare(value, connection) for value in values])

@@ -16,8 +16,7 @@ from django.db.models.expressions import RawSQL
 from notifications.models.cluster import builtin_membership_condition, get_members
 from notifications.models.settings import UserSettings
 from notifications.models.shared_preference import user_groups_field
-from notifications.storage.engine import Engine, get_engine
-from notifications.storage.in_array import in_array
+from notifications.storage.engine import Engine, get_engine, in_array
 from notifications.storage.insert import MAX_INSERT_ROWS
 
 # The fields that differ between users and that no gate reads. Many users may have the same values in all others.

@@ -12,10 +12,9 @@ from typing import Any
 
 from django.apps import apps
 
-from notifications.core.transitions import is_allowed
+from notifications.core.transitions import TRANSITIONS
 from notifications.outcomes import END_STATES
-from notifications.storage.engine import get_engine
-from notifications.storage.statements import fetch_ids, in_list, prepare_time
+from notifications.storage.engine import fetch_ids, get_engine, in_list, prepare_time
 
 TABLE = "klaxon_delivery"
 MAX_STRIKES = 3
@@ -149,11 +148,11 @@ def settle(using: str, changes: Sequence[StateChange], now: datetime) -> set[int
         return set()
     if len(changes) > ROWS_PER_STATEMENT:
         return settle(using, changes[:ROWS_PER_STATEMENT], now) | settle(using, changes[ROWS_PER_STATEMENT:], now)
-    wrong = [item for item in changes if not is_allowed(item.was, item.state)]
-    if wrong:
-        raise ValueError(
-            f"A delivery cannot change from '{wrong[0].was}' to '{wrong[0].state}'; see notifications.core.transitions."
-        )
+    for item in changes:
+        if item.state not in TRANSITIONS.get(item.was, ()):
+            raise ValueError(
+                f"A delivery cannot change from '{item.was}' to '{item.state}'; see notifications.core.transitions."
+            )
     engine = get_engine(using)
     connection = engine.connection
     rows = [

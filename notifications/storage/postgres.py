@@ -11,7 +11,7 @@ from django.db import Error, transaction
 from django.db.models import F
 from django.db.models.functions import Collate
 
-from notifications.core.database_errors import POSTGRES_UNREACHABLE, get_sqlstate
+from notifications.core.databases import POSTGRES_UNREACHABLE, get_sqlstate
 from notifications.storage.engine import Column, Engine, InsertTarget
 
 # COPY takes additional round trips at its beginning and end, so one INSERT is faster for up to this number of rows.

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db import Error, transaction
 
-from notifications.core.database_errors import SQLITE_UNREACHABLE, get_sqlite_code
+from notifications.core.databases import SQLITE_UNREACHABLE, get_sqlite_code
 from notifications.storage.engine import Column, Engine, InsertTarget
 
 # There are few sizes, so that the driver's statement cache has nearly always prepared the statement before.

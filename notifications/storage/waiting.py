@@ -14,8 +14,7 @@ from notifications.models.delivery import Delivery
 from notifications.models.log import NotificationLog
 from notifications.models.notification import Notification
 from notifications.outcomes import DeliveryState, Reason
-from notifications.storage.engine import get_engine
-from notifications.storage.in_array import in_array
+from notifications.storage.engine import get_engine, in_array
 
 CHUNK_SIZE = 1000
 # Literals, so that the partial indexes are used. Together they are all deliveries that wait, including retries.

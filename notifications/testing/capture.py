@@ -8,11 +8,12 @@ from typing import Any
 
 from django.db.models import Max, QuerySet
 
+from notifications.core.addresses import user_key
 from notifications.delivering.dispatcher import Dispatcher
 from notifications.delivering.tally import Tally
 from notifications.events import NOTIFICATION_EVENTS, key_of
 from notifications.models import Delivery, Notification, NotificationLog
-from notifications.recipients import Address, user_key
+from notifications.recipients import Address
 from notifications.testing.outages import check_channel
 
 

@@ -6,8 +6,7 @@ from itertools import count
 from zoneinfo import ZoneInfo
 
 from notifications import conf
-from notifications.core.hours import find_next_hour
-from notifications.core.zones import first_instant, get_zone
+from notifications.core.hours import find_next_hour, first_instant, get_zone
 from notifications.models import Circuit, Delivery, UserSettings
 from notifications.storage.outbox import WAITS_ALONE_SQL, WAITS_FOR_DIGEST_SQL
 

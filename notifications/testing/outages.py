@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from notifications import conf
-from notifications.core.channel_classes import get_channel_class, get_channel_conf
+from notifications.conf import get_channel_class, get_channel_conf
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from notifications.core.addresses import user_key
 from notifications.models import Cluster, Delivery, InboxItem, Notification, NotificationLog, UserSettings
-from notifications.recipients import user_key
 from tests.admin.conftest import customers, send
 
 DELETE_USER = "admin:auth_user_delete"

@@ -15,7 +15,7 @@ from notifications.core.connections import (
     return_connections_to_pools,
     use_own_connections,
 )
-from notifications.core.database_errors import is_temporary_failure
+from notifications.core.databases import is_temporary_failure
 from notifications.delivering.workers.worker import Worker
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, Heartbeat

@@ -10,13 +10,12 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db import connection, transaction
 from django.utils.functional import SimpleLazyObject
 
+from notifications.core.addresses import user_key
 from notifications.events import NotificationChannel
 from notifications.exceptions import InvalidOption, InvalidRecipient
 from notifications.models import Cluster
-from notifications.recipients import Address, Members, To, user_key
-from notifications.sending.audience import Audience
-from notifications.sending.audience.groups import NoGroupModel, get_group_model
-from notifications.sending.audience.order import iterate_sorted
+from notifications.recipients import Address, Members, To
+from notifications.sending.audience import Audience, NoGroupModel, get_group_model, iterate_sorted
 from tests.factories import ClusterFactory, UserFactory
 
 pytestmark = pytest.mark.django_db

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from notifications.checks import run_checks
 from notifications.core import clock
-from notifications.core.primary import read_from_primary
+from notifications.core.databases import read_from_primary
 from notifications.delivering import leftovers
 from notifications.delivering.attempt_outcomes import Outcomes, decide_next_state
 from notifications.delivering.dispatcher import Dispatcher
@@ -22,13 +22,7 @@ from notifications.delivering.outcome_writer import OutcomeWriter
 from notifications.delivering.providers.attempt_result import AttemptResult
 from notifications.delivering.workers.rescue import Rescuer
 from notifications.events import NotificationEvent, NotificationPriority
-from notifications.models import (
-    Cluster,
-    Delivery,
-    InboxItem,
-    NotificationLog,
-    Suppression,
-)
+from notifications.models import Cluster, Delivery, InboxItem, NotificationLog, Suppression
 from notifications.outcomes import Receipt, Verdict
 from notifications.testing import temporary_events, travelling
 from tests.factories import ClusterFactory, UserFactory, UserSettingsFactory

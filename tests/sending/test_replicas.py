@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from notifications import signals
 from notifications.core import clock
-from notifications.core.primary import read_from_primary
+from notifications.core.databases import read_from_primary
 from notifications.delivering.dispatcher import Dispatcher
 from notifications.digests import make_due, release_overdue
 from notifications.events import NotificationEvent, NotificationPriority

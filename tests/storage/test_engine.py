@@ -12,10 +12,9 @@ from django.contrib.sessions.models import Session
 from django.db import DatabaseError, IntegrityError, OperationalError, connection, connections, transaction
 
 from notifications.models import Bucket, Fingerprint, NotificationLog, UserSettings
-from notifications.storage.engine import Column, Engine, InsertTarget, get_engine
+from notifications.storage.engine import Column, Engine, InsertTarget, get_engine, prepare_time
 from notifications.storage.postgres import COPY_THRESHOLD, PostgresEngine
 from notifications.storage.sqlite import BATCH_SIZES, SQLiteEngine
-from notifications.storage.statements import prepare_time
 from tests.factories import UserSettingsFactory
 from tests.spool.outage import outage
 

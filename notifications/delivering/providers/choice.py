@@ -17,8 +17,8 @@ from django.utils.module_loading import import_string
 
 from notifications import conf
 from notifications.channels import BaseChannel, open_channel
+from notifications.conf import get_channel_conf
 from notifications.conf.channels import ProviderConf
-from notifications.core.channel_classes import get_channel_conf
 from notifications.core.rates import Rate
 from notifications.core.refusals import Streak, judge_receipts
 from notifications.delivering.providers.attempt_result import AttemptResult

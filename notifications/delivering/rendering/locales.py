@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from django.conf import settings
 from django.utils import timezone, translation
 
-from notifications.core.zones import get_zone
+from notifications.core.hours import get_zone
 from notifications.models import UserSettings
 
 Locale = tuple[str, str]

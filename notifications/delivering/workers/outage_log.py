@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from notifications.core.database_errors import is_outage
+from notifications.core.databases import is_outage
 
 logger = logging.getLogger("notifications.worker")
 

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 
 from notifications import conf
-from notifications.core.primary import read_from_primary
+from notifications.core.databases import read_from_primary
 from notifications.delivering.attempt_outcomes import build_attempt_row, decide_retry
 from notifications.delivering.fallback import queue_fallbacks
 from notifications.delivering.outcome_writer import OutcomeWriter, send_outcome_signal, warn_of_lost_contact

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from django.db import Error, connections, router
 
 from notifications import conf
+from notifications.conf import is_off
 from notifications.core import clock
 from notifications.core.connections import (
     allow_interrupts,
@@ -18,8 +19,7 @@ from notifications.core.connections import (
     return_connections_to_pools,
     use_own_connections,
 )
-from notifications.core.database_errors import is_outage
-from notifications.core.switch import is_off
+from notifications.core.databases import is_outage
 from notifications.delivering.dispatcher import Dispatcher
 from notifications.delivering.tally import Tally
 from notifications.delivering.workers.heartbeat import HeartbeatThread

@@ -22,8 +22,8 @@ from typing import Any
 
 from notifications import conf
 from notifications.channels import open_channel
+from notifications.conf import get_channel_conf
 from notifications.conf.channels import ProviderConf
-from notifications.core.channel_classes import get_channel_conf
 from notifications.core.connections import close_databases
 from notifications.delivering.tally import Tally
 from notifications.delivering.workers.child_process import (

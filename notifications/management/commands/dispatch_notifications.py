@@ -7,8 +7,8 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.db import connections, router
 
+from notifications.conf import OFF_MESSAGE, is_off
 from notifications.core import clock
-from notifications.core.switch import OFF_MESSAGE, is_off
 from notifications.delivering.workers.stop_signals import stop_on_signals
 from notifications.delivering.workers.worker import Worker
 from notifications.delivering.workers.worker_processes import WorkerProcesses

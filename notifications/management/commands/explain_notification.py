@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from notifications.core.primary import read_from_primary
+from notifications.core.databases import read_from_primary
 from notifications.exceptions import InvalidContext, KlaxonError
 from notifications.explain.explanation import Explanation
 from notifications.management import arguments

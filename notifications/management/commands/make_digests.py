@@ -6,9 +6,9 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.db import router
 
+from notifications.conf import OFF_MESSAGE, is_off
 from notifications.core import clock
-from notifications.core.primary import read_from_primary
-from notifications.core.switch import OFF_MESSAGE, is_off
+from notifications.core.databases import read_from_primary
 from notifications.digests import make_due, release_overdue, send_section_digests
 from notifications.management.base import DatabaseCommand
 from notifications.management.counts import format_count

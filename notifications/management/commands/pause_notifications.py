@@ -8,7 +8,7 @@ from django.db import router
 
 from notifications import conf
 from notifications.core import clock
-from notifications.core.primary import read_from_primary
+from notifications.core.databases import read_from_primary
 from notifications.management.base import DatabaseCommand
 from notifications.models import Delivery, Pause
 from notifications.models.pause import EVERYTHING

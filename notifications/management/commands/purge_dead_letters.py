@@ -8,7 +8,7 @@ from django.core.management.base import CommandError
 from django.db import router
 
 from notifications.core import clock
-from notifications.core.primary import read_from_primary
+from notifications.core.databases import read_from_primary
 from notifications.management import dead_letters
 from notifications.management.base import DatabaseCommand
 from notifications.management.counts import format_count

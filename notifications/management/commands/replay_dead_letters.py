@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import router, transaction
 
-from notifications.core.primary import read_from_primary
+from notifications.core.databases import read_from_primary
 from notifications.management import dead_letters
 from notifications.management.base import DatabaseCommand
 from notifications.management.counts import format_count

@@ -6,8 +6,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from notifications import conf
-from notifications.core import partitions
-from notifications.core.primary import read_from_primary
+from notifications.core.databases import get_current_partition, read_from_primary
 from notifications.delivering.workers.wake_up import notify_workers
 from notifications.management.base import DatabaseCommand
 from notifications.models import Circuit, Pause
@@ -36,7 +35,7 @@ class Command(DatabaseCommand):
         if closed:
             self.stdout.write(f"Workers try these providers again immediately: {', '.join(closed)}.")
         if resumed or closed:
-            notify_workers(partition=partitions.get_current())
+            notify_workers(partition=get_current_partition())
         still = sorted(Pause.objects.channel_names())
         if still:
             self.stdout.write(f"Still paused: {', '.join(still)}.")

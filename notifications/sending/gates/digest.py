@@ -4,8 +4,7 @@ import logging
 from datetime import datetime, timedelta
 
 from notifications import conf
-from notifications.core.hours import DAYS, Timetable, find_next_hour
-from notifications.core.zones import get_zone
+from notifications.core.hours import DAYS, Timetable, find_next_hour, get_zone
 from notifications.events import NotificationPriority, key_of
 from notifications.models import UserSettings
 from notifications.outcomes import Answer, Deliver, Hold, Reason, Rule, RuleKind

@@ -9,12 +9,12 @@ from django.contrib.auth import get_user_model
 from django.db.models import Exists, OuterRef
 
 from notifications import conf
-from notifications.core.addresses import ChosenAddress, choose_address
+from notifications.core.addresses import ChosenAddress, choose_address, user_key
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.models import Mute, SharedPreference, UserSettings, get_members
 from notifications.models.fingerprint import Original
 from notifications.preferences import UserPreferences, load_preferences
-from notifications.recipients import Address, user_key
+from notifications.recipients import Address
 
 
 @dataclass(frozen=True, slots=True)

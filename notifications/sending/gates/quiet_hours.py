@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from notifications.core.hours import SEARCH_PERIOD, Hours, Timetable, get_site_quiet_hours, parse_windows
+from notifications.core.hours import SEARCH_PERIOD, Hours, Timetable, get_site_quiet_hours, get_zone, parse_windows
 from notifications.core.rules import join_rules
-from notifications.core.zones import get_zone
 from notifications.models import UserSettings
 from notifications.outcomes import Answer, Deliver, Hold, Reason, Rule, RuleKind
 from notifications.sending.gates.facts import Facts

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from notifications import conf
-from notifications.core.channel_classes import get_address_kind
+from notifications.conf import get_address_kind
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.exceptions import ChannelNotConfigured
 from notifications.models import Delivery

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 from django.contrib.auth import get_user_model
 from django.db import connections, router
 
-from notifications.core.addresses import ChosenAddress
+from notifications.core.addresses import ChosenAddress, user_key
 from notifications.models import SharedPreference, UserSettings
 from notifications.models.mute import parse_mute
 from notifications.outcomes import Answer
 from notifications.preferences import DatabasePreferenceSource, make_preference_source
-from notifications.recipients import Address, user_key
+from notifications.recipients import Address
 from notifications.sending.gates.facts import Person, load_people
 from notifications.sending.gates.user_columns import NO_CHOSEN_ADDRESSES, UserColumns, find_user_columns
 from notifications.storage import load_recipients as storage

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
+from notifications.conf import get_address_kind
 from notifications.core.addresses import ChosenAddress
-from notifications.core.channel_classes import get_address_kind
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.models import Cluster, Mute, Notification, SharedPreference, Suppression, UserSettings, get_members
 from notifications.sending.audience import Chunk

@@ -8,8 +8,10 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
+from notifications import conf
 from notifications.checks import run_checks
-from notifications.core import clock, partitions, switch
+from notifications.core import clock
+from notifications.core.databases import get_current_partition
 from notifications.delivering.dispatcher import Dispatcher
 from notifications.delivering.workers.worker import Worker
 from notifications.exceptions import UnknownEvent
@@ -32,9 +34,9 @@ def switch_klaxon(settings):
     def switch_klaxon(on, **more):
         settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "ENABLED": on, **more}
 
-    switch._log_warning_once.cache_clear()
+    conf._log_warning_once.cache_clear()
     yield switch_klaxon
-    switch._log_warning_once.cache_clear()
+    conf._log_warning_once.cache_clear()
 
 
 def send(user=None, **options):
@@ -78,7 +80,7 @@ def test_it_is_logged_once(switch_klaxon, caplog):
     send()
     send()
     Dispatcher().run_until_idle()
-    assert [record.getMessage() for record in caplog.records] == [switch.OFF_MESSAGE]
+    assert [record.getMessage() for record in caplog.records] == [conf.OFF_MESSAGE]
 
 
 def test_workers_do_not_send_queued_deliveries(switch_klaxon):
@@ -123,7 +125,7 @@ def test_a_watching_command_reports_it_once_at_the_start(switch_klaxon):
     switch_klaxon(False)
     out = Stopping()
     call_command("dispatch_notifications", "--watch", stdout=out)
-    assert out.getvalue() == f"{switch.OFF_MESSAGE}\n"
+    assert out.getvalue() == f"{conf.OFF_MESSAGE}\n"
 
 
 @pytest.mark.parametrize("command", ["dispatch_notifications", "make_digests"])
@@ -131,7 +133,7 @@ def test_commands_report_it_and_do_nothing(switch_klaxon, capsys, command):
     send()
     switch_klaxon(False)
     call_command(command)
-    assert capsys.readouterr().out == f"{switch.OFF_MESSAGE}\n"
+    assert capsys.readouterr().out == f"{conf.OFF_MESSAGE}\n"
     assert states() == ["ready"]
 
 
@@ -172,6 +174,6 @@ def test_celery_workers_do_not_send_queued_deliveries(switch_klaxon):
 
     queued = send()
     switch_klaxon(False)
-    tasks.dispatch(partitions.get_current(), [queued.notification_id])
-    tasks.sweep(partitions.get_current())
+    tasks.dispatch(get_current_partition(), [queued.notification_id])
+    tasks.sweep(get_current_partition())
     assert states() == ["ready"]

@@ -4,30 +4,29 @@ The order is the same in every ``send()``, so that two of them that lock the sam
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
+from heapq import merge
+from itertools import groupby, islice, repeat
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
-from django.core.exceptions import ValidationError
-from django.db.models import QuerySet
+from django.core.exceptions import FieldDoesNotExist, ValidationError
+from django.db.models import CharField, QuerySet, TextField
 from django.db.models.base import ModelBase
 from django.db.models.manager import BaseManager
 
-from notifications.exceptions import InvalidRecipient
+from notifications.core.addresses import user_key
+from notifications.exceptions import InvalidOption, InvalidRecipient
 from notifications.models import TopicSubscription, get_cluster_model, get_members
-from notifications.recipients import Address, GroupNamed, Members, To, Topic, user_key
-from notifications.sending.audience.groups import (
-    explain_unusable_group,
-    get_group_model,
-    get_group_pk,
-    get_users_in_groups,
-)
-from notifications.sending.audience.order import ChannelFilter, combine_filters, iterate_sorted, merge_sorted
+from notifications.recipients import Address, GroupNamed, Members, To, Topic
+from notifications.storage.engine import get_engine
 from notifications.storage.insert import MAX_INSERT_ROWS
 
+# The channels that a To names; None means all channels of the call.
+ChannelFilter = frozenset[str] | None
 ACCEPTED_TYPES = "Pass users, groups, querysets of these, Members(cluster), Topic(…), Address(…) or To(…)."
 
 
@@ -181,3 +180,102 @@ def _get_primary_key(recipient: Any) -> Any:
         return key if type(key) is int else recipient._meta.pk.to_python(key)
     except ValidationError as error:
         raise InvalidRecipient(f"{key!r:.80} is not a primary key of a {recipient._meta.verbose_name}.") from error
+
+
+class NoGroupModel:
+    """Stands for the group model if the user model has no groups. No recipient is an instance of it."""
+
+
+def get_group_model() -> type[Any]:
+    """Return the model of the groups that users can be in."""
+    try:
+        field: Any = get_user_model()._meta.get_field("groups")
+    except FieldDoesNotExist:
+        return NoGroupModel
+    return field.related_model if field.many_to_many else NoGroupModel
+
+
+def explain_unusable_group(model: Any) -> str:
+    """Return why groups of this model cannot be recipients; empty if it is not Django's ``Group``."""
+    if getattr(getattr(model, "_meta", None), "label_lower", "") != "auth.group":
+        return ""
+    users, model_of_groups = get_user_model().__name__, get_group_model()
+    if model_of_groups is NoGroupModel:
+        return (
+            f"The user model {users} has no groups, so a Group cannot be notified. Pass the users themselves, or a "
+            "queryset of them."
+        )
+    return (
+        f"The groups of {users} are of the model {model_of_groups.__name__}; a Group of django.contrib.auth has no "
+        "users on this site."
+    )
+
+
+def get_group_pk(name: str) -> Any:
+    """Return the primary key of the group with this name.
+
+    :raises InvalidOption: if there is none.
+    """
+    model = get_group_model()
+    group = None if model is NoGroupModel else model._default_manager.filter(name=name).first()
+    if group is None:
+        raise InvalidOption(
+            f"There is no group named {name!r}. Create it, or let NOTIFICATIONS['MESSAGE_RECIPIENTS'] name another "
+            "one, or the dotted path of a callable(cluster) that returns recipients."
+        )
+    return group.pk
+
+
+def get_users_in_groups(groups: QuerySet[Any] | Collection[Any]) -> QuerySet[Any]:
+    """Return the users in these groups.
+
+    :param groups: a queryset of groups, or their primary keys.
+    """
+    if isinstance(groups, QuerySet):
+        keys = groups.values_list("pk", flat=True)
+        # If the host has chosen a database, it may differ from that of the users, so there can be no subquery.
+        groups = keys.order_by() if can_reorder(groups) and getattr(groups, "_db", None) is None else list(keys)
+    return get_user_model()._default_manager.filter(groups__in=groups)
+
+
+def iterate_sorted(queryset: QuerySet[Any], column: str, size: int) -> Iterator[Any]:
+    """Return the distinct keys of a column in Python's sort order. Read ``size`` rows at a time."""
+    keys = queryset.values_list(column, flat=True)
+    if not can_reorder(queryset):
+        return iter(sorted(set(keys)))
+    return keys.order_by(_get_python_order(queryset, column)).distinct().iterator(chunk_size=size)
+
+
+def can_reorder(queryset: QuerySet[Any]) -> bool:
+    """Return whether another order is allowed and does not select other rows."""
+    query = queryset.query
+    return not (query.is_sliced or query.combinator or query.distinct_fields or query.select_for_update)
+
+
+def _get_python_order(queryset: QuerySet[Any], column: str) -> Any:
+    """Return an ordering that agrees with Python, for which texts may need another collation than the default."""
+    field: Any = queryset.model._meta.pk if column == "pk" else queryset.model._meta.get_field(column)
+    while field.remote_field:
+        field = field.target_field
+    is_text = isinstance(field, CharField | TextField)
+    return get_engine(queryset.db).python_order(column) if is_text else column
+
+
+def merge_sorted(streams: Iterable[tuple[Iterator[Any], ChannelFilter]]) -> Iterator[tuple[Any, ChannelFilter]]:
+    """Merge sorted streams of distinct keys. Yield each key with the channels of all streams that have it."""
+    tagged = [zip(keys, repeat(channel_filter)) for keys, channel_filter in streams]
+    if len(tagged) == 1:
+        yield from tagged[0]
+        return
+    for key, same_key in groupby(merge(*tagged, key=itemgetter(0)), key=itemgetter(0)):
+        yield key, combine_filters(channel_filter for _key, channel_filter in same_key)
+
+
+def combine_filters(filters: Iterable[ChannelFilter]) -> ChannelFilter:
+    """Return the channels of all filters. If one of them is None, this is None: all channels of the call."""
+    channels: frozenset[str] = frozenset()
+    for channel_filter in filters:
+        if channel_filter is None:
+            return None
+        channels |= channel_filter
+    return channels
