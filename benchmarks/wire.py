@@ -4,7 +4,7 @@ import socket
 from collections.abc import Iterator, Sequence
 
 from notifications.channels import BaseChannel
-from notifications.channels.rendered import Rendered
+from notifications.channels.base import Rendered
 from notifications.models import Delivery
 from notifications.outcomes import Receipt, Verdict
 

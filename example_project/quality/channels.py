@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from notifications.channels import BaseChannel
-from notifications.channels.rendered import Rendered
+from notifications.channels.base import Rendered
 from notifications.models import Delivery
 from notifications.outcomes import Receipt, Verdict
 

@@ -6,8 +6,7 @@ once.
 
 from collections.abc import Iterator, Sequence
 
-from notifications.channels.base import BaseChannel
-from notifications.channels.rendered import Rendered
+from notifications.channels.base import BaseChannel, Rendered
 from notifications.models import Delivery, InboxItem
 from notifications.outcomes import Receipt, Verdict
 

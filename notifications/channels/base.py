@@ -5,16 +5,43 @@ constructor. Each object belongs to one worker thread, so it can keep a connecti
 ``notifications.testing.contract.ChannelContract`` tests a channel against this contract.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from django.utils.module_loading import import_string
 
-from notifications.channels.rendered import Rendered
+from notifications.attachments import Attachment
 from notifications.conf import get_channel_conf
 from notifications.conf.channels import ProviderConf
 from notifications.models import Delivery
 from notifications.outcomes import Receipt
+
+SUBJECT = "subject.txt"
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """The rendered parts of one delivery. The subject is one line, and text parts are not HTML-escaped.
+
+    ``attachments`` is empty unless the channel takes attachments.
+    """
+
+    parts: Mapping[str, str]
+    language: str = ""
+    attachments: tuple[Attachment, ...] = ()
+
+    @property
+    def subject(self) -> str:
+        return self.parts.get(SUBJECT, "")
+
+    @property
+    def text(self) -> str:
+        return self.parts.get("txt", "")
+
+    @property
+    def html(self) -> str:
+        return self.parts.get("html", "")
 
 
 class BaseChannel:

@@ -5,23 +5,21 @@ for a whole list: one refused recipient would abort the rest of the list.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from email.encoders import encode_base64
-from email.message import MIMEPart
-from email.mime.nonmultipart import MIMENonMultipart
+from collections.abc import Iterator, Mapping, Sequence
 from smtplib import SMTPRecipientsRefused
 from typing import Any
 
 import django
 import idna
 from django.conf import settings
+from django.core import mail
+from django.core.exceptions import ImproperlyConfigured
 from django.core.mail import EmailMultiAlternatives
 from django.core.mail.backends.base import BaseEmailBackend
+from django.utils.module_loading import import_string
 
-from notifications.attachments import Attachment
 from notifications.channels import services
-from notifications.channels.backends import open_backend
-from notifications.channels.base import BaseChannel
+from notifications.channels.base import BaseChannel, Rendered
 from notifications.channels.email_errors import (
     closes_connection,
     make_opening_receipt,
@@ -35,12 +33,20 @@ from notifications.channels.mailboxes import (
     parse_mailbox,
     to_dns_address,
 )
-from notifications.channels.mime import make_subject_foldable
-from notifications.channels.rendered import Rendered
+from notifications.channels.mime import MAX_WORD_LENGTH, attach, make_subject_foldable
 from notifications.channels.smtp import EmailBackend as SMTPBackend
 from notifications.channels.smtp import Timeouts
+from notifications.core import extras
+from notifications.exceptions import MissingExtra
 from notifications.models import Delivery
 from notifications.outcomes import Blame, Receipt, Verdict
+
+DJANGO_SMTP = "django.core.mail.backends.smtp.EmailBackend"
+# A faster backend that also knows whether an email that failed may have been accepted.
+REPLACEMENTS = {DJANGO_SMTP: "notifications.channels.smtp.EmailBackend"}
+DEFAULT_MAILER = "default"
+# The alias that Django requires for a backend that the channel's own options name.
+BACKEND_ALIAS = "klaxon"
 
 # In seconds. Other backends may wait forever by default, but a worker must not.
 DEFAULT_TIMEOUT = 30.0
@@ -75,44 +81,42 @@ class EmailChannel(BaseChannel):
             raise TypeError(f"reply_to must be a list of addresses, not {reply_to!r}")
         self.from_email, self.reply_to = str(from_email or settings.DEFAULT_FROM_EMAIL or ""), list(map(str, reply_to))
         self.sender_faults = list(_find_sender_faults(self.from_email, self.reply_to, is_default=not from_email))
-        if not self.sender_faults:
+        if not self.sender_faults and not "".join([self.from_email, *self.reply_to]).isascii():
             self.from_email, self.reply_to = encode_domain(self.from_email), list(map(encode_domain, self.reply_to))
         self.backend, self.backend_options, self.mailer = backend, backend_options or {}, mailer
-        self.connection = self._connect()
+        self._connect()
         self.timeout = _get_max_seconds(self.connection)
         self._has_sent_mail = False
         self.domain = "localhost" if self.sender_faults else parse_mailbox(self.from_email).domain
 
-    @property
-    def _builds_mime_itself(self) -> bool:
-        """Whether the backend builds the MIME message itself, without Django's ``message()``."""
-        return isinstance(self.connection, (SMTPBackend, *services.BACKENDS))
-
-    def _connect(self) -> BaseEmailBackend:
-        connection: Any = open_backend(self.backend, self.backend_options, self.mailer)
-        if getattr(connection, "timeout", 0) is None:
-            connection.timeout = DEFAULT_TIMEOUT
-        return connection
+    def _connect(self) -> None:
+        self.connection: Any = open_backend(self.backend, self.backend_options, self.mailer)
+        if getattr(self.connection, "timeout", 0) is None:
+            self.connection.timeout = DEFAULT_TIMEOUT
+        self._provider = type(self.connection).__module__.rpartition(".")[2]
+        # Whether the backend builds the MIME message itself, without Django's message().
+        self._builds_mime_itself = isinstance(self.connection, (SMTPBackend, *services.BACKENDS))
 
     def prepare(self, delivery: Delivery, rendered: Rendered) -> EmailMultiAlternatives:
+        # The same id for each attempt of an epoch, so that a mailbox can detect repeats (RFC 5322, 3.6.4).
+        key = delivery.idempotency_key
+        digest = hashlib.sha256(f"{delivery.notification.correlation_id}:{key}".encode()).hexdigest()[:32]
+        subject, address = rendered.subject, delivery.address
         message = EmailMultiAlternatives(
-            subject=rendered.subject,
+            subject=subject,
             body=rendered.text,
             from_email=self.from_email,
-            to=[_encode_recipient(delivery.address)],
+            to=[address if address.isascii() else _encode_recipient(address)],
             reply_to=self.reply_to,
-            headers={"Message-ID": self._message_id(delivery), "Auto-Submitted": "auto-generated"},
+            headers={"Message-ID": f"<{digest}.{key}@{self.domain}>", "Auto-Submitted": "auto-generated"},
         )
-        if rendered.html:
-            message.attach_alternative(rendered.html, "text/html")
+        if html := rendered.html:
+            message.attach_alternative(html, "text/html")
         for attachment in rendered.attachments:
-            _attach(message, attachment)
-        return message if self._builds_mime_itself else make_subject_foldable(message)
-
-    def _message_id(self, delivery: Delivery) -> str:
-        """Return the same id for each attempt of an epoch, so that a mailbox can detect repeats (RFC 5322, 3.6.4)."""
-        key = f"{delivery.notification.correlation_id}:{delivery.idempotency_key}"
-        return f"<{hashlib.sha256(key.encode()).hexdigest()[:32]}.{delivery.idempotency_key}@{self.domain}>"
+            attach(message, attachment)
+        if len(subject) > MAX_WORD_LENGTH and not self._builds_mime_itself:
+            return make_subject_foldable(message)
+        return message
 
     def send(self, messages: Sequence[EmailMultiAlternatives]) -> Iterator[Receipt]:
         for message in messages:
@@ -126,8 +130,10 @@ class EmailChannel(BaseChannel):
 
     def _attempt(self, message: EmailMultiAlternatives) -> tuple[Receipt, bool]:
         """Return the receipt, and whether the server may have refused only this connection, without taking the mail."""
-        if (refused := self._refuse_locally(message)) is not None:
-            return refused, False
+        if self.sender_faults or not message.to[0].isascii():
+            refused = self._refuse_locally(message)
+            if refused is not None:
+                return refused, False
         try:
             if self.connection.open():
                 self._has_sent_mail = False
@@ -141,8 +147,6 @@ class EmailChannel(BaseChannel):
         if self.sender_faults:
             error = " ".join(self.sender_faults)
             return Receipt(message, Verdict.CONFIGURATION, self._provider, error=error, blames=Blame.PROVIDER)
-        if all(map(str.isascii, message.to)):
-            return None
         if error := _find_recipient_fault(message.to[0], knows_utf8=isinstance(self.connection, SMTPBackend)):
             return Receipt(message, Verdict.PERMANENT, self._provider, error=error, blames=Blame.RECIPIENT)
         return None
@@ -159,7 +163,10 @@ class EmailChannel(BaseChannel):
         if count == 0:
             return Receipt(message, Verdict.PERMANENT, self._provider, error="The email backend sent nothing."), False
         self._has_sent_mail = True
-        return Receipt(message, Verdict.ACCEPTED, self._provider, _get_provider_id(message)), False
+        # The id that the provider uses for this email.
+        anymail_id = getattr(getattr(message, "anymail_status", None), "message_id", None)
+        message_id = str(anymail_id or message.extra_headers["Message-ID"])[:255]
+        return Receipt(message, Verdict.ACCEPTED, self._provider, message_id), False
 
     def _can_reuse_connection(self, error: Exception) -> bool:
         """Whether the connection can be used again. After most errors smtplib fails for every later mail on it."""
@@ -167,17 +174,13 @@ class EmailChannel(BaseChannel):
             return False
         return self.connection.is_open and not closes_connection(error)
 
-    @property
-    def _provider(self) -> str:
-        return type(self.connection).__module__.rpartition(".")[2]
-
     def close(self) -> None:
         self._has_sent_mail = False
         try:
             self.connection.close()
         except OSError:
             # The connection was already broken, and this backend object may be unusable.
-            self.connection = self._connect()
+            self._connect()
 
 
 def _encode_recipient(address: str) -> str:
@@ -217,37 +220,78 @@ def _get_max_seconds(connection: Any) -> float:
     return SLOW_STEPS * float(getattr(connection, "timeout", None) or DEFAULT_TIMEOUT)
 
 
-def _attach(message: EmailMultiAlternatives, attachment: Attachment) -> None:
-    if attachment.is_text or attachment.parameters:
-        message.attach(_make_part(attachment))
-    else:
-        message.attach(attachment.name, attachment.content, attachment.mimetype)
+def open_backend(backend: str | None, options: Mapping[str, Any], mailer: str | None) -> BaseEmailBackend:
+    """Return the backend that sends notifications. It does not open a connection.
+
+    :param backend: the dotted path of a backend for notifications; by default the site's backend.
+    :param options: keyword arguments of the backend.
+    :param mailer: an alias of the setting ``MAILERS``.
+    :raises ImproperlyConfigured: if the options contradict each other or the site's settings.
+    :raises MissingExtra: if the backend requires an extra that is not installed.
+    """
+    if (mailer or options) and (fault := _find_fault(backend, options, mailer)):
+        raise ImproperlyConfigured(fault)
+    if backend:
+        return _make_custom_backend(backend, options)
+    if uses_mailers():
+        return _make_mailer(mailer or DEFAULT_MAILER)
+    # Reading settings.EMAIL_BACKEND causes a deprecation warning in Django 6.1.
+    return _make_configured_backend("EMAIL_BACKEND", settings._wrapped.EMAIL_BACKEND, options)  # type: ignore[misc]
 
 
-def _make_part(attachment: Attachment) -> Any:
-    """Return a part in base64, so that it arrives unchanged. Django would change line ends and omit parameters."""
-    part = _make_empty_part(attachment.kind)
-    for parameter, value in attachment.parameters.items():
-        part.set_param(parameter, value)
-    if attachment.is_text and "charset" not in attachment.parameters:
-        part.set_param("charset", "utf-8")
-    part.set_payload(attachment.content)
-    encode_base64(part)
-    name: Any = attachment.name if attachment.name.isascii() else ("utf-8", "", attachment.name)
-    part.add_header("Content-Disposition", "attachment", filename=name)
-    return part
+def uses_mailers() -> bool:
+    """Whether the site has the setting ``MAILERS``, on a Django that reads it."""
+    return django.VERSION >= (6, 1) and hasattr(settings, "MAILERS")
 
 
-def _make_empty_part(kind: str) -> MIMEPart | MIMENonMultipart:
-    """Return a part of the class that Django expects: 5.2 only accepts the older class, and 6.0 deprecates it."""
-    if django.VERSION < (6, 0):
-        return MIMENonMultipart(*kind.split("/"))
-    part = MIMEPart()
-    part["Content-Type"] = kind
-    return part
+def _find_fault(backend: str | None, options: Mapping[str, Any], mailer: str | None) -> str:
+    if mailer and not uses_mailers():
+        return f"The option 'mailer' is {mailer!r}, but there is no setting MAILERS, which Django 6.1 and later read."
+    if mailer and backend:
+        return "The options 'mailer' and 'backend' both name an email backend. Remove one of them."
+    if options and not backend and uses_mailers():
+        return (
+            "The option 'backend_options' requires 'backend'. Set the options of a mailer in "
+            f"MAILERS[{mailer or DEFAULT_MAILER!r}]['OPTIONS']."
+        )
+    return ""
 
 
-def _get_provider_id(message: EmailMultiAlternatives) -> str:
-    """Return the id that the provider uses for this email."""
-    status = getattr(message, "anymail_status", None)
-    return str(getattr(status, "message_id", None) or message.extra_headers["Message-ID"])[:255]
+def _make_custom_backend(path: str, options: Mapping[str, Any]) -> BaseEmailBackend:
+    if not uses_mailers():
+        return _make_configured_backend("The option 'backend'", path, options)
+    try:
+        return _make(path, {**options, "alias": BACKEND_ALIAS})
+    except ImproperlyConfigured as error:
+        fault = str(error).removeprefix(f"MAILERS[{BACKEND_ALIAS!r}]: ").replace("OPTIONS", "backend_options")
+        raise ImproperlyConfigured(f"The email backend {path!r} cannot be created: {fault}") from error
+
+
+def _make_mailer(alias: str) -> BaseEmailBackend:
+    mailers: Any = getattr(mail, "mailers")  # noqa: B009 - Django 5.2 and its types do not know it
+    configured = mailers.settings.get(alias, {})
+    path = configured.get("BACKEND", DJANGO_SMTP)
+    _require_extra(path)
+    if alias not in mailers or path not in REPLACEMENTS:
+        return mailers[alias]
+    return _make(path, {**configured.get("OPTIONS", {}), "alias": alias})
+
+
+def _make_configured_backend(setting: str, path: str, options: Mapping[str, Any]) -> BaseEmailBackend:
+    try:
+        return _make(path, options)
+    except MissingExtra:
+        raise  # its message names the extra
+    except ImportError as error:
+        raise ImproperlyConfigured(f"{setting} is {path!r}, which cannot be imported: {error}") from error
+
+
+def _make(path: str, options: Mapping[str, Any]) -> BaseEmailBackend:
+    _require_extra(path)
+    return import_string(REPLACEMENTS.get(path, path))(**options)
+
+
+def _require_extra(path: str) -> None:
+    package = path.partition(".")[0]
+    if package in extras.EXTRA_BY_MODULE:
+        extras.import_optional(package)

@@ -3,8 +3,7 @@
 import logging
 from collections.abc import Iterator, Sequence
 
-from notifications.channels.base import BaseChannel
-from notifications.channels.rendered import Rendered
+from notifications.channels.base import BaseChannel, Rendered
 from notifications.models import Delivery
 from notifications.outcomes import Receipt, Verdict
 

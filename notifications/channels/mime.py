@@ -1,4 +1,4 @@
-"""Render an email as bytes, for Klaxon's SMTP backend.
+"""Build the MIME structure of an email: its attachments, and the whole email as bytes for Klaxon's SMTP backend.
 
 Django builds a tree of MIME parts and then serialises it, which takes longer than sending the mail. Most mails of the
 email channel have one of two structures: text, or text with HTML. This module renders them directly, with the same
@@ -10,7 +10,10 @@ from binascii import b2a_qp
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from email import policy
+from email.encoders import encode_base64
 from email.header import Header
+from email.message import MIMEPart
+from email.mime.nonmultipart import MIMENonMultipart
 from email.utils import formataddr, formatdate, getaddresses
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -20,6 +23,7 @@ from django.conf import settings
 from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.utils.encoding import punycode
 
+from notifications.attachments import Attachment
 from notifications.channels.mailboxes import CONTROL_CHARACTERS, parse_mailbox
 
 Mail = TypeVar("Mail", bound=EmailMessage)
@@ -52,6 +56,37 @@ def render_with_django(mail: EmailMessage) -> bytes:
     if django.VERSION < (6, 0):
         return untyped.message().as_bytes(linesep="\r\n")
     return untyped.message(policy=policy.SMTP).as_bytes()
+
+
+def attach(message: EmailMessage, attachment: Attachment) -> None:
+    """Attach a file so that it arrives unchanged."""
+    if attachment.is_text or attachment.parameters:
+        message.attach(_make_part(attachment))
+    else:
+        message.attach(attachment.name, attachment.content, attachment.mimetype)
+
+
+def _make_part(attachment: Attachment) -> Any:
+    """Return a part in base64, so that it arrives unchanged. Django would change line ends and omit parameters."""
+    part = _make_empty_part(attachment.kind)
+    for parameter, value in attachment.parameters.items():
+        part.set_param(parameter, value)
+    if attachment.is_text and "charset" not in attachment.parameters:
+        part.set_param("charset", "utf-8")
+    part.set_payload(attachment.content)
+    encode_base64(part)
+    name: Any = attachment.name if attachment.name.isascii() else ("utf-8", "", attachment.name)
+    part.add_header("Content-Disposition", "attachment", filename=name)
+    return part
+
+
+def _make_empty_part(kind: str) -> MIMEPart | MIMENonMultipart:
+    """Return a part of the class that Django expects: 5.2 only accepts the older class, and 6.0 deprecates it."""
+    if django.VERSION < (6, 0):
+        return MIMENonMultipart(*kind.split("/"))
+    part = MIMEPart()
+    part["Content-Type"] = kind
+    return part
 
 
 def make_subject_foldable(mail: Mail) -> Mail:

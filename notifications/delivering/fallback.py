@@ -22,7 +22,7 @@ from notifications.core.rules import log_text
 from notifications.delivering.attempt_outcomes import build_drop_row
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.models import Delivery, NotificationLog, Suppression
-from notifications.models.queued_signal import send_signal_on_commit
+from notifications.models.notification import send_signal_on_commit
 from notifications.models.suppression import hash_normalized
 from notifications.outcomes import DeliveryState, Drop, Reason
 from notifications.sending.gates import Facts, Person, decide

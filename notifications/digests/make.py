@@ -13,7 +13,7 @@ from notifications.delivering.recheck import apply_refusals, load_contexts
 from notifications.digests.grouping import PendingDigest, group_due
 from notifications.digests.sections import StoredSections, load_sections
 from notifications.models import Delivery, Notification
-from notifications.models.queued_signal import send_signal_on_commit
+from notifications.models.notification import send_signal_on_commit
 from notifications.outcomes import DeliveryState, Drop, Hold
 from notifications.storage.locks import try_lock_task
 from notifications.storage.outbox import StateChange

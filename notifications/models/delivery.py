@@ -8,6 +8,7 @@ transitions. The ``fence`` that a worker gets with a claim proves that the claim
 import json
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, Self
 
 from django.conf import settings
@@ -67,8 +68,10 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         )
         with connections[self._write_db].cursor() as cursor:
             cursor.execute(sql, params)
-            rows = [Delivery.from_claim(values, self._write_db) for values in cursor.fetchall()]
-        return sorted(rows, key=lambda row: (-row.score, row.pk))
+            claimed = Delivery.from_claim(cursor.fetchall(), self._write_db)
+        claimed.sort(key=attrgetter("id"))
+        claimed.sort(key=attrgetter("score"), reverse=True)
+        return claimed
 
     def claim_probe(
         self, owner: str, lease: datetime, channel: str, notification_ids: Sequence[int] = ()
@@ -81,7 +84,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         sql, params = outbox.claim_probe_statement(self._write_db, owner, lease, channel, notification_ids)
         with connections[self._write_db].cursor() as cursor:
             cursor.execute(sql, params)
-            return [Delivery.from_claim(values, self._write_db) for values in cursor.fetchall()]
+            return Delivery.from_claim(cursor.fetchall(), self._write_db)
 
     def with_notifications(self, rows: Iterable["Delivery"]) -> list["Delivery"]:
         """Return the claimed rows whose notification still exists, with the notification and its cluster.
@@ -90,16 +93,18 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         """
         rows = list(rows)
         notifications = Notification.objects.using(self._write_db).select_related("cluster")
-        found = notifications.in_bulk({row.notification_id for row in rows})
-        # A missing notification has just been deleted with its cluster and deliveries.
-        remaining = [row for row in rows if row.notification_id in found]
-        for row in remaining:
-            row.notification = found[row.notification_id]
+        found = notifications.in_bulk(set(map(attrgetter("notification_id"), rows)))
+        remaining = []
+        for row in rows:
+            # A missing notification has just been deleted with its cluster and deliveries.
+            if row.notification_id in found:
+                row.notification = found[row.notification_id]
+                remaining.append(row)
         return remaining
 
     def mark_sending(self, deliveries: Iterable["Delivery"], lease: datetime) -> set[int]:
         """Count an attempt and change claimed rows to *sending*; return the ids of those whose fence still matched."""
-        return outbox.mark_sending(self._write_db, [(row.pk, row.fence) for row in deliveries], lease)
+        return outbox.mark_sending(self._write_db, list(map(attrgetter("id", "fence"), deliveries)), lease)
 
     def begin_trial(self, delivery: "Delivery") -> bool:
         """Count a strike in advance for a claimed row that is tried alone; :meth:`settle` removes it.
@@ -317,18 +322,22 @@ class Delivery(models.Model):
         return f"{self.channel} #{self.pk}"
 
     @classmethod
-    def from_claim(cls, values: Sequence[Any], using: str) -> Self:
-        """Return a row with the values of a claim; the other columns are deferred.
+    def from_claim(cls, claimed: Iterable[Sequence[Any]], using: str) -> list[Self]:
+        """Return rows with the values of a claim; the other columns are deferred.
 
         It does not call the model's ``__init__()``, which would take longer than the claim itself.
         """
-        row = cls.__new__(cls)
-        row._state = ModelState()
-        row._state.db, row._state.adding = using, False
-        row.__dict__.update(zip(outbox.CLAIMED_COLUMNS, values, strict=True))
         # The primary key of the host's users may have a type that SQLite does not have.
-        row.recipient_id = get_user_model()._meta.pk.to_python(row.recipient_id)
-        return row
+        to_python = get_user_model()._meta.pk.to_python
+        rows = []
+        for values in claimed:
+            row = cls.__new__(cls)
+            row._state = ModelState()
+            row._state.db, row._state.adding = using, False
+            row.__dict__.update(zip(outbox.CLAIMED_COLUMNS, values, strict=True))
+            row.recipient_id = to_python(row.recipient_id)
+            rows.append(row)
+        return rows
 
     @classmethod
     def build(cls, notification: Notification, channel: str, recipient_key: str, address: str, **fields: Any) -> Self:

@@ -136,7 +136,7 @@ class NotificationLog(AppendOnly):
         )
         event = NOTIFICATION_EVENTS.named(notification.event)
         row.new_address = mask_address(address)
-        row.new_context = select_loggable(event, notification.context) if event else {}
+        row.new_context = select_loggable(event, notification.context) if event and event.loggable else {}
         return row
 
     @classmethod

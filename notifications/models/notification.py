@@ -1,14 +1,18 @@
 """Notifications: one row for each ``send()``, regardless of the number of recipients."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
 from django.conf import settings
-from django.db import models
+from django.db import connections, models, transaction
 from django.utils.translation import gettext_lazy as _
 
+from notifications import signals
 from notifications.context import decoded
+from notifications.core.databases import get_current_partition, read_as_routed
 from notifications.events import NotificationPriority
 
 
@@ -90,3 +94,40 @@ class Notification(models.Model):
     def values(self) -> dict[str, Any]:
         """The context with dates, decimals, UUIDs and lazy translations restored from JSON."""
         return decoded(self.context)
+
+
+class Commit:
+    """The commit of one transaction. All signals of the transaction have the same instance."""
+
+    has_happened = False
+
+
+@dataclass(frozen=True)
+class QueuedNotifications:
+    """The notifications that one call has queued."""
+
+    partition: str
+    notification_ids: tuple[int, ...]
+    commit: Commit
+
+    @read_as_routed()
+    def send_signal(self) -> None:
+        """Send ``notifications_queued``."""
+        self.commit.has_happened = True
+        signals.notifications_queued.send_robust(
+            sender=Notification,
+            partition=self.partition,
+            notification_ids=self.notification_ids,
+            commit=self.commit,
+        )
+
+
+def send_signal_on_commit(notification_ids: Iterable[int], using: str) -> None:
+    """Send ``notifications_queued`` after the outermost commit, unless it is rolled back, even to a savepoint."""
+    connection: Any = connections[using]
+    commit: Commit | None = getattr(connection, "klaxon_commit", None)
+    # After a rollback, the instance has not been used in a signal, so the next transaction uses it.
+    if commit is None or commit.has_happened:
+        commit = connection.klaxon_commit = Commit()
+    queued = QueuedNotifications(get_current_partition(), tuple(notification_ids), commit)
+    transaction.on_commit(queued.send_signal, using=using, robust=True)

@@ -54,7 +54,10 @@ class SuppressionQuerySet(models.QuerySet["Suppression"]):
 
         It takes one statement, or none if there are no addresses.
         """
-        return self.find_suppressed_hashes({hash_normalized(address) for _kind, address in pairs})
+        hashes = set()
+        for _kind, address in pairs:
+            hashes.add(hash_normalized(address))
+        return self.find_suppressed_hashes(hashes)
 
     def find_suppressed_hashes(self, hashes: Collection[str]) -> frozenset[Pair]:
         """Return the same for hashes of addresses."""

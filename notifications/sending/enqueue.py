@@ -15,7 +15,7 @@ from notifications.core import clock
 from notifications.core.databases import read_from_primary
 from notifications.core.rules import log_text
 from notifications.models import AttachedFile, Notification, NotificationLog
-from notifications.models.queued_signal import send_signal_on_commit
+from notifications.models.notification import send_signal_on_commit
 from notifications.outcomes import Answer, DeliveryState, Drop, Hold, Reason, SendResult
 from notifications.sending.audience import Audience
 from notifications.sending.decisions import Candidate, Decisions, get_address_kinds

@@ -12,7 +12,7 @@ from notifications.core.databases import read_from_primary
 from notifications.exceptions import InvalidOption, NotPermitted
 from notifications.models import Delivery, NotificationLog
 from notifications.models.delivery import DeliveryQuerySet
-from notifications.models.queued_signal import send_signal_on_commit
+from notifications.models.notification import send_signal_on_commit
 from notifications.outcomes import DeliveryState, Reason
 from notifications.sending.permission import check_is_user, has_permission
 

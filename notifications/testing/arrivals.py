@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from notifications.channels.rendered import Rendered
+from notifications.channels.base import Rendered
 from notifications.models import Delivery, InboxItem, NotificationLog
 
 ADDRESS_FIELDS = ("recipient_key", "channel", "address")

@@ -18,7 +18,7 @@ import pytest
 
 from notifications.attachments import Attachment
 from notifications.channels import BaseChannel
-from notifications.channels.rendered import Rendered
+from notifications.channels.base import Rendered
 from notifications.core.addresses import hash_address
 from notifications.core.clock import now
 from notifications.events import NotificationPriority

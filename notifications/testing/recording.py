@@ -16,7 +16,7 @@ from django.utils.module_loading import import_string
 
 from notifications import conf
 from notifications.channels import BaseChannel
-from notifications.channels.rendered import Rendered
+from notifications.channels.base import Rendered
 from notifications.conf import get_channel_class, get_channel_conf
 from notifications.conf.channels import ProviderConf
 from notifications.core import clock

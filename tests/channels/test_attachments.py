@@ -8,9 +8,9 @@ from django.test.utils import CaptureQueriesContext
 
 from notifications import conf
 from notifications.attachments import Attachment
+from notifications.channels.base import Rendered
 from notifications.channels.email import EmailChannel
 from notifications.channels.mime import render_with_django
-from notifications.channels.rendered import Rendered
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, Notification, NotificationLog
 from notifications.outcomes import DeliveryState, Verdict

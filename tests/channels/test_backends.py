@@ -9,8 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.mail.backends.base import BaseEmailBackend
 from django.test import override_settings
 
-from notifications.channels.backends import DJANGO_SMTP, open_backend
-from notifications.channels.email import EmailChannel
+from notifications.channels.email import DJANGO_SMTP, EmailChannel, open_backend
 from notifications.channels.smtp import EmailBackend as KlaxonSMTP
 from notifications.core import extras
 from notifications.exceptions import MissingExtra

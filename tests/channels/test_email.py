@@ -16,8 +16,8 @@ from django.core.mail.backends.base import BaseEmailBackend
 from django.core.mail.backends.smtp import EmailBackend as DjangoBackend
 
 from notifications.channels import open_channel
+from notifications.channels.base import Rendered
 from notifications.channels.email import EmailChannel
-from notifications.channels.rendered import Rendered
 from notifications.channels.smtp import Timeouts
 from notifications.manager import NotificationManager
 from notifications.models import Cluster, Delivery, Notification, NotificationLog

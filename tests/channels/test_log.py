@@ -5,8 +5,8 @@ import logging
 import pytest
 
 from notifications.channels import open_channel
+from notifications.channels.base import Rendered
 from notifications.channels.log import LogChannel
-from notifications.channels.rendered import Rendered
 from notifications.manager import NotificationManager
 from notifications.models import Delivery
 from notifications.testing import capture_notifications

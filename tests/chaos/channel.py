@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from notifications.channels import BaseChannel
-from notifications.channels.rendered import Rendered
+from notifications.channels.base import Rendered
 from notifications.models import Delivery
 from notifications.outcomes import Receipt, Verdict
 from tests.chaos.settings import GROUP

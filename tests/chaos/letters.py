@@ -9,8 +9,8 @@ from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.test import override_settings
 
+from notifications.channels.base import Rendered
 from notifications.channels.email import EmailChannel
-from notifications.channels.rendered import Rendered
 from notifications.models import Delivery
 from tests.chaos.smtp import HEADER
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from notifications.channels.rendered import Rendered
+from notifications.channels.base import Rendered
 from notifications.delivering.rendering.digest import build_digest_variables, get_template_places
 from notifications.delivering.rendering.locales import Locale, get_locale
 from notifications.delivering.rendering.templates import find_template_errors, render

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.template import Context, Engine, Template, TemplateDoesNotExist, TemplateSyntaxError
 from django.template.loaders.cached import Loader as CachedLoader
 
-from notifications.channels.rendered import SUBJECT, Rendered
+from notifications.channels.base import SUBJECT, Rendered
 from notifications.context import UNSTORABLE
 from notifications.delivering.rendering.locales import Locale, use_locale
 from notifications.exceptions import TemplateMissing
