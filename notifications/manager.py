@@ -1,18 +1,23 @@
 """The public interface for sending, cancelling and explaining notifications."""
 
+import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from enum import Enum
-from typing import Any, Unpack
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar, Unpack
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.db import router
+from django.db import Error, router
 from django.db.models import Model
 
 from notifications import conf
 from notifications.core.databases import suggest_migrate
-from notifications.exceptions import InvalidContext, UnknownEvent
+from notifications.events import NOTIFICATION_EVENTS
+from notifications.exceptions import CalledFromAsyncCode, InvalidContext, UnknownEvent
 from notifications.explain.explain import explain
 from notifications.explain.explanation import Explanation
 from notifications.explain.why import why
@@ -23,14 +28,43 @@ from notifications.sending.acknowledge import acknowledge
 from notifications.sending.cancel import cancel
 from notifications.sending.enqueue import enqueue
 from notifications.sending.message import choose_event, find_recipients
-from notifications.sending.options import ExplainOptions, SendOptions, check_option_names, takes_options
+from notifications.sending.options import ExplainOptions, SendOptions, refuse_unknown_options, takes_options
+from notifications.sending.request import build_request, validate_request
 from notifications.sending.resend import resend
-from notifications.sending.synchronous import synchronous
-from notifications.sending.validation import build_request, validate_request
 from notifications.spool.outage import enqueue_or_spool, may_spool
 
 __all__ = ["ExplainOptions", "NotificationManager", "SendOptions"]
 logger = logging.getLogger("notifications.manager")
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+def synchronous(call: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Raise an error in async code before Django does, with the call to write instead.
+
+    If ``DJANGO_ALLOW_ASYNC_UNSAFE`` is set, Django raises no error in async code, and neither does this.
+    """
+
+    @wraps(call)
+    def wrapper(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        with suppress(RuntimeError):
+            asyncio.get_running_loop()
+            _refuse_in_async_code(call.__name__)
+        return call(*args, **kwargs)
+
+    return wrapper
+
+
+def _refuse_in_async_code(name: str) -> None:
+    if os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE"):
+        return
+    replacement = f"await sync_to_async(NotificationManager.{name})(…), with sync_to_async of asgiref.sync"
+    if name == "send":
+        replacement = "await NotificationManager.asend(…)"
+    raise CalledFromAsyncCode(
+        f"NotificationManager.{name}() was called in async code, where the database cannot be used. "
+        f"Write: {replacement}"
+    )
 
 
 class NotificationManager:
@@ -67,14 +101,20 @@ class NotificationManager:
         If the database cannot be reached, ``SPOOL_DIR`` is set and there is no transaction, the call is stored in that
         folder, and ``spooled`` of the result is true.
         """
-        check_option_names(NotificationManager.send, options)
+        if not options.keys() <= SendOptions.__annotations__.keys():
+            refuse_unknown_options(NotificationManager.send, options)
         try:
             request = validate_request(event_name, cluster, context, options)
         except (UnknownEvent, InvalidContext) as error:
             return _reject(error)
         using = router.db_for_write(Notification)
-        with suggest_migrate():
-            return (enqueue_or_spool if may_spool(using) else enqueue)(request, recipients, using)
+        try:
+            if conf.current().spool_dir and may_spool(using):
+                return enqueue_or_spool(request, recipients, using)
+            return enqueue(request, recipients, using)
+        except Error as error:
+            suggest_migrate(error)
+            raise
 
     @staticmethod
     @takes_options(SendOptions)
@@ -158,8 +198,10 @@ class NotificationManager:
         :raises UnknownEvent, InvalidContext, InvalidRecipient, InvalidCluster, InvalidOption: as ``send()`` does.
         :raises TypeError: if an option is unknown.
         """
-        check_option_names(NotificationManager.explain, options)
-        return explain(build_request(event_name, cluster, context, options), recipient, options.get("at"))
+        if not options.keys() <= ExplainOptions.__annotations__.keys():
+            refuse_unknown_options(NotificationManager.explain, options)
+        request = build_request(NOTIFICATION_EVENTS.find(event_name), cluster, context, options)
+        return explain(request, recipient, options.get("at"))
 
     @staticmethod
     @synchronous

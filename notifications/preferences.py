@@ -50,12 +50,17 @@ class DatabasePreferenceSource:
     def load(self, cluster: Any, user_ids: Collection[Any]) -> Mapping[Any, UserPreferences]:
         """Return the preferences of these users in this cluster, by primary key."""
         settings, shared = self.settings_of(cluster, user_ids), self.shared_by(cluster, user_ids)
-        mutes = self.mutes_of(cluster, user_ids)
-        return {pk: UserPreferences(settings.get(pk), shared.get(pk, ()), mutes.get(pk, ())) for pk in user_ids}
+        mutes, preferences = self.mutes_of(cluster, user_ids), {}
+        for pk in user_ids:
+            preferences[pk] = UserPreferences(settings.get(pk), shared.get(pk, ()), mutes.get(pk, ()))
+        return preferences
 
     def settings_of(self, cluster: Any, user_ids: Collection[Any]) -> Mapping[Any, UserSettings]:
         """Return the settings of these users in this cluster, by primary key."""
-        return {row.user_id: row for row in _filter_rows(UserSettings, cluster, user_ids)}
+        settings = {}
+        for row in _filter_rows(UserSettings, cluster, user_ids):
+            settings[row.user_id] = row
+        return settings
 
     def shared_by(self, cluster: Any, user_ids: Collection[Any]) -> Mapping[Any, Sequence[SharedPreference]]:
         """Return the preferences of the roles of these users and of the cluster, by primary key of the user."""

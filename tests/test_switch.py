@@ -18,7 +18,7 @@ from notifications.exceptions import UnknownEvent
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, Notification, NotificationLog
 from notifications.sending.options import SendOptions
-from notifications.sending.validation import validate_request
+from notifications.sending.request import validate_request
 from notifications.spool.calls import to_record
 from notifications.spool.files import Spool
 from tests.factories import UserFactory

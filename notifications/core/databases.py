@@ -24,7 +24,7 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings
-from django.db import DEFAULT_DB_ALIAS, Error, InterfaceError, OperationalError, router
+from django.db import DEFAULT_DB_ALIAS, Error, InterfaceError, OperationalError, connections, router
 
 Partition = str
 
@@ -64,6 +64,14 @@ def enter_partition(partition: Partition) -> Iterator[None]:
     if partition not in list_partitions():
         raise LookupError(f"There is no partition {partition!r}.")
     yield
+
+
+def is_in_transaction(using: str) -> bool:
+    """Return whether there is a transaction. This includes one that the host manages itself, with autocommit off."""
+    connection = connections[using]
+    is_open = connection.connection is not None
+    autocommit = connection.autocommit if is_open else connection.settings_dict["AUTOCOMMIT"]
+    return connection.in_atomic_block or not autocommit
 
 
 class PrimaryRouter:
@@ -170,15 +178,10 @@ def is_outage(error: BaseException) -> bool:
     return False
 
 
-@contextmanager
-def suggest_migrate() -> Iterator[None]:
-    """Add a hint to run ``migrate`` to errors of missing tables or columns. A context manager."""
-    try:
-        yield
-    except Error as error:
-        if is_missing_migration(error):
-            error.add_note("If a table of django-klaxon is missing or not up to date, run `manage.py migrate`.")
-        raise
+def suggest_migrate(error: Error) -> None:
+    """Add a hint to run ``migrate`` to an error of a missing table or column."""
+    if is_missing_migration(error):
+        error.add_note("If a table of django-klaxon is missing or not up to date, run `manage.py migrate`.")
 
 
 def is_missing_migration(error: Error) -> bool:

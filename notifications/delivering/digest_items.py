@@ -16,8 +16,8 @@ from notifications.delivering.recheck import apply_refusals, get_state_after, lo
 from notifications.models import Delivery, NotificationLog, Suppression
 from notifications.models.suppression import Pair
 from notifications.outcomes import Drop, Reason, Rule, RuleKind
-from notifications.sending.gates import DIGEST_ITEM_GATES
-from notifications.sending.gates.recheck import collect_addresses, find_obstacle, recheck
+from notifications.sending.gates import DIGEST_ITEM_GATES, find_obstacle, recheck
+from notifications.sending.gates.facts import collect_addresses
 from notifications.storage.digest_items import DigestRemoval
 from notifications.storage.outbox import StateChange
 

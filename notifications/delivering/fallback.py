@@ -26,7 +26,7 @@ from notifications.models.notification import send_signal_on_commit
 from notifications.models.suppression import hash_normalized
 from notifications.outcomes import DeliveryState, Drop, Reason
 from notifications.sending.gates import Facts, Person, decide
-from notifications.sending.gates.recheck import load_delivery_recipients
+from notifications.sending.gates.facts import load_delivery_recipients
 from notifications.storage.outbox import StateChange
 
 EXHAUSTED_REASONS = frozenset({Reason.TEMPORARY, Reason.PERMANENT, Reason.CONFIGURATION, Reason.LOST_CONTACT})

@@ -14,15 +14,9 @@ from notifications.delivering.outcome_writer import OutcomeWriter, send_outcome_
 from notifications.models import Delivery, Notification, NotificationLog, Suppression
 from notifications.models.suppression import Pair
 from notifications.outcomes import Deliver, DeliveryState, Drop, Hold, Reason
-from notifications.sending.gates import RECHECKED_GATES, Person
-from notifications.sending.gates.quiet_hours import quiet_hours
-from notifications.sending.gates.recheck import (
-    build_facts,
-    collect_addresses,
-    find_obstacle,
-    load_delivery_recipients,
-    recheck,
-)
+from notifications.sending.gates import RECHECKED_GATES, Person, find_obstacle, recheck
+from notifications.sending.gates.facts import build_facts, collect_addresses, load_delivery_recipients
+from notifications.sending.gates.hours import quiet_hours
 from notifications.storage.outbox import StateChange
 
 STATE_BY_REASON = {Reason.EXPIRED: DeliveryState.EXPIRED, Reason.CANCELLED: DeliveryState.CANCELLED}

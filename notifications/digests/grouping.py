@@ -11,14 +11,8 @@ from notifications.conf import get_channel_class
 from notifications.events import DIGESTS, NOTIFICATION_EVENTS, NotificationEvent
 from notifications.models import Delivery, Notification, Suppression, UserSettings
 from notifications.outcomes import Drop, Reason
-from notifications.sending.gates import DIGEST_ITEM_GATES, Person, decide
-from notifications.sending.gates.recheck import (
-    build_facts,
-    collect_addresses,
-    find_obstacle,
-    load_delivery_recipients,
-    recheck,
-)
+from notifications.sending.gates import DIGEST_ITEM_GATES, Person, decide, find_obstacle, recheck
+from notifications.sending.gates.facts import build_facts, collect_addresses, load_delivery_recipients
 
 
 @dataclass

@@ -25,10 +25,9 @@ from notifications.explain.steps import (
 from notifications.models import Delivery, Suppression
 from notifications.models.suppression import Pair
 from notifications.outcomes import WAITING, Answer, Deliver, DeliveryState, Drop, Hold, Reason, Rule, RuleKind
-from notifications.sending.gates import DIGEST_ITEM_GATES, RECHECKED_GATES, Facts, Person
-from notifications.sending.gates.digest import digest
-from notifications.sending.gates.quiet_hours import quiet_hours
-from notifications.sending.gates.recheck import build_facts, collect_addresses, find_obstacle
+from notifications.sending.gates import DIGEST_ITEM_GATES, RECHECKED_GATES, Facts, Person, find_obstacle
+from notifications.sending.gates.facts import build_facts, collect_addresses
+from notifications.sending.gates.hours import digest, quiet_hours
 
 HELD_BY_TIME = (*GROUPED_REASONS, Reason.QUIET_HOURS, Reason.DELIVERY_WINDOW)
 ENDED = {

@@ -8,7 +8,7 @@ from notifications.core.addresses import hash_address
 from notifications.models import Delivery
 from notifications.outcomes import DeliveryState, Hold, Reason
 from notifications.sending.gates import Facts
-from notifications.sending.gates.quiet_hours import find_opening, get_person_timetable, get_timetable
+from notifications.sending.gates.hours import find_opening, get_person_timetable, get_timetable
 
 GROUPED_REASONS = (Reason.BATCH, Reason.DIGEST)
 WITH_OTHERS = ", together with deliveries that are waiting already"

@@ -40,8 +40,7 @@ from notifications.sending.gates import GATES, Facts
 from notifications.sending.idempotency import find_by_key
 from notifications.sending.permission import check_permission, get_required_permission
 from notifications.sending.queue_limit import QueueRoom, is_limited
-from notifications.sending.request import Request
-from notifications.sending.validation import validate_time
+from notifications.sending.request import Request, validate_time
 
 OTHER_KEY = "The call would have to pass another idempotency key"
 

@@ -11,8 +11,7 @@ from notifications.conf import get_address_kind
 from notifications.core.rules import log_text, parts_of
 from notifications.events import NOTIFICATION_EVENTS, NotificationEvent
 from notifications.outcomes import Reason, Rule, RuleKind
-from notifications.sending.gates import Person
-from notifications.sending.gates.preferences import get_choices
+from notifications.sending.gates import Person, get_choices
 from notifications.sending.permission import get_required_permission
 
 RESEND = "a user with the permission klaxon.retry_delivery can resend it"

@@ -12,9 +12,8 @@ from notifications.explain.explanation import Step, format_time
 from notifications.explain.remedies import Subject, describe_remedy
 from notifications.outcomes import Answer, Deliver, Drop, Reason, Rule, RuleKind
 from notifications.sending.decisions import hold_until_send_at
-from notifications.sending.gates import Facts, Gate, Person
-from notifications.sending.gates.preferences import resolve_choice
-from notifications.sending.gates.quiet_hours import get_timetable
+from notifications.sending.gates import Facts, Gate, Person, resolve_choice
+from notifications.sending.gates.hours import get_timetable
 
 IS_CRITICAL = "not checked, because the event is CRITICAL"
 

@@ -8,7 +8,7 @@ from notifications.core import clock
 from notifications.core.databases import read_from_primary
 from notifications.exceptions import InvalidOption
 from notifications.models import Delivery, Notification, cluster_or_default
-from notifications.sending.validation import validate_cluster
+from notifications.sending.request import validate_cluster
 
 
 @read_from_primary()

@@ -1,8 +1,10 @@
-"""Decide about each recipient on each channel, for ``send()`` and for ``explain()``."""
+"""Plan a chunk of recipients: decide about each of them on each channel, for ``send()`` and for ``explain()``."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from notifications.conf import get_address_kind
@@ -10,14 +12,18 @@ from notifications.core.addresses import ChosenAddress, hash_address, is_well_fo
 from notifications.models import Notification
 from notifications.models.fingerprint import Original
 from notifications.models.suppression import Pair, SuppressionLookup, hash_normalized, normalize_address
-from notifications.outcomes import Answer, Drop, Hold, Reason, Rule, RuleKind
+from notifications.outcomes import Answer, DeliveryState, Drop, Hold, Reason, Rule, RuleKind
 from notifications.sending.audience import Chunk
 from notifications.sending.duplicates import DuplicateLookup, find_duplicates
 from notifications.sending.gates import GATES_BEFORE_DUPLICATE, Facts, decide
+from notifications.sending.gates.facts import build_facts
 from notifications.sending.gates.recipient_batch import CachedDecision, RecipientBatch, RecipientLoader
 from notifications.sending.request import Request
+from notifications.storage.insert import NewDelivery
 
-NO_ADDRESS = ChosenAddress("")
+HELD, READY = DeliveryState.HELD.value, DeliveryState.READY.value
+REASON_VALUES = {reason: reason.value for reason in Reason}
+NO_ADDRESS, NO_HASH = ChosenAddress(""), hash_address("")
 
 
 @dataclass(slots=True, eq=False)
@@ -45,16 +51,61 @@ class Candidate:
         self.stored_address, self.address_hash = self.address, hash_address(self.address)
 
 
+@dataclass
+class Plan:
+    """The rows to write for some recipients.
+
+    :param rejections: candidates with an unusable address in their settings, for whom the address of the account is
+        used.
+    :param reasons: the number of drops by reason.
+    :param held: the number of deliveries that are held.
+    """
+
+    deliveries: list[NewDelivery] = field(default_factory=list)
+    drops: list[tuple[Candidate, Drop]] = field(default_factory=list)
+    rejections: list[Candidate] = field(default_factory=list)
+    reasons: Counter[str] = field(default_factory=Counter)
+    held: int = 0
+
+    def add(self, candidate: Candidate, answer: Answer) -> None:
+        """Add the row for an answer."""
+        if isinstance(answer, Drop):
+            self.reasons[answer.reason] += 1
+            self.drops.append((candidate, answer))
+            return
+        state, reason, until = READY, "", None
+        if isinstance(answer, Hold):
+            self.held += 1
+            state, reason, until = HELD, REASON_VALUES[answer.reason], answer.until
+        if candidate.rejected_address:
+            self.rejections.append(candidate)
+        self.deliveries.append(
+            (
+                candidate.channel,
+                candidate.user_id,
+                candidate.key,
+                candidate.stored_address,
+                candidate.address_hash,
+                state,
+                reason,
+                until,
+            )
+        )
+
+
 def get_address_kinds(request: Request) -> dict[str, str]:
     """Return the channels of a call, each with the kind of address that it sends to."""
-    return {channel: get_address_kind(channel) for channel in request.channels}
+    kinds = {}
+    for channel in request.channels:
+        kinds[channel] = get_address_kind(channel)
+    return kinds
 
 
 class Decisions:
     """Decides about the recipients of one send. Recipients with equal facts share one decision.
 
     :param kinds: the channels, each with the kind of address that it sends to.
-    :param lookup: finds duplicates; it may reserve the fingerprints of the others.
+    :param lookup: finds duplicates; it may reserve the fingerprints of the others. None if there can be no duplicates.
     """
 
     def __init__(
@@ -63,7 +114,7 @@ class Decisions:
         notification: Notification,
         kinds: Mapping[str, str],
         now: datetime,
-        lookup: DuplicateLookup,
+        lookup: DuplicateLookup | None = None,
     ) -> None:
         self.request = request
         self.notification = notification
@@ -72,28 +123,46 @@ class Decisions:
         self.lookup = lookup
         self.wanted_at = max(request.options.send_at or now, now)
         self.loader = RecipientLoader(request.cluster, kinds)
-        self.suppressions = SuppressionLookup()
         self.suppressed: frozenset[Pair] = frozenset()
 
-    def decide_chunk(self, chunk: Chunk) -> Iterator[tuple[Candidate, Answer]]:
-        """Yield the recipients of the chunk on each channel, with the answer. Takes a fixed number of statements."""
-        candidates, originals = self._load_candidates(chunk)
+    @cached_property
+    def suppressions(self) -> SuppressionLookup:
+        return SuppressionLookup()
+
+    def plan(self, chunks: Iterable[Chunk]) -> Plan:
+        """Return the rows for the recipients of some chunks."""
+        plan = Plan()
+        for chunk in chunks:
+            for candidate, _original, answer in self.decide(chunk):
+                plan.add(candidate, answer)
+        return plan
+
+    def decide(self, chunk: Chunk) -> Iterator[tuple[Candidate, Original | None, Answer]]:
+        """Yield each recipient of a chunk on each channel, the original if it is a duplicate, and the answer.
+
+        Takes a fixed number of statements.
+        """
+        by_id = bool(chunk.user_ids)
+        batch = self.loader.load_users(chunk.user_ids) if by_id else self.loader.load_addresses(chunk.addresses)
+        candidates = _build_candidates(batch, chunk, self.kinds)
+        self.suppressed = self._apply_suppressions(candidates) if batch.may_be_suppressed else frozenset()
+        originals: Mapping[str, Original] = {}
+        if self.lookup is not None:
+            originals = find_duplicates(self.request, candidates, self._is_deliverable, self.lookup)
         for candidate in candidates:
-            yield candidate, self.get_answer(candidate, originals.get(candidate.key))
+            answers, original = candidate.decision.answers, originals.get(candidate.key)
+            answer = answers.get(candidate.cache_key) if original is None else None
+            if answer is None:
+                answer = self._ask_gates(candidate, original)
+                if original is None:
+                    answers[candidate.cache_key] = answer
+            yield candidate, original, answer
 
     def decide_with_facts(self, chunk: Chunk) -> Iterator[tuple[Facts, Answer]]:
         """Yield the facts of each recipient on each channel, with the answer."""
-        candidates, originals = self._load_candidates(chunk)
-        for candidate in candidates:
-            original = originals.get(candidate.key)
-            yield self.build_facts(candidate, original), self.get_answer(candidate, original)
-
-    def _load_candidates(self, chunk: Chunk) -> tuple[Sequence[Candidate], Mapping[str, Original]]:
-        by_id = bool(chunk.user_ids)
-        batch = self.loader.load_users(chunk.user_ids) if by_id else self.loader.load_addresses(chunk.addresses)
-        candidates = [*_build_candidates(batch, chunk, self.kinds)]
-        self.suppressed = self._apply_suppressions(candidates) if batch.may_be_suppressed else frozenset()
-        return candidates, find_duplicates(self.request, candidates, self.is_deliverable, self.lookup)
+        for candidate, original, answer in self.decide(chunk):
+            facts = self._build_facts(candidate, original)
+            yield replace(facts, rejected_address=candidate.rejected_address), answer
 
     def _apply_suppressions(self, candidates: Sequence[Candidate]) -> frozenset[Pair]:
         """Return the suppressed addresses of the candidates.
@@ -115,46 +184,34 @@ class Decisions:
                 candidate.cache_key = (candidate.channel, candidate.address)
         return suppressed
 
-    def get_answer(self, candidate: Candidate, original: Original | None = None) -> Answer:
-        """Return the answer of the gates. It holds the delivery until the ``send_at`` of the call at least."""
-        answers = candidate.decision.answers
-        answer = answers.get(candidate.cache_key) if original is None else None
-        if answer is None:
-            answer = hold_until_send_at(self.wanted_at, decide(self.build_facts(candidate, original)), self.now)
-            if original is None:
-                answers[candidate.cache_key] = answer
-        return answer
-
-    def is_deliverable(self, candidate: Candidate) -> bool:
+    def _is_deliverable(self, candidate: Candidate) -> bool:
         """Return whether the candidate gets the notification unless it is a duplicate."""
         deliverable, cache_key = candidate.decision.deliverable, candidate.cache_key
         if cache_key not in deliverable:
-            deliverable[cache_key] = not isinstance(decide(self.build_facts(candidate), GATES_BEFORE_DUPLICATE), Drop)
+            answer = decide(self._build_facts(candidate, None), GATES_BEFORE_DUPLICATE)
+            deliverable[cache_key] = not isinstance(answer, Drop)
         return deliverable[cache_key]
 
-    def build_facts(self, candidate: Candidate, original: Original | None = None) -> Facts:
-        notification = self.notification
-        return Facts(
-            self.request.event,
-            candidate.channel,
-            candidate.kind,
+    def _ask_gates(self, candidate: Candidate, original: Original | None) -> Answer:
+        """Return the answer of the gates. It holds the delivery until the ``send_at`` of the call at least."""
+        answer = decide(self._build_facts(candidate, original))
+        return hold_until_send_at(self.wanted_at, answer, self.now) if self.wanted_at > self.now else answer
+
+    def _build_facts(self, candidate: Candidate, original: Original | None) -> Facts:
+        return build_facts(
+            candidate,
             candidate.decision.person,
-            candidate.address,
             self.suppressed,
-            original,
-            topic=notification.topic,
-            actor_id=notification.actor_id,
-            expires_at=notification.expires_at,
-            rejected_address=candidate.rejected_address,
-            priority=self.request.priority,
-            now=self.now,
-            wanted_at=self.wanted_at,
-            has_own_time=notification.has_own_time,
+            self.now,
+            self.wanted_at,
+            notification=self.notification,
+            event=self.request.event,
+            original=original,
         )
 
 
-def _build_candidates(batch: RecipientBatch, chunk: Chunk, kinds: Mapping[str, str]) -> Iterator[Candidate]:
-    channels, no_hash = tuple(kinds.items()), hash_address("")
+def _build_candidates(batch: RecipientBatch, chunk: Chunk, kinds: Mapping[str, str]) -> list[Candidate]:
+    candidates, channels = [], tuple(kinds.items())
     for key, user_id, decision, addresses, chosen_addresses in batch.recipients:
         for (channel, kind), address in zip(channels, addresses, strict=True):
             if chunk.channels_by_key and not chunk.is_for(key, channel):
@@ -162,11 +219,13 @@ def _build_candidates(batch: RecipientBatch, chunk: Chunk, kinds: Mapping[str, s
             # Gates treat all well-formed addresses alike, but not malformed or missing ones.
             cache_key = channel if address and is_well_formed(kind, address) else (channel, address)
             if kind == "user":
-                yield Candidate(key, user_id, channel, kind, address, "", no_hash, decision, cache_key, "", "")
+                own = Candidate(key, user_id, channel, kind, address, "", NO_HASH, decision, cache_key, "", "")
             else:
                 chosen, hashed = chosen_addresses.get(channel, NO_ADDRESS), hash_address(address)
                 rest = chosen.rejected_address, chosen.alternative
-                yield Candidate(key, user_id, channel, kind, address, address, hashed, decision, cache_key, *rest)
+                own = Candidate(key, user_id, channel, kind, address, address, hashed, decision, cache_key, *rest)
+            candidates.append(own)
+    return candidates
 
 
 def _get_suppression_hash(candidate: Candidate) -> str:

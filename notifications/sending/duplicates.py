@@ -1,15 +1,17 @@
 """Find duplicates: recipients who got the same notification within the deduplication window of its event."""
 
+import hashlib
+import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from notifications import conf
 from notifications.conf import get_address_kind
+from notifications.context import encoded, make_comparable
 from notifications.events import NotificationEvent, key_of
 from notifications.models import Fingerprint, Notification
 from notifications.models.fingerprint import Original
-from notifications.sending.gates.duplicate import make_fingerprint_function
 from notifications.sending.request import Request
 
 # Takes recipient keys by fingerprint. Returns the original notification for each fingerprint that is a duplicate.
@@ -37,6 +39,29 @@ def find_duplicates(
     )
     wanted = {fingerprint(key): key for key in keys}
     return {wanted[hashed]: original for hashed, original in lookup(wanted).items()} if wanted else {}
+
+
+def make_fingerprint_function(
+    event: NotificationEvent, cluster: Any, context: Mapping[str, Any]
+) -> Callable[[str], str]:
+    """Return a function from a recipient key to the fingerprint of this event, cluster and context.
+
+    Fingerprints are the same in all processes.
+    """
+    values = context.get("$dict", context)
+    payload = [
+        encoded(cluster.pk),
+        key_of(event.name),
+        {key: make_comparable(values.get(key)) for key in event.dedup_keys},
+    ]
+    common_hash = hashlib.sha256(json.dumps(payload, sort_keys=True).encode() + b"\n")
+
+    def fingerprint(recipient_key: str) -> str:
+        full_hash = common_hash.copy()
+        full_hash.update(recipient_key.encode())
+        return full_hash.hexdigest()
+
+    return fingerprint
 
 
 def make_reserving_lookup(

@@ -1,8 +1,12 @@
-"""Write a validated request: a notification, a delivery per recipient and channel, and a log row per drop."""
+"""Queue a validated request: plan the rows for its recipients, and write them, all or nothing.
+
+If there are few recipients, all rows are planned first and then written, if possible by one statement. Otherwise, or if
+something must be written before it is known who gets the notification, the rows are planned and written chunk by chunk.
+"""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from contextlib import nullcontext
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -10,23 +14,21 @@ from typing import Any
 from django.db import transaction
 
 from notifications import conf
-from notifications.conf import is_off
 from notifications.core import clock
-from notifications.core.databases import read_from_primary
+from notifications.core.databases import is_in_transaction, read_from_primary
 from notifications.core.rules import log_text
 from notifications.models import AttachedFile, Notification, NotificationLog
 from notifications.models.notification import send_signal_on_commit
-from notifications.outcomes import Answer, DeliveryState, Drop, Hold, Reason, SendResult
+from notifications.outcomes import Reason, SendResult
 from notifications.sending.audience import Audience
-from notifications.sending.decisions import Candidate, Decisions, get_address_kinds
+from notifications.sending.decisions import Decisions, Plan, get_address_kinds
 from notifications.sending.duplicates import make_reserving_lookup
-from notifications.sending.idempotency import build_duplicate_result, read_outcomes, release_key, store_notification
+from notifications.sending.idempotency import count_present, read_outcomes, release_key, store_notification
 from notifications.sending.permission import check_permission
 from notifications.sending.queue_limit import QueueFull, QueueRoom, is_limited
 from notifications.sending.request import Request
 from notifications.storage.insert import (
     MAX_INSERT_ROWS,
-    NewDelivery,
     insert_deliveries,
     insert_with_deliveries,
     inserts_in_one_statement,
@@ -34,86 +36,71 @@ from notifications.storage.insert import (
 from notifications.storage.locks import lock_queue
 
 ALL_RECIPIENTS = "*"
-HELD, READY = DeliveryState.HELD.value, DeliveryState.READY.value
-REASON_VALUES = {reason: reason.value for reason in Reason}
 
 
 @read_from_primary()
 def enqueue(request: Request, recipients: Any, using: str) -> SendResult:
     """Decide about the recipients and write the rows, all or nothing: in the caller's transaction, or in a new one."""
+    configured, event = conf.current(), request.event
     audience = Audience(recipients, request.cluster, (*request.channels, *request.not_configured))
-    if _can_write_at_once(request, audience):
-        return _enqueue_at_once(request, audience, using)
-    with transaction.atomic(using=using):
-        check_permission(request.event, request.options.actor)
-        if is_limited(request) and conf.current().enabled:
-            # Before anything is written that another send may wait for, so that two sends cannot deadlock.
-            lock_queue(using)
-        request = _resolve_cluster(request, audience)
-        # Unless the call was spooled, the INSERT sets and returns the time of the database, which saves a statement.
-        now = clock.now(using) if request.requested_at else None
-        notification, created = store_notification(request, now, using)
-        if not created:
-            return build_duplicate_result(notification, request, _requested_but_unconfigured(request, audience))
-        if is_off():
-            result = _build_result(request, notification, audience)
-            return _refuse(request, notification, result, Reason.SWITCHED_OFF, now or notification.created_at, using)
-        return _enqueue_in_chunks(request, notification, audience, now or notification.created_at, using)
+    if event.permission or configured.critical_message_permission:
+        check_permission(event, request.options.actor)
+    needs_row_first = bool(request.requested_at or request.options.idempotency_key or event.dedup_window)
+    may_refuse = not configured.enabled or configured.queue_limit or configured.cluster_queue_limit
+    if needs_row_first or may_refuse or not audience.fits_one_statement:
+        with transaction.atomic(using=using):
+            return _write_in_chunks(request, audience, using)
+    return _write_at_once(request, audience, using)
 
 
-def _resolve_cluster(request: Request, audience: Audience) -> Request:
+def _write_at_once(request: Request, audience: Audience, using: str) -> SendResult:
+    """Plan first, then write. This saves three of five statements, and most calls can do it."""
     request = request.with_cluster()
-    audience.cluster = request.cluster
-    return request
-
-
-def _can_write_at_once(request: Request, audience: Audience) -> bool:
-    """Return whether there are few recipients, and nothing must be written before it is known who gets it."""
-    configured = conf.current()
-    needs_no_row = not (request.requested_at or request.options.idempotency_key or request.event.dedup_window)
-    return (
-        needs_no_row
-        and configured.enabled
-        and not (configured.queue_limit or configured.cluster_queue_limit)
-        and audience.fits_one_statement
-    )
-
-
-def _enqueue_at_once(request: Request, audience: Audience, using: str) -> SendResult:
-    """Decide first, then write. This saves three of five statements, and most calls can do it."""
-    check_permission(request.event, request.options.actor)
-    request = _resolve_cluster(request, audience)
-    now = clock.cached_now(using)
+    audience.cluster, now = request.cluster, clock.cached_now(using)
     notification = request.build_notification(now)
-    decisions = Decisions(request, notification, get_address_kinds(request), now, lambda wanted: {})
-    decided = (pair for chunk in audience.chunks(MAX_INSERT_ROWS) for pair in decisions.decide_chunk(chunk))
-    rows = _collect_rows(decided)
-    # A single statement is atomic without a savepoint.
-    needs_savepoint = bool(rows.drops or rows.rejections or request.attachments) or not inserts_in_one_statement(using)
-    with transaction.atomic(using=using, savepoint=needs_savepoint):
-        insert_with_deliveries(notification, request.score, rows.deliveries, using)
-        if request.attachments:
-            AttachedFile.objects.using(using).attach(notification, request.attachments)
-        result = _build_result(request, notification, audience)
-        _log_and_count(result, rows, notification, now, using)
+    decisions = Decisions(request, notification, get_address_kinds(request), now)
+    plan = decisions.plan(audience.chunks(MAX_INSERT_ROWS))
+    has_more_rows = plan.drops or plan.rejections or request.options.attachments
+    is_one_statement = inserts_in_one_statement(using) and not has_more_rows
+    # A single statement is atomic without a savepoint, and needs no transaction of its own.
+    needs_none = is_one_statement and not is_in_transaction(using)
+    with nullcontext() if needs_none else transaction.atomic(using=using, savepoint=not is_one_statement):
+        insert_with_deliveries(notification, request.score, plan.deliveries, using)
+        result = build_result(request, notification, audience.requested_channels)
+        if has_more_rows:
+            AttachedFile.objects.using(using).attach(notification, request.options.attachments)
+            _log_drops(plan, notification, now, using)
+        _count(result, plan)
         _send_signal_on_commit(result, using)
     return result
 
 
-def _enqueue_in_chunks(
-    request: Request, notification: Notification, audience: Audience, now: datetime, using: str
-) -> SendResult:
-    if not is_limited(request):
+def _write_in_chunks(request: Request, audience: Audience, using: str) -> SendResult:
+    """Store the notification, or find the first one with its idempotency key. Then plan and write chunk by chunk."""
+    has_limit = is_limited(request) and conf.current().enabled
+    if has_limit:
+        # Before anything is written that another send may wait for, so that two sends cannot deadlock.
+        lock_queue(using)
+    request = request.with_cluster()
+    audience.cluster = request.cluster
+    # Unless the call was spooled, the INSERT sets and returns the time of the database, which saves a statement.
+    now = clock.now(using) if request.requested_at else None
+    notification, is_new = store_notification(request, now, using)
+    now = now or notification.created_at
+    if not is_new:
+        counts = count_present(notification, request)
+        return build_result(request, notification, audience.requested_channels, duplicate=True, **counts)
+    if conf.is_off():
+        return _refuse(request, notification, audience, Reason.SWITCHED_OFF, now, using)
+    if not has_limit:
         return _write_chunks(request, notification, audience, now, using)
     room = QueueRoom(request, using)
     try:
         with transaction.atomic(using=using):
-            result = _write_chunks(request, notification, audience, now, using, room.check)
+            result = _write_chunks(request, notification, audience, now, using, room)
             room.make_room(result.queued + result.held, now)
     except QueueFull:
-        result = _build_result(request, notification, audience)
-        result.refused_channels = request.refused_channels
-        return _refuse(request, notification, result, Reason.QUEUE_FULL, now, using)
+        return _refuse(request, notification, audience, Reason.QUEUE_FULL, now, using)
     return result
 
 
@@ -123,48 +110,89 @@ def _write_chunks(
     audience: Audience,
     now: datetime,
     using: str,
-    check_room: Callable[[int], None] = lambda count: None,
+    room: QueueRoom | None = None,
 ) -> SendResult:
     """Write the rows of all chunks.
 
-    :param check_room: called before each chunk is written, with the number of deliveries of the send so far.
+    :raises QueueFull: if there is no room for them.
     """
-    result = _build_result(request, notification, audience)
-    AttachedFile.objects.using(using).attach(notification, request.attachments)
-    lookup = make_reserving_lookup(request.event, notification, now, using)
+    event = request.event
+    result = build_result(request, notification, audience.requested_channels)
+    AttachedFile.objects.using(using).attach(notification, request.options.attachments)
+    lookup = make_reserving_lookup(event, notification, now, using) if event.dedup_window else None
     decisions = Decisions(request, notification, get_address_kinds(request), now, lookup)
     for chunk in audience.chunks(conf.current().chunk_size):
-        rows = _collect_rows(decisions.decide_chunk(chunk))
-        check_room(result.queued + result.held + len(rows.deliveries))
-        insert_deliveries(using, notification.pk, request.score, rows.deliveries)
-        _log_and_count(result, rows, notification, now, using)
+        plan = decisions.plan([chunk])
+        _count(result, plan)
+        if room is not None:
+            room.check(result.queued + result.held)
+        insert_deliveries(using, notification.pk, request.score, plan.deliveries)
+        _log_drops(plan, notification, now, using)
     _send_signal_on_commit(result, using)
     return result
 
 
-def _build_result(request: Request, notification: Notification, audience: Audience) -> SendResult:
-    return SendResult(
-        notification.pk,
+def build_result(
+    request: Request, notification: Notification | None, requested_channels: Collection[str] = (), **counts: Any
+) -> SendResult:
+    """Return the result of a call.
+
+    :param notification: the stored row; None if the call was spooled.
+    :param requested_channels: the channels that the recipients name.
+    :param counts: the other fields of the result. Without them, the call has no delivery yet.
+    """
+    refused = []
+    for channel in request.not_configured:
+        if channel in request.refused_channels or channel in requested_channels:
+            refused.append(channel)
+    result = SendResult(
+        None if notification is None else notification.pk,
         not_configured=request.not_configured,
         problems=request.problems,
-        bad_call=request.is_bad_call,
-        refused_channels=_requested_but_unconfigured(request, audience),
-        _read=partial(read_outcomes, notification.pk, str(notification._state.db)),
+        bad_call=bool(request.problems) and conf.current().on_bad_call == "log",
+        refused_channels=tuple(refused),
+        **counts,
     )
+    if notification is not None:
+        result._read = partial(read_outcomes, notification.pk, str(notification._state.db))
+    return result
 
 
-def _log_and_count(
-    result: SendResult, rows: "ChunkRows", notification: Notification, now: datetime, using: str
-) -> None:
-    log_rows = [
-        *_build_drop_rows(notification, rows.drops, now),
-        *_build_rejection_rows(notification, rows.rejections, now),
+def _count(result: SendResult, plan: Plan) -> None:
+    result.held += plan.held
+    result.queued += len(plan.deliveries) - plan.held
+    result.reasons.update(plan.reasons)
+
+
+def _log_drops(plan: Plan, notification: Notification, now: datetime, using: str) -> None:
+    """Write a log row for each drop, and a note for each rejected address."""
+    rows = [
+        NotificationLog.for_rejected_address(
+            notification,
+            now,
+            candidate.rejected_address,
+            candidate.kind,
+            candidate.channel,
+            candidate.key,
+            recipient_id=candidate.user_id,
+        )
+        for candidate in plan.rejections
     ]
-    if log_rows:
-        NotificationLog.objects.using(using).append(log_rows)
-    result.held += rows.held
-    result.queued += len(rows.deliveries) - rows.held
-    result.reasons.update(rows.reasons)
+    if plan.drops:
+        about = NotificationLog.for_notification(notification, NotificationLog.Kind.DROP, now)
+        drops = [
+            about.copy_for(
+                candidate.stored_address,
+                recipient_id=candidate.user_id,
+                recipient_key=candidate.key,
+                channel=candidate.channel,
+                reason=answer.reason,
+                error_message=log_text(answer.rule),
+            )
+            for candidate, answer in plan.drops
+        ]
+        rows = [*drops, *rows]
+    NotificationLog.objects.using(using).append(rows)
 
 
 def _send_signal_on_commit(result: SendResult, using: str) -> None:
@@ -173,7 +201,7 @@ def _send_signal_on_commit(result: SendResult, using: str) -> None:
 
 
 def _refuse(
-    request: Request, notification: Notification, result: SendResult, reason: Reason, now: datetime, using: str
+    request: Request, notification: Notification, audience: Audience, reason: Reason, now: datetime, using: str
 ) -> SendResult:
     """Queue nothing, because the outbox is full or Klaxon is switched off, and write one log row that says so."""
     release_key(notification, using)
@@ -186,91 +214,4 @@ def _refuse(
         reason=reason,
     )
     NotificationLog.objects.using(using).append([row])
-    result.reasons[reason] += 1
-    return result
-
-
-def _requested_but_unconfigured(request: Request, audience: Audience) -> tuple[str, ...]:
-    """Return the channels that the call or one of its recipients names, but the site has not configured."""
-    named = {*request.refused_channels, *audience.requested_channels}
-    return tuple(channel for channel in request.not_configured if channel in named)
-
-
-@dataclass
-class ChunkRows:
-    """The rows to write for a chunk."""
-
-    deliveries: list[NewDelivery] = field(default_factory=list)
-    drops: list[tuple[Candidate, Drop]] = field(default_factory=list)
-    # Candidates with an unusable address in their settings, for whom the address of the account is used.
-    rejections: list[Candidate] = field(default_factory=list)
-    reasons: Counter[str] = field(default_factory=Counter)
-    held: int = 0
-
-
-def _collect_rows(decided: Iterable[tuple[Candidate, Answer]]) -> ChunkRows:
-    rows = ChunkRows()
-    for candidate, answer in decided:
-        if isinstance(answer, Drop):
-            rows.reasons[answer.reason] += 1
-            rows.drops.append((candidate, answer))
-        else:
-            rows.held += isinstance(answer, Hold)
-            rows.deliveries.append(_build_delivery_row(candidate, answer))
-            if candidate.rejected_address:
-                rows.rejections.append(candidate)
-    return rows
-
-
-def _build_delivery_row(candidate: Candidate, answer: Answer) -> NewDelivery:
-    state, reason, until = READY, "", None
-    if isinstance(answer, Hold):
-        state, reason, until = HELD, REASON_VALUES[answer.reason], answer.until
-    return (
-        candidate.channel,
-        candidate.user_id,
-        candidate.key,
-        candidate.stored_address,
-        candidate.address_hash,
-        state,
-        reason,
-        until,
-    )
-
-
-def _build_drop_rows(
-    notification: Notification, drops: Sequence[tuple[Candidate, Drop]], now: datetime
-) -> list[NotificationLog]:
-    """Return a log row for each drop."""
-    if not drops:
-        return []
-    about = NotificationLog.for_notification(notification, NotificationLog.Kind.DROP, now)
-    return [
-        about.copy_for(
-            candidate.stored_address,
-            recipient_id=candidate.user_id,
-            recipient_key=candidate.key,
-            channel=candidate.channel,
-            reason=answer.reason,
-            error_message=log_text(answer.rule),
-        )
-        for candidate, answer in drops
-    ]
-
-
-def _build_rejection_rows(
-    notification: Notification, candidates: Sequence[Candidate], now: datetime
-) -> list[NotificationLog]:
-    """Return a log note for each rejected address."""
-    return [
-        NotificationLog.for_rejected_address(
-            notification,
-            now,
-            candidate.rejected_address,
-            candidate.kind,
-            candidate.channel,
-            candidate.key,
-            recipient_id=candidate.user_id,
-        )
-        for candidate in candidates
-    ]
+    return build_result(request, notification, audience.requested_channels, reasons=Counter({reason: 1}))

@@ -3,13 +3,13 @@
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
-from functools import partial
+from typing import Any
 
 from django.db import IntegrityError, transaction
 
 from notifications.exceptions import IdempotencyConflict
 from notifications.models import Delivery, Notification, NotificationLog
-from notifications.outcomes import DeliveryState, Outcome, SendResult
+from notifications.outcomes import DeliveryState, Outcome
 from notifications.sending.request import Request
 from notifications.storage.chunks import iterate_in_chunks
 from notifications.storage.insert import insert_notification
@@ -52,8 +52,8 @@ def release_key(notification: Notification, using: str) -> None:
         rows.update(idempotency_key=None, idempotency_hash="")
 
 
-def build_duplicate_result(first: Notification, request: Request, refused_channels: tuple[str, ...]) -> SendResult:
-    """Return the result of a repeated call, with the present counts of the first notification.
+def count_present(first: Notification, request: Request) -> dict[str, Any]:
+    """Return the present counts of the first notification with the key of a repeated call, for its result.
 
     :raises IdempotencyConflict: if the content of the calls differs.
     """
@@ -65,18 +65,8 @@ def build_duplicate_result(first: Notification, request: Request, refused_channe
     states = Counter(first.deliveries.values_list("state", flat=True))
     drops = NotificationLog.objects.filter(notification=first, kind=NotificationLog.Kind.DROP, delivery=None)
     held = states[DeliveryState.HELD]
-    return SendResult(
-        notification_id=first.pk,
-        queued=states.total() - held,
-        held=held,
-        reasons=Counter(drops.values_list("reason", flat=True)),
-        not_configured=request.not_configured,
-        problems=request.problems,
-        bad_call=request.is_bad_call,
-        refused_channels=refused_channels,
-        duplicate=True,
-        _read=partial(read_outcomes, first.pk, str(first._state.db)),
-    )
+    reasons = Counter(drops.values_list("reason", flat=True))
+    return {"queued": states.total() - held, "held": held, "reasons": reasons}
 
 
 def read_outcomes(notification_id: int, using: str) -> Iterator[Outcome]:

@@ -101,11 +101,8 @@ def _get_fields(options: Any, indent: str) -> str:
     return "".join(f"{indent}{line}\n" for line in fields)
 
 
-def check_option_names(method: Callable[..., Any], options: Mapping[str, object]) -> None:
-    """Check that a method has all of these options.
-
-    :raises TypeError: if one is unknown. The message suggests the most similar argument.
-    """
+def refuse_unknown_options(method: Callable[..., Any], options: Mapping[str, object]) -> None:
+    """Raise a TypeError for the first option that a method does not have. It suggests the most similar argument."""
     known = inspect.signature(method).parameters
     for name in options:
         if name not in known:

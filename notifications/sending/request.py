@@ -1,27 +1,43 @@
-"""A validated call of ``send()``, and its JSON form."""
+"""Validate the arguments of ``send()``, without a query, and return them as a request."""
 
 import hashlib
 import json
-from base64 import b64decode, b64encode
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Self
+from enum import Enum
+from typing import Any
 from uuid import uuid4
 
-from django.contrib.auth import get_user_model
+from django.utils import timezone
 
 from notifications import conf
-from notifications.attachments import Attachment, get_total_size
-from notifications.context import decoded, encoded, make_comparable
-from notifications.events import DIGESTS, NOTIFICATION_EVENTS, NotificationEvent, NotificationPriority
-from notifications.exceptions import InvalidCluster
-from notifications.models import Notification, cluster_or_default, get_cluster_model
+from notifications.attachments import Attachment, get_total_size, validate_attachments
+from notifications.context import UNSTORABLE, decoded, encoded, make_comparable, validated
+from notifications.events import (
+    BANDS,
+    DIGESTS,
+    LEVELS,
+    NOTIFICATION_EVENTS,
+    NotificationEvent,
+    NotificationPriority,
+    key_of,
+)
+from notifications.exceptions import InvalidCluster, InvalidOption
+from notifications.models import Cluster, Notification, cluster_or_default, get_cluster_model
+from notifications.recipients import Topic, channel_names
+from notifications.sending.options import SendOptions
+from notifications.sending.permission import check_actor_given, check_is_user
+
+context_logger = logging.getLogger("notifications.context")
+score_logger = logging.getLogger("notifications.score")
 
 # The kind of digest by the name of its event. Without items, a digest is sent like any other event.
 DIGEST_KIND_BY_EVENT = {event.value: kind for kind, event in DIGESTS.items()}
 TEXT_OPTIONS = ("idempotency_key", "topic", "campaign", "correlation_id", "cancel_key")
 TIME_OPTIONS = ("send_at", "expires_at")
+VALID_YEARS = range(1970, 9000)
 
 
 @dataclass(frozen=True)
@@ -64,11 +80,6 @@ class Request:
     has_dedup_keys: bool = True
     problems: tuple[str, ...] = ()
 
-    @property
-    def is_bad_call(self) -> bool:
-        """Whether the result must be refused, because the site logs wrong calls instead of raising errors."""
-        return bool(self.problems) and conf.current().on_bad_call == "log"
-
     def with_cluster(self) -> "Request":
         """Return the request with its cluster. The default cluster is read from the database."""
         return replace(self, cluster=cluster_or_default(self.cluster))
@@ -81,12 +92,12 @@ class Request:
             event=self.event.name,
             priority=self.priority,
             context=self.context,
-            digest_kind=DIGEST_KIND_BY_EVENT.get(self.event.name, ""),
+            gathers=DIGEST_KIND_BY_EVENT.get(self.event.name, ""),
             actor=None if getattr(options.actor, "is_anonymous", False) else options.actor,
             topic=options.topic,
             campaign=options.campaign,
             correlation_id=options.correlation_id or str(uuid4()),
-            attachment_bytes=get_total_size(self.attachments),
+            attachment_bytes=get_total_size(options.attachments) if options.attachments else 0,
             created_at=now and min(self.requested_at or now, now),
             send_at=options.send_at,
             expires_at=options.expires_at,
@@ -94,11 +105,6 @@ class Request:
             idempotency_key=options.idempotency_key or None,
             idempotency_hash=self.fingerprint if options.idempotency_key else "",
         )
-
-    @property
-    def attachments(self) -> tuple[Attachment, ...]:
-        """The validated attachments of its options."""
-        return self.options.attachments
 
     @property
     def fingerprint(self) -> str:
@@ -114,76 +120,197 @@ class Request:
         ]
         times = [make_comparable(encoded(time)) for time in (options.send_at, options.expires_at)]
         # Without the MIME types, because another machine may guess them differently.
-        files = [[one.name, hashlib.sha256(one.content).hexdigest()] for one in self.attachments]
+        files = [[one.name, hashlib.sha256(one.content).hexdigest()] for one in options.attachments]
         text = json.dumps([*payload, *times, options.cancel_key, *files], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the call as JSON values. They contain the primary keys of the cluster and the actor.
 
-        The keys must not change, because files of earlier versions have them.
-        """
-        options = self.options
-        return {
-            "asked_at": encoded(self.requested_at),
-            "event": self.event.name,
-            "cluster": None if self.cluster is None else encoded(self.cluster.pk),
-            "context": self.context,
-            "channels": [*self.channels, *self.not_configured],
-            "priority": int(self.priority),
-            "score": self.score,
-            "may_repeat": self.has_dedup_keys,
-            "actor": encoded(getattr(options.actor, "pk", None)),
-            "options": {name: encoded(getattr(options, name)) for name in (*TEXT_OPTIONS, *TIME_OPTIONS)},
-            "attachments": [[one.name, b64encode(one.content).decode(), one.mimetype] for one in self.attachments],
-        }
+def validate_request(
+    event_name: Enum | str, cluster: Any, context: Mapping[str, Any] | None, options: SendOptions
+) -> Request:
+    """Validate the arguments of a call and return it as a request. Log what is wrong with the context.
 
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Return the call that :meth:`to_json` has returned. Cluster and actor are read from the database.
-
-        :raises UnknownEvent: if the event is not registered.
-        :raises InvalidCluster: if the cluster no longer exists.
-        """
-        enabled = conf.current().enabled_channels
-        return cls(
-            event=NOTIFICATION_EVENTS.find(values["event"]),
-            cluster=load_cluster(values["cluster"]),
-            context=values["context"],
-            options=StoredOptions(
-                actor=_load_actor(decoded(values["actor"])),
-                attachments=_decode_attachments(values),
-                **{name: decoded(value) for name, value in values["options"].items()},
-            ),
-            channels=tuple(channel for channel in values["channels"] if channel in enabled),
-            not_configured=tuple(channel for channel in values["channels"] if channel not in enabled),
-            refused_channels=(),
-            priority=NotificationPriority(values["priority"]),
-            score=values["score"],
-            requested_at=decoded(values["asked_at"]),
-            has_dedup_keys=values.get("may_repeat", True),
-        )
-
-
-def load_cluster(key: Any) -> Any:
-    """Return the cluster with this encoded primary key; None if the key is None.
-
-    :raises InvalidCluster: if it no longer exists.
+    :raises UnknownEvent: if the event is not registered.
+    :raises InvalidCluster: if the cluster is missing, unsaved or of another model.
+    :raises InvalidContext: if the context is not what the event declares.
+    :raises InvalidOption: if an option cannot work.
+    :raises NotPermitted: if the event needs an actor with a permission, and there is none.
     """
-    if key is None:
+    event = NOTIFICATION_EVENTS.find(event_name)
+    if event.permission or conf.current().critical_message_permission:
+        check_actor_given(event, options.get("actor"))
+    request = build_request(event, cluster, context, options)
+    for problem in request.problems:
+        context_logger.error("Event %r is sent with a wrong context. %s", request.event.name, problem)
+    return request
+
+
+def build_request(
+    event: NotificationEvent, cluster: Any, context: Mapping[str, Any] | None, options: SendOptions
+) -> Request:
+    """Do the same as :func:`validate_request`, but neither require an actor nor log anything."""
+    if options.get("actor") is not None:
+        check_is_user("actor", options["actor"])
+    # Before the context, because a caller may have passed the context as the cluster.
+    cluster = validate_cluster(cluster)
+    requested_channels = options.get("channels")
+    names = event.channels if requested_channels is None else _narrow_channels(event, requested_channels)
+    enabled, missing = conf.current().enabled_channels, []
+    for name in names:
+        if name not in enabled:
+            missing.append(name)
+    priority = event.priority
+    if options.get("level") is not None or options.get("priority") is not None:
+        priority = _resolve_priority(event, options)
+    checked = validated(event, context)
+    return Request(
+        event=event,
+        cluster=cluster,
+        context=checked.stored,
+        options=_normalize_options(options),
+        channels=tuple(name for name in names if name in enabled) if missing else names,
+        not_configured=tuple(missing),
+        refused_channels=tuple(missing) if requested_channels is not None else (),
+        priority=priority,
+        score=calculate_score(event, priority, checked.stored),
+        has_dedup_keys=checked.has_dedup_keys,
+        problems=checked.problems,
+    )
+
+
+def _narrow_channels(event: NotificationEvent, channels: Iterable[Enum | str]) -> tuple[str, ...]:
+    names = channel_names(channels)
+    unsupported = [name for name in names if name not in event.channels]
+    if unsupported:
+        raise InvalidOption(
+            f"channels may only narrow what event {event.name!r} supports ({', '.join(event.channels)}); "
+            f"it does not support {', '.join(unsupported)}."
+        )
+    return names
+
+
+def validate_cluster(cluster: Any) -> Any:
+    """Return the cluster, or None for the default cluster of a site that keeps Klaxon's cluster model.
+
+    :raises InvalidCluster: if it is missing, unsaved or of another model than ``NOTIFICATIONS_CLUSTER_MODEL``.
+    """
+    model = get_cluster_model()
+    if cluster is None and model is Cluster:
         return None
-    cluster = get_cluster_model()._base_manager.filter(pk=decoded(key)).first()
-    if cluster is None:
-        raise InvalidCluster(f"The {get_cluster_model().__name__} {decoded(key)!r} no longer exists.")
+    if not isinstance(cluster, model):
+        hint = (
+            "Write context=… if it is the context."
+            if isinstance(cluster, Mapping)
+            else f"Pass a saved one, such as {model.__name__}.objects.get(…)."
+        )
+        raise InvalidCluster(f"cluster must be a {model.__name__}, not {cluster!r:.80}. {hint}")
+    if cluster.pk is None:
+        raise InvalidCluster(f"The cluster {cluster!r:.80} is not saved yet. Save it first.")
     return cluster
 
 
-def _load_actor(pk: Any) -> Any:
-    """Return the actor; None if the user was deleted, as in the table of notifications."""
-    return None if pk is None else get_user_model()._base_manager.filter(pk=pk).first()
+def _resolve_priority(event: NotificationEvent, options: SendOptions) -> NotificationPriority:
+    level, priority = options.get("level"), options.get("priority")
+    if level is not None and priority is not None:
+        raise InvalidOption("Give level or priority, not both.")
+    requested = event.priority
+    if level is not None:
+        if not isinstance(level, str) or level not in LEVELS:
+            raise InvalidOption(f"level must be one of {', '.join(LEVELS)}, not {level!r}.")
+        requested = LEVELS[level]
+    elif priority is not None:
+        # True is equal to 1, but is not meant as a number.
+        if isinstance(priority, bool) or priority not in list(NotificationPriority):
+            raise InvalidOption(f"priority must be a NotificationPriority, not {priority!r}.")
+        requested = NotificationPriority(priority)
+    return event.priority if event.priority == NotificationPriority.CRITICAL else requested
 
 
-def _decode_attachments(values: Mapping[str, Any]) -> tuple[Attachment, ...]:
-    """Return the attachments. Their size is not checked again, because the call has been accepted."""
-    rows = values.get("attachments", ())
-    return tuple(Attachment(name, b64decode(content), mimetype) for name, content, mimetype in rows)
+def _normalize_options(options: SendOptions) -> StoredOptions:
+    """Return the options as they are stored. Naive times are in the current time zone.
+
+    :raises InvalidOption: if a text does not fit its column, a time cannot be right or an attachment is too large.
+    """
+    stored: dict[str, Any] = {}
+    given: Iterable[tuple[str, Any]] = options.items()
+    for name, value in given:
+        if value is None:
+            continue
+        if name in TEXT_OPTIONS:
+            stored[name] = _validate_text(name, value)
+        elif name in TIME_OPTIONS:
+            stored[name] = validate_time(name, value)
+        elif name == "attachments":
+            stored[name] = validate_attachments(value)
+        elif name == "actor":
+            stored[name] = value
+    if "send_at" in stored and "expires_at" in stored and stored["expires_at"] <= stored["send_at"]:
+        raise InvalidOption("expires_at must be after send_at; otherwise nothing would be sent.")
+    return StoredOptions(**stored)
+
+
+def _validate_text(name: str, value: Any) -> str:
+    """Return a text option as it is stored. A topic is stored as subscriptions and mutes have it.
+
+    :raises InvalidOption: if it does not fit the column.
+    """
+    if name == "topic":
+        value = _normalize_topic(value)
+    length = getattr(Notification._meta.get_field(name), "max_length", 0)
+    text = str(value)
+    if len(text) > length or UNSTORABLE.search(text):
+        raise InvalidOption(f"{name} may have {length} plain characters; it is {text!a:.80}.")
+    return text
+
+
+def _normalize_topic(topic: Any) -> str:
+    """Return the key of a topic. A text is kept as it is."""
+    if isinstance(topic, Topic):
+        return topic.key
+    if isinstance(topic, Enum):
+        return key_of(topic)
+    if not isinstance(topic, str):
+        raise InvalidOption(f"topic must be a text, a member of an Enum or a Topic, not {topic!r:.80}.")
+    return topic
+
+
+def validate_time(name: str, value: Any) -> datetime | None:
+    """Return a time option as an aware datetime. A naive one is in the current time zone.
+
+    :raises InvalidOption: if it is not a datetime, or its year is outside of 1970 to 8999.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, datetime):
+        raise InvalidOption(f"{name} must be a datetime, not {value!r:.80}.")
+    if value.year not in VALID_YEARS:
+        raise InvalidOption(f"{name} must be a time from 1970 to 8999, not {value!r}.")
+    return timezone.make_aware(value) if timezone.is_naive(value) else value
+
+
+def calculate_score(event: NotificationEvent, priority: NotificationPriority, context: Mapping[str, Any]) -> int:
+    """Return the base score plus the urgency, limited to the band of the priority. It decides the order of sending.
+
+    :param priority: the priority of this call. If it is not the event's own, the base is the middle of the band.
+    :param context: in its stored form.
+    """
+    low, high = BANDS[priority]
+    score = event.score if event.score is not None and priority == event.priority else (low + high) // 2
+    if event.urgency is not None:
+        score += _calculate_urgency(event, context)
+    return min(max(score, low), high)
+
+
+def _calculate_urgency(event: NotificationEvent, context: Mapping[str, Any]) -> int:
+    """Return the result of the event's urgency function; 0 if it fails."""
+    urgency: Any
+    try:
+        urgency = event.urgency and event.urgency(decoded(context))
+    except Exception:
+        # An error in the function must not prevent the notification.
+        score_logger.exception("The urgency of event %r failed; it is sent with its base score.", event.name)
+        return 0
+    if isinstance(urgency, bool) or not isinstance(urgency, int):
+        score_logger.error("The urgency of event %r is %.80r, not an int; its base score is used.", event.name, urgency)
+        return 0
+    return urgency

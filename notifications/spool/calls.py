@@ -4,8 +4,8 @@ The record keeps what the call has decided: its time, context, channels, score a
 database (members, preferences, addresses of users) is read when the call is queued.
 """
 
+from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -13,15 +13,18 @@ from django.contrib.auth import get_user_model
 from django.db import router, transaction
 from django.db.models import QuerySet
 
+from notifications import conf
+from notifications.attachments import Attachment
 from notifications.context import decoded, encoded
 from notifications.core.databases import enter_partition, get_current_partition, read_from_primary
-from notifications.exceptions import InvalidRecipient, OutboxFull
+from notifications.events import NOTIFICATION_EVENTS, NotificationPriority
+from notifications.exceptions import InvalidCluster, InvalidRecipient, OutboxFull
 from notifications.models import Notification, get_cluster_model
 from notifications.outcomes import Reason, SendResult
 from notifications.recipients import Address, GroupNamed, Members, To, Topic
 from notifications.sending.audience import get_group_model
 from notifications.sending.enqueue import enqueue
-from notifications.sending.request import Request, load_cluster
+from notifications.sending.request import TEXT_OPTIONS, TIME_OPTIONS, Request, StoredOptions
 
 RECIPIENT_KINDS = ("users", "addresses", "members", "groups", "group_names", "topics", "to")
 
@@ -33,9 +36,80 @@ def to_record(request: Request, recipients: Any, requested_at: datetime) -> dict
     """
     return {
         "partition": get_current_partition(),
-        **replace(request, requested_at=requested_at).to_json(),
+        **encode_request(request, requested_at),
         "recipients": _encode_recipients(recipients, (*request.channels, *request.not_configured)),
     }
+
+
+def encode_request(request: Request, requested_at: datetime) -> dict[str, Any]:
+    """Return a call as JSON values. They contain the primary keys of the cluster and the actor.
+
+    The keys must not change, because files of earlier versions have them.
+    """
+    options = request.options
+    return {
+        "asked_at": encoded(requested_at),
+        "event": request.event.name,
+        "cluster": None if request.cluster is None else encoded(request.cluster.pk),
+        "context": request.context,
+        "channels": [*request.channels, *request.not_configured],
+        "priority": int(request.priority),
+        "score": request.score,
+        "may_repeat": request.has_dedup_keys,
+        "actor": encoded(getattr(options.actor, "pk", None)),
+        "options": {name: encoded(getattr(options, name)) for name in (*TEXT_OPTIONS, *TIME_OPTIONS)},
+        "attachments": [[one.name, b64encode(one.content).decode(), one.mimetype] for one in options.attachments],
+    }
+
+
+def decode_request(values: Mapping[str, Any]) -> Request:
+    """Return the call that :func:`encode_request` was called with. Cluster and actor are read from the database.
+
+    :raises UnknownEvent: if the event is not registered.
+    :raises InvalidCluster: if the cluster no longer exists.
+    """
+    enabled = conf.current().enabled_channels
+    return Request(
+        event=NOTIFICATION_EVENTS.find(values["event"]),
+        cluster=_load_cluster(values["cluster"]),
+        context=values["context"],
+        options=StoredOptions(
+            actor=_load_actor(decoded(values["actor"])),
+            attachments=_decode_attachments(values),
+            **{name: decoded(value) for name, value in values["options"].items()},
+        ),
+        channels=tuple(channel for channel in values["channels"] if channel in enabled),
+        not_configured=tuple(channel for channel in values["channels"] if channel not in enabled),
+        refused_channels=(),
+        priority=NotificationPriority(values["priority"]),
+        score=values["score"],
+        requested_at=decoded(values["asked_at"]),
+        has_dedup_keys=values.get("may_repeat", True),
+    )
+
+
+def _load_cluster(key: Any) -> Any:
+    """Return the cluster with this encoded primary key; None if the key is None.
+
+    :raises InvalidCluster: if it no longer exists.
+    """
+    if key is None:
+        return None
+    cluster = get_cluster_model()._base_manager.filter(pk=decoded(key)).first()
+    if cluster is None:
+        raise InvalidCluster(f"The {get_cluster_model().__name__} {decoded(key)!r} no longer exists.")
+    return cluster
+
+
+def _load_actor(pk: Any) -> Any:
+    """Return the actor; None if the user was deleted, as in the table of notifications."""
+    return None if pk is None else get_user_model()._base_manager.filter(pk=pk).first()
+
+
+def _decode_attachments(values: Mapping[str, Any]) -> tuple[Attachment, ...]:
+    """Return the attachments. Their size is not checked again, because the call has been accepted."""
+    rows = values.get("attachments", ())
+    return tuple(Attachment(name, b64decode(content), mimetype) for name, content, mimetype in rows)
 
 
 def make_repeatable(recipients: Any) -> Any:
@@ -106,7 +180,7 @@ def replay(record: Mapping[str, Any]) -> SendResult:
     with enter_partition(record["partition"]):
         using = router.db_for_write(Notification)
         with transaction.atomic(using=using):
-            result = enqueue(Request.from_json(record), _decode_recipients(record["recipients"]), using)
+            result = enqueue(decode_request(record), _decode_recipients(record["recipients"]), using)
             # Nobody reads this result, so the record must stay in the spool.
             if result.reasons[Reason.QUEUE_FULL]:
                 raise OutboxFull("The outbox is full.")
@@ -118,7 +192,7 @@ def replay(record: Mapping[str, Any]) -> SendResult:
 def _decode_recipients(by_kind: Mapping[str, list[Any]]) -> list[Any]:
     users = [get_user_model()(pk=decoded(pk)) for pk in by_kind["users"]]
     addresses = [Address.stored(fields) for fields in by_kind["addresses"]]
-    members = [Members(load_cluster(pk)) for pk in by_kind["members"]]
+    members = [Members(_load_cluster(pk)) for pk in by_kind["members"]]
     groups = [get_group_model()(pk=decoded(pk)) for pk in by_kind["groups"]]
     # Records of earlier versions have no group names.
     named = [GroupNamed(name) for name in by_kind.get("group_names", ())]

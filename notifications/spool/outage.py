@@ -10,13 +10,13 @@ from typing import Any
 from uuid import uuid4
 
 from django.db import DatabaseError, Error, InterfaceError, OperationalError, connections
-from django.db.backends.base.base import BaseDatabaseWrapper
 
 from notifications import conf
 from notifications.core import clock
+from notifications.core.databases import is_in_transaction
 from notifications.exceptions import KlaxonError
 from notifications.outcomes import SendResult
-from notifications.sending.enqueue import enqueue
+from notifications.sending.enqueue import build_result, enqueue
 from notifications.sending.request import Request
 from notifications.spool.calls import make_repeatable, to_record
 from notifications.spool.files import Spool
@@ -27,14 +27,7 @@ logger = logging.getLogger("notifications.spool")
 
 def may_spool(using: str) -> bool:
     """Return whether a call may be spooled: there is a spool, and no transaction."""
-    return conf.current().enabled and bool(conf.current().spool_dir) and not is_in_transaction(connections[using])
-
-
-def is_in_transaction(connection: BaseDatabaseWrapper) -> bool:
-    """Return whether there is a transaction. This includes one that the host manages itself, with autocommit off."""
-    is_open = connection.connection is not None
-    autocommit = connection.autocommit if is_open else connection.settings_dict["AUTOCOMMIT"]
-    return connection.in_atomic_block or not autocommit
+    return conf.current().enabled and bool(conf.current().spool_dir) and not is_in_transaction(using)
 
 
 def enqueue_or_spool(request: Request, recipients: Any, using: str) -> SendResult:
@@ -88,11 +81,4 @@ def _spool(request: Request, recipients: Any, requested_at: Any, error: Error) -
     logger.warning(
         "The database cannot be reached. The call for event %r is spooled. (%s)", request.event.name, message
     )
-    return SendResult(
-        None,
-        not_configured=request.not_configured,
-        refused_channels=request.refused_channels,
-        spooled=True,
-        problems=request.problems,
-        bad_call=request.is_bad_call,
-    )
+    return build_result(request, None, spooled=True)

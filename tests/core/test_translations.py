@@ -19,7 +19,7 @@ from notifications.exceptions import IdempotencyConflict, InvalidContext
 from notifications.manager import NotificationManager
 from notifications.models import Cluster, Delivery, NotificationLog
 from notifications.sending.options import SendOptions
-from notifications.sending.validation import validate_request
+from notifications.sending.request import validate_request
 from notifications.spool.calls import to_record
 from notifications.testing import temporary_events
 from tests.factories import UserFactory, UserSettingsFactory

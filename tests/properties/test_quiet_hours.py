@@ -14,7 +14,7 @@ from notifications.events import NotificationEvent, NotificationPriority
 from notifications.models import UserSettings
 from notifications.outcomes import Deliver
 from notifications.sending.gates import Facts, Person
-from notifications.sending.gates.quiet_hours import quiet_hours
+from notifications.sending.gates.hours import quiet_hours
 
 ZONES = sorted(available_timezones() - {"localtime", "Factory"})
 START, END = datetime(2020, 1, 1, tzinfo=UTC), datetime(2036, 1, 1, tzinfo=UTC)

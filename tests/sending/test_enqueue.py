@@ -214,6 +214,6 @@ class TestUnusualValues:
     @pytest.mark.parametrize("count", [3, 60])
     def test_database_errors_are_djangos_for_any_number_of_rows(self, db, count, monkeypatch):
         users = UserFactory.create_batch(count)
-        monkeypatch.setattr("notifications.sending.enqueue.READY", "ready" * 10)
+        monkeypatch.setattr("notifications.sending.decisions.READY", "ready" * 10)
         with pytest.raises(DataError), transaction.atomic():
             send_newsletter(users)

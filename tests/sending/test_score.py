@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.manager import NotificationManager
 from notifications.models import Cluster, Delivery, Notification
-from notifications.sending.score import calculate_score
+from notifications.sending.request import calculate_score
 from notifications.testing import temporary_events
 from tests.factories import UserFactory
 

@@ -9,11 +9,11 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, connections, transaction
 
+from notifications.core.databases import is_in_transaction
 from notifications.exceptions import InvalidContext, KlaxonError, UnknownEvent
 from notifications.manager import NotificationManager
 from notifications.models import Notification
 from notifications.recipients import Members
-from notifications.spool.outage import is_in_transaction
 from notifications.storage.engine import get_engine
 from notifications.storage.postgres import PostgresEngine
 from notifications.storage.sqlite import SQLiteEngine
@@ -87,15 +87,15 @@ class TestNotSpooled:
 
     def test_a_transaction_that_the_host_manages_counts(self, monkeypatch):
         User.objects.exists()
-        assert not is_in_transaction(connection)
+        assert not is_in_transaction("default")
         connection.set_autocommit(False)
-        assert is_in_transaction(connection)
+        assert is_in_transaction("default")
         connection.set_autocommit(True)
-        assert not is_in_transaction(connection)
+        assert not is_in_transaction("default")
         connection.close()
-        assert not is_in_transaction(connection)
+        assert not is_in_transaction("default")
         monkeypatch.setitem(connection.settings_dict, "AUTOCOMMIT", False)
-        assert is_in_transaction(connection), "whatever it does next"
+        assert is_in_transaction("default"), "whatever it does next"
 
     @pytest.mark.parametrize(
         ("error", "wrong"),

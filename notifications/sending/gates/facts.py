@@ -1,5 +1,6 @@
 """The facts that gates decide by, loaded for a whole chunk of recipients in four queries."""
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,12 +10,16 @@ from django.contrib.auth import get_user_model
 from django.db.models import Exists, OuterRef
 
 from notifications import conf
+from notifications.conf import get_address_kind
 from notifications.core.addresses import ChosenAddress, choose_address, user_key
-from notifications.events import NotificationEvent, NotificationPriority
-from notifications.models import Mute, SharedPreference, UserSettings, get_members
+from notifications.events import NOTIFICATION_EVENTS, NotificationEvent
+from notifications.models import Delivery, Mute, Notification, SharedPreference, UserSettings, get_members
 from notifications.models.fingerprint import Original
+from notifications.models.suppression import Pair
 from notifications.preferences import UserPreferences, load_preferences
 from notifications.recipients import Address
+
+NO_PREFERENCES = UserPreferences()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +38,8 @@ class Person:
     def has_no_account(self) -> bool:
         return self.key.startswith("a:")
 
-    def address_for(self, channel: str, kind: str) -> str:
-        """Return the address for a channel that sends to this kind of address; empty if there is none."""
-        return self.choose_address(channel, kind).address
-
     def choose_address(self, channel: str, kind: str) -> ChosenAddress:
-        """Return the address, the unusable one that was rejected for it, and the one to use if it is suppressed."""
+        """Return the address for a channel that sends to this kind of address; empty if there is none."""
         if kind == "user":
             return ChosenAddress(self.key if self.user is not None else "")
         if self.bare_address is not None:
@@ -61,7 +62,7 @@ def get_address_field(model: Any, kind: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What gates know of one recipient on one channel.
+    """What gates know of one recipient on one channel. :func:`build_facts` collects them.
 
     Gates must not depend on the user's identity, only on their address: ``send()`` calls the gates once for all users
     with the same settings, mutes and roles.
@@ -71,9 +72,8 @@ class Facts:
     channel: str
     kind: str
     person: Person
-    # The address of a queued delivery, which never changes. If it is None, the person's present address is used.
-    queued_address: str | None = None
-    suppressed: frozenset[tuple[str, str]] = frozenset()
+    address: str = ""
+    suppressed: frozenset[Pair] = frozenset()
     # The notification of which this is a duplicate.
     original: Original | None = None
     topic: str = field(default="", kw_only=True)
@@ -81,8 +81,8 @@ class Facts:
     expires_at: datetime | None = field(default=None, kw_only=True)
     # The unusable address in the user's settings that was rejected for this one. No gate reads it.
     rejected_address: str = field(default="", kw_only=True)
-    # The priority that the call has set, if it differs from the priority of the event.
-    priority: NotificationPriority | None = field(default=None, kw_only=True)
+    # The priority of the call; if it is None, that of the event.
+    priority: int | None = field(default=None, kw_only=True)
     now: datetime = field(kw_only=True)
     # Its send_at, or else the time of the call. Before this time, gates decide as of this time.
     wanted_at: datetime = field(kw_only=True)
@@ -90,7 +90,7 @@ class Facts:
     has_own_time: bool = field(default=False, kw_only=True)
 
     @property
-    def effective_priority(self) -> NotificationPriority:
+    def effective_priority(self) -> int:
         return self.priority or self.event.priority
 
     @property
@@ -99,13 +99,47 @@ class Facts:
         return max(self.now, self.wanted_at)
 
     @property
-    def address(self) -> str:
-        return self.person.address_for(self.channel, self.kind) if self.queued_address is None else self.queued_address
-
-    @property
     def stored_address(self) -> str:
         """The address for the database: empty for an account, which its recipient key identifies."""
         return "" if self.kind == "user" else self.address
+
+
+def build_facts(
+    delivery: Any,
+    person: Person,
+    suppressed: frozenset[Pair],
+    now: datetime,
+    wanted_at: datetime | None = None,
+    *,
+    notification: Notification | None = None,
+    event: NotificationEvent | None = None,
+    original: Original | None = None,
+) -> Facts:
+    """Return the facts about a delivery: a queued one, or a candidate of ``send()``, which has no notification yet.
+
+    :param delivery: anything with a channel and an address.
+    :param wanted_at: by default the notification's, but not after ``now``: by this clock, a queued delivery may have
+        been released too early.
+    :param notification: by default the delivery's.
+    :param event: by default the one that is registered under the notification's event.
+    """
+    notification = notification or delivery.notification
+    return Facts(
+        event or NOTIFICATION_EVENTS.find(notification.event),
+        delivery.channel,
+        get_address_kind(delivery.channel),
+        person,
+        delivery.address,
+        suppressed,
+        original,
+        topic=notification.topic,
+        actor_id=notification.actor_id,
+        expires_at=notification.expires_at,
+        priority=notification.priority,
+        now=now,
+        wanted_at=wanted_at or min(notification.wanted_at, now),
+        has_own_time=notification.has_own_time,
+    )
 
 
 def load_people(cluster: Any, user_ids: Collection[Any]) -> dict[Any, Person]:
@@ -118,18 +152,36 @@ def load_people(cluster: Any, user_ids: Collection[Any]) -> dict[Any, Person]:
     members = get_members(cluster).order_by().filter(pk=OuterRef("pk"))
     users = get_user_model()._default_manager.filter(pk__in=user_ids).annotate(klaxon_member=Exists(members))
     preferences = load_preferences(cluster, user_ids)
-    found = {
-        user.pk: _build_person(user, user.klaxon_member, preferences.get(user.pk, UserPreferences())) for user in users
-    }
-    return {pk: found.get(pk) or Person(user_key(pk)) for pk in user_ids}
+    found = {user.pk: user for user in users}
+    people: dict[Any, Person] = {}
+    for pk in user_ids:
+        key, user, own = user_key(pk), found.get(pk), preferences.get(pk, NO_PREFERENCES)
+        if user is None:
+            people[pk] = Person(key)
+        else:
+            people[pk] = Person(key, user, None, user.klaxon_member, own.settings, own.shared, own.mutes)
+    return people
 
 
-def _build_person(user: Any, is_member: bool, preferences: UserPreferences) -> Person:
-    return Person(
-        user_key(user.pk),
-        user,
-        is_member=is_member,
-        settings=preferences.settings,
-        shared=preferences.shared,
-        mutes=preferences.mutes,
-    )
+def load_delivery_recipients(deliveries: Sequence[Delivery]) -> dict[int, Person]:
+    """Return the recipient of each delivery by the primary key of the delivery. Takes four queries for each cluster."""
+    by_cluster: dict[Any, list[Delivery]] = defaultdict(list)
+    for delivery in deliveries:
+        by_cluster[delivery.notification.cluster_id].append(delivery)
+    persons: dict[int, Person] = {}
+    for in_cluster in by_cluster.values():
+        user_ids = {delivery.recipient_id for delivery in in_cluster if delivery.recipient_id is not None}
+        people = load_people(in_cluster[0].notification.cluster, user_ids)
+        for delivery in in_cluster:
+            persons[delivery.pk] = people.get(delivery.recipient_id) or Person(delivery.recipient_key)
+    return persons
+
+
+def collect_addresses(deliveries: Sequence[Delivery]) -> set[Pair]:
+    """Return the addresses of the deliveries on enabled channels, each with its kind."""
+    enabled = conf.current().enabled_channels
+    pairs: set[Pair] = set()
+    for row in deliveries:
+        if row.address and row.channel in enabled:
+            pairs.add((get_address_kind(row.channel), row.address))
+    return pairs

@@ -1,29 +1,38 @@
 """The recipients of a chunk of ``send()``. Gates decide only once about recipients with equal facts.
 
 Of ten thousand users, most have the same settings, or none. Gates are pure functions of the facts, and of the user's
-identity they see only the address. So users whose facts are equal share one decision.
+identity they see only the address. So users whose facts are equal share one decision. If plain columns of the host's
+user table are enough, users are read as rows of these columns and not as model instances.
 """
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from inspect import getattr_static
 from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
 from django.db import connections, router
+from django.db.models import BooleanField, CharField, IntegerField, Manager, Model, QuerySet, TextField
+from django.db.models.query_utils import DeferredAttribute
+from django.db.models.signals import post_init, pre_init
 
-from notifications.core.addresses import ChosenAddress, user_key
+from notifications.core.addresses import ChosenAddress, choose_address, user_key
 from notifications.models import SharedPreference, UserSettings
 from notifications.models.mute import parse_mute
+from notifications.models.preferences import normalize_keys
 from notifications.outcomes import Answer
 from notifications.preferences import DatabasePreferenceSource, make_preference_source
 from notifications.recipients import Address
-from notifications.sending.gates.facts import Person, load_people
-from notifications.sending.gates.user_columns import NO_CHOSEN_ADDRESSES, UserColumns, find_user_columns
+from notifications.sending.gates.facts import Person, get_address_field, load_people
 from notifications.storage import load_recipients as storage
-from notifications.storage.load_recipients import Row
+from notifications.storage.load_recipients import ADDRESSES, KEY, REQUESTED, Row
 
 # Limits the memory that a send to millions of users with different facts takes.
 MAX_CACHED_DECISIONS = 1000
+NO_ADDRESSES = "{}"
+NO_CHOSEN_ADDRESSES: Mapping[str, ChosenAddress] = {}
 
 
 @dataclass(slots=True, eq=False)
@@ -103,26 +112,33 @@ class RecipientLoader:
             return self._load_whole_users(user_ids)
         self.is_shared_fresh = False
         rows = storage.load_recipients(self.using, self.cluster, user_ids, columns.names, columns.active)
-        by_key = columns.index_rows(rows)
-        recipients = [self._build_recipient(pk, by_key.get(pk), columns) for pk in user_ids]
+        by_key, recipients = {}, []
+        for row in rows:
+            by_key[columns.get_key(row) if columns.key_field else row[KEY]] = row
+        for pk in user_ids:
+            key, row = user_key(pk), by_key.get(pk)
+            if row is None:
+                recipients.append((key, None, CachedDecision(Person(key)), columns.no_addresses, NO_CHOSEN_ADDRESSES))
+            else:
+                # Looked up here, because most of many users share a decision.
+                decision = self.decisions.get(row[storage.FACTS]) or self._add_decision(key, row)
+                recipients.append((key, pk, decision, *columns.get_addresses(key, row)))
         return RecipientBatch(recipients, bool(rows and rows[0][storage.SUPPRESSIONS]))
 
-    def _build_recipient(self, pk: Any, row: Row | None, columns: UserColumns) -> Recipient:
-        key = user_key(pk)
-        if row is None:
-            return key, None, CachedDecision(Person(key)), columns.no_addresses, NO_CHOSEN_ADDRESSES
-        facts = row[storage.FACTS]
-        decision = self.decisions.get(facts) or self._cache(facts, self._build_decision(key, row))
-        return key, pk, decision, *columns.get_addresses(key, row)
-
-    def _build_decision(self, key: str, row: Row) -> CachedDecision:
+    def _add_decision(self, key: str, row: Row) -> CachedDecision:
+        """Return a new decision for the facts of a row, and share it with other recipients."""
         facts, pk = storage.parse_facts(row), row[storage.SETTINGS_KEY]
         settings = None if pk is None else storage.build_settings(pk, facts.settings)
         shared = self._get_shared_preferences(facts.roles) if facts.has_shared_preferences else ()
-        mutes = [parse_mute(*mute, connections[self.using].timezone) for mute in sorted(facts.mutes)]
-        return CachedDecision(
-            Person(key, Account(bool(facts.is_active)), None, bool(facts.is_member), settings, shared, mutes)
-        )
+        mutes = []
+        for mute in sorted(facts.mutes):
+            mutes.append(parse_mute(*mute, connections[self.using].timezone))
+        account = Account(bool(facts.is_active))
+        decision = CachedDecision(Person(key, account, None, bool(facts.is_member), settings, shared, mutes))
+        if len(self.decisions) >= MAX_CACHED_DECISIONS:
+            self.decisions.clear()
+        self.decisions[row[storage.FACTS]] = decision
+        return decision
 
     def _get_shared_preferences(self, roles: Sequence[int]) -> Sequence[SharedPreference]:
         """Return the shared preferences of these roles and of the cluster. Read them again only if a role is new."""
@@ -130,12 +146,6 @@ class RecipientLoader:
             self.shared = {None: None, **SharedPreference.objects.using(self.using).load_by_role(self.cluster)}
             self.is_shared_fresh = True
         return [row for role in (None, *roles) if (row := self.shared.get(role))]
-
-    def _cache(self, key: Any, decision: CachedDecision) -> CachedDecision:
-        if len(self.decisions) >= MAX_CACHED_DECISIONS:
-            self.decisions.clear()
-        self.decisions[key] = decision
-        return decision
 
     def _load_whole_users(self, user_ids: Collection[Any]) -> RecipientBatch:
         """Return users as model instances, each with its own decision.
@@ -152,3 +162,97 @@ class RecipientLoader:
     def _choose_addresses(self, person: Person) -> tuple[list[str], Mapping[str, ChosenAddress]]:
         chosen = {channel: person.choose_address(channel, kind) for channel, kind in self.kinds.items()}
         return [address.address for address in chosen.values()], chosen
+
+
+@dataclass(frozen=True, slots=True)
+class UserColumns:
+    """The columns to read, and where to find the address for a channel in a row.
+
+    :param names: the columns with addresses.
+    :param active: the column that says whether a user is active; empty if all users are.
+    :param positions: the channels, each with the kind of its address and the index of the address in a row: KEY for an
+        account, None for no column.
+    :param key_field: the primary key field of users, if its values must be converted.
+    """
+
+    names: tuple[str, ...]
+    active: str
+    positions: tuple[tuple[str, str, int | None], ...]
+    key_field: Any
+
+    @property
+    def no_addresses(self) -> list[str]:
+        return [""] * len(self.positions)
+
+    def get_key(self, row: Row) -> Any:
+        """Return the primary key of a row, converted."""
+        return self.key_field.to_python(row[KEY])
+
+    def get_addresses(self, key: str, row: Row) -> tuple[list[str], Mapping[str, ChosenAddress]]:
+        """Return an address for each channel and, by channel, the ChosenAddress if the user has chosen an address.
+
+        A chosen address takes precedence over that of the account, except on channels that send to accounts.
+        """
+        addresses: list[str] = []
+        for _channel, _kind, at in self.positions:
+            addresses.append((row[at] or "") if at else key if at == KEY else "")
+        if row[ADDRESSES] in (None, NO_ADDRESSES):
+            return addresses, NO_CHOSEN_ADDRESSES
+        settings, chosen = normalize_keys(json.loads(row[ADDRESSES])), {}
+        for number, (channel, kind, at) in enumerate(self.positions):
+            if at != KEY and settings.get(channel):
+                chosen[channel] = choose_address(kind, str(settings[channel]), addresses[number])
+                addresses[number] = chosen[channel].address
+        return addresses, chosen
+
+
+def find_user_columns(kinds: Mapping[str, str], using: str) -> UserColumns | None:
+    """Return the columns to read for these channels; None if users must be loaded as model instances.
+
+    :param kinds: the channels, each with the kind of address that it sends to.
+    """
+    model: Any = get_user_model()
+    if pre_init.has_listeners(model) or post_init.has_listeners(model):
+        return None
+    fields = []
+    for channel, kind in kinds.items():
+        fields.append((channel, kind, "" if kind == "user" else get_address_field(model, kind)))
+    return _build_user_columns(model, tuple(fields), using)
+
+
+@cache
+def _build_user_columns(model: Any, fields: tuple[tuple[str, str, str], ...], using: str) -> UserColumns | None:
+    """Do the same for channels, each with the kind of its address and the attribute of the user that contains it."""
+    names = tuple(dict.fromkeys(name for _channel, _kind, name in fields if name))
+    active = "" if getattr_static(model, "is_active", None) is True else "is_active"
+    columns = (*names, *([active] if active else []))
+    if not _has_default_loading(model, using) or not all(_is_plain(model, name, using) for name in columns):
+        return None
+    if not all(isinstance(model._meta.get_field(name), CharField | TextField) for name in names):
+        return None
+    at = {name: REQUESTED + number for number, name in enumerate(names)}
+    positions = [(channel, kind, KEY if kind == "user" else at.get(name)) for channel, kind, name in fields]
+    # Integers need no conversion.
+    key_field = None if isinstance(model._meta.pk, IntegerField) else model._meta.pk
+    return UserColumns(names, active, tuple(positions), key_field)
+
+
+def _has_default_loading(model: Any, using: str) -> bool:
+    """Return whether loading users neither filters, changes nor converts their rows."""
+    manager = model._default_manager
+    filters = type(manager).get_queryset is not Manager.get_queryset or manager._queryset_class is not QuerySet
+    customizes = (
+        model.__init__ is not Model.__init__ or model.from_db.__func__ is not Model.__dict__["from_db"].__func__
+    )
+    return not (filters or customizes or model._meta.pk.cached_col.get_db_converters(connections[using]))
+
+
+def _is_plain(model: Any, name: str, using: str) -> bool:
+    """Return whether an attribute has the value of its column: no property, encryption or conversion on reading."""
+    if type(getattr_static(model, name, None)) is not DeferredAttribute:
+        return False
+    column, connection = model._meta.get_field(name).cached_col, connections[using]
+    if column.get_db_converters(connection):
+        return False
+    # SQLite returns 0 or 1 for a boolean; their truth value is the same.
+    return isinstance(column.field, BooleanField) or not connection.ops.get_db_converters(column)

@@ -9,8 +9,7 @@ from notifications.events import NotificationEvent, NotificationPriority
 from notifications.models import UserSettings
 from notifications.outcomes import Deliver, Drop, Reason
 from notifications.recipients import Address
-from notifications.sending.gates import Facts, Person
-from notifications.sending.gates.address import address
+from notifications.sending.gates import Facts, Person, address
 from tests.factories import UserFactory
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -18,7 +17,8 @@ EVENT = NotificationEvent("door_opened", NotificationPriority.MEDIUM, ["email"])
 
 
 def facts(person, channel="email", kind="email"):
-    return Facts(EVENT, channel, kind, person, now=NOON, wanted_at=NOON)
+    own = person.choose_address(channel, kind).address
+    return Facts(EVENT, channel, kind, person, own, now=NOON, wanted_at=NOON)
 
 
 def person(settings=None, **fields):

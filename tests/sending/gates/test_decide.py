@@ -5,15 +5,20 @@ from datetime import UTC, datetime
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.models import UserSettings
 from notifications.outcomes import Deliver, Drop, Hold, Reason
-from notifications.sending.gates import GATES, RECHECKED_GATES, Facts, Person, decide
-from notifications.sending.gates.address import address
-from notifications.sending.gates.digest import digest
-from notifications.sending.gates.duplicate import duplicate
-from notifications.sending.gates.filters import filters
-from notifications.sending.gates.preferences import preferences
-from notifications.sending.gates.quiet_hours import quiet_hours
-from notifications.sending.gates.recipient import recipient
-from notifications.sending.gates.suppression import suppression
+from notifications.sending.gates import (
+    GATES,
+    RECHECKED_GATES,
+    Facts,
+    Person,
+    address,
+    decide,
+    duplicate,
+    filters,
+    preferences,
+    recipient,
+    suppression,
+)
+from notifications.sending.gates.hours import digest, quiet_hours
 from tests.factories import UserFactory
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -23,7 +28,7 @@ OPTED_OUT = UserSettings(channels={"email": False})
 def facts(*, priority=NotificationPriority.LOW, is_member=True, settings=None, **fields):
     event = NotificationEvent("door_opened", priority, ["email"])
     person = Person("u:1", UserFactory.build(**fields), is_member=is_member, settings=settings)
-    return Facts(event, "email", "email", person, now=NOON, wanted_at=NOON)
+    return Facts(event, "email", "email", person, person.user.email, now=NOON, wanted_at=NOON)
 
 
 def test_recipient_comes_before_address_and_address_before_preferences():

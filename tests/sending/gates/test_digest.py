@@ -10,7 +10,7 @@ from notifications.models import UserSettings
 from notifications.outcomes import Deliver, Hold, Reason
 from notifications.recipients import Address
 from notifications.sending.gates import Facts, Person, decide
-from notifications.sending.gates.digest import digest
+from notifications.sending.gates.hours import digest
 from tests.factories import UserFactory
 
 # A Friday, 11:00 in Berlin.

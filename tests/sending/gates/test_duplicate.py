@@ -11,9 +11,8 @@ from notifications.core.rules import describe_rule
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.models.fingerprint import Original
 from notifications.outcomes import Deliver, Reason
-from notifications.sending.gates import GATES_BEFORE_DUPLICATE, RECHECKED_GATES, Facts, Person
-from notifications.sending.gates.duplicate import duplicate, make_fingerprint_function
-from notifications.sending.gates.filters import filters
+from notifications.sending.duplicates import make_fingerprint_function
+from notifications.sending.gates import GATES_BEFORE_DUPLICATE, RECHECKED_GATES, Facts, Person, duplicate, filters
 
 EVENT = NotificationEvent(
     "fire", NotificationPriority.CRITICAL, ["app"], dedup_window=90, dedup_keys=("place", "floors")

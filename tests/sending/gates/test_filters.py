@@ -12,8 +12,7 @@ from notifications.events import NotificationEvent, NotificationPriority
 from notifications.manager import NotificationManager
 from notifications.models import Cluster, Mute, NotificationLog
 from notifications.outcomes import Deliver, Drop, Reason
-from notifications.sending.gates import Facts, Person
-from notifications.sending.gates.filters import filters
+from notifications.sending.gates import Facts, Person, filters
 from notifications.testing import capture_notifications
 from tests.factories import ClusterFactory, UserFactory
 from tests.shop.notification_events import ShopEvents

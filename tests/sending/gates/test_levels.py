@@ -17,8 +17,7 @@ from notifications.models import NotificationLog, SharedPreference, UserSettings
 from notifications.models.preferences import resolve_preference
 from notifications.outcomes import Deliver, Drop, Reason
 from notifications.recipients import Address
-from notifications.sending.gates import Facts, Person, load_people
-from notifications.sending.gates.preferences import preferences
+from notifications.sending.gates import Facts, Person, load_people, preferences
 from notifications.testing import capture_notifications
 from tests.factories import ClusterFactory, UserFactory, UserSettingsFactory
 from tests.processes import finished, start

@@ -9,8 +9,7 @@ from notifications.core.rules import describe_rule
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.models import UserSettings
 from notifications.outcomes import Deliver, Drop, Reason
-from notifications.sending.gates import Facts, Person
-from notifications.sending.gates.preferences import preferences
+from notifications.sending.gates import Facts, Person, preferences
 from notifications.testing import temporary_events
 from tests.factories import UserFactory
 

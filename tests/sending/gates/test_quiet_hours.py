@@ -10,7 +10,7 @@ from notifications.models import UserSettings
 from notifications.outcomes import Deliver, Hold, Reason
 from notifications.recipients import Address
 from notifications.sending.gates import Facts, Person
-from notifications.sending.gates.quiet_hours import quiet_hours
+from notifications.sending.gates.hours import quiet_hours
 from tests.factories import UserFactory
 
 NIGHT = {"quiet_from": time(22), "quiet_until": time(7), "time_zone": "Europe/Berlin"}

@@ -7,8 +7,7 @@ import pytest
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.outcomes import Deliver, Drop, Reason
 from notifications.recipients import Address
-from notifications.sending.gates import Facts, Person
-from notifications.sending.gates.recipient import recipient
+from notifications.sending.gates import Facts, Person, recipient
 from tests.factories import UserFactory
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)

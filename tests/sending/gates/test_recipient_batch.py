@@ -18,8 +18,12 @@ from notifications.models import Cluster, Mute, Notification, SharedPreference, 
 from notifications.sending.audience import Chunk
 from notifications.sending.decisions import Decisions
 from notifications.sending.gates import Facts, decide, load_people
-from notifications.sending.gates.recipient_batch import CachedDecision, RecipientLoader
-from notifications.sending.gates.user_columns import _has_default_loading, find_user_columns
+from notifications.sending.gates.recipient_batch import (
+    CachedDecision,
+    RecipientLoader,
+    _build_user_columns,
+    find_user_columns,
+)
 from notifications.sending.request import Request, StoredOptions
 from notifications.storage.insert import MAX_INSERT_ROWS
 from notifications.storage.load_recipients import load_recipients, parse_facts
@@ -110,17 +114,17 @@ class TestSharedDecisions(TestCase):
         ids = (*(create_user(number, values, cluster, role) for number, values in enumerate(users)), 999_999)
         kinds = {channel: get_address_kind(channel) for channel in CHANNELS}
         notification = Notification(event=EVENT.name, topic="gossip", created_at=NOON)
-        decisions = Decisions(request(cluster), notification, kinds, NOON, lambda wanted: {})
+        decisions = Decisions(request(cluster), notification, kinds, NOON)
         # Twice, so that the second chunk uses the decisions of the first.
-        answers = [[*decisions.decide_chunk(Chunk(ids))] for _ in range(2)]
-        assert [answer for _candidate, answer in answers[0]] == [answer for _candidate, answer in answers[1]]
+        chunks = [[*decisions.decide(Chunk(ids))] for _ in range(2)]
+        assert [answer for _candidate, _original, answer in chunks[0]] == [answer for *_rest, answer in chunks[1]]
         suppressed = Suppression.objects.find_suppressed([("email", GONE)])
         alone = {
             (person.key, channel): (person.choose_address(channel, kind), person, kind)
             for person in load_people(cluster, ids).values()
             for channel, kind in kinds.items()
         }
-        for candidate, answer in answers[0]:
+        for candidate, _original, answer in chunks[0]:
             found, person, kind = alone[candidate.key, candidate.channel]
             if found.address == GONE and found.alternative.lower() not in ("", GONE):
                 found = found.use_alternative()
@@ -229,9 +233,9 @@ class TestCustomUserModels:
 
     @pytest.fixture(autouse=True)
     def clear_cache(self):
-        _has_default_loading.cache_clear()
+        _build_user_columns.cache_clear()
         yield
-        _has_default_loading.cache_clear()
+        _build_user_columns.cache_clear()
 
     def is_read_by_columns(self):
         return find_user_columns({"email": "email"}, "default") is not None
@@ -271,7 +275,7 @@ class TestCustomUserModels:
         monkeypatch.setattr(manager, "_queryset_class", Tenants)
         assert not self.is_read_by_columns()
         monkeypatch.undo()
-        _has_default_loading.cache_clear()
+        _build_user_columns.cache_clear()
         monkeypatch.setattr(type(manager), "get_queryset", lambda self: QuerySet(User), raising=False)
         assert not self.is_read_by_columns()
 

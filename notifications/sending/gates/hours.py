@@ -1,17 +1,30 @@
-"""Hold deliveries for quiet hours and delivery windows. This gate drops nothing."""
+"""The gates that hold deliveries: for quiet hours, delivery windows, digests and batches. They drop nothing."""
 
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from notifications.core.hours import SEARCH_PERIOD, Hours, Timetable, get_site_quiet_hours, get_zone, parse_windows
+from notifications import conf
+from notifications.core.hours import (
+    DAYS,
+    SEARCH_PERIOD,
+    Hours,
+    Timetable,
+    find_next_hour,
+    get_site_quiet_hours,
+    get_zone,
+    parse_windows,
+)
 from notifications.core.rules import join_rules
+from notifications.events import NotificationPriority, key_of
 from notifications.models import UserSettings
 from notifications.outcomes import Answer, Deliver, Hold, Reason, Rule, RuleKind
 from notifications.sending.gates.facts import Facts
 
 logger = logging.getLogger("notifications.gates")
+
+DIGEST_INTERVALS = (UserSettings.Digest.DAILY, UserSettings.Digest.WEEKLY)
 
 
 def quiet_hours(facts: Facts) -> Answer:
@@ -20,6 +33,8 @@ def quiet_hours(facts: Facts) -> Answer:
     Delivery windows are ignored from eight days after ``wanted_at``, so that no delivery waits forever. Quiet hours
     always apply.
     """
+    if facts.person.settings is None and not conf.current().quiet_hours:
+        return Deliver()
     timetable = get_timetable(facts)
     return _hold_until_open(facts, timetable) if timetable else Deliver()
 
@@ -38,7 +53,8 @@ def get_person_timetable(facts: Facts) -> Timetable | None:
     if not facts.kind or facts.person.has_no_account:
         return None
     settings = facts.person.settings
-    quiet, windows = _get_quiet_hours(settings), _get_windows(settings, facts.channel)
+    quiet = settings.quiet_hours if settings else get_site_quiet_hours()
+    windows = _get_windows(settings, facts.channel)
     if quiet is None and not windows:
         return None
     return Timetable(get_zone(settings.time_zone if settings else ""), quiet, windows)
@@ -110,10 +126,6 @@ def _build_windows_rule(facts: Facts, timetable: Timetable) -> Rule:
     return Rule(RuleKind.DELIVERY_WINDOWS, "user", detail)
 
 
-def _get_quiet_hours(settings: UserSettings | None) -> Hours | None:
-    return settings.quiet_hours if settings else get_site_quiet_hours()
-
-
 def _get_windows(settings: UserSettings | None, channel: str) -> tuple[Hours, ...]:
     if settings is None or not settings.delivery_windows:
         return ()
@@ -123,3 +135,67 @@ def _get_windows(settings: UserSettings | None, channel: str) -> tuple[Hours, ..
         # Settings that were saved without validation must not hold deliveries forever.
         logger.warning("The delivery windows of settings %s are ignored: %s", settings.pk, error)
         return ()
+
+
+def digest(facts: Facts) -> Answer:
+    """Hold for the user's digest or, if the user has none, for the batch window of the event.
+
+    CRITICAL deliveries do not wait, nor do deliveries that would expire before then. Channels without addresses, such
+    as the log, never wait, so they keep one entry for each notification.
+    """
+    if facts.effective_priority == NotificationPriority.CRITICAL or not facts.kind:
+        return Deliver()
+    hold = None
+    if facts.person.settings is not None:
+        hold = _hold_for_digest(facts, facts.person.settings)
+    if hold is None and facts.event.batch_window:
+        hold = _hold_for_batch(facts)
+    if hold is None or (facts.expires_at is not None and facts.expires_at <= hold.until):
+        return Deliver()
+    return hold
+
+
+def _hold_for_digest(facts: Facts, settings: UserSettings) -> Hold | None:
+    # The host's own preference source may return any value.
+    is_used = settings.digest in DIGEST_INTERVALS
+    if not is_used or not facts.event.may_wait_for_digest(facts.effective_priority):
+        return None
+    if facts.channel not in map(key_of, conf.current().digest_channels):
+        return None
+    zone = get_zone(settings.time_zone)
+    weekly = settings.digest == UserSettings.Digest.WEEKLY
+    try:
+        due = find_next_hour(facts.decision_time, settings.digest_hour, settings.digest_day if weekly else None, zone)
+    except ValueError as error:
+        # Settings that were saved without validation must not hold deliveries forever.
+        logger.warning("The digest of settings %s is ignored: %s", settings.pk, error)
+        return None
+    day = f" on {DAYS[settings.digest_day]}" if weekly else ""
+    detail = {"interval": settings.digest, "time": f"{settings.digest_hour:02}:00{day}", "zone": zone.key}
+    rule = Rule(RuleKind.DIGEST, "user", detail)
+    # The limit on waiting for delivery windows counts from the hour of the digest.
+    return _build_hold(facts, Reason.DIGEST, rule, get_person_timetable(facts), due, due)
+
+
+def _hold_for_batch(facts: Facts) -> Hold | None:
+    seconds = facts.event.batch_seconds
+    # A call with a send_at means that time, not the end of a batch window after it.
+    if not seconds or (facts.has_own_time and not facts.event.batch_scheduled):
+        return None
+    due = facts.decision_time + timedelta(seconds=seconds)
+    rule = Rule(RuleKind.BATCH, "event", {"seconds": seconds})
+    return _build_hold(facts, Reason.BATCH, rule, get_timetable(facts), due, facts.wanted_at)
+
+
+def _build_hold(
+    facts: Facts, reason: Reason, rule: Rule, timetable: Timetable | None, due: datetime, wanted_at: datetime
+) -> Hold:
+    until = find_opening(timetable, due, wanted_at)
+    hours = find_openings_without_each(facts, timetable, due, wanted_at)
+    return Hold(until, reason, find_deciding_rule(until, {rule: _find_due_otherwise(facts, reason), **hours}))
+
+
+def _find_due_otherwise(facts: Facts, reason: Reason) -> datetime:
+    """Return when the delivery would be sent if it did not wait for this."""
+    batch = _hold_for_batch(facts) if reason is Reason.DIGEST else None
+    return batch.until if batch else find_opening(get_timetable(facts), facts.decision_time, facts.wanted_at)
