@@ -64,7 +64,10 @@ def encoded(value: Any, path: str = "context") -> Any:
     if isinstance(value, Enum):
         return encoded(value.value, path)
     if isinstance(value, str):
-        return _check_storable(str(value), path)
+        text = str(value)
+        if UNSTORABLE.search(text):
+            raise InvalidContext(_format_unstorable_error(path))
+        return text
     if isinstance(value, Promise):
         return _encode_lazy_text(value, path)
     if value is None or isinstance(value, bool | int):
@@ -76,12 +79,8 @@ def encoded(value: Any, path: str = "context") -> Any:
     return _encode_number_or_collection(value, path)
 
 
-def _check_storable(text: str, path: str) -> str:
-    if UNSTORABLE.search(text):
-        raise InvalidContext(
-            f"{path} contains a NUL character or half of a surrogate pair, which a database cannot store."
-        )
-    return text
+def _format_unstorable_error(path: str) -> str:
+    return f"{path} contains a NUL character or half of a surrogate pair, which a database cannot store."
 
 
 def _encode_lazy_text(value: Promise, path: str) -> Any:
@@ -128,13 +127,17 @@ def _encode_mapping(value: Mapping[Any, Any], path: str) -> dict[str, Any]:
     wrong = [key for key in value if not isinstance(key, str)]
     if wrong:
         raise InvalidContext(f"{path} has the key {wrong[0]!r}; keys must be strings.")
-    plain = {_check_storable(key, path): encoded(item, f"{path}.{key}") for key, item in value.items()}
-    return wrap_tags(plain)
+    if any(UNSTORABLE.search(key) for key in value):
+        raise InvalidContext(_format_unstorable_error(path))
+    return wrap_tags({key: encoded(item, f"{path}.{key}") for key, item in value.items()})
 
 
 def wrap_tags(plain: dict[str, Any]) -> dict[str, Any]:
     """Return a mapping, wrapped as ``$dict`` if one of its keys looks like a tag."""
-    return {"$dict": plain} if any(key.startswith("$") for key in plain) else plain
+    for key in plain:
+        if key.startswith("$"):
+            return {"$dict": plain}
+    return plain
 
 
 def decoded(value: Any) -> Any:
@@ -152,7 +155,10 @@ def decoded(value: Any) -> Any:
             return _decode_tag(tag, inner)
         if tag == "$dict":
             value = _check_mapping(inner)
-    return {key: decoded(item) for key, item in value.items()}
+    plain = {}
+    for key, item in value.items():
+        plain[key] = decoded(item)
+    return plain
 
 
 def _decode_tag(tag: str, inner: Any) -> Any:
@@ -206,6 +212,8 @@ def select_loggable(event: NotificationEvent, stored: Mapping[str, Any]) -> dict
 
     Lazy texts are translated into the language of the site. Values that JSON cannot represent are texts.
     """
+    if not event.loggable:
+        return {}
     inner = stored.get("$dict", stored)
     values = {key: decoded(inner[key]) for key in event.loggable if key in inner}
     if has_lazy_text(values):

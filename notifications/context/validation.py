@@ -59,11 +59,11 @@ class _Problems:
             self.sentences.append(sentence)
 
     def refuse(self) -> None:
-        """Refuse the context if there are problems, unless it is sent despite them.
+        """Refuse the context because of its problems, unless it is sent despite them.
 
         :raises InvalidContext: with all problems in the message.
         """
-        if self.sentences and not self.is_lenient:
+        if not self.is_lenient:
             raise InvalidContext(f"The context of event {self.event.name!r} is wrong: {' '.join(self.sentences)}")
 
 
@@ -75,37 +75,55 @@ def validated(event: NotificationEvent, context: Mapping[str, Any] | None) -> Va
     problems = _Problems(event)
     given = _select_usable_keys(context, problems)
     _check_keys(event, given, problems)
-    values = {key: value for key, value in given.items() if event.context is None or key in event.context}
-    stored = {
-        key: kept
-        for key, value in values.items()
-        if (kept := _to_stored(event, key, value, problems)) is not NOT_STORED
-    }
-    problems.refuse()
-    stored = _limit_size(stored, problems)
-    return ValidatedContext(wrap_tags(stored), tuple(problems.sentences), _has_dedup_keys(event, stored, problems))
+    plain: dict[str, Any] = {}
+    for key, value in given.items():
+        if event.context is None or key in event.context:
+            kept = _to_stored(event, key, value, problems)
+            if kept is not NOT_STORED:
+                plain[key] = kept
+    if problems.sentences:
+        problems.refuse()
+    stored, limit = wrap_tags(plain), conf.current().context_bytes
+    size = len(json.dumps(stored))
+    # Every worker that delivers to one of its recipients reads the context.
+    if size > limit:
+        problems.add(
+            f"It has {size} bytes; NOTIFICATIONS['CONTEXT_BYTES'] allows {limit}. "
+            "Pass an id or a link instead of the content."
+        )
+        problems.refuse()
+        plain = _shorten(plain, size - limit, problems)
+        stored = wrap_tags(plain)
+    has_dedup_keys = not event.dedup_keys or _has_dedup_keys(event, plain, problems)
+    return ValidatedContext(stored, tuple(problems.sentences), has_dedup_keys)
 
 
 def _select_usable_keys(context: Any, problems: _Problems) -> dict[str, Any]:
     """Return the values with usable keys."""
-    if context is not None and not isinstance(context, Mapping):
+    if context is None:
+        return {}
+    if not isinstance(context, Mapping):
         problems.add(f"It must be a mapping, not {to_safe_text(context):.80}.")
         # Such a context has no values to send.
         problems.is_lenient = problems.is_critical
         problems.refuse()
         return {}
-    wrong = [key for key in context or () if not isinstance(key, str) or UNSTORABLE.search(key)]
-    for key in wrong:
-        problems.add(f"It has the key {key!a}; keys must be plain strings.")
-    return {key: value for key, value in (context or {}).items() if key not in wrong}
+    usable = {}
+    for key, value in context.items():
+        if isinstance(key, str) and not UNSTORABLE.search(key):
+            usable[key] = value
+        else:
+            problems.add(f"It has the key {key!a}; keys must be plain strings.")
+    return usable
 
 
 def _check_keys(event: NotificationEvent, given: Mapping[str, Any], problems: _Problems) -> None:
-    declared = given.keys() if event.context is None else event.context
-    for key in sorted(given.keys() - declared):
-        names = ", ".join(sorted(declared)) or "none"
+    if event.context is None:
+        return
+    for key in sorted(given.keys() - event.context.keys()):
+        names = ", ".join(sorted(event.context)) or "none"
         problems.add(f"{key!r} is not declared (declared: {names}).", key)
-    for key, kind in (event.context or {}).items():
+    for key, kind in event.context.items():
         if key not in given and not matches_type(None, kind):
             problems.add(f"{key!r} is missing.", key)
 
@@ -166,19 +184,6 @@ def _has_dedup_keys(event: NotificationEvent, stored: Mapping[str, Any], problem
     """
     keys = set(event.dedup_keys)
     return not keys & problems.keys and (event.context is not None or keys <= stored.keys())
-
-
-def _limit_size(stored: dict[str, Any], problems: _Problems) -> dict[str, Any]:
-    """Limit the size of a context, because every worker that delivers to one of its recipients reads it."""
-    size, limit = _count_bytes(wrap_tags(stored)), conf.current().context_bytes
-    if size <= limit:
-        return stored
-    problems.add(
-        f"It has {size} bytes; NOTIFICATIONS['CONTEXT_BYTES'] allows {limit}. "
-        "Pass an id or a link instead of the content."
-    )
-    problems.refuse()
-    return _shorten(stored, size - limit, problems)
 
 
 def _shorten(stored: dict[str, Any], excess: int, problems: _Problems) -> dict[str, Any]:

@@ -22,9 +22,9 @@ _override: Callable[[], datetime] | None = None
 
 def now(using: str = DEFAULT_DB_ALIAS) -> datetime:
     """Return the current time, aware and in UTC."""
-    if not uses_server_time(using):
-        return local_now()
     engine = get_engine(using)
+    if _override is not None or engine.server_time is None:
+        return local_now()
     with engine.connection.cursor() as cursor:
         cursor.execute(f"SELECT {engine.server_time}")
         return cursor.fetchone()[0].astimezone(UTC)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMappin
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from django.utils.module_loading import autodiscover_modules
@@ -103,7 +104,7 @@ class NotificationEvent:
             object.__setattr__(self, name, value)
         validate_event(self)
 
-    @property
+    @cached_property
     def channels(self) -> tuple[str, ...]:
         """The names of the supported channels, each once, in the declared order."""
         return tuple(dict.fromkeys(key_of(channel) for channel in self.supported_channels))
@@ -113,17 +114,17 @@ class NotificationEvent:
         """The human-readable name, in the active language."""
         return str(self.label) or self.name.replace("_", " ").capitalize()
 
-    @property
+    @cached_property
     def bypasses_preferences(self) -> bool:
         """Whether it also reaches users who opted out."""
         return self.priority == NotificationPriority.CRITICAL
 
-    @property
+    @cached_property
     def is_sent_at_any_hour(self) -> bool:
         """Whether it ignores quiet hours and delivery windows."""
         return self.ignores_quiet_hours or self.priority == NotificationPriority.CRITICAL
 
-    @property
+    @cached_property
     def batch_seconds(self) -> float:
         """The seconds that the first delivery of a batch waits for others; 0 if the event has no batches."""
         if self.batch_window == "default":
@@ -181,7 +182,8 @@ class EventRegistry(MutableMapping[Enum, NotificationEvent]):
 
     def named(self, name: str) -> NotificationEvent | None:
         """Return the event of this name, ignoring case, or None if it is not registered."""
-        return self._by_name.get(key_of(name))
+        # Most names are spelled as they are registered.
+        return self._by_name.get(name) or self._by_name.get(key_of(name))
 
     @contextmanager
     def restored(self) -> Iterator[None]:

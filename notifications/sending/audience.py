@@ -27,6 +27,8 @@ from notifications.storage.insert import MAX_INSERT_ROWS
 
 # The channels that a To names; None means all channels of the call.
 ChannelFilter = frozenset[str] | None
+# Sorted keys of users, and the channels that they get.
+Stream = tuple[Iterator[Any], ChannelFilter]
 ACCEPTED_TYPES = "Pass users, groups, querysets of these, Members(cluster), Topic(…), Address(…) or To(…)."
 
 
@@ -76,28 +78,36 @@ class Audience:
 
     def chunks(self, size: int) -> Iterator[Chunk]:
         """Yield the recipients in chunks of at most ``size``: first users, by id, then addresses, by key."""
-        users = merge_sorted(self._streams(size))
-        while part := tuple(islice(users, size)):
-            channels_by_key = {user_key(pk): channels for pk, channels in part if channels is not None}
-            yield Chunk(user_ids=tuple(pk for pk, _ in part), channels_by_key=channels_by_key)
+        users = merge_sorted(self._list_streams(size))
+        while part := [*islice(users, size)]:
+            user_ids, channels_by_key = [], {}
+            for pk, channels in part:
+                user_ids.append(pk)
+                if channels is not None:
+                    channels_by_key[user_key(pk)] = channels
+            yield Chunk(user_ids=tuple(user_ids), channels_by_key=channels_by_key)
         ordered = iter(sorted(self._addresses))
         while keys := tuple(islice(ordered, size)):
             filtered = [self._addresses[key] for key in keys]
             channels_by_key = {address.key: channels for address, channels in filtered if channels is not None}
             yield Chunk(addresses=tuple(address for address, _ in filtered), channels_by_key=channels_by_key)
 
-    def _streams(self, size: int) -> Iterator[tuple[Iterator[Any], ChannelFilter]]:
-        queries = [(get_users_in_groups(groups), channel_filter) for channel_filter, groups in self._groups.items()]
-        for queryset, channel_filter in [*self._queries, *queries]:
-            yield iterate_sorted(queryset, "pk", size), channel_filter
+    def _list_streams(self, size: int) -> list[Stream]:
+        streams: list[Stream] = []
+        for queryset, channel_filter in self._queries:
+            streams.append((iterate_sorted(queryset, "pk", size), channel_filter))
+        for channel_filter, groups in self._groups.items():
+            streams.append((iterate_sorted(get_users_in_groups(groups), "pk", size), channel_filter))
         for channel_filter, topics in self._topics.items():
             subscriptions = TopicSubscription.objects.for_topics(topics, self.cluster)
-            yield iterate_sorted(subscriptions, "user_id", size), channel_filter
+            streams.append((iterate_sorted(subscriptions, "user_id", size), channel_filter))
         for channel_filter, ids in self._ids.items():
-            yield iter(sorted(ids)), channel_filter
+            streams.append((iter(sorted(ids)), channel_filter))
+        return streams
 
     def _add_all(self, recipients: Any, channel_filter: ChannelFilter) -> None:
-        for recipient in _as_iterable(recipients):
+        is_plain = isinstance(recipients, list | tuple | set | frozenset)
+        for recipient in recipients if is_plain else _as_iterable(recipients):
             if not isinstance(recipient, To):
                 self._add(recipient, channel_filter)
             elif channel_filter is None:
@@ -107,7 +117,9 @@ class Audience:
                 raise InvalidRecipient("A To(…) cannot stand inside another.")
 
     def _add(self, recipient: Any, channel_filter: ChannelFilter) -> None:
-        if isinstance(recipient, Address):
+        if isinstance(recipient, get_user_model()):
+            self._ids[channel_filter].add(_get_primary_key(recipient))
+        elif isinstance(recipient, Address):
             _, known = self._addresses.get(recipient.key, (recipient, frozenset()))
             self._addresses[recipient.key] = recipient, combine_filters([known, channel_filter])
         elif isinstance(recipient, Members):
@@ -121,7 +133,7 @@ class Audience:
         elif isinstance(recipient, get_group_model()):
             self._groups[channel_filter].add(_get_primary_key(recipient))
         else:
-            self._ids[channel_filter].add(_get_user_id(recipient))
+            raise _build_error(recipient)
 
 
 def _query_members(cluster: Any) -> QuerySet[Any]:
@@ -163,12 +175,6 @@ def _suggest_fix(value: Any) -> str:
     if isinstance(value, str | int | UUID | BaseManager | ModelBase) and not isinstance(value, bool):
         return f"Look up the users, for example with {get_user_model().__name__}.objects.filter(…). "
     return ""
-
-
-def _get_user_id(recipient: Any) -> Any:
-    if not isinstance(recipient, get_user_model()):
-        raise _build_error(recipient)
-    return _get_primary_key(recipient)
 
 
 def _get_primary_key(recipient: Any) -> Any:
@@ -261,12 +267,13 @@ def _get_python_order(queryset: QuerySet[Any], column: str) -> Any:
     return get_engine(queryset.db).python_order(column) if is_text else column
 
 
-def merge_sorted(streams: Iterable[tuple[Iterator[Any], ChannelFilter]]) -> Iterator[tuple[Any, ChannelFilter]]:
+def merge_sorted(streams: Collection[Stream]) -> Iterator[tuple[Any, ChannelFilter]]:
     """Merge sorted streams of distinct keys. Yield each key with the channels of all streams that have it."""
-    tagged = [zip(keys, repeat(channel_filter)) for keys, channel_filter in streams]
-    if len(tagged) == 1:
-        yield from tagged[0]
+    if len(streams) == 1:
+        [(keys, channel_filter)] = streams
+        yield from zip(keys, repeat(channel_filter))
         return
+    tagged = [zip(keys, repeat(channel_filter)) for keys, channel_filter in streams]
     for key, same_key in groupby(merge(*tagged, key=itemgetter(0)), key=itemgetter(0)):
         yield key, combine_filters(channel_filter for _key, channel_filter in same_key)
 

@@ -27,12 +27,8 @@ from notifications.sending.idempotency import count_present, read_outcomes, rele
 from notifications.sending.permission import check_permission
 from notifications.sending.queue_limit import QueueFull, QueueRoom, is_limited
 from notifications.sending.request import Request
-from notifications.storage.insert import (
-    MAX_INSERT_ROWS,
-    insert_deliveries,
-    insert_with_deliveries,
-    inserts_in_one_statement,
-)
+from notifications.storage.engine import get_engine
+from notifications.storage.insert import MAX_INSERT_ROWS, insert_deliveries, insert_with_deliveries
 from notifications.storage.locks import lock_queue
 
 ALL_RECIPIENTS = "*"
@@ -61,7 +57,7 @@ def _write_at_once(request: Request, audience: Audience, using: str) -> SendResu
     decisions = Decisions(request, notification, get_address_kinds(request), now)
     plan = decisions.plan(audience.chunks(MAX_INSERT_ROWS))
     has_more_rows = plan.drops or plan.rejections or request.options.attachments
-    is_one_statement = inserts_in_one_statement(using) and not has_more_rows
+    is_one_statement = get_engine(using).can_write_in_with and not has_more_rows
     # A single statement is atomic without a savepoint, and needs no transaction of its own.
     needs_none = is_one_statement and not is_in_transaction(using)
     with nullcontext() if needs_none else transaction.atomic(using=using, savepoint=not is_one_statement):

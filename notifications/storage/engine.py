@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+from operator import itemgetter
 from typing import Any, ClassVar, NamedTuple
 
 from django.db import Error, connections
@@ -24,7 +25,7 @@ ENGINES = {
 
 
 # The types of values that the driver accepts as they are.
-KNOWN_TYPES = (int, str)
+KNOWN_TYPES = frozenset((int, str))
 # The SQL of values that InsertTarget accepts as constants.
 LITERALS = {None: "NULL", "": "''", 0: "0"}
 
@@ -227,7 +228,7 @@ def fetch_ids(engine: Engine, sql: str, params: Sequence[Any]) -> set[int]:
     """Run a statement and return the first column of its rows."""
     with engine.connection.cursor() as cursor:
         cursor.execute(sql, params)
-        return {row[0] for row in cursor.fetchall()}
+        return set(map(itemgetter(0), cursor.fetchall()))
 
 
 def array_subquery(values: Iterable[Any], field: Any, using: str) -> RawSQL:
@@ -248,6 +249,7 @@ def in_array(values: Iterable[Any], field: Any, using: str) -> tuple[str, Any]:
 
 def _parameter(values: Iterable[Any], field: Any, engine: Engine) -> Any:
     # The keys of a host's models may have a type that the driver does not know.
-    known = KNOWN_TYPES if type(field) is CharField else (int,)
-    prepare, connection = field.get_db_prep_value, engine.connection
-    return engine.array_parameter([value if type(value) in known else prepare(value, connection) for value in values])
+    known, given = KNOWN_TYPES if type(field) is CharField else KNOWN_TYPES - {str}, [*values]
+    if not known.issuperset(map(type, given)):
+        given = [field.get_db_prep_value(value, engine.connection) for value in given]
+    return engine.array_parameter(given)

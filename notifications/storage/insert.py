@@ -7,9 +7,10 @@ each drop may be most of what a send writes.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache, lru_cache
+from operator import attrgetter
 from types import NoneType
 from typing import Any
 
@@ -29,7 +30,7 @@ WRITTEN_COLUMNS = (*SHARED_COLUMNS, *DELIVERY_COLUMNS)
 # The values of DELIVERY_COLUMNS. It is a plain tuple, because a send to many thousands makes one for each delivery.
 NewDelivery = tuple[str, Any, str, str, str, str, str, datetime | None]
 EMPTY_JSON = "{}"
-UNCONVERTED_TYPES = (int, NoneType)
+UNCONVERTED_TYPES = frozenset((int, NoneType))
 
 
 def insert_notification(row: Any, using: str) -> None:
@@ -41,11 +42,13 @@ def insert_notification(row: Any, using: str) -> None:
     engine = get_engine(using)
     if row.created_at is None and not clock.uses_server_time(using):
         row.created_at = clock.local_now()
-    fields = [field for field in _fields("Notification") if field.name != "created_at" or row.created_at is not None]
-    connection = engine.connection
-    values = [field.get_db_prep_save(getattr(row, field.attname), connection) for field in fields]
+    connection, by_server = engine.connection, row.created_at is None
+    values = []
+    for field in _fields("Notification"):
+        if field.name != "created_at" or not by_server:
+            values.append(field.get_db_prep_save(getattr(row, field.attname), connection))
     with connection.cursor() as cursor:
-        cursor.execute(_notification_statement(engine, row.created_at is None), values)
+        cursor.execute(_notification_statement(engine, by_server), values)
         row.pk, created_at = cursor.fetchone()
     row.created_at = row.created_at or created_at.astimezone(UTC)
     row._state.adding, row._state.db = False, using
@@ -61,13 +64,11 @@ def _notification_statement(engine: Engine, by_server: bool) -> str:
         RETURNING id, created_at"""  # noqa: S608 - only constants and column names are formatted in
 
 
-def inserts_in_one_statement(using: str) -> bool:
-    """Return whether :func:`insert_with_deliveries` runs one statement."""
-    return get_engine(using).can_write_in_with
-
-
 def insert_with_deliveries(row: Any, score: int, deliveries: Sequence[NewDelivery], using: str) -> None:
-    """Insert a notification with a ``created_at``, and its deliveries: :data:`MAX_INSERT_ROWS` at most."""
+    """Insert a notification with a ``created_at``, and its deliveries: :data:`MAX_INSERT_ROWS` at most.
+
+    It takes one statement if the engine ``can_write_in_with``.
+    """
     engine = get_engine(using)
     connection = engine.connection
     if not deliveries or not engine.can_write_in_with:
@@ -106,18 +107,19 @@ def _combined_statement(engine: Engine, count: int) -> str:
 def insert_deliveries(using: str, notification_id: int, score: int, rows: Sequence[NewDelivery]) -> None:
     """Insert deliveries of one notification in the caller's transaction."""
     engine = get_engine(using)
-    engine.insert_rows(_delivery_target(), [*_prepare_rows(engine.connection, (notification_id, score), rows)])
+    engine.insert_rows(_delivery_target(), _prepare_rows(engine.connection, (notification_id, score), rows))
 
 
-def _prepare_rows(connection: Any, shared: tuple[int, int], rows: Sequence[NewDelivery]) -> Iterator[tuple[Any, ...]]:
+def _prepare_rows(connection: Any, shared: tuple[int, int], rows: Sequence[NewDelivery]) -> list[tuple[Any, ...]]:
     """Return rows for the driver; only times and the primary keys of the host's users may need conversion."""
     key = apps.get_model("klaxon", "Delivery")._meta.get_field("recipient")
     # Many deliveries have the same due time.
-    adapt = cache(connection.ops.adapt_datetimefield_value)
+    adapt, prepared = cache(connection.ops.adapt_datetimefield_value), []
     for channel, pk, recipient_key, address, address_hash, state, reason, due_at in rows:
         recipient_id = pk if type(pk) is int else key.get_db_prep_save(pk, connection)
         due = due_at and adapt(due_at)
-        yield (*shared, channel, recipient_id, recipient_key, address, address_hash, state, reason, due)
+        prepared.append((*shared, channel, recipient_id, recipient_key, address, address_hash, state, reason, due))
+    return prepared
 
 
 @cache
@@ -139,24 +141,20 @@ def insert_log_rows(using: str, rows: Sequence[Any]) -> None:
     if not rows:
         return
     engine = get_engine(using)
-    connection = engine.connection
-    columns = [
-        Column(field.column, kind, _prepare_values(field, [getattr(row, field.attname) for row in rows], connection))
-        for field, kind in _log_fields(engine)
-    ]
-    addresses, contexts = zip(*(_get_personal(row) for row in rows), strict=True)
+    columns, addresses, contexts = [], [], []
+    for field, kind in _log_fields(engine):
+        values = [*map(attrgetter(field.attname), rows)]
+        # Only times and primary keys of the host's models may need conversion.
+        if field.is_relation or isinstance(field, DateTimeField):
+            values = _convert_values(field, values, engine.connection)
+        columns.append(Column(field.column, kind, values))
+    for row in rows:
+        is_personal = bool(row.new_address or row.new_context)
+        context = json.dumps(row.new_context, default=str) if row.new_context else EMPTY_JSON
+        addresses.append(row.new_address if is_personal else None)
+        contexts.append(context if is_personal else None)
     details = [Column("address", "text", addresses), Column("context_data", "jsonb", contexts)]
     engine.insert_with_details("klaxon_notificationlog", columns, "klaxon_logpersonal", "log_id", details)
-
-
-def _get_personal(row: Any) -> tuple[str, str] | tuple[None, None]:
-    if not (row.new_address or row.new_context):
-        return None, None
-    return row.new_address, _to_json(row.new_context)
-
-
-def _to_json(context: dict[str, Any] | None) -> str:
-    return json.dumps(context, default=str) if context else EMPTY_JSON
 
 
 @cache
@@ -166,11 +164,12 @@ def _log_fields(engine: Engine) -> list[tuple[Any, str]]:
     return [(field, field.db_type(engine.connection)) for field in fields if field.name != "id"]
 
 
-def _prepare_values(field: Any, values: list[Any], connection: Any) -> list[Any]:
-    """Return values for the driver; only times and primary keys of the host's models may need conversion."""
-    may_need_conversion = field.is_relation or isinstance(field, DateTimeField)
-    if not may_need_conversion or all(type(value) in UNCONVERTED_TYPES for value in values):
+def _convert_values(field: Any, values: list[Any], connection: Any) -> list[Any]:
+    """Return values for the driver."""
+    if UNCONVERTED_TYPES.issuperset(map(type, values)):
         return values
     # Most rows have the same value.
-    prepare = cache(lambda value: field.get_db_prep_save(value, connection))
-    return [prepare(value) for value in values]
+    converted = {}
+    for value in set(values):
+        converted[value] = field.get_db_prep_save(value, connection)
+    return [*map(converted.__getitem__, values)]

@@ -24,6 +24,8 @@ PERSONAL_FIELDS = ("id", "user", "cluster", "addresses", "language", "digest_ask
 SETTINGS_FIELDS = [field for field in UserSettings._meta.concrete_fields if field.name not in PERSONAL_FIELDS]
 # Planning the statement for so few users takes longer than running it.
 SMALL_CHUNK = MAX_INSERT_ROWS
+# Parameters of the statement: the primary key of the cluster, and the keys of the users.
+CLUSTER, KEYS = "cluster", "keys"
 USER_KEY = "klaxon_recipients.recipient_pk"
 # A row has these columns: the primary key; whether there are any suppressions to look up; the primary key of the
 # settings and the addresses in them; the requested columns; last, as one text, all facts that gates read. This text is
@@ -37,16 +39,12 @@ HAS_SHARED_PREFERENCES = "EXISTS (SELECT 1 FROM klaxon_sharedpreference WHERE cl
 class RecipientQuery(NamedTuple):
     """A query for users in a cluster.
 
-    :param cluster: the primary key of the cluster, prepared for the driver.
-    :param condition: SQL that follows a column with the key of a user.
-    :param keys: the parameter of the condition.
+    :param condition: SQL that follows a column with the key of a user. Its parameter is :data:`KEYS`.
     :param is_small: whether there are at most :data:`SMALL_CHUNK` users.
     """
 
     engine: Engine
-    cluster: Any
     condition: str
-    keys: Any
     is_small: bool
 
     @property
@@ -56,12 +54,12 @@ class RecipientQuery(NamedTuple):
 
 
 class SelectedColumn(NamedTuple):
-    """A column of a statement and the join that it needs, if any, each with its parameters."""
+    """A column of a statement and the join that it needs, if any, each with its parameters: CLUSTER or KEYS."""
 
     column: str
-    params: Sequence[Any] = ()
+    params: tuple[str, ...] = ()
     join: str = ""
-    join_params: Sequence[Any] = ()
+    join_params: tuple[str, ...] = ()
 
 
 class RecipientFacts(NamedTuple):
@@ -93,22 +91,28 @@ def load_recipients(
     connection = engine.connection
     cluster_id = UserSettings._meta.get_field("cluster").get_db_prep_value(cluster.pk, connection)
     users, user_params = _users((*names, active) if active else names, using)
-    membership_sql, membership_params = _membership(cluster, "recipient_is_active" if active else "TRUE", using)
+    membership, membership_params = _membership(cluster, "recipient_is_active" if active else "TRUE", using)
     condition, keys = in_array(user_ids, get_user_model()._meta.pk, using)
-    query = RecipientQuery(engine, cluster_id, condition, keys, len(user_ids) <= SMALL_CHUNK)
-    roles, mutes = _roles(query), _mutes(query)
-    facts = (membership_sql, HAS_SHARED_PREFERENCES, roles.column, mutes.column)
-    sql = _statement(engine, users, len(names), bool(active), facts, roles.join + mutes.join, condition)
-    params = [*user_params, *membership_params, cluster_id, *roles.params, *mutes.params, cluster_id]
+    query = RecipientQuery(engine, condition, len(user_ids) <= SMALL_CHUNK)
+    sql, places = _compose(query, users, len(names), bool(active), membership, user_groups_field())
+    params = [*user_params, *membership_params]
+    for place in places:
+        params.append(keys if place == KEYS else cluster_id)
     with connection.cursor() as cursor:
-        cursor.execute(sql, [*params, *roles.join_params, *mutes.join_params, keys])
+        cursor.execute(sql, params)
         return cursor.fetchall()
 
 
 @lru_cache(maxsize=100)
-def _statement(
-    engine: Engine, users: str, names: int, has_active: bool, facts: tuple[str, ...], joins: str, condition: str
-) -> str:
+def _compose(
+    query: RecipientQuery, users: str, names: int, has_active: bool, membership: str, groups: Any
+) -> tuple[str, tuple[str, ...]]:
+    """Return the statement, and its parameters after those of the users and of the membership: CLUSTER or KEYS.
+
+    :param users: the query for all users, with ``names`` columns of addresses.
+    :param groups: the field of the user model with the groups that roles are; None if it has none.
+    """
+    engine = query.engine
     requested = [f"recipient_{number}" for number in range(names)]
     columns = ["recipient_pk", *requested, *(["recipient_is_active"] if has_active else [])]
     settings = [
@@ -116,38 +120,40 @@ def _statement(
         for field in SETTINGS_FIELDS
     ]
     is_active = "recipient_is_active" if has_active else "TRUE"
-    all_facts = engine.json_to_text(engine.json_array(is_active, *facts, *settings))
-    return f"""
+    roles, mutes = _roles(query, groups), _mutes(query)
+    facts = (is_active, membership, HAS_SHARED_PREFERENCES, roles.column, mutes.column, *settings)
+    sql = f"""
         WITH klaxon_recipients ({", ".join(columns)}) AS ({users})
         SELECT recipient_pk, EXISTS (SELECT 1 FROM klaxon_suppression), s.id, s.addresses,
-            {", ".join([*requested, all_facts])}
+            {", ".join([*requested, engine.json_to_text(engine.json_array(*facts))])}
         FROM klaxon_recipients
-        LEFT JOIN klaxon_usersettings s ON s.user_id = recipient_pk AND s.cluster_id = %s {joins}
-        WHERE recipient_pk {condition}"""  # noqa: S608 - only constants and SQL that Django composed are formatted in
+        LEFT JOIN klaxon_usersettings s ON s.user_id = recipient_pk AND s.cluster_id = %s {roles.join} {mutes.join}
+        WHERE recipient_pk {query.condition}"""  # noqa: S608 - only constants and SQL that Django composed are formatted in
+    return sql, (CLUSTER, *roles.params, *mutes.params, CLUSTER, *roles.join_params, *mutes.join_params, KEYS)
 
 
-def _roles(query: RecipientQuery) -> SelectedColumn:
+def _roles(query: RecipientQuery, groups: Any) -> SelectedColumn:
     """Return the column of the user's roles with preferences in the cluster; for a small chunk, of all their roles."""
-    through, quote = user_groups_field(), query.engine.connection.ops.quote_name
-    if through is None:
+    if groups is None:
         return SelectedColumn("NULL")
-    user, group = f"g.{quote(through.m2m_column_name())}", f"g.{quote(through.m2m_reverse_name())}"
-    table = f"{quote(through.m2m_db_table())} g"
+    quote = query.engine.connection.ops.quote_name
+    user, group = f"g.{quote(groups.m2m_column_name())}", f"g.{quote(groups.m2m_reverse_name())}"
+    table = f"{quote(groups.m2m_db_table())} g"
     if query.is_small:
         return _aggregate_rows(query, "recipient_roles", group, f"{table} WHERE", user, ())
     shared = f"JOIN klaxon_sharedpreference p ON p.group_id = {group} WHERE p.cluster_id = %s AND"
-    return _aggregate_rows(query, "recipient_roles", group, f"{table} {shared}", user, (query.cluster,))
+    return _aggregate_rows(query, "recipient_roles", group, f"{table} {shared}", user, (CLUSTER,))
 
 
 def _mutes(query: RecipientQuery) -> SelectedColumn:
     """Return the column of the kind, value and end of each of the user's mutes in the cluster."""
     mute = query.engine.json_array("kind", "value", "until")
     source = "klaxon_mute WHERE cluster_id = %s AND"
-    return _aggregate_rows(query, "recipient_mutes", mute, source, "user_id", (query.cluster,))
+    return _aggregate_rows(query, "recipient_mutes", mute, source, "user_id", (CLUSTER,))
 
 
 def _aggregate_rows(
-    query: RecipientQuery, name: str, value: str, source: str, user: str, params: tuple[Any, ...]
+    query: RecipientQuery, name: str, value: str, source: str, user: str, params: tuple[str, ...]
 ) -> SelectedColumn:
     """Return a column that contains the rows of each user as one JSON text.
 
@@ -162,7 +168,7 @@ def _aggregate_rows(
             SELECT {rows} AS {name}, {user} AS {name}_of FROM {source} {user} {query.condition}
             GROUP BY {user}
         ) AS {name}_all ON {name}_of = recipient_pk"""  # noqa: S608 - only constants and column names are formatted in
-    return SelectedColumn(name, (), join, (*params, query.keys))
+    return SelectedColumn(name, (), join, (*params, KEYS))
 
 
 def parse_facts(row: Row) -> RecipientFacts:

@@ -148,15 +148,14 @@ def settle(using: str, changes: Sequence[StateChange], now: datetime) -> set[int
         return set()
     if len(changes) > ROWS_PER_STATEMENT:
         return settle(using, changes[:ROWS_PER_STATEMENT], now) | settle(using, changes[ROWS_PER_STATEMENT:], now)
+    engine, rows = get_engine(using), []
+    connection = engine.connection
     for item in changes:
         if item.state not in TRANSITIONS.get(item.was, ()):
             raise ValueError(
                 f"A delivery cannot change from '{item.was}' to '{item.state}'; see notifications.core.transitions."
             )
-    engine = get_engine(using)
-    connection = engine.connection
-    rows = [
-        (
+        row = (
             item.id,
             item.fence,
             item.was,
@@ -169,8 +168,7 @@ def settle(using: str, changes: Sequence[StateChange], now: datetime) -> set[int
             item.attempts_refunded,
             item.tried_providers,
         )
-        for item in changes
-    ]
+        rows.append(row)
     texts, time = ("text", "text"), "timestamptz"
     types = ("bigint", "integer", *texts, "text", time, *texts, time, "integer", "text")
     values, params = engine.row_source(rows, types)

@@ -29,7 +29,7 @@ class SQLiteEngine(Engine):
 
     def row_source(self, rows: Sequence[Sequence[Any]], types: Sequence[str]) -> tuple[str, list[Any]]:
         placeholders = f"({', '.join(['%s'] * len(types))})"
-        return f"VALUES {', '.join([placeholders] * len(rows))}", [value for row in rows for value in row]
+        return f"VALUES {', '.join([placeholders] * len(rows))}", [*chain.from_iterable(rows)]
 
     def mapping_source(self, mapping: Mapping[str, str], key: str, value: str) -> tuple[str, list[Any]]:
         sql = f"(SELECT key AS {key}, value AS {value} FROM json_each(%s)) AS mapping"  # noqa: S608 - column names
@@ -79,16 +79,20 @@ class SQLiteEngine(Engine):
 
         This also takes the write lock on the file, so the keys that follow are free.
         """
-        names, detail_names = tuple(column.name for column in columns), tuple(column.name for column in details)
-        first, *others = zip(*(column.values for column in columns), strict=True)
-        values = self.single_row(", ".join(["%s"] * len(names)))
+        names, _kinds, values = zip(*columns, strict=True)
+        detail_names, _kinds, detail_values = zip(*details, strict=True)
+        first, *others = zip(*values, strict=True)
+        single = self.single_row(", ".join(["%s"] * len(names)))
         with transaction.atomic(using=self.using, savepoint=False), self.connection.cursor() as cursor:
-            cursor.execute(f"INSERT INTO {table} ({', '.join(names)}) {values}", first)  # noqa: S608
+            cursor.execute(f"INSERT INTO {table} ({', '.join(names)}) {single}", first)  # noqa: S608
             first_key = cursor.lastrowid
-            rows = [(first_key + number, *row) for number, row in enumerate(others, 1)]
+            rows, detail_rows = [], []
+            for row_key, row in enumerate(others, first_key + 1):
+                rows.append((row_key, *row))
+            for row_key, row in enumerate(zip(*detail_values, strict=True), first_key):
+                if row[0] is not None:
+                    detail_rows.append((row_key, *row))
             _insert_in_batches(cursor, InsertTarget(table, ("id", *names)), rows)
-            pairs = enumerate(zip(*(column.values for column in details), strict=True), first_key)
-            detail_rows = [(row_key, *row) for row_key, row in pairs if row[0] is not None]
             _insert_in_batches(cursor, InsertTarget(details_table, (key, *detail_names)), detail_rows)
 
     def python_order(self, column: str) -> Any:
@@ -123,7 +127,8 @@ def _insert_in_batches(cursor: Any, target: InsertTarget, rows: Sequence[Sequenc
     for size in BATCH_SIZES:
         count = len(rows) - len(rows) % size
         if count:
-            cursor.executemany(_insert_statement(target, size), _merge_parameters(size, rows[:count]))
+            parameters = rows[:count] if size == 1 else _merge_parameters(size, rows[:count])
+            cursor.executemany(_insert_statement(target, size), parameters)
             rows = rows[count:]
 
 
