@@ -26,15 +26,15 @@ class NotificationsConfig(AppConfig):
 
     def ready(self) -> None:
         from notifications import celery, checks, events, signals
-        from notifications.delivering import immediate
-        from notifications.delivering.workers import cleanup, wake_up
+        from notifications.delivering import on_commit
+        from notifications.delivering.workers import cleanup
         from notifications.delivering.workers.periodic_tasks import register_periodic_task
         from notifications.digests import make_due, release_overdue, send_section_digests
 
         checks.register_checks()
         events.autodiscover()
-        signals.notifications_queued.connect(wake_up.notify_workers, dispatch_uid="klaxon.wake")
-        signals.notifications_queued.connect(immediate.deliver_now, dispatch_uid="klaxon.immediate")
+        signals.notifications_queued.connect(on_commit.notify_workers, dispatch_uid="klaxon.wake")
+        signals.notifications_queued.connect(on_commit.deliver_now, dispatch_uid="klaxon.immediate")
         register_periodic_task("cleanup", 60.0, cleanup.delete_expired)
         # The digests come first, then the deliveries that no digest took.
         register_periodic_task("digests", 15.0, make_due)

@@ -12,11 +12,15 @@ from notifications import conf
 from notifications.conf import get_channel_class
 from notifications.conf.problem import find_nearest
 from notifications.delivering.rendering import find_template_errors, get_template_places
-from notifications.delivering.rendering.digest import DIGEST_VARIABLES, GENERAL_FOLDER
-from notifications.delivering.rendering.locales import LANGUAGE_PATTERN
-from notifications.delivering.rendering.templates import Place, get_template_name
+from notifications.delivering.rendering.digest import DIGEST_VARIABLES
+from notifications.delivering.rendering.templates import (
+    COMMON_VARIABLES,
+    GENERAL_FOLDER,
+    LANGUAGE_PATTERN,
+    Place,
+    get_template_name,
+)
 from notifications.delivering.rendering.undeclared_variables import find_undeclared_variables
-from notifications.delivering.rendering.variables import COMMON_VARIABLES
 from notifications.events import DIGESTS, NOTIFICATION_EVENTS, NotificationEvent, key_of
 from notifications.models import Notification
 

@@ -1,10 +1,18 @@
-"""One attempt to send a group of deliveries: prepare, mark as sending, send and record."""
+"""One attempt to send a group of deliveries: prepare the messages, hand them over, and record the receipts.
+
+The worker's thread records the receipts at the end of the group, in one transaction. If the group takes long, the
+:class:`~notifications.delivering.recorder.Recorder` records the final ones earlier, so that they are not lost if the
+provider stops answering.
+"""
 
 import logging
+import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from django.db import Error, transaction
@@ -12,146 +20,126 @@ from django.db import Error, transaction
 from notifications import conf
 from notifications.channels import BaseChannel
 from notifications.core.databases import is_temporary_failure
-from notifications.delivering.attempt_outcomes import Outcomes, dead_letter, normalize_receipt, retry_unsent
-from notifications.delivering.handover import GroupHandover
+from notifications.core.refusals import Streak, count_final_receipts
+from notifications.delivering.attempt_outcomes import (
+    OutcomePair,
+    Outcomes,
+    Tally,
+    dead_letter,
+    decide_next_state,
+    normalize_receipt,
+    retry_unsent,
+)
 from notifications.delivering.outcome_writer import OutcomeWriter
-from notifications.delivering.providers.attempt_result import AttemptResult
 from notifications.delivering.providers.breaker import count_trailing_failures, is_failure, opens_circuit
-from notifications.delivering.providers.choice import SLOW_SECONDS, Provider, Providers
+from notifications.delivering.providers.choice import SLOW_SECONDS, AttemptResult, Provider, Providers
 from notifications.delivering.rendering import get_locale, render_notification
-from notifications.delivering.workers.stop import Stop
-from notifications.events import NOTIFICATION_EVENTS
+from notifications.delivering.rendering.digest import render_digest
+from notifications.delivering.session import ClaimedDelivery, Group, Session
 from notifications.models import AttachedFile, Delivery
 from notifications.models.attachment import Files
 from notifications.outcomes import Reason, Receipt, Verdict
-from notifications.sending.gates import Person
 
 logger = logging.getLogger("notifications.dispatch")
 
-
-@dataclass(frozen=True)
-class AddressedDelivery:
-    """A claimed delivery and its recipient."""
-
-    delivery: Delivery
-    person: Person
+PreparedDelivery = tuple[Delivery, Any]
+"""A claimed delivery and the message that its channel has prepared."""
 
 
-@dataclass(frozen=True)
-class PreparedDelivery:
-    """A claimed delivery and the message that its channel has prepared."""
-
-    delivery: Delivery
-    message: Any
-
-
-def attempt(
-    provider: Provider, group: Sequence[AddressedDelivery], writer: OutcomeWriter, providers: Providers, stop: Stop
-) -> None:
-    """Try to send a group of deliveries with one provider. The writer counts the outcomes."""
-    channel = providers.channel_for(provider)
-    prepared = _prepare(channel, group, writer)
+def attempt(group: Group, session: Session) -> None:
+    """Try to send a group of deliveries with its provider."""
+    channel, writer = session.providers.channel_for(group.provider), session.writer
+    prepared = _prepare(channel, group.items, session)
     if not prepared:
         return
-    handover = GroupHandover(provider, writer, providers)
+    handover = GroupHandover(group.provider, writer, session.providers)
     # A transactional channel writes to this database, so its writes and the outcomes share one transaction.
-    with transaction.atomic(using=writer.using) if channel.transactional else writer.watch(handover):
-        _send(channel, prepared, handover, writer, stop)
+    with transaction.atomic(using=session.using) if channel.transactional else writer.watch(handover):
+        marked = _mark_sending(channel, prepared, session)
+        if channel.transactional or writer.can_continue():
+            _hand_over(channel, marked, handover, session)
+        else:
+            handover.unsent = [delivery for delivery, _ in marked]
         tally = handover.finish()
-    writer.counter.add(tally)
+    writer.count(tally)
     handover.observe()
 
 
-def _prepare(channel: BaseChannel, group: Sequence[AddressedDelivery], writer: OutcomeWriter) -> list[PreparedDelivery]:
+def _prepare(channel: BaseChannel, items: Sequence[ClaimedDelivery], session: Session) -> list[PreparedDelivery]:
     """Return the deliveries with their messages. Deliveries that cannot be rendered or prepared become dead letters."""
     prepared, failed = [], []
-    files = _load_files(channel, group, writer)
-    for addressed in group:
+    files: Mapping[int, Files] = {}
+    if channel.takes_attachments and any(map(attrgetter("delivery.notification.attachment_bytes"), items)):
+        notifications = [item.delivery.notification for item in items]
+        files = AttachedFile.objects.using(session.using).load_attachments(notifications)
+    for item in items:
         try:
-            message = _build_message(channel, addressed, files.get(addressed.delivery.notification_id, ()))
-            prepared.append(PreparedDelivery(addressed.delivery, message))
+            message = _build_message(channel, item, files.get(item.delivery.notification_id, ()))
+            prepared.append((item.delivery, message))
         except Exception as error:
             # A template or a transform queried a database during an outage. The delivery itself may be valid.
             if isinstance(error, Error) and is_temporary_failure(error):
                 raise
             # Every other error of a template, a transform or a channel would occur again.
-            logger.exception("Delivery %s cannot be rendered.", addressed.delivery.pk)
-            failed.append(dead_letter(addressed.delivery, Reason.RENDERING, f"{type(error).__name__}: {error}"))
+            logger.exception("Delivery %s cannot be rendered.", item.delivery.pk)
+            failed.append(dead_letter(item.delivery, Reason.RENDERING, f"{type(error).__name__}: {error}"))
     if failed:
-        writer.counter.add(writer.write(Outcomes(failed, writer.now())))
+        session.writer.count(session.writer.write(Outcomes(failed, session.writer.now())))
     return prepared
 
 
-def _load_files(channel: BaseChannel, group: Sequence[AddressedDelivery], writer: OutcomeWriter) -> dict[int, Files]:
-    """Return the attachments by notification, if the channel takes any."""
-    if not channel.takes_attachments:
-        return {}
-    return AttachedFile.objects.using(writer.using).load_attachments(item.delivery.notification for item in group)
-
-
-def _build_message(channel: BaseChannel, addressed: AddressedDelivery, files: Files) -> Any:
-    delivery, notification = addressed.delivery, addressed.delivery.notification
-    event = NOTIFICATION_EVENTS.find(notification.event)
-    locale = get_locale(addressed.person.settings)
+def _build_message(channel: BaseChannel, item: ClaimedDelivery, files: Files) -> Any:
+    delivery, notification, person = item.delivery, item.delivery.notification, item.person
     parts = (channel.required_parts, channel.optional_parts)
-    rendered = render_notification(notification, event, delivery.channel, parts, addressed.person.user, locale)
+    render = render_digest if notification.digest_kind else render_notification
+    rendered = render(notification, item.event, delivery.channel, parts, person.user, get_locale(person.settings))
     return channel.prepare(delivery, replace(rendered, attachments=files) if files else rendered)
 
 
-def _send(
-    channel: BaseChannel,
-    prepared: Sequence[PreparedDelivery],
-    handover: GroupHandover,
-    writer: OutcomeWriter,
-    stop: Stop,
-) -> None:
-    """Mark the deliveries as *sending* and hand over those that this worker still owns."""
+def _mark_sending(
+    channel: BaseChannel, prepared: Sequence[PreparedDelivery], session: Session
+) -> list[PreparedDelivery]:
+    """Mark the deliveries as *sending*, and return those that this worker still owns."""
+    writer = session.writer
     timeout = conf.current().lease_seconds + channel.timeout * len(prepared)
     lease = writer.now() + timedelta(seconds=timeout)
-    # Committed before the call (unless the channel is transactional): if this process dies now, the row says that the
-    # message may have been sent.
-    marked_ids = _mark_sending([item.delivery for item in prepared], lease, writer)
-    marked = [item for item in prepared if item.delivery.pk in marked_ids]
-    for item in marked:
-        item.delivery.attempts += 1
-    if not channel.transactional and not writer.can_continue():
-        handover.unsent = [item.delivery for item in marked]
-        return
-    _hand_over(channel, marked, handover, writer, stop)
-
-
-def _mark_sending(rows: Sequence[Delivery], lease: datetime, writer: OutcomeWriter) -> set[int]:
+    rows = [delivery for delivery, _ in prepared]
     try:
-        return Delivery.objects.using(writer.using).mark_sending(rows, lease)
+        # Committed before the call (unless the channel is transactional): if this process dies now, the row says that
+        # the message may have been sent.
+        marked_ids = Delivery.objects.using(session.using).mark_sending(rows, lease)
     except Error:
         # The connection can break between a commit and its answer. Nothing was handed over.
         now = writer.get_answer_time()
         writer.keep(Outcomes([retry_unsent(row, now) for row in rows], now))
         raise
+    marked = []
+    for delivery, message in prepared:
+        if delivery.pk in marked_ids:
+            delivery.attempts += 1
+            marked.append((delivery, message))
+    return marked
 
 
 def _hand_over(
-    channel: BaseChannel,
-    prepared: Sequence[PreparedDelivery],
-    handover: GroupHandover,
-    writer: OutcomeWriter,
-    stop: Stop,
+    channel: BaseChannel, prepared: Sequence[PreparedDelivery], handover: "GroupHandover", session: Session
 ) -> None:
-    """Hand the messages to the channel and add an answer for each, until the group ends or must be broken off."""
-    waiting = {id(item.message): item.delivery for item in prepared}
-    handover.begin([item.delivery for item in prepared])
+    """Hand the messages to the channel and add a result for each, until the group ends or must be broken off."""
+    messages = list(map(itemgetter(1), prepared))
+    waiting = dict(zip(map(id, messages), map(itemgetter(0), prepared), strict=True))
+    handover.begin(waiting.values())
     error = "The channel returned no receipt."
     answered_at = time.monotonic()
     try:
-        for receipt in _iter_receipts(channel, [item.message for item in prepared]):
+        for receipt in _iter_receipts(channel, messages):
             delivery, previous, answered_at = waiting.pop(id(receipt.message)), answered_at, time.monotonic()
-            handover.add(AttemptResult(delivery, normalize_receipt(receipt), answered_at - previous))
-            if waiting and channel.one_by_one and (why := _find_reason_to_break_off(handover, writer, stop)):
-                level = logging.INFO if stop() else logging.WARNING
+            handover.add(delivery, normalize_receipt(receipt), answered_at - previous)
+            if waiting and channel.one_by_one and (why := _find_reason_to_break_off(handover, session)):
+                level = logging.INFO if session.stop() else logging.WARNING
                 logger.log(level, "%s %d deliveries of a group were not handed over.", why, len(waiting))
                 handover.unsent = list(waiting.values())
                 return
-            if waiting and not channel.transactional and stop.is_immediate():
+            if waiting and not channel.transactional and session.stop.is_immediate():
                 error = "The worker was stopped immediately."
                 break
     except (Exception, SystemExit) as raised:
@@ -164,7 +152,7 @@ def _hand_over(
             handover.unsent = [waiting.popitem()[1] for _ in range(len(waiting) - 1)][::-1]
     lost = Receipt(None, Verdict.UNKNOWN, error=error)
     for delivery in waiting.values():
-        handover.add(AttemptResult(delivery, lost, time.monotonic() - answered_at))
+        handover.add(delivery, lost, time.monotonic() - answered_at)
 
 
 def _iter_receipts(channel: BaseChannel, messages: Sequence[Any]) -> Iterator[Receipt]:
@@ -182,17 +170,17 @@ def _iter_receipts(channel: BaseChannel, messages: Sequence[Any]) -> Iterator[Re
         yield receipt
 
 
-def _find_reason_to_break_off(handover: GroupHandover, writer: OutcomeWriter, stop: Stop) -> str:
+def _find_reason_to_break_off(handover: "GroupHandover", session: Session) -> str:
     """Return a sentence that says why the rest of a group must not be handed over, or ``""`` if it may."""
-    if stop():
+    if session.stop():
         return "The worker stops."
-    if not writer.can_continue():
+    if not session.writer.can_continue():
         # Another worker may have claimed the remaining deliveries; it records their outcomes.
         return "The heartbeat of this worker has failed."
-    last = handover.answered[-1]
+    last = handover.results[-1]
     if last.receipt.verdict is Verdict.ACCEPTED:
         return ""
-    receipts = [item.receipt for item in handover.judge()]
+    receipts = [item.receipt for item in handover.judge()[0]]
     if opens_circuit(receipts[-1]):
         return "The provider cannot be used."
     if is_failure(receipts[-1]) and last.duration >= SLOW_SECONDS:
@@ -200,3 +188,106 @@ def _find_reason_to_break_off(handover: GroupHandover, writer: OutcomeWriter, st
     if count_trailing_failures(receipts) >= conf.current().breaker_failures:
         return "The provider fails."
     return ""
+
+
+class GroupHandover:
+    """A group that is being handed to a provider. Keeps the result of each attempt and judges all results together.
+
+    The worker's thread adds the results; it and the recorder's thread record them. ``unsent`` contains the deliveries
+    that were certainly not handed over, because the group was broken off.
+    """
+
+    def __init__(self, provider: Provider, writer: OutcomeWriter, providers: Providers) -> None:
+        self.provider = provider
+        self.writer = writer
+        self.providers = providers
+        self.results: list[AttemptResult] = []
+        self.unsent: list[Delivery] = []
+        self._is_accepted = True
+        self._handed_over: set[int] = set()
+        self._answered_at = 0.0
+        self._recorded_count = 0
+        self._unrecorded_since = 0.0
+        # _lock protects the list of results. _recording is held while they are recorded, which may take long.
+        self._lock = threading.Lock()
+        self._recording = threading.Lock()
+
+    def begin(self, deliveries: Iterable[Delivery]) -> None:
+        """Note that the provider has these deliveries from now on."""
+        self._handed_over, self._answered_at = set(map(attrgetter("pk"), deliveries)), time.monotonic()
+
+    def get_unanswered_ids(self, seconds: float) -> set[int]:
+        """Return the ids of the deliveries that the provider has, if it has not answered for so many seconds."""
+        with self._lock:
+            waiting = self._handed_over - {item.delivery.pk for item in self.results} - {row.pk for row in self.unsent}
+            return waiting if time.monotonic() - self._answered_at > seconds else set()
+
+    def add(self, delivery: Delivery, receipt: Receipt, duration: float) -> None:
+        """Add the receipt of an attempt, which took so many seconds."""
+        # The only provider of a channel has the name of the channel. Then the receipt names it.
+        name = "" if self.provider.name == self.provider.channel else self.provider.name
+        with self._lock:
+            self._answered_at = time.monotonic()
+            if self._recorded_count == len(self.results):
+                self._unrecorded_since = self._answered_at
+            self.results.append(AttemptResult(delivery, receipt, duration, name))
+            self._is_accepted = self._is_accepted and receipt.verdict is Verdict.ACCEPTED
+
+    @property
+    def _is_ordinary(self) -> bool:
+        """Whether the provider has accepted everything, and no failure or refusal of it is recorded."""
+        return self._is_accepted and self.provider.key not in self.providers.breaker.circuits
+
+    def judge(self) -> tuple[list[AttemptResult], Streak]:
+        """Return all results so far, each judged together with the others, and the equal refusals after them."""
+        if self._is_ordinary:
+            return self.results, Streak()
+        return self.providers.judge(self.provider, self.results)
+
+    def record_final(self, min_age: float) -> bool:
+        """Record the results that no later receipt can change, if the oldest of them waits for ``min_age`` seconds.
+
+        Return whether there were any.
+        """
+        with self._recording:
+            with self._lock:
+                count = count_final_receipts([item.receipt for item in self.results])
+                if count <= self._recorded_count or time.monotonic() - self._unrecorded_since < min_age:
+                    return False
+                outcomes = self._build_outcomes(self.judge()[0][self._recorded_count : count])
+                self._recorded_count = count
+            self.writer.record(outcomes)
+            return True
+
+    def finish(self) -> Tally:
+        """Record the remaining results. If that fails, the writer keeps them and the error is raised.
+
+        If the channel is transactional, return the outcomes to count after the commit.
+        """
+        with self._recording:
+            outcomes = self._build_outcomes(self.judge()[0][self._recorded_count :], self.unsent)
+            self._recorded_count = len(self.results)
+            if outcomes.pairs and self.provider.channel_class.transactional:
+                return self.writer.write(outcomes)
+            if outcomes.pairs:
+                self.writer.record(outcomes)
+            return Counter()
+
+    def observe(self) -> None:
+        """Update what all workers know about the provider."""
+        if self.provider.shares_rank or not self._is_ordinary:
+            judged, streak = self.judge()
+            self.providers.observe(self.provider, judged, self.writer.now(), streak)
+
+    def _build_outcomes(self, results: Sequence[AttemptResult], unsent: Sequence[Delivery] = ()) -> Outcomes:
+        now = self.writer.get_answer_time()
+        pairs: list[OutcomePair] = []
+        for item in results:
+            tried, is_forgiven = "", False
+            if item.receipt.verdict is not Verdict.ACCEPTED:
+                tried = self.providers.get_tried_providers(self.provider, item.delivery, now)
+                is_forgiven = self.providers.is_uncounted(self.provider, item, now)
+            pairs.append((item, decide_next_state(item, now, tried, is_forgiven)))
+        for delivery in unsent:
+            pairs.append(retry_unsent(delivery, now))
+        return Outcomes(pairs, now)

@@ -1,6 +1,7 @@
-"""The outcome of an attempt: the next state of the delivery, and the log row."""
+"""The outcome of an attempt: the next state of the delivery, the time of its retry, and the log row."""
 
 import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -10,9 +11,9 @@ from notifications import conf
 from notifications.context import UNSTORABLE
 from notifications.core.addresses import mask_addresses
 from notifications.core.refusals import is_refusal
-from notifications.delivering.providers.attempt_result import AttemptResult
+from notifications.delays import parse_delays
 from notifications.delivering.providers.breaker import is_failure
-from notifications.delivering.providers.retry import delays_for, next_retry_delay
+from notifications.delivering.providers.choice import AttemptResult
 from notifications.events import NOTIFICATION_EVENTS, NotificationEvent
 from notifications.models import Delivery, NotificationLog
 from notifications.outcomes import Blame, DeliveryState, Reason, Receipt, Verdict
@@ -25,13 +26,25 @@ REASON_BY_VERDICT = {
     Verdict.CONFIGURATION: Reason.CONFIGURATION,
     Verdict.UNKNOWN: Reason.LOST_CONTACT,
 }
+FORGIVABLE_VERDICTS = (Verdict.TEMPORARY, Verdict.CONFIGURATION)
+"""A probe may get these without losing an attempt. *Unknown* is not one of them: each such message may have arrived."""
+MAX_RETRY_AFTER = 24 * 3600.0
+"""Seconds. A provider that asks for a longer wait has made a mistake or no longer exists."""
+
+Tally = Counter[str]
+"""The number of outcomes of each state, which the summary of a run shows."""
+KEPT_IN_A_FILE = "kept in a file"
+NOT_RECORDED = "not recorded"
+
+OutcomePair = tuple[AttemptResult | None, StateChange]
+"""An attempt with the state change that it causes. A state change without an attempt (None) adds no log row."""
 
 
 @dataclass(frozen=True)
 class Outcomes:
-    """The outcomes of a group at one time. A state change without an attempt (None) adds no log row."""
+    """The outcomes of a group at one time."""
 
-    pairs: Sequence[tuple[AttemptResult | None, StateChange]]
+    pairs: Sequence[OutcomePair]
     at: datetime
 
     def __iter__(self) -> Iterator["Outcomes"]:
@@ -53,10 +66,6 @@ class UnsentChange(StateChange):
     owner: str = ""
 
 
-FORGIVABLE_VERDICTS = (Verdict.TEMPORARY, Verdict.CONFIGURATION)
-"""A probe may get these without losing an attempt. *Unknown* is not one of them: each such message may have arrived."""
-
-
 def decide_next_state(
     attempted: AttemptResult, now: datetime, tried_providers: str = "", is_forgiven: bool = False
 ) -> StateChange:
@@ -67,6 +76,15 @@ def decide_next_state(
     :param is_forgiven: whether a failed attempt is not counted.
     """
     delivery, receipt = attempted.delivery, attempted.receipt
+    if receipt.verdict is Verdict.ACCEPTED:
+        return StateChange(
+            delivery.pk,
+            delivery.fence,
+            DeliveryState.SENDING,
+            DeliveryState.SENT,
+            provider=attempted.provider,
+            provider_message_id=clean_message_id(receipt),
+        )
     is_failing_over = bool(tried_providers) and _can_fail_over(receipt) and not _must_hold(delivery, receipt)
     attempts_refunded = int(is_failing_over or (is_forgiven and receipt.verdict in FORGIVABLE_VERDICTS))
     state: str
@@ -78,14 +96,14 @@ def decide_next_state(
     else:
         state, due_at = _decide_by_verdict(delivery, receipt, now)
     return StateChange(
-        id=delivery.pk,
-        fence=delivery.fence,
-        was=DeliveryState.SENDING,
-        state=state,
-        reason=Reason.FAILED_OVER if is_failing_over else get_reason(receipt),
-        due_at=due_at,
+        delivery.pk,
+        delivery.fence,
+        DeliveryState.SENDING,
+        state,
+        Reason.FAILED_OVER if is_failing_over else get_reason(receipt),
+        due_at,
         provider=attempted.provider,
-        provider_message_id=_clean_message_id(receipt),
+        provider_message_id=clean_message_id(receipt),
         attempts_refunded=attempts_refunded if state == DeliveryState.RETRY else 0,
         tried_providers=tried_providers if is_failing_over else "",
     )
@@ -111,10 +129,24 @@ def retry_unsent(delivery: Delivery, now: datetime) -> tuple[None, UnsentChange]
         Reason.BROKEN_OFF,
         due_at=now,
         attempts_refunded=1,
+        tried_providers=delivery.tried_providers,
         correlation_id=str(delivery.notification.correlation_id),
         owner=delivery.owner,
     )
     return None, change
+
+
+def release_unbegun(delivery: Delivery) -> StateChange:
+    """Return the state change of a claimed delivery that was not begun: it is ready again, as it was before."""
+    return StateChange(
+        delivery.pk,
+        delivery.fence,
+        DeliveryState.CLAIMED,
+        DeliveryState.READY,
+        delivery.reason,
+        provider=delivery.provider,
+        tried_providers=delivery.tried_providers,
+    )
 
 
 def get_reason(receipt: Receipt) -> str:
@@ -147,8 +179,6 @@ def _must_hold(delivery: Delivery, receipt: Receipt) -> bool:
 
 
 def _decide_by_verdict(delivery: Delivery, receipt: Receipt, now: datetime) -> tuple[str, datetime | None]:
-    if receipt.verdict is Verdict.ACCEPTED:
-        return DeliveryState.SENT, None
     if receipt.verdict is Verdict.PERMANENT:
         return DeliveryState.DEAD, None
     if _must_hold(delivery, receipt):
@@ -173,17 +203,47 @@ def decide_retry(
     return DeliveryState.RETRY, now + timedelta(seconds=wait)
 
 
-def build_attempt_row(attempted: AttemptResult, reason: str, now: datetime) -> NotificationLog:
-    """Return the log row of an attempt."""
+def delays_for(event: NotificationEvent, channel: str) -> tuple[float, ...]:
+    """Return the seconds before each retry: those of the event, or else of the channel, or else of the site."""
+    if event.retry_delays is not None:
+        return parse_delays(event.retry_delays)
+    channel_conf = conf.current().channel(channel)
+    if channel_conf and channel_conf.retry_delays is not None:
+        return channel_conf.retry_delays
+    return conf.current().retry_delays
+
+
+def next_retry_delay(
+    attempts: int, delays: tuple[float, ...], jitter: float, random_value: float, retry_after: float | None = None
+) -> float | None:
+    """Return the seconds to wait after the given number of failed attempts, or None if the schedule is used up.
+
+    :param jitter: how far a delay may deviate, as a fraction. ``random_value`` (0 to 1) is the position in that range.
+        With it, a thousand deliveries that were refused together are not retried together.
+    :param retry_after: the seconds that the provider asked for. The wait is never shorter, but at most a day of it
+        counts.
+    """
+    if attempts > len(delays):
+        return None
+    delay = delays[attempts - 1] * (1 + jitter * (2 * random_value - 1))
+    return max(delay, min(retry_after or 0, MAX_RETRY_AFTER))
+
+
+def build_attempt_row(attempted: AttemptResult, change: StateChange, now: datetime) -> NotificationLog:
+    """Return the log row of an attempt, with the reason of the state change that it causes."""
     receipt = attempted.receipt
-    row = NotificationLog.for_delivery(attempted.delivery, NotificationLog.Kind.ATTEMPT, now)
-    row.success = receipt.verdict is Verdict.ACCEPTED
-    row.reason = reason
-    row.error_message = mask_addresses(UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", receipt.error))
-    row.provider = attempted.provider
-    row.provider_message_id = _clean_message_id(receipt)
-    row.duration = attempted.duration
-    return row
+    error = receipt.error and mask_addresses(UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", receipt.error))
+    return NotificationLog.for_delivery(
+        attempted.delivery,
+        NotificationLog.Kind.ATTEMPT,
+        now,
+        success=receipt.verdict is Verdict.ACCEPTED,
+        reason=change.reason,
+        error_message=error,
+        provider=attempted.provider,
+        provider_message_id=change.provider_message_id or clean_message_id(receipt),
+        duration=attempted.duration,
+    )
 
 
 def build_drop_row(delivery: Delivery, reason: str, rule: str, now: datetime) -> NotificationLog:
@@ -193,12 +253,14 @@ def build_drop_row(delivery: Delivery, reason: str, rule: str, now: datetime) ->
 
 def normalize_receipt(receipt: Receipt) -> Receipt:
     """Return the receipt with texts only. A channel of the host may give a number as the id of a message."""
-    texts = {name: getattr(receipt, name) for name in ("provider", "provider_message_id", "error", "code")}
-    wrong: dict[str, Any] = {
-        name: "" if value is None else str(value) for name, value in texts.items() if type(value) is not str
-    }
+    wrong: dict[str, Any] = {}
+    for name in ("provider", "provider_message_id", "error", "code"):
+        value = getattr(receipt, name)
+        if type(value) is not str:
+            wrong[name] = "" if value is None else str(value)
     return replace(receipt, **wrong) if wrong else receipt
 
 
-def _clean_message_id(receipt: Receipt) -> str:
+def clean_message_id(receipt: Receipt) -> str:
+    """Return the provider's id of the message as the database can store it."""
     return UNSTORABLE.sub("", receipt.provider_message_id)[:255]

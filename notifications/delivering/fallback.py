@@ -19,7 +19,7 @@ from notifications import conf
 from notifications.conf import get_address_kind
 from notifications.core.addresses import ChosenAddress
 from notifications.core.rules import log_text
-from notifications.delivering.attempt_outcomes import build_drop_row
+from notifications.delivering.attempt_outcomes import build_drop_row, release_unbegun
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.models import Delivery, NotificationLog, Suppression
 from notifications.models.notification import send_signal_on_commit
@@ -85,7 +85,7 @@ def queue_to_account_address(rows: Sequence[Delivery], using: str, now: datetime
 
 
 class FallbackTakeover:
-    """Moves deliveries from closed channels to fallback channels.
+    """Moves deliveries from exhausted channels to fallback channels.
 
     Each worker thread has one. It continues where its last call ended, so that deliveries that cannot be moved do not
     block the others.
@@ -95,12 +95,15 @@ class FallbackTakeover:
         self.using = using
         self._last_ids: dict[str, int] = {}
 
-    def take_over(self, closed: Collection[str], owner: str, now: datetime, lease: datetime) -> list[Redirection]:
-        """Drop the deliveries that wait on closed channels and can be sent on a fallback channel; queue them there."""
+    def take_over(self, exhausted: Collection[str], owner: str, now: datetime, lease: datetime) -> list[Redirection]:
+        """Drop the deliveries that wait on exhausted channels and can be sent on a fallback channel; queue them there.
+
+        :param exhausted: the channels without a provider that may be tried now.
+        """
         return [
             redirection
-            for channel in closed
-            if (events := _find_events_with_open_fallback(channel, closed))
+            for channel in exhausted
+            if (events := _find_events_with_fallback(channel, exhausted))
             for redirection in self._take_over(channel, events, owner, now, lease)
         ]
 
@@ -117,7 +120,7 @@ class FallbackTakeover:
             rows = outbox.with_notifications(claimed)
             accepted, _ = _ask_gates(_filter_with_fallback(rows, self.using), self.using, now)
             redirections = _exclude_failed(accepted, self.using)
-            self._settle(rows, redirections, now)
+            self._write_states(rows, redirections, now)
             _queue(redirections, self.using, now)
         return redirections
 
@@ -134,22 +137,13 @@ class FallbackTakeover:
         self._last_ids[channel] = ids[-1] if len(ids) == TAKEOVER_LIMIT else 0
         return ids
 
-    def _settle(self, rows: Sequence[Delivery], redirections: Sequence[Redirection], now: datetime) -> None:
+    def _write_states(self, rows: Sequence[Delivery], redirections: Sequence[Redirection], now: datetime) -> None:
         """Drop the deliveries that are redirected, and give back the others."""
         redirected_ids = {row.pk for row, _ in redirections}
-        claimed = DeliveryState.CLAIMED
         changes = [
-            StateChange(row.pk, row.fence, claimed, DeliveryState.DROPPED, Reason.FALLBACK)
+            StateChange(row.pk, row.fence, DeliveryState.CLAIMED, DeliveryState.DROPPED, Reason.FALLBACK)
             if row.pk in redirected_ids
-            else StateChange(
-                row.pk,
-                row.fence,
-                claimed,
-                DeliveryState.READY,
-                row.reason,
-                provider=row.provider,
-                tried_providers=row.tried_providers,
-            )
+            else release_unbegun(row)
             for row in rows
         ]
         Delivery.objects.using(self.using).settle(changes, now)
@@ -159,10 +153,10 @@ class FallbackTakeover:
         NotificationLog.objects.using(self.using).append(drops)
 
 
-def _find_events_with_open_fallback(channel: str, closed: Collection[str]) -> list[str]:
-    """Return the names of the events whose fallback for this channel is enabled and not closed."""
-    open_channels = conf.current().enabled_channels - set(closed)
-    return [event.name for event in NOTIFICATION_EVENTS.values() if event.fallback.get(channel) in open_channels]
+def _find_events_with_fallback(channel: str, exhausted: Collection[str]) -> list[str]:
+    """Return the names of the events whose fallback for this channel is enabled and not exhausted."""
+    usable = conf.current().enabled_channels - set(exhausted)
+    return [event.name for event in NOTIFICATION_EVENTS.values() if event.fallback.get(channel) in usable]
 
 
 def _filter_with_fallback(rows: Sequence[Delivery], using: str) -> list[Delivery]:

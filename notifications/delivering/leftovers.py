@@ -22,6 +22,7 @@ import re
 import stat
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,10 +30,10 @@ from typing import TextIO
 from uuid import uuid4
 
 from django.core.files import locks
-from django.db import connections
+from django.db import Error, connections
 
 from notifications import conf
-from notifications.delivering.attempt_outcomes import Outcomes
+from notifications.delivering.attempt_outcomes import KEPT_IN_A_FILE, NOT_RECORDED, Outcomes, Tally
 from notifications.delivering.leftovers_json import LoadedOutcomes, dump_outcomes, load_outcomes
 
 logger = logging.getLogger("notifications.dispatch")
@@ -84,6 +85,35 @@ def save(unwritten: Sequence[Outcomes], using: str) -> Path:
         part.unlink(missing_ok=True)
         raise
     return path
+
+
+def save_or_report(unwritten: Sequence[Outcomes], using: str, error: Error) -> Tally:
+    """Write outcomes to a new file, and log that. If the file cannot be written, log what is lost.
+
+    :param error: the reason why the outcomes cannot be written to the database.
+    :return: how many outcomes are kept in the file, or not recorded.
+    """
+    ids = [change.id for outcomes in unwritten for _, change in outcomes.attempted]
+    try:
+        path = save(unwritten, using)
+    except OSError:
+        logger.exception(
+            "The outcomes of %d deliveries can be written neither to the database (%s) nor to STATE_DIR. The "
+            "deliveries among them that were accepted will be sent again. Deliveries: %s",
+            len(ids),
+            error,
+            _format_ids(ids),
+        )
+        return Counter({NOT_RECORDED: len(ids)})
+    logger.error(
+        "The database cannot be used (%s). The outcomes of %d deliveries are kept in %s; the next start of a worker on "
+        "this machine writes them. Deliveries: %s",
+        error,
+        len(ids),
+        path,
+        _format_ids(ids),
+    )
+    return Counter({KEPT_IN_A_FILE: len(ids)})
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import Any
 
 from notifications.core.addresses import mask_addresses
 from notifications.delivering.attempt_outcomes import Outcomes, UnsentChange
-from notifications.delivering.providers.attempt_result import AttemptResult
+from notifications.delivering.providers.choice import AttemptResult
 from notifications.models import Delivery
 from notifications.outcomes import Blame, Reason, Receipt, Suppress, Verdict
 from notifications.storage.outbox import StateChange

@@ -20,14 +20,14 @@ from notifications.conf import get_address_kind
 from notifications.core import clock
 from notifications.core.databases import get_current_partition, read_as_routed, read_from_primary
 from notifications.delivering import leftovers
-from notifications.delivering.attempt_outcomes import Outcomes, build_attempt_row
+from notifications.delivering.attempt_outcomes import Outcomes, Tally, build_attempt_row, release_unbegun
 from notifications.delivering.fallback import queue_fallbacks
-from notifications.delivering.providers.attempt_result import AttemptResult
-from notifications.delivering.recorder import Group
-from notifications.delivering.tally import KEPT_IN_A_FILE, NOT_RECORDED, OutcomeCounter
+from notifications.delivering.providers.choice import AttemptResult
+from notifications.delivering.recorder import RecordableGroup
 from notifications.delivering.workers.heartbeat import HeartbeatThread
 from notifications.delivering.workers.outage_log import OUTAGE_LOG
 from notifications.models import Delivery, NotificationLog, Suppression
+from notifications.models.delivery import make_owner_name
 from notifications.models.suppression import Pair
 from notifications.outcomes import DeliveryState, Suppress, Verdict
 from notifications.storage.engine import get_engine
@@ -45,7 +45,7 @@ SIGNAL_BY_STATE = {
 
 
 class OutcomeWriter:
-    """Writes the outcomes of one thread and keeps those that cannot be written yet.
+    """Writes and counts the outcomes of one thread, and keeps those that cannot be written yet.
 
     It also knows the database and the clock of the thread, and whether other workers can see its heartbeat.
     """
@@ -53,10 +53,12 @@ class OutcomeWriter:
     def __init__(self, heartbeat: HeartbeatThread | None = None) -> None:
         self.using = router.db_for_write(Delivery)
         self.heartbeat = heartbeat
-        self.owner = heartbeat.owner if heartbeat else HeartbeatThread().owner
+        self.owner = heartbeat.owner if heartbeat else make_owner_name()
         if heartbeat:
             heartbeat.writers.add(self)
-        self.counter = OutcomeCounter()
+        # Outcomes are counted where they are written, so that a later error in the batch loses none.
+        self._tally: Tally = Counter()
+        self._counting = threading.Lock()
         self._clock = clock.CachedClock(self.using)
         self._generation = 0
         self._unwritten: list[Outcomes] = []
@@ -83,6 +85,19 @@ class OutcomeWriter:
             return False
         return self.heartbeat is None or (self.heartbeat.is_healthy() and self.heartbeat.generation == self._generation)
 
+    def count(self, tally: Tally) -> None:
+        """Count outcomes. Deliveries that were only given back have no outcome yet and are not counted."""
+        with self._counting:
+            for state, number in tally.items():
+                if state != DeliveryState.READY:
+                    self._tally[state] += number
+
+    def take_tally(self) -> Tally:
+        """Return the outcomes that were counted since the last call."""
+        with self._counting:
+            taken, self._tally = self._tally, Counter()
+        return taken
+
     def record(self, outcomes: Outcomes) -> None:
         """Write and count the answers of a provider.
 
@@ -94,13 +109,13 @@ class OutcomeWriter:
                 # The recorder's thread has just waited for the database in vain; do not wait again.
                 raise OperationalError("Earlier outcomes of this group cannot be written yet.") from self._failure
             try:
-                self.counter.add(self._write_valid(outcomes))
+                self.count(self._write_valid(outcomes))
             except Error as error:
                 self._failure = error
                 raise
             self._unwritten.remove(outcomes)
 
-    def watch(self, group: Group) -> AbstractContextManager[None]:
+    def watch(self, group: RecordableGroup) -> AbstractContextManager[None]:
         """Return a context in which the recorder records the group's answers early, if the group takes long."""
         return self.heartbeat.recorder.watch(group) if self.heartbeat else nullcontext()
 
@@ -128,7 +143,7 @@ class OutcomeWriter:
     def _write_first(self, context: AbstractContextManager[None] = nullcontext()) -> None:  # noqa: B008 - it is reusable
         with context:
             tally = self._write_valid(self._exclude_written(self._unwritten[0]))
-        self.counter.add(tally)
+        self.count(tally)
         del self._unwritten[0]
         if not self._unwritten:
             self._failure = None
@@ -149,19 +164,7 @@ class OutcomeWriter:
         """
         if not rows:
             return
-        claimed, ready = DeliveryState.CLAIMED, DeliveryState.READY
-        changes = [
-            StateChange(
-                row.pk,
-                row.fence,
-                claimed,
-                ready,
-                row.reason,
-                provider=row.provider,
-                tried_providers=row.tried_providers,
-            )
-            for row in rows
-        ]
+        changes = [release_unbegun(row) for row in rows]
         outcomes = Outcomes([(None, change) for change in changes], self.get_answer_time())
         if later or self._unwritten:
             self.keep(outcomes)
@@ -207,54 +210,33 @@ class OutcomeWriter:
             unwritten, self._unwritten = self._unwritten, []
         if all(change.was == DeliveryState.CLAIMED for outcomes in unwritten for _, change in outcomes.pairs):
             return 0  # Nothing was handed over; the leases will expire.
-        ids = [change.id for outcomes in unwritten for _, change in outcomes.attempted]
-        listed = ", ".join(map(str, ids))
-        try:
-            path = leftovers.save(unwritten, self.using)
-        except OSError:
-            logger.exception(
-                "The outcomes of %d deliveries can be written neither to the database (%s) nor to STATE_DIR. The "
-                "deliveries among them that were accepted will be sent again. Deliveries: %s",
-                len(ids),
-                error,
-                listed,
-            )
-            self.counter.add(Counter({NOT_RECORDED: len(ids)}))
-        else:
-            self.counter.add(Counter({KEPT_IN_A_FILE: len(ids)}))
-            logger.error(
-                "The database cannot be used (%s). The outcomes of %d deliveries are kept in %s; the next start of a "
-                "worker on this machine writes them. Deliveries: %s",
-                error,
-                len(ids),
-                path,
-                listed,
-            )
-        return len(ids)
+        tally = leftovers.save_or_report(unwritten, self.using, error)
+        self.count(tally)
+        return tally.total()
 
     @read_from_primary()
-    def write(self, outcomes: Outcomes) -> Counter[str]:
+    def write(self, outcomes: Outcomes) -> Tally:
         """Write states and log rows in one transaction, and return the number of deliveries in each new state.
 
         Attempts at deliveries that this worker no longer owns are logged too, because they were made.
         """
-        changes = [change for _, change in outcomes.pairs]
+        attempted, changes = outcomes.attempted, [change for _, change in outcomes.pairs]
+        tally: Tally = Counter()
         with transaction.atomic(using=self.using):
             written = Delivery.objects.using(self.using).settle(changes, outcomes.at)
-            _write_log_rows(outcomes, self.using)
-            owned = [(item.delivery, change) for item, change in outcomes.attempted if change.id in written]
-            queue_fallbacks(owned, self.using, outcomes.at)
+            _log_attempts(attempted, outcomes.at, self.using)
+            for change in changes:
+                if change.id in written:
+                    tally[change.state] += 1
+            owned = [(item.delivery, change) for item, change in attempted if change.id in written]
+            if tally[DeliveryState.DEAD]:
+                queue_fallbacks(owned, self.using, outcomes.at)
             for delivery, change in owned:
                 send_outcome_signal(delivery, change, self.using)
-        for item, change in outcomes.attempted:
-            if change.id in written and item.receipt.verdict is Verdict.UNKNOWN:
-                warn_of_lost_contact(change.id, change.state)
-        stale = sum(change.id not in written for _, change in outcomes.attempted)
-        if stale:
-            logger.warning("%d outcomes came too late: their lease had expired and another worker took over.", stale)
-        return Counter(change.state for change in changes if change.id in written)
+        _warn_of_losses(attempted, written)
+        return tally
 
-    def _write_valid(self, outcomes: Outcomes) -> Counter[str]:
+    def _write_valid(self, outcomes: Outcomes) -> Tally:
         """Write outcomes; if the database refuses the group, write each by itself and log those that are refused."""
         try:
             return self.write(outcomes)
@@ -281,16 +263,31 @@ def _close_outside_transactions(using: str) -> None:
         connections[using].close()
 
 
-def _write_log_rows(outcomes: Outcomes, using: str) -> None:
-    rows = [build_attempt_row(item, change.reason, outcomes.at) for item, change in outcomes.attempted]
+def _log_attempts(attempted: Sequence[tuple[AttemptResult, StateChange]], at: datetime, using: str) -> None:
+    rows, final = [], []
+    for item, change in attempted:
+        rows.append(build_attempt_row(item, change, at))
+        # While another provider is still to try an address, it is not suppressed.
+        if item.receipt.suppress is not Suppress.NO and change.state != DeliveryState.RETRY:
+            final.append(item)
     NotificationLog.objects.using(using).append(rows)
-    if any(item.receipt.suppress is not Suppress.NO for item, _ in outcomes.attempted):
-        _suppress_addresses(outcomes, using)
+    if final:
+        _suppress_addresses(final, at, using)
 
 
-def _suppress_addresses(outcomes: Outcomes, using: str) -> None:
-    """Suppress the refused addresses, unless another provider is still to try them."""
-    at, final = outcomes.at, [item for item, change in outcomes.attempted if change.state != DeliveryState.RETRY]
+def _warn_of_losses(attempted: Sequence[tuple[AttemptResult, StateChange]], written: set[int]) -> None:
+    stale = 0
+    for item, change in attempted:
+        if change.id not in written:
+            stale += 1
+        elif item.receipt.verdict is Verdict.UNKNOWN:
+            warn_of_lost_contact(change.id, change.state)
+    if stale:
+        logger.warning("%d outcomes came too late: their lease had expired and another worker took over.", stale)
+
+
+def _suppress_addresses(final: Sequence[AttemptResult], at: datetime, using: str) -> None:
+    """Suppress the addresses that receipts have refused, or count their refusals."""
     suppressions = Suppression.objects.using(using)
     now = [item for item in final if item.receipt.suppress is Suppress.NOW]
     suppressions.suppress(map(_get_address, now), Suppression.Cause.HARD_BOUNCE, at)

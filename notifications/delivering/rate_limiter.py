@@ -4,12 +4,11 @@ A worker does this in a short transaction of its own. ``send()`` does not, so th
 that they share.
 """
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import datetime
 
-from notifications.delivering.attempt import AddressedDelivery
-from notifications.delivering.claim_policy import ClaimPolicy
+from notifications import conf
+from notifications.core.rates import Rate
 from notifications.delivering.limits import (
     TokenGrant,
     TokenRequest,
@@ -18,62 +17,49 @@ from notifications.delivering.limits import (
     decide_refused,
     take_tokens,
 )
-from notifications.delivering.outcome_writer import OutcomeWriter
-from notifications.delivering.providers.choice import Provider, Providers
-from notifications.delivering.recheck import apply_refusals
-from notifications.events import NOTIFICATION_EVENTS
+from notifications.delivering.recheck import apply_decisions
+from notifications.delivering.session import ClaimedDelivery, Group, Session
+from notifications.events import NotificationPriority
 from notifications.outcomes import Reason
 
 MAX_REST_SECONDS = 1.0
 """The longest pause in claiming for a provider. After it, urgent deliveries that have arrived can be claimed first."""
 
 
-class RateLimiter:
-    """Applies limits for one worker thread."""
+def apply_limits(group: Group, session: Session, now: datetime) -> Group:
+    """Return the group without the deliveries that a limit refuses now. These are held or dropped."""
+    rates = session.providers.rates(group.provider, now)
+    is_limited = bool(rates or conf.current().limits)
+    for item in group.items:
+        is_limited = is_limited or bool(item.event.limit) or item.event.priority == NotificationPriority.CRITICAL
+    if not is_limited:
+        return group
+    grant = take_tokens({item.delivery.pk: _build_requests(item, rates) for item in group.items}, session.using, now)
+    if not grant.waits:
+        return group
+    _rest_channel(group, grant, session, now)
+    decisions = []
+    for item in group.items:
+        if item.delivery.pk in grant.waits:
+            refused, wait = grant.refused[item.delivery.pk], grant.waits[item.delivery.pk]
+            decisions.append((item.delivery, decide_refused(item.event, refused, wait, now)))
+    session.writer.count(apply_decisions(decisions, session.using, now))
+    return Group(group.provider, [item for item in group.items if item.delivery.pk in grant.ids], group.rechecked_at)
 
-    def __init__(self, writer: OutcomeWriter, providers: Providers, claim_policy: ClaimPolicy) -> None:
-        self.writer = writer
-        self.providers = providers
-        self.claim_policy = claim_policy
 
-    def admit(
-        self, provider: Provider, group: Sequence[AddressedDelivery]
-    ) -> tuple[list[AddressedDelivery], Counter[str]]:
-        """Return the deliveries of a group that the limits allow now.
+def _build_requests(item: ClaimedDelivery, rates: Mapping[str, Rate]) -> list[TokenRequest]:
+    delivery = item.delivery
+    # A delivery that was tried or broken off has been counted before.
+    is_counted = delivery.attempts > 0 or bool(delivery.tried_providers) or delivery.reason == Reason.BROKEN_OFF
+    priority = delivery.notification.priority
+    return [
+        *([] if is_counted else build_requests(delivery, item.event)),
+        *(build_provider_request(key, rate, priority) for key, rate in rates.items()),
+    ]
 
-        The others are held or dropped, and counted.
-        """
-        now = self.writer.now()
-        requests = {item.delivery.pk: self._build_requests(provider, item, now) for item in group}
-        grant = take_tokens(requests, self.writer.using, now)
-        if not grant.waits:
-            return list(group), Counter()
-        refused = [item for item in group if item.delivery.pk in grant.waits]
-        self._rest_channel(provider, grant, now)
-        return [item for item in group if item.delivery.pk in grant.ids], self._refuse(refused, grant, now)
 
-    def _build_requests(self, provider: Provider, item: AddressedDelivery, now: datetime) -> list[TokenRequest]:
-        event = NOTIFICATION_EVENTS.find(item.delivery.notification.event)
-        priority = item.delivery.notification.priority
-        rates = self.providers.rates(provider, now)
-        # A delivery that was tried or broken off has been counted before.
-        delivery = item.delivery
-        is_counted = delivery.attempts > 0 or bool(delivery.tried_providers) or delivery.reason == Reason.BROKEN_OFF
-        return [
-            *([] if is_counted else build_requests(item.delivery, event)),
-            *(build_provider_request(key, rate, priority) for key, rate in rates.items()),
-        ]
-
-    def _rest_channel(self, provider: Provider, grant: TokenGrant, now: datetime) -> None:
-        """Claim nothing more of this channel until its provider can accept a message."""
-        waits = [grant.waits[pk] for pk, request in grant.refused.items() if request.is_for_provider]
-        if waits:
-            self.claim_policy.rest_channel(provider.channel, now, min([*waits, MAX_REST_SECONDS]), max(waits))
-
-    def _refuse(self, refused: Sequence[AddressedDelivery], grant: TokenGrant, now: datetime) -> Counter[str]:
-        answers = []
-        for item in refused:
-            event = NOTIFICATION_EVENTS.find(item.delivery.notification.event)
-            answer = decide_refused(event, grant.refused[item.delivery.pk], grant.waits[item.delivery.pk], now)
-            answers.append((item.delivery, answer))
-        return apply_refusals(answers, self.writer.using, now)
+def _rest_channel(group: Group, grant: TokenGrant, session: Session, now: datetime) -> None:
+    """Claim nothing more of this channel until its provider can accept a message."""
+    waits = [grant.waits[pk] for pk, request in grant.refused.items() if request.is_for_provider]
+    if waits:
+        session.claimer.rest_channel(group.provider.channel, now, min([*waits, MAX_REST_SECONDS]), max(waits))

@@ -18,7 +18,7 @@ RECORD_AFTER_SECONDS = 1.0
 """An answer that is older is recorded although its group has not ended."""
 
 
-class Group(Protocol):
+class RecordableGroup(Protocol):
     def record_final(self, min_age: float) -> bool:
         """Record the answers that are final and wait for so many seconds; return whether there were any."""
 
@@ -31,7 +31,7 @@ class Recorder:
 
     def __init__(self, using: str) -> None:
         self.using = using
-        self._groups: set[Group] = set()
+        self._groups: set[RecordableGroup] = set()
         self._lock = threading.Lock()
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="klaxon-recorder", daemon=True)
@@ -44,7 +44,7 @@ class Recorder:
         self._thread.join()
 
     @contextmanager
-    def watch(self, group: Group) -> Iterator[None]:
+    def watch(self, group: RecordableGroup) -> Iterator[None]:
         """Record the final answers of a group until the block ends."""
         with self._lock:
             self._groups.add(group)
@@ -70,7 +70,7 @@ class Recorder:
                     for group in groups:
                         self._record(group)
 
-    def _record(self, group: Group) -> None:
+    def _record(self, group: RecordableGroup) -> None:
         try:
             has_used_database = group.record_final(RECORD_AFTER_SECONDS)
         except Error as error:

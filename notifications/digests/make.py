@@ -9,7 +9,7 @@ from django.db import InterfaceError, OperationalError, router, transaction
 
 from notifications.core import clock
 from notifications.core.databases import read_from_primary
-from notifications.delivering.recheck import apply_refusals, load_contexts
+from notifications.delivering.recheck import apply_decisions, load_contexts
 from notifications.digests.grouping import PendingDigest, group_due
 from notifications.digests.sections import StoredSections, load_sections
 from notifications.models import Delivery, Notification
@@ -125,7 +125,7 @@ def _make(keys: Sequence[str], using: str, now: datetime) -> DigestResult:
         if not try_lock_task(DIGESTS_LOCK, using):
             raise AlreadyRunning
         all_pending = list(group_due(Delivery.objects.using(using).lock_digest_items(keys), using, now))
-        refused = _apply_refusals([pair for pending in all_pending for pair in pending.refused], using, now)
+        refused = _drop([pair for pending in all_pending for pair in pending.refused], using, now)
         to_make = [pending for pending in all_pending if pending.should_be_made]
         merged = _merge(to_make, sections, using, now)
         single = [row for pending in all_pending for row in pending.single]
@@ -133,9 +133,9 @@ def _make(keys: Sequence[str], using: str, now: datetime) -> DigestResult:
         return DigestResult(len(to_make), merged, len(single), refused)
 
 
-def _apply_refusals(refused: Sequence[tuple[Delivery, Drop | Hold]], using: str, now: datetime) -> int:
+def _drop(refused: Sequence[tuple[Delivery, Drop | Hold]], using: str, now: datetime) -> int:
     load_contexts([row for row, _ in refused], using)
-    return apply_refusals(refused, using, now).total()
+    return apply_decisions(refused, using, now).total()
 
 
 def _release(rows: Sequence[Delivery], using: str, now: datetime) -> None:

@@ -13,8 +13,7 @@ from django.utils.module_loading import import_string
 
 from notifications import conf
 from notifications.context import encoded
-from notifications.delivering.rendering import get_locale
-from notifications.delivering.rendering.locales import use_locale
+from notifications.delivering.rendering import get_locale, use_locale
 from notifications.digests.grouping import get_digest_kind
 from notifications.models import Delivery, Notification, get_cluster_model
 from notifications.sending.gates import Person, load_people

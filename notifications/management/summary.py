@@ -8,9 +8,9 @@ from django.db.models import Min, Q
 from django.utils import timezone
 
 from notifications.core import clock
-from notifications.delivering.limits import is_flooded
+from notifications.delivering.attempt_outcomes import KEPT_IN_A_FILE, NOT_RECORDED, Tally
+from notifications.delivering.claim import is_flooded
 from notifications.delivering.providers.choice import Providers
-from notifications.delivering.tally import KEPT_IN_A_FILE, NOT_RECORDED, Tally
 from notifications.management.counts import format_count
 from notifications.models import Delivery, NotificationLog, Pause
 from notifications.models.delivery import WAITS_FOR_DIGEST, DeliveryQuerySet

@@ -6,10 +6,13 @@ transitions. The ``fence`` that a worker gets with a claim proves that the claim
 """
 
 import json
+import os
+import socket
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from operator import attrgetter
 from typing import Any, Self
+from uuid import uuid4
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -30,6 +33,11 @@ WAITS_FOR_DIGEST_JOIN_SQL = "klaxon_delivery.state = 'held' AND klaxon_delivery.
 WAITS_FOR_DIGEST = Q(state="held", reason__in=("batch", "digest"))
 DIGEST_NOTIFICATION = "merged_into__notification"
 FAILURE_REASONS = (Reason.CONFIGURATION, Reason.TEMPORARY, Reason.LOST_CONTACT)
+
+
+def make_owner_name() -> str:
+    """Return a new name for the worker that ``Delivery.owner`` records: its host, its process id and a random part."""
+    return f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"[-100:]
 
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
@@ -352,7 +360,7 @@ class Delivery(models.Model):
         )
 
     @property
-    def is_suspect(self) -> bool:
+    def needs_trial(self) -> bool:
         """Whether a worker was lost while it processed the delivery, so that the delivery must be tried alone."""
         return self.strikes > 0 or self.reason == Reason.WORKER_LOST
 

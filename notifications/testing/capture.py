@@ -9,8 +9,8 @@ from typing import Any
 from django.db.models import Max, QuerySet
 
 from notifications.core.addresses import user_key
+from notifications.delivering.attempt_outcomes import Tally
 from notifications.delivering.dispatcher import Dispatcher
-from notifications.delivering.tally import Tally
 from notifications.events import NOTIFICATION_EVENTS, key_of
 from notifications.models import Delivery, Notification, NotificationLog
 from notifications.recipients import Address

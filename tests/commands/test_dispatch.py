@@ -14,7 +14,7 @@ from django.core.management.base import OutputWrapper
 from django.db import OperationalError
 from django.utils.timezone import now
 
-from notifications.delivering.handover import GroupHandover
+from notifications.delivering.attempt import GroupHandover
 from notifications.delivering.outcome_writer import OutcomeWriter
 from notifications.delivering.workers.worker import Worker
 from notifications.management import summary

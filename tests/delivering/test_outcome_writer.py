@@ -158,4 +158,4 @@ def test_the_writer_does_not_wait_again_for_a_database_that_has_just_failed(sett
     assert not settle_errors, "the first was tried"
     assert set(Delivery.objects.values_list("state", flat=True)) == {"sending"}
     writer.catch_up()
-    assert writer.counter.take() == {"retry": 2}
+    assert writer.take_tally() == {"retry": 2}

@@ -132,7 +132,7 @@ def test_in_a_flood_only_urgent_deliveries_and_the_oldest_are_sent(configure_pro
         refuse_orders(UserFactory(), 8)
         NotificationManager.send(ShopEvents.ORDER_REFUSED, UserFactory(), None, {}, priority=NotificationPriority.HIGH)
         dispatcher = Dispatcher()
-        dispatcher._claims = 0  # It starts at random.
+        dispatcher.session.claimer.count = 0  # It starts at random.
         assert dict(dispatcher.run_until_idle()) == {"sent": 2}, "the urgent one, and one of the others"
         for _ in range(20):
             dispatcher.run_batch(1)
@@ -188,11 +188,11 @@ def test_a_single_run_waits_for_the_rate_of_a_provider(configure_providers, sett
 
 def test_a_delivery_that_becomes_due_after_the_last_claim_keeps_the_run_going(configure_providers, clock):  # noqa: F811
     configure_providers()
-    claim_policy = Dispatcher().claim_policy
-    claim_policy.get_blocked_channels(clock())
-    claim_policy.rest_channel("log", clock(), 0.5, 0.5)
-    claim_policy.get_blocked_channels(clock())
+    claimer = Dispatcher().session.claimer
+    claimer.get_blocked_channels(clock())
+    claimer.rest_channel("log", clock(), 0.5, 0.5)
+    claimer.get_blocked_channels(clock())
     clock.forward(seconds=1)
-    assert claim_policy.get_rest_seconds(clock()) is not None
-    claim_policy.get_blocked_channels(clock())
-    assert claim_policy.get_rest_seconds(clock()) is None
+    assert claimer.get_rest_seconds(clock()) is not None
+    claimer.get_blocked_channels(clock())
+    assert claimer.get_rest_seconds(clock()) is None

@@ -6,9 +6,7 @@ from fractions import Fraction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from notifications.delivering.limits import Rate, TokenRequest, parse_rate
-from notifications.delivering.limits.level import Level
-from notifications.delivering.limits.tokens import decide_grant
+from notifications.delivering.limits import Level, Rate, TokenRequest, decide_grant, parse_rate
 from notifications.models import Bucket
 from notifications.models.bucket import MAX_CLOCK_DIFFERENCE
 

@@ -19,7 +19,7 @@ from notifications.delivering import leftovers
 from notifications.delivering.attempt_outcomes import Outcomes, decide_next_state
 from notifications.delivering.dispatcher import Dispatcher
 from notifications.delivering.outcome_writer import OutcomeWriter
-from notifications.delivering.providers.attempt_result import AttemptResult
+from notifications.delivering.providers.choice import AttemptResult
 from notifications.delivering.workers.rescue import Rescuer
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.models import Cluster, Delivery, InboxItem, NotificationLog, Suppression

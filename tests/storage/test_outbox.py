@@ -153,7 +153,7 @@ def test_a_row_that_was_only_claimed_gets_no_strike(now):
     for _ in range(10):
         claim(now)
         [row] = take_back(now + 2 * MINUTE)
-    assert (row.state, row.strikes, row.is_suspect) == ("ready", 0, True)
+    assert (row.state, row.strikes, row.needs_trial) == ("ready", 0, True)
 
 
 def test_a_live_worker_causes_no_strike(now):

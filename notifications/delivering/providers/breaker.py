@@ -40,64 +40,54 @@ def count_trailing_failures(receipts: Sequence[Receipt]) -> int:
 
 
 class CircuitBreaker:
-    """The circuits of all providers, for one thread."""
+    """The circuits of all providers, for one thread. A provider that has never failed may have none."""
 
     def __init__(self, using: str) -> None:
-        self.circuits = Circuit.objects.using(using)
-        self._circuits: dict[str, Circuit] = {}
+        self.circuits: dict[str, Circuit] = {}
+        self._table = Circuit.objects.using(using)
         self._read_at: datetime | None = None
 
     def refresh(self, now: datetime) -> None:
         """Read the circuits, unless they were read less than a second ago."""
         if self._read_at is None or not timedelta() <= now - self._read_at < REFRESH_INTERVAL:
-            self._circuits, self._read_at = {circuit.key: circuit for circuit in self.circuits.all()}, now
+            self.circuits, self._read_at = self._table.in_bulk(), now
 
     def is_closed(self, key: str) -> bool:
-        return key not in self._circuits or self._circuits[key].is_closed()
+        return key not in self.circuits or self.circuits[key].is_closed()
 
     def may_be_tried(self, key: str, now: datetime) -> bool:
         """Return whether the provider may get the next delivery: its circuit is closed or waits for a probe."""
-        return self.is_closed(key) or self._circuits[key].may_be_probed(now)
+        return self.is_closed(key) or self.circuits[key].may_be_probed(now)
 
     def win_probe(self, key: str, now: datetime, timeout: float) -> bool:
         """Claim the probe of a half-open provider for this thread; return whether that succeeded.
 
         :param timeout: the seconds after which another thread may claim the probe.
         """
-        won = self.circuits.acquire_probe(key, now, now + timedelta(seconds=timeout))
+        won = self._table.acquire_probe(key, now, now + timedelta(seconds=timeout))
         self._read_at = None
         if not won:
             self.refresh(now)
         return won
 
     def end_probe(self, key: str, now: datetime) -> None:
-        """Let another delivery be the probe, if no receipt has decided about the circuit."""
-        self.circuits.filter(key=key, open_until__lte=now).update(probe_until=None)
+        """Let another delivery be the probe, if no receipt has decided about the circuit.
+
+        The delivery that was the probe may have been held, or could not be rendered, and so tested nothing.
+        """
+        self._table.filter(key=key, open_until__lte=now).update(probe_until=None)
         self._read_at = None
 
-    def opened_at(self, key: str) -> datetime | None:
-        """Return since when the provider has been failing without a break, or None if it is not failing."""
-        return self._circuits[key].opened_at if key in self._circuits else None
-
-    def streak(self, key: str) -> Streak:
+    def get_streak(self, key: str) -> Streak:
         """Return the equal refusals that the provider has given since it last accepted a message."""
-        return self._circuits[key].streak if key in self._circuits else Streak()
-
-    def health(self, key: str) -> tuple[float, float]:
-        """Return the provider's recent success rate, and the seconds that it took for a message."""
-        circuit = self._circuits.get(key)
-        return (circuit.success_rate, circuit.response_seconds) if circuit else (1.0, 0.0)
+        return self.circuits[key].streak if key in self.circuits else Streak()
 
     def record_health(self, key: str, answers: Sequence[tuple[bool, float]]) -> None:
         """Add answers to the health that all workers share.
 
         :param answers: whether each attempt succeeded, and its seconds.
         """
-        self._circuits[key] = self.circuits.record_answers(key, answers)
-
-    def closed_at(self, key: str) -> datetime | None:
-        """Return when the circuit last closed, or None if it has never been open."""
-        return self._circuits[key].closed_at if key in self._circuits else None
+        self.circuits[key] = self._table.record_answers(key, answers)
 
     def observe(
         self,
@@ -113,14 +103,14 @@ class CircuitBreaker:
         :param open_immediately: open the circuit if the last receipts are failures, regardless of their number.
         """
         failures = count_trailing_failures(receipts)
-        circuit = self._circuits.get(key)
+        circuit = self.circuits.get(key)
         accepted = any(receipt.verdict is Verdict.ACCEPTED for receipt in receipts)
         if circuit and failures < len(receipts) and circuit.needs_reset(accepted):
-            self._circuits[key] = self.circuits.record_success(key, now, accepted)
+            self.circuits[key] = self._table.record_success(key, now, accepted)
             if not circuit.is_closed():
                 logger.info("The provider %s works again.", key)
-        if streak and streak.refused and streak != self.streak(key):
-            self._circuits[key] = self.circuits.record_refusals(key, streak)
+        if streak and streak.refused and streak != self.get_streak(key):
+            self.circuits[key] = self._table.record_refusals(key, streak)
         if failures:
             self._record_failures(key, receipts[-failures:], now, open_immediately)
 
@@ -128,8 +118,8 @@ class CircuitBreaker:
         open_immediately = open_immediately or any(opens_circuit(receipt) for receipt in failed)
         was_closed = self.is_closed(key)
         error = mask_addresses(failed[-1].error)
-        circuit = self.circuits.record_failures(key, len(failed), error, now, open_immediately)
-        self._circuits[key] = circuit
+        circuit = self._table.record_failures(key, len(failed), error, now, open_immediately)
+        self.circuits[key] = circuit
         if was_closed and not circuit.is_closed():
             logger.warning(
                 "The provider %s is not used until %s. Its last error: %s",

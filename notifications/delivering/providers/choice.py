@@ -12,16 +12,16 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from django.utils.module_loading import import_string
 
 from notifications import conf
 from notifications.channels import BaseChannel, open_channel
 from notifications.conf import get_channel_conf
-from notifications.conf.channels import ProviderConf
+from notifications.conf.channels import ChannelConf, ProviderConf
 from notifications.core.rates import Rate
 from notifications.core.refusals import Streak, judge_receipts
-from notifications.delivering.providers.attempt_result import AttemptResult
 from notifications.delivering.providers.breaker import CircuitBreaker, is_failure
 from notifications.models import Delivery
 from notifications.outcomes import Blame, Receipt, Verdict
@@ -37,29 +37,61 @@ MAX_RAMP_RATE = 100_000.0
 
 
 @dataclass(frozen=True)
+class AttemptResult:
+    """An attempt and the receipt that it got. ``duration`` is in seconds."""
+
+    delivery: Delivery
+    receipt: Receipt
+    duration: float
+    provider_name: str = ""
+
+    @property
+    def provider(self) -> str:
+        return (self.provider_name or self.receipt.provider)[:100]
+
+
+@dataclass(frozen=True)
 class Provider:
-    """A provider of a channel. ``as_probe`` is true if one delivery tests whether it works again."""
+    """A provider of a channel.
+
+    :param key: the name of its circuit.
+    :param shares_rank: whether another provider of the channel has the same rank, so that health decides between them.
+    :param as_probe: whether one delivery tests whether it works again.
+    """
 
     channel: str
+    name: str
+    key: str
     conf: ProviderConf
+    shares_rank: bool = False
     as_probe: bool = False
 
-    @property
-    def name(self) -> str:
-        return self.conf.name
+    @cached_property
+    def channel_class(self) -> type[BaseChannel]:
+        found: type[BaseChannel] = import_string(self.conf.backend)
+        return found
 
-    @property
-    def key(self) -> str:
-        """The name of its circuit."""
-        return self.channel if self.name == self.channel else f"{self.channel}/{self.name}"
 
-    @property
-    def is_transactional(self) -> bool:
-        return bool(import_string(self.conf.backend).transactional)
+_listed: dict[str, tuple[ChannelConf, list[Provider]]] = {}
 
-    @property
-    def group_size(self) -> int:
-        return 1 if self.as_probe else int(import_string(self.conf.backend).group_size)
+
+def list_providers(channel: str) -> list[Provider]:
+    """Return the providers of a channel in the order of the settings."""
+    configured = get_channel_conf(channel)
+    cached = _listed.get(channel)
+    if cached is None or cached[0] is not configured:
+        ranks = [provider.rank for provider in configured.providers]
+        cached = _listed[channel] = configured, [
+            Provider(
+                channel,
+                provider.name,
+                channel if provider.name == channel else f"{channel}/{provider.name}",
+                provider,
+                shares_rank=ranks.count(provider.rank) > 1,
+            )
+            for provider in configured.providers
+        ]
+    return cached[1]
 
 
 class Providers:
@@ -73,7 +105,9 @@ class Providers:
 
     def choose(self, delivery: Delivery, now: datetime) -> Provider | None:
         """Return the provider for a delivery, or None if no provider of its channel may be tried now."""
-        candidates = providers_of(delivery.channel)
+        candidates = list_providers(delivery.channel)
+        if len(candidates) == 1 and candidates[0].key not in self.breaker.circuits:
+            return candidates[0]
         # A delivery that was refused before is a bad probe. It is none if a provider with a closed circuit can take it.
         may_be_probe = not (delivery.has_failed_before and any(self.breaker.is_closed(one.key) for one in candidates))
         for provider in self._in_order(candidates, delivery):
@@ -81,7 +115,7 @@ class Providers:
                 return provider
             half_open = may_be_probe and self.breaker.may_be_tried(provider.key, now)
             if half_open and self._win_probe(provider, now):
-                return Provider(provider.channel, provider.conf, as_probe=True)
+                return replace(provider, as_probe=True)
         return None
 
     def has_opened(self, provider: Provider) -> bool:
@@ -91,6 +125,8 @@ class Providers:
     def unavailable_channels(self, now: datetime) -> set[str]:
         """Return the channels that have no provider that may be tried now."""
         self.breaker.refresh(now)
+        if not self.breaker.circuits:
+            return set()
         return {channel for channel in conf.current().enabled_channels if not self._may_be_tried(channel, now)}
 
     def half_open_channels(self, now: datetime) -> set[str]:
@@ -99,18 +135,21 @@ class Providers:
             channel
             for channel in conf.current().enabled_channels
             if self._may_be_tried(channel, now)
-            and not any(self.breaker.is_closed(provider.key) for provider in providers_of(channel))
+            and not any(self.breaker.is_closed(provider.key) for provider in list_providers(channel))
         }
 
-    def names_for_failover(self, provider: Provider, delivery: Delivery, now: datetime) -> str:
+    def get_tried_providers(self, provider: Provider, delivery: Delivery, now: datetime) -> str:
         """Return ``Delivery.tried_providers`` if this provider fails; empty if no provider is left to try."""
         tried = [*delivery.list_tried_providers(), provider.name]
-        left = [other for other in providers_of(provider.channel) if other.name not in tried]
+        left = [other for other in list_providers(provider.channel) if other.name not in tried]
         return json.dumps(tried) if any(self.breaker.may_be_tried(one.key, now) for one in left) else ""
 
     def rates(self, provider: Provider, now: datetime) -> dict[str, Rate]:
         """Return the limits of a provider: its own rate, and a lower one after its circuit has closed."""
-        ramp = ramp_rate(self.breaker.closed_at(provider.key), now)
+        circuit = self.breaker.circuits.get(provider.key)
+        ramp = ramp_rate(circuit.closed_at, now) if circuit else None
+        if provider.conf.rate is None and ramp is None:
+            return {}
         rates = {provider.key: provider.conf.rate, f"{provider.key} ramp": ramp}
         return {key: rate for key, rate in rates.items() if rate is not None}
 
@@ -127,10 +166,10 @@ class Providers:
         """
         receipts = [result.receipt for result in results]
         is_slow = bool(results) and is_failure(receipts[-1]) and results[-1].duration >= SLOW_SECONDS
-        others = [other.key for other in providers_of(provider.channel) if other.name != provider.name]
+        others = [other.key for other in list_providers(provider.channel) if other.name != provider.name]
         open_immediately = is_slow and any(self.breaker.is_closed(key) for key in others)
         self.breaker.observe(provider.key, receipts, now, streak, open_immediately)
-        if _shares_its_rank(provider):
+        if provider.shares_rank:
             health = [(not is_failure(result.receipt), result.duration) for result in results]
             self._unwritten_health[provider.key] += health
             # A failure is written immediately, so that the next choice already takes it into account.
@@ -139,9 +178,7 @@ class Providers:
     def judge(self, provider: Provider, results: Sequence[AttemptResult]) -> tuple[list[AttemptResult], Streak]:
         """Judge the receipts of a group together; return the results, and the provider's equal refusals after them."""
         answers = [(result.receipt, result.delivery.address or result.delivery.recipient_key) for result in results]
-        before = self.breaker.streak(provider.key)
-        if not before.refused and all(receipt.verdict is Verdict.ACCEPTED for receipt, _ in answers):
-            return list(results), before
+        before = self.breaker.get_streak(provider.key)
         judged, streak = judge_receipts(answers, before, conf.current().breaker_failures)
         pairs = zip(results, judged, strict=True)
         return [
@@ -168,14 +205,11 @@ class Providers:
         message = f"{type(error).__name__}: {error}"
         self.breaker.observe(provider.key, [Receipt(None, Verdict.CONFIGURATION, error=message)], now)
 
-    def end_probe(self, provider: Provider, now: datetime) -> None:
-        """Let another delivery be the probe, if this one was held or could not be rendered and so tested nothing."""
-        if provider.as_probe:
-            self.breaker.end_probe(provider.key, now)
-
     def is_uncounted(self, provider: Provider, result: AttemptResult, now: datetime) -> bool:
         """Return whether a failed attempt is not counted: it was a probe, or the provider was unreachable."""
-        opened_at = self.breaker.opened_at(provider.key)
+        circuit = self.breaker.circuits.get(provider.key)
+        # Since when the provider has been failing without a break.
+        opened_at = circuit.opened_at if circuit else None
         outage = timedelta(seconds=conf.current().outage_seconds)
         if result.receipt.blames is Blame.NETWORK:
             since = max(result.delivery.notification.wanted_at, opened_at or now)
@@ -183,10 +217,10 @@ class Providers:
         return provider.as_probe and opened_at is not None and now - opened_at < outage
 
     def _may_be_tried(self, channel: str, now: datetime) -> bool:
-        return any(self.breaker.may_be_tried(provider.key, now) for provider in providers_of(channel))
+        return any(self.breaker.may_be_tried(provider.key, now) for provider in list_providers(channel))
 
     def _win_probe(self, provider: Provider, now: datetime) -> bool:
-        send_timeout = import_string(provider.conf.backend).timeout
+        send_timeout = provider.channel_class.timeout
         return self.breaker.win_probe(provider.key, now, conf.current().lease_seconds + send_timeout)
 
     def _in_order(self, providers: Sequence[Provider], delivery: Delivery) -> list[Provider]:
@@ -198,14 +232,10 @@ class Providers:
 
     def _random_weight(self, provider: Provider) -> float:
         """Return a weighted random number; the highest is first (Efraimidis and Spirakis, 2006)."""
-        success_rate, seconds = self.breaker.health(provider.key)
+        circuit = self.breaker.circuits.get(provider.key)
+        success_rate, seconds = (circuit.success_rate, circuit.response_seconds) if circuit else (1.0, 0.0)
         weight = max(success_rate, MIN_SUCCESS_RATE) / (seconds + 0.05)
         return float(random.random() ** (1 / weight))  # noqa: S311 - no secret
-
-
-def _shares_its_rank(provider: Provider) -> bool:
-    """Return whether another provider of the channel has the same rank, so that health decides between them."""
-    return [other.conf.rank for other in providers_of(provider.channel)].count(provider.conf.rank) > 1
 
 
 def ramp_rate(closed_at: datetime | None, now: datetime) -> Rate | None:
@@ -216,8 +246,3 @@ def ramp_rate(closed_at: datetime | None, now: datetime) -> Rate | None:
     doublings = max(0.0, passed) / configured.ramp_seconds * RAMP_DOUBLINGS
     tokens = min(configured.ramp_start * 2**doublings, MAX_RAMP_RATE)
     return Rate(tokens, 1, max(1, tokens))
-
-
-def providers_of(channel: str) -> list[Provider]:
-    """Return the providers of a channel in the order of the settings."""
-    return [Provider(channel, found) for found in get_channel_conf(channel).providers]

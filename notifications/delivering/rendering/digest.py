@@ -14,10 +14,16 @@ from django.db import InterfaceError, OperationalError
 from django.utils.text import Truncator
 
 from notifications import conf
-from notifications.delivering.rendering.locales import Locale, use_locale
-from notifications.delivering.rendering.templates import Place, render
-from notifications.delivering.rendering.variables import build_variables
-from notifications.events import NOTIFICATION_EVENTS, BuiltInEvents, NotificationPriority
+from notifications.channels.base import Rendered
+from notifications.delivering.rendering.templates import (
+    Locale,
+    Parts,
+    build_variables,
+    get_template_places,
+    render,
+    use_locale,
+)
+from notifications.events import NOTIFICATION_EVENTS, NotificationEvent, NotificationPriority
 from notifications.models import Delivery, Notification
 
 logger = logging.getLogger("notifications.rendering")
@@ -26,13 +32,9 @@ DIGEST_VARIABLES = frozenset(
     {"recipient", "cluster", "base_url", "digest_kind", "count", "unshown", "items", "groups", "sections"}
 )
 """The variables of the templates of digests and batches."""
-TEMPLATE_FALLBACKS = {BuiltInEvents.CRITICAL_MESSAGE.value: BuiltInEvents.MESSAGE.value}
-"""Events that use the templates of another event if they have none of their own."""
 MAX_ITEMS = 100
 """The maximum number of items that are listed. The others are only counted."""
 MAX_TITLE_LENGTH = 200
-ANY_CHANNEL = "any"
-GENERAL_FOLDER = "gathered"
 
 
 @dataclass(frozen=True)
@@ -62,16 +64,12 @@ class ItemGroup:
         return any(item.priority <= NotificationPriority.HIGH for item in self.items)
 
 
-def get_template_places(event: str, digest_kind: str, channel: str) -> Sequence[Place]:
-    """Return the places to search for templates, the most specific first.
-
-    :param digest_kind: ``"batch"`` or a kind of digest; empty for an ordinary notification.
-    """
-    if not digest_kind:
-        names = (event, TEMPLATE_FALLBACKS[event]) if event in TEMPLATE_FALLBACKS else (event,)
-        return tuple((name, channel) for name in names)
-    name = f"{event}/batch" if digest_kind == Notification.DigestKind.BATCH else event
-    return (name, channel), (GENERAL_FOLDER, channel), (GENERAL_FOLDER, ANY_CHANNEL)
+def render_digest(
+    notification: Notification, event: NotificationEvent, channel: str, parts: Parts, user: Any, locale: Locale
+) -> Rendered:
+    """Return the text of a digest or batch for a user on a channel."""
+    variables = build_digest_variables(notification, channel, next(iter(parts[0]), ""), user, locale)
+    return render(get_template_places(event.name, notification.digest_kind, channel), *parts, variables, locale)
 
 
 def build_digest_variables(

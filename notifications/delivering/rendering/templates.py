@@ -3,23 +3,122 @@
 Parts are ``subject.txt``, ``txt`` and ``html``. Only the language falls back (``email.de-at.txt``, ``email.de.txt``,
 ``email.txt``); a channel never uses a template of another channel. A host overrides a template of Klaxon or another app
 by the usual order of Django's loaders.
+
+Templates get the context, the variables of the event's transform, and a few about the recipient. They are rendered in
+the language and time zone of the recipient.
 """
 
+import logging
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from django.conf import settings
 from django.template import Context, Engine, Template, TemplateDoesNotExist, TemplateSyntaxError
 from django.template.loaders.cached import Loader as CachedLoader
+from django.utils import timezone, translation
 
+from notifications import conf
 from notifications.channels.base import SUBJECT, Rendered
 from notifications.context import UNSTORABLE
-from notifications.delivering.rendering.locales import Locale, use_locale
+from notifications.core.hours import get_zone
+from notifications.core.translations import has_lazy_text, resolve_lazy_texts
+from notifications.events import BuiltInEvents, NotificationEvent
 from notifications.exceptions import TemplateMissing
+from notifications.models import Notification, UserSettings
+
+logger = logging.getLogger("notifications.rendering")
 
 Place = tuple[str, str]
 """An event or another folder of templates, and a channel."""
+Parts = tuple[Sequence[str], Sequence[str]]
+"""The template parts that a channel requires, and the optional ones."""
+Locale = tuple[str, str]
+"""A language code and the name of a time zone."""
+
+LANGUAGE_PATTERN = re.compile(r"[a-z]{1,8}(-[a-z0-9]{1,8})*")
+COMMON_VARIABLES = frozenset({"recipient", "cluster", "base_url", "original"})
+"""The variables that every template gets in addition to the context."""
+TEMPLATE_FALLBACKS = {BuiltInEvents.CRITICAL_MESSAGE.value: BuiltInEvents.MESSAGE.value}
+"""Events that use the templates of another event if they have none of their own."""
+ANY_CHANNEL = "any"
+GENERAL_FOLDER = "gathered"
+"""The folder of the templates of digests and batches that have none of their own."""
+
+
+def render_notification(
+    notification: Notification, event: NotificationEvent, channel: str, parts: Parts, user: Any, locale: Locale
+) -> Rendered:
+    """Return the text of a notification that is no digest or batch, for a user on a channel.
+
+    :raises TemplateMissing: if a required part has no template.
+    """
+    variables = build_variables(event, channel, notification, user, locale)
+    return render(get_template_places(event.name, "", channel), *parts, variables, locale)
+
+
+def get_locale(user_settings: UserSettings | None) -> Locale:
+    """Return the language code and time zone name that a recipient has chosen, or those of the site."""
+    code = user_settings.language_code if user_settings else ""
+    # An empty or malformed code means the language of the site.
+    language = code if LANGUAGE_PATTERN.fullmatch(code) else settings.LANGUAGE_CODE.lower()
+    return language, get_zone(user_settings.time_zone if user_settings else "").key
+
+
+@contextmanager
+def use_locale(locale: Locale) -> Iterator[None]:
+    """Activate a language and time zone. This costs nothing if they are already active."""
+    language, zone = locale
+    if translation.get_language() == language and timezone.get_current_timezone_name() == zone:
+        yield
+    else:
+        with translation.override(language), timezone.override(zone):
+            yield
+
+
+def build_variables(
+    event: NotificationEvent, channel: str, notification: Notification, user: Any, locale: Locale
+) -> dict[str, Any]:
+    """Return the common variables, and the context as the transform changes it.
+
+    ``original`` is the unchanged context.
+    """
+    original = _load_context(notification, locale)
+    variables = {
+        "recipient": user,
+        "cluster": notification.cluster,
+        "base_url": conf.current().base_url.rstrip("/"),
+        **original,
+    }
+    if event.transform_for(channel) is not None:
+        variables.update(_transform(event, channel, notification, locale))
+    variables["original"] = original
+    return variables
+
+
+def _load_context(notification: Notification, locale: Locale) -> dict[str, Any]:
+    """Return the context, with lazy translations as text in the recipient's language."""
+    values = notification.values
+    if not has_lazy_text(values):
+        return values
+    with use_locale(locale):
+        translated: dict[str, Any] = resolve_lazy_texts(values)
+        return translated
+
+
+def _transform(event: NotificationEvent, channel: str, notification: Notification, locale: Locale) -> dict[str, Any]:
+    transform: Any = event.transform_for(channel)
+    try:
+        with use_locale(locale):
+            return dict(transform(_load_context(notification, locale)))
+    except Exception:
+        # A critical event is sent without the transform. For any other event the delivery fails.
+        if not event.bypasses_preferences:
+            raise
+        logger.exception("The %s transform of critical event %r failed, so it is not used.", channel, event.name)
+        return {}
 
 
 def render(
@@ -36,24 +135,17 @@ def render(
     :raises TemplateMissing: if a required part has no template.
     """
     language = locale[0]
+    parts: dict[str, str] = {}
     with use_locale(locale):
-        parts = {part: _render_required(places, part, language, variables) for part in required}
-        for part in optional:
-            if (template := _find_first(places, part, language)) is not None:
+        for part in (*required, *optional):
+            template = find_template(places, part, language)
+            if template is not None:
                 parts[part] = _render_template(template, part, variables)
+            elif part in required:
+                event, channel = places[0]
+                name = get_template_name(event, channel, part)
+                raise TemplateMissing(f"Event {event!r} has no template {name!r}.")
     return Rendered(parts, language)
-
-
-def _render_required(places: Sequence[Place], part: str, language: str, variables: Mapping[str, Any]) -> str:
-    template = _find_first(places, part, language)
-    if template is None:
-        event, channel = places[0]
-        raise TemplateMissing(f"Event {event!r} has no template {get_template_name(event, channel, part)!r}.")
-    return _render_template(template, part, variables)
-
-
-def _find_first(places: Sequence[Place], part: str, language: str) -> Template | None:
-    return next((found for place in places if (found := find_template(*place, part, language)) is not None), None)
 
 
 def _render_template(template: Template, part: str, variables: Mapping[str, Any]) -> str:
@@ -64,25 +156,38 @@ def _render_template(template: Template, part: str, variables: Mapping[str, Any]
     return " ".join(text.split()) if part == SUBJECT else text.strip() + "\n" * bool(text.strip())
 
 
-def find_template(event: str, channel: str, part: str, language: str) -> Template | None:
-    """Return the template in the closest language, or None."""
+def get_template_places(event: str, digest_kind: str, channel: str) -> Sequence[Place]:
+    """Return the places to search for templates, the most specific first.
+
+    :param digest_kind: ``"batch"`` or a kind of digest; empty for an ordinary notification.
+    """
+    if digest_kind:
+        name = f"{event}/batch" if digest_kind == Notification.DigestKind.BATCH else event
+        return (name, channel), (GENERAL_FOLDER, channel), (GENERAL_FOLDER, ANY_CHANNEL)
+    if event in TEMPLATE_FALLBACKS:
+        return (event, channel), (TEMPLATE_FALLBACKS[event], channel)
+    return ((event, channel),)
+
+
+def find_template(places: Sequence[Place], part: str, language: str) -> Template | None:
+    """Return the template of a part at the first place that has one, in the closest language, or None."""
     engine = Engine.get_default()
     if settings.DEBUG or not isinstance(engine.template_loaders[0], CachedLoader):
-        return _load_template(engine, event, channel, part, language)
+        return _load_template(engine, places, part, language)
     # Django caches every template that it has read. This also caches which name exists, because each name that does
     # not exist costs an exception.
     cached = _cache.setdefault(engine, {})
-    key = event, channel, part, language
+    key = tuple(places), part, language
     if key not in cached:
         cached[key] = _load_template(engine, *key)
     return cached[key]
 
 
-_cache: WeakKeyDictionary[Engine, dict[tuple[str, str, str, str], Template | None]] = WeakKeyDictionary()
+_cache: WeakKeyDictionary[Engine, dict[tuple[tuple[Place, ...], str, str], Template | None]] = WeakKeyDictionary()
 
 
-def _load_template(engine: Engine, event: str, channel: str, part: str, language: str) -> Template | None:
-    for name in _candidate_names(event, channel, part, language):
+def _load_template(engine: Engine, places: Sequence[Place], part: str, language: str) -> Template | None:
+    for name in _list_names(places, part, language):
         try:
             return engine.get_template(name)
         except TemplateDoesNotExist as error:
@@ -91,15 +196,18 @@ def _load_template(engine: Engine, event: str, channel: str, part: str, language
     return None
 
 
+def _list_names(places: Sequence[Place], part: str, language: str) -> Iterator[str]:
+    """Yield the names of the templates to try: at each place, the closest language first."""
+    for place in places:
+        code = language
+        while code:
+            yield get_template_name(*place, part, code)
+            code = code.rpartition("-")[0]
+        yield get_template_name(*place, part)
+
+
 def get_template_name(event: str, channel: str, part: str, language: str = "") -> str:
     return f"notifications/{event}/{channel}{'.' * bool(language)}{language}.{part}"
-
-
-def _candidate_names(event: str, channel: str, part: str, language: str) -> Iterator[str]:
-    while language:
-        yield get_template_name(event, channel, part, language)
-        language = language.rpartition("-")[0]
-    yield get_template_name(event, channel, part)
 
 
 def find_template_errors(places: Sequence[Place], required: Sequence[str]) -> Iterator[str]:
@@ -107,7 +215,7 @@ def find_template_errors(places: Sequence[Place], required: Sequence[str]) -> It
     for part in required:
         name = get_template_name(*places[0], part)
         try:
-            if _find_first(places, part, "") is None:
+            if find_template(places, part, "") is None:
                 yield f"The template {name!r} does not exist."
         except TemplateSyntaxError as error:
             yield f"The template {name!r} cannot be read: {error}"

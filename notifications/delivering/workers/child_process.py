@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
-from notifications.delivering.tally import Tally
+from notifications.delivering.attempt_outcomes import Tally
 from notifications.delivering.workers.stop_signals import SAME_STOP_SECONDS
 from notifications.delivering.workers.worker import Worker
 

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from typing import Protocol
-from uuid import uuid4
 from weakref import WeakSet
 
 from django.db import connections, router
@@ -20,6 +19,7 @@ from notifications.core.connections import use_own_connections
 from notifications.delivering.recorder import Recorder
 from notifications.delivering.workers.outage_log import OUTAGE_LOG
 from notifications.models import Delivery, Heartbeat
+from notifications.models.delivery import make_owner_name
 from notifications.storage.engine import get_engine
 
 logger = logging.getLogger("notifications.worker")
@@ -42,7 +42,7 @@ class HeartbeatThread:
 
     def __init__(self) -> None:
         self.host, self.pid = socket.gethostname(), os.getpid()
-        self.owner = f"{self.host}:{self.pid}:{uuid4().hex[:8]}"[-100:]
+        self.owner = make_owner_name()
         self.using = router.db_for_write(Delivery)
         self.generation = 1
         """Increased after a pause in which other workers may have taken back earlier claims."""

@@ -18,7 +18,7 @@ from notifications.core.databases import read_from_primary
 from notifications.delivering.attempt_outcomes import build_attempt_row, decide_retry
 from notifications.delivering.fallback import queue_fallbacks
 from notifications.delivering.outcome_writer import OutcomeWriter, send_outcome_signal, warn_of_lost_contact
-from notifications.delivering.providers.attempt_result import AttemptResult
+from notifications.delivering.providers.choice import AttemptResult
 from notifications.delivering.workers.heartbeat import HeartbeatThread
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.models import Delivery, Heartbeat, NotificationLog
@@ -139,7 +139,7 @@ class Rescuer:
 
 def _attempt_row_of(row: Delivery, now: datetime) -> NotificationLog:
     receipt = Receipt(None, Verdict.UNKNOWN, error="The worker that was sending this stopped responding.")
-    return build_attempt_row(AttemptResult(row, receipt, 0.0), row.reason, now)
+    return build_attempt_row(AttemptResult(row, receipt, 0.0), _unchanged(row), now)
 
 
 def _may_retry(row: Delivery) -> bool:

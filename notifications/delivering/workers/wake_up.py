@@ -17,24 +17,16 @@ from uuid import uuid4
 from django.db import connections, router
 
 from notifications.core.connections import copy_without_pool
+from notifications.delivering.on_commit import NOTIFY_CHANNEL
 from notifications.models import Delivery
 
 logger = logging.getLogger("notifications.worker")
 
-NOTIFY_CHANNEL = "klaxon"
 COMMIT_POLL_INTERVAL = 0.05
 PROOF_TIMEOUT = 2.0
 PROOF_INTERVAL = 60.0
 STOP_CHECK_INTERVAL = 0.5
 """Seconds after which a wait is interrupted to check for a stop."""
-
-
-def notify_workers(*, partition: str, **kwargs: Any) -> None:
-    """Receiver of ``notifications_queued``: notify every worker that listens."""
-    connection = connections[router.db_for_write(Delivery)]
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_notify(%s, %s)", [NOTIFY_CHANNEL, partition])
 
 
 class Waker:

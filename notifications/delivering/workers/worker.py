@@ -20,13 +20,13 @@ from notifications.core.connections import (
     use_own_connections,
 )
 from notifications.core.databases import is_outage
+from notifications.delivering.attempt_outcomes import Tally
 from notifications.delivering.dispatcher import Dispatcher
-from notifications.delivering.tally import Tally
+from notifications.delivering.session import Stop
 from notifications.delivering.workers.heartbeat import HeartbeatThread
 from notifications.delivering.workers.outage_log import OUTAGE_LOG
 from notifications.delivering.workers.periodic_tasks import Scheduler
 from notifications.delivering.workers.rescue import Rescuer
-from notifications.delivering.workers.stop import Stop
 from notifications.delivering.workers.wake_up import STOP_CHECK_INTERVAL, Waker
 from notifications.models import Delivery
 
@@ -198,7 +198,7 @@ class Worker:
     def _close(self, dispatcher: Dispatcher) -> None:
         left = dispatcher.close(conf.current().stop_seconds)
         # This includes outcomes that were written after an error, and outcomes in a file.
-        self._add_to_tally(dispatcher.writer.counter.take())
+        self._add_to_tally(dispatcher.session.writer.take_tally())
         with self._lock:
             self.outcomes_in_files += left
 

@@ -25,7 +25,7 @@ from notifications.channels import open_channel
 from notifications.conf import get_channel_conf
 from notifications.conf.channels import ProviderConf
 from notifications.core.connections import close_databases
-from notifications.delivering.tally import Tally
+from notifications.delivering.attempt_outcomes import Tally
 from notifications.delivering.workers.child_process import (
     REPORT_POLL_INTERVAL,
     ChildProcess,

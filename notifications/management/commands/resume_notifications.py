@@ -7,7 +7,7 @@ from django.core.management.base import CommandError
 
 from notifications import conf
 from notifications.core.databases import get_current_partition, read_from_primary
-from notifications.delivering.workers.wake_up import notify_workers
+from notifications.delivering.on_commit import notify_workers
 from notifications.management.base import DatabaseCommand
 from notifications.models import Circuit, Pause
 from notifications.models.pause import EVERYTHING

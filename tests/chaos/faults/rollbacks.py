@@ -9,7 +9,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db import DatabaseError, connection, transaction
 
-from notifications.delivering.workers.wake_up import NOTIFY_CHANNEL
+from notifications.delivering.on_commit import NOTIFY_CHANNEL
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, Notification
 from notifications.signals import notifications_queued

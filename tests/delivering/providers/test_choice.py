@@ -187,9 +187,9 @@ def test_only_one_of_two_workers_wins_the_probe(configure_providers, clock):
     first, second = Dispatcher(), Dispatcher()
     first.run_until_idle()
     clock.forward(seconds=60)
-    second.providers.breaker.refresh(clock())
-    assert first.providers.choose(Delivery.objects.filter(state="ready")[0], clock()).as_probe
-    assert second.providers.choose(Delivery.objects.filter(state="ready")[1], clock()) is None
+    second.session.providers.breaker.refresh(clock())
+    assert first.session.providers.choose(Delivery.objects.filter(state="ready")[0], clock()).as_probe
+    assert second.session.providers.choose(Delivery.objects.filter(state="ready")[1], clock()) is None
 
 
 def test_the_first_provider_is_probed_with_one_delivery_while_the_second_delivers(configure_providers, clock):
@@ -263,7 +263,7 @@ def test_providers_of_equal_rank_share_by_success_and_speed(configure_providers,
 
 def choices(clock):
     """Count the providers that a new worker chooses."""
-    providers = Dispatcher().providers
+    providers = Dispatcher().session.providers
     providers.unavailable_channels(clock())
     return Counter(providers.choose(Delivery(channel="log"), clock()).name for _ in range(300))
 

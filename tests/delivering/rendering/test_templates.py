@@ -151,7 +151,7 @@ def test_a_host_can_override_a_template_of_klaxon(templates):
 
 
 def test_a_template_is_compiled_once():
-    assert find_template("message", "email", "txt", "") is find_template("message", "email", "txt", "en")
+    assert find_template([("message", "email")], "txt", "") is find_template((("message", "email"),), "txt", "en")
 
 
 def test_a_required_template_must_exist_without_a_language(templates):

@@ -4,7 +4,7 @@ import pytest
 
 from notifications.delivering.rendering import get_locale
 from notifications.delivering.rendering.digest import DIGEST_VARIABLES, build_digest_variables
-from notifications.delivering.rendering.variables import COMMON_VARIABLES, build_variables
+from notifications.delivering.rendering.templates import COMMON_VARIABLES, build_variables
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.manager import NotificationManager
 from notifications.models import Notification

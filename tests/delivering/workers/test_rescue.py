@@ -7,9 +7,9 @@ import pytest
 
 from notifications import signals
 from notifications.channels.log import LogChannel
+from notifications.delivering.attempt import GroupHandover
 from notifications.delivering.attempt_outcomes import Outcomes, retry_unsent
 from notifications.delivering.dispatcher import Dispatcher
-from notifications.delivering.handover import GroupHandover
 from notifications.delivering.outcome_writer import OutcomeWriter
 from notifications.delivering.workers.heartbeat import HeartbeatThread
 from notifications.delivering.workers.rescue import Rescuer
@@ -77,7 +77,7 @@ def test_a_delivery_that_a_lost_worker_was_sending_is_retried_and_logged(clock, 
     clock.forward(seconds=61)
     assert rescue_twice(rescuer, clock) == {"retry": 1}
     assert (the_delivery().strikes, the_delivery().due_at) == (0, clock() + timedelta(minutes=1))
-    assert the_delivery().is_suspect
+    assert the_delivery().needs_trial
     assert NotificationLog.objects.filter(reason="lost_contact", success=False).count() == 1
     clock.forward(minutes=1)
     assert Dispatcher().run_until_idle() == {"sent": 1}
@@ -203,7 +203,7 @@ def test_the_only_worker_rescues_a_delivery_that_its_provider_never_answers(cloc
     take(clock, heartbeat.owner, sending=True)
     clock.forward(hours=1)
     beat(clock, heartbeat.owner)
-    providers = Dispatcher().providers
+    providers = Dispatcher().session.providers
     group = GroupHandover(providers.choose(the_delivery(), clock()), OutcomeWriter(heartbeat), providers)
     with heartbeat.renewing([the_delivery().pk]), heartbeat.recorder.watch(group):
         group.begin([the_delivery()])

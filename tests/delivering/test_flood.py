@@ -3,7 +3,7 @@
 import pytest
 from django.db import connection
 
-from notifications.delivering.limits import is_flooded
+from notifications.delivering.claim import is_flooded
 from notifications.manager import NotificationManager
 from notifications.models import Delivery
 from tests.factories import UserFactory

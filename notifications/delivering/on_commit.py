@@ -1,4 +1,7 @@
-"""``DELIVERY: "immediate"``: the process that queues a notification delivers it too, directly after the commit."""
+"""Receivers of ``notifications_queued``: after a commit they wake workers or, if the site chooses so, deliver.
+
+With ``DELIVERY: "immediate"``, the process that queues a notification delivers it too, directly after the commit.
+"""
 
 import logging
 import time
@@ -8,13 +11,19 @@ from contextvars import ContextVar
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from django.db import router
+
 from notifications import conf
 from notifications.conf import is_off
 from notifications.delivering.dispatcher import Dispatcher
 from notifications.delivering.workers.outage_log import OUTAGE_LOG
+from notifications.models import Delivery
+from notifications.storage.engine import get_engine
 
 logger = logging.getLogger("notifications.dispatch")
 
+NOTIFY_CHANNEL = "klaxon"
+"""The channel of PostgreSQL's NOTIFY on which workers listen."""
 MAX_DELIVERIES = 25
 MAX_SECONDS = 5.0
 
@@ -58,8 +67,16 @@ _running: ContextVar[Budget | None] = ContextVar("klaxon_immediate_budget", defa
 _budgets: WeakKeyDictionary[Any, Budget] = WeakKeyDictionary()
 
 
+def notify_workers(*, partition: str, **kwargs: Any) -> None:
+    """Notify every worker that listens. Only PostgreSQL has notifications; on SQLite, workers poll."""
+    engine = get_engine(router.db_for_write(Delivery))
+    if engine.has_server:
+        with engine.connection.cursor() as cursor:
+            cursor.execute("SELECT pg_notify(%s, %s)", [NOTIFY_CHANNEL, partition])
+
+
 def deliver_now(*, notification_ids: Sequence[int], commit: Any = None, **kwargs: Any) -> None:
-    """Deliver what a commit has queued, as a receiver of ``notifications_queued``.
+    """Deliver what a commit has queued.
 
     Begin at most 25 deliveries, and none after 5 seconds; a worker delivers the others. All deliveries that one
     transaction has queued share these limits.

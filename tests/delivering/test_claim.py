@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from notifications.delivering.claim_size import ClaimSize
+from notifications.delivering.claim import ClaimSize
 from notifications.delivering.dispatcher import Dispatcher
 from notifications.delivering.workers.heartbeat import HeartbeatThread
 from notifications.events import NotificationPriority
@@ -59,7 +59,7 @@ def claims_of(dispatcher):
 
 def claims_of_quick_batches(dispatcher):
     """The same, as if each batch were quick, regardless of the machine."""
-    size = dispatcher.claim_size
+    size = dispatcher.session.claimer.size
     size.adjust = lambda claimed, seconds: ClaimSize.adjust(size, claimed, QUICK)
     return claims_of(dispatcher)
 
@@ -86,21 +86,21 @@ class TestTheDispatcher:
         """Otherwise a CRITICAL delivery that is queued meanwhile would wait for all of it."""
         refuse_orders(40)
         dispatcher = Dispatcher(batch_size=10)
-        dispatcher.claim_size.current = 40
+        dispatcher.session.claimer.size.current = 40
         clock = itertools.count(0, OVERDUE / 2)
         monkeypatch.setattr("notifications.delivering.dispatcher.time", SimpleNamespace(monotonic=lambda: next(clock)))
         claimed, tally = dispatcher.run_batch()
         assert claimed == 40
         assert 10 <= tally["sent"] < 40
         assert Delivery.objects.filter(state="ready", owner="", strikes=0).count() == 40 - tally["sent"]
-        assert dispatcher.claim_size.current == 20
+        assert dispatcher.session.claimer.size.current == 20
 
     def test_claims_few_of_the_oldest_during_a_flood_even_after_large_claims(self, scripted_channel, settings):
         settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "THROTTLE_DEPTH": 3, "BATCH_SIZE": 2}
         refuse_orders(40, priority=NotificationPriority.LOW)
         dispatcher = Dispatcher()
-        dispatcher.claim_size.current = 40
-        dispatcher._claims = 9
+        dispatcher.session.claimer.size.current = 40
+        dispatcher.session.claimer.count = 9
         assert dispatcher.run_batch()[0] == 2, "the oldest have their turn"
-        dispatcher.claim_size.current = 40
+        dispatcher.session.claimer.size.current = 40
         assert dispatcher.run_batch()[0] == 2, "nothing urgent is ready"

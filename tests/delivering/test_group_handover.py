@@ -8,8 +8,8 @@ from django.db import connections
 
 from notifications.delivering.dispatcher import Dispatcher
 from notifications.delivering.recorder import Recorder
+from notifications.delivering.session import Stop
 from notifications.delivering.workers.heartbeat import HeartbeatThread
-from notifications.delivering.workers.stop import Stop
 from notifications.models import Circuit, Delivery, NotificationLog
 from notifications.outcomes import Receipt, Verdict
 from tests.delivering.scripted import ScriptedChannel, refuse_orders

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifications.delivering.providers.retry import delays_for, next_retry_delay
+from notifications.delivering.attempt_outcomes import delays_for, next_retry_delay
 from notifications.events import NotificationEvent, NotificationPriority
 
 DELAYS = st.lists(st.floats(0, 1e6), max_size=6).map(tuple)

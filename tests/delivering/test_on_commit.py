@@ -8,7 +8,7 @@ from asgiref.sync import async_to_sync
 from django.db import connections, transaction
 
 from notifications.channels import BaseChannel
-from notifications.delivering import immediate
+from notifications.delivering import on_commit
 from notifications.manager import NotificationManager
 from notifications.models import Delivery
 from notifications.outcomes import Receipt, Verdict
@@ -40,7 +40,7 @@ def immediate_delivery(settings):
 def slow(settings, monkeypatch):
     """Use a slow channel, and allow one second for all deliveries of a commit."""
     settings.NOTIFICATIONS = {"CHANNELS": {"log": {"BACKEND": f"{__name__}.SlowChannel"}}, "DELIVERY": "immediate"}
-    monkeypatch.setattr(immediate, "MAX_SECONDS", 1.0)
+    monkeypatch.setattr(on_commit, "MAX_SECONDS", 1.0)
 
 
 def send(count=1):
@@ -168,6 +168,6 @@ def test_asend_has_the_same_limit():
 
 
 def test_a_dispatcher_that_cannot_be_created_raises_nothing_in_the_caller(monkeypatch, caplog):
-    monkeypatch.setattr(immediate, "Dispatcher", lambda **options: 1 / 0)
+    monkeypatch.setattr(on_commit, "Dispatcher", lambda **options: 1 / 0)
     assert send().queued == 1
     assert "Immediate delivery failed" in caplog.text
