@@ -7,10 +7,12 @@ from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import AnonymousUser, Group, User
-from django.db import DataError, connection, transaction
+from django.db import DataError, IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from notifications.context import Fields
+from notifications.core import clock
 from notifications.events import NotificationPriority
 from notifications.exceptions import InvalidRecipient
 from notifications.models import Cluster, Delivery, Notification, NotificationLog, SharedPreference, UserSettings
@@ -188,6 +190,40 @@ class TestTransaction:
             send([UserFactory(), "bob"])
         assert not Notification.objects.exists()
         assert queued_ids == []
+
+    @pytest.mark.django_db(transaction=True)
+    def test_a_call_that_one_statement_writes_begins_no_transaction(self, queued_ids):
+        user, stranger = UserFactory(), UserFactory()
+        cluster = ClusterFactory(members=[user])
+        clock.cached_now()
+        for recipients, count in (([user], 0 if connection.vendor == "postgresql" else 1), ([user, stranger], 1)):
+            with CaptureQueriesContext(connection) as queries:
+                result = send_newsletter(recipients, cluster)
+            assert sum(query["sql"].startswith("BEGIN") for query in queries) == count
+            assert queued_ids.pop() == result.notification_id
+            assert Delivery.objects.filter(notification=result.notification_id).count() == 1
+
+    @pytest.mark.django_db(transaction=True)
+    def test_an_error_leaves_no_row_and_sends_no_signal(self, queued_ids, monkeypatch):
+        user = UserFactory()
+        monkeypatch.setattr("notifications.sending.decisions.READY", None)
+        with pytest.raises(IntegrityError):
+            send_newsletter([user])
+        assert not Notification.objects.exists()
+        assert queued_ids == []
+
+    @pytest.mark.django_db(transaction=True)
+    def test_in_a_transaction_that_the_host_manages_the_signal_waits_for_its_commit(self, queued_ids):
+        user = UserFactory()
+        connection.set_autocommit(False)
+        try:
+            result = send_newsletter([user])
+            assert queued_ids == []
+            connection.commit()
+        finally:
+            connection.set_autocommit(True)
+        assert queued_ids == [result.notification_id]
+        assert Delivery.objects.count() == 1
 
 
 class TestUnusualValues:
