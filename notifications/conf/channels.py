@@ -50,6 +50,11 @@ class ProviderConf:
     rate: Rate | None = None
 
 
+def get_circuit_key(channel: str, provider_name: str) -> str:
+    """Return the key of the circuit of a provider."""
+    return channel if provider_name == channel else f"{channel}/{provider_name}"
+
+
 @dataclass(frozen=True)
 class ChannelConf:
     """An entry of ``CHANNELS``: the class of a channel, whether it is enabled, and its one or more providers."""

@@ -1,34 +1,36 @@
 """``explain()``: what ``send()`` would do for one recipient. It reads what ``send()`` reads, decides with the same code
 and writes nothing."""
 
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import router
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from notifications import conf
-from notifications.conf import get_channel_conf
 from notifications.core import clock
 from notifications.core.addresses import user_key
 from notifications.core.databases import read_from_primary
-from notifications.core.rules import describe_rule
-from notifications.exceptions import ChannelNotConfigured, InvalidRecipient, NotPermitted
-from notifications.explain.digest_schedule import WITH_OTHERS, find_send_time
-from notifications.explain.explanation import ChannelExplanation, Explanation, Step, format_time
-from notifications.explain.notes import Notes
+from notifications.events import NotificationPriority
+from notifications.exceptions import InvalidRecipient, NotPermitted
+from notifications.explain.explanation import ChannelExplanation, Explanation, Step
+from notifications.explain.obstacles import Obstacles
 from notifications.explain.remedies import Subject
 from notifications.explain.steps import (
     build_step,
     call_gates,
-    check_expires_at,
-    check_send_at,
+    check_expiry,
+    describe_step,
     find_deciding_step,
+    find_send_time,
+    format_due_time,
     get_recipient_zone,
-    join_sentences,
     refuse_channel,
+    take_until_drop,
 )
 from notifications.models import Cluster, Notification
 from notifications.outcomes import Answer, Deliver, Drop, Hold, Reason, Rule, RuleKind
@@ -42,7 +44,10 @@ from notifications.sending.permission import check_permission, get_required_perm
 from notifications.sending.queue_limit import QueueRoom, is_limited
 from notifications.sending.request import Request, validate_time
 
-OTHER_KEY = "The call would have to pass another idempotency key"
+DUE_TEXTS = (
+    gettext_noop("It would be sent at {time}"),
+    gettext_noop("It would be sent at {time} at the earliest, and not before {end}"),
+)
 
 
 @read_from_primary()
@@ -51,145 +56,110 @@ def explain(request: Request, recipient: Any, at: datetime | None) -> Explanatio
 
     :raises InvalidRecipient: unless the recipient is one saved user or one ``Address``.
     """
+    if not isinstance(recipient, Address | get_user_model()):
+        raise InvalidRecipient(f"explain() takes one user or one Address, not {recipient!r:.80}.")
     using = router.db_for_write(Notification)
     now = validate_time("at", at) or clock.now(using)
     # A default cluster that does not exist yet is not created.
     if request.cluster is None:
         request = replace(request, cluster=Cluster.objects.default_or_unsaved())
-    decisions = _decide(request, recipient, now, using)
-    zone = get_recipient_zone(next((facts.person for facts, _answer in decisions.values()), None))
-    count = sum(not isinstance(answer, Drop) for _facts, answer in decisions.values())
-    checks = _check_call(request, count, using)
-    # Whether a worker will run at another moment is not known, and immediate delivery needs no worker.
-    notes = Notes(now, by_worker=at is None and conf.current().delivery != "immediate")
-
-    def get_send_time(facts: Facts, hold: Hold) -> datetime:
-        return find_send_time(hold, facts, _get_key(recipient), request.cluster.pk, since=at and now)
-
-    channels = [
-        _explain_channel(request, *decisions[channel], checks, notes, get_send_time)
-        if channel in decisions
-        else _explain_missing_channel(request, channel)
-        for channel in (*request.channels, *request.not_configured)
-    ]
-    name = "" if isinstance(recipient, Address) else str(recipient)
-    return Explanation(request.event.name, _get_key(recipient), now, zone, tuple(channels), name)
-
-
-def _get_key(recipient: Any) -> str:
-    return recipient.key if isinstance(recipient, Address) else user_key(recipient.pk)
-
-
-def _decide(request: Request, recipient: Any, now: datetime, using: str) -> dict[str, tuple[Facts, Answer]]:
-    """Return the facts and the answer of the gates for each channel."""
-    if not isinstance(recipient, Address | get_user_model()):
-        raise InvalidRecipient(f"explain() takes one user or one Address, not {recipient!r:.80}.")
-    chunks = Audience(recipient, request.cluster, request.channels).chunks(1)
     lookup = make_read_only_lookup(request.event, now, using)
     decisions = Decisions(request, request.build_notification(now), get_address_kinds(request), now, lookup)
-    pairs = (pair for chunk in chunks for pair in decisions.decide_with_facts(chunk))
-    return {facts.channel: (facts, answer) for facts, answer in pairs}
+    chunks = Audience(recipient, request.cluster, request.channels).chunks(1)
+    decided = [pair for chunk in chunks for pair in decisions.decide_with_facts(chunk)]
+    count = sum(not isinstance(answer, Drop) for _facts, answer in decided)
+    checks = take_until_drop(_check_call(request, count, using))
+    zone = get_recipient_zone(decided[0][0].person if decided else None)
+    # Whether a worker will run at another moment is not known, and immediate delivery needs no worker.
+    obstacles = Obstacles(now, zone, by_worker=at is None and conf.current().delivery != "immediate")
+    is_address = isinstance(recipient, Address)
+    key, name = (recipient.key, "") if is_address else (user_key(recipient.pk), str(recipient))
+    channels = []
+    for facts, answer in decided:
+        due_at = now
+        if checks and not checks[-1].lets_through:
+            channels.append(_refuse(facts.channel, checks))
+            continue
+        if isinstance(answer, Hold):
+            due_at = max(find_send_time(answer, facts, key, request.cluster.pk, since=at and now), now)
+        channels.append(_explain_channel(facts, answer, request.options.send_at, due_at, checks, obstacles))
+    for channel in request.not_configured:
+        channels.append(_refuse(channel, [refuse_channel(Subject(request.event.name, channel))]))
+    return Explanation(request.event.name, key, now, zone, tuple(channels), name)
 
 
-def _check_call(request: Request, count: int, using: str) -> list[Step]:
-    """Return the steps that concern the whole call, up to the first that drops.
+def _check_call(request: Request, count: int, using: str) -> Iterator[Step]:
+    """Yield the steps that concern the whole call.
 
     :param count: the number of deliveries that the call makes.
     """
-    if not conf.current().enabled:
-        switched_off = Drop(Reason.SWITCHED_OFF, Rule(RuleKind.SWITCHED_OFF, "site"))
-        return [build_step("switch", switched_off, Subject(request.event.name))]
-    steps = []
-    if get_required_permission(request.event):
-        steps.append(_check_permission(request))
-    if request.options.idempotency_key and all(step.lets_through for step in steps):
-        steps.append(_check_idempotency_key(request, using))
-    has_limit = conf.current().queue_limit or conf.current().cluster_queue_limit
-    if has_limit and all(step.lets_through for step in steps):
-        steps.append(_check_queue(request, count, using))
-    return steps
+    configured, subject = conf.current(), Subject(request.event.name)
+    if not configured.enabled:
+        yield build_step("switch", Drop(Reason.SWITCHED_OFF, Rule(RuleKind.SWITCHED_OFF, "site")), subject)
+    if permission := get_required_permission(request.event):
+        text = _("the actor has the permission {permission}").format(permission=permission)
+        yield build_step("permission", _check_permission(request), subject, text)
+    if request.options.idempotency_key:
+        # It is looked up, but not taken.
+        first = find_by_key(request, using)
+        is_same = first is not None and first.idempotency_hash == request.fingerprint
+        kind = RuleKind.KEY_USED if is_same else RuleKind.KEY_CONFLICT
+        used = Drop(Reason.DUPLICATE, Rule(kind, "call", {"notification_id": first and first.pk}))
+        text = _("the idempotency key was not used before")
+        yield build_step("idempotency", used if first else Deliver(), subject, text)
+    if configured.queue_limit or configured.cluster_queue_limit:
+        has_room = not (count and is_limited(request)) or QueueRoom(request, using).fits(count)
+        full = Drop(Reason.QUEUE_FULL, Rule(RuleKind.QUEUE_FULL, "site"))
+        yield build_step("queue", Deliver() if has_room else full, subject, _("the queue has room"))
 
 
-def _check_permission(request: Request) -> Step:
-    subject = Subject(request.event.name)
+def _check_permission(request: Request) -> Answer:
     try:
         check_permission(request.event, request.options.actor)
     except NotPermitted as error:
-        rule = Rule(RuleKind.TEXT, "actor", {"text": str(error)})
-        return build_step("permission", Drop(Reason.NOT_PERMITTED, rule), subject)
-    permission = get_required_permission(request.event)
-    return build_step("permission", Deliver(), subject, f"the actor has the permission {permission}")
-
-
-def _check_idempotency_key(request: Request, using: str) -> Step:
-    """Look the key up without taking it."""
-    first = find_by_key(request, using)
-    if first is None:
-        return Step("idempotency", Deliver(), "the idempotency key was not used before")
-    is_same = first.idempotency_hash == request.fingerprint
-    detail = {"notification_id": first.pk}
-    rule = Rule(RuleKind.KEY_USED if is_same else RuleKind.KEY_CONFLICT, "call", detail)
-    change = f"{OTHER_KEY}." if is_same else f"{OTHER_KEY}, or the same content."
-    return Step("idempotency", Drop(Reason.DUPLICATE, rule), describe_rule(rule), change)
-
-
-def _check_queue(request: Request, count: int, using: str) -> Step:
-    has_room = not (count and is_limited(request)) or QueueRoom(request, using).fits(count)
-    full = Drop(Reason.QUEUE_FULL, Rule(RuleKind.QUEUE_FULL, "site"))
-    return build_step("queue", Deliver() if has_room else full, Subject(request.event.name), "the queue has room")
-
-
-def _explain_missing_channel(request: Request, channel: str) -> ChannelExplanation:
-    """Return the explanation for a channel that the gates were not called for."""
-    subject = Subject(request.event.name, channel)
-    try:
-        get_channel_conf(channel)
-        step = build_step("channel", Deliver(), subject)
-    except ChannelNotConfigured:
-        step = refuse_channel(subject)
-    return ChannelExplanation(channel, _describe_refusal(step), (step,), step.answer)
+        return Drop(Reason.NOT_PERMITTED, Rule(RuleKind.TEXT, "actor", {"text": str(error)}))
+    return Deliver()
 
 
 def _explain_channel(
-    request: Request,
     facts: Facts,
     answer: Answer,
-    checks: list[Step],
-    notes: Notes,
-    get_send_time: Callable[[Facts, Hold], datetime],
+    send_at: datetime | None,
+    due_at: datetime,
+    checks: Sequence[Step],
+    obstacles: Obstacles,
 ) -> ChannelExplanation:
-    if checks and not checks[-1].lets_through:
-        return ChannelExplanation(facts.channel, _describe_refusal(checks[-1]), tuple(checks), checks[-1].answer)
-    options = request.options
-    steps = [*checks, *check_send_at(facts, options.send_at), *call_gates(GATES, facts)]
-    sent_at = None
+    channel = facts.channel
+    steps = take_until_drop(call_gates(GATES, facts, send_at))
     if not isinstance(answer, Drop):
-        sent_at = max(get_send_time(facts, answer), facts.now) if isinstance(answer, Hold) else facts.now
-        steps += check_expires_at(facts, options.expires_at, sent_at, get_recipient_zone(facts.person))
-    arrives_at = None if isinstance(steps[-1].answer, Drop) else sent_at
+        steps += check_expiry(facts, due_at)
+    if isinstance(steps[-1].answer, Drop):
+        return _refuse(channel, [*checks, *steps], answer, not facts.kind)
+    score = NotificationPriority(facts.effective_priority).band[0]
+    delay = obstacles.find_delay(channel, due_at, score, is_due=due_at <= facts.now)
+    deciding = find_deciding_step(steps)
+    if deciding is not None and isinstance(deciding.answer, Hold):
+        zone, is_early = get_recipient_zone(facts.person), due_at < deciding.answer.until
+        summary = describe_step(format_due_time(DUE_TEXTS, due_at, zone, delay.end, is_early), deciding)
+    elif delay.end:
+        summary = _("It would wait until {end}.").format(end=delay.end)
+    elif obstacles.lacks_worker:
+        summary = _("It would be sent as soon as a worker runs.")
+    else:
+        summary = _("It would be sent immediately.")
     return ChannelExplanation(
-        facts.channel,
-        _summarize(steps, sent_at, facts, notes),
-        tuple(steps),
+        channel,
+        summary,
+        (*checks, *steps),
         answer,
-        arrives_at,
-        notes=notes.get_notes(facts.channel, is_due=arrives_at <= facts.now) if arrives_at else (),
+        delay.until,
+        notes=delay.notes,
         to_nobody=not facts.kind,
     )
 
 
-def _summarize(steps: list[Step], sent_at: datetime | None, facts: Facts, notes: Notes) -> str:
-    deciding = find_deciding_step(steps)
-    if deciding is None:
-        return notes.describe_due(facts.channel)
-    if sent_at is None or not isinstance(deciding.answer, Hold):
-        return _describe_refusal(deciding)
-    pause_ends = notes.describe_pause(facts.channel)
-    delay = f" at the earliest, and not before {pause_ends}" if pause_ends else ""
-    others = WITH_OTHERS if sent_at < deciding.answer.until else ""
-    head = f"It would be sent at {format_time(sent_at, get_recipient_zone(facts.person))}{delay}{others}"
-    return join_sentences(head, deciding.rule, deciding.change)
-
-
-def _describe_refusal(deciding: Step) -> str:
-    return join_sentences("It would not be sent", deciding.rule, deciding.change)
+def _refuse(
+    channel: str, steps: Sequence[Step], answer: Answer | None = None, to_nobody: bool = False
+) -> ChannelExplanation:
+    summary = describe_step(_("It would not be sent"), steps[-1])
+    return ChannelExplanation(channel, summary, tuple(steps), answer or steps[-1].answer, to_nobody=to_nobody)

@@ -7,13 +7,21 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.utils.dates import MONTHS, WEEKDAYS
+from django.utils.translation import gettext as _
+
 from notifications.outcomes import Answer, Deliver, Hold
 
 
-def format_time(moment: datetime, zone: ZoneInfo) -> str:
+def format_time(moment: datetime | None, zone: ZoneInfo) -> str:
     """Return a time as text: ``07:00 on Sunday 22 November 2026, Europe/Berlin``."""
+    if moment is None:
+        return _("an unknown time")
     local = moment.astimezone(zone)
-    return f"{local:%H:%M} on {local:%A} {local.day} {local:%B %Y}, {zone.key}"
+    words = {"time": f"{local:%H:%M}", "weekday": WEEKDAYS[local.weekday()], "month": MONTHS[local.month]}
+    return _("{time} on {weekday} {day} {month} {year}, {zone}").format(
+        **words, day=local.day, year=local.year, zone=zone.key
+    )
 
 
 @dataclass(frozen=True)
@@ -51,16 +59,10 @@ class Step:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
-        until = self.answer.until.isoformat() if isinstance(self.answer, Hold) else None
         reason = "" if isinstance(self.answer, Deliver) else str(self.answer.reason)
-        return {
-            "gate": self.gate,
-            "answer": self.word,
-            "reason": reason,
-            "until": until,
-            "rule": self.rule,
-            "change": self.change,
-        }
+        until = self.answer.until.isoformat() if isinstance(self.answer, Hold) else None
+        texts = {"rule": self.rule, "change": self.change}
+        return {"gate": self.gate, "answer": self.word, "reason": reason, "until": until, **texts}
 
 
 @dataclass(frozen=True)
@@ -166,23 +168,22 @@ class Explanation:
         }
 
     def __str__(self) -> str:
-        head = f"{self.event} to {self.name or self.recipient}, as of {format_time(self.at, self.zone)}."
-        lines = (line for channel in self.channels for line in self._describe_channel(channel))
-        return "\n".join([head, *self._describe_nobody(), *lines])
-
-    def _describe_nobody(self) -> Iterable[str]:
+        head = _("{event} to {recipient}, as of {time}.")
+        recipient, time = self.name or self.recipient, format_time(self.at, self.zone)
+        lines = [head.format(event=self.event, recipient=recipient, time=time)]
+        sent = ", ".join(channel.channel for channel in self.channels if channel.arrives_at is not None)
         if not self.channels:
-            yield "The notification was not meant for this recipient."
-        sent = [channel.channel for channel in self.channels if channel.arrives_at is not None]
+            lines.append(_("The notification was not meant for this recipient."))
         if sent and not self.reaches:
-            yield f"It reaches nobody: deliveries on {', '.join(sent)} are sent to no address and no account."
+            nobody = _("It reaches nobody: deliveries on {channels} are sent to no address and no account.")
+            lines.append(nobody.format(channels=sent))
+        return "\n".join([*lines, *(line for channel in self.channels for line in self._describe_channel(channel))])
 
     def _describe_channel(self, channel: ChannelExplanation) -> Iterable[str]:
         yield f"{channel.channel}: {channel.summary}"
         yield from (f"  {format_time(event.at, self.zone)}: {event.what}" for event in channel.story)
         for step in channel.steps:
             end = step.until(self.zone)
-            until = f" until {end}" if end else ""
-            change = f" {step.change}" if step.change else ""
-            yield f"  {step.gate}: {step.word}{until} ({step.rule.removesuffix('.')}).{change}"
+            word = _("{answer} until {time}").format(answer=step.word, time=end) if end else step.word
+            yield f"  {step.gate}: {word} ({step.rule.removesuffix('.')}). {step.change}".rstrip()
         yield from (f"  {note}" for note in channel.notes)

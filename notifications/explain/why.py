@@ -1,22 +1,29 @@
-"""``why()``: what happened to a delivery, or to a notification for one recipient."""
+"""``why()``: what happened to a delivery, or to a notification for one recipient, and what it waits for."""
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import router
+from django.utils.translation import gettext as _
 
 from notifications.core import clock
 from notifications.core.addresses import user_key
 from notifications.core.databases import read_from_primary
+from notifications.events import NOTIFICATION_EVENTS
 from notifications.exceptions import InvalidOption, InvalidRecipient
-from notifications.explain.delivery_explainer import DeliveryExplainer
-from notifications.explain.explanation import Explanation
-from notifications.explain.history import explain_drop
+from notifications.explain.deliveries import DeliveryExplainer, parse_rule
+from notifications.explain.explanation import ChannelExplanation, Explanation, Happened
+from notifications.explain.remedies import Subject
+from notifications.explain.steps import build_step, describe_step, join_sentences
 from notifications.models import Delivery, Notification, NotificationLog
-from notifications.outcomes import SendResult
+from notifications.outcomes import DeliveryState, Drop, Reason, SendResult
 from notifications.recipients import Address
 from notifications.sending.enqueue import ALL_RECIPIENTS
 from notifications.sending.gates import Person, load_people
+
+MAX_ROWS = 1000
+"""How many of the latest log rows are read."""
 
 
 @read_from_primary()
@@ -32,16 +39,14 @@ def why(subject: Delivery | Notification | SendResult, recipient: Any) -> Explan
         delivery = rows.filter(pk=subject.pk).first()
         if delivery is None:
             raise InvalidOption(f"The delivery {subject} has been deleted or was never saved.")
-        return _explain(delivery.notification, delivery.recipient_key, delivery.recipient_id, [delivery], [])
+        return _explain(delivery.notification, delivery.recipient_key, delivery.recipient_id, [delivery])
     notification_id = _get_notification_id(subject)
     key, user_pk = _identify(recipient)
     notification = Notification.objects.select_related("cluster").filter(pk=notification_id).first()
     if notification is None:
         raise InvalidOption(f"The notification {subject} has been deleted or was never saved.")
-    deliveries = list(rows.filter(notification=notification, recipient_key=key).order_by("pk"))
-    drops = NotificationLog.objects.filter(notification=notification, kind=NotificationLog.Kind.DROP, delivery=None)
-    dropped = list(drops.filter(recipient_key__in=(key, ALL_RECIPIENTS)).order_by("pk"))
-    return _explain(notification, key, user_pk, deliveries, dropped)
+    deliveries = rows.filter(notification=notification, recipient_key=key).order_by("pk")
+    return _explain(notification, key, user_pk, list(deliveries), with_drops=True)
 
 
 def _get_notification_id(subject: Any) -> Any:
@@ -68,19 +73,47 @@ def _identify(recipient: Any) -> tuple[str, Any]:
 
 
 def _explain(
-    notification: Notification, key: str, user_pk: Any, deliveries: list[Delivery], dropped: list[NotificationLog]
+    notification: Notification, key: str, user_pk: Any, deliveries: Sequence[Delivery], with_drops: bool = False
 ) -> Explanation:
     now = clock.now(router.db_for_write(Delivery))
-    known = load_people(notification.cluster, [] if user_pk is None else [user_pk])
-    person = known.get(user_pk) or Person(key)
-    explainer = DeliveryExplainer(person, deliveries, now)
+    person = load_people(notification.cluster, [] if user_pk is None else [user_pk]).get(user_pk) or Person(key)
+    rows = NotificationLog.objects.filter(notification=notification, recipient_key__in=(key, ALL_RECIPIENTS))
+    log = sorted(rows.order_by("-pk")[:MAX_ROWS], key=lambda row: row.pk)
+    explainer = DeliveryExplainer(person, deliveries, log, now)
     channels = [explainer.explain(delivery) for delivery in deliveries]
-    channels += [channel for row in dropped for channel in explain_drop(row, person)]
-    return Explanation(notification.event, key, now, explainer.zone, tuple(channels), _get_name(person))
+    drops = [row for row in log if with_drops and row.kind == NotificationLog.Kind.DROP and row.delivery_id is None]
+    channels += [_explain_drop(row, channel) for row in drops for channel in _get_channels(row)]
+    # A user is named as the admin does. An address is known only by its key.
+    name = str(person.user or "" if person.user or person.has_no_account else f"{key} (deleted)")
+    return Explanation(notification.event, key, now, explainer.zone, tuple(channels), name)
 
 
-def _get_name(person: Person) -> str:
-    """Return a user as the admin names them. An address is known only by its key."""
-    if person.user is not None:
-        return str(person.user)
-    return "" if person.has_no_account else f"{person.key} (deleted)"
+def _explain_drop(row: NotificationLog, channel: str) -> ChannelExplanation:
+    """Explain why ``send()`` dropped a recipient; there is no delivery."""
+    text = row.error_message or str(row.get_reason_display())
+    if row.recipient_key == ALL_RECIPIENTS and row.reason == Reason.SWITCHED_OFF:
+        text = _("Klaxon was switched off, so the whole send was rejected and its recipients were not recorded")
+    elif row.recipient_key == ALL_RECIPIENTS:
+        text = _("the queue was full, so the whole send was rejected and its recipients were not recorded")
+    answer = Drop(Reason(row.reason), parse_rule(text))
+    step = build_step("send", answer, Subject(row.event, channel, row.recipient_key))
+    return ChannelExplanation(
+        channel,
+        describe_step(_("It was not sent"), step),
+        (step,),
+        answer,
+        state=str(DeliveryState.DROPPED),
+        reason=row.reason,
+        story=(Happened(row.sent_at, join_sentences(_("send() dropped it"), step.rule)),),
+    )
+
+
+def _get_channels(row: NotificationLog) -> Iterator[str]:
+    """Yield the channels of a drop; only a row about all recipients has several.
+
+    The column may have cut off the end of the last name.
+    """
+    event = NOTIFICATION_EVENTS.named(row.event)
+    for name in filter(None, map(str.strip, row.channel.split(","))):
+        longer = (channel for channel in (event.channels if event else ()) if channel.startswith(name))
+        yield name if event and name in event.channels else next(longer, name)

@@ -4,7 +4,7 @@ import pytest
 from django.contrib.auth.models import Group
 
 from notifications.events import NotificationPriority
-from notifications.explain.remedies import REMEDIES, Subject, describe_remedy
+from notifications.explain.remedies import REMEDIES, WAITS, Subject, describe_remedy
 from notifications.explain.steps import PASS_REASONS
 from notifications.models import Cluster, SharedPreference
 from notifications.outcomes import Reason
@@ -37,7 +37,8 @@ class TestSentences:
         assert PASS_REASONS.keys() == {gate.__name__ for gate in GATES}
 
     def test_every_reason_has_a_remedy(self):
-        assert REMEDIES.keys() == set(Reason)
+        assert REMEDIES.keys() | WAITS.keys() == set(Reason)
+        assert not REMEDIES.keys() & WAITS.keys()
 
     @pytest.mark.parametrize("reason", Reason.values)
     @pytest.mark.parametrize("subject", [Subject("smoke", "email", "u:1"), Subject("gone", "fax", "a:1")])

@@ -19,7 +19,7 @@ from django.utils.module_loading import import_string
 from notifications import conf
 from notifications.channels import BaseChannel, open_channel
 from notifications.conf import get_channel_conf
-from notifications.conf.channels import ChannelConf, ProviderConf
+from notifications.conf.channels import ChannelConf, ProviderConf, get_circuit_key
 from notifications.core.rates import Rate
 from notifications.core.refusals import Streak, judge_receipts
 from notifications.delivering.providers.breaker import CircuitBreaker, is_failure
@@ -85,7 +85,7 @@ def list_providers(channel: str) -> list[Provider]:
             Provider(
                 channel,
                 provider.name,
-                channel if provider.name == channel else f"{channel}/{provider.name}",
+                get_circuit_key(channel, provider.name),
                 provider,
                 shares_rank=ranks.count(provider.rank) > 1,
             )
