@@ -22,7 +22,7 @@ from django.db.models.base import ModelState
 from django.utils.translation import gettext_lazy as _
 
 from notifications.core.addresses import hash_address
-from notifications.models.notification import Notification
+from notifications.models.notification import Notification, load_notifications
 from notifications.outcomes import WAITING, DeliveryState, Reason
 from notifications.storage import digest_items, outbox
 from notifications.storage.digest_items import DigestRemoval
@@ -100,13 +100,12 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         It takes one query.
         """
         rows = list(rows)
-        notifications = Notification.objects.using(self._write_db).select_related("cluster")
-        found = notifications.in_bulk(set(map(attrgetter("notification_id"), rows)))
+        found = load_notifications(set(map(attrgetter("notification_id"), rows)), self._write_db)
         remaining = []
         for row in rows:
             # A missing notification has just been deleted with its cluster and deliveries.
             if row.notification_id in found:
-                row.notification = found[row.notification_id]
+                row._state.fields_cache["notification"] = found[row.notification_id]
                 remaining.append(row)
         return remaining
 

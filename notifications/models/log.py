@@ -7,6 +7,7 @@ so that they can be erased without changing the log.
 
 from collections.abc import Iterable
 from datetime import datetime
+from functools import cache
 from typing import Any, Self
 
 from django.conf import settings
@@ -50,6 +51,12 @@ def expand_personal_lookup(condition: Any) -> Any:
     if isinstance(condition, tuple) and condition[0].partition("__")[0] in ("address", "context_data"):
         return f"personal__{condition[0]}", condition[1]
     return condition
+
+
+@cache
+def _get_defaults(model: type[models.Model]) -> dict[str, Any]:
+    """Return the default of each column."""
+    return {field.attname: field.get_default() for field in model._meta.concrete_fields}
 
 
 class NotificationLog(AppendOnly):
@@ -124,8 +131,16 @@ class NotificationLog(AppendOnly):
     def for_notification(
         cls, notification: Notification, kind: str, now: datetime, address: str = "", **fields: Any
     ) -> Self:
-        """Return an unsaved row about a notification; ``address`` is masked here."""
-        row = cls(
+        """Return an unsaved row about a notification; ``address`` is masked here.
+
+        It does not call the model's ``__init__()``, because a worker makes a row for each attempt.
+
+        :param fields: more columns; a foreign key by its id, such as ``recipient_id``.
+        """
+        row = cls.__new__(cls)
+        row.__dict__.update(
+            _get_defaults(cls),
+            _state=ModelState(),
             kind=kind,
             cluster_id=notification.cluster_id,
             event=notification.event,

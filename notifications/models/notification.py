@@ -1,6 +1,6 @@
 """Notifications: one row for each ``send()``, regardless of the number of recipients."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -8,12 +8,14 @@ from uuid import uuid4
 
 from django.conf import settings
 from django.db import connections, models, transaction
+from django.db.models.base import ModelState
 from django.utils.translation import gettext_lazy as _
 
 from notifications import signals
 from notifications.context import decoded
 from notifications.core.databases import get_current_partition, read_as_routed
 from notifications.events import NotificationPriority
+from notifications.models.cluster import get_cluster_model
 
 
 class Notification(models.Model):
@@ -94,6 +96,32 @@ class Notification(models.Model):
     def values(self) -> dict[str, Any]:
         """The context with dates, decimals, UUIDs and lazy translations restored from JSON."""
         return decoded(self.context)
+
+
+def load_notifications(ids: Collection[int], using: str) -> dict[int, Notification]:
+    """Return notifications with their clusters, by primary key. It takes one query, or none without ids.
+
+    A backlog may have a notification for each of its deliveries. So the function does not call the model's
+    ``__init__()``, and notifications of the same cluster share its object.
+    """
+    if not ids:
+        return {}
+    cluster_model = get_cluster_model()
+    names = [field.attname for field in Notification._meta.concrete_fields]
+    cluster_names = [field.attname for field in cluster_model._meta.concrete_fields]
+    columns = [*names, *(f"cluster__{name}" for name in cluster_names)]
+    found: dict[int, Notification] = {}
+    clusters: dict[Any, models.Model] = {}
+    for values in Notification.objects.using(using).filter(pk__in=ids).values_list(*columns):
+        row = Notification.__new__(Notification)
+        row.__dict__.update(zip(names, values, strict=False), _state=ModelState())
+        row._state.db, row._state.adding = using, False
+        cluster = clusters.get(row.cluster_id)
+        if cluster is None:
+            cluster = clusters[row.cluster_id] = cluster_model.from_db(using, cluster_names, values[len(names) :])
+        row._state.fields_cache["cluster"] = cluster
+        found[row.pk] = row
+    return found
 
 
 class Commit:

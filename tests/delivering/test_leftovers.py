@@ -140,6 +140,22 @@ def test_a_delivery_that_was_broken_off_changes_no_row_of_another_notification(s
     assert dict(Delivery.objects.values_list("pk", "state")) == {known.pk: "retry", another.pk: "sending"}
 
 
+def test_a_file_of_an_earlier_version_names_the_tried_providers(state_folder):
+    [row] = begin_sending(1)
+    attempted = AttemptResult(row, Receipt(None, Verdict.TEMPORARY, error="busy"), 0.1, "second")
+    pair = attempted, decide_next_state(attempted, now(), '["first", "second"]')
+    path = leftovers.save([Outcomes([pair], now())], "default")
+    entries = json.loads(path.read_text())
+    change = entries[0]["pairs"][0]["news"]
+    del change["tried_providers"]
+    change["provider"] = "first, second"
+    path.write_text(json.dumps(entries))
+    OutcomeWriter().recover()
+    delivery = Delivery.objects.get()
+    assert (delivery.reason, delivery.provider) == ("failed_over", "second")
+    assert delivery.list_tried_providers() == ["first", "second"]
+
+
 @pytest.mark.parametrize("failed", [False, True], ids=["broken off", "failed"])
 def test_after_a_restore_a_claim_with_the_same_fence_is_not_changed(state_folder, failed):
     [row] = begin_sending(1)

@@ -358,3 +358,16 @@ def test_one_open_circuit_of_two_does_not_lengthen_the_schedule(configure_provid
         dispatch()
         clock.forward(minutes=1)
     assert count_by_provider(fake_provider) == {"second": 4}
+
+
+def test_a_hold_does_not_forget_which_providers_have_failed(configure_providers, clock):
+    fake_provider = configure_providers("first", "second", second={"RATE": "1/h"})
+    fake_provider.answers = {"first": DOWN}
+    refuse_orders(2)
+    assert dispatch() == {"retry": 2, "sent": 1, "held": 1}
+    assert Delivery.objects.get(state="held").list_tried_providers() == ["first"]
+    fake_provider.answers = {}
+    clock.forward(hours=2)
+    assert dispatch() == {"sent": 1}
+    assert count_by_provider(fake_provider) == {"first": 2, "second": 2}
+    assert not Delivery.objects.exclude(tried_providers="").exists()
