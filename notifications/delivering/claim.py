@@ -38,9 +38,9 @@ FLOOD_CLAIM_INTERVAL = timedelta(seconds=1)
 LEASE_SECONDS_PER_DELIVERY = 120
 QUEUE_POLL_SECONDS = 0.1
 """The pause between two claims while deliveries wait for a provider's rate limit."""
-QUICK_SECONDS = 0.05
+QUICK_BATCH_SECONDS = 0.05
 """A full batch that took no longer than this lets the next claim take twice as many."""
-SLOW_SECONDS = 0.12
+SLOW_BATCH_SECONDS = 0.12
 """After a batch that took longer than this, the next claim takes half as many."""
 MAX_BATCH_SECONDS = 0.25
 """After this time, a batch that is larger than the first claim gives back the deliveries that are not begun."""
@@ -59,11 +59,11 @@ class ClaimSize:
         :param claimed: how many deliveries were claimed.
         :param seconds: how long it took to claim and process them.
         """
-        if seconds > SLOW_SECONDS:
+        if seconds > SLOW_BATCH_SECONDS:
             self.current = max(self.start, self.current // 2)
         elif claimed < self.current:
             self.current = max(self.start, claimed)
-        elif seconds <= QUICK_SECONDS:
+        elif seconds <= QUICK_BATCH_SECONDS:
             self.current = min(self.maximum, self.current * 2)
 
     def is_overdue(self, claimed: int, seconds: float) -> bool:

@@ -58,10 +58,10 @@ def queue_fallbacks(settled: Iterable[tuple[Delivery, StateChange]], using: str,
     permanent = [row for row, change in dead.items() if change.reason == Reason.PERMANENT]
     redirected_ids = queue_to_account_address(permanent, using, now)
     remaining = [row for row in dead if row.pk not in redirected_ids]
-    redirections, refused = _ask_gates(_filter_with_fallback(remaining, using), using, now)
+    redirections, dropped = _ask_gates(_filter_with_fallback(remaining, using), using, now)
     NotificationLog.objects.using(using).append(
-        build_drop_row(row, answer.reason, f"{get_fallback_channel(row)}: {log_text(answer.rule)}", now)
-        for row, answer in refused
+        build_drop_row(row, drop.reason, f"{get_fallback_channel(row)}: {log_text(drop.rule)}", now)
+        for row, drop in dropped
     )
     _queue(redirections, using, now)
 
@@ -185,15 +185,15 @@ def _ask_gates(
     rows: Sequence[Delivery], using: str, now: datetime
 ) -> tuple[list[Redirection], list[tuple[Delivery, Drop]]]:
     """Return the deliveries that may be sent on their fallback channels, and those that a gate drops there."""
-    accepted, refused = [], []
+    accepted, dropped = [], []
     for row, facts in _load_facts({row: get_fallback_channel(row) for row in rows}, using, now):
-        answer = decide(facts)
+        decision = decide(facts)
         # If a gate says hold, the worker that claims the new delivery holds it.
-        if isinstance(answer, Drop):
-            refused.append((row, answer))
+        if isinstance(decision, Drop):
+            dropped.append((row, decision))
         else:
             accepted.append((row, facts))
-    return accepted, refused
+    return accepted, dropped
 
 
 def _exclude_failed(redirections: Sequence[Redirection], using: str) -> list[Redirection]:
