@@ -92,7 +92,7 @@ class Request:
             event=self.event.name,
             priority=self.priority,
             context=self.context,
-            gathers=DIGEST_KIND_BY_EVENT.get(self.event.name, ""),
+            digest_kind=DIGEST_KIND_BY_EVENT.get(self.event.name, ""),
             actor=None if getattr(options.actor, "is_anonymous", False) else options.actor,
             topic=options.topic,
             campaign=options.campaign,

@@ -20,10 +20,10 @@ from django.contrib.auth.models import User  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from django.test import override_settings  # noqa: E402
 
-from notifications.can.faults import FaultChange
-from notifications.can.rules import Send
-from notifications.models import Cluster, InboxItem, Notification
-from notifications.recipients import Members
+from notifications.can.faults import FaultChange  # noqa: E402
+from notifications.can.rules import Send  # noqa: E402
+from notifications.models import Cluster, InboxItem, Notification  # noqa: E402
+from notifications.recipients import Members  # noqa: E402
 
 CHANNEL = "klaxon-outage"
 
