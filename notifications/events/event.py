@@ -131,7 +131,7 @@ class NotificationEvent:
             return 3600.0 if self.priority == NotificationPriority.LOW else 900.0
         return float(self.batch_window)
 
-    def may_wait_for_digest(self, priority: NotificationPriority) -> bool:
+    def may_wait_for_digest(self, priority: int) -> bool:
         """Return whether it may wait for a digest at this priority, which a call may have raised."""
         if self.digest is None:
             return priority >= NotificationPriority.MEDIUM and self.on_unknown != "hold"

@@ -85,10 +85,10 @@ def test_only_rows_with_a_matching_fence_are_marked_as_sending(now):
 def test_settling_writes_every_outcome_in_one_statement(now, django_assert_num_queries):
     queue(3)
     rows = claim(now)
-    Delivery.objects.mark_sending(rows[:1], now + MINUTE)
+    Delivery.objects.mark_sending(rows[:2], now + MINUTE)
     changes = [
         StateChange(rows[0].pk, 1, "sending", "sent", provider="smtp", provider_message_id="<1@x>"),
-        StateChange(rows[1].pk, 1, "claimed", "retry", reason="temporary", due_at=now + MINUTE),
+        StateChange(rows[1].pk, 1, "sending", "retry", reason="temporary", due_at=now + MINUTE),
         StateChange(rows[2].pk, 1, "claimed", "dead", reason="permanent"),
     ]
     with django_assert_num_queries(1):

@@ -116,13 +116,14 @@ class RecipientLoader:
         for row in rows:
             by_key[columns.get_key(row) if columns.key_field else row[KEY]] = row
         for pk in user_ids:
-            key, row = user_key(pk), by_key.get(pk)
-            if row is None:
-                recipients.append((key, None, CachedDecision(Person(key)), columns.no_addresses, NO_CHOSEN_ADDRESSES))
-            else:
-                # Looked up here, because most of many users share a decision.
+            key = user_key(pk)
+            if pk in by_key:
+                row = by_key[pk]
+                # Most of many users share a decision.
                 decision = self.decisions.get(row[storage.FACTS]) or self._add_decision(key, row)
                 recipients.append((key, pk, decision, *columns.get_addresses(key, row)))
+            else:
+                recipients.append((key, None, CachedDecision(Person(key)), columns.no_addresses, NO_CHOSEN_ADDRESSES))
         return RecipientBatch(recipients, bool(rows and rows[0][storage.SUPPRESSIONS]))
 
     def _add_decision(self, key: str, row: Row) -> CachedDecision:

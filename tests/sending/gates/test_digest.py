@@ -25,7 +25,7 @@ def facts(given=None, now=NOW, channel="email", priority="MEDIUM", kind="email",
     event = NotificationEvent("door_opened", NotificationPriority[priority], [channel], **options)
     user = UserFactory.build(email="resident@example.com")
     person = Person("u:1", user, is_member=True, settings=None if given is None else UserSettings(**given))
-    return Facts(event, channel, kind, person, now=now, wanted_at=now, **details or {})
+    return Facts(event, channel, kind, person, user.email, now=now, wanted_at=now, **details or {})
 
 
 def summarize(held):
