@@ -6,11 +6,11 @@ from datetime import timedelta
 import pytest
 from django.utils.translation import _trans, override
 
+from notifications.core.hours import get_zone
 from notifications.explain.explanation import format_time
 from notifications.manager import NotificationManager
 from notifications.models import Circuit, Delivery, Heartbeat, NotificationLog, Pause
 from notifications.outcomes import DeliveryState
-from notifications.core.hours import get_zone
 from tests.explain.helpers import MIDNIGHT, NIGHT, SEVEN, explain, put, send, why
 from tests.factories import UserFactory
 
