@@ -205,8 +205,9 @@ class DeliveryExplainer:
         Quiet hours or a digest that the user has changed since do not have to change again.
         """
         hold = decide(self._build_facts(delivery, delivery.notification.created_at), (quiet_hours, digest))
-        is_same = isinstance(hold, Hold) and (hold.until, hold.reason) == (delivery.due_at, delivery.reason)
-        return hold if is_same else None
+        if isinstance(hold, Hold) and (hold.until, hold.reason) == (delivery.due_at, delivery.reason):
+            return hold
+        return None
 
 
 def _get_subject(delivery: Delivery) -> Subject:

@@ -72,17 +72,17 @@ def explain(request: Request, recipient: Any, at: datetime | None) -> Explanatio
     zone = get_recipient_zone(decided[0][0].person if decided else None)
     # Whether a worker will run at another moment is not known, and immediate delivery needs no worker.
     obstacles = Obstacles(now, zone, by_worker=at is None and conf.current().delivery != "immediate")
-    is_address = isinstance(recipient, Address)
-    key, name = (recipient.key, "") if is_address else (user_key(recipient.pk), str(recipient))
+    key, name = (recipient.key, "") if isinstance(recipient, Address) else (user_key(recipient.pk), str(recipient))
     channels = []
     for facts, answer in decided:
-        due_at = now
         if checks and not checks[-1].lets_through:
             channels.append(_refuse(facts.channel, checks))
             continue
+        due_at = now
         if isinstance(answer, Hold):
             due_at = max(find_send_time(answer, facts, key, request.cluster.pk, since=at and now), now)
-        channels.append(_explain_channel(facts, answer, request.options.send_at, due_at, checks, obstacles))
+        explained = _explain_channel(facts, answer, request.options.send_at, due_at, obstacles)
+        channels.append(replace(explained, steps=(*checks, *explained.steps)))
     for channel in request.not_configured:
         channels.append(_refuse(channel, [refuse_channel(Subject(request.event.name, channel))]))
     return Explanation(request.event.name, key, now, zone, tuple(channels), name)
@@ -122,19 +122,14 @@ def _check_permission(request: Request) -> Answer:
 
 
 def _explain_channel(
-    facts: Facts,
-    answer: Answer,
-    send_at: datetime | None,
-    due_at: datetime,
-    checks: Sequence[Step],
-    obstacles: Obstacles,
+    facts: Facts, answer: Answer, send_at: datetime | None, due_at: datetime, obstacles: Obstacles
 ) -> ChannelExplanation:
     channel = facts.channel
     steps = take_until_drop(call_gates(GATES, facts, send_at))
     if not isinstance(answer, Drop):
         steps += check_expiry(facts, due_at)
     if isinstance(steps[-1].answer, Drop):
-        return _refuse(channel, [*checks, *steps], answer, not facts.kind)
+        return _refuse(channel, steps, answer, not facts.kind)
     score = NotificationPriority(facts.effective_priority).band[0]
     delay = obstacles.find_delay(channel, due_at, score, is_due=due_at <= facts.now)
     deciding = find_deciding_step(steps)
@@ -148,13 +143,7 @@ def _explain_channel(
     else:
         summary = _("It would be sent immediately.")
     return ChannelExplanation(
-        channel,
-        summary,
-        (*checks, *steps),
-        answer,
-        delay.until,
-        notes=delay.notes,
-        to_nobody=not facts.kind,
+        channel, summary, tuple(steps), answer, delay.until, notes=delay.notes, to_nobody=not facts.kind
     )
 
 

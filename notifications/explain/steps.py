@@ -31,8 +31,7 @@ def call_gates(gates: Sequence[Gate], facts: Facts, send_at: datetime | None) ->
         yield build_step("send_at", answer, subject, _("send_at has passed"))
     for gate in gates:
         answer, name = gate(facts), gate.__name__
-        pass_reason = PASS_REASONS[name](facts) if isinstance(answer, Deliver) else ""
-        yield build_step(name, answer, subject, pass_reason)
+        yield build_step(name, answer, subject, _describe_pass(name, facts) if isinstance(answer, Deliver) else "")
 
 
 def take_until_drop(steps: Iterator[Step]) -> list[Step]:
@@ -131,15 +130,14 @@ def find_send_time(
         channel=facts.channel,
         notification__cluster_id=cluster_id,
         address_hash=hash_address(facts.stored_address),
-        due_at__isnull=False,
     )
     if hold.reason == Reason.BATCH:
         others = others.filter(notification__event=facts.event.name)
     if since is not None:
         others = others.filter(due_at__gte=since)
     times = others.order_by("due_at").values_list("due_at", "notification__created_at", "notification__send_at")
-    waiting = [(due, max(made, send_at or made)) for due, made, send_at in times[:MAX_OTHERS]]
-    waiting.append((hold.until, facts.wanted_at))
+    waiting = [(hold.until, facts.wanted_at)]
+    waiting += [(due, max(made, send_at or made)) for due, made, send_at in times[:MAX_OTHERS] if due is not None]
     while (moment := min(waiting)[0]) < facts.wanted_at:
         waiting = [(due, wanted_at) for due, wanted_at in waiting if due > moment and wanted_at > moment]
     if moment == hold.until:
@@ -147,6 +145,13 @@ def find_send_time(
     # If others made it due, the hours count as of now. Its own time already takes them into account.
     timetable = get_person_timetable(facts) if hold.reason == Reason.DIGEST else get_timetable(facts)
     return find_opening(timetable, moment, moment)
+
+
+def _describe_pass(gate: str, facts: Facts) -> str:
+    """Return why a gate lets the delivery through."""
+    if facts.event.bypasses_preferences and gate in ("preferences", "filters"):
+        return _("not checked, because the event is CRITICAL")
+    return PASS_REASONS[gate](facts)
 
 
 def _pass_recipient(facts: Facts) -> str:
@@ -170,16 +175,12 @@ def _pass_suppression(facts: Facts) -> str:
 
 
 def _pass_preferences(facts: Facts) -> str:
-    if facts.event.bypasses_preferences:
-        return _("not checked, because the event is CRITICAL")
     if facts.person.has_no_account:
         return _("an address has no preferences")
     return describe_rule(resolve_choice(facts)[1])
 
 
 def _pass_filters(facts: Facts) -> str:
-    if facts.event.bypasses_preferences:
-        return _pass_preferences(facts)
     return _("the topic, the event and the actor are not muted")
 
 
