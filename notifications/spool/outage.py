@@ -26,8 +26,8 @@ logger = logging.getLogger("notifications.spool")
 
 
 def may_spool(using: str) -> bool:
-    """Return whether a call may be spooled: there is a spool, and no transaction."""
-    return conf.current().enabled and bool(conf.current().spool_dir) and not is_in_transaction(using)
+    """Return whether a call may be spooled on a site with a spool: Klaxon is on, and there is no transaction."""
+    return conf.current().enabled and not is_in_transaction(using)
 
 
 def enqueue_or_spool(request: Request, recipients: Any, using: str) -> SendResult:
