@@ -182,8 +182,9 @@ class EventRegistry(MutableMapping[Enum, NotificationEvent]):
 
     def named(self, name: str) -> NotificationEvent | None:
         """Return the event of this name, ignoring case, or None if it is not registered."""
-        # Most names are spelled as they are registered.
-        return self._by_name.get(name) or self._by_name.get(key_of(name))
+        # Most names are spelled as they are registered. A caller may also pass a value that is no name.
+        event = self._by_name.get(name) if isinstance(name, str) else None
+        return event or self._by_name.get(key_of(name))
 
     @contextmanager
     def restored(self) -> Iterator[None]:
