@@ -124,7 +124,7 @@ def test_viewing_changes_nothing(waiting: Delivery, boss: Client) -> None:
     page_of(waiting, boss)
     with CaptureQueriesContext(connection) as queries:
         page_of(waiting, boss)
-    wrote = [query["sql"] for query in queries if query["sql"].split()[0] not in READS]
+    wrote = [query["sql"] for query in queries if query["sql"].lstrip("(").split()[0] not in READS]
     assert wrote == []
 
 

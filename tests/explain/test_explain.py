@@ -45,7 +45,7 @@ def test_it_writes_nothing_not_even_the_default_cluster(user, declare):
     with CaptureQueriesContext(connection) as queries:
         assert explain(user, event).reaches
         assert explain(Address(email="x@example.com"), event).reaches
-    assert [query for query in queries if query["sql"].split()[0] not in ("SELECT", "WITH")] == []
+    assert [query for query in queries if query["sql"].lstrip("(").split()[0] not in ("SELECT", "WITH")] == []
     assert not Cluster.objects.exists()
     assert not Fingerprint.objects.exists()
 

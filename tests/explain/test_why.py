@@ -133,7 +133,7 @@ def test_it_writes_nothing_and_the_number_of_queries_does_not_depend_on_attempts
     with CaptureQueriesContext(connection) as for_fifty:
         assert len(why(delivery).story) == 51
     assert len(for_fifty) == len(for_none) < 14
-    assert [query for query in for_fifty if query["sql"].split()[0] not in ("SELECT", "WITH")] == []
+    assert [query for query in for_fifty if query["sql"].lstrip("(").split()[0] not in ("SELECT", "WITH")] == []
 
 
 @pytest.mark.parametrize("recipient", ["ann", UserFactory.build()])
