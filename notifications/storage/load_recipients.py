@@ -32,23 +32,23 @@ USER_KEY = "klaxon_recipients.recipient_pk"
 Row = tuple[Any, ...]
 KEY, SUPPRESSIONS, SETTINGS_KEY, ADDRESSES, REQUESTED = range(5)
 FACTS = -1
+# The names of parameters: the primary key of the cluster, and the parameter of the condition on the users.
+CLUSTER, KEYS = "cluster", "keys"
 HAS_SHARED_PREFERENCES = "EXISTS (SELECT 1 FROM klaxon_sharedpreference WHERE cluster_id = %s)"
 
 
 class RecipientQuery(NamedTuple):
-    """A query for users in a cluster.
+    """A query for users in a cluster, without its parameters.
 
-    :param cluster: the primary key of the cluster, prepared for the driver.
     :param condition: SQL that follows a column with the key of a user.
-    :param keys: the parameter of the condition.
     :param is_small: whether there are at most :data:`SMALL_CHUNK` users.
+    :param groups: the field of the users' groups; None if users have none.
     """
 
     engine: Engine
-    cluster: Any
     condition: str
-    keys: Any
     is_small: bool
+    groups: Any
 
     @property
     def uses_subqueries(self) -> bool:
@@ -57,12 +57,19 @@ class RecipientQuery(NamedTuple):
 
 
 class SelectedColumn(NamedTuple):
-    """A column of a statement and the join that it needs, if any, each with its parameters."""
+    """A column of a statement and the join that it needs, if any, each with the names of its parameters."""
 
     column: str
-    params: Sequence[Any] = ()
+    params: Sequence[str] = ()
     join: str = ""
-    join_params: Sequence[Any] = ()
+    join_params: Sequence[str] = ()
+
+
+class Statement(NamedTuple):
+    """The statement, and the names of the parameters that follow those of the users and of the membership."""
+
+    sql: str
+    params: Sequence[str]
 
 
 class RecipientFacts(NamedTuple):
@@ -92,24 +99,22 @@ def load_recipients(
     """
     engine = get_engine(using)
     connection = engine.connection
-    cluster_id = UserSettings._meta.get_field("cluster").get_db_prep_value(cluster.pk, connection)
     users, user_params = _users((*names, active) if active else names, using)
     membership_sql, membership_params = _membership(cluster, "recipient_is_active" if active else "TRUE", using)
     condition, keys = in_array(user_ids, get_user_model()._meta.pk, using)
-    query = RecipientQuery(engine, cluster_id, condition, keys, len(user_ids) <= SMALL_CHUNK)
-    roles, mutes = _roles(query), _mutes(query)
-    facts = (membership_sql, HAS_SHARED_PREFERENCES, roles.column, mutes.column)
-    sql = _statement(engine, users, len(names), bool(active), facts, roles.join + mutes.join, condition)
-    params = [*user_params, *membership_params, cluster_id, *roles.params, *mutes.params, cluster_id]
+    query = RecipientQuery(engine, condition, len(user_ids) <= SMALL_CHUNK, user_groups_field())
+    statement = _build_statement(query, users, len(names), bool(active), membership_sql)
+    cluster_id = UserSettings._meta.get_field("cluster").get_db_prep_value(cluster.pk, connection)
+    values = {CLUSTER: cluster_id, KEYS: keys}
     with connection.cursor() as cursor:
-        cursor.execute(sql, [*params, *roles.join_params, *mutes.join_params, keys])
+        params = [values[name] for name in statement.params]
+        cursor.execute(statement.sql, [*user_params, *membership_params, *params])
         return cursor.fetchall()
 
 
 @lru_cache(maxsize=100)
-def _statement(
-    engine: Engine, users: str, names: int, has_active: bool, facts: tuple[str, ...], joins: str, condition: str
-) -> str:
+def _build_statement(query: RecipientQuery, users: str, names: int, has_active: bool, membership_sql: str) -> Statement:
+    engine, roles, mutes = query.engine, _build_roles(query), _build_mutes(query)
     requested = [f"recipient_{number}" for number in range(names)]
     columns = ["recipient_pk", *requested, *(["recipient_is_active"] if has_active else [])]
     settings = [
@@ -117,19 +122,22 @@ def _statement(
         for field in SETTINGS_FIELDS
     ]
     is_active = "recipient_is_active" if has_active else "TRUE"
-    all_facts = engine.json_to_text(engine.json_array(is_active, *facts, *settings))
-    return f"""
+    facts = (is_active, membership_sql, HAS_SHARED_PREFERENCES, roles.column, mutes.column, *settings)
+    sql = f"""
         WITH klaxon_recipients ({", ".join(columns)}) AS ({users})
         SELECT recipient_pk, EXISTS (SELECT 1 FROM klaxon_suppression), s.id, s.addresses,
-            {", ".join([*requested, all_facts])}
+            {", ".join([*requested, engine.json_to_text(engine.json_array(*facts))])}
         FROM klaxon_recipients
-        LEFT JOIN klaxon_usersettings s ON s.user_id = recipient_pk AND s.cluster_id = %s {joins}
-        WHERE recipient_pk {condition}"""  # noqa: S608 - only constants and SQL that Django composed are formatted in
+        LEFT JOIN klaxon_usersettings s ON s.user_id = recipient_pk AND s.cluster_id = %s {roles.join} {mutes.join}
+        WHERE recipient_pk {query.condition}"""  # noqa: S608 - only constants and SQL that Django composed are formatted in
+    # In the order of the statement: shared preferences, roles, mutes, settings, the joins, the users.
+    params = (CLUSTER, *roles.params, *mutes.params, CLUSTER, *roles.join_params, *mutes.join_params, KEYS)
+    return Statement(sql, params)
 
 
-def _roles(query: RecipientQuery) -> SelectedColumn:
+def _build_roles(query: RecipientQuery) -> SelectedColumn:
     """Return the column of the user's roles with preferences in the cluster; for a small chunk, of all their roles."""
-    through, quote = user_groups_field(), query.engine.connection.ops.quote_name
+    through, quote = query.groups, query.engine.connection.ops.quote_name
     if through is None:
         return SelectedColumn("NULL")
     user, group = f"g.{quote(through.m2m_column_name())}", f"g.{quote(through.m2m_reverse_name())}"
@@ -137,18 +145,18 @@ def _roles(query: RecipientQuery) -> SelectedColumn:
     if query.is_small:
         return _aggregate_rows(query, "recipient_roles", group, f"{table} WHERE", user, ())
     shared = f"JOIN klaxon_sharedpreference p ON p.group_id = {group} WHERE p.cluster_id = %s AND"
-    return _aggregate_rows(query, "recipient_roles", group, f"{table} {shared}", user, (query.cluster,))
+    return _aggregate_rows(query, "recipient_roles", group, f"{table} {shared}", user, (CLUSTER,))
 
 
-def _mutes(query: RecipientQuery) -> SelectedColumn:
+def _build_mutes(query: RecipientQuery) -> SelectedColumn:
     """Return the column of the kind, value and end of each of the user's mutes in the cluster."""
     mute = query.engine.json_array("kind", "value", "until")
     source = "klaxon_mute WHERE cluster_id = %s AND"
-    return _aggregate_rows(query, "recipient_mutes", mute, source, "user_id", (query.cluster,))
+    return _aggregate_rows(query, "recipient_mutes", mute, source, "user_id", (CLUSTER,))
 
 
 def _aggregate_rows(
-    query: RecipientQuery, name: str, value: str, source: str, user: str, params: tuple[Any, ...]
+    query: RecipientQuery, name: str, value: str, source: str, user: str, params: tuple[str, ...]
 ) -> SelectedColumn:
     """Return a column that contains the rows of each user as one JSON text.
 
@@ -163,7 +171,7 @@ def _aggregate_rows(
             SELECT {rows} AS {name}, {user} AS {name}_of FROM {source} {user} {query.condition}
             GROUP BY {user}
         ) AS {name}_all ON {name}_of = recipient_pk"""  # noqa: S608 - only constants and column names are formatted in
-    return SelectedColumn(name, (), join, (*params, query.keys))
+    return SelectedColumn(name, (), join, (*params, KEYS))
 
 
 def parse_facts(row: Row) -> RecipientFacts:
