@@ -237,14 +237,20 @@ def array_subquery(values: Iterable[Any], field: Any, using: str) -> RawSQL:
     Use it as ``filter(user__in=array_subquery(ids, User._meta.pk, using))``.
     """
     engine = get_engine(using)
-    sql = engine.array_rows(field.rel_db_type(engine.connection))
+    sql = engine.array_rows(_get_type(field, engine))
     return RawSQL(sql, (_parameter(values, field, engine),), output_field=field)  # noqa: S611 - constant SQL
 
 
 def in_array(values: Iterable[Any], field: Any, using: str) -> tuple[str, Any]:
     """Return the condition that follows a column in hand-written SQL, and its parameter."""
     engine = get_engine(using)
-    return engine.in_array(field.rel_db_type(engine.connection)), _parameter(values, field, engine)
+    return engine.in_array(_get_type(field, engine)), _parameter(values, field, engine)
+
+
+@cache
+def _get_type(field: Any, engine: Engine) -> str:
+    """Return the database type of a value of the field. Django makes a new field for each such question."""
+    return str(field.rel_db_type(engine.connection))
 
 
 def _parameter(values: Iterable[Any], field: Any, engine: Engine) -> Any:

@@ -26,13 +26,21 @@ def main() -> int:
 
 
 def run(options: argparse.Namespace) -> tuple[list[Figures], bool]:
-    """The databases together, each with two processes, or three in the small run: for the most part they wait."""
+    """Run the faults that keep every core busy one after the other, then the rest, which mostly wait, side by side.
+
+    The databases run side by side too, each with two processes, or three in the small run.
+    """
+    databases = options.database.split(",")
     shares = ("0/3", "1/3", "2/3") if options.fast else ("0/2", "1/2")
-    commands = [command(options, database, share) for database in options.database.split(",") for share in shares]
-    children = [subprocess.Popen(one, stdout=subprocess.PIPE, text=True) for one in commands]
-    all_figures = [figures for child in children for figures in figures_of(child)]
-    endings = [child.wait() for child in children]
-    return all_figures, not any(endings)
+    turns = [[command(options, database, "alone")] for database in databases]
+    turns.append([command(options, database, share) for database in databases for share in shares])
+    all_figures, ended_well = [], True
+    for turn in turns:
+        children = [subprocess.Popen(one, stdout=subprocess.PIPE, text=True) for one in turn]
+        all_figures += [figures for child in children for figures in figures_of(child)]
+        statuses = [child.wait() for child in children]
+        ended_well &= not any(statuses)
+    return all_figures, ended_well
 
 
 def parsed() -> argparse.Namespace:

@@ -43,11 +43,16 @@ def prepare() -> None:
 
 
 def play(folder: Path, only: set[str], fast: bool, share: str) -> Iterator[Figures]:
-    """Each chosen fault, on a scene of its own; of three shares ``0/3`` is every third one, from the first on."""
+    """Play each chosen fault on a scene of its own.
+
+    :param share: of three shares, ``0/3`` is every third fault, from the first on. ``alone`` is those that run while no
+        other one does; the shares do not contain them. An empty share is all faults.
+    """
     from tests.chaos.faults import programme
 
-    first, step = map(int, share.split("/"))
-    for act in list(programme.chosen(only, os.environ["KLAXON_TEST_DB"]))[first::step]:
+    alone = {"": None, "alone": True}.get(share, False)
+    first, step = map(int, share.split("/")) if "/" in share else (0, 1)
+    for act in list(programme.chosen(only, os.environ["KLAXON_TEST_DB"], alone))[first::step]:
         name = act.story.__name__
         print(f"{os.environ['KLAXON_TEST_DB']}: {act.number} {name} {act.lie}…", file=sys.stderr, flush=True)
         yield perform(act.story, folder / f"{act.number}-{name}", fast, act.keyed, act.lie)
@@ -80,7 +85,7 @@ def main() -> None:
     parser.add_argument("database", choices=("sqlite", "postgres"))
     parser.add_argument("--fast", action="store_true")
     parser.add_argument("--only", default="", help="numbers of faults, or names of lies, with commas between them")
-    parser.add_argument("--share", default="0/1", help="0/3 is the first of three, each with every third fault")
+    parser.add_argument("--share", default="", help="0/3 is the first of three; alone is those that run by themselves")
     options = parser.parse_args()
     ending_in_order()
     only = {number for number in options.only.split(",") if number}

@@ -30,16 +30,27 @@ BOTH = ("sqlite", "postgres")
 
 
 class Act(NamedTuple):
+    """A story, and the number of its fault.
+
+    :param alone: whether the story runs while no other one does, because it keeps every core busy. Stories that ran
+        beside it would measure how long their processes wait for a core.
+    """
+
     number: str
     story: Callable[[Scene], Figures]
     keyed: bool = False
     lie: str = ""
+    alone: bool = False
 
 
-def chosen(only: set[str], database: str) -> Iterator[Act]:
-    """Those with one of these numbers or lies, or all but the lies, whose number is 0; on this database."""
+def chosen(only: set[str], database: str, alone: bool | None = None) -> Iterator[Act]:
+    """Return the stories with one of these numbers or lies, or all but the lies, whose number is 0; on this database.
+
+    :param alone: return only those that run alone, or only those that do not; None means both.
+    """
     for act, databases in PROGRAMME:
-        if database in databases and (only & {act.number, act.lie} if only else act.number != "0"):
+        is_chosen = only & {act.number, act.lie} if only else act.number != "0"
+        if database in databases and is_chosen and alone in (None, act.alone):
             yield act
 
 
@@ -58,7 +69,7 @@ PROGRAMME: list[tuple[Act, tuple[str, ...]]] = [
     (Act("4", stops.rolling_restart), BOTH),
     (Act("5", stops.frozen), BOTH),
     (Act("5", stops.frozen_in_transaction), ("postgres",)),
-    (Act("6", crowds.many_claim), BOTH),
+    (Act("6", crowds.many_claim, alone=True), BOTH),
     (Act("8", outages.restarts), ("postgres",)),
     (Act("8", recoveries.database_lost), ("postgres",)),
     (Act("9", outages.locked), ("sqlite",)),
