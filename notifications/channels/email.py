@@ -7,7 +7,7 @@ for a whole list: one refused recipient would abort the rest of the list.
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from smtplib import SMTPRecipientsRefused
-from typing import Any
+from typing import Any, cast
 
 import django
 import idna
@@ -90,7 +90,7 @@ class EmailChannel(BaseChannel):
         self.domain = "localhost" if self.sender_faults else parse_mailbox(self.from_email).domain
 
     def _connect(self) -> None:
-        self.connection: Any = open_backend(self.backend, self.backend_options, self.mailer)
+        self.connection = cast(Any, open_backend(self.backend, self.backend_options, self.mailer))
         if getattr(self.connection, "timeout", 0) is None:
             self.connection.timeout = DEFAULT_TIMEOUT
         self._provider = type(self.connection).__module__.rpartition(".")[2]

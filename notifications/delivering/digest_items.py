@@ -24,9 +24,7 @@ from notifications.storage.outbox import StateChange
 DroppedItem = tuple[Delivery, Drop]
 
 
-def recheck_digest_items(
-    sendable: Sequence[ClaimedDelivery], session: Session, now: datetime
-) -> list[ClaimedDelivery]:
+def recheck_digest_items(sendable: Sequence[ClaimedDelivery], session: Session, now: datetime) -> list[ClaimedDelivery]:
     """Remove the items that the gates now drop from the claimed digests and batches.
 
     Return the deliveries that may still be sent. A digest or batch without any item left gets the state of its last

@@ -317,7 +317,8 @@ def run_situation(situation):
                 explanation = site.ask(NotificationManager.explain)
             seen = check_consistency(explanation)
             compare(site, explanation)
-        assert [query["sql"] for query in queries if query["sql"].lstrip("(").split()[0] not in ("SELECT", "WITH")] == []
+        writes = [query["sql"] for query in queries if query["sql"].lstrip("(").split()[0] not in ("SELECT", "WITH")]
+        assert writes == []
         transaction.set_rollback(True)
     return seen
 

@@ -81,16 +81,19 @@ def list_providers(channel: str) -> list[Provider]:
     cached = _listed.get(channel)
     if cached is None or cached[0] is not configured:
         ranks = [provider.rank for provider in configured.providers]
-        cached = _listed[channel] = configured, [
-            Provider(
-                channel,
-                provider.name,
-                get_circuit_key(channel, provider.name),
-                provider,
-                shares_rank=ranks.count(provider.rank) > 1,
-            )
-            for provider in configured.providers
-        ]
+        cached = _listed[channel] = (
+            configured,
+            [
+                Provider(
+                    channel,
+                    provider.name,
+                    get_circuit_key(channel, provider.name),
+                    provider,
+                    shares_rank=ranks.count(provider.rank) > 1,
+                )
+                for provider in configured.providers
+            ],
+        )
     return cached[1]
 
 
