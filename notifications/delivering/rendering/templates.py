@@ -13,7 +13,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from django.conf import settings
 from django.template import Context, Engine, Template, TemplateDoesNotExist, TemplateSyntaxError
@@ -175,15 +174,12 @@ def find_template(places: Sequence[Place], part: str, language: str) -> Template
     if settings.DEBUG or not isinstance(engine.template_loaders[0], CachedLoader):
         return _load_template(engine, places, part, language)
     # Django caches every template that it has read. This also caches which name exists, because each name that does
-    # not exist costs an exception.
-    cached = _cache.setdefault(engine, {})
+    # not exist costs an exception. The cache belongs to the engine and ends with it.
+    cached: dict[Any, Template | None] = vars(engine).setdefault("klaxon_templates", {})
     key = tuple(places), part, language
     if key not in cached:
         cached[key] = _load_template(engine, *key)
     return cached[key]
-
-
-_cache: WeakKeyDictionary[Engine, dict[tuple[tuple[Place, ...], str, str], Template | None]] = WeakKeyDictionary()
 
 
 def _load_template(engine: Engine, places: Sequence[Place], part: str, language: str) -> Template | None:
