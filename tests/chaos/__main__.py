@@ -26,7 +26,7 @@ def main() -> int:
 
 
 def run(options: argparse.Namespace) -> tuple[list[Figures], bool]:
-    """Run the faults that keep every core busy one after the other, then the rest, which mostly wait, side by side.
+    """Run the faults that must run alone one after the other, then the rest, which mostly wait, side by side.
 
     The databases run side by side too, each with two processes, or three in the small run.
     """

@@ -32,8 +32,8 @@ BOTH = ("sqlite", "postgres")
 class Act(NamedTuple):
     """A story, and the number of its fault.
 
-    :param alone: whether the story runs while no other one does, because it keeps every core busy. Stories that ran
-        beside it would measure how long their processes wait for a core.
+    :param alone: whether the story runs while no other one does: because it keeps every core busy, or because it judges
+        by seconds how fast processes end, which other stories would delay.
     """
 
     number: str
@@ -82,9 +82,9 @@ PROGRAMME: list[tuple[Act, tuple[str, ...]]] = [
     (Act("22", providers.brown_out), BOTH),
     (Act("47", lockouts.alone), BOTH),
     (Act("47", lockouts.together), BOTH),
-    (Act("48", farewells.database_stopped), ("postgres",)),
-    (Act("48", farewells.database_locked), BOTH),
-    (Act("48", farewells.disk_full), ("sqlite",)),
+    (Act("48", farewells.database_stopped, alone=True), ("postgres",)),
+    (Act("48", farewells.database_locked, alone=True), BOTH),
+    (Act("48", farewells.disk_full, alone=True), ("sqlite",)),
     (Act("49", graces.within_a_group), BOTH),
     (Act("49", graces.within_groups_of_children), BOTH),
     (Act("49", graces.frozen_child), BOTH),
