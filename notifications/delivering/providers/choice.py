@@ -142,8 +142,12 @@ class Providers:
         }
 
     def get_tried_providers(self, provider: Provider, delivery: Delivery, now: datetime) -> str:
-        """Return ``Delivery.tried_providers`` if this provider fails; empty if no provider is left to try."""
-        tried = [*delivery.list_tried_providers(), provider.name]
+        """Return ``Delivery.tried_providers`` if this provider fails; empty if none is left to try in this round."""
+        tried = delivery.list_tried_providers()
+        if provider.name in tried:
+            # It got the delivery again, because the others may get only probes. Without an end, the round would go on.
+            return ""
+        tried.append(provider.name)
         left = [other for other in list_providers(provider.channel) if other.name not in tried]
         return json.dumps(tried) if any(self.breaker.may_be_tried(one.key, now) for one in left) else ""
 
