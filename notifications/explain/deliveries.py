@@ -1,6 +1,5 @@
 """Explains deliveries: what happened, what they wait for, and whether the gates let them through now."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -9,7 +8,8 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-from notifications.core.rules import RULE_TEXTS, describe_rule
+from notifications.core.rules import describe_rule, log_text
+from notifications.events import NOTIFICATION_EVENTS
 from notifications.explain.explanation import ChannelExplanation, Happened, Step, format_time
 from notifications.explain.obstacles import WITH_A_WORKER, Obstacles, find_lost_contact
 from notifications.explain.remedies import WAITS, Subject, describe_remedy
@@ -30,7 +30,15 @@ from notifications.explain.steps import (
 )
 from notifications.models import Delivery, NotificationLog, Suppression
 from notifications.outcomes import WAITING, Deliver, DeliveryState, Drop, Hold, Reason, Rule, RuleKind
-from notifications.sending.gates import DIGEST_ITEM_GATES, RECHECKED_GATES, Facts, Person, decide, find_obstacle
+from notifications.sending.gates import (
+    DIGEST_ITEM_GATES,
+    RECHECKED_GATES,
+    Facts,
+    Person,
+    decide,
+    find_obstacle,
+    get_choices,
+)
 from notifications.sending.gates.facts import build_facts, collect_addresses
 from notifications.sending.gates.hours import digest, quiet_hours
 
@@ -45,18 +53,15 @@ ENDED = {
     DeliveryState.CANCELLED: gettext_noop("It was cancelled"),
     DeliveryState.EXPIRED: gettext_noop("It has expired"),
 }
-PREFERENCE_PATTERNS = {
-    kind: re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+)", re.escape(RULE_TEXTS[kind])), re.DOTALL)
-    for kind in (RuleKind.CHANNEL_OFF, RuleKind.EVENT_OFF, RuleKind.CATEGORY_OFF)
-}
 
 
-def parse_rule(text: str) -> Rule:
-    """Return the preference that a text of the log describes, or the text itself as a rule."""
-    for kind, pattern in PREFERENCE_PATTERNS.items():
-        if match := pattern.fullmatch(text):
-            detail = match.groupdict()
-            return Rule(kind, detail.pop("owner"), detail)
+def find_rule(text: str, person: Person, event_name: str, channel: str) -> Rule:
+    """Return the preference that a text of the log describes; the text itself as a rule if it has changed since."""
+    event = NOTIFICATION_EVENTS.named(event_name)
+    category = event.category if event else ""
+    for choices in get_choices(person):
+        if (found := choices.find_choice(event_name, category, channel)) and log_text(found[1]) == text:
+            return found[1]
     return Rule(RuleKind.TEXT, detail={"text": text})
 
 
@@ -176,7 +181,8 @@ class DeliveryExplainer:
         last = self._get_log(delivery)[-1:]
         # For this reason, the text of the log gives the same advice as the remedy.
         has_text = last and last[0].reason == delivery.reason != Reason.NOT_CONFIGURED
-        rule = parse_rule(last[0].error_message if has_text else "")
+        text = last[0].error_message if has_text else ""
+        rule = find_rule(text, self.person, delivery.notification.event, delivery.channel)
         text = describe_rule(rule)
         # The state says it already.
         reason = "" if delivery.reason == delivery.state else delivery.get_reason_display()
@@ -219,7 +225,7 @@ def _waits_for_others(delivery: Delivery) -> bool:
 
 
 def _describe_log_row(row: NotificationLog) -> str:
-    error, reason = describe_rule(parse_rule(row.error_message)), row.get_reason_display()
+    error, reason = row.error_message, row.get_reason_display()
     values = {"attempt": row.attempt, "provider": row.provider or row.channel, "reason": reason}
     if row.kind == NotificationLog.Kind.RESENT:
         return join_sentences(_("It was resent"), error)

@@ -12,7 +12,7 @@ from notifications.core.addresses import user_key
 from notifications.core.databases import read_from_primary
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.exceptions import InvalidOption, InvalidRecipient
-from notifications.explain.deliveries import DeliveryExplainer, parse_rule
+from notifications.explain.deliveries import DeliveryExplainer, find_rule
 from notifications.explain.explanation import ChannelExplanation, Explanation, Happened
 from notifications.explain.remedies import Subject
 from notifications.explain.steps import build_step, describe_step, join_sentences
@@ -82,20 +82,20 @@ def _explain(
     explainer = DeliveryExplainer(person, deliveries, log, now)
     channels = [explainer.explain(delivery) for delivery in deliveries]
     drops = [row for row in log if with_drops and row.kind == NotificationLog.Kind.DROP and row.delivery_id is None]
-    channels += [_explain_drop(row, channel) for row in drops for channel in _get_channels(row)]
+    channels += [_explain_drop(row, channel, person) for row in drops for channel in _get_channels(row)]
     # A user is named as the admin does. An address is known only by its key.
     name = str(person.user or "" if person.user or person.has_no_account else f"{key} (deleted)")
     return Explanation(notification.event, key, now, explainer.zone, tuple(channels), name)
 
 
-def _explain_drop(row: NotificationLog, channel: str) -> ChannelExplanation:
+def _explain_drop(row: NotificationLog, channel: str, person: Person) -> ChannelExplanation:
     """Explain why ``send()`` dropped a recipient; there is no delivery."""
     text = row.error_message or str(row.get_reason_display())
     if row.recipient_key == ALL_RECIPIENTS and row.reason == Reason.SWITCHED_OFF:
         text = _("Klaxon was switched off, so the whole send was rejected and its recipients were not recorded")
     elif row.recipient_key == ALL_RECIPIENTS:
         text = _("the queue was full, so the whole send was rejected and its recipients were not recorded")
-    answer = Drop(Reason(row.reason), parse_rule(text))
+    answer = Drop(Reason(row.reason), find_rule(text, person, row.event, channel))
     step = build_step("send", answer, Subject(row.event, channel, row.recipient_key))
     return ChannelExplanation(
         channel,

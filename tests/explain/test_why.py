@@ -1,14 +1,12 @@
 """``why()``: which subjects and recipients it takes, and the recipients that ``send()`` dropped."""
 
 import pytest
-from django.contrib.auth.models import Group
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from notifications.core.rules import log_text
 from notifications.exceptions import InvalidOption, InvalidRecipient
 from notifications.manager import NotificationManager
-from notifications.models import Cluster, Delivery, Notification, NotificationLog, SharedPreference
+from notifications.models import Delivery, Notification, NotificationLog
 from notifications.outcomes import Reason, Rule, RuleKind, SendResult
 from notifications.recipients import Address
 from tests.explain.helpers import MIDNIGHT, send, why
@@ -25,38 +23,16 @@ def test_a_dropped_recipient_is_explained_from_the_log(user, choose):
     assert channel.summary.startswith("It was not sent: user: channel email is off. The user would have to turn it on")
 
 
-@pytest.mark.parametrize(
-    ("choices", "rule"),
-    [
-        ({"channels": {"email": False}}, Rule(RuleKind.CHANNEL_OFF, "user", {"channel": "email"})),
-        (
-            {"events": {"shop_newsletter": False}},
-            Rule(RuleKind.EVENT_OFF, "user", {"name": "shop_newsletter", "channel": "email"}),
-        ),
-    ],
-)
-def test_a_preference_that_has_changed_since_still_names_its_owner(user, choose, choices, rule):
-    choose(**choices)
+def test_a_preference_that_has_changed_since_is_a_text(user, choose):
+    choose(channels={"email": False})
     notification = send(user)
-    choose(channels={}, events={})
+    choose(channels={})
     channel = why(notification, user)
-    assert channel.answer.rule == rule
+    assert channel.answer.rule == Rule(RuleKind.TEXT, detail={"text": "user: channel email is off"})
     assert channel.summary == (
-        f"It was not sent: {log_text(rule)}. The user would have to turn it on, or the event would have to be declared "
-        "CRITICAL."
+        "It was not sent: user: channel email is off. The preference would have to allow it, or the event would have "
+        "to be declared CRITICAL."
     )
-
-
-def test_a_role_whose_preference_has_changed_since_is_named(user):
-    group = Group.objects.create(name="Ward: night: channel email is off")
-    user.groups.add(group)
-    shared = SharedPreference(cluster=Cluster.objects.default(), group=group, channels={"email": False})
-    shared.save()
-    notification = send(user)
-    shared.delete()
-    channel = why(notification, user)
-    assert channel.answer.rule.owner == f"role {group.name}"
-    assert f"The role {group.name} would have to turn it on, or the user for themselves" in channel.summary
 
 
 def test_a_drop_without_a_rule_has_its_reason_as_a_text(user):
