@@ -10,14 +10,13 @@ account on the same channel, before any fallback channel.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from copy import copy
 from datetime import datetime
 
 from django.db import transaction
 
 from notifications import conf
 from notifications.conf import get_address_kind
-from notifications.core.addresses import ChosenAddress
 from notifications.core.rules import log_text
 from notifications.delivering.attempt_outcomes import build_drop_row, release_unbegun
 from notifications.events import NOTIFICATION_EVENTS
@@ -25,8 +24,8 @@ from notifications.models import Delivery, NotificationLog, Suppression
 from notifications.models.notification import send_signal_on_commit
 from notifications.models.suppression import hash_normalized
 from notifications.outcomes import DeliveryState, Drop, Reason
-from notifications.sending.gates import Facts, Person, decide
-from notifications.sending.gates.facts import load_delivery_recipients
+from notifications.sending.gates import Facts, decide
+from notifications.sending.gates.facts import build_facts, load_delivery_recipients
 from notifications.storage.outbox import StateChange
 
 EXHAUSTED_REASONS = frozenset({Reason.TEMPORARY, Reason.PERMANENT, Reason.CONFIGURATION, Reason.LOST_CONTACT})
@@ -224,26 +223,9 @@ def _load_facts(channels: Mapping[Delivery, str], using: str, now: datetime) -> 
         if address.alternative and (kind, hash_normalized(address.address)) in suppressed:
             is_usable = (kind, hash_normalized(address.alternative)) not in suppressed
             address = address.use_alternative() if is_usable else address
-        yield row, replace(_build_facts(row, channel, persons[row.pk], kind, address, now), suppressed=suppressed)
-
-
-def _build_facts(
-    row: Delivery, channel: str, person: Person, kind: str, address: ChosenAddress, now: datetime
-) -> Facts:
-    notification = row.notification
-    return Facts(
-        NOTIFICATION_EVENTS.find(notification.event),
-        channel,
-        kind,
-        person,
-        address.address,
-        rejected_address=address.rejected_address,
-        topic=notification.topic,
-        actor_id=notification.actor_id,
-        now=now,
-        wanted_at=min(notification.wanted_at, now),
-        has_own_time=notification.has_own_time,
-    )
+        moved = copy(row)
+        moved.channel, moved.address = channel, address.address
+        yield row, build_facts(moved, persons[row.pk], suppressed, now, rejected_address=address.rejected_address)
 
 
 def _queue(redirections: Sequence[Redirection], using: str, now: datetime) -> None:

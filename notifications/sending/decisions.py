@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -161,8 +161,7 @@ class Decisions:
     def decide_with_facts(self, chunk: Chunk) -> Iterator[tuple[Facts, Answer]]:
         """Yield the facts of each recipient on each channel, with the answer."""
         for candidate, original, answer in self.decide(chunk):
-            facts = self._build_facts(candidate, original)
-            yield replace(facts, rejected_address=candidate.rejected_address), answer
+            yield self._build_facts(candidate, original), answer
 
     def _apply_suppressions(self, candidates: Sequence[Candidate]) -> frozenset[Pair]:
         """Return the suppressed addresses of the candidates.
@@ -207,6 +206,7 @@ class Decisions:
             notification=self.notification,
             event=self.request.event,
             original=original,
+            rejected_address=candidate.rejected_address,
         )
 
 

@@ -114,6 +114,7 @@ def build_facts(
     notification: Notification | None = None,
     event: NotificationEvent | None = None,
     original: Original | None = None,
+    rejected_address: str = "",
 ) -> Facts:
     """Return the facts about a delivery: a queued one, or a candidate of ``send()``, which has no notification yet.
 
@@ -135,6 +136,7 @@ def build_facts(
         topic=notification.topic,
         actor_id=notification.actor_id,
         expires_at=notification.expires_at,
+        rejected_address=rejected_address,
         priority=notification.priority,
         now=now,
         wanted_at=wanted_at or min(notification.wanted_at, now),
