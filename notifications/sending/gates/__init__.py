@@ -83,10 +83,12 @@ def preferences(facts: Facts) -> Answer:
 
 def resolve_choice(facts: Facts) -> tuple[bool, Rule]:
     """Return whether the notification is wanted, and the rule that decides."""
-    levels: list[PreferenceLevel] = [*facts.person.shared]
-    if facts.person.settings is not None:
-        levels.append(facts.person.settings)
-    return resolve_preference(levels, facts.event.name, facts.event.category, facts.channel)
+    return resolve_preference(get_choices(facts.person), facts.event.name, facts.event.category, facts.channel)
+
+
+def get_choices(person: Person) -> list[PreferenceLevel]:
+    """Return the choices that apply to a person: their own, those of their roles and that of the cluster."""
+    return [*([person.settings] if person.settings else []), *person.shared]
 
 
 def filters(facts: Facts) -> Answer:
