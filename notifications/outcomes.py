@@ -147,7 +147,8 @@ class DeliveryState(TextChoices):
     """The states of a delivery.
 
     Deliveries in the first five states are still processed. What follows ``unknown`` depends on the event's
-    ``on_unknown``: a retry, or a decision by a person. The other states are final.
+    ``on_unknown``: a retry, or a decision by a person. The other states are final, except that a person can resend a
+    *dead* delivery, and that a *merged* one can leave its digest.
     """
 
     HELD = "held", _("held")

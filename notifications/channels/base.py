@@ -1,5 +1,8 @@
 """The contract of a channel.
 
+A new channel is a subclass in a module of its own; a built-in one also needs an entry in
+``conf.channels.BUILT_IN_CHANNELS``.
+
 A channel is configured by its dotted path in ``NOTIFICATIONS["CHANNELS"]``. ``OPTIONS`` become keyword arguments of its
 constructor. Each object belongs to one worker thread, so it can keep a connection open between calls.
 ``notifications.testing.contract.ChannelContract`` tests a channel against this contract.
@@ -55,11 +58,11 @@ class BaseChannel:
       crash.
     - ``one_by_one``: whether a message is handed over only when its receipt is requested, so that Klaxon can stop in
       the middle of a group.
-    - ``timeout``: the maximum number of seconds for one message, including timeouts. Leases are made longer than this.
-      An instance can set its own value.
-    - ``idempotent``: whether the provider ignores a repeat with the same ``delivery.idempotency_key``.
-    - ``transactional``: whether ``send()`` writes only to the site's own database. It then runs inside the transaction
-      that records its outcome.
+    - ``timeout``: the number of seconds that one message can take at most, including all timeouts of the connection.
+      Leases last longer than this. An instance can set its own value.
+    - ``idempotent``: whether the provider ignores a second message with the same ``delivery.idempotency_key``.
+    - ``transactional``: whether ``send()`` writes only to the site's own database. Klaxon then calls it in the
+      transaction that records the outcomes.
     - ``required_parts``, ``optional_parts``: template parts, such as ``"subject.txt"``, ``"txt"`` and ``"html"``.
     - ``takes_attachments``: whether the channel delivers ``rendered.attachments``. Only then does Klaxon read the
       files.

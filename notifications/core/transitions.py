@@ -1,6 +1,7 @@
 """The allowed state transitions of a delivery, each with its condition.
 
-All code that changes states keeps to them. ``settle()`` refuses any other transition.
+Only ``storage.outbox.settle()`` writes *sent*, and it refuses a transition that is not listed here. The other functions
+that change states are named in ``docs/architecture.md``; tests compare every change of a state with this list.
 """
 
 from collections.abc import Mapping
@@ -11,8 +12,8 @@ NEW = ""
 
 TRANSITIONS: Mapping[str, Mapping[str, str]] = {
     NEW: {
-        State.HELD: "a gate holds it until a time",
-        State.READY: "every gate lets it through",
+        State.HELD: "send_at is in the future, or a gate holds it until a time",
+        State.READY: "no gate drops or holds it; or it is a fallback or digest, which the worker rechecks",
     },
     State.HELD: {
         State.READY: "its time has come",
@@ -37,7 +38,7 @@ TRANSITIONS: Mapping[str, Mapping[str, str]] = {
         State.DROPPED: "a gate drops it when it is rechecked",
         State.CANCELLED: "cancelled while a worker had it",
         State.EXPIRED: "expires_at has passed",
-        State.DEAD: "it cannot be rendered or prepared, or it has three strikes",
+        State.DEAD: "it cannot be rendered or prepared, its event or channel does not exist, or it has three strikes",
     },
     State.SENDING: {
         State.SENT: "the provider accepted it; fence matches",
@@ -47,7 +48,7 @@ TRANSITIONS: Mapping[str, Mapping[str, str]] = {
     },
     State.UNKNOWN: {
         State.RETRY: "on_unknown is retry: the retry schedule continues in the same epoch",
-        State.DEAD: "its retries are used up, or it has three strikes",
+        State.DEAD: "its retries are used up",
         State.READY: "a person resends it: a new epoch begins",
     },
     State.DEAD: {

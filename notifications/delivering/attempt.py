@@ -1,4 +1,7 @@
-"""One attempt to send a group of deliveries: prepare the messages, hand them over, and record the receipts.
+"""One attempt to send a group of deliveries.
+
+The steps: render and prepare the messages, mark the deliveries *sending* and commit, hand the messages over, record the
+receipts, and update the provider's circuit.
 
 The worker's thread records the receipts at the end of the group, in one transaction. If the group takes long, the
 :class:`~notifications.delivering.recorder.Recorder` records the final ones earlier, so that they are not lost if the
@@ -217,13 +220,13 @@ class GroupHandover:
         self._handed_over, self._answered_at = set(map(attrgetter("pk"), deliveries)), time.monotonic()
 
     def get_unanswered_ids(self, seconds: float) -> set[int]:
-        """Return the ids of the deliveries that the provider has, if it has not answered for so many seconds."""
+        """Return the ids of the deliveries that the provider has, if it has not answered for ``seconds`` seconds."""
         with self._lock:
             waiting = self._handed_over - {item.delivery.pk for item in self.results} - {row.pk for row in self.unsent}
             return waiting if time.monotonic() - self._answered_at > seconds else set()
 
     def add(self, delivery: Delivery, receipt: Receipt, duration: float) -> None:
-        """Add the receipt of an attempt, which took so many seconds."""
+        """Add the receipt of an attempt, which took ``duration`` seconds."""
         # The only provider of a channel has the name of the channel. Then the receipt names it.
         name = "" if self.provider.name == self.provider.channel else self.provider.name
         with self._lock:

@@ -77,7 +77,7 @@ class ClaimRequest:
 
     :param limit: how many to claim at most.
     :param notification_ids: the notifications whose deliveries to claim; those of all if it is empty.
-    :param blocked: the channels whose deliveries not to claim.
+    :param blocked: the channels to leave out.
     """
 
     limit: int
@@ -111,7 +111,10 @@ class Claimer:
         self._takeover: FallbackTakeover | None = None
 
     def claim(self, limit: int, notification_ids: Sequence[int], now: datetime) -> list[Delivery]:
-        """Release the deliveries that are due, and claim ready ones: those with the highest score, or the oldest."""
+        """Claim ready deliveries: those with the highest score, or the oldest.
+
+        Due deliveries are released first; while ready ones are found, only once per :data:`RELEASE_INTERVAL`.
+        """
         blocked = self.get_blocked_channels(now)
         if blocked is None:
             return []
@@ -131,7 +134,7 @@ class Claimer:
         return self._claim_ready(request) or (self._claim_in_flood(request) if self.is_flooded else [])
 
     def get_blocked_channels(self, now: datetime) -> frozenset[str] | None:
-        """Return the channels that nothing may be claimed of, or None if nothing at all may be claimed."""
+        """Return the channels from which nothing may be claimed, or None if nothing at all may be claimed."""
         self._claimed_at = now
         if is_off():
             return None
@@ -147,7 +150,7 @@ class Claimer:
         return blocked
 
     def rest_channel(self, channel: str, now: datetime, seconds: float, queue_seconds: float) -> None:
-        """Let this thread claim nothing of a channel for so many seconds.
+        """Let this thread claim nothing of a channel for ``seconds`` seconds.
 
         :param queue_seconds: the time in which the provider can take all deliveries that wait for it.
         """

@@ -1,7 +1,12 @@
 """Delivers for one worker thread: claims batches of deliveries and brings each delivery to an outcome.
 
-The steps of a batch: claim, recheck, choose providers; and for each group of deliveries with the same provider: apply
-limits, prepare the messages, hand them over, record the outcomes.
+The steps of a batch:
+
+1. Write the outcomes that were kept, claim, isolate a trial, load the notifications.
+2. Recheck the deliveries and the items of digests, and choose providers.
+3. For each group of deliveries with the same provider: check the circuit, check quiet hours again if the recheck is at
+   least a second old, apply limits, create the channel, begin a trial.
+4. :mod:`~notifications.delivering.attempt`: render, mark *sending* and commit, hand over, record, update the circuit.
 """
 
 import logging
@@ -72,7 +77,7 @@ class Dispatcher:
 
     @read_from_primary()
     def run_batch(self, size: int | None = None, notification_ids: Sequence[int] = ()) -> tuple[int, Tally]:
-        """Release due deliveries, then claim and process a batch. Return the number of claims, and the outcomes.
+        """Claim a batch and process it. Return the number of claims, and the outcomes.
 
         :param size: how many to claim at most. By default the number follows the backlog.
         """
@@ -91,9 +96,10 @@ class Dispatcher:
         return len(claimed), writer.take_tally()
 
     def _isolate_trial(self, claimed: list[Delivery]) -> list[Delivery]:
-        """Keep a delivery that may have killed its worker alone, and give back the others.
+        """Return the deliveries to process now, and give back the others.
 
-        If the first delivery needs no trial, give back all that do instead.
+        A delivery that may have killed its worker is processed alone. If the first delivery needs no trial, those that
+        do are given back.
         """
         trials = [row for row in claimed if row.needs_trial]
         if not trials or len(claimed) == 1:
@@ -126,8 +132,8 @@ class Dispatcher:
             failed = True
             raise
         finally:
-            # After a stop, an error or too long a time, give back the deliveries that were not begun, without a strike.
-            # Deliveries that were begun are no longer claimed and keep their state.
+            # The batch ended early: it was stopped, failed or took too long. Deliveries that were begun are no longer
+            # claimed and keep their state; the others are given back without a strike.
             if not all_begun:
                 session.writer.give_back(claimed, later=failed)
 

@@ -47,7 +47,7 @@ SIGNAL_BY_STATE = {
 class OutcomeWriter:
     """Writes and counts the outcomes of one thread, and keeps those that cannot be written yet.
 
-    It also knows the database and the clock of the thread, and whether other workers can see its heartbeat.
+    It also has the database alias and the clock of the thread, and checks the worker's heartbeat.
     """
 
     def __init__(self, heartbeat: HeartbeatThread | None = None) -> None:
@@ -157,9 +157,9 @@ class OutcomeWriter:
                     self._write_valid(self._exclude_written(outcomes))
 
     def give_back(self, rows: Sequence[Delivery], later: bool = False) -> None:
-        """Return claimed deliveries that were not begun to the outbox, without a strike.
+        """Make claimed deliveries that were not begun ready again, without a strike.
 
-        :param later: write this with :meth:`catch_up` or :meth:`close`, because the database has just failed and could
+        :param later: let :meth:`catch_up` or :meth:`close` write this, because the database has just failed and could
             make every thread wait again.
         """
         if not rows:

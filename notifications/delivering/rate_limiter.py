@@ -1,4 +1,4 @@
-"""Checks the limits of users, clusters and providers immediately before sending.
+"""Applies the limits of events, users, channels, clusters, the site and providers immediately before sending.
 
 A worker does this in a short transaction of its own. ``send()`` does not, so that senders never wait for a counter
 that they share.

@@ -20,10 +20,10 @@ RECORD_AFTER_SECONDS = 1.0
 
 class RecordableGroup(Protocol):
     def record_final(self, min_age: float) -> bool:
-        """Record the answers that are final and wait for so many seconds; return whether there were any."""
+        """Record the answers that are final and have waited for ``min_age`` seconds; return whether there were any."""
 
     def get_unanswered_ids(self, seconds: float) -> set[int]:
-        """Return the ids of the deliveries that the provider has, if it has not answered for so many seconds."""
+        """Return the ids of the deliveries that the provider has, if it has not answered for ``seconds`` seconds."""
 
 
 class Recorder:
@@ -55,7 +55,7 @@ class Recorder:
                 self._groups.discard(group)
 
     def get_unanswered_ids(self, seconds: float) -> set[int]:
-        """Return the ids of the deliveries whose provider has not answered for so many seconds."""
+        """Return the ids of the deliveries whose provider has not answered for ``seconds`` seconds."""
         with self._lock:
             groups = list(self._groups)
         return {pk for group in groups for pk in group.get_unanswered_ids(seconds)}

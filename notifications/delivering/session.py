@@ -20,9 +20,10 @@ def never() -> bool:
 class Stop:
     """Whether a worker should stop. Called between two messages, from any thread.
 
-    :param is_requested: whether to hand over no more messages, if the channel can stop between messages.
-    :param is_immediate: whether to stop after the next receipt, even if it is then unknown which messages of a group
-        were accepted.
+    :param is_requested: whether to stop before the next message if the channel is ``one_by_one``, otherwise after the
+        group.
+    :param is_immediate: whether to stop after the next receipt, on any channel. It is then unknown whether the other
+        messages of the group were accepted.
     """
 
     is_requested: Callable[[], bool] = never

@@ -68,7 +68,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 
         :param notification_ids: the notifications whose deliveries to claim; by default those of all notifications.
         :param oldest_first: whether to claim the oldest rows instead of those with the highest score.
-        :param excluded_channels: the channels whose deliveries not to claim.
+        :param excluded_channels: the channels to leave out.
         :param min_score: the lowest score to claim.
         """
         sql, params = outbox.claim_statement(
@@ -122,7 +122,10 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         return bool(claimed.update(strikes=models.F("strikes") + 1, reason=Reason.ON_TRIAL))
 
     def settle(self, changes: Sequence[StateChange], now: datetime) -> set[int]:
-        """Write outcomes of claimed rows; return the ids of those whose fence and state still matched."""
+        """Write changes of state; return the ids of the rows whose fence and state still matched.
+
+        :raises ValueError: if ``core.transitions`` does not allow a change.
+        """
         return outbox.settle(self._write_db, changes, now)
 
     def renew_leases(self, owner: str, ids: Collection[int], lease: datetime) -> int:

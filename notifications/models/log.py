@@ -1,4 +1,4 @@
-"""The log: one row for each attempt, drop, provider event, resend and note. Rows are added and never changed.
+"""The log: one row for each attempt, drop, resend and note. Rows are added and never changed.
 
 Foreign keys can be followed but have no constraint: a user, a notification or a delivery can be deleted, and the row
 stays unchanged. Values that can identify a person (the masked address, the loggable context) are in a separate table,
@@ -65,6 +65,7 @@ class NotificationLog(AppendOnly):
     class Kind(models.TextChoices):
         ATTEMPT = "attempt", _("attempt")
         DROP = "drop", _("drop")
+        # Reserved for events that a provider reports later, such as a bounce. Nothing writes it yet.
         PROVIDER_EVENT = "provider_event", _("provider event")
         RESENT = "resent", _("sent again")
         NOTE = "note", _("note")

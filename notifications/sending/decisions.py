@@ -140,7 +140,7 @@ class Decisions:
     def decide(self, chunk: Chunk) -> Iterator[tuple[Candidate, Original | None, Answer]]:
         """Yield each recipient of a chunk on each channel, the original if it is a duplicate, and the answer.
 
-        Takes a fixed number of statements.
+        The number of statements does not depend on the number of recipients.
         """
         by_id = bool(chunk.user_ids)
         batch = self.loader.load_users(chunk.user_ids) if by_id else self.loader.load_addresses(chunk.addresses)

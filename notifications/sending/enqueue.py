@@ -1,7 +1,8 @@
 """Queue a validated request: plan the rows for its recipients, and write them, all or nothing.
 
-If there are few recipients, all rows are planned first and then written, if possible by one statement. Otherwise, or if
-something must be written before it is known who gets the notification, the rows are planned and written chunk by chunk.
+If the call names at most 50 users and addresses directly, and no group, topic or queryset, all rows are planned first
+and then written, if possible by one statement. Otherwise, or if something must be written before it is known who gets
+the notification, the rows are planned and written chunk by chunk.
 """
 
 from collections import Counter
@@ -50,7 +51,7 @@ def enqueue(request: Request, recipients: Any, using: str) -> SendResult:
 
 
 def _write_at_once(request: Request, audience: Audience, using: str) -> SendResult:
-    """Plan first, then write. This saves three of five statements, and most calls can do it."""
+    """Plan all rows, then write them. This saves three of five statements. Most calls are written like this."""
     request = request.with_cluster()
     audience.cluster, now = request.cluster, clock.cached_now(using)
     notification = request.build_notification(now)

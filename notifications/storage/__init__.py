@@ -1,1 +1,1 @@
-"""SQL statements for PostgreSQL and SQLite where the ORM is too slow or cannot say it."""
+"""SQL statements for PostgreSQL and SQLite where the ORM is too slow or cannot express it."""

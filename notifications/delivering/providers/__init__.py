@@ -1,1 +1,1 @@
-"""The provider of a delivery: circuit breakers, the choice of a provider, and retries."""
+"""The provider of a delivery: circuit breakers, and the choice of a provider."""

@@ -1,8 +1,12 @@
 """Stopping a worker with SIGTERM or SIGINT.
 
-Python runs a signal handler when the main thread is between two Python instructions. A main thread that waits for
-SQLite's lock is not: it may wait for as long as ``timeout`` of ``DATABASES`` allows, and the worker would continue
-until then. Therefore a separate thread is woken (``signal.set_wakeup_fd()``) and stops the worker.
+The first signal stops the worker gracefully: it finishes and records the message or the group that it is sending, and
+gives back the other deliveries. A second signal, at least :data:`SAME_STOP_SECONDS` later, stops it after the next
+receipt of each provider, on any channel.
+
+Python runs a signal handler only between two Python instructions of the main thread. A main thread that waits for a
+lock of SQLite executes none, for up to ``timeout`` of ``DATABASES``, and the worker would continue until then.
+Therefore the signal wakes a separate thread (``signal.set_wakeup_fd()``), which stops the worker.
 """
 
 import logging
@@ -18,7 +22,7 @@ logger = logging.getLogger("notifications.worker")
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 SAME_STOP_SECONDS = 1.0
-"""Signals this soon after the first are the same stop: systemd signals all processes, and the parent its children."""
+"""A signal within this time after the first is the same stop: both systemd and the parent send one to the children."""
 NO_SIGNAL = b"\0"
 
 
@@ -33,7 +37,7 @@ class Stoppable(Protocol):
 
 @contextmanager
 def stop_on_signals(worker: Stoppable, numbers: Sequence[signal.Signals] = SIGNALS) -> Iterator[None]:
-    """Stop the worker on SIGTERM or SIGINT: the first signal stops it in order, a later one immediately.
+    """Stop the worker on SIGTERM or SIGINT: the first signal stops it gracefully, a later one immediately.
 
     Python lets only the main thread set handlers. In another thread this does nothing.
     """
@@ -66,7 +70,7 @@ class StopSignals:
 
 
 def _do_nothing(*signal_and_frame: Any) -> None:
-    """Handle a signal that would end the process if it had no handler."""
+    """Prevent the signal from ending the process. The thread that the signal wakes stops the worker."""
 
 
 @contextmanager

@@ -39,7 +39,7 @@ PERIODIC_TASK_TIMEOUT = 5.0
 
 
 class Worker:
-    """Runs until stopped, or until the outbox is empty.
+    """Runs until stopped, or until nothing is ready.
 
     :param workers: the number of threads. Threads wait for providers, so more threads than cores make sense.
     :param on_progress: called with each tally, in the thread that made it.
@@ -218,7 +218,10 @@ class Worker:
 
     @contextmanager
     def _interrupt_after_stop(self) -> Iterator[None]:
-        """After a stop, interrupt statements that wait for locks, so that outcomes can be written to a file."""
+        """Interrupt running statements ``STOP_SECONDS`` after a stop, or at once if the stop is immediate.
+
+        Only on PostgreSQL, where a statement may wait for a lock without limit. Outcomes are then written to a file.
+        """
         ended = threading.Event()
         thread = threading.Thread(target=self._interrupt_blocked_statements, args=(ended,), daemon=True)
         thread.start()

@@ -1,7 +1,7 @@
 """Several worker processes under one parent, which starts them, reads their reports and stops them together.
 
 The parent forks them, so that each starts in milliseconds. While it forks, the parent has no database connection and no
-other thread; it only waits. If the parent ends, its children stop in order.
+other thread; it only waits. If the parent ends, its children stop gracefully.
 
 Each child ticks once a second. After a stop was requested, the parent logs which children it waits for. It kills a
 child that has not ticked for a while, since a frozen process would delay the end without limit, and a child that ticks
@@ -71,7 +71,7 @@ class WorkerProcesses:
         self._max_stop_seconds: float | None = None
 
     def stop(self) -> None:
-        """Stop all children in order. May be called from a signal handler."""
+        """Stop all children gracefully. May be called from a signal handler."""
         self._is_stop_requested = True
 
     def stop_now(self) -> None:

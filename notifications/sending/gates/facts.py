@@ -1,4 +1,9 @@
-"""The facts that gates decide by, loaded for a whole chunk of recipients in four queries."""
+"""The facts that gates decide by. :func:`load_people` loads the people of a chunk of recipients in four queries.
+
+``send()`` and ``explain()`` usually read the same data by one statement: see ``storage.load_recipients`` and
+``gates.recipient_batch``. There, ``person.user`` is an ``Account``, which has only ``is_active``. Load what a new gate
+needs in both places.
+"""
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence

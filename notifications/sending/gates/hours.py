@@ -1,7 +1,7 @@
 """The gates that hold deliveries: for quiet hours, delivery windows, digests and batches. They drop nothing."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -68,7 +68,11 @@ def find_opening(timetable: Timetable | None, moment: datetime, wanted_at: datet
 def find_openings_without_each(
     facts: Facts, timetable: Timetable | None, moment: datetime, wanted_at: datetime
 ) -> dict[Rule, datetime]:
-    """Return by rule when the delivery could be sent if this rule did not apply."""
+    """Return by rule when the delivery could be sent if this rule did not apply.
+
+    With quiet hours until 07:00 and a delivery window from 09:00, the time is 09:00 without the quiet hours and 07:00
+    without the window.
+    """
     openings = {}
     if timetable and timetable.quiet:
         openings[_build_quiet_rule(facts, timetable)] = find_opening(replace(timetable, quiet=None), moment, wanted_at)
@@ -98,20 +102,24 @@ def _hold_until_open(facts: Facts, timetable: Timetable) -> Answer:
     without = find_openings_without_each(facts, timetable, moment, facts.wanted_at)
     return Hold(
         until,
-        _choose_reason(timetable, moment, [at != until for at in without.values()]),
+        _choose_reason(timetable, moment, until, without),
         find_deciding_rule(until, without),
     )
 
 
-def _choose_reason(timetable: Timetable, moment: datetime, decides: Sequence[bool]) -> Reason:
-    """Return the reason of a hold: if both quiet hours and windows apply, the one that decides.
+def _choose_reason(timetable: Timetable, moment: datetime, until: datetime, without: Mapping[Rule, datetime]) -> Reason:
+    """Return the reason of a hold: if both quiet hours and windows apply, the one that decides on ``until``.
 
-    :param decides: for each that applies, quiet hours first, whether the time would be another without it.
+    If both or neither decide, it is the one that applies at ``moment``, quiet hours first.
+
+    :param without: by rule, the time without that rule.
     """
-    if decides == [False, True]:
-        return Reason.DELIVERY_WINDOW
-    is_quiet = decides == [True, False] or timetable.skip_quiet_hours(moment) > moment
-    return Reason.QUIET_HOURS if is_quiet else Reason.DELIVERY_WINDOW
+    decisive = {rule.kind for rule, time in without.items() if time != until}
+    quiet_hours_decide = RuleKind.QUIET_HOURS in decisive
+    windows_decide = RuleKind.DELIVERY_WINDOWS in decisive
+    if quiet_hours_decide == windows_decide:
+        quiet_hours_decide = timetable.skip_quiet_hours(moment) > moment
+    return Reason.QUIET_HOURS if quiet_hours_decide else Reason.DELIVERY_WINDOW
 
 
 def _build_quiet_rule(facts: Facts, timetable: Timetable) -> Rule:
