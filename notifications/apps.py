@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 class NotificationsConfig(AppConfig):
     """The app configuration of Klaxon.
 
-    The label is ``klaxon``, because another package with the import name ``notifications`` has tables of that label.
+    The label is ``klaxon`` and not ``notifications``, because another package already uses the label ``notifications``.
     """
 
     name = "notifications"
