@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from operator import attrgetter, itemgetter
 from typing import Any
 
@@ -42,6 +42,7 @@ from notifications.delivering.session import ClaimedDelivery, Group, Session
 from notifications.models import AttachedFile, Delivery
 from notifications.models.attachment import Files
 from notifications.outcomes import Reason, Receipt, Verdict
+from notifications.storage.outbox import StateChange
 
 logger = logging.getLogger("notifications.dispatch")
 
@@ -50,22 +51,39 @@ PreparedDelivery = tuple[Delivery, Any]
 
 
 def attempt(group: Group, session: Session) -> None:
-    """Try to send a group of deliveries with its provider."""
-    channel, writer = session.providers.channel_for(group.provider), session.writer
+    """Try to send a group of deliveries with its provider.
+
+    From the moment a receipt is added to the handover, its outcome is not lost: ``finish()`` writes it. If the database
+    cannot be used, the writer keeps it, and ``catch_up()`` or ``close()`` of the writer, or the next worker, writes it.
+    """
+    channel = session.providers.channel_for(group.provider)
     prepared = _prepare(channel, group.items, session)
     if not prepared:
         return
-    handover = GroupHandover(group.provider, writer, session.providers)
-    # A transactional channel writes to this database, so its writes and the outcomes share one transaction.
-    with transaction.atomic(using=session.using) if channel.transactional else writer.watch(handover):
-        marked = _mark_sending(channel, prepared, session)
-        if channel.transactional or writer.can_continue():
-            _hand_over(channel, marked, handover, session)
-        else:
-            handover.unsent = [delivery for delivery, _ in marked]
-        tally = handover.finish()
-    writer.count(tally)
+    handover = GroupHandover(group.provider, session.writer, session.providers)
+    if channel.transactional:
+        # It writes to this database, so its writes and the outcomes share one transaction.
+        with transaction.atomic(using=session.using):
+            _hand_over(channel, _mark_sending(channel, prepared, session), handover, session)
+            tally = handover.finish()
+        session.writer.count(tally)
+    else:
+        _attempt_with_provider(channel, prepared, handover, session)
     handover.observe()
+
+
+def _attempt_with_provider(
+    channel: BaseChannel, prepared: Sequence[PreparedDelivery], handover: "GroupHandover", session: Session
+) -> None:
+    with session.writer.watch(handover):
+        marked = _mark_sending(channel, prepared, session)
+        try:
+            if session.writer.can_continue():
+                _hand_over(channel, marked, handover, session)
+            else:
+                handover.unsent = [delivery for delivery, _ in marked]
+        finally:
+            handover.finish()
 
 
 def _prepare(channel: BaseChannel, items: Sequence[ClaimedDelivery], session: Session) -> list[PreparedDelivery]:
@@ -135,8 +153,9 @@ def _hand_over(
     answered_at = time.monotonic()
     try:
         for receipt in _iter_receipts(channel, messages):
-            delivery, previous, answered_at = waiting.pop(id(receipt.message)), answered_at, time.monotonic()
-            handover.add(delivery, normalize_receipt(receipt), answered_at - previous)
+            previous, answered_at = answered_at, time.monotonic()
+            handover.add(waiting[id(receipt.message)], normalize_receipt(receipt), answered_at - previous)
+            del waiting[id(receipt.message)]
             if waiting and channel.one_by_one and (why := _find_reason_to_break_off(handover, session)):
                 level = logging.INFO if session.stop() else logging.WARNING
                 logger.log(level, "%s %d deliveries of a group were not handed over.", why, len(waiting))
@@ -286,11 +305,20 @@ class GroupHandover:
         now = self.writer.get_answer_time()
         pairs: list[OutcomePair] = []
         for item in results:
-            tried, is_forgiven = "", False
-            if item.receipt.verdict is not Verdict.ACCEPTED:
-                tried = self.providers.get_tried_providers(self.provider, item.delivery, now)
-                is_forgiven = self.providers.is_uncounted(self.provider, item, now)
-            pairs.append((item, decide_next_state(item, now, tried, is_forgiven)))
+            try:
+                pairs.append((item, self._decide(item, now)))
+            except Exception:
+                # The event of the host may be invalid. The other outcomes of the group must be recorded anyway.
+                logger.exception(
+                    "The next state of delivery %s cannot be decided. It counts as lost contact when its lease ends.",
+                    item.delivery.pk,
+                )
         for delivery in unsent:
             pairs.append(retry_unsent(delivery, now))
         return Outcomes(pairs, now)
+
+    def _decide(self, item: AttemptResult, now: datetime) -> StateChange:
+        if item.receipt.verdict is Verdict.ACCEPTED:
+            return decide_next_state(item, now)
+        tried = self.providers.get_tried_providers(self.provider, item.delivery, now)
+        return decide_next_state(item, now, tried, self.providers.is_uncounted(self.provider, item, now))

@@ -1,10 +1,14 @@
 """The outcome of an attempt: the next state of the delivery, the time of its retry, and the log row."""
 
+import logging
+import math
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from enum import Enum
 from typing import Any
 
 from notifications import conf
@@ -16,8 +20,10 @@ from notifications.delivering.providers.breaker import is_failure
 from notifications.delivering.providers.choice import AttemptResult
 from notifications.events import NOTIFICATION_EVENTS, NotificationEvent
 from notifications.models import Delivery, NotificationLog
-from notifications.outcomes import Blame, DeliveryState, Reason, Receipt, Verdict
+from notifications.outcomes import Blame, DeliveryState, Reason, Receipt, Suppress, Verdict
 from notifications.storage.outbox import StateChange
+
+logger = logging.getLogger("notifications.dispatch")
 
 REASON_BY_VERDICT = {
     Verdict.ACCEPTED: "",
@@ -30,6 +36,13 @@ FORGIVABLE_VERDICTS = (Verdict.TEMPORARY, Verdict.CONFIGURATION)
 """A probe may get these without losing an attempt. *Unknown* is not one of them: each such message may have arrived."""
 MAX_RETRY_AFTER = 24 * 3600.0
 """Seconds. A provider that asks for a longer wait has made a mistake or no longer exists."""
+
+RECEIPT_ENUMS: tuple[tuple[str, type[Enum], Enum], ...] = (
+    ("verdict", Verdict, Verdict.UNKNOWN),
+    ("suppress", Suppress, Suppress.NO),
+    ("blames", Blame, Blame.PROVIDER),
+)
+"""Fields of a receipt, each with its type and the member that replaces an invalid value."""
 
 Tally = Counter[str]
 """The number of outcomes of each state, which the summary of a run shows."""
@@ -252,13 +265,41 @@ def build_drop_row(delivery: Delivery, reason: str, rule: str, now: datetime) ->
 
 
 def normalize_receipt(receipt: Receipt) -> Receipt:
-    """Return the receipt with texts only. A channel of the host may give a number as the id of a message."""
-    wrong: dict[str, Any] = {}
+    """Return the receipt with values of the declared types. A channel of the host may use others.
+
+    It does not raise, because the receipts of other messages wait to be recorded. An invalid verdict becomes
+    *unknown*, because the message may have been accepted; other invalid values are replaced by the defaults.
+    """
+    changed: dict[str, Any] = {}
     for name in ("provider", "provider_message_id", "error", "code"):
         value = getattr(receipt, name)
         if type(value) is not str:
-            wrong[name] = "" if value is None else str(value)
-    return replace(receipt, **wrong) if wrong else receipt
+            changed[name] = "" if value is None else _format(value)
+    for name, kind, default in RECEIPT_ENUMS:
+        value = getattr(receipt, name)
+        if type(value) is not kind:
+            changed[name] = _convert(kind, value, default)
+    if receipt.retry_after is not None and type(receipt.retry_after) is not float:
+        changed["retry_after"] = _convert(float, receipt.retry_after, None)
+    if not math.isfinite(changed.get("retry_after", receipt.retry_after) or 0):
+        changed["retry_after"] = None
+    return replace(receipt, **changed) if changed else receipt
+
+
+def _convert(kind: Callable[[Any], Any], value: Any, default: Any) -> Any:
+    with suppress(TypeError, ValueError, OverflowError):
+        return kind(value)
+    logger.error(
+        "A channel's receipt has %s, which is not a %s. Klaxon uses %s.", _format(value), kind.__name__, default
+    )
+    return default
+
+
+def _format(value: Any) -> str:
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - it is code of the host, and only a text is lost
+        return f"a {type(value).__name__}"
 
 
 def clean_message_id(receipt: Receipt) -> str:

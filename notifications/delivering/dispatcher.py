@@ -190,7 +190,9 @@ class Dispatcher:
         try:
             attempt(group, session)
         except (DataError, IntegrityError, ValueError) as error:
-            # Only with a transactional channel: the database has refused a row and rolled back the group.
+            if not group.provider.channel_class.transactional:
+                raise
+            # The database has refused a row and rolled back the group.
             if len(group.items) > 1:
                 for item in group.items:
                     self._attempt(Group(group.provider, [item], group.rechecked_at))

@@ -8,11 +8,13 @@ import pytest
 from django.core import mail
 from django.db import DataError, OperationalError, connection
 
+from notifications.delivering import attempt
+from notifications.delivering.attempt import GroupHandover
 from notifications.delivering.dispatcher import Dispatcher
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, InboxItem, NotificationLog
-from notifications.outcomes import Verdict
+from notifications.outcomes import Receipt, Verdict
 from notifications.recipients import Address
 from notifications.testing import temporary_events, travelling
 from tests.delivering.scripted import dispatch, get_delivery, refuse_orders
@@ -112,6 +114,77 @@ def test_an_exception_leaves_only_those_without_a_receipt_unknown(scripted_chann
     assert dispatch() == {"sent": 1, "retry": 2}
     assert NotificationLog.objects.filter(error_message="ConnectionResetError: gone").count() == 2
     assert "in the middle of a group" in caplog.text
+
+
+class Unprintable:
+    def __str__(self):
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("given", "outcomes"),
+    [
+        ({"verdict": "accepted"}, {"sent": 2}),
+        ({"verdict": "permanent"}, {"sent": 1, "dead": 1}),
+        ({"verdict": "who knows"}, {"sent": 1, "retry": 1}),
+        ({"verdict": None}, {"sent": 1, "retry": 1}),
+        ({"retry_after": "30"}, {"sent": 1, "retry": 1}),
+        ({"retry_after": "soon"}, {"sent": 1, "retry": 1}),
+        ({"retry_after": float("nan")}, {"sent": 1, "retry": 1}),
+        ({"blames": "network"}, {"sent": 1, "retry": 1}),
+        ({"blames": 7, "suppress": None}, {"sent": 1, "retry": 1}),
+        ({"error": Unprintable(), "code": 550, "provider_message_id": Unprintable()}, {"sent": 1, "retry": 1}),
+    ],
+)
+def test_a_receipt_with_values_of_other_types_loses_no_other_receipt(given, outcomes, scripted_channel):
+    scripted_channel.answers = [Verdict.ACCEPTED, {"verdict": Verdict.TEMPORARY, **given}]
+    refuse_orders(2)
+    assert dispatch() == outcomes
+    assert len(scripted_channel.given) == 2
+    assert NotificationLog.objects.count() == 2
+
+
+def test_an_invalid_verdict_is_unknown_and_named_in_the_log(scripted_channel, caplog):
+    scripted_channel.answers = [{"verdict": "who knows"}]
+    refuse_orders()
+    assert dispatch() == {"retry": 1}
+    assert get_delivery().reason == "lost_contact"
+    assert "A channel's receipt has who knows, which is not a Verdict." in caplog.text
+
+
+def test_an_outcome_that_cannot_be_decided_loses_no_other_outcome(scripted_channel, monkeypatch, caplog):
+    decide = attempt.decide_next_state
+
+    def decide_accepted(attempted, *others):
+        return decide(attempted, *others) if attempted.receipt.verdict is Verdict.ACCEPTED else 1 / 0
+
+    monkeypatch.setattr(attempt, "decide_next_state", decide_accepted)
+    scripted_channel.answers = [Verdict.TEMPORARY]
+    refuse_orders(2)
+    assert dispatch() == {"sent": 1}
+    undecided = Delivery.objects.get(state="sending")
+    assert f"The next state of delivery {undecided.pk} cannot be decided" in caplog.text
+
+
+def test_a_receipt_before_an_interrupt_is_recorded(scripted_channel, monkeypatch):
+    def send(self, messages):
+        yield Receipt(messages[0], Verdict.ACCEPTED)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(scripted_channel, "send", send)
+    refuse_orders(2)
+    with pytest.raises(KeyboardInterrupt):
+        dispatch()
+    assert sorted(Delivery.objects.values_list("state", flat=True)) == ["sending", "sent"]
+
+
+def test_an_error_after_the_outcomes_are_written_is_not_an_outcome(scripted_channel, monkeypatch):
+    monkeypatch.setattr(GroupHandover, "observe", lambda self: int("no number"))
+    refuse_orders()
+    with pytest.raises(ValueError, match="no number"):
+        dispatch()
+    assert get_delivery().state == "sent"
+    assert NotificationLog.objects.get().success
 
 
 def test_each_lost_contact_of_a_group_is_named_in_the_log_once(scripted_channel, caplog):
