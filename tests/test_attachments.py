@@ -187,7 +187,9 @@ class TestKept:
             clock.cached_now()
             with CaptureQueriesContext(connection) as queries:
                 send(users, attachments)
-            return [one["sql"] for one in queries if not one["sql"].startswith(("SAVEPOINT", "RELEASE"))]
+            # The clock is read again when its last reading is a second old.
+            beside = ("SAVEPOINT", "RELEASE", "SELECT clock_timestamp()")
+            return [one["sql"] for one in queries if not one["sql"].startswith(beside)]
 
         assert len(statements([BILL, BILL])) == len(statements([])) + 1
         assert not [sql for sql in statements([]) if "klaxon_attachedfile" in sql]
