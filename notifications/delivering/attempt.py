@@ -308,6 +308,8 @@ class GroupHandover:
             try:
                 pairs.append((item, self._decide(item, now)))
             except Exception:
+                if self.provider.channel_class.transactional:
+                    raise  # What the channel has written is rolled back.
                 # The event of the host may be invalid. The other outcomes of the group must be recorded anyway.
                 logger.exception(
                     "The next state of delivery %s cannot be decided. It counts as lost contact when its lease ends.",

@@ -13,6 +13,7 @@ from typing import Any
 
 from notifications import conf
 from notifications.context import UNSTORABLE
+from notifications.context.storage import to_safe_text
 from notifications.core.addresses import mask_addresses
 from notifications.core.refusals import is_refusal
 from notifications.delays import parse_delays
@@ -274,7 +275,7 @@ def normalize_receipt(receipt: Receipt) -> Receipt:
     for name in ("provider", "provider_message_id", "error", "code"):
         value = getattr(receipt, name)
         if type(value) is not str:
-            changed[name] = "" if value is None else _format(value)
+            changed[name] = "" if value is None else to_safe_text(value)
     for name, kind, default in RECEIPT_ENUMS:
         value = getattr(receipt, name)
         if type(value) is not kind:
@@ -290,16 +291,9 @@ def _convert(kind: Callable[[Any], Any], value: Any, default: Any) -> Any:
     with suppress(TypeError, ValueError, OverflowError):
         return kind(value)
     logger.error(
-        "A channel's receipt has %s, which is not a %s. Klaxon uses %s.", _format(value), kind.__name__, default
+        "A channel's receipt has %s, which is not a %s. Klaxon uses %s.", to_safe_text(value), kind.__name__, default
     )
     return default
-
-
-def _format(value: Any) -> str:
-    try:
-        return str(value)
-    except Exception:  # noqa: BLE001 - it is code of the host, and only a text is lost
-        return f"a {type(value).__name__}"
 
 
 def clean_message_id(receipt: Receipt) -> str:
