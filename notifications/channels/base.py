@@ -99,7 +99,7 @@ class BaseChannel:
         """Close connections. Klaxon calls this when there is nothing to send and when the worker stops."""
 
 
-def open_channel(name: str, provider: ProviderConf | None = None) -> BaseChannel:
+def create_channel(name: str, provider: ProviderConf | None = None) -> BaseChannel:
     """Return a channel object for one of the channel's providers, by default the first.
 
     :raises ChannelNotConfigured: if the settings do not contain the channel.

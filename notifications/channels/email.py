@@ -18,7 +18,7 @@ from django.core.mail import EmailMultiAlternatives
 from django.core.mail.backends.base import BaseEmailBackend
 from django.utils.module_loading import import_string
 
-from notifications.channels import services
+from notifications.channels import anymail_errors
 from notifications.channels.base import BaseChannel, Rendered
 from notifications.channels.email_errors import (
     closes_connection,
@@ -95,7 +95,7 @@ class EmailChannel(BaseChannel):
             self.connection.timeout = DEFAULT_TIMEOUT
         self._provider = type(self.connection).__module__.rpartition(".")[2]
         # Whether the backend builds the MIME message itself, without Django's message().
-        self._builds_mime_itself = isinstance(self.connection, (SMTPBackend, *services.BACKENDS))
+        self._builds_mime_itself = isinstance(self.connection, (SMTPBackend, *anymail_errors.BACKENDS))
 
     def prepare(self, delivery: Delivery, rendered: Rendered) -> EmailMultiAlternatives:
         # The same id for each attempt of an epoch, so that a mailbox can detect repeats (RFC 5322, 3.6.4).

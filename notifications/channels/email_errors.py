@@ -9,7 +9,7 @@ from email.errors import MessageError
 from types import FrameType
 from typing import Any
 
-from notifications.channels import services
+from notifications.channels import anymail_errors
 from notifications.channels.mailboxes import NotSupported
 from notifications.channels.retry_after import retry_after
 from notifications.channels.smtp_replies import Stage, find_meaning, find_stage, parse_reply
@@ -25,12 +25,12 @@ REPLY_ERRORS = (smtplib.SMTPResponseException, smtplib.SMTPRecipientsRefused)
 OPENING_ERRORS = (smtplib.SMTPConnectError, smtplib.SMTPHeloError, smtplib.SMTPAuthenticationError)
 # The server closed the connection, with or without TLS.
 DISCONNECT_ERRORS = (smtplib.SMTPServerDisconnected, ssl.SSLEOFError)
-MISCONFIGURATION_ERRORS: services.ErrorTypes = (
+MISCONFIGURATION_ERRORS: anymail_errors.ErrorTypes = (
     smtplib.SMTPException,
     ssl.SSLError,
     UnicodeError,
     FileNotFoundError,
-    *services.MISCONFIGURED,
+    *anymail_errors.MISCONFIGURED,
 )
 NO_ROUTE_CODES = {
     errno.ENETUNREACH,
@@ -40,7 +40,12 @@ NO_ROUTE_CODES = {
     errno.ETIMEDOUT,
     errno.EADDRNOTAVAIL,
 }
-UNREACHABLE_ERRORS: services.ErrorTypes = (Unreachable, ConnectionRefusedError, socket.gaierror, *services.UNREACHABLE)
+UNREACHABLE_ERRORS: anymail_errors.ErrorTypes = (
+    Unreachable,
+    ConnectionRefusedError,
+    socket.gaierror,
+    *anymail_errors.UNREACHABLE,
+)
 CLOSING, TIMED_OUT = 421, "451 4.4.2"
 
 
@@ -93,9 +98,9 @@ def _make_reply_receipt(message: Any, error: Any, stage: Stage, provider: str) -
 def _classify_error(error: Exception, may_be_accepted: bool) -> tuple[Verdict, Blame]:
     if isinstance(error, NotSupported):
         return (Verdict.CONFIGURATION, Blame.PROVIDER) if error.is_sender else (Verdict.PERMANENT, Blame.RECIPIENT)
-    if isinstance(error, (smtplib.SMTPNotSupportedError, *services.MISCONFIGURED)):
+    if isinstance(error, (smtplib.SMTPNotSupportedError, *anymail_errors.MISCONFIGURED)):
         return Verdict.CONFIGURATION, Blame.PROVIDER
-    if isinstance(error, services.ERRORS):
+    if isinstance(error, anymail_errors.ERRORS):
         return _classify_anymail_error(error)
     cannot_be_written = isinstance(error, ValueError) and (not may_be_accepted or _was_raised_by_message(error))
     if cannot_be_written or isinstance(error, MessageError | UnicodeError):
@@ -108,12 +113,12 @@ def _classify_error(error: Exception, may_be_accepted: bool) -> tuple[Verdict, B
 
 
 def _classify_anymail_error(error: Exception) -> tuple[Verdict, Blame]:
-    if isinstance(error, services.REFUSALS):
+    if isinstance(error, anymail_errors.REFUSALS):
         return Verdict.PERMANENT, Blame.MESSAGE
     status = getattr(error, "status_code", None)
     if status is not None:
         return _classify_status(status)
-    if not isinstance(error, services.API_ERRORS):
+    if not isinstance(error, anymail_errors.API_ERRORS):
         return Verdict.PERMANENT, Blame.MESSAGE
     if is_unreachable(error) or was_never_connected(error):
         return Verdict.TEMPORARY, Blame.NETWORK
@@ -157,7 +162,7 @@ def closes_connection(error: Any) -> bool:
 def is_unreachable(error: BaseException) -> bool:
     """Whether no connection to the provider could be opened, so that nothing was handed over."""
     for cause in _iterate_causes(error):
-        if isinstance(cause, services.REQUEST_SENT):
+        if isinstance(cause, anymail_errors.REQUEST_SENT):
             return False
         if isinstance(cause, UNREACHABLE_ERRORS):
             return True
@@ -173,7 +178,7 @@ def has_no_route(error: BaseException) -> bool:
 def was_never_connected(error: BaseException) -> bool:
     """Whether a proxy or the TLS handshake failed, so that nothing was handed over."""
     return any(
-        isinstance(cause, services.NEVER_CONNECTED) or _was_raised_in_handshake(cause)
+        isinstance(cause, anymail_errors.NEVER_CONNECTED) or _was_raised_in_handshake(cause)
         for cause in _iterate_causes(error)
     )
 

@@ -11,7 +11,7 @@ from django.core.mail.backends.base import BaseEmailBackend
 from django.utils.module_loading import import_string
 
 from notifications import conf
-from notifications.channels import BaseChannel, open_channel
+from notifications.channels import BaseChannel, create_channel
 from notifications.channels.email import EmailChannel
 from notifications.conf import get_address_kind, get_channel_class, get_channel_conf
 from notifications.conf.channels import ProviderConf
@@ -45,7 +45,7 @@ def _check_provider(name: str, provider: ProviderConf) -> Messages:
             hint = suggest(unknown, get_option_names(backend), "options")
             yield _channel_error(name, f"has no option {unknown!r}", hint)
             return
-        channel = open_channel(name, provider)
+        channel = create_channel(name, provider)
     except MissingExtra as error:
         yield missing_extra_error(f"The channel {name!r}", error.module, error.extra)
     except ImportError as error:

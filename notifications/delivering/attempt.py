@@ -4,8 +4,8 @@ The steps: render and prepare the messages, mark the deliveries *sending* and co
 receipts, and update the provider's circuit.
 
 The worker's thread records the receipts at the end of the group, in one transaction. If the group takes long, the
-:class:`~notifications.delivering.recorder.Recorder` records the final ones earlier, so that they are not lost if the
-provider stops answering.
+:class:`~notifications.delivering.slow_groups.SlowGroupRecorder` records the final ones earlier, so that they are not
+lost if the provider stops answering.
 """
 
 import logging
@@ -28,10 +28,10 @@ from notifications.delivering.attempt_outcomes import (
     OutcomePair,
     Outcomes,
     Tally,
-    dead_letter,
+    build_dead_letter,
+    build_retry,
     decide_next_state,
     normalize_receipt,
-    retry_unsent,
 )
 from notifications.delivering.outcome_writer import OutcomeWriter
 from notifications.delivering.providers.breaker import count_trailing_failures, is_failure, opens_circuit
@@ -103,7 +103,7 @@ def _prepare(channel: BaseChannel, items: Sequence[ClaimedDelivery], session: Se
                 raise
             # Every other error of a template, a transform or a channel would occur again.
             logger.exception("Delivery %s cannot be rendered.", item.delivery.pk)
-            failed.append(dead_letter(item.delivery, Reason.RENDERING, f"{type(error).__name__}: {error}"))
+            failed.append(build_dead_letter(item.delivery, Reason.RENDERING, f"{type(error).__name__}: {error}"))
     if failed:
         session.writer.count(session.writer.write(Outcomes(failed, session.writer.now())))
     return prepared
@@ -132,7 +132,7 @@ def _mark_sending(
     except Error:
         # The connection can break between a commit and its answer. Nothing was handed over.
         now = writer.get_answer_time()
-        writer.keep(Outcomes([retry_unsent(row, now) for row in rows], now))
+        writer.keep(Outcomes([build_retry(row, now) for row in rows], now))
         raise
     marked = []
     for delivery, message in prepared:
@@ -316,7 +316,7 @@ class GroupHandover:
                     item.delivery.pk,
                 )
         for delivery in unsent:
-            pairs.append(retry_unsent(delivery, now))
+            pairs.append(build_retry(delivery, now))
         return Outcomes(pairs, now)
 
     def _decide(self, item: AttemptResult, now: datetime) -> StateChange:

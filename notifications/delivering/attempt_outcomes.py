@@ -33,7 +33,7 @@ REASON_BY_VERDICT = {
     Verdict.CONFIGURATION: Reason.CONFIGURATION,
     Verdict.UNKNOWN: Reason.LOST_CONTACT,
 }
-FORGIVABLE_VERDICTS = (Verdict.TEMPORARY, Verdict.CONFIGURATION)
+UNCOUNTED_VERDICTS = (Verdict.TEMPORARY, Verdict.CONFIGURATION)
 """A probe may get these without losing an attempt. *Unknown* is not one of them: each such message may have arrived."""
 MAX_RETRY_AFTER = 24 * 3600.0
 """Seconds. A provider that asks for a longer wait has made a mistake or no longer exists."""
@@ -81,13 +81,13 @@ class UnsentChange(StateChange):
 
 
 def decide_next_state(
-    attempted: AttemptResult, now: datetime, tried_providers: str = "", is_forgiven: bool = False
+    attempted: AttemptResult, now: datetime, tried_providers: str = "", is_uncounted: bool = False
 ) -> StateChange:
     """Return the next state of a delivery. The function is pure except for the random jitter.
 
     :param tried_providers: the providers that have tried the delivery in this round, as JSON, if there is another
         provider. If the attempt has failed, that provider is next; the whole round is one attempt.
-    :param is_forgiven: whether a failed attempt is not counted.
+    :param is_uncounted: whether a failed attempt is not counted.
     """
     delivery, receipt = attempted.delivery, attempted.receipt
     if receipt.verdict is Verdict.ACCEPTED:
@@ -100,7 +100,7 @@ def decide_next_state(
             provider_message_id=clean_message_id(receipt),
         )
     is_failing_over = bool(tried_providers) and _can_fail_over(receipt) and not _must_hold(delivery, receipt)
-    attempts_refunded = int(is_failing_over or (is_forgiven and receipt.verdict in FORGIVABLE_VERDICTS))
+    attempts_refunded = int(is_failing_over or (is_uncounted and receipt.verdict in UNCOUNTED_VERDICTS))
     state: str
     due_at: datetime | None
     if is_failing_over:
@@ -123,14 +123,14 @@ def decide_next_state(
     )
 
 
-def dead_letter(delivery: Delivery, reason: Reason, error: str) -> tuple[AttemptResult, StateChange]:
+def build_dead_letter(delivery: Delivery, reason: Reason, error: str) -> tuple[AttemptResult, StateChange]:
     """Return the outcome that makes a claimed delivery a dead letter, because it cannot be tried."""
     receipt = Receipt(None, Verdict.PERMANENT, error=error)
     change = StateChange(delivery.pk, delivery.fence, DeliveryState.CLAIMED, DeliveryState.DEAD, reason)
     return AttemptResult(delivery, receipt, 0.0), change
 
 
-def retry_unsent(delivery: Delivery, now: datetime) -> tuple[None, UnsentChange]:
+def build_retry(delivery: Delivery, now: datetime) -> tuple[None, UnsentChange]:
     """Return the outcome of a delivery that is marked *sending* but was certainly not handed over.
 
     It is retried immediately, and no attempt is counted.
@@ -150,7 +150,7 @@ def retry_unsent(delivery: Delivery, now: datetime) -> tuple[None, UnsentChange]
     return None, change
 
 
-def release_unbegun(delivery: Delivery) -> StateChange:
+def build_release(delivery: Delivery) -> StateChange:
     """Return the state change of a claimed delivery that was not begun: it is ready again, as it was before."""
     return StateChange(
         delivery.pk,

@@ -115,7 +115,7 @@ class Claimer:
 
         Due deliveries are released first; while ready ones are found, only once per :data:`RELEASE_INTERVAL`.
         """
-        blocked = self.get_blocked_channels(now)
+        blocked = self.refresh_blocked_channels(now)
         if blocked is None:
             return []
         self.count += 1
@@ -133,8 +133,11 @@ class Claimer:
         self._release_due(request)
         return self._claim_ready(request) or (self._claim_in_flood(request) if self.is_flooded else [])
 
-    def get_blocked_channels(self, now: datetime) -> frozenset[str] | None:
-        """Return the channels from which nothing may be claimed, or None if nothing at all may be claimed."""
+    def refresh_blocked_channels(self, now: datetime) -> frozenset[str] | None:
+        """Return the channels from which nothing may be claimed, or None if nothing at all may be claimed.
+
+        Reads pauses and floods again once they are older than :data:`REFRESH_INTERVAL`.
+        """
         self._claimed_at = now
         if is_off():
             return None

@@ -23,7 +23,7 @@ from django.db import DataError, Error, IntegrityError
 from notifications import conf
 from notifications.core.databases import read_from_primary
 from notifications.delivering.attempt import attempt
-from notifications.delivering.attempt_outcomes import Outcomes, Tally, dead_letter
+from notifications.delivering.attempt_outcomes import Outcomes, Tally, build_dead_letter
 from notifications.delivering.claim import Claimer
 from notifications.delivering.digest_items import recheck_digest_items
 from notifications.delivering.outcome_writer import OutcomeWriter
@@ -38,7 +38,7 @@ from notifications.outcomes import Reason
 
 logger = logging.getLogger("notifications.dispatch")
 
-QUIET_HOURS_INTERVAL = timedelta(seconds=1)
+RECHECK_QUIET_HOURS_AFTER = timedelta(seconds=1)
 """A group that begins this long after the gates have decided is checked for quiet hours again."""
 
 
@@ -86,7 +86,7 @@ class Dispatcher:
         writer.catch_up()
         now = writer.now()
         claimed: list[Delivery] = []
-        if writer.begin_batch():
+        if writer.may_claim():
             claimed = self._isolate_trial(claimer.claim(size or claimer.size.current, notification_ids, now))
         if claimed:
             with self._renew_leases(claimed):
@@ -166,7 +166,7 @@ class Dispatcher:
             session.writer.give_back(group.deliveries)
             return
         now = session.writer.now()
-        if now - group.rechecked_at >= QUIET_HOURS_INTERVAL:
+        if now - group.rechecked_at >= RECHECK_QUIET_HOURS_AFTER:
             group = recheck_quiet_hours(group, session, now)
         group = apply_limits(group, session, now)
         if group.items:
@@ -198,7 +198,7 @@ class Dispatcher:
                     self._attempt(Group(group.provider, [item], group.rechecked_at))
                 return
             logger.exception("Delivery %s cannot be stored.", first.pk)
-            outcome = dead_letter(first, Reason.RENDERING, f"{type(error).__name__}: {error}")
+            outcome = build_dead_letter(first, Reason.RENDERING, f"{type(error).__name__}: {error}")
             session.writer.count(session.writer.write(Outcomes([outcome], session.writer.now())))
 
     def get_rest_seconds(self) -> float | None:

@@ -18,7 +18,7 @@ from django.db import transaction
 from notifications import conf
 from notifications.conf import get_address_kind
 from notifications.core.rules import log_text
-from notifications.delivering.attempt_outcomes import build_drop_row, release_unbegun
+from notifications.delivering.attempt_outcomes import build_drop_row, build_release
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.models import Delivery, NotificationLog, Suppression
 from notifications.models.notification import send_signal_on_commit
@@ -142,7 +142,7 @@ class FallbackTakeover:
         changes = [
             StateChange(row.pk, row.fence, DeliveryState.CLAIMED, DeliveryState.DROPPED, Reason.FALLBACK)
             if row.pk in redirected_ids
-            else release_unbegun(row)
+            else build_release(row)
             for row in rows
         ]
         Delivery.objects.using(self.using).settle(changes, now)

@@ -20,10 +20,10 @@ from notifications.conf import get_address_kind
 from notifications.core import clock
 from notifications.core.databases import get_current_partition, read_as_routed, read_from_primary
 from notifications.delivering import leftovers
-from notifications.delivering.attempt_outcomes import Outcomes, Tally, build_attempt_row, release_unbegun
+from notifications.delivering.attempt_outcomes import Outcomes, Tally, build_attempt_row, build_release
 from notifications.delivering.fallback import queue_fallbacks
 from notifications.delivering.providers.choice import AttemptResult
-from notifications.delivering.recorder import RecordableGroup
+from notifications.delivering.slow_groups import RecordableGroup
 from notifications.delivering.workers.heartbeat import HeartbeatThread
 from notifications.delivering.workers.outage_log import OUTAGE_LOG
 from notifications.models import Delivery, NotificationLog, Suppression
@@ -74,13 +74,13 @@ class OutcomeWriter:
         """Return the time for an answer of a provider. It works even if the database has gone away since."""
         return self._clock.estimated_now()
 
-    def begin_batch(self) -> bool:
-        """Return whether the worker may claim deliveries."""
+    def may_claim(self) -> bool:
+        """Return whether the worker may claim deliveries. :meth:`can_continue` refers to the last such call."""
         self._generation = self.heartbeat.generation if self.heartbeat else 0
         return self.can_continue()
 
     def can_continue(self) -> bool:
-        """Return whether the claims since :meth:`begin_batch` are certainly valid and outcomes can be recorded."""
+        """Return whether the claims since :meth:`may_claim` are certainly valid and outcomes can be recorded."""
         if self._failure:
             return False
         return self.heartbeat is None or (self.heartbeat.is_healthy() and self.heartbeat.generation == self._generation)
@@ -164,7 +164,7 @@ class OutcomeWriter:
         """
         if not rows:
             return
-        changes = [release_unbegun(row) for row in rows]
+        changes = [build_release(row) for row in rows]
         outcomes = Outcomes([(None, change) for change in changes], self.get_answer_time())
         if later or self._unwritten:
             self.keep(outcomes)

@@ -7,7 +7,7 @@ from datetime import datetime
 from django.db import transaction
 
 from notifications.core.rules import log_text
-from notifications.delivering.attempt_outcomes import Outcomes, Tally, build_drop_row, dead_letter
+from notifications.delivering.attempt_outcomes import Outcomes, Tally, build_dead_letter, build_drop_row
 from notifications.delivering.fallback import queue_to_account_address
 from notifications.delivering.outcome_writer import send_outcome_signal
 from notifications.delivering.session import ClaimedDelivery, Group, Session
@@ -30,7 +30,7 @@ def recheck_claimed(claimed: Sequence[Delivery], session: Session, now: datetime
     sendable, refused, dead = [], [], []
     for delivery in claimed:
         if obstacle := find_obstacle(delivery):
-            dead.append(dead_letter(delivery, *obstacle))
+            dead.append(build_dead_letter(delivery, *obstacle))
             continue
         decision = recheck(delivery, persons[delivery.pk], suppressed, now, RECHECKED_GATES)
         if isinstance(decision, Deliver):

@@ -149,7 +149,7 @@ def find_send_time(
 
 def _describe_pass(gate: str, facts: Facts) -> str:
     """Return why a gate lets the delivery through."""
-    if facts.event.bypasses_preferences and gate in ("preferences", "filters"):
+    if facts.event.bypasses_preferences and gate in ("preferences", "mutes"):
         return _("not checked, because the event is CRITICAL")
     return PASS_REASONS[gate](facts)
 
@@ -180,7 +180,7 @@ def _pass_preferences(facts: Facts) -> str:
     return describe_rule(resolve_choice(facts)[1])
 
 
-def _pass_filters(facts: Facts) -> str:
+def _pass_mutes(facts: Facts) -> str:
     return _("the topic, the event and the actor are not muted")
 
 
@@ -214,7 +214,7 @@ PASS_REASONS: Mapping[str, Callable[[Facts], str]] = {
     "address": _pass_address,
     "suppression": _pass_suppression,
     "preferences": _pass_preferences,
-    "filters": _pass_filters,
+    "mutes": _pass_mutes,
     "duplicate": _pass_duplicate,
     "quiet_hours": _pass_quiet_hours,
     "digest": _pass_digest,

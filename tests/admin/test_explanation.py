@@ -82,7 +82,7 @@ def test_a_waiting_delivery_is_explained_gate_by_gate(waiting: Delivery, boss: C
         ["recipient", "deliver"],
         ["suppression", "deliver"],
         ["preferences", "deliver"],
-        ["filters", "deliver"],
+        ["mutes", "deliver"],
         ["quiet hours", "hold"],
     ]
     assert rows[-1][2] == (

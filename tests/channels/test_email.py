@@ -15,7 +15,7 @@ import pytest
 from django.core.mail.backends.base import BaseEmailBackend
 from django.core.mail.backends.smtp import EmailBackend as DjangoBackend
 
-from notifications.channels import open_channel
+from notifications.channels import create_channel
 from notifications.channels.base import Rendered
 from notifications.channels.email import EmailChannel
 from notifications.channels.smtp import Timeouts
@@ -185,11 +185,11 @@ class TestTheMail:
         settings.NOTIFICATIONS = {
             "CHANNELS": {"email": {"OPTIONS": {"from_email": "bot@example.com", "reply_to": ["desk@example.com"]}}}
         }
-        [message] = message_to(open_channel("email"), "ann@example.com")
+        [message] = message_to(create_channel("email"), "ann@example.com")
         assert (message.from_email, message.reply_to) == ("bot@example.com", ["desk@example.com"])
 
     def test_uses_the_sites_sender_and_backend_by_default(self, settings, mailoutbox):
-        send(open_channel("email"), "ann@example.com")
+        send(create_channel("email"), "ann@example.com")
         assert mailoutbox[0].from_email == settings.DEFAULT_FROM_EMAIL
 
 

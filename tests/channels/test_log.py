@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from notifications.channels import open_channel
+from notifications.channels import create_channel
 from notifications.channels.base import Rendered
 from notifications.channels.log import LogChannel
 from notifications.manager import NotificationManager
@@ -39,7 +39,7 @@ def test_no_text_can_forge_an_entry(end):
 
 def test_logger_and_level_are_options(settings, caplog):
     settings.NOTIFICATIONS = {"CHANNELS": {"log": {"OPTIONS": {"logger": "shop.audit", "level": "warning"}}}}
-    [receipt] = open_channel("log").send(["a line"])
+    [receipt] = create_channel("log").send(["a line"])
     assert receipt.provider == "shop.audit"
     assert [(record.name, record.levelname) for record in caplog.records] == [("shop.audit", "WARNING")]
 

@@ -155,7 +155,7 @@ def test_a_worker_starts_at_most_as_many_threads_as_the_pool_has_connections_and
     set_pool_size, caplog
 ):
     set_pool_size(2)
-    assert Worker(workers=5).workers == 2
+    assert Worker(workers=5).threads == 2
     [warning] = caplog.messages
     assert "DATABASES['default']['OPTIONS']['pool']['max_size']" in warning
     assert "NOTIFICATIONS['WORKERS']" in warning

@@ -7,8 +7,8 @@ import pytest
 from django.db import connections
 
 from notifications.delivering.dispatcher import Dispatcher
-from notifications.delivering.recorder import Recorder
 from notifications.delivering.session import Stop
+from notifications.delivering.slow_groups import SlowGroupRecorder
 from notifications.delivering.workers.heartbeat import HeartbeatThread
 from notifications.models import Circuit, Delivery, NotificationLog
 from notifications.outcomes import Receipt, Verdict
@@ -157,7 +157,7 @@ def test_the_recorder_continues_after_a_group_that_it_cannot_record(caplog):
         def get_unanswered_ids(self, seconds):
             return set()
 
-    recorder = Recorder("default")
+    recorder = SlowGroupRecorder("default")
     recorder.start()
     with recorder.watch(Broken()):
         until(lambda: "cannot be recorded before their group ends" in caplog.text, 5)

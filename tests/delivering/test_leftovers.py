@@ -12,7 +12,7 @@ from django.db import OperationalError, connection
 from django.utils.timezone import now
 
 from notifications.delivering import leftovers
-from notifications.delivering.attempt_outcomes import Outcomes, decide_next_state, retry_unsent
+from notifications.delivering.attempt_outcomes import Outcomes, build_retry, decide_next_state
 from notifications.delivering.dispatcher import Dispatcher
 from notifications.delivering.outcome_writer import OutcomeWriter
 from notifications.delivering.providers.choice import AttemptResult
@@ -134,7 +134,7 @@ def test_a_file_is_kept_if_the_database_lacks_some_deliveries_and_the_others_are
 
 def test_a_delivery_that_was_broken_off_changes_no_row_of_another_notification(state_folder):
     known, another = begin_sending()
-    leftovers.save([Outcomes([retry_unsent(row, now()) for row in (known, another)], now())], "default")
+    leftovers.save([Outcomes([build_retry(row, now()) for row in (known, another)], now())], "default")
     replace_notification(another)
     OutcomeWriter().recover()
     assert dict(Delivery.objects.values_list("pk", "state")) == {known.pk: "retry", another.pk: "sending"}
@@ -159,7 +159,7 @@ def test_a_file_of_an_earlier_version_names_the_tried_providers(state_folder):
 @pytest.mark.parametrize("failed", [False, True], ids=["broken off", "failed"])
 def test_after_a_restore_a_claim_with_the_same_fence_is_not_changed(state_folder, failed):
     [row] = begin_sending(1)
-    pair = retry_unsent(row, now())
+    pair = build_retry(row, now())
     if failed:
         attempted = AttemptResult(row, Receipt(None, Verdict.TEMPORARY, error="busy"), 0.1)
         pair = attempted, decide_next_state(attempted, now())

@@ -7,7 +7,7 @@ import pytest
 from django.db import DataError, OperationalError
 from django.utils.timezone import now
 
-from notifications.delivering.attempt_outcomes import Outcomes, retry_unsent
+from notifications.delivering.attempt_outcomes import Outcomes, build_retry
 from notifications.delivering.dispatcher import Dispatcher
 from notifications.delivering.outcome_writer import OutcomeWriter
 from notifications.delivering.workers.heartbeat import HeartbeatThread
@@ -154,7 +154,7 @@ def test_the_writer_does_not_wait_again_for_a_database_that_has_just_failed(sett
     settle_errors.append(OperationalError("database is locked"))
     for row in rows:
         with pytest.raises(OperationalError):
-            writer.record(Outcomes([retry_unsent(row, now())], now()))
+            writer.record(Outcomes([build_retry(row, now())], now()))
     assert not settle_errors, "the first was tried"
     assert set(Delivery.objects.values_list("state", flat=True)) == {"sending"}
     writer.catch_up()

@@ -189,10 +189,10 @@ def test_a_single_run_waits_for_the_rate_of_a_provider(configure_providers, sett
 def test_a_delivery_that_becomes_due_after_the_last_claim_keeps_the_run_going(configure_providers, clock):  # noqa: F811
     configure_providers()
     claimer = Dispatcher().session.claimer
-    claimer.get_blocked_channels(clock())
+    claimer.refresh_blocked_channels(clock())
     claimer.rest_channel("log", clock(), 0.5, 0.5)
-    claimer.get_blocked_channels(clock())
+    claimer.refresh_blocked_channels(clock())
     clock.forward(seconds=1)
     assert claimer.get_rest_seconds(clock()) is not None
-    claimer.get_blocked_channels(clock())
+    claimer.refresh_blocked_channels(clock())
     assert claimer.get_rest_seconds(clock()) is None

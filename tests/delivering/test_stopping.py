@@ -9,7 +9,7 @@ import pytest
 from django.db import OperationalError, connection
 from django.utils.timezone import now
 
-from notifications.delivering.attempt_outcomes import Outcomes, retry_unsent
+from notifications.delivering.attempt_outcomes import Outcomes, build_retry
 from notifications.delivering.dispatcher import Dispatcher
 from notifications.delivering.outcome_writer import OutcomeWriter
 from notifications.manager import NotificationManager
@@ -76,7 +76,7 @@ def test_a_failure_at_the_end_does_not_roll_back_written_outcomes(state_folder, 
     rows = begin_sending()
     writer, write = OutcomeWriter(), OutcomeWriter.write
     for row in rows:
-        writer.keep(Outcomes([retry_unsent(row, now())], now()))
+        writer.keep(Outcomes([build_retry(row, now())], now()))
 
     def only_the_first(self, outcomes):
         if outcomes.pairs[0][1].id != rows[0].pk:

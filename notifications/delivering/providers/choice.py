@@ -17,7 +17,7 @@ from functools import cached_property
 from django.utils.module_loading import import_string
 
 from notifications import conf
-from notifications.channels import BaseChannel, open_channel
+from notifications.channels import BaseChannel, create_channel
 from notifications.conf import get_channel_conf
 from notifications.conf.channels import ChannelConf, ProviderConf, get_circuit_key
 from notifications.core.rates import Rate
@@ -163,7 +163,7 @@ class Providers:
     def channel_for(self, provider: Provider) -> BaseChannel:
         """Return the open channel of a provider."""
         if provider.key not in self._channels:
-            self._channels[provider.key] = open_channel(provider.channel, provider.conf)
+            self._channels[provider.key] = create_channel(provider.channel, provider.conf)
         return self._channels[provider.key]
 
     def observe(self, provider: Provider, results: Sequence[AttemptResult], now: datetime, streak: Streak) -> None:

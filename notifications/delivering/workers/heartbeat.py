@@ -16,7 +16,7 @@ from django.db import connections, router
 from notifications import conf
 from notifications.core import clock
 from notifications.core.connections import use_own_connections
-from notifications.delivering.recorder import Recorder
+from notifications.delivering.slow_groups import SlowGroupRecorder
 from notifications.delivering.workers.outage_log import OUTAGE_LOG
 from notifications.models import Delivery, Heartbeat
 from notifications.models.delivery import make_owner_name
@@ -46,7 +46,7 @@ class HeartbeatThread:
         self.using = router.db_for_write(Delivery)
         self.generation = 1
         """Increased after a pause in which other workers may have taken back earlier claims."""
-        self.recorder = Recorder(self.using)
+        self.recorder = SlowGroupRecorder(self.using)
         self._is_registered = False
         self.writers: WeakSet[Writer] = WeakSet()
         self._last_beat = time.monotonic()

@@ -23,7 +23,7 @@ logger = logging.getLogger("notifications.worker")
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 SAME_STOP_SECONDS = 1.0
 """A signal within this time after the first is the same stop: both systemd and the parent send one to the children."""
-NO_SIGNAL = b"\0"
+STOP_READING = b"\0"
 
 
 class Stoppable(Protocol):
@@ -99,14 +99,14 @@ def _signal_thread(numbers: Sequence[signal.Signals], handle: Callable[..., None
         finally:
             signal.set_wakeup_fd(before)
             writer.setblocking(True)
-            writer.sendall(NO_SIGNAL)
+            writer.sendall(STOP_READING)
             thread.join()
 
 
 def _read_signals(reader: socket.socket, stop_signals: set[signal.Signals], handle: Callable[..., None]) -> None:
     while True:
         for number in reader.recv(4096):
-            if number == NO_SIGNAL[0]:
+            if number == STOP_READING[0]:
                 return
             if number in stop_signals:
                 handle()

@@ -57,7 +57,7 @@ class Worker:
         on_progress: Callable[[Tally], None] = lambda tally: None,
     ) -> None:
         configured = conf.current()
-        self.workers = limit_threads_to_pool(workers or configured.workers)
+        self.threads = limit_threads_to_pool(workers or configured.workers)
         self.batch_size = batch_size or configured.batch_size
         self.idle = configured.idle_seconds if idle is None else idle
         self.error_pause = configured.error_pause_seconds if error_pause is None else error_pause
@@ -72,7 +72,7 @@ class Worker:
         self._is_stop_immediate = False
         self.stop_state = Stop(self.is_stopping, self.is_stopping_immediately)
         self.scheduler = Scheduler(self.using, self.is_stopping)
-        self._wake_events = [threading.Event() for _ in range(self.workers)]
+        self._wake_events = [threading.Event() for _ in range(self.threads)]
         self._lock = threading.Lock()
 
     def stop(self) -> None:
@@ -161,7 +161,7 @@ class Worker:
             return
         with HeartbeatThread() as heartbeat, self._interrupt_after_stop():
             threads = [
-                threading.Thread(target=self._drain_in_thread, args=(heartbeat,)) for _ in range(self.workers - 1)
+                threading.Thread(target=self._drain_in_thread, args=(heartbeat,)) for _ in range(self.threads - 1)
             ]
             for thread in threads:
                 thread.start()

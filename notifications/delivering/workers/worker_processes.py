@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from notifications import conf
-from notifications.channels import open_channel
+from notifications.channels import create_channel
 from notifications.conf import get_channel_conf
 from notifications.conf.channels import ProviderConf
 from notifications.core.connections import close_databases
@@ -220,7 +220,7 @@ def max_stop_seconds() -> float:
 def _max_send_seconds(name: str, provider: ProviderConf) -> float:
     """Return the longest time until a channel checks for a stop. Interrupting a transaction loses nothing."""
     try:
-        channel = open_channel(name, provider)
+        channel = create_channel(name, provider)
         return channel.timeout * (1 if channel.one_by_one or channel.transactional else channel.group_size)
     except Exception:  # noqa: BLE001 - a channel whose constructor fails sends nothing
         return 0.0

@@ -20,15 +20,19 @@ from notifications.sending.gates.facts import Facts, Person, build_facts, load_p
 from notifications.sending.gates.hours import digest, quiet_hours
 
 __all__ = [
-    "RECHECKED_GATES",
     "DIGEST_ITEM_GATES",
-    "GATES_BEFORE_DUPLICATE",
     "GATES",
+    "GATES_BEFORE_DUPLICATE",
+    "RECHECKED_GATES",
     "Facts",
     "Gate",
     "Person",
     "decide",
+    "find_obstacle",
+    "get_choices",
     "load_people",
+    "recheck",
+    "resolve_choice",
 ]
 Gate = Callable[[Facts], Answer]
 EVENT_NOT_REGISTERED = (
@@ -91,7 +95,7 @@ def get_choices(person: Person) -> list[PreferenceLevel]:
     return [*([person.settings] if person.settings else []), *person.shared]
 
 
-def filters(facts: Facts) -> Answer:
+def mutes(facts: Facts) -> Answer:
     """Drop what the user has muted, until the mute ends. Events declared CRITICAL are never dropped."""
     if facts.event.bypasses_preferences:
         return Deliver()
@@ -113,11 +117,11 @@ def duplicate(facts: Facts) -> Answer:
     return Drop(Reason.DUPLICATE, Rule(RuleKind.DUPLICATE, "event", detail))
 
 
-GATES: Sequence[Gate] = (recipient, address, suppression, preferences, filters, duplicate, quiet_hours, digest)
+GATES: Sequence[Gate] = (recipient, address, suppression, preferences, mutes, duplicate, quiet_hours, digest)
 # send() looks for duplicates only among recipients whom these gates let through.
 GATES_BEFORE_DUPLICATE = GATES[: GATES.index(duplicate)]
 # Without address, because a delivery keeps its address, and without digest, because it waits for one digest only.
-RECHECKED_GATES: Sequence[Gate] = (recipient, suppression, preferences, filters, quiet_hours)
+RECHECKED_GATES: Sequence[Gate] = (recipient, suppression, preferences, mutes, quiet_hours)
 # The gates for the items of a digest or batch. The quiet hours are checked for the digest itself.
 DIGEST_ITEM_GATES = tuple(gate for gate in RECHECKED_GATES if gate is not quiet_hours)
 

@@ -8,7 +8,7 @@ import pytest
 from notifications import signals
 from notifications.channels.log import LogChannel
 from notifications.delivering.attempt import GroupHandover
-from notifications.delivering.attempt_outcomes import Outcomes, retry_unsent
+from notifications.delivering.attempt_outcomes import Outcomes, build_retry
 from notifications.delivering.dispatcher import Dispatcher
 from notifications.delivering.outcome_writer import OutcomeWriter
 from notifications.delivering.workers.heartbeat import HeartbeatThread
@@ -181,7 +181,7 @@ def test_a_worker_never_rescues_deliveries_of_its_own_threads(clock):
     with heartbeat.renewing([the_delivery().pk]):
         assert rescue_twice(Rescuer("default", heartbeat), clock) == {}
     writer = OutcomeWriter(heartbeat)
-    writer.keep(Outcomes([retry_unsent(the_delivery(), clock())], clock()))
+    writer.keep(Outcomes([build_retry(the_delivery(), clock())], clock()))
     assert rescue_twice(Rescuer("default", heartbeat), clock) == {}
     assert the_delivery().state == "sending"
     writer.catch_up()

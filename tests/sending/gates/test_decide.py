@@ -13,7 +13,7 @@ from notifications.sending.gates import (
     address,
     decide,
     duplicate,
-    filters,
+    mutes,
     preferences,
     recipient,
     suppression,
@@ -32,7 +32,7 @@ def facts(*, priority=NotificationPriority.LOW, is_member=True, settings=None, *
 
 
 def test_recipient_comes_before_address_and_address_before_preferences():
-    assert list(GATES) == [recipient, address, suppression, preferences, filters, duplicate, quiet_hours, digest]
+    assert list(GATES) == [recipient, address, suppression, preferences, mutes, duplicate, quiet_hours, digest]
     assert decide(facts(is_member=False, settings=OPTED_OUT, email="")).reason is Reason.NOT_MEMBER
     assert decide(facts(settings=OPTED_OUT, email="")).reason is Reason.NO_ADDRESS
     assert decide(facts(settings=OPTED_OUT)).reason is Reason.PREFERENCE
@@ -50,7 +50,7 @@ def test_critical_events_bypass_preferences_but_neither_membership_nor_inactivit
 
 
 def test_the_worker_rechecks_all_gates_but_address_duplicate_and_digest():
-    assert list(RECHECKED_GATES) == [recipient, suppression, preferences, filters, quiet_hours]
+    assert list(RECHECKED_GATES) == [recipient, suppression, preferences, mutes, quiet_hours]
     assert decide(facts(email=""), RECHECKED_GATES) == Deliver()
 
 

@@ -12,7 +12,7 @@ from notifications.events import NotificationEvent, NotificationPriority
 from notifications.models.fingerprint import Original
 from notifications.outcomes import Deliver, Reason
 from notifications.sending.duplicates import make_fingerprint_function
-from notifications.sending.gates import GATES_BEFORE_DUPLICATE, RECHECKED_GATES, Facts, Person, duplicate, filters
+from notifications.sending.gates import GATES_BEFORE_DUPLICATE, RECHECKED_GATES, Facts, Person, duplicate, mutes
 
 EVENT = NotificationEvent(
     "fire", NotificationPriority.CRITICAL, ["app"], dedup_window=90, dedup_keys=("place", "floors")
@@ -40,7 +40,7 @@ def test_a_duplicate_is_dropped_with_its_rule_even_if_it_is_critical():
 def test_the_worker_does_not_recheck_it():
     assert duplicate not in RECHECKED_GATES
     assert duplicate not in GATES_BEFORE_DUPLICATE
-    assert GATES_BEFORE_DUPLICATE[-1] is filters
+    assert GATES_BEFORE_DUPLICATE[-1] is mutes
 
 
 def test_each_part_makes_another_fingerprint():

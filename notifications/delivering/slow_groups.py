@@ -26,7 +26,7 @@ class RecordableGroup(Protocol):
         """Return the ids of the deliveries that the provider has, if it has not answered for ``seconds`` seconds."""
 
 
-class Recorder:
+class SlowGroupRecorder:
     """A thread of a worker process that records the answers of groups that take long."""
 
     def __init__(self, using: str) -> None:

@@ -1,4 +1,4 @@
-"""The filter gate: muted topics, events and actors, until the mute ends."""
+"""The mute gate: muted topics, events and actors, until the mute ends."""
 
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -12,7 +12,8 @@ from notifications.events import NotificationEvent, NotificationPriority
 from notifications.manager import NotificationManager
 from notifications.models import Cluster, Mute, NotificationLog
 from notifications.outcomes import Deliver, Drop, Reason
-from notifications.sending.gates import Facts, Person, filters
+from notifications.sending import gates
+from notifications.sending.gates import Facts, Person
 from notifications.testing import capture_notifications
 from tests.factories import ClusterFactory, UserFactory
 from tests.shop.notification_events import ShopEvents
@@ -24,7 +25,7 @@ MINUTE = timedelta(minutes=1)
 def answer(*mutes, priority=NotificationPriority.HIGH, now=NOW, wanted_at=None, **about):
     event = NotificationEvent("Door_Opened", priority, ["email"])
     person = Person("u:1", UserFactory.build(), mutes=mutes)
-    return filters(Facts(event, "email", "email", person, now=now, wanted_at=wanted_at or now, **about))
+    return gates.mutes(Facts(event, "email", "email", person, now=now, wanted_at=wanted_at or now, **about))
 
 
 @pytest.mark.parametrize(
