@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from django.db import connections
-
 from notifications import conf
 from notifications.conf import is_off
 from notifications.delivering.fallback import FallbackTakeover
@@ -24,7 +22,7 @@ from notifications.events import NotificationPriority
 from notifications.models import Delivery, Pause
 from notifications.models.pause import EVERYTHING
 from notifications.outcomes import DeliveryState, Reason
-from notifications.storage.outbox import TABLE, StateChange
+from notifications.storage.outbox import StateChange
 
 logger = logging.getLogger("notifications.dispatch")
 
@@ -172,7 +170,7 @@ class Claimer:
     def _refresh(self, now: datetime) -> None:
         self._paused, self._read_at = Pause.objects.using(self.using).channel_names(), now
         was_flooded = self.is_flooded
-        self.is_flooded = conf.current().throttle_depth > 0 and is_flooded(self.using)
+        self.is_flooded = Delivery.objects.using(self.using).has_more_ready_than(conf.current().throttle_depth)
         if was_flooded != self.is_flooded:
             logger.warning(
                 "Too many deliveries are ready: only CRITICAL and HIGH ones are sent, and occasionally the oldest."
@@ -235,20 +233,3 @@ class Claimer:
             change = StateChange(row.pk, row.fence, row.state, DeliveryState.DROPPED, Reason.FALLBACK)
             send_outcome_signal(row, change, self.using)
             self.writer.count(Counter({DeliveryState.DROPPED: 1}))
-
-
-def is_flooded(using: str) -> bool:
-    """Return whether more than ``THROTTLE_DEPTH`` deliveries are ready. Runs one statement, or none if the depth is 0.
-
-    It counts no further than the depth, and reads the index of ready deliveries, as claiming does.
-    """
-    depth = conf.current().throttle_depth
-    if not depth:
-        return False
-    sql = f"""
-        SELECT COUNT(*) FROM (
-            SELECT id FROM {TABLE} WHERE state = 'ready' ORDER BY score DESC, id LIMIT %s
-        ) AS first"""  # noqa: S608 - only a table name is formatted in
-    with connections[using].cursor() as cursor:
-        cursor.execute(sql, [depth + 1])
-        return bool(cursor.fetchone()[0] > depth)

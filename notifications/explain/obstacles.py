@@ -110,8 +110,7 @@ class Obstacles:
     @cached_property
     def _is_flooded(self) -> bool:
         depth = conf.current().throttle_depth if self._by_worker else 0
-        ready = Delivery.objects.filter(state=DeliveryState.READY).order_by("-score", "id").values_list("pk")
-        return bool(depth and ready[depth : depth + 1])
+        return Delivery.objects.has_more_ready_than(depth)
 
     @cached_property
     def _pauses_and_circuits(self) -> tuple[dict[str, str], dict[str, tuple[datetime, str]]]:

@@ -7,9 +7,9 @@ from django.db import DatabaseError, Error, router
 from django.db.models import Min, Q
 from django.utils import timezone
 
+from notifications import conf
 from notifications.core import clock
 from notifications.delivering.attempt_outcomes import KEPT_IN_A_FILE, NOT_RECORDED, Tally
-from notifications.delivering.claim import is_flooded
 from notifications.delivering.providers.choice import Providers
 from notifications.management.counts import format_count
 from notifications.models import Delivery, NotificationLog, Pause
@@ -86,7 +86,8 @@ def describe_obstacles(using: str, now: datetime) -> list[str]:
     counts = {name: describe_count(waiting.filter(channel=name)) for name in obstacles}
     sentences = [f"{counts[name]} for {name}, {obstacle}." for name, obstacle in obstacles.items() if counts[name]]
     if others := describe_count(waiting.exclude(channel__in=obstacles)):
-        sentences.append(f"{others} {'behind a flood: ' + FLOOD if is_flooded(using) else 'for a worker'}.")
+        is_flooded = Delivery.objects.using(using).has_more_ready_than(conf.current().throttle_depth)
+        sentences.append(f"{others} {'behind a flood: ' + FLOOD if is_flooded else 'for a worker'}.")
     return sentences
 
 

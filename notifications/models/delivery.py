@@ -52,6 +52,14 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         """Make rows ready that no digest or batch has taken within an hour of their time; return their number."""
         return outbox.release_overdue(self._write_db, now, limit)
 
+    def has_more_ready_than(self, depth: int) -> bool:
+        """Return whether more than ``depth`` rows are ready; False if ``depth`` is 0, without a statement.
+
+        It reads the index of ready rows, as claiming does, and no further than ``depth``.
+        """
+        ready = self.using(self._write_db).filter(state=DeliveryState.READY).order_by("-score", "id")
+        return bool(depth and ready.values_list("pk")[depth : depth + 1])
+
     def claim(
         self,
         owner: str,
