@@ -8,7 +8,8 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from benchmarks.figures import ratio
+from benchmarks.figures import Figures, ratio
+from benchmarks.processes import DEFAULTS
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,12 @@ class Contest:
     def ratio(self, ours: str, theirs: str) -> float:
         """Return the median ratio of two sides' rates."""
         return ratio(self.rates[ours], self.rates[theirs])
+
+    def compare_defaults(self, what: str, database: str, side: str) -> Figures:
+        """Return the rate of a side with default options, measured in the same rounds as its best setting."""
+        figure = self.ratio(f"{side}, {DEFAULTS}", side)
+        details = f"{self.describe(f'{side}, {DEFAULTS}')}; {self.describe(side)}"
+        return Figures(f"{what}, default options against the best", database, figure, "x", 0.8, True, details)
 
     def describe(self, side: str) -> str:
         """Return the median rate and the rates of the other settings.

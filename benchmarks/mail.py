@@ -17,12 +17,14 @@ from benchmarks.figures import Figures
 from benchmarks.notification_events import BenchEvents
 from benchmarks.peers.mails import build_mails
 from benchmarks.place import Place
-from benchmarks.processes import worker_options
+from benchmarks.processes import DEFAULTS, worker_options
 from benchmarks.sameness import compare
 from notifications.channels.email import EmailChannel
 
 # Threads and batch size of the worker; None means the defaults.
 KLAXON = (None, (2, 100), (4, 100))
+# Sites send a notification to one person, or to many at once.
+FORMS = {"Klaxon": 1, "Klaxon in sends to 1,000": 1000}
 # Batch size and threads of each of the two processes.
 POST_OFFICE = ((1000, 5), (1000, 1), (100, 5))
 DJANGO = "Django's send_messages"
@@ -59,7 +61,9 @@ def check_mails(place: Place) -> None:
 def run_one_process(place: Place) -> Iterator[Figures]:
     entries = [*klaxon_entries(place, 1), Entry(DJANGO, "one connection", partial(measure_django, place))]
     chosen = run_contest(entries, place.size(3, 1))
-    yield row(place, chosen, "email, one process", DJANGO, 1)
+    yield chosen.compare_defaults("email, one process", place.database, "Klaxon")
+    for ours in FORMS:
+        yield row(place, chosen, "email, one process", ours, DJANGO, 1)
 
 
 def run_two_processes(place: Place) -> Iterator[Figures]:
@@ -70,30 +74,36 @@ def run_two_processes(place: Place) -> Iterator[Figures]:
             name = f"--processes 2, BATCH_SIZE {batch}, {threads} threads each"
             entries.append(Entry(side, name, partial(measure_post_office, place, batch, threads, log_level)))
     chosen = run_contest(entries, place.size(3, 1))
-    for side in (LOGGING, SILENT):
-        yield row(place, chosen, "email, two processes", side, 1.5)
+    yield chosen.compare_defaults("email, two processes", place.database, "Klaxon")
+    for ours in FORMS:
+        for peer in (LOGGING, SILENT):
+            yield row(place, chosen, "email, two processes", ours, peer, 1.5)
 
 
-def row(place: Place, chosen: Contest, what: str, peer: str, target: float) -> Figures:
-    details = f"{chosen.describe('Klaxon')}, in groups of {EmailChannel.group_size}; {chosen.describe(peer)}"
-    return Figures(f"{what}, against {peer}", place.database, chosen.ratio("Klaxon", peer), "x", target, True, details)
+def row(place: Place, chosen: Contest, what: str, ours: str, peer: str, target: float) -> Figures:
+    form = ours.removeprefix("Klaxon ") if FORMS[ours] > 1 else "one notification each"
+    details = f"{chosen.describe(ours)}, in groups of {EmailChannel.group_size}; {chosen.describe(peer)}"
+    what = f"{what}, {form}, against {peer}"
+    return Figures(what, place.database, chosen.ratio(ours, peer), "x", target, True, details)
 
 
 def klaxon_entries(place: Place, processes: int) -> Iterator[Entry]:
-    for setting in KLAXON[-place.size(99, 1) :]:
-        options, name = worker_options(setting)
-        yield Entry("Klaxon", name, partial(measure_klaxon, place, processes, options))
+    for side, each in FORMS.items():
+        for setting in KLAXON[-place.size(99, 1) :]:
+            options, name = worker_options(setting)
+            yield Entry(side, name, partial(measure_klaxon, place, processes, options, each))
+    yield Entry(f"Klaxon, {DEFAULTS}", DEFAULTS, partial(measure_klaxon, place, processes, []))
 
 
-def fill_outbox(place: Place) -> int:
+def fill_outbox(place: Place, each: int = 1) -> int:
     queued = place.size(4000, 1000)
     outbox.clear()
-    outbox.fill(BenchEvents.MAIL, queued)
+    outbox.fill(BenchEvents.MAIL, queued // each, each)
     return queued
 
 
-def measure_klaxon(place: Place, processes: int, options: list[str]) -> float:
-    queued = fill_outbox(place)
+def measure_klaxon(place: Place, processes: int, options: list[str], each: int = 1) -> float:
+    queued = fill_outbox(place, each)
     return place.measure_mail_rate(queued, processes, "django", "dispatch_notifications", "--watch", *options)
 
 

@@ -16,7 +16,7 @@ from benchmarks.contest import Contest, Entry, run_contest
 from benchmarks.figures import Figures
 from benchmarks.notification_events import BenchEvents
 from benchmarks.place import Place
-from benchmarks.processes import environment, worker_options
+from benchmarks.processes import DEFAULTS, environment, worker_options
 from notifications.channels.log import LogChannel
 from tests.celery.processes import Redis
 
@@ -39,6 +39,7 @@ def run(place: Place) -> Iterator[Figures]:
         chosen = run_contest(list(entries(place, server)), place.size(3, 1))
     finally:
         server.close()
+    yield chosen.compare_defaults("no-op deliveries, one process", place.database, "Klaxon")
     yield row(place, chosen, "Celery", 4)
     if connection.vendor == "postgresql":
         yield row(place, chosen, "procrastinate", 6)
@@ -56,6 +57,7 @@ def entries(place: Place, server: Redis) -> Iterator[Entry]:
     for setting in KLAXON[-most:]:
         _, name = worker_options(setting)
         yield Entry("Klaxon", name, partial(measure_klaxon, place, setting))
+    yield Entry(f"Klaxon, {DEFAULTS}", DEFAULTS, partial(measure_klaxon, place, None))
     for pool, prefetch in CELERY[:most]:
         yield Entry("Celery", f"{pool}, prefetch {prefetch}", partial(measure_celery, place, server, pool, prefetch))
     if connection.vendor == "postgresql":
@@ -66,8 +68,7 @@ def entries(place: Place, server: Redis) -> Iterator[Entry]:
 
 
 def measure_klaxon(place: Place, setting: tuple[int, int] | None) -> float:
-    # With the defaults it claims ten at a time and would take a minute, so it gets fewer deliveries.
-    queued = place.size(12_000 if setting else 4000, 4000)
+    queued = place.size(12_000, 4000)
     outbox.clear()
     outbox.fill(BenchEvents.NOOP, queued)
     options, _ = worker_options(setting)

@@ -12,6 +12,8 @@ from pathlib import Path
 from django.db import connection
 
 LONGEST_WAIT = 300
+# The name of the setting without options.
+DEFAULTS = "default options"
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -27,7 +29,7 @@ def environment(**more: str) -> dict[str, str]:
 def worker_options(setting: tuple[int, int] | None) -> tuple[list[str], str]:
     """Return the options of ``dispatch_notifications`` for these threads and batch size, and a name for them."""
     if setting is None:
-        return [], "default options"
+        return [], DEFAULTS
     options = [f"--workers={setting[0]}", f"--batch-size={setting[1]}"]
     return options, " ".join(options)
 

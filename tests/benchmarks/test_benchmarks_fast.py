@@ -11,7 +11,7 @@ from benchmarks.figures import Figures, percentile, ratio
 from benchmarks.sameness import compare
 from benchmarks.table import BEGIN, END, markdown, write
 
-ROWS = {"send": 5, "latency": 2, "claim": 3, "noop": 1, "mail": 3}
+ROWS = {"send": 6, "latency": 2, "claim": 3, "noop": 2, "mail": 8}
 ONLY_ON_POSTGRES = {"claim": 3, "noop": 1}
 
 
