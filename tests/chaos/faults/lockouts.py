@@ -26,6 +26,8 @@ LOCK_PATIENCE = (1.0, 20.0)
 SECONDS_LOCKED = 4.0
 SECONDS_FOR_ONE = 0.05
 SECONDS_BETWEEN = 1.0
+# The lock may come just when a worker has recorded one batch and not yet claimed the next.
+MOST_TRIES = 20
 LONG = 10**6
 TAKEN_OVER = "another worker took over"
 
@@ -62,13 +64,19 @@ def locked_out(scene: Scene, fault: str, workers: int) -> Figures:
 
 
 def lock(scene: Scene) -> bool:
-    """Lock the workers out for a while; returns whether they were idle, so that it proves nothing."""
+    """Lock the workers out for a while, at a moment when they have deliveries in hand; or else it proves nothing.
+
+    Returns whether there was no such moment.
+    """
     scene.top_up()
     time.sleep(SECONDS_BETWEEN)
-    with locked():
-        idle = not in_flight()
-        time.sleep(SECONDS_LOCKED)
-    return idle
+    for _ in range(MOST_TRIES):
+        with locked():
+            if in_flight():
+                time.sleep(SECONDS_LOCKED)
+                return False
+        time.sleep(SECONDS_FOR_ONE)
+    return True
 
 
 @contextmanager
