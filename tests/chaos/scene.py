@@ -16,7 +16,7 @@ from django.db.models import Count, Q
 
 from notifications.core import clock
 from notifications.manager import NotificationManager
-from notifications.models import Cluster, Delivery
+from notifications.models import Circuit, Cluster, Delivery
 from notifications.outcomes import END_STATES
 from tests.chaos import history
 from tests.chaos.channel import ChaosChannel
@@ -102,10 +102,12 @@ class Scene:
         return quiet >= self.patience and (quiet >= LONGEST_WAIT or not self.is_expected())
 
     def is_expected(self) -> bool:
-        """Whether something has its time still to come, or has had it only lately."""
-        lately = clock.now() - timedelta(seconds=self.patience)
+        """Return whether a delivery, a lease or a circuit has its time to come, or has had it recently."""
+        recently = clock.now() - timedelta(seconds=self.patience)
         alive = Delivery.objects.exclude(state__in=END_STATES)
-        return alive.filter(Q(due_at__gt=lately) | Q(lease__gt=lately)).exists()
+        waits = alive.filter(Q(due_at__gt=recently) | Q(lease__gt=recently)).exists()
+        # A ready delivery of a channel whose only provider has an open circuit waits for its end.
+        return waits or Circuit.objects.filter(open_until__gt=recently).exists()
 
     @property
     def accepted(self) -> int:
