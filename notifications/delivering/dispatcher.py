@@ -115,6 +115,7 @@ class Dispatcher:
     def _process_batch(self, claimed: list[Delivery], now: datetime) -> None:
         session = self.session
         all_begun = failed = False
+        groups: list[Group] = []
         began = time.monotonic()
         try:
             claimed = Delivery.objects.using(session.using).with_notifications(claimed)
@@ -136,6 +137,8 @@ class Dispatcher:
             # claimed and keep their state; the others are given back without a strike.
             if not all_begun:
                 session.writer.give_back(claimed, later=failed)
+                for group in [] if failed else groups:
+                    self._end_probe(group)
 
     def _choose_providers(self, sendable: Sequence[ClaimedDelivery], now: datetime) -> list[Group]:
         """Return groups for one provider each, no larger than its group size. A trial is alone in its group.
@@ -171,8 +174,12 @@ class Dispatcher:
         group = apply_limits(group, session, now)
         if group.items:
             self._attempt(group)
-        if provider.as_probe:
-            session.providers.breaker.end_probe(provider.key, session.writer.now())
+        self._end_probe(group)
+
+    def _end_probe(self, group: Group) -> None:
+        """Let another delivery be the probe of the provider, if this group is one and has tested nothing."""
+        if group.provider.as_probe:
+            self.session.providers.breaker.end_probe(group.provider.key, self.session.writer.now())
 
     def _attempt(self, group: Group) -> None:
         session = self.session

@@ -306,6 +306,18 @@ def test_a_probe_that_cannot_be_rendered_is_replaced_by_the_next(configure_provi
     assert Circuit.objects.get().is_closed()
 
 
+def test_a_worker_that_stops_before_its_probe_leaves_it_to_the_next(configure_providers, clock):
+    fake_provider = configure_providers()
+    fake_provider.answers = {"only": DOWN}
+    refuse_orders(7)
+    dispatch()
+    fake_provider.answers = {}
+    clock.forward(seconds=60)
+    assert Dispatcher(stop=lambda: True).run_batch() == (1, {})
+    assert Circuit.objects.get().probe_until is None
+    assert dispatch()["sent"] == 7
+
+
 def test_the_inbox_works_again_after_its_settings_are_corrected(settings, clock):
     settings.NOTIFICATIONS = {"CHANNELS": {"app": {"OPTIONS": {"nonsense": 1}}, "email": {"ENABLED": False}}}
     for _ in range(3):
