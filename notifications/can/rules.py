@@ -96,10 +96,12 @@ class Sender:
     def _handle_errors(self, change: FaultChange) -> Iterator[None]:
         try:
             yield
-        except (OperationalError, InterfaceError):
+        except (OperationalError, InterfaceError) as error:
             if not self.survives_database_errors:
                 raise
-            logger.exception("The database cannot be used, so no notification was queued for: %s", change)
+            # A line for each notification that is lost, without the traceback, which is always the same in an outage.
+            reason = " ".join(str(error).split())
+            logger.error("The database cannot be used (%s), so no notification was queued for: %s", reason, change)  # noqa: TRY400
             self.tally.failed += 1
         except Exception:
             # Rules are the site's code, so they can raise any error. If an error ended the bridge, all other faults of

@@ -109,7 +109,7 @@ def test_an_invalid_call_counts_as_failed_if_it_is_logged(settings, change, ann,
 
 def test_a_live_bridge_survives_database_errors_and_a_replay_ends_with_the_error(change, monkeypatch, caplog):
     def down(*args, **options):
-        raise OperationalError("gone")
+        raise OperationalError("gone\n  away")
 
     monkeypatch.setattr(NotificationManager, "send", down)
     monkeypatch.setattr("notifications.can.rules.close_old_connections", lambda: None)
@@ -117,6 +117,7 @@ def test_a_live_bridge_survives_database_errors_and_a_replay_ends_with_the_error
     sends = [Send("a", []), Send("b", [])]
     Sender(lambda change: sends, tally, survives_database_errors=True).send(change)
     assert (tally.sent, tally.failed) == (0, 2)
+    assert caplog.text.count("(gone away), so no notification was queued for: ") == len(caplog.text.splitlines()) == 2
     with pytest.raises(OperationalError):
         Sender(lambda change: sends, tally, survives_database_errors=False).send(change)
 
