@@ -24,7 +24,7 @@ FLOORS = {
         "storage.postgres",
         "storage.sqlite",
     },
-    1: {"attachments", "context", "events", "recipients", "signals"},
+    1: {"attachments", "context", "events", "mail", "recipients", "signals"},
     2: {"models", "storage"},
     3: {"channels", "formats", "preferences"},
     4: {

@@ -226,7 +226,7 @@ class TestUndeclaredVariablesW007:
 
     def test_an_unlike_name_is_reported_with_all_known_names(self, check_template):
         [(_message, hint)] = check_template("{{ zebra }}")
-        assert hint == "It can use: base_url, cluster, eta, order_number, original, recipient."
+        assert hint == "It can use: base_url, cluster, eta, layout, order_number, original, recipient."
 
     def test_declared_and_built_in_variables_are_not_reported(self, check_template):
         assert check_template(NAMES) == []
@@ -485,6 +485,23 @@ class TestPreferencesE012:
 
 def sections(cluster, users, digest_kind, since, until):
     return {}
+
+
+def theme_of(cluster, event):
+    return {}
+
+
+class TestThemesE016:
+    def test_a_function_that_does_not_exist_is_reported(self, settings):
+        settings.NOTIFICATIONS = {**channels(), "THEME_OF": "nowhere.theme_of"}
+        assert len(found("E016")) == 1
+
+    def test_a_function_must_accept_a_cluster_and_an_event(self, settings):
+        settings.NOTIFICATIONS = {**channels(), "THEME_OF": f"{__name__}.theme_of"}
+        assert found("E016") == []
+        settings.NOTIFICATIONS = {**channels(), "THEME_OF": f"{__name__}.found"}
+        [message] = found("E016")
+        assert "does not accept 2 arguments" in message.msg
 
 
 class TestDigestsE013:

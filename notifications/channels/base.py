@@ -17,6 +17,7 @@ from django.utils.module_loading import import_string
 from notifications.attachments import Attachment
 from notifications.conf import get_channel_conf
 from notifications.conf.channels import ProviderConf
+from notifications.mail.footer import Footer
 from notifications.models import Delivery
 from notifications.outcomes import Receipt
 
@@ -27,12 +28,13 @@ SUBJECT = "subject.txt"
 class Rendered:
     """The rendered parts of one delivery. The subject is one line, and text parts are not HTML-escaped.
 
-    ``attachments`` is empty unless the channel takes attachments.
+    ``attachments`` is empty unless the channel takes attachments, and ``footer`` unless it has the part ``html``.
     """
 
     parts: Mapping[str, str]
     language: str = ""
     attachments: tuple[Attachment, ...] = ()
+    footer: Footer = Footer()
 
     @property
     def subject(self) -> str:

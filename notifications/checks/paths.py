@@ -58,6 +58,14 @@ def check_digest_sections() -> Messages:
         yield from _check_callable(path, "DIGEST_SECTIONS", 5, hint, "klaxon.E013")
 
 
+def check_theme_of() -> Messages:
+    if path := conf.current().theme_of:
+        hint = (
+            "Set it to the dotted path of a function (cluster, event) that returns a dict such as THEME, or remove it."
+        )
+        yield from _check_callable(path, "THEME_OF", 2, hint, "klaxon.E016")
+
+
 def _check_callable(path: str, key: str, count: int | None, hint: str, identifier: str) -> Messages:
     """
     :param count: the number of arguments that Klaxon calls it with; None if the check ignores them.

@@ -35,6 +35,7 @@ from notifications.conf.problem import (
     is_time_span,
     suggest,
 )
+from notifications.conf.theme import find_theme_problems
 from notifications.delays import DELAYS_HINT, find_delays_fault, parse_delays
 from notifications.exceptions import ChannelNotConfigured
 
@@ -85,6 +86,10 @@ class Conf:
         "the dotted path of a class with load(cluster, user_ids)",
     )
     base_url: str = option("", str, "str", 'the address of your site, such as "https://example.com"', is_site_address)
+    theme: Mapping[str, Any] = option(dict, Mapping, "json", 'a dict such as {"color": "#003366"}')
+    theme_of: str = option(
+        "", str, "str", "the dotted path of a callable(cluster, event) that returns a dict, or empty"
+    )
     address_fields: Mapping[str, str] = option(
         dict, Mapping, "dict", 'a dict such as {"phone": "phone_number"}', is_dict_of_texts
     )
@@ -163,6 +168,10 @@ class Conf:
         return frozenset(name for name, channel in _get_channels().items() if channel.enabled)
 
 
+PROBLEM_FINDERS: Mapping[str, Callable[[Any], Iterator[Problem]]] = {
+    "CHANNELS": find_channel_problems,
+    "THEME": lambda theme: find_theme_problems(theme, "NOTIFICATIONS['THEME']"),
+}
 KEYS = {item.name.upper(): item for item in fields(Conf)}
 
 
@@ -279,8 +288,8 @@ def _find_key_problems(key: Any, value: Any) -> Iterator[Problem]:
         yield Problem(f"NOTIFICATIONS[{key!r}] is {value!r}.", f"It must be {known.metadata['requirement']}.")
     elif key == "RETRY_DELAYS" and (fault := find_delays_fault(value)):
         yield Problem(f"NOTIFICATIONS[{key!r}] is {value!r}.", fault)
-    elif key == "CHANNELS":
-        yield from find_channel_problems(value)
+    elif key in PROBLEM_FINDERS:
+        yield from PROBLEM_FINDERS[key](value)
 
 
 def from_env(env: Any, prefix: str = "NOTIFICATIONS_") -> dict[str, Any]:

@@ -36,8 +36,7 @@ from notifications.delivering.attempt_outcomes import (
 from notifications.delivering.outcome_writer import OutcomeWriter
 from notifications.delivering.providers.breaker import count_trailing_failures, is_failure, opens_circuit
 from notifications.delivering.providers.choice import SLOW_SECONDS, AttemptResult, Provider, Providers
-from notifications.delivering.rendering import get_locale, render_notification
-from notifications.delivering.rendering.digest import render_digest
+from notifications.delivering.rendering import render_delivery
 from notifications.delivering.session import ClaimedDelivery, Group, Session
 from notifications.models import AttachedFile, Delivery
 from notifications.models.attachment import Files
@@ -110,11 +109,8 @@ def _prepare(channel: BaseChannel, items: Sequence[ClaimedDelivery], session: Se
 
 
 def _build_message(channel: BaseChannel, item: ClaimedDelivery, files: Files) -> Any:
-    delivery, notification, person = item.delivery, item.delivery.notification, item.person
-    parts = (channel.required_parts, channel.optional_parts)
-    render = render_digest if notification.digest_kind else render_notification
-    rendered = render(notification, item.event, delivery.channel, parts, person.user, get_locale(person.settings))
-    return channel.prepare(delivery, replace(rendered, attachments=files) if files else rendered)
+    rendered = render_delivery(item.delivery, item.event, item.person, channel)
+    return channel.prepare(item.delivery, replace(rendered, attachments=files) if files else rendered)
 
 
 def _mark_sending(

@@ -1,5 +1,6 @@
-"""Rendering: from a notification and a recipient to the text for one channel."""
+"""Rendering: from a delivery and its recipient to the text for one channel."""
 
+from notifications.delivering.rendering.message import render_delivery
 from notifications.delivering.rendering.templates import (
     find_template_errors,
     get_locale,
@@ -14,6 +15,7 @@ __all__ = [
     "get_locale",
     "get_template_places",
     "render",
+    "render_delivery",
     "render_notification",
     "use_locale",
 ]

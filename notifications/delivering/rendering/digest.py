@@ -13,7 +13,6 @@ from typing import Any
 from django.db import InterfaceError, OperationalError
 from django.utils.text import Truncator
 
-from notifications import conf
 from notifications.channels.base import Rendered
 from notifications.delivering.rendering.templates import (
     Locale,
@@ -24,12 +23,13 @@ from notifications.delivering.rendering.templates import (
     use_locale,
 )
 from notifications.events import NOTIFICATION_EVENTS, NotificationEvent, NotificationPriority
+from notifications.mail import get_theme
 from notifications.models import Delivery, Notification
 
 logger = logging.getLogger("notifications.rendering")
 
 DIGEST_VARIABLES = frozenset(
-    {"recipient", "cluster", "base_url", "digest_kind", "count", "unshown", "items", "groups", "sections"}
+    {"recipient", "cluster", "base_url", "layout", "digest_kind", "count", "unshown", "items", "groups", "sections"}
 )
 """The variables of the templates of digests and batches."""
 MAX_ITEMS = 100
@@ -65,15 +65,21 @@ class ItemGroup:
 
 
 def render_digest(
-    notification: Notification, event: NotificationEvent, channel: str, parts: Parts, user: Any, locale: Locale
+    notification: Notification,
+    event: NotificationEvent,
+    channel: str,
+    parts: Parts,
+    user: Any,
+    locale: Locale,
+    layout: Any = None,
 ) -> Rendered:
     """Return the text of a digest or batch for a user on a channel."""
-    variables = build_digest_variables(notification, channel, next(iter(parts[0]), ""), user, locale)
+    variables = build_digest_variables(notification, channel, next(iter(parts[0]), ""), user, locale, layout)
     return render(get_template_places(event.name, notification.digest_kind, channel), *parts, variables, locale)
 
 
 def build_digest_variables(
-    notification: Notification, channel: str, part: str, user: Any, locale: Locale
+    notification: Notification, channel: str, part: str, user: Any, locale: Locale, layout: Any = None
 ) -> dict[str, Any]:
     """Return the variables of a digest or batch.
 
@@ -85,7 +91,8 @@ def build_digest_variables(
     return {
         "recipient": user,
         "cluster": notification.cluster,
-        "base_url": conf.current().base_url.rstrip("/"),
+        "base_url": get_theme(notification.cluster, notification.event).base_url,
+        "layout": layout,
         "digest_kind": notification.digest_kind,
         "count": count,
         "unshown": count - len(items),

@@ -19,13 +19,13 @@ from django.template import Context, Engine, Template, TemplateDoesNotExist, Tem
 from django.template.loaders.cached import Loader as CachedLoader
 from django.utils import timezone, translation
 
-from notifications import conf
 from notifications.channels.base import SUBJECT, Rendered
 from notifications.context import UNSTORABLE
 from notifications.core.hours import get_zone
 from notifications.core.translations import has_lazy_text, resolve_lazy_texts
 from notifications.events import BuiltInEvents, NotificationEvent
 from notifications.exceptions import TemplateMissing
+from notifications.mail import get_theme
 from notifications.models import Notification, UserSettings
 
 logger = logging.getLogger("notifications.rendering")
@@ -38,7 +38,7 @@ Locale = tuple[str, str]
 """A language code and the name of a time zone."""
 
 LANGUAGE_PATTERN = re.compile(r"[a-z]{1,8}(-[a-z0-9]{1,8})*")
-COMMON_VARIABLES = frozenset({"recipient", "cluster", "base_url", "original"})
+COMMON_VARIABLES = frozenset({"recipient", "cluster", "base_url", "original", "layout"})
 """The variables that every template gets in addition to the context."""
 TEMPLATE_FALLBACKS = {BuiltInEvents.CRITICAL_MESSAGE.value: BuiltInEvents.MESSAGE.value}
 """Events that use the templates of another event if they have none of their own."""
@@ -48,13 +48,19 @@ GENERAL_FOLDER = "gathered"
 
 
 def render_notification(
-    notification: Notification, event: NotificationEvent, channel: str, parts: Parts, user: Any, locale: Locale
+    notification: Notification,
+    event: NotificationEvent,
+    channel: str,
+    parts: Parts,
+    user: Any,
+    locale: Locale,
+    layout: Any = None,
 ) -> Rendered:
     """Return the text of a notification that is no digest or batch, for a user on a channel.
 
     :raises TemplateMissing: if a required part has no template.
     """
-    variables = build_variables(event, channel, notification, user, locale)
+    variables = build_variables(event, channel, notification, user, locale, layout)
     return render(get_template_places(event.name, "", channel), *parts, variables, locale)
 
 
@@ -78,7 +84,7 @@ def use_locale(locale: Locale) -> Iterator[None]:
 
 
 def build_variables(
-    event: NotificationEvent, channel: str, notification: Notification, user: Any, locale: Locale
+    event: NotificationEvent, channel: str, notification: Notification, user: Any, locale: Locale, layout: Any = None
 ) -> dict[str, Any]:
     """Return the common variables, and the context as the transform changes it.
 
@@ -88,12 +94,13 @@ def build_variables(
     variables = {
         "recipient": user,
         "cluster": notification.cluster,
-        "base_url": conf.current().base_url.rstrip("/"),
+        "base_url": get_theme(notification.cluster, event.name).base_url,
         **original,
     }
     if event.transform_for(channel) is not None:
         variables.update(_transform(event, channel, notification, locale))
-    variables["original"] = original
+    # The layout must work with every context, so these two override its values.
+    variables["original"], variables["layout"] = original, layout
     return variables
 
 
@@ -130,16 +137,21 @@ def render(
     """Render the parts of a channel in the recipient's language and time zone.
 
     :param places: where to search. The first place that has a part provides it.
+    :param variables: the variables of the templates. If they contain a ``layout``, it gets each part when it is
+        rendered, for the parts after it.
     :param locale: the language code and the name of the time zone.
     :raises TemplateMissing: if a required part has no template.
     """
     language = locale[0]
     parts: dict[str, str] = {}
+    layout = variables.get("layout")
     with use_locale(locale):
         for part in (*required, *optional):
             template = find_template(places, part, language)
             if template is not None:
                 parts[part] = _render_template(template, part, variables)
+                if layout is not None:
+                    layout.add_part(part, parts[part])
             elif part in required:
                 event, channel = places[0]
                 name = get_template_name(event, channel, part)

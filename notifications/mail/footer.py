@@ -1,0 +1,46 @@
+"""The footer of emails: why the recipient gets this email, and the links to preferences and to unsubscribe.
+
+The features that know these register a source when Django starts, so rendering does not import them.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Footer:
+    """What the footer of one email contains. Every field can be empty.
+
+    :param reason: a sentence in the recipient's language, such as "You get this because you follow road works."
+    :param preferences_url: the page where the recipient chooses what to get.
+    :param unsubscribe_url: the page where the recipient unsubscribes, which works without logging in.
+    """
+
+    reason: str = ""
+    preferences_url: str = ""
+    unsubscribe_url: str = ""
+
+
+FooterSource = Callable[[Any, Any, Any], Mapping[str, str]]
+"""A function from a delivery, its event and its person to the fields of :class:`Footer` that it knows.
+
+It is called for every message in the recipient's language, so it must not use the database.
+"""
+FOOTER_SOURCES: dict[str, FooterSource] = {}
+
+
+def register_footer_source(name: str, source: FooterSource) -> None:
+    """Register a source. The fields that it returns override those of the sources that were registered before it."""
+    FOOTER_SOURCES[name] = source
+
+
+def build_footer(delivery: Any, event: Any, person: Any) -> Footer:
+    """Return the footer of a delivery, in the active language.
+
+    :param person: the recipient, with the user and the settings; see ``notifications.sending.gates.Person``.
+    """
+    fields: dict[str, str] = {}
+    for source in FOOTER_SOURCES.values():
+        fields.update(source(delivery, event, person))
+    return Footer(**fields)

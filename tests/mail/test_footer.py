@@ -1,0 +1,24 @@
+"""The sources of the footer of emails."""
+
+import pytest
+
+from notifications.mail import Footer, register_footer_source
+from notifications.mail.footer import FOOTER_SOURCES, build_footer
+
+
+@pytest.fixture(autouse=True)
+def sources(monkeypatch):
+    for name in list(FOOTER_SOURCES):
+        monkeypatch.delitem(FOOTER_SOURCES, name)
+    yield
+    FOOTER_SOURCES.clear()
+
+
+def test_without_sources_the_footer_is_empty():
+    assert build_footer(None, None, None) == Footer()
+
+
+def test_each_source_adds_what_it_knows():
+    register_footer_source("links", lambda delivery, event, person: {"unsubscribe_url": f"/{delivery}/{event}"})
+    register_footer_source("reason", lambda delivery, event, person: {"reason": f"for {person}"})
+    assert build_footer(7, "sale", "ann") == Footer("for ann", "", "/7/sale")
