@@ -36,6 +36,7 @@ from notifications.channels.mailboxes import (
 from notifications.channels.mime import MAX_WORD_LENGTH, attach, make_subject_foldable
 from notifications.channels.smtp import EmailBackend as SMTPBackend
 from notifications.channels.smtp import Timeouts
+from notifications.channels.smtp_security import OPTION, find_encryption_fault, get_setting_name
 from notifications.core import extras
 from notifications.exceptions import MissingExtra
 from notifications.models import Delivery
@@ -58,8 +59,8 @@ class EmailChannel(BaseChannel):
     """Send emails.
 
     Options: ``from_email``, ``reply_to`` (a list), ``mailer`` (an alias of ``MAILERS``), or ``backend`` (a dotted path)
-    and ``backend_options``. By default the channel uses the site's ``DEFAULT_FROM_EMAIL``, and its default mailer or
-    ``EMAIL_BACKEND``.
+    and ``backend_options``, and ``allow_smtp_without_tls``. By default the channel uses the site's
+    ``DEFAULT_FROM_EMAIL``, and its default mailer or ``EMAIL_BACKEND``.
     """
 
     address_kind = "email"
@@ -76,18 +77,28 @@ class EmailChannel(BaseChannel):
         backend: str | None = None,
         backend_options: dict[str, Any] | None = None,
         mailer: str | None = None,
+        allow_smtp_without_tls: bool = False,
     ) -> None:
         if isinstance(reply_to, str):
             raise TypeError(f"reply_to must be a list of addresses, not {reply_to!r}")
+        if not isinstance(allow_smtp_without_tls, bool):
+            raise TypeError(f"{OPTION} must be True or False, not {allow_smtp_without_tls!r}")
         self.from_email, self.reply_to = str(from_email or settings.DEFAULT_FROM_EMAIL or ""), list(map(str, reply_to))
         self.sender_faults = list(_find_sender_faults(self.from_email, self.reply_to, is_default=not from_email))
         if not self.sender_faults and not "".join([self.from_email, *self.reply_to]).isascii():
             self.from_email, self.reply_to = encode_domain(self.from_email), list(map(encode_domain, self.reply_to))
         self.backend, self.backend_options, self.mailer = backend, backend_options or {}, mailer
         self._connect()
+        self.encryption_fault = (
+            None if allow_smtp_without_tls else find_encryption_fault(self.connection, self.name_setting("use_tls"))
+        )
         self.timeout = _get_max_seconds(self.connection)
         self._has_sent_mail = False
         self.domain = "localhost" if self.sender_faults else parse_mailbox(self.from_email).domain
+
+    def name_setting(self, option: str) -> str:
+        """Return where the site sets an option of its SMTP backend, such as ``"use_tls"``."""
+        return get_setting_name(option, self.backend, self.backend_options, self.mailer, uses_mailers())
 
     def _connect(self) -> None:
         self.connection = cast(Any, open_backend(self.backend, self.backend_options, self.mailer))
@@ -130,7 +141,7 @@ class EmailChannel(BaseChannel):
 
     def _attempt(self, message: EmailMultiAlternatives) -> tuple[Receipt, bool]:
         """Return the receipt, and whether the server may have refused only this connection, without taking the mail."""
-        if self.sender_faults or not message.to[0].isascii():
+        if self.sender_faults or self.encryption_fault or not message.to[0].isascii():
             refused = self._refuse_locally(message)
             if refused is not None:
                 return refused, False
@@ -144,8 +155,8 @@ class EmailChannel(BaseChannel):
 
     def _refuse_locally(self, message: EmailMultiAlternatives) -> Receipt | None:
         """Return a receipt if the message cannot be sent at all; otherwise None."""
-        if self.sender_faults:
-            error = " ".join(self.sender_faults)
+        if faults := [*self.sender_faults, *([self.encryption_fault] if self.encryption_fault else [])]:
+            error = " ".join(map(str, faults))
             return Receipt(message, Verdict.CONFIGURATION, self._provider, error=error, blames=Blame.PROVIDER)
         if error := _find_recipient_fault(message.to[0], knows_utf8=isinstance(self.connection, SMTPBackend)):
             return Receipt(message, Verdict.PERMANENT, self._provider, error=error, blames=Blame.RECIPIENT)

@@ -9,6 +9,7 @@ import io
 import re
 import smtplib
 import socket
+import ssl
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import Any
 
 from django.core.mail import EmailMessage
 from django.core.mail.backends.smtp import EmailBackend as DjangoBackend
+from django.utils.functional import cached_property
 
 from notifications.channels.email_errors import CLOSING, Unreachable
 from notifications.channels.mailboxes import NotSupported, parse_like_django, parse_mailbox
@@ -262,6 +264,13 @@ class EmailBackend(DjangoBackend):
     @property
     def connection_class(self) -> Any:
         return partial(StageTrackingSMTPOverTLS if self.use_ssl else StageTrackingSMTP, timeouts=self.timeouts)
+
+    @cached_property
+    def ssl_context(self) -> ssl.SSLContext:
+        """Django's context, but never with a version before TLS 1.2, which a system's OpenSSL may still allow."""
+        context: ssl.SSLContext = super().ssl_context
+        context.minimum_version = max(context.minimum_version, ssl.TLSVersion.TLSv1_2)
+        return context
 
     @property
     def is_content_requested(self) -> bool:

@@ -3,10 +3,10 @@
 Errors: E001 settings, E002 missing template, E003 duplicate event name, E004 enum and registry differ, E005 missing
 extra, E006 channel class, E007 members of the cluster, E008 cluster model, E009 old SQLite, E010 USE_TZ, E011 CAN
 rules, E012 preferences, E013 digests, E014 recipients of free text, E015 address fields, E016 themes, E020 senders of
-emails, E030 databases, E031 database engine, E032 no template engine, E033 own templates not found, E034 foreign files.
-Warnings: W001 channel not configured, W002 SQLite options, W003 spool, W004 connection pools, W005 folder for outcomes,
-W006 settings outside of NOTIFICATIONS, W007 undeclared variables, W008 disabled, W009 another package, W010 no field
-for email.
+emails, E021 SMTP without TLS, E030 databases, E031 database engine, E032 no template engine, E033 own templates not
+found, E034 foreign files. Warnings: W001 channel not configured, W002 SQLite options, W003 spool, W004 connection
+pools, W005 folder for outcomes, W006 settings outside of NOTIFICATIONS, W007 undeclared variables, W008 disabled, W009
+another package, W010 no field for email.
 """
 
 from collections import defaultdict

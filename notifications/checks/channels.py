@@ -13,6 +13,7 @@ from django.utils.module_loading import import_string
 from notifications import conf
 from notifications.channels import BaseChannel, create_channel
 from notifications.channels.email import EmailChannel
+from notifications.channels.smtp_security import EncryptionFault
 from notifications.conf import get_address_kind, get_channel_class, get_channel_conf
 from notifications.conf.channels import ProviderConf
 from notifications.conf.problem import find_nearest, suggest
@@ -66,6 +67,8 @@ def _check_channel(name: str, provider: ProviderConf, channel: Any, setting: str
     else:
         if isinstance(channel, EmailChannel):
             yield from map(_sender_error, channel.sender_faults)
+            if channel.encryption_fault:
+                yield _encryption_error(channel.encryption_fault)
         missing = [module for module in channel.requires if not extras.is_installed(module)]
         for module in missing:
             yield missing_extra_error(f"The channel {name!r}", module, extras.EXTRA_BY_MODULE.get(module, module))
@@ -107,6 +110,10 @@ def _channel_error(name: str, fault: str, hint: str) -> CheckMessage:
 def _sender_error(fault: str) -> CheckMessage:
     hint = "Set it to one address, such as shop@example.com or 'The Shop <shop@example.com>'."
     return Error(f"A sender of emails is invalid: {fault}", hint=hint, id="klaxon.E020")
+
+
+def _encryption_error(fault: EncryptionFault) -> CheckMessage:
+    return Error(f"No email is sent: {fault.sentence}", hint=fault.advice, id="klaxon.E021")
 
 
 def missing_extra_error(feature: str, module: str, extra: str) -> CheckMessage:

@@ -17,6 +17,8 @@ EXTRA_BY_MODULE = {
     "celery": "celery",
     "django_tenants": "tenants",
     "prometheus_client": "metrics",
+    "dns": "dns",
+    "dkim": "dns",
 }
 
 

@@ -214,7 +214,8 @@ class TestTheConnection:
         assert (channel.connection.timeout, channel.timeout) == (3, 26)
 
     def test_an_unknown_host_is_a_network_failure(self, closing):
-        channel = closing(EmailChannel(backend=SMTP, backend_options={"host": "no-such-host.invalid", "timeout": 2}))
+        options = {"host": "no-such-host.invalid", "timeout": 2, "use_tls": True}
+        channel = closing(EmailChannel(backend=SMTP, backend_options=options))
         [receipt] = send(channel, "ann@example.com")
         assert (receipt.verdict, receipt.blames) == (Verdict.TEMPORARY, Blame.NETWORK)
 
