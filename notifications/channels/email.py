@@ -4,7 +4,6 @@ Each recipient gets a separate message in a separate call of ``send_messages()``
 for a whole list: one refused recipient would abort the rest of the list.
 """
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from smtplib import SMTPRecipientsRefused
 from typing import Any, cast
@@ -26,20 +25,17 @@ from notifications.channels.email_errors import (
     make_sending_receipt,
     may_need_new_connection,
 )
-from notifications.channels.mailboxes import (
-    InvalidMailbox,
-    encode_domain,
-    has_international_local_part,
-    parse_mailbox,
-    to_dns_address,
-)
-from notifications.channels.mime import MAX_WORD_LENGTH, attach, make_subject_foldable
+from notifications.channels.email_headers import build_headers
+from notifications.channels.mailboxes import has_international_local_part, to_dns_address
+from notifications.channels.mime import MAX_WORD_LENGTH, attach, check_header, make_subject_foldable
+from notifications.channels.senders import EncodedSender, Sender, encode_sender, find_sender_faults
 from notifications.channels.smtp import EmailBackend as SMTPBackend
 from notifications.channels.smtp import Timeouts
 from notifications.channels.smtp_security import OPTION, find_encryption_fault, get_setting_name
 from notifications.core import extras
 from notifications.exceptions import MissingExtra
-from notifications.models import Delivery
+from notifications.mail import get_theme
+from notifications.models import Delivery, Notification
 from notifications.outcomes import Blame, Receipt, Verdict
 
 DJANGO_SMTP = "django.core.mail.backends.smtp.EmailBackend"
@@ -58,9 +54,9 @@ SLOW_STEPS = 4
 class EmailChannel(BaseChannel):
     """Send emails.
 
-    Options: ``from_email``, ``reply_to`` (a list), ``mailer`` (an alias of ``MAILERS``), or ``backend`` (a dotted path)
-    and ``backend_options``, and ``allow_smtp_without_tls``. By default the channel uses the site's
-    ``DEFAULT_FROM_EMAIL``, and its default mailer or ``EMAIL_BACKEND``.
+    Options: ``from_email``, ``reply_to`` (a list), ``feedback_id``, ``mailer`` (an alias of ``MAILERS``), or
+    ``backend`` (a dotted path) and ``backend_options``, and ``allow_smtp_without_tls``. By default the channel uses the
+    site's ``DEFAULT_FROM_EMAIL``, and its default mailer or ``EMAIL_BACKEND``.
     """
 
     address_kind = "email"
@@ -78,15 +74,17 @@ class EmailChannel(BaseChannel):
         backend_options: dict[str, Any] | None = None,
         mailer: str | None = None,
         allow_smtp_without_tls: bool = False,
+        feedback_id: str = "",
     ) -> None:
-        if isinstance(reply_to, str):
-            raise TypeError(f"reply_to must be a list of addresses, not {reply_to!r}")
         if not isinstance(allow_smtp_without_tls, bool):
             raise TypeError(f"{OPTION} must be True or False, not {allow_smtp_without_tls!r}")
-        self.from_email, self.reply_to = str(from_email or settings.DEFAULT_FROM_EMAIL or ""), list(map(str, reply_to))
-        self.sender_faults = list(_find_sender_faults(self.from_email, self.reply_to, is_default=not from_email))
-        if not self.sender_faults and not "".join([self.from_email, *self.reply_to]).isascii():
-            self.from_email, self.reply_to = encode_domain(self.from_email), list(map(encode_domain, self.reply_to))
+        own = Sender(from_email or settings.DEFAULT_FROM_EMAIL or "", reply_to)
+        name = "from_email" if from_email else "DEFAULT_FROM_EMAIL"
+        self.sender_faults = list(find_sender_faults(own, name))
+        # An email with an invalid sender is prepared too. send() then refuses it as a configuration error.
+        unusable = EncodedSender(own.from_email, tuple(own.reply_to), "localhost")
+        self.sender = unusable if self.sender_faults else encode_sender(own)
+        self.feedback_id = feedback_id
         self.backend, self.backend_options, self.mailer = backend, backend_options or {}, mailer
         self._connect()
         self.encryption_fault = (
@@ -94,7 +92,6 @@ class EmailChannel(BaseChannel):
         )
         self.timeout = _get_max_seconds(self.connection)
         self._has_sent_mail = False
-        self.domain = "localhost" if self.sender_faults else parse_mailbox(self.from_email).domain
 
     def name_setting(self, option: str) -> str:
         """Return where the site sets an option of its SMTP backend, such as ``"use_tls"``."""
@@ -109,17 +106,17 @@ class EmailChannel(BaseChannel):
         self._builds_mime_itself = isinstance(self.connection, (SMTPBackend, *anymail_errors.BACKENDS))
 
     def prepare(self, delivery: Delivery, rendered: Rendered) -> EmailMultiAlternatives:
-        # The same id for each attempt of an epoch, so that a mailbox can detect repeats (RFC 5322, 3.6.4).
-        key = delivery.idempotency_key
-        digest = hashlib.sha256(f"{delivery.notification.correlation_id}:{key}".encode()).hexdigest()[:32]
         subject, address = rendered.subject, delivery.address
+        # Before any backend of the site gets it. Klaxon's own templates have no such subject.
+        check_header("Subject", subject)
+        sender = self._find_sender(delivery.notification)
         message = EmailMultiAlternatives(
             subject=subject,
             body=rendered.text,
-            from_email=self.from_email,
+            from_email=sender.from_email,
             to=[address if address.isascii() else _encode_recipient(address)],
-            reply_to=self.reply_to,
-            headers={"Message-ID": f"<{digest}.{key}@{self.domain}>", "Auto-Submitted": "auto-generated"},
+            reply_to=sender.reply_to,
+            headers=build_headers(delivery, sender.domain, rendered.footer.unsubscribe_url, self.feedback_id),
         )
         if html := rendered.html:
             message.attach_alternative(html, "text/html")
@@ -128,6 +125,23 @@ class EmailChannel(BaseChannel):
         if len(subject) > MAX_WORD_LENGTH and not self._builds_mime_itself:
             return make_subject_foldable(message)
         return message
+
+    def _find_sender(self, notification: Notification) -> EncodedSender:
+        """Return the sender of the theme, or that of the channel.
+
+        :raises ValueError: if the theme has an invalid address.
+        """
+        theme = get_theme(notification.cluster, notification.event)
+        if not (theme.from_email or theme.reply_to):
+            return self.sender
+        chosen = Sender(theme.from_email or self.sender.from_email, theme.reply_to or self.sender.reply_to)
+        try:
+            return encode_sender(chosen)
+        except ValueError as error:
+            raise ValueError(
+                f"The theme of the event {notification.event!r} in {notification.cluster!s:.80} has an invalid sender: "
+                f"{error} Correct THEME or the result of THEME_OF, and resend the email."
+            ) from error
 
     def send(self, messages: Sequence[EmailMultiAlternatives]) -> Iterator[Receipt]:
         for message in messages:
@@ -212,16 +226,6 @@ def _find_recipient_fault(address: str, knows_utf8: bool) -> str:
     if has_international_local_part(address) and not knows_utf8:
         return f"The part of {address} before the @ is not ASCII, which requires an SMTP server with SMTPUTF8."
     return ""
-
-
-def _find_sender_faults(from_email: str, reply_to: Sequence[str], is_default: bool) -> Iterator[str]:
-    """Yield one sentence for each invalid sender. It names the setting."""
-    senders = [("DEFAULT_FROM_EMAIL" if is_default else "from_email", from_email)]
-    for setting, text in [*senders, *(("reply_to", address) for address in reply_to)]:
-        try:
-            parse_mailbox(text)
-        except InvalidMailbox as error:
-            yield f"{setting} {text!r:.200} {error}".rstrip(".") + "."
 
 
 def _get_max_seconds(connection: Any) -> float:

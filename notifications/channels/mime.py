@@ -24,6 +24,7 @@ from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.utils.encoding import punycode
 
 from notifications.attachments import Attachment
+from notifications.channels.email_headers import UnfoldedHeader
 from notifications.channels.mailboxes import CONTROL_CHARACTERS, parse_mailbox
 
 Mail = TypeVar("Mail", bound=EmailMessage)
@@ -31,7 +32,7 @@ Mail = TypeVar("Mail", bound=EmailMessage)
 MAX_LINE_BYTES, PREFERRED_LINE_BYTES = 998, 78
 # A longer word cannot be folded, and could exceed the length of a line.
 MAX_WORD_LENGTH = 900
-# Replaces international addresses while Django renders the mail.
+# Replaces addresses that are inserted as they are while Django renders the mail.
 PLACEHOLDER = "place@address.invalid"
 ADDRESS_HEADERS = ("From", "To", "Reply-To")
 OWN_HEADERS = frozenset({"subject", "from", "to", "cc", "reply-to", "date", "mime-version", "content-type"})
@@ -40,7 +41,7 @@ OWN_HEADERS = frozenset({"subject", "from", "to", "cc", "reply-to", "date", "mim
 def render_mail(mail: EmailMessage) -> bytes:
     """Return the complete mail, with the line ends of SMTP.
 
-    :raises ValueError: if a header contains a line end.
+    :raises ValueError: if a header contains a line end or another control character.
     """
     if not "".join(map(str, [mail.from_email, *mail.to, *mail.reply_to])).isascii() and (
         international := dict(_find_international_headers(mail))
@@ -48,7 +49,28 @@ def render_mail(mail: EmailMessage) -> bytes:
         return _render_with_raw_headers(mail, international)
     if isinstance(mail, EmailMultiAlternatives) and is_simple(mail):
         return _render_simple(_encode_long_words(mail))
+    headers = dict(_iterate_headers(mail))
+    for name, value in headers.items():
+        check_header(name, value)
+    if long := {name: headers[name] for name in ADDRESS_HEADERS if _is_long_address(name, headers.get(name, ""))}:
+        return _render_with_raw_headers(mail, long)
     return render_with_django(make_subject_foldable(mail))
+
+
+def _is_long_address(name: str, value: str) -> bool:
+    """Whether Python may fold the header and remove the quotes of a name, which changes the address."""
+    return value.isascii() and PREFERRED_LINE_BYTES < len(f"{name}: {value}") <= MAX_LINE_BYTES
+
+
+def check_header(name: str, value: str) -> None:
+    """Check that a header is one line.
+
+    Django refuses only the usual line ends, but Python breaks a long header at other control characters too.
+
+    :raises ValueError: if it contains a control character.
+    """
+    if CONTROL_CHARACTERS.search(value):
+        raise ValueError(f"The header {name} contains a line end or another control character: {value!r:.200}")
 
 
 def render_with_django(mail: EmailMessage) -> bytes:
@@ -113,12 +135,12 @@ def _find_international_headers(mail: EmailMessage) -> Iterator[tuple[str, str]]
                 yield name, ", ".join(map(str, mailboxes))
 
 
-def _render_with_raw_headers(mail: EmailMessage, international: Mapping[str, str]) -> bytes:
-    """Insert international addresses into the rendered mail. Django would encode them, which changes the address."""
+def _render_with_raw_headers(mail: EmailMessage, raw: Mapping[str, str]) -> bytes:
+    """Insert addresses into the rendered mail as they are. Django would encode or fold them and change the address."""
     fields = {"From": "from_email", "To": "to", "Reply-To": "reply_to"}
-    placeholders = {fields[name]: PLACEHOLDER if name == "From" else [PLACEHOLDER] for name in international}
+    placeholders = {fields[name]: PLACEHOLDER if name == "From" else [PLACEHOLDER] for name in raw}
     head, end, body = render_mail(_copy_with(mail, **placeholders)).partition(b"\r\n\r\n")
-    for name, value in international.items():
+    for name, value in raw.items():
         head = head.replace(f"{name}: {PLACEHOLDER}".encode(), f"{name}: {value}".encode(), 1)
     return head + end + body
 
@@ -150,11 +172,14 @@ def _iterate_headers(mail: EmailMessage) -> Iterator[tuple[str, str]]:
     if mail.reply_to:
         yield "Reply-To", ", ".join(map(str, mail.reply_to))
     for name, value in mail.extra_headers.items():
-        yield name, str(value)
+        yield name, value if isinstance(value, UnfoldedHeader) else str(value)
 
 
 def _render_simple(mail: EmailMultiAlternatives) -> bytes:
-    headers = [_format_header(name, value) for name, value in _iterate_headers(mail)]
+    headers = [
+        f"{name}: {value}" if isinstance(value, UnfoldedHeader) else _format_header(name, value)
+        for name, value in _iterate_headers(mail)
+    ]
     date = formatdate(localtime=settings.EMAIL_USE_LOCALTIME)
     head = "\r\n".join([*headers, f"Date: {date}", "MIME-Version: 1.0", ""])
     parts = [

@@ -30,16 +30,16 @@ def send_sample(channel: EmailChannel, name: str, provider: str, address: str) -
 
 def build_sample(channel: EmailChannel, name: str, provider: str, address: str) -> EmailMultiAlternatives:
     """Return the test mail. It has the headers for unsubscribing if the site has an https URL."""
-    headers = {"Message-ID": f"<{uuid.uuid4().hex}@{channel.domain}>", "Auto-Submitted": "auto-generated"}
+    headers = {"Message-ID": f"<{uuid.uuid4().hex}@{channel.sender.domain}>", "Auto-Submitted": "auto-generated"}
     base_url = conf.current().base_url
     has_headers = base_url.startswith("https://")
     if has_headers:
         headers["List-Unsubscribe"] = f"<{base_url}>"
         headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     return EmailMultiAlternatives(
-        subject=f"Test of the email setup of {channel.domain}",
+        subject=f"Test of the email setup of {channel.sender.domain}",
         body=TEXT.format(channel=name, provider=provider, note=NOTE if has_headers else ""),
-        from_email=channel.from_email,
+        from_email=channel.sender.from_email,
         to=[address],
         reply_to=channel.reply_to,
         headers=headers,

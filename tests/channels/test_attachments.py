@@ -12,7 +12,7 @@ from notifications.channels.base import Rendered
 from notifications.channels.email import EmailChannel
 from notifications.channels.mime import render_with_django
 from notifications.manager import NotificationManager
-from notifications.models import Delivery, Notification, NotificationLog
+from notifications.models import Cluster, Delivery, Notification, NotificationLog
 from notifications.outcomes import DeliveryState, Verdict
 from notifications.testing import capture_notifications, simulated
 from tests.channels.servers import mail_service, post_office
@@ -51,7 +51,9 @@ def smtp(port):
 def test_the_parameters_of_a_type_arrive(office):
     files = FILES[-3:]
     channel = EmailChannel(from_email="shop@example.com", **smtp(office.port))
-    delivery = Delivery(pk=7, notification=Notification(correlation_id="abc"), address="ann@example.com")
+    delivery = Delivery(
+        pk=7, notification=Notification(correlation_id="abc", cluster=Cluster()), address="ann@example.com"
+    )
     rendered = Rendered({"subject.txt": "x", "txt": "x"}, attachments=tuple(files))
     assert [receipt.verdict for receipt in channel.send([channel.prepare(delivery, rendered)])] == [Verdict.ACCEPTED]
     channel.close()
@@ -108,7 +110,7 @@ class TestBySMTP:
     def test_no_line_exceeds_the_maximum_length(self, office):
         channel = EmailChannel(from_email="shop@example.com", **smtp(office.port))
         rendered = Rendered({"subject.txt": "x", "txt": "x"}, "en", tuple(FILES))
-        notification = Notification(correlation_id="abc")
+        notification = Notification(correlation_id="abc", cluster=Cluster())
         mail = channel.prepare(Delivery(pk=7, notification=notification, address="ann@example.com"), rendered)
         assert max(map(len, render_with_django(mail).split(b"\r\n"))) <= 998
 
@@ -160,7 +162,7 @@ class TestByService:
     def test_a_mail_service_gets_them_unchanged(self):
         with mail_service() as service:
             channel = mailgun(service)
-            notification = Notification(correlation_id="abc")
+            notification = Notification(correlation_id="abc", cluster=Cluster())
             rendered = Rendered({"subject.txt": "x", "txt": "x"}, "en", tuple(FILES[:4]))
             delivery = Delivery(pk=7, notification=notification, address="ann@example.com")
             [receipt] = channel.send([channel.prepare(delivery, rendered)])

@@ -171,7 +171,7 @@ class TestTheMail:
         assert office.mails[0]["Message-ID"].endswith("@example.com>")
 
     def test_another_delivery_or_epoch_has_another_id(self, channel):
-        notification = Notification(correlation_id="abc")
+        notification = Notification(correlation_id="abc", cluster=Cluster())
         rendered = Rendered({"subject.txt": "x", "txt": "x"})
         ids = {
             channel.prepare(Delivery(pk=pk, epoch=epoch, notification=notification), rendered).extra_headers[

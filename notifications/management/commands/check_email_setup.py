@@ -129,7 +129,7 @@ def parse_address(text: str) -> str:
 
 def find_domains(channels: list[tuple[str, str, EmailChannel]], more: list[str]) -> list[str]:
     """Return the domains of all valid senders and the given ones, each once, in their ASCII form."""
-    senders = [channel.domain for _, _, channel in channels if not channel.sender_faults]
+    senders = [channel.sender.domain for _, _, channel in channels if not channel.sender_faults]
     if sender := conf.current().theme.get("from_email"):
         with suppress(InvalidMailbox):  # reported by an attempt, which names the theme
             senders.append(parse_mailbox(sender).domain)
