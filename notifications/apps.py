@@ -30,6 +30,7 @@ class NotificationsConfig(AppConfig):
         from notifications.delivering.workers import cleanup
         from notifications.delivering.workers.periodic_tasks import register_periodic_task
         from notifications.digests import make_due, release_overdue, send_section_digests
+        from notifications.tracking import record, webhooks
 
         checks.register_checks()
         events.autodiscover()
@@ -40,6 +41,8 @@ class NotificationsConfig(AppConfig):
         register_periodic_task("digests", 15.0, make_due)
         register_periodic_task("overdue digest items", 60.0, release_overdue)
         register_periodic_task("section digests", 60.0, send_section_digests)
+        webhooks.connect()
+        register_periodic_task("late tracking events", 30.0, record.match_late)
         if celery.is_enabled():
             from notifications.celery import receiver
 

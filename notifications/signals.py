@@ -5,6 +5,8 @@ the notifications; ``commit`` is the same object for all notifications of one tr
 ``delivery_failed`` and ``delivery_dropped`` (``partition, delivery``) are sent after the commit of the outcome;
 ``delivery_failed`` means that the delivery is dead, not that it will be retried. ``notification_acknowledged``
 (``partition, notification, user``) is sent after the commit of a user's first acknowledgement.
+``tracking_event_recorded`` (``partition, event``) is sent after the commit of a new :class:`TrackingEvent`, such as a
+bounce; its ``delivery`` is None if Klaxon did not send the mail, or if the outcome of its delivery is not written yet.
 """
 
 from django.dispatch import Signal
@@ -14,3 +16,4 @@ delivery_sent = Signal()
 delivery_failed = Signal()
 delivery_dropped = Signal()
 notification_acknowledged = Signal()
+tracking_event_recorded = Signal()

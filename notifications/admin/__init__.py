@@ -19,7 +19,9 @@ else:
         pause,
         preferences,
         settings,
+        suppression,
         topic,
+        tracking,
     )
 
     __all__ = [
@@ -33,5 +35,7 @@ else:
         "pause",
         "preferences",
         "settings",
+        "suppression",
         "topic",
+        "tracking",
     ]

@@ -1,33 +1,15 @@
-"""The admin of suppressions, circuits, workers and buckets, for operators."""
+"""The admin of circuits, workers and buckets, for operators."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from django.contrib import admin
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from notifications.admin import search
-from notifications.admin.base import PermanentAdmin, StyledAdmin, ViewOnlyAdmin
-from notifications.admin.filters import AddressKindFilter
-from notifications.models import Bucket, Circuit, Heartbeat, Suppression
-from notifications.models.suppression import hash_normalized
-
-
-@admin.register(Suppression)
-class SuppressionAdmin(ViewOnlyAdmin):
-    """Deleting a row lifts the suppression."""
-
-    list_display = ("address", "kind", "reason", "is_active", "refusals", "created_at")
-    list_filter = ("is_active", AddressKindFilter, "reason")
-    search_help_text = _("Enter a complete address. Only hashes are stored, so parts of an address are not found.")
-    fieldsets = ((None, {"fields": ("address", "kind", "reason", "is_active", "refusals", "created_at")}),)
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        # The whole text is one address, because a quoted local part can contain spaces.
-        return (queryset.filter(address_hash=hash_normalized(search_term)) if search_term.strip() else queryset), False
+from notifications.admin.base import PermanentAdmin, StyledAdmin
+from notifications.models import Bucket, Circuit, Heartbeat
 
 
 @admin.register(Circuit)

@@ -15,6 +15,7 @@ EXTRA_BY_MODULE = {
     "ninja": "api",
     "apprise": "apprise",
     "celery": "celery",
+    "flufl": "bounces",
     "django_tenants": "tenants",
     "prometheus_client": "metrics",
     "dns": "dns",
@@ -35,6 +36,7 @@ def import_optional(module: str) -> ModuleType:
         return import_module(module)
     except ModuleNotFoundError as error:
         top = module.partition(".")[0]
-        if error.name != top:
+        # The name of a module in a namespace package, such as flufl.bounce, is not its first part.
+        if error.name not in (top, module):
             raise
         raise MissingExtra(top, EXTRA_BY_MODULE.get(top, top)) from error

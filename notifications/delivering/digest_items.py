@@ -14,7 +14,7 @@ from notifications.delivering.outcome_writer import send_outcome_signal
 from notifications.delivering.recheck import apply_decisions, get_state_after, load_contexts
 from notifications.delivering.session import ClaimedDelivery, Session
 from notifications.models import Delivery, NotificationLog, Suppression
-from notifications.models.suppression import Pair
+from notifications.models.suppression import SuppressedAddress
 from notifications.outcomes import Drop, Reason, Rule, RuleKind
 from notifications.sending.gates import DIGEST_ITEM_GATES, find_obstacle, recheck
 from notifications.sending.gates.facts import collect_addresses
@@ -59,7 +59,10 @@ def _load_items(digests: Sequence[Delivery], using: str) -> Mapping[int, Sequenc
 
 
 def _find_dropped(
-    digest: ClaimedDelivery, items: Mapping[int, Sequence[Delivery]], suppressed: frozenset[Pair], now: datetime
+    digest: ClaimedDelivery,
+    items: Mapping[int, Sequence[Delivery]],
+    suppressed: frozenset[SuppressedAddress],
+    now: datetime,
 ) -> list[DroppedItem]:
     decisions = [
         (row, recheck(_move_to_channel_of(digest.delivery, row), digest.person, suppressed, now, DIGEST_ITEM_GATES))

@@ -22,7 +22,7 @@ from notifications.delivering.attempt_outcomes import build_drop_row, build_rele
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.models import Delivery, NotificationLog, Suppression
 from notifications.models.notification import send_signal_on_commit
-from notifications.models.suppression import hash_normalized
+from notifications.models.suppression import hash_normalized, is_suppressed
 from notifications.outcomes import DeliveryState, Drop, Reason
 from notifications.sending.gates import Facts, decide
 from notifications.sending.gates.facts import build_facts, load_delivery_recipients
@@ -219,9 +219,9 @@ def _load_facts(channels: Mapping[Delivery, str], using: str, now: datetime) -> 
     pairs = {(kind, address) for kind, address in addresses if address and kind != "user"}
     suppressed = Suppression.objects.using(using).find_suppressed(pairs)
     for row, channel in channels.items():
-        address, kind = chosen[row.pk], kinds[row.pk]
-        if address.alternative and (kind, hash_normalized(address.address)) in suppressed:
-            is_usable = (kind, hash_normalized(address.alternative)) not in suppressed
+        address, kind, cluster_id = chosen[row.pk], kinds[row.pk], row.notification.cluster_id
+        if address.alternative and is_suppressed(suppressed, kind, address.address, cluster_id):
+            is_usable = not is_suppressed(suppressed, kind, address.alternative, cluster_id)
             address = address.use_alternative() if is_usable else address
         moved = copy(row)
         moved.channel, moved.address = channel, address.address

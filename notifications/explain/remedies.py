@@ -152,8 +152,7 @@ REMEDIES: Mapping[Reason, str | Callable[[Subject, Rule | None], str]] = {
     Reason.INVALID_ADDRESS: _("The {kind} address would have to be corrected."),
     Reason.ACCOUNT_ADDRESS: _("The {kind} address in the settings would have to be corrected."),
     Reason.SUPPRESSED: _(
-        "Somebody would have to delete the suppression once the address works, or another address would have to be "
-        "used."
+        "Somebody would have to lift the suppression once the address works, or another address would have to be used."
     ),
     Reason.PREFERENCE: _describe_preference,
     Reason.MUTED: _("The user would have to lift the mute, or {critical}."),

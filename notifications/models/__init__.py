@@ -27,6 +27,7 @@ from notifications.models.settings import UserSettings
 from notifications.models.shared_preference import SharedPreference
 from notifications.models.suppression import Suppression
 from notifications.models.topic import TopicSubscription
+from notifications.models.tracking_event import TrackingEvent
 
 __all__ = [
     "Acknowledgement",
@@ -47,6 +48,7 @@ __all__ = [
     "SharedPreference",
     "Suppression",
     "TopicSubscription",
+    "TrackingEvent",
     "UserSettings",
     "allow_log_changes",
     "get_cluster_model",

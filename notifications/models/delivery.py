@@ -334,6 +334,12 @@ class Delivery(models.Model):
             models.Index(fields=["lease"], condition=Q(state__in=("claimed", "sending")), name="klaxon_delivery_lease"),
             models.Index(fields=["settled_at"], condition=Q(state="dead"), name="klaxon_delivery_dead"),
             models.Index(fields=["merged_into"], condition=Q(merged_into__isnull=False), name="klaxon_delivery_merged"),
+            # Webhooks and returned mails name a delivery by this id.
+            models.Index(
+                fields=["provider_message_id"],
+                condition=Q(provider_message_id__gt=""),
+                name="klaxon_delivery_provider_id",
+            ),
         ]
 
     def __str__(self) -> str:

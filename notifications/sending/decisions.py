@@ -11,7 +11,14 @@ from notifications.conf import get_address_kind
 from notifications.core.addresses import ChosenAddress, hash_address, is_well_formed
 from notifications.models import Notification
 from notifications.models.fingerprint import Original
-from notifications.models.suppression import Pair, SuppressionLookup, hash_normalized, normalize_address
+from notifications.models.suppression import (
+    SuppressedAddress,
+    SuppressionLookup,
+    hash_normalized,
+    is_hash_suppressed,
+    is_suppressed,
+    normalize_address,
+)
 from notifications.outcomes import Answer, DeliveryState, Drop, Hold, Reason, Rule, RuleKind
 from notifications.sending.audience import Chunk
 from notifications.sending.duplicates import DuplicateLookup, find_duplicates
@@ -123,7 +130,7 @@ class Decisions:
         self.lookup = lookup
         self.wanted_at = max(request.options.send_at or now, now)
         self.loader = RecipientLoader(request.cluster, kinds)
-        self.suppressed: frozenset[Pair] = frozenset()
+        self.suppressed: frozenset[SuppressedAddress] = frozenset()
 
     @cached_property
     def suppressions(self) -> SuppressionLookup:
@@ -163,7 +170,7 @@ class Decisions:
         for candidate, original, answer in self.decide(chunk):
             yield self._build_facts(candidate, original), answer
 
-    def _apply_suppressions(self, candidates: Sequence[Candidate]) -> frozenset[Pair]:
+    def _apply_suppressions(self, candidates: Sequence[Candidate]) -> frozenset[SuppressedAddress]:
         """Return the suppressed addresses of the candidates.
 
         A candidate with a suppressed address uses its alternative or, if it has none that is usable, gets a cache key
@@ -172,12 +179,17 @@ class Decisions:
         hashes = [_get_suppression_hash(candidate) for candidate in candidates]
         others = {hash_normalized(candidate.alternative) for candidate in candidates if candidate.alternative}
         suppressed = self.suppressions.find({*hashes, *others} - {""})
-        suppressed_hashes = {address_hash for _kind, address_hash in suppressed}
+        suppressed_hashes = {address_hash for _kind, address_hash, _cluster_id in suppressed}
+        cluster_id = self.notification.cluster_id
         for candidate, own in zip(candidates, hashes, strict=True):
             if own not in suppressed_hashes:
                 continue
             kind, alternative = candidate.kind, candidate.alternative
-            if alternative and (kind, own) in suppressed and (kind, hash_normalized(alternative)) not in suppressed:
+            if (
+                alternative
+                and is_hash_suppressed(suppressed, kind, own, cluster_id)
+                and not is_suppressed(suppressed, kind, alternative, cluster_id)
+            ):
                 candidate.use_alternative()
             else:
                 candidate.cache_key = (candidate.channel, candidate.address)

@@ -45,14 +45,53 @@ class TestSuppressions:
     def test_all_are_listed_without_a_search(self, boss: Client) -> None:
         assert len(search_addresses(boss, "")) == len(search_addresses(boss, " ")) == 3
 
-    def test_a_suppression_can_be_lifted_but_not_changed(self, boss: Client) -> None:
-        row = Suppression.objects.first()
-        assert row is not None
+    def lift(self, client: Client, *rows: Suppression, **fields: str) -> Any:
+        keys = [str(row.pk) for row in rows]
+        return client.post(reverse(SUPPRESSIONS), {"action": "lift", "_selected_action": keys, **fields})
+
+    def test_a_suppression_cannot_be_changed(self, boss: Client) -> None:
+        row = Suppression.objects.all()[0]
         url = reverse("admin:klaxon_suppression_change", args=[row.pk])
         assert boss.get(url).status_code == 200
         assert boss.post(url, {"address": "x"}).status_code == 403
-        boss.post(reverse("admin:klaxon_suppression_delete", args=[row.pk]), {"post": "yes"})
-        assert Suppression.objects.count() == 2
+
+    def test_lifting_asks_for_a_reason(self, boss: Client) -> None:
+        row = Suppression.objects.all()[0]
+        text = self.lift(boss, row).content.decode()
+        assert "<h1>Lift 1 suppression?</h1>" in text
+        assert row.address.replace('"', "&quot;") in text
+        again = self.lift(boss, row, confirmed=str(row.pk), note=" ").content.decode()
+        assert "Enter a reason for lifting the suppression." in again
+        assert Suppression.objects.filter(is_active=True).count() == 3
+
+    def test_the_row_and_its_history_keep_the_reason(self, boss: Client) -> None:
+        first, second, _third = Suppression.objects.order_by("pk")
+        self.lift(boss, first, second, confirmed=f"{first.pk},{second.pk}", note="they exist again")
+        lifted = Suppression.objects.filter(is_active=False).values_list("lift_note", "lifted_by__username")
+        assert list(lifted) == [("they exist again", "boss")] * 2
+        assert [entry.change_message for entry in LogEntry.objects.all()] == ["they exist again"] * 2
+
+    def test_a_row_that_was_not_confirmed_stays(self, boss: Client) -> None:
+        first, second, third = Suppression.objects.order_by("pk")
+        self.lift(boss, first, second, third, confirmed=f"{first.pk}", note="it exists again")
+        assert Suppression.objects.filter(is_active=True).count() == 2
+
+    def test_lifting_twice_changes_nothing(self, boss: Client) -> None:
+        row = Suppression.objects.all()[0]
+        for note in ("it exists again", "another reason"):
+            self.lift(boss, row, confirmed=str(row.pk), note=note)
+        row.refresh_from_db()
+        assert row.lift_note == "it exists again"
+
+    def test_a_forged_confirmation_is_refused(self, boss: Client) -> None:
+        row = Suppression.objects.all()[0]
+        assert self.lift(boss, row, confirmed="1 OR 1", note="why").status_code == 400
+
+    def test_lifting_requires_its_permission(self, staff_with: Any) -> None:
+        row = Suppression.objects.all()[0]
+        viewer = staff_with("view_suppression")
+        self.lift(viewer, row, confirmed=str(row.pk), note="why")
+        assert Suppression.objects.filter(is_active=True).count() == 3
 
 
 class TestPausing:

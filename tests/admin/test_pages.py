@@ -30,6 +30,7 @@ from notifications.models import (
     SharedPreference,
     Suppression,
     TopicSubscription,
+    TrackingEvent,
     UserSettings,
     allow_log_changes,
 )
@@ -37,9 +38,9 @@ from notifications.recipients import Address
 from tests.admin.conftest import customers, send
 
 CHOSEN = (UserSettings, SharedPreference, Mute, PreferenceChange, TopicSubscription)
-OPERATED = (Bucket, Circuit, Heartbeat, Pause, Suppression)
+OPERATED = (Bucket, Circuit, Heartbeat, Pause, Suppression, TrackingEvent)
 SHOWN = (Notification, Delivery, NotificationLog, InboxItem, Acknowledgement, Cluster, *OPERATED, *CHOSEN)
-READ_ONLY = (Notification, Delivery, NotificationLog, Bucket, PreferenceChange)
+READ_ONLY = (Notification, Delivery, NotificationLog, Bucket, PreferenceChange, Suppression, TrackingEvent)
 
 
 def list_url(model: Any, **query: Any) -> str:
@@ -74,6 +75,11 @@ def create_rows_of_every_model(count: int, cluster: Cluster, prefix: str = "ann"
         Bucket(key=f"user:{cluster.pk}:u:{user.pk}", full_at=now, seen_at=now, promised_at=now) for user in users
     )
     Suppression.objects.suppress([("email", user.email) for user in users], "hard_bounce", now)
+    deliveries = Delivery.objects.filter(recipient__in=users, channel="email")
+    TrackingEvent.objects.bulk_create(
+        TrackingEvent(key=f"{row.pk}", delivery=row, kind="bounced", happened_at=now, recorded_at=now)
+        for row in deliveries
+    )
     Pause.objects.bulk_create(Pause(channel=user.username, since=now) for user in users)
     Circuit.objects.bulk_create(Circuit(key=f"email {user.username}") for user in users)
     Heartbeat.objects.bulk_create(

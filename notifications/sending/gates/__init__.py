@@ -14,7 +14,7 @@ from notifications.events import NOTIFICATION_EVENTS
 from notifications.exceptions import ChannelNotConfigured
 from notifications.models import Delivery
 from notifications.models.preferences import PreferenceLevel, resolve_preference
-from notifications.models.suppression import Pair, hash_normalized
+from notifications.models.suppression import SuppressedAddress, is_suppressed
 from notifications.outcomes import Answer, Deliver, Drop, Hold, Reason, Rule, RuleKind
 from notifications.sending.gates.facts import Facts, Person, build_facts, load_people
 from notifications.sending.gates.hours import digest, quiet_hours
@@ -66,8 +66,8 @@ def address(facts: Facts) -> Answer:
 
 
 def suppression(facts: Facts) -> Answer:
-    """Drop suppressed addresses, for CRITICAL events too: a provider has said that they do not exist."""
-    if facts.suppressed and (facts.kind, hash_normalized(facts.address)) in facts.suppressed:
+    """Drop suppressed addresses, for CRITICAL events too: a mail to them would not arrive, or would harm the site."""
+    if is_suppressed(facts.suppressed, facts.kind, facts.address, facts.cluster_id):
         return Drop(Reason.SUPPRESSED, Rule(RuleKind.SUPPRESSED, detail={"kind": facts.kind}))
     return Deliver()
 
@@ -150,7 +150,7 @@ def find_obstacle(delivery: Delivery) -> tuple[Reason, str] | None:
 
 
 def recheck(
-    delivery: Delivery, person: Person, suppressed: frozenset[Pair], now: datetime, gates: Sequence[Gate]
+    delivery: Delivery, person: Person, suppressed: frozenset[SuppressedAddress], now: datetime, gates: Sequence[Gate]
 ) -> Answer:
     """Decide about a queued delivery: drop it if it was cancelled or has expired, or else call these gates."""
     if delivery.notification.cancelled_at is not None:

@@ -20,7 +20,7 @@ from notifications.core.addresses import ChosenAddress, choose_address, user_key
 from notifications.events import NOTIFICATION_EVENTS, NotificationEvent
 from notifications.models import Delivery, Mute, Notification, SharedPreference, UserSettings, get_members
 from notifications.models.fingerprint import Original
-from notifications.models.suppression import Pair
+from notifications.models.suppression import Pair, SuppressedAddress
 from notifications.preferences import UserPreferences, load_preferences
 from notifications.recipients import Address
 
@@ -52,10 +52,11 @@ class Person:
         if self.user is None:
             return ChosenAddress("")
         chosen = self.settings.address_for(channel) if self.settings else ""
-        return choose_address(kind, chosen, _get_account_address(self.user, kind))
+        return choose_address(kind, chosen, get_account_address(self.user, kind))
 
 
-def _get_account_address(user: Any, kind: str) -> str:
+def get_account_address(user: Any, kind: str) -> str:
+    """Return the address of this kind of a user's account; empty if it has none."""
     name = get_address_field(type(user), kind)
     return str(getattr(user, name, "") or "") if name else ""
 
@@ -78,9 +79,10 @@ class Facts:
     kind: str
     person: Person
     address: str = ""
-    suppressed: frozenset[Pair] = frozenset()
+    suppressed: frozenset[SuppressedAddress] = frozenset()
     # The notification of which this is a duplicate.
     original: Original | None = None
+    cluster_id: Any = field(default=None, kw_only=True)
     topic: str = field(default="", kw_only=True)
     actor_id: Any = field(default=None, kw_only=True)
     expires_at: datetime | None = field(default=None, kw_only=True)
@@ -112,7 +114,7 @@ class Facts:
 def build_facts(
     delivery: Any,
     person: Person,
-    suppressed: frozenset[Pair],
+    suppressed: frozenset[SuppressedAddress],
     now: datetime,
     wanted_at: datetime | None = None,
     *,
@@ -138,6 +140,7 @@ def build_facts(
         delivery.address,
         suppressed,
         original,
+        cluster_id=notification.cluster_id,
         topic=notification.topic,
         actor_id=notification.actor_id,
         expires_at=notification.expires_at,

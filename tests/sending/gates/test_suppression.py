@@ -12,7 +12,7 @@ from notifications.models import Cluster, Delivery, NotificationLog, Suppression
 from notifications.models.suppression import MAX_PRELOADED, SuppressionLookup, hash_normalized
 from notifications.recipients import Address
 from notifications.testing import capture_notifications
-from tests.factories import UserFactory, UserSettingsFactory
+from tests.factories import ClusterFactory, UserFactory, UserSettingsFactory
 from tests.mailers import use_backend
 from tests.shop.notification_events import ShopEvents
 
@@ -55,16 +55,51 @@ def test_queued_deliveries_are_rechecked():
     assert captured.deliver() == {"dropped": 1}
 
 
-def test_every_reason_is_about_the_mailbox_so_mail_may_go_to_the_account():
-    """A new reason needs a decision: may :func:`~notifications.core.addresses.choose_address` reject the address?"""
-    assert set(Suppression.Cause.values) == {"hard_bounce", "repeated"}
+def test_every_cause_is_about_the_mailbox_or_suppresses_the_account_too():
+    """A new cause needs a decision: may :func:`~notifications.core.addresses.choose_address` reject the address?"""
+    assert set(Suppression.Cause.values) == {"hard_bounce", "repeated", "blocked", "complaint"}
+
+
+def test_a_suppression_can_be_for_one_cluster_only():
+    user = UserFactory()
+    one, other = ClusterFactory(members=[user]), ClusterFactory(members=[user])
+    Suppression.objects.suppress([("email", user.email)], Suppression.Cause.COMPLAINT, now(), one.pk)
+    results = [NotificationManager.send(ShopEvents.NEWSLETTER, user, cluster) for cluster in (one, other)]
+    assert [(result.queued, result.dropped) for result in results] == [(0, 1), (1, 0)]
+
+
+def test_a_batch_of_several_clusters_is_rechecked_by_cluster():
+    user = UserFactory()
+    clusters = [ClusterFactory(members=[user]) for _ in range(2)]
+    with capture_notifications() as captured:
+        for cluster in clusters:
+            NotificationManager.send(ShopEvents.NEWSLETTER, user, cluster)
+    Suppression.objects.suppress([("email", user.email)], Suppression.Cause.COMPLAINT, now(), clusters[0].pk)
+    assert captured.deliver() == {"dropped": 1, "sent": 1}
 
 
 def test_lifting_a_suppression_allows_mail_again():
-    user = UserFactory()
+    user, boss = UserFactory(), UserFactory()
     suppress(user.email)
-    Suppression.objects.all().delete()
+    assert Suppression.objects.lift(boss, " the mailbox exists again ", now()) == 1
     assert send(user).queued == 1
+    [row] = Suppression.objects.all()
+    assert (row.is_active, row.refusals, row.lifted_by, row.lift_note) == (False, 0, boss, "the mailbox exists again")
+
+
+def test_a_suppression_is_not_lifted_without_a_reason():
+    with pytest.raises(ValueError, match="reason"):
+        Suppression.objects.lift(None, " ", now())
+
+
+def test_a_lifted_suppression_can_return_and_counts_refusals_from_the_start():
+    Suppression.objects.count_refusal("email", "full@example.com", now())
+    suppress("gone@example.com")
+    assert Suppression.objects.lift(None, "repaired", now()) == 2
+    suppress("gone@example.com")
+    Suppression.objects.count_refusal("email", "full@example.com", now())
+    rows = Suppression.objects.order_by("reason").values_list("reason", "is_active", "refusals", "lift_note")
+    assert list(rows) == [("hard_bounce", True, 0, "repaired"), ("repeated", False, 1, "repaired")]
 
 
 class Bounces(BaseEmailBackend):
@@ -146,7 +181,7 @@ def test_few_suppressions_are_read_once_and_many_for_each_chunk(count, django_as
     suppressed = SuppressionLookup()
     with django_assert_num_queries(1 if count <= MAX_PRELOADED else 3):
         for _chunk in range(2):
-            found = {address_hash for _kind, address_hash in suppressed.find(hashes)}
+            found = {address_hash for _kind, address_hash, _cluster in suppressed.find(hashes)}
             assert found & hashes == {hash_normalized(address) for address in addresses[:2]}
 
 

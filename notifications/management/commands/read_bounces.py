@@ -1,0 +1,90 @@
+"""Read returned mails and complaints from a mailbox, or one mail from the standard input."""
+
+import mailbox
+import sys
+from argparse import ArgumentParser
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import CommandError
+
+from notifications.exceptions import MissingExtra
+from notifications.management.base import DatabaseCommand
+from notifications.management.counts import format_count
+from notifications.tracking.bounce_mails import MAX_BYTES, read_reports
+from notifications.tracking.record import record_named
+
+
+class Command(DatabaseCommand):
+    help = (
+        "Read returned mails and complaints, and suppress the addresses that no longer exist or that do not want mail. "
+        "Reading a mail twice changes nothing."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "mailbox", help="the path of an mbox file or a Maildir folder, or - for one mail from stdin"
+        )
+        parser.add_argument("--delete", action="store_true", help="delete the reports that were read from the mailbox")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            self.stdout.write(summarize(self.read(options)))
+        except MissingExtra as error:
+            raise CommandError(str(error)) from error
+
+    def read(self, options: Any) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        if options["mailbox"] == "-":
+            counts.update(read_mail(sys.stdin.buffer.read(MAX_BYTES)))
+        else:
+            for found in iterate_mailbox(open_mailbox(options["mailbox"]), options["delete"]):
+                counts.update(found)
+        return counts
+
+
+def read_mail(raw: bytes) -> Counter[str]:
+    """Record what a mail reports; return the number of its reports by what became of them."""
+    counts: Counter[str] = Counter(mails=1)
+    for report in read_reports(raw):
+        counts[record_named(report)] += 1
+    return counts
+
+
+def open_mailbox(path: str) -> mailbox.Mailbox[Any]:
+    """Open a Maildir or an mbox file.
+
+    :raises CommandError: if there is none.
+    """
+    if Path(path, "cur").is_dir():
+        return mailbox.Maildir(path, create=False)
+    if Path(path).is_file():
+        return mailbox.mbox(path, create=False)
+    raise CommandError(f"{path} is neither an mbox file nor a Maildir folder. Name one of them, or - for stdin.")
+
+
+def iterate_mailbox(box: mailbox.Mailbox[Any], deletes: bool) -> Iterator[Counter[str]]:
+    """Read all mails, and yield the counts of each. A mail is deleted only after it was recorded.
+
+    Mails that are no report about a delivery stay.
+    """
+    try:
+        if deletes:
+            box.lock()
+        for key in list(box.keys()):
+            counts = read_mail(box.get_bytes(key))
+            yield counts
+            if deletes and counts.keys() & {"recorded", "known"}:
+                box.remove(key)
+    except mailbox.ExternalClashError as error:
+        raise CommandError(f"Another process uses the mailbox: {error}. Try again later.") from error
+    finally:
+        box.close()
+
+
+def summarize(counts: Counter[str]) -> str:
+    mails, reports = counts["mails"], counts.total() - counts["mails"]
+    parts = f"{counts['recorded']} recorded, {counts['known']} known already, {counts['unmatched']} unmatched"
+    return f"Read {format_count(mails, 'mail')} with {format_count(reports, 'report')}: {parts}."

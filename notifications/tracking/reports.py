@@ -1,0 +1,97 @@
+"""Reports: what a provider, a mail server or a recipient says about a delivery. All functions here are pure."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+from notifications.channels.smtp_replies import Meaning, Reply, Stage, find_meaning
+from notifications.models import TrackingEvent
+from notifications.outcomes import Blame, Suppress, Verdict
+
+Kind = TrackingEvent.Kind
+REPLY_CODE = re.compile(r"(?<![\d.])([245]\d\d)(?![\d.])")
+ENHANCED_CODE = re.compile(r"(?<![\d.])([245])\.\d\.\d{1,3}(?!\.?\d)")
+# The mailbox does not accept mail from this sender (RFC 3463, 3.8; the lists of Microsoft). A code about the sender
+# itself, such as one for a listed IP address, is not among them.
+BLOCK_CODES = ("7.2", "7.120-139", "7.504-505", "7.507", "7.703")
+
+
+class Effect(Enum):
+    """The effect of a report on the address. HARD, COMPLAINT and BLOCK suppress it at once, SOFT at the third time."""
+
+    NONE = "none"
+    HARD = "hard"
+    SOFT = "soft"
+    BLOCK = "block"
+    COMPLAINT = "complaint"
+
+
+@dataclass(frozen=True)
+class Report:
+    """One report.
+
+    :param source: who reports it, such as ``"SendGrid"`` or ``"DSN"``.
+    :param key: a text that is the same each time that the same thing is reported.
+    :param message_ids: the ids by which the provider or the mail may name the delivery.
+    :param at: when it happened, aware; None if the report does not say so.
+    :param address: the address of the recipient; empty if only the delivery can say it.
+    :param detail: the provider's words.
+    """
+
+    kind: Kind
+    source: str
+    key: str
+    message_ids: tuple[str, ...] = ()
+    at: datetime | None = None
+    address: str = ""
+    detail: str = ""
+    effect: Effect = Effect.NONE
+
+
+def make_key(*parts: str) -> str:
+    """Return the key of a report from what identifies it."""
+    return hashlib.sha256("\0".join(parts).encode(errors="surrogatepass")).hexdigest()
+
+
+def parse_reply_text(text: str, status: str = "") -> Reply | None:
+    """Return the reply of a server in a text, or None if no code in it reports a failure.
+
+    :param status: an enhanced code that is given apart from the text. One in the text is used first.
+    """
+    enhanced = ENHANCED_CODE.search(text) or (None if is_vague(status) else ENHANCED_CODE.search(status))
+    code = REPLY_CODE.search(text)
+    if code and code[1][0] in "45":
+        number = int(code[1])
+    elif enhanced and enhanced[1] in "45":
+        number = 550 if enhanced[1] == "5" else 450
+    else:
+        return None
+    has_status = not enhanced or enhanced[0] in text
+    return Reply.of(number, text if has_status else f"{enhanced[0]} {text}" if enhanced else text)
+
+
+def is_vague(status: str) -> bool:
+    """Whether an enhanced code says only that something failed (RFC 3463, 3.1)."""
+    return status[1:].startswith(".0.0")
+
+
+def judge_reply(reply: Reply) -> Effect | None:
+    """Return the effect of a server's final refusal; None if the reply is about the sending site or the message."""
+    if any(reply.has_enhanced_code(pattern) for pattern in BLOCK_CODES):
+        return Effect.BLOCK
+    meaning = find_meaning(Stage.RCPT, reply)
+    if meaning.suppress is Suppress.NOW:
+        return Effect.HARD
+    return Effect.SOFT if _is_about_mailbox(reply, meaning) else None
+
+
+def is_about_site(reply: Reply) -> bool:
+    """Whether a refusal is about the sending site, so that it says nothing about the address."""
+    return find_meaning(Stage.RCPT, reply).verdict is Verdict.CONFIGURATION
+
+
+def _is_about_mailbox(reply: Reply, meaning: Meaning) -> bool:
+    # A temporary refusal is only reported as final after the server has given up.
+    return meaning.blames is Blame.RECIPIENT or meaning.suppress is not Suppress.NO or 400 <= reply.code < 500

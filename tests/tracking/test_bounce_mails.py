@@ -1,0 +1,240 @@
+"""Mails that report about a delivery: which suppress its address, which only say something, and which are ignored."""
+
+import io
+import mailbox
+import sys
+from contextlib import closing
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from notifications.models import NotificationLog, Suppression, TrackingEvent
+from notifications.recipients import Address
+from notifications.tracking.bounce_mails import judge_status, read_reports
+from notifications.tracking.record import record_named
+from notifications.tracking.reports import Effect
+from tests.factories import ClusterFactory, UserFactory, UserSettingsFactory
+from tests.tracking import mails
+from tests.tracking.conftest import send_newsletter
+
+pytestmark = pytest.mark.django_db
+
+
+def read(raw):
+    return [record_named(report) for report in read_reports(raw)]
+
+
+def events():
+    return list(TrackingEvent.objects.order_by("pk").values_list("kind", "source"))
+
+
+def suppressions():
+    return list(Suppression.objects.filter(is_active=True).values_list("reason", flat=True))
+
+
+class TestStatusNotifications:
+    def test_a_mailbox_that_does_not_exist_is_suppressed(self, delivery):
+        assert read(mails.status_notification(delivery)) == ["recorded"]
+        [suppression] = Suppression.objects.all()
+        assert (suppression.reason, suppression.cluster, suppression.is_active) == ("hard_bounce", None, True)
+        assert suppression.detail == "5.1.1 smtp; 550 5.1.1 User unknown"
+        assert events() == [("bounced", "DSN")]
+
+    def test_the_log_of_the_delivery_has_the_words_of_the_server(self, delivery):
+        read(mails.status_notification(delivery, diagnostic=f"smtp; 550 5.1.1 <{delivery.address}> unknown"))
+        row = NotificationLog.objects.get(kind="provider_event")
+        assert (row.delivery, row.success, row.provider) == (delivery, False, "DSN")
+        assert row.error_message.startswith("bounced: 5.1.1 smtp; 550 5.1.1 <u***@example.com> unknown")
+
+    def test_a_returned_mail_may_have_its_whole_text(self, delivery):
+        assert read(mails.status_notification(delivery, part="message/rfc822")) == ["recorded"]
+
+    def test_the_time_is_that_of_the_mail(self, delivery):
+        read(mails.status_notification(delivery))
+        assert TrackingEvent.objects.get().happened_at.isoformat() == "2026-06-01T08:00:00+00:00"
+
+    @pytest.mark.parametrize(
+        ("action", "kind"), [("delayed", "deferred"), ("Delivered", "delivered"), ("failed", "bounced")]
+    )
+    def test_an_action_says_what_happened(self, action, kind, delivery):
+        read(mails.status_notification(delivery, action=action, status="4.2.0", diagnostic=""))
+        assert events() == [(kind, "DSN")]
+        assert suppressions() == []
+
+    @pytest.mark.parametrize("action", ["relayed", "expanded", "", "unknown"])
+    def test_a_mail_that_went_on_says_nothing_about_the_mailbox(self, action, delivery):
+        assert read(mails.status_notification(delivery, action=action, status="2.1.9")) == []
+
+    def test_a_mailbox_that_refuses_is_suppressed_the_third_time(self):
+        user = UserFactory()
+        for number in range(3):
+            assert suppressions() == []
+            full = mails.status_notification(
+                send_newsletter(user),
+                status="5.2.2",
+                diagnostic="smtp; 552 5.2.2 Mailbox full",
+                message_id=f"<{number}@mx.example.org>",
+            )
+            assert read(full) == ["recorded"]
+        assert suppressions() == ["repeated"]
+
+    def test_the_same_mail_counts_once(self, delivery):
+        full = mails.status_notification(delivery, status="5.2.2", diagnostic="smtp; 552 5.2.2 Mailbox full")
+        assert read(full) == ["recorded"]
+        again = b"Received: from elsewhere.example.org\r\n" + full
+        assert [read(again) for _ in range(3)] == [["known"]] * 3
+        assert (suppressions(), Suppression.objects.get().refusals) == ([], 1)
+
+    @pytest.mark.parametrize("message_id", ["<1.2@shop.example.com>", "<x>", ""])
+    def test_a_mail_that_names_no_delivery_changes_nothing(self, message_id, delivery):
+        delivery.provider_message_id = message_id
+        assert read(mails.status_notification(delivery)) in (["unmatched"], [])
+        assert not Suppression.objects.exists()
+        assert events() == []
+
+    def test_one_address_behind_a_group_address_does_not_suppress_the_group(self, delivery):
+        read(mails.status_notification(delivery, recipient="gone@elsewhere.example.org"))
+        assert (suppressions(), Suppression.objects.get().refusals) == ([], 1)
+
+    def test_a_forwarding_server_names_the_original_recipient(self, delivery):
+        forwarded = mails.status_notification(
+            delivery, recipient="gone@elsewhere.example.org", original=delivery.address.upper()
+        )
+        read(forwarded)
+        assert suppressions() == ["hard_bounce"]
+
+    def test_an_international_domain_is_reported_in_ascii(self):
+        delivery = send_newsletter(Address(email="ann@müller.example"))
+        read(mails.status_notification(delivery, recipient="ann@xn--mller-kva.example"))
+        assert suppressions() == ["hard_bounce"]
+
+    @pytest.mark.parametrize(
+        ("status", "diagnostic", "effect"),
+        [
+            ("5.1.1", "smtp; 550 5.1.1 User unknown", Effect.HARD),
+            ("5.1.1", "", Effect.HARD),
+            ("5.1.10", "smtp;550 5.1.10 RESOLVER.ADR.RecipientNotFound", Effect.HARD),
+            ("5.0.0", "smtp; 550-5.1.1 The email account does not exist", Effect.HARD),
+            ("5.1.2", "dns; host not found", Effect.HARD),
+            ("5.2.1", "smtp; 550 5.2.1 mailbox disabled", Effect.SOFT),
+            ("5.2.2", "smtp; 552 5.2.2 mailbox full", Effect.SOFT),
+            ("4.2.2", "smtp; 452 4.2.2 mailbox full", Effect.SOFT),
+            ("4.4.7", "smtp; delivery time expired", Effect.SOFT),
+            ("5.4.7", "", Effect.SOFT),
+            ("5.0.0", "smtp; 550 Requested action not taken", Effect.SOFT),
+            ("5.7.124", "smtp; 550 5.7.124 not in the list of senders", Effect.BLOCK),
+            ("5.7.703", "smtp; 550 5.7.703 blocked", Effect.BLOCK),
+            ("5.7.606", "smtp; 550 5.7.606 Access denied, banned sending IP [192.0.2.1]", Effect.NONE),
+            ("5.7.26", "smtp; 550 5.7.26 Unauthenticated mail", Effect.NONE),
+            ("5.7.1", "smtp; 550 5.7.1 Message rejected as spam", Effect.NONE),
+            ("5.3.4", "smtp; 552 5.3.4 message too big", Effect.NONE),
+            ("", "", Effect.NONE),
+            ("2.0.0", "smtp; 250 fine", Effect.NONE),
+        ],
+    )
+    def test_the_codes_decide_whether_the_address_is_to_blame(self, status, diagnostic, effect):
+        assert judge_status(status, diagnostic) is effect
+
+
+class TestComplaints:
+    def test_a_complaint_suppresses_the_address_in_its_cluster(self, delivery):
+        assert read(mails.complaint(delivery)) == ["recorded"]
+        [suppression] = Suppression.objects.all()
+        assert (suppression.reason, suppression.cluster) == ("complaint", delivery.notification.cluster)
+        assert events() == [("complained", "ARF")]
+
+    def test_mails_of_other_tenants_still_arrive(self):
+        user = UserFactory()
+        one, other = ClusterFactory(members=[user]), ClusterFactory(members=[user])
+        read(mails.complaint(send_newsletter(user, one)))
+        assert send_newsletter(user, other).state == "sent"
+        with pytest.raises(AssertionError):
+            send_newsletter(user, one)
+
+    def test_a_complaint_is_about_the_person_and_not_about_one_of_their_addresses(self):
+        user, cluster = UserFactory(), ClusterFactory()
+        cluster.members.add(user)
+        UserSettingsFactory(user=user, cluster=cluster, addresses={"email": "other@example.com"})
+        delivery = send_newsletter(user, cluster)
+        assert delivery.address == "other@example.com"
+        read(mails.complaint(delivery))
+        assert suppressions() == ["complaint", "complaint"]
+        with pytest.raises(AssertionError):
+            send_newsletter(user, cluster)
+
+    @pytest.mark.parametrize("kind", ["not-spam", "auth-failure", "opt-out"])
+    def test_other_feedback_is_no_complaint(self, kind, delivery):
+        assert read(mails.complaint(delivery, kind=kind)) == []
+
+    @pytest.mark.parametrize("kind", ["Fraud", "virus", "other"])
+    def test_all_kinds_of_abuse_are(self, kind, delivery):
+        read(mails.complaint(delivery, kind=kind))
+        assert suppressions() == ["complaint"]
+
+
+@pytest.mark.needs("flufl")
+class TestOldServers:
+    @pytest.mark.parametrize("bounce", [mails.qmail_bounce, mails.exim_bounce])
+    def test_a_mail_in_a_format_of_their_own_is_read(self, bounce, delivery):
+        assert read(bounce(delivery)) == ["recorded"]
+        assert suppressions() == ["hard_bounce"]
+
+    def test_a_refusal_of_the_site_does_not_suppress(self, delivery):
+        read(mails.qmail_bounce(delivery, "550 5.7.606 Access denied, banned sending IP"))
+        assert (events(), suppressions()) == ([("bounced", "bounce")], [])
+
+    def test_an_absence_note_is_ignored(self, delivery):
+        assert read(mails.absence_note(delivery)) == []
+        assert read(b"Return-Path: <>\r\n" + mails.absence_note(delivery)) == []
+
+
+@pytest.mark.parametrize("raw", [b"", b"\0\xff", b"\r\n\r\n", b"Content-Type: multipart/report\r\n\r\nx", b"a" * 99])
+def test_a_malformed_mail_is_ignored(raw):
+    assert read(raw) == []
+
+
+class TestCommand:
+    def run(self, *args):
+        out = io.StringIO()
+        call_command("read_bounces", *args, stdout=out)
+        return out.getvalue().strip()
+
+    def fill(self, box, *raws):
+        for raw in raws:
+            box.add(raw)
+        box.close()
+
+    def test_one_mail_is_read_from_standard_input(self, delivery, monkeypatch):
+        raw = mails.status_notification(delivery)
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(raw)))
+        assert self.run("-") == "Read 1 mail with 1 report: 1 recorded, 0 known already, 0 unmatched."
+        assert suppressions() == ["hard_bounce"]
+
+    @pytest.mark.parametrize("kind", [mailbox.mbox, mailbox.Maildir])
+    def test_a_mailbox_is_read_any_number_of_times(self, kind, delivery, tmp_path):
+        path = str(tmp_path / "box")
+        stranger = mails.status_notification(delivery).replace(
+            delivery.provider_message_id.encode(), b"<a.b@c.example>"
+        )
+        own = mails.status_notification(delivery), mails.complaint(delivery), mails.absence_note(delivery)
+        self.fill(kind(path), *own, stranger)
+        assert self.run(path) == "Read 4 mails with 3 reports: 2 recorded, 0 known already, 1 unmatched."
+        assert self.run(path) == "Read 4 mails with 3 reports: 0 recorded, 2 known already, 1 unmatched."
+
+    @pytest.mark.parametrize("kind", [mailbox.mbox, mailbox.Maildir])
+    def test_reports_can_be_deleted_and_all_other_mail_stays(self, kind, delivery, tmp_path):
+        path = str(tmp_path / "box")
+        self.fill(kind(path), mails.status_notification(delivery), mails.absence_note(delivery))
+        self.run(path, "--delete")
+        with closing(kind(path)) as box:
+            assert [mail["Subject"] for mail in box] == ["Out of office: News"]
+
+    def test_a_path_that_is_no_mailbox_is_refused(self, tmp_path):
+        with pytest.raises(CommandError, match="neither an mbox file nor a Maildir folder"):
+            self.run(str(tmp_path / "missing"))
+
+    def test_a_missing_extra_is_named(self, delivery, monkeypatch):
+        monkeypatch.setitem(sys.modules, "flufl.bounce", None)
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(mails.qmail_bounce(delivery))))
+        with pytest.raises(CommandError, match="bounces"):
+            self.run("-")
