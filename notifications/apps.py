@@ -27,18 +27,17 @@ class NotificationsConfig(AppConfig):
     def ready(self) -> None:
         from notifications import celery, checks, events, signals
         from notifications.delivering import on_commit
-        from notifications.delivering.rendering import register_replacement
         from notifications.delivering.workers import cleanup
         from notifications.delivering.workers.periodic_tasks import register_periodic_task
         from notifications.digests import make_due, release_overdue, send_section_digests
-        from notifications.staff_templates.rendering import render_group
+        from notifications.mail import register_footer_source
         from notifications.tracking import record, webhooks
+        from notifications.unsubscribe.links import get_footer_fields
 
         checks.register_checks()
         events.autodiscover()
         signals.notifications_queued.connect(on_commit.notify_workers, dispatch_uid="klaxon.wake")
         signals.notifications_queued.connect(on_commit.deliver_now, dispatch_uid="klaxon.immediate")
-        register_replacement(render_group)
         register_periodic_task("cleanup", 60.0, cleanup.delete_expired)
         # The digests come first, then the deliveries that no digest took.
         register_periodic_task("digests", 15.0, make_due)
@@ -46,6 +45,7 @@ class NotificationsConfig(AppConfig):
         register_periodic_task("section digests", 60.0, send_section_digests)
         webhooks.connect()
         register_periodic_task("late tracking events", 30.0, record.match_late)
+        register_footer_source("unsubscribe", get_footer_fields)
         if celery.is_enabled():
             from notifications.celery import receiver
 

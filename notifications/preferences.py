@@ -31,7 +31,8 @@ class UserPreferences:
 class PreferenceSource(Protocol):
     """The interface of the class that ``PREFERENCES`` names.
 
-    It is instantiated without arguments for each chunk of recipients.
+    It is instantiated without arguments for each chunk of recipients. If it has a method ``set_wanted(cluster, user,
+    scope, name, channel, wanted)``, the link in emails calls it to turn something off or on.
     """
 
     def load(self, cluster: Any, user_ids: Collection[Any]) -> Mapping[Any, UserPreferences]:

@@ -7,6 +7,8 @@ the notifications; ``commit`` is the same object for all notifications of one tr
 (``partition, notification, user``) is sent after the commit of a user's first acknowledgement.
 ``tracking_event_recorded`` (``partition, event``) is sent after the commit of a new :class:`TrackingEvent`, such as a
 bounce; its ``delivery`` is None if Klaxon did not send the mail, or if the outcome of its delivery is not written yet.
+``recipient_unsubscribed`` (``partition, user, cluster, channel, scope, name, notification_id``) is sent after the
+commit of what a user has turned off by the link in an email.
 """
 
 from django.dispatch import Signal
@@ -17,3 +19,4 @@ delivery_failed = Signal()
 delivery_dropped = Signal()
 notification_acknowledged = Signal()
 tracking_event_recorded = Signal()
+recipient_unsubscribed = Signal()

@@ -1,4 +1,7 @@
-"""The URLs of the inbox. Include them with ``path("notifications/", include("notifications.urls"))``."""
+"""The URLs of the inbox and of the pages for unsubscribing.
+
+Include them with ``path("notifications/", include("notifications.urls"))``.
+"""
 
 from django.urls import include, path
 from django.views.generic import RedirectView
@@ -12,4 +15,5 @@ to_inbox = RedirectView.as_view(
 urlpatterns = [
     path("", to_inbox, name="index"),
     path("inbox/", include("notifications.inbox.urls")),
+    path("unsubscribe/", include("notifications.unsubscribe.urls")),
 ]

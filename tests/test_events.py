@@ -237,3 +237,19 @@ def test_a_limit_cannot_drop_critical_events(priority):
     with pytest.raises(ValueError, match="a limit cannot drop it"):
         event(priority=priority, limit="10/h", over_limit="drop")
     assert event(priority=priority, limit="10/h").limit == "10/h"
+
+
+def test_a_mandatory_event_reaches_everybody_and_waits_for_no_digest():
+    assert event(mandatory=True).bypasses_preferences
+    assert not event(mandatory=True).may_wait_for_digest(NotificationPriority.LOW)
+    assert not event().bypasses_preferences
+
+
+def test_a_mandatory_event_cannot_ask_for_a_digest():
+    with pytest.raises(ValueError, match="'door_opened' is mandatory, so it cannot wait for a digest"):
+        event(mandatory=True, digest=True)
+
+
+def test_mandatory_is_a_boolean():
+    with pytest.raises(TypeError, match="mandatory of event 'door_opened' must be True or False"):
+        event(mandatory="yes")

@@ -20,7 +20,6 @@ else:
         preferences,
         settings,
         suppression,
-        template,
         topic,
         tracking,
     )
@@ -37,7 +36,6 @@ else:
         "preferences",
         "settings",
         "suppression",
-        "template",
         "topic",
         "tracking",
     ]

@@ -6,7 +6,7 @@ rules, E012 preferences, E013 digests, E014 recipients of free text, E015 addres
 emails, E021 SMTP without TLS, E030 databases, E031 database engine, E032 no template engine, E033 own templates not
 found, E034 foreign files. Warnings: W001 channel not configured, W002 SQLite options, W003 spool, W004 connection
 pools, W005 folder for outcomes, W006 settings outside of NOTIFICATIONS, W007 undeclared variables, W008 disabled, W009
-another package, W010 no field for email.
+another package, W010 no field for email. For deployment: W011 no link to unsubscribe, W012 link that fails.
 """
 
 from collections import defaultdict
@@ -37,6 +37,7 @@ from notifications.checks.paths import (
     check_theme_of,
 )
 from notifications.checks.templates import check_templates
+from notifications.checks.unsubscribe import check_unsubscribe
 from notifications.core import extras
 from notifications.delivering import leftovers
 from notifications.events import NOTIFICATION_EVENTS, key_of
@@ -183,5 +184,11 @@ def run_checks(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return found
 
 
+def run_deployment_checks(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    # The other checks report invalid settings.
+    return [] if any(conf.problems()) else list(check_unsubscribe())
+
+
 def register_checks() -> None:
     register(run_checks, "klaxon")
+    register(run_deployment_checks, "klaxon", deploy=True)

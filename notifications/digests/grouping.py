@@ -10,9 +10,10 @@ from notifications import conf
 from notifications.conf import get_channel_class
 from notifications.events import DIGESTS, NOTIFICATION_EVENTS, NotificationEvent
 from notifications.models import Delivery, Notification, Suppression, UserSettings
-from notifications.outcomes import Drop, Reason
+from notifications.outcomes import Deliver, Drop, Reason
 from notifications.sending.gates import DIGEST_ITEM_GATES, Person, decide, find_obstacle, recheck
 from notifications.sending.gates.facts import build_facts, collect_addresses, load_delivery_recipients
+from notifications.sending.gates.hours import find_digest_opt_out
 
 
 @dataclass
@@ -103,11 +104,14 @@ def _key(row: Delivery) -> tuple[Any, ...]:
 
 def _build(group: Sequence[Delivery], person: Person, suppressed: frozenset[Any], now: datetime) -> PendingDigest:
     pending = PendingDigest(person, group[0].reason)
+    opt_out = find_digest_opt_out(person.settings, group[0].channel) if pending.reason == Reason.DIGEST else None
     for row in group:
         if find_obstacle(row):
             pending.undeliverable.append(row)
             continue
         answer = recheck(row, person, suppressed, now, DIGEST_ITEM_GATES)
+        if opt_out and isinstance(answer, Deliver) and not _is_always_sent(row):
+            answer = Drop(Reason.PREFERENCE, opt_out)
         if isinstance(answer, Drop):
             pending.refused.append((row, answer))
         else:
@@ -117,8 +121,13 @@ def _build(group: Sequence[Delivery], person: Person, suppressed: frozenset[Any]
     return pending
 
 
+def _is_always_sent(row: Delivery) -> bool:
+    return NOTIFICATION_EVENTS.find(row.notification.event).bypasses_preferences
+
+
 def _is_wanted(pending: PendingDigest, suppressed: frozenset[Any], now: datetime) -> bool:
-    """Return whether the recipient accepts digests. A recipient who has opted out gets the items one by one."""
+    """Return whether the recipient accepts digests. If their role or the cluster does not, the items are sent one by
+    one."""
     event: NotificationEvent = NOTIFICATION_EVENTS.find(pending.event)
     facts = build_facts(pending.items[0], pending.person, suppressed, now)
     return not isinstance(decide(replace(facts, event=event, topic="", actor_id=None), DIGEST_ITEM_GATES), Drop)

@@ -55,8 +55,10 @@ class NotificationEvent:
         ``"default"`` is 15 minutes, or an hour for LOW events; 0 is off. CRITICAL events have no batches.
     :param batch_scheduled: whether the window also applies to notifications with a ``send_at`` in the future; it then
         begins at that time. By default, these are not batched.
+    :param mandatory: whether it also reaches users who have opted out or muted it, as CRITICAL events always do. This
+        is for receipts and one-time codes. Its emails have no link to unsubscribe, and it waits for no digest.
     :param digest: whether it may wait for the digest of a user who has one. By default, MEDIUM and LOW events do,
-        except those with ``on_unknown="hold"``. CRITICAL events never do.
+        except those with ``on_unknown="hold"``. CRITICAL and mandatory events never do.
     :raises ValueError, TypeError: if a value is invalid. The message names the event.
     """
 
@@ -87,6 +89,7 @@ class NotificationEvent:
     batch_window: float | str = 0
     batch_scheduled: bool = False
     digest: bool | None = None
+    mandatory: bool = False
 
     def __post_init__(self) -> None:
         validate_declaration(self)
@@ -117,7 +120,7 @@ class NotificationEvent:
     @cached_property
     def bypasses_preferences(self) -> bool:
         """Whether it also reaches users who opted out."""
-        return self.priority == NotificationPriority.CRITICAL
+        return self.mandatory or self.priority == NotificationPriority.CRITICAL
 
     @cached_property
     def is_sent_at_any_hour(self) -> bool:
@@ -134,7 +137,7 @@ class NotificationEvent:
     def may_wait_for_digest(self, priority: int) -> bool:
         """Return whether it may wait for a digest at this priority, which a call may have raised."""
         if self.digest is None:
-            return priority >= NotificationPriority.MEDIUM and self.on_unknown != "hold"
+            return priority >= NotificationPriority.MEDIUM and self.on_unknown != "hold" and not self.mandatory
         return self.digest
 
     def transform_for(self, channel: str) -> Transform | None:

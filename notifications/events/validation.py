@@ -161,6 +161,13 @@ def _check_batch_and_digest(event: Any) -> None:
         raise ValueError(f"batch_scheduled of {_refer_to(event)} has no effect without a batch_window. Set one.")
     if event.digest not in (None, True, False):
         raise ValueError(f"digest of {_refer_to(event)} must be True, False or None, not {event.digest!r}.")
+    if not isinstance(event.mandatory, bool):
+        raise TypeError(f"mandatory of {_refer_to(event)} must be True or False, not {event.mandatory!r:.80}.")
+    if event.mandatory and event.digest:
+        raise ValueError(
+            f"{_refer_to(event, at_start=True)} is mandatory, so it cannot wait for a digest, which its users can turn "
+            "off. Remove digest or mandatory."
+        )
     if event.priority == NotificationPriority.CRITICAL and (window or event.digest):
         raise ValueError(
             f"{_refer_to(event, at_start=True)} is CRITICAL, so it cannot wait for a digest or a batch. "

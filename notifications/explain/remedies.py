@@ -11,7 +11,7 @@ from django.utils.translation import gettext_noop as _
 from notifications import conf
 from notifications.conf.limits import LIMIT_KEYS
 from notifications.core.rules import parts_of
-from notifications.events import NOTIFICATION_EVENTS, NotificationEvent
+from notifications.events import NOTIFICATION_EVENTS, NotificationEvent, NotificationPriority
 from notifications.outcomes import Reason, Rule, RuleKind
 from notifications.sending.gates.facts import get_address_field
 from notifications.sending.permission import get_required_permission
@@ -95,7 +95,7 @@ def _describe_limits(subject: Subject, rule: Rule | None) -> str:
     limits = {f"LIMITS['{name}']": settings.limit(name, subject.channel) for name in LIMIT_KEYS}
     if event and event.limit:
         limits |= {"LIMITS['user_event']": None, gettext("the limit of the event"): event.limit}
-    if event and event.bypasses_preferences:
+    if event and event.priority == NotificationPriority.CRITICAL:
         limits = {"CRITICAL_LIMIT": settings.critical_limit}
     names = ", ".join(f"{name} {rate}" for name, rate in limits.items() if rate)
     sentence = _("Fewer notifications would have to be sent, or a limit would have to be higher.")

@@ -150,7 +150,8 @@ def find_send_time(
 def _describe_pass(gate: str, facts: Facts) -> str:
     """Return why a gate lets the delivery through."""
     if facts.event.bypasses_preferences and gate in ("preferences", "mutes"):
-        return _("not checked, because the event is CRITICAL")
+        mandatory = _("not checked, because the event is mandatory")
+        return mandatory if facts.event.mandatory else _("not checked, because the event is CRITICAL")
     return PASS_REASONS[gate](facts)
 
 

@@ -15,8 +15,8 @@ from notifications.digests import DigestResult, Section, make_due, send_section_
 from notifications.digests.grouping import group_due
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.manager import NotificationManager
-from notifications.models import Delivery, InboxItem, UserSettings
-from notifications.outcomes import DeliveryState, Receipt, Verdict
+from notifications.models import Delivery, InboxItem, SharedPreference, UserSettings
+from notifications.outcomes import DeliveryState, Reason, Receipt, Verdict
 from notifications.testing import temporary_events
 from tests.digests.conftest import with_digest, work
 from tests.factories import UserFactory
@@ -192,10 +192,22 @@ def test_an_error_for_one_recipient_affects_no_other(clock, monkeypatch, caplog)
     assert Delivery.objects.get(state=DeliveryState.HELD).recipient == users[1]
 
 
-def test_a_user_who_opted_out_of_digests_gets_the_items_one_by_one(clock, reader):
+@pytest.mark.parametrize("choice", [{"categories": {"digest": False}}, {"events": {"daily_digest": {"email": False}}}])
+def test_a_user_who_turned_digests_off_does_not_get_the_items(clock, reader, choice):
     ship(reader, 1)
     ship(reader, 2)
-    UserSettings.objects.update(categories={"digest": False})
+    UserSettings.objects.update(**choice)
+    clock.to(EIGHT)
+    work()
+    assert mail.outbox == []
+    dropped = Delivery.objects.filter(channel="email").values_list("state", "reason")
+    assert list(dropped) == [(DeliveryState.DROPPED, Reason.PREFERENCE)] * 2
+
+
+def test_if_the_cluster_turned_digests_off_the_items_are_sent_one_by_one(clock, reader):
+    ship(reader, 1)
+    ship(reader, 2)
+    SharedPreference(categories={"digest": False}).save()
     clock.to(EIGHT)
     work()
     assert sorted(message.subject for message in mail.outbox) == ["Order 1 is on its way", "Order 2 is on its way"]

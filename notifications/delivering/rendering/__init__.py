@@ -1,7 +1,6 @@
 """Rendering: from a delivery and its recipient to the text for one channel."""
 
 from notifications.delivering.rendering.message import render_delivery
-from notifications.delivering.rendering.replacements import register_replacement, render_replacements
 from notifications.delivering.rendering.templates import (
     find_template_errors,
     get_locale,
@@ -15,10 +14,8 @@ __all__ = [
     "find_template_errors",
     "get_locale",
     "get_template_places",
-    "register_replacement",
     "render",
     "render_delivery",
     "render_notification",
-    "render_replacements",
     "use_locale",
 ]

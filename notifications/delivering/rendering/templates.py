@@ -23,7 +23,7 @@ from notifications.channels.base import SUBJECT, Rendered
 from notifications.context import UNSTORABLE
 from notifications.core.hours import get_zone
 from notifications.core.translations import has_lazy_text, resolve_lazy_texts
-from notifications.events import BuiltInEvents, NotificationEvent
+from notifications.events import BuiltInEvents, NotificationEvent, NotificationPriority
 from notifications.exceptions import TemplateMissing
 from notifications.mail import get_theme
 from notifications.models import Notification, UserSettings
@@ -121,7 +121,7 @@ def _transform(event: NotificationEvent, channel: str, notification: Notificatio
             return dict(transform(_load_context(notification, locale)))
     except Exception:
         # A critical event is sent without the transform. For any other event the delivery fails.
-        if not event.bypasses_preferences:
+        if event.priority != NotificationPriority.CRITICAL:
             raise
         logger.exception("The %s transform of critical event %r failed, so it is not used.", channel, event.name)
         return {}
@@ -160,14 +160,7 @@ def render(
 
 
 def _render_template(template: Template, part: str, variables: Mapping[str, Any]) -> str:
-    return clean_part(template.render(Context(dict(variables), autoescape=part == "html")), part)
-
-
-def clean_part(text: str, part: str) -> str:
-    """Return a rendered part without surrounding space, and a subject as one line.
-
-    :raises ValueError: if the text contains characters that cannot be stored.
-    """
+    text = template.render(Context(dict(variables), autoescape=part == "html"))
     if UNSTORABLE.search(text):
         raise ValueError(f"The rendered {part} contains a NUL character or half of a surrogate pair.")
     # A subject is a header, so it must be one line regardless of the context.
@@ -214,16 +207,11 @@ def _load_template(engine: Engine, places: Sequence[Place], part: str, language:
 def _list_names(places: Sequence[Place], part: str, language: str) -> Iterator[str]:
     """Yield the names of the templates to try: at each place, the closest language first."""
     for place in places:
-        for code in list_languages(language):
+        code = language
+        while code:
             yield get_template_name(*place, part, code)
-
-
-def list_languages(language: str) -> list[str]:
-    """Return a language, its shorter forms and ``""``, as in ``["de-at", "de", ""]``."""
-    codes = [language]
-    while codes[-1]:
-        codes.append(codes[-1].rpartition("-")[0])
-    return codes
+            code = code.rpartition("-")[0]
+        yield get_template_name(*place, part)
 
 
 def get_template_name(event: str, channel: str, part: str, language: str = "") -> str:

@@ -75,7 +75,7 @@ def suppression(facts: Facts) -> Answer:
 def preferences(facts: Facts) -> Answer:
     """Drop what the user does not want. If the user has not chosen, their roles decide, then the cluster.
 
-    Events declared CRITICAL are never dropped.
+    Events declared CRITICAL or mandatory are never dropped.
     """
     person = facts.person
     is_unset = person.settings is None and not person.shared
@@ -96,7 +96,7 @@ def get_choices(person: Person) -> list[PreferenceLevel]:
 
 
 def mutes(facts: Facts) -> Answer:
-    """Drop what the user has muted, until the mute ends. Events declared CRITICAL are never dropped."""
+    """Drop what the user has muted, until the mute ends. Events declared CRITICAL or mandatory are never dropped."""
     if facts.event.bypasses_preferences:
         return Deliver()
     for mute in facts.person.mutes:

@@ -1,4 +1,7 @@
-"""The gates that hold deliveries: for quiet hours, delivery windows, digests and batches. They drop nothing."""
+"""The gates that hold deliveries: for quiet hours, delivery windows, digests and batches.
+
+They drop nothing, except what would wait for a digest that the user has turned off.
+"""
 
 import logging
 from collections.abc import Mapping
@@ -17,9 +20,9 @@ from notifications.core.hours import (
     parse_windows,
 )
 from notifications.core.rules import join_rules
-from notifications.events import NotificationPriority, key_of
+from notifications.events import DIGESTS, NOTIFICATION_EVENTS, BuiltInEvents, NotificationPriority, key_of
 from notifications.models import UserSettings
-from notifications.outcomes import Answer, Deliver, Hold, Reason, Rule, RuleKind
+from notifications.outcomes import Answer, Deliver, Drop, Hold, Reason, Rule, RuleKind
 from notifications.sending.gates.facts import Facts
 
 logger = logging.getLogger("notifications.gates")
@@ -160,7 +163,22 @@ def digest(facts: Facts) -> Answer:
         hold = _hold_for_batch(facts)
     if hold is None or (facts.expires_at is not None and facts.expires_at <= hold.until):
         return Deliver()
+    if hold.reason is Reason.DIGEST and (rule := find_digest_opt_out(facts.person.settings, facts.channel)):
+        return Drop(Reason.PREFERENCE, rule)
     return hold
+
+
+def find_digest_opt_out(settings: UserSettings | None, channel: str) -> Rule | None:
+    """Return the rule by which a user has turned off their digest on a channel; None if they have not.
+
+    What would wait for it is dropped, because who unsubscribes from a digest does not want its items one by one.
+    """
+    if settings is None:
+        return None
+    member = DIGESTS.get(settings.digest, BuiltInEvents.DAILY_DIGEST)
+    event = NOTIFICATION_EVENTS[member]
+    choice = settings.find_choice(event.name, event.category, channel)
+    return None if choice is None or choice[0] else choice[1]
 
 
 def _hold_for_digest(facts: Facts, settings: UserSettings) -> Hold | None:

@@ -67,6 +67,7 @@ def test_a_digest_waits_for_the_hours_of_its_user_even_if_its_event_does_not():
         ("LOW", {}, True),
         ("LOW", {"digest": False}, False),
         ("MEDIUM", {"on_unknown": "hold"}, False),
+        ("MEDIUM", {"mandatory": True}, False),
     ],
 )
 def test_the_event_decides_whether_it_may_wait_for_a_digest(priority, options, waits):
@@ -157,3 +158,11 @@ def test_batch_scheduled_must_be_true_or_false_and_needs_a_window():
 def test_digest_must_be_true_or_false():
     with pytest.raises(ValueError, match="must be True, False or None"):
         facts(digest="daily")
+
+
+@pytest.mark.parametrize("choice", [{"events": {"daily_digest": {"email": False}}}, {"categories": {"digest": False}}])
+def test_what_would_wait_for_a_digest_that_the_user_turned_off_is_dropped(choice):
+    drop = digest(facts({**DAILY, **choice}))
+    assert (drop.reason, drop.rule.owner) == (Reason.PREFERENCE, "user")
+    assert digest(facts({**DAILY, **choice}, priority="HIGH")) == Deliver()
+    assert digest(facts({**DAILY, **choice}, digest=False)) == Deliver()

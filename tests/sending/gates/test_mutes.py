@@ -22,8 +22,8 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 
 
-def answer(*mutes, priority=NotificationPriority.HIGH, now=NOW, wanted_at=None, **about):
-    event = NotificationEvent("Door_Opened", priority, ["email"])
+def answer(*mutes, priority=NotificationPriority.HIGH, mandatory=False, now=NOW, wanted_at=None, **about):
+    event = NotificationEvent("Door_Opened", priority, ["email"], mandatory=mandatory)
     person = Person("u:1", UserFactory.build(), mutes=mutes)
     return gates.mutes(Facts(event, "email", "email", person, now=now, wanted_at=wanted_at or now, **about))
 
@@ -41,6 +41,7 @@ def test_muted_notifications_are_dropped_with_the_mute_as_rule(kind, value, abou
     drop = answer(Mute(kind=kind, value=value), **about)
     assert (drop.reason, describe_rule(drop.rule)) == (Reason.MUTED, f"user: muted {kind} {value} for ever")
     assert answer(Mute(kind=kind, value=value), priority=NotificationPriority.CRITICAL, **about) == Deliver()
+    assert answer(Mute(kind=kind, value=value), mandatory=True, **about) == Deliver()
 
 
 @pytest.mark.parametrize(

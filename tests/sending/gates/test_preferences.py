@@ -16,8 +16,8 @@ from tests.factories import UserFactory
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
-def answer(settings, *, priority=NotificationPriority.MEDIUM, name="door_opened", category="doors"):
-    event = NotificationEvent(name, priority, ["email"], category=category)
+def answer(settings, *, priority=NotificationPriority.MEDIUM, name="door_opened", category="doors", **declared):
+    event = NotificationEvent(name, priority, ["email"], category=category, **declared)
     person = Person("u:1", UserFactory.build(), settings=settings)
     return preferences(Facts(event, "email", "email", person, now=NOON, wanted_at=NOON))
 
@@ -44,6 +44,11 @@ def test_an_opt_out_applies_in_any_stored_spelling(stored):
 @pytest.mark.parametrize("stored", OPT_OUTS)
 def test_critical_events_ignore_opt_outs(stored):
     assert answer(UserSettings(**stored), priority=NotificationPriority.CRITICAL) == Deliver()
+
+
+@pytest.mark.parametrize("stored", OPT_OUTS)
+def test_mandatory_events_ignore_opt_outs(stored):
+    assert answer(UserSettings(**stored), mandatory=True) == Deliver()
 
 
 @pytest.mark.parametrize("name", ["DOOR_OPENED", "Door_Opened"])

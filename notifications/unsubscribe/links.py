@@ -1,0 +1,95 @@
+"""The signed links with which recipients turn notifications off.
+
+A token names the recipient, the cluster, the notification, the event and the channel by their ids. It contains no
+address, and it does not expire: an old email must still be good for unsubscribing. Its signature proves that it comes
+from an email that this site has sent. ``SECRET_KEY_FALLBACKS`` keeps links valid after a change of ``SECRET_KEY``.
+"""
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from django.core.signing import BadSignature, Signer
+from django.urls import NoReverseMatch, get_script_prefix, get_urlconf, reverse
+from django.utils.translation import get_language
+
+from notifications.events import NotificationEvent
+from notifications.mail import get_theme
+from notifications.models import Delivery
+
+SALT = "notifications.unsubscribe"
+URL_NAME = "notifications:unsubscribe"
+# A point instead of Django's colon, because some mail clients end a link at a colon.
+SEPARATOR = "."
+
+
+class LinkTarget(NamedTuple):
+    """What a link refers to. The keys of the user and the cluster are texts, whatever type they have."""
+
+    user_key: str
+    cluster_key: str
+    notification_id: int
+    event: str
+    channel: str
+
+
+class InvalidLink(Exception):
+    """The token of a link was not signed by this site, or has been changed."""
+
+
+def make_token(target: LinkTarget) -> str:
+    """Return a token for URLs. The same target always has the same token, until ``SECRET_KEY`` changes."""
+    return _make_signer().sign_object(list(target))
+
+
+def read_token(token: str) -> LinkTarget:
+    """Return the target of a token.
+
+    :raises InvalidLink: if the signature is wrong.
+    """
+    try:
+        return LinkTarget(*_make_signer().unsign_object(token))
+    except BadSignature as error:
+        raise InvalidLink(str(error)) from error
+
+
+def _make_signer() -> Signer:
+    return Signer(salt=SALT, sep=SEPARATOR)
+
+
+def get_footer_fields(delivery: Delivery, event: NotificationEvent, person: Any) -> dict[str, str]:
+    """Return the link for the footer of an email, which also becomes its ``List-Unsubscribe``."""
+    return {"unsubscribe_url": get_unsubscribe_url(delivery, event)}
+
+
+def get_unsubscribe_url(delivery: Delivery, event: NotificationEvent) -> str:
+    """Return the URL on which the recipient can turn off the event, and others, on the channel of a delivery.
+
+    It is empty if there is nothing to turn off (the recipient has no account, or the event reaches users who have
+    opted out), or if the site has no such page: without ``BASE_URL`` or ``notifications.urls``.
+    """
+    if delivery.recipient_id is None or event.bypasses_preferences:
+        return ""
+    notification = delivery.notification
+    base_url, path = get_theme(notification.cluster, notification.event).base_url, _get_path_parts()
+    if not base_url or path is None:
+        return ""
+    keys = str(delivery.recipient_id), str(notification.cluster_id)
+    token = make_token(LinkTarget(*keys, delivery.notification_id, notification.event, delivery.channel))
+    return f"{base_url}{path[0]}{token}{path[1]}"
+
+
+def _get_path_parts() -> tuple[str, str] | None:
+    """Return the parts of the path before and after the token; None if the site does not include the URLs."""
+    return _reverse(get_urlconf() or settings.ROOT_URLCONF, get_script_prefix(), get_language())
+
+
+# Each email has a link, and reverse() takes longer than the signature. Its result depends on these arguments only.
+@lru_cache(maxsize=100)
+def _reverse(urlconf: Any, script_prefix: str, language: str | None) -> tuple[str, str] | None:
+    placeholder = "TOKEN"
+    try:
+        before, _token, after = reverse(URL_NAME, args=[placeholder], urlconf=urlconf).rpartition(placeholder)
+    except NoReverseMatch:
+        return None
+    return before, after
