@@ -27,10 +27,12 @@ class NotificationsConfig(AppConfig):
     def ready(self) -> None:
         from notifications import celery, checks, events, signals
         from notifications.delivering import on_commit
+        from notifications.delivering.rendering import register_replacement
         from notifications.delivering.workers import cleanup
         from notifications.delivering.workers.periodic_tasks import register_periodic_task
         from notifications.digests import make_due, release_overdue, send_section_digests
         from notifications.mail import register_footer_source
+        from notifications.staff_templates.rendering import render_group
         from notifications.tracking import record, webhooks
         from notifications.unsubscribe.links import get_footer_fields
 
@@ -38,6 +40,7 @@ class NotificationsConfig(AppConfig):
         events.autodiscover()
         signals.notifications_queued.connect(on_commit.notify_workers, dispatch_uid="klaxon.wake")
         signals.notifications_queued.connect(on_commit.deliver_now, dispatch_uid="klaxon.immediate")
+        register_replacement(render_group)
         register_periodic_task("cleanup", 60.0, cleanup.delete_expired)
         # The digests come first, then the deliveries that no digest took.
         register_periodic_task("digests", 15.0, make_due)

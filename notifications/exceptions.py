@@ -1,5 +1,8 @@
 """The errors that Klaxon raises. Their messages say what to change. All derive from ``KlaxonError``."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from django.core.exceptions import PermissionDenied, SynchronousOnlyOperation
 
 
@@ -48,6 +51,35 @@ class ChannelNotConfigured(KlaxonError, LookupError):
 
 class TemplateMissing(KlaxonError, LookupError):
     """An event lacks a template that a channel requires."""
+
+
+class RenderingUnavailable(KlaxonError):
+    """Messages cannot be rendered at present. The deliveries are valid and wait."""
+
+
+class EditConflict(KlaxonError):
+    """Somebody has saved another version of a staff template since it was opened for editing.
+
+    :param latest: the version that was saved, or None if there is none.
+    :param texts: the texts that were refused, by variant.
+    """
+
+    def __init__(self, latest: Any, texts: Mapping[str, str]) -> None:
+        super().__init__(
+            f"Version {latest.number} was saved in the meantime." if latest else "All versions were deleted."
+        )
+        self.latest, self.texts = latest, texts
+
+
+class PublishRefused(KlaxonError):
+    """A version of a staff template was not published, because notifications would break.
+
+    :param problems: a sentence for each problem, which names the notification.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__(" ".join(problems))
+        self.problems = problems
 
 
 class OutboxFull(KlaxonError):

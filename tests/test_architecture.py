@@ -37,7 +37,7 @@ FLOORS = {
     5: {"sending", "delivering"},
     6: {"explain", "spool"},
     7: {"manager"},
-    8: {"celery", "digests", "email_setup", "tracking"},
+    8: {"celery", "digests", "email_setup", "tracking", "staff_templates"},
     9: {"admin", "inbox", "can", "unsubscribe"},
     10: {"apps", "checks", "urls", "testing", "management"},
 }

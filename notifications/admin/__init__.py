@@ -20,6 +20,7 @@ else:
         preferences,
         settings,
         suppression,
+        template,
         topic,
         tracking,
     )
@@ -36,6 +37,7 @@ else:
         "preferences",
         "settings",
         "suppression",
+        "template",
         "topic",
         "tracking",
     ]

@@ -12,6 +12,8 @@ EXTRA_BY_MODULE = {
     "environ": "environ",
     "can": "can",
     "channels": "realtime",
+    "jinja2": "staff-templates",
+    "markupsafe": "staff-templates",
     "ninja": "api",
     "apprise": "apprise",
     "celery": "celery",

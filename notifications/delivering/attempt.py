@@ -22,6 +22,7 @@ from django.db import Error, transaction
 
 from notifications import conf
 from notifications.channels import BaseChannel
+from notifications.channels.base import Rendered
 from notifications.core.databases import is_temporary_failure
 from notifications.core.refusals import Streak, count_final_receipts
 from notifications.delivering.attempt_outcomes import (
@@ -36,8 +37,9 @@ from notifications.delivering.attempt_outcomes import (
 from notifications.delivering.outcome_writer import OutcomeWriter
 from notifications.delivering.providers.breaker import count_trailing_failures, is_failure, opens_circuit
 from notifications.delivering.providers.choice import SLOW_SECONDS, AttemptResult, Provider, Providers
-from notifications.delivering.rendering import render_delivery
+from notifications.delivering.rendering import render_delivery, render_replacements
 from notifications.delivering.session import ClaimedDelivery, Group, Session
+from notifications.exceptions import RenderingUnavailable
 from notifications.models import AttachedFile, Delivery
 from notifications.models.attachment import Files
 from notifications.outcomes import Reason, Receipt, Verdict
@@ -92,9 +94,16 @@ def _prepare(channel: BaseChannel, items: Sequence[ClaimedDelivery], session: Se
     if channel.takes_attachments and any(map(attrgetter("delivery.notification.attachment_bytes"), items)):
         notifications = [item.delivery.notification for item in items]
         files = AttachedFile.objects.using(session.using).load_attachments(notifications)
+    try:
+        replacements = render_replacements(channel, items, session.using)
+    except RenderingUnavailable:
+        logger.exception("%d deliveries cannot be rendered at present. They wait.", len(items))
+        session.writer.give_back([item.delivery for item in items], later=True)
+        return []
     for item in items:
         try:
-            message = _build_message(channel, item, files.get(item.delivery.notification_id, ()))
+            replacement = replacements.get(item.delivery.pk)
+            message = _build_message(channel, item, files.get(item.delivery.notification_id, ()), replacement)
             prepared.append((item.delivery, message))
         except Exception as error:
             # A template or a transform queried a database during an outage. The delivery itself may be valid.
@@ -108,8 +117,12 @@ def _prepare(channel: BaseChannel, items: Sequence[ClaimedDelivery], session: Se
     return prepared
 
 
-def _build_message(channel: BaseChannel, item: ClaimedDelivery, files: Files) -> Any:
-    rendered = render_delivery(item.delivery, item.event, item.person, channel)
+def _build_message(
+    channel: BaseChannel, item: ClaimedDelivery, files: Files, replacement: Rendered | Exception | None
+) -> Any:
+    if isinstance(replacement, Exception):
+        raise replacement
+    rendered = render_delivery(item.delivery, item.event, item.person, channel, replacement)
     return channel.prepare(item.delivery, replace(rendered, attachments=files) if files else rendered)
 
 

@@ -26,6 +26,7 @@ from notifications.models.pause import Pause
 from notifications.models.settings import UserSettings
 from notifications.models.shared_preference import SharedPreference
 from notifications.models.suppression import Suppression
+from notifications.models.template import StaffTemplate, StaffTemplateVersion
 from notifications.models.topic import TopicSubscription
 from notifications.models.tracking_event import TrackingEvent
 
@@ -46,6 +47,8 @@ __all__ = [
     "Pause",
     "PreferenceChange",
     "SharedPreference",
+    "StaffTemplate",
+    "StaffTemplateVersion",
     "Suppression",
     "TopicSubscription",
     "TrackingEvent",

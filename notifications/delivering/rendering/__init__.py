@@ -1,6 +1,7 @@
 """Rendering: from a delivery and its recipient to the text for one channel."""
 
 from notifications.delivering.rendering.message import render_delivery
+from notifications.delivering.rendering.replacements import register_replacement, render_replacements
 from notifications.delivering.rendering.templates import (
     find_template_errors,
     get_locale,
@@ -14,8 +15,10 @@ __all__ = [
     "find_template_errors",
     "get_locale",
     "get_template_places",
+    "register_replacement",
     "render",
     "render_delivery",
     "render_notification",
+    "render_replacements",
     "use_locale",
 ]

@@ -160,7 +160,14 @@ def render(
 
 
 def _render_template(template: Template, part: str, variables: Mapping[str, Any]) -> str:
-    text = template.render(Context(dict(variables), autoescape=part == "html"))
+    return clean_part(template.render(Context(dict(variables), autoescape=part == "html")), part)
+
+
+def clean_part(text: str, part: str) -> str:
+    """Return a rendered part without surrounding space, and a subject as one line.
+
+    :raises ValueError: if the text contains characters that cannot be stored.
+    """
     if UNSTORABLE.search(text):
         raise ValueError(f"The rendered {part} contains a NUL character or half of a surrogate pair.")
     # A subject is a header, so it must be one line regardless of the context.
@@ -207,11 +214,16 @@ def _load_template(engine: Engine, places: Sequence[Place], part: str, language:
 def _list_names(places: Sequence[Place], part: str, language: str) -> Iterator[str]:
     """Yield the names of the templates to try: at each place, the closest language first."""
     for place in places:
-        code = language
-        while code:
+        for code in list_languages(language):
             yield get_template_name(*place, part, code)
-            code = code.rpartition("-")[0]
-        yield get_template_name(*place, part)
+
+
+def list_languages(language: str) -> list[str]:
+    """Return a language, its shorter forms and ``""``, as in ``["de-at", "de", ""]``."""
+    codes = [language]
+    while codes[-1]:
+        codes.append(codes[-1].rpartition("-")[0])
+    return codes
 
 
 def get_template_name(event: str, channel: str, part: str, language: str = "") -> str:

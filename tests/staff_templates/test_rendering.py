@@ -1,0 +1,226 @@
+"""A worker renders messages with the published templates of staff."""
+
+import logging
+from datetime import date
+
+import pytest
+from django.core import mail
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from notifications.delivering.dispatcher import Dispatcher
+from notifications.exceptions import RenderingUnavailable
+from notifications.models import Cluster, Delivery, InboxItem, NotificationLog, StaffTemplate
+from notifications.outcomes import DeliveryState
+from notifications.staff_templates import published
+from notifications.staff_templates.cage.pool import Cage
+from notifications.staff_templates.publishing import publish, unpublish
+from tests.factories import ClusterFactory, UserFactory, UserSettingsFactory
+from tests.shop.notification_events import ShopEvents
+from tests.staff_templates.conftest import deliver, send
+
+pytestmark = [pytest.mark.django_db, pytest.mark.needs("jinja2")]
+
+LOOP = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+
+
+def publish_unchecked(version):
+    """Publish a version as if the gate had seen no message that breaks."""
+    template = version.template
+    template.published, template.fault = version, ""
+    template.save()
+
+
+def test_a_published_template_replaces_the_template_files_of_its_channel(publish_texts):
+    publish_texts(subject="Order {{ order_number }}", text="Hello {{ recipient }}.", html="<p>{{ order_number }}</p>")
+    message = deliver(user=UserFactory(username="ann"), context={"order_number": "<7>", "eta": None})
+    assert message.subject == "Order <7>"
+    assert message.body == "Hello ann.\n"
+    assert message.alternatives[0].content == "<p>&lt;7&gt;</p>\n"
+    # The inbox item has its own template file.
+    assert "<7>" in InboxItem.objects.get().title
+
+
+def test_an_unpublished_version_is_not_used(make_version):
+    make_version(subject="Draft", text="Draft")
+    assert deliver().subject != "Draft"
+
+
+def test_a_subject_is_one_line(publish_texts):
+    publish_texts(subject="Order\n{{ order_number }}", text="x")
+    message = deliver(context={"order_number": "7\r\nBcc: all@example.com", "eta": None})
+    assert message.subject == "Order 7 Bcc: all@example.com"
+    assert "Bcc" not in message.message()
+
+
+def test_the_channel_app_has_templates_too(publish_texts):
+    publish_texts(channel="app", subject="Shipped", text="{{ order_number }} is shipped.")
+    deliver()
+    assert InboxItem.objects.get().title == "Shipped"
+
+
+def test_values_are_shown_in_the_language_and_time_zone_of_the_recipient(publish_texts):
+    publish_texts(subject="{{ eta }}", text="{{ eta.short }} {{ eta.year }}")
+    settings = UserSettingsFactory(language="de", cluster=Cluster.objects.default())
+    message = deliver(user=settings.user, context={"order_number": "7", "eta": date(2026, 12, 15)})
+    assert (message.subject, message.body) == ("15. Dezember 2026", "15.12.2026 2026\n")
+
+
+def test_an_optional_value_that_is_missing_is_empty(publish_texts):
+    publish_texts(subject="x{{ eta }}", text="{% if eta %}It comes.{% else %}Wait.{% endif %}")
+    message = deliver(context={"order_number": "7", "eta": None})
+    assert (message.subject, message.body) == ("x", "Wait.\n")
+
+
+def test_the_closest_language_comes_first(publish_texts):
+    cluster = Cluster.objects.default()
+    publish_texts(subject="any", text="x")
+    publish_texts(language="de", subject="de", text="x")
+    publish_texts(language="de-at", subject="de-at", text="x")
+    for language, expected in {"de-at": "de-at", "de-ch": "de", "de": "de", "fr": "any", "": "any"}.items():
+        settings = UserSettingsFactory(language=language, cluster=cluster)
+        assert deliver(user=settings.user).subject == expected
+
+
+def test_a_template_file_in_a_closer_language_comes_first(publish_texts, settings, tmp_path):
+    folder = tmp_path / "notifications" / "order_shipped"
+    folder.mkdir(parents=True)
+    (folder / "email.de.subject.txt").write_text("Datei")
+    (folder / "email.de.txt").write_text("Datei")
+    settings.TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": [tmp_path]}]
+    publish_texts(subject="Staff", text="x")
+    reader = UserSettingsFactory(language="de", cluster=Cluster.objects.default()).user
+    assert deliver(user=reader).subject == "Datei"
+    publish_texts(language="de", subject="Personal", text="x")
+    assert deliver(user=reader).subject == "Personal"
+
+
+def test_the_template_of_a_cluster_comes_before_that_of_all(publish_texts):
+    user, cluster = UserFactory(), ClusterFactory()
+    cluster.members.add(user)
+    publish_texts(subject="for all", text="x")
+    assert deliver(user=user, cluster=cluster).subject == "for all"
+    publish_texts(cluster=cluster, subject="for the cluster", text="x")
+    assert deliver(user=user, cluster=cluster).subject == "for the cluster"
+    assert deliver(user=user).subject == "for all"
+
+
+def test_a_critical_message_uses_the_template_of_message(publish_texts):
+    publish_texts(event="message", subject="Staff: {{ title }}", text="{{ message }}")
+    message = deliver(event="critical_message", context={"message": "Fire!", "title": "Alarm"})
+    assert message.subject == "Staff: Alarm"
+
+
+def test_the_next_mail_of_a_running_worker_uses_what_was_published_or_rolled_back(make_version, monkeypatch):
+    monkeypatch.setattr(published, "CHECK_INTERVAL", 3600.0)
+    worker = Dispatcher()
+
+    def subject_of_next_mail():
+        send()
+        published.forget_published()  # as after a second
+        worker.run_until_idle()
+        return mail.outbox[-1].subject
+
+    original = subject_of_next_mail()
+    first, second = make_version(subject="First", text="x"), make_version(subject="Second", text="x")
+    publish(first)
+    assert subject_of_next_mail() == "First"
+    publish(second)
+    assert subject_of_next_mail() == "Second"
+    publish(first)
+    assert subject_of_next_mail() == "First"
+    unpublish(first.template)
+    assert subject_of_next_mail() == original
+
+
+def test_a_message_whose_template_fails_is_a_dead_letter(make_version):
+    publish_unchecked(make_version(subject="x", text="{{ 1 / (order_number | int) }}"))
+    assert deliver(context={"order_number": "0", "eta": None}) is None
+    delivery = Delivery.objects.get(channel="email")
+    assert (delivery.state, delivery.reason) == (DeliveryState.DEAD, "rendering")
+    error = NotificationLog.objects.get(delivery=delivery).error_message
+    assert error == "TemplateFault: txt, line 1: ZeroDivisionError: division by zero"
+
+
+def test_only_the_messages_of_a_group_that_fail_are_dead_letters(make_version):
+    publish_unchecked(make_version(subject="x", text="{{ 1 / (order_number | int) }}"))
+    for number in "10203":
+        send(context={"order_number": number, "eta": None})
+    Dispatcher().run_until_idle()
+    states = Delivery.objects.filter(channel="email").order_by("pk").values_list("state", flat=True)
+    assert list(states) == ["sent", "dead", "sent", "dead", "sent"]
+
+
+def test_a_critical_event_is_sent_with_its_template_file_if_the_template_fails(make_version, caplog):
+    publish_unchecked(make_version(event="store_on_fire", subject="{{ 1 / 0 }}", text="x"))
+    message = deliver(event=ShopEvents.STORE_ON_FIRE, context={"place": "Hall 3"})
+    assert "Hall 3" in message.subject + message.body
+    assert "critical event 'store_on_fire' is sent with its template file" in caplog.text
+
+
+def test_a_template_that_hangs_is_stopped_once_and_not_used_until_another_is_published(make_version, caplog):
+    hostile = make_version(subject="x", text=LOOP)
+    publish_unchecked(hostile)
+    for _ in range(3):
+        send()
+    with caplog.at_level(logging.ERROR, "notifications.staff_templates"):
+        Dispatcher().run_until_idle()
+    hostile.template.refresh_from_db()
+    assert hostile.template.fault == "It took too long."
+    assert caplog.text.count("was stopped") == 1
+    assert set(Delivery.objects.filter(channel="email").values_list("state", flat=True)) == {"dead"}
+    # Other processes learn it from the table, and do not try.
+    assert deliver() is None
+    publish(make_version(subject="Good", text="x"))
+    assert deliver().subject == "Good"
+
+
+def test_deliveries_wait_while_the_cage_cannot_be_used(publish_texts, monkeypatch):
+    publish_texts(subject="Staff", text="x")
+
+    def refuse(self, jobs):
+        raise RenderingUnavailable("No process can be started.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Cage, "render", refuse)
+        send()
+        dispatcher = Dispatcher()
+        dispatcher.run_batch()
+        dispatcher.close()
+        assert Delivery.objects.get(channel="email").attempts == 0
+        assert mail.outbox == []
+    Dispatcher().run_until_idle()
+    [message] = mail.outbox
+    assert message.subject == "Staff"
+
+
+def test_no_statement_is_added_while_nothing_is_published(django_assert_num_queries, monkeypatch):
+    monkeypatch.setattr(published, "CHECK_INTERVAL", 3600.0)
+    store = published.get_published("default")
+    store.refresh()
+    with django_assert_num_queries(0):
+        assert store.refresh() is False
+
+
+def test_a_batch_reads_a_published_template_once(publish_texts, monkeypatch):
+    publish_texts(subject="{{ order_number }}", text="x")
+    deliver()
+    monkeypatch.setattr(published, "CHECK_INTERVAL", 3600.0)
+    counts = []
+    for size in (2, 8):
+        for _ in range(size):
+            send()
+        dispatcher = Dispatcher(batch_size=100)
+        with CaptureQueriesContext(
+            connection,
+        ) as queries:
+            dispatcher.run_batch()
+        counts.append(sum("stafftemplate" in query["sql"] for query in queries))
+    assert counts == [0, 0]
+
+
+def test_a_deleted_template_is_not_used(publish_texts):
+    publish_texts(subject="Staff", text="x")
+    assert deliver().subject == "Staff"
+    StaffTemplate.objects.all().delete()
+    assert deliver().subject != "Staff"
