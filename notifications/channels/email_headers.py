@@ -10,7 +10,6 @@ from email.policy import Policy
 from functools import lru_cache
 from typing import Any
 
-from notifications.channels.mailboxes import CONTROL_CHARACTERS
 from notifications.models import Delivery, Notification
 
 # RFC 8058, 3.1.
@@ -35,7 +34,8 @@ class UnfoldedHeader(str):
     name: str
 
     def __new__(cls, value: str, name: str = "") -> "UnfoldedHeader":
-        if not value.isascii() or CONTROL_CHARACTERS.search(value):
+        # Of ASCII, these are all characters except the control characters.
+        if not (value.isascii() and value.isprintable()):
             raise ValueError(f"The header {name} must be ASCII without control characters, not {value!r:.200}.")
         header = super().__new__(cls, value)
         header.name = name

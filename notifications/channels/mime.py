@@ -16,6 +16,7 @@ from email.message import MIMEPart
 from email.mime.nonmultipart import MIMENonMultipart
 from email.utils import formataddr, formatdate, getaddresses
 from functools import lru_cache
+from itertools import chain
 from typing import Any, TypeVar
 
 import django
@@ -49,7 +50,7 @@ def render_mail(mail: EmailMessage) -> bytes:
         return _render_with_raw_headers(mail, international)
     if isinstance(mail, EmailMultiAlternatives) and is_simple(mail):
         return _render_simple(_encode_long_words(mail))
-    headers = dict(_iterate_headers(mail))
+    headers = dict(_list_headers(mail))
     for name, value in headers.items():
         check_header(name, value)
     if long := {name: headers[name] for name in ADDRESS_HEADERS if _is_long_address(name, headers.get(name, ""))}:
@@ -161,24 +162,23 @@ def is_simple(mail: EmailMultiAlternatives) -> bool:
         and bool(mail.body or not mail.alternatives)
         and "Message-ID" in mail.extra_headers
         and OWN_HEADERS.isdisjoint(name.lower() for name in mail.extra_headers)
-        and not any(CONTROL_CHARACTERS.search(name + value) for name, value in _iterate_headers(mail))
+        and not CONTROL_CHARACTERS.search("".join(chain.from_iterable(_list_headers(mail))))
     )
 
 
-def _iterate_headers(mail: EmailMessage) -> Iterator[tuple[str, str]]:
-    yield "Subject", str(mail.subject)
-    yield "From", str(mail.from_email)
-    yield "To", ", ".join(map(str, mail.to))
+def _list_headers(mail: EmailMessage) -> list[tuple[str, str]]:
+    headers = [("Subject", str(mail.subject)), ("From", str(mail.from_email)), ("To", ", ".join(map(str, mail.to)))]
     if mail.reply_to:
-        yield "Reply-To", ", ".join(map(str, mail.reply_to))
+        headers.append(("Reply-To", ", ".join(map(str, mail.reply_to))))
     for name, value in mail.extra_headers.items():
-        yield name, value if isinstance(value, UnfoldedHeader) else str(value)
+        headers.append((name, value if type(value) is UnfoldedHeader else str(value)))
+    return headers
 
 
 def _render_simple(mail: EmailMultiAlternatives) -> bytes:
     headers = [
-        f"{name}: {value}" if isinstance(value, UnfoldedHeader) else _format_header(name, value)
-        for name, value in _iterate_headers(mail)
+        f"{name}: {value}" if type(value) is UnfoldedHeader else _format_header(name, value)
+        for name, value in _list_headers(mail)
     ]
     date = formatdate(localtime=settings.EMAIL_USE_LOCALTIME)
     head = "\r\n".join([*headers, f"Date: {date}", "MIME-Version: 1.0", ""])

@@ -5,13 +5,13 @@ address, and it does not expire: an old email must still be good for unsubscribi
 from an email that this site has sent. ``SECRET_KEY_FALLBACKS`` keeps links valid after a change of ``SECRET_KEY``.
 """
 
+import json
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.core.signing import BadSignature, Signer
-from django.urls import NoReverseMatch, get_script_prefix, get_urlconf, reverse
-from django.utils.translation import get_language
+from django.core.signing import BadSignature, Signer, b64_decode, b64_encode
+from django.urls import NoReverseMatch, reverse
 
 from notifications.events import NotificationEvent
 from notifications.mail import get_theme
@@ -21,6 +21,8 @@ SALT = "notifications.unsubscribe"
 URL_NAME = "notifications:unsubscribe"
 # A point instead of Django's colon, because some mail clients end a link at a colon.
 SEPARATOR = "."
+# json.dumps() would create an encoder for each email.
+encode_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class LinkTarget(NamedTuple):
@@ -39,7 +41,7 @@ class InvalidLink(Exception):
 
 def make_token(target: LinkTarget) -> str:
     """Return a token for URLs. The same target always has the same token, until ``SECRET_KEY`` changes."""
-    return _make_signer().sign_object(list(target))
+    return _get_signer().sign(b64_encode(encode_json(target).encode()).decode())
 
 
 def read_token(token: str) -> LinkTarget:
@@ -48,13 +50,18 @@ def read_token(token: str) -> LinkTarget:
     :raises InvalidLink: if the signature is wrong.
     """
     try:
-        return LinkTarget(*_make_signer().unsign_object(token))
+        return LinkTarget(*json.loads(b64_decode(_get_signer().unsign(token).encode())))
     except BadSignature as error:
         raise InvalidLink(str(error)) from error
 
 
-def _make_signer() -> Signer:
-    return Signer(salt=SALT, sep=SEPARATOR)
+def _get_signer() -> Signer:
+    return _make_signer(settings.SECRET_KEY, tuple(settings.SECRET_KEY_FALLBACKS))
+
+
+@lru_cache(maxsize=10)
+def _make_signer(key: str | bytes, fallback_keys: tuple[str | bytes, ...]) -> Signer:
+    return Signer(key=key, salt=SALT, sep=SEPARATOR, fallback_keys=fallback_keys)
 
 
 def get_footer_fields(delivery: Delivery, event: NotificationEvent, person: Any) -> dict[str, str]:
@@ -71,7 +78,9 @@ def get_unsubscribe_url(delivery: Delivery, event: NotificationEvent) -> str:
     if delivery.recipient_id is None or event.bypasses_preferences:
         return ""
     notification = delivery.notification
-    base_url, path = get_theme(notification.cluster, notification.event).base_url, _get_path_parts()
+    base_url = get_theme(notification.cluster, notification.event).base_url
+    # A site that only sends may have no URLs at all.
+    path = get_path_parts(getattr(settings, "ROOT_URLCONF", ""))
     if not base_url or path is None:
         return ""
     keys = str(delivery.recipient_id), str(notification.cluster_id)
@@ -79,15 +88,13 @@ def get_unsubscribe_url(delivery: Delivery, event: NotificationEvent) -> str:
     return f"{base_url}{path[0]}{token}{path[1]}"
 
 
-def _get_path_parts() -> tuple[str, str] | None:
+# Each email has a link, and reverse() takes longer than the signature.
+@lru_cache(maxsize=10)
+def get_path_parts(urlconf: str) -> tuple[str, str] | None:
     """Return the parts of the path before and after the token; None if the site does not include the URLs."""
-    return _reverse(get_urlconf() or settings.ROOT_URLCONF, get_script_prefix(), get_language())
-
-
-# Each email has a link, and reverse() takes longer than the signature. Its result depends on these arguments only.
-@lru_cache(maxsize=100)
-def _reverse(urlconf: Any, script_prefix: str, language: str | None) -> tuple[str, str] | None:
     placeholder = "TOKEN"
+    if not urlconf:
+        return None
     try:
         before, _token, after = reverse(URL_NAME, args=[placeholder], urlconf=urlconf).rpartition(placeholder)
     except NoReverseMatch:

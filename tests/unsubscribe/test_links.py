@@ -53,7 +53,9 @@ def test_mandatory_events_have_no_link(ann):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("ROOT_URLCONF", __name__), ("NOTIFICATIONS", {"BASE_URL": ""})], ids=["no URLs", "no base URL"]
+    ("name", "value"),
+    [("ROOT_URLCONF", __name__), ("ROOT_URLCONF", ""), ("NOTIFICATIONS", {"BASE_URL": ""})],
+    ids=["other URLs", "no URLs", "no base URL"],
 )
 def test_without_a_page_there_is_no_link(ann, settings, name, value):
     setattr(settings, name, value)
