@@ -40,6 +40,20 @@ def test_the_first_drop_is_the_last_step(user, choose):
     assert explanation.reaches, "on the other channel"
 
 
+def test_a_digest_that_the_user_turned_off_is_the_reason(user, choose):
+    choose(digest="daily", events={"daily_digest": {"email": False}})
+    channel = explain(user).channel("email")
+    rule = Rule(RuleKind.EVENT_OFF, "user", {"name": "daily_digest", "channel": "email"})
+    assert (channel.steps[-1].gate, channel.answer) == ("digest", Drop(Reason.PREFERENCE, rule))
+    assert "The user would have to turn it on" in channel.summary
+
+
+def test_a_mandatory_event_says_why_preferences_are_not_checked(user, choose, declare):
+    choose(channels={"email": False})
+    steps = {step.gate: step.rule for step in explain(user, declare(mandatory=True), {}).channel("email").steps}
+    assert steps["preferences"] == steps["filters"] == "not checked, because the event is mandatory"
+
+
 def test_it_writes_nothing_not_even_the_default_cluster(user, declare):
     event = declare(dedup_window=900)
     with CaptureQueriesContext(connection) as queries:
