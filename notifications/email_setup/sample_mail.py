@@ -41,7 +41,7 @@ def build_sample(channel: EmailChannel, name: str, provider: str, address: str) 
         body=TEXT.format(channel=name, provider=provider, note=NOTE if has_headers else ""),
         from_email=channel.sender.from_email,
         to=[address],
-        reply_to=channel.reply_to,
+        reply_to=channel.sender.reply_to,
         headers=headers,
     )
 

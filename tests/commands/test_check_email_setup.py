@@ -12,6 +12,7 @@ from tests.channels.servers import post_office
 
 pytestmark = pytest.mark.needs("dns", "dkim", "dnslib")
 
+HELP = "help@shop.example.com"
 GOOD_TEXTS = {
     "shop.example.com": ["v=spf1 mx -all"],
     "_dmarc.shop.example.com": ["v=DMARC1; p=reject; rua=mailto:dmarc@example.com"],
@@ -36,7 +37,7 @@ def _good_dns(zone):
 def office(settings):
     with post_office() as office:
         options = {"backend": DJANGO_SMTP, "backend_options": {"host": "127.0.0.1", "port": office.port}}
-        email = {"OPTIONS": {"from_email": "Shop <orders@shop.example.com>", **options}}
+        email = {"OPTIONS": {"from_email": "Shop <orders@shop.example.com>", "reply_to": [HELP], **options}}
         settings.NOTIFICATIONS = {"CHANNELS": {"email": email, "log": {}}, "BASE_URL": "https://shop.example.com"}
         yield office
 
@@ -91,6 +92,7 @@ def test_a_test_mail_is_sent_as_notifications_are(zone, office):
     [mail] = office.mails
     assert (code, "[ok] Test mail to ann@example.org: The provider accepted it as <" in output) == (0, True)
     assert (mail["From"], mail["To"]) == ("Shop <orders@shop.example.com>", "ann@example.org")
+    assert mail["Reply-To"] == HELP
     assert mail["List-Unsubscribe"] == "<https://shop.example.com>"
     assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
 
