@@ -448,6 +448,13 @@ class TestSendersE020:
         [message] = found("E020")
         assert option in message.msg
 
+    @pytest.mark.parametrize("key", ["from_email", "reply_to"])
+    def test_the_sender_of_the_theme_is_checked(self, settings, key):
+        theme = {key: ["a@example.com, b@example.com"] if key == "reply_to" else "a@example.com, b@example.com"}
+        settings.NOTIFICATIONS = {**channels(), "THEME": theme}
+        [message] = found("E020")
+        assert message.msg.startswith(f"A sender of emails is invalid: NOTIFICATIONS['THEME']['{key}'] ")
+
     @pytest.mark.parametrize("sender", USABLE)
     def test_one_address_with_or_without_a_name_is_fine(self, settings, sender):
         settings.NOTIFICATIONS = channels(email={"OPTIONS": {"from_email": sender, "reply_to": [sender]}})

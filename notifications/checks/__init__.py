@@ -24,6 +24,7 @@ from notifications.checks.channels import (
     check_channels,
     check_email_field,
     check_supported_channels,
+    check_theme_sender,
     missing_extra_error,
 )
 from notifications.checks.databases import check_databases, check_engine, check_pools, check_sqlite
@@ -160,6 +161,7 @@ CHECKS: tuple[Callable[[], Messages], ...] = (
 CHECKS_WITH_VALID_SETTINGS: tuple[Callable[[], Messages], ...] = (
     check_switch,
     check_channels,
+    check_theme_sender,
     check_address_fields,
     check_email_field,
     check_can_rules,

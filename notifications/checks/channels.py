@@ -13,6 +13,7 @@ from django.utils.module_loading import import_string
 from notifications import conf
 from notifications.channels import BaseChannel, create_channel
 from notifications.channels.email import EmailChannel
+from notifications.channels.senders import Sender, find_sender_faults
 from notifications.channels.smtp_security import EncryptionFault
 from notifications.conf import get_address_kind, get_channel_class, get_channel_conf
 from notifications.conf.channels import ProviderConf
@@ -119,6 +120,13 @@ def _encryption_error(fault: EncryptionFault) -> CheckMessage:
 def missing_extra_error(feature: str, module: str, extra: str) -> CheckMessage:
     hint = EXTRA_HINT.format(extra)
     return Error(f"{feature} requires {module!r}, which is not installed.", hint=hint, id="klaxon.E005")
+
+
+def check_theme_sender() -> Messages:
+    theme = conf.current().theme
+    for key, addresses in (("from_email", [theme.get("from_email", "")]), ("reply_to", theme.get("reply_to", ()))):
+        for address in filter(None, addresses):
+            yield from map(_sender_error, find_sender_faults(Sender(address), f"NOTIFICATIONS['THEME'][{key!r}]"))
 
 
 def check_supported_channels() -> Messages:
