@@ -82,6 +82,18 @@ class PublishRefused(KlaxonError):
         self.problems = problems
 
 
+class EncryptionUnavailable(KlaxonError):
+    """The content of a sensitive event cannot be encrypted, because the site has no key."""
+
+
+class DecryptionFailed(KlaxonError):
+    """Encrypted content cannot be read: the site does not have its key, or the content was changed."""
+
+
+class ContentIsSensitive(KlaxonError):
+    """Code that is not allowed to show the content of a sensitive event tried to render it."""
+
+
 class OutboxFull(KlaxonError):
     """A spooled call cannot be queued yet, because the outbox is full."""
 

@@ -1,4 +1,4 @@
-"""The URLs of the inbox and of the pages for unsubscribing.
+"""The URLs of the inbox, of the pages for unsubscribing, and of the content of sensitive events.
 
 Include them with ``path("notifications/", include("notifications.urls"))``.
 """
@@ -15,5 +15,6 @@ to_inbox = RedirectView.as_view(
 urlpatterns = [
     path("", to_inbox, name="index"),
     path("inbox/", include("notifications.inbox.urls")),
+    path("sensitive/", include("notifications.sensitive.urls")),
     path("unsubscribe/", include("notifications.unsubscribe.urls")),
 ]

@@ -38,7 +38,7 @@ FLOORS = {
     6: {"explain", "spool"},
     7: {"manager"},
     8: {"celery", "digests", "email_setup", "tracking", "staff_templates"},
-    9: {"admin", "inbox", "can", "unsubscribe"},
+    9: {"admin", "inbox", "can", "sensitive", "unsubscribe"},
     10: {"apps", "checks", "urls", "testing", "management"},
 }
 SIDEWAYS_TOO = {0, 1, 2}

@@ -293,6 +293,7 @@ def test_every_key_is_read_from_the_environment_in_its_type(settings):
             ERROR_PAUSE_SECONDS="2",
             SPOOL_DIR="/var/spool/shop",
             CAN_RULES="coach.rules.rules",
+            ENCRYPTION_KEYS="a2V5IG9mIHRoZSBkb2N1bWVudGF0aW9uIG9ubHkhISE=",
             CELERY="true",
             BREAKER_FAILURES="3",
             OUTAGE_SECONDS="86400",

@@ -77,6 +77,8 @@ class NotificationAdmin(PermanentAdmin):
     @admin.display(description=_("context"))
     def loggable_context(self, notification: Notification) -> Any:
         """Show only the values that the event declares as loggable, because a context may contain one-time codes."""
+        if notification.is_sensitive:
+            return _("Hidden, because the event is sensitive.")
         event = NOTIFICATION_EVENTS.named(notification.event)
         loggable = event.loggable if event else ()
         return columns.render_json(

@@ -8,9 +8,8 @@ from collections.abc import Iterator, Sequence
 
 from notifications.channels.base import BaseChannel, Rendered
 from notifications.models import Delivery, InboxItem
+from notifications.models.inbox import TITLE_LENGTH
 from notifications.outcomes import Receipt, Verdict
-
-TITLE_LENGTH = 255
 
 
 class AppChannel(BaseChannel):
@@ -20,10 +19,11 @@ class AppChannel(BaseChannel):
     group_size = 100
     transactional = True
     required_parts = ("subject.txt", "txt")
+    keeps_content_secret = True
 
     def prepare(self, delivery: Delivery, rendered: Rendered) -> InboxItem:
         notification = delivery.notification
-        return InboxItem(
+        item = InboxItem(
             cluster_id=notification.cluster_id,
             recipient_id=delivery.recipient_id,  # type: ignore[misc]  # the address gate lets only users through
             delivery_id=delivery.pk,
@@ -34,6 +34,9 @@ class AppChannel(BaseChannel):
             body=rendered.text,
             created_at=max(notification.created_at, notification.send_at or notification.created_at),
         )
+        if rendered.is_sensitive:
+            item.encrypt(rendered.label)
+        return item
 
     def send(self, messages: Sequence[InboxItem]) -> Iterator[Receipt]:
         InboxItem.objects.add_items(messages)

@@ -29,12 +29,16 @@ class Rendered:
     """The rendered parts of one delivery. The subject is one line, and text parts are not HTML-escaped.
 
     ``attachments`` is empty unless the channel takes attachments, and ``footer`` unless it has the part ``html``.
+    ``label`` is the name of the event for users. If ``is_sensitive`` is true, the parts contain the content of a
+    sensitive event only if the channel ``keeps_content_secret``.
     """
 
     parts: Mapping[str, str]
     language: str = ""
     attachments: tuple[Attachment, ...] = ()
     footer: Footer = Footer()
+    label: str = ""
+    is_sensitive: bool = False
 
     @property
     def subject(self) -> str:
@@ -68,6 +72,8 @@ class BaseChannel:
     - ``required_parts``, ``optional_parts``: template parts, such as ``"subject.txt"``, ``"txt"`` and ``"html"``.
     - ``takes_attachments``: whether the channel delivers ``rendered.attachments``. Only then does Klaxon read the
       files.
+    - ``keeps_content_secret``: whether the channel stores ``rendered`` encrypted if ``rendered.is_sensitive``, and
+      shows it only to its recipient. Any other channel gets only a link to the content of a sensitive event.
     - ``requires``: optional modules that must be installed.
     """
 
@@ -80,6 +86,7 @@ class BaseChannel:
     required_parts: ClassVar[Sequence[str]] = ("txt",)
     optional_parts: ClassVar[Sequence[str]] = ()
     takes_attachments: ClassVar[bool] = False
+    keeps_content_secret: ClassVar[bool] = False
     requires: ClassVar[Sequence[str]] = ()
 
     def prepare(self, delivery: Delivery, rendered: Rendered) -> Any:

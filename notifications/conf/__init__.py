@@ -26,6 +26,7 @@ from notifications.conf.problem import (
     is_absolute,
     is_at_least_one,
     is_dict_of_texts,
+    is_list_of_keys,
     is_list_of_texts,
     is_not_negative,
     is_permission,
@@ -45,7 +46,12 @@ OFF_MESSAGE = "NOTIFICATIONS['ENABLED'] is False: nothing is queued or delivered
 
 
 def option(
-    default: Any, allowed: Any, env: str, requirement: str, is_valid: Callable[[Any], bool] = lambda value: True
+    default: Any,
+    allowed: Any,
+    env: str,
+    requirement: str,
+    is_valid: Callable[[Any], bool] = lambda value: True,
+    is_secret: bool = False,
 ) -> Any:
     """Declare a key of the setting.
 
@@ -54,11 +60,18 @@ def option(
     :param env: the caster of django-environ.
     :param requirement: what the value must be, for the hint of the check.
     :param is_valid: whether a value of an allowed type is valid.
+    :param is_secret: whether no message may contain the value.
     """
-    metadata = {"allowed": allowed, "env": env, "requirement": requirement, "is_valid": is_valid}
+    metadata = {
+        "allowed": allowed,
+        "env": env,
+        "requirement": requirement,
+        "is_valid": is_valid,
+        "is_secret": is_secret,
+    }
     if callable(default):
         return field(default_factory=default, metadata=metadata)
-    return field(default=default, metadata=metadata)
+    return field(default=default, metadata=metadata, repr=not is_secret)
 
 
 @dataclass(frozen=True)
@@ -139,6 +152,9 @@ class Conf:
         ("email",), (list, tuple), "texts", "a list of channel names", is_list_of_texts
     )
     digest_sections: str = option("", str, "str", "the dotted path of a callable that provides sections of digests")
+    encryption_keys: tuple[str, ...] = option(
+        (), (list, tuple), "texts", "a list of keys that Fernet.generate_key() returns", is_list_of_keys, is_secret=True
+    )
     celery: bool = option(False, bool, "bool", "True or False")
     spool_dir: str | PathLike[str] = option(
         "", (str, PathLike), "str", "the absolute path of a folder, or empty for no spool", is_absolute
@@ -285,7 +301,8 @@ def _find_key_problems(key: Any, value: Any) -> Iterator[Problem]:
     if known is None:
         yield Problem(f"NOTIFICATIONS has an unknown key {key!r}.", suggest(key, KEYS))
     elif not has_type(value, known.metadata["allowed"]) or not known.metadata["is_valid"](value):
-        yield Problem(f"NOTIFICATIONS[{key!r}] is {value!r}.", f"It must be {known.metadata['requirement']}.")
+        shown = "not valid" if known.metadata["is_secret"] else repr(value)
+        yield Problem(f"NOTIFICATIONS[{key!r}] is {shown}.", f"It must be {known.metadata['requirement']}.")
     elif key == "RETRY_DELAYS" and (fault := find_delays_fault(value)):
         yield Problem(f"NOTIFICATIONS[{key!r}] is {value!r}.", fault)
     elif key in PROBLEM_FINDERS:
@@ -310,6 +327,8 @@ def _read_variable(env: Any, name: str, metadata: Mapping[str, Any]) -> Any:
         kind = metadata["env"]
         return env(name, cast=casts[kind]) if kind in casts else getattr(env, kind)(name)
     except ValueError as error:
+        if metadata["is_secret"]:
+            raise ImproperlyConfigured(f"{name} cannot be read. It must be {metadata['requirement']}.") from None
         raise ImproperlyConfigured(f"{name} cannot be read: {error} It must be {metadata['requirement']}.") from error
 
 

@@ -2,6 +2,7 @@
 
 import difflib
 import re
+from base64 import urlsafe_b64decode
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import time
@@ -47,6 +48,14 @@ def is_dict_of_texts(value: Any) -> bool:
 
 def is_list_of_texts(value: Any) -> bool:
     return all(isinstance(item, str) for item in value)
+
+
+def is_list_of_keys(value: Any) -> bool:
+    """Return whether a value is a list of keys for Fernet: 32 bytes in the base64 alphabet for URLs."""
+    try:
+        return all(len(urlsafe_b64decode(key)) == 32 and key.isascii() for key in value)
+    except (TypeError, ValueError, AttributeError):
+        return False
 
 
 def is_site_address(value: str) -> bool:

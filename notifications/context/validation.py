@@ -58,6 +58,10 @@ class _Problems:
         if len(self.sentences) < MAX_PROBLEMS:
             self.sentences.append(sentence)
 
+    def add_about_value(self, sentence: str, key: str) -> None:
+        """Add a sentence that may quote a part of a value. If the event is sensitive, it names only the key."""
+        self.add(f"{key!r} has a part that cannot be used." if self.event.sensitive else sentence, key)
+
     def refuse(self) -> None:
         """Refuse the context because of its problems, unless it is sent despite them.
 
@@ -103,7 +107,8 @@ def _select_usable_keys(context: Any, problems: _Problems) -> dict[str, Any]:
     if context is None:
         return {}
     if not isinstance(context, Mapping):
-        problems.add(f"It must be a mapping, not {to_safe_text(context):.80}.")
+        shown = f"a {type(context).__name__}" if problems.event.sensitive else f"{to_safe_text(context):.80}"
+        problems.add(f"It must be a mapping, not {shown}.")
         # Such a context has no values to send.
         problems.is_lenient = problems.is_critical
         problems.refuse()
@@ -113,7 +118,8 @@ def _select_usable_keys(context: Any, problems: _Problems) -> dict[str, Any]:
         if isinstance(key, str) and not UNSTORABLE.search(key):
             usable[key] = value
         else:
-            problems.add(f"It has the key {key!a}; keys must be plain strings.")
+            shown = f"a key of the type {type(key).__name__}" if problems.event.sensitive else f"the key {key!a}"
+            problems.add(f"It has {shown}; keys must be plain strings.")
     return usable
 
 
@@ -138,12 +144,13 @@ def _to_stored(event: NotificationEvent, key: str, value: Any, problems: _Proble
         wrong = next(find_mismatches(value, kind, path), None)
         if wrong is not None:
             where, part, wanted = wrong
-            shown = f"a {type(part).__name__}" if may_be_secret else _quote(part)
-            problems.add(f"{where} is {shown}, not {format_type(wanted)}.", key)
+            is_hidden = may_be_secret or event.sensitive
+            shown = f"a {type(part).__name__}" if is_hidden else _quote(part)
+            problems.add(f"{path if event.sensitive else where} is {shown}, not {format_type(wanted)}.", key)
             if may_be_secret and not isinstance(value, PLAIN_TYPES):
                 return NOT_STORED
         elif may_be_secret:
-            value = narrow(value, kind, path, lambda fault: problems.add(fault, key), problems.is_lenient)
+            value = narrow(value, kind, path, lambda fault: problems.add_about_value(fault, key), problems.is_lenient)
     try:
         return _encode(value, f"context[{path}]", key, problems)
     except RecursionError:
@@ -169,7 +176,7 @@ def _encode_parts(value: Any, path: str, key: str, problems: _Problems, error: I
         return wrap_tags({str(name): _encode(item, f"{path}.{name}", key, problems) for name, item in value.items()})
     if isinstance(value, list | tuple):
         return [_encode(item, f"{path}[{index}]", key, problems) for index, item in enumerate(value)]
-    problems.add(str(error), key)
+    problems.add_about_value(str(error), key)
     return _to_plain_text(value)
 
 

@@ -22,6 +22,7 @@ EXTRA_BY_MODULE = {
     "prometheus_client": "metrics",
     "dns": "dns",
     "dkim": "dns",
+    "cryptography": "encryption",
 }
 
 

@@ -37,7 +37,7 @@ from notifications.delivering.attempt_outcomes import (
 from notifications.delivering.outcome_writer import OutcomeWriter
 from notifications.delivering.providers.breaker import count_trailing_failures, is_failure, opens_circuit
 from notifications.delivering.providers.choice import SLOW_SECONDS, AttemptResult, Provider, Providers
-from notifications.delivering.rendering import render_delivery, render_replacements
+from notifications.delivering.rendering import describe_error, render_delivery, render_replacements
 from notifications.delivering.session import ClaimedDelivery, Group, Session
 from notifications.exceptions import RenderingUnavailable
 from notifications.models import AttachedFile, Delivery
@@ -110,8 +110,9 @@ def _prepare(channel: BaseChannel, items: Sequence[ClaimedDelivery], session: Se
             if isinstance(error, Error) and is_temporary_failure(error):
                 raise
             # Every other error of a template, a transform or a channel would occur again.
-            logger.exception("Delivery %s cannot be rendered.", item.delivery.pk)
-            failed.append(build_dead_letter(item.delivery, Reason.RENDERING, f"{type(error).__name__}: {error}"))
+            is_sensitive = item.delivery.notification.is_sensitive
+            logger.exception("Delivery %s cannot be rendered.", item.delivery.pk, exc_info=not is_sensitive)
+            failed.append(build_dead_letter(item.delivery, Reason.RENDERING, describe_error(error, is_sensitive)))
     if failed:
         session.writer.count(session.writer.write(Outcomes(failed, session.writer.now())))
     return prepared

@@ -57,6 +57,9 @@ class NotificationEvent:
         begins at that time. By default, these are not batched.
     :param mandatory: whether it also reaches users who have opted out or muted it, as CRITICAL events always do. This
         is for receipts and one-time codes. Its emails have no link to unsubscribe, and it waits for no digest.
+    :param sensitive: whether the context is encrypted in the database, and channels other than the inbox carry only a
+        link to a page behind log-in. Its recipients must be users, and it can have neither ``loggable`` keys nor
+        attachments. Requires ``ENCRYPTION_KEYS``.
     :param digest: whether it may wait for the digest of a user who has one. By default, MEDIUM and LOW events do,
         except those with ``on_unknown="hold"``. CRITICAL and mandatory events never do.
     :raises ValueError, TypeError: if a value is invalid. The message names the event.
@@ -90,6 +93,7 @@ class NotificationEvent:
     batch_scheduled: bool = False
     digest: bool | None = None
     mandatory: bool = False
+    sensitive: bool = False
 
     def __post_init__(self) -> None:
         validate_declaration(self)

@@ -97,7 +97,14 @@ def validate_event(event: Any) -> None:
         raise ValueError(f"{_refer_to(event, at_start=True)} supports no channel. Add one to supported_channels.")
     if len(event.name) > 100 or any(len(channel) > 50 for channel in event.channels):
         raise ValueError(f"{event.name!r:.120}: the name of an event may have 100 characters, that of a channel 50.")
-    for check in (_check_score, _check_fallback, _check_permission, _check_dedup, _check_batch_and_digest):
+    for check in (
+        _check_score,
+        _check_fallback,
+        _check_permission,
+        _check_dedup,
+        _check_batch_and_digest,
+        _check_sensitive,
+    ):
         check(event)
 
 
@@ -198,4 +205,14 @@ def _check_permission(event: Any) -> None:
     if not isinstance(event.permission, str) or not is_permission(event.permission):
         raise ValueError(
             f'permission of {_refer_to(event)} must be written as "app_label.codename", not {event.permission!r}.'
+        )
+
+
+def _check_sensitive(event: Any) -> None:
+    if not isinstance(event.sensitive, bool):
+        raise TypeError(f"sensitive of {_refer_to(event)} must be True or False, not {event.sensitive!r:.80}.")
+    if event.sensitive and event.loggable:
+        raise ValueError(
+            f"{_refer_to(event, at_start=True)} is sensitive, so no values of its context can be copied into the log. "
+            "Remove loggable."
         )

@@ -58,7 +58,9 @@ def describe_remedy(reason: str, subject: Subject, rule: Rule | None = None) -> 
 
 def _describe_address(subject: Subject, rule: Rule | None) -> str:
     if subject.recipient_key.startswith("a:"):
-        if subject.kind == "user":
+        if subject.event and subject.event.sensitive:
+            sentence = _("{event} is sensitive, so only accounts can read it: the call would have to name a user.")
+        elif subject.kind == "user":
             sentence = _("The channel {channel} sends only to accounts: the call would have to name a user.")
         else:
             sentence = _("The call would have to name this address too: Address({kind}=…).")

@@ -5,6 +5,7 @@ gives the same 404 as an item that does not exist. GET requests change nothing, 
 browsers follow links. Only POST marks items as read.
 """
 
+import logging
 from typing import Any
 
 from django.contrib import messages
@@ -23,10 +24,12 @@ from django.views import View
 from django.views.decorators.cache import never_cache
 
 from notifications.core import clock
+from notifications.exceptions import DecryptionFailed, MissingExtra
 from notifications.models import InboxItem
 from notifications.models.inbox import InboxQuerySet
 
 PER_PAGE = 20
+logger = logging.getLogger("notifications.inbox")
 
 
 @method_decorator(never_cache, name="dispatch")
@@ -62,7 +65,25 @@ class Item(PersonalView):
     def get(self, request: HttpRequest, pk: int) -> HttpResponse:
         item = get_object_or_404(self.get_items().select_related("cluster"), pk=pk)
         name_clusters = self.get_items().exclude(cluster=item.cluster_id).exists()
-        return render(request, "notifications/inbox/item.html", {"item": item, "name_clusters": name_clusters})
+        content = reveal(item)
+        title, body = content or (item.title, "")
+        context = {
+            "item": item,
+            "title": title,
+            "body": body,
+            "is_readable": content is not None,
+            "name_clusters": name_clusters,
+        }
+        return render(request, "notifications/inbox/item.html", context, status=200 if content else 503)
+
+
+def reveal(item: InboxItem) -> tuple[str, str] | None:
+    """Return title and body. If they cannot be decrypted, the reason is logged, and the result is None."""
+    try:
+        return item.reveal()
+    except (DecryptionFailed, MissingExtra) as error:
+        logger.error("Inbox item %s cannot be shown. %s", item.pk, error)  # noqa: TRY400 - the message says everything
+        return None
 
 
 class UnreadCount(PersonalView):

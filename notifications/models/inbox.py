@@ -1,5 +1,6 @@
 """Inbox items: what users see in the app. They keep their own text and remain when the notification is deleted."""
 
+import json
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -8,8 +9,11 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from notifications.core.encryption import decrypt, encrypt
 from notifications.events import NotificationPriority
 from notifications.models.delivery import Delivery
+
+TITLE_LENGTH = 255
 
 
 class InboxQuerySet(models.QuerySet["InboxItem"]):
@@ -52,8 +56,10 @@ class InboxItem(models.Model):
         _("priority"), choices=[(item.value, item.name.lower()) for item in NotificationPriority]
     )
     topic = models.CharField(_("topic"), max_length=200, blank=True)
-    title = models.CharField(_("title"), max_length=255)
+    title = models.CharField(_("title"), max_length=TITLE_LENGTH)
     body = models.TextField(_("body"), blank=True)
+    # A token with the title and the body, if the event is sensitive. Then title is the name of the event for users.
+    encrypted = models.TextField(_("encrypted content"), blank=True, default="", editable=False)
     created_at = models.DateTimeField(_("created at"))
     read_at = models.DateTimeField(_("read at"), null=True, blank=True)
 
@@ -70,3 +76,21 @@ class InboxItem(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+    def encrypt(self, label: str) -> None:
+        """Replace title and body by a token, and the title by a label that everybody may read.
+
+        :raises EncryptionUnavailable, MissingExtra: if this site cannot encrypt.
+        """
+        self.encrypted = encrypt(json.dumps([self.title, self.body]))
+        self.title, self.body = label[:TITLE_LENGTH], ""
+
+    def reveal(self) -> tuple[str, str]:
+        """Return title and body, decrypted if they are encrypted.
+
+        :raises DecryptionFailed, MissingExtra: if this site cannot decrypt them.
+        """
+        if not self.encrypted:
+            return self.title, self.body
+        title, body = json.loads(decrypt(self.encrypted))
+        return title, body

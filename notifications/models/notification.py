@@ -12,9 +12,9 @@ from django.db.models.base import ModelState
 from django.utils.translation import gettext_lazy as _
 
 from notifications import signals
-from notifications.context import decoded
+from notifications.context import decoded, decrypt_context, is_encrypted
 from notifications.core.databases import get_current_partition, read_as_routed
-from notifications.events import NotificationPriority
+from notifications.events import NOTIFICATION_EVENTS, NotificationPriority
 from notifications.models.cluster import get_cluster_model
 
 
@@ -94,8 +94,20 @@ class Notification(models.Model):
 
     @property
     def values(self) -> dict[str, Any]:
-        """The context with dates, decimals, UUIDs and lazy translations restored from JSON."""
-        return decoded(self.context)
+        """The context with dates, decimals, UUIDs and lazy translations restored from JSON.
+
+        :raises DecryptionFailed: if the context is encrypted, and the site does not have the key.
+        """
+        return decoded(decrypt_context(self.context))
+
+    @property
+    def is_sensitive(self) -> bool:
+        """Whether the content may only be shown in the app.
+
+        An encrypted context stays sensitive if its event is no longer declared as sensitive.
+        """
+        event = NOTIFICATION_EVENTS.named(self.event)
+        return (event is not None and event.sensitive) or is_encrypted(self.context)
 
 
 def load_notifications(ids: Collection[int], using: str) -> dict[int, Notification]:

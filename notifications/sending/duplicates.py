@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.utils.crypto import salted_hmac
+
 from notifications import conf
 from notifications.conf import get_address_kind
 from notifications.context import encoded, make_comparable
@@ -14,6 +16,7 @@ from notifications.models import Fingerprint, Notification
 from notifications.models.fingerprint import Original
 from notifications.sending.request import Request
 
+SALT = "notifications.duplicates"
 # Takes recipient keys by fingerprint. Returns the original notification for each fingerprint that is a duplicate.
 DuplicateLookup = Callable[[Mapping[str, str]], Mapping[str, Original]]
 
@@ -54,7 +57,10 @@ def make_fingerprint_function(
         key_of(event.name),
         {key: make_comparable(values.get(key)) for key in event.dedup_keys},
     ]
-    common_hash = hashlib.sha256(json.dumps(payload, sort_keys=True).encode() + b"\n")
+    text = json.dumps(payload, sort_keys=True) + "\n"
+    # Fingerprints are stored. Without a secret, one could try the possible values of a short code.
+    is_secret = event.sensitive
+    common_hash = salted_hmac(SALT, text, algorithm="sha256") if is_secret else hashlib.sha256(text.encode())
 
     def fingerprint(recipient_key: str) -> str:
         full_hash = common_hash.copy()

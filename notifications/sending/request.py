@@ -11,10 +11,12 @@ from typing import Any
 from uuid import uuid4
 
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 
 from notifications import conf
 from notifications.attachments import Attachment, get_total_size, validate_attachments
-from notifications.context import UNSTORABLE, decoded, encoded, make_comparable, validated
+from notifications.context import UNSTORABLE, decoded, encoded, encrypt_context, make_comparable, validated
+from notifications.core.encryption import check_encryption
 from notifications.events import (
     BANDS,
     DIGESTS,
@@ -35,6 +37,7 @@ score_logger = logging.getLogger("notifications.score")
 
 # The kind of digest by the name of its event. Without items, a digest is sent like any other event.
 DIGEST_KIND_BY_EVENT = {event.value: kind for kind, event in DIGESTS.items()}
+FINGERPRINT_SALT = "notifications.idempotency"
 TEXT_OPTIONS = ("idempotency_key", "topic", "campaign", "correlation_id", "cancel_key")
 TIME_OPTIONS = ("send_at", "expires_at")
 VALID_YEARS = range(1970, 9000)
@@ -65,6 +68,7 @@ class Request:
     :param requested_at: the time of the call, if it was spooled; None for a call that is queued at once.
     :param has_dedup_keys: whether the context has all deduplication keys of the event.
     :param problems: what is wrong with the context, if the event is sent anyway.
+    :param is_sensitive: whether the context is stored encrypted.
     """
 
     event: NotificationEvent
@@ -79,6 +83,12 @@ class Request:
     requested_at: datetime | None = None
     has_dedup_keys: bool = True
     problems: tuple[str, ...] = ()
+    is_sensitive: bool = False
+
+    @property
+    def stored_context(self) -> dict[str, Any]:
+        """The context as it is written to the database or the spool: encrypted if it is sensitive."""
+        return encrypt_context(self.context) if self.is_sensitive else self.context
 
     def with_cluster(self) -> "Request":
         """Return the request with its cluster. The default cluster is read from the database."""
@@ -91,7 +101,7 @@ class Request:
             cluster=self.cluster,
             event=self.event.name,
             priority=self.priority,
-            context=self.context,
+            context=self.stored_context,
             digest_kind=DIGEST_KIND_BY_EVENT.get(self.event.name, ""),
             actor=None if getattr(options.actor, "is_anonymous", False) else options.actor,
             topic=options.topic,
@@ -122,6 +132,9 @@ class Request:
         # Without the MIME types, because another machine may guess them differently.
         files = [[one.name, hashlib.sha256(one.content).hexdigest()] for one in options.attachments]
         text = json.dumps([*payload, *times, options.cancel_key, *files], sort_keys=True)
+        if self.is_sensitive:
+            # The hash is stored. Without a secret, one could try the possible values of a short code.
+            return salted_hmac(FINGERPRINT_SALT, text, algorithm="sha256").hexdigest()
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -162,6 +175,8 @@ def build_request(
     priority = event.priority
     if options.get("level") is not None or options.get("priority") is not None:
         priority = _resolve_priority(event, options)
+    if event.sensitive:
+        _check_sensitive(event, options)
     checked = validated(event, context)
     return Request(
         event=event,
@@ -175,6 +190,7 @@ def build_request(
         score=calculate_score(event, priority, checked.stored),
         has_dedup_keys=checked.has_dedup_keys,
         problems=checked.problems,
+        is_sensitive=event.sensitive,
     )
 
 
@@ -207,6 +223,20 @@ def validate_cluster(cluster: Any) -> Any:
     if cluster.pk is None:
         raise InvalidCluster(f"The cluster {cluster!r:.80} is not saved yet. Save it first.")
     return cluster
+
+
+def _check_sensitive(event: NotificationEvent, options: SendOptions) -> None:
+    """Check that a sensitive event can be stored.
+
+    :raises EncryptionUnavailable, MissingExtra: if the context cannot be encrypted.
+    :raises InvalidOption: if the call has attachments.
+    """
+    check_encryption()
+    if options.get("attachments"):
+        raise InvalidOption(
+            f"The event {event.name!r} is sensitive, so it cannot have attachments. Put a link to a page behind log-in "
+            "into its context."
+        )
 
 
 def _resolve_priority(event: NotificationEvent, options: SendOptions) -> NotificationPriority:
@@ -308,9 +338,13 @@ def _calculate_urgency(event: NotificationEvent, context: Mapping[str, Any]) -> 
         urgency = event.urgency and event.urgency(decoded(context))
     except Exception:
         # An error in the function must not prevent the notification.
-        score_logger.exception("The urgency of event %r failed; it is sent with its base score.", event.name)
+        # The text of the error may quote a value of the context.
+        score_logger.exception(
+            "The urgency of event %r failed; it is sent with its base score.", event.name, exc_info=not event.sensitive
+        )
         return 0
     if isinstance(urgency, bool) or not isinstance(urgency, int):
-        score_logger.error("The urgency of event %r is %.80r, not an int; its base score is used.", event.name, urgency)
+        shown = type(urgency) if event.sensitive else urgency
+        score_logger.error("The urgency of event %r is %.80r, not an int; its base score is used.", event.name, shown)
         return 0
     return urgency

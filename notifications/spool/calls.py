@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 
 from notifications import conf
 from notifications.attachments import Attachment
-from notifications.context import decoded, encoded
+from notifications.context import decoded, decrypt_context, encoded, is_encrypted
 from notifications.core.databases import enter_partition, get_current_partition, read_from_primary
 from notifications.events import NOTIFICATION_EVENTS, NotificationPriority
 from notifications.exceptions import InvalidCluster, InvalidRecipient, OutboxFull
@@ -51,7 +51,7 @@ def encode_request(request: Request, requested_at: datetime) -> dict[str, Any]:
         "asked_at": encoded(requested_at),
         "event": request.event.name,
         "cluster": None if request.cluster is None else encoded(request.cluster.pk),
-        "context": request.context,
+        "context": request.stored_context,
         "channels": [*request.channels, *request.not_configured],
         "priority": int(request.priority),
         "score": request.score,
@@ -67,12 +67,13 @@ def decode_request(values: Mapping[str, Any]) -> Request:
 
     :raises UnknownEvent: if the event is not registered.
     :raises InvalidCluster: if the cluster no longer exists.
+    :raises DecryptionFailed: if the context is encrypted, and the site does not have the key.
     """
-    enabled = conf.current().enabled_channels
+    enabled, event = conf.current().enabled_channels, NOTIFICATION_EVENTS.find(values["event"])
     return Request(
-        event=NOTIFICATION_EVENTS.find(values["event"]),
+        event=event,
         cluster=_load_cluster(values["cluster"]),
-        context=values["context"],
+        context=decrypt_context(values["context"]),
         options=StoredOptions(
             actor=_load_actor(decoded(values["actor"])),
             attachments=_decode_attachments(values),
@@ -85,6 +86,7 @@ def decode_request(values: Mapping[str, Any]) -> Request:
         score=values["score"],
         requested_at=decoded(values["asked_at"]),
         has_dedup_keys=values.get("may_repeat", True),
+        is_sensitive=event.sensitive or is_encrypted(values["context"]),
     )
 
 

@@ -2,6 +2,7 @@
 
 from notifications.delivering.rendering.message import render_delivery
 from notifications.delivering.rendering.replacements import register_replacement, render_replacements
+from notifications.delivering.rendering.sensitive import describe_error, find_page_fault
 from notifications.delivering.rendering.templates import (
     find_template_errors,
     get_locale,
@@ -12,6 +13,8 @@ from notifications.delivering.rendering.templates import (
 )
 
 __all__ = [
+    "describe_error",
+    "find_page_fault",
     "find_template_errors",
     "get_locale",
     "get_template_places",

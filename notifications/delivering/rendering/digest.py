@@ -14,6 +14,7 @@ from django.db import InterfaceError, OperationalError
 from django.utils.text import Truncator
 
 from notifications.channels.base import Rendered
+from notifications.delivering.rendering.sensitive import build_link_variables
 from notifications.delivering.rendering.templates import (
     Locale,
     Parts,
@@ -119,8 +120,11 @@ def _build_item(notification: Notification, channel: str, part: str, user: Any, 
     values: dict[str, Any] = {}
     try:
         event = NOTIFICATION_EVENTS.find(notification.event)
-        values = build_variables(event, channel, notification, user, locale)
-        parts = [part] if part else []
+        if notification.is_sensitive:
+            # The title is the name of the event, and the link leads to the content.
+            values, parts = build_link_variables(notification, event, user, locale), []
+        else:
+            values, parts = build_variables(event, channel, notification, user, locale), [part] if part else []
         text = " ".join(render([(event.name, channel)], parts, (), values, locale).parts.get(part, "").split())
         title = Truncator(text).chars(MAX_TITLE_LENGTH) or _label(notification.event, locale)
     except (OperationalError, InterfaceError):

@@ -1,14 +1,17 @@
 """The text of one delivery, with everything around it that its channel shows."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from notifications.channels.base import BaseChannel, Rendered
 from notifications.delivering.rendering.digest import render_digest
 from notifications.delivering.rendering.layout import build_layout
+from notifications.delivering.rendering.sensitive import render_link
 from notifications.delivering.rendering.templates import get_locale, render_notification
 from notifications.events import NotificationEvent
-from notifications.models import Delivery
+from notifications.models import Delivery, Notification
 
 
 def render_delivery(
@@ -19,12 +22,23 @@ def render_delivery(
     :param person: the recipient; see ``notifications.sending.gates.Person``.
     :param replacement: the text that a feature has rendered, if it replaces the template files.
     :raises TemplateMissing: if a required part has no template.
+    :raises DecryptionFailed: if the text needs a context whose key the site does not have.
     """
     notification, locale = delivery.notification, get_locale(person.settings)
     parts = channel.required_parts, channel.optional_parts
     layout = build_layout(delivery, event, person, [*parts[0], *parts[1]], locale)
-    rendered = replacement
+    is_sensitive = notification.is_sensitive
+    # A feature that replaces template files does not know who may see the content of a sensitive event.
+    rendered = None if is_sensitive else replacement
     if rendered is None:
-        render = render_digest if notification.digest_kind else render_notification
+        render = _choose_renderer(notification, channel, is_sensitive)
         rendered = render(notification, event, delivery.channel, parts, person.user, locale, layout)
-    return replace(rendered, footer=layout.footer)
+    return replace(rendered, footer=layout.footer, label=layout.label, is_sensitive=is_sensitive)
+
+
+def _choose_renderer(notification: Notification, channel: BaseChannel, is_sensitive: bool) -> Callable[..., Rendered]:
+    if notification.digest_kind:
+        return render_digest
+    if is_sensitive and not channel.keeps_content_secret:
+        return render_link
+    return partial(render_notification, reveals_secrets=True) if is_sensitive else render_notification

@@ -24,8 +24,13 @@ def register_replacement(replacement: Replacement) -> None:
 
 
 def render_replacements(channel: BaseChannel, items: Sequence[Any], using: str) -> dict[int, Rendered | Exception]:
-    """Return the texts of a group that features render, by primary key of the delivery."""
+    """Return the texts of a group that features render, by primary key of the delivery.
+
+    Features get no sensitive notifications, because they do not know who may see the content.
+    """
     texts: dict[int, Rendered | Exception] = {}
+    if _replacements and any(item.delivery.notification.is_sensitive for item in items):
+        items = [item for item in items if not item.delivery.notification.is_sensitive]
     for replacement in _replacements:
         remaining = [item for item in items if item.delivery.pk not in texts] if texts else items
         texts.update(replacement(channel, remaining, using))

@@ -24,7 +24,7 @@ from notifications.context import UNSTORABLE
 from notifications.core.hours import get_zone
 from notifications.core.translations import has_lazy_text, resolve_lazy_texts
 from notifications.events import BuiltInEvents, NotificationEvent, NotificationPriority
-from notifications.exceptions import TemplateMissing
+from notifications.exceptions import ContentIsSensitive, TemplateMissing
 from notifications.mail import get_theme
 from notifications.models import Notification, UserSettings
 
@@ -55,12 +55,14 @@ def render_notification(
     user: Any,
     locale: Locale,
     layout: Any = None,
+    reveals_secrets: bool = False,
 ) -> Rendered:
     """Return the text of a notification that is no digest or batch, for a user on a channel.
 
+    :param reveals_secrets: whether only the recipient can see the text; see :func:`build_variables`.
     :raises TemplateMissing: if a required part has no template.
     """
-    variables = build_variables(event, channel, notification, user, locale, layout)
+    variables = build_variables(event, channel, notification, user, locale, layout, reveals_secrets)
     return render(get_template_places(event.name, "", channel), *parts, variables, locale)
 
 
@@ -84,12 +86,24 @@ def use_locale(locale: Locale) -> Iterator[None]:
 
 
 def build_variables(
-    event: NotificationEvent, channel: str, notification: Notification, user: Any, locale: Locale, layout: Any = None
+    event: NotificationEvent,
+    channel: str,
+    notification: Notification,
+    user: Any,
+    locale: Locale,
+    layout: Any = None,
+    reveals_secrets: bool = False,
 ) -> dict[str, Any]:
     """Return the common variables, and the context as the transform changes it.
 
     ``original`` is the unchanged context.
+
+    :param reveals_secrets: whether the caller shows the text only to the recipient and stores it encrypted. Every other
+        caller is refused for a sensitive event.
+    :raises ContentIsSensitive: if the event is sensitive, and the caller does not say that it may reveal it.
     """
+    if notification.is_sensitive and not reveals_secrets:
+        raise ContentIsSensitive(f"The event {event.name!r} is sensitive, so only its recipient may see its content.")
     original = _load_context(notification, locale)
     variables = {
         "recipient": user,
@@ -123,7 +137,12 @@ def _transform(event: NotificationEvent, channel: str, notification: Notificatio
         # A critical event is sent without the transform. For any other event the delivery fails.
         if event.priority != NotificationPriority.CRITICAL:
             raise
-        logger.exception("The %s transform of critical event %r failed, so it is not used.", channel, event.name)
+        logger.exception(
+            "The %s transform of critical event %r failed, so it is not used.",
+            channel,
+            event.name,
+            exc_info=not notification.is_sensitive,
+        )
         return {}
 
 

@@ -44,11 +44,13 @@ EVENT_NOT_REGISTERED = (
 def recipient(facts: Facts) -> Answer:
     """Drop users who are not active members of the cluster.
 
-    An address belongs to no cluster and always passes: the host is responsible for the addresses that it names.
+    An address belongs to no cluster and passes: the host is responsible for the addresses that it names. Only the
+    content of a sensitive event cannot be shown to somebody who cannot log in.
     """
     person = facts.person
     if person.has_no_account:
-        return Deliver()
+        rule = Rule(RuleKind.NO_ADDRESS, "event", {"kind": "user"})
+        return Drop(Reason.NO_ADDRESS, rule) if facts.event.sensitive else Deliver()
     if person.user is None:
         return Drop(Reason.UNKNOWN_USER)
     if not person.user.is_active:

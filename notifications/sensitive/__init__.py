@@ -1,0 +1,1 @@
+"""Sensitive events: the page that shows their content to its recipient, and the rotation of the keys."""

@@ -1,0 +1,110 @@
+"""The page with the content of a sensitive notification, for its recipients only.
+
+A notification of somebody else gives the same 404 as one that does not exist. GET changes nothing, because mail
+scanners follow links.
+"""
+
+import logging
+from typing import Any
+
+from django.contrib.auth.mixins import LoginRequiredMixin
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import render
+from django.utils.decorators import method_decorator
+from django.views import View
+from django.views.decorators.cache import never_cache
+
+from notifications.channels import BaseChannel
+from notifications.channels.base import Rendered
+from notifications.conf import current, get_channel_class
+from notifications.delivering.rendering import describe_error, get_locale, render_notification, use_locale
+from notifications.events import NOTIFICATION_EVENTS, NotificationEvent
+from notifications.models import Delivery
+from notifications.outcomes import DeliveryState
+from notifications.sending.gates import Person, load_people
+
+UNREADABLE_STATES = (DeliveryState.HELD, DeliveryState.DROPPED, DeliveryState.CANCELLED, DeliveryState.EXPIRED)
+logger = logging.getLogger("notifications.sensitive")
+
+
+@method_decorator(never_cache, name="dispatch")
+class Content(LoginRequiredMixin, View):
+    """The page of one notification. Its status is 503 if the content cannot be decrypted or rendered."""
+
+    http_method_names = ["get", "head"]
+
+    def get(self, request: HttpRequest, pk: int) -> HttpResponseBase:
+        delivery, event = find_delivery(request.user, pk)
+        person = find_member(delivery)
+        rendered = render_content(delivery, event, person)
+        with use_locale(get_locale(person.settings)):
+            context = {
+                "label": event.words,
+                "sent_at": delivery.notification.wanted_at,
+                "is_readable": rendered is not None,
+                "subject": rendered.subject if rendered else "",
+                "text": rendered.text if rendered else "",
+            }
+            status = 200 if rendered else 503
+            response = render(request, "notifications/sensitive/content.html", context, status=status)
+        return protect(response)
+
+
+def find_delivery(user: Any, notification_id: int) -> tuple[Delivery, NotificationEvent]:
+    """Return the user's delivery of a sensitive notification whose channel shows most, and its event.
+
+    :raises Http404: if there is none, or it still waits for its time, or it must not be delivered.
+    """
+    rows = Delivery.objects.filter(notification=notification_id, recipient=user).exclude(state__in=UNREADABLE_STATES)
+    found = [row for row in rows.select_related("notification__cluster").order_by("pk") if is_readable(row)]
+    if not found:
+        raise Http404
+    delivery = max(found, key=lambda row: len(get_parts(row.channel)))
+    return delivery, NOTIFICATION_EVENTS.find(delivery.notification.event)
+
+
+def is_readable(delivery: Delivery) -> bool:
+    """Return whether the page can show a delivery: a sensitive one, of an event and a channel that the site has."""
+    notification = delivery.notification
+    is_known = NOTIFICATION_EVENTS.named(notification.event) is not None
+    return is_known and delivery.channel in current().enabled_channels and notification.is_sensitive
+
+
+def get_parts(channel: str) -> tuple[str, ...]:
+    channel_class: type[BaseChannel] = get_channel_class(channel)
+    return tuple(channel_class.required_parts)
+
+
+def find_member(delivery: Delivery) -> Person:
+    """Return the recipient of a delivery.
+
+    :raises Http404: if they are no longer an active member of its cluster.
+    """
+    person: Person = load_people(delivery.notification.cluster, [delivery.recipient_id])[delivery.recipient_id]
+    if person.user is None or not person.user.is_active or not person.is_member:
+        raise Http404
+    return person
+
+
+def render_content(delivery: Delivery, event: NotificationEvent, person: Person) -> Rendered | None:
+    """Return the text that the channel of the delivery would carry if the event was not sensitive.
+
+    If it cannot be rendered, the reason is logged, and the result is None.
+    """
+    notification, channel = delivery.notification, delivery.channel
+    parts, locale = (get_parts(channel), ()), get_locale(person.settings)
+    try:
+        return render_notification(notification, event, channel, parts, person.user, locale, reveals_secrets=True)
+    except Exception as error:  # noqa: BLE001 - a template or a transform may raise anything
+        sentence = describe_error(error, is_sensitive=True)
+        logger.error(  # noqa: TRY400 - a traceback could quote a value
+            "The content of notification %s cannot be shown. %s", delivery.notification_id, sentence
+        )
+        return None
+
+
+def protect(response: HttpResponse) -> HttpResponse:
+    """Add headers against copies: no address of this page in requests to other sites, and no search engines."""
+    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers["X-Robots-Tag"] = "noindex, nofollow"
+    return response
