@@ -25,11 +25,10 @@ class TemplateForm(forms.ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        digests = {member.value for member in DIGESTS.values()}
-        # The preview of a sensitive event would show its content to staff.
-        declared = [event for event in NOTIFICATION_EVENTS.values() if not event.sensitive]
-        events = [(event.name, f"{event.words} ({event.name})") for event in declared]
-        self.fields["event"].choices = sorted(pair for pair in events if pair[0] not in digests)  # type: ignore[attr-defined]
+        # Digests have only template files. Messages of a sensitive event carry only a link.
+        events = [event for member, event in NOTIFICATION_EVENTS.items() if member not in DIGESTS.values()]
+        choices = [(event.name, f"{event.words} ({event.name})") for event in events if not event.sensitive]
+        self.fields["event"].choices = sorted(choices)  # type: ignore[attr-defined]
         self.fields["channel"].choices = [(name, name) for name in sorted(conf.current().enabled_channels)]  # type: ignore[attr-defined]
 
     def clean_language(self) -> str:

@@ -65,7 +65,7 @@ def load_past_contexts(template: StaffTemplate, using: str, limit: int = MAX_CON
     deliveries = Delivery.objects.using(using).select_related("recipient").in_bulk(ids)
     users = {pk: delivery.recipient for pk, delivery in deliveries.items()}
     # Nobody but its recipients may see the context of a sensitive event.
-    return [PastContext(row, users.get(row.one)) for row in notifications if not getattr(row, "is_sensitive", False)]
+    return [PastContext(row, users.get(row.one)) for row in notifications if not row.is_sensitive]
 
 
 def get_sample_context(template: StaffTemplate, event: NotificationEvent, user: Any) -> PastContext | None:

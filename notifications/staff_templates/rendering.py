@@ -53,9 +53,8 @@ def _find_messages(channel: BaseChannel, items: Sequence[Any], using: str) -> It
     published = get_published(using)
     for item in items:
         notification = item.delivery.notification
-        # Digests and batches list many notifications. Messages of a sensitive event carry only a link.
-        if notification.digest_kind or getattr(notification, "is_sensitive", False):
-            continue
+        if notification.digest_kind:
+            continue  # Digests and batches list many notifications, and have only template files.
         locale = get_locale(item.person.settings)
         place = item.event.name, item.delivery.channel, notification.cluster_id, locale[0], channel.required_parts[0]
         if template := published.find(*place):

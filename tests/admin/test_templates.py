@@ -1,6 +1,7 @@
 """The editor of staff templates in the admin."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from django.contrib.auth.models import Permission, User
@@ -8,9 +9,11 @@ from django.core import mail
 from django.test import Client
 from django.urls import reverse
 
+from notifications.events import NOTIFICATION_EVENTS
 from notifications.models import Cluster, Notification, StaffTemplate
 from notifications.staff_templates.cage.pool import CAGE
 from tests.admin.conftest import customers, send
+from tests.shop.notification_events import ShopEvents
 
 pytestmark = [pytest.mark.django_db, pytest.mark.needs("jinja2")]
 
@@ -62,6 +65,16 @@ def test_adding_a_template_opens_its_editor(boss):
 def test_a_template_that_no_message_would_use_cannot_be_added(boss, values, expected):
     data = {"event": "order_shipped", "channel": "email", "language": "", "cluster": "", **values}
     assert expected in boss.post(url("add"), data).content.decode()
+
+
+def test_a_sensitive_event_or_a_digest_has_no_staff_template(boss, monkeypatch):
+    page = boss.get(url("add")).content.decode()
+    assert 'value="order_shipped"' in page
+    assert 'value="daily_digest"' not in page
+    member = ShopEvents.ORDER_SHIPPED
+    sensitive = replace(NOTIFICATION_EVENTS[member], sensitive=True, loggable=())
+    monkeypatch.setitem(NOTIFICATION_EVENTS._events, member, sensitive)
+    assert 'value="order_shipped"' not in boss.get(url("add")).content.decode()
 
 
 def test_the_list_shows_what_is_published(boss, template, django_assert_max_num_queries):
