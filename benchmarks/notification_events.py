@@ -10,6 +10,7 @@ CRITICAL, LOW, MEDIUM = NotificationPriority.CRITICAL, NotificationPriority.LOW,
 class BenchEvents(Enum):
     NOOP = "bench_noop"
     MAIL = "bench_mail"
+    LAYOUT = "bench_layout"
     ALARM = "bench_alarm"
     CROWD = "bench_crowd"
     BUSY = "bench_busy"
@@ -19,6 +20,10 @@ register(BenchEvents.NOOP, NotificationEvent("bench_noop", LOW, ["log"], context
 register(
     BenchEvents.MAIL,
     NotificationEvent("bench_mail", MEDIUM, ["email"], context={"number": str, "carrier": str, "day": str}),
+)
+register(
+    BenchEvents.LAYOUT,
+    NotificationEvent("bench_layout", MEDIUM, ["email"], context={"number": str, "carrier": str, "day": str}),
 )
 register(BenchEvents.ALARM, NotificationEvent("bench_alarm", CRITICAL, ["wire"], context={"number": str}))
 register(BenchEvents.CROWD, NotificationEvent("bench_crowd", LOW, ["wire"], context={"number": str}))

@@ -23,6 +23,7 @@ CONTEXTS = {
     BenchEvents.NOOP: lambda number: {"number": str(number)},
     BenchEvents.CROWD: lambda number: {"number": str(number)},
     BenchEvents.MAIL: lambda number: {"number": str(number), "carrier": "The parcel service", "day": "Friday"},
+    BenchEvents.LAYOUT: lambda number: {"number": str(number), "carrier": "The parcel service", "day": "Friday"},
 }
 DELIVERIES = """
     WITH RECURSIVE seat(number) AS (

@@ -24,8 +24,8 @@ FLOORS = {
         "storage.postgres",
         "storage.sqlite",
     },
-    1: {"attachments", "context", "events", "mail", "recipients", "signals"},
-    2: {"models", "storage"},
+    1: {"attachments", "context", "events", "recipients", "signals"},
+    2: {"mail", "models", "storage"},
     3: {"channels", "formats", "preferences"},
     4: {
         "sending.audience",

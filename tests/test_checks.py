@@ -14,6 +14,7 @@ from notifications import checks
 from notifications.channels import BaseChannel
 from notifications.checks import package, run_checks
 from notifications.conf.misplaced import find_misplaced
+from notifications.core import extras
 from notifications.events import BuiltInEvents, NotificationEvent, NotificationPriority
 from notifications.exceptions import MissingExtra
 from notifications.testing import temporary_events
@@ -128,6 +129,33 @@ class TestTemplatesE002:
         assert len(names) == 2
         assert "notifications/door_opened/email.subject.txt" in names[0]
         assert "notifications/door_opened/email.txt" in names[1]
+
+    def test_an_email_needs_text_or_html(self, events, settings):
+        subject = {"notifications/door_opened/email.subject.txt": ""}
+        events[Door.OPENED] = event()
+        with_files(settings, subject)
+        [message] = found("E002")
+        assert "Neither 'notifications/door_opened/email.txt' nor 'notifications/door_opened/email.html'" in message.msg
+        for part in ("txt", "html"):
+            with_files(settings, {**subject, f"notifications/door_opened/email.{part}": "x"})
+            assert found("E002") == []
+
+    def test_html_that_django_cannot_read_is_reported(self, events, settings):
+        files = {"subject.txt": "", "txt": "", "html": "{% if %}"}
+        with_files(settings, {f"notifications/door_opened/email.{part}": text for part, text in files.items()})
+        events[Door.OPENED] = event()
+        [message] = found("E002")
+        assert "'notifications/door_opened/email.html' cannot be read" in message.msg
+
+    def test_an_email_with_html_only_needs_the_extra_that_makes_its_text(self, events, settings, monkeypatch):
+        files = {"subject.txt": "", "html": "x"}
+        with_files(settings, {f"notifications/door_opened/email.{part}": text for part, text in files.items()})
+        events[Door.OPENED] = event()
+        is_installed = extras.is_installed
+        monkeypatch.setattr(extras, "is_installed", lambda name: name != "inscriptis" and is_installed(name))
+        [message] = found("E005")
+        assert "'door_opened'" in message.msg
+        assert "django-klaxon[mail]" in message.hint
 
     def test_a_channel_that_is_not_configured_needs_none(self, events):
         events[Door.OPENED] = event(channels=["sms"])

@@ -21,7 +21,8 @@ from notifications.mail.footer import Footer
 from notifications.models import Delivery
 from notifications.outcomes import Receipt
 
-SUBJECT = "subject.txt"
+SUBJECT, TEXT, HTML = "subject.txt", "txt", "html"
+"""The template parts that Klaxon's own channels use."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,11 @@ class Rendered:
 
     @property
     def text(self) -> str:
-        return self.parts.get("txt", "")
+        return self.parts.get(TEXT, "")
 
     @property
     def html(self) -> str:
-        return self.parts.get("html", "")
+        return self.parts.get(HTML, "")
 
 
 class BaseChannel:
@@ -70,6 +71,8 @@ class BaseChannel:
     - ``transactional``: whether ``send()`` writes only to the site's own database. Klaxon then calls it in the
       transaction that records the outcomes.
     - ``required_parts``, ``optional_parts``: template parts, such as ``"subject.txt"``, ``"txt"`` and ``"html"``.
+    - ``derived_parts``: those of the optional parts ``"txt"`` and ``"html"`` that Klaxon derives from the other one if
+      they have no template. One of the two then needs a template. An instance can set its own value.
     - ``takes_attachments``: whether the channel delivers ``rendered.attachments``. Only then does Klaxon read the
       files.
     - ``keeps_content_secret``: whether the channel stores ``rendered`` encrypted if ``rendered.is_sensitive``, and
@@ -85,6 +88,7 @@ class BaseChannel:
     transactional: ClassVar[bool] = False
     required_parts: ClassVar[Sequence[str]] = ("txt",)
     optional_parts: ClassVar[Sequence[str]] = ()
+    derived_parts: Sequence[str] = ()
     takes_attachments: ClassVar[bool] = False
     keeps_content_secret: ClassVar[bool] = False
     requires: ClassVar[Sequence[str]] = ()

@@ -18,7 +18,7 @@ from django.core.mail.backends.base import BaseEmailBackend
 from django.utils.module_loading import import_string
 
 from notifications.channels import anymail_errors
-from notifications.channels.base import BaseChannel, Rendered
+from notifications.channels.base import HTML, SUBJECT, TEXT, BaseChannel, Rendered
 from notifications.channels.email_errors import (
     closes_connection,
     make_opening_receipt,
@@ -27,7 +27,7 @@ from notifications.channels.email_errors import (
 )
 from notifications.channels.email_headers import build_headers
 from notifications.channels.mailboxes import has_international_local_part, to_dns_address
-from notifications.channels.mime import MAX_WORD_LENGTH, attach, check_header, make_subject_foldable
+from notifications.channels.mime import MAX_WORD_LENGTH, check_header, make_mail, make_subject_foldable
 from notifications.channels.senders import EncodedSender, Sender, encode_sender, find_sender_faults
 from notifications.channels.smtp import EmailBackend as SMTPBackend
 from notifications.channels.smtp import Timeouts
@@ -56,15 +56,17 @@ class EmailChannel(BaseChannel):
 
     Options: ``from_email``, ``reply_to`` (a list), ``feedback_id``, ``mailer`` (an alias of ``MAILERS``), or
     ``backend`` (a dotted path) and ``backend_options``, and ``allow_smtp_without_tls``. By default the channel uses the
-    site's ``DEFAULT_FROM_EMAIL``, and its default mailer or ``EMAIL_BACKEND``.
+    site's ``DEFAULT_FROM_EMAIL``, and its default mailer or ``EMAIL_BACKEND``. ``html_from_text``
+    is whether emails whose event has no HTML template get HTML from their text.
     """
 
     address_kind = "email"
     one_by_one = True
     takes_attachments = True
     timeout = Timeouts().mail
-    required_parts = ("subject.txt", "txt")
-    optional_parts = ("html",)
+    required_parts = (SUBJECT,)
+    optional_parts = (TEXT, HTML)
+    derived_parts = (TEXT, HTML)
 
     def __init__(
         self,
@@ -75,6 +77,7 @@ class EmailChannel(BaseChannel):
         mailer: str | None = None,
         allow_smtp_without_tls: bool = False,
         feedback_id: str = "",
+        html_from_text: bool = True,
     ) -> None:
         if not isinstance(allow_smtp_without_tls, bool):
             raise TypeError(f"{OPTION} must be True or False, not {allow_smtp_without_tls!r}")
@@ -85,6 +88,8 @@ class EmailChannel(BaseChannel):
         unusable = EncodedSender(own.from_email, tuple(own.reply_to), "localhost")
         self.sender = unusable if self.sender_faults else encode_sender(own)
         self.feedback_id = feedback_id
+        if not html_from_text:
+            self.derived_parts = (TEXT,)
         self.backend, self.backend_options, self.mailer = backend, backend_options or {}, mailer
         self._connect()
         self.encryption_fault = (
@@ -110,7 +115,10 @@ class EmailChannel(BaseChannel):
         # Before any backend of the site gets it. Klaxon's own templates have no such subject.
         check_header("Subject", subject)
         sender = self._find_sender(delivery.notification)
-        message = EmailMultiAlternatives(
+        message = make_mail(
+            rendered.html,
+            rendered.attachments,
+            sender.domain,
             subject=subject,
             body=rendered.text,
             from_email=sender.from_email,
@@ -118,10 +126,6 @@ class EmailChannel(BaseChannel):
             reply_to=sender.reply_to,
             headers=build_headers(delivery, sender.domain, rendered.footer.unsubscribe_url, self.feedback_id),
         )
-        if html := rendered.html:
-            message.attach_alternative(html, "text/html")
-        for attachment in rendered.attachments:
-            attach(message, attachment)
         if len(subject) > MAX_WORD_LENGTH and not self._builds_mime_itself:
             return make_subject_foldable(message)
         return message

@@ -5,6 +5,7 @@ email channel have one of two structures: text, or text with HTML. This module r
 headers and parts. It leaves all other mails to Django: those with attachments, custom mail classes or invalid headers.
 """
 
+import re
 import secrets
 from binascii import b2a_qp
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,8 +17,10 @@ from email.message import MIMEPart
 from email.mime.nonmultipart import MIMENonMultipart
 from email.utils import formataddr, formatdate, getaddresses
 from functools import lru_cache
+from hashlib import sha256
 from itertools import chain
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 import django
 from django.conf import settings
@@ -33,6 +36,7 @@ Mail = TypeVar("Mail", bound=EmailMessage)
 MAX_LINE_BYTES, PREFERRED_LINE_BYTES = 998, 78
 # A longer word cannot be folded, and could exceed the length of a line.
 MAX_WORD_LENGTH = 900
+CONTENT_ID_LINK = re.compile(r"""\bcid:([^"'\s<>()]+)""")
 # Replaces addresses that are inserted as they are while Django renders the mail.
 PLACEHOLDER = "place@address.invalid"
 ADDRESS_HEADERS = ("From", "To", "Reply-To")
@@ -81,15 +85,58 @@ def render_with_django(mail: EmailMessage) -> bytes:
     return untyped.message(policy=policy.SMTP).as_bytes()
 
 
-def attach(message: EmailMessage, attachment: Attachment) -> None:
-    """Attach a file so that it arrives unchanged."""
-    if attachment.is_text or attachment.parameters:
+class RelatedMail(EmailMultiAlternatives):
+    """A mail whose files are all images of its HTML, so that both are one unit (RFC 2387)."""
+
+    def message(self, *args: Any, **kwargs: Any) -> Any:
+        message = super().message(*args, **kwargs)
+        message.set_type("multipart/related")
+        return message
+
+
+def make_mail(html: str, attachments: Sequence[Attachment], domain: str, **fields: Any) -> EmailMultiAlternatives:
+    """Return a mail with its HTML and files. A file that the HTML names, as in ``cid:chart.png``, is shown inside it.
+
+    :param domain: the domain of the sender, for the ids of images.
+    :param fields: the other arguments of ``EmailMultiAlternatives``.
+    """
+    names = {unquote(name) for name in CONTENT_ID_LINK.findall(html)} if attachments else set()
+    ids = {file.name: _make_content_id(file.name, domain) for file in attachments if file.name in names}
+    # With other files, mail clients find the images in a multipart/mixed as well.
+    is_related = bool(ids) and all(file.name in ids for file in attachments)
+    message = (RelatedMail if is_related else EmailMultiAlternatives)(**fields)
+    if html:
+        message.attach_alternative(CONTENT_ID_LINK.sub(lambda link: _replace_link(link, ids), html), "text/html")
+    for attachment in attachments:
+        attach(message, attachment, ids.get(attachment.name, ""))
+    return message
+
+
+def _make_content_id(name: str, domain: str) -> str:
+    return f"{sha256(name.encode()).hexdigest()[:32]}@{domain}"
+
+
+def _replace_link(link: re.Match[str], ids: Mapping[str, str]) -> str:
+    name = unquote(link[1])
+    return f"cid:{ids[name]}" if name in ids else link[0]
+
+
+def attach(message: EmailMessage, attachment: Attachment, content_id: str = "") -> None:
+    """Attach a file so that it arrives unchanged.
+
+    :param content_id: the id by which the HTML of the message refers to it; empty if it does not.
+    """
+    if content_id:
+        part = _make_part(attachment, "inline")
+        part["Content-ID"] = f"<{content_id}>"
+        message.attach(part)
+    elif attachment.is_text or attachment.parameters:
         message.attach(_make_part(attachment))
     else:
         message.attach(attachment.name, attachment.content, attachment.mimetype)
 
 
-def _make_part(attachment: Attachment) -> Any:
+def _make_part(attachment: Attachment, disposition: str = "attachment") -> Any:
     """Return a part in base64, so that it arrives unchanged. Django would change line ends and omit parameters."""
     part = _make_empty_part(attachment.kind)
     for parameter, value in attachment.parameters.items():
@@ -99,7 +146,7 @@ def _make_part(attachment: Attachment) -> Any:
     part.set_payload(attachment.content)
     encode_base64(part)
     name: Any = attachment.name if attachment.name.isascii() else ("utf-8", "", attachment.name)
-    part.add_header("Content-Disposition", "attachment", filename=name)
+    part.add_header("Content-Disposition", disposition, filename=name)
     return part
 
 

@@ -9,8 +9,11 @@ from django.core.exceptions import ImproperlyConfigured
 from django.template import Engine, Template, TemplateDoesNotExist, TemplateSyntaxError
 
 from notifications import conf
+from notifications.channels.base import HTML, TEXT
+from notifications.checks.channels import missing_extra_error
 from notifications.conf import get_channel_class
 from notifications.conf.problem import find_nearest
+from notifications.core import extras
 from notifications.delivering.rendering import find_template_errors, get_template_places
 from notifications.delivering.rendering.digest import DIGEST_VARIABLES
 from notifications.delivering.rendering.templates import (
@@ -19,6 +22,7 @@ from notifications.delivering.rendering.templates import (
     LANGUAGE_PATTERN,
     Place,
     get_template_name,
+    try_template,
 )
 from notifications.delivering.rendering.undeclared_variables import find_undeclared_variables
 from notifications.events import DIGESTS, NOTIFICATION_EVENTS, NotificationEvent, key_of
@@ -59,7 +63,10 @@ def _check_template_engine() -> Messages:
 
 def _check_required_templates() -> Messages:
     for event, channel, searched in _find_template_places():
-        for fault in find_template_errors(searched, _get_parts(channel)[0]):
+        derived = _get_derived_parts(channel)
+        if derived and not extras.is_installed("inscriptis") and _has_only_html(searched):
+            yield missing_extra_error(f"The text of the email of {event.name!r}", "inscriptis", "mail")
+        for fault in find_template_errors(searched, _get_parts(channel)[0], derived):
             yield Error(
                 f"The event {event.name!r} supports {channel!r}. {fault}",
                 hint="Put templates into the templates folder of an installed app, or into a folder of "
@@ -91,6 +98,18 @@ def _get_parts(channel: str) -> tuple[Sequence[str], Sequence[str]]:
     except (ImportError, AttributeError):
         return (), ()  # E006 reports it
     return parts
+
+
+def _get_derived_parts(channel: str) -> Sequence[str]:
+    try:
+        parts: Sequence[str] = get_channel_class(channel).derived_parts
+    except (ImportError, AttributeError):
+        return ()  # E006 reports it
+    return parts
+
+
+def _has_only_html(searched: Sequence[Place]) -> bool:
+    return try_template(searched, HTML)[0] and not any(try_template(searched, TEXT))
 
 
 def _check_variables() -> Messages:

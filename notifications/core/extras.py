@@ -9,6 +9,8 @@ from notifications.exceptions import MissingExtra
 EXTRA_BY_MODULE = {
     "anymail": "anymail",
     "babel": "formats",
+    "css_inline": "mail",
+    "inscriptis": "mail",
     "environ": "environ",
     "can": "can",
     "channels": "realtime",

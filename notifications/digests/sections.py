@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.db import connections, transaction
@@ -14,16 +14,13 @@ from django.utils.module_loading import import_string
 from notifications import conf
 from notifications.context import encoded
 from notifications.delivering.rendering import get_locale, use_locale
+from notifications.delivering.rendering.digest_history import PERIODS
 from notifications.digests.grouping import get_digest_kind
-from notifications.models import Delivery, Notification, get_cluster_model
+from notifications.models import Delivery, get_cluster_model
 from notifications.sending.gates import Person, load_people
 
 logger = logging.getLogger("notifications.digests")
 
-PERIODS: Mapping[str, timedelta] = {
-    Notification.DigestKind.DAILY: timedelta(days=1),
-    Notification.DigestKind.WEEKLY: timedelta(days=7),
-}
 StoredSections = dict[tuple[Any, Any], list[Any]]
 """Sections as they are stored, by the primary keys of the cluster and the user."""
 

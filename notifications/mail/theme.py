@@ -6,13 +6,16 @@ for a cluster, or for an event of a cluster.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from notifications import conf
 from notifications.conf.theme import find_theme_problems
+from notifications.models.cluster import DEFAULT_SLUG, Cluster
 
 DEFAULT_COLOR = "#003366"
 WHITE, BLACK = "#ffffff", "#000000"
@@ -23,7 +26,8 @@ CACHE_ATTRIBUTE = "_klaxon_themes"
 class Theme:
     """The theme of one email.
 
-    :param name: the name of the sender in the header; by default, the name of the cluster.
+    :param name: the name of the sender in the header; by default, the name of the cluster, or the domain of
+        ``base_url`` on a site without clusters of its own.
     :param color: the background of the header, the button and links, as ``#rrggbb``.
     :param logo_url: the address of an image that replaces the name in the header; empty for none.
     :param postal_address: the lines of the sender's postal address, which commercial email must contain.
@@ -40,12 +44,12 @@ class Theme:
     from_email: str = ""
     reply_to: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def text_color(self) -> str:
         """White or black, whichever is easier to read on ``color``."""
         return max(WHITE, BLACK, key=lambda text: compute_contrast(text, self.color))
 
-    @property
+    @cached_property
     def link_color(self) -> str:
         """The color of links on white: ``color``, or the default if ``color`` is too light to be read (WCAG 2, AA)."""
         return self.color if compute_contrast(self.color, WHITE) >= 4.5 else DEFAULT_COLOR
@@ -70,10 +74,17 @@ def get_theme(cluster: Any, event: str = "") -> Theme:
 
 def _build_theme(configured: conf.Conf, cluster: Any, event: str) -> Theme:
     own = _call_theme_of(configured.theme_of, cluster, event) if configured.theme_of else {}
-    values = {"name": str(cluster), "base_url": configured.base_url, **configured.theme, **own}
+    values = {"base_url": configured.base_url, **configured.theme, **own}
     values["base_url"] = values["base_url"].rstrip("/")
     values["reply_to"] = tuple(values.get("reply_to", ()))
-    return Theme(**values)
+    return Theme(**{"name": _get_name(cluster, values["base_url"]), **values})
+
+
+def _get_name(cluster: Any, base_url: str) -> str:
+    """Return the name of a cluster, or the site's domain if it is the default cluster, whose name says nothing."""
+    if isinstance(cluster, Cluster) and cluster.slug == DEFAULT_SLUG:
+        return urlsplit(base_url).hostname or ""
+    return str(cluster)
 
 
 def _call_theme_of(path: str, cluster: Any, event: str) -> Mapping[str, Any]:

@@ -5,6 +5,8 @@ scanners follow links.
 """
 
 import logging
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from django.contrib.auth.mixins import LoginRequiredMixin
@@ -15,9 +17,10 @@ from django.views import View
 from django.views.decorators.cache import never_cache
 
 from notifications.channels import BaseChannel
-from notifications.channels.base import Rendered
+from notifications.channels.base import HTML, TEXT, Rendered
 from notifications.conf import current, get_channel_class
 from notifications.delivering.rendering import describe_error, get_locale, render_notification, use_locale
+from notifications.delivering.rendering.bodies import convert_to_text
 from notifications.events import NOTIFICATION_EVENTS, NotificationEvent
 from notifications.models import Delivery
 from notifications.outcomes import DeliveryState
@@ -71,8 +74,9 @@ def is_readable(delivery: Delivery) -> bool:
 
 
 def get_parts(channel: str) -> tuple[str, ...]:
+    """Return the template parts that the page shows; of an email, the text, which may have to be derived."""
     channel_class: type[BaseChannel] = get_channel_class(channel)
-    return tuple(channel_class.required_parts)
+    return (*channel_class.required_parts, *(part for part in channel_class.derived_parts if part == TEXT))
 
 
 def find_member(delivery: Delivery) -> Person:
@@ -92,9 +96,15 @@ def render_content(delivery: Delivery, event: NotificationEvent, person: Person)
     If it cannot be rendered, the reason is logged, and the result is None.
     """
     notification, channel = delivery.notification, delivery.channel
-    parts, locale = (get_parts(channel), ()), get_locale(person.settings)
+    required, locale = get_channel_class(channel).required_parts, get_locale(person.settings)
+    derived = [part for part in get_parts(channel) if part not in required]
+    render_parts = partial(render_notification, notification, event, channel, reveals_secrets=True)
     try:
-        return render_notification(notification, event, channel, parts, person.user, locale, reveals_secrets=True)
+        rendered = render_parts((required, derived), person.user, locale)
+        if rendered.parts.keys() >= set(derived):
+            return rendered
+        text = convert_to_text(render_parts(((HTML,), ()), person.user, locale).html)
+        return replace(rendered, parts={**rendered.parts, TEXT: text})
     except Exception as error:  # noqa: BLE001 - a template or a transform may raise anything
         sentence = describe_error(error, is_sensitive=True)
         logger.error(  # noqa: TRY400 - a traceback could quote a value

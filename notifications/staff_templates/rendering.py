@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from notifications.channels import BaseChannel
-from notifications.channels.base import Rendered
+from notifications.channels.base import HTML, TEXT, Rendered
 from notifications.delivering.rendering.templates import Locale, build_variables, clean_part, get_locale
 from notifications.events import NotificationEvent
 from notifications.events.annotations import matches_type
@@ -113,6 +113,8 @@ def finish(result: RenderedJob | TemplateFault, channel: BaseChannel | type[Base
     for part in channel.required_parts:
         if part not in result.parts:
             raise TemplateMissing(f"The staff template has no {PART_VARIANTS.get(part, part)!r}.")
+    if channel.derived_parts and TEXT not in result.parts and HTML not in result.parts:
+        raise TemplateMissing("The staff template has neither 'text' nor 'html'.")
     return Rendered({part: clean_part(text, part) for part, text in result.parts.items()}, locale[0])
 
 

@@ -123,7 +123,7 @@ class TestBySMTP:
         assert deliver(UserFactory.create_batch(3)) == {DeliveryState.SENT: 6}
         assert [files_of(mail) for mail in office.mails] == [TOLD] * 3
 
-    def test_a_mail_without_attachments_is_unchanged(self, site, office):
+    def test_a_mail_without_attachments_has_only_text_and_html(self, site, office):
         users = [UserFactory()]
         with capture_notifications() as captured:
             order(users, [], channels=["email"])
@@ -131,7 +131,7 @@ class TestBySMTP:
             NotificationManager.send(ShopEvents.NEWSLETTER, users)
             captured.deliver()
         kinds = sorted((mail.get_content_type(), len(files_of(mail))) for mail in office.mails)
-        assert kinds == [("multipart/alternative", 0), ("multipart/mixed", len(FILES)), ("text/plain", 0)]
+        assert kinds == [("multipart/alternative", 0), ("multipart/alternative", 0), ("multipart/mixed", len(FILES))]
 
 
 class TestAgain:

@@ -159,7 +159,8 @@ def test_a_batch_can_have_its_own_template(clock, settings):
     ship(user, 8, channels=["email"])
     clock.forward(minutes=15)
     work()
-    assert (mail.outbox[0].subject, mail.outbox[0].body) == ("2 orders", "7;8;\n")
+    assert mail.outbox[0].subject == "2 orders"
+    assert mail.outbox[0].body.startswith("7;8;\n")
 
 
 def test_the_preferences_of_its_event_apply_to_a_batch(clock):

@@ -46,10 +46,10 @@ def test_the_mails_of_a_day_are_one_digest_and_the_inbox_is_immediate(clock, rea
     [digest] = mail.outbox
     assert digest.subject == "Your day: 3 notifications"
     assert digest.body.index("Order shipped") < digest.body.index("Shop newsletter")
-    assert digest.body.count("- ") == 3
+    assert digest.body.count("\n- ") == 3
     [(html, kind)] = digest.alternatives
     assert kind == "text/html"
-    assert html.count("<li>") == 3
+    assert html.count("<li") == 3
     assert states() == [DeliveryState.MERGED] * 3 + [DeliveryState.SENT]
 
 
@@ -102,7 +102,7 @@ def test_a_weekly_digest_with_sections_of_the_host(clock, settings):
     [digest] = mail.outbox
     assert digest.subject == "Your week: 1 notification"
     assert "Hours worked\n  42 from 2026-11-16 to 2026-11-23, weekly" in digest.body
-    assert "<h2>Hours worked</h2>" in digest.alternatives[0][0]
+    assert ">Hours worked</h2>" in digest.alternatives[0][0]
 
 
 def hours_worked(cluster, users, digest_kind, since, until):
@@ -166,7 +166,7 @@ def test_a_digest_to_a_suppressed_address_is_sent_to_the_account(clock, mistyped
     suppress_the_typo()
     work()
     [digest] = mail.outbox
-    assert (digest.to, digest.body.count("- ")) == ([mistyped.email], 2)
+    assert (digest.to, digest.body.count("\n- ")) == ([mistyped.email], 2)
 
 
 def test_held_items_to_a_suppressed_address_are_sent_to_the_account(clock, mistyped):
@@ -247,7 +247,7 @@ def test_a_digest_lists_a_hundred_items_and_counts_the_others(clock, reader):
     clock.to(EIGHT)
     work()
     body = mail.outbox[0].body
-    assert (body.count("- "), "And 3 more." in body) == (100, True)
+    assert (body.count("\n- "), "And 3 more." in body) == (100, True)
 
 
 def test_two_addresses_get_two_digests(clock, reader):

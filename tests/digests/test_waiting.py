@@ -192,5 +192,5 @@ def test_queries_do_not_grow_with_the_digests(clock):
         return len([query for query in captured if "merged_into" in query["sql"] or "in_bulk" in query["sql"]])
 
     few = count_queries(2)
-    # Each digest is rendered separately, in two queries.
-    assert count_queries(10) - few == 2 * 8
+    # Each digest is rendered separately: the number of its items, the items, and the urgent notifications before it.
+    assert count_queries(10) - few == 3 * 8

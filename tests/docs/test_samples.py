@@ -37,7 +37,12 @@ from notifications.testing.contract import ChannelContract
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 # Pages whose samples import an optional module.
-NEEDS = {"celery.md": ["celery"], "email-setup.md": ["dns"], "sensitive.md": ["cryptography"]}
+NEEDS = {
+    "celery.md": ["celery"],
+    "email-layout.md": ["css_inline"],
+    "email-setup.md": ["dns"],
+    "sensitive.md": ["cryptography"],
+}
 PAGES = [
     pytest.param(path, marks=pytest.mark.needs(*NEEDS.get(path.name, [])))
     for path in sorted(DOCS.rglob("*.md"))

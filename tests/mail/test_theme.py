@@ -34,6 +34,13 @@ def test_by_default_the_theme_has_the_name_of_the_cluster_and_the_address_of_the
     assert get_theme(cluster) == Theme(name="Rosewood", color="#003366", base_url="https://example.com")
 
 
+def test_a_site_without_tenants_has_the_name_of_its_domain(settings):
+    settings.NOTIFICATIONS = {"BASE_URL": "https://shop.example.com:8000/x"}
+    assert get_theme(Cluster(name="Default", slug="default")).name == "shop.example.com"
+    settings.NOTIFICATIONS = {}
+    assert get_theme(Cluster(name="Default", slug="default")).name == ""
+
+
 def test_the_setting_applies_to_the_whole_site(cluster, settings):
     settings.NOTIFICATIONS = {"THEME": {"name": "Shop", "reply_to": ["help@example.com"], "postal_address": "1 Mill"}}
     theme = get_theme(cluster, "order_shipped")

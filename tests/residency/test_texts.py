@@ -157,9 +157,8 @@ def test_the_html_carries_the_colour_of_its_urgency_and_a_button(program, reside
             call(resident, name)
         Dispatcher().run_until_idle()
     html = [mail.alternatives[0].content for mail in mailoutbox]
-    # The header and the small print have colours of their own in every mail.
-    edges = [f"border-left:6px solid {colour};" for colour in ("#b42318", "#003366", "#566472")]
-    assert all(edge in text for edge, text in zip(edges, html, strict=True))
+    bars = [f'class="bar" bgcolor="{colour}"' for colour in ("#b42318", "#003366", "#52606d")]
+    assert all(bar in text for bar, text in zip(bars, html, strict=True))
     assert all("http://127.0.0.1:8000/notifications/inbox/" in text for text in html)
 
 

@@ -112,6 +112,12 @@ def test_the_page_is_in_the_language_of_the_recipient(site, templates, reader, c
     assert f"Der Code ist {CODE}." in client.get(send(reader)).content.decode()
 
 
+def test_the_text_of_an_event_with_html_only_is_derived(site, templates, reader, client):
+    del templates["notifications/test_result/email.txt"]
+    client.force_login(reader)
+    assert f"The code is {CODE}." in client.get(send(reader)).content.decode()
+
+
 def test_values_are_escaped(site, templates, reader, client):
     templates["notifications/test_result/email.txt"] = "<script>alert(1)</script> {{ code }}"
     client.force_login(reader)

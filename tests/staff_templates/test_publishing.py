@@ -52,7 +52,7 @@ def test_without_past_notifications_sample_values_are_rendered(make_version):
         ({"subject": "x" * 201, "text": "x"}, "The subject has 201 characters; at most 200 are allowed."),
         ({"subject": "{{ eta }}", "text": "x"}, "The subject is empty."),
         ({"subject": "x", "text": "ä" * 60_000}, "The part txt has 120,001 bytes; mail programs cut it after 102,400."),
-        ({"subject": "x"}, "The staff template has no 'text'."),
+        ({"subject": "x"}, "The staff template has neither 'text' nor 'html'."),
         ({"text": "x"}, "The staff template has no 'subject'."),
         ({"subject": "x", "text": "{% if %}"}, "txt, line 1: TemplateSyntaxError: Expected an expression"),
         ({"subject": "x", "text": "{{ ''.__class__ }}"}, "SecurityError"),

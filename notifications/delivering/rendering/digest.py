@@ -6,14 +6,17 @@ Their templates are those in ``notifications/<event>/batch/``, ``notifications/d
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from django.db import InterfaceError, OperationalError
 from django.utils.text import Truncator
 
 from notifications.channels.base import Rendered
+from notifications.delivering.rendering.digest_history import load_figures, load_urgent
+from notifications.delivering.rendering.layout import find_action_url
 from notifications.delivering.rendering.sensitive import build_link_variables
 from notifications.delivering.rendering.templates import (
     Locale,
@@ -31,6 +34,7 @@ logger = logging.getLogger("notifications.rendering")
 
 DIGEST_VARIABLES = frozenset(
     {"recipient", "cluster", "base_url", "layout", "digest_kind", "count", "unshown", "items", "groups", "sections"}
+    | {"urgent", "figures"}
 )
 """The variables of the templates of digests and batches."""
 MAX_ITEMS = 100
@@ -40,10 +44,13 @@ MAX_TITLE_LENGTH = 200
 
 @dataclass(frozen=True)
 class DigestItem:
-    """One notification in a digest or batch.
+    """One notification in a digest or batch, or several of the same event with the same title and link.
 
     :param title: the subject that it would have on this channel, or else the beginning of its text.
-    :param values: the variables of its own templates.
+    :param at: when it was sent; the latest of several.
+    :param values: the variables of its own templates; those of the latest of several.
+    :param url: the address of its action; empty if it has none.
+    :param count: the number of notifications.
     """
 
     title: str
@@ -51,6 +58,16 @@ class DigestItem:
     at: datetime
     priority: NotificationPriority
     values: dict[str, Any]
+    url: str = ""
+    count: int = 1
+
+    @property
+    def is_critical(self) -> bool:
+        return self.priority == NotificationPriority.CRITICAL
+
+    @property
+    def is_high(self) -> bool:
+        return self.priority == NotificationPriority.HIGH
 
 
 @dataclass(frozen=True)
@@ -89,6 +106,7 @@ def build_digest_variables(
     rows = Delivery.objects.using(notification._state.db).items_of_digest(notification)
     count = rows.count()
     items = [_build_item(row.notification, channel, part, user, locale) for row in rows[:MAX_ITEMS]]
+    urgent = load_urgent(notification, channel, user)
     return {
         "recipient": user,
         "cluster": notification.cluster,
@@ -97,10 +115,24 @@ def build_digest_variables(
         "digest_kind": notification.digest_kind,
         "count": count,
         "unshown": count - len(items),
-        "items": items,
-        "groups": _group_by_event(items, locale),
+        "items": (merged := _merge_alike(items)),
+        "groups": _group_by_event(merged, locale),
+        "urgent": _merge_alike([_build_item(row.notification, channel, part, user, locale) for row in urgent]),
+        "figures": load_figures(notification, channel, user, count),
         "sections": notification.values.get("sections", ()),
     }
+
+
+def _merge_alike(items: Sequence[DigestItem]) -> list[DigestItem]:
+    """Return the items, with one item for all of an event that have the same title and link, at its first place."""
+    merged: dict[tuple[str, str, str], DigestItem] = {}
+    for item in items:
+        key = item.event, item.title, item.url
+        first = merged.get(key, item)
+        latest = max(first, item, key=attrgetter("at"))
+        priority = min(first.priority, item.priority)
+        merged[key] = replace(latest, priority=priority, count=first.count + 1 if key in merged else 1)
+    return list(merged.values())
 
 
 def _group_by_event(items: Sequence[DigestItem], locale: Locale) -> list[ItemGroup]:
@@ -134,4 +166,5 @@ def _build_item(notification: Notification, channel: str, part: str, user: Any, 
         logger.exception("Notification %s has no title in its digest. The name of its event is used.", notification.pk)
         title = _label(notification.event, locale)
     priority = NotificationPriority(notification.priority)
-    return DigestItem(title, notification.event, notification.created_at, priority, values)
+    url = find_action_url(values, values.get("base_url", ""))
+    return DigestItem(title, notification.event, notification.created_at, priority, values, url)

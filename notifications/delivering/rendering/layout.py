@@ -1,61 +1,120 @@
 """The variable ``layout`` of templates: what the layout of an email shows around its content."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
+from django.template.defaultfilters import linebreaks_filter
 from django.utils import translation
+from django.utils.html import escape
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
-from notifications.channels.base import SUBJECT
+from notifications.channels.base import HTML, SUBJECT, TEXT
+from notifications.delivering.rendering.frame import FRAME_VARIABLES, Frame
 from notifications.delivering.rendering.templates import Locale, use_locale
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.mail.footer import Footer, build_footer
 from notifications.mail.theme import Theme, get_theme
 from notifications.models import Delivery
 
-PRIORITY_COLORS = {
-    NotificationPriority.CRITICAL: "#b42318",
-    NotificationPriority.HIGH: "#b54708",
-    NotificationPriority.LOW: "#52606d",
-}
-"""The colors of priorities. Each can be read on white, and white on it. MEDIUM has the color of the theme."""
+SAFE_SCHEMES = ("http", "https", "mailto", "tel")
+# In escaped text: the base URL alone or followed by a path, up to a space, a quote or a bracket.
+LINK_PATTERN = r"{}(?:(?=[\s<.,;:!?)]|$)|[/?#](?:(?!&(?:quot|lt|gt|#x27);)[^\s<>])*)"
+MAX_PREVIEW_LENGTH = 120
 
 
 @dataclass
 class Layout:
-    """What the layout shows around the content.
+    """What the layout of an email shows around the content.
 
+    :param links: the footer, which templates read as ``footer``.
     :param label: the name of the event for users, in the recipient's language.
-    :param subject: the rendered subject; empty while it is being rendered.
-    :param text: the rendered text part; empty while it is being rendered.
+    :param action_url: the address of the button; empty for no button.
+    :param preview: the text that mailboxes show after the subject; by default, the beginning of a text part that is
+        longer than twice :data:`MAX_PREVIEW_LENGTH`.
+    :param subject: the rendered subject, for the parts after it.
+    :param text: the rendered text part, for the parts after it.
+    :param shows_footer: whether a template has read the footer.
     """
 
-    theme: Theme
-    footer: Footer
+    frame: Frame
+    links: Footer
     label: str
-    priority: NotificationPriority
-    language: str
-    direction: str
+    action_url: str = ""
+    action_label: str = ""
+    preview: str = ""
     subject: str = ""
     text: str = ""
+    shows_footer: bool = False
+
+    def read_variables(self, variables: Mapping[str, Any]) -> None:
+        """Take ``action_url``, ``action_label`` and ``preheader`` from the variables of the event."""
+        self.action_url = find_action_url(variables, self.theme.base_url)
+        self.action_label = str(variables.get("action_label") or "") or (self.action_url and _("Open"))
+        self.preview = str(variables.get("preheader") or "")
 
     def add_part(self, part: str, text: str) -> None:
+        """Keep a rendered part for the parts after it."""
         if part == SUBJECT:
             self.subject = text
-        elif part == "txt":
+        elif part == TEXT:
             self.text = text
+            # Mailboxes show a short text anyway. Spam filters dislike it if the HTML contains all words twice.
+            if not self.preview and len(text) > 2 * MAX_PREVIEW_LENGTH:
+                self.preview = " ".join(text[: 2 * MAX_PREVIEW_LENGTH].split())[:MAX_PREVIEW_LENGTH]
 
     @property
-    def is_critical(self) -> bool:
-        return self.priority == NotificationPriority.CRITICAL
+    def footer(self) -> Footer:
+        """The footer. Klaxon notes that a template has read it, and so shows it."""
+        self.shows_footer = True
+        return self.links
 
     @property
-    def is_high(self) -> bool:
-        return self.priority == NotificationPriority.HIGH
+    def theme(self) -> Theme:
+        return self.frame.theme
+
+    def __getattr__(self, name: str) -> Any:
+        """Return an attribute of the frame, for templates."""
+        if name in FRAME_VARIABLES:
+            return getattr(self.frame, name)
+        raise AttributeError(name)
 
     @property
-    def priority_color(self) -> str:
-        return PRIORITY_COLORS.get(self.priority, self.theme.color)
+    def text_as_html(self) -> SafeString:
+        """The text part in paragraphs, with the addresses of the site as links.
+
+        Other addresses may come from users, so they do not become links.
+        """
+        page = linebreaks_filter(self.text, autoescape=True)
+        base_url = self.theme.base_url
+        if not base_url or base_url not in self.text:
+            return page
+        pattern = LINK_PATTERN.format(re.escape(escape(base_url)))
+        return SafeString(re.sub(pattern, _make_link, page))
+
+    @property
+    def has_text_footer(self) -> bool:
+        """Whether the footer of a text has anything to say."""
+        return self.links != Footer() or bool(self.theme.postal_address)
+
+
+def _make_link(found: re.Match[str]) -> str:
+    url = found[0].rstrip(".,;:!?)")
+    return f'<a href="{url}">{url}</a>{found[0][len(url) :]}'
+
+
+def find_action_url(variables: Mapping[str, Any], base_url: str) -> str:
+    """Return the absolute ``action_url`` of the variables, or an empty string if there is none that is safe."""
+    url = str(variables.get("action_url") or "").strip()
+    absolute = urljoin(f"{base_url}/", url) if url and base_url else url
+    try:
+        is_safe = urlsplit(absolute).scheme in SAFE_SCHEMES
+    except ValueError:
+        return ""
+    return absolute if is_safe else ""
 
 
 def build_layout(
@@ -67,11 +126,11 @@ def build_layout(
     """
     notification = delivery.notification
     with use_locale(locale):
-        return Layout(
+        frame = Frame(
             theme=get_theme(notification.cluster, event.name),
-            footer=build_footer(delivery, event, person) if "html" in parts else Footer(),
-            label=event.words,
             priority=NotificationPriority(notification.priority),
             language=locale[0],
             direction="rtl" if translation.get_language_bidi() else "ltr",
         )
+        footer = build_footer(delivery, event, person) if HTML in parts else Footer()
+        return Layout(frame, footer, event.words)

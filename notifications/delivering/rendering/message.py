@@ -5,7 +5,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from notifications.channels.base import BaseChannel, Rendered
+from notifications.channels.base import HTML, BaseChannel, Rendered
+from notifications.delivering.rendering.bodies import complete_bodies, warn_of_clipping
 from notifications.delivering.rendering.digest import render_digest
 from notifications.delivering.rendering.layout import build_layout
 from notifications.delivering.rendering.sensitive import render_link
@@ -30,10 +31,17 @@ def render_delivery(
     is_sensitive = notification.is_sensitive
     # A feature that replaces template files does not know who may see the content of a sensitive event.
     rendered = None if is_sensitive else replacement
-    if rendered is None:
+    if rendered is not None:
+        for part, text in rendered.parts.items():
+            layout.add_part(part, text)
+    else:
         render = _choose_renderer(notification, channel, is_sensitive)
         rendered = render(notification, event, delivery.channel, parts, person.user, locale, layout)
-    return replace(rendered, footer=layout.footer, label=layout.label, is_sensitive=is_sensitive)
+    completed = rendered.parts
+    if channel.derived_parts:
+        completed = complete_bodies(rendered.parts, channel.derived_parts, layout, locale)
+        warn_of_clipping(completed.get(HTML, ""), delivery)
+    return replace(rendered, parts=completed, footer=layout.links, label=layout.label, is_sensitive=is_sensitive)
 
 
 def _choose_renderer(notification: Notification, channel: BaseChannel, is_sensitive: bool) -> Callable[..., Rendered]:

@@ -38,6 +38,9 @@ def render_link(
     """
     places = [(f"{event.name}/{EVENT_FOLDER}", channel), (LINK_FOLDER, channel), (LINK_FOLDER, ANY_CHANNEL)]
     variables = build_link_variables(notification, event, user, locale)
+    if layout is not None:
+        with use_locale(locale):
+            layout.read_variables(variables)
     return render(places, *parts, {**variables, "layout": layout}, locale)
 
 

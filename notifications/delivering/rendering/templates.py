@@ -10,7 +10,7 @@ the language and time zone of the recipient.
 
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,10 +19,12 @@ from django.template import Context, Engine, Template, TemplateDoesNotExist, Tem
 from django.template.loaders.cached import Loader as CachedLoader
 from django.utils import timezone, translation
 
-from notifications.channels.base import SUBJECT, Rendered
+from notifications.channels.base import HTML, SUBJECT, TEXT, Rendered
 from notifications.context import UNSTORABLE
 from notifications.core.hours import get_zone
 from notifications.core.translations import has_lazy_text, resolve_lazy_texts
+from notifications.delivering.rendering.flattening import prepare_html
+from notifications.delivering.rendering.specializing import specialize
 from notifications.events import BuiltInEvents, NotificationEvent, NotificationPriority
 from notifications.exceptions import ContentIsSensitive, TemplateMissing
 from notifications.mail import get_theme
@@ -115,6 +117,9 @@ def build_variables(
         variables.update(_transform(event, channel, notification, locale))
     # The layout must work with every context, so these two override its values.
     variables["original"], variables["layout"] = original, layout
+    if layout is not None:
+        with use_locale(locale):
+            layout.read_variables(variables)
     return variables
 
 
@@ -168,6 +173,8 @@ def render(
         for part in (*required, *optional):
             template = find_template(places, part, language)
             if template is not None:
+                if layout is not None and part == HTML:
+                    template = specialize(template, layout.frame)
                 parts[part] = _render_template(template, part, variables)
                 if layout is not None:
                     layout.add_part(part, parts[part])
@@ -179,7 +186,7 @@ def render(
 
 
 def _render_template(template: Template, part: str, variables: Mapping[str, Any]) -> str:
-    return clean_part(template.render(Context(dict(variables), autoescape=part == "html")), part)
+    return clean_part(template.render(Context(dict(variables), autoescape=part == HTML)), part)
 
 
 def clean_part(text: str, part: str) -> str:
@@ -187,7 +194,7 @@ def clean_part(text: str, part: str) -> str:
 
     :raises ValueError: if the text contains characters that cannot be stored.
     """
-    if UNSTORABLE.search(text):
+    if not (text.isascii() and "\0" not in text) and UNSTORABLE.search(text):
         raise ValueError(f"The rendered {part} contains a NUL character or half of a surrogate pair.")
     # A subject is a header, so it must be one line regardless of the context.
     return " ".join(text.split()) if part == SUBJECT else text.strip() + "\n" * bool(text.strip())
@@ -223,10 +230,12 @@ def find_template(places: Sequence[Place], part: str, language: str) -> Template
 def _load_template(engine: Engine, places: Sequence[Place], part: str, language: str) -> Template | None:
     for name in _list_names(places, part, language):
         try:
-            return engine.get_template(name)
+            template = engine.get_template(name)
         except TemplateDoesNotExist as error:
             if error.args and error.args[0] != name:
                 raise  # a template that this one extends or includes
+        else:
+            return prepare_html(template) if part == HTML else template
     return None
 
 
@@ -249,12 +258,27 @@ def get_template_name(event: str, channel: str, part: str, language: str = "") -
     return f"notifications/{event}/{channel}{'.' * bool(language)}{language}.{part}"
 
 
-def find_template_errors(places: Sequence[Place], required: Sequence[str]) -> Iterator[str]:
-    """Yield a sentence for each required template that does not exist or that Django cannot read."""
+def find_template_errors(
+    places: Sequence[Place], required: Sequence[str], derived: Collection[str] = ()
+) -> Iterator[str]:
+    """Yield a sentence for each required template that does not exist or that Django cannot read.
+
+    :param derived: parts of which one is required, because the others are derived from it.
+    """
     for part in required:
-        name = get_template_name(*places[0], part)
-        try:
-            if find_template(places, part, "") is None:
-                yield f"The template {name!r} does not exist."
-        except TemplateSyntaxError as error:
-            yield f"The template {name!r} cannot be read: {error}"
+        found, error = try_template(places, part)
+        if not found:
+            yield error or f"The template {get_template_name(*places[0], part)!r} does not exist."
+    alternatives = {part: try_template(places, part) for part in (TEXT, HTML) if derived}
+    yield from filter(None, (error for _found, error in alternatives.values()))
+    if derived and not any(found or error for found, error in alternatives.values()):
+        names = " nor ".join(repr(get_template_name(*places[0], part)) for part in alternatives)
+        yield f"Neither {names} exists."
+
+
+def try_template(places: Sequence[Place], part: str) -> tuple[bool, str]:
+    """Return whether a template exists and can be read, and what is wrong with it if it cannot."""
+    try:
+        return find_template(places, part, "") is not None, ""
+    except TemplateSyntaxError as error:
+        return False, f"The template {get_template_name(*places[0], part)!r} cannot be read: {error}"

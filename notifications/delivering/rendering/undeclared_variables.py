@@ -24,7 +24,7 @@ def find_undeclared_variables(template: Template, declared: Iterable[str]) -> li
     used: set[str] = set()
     # Tags keep the names of variables that they set ("as total", "for item in …") as plain strings.
     strings: set[str] = set()
-    for found in _walk(template.nodelist):
+    for found in walk_variables(template.nodelist):
         if isinstance(found, Variable):
             used.update(found.lookups[:1] if found.lookups else ())
         elif isinstance(found, Token):
@@ -34,7 +34,7 @@ def find_undeclared_variables(template: Template, declared: Iterable[str]) -> li
     return sorted(used - strings - DJANGO_VARIABLES - set(declared))
 
 
-def _walk(node: Any) -> Iterator[Variable | Token | str]:
+def walk_variables(node: Any) -> Iterator[Variable | Token | str]:
     """Yield variables, tokens of variables in ``{% blocktranslate %}``, and strings that tags keep."""
     if isinstance(node, Variable | str):
         yield node
@@ -43,7 +43,7 @@ def _walk(node: Any) -> Iterator[Variable | Token | str]:
             yield node
     else:
         for part in _parts(node):
-            yield from _walk(part)
+            yield from walk_variables(part)
 
 
 def _parts(node: Any) -> Collection[Any]:

@@ -1,5 +1,6 @@
 """Values from CAN buses and users never become markup: an email has the same tags as with a harmless value."""
 
+import re
 from html.parser import HTMLParser
 
 import pytest
@@ -12,7 +13,6 @@ from notifications.manager import NotificationManager
 from tests.factories import UserFactory
 from tests.shop.notification_events import ShopEvents
 
-HARMLESS = "harmless"
 PAYLOADS = [
     "<script>alert(1)</script>",
     "</td></tr></table><script src=https://eve.example/x.js></script>",
@@ -38,6 +38,7 @@ PAYLOADS = [
     bytes.fromhex("3c696d67207372633d783e").decode(),
     bytes.fromhex("3c62723e3c68723e3c753e").decode("latin-1"),
 ]
+UNSUBSCRIBE = re.compile(r"(?<=^https://shop\.example\.com/notifications/unsubscribe/)[\w.-]+/?$")
 FAULT = {"instance": 1, "spn": 190, "fmi": 2, "lamps": ["red"], "count": 3}
 
 pytestmark = pytest.mark.django_db
@@ -53,7 +54,8 @@ class Tags(HTMLParser):
         self.close()
 
     def handle_starttag(self, tag, attrs):
-        self.found.append((tag, attrs))
+        # Each email has a link of its own to unsubscribe.
+        self.found.append((tag, [(name, UNSUBSCRIBE.sub("", value or "")) for name, value in attrs]))
 
     def handle_comment(self, data):
         self.found.append(("!--", data))
@@ -84,6 +86,7 @@ def list_tags(message):
 @pytest.mark.parametrize("send", [send_fault, send_order, send_message])
 @pytest.mark.parametrize("payload", PAYLOADS)
 def test_a_value_adds_no_tag_to_an_email(send, payload):
-    harmless, hostile = send(HARMLESS), send(payload)
+    # Of the same length and with the same lines, because long texts have a preview, and lines are separate in HTML.
+    harmless, hostile = send(re.sub(r"\S", "x", payload)), send(payload)
     assert list_tags(hostile) == list_tags(harmless)
     assert "\n" not in hostile.subject

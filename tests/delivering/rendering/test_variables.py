@@ -44,7 +44,7 @@ def arrive(templates, mailoutbox):
             events[Door.OPENED] = NotificationEvent("door_opened", priority, ["email"], **event)
             NotificationManager.send(Door.OPENED, recipient or UserFactory(), cluster, context)
             captured.deliver()
-        return mailoutbox[-1].body.strip() if mailoutbox else None
+        return mailoutbox[-1].body.partition("\n-- \n")[0].strip() if mailoutbox else None
 
     return arrive
 

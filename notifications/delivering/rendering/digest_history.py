@@ -1,0 +1,81 @@
+"""What a digest says about messages that are not in it: urgent ones, those that wait, and figures of the period."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import Count, Q, QuerySet
+
+from notifications.events import NotificationPriority
+from notifications.models import Delivery, InboxItem, Notification
+from notifications.outcomes import DeliveryState, Reason
+
+PERIODS: Mapping[str, timedelta] = {
+    Notification.DigestKind.DAILY: timedelta(days=1),
+    Notification.DigestKind.WEEKLY: timedelta(days=7),
+}
+"""The period of each kind of digest. It ends when the digest is made."""
+MAX_URGENT = 10
+SENT_AT_ONCE = Q(state=DeliveryState.SENT, notification__digest_kind="")
+IN_QUIET_HOURS = Q(state=DeliveryState.HELD, reason=Reason.QUIET_HOURS)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Figures of a period.
+
+    :param sent: the notifications that were sent on the channel of the digest, at once or in the digest.
+    :param received: the notifications in the inbox.
+    :param opened: those of the inbox that the user has read.
+    :param waiting: the deliveries, on any channel, that wait for the end of quiet hours.
+    """
+
+    sent: int = 0
+    received: int = 0
+    opened: int = 0
+    waiting: int = 0
+
+
+def load_urgent(notification: Notification, channel: str, user: Any) -> list[Delivery]:
+    """Return the urgent deliveries that were sent to a user at once in the period of a digest, the newest first.
+
+    It executes one query, or none for a batch or a recipient without an account.
+    """
+    if user is None or notification.digest_kind not in PERIODS:
+        return []
+    urgent = _find_deliveries(notification, user).filter(
+        SENT_AT_ONCE,
+        channel=channel,
+        notification__created_at__gte=notification.created_at - PERIODS[notification.digest_kind],
+        notification__priority__lte=NotificationPriority.HIGH,
+    )
+    return list(
+        urgent.select_related("notification__cluster").order_by("-notification__created_at", "-pk")[:MAX_URGENT]
+    )
+
+
+def load_figures(notification: Notification, channel: str, user: Any, in_digest: int) -> Figures:
+    """Return the figures of the period of a digest, for a user.
+
+    It executes two queries, or none for a batch or a recipient without an account.
+
+    :param in_digest: the number of notifications in the digest.
+    """
+    if user is None or notification.digest_kind not in PERIODS:
+        return Figures()
+    since = notification.created_at - PERIODS[notification.digest_kind]
+    sent = SENT_AT_ONCE & Q(channel=channel, notification__created_at__gte=since)
+    counts = _find_deliveries(notification, user).aggregate(
+        sent=Count("pk", filter=sent), waiting=Count("pk", filter=IN_QUIET_HOURS)
+    )
+    items = InboxItem.objects.using(notification._state.db).of(user)
+    inbox = items.filter(cluster_id=notification.cluster_id, created_at__gte=since).aggregate(
+        received=Count("pk"), opened=Count("read_at")
+    )
+    return Figures(counts["sent"] + in_digest, inbox["received"], inbox["opened"], counts["waiting"])
+
+
+def _find_deliveries(notification: Notification, user: Any) -> QuerySet[Delivery]:
+    deliveries = Delivery.objects.using(notification._state.db)
+    return deliveries.filter(recipient=user, notification__cluster=notification.cluster_id)

@@ -1,0 +1,55 @@
+"""The part of the layout that is the same for all emails with the same theme, priority and language."""
+
+from dataclasses import dataclass, fields
+from functools import cached_property
+
+from notifications.events import NotificationPriority
+from notifications.mail import Theme
+
+PRIORITY_COLORS = {
+    NotificationPriority.CRITICAL: "#b42318",
+    NotificationPriority.HIGH: "#b54708",
+    NotificationPriority.LOW: "#52606d",
+}
+"""The colors of priorities. Each can be read on white. MEDIUM has the color of the theme."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What the layout shows regardless of the recipient and the notification.
+
+    :param direction: the direction of writing, ``"ltr"`` or ``"rtl"``.
+    """
+
+    theme: Theme
+    priority: NotificationPriority
+    language: str
+    direction: str
+
+    @cached_property
+    def text_align(self) -> str:
+        """The side on which lines begin. Several mail clients do not know the value ``start``."""
+        return "right" if self.direction == "rtl" else "left"
+
+    @cached_property
+    def is_critical(self) -> bool:
+        return self.priority == NotificationPriority.CRITICAL
+
+    @cached_property
+    def is_high(self) -> bool:
+        return self.priority == NotificationPriority.HIGH
+
+    @cached_property
+    def priority_color(self) -> str:
+        return PRIORITY_COLORS.get(self.priority, self.theme.color)
+
+    @cached_property
+    def badge_color(self) -> str:
+        """The color of the word that names the priority, on white."""
+        return PRIORITY_COLORS.get(self.priority, self.theme.link_color)
+
+
+FRAME_VARIABLES = frozenset(
+    {*(field.name for field in fields(Frame)), "text_align", "is_critical", "is_high", "priority_color", "badge_color"}
+)
+"""The names that templates can use: ``layout.theme``, …"""

@@ -1,0 +1,160 @@
+"""What a digest says, and how."""
+
+import dataclasses
+from datetime import UTC, datetime
+
+import pytest
+from django.core import mail
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from notifications.digests import make_due
+from notifications.events import NOTIFICATION_EVENTS
+from notifications.manager import NotificationManager
+from notifications.models import Delivery, InboxItem
+from notifications.outcomes import DeliveryState, Reason
+from notifications.testing import temporary_events
+from tests.digests.conftest import with_digest, work
+from tests.shop.notification_events import ShopEvents
+
+pytestmark = pytest.mark.django_db
+EIGHT = datetime(2026, 11, 21, 7, tzinfo=UTC)
+
+
+@pytest.fixture
+def linked():
+    """Give the mails of order_shipped an action, and the event a label."""
+    with temporary_events():
+        event = NOTIFICATION_EVENTS[ShopEvents.ORDER_SHIPPED]
+        transform = {"email": lambda context: {"action_url": f"/orders/{context['order_number']}/"}}
+        changed = dataclasses.replace(event, transforms=transform, label="Your orders")
+        NOTIFICATION_EVENTS[ShopEvents.ORDER_SHIPPED] = changed
+        yield
+
+
+def ship(user, number, **options):
+    context = {"order_number": str(number), "eta": None}
+    return NotificationManager.send(ShopEvents.ORDER_SHIPPED, [user], None, context, **options)
+
+
+def get_digest(clock):
+    """Make the digest of the day, and return it with its HTML."""
+    work()
+    mail.outbox.clear()
+    clock.to(EIGHT)
+    work()
+    [digest] = mail.outbox
+    digest.html = digest.alternatives[0][0].partition("<h1")[2]
+    return digest
+
+
+def test_it_has_the_layout_and_its_title_in_the_body(clock, reader):
+    ship(reader, 1)
+    digest = get_digest(clock)
+    assert digest.html.partition("</h1>")[0].endswith(">Your day: 1 notification")
+    assert 'class="footer"' in digest.html
+
+
+@pytest.mark.usefixtures("linked")
+def test_alike_items_are_one_line_with_their_number(clock, reader):
+    for number in (1, 2, 1, 1):
+        ship(reader, number)
+    digest = get_digest(clock)
+    assert digest.subject == "Your day: 4 notifications"
+    assert digest.html.count("<li") == 2
+    assert "× 3" in digest.html
+    assert digest.body.count("- Order 1") == 1
+    assert "× 3 (" in digest.body
+
+
+@pytest.mark.usefixtures("linked")
+def test_items_have_their_links_and_the_label_of_their_event(clock, reader):
+    ship(reader, 7)
+    digest = get_digest(clock)
+    assert 'href="https://shop.example.com/orders/7/"' in digest.html
+    assert "https://shop.example.com/orders/7/" in digest.body
+    assert ">Your orders</h2>" in digest.html
+    assert digest.body.startswith("Your orders\n- Order 7")
+
+
+def test_items_of_an_event_without_an_action_have_no_link(clock, reader):
+    ship(reader, 7)
+    assert 'class="item"' not in get_digest(clock).html
+
+
+def test_important_items_are_marked(clock, reader):
+    with temporary_events():
+        event = NOTIFICATION_EVENTS[ShopEvents.ORDER_SHIPPED]
+        NOTIFICATION_EVENTS[ShopEvents.ORDER_SHIPPED] = dataclasses.replace(event, digest=True)
+        ship(reader, 1, level="warning")
+        ship(reader, 2)
+        digest = get_digest(clock)
+    assert digest.html.count(">Important:</strong>") == 1
+    assert "- Important: Order 1" in digest.body
+    assert "- Order 2" in digest.body
+
+
+def test_urgent_notifications_that_were_sent_at_once_are_listed_as_such(clock, reader):
+    ship(reader, 1, level="critical")
+    ship(reader, 2)
+    digest = get_digest(clock)
+    assert digest.subject == "Your day: 1 notification"
+    assert "Sent to you at once\n- Critical: Order 1" in digest.body
+    assert digest.html.index("Order 2") < digest.html.index(">Sent to you at once</h2>") < digest.html.index("Order 1")
+
+
+def test_urgent_notifications_before_the_period_and_of_others_are_not_listed(clock, reader):
+    ship(reader, 1, level="critical")
+    work()
+    clock.forward(days=2)
+    ship(with_digest("daily"), 3, level="critical")
+    ship(reader, 2)
+    work()
+    mail.outbox.clear()
+    clock.forward(days=1)
+    work()
+    [digest] = [message for message in mail.outbox if message.to == [reader.email]]
+    assert "at once" not in digest.body
+
+
+def test_it_has_the_figures_of_its_period(clock, reader):
+    ship(reader, 1, level="critical")
+    for number in (2, 3):
+        ship(reader, number)
+    work()
+    InboxItem.objects.filter(title__contains="3").mark_read(EIGHT)
+    digest = get_digest(clock)
+    assert "Sent to you by email: 3. In your inbox: 3, of which you have opened 1." in digest.html
+    assert "In your inbox: 3, of which you have opened 1." in digest.body
+
+
+def test_it_counts_what_waits_for_the_end_of_quiet_hours(clock, reader):
+    ship(reader, 1)
+    NotificationManager.send(ShopEvents.ORDER_SHIPPED, [reader], None, {"order_number": "2", "eta": None})
+    app = Delivery.objects.filter(channel="app", notification__context__order_number="2")
+    app.update(state=DeliveryState.HELD, reason=Reason.QUIET_HOURS, due_at=EIGHT.replace(hour=9))
+    digest = get_digest(clock)
+    assert "1 message waits for the end of your quiet hours." in digest.html
+    assert "1 message waits for the end of your quiet hours." in digest.body
+
+
+def test_times_are_written_as_in_the_language_of_the_recipient(clock):
+    reader = with_digest("daily", language="de")
+    ship(reader, 1)
+    digest = get_digest(clock)
+    assert "20.11.2026 11:00" in digest.html
+    assert "20.11.2026 11:00" in digest.body
+
+
+def test_the_number_of_queries_does_not_depend_on_the_items(clock, reader):
+    counts = []
+    for number in (1, 12):
+        for index in range(number):
+            ship(reader, f"{number}-{index}")
+        work()
+        clock.forward(days=1)
+        make_due()
+        with CaptureQueriesContext(connection) as queries:
+            work()
+        counts.append(len(queries))
+    assert counts[0] == counts[1]
