@@ -217,8 +217,8 @@ class TestForgedHeaders:
         chance, count = random.Random(8058), Counter()
         channel = EmailChannel(from_email="shop@example.com", backend=SMTP, backend_options={"host": "127.0.0.1"})
         # Django renders emails with attachments.
-        for number in range(10_000):
-            files = [Attachment("a.txt", b"x", "text/plain")] if number % 5 == 0 else []
+        while count["sent"] < 10_000:
+            files = [Attachment("a.txt", b"x", "text/plain")] if chance.random() < 0.1 else []
             try:
                 written = render_mail(self.prepare(channel, chance, files))
             except ValueError:
@@ -226,13 +226,16 @@ class TestForgedHeaders:
                 continue
             self.check(written)
             count["sent"] += 1
-        assert min(count["refused"], count["sent"]) > 2000
+        assert count["refused"] > 1000
 
     def prepare(self, channel, chance, files):
         about = {name: self.make_text(chance) for name in ("event", "topic", "campaign", "correlation_id")}
         channel.sender = self.choose_sender(chance)
         channel.feedback_id = self.make_text(chance)
-        parts = {"subject.txt": self.make_text(chance), "txt": "Text\n"}
+        subject = self.make_text(chance)
+        if chance.random() < 0.9:
+            subject = " ".join(subject.split())  # as the rendering of templates does
+        parts = {"subject.txt": subject, "txt": "Text\n"}
         return channel.prepare(delivery(**about), Rendered(parts, attachments=files))
 
     def check(self, written):
