@@ -15,6 +15,7 @@ from notifications.conf import get_channel_class
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.exceptions import KlaxonError
 from notifications.models import StaffTemplate
+from notifications.staff_templates.inlining import inline_texts
 from notifications.staff_templates.past import PastContext
 from notifications.staff_templates.publishing import find_message_problems, render_contexts
 
@@ -35,7 +36,7 @@ def build_preview(template: StaffTemplate, texts: Mapping[str, str], context: Pa
         }
     try:
         channel = get_channel_class(template.channel)
-        [(_context, result)] = render_contexts(template, texts, event, channel, [context])
+        [(_context, result)] = render_contexts(template, inline_texts(texts), event, channel, [context])
     except KlaxonError as error:
         return {"error": str(error)}
     if isinstance(result, Exception):

@@ -22,7 +22,6 @@ from django.db import Error, transaction
 
 from notifications import conf
 from notifications.channels import BaseChannel
-from notifications.channels.base import Rendered
 from notifications.core.databases import is_temporary_failure
 from notifications.core.refusals import Streak, count_final_receipts
 from notifications.delivering.attempt_outcomes import (
@@ -37,7 +36,12 @@ from notifications.delivering.attempt_outcomes import (
 from notifications.delivering.outcome_writer import OutcomeWriter
 from notifications.delivering.providers.breaker import count_trailing_failures, is_failure, opens_circuit
 from notifications.delivering.providers.choice import SLOW_SECONDS, AttemptResult, Provider, Providers
-from notifications.delivering.rendering import describe_error, render_delivery, render_replacements
+from notifications.delivering.rendering import (
+    ReplacementText,
+    describe_error,
+    render_delivery,
+    render_replacements,
+)
 from notifications.delivering.session import ClaimedDelivery, Group, Session
 from notifications.exceptions import RenderingUnavailable
 from notifications.models import AttachedFile, Delivery
@@ -119,7 +123,7 @@ def _prepare(channel: BaseChannel, items: Sequence[ClaimedDelivery], session: Se
 
 
 def _build_message(
-    channel: BaseChannel, item: ClaimedDelivery, files: Files, replacement: Rendered | Exception | None
+    channel: BaseChannel, item: ClaimedDelivery, files: Files, replacement: ReplacementText | Exception | None
 ) -> Any:
     if isinstance(replacement, Exception):
         raise replacement

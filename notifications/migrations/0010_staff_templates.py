@@ -39,6 +39,7 @@ class Migration(migrations.Migration):
                 ('number', models.PositiveIntegerField(verbose_name='version')),
                 ('subject', models.TextField(blank=True, verbose_name='subject')),
                 ('html', models.TextField(blank=True, verbose_name='HTML')),
+                ('inlined_html', models.TextField(blank=True, editable=False, verbose_name='HTML with inlined CSS')),
                 ('text', models.TextField(blank=True, verbose_name='text')),
                 ('short', models.TextField(blank=True, verbose_name='short text')),
                 ('comment', models.CharField(blank=True, max_length=200, verbose_name='comment')),

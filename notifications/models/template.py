@@ -121,7 +121,10 @@ class StaffTemplate(models.Model):
 
 
 class StaffTemplateVersion(models.Model):
-    """The texts of a template as one person has saved them. An empty text means that there is no such part."""
+    """The texts of a template as one person has saved them. An empty text means that there is no such part.
+
+    ``inlined_html`` is the HTML with its CSS inlined, from the first publishing of the version on.
+    """
 
     template = models.ForeignKey(
         StaffTemplate, verbose_name=_("staff template"), on_delete=models.CASCADE, related_name="versions"
@@ -129,6 +132,7 @@ class StaffTemplateVersion(models.Model):
     number = models.PositiveIntegerField(_("version"))
     subject = models.TextField(_("subject"), blank=True)
     html = models.TextField(_("HTML"), blank=True)
+    inlined_html = models.TextField(_("HTML with inlined CSS"), blank=True, editable=False)
     text = models.TextField(_("text"), blank=True)
     short = models.TextField(_("short text"), blank=True)
     comment = models.CharField(_("comment"), max_length=200, blank=True)

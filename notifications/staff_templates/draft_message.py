@@ -14,6 +14,7 @@ from notifications.exceptions import InvalidRecipient
 from notifications.models import Delivery, StaffTemplate
 from notifications.outcomes import Receipt
 from notifications.sending.gates.facts import Person
+from notifications.staff_templates.inlining import inline_texts
 from notifications.staff_templates.past import PastContext
 from notifications.staff_templates.publishing import render_contexts
 
@@ -40,7 +41,7 @@ def send_draft(template: StaffTemplate, texts: Mapping[str, str], context: PastC
     address = Person(key="", user=user).choose_address(template.channel, channel_class.address_kind).address
     if not address:
         raise InvalidRecipient(f"Your account has no address for the channel {template.channel!r}.")
-    [(_, result)] = render_contexts(template, texts, event, channel_class, [context])
+    [(_, result)] = render_contexts(template, inline_texts(texts), event, channel_class, [context])
     if isinstance(result, Exception):
         raise result
     # A message of its own: mail programs hide a message with an id that they have, and would show it in the thread.

@@ -97,7 +97,7 @@ class PublishedTemplates:
         missing = set(version_ids) - self._texts.keys()
         if missing:
             for version in StaffTemplateVersion.objects.using(self.using).filter(pk__in=missing):
-                self._texts[version.pk] = version.texts
+                self._texts[version.pk] = {**version.texts, "html": version.inlined_html or version.html}
         names = tuple(parts)
         return {pk: build_source(pk, self._texts[pk], names) for pk in version_ids if pk in self._texts}
 

@@ -9,11 +9,17 @@ from notifications.channels import BaseChannel
 from notifications.channels.base import SUBJECT, Rendered
 from notifications.conf import get_channel_class
 from notifications.core import clock
+from notifications.delivering.rendering import ReplacementText
+from notifications.delivering.rendering.layout import build_layout
+from notifications.delivering.rendering.message import complete_text
+from notifications.delivering.rendering.replacements import put_into_layout
+from notifications.delivering.rendering.templates import Locale
 from notifications.events import NOTIFICATION_EVENTS, NotificationEvent
-from notifications.exceptions import ChannelNotConfigured, PublishRefused, TemplateMissing
-from notifications.models import StaffTemplate, StaffTemplateVersion
+from notifications.exceptions import ChannelNotConfigured, KlaxonError, PublishRefused
+from notifications.models import Delivery, StaffTemplate, StaffTemplateVersion
 from notifications.staff_templates.cage.faults import TemplateFault
 from notifications.staff_templates.cage.pool import CAGE, Job, RenderedJob, Source
+from notifications.staff_templates.inlining import inline_texts
 from notifications.staff_templates.links import find_broken_links
 from notifications.staff_templates.past import (
     PastContext,
@@ -30,6 +36,7 @@ MAX_PART_BYTES = 102_400
 """Gmail shows no more of a part than this."""
 MAX_SECONDS = 0.25
 """The CPU time for one message. A worker stops a template only after more, see ``cage.budget``."""
+RenderedContext = tuple[PastContext, tuple[Rendered, float] | Exception]
 
 
 def publish(version: StaffTemplateVersion) -> None:
@@ -38,9 +45,12 @@ def publish(version: StaffTemplateVersion) -> None:
     :raises PublishRefused: if a past message of the event would break. Nothing is changed.
     :raises RenderingUnavailable: if the cage cannot be used at present.
     """
-    if problems := find_problems(version):
+    texts, problems = check_version(version)
+    if problems:
         raise PublishRefused(problems)
     using = router.db_for_write(StaffTemplate, instance=version.template)
+    version.inlined_html = texts["html"]
+    version.save(using=using, update_fields=["inlined_html"])
     version.template.set_published(version, clock.now(using))
     transaction.on_commit(forget_published, using=using)
 
@@ -71,7 +81,19 @@ def build_draft_source(texts: Mapping[str, str], parts: Iterable[str]) -> Source
 
 def find_problems(version: StaffTemplateVersion) -> list[str]:
     """Return a sentence for each reason against publishing a version. Each names the notification that would break."""
-    template = version.template
+    return check_version(version)[1]
+
+
+def check_version(version: StaffTemplateVersion) -> tuple[dict[str, str], list[str]]:
+    """Return the texts of a version with inlined CSS, and what :func:`find_problems` returns."""
+    try:
+        texts = inline_texts(version.texts)
+    except TemplateFault as error:
+        return version.texts, [str(error)]
+    return texts, _find_template_problems(version.template, texts)
+
+
+def _find_template_problems(template: StaffTemplate, texts: Mapping[str, str]) -> list[str]:
     event = NOTIFICATION_EVENTS.named(template.event)
     if event is None:
         return [f"The event {template.event!r} is not registered."]
@@ -83,13 +105,11 @@ def find_problems(version: StaffTemplateVersion) -> list[str]:
     contexts = load_past_contexts(template, using)
     if not contexts and (sample := get_sample_context(template, event, make_sample_user())):
         contexts = [sample]
-    return list(_find_context_problems(version, event, channel, contexts))
+    return list(_find_context_problems(render_contexts(template, texts, event, channel, contexts)))
 
 
-def _find_context_problems(
-    version: StaffTemplateVersion, event: NotificationEvent, channel: type[BaseChannel], contexts: Sequence[PastContext]
-) -> Iterator[str]:
-    for context, result in render_contexts(version.template, version.texts, event, channel, contexts):
+def _find_context_problems(rendered_contexts: Iterable[RenderedContext]) -> Iterator[str]:
+    for context, result in rendered_contexts:
         if isinstance(result, Exception):
             yield f"{context}: {result}"
         else:
@@ -103,9 +123,10 @@ def render_contexts(
     event: NotificationEvent,
     channel: type[BaseChannel],
     contexts: Sequence[PastContext],
-) -> Iterator[tuple[PastContext, tuple[Rendered, float] | Exception]]:
+) -> Iterator[RenderedContext]:
     """Yield each context with its message and the CPU seconds that it took, or with an error.
 
+    :param texts: the texts of a version, as :func:`inline_texts` returns them.
     :raises RenderingUnavailable: if the cage cannot be used at present.
     """
     locale = get_site_locale(template)
@@ -117,13 +138,22 @@ def render_contexts(
             built.append(context)
         except Exception as error:  # noqa: BLE001 - a transform has failed, as it would for a message
             yield context, error
-    for context, result in zip(built, CAGE.render(jobs), strict=True):
+    for context, job, result in zip(built, jobs, CAGE.render(jobs), strict=True):
         try:
-            rendered = finish(result, channel, locale)
-        except (TemplateFault, TemplateMissing, ValueError) as error:
+            text = finish(result, job, channel, locale)
+            rendered = lay_out(text, context, event, channel, locale)
+        except (KlaxonError, ValueError) as error:
             yield context, error
         else:
             yield context, (rendered, result.seconds if isinstance(result, RenderedJob) else 0.0)
+
+
+def lay_out(
+    text: ReplacementText, context: PastContext, event: NotificationEvent, channel: type[BaseChannel], locale: Locale
+) -> Rendered:
+    """Return a text as a worker completes it, but without a footer: its links belong to one delivery."""
+    layout = build_layout(Delivery(notification=context.notification), event, None, (), locale)
+    return complete_text(put_into_layout(text, layout, locale), channel, layout, locale)
 
 
 def find_message_problems(rendered: Rendered, seconds: float) -> Iterator[str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from notifications.channels import BaseChannel
 from notifications.channels.base import HTML, TEXT, Rendered
+from notifications.delivering.rendering import ReplacementText
 from notifications.delivering.rendering.templates import Locale, build_variables, clean_part, get_locale
 from notifications.events import NotificationEvent
 from notifications.events.annotations import matches_type
@@ -25,7 +26,9 @@ from notifications.staff_templates.values import build_plain_variables
 
 logger = logging.getLogger("notifications.staff_templates")
 
-Outcome = Rendered | Exception
+Outcome = ReplacementText | Exception
+LAYOUT_VARIABLES = ("action_url", "action_label", "preheader")
+"""The variables that the layout of emails reads."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +82,9 @@ def _render_messages(
                 rendered.append(message)
         except Exception as error:  # noqa: BLE001 - a transform or a value has failed, as it can with a template file
             yield from _fail(message, error, using)
-    for message, result in zip(rendered, CAGE.render(jobs), strict=True):
+    for message, job, result in zip(rendered, jobs, CAGE.render(jobs), strict=True):
         try:
-            yield message.item.delivery.pk, finish(result, channel, message.locale)
+            yield message.item.delivery.pk, finish(result, job, channel, message.locale)
         except (TemplateFault, TemplateMissing, ValueError) as error:
             yield from _fail(message, error, using)
 
@@ -101,7 +104,9 @@ def build_job_variables(
     return build_plain_variables({**dict.fromkeys(optional), **variables}, locale)
 
 
-def finish(result: RenderedJob | TemplateFault, channel: BaseChannel | type[BaseChannel], locale: Locale) -> Rendered:
+def finish(
+    result: RenderedJob | TemplateFault, job: Job, channel: BaseChannel | type[BaseChannel], locale: Locale
+) -> ReplacementText:
     """Return the text of a message for a channel.
 
     :raises TemplateFault: if the template has a fault.
@@ -115,7 +120,9 @@ def finish(result: RenderedJob | TemplateFault, channel: BaseChannel | type[Base
             raise TemplateMissing(f"The staff template has no {PART_VARIANTS.get(part, part)!r}.")
     if channel.derived_parts and TEXT not in result.parts and HTML not in result.parts:
         raise TemplateMissing("The staff template has neither 'text' nor 'html'.")
-    return Rendered({part: clean_part(text, part) for part, text in result.parts.items()}, locale[0])
+    rendered = Rendered({part: clean_part(text, part) for part, text in result.parts.items()}, locale[0])
+    variables = job.variables or {}
+    return ReplacementText(rendered, {name: variables[name] for name in LAYOUT_VARIABLES if name in variables})
 
 
 def _fail(message: StaffMessage, error: Exception, using: str) -> Iterator[tuple[int, Outcome]]:

@@ -69,8 +69,7 @@ def test_without_past_notifications_sample_values_are_rendered(make_version):
 )
 def test_a_message_that_is_too_long_or_has_a_broken_link_is_refused(make_version, texts, expected):
     send()
-    [problem] = problems_of(make_version(**texts))
-    assert expected in problem
+    assert any(expected in problem for problem in problems_of(make_version(**texts)))
 
 
 def test_good_links_are_not_refused(make_version):

@@ -9,6 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from notifications.delivering.dispatcher import Dispatcher
+from notifications.events import NOTIFICATION_EVENTS
 from notifications.exceptions import RenderingUnavailable
 from notifications.models import Cluster, Delivery, InboxItem, NotificationLog, StaffTemplate
 from notifications.outcomes import DeliveryState
@@ -35,8 +36,8 @@ def test_a_published_template_replaces_the_template_files_of_its_channel(publish
     publish_texts(subject="Order {{ order_number }}", text="Hello {{ recipient }}.", html="<p>{{ order_number }}</p>")
     message = deliver(user=UserFactory(username="ann"), context={"order_number": "<7>", "eta": None})
     assert message.subject == "Order <7>"
-    assert message.body == "Hello ann.\n"
-    assert message.alternatives[0].content == "<p>&lt;7&gt;</p>\n"
+    assert message.body.startswith("Hello ann.\n")
+    assert "<p>&lt;7&gt;</p>" in message.alternatives[0].content
     # The inbox item has its own template file.
     assert "<7>" in InboxItem.objects.get().title
 
@@ -51,6 +52,32 @@ def test_a_subject_is_one_line(publish_texts):
     message = deliver(context={"order_number": "7\r\nBcc: all@example.com", "eta": None})
     assert message.subject == "Order 7 Bcc: all@example.com"
     assert "Bcc" not in message.message()
+
+
+def test_html_that_is_no_document_is_put_into_the_layout(publish_texts):
+    publish_texts(subject="Order", text="x", html="<p>{{ order_number }}</p>")
+    html = deliver().alternatives[0].content
+    assert html.startswith("<!DOCTYPE html>")
+    assert "<p>7</p>" in html
+    publish_texts(subject="Order", text="x", html="<html><body><p>{{ order_number }}</p></body></html>")
+    assert deliver().alternatives[0].content == "<html><body><p>7</p></body></html>\n"
+
+
+def test_the_text_or_the_html_is_derived_from_the_other(publish_texts):
+    publish_texts(subject="Order", text="Your order {{ order_number }}")
+    assert "Your order &lt;7&gt;" in deliver(context={"order_number": "<7>", "eta": None}).alternatives[0].content
+    publish_texts(subject="Order", html="<p>Your order <b>{{ order_number }}</b></p>")
+    assert "Your order <7>" in deliver(context={"order_number": "<7>", "eta": None}).body
+
+
+def test_the_layout_shows_the_button_of_the_event(publish_texts, monkeypatch):
+    event = NOTIFICATION_EVENTS[ShopEvents.ORDER_SHIPPED]
+    button = {"action_url": "/orders/7/", "action_label": "Track it"}
+    monkeypatch.setitem(event.transforms, "email", lambda context: {**context, **button})
+    publish_texts(subject="Order", text="x", html="<p>{{ action_label }}</p>")
+    html = deliver().alternatives[0].content
+    assert 'href="https://shop.example.com/orders/7/"' in html
+    assert html.count("Track it") == 2
 
 
 def test_the_channel_app_has_templates_too(publish_texts):

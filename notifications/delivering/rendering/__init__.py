@@ -1,7 +1,11 @@
 """Rendering: from a delivery and its recipient to the text for one channel."""
 
 from notifications.delivering.rendering.message import render_delivery
-from notifications.delivering.rendering.replacements import register_replacement, render_replacements
+from notifications.delivering.rendering.replacements import (
+    ReplacementText,
+    register_replacement,
+    render_replacements,
+)
 from notifications.delivering.rendering.sensitive import describe_error, find_page_fault
 from notifications.delivering.rendering.templates import (
     find_template_errors,
@@ -13,6 +17,7 @@ from notifications.delivering.rendering.templates import (
 )
 
 __all__ = [
+    "ReplacementText",
     "describe_error",
     "find_page_fault",
     "find_template_errors",

@@ -5,18 +5,23 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from notifications.channels.base import HTML, BaseChannel, Rendered
+from notifications.channels.base import BaseChannel, Rendered
 from notifications.delivering.rendering.bodies import complete_bodies, warn_of_clipping
 from notifications.delivering.rendering.digest import render_digest
-from notifications.delivering.rendering.layout import build_layout
+from notifications.delivering.rendering.layout import Layout, build_layout
+from notifications.delivering.rendering.replacements import ReplacementText, put_into_layout
 from notifications.delivering.rendering.sensitive import render_link
-from notifications.delivering.rendering.templates import get_locale, render_notification
+from notifications.delivering.rendering.templates import Locale, get_locale, render_notification
 from notifications.events import NotificationEvent
 from notifications.models import Delivery, Notification
 
 
 def render_delivery(
-    delivery: Delivery, event: NotificationEvent, person: Any, channel: BaseChannel, replacement: Rendered | None = None
+    delivery: Delivery,
+    event: NotificationEvent,
+    person: Any,
+    channel: BaseChannel,
+    replacement: ReplacementText | None = None,
 ) -> Rendered:
     """Return the text of a delivery, in the language and time zone of its recipient.
 
@@ -30,18 +35,15 @@ def render_delivery(
     layout = build_layout(delivery, event, person, [*parts[0], *parts[1]], locale)
     is_sensitive = notification.is_sensitive
     # A feature that replaces template files does not know who may see the content of a sensitive event.
-    rendered = None if is_sensitive else replacement
-    if rendered is not None:
-        for part, text in rendered.parts.items():
-            layout.add_part(part, text)
-    else:
+    if replacement is None or is_sensitive:
         render = _choose_renderer(notification, channel, is_sensitive)
         rendered = render(notification, event, delivery.channel, parts, person.user, locale, layout)
-    completed = rendered.parts
+    else:
+        rendered = put_into_layout(replacement, layout, locale)
+    completed = complete_text(rendered, channel, layout, locale)
     if channel.derived_parts:
-        completed = complete_bodies(rendered.parts, channel.derived_parts, layout, locale)
-        warn_of_clipping(completed.get(HTML, ""), delivery)
-    return replace(rendered, parts=completed, footer=layout.links, label=layout.label, is_sensitive=is_sensitive)
+        warn_of_clipping(completed.html, delivery)
+    return replace(completed, is_sensitive=is_sensitive)
 
 
 def _choose_renderer(notification: Notification, channel: BaseChannel, is_sensitive: bool) -> Callable[..., Rendered]:
@@ -50,3 +52,16 @@ def _choose_renderer(notification: Notification, channel: BaseChannel, is_sensit
     if is_sensitive and not channel.keeps_content_secret:
         return render_link
     return partial(render_notification, reveals_secrets=True) if is_sensitive else render_notification
+
+
+def complete_text(
+    rendered: Rendered, channel: BaseChannel | type[BaseChannel], layout: Layout, locale: Locale
+) -> Rendered:
+    """Return a text with its footer and with the parts that the channel lets Klaxon derive.
+
+    :raises TemplateMissing, MissingExtra: as :func:`~notifications.delivering.rendering.bodies.complete_bodies`.
+    """
+    parts = rendered.parts
+    if channel.derived_parts:
+        parts = complete_bodies(parts, channel.derived_parts, layout, locale)
+    return replace(rendered, parts=parts, footer=layout.links, label=layout.label)

@@ -8,7 +8,7 @@ import struct
 import subprocess  # noqa: S404 - the cage is a process
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -35,10 +35,11 @@ class CageProcess:
     its two pipes.
 
     :param program: the Python code that it runs.
+    :param modules: the modules that it imports in addition to this package and Jinja2.
     :raises RenderingUnavailable: if it does not start.
     """
 
-    def __init__(self, program: str = PROGRAM) -> None:
+    def __init__(self, program: str = PROGRAM, modules: Sequence[str] = ()) -> None:
         self.pid_of_parent = os.getpid()
         self.known: set[str] = set()
         """The keys of the templates that it has."""
@@ -48,7 +49,7 @@ class CageProcess:
         self._buffer = bytearray()
         try:
             self._popen = subprocess.Popen(  # noqa: S603 - no shell, and no part of the command is input
-                build_command(program),
+                build_command(program, modules),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -175,15 +176,15 @@ def read_answer(frame: bytes, header_size: int) -> dict[str, Any]:
     return {**answer, "parts": parts}
 
 
-def build_command(program: str) -> list[str]:
+def build_command(program: str, modules: Sequence[str] = ()) -> list[str]:
     """Return the command of the child: Python, isolated from the environment and the user's packages.
 
-    Its search path contains only the folders of this package and of Jinja2.
+    Its search path contains only the folders of this package, of Jinja2 and of ``modules``.
 
     :raises RenderingUnavailable: if Jinja2 is not installed or too old, or if there is no Python.
     """
     try:
-        modules = notifications, extras.import_optional("jinja2"), extras.import_optional("markupsafe")
+        needed = [notifications, *map(extras.import_optional, ("jinja2", "markupsafe", *modules))]
     except MissingExtra as error:
         raise RenderingUnavailable(f"Staff templates cannot be rendered: {error}") from error
     found = version("jinja2")
@@ -192,7 +193,7 @@ def build_command(program: str) -> list[str]:
             f"Staff templates cannot be rendered: Jinja2 {found} has known ways out of its sandbox. "
             f"Install {'.'.join(map(str, MIN_JINJA2))} or a later version."
         )
-    folders = dict.fromkeys(str(Path(str(module.__file__)).resolve().parent.parent) for module in modules)
+    folders = dict.fromkeys(str(Path(str(module.__file__)).resolve().parent.parent) for module in needed)
     code = f"import sys; sys.path[:0] = {list(folders)!r}; {program}"
     return [find_python(), "-I", "-S", "-B", "-c", code]
 
