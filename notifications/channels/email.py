@@ -66,7 +66,7 @@ class EmailChannel(BaseChannel):
     timeout = Timeouts().mail
     required_parts = (SUBJECT,)
     optional_parts = (TEXT, HTML)
-    derived_parts = (TEXT, HTML)
+    derived_parts: Sequence[str] = (TEXT, HTML)
 
     def __init__(
         self,

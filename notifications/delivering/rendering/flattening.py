@@ -103,7 +103,8 @@ class Flattener:
             for name, block in extends.blocks.items():
                 blocks[name].append(block)
             nodelist = self._load_parent(extends, history).nodelist
-        for found in nodelist.get_nodes_by_type(BlockNode):
+        own: list[Any] = nodelist.get_nodes_by_type(BlockNode)
+        for found in own:
             blocks[found.name].append(found)
         yield from self.flatten(nodelist, dict(blocks))
 

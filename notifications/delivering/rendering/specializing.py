@@ -49,7 +49,8 @@ def _evaluate(nodes: Sequence[Node], context: Context) -> Iterator[Node]:
 def _evaluate_if(node: IfNode, context: Context) -> Iterator[Node]:
     """Yield the branch that is chosen, or the node with the branches that can be."""
     remaining: list[tuple[Any, NodeList]] = []
-    for condition, nodelist in node.conditions_nodelists:
+    branches: Sequence[tuple[Any, NodeList]] = node.conditions_nodelists
+    for condition, nodelist in branches:
         is_known = condition is None or _is_constant(condition)
         if is_known and condition is not None and not condition.eval(context):
             continue
