@@ -11,7 +11,7 @@ from typing import Any
 from django.core.mail.backends.smtp import EmailBackend
 from django.utils.formats import date_format
 
-from notifications.channels import services
+from notifications.channels import anymail_errors
 from notifications.channels.email import EmailChannel
 from notifications.channels.smtp_security import is_loopback
 from notifications.email_setup.findings import Finding, Status
@@ -24,7 +24,7 @@ UNKNOWN_NAME_CODES = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EA
 def check_server(channel: EmailChannel, now: datetime) -> Iterator[Finding]:
     """Connect as the channel does, and examine the connection. Nothing is sent."""
     connection = channel.connection
-    if isinstance(connection, services.BACKENDS):
+    if isinstance(connection, anymail_errors.BACKENDS):
         name = f"Email service {connection.esp_name}"
         yield Finding(Status.OK, name, "Emails are handed over by HTTPS, so there is no SMTP connection to examine.")
         return

@@ -46,7 +46,7 @@ def send_draft(template: StaffTemplate, texts: Mapping[str, str], context: PastC
         raise result
     # A message of its own: mail programs hide a message with an id that they have, and would show it in the thread.
     notification = copy(context.notification)
-    notification.correlation_id = uuid4()
+    notification.correlation_id = str(uuid4())
     delivery = Delivery(
         notification=notification, channel=template.channel, address=address, address_hash=hash_address(address)
     )
