@@ -27,13 +27,15 @@ class NotificationsConfig(AppConfig):
     def ready(self) -> None:
         from notifications import celery, checks, events, signals
         from notifications.delivering import on_commit
+        from notifications.delivering.outcome_hooks import register_outcome_hook
         from notifications.delivering.rendering import register_replacement
         from notifications.delivering.workers import cleanup
         from notifications.delivering.workers.periodic_tasks import register_periodic_task
         from notifications.digests import make_due, release_overdue, send_section_digests
         from notifications.mail import register_footer_source
+        from notifications.mail.finishing import register_finisher
         from notifications.staff_templates.rendering import render_group
-        from notifications.tracking import record, webhooks
+        from notifications.tracking import figures, hits, links, record, webhooks
         from notifications.unsubscribe.links import get_footer_fields
 
         checks.register_checks()
@@ -47,6 +49,9 @@ class NotificationsConfig(AppConfig):
         register_periodic_task("overdue digest items", 60.0, release_overdue)
         register_periodic_task("section digests", 60.0, send_section_digests)
         webhooks.connect()
+        register_finisher("tracking", links.track_messages)
+        register_outcome_hook("figures", figures.count_outcomes)
+        signals.recipient_unsubscribed.connect(hits.receive_unsubscription, dispatch_uid="klaxon.tracking.unsubscribed")
         register_periodic_task("late tracking events", 30.0, record.match_late)
         register_footer_source("unsubscribe", get_footer_fields)
         if celery.is_enabled():

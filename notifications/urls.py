@@ -1,4 +1,4 @@
-"""The URLs of the inbox, of the pages for unsubscribing, and of the content of sensitive events.
+"""The URLs of the inbox, of tracked links, of the pages for unsubscribing, and of the content of sensitive events.
 
 Include them with ``path("notifications/", include("notifications.urls"))``.
 """
@@ -14,6 +14,7 @@ to_inbox = RedirectView.as_view(
 
 urlpatterns = [
     path("", to_inbox, name="index"),
+    path("t/", include("notifications.tracking.urls")),
     path("inbox/", include("notifications.inbox.urls")),
     path("sensitive/", include("notifications.sensitive.urls")),
     path("unsubscribe/", include("notifications.unsubscribe.urls")),

@@ -103,6 +103,9 @@ class Conf:
     theme_of: str = option(
         "", str, "str", "the dotted path of a callable(cluster, event) that returns a dict, or empty"
     )
+    tracking_url: str = option(
+        "", str, "str", 'the address that tracked links begin with, such as "https://t.example.com"', is_site_address
+    )
     address_fields: Mapping[str, str] = option(
         dict, Mapping, "dict", 'a dict such as {"phone": "phone_number"}', is_dict_of_texts
     )

@@ -44,6 +44,7 @@ from notifications.delivering.rendering import (
 )
 from notifications.delivering.session import ClaimedDelivery, Group, Session
 from notifications.exceptions import RenderingUnavailable
+from notifications.mail.finishing import finish_messages
 from notifications.models import AttachedFile, Delivery
 from notifications.models.attachment import Files
 from notifications.outcomes import Reason, Receipt, Verdict
@@ -65,6 +66,7 @@ def attempt(group: Group, session: Session) -> None:
     prepared = _prepare(channel, group.items, session)
     if not prepared:
         return
+    finish_messages(channel, prepared, session.using)
     handover = GroupHandover(group.provider, session.writer, session.providers)
     if channel.transactional:
         # It writes to this database, so its writes and the outcomes share one transaction.

@@ -22,6 +22,7 @@ from notifications.core.databases import get_current_partition, read_as_routed, 
 from notifications.delivering import leftovers
 from notifications.delivering.attempt_outcomes import Outcomes, Tally, build_attempt_row, build_release
 from notifications.delivering.fallback import queue_fallbacks
+from notifications.delivering.outcome_hooks import OUTCOME_HOOKS
 from notifications.delivering.providers.choice import AttemptResult
 from notifications.delivering.slow_groups import RecordableGroup
 from notifications.delivering.workers.heartbeat import HeartbeatThread
@@ -231,6 +232,8 @@ class OutcomeWriter:
             owned = [(item.delivery, change) for item, change in attempted if change.id in written]
             if tally[DeliveryState.DEAD]:
                 queue_fallbacks(owned, self.using, outcomes.at)
+            for hook in OUTCOME_HOOKS.values():
+                hook(owned, self.using, outcomes.at)
             for delivery, change in owned:
                 send_outcome_signal(delivery, change, self.using)
         _warn_of_losses(attempted, written)

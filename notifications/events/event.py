@@ -62,6 +62,10 @@ class NotificationEvent:
         attachments. Requires ``ENCRYPTION_KEYS``.
     :param digest: whether it may wait for the digest of a user who has one. By default, MEDIUM and LOW events do,
         except those with ``on_unknown="hold"``. CRITICAL and mandatory events never do.
+    :param track_opens: whether opens of its emails are recorded, by an image in the HTML.
+    :param track_clicks: whether clicks in its emails are recorded; then links lead over your site.
+    :param variants: the names and weights of the variants of an A/B test, such as ``{"short": 1, "long": 1}``.
+        Templates get the name as ``variant``. A recipient gets the same variant in a whole campaign.
     :raises ValueError, TypeError: if a value is invalid. The message names the event.
     """
 
@@ -94,6 +98,9 @@ class NotificationEvent:
     digest: bool | None = None
     mandatory: bool = False
     sensitive: bool = False
+    track_opens: bool = False
+    track_clicks: bool = False
+    variants: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         validate_declaration(self)
@@ -120,6 +127,16 @@ class NotificationEvent:
     def words(self) -> str:
         """The human-readable name, in the active language."""
         return str(self.label) or self.name.replace("_", " ").capitalize()
+
+    @cached_property
+    def is_tracked(self) -> bool:
+        """Whether opens or clicks of its emails are recorded."""
+        return self.track_opens or self.track_clicks
+
+    @cached_property
+    def has_figures(self) -> bool:
+        """Whether figures are kept of it, even without a campaign."""
+        return self.is_tracked or bool(self.variants)
 
     @cached_property
     def bypasses_preferences(self) -> bool:

@@ -1,5 +1,6 @@
 """Validate the declaration of an event. Each error message names the event."""
 
+import math
 from collections.abc import Collection, Iterable, Mapping
 from enum import Enum
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from notifications.conf import is_permission
 from notifications.conf.problem import suggest
 from notifications.core.rates import parse_rate
+from notifications.core.variants import MAX_VARIANT_LENGTH
 from notifications.delays import find_delays_fault
 from notifications.events.annotations import find_type_faults
 from notifications.events.enums import NotificationPriority
@@ -104,8 +106,25 @@ def validate_event(event: Any) -> None:
         _check_dedup,
         _check_batch_and_digest,
         _check_sensitive,
+        _check_variants,
     ):
         check(event)
+
+
+def _check_variants(event: Any) -> None:
+    variants = event.variants
+    if not isinstance(variants, Mapping) or not all(_is_variant(*item) for item in variants.items()):
+        raise TypeError(
+            f'variants of {_refer_to(event)} must be a dict of names and weights above 0, such as {{"a": 1, "b": 1}}, '
+            f"with names of at most {MAX_VARIANT_LENGTH} characters, not {variants!r:.80}."
+        )
+    if len(variants) == 1:
+        raise ValueError(f"variants of {_refer_to(event)} has only one name. Add another one, or remove variants.")
+
+
+def _is_variant(name: Any, weight: Any) -> bool:
+    is_name = isinstance(name, str) and 0 < len(name) <= MAX_VARIANT_LENGTH
+    return is_name and isinstance(weight, int | float) and not isinstance(weight, bool) and 0 < weight < math.inf
 
 
 def _check_fallback(event: Any) -> None:

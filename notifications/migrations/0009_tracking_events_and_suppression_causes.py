@@ -16,7 +16,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('key', models.CharField(max_length=64, unique=True, verbose_name='key')),
-                ('kind', models.CharField(choices=[('delivered', 'delivered'), ('deferred', 'delayed'), ('rejected', 'rejected by the provider'), ('bounced', 'bounced'), ('complained', 'reported as spam'), ('unsubscribed', 'unsubscribed at the provider'), ('opened', 'opened'), ('clicked', 'clicked')], max_length=20, verbose_name='kind')),
+                ('kind', models.CharField(choices=[('delivered', 'delivered'), ('deferred', 'delayed'), ('rejected', 'rejected by the provider'), ('bounced', 'bounced'), ('complained', 'reported as spam'), ('unsubscribed', 'unsubscribed'), ('opened', 'opened'), ('clicked', 'clicked')], max_length=20, verbose_name='kind')),
                 ('source', models.CharField(max_length=50, verbose_name='source')),
                 ('provider_message_id', models.CharField(blank=True, max_length=255, verbose_name='provider message id')),
                 ('detail', models.CharField(blank=True, max_length=500, verbose_name='detail')),

@@ -28,7 +28,9 @@ from notifications.models.shared_preference import SharedPreference
 from notifications.models.suppression import Suppression
 from notifications.models.template import StaffTemplate, StaffTemplateVersion
 from notifications.models.topic import TopicSubscription
+from notifications.models.tracked_link import TrackedLink
 from notifications.models.tracking_event import TrackingEvent
+from notifications.models.tracking_figure import TrackingFigure
 
 __all__ = [
     "Acknowledgement",
@@ -51,7 +53,9 @@ __all__ = [
     "StaffTemplateVersion",
     "Suppression",
     "TopicSubscription",
+    "TrackedLink",
     "TrackingEvent",
+    "TrackingFigure",
     "UserSettings",
     "allow_log_changes",
     "get_cluster_model",

@@ -12,6 +12,7 @@ from typing import Any
 
 from notifications.channels import BaseChannel
 from notifications.channels.base import HTML, TEXT, Rendered
+from notifications.core.variants import find_variant
 from notifications.delivering.rendering import ReplacementText
 from notifications.delivering.rendering.templates import Locale, build_variables, clean_part, get_locale
 from notifications.events import NotificationEvent
@@ -92,7 +93,11 @@ def _render_messages(
 def build_job(source: Source, message: StaffMessage) -> Job:
     """Return the job that renders a message. The values that its event declares as optional are always defined."""
     notification, event, user = message.item.delivery.notification, message.item.event, message.item.person.user
-    return Job(source, *build_job_variables(event, message.item.delivery.channel, notification, user, message.locale))
+    delivery, locale = message.item.delivery, message.locale
+    variables, places = build_job_variables(event, delivery.channel, notification, user, locale)
+    if event.variants:
+        variables["variant"] = find_variant(event, delivery)
+    return Job(source, variables, places)
 
 
 def build_job_variables(

@@ -17,6 +17,7 @@ from notifications.delivering.workers.periodic_tasks import ShouldStop
 from notifications.models import Delivery, NotificationLog, Suppression, TrackingEvent
 from notifications.models.suppression import Pair
 from notifications.sending.gates.facts import get_account_address
+from notifications.tracking.hits import count_first, may_track
 from notifications.tracking.reports import Effect, Kind, Report
 
 EMAIL = "email"
@@ -36,18 +37,22 @@ LATE = timedelta(hours=1)
 def record(report: Report) -> TrackingEvent | None:
     """Record a report, and suppress the address if the report says so.
 
-    Return None if it was recorded before; then nothing changes.
+    Return None if it was recorded before, or is an open or click that its event does not track; then nothing changes.
     """
     using = router.db_for_write(Delivery)
     now = clock.now(using)
     with transaction.atomic(using=using):
         delivery = find_delivery(report.message_ids, report.address, using)
+        if delivery is not None and not may_track(delivery, report.kind):
+            return None
         event = TrackingEvent.objects.using(using).add(
             report.key,
             delivery=delivery,
             kind=report.kind,
             source=report.source[:50],
             provider_message_id=clean(report.message_ids[0], 255) if report.message_ids else "",
+            is_machine=bool(report.machine_sign),
+            machine_sign=report.machine_sign,
             detail=clean(mask_addresses(report.detail), 500),
             happened_at=min(report.at or now, now),
             recorded_at=now,
@@ -102,6 +107,9 @@ def _find_deliveries(message_ids: Collection[str], using: str) -> list[Delivery]
     """Return the deliveries with these provider ids. It takes one query, or none without ids."""
     if not message_ids:
         return []
+    # Some services send an id with angle brackets in one place and without them in another.
+    bare = {message_id.strip("<>") for message_id in message_ids}
+    message_ids = {*bare, *(f"<{message_id}>" for message_id in bare)}
     # The literal lets SQLite use the partial index.
     rows = Delivery.objects.using(using).extra(where=["klaxon_delivery.provider_message_id > ''"])
     return list(rows.filter(provider_message_id__in=message_ids).select_related("notification", "recipient"))
@@ -109,6 +117,7 @@ def _find_deliveries(message_ids: Collection[str], using: str) -> list[Delivery]
 
 def apply_to_delivery(event: TrackingEvent, delivery: Delivery, now: datetime) -> None:
     """Write what an event means for its delivery."""
+    count_first(event, delivery, now)
     if event.kind in LOGGED_KINDS:
         row = NotificationLog.for_delivery(
             delivery,
@@ -148,10 +157,13 @@ def match_late(now: datetime, should_stop: ShouldStop) -> None:
     using = router.db_for_write(Delivery)
     events = TrackingEvent.objects.using(using)
     late = list(events.unmatched().filter(provider_message_id__gt="", recorded_at__gt=now - LATE)[:MATCHED_AT_ONCE])
-    found = {row.provider_message_id: row for row in _find_deliveries({row.provider_message_id for row in late}, using)}
+    deliveries = _find_deliveries({row.provider_message_id for row in late}, using)
+    found = {row.provider_message_id.strip("<>"): row for row in deliveries}
     for event in late:
-        delivery = found.get(event.provider_message_id)
-        if delivery is not None:
+        delivery = found.get(event.provider_message_id.strip("<>"))
+        if delivery is not None and not may_track(delivery, event.kind):
+            event.delete()
+        elif delivery is not None:
             with transaction.atomic(using=using):
                 if events.filter(pk=event.pk, delivery=None).update(delivery=delivery):
                     apply_to_delivery(event, delivery, now)

@@ -38,6 +38,7 @@ class Report:
     :param at: when it happened, aware; None if the report does not say so.
     :param address: the address of the recipient; empty if only the delivery can say it.
     :param detail: the provider's words.
+    :param machine_sign: the sign by which an open or click is a machine's; empty if it may be a person's.
     """
 
     kind: Kind
@@ -48,6 +49,7 @@ class Report:
     address: str = ""
     detail: str = ""
     effect: Effect = Effect.NONE
+    machine_sign: str = ""
 
 
 def make_key(*parts: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from notifications.core import extras
 from notifications.tracking.bounce_mails import read_reports
+from notifications.tracking.machines import find_reported_sign
 from notifications.tracking.record import record, record_named
 from notifications.tracking.reports import Effect, Kind, Report, is_about_site, judge_reply, make_key, parse_reply_text
 
@@ -24,6 +25,7 @@ KINDS = {
     "opened": Kind.OPENED,
     "clicked": Kind.CLICKED,
 }
+BEHAVIOR = (Kind.OPENED, Kind.CLICKED)
 EFFECTS_BY_REASON = {
     "invalid": Effect.HARD,
     "timed_out": Effect.SOFT,
@@ -91,6 +93,7 @@ def build_report(event: Any, esp_name: str, kind: Kind) -> Report:
         event.recipient or "",
         next((str(text) for text in words if text), ""),
         judge_event(event, esp_name),
+        find_reported_sign(esp_name, event.esp_event, event.user_agent or "") if kind in BEHAVIOR else "",
     )
 
 

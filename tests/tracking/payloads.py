@@ -40,10 +40,11 @@ class Services:
 
     def __init__(self, signing_key=None):
         self.signing_key = signing_key
-        self.count = 0
+        self.count, self.changes = 0, {}
 
-    def build(self, service, kind, address, event_id=None, **fields):
-        self.count += 1
+    def build(self, service, kind, address, event_id=None, changes=None, **fields):
+        """Return a webhook. ``changes`` replace fields of its event."""
+        self.count, self.changes = self.count + 1, changes or {}
         return getattr(self, service)(kind, address, event_id or f"event-{self.count}", **fields)
 
     def amazon_ses(self, kind, address, event_id, subtype="General", diagnostic="smtp; 550 5.1.1 user unknown"):
@@ -105,7 +106,7 @@ class Services:
                 "UserAgent": "Mozilla/5.0 (X11; Linux)",
             },
         }
-        return Webhook("postmark", {**common, **kinds[kind]}, basic_auth())
+        return Webhook("postmark", {**common, **kinds[kind], **self.changes}, basic_auth())
 
     def mailgun(self, kind, address, event_id, message="550 5.1.1 user unknown"):
         failed = {"event": "failed", "delivery-status": {"code": 550, "message": message, "description": ""}}
@@ -138,7 +139,7 @@ class Services:
         timestamp = "1780300801"
         signature = hmac.new(MAILGUN_KEY.encode(), f"{timestamp}{event_id}".encode(), hashlib.sha256).hexdigest()
         signed = {"timestamp": timestamp, "token": event_id, "signature": signature}
-        return Webhook("mailgun", {"signature": signed, "event-data": {**data, **kinds[kind]}})
+        return Webhook("mailgun", {"signature": signed, "event-data": {**data, **kinds[kind], **self.changes}})
 
     def sendgrid(self, kind, address, event_id, reason="550 5.1.1 user unknown"):
         agent = {"useragent": "Mozilla/5.0 (X11; Linux) Reader", "ip": "192.0.2.1"}
@@ -154,7 +155,7 @@ class Services:
             "clicked": {"event": "click", "url": "https://shop.example.com/", **agent},
         }
         common = {"email": address, "timestamp": 1780300800, "sg_event_id": event_id, "sg_message_id": "m.filter"}
-        body = json.dumps([{**common, "anymail_id": MESSAGE_IDS["sendgrid"], **kinds[kind]}]).encode()
+        body = json.dumps([{**common, "anymail_id": MESSAGE_IDS["sendgrid"], **kinds[kind], **self.changes}]).encode()
         return Webhook("sendgrid", body, self.sign_sendgrid(body))
 
     def sign_sendgrid(self, body):
@@ -182,5 +183,11 @@ class Services:
         }
         # Brevo has no event ids; its events differ in their time.
         at = 1780300800000 + int(hashlib.sha256(event_id.encode()).hexdigest()[:6], 16)
-        common = {"email": address, "id": 1, "message-id": MESSAGE_IDS["brevo"], "ts_epoch": at, "subject": "News"}
-        return Webhook("brevo", {**common, **kinds[kind]}, basic_auth())
+        common = {
+            "email": address,
+            "id": 1,
+            "message-id": MESSAGE_IDS["brevo"].strip("<>"),
+            "ts_epoch": at,
+            "subject": "News",
+        }
+        return Webhook("brevo", {**common, **kinds[kind], **self.changes}, basic_auth())

@@ -6,12 +6,13 @@ import pytest
 
 from notifications import signals
 from notifications.core import clock
-from notifications.models import Delivery, NotificationLog, Suppression, TrackingEvent
+from notifications.models import Delivery, NotificationLog, Suppression, TrackingEvent, TrackingFigure
 from notifications.tracking.record import match_late
 from tests.factories import UserFactory
 from tests.tracking import mails
 from tests.tracking.conftest import send_newsletter
 from tests.tracking.payloads import BASIC_USER, MAILGUN_KEY, MESSAGE_IDS, Services, Webhook, basic_auth
+from tests.tracking.tracked import tracked_newsletter
 
 pytestmark = [
     pytest.mark.django_db,
@@ -24,6 +25,12 @@ SERVICES = [pytest.param("amazon_ses", marks=pytest.mark.needs("boto3")), "postm
 WITH_DELAYS = ["postmark", "mailgun", "sendgrid", "brevo"]
 WITH_BLOCKS = ["postmark", "sendgrid", "brevo"]
 WITH_UNSUBSCRIBES = ["postmark", "mailgun", "sendgrid", "brevo"]
+
+
+@pytest.fixture(autouse=True)
+def _tracked():
+    with tracked_newsletter():
+        yield
 
 
 @pytest.fixture
@@ -93,6 +100,16 @@ class TestEachService:
             before = before or state
             assert (state, TrackingEvent.objects.count(), NotificationLog.objects.count()) == (before, 1, 2)
 
+    def test_figures_count_each_delivery_once(self, service, services, sent, client):
+        address = sent(service).address
+        for kind in ("delivered", "opened", "clicked", "hard", "complained"):
+            for webhook in (services.build(service, kind, address), services.build(service, kind, address)):
+                for _ in range(2):
+                    assert webhook.send(client).status_code == 200
+        once = ("sent", "delivered", "opened", "clicked", "bounced", "complained")
+        assert dict(TrackingFigure.objects.values_list("metric", "count")) == dict.fromkeys(once, 1)
+        assert TrackingEvent.objects.count() == 10
+
     def test_three_soft_bounces_suppress(self, service, services, sent, client):
         user = UserFactory()
         for _ in range(3):
@@ -124,6 +141,36 @@ class TestEachService:
 def test_a_delay_is_recorded(service, services, sent, client):
     services.build(service, "deferred", sent(service).address).send(client)
     assert (TrackingEvent.objects.get().kind, Suppression.objects.count()) == ("deferred", 0)
+
+
+@pytest.mark.parametrize(
+    ("service", "fields"),
+    [
+        ("sendgrid", {"sg_machine_open": True}),
+        ("brevo", {"event": "unique_proxy_open"}),
+        ("mailgun", {"client-info": {"bot": "apple"}}),
+        ("postmark", {"UserAgent": "Mozilla/5.0 (Windows NT 5.1) Firefox/11.0 (via ggpht.com GoogleImageProxy)"}),
+    ],
+)
+def test_opens_of_machines_are_counted_apart(service, fields, services, sent, client):
+    webhook = services.build(service, "opened", sent(service).address, changes=fields)
+    assert webhook.send(client).status_code == 200
+    assert set(TrackingFigure.objects.values_list("metric", flat=True)) == {"sent", "machine_opened"}
+
+
+def test_opens_of_an_event_that_tracks_none_are_not_recorded(services, sent, client):
+    with tracked_newsletter(track_opens=False):
+        services.build("postmark", "opened", sent("postmark").address).send(client)
+    assert not TrackingEvent.objects.exists()
+
+
+def test_late_opens_of_an_event_that_tracks_none_are_deleted(services, client):
+    with tracked_newsletter(track_opens=False, track_clicks=False):
+        delivery = send_newsletter()
+        services.build("postmark", "opened", delivery.address).send(client)
+        Delivery.objects.update(provider_message_id=MESSAGE_IDS["postmark"])
+        match_late(clock.now(), lambda: False)
+    assert not TrackingEvent.objects.exists()
 
 
 @pytest.mark.parametrize("service", WITH_BLOCKS)

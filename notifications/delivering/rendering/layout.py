@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from notifications.channels.base import HTML, SUBJECT, TEXT
+from notifications.core.variants import find_variant
 from notifications.delivering.rendering.frame import FRAME_VARIABLES, Frame
 from notifications.delivering.rendering.templates import Locale, use_locale
 from notifications.events import NotificationEvent, NotificationPriority
@@ -37,6 +38,7 @@ class Layout:
         longer than twice :data:`MAX_PREVIEW_LENGTH`.
     :param subject: the rendered subject, for the parts after it.
     :param text: the rendered text part, for the parts after it.
+    :param variant: the variant of the A/B test that the recipient gets; empty if the event has none.
     :param shows_footer: whether a template has read the footer.
     """
 
@@ -48,6 +50,7 @@ class Layout:
     preview: str = ""
     subject: str = ""
     text: str = ""
+    variant: str = ""
     shows_footer: bool = False
 
     def read_variables(self, variables: Mapping[str, Any]) -> None:
@@ -133,4 +136,4 @@ def build_layout(
             direction="rtl" if translation.get_language_bidi() else "ltr",
         )
         footer = build_footer(delivery, event, person) if HTML in parts else Footer()
-        return Layout(frame, footer, event.words)
+        return Layout(frame, footer, event.words, variant=find_variant(event, delivery))

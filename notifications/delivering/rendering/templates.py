@@ -40,7 +40,7 @@ Locale = tuple[str, str]
 """A language code and the name of a time zone."""
 
 LANGUAGE_PATTERN = re.compile(r"[a-z]{1,8}(-[a-z0-9]{1,8})*")
-COMMON_VARIABLES = frozenset({"recipient", "cluster", "base_url", "original", "layout"})
+COMMON_VARIABLES = frozenset({"recipient", "cluster", "base_url", "original", "layout", "variant"})
 """The variables that every template gets in addition to the context."""
 TEMPLATE_FALLBACKS = {BuiltInEvents.CRITICAL_MESSAGE.value: BuiltInEvents.MESSAGE.value}
 """Events that use the templates of another event if they have none of their own."""
@@ -111,6 +111,7 @@ def build_variables(
         "recipient": user,
         "cluster": notification.cluster,
         "base_url": get_theme(notification.cluster, event.name).base_url,
+        "variant": layout.variant if layout is not None else "",
         **original,
     }
     if event.transform_for(channel) is not None:
