@@ -6,7 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 from notifications import conf
-from notifications.channels.base import SUBJECT, Rendered, open_channel
+from notifications.channels.base import SUBJECT, Rendered, create_channel
 from notifications.conf import get_channel_class
 from notifications.core.addresses import hash_address
 from notifications.events import NOTIFICATION_EVENTS
@@ -50,7 +50,7 @@ def send_draft(template: StaffTemplate, texts: Mapping[str, str], context: PastC
     delivery = Delivery(
         notification=notification, channel=template.channel, address=address, address_hash=hash_address(address)
     )
-    channel = open_channel(template.channel)
+    channel = create_channel(template.channel)
     try:
         [receipt] = channel.send([channel.prepare(delivery, _mark(result[0]))])
         return receipt

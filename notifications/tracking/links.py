@@ -15,7 +15,7 @@ from django.core.mail import EmailMultiAlternatives
 from django.urls import reverse
 
 from notifications import conf
-from notifications.channels import services
+from notifications.channels import anymail_errors
 from notifications.core import clock
 from notifications.core.tokens import make_token
 from notifications.events import NOTIFICATION_EVENTS, NotificationEvent
@@ -113,7 +113,7 @@ def track_messages(channel: Any, prepared: Sequence[tuple[Delivery, Any]], using
 
 def is_tracked_by_service(backend: Any) -> bool:
     """Return whether a backend of anymail can ask its service to track a mail."""
-    return isinstance(backend, services.BACKENDS) and getattr(backend, "esp_name", "") in TRACKING_SERVICES
+    return isinstance(backend, anymail_errors.BACKENDS) and getattr(backend, "esp_name", "") in TRACKING_SERVICES
 
 
 def _find_tracked(prepared: Sequence[tuple[Delivery, Any]]) -> Iterator[tuple[Delivery, Any, NotificationEvent]]:

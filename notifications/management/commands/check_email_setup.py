@@ -12,7 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
 from notifications import conf
-from notifications.channels import open_channel
+from notifications.channels import create_channel
 from notifications.channels.email import EmailChannel
 from notifications.channels.mailboxes import InvalidMailbox, parse_mailbox, to_dns_address, to_dns_domain
 from notifications.core import clock
@@ -109,7 +109,7 @@ def open_email_channels() -> Iterator[tuple[str, str, EmailChannel]]:
     for name in names:
         for provider in conf.get_channel_conf(name).providers:
             try:
-                channel = open_channel(name, provider)
+                channel = create_channel(name, provider)
             except Exception as error:
                 hint = "Run `manage.py check --tag klaxon` for details."
                 raise CommandError(f"The channel {name!r} cannot be created: {error} {hint}") from error
