@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from enum import Enum
 
+from django.utils.translation import gettext_lazy as _
+
 from notifications.events.enums import NotificationChannel, NotificationPriority
 from notifications.events.event import NotificationEvent, register
 
@@ -16,10 +18,10 @@ class BuiltInEvents(Enum):
     WEEKLY_DIGEST = "weekly_digest"
 
 
-for member, priority in {
-    BuiltInEvents.MESSAGE: NotificationPriority.MEDIUM,
-    BuiltInEvents.CRITICAL_MESSAGE: NotificationPriority.CRITICAL,
-}.items():
+for member, priority, label in (
+    (BuiltInEvents.MESSAGE, NotificationPriority.MEDIUM, _("Message")),
+    (BuiltInEvents.CRITICAL_MESSAGE, NotificationPriority.CRITICAL, _("Critical message")),
+):
     register(
         member,
         NotificationEvent(
@@ -27,13 +29,14 @@ for member, priority in {
             priority=priority,
             supported_channels=[NotificationChannel.APP, NotificationChannel.EMAIL, NotificationChannel.LOG],
             context={"message": str, "title": str | None},
+            label=label,
         ),
     )
 DIGESTS: Mapping[str, BuiltInEvents] = {
     "daily": BuiltInEvents.DAILY_DIGEST,
     "weekly": BuiltInEvents.WEEKLY_DIGEST,
 }
-for member in DIGESTS.values():
+for member, label in ((DIGESTS["daily"], _("Daily digest")), (DIGESTS["weekly"], _("Weekly digest"))):
     register(
         member,
         NotificationEvent(
@@ -41,6 +44,7 @@ for member in DIGESTS.values():
             priority=NotificationPriority.MEDIUM,
             supported_channels=[NotificationChannel.EMAIL, NotificationChannel.APP],
             context={"sections": list},
+            label=label,
             category="digest",
             digest=False,
         ),

@@ -194,7 +194,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 
     def items_of_digest(self, notification: Notification) -> "DeliveryQuerySet":
         """Return the rows that were merged into a digest or batch: the most urgent first, then the oldest."""
-        rows = self.filter(merged_into__notification=notification).select_related("notification__cluster")
+        rows = self.filter(merged_into__notification=notification).select_related("notification")
         return rows.order_by("notification__priority", "notification__created_at", "pk")
 
     def cancel(self, now: datetime) -> int:

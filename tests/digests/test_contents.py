@@ -1,6 +1,7 @@
 """What a digest says, and how."""
 
 import dataclasses
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -94,13 +95,13 @@ def test_important_items_are_marked(clock, reader):
     assert "- Order 2" in digest.body
 
 
-def test_urgent_notifications_that_were_sent_at_once_are_listed_as_such(clock, reader):
+def test_urgent_notifications_are_listed_as_already_sent(clock, reader):
     ship(reader, 1, level="critical")
     ship(reader, 2)
     digest = get_digest(clock)
     assert digest.subject == "Your day: 1 notification"
-    assert "Sent to you at once\n- Critical: Order 1" in digest.body
-    assert digest.html.index("Order 2") < digest.html.index(">Sent to you at once</h2>") < digest.html.index("Order 1")
+    assert "Urgent, already sent to you\n- Critical: Order 1" in digest.body
+    assert digest.html.index("Order 2") < digest.html.index(">Urgent, already sent to you</h2>") < digest.html.index("Order 1")
 
 
 def test_urgent_notifications_before_the_period_and_of_others_are_not_listed(clock, reader):
@@ -114,7 +115,7 @@ def test_urgent_notifications_before_the_period_and_of_others_are_not_listed(clo
     clock.forward(days=1)
     work()
     [digest] = [message for message in mail.outbox if message.to == [reader.email]]
-    assert "at once" not in digest.body
+    assert "already sent" not in digest.body
 
 
 def test_it_has_the_figures_of_its_period(clock, reader):
@@ -124,18 +125,21 @@ def test_it_has_the_figures_of_its_period(clock, reader):
     work()
     InboxItem.objects.filter(title__contains="3").mark_read(EIGHT)
     digest = get_digest(clock)
-    assert "Sent to you by email: 3. In your inbox: 3, of which you have opened 1." in digest.html
-    assert "In your inbox: 3, of which you have opened 1." in digest.body
+    assert "Sent to you: 3. In your inbox: 3, of which you have opened 1." in digest.html
+    assert "Sent to you: 3.\nIn your inbox: 3, of which you have opened 1.\n" in digest.body
 
 
-def test_it_counts_what_waits_for_the_end_of_quiet_hours(clock, reader):
-    ship(reader, 1)
-    NotificationManager.send(ShopEvents.ORDER_SHIPPED, [reader], None, {"order_number": "2", "eta": None})
-    app = Delivery.objects.filter(channel="app", notification__context__order_number="2")
-    app.update(state=DeliveryState.HELD, reason=Reason.QUIET_HOURS, due_at=EIGHT.replace(hour=9))
+def test_it_lists_the_events_that_wait_for_the_end_of_quiet_hours(clock, reader):
+    for number in (1, 2, 3):
+        ship(reader, number)
+    NotificationManager.send(ShopEvents.NEWSLETTER, [reader], None, {})
+    waiting = {"state": DeliveryState.HELD, "reason": Reason.QUIET_HOURS, "due_at": EIGHT.replace(hour=9)}
+    Delivery.objects.filter(channel="app", notification__context__order_number__in=["2", "3"]).update(**waiting)
+    Delivery.objects.filter(notification__event="shop_newsletter").update(**waiting)
     digest = get_digest(clock)
-    assert "1 message waits for the end of your quiet hours." in digest.html
-    assert "1 message waits for the end of your quiet hours." in digest.body
+    assert "Waiting for the end of your quiet hours\n- Order shipped × 2\n- Shop newsletter\n" in digest.body
+    assert ">Waiting for the end of your quiet hours</h2>" in digest.html
+    assert re.search(r">Order shipped <strong.*?>× 2</strong></li>", digest.html)
 
 
 def test_times_are_written_as_in_the_language_of_the_recipient(clock):
@@ -158,3 +162,12 @@ def test_the_number_of_queries_does_not_depend_on_the_items(clock, reader):
             work()
         counts.append(len(queries))
     assert counts[0] == counts[1]
+
+
+@pytest.mark.parametrize("kind", ["daily", "weekly"])
+def test_it_says_that_the_reader_has_chosen_it(clock, kind):
+    reader = with_digest(kind, digest_day=5)
+    ship(reader, 1)
+    digest = get_digest(clock)
+    assert f"You get this because you have chosen a {kind} digest." in digest.html
+    assert f"\n-- \nYou get this because you have chosen a {kind} digest.\n" in digest.body

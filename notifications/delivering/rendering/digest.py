@@ -15,7 +15,7 @@ from django.db import InterfaceError, OperationalError
 from django.utils.text import Truncator
 
 from notifications.channels.base import Rendered
-from notifications.delivering.rendering.digest_history import load_figures, load_urgent
+from notifications.delivering.rendering.digest_history import count_quiet_backlog, load_figures, load_urgent
 from notifications.delivering.rendering.layout import find_action_url
 from notifications.delivering.rendering.sensitive import build_link_variables
 from notifications.delivering.rendering.templates import (
@@ -34,7 +34,7 @@ logger = logging.getLogger("notifications.rendering")
 
 DIGEST_VARIABLES = frozenset(
     {"recipient", "cluster", "base_url", "layout", "digest_kind", "count", "unshown", "items", "groups", "sections"}
-    | {"urgent", "figures"}
+    | {"urgent", "backlog", "figures"}
 )
 """The variables of the templates of digests and batches."""
 MAX_ITEMS = 100
@@ -82,6 +82,14 @@ class ItemGroup:
         return any(item.priority <= NotificationPriority.HIGH for item in self.items)
 
 
+@dataclass(frozen=True)
+class BacklogLine:
+    """The number of notifications of one event that wait for the end of quiet hours."""
+
+    label: str
+    count: int
+
+
 def render_digest(
     notification: Notification,
     event: NotificationEvent,
@@ -105,8 +113,11 @@ def build_digest_variables(
     """
     rows = Delivery.objects.using(notification._state.db).items_of_digest(notification)
     count = rows.count()
-    items = [_build_item(row.notification, channel, part, user, locale) for row in rows[:MAX_ITEMS]]
-    urgent = load_urgent(notification, channel, user)
+    listed, urgent = rows[:MAX_ITEMS], load_urgent(notification, channel, user)
+    # They are all of the same cluster. With the same object, its theme is found once for each event.
+    for row in (*listed, *urgent):
+        row.notification.cluster = notification.cluster
+    items = [_build_item(row.notification, channel, part, user, locale) for row in listed]
     return {
         "recipient": user,
         "cluster": notification.cluster,
@@ -118,6 +129,9 @@ def build_digest_variables(
         "items": (merged := _merge_alike(items)),
         "groups": _group_by_event(merged, locale),
         "urgent": _merge_alike([_build_item(row.notification, channel, part, user, locale) for row in urgent]),
+        "backlog": [
+            BacklogLine(_label(name, locale), number) for name, number in count_quiet_backlog(notification, user)
+        ],
         "figures": load_figures(notification, channel, user, count),
         "sections": notification.values.get("sections", ()),
     }

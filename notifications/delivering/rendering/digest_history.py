@@ -17,7 +17,7 @@ PERIODS: Mapping[str, timedelta] = {
 }
 """The period of each kind of digest. It ends when the digest is made."""
 MAX_URGENT = 10
-SENT_AT_ONCE = Q(state=DeliveryState.SENT, notification__digest_kind="")
+SENT_ONE_BY_ONE = Q(state=DeliveryState.SENT, notification__digest_kind="")
 IN_QUIET_HOURS = Q(state=DeliveryState.HELD, reason=Reason.QUIET_HOURS)
 
 
@@ -25,34 +25,30 @@ IN_QUIET_HOURS = Q(state=DeliveryState.HELD, reason=Reason.QUIET_HOURS)
 class Figures:
     """Figures of a period.
 
-    :param sent: the notifications that were sent on the channel of the digest, at once or in the digest.
+    :param sent: the notifications that were sent on the channel of the digest, one by one or in the digest.
     :param received: the notifications in the inbox.
     :param opened: those of the inbox that the user has read.
-    :param waiting: the deliveries, on any channel, that wait for the end of quiet hours.
     """
 
     sent: int = 0
     received: int = 0
     opened: int = 0
-    waiting: int = 0
 
 
 def load_urgent(notification: Notification, channel: str, user: Any) -> list[Delivery]:
-    """Return the urgent deliveries that were sent to a user at once in the period of a digest, the newest first.
+    """Return the urgent deliveries that were sent to a user one by one in the period of a digest, the newest first.
 
     It executes one query, or none for a batch or a recipient without an account.
     """
     if user is None or notification.digest_kind not in PERIODS:
         return []
     urgent = _find_deliveries(notification, user).filter(
-        SENT_AT_ONCE,
+        SENT_ONE_BY_ONE,
         channel=channel,
         notification__created_at__gte=notification.created_at - PERIODS[notification.digest_kind],
         notification__priority__lte=NotificationPriority.HIGH,
     )
-    return list(
-        urgent.select_related("notification__cluster").order_by("-notification__created_at", "-pk")[:MAX_URGENT]
-    )
+    return list(urgent.select_related("notification").order_by("-notification__created_at", "-pk")[:MAX_URGENT])
 
 
 def load_figures(notification: Notification, channel: str, user: Any, in_digest: int) -> Figures:
@@ -65,15 +61,26 @@ def load_figures(notification: Notification, channel: str, user: Any, in_digest:
     if user is None or notification.digest_kind not in PERIODS:
         return Figures()
     since = notification.created_at - PERIODS[notification.digest_kind]
-    sent = SENT_AT_ONCE & Q(channel=channel, notification__created_at__gte=since)
-    counts = _find_deliveries(notification, user).aggregate(
-        sent=Count("pk", filter=sent), waiting=Count("pk", filter=IN_QUIET_HOURS)
+    sent = _find_deliveries(notification, user).filter(
+        SENT_ONE_BY_ONE, channel=channel, notification__created_at__gte=since
     )
     items = InboxItem.objects.using(notification._state.db).of(user)
     inbox = items.filter(cluster_id=notification.cluster_id, created_at__gte=since).aggregate(
         received=Count("pk"), opened=Count("read_at")
     )
-    return Figures(counts["sent"] + in_digest, inbox["received"], inbox["opened"], counts["waiting"])
+    return Figures(sent.count() + in_digest, inbox["received"], inbox["opened"])
+
+
+def count_quiet_backlog(notification: Notification, user: Any) -> list[tuple[str, int]]:
+    """Return the events with notifications that wait for the end of quiet hours on any channel, each with their number.
+
+    It executes one query, or none for a batch or a recipient without an account.
+    """
+    if user is None or notification.digest_kind not in PERIODS:
+        return []
+    events = _find_deliveries(notification, user).filter(IN_QUIET_HOURS).values_list("notification__event")
+    counts = events.annotate(number=Count("notification", distinct=True))
+    return list(counts.order_by("-number", "notification__event"))
 
 
 def _find_deliveries(notification: Notification, user: Any) -> QuerySet[Delivery]:

@@ -99,5 +99,6 @@ def test_klaxon_and_the_examples_have_the_same_text(language):
     with override(language):
         for name in names:
             template = engine.get_template(name)
-            values = {"count": 2, "figures": {"waiting": 1, "sent": 2}, "layout": {"subject": "<Subject>"}}
+            digest = {"backlog": [{"label": "Orders", "count": 2}], "figures": {"sent": 2}}
+            values = {"count": 2, **digest, "layout": {"subject": "<Subject>"}}
             assert prepare_html(template).render(Context(values)) == template.render(Context(values)), name
