@@ -44,6 +44,20 @@ class ScopeNode(Node):
             return self.nodelist.render(context)
 
 
+class IncludedNode(Node):
+    """The content of a template that is included with variables of its own."""
+
+    def __init__(self, nodelist: NodeList, node: IncludeNode) -> None:
+        self.nodelist, self.values, self.is_isolated = nodelist, node.extra_context, node.isolated_context
+
+    def render(self, context: Context) -> SafeString:
+        values = {name: value.resolve(context) for name, value in self.values.items()}
+        if self.is_isolated:
+            return self.nodelist.render(context.new(values))
+        with context.push(**values):
+            return self.nodelist.render(context)
+
+
 def prepare_html(template: Template) -> Template:
     """Return an equal template that is flattened, with its CSS inlined if css-inline is installed."""
     try:
@@ -71,7 +85,7 @@ def _count(marked: str) -> int:
 
 
 class Flattener:
-    """Resolves ``{% extends %}``, ``{% block %}`` and plain ``{% include %}`` of one template."""
+    """Resolves ``{% extends %}``, ``{% block %}`` and ``{% include %}`` of one template."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -127,21 +141,25 @@ class Flattener:
             yield from _limit_scope(list(self.flatten(versions[index].nodelist, blocks, (name, index))))
 
     def _get_included_name(self, node: Node) -> str:
-        """Return the name of a template that is included with the same variables, unless it includes itself."""
-        if not isinstance(node, IncludeNode) or node.extra_context or node.isolated_context:
+        """Return the name of a template that is included, unless a variable names it or it includes itself."""
+        if not isinstance(node, IncludeNode):
             return ""
         name = _get_literal(node.template)
         return "" if name in self._including else name
 
-    def _flatten_included(self, name: str, node: Node) -> Iterator[Node]:
+    def _flatten_included(self, name: str, node: IncludeNode) -> Iterator[Node]:
         try:
             template = self.engine.get_template(name)
         except TemplateDoesNotExist:
             yield node  # an error only if the node is rendered
             return
         self._including.append(name)
-        yield from _limit_scope(list(self.flatten(template.nodelist, {})))
+        nodes = list(self.flatten(template.nodelist, {}))
         self._including.pop()
+        if node.extra_context or node.isolated_context:
+            yield IncludedNode(NodeList(nodes), node)
+        else:
+            yield from _limit_scope(nodes)
 
 
 def _get_literal(expression: Any) -> str:

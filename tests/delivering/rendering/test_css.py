@@ -102,3 +102,11 @@ def test_css_that_cannot_be_read_is_reported_once_and_sent_as_it_is(caplog):
 def test_no_stylesheet_is_loaded_from_elsewhere():
     source = RED + '<link rel="stylesheet" href="http://127.0.0.1:9/x.css"><p class="a">x</p>'
     assert inline(source).endswith('<p class="a" style="color: red">x</p>')
+
+
+@pytest.mark.parametrize("words", ["", " with n=7", " with n=7 only"])
+def test_an_included_template_gets_its_style(words):
+    files = {"a.html": RED + "{% include 'b.html'" + words + " %}", "b.html": '<p class="a">{{ n }}</p>'}
+    engine = Engine(loaders=[("django.template.loaders.locmem.Loader", files)])
+    rendered = prepare_html(engine.get_template("a.html")).render(Context({"n": 7}))
+    assert rendered == '<p class="a" style="color: red">7</p>'
