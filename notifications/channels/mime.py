@@ -91,6 +91,8 @@ class RelatedMail(EmailMultiAlternatives):
     def message(self, *args: Any, **kwargs: Any) -> Any:
         message = super().message(*args, **kwargs)
         message.set_type("multipart/related")
+        # RFC 2387, 3.1.
+        message.set_param("type", "multipart/alternative")
         return message
 
 

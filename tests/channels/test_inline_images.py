@@ -20,6 +20,7 @@ def parse(html, *attachments):
 def test_an_image_that_the_html_names_is_part_of_it():
     parsed = parse('<img src="cid:chart%201.png" alt="Chart">', PIXEL)
     assert parsed.get_content_type() == "multipart/related"
+    assert parsed.get_param("type") == "multipart/alternative"
     [image] = [part for part in parsed.walk() if part.get_content_type() == "image/png"]
     assert image.get_content_disposition() == "inline"
     assert image.get_content() == PIXEL.content
