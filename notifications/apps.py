@@ -32,11 +32,12 @@ class NotificationsConfig(AppConfig):
         from notifications.delivering.workers import cleanup
         from notifications.delivering.workers.periodic_tasks import register_periodic_task
         from notifications.digests import make_due, release_overdue, send_section_digests
+        from notifications.explain import receipt_reason
         from notifications.mail import register_footer_source
         from notifications.mail.finishing import register_finisher
         from notifications.staff_templates.rendering import render_group
         from notifications.tracking import figures, hits, links, record, webhooks
-        from notifications.unsubscribe.links import get_footer_fields
+        from notifications.unsubscribe import links as unsubscribe_links
 
         checks.register_checks()
         events.autodiscover()
@@ -53,7 +54,8 @@ class NotificationsConfig(AppConfig):
         register_outcome_hook("figures", figures.count_outcomes)
         signals.recipient_unsubscribed.connect(hits.receive_unsubscription, dispatch_uid="klaxon.tracking.unsubscribed")
         register_periodic_task("late tracking events", 30.0, record.match_late)
-        register_footer_source("unsubscribe", get_footer_fields)
+        register_footer_source("reason", receipt_reason.get_footer_fields, is_default=True)
+        register_footer_source("unsubscribe", unsubscribe_links.get_footer_fields, is_default=True)
         if celery.is_enabled():
             from notifications.celery import receiver
 

@@ -22,11 +22,16 @@ def _is_one_line(value: str) -> bool:
     return len(value.splitlines()) <= 1
 
 
+def _is_page(value: str) -> bool:
+    return is_site_address(value) or (value.startswith("/") and not value.startswith("//"))
+
+
 THEME_KEYS: Mapping[str, Rule] = {
     "name": (str, _is_one_line, "a text of one line"),
     "color": (str, _is_color, 'a color of six hexadecimal digits, such as "#003366"'),
     "logo_url": (str, is_site_address, 'the address of an image, such as "https://example.com/logo.png"'),
     "postal_address": (str, _is_anything, "a text, with a line for each line of the address"),
+    "preferences_url": (str, _is_page, 'the address of a page, or its path, such as "/settings/notifications/"'),
     "base_url": (str, is_site_address, 'the address of a site, such as "https://example.com"'),
     "from_email": (str, _is_one_line, 'one address, such as "Shop <orders@example.com>"'),
     "reply_to": ((list, tuple), is_list_of_texts, "a list of addresses"),

@@ -21,6 +21,11 @@ class Footer:
     preferences_url: str = ""
     unsubscribe_url: str = ""
 
+    @property
+    def is_one_page(self) -> bool:
+        """Whether both links lead to the same page, so that one link is enough."""
+        return self.preferences_url == self.unsubscribe_url
+
 
 FooterSource = Callable[[Any, Any, Any], Mapping[str, str]]
 """A function from a delivery, its event and its person to the fields of :class:`Footer` that it knows.
@@ -30,9 +35,14 @@ It is called for every message in the recipient's language, so it must not use t
 FOOTER_SOURCES: dict[str, FooterSource] = {}
 
 
-def register_footer_source(name: str, source: FooterSource) -> None:
-    """Register a source. The fields that it returns override those of the sources that were registered before it."""
-    FOOTER_SOURCES[name] = source
+def register_footer_source(name: str, source: FooterSource, is_default: bool = False) -> None:
+    """Register a source. The fields that it returns override those of the sources that were registered before it.
+
+    :param is_default: whether all other sources override it, whenever they are registered.
+    """
+    others = {key: value for key, value in FOOTER_SOURCES.items() if key != name}
+    FOOTER_SOURCES.clear()
+    FOOTER_SOURCES.update({name: source, **others} if is_default else {**others, name: source})
 
 
 def build_footer(delivery: Any, event: Any, person: Any) -> Footer:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
@@ -32,6 +32,7 @@ class Theme:
     :param logo_url: the address of an image that replaces the name in the header; empty for none.
     :param postal_address: the lines of the sender's postal address, which commercial email must contain.
     :param base_url: the address of the site, without a slash at the end; by default, ``BASE_URL``.
+    :param preferences_url: the page where users choose what they get; empty for the page that unsubscribes them.
     :param from_email: the sender; empty for the sender of the channel.
     :param reply_to: the addresses for replies; empty for those of the channel.
     """
@@ -41,6 +42,7 @@ class Theme:
     logo_url: str = ""
     postal_address: str = ""
     base_url: str = ""
+    preferences_url: str = ""
     from_email: str = ""
     reply_to: tuple[str, ...] = ()
 
@@ -76,8 +78,16 @@ def _build_theme(configured: conf.Conf, cluster: Any, event: str) -> Theme:
     own = _call_theme_of(configured.theme_of, cluster, event) if configured.theme_of else {}
     values = {"base_url": configured.base_url, **configured.theme, **own}
     values["base_url"] = values["base_url"].rstrip("/")
+    values["preferences_url"] = _complete_url(values.get("preferences_url", ""), values["base_url"])
     values["reply_to"] = tuple(values.get("reply_to", ()))
     return Theme(**{"name": _get_name(cluster, values["base_url"]), **values})
+
+
+def _complete_url(url: str, base_url: str) -> str:
+    """Return a URL with the address of the site if it is a path; empty if the site has no address."""
+    if not url.startswith("/"):
+        return url
+    return urljoin(f"{base_url}/", url) if base_url else ""
 
 
 def _get_name(cluster: Any, base_url: str) -> str:

@@ -65,18 +65,26 @@ def _make_signer(key: str | bytes, fallback_keys: tuple[str | bytes, ...]) -> Si
 
 
 def get_footer_fields(delivery: Delivery, event: NotificationEvent, person: Any) -> dict[str, str]:
-    """Return the link for the footer of an email, which also becomes its ``List-Unsubscribe``."""
-    return {"unsubscribe_url": get_unsubscribe_url(delivery, event)}
+    """Return the links for the footer of an email. ``unsubscribe_url`` also becomes its ``List-Unsubscribe``.
 
-
-def get_unsubscribe_url(delivery: Delivery, event: NotificationEvent) -> str:
-    """Return the URL on which the recipient can turn off the event, and others, on the channel of a delivery.
-
-    It is empty if there is nothing to turn off (the recipient has no account, or the event reaches users who have
-    opted out), or if the site has no such page: without ``BASE_URL`` or ``notifications.urls``.
+    A recipient without an account has nothing to choose. An event that reaches users who have opted out cannot be
+    turned off, but they can still choose what else they get.
     """
-    if delivery.recipient_id is None or event.bypasses_preferences:
-        return ""
+    if delivery.recipient_id is None:
+        return {}
+    page = get_page_url(delivery)
+    theme = get_theme(delivery.notification.cluster, delivery.notification.event)
+    return {
+        "preferences_url": theme.preferences_url or page,
+        "unsubscribe_url": "" if event.bypasses_preferences else page,
+    }
+
+
+def get_page_url(delivery: Delivery) -> str:
+    """Return the URL of the page on which the recipient chooses what they get on the channel of a delivery.
+
+    It is empty if the site has no such page: without ``BASE_URL`` or ``notifications.urls``.
+    """
     notification = delivery.notification
     base_url = get_theme(notification.cluster, notification.event).base_url
     # A site that only sends may have no URLs at all.

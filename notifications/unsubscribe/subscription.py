@@ -54,6 +54,11 @@ class Subscription:
         return self.event.category if self.event else ""
 
     @property
+    def can_be_turned_off(self) -> bool:
+        """Whether the event does not reach users who have opted out."""
+        return self.event is None or not self.event.bypasses_preferences
+
+    @property
     def is_digest(self) -> bool:
         return self.event_name in DIGEST_EVENTS
 
@@ -102,8 +107,10 @@ class CurrentChoices:
     def _iterate_scopes(self) -> Iterator[Scope]:
         subscription = self.subscription
         if not subscription.is_digest:
-            yield Scope.EVENT
-            if len(list_events(subscription, Scope.CATEGORY)) > 1:
+            if subscription.can_be_turned_off:
+                yield Scope.EVENT
+            # A category with one event only is that event.
+            if subscription.category and set(list_events(subscription, Scope.CATEGORY)) - {subscription.event_name}:
                 yield Scope.CATEGORY
         if subscription.topic:
             yield Scope.TOPIC

@@ -22,3 +22,15 @@ def test_each_source_adds_what_it_knows():
     register_footer_source("links", lambda delivery, event, person: {"unsubscribe_url": f"/{delivery}/{event}"})
     register_footer_source("reason", lambda delivery, event, person: {"reason": f"for {person}"})
     assert build_footer(7, "sale", "ann") == Footer("for ann", "", "/7/sale")
+
+
+def test_one_link_is_enough_for_one_page():
+    assert Footer("", "/p", "/p").is_one_page
+    assert not Footer("", "/p", "/u").is_one_page
+    assert not Footer("", "/p", "").is_one_page
+
+
+def test_a_source_of_the_site_overrides_a_default_that_is_registered_later():
+    register_footer_source("shop", lambda delivery, event, person: {"reason": "a customer"})
+    register_footer_source("reason", lambda *_: {"reason": "a member", "preferences_url": "/p"}, is_default=True)
+    assert build_footer(None, None, None) == Footer("a customer", "/p")

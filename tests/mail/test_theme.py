@@ -47,6 +47,20 @@ def test_the_setting_applies_to_the_whole_site(cluster, settings):
     assert (theme.name, theme.reply_to, theme.postal_address) == ("Shop", ("help@example.com",), "1 Mill")
 
 
+@pytest.mark.parametrize(
+    ("base_url", "given", "expected"),
+    [
+        ("https://example.com/", "/settings/", "https://example.com/settings/"),
+        ("https://example.com", "https://accounts.example.com/x", "https://accounts.example.com/x"),
+        ("", "/settings/", ""),
+        ("https://example.com", "", ""),
+    ],
+)
+def test_the_page_for_preferences_can_be_a_path_of_the_site(cluster, settings, base_url, given, expected):
+    settings.NOTIFICATIONS = {"BASE_URL": base_url, "THEME": {"preferences_url": given}}
+    assert get_theme(cluster).preferences_url == expected
+
+
 def test_a_function_overrides_the_setting_for_a_cluster_and_an_event(cluster, settings):
     settings.NOTIFICATIONS = {"THEME": {"color": "#112233", "name": "Shop"}, "THEME_OF": THEME_OF}
     assert get_theme(cluster, "sale").color == "#ffcc00"
@@ -83,6 +97,8 @@ def test_an_invalid_result_of_the_function_is_an_error_that_names_the_key(cluste
         ({"name": "Two\nlines"}, "name"),
         ({"logo_url": "logo.png"}, "logo_url"),
         ({"base_url": "example.com"}, "base_url"),
+        ({"preferences_url": "settings/"}, "preferences_url"),
+        ({"preferences_url": "//evil.example/"}, "preferences_url"),
         ({"reply_to": "help@example.com"}, "reply_to"),
         ({"postal_address": 5}, "postal_address"),
     ],

@@ -112,3 +112,21 @@ def test_a_signature_for_another_purpose_is_not_accepted(salt):
 
 def test_the_context_of_an_email_is_not_needed_for_its_link(ann):
     assert ORDER["order_number"] not in find_link(send(ann))
+
+
+def test_the_footer_has_one_link_to_unsubscribe_and_to_choose(ann):
+    message = send(ann)
+    url = f"https://shop.example.com{find_link(message)}"
+    assert f"\nUnsubscribe or choose what you get: {url}\n" in message.body
+    assert message.alternatives[0][0].count(f'href="{url}"') == 1
+
+
+@pytest.mark.parametrize("page", ["/settings/", "https://shop.example.com/settings/"])
+def test_a_site_can_have_a_page_of_its_own_for_preferences(ann, settings, page):
+    settings.NOTIFICATIONS = {"BASE_URL": "https://shop.example.com", "THEME": {"preferences_url": page}}
+    message = send(ann)
+    assert "\nChoose what you get: https://shop.example.com/settings/\n" in message.body
+    assert f"\nUnsubscribe: https://shop.example.com{find_link(message)}\n" in message.body
+    fire = send(ann, ShopEvents.STORE_ON_FIRE, {"place": "the cellar"})
+    assert "\nChoose what you get: https://shop.example.com/settings/\n" in fire.body
+    assert "Choose what you get" not in send(Address(email="bob@example.com")).body

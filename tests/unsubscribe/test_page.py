@@ -156,3 +156,23 @@ def test_a_page_takes_a_constant_number_of_queries(browser, ann, orders):
     ) as queries:
         browser.get(link)
     assert len(queries) <= 12
+
+
+def test_an_event_without_a_category_has_no_choice_of_one(browser, ann):
+    events = {ShopEvents.ORDER_SHIPPED: "order_shipped", ShopEvents.NEWSLETTER: "shop_newsletter"}
+    with temporary_events():
+        for member, name in events.items():
+            NOTIFICATION_EVENTS[member] = NotificationEvent(name, NotificationPriority.MEDIUM, ["email"])
+        link = find_link(send(ann))
+        assert list(list_choices(browser.get(link).content.decode())) == ["event", "all"]
+
+
+def test_a_critical_email_leads_to_the_choices_about_everything_else(browser, ann, orders):
+    with temporary_events():
+        event = NotificationEvent("store_on_fire", NotificationPriority.CRITICAL, ["email"], category="orders")
+        NOTIFICATION_EVENTS[ShopEvents.STORE_ON_FIRE] = event
+        message = send(ann, ShopEvents.STORE_ON_FIRE, {"place": "the cellar"})
+        url = re.search(r"Choose what you get: https://shop.example.com(\S+)", message.body)[1]
+        page = browser.get(url).content.decode()
+    assert list(list_choices(page)) == ["category", "all"]
+    assert "Unsubscribe" not in message.body

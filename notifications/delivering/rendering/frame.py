@@ -32,6 +32,11 @@ class Frame:
         return "right" if self.direction == "rtl" else "left"
 
     @cached_property
+    def heading_padding(self) -> str:
+        """The padding of the headings of a table: a gap before the next cell."""
+        return "4px 0 4px 16px" if self.direction == "rtl" else "4px 16px 4px 0"
+
+    @cached_property
     def is_critical(self) -> bool:
         return self.priority == NotificationPriority.CRITICAL
 
@@ -50,6 +55,7 @@ class Frame:
 
 
 FRAME_VARIABLES = frozenset(
-    {*(field.name for field in fields(Frame)), "text_align", "is_critical", "is_high", "priority_color", "badge_color"}
+    {*(field.name for field in fields(Frame)), "text_align", "heading_padding", "is_critical", "is_high"}
+    | {"priority_color", "badge_color"}
 )
 """The names that templates can use: ``layout.theme``, …"""
