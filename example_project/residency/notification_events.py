@@ -4,6 +4,9 @@ from datetime import date, datetime
 from enum import Enum
 from typing import Any
 
+from django.urls import reverse
+from django.utils.translation import gettext
+
 from example_project.residency.windows import ABSENCES, ACGME, ASSIGNMENT, REMINDERS, SCHEDULE
 from notifications.events import NotificationChannel, NotificationEvent, NotificationPriority, register
 
@@ -39,6 +42,11 @@ class ResidencyEvents(Enum):
     EQUIPMENT_ISSUE = "equipment_issue"
 
 
+def link_to_inbox(context: dict[str, Any]) -> dict[str, Any]:
+    """Return the variables of the button of an email, which leads to what only the app may show."""
+    return {"action_url": reverse("notifications:inbox"), "action_label": gettext("Open")}
+
+
 def _declare(
     member: ResidencyEvents,
     priority: NotificationPriority,
@@ -52,6 +60,7 @@ def _declare(
         supported_channels=channels,
         context=context,
         category=category,
+        transforms={EMAIL: link_to_inbox},
         **more,
     )
     register(member, event)
