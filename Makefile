@@ -9,7 +9,7 @@ SERVE ?= 1
 PORT ?= 8000
 PYTEST ?= $(BIN)/python -m pytest -n 2 -q
 
-.PHONY: demo test test-sqlite test-postgres test-bare test-matrix test-newest chaos soak bench check format docs audit clean
+.PHONY: demo test test-sqlite test-postgres test-bare test-matrix test-newest chaos soak bench mails check format docs audit clean
 
 # An environment of its own, with only what the demonstration needs.
 demo: $(DEMO)/.installed
@@ -59,6 +59,10 @@ soak: $(INSTALLED)
 # It needs smtp-sink, which comes with postfix.
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks $(if $(FAST),--fast)
+
+# Pictures of the emails of the example apps, their contrast, and what parsers, SpamAssassin and caniemail find.
+mails: $(INSTALLED)
+	$(BIN)/python -m tests.mail.gallery var/mails
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .

@@ -11,11 +11,12 @@ from aiosmtpd.smtp import SMTP
 
 
 class PostOffice:
-    """Stores the mails that it receives."""
+    """Stores the mails that it receives, parsed and as bytes."""
 
     def __init__(self, pipelining=False):
         self.pipelining = pipelining
         self.mails = []
+        self.contents = []
         self.connections = 0
         self.open = True
 
@@ -25,6 +26,7 @@ class PostOffice:
         return ["250-PIPELINING", *responses] if self.pipelining else responses
 
     async def handle_DATA(self, server, session, envelope):
+        self.contents.append(envelope.content)
         self.mails.append(message_from_bytes(envelope.content, policy=policy.default))
         return "250 Kept"
 
