@@ -115,6 +115,7 @@ _declare(
     VIOLATION,
     "compliance",
     (APP, EMAIL, WEBHOOK),
+    label="ACGME violations",
     score=95,
     urgency=by_severity,
     limit=ACGME.limit,
@@ -127,12 +128,19 @@ _declare(
     HIGH,
     LIMIT,
     "compliance",
+    label="ACGME limits",
     limit=ACGME.limit,
     dedup_window=ACGME.dedup,
     dedup_keys=("violation_type", "person_name"),
     loggable=("violation_type",),
 )
-_declare(E.ACGME_RESOLVED, MEDIUM, {"violation_type": str, "person_name": str}, "compliance")
+_declare(
+    E.ACGME_RESOLVED,
+    MEDIUM,
+    {"violation_type": str, "person_name": str},
+    "compliance",
+    label="Resolved ACGME violations",
+)
 _declare(E.RESILIENCE_WARNING, HIGH, PRESSURE, "resilience")
 _declare(E.RESILIENCE_CRITICAL, CRITICAL, PRESSURE, "resilience")
 _declare(E.RESILIENCE_RECOVERED, LOW, PRESSURE, "resilience")
@@ -166,6 +174,6 @@ _declare(
     dedup_window=REMINDERS.dedup,
     batch_window=REMINDERS.batch,
 )
-_declare(E.TDY_REMINDER, MEDIUM, {"begins_on": date, "days": int}, "reminders")
+_declare(E.TDY_REMINDER, MEDIUM, {"begins_on": date, "days": int}, "reminders", label="Temporary duty")
 _declare(E.CREDENTIAL_EXPIRING, LOW, {"credential": str, "expires_on": date}, "reminders")
 _declare(E.EQUIPMENT_ISSUE, LOW, {"equipment": str, "problem": str}, "coverage")

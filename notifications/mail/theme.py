@@ -30,7 +30,7 @@ class Theme:
         ``base_url`` on a site without clusters of its own.
     :param color: the background of the header, the button and links, as ``#rrggbb``.
     :param logo_url: the address of an image that replaces the name in the header; empty for none.
-    :param postal_address: the lines of the sender's postal address, which commercial email must contain.
+    :param postal_address: the lines of the sender's postal address after the name. Commercial email must contain it.
     :param base_url: the address of the site, without a slash at the end; by default, ``BASE_URL``.
     :param preferences_url: the page where users choose what they get; empty for the page that unsubscribes them.
     :param from_email: the sender; empty for the sender of the channel.

@@ -20,7 +20,6 @@ from tests.factories import ClusterFactory, UserFactory, UserSettingsFactory
 from tests.shop.notification_events import ShopEvents
 
 pytestmark = pytest.mark.django_db
-ORDER = {"order_number": "17", "eta": None}
 
 
 @pytest.fixture
@@ -28,9 +27,9 @@ def ann():
     return UserFactory()
 
 
-def find_reason(recipient, event=ShopEvents.ORDER_SHIPPED, context=ORDER, cluster=None, **options):
+def find_reason(recipient, event=ShopEvents.NEWSLETTER, context=None, cluster=None, **options):
     """Send an email, and return the reason in its footer, which is the same in its text and in its HTML."""
-    NotificationManager.send(event, [recipient], cluster, context, channels=["email"], **options)
+    NotificationManager.send(event, [recipient], cluster, context or {}, channels=["email"], **options)
     Dispatcher().run_until_idle()
     [message] = mail.outbox
     _, _, footer = message.body.partition("-- \n")
@@ -47,21 +46,21 @@ def choose(user, **choices):
 
 
 def test_a_user_who_has_chosen_nothing_has_an_account(ann):
-    reason = "You get this because you have an account at shop.example.com and have not turned off “Order shipped”."
+    reason = "You get this because you have an account at shop.example.com and have not turned off “Shop newsletter”."
     assert find_reason(ann) == reason
 
 
 def test_a_user_of_a_cluster_is_a_member(ann):
     cluster = ClusterFactory(name="Rosewood", members=[ann])
-    reason = "You get this because you are a member of Rosewood and have not turned off “Order shipped”."
+    reason = "You get this because you are a member of Rosewood and have not turned off “Shop newsletter”."
     assert find_reason(ann, cluster=cluster) == reason
 
 
 @pytest.mark.parametrize(
     ("choices", "reason"),
     [
-        ({"events": {"order_shipped": {"email": True}}}, "you have turned on “Order shipped”."),
-        ({"categories": {"orders": {"email": True}}}, "you have turned on the category “orders”."),
+        ({"events": {"shop_newsletter": {"email": True}}}, "you have turned on “Shop newsletter”."),
+        ({"categories": {"news": {"email": True}}}, "you have turned on the category “news”."),
         ({"channels": {"email": True}}, "you have turned on notifications by email."),
     ],
 )
@@ -71,12 +70,12 @@ def test_the_choice_of_the_user_is_the_reason(ann, choices, reason):
 
 
 def test_the_choice_of_the_cluster_or_of_a_role_is_the_reason(ann):
-    SharedPreference(events={"order_shipped": {"email": True}}).save()
-    assert find_reason(ann) == "You get this because “Order shipped” is on for everybody in Default."
+    SharedPreference(events={"shop_newsletter": {"email": True}}).save()
+    assert find_reason(ann) == "You get this because “Shop newsletter” is on for everybody in Default."
     mail.outbox.clear()
     ann.groups.add(Group.objects.create(name="Nurses"))
-    SharedPreference(group=ann.groups.get(), categories={"orders": {"email": True}}).save()
-    assert find_reason(ann) == "You get this because “Order shipped” is on for your role Nurses."
+    SharedPreference(group=ann.groups.get(), categories={"news": {"email": True}}).save()
+    assert find_reason(ann) == "You get this because “Shop newsletter” is on for your role Nurses."
 
 
 def test_critical_and_mandatory_events_are_always_sent(ann):
@@ -84,8 +83,8 @@ def test_critical_and_mandatory_events_are_always_sent(ann):
     assert fire == "You get this because critical notifications are always sent."
     mail.outbox.clear()
     with temporary_events():
-        event = NOTIFICATION_EVENTS[ShopEvents.ORDER_SHIPPED]
-        NOTIFICATION_EVENTS[ShopEvents.ORDER_SHIPPED] = dataclasses.replace(event, mandatory=True)
+        event = NOTIFICATION_EVENTS[ShopEvents.NEWSLETTER]
+        NOTIFICATION_EVENTS[ShopEvents.NEWSLETTER] = dataclasses.replace(event, mandatory=True)
         assert find_reason(ann) == "You get this because notifications of this kind are always sent."
 
 
@@ -95,18 +94,18 @@ def test_an_address_has_no_preferences():
 
 
 def test_the_reason_names_the_rule_of_explain(ann):
-    choose(ann, events={"order_shipped": {"email": True}})
-    explanation = NotificationManager.explain(ShopEvents.ORDER_SHIPPED, ann, context=ORDER, channels=["email"])
+    choose(ann, events={"shop_newsletter": {"email": True}})
+    explanation = NotificationManager.explain(ShopEvents.NEWSLETTER, ann, context={}, channels=["email"])
     [step] = [step for step in explanation.channel("email").steps if step.gate == "preferences"]
-    assert step.rule == "user: event order_shipped by email is on"
-    assert find_reason(ann) == "You get this because you have turned on “Order shipped”."
+    assert step.rule == "user: event shop_newsletter by email is on"
+    assert find_reason(ann) == "You get this because you have turned on “Shop newsletter”."
 
 
 def test_the_reason_needs_no_query(ann):
-    NotificationManager.send(ShopEvents.ORDER_SHIPPED, [ann], None, ORDER, channels=["email"])
+    NotificationManager.send(ShopEvents.NEWSLETTER, [ann], None, {}, channels=["email"])
     delivery = Delivery.objects.select_related("notification__cluster").get()
     person = load_people(delivery.notification.cluster, [ann.pk])[ann.pk]
-    event = NOTIFICATION_EVENTS[ShopEvents.ORDER_SHIPPED]
+    event = NOTIFICATION_EVENTS[ShopEvents.NEWSLETTER]
     with CaptureQueriesContext(connection) as queries:
-        assert "“Order shipped”" in describe_receipt(delivery, event, person)
+        assert "“Shop newsletter”" in describe_receipt(delivery, event, person)
     assert len(queries) == 0

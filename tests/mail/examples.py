@@ -30,7 +30,7 @@ VALUES = {
     "visitor_name": "Donaudampfschifffahrtsgesellschaftskapitänsmützenabzeichen",
     "lamps": ["red"],
 }
-THEME = {"name": "Rosewood Estate", "postal_address": "Rosewood Estate\n1 Mill Lane\nExampleton"}
+THEME = {"name": "Rosewood Estate", "postal_address": "1 Mill Lane\nExampleton"}
 DIGEST_EVENTS = {"announcement_posted": 1, "maintenance_complete": 3, "comment_reply": 2, "tdy_reminder": 1}
 URGENT_EVENTS = {"emergency_alert": 1, "visitor_arrival": 1}
 

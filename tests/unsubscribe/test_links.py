@@ -115,7 +115,7 @@ def test_the_context_of_an_email_is_not_needed_for_its_link(ann):
 
 
 def test_the_footer_has_one_link_to_unsubscribe_and_to_choose(ann):
-    message = send(ann)
+    message = send(ann, ShopEvents.NEWSLETTER, {})
     url = f"https://shop.example.com{find_link(message)}"
     assert f"\nUnsubscribe or choose what you get: {url}\n" in message.body
     assert message.alternatives[0][0].count(f'href="{url}"') == 1
@@ -124,7 +124,7 @@ def test_the_footer_has_one_link_to_unsubscribe_and_to_choose(ann):
 @pytest.mark.parametrize("page", ["/settings/", "https://shop.example.com/settings/"])
 def test_a_site_can_have_a_page_of_its_own_for_preferences(ann, settings, page):
     settings.NOTIFICATIONS = {"BASE_URL": "https://shop.example.com", "THEME": {"preferences_url": page}}
-    message = send(ann)
+    message = send(ann, ShopEvents.NEWSLETTER, {})
     assert "\nChoose what you get: https://shop.example.com/settings/\n" in message.body
     assert f"\nUnsubscribe: https://shop.example.com{find_link(message)}\n" in message.body
     fire = send(ann, ShopEvents.STORE_ON_FIRE, {"place": "the cellar"})
