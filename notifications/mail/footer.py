@@ -26,6 +26,15 @@ class Footer:
         """Whether both links lead to the same page, so that one link is enough."""
         return self.preferences_url == self.unsubscribe_url
 
+    @property
+    def separate_preferences_url(self) -> str:
+        """``preferences_url``, unless the other link leads there too."""
+        return "" if self.is_one_page else self.preferences_url
+
+    def __getitem__(self, name: str) -> Any:
+        """Return a field. Templates look here first, and an error would take longer than the whole lookup."""
+        return getattr(self, name)
+
 
 FooterSource = Callable[[Any, Any, Any], Mapping[str, str]]
 """A function from a delivery, its event and its person to the fields of :class:`Footer` that it knows.

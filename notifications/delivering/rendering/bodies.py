@@ -8,14 +8,14 @@ from typing import Any
 from notifications.channels.base import HTML, TEXT
 from notifications.core import extras
 from notifications.delivering.rendering.layout import Layout
-from notifications.delivering.rendering.templates import Locale, Place, render
+from notifications.delivering.rendering.templates import LAYOUT_FOLDER, Locale, Place, render
 from notifications.exceptions import TemplateMissing
 
 logger = logging.getLogger("notifications.rendering")
 
-TEXT_PAGE: Place = ("email", "text")
+TEXT_PAGE: Place = (LAYOUT_FOLDER, "text")
 """``notifications/email/text.html``, the page that shows a text in the layout."""
-TEXT_FOOTER: Place = ("email", "footer")
+TEXT_FOOTER: Place = (LAYOUT_FOLDER, "footer")
 """``notifications/email/footer.txt``, which is added to texts."""
 MAX_HTML_BYTES = 102 * 1024
 """The size at which Gmail cuts the HTML of an email, and with it the link to unsubscribe."""

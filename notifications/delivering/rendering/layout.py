@@ -85,6 +85,10 @@ class Layout:
             return getattr(self.frame, name)
         raise AttributeError(name)
 
+    def __getitem__(self, name: str) -> Any:
+        """Return an attribute. Templates look here first, and an error would take longer than the whole lookup."""
+        return getattr(self, name)
+
     @property
     def text_as_html(self) -> SafeString:
         """The text part in paragraphs, with the addresses of the site as links.

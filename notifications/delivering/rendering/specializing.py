@@ -22,12 +22,12 @@ MAX_TEMPLATES = 256
 
 
 @lru_cache(maxsize=MAX_TEMPLATES)
-def specialize(template: Template, frame: Frame) -> Template:
+def specialize(template: Template, frame: Frame, autoescape: bool) -> Template:
     """Return an equal template in which everything that depends only on the frame is text. Its language must be active.
 
     Such is ``{{ layout.theme.color }}``, but not a variable of the notification or a tag of the host.
     """
-    context = Context({"layout": frame})
+    context = Context({"layout": frame}, autoescape=autoescape)
     specialized = copy(template)
     with context.render_context.push_state(template), context.bind_template(template):
         specialized.nodelist = _merge_texts(_evaluate(template.nodelist, context))

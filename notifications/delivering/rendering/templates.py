@@ -45,6 +45,8 @@ COMMON_VARIABLES = frozenset({"recipient", "cluster", "base_url", "original", "l
 TEMPLATE_FALLBACKS = {BuiltInEvents.CRITICAL_MESSAGE.value: BuiltInEvents.MESSAGE.value}
 """Events that use the templates of another event if they have none of their own."""
 ANY_CHANNEL = "any"
+LAYOUT_FOLDER = "email"
+"""The folder of the layout of emails."""
 GENERAL_FOLDER = "gathered"
 """The folder of the templates of digests and batches that have none of their own."""
 
@@ -174,8 +176,8 @@ def render(
         for part in (*required, *optional):
             template = find_template(places, part, language)
             if template is not None:
-                if layout is not None and part == HTML:
-                    template = specialize(template, layout.frame)
+                if layout is not None and (part == HTML or places[0][0] == LAYOUT_FOLDER):
+                    template = specialize(template, layout.frame, part == HTML)
                 parts[part] = _render_template(template, part, variables)
                 if layout is not None:
                     layout.add_part(part, parts[part])
