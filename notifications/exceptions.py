@@ -54,7 +54,14 @@ class TemplateMissing(KlaxonError, LookupError):
 
 
 class RenderingUnavailable(KlaxonError):
-    """Messages cannot be rendered at present. The deliveries are valid and wait."""
+    """A message cannot be rendered at present. Its delivery is valid and waits.
+
+    :param retry_after: the seconds after which it is tried again.
+    """
+
+    def __init__(self, message: str, retry_after: float = 30.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class EditConflict(KlaxonError):

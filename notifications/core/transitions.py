@@ -34,7 +34,7 @@ TRANSITIONS: Mapping[str, Mapping[str, str]] = {
     State.CLAIMED: {
         State.SENDING: "fence matches; attempts + 1; committed before the provider is called",
         State.READY: "given back, or its worker is lost (it was certainly not sent)",
-        State.HELD: "a gate holds it when it is rechecked; no attempt is counted",
+        State.HELD: "a gate holds it when it is rechecked, or it cannot be rendered at present; no attempt is counted",
         State.DROPPED: "a gate drops it when it is rechecked",
         State.CANCELLED: "cancelled while a worker had it",
         State.EXPIRED: "expires_at has passed",

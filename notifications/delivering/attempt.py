@@ -29,6 +29,7 @@ from notifications.delivering.attempt_outcomes import (
     Outcomes,
     Tally,
     build_dead_letter,
+    build_hold,
     build_retry,
     decide_next_state,
     normalize_receipt,
@@ -94,23 +95,26 @@ def _attempt_with_provider(
 
 
 def _prepare(channel: BaseChannel, items: Sequence[ClaimedDelivery], session: Session) -> list[PreparedDelivery]:
-    """Return the deliveries with their messages. Deliveries that cannot be rendered or prepared become dead letters."""
-    prepared, failed = [], []
+    """Return the deliveries with their messages.
+
+    Deliveries that cannot be rendered at present are held. Others that cannot be rendered or prepared become dead
+    letters.
+    """
+    prepared: list[PreparedDelivery] = []
+    waiting: list[tuple[Delivery, RenderingUnavailable]] = []
+    dead: list[OutcomePair] = []
     files: Mapping[int, Files] = {}
     if channel.takes_attachments and any(map(attrgetter("delivery.notification.attachment_bytes"), items)):
         notifications = [item.delivery.notification for item in items]
         files = AttachedFile.objects.using(session.using).load_attachments(notifications)
-    try:
-        replacements = render_replacements(channel, items, session.using)
-    except RenderingUnavailable:
-        logger.exception("%d deliveries cannot be rendered at present. They wait.", len(items))
-        session.writer.give_back([item.delivery for item in items], later=True)
-        return []
+    replacements = _render_replacements(channel, items, session)
     for item in items:
         try:
             replacement = replacements.get(item.delivery.pk)
             message = _build_message(channel, item, files.get(item.delivery.notification_id, ()), replacement)
             prepared.append((item.delivery, message))
+        except RenderingUnavailable as error:
+            waiting.append((item.delivery, error))
         except Exception as error:
             # A template or a transform queried a database during an outage. The delivery itself may be valid.
             if isinstance(error, Error) and is_temporary_failure(error):
@@ -118,10 +122,28 @@ def _prepare(channel: BaseChannel, items: Sequence[ClaimedDelivery], session: Se
             # Every other error of a template, a transform or a channel would occur again.
             is_sensitive = item.delivery.notification.is_sensitive
             logger.exception("Delivery %s cannot be rendered.", item.delivery.pk, exc_info=not is_sensitive)
-            failed.append(build_dead_letter(item.delivery, Reason.RENDERING, describe_error(error, is_sensitive)))
-    if failed:
-        session.writer.count(session.writer.write(Outcomes(failed, session.writer.now())))
+            dead.append(build_dead_letter(item.delivery, Reason.RENDERING, describe_error(error, is_sensitive)))
+    if waiting or dead:
+        now = session.writer.now()
+        outcomes = Outcomes([*dead, *_hold(waiting, now)], now)
+        session.writer.count(session.writer.write(outcomes))
     return prepared
+
+
+def _hold(waiting: Sequence[tuple[Delivery, RenderingUnavailable]], now: datetime) -> Iterator[OutcomePair]:
+    for text, count in Counter(str(error) for _, error in waiting).items():
+        logger.warning("%d deliveries cannot be rendered at present. They wait: %s", count, text)
+    for delivery, error in waiting:
+        yield None, build_hold(delivery, Reason.RENDERING, now + timedelta(seconds=error.retry_after))
+
+
+def _render_replacements(
+    channel: BaseChannel, items: Sequence[ClaimedDelivery], session: Session
+) -> Mapping[int, ReplacementText | Exception]:
+    try:
+        return render_replacements(channel, items, session.using)
+    except RenderingUnavailable as error:
+        return dict.fromkeys((item.delivery.pk for item in items), error)
 
 
 def _build_message(

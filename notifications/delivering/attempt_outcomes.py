@@ -163,6 +163,20 @@ def build_release(delivery: Delivery) -> StateChange:
     )
 
 
+def build_hold(delivery: Delivery, reason: Reason, due_at: datetime) -> StateChange:
+    """Return the state change of a claimed delivery that must wait until a time. No attempt is counted."""
+    return StateChange(
+        delivery.pk,
+        delivery.fence,
+        DeliveryState.CLAIMED,
+        DeliveryState.HELD,
+        reason,
+        due_at,
+        provider=delivery.provider,
+        tried_providers=delivery.tried_providers,
+    )
+
+
 def get_reason(receipt: Receipt) -> str:
     if receipt.verdict is Verdict.TEMPORARY and receipt.blames is Blame.NETWORK:
         return Reason.UNREACHABLE

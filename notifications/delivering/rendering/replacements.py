@@ -33,8 +33,8 @@ Replacement = Callable[[BaseChannel, Sequence[Any], str], Mapping[int, Outcome]]
 """Receives a channel, the claimed deliveries of a group and the alias of their database.
 
 Returns, by primary key of the delivery, the text of each message that it renders, or the error of a message that cannot
-be rendered. The template files are used for all others. It may raise
-:class:`~notifications.exceptions.RenderingUnavailable`; then the whole group waits.
+be rendered. The template files are used for all others. A message with the error
+:class:`~notifications.exceptions.RenderingUnavailable` waits; if the function raises it, the whole group does.
 """
 
 _replacements: list[Replacement] = []
