@@ -1,7 +1,7 @@
 """The admin of staff templates: an editor with versions, a preview, a test message, and the publish gate."""
 
-import difflib
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin, messages
@@ -22,18 +22,21 @@ from notifications.admin import search
 from notifications.admin.base import LargeTableAdmin
 from notifications.admin.filters import ClusterFilter, EventFilter
 from notifications.admin.template_forms import TemplateForm, VersionForm
-from notifications.admin.template_preview import PREVIEW_POLICY, build_preview
+from notifications.admin.template_preview import build_policy, build_preview
 from notifications.core import extras
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.exceptions import EditConflict, KlaxonError, PublishRefused
 from notifications.models import Notification, StaffTemplate, StaffTemplateVersion
-from notifications.models.template import VARIANTS
 from notifications.outcomes import Verdict
 from notifications.staff_templates.draft_message import can_send_draft, send_draft
 from notifications.staff_templates.past import PastContext, get_sample_context, load_past_contexts
 from notifications.staff_templates.publishing import find_syntax_fault, publish, unpublish
+from notifications.staff_templates.tools import build_diff
+
+logger = logging.getLogger("notifications.staff_templates")
 
 VERSIONS_SHOWN = 50
+PROBLEMS_SHOWN = 30
 SAMPLE = "sample"
 
 
@@ -57,7 +60,7 @@ class StaffTemplateAdmin(LargeTableAdmin):
     def state(self, template: StaffTemplate) -> str:
         if template.published is None:
             return _("not published")
-        if template.fault:
+        if template.published.fault:
             return _("version %d was stopped") % template.published.number
         return _("version %d is published") % template.published.number
 
@@ -94,16 +97,20 @@ class StaffTemplateAdmin(LargeTableAdmin):
     def preview_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Show the submitted texts in a frame. Nothing is saved."""
         template = self._get_template(request, object_id)
-        form = self._build_form(request, template, data=request.POST)
-        context: dict[str, Any] = {"error": _("Use the button of the editor to preview the template.")}
-        if request.method == "POST" and not form.is_valid():
-            context = {"error": " ".join(str(error) for errors in form.errors.values() for error in errors)}
-        elif request.method == "POST":
-            chosen = self._find_context(request, template, form.cleaned_data["context"])
-            context = build_preview(template, form.texts, chosen)
+        context: dict[str, Any] = {"hint": _("Use the button of the editor to preview the template here.")}
+        if request.method == "POST":
+            context = self._preview(request, template)
         response = TemplateResponse(request, "admin/klaxon/stafftemplate/preview.html", context)
-        response.headers["Content-Security-Policy"] = PREVIEW_POLICY
+        response.headers["Content-Security-Policy"] = build_policy(template)
         return response
+
+    def _preview(self, request: HttpRequest, template: StaffTemplate) -> dict[str, Any]:
+        """Return the context of the preview page for the submitted texts."""
+        form = self._build_form(request, template, data=request.POST)
+        if not form.is_valid():
+            return {"error": " ".join(str(error) for errors in form.errors.values() for error in errors)}
+        chosen = self._find_context(request, template, form.cleaned_data["context"])
+        return build_preview(template, form.texts, chosen)
 
     def _get_template(self, request: HttpRequest, object_id: str) -> StaffTemplate:
         template = self.get_object(request, object_id)
@@ -118,6 +125,8 @@ class StaffTemplateAdmin(LargeTableAdmin):
         if not self.has_change_permission(request, template):
             raise PermissionDenied
         action = request.POST.get("action", "save")
+        if action == "publish":
+            self._require_publish_permission(request)
         if action in ("publish-version", "unpublish"):
             return self._change_published(request, template)
         form = self._build_form(request, template, data=request.POST)
@@ -166,12 +175,14 @@ class StaffTemplateAdmin(LargeTableAdmin):
     def _publish(self, request: HttpRequest, version: StaffTemplateVersion) -> None:
         self._require_publish_permission(request)
         try:
-            publish(version)
+            publish(version, shows_values=can_see_values(request))
         except PublishRefused as error:
             summary = _("Version %d is saved but not published, because these messages would break:") % version.number
             self.message_user(request, summary, messages.ERROR)
-            for problem in error.problems:
+            for problem in error.problems[:PROBLEMS_SHOWN]:
                 self.message_user(request, problem, messages.ERROR)
+            if more := len(error.problems[PROBLEMS_SHOWN:]):
+                self.message_user(request, _("And %d more.") % more, messages.ERROR)
         except KlaxonError as error:
             self.message_user(request, str(error), messages.ERROR)
         else:
@@ -193,7 +204,8 @@ class StaffTemplateAdmin(LargeTableAdmin):
             account: Any = request.user
             user = get_user_model()._default_manager.get(pk=account.pk)
             receipt = send_draft(template, form.texts, context, user)
-        except (KlaxonError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - a transform, a template or a channel may raise anything
+            logger.warning("A test of the staff template %s was not sent.", template.pk, exc_info=True)
             self.message_user(request, _("The test was not sent. %s") % error, messages.ERROR)
             return
         if receipt.verdict is Verdict.ACCEPTED:
@@ -209,7 +221,7 @@ class StaffTemplateAdmin(LargeTableAdmin):
     def _load_contexts(self, request: HttpRequest, template: StaffTemplate) -> dict[str, PastContext]:
         """Return the contexts that this person may see, by the key of the form. The last one has invented values."""
         found = {}
-        if request.user.has_perm(f"{Notification._meta.app_label}.view_notification"):
+        if can_see_values(request):
             past = load_past_contexts(template, router.db_for_read(StaffTemplate, instance=template))
             found = {str(context.notification.pk): context for context in past}
         event = NOTIFICATION_EVENTS.named(template.event)
@@ -237,6 +249,16 @@ class StaffTemplateAdmin(LargeTableAdmin):
         response.status_code = 409
         return response
 
+    def _compare(self, request: HttpRequest, conflict: EditConflict) -> list[tuple[str, str]]:
+        """Return the lines of the difference; none if there is no other version or they cannot be compared."""
+        if conflict.latest is None:
+            return []
+        try:
+            return build_diff(conflict.latest.texts, conflict.texts)
+        except KlaxonError as error:
+            self.message_user(request, str(error), messages.ERROR)
+            return []
+
     def _render_editor(
         self,
         request: HttpRequest,
@@ -258,7 +280,7 @@ class StaffTemplateAdmin(LargeTableAdmin):
             "shown": shown,
             "versions": versions,
             "conflict": conflict,
-            "differences": build_diff(conflict.latest.texts, conflict.texts) if conflict and conflict.latest else [],
+            "differences": self._compare(request, conflict) if conflict else [],
             "variables": list_variables(template),
             "is_installed": extras.is_installed("jinja2"),
             "has_delete_permission": self.has_delete_permission(request, template),
@@ -271,19 +293,9 @@ class StaffTemplateAdmin(LargeTableAdmin):
         return TemplateResponse(request, "admin/klaxon/stafftemplate/editor.html", context)
 
 
-def build_diff(old: Mapping[str, str], new: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return the lines of a unified diff of two versions, each with its kind: add, remove, head or same."""
-    lines: list[str] = []
-    for name in VARIANTS:
-        sides = old.get(name, "").splitlines(), new.get(name, "").splitlines()
-        lines += difflib.unified_diff(*sides, _("%s, as saved") % name, _("%s, yours") % name, lineterm="")
-    return [(_find_kind(line), line) for line in lines]
-
-
-def _find_kind(line: str) -> str:
-    if line.startswith(("---", "+++", "@@")):
-        return "head"
-    return {"+": "add", "-": "remove"}.get(line[:1], "same")
+def can_see_values(request: HttpRequest) -> bool:
+    """Return whether the person may see the values of past notifications, which may contain personal data."""
+    return bool(request.user.has_perm(f"{Notification._meta.app_label}.view_notification"))
 
 
 def list_variables(template: StaffTemplate) -> list[str]:
@@ -291,5 +303,6 @@ def list_variables(template: StaffTemplate) -> list[str]:
     event = NOTIFICATION_EVENTS.named(template.event)
     if event is None:
         return []
-    own = sorted(event.context or ())
-    return [*own, "recipient.full_name", "recipient.username", "cluster.name", "base_url"]
+    person = (f"recipient.{name}" for name in ("full_name", "first_name", "last_name", "username", "email"))
+    variant = ["variant"] if event.variants else []
+    return [*sorted(event.context or ()), *person, "cluster.name", "base_url", *variant]

@@ -2,29 +2,38 @@
 
 The HTML of the mail is shown in frames with ``sandbox``: its scripts and forms do nothing. The page around them sends
 its own Content-Security-Policy, which the frames inherit. It allows the inline styles of mails, which the policy of the
-site may forbid.
+site may forbid. It allows only images of the site: with any other, the author of a template could get the values that
+the person sees who previews it.
 """
 
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.utils.translation import gettext as _
 
 from notifications.conf import get_channel_class
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.exceptions import KlaxonError
-from notifications.models import StaffTemplate
-from notifications.staff_templates.inlining import inline_texts
+from notifications.mail import get_theme
+from notifications.models import StaffTemplate, cluster_or_default
 from notifications.staff_templates.past import PastContext
-from notifications.staff_templates.publishing import find_message_problems, render_contexts
+from notifications.staff_templates.publishing import find_context_problems, render_contexts
+from notifications.staff_templates.tools import inline_texts
 
 PREVIEW_POLICY = (
-    "default-src 'none'; style-src 'self' 'unsafe-inline'; img-src 'self' data: https:; font-src https:; "
+    "default-src 'none'; style-src 'self' 'unsafe-inline'; img-src 'self' data:%s; font-src 'self'; "
     "frame-ancestors 'self'; form-action 'none'; base-uri 'none'"
 )
 SCHEME_QUERY = re.compile(r"\(\s*prefers-color-scheme\s*:\s*(dark|light)\s*\)", re.IGNORECASE)
 ALWAYS, NEVER = "(min-width: 0)", "(max-width: 0)"
+
+
+def build_policy(template: StaffTemplate) -> str:
+    """Return the Content-Security-Policy of the preview page of a template."""
+    url = urlsplit(get_theme(template.cluster or cluster_or_default(None), template.event).base_url)
+    return PREVIEW_POLICY % (f" {url.scheme}://{url.netloc}" if url.netloc else "")
 
 
 def build_preview(template: StaffTemplate, texts: Mapping[str, str], context: PastContext | None) -> dict[str, Any]:
@@ -36,12 +45,13 @@ def build_preview(template: StaffTemplate, texts: Mapping[str, str], context: Pa
         }
     try:
         channel = get_channel_class(template.channel)
-        [(_context, result)] = render_contexts(template, inline_texts(texts), event, channel, [context])
+        [message] = render_contexts(template, inline_texts(texts), event, channel, [context])
+        problems = list(find_context_problems([message]))
     except KlaxonError as error:
         return {"error": str(error)}
-    if isinstance(result, Exception):
-        return {"error": str(result), "source": context}
-    rendered, seconds = result
+    rendered = message.rendered
+    if isinstance(rendered, Exception):
+        return {"error": str(rendered), "source": context}
     return {
         "source": context,
         "subject": rendered.subject,
@@ -49,7 +59,7 @@ def build_preview(template: StaffTemplate, texts: Mapping[str, str], context: Pa
         "short": rendered.parts.get("short.txt", ""),
         "html": choose_scheme(rendered.html, "light"),
         "dark_html": choose_scheme(rendered.html, "dark"),
-        "problems": list(find_message_problems(rendered, seconds)),
+        "problems": problems,
     }
 
 

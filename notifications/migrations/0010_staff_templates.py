@@ -22,7 +22,6 @@ class Migration(migrations.Migration):
                 ('channel', models.CharField(max_length=50, verbose_name='channel')),
                 ('language', models.CharField(blank=True, help_text='A code such as de or de-at; empty for readers of every language without a template of their own.', max_length=20, verbose_name='language')),
                 ('published_at', models.DateTimeField(blank=True, null=True, verbose_name='published at')),
-                ('fault', models.TextField(blank=True, verbose_name='fault')),
                 ('cluster', models.ForeignKey(blank=True, help_text='Empty for all clusters without a template of their own.', null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.NOTIFICATIONS_CLUSTER_MODEL, verbose_name='cluster')),
             ],
             options={
@@ -42,6 +41,8 @@ class Migration(migrations.Migration):
                 ('inlined_html', models.TextField(blank=True, editable=False, verbose_name='HTML with inlined CSS')),
                 ('text', models.TextField(blank=True, verbose_name='text')),
                 ('short', models.TextField(blank=True, verbose_name='short text')),
+                ('stops', models.PositiveIntegerField(default=0, editable=False, verbose_name='stops')),
+                ('fault', models.TextField(blank=True, editable=False, verbose_name='fault')),
                 ('comment', models.CharField(blank=True, max_length=200, verbose_name='comment')),
                 ('created_at', models.DateTimeField(default=notifications.core.clock.now, editable=False, verbose_name='created at')),
                 ('author', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='author')),

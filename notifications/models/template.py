@@ -20,10 +20,7 @@ VARIANTS = ("subject", "html", "text", "short")
 
 
 class StaffTemplate(models.Model):
-    """A template of staff for one event, channel and language, of one cluster or of all.
-
-    ``fault`` is why workers do not use the published version; empty if they use it.
-    """
+    """A template of staff for one event, channel and language, of one cluster or of all."""
 
     event = models.CharField(_("event"), max_length=100)
     channel = models.CharField(_("channel"), max_length=50)
@@ -51,7 +48,6 @@ class StaffTemplate(models.Model):
         related_name="+",
     )
     published_at = models.DateTimeField(_("published at"), null=True, blank=True)
-    fault = models.TextField(_("fault"), blank=True)
 
     class Meta:
         verbose_name = _("staff template")
@@ -115,15 +111,17 @@ class StaffTemplate(models.Model):
             raise EditConflict(latest, texts) from error
 
     def set_published(self, version: "StaffTemplateVersion | None", now: datetime) -> None:
-        """Let workers use a version, or the template files if it is None. This removes a fault."""
-        self.published, self.published_at, self.fault = version, now, ""
-        self.save(update_fields=["published", "published_at", "fault"])
+        """Let workers use a version, or the template files if it is None."""
+        self.published, self.published_at = version, now
+        self.save(update_fields=["published", "published_at"])
 
 
 class StaffTemplateVersion(models.Model):
     """The texts of a template as one person has saved them. An empty text means that there is no such part.
 
-    ``inlined_html`` is the HTML with its CSS inlined, from the first publishing of the version on.
+    ``inlined_html`` is the HTML with its CSS inlined, from the first publishing of the version on. ``stops`` is the
+    number of messages with which workers had to stop it, and ``fault`` is why they do not use it again; empty if they
+    do.
     """
 
     template = models.ForeignKey(
@@ -135,6 +133,8 @@ class StaffTemplateVersion(models.Model):
     inlined_html = models.TextField(_("HTML with inlined CSS"), blank=True, editable=False)
     text = models.TextField(_("text"), blank=True)
     short = models.TextField(_("short text"), blank=True)
+    stops = models.PositiveIntegerField(_("stops"), default=0, editable=False)
+    fault = models.TextField(_("fault"), blank=True, editable=False)
     comment = models.CharField(_("comment"), max_length=200, blank=True)
     author = models.ForeignKey(
         settings.AUTH_USER_MODEL,

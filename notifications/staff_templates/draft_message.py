@@ -14,9 +14,9 @@ from notifications.exceptions import InvalidRecipient
 from notifications.models import Delivery, StaffTemplate
 from notifications.outcomes import Receipt
 from notifications.sending.gates.facts import Person
-from notifications.staff_templates.inlining import inline_texts
 from notifications.staff_templates.past import PastContext
 from notifications.staff_templates.publishing import render_contexts
+from notifications.staff_templates.tools import inline_texts
 
 MARK = "[Test] "
 
@@ -41,9 +41,9 @@ def send_draft(template: StaffTemplate, texts: Mapping[str, str], context: PastC
     address = Person(key="", user=user).choose_address(template.channel, channel_class.address_kind).address
     if not address:
         raise InvalidRecipient(f"Your account has no address for the channel {template.channel!r}.")
-    [(_, result)] = render_contexts(template, inline_texts(texts), event, channel_class, [context])
-    if isinstance(result, Exception):
-        raise result
+    [message] = render_contexts(template, inline_texts(texts), event, channel_class, [context])
+    if isinstance(message.rendered, Exception):
+        raise message.rendered
     # A message of its own: mail programs hide a message with an id that they have, and would show it in the thread.
     notification = copy(context.notification)
     notification.correlation_id = str(uuid4())
@@ -52,7 +52,7 @@ def send_draft(template: StaffTemplate, texts: Mapping[str, str], context: PastC
     )
     channel = create_channel(template.channel)
     try:
-        [receipt] = channel.send([channel.prepare(delivery, _mark(result[0]))])
+        [receipt] = channel.send([channel.prepare(delivery, _mark(message.rendered))])
         return receipt
     finally:
         channel.close()

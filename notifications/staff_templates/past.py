@@ -1,12 +1,13 @@
 """Past notifications of an event, whose contexts show whether a template works."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db.models import Max, OuterRef, Subquery
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from notifications.context import encoded
 from notifications.delivering.rendering.templates import Locale
@@ -26,11 +27,13 @@ SEARCHED_ROWS = 50_000
 class PastContext:
     """A past notification with one of its recipients, or an invented one if there is none.
 
-    ``user`` is None if the recipient has no account.
+    :param user: the recipient; None if the recipient has no account.
+    :param variant: the variant of the event's A/B test; empty for the first one, if there is a test.
     """
 
     notification: Notification
     user: Any
+    variant: str = ""
 
     @property
     def is_sample(self) -> bool:
@@ -38,14 +41,25 @@ class PastContext:
 
     def __str__(self) -> str:
         if self.is_sample:
-            return "A message with sample values"
-        return (
-            f"Notification {self.notification.pk} of {timezone.localtime(self.notification.created_at):%Y-%m-%d %H:%M}"
-        )
+            text = _("A message with sample values")
+        else:
+            values = {
+                "number": self.notification.pk,
+                "time": f"{timezone.localtime(self.notification.created_at):%Y-%m-%d %H:%M}",
+            }
+            text = _("Notification %(number)s of %(time)s") % values
+        if not self.variant:
+            return text
+        return _("%(message)s, variant %(variant)s") % {"message": text, "variant": self.variant}
 
     def build_job(self, source: Source, event: NotificationEvent, channel: str, locale: Locale) -> Job:
         """Return the job that renders its message, as the worker does."""
-        return Job(source, *build_job_variables(event, channel, self.notification, self.user, locale))
+        variant = self.variant or next(iter(event.variants or ()), "")
+        return Job(source, *build_job_variables(event, channel, self.notification, self.user, locale, variant))
+
+    def expand(self, event: NotificationEvent) -> list["PastContext"]:
+        """Return the context once for each variant of the event's A/B test."""
+        return [replace(self, variant=name) for name in event.variants or ("",)]
 
 
 def load_past_contexts(template: StaffTemplate, using: str, limit: int = MAX_CONTEXTS) -> list[PastContext]:

@@ -1,12 +1,13 @@
 """The publish gate: a version is used only if the last real messages of its event can be rendered with it."""
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from django.db import router, transaction
+from django.utils.translation import gettext as _
 
 from notifications.channels import BaseChannel
-from notifications.channels.base import SUBJECT, Rendered
+from notifications.channels.base import TEXT, Rendered
 from notifications.conf import get_channel_class
 from notifications.core import clock
 from notifications.delivering.rendering import ReplacementText
@@ -15,12 +16,15 @@ from notifications.delivering.rendering.message import complete_text
 from notifications.delivering.rendering.replacements import put_into_layout
 from notifications.delivering.rendering.templates import Locale
 from notifications.events import NOTIFICATION_EVENTS, NotificationEvent
-from notifications.exceptions import ChannelNotConfigured, KlaxonError, PublishRefused
+from notifications.exceptions import ChannelNotConfigured, PublishRefused, RenderingUnavailable
 from notifications.models import Delivery, StaffTemplate, StaffTemplateVersion
 from notifications.staff_templates.cage.faults import TemplateFault
-from notifications.staff_templates.cage.pool import CAGE, Job, RenderedJob, Source
-from notifications.staff_templates.inlining import inline_texts
-from notifications.staff_templates.links import find_broken_links
+from notifications.staff_templates.cage.pool import CAGE, Job, RenderedJob, Result
+from notifications.staff_templates.message_limits import (
+    describe_failure,
+    find_average_problem,
+    find_message_problems,
+)
 from notifications.staff_templates.past import (
     PastContext,
     get_sample_context,
@@ -30,29 +34,39 @@ from notifications.staff_templates.past import (
 )
 from notifications.staff_templates.published import PART_VARIANTS, build_source, forget_published
 from notifications.staff_templates.rendering import finish
-
-MAX_SUBJECT_CHARACTERS = 200
-MAX_PART_BYTES = 102_400
-"""Gmail shows no more of a part than this."""
-MAX_SECONDS = 0.25
-"""The CPU time for one message. A worker stops a template only after more, see ``cage.budget``."""
-RenderedContext = tuple[PastContext, tuple[Rendered, float] | Exception]
+from notifications.staff_templates.tools import find_broken_links, inline_texts
 
 
-def publish(version: StaffTemplateVersion) -> None:
+@dataclass(frozen=True)
+class RenderedContext:
+    """A past message as a worker would send it, or why it cannot be rendered.
+
+    :param seconds: the CPU time that it took, without the compilation of the template.
+    :param compile_seconds: that of the compilation, if the template was compiled for this message.
+    """
+
+    context: PastContext
+    rendered: Rendered | Exception
+    seconds: float = 0.0
+    compile_seconds: float = 0.0
+
+
+def publish(version: StaffTemplateVersion, shows_values: bool = True) -> None:
     """Let workers use a version from the next message on. A rollback publishes an earlier version.
 
+    :param shows_values: whether the problems may contain values of past notifications, as error messages and links do.
     :raises PublishRefused: if a past message of the event would break. Nothing is changed.
     :raises RenderingUnavailable: if the cage cannot be used at present.
     """
-    texts, problems = check_version(version)
+    texts, problems = check_version(version, shows_values)
     if problems:
         raise PublishRefused(problems)
     using = router.db_for_write(StaffTemplate, instance=version.template)
-    version.inlined_html = texts["html"]
-    version.save(using=using, update_fields=["inlined_html"])
-    version.template.set_published(version, clock.now(using))
-    transaction.on_commit(forget_published, using=using)
+    with transaction.atomic(using=using):
+        version.inlined_html = texts["html"]
+        version.save(using=using, update_fields=["inlined_html"])
+        version.template.set_published(version, clock.now(using))
+        transaction.on_commit(forget_published, using=using)
 
 
 def unpublish(template: StaffTemplate) -> None:
@@ -67,16 +81,10 @@ def find_syntax_fault(texts: Mapping[str, str]) -> tuple[str, TemplateFault] | N
 
     :raises RenderingUnavailable: if the cage cannot be used at present.
     """
-    [result] = CAGE.render([Job(build_draft_source(texts, PART_VARIANTS), None)])
+    [result] = CAGE.render([Job(build_source(texts, PART_VARIANTS, derives_text=False), None)])
     if isinstance(result, TemplateFault):
         return PART_VARIANTS.get(result.part, "html"), result
     return None
-
-
-def build_draft_source(texts: Mapping[str, str], parts: Iterable[str]) -> Source:
-    """Return the variants of texts that may not be saved. The texts are their own key, because they may change."""
-    key = hashlib.sha256(repr(sorted(texts.items())).encode()).hexdigest()
-    return build_source(key, texts, parts)
 
 
 def find_problems(version: StaffTemplateVersion) -> list[str]:
@@ -84,19 +92,23 @@ def find_problems(version: StaffTemplateVersion) -> list[str]:
     return check_version(version)[1]
 
 
-def check_version(version: StaffTemplateVersion) -> tuple[dict[str, str], list[str]]:
+def check_version(version: StaffTemplateVersion, shows_values: bool = True) -> tuple[dict[str, str], list[str]]:
     """Return the texts of a version with inlined CSS, and what :func:`find_problems` returns."""
+    version.refresh_from_db(fields=["fault"])
+    if version.fault:
+        problem = _("Workers had to stop version %(number)d: %(fault)s Correct it and save another version.")
+        return version.texts, [problem % {"number": version.number, "fault": version.fault}]
     try:
         texts = inline_texts(version.texts)
+        return texts, _find_template_problems(version.template, texts, shows_values)
     except TemplateFault as error:
         return version.texts, [str(error)]
-    return texts, _find_template_problems(version.template, texts)
 
 
-def _find_template_problems(template: StaffTemplate, texts: Mapping[str, str]) -> list[str]:
+def _find_template_problems(template: StaffTemplate, texts: Mapping[str, str], shows_values: bool) -> list[str]:
     event = NOTIFICATION_EVENTS.named(template.event)
     if event is None:
-        return [f"The event {template.event!r} is not registered."]
+        return [_("The event %r is not registered.") % template.event]
     try:
         channel = get_channel_class(template.channel)
     except ChannelNotConfigured as error:
@@ -105,16 +117,30 @@ def _find_template_problems(template: StaffTemplate, texts: Mapping[str, str]) -
     contexts = load_past_contexts(template, using)
     if not contexts and (sample := get_sample_context(template, event, make_sample_user())):
         contexts = [sample]
-    return list(_find_context_problems(render_contexts(template, texts, event, channel, contexts)))
+    expanded = [one for context in contexts for one in context.expand(event)]
+    if not expanded:
+        fault = find_syntax_fault(texts)
+        return [str(fault[1])] if fault else []
+    messages = list(render_contexts(template, texts, event, channel, expanded))
+    return list(find_context_problems(messages, shows_values))
 
 
-def _find_context_problems(rendered_contexts: Iterable[RenderedContext]) -> Iterator[str]:
-    for context, result in rendered_contexts:
-        if isinstance(result, Exception):
-            yield f"{context}: {result}"
+def find_context_problems(messages: Sequence[RenderedContext], shows_values: bool = True) -> Iterator[str]:
+    """Yield a sentence for each reason not to send these messages, with the notification.
+
+    :raises TemplateFault: if their links take too long to read.
+    :raises RenderingUnavailable: if the cage cannot be used at present.
+    """
+    pages = [message.rendered.html if isinstance(message.rendered, Rendered) else "" for message in messages]
+    for message, broken_links in zip(messages, find_broken_links(pages, shows_values), strict=True):
+        if isinstance(message.rendered, Exception):
+            yield f"{message.context}: {describe_failure(message.rendered, shows_values)}"
         else:
-            rendered, seconds = result
-            yield from (f"{context}: {problem}" for problem in find_message_problems(rendered, seconds))
+            seconds = message.seconds + message.compile_seconds
+            for problem in (*find_message_problems(message.rendered, seconds), *broken_links):
+                yield f"{message.context}: {problem}"
+    if problem := find_average_problem([message.seconds for message in messages]):
+        yield problem
 
 
 def render_contexts(
@@ -124,28 +150,43 @@ def render_contexts(
     channel: type[BaseChannel],
     contexts: Sequence[PastContext],
 ) -> Iterator[RenderedContext]:
-    """Yield each context with its message and the CPU seconds that it took, or with an error.
+    """Yield each context with its message, or with an error.
 
-    :param texts: the texts of a version, as :func:`inline_texts` returns them.
+    :param texts: the texts of a version, as :func:`~notifications.staff_templates.tools.inline_texts` returns them.
     :raises RenderingUnavailable: if the cage cannot be used at present.
     """
     locale = get_site_locale(template)
-    source = build_draft_source(texts, (*channel.required_parts, *channel.optional_parts))
+    parts = (*channel.required_parts, *channel.optional_parts)
+    source = build_source(texts, parts, derives_text=TEXT in channel.derived_parts)
     jobs, built = [], []
     for context in contexts:
         try:
             jobs.append(context.build_job(source, event, template.channel, locale))
             built.append(context)
         except Exception as error:  # noqa: BLE001 - a transform has failed, as it would for a message
-            yield context, error
-    for context, job, result in zip(built, jobs, CAGE.render(jobs), strict=True):
+            yield RenderedContext(context, error)
+    for context, job, result in _leave_out_untried(zip(built, jobs, CAGE.render(jobs), strict=True)):
         try:
-            text = finish(result, job, channel, locale)
-            rendered = lay_out(text, context, event, channel, locale)
-        except (KlaxonError, ValueError) as error:
-            yield context, error
+            rendered = lay_out(finish(result, job, channel, locale), context, event, channel, locale)
+        except Exception as error:  # noqa: BLE001 - as for a message, whose worker logs it
+            yield RenderedContext(context, error)
         else:
-            yield context, (rendered, result.seconds if isinstance(result, RenderedJob) else 0.0)
+            times = (result.seconds, result.compile_seconds) if isinstance(result, RenderedJob) else ()
+            yield RenderedContext(context, rendered, *times)
+
+
+def _leave_out_untried(
+    found: Iterable[tuple[PastContext, Job, Result]],
+) -> Iterator[tuple[PastContext, Job, Result]]:
+    """Yield the results until the first message that was not tried. If no message was stopped before it, yield it."""
+    is_stopped = False
+    for context, job, result in found:
+        is_untried = isinstance(result, RenderingUnavailable)
+        if not (is_untried and is_stopped):
+            yield context, job, result
+        if is_untried:
+            return
+        is_stopped = isinstance(result, TemplateFault) and result.is_stopped
 
 
 def lay_out(
@@ -154,18 +195,3 @@ def lay_out(
     """Return a text as a worker completes it, but without a footer: its links belong to one delivery."""
     layout = build_layout(Delivery(notification=context.notification), event, None, (), locale)
     return complete_text(put_into_layout(text, layout, locale), channel, layout, locale)
-
-
-def find_message_problems(rendered: Rendered, seconds: float) -> Iterator[str]:
-    """Yield a sentence for each reason not to send a message: it is too long, too slow, or a link is broken."""
-    subject = rendered.parts.get(SUBJECT)
-    if subject is not None and not subject:
-        yield "The subject is empty."
-    if subject and len(subject) > MAX_SUBJECT_CHARACTERS:
-        yield f"The subject has {len(subject)} characters; at most {MAX_SUBJECT_CHARACTERS} are allowed."
-    for part, text in rendered.parts.items():
-        if (size := len(text.encode())) > MAX_PART_BYTES:
-            yield f"The part {part} has {size:,} bytes; mail programs cut it after {MAX_PART_BYTES:,}."
-    if seconds > MAX_SECONDS:
-        yield f"It took {seconds:.2f} s of CPU time; at most {MAX_SECONDS} s are allowed."
-    yield from find_broken_links(rendered.html)

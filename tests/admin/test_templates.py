@@ -279,3 +279,49 @@ def test_a_cluster_can_have_its_own_template(boss):
     cluster = Cluster.objects.default()
     boss.post(url("add"), {"event": "order_shipped", "channel": "email", "language": "", "cluster": cluster.pk})
     assert f"For {cluster}." in boss.get(url("change", StaffTemplate.objects.get())).content.decode()
+
+
+def test_a_version_that_workers_had_to_stop_says_so_and_cannot_be_published(boss, template):
+    submit(boss, template, action="publish")
+    template.versions.update(fault="It took too long. This happened with 3 messages.")
+    page = boss.get(url("change", template)).content.decode()
+    assert "Workers had to stop the published version and do not use it: It took too long." in page
+    assert "version 1 was stopped" in boss.get(url("changelist")).content.decode()
+    response = boss.post(url("change", template), {"action": "publish-version", "number": "1"}, follow=True)
+    assert "Workers had to stop version 1" in shown_messages(response)[1]
+
+
+def test_nothing_is_saved_by_people_who_may_not_publish_if_they_try(staff_with, template):
+    clerk = staff_with("view_stafftemplate", "change_stafftemplate")
+    assert submit(clerk, template, action="publish").status_code == 403
+    assert template.latest is None
+
+
+def test_publishing_shows_no_values_to_people_who_may_not_view_notifications(staff_with, template):
+    send(customers(1))
+    clerk = staff_with("view_stafftemplate", "change_stafftemplate", "publish_stafftemplate")
+    texts = {"subject": "{{ {}[order_number] }}", "html": "<a href='/{{ order_number }}/'>x</a>"}
+    for name, text in texts.items():
+        latest = template.latest
+        expected = latest.number if latest else 0
+        response = submit(clerk, template, action="publish", expected=expected, **{name: text})
+        problem = shown_messages(response)[1]
+        assert "Notification" in problem
+        assert "'7'" not in problem
+        assert "/7/" not in problem
+
+
+def test_the_preview_loads_no_images_of_other_sites(boss, template):
+    # With one, the author of a template would get the values that somebody else sees in the preview.
+    policy = boss.get(url("preview", template))["Content-Security-Policy"]
+    assert "img-src 'self' data: https://shop.example.com;" in policy
+    assert "https: " not in policy.replace("https://shop.example.com", "")
+
+
+def test_many_problems_are_cut(boss, template):
+    people = customers(1)
+    for _ in range(20):
+        send(people)
+    response = submit(boss, template, action="publish", html="<a href=''>x</a><a href='/x/'>x</a>", subject="x" * 201)
+    assert len(shown_messages(response)) == 32
+    assert shown_messages(response)[-1] == "And 30 more."

@@ -9,7 +9,7 @@ from django.core import mail
 from notifications.delivering.dispatcher import Dispatcher
 from notifications.manager import NotificationManager
 from notifications.models import StaffTemplate, StaffTemplateVersion
-from notifications.staff_templates import published
+from notifications.staff_templates import published, stopping
 from notifications.staff_templates.cage.pool import CAGE
 from notifications.staff_templates.publishing import publish
 from tests.factories import UserFactory
@@ -23,6 +23,7 @@ TEXTS = {"subject": "Order {{ order_number }}", "text": "It is on its way, {{ re
 def fresh_cache(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Each test has its own cache of published templates, which lasts no time."""
     monkeypatch.setattr(published, "_by_database", {})
+    stopping.CAUTION.forget()
     monkeypatch.setattr(published, "CHECK_INTERVAL", 0.0)
     yield
     CAGE.close()

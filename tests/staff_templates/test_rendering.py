@@ -1,21 +1,32 @@
 """A worker renders messages with the published templates of staff."""
 
 import logging
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 from django.core import mail
 from django.db import connection
+from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 
+from notifications.core import clock
 from notifications.delivering.dispatcher import Dispatcher
 from notifications.events import NOTIFICATION_EVENTS
-from notifications.exceptions import RenderingUnavailable
-from notifications.models import Cluster, Delivery, InboxItem, NotificationLog, StaffTemplate
+from notifications.exceptions import PublishRefused, RenderingUnavailable
+from notifications.models import (
+    Cluster,
+    Delivery,
+    InboxItem,
+    NotificationLog,
+    StaffTemplate,
+    StaffTemplateVersion,
+)
 from notifications.outcomes import DeliveryState
 from notifications.staff_templates import published
 from notifications.staff_templates.cage.pool import Cage
+from notifications.staff_templates.published import build_source
 from notifications.staff_templates.publishing import publish, unpublish
+from notifications.staff_templates.stopping import record_seconds
 from tests.factories import ClusterFactory, UserFactory, UserSettingsFactory
 from tests.shop.notification_events import ShopEvents
 from tests.staff_templates.conftest import deliver, send
@@ -28,7 +39,7 @@ LOOP = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% end
 def publish_unchecked(version):
     """Publish a version as if the gate had seen no message that breaks."""
     template = version.template
-    template.published, template.fault = version, ""
+    template.published = version
     template.save()
 
 
@@ -146,13 +157,13 @@ def test_the_next_mail_of_a_running_worker_uses_what_was_published_or_rolled_bac
 
     def subject_of_next_mail():
         send()
-        published.forget_published()  # as after a second
         worker.run_until_idle()
         return mail.outbox[-1].subject
 
     original = subject_of_next_mail()
     first, second = make_version(subject="First", text="x"), make_version(subject="Second", text="x")
     publish(first)
+    published.forget_published()  # a first template is found after a second
     assert subject_of_next_mail() == "First"
     publish(second)
     assert subject_of_next_mail() == "Second"
@@ -187,40 +198,119 @@ def test_a_critical_event_is_sent_with_its_template_file_if_the_template_fails(m
     assert "critical event 'store_on_fire' is sent with its template file" in caplog.text
 
 
-def test_a_template_that_hangs_is_stopped_once_and_not_used_until_another_is_published(make_version, caplog):
+@pytest.fixture
+def impatient(monkeypatch):
+    """Templates are stopped soon, and the messages after them are tried again at once."""
+    monkeypatch.setattr("notifications.staff_templates.cage.process.CPU_SECONDS", 0.2)
+    monkeypatch.setattr("notifications.staff_templates.cage.pool.TURN_SECONDS", 0.0)
+    monkeypatch.setattr("notifications.staff_templates.stopping.SHARE", float("inf"))
+
+
+def test_a_template_that_was_stopped_with_three_messages_is_not_used_until_another_is_published(
+    make_version, caplog, impatient
+):
     hostile = make_version(subject="x", text=LOOP)
     publish_unchecked(hostile)
-    for _ in range(3):
+    for _ in range(5):
         send()
     with caplog.at_level(logging.ERROR, "notifications.staff_templates"):
         Dispatcher().run_until_idle()
-    hostile.template.refresh_from_db()
-    assert hostile.template.fault == "It took too long."
-    assert caplog.text.count("was stopped") == 1
+    hostile.refresh_from_db()
+    assert hostile.fault == "It took too long. This happened with 3 messages."
+    assert caplog.text.count(f"template {hostile.template_id} was stopped") == 3
     assert set(Delivery.objects.filter(channel="email").values_list("state", flat=True)) == {"dead"}
     # Other processes learn it from the table, and do not try.
     assert deliver() is None
+    error = NotificationLog.objects.filter(delivery__channel="email").latest("pk").error_message
+    assert error == "TemplateFault: Stopped: It took too long. This happened with 3 messages."
+    with pytest.raises(PublishRefused, match="Workers had to stop version 1: It took too long"):
+        publish(hostile)
     publish(make_version(subject="Good", text="x"))
     assert deliver().subject == "Good"
 
 
-def test_deliveries_wait_while_the_cage_cannot_be_used(publish_texts, monkeypatch):
-    publish_texts(subject="Staff", text="x")
-
-    def refuse(self, jobs):
-        raise RenderingUnavailable("No process can be started.")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Cage, "render", refuse)
-        send()
-        dispatcher = Dispatcher()
-        dispatcher.run_batch()
-        dispatcher.close()
-        assert Delivery.objects.get(channel="email").attempts == 0
-        assert mail.outbox == []
+def test_a_message_with_which_a_template_hangs_is_the_only_dead_letter(make_version, impatient):
+    publish_unchecked(make_version(subject="x", text="{% if order_number == '1' %}" + LOOP + "{% endif %}x"))
+    for number in "01234":
+        send(context={"order_number": number, "eta": None})
     Dispatcher().run_until_idle()
-    [message] = mail.outbox
-    assert message.subject == "Staff"
+    states = Delivery.objects.filter(channel="email").order_by("pk").values_list("state", flat=True)
+    assert list(states) == ["sent", "dead", "sent", "sent", "sent"]
+    assert StaffTemplateVersion.objects.get().fault == ""
+
+
+def test_a_critical_message_does_not_wait_for_a_template_that_hangs(make_version, impatient):
+    publish_unchecked(make_version(event="message", subject="x", text=LOOP))
+    publish_unchecked(make_version(event="store_on_fire", subject="Fire in {{ place }}", text="Run."))
+    send(event="message", context={"message": "x", "title": "x"})
+    send(event=ShopEvents.STORE_ON_FIRE, context={"place": "Hall 3"})
+    Dispatcher().run_batch()
+    assert "Fire in Hall 3" in [message.subject for message in mail.outbox]
+
+
+def test_after_a_stop_only_templates_that_are_known_to_be_quick_are_rendered(make_version, publish_texts):
+    publish_texts(event="message", subject="{{ title }}", text="{{ message }}")
+    publish_texts(event="store_on_fire", subject="Fire in {{ place }}", text="x")
+    note = {"event": "message", "context": {"message": "x", "title": "Quick"}}
+    assert deliver(**note).subject == "Quick"
+    publish_unchecked(make_version(subject="x", text=LOOP))
+    assert deliver() is None
+    assert deliver() is None
+    waiting = Delivery.objects.get(channel="email", state=DeliveryState.HELD)
+    assert waiting.reason == "rendering"
+    assert waiting.due_at > clock.now("default") + timedelta(seconds=10)
+    assert deliver(**note).subject == "Quick"
+    # A CRITICAL message does not wait to see how long its template takes.
+    assert deliver(event=ShopEvents.STORE_ON_FIRE, context={"place": "Hall 3"}).subject == "Fire in Hall 3"
+
+
+def test_a_template_that_is_slow_on_average_is_not_used_again(publish_texts):
+    version = publish_texts(subject="x", text="x")
+    template = published.PublishedTemplate(version.template_id, version.pk, "")
+    for _ in range(9):
+        record_seconds(template, 0.3, "default")
+        record_seconds(template, 0.01, "default")
+    version.refresh_from_db()
+    assert version.fault == ""
+    for _ in range(9):
+        record_seconds(template, 0.3, "default")
+    version.refresh_from_db()
+    expected = "Its messages take more than 0.05 s of CPU time on average, the last one 0.30 s."
+    assert version.fault == expected
+    assert deliver() is None
+
+
+def test_deliveries_wait_while_the_cage_cannot_be_used(publish_texts, monkeypatch, caplog):
+    publish_texts(subject="Staff", text="x")
+    for _ in range(3):
+        send()
+    with monkeypatch.context() as patched:
+        patched.setattr(Cage, "render", refuse_to_render)
+        Dispatcher().run_until_idle()
+    held = Delivery.objects.filter(channel="email", state=DeliveryState.HELD, reason="rendering", attempts=0)
+    assert held.count() == 3
+    assert mail.outbox == []
+    assert "3 deliveries cannot be rendered at present. They wait: No process can be started." in caplog.text
+    held.update(due_at=Now())
+    Dispatcher().run_until_idle()
+    assert [message.subject for message in mail.outbox] == ["Staff"] * 3
+
+
+def test_a_critical_message_does_not_wait_for_the_cage(publish_texts, monkeypatch):
+    publish_texts(event="store_on_fire", subject="Staff", text="{{ place }}")
+    monkeypatch.setattr(Cage, "render", refuse_to_render)
+    message = deliver(event=ShopEvents.STORE_ON_FIRE, context={"place": "Hall 3"})
+    assert "Hall 3" in message.subject + message.body
+
+
+def refuse_to_render(self, jobs):
+    raise RenderingUnavailable("No process can be started.")
+
+
+def test_versions_with_different_texts_have_different_keys_in_the_cage():
+    texts = {"subject": "x", "html": "", "text": "a", "short": ""}
+    one, other = (build_source({**texts, "text": text}, ["txt"], derives_text=False) for text in "ab")
+    assert one.key != other.key
 
 
 def test_no_statement_is_added_while_nothing_is_published(django_assert_num_queries, monkeypatch):
@@ -231,7 +321,7 @@ def test_no_statement_is_added_while_nothing_is_published(django_assert_num_quer
         assert store.refresh() is False
 
 
-def test_a_batch_reads_a_published_template_once(publish_texts, monkeypatch):
+def test_a_group_reads_by_one_statement_what_is_published(publish_texts, monkeypatch):
     publish_texts(subject="{{ order_number }}", text="x")
     deliver()
     monkeypatch.setattr(published, "CHECK_INTERVAL", 3600.0)
@@ -245,7 +335,7 @@ def test_a_batch_reads_a_published_template_once(publish_texts, monkeypatch):
         ) as queries:
             dispatcher.run_batch()
         counts.append(sum("stafftemplate" in query["sql"] for query in queries))
-    assert counts == [0, 0]
+    assert counts == [1, 1]
 
 
 def test_a_deleted_template_is_not_used(publish_texts):

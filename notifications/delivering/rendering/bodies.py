@@ -2,12 +2,12 @@
 
 import logging
 from collections.abc import Collection, Mapping
-from functools import cache
 from typing import Any
 
 from notifications.channels.base import HTML, TEXT
 from notifications.core import extras
 from notifications.delivering.rendering.layout import Layout
+from notifications.delivering.rendering.plain_text import extract_text
 from notifications.delivering.rendering.templates import LAYOUT_FOLDER, Locale, Place, render
 from notifications.exceptions import TemplateMissing
 
@@ -48,15 +48,8 @@ def convert_to_text(html: str) -> str:
 
     :raises MissingExtra: if inscriptis is not installed.
     """
-    inscriptis: Any = extras.import_optional("inscriptis")
-    lines = inscriptis.get_text(html, _get_text_config()).splitlines()
-    return "\n".join(line.rstrip() for line in lines).strip() + "\n"
-
-
-@cache
-def _get_text_config() -> Any:
-    model: Any = extras.import_optional("inscriptis.model.config")
-    return model.ParserConfig(display_links=True)
+    extras.import_optional("inscriptis")
+    return extract_text(html)
 
 
 def _render_text_footer(text: str, layout: Layout, locale: Locale) -> str:

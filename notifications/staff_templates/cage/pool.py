@@ -12,7 +12,7 @@ from typing import Any
 from notifications.exceptions import RenderingUnavailable
 from notifications.staff_templates.cage.budget import MAX_TEMPLATES, WORN_CPU_SECONDS
 from notifications.staff_templates.cage.child_values import Path
-from notifications.staff_templates.cage.faults import STOPPED, ProcessLost, TemplateFault
+from notifications.staff_templates.cage.faults import OUT_OF_MEMORY, STOPPED, Culprit, ProcessLost, TemplateFault
 from notifications.staff_templates.cage.process import PROGRAM, CageProcess
 
 logger = logging.getLogger("notifications.staff_templates")
@@ -20,19 +20,26 @@ logger = logging.getLogger("notifications.staff_templates")
 LAYERS = ("rlimits", "seccomp")
 MAX_IDLE = 2
 """How many processes wait for work in each process of the site."""
-TRIES = 2
-"""How often a message is tried whose process has ended without an excess of the template, such as by the kernel."""
+TURN_SECONDS = 1.0
+"""When a message is tried again that waits because of another one."""
+MAX_LINE = 10**6
 
 
 @dataclass(frozen=True)
 class Source:
     """The variants of a template by part.
 
-    :param key: equal for equal variants only.
+    :param key: equal for equal sources only, also of different databases.
+    :param derives_text: whether a text that is missing comes from the HTML.
     """
 
     key: str
     parts: Mapping[str, str]
+    derives_text: bool = False
+
+    def describe(self) -> dict[str, Any]:
+        """Return the template as ``child.py`` reads it."""
+        return {"parts": dict(self.parts), "derives_text": self.derives_text}
 
 
 @dataclass(frozen=True)
@@ -49,13 +56,14 @@ class Job:
 
 @dataclass(frozen=True)
 class RenderedJob:
-    """The rendered parts of a message, and the CPU seconds that they took."""
+    """The rendered parts of a message, and the CPU seconds that they took, without and with the compilation."""
 
     parts: Mapping[str, str]
     seconds: float
+    compile_seconds: float = 0.0
 
 
-Result = RenderedJob | TemplateFault
+Result = RenderedJob | TemplateFault | RenderingUnavailable
 
 
 class Cage:
@@ -71,49 +79,64 @@ class Cage:
         self._has_warned = False
 
     def render(self, jobs: Sequence[Job]) -> list[Result]:
-        """Return the result of each job: the rendered parts, or the fault of its template.
+        """Return the result of each job: the rendered parts, the fault of its template, or why it must wait.
 
-        It takes one round trip, and another one for each template for which the process had to be killed. The
-        remaining jobs of such a template are not tried.
+        It takes one round trip. It ends with the first message for which the process had to be killed, so a group takes
+        little longer than one such message; the messages after it wait for their next turn.
 
         :raises RenderingUnavailable: if no process can be started, or the machine gives it no CPU time.
         """
-        results: dict[int, Result] = {}
-        lost: dict[int, int] = {}
-        while waiting := [place for place in range(len(jobs)) if place not in results]:
-            try:
-                self._render_in_one_process(jobs, waiting, results)
-            except ProcessLost as error:
-                first = next(place for place in waiting if place not in results)
-                lost[first] = lost.get(first, 0) + 1
-                if error.is_over_budget or lost[first] >= TRIES:
-                    self._give_up(jobs, first, error, results)
-        return [results[place] for place in range(len(jobs))]
+        results: list[Result] = []
+        if not jobs:
+            return results
+        try:
+            self._render_in_one_process(jobs, results, is_new=False)
+        except ProcessLost as error:
+            if error.culprit is Culprit.UNKNOWN:
+                # Somebody may have killed it since its last group. If a new one ends too, the message is to blame.
+                self._try_again(jobs, results)
+            else:
+                self._give_up(error, jobs, results)
+        return results
 
-    def _render_in_one_process(self, jobs: Sequence[Job], waiting: Sequence[int], results: dict[int, Result]) -> None:
-        with self._borrow() as process:
-            sources = {jobs[place].source.key: jobs[place].source for place in waiting}
-            unknown = {key: dict(source.parts) for key, source in sources.items() if key not in process.known}
-            request = {
-                "templates": unknown,
-                "jobs": [(job.source.key, job.variables, job.paths) for job in map(jobs.__getitem__, waiting)],
-            }
+    def _try_again(self, jobs: Sequence[Job], results: list[Result]) -> None:
+        try:
+            self._render_in_one_process(jobs, results, is_new=True)
+        except ProcessLost as error:
+            self._give_up(error, jobs, results)
+
+    def _render_in_one_process(self, jobs: Sequence[Job], results: list[Result], is_new: bool) -> None:
+        """Add the results of the jobs that have none.
+
+        :raises ProcessLost: if the process does not answer for all of them.
+        """
+        left = jobs[len(results) :]
+        with self._borrow(is_new) as process:
+            sources = {job.source.key: job.source for job in left}
+            unknown = {key: source.describe() for key, source in sources.items() if key not in process.known}
+            request = {"templates": unknown, "jobs": [(job.source.key, job.variables, job.paths) for job in left]}
+            is_fresh = not process.known
             process.known.update(unknown)
-            for place, answer in zip(waiting, process.ask(request, len(waiting)), strict=True):
-                results[place] = read_result(answer)
+            for place, answer in enumerate(process.ask(request, len(left))):
+                result = read_result(answer, left[place].source)
+                is_first = is_fresh and place == 0
+                if isinstance(result, TemplateFault) and result.kind == OUT_OF_MEMORY and not is_first:
+                    # The templates before it may have filled the memory. It is tried first in a new process.
+                    raise ProcessLost("The memory is full.", Culprit.GROUP if is_fresh else Culprit.UNKNOWN)
+                results.append(result)
 
-    def _give_up(self, jobs: Sequence[Job], first: int, error: ProcessLost, results: dict[int, Result]) -> None:
-        """Set the result of the job that stopped its process, and of all others with its template."""
-        if not error.is_over_budget and "too long" in str(error):
+    def _give_up(self, error: ProcessLost, jobs: Sequence[Job], results: list[Result]) -> None:
+        """Add the results of the message that stopped its process, and of those after it."""
+        if error.culprit is Culprit.MACHINE:
             raise RenderingUnavailable("The machine is too busy to render staff templates.") from error
-        key = jobs[first].source.key
-        for place, job in enumerate(jobs):
-            if place not in results and job.source.key == key:
-                results[place] = TemplateFault(STOPPED, str(error))
+        if error.culprit is not Culprit.GROUP:
+            results.append(TemplateFault(STOPPED, str(error)))
+        reason = str(error) if error.culprit is Culprit.GROUP else "A template was stopped before its turn."
+        results += [RenderingUnavailable(reason, TURN_SECONDS) for _ in jobs[len(results) :]]
 
     @contextmanager
-    def _borrow(self) -> Iterator[CageProcess]:
-        process = self._take_idle() or self._start()
+    def _borrow(self, is_new: bool) -> Iterator[CageProcess]:
+        process = (None if is_new else self._take_idle()) or self._start()
         is_usable = False
         try:
             yield process
@@ -153,12 +176,18 @@ class Cage:
             process.kill()
 
 
-def read_result(answer: Any) -> Result:
-    """Return the result that an answer of the child describes."""
+def read_result(answer: Mapping[str, Any], source: Source) -> Result:
+    """Return the result that an answer of the child describes. Parts that the template does not have are left out."""
     fault = answer.get("fault")
     if fault is None:
-        return RenderedJob(answer["parts"], answer["seconds"])
-    return TemplateFault(str(fault["kind"]), str(fault["message"]), str(fault["part"]), int(fault["line"]))
+        allowed = {*source.parts, "txt"} if source.derives_text else source.parts.keys()
+        parts = {name: text for name, text in answer["parts"].items() if name in allowed}
+        return RenderedJob(parts, answer["seconds"] - answer["compile_seconds"], answer["compile_seconds"])
+    read = fault.get if isinstance(fault, dict) else {}.get
+    kind, message, part = (str(read(name, ""))[:300] for name in ("kind", "message", "part"))
+    line = read("line", 0)
+    is_line = type(line) is int and 0 <= line < MAX_LINE
+    return TemplateFault(kind, message, part, line if is_line else 0, answer["seconds"])
 
 
 CAGE = Cage()

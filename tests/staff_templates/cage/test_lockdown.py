@@ -1,13 +1,15 @@
 """What code can do that has escaped from the sandbox: it runs in a real child process, locked down as for templates."""
 
+import json
 import os
 import sys
 from pathlib import Path
 
 import pytest
 
-from notifications.staff_templates.cage.faults import ProcessLost
+from notifications.staff_templates.cage.faults import Culprit, ProcessLost, TemplateFault
 from notifications.staff_templates.cage.lockdown import ALLOWED_CALLS, MACHINES, build_filter
+from notifications.staff_templates.cage.pool import Source, read_result
 from notifications.staff_templates.cage.process import CageProcess
 
 ROOT = str(Path(__file__).parents[3])
@@ -32,8 +34,8 @@ def child(request):
 
 def run(process, code):
     [answer] = process.ask({"jobs": [code]}, 1)
-    assert answer.pop("parts") == {}
-    return answer
+    assert answer["parts"] == {}
+    return {name: answer[name] for name in ("result", "refused") if name in answer}
 
 
 def test_all_layers_are_in_force(child):
@@ -149,19 +151,67 @@ result = ctypes.PyDLL(None).getpid()
         process.kill()
 
 
-def test_a_process_that_sleeps_or_floods_is_killed(monkeypatch):
-    monkeypatch.setattr("notifications.staff_templates.cage.process.WALL_SECONDS", 0.3)
+DRIP = """
+import os, time
+os.write(1, (900).to_bytes(4, "big") + (100).to_bytes(4, "big"))
+while True:
+    until = time.monotonic() + 0.01
+    while time.monotonic() < until:
+        pass
+    os.write(1, b" ")
+"""
+
+
+def write_frame(answer):
+    """Return code that writes an answer of its own."""
+    text = json.dumps(answer).encode()
+    size = len(text).to_bytes(4, "big")
+    return f"import os; os.write(1, {size + size + text!r})"
+
+
+def test_a_process_that_sleeps_drips_floods_or_lies_is_killed(monkeypatch):
+    monkeypatch.setattr("notifications.staff_templates.cage.process.WALL_SECONDS", 0.5)
     monkeypatch.setattr("notifications.staff_templates.cage.process.MAX_FRAME_BYTES", 1000)
-    for code, message in [
-        ("import os; os.read(0, 1)", "It took too long"),
-        ("import os; os.write(1, b'\\xff' * 8)", "Its answer is too large"),
-        ("import os; os.write(1, b'\\0\\0\\0\\x01\\0\\0\\0\\x01x')", "Its answer cannot be read"),
-        ("import os; os._exit(3)", "It ended with status 3"),
+    for code, message, culprit in [
+        ("import os; os.read(0, 1)", "It took too long", Culprit.MESSAGE),
+        (DRIP, "It took too long", None),
+        ("import os; os.write(1, b'\\xff' * 8)", "Its answer is too large", Culprit.MESSAGE),
+        ("import os; os.write(1, b'\\0\\0\\0\\x01\\0\\0\\0\\x01x')", "Its answer cannot be read", Culprit.UNKNOWN),
+        (write_frame({"parts": {}, "seconds": 1e9}), "Its answer cannot be read", Culprit.UNKNOWN),
+        (write_frame({"parts": {}, "seconds": -1}), "Its answer cannot be read", Culprit.UNKNOWN),
+        (write_frame({"parts": {"html": "1"}}), "Its answer cannot be read", Culprit.UNKNOWN),
+        (write_frame({"parts": []}), "Its answer cannot be read", Culprit.UNKNOWN),
+        ("import os; os._exit(3)", "It ended with status 3", Culprit.UNKNOWN),
     ]:
         process = CageProcess(PROGRAM)
-        with pytest.raises(ProcessLost, match=message):
+        with pytest.raises(ProcessLost, match=message) as caught:
             run(process, code)
+        assert culprit in (None, caught.value.culprit)
         assert process._popen.returncode is not None
+
+
+def test_a_process_cannot_gain_time_by_saying_that_it_has_used_more(monkeypatch):
+    monkeypatch.setattr("notifications.staff_templates.cage.process.CPU_SECONDS", 0.3)
+    monkeypatch.setattr("notifications.staff_templates.cage.process.GROUP_CPU_SECONDS", 1000)
+    process = CageProcess(PROGRAM)
+    jobs = [write_frame({"parts": {}, "seconds": 50}), "while True: pass"]
+    began = os.times()
+    with pytest.raises(ProcessLost, match="It took too long"):
+        list(process.ask({"jobs": jobs}, 3))
+    ended = os.times()
+    assert ended.children_user - began.children_user < 2
+
+
+@pytest.mark.parametrize("fault", ["a text", 7, ["list"], {"kind": {}, "line": "x"}, {"line": -1}, {"line": True}, {}])
+def test_a_fault_in_another_form_is_read_anyway(fault):
+    answer = {"fault": fault, "parts": {}, "seconds": 0.0, "compile_seconds": 0.0}
+    result = read_result(answer, Source("", {"txt": "x"}))
+    assert isinstance(result, TemplateFault)
+
+
+def test_a_part_that_the_template_does_not_have_is_left_out():
+    answer = {"parts": {"txt": "x", "html": "<p>"}, "seconds": 0.0, "compile_seconds": 0.0}
+    assert read_result(answer, Source("", {"txt": "x"})).parts == {"txt": "x"}
 
 
 def test_a_filter_refuses_every_call_that_it_does_not_name():

@@ -1,12 +1,18 @@
-"""Links of a rendered HTML part that cannot work in a mail. No address is requested."""
+"""Links of a rendered HTML part that cannot work in a mail. No address is requested.
+
+It runs in the cage, because Python's parser needs quadratic time for some HTML.
+"""
 
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from itertools import islice
 from urllib.parse import urlsplit
 
 LINK_ATTRIBUTES = {"href", "src", "background", "action"}
 SCHEMES = {"http", "https", "mailto", "tel", "sms", "cid"}
 WITH_HOST = {"http", "https"}
+MAX_FOUND = 5
+SHOWN_CHARACTERS = 100
 
 
 class LinkParser(HTMLParser):
@@ -25,30 +31,37 @@ class LinkParser(HTMLParser):
                 self.anchors.add(value or "")
 
 
-def find_broken_links(html: str) -> Iterator[str]:
-    """Yield a sentence for each link that is empty, relative, malformed, of another scheme, or to a missing anchor."""
+def find_broken_links(html: str) -> list[tuple[str, str]]:
+    """Return the first links that cannot work, each with what is wrong.
+
+    That is ``"empty"``, ``"anchor"``, ``"malformed"``, ``"relative"`` or ``"scheme"``.
+    """
     parser = LinkParser()
     parser.feed(html)
     parser.close()
+    return list(islice(_find_broken(parser), MAX_FOUND))
+
+
+def _find_broken(parser: LinkParser) -> Iterator[tuple[str, str]]:
     for link in dict.fromkeys(parser.links):
         if fault := _find_fault(link, parser.anchors):
-            yield f"The link {link[:100]!r} {fault}."
+            yield link[:SHOWN_CHARACTERS], fault
 
 
 def _find_fault(link: str, anchors: set[str]) -> str:
     if not link:
-        return "is empty"
+        return "empty"
     if link.startswith("#"):
-        return "" if link[1:] in anchors else "leads to an anchor that does not exist"
+        return "" if link[1:] in anchors else "anchor"
     try:
         parts = urlsplit(link)
         host = parts.hostname
     except ValueError:
-        return "is malformed"
+        return "malformed"
     if not parts.scheme:
-        return "is relative; begin it with {{ base_url }}"
+        return "relative"
     if parts.scheme not in SCHEMES:
-        return f"has the scheme {parts.scheme!r}, which mail programs refuse"
+        return "scheme"
     if any(character.isspace() for character in link) or (parts.scheme in WITH_HOST and not host):
-        return "is malformed"
+        return "malformed"
     return ""

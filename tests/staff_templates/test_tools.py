@@ -1,4 +1,4 @@
-"""The CSS of a version is inlined when it is published: once, and in the cage."""
+"""What the editor does with texts in the cage: inline CSS, find broken links, and compare versions."""
 
 import os
 
@@ -7,8 +7,8 @@ import pytest
 from notifications.core import extras
 from notifications.exceptions import PublishRefused
 from notifications.staff_templates.cage.faults import TemplateFault
-from notifications.staff_templates.inlining import inline_css, inline_texts
 from notifications.staff_templates.publishing import publish
+from notifications.staff_templates.tools import build_diff, find_broken_links, inline_css, inline_texts
 from tests.staff_templates.conftest import deliver
 
 pytestmark = [pytest.mark.needs("jinja2", "css_inline")]
@@ -70,3 +70,61 @@ def test_a_version_whose_css_cannot_be_inlined_is_not_published(make_version):
     version = make_version(subject="x", html="<style>p { color: red }</style>\ue000")
     with pytest.raises(PublishRefused, match="private character"):
         publish(version)
+
+
+@pytest.mark.parametrize(
+    ("link", "expected"),
+    [
+        ("", "The link '' is empty."),
+        ("/pay/", "The link '/pay/' is relative; begin it with {{ base_url }}."),
+        ("#gone", "The link '#gone' leads to an anchor that does not exist."),
+        ("https:///a.png", "The link 'https:///a.png' is malformed."),
+        ("https://[::1/", "The link 'https://[::1/' is malformed."),
+        ("javascript:alert(1)", "The link 'javascript:alert(1)' has a scheme that mail programs refuse."),
+    ],
+)
+def test_a_link_that_cannot_work_is_found(link, expected):
+    page = f"<a href='https://shop.example.com/'>x</a><a href='{link}'>y</a>"
+    assert find_broken_links(["", page, "<p>"]) == [[], [expected], []]
+
+
+def test_the_link_is_not_shown_to_people_who_may_not_see_values():
+    [[sentence]] = find_broken_links(["<a href='/orders/7/'>"], shows_links=False)
+    assert "orders" not in sentence
+    assert "is relative" in sentence
+
+
+def test_only_the_first_links_are_listed():
+    page = "".join(f"<a href='/{number}/'>x</a>" for number in range(1000))
+    assert [len(found) for found in find_broken_links([page])] == [5]
+
+
+@pytest.mark.parametrize("page", ["<!--" * 60_000, "<![CDATA[x>" * 20_000], ids=["comments", "sections"])
+def test_html_whose_links_take_too_long_to_find_is_a_fault(page):
+    with pytest.raises(TemplateFault, match="Its links cannot be read"):
+        find_broken_links([page])
+
+
+def test_the_difference_of_two_versions_has_a_kind_for_each_line():
+    old, new = {"subject": "One", "text": "a\nb"}, {"subject": "Two", "text": "a\nb"}
+    assert build_diff(old, new) == [
+        ("head", "--- subject, as saved"),
+        ("head", "+++ subject, yours"),
+        ("head", "@@ -1 +1 @@"),
+        ("remove", "-One"),
+        ("add", "+Two"),
+    ]
+
+
+def test_a_long_difference_is_cut():
+    old, new = ("\n".join(f"{side}{number}" for number in range(5000)) for side in "ab")
+    lines = build_diff({"html": old}, {"html": new})
+    assert len(lines) == 2001
+    assert lines[-1] == ("head", "…")
+
+
+def test_texts_that_take_too_long_to_compare_are_a_fault():
+    old = "\n".join(str(number % 127) for number in range(80_000))
+    new = "\n".join(str(number * 7 % 127) for number in range(80_000))
+    with pytest.raises(TemplateFault, match="The versions cannot be compared"):
+        build_diff({"html": old}, {"html": new})
