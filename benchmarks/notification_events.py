@@ -14,6 +14,8 @@ class BenchEvents(Enum):
     ALARM = "bench_alarm"
     CROWD = "bench_crowd"
     BUSY = "bench_busy"
+    ORDER = "bench_order"
+    MEMO = "bench_memo"
 
 
 register(BenchEvents.NOOP, NotificationEvent("bench_noop", LOW, ["log"], context={"number": str}))
@@ -40,3 +42,10 @@ register(
         batch_window=300,
     ),
 )
+register(
+    BenchEvents.ORDER,
+    NotificationEvent(
+        "bench_order", MEDIUM, ["email"], context={"number": str, "day": str, "rows": list[dict[str, str]]}
+    ),
+)
+register(BenchEvents.MEMO, NotificationEvent("bench_memo", LOW, ["memo"], context={"number": str}))

@@ -24,6 +24,12 @@ CONTEXTS = {
     BenchEvents.CROWD: lambda number: {"number": str(number)},
     BenchEvents.MAIL: lambda number: {"number": str(number), "carrier": "The parcel service", "day": "Friday"},
     BenchEvents.LAYOUT: lambda number: {"number": str(number), "carrier": "The parcel service", "day": "Friday"},
+    BenchEvents.ORDER: lambda number: {
+        "number": str(number),
+        "day": "Friday",
+        "rows": [{"name": f"Part {row}", "count": str(row), "price": f"{row}.50"} for row in range(1, 13)],
+    },
+    BenchEvents.MEMO: lambda number: {"number": str(number)},
 }
 DELIVERIES = """
     WITH RECURSIVE seat(number) AS (
@@ -60,10 +66,17 @@ def clear() -> None:
             cursor.execute(f"DELETE FROM {table}")
 
 
-def fill(event: BenchEvents, notifications: int, each: int = 1, score: int = 50, using: str = DEFAULT_DB_ALIAS) -> None:
+def fill(
+    event: BenchEvents,
+    notifications: int,
+    each: int = 1,
+    score: int = 50,
+    using: str = DEFAULT_DB_ALIAS,
+    cluster: Cluster | None = None,
+) -> None:
     """Queue this number of notifications, each to ``each`` users."""
-    declared = NOTIFICATION_EVENTS[event]
-    cluster, now = Cluster.objects.db_manager(using).default(), timezone.now()
+    declared, now = NOTIFICATION_EVENTS[event], timezone.now()
+    cluster = cluster or Cluster.objects.db_manager(using).default()
     rows = [
         Notification(
             cluster=cluster,

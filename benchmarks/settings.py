@@ -25,6 +25,7 @@ NOTIFICATIONS = {
     "CHANNELS": {
         "app": {"ENABLED": False},
         "log": {"OPTIONS": {"logger": "benchmarks.discard"}},
+        "memo": {"BACKEND": "notifications.channels.log.LogChannel", "OPTIONS": {"logger": "benchmarks.memo"}},
         "wire": {
             "BACKEND": "benchmarks.wire.WireChannel",
             "OPTIONS": {"port": int(os.environ.get("BENCH_WITNESS_PORT", "0"))},
