@@ -214,12 +214,14 @@ class Blame(Enum):
 class Suppress(Enum):
     """Whether a refusal suppresses the address, so that Klaxon does not send to it again.
 
-    NO: it does not. NOW: it does. REPEATED: it does when the address gets such an answer for the third time.
+    NO: it does not. NOW: it does. BLOCKED: it does; the mailbox exists, but does not accept mail from this sender.
+    REPEATED: it does when the address gets such an answer for the third time.
     AMONG_ACCEPTED: it does if the provider accepted messages to others directly before and after it.
     """
 
     NO = "no"
     NOW = "now"
+    BLOCKED = "blocked"
     REPEATED = "repeated"
     AMONG_ACCEPTED = "among_accepted"
 

@@ -44,8 +44,9 @@ MAYBE_ACCOUNT_REFUSED = Meaning(Verdict.CONFIGURATION, Blame.MESSAGE)
 REFUSED = Meaning(Verdict.PERMANENT, Blame.MESSAGE)
 # A bare 550 can mean "no such mailbox" or anything else.
 MAYBE_NO_MAILBOX = Meaning(Verdict.PERMANENT, Blame.MESSAGE, Suppress.AMONG_ACCEPTED)
+BLOCKED = Meaning(Verdict.PERMANENT, Blame.MESSAGE, Suppress.BLOCKED)
 MAILBOX_FAILS = Meaning(Verdict.PERMANENT, Blame.RECIPIENT)
-MAILBOX_DISABLED = Meaning(Verdict.PERMANENT, Blame.RECIPIENT, Suppress.REPEATED)
+MAILBOX_CLOSED = Meaning(Verdict.PERMANENT, Blame.RECIPIENT, Suppress.REPEATED)
 NO_MAILBOX = Meaning(Verdict.PERMANENT, Blame.RECIPIENT, Suppress.NOW)
 
 # The code must not be part of a longer number, such as an IP address.
@@ -176,15 +177,16 @@ REPLY_RULES = (
     ReplyRule(
         ACCOUNT_REFUSED, f"{MICROSOFT}: banned", codes="5", enhanced="7.501-503 7.506 7.508-509 7.511 7.515 7.606-649"
     ),
-    ReplyRule(REFUSED, f"{MICROSOFT}: blocked for this recipient", codes="5", enhanced="7.703"),
+    ReplyRule(BLOCKED, f"{MICROSOFT}: blocked for this recipient", codes="5", enhanced="7.703"),
     ReplyRule(ACCOUNT_REFUSED, f"{MICROSOFT}: the tenant", codes="5", enhanced="7.700-799"),
     ReplyRule(
-        REFUSED, f"{RFC3463}; {MICROSOFT}: not from everybody", codes="5", enhanced="7.2 7.120-139 7.504-505 7.507"
+        BLOCKED, f"{RFC3463}; {MICROSOFT}: not from everybody", codes="5", enhanced="7.2 7.120-139 7.504-505 7.507"
     ),
     # Codes about a mailbox. The text can show that the mailbox itself is not the cause.
     ReplyRule(MAILBOX_FAILS, "text", codes="5", enhanced="1.1-3 1.6 1.10 2.1", matches_words=smtp_words.is_doubtful),
     ReplyRule(NO_MAILBOX, f"{RFC3463}; RFC 7505", codes="5", enhanced="1.1-3 1.6 1.10"),
-    ReplyRule(MAILBOX_DISABLED, RFC3463, RCPT, "5", "2.1"),
+    ReplyRule(MAILBOX_FAILS, "text", codes="5", enhanced="2.2", matches_words=smtp_words.is_about_sender),
+    ReplyRule(MAILBOX_CLOSED, f"{RFC3463}: disabled or full", RCPT, "5", "2.1-2"),
     ReplyRule(MAILBOX_FAILS, f"{RFC3463}; {MICROSOFT}", codes="5", enhanced="1.4-5 2.1-999"),
     ReplyRule(MAILBOX_FAILS, f"RFC 7293; {MICROSOFT}", codes="5", enhanced="4.310-317 7.17-19"),
     ReplyRule(ACCOUNT_REFUSED, f"{RFC5321}: the order of commands", (*RCPT, Stage.DATA), "500 502 503"),

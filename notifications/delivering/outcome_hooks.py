@@ -20,3 +20,9 @@ OUTCOME_HOOKS: dict[str, OutcomeHook] = {}
 def register_outcome_hook(name: str, hook: OutcomeHook) -> None:
     """Register a hook. Hooks are called in the order in which they were registered."""
     OUTCOME_HOOKS[name] = hook
+
+
+def call_outcome_hooks(outcomes: Sequence[tuple[Delivery, StateChange]], using: str, at: datetime) -> None:
+    """Call the hooks. Call this in the transaction that writes the outcomes."""
+    for hook in OUTCOME_HOOKS.values():
+        hook(outcomes, using, at)

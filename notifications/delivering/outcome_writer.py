@@ -22,7 +22,7 @@ from notifications.core.databases import get_current_partition, read_as_routed, 
 from notifications.delivering import leftovers
 from notifications.delivering.attempt_outcomes import Outcomes, Tally, build_attempt_row, build_release
 from notifications.delivering.fallback import queue_fallbacks
-from notifications.delivering.outcome_hooks import OUTCOME_HOOKS
+from notifications.delivering.outcome_hooks import call_outcome_hooks
 from notifications.delivering.providers.choice import AttemptResult
 from notifications.delivering.slow_groups import RecordableGroup
 from notifications.delivering.workers.heartbeat import HeartbeatThread
@@ -43,6 +43,8 @@ SIGNAL_BY_STATE = {
     DeliveryState.DEAD: signals.delivery_failed,
     DeliveryState.DROPPED: signals.delivery_dropped,
 }
+CAUSES = {Suppress.NOW: Suppression.Cause.HARD_BOUNCE, Suppress.BLOCKED: Suppression.Cause.BLOCKED}
+"""Refusals that suppress an address at once."""
 
 
 class OutcomeWriter:
@@ -232,8 +234,7 @@ class OutcomeWriter:
             owned = [(item.delivery, change) for item, change in attempted if change.id in written]
             if tally[DeliveryState.DEAD]:
                 queue_fallbacks(owned, self.using, outcomes.at)
-            for hook in OUTCOME_HOOKS.values():
-                hook(owned, self.using, outcomes.at)
+            call_outcome_hooks(owned, self.using, outcomes.at)
             for delivery, change in owned:
                 send_outcome_signal(delivery, change, self.using)
         _warn_of_losses(attempted, written)
@@ -292,8 +293,8 @@ def _warn_of_losses(attempted: Sequence[tuple[AttemptResult, StateChange]], writ
 def _suppress_addresses(final: Sequence[AttemptResult], at: datetime, using: str) -> None:
     """Suppress the addresses that receipts have refused, or count their refusals."""
     suppressions = Suppression.objects.using(using)
-    now = [item for item in final if item.receipt.suppress is Suppress.NOW]
-    suppressions.suppress(map(_get_address, now), Suppression.Cause.HARD_BOUNCE, at)
+    for suppress, cause in CAUSES.items():
+        suppressions.suppress([_get_address(item) for item in final if item.receipt.suppress is suppress], cause, at)
     for item in final:
         if item.receipt.suppress is Suppress.REPEATED:
             suppressions.count_refusal(*_get_address(item), at)

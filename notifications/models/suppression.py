@@ -52,7 +52,8 @@ class SuppressionQuerySet(models.QuerySet["Suppression"]):
         :param cluster_id: the cluster in which they are suppressed; by default, all clusters.
         :param detail: what the provider said, without addresses.
         """
-        rows = [_row(kind, address, reason, now, cluster_id, detail) for kind, address in pairs]
+        # In a fixed order, so that two transactions cannot deadlock.
+        rows = [_row(kind, address, reason, now, cluster_id, detail) for kind, address in sorted(pairs)]
         if not rows:
             return
         self.bulk_create(rows, ignore_conflicts=True)  # type: ignore[arg-type]
@@ -62,7 +63,10 @@ class SuppressionQuerySet(models.QuerySet["Suppression"]):
         )
 
     def count_refusal(self, kind: str, address: str, now: datetime, detail: str = "") -> None:
-        """Count a refusal that does not suppress the address at once; the third within 90 days suppresses it."""
+        """Count a refusal that does not suppress the address at once; the third suppresses it.
+
+        If 90 days pass without one, the count starts again.
+        """
         row = _row(kind, address, Suppression.Cause.REPEATED, now, None, detail)
         row.refusals, row.is_active = 0, False
         with transaction.atomic(using=self.db):

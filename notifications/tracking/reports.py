@@ -13,9 +13,6 @@ from notifications.outcomes import Blame, Suppress, Verdict
 Kind = TrackingEvent.Kind
 REPLY_CODE = re.compile(r"(?<![\d.])([245]\d\d)(?![\d.])")
 ENHANCED_CODE = re.compile(r"(?<![\d.])([245])\.\d\.\d{1,3}(?!\.?\d)")
-# The mailbox does not accept mail from this sender (RFC 3463, 3.8; the lists of Microsoft). A code about the sender
-# itself, such as one for a listed IP address, is not among them.
-BLOCK_CODES = ("7.2", "7.120-139", "7.504-505", "7.507", "7.703")
 
 
 class Effect(Enum):
@@ -81,9 +78,9 @@ def is_vague(status: str) -> bool:
 
 def judge_reply(reply: Reply) -> Effect | None:
     """Return the effect of a server's final refusal; None if the reply is about the sending site or the message."""
-    if any(reply.has_enhanced_code(pattern) for pattern in BLOCK_CODES):
-        return Effect.BLOCK
     meaning = find_meaning(Stage.RCPT, reply)
+    if meaning.suppress is Suppress.BLOCKED:
+        return Effect.BLOCK
     if meaning.suppress is Suppress.NOW:
         return Effect.HARD
     return Effect.SOFT if _is_about_mailbox(reply, meaning) else None

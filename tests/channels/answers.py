@@ -74,6 +74,14 @@ NO_MAILBOX = Kind(
     BY_RESERVE,
     Fate("15 sent, 15 dead", suppressed=15),
 )
+BLOCKED = Kind(
+    "blocked by the mailbox",
+    Fate("1 dead", suppressed=1),
+    Fate("1 sent"),
+    ALL_WAIT,
+    BY_RESERVE,
+    Fate("15 sent, 15 dead", suppressed=15),
+)
 MAILBOX = Kind("the mailbox", Fate("1 dead"), Fate("1 dead"), ALL_WAIT, BY_RESERVE, Fate("15 sent, 15 dead"))
 BUSY = Kind("the server, for now", Fate("1 waiting"), Fate("1 sent"), ALL_WAIT, BY_RESERVE, Fate("15 sent, 15 waiting"))
 PATIENCE = Kind(
@@ -139,7 +147,7 @@ ANSWERS = [
     Answer(EXCHANGE, "RCPT", "550 5.7.606 Access denied, banned sending IP", OURS),
     Answer(EXCHANGE, "RCPT", "550 5.7.705 Access denied, tenant has exceeded threshold", OURS),
     Answer(EXCHANGE, "RCPT", "550 5.7.233 Tenant has exceeded its external recipients", OURS),
-    Answer(EXCHANGE, "RCPT", "550 5.7.124 Sender is not among the allowed senders of the group", MAIL),
+    Answer(EXCHANGE, "RCPT", "550 5.7.124 Sender is not among the allowed senders of the group", BLOCKED),
     Answer(EXCHANGE, "RCPT", "550 5.2.122 The recipient has exceeded their limit of messages per hour", MAILBOX),
     Answer(EXCHANGE, "RCPT", "451 4.7.500 Server busy. Please try again later", BUSY),
     Answer(EXCHANGE, "RCPT", "451 4.7.650 The mail server has been temporarily rate limited", BUSY),

@@ -7,11 +7,13 @@ from notifications.outcomes import Blame, Suppress
 from tests.channels.scripted import RESET, SILENCE
 
 TEMPORARY, CONFIGURATION, PERMANENT, LOST = "temporary", "configuration", "permanent", "lost_contact"
-NO, NOW, REPEATED, AMONG_ACCEPTED = Suppress.NO, Suppress.NOW, Suppress.REPEATED, Suppress.AMONG_ACCEPTED
+NO, NOW, BLOCKED = Suppress.NO, Suppress.NOW, Suppress.BLOCKED
+REPEATED, AMONG_ACCEPTED = Suppress.REPEATED, Suppress.AMONG_ACCEPTED
 PROVIDER, MAILBOX, MESSAGE, QUIET = Blame.PROVIDER, Blame.RECIPIENT, Blame.MESSAGE, Blame.SILENCE
 ON_THE_PAGE = {
     NO: "no",
     NOW: "yes",
+    BLOCKED: "yes, as blocked",
     REPEATED: "after the third",
     AMONG_ACCEPTED: "among accepted mails",
     PROVIDER: "server",
@@ -131,10 +133,11 @@ ENVELOPE = [
     Row("RCPT", "550 5.7.1 Blocked by policy", CONFIGURATION, blames=MESSAGE),
     Row("RCPT", "550 Rejected (5.7.1 by policy)", CONFIGURATION, blames=MESSAGE),
     Row("RCPT", "552 Mailbox full", PERMANENT, blames=MAILBOX),
-    Row("RCPT", "552 5.2.2 Mailbox full", PERMANENT, blames=MAILBOX),
+    Row("RCPT", "552 5.2.2 Mailbox full", PERMANENT, REPEATED, MAILBOX),
     Row("RCPT", "553 5.1.2 No such domain", PERMANENT, NOW, MAILBOX),
     Row("RCPT", "554 Refused", PERMANENT, blames=MESSAGE),
     Row("RCPT", "550 5.7.1 Refused", PERMANENT, blames=MESSAGE),
+    Row("RCPT", "550 5.7.2 Not from you", PERMANENT, BLOCKED, MESSAGE),
     Row("RCPT", "554 5.7.1 Relay access denied", CONFIGURATION, blames=MESSAGE),
     Row("RCPT", "What?", TEMPORARY),
     Row("RCPT", RESET, TEMPORARY),

@@ -140,7 +140,6 @@ def test_text_about_the_site_stops_no_provider_and_makes_no_dead_letter(text, st
 
 
 ONE_MAIL = [
-    "550 5.7.129 The recipient only takes mail from some senders",
     "550 5.7.1 Message rejected as spam by content filtering",
     "550 5.7.1 This message is likely unsolicited mail",
     "554 5.7.1 The message contains a link to a blacklisted site",
@@ -152,9 +151,6 @@ ONE_MAIL = [
     "554 Transaction failed",
     "554 delivery error",
     "550 5.4.1 Recipient address rejected: Access denied",
-    "550 5.7.703 Blocked by the block list of the organisation",
-    "550 5.7.124 The sender is not in the list of allowed senders of the group",
-    "550 5.7.133 Sender not authenticated for group",
     "550 5.7.1 The recipient has blocked this sender",
     "550 5.7.193 Not permitted",
     "552 5.3.4 The message exceeds the maximum size that may be sent",
@@ -182,6 +178,22 @@ def test_a_refusal_of_one_mail_blames_only_this_mail(text, stage):
 
 @pytest.mark.parametrize("stage", DURING_A_MAIL, ids=lambda stage: stage.name)
 @pytest.mark.parametrize(
+    "text",
+    [
+        "550 5.7.2 Not from you",
+        "550 5.7.129 The recipient only takes mail from some senders",
+        "550 5.7.703 Blocked by the block list of the organisation",
+        "550 5.7.124 The sender is not in the list of allowed senders of the group",
+        "550 5.7.133 Sender not authenticated for group",
+    ],
+)
+def test_a_mailbox_that_does_not_accept_this_sender_is_blocked(text, stage):
+    found = meaning(stage, text)
+    assert (found.verdict, found.blames, found.suppress) == (PERMANENT, Blame.MESSAGE, Suppress.BLOCKED)
+
+
+@pytest.mark.parametrize("stage", DURING_A_MAIL, ids=lambda stage: stage.name)
+@pytest.mark.parametrize(
     ("text", "suppress"),
     [
         ("550 5.1.1 The account that you tried to reach does not exist", NOW),
@@ -193,8 +205,6 @@ def test_a_refusal_of_one_mail_blames_only_this_mail(text, stage):
         ("550 5.1.10 RESOLVER.ADR.RecipientNotFound; not found by SMTP address lookup", NOW),
         ("556 5.1.10 The domain has a null MX", NOW),
         ("550 5.2.1 The user is receiving mail at a rate that prevents delivery", NO),
-        ("550 5.2.2 The mailbox is full", NO),
-        ("552 5.2.2 The account is over quota", NO),
         ("550 5.2.121 The recipient's limit of messages per hour is exceeded", NO),
         ("550 5.2.122 The recipient has exceeded their limit of messages per hour", NO),
         ("550 5.1.0 Address rejected", NO),
@@ -262,8 +272,12 @@ def test_a_bare_550_suppresses_only_among_accepted_mails(text, suppress):
     assert meaning(Stage.END, text).suppress is NO
 
 
-def test_a_disabled_mailbox_is_repeated_only_at_rcpt():
-    found = [meaning(stage, "550 5.2.1 The mailbox is disabled") for stage in DURING_A_MAIL]
+@pytest.mark.parametrize(
+    "text",
+    ["550 5.2.1 The mailbox is disabled", "550 5.2.2 The mailbox is full", "552 5.2.2 The account is over quota"],
+)
+def test_a_disabled_or_full_mailbox_is_repeated_only_at_rcpt(text):
+    found = [meaning(stage, text) for stage in DURING_A_MAIL]
     assert [one.suppress for one in found] == [REPEATED, NO, NO]
     assert {(one.verdict, one.blames) for one in found} == {(PERMANENT, Blame.RECIPIENT)}
 

@@ -17,6 +17,7 @@ from notifications import conf
 from notifications.core.databases import read_from_primary
 from notifications.delivering.attempt_outcomes import build_attempt_row, decide_retry
 from notifications.delivering.fallback import queue_fallbacks
+from notifications.delivering.outcome_hooks import call_outcome_hooks
 from notifications.delivering.outcome_writer import OutcomeWriter, send_outcome_signal, warn_of_lost_contact
 from notifications.delivering.providers.choice import AttemptResult
 from notifications.delivering.workers.heartbeat import HeartbeatThread
@@ -133,8 +134,10 @@ class Rescuer:
         decided = {row.pk: _decide_after_loss(row, row.pk in died, now) for row in rows if _may_retry(row)}
         Delivery.objects.using(self.using).settle(list(decided.values()), now)
         queue_fallbacks([(row, decided[row.pk]) for row in rows if row.pk in decided], self.using, now)
-        for row in rows:
-            send_outcome_signal(row, decided.get(row.pk) or _unchanged(row), self.using)
+        outcomes = [(row, decided.get(row.pk) or _unchanged(row)) for row in rows]
+        call_outcome_hooks(outcomes, self.using, now)
+        for row, change in outcomes:
+            send_outcome_signal(row, change, self.using)
 
 
 def _attempt_row_of(row: Delivery, now: datetime) -> NotificationLog:

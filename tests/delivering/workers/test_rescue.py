@@ -15,7 +15,7 @@ from notifications.delivering.workers.heartbeat import HeartbeatThread
 from notifications.delivering.workers.rescue import Rescuer
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.manager import NotificationManager
-from notifications.models import Delivery, Heartbeat, NotificationLog
+from notifications.models import Delivery, Heartbeat, Notification, NotificationLog, TrackingFigure
 from notifications.testing import temporary_events, travelling
 from tests.factories import UserFactory
 from tests.shop.notification_events import ShopEvents
@@ -151,6 +151,16 @@ def test_the_third_strike_sends_the_failed_signal(clock, rescuer, django_capture
     with django_capture_on_commit_callbacks(execute=True):
         rescue_twice(rescuer, clock)
     assert received == [(the_delivery().pk, "dead", "strikes")]
+
+
+def test_the_third_strike_counts_as_failed(clock, rescuer):
+    take(clock)
+    Notification.objects.update(campaign="spring")
+    Delivery.objects.update(strikes=2)
+    Delivery.objects.begin_trial(the_delivery())
+    clock.forward(seconds=61)
+    rescue_twice(rescuer, clock)
+    assert list(TrackingFigure.objects.values_list("metric", "count")) == [("failed", 1)]
 
 
 def test_the_late_outcome_of_a_suspended_worker_is_refused(clock, rescuer, monkeypatch, caplog):
