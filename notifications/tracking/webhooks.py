@@ -36,27 +36,70 @@ EFFECTS_BY_REASON = {
 SES_EFFECTS = {"Permanent": Effect.HARD, "Transient": Effect.SOFT, "Undetermined": Effect.SOFT}
 # The mail was too large, or its content was refused. Another mail may arrive.
 SES_CONTENT = ("MessageTooLarge", "ContentRejected", "AttachmentRejected")
+# Spam, viruses and the sender's policies are about the site or the mail, although anymail calls some of them a block.
+POSTMARK_EFFECTS = {
+    "HardBounce": Effect.HARD,
+    "SoftBounce": Effect.SOFT,
+    "Blocked": Effect.NONE,
+    "DMARCPolicy": Effect.NONE,
+    "VirusNotification": Effect.NONE,
+}
+SPARKPOST_EFFECTS = {
+    **dict.fromkeys(("10", "30"), Effect.HARD),
+    **dict.fromkeys(("20", "21", "22", "24", "40", "70"), Effect.SOFT),
+    "50": Effect.BLOCK,
+    **dict.fromkeys(("1", "23", "25", "51", "52", "53", "54"), Effect.NONE),
+}
+MAILJET_CONTENT = ("content", "spam", "system")
+"""Values of ``error_related_to`` that are not about the recipient."""
+
+RawEvent = Mapping[str, Any]
 
 
-def _judge_ses_event(event: Mapping[str, Any]) -> Effect | None:
+def _judge_ses_event(event: RawEvent) -> Effect | None:
     bounce = event.get("bounce") or {}
-    if bounce.get("bounceSubType") in SES_CONTENT:
+    # A mail with a virus is rejected by the service itself.
+    if event.get("eventType") == "Reject" or bounce.get("bounceSubType") in SES_CONTENT:
         return Effect.NONE
     return SES_EFFECTS.get(str(bounce.get("bounceType")))
 
 
-def _look_up(key: str, effects: Mapping[str, Effect]) -> Callable[[Mapping[str, Any]], Effect | None]:
+def _judge_mailjet_event(event: RawEvent) -> Effect | None:
+    if event.get("error_related_to") in MAILJET_CONTENT:
+        return Effect.NONE
+    return {"True": Effect.HARD, "False": Effect.SOFT}.get(str(event.get("hard_bounce")))
+
+
+def _judge_sparkpost_event(event: RawEvent) -> Effect | None:
+    inner = next(iter((event.get("msys") or {}).values()), {})
+    return SPARKPOST_EFFECTS.get(str(inner.get("bounce_class")))
+
+
+def _judge_mailersend_event(event: RawEvent) -> Effect | None:
+    effects = {"hard_bounced": Effect.HARD, "soft_bounced": Effect.SOFT}
+    return effects.get(str((event.get("data") or {}).get("type")))
+
+
+def _judge_resend_event(event: RawEvent) -> Effect | None:
+    bounce = (event.get("data") or {}).get("bounce") or {}
+    return SES_EFFECTS.get(str(bounce.get("type")))
+
+
+def _look_up(key: str, effects: Mapping[str, Effect]) -> Callable[[RawEvent], Effect | None]:
     return lambda event: effects.get(str(event.get(key)))
 
 
 # anymail does not normalise whether a bounce is hard or soft. These services say so.
-JUDGES: Mapping[str, Callable[[Mapping[str, Any]], Effect | None]] = {
+JUDGES: Mapping[str, Callable[[RawEvent], Effect | None]] = {
     "Amazon SES": _judge_ses_event,
     "Brevo": _look_up("event", {"hard_bounce": Effect.HARD, "soft_bounce": Effect.SOFT, "blocked": Effect.BLOCK}),
-    "Mailjet": _look_up("hard_bounce", {"True": Effect.HARD, "False": Effect.SOFT}),
+    "MailerSend": _judge_mailersend_event,
+    "Mailjet": _judge_mailjet_event,
     "Mandrill": _look_up("event", {"hard_bounce": Effect.HARD, "soft_bounce": Effect.SOFT}),
-    "Postmark": _look_up("Type", {"HardBounce": Effect.HARD, "SoftBounce": Effect.SOFT}),
+    "Postmark": _look_up("Type", POSTMARK_EFFECTS),
+    "Resend": _judge_resend_event,
     "SendGrid": _look_up("type", {"bounce": Effect.HARD, "blocked": Effect.BLOCK, "expired": Effect.SOFT}),
+    "SparkPost": _judge_sparkpost_event,
 }
 
 
@@ -112,11 +155,22 @@ def judge_event(event: Any, esp_name: str) -> Effect:
     reply = parse_reply_text(event.mta_response or "")
     if reply is not None and is_about_site(reply):
         return Effect.NONE
+    effect = _judge_label(event, esp_name)
+    is_servers_word = effect is None or (effect is Effect.BLOCK and event.event_type == "bounced")
+    if reply is not None and is_servers_word:
+        # Services also speak of a block if the server refused the content or the host. Its reply is clearer.
+        return judge_reply(reply) or Effect.NONE
+    if effect is None:
+        return Effect.HARD if event.reject_reason == "bounced" else Effect.NONE
+    return effect
+
+
+def _judge_label(event: Any, esp_name: str) -> Effect | None:
+    """Return the effect that a service gives an event, or None if it does not say."""
     judge, raw = JUDGES.get(esp_name), event.esp_event
     if judge and isinstance(raw, Mapping) and (effect := judge(raw)):
         return effect
-    if event.reject_reason in EFFECTS_BY_REASON:
-        return EFFECTS_BY_REASON[event.reject_reason]
-    if reply is not None:
-        return judge_reply(reply) or Effect.NONE
-    return Effect.HARD if event.reject_reason == "bounced" else Effect.NONE
+    if event.reject_reason == "spam" and event.event_type == "bounced":
+        # A server took this mail for spam. If the recipient had complained before, the service would reject it.
+        return Effect.NONE
+    return EFFECTS_BY_REASON.get(event.reject_reason)

@@ -54,6 +54,7 @@ class Services:
             "delivered": ("Delivery", {"recipients": [address], "smtpResponse": "250 2.0.0 OK"}),
             "hard": ("Bounce", {"bounceType": "Permanent", **bounce}),
             "soft": ("Bounce", {"bounceType": "Transient", **bounce}),
+            "Reject": ("Reject", {"reason": "Bad content"}),
             "complained": (
                 "Complaint",
                 {"complainedRecipients": [{"emailAddress": address}], "complaintFeedbackType": "abuse"},
@@ -77,12 +78,14 @@ class Services:
         common = {"MessageID": MESSAGE_IDS["postmark"], "Tag": "", "Metadata": {}, "MessageStream": "outbound"}
         bounce = {"RecordType": "Bounce", "ID": event_id, "Email": address, "BouncedAt": "2026-06-01T08:00:00Z"}
         bounce |= {"Details": details, "Description": "The server was unable to deliver your message."}
+        rejected = {name: {**bounce, "Type": name} for name in ("Blocked", "DMARCPolicy", "VirusNotification")}
         kinds = {
             "delivered": {"RecordType": "Delivery", "Recipient": address, "DeliveredAt": "2026-06-01T08:00:00Z"},
             "deferred": {**bounce, "Type": "Transient", "TypeCode": 2},
             "hard": {**bounce, "Type": "HardBounce", "TypeCode": 1},
             "soft": {**bounce, "Type": "SoftBounce", "TypeCode": 4096},
             "blocked": {**bounce, "Type": "ManuallyDeactivated", "TypeCode": 100008},
+            **rejected,
             "complained": {**bounce, "RecordType": "SpamComplaint", "Type": "SpamComplaint", "TypeCode": 512},
             "unsubscribed": {
                 "RecordType": "SubscriptionChange",

@@ -1,6 +1,7 @@
 """Webhooks of email services through anymail's own views, with signatures: events, suppressions, and no repeats."""
 
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 
@@ -8,6 +9,8 @@ from notifications import signals
 from notifications.core import clock
 from notifications.models import Delivery, NotificationLog, Suppression, TrackingEvent, TrackingFigure
 from notifications.tracking.record import match_late
+from notifications.tracking.reports import Effect
+from notifications.tracking.webhooks import judge_event
 from tests.factories import UserFactory
 from tests.tracking import mails
 from tests.tracking.conftest import send_newsletter
@@ -215,6 +218,46 @@ def test_a_mail_whose_content_was_refused_says_nothing_about_the_mailbox(service
     )
     webhook.send(client)
     assert not Suppression.objects.exists()
+
+
+@pytest.mark.parametrize("kind", ["Blocked", "DMARCPolicy", "VirusNotification"])
+def test_a_policy_of_postmark_or_of_the_site_suppresses_nothing(kind, services, sent, client):
+    services.build("postmark", kind, sent("postmark").address, details="").send(client)
+    assert (TrackingEvent.objects.count(), suppressions()) == (1, [])
+
+
+@pytest.mark.needs("boto3")
+def test_a_mail_with_a_virus_suppresses_nothing(services, sent, client):
+    services.build("amazon_ses", "Reject", sent("amazon_ses").address).send(client)
+    assert (TrackingEvent.objects.get().kind, suppressions()) == ("rejected", [])
+
+
+def test_a_block_because_of_the_content_suppresses_nothing(services, sent, client):
+    webhook = services.build("sendgrid", "blocked", sent("sendgrid").address, changes={"reason": "554 5.7.1 It is spam"})
+    webhook.send(client)
+    assert (TrackingEvent.objects.get().kind, suppressions()) == ("bounced", [])
+
+
+@pytest.mark.parametrize(
+    ("service", "kind", "reason", "raw", "effect"),
+    [
+        ("SparkPost", "bounced", "spam", {"msys": {"message_event": {"bounce_class": "51"}}}, Effect.NONE),
+        ("SparkPost", "bounced", "bounced", {"msys": {"message_event": {"bounce_class": "22"}}}, Effect.SOFT),
+        ("SparkPost", "bounced", "invalid", {"msys": {"message_event": {"bounce_class": "10"}}}, Effect.HARD),
+        ("Mailjet", "rejected", "blocked", {"event": "blocked", "error_related_to": "spam"}, Effect.NONE),
+        ("Mailjet", "rejected", "spam", {"event": "blocked", "error_related_to": "recipient"}, Effect.COMPLAINT),
+        ("Mailjet", "bounced", "bounced", {"event": "bounce", "hard_bounce": True}, Effect.HARD),
+        ("MailerSend", "bounced", "bounced", {"data": {"type": "soft_bounced"}}, Effect.SOFT),
+        ("Resend", "bounced", "bounced", {"data": {"bounce": {"type": "Transient"}}}, Effect.SOFT),
+        ("Unisender Go", "bounced", "spam", {}, Effect.NONE),
+        ("Another", "bounced", "bounced", {}, Effect.HARD),
+        ("Another", "rejected", "spam", {}, Effect.COMPLAINT),
+        ("Another", "rejected", "other", {}, Effect.NONE),
+    ],
+)
+def test_the_words_of_other_services_are_understood(service, kind, reason, raw, effect):
+    event = SimpleNamespace(event_type=kind, reject_reason=reason, esp_event=raw, mta_response="")
+    assert judge_event(event, service) is effect
 
 
 def test_an_event_that_comes_before_the_outcome_is_matched_later(services, client):
