@@ -7,9 +7,9 @@ that only its recipient and the servers on its way know. Mails of servers withou
 import hashlib
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime
-from email import message_from_bytes, policy
+from email import message_from_bytes, message_from_string, policy
 from email.message import Message
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -31,8 +31,19 @@ logger = logging.getLogger("notifications.tracking")
 
 MAX_BYTES = 10_485_760
 MAX_MESSAGE_IDS = 20
+FIRST_YEAR = 2000
+"""An earlier date is wrong, and may be outside of what a database can store."""
+BLANK_LINE = re.compile(r"\r?\n[ \t]*\r?\n")
 MESSAGE_ID = re.compile(r"<[^<>\s@]{1,180}@[^<>\s]{1,180}>")
-RETURNED_PARTS = ("message/rfc822", "text/rfc822-headers", "message/rfc822-headers", "message/global-headers")
+RETURNED_PARTS = (
+    "message/rfc822",
+    "message/global",
+    "text/rfc822-headers",
+    "message/rfc822-headers",
+    "message/global-headers",
+)
+# The second is for addresses that are not ASCII (RFC 6533, 3).
+STATUS_PARTS = ("message/delivery-status", "message/global-delivery-status")
 ACTIONS = {"failed": Kind.BOUNCED, "delayed": Kind.DEFERRED, "delivered": Kind.DELIVERED}
 """The actions that say something about the mailbox. *Relayed* and *expanded* say only that the mail went on."""
 COMPLAINT_TYPES = ("abuse", "fraud", "virus", "other")
@@ -45,18 +56,26 @@ def read_reports(raw: bytes) -> list[Report]:
 
     :raises MissingExtra: if the mail can only be read by flufl.bounce, which is not installed.
     """
-    raw = raw[:MAX_BYTES]
+    try:
+        return list(_read_mail(raw[:MAX_BYTES]))
+    except RecursionError:
+        # Somebody may send such a mail on purpose. The other mails must still be read.
+        logger.warning("A mail has too many parts within each other, so it is ignored.")
+        return []
+
+
+def _read_mail(raw: bytes) -> Iterator[Report]:
     message = message_from_bytes(raw, policy=policy.compat32)
     kind = str(message.get_param("report-type") or "").lower()
     if message.get_content_type() == "multipart/report" and kind == "feedback-report":
-        return list(_read_complaint(message, raw))
+        return _read_complaint(message, raw)
     if message.get_content_type() == "multipart/report":
-        return list(_read_status_notification(message, raw))
-    return list(_read_old_bounce(message, raw))
+        return _read_status_notification(message, raw)
+    return _read_old_bounce(message, raw)
 
 
 def _read_complaint(message: Message, raw: bytes) -> Iterator[Report]:
-    fields = _find_fields(message, "message/feedback-report")
+    fields = _find_fields(message, ("message/feedback-report",))
     kinds = {str(block.get("Feedback-Type", "")).strip().lower() for block in fields}
     if kinds.isdisjoint(COMPLAINT_TYPES):
         # Such as auth-failure, which is about DKIM, or not-spam.
@@ -75,7 +94,7 @@ def _read_complaint(message: Message, raw: bytes) -> Iterator[Report]:
 
 def _read_status_notification(message: Message, raw: bytes) -> Iterator[Report]:
     message_ids, at = find_message_ids(message, raw), _read_date(message)
-    for number, fields in enumerate(_find_fields(message, "message/delivery-status")):
+    for number, fields in enumerate(_find_fields(message, STATUS_PARTS)):
         action = str(fields.get("Action", "")).split(";")[0].strip().lower()
         if kind := ACTIONS.get(action):
             detail = " ".join(filter(None, (_get(fields, "Status"), _get(fields, "Diagnostic-Code"))))
@@ -163,17 +182,33 @@ def _get_returned_headers(part: Message) -> str:
     return str(headers.get("Message-ID", ""))
 
 
-def _find_fields(message: Message, content_type: str) -> list[Any]:
-    """Return the blocks of fields in the parts of a type. Python parses a delivery status into one message for each."""
+def _find_fields(message: Message, content_types: Collection[str]) -> list[Any]:
+    """Return the blocks of fields in the parts of these types."""
     blocks: list[Any] = []
     for part in message.walk():
-        if part.get_content_type() == content_type:
-            payload: Any = part.get_payload()
-            if isinstance(payload, list):
-                blocks += payload
-            else:
-                blocks.append(message_from_bytes(part.get_payload(decode=True) or b""))  # type: ignore[arg-type]
+        if part.get_content_type() in content_types:
+            blocks += _split_fields(part)
     return blocks
+
+
+def _split_fields(part: Message) -> list[Any]:
+    payload: Any = part.get_payload()
+    if part.get_content_type() == "message/delivery-status" and isinstance(payload, list):
+        # Python has parsed it into one message for each block.
+        return payload
+    text = _decode_part(part).decode("utf-8", "replace")
+    return [message_from_string(block) for block in BLANK_LINE.split(text) if block.strip()]
+
+
+def _decode_part(part: Message) -> bytes:
+    """Return the content of a part, which Python may have parsed as a message without decoding it."""
+    if not part.is_multipart():
+        return bytes(part.get_payload(decode=True) or b"")
+    parsed: Any = part.get_payload(0)
+    raw = Message()
+    raw["Content-Transfer-Encoding"] = str(part.get("Content-Transfer-Encoding", "8bit"))
+    raw.set_payload(parsed.as_bytes().decode("ascii", "surrogateescape"))
+    return bytes(raw.get_payload(decode=True) or b"")
 
 
 def _get(fields: Any, name: str) -> str:
@@ -193,7 +228,9 @@ def _get_text(message: Message) -> str:
 def _read_date(message: Message) -> datetime | None:
     try:
         at = parsedate_to_datetime(str(message.get("Date", "")))
-    except ValueError:
+    except (ValueError, OverflowError):
+        return None
+    if at.year < FIRST_YEAR:
         return None
     return at if timezone.is_aware(at) else timezone.make_aware(at, timezone.get_default_timezone())
 

@@ -20,10 +20,12 @@ def status_notification(
     message_id="<dsn.1@mx.example.org>",
     part="text/rfc822-headers",
     auto="auto-replied",
+    fields_type="message/delivery-status",
+    address_type="rfc822",
 ):
     """A delivery status notification (RFC 3464) in three parts, as Postfix and Exchange send it."""
     name = recipient or delivery.address
-    fields = [f"Final-Recipient: rfc822; {name}", f"Action: {action}", f"Status: {status}"]
+    fields = [f"Final-Recipient: {address_type}; {name}", f"Action: {action}", f"Status: {status}"]
     fields += [f"Original-Recipient: rfc822;{original}"] if original else []
     fields += [f"Diagnostic-Code: {diagnostic}"] if diagnostic else []
     lines = [
@@ -43,7 +45,7 @@ def status_notification(
         "This is the mail system at host mx.example.org. I'm sorry.",
         "",
         "--=_b",
-        "Content-Type: message/delivery-status",
+        f"Content-Type: {fields_type}",
         "",
         "Reporting-MTA: dns; mx.example.org",
         "Arrival-Date: Mon, 1 Jun 2026 08:00:00 +0000 (UTC)",

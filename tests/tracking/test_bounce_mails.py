@@ -1,5 +1,6 @@
 """Mails that report about a delivery: which suppress its address, which only say something, and which are ignored."""
 
+import base64
 import io
 import mailbox
 import sys
@@ -108,6 +109,23 @@ class TestStatusNotifications:
         read(mails.status_notification(delivery, recipient="ann@xn--mller-kva.example"))
         assert suppressions() == ["hard_bounce"]
 
+    def test_a_report_about_an_address_that_is_not_ascii_is_read(self):
+        """RFC 6533."""
+        delivery = send_newsletter(Address(email="ann@müller.example"))
+        options = {"fields_type": "message/global-delivery-status", "address_type": "utf-8"}
+        assert read(mails.status_notification(delivery, part="message/global-headers", **options)) == ["recorded"]
+        assert suppressions() == ["hard_bounce"]
+
+    def test_its_fields_may_be_encoded(self, delivery):
+        fields = f"Final-Recipient: utf-8; {delivery.address}\r\nAction: failed\r\nStatus: 5.1.1\r\n"
+        encoded = base64.encodebytes(f"Reporting-MTA: dns; mx.example.org\r\n\r\n{fields}".encode()).decode()
+        raw = mails.status_notification(delivery, fields_type="message/global-delivery-status").decode()
+        head, status, rest = raw.partition("Content-Type: message/global-delivery-status\r\n")
+        tail = rest[rest.index("--=_b") :]
+        again = f"{head}{status}Content-Transfer-Encoding: base64\r\n\r\n{encoded}\r\n{tail}"
+        assert read(again.encode()) == ["recorded"]
+        assert suppressions() == ["hard_bounce"]
+
     @pytest.mark.parametrize(
         ("status", "diagnostic", "effect"),
         [
@@ -193,6 +211,20 @@ def test_a_malformed_mail_is_ignored(raw):
     assert read(raw) == []
 
 
+def test_a_mail_with_too_many_parts_within_each_other_is_ignored(caplog):
+    parts = (f"Content-Type: multipart/mixed; boundary=b{n}\n\n--b{n}\n" for n in range(5000))
+    assert read("".join(parts).encode()) == []
+    assert "too many parts" in caplog.text
+
+
+@pytest.mark.parametrize("date", ["Mon, 1 Jun 99999999999999999999 10:00:00 +0000", "Thu, 1 Jan 1970 00:00:00 +0000", "today"])
+def test_a_wrong_date_is_ignored(date, delivery):
+    raw = mails.status_notification(delivery).replace(b"Mon, 1 Jun 2026 10:00:00 +0200", date.encode())
+    assert read(raw) == ["recorded"]
+    event = TrackingEvent.objects.get()
+    assert event.happened_at == event.recorded_at
+
+
 class TestCommand:
     def run(self, *args):
         out = io.StringIO()
@@ -236,5 +268,7 @@ class TestCommand:
     def test_a_missing_extra_is_named(self, delivery, monkeypatch):
         monkeypatch.setitem(sys.modules, "flufl.bounce", None)
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(mails.qmail_bounce(delivery))))
-        with pytest.raises(CommandError, match="bounces"):
+        with pytest.raises(CommandError, match="bounces") as raised:
             self.run("-")
+        # So that the mail server keeps the mail.
+        assert raised.value.returncode == 75

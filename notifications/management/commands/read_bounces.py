@@ -16,12 +16,27 @@ from notifications.management.counts import format_count
 from notifications.tracking.bounce_mails import MAX_BYTES, read_reports
 from notifications.tracking.record import record_named
 
+STDIN = "-"
+TEMPORARY_FAILURE = 75
+"""EX_TEMPFAIL of sysexits.h. A mail server that runs the command then tries again later; others return the mail."""
+
 
 class Command(DatabaseCommand):
     help = (
         "Read returned mails and complaints, and suppress the addresses that no longer exist or that do not want mail. "
         "Reading a mail twice changes nothing."
     )
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        """
+        :raises CommandError: if a mail cannot be recorded. With a mail from stdin, a mail server reads the exit code.
+        """
+        try:
+            return super().execute(*args, **options)
+        except CommandError as error:
+            if options["mailbox"] == STDIN:
+                error.returncode = TEMPORARY_FAILURE
+            raise
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
@@ -37,7 +52,7 @@ class Command(DatabaseCommand):
 
     def read(self, options: Any) -> Counter[str]:
         counts: Counter[str] = Counter()
-        if options["mailbox"] == "-":
+        if options["mailbox"] == STDIN:
             counts.update(read_mail(sys.stdin.buffer.read(MAX_BYTES)))
         else:
             for found in iterate_mailbox(open_mailbox(options["mailbox"]), options["delete"]):
