@@ -253,3 +253,20 @@ def test_a_mandatory_event_cannot_ask_for_a_digest():
 def test_mandatory_is_a_boolean():
     with pytest.raises(TypeError, match="mandatory of event 'door_opened' must be True or False"):
         event(mandatory="yes")
+
+
+@pytest.mark.parametrize("name", ["track_opens", "track_clicks"])
+def test_tracking_is_a_boolean(name):
+    with pytest.raises(TypeError, match=f"{name} of event 'door_opened' must be True or False, not 'no'"):
+        event(**{name: "no"})
+
+
+@pytest.mark.parametrize("variants", [["a", "b"], {"a": 0, "b": 1}, {"": 1, "b": 1}, {"a" * 51: 1, "b": 1}, {1: 1, "b": 1}])
+def test_variants_are_names_with_weights(variants):
+    with pytest.raises(TypeError, match="variants of event 'door_opened' must be a dict of names and weights above 0"):
+        event(variants=variants)
+
+
+def test_a_single_variant_is_no_test():
+    with pytest.raises(ValueError, match="variants of event 'door_opened' has only one name"):
+        event(variants={"a": 1})

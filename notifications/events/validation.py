@@ -106,9 +106,17 @@ def validate_event(event: Any) -> None:
         _check_dedup,
         _check_batch_and_digest,
         _check_sensitive,
+        _check_tracking,
         _check_variants,
     ):
         check(event)
+
+
+def _check_tracking(event: Any) -> None:
+    for name in ("track_opens", "track_clicks"):
+        value = getattr(event, name)
+        if not isinstance(value, bool):
+            raise TypeError(f"{name} of {_refer_to(event)} must be True or False, not {value!r:.80}.")
 
 
 def _check_variants(event: Any) -> None:

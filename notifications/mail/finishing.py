@@ -9,6 +9,8 @@ from typing import Any
 
 from django.db import Error
 
+from notifications.core.databases import is_temporary_failure
+
 logger = logging.getLogger("notifications.dispatch")
 
 Finisher = Callable[[Any, Sequence[tuple[Any, Any]], str], None]
@@ -28,12 +30,13 @@ def register_finisher(name: str, finisher: Finisher) -> None:
 def finish_messages(channel: Any, prepared: Sequence[tuple[Any, Any]], using: str) -> None:
     """Call the finishers with the messages of a group. If one fails, the messages are sent as they are.
 
-    :raises django.db.Error: if the database cannot be used.
+    :raises django.db.Error: if the database cannot be used at present.
     """
     for name, finisher in FINISHERS.items():
         try:
             finisher(channel, prepared, using)
-        except Error:
-            raise
-        except Exception:
+        except Exception as error:
+            # The messages can be finished later. Every other error would occur again.
+            if isinstance(error, Error) and is_temporary_failure(error):
+                raise
             logger.exception("The messages are sent without %s.", name)

@@ -41,8 +41,10 @@ def count_outcomes(outcomes: Sequence[tuple[Delivery, StateChange]], using: str,
     TrackingFigure.objects.using(using).add(counts)
 
 
-def count_event(event: TrackingEvent, delivery: Delivery, at: datetime, number: int = 1) -> None:
-    """Count an event, or uncount it if ``number`` is -1."""
+def count_event(event: TrackingEvent, delivery: Delivery, number: int = 1) -> None:
+    """Count an event on the day on which it happened, or uncount it if ``number`` is -1."""
+    # The clock of whoever reports it may be wrong.
+    at = max(event.happened_at, delivery.notification.created_at)
     metric = METRIC_BY_KIND.get((TrackingEvent.Kind(event.kind), event.is_machine))
     if metric and (key := make_figure_key(delivery, metric, at)):
         TrackingFigure.objects.using(event._state.db).add({key: number})

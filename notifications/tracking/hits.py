@@ -15,11 +15,19 @@ from notifications.tracking.machines import BURST
 from notifications.tracking.reports import Kind, make_key
 
 SITE, BURST_SIGN = "site", "burst"
+MAX_HITS = 100
+"""The number of opens and of clicks of one delivery that are recorded, of people and of machines each.
+
+Anybody who has an email could fill the database with its links.
+"""
 
 
 @read_from_primary()
 def record_hit(kind: Kind, delivery_id: int, machine_sign: str, link_id: int | None = None) -> None:
-    """Record a hit of a tracked image or link. Nothing is recorded if the delivery no longer exists."""
+    """Record a hit of a tracked image or link.
+
+    Nothing is recorded if the delivery no longer exists or already has :data:`MAX_HITS` such hits.
+    """
     using = router.db_for_write(Delivery)
     now = clock.now(using)
     with transaction.atomic(using=using):
@@ -30,6 +38,9 @@ def record_hit(kind: Kind, delivery_id: int, machine_sign: str, link_id: int | N
             return
         if kind == Kind.CLICKED and not machine_sign and _marks_burst(delivery, link_id, now, using):
             machine_sign = BURST_SIGN
+        hits = TrackingEvent.objects.using(using).filter(delivery=delivery, kind=kind, is_machine=bool(machine_sign))
+        if hits[:MAX_HITS].count() == MAX_HITS:
+            return
         event = TrackingEvent.objects.using(using).create(
             key=make_key(SITE, uuid4().hex),
             delivery=delivery,
@@ -41,7 +52,7 @@ def record_hit(kind: Kind, delivery_id: int, machine_sign: str, link_id: int | N
             happened_at=now,
             recorded_at=now,
         )
-        count_first(event, delivery, now)
+        count_first(event, delivery)
 
 
 @read_from_primary()
@@ -63,7 +74,7 @@ def receive_unsubscription(sender: Any, user: Any, channel: str, notification_id
             recorded_at=now,
         )
         if event is not None:
-            count_first(event, delivery, now)
+            count_first(event, delivery)
 
 
 def may_track(delivery: Delivery, kind: Kind | str) -> bool:
@@ -74,10 +85,10 @@ def may_track(delivery: Delivery, kind: Kind | str) -> bool:
     return kind != Kind.CLICKED or (event is not None and event.track_clicks)
 
 
-def count_first(event: TrackingEvent, delivery: Delivery, now: datetime) -> None:
+def count_first(event: TrackingEvent, delivery: Delivery) -> None:
     """Count an event if it is the first of its kind about its delivery."""
     if TrackingEvent.objects.using(event._state.db).mark_first(event):
-        count_event(event, delivery, now)
+        count_event(event, delivery)
 
 
 def _marks_burst(delivery: Delivery, link_id: int | None, now: datetime, using: str) -> bool:
@@ -92,15 +103,15 @@ def _marks_burst(delivery: Delivery, link_id: int | None, now: datetime, using: 
     found = list(others.exclude(link=link_id))
     for event in found:
         if not event.is_machine:
-            _make_machine(event, delivery, now)
+            _make_machine(event, delivery)
     return bool(found)
 
 
-def _make_machine(event: TrackingEvent, delivery: Delivery, now: datetime) -> None:
+def _make_machine(event: TrackingEvent, delivery: Delivery) -> None:
     if event.is_first:
-        count_event(event, delivery, event.happened_at, number=-1)
+        count_event(event, delivery, number=-1)
     TrackingEvent.objects.using(event._state.db).filter(pk=event.pk).update(
         machine_sign=BURST_SIGN, is_machine=True, is_first=None
     )
     event.machine_sign, event.is_machine, event.is_first = BURST_SIGN, True, None
-    count_first(event, delivery, now)
+    count_first(event, delivery)

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from html.parser import HTMLParser
 from typing import Any
 
+from django.core.exceptions import DisallowedRedirect
 from django.core.mail import EmailMultiAlternatives
+from django.http import HttpResponseRedirect
 from django.urls import reverse
 
 from notifications import conf
@@ -24,7 +26,11 @@ from notifications.models import Delivery, TrackedLink
 
 OPEN, CLICK = "open", "click"
 UNTRACKED_ATTRIBUTE, FOOTER_CLASS = "data-untracked", "footer-link"
-HREF = re.compile(r"""((?<![\w-])href\s*=\s*)("[^"]*"|'[^']*'|[^\s"'>]+)""", re.IGNORECASE)
+# Names and values of a start tag. A value in quotes may contain what looks like another attribute.
+ATTRIBUTE = re.compile(r"""([^\s"'>/=]+)(?:\s*=\s*("[^"]*"|'[^']*'|[^\s"'>][^\s>]*))?""")
+# In an attribute, HTML leaves "&copy=1" as it is; html.unescape() would not (HTML, 13.2.5.73).
+UNENDED_REFERENCE = re.compile(r"&(?=[a-z][a-z0-9]*(?![a-z0-9;]))", re.IGNORECASE)
+LINE_ENDS = re.compile(r"[\t\r\n]")
 BODY_END = re.compile(r"</body\s*>", re.IGNORECASE)
 # Services that track single mails. With them, Klaxon's own tracking would count twice.
 TRACKING_SERVICES = frozenset(
@@ -55,18 +61,35 @@ class LinkFinder(HTMLParser):
         values = {name: value or "" for name, value in attrs}
         if tag != "a" or UNTRACKED_ATTRIBUTE in values or FOOTER_CLASS in values.get("class", "").split():
             return
-        url = values.get("href", "").strip()
-        if not url.lower().startswith(("https://", "http://")):
-            return
         line, column = self.getpos()
         start = self._line_starts[line - 1] + column
-        for found in HREF.finditer(self.get_starttag_text() or ""):
-            # The text of another attribute may look like one.
-            if html.unescape(found[2].strip("\"'")).strip() == url:
-                self.links.append(Link(start + found.start(2), start + found.end(2), url))
-                return
+        found = find_href(self.get_starttag_text() or "")
+        if found and is_followable(url := read_url(found[2])):
+            self.links.append(Link(start + found.start(2), start + found.end(2), url))
 
     handle_startendtag = handle_starttag
+
+
+def find_href(tag: str) -> re.Match[str] | None:
+    """Return the match of the first ``href`` with a value in the text of an ``<a>``; browsers ignore any other."""
+    found = next((match for match in ATTRIBUTE.finditer(tag, len("<a")) if match[1].lower() == "href"), None)
+    return found if found and found[2] else None
+
+
+def read_url(value: str) -> str:
+    """Return the URL in the value of an attribute as browsers read it."""
+    return LINE_ENDS.sub("", html.unescape(UNENDED_REFERENCE.sub("&amp;", value.strip("\"'")))).strip()
+
+
+def is_followable(url: str) -> bool:
+    """Return whether a URL is that of a web page, and Django redirects to it."""
+    if not url.lower().startswith(("https://", "http://")):
+        return False
+    try:
+        HttpResponseRedirect(url)
+    except (DisallowedRedirect, ValueError):
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -128,9 +151,15 @@ def _read_mail(delivery: Delivery, message: EmailMultiAlternatives, event: Notif
     for index, alternative in enumerate(message.alternatives):
         if alternative.mimetype == "text/html" and base_url:
             text = str(alternative.content)
-            links = LinkFinder(text).links if event.track_clicks else ()
+            links = find_links(text, message.extra_headers) if event.track_clicks else ()
             return TrackedMail(delivery, event, message, index, text, base_url, links)
     return None
+
+
+def find_links(text: str, headers: Mapping[str, Any]) -> list[Link]:
+    """Return the links to track, except the one that unsubscribes, because its token must not be stored."""
+    unsubscribe = str(headers.get("List-Unsubscribe", ""))
+    return [link for link in LinkFinder(text).links if f"<{link.url}>" not in unsubscribe]
 
 
 def get_tracking_url(delivery: Delivery) -> str:

@@ -1,6 +1,6 @@
 """Record reports: the event, the log row and the suppression, in one transaction."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -28,7 +28,7 @@ CAUSES = {
 }
 # Opens and clicks are the recipient's behaviour. They are not copied into the log, which is never changed.
 LOGGED_KINDS = (Kind.DELIVERED, Kind.DEFERRED, Kind.REJECTED, Kind.BOUNCED, Kind.COMPLAINED, Kind.UNSUBSCRIBED)
-MATCHED_AT_ONCE = 500
+MAX_LATE, MATCHED_AT_ONCE = 10_000, 500
 LATE = timedelta(hours=1)
 """How long an event may wait for the outcome of its delivery."""
 
@@ -117,7 +117,7 @@ def _find_deliveries(message_ids: Collection[str], using: str) -> list[Delivery]
 
 def apply_to_delivery(event: TrackingEvent, delivery: Delivery, now: datetime) -> None:
     """Write what an event means for its delivery."""
-    count_first(event, delivery, now)
+    count_first(event, delivery)
     if event.kind in LOGGED_KINDS:
         row = NotificationLog.for_delivery(
             delivery,
@@ -156,18 +156,29 @@ def match_late(now: datetime, should_stop: ShouldStop) -> None:
     """Match events to deliveries whose outcome was not written yet when the provider reported them. A periodic task."""
     using = router.db_for_write(Delivery)
     events = TrackingEvent.objects.using(using)
-    late = list(events.unmatched().filter(provider_message_id__gt="", recorded_at__gt=now - LATE)[:MATCHED_AT_ONCE])
-    deliveries = _find_deliveries({row.provider_message_id for row in late}, using)
+    late = events.unmatched().filter(provider_message_id__gt="", recorded_at__gt=now - LATE)
+    # The newest first: other mails of the same account at the service may cause many events, which match nothing.
+    rows = list(late.order_by("-recorded_at")[:MAX_LATE])
+    for start in range(0, len(rows), MATCHED_AT_ONCE):
+        if should_stop():
+            return
+        _match(rows[start : start + MATCHED_AT_ONCE], now, using)
+    events.delete_unmatched(now)
+
+
+def _match(events: Sequence[TrackingEvent], now: datetime, using: str) -> None:
+    deliveries = _find_deliveries({row.provider_message_id for row in events}, using)
     found = {row.provider_message_id.strip("<>"): row for row in deliveries}
-    for event in late:
+    for event in events:
         delivery = found.get(event.provider_message_id.strip("<>"))
         if delivery is not None and not may_track(delivery, event.kind):
             event.delete()
         elif delivery is not None:
             with transaction.atomic(using=using):
-                if events.filter(pk=event.pk, delivery=None).update(delivery=delivery):
+                unmatched = TrackingEvent.objects.using(using).filter(pk=event.pk, delivery=None)
+                if unmatched.update(delivery=delivery):
+                    event.delivery = delivery
                     apply_to_delivery(event, delivery, now)
-    events.delete_unmatched(now)
 
 
 def clean(text: str, length: int) -> str:

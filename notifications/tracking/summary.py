@@ -50,7 +50,8 @@ class Totals:
 
 
 def select(period: Period, **filters: Any) -> QuerySet[TrackingFigure]:
-    """Return the figures of a period; ``filters`` are an event, a campaign and a cluster, each if it is given."""
+    """Return the figures of a period; ``filters`` are an event, a campaign, a variant and a cluster, each if it is
+    given."""
     chosen = {name: value for name, value in filters.items() if value not in (None, "")}
     return TrackingFigure.objects.filter(day__range=(period.first, period.last), **chosen)
 

@@ -51,7 +51,7 @@ def test_a_digest_that_the_user_turned_off_is_the_reason(user, choose):
 def test_a_mandatory_event_says_why_preferences_are_not_checked(user, choose, declare):
     choose(channels={"email": False})
     steps = {step.gate: step.rule for step in explain(user, declare(mandatory=True), {}).channel("email").steps}
-    assert steps["preferences"] == steps["filters"] == "not checked, because the event is mandatory"
+    assert steps["preferences"] == steps["mutes"] == "not checked, because the event is mandatory"
 
 
 def test_it_writes_nothing_not_even_the_default_cluster(user, declare):

@@ -7,12 +7,14 @@ from datetime import timedelta
 import pytest
 from django.core import mail
 from django.db import OperationalError
-from django.test import Client
+from django.http import Http404
+from django.test import Client, RequestFactory
 
 from notifications.core import clock
 from notifications.core.tokens import make_token, read_token
 from notifications.models import Delivery, NotificationLog, TrackedLink, TrackingEvent, TrackingFigure
-from notifications.tracking import views
+from notifications.tracking import hits, views
+from notifications.tracking.views import follow_link, show_image
 from tests.tracking.tracked import send, tracked_newsletter
 
 pytestmark = pytest.mark.django_db
@@ -149,7 +151,7 @@ def test_mutated_tokens_are_never_accepted(paths):
     """10,000 mutations of the links of a mail: none is accepted, and none leads anywhere."""
     chance, alphabet = random.Random(8), "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_="
     tokens = [path.rsplit("/", 1)[1] for path in paths]
-    accepted = 0
+    accepted, request = 0, RequestFactory().get("/")
     for number in range(10_000):
         token = list(tokens[number % 3])
         change = chance.randrange(4)
@@ -165,7 +167,11 @@ def test_mutated_tokens_are_never_accepted(paths):
         text = "".join(token)
         if text not in tokens:
             accepted += any(read_token(purpose, text, count) for purpose in ("open", "click") for count in (1, 2))
+            show_image(request, text)
+            with pytest.raises(Http404):
+                follow_link(request, text)
     assert accepted == 0
+    assert events() == []
     assert read_token("click", tokens[2], 1) is None
     assert read_token("open", tokens[0], 2) is None
 
@@ -231,3 +237,12 @@ def test_urls_are_stored_once():
     send()
     send()
     assert TrackedLink.objects.count() == 2
+
+
+def test_a_flood_of_hits_does_not_fill_the_table(paths, monkeypatch):
+    monkeypatch.setattr(hits, "MAX_HITS", 3)
+    for _ in range(5):
+        get(paths[2])
+        get(paths[2], "curl/8")
+    assert events() == [("opened", ""), ("opened", "robot")] * 3
+    assert figures() == {"sent": 1, "opened": 1, "machine_opened": 1}

@@ -1,14 +1,16 @@
 """Tracked mails: which links lead over the site, and what the mail and its links contain."""
 
 import re
+from unittest.mock import Mock
 
 import pytest
 from django.core import mail
+from django.db import DataError
 
 from notifications.core.tokens import read_token
 from notifications.models import Delivery, TrackedLink
 from notifications.recipients import Address
-from notifications.tracking.links import LinkFinder, add_image
+from notifications.tracking.links import LinkFinder, add_image, find_links
 from tests.factories import UserFactory
 from tests.mailers import use_backend
 from tests.tracking.tracked import send, tracked_newsletter
@@ -120,6 +122,12 @@ def test_a_service_that_tracks_mails_is_asked_to(tracked, settings):
         ('<a data-href="https://example.com/">x</a>', []),
         ('<a title="href=" href="javascript:alert(1)">x</a><area href="https://example.com/">', []),
         ("<a href>x</a><a href=''>y</a><a", []),
+        ('<a title="href=https://example.com/" href="https://example.com/">x</a>', ["https://example.com/"]),
+        ('<a href="https://example.com/" href="https://example.org/">x</a>', ["https://example.com/"]),
+        ('<a href="https://example.com/?a=1&currency=EUR&copy=2">x</a>', ["https://example.com/?a=1&currency=EUR&copy=2"]),
+        ('<a href=" https://exam\nple.com/ ">x</a>', ["https://example.com/"]),
+        ('<a href="https://[example.com/">no address</a>', []),
+        (f'<a href="https://example.com/{"x" * 20_000}">too long for a redirect</a>', []),
         ('<script>"<a href=\\"https://example.com/\\">"</script>', []),
         ('ä€😀\r\n<p>\r\n<a href="https://example.com/ä">x</a>', ["https://example.com/ä"]),
     ],
@@ -128,8 +136,25 @@ def test_links_are_found_where_mail_programs_find_them(text, urls):
     links = LinkFinder(text).links
     assert [link.url for link in links] == urls
     for link in links:
-        assert text[link.start : link.end].strip("\"'").startswith("http")
+        assert text[link.start : link.end].strip("\"' ").startswith("http")
 
 
 def test_the_image_comes_last_without_a_body():
     assert add_image("<p>x</p>", "https://example.com/o").startswith("<p>x</p><img ")
+
+
+def test_the_link_that_unsubscribes_is_not_stored(tracked):
+    """Its token would let everybody who can read the table unsubscribe the recipient."""
+    send()
+    unsubscribe = mail.outbox[-1].extra_headers["List-Unsubscribe"].strip("<>")
+    text = f'<a href="{unsubscribe}">Unsubscribe</a> <a href="https://example.com/">x</a>'
+    assert [link.url for link in find_links(text, mail.outbox[-1].extra_headers)] == ["https://example.com/"]
+
+
+@pytest.mark.parametrize("error", [DataError("NUL"), KeyError("x")])
+def test_an_error_that_would_occur_again_does_not_stop_the_mail(error, tracked, monkeypatch, caplog):
+    monkeypatch.setattr(type(TrackedLink.objects.all()), "store", Mock(side_effect=error))
+    [delivery] = send()
+    delivery.refresh_from_db()
+    assert delivery.state == "sent"
+    assert "without tracking" in caplog.text
