@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from notifications.admin.base import PermanentAdmin
+from notifications.core.variants import MAX_VARIANT_LENGTH
 from notifications.models import TrackingFigure, get_cluster_model
 from notifications.tracking.summary import (
     MAX_SUBJECTS,
@@ -35,6 +36,7 @@ class FigureForm(forms.Form):
     last = forms.DateField(label=_("To"), required=False, widget=forms.DateInput(attrs={"type": "date"}))
     event = forms.CharField(label=_("Event"), required=False, max_length=100)
     campaign = forms.CharField(label=_("Campaign"), required=False, max_length=200)
+    variant = forms.CharField(label=_("Variant"), required=False, max_length=MAX_VARIANT_LENGTH)
     cluster = forms.CharField(
         label=_("Cluster"), required=False, max_length=50, help_text=_("The key of a cluster; empty for all.")
     )
@@ -48,7 +50,8 @@ class FigureForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
-        today = timezone.localdate()
+        # Figures are kept by the day of the site, not by that of the reader.
+        today = timezone.localdate(timezone=timezone.get_default_timezone())
         cleaned["last"] = cleaned.get("last") or today
         cleaned["first"] = cleaned.get("first") or cleaned["last"] - timedelta(days=DEFAULT_DAYS - 1)
         if not 0 <= (cleaned["last"] - cleaned["first"]).days < MAX_DAYS:
@@ -81,16 +84,20 @@ class TrackingFigureAdmin(PermanentAdmin):
 
 
 def build_figures(form: FigureForm) -> dict[str, Any]:
-    """Return the tables and the chart: of all events, or of the chosen event or campaign."""
+    """Return the tables and the chart: of all events, or of the chosen event, campaign or variant."""
     chosen, period = form.cleaned_data, form.period
-    rows = select(period, event=chosen["event"], campaign=chosen["campaign"], cluster=chosen["cluster"])
-    if not (chosen["event"] or chosen["campaign"]):
+    filters = {name: chosen[name] for name in ("event", "campaign", "variant", "cluster")}
+    rows = select(period, **filters)
+    if not (chosen["event"] or chosen["campaign"] or chosen["variant"]):
         subjects = list_subjects(rows)
         return {"period": period, "subjects": subjects, "most": MAX_SUBJECTS if len(subjects) == MAX_SUBJECTS else None}
-    days = list_days(rows, period)
+    days, parts = list_days(rows, period), list_subjects(rows)
     return {
         "period": period,
+        # An event has notifications of several campaigns, and a campaign those of several events.
+        "subjects": parts if len(parts) > 1 else (),
         "variants": summarize(rows, "variant"),
         "days": [totals for totals in days if any(totals.counts.values())],
-        "chart": build_chart(days),
+        # One day is a point and no line.
+        "chart": build_chart(days) if len(days) > 1 else None,
     }

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from notifications import signals
 from notifications.core import clock
-from notifications.models import Cluster, TrackingEvent, TrackingFigure, UserSettings
+from notifications.models import Cluster, Notification, TrackingEvent, TrackingFigure, UserSettings
 from notifications.models.tracking_figure import FigureKey
 from notifications.tracking.record import record
 from notifications.tracking.reports import Effect, Kind, Report, make_key
@@ -87,6 +87,19 @@ class TestCounting:
         row = TrackingFigure.objects.first()
         assert (row.day, row.cluster, row.event) == (timezone.localdate(), Cluster.objects.default(), "shop_newsletter")
 
+    def test_a_report_counts_on_the_day_on_which_it_happened(self):
+        [delivery] = send(campaign="spring")
+        now = clock.now()
+        Notification.objects.update(created_at=now - timedelta(days=3))
+        for number, (kind, age) in enumerate([("delivered", 2), ("bounced", 400)]):
+            at = now - timedelta(days=age)
+            key, ids = make_key(str(number)), (delivery.provider_message_id,)
+            record(Report(Kind(kind), "SendGrid", key, ids, at))
+        days = dict(TrackingFigure.objects.values_list("metric", "day"))
+        today = timezone.localdate()
+        # No report can be about a time before the notification.
+        assert (days["delivered"], days["bounced"]) == (today - timedelta(days=2), today - timedelta(days=3))
+
     def test_templates_get_the_variant_that_is_counted(self):
         with tracked_newsletter(variants={"plain": 1, "bold": 1}):
             send(*UserFactory.create_batch(20))
@@ -149,6 +162,28 @@ class TestPage:
         assert 'role="img"' in text
         assert "40.0 %" in text
         assert "20.0 %" in text
+
+    def test_one_variant_has_its_own_chart_and_days(self, boss):
+        self.fill()
+        text = boss.get(reverse(PAGE, query={"campaign": "spring", "variant": "bold"})).content.decode()
+        assert "40.0 %" in text
+        assert "20.0 %" not in text
+        assert text.count("<polyline") == 3
+
+    def test_an_event_lists_its_campaigns(self, boss):
+        self.fill()
+        today, cluster = timezone.localdate(), Cluster.objects.default()
+        TrackingFigure.objects.add({FigureKey(today, cluster.pk, "shop_newsletter", "", "", "sent"): 7})
+        text = boss.get(reverse(PAGE, query={"event": "shop_newsletter"})).content.decode()
+        assert "?event=shop_newsletter&amp;campaign=spring" in text
+        assert "Events and campaigns" not in boss.get(reverse(PAGE, query={"campaign": "spring"})).content.decode()
+
+    def test_a_single_day_has_no_chart(self, boss):
+        self.fill(1)
+        today = timezone.localdate().isoformat()
+        text = boss.get(reverse(PAGE, query={"campaign": "spring", "first": today, "last": today})).content.decode()
+        assert "<polyline" not in text
+        assert "40.0 %" in text
 
     @pytest.mark.parametrize(
         "query",
