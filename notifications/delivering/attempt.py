@@ -205,14 +205,22 @@ def _hand_over(
     except (Exception, SystemExit) as raised:
         if channel.transactional:
             raise  # It writes to this database, so nothing was sent and the transaction is rolled back.
-        logger.exception("Channel %s failed in the middle of a group.", type(channel).__name__)
-        error = f"{type(raised).__name__}: {raised}"
+        has_secrets = channel.keeps_content_secret and has_sensitive(waiting.values())
+        logger.exception(
+            "Channel %s failed in the middle of a group.", type(channel).__name__, exc_info=not has_secrets
+        )
+        error = describe_error(raised, has_secrets)
         if channel.one_by_one:
             # The channel had taken the next message, but not those after it.
             handover.unsent = [waiting.popitem()[1] for _ in range(len(waiting) - 1)][::-1]
     lost = Receipt(None, Verdict.UNKNOWN, error=error)
     for delivery in waiting.values():
         handover.add(delivery, lost, time.monotonic() - answered_at)
+
+
+def has_sensitive(deliveries: Iterable[Delivery]) -> bool:
+    """Return whether the content of one of these deliveries is sensitive."""
+    return any(delivery.notification.is_sensitive for delivery in deliveries)
 
 
 def _iter_receipts(channel: BaseChannel, messages: Sequence[Any]) -> Iterator[Receipt]:

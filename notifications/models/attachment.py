@@ -9,6 +9,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from notifications.attachments import MAX_NAME_BYTES, Attachment
+from notifications.events import NOTIFICATION_EVENTS
 from notifications.models.notification import Notification
 from notifications.storage.engine import InsertTarget, get_engine
 
@@ -33,9 +34,10 @@ class AttachedFileQuerySet(models.QuerySet["AttachedFile"]):
     def load_attachments(self, notifications: Iterable[Notification]) -> dict[int, Files]:
         """Return the attachments by the primary key of their notification; a digest or batch has those of its items.
 
+        If an event was declared as sensitive after the send, its files stay where they are.
         It takes one query, two if there is a digest or batch with attachments, and none if there are no attachments.
         """
-        with_files = {row.pk: row for row in notifications if row.attachment_bytes}
+        with_files = {row.pk: row for row in notifications if row.attachment_bytes and not row.is_sensitive}
         digest_ids = [pk for pk, row in with_files.items() if row.digest_kind]
         items = self._load_item_ids(digest_ids) if digest_ids else {}
         sources = {pk: items.get(pk, ()) if row.digest_kind else (pk,) for pk, row in with_files.items()}
@@ -46,6 +48,8 @@ class AttachedFileQuerySet(models.QuerySet["AttachedFile"]):
         """Return the notifications with attachments in each digest, in the order of the digest."""
         merged = apps.get_model("klaxon", "Delivery")._base_manager.using(self.db)
         with_files = merged.filter(merged_into__notification__in=digest_ids, notification__attachment_bytes__gt=0)
+        sensitive = [event.name for event in NOTIFICATION_EVENTS.values() if event.sensitive]
+        with_files = with_files.exclude(notification__event__in=sensitive) if sensitive else with_files
         ordered = with_files.order_by("notification__priority", "notification__created_at", "pk")
         found: defaultdict[int, list[int]] = defaultdict(list)
         for digest_id, item_id in ordered.values_list("merged_into__notification_id", "notification_id"):

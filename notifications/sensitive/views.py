@@ -59,7 +59,9 @@ def find_delivery(user: Any, notification_id: int) -> tuple[Delivery, Notificati
     :raises Http404: if there is none, or it still waits for its time, or it must not be delivered.
     """
     rows = Delivery.objects.filter(notification=notification_id, recipient=user).exclude(state__in=UNREADABLE_STATES)
-    found = [row for row in rows.select_related("notification__cluster").order_by("pk") if is_readable(row)]
+    # A delivery that was sent before the cancellation keeps its state.
+    rows = rows.filter(notification__cancelled_at=None).select_related("notification__cluster")
+    found = [row for row in rows.order_by("pk") if is_readable(row)]
     if not found:
         raise Http404
     delivery = max(found, key=lambda row: len(get_parts(row.channel)))

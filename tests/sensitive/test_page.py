@@ -98,8 +98,9 @@ def test_it_cannot_be_read_before_its_time(site, reader, client):
     assert client.get(url).status_code == 404
 
 
-def test_it_cannot_be_read_after_a_cancellation(site, reader, client):
-    url = send(reader, dispatch=False, cancel_key="1")
+@pytest.mark.parametrize("is_sent", [False, True])
+def test_it_cannot_be_read_after_a_cancellation(is_sent, site, reader, client):
+    url = send(reader, dispatch=is_sent, cancel_key="1")
     NotificationManager.cancel(None, "1")
     client.force_login(reader)
     assert client.get(url).status_code == 404

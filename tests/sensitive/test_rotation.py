@@ -109,3 +109,16 @@ def test_calls_in_the_spool_need_their_key_until_they_are_replayed(site, key, us
     call_command("replay_spool")
     assert rotate()[0] == 0
     assert get_key_ids() == {get_key_id(new)}
+
+
+def test_rows_that_another_process_stores_with_an_older_key_are_reported(sent, key, use_keys, monkeypatch):
+    from notifications.management.commands import rotate_encryption_keys
+
+    def reencrypt(rows, *args):
+        """Stands for a process that was not restarted, and stores rows behind the command."""
+        return 0
+
+    use_keys(make_key(), key)
+    monkeypatch.setattr(rotate_encryption_keys, "reencrypt", reencrypt)
+    code, output = rotate()
+    assert (code, "Another process has stored 10 rows without the first key" in output) == (2, True)

@@ -202,6 +202,14 @@ class TestChannels:
         dispatch()
         assert CODE not in mail.outbox[0].message().as_string()
 
+    def test_attachments_are_not_sent_if_the_event_becomes_sensitive_after_the_send(self, site, declare, reader):
+        declare(sensitive=False)
+        send(reader, channels=["email"], attachments=[Attachment("result.txt", CODE.encode())])
+        declare()
+        dispatch()
+        assert mail.outbox[0].attachments == []
+        assert "/notifications/sensitive/" in mail.outbox[0].body
+
     def test_typed_values_survive_encryption(self, site, declare, templates, reader):
         from datetime import date
         from decimal import Decimal

@@ -12,14 +12,27 @@ from django.urls import NoReverseMatch, reverse
 from notifications.channels.base import Rendered
 from notifications.delivering.rendering.templates import ANY_CHANNEL, Locale, Parts, render, use_locale
 from notifications.events import NotificationEvent
-from notifications.exceptions import KlaxonError
+from notifications.exceptions import (
+    ContentIsSensitive,
+    DecryptionFailed,
+    EncryptionUnavailable,
+    MissingExtra,
+    TemplateMissing,
+)
 from notifications.mail import get_theme
 from notifications.models import Notification
 
 LINK_FOLDER, EVENT_FOLDER = "sensitive_link", "link"
 PAGE = "notifications:sensitive"
 """The name of the URL of the page with the content."""
-SHOWN_ERRORS = (KlaxonError, ImproperlyConfigured)
+SHOWN_ERRORS = (
+    ContentIsSensitive,
+    DecryptionFailed,
+    EncryptionUnavailable,
+    ImproperlyConfigured,
+    MissingExtra,
+    TemplateMissing,
+)
 """Errors whose text does not quote values of a context."""
 
 
@@ -92,8 +105,8 @@ def find_page_fault(path: str, base_url: str) -> str:
     return ""
 
 
-def describe_error(error: Exception, is_sensitive: bool) -> str:
-    """Return an error of rendering as text for the log. That of a sensitive notification quotes no value."""
+def describe_error(error: BaseException, is_sensitive: bool) -> str:
+    """Return an error of rendering or sending as text for the log. That of a sensitive notification quotes no value."""
     name = type(error).__name__
     if is_sensitive and not isinstance(error, SHOWN_ERRORS):
         return f"{name}. The event is sensitive, so the text of the error is not recorded."

@@ -23,7 +23,8 @@ class Command(DatabaseCommand):
     help = (
         "Encrypt the content of sensitive events again with the first of ENCRYPTION_KEYS, so that the others can be "
         "removed. It can be interrupted and repeated. Exit codes: 0 everything is encrypted with the first key, 1 some "
-        "content cannot be decrypted, 2 the spool contains calls that an older key is needed for."
+        "content cannot be decrypted, 2 an older key is still needed: for spooled calls, or because another process "
+        "uses it."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -48,10 +49,11 @@ class Command(DatabaseCommand):
             failed = sum(reencrypt(rows, conf.current().chunk_size, progress.advance) for rows in outdated)
         finally:
             progress.end()
-        self._report(words, failed)
+        self._report(words, failed, sum(rows.count() for rows in outdated))
 
-    def _report(self, words: str, failed: int) -> None:
+    def _report(self, words: str, failed: int, left: int) -> None:
         """
+        :param left: how many are not encrypted with the first key now.
         :raises CommandError: if older keys are still needed.
         """
         if failed:
@@ -60,6 +62,12 @@ class Command(DatabaseCommand):
                 returncode=FAILED,
             )
         self.stdout.write(f"Encrypted again: {words}.")
+        if left:
+            raise CommandError(
+                f"Another process has stored {left} rows without the first key during the run. Restart every process with "
+                f"the same {KEYS_SETTING}, then run this command again.",
+                returncode=NOT_FINISHED,
+            )
         if spooled := count_spooled():
             calls = format_count(spooled, "spooled call")
             raise CommandError(
