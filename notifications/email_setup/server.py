@@ -18,6 +18,7 @@ from notifications.email_setup.findings import Finding, Status
 
 EXPIRY_WARNING = timedelta(days=14)
 """A certificate that expires within this time is reported."""
+OLD_VERSIONS = ("SSLv3", "TLSv1", "TLSv1.1")
 UNKNOWN_NAME_CODES = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 
 
@@ -59,7 +60,11 @@ def _describe_connection(subject: str, connection: Any, now: datetime) -> Iterat
             yield Finding(Status.WARNING, subject, sentence, "Remove the option unless the network is private.")
         return
     expiry = _get_expiry(sock)
-    if expiry is None:
+    if sock.version() in OLD_VERSIONS:
+        sentence = f"The connection uses {sock.version()}, which is no longer secure."
+        advice = "Let the SSL context of your email backend require TLS 1.2 or newer."
+        yield Finding(Status.ERROR, subject, sentence, advice)
+    elif expiry is None:
         sentence = f"The connection uses {sock.version()}, but the certificate is not verified."
         yield Finding(Status.WARNING, subject, sentence, "Let the SSL context of your email backend verify it.")
     elif expiry - now < EXPIRY_WARNING:

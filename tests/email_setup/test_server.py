@@ -1,9 +1,12 @@
 """The TLS and the certificate of real SMTP servers on loopback."""
 
 import ssl
+import warnings
 from datetime import UTC, datetime
 
 import pytest
+from django.core.mail.backends.smtp import EmailBackend
+from django.utils.functional import cached_property
 
 from notifications.channels.email import EmailChannel
 from notifications.email_setup.findings import Status
@@ -14,6 +17,7 @@ pytestmark = pytest.mark.needs("cryptography")
 
 SMTP = "django.core.mail.backends.smtp.EmailBackend"
 NOWHERE = "mail.klaxon.invalid"
+OLD = f"{__name__}.OldBackend"
 
 
 @pytest.fixture
@@ -51,6 +55,27 @@ def test_the_first_version_of_tls_that_is_accepted_is_1_2(certificate):
     with mail_server(certificate, newest_version=ssl.TLSVersion.TLSv1_1) as server:
         finding = examine(make_channel(server.port, use_tls=True))
     assert (finding.status, "No connection with TLS 1.2" in finding.sentence) == (Status.ERROR, True), finding
+
+
+class OldBackend(EmailBackend):
+    """A backend of a site that accepts old versions of TLS."""
+
+    @cached_property
+    def ssl_context(self):
+        context = ssl.create_default_context()
+        context.set_ciphers("ALL:@SECLEVEL=0")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+        return context
+
+
+def test_a_backend_of_the_site_must_not_use_an_older_version(certificate):
+    options = {"host": "127.0.0.1", "use_tls": True, "timeout": 2}
+    with mail_server(certificate, newest_version=ssl.TLSVersion.TLSv1_1) as server:
+        options["port"] = server.port
+        finding = examine(EmailChannel(from_email="shop@example.com", backend=OLD, backend_options=options))
+    assert (finding.status, "TLSv1.1, which is no longer secure" in finding.sentence) == (Status.ERROR, True), finding
 
 
 def test_a_certificate_that_nobody_vouches_for_is_an_error(tmp_path):
