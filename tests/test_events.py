@@ -261,7 +261,9 @@ def test_tracking_is_a_boolean(name):
         event(**{name: "no"})
 
 
-@pytest.mark.parametrize("variants", [["a", "b"], {"a": 0, "b": 1}, {"": 1, "b": 1}, {"a" * 51: 1, "b": 1}, {1: 1, "b": 1}])
+@pytest.mark.parametrize(
+    "variants", [["a", "b"], {"a": 0, "b": 1}, {"": 1, "b": 1}, {"a" * 51: 1, "b": 1}, {1: 1, "b": 1}]
+)
 def test_variants_are_names_with_weights(variants):
     with pytest.raises(TypeError, match="variants of event 'door_opened' must be a dict of names and weights above 0"):
         event(variants=variants)

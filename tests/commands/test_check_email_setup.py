@@ -9,6 +9,7 @@ from notifications.channels.email import DJANGO_SMTP
 from notifications.core import extras
 from notifications.exceptions import MissingExtra
 from tests.channels.servers import post_office
+from tests.mailers import use_backend
 
 pytestmark = pytest.mark.needs("dns", "dkim", "dnslib")
 
@@ -58,6 +59,16 @@ def test_a_good_setup_ends_with_0(zone, office):
     assert [line.split("]")[0] for line in output.splitlines()] == ["[ok"] * 4 + [output.splitlines()[-1]]
     assert output.endswith("Result: 0 errors, 0 warnings, 0 not checked.\n")
     assert office.mails == []
+
+
+def test_the_backend_of_the_site_is_examined_and_gets_the_test_mail(zone, office, settings):
+    """On Django 6.1, it is the default one of ``MAILERS``."""
+    use_backend(settings, port=office.port)
+    email = {"OPTIONS": {"from_email": "orders@shop.example.com"}}
+    settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "CHANNELS": {"email": email}}
+    code, output = run(zone, "--selector", "s1", "--to", "ann@example.org")
+    assert (code, len(office.mails)) == (0, 1), output
+    assert f"[ok] SMTP server 127.0.0.1:{office.port}" in output
 
 
 def test_an_error_ends_with_1_and_says_what_to_do(zone, office):

@@ -217,7 +217,9 @@ def test_a_mail_with_too_many_parts_within_each_other_is_ignored(caplog):
     assert "too many parts" in caplog.text
 
 
-@pytest.mark.parametrize("date", ["Mon, 1 Jun 99999999999999999999 10:00:00 +0000", "Thu, 1 Jan 1970 00:00:00 +0000", "today"])
+@pytest.mark.parametrize(
+    "date", ["Mon, 1 Jun 99999999999999999999 10:00:00 +0000", "Thu, 1 Jan 1970 00:00:00 +0000", "today"]
+)
 def test_a_wrong_date_is_ignored(date, delivery):
     raw = mails.status_notification(delivery).replace(b"Mon, 1 Jun 2026 10:00:00 +0200", date.encode())
     assert read(raw) == ["recorded"]

@@ -233,8 +233,8 @@ def test_a_mail_with_a_virus_suppresses_nothing(services, sent, client):
 
 
 def test_a_block_because_of_the_content_suppresses_nothing(services, sent, client):
-    webhook = services.build("sendgrid", "blocked", sent("sendgrid").address, changes={"reason": "554 5.7.1 It is spam"})
-    webhook.send(client)
+    refused = {"reason": "554 5.7.1 It is spam"}
+    services.build("sendgrid", "blocked", sent("sendgrid").address, changes=refused).send(client)
     assert (TrackingEvent.objects.get().kind, suppressions()) == ("bounced", [])
 
 

@@ -64,8 +64,8 @@ class Command(DatabaseCommand):
         self.stdout.write(f"Encrypted again: {words}.")
         if left:
             raise CommandError(
-                f"Another process has stored {left} rows without the first key during the run. Restart every process with "
-                f"the same {KEYS_SETTING}, then run this command again.",
+                f"Another process has stored {left} rows without the first key during the run. Restart every process "
+                f"with the same {KEYS_SETTING}, then run this command again.",
                 returncode=NOT_FINISHED,
             )
         if spooled := count_spooled():
