@@ -4,7 +4,7 @@ import logging
 from base64 import b64decode
 
 from django.contrib.auth.decorators import login_not_required
-from django.db import Error
+from django.db import Error, router
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.views.decorators.http import require_safe
 
@@ -39,11 +39,17 @@ def follow_link(request: HttpRequest, token: str) -> HttpResponse:
     :raises Http404: if the token is invalid. A URL in the request is never used.
     """
     numbers = read_token(CLICK, token, 2)
-    link = TrackedLink.objects.filter(pk=numbers[1]).first() if numbers else None
+    link = find_link(numbers[1]) if numbers else None
     if numbers is None or link is None:
         raise Http404("This link is not valid.")
     _record(request, Kind.CLICKED, numbers[0], link.pk)
     return _without_traces(HttpResponseRedirect(link.url))
+
+
+def find_link(pk: int) -> TrackedLink | None:
+    """Return a stored link. A replica may not have one that was stored a moment ago."""
+    links = TrackedLink.objects.filter(pk=pk)
+    return links.first() or links.using(router.db_for_write(TrackedLink)).first()
 
 
 def _record(request: HttpRequest, kind: Kind, delivery_id: int, link_id: int | None = None) -> None:
