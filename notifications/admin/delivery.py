@@ -17,7 +17,7 @@ from notifications.admin.filters import ChannelFilter, ReasonFilter
 from notifications.admin.log import render_outcome
 from notifications.core.addresses import mask_address
 from notifications.manager import NotificationManager
-from notifications.models import Delivery, NotificationLog
+from notifications.models import Delivery, NotificationLog, TrackingEvent
 
 LISTED_ATTEMPTS = 20
 # Separate calls, so that makemessages finds the texts.
@@ -51,7 +51,7 @@ class DeliveryAdmin(PermanentAdmin):
         (None, {"fields": ("state_badge", "reason_label", "notification_link", "channel")}),
         (gettext_lazy("Recipient"), {"fields": ("recipient_link", "recipient_key", "masked_address")}),
         (gettext_lazy("Explanation"), {"fields": ("explanation",)}),
-        (gettext_lazy("Attempts"), {"fields": ("history",)}),
+        (gettext_lazy("Attempts"), {"fields": ("history", "tracking_events")}),
         (
             gettext_lazy("Timeline"),
             {"fields": ("due_at", "settled_at", "attempts", "provider", "provider_message_id", "merged_into_link")},
@@ -127,6 +127,12 @@ class DeliveryAdmin(PermanentAdmin):
     @admin.display(description=gettext_lazy("merged into"))
     def merged_into_link(self, delivery: Delivery) -> str:
         return columns.link_to_page(self.admin_site, delivery.merged_into)
+
+    @admin.display(description=gettext_lazy("tracking events"))
+    def tracking_events(self, delivery: Delivery) -> SafeString | str:
+        return columns.link_to_list(
+            self.admin_site, TrackingEvent, _("bounces, complaints, opens and clicks"), delivery=delivery.pk
+        )
 
     @admin.display(description=gettext_lazy("explanation"))
     def explanation(self, delivery: Delivery) -> SafeString | str:

@@ -171,6 +171,15 @@ def test_the_page_of_a_notification_links_to_its_deliveries_by_state(boss: Clien
     assert found == 6
 
 
+def test_the_page_of_a_delivery_links_to_its_tracking_events(boss: Client, cluster: Cluster) -> None:
+    create_rows_of_every_model(3, cluster)
+    event = TrackingEvent.objects.latest("pk")
+    text = boss.get(page_url(Delivery, event.delivery_id)).content.decode()
+    url = list_url(TrackingEvent, delivery=event.delivery_id)
+    assert url in text
+    assert [row.pk for row in boss.get(url).context["cl"].result_list] == [event.pk]
+
+
 def test_the_page_of_a_delivery_shows_its_attempts(boss: Client, cluster: Cluster) -> None:
     send(customers(1))
     text = boss.get(page_url(Delivery, Delivery.objects.get(channel="email").pk)).content.decode()
