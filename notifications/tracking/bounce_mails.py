@@ -34,6 +34,7 @@ MAX_MESSAGE_IDS = 20
 FIRST_YEAR = 2000
 """An earlier date is wrong, and may be outside of what a database can store."""
 BLANK_LINE = re.compile(r"\r?\n[ \t]*\r?\n")
+COPIED_HEADER = re.compile(r"^[>\s]*(return-path|received|message-id):", re.IGNORECASE | re.MULTILINE)
 MESSAGE_ID = re.compile(r"<[^<>\s@]{1,180}@[^<>\s]{1,180}>")
 RETURNED_PARTS = (
     "message/rfc822",
@@ -221,8 +222,11 @@ def _get_recipient(fields: Any) -> str:
 
 
 def _get_text(message: Message) -> str:
+    """Return the words of the server, without the copy of the returned mail, whose ids may look like codes."""
     part: Any = next((part for part in message.walk() if part.get_content_type() == "text/plain"), None)
-    return (part.get_payload(decode=True) or b"").decode("latin-1")[:20_000] if part is not None else ""
+    text: str = (part.get_payload(decode=True) or b"").decode("latin-1")[:20_000] if part is not None else ""
+    copied = COPIED_HEADER.search(text)
+    return text[: copied.start()] if copied else text
 
 
 def _read_date(message: Message) -> datetime | None:

@@ -11,7 +11,8 @@ from notifications.models import TrackingEvent
 from notifications.outcomes import Blame, Suppress, Verdict
 
 Kind = TrackingEvent.Kind
-REPLY_CODE = re.compile(r"(?<![\d.])([245]\d\d)(?![\d.])")
+# Not a part of a number, an address or an id.
+REPLY_CODE = re.compile(r"(?<![\w.])([245]\d\d)(?![\w.])")
 ENHANCED_CODE = re.compile(r"(?<![\d.])([245])\.\d\.\d{1,3}(?!\.?\d)")
 
 

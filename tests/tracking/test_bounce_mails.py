@@ -9,11 +9,11 @@ from contextlib import closing
 import pytest
 from django.core.management import CommandError, call_command
 
-from notifications.models import NotificationLog, Suppression, TrackingEvent
+from notifications.models import Delivery, NotificationLog, Suppression, TrackingEvent
 from notifications.recipients import Address
 from notifications.tracking.bounce_mails import judge_status, read_reports
 from notifications.tracking.record import record_named
-from notifications.tracking.reports import Effect
+from notifications.tracking.reports import Effect, parse_reply_text
 from tests.factories import ClusterFactory, UserFactory, UserSettingsFactory
 from tests.tracking import mails
 from tests.tracking.conftest import send_newsletter
@@ -274,3 +274,17 @@ class TestCommand:
             self.run("-")
         # So that the mail server keeps the mail.
         assert raised.value.returncode == 75
+
+
+@pytest.mark.needs("flufl")
+@pytest.mark.parametrize("bounce", [mails.qmail_bounce, mails.exim_bounce])
+def test_an_id_that_looks_like_a_code_is_none(bounce, delivery):
+    """The hash in a Message-ID contains three digits now and then."""
+    Delivery.objects.update(provider_message_id="<452.a451f.452@shop.example.com>")
+    delivery.refresh_from_db()
+    assert read(bounce(delivery)) == ["recorded"]
+    assert suppressions() == ["hard_bounce"]
+
+
+def test_a_number_in_a_word_is_no_code():
+    assert parse_reply_text("user449@example.com: unknown (#5.1.1)").label == "550 5.1.1"
