@@ -21,7 +21,7 @@ class TrackedLinkQuerySet(models.QuerySet["TrackedLink"]):
         new = [hashed for hashed in sorted(by_hash) if hashed not in keys]
         if new:
             rows = [TrackedLink(url_hash=hashed, url=by_hash[hashed], created_at=now) for hashed in new]
-            self.bulk_create(rows, ignore_conflicts=True)
+            self.bulk_create(rows, ignore_conflicts=True)  # type: ignore[arg-type]
             keys |= self._find_keys(new)
         return {url: keys[hashed] for hashed, url in by_hash.items()}
 

@@ -58,7 +58,7 @@ def find_broken_links(pages: Sequence[str], shows_links: bool = True) -> list[li
     :raises RenderingUnavailable: if the cage cannot be used at present.
     """
     found = iter(_run("find_broken_links", [[page] for page in pages if page], "Its links cannot be read."))
-    return [[_describe_link(*one, shows_links) for one in next(found)] if page else [] for page in pages]
+    return [[_describe_link(link, fault, shows_links) for link, fault in next(found)] if page else [] for page in pages]
 
 
 def _describe_link(link: str, fault: str, shows_link: bool) -> str:

@@ -112,7 +112,8 @@ class TrackedMail:
             text = f'{text[: link.start]}"{address}"{text[link.end :]}'
         if self.event.track_opens:
             text = add_image(text, build_open_url(self.base_url, self.delivery.pk))
-        self.message.alternatives[self.index] = self.message.alternatives[self.index]._replace(content=text)
+        alternatives: list[Any] = self.message.alternatives
+        alternatives[self.index] = alternatives[self.index]._replace(content=text)
 
 
 def track_messages(channel: Any, prepared: Sequence[tuple[Delivery, Any]], using: str) -> None:
@@ -148,7 +149,8 @@ def _find_tracked(prepared: Sequence[tuple[Delivery, Any]]) -> Iterator[tuple[De
 
 def _read_mail(delivery: Delivery, message: EmailMultiAlternatives, event: NotificationEvent) -> TrackedMail | None:
     base_url = get_tracking_url(delivery)
-    for index, alternative in enumerate(message.alternatives):
+    alternatives: list[Any] = message.alternatives
+    for index, alternative in enumerate(alternatives):
         if alternative.mimetype == "text/html" and base_url:
             text = str(alternative.content)
             links = find_links(text, message.extra_headers) if event.track_clicks else ()

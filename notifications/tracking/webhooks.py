@@ -71,7 +71,7 @@ def _judge_mailjet_event(event: RawEvent) -> Effect | None:
 
 
 def _judge_sparkpost_event(event: RawEvent) -> Effect | None:
-    inner = next(iter((event.get("msys") or {}).values()), {})
+    inner: RawEvent = next(iter((event.get("msys") or {}).values()), {})
     return SPARKPOST_EFFECTS.get(str(inner.get("bounce_class")))
 
 

@@ -61,7 +61,7 @@ def _get_signer() -> Signer:
 
 @lru_cache(maxsize=10)
 def _make_signer(key: str | bytes, fallback_keys: tuple[str | bytes, ...]) -> Signer:
-    return Signer(key=key, salt=SALT, sep=SEPARATOR, fallback_keys=fallback_keys)
+    return Signer(key=key, salt=SALT, sep=SEPARATOR, fallback_keys=list(fallback_keys))
 
 
 def get_footer_fields(delivery: Delivery, event: NotificationEvent, person: Any) -> dict[str, str]:

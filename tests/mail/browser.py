@@ -12,8 +12,7 @@ CHROMIUM = shutil.which("chromium") or "chromium"
 DARK = "--blink-settings=preferredColorScheme=0"
 # A page whose frames are as high as their content.
 SHEET_STYLE = (
-    "body {{ margin: 0; background: #888; zoom: {zoom} }} "
-    "iframe {{ border: 0; margin: 8px; width: {width}px }}"
+    "body {{ margin: 0; background: #888; zoom: {zoom} }} iframe {{ border: 0; margin: 8px; width: {width}px }}"
 )
 GROW = """<script>addEventListener('load', () => {
   for (const frame of document.querySelectorAll('iframe'))
@@ -57,7 +56,6 @@ addEventListener('load', () => {
   document.getElementById('found').textContent = JSON.stringify(found);
 });
 """
-
 
 
 def measure(pages, width, is_dark):

@@ -129,8 +129,8 @@ def score(mails):
 def find_unsupported(mails):
     """Yield the features that a client does not support, apart from those that clients may ignore.
 
-    These are in the ``<style>`` elements of the layout: the dark mode, rounded corners, smaller margins on a phone. Windows
-    Mail is left out, because Microsoft has ended it.
+    These are in the ``<style>`` elements of the layout: the dark mode, rounded corners, smaller margins on a phone.
+    Windows Mail is left out, because Microsoft has ended it.
     """
     if not is_available("node", "-e", "require('caniemail')"):
         yield "caniemail: -"

@@ -104,7 +104,7 @@ class Flattener:
                 yield from self._flatten_block(node.name, 0, {node.name: [node], **blocks})
             elif _is_super(node):
                 yield from self._flatten_block(block[0], block[1] + 1, blocks)
-            elif name := self._get_included_name(node):
+            elif isinstance(node, IncludeNode) and (name := self._get_included_name(node)):
                 yield from self._flatten_included(name, node)
             elif not isinstance(node, EMPTY_NODES):
                 yield _map_lists(node, lambda nodelist: NodeList(self.flatten(nodelist, blocks, block)))
@@ -140,10 +140,8 @@ class Flattener:
         if index < len(versions):
             yield from _limit_scope(list(self.flatten(versions[index].nodelist, blocks, (name, index))))
 
-    def _get_included_name(self, node: Node) -> str:
+    def _get_included_name(self, node: IncludeNode) -> str:
         """Return the name of a template that is included, unless a variable names it or it includes itself."""
-        if not isinstance(node, IncludeNode):
-            return ""
         name = _get_literal(node.template)
         return "" if name in self._including else name
 

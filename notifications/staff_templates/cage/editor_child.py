@@ -7,7 +7,7 @@ result as JSON, or a ``fault``.
 import difflib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -27,7 +27,7 @@ def main() -> None:
 
 def build_handler() -> Handler:
     """Return the function that answers the jobs of a request."""
-    tools = {"find_broken_links": find_broken_links, "compare": compare}
+    tools: dict[str, Callable[..., Any]] = {"find_broken_links": find_broken_links, "compare": compare}
     try:
         css = load_module("css")
         inline(css, EXAMPLE)  # so that nothing needs to be imported later
@@ -72,7 +72,7 @@ def compare(old: Sequence[str], new: Sequence[str], labels: Sequence[Sequence[st
     """
     lines: list[str] = []
     for one, other, names in zip(old, new, labels, strict=True):
-        lines += difflib.unified_diff(one.splitlines(), other.splitlines(), *names, lineterm="")
+        lines += difflib.unified_diff(one.splitlines(), other.splitlines(), names[0], names[1], lineterm="")
     shown = [(find_kind(line), line) for line in lines[:MAX_DIFF_LINES]]
     return [*shown, ("head", "…")] if len(lines) > MAX_DIFF_LINES else shown
 
