@@ -16,6 +16,7 @@ from notifications.models import (
     LogPersonal,
     Notification,
     NotificationLog,
+    TrackingEvent,
 )
 
 CROWD = 1000
@@ -55,7 +56,7 @@ def create_users(using: str = DEFAULT_DB_ALIAS) -> None:
 
 def clear() -> None:
     """Delete all rows of the outbox and the log; on PostgreSQL, without leaving dead rows."""
-    log, related = (LogPersonal, NotificationLog), (Acknowledgement, AttachedFile)
+    log, related = (LogPersonal, NotificationLog), (Acknowledgement, AttachedFile, TrackingEvent)
     models = (*log, *related, Delivery, Fingerprint, Notification, Heartbeat)
     tables = [model._meta.db_table for model in models]
     with connection.cursor() as cursor:
