@@ -18,6 +18,7 @@ django.setup()
 import can  # noqa: E402 - models can be imported only now
 from django.contrib.auth.models import User  # noqa: E402
 from django.core.management import call_command  # noqa: E402
+from django.db import connection  # noqa: E402
 from django.test import override_settings  # noqa: E402
 
 from notifications.can.faults import FaultChange  # noqa: E402
@@ -68,6 +69,7 @@ def story(seconds: float) -> dict[str, object]:
     bridge = run_command("bridge_can", interface="virtual", channel=CHANNEL, seconds=seconds)
     sending.join()
     sys.stdin.readline()  # the server is up again
+    connection.close()  # as in a new process: the bridge may have kept a connection that is lost
     replay, deliver = run_command("replay_spool"), run_command("dispatch_notifications")
     copies = Counter(row.values["order_number"] for row in Notification.objects.all())
     return {
