@@ -254,7 +254,7 @@ class TestUndeclaredVariablesW007:
 
     def test_an_unlike_name_is_reported_with_all_known_names(self, check_template):
         [(_message, hint)] = check_template("{{ zebra }}")
-        assert hint == "It can use: base_url, cluster, eta, layout, order_number, original, recipient."
+        assert hint == "It can use: base_url, cluster, eta, layout, order_number, original, recipient, variant."
 
     def test_declared_and_built_in_variables_are_not_reported(self, check_template):
         assert check_template(NAMES) == []

@@ -275,6 +275,7 @@ def test_every_key_is_read_from_the_environment_in_its_type(settings):
             BASE_URL="https://example.com",
             THEME='{"color": "#112233"}',
             THEME_OF="shop.mail.theme_of",
+            TRACKING_URL="https://t.example.com",
             ADDRESS_FIELDS="phone=mobile,pager=pager_number",
             RETRY_DELAYS="1,2.5,30",
             RETRY_JITTER="0.5",

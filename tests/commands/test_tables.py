@@ -23,10 +23,13 @@ COMMANDS = [
     "make_digests --dry-run",
     "pause_notifications",
     "purge_dead_letters --days 1",
+    "read_bounces nothing.mbox",
     "replay_dead_letters",
     "replay_spool",
     "resume_notifications",
+    "rotate_encryption_keys",
 ]
+WITHOUT_TABLES = {"check_email_setup"}
 OWN_CODES = {"explain_notification": 2, "replay_spool": 2}
 """Commands whose exit code 1 is a result, such as "the recipient is not reached"."""
 
@@ -52,7 +55,7 @@ def run(statement):
 
 def test_every_command_is_in_the_list():
     files = Path(commands.__file__).parent.glob("[a-z]*.py")
-    assert {path.stem for path in files} == {command.split()[0] for command in COMMANDS}
+    assert {path.stem for path in files} - WITHOUT_TABLES == {command.split()[0] for command in COMMANDS}
 
 
 @pytest.mark.parametrize("command", COMMANDS)

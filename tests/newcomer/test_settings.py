@@ -128,8 +128,8 @@ SETTINGS = {
     "an option of a channel is misspelt": (
         {"CHANNELS": {**CHANNELS, "email": {"OPTIONS": {"from": "shop@example.com"}}}},
         {},
-        "E006 The channel 'email' has no option 'from'. Known options: backend, backend_options, from_email, mailer, "
-        "reply_to.",
+        "E006 The channel 'email' has no option 'from'. Known options: allow_smtp_without_tls, backend, "
+        "backend_options, feedback_id, from_email, html_from_text, mailer, reply_to.",
     ),
     "a key of a channel is in small letters": (
         {"CHANNELS": {**CHANNELS, "email": {"options": {}}}},

@@ -328,11 +328,9 @@ def test_a_group_reads_by_one_statement_what_is_published(publish_texts, monkeyp
     counts = []
     for size in (2, 8):
         for _ in range(size):
-            send()
+            send(channels=["email"])
         dispatcher = Dispatcher(batch_size=100)
-        with CaptureQueriesContext(
-            connection,
-        ) as queries:
+        with CaptureQueriesContext(connection) as queries:
             dispatcher.run_batch()
         counts.append(sum("stafftemplate" in query["sql"] for query in queries))
     assert counts == [1, 1]

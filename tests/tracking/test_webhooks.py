@@ -104,14 +104,16 @@ class TestEachService:
             assert (state, TrackingEvent.objects.count(), NotificationLog.objects.count()) == (before, 1, 2)
 
     def test_figures_count_each_delivery_once(self, service, services, sent, client):
-        address = sent(service).address
+        address, bodies = sent(service).address, set()
         for kind in ("delivered", "opened", "clicked", "hard", "complained"):
             for webhook in (services.build(service, kind, address), services.build(service, kind, address)):
+                bodies.add(repr(webhook.body))
                 for _ in range(2):
                     assert webhook.send(client).status_code == 200
         once = ("sent", "delivered", "opened", "clicked", "bounced", "complained")
         assert dict(TrackingFigure.objects.values_list("metric", "count")) == dict.fromkeys(once, 1)
-        assert TrackingEvent.objects.count() == 10
+        # Postmark gives an id to bounces and complaints only, so its other events differ in nothing.
+        assert TrackingEvent.objects.count() == len(bodies) == (7 if service == "postmark" else 10)
 
     def test_three_soft_bounces_suppress(self, service, services, sent, client):
         user = UserFactory()

@@ -4,8 +4,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from django.conf import settings
-from django.test import override_settings
+from django.template import Engine, autoreload
 
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.manager import NotificationManager
@@ -21,10 +20,30 @@ TEMPLATES = Path(__file__).parent / "templates"
 def tracked_newsletter(**options):
     """Let the newsletter track opens and clicks, with a template of this package."""
     options = {"track_opens": True, "track_clicks": True, **options}
-    engines = [{**engine, "DIRS": [TEMPLATES]} for engine in settings.TEMPLATES]
-    with NOTIFICATION_EVENTS.restored(), override_settings(TEMPLATES=engines):
+    with NOTIFICATION_EVENTS.restored(), template_directory(TEMPLATES):
         NOTIFICATION_EVENTS[ShopEvents.NEWSLETTER] = replace(NOTIFICATION_EVENTS[ShopEvents.NEWSLETTER], **options)
         yield
+
+
+@contextmanager
+def template_directory(path):
+    """Find the templates of a directory first.
+
+    The setting ``TEMPLATES`` stays, because a test may change other settings meanwhile and restore them later.
+    """
+    engine = Engine.get_default()
+    before, engine.dirs = engine.dirs, [path]
+    forget_templates(engine)
+    try:
+        yield
+    finally:
+        engine.dirs = before
+        forget_templates(engine)
+
+
+def forget_templates(engine):
+    autoreload.reset_loaders()
+    vars(engine).pop("klaxon_templates", None)
 
 
 def send(*recipients, **options) -> list[Delivery]:
