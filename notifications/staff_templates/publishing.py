@@ -14,7 +14,7 @@ from notifications.delivering.rendering import ReplacementText
 from notifications.delivering.rendering.layout import build_layout
 from notifications.delivering.rendering.message import complete_text
 from notifications.delivering.rendering.replacements import put_into_layout
-from notifications.delivering.rendering.templates import Locale
+from notifications.delivering.rendering.templates import Locale, use_locale
 from notifications.events import NOTIFICATION_EVENTS, NotificationEvent
 from notifications.exceptions import ChannelNotConfigured, PublishRefused, RenderingUnavailable
 from notifications.models import Delivery, StaffTemplate, StaffTemplateVersion
@@ -193,5 +193,6 @@ def lay_out(
     text: ReplacementText, context: PastContext, event: NotificationEvent, channel: type[BaseChannel], locale: Locale
 ) -> Rendered:
     """Return a text as a worker completes it, but without a footer: its links belong to one delivery."""
-    layout = build_layout(Delivery(notification=context.notification), event, None, (), locale)
-    return complete_text(put_into_layout(text, layout, locale), channel, layout, locale)
+    with use_locale(locale):
+        layout = build_layout(Delivery(notification=context.notification), event, None, (), locale[0])
+        return complete_text(put_into_layout(text, layout), channel, layout)

@@ -8,7 +8,7 @@ from notifications.channels.base import HTML, TEXT
 from notifications.core import extras
 from notifications.delivering.rendering.layout import Layout
 from notifications.delivering.rendering.plain_text import extract_text
-from notifications.delivering.rendering.templates import LAYOUT_FOLDER, Locale, Place, render
+from notifications.delivering.rendering.templates import LAYOUT_FOLDER, Place, render_parts
 from notifications.exceptions import TemplateMissing
 
 logger = logging.getLogger("notifications.rendering")
@@ -21,10 +21,10 @@ MAX_HTML_BYTES = 102 * 1024
 """The size at which Gmail cuts the HTML of an email, and with it the link to unsubscribe."""
 
 
-def complete_bodies(
-    parts: Mapping[str, str], derived: Collection[str], layout: Layout, locale: Locale
-) -> dict[str, str]:
+def complete_bodies(parts: Mapping[str, str], derived: Collection[str], layout: Layout) -> dict[str, str]:
     """Return the parts with the footer of the text, and with the text or HTML that has no template.
+
+    The language of the layout must be active.
 
     :param derived: the parts that the channel lets Klaxon derive.
     :raises TemplateMissing: if neither text nor HTML has a template.
@@ -34,12 +34,12 @@ def complete_bodies(
     if TEXT not in parts and HTML not in parts:
         raise TemplateMissing(f"The event {layout.label!r} has a template neither for {TEXT!r} nor for {HTML!r}.")
     if HTML not in parts and HTML in derived:
-        completed[HTML] = render([TEXT_PAGE], [HTML], [], {"layout": layout}, locale).html
+        completed[HTML] = render_parts([TEXT_PAGE], [HTML], [], {"layout": layout}, layout.frame.language)[HTML]
     if TEXT not in parts:
         completed[TEXT] = convert_to_text(parts[HTML])
     elif layout.shows_footer or HTML not in completed:
         # A page of the host without Klaxon's layout has its own footer, and so has its text.
-        completed[TEXT] = parts[TEXT] + _render_text_footer(parts[TEXT], layout, locale)
+        completed[TEXT] = parts[TEXT] + _render_text_footer(parts[TEXT], layout)
     return completed
 
 
@@ -52,13 +52,14 @@ def convert_to_text(html: str) -> str:
     return extract_text(html)
 
 
-def _render_text_footer(text: str, layout: Layout, locale: Locale) -> str:
+def _render_text_footer(text: str, layout: Layout) -> str:
     """Return what follows a text: the action, unless the text has its address, and the footer."""
     footer = ""
     if layout.action_url and layout.action_url not in text:
         footer = f"\n{layout.action_label}: {layout.action_url}\n"
     if layout.has_text_footer:
-        footer += "\n" + render([TEXT_FOOTER], [TEXT], [], {"layout": layout}, locale).text
+        variables = {"layout": layout, "footer": layout.links}
+        footer += "\n" + render_parts([TEXT_FOOTER], [TEXT], [], variables, layout.frame.language)[TEXT]
     return footer
 
 

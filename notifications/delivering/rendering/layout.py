@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -15,13 +16,14 @@ from django.utils.translation import gettext as _
 from notifications.channels.base import HTML, SUBJECT, TEXT
 from notifications.core.variants import find_variant
 from notifications.delivering.rendering.frame import FRAME_VARIABLES, Frame
-from notifications.delivering.rendering.templates import Locale, use_locale
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.mail.footer import Footer, build_footer
 from notifications.mail.theme import Theme, get_theme
 from notifications.models import Delivery
 
 SAFE_SCHEMES = ("http", "https", "mailto", "tel")
+OTHER_HOST = ("/", "\\")
+"""The second character of a URL that begins with a slash and names another host. Browsers read both characters so."""
 # In escaped text: the base URL alone or followed by a path, up to a space, a quote or a bracket.
 LINK_PATTERN = r"{}(?:(?=[\s<.,;:!?)]|$)|[/?#](?:(?!&(?:quot|lt|gt|#x27);)[^\s<>])*)"
 MAX_PREVIEW_LENGTH = 120
@@ -54,7 +56,10 @@ class Layout:
     shows_footer: bool = False
 
     def read_variables(self, variables: Mapping[str, Any]) -> None:
-        """Take ``action_url``, ``action_label`` and ``preheader`` from the variables of the event."""
+        """Take ``action_url``, ``action_label`` and ``preheader`` from the variables of the event.
+
+        The language of the layout must be active.
+        """
         self.action_url = find_action_url(variables, self.theme.base_url)
         self.action_label = str(variables.get("action_label") or "") or (self.action_url and _("Open"))
         self.preview = str(variables.get("preheader") or "")
@@ -116,6 +121,8 @@ def _make_link(found: re.Match[str]) -> str:
 def find_action_url(variables: Mapping[str, Any], base_url: str) -> str:
     """Return the absolute ``action_url`` of the variables, or an empty string if there is none that is safe."""
     url = str(variables.get("action_url") or "").strip()
+    if base_url and url[:1] == "/" and url[1:2] not in OTHER_HOST:
+        return _get_origin(base_url) + url
     absolute = urljoin(f"{base_url}/", url) if url and base_url else url
     try:
         is_safe = urlsplit(absolute).scheme in SAFE_SCHEMES
@@ -124,20 +131,25 @@ def find_action_url(variables: Mapping[str, Any], base_url: str) -> str:
     return absolute if is_safe else ""
 
 
+@lru_cache(maxsize=64)
+def _get_origin(base_url: str) -> str:
+    return urljoin(f"{base_url}/", "/").rstrip("/")
+
+
 def build_layout(
-    delivery: Delivery, event: NotificationEvent, person: Any, parts: Sequence[str], locale: Locale
+    delivery: Delivery, event: NotificationEvent, person: Any, parts: Sequence[str], language: str
 ) -> Layout:
     """Return the layout of a delivery.
 
     :param parts: all template parts of the channel. Only emails, which have HTML, have a footer.
+    :param language: the language of the recipient, which must be active.
     """
     notification = delivery.notification
-    with use_locale(locale):
-        frame = Frame(
-            theme=get_theme(notification.cluster, event.name),
-            priority=NotificationPriority(notification.priority),
-            language=locale[0],
-            direction="rtl" if translation.get_language_bidi() else "ltr",
-        )
-        footer = build_footer(delivery, event, person) if HTML in parts else Footer()
-        return Layout(frame, footer, event.words, variant=find_variant(event, delivery))
+    frame = Frame(
+        theme=get_theme(notification.cluster, event.name),
+        priority=NotificationPriority(notification.priority),
+        language=language,
+        direction="rtl" if translation.get_language_bidi() else "ltr",
+    )
+    footer = build_footer(delivery, event, person) if HTML in parts else Footer()
+    return Layout(frame, footer, event.words, variant=find_variant(event, delivery))

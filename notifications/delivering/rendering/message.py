@@ -11,7 +11,7 @@ from notifications.delivering.rendering.digest import render_digest
 from notifications.delivering.rendering.layout import Layout, build_layout
 from notifications.delivering.rendering.replacements import ReplacementText, put_into_layout
 from notifications.delivering.rendering.sensitive import render_link
-from notifications.delivering.rendering.templates import Locale, get_locale, render_notification
+from notifications.delivering.rendering.templates import get_locale, render_notification, use_locale
 from notifications.events import NotificationEvent
 from notifications.models import Delivery, Notification
 
@@ -32,15 +32,16 @@ def render_delivery(
     """
     notification, locale = delivery.notification, get_locale(person.settings)
     parts = channel.required_parts, channel.optional_parts
-    layout = build_layout(delivery, event, person, [*parts[0], *parts[1]], locale)
     is_sensitive = notification.is_sensitive
-    # A feature that replaces template files does not know who may see the content of a sensitive event.
-    if replacement is None or is_sensitive:
-        render = _choose_renderer(notification, channel, is_sensitive)
-        rendered = render(notification, event, delivery.channel, parts, person.user, locale, layout)
-    else:
-        rendered = put_into_layout(replacement, layout, locale)
-    completed = complete_text(rendered, channel, layout, locale)
+    with use_locale(locale):
+        layout = build_layout(delivery, event, person, [*parts[0], *parts[1]], locale[0])
+        # A feature that replaces template files does not know who may see the content of a sensitive event.
+        if replacement is None or is_sensitive:
+            render = _choose_renderer(notification, channel, is_sensitive)
+            rendered = render(notification, event, delivery.channel, parts, person.user, locale, layout)
+        else:
+            rendered = put_into_layout(replacement, layout)
+        completed = complete_text(rendered, channel, layout)
     if channel.derived_parts:
         warn_of_clipping(completed.html, delivery)
     return replace(completed, is_sensitive=is_sensitive)
@@ -54,14 +55,14 @@ def _choose_renderer(notification: Notification, channel: BaseChannel, is_sensit
     return partial(render_notification, reveals_secrets=True) if is_sensitive else render_notification
 
 
-def complete_text(
-    rendered: Rendered, channel: BaseChannel | type[BaseChannel], layout: Layout, locale: Locale
-) -> Rendered:
+def complete_text(rendered: Rendered, channel: BaseChannel | type[BaseChannel], layout: Layout) -> Rendered:
     """Return a text with its footer and with the parts that the channel lets Klaxon derive.
+
+    The language of the text must be active.
 
     :raises TemplateMissing, MissingExtra: as :func:`~notifications.delivering.rendering.bodies.complete_bodies`.
     """
     parts = rendered.parts
     if channel.derived_parts:
-        parts = complete_bodies(parts, channel.derived_parts, layout, locale)
+        parts = complete_bodies(parts, channel.derived_parts, layout)
     return replace(rendered, parts=parts, footer=layout.links, label=layout.label)

@@ -10,7 +10,7 @@ from django.utils.safestring import mark_safe
 from notifications.channels import BaseChannel
 from notifications.channels.base import HTML, Rendered
 from notifications.delivering.rendering.layout import Layout
-from notifications.delivering.rendering.templates import Locale, Place, render, use_locale
+from notifications.delivering.rendering.templates import Place, render_parts
 
 CONTENT_PAGE: Place = ("email", "content")
 """``notifications/email/content.html``, the page that shows HTML in the layout."""
@@ -60,11 +60,13 @@ def render_replacements(channel: BaseChannel, items: Sequence[Any], using: str) 
     return texts
 
 
-def put_into_layout(text: ReplacementText, layout: Layout, locale: Locale) -> Rendered:
-    """Return a text whose HTML, unless it is a complete document, is the content of the layout of emails."""
+def put_into_layout(text: ReplacementText, layout: Layout) -> Rendered:
+    """Return a text whose HTML, unless it is a complete document, is the content of the layout of emails.
+
+    The language of the layout must be active.
+    """
     rendered = text.rendered
-    with use_locale(locale):
-        layout.read_variables(text.variables)
+    layout.read_variables(text.variables)
     for part, content in rendered.parts.items():
         layout.add_part(part, content)
     html = rendered.parts.get(HTML, "")
@@ -72,5 +74,5 @@ def put_into_layout(text: ReplacementText, layout: Layout, locale: Locale) -> Re
         return rendered
     # The feature has rendered it with autoescape.
     content = mark_safe(html)  # noqa: S308
-    page = render([CONTENT_PAGE], [HTML], [], {"layout": layout, "content": content}, locale)
-    return replace(rendered, parts={**rendered.parts, HTML: page.html})
+    page = render_parts([CONTENT_PAGE], [HTML], [], {"layout": layout, "content": content}, layout.frame.language)
+    return replace(rendered, parts={**rendered.parts, **page})

@@ -47,13 +47,13 @@ def render_link(
 ) -> Rendered:
     """Return a text with a link to the content of a notification.
 
+    :param layout: the layout around it. Its language must be active.
     :raises ImproperlyConfigured: if the page or the address of the site is not configured.
     """
     places = [(f"{event.name}/{EVENT_FOLDER}", channel), (LINK_FOLDER, channel), (LINK_FOLDER, ANY_CHANNEL)]
     variables = build_link_variables(notification, event, user, locale)
     if layout is not None:
-        with use_locale(locale):
-            layout.read_variables(variables)
+        layout.read_variables(variables)
     return render(places, *parts, {**variables, "layout": layout}, locale)
 
 

@@ -102,6 +102,7 @@ def build_variables(
 
     ``original`` is the unchanged context.
 
+    :param layout: the layout that shows some of the variables. Its language must be active.
     :param reveals_secrets: whether the caller shows the text only to the recipient and stores it encrypted. Every other
         caller is refused for a sensitive event.
     :raises ContentIsSensitive: if the event is sensitive, and the caller does not say that it may reveal it.
@@ -121,8 +122,7 @@ def build_variables(
     # The layout must work with every context, so these two override its values.
     variables["original"], variables["layout"] = original, layout
     if layout is not None:
-        with use_locale(locale):
-            layout.read_variables(variables)
+        layout.read_variables(variables)
     return variables
 
 
@@ -169,23 +169,33 @@ def render(
     :param locale: the language code and the name of the time zone.
     :raises TemplateMissing: if a required part has no template.
     """
-    language = locale[0]
+    with use_locale(locale):
+        return Rendered(render_parts(places, required, optional, variables, locale[0]), locale[0])
+
+
+def render_parts(
+    places: Sequence[Place],
+    required: Sequence[str],
+    optional: Sequence[str],
+    variables: Mapping[str, Any],
+    language: str,
+) -> dict[str, str]:
+    """Do the same as :func:`render` in a language that is active already, and return only the parts."""
     parts: dict[str, str] = {}
     layout = variables.get("layout")
-    with use_locale(locale):
-        for part in (*required, *optional):
-            template = find_template(places, part, language)
-            if template is not None:
-                if layout is not None and (part == HTML or places[0][0] == LAYOUT_FOLDER):
-                    template = specialize(template, layout.frame, part == HTML)
-                parts[part] = _render_template(template, part, variables)
-                if layout is not None:
-                    layout.add_part(part, parts[part])
-            elif part in required:
-                event, channel = places[0]
-                name = get_template_name(event, channel, part)
-                raise TemplateMissing(f"Event {event!r} has no template {name!r}.")
-    return Rendered(parts, language)
+    for part in (*required, *optional):
+        template = find_template(places, part, language)
+        if template is not None:
+            if layout is not None and (part == HTML or places[0][0] == LAYOUT_FOLDER):
+                template = specialize(template, layout.frame, part == HTML)
+            parts[part] = _render_template(template, part, variables)
+            if layout is not None:
+                layout.add_part(part, parts[part])
+        elif part in required:
+            event, channel = places[0]
+            name = get_template_name(event, channel, part)
+            raise TemplateMissing(f"Event {event!r} has no template {name!r}.")
+    return parts
 
 
 def _render_template(template: Template, part: str, variables: Mapping[str, Any]) -> str:
