@@ -40,7 +40,8 @@ SLICES = 20
 
 def run(place: Place) -> Iterator[Figures]:
     plain = place.size(100_000, 4000)
-    clusters = [Cluster.objects.create(name=f"cluster {number}") for number in range(len(HOSTILE))]
+    names = [f"cluster-{number}" for number in range(len(HOSTILE))]
+    clusters = [Cluster.objects.create(name=name, slug=name) for name in names]
     for cluster in clusters:
         cluster.members.set(User.objects.all())
     sides: dict[str, Sequence[str]] = {"hostile": HOSTILE, "harmless": [HARMLESS] * len(HOSTILE)}

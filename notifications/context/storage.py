@@ -140,13 +140,16 @@ def wrap_tags(plain: dict[str, Any]) -> dict[str, Any]:
     return plain
 
 
+CONTAINERS = (dict, list)
+
+
 def decoded(value: Any) -> Any:
     """Return the value that :func:`encoded` was called with, including dates, decimals and UUIDs.
 
     :raises InvalidContext: if a tag has a value that ``encoded`` never returns, for example after an edit by hand.
     """
     if isinstance(value, list):
-        return [decoded(item) for item in value]
+        return [decoded(item) if isinstance(item, CONTAINERS) else item for item in value]
     if not isinstance(value, dict):
         return value
     if len(value) == 1:
@@ -155,10 +158,7 @@ def decoded(value: Any) -> Any:
             return _decode_tag(tag, inner)
         if tag == "$dict":
             value = _check_mapping(inner)
-    plain = {}
-    for key, item in value.items():
-        plain[key] = decoded(item)
-    return plain
+    return {key: decoded(item) if isinstance(item, CONTAINERS) else item for key, item in value.items()}
 
 
 def _decode_tag(tag: str, inner: Any) -> Any:

@@ -93,8 +93,11 @@ def make_lazy_text(call: TranslationCall) -> Promise:
 def has_lazy_text(value: Any) -> bool:
     """Return whether nested lists and mappings contain a lazy text."""
     if isinstance(value, dict):
-        return any(map(has_lazy_text, value.values()))
-    return any(map(has_lazy_text, value)) if isinstance(value, list) else isinstance(value, Promise)
+        value = list(value.values())
+    if not isinstance(value, list):
+        return isinstance(value, Promise)
+    # Most values are texts, and it is called for every message.
+    return any(type(item) is not str and has_lazy_text(item) for item in value)
 
 
 def resolve_lazy_texts(value: Any) -> Any:

@@ -122,8 +122,8 @@ def build_job(source: Source, message: StaffMessage) -> Job:
 
 def build_job_variables(
     event: NotificationEvent, channel: str, notification: Notification, user: Any, locale: Locale, variant: str
-) -> tuple[dict[str, Any], Sequence[Path]]:
-    """Return the variables of a message as JSON, and the places of values that the cage builds.
+) -> tuple[dict[str, Any], Sequence[Path], Sequence[str]]:
+    """Return the variables of a message as JSON, the places of values that the cage builds, and the names it copies.
 
     :param variant: the variant of the event's A/B test that the recipient gets; empty if there is none.
     """
@@ -150,8 +150,7 @@ def finish(result: Result, job: Job, channel: BaseChannel | type[BaseChannel], l
     if channel.derived_parts and TEXT not in result.parts and HTML not in result.parts:
         raise TemplateMissing("The staff template has neither 'text' nor 'html'.")
     rendered = Rendered({part: clean_part(text, part) for part, text in result.parts.items()}, locale[0])
-    variables = job.variables or {}
-    return ReplacementText(rendered, {name: variables[name] for name in LAYOUT_VARIABLES if name in variables})
+    return ReplacementText(rendered, {name: job.find_text(name) for name in LAYOUT_VARIABLES})
 
 
 def _fail(message: StaffMessage, error: Exception) -> Iterator[tuple[int, Outcome]]:

@@ -21,6 +21,7 @@ USER_FIELDS = ("username", "first_name", "last_name", "email")
 OBJECTS = {"recipient", "cluster", "layout"}
 """Variables that are objects of the site. The first two have a form of their own, and templates do not get the last."""
 PLAIN_TYPES = frozenset({str, int, bool, type(None)})
+KEY_TYPES = frozenset({str})
 DATE_TEXTS = {"text": "DATE_FORMAT", "short": "SHORT_DATE_FORMAT"}
 DATETIME_TEXTS = {
     "text": "DATETIME_FORMAT",
@@ -72,6 +73,8 @@ class PlainValues:
 
     def _convert_mapping(self, value: Mapping[Any, Any], path: Path) -> dict[str, Any]:
         self._check_depth(path)
+        if PLAIN_TYPES.issuperset(map(type, value.values())) and KEY_TYPES.issuperset(map(type, value)):
+            return dict(value)
         return {
             str(key): item if type(item) in PLAIN_TYPES else self.convert(item, (*path, str(key)))
             for key, item in value.items()
@@ -88,23 +91,29 @@ class PlainValues:
             raise ValueError(f"A value is nested more than {MAX_DEPTH} times.")
 
 
-def build_plain_variables(variables: Mapping[str, Any], locale: Locale) -> tuple[dict[str, Any], Sequence[Path]]:
-    """Return variables as JSON, and the places of values that the cage builds.
+def build_plain_variables(
+    variables: Mapping[str, Any], locale: Locale
+) -> tuple[dict[str, Any], Sequence[Path], Sequence[str]]:
+    """Return variables as JSON, the places of values that the cage builds, and the names that it copies.
 
-    ``recipient`` is a mapping of some fields, and ``cluster`` one of ``id`` and ``name``.
+    ``recipient`` is a mapping of some fields, and ``cluster`` one of ``id`` and ``name``. Variables that are the same
+    as in ``original`` are left out: the cage copies them from there.
 
     :raises ValueError: if a value is nested too deeply.
     """
     user, cluster, values = variables.get("recipient"), variables.get("cluster"), PlainValues()
+    original = variables.get("original") or {}
+    copied = [name for name, value in original.items() if name not in OBJECTS and variables.get(name) is value]
+    left_out = OBJECTS.union(copied)
     with use_locale(locale):
-        plain = {name: values.convert(value, (name,)) for name, value in variables.items() if name not in OBJECTS}
+        plain = {name: values.convert(value, (name,)) for name, value in variables.items() if name not in left_out}
         plain["recipient"] = plain["cluster"] = None
         if user is not None:
             plain["recipient"] = values.add_object(user.get_username(), _get_user_fields(user), ("recipient",))
         if cluster is not None:
             fields = {"id": str(cluster.pk), "name": str(cluster)}
             plain["cluster"] = values.add_object(cluster, fields, ("cluster",))
-    return plain, values.paths
+    return plain, values.paths, copied
 
 
 def _get_user_fields(user: Any) -> dict[str, str]:

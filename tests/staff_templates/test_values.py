@@ -27,8 +27,7 @@ class Size(IntEnum):
 
 def rebuild(locale=GERMAN, **variables):
     """Return variables as the child gets them."""
-    plain, paths = build_plain_variables(variables, locale)
-    return build_values(*json.loads(json.dumps([plain, paths])))
+    return build_values(*json.loads(json.dumps(build_plain_variables(variables, locale))))
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def build_handler() -> Handler:
     """Return the function that renders the messages of a request.
 
     A request has ``templates`` by key, which are kept, and ``jobs``: for each message the key of its template, the
-    variables, and the places of those that ``build_values()`` builds. Without variables, the template is only compiled.
+    variables, and the other arguments of ``build_values()``. Without variables, the template is only compiled.
     A template has ``parts``, its variants, and ``derives_text``, which says that its text may come from its HTML. The
     answer for a message has either ``parts`` or ``fault``, and the CPU seconds that were used to compile.
     """
@@ -99,8 +99,8 @@ def build_handler() -> Handler:
     def handle(request: Any) -> Iterator[Any]:
         for key, template in request["templates"].items():
             renderer.add(key, **template)
-        for key, variables, paths in request["jobs"]:
-            yield renderer.render(key, variables and build_values(variables, paths))
+        for key, variables, *places in request["jobs"]:
+            yield renderer.render(key, variables and build_values(variables, *places))
 
     return handle
 

@@ -62,13 +62,18 @@ BUILDERS: dict[str, Callable[[Any], Any]] = {
 """By name of the type. In JSON, such a value is a list of this name, the value as a JSON value, and its texts."""
 
 
-def build_values(variables: dict[str, Any], paths: Iterable[Path]) -> dict[str, Any]:
-    """Build the values that JSON does not have, at these places in the variables, and return the variables."""
+def build_values(variables: dict[str, Any], paths: Iterable[Path], copied: Iterable[str] = ()) -> dict[str, Any]:
+    """Build the values that JSON does not have, at these places in the variables, and return the variables.
+
+    :param copied: the names of the variables that are left out because ``original`` has the same.
+    """
     for path in paths:
         holder: Any = variables
         for step in path[:-1]:
             holder = holder[step]
         holder[path[-1]] = build_value(*holder[path[-1]])
+    for name in copied:
+        variables[name] = variables["original"][name]
     return variables
 
 

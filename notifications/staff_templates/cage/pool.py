@@ -47,11 +47,23 @@ class Job:
     """A message to render: its template, and the variables as JSON; None if the template is only to be compiled.
 
     :param paths: where the variables hold values that the child builds, see ``child_values.build_values()``.
+    :param copied: the names of variables that are left out because ``original`` has the same.
     """
 
     source: Source
     variables: Mapping[str, Any] | None
     paths: Sequence[Path] = ()
+    copied: Sequence[str] = ()
+
+    def describe(self) -> tuple[str, Mapping[str, Any] | None, Sequence[Path], Sequence[str]]:
+        """Return the job as ``child.py`` reads it."""
+        return self.source.key, self.variables, self.paths, self.copied
+
+    def find_text(self, name: str) -> str:
+        """Return a variable as a text; empty if there is none."""
+        variables = self.variables or {}
+        value = (variables["original"] if name in self.copied else variables).get(name)
+        return "" if value is None else str(value)
 
 
 @dataclass(frozen=True)
@@ -114,7 +126,7 @@ class Cage:
         with self._borrow(is_new) as process:
             sources = {job.source.key: job.source for job in left}
             unknown = {key: source.describe() for key, source in sources.items() if key not in process.known}
-            request = {"templates": unknown, "jobs": [(job.source.key, job.variables, job.paths) for job in left]}
+            request = {"templates": unknown, "jobs": [job.describe() for job in left]}
             is_fresh = not process.known
             process.known.update(unknown)
             for place, answer in enumerate(process.ask(request, len(left))):
