@@ -26,6 +26,7 @@ from notifications.unsubscribe.subscription import CurrentChoices, Scope, Subscr
 TEMPLATES = "notifications/unsubscribe/"
 FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 ONE_CLICK_FORM = [tuple(ONE_CLICK.split("="))]
+NOT_TURNED_OFF = "This kind of notification cannot be turned off. Nothing was changed."
 ANSWERS = {"off": False, "on": True}
 
 
@@ -101,6 +102,9 @@ class Unsubscribe(TokenView):
     def post(self, request: HttpRequest, token: str) -> HttpResponse:
         if not _is_one_click(request):
             return HttpResponseBadRequest(f"The form must be {ONE_CLICK}.", content_type="text/plain")
+        if not self.subscription.can_be_turned_off:
+            # Another status would let the mail program try again.
+            return HttpResponse(NOT_TURNED_OFF, content_type="text/plain")
         set_wanted(self.subscription, self.subscription.default_scope, False)
         return HttpResponse("You are unsubscribed.", content_type="text/plain")
 

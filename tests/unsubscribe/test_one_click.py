@@ -1,5 +1,6 @@
 """One click in a mail program (RFC 8058): no log-in, no cookie, no redirect, and it applies to what is queued."""
 
+import re
 import shutil
 import subprocess
 from datetime import timedelta
@@ -88,6 +89,17 @@ def test_a_form_with_several_parts_is_accepted(ann, browser, link):
 def test_any_other_form_changes_nothing(ann, browser, link, body, content_type):
     assert browser.post(link, body, content_type=content_type).status_code == 400
     assert not UserSettings.objects.exists()
+
+
+def test_an_event_that_cannot_be_turned_off_says_so_and_changes_nothing(ann, browser):
+    """A program can find the link in the text; the email has no header for it."""
+    message = send(ann, ShopEvents.STORE_ON_FIRE, {"place": "the cellar"})
+    link = re.search(r"https://shop\.example\.com(/notifications/unsubscribe/\S+?/)(?=[\s\"'])", message.body)[1]
+    response = click(browser, link)
+    assert response.status_code == 200
+    assert response.content.decode() == "This kind of notification cannot be turned off. Nothing was changed."
+    assert not UserSettings.objects.exists()
+    assert send(ann, ShopEvents.STORE_ON_FIRE, {"place": "the cellar"}) is not None
 
 
 @pytest.mark.parametrize("method", ["get", "head", "put", "patch", "delete", "options", "trace"])
