@@ -10,11 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from django.core.exceptions import DisallowedRedirect
 from django.core.mail import EmailMultiAlternatives
 from django.http import HttpResponseRedirect
-from django.urls import reverse
+from django.urls import NoReverseMatch, reverse
+from django.utils import translation
 
 from notifications import conf
 from notifications.channels import anymail_errors
@@ -153,15 +155,26 @@ def _read_mail(delivery: Delivery, message: EmailMultiAlternatives, event: Notif
     for index, alternative in enumerate(alternatives):
         if alternative.mimetype == "text/html" and base_url:
             text = str(alternative.content)
-            links = find_links(text, message.extra_headers) if event.track_clicks else ()
+            links = find_links(text) if event.track_clicks else ()
             return TrackedMail(delivery, event, message, index, text, base_url, links)
     return None
 
 
-def find_links(text: str, headers: Mapping[str, Any]) -> list[Link]:
-    """Return the links to track, except the one that unsubscribes, because its token must not be stored."""
-    unsubscribe = str(headers.get("List-Unsubscribe", ""))
-    return [link for link in LinkFinder(text).links if f"<{link.url}>" not in unsubscribe]
+def find_links(text: str) -> list[Link]:
+    """Return the links to track, except those to the pages for unsubscribing, because their tokens must not be stored."""
+    return [link for link in LinkFinder(text).links if not _has_token(link.url)]
+
+
+def _has_token(url: str) -> bool:
+    """Return whether a link leads to a page for unsubscribing, on any host and in any language."""
+    path = unquote(urlsplit(url).path)
+    language = translation.get_language_from_path(path) or translation.get_language()
+    try:
+        with translation.override(language):
+            before, _token, _after = reverse("notifications:unsubscribe", args=["TOKEN"]).rpartition("TOKEN")
+    except NoReverseMatch:
+        return False
+    return path.startswith(before)
 
 
 def get_tracking_url(delivery: Delivery) -> str:

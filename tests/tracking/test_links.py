@@ -8,12 +8,13 @@ from django.core import mail
 from django.db import DataError
 
 from notifications.core.tokens import read_token
+from notifications.events import NotificationPriority
 from notifications.models import Delivery, TrackedLink
 from notifications.recipients import Address
 from notifications.tracking.links import LinkFinder, add_image, find_links
 from tests.factories import UserFactory
 from tests.mailers import use_backend
-from tests.tracking.tracked import send, tracked_newsletter
+from tests.tracking.tracked import send, template_directory, tracked_newsletter
 
 pytestmark = pytest.mark.django_db
 CLICK = re.compile(r"https://shop\.example\.com/notifications/t/c/([\w-]+)")
@@ -148,7 +149,20 @@ def test_the_link_that_unsubscribes_is_not_stored(tracked):
     send()
     unsubscribe = mail.outbox[-1].extra_headers["List-Unsubscribe"].strip("<>")
     text = f'<a href="{unsubscribe}">Unsubscribe</a> <a href="https://example.com/">x</a>'
-    assert [link.url for link in find_links(text, mail.outbox[-1].extra_headers)] == ["https://example.com/"]
+    assert [link.url for link in find_links(text)] == ["https://example.com/"]
+
+
+@pytest.mark.parametrize("options", [{"mandatory": True}, {"priority": NotificationPriority.CRITICAL}])
+def test_the_link_of_an_event_that_cannot_be_turned_off_is_not_stored_either(options, tmp_path):
+    """It leads to the same page, but the email has no header List-Unsubscribe."""
+    folder = tmp_path / "notifications" / "shop_newsletter"
+    folder.mkdir(parents=True)
+    (folder / "email.html").write_text('<a href="{{ layout.footer.preferences_url }}?a=1">x</a>')
+    with tracked_newsletter(**options), template_directory(tmp_path):
+        send()
+    assert "/notifications/unsubscribe/" in get_html()
+    assert "List-Unsubscribe" not in mail.outbox[-1].extra_headers
+    assert not TrackedLink.objects.exists()
 
 
 @pytest.mark.parametrize("error", [DataError("NUL"), KeyError("x")])
