@@ -31,6 +31,8 @@ logger = logging.getLogger("notifications.tracking")
 
 MAX_BYTES = 10_485_760
 MAX_MESSAGE_IDS = 20
+MAX_BLOCKS = 100
+"""The number of recipients of a status notification that are read. Each is recorded on its own."""
 FIRST_YEAR = 2000
 """An earlier date is wrong, and may be outside of what a database can store."""
 BLANK_LINE = re.compile(r"\r?\n[ \t]*\r?\n")
@@ -95,7 +97,8 @@ def _read_complaint(message: Message, raw: bytes) -> Iterator[Report]:
 
 def _read_status_notification(message: Message, raw: bytes) -> Iterator[Report]:
     message_ids, at = find_message_ids(message, raw), _read_date(message)
-    for number, fields in enumerate(_find_fields(message, STATUS_PARTS)):
+    # The first block is about the whole mail.
+    for number, fields in enumerate(_find_fields(message, STATUS_PARTS)[: MAX_BLOCKS + 1]):
         action = str(fields.get("Action", "")).split(";")[0].strip().lower()
         if kind := ACTIONS.get(action):
             detail = " ".join(filter(None, (_get(fields, "Status"), _get(fields, "Diagnostic-Code"))))
@@ -158,6 +161,12 @@ def _is_from_mail_system(message: Message) -> bool:
     sender = f"{message.get('From', '')} {message.get('Sender', '')}".lower()
     has_name = "mailer-daemon" in sender or "postmaster" in sender
     return has_name or "X-Failed-Recipients" in message or str(message.get("Return-Path", "")).strip() == "<>"
+
+
+def find_named_ids(raw: bytes) -> tuple[str, ...]:
+    """Return the ids of the mail that a report is about, whether or not the report can be read."""
+    raw = raw[:MAX_BYTES]
+    return find_message_ids(message_from_bytes(raw, policy=policy.compat32), raw)
 
 
 def find_message_ids(message: Message, raw: bytes) -> tuple[str, ...]:

@@ -137,7 +137,9 @@ def _suppress(report: Report, event: TrackingEvent, delivery: Delivery | None, n
         return
     suppressions = Suppression.objects.using(event._state.db)
     if report.effect is Effect.SOFT:
-        suppressions.count_refusal(EMAIL, address, now, event.detail)
+        # Behind the address of a group, many can report the same mail.
+        if delivery is None or event.is_first:
+            suppressions.count_refusal(EMAIL, address, now, event.detail)
         return
     is_complaint, cluster_id, pairs = report.effect is Effect.COMPLAINT, None, {(EMAIL, address)}
     if is_complaint and delivery is not None:

@@ -4,14 +4,17 @@ A webhook that is called again changes nothing. If an event cannot be stored, th
 calls it again.
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from notifications.core import extras
-from notifications.tracking.bounce_mails import read_reports
 from notifications.tracking.machines import find_reported_sign
-from notifications.tracking.record import record, record_named
+from notifications.tracking.mails import UNREADABLE, UNREADABLE_HINT, record_mail
+from notifications.tracking.record import record
 from notifications.tracking.reports import Effect, Kind, Report, is_about_site, judge_reply, make_key, parse_reply_text
+
+logger = logging.getLogger("notifications.tracking")
 
 # anymail's normalised types. Others say nothing about a mail that was sent.
 KINDS = {
@@ -120,8 +123,9 @@ def receive_tracking_event(sender: Any, event: Any, esp_name: str, **kwargs: Any
 
 def receive_mail(sender: Any, event: Any, esp_name: str, **kwargs: Any) -> None:
     """Record what a mail says that a service has received: a returned mail or a complaint. Others are ignored."""
-    for report in read_reports(event.message.as_bytes()):
-        record_named(report)
+    if UNREADABLE in record_mail(event.message.as_bytes()):
+        # The service would send the mail again and again if this view failed.
+        logger.warning("A returned mail that %s has received cannot be read. %s", esp_name, UNREADABLE_HINT)
 
 
 def build_report(event: Any, esp_name: str, kind: Kind) -> Report:

@@ -23,11 +23,16 @@ def status_notification(
     fields_type="message/delivery-status",
     address_type="rfc822",
 ):
-    """A delivery status notification (RFC 3464) in three parts, as Postfix and Exchange send it."""
-    name = recipient or delivery.address
-    fields = [f"Final-Recipient: {address_type}; {name}", f"Action: {action}", f"Status: {status}"]
-    fields += [f"Original-Recipient: rfc822;{original}"] if original else []
-    fields += [f"Diagnostic-Code: {diagnostic}"] if diagnostic else []
+    """A delivery status notification (RFC 3464) in three parts, as Postfix and Exchange send it.
+
+    :param recipient: the address that has failed, or a list of several.
+    """
+    fields = []
+    for name in recipient if isinstance(recipient, list) else [recipient or delivery.address]:
+        fields += [""] if fields else []
+        fields += [f"Final-Recipient: {address_type}; {name}", f"Action: {action}", f"Status: {status}"]
+        fields += [f"Original-Recipient: rfc822;{original}"] if original else []
+        fields += [f"Diagnostic-Code: {diagnostic}"] if diagnostic else []
     lines = [
         "Return-Path: <>",
         "From: MAILER-DAEMON@mx.example.org (Mail Delivery System)",

@@ -97,6 +97,17 @@ class TestStatusNotifications:
         read(mails.status_notification(delivery, recipient="gone@elsewhere.example.org"))
         assert (suppressions(), Suppression.objects.get().refusals) == ([], 1)
 
+    def test_all_addresses_behind_a_group_address_count_once(self, delivery):
+        gone = [f"member{number}@elsewhere.example.org" for number in range(3)]
+        assert read(mails.status_notification(delivery, recipient=gone)) == ["recorded"] * 3
+        for number, recipient in enumerate(gone):
+            read(mails.status_notification(delivery, recipient=recipient, message_id=f"<{number}@mx.example.org>"))
+        assert (suppressions(), Suppression.objects.get().refusals) == ([], 1)
+
+    def test_the_first_hundred_recipients_are_read(self, delivery):
+        gone = [f"member{number}@elsewhere.example.org" for number in range(20_000)]
+        assert len(read_reports(mails.status_notification(delivery, recipient=gone))) == 100
+
     def test_a_forwarding_server_names_the_original_recipient(self, delivery):
         forwarded = mails.status_notification(
             delivery, recipient="gone@elsewhere.example.org", original=delivery.address.upper()
@@ -228,9 +239,9 @@ def test_a_wrong_date_is_ignored(date, delivery):
 
 
 class TestCommand:
-    def run(self, *args):
+    def run(self, *args, **options):
         out = io.StringIO()
-        call_command("read_bounces", *args, stdout=out)
+        call_command("read_bounces", *args, stdout=out, **options)
         return out.getvalue().strip()
 
     def fill(self, box, *raws):
@@ -274,6 +285,24 @@ class TestCommand:
             self.run("-")
         # So that the mail server keeps the mail.
         assert raised.value.returncode == 75
+
+    @pytest.mark.parametrize("kind", [mailbox.mbox, mailbox.Maildir])
+    def test_without_the_extra_all_other_mails_are_read(self, kind, delivery, tmp_path, monkeypatch):
+        monkeypatch.setitem(sys.modules, "flufl.bounce", None)
+        path, errors = str(tmp_path / "box"), io.StringIO()
+        self.fill(kind(path), mails.qmail_bounce(delivery), mails.exim_bounce(delivery), mails.complaint(delivery))
+        counts = self.run(path, "--delete", stderr=errors)
+        assert counts == "Read 3 mails with 1 report: 1 recorded, 0 known already, 0 unmatched."
+        assert errors.getvalue().count("pip install 'django-klaxon[bounces]'") == 1
+        assert "2 returned mails could not be read" in errors.getvalue()
+        with closing(kind(path)) as box:
+            assert len(box) == 2
+
+    def test_a_mail_that_names_no_delivery_does_not_need_the_extra(self, delivery, monkeypatch):
+        monkeypatch.setitem(sys.modules, "flufl.bounce", None)
+        delivery.provider_message_id = "<spam@example.org>"
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(mails.qmail_bounce(delivery))))
+        assert self.run("-") == "Read 1 mail with 0 reports: 0 recorded, 0 known already, 0 unmatched."
 
 
 @pytest.mark.needs("flufl")

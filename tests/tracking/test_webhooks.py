@@ -1,5 +1,6 @@
 """Webhooks of email services through anymail's own views, with signatures: events, suppressions, and no repeats."""
 
+import sys
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -290,12 +291,20 @@ def test_matching_takes_as_many_queries_for_any_number_of_strangers(services, cl
         match_late(now, lambda: False)
 
 
-def test_a_returned_mail_that_a_service_receives_is_read(services, delivery, client):
-    raw = mails.status_notification(delivery)
+def receive(raw, client):
     body = {"FromFull": {"Email": "", "Name": ""}, "Headers": [], "RawEmail": raw.decode(), "MessageID": "1"}
-    answer = client.post("/anymail/postmark/inbound/", body, content_type="application/json", headers=basic_auth())
-    assert answer.status_code == 200
+    return client.post("/anymail/postmark/inbound/", body, content_type="application/json", headers=basic_auth())
+
+
+def test_a_returned_mail_that_a_service_receives_is_read(services, delivery, client):
+    assert receive(mails.status_notification(delivery), client).status_code == 200
     assert suppressions() == ["hard_bounce"]
+
+
+def test_a_returned_mail_that_needs_a_missing_extra_is_not_sent_again(services, delivery, client, monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "flufl.bounce", None)
+    assert receive(mails.qmail_bounce(delivery), client).status_code == 200
+    assert "pip install 'django-klaxon[bounces]'" in caplog.text
 
 
 def test_a_receiver_learns_of_a_new_event_after_the_commit(services, sent, client, django_capture_on_commit_callbacks):

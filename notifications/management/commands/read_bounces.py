@@ -10,11 +10,10 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from notifications.exceptions import MissingExtra
 from notifications.management.base import DatabaseCommand
 from notifications.management.counts import format_count
-from notifications.tracking.bounce_mails import MAX_BYTES, read_reports
-from notifications.tracking.record import record_named
+from notifications.tracking.bounce_mails import MAX_BYTES
+from notifications.tracking.mails import UNREADABLE, UNREADABLE_HINT, record_mail
 
 STDIN = "-"
 TEMPORARY_FAILURE = 75
@@ -45,27 +44,27 @@ class Command(DatabaseCommand):
         parser.add_argument("--delete", action="store_true", help="delete the reports that were read from the mailbox")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            self.stdout.write(summarize(self.read(options)))
-        except MissingExtra as error:
-            raise CommandError(str(error)) from error
+        counts = self.read(options)
+        unreadable = counts.pop(UNREADABLE, 0)
+        if unreadable and options["mailbox"] == STDIN:
+            raise CommandError(f"The mail cannot be read. {UNREADABLE_HINT}")
+        self.stdout.write(summarize(counts))
+        if unreadable:
+            mails = format_count(unreadable, "returned mail")
+            self.stderr.write(self.style.WARNING(f"{mails} could not be read, and stay unchanged. {UNREADABLE_HINT}"))
 
     def read(self, options: Any) -> Counter[str]:
-        counts: Counter[str] = Counter()
         if options["mailbox"] == STDIN:
-            counts.update(read_mail(sys.stdin.buffer.read(MAX_BYTES)))
-        else:
-            for found in iterate_mailbox(open_mailbox(options["mailbox"]), options["delete"]):
-                counts.update(found)
+            return read_mail(sys.stdin.buffer.read(MAX_BYTES))
+        counts: Counter[str] = Counter()
+        for found in iterate_mailbox(open_mailbox(options["mailbox"]), options["delete"]):
+            counts.update(found)
         return counts
 
 
 def read_mail(raw: bytes) -> Counter[str]:
     """Record what a mail reports; return the number of its reports by what became of them."""
-    counts: Counter[str] = Counter(mails=1)
-    for report in read_reports(raw):
-        counts[record_named(report)] += 1
-    return counts
+    return Counter(mails=1) + record_mail(raw)
 
 
 def open_mailbox(path: str) -> mailbox.Mailbox[Any]:
