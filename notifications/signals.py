@@ -7,6 +7,7 @@ the notifications; ``commit`` is the same object for all notifications of one tr
 (``partition, notification, user``) is sent after the commit of a user's first acknowledgement.
 ``tracking_event_recorded`` (``partition, event``) is sent after the commit of a new :class:`TrackingEvent`, such as a
 bounce; its ``delivery`` is None if Klaxon did not send the mail, or if the outcome of its delivery is not written yet.
+Then it is sent again when the delivery is known.
 ``recipient_unsubscribed`` (``partition, user, cluster, channel, scope, name, notification_id``) is sent after the
 commit of what a user has turned off by the link in an email.
 """

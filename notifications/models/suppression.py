@@ -76,6 +76,20 @@ class SuppressionQuerySet(models.QuerySet["Suppression"]):
             counted.update(refusals=models.F("refusals") + 1, created_at=now, reason=row.reason, detail=row.detail)
             counted.filter(refusals__gte=REFUSALS_UNTIL_SUPPRESSED).update(is_active=True)
 
+    def withdraw(self, kind: str, address: str, reason: str, created_at: datetime) -> bool:
+        """End the suppression in all clusters that was made at a time for a reason; return whether there was one.
+
+        Use it if a later report shows that it was too wide.
+        """
+        made = self.filter(kind=kind, address_hash=hash_normalized(address), cluster=None, is_active=True)
+        return bool(made.filter(reason=reason, created_at=created_at).update(is_active=False, refusals=0))
+
+    def was_lifted(self, kind: str, address: str, since: datetime) -> bool:
+        """Return whether the suppression of an address in all clusters was lifted since a time."""
+        return self.filter(
+            kind=kind, address_hash=hash_normalized(address), cluster=None, lifted_at__gte=since
+        ).exists()
+
     def lift(self, by: Any, note: str, now: datetime) -> int:
         """End suppressions, and forget the refusals that were counted; return the number of rows.
 

@@ -161,7 +161,7 @@ def _read_mail(delivery: Delivery, message: EmailMultiAlternatives, event: Notif
 
 
 def find_links(text: str) -> list[Link]:
-    """Return the links to track, except those to the pages for unsubscribing, because their tokens must not be stored."""
+    """Return the links to track. Those to the pages for unsubscribing contain a token, which must not be stored."""
     return [link for link in LinkFinder(text).links if not _has_token(link.url)]
 
 

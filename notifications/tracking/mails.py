@@ -20,8 +20,8 @@ UNREADABLE_HINT = (
 def record_mail(raw: bytes) -> Counter[str]:
     """Record what a mail reports; return the number of its reports by what became of them.
 
-    The keys are those of :func:`~notifications.tracking.record.record_named`, and ``"unreadable"`` for a mail that names
-    a delivery and that only flufl.bounce can read, which is not installed.
+    The keys are the results of :func:`~notifications.tracking.record.record_named`, and ``"unreadable"`` for a mail
+    that names a delivery and that only flufl.bounce can read, which is not installed.
     """
     try:
         reports = read_reports(raw)

@@ -141,16 +141,34 @@ def _suppress(report: Report, event: TrackingEvent, delivery: Delivery | None, n
         if delivery is None or event.is_first:
             suppressions.count_refusal(EMAIL, address, now, event.detail)
         return
-    is_complaint, cluster_id, pairs = report.effect is Effect.COMPLAINT, None, {(EMAIL, address)}
-    if is_complaint and delivery is not None:
-        # A complaint is about the mails of one tenant, and about the person: not about one of their addresses.
-        cluster_id, pairs = delivery.notification.cluster_id, pairs | _list_account_addresses(delivery)
-    suppressions.suppress(pairs, CAUSES[report.effect], now, cluster_id, event.detail)
+    if report.effect is Effect.COMPLAINT and delivery is not None:
+        _suppress_person(event, delivery, now)
+    else:
+        suppressions.suppress({(EMAIL, address)}, CAUSES[report.effect], now, None, event.detail)
 
 
-def _list_account_addresses(delivery: Delivery) -> set[Pair]:
-    address = get_account_address(delivery.recipient, EMAIL) if delivery.recipient is not None else ""
-    return {(EMAIL, address)} if address else set()
+def _suppress_person(event: TrackingEvent, delivery: Delivery, now: datetime) -> None:
+    """Suppress the recipient of a delivery after a complaint.
+
+    It is about the mails of one tenant, and about the person: not about one of their addresses.
+    """
+    pairs: set[Pair] = {(EMAIL, delivery.address)}
+    if delivery.recipient is not None and (account := get_account_address(delivery.recipient, EMAIL)):
+        pairs.add((EMAIL, account))
+    suppressions = Suppression.objects.using(event._state.db)
+    suppressions.suppress(pairs, Suppression.Cause.COMPLAINT, now, delivery.notification.cluster_id, event.detail)
+
+
+def _narrow_complaint(event: TrackingEvent, delivery: Delivery) -> None:
+    """Limit the suppression by an early complaint, which applies to all clusters, to the person and their cluster.
+
+    If somebody has lifted it in the meantime, it stays lifted.
+    """
+    at, suppressions = event.recorded_at, Suppression.objects.using(event._state.db)
+    is_narrowed = suppressions.withdraw(EMAIL, delivery.address, Suppression.Cause.COMPLAINT, at)
+    is_complaint = event.kind == Kind.COMPLAINED and not suppressions.was_lifted(EMAIL, delivery.address, at)
+    if is_narrowed or is_complaint:
+        _suppress_person(event, delivery, at)
 
 
 @read_from_primary()
@@ -181,6 +199,8 @@ def _match(events: Sequence[TrackingEvent], now: datetime, using: str) -> None:
                 if unmatched.update(delivery=delivery):
                     event.delivery = delivery
                     apply_to_delivery(event, delivery, now)
+                    _narrow_complaint(event, delivery)
+                    _send_signal(event, using)
 
 
 def clean(text: str, length: int) -> str:

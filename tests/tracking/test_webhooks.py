@@ -9,10 +9,11 @@ import pytest
 from notifications import signals
 from notifications.core import clock
 from notifications.models import Delivery, NotificationLog, Suppression, TrackingEvent, TrackingFigure
+from notifications.models.suppression import hash_normalized
 from notifications.tracking.record import match_late
 from notifications.tracking.reports import Effect
 from notifications.tracking.webhooks import judge_event
-from tests.factories import UserFactory
+from tests.factories import ClusterFactory, UserFactory, UserSettingsFactory
 from tests.tracking import mails
 from tests.tracking.conftest import send_newsletter
 from tests.tracking.payloads import BASIC_USER, MAILGUN_KEY, MESSAGE_IDS, Services, Webhook, basic_auth
@@ -273,6 +274,62 @@ def test_an_event_that_comes_before_the_outcome_is_matched_later(services, clien
     assert NotificationLog.objects.get(kind="provider_event").error_message == "delivered"
     match_late(clock.now(), lambda: False)
     assert NotificationLog.objects.filter(kind="provider_event").count() == 1
+
+
+class TestComplaintsBeforeTheOutcome:
+    """Until the mail is known, they apply to all clusters."""
+
+    @pytest.fixture
+    def early(self, services, client):
+        user, cluster = UserFactory(), ClusterFactory()
+        cluster.members.add(user)
+        UserSettingsFactory(user=user, cluster=cluster, addresses={"email": "other@example.com"})
+        delivery = send_newsletter(user, cluster)
+        services.build("postmark", "complained", delivery.address).send(client)
+        assert list(Suppression.objects.values_list("reason", "cluster", "is_active")) == [("complaint", None, True)]
+        Delivery.objects.update(provider_message_id=MESSAGE_IDS["postmark"])
+        return delivery
+
+    def find_active(self):
+        rows = Suppression.objects.filter(is_active=True)
+        return sorted(rows.values_list("reason", "cluster", "address_hash"))
+
+    def test_they_are_limited_to_the_person_and_the_cluster_of_the_mail(self, early):
+        match_late(clock.now(), lambda: False)
+        cluster, addresses = early.notification.cluster_id, (early.address, early.recipient.email)
+        expected = sorted(("complaint", cluster, hash_normalized(address)) for address in addresses)
+        assert self.find_active() == expected
+        match_late(clock.now(), lambda: False)
+        assert self.find_active() == expected
+
+    def test_a_soft_bounce_afterwards_is_the_first(self, early):
+        match_late(clock.now(), lambda: False)
+        Suppression.objects.count_refusal("email", early.address, clock.now())
+        assert Suppression.objects.get(cluster=None).refusals == 1
+
+    def test_those_that_were_lifted_stay_lifted(self, early):
+        Suppression.objects.all().lift(None, "they asked for it", clock.now())
+        match_late(clock.now(), lambda: False)
+        assert self.find_active() == []
+
+    def test_another_suppression_of_the_address_stays(self, early):
+        Suppression.objects.update(reason="hard_bounce")
+        match_late(clock.now(), lambda: False)
+        assert [row[:2] for row in self.find_active()].count(("hard_bounce", None)) == 1
+
+    def test_a_receiver_learns_of_the_delivery(self, early, django_capture_on_commit_callbacks):
+        seen = []
+
+        def receive(sender, partition, event, **kwargs):
+            seen.append((event.kind, event.delivery))
+
+        signals.tracking_event_recorded.connect(receive)
+        try:
+            with django_capture_on_commit_callbacks(execute=True):
+                match_late(clock.now(), lambda: False)
+        finally:
+            signals.tracking_event_recorded.disconnect(receive)
+        assert seen == [("complained", early)]
 
 
 def test_events_of_other_mails_are_deleted_after_a_day_and_evidence_stays(services, client):
