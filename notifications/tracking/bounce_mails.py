@@ -7,7 +7,7 @@ that only its recipient and the servers on its way know. Mails of servers withou
 import hashlib
 import logging
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from email import message_from_bytes, message_from_string, policy
 from email.message import Message
@@ -35,7 +35,7 @@ MAX_BLOCKS = 100
 """The number of recipients of a status notification that are read. Each is recorded on its own."""
 FIRST_YEAR = 2000
 """An earlier date is wrong, and may be outside of what a database can store."""
-BLANK_LINE = re.compile(r"\r?\n[ \t]*\r?\n")
+BLANK_LINES = re.compile(r"\r?\n(?:[ \t]*\r?\n)+")
 COPIED_HEADER = re.compile(r"^[>\s]*(return-path|received|message-id):", re.IGNORECASE | re.MULTILINE)
 MESSAGE_ID = re.compile(r"<[^<>\s@]{1,180}@[^<>\s]{1,180}>")
 RETURNED_PARTS = (
@@ -45,13 +45,26 @@ RETURNED_PARTS = (
     "message/rfc822-headers",
     "message/global-headers",
 )
+STATUS, FEEDBACK = "fields/status", "fields/feedback"
 # The second is for addresses that are not ASCII (RFC 6533, 3).
-STATUS_PARTS = ("message/delivery-status", "message/global-delivery-status")
+FIELD_TYPES = {
+    "message/delivery-status": STATUS,
+    "message/global-delivery-status": STATUS,
+    "message/feedback-report": FEEDBACK,
+}
 ACTIONS = {"failed": Kind.BOUNCED, "delayed": Kind.DEFERRED, "delivered": Kind.DELIVERED}
 """The actions that say something about the mailbox. *Relayed* and *expanded* say only that the mail went on."""
 COMPLAINT_TYPES = ("abuse", "fraud", "virus", "other")
 GAVE_UP_CODES = ("4.4.7", "5.4.7")
 """The server has tried for days (RFC 3463, 3.5)."""
+
+
+class ReportMail(Message):
+    """A mail whose parts with fields are texts. Python would parse them as messages before it decodes them."""
+
+    def get_content_type(self) -> str:
+        kind = super().get_content_type()
+        return FIELD_TYPES.get(kind, kind)
 
 
 def read_reports(raw: bytes) -> list[Report]:
@@ -68,17 +81,22 @@ def read_reports(raw: bytes) -> list[Report]:
 
 
 def _read_mail(raw: bytes) -> Iterator[Report]:
-    message = message_from_bytes(raw, policy=policy.compat32)
-    kind = str(message.get_param("report-type") or "").lower()
-    if message.get_content_type() == "multipart/report" and kind == "feedback-report":
+    message = _parse_mail(raw)
+    if message.get_content_type() != "multipart/report":
+        return _read_old_bounce(message, raw)
+    # The parameter report-type is the type of this part (RFC 6522, 3), but Python cannot decode it (RFC 2231).
+    parts: Any = message.get_payload() if message.is_multipart() else ()
+    if any(part.get_content_type() == FEEDBACK for part in parts):
         return _read_complaint(message, raw)
-    if message.get_content_type() == "multipart/report":
-        return _read_status_notification(message, raw)
-    return _read_old_bounce(message, raw)
+    return _read_status_notification(message, raw)
+
+
+def _parse_mail(raw: bytes) -> Message:
+    return message_from_bytes(raw, _class=ReportMail, policy=policy.compat32)
 
 
 def _read_complaint(message: Message, raw: bytes) -> Iterator[Report]:
-    fields = _find_fields(message, ("message/feedback-report",))
+    fields = _find_fields(message, FEEDBACK)
     kinds = {str(block.get("Feedback-Type", "")).strip().lower() for block in fields}
     if kinds.isdisjoint(COMPLAINT_TYPES):
         # Such as auth-failure, which is about DKIM, or not-spam.
@@ -98,7 +116,7 @@ def _read_complaint(message: Message, raw: bytes) -> Iterator[Report]:
 def _read_status_notification(message: Message, raw: bytes) -> Iterator[Report]:
     message_ids, at = find_message_ids(message, raw), _read_date(message)
     # The first block is about the whole mail.
-    for number, fields in enumerate(_find_fields(message, STATUS_PARTS)[: MAX_BLOCKS + 1]):
+    for number, fields in enumerate(_find_fields(message, STATUS)[: MAX_BLOCKS + 1]):
         action = str(fields.get("Action", "")).split(";")[0].strip().lower()
         if kind := ACTIONS.get(action):
             detail = " ".join(filter(None, (_get(fields, "Status"), _get(fields, "Diagnostic-Code"))))
@@ -133,7 +151,7 @@ def _read_old_bounce(message: Message, raw: bytes) -> Iterator[Report]:
         return
     flufl: Any = extras.import_optional("flufl.bounce")
     try:
-        temporary, permanent = flufl.all_failures(message)
+        temporary, permanent = flufl.all_failures(message_from_bytes(raw))
     except Exception:
         # Any detector can fail with any error if a mail is malformed. The other mails must still be read.
         logger.exception("A mail cannot be read as a returned mail, so it is ignored.")
@@ -166,7 +184,7 @@ def _is_from_mail_system(message: Message) -> bool:
 def find_named_ids(raw: bytes) -> tuple[str, ...]:
     """Return the ids of the mail that a report is about, whether or not the report can be read."""
     raw = raw[:MAX_BYTES]
-    return find_message_ids(message_from_bytes(raw, policy=policy.compat32), raw)
+    return find_message_ids(_parse_mail(raw), raw)
 
 
 def find_message_ids(message: Message, raw: bytes) -> tuple[str, ...]:
@@ -192,33 +210,15 @@ def _get_returned_headers(part: Message) -> str:
     return str(headers.get("Message-ID", ""))
 
 
-def _find_fields(message: Message, content_types: Collection[str]) -> list[Any]:
-    """Return the blocks of fields in the parts of these types."""
-    blocks: list[Any] = []
+def _find_fields(message: Message, content_type: str) -> list[Message]:
+    """Return the blocks of fields in the parts of a type."""
+    blocks: list[Message] = []
     for part in message.walk():
-        if part.get_content_type() in content_types:
-            blocks += _split_fields(part)
+        if part.get_content_type() == content_type:
+            content: Any = part.get_payload(decode=True) or b""
+            texts = BLANK_LINES.split(content.decode("utf-8", "replace").lstrip())
+            blocks += [message_from_string(text) for text in texts if text.strip()]
     return blocks
-
-
-def _split_fields(part: Message) -> list[Any]:
-    payload: Any = part.get_payload()
-    if part.get_content_type() == "message/delivery-status" and isinstance(payload, list):
-        # Python has parsed it into one message for each block.
-        return payload
-    text = _decode_part(part).decode("utf-8", "replace")
-    return [message_from_string(block) for block in BLANK_LINE.split(text) if block.strip()]
-
-
-def _decode_part(part: Message) -> bytes:
-    """Return the content of a part, which Python may have parsed as a message without decoding it."""
-    if not part.is_multipart():
-        return bytes(part.get_payload(decode=True) or b"")
-    parsed: Any = part.get_payload(0)
-    raw = Message()
-    raw["Content-Transfer-Encoding"] = str(part.get("Content-Transfer-Encoding", "8bit"))
-    raw.set_payload(parsed.as_bytes().decode("ascii", "surrogateescape"))
-    return bytes(raw.get_payload(decode=True) or b"")
 
 
 def _get(fields: Any, name: str) -> str:

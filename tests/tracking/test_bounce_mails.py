@@ -8,6 +8,7 @@ from contextlib import closing
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db.models.signals import post_save
 
 from notifications.models import Delivery, NotificationLog, Suppression, TrackingEvent
 from notifications.recipients import Address
@@ -127,15 +128,25 @@ class TestStatusNotifications:
         assert read(mails.status_notification(delivery, part="message/global-headers", **options)) == ["recorded"]
         assert suppressions() == ["hard_bounce"]
 
-    def test_its_fields_may_be_encoded(self, delivery):
-        fields = f"Final-Recipient: utf-8; {delivery.address}\r\nAction: failed\r\nStatus: 5.1.1\r\n"
-        encoded = base64.encodebytes(f"Reporting-MTA: dns; mx.example.org\r\n\r\n{fields}".encode()).decode()
-        raw = mails.status_notification(delivery, fields_type="message/global-delivery-status").decode()
-        head, status, rest = raw.partition("Content-Type: message/global-delivery-status\r\n")
+    @pytest.mark.parametrize("kind", ["message/delivery-status", "message/global-delivery-status"])
+    @pytest.mark.parametrize("encoding", ["base64", "quoted-printable"])
+    def test_the_fields_may_be_encoded(self, kind, encoding, delivery):
+        fields = f"Final-Recipient: rfc822; {delivery.address}\r\nAction: failed\r\nStatus: 5.1.1\r\n"
+        text = f"Reporting-MTA: dns; mx.example.org\r\n\r\n{fields}".encode()
+        if encoding == "base64":
+            encoded = base64.encodebytes(text).decode()
+        else:
+            encoded = text.decode().replace("5.1.1", "5=2E1.1").replace("failed", "fai=\r\nled")
+        raw = mails.status_notification(delivery, fields_type=kind).decode()
+        head, status, rest = raw.partition(f"Content-Type: {kind}\r\n")
         tail = rest[rest.index("--=_b") :]
-        again = f"{head}{status}Content-Transfer-Encoding: base64\r\n\r\n{encoded}\r\n{tail}"
+        again = f"{head}{status}Content-Transfer-Encoding: {encoding}\r\n\r\n{encoded}\r\n{tail}"
         assert read(again.encode()) == ["recorded"]
         assert suppressions() == ["hard_bounce"]
+
+    def test_the_fields_may_be_separated_by_several_blank_lines(self, delivery):
+        raw = mails.status_notification(delivery, recipient=[delivery.address] * 2)
+        assert len(read_reports(raw.replace(b"\r\n\r\nFinal-", b"\r\n \r\n\r\nFinal-"))) == 2
 
     @pytest.mark.parametrize(
         ("status", "diagnostic", "effect"),
@@ -198,6 +209,12 @@ class TestComplaints:
     @pytest.mark.parametrize("kind", ["Fraud", "virus", "other"])
     def test_all_kinds_of_abuse_are(self, kind, delivery):
         read(mails.complaint(delivery, kind=kind))
+        assert suppressions() == ["complaint"]
+
+    def test_the_type_of_the_report_may_be_written_with_its_charset(self, delivery):
+        """RFC 2231, 4."""
+        raw = mails.complaint(delivery).replace(b"report-type=feedback", b"report-type*=us-ascii''feedback")
+        assert read(raw) == ["recorded"]
         assert suppressions() == ["complaint"]
 
 
@@ -277,6 +294,36 @@ class TestCommand:
     def test_a_path_that_is_no_mailbox_is_refused(self, tmp_path):
         with pytest.raises(CommandError, match="neither an mbox file nor a Maildir folder"):
             self.run(str(tmp_path / "missing"))
+
+    def test_one_mail_in_a_file_is_not_taken_for_an_empty_mailbox(self, delivery, tmp_path):
+        path = tmp_path / "mail.eml"
+        path.write_bytes(mails.status_notification(delivery))
+        with pytest.raises(CommandError, match="read_bounces - <"):
+            self.run(str(path))
+
+    def test_an_empty_mbox_has_no_mails(self, tmp_path):
+        path = tmp_path / "box"
+        path.write_bytes(b"")
+        assert self.run(str(path)).startswith("Read 0 mails")
+
+    def test_mails_that_another_program_removes_are_skipped(self, delivery, tmp_path):
+        """The mails are moved to another folder while the first one is recorded."""
+        path, seen = tmp_path / "box", []
+        numbers = range(3)
+        raws = [mails.status_notification(delivery, message_id=f"<{number}@mx.example.org>") for number in numbers]
+        self.fill(mailbox.Maildir(str(path)), *raws)
+
+        def remove_all(sender, instance, **kwargs):
+            seen.append(instance.pk)
+            for file in (path / "new").iterdir():
+                file.unlink()
+
+        post_save.connect(remove_all, sender=TrackingEvent)
+        try:
+            output = self.run(str(path), "--delete")
+        finally:
+            post_save.disconnect(remove_all, sender=TrackingEvent)
+        assert (output[:11], len(seen)) == ("Read 1 mail", 1)
 
     def test_a_missing_extra_is_named(self, delivery, monkeypatch):
         monkeypatch.setitem(sys.modules, "flufl.bounce", None)

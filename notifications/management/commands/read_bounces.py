@@ -16,6 +16,7 @@ from notifications.tracking.bounce_mails import MAX_BYTES
 from notifications.tracking.mails import UNREADABLE, UNREADABLE_HINT, record_mail
 
 STDIN = "-"
+MBOX_START = b"From "
 TEMPORARY_FAILURE = 75
 """EX_TEMPFAIL of sysexits.h. A mail server that runs the command then tries again later; others return the mail."""
 
@@ -70,28 +71,39 @@ def read_mail(raw: bytes) -> Counter[str]:
 def open_mailbox(path: str) -> mailbox.Mailbox[Any]:
     """Open a Maildir or an mbox file.
 
-    :raises CommandError: if there is none.
+    :raises CommandError: if it is neither.
     """
     if Path(path, "cur").is_dir():
         return mailbox.Maildir(path, create=False)
-    if Path(path).is_file():
-        return mailbox.mbox(path, create=False)
-    raise CommandError(f"{path} is neither an mbox file nor a Maildir folder. Name one of them, or - for stdin.")
+    if not Path(path).is_file():
+        raise CommandError(f"{path} is neither an mbox file nor a Maildir folder. Name one of them, or - for stdin.")
+    with Path(path).open("rb") as file:
+        first = next((line for line in file if line.strip()), MBOX_START)
+    if not first.startswith(MBOX_START):
+        raise CommandError(
+            f"{path} is not an mbox file, because its first line does not begin with 'From '. If it contains one mail, "
+            f"read it with: manage.py read_bounces - < {path}"
+        )
+    return mailbox.mbox(path, create=False)
 
 
 def iterate_mailbox(box: mailbox.Mailbox[Any], deletes: bool) -> Iterator[Counter[str]]:
     """Read all mails, and yield the counts of each. A mail is deleted only after it was recorded.
 
-    Mails that are no report about a delivery stay.
+    Mails that are no report about a delivery stay. Those that another program removes in the meantime are skipped.
     """
     try:
         if deletes:
             box.lock()
         for key in list(box.keys()):
-            counts = read_mail(box.get_bytes(key))
+            try:
+                raw = box.get_bytes(key)
+            except (KeyError, FileNotFoundError):
+                continue
+            counts = read_mail(raw)
             yield counts
             if deletes and counts.keys() & {"recorded", "known"}:
-                box.remove(key)
+                box.discard(key)
     except mailbox.ExternalClashError as error:
         raise CommandError(f"Another process uses the mailbox: {error}. Try again later.") from error
     finally:
