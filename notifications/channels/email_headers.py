@@ -75,7 +75,8 @@ def _build_message_id(delivery: Delivery, domain: str) -> UnfoldedHeader:
     3.6.4)."""
     notification, key = delivery.notification, delivery.idempotency_key
     # With the time, because a database that is created anew begins with the same keys.
-    digest = _hash(f"{notification.correlation_id}:{notification.created_at}:{key}")
+    created_at = notification.created_at.timestamp() if notification.created_at else ""
+    digest = _hash(f"{notification.correlation_id}:{created_at}:{key}")
     return UnfoldedHeader(f"<{digest}.{key}@{domain}>", "Message-ID")
 
 

@@ -102,13 +102,16 @@ def make_mail(html: str, attachments: Sequence[Attachment], domain: str, **field
     :param domain: the domain of the sender, for the ids of images.
     :param fields: the other arguments of ``EmailMultiAlternatives``.
     """
-    names = {unquote(name) for name in CONTENT_ID_LINK.findall(html)} if attachments else set()
-    ids = {file.name: _make_content_id(file.name, domain) for file in attachments if file.name in names}
+    ids: dict[str, str] = {}
+    if attachments:
+        names = {unquote(name) for name in CONTENT_ID_LINK.findall(html)}
+        ids = {file.name: _make_content_id(file.name, domain) for file in attachments if file.name in names}
+        html = CONTENT_ID_LINK.sub(lambda link: _replace_link(link, ids), html)
     # With other files, mail clients find the images in a multipart/mixed as well.
     is_related = bool(ids) and all(file.name in ids for file in attachments)
     message = (RelatedMail if is_related else EmailMultiAlternatives)(**fields)
     if html:
-        message.attach_alternative(CONTENT_ID_LINK.sub(lambda link: _replace_link(link, ids), html), "text/html")
+        message.attach_alternative(html, "text/html")
     for attachment in attachments:
         attach(message, attachment, ids.get(attachment.name, ""))
     return message

@@ -4,8 +4,10 @@ The rule is the one that ``explain()`` and ``why()`` name for the gate ``prefere
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
+from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext
 from django.utils.translation import gettext_noop as _
 
@@ -39,9 +41,12 @@ ROLE_PREFIX = "role "
 CHANNELS = {"email": _("email")}
 
 
-def get_footer_fields(delivery: Delivery, event: NotificationEvent, person: Person) -> dict[str, str]:
-    """Return the reason for the footer of an email. It uses no query."""
-    return {"reason": describe_receipt(delivery, event, person)}
+def get_footer_fields(delivery: Delivery, event: NotificationEvent, person: Person) -> dict[str, Any]:
+    """Return the reason for the footer of an email. It uses no query.
+
+    The reason is described when the footer is shown, because an HTML page of the host may not show it.
+    """
+    return {"reason": SimpleLazyObject(partial(describe_receipt, delivery, event, person))}
 
 
 def describe_receipt(delivery: Delivery, event: NotificationEvent, person: Person) -> str:

@@ -36,10 +36,11 @@ class Footer:
         return getattr(self, name)
 
 
-FooterSource = Callable[[Any, Any, Any], Mapping[str, str]]
+FooterSource = Callable[[Any, Any, Any], Mapping[str, Any]]
 """A function from a delivery, its event and its person to the fields of :class:`Footer` that it knows.
 
-It is called for every message in the recipient's language, so it must not use the database.
+It is called for every message in the recipient's language, so it must not use the database. A field that takes long can
+be a ``SimpleLazyObject``, because not every email shows the footer.
 """
 FOOTER_SOURCES: dict[str, FooterSource] = {}
 
@@ -59,7 +60,7 @@ def build_footer(delivery: Any, event: Any, person: Any) -> Footer:
 
     :param person: the recipient, with the user and the settings; see ``notifications.sending.gates.Person``.
     """
-    fields: dict[str, str] = {}
+    fields: dict[str, Any] = {}
     for source in FOOTER_SOURCES.values():
         fields.update(source(delivery, event, person))
     return Footer(**fields)

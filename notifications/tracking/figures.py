@@ -17,7 +17,7 @@ from notifications.outcomes import DeliveryState
 from notifications.storage.outbox import StateChange
 
 Metric = TrackingFigure.Metric
-METRIC_BY_STATE = {DeliveryState.SENT: Metric.SENT, DeliveryState.DEAD: Metric.FAILED}
+METRIC_BY_STATE: dict[str, Metric] = {DeliveryState.SENT: Metric.SENT, DeliveryState.DEAD: Metric.FAILED}
 METRIC_BY_KIND = {
     (TrackingEvent.Kind.DELIVERED, False): Metric.DELIVERED,
     (TrackingEvent.Kind.REJECTED, False): Metric.BOUNCED,
@@ -35,10 +35,11 @@ def count_outcomes(outcomes: Sequence[tuple[Delivery, StateChange]], using: str,
     """Count the deliveries that were sent or that failed. A hook of the worker."""
     counts: Counter[FigureKey] = Counter()
     for delivery, change in outcomes:
-        metric = METRIC_BY_STATE.get(DeliveryState(change.state))
+        metric = METRIC_BY_STATE.get(change.state)
         if metric and (key := make_figure_key(delivery, metric, at)):
             counts[key] += 1
-    TrackingFigure.objects.using(using).add(counts)
+    if counts:
+        TrackingFigure.objects.using(using).add(counts)
 
 
 def count_event(event: TrackingEvent, delivery: Delivery, number: int = 1) -> None:

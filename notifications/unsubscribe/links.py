@@ -72,21 +72,22 @@ def get_footer_fields(delivery: Delivery, event: NotificationEvent, person: Any)
     """
     if delivery.recipient_id is None:
         return {}
-    page = get_page_url(delivery)
     theme = get_theme(delivery.notification.cluster, delivery.notification.event)
+    page = get_page_url(delivery, theme.base_url)
     return {
         "preferences_url": theme.preferences_url or page,
         "unsubscribe_url": "" if event.bypasses_preferences else page,
     }
 
 
-def get_page_url(delivery: Delivery) -> str:
+def get_page_url(delivery: Delivery, base_url: str) -> str:
     """Return the URL of the page on which the recipient chooses what they get on the channel of a delivery.
 
     It is empty if the site has no such page: without ``BASE_URL`` or ``notifications.urls``.
+
+    :param base_url: the address of the site, from the theme of the delivery.
     """
     notification = delivery.notification
-    base_url = get_theme(notification.cluster, notification.event).base_url
     # A site that only sends may have no URLs at all.
     path = get_path_parts(getattr(settings, "ROOT_URLCONF", ""))
     if not base_url or path is None:

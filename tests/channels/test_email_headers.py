@@ -5,6 +5,7 @@ import pickle
 import random
 import re
 from collections import Counter
+from datetime import UTC, datetime
 from email import message_from_bytes, policy
 
 import pytest
@@ -104,7 +105,8 @@ def test_automatic_replies_are_prevented_without_precedence():
 
 
 def test_the_id_differs_after_the_database_was_created_anew():
-    assert headers_of(created_at="2026-01-01")["Message-ID"] != headers_of(created_at="2026-01-02")["Message-ID"]
+    first, second = (datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2))
+    assert headers_of(created_at=first)["Message-ID"] != headers_of(created_at=second)["Message-ID"]
 
 
 class TestLongHeaders:

@@ -7,8 +7,8 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
+from django.conf import settings
 from django.template.defaultfilters import linebreaks_filter
-from django.utils import translation
 from django.utils.html import escape
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -36,8 +36,7 @@ class Layout:
     :param links: the footer, which templates read as ``footer``.
     :param label: the name of the event for users, in the recipient's language.
     :param action_url: the address of the button; empty for no button.
-    :param preview: the text that mailboxes show after the subject; by default, the beginning of a text part that is
-        longer than twice :data:`MAX_PREVIEW_LENGTH`.
+    :param preheader: the text that mailboxes show after the subject, if the event gives one.
     :param subject: the rendered subject, for the parts after it.
     :param text: the rendered text part, for the parts after it.
     :param variant: the variant of the A/B test that the recipient gets; empty if the event has none.
@@ -49,7 +48,7 @@ class Layout:
     label: str
     action_url: str = ""
     action_label: str = ""
-    preview: str = ""
+    preheader: str = ""
     subject: str = ""
     text: str = ""
     variant: str = ""
@@ -62,7 +61,7 @@ class Layout:
         """
         self.action_url = find_action_url(variables, self.theme.base_url)
         self.action_label = str(variables.get("action_label") or "") or (self.action_url and _("Open"))
-        self.preview = str(variables.get("preheader") or "")
+        self.preheader = str(variables.get("preheader") or "")
 
     def add_part(self, part: str, text: str) -> None:
         """Keep a rendered part for the parts after it."""
@@ -70,9 +69,16 @@ class Layout:
             self.subject = text
         elif part == TEXT:
             self.text = text
-            # Mailboxes show a short text anyway. Spam filters dislike it if the HTML contains all words twice.
-            if not self.preview and len(text) > 2 * MAX_PREVIEW_LENGTH:
-                self.preview = " ".join(text[: 2 * MAX_PREVIEW_LENGTH].split())[:MAX_PREVIEW_LENGTH]
+
+    @property
+    def preview(self) -> str:
+        """The preheader or, without one, the beginning of a text that is longer than twice its length.
+
+        Mailboxes show a short text anyway. Spam filters dislike it if the HTML contains all words twice.
+        """
+        if self.preheader or len(self.text) <= 2 * MAX_PREVIEW_LENGTH:
+            return self.preheader
+        return " ".join(self.text[: 2 * MAX_PREVIEW_LENGTH].split())[:MAX_PREVIEW_LENGTH]
 
     @property
     def footer(self) -> Footer:
@@ -149,7 +155,7 @@ def build_layout(
         theme=get_theme(notification.cluster, event.name),
         priority=NotificationPriority(notification.priority),
         language=language,
-        direction="rtl" if translation.get_language_bidi() else "ltr",
+        direction="rtl" if language.partition("-")[0] in settings.LANGUAGES_BIDI else "ltr",
     )
     footer = build_footer(delivery, event, person) if HTML in parts else Footer()
     return Layout(frame, footer, event.words, variant=find_variant(event, delivery))

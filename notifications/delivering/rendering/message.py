@@ -44,7 +44,7 @@ def render_delivery(
         completed = complete_text(rendered, channel, layout)
     if channel.derived_parts:
         warn_of_clipping(completed.html, delivery)
-    return replace(completed, is_sensitive=is_sensitive)
+    return replace(completed, is_sensitive=True) if is_sensitive else completed
 
 
 def _choose_renderer(notification: Notification, channel: BaseChannel, is_sensitive: bool) -> Callable[..., Rendered]:
@@ -65,4 +65,4 @@ def complete_text(rendered: Rendered, channel: BaseChannel | type[BaseChannel], 
     parts = rendered.parts
     if channel.derived_parts:
         parts = complete_bodies(parts, channel.derived_parts, layout)
-    return replace(rendered, parts=parts, footer=layout.links, label=layout.label)
+    return Rendered(parts, rendered.language, footer=layout.links, label=layout.label)

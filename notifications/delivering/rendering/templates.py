@@ -63,11 +63,13 @@ def render_notification(
 ) -> Rendered:
     """Return the text of a notification that is no digest or batch, for a user on a channel.
 
+    :param locale: the language and the time zone of the user, which must be active.
     :param reveals_secrets: whether only the recipient can see the text; see :func:`build_variables`.
     :raises TemplateMissing: if a required part has no template.
     """
     variables = build_variables(event, channel, notification, user, locale, layout, reveals_secrets)
-    return render(get_template_places(event.name, "", channel), *parts, variables, locale)
+    places = get_template_places(event.name, "", channel)
+    return Rendered(render_parts(places, *parts, variables, locale[0]), locale[0])
 
 
 def get_locale(user_settings: UserSettings | None) -> Locale:
