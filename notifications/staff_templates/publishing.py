@@ -34,7 +34,7 @@ from notifications.staff_templates.past import (
 )
 from notifications.staff_templates.published import PART_VARIANTS, build_source, forget_published
 from notifications.staff_templates.rendering import finish
-from notifications.staff_templates.tools import find_broken_links, inline_texts
+from notifications.staff_templates.tools import find_broken_links, find_markup_faults, inline_texts
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,14 @@ class RenderedContext:
 
     :param seconds: the CPU time that it took, without the compilation of the template.
     :param compile_seconds: that of the compilation, if the template was compiled for this message.
+    :param fragment: the HTML of the template, without the layout.
     """
 
     context: PastContext
     rendered: Rendered | Exception
     seconds: float = 0.0
     compile_seconds: float = 0.0
+    fragment: str = ""
 
 
 def publish(version: StaffTemplateVersion, shows_values: bool = True) -> None:
@@ -132,12 +134,14 @@ def find_context_problems(messages: Sequence[RenderedContext], shows_values: boo
     :raises RenderingUnavailable: if the cage cannot be used at present.
     """
     pages = [message.rendered.html if isinstance(message.rendered, Rendered) else "" for message in messages]
-    for message, broken_links in zip(messages, find_broken_links(pages, shows_values), strict=True):
+    markup_faults = find_markup_faults([message.fragment for message in messages], shows_values)
+    broken_links = find_broken_links(pages, shows_values)
+    for message, faults, links in zip(messages, markup_faults, broken_links, strict=True):
         if isinstance(message.rendered, Exception):
             yield f"{message.context}: {describe_failure(message.rendered, shows_values)}"
         else:
             seconds = message.seconds + message.compile_seconds
-            for problem in (*find_message_problems(message.rendered, seconds), *broken_links):
+            for problem in (*find_message_problems(message.rendered, seconds), *faults, *links):
                 yield f"{message.context}: {problem}"
     if problem := find_average_problem([message.seconds for message in messages]):
         yield problem
@@ -167,12 +171,13 @@ def render_contexts(
             yield RenderedContext(context, error)
     for context, job, result in _leave_out_untried(zip(built, jobs, CAGE.render(jobs), strict=True)):
         try:
-            rendered = lay_out(finish(result, job, channel, locale), context, event, channel, locale)
+            text = finish(result, job, channel, locale)
+            rendered = lay_out(text, context, event, channel, locale)
         except Exception as error:  # noqa: BLE001 - as for a message, whose worker logs it
             yield RenderedContext(context, error)
         else:
             times = (result.seconds, result.compile_seconds) if isinstance(result, RenderedJob) else ()
-            yield RenderedContext(context, rendered, *times)
+            yield RenderedContext(context, rendered, *times, fragment=text.rendered.html)
 
 
 def _leave_out_untried(

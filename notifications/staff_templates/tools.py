@@ -1,4 +1,4 @@
-"""What the editor does with texts that may be hostile: inline CSS, find broken links, compare versions. In the cage."""
+"""What the editor does with texts that may be hostile: inline CSS, find faults, compare versions. In the cage."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -21,6 +21,14 @@ LINK_FAULTS = {
     "malformed": gettext_lazy("The link %(link)r is malformed."),
     "relative": gettext_lazy("The link %(link)r is relative; begin it with {{ base_url }}."),
     "scheme": gettext_lazy("The link %(link)r has a scheme that mail programs refuse."),
+}
+MARKUP_FAULTS = {
+    "comment": gettext_lazy("A comment has no end. It hides the rest of the email, with the footer."),
+    "tag": gettext_lazy("The tag <%(name)s> has no end. It hides the rest of the email, with the footer."),
+    "unclosed": gettext_lazy("The element <%(name)s> has no end tag, so it can hide the footer of the email."),
+    "outside": gettext_lazy("The tag <%(name)s> is in no table of the template, so it breaks the layout of the email."),
+    "removed": gettext_lazy("Many mail programs remove the element <%(name)s>."),
+    "attribute": gettext_lazy("Many mail programs remove the attribute %(name)s."),
 }
 
 
@@ -59,6 +67,23 @@ def find_broken_links(pages: Sequence[str], shows_links: bool = True) -> list[li
     """
     found = iter(_run("find_broken_links", [[page] for page in pages if page], "Its links cannot be read."))
     return [[_describe_link(link, fault, shows_links) for link, fault in next(found)] if page else [] for page in pages]
+
+
+def find_markup_faults(fragments: Sequence[str], shows_names: bool = True) -> list[list[str]]:
+    """Return sentences for the HTML of each message: the first faults that hide the footer.
+
+    They also name markup that mail programs remove.
+
+    :param shows_names: whether the sentences contain the names of tags and attributes.
+    :raises TemplateFault, RenderingUnavailable: as :func:`find_broken_links`.
+    """
+    jobs = [[fragment] for fragment in fragments if fragment]
+    found = iter(_run("find_markup_faults", jobs, "Its HTML cannot be read."))
+    sentences = []
+    for fragment in fragments:
+        faults = next(found) if fragment else ()
+        sentences.append([str(MARKUP_FAULTS[fault] % {"name": name if shows_names else "…"}) for name, fault in faults])
+    return sentences
 
 
 def _describe_link(link: str, fault: str, shows_link: bool) -> str:

@@ -62,6 +62,12 @@ def test_without_past_notifications_sample_values_are_rendered(make_version):
         ({"subject": "x", "text": "{% for a in range(9**6) %}{% endfor %}"}, "OverflowError: Range too big"),
         ({"subject": "x", "text": "x", "html": "<a href='/pay/'>"}, "The link '/pay/' is relative; begin it with"),
         ({"subject": "x", "text": "x", "html": "<a href='{{ eta }}'>"}, "The link '' is empty."),
+        (
+            {"subject": "x", "text": "x", "html": "<p>hi</p><!-- oops"},
+            "A comment has no end.",
+        ),
+        ({"subject": "x", "text": "x", "html": "<p>hi</p><style>"}, "The element <style> has no end tag"),
+        ({"subject": "x", "text": "x", "html": "<p onclick='x'>hi</p>"}, "remove the attribute onclick."),
     ],
 )
 def test_a_message_that_is_too_long_or_has_a_broken_link_is_refused(make_version, texts, expected):

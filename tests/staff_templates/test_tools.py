@@ -1,4 +1,4 @@
-"""What the editor does with texts in the cage: inline CSS, find broken links, and compare versions."""
+"""What the editor does with texts in the cage: inline CSS, find faults, and compare versions."""
 
 import os
 
@@ -8,7 +8,13 @@ from notifications.core import extras
 from notifications.exceptions import PublishRefused
 from notifications.staff_templates.cage.faults import TemplateFault
 from notifications.staff_templates.publishing import publish
-from notifications.staff_templates.tools import build_diff, find_broken_links, inline_css, inline_texts
+from notifications.staff_templates.tools import (
+    build_diff,
+    find_broken_links,
+    find_markup_faults,
+    inline_css,
+    inline_texts,
+)
 from tests.staff_templates.conftest import deliver
 
 pytestmark = [pytest.mark.needs("jinja2", "css_inline")]
@@ -79,6 +85,9 @@ def test_a_version_whose_css_cannot_be_inlined_is_not_published(make_version):
         ("/pay/", "The link '/pay/' is relative; begin it with {{ base_url }}."),
         ("#gone", "The link '#gone' leads to an anchor that does not exist."),
         ("https:///a.png", "The link 'https:///a.png' is malformed."),
+        ("https://example.com:99999/", "The link 'https://example.com:99999/' is malformed."),
+        ("mailto:", "The link 'mailto:' is malformed."),
+        ("tel:", "The link 'tel:' is malformed."),
         ("https://[::1/", "The link 'https://[::1/' is malformed."),
         ("javascript:alert(1)", "The link 'javascript:alert(1)' has a scheme that mail programs refuse."),
     ],
@@ -103,6 +112,41 @@ def test_only_the_first_links_are_listed():
 def test_html_whose_links_take_too_long_to_find_is_a_fault(page):
     with pytest.raises(TemplateFault, match="Its links cannot be read"):
         find_broken_links([page])
+
+
+@pytest.mark.parametrize(
+    ("html", "expected"),
+    [
+        ("<p>hi</p><!-- oops", "A comment has no end."),
+        ("<p>hi</p><!--->-->", ""),
+        ("<!-- a --!><!--[if mso]><table><![endif]--><![if !mso]><br><![endif]>", ""),
+        ("<p>hi</p><! oops", "A comment has no end."),
+        ("<p>hi</p><style>p { }", "The element <style> has no end tag"),
+        ("<style>p { }</style ><TITLE>x</title><textarea><!-- </textarea>", ""),
+        ("<title>x</titles>", "The element <title> has no end tag"),
+        ("<textarea>", "The element <textarea> has no end tag"),
+        ('<a href="https://example.com/>x</a>', "The tag <a> has no end."),
+        ('<p "><!--" >', "A comment has no end."),
+        ("<p title=it's>a < b &lt; c</p><br/><img alt='>' src=cid:a>", ""),
+        ("<table><tr><td>x</table>", ""),
+        ("<table hidden><tr><td>x</td></tr>", "The element <table> has no end tag"),
+        ("</td></tr></table><div hidden>", "The tag <td> is in no table of the template"),
+        ("<tbody hidden>", "The tag <tbody> is in no table of the template"),
+        ("<p>a<ul><li>b</ul><div>", ""),
+        ("<script>alert(1)</script>", "Many mail programs remove the element <script>."),
+        ("<script>", "The element <script> has no end tag"),
+        ("<form action='https://example.com/'></form>", "Many mail programs remove the element <form>."),
+        ("<svg/onload=x>", "Many mail programs remove the attribute onload."),
+        ("<p OnClick = 'x' title='on'>", "Many mail programs remove the attribute onclick."),
+    ],
+)
+def test_html_that_hides_the_footer_or_is_removed_is_found(html, expected):
+    [sentences] = find_markup_faults([html])
+    assert any(expected in sentence for sentence in sentences) if expected else sentences == []
+
+
+def test_faults_of_many_messages_are_found_at_once():
+    assert list(map(len, find_markup_faults(["", "<p>", "<td>" * 9, "<p " + "/" * 100_000]))) == [0, 0, 1, 1]
 
 
 def test_the_difference_of_two_versions_has_a_kind_for_each_line():

@@ -14,6 +14,7 @@ from typing import Any
 
 from notifications.staff_templates.cage.child import Handler, load_module, serve
 from notifications.staff_templates.cage.links import find_broken_links
+from notifications.staff_templates.cage.markup import find_markup_faults
 
 TEMPLATE_TAG = re.compile(r"(\{\{.*?\}\})|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 LOGIC_KIND = "l"
@@ -27,7 +28,11 @@ def main() -> None:
 
 def build_handler() -> Handler:
     """Return the function that answers the jobs of a request."""
-    tools: dict[str, Callable[..., Any]] = {"find_broken_links": find_broken_links, "compare": compare}
+    tools: dict[str, Callable[..., Any]] = {
+        "find_broken_links": find_broken_links,
+        "find_markup_faults": find_markup_faults,
+        "compare": compare,
+    }
     try:
         css = load_module("css")
         inline(css, EXAMPLE)  # so that nothing needs to be imported later

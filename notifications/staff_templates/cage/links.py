@@ -6,7 +6,7 @@ It runs in the cage, because Python's parser needs quadratic time for some HTML.
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from itertools import islice
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 LINK_ATTRIBUTES = {"href", "src", "background", "action"}
 SCHEMES = {"http", "https", "mailto", "tel", "sms", "cid"}
@@ -55,13 +55,17 @@ def _find_fault(link: str, anchors: set[str]) -> str:
         return "" if link[1:] in anchors else "anchor"
     try:
         parts = urlsplit(link)
-        host = parts.hostname
+        # Reading the port checks it.
+        has_target = bool(parts.hostname) and parts.port != 0 if parts.scheme in WITH_HOST else _has_target(parts)
     except ValueError:
         return "malformed"
     if not parts.scheme:
         return "relative"
     if parts.scheme not in SCHEMES:
         return "scheme"
-    if any(character.isspace() for character in link) or (parts.scheme in WITH_HOST and not host):
-        return "malformed"
-    return ""
+    return "" if has_target and not any(map(str.isspace, link)) else "malformed"
+
+
+def _has_target(parts: SplitResult) -> bool:
+    # A mail may be addressed by the query alone (RFC 6068, 2).
+    return bool(parts.path or (parts.scheme == "mailto" and parts.query))
