@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.core import mail
@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from notifications.digests import make_due
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.manager import NotificationManager
-from notifications.models import Delivery, InboxItem
+from notifications.models import Delivery, InboxItem, Notification
 from notifications.outcomes import DeliveryState, Reason
 from notifications.testing import temporary_events
 from tests.digests.conftest import with_digest, work
@@ -116,6 +116,88 @@ def test_urgent_notifications_before_the_period_and_of_others_are_not_listed(clo
     clock.forward(days=1)
     work()
     [digest] = [message for message in mail.outbox if message.to == [reader.email]]
+    assert "already sent" not in digest.body
+
+
+def test_a_late_digest_lists_urgent_notifications_since_the_one_before(clock, reader):
+    ship(reader, 1, level="critical")
+    ship(reader, 2)
+    get_digest(clock)
+    clock.forward(hours=1)
+    ship(reader, 3, level="critical")
+    ship(with_digest("daily"), 5, level="critical")
+    clock.forward(hours=1)
+    ship(reader, 4)
+    work()
+    mail.outbox.clear()
+    clock.forward(days=3)
+    work()
+    [digest] = [message for message in mail.outbox if message.to == [reader.email]]
+    assert "Urgent, already sent to you\n- Critical: Order 3" in digest.body
+    assert "Critical: Order 1" not in digest.body
+    assert "Order 5" not in digest.body
+    assert "Sent to you: 2.\nIn your inbox: 2," in digest.body
+
+
+@pytest.mark.parametrize("state", ["dead", "dropped", "cancelled", "expired"])
+def test_a_digest_that_was_not_sent_does_not_begin_a_period(state, clock, reader):
+    ship(reader, 1, level="critical")
+    ship(reader, 2)
+    get_digest(clock)
+    Delivery.objects.filter(notification__digest_kind="daily").update(state=state)
+    ship(reader, 3)
+    mail.outbox.clear()
+    # In the usual period of a day, but before the digest that was not sent.
+    Notification.objects.filter(context__order_number="1").update(created_at=EIGHT - timedelta(minutes=1))
+    Notification.objects.filter(context__order_number="3").update(created_at=EIGHT - timedelta(minutes=2))
+    clock.forward(days=1)
+    work()
+    [digest] = mail.outbox
+    assert "Urgent, already sent to you\n- Critical: Order 1" in digest.body
+
+
+def test_the_first_digest_lists_urgent_notifications_since_its_oldest_item(clock, reader):
+    ship(reader, 1)
+    ship(reader, 2, level="critical")
+    work()
+    mail.outbox.clear()
+    clock.forward(days=4)
+    work()
+    [digest] = mail.outbox
+    assert "Urgent, already sent to you\n- Critical: Order 2" in digest.body
+
+
+@pytest.mark.parametrize("kind", ["daily", "weekly"])
+def test_an_urgent_notification_is_listed_in_the_hour_that_is_added_in_autumn(kind, clock):
+    reader = with_digest(kind, digest_day=6)
+    before = datetime(2026, 10, 24 if kind == "daily" else 18, 6, tzinfo=UTC)
+    clock.to(before - timedelta(hours=1))
+    ship(reader, 1)
+    work()
+    clock.to(before + timedelta(minutes=1))
+    work()
+    clock.to(before + timedelta(minutes=20))
+    ship(reader, 2, level="critical")
+    ship(reader, 3)
+    work()
+    mail.outbox.clear()
+    clock.to(datetime(2026, 10, 25, 7, 5, tzinfo=UTC))
+    work()
+    [digest] = mail.outbox
+    assert "Urgent, already sent to you\n- Critical: Order 2" in digest.body
+
+
+def test_a_digest_after_a_year_covers_a_month(clock, reader):
+    ship(reader, 1)
+    get_digest(clock)
+    ship(reader, 2, level="critical")
+    work()
+    clock.forward(days=365)
+    ship(reader, 3)
+    mail.outbox.clear()
+    clock.forward(days=1)
+    work()
+    [digest] = mail.outbox
     assert "already sent" not in digest.body
 
 

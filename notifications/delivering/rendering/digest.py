@@ -12,10 +12,16 @@ from operator import attrgetter
 from typing import Any
 
 from django.db import InterfaceError, OperationalError
+from django.db.models import Count, Min
 from django.utils.text import Truncator
 
 from notifications.channels.base import Rendered
-from notifications.delivering.rendering.digest_history import count_quiet_backlog, load_figures, load_urgent
+from notifications.delivering.rendering.digest_history import (
+    count_quiet_backlog,
+    find_start,
+    load_figures,
+    load_urgent,
+)
 from notifications.delivering.rendering.layout import find_action_url
 from notifications.delivering.rendering.sensitive import build_link_variables
 from notifications.delivering.rendering.templates import (
@@ -112,8 +118,9 @@ def build_digest_variables(
     :param part: the template part that titles are taken from. It may be empty.
     """
     rows = Delivery.objects.using(notification._state.db).items_of_digest(notification)
-    count = rows.count()
-    listed, urgent = rows[:MAX_ITEMS], load_urgent(notification, channel, user)
+    count, oldest = rows.aggregate(count=Count("pk"), oldest=Min("notification__created_at")).values()
+    since = find_start(notification, channel, user, oldest)
+    listed, urgent = rows[:MAX_ITEMS], load_urgent(notification, channel, user, since)
     # They are all of the same cluster. With the same object, its theme is found once for each event.
     for row in (*listed, *urgent):
         row.notification.cluster = notification.cluster
@@ -132,7 +139,7 @@ def build_digest_variables(
         "backlog": [
             BacklogLine(_label(name, locale), number) for name, number in count_quiet_backlog(notification, user)
         ],
-        "figures": load_figures(notification, channel, user, count),
+        "figures": load_figures(notification, channel, user, since, count),
         "sections": notification.values.get("sections", ()),
     }
 

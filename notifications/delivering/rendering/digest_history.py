@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Max, Q, QuerySet
 
 from notifications.events import NotificationPriority
 from notifications.models import Delivery, InboxItem, Notification
@@ -15,9 +15,12 @@ PERIODS: Mapping[str, timedelta] = {
     Notification.DigestKind.DAILY: timedelta(days=1),
     Notification.DigestKind.WEEKLY: timedelta(days=7),
 }
-"""The period of each kind of digest. It ends when the digest is made."""
+"""The usual period of each kind of digest. It ends when the digest is made."""
+MAX_PERIOD = timedelta(days=31)
+"""A user who chooses digests again after a year gets no list of the whole year."""
 MAX_URGENT = 10
 SENT_ONE_BY_ONE = Q(state=DeliveryState.SENT, notification__digest_kind="")
+NOT_SENT = (DeliveryState.DEAD, DeliveryState.DROPPED, DeliveryState.CANCELLED, DeliveryState.EXPIRED)
 IN_QUIET_HOURS = Q(state=DeliveryState.HELD, reason=Reason.QUIET_HOURS)
 
 
@@ -35,32 +38,58 @@ class Figures:
     opened: int = 0
 
 
-def load_urgent(notification: Notification, channel: str, user: Any) -> list[Delivery]:
-    """Return the urgent deliveries that were sent to a user one by one in the period of a digest, the newest first.
+def find_start(notification: Notification, channel: str, user: Any, oldest_item: datetime | None) -> datetime | None:
+    """Return the start of the period of a digest for a user: the previous digest of its kind on the channel.
 
-    It executes one query, or none for a batch or a recipient without an account.
+    Without one, it is the usual period or the oldest item, whichever is earlier. It is at most :data:`MAX_PERIOD` ago.
+    It executes one query, or none and returns None for a batch or a recipient without an account.
+
+    :param oldest_item: the creation of the oldest notification in the digest; None if it has none.
     """
     if user is None or notification.digest_kind not in PERIODS:
+        return None
+    previous = _find_deliveries(notification, user).filter(
+        channel=channel,
+        notification__digest_kind=notification.digest_kind,
+        notification__created_at__lt=notification.created_at,
+    )
+    at: datetime | None = previous.exclude(state__in=NOT_SENT).aggregate(at=Max("notification__created_at"))["at"]
+    if at is None:
+        start = notification.created_at - PERIODS[notification.digest_kind]
+        at = min(start, oldest_item or start)
+    return max(at, notification.created_at - MAX_PERIOD)
+
+
+def load_urgent(notification: Notification, channel: str, user: Any, since: datetime | None) -> list[Delivery]:
+    """Return the urgent deliveries that were sent to a user one by one in the period of a digest, the newest first.
+
+    It executes one query, or none if the digest has no period.
+
+    :param since: the start of the period, from :func:`find_start`.
+    """
+    if since is None:
         return []
     urgent = _find_deliveries(notification, user).filter(
         SENT_ONE_BY_ONE,
         channel=channel,
-        notification__created_at__gte=notification.created_at - PERIODS[notification.digest_kind],
+        notification__created_at__gte=since,
         notification__priority__lte=NotificationPriority.HIGH,
     )
     return list(urgent.select_related("notification").order_by("-notification__created_at", "-pk")[:MAX_URGENT])
 
 
-def load_figures(notification: Notification, channel: str, user: Any, in_digest: int) -> Figures:
+def load_figures(
+    notification: Notification, channel: str, user: Any, since: datetime | None, in_digest: int
+) -> Figures:
     """Return the figures of the period of a digest, for a user.
 
-    It executes two queries, or none for a batch or a recipient without an account.
+    It executes two queries, or none if the digest has no period.
 
+    :param since: the start of the period, from :func:`find_start`.
     :param in_digest: the number of notifications in the digest.
     """
-    if user is None or notification.digest_kind not in PERIODS:
+    if since is None:
         return Figures()
-    since = notification.created_at - PERIODS[notification.digest_kind]
     sent = _find_deliveries(notification, user).filter(
         SENT_ONE_BY_ONE, channel=channel, notification__created_at__gte=since
     )
