@@ -27,7 +27,13 @@ from notifications.channels.email_errors import (
 )
 from notifications.channels.email_headers import build_headers
 from notifications.channels.mailboxes import has_international_local_part, to_dns_address
-from notifications.channels.mime import MAX_WORD_LENGTH, check_header, make_mail, make_subject_foldable
+from notifications.channels.mime import (
+    MAX_WORD_LENGTH,
+    check_header,
+    keep_subject_literal,
+    make_mail,
+    make_subject_foldable,
+)
 from notifications.channels.senders import EncodedSender, Sender, encode_sender, find_sender_faults
 from notifications.channels.smtp import EmailBackend as SMTPBackend
 from notifications.channels.smtp import Timeouts
@@ -126,6 +132,7 @@ class EmailChannel(BaseChannel):
             reply_to=sender.reply_to,
             headers=build_headers(delivery, sender.domain, rendered.footer.unsubscribe_url, self.feedback_id),
         )
+        message = keep_subject_literal(message)
         if len(subject) > MAX_WORD_LENGTH and not self._builds_mime_itself:
             return make_subject_foldable(message)
         return message

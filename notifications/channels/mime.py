@@ -30,6 +30,7 @@ from django.utils.encoding import punycode
 from notifications.attachments import Attachment
 from notifications.channels.email_headers import UnfoldedHeader
 from notifications.channels.mailboxes import CONTROL_CHARACTERS, parse_mailbox
+from notifications.channels.senders import ENCODED_WORD
 
 Mail = TypeVar("Mail", bound=EmailMessage)
 # RFC 5322, 2.1.1; without the line end.
@@ -52,6 +53,7 @@ def render_mail(mail: EmailMessage) -> bytes:
         international := dict(_find_international_headers(mail))
     ):
         return _render_with_raw_headers(mail, international)
+    mail = keep_subject_literal(mail)
     if isinstance(mail, EmailMultiAlternatives) and is_simple(mail):
         return _render_simple(_encode_long_words(mail))
     headers = dict(_list_headers(mail))
@@ -90,10 +92,52 @@ class RelatedMail(EmailMultiAlternatives):
 
     def message(self, *args: Any, **kwargs: Any) -> Any:
         message = super().message(*args, **kwargs)
+        _write_literal_subject(message, self.subject)
         message.set_type("multipart/related")
         # RFC 2387, 3.1.
         message.set_param("type", "multipart/alternative")
         return message
+
+
+class EncodedWords(str):
+    """A subject that Klaxon has encoded (RFC 2047)."""
+
+    __slots__ = ()
+
+
+class LiteralSubjectMail(EmailMultiAlternatives):
+    """A mail whose subject contains what looks like an encoded word. Readers see it as it was written."""
+
+    def message(self, *args: Any, **kwargs: Any) -> Any:
+        message = super().message(*args, **kwargs)
+        _write_literal_subject(message, self.subject)
+        return message
+
+
+def keep_subject_literal(mail: Mail) -> Mail:
+    """Return the mail so that no reader decodes its subject to a text that nobody wrote."""
+    if looks_encoded(mail.subject) and type(mail) is EmailMultiAlternatives:
+        mail = copy(mail)
+        mail.__class__ = LiteralSubjectMail
+    return mail
+
+
+def looks_encoded(subject: Any) -> bool:
+    """Return whether a reader would decode a part of a subject, although Klaxon has not encoded it."""
+    # Other characters are encoded anyway, and with them the whole subject.
+    return not isinstance(subject, EncodedWords) and ENCODED_WORD in str(subject) and str(subject).isascii()
+
+
+def _write_literal_subject(message: Any, subject: Any) -> None:
+    if not looks_encoded(subject):
+        return
+    lines = Header(str(subject), "utf-8", header_name="Subject").encode()
+    if django.VERSION < (6, 0):
+        message.replace_header("Subject", " ".join(lines.split()))
+    else:
+        # Any other method would decode it, and then write it without encoding.
+        del message["Subject"]
+        message.set_raw("Subject", lines)
 
 
 def make_mail(html: str, attachments: Sequence[Attachment], domain: str, **fields: Any) -> EmailMultiAlternatives:
@@ -176,7 +220,7 @@ def _encode_long_words(mail: Mail) -> Mail:
         return mail
     # Mail clients ignore the folding between encoded words (RFC 2047, 6.2).
     words = Header(subject, "utf-8", header_name="Subject").encode().split()
-    return _copy_with(mail, subject=" ".join(words))
+    return _copy_with(mail, subject=EncodedWords(" ".join(words)))
 
 
 def _find_international_headers(mail: EmailMessage) -> Iterator[tuple[str, str]]:
