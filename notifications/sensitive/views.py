@@ -58,9 +58,12 @@ def find_delivery(user: Any, notification_id: int) -> tuple[Delivery, Notificati
 
     :raises Http404: if there is none, or it still waits for its time, or it must not be delivered.
     """
-    rows = Delivery.objects.filter(notification=notification_id, recipient=user).exclude(state__in=UNREADABLE_STATES)
+    # With __pk, Django finds no rows for a number that the database cannot store; without it, SQLite raises an error.
+    # With __pk, Django finds no rows for a number that the database cannot store; without it, SQLite raises an error.
+    rows = Delivery.objects.filter(notification__pk=notification_id, recipient=user)
     # A delivery that was sent before the cancellation keeps its state.
-    rows = rows.filter(notification__cancelled_at=None).select_related("notification__cluster")
+    rows = rows.exclude(state__in=UNREADABLE_STATES).filter(notification__cancelled_at=None)
+    rows = rows.select_related("notification__cluster")
     found = [row for row in rows.order_by("pk") if is_readable(row)]
     if not found:
         raise Http404

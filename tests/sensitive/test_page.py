@@ -98,6 +98,12 @@ def test_it_cannot_be_read_before_its_time(site, reader, client):
     assert client.get(url).status_code == 404
 
 
+@pytest.mark.parametrize("number", [2**63 - 1, 2**63, 2**200])
+def test_a_number_that_no_notification_has_is_not_found(number, site, reader, client):
+    client.force_login(reader)
+    assert client.get(reverse("notifications:sensitive", args=[number])).status_code == 404
+
+
 @pytest.mark.parametrize("is_sent", [False, True])
 def test_it_cannot_be_read_after_a_cancellation(is_sent, site, reader, client):
     url = send(reader, dispatch=is_sent, cancel_key="1")
