@@ -24,8 +24,9 @@ from notifications.models import Delivery
 SAFE_SCHEMES = ("http", "https", "mailto", "tel")
 OTHER_HOST = ("/", "\\")
 """The second character of a URL that begins with a slash and names another host. Browsers read both characters so."""
-# In escaped text: the base URL alone or followed by a path, up to a space, a quote or a bracket.
-LINK_PATTERN = r"{}(?:(?=[\s<.,;:!?)]|$)|[/?#](?:(?!&(?:quot|lt|gt|#x27);)[^\s<>])*)"
+# In escaped text: the base URL alone or followed by a path, up to a space, a quote or a bracket. A point or colon
+# within a word would continue the host.
+LINK_PATTERN = r"{}(?:(?=[.,;:!?)]*(?:[\s<]|$))|[/?#](?:(?!&(?:quot|lt|gt|#x27);)[^\s<>])*)"
 MAX_PREVIEW_LENGTH = 120
 
 

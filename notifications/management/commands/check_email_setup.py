@@ -3,8 +3,9 @@
 import sys
 from argparse import ArgumentParser
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -58,20 +59,27 @@ class Command(BaseCommand):
         if not channels:
             raise CommandError(f"No email channel is enabled. Set ENABLED of {EMAIL_CHANNEL} to True.")
         tally: Counter[Status] = Counter()
-        for finding in self._examine(channels, address, options):
+        # Wrong options are refused before any result is printed.
+        signed_mail = read_mail(options["signed_mail"]) if options["signed_mail"] else None
+        examination = DNSExamination(open_resolver(options["nameserver"]), options["selector"], signed_mail)
+        for finding in self._examine(channels, address, find_domains(channels, options["domain"]), examination):
             tally[finding.status] += 1
             self._print(finding)
         self._finish(tally)
 
     def _examine(
-        self, channels: list[tuple[str, str, EmailChannel]], address: str, options: dict[str, Any]
+        self,
+        channels: list[tuple[str, str, EmailChannel]],
+        address: str,
+        domains: list[str],
+        examination: "DNSExamination",
     ) -> Iterator[Finding]:
         for name, provider, channel in channels:
             yield from (Finding(Status.ERROR, f"Sender of {name!r}", fault) for fault in channel.sender_faults)
             yield from check_server(channel, clock.local_now())
             if address:
                 yield from send_sample(channel, name, provider, address)
-        yield from _examine_dns(find_domains(channels, options["domain"]), options)
+        yield from examination.run(domains)
 
     def _print(self, finding: Finding) -> None:
         style = {Status.OK: self.style.SUCCESS, Status.ERROR: self.style.ERROR}.get(finding.status, self.style.WARNING)
@@ -136,25 +144,43 @@ def find_domains(channels: list[tuple[str, str, EmailChannel]], more: list[str])
     return list(dict.fromkeys(to_dns_domain(domain).lower() for domain in [*senders, *more]))
 
 
-def _examine_dns(domains: list[str], options: dict[str, Any]) -> Iterator[Finding]:
+@dataclass(frozen=True)
+class DNSExamination:
+    """The examination of SPF, DKIM and DMARC. ``resolver`` is the reason if DNS cannot be used."""
+
+    resolver: Resolver | MissingExtra | DNSUnavailable
+    selectors: Sequence[str]
+    signed_mail: bytes | None
+
+    def run(self, domains: Iterable[str]) -> Iterator[Finding]:
+        resolver = self.resolver
+        if isinstance(resolver, Exception):
+            yield make_unchecked("SPF, DKIM and DMARC", resolver)
+            return
+        for domain in domains:
+            yield from check_spf(domain, resolver)
+            yield from check_dmarc(domain, resolver)
+            for selector in self.selectors:
+                yield from check_key(domain, selector, resolver)
+        if self.signed_mail is not None:
+            yield from check_signed_mail(self.signed_mail, resolver)
+        elif not self.selectors:
+            sentence = "DNS alone does not say which key signs, nor what the signature covers."
+            advice = "Name the --selector, or give an email as it arrived: send one with --to, then use --signed-mail."
+            yield Finding(Status.UNCHECKED, "DKIM", sentence, advice)
+
+
+def open_resolver(nameserver: str) -> Resolver | MissingExtra | DNSUnavailable:
+    """Return the resolver, or why DNS cannot be used.
+
+    :raises CommandError: if the name server is not an IP address.
+    """
     try:
-        resolver = Resolver(options["nameserver"])
+        return Resolver(nameserver)
     except (MissingExtra, DNSUnavailable) as error:
-        yield make_unchecked("SPF, DKIM and DMARC", error)
-        return
+        return error
     except ValueError as error:
         raise CommandError(f"--nameserver must be an IP address such as 127.0.0.1:53. {error}") from error
-    for domain in domains:
-        yield from check_spf(domain, resolver)
-        yield from check_dmarc(domain, resolver)
-        for selector in options["selector"]:
-            yield from check_key(domain, selector, resolver)
-    if options["signed_mail"]:
-        yield from check_signed_mail(read_mail(options["signed_mail"]), resolver)
-    elif not options["selector"]:
-        sentence = "DNS alone does not say which key signs, nor what the signature covers."
-        advice = "Name the --selector, or give an email as it arrived: send one with --to, then use --signed-mail."
-        yield Finding(Status.UNCHECKED, "DKIM", sentence, advice)
 
 
 def read_mail(path: str) -> bytes:

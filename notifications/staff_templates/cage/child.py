@@ -236,7 +236,8 @@ def describe(error: BaseException, part: str, template: Any) -> dict[str, Any]:
     if isinstance(error, MemoryError):
         gc.collect()
     try:
-        text = OUT_OF_MEMORY if isinstance(error, MemoryError) else str(error)
+        # Jinja2 adds the line of a syntax error to its text, but not to its message.
+        text = OUT_OF_MEMORY if isinstance(error, MemoryError) else str(getattr(error, "message", None) or error)
     except Exception:  # noqa: BLE001 - the exception may hold any object
         text = ""
     return {"kind": kind, "part": part, "line": find_line(error, template), "message": text[:ERROR_LENGTH]}

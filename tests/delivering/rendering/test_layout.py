@@ -106,6 +106,8 @@ def test_an_event_with_text_only_gets_html(arrive):
         ("See https://shop.example.com/a?b=1&c=2.", "https://shop.example.com/a?b=1&c=2"),
         ("(https://shop.example.com/a)", "https://shop.example.com/a"),
         ("At https://shop.example.com, always", "https://shop.example.com"),
+        ("(See https://shop.example.com).", "https://shop.example.com"),
+        ("At https://shop.example.com:\nhere", "https://shop.example.com"),
         ('x="https://shop.example.com/a"', "https://shop.example.com/a"),
         ("https://shop.example.com/a<b>", "https://shop.example.com/a"),
     ],
@@ -118,7 +120,15 @@ def test_addresses_of_the_site_become_links_in_a_text(arrive, text, link):
 
 @pytest.mark.parametrize(
     "text",
-    ["https://eve.example/", "https://shop.example.com@eve.example", "https://shop.example.community/", "javascript:x"],
+    [
+        "https://eve.example/",
+        "https://shop.example.com@eve.example",
+        "https://shop.example.community/",
+        "https://shop.example.com.eve.example/",
+        "https://shop.example.com:8443/",
+        "https://shop.example.com:secret@eve.example/",
+        "javascript:x",
+    ],
 )
 def test_other_addresses_stay_text(arrive, text):
     assert [found for found in arrive({"txt": text}).page.find("a") if "class" not in found] == []

@@ -76,6 +76,7 @@ def test_an_undefined_variable_is_a_fault_that_names_its_line(cage):
 def test_a_syntax_error_names_its_line(cage):
     fault = render(cage, "line 1\n\n{% if %}")
     assert (fault.kind, fault.line) == ("TemplateSyntaxError", 3)
+    assert str(fault).count("line") == 1
 
 
 REFUSALS = {
