@@ -117,8 +117,9 @@ class LiteralSubjectMail(EmailMultiAlternatives):
 def keep_subject_literal(mail: Mail) -> Mail:
     """Return the mail so that no reader decodes its subject to a text that nobody wrote."""
     if looks_encoded(mail.subject) and type(mail) is EmailMultiAlternatives:
-        mail = copy(mail)
-        mail.__class__ = LiteralSubjectMail
+        copied: Any = copy(mail)
+        copied.__class__ = LiteralSubjectMail
+        return copied
     return mail
 
 

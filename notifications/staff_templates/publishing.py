@@ -176,8 +176,8 @@ def render_contexts(
         except Exception as error:  # noqa: BLE001 - as for a message, whose worker logs it
             yield RenderedContext(context, error)
         else:
-            times = (result.seconds, result.compile_seconds) if isinstance(result, RenderedJob) else ()
-            yield RenderedContext(context, rendered, *times, fragment=text.rendered.html)
+            times = (result.seconds, result.compile_seconds) if isinstance(result, RenderedJob) else (0.0, 0.0)
+            yield RenderedContext(context, rendered, *times, text.rendered.html)
 
 
 def _leave_out_untried(

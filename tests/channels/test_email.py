@@ -451,6 +451,16 @@ class TestTheSender:
         assert option in receipt.error
         assert not mailoutbox
 
+    @pytest.mark.parametrize("backend", [SMTP, f"{__name__}.OwnBackend"])
+    def test_a_subject_that_looks_encoded_arrives_as_it_was_written(self, backend, office):
+        subject = "=?utf-8?q?=0d=0aBcc:_a@b?= hi commented"
+        options = {"host": "127.0.0.1", "port": office.port, "timeout": 5}
+        channel = EmailChannel(from_email="shop@example.com", backend=backend, backend_options=options)
+        send(channel, "ann@example.com", subject=subject)
+        channel.close()
+        assert (office.mails[0]["Subject"], office.mails[0]["Bcc"]) == (subject, None)
+        assert b"Subject: =?utf-8?b?" in office.contents[0]
+
     def test_a_long_word_of_a_subject_is_folded_by_any_backend(self, mailoutbox):
         subject = f"Order {'x' * 1500}"
         send(EmailChannel(backend=LOCMEM), "ann@example.com", subject=subject)
