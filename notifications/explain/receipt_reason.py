@@ -4,19 +4,19 @@ The rule is the one that ``explain()`` and ``why()`` name for the gate ``prefere
 """
 
 from collections.abc import Mapping
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
-from django.utils.functional import SimpleLazyObject
-from django.utils.translation import gettext
+from django.utils.translation import get_language, gettext
 from django.utils.translation import gettext_noop as _
 
 from notifications.events import NotificationEvent
 from notifications.mail import get_theme
+from notifications.mail.footer import LazyText
 from notifications.models import Cluster, Delivery
 from notifications.models.cluster import DEFAULT_SLUG
 from notifications.models.preferences import resolve_preference
-from notifications.outcomes import Rule, RuleKind
+from notifications.outcomes import RuleKind
 from notifications.sending.gates import Person, get_choices
 
 TO_ADDRESS = _("You get this because it was sent to this address.")
@@ -46,7 +46,7 @@ def get_footer_fields(delivery: Delivery, event: NotificationEvent, person: Pers
 
     The reason is described when the footer is shown, because an HTML page of the host may not show it.
     """
-    return {"reason": SimpleLazyObject(partial(describe_receipt, delivery, event, person))}
+    return {"reason": LazyText(partial(describe_receipt, delivery, event, person))}
 
 
 def describe_receipt(delivery: Delivery, event: NotificationEvent, person: Person) -> str:
@@ -59,21 +59,34 @@ def describe_receipt(delivery: Delivery, event: NotificationEvent, person: Perso
     if kind in DIGESTS and person.settings is not None and person.settings.digest == kind:
         return gettext(DIGESTS[kind])
     is_wanted, rule = resolve_preference(get_choices(person), event.name, event.category, delivery.channel)
-    return _describe_rule(rule, delivery, event) if is_wanted else ""
+    if not is_wanted:
+        return ""
+    cluster = delivery.notification.cluster
+    # The name of the default cluster says nothing to users.
+    site = (get_theme(cluster, event.name).name or gettext("this site")) if _is_whole_site(cluster) else ""
+    names = event.words, event.category, str(cluster), site
+    return _describe_rule(rule.kind, rule.owner, delivery.channel, names, get_language())
 
 
-def _describe_rule(rule: Rule, delivery: Delivery, event: NotificationEvent) -> str:
-    cluster, role = delivery.notification.cluster, rule.owner.removeprefix(ROLE_PREFIX)
-    channel = gettext(CHANNELS[delivery.channel]) if delivery.channel in CHANNELS else delivery.channel
-    names = {"event": event.words, "category": event.category, "channel": channel, "cluster": cluster, "role": role}
-    if rule.owner == "user" and rule.kind in OWN_CHOICES:
-        return gettext(OWN_CHOICES[rule.kind]).format(**names)
-    if rule.kind in OWN_CHOICES:
-        return gettext(SHARED_CHOICES[role != rule.owner]).format(**names)
-    if not _is_whole_site(cluster):
-        return gettext(MEMBER).format(**names)
-    site = get_theme(cluster, event.name).name or gettext("this site")
-    return gettext(ACCOUNT).format(**names, site=site)
+# All recipients of a notification have the same few reasons.
+@lru_cache(maxsize=1000)
+def _describe_rule(
+    kind: RuleKind, owner: str, channel: str, names_for_users: tuple[str, str, str, str], language: str
+) -> str:
+    """Return the words for a rule.
+
+    :param names_for_users: the names of the event, its category, the cluster, and the site if the cluster is the whole
+        site.
+    :param language: the active language, for the cache.
+    """
+    role = owner.removeprefix(ROLE_PREFIX)
+    names = dict(zip(("event", "category", "cluster", "site"), names_for_users, strict=True)) | {"role": role}
+    names["channel"] = gettext(CHANNELS[channel]) if channel in CHANNELS else channel
+    if owner == "user" and kind in OWN_CHOICES:
+        return gettext(OWN_CHOICES[kind]).format(**names)
+    if kind in OWN_CHOICES:
+        return gettext(SHARED_CHOICES[role != owner]).format(**names)
+    return gettext(ACCOUNT if names["site"] else MEMBER).format(**names)
 
 
 def _is_whole_site(cluster: Any) -> bool:

@@ -8,16 +8,29 @@ from dataclasses import dataclass
 from typing import Any
 
 
+class LazyText:
+    """A text that is made when it is first read, in the language that is active then."""
+
+    def __init__(self, make: Callable[[], str]) -> None:
+        self._make, self._text = make, None  # type: tuple[Callable[[], str], str | None]
+
+    def __str__(self) -> str:
+        if self._text is None:
+            self._text = self._make()
+        return self._text
+
+
 @dataclass(frozen=True)
 class Footer:
     """What the footer of one email contains. Every field can be empty.
 
     :param reason: a sentence in the recipient's language, such as "You get this because you follow road works."
+        Templates get it as a text.
     :param preferences_url: the page where the recipient chooses what to get.
     :param unsubscribe_url: the page where the recipient unsubscribes, which works without logging in.
     """
 
-    reason: str = ""
+    reason: str | LazyText = ""
     preferences_url: str = ""
     unsubscribe_url: str = ""
 
@@ -33,14 +46,14 @@ class Footer:
 
     def __getitem__(self, name: str) -> Any:
         """Return a field. Templates look here first, and an error would take longer than the whole lookup."""
-        return getattr(self, name)
+        return str(self.reason) if name == "reason" else getattr(self, name)
 
 
 FooterSource = Callable[[Any, Any, Any], Mapping[str, Any]]
 """A function from a delivery, its event and its person to the fields of :class:`Footer` that it knows.
 
-It is called for every message in the recipient's language, so it must not use the database. A field that takes long can
-be a ``SimpleLazyObject``, because not every email shows the footer.
+It is called for every message in the recipient's language, so it must not use the database. The reason can be a
+:class:`LazyText`, because not every email shows the footer.
 """
 FOOTER_SOURCES: dict[str, FooterSource] = {}
 

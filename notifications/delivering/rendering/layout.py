@@ -117,7 +117,8 @@ class Layout:
     @property
     def has_text_footer(self) -> bool:
         """Whether the footer of a text has anything to say."""
-        return self.links != Footer() or bool(self.theme.postal_address)
+        links = self.links
+        return bool(links["reason"] or links.preferences_url or links.unsubscribe_url or self.theme.postal_address)
 
 
 def _make_link(found: re.Match[str]) -> str:
