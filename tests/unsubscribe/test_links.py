@@ -130,3 +130,8 @@ def test_a_site_can_have_a_page_of_its_own_for_preferences(ann, settings, page):
     fire = send(ann, ShopEvents.STORE_ON_FIRE, {"place": "the cellar"})
     assert "\nChoose what you get: https://shop.example.com/settings/\n" in fire.body
     assert "Choose what you get" not in send(Address(email="bob@example.com")).body
+
+
+def test_a_token_is_that_of_django_s_signer():
+    signer = signing.Signer(salt="notifications.unsubscribe", sep=".")
+    assert make_token(TARGET) == signer.sign_object(list(TARGET))
