@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -71,11 +71,12 @@ class Layout:
         elif part == TEXT:
             self.text = text
 
-    @property
+    @cached_property
     def preview(self) -> str:
         """The preheader or, without one, the beginning of a text that is longer than twice its length.
 
-        Mailboxes show a short text anyway. Spam filters dislike it if the HTML contains all words twice.
+        Mailboxes show a short text anyway. Spam filters dislike it if the HTML contains all words twice. Read it only
+        after the text part was added.
         """
         if self.preheader or len(self.text) <= 2 * MAX_PREVIEW_LENGTH:
             return self.preheader
