@@ -125,8 +125,10 @@ def keep_subject_literal(mail: Mail) -> Mail:
 
 def looks_encoded(subject: Any) -> bool:
     """Return whether a reader would decode a part of a subject, although Klaxon has not encoded it."""
-    # Other characters are encoded anyway, and with them the whole subject.
-    return not isinstance(subject, EncodedWords) and ENCODED_WORD in str(subject) and str(subject).isascii()
+    if isinstance(subject, EncodedWords) or ENCODED_WORD not in str(subject):
+        return False
+    # Before Django 6.0, other characters are encoded together with the whole subject.
+    return django.VERSION >= (6, 0) or str(subject).isascii()
 
 
 def _write_literal_subject(message: Any, subject: Any) -> None:
