@@ -39,8 +39,8 @@ class Content(LoginRequiredMixin, View):
     def get(self, request: HttpRequest, pk: int) -> HttpResponseBase:
         delivery, event = find_delivery(request.user, pk)
         person = find_member(delivery)
-        rendered = render_content(delivery, event, person)
         with use_locale(get_locale(person.settings)):
+            rendered = render_content(delivery, event, person)
             context = {
                 "label": event.words,
                 "sent_at": delivery.notification.wanted_at,
@@ -98,17 +98,18 @@ def find_member(delivery: Delivery) -> Person:
 def render_content(delivery: Delivery, event: NotificationEvent, person: Person) -> Rendered | None:
     """Return the text that the channel of the delivery would carry if the event was not sensitive.
 
-    If it cannot be rendered, the reason is logged, and the result is None.
+    The language and time zone of the recipient must be active. If the text cannot be rendered, the reason is logged,
+    and the result is None.
     """
     notification, channel = delivery.notification, delivery.channel
     required, locale = get_channel_class(channel).required_parts, get_locale(person.settings)
     derived = [part for part in get_parts(channel) if part not in required]
-    render_parts = partial(render_notification, notification, event, channel, reveals_secrets=True)
+    render_text = partial(render_notification, notification, event, channel, reveals_secrets=True)
     try:
-        rendered = render_parts((required, derived), person.user, locale)
+        rendered = render_text((required, derived), person.user, locale)
         if rendered.parts.keys() >= set(derived):
             return rendered
-        text = convert_to_text(render_parts(((HTML,), ()), person.user, locale).html)
+        text = convert_to_text(render_text(((HTML,), ()), person.user, locale).html)
         return replace(rendered, parts={**rendered.parts, TEXT: text})
     except Exception as error:  # noqa: BLE001 - a template or a transform may raise anything
         sentence = describe_error(error, is_sensitive=True)

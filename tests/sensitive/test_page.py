@@ -119,6 +119,13 @@ def test_the_page_is_in_the_language_of_the_recipient(site, templates, reader, c
     assert f"Der Code ist {CODE}." in client.get(send(reader)).content.decode()
 
 
+def test_the_tags_of_its_template_are_in_that_language_too(site, templates, reader, client):
+    templates["notifications/test_result/email.txt"] = '{% load i18n %}{% translate "Yes" %}: {{ code }}'
+    UserSettings.objects.create(user=reader, cluster=Cluster.objects.default(), language="de")
+    client.force_login(reader)
+    assert f"Ja: {CODE}" in client.get(send(reader)).content.decode()
+
+
 def test_the_text_of_an_event_with_html_only_is_derived(site, templates, reader, client):
     del templates["notifications/test_result/email.txt"]
     client.force_login(reader)
