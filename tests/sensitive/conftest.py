@@ -6,7 +6,7 @@ from notifications.events import NotificationEvent, NotificationPriority, regist
 from notifications.testing import temporary_events
 from tests.factories import UserFactory
 
-CODE = "Zebra-4711-Quagga"
+CODE = "Zebra-47110815471-Quagga"
 FILES = {
     "notifications/test_result/email.subject.txt": "Your result, {{ patient }}",
     "notifications/test_result/email.txt": "The code is {{ code }}.\n\nSee https://lab.example.com/.",

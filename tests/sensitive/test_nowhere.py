@@ -23,7 +23,7 @@ from tests.spool.outage import outage
 
 pytestmark = [pytest.mark.needs("cryptography"), pytest.mark.django_db(transaction=True)]
 
-SECRETS = [text.encode() for text in (CODE, "Zebrowska", "4711")]
+SECRETS = [text.encode() for text in (CODE, "Zebrowska", "47110815471")]
 
 
 def read_database():
@@ -150,7 +150,12 @@ def test_code_of_the_site_that_fails_leaves_the_content_nowhere(site, declare, r
 
 
 def test_a_wrong_call_is_refused_without_quoting_a_value(site, reader, logged):
-    wrong = [{"code": 4711, "patient": CODE}, {**CONTEXT, "code": ["4711"]}, CODE, {**CONTEXT, "more": 1, 4711: 2}]
+    wrong = [
+        {"code": 47110815471, "patient": CODE},
+        {**CONTEXT, "code": ["47110815471"]},
+        CODE,
+        {**CONTEXT, "more": 1, 47110815471: 2},
+    ]
     for context in wrong:
         with pytest.raises(Exception, match="wrong") as raised:
             NotificationManager.send(LabEvents.RESULT, reader, context=context)
@@ -169,7 +174,7 @@ def test_a_critical_event_with_a_wrong_context_leaves_it_nowhere(site, declare, 
     from notifications.events import NotificationPriority
 
     declare(priority=NotificationPriority.CRITICAL)
-    context = {"code": 4711, "patient": Result(), "more": CODE}
+    context = {"code": 47110815471, "patient": Result(), "more": CODE}
     result = NotificationManager.send(LabEvents.RESULT, reader, context=context)
     call_command("dispatch_notifications")
     assert len(result.problems) >= 3
