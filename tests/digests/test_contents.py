@@ -234,8 +234,9 @@ def test_times_are_written_as_in_the_language_of_the_recipient(clock):
 
 
 def test_the_number_of_queries_does_not_depend_on_the_items(clock, reader):
-    counts = []
-    for number in (1, 12):
+    counts = {1: [], 12: []}
+    # Twice, because a worker that runs for more than a second looks for due deliveries once more.
+    for number in (1, 12, 1, 12):
         for index in range(number):
             ship(reader, f"{number}-{index}")
         work()
@@ -243,8 +244,8 @@ def test_the_number_of_queries_does_not_depend_on_the_items(clock, reader):
         make_due()
         with CaptureQueriesContext(connection) as queries:
             work()
-        counts.append(len(queries))
-    assert counts[0] == counts[1]
+        counts[number].append(len(queries))
+    assert min(counts[1]) == min(counts[12])
 
 
 @pytest.mark.parametrize("kind", ["daily", "weekly"])
