@@ -10,7 +10,7 @@ from typing import Any
 IGNORED = {"x-client-addr", "x-client-proto", "x-helo-args", "x-mail-args", "x-rcpt-args", "received"}
 VARYING = {"date", "message-id", "content-type"}
 # Headers that only Klaxon adds. They are more work for Klaxon than for the others.
-ADDITIONAL = {"feedback-id", "list-id", "references"}
+ADDITIONAL = {"feedback-id", "list-id", "list-unsubscribe", "list-unsubscribe-post", "references"}
 
 
 def compare(names: Sequence[str], folders: Sequence[Path]) -> None:

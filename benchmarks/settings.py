@@ -20,6 +20,8 @@ vars().update(
     make_email_settings({"EMAIL_HOST": "127.0.0.1", "EMAIL_PORT": int(os.environ.get("BENCH_SMTP_PORT", "25"))})
 )
 LOGGING_CONFIG = None
+ROOT_URLCONF = "benchmarks.urls"
+STATIC_URL = "/static/"
 NOTIFICATIONS = {
     "BASE_URL": "https://shop.example.com",
     "CHANNELS": {

