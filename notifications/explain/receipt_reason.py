@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache, partial
 from typing import Any
 
-from django.utils.translation import get_language, gettext
+from django.utils.translation import gettext
 from django.utils.translation import gettext_noop as _
 
 from notifications.events import NotificationEvent
@@ -28,6 +28,8 @@ DIGESTS = {
 }
 MEMBER = _("You get this because you are a member of {cluster} and have not turned off “{event}”.")
 ACCOUNT = _("You get this because you have an account at {site} and have not turned off “{event}”.")
+MEMBER_ONLY = _("You get this because you are a member of {cluster}.")
+ACCOUNT_ONLY = _("You get this because you have an account at {site}.")
 OWN_CHOICES: Mapping[RuleKind, str] = {
     RuleKind.EVENT_ON: _("You get this because you have turned on “{event}”."),
     RuleKind.CATEGORY_ON: _("You get this because you have turned on the category “{category}”."),
@@ -49,23 +51,24 @@ def get_footer_fields(delivery: Delivery, event: NotificationEvent, person: Pers
     return {"reason": LazyText(partial(describe_receipt, delivery, event, person))}
 
 
-def describe_receipt(delivery: Delivery, event: NotificationEvent, person: Person) -> str:
-    """Return why a person gets a delivery, in the active language; empty if they have turned it off."""
+def describe_receipt(delivery: Delivery, event: NotificationEvent, person: Person, language: str) -> str:
+    """Return why a person gets a delivery, in a language that must be active."""
     if person.has_no_account:
         return gettext(TO_ADDRESS)
     if event.bypasses_preferences:
         return gettext(MANDATORY if event.mandatory else CRITICAL)
-    kind = delivery.notification.digest_kind
+    notification = delivery.notification
+    kind = notification.digest_kind
     if kind in DIGESTS and person.settings is not None and person.settings.digest == kind:
         return gettext(DIGESTS[kind])
     is_wanted, rule = resolve_preference(get_choices(person), event.name, event.category, delivery.channel)
-    if not is_wanted:
-        return ""
-    cluster = delivery.notification.cluster
+    cluster = notification.cluster
     # The name of the default cluster says nothing to users.
     site = (get_theme(cluster, event.name).name or gettext("this site")) if _is_whole_site(cluster) else ""
+    if not is_wanted:
+        return gettext(ACCOUNT_ONLY if site else MEMBER_ONLY).format(site=site, cluster=cluster)
     names = event.words, event.category, str(cluster), site
-    return _describe_rule(rule.kind, rule.owner, delivery.channel, names, get_language())
+    return _describe_rule(rule.kind, rule.owner, delivery.channel, names, language)
 
 
 # All recipients of a notification have the same few reasons.

@@ -7,17 +7,25 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils.translation import get_language
+
 
 class LazyText:
-    """A text that is made when it is first read, in the language that is active then."""
+    """A text that is made when it is first read.
 
-    def __init__(self, make: Callable[[], str]) -> None:
-        self._make, self._text = make, None  # type: tuple[Callable[[], str], str | None]
+    :param make: returns the text in a language, which must be active. It is called with the language's code.
+    """
+
+    def __init__(self, make: Callable[[str], str]) -> None:
+        self._make, self._text = make, None  # type: tuple[Callable[[str], str], str | None]
+
+    def read(self, language: str) -> str:
+        if self._text is None:
+            self._text = self._make(language)
+        return self._text
 
     def __str__(self) -> str:
-        if self._text is None:
-            self._text = self._make()
-        return self._text
+        return self.read(get_language())
 
 
 @dataclass(frozen=True)
@@ -38,11 +46,6 @@ class Footer:
     def is_one_page(self) -> bool:
         """Whether both links lead to the same page, so that one link is enough."""
         return self.preferences_url == self.unsubscribe_url
-
-    @property
-    def separate_preferences_url(self) -> str:
-        """``preferences_url``, unless the other link leads there too."""
-        return "" if self.is_one_page else self.preferences_url
 
     def __getitem__(self, name: str) -> Any:
         """Return a field. Templates look here first, and an error would take longer than the whole lookup."""

@@ -129,6 +129,9 @@ class PreferenceLevel(Validated, Audited):
         return None if on is None else (True, Rule(RuleKind.CHANNEL_ON, self.owner, {"channel": channel}))
 
 
+NO_CHOICE = True, Rule(RuleKind.DEFAULT_ON, "system")
+
+
 def resolve_preference(levels: Iterable[PreferenceLevel], event: str, category: str, channel: str) -> tuple[bool, Rule]:
     """Return the choice of the first level that has one, with its rule; by default on, with ``system: on``.
 
@@ -136,5 +139,6 @@ def resolve_preference(levels: Iterable[PreferenceLevel], event: str, category: 
     """
     found = [(level.precedence, level.find_choice(event, category, channel)) for level in levels]
     choices = [(precedence, *choice) for precedence, choice in found if choice]
-    first = min(choices, key=lambda item: (*item[:2], log_text(item[2])), default=None)
-    return first[1:] if first else (True, Rule(RuleKind.DEFAULT_ON, "system"))
+    if not choices:
+        return NO_CHOICE
+    return min(choices, key=lambda item: (*item[:2], log_text(item[2])))[1:]

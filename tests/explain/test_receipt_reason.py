@@ -88,6 +88,23 @@ def test_critical_and_mandatory_events_are_always_sent(ann):
         assert find_reason(ann) == "You get this because notifications of this kind are always sent."
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("", "You get this because you have an account at shop.example.com."),
+        ("Rosewood", "You get this because you are a member of Rosewood."),
+    ],
+)
+def test_an_email_that_the_user_has_turned_off_claims_no_choice(ann, name, reason):
+    """The digest of a day is sent after the user has turned off everything in it, for example."""
+    cluster = ClusterFactory(name=name, members=[ann]) if name else Cluster.objects.default()
+    NotificationManager.send(ShopEvents.NEWSLETTER, [ann], cluster, {}, channels=["email"])
+    UserSettingsFactory(user=ann, cluster=cluster, events={"shop_newsletter": {"email": False}})
+    delivery = Delivery.objects.select_related("notification__cluster").get()
+    person = load_people(cluster, [ann.pk])[ann.pk]
+    assert describe_receipt(delivery, NOTIFICATION_EVENTS[ShopEvents.NEWSLETTER], person, "en") == reason
+
+
 def test_an_address_has_no_preferences():
     reason = find_reason(Address(email="contact@example.com"))
     assert reason == "You get this because it was sent to this address."
@@ -107,5 +124,5 @@ def test_the_reason_needs_no_query(ann):
     person = load_people(delivery.notification.cluster, [ann.pk])[ann.pk]
     event = NOTIFICATION_EVENTS[ShopEvents.NEWSLETTER]
     with CaptureQueriesContext(connection) as queries:
-        assert "“Shop newsletter”" in describe_receipt(delivery, event, person)
+        assert "“Shop newsletter”" in describe_receipt(delivery, event, person, "en")
     assert len(queries) == 0

@@ -8,11 +8,13 @@ from notifications.channels.base import HTML, TEXT
 from notifications.core import extras
 from notifications.delivering.rendering.layout import Layout
 from notifications.delivering.rendering.plain_text import extract_text
-from notifications.delivering.rendering.templates import LAYOUT_FOLDER, Place, render_parts
+from notifications.delivering.rendering.templates import Place, render_layout_text, render_parts
 from notifications.exceptions import TemplateMissing
 
 logger = logging.getLogger("notifications.rendering")
 
+LAYOUT_FOLDER = "email"
+"""The folder of the layout of emails."""
 TEXT_PAGE: Place = (LAYOUT_FOLDER, "text")
 """``notifications/email/text.html``, the page that shows a text in the layout."""
 TEXT_FOOTER: Place = (LAYOUT_FOLDER, "footer")
@@ -58,8 +60,7 @@ def _render_text_footer(text: str, layout: Layout) -> str:
     if layout.action_url and layout.action_url not in text:
         footer = f"\n{layout.action_label}: {layout.action_url}\n"
     if layout.has_text_footer:
-        variables = {"layout": layout, "footer": layout.links}
-        footer += "\n" + render_parts([TEXT_FOOTER], [TEXT], [], variables, layout.frame.language)[TEXT]
+        footer += "\n" + render_layout_text(TEXT_FOOTER, layout)
     return footer
 
 

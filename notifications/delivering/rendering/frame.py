@@ -19,12 +19,20 @@ class Frame:
     """What the layout shows regardless of the recipient and the notification.
 
     :param direction: the direction of writing, ``"ltr"`` or ``"rtl"``.
+    :param has_reason: whether the footer says why the recipient gets the email.
+    :param has_preferences_link: whether the footer has a link that leads only to the preferences.
+    :param has_unsubscribe_link: whether the footer has a link to unsubscribe.
+    :param has_shared_link: whether that link leads to the preferences too.
     """
 
     theme: Theme
     priority: NotificationPriority
     language: str
     direction: str
+    has_reason: bool = False
+    has_preferences_link: bool = False
+    has_unsubscribe_link: bool = False
+    has_shared_link: bool = False
 
     @cached_property
     def text_align(self) -> str:

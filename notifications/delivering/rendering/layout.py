@@ -41,7 +41,7 @@ class Layout:
     :param subject: the rendered subject, for the parts after it.
     :param text: the rendered text part, for the parts after it.
     :param variant: the variant of the A/B test that the recipient gets; empty if the event has none.
-    :param shows_footer: whether a template has read the footer.
+    :param shows_footer: whether the HTML shows the footer.
     """
 
     frame: Frame
@@ -84,9 +84,15 @@ class Layout:
 
     @property
     def footer(self) -> Footer:
-        """The footer. Klaxon notes that a template has read it, and so shows it."""
+        """The footer. A template that reads it shows it: its tags may, where :func:`has_footer` finds nothing."""
         self.shows_footer = True
         return self.links
+
+    @cached_property
+    def reason(self) -> str:
+        """Why the recipient gets the email."""
+        reason = self.footer.reason
+        return reason if isinstance(reason, str) else reason.read(self.frame.language)
 
     @property
     def theme(self) -> Theme:
@@ -118,8 +124,10 @@ class Layout:
     @property
     def has_text_footer(self) -> bool:
         """Whether the footer of a text has anything to say."""
-        links = self.links
-        return bool(links["reason"] or links.preferences_url or links.unsubscribe_url or self.theme.postal_address)
+        frame = self.frame
+        return bool(
+            frame.has_reason or frame.has_preferences_link or frame.has_unsubscribe_link or frame.theme.postal_address
+        )
 
 
 def _make_link(found: re.Match[str]) -> str:
@@ -154,11 +162,15 @@ def build_layout(
     :param language: the language of the recipient, which must be active.
     """
     notification = delivery.notification
+    footer = build_footer(delivery, event, person) if HTML in parts else Footer()
     frame = Frame(
         theme=get_theme(notification.cluster, event.name),
         priority=NotificationPriority(notification.priority),
         language=language,
         direction="rtl" if language.partition("-")[0] in settings.LANGUAGES_BIDI else "ltr",
+        has_reason=bool(footer.reason),
+        has_preferences_link=bool(footer.preferences_url) and not footer.is_one_page,
+        has_unsubscribe_link=bool(footer.unsubscribe_url),
+        has_shared_link=footer.is_one_page,
     )
-    footer = build_footer(delivery, event, person) if HTML in parts else Footer()
     return Layout(frame, footer, event.words, variant=find_variant(event, delivery))

@@ -24,7 +24,7 @@ from notifications.context import UNSTORABLE
 from notifications.core.hours import get_zone
 from notifications.core.translations import has_lazy_text, resolve_lazy_texts
 from notifications.delivering.rendering.flattening import prepare_html
-from notifications.delivering.rendering.specializing import specialize
+from notifications.delivering.rendering.specializing import has_footer, render_text, specialize
 from notifications.events import BuiltInEvents, NotificationEvent, NotificationPriority
 from notifications.exceptions import ContentIsSensitive, TemplateMissing
 from notifications.mail import get_theme
@@ -45,8 +45,6 @@ COMMON_VARIABLES = frozenset({"recipient", "cluster", "base_url", "original", "l
 TEMPLATE_FALLBACKS = {BuiltInEvents.CRITICAL_MESSAGE.value: BuiltInEvents.MESSAGE.value}
 """Events that use the templates of another event if they have none of their own."""
 ANY_CHANNEL = "any"
-LAYOUT_FOLDER = "email"
-"""The folder of the layout of emails."""
 GENERAL_FOLDER = "gathered"
 """The folder of the templates of digests and batches that have none of their own."""
 
@@ -188,16 +186,32 @@ def render_parts(
     for part in (*required, *optional):
         template = find_template(places, part, language)
         if template is not None:
-            if layout is not None and (part == HTML or places[0][0] == LAYOUT_FOLDER):
-                template = specialize(template, layout.frame, part == HTML)
+            if layout is not None and part == HTML:
+                layout.shows_footer = has_footer(template)
+                template = specialize(template, layout.frame, True)
             parts[part] = _render_template(template, part, variables)
             if layout is not None:
                 layout.add_part(part, parts[part])
         elif part in required:
-            event, channel = places[0]
-            name = get_template_name(event, channel, part)
-            raise TemplateMissing(f"Event {event!r} has no template {name!r}.")
+            raise build_missing_error(places[0], part)
     return parts
+
+
+def render_layout_text(place: Place, layout: Any) -> str:
+    """Render a text that gets no variables but the layout and its footer, in the language of the layout.
+
+    The language must be active.
+
+    :raises TemplateMissing: if there is no template.
+    """
+    template = find_template((place,), TEXT, layout.frame.language)
+    if template is None:
+        raise build_missing_error(place, TEXT)
+    return clean_part(render_text(template, layout, {"layout": layout, "footer": layout.links}), TEXT)
+
+
+def build_missing_error(place: Place, part: str) -> TemplateMissing:
+    return TemplateMissing(f"Event {place[0]!r} has no template {get_template_name(*place, part)!r}.")
 
 
 def _render_template(template: Template, part: str, variables: Mapping[str, Any]) -> str:

@@ -57,8 +57,9 @@ class Page(HTMLParser):
 def arrive(templates, mailoutbox):
     """Send, deliver, and return the mail; its attribute ``page`` is its HTML."""
 
-    def arrive(files, context=None, user=None, priority=NotificationPriority.MEDIUM, **event):
-        templates({f"{MAIL}.{part}": text for part, text in {"subject.txt": "Door <1>", **files}.items()})
+    def arrive(files, context=None, user=None, priority=NotificationPriority.MEDIUM, layout_files=None, **event):
+        own = {f"{MAIL}.{part}": text for part, text in {"subject.txt": "Door <1>", **files}.items()}
+        templates(own | {f"notifications/email/{name}": text for name, text in (layout_files or {}).items()})
         with temporary_events() as events, capture_notifications() as captured:
             events[Door.OPENED] = NotificationEvent("door_opened", priority, ["email"], **event)
             NotificationManager.send(Door.OPENED, user or UserFactory(), None, context or {})
@@ -215,6 +216,37 @@ def test_the_footer_is_in_html_and_text(arrive, settings, footer):
     assert mail.body == (
         "Text.\n\n-- \nYou get this because you <follow> it.\nChoose what you get: https://example.com/p\n"
         "Unsubscribe: https://example.com/u\nShop\n1 Mill\nTown\n"
+    )
+
+
+def test_one_link_leads_to_the_page_of_both(arrive, footer):
+    footer(preferences_url="https://example.com/p", unsubscribe_url="https://example.com/p")
+    mail = arrive({"txt": "Text."})
+    assert len(mail.page.find("a", href="https://example.com/p")) == 1
+    assert "Unsubscribe or choose what you get" in mail.page.text
+    assert mail.body == "Text.\n\n-- \nUnsubscribe or choose what you get: https://example.com/p\n"
+
+
+def test_recipients_with_other_links_do_not_share_the_footer(arrive, mailoutbox, footer):
+    footer(reason="You follow it.")
+    assert arrive({"txt": "Text."}).body == "Text.\n\n-- \nYou follow it.\n"
+    mailoutbox.clear()
+    footer(unsubscribe_url="https://example.com/u")
+    assert arrive({"txt": "Text."}).body == "Text.\n\n-- \nUnsubscribe: https://example.com/u\n"
+
+
+def test_a_layout_with_a_reason_of_its_own_still_gives_the_text_the_address(arrive, settings, footer):
+    settings.NOTIFICATIONS = {"THEME": {"name": "Shop", "postal_address": "1 Mill"}}
+    html = f"{CONTENT}{{% block reason %}}<p>You bought a door.</p>{{% endblock %}}"
+    assert arrive({"txt": "Text.", "html": html}, {"door": "red"}).body == "Text.\n\n-- \nShop\n1 Mill\n"
+
+
+def test_a_footer_of_the_site_can_use_filters_and_other_tags(arrive, footer):
+    footer(reason="You follow it.", unsubscribe_url="https://example.com/u")
+    file = "{{ layout.reason|upper }} {{ footer.unsubscribe_url }}{% if footer.reason %}!{% endif %}"
+    assert (
+        arrive({"txt": "Text."}, layout_files={"footer.txt": file}).body
+        == "Text.\n\nYOU FOLLOW IT. https://example.com/u!\n"
     )
 
 
