@@ -84,7 +84,8 @@ def get_footer_fields(delivery: Delivery, event: NotificationEvent, person: Any)
     """
     if delivery.recipient_id is None:
         return {}
-    theme = get_theme(delivery.notification.cluster, delivery.notification.event)
+    notification = delivery.notification
+    theme = get_theme(notification.cluster, notification.event)
     page = get_page_url(delivery, theme.base_url)
     return {
         "preferences_url": theme.preferences_url or page,

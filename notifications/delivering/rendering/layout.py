@@ -138,9 +138,11 @@ def _make_link(found: re.Match[str]) -> str:
 def find_action_url(variables: Mapping[str, Any], base_url: str) -> str:
     """Return the absolute ``action_url`` of the variables, or an empty string if there is none that is safe."""
     url = str(variables.get("action_url") or "").strip()
+    if not url:
+        return ""
     if base_url and url[:1] == "/" and url[1:2] not in OTHER_HOST:
         return _get_origin(base_url) + url
-    absolute = urljoin(f"{base_url}/", url) if url and base_url else url
+    absolute = urljoin(f"{base_url}/", url) if base_url else url
     try:
         is_safe = urlsplit(absolute).scheme in SAFE_SCHEMES
     except ValueError:

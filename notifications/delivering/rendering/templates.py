@@ -80,9 +80,9 @@ def get_locale(user_settings: UserSettings | None) -> Locale:
 
 @contextmanager
 def use_locale(locale: Locale) -> Iterator[None]:
-    """Activate a language and time zone. This costs nothing if they are already active."""
+    """Activate a language and time zone. This costs little if they are already active."""
     language, zone = locale
-    if translation.get_language() == language and timezone.get_current_timezone_name() == zone:
+    if translation.get_language() == language and getattr(timezone.get_current_timezone(), "key", "") == zone:
         yield
     else:
         with translation.override(language), timezone.override(zone):
@@ -245,15 +245,17 @@ def get_template_places(event: str, digest_kind: str, channel: str) -> Sequence[
 def find_template(places: Sequence[Place], part: str, language: str) -> Template | None:
     """Return the template of a part at the first place that has one, in the closest language, or None."""
     engine = Engine.get_default()
-    if settings.DEBUG or not isinstance(engine.template_loaders[0], CachedLoader):
-        return _load_template(engine, places, part, language)
     # Django caches every template that it has read. This also caches which name exists, because each name that does
     # not exist costs an exception. The cache belongs to the engine and ends with it.
     cached: dict[Any, Template | None] = vars(engine).setdefault("klaxon_templates", {})
     key = tuple(places), part, language
-    if key not in cached:
-        cached[key] = _load_template(engine, *key)
-    return cached[key]
+    try:
+        return cached[key]
+    except KeyError:
+        template = _load_template(engine, *key)
+    if isinstance(engine.template_loaders[0], CachedLoader) and not settings.DEBUG:
+        cached[key] = template
+    return template
 
 
 def _load_template(engine: Engine, places: Sequence[Place], part: str, language: str) -> Template | None:
