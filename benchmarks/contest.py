@@ -50,7 +50,7 @@ class Contest:
 
 
 def run_contest(entries: Sequence[Entry], rounds: int) -> Contest:
-    """Run the preliminary round and the counted rounds."""
+    """Run the preliminary round and the counted rounds. If there are none, the preliminary round counts."""
     result = Contest()
     for entry in entries:
         result.preliminary.setdefault(entry.side, {})[entry.setting] = measure(entry)
@@ -58,7 +58,7 @@ def run_contest(entries: Sequence[Entry], rounds: int) -> Contest:
     winners = [entry for entry in entries if entry.setting == best[entry.side]]
     for entry in winners:
         result.setting[entry.side] = entry.setting
-        result.rates[entry.side] = []
+        result.rates[entry.side] = [] if rounds else [max(result.preliminary[entry.side].values())]
     for _ in range(rounds):
         for entry in winners:
             result.rates[entry.side].append(measure(entry))

@@ -60,7 +60,7 @@ def check_mails(place: Place) -> None:
 
 def run_one_process(place: Place) -> Iterator[Figures]:
     entries = [*klaxon_entries(place, 1), Entry(DJANGO, "one connection", partial(measure_django, place))]
-    chosen = run_contest(entries, place.size(3, 1))
+    chosen = run_contest(entries, place.size(3, 0))
     yield chosen.compare_defaults("email, one process", place.database, "Klaxon")
     for ours in FORMS:
         yield row(place, chosen, "email, one process", ours, DJANGO, 1)
@@ -73,7 +73,7 @@ def run_two_processes(place: Place) -> Iterator[Figures]:
         for batch, threads in POST_OFFICE[-most:]:
             name = f"--processes 2, BATCH_SIZE {batch}, {threads} threads each"
             entries.append(Entry(side, name, partial(measure_post_office, place, batch, threads, log_level)))
-    chosen = run_contest(entries, place.size(3, 1))
+    chosen = run_contest(entries, place.size(3, 0))
     yield chosen.compare_defaults("email, two processes", place.database, "Klaxon")
     for ours in FORMS:
         for peer in (LOGGING, SILENT):

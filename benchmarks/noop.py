@@ -36,7 +36,7 @@ def run(place: Place) -> Iterator[Figures]:
     server = Redis()
     server.start()
     try:
-        chosen = run_contest(list(entries(place, server)), place.size(3, 1))
+        chosen = run_contest(list(entries(place, server)), place.size(3, 0))
     finally:
         server.close()
     yield chosen.compare_defaults("no-op deliveries, one process", place.database, "Klaxon")
