@@ -5,7 +5,7 @@ The features that know these register a source when Django starts, so rendering 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.utils.translation import get_language
 
@@ -28,6 +28,15 @@ class LazyText:
         return self.read(get_language())
 
 
+class FooterShape(NamedTuple):
+    """What a footer has. The fields are those of ``Frame``."""
+
+    has_reason: bool
+    has_preferences_link: bool
+    has_unsubscribe_link: bool
+    has_shared_link: bool
+
+
 @dataclass(frozen=True)
 class Footer:
     """What the footer of one email contains. Every field can be empty.
@@ -43,9 +52,12 @@ class Footer:
     unsubscribe_url: str = ""
 
     @property
-    def is_one_page(self) -> bool:
-        """Whether both links lead to the same page, so that one link is enough."""
-        return self.preferences_url == self.unsubscribe_url
+    def shape(self) -> FooterShape:
+        # One link is enough if both lead to the same page.
+        is_shared = self.preferences_url == self.unsubscribe_url
+        return FooterShape(
+            bool(self.reason), bool(self.preferences_url) and not is_shared, bool(self.unsubscribe_url), is_shared
+        )
 
     def __getitem__(self, name: str) -> Any:
         """Return a field. Templates look here first, and an error would take longer than the whole lookup."""

@@ -17,7 +17,7 @@ from notifications.channels.base import HTML, SUBJECT, TEXT
 from notifications.core.variants import find_variant
 from notifications.delivering.rendering.frame import FRAME_VARIABLES, Frame
 from notifications.events import NotificationEvent, NotificationPriority
-from notifications.mail.footer import Footer, build_footer
+from notifications.mail.footer import Footer, FooterShape, build_footer
 from notifications.mail.theme import Theme, get_theme
 from notifications.models import Delivery
 
@@ -165,14 +165,12 @@ def build_layout(
     """
     notification = delivery.notification
     footer = build_footer(delivery, event, person) if HTML in parts else Footer()
-    frame = Frame(
-        theme=get_theme(notification.cluster, event.name),
-        priority=NotificationPriority(notification.priority),
-        language=language,
-        direction="rtl" if language.partition("-")[0] in settings.LANGUAGES_BIDI else "ltr",
-        has_reason=bool(footer.reason),
-        has_preferences_link=bool(footer.preferences_url) and not footer.is_one_page,
-        has_unsubscribe_link=bool(footer.unsubscribe_url),
-        has_shared_link=footer.is_one_page,
-    )
+    frame = _get_frame(get_theme(notification.cluster, event.name), notification.priority, language, footer.shape)
     return Layout(frame, footer, event.words, variant=find_variant(event, delivery))
+
+
+# Most emails have one of a few frames.
+@lru_cache(maxsize=256)
+def _get_frame(theme: Theme, priority: int, language: str, shape: FooterShape) -> Frame:
+    direction = "rtl" if language.partition("-")[0] in settings.LANGUAGES_BIDI else "ltr"
+    return Frame(theme, NotificationPriority(priority), language, direction, *shape)

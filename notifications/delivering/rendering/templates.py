@@ -183,13 +183,14 @@ def render_parts(
     """Do the same as :func:`render` in a language that is active already, and return only the parts."""
     parts: dict[str, str] = {}
     layout = variables.get("layout")
+    context = Context(dict(variables))
     for part in (*required, *optional):
         template = find_template(places, part, language)
         if template is not None:
             if layout is not None and part == HTML:
                 layout.shows_footer = has_footer(template)
                 template = specialize(template, layout.frame, True)
-            parts[part] = _render_template(template, part, variables)
+            parts[part] = _render_template(template, part, context)
             if layout is not None:
                 layout.add_part(part, parts[part])
         elif part in required:
@@ -214,8 +215,11 @@ def build_missing_error(place: Place, part: str) -> TemplateMissing:
     return TemplateMissing(f"Event {place[0]!r} has no template {get_template_name(*place, part)!r}.")
 
 
-def _render_template(template: Template, part: str, variables: Mapping[str, Any]) -> str:
-    return clean_part(template.render(Context(dict(variables), autoescape=part == HTML)), part)
+def _render_template(template: Template, part: str, context: Context) -> str:
+    context.autoescape = part == HTML
+    # Variables that tags of a part set do not exist in the parts after it.
+    with context.push():
+        return clean_part(template.render(context), part)
 
 
 def clean_part(text: str, part: str) -> str:
