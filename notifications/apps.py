@@ -33,6 +33,7 @@ class NotificationsConfig(AppConfig):
         from notifications.delivering.workers.periodic_tasks import register_periodic_task
         from notifications.digests import make_due, release_overdue, send_section_digests
         from notifications.explain import receipt_reason
+        from notifications.live.announce import receive_change
         from notifications.mail import register_footer_source
         from notifications.mail.finishing import register_finisher
         from notifications.staff_templates.rendering import render_group
@@ -52,6 +53,7 @@ class NotificationsConfig(AppConfig):
         webhooks.connect()
         register_finisher("tracking", links.track_messages)
         register_outcome_hook("figures", figures.count_outcomes)
+        signals.inbox_changed.connect(receive_change, dispatch_uid="klaxon.live")
         signals.recipient_unsubscribed.connect(hits.receive_unsubscription, dispatch_uid="klaxon.tracking.unsubscribed")
         register_periodic_task("late tracking events", 30.0, record.match_late)
         register_footer_source("reason", receipt_reason.get_footer_fields, is_default=True)

@@ -37,6 +37,10 @@ class NotPermitted(KlaxonError, PermissionDenied):
     """
 
 
+class ActionUnavailable(KlaxonError):
+    """An inbox item does not offer the action that its user wants to take. The message is for the user."""
+
+
 class CalledFromAsyncCode(KlaxonError, SynchronousOnlyOperation):
     """A synchronous function, such as ``send()``, was called in async code, where Django does not allow queries."""
 

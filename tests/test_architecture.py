@@ -37,8 +37,8 @@ FLOORS = {
     5: {"sending", "delivering"},
     6: {"explain", "spool"},
     7: {"manager"},
-    8: {"celery", "digests", "email_setup", "tracking", "staff_templates"},
-    9: {"admin", "inbox", "can", "sensitive", "unsubscribe"},
+    8: {"celery", "digests", "email_setup", "inbox", "tracking", "staff_templates"},
+    9: {"admin", "can", "live", "sensitive", "unsubscribe"},
     10: {"apps", "checks", "urls", "testing", "management"},
 }
 SIDEWAYS_TOO = {0, 1, 2}

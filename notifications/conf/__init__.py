@@ -155,6 +155,7 @@ class Conf:
         ("email",), (list, tuple), "texts", "a list of channel names", is_list_of_texts
     )
     digest_sections: str = option("", str, "str", "the dotted path of a callable that provides sections of digests")
+    inbox_of_former_members: bool = option(False, bool, "bool", "True or False")
     encryption_keys: tuple[str, ...] = option(
         (), (list, tuple), "texts", "a list of keys that Fernet.generate_key() returns", is_list_of_keys, is_secret=True
     )

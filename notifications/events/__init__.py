@@ -15,6 +15,7 @@ from notifications.events.event import (
     autodiscover,
     register,
 )
+from notifications.events.inbox import InboxAction
 
 __all__ = [
     "BANDS",
@@ -23,6 +24,7 @@ __all__ = [
     "NOTIFICATION_EVENTS",
     "BuiltInEvents",
     "EventRegistry",
+    "InboxAction",
     "NotificationChannel",
     "NotificationEvent",
     "NotificationPriority",

@@ -11,6 +11,7 @@ from django.utils.module_loading import autodiscover_modules
 
 from notifications.conf.problem import find_nearest
 from notifications.events.enums import NotificationChannel, NotificationPriority, key_of
+from notifications.events.inbox import InboxAction, InboxText, normalize_actions
 from notifications.events.validation import validate_declaration, validate_event
 from notifications.exceptions import UnknownEvent
 
@@ -66,6 +67,13 @@ class NotificationEvent:
     :param track_clicks: whether clicks in its emails are recorded; then links lead over your site.
     :param variants: the names and weights of the variants of an A/B test, such as ``{"short": 1, "long": 1}``.
         Templates get the name as ``variant``. A recipient gets the same variant in a whole campaign.
+    :param url: where an item in the inbox leads: a path of your site or an ``https`` address. Here and in the next two,
+        ``{number}`` stands for a value of the context, and a function of the context may be used instead of a text.
+    :param icon: the icon of an item: one or two characters such as an emoji, or the URL of an image, as for ``url``.
+    :param group_key: items of a day with the same key are shown as a group; by default, there are no groups.
+    :param group_label: the title of a group, which is formatted with ``count``:
+        ``ngettext_lazy("%(count)d change to your schedule", "%(count)d changes to your schedule", "count")``.
+    :param actions: the buttons of an item: :class:`InboxAction`, ``"acknowledge"`` or ``"dismiss"``.
     :raises ValueError, TypeError: if a value is invalid. The message names the event.
     """
 
@@ -101,6 +109,11 @@ class NotificationEvent:
     track_opens: bool = False
     track_clicks: bool = False
     variants: Mapping[str, float] = field(default_factory=dict)
+    url: InboxText = ""
+    icon: InboxText = ""
+    group_key: InboxText = ""
+    group_label: Any = ""
+    actions: Sequence[InboxAction | str] = ()
 
     def __post_init__(self) -> None:
         validate_declaration(self)
@@ -113,6 +126,7 @@ class NotificationEvent:
             "transforms": transforms,
             "fallback": fallback,
             "dedup_keys": tuple(self.dedup_keys),
+            "actions": normalize_actions(self.actions),
         }
         for name, value in given.items():
             object.__setattr__(self, name, value)
@@ -127,6 +141,16 @@ class NotificationEvent:
     def words(self) -> str:
         """The human-readable name, in the active language."""
         return str(self.label) or self.name.replace("_", " ").capitalize()
+
+    @cached_property
+    def inbox_actions(self) -> tuple[InboxAction, ...]:
+        """The actions, with the built-in ones as :class:`InboxAction`."""
+        return tuple(action for action in self.actions if isinstance(action, InboxAction))
+
+    @cached_property
+    def describes_items(self) -> bool:
+        """Whether it says anything about its items in the inbox."""
+        return any((self.url, self.icon, self.group_key, self.actions))
 
     @cached_property
     def is_tracked(self) -> bool:

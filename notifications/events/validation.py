@@ -12,6 +12,7 @@ from notifications.core.variants import MAX_VARIANT_LENGTH
 from notifications.delays import find_delays_fault
 from notifications.events.annotations import find_type_faults
 from notifications.events.enums import NotificationPriority
+from notifications.events.inbox import find_action_faults, find_inbox_text_fault
 
 MAX_DEDUP_WINDOW = 24 * 60 * 60
 BATCH_WINDOW_RANGE = (5 * 60, 60 * 60)
@@ -49,7 +50,7 @@ def _check_priority(event: Any) -> None:
 
 
 def _check_lists(event: Any) -> None:
-    for name in ("supported_channels", "loggable", "dedup_keys"):
+    for name in ("supported_channels", "loggable", "dedup_keys", "actions"):
         value = getattr(event, name)
         if isinstance(value, str | Enum):
             raise TypeError(f"{name} of {_refer_to(event)} must be a list, not a single value.")
@@ -108,6 +109,7 @@ def validate_event(event: Any) -> None:
         _check_sensitive,
         _check_tracking,
         _check_variants,
+        _check_inbox,
     ):
         check(event)
 
@@ -117,6 +119,23 @@ def _check_tracking(event: Any) -> None:
         value = getattr(event, name)
         if not isinstance(value, bool):
             raise TypeError(f"{name} of {_refer_to(event)} must be True or False, not {value!r:.80}.")
+
+
+def _check_inbox(event: Any) -> None:
+    for name in ("url", "icon", "group_key"):
+        if fault := find_inbox_text_fault(getattr(event, name), event.context):
+            raise ValueError(f"{name} of {_refer_to(event)} is {getattr(event, name)!r:.80}. {fault}")
+    for fault in find_action_faults(event.actions, is_permission):
+        raise ValueError(f"actions of {_refer_to(event)}: {fault}")
+    if event.sensitive and any(map(_depends_on_context, (event.url, event.icon, event.group_key))):
+        raise ValueError(
+            f"{_refer_to(event, at_start=True)} is sensitive, so url, icon and group_key cannot contain values of its "
+            "context, because they are not encrypted. Use texts without places."
+        )
+
+
+def _depends_on_context(text: Any) -> bool:
+    return callable(text) or "{" in text
 
 
 def _check_variants(event: Any) -> None:

@@ -2,12 +2,15 @@
 
 from django.urls import path
 
-from notifications.inbox import views
+from notifications.inbox import api, views
 
 urlpatterns = [
     path("", views.Inbox.as_view(), name="inbox"),
-    path("unread-count/", views.UnreadCount.as_view(), name="unread-count"),
-    path("mark-all-read/", views.MarkAllRead.as_view(), name="mark-all-read"),
+    path("feed.json", api.Feed.as_view(), name="inbox-feed"),
+    path("change/", api.ChangeItems.as_view(), name="inbox-change"),
+    path("unread-count/", api.UnreadCount.as_view(), name="unread-count"),
+    path("mark-all-read/", api.MarkAllRead.as_view(), name="mark-all-read"),
     path("<int:pk>/", views.Item.as_view(), name="inbox-item"),
-    path("<int:pk>/read/", views.MarkRead.as_view(), name="mark-read"),
+    path("<int:pk>/read/", api.MarkRead.as_view(), name="mark-read"),
+    path("<int:pk>/act/<slug:name>/", api.TakeAction.as_view(), name="inbox-act"),
 ]

@@ -19,6 +19,7 @@ from notifications.models.delivery import Delivery
 from notifications.models.fingerprint import Fingerprint
 from notifications.models.heartbeat import Heartbeat
 from notifications.models.inbox import InboxItem
+from notifications.models.inbox_feed import InboxFeed
 from notifications.models.log import LogPersonal, NotificationLog
 from notifications.models.mute import Mute
 from notifications.models.notification import Notification
@@ -41,6 +42,7 @@ __all__ = [
     "Delivery",
     "Fingerprint",
     "Heartbeat",
+    "InboxFeed",
     "InboxItem",
     "LogPersonal",
     "Mute",

@@ -38,7 +38,7 @@ PAYLOADS = [
     bytes.fromhex("3c696d67207372633d783e").decode(),
     bytes.fromhex("3c62723e3c68723e3c753e").decode("latin-1"),
 ]
-UNSUBSCRIBE = re.compile(r"(?<=^https://shop\.example\.com/notifications/unsubscribe/)[\w.-]+/?$")
+OWN_LINK = re.compile(r"^(https://shop\.example\.com/notifications/(?:unsubscribe|preferences/link)/)[\w.-]+/?$")
 FAULT = {"instance": 1, "spn": 190, "fmi": 2, "lamps": ["red"], "count": 3}
 
 pytestmark = pytest.mark.django_db
@@ -54,8 +54,8 @@ class Tags(HTMLParser):
         self.close()
 
     def handle_starttag(self, tag, attrs):
-        # Each email has a link of its own to unsubscribe.
-        self.found.append((tag, [(name, UNSUBSCRIBE.sub("", value or "")) for name, value in attrs]))
+        # Each email has links of its own to unsubscribe and to choose.
+        self.found.append((tag, [(name, OWN_LINK.sub(r"\1", value or "")) for name, value in attrs]))
 
     def handle_comment(self, data):
         self.found.append(("!--", data))

@@ -1,0 +1,92 @@
+"""The changes that users make to their items, by name: what forms and scripts send as ``do``."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, time, timedelta
+from typing import NamedTuple
+
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext_lazy
+
+from notifications.models.inbox import InboxQuerySet
+
+EVENING, MORNING = time(18), time(8)
+FIRST_MOMENT_OF_EVENING = timedelta(minutes=30)
+
+
+class Change(NamedTuple):
+    """A change, and the message after it, which is formatted with the number of changed items.
+
+    :param run: called with the items, the time, and the end of a snooze.
+    """
+
+    run: Callable[[InboxQuerySet, datetime, datetime | None], int]
+    message: Promise | str = ""
+
+
+CHANGES: Mapping[str, Change] = {
+    "seen": Change(lambda items, now, until: items.mark_seen(now)),
+    "read": Change(
+        lambda items, now, until: items.mark_read(now),
+        ngettext_lazy("%d notification was marked as read.", "%d notifications were marked as read."),
+    ),
+    "unread": Change(
+        lambda items, now, until: items.mark_unread(),
+        ngettext_lazy("%d notification was marked as unread.", "%d notifications were marked as unread."),
+    ),
+    "archive": Change(
+        lambda items, now, until: items.archive(now),
+        ngettext_lazy("%d notification was archived.", "%d notifications were archived."),
+    ),
+    "unarchive": Change(
+        lambda items, now, until: items.unarchive(),
+        ngettext_lazy("%d notification is back in the inbox.", "%d notifications are back in the inbox."),
+    ),
+    "snooze": Change(
+        lambda items, now, until: items.snooze(until, now) if until else 0,
+        ngettext_lazy("%d notification was snoozed.", "%d notifications were snoozed."),
+    ),
+    "unsnooze": Change(
+        lambda items, now, until: items.unsnooze(),
+        ngettext_lazy("%d notification is back in the inbox.", "%d notifications are back in the inbox."),
+    ),
+}
+
+SNOOZE_CHOICES: Mapping[str, Promise] = {
+    "hour": _("For one hour"),
+    "evening": _("Until this evening"),
+    "tomorrow": _("Until tomorrow morning"),
+    "week": _("Until next Monday"),
+}
+
+
+def parse_snooze_end(text: str, now: datetime) -> datetime | None:
+    """Return the end of a snooze: one of :data:`SNOOZE_CHOICES`, or a time. None if it is neither, or not in the future.
+
+    A time without a zone is one in the current time zone.
+    """
+    if text in SNOOZE_CHOICES:
+        return _end_of(text, now)
+    try:
+        end = parse_datetime(text)
+    except ValueError:
+        return None
+    if end is None:
+        return None
+    aware = timezone.make_aware(end) if timezone.is_naive(end) else end
+    return aware if aware > now else None
+
+
+def _end_of(choice: str, now: datetime) -> datetime:
+    if choice == "hour":
+        return now + timedelta(hours=1)
+    today = timezone.localdate(now)
+    evening = timezone.make_aware(datetime.combine(today, EVENING))
+    if choice == "evening":
+        # In the evening, the next evening.
+        is_early = now < evening - FIRST_MOMENT_OF_EVENING
+        return evening if is_early else timezone.make_aware(datetime.combine(today + timedelta(days=1), EVENING))
+    days = 1 if choice == "tomorrow" else 7 - today.weekday()
+    return timezone.make_aware(datetime.combine(today + timedelta(days=days), MORNING))
