@@ -1,16 +1,17 @@
 """Inbox items: what users see in the app. They keep their own text and remain when the notification is deleted.
 
-Every change is a method of :class:`InboxQuerySet`, which also gives the changed items a new revision, so that open pages
-learn of it; see :mod:`notifications.models.inbox_feed`.
+Every change is a method of :class:`InboxQuerySet`, which also gives the changed items a new revision, so that open
+pages learn of it; see :mod:`notifications.models.inbox_feed`.
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.db import models, router, transaction
+from django.db import connections, models, router, transaction
 from django.db.models import F, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
@@ -20,7 +21,7 @@ from notifications.events import NotificationPriority
 from notifications.models.delivery import Delivery
 from notifications.models.inbox_feed import InboxFeed
 from notifications.models.unconstrained import UnconstrainedForeignKey
-from notifications.storage.engine import array_subquery
+from notifications.storage.engine import array_subquery, get_engine
 
 TITLE_LENGTH = 255
 NAME_LENGTH = 150
@@ -28,6 +29,8 @@ GROUP_KEY_LENGTH = 200
 # As long as the URLs that all browsers accept.
 URL_LENGTH = 2000
 ICON_LENGTH = 200
+WORD = re.compile(r"[^\W_]+")
+MAX_WORDS = 10
 # As it is in the partial indexes.
 IS_UNREAD = Q(read_at__isnull=True, archived_at__isnull=True)
 
@@ -51,6 +54,21 @@ class InboxQuerySet(models.QuerySet["InboxItem"]):
     def snoozed(self, now: datetime) -> "InboxQuerySet":
         """Return the items that are snoozed until a later time."""
         return self.filter(snoozed_until__gt=now, archived_at__isnull=True)
+
+    def search(self, text: str, user: Any) -> "InboxQuerySet":
+        """Return the items of a user whose title or body contains words that begin with those of the text.
+
+        The content of sensitive events is encrypted and cannot be found. Without letters and digits in the text, there
+        are no results.
+        """
+        words = WORD.findall(text.lower())[:MAX_WORDS]
+        if not words:
+            return self.none()
+        key: Any = self.model._meta.get_field("recipient")
+        owner = key.target_field.get_db_prep_value(user.pk, connections[self.db])
+        condition, query = get_engine(self.db).match_inbox_text(words, owner)
+        found: Any = self.of(user).extra(where=[condition], params=[query])  # noqa: S610 - constant SQL
+        return found
 
     def mark_seen(self, now: datetime) -> int:
         """Mark the items that the user has not seen before as seen, for example in a list; return their number."""
@@ -212,9 +230,7 @@ class InboxItem(models.Model):
                 condition=Q(snoozed_until__isnull=False),
                 name="klaxon_inbox_snoozed",
             ),
-            models.Index(
-                fields=["snoozed_until"], condition=Q(snoozed_until__isnull=False), name="klaxon_inbox_wake"
-            ),
+            models.Index(fields=["snoozed_until"], condition=Q(snoozed_until__isnull=False), name="klaxon_inbox_wake"),
             models.Index(fields=["recipient", "cluster", "-created_at", "-id"], name="klaxon_inbox_cluster"),
             models.Index(fields=["recipient", "revision", "id"], name="klaxon_inbox_revision"),
         ]

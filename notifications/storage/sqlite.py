@@ -98,6 +98,18 @@ class SQLiteEngine(Engine):
     def python_order(self, column: str) -> Any:
         return column
 
+    def match_inbox_text(self, words: Sequence[str], owner: Any) -> tuple[str, str]:
+        """Search the FTS5 table.
+
+        The plus sign keeps SQLite from looking up each found item, of which there may be many: it reads the items in
+        their order, and stops when a page is full.
+        """
+        key = str(owner).replace('"', '""')
+        terms = " AND ".join(f'"{word}"*' for word in words)
+        found = "SELECT rowid FROM klaxon_inboxsearch WHERE klaxon_inboxsearch MATCH %s"
+        query = f'recipient_id : "{key}" AND {{title body}} : ({terms})'
+        return f"+klaxon_inboxitem.id IN ({found})", query  # noqa: S608 - constant SQL
+
     def is_unreachable(self, error: Error) -> bool:
         return get_sqlite_code(error.__cause__) in SQLITE_UNREACHABLE
 

@@ -11,11 +11,11 @@ from django.contrib.auth.models import Group, Permission
 from django.contrib.sessions.models import Session
 from django.db import DatabaseError, IntegrityError, OperationalError, connection, connections, transaction
 
-from notifications.models import Bucket, Fingerprint, NotificationLog, UserSettings
+from notifications.models import Bucket, Fingerprint, InboxItem, NotificationLog, UserSettings
 from notifications.storage.engine import Column, Engine, InsertTarget, get_engine, prepare_time
 from notifications.storage.postgres import COPY_THRESHOLD, PostgresEngine
 from notifications.storage.sqlite import BATCH_SIZES, SQLiteEngine
-from tests.factories import UserSettingsFactory
+from tests.factories import ClusterFactory, UserFactory, UserSettingsFactory
 from tests.spool.outage import outage
 
 pytestmark = pytest.mark.django_db
@@ -310,3 +310,21 @@ class TestLocks:
         finally:
             connections["other"].close()
             del connections["other"]
+
+
+class TestMatchInboxText:
+    @pytest.mark.parametrize(
+        ("words", "count"), [(["fire"], 1), (["fi", "sto"], 1), (["ire"], 0), (["fire", "flood"], 0)]
+    )
+    def test_it_finds_items_by_the_beginnings_of_words(self, engine, words, count):
+        user = UserFactory()
+        item = InboxItem(recipient=user, cluster=ClusterFactory(), event="e", priority=3, created_at=NOON)
+        item.title = "Fire in the store"
+        InboxItem.objects.add_items([item])
+        condition, query = engine.match_inbox_text(words, user.pk)
+        assert fetch(f"SELECT COUNT(*) FROM klaxon_inboxitem WHERE {condition}", [query]) == [(count,)]
+
+    @pytest.mark.parametrize("owner", ["o'neill", '"', "\\", "a b", "x:*", "%s"])
+    def test_any_primary_key_can_own_items(self, engine, owner):
+        condition, query = engine.match_inbox_text(["fire"], owner)
+        assert fetch(f"SELECT COUNT(*) FROM klaxon_inboxitem WHERE {condition}", [query]) == [(0,)]
