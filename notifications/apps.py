@@ -33,6 +33,7 @@ class NotificationsConfig(AppConfig):
         from notifications.delivering.workers.periodic_tasks import register_periodic_task
         from notifications.digests import make_due, release_overdue, send_section_digests
         from notifications.explain import receipt_reason
+        from notifications.inbox.changes import wake_snoozed
         from notifications.live.announce import receive_change
         from notifications.mail import register_footer_source
         from notifications.mail.finishing import register_finisher
@@ -50,6 +51,7 @@ class NotificationsConfig(AppConfig):
         register_periodic_task("digests", 15.0, make_due)
         register_periodic_task("overdue digest items", 60.0, release_overdue)
         register_periodic_task("section digests", 60.0, send_section_digests)
+        register_periodic_task("snoozed inbox items", 30.0, wake_snoozed)
         webhooks.connect()
         register_finisher("tracking", links.track_messages)
         register_outcome_hook("figures", figures.count_outcomes)

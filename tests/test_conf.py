@@ -310,6 +310,7 @@ def test_every_key_is_read_from_the_environment_in_its_type(settings):
             QUIET_HOURS="22:00,07:00",
             DIGEST_CHANNELS="email,app",
             DIGEST_SECTIONS="shop.digests.sections",
+            INBOX_OF_FORMER_MEMBERS="true",
         )
     )
     assert found.keys() == conf.KEYS.keys()

@@ -20,7 +20,9 @@ class InboxItemAdmin(ViewOnlyAdmin):
     related_fields = ("recipient", "cluster")
     fieldsets = (
         (None, {"fields": ("title", "body", "recipient", "cluster")}),
-        (_("Details"), {"fields": ("event", "urgency", "topic", "created_at", "read_at", "delivery_number")}),
+        (_("Details"), {"fields": ("event", "urgency", "topic", "url", "actor_name", "group_key", "delivery_number")}),
+        (_("Times"), {"fields": ("created_at", "seen_at", "read_at", "archived_at", "snoozed_until")}),
+        (_("Action"), {"fields": ("action_taken", "acted_at")}),
     )
 
     def get_search_condition(self, term: str) -> Q:

@@ -42,23 +42,27 @@ class UnreadCount(PersonalView):
 
 
 class ChangeItems(ChangingView):
-    """Change the items with the ids in ``item``, or all that are listed if ``all`` is given.
+    """Change the items with the ids in ``item``, or all items of the list if ``all`` is given.
 
-    ``do`` is one of :data:`CHANGES`; ``until`` is required for ``snooze``. Ids of items that the user does not see are
-    ignored like those of missing items.
+    ``do`` is one of :data:`CHANGES`; ``until`` is required for ``snooze``. A button can contain everything:
+    ``do=read:42``, ``do=archive:42,43`` or ``do=snooze:42:hour``. Ids of items that the user does not see are ignored
+    like those of missing items.
     """
 
     def post(self, request: HttpRequest) -> HttpResponseBase:
-        # A button of one item sends do=read:42, so that all items of a page need only one form.
-        name, _separator, number = request.POST.get("do", "").partition(":")
-        change, until = CHANGES.get(name), parse_snooze_end(request.POST.get("until", ""), self.now)
-        items = self.choose_items([number] if number else request.POST.getlist("item"))
-        if change is None or items is None or (name == "snooze" and until is None):
+        name, _separator, rest = request.POST.get("do", "").partition(":")
+        numbers, _separator, choice = rest.partition(":")
+        until = parse_snooze_end(choice or request.POST.get("until", ""), self.now)
+        items = self.choose_items(numbers.split(",") if numbers else self.list_selected())
+        if name not in CHANGES or items is None or (name == "snooze" and until is None):
             return HttpResponseBadRequest("The change, its items or the end of the snooze are missing or not valid.")
-        count = change.run(items, self.now, until)
-        if change.message and not self.wants_json:
-            messages.success(request, change.message % count, fail_silently=True)
+        count = CHANGES[name].run(items, self.now, until)
+        if CHANGES[name].message and not self.wants_json:
+            messages.success(request, CHANGES[name].message % count, fail_silently=True)
         return self.answer(changed=count)
+
+    def list_selected(self) -> list[str]:
+        return [number for value in self.request.POST.getlist("item") for number in value.split(",")]
 
     def choose_items(self, numbers: Sequence[str]) -> InboxQuerySet | None:
         """Return the items with these ids, or None if one is not a number."""

@@ -4,12 +4,14 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, time, timedelta
 from typing import NamedTuple
 
+from django.db import router
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext_lazy
 
+from notifications.models import InboxItem
 from notifications.models.inbox import InboxQuerySet
 
 EVENING, MORNING = time(18), time(8)
@@ -63,9 +65,10 @@ SNOOZE_CHOICES: Mapping[str, Promise] = {
 
 
 def parse_snooze_end(text: str, now: datetime) -> datetime | None:
-    """Return the end of a snooze: one of :data:`SNOOZE_CHOICES`, or a time. None if it is neither, or not in the future.
+    """Return the end of a snooze: one of :data:`SNOOZE_CHOICES`, or a time.
 
-    A time without a zone is one in the current time zone.
+    It is None if the text is neither, or the time is not in the future. A time without a zone is one in the current
+    time zone.
     """
     if text in SNOOZE_CHOICES:
         return _end_of(text, now)
@@ -90,3 +93,10 @@ def _end_of(choice: str, now: datetime) -> datetime:
         return evening if is_early else timezone.make_aware(datetime.combine(today + timedelta(days=1), EVENING))
     days = 1 if choice == "tomorrow" else 7 - today.weekday()
     return timezone.make_aware(datetime.combine(today + timedelta(days=days), MORNING))
+
+
+def wake_snoozed(now: datetime, should_stop: Callable[[], bool]) -> None:
+    """Put items whose snooze has ended back into their lists, so that open pages show them. A periodic task."""
+    items = InboxItem.objects.using(router.db_for_write(InboxItem))
+    while items.wake_snoozed(now) and not should_stop():
+        pass

@@ -58,4 +58,4 @@ def _query_members(clusters: Sequence[Any], number: int, user_ids: Sequence[Any]
     members = get_members(clusters[number])
     users = get_user_model()._base_manager.using(members.db).filter(pk__in=members.order_by().values("pk"))
     asked = array_subquery(user_ids, get_user_model()._meta.pk, members.db)
-    return users.filter(pk__in=asked).values_list("pk", Value(number))
+    return users.filter(pk__in=asked).order_by().values_list("pk", Value(number))

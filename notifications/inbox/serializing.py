@@ -38,15 +38,18 @@ def serialize_item(item: InboxItem) -> dict[str, Any]:
     }
 
 
-def serialize_actions(item: InboxItem) -> list[dict[str, Any]]:
-    """Return the actions that the item still offers, each with its name and its label in the active language."""
+def serialize_actions(item: InboxItem, user: Any = None) -> list[dict[str, Any]]:
+    """Return the actions that the item still offers, each with its name and its label in the active language.
+
+    :param user: leaves out the actions for which the user lacks the permission.
+    """
     event = NOTIFICATION_EVENTS.named(item.event)
     if event is None or item.action_taken:
         return []
     return [
         {"name": action.name, "label": str(action.label), "is_primary": action.is_primary}
-        for action in event.actions
-        if action.name in item.actions
+        for action in event.inbox_actions
+        if action.name in item.actions and (user is None or not action.permission or user.has_perm(action.permission))
     ]
 
 

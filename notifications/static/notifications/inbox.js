@@ -1,0 +1,298 @@
+// The notification centre without reloads, and its keyboard. Every page works without this file, too.
+
+const inbox = () => document.getElementById("inbox");
+const status = (text) => {
+  const line = document.getElementById("status");
+  if (line) line.textContent = text;
+};
+
+// --- Showing a page of the inbox in place of the present one -------------------------------------------------------
+
+// Only the latest request may change the page.
+let latest = 0;
+// Whether the user waits for a page, and whether items have changed since they asked for it.
+let isAwaited = false;
+let isStale = false;
+
+async function load(url, options) {
+  const response = await fetch(url, { headers: { Accept: "text/html" }, credentials: "same-origin", ...options });
+  const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  return { response, page, fresh: page.getElementById("inbox") };
+}
+
+/* What the user asks for. */
+async function show(url, options = {}, { push = false } = {}) {
+  const number = ++latest;
+  isAwaited = true;
+  let loaded;
+  try {
+    loaded = await load(url, options);
+  } catch {
+    location.assign(options.method ? location.href : url);
+    return;
+  }
+  if (number !== latest) return;
+  isAwaited = false;
+  const { response, page, fresh } = loaded;
+  if (!fresh) {
+    // A login page or an error page.
+    location.assign(response.redirected || !options.method ? response.url : location.href);
+    return;
+  }
+  const target = new URL(response.url);
+  const moves = push || target.pathname + target.search !== location.pathname + location.search;
+  if (moves) history.pushState({}, "", response.url);
+  replace(fresh, page, moves);
+  catchUp();
+}
+
+const isBusy = () => isAwaited || document.querySelector("#inbox details.menu[open], dialog[open]") !== null;
+
+/* The same page again, because items have changed. It gives way to what the user asks for, and closes no menu. */
+async function refresh() {
+  isStale = isBusy();
+  if (isStale) return;
+  const number = ++latest;
+  try {
+    const { page, fresh } = await load(location.href);
+    if (!fresh || number !== latest) return;
+    isStale = isBusy();
+    if (!isStale) replace(fresh, page, false);
+  } catch {
+    // The next change tries again.
+  }
+}
+
+function catchUp() {
+  if (isStale && !isBusy()) refresh();
+}
+// When a menu or the help closes. These events do not bubble.
+for (const name of ["toggle", "close"]) document.addEventListener(name, catchUp, { capture: true });
+
+function replace(fresh, page, moves) {
+  const place = rememberPlace();
+  document.title = page.title;
+  inbox().replaceWith(document.importNode(fresh, true));
+  announce(page.querySelector(".messages"));
+  if (moves && !place.isSearch) {
+    window.scrollTo(0, 0);
+    document.getElementById("content").focus({ preventScroll: true });
+  } else {
+    restorePlace(place);
+  }
+  prepare();
+}
+
+function announce(messages) {
+  if (messages) status(messages.textContent.trim().replace(/\s+/g, " "));
+}
+
+// What has the focus, which groups are open and what is selected stays the same when the list is replaced.
+function rememberPlace() {
+  const active = document.activeElement;
+  const item = active?.closest?.("[data-item]");
+  const items = listItems();
+  return {
+    id: active?.id,
+    isSearch: active?.name === "q",
+    selection: active?.name === "q" ? [active.value, active.selectionStart, active.selectionEnd] : null,
+    item: item?.id,
+    index: items.indexOf(item),
+    open: [...document.querySelectorAll("details.group[open]")].map((group) => group.id),
+    checked: listBoxes().filter((box) => box.checked).map((box) => box.value),
+  };
+}
+
+function restorePlace(place) {
+  for (const id of place.open) document.getElementById(id)?.setAttribute("open", "");
+  for (const box of listBoxes()) box.checked = place.checked.includes(box.value);
+  if (place.isSearch) {
+    const field = document.getElementById("q");
+    field.focus();
+    field.value = place.selection[0];
+    field.setSelectionRange(place.selection[1], place.selection[2]);
+  } else if (place.item) {
+    const items = listItems();
+    const item = document.getElementById(place.item) ?? items[Math.min(place.index, items.length - 1)];
+    item?.querySelector(".title a")?.focus();
+  } else if (place.id) {
+    document.getElementById(place.id)?.focus();
+  }
+}
+
+// --- Items ---------------------------------------------------------------------------------------------------------
+
+const listItems = () =>
+  [...document.querySelectorAll("#inbox[data-page=list] [data-item]")].filter((item) => item.checkVisibility());
+
+const listBoxes = () => [...document.querySelectorAll("[data-item] input[name=item]")];
+
+function post(form, values = {}) {
+  const body = new FormData(form);
+  for (const [name, value] of Object.entries(values)) body.set(name, value);
+  return fetch(form.getAttribute("action"), {
+    method: "POST",
+    body,
+    headers: { Accept: "application/json" },
+    credentials: "same-origin",
+    keepalive: true,
+  });
+}
+
+async function open(item) {
+  const form = item.closest("form");
+  // The answer is not awaited if the browser leaves the page; keepalive lets the request end.
+  const reading = item.classList.contains("unread") ? post(form, { do: `read:${item.dataset.item}` }) : null;
+  const url = item.dataset.url;
+  if (url) {
+    location.assign(url);
+    return;
+  }
+  await reading?.catch(() => {});
+  show(item.querySelector(".title a").href, {}, { push: true });
+}
+
+function markSeen() {
+  const form = document.getElementById("seen");
+  if (form && document.visibilityState === "visible") {
+    post(form, { do: "seen" }).catch(() => {});
+    form.remove();
+  }
+}
+
+function markOpened() {
+  const form = document.getElementById("opened");
+  if (form && document.visibilityState === "visible") {
+    form.removeAttribute("id");
+    post(form).then((response) => response.ok && refresh(), () => {});
+  }
+}
+
+// --- Events --------------------------------------------------------------------------------------------------------
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (!form.closest?.("#inbox") || event.defaultPrevented) return;
+  event.preventDefault();
+  const button = event.submitter;
+  const data = new FormData(form, button);
+  const action = button?.hasAttribute("formaction") ? button.formAction : form.action;
+  if (form.method === "get") {
+    const query = new URLSearchParams([...data].filter(([, value]) => value));
+    show(`${action.split("?")[0]}?${query}`, {}, { push: true });
+  } else {
+    show(action, { method: "POST", body: data });
+  }
+});
+
+document.addEventListener("click", (event) => {
+  if (event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+  const opener = event.target.closest("[data-open]");
+  if (opener) document.getElementById(opener.dataset.open).showModal();
+  closeMenus(event.target.closest("details.menu"));
+  const link = event.target.closest("#inbox a");
+  if (!link || link.hasAttribute("download") || link.origin !== location.origin) return;
+  const item = link.closest("[data-item]");
+  if (item) {
+    event.preventDefault();
+    open(item);
+  } else if (link.pathname === document.querySelector(".brand")?.pathname || link.closest("nav, .back, .empty")) {
+    event.preventDefault();
+    show(link.href, {}, { push: true });
+  }
+});
+
+document.addEventListener("change", (event) => {
+  const box = event.target;
+  if (box.dataset?.select === "all") {
+    for (const other of listBoxes()) other.checked = box.checked;
+  }
+  if (box.closest?.(".filters .fields") && box.matches("select")) box.form.requestSubmit();
+});
+
+let typing;
+document.addEventListener("input", (event) => {
+  if (event.target.name !== "q" || !event.target.closest("#inbox")) return;
+  clearTimeout(typing);
+  // The list may be replaced until then, and the field with it.
+  typing = setTimeout(() => document.getElementById("q")?.form.requestSubmit(), 400);
+});
+
+function closeMenus(except) {
+  for (const menu of document.querySelectorAll("details.menu[open]")) if (menu !== except) menu.open = false;
+}
+
+window.addEventListener("popstate", () => (inbox() ? show(location.href) : location.reload()));
+document.addEventListener("visibilitychange", () => {
+  markSeen();
+  markOpened();
+  if (document.visibilityState === "visible" && inbox()?.dataset.page === "list") refresh();
+});
+
+// The bell says that the number of unread notifications has changed.
+document.addEventListener("notification-count", (event) => {
+  const list = inbox();
+  if (list?.dataset.page !== "list" || document.querySelector("details.menu[open], dialog[open]")) return;
+  if (String(event.detail?.total) !== list.dataset.unread) refresh();
+});
+
+// --- Keyboard ------------------------------------------------------------------------------------------------------
+
+const KEYS = {
+  j: () => move(1),
+  k: () => move(-1),
+  o: (item) => item && open(item),
+  x: (item) => item?.querySelector("input[name=item]").click(),
+  e: (item) => press(item, "e"),
+  u: (item) => press(item, "u"),
+  s: (item) => snooze(item),
+  "/": () => document.getElementById("q")?.focus(),
+  "?": () => document.getElementById("keys")?.showModal(),
+};
+
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") return leaveMenu(event);
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || event.defaultPrevented) return;
+  if (event.target.closest?.("input:not([type=checkbox]), textarea, select, [contenteditable], dialog")) return;
+  const action = KEYS[event.key];
+  if (!action || !inbox()) return;
+  event.preventDefault();
+  action(document.activeElement.closest("[data-item]"));
+});
+
+function leaveMenu(event) {
+  const menu = event.target.closest?.("details.menu[open]");
+  if (!menu) return;
+  menu.open = false;
+  menu.querySelector("summary").focus();
+}
+
+function move(step) {
+  const items = listItems();
+  const index = items.indexOf(document.activeElement.closest("[data-item]"));
+  const item = items[index < 0 ? (step > 0 ? 0 : items.length - 1) : index + step];
+  item?.querySelector(".title a").focus();
+  item?.scrollIntoView({ block: "nearest" });
+}
+
+function press(item, key) {
+  item?.querySelector(`[data-key=${key}]`)?.click();
+}
+
+function snooze(item) {
+  const button = item?.querySelector("[data-key=s]");
+  if (!button) return;
+  const menu = button.closest("details");
+  menu.open = true;
+  button.focus();
+}
+
+// --- Start ---------------------------------------------------------------------------------------------------------
+
+function prepare() {
+  for (const hidden of document.querySelectorAll(".selected .all, .keys-hint")) hidden.hidden = false;
+  markSeen();
+  markOpened();
+}
+
+prepare();

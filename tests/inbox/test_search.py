@@ -1,0 +1,85 @@
+"""Full-text search: the same answers on both databases."""
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+
+from notifications.models import InboxItem
+
+
+@pytest.fixture
+def texts(ann: User, put: Any) -> None:
+    put(ann, title="Fire at the stockroom", body="Leave now. See https://example.com/exits/north")
+    put(ann, title="Order 1017 is on its way", body="Grüße aus Köln, E-Mail: info@example.com")
+    put(ann, title="Brandmeldung", body="snake_case and 3.14")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("fire", ["Fire at the stockroom"]),
+        ("FIRE", ["Fire at the stockroom"]),
+        ("stock", ["Fire at the stockroom"]),
+        ("room", []),
+        ("fire leave", ["Fire at the stockroom"]),
+        ("fire order", []),
+        ("grüße", ["Order 1017 is on its way"]),
+        ("1017", ["Order 1017 is on its way"]),
+        ("info@example.com", ["Order 1017 is on its way"]),
+        ("example", ["Fire at the stockroom", "Order 1017 is on its way"]),
+        ("north", ["Fire at the stockroom"]),
+        ("case", ["Brandmeldung"]),
+        ("3.14", ["Brandmeldung"]),
+        ("e-mail", ["Order 1017 is on its way"]),
+        ("the", ["Fire at the stockroom"]),
+        ("'", []),
+        ("' OR 1=1 --", ["Order 1017 is on its way"]),
+        ('"*" AND', ["Brandmeldung"]),
+        ("fire:* | order", []),
+        ("title:fire", []),
+        ("-", []),
+        ("@", []),
+        ("%s", ["Brandmeldung", "Fire at the stockroom"]),
+        ("\\", []),
+    ],
+)
+def test_items_are_found_by_the_beginnings_of_their_words(
+    text: str, expected: list[str], ann: User, texts: None
+) -> None:
+    assert sorted(InboxItem.objects.search(text, ann).values_list("title", flat=True)) == expected
+
+
+def test_only_the_items_of_the_user_are_found(ann: User, bob: User, put: Any) -> None:
+    put(ann, title="Fire here")
+    put(bob, title="Fire there")
+    assert [item.title for item in InboxItem.objects.search("fire", bob)] == ["Fire there"]
+    assert not InboxItem.objects.search(str(ann.pk), bob).exists()
+
+
+def test_a_changed_text_is_found_and_the_old_one_is_not(ann: User, put: Any) -> None:
+    [item] = put(ann, title="Fire")
+    InboxItem.objects.filter(pk=item.pk).update(title="Flood")
+    assert not InboxItem.objects.search("fire", ann).exists()
+    assert InboxItem.objects.search("flood", ann).exists()
+    item.delete()
+    assert not InboxItem.objects.search("flood", ann).exists()
+
+
+def test_the_page_searches(browser: Client, ann: User, texts: None) -> None:
+    page = browser.get("/notifications/inbox/", {"q": "köln"}).content.decode()
+    assert "Order 1017" in page
+    assert "Brandmeldung" not in page
+    assert "No notifications match." in browser.get("/notifications/inbox/", {"q": "nowhere"}).content.decode()
+
+
+def test_the_index_survives_all_migrations(db: None) -> None:
+    """Django rebuilds a table of SQLite to change it, which drops the triggers."""
+    if connection.vendor != "sqlite":
+        pytest.skip("PostgreSQL keeps a generated column.")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'klaxon_inboxitem'")
+        names = {name for (name,) in cursor.fetchall()}
+    assert names == {"klaxon_inbox_search_add", "klaxon_inbox_search_change", "klaxon_inbox_search_remove"}
