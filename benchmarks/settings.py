@@ -13,7 +13,13 @@ DATABASES = {"default": database()}
 # A second database, for the benchmark that compares a small outbox with a large one.
 DATABASES["large"] = {**DATABASES["default"], "NAME": f"{DATABASES['default']['NAME']}_large"}
 INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "notifications", "benchmarks", "post_office"]
-TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {"context_processors": ["django.template.context_processors.request"]},
+    }
+]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 DEFAULT_FROM_EMAIL = "The shop <shop@example.com>"
 vars().update(

@@ -11,11 +11,11 @@ from benchmarks.figures import Figures, percentile, ratio
 from benchmarks.sameness import compare
 from benchmarks.table import BEGIN, END, markdown, write
 
-ROWS = {"send": 6, "latency": 2, "claim": 3, "noop": 2, "mail": 8, "render": 1, "staff": 1}
+ROWS = {"send": 6, "latency": 2, "claim": 3, "noop": 2, "mail": 8, "render": 1, "staff": 1, "inbox": 13}
 ONLY_ON_POSTGRES = {"claim": 3, "noop": 1}
 
 
-ELSEWHERE_TOO = ("send", "claim")
+ELSEWHERE_TOO = ("send", "claim", "inbox")
 """What has statements of its own on each database; the others run on PostgreSQL, with all their rivals."""
 
 
