@@ -34,6 +34,7 @@ class NotificationsConfig(AppConfig):
         from notifications.digests import make_due, release_overdue, send_section_digests
         from notifications.explain import receipt_reason
         from notifications.inbox.changes import wake_snoozed
+        from notifications.live import accounts
         from notifications.live.announce import receive_change
         from notifications.mail import register_footer_source
         from notifications.mail.finishing import register_finisher
@@ -56,6 +57,7 @@ class NotificationsConfig(AppConfig):
         register_finisher("tracking", links.track_messages)
         register_outcome_hook("figures", figures.count_outcomes)
         signals.inbox_changed.connect(receive_change, dispatch_uid="klaxon.live")
+        accounts.connect()
         signals.recipient_unsubscribed.connect(hits.receive_unsubscription, dispatch_uid="klaxon.tracking.unsubscribed")
         register_periodic_task("late tracking events", 30.0, record.match_late)
         register_footer_source("reason", receipt_reason.get_footer_fields, is_default=True)

@@ -1,4 +1,4 @@
-"""The URLs of the inbox, of tracked links, of the pages for unsubscribing, and of the content of sensitive events.
+"""The URLs of the inbox, its live stream and web push, of tracked links, of unsubscribing and of sensitive events.
 
 Include them with ``path("notifications/", include("notifications.urls"))``.
 """
@@ -15,7 +15,9 @@ to_inbox = RedirectView.as_view(
 urlpatterns = [
     path("", to_inbox, name="index"),
     path("t/", include("notifications.tracking.urls")),
+    path("", include("notifications.live.urls")),
     path("inbox/", include("notifications.inbox.urls")),
     path("sensitive/", include("notifications.sensitive.urls")),
+    path("push/", include("notifications.push.urls")),
     path("unsubscribe/", include("notifications.unsubscribe.urls")),
 ]

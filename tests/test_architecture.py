@@ -38,8 +38,8 @@ FLOORS = {
     6: {"explain", "spool"},
     7: {"manager"},
     8: {"celery", "digests", "email_setup", "inbox", "tracking", "staff_templates"},
-    9: {"admin", "can", "live", "sensitive", "unsubscribe"},
-    10: {"apps", "checks", "urls", "testing", "management"},
+    9: {"admin", "can", "live", "push", "sensitive", "unsubscribe"},
+    10: {"apps", "checks", "urls", "testing", "management", "templatetags"},
 }
 SIDEWAYS_TOO = {0, 1, 2}
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}

@@ -78,6 +78,9 @@ class BaseChannel:
     - ``keeps_content_secret``: whether the channel stores ``rendered`` encrypted if ``rendered.is_sensitive``, and
       shows it only to its recipient. Any other channel gets only a link to the content of a sensitive event.
     - ``requires``: optional modules that must be installed.
+    - ``find_reachable``: for a channel that sends to accounts but cannot reach all of them, a static or class method.
+      It takes primary keys of users and returns those that it can reach. ``send()`` calls it once for each chunk of
+      recipients, and drops the others with the reason ``no_address``.
     """
 
     address_kind: ClassVar[str] = ""
@@ -92,6 +95,7 @@ class BaseChannel:
     takes_attachments: ClassVar[bool] = False
     keeps_content_secret: ClassVar[bool] = False
     requires: ClassVar[Sequence[str]] = ()
+    find_reachable: ClassVar[Any] = None
 
     def prepare(self, delivery: Delivery, rendered: Rendered) -> Any:
         """Return the message for one delivery. The method is pure: it uses no network and no database.

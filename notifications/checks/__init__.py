@@ -105,6 +105,11 @@ def check_celery() -> Messages:
         yield missing_extra_error("NOTIFICATIONS['CELERY']", "celery", "celery")
 
 
+def check_live_redis() -> Messages:
+    if conf.current().live_redis and not extras.is_installed("redis"):
+        yield missing_extra_error("NOTIFICATIONS['LIVE_REDIS']", "redis", "realtime")
+
+
 def check_spool() -> Messages:
     folder = conf.current().spool_dir
     fault = Spool(folder).find_fault() if folder else ""
@@ -169,6 +174,7 @@ CHECKS_WITH_VALID_SETTINGS: tuple[Callable[[], Messages], ...] = (
     check_email_field,
     check_can_rules,
     check_celery,
+    check_live_redis,
     check_spool,
     check_state_folder,
     check_pools,

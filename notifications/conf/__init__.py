@@ -32,6 +32,7 @@ from notifications.conf.problem import (
     is_permission,
     is_positive,
     is_rate,
+    is_redis_url,
     is_site_address,
     is_time_span,
     suggest,
@@ -156,6 +157,9 @@ class Conf:
     )
     digest_sections: str = option("", str, "str", "the dotted path of a callable that provides sections of digests")
     inbox_of_former_members: bool = option(False, bool, "bool", "True or False")
+    live_redis: str = option(
+        "", str, "str", "a URL such as redis://127.0.0.1:6379/0, or empty", is_redis_url, is_secret=True
+    )
     encryption_keys: tuple[str, ...] = option(
         (), (list, tuple), "texts", "a list of keys that Fernet.generate_key() returns", is_list_of_keys, is_secret=True
     )

@@ -14,6 +14,7 @@ BUILT_IN_CHANNELS = {
     "app": "notifications.channels.app.AppChannel",
     "email": "notifications.channels.email.EmailChannel",
     "log": "notifications.channels.log.LogChannel",
+    "push": "notifications.channels.web_push.WebPushChannel",
 }
 ON_BY_DEFAULT = ("email", "app")
 Keys = Mapping[str, tuple[Any, str]]

@@ -62,6 +62,10 @@ def is_site_address(value: str) -> bool:
     return not value or value.startswith(("http://", "https://"))
 
 
+def is_redis_url(value: str) -> bool:
+    return not value or value.startswith(("redis://", "rediss://", "unix://"))
+
+
 def is_permission(value: str) -> bool:
     return not value or PERMISSION.fullmatch(value) is not None
 

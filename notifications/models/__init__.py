@@ -24,6 +24,7 @@ from notifications.models.log import LogPersonal, NotificationLog
 from notifications.models.mute import Mute
 from notifications.models.notification import Notification
 from notifications.models.pause import Pause
+from notifications.models.push_subscription import PushSubscription
 from notifications.models.settings import UserSettings
 from notifications.models.shared_preference import SharedPreference
 from notifications.models.suppression import Suppression
@@ -50,6 +51,7 @@ __all__ = [
     "NotificationLog",
     "Pause",
     "PreferenceChange",
+    "PushSubscription",
     "SharedPreference",
     "StaffTemplate",
     "StaffTemplateVersion",

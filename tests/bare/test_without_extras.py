@@ -43,7 +43,11 @@ def test_every_module_is_imported_or_names_its_extra():
     assert len(modules()) > 200
     assert set(refused.values()) <= set(extras.EXTRA_BY_MODULE.values())
     # What needs an extra at once; anything else would be a hard dependency in disguise.
-    assert refused == {"notifications.formats": "formats"}
+    assert refused == {
+        "notifications.formats": "formats",
+        "notifications.live.consumer": "realtime",
+        "notifications.live.routing": "realtime",
+    }
     # Only a Celery worker imports these, and the check names the extra before.
     assert all(name.startswith("notifications.celery.") for name in in_workers)
 

@@ -29,7 +29,7 @@ COMMANDS = [
     "resume_notifications",
     "rotate_encryption_keys",
 ]
-WITHOUT_TABLES = {"check_email_setup"}
+WITHOUT_TABLES = {"check_email_setup", "make_vapid_key"}
 OWN_CODES = {"explain_notification": 2, "replay_spool": 2}
 """Commands whose exit code 1 is a result, such as "the recipient is not reached"."""
 

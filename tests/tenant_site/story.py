@@ -11,6 +11,9 @@ def main() -> None:
     from django.core.mail.backends import locmem  # noqa: F401 - makes mail.outbox
 
     from notifications.exceptions import InvalidCluster
+    from notifications.inbox.feed import Cursor
+    from notifications.live.reading import load_changes
+    from notifications.live.sessions import Visitor, find_ended
     from notifications.manager import NotificationManager
     from notifications.models import Delivery, InboxItem, NotificationLog
     from notifications.recipients import Members
@@ -30,6 +33,9 @@ def main() -> None:
     assert set(Delivery.objects.values_list("state", flat=True)) == {"sent"}
     assert [message.to for message in mail.outbox] == [["a@example.com"]] * 2
     assert InboxItem.objects.filter(recipient=lives_here, cluster=home).count() == 2
+    position = lives_here.pk, Cursor(0)
+    assert len(load_changes([position])[position].items) == 2
+    assert find_ended([Visitor(lives_here.pk)]) == set()
     with pytest.raises(InvalidCluster, match="must be a Estate"):
         NotificationManager.send("message", lives_here, None, {"message": "Hello"})
     lives_here.delete()

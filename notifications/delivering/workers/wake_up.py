@@ -122,9 +122,12 @@ class PostgresListener:
 
     The proof has its own channel. If the worker listened to ``klaxon`` on the server connection of a pooler, other
     clients of the pooler would get its notifications, and psycopg keeps notifications that nobody asked for.
+
+    :param channel: the channel to listen to.
     """
 
-    def __init__(self, using: str) -> None:
+    def __init__(self, using: str, channel: str = NOTIFY_CHANNEL) -> None:
+        self._channel = channel
         self._connection = copy_without_pool(using)
         self._poller = PostgresPoller(using)
         self._proof_channel = f"{NOTIFY_CHANNEL}_{uuid4().hex}"
@@ -133,11 +136,20 @@ class PostgresListener:
         self._is_proven = False
 
     def wait(self, seconds: float) -> bool:
+        payloads = self.receive(seconds)
+        return payloads is None or bool(payloads)
+
+    def receive(self, seconds: float) -> list[str] | None:
+        """Wait at most this long; return the payloads of the notifications that have arrived.
+
+        None means that something was committed while notifications did not arrive yet.
+        """
         if self._is_proven:
-            return bool(list(self._notifications(seconds)))
+            return [found.payload for found in self._notifications(seconds)]
         if time.monotonic() >= self._prove_at:
             self._request_proof()
-        return self._check_proof(min(seconds, COMMIT_POLL_INTERVAL)) or self._poller.has_changed()
+        has_changed = self._check_proof(min(seconds, COMMIT_POLL_INTERVAL)) or self._poller.has_changed()
+        return None if has_changed else []
 
     def close(self) -> None:
         self._connection.close()
@@ -167,7 +179,7 @@ class PostgresListener:
         """Replace polling. The worker wakes after this call, so it finds what was queued before."""
         with self._connection.cursor() as cursor:
             cursor.execute(f"UNLISTEN {self._proof_channel}")
-        self._listen(NOTIFY_CHANNEL)
+        self._listen(self._channel)
         self._is_proven = True
         self._poller.close()
 

@@ -63,7 +63,10 @@ def address(facts: Facts) -> Answer:
     if not facts.kind:
         return Deliver()
     if not facts.address:
-        return Drop(Reason.NO_ADDRESS, Rule(RuleKind.NO_ADDRESS, detail={"kind": facts.kind}))
+        # An account that this channel does not reach, such as a user without a browser for push messages.
+        is_account = facts.kind == "user" and facts.person.user is not None
+        kind = facts.channel if is_account else facts.kind
+        return Drop(Reason.NO_ADDRESS, Rule(RuleKind.NO_ADDRESS, detail={"kind": kind}))
     return Deliver() if is_well_formed(facts.kind, facts.address) else Drop(Reason.INVALID_ADDRESS)
 
 

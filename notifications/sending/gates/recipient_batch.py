@@ -6,7 +6,7 @@ user table are enough, users are read as rows of these columns and not as model 
 """
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from inspect import getattr_static
@@ -18,6 +18,7 @@ from django.db.models import BooleanField, CharField, IntegerField, Manager, Mod
 from django.db.models.query_utils import DeferredAttribute
 from django.db.models.signals import post_init, pre_init
 
+from notifications.conf import get_channel_class
 from notifications.core.addresses import ChosenAddress, choose_address, user_key
 from notifications.models import SharedPreference, UserSettings
 from notifications.models.mute import parse_mute
@@ -53,7 +54,7 @@ class CachedDecision:
 # The recipient key; the user's primary key, or None without a user; the shared decision; an address for each channel,
 # empty if there is none; by channel, the ChosenAddress if the user has set an address for it. It is a plain tuple,
 # because a send to many thousands makes one for each recipient.
-Recipient = tuple[str, Any, CachedDecision, Sequence[str], Mapping[str, ChosenAddress]]
+Recipient = tuple[str, Any, CachedDecision, list[str], Mapping[str, ChosenAddress]]
 
 
 class RecipientBatch(NamedTuple):
@@ -85,6 +86,7 @@ class RecipientLoader:
         self.using = router.db_for_read(get_user_model())
         self.source = make_preference_source()
         self.columns = find_user_columns(kinds, self.using)
+        self.limited = _find_limited(kinds)
         self.decisions: dict[Any, CachedDecision] = {}
         self.shared: dict[int | None, SharedPreference | None] = {}
         # Whether shared preferences were read for the present chunk.
@@ -101,8 +103,18 @@ class RecipientLoader:
     def load_users(self, user_ids: Collection[Any]) -> RecipientBatch:
         """Return the users with these ids, in this order.
 
-        Takes one statement, and another one if shared preferences have to be read.
+        Takes one statement, another one if shared preferences have to be read, and one for each channel that cannot
+        reach every account.
         """
+        batch = self._load_users(user_ids)
+        for number, find_reachable in self.limited:
+            reachable = set(find_reachable(user_ids))
+            for _key, pk, _decision, addresses, _chosen in batch.recipients:
+                if pk not in reachable:
+                    addresses[number] = ""
+        return batch
+
+    def _load_users(self, user_ids: Collection[Any]) -> RecipientBatch:
         columns = self.columns
         if (
             columns is None
@@ -163,6 +175,16 @@ class RecipientLoader:
     def _choose_addresses(self, person: Person) -> tuple[list[str], Mapping[str, ChosenAddress]]:
         chosen = {channel: person.choose_address(channel, kind) for channel, kind in self.kinds.items()}
         return [address.address for address in chosen.values()], chosen
+
+
+def _find_limited(kinds: Mapping[str, str]) -> list[tuple[int, Callable[[Collection[Any]], Collection[Any]]]]:
+    """Return the channels that cannot reach every account: the index of each, and its ``find_reachable``."""
+    limited = []
+    for number, (channel, kind) in enumerate(kinds.items()):
+        find_reachable = getattr(get_channel_class(channel), "find_reachable", None) if kind == "user" else None
+        if find_reachable is not None:
+            limited.append((number, find_reachable))
+    return limited
 
 
 @dataclass(frozen=True, slots=True)

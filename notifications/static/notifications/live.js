@@ -1,0 +1,272 @@
+/**
+ * The live inbox of a page: what has changed, from one stream for all tabs of a browser.
+ *
+ * The tab that holds the lock has the stream and hands every message to the others over a BroadcastChannel. When it
+ * closes, another tab takes the lock and continues from its own cursor. In falling order, the stream is server-sent
+ * events, a WebSocket, or a request from time to time.
+ *
+ * Events: "inbox" (detail: revision, counts, items, isLive), "end" (the user has signed out).
+ */
+
+const POLL_MILLISECONDS = 30_000;
+const SILENCE_MILLISECONDS = 60_000;
+const RETRY_MILLISECONDS = 3_000;
+const UPGRADE_MILLISECONDS = 60_000;
+const MAX_FAILURES = 3;
+const MAX_PAGES = 5;
+
+export class Live extends EventTarget {
+  /**
+   * @param {object} addresses - `feed`, `change`, and, if the site has them, `stream` and `socket`: paths.
+   * @param {string} key - a text that differs between users.
+   * @param {string} token - the CSRF token.
+   */
+  constructor(addresses, key, token) {
+    super();
+    this.addresses = addresses;
+    this.name = `notifications:${key}`;
+    this.token = token;
+    this.cursor = null;
+    this.revision = -1;
+    this.isOpen = false;
+  }
+
+  async start() {
+    if (this.isOpen) return;
+    this.isOpen = true;
+    this.abort = new AbortController();
+    // Before the first request, so that nothing that the leading tab hands on meanwhile is missed.
+    this.channel = "BroadcastChannel" in globalThis ? new BroadcastChannel(this.name) : null;
+    this.channel?.addEventListener("message", (event) => this.#hear(event.data));
+    try {
+      await this.load();
+    } catch {
+      // The tab that leads tries again.
+    }
+    if (this.isOpen) this.#elect();
+  }
+
+  stop() {
+    if (!this.isOpen) return;
+    this.isOpen = false;
+    this.abort.abort();
+    this.release?.();
+    this.#closeTransport();
+    this.channel?.close();
+    this.channel = null;
+  }
+
+  /** Load the newest items and the counts, and continue from there. */
+  async load() {
+    this.#receive(await this.#fetchJson(`${this.addresses.feed}?limit=10`), false);
+  }
+
+  /** Change items: `name` is "read", "seen", …; `ids` is a list, or "all". */
+  async change(name, ids, values = {}) {
+    const body = new URLSearchParams({ do: name, ...values });
+    if (ids === "all") body.set("all", "1");
+    else for (const id of ids) body.append("item", id);
+    return this.post(this.addresses.change, body);
+  }
+
+  /** Send a form, and take the counts from the answer. */
+  async post(address, body = new URLSearchParams()) {
+    const answer = await this.#fetchJson(address, {
+      method: "POST",
+      body,
+      headers: { "X-CSRFToken": this.token },
+      // The request is completed even if the page is left.
+      keepalive: true,
+    });
+    const counts = { revision: answer.revision, counts: answer.counts, items: [] };
+    this.#receive(counts, false);
+    this.channel?.postMessage({ type: "inbox", message: counts });
+    return answer;
+  }
+
+  async #fetchJson(address, options = {}) {
+    const response = await fetch(address, {
+      credentials: "same-origin",
+      cache: "no-store",
+      signal: options.keepalive ? undefined : this.abort?.signal,
+      ...options,
+      headers: { Accept: "application/json", ...options.headers },
+    });
+    if (response.status === 401 || response.status === 403 || response.redirected) {
+      if (!options.method) this.#end();
+      throw new Error("The user is not signed in, or may not do this.");
+    }
+    if (!response.ok) throw new Error(`${address} answered ${response.status}.`);
+    return response.json();
+  }
+
+  /* One message: from the stream, from another tab, or from the answer to a request. */
+  #receive(message, isLive) {
+    if (message.cursor && (this.cursor === null || message.revision >= this.revision)) this.cursor = message.cursor;
+    const isNew = message.revision >= this.revision;
+    if (isNew) this.revision = message.revision;
+    // The counts are absolute, so those of a lower revision are out of date. Items carry their own revisions.
+    const detail = { ...message, counts: isNew ? message.counts : null, isLive };
+    this.dispatchEvent(new CustomEvent("inbox", { detail }));
+  }
+
+  #hear({ type, message }) {
+    if (type === "end") this.#end(false);
+    else if (type === "inbox") this.#receive(message, Boolean(message.cursor));
+  }
+
+  #end(isFirst = true) {
+    if (!this.isOpen) return;
+    if (isFirst) this.channel?.postMessage({ type: "end" });
+    this.stop();
+    this.dispatchEvent(new Event("end"));
+  }
+
+  /* Leading. Without locks (on plain http), each tab asks for itself from time to time, because a browser opens only six
+     connections to a site. */
+  #elect() {
+    if (!navigator.locks || !this.channel) {
+      this.#poll();
+      return;
+    }
+    navigator.locks
+      .request(this.name, { signal: this.abort.signal }, () => {
+        if (!this.isOpen) return undefined;
+        this.isLeading = true;
+        this.#openFirst();
+        return new Promise((resolve) => {
+          this.release = () => {
+            this.isLeading = false;
+            resolve();
+          };
+        });
+      })
+      .catch(() => undefined);
+  }
+
+  #openFirst() {
+    this.failures = 0;
+    if (this.addresses.stream) this.#openStream();
+    else if (this.addresses.socket) this.#openSocket();
+    else this.#poll();
+  }
+
+  #openStream() {
+    const source = new EventSource(this.#address(this.addresses.stream));
+    this.transport = source;
+    source.addEventListener("open", () => this.#isAlive());
+    source.addEventListener("beat", () => this.#isAlive());
+    source.addEventListener("inbox", (event) => this.#lead(JSON.parse(event.data)));
+    source.addEventListener("resync", () => this.#resync());
+    source.addEventListener("end", () => this.#end());
+    source.addEventListener("error", () => {
+      // The browser itself connects again, unless it was refused.
+      if (source.readyState === EventSource.CLOSED) this.#fail();
+    });
+    this.#isAlive();
+  }
+
+  #openSocket() {
+    const address = new URL(this.#address(this.addresses.socket), location.href);
+    address.protocol = address.protocol.replace("http", "ws");
+    const socket = new WebSocket(address);
+    this.transport = socket;
+    const handlers = {
+      inbox: (message) => this.#lead(message),
+      beat: () => this.#isAlive(),
+      resync: () => this.#resync(),
+      end: () => this.#end(),
+    };
+    socket.addEventListener("message", (event) => {
+      const message = JSON.parse(event.data);
+      handlers[message.type]?.(message);
+    });
+    socket.addEventListener("open", () => this.#isAlive());
+    socket.addEventListener("close", () => {
+      if (this.transport === socket) this.#fail(true);
+    });
+    this.#isAlive();
+  }
+
+  #address(path) {
+    return this.cursor === null ? path : `${path}?since=${encodeURIComponent(this.cursor)}`;
+  }
+
+  #lead(message) {
+    this.failures = 0;
+    this.#isAlive();
+    this.#receive(message, true);
+    this.channel?.postMessage({ type: "inbox", message });
+    // Thousands of changes, such as after "mark all as read": the newest items and the counts are enough.
+    if (message.has_more) this.#resync();
+  }
+
+  /* A stream says something at least every half minute. */
+  #isAlive() {
+    clearTimeout(this.silence);
+    this.silence = setTimeout(() => this.#resync(), SILENCE_MILLISECONDS);
+  }
+
+  async #resync() {
+    this.#closeTransport();
+    try {
+      await this.load();
+    } catch {
+      // The stream begins with its last cursor instead.
+    }
+    if (this.isOpen && this.isLeading) this.#openFirst();
+  }
+
+  /* A refused stream: signed out, too many of them, or a server that cannot stream or restarts. */
+  async #fail(isSocket = false) {
+    this.#closeTransport();
+    this.failures += 1;
+    await this.#catchUp();
+    if (!this.isOpen) return;
+    if (this.failures < MAX_FAILURES) {
+      const again = () => (isSocket ? this.#openSocket() : this.#openStream());
+      this.timer = setTimeout(again, RETRY_MILLISECONDS * (0.5 + Math.random()));
+    } else if (!isSocket && this.addresses.socket) {
+      this.failures = 0;
+      this.#openSocket();
+    } else {
+      this.#poll(UPGRADE_MILLISECONDS);
+    }
+  }
+
+  /* Ask from time to time; after `upgrade` milliseconds, try to stream again. */
+  #poll(upgrade = Infinity) {
+    const until = Date.now() + upgrade;
+    const ask = async () => {
+      await this.#catchUp();
+      if (!this.isOpen) return;
+      if (Date.now() < until) this.timer = setTimeout(ask, POLL_MILLISECONDS);
+      else this.#openFirst();
+    };
+    this.timer = setTimeout(ask, POLL_MILLISECONDS);
+  }
+
+  async #catchUp() {
+    try {
+      if (this.cursor === null) return await this.load();
+      for (let page = 0; page < MAX_PAGES; page += 1) {
+        const message = await this.#fetchJson(this.#address(this.addresses.feed));
+        this.#receive(message, true);
+        if (this.isLeading) this.channel?.postMessage({ type: "inbox", message });
+        if (!message.has_more) return undefined;
+      }
+      return await this.load();
+    } catch {
+      // It asks again later; a refusal has ended it.
+      return undefined;
+    }
+  }
+
+  #closeTransport() {
+    clearTimeout(this.silence);
+    clearTimeout(this.timer);
+    const transport = this.transport;
+    this.transport = null;
+    transport?.close();
+  }
+}

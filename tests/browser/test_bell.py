@@ -1,0 +1,280 @@
+"""The bell in a page of a host, in Chromium, under the policy ``default-src 'self'``."""
+
+import re
+import time
+
+import pytest
+
+from notifications.models import InboxItem
+from tests.factories import UserFactory
+from tests.live.site import put
+from tests.processes import until
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.needs("playwright", "uvicorn", "channels"),
+    pytest.mark.needs_program("chromium"),
+    pytest.mark.slow,
+]
+
+
+# The times, in milliseconds, of the last click in a page and of each number that the badge has shown.
+WATCH = """() => {
+  window.changedTo = {};
+  addEventListener('click', () => { window.clickedAt = Date.now(); }, true);
+  addEventListener('notification-count', ({ detail }) => { changedTo[detail.total] ??= Date.now(); });
+}"""
+
+
+@pytest.fixture
+def ann():
+    return UserFactory(username="ann")
+
+
+def bell(page):
+    return page.locator("notification-bell button.bell")
+
+
+def badge(page):
+    return page.locator("notification-bell .badge")
+
+
+def wait_until_loaded(page):
+    """Wait until the bell has the counts. What arrives later is new."""
+    page.wait_for_function("() => document.querySelector('notification-bell')?.total !== undefined")
+
+
+def wait_for_badge(page, text):
+    """Wait until the badge has this text; empty if it is hidden."""
+    if text:
+        page.wait_for_function(
+            "text => document.querySelector('notification-bell').badge.textContent === text",
+            arg=text,
+        )
+    badge(page).wait_for(state="visible" if text else "hidden")
+
+
+@pytest.fixture
+def open_page(visit, ann):
+    def open_page(path="/", **options):
+        page = visit(ann, **options).new_page()
+        page.goto(path)
+        wait_until_loaded(page)
+        return page
+
+    return open_page
+
+
+def test_a_new_notification_appears_in_badge_list_and_toast(open_page, ann):
+    page = open_page()
+    put(ann, "Order 7 is on its way", body="It arrives on Monday.")
+    wait_for_badge(page, "1")
+    toast = page.locator("notification-bell .toast")
+    toast.wait_for()
+    assert "Order 7 is on its way" in toast.inner_text()
+    bell(page).click()
+    assert "It arrives on Monday." in page.locator("notification-bell .list li").inner_text()
+    assert bell(page).get_attribute("aria-expanded") == "true"
+
+
+def test_opening_an_item_makes_it_read_and_leads_to_its_page(open_page, ann):
+    put(ann, "Order 7", url="/?order=7")
+    page = open_page()
+    bell(page).click()
+    page.locator("notification-bell .list a").click()
+    page.wait_for_url("**/?order=7")
+    until(lambda: InboxItem.objects.get().read_at)
+
+
+def test_opening_the_list_makes_items_seen_and_not_read(open_page, ann):
+    put(ann, "Order 7")
+    page = open_page()
+    wait_for_badge(page, "1")
+    bell(page).click()
+    until(lambda: InboxItem.objects.get().seen_at)
+    assert InboxItem.objects.get().read_at is None
+
+
+def test_it_is_used_by_keyboard_alone(open_page, ann):
+    put(ann, "Order 7")
+    page = open_page()
+    wait_for_badge(page, "1")
+    bell(page).focus()
+    page.keyboard.press("Enter")
+    page.locator("notification-bell .panel").wait_for()
+    for _ in range(3):
+        page.keyboard.press("Tab")
+    assert focused(page) == "Mark as read"
+    page.keyboard.press("Enter")
+    wait_for_badge(page, "")
+    assert focused(page) == "Order 7", "the focus stays in the row"
+    page.keyboard.press("Escape")
+    assert focused(page) == "Notifications"
+    assert page.locator("notification-bell .panel").is_hidden()
+
+
+def focused(page):
+    """The name of the element that has the focus."""
+    script = """() => {
+      const one = document.activeElement.shadowRoot?.activeElement ?? document.activeElement;
+      return one.getAttribute('aria-label') ?? one.querySelector('.title')?.textContent ?? one.textContent;
+    }"""
+    return page.evaluate(script)
+
+
+def test_the_focus_is_never_stolen(open_page, ann):
+    page = open_page()
+    page.locator("input[name=q]").fill("lamp")
+    put(ann, "Order 7")
+    page.locator("notification-bell .toast").wait_for()
+    assert page.evaluate("document.activeElement.name") == "q"
+    status = page.locator("notification-bell [role=status]")
+    assert status.get_attribute("aria-live") == "polite"
+    assert status.text_content() == "Order 7"
+
+
+def test_all_are_marked_as_read(open_page, ann):
+    put(ann, "One", "Two")
+    page = open_page()
+    bell(page).click()
+    page.get_by_role("button", name="Mark all as read").click()
+    wait_for_badge(page, "")
+    until(lambda: not InboxItem.objects.unread().exists())
+
+
+def test_five_tabs_share_one_stream_and_one_badge(visit, ann, site):
+    put(ann, "One", "Two")
+    context = visit(ann)
+    streams = []
+    context.on("request", lambda request: streams.append(request.url) if "/inbox/stream" in request.url else None)
+    tabs = [context.new_page() for _ in range(5)]
+    for tab in tabs:
+        tab.goto("/")
+        wait_for_badge(tab, "2")
+    put(ann, "Three")
+    for tab in tabs:
+        wait_for_badge(tab, "3")
+    assert len(streams) == 1
+    for tab in tabs:
+        tab.evaluate(WATCH)
+    bell(tabs[2]).click()
+    tabs[2].locator("notification-bell .list li").first.get_by_role("button").click()
+    for tab in tabs:
+        wait_for_badge(tab, "2")
+    clicked = tabs[2].evaluate("clickedAt")
+    assert max(tab.evaluate("changedTo[2]") for tab in tabs) - clicked < 1000
+    # The tab with the stream closes, and another one continues.
+    tabs[0].close()
+    put(ann, "Four")
+    for tab in tabs[1:]:
+        wait_for_badge(tab, "3")
+    tabs[1].evaluate("onclick = () => sessionStorage.setItem('at', Date.now())")
+    for tab in tabs[2:]:
+        tab.evaluate(
+            "new MutationObserver(() => { window.hiddenAt ??= Date.now(); }).observe("
+            "document.querySelector('notification-bell'), { attributes: true })"
+        )
+    tabs[1].get_by_role("button", name="Sign out").click()
+    for tab in tabs[2:]:
+        tab.locator("notification-bell").wait_for(state="hidden")
+    clicked = int(tabs[1].evaluate("sessionStorage.getItem('at')"))
+    assert max(tab.evaluate("hiddenAt") for tab in tabs[2:]) - clicked < 2000
+
+
+def test_a_restart_of_the_server_loses_nothing(open_page, ann, site):
+    page = open_page()
+    put(ann, "One")
+    wait_for_badge(page, "1")
+    site.kill()
+    put(ann, "Two")
+    site.start()
+    wait_for_badge(page, "2")
+
+
+def test_the_websocket_is_used_where_the_stream_fails(visit, ann, site):
+    context = visit(ann)
+    context.route("**/notifications/inbox/stream*", lambda route: route.fulfill(status=501))
+    page = context.new_page()
+    with page.expect_websocket(timeout=30_000):
+        page.goto("/?socket=1")
+    put(ann, "Shipped")
+    wait_for_badge(page, "1")
+
+
+class TestUnderWSGI:
+    @pytest.fixture
+    def site_kind(self):
+        return "wsgi"
+
+    def test_it_asks_from_time_to_time(self, visit, ann):
+        context = visit(ann)
+        context.clock.install()
+        page = context.new_page()
+        page.goto("/")
+        badge(page).wait_for(state="hidden")
+        put(ann, "Shipped")
+        page.clock.fast_forward(31_000)
+        wait_for_badge(page, "1")
+
+
+def test_there_is_no_report_of_a_violated_policy(open_page, ann, reports):
+    put(ann, "Order 7", icon="📦")
+    page = open_page()
+    wait_for_badge(page, "1")
+    bell(page).click()
+    put(ann, "Order 8")
+    page.locator("notification-bell .list li").nth(1).wait_for()
+    time.sleep(0.5)
+    assert not reports.exists(), reports.read_text()
+
+
+def test_a_policy_report_would_be_noticed(open_page, ann, reports):
+    page = open_page()
+    page.evaluate("document.body.append(Object.assign(document.createElement('script'), {text: '1'}))")
+    until(reports.exists)
+
+
+def test_without_javascript_there_is_a_link(visit, ann):
+    page = visit(ann, java_script_enabled=False).new_page()
+    page.goto("/")
+    page.get_by_role("link", name="Notifications").click()
+    assert re.search(r"/notifications/inbox/$", page.url)
+
+
+def test_toasts_do_not_move_for_users_who_prefer_that(open_page, ann):
+    page = open_page(reduced_motion="reduce")
+    put(ann, "Order 7")
+    toast = page.locator("notification-bell .toast")
+    toast.wait_for()
+    assert toast.evaluate("one => getComputedStyle(one).animationName") == "none"
+
+
+def test_markup_in_a_notification_is_text(open_page, ann):
+    put(ann, "<img src=x onerror=alert(1)>", body="<b>bold</b>", url="/ok/")
+    page = open_page()
+    bell(page).click()
+    assert page.locator("notification-bell .list img").count() == 0
+    assert "<b>bold</b>" in page.locator("notification-bell .list").inner_text()
+
+
+def test_a_host_with_its_own_user_model(chromium, tmp_path):
+    reports = tmp_path / "reports"
+    more = {
+        "DJANGO_SETTINGS_MODULE": "tests.live_site.own_user",
+        "KLAXON_DATABASE_NAME": str(tmp_path / "own.sqlite3"),
+        "KLAXON_TEST_DB": "sqlite",
+        "KLAXON_CSP_REPORTS": str(reports),
+    }
+    command = [sys.executable, "-W", "ignore", "-m", "tests.live_site.prepare"]
+    cookie = subprocess.run(command, env={**os.environ, **more}, check=True, capture_output=True, text=True).stdout
+    with running_site(**more) as site:
+        context = chromium.new_context(base_url=site.url)
+        context.add_cookies([{"name": "sessionid", "value": cookie.strip(), "url": site.url}])
+        page = context.new_page()
+        page.goto("/")
+        wait_for_badge(page, "1")
+        bell(page).click()
+        page.get_by_role("link", name="See all notifications").click()
+        assert "Hello" in page.content()
+        context.close()
+    assert not reports.exists(), reports.read_text()

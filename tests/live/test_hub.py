@@ -1,0 +1,220 @@
+"""The hub: who is served, who is ended, and what happens to clients that do not read. Its source is a list here."""
+
+import asyncio
+import json
+import threading
+import time
+from contextlib import asynccontextmanager
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.db import connections
+
+from notifications.inbox.feed import Cursor
+from notifications.live import hub as hub_module
+from notifications.live.announce import Kind
+from notifications.live.hub import Hub
+from notifications.live.pool import close_connections
+from notifications.live.reading import read_message
+from notifications.live.sessions import Visitor
+from notifications.live.stream import MessageKind, Stream
+from tests.factories import UserFactory
+from tests.live.site import put, sign_in
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.every_database]
+
+
+class Source:
+    """Announces what a test puts into it."""
+
+    def __init__(self):
+        self.waiting = []
+        self.is_closed = False
+        self.error = None
+
+    def receive(self, seconds):
+        time.sleep(0.01)
+        if self.error:
+            error, self.error = self.error, None
+            raise error
+        found, self.waiting = self.waiting, []
+        return None if None in found else found
+
+    def close(self):
+        self.is_closed = True
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(hub_module, "LINGER_SECONDS", 0)
+    monkeypatch.setattr(hub_module, "ERROR_PAUSE", 0.01)
+
+
+@pytest.fixture
+def source():
+    return Source()
+
+
+@asynccontextmanager
+async def streaming(source, user, cursor=0, **values):
+    hub = Hub(lambda using: source)
+    visitor = Visitor(user.pk, values.get("session", ""), "en")
+    stream = Stream(visitor, Cursor(cursor), read_message)
+    hub.add(stream)
+    try:
+        yield hub, stream
+    finally:
+        hub.remove(stream)
+        while hub._thread is not None:
+            await asyncio.sleep(0.01)
+
+
+def play(story):
+    async def run():
+        await story()
+        # The thread in which the test has written.
+        await sync_to_async(connections.close_all)()
+
+    asyncio.run(run())
+    # Those in which streams have read.
+    close_connections()
+
+
+def titles(message):
+    return [item["title"] for item in json.loads(message.text)["items"]]
+
+
+def test_an_announced_user_is_served(source):
+    user = UserFactory()
+
+    async def story():
+        async with streaming(source, user) as (_hub, stream):
+            assert await stream.take(0.1) is None
+            await sync_to_async(put)(user, "Shipped")
+            source.waiting.append((Kind.INBOX, [str(user.pk)]))
+            assert titles(await stream.take(5)) == ["Shipped"]
+
+    play(story)
+
+
+def test_without_an_announcement_the_revisions_are_compared(source, monkeypatch):
+    monkeypatch.setattr(hub_module, "REVISIONS_EVERY", 0.05)
+    user = UserFactory()
+
+    async def story():
+        async with streaming(source, user) as (_hub, stream):
+            await stream.take(0.1)
+            await sync_to_async(put)(user, "Shipped")
+            assert titles(await stream.take(5)) == ["Shipped"]
+
+    play(story)
+
+
+def test_after_an_error_the_source_is_opened_again_and_all_streams_are_served(source, caplog):
+    user = UserFactory()
+
+    async def story():
+        async with streaming(source, user) as (_hub, stream):
+            await stream.take(0.1)
+            await sync_to_async(put)(user, "Shipped")
+            source.error = OSError("lost")
+            assert titles(await stream.take(5)) == ["Shipped"]
+
+    play(story)
+    assert source.is_closed
+    assert [record.levelname for record in caplog.records if record.name == "notifications.live"] == ["ERROR"]
+
+
+def test_a_session_that_is_announced_ends(source):
+    user = UserFactory()
+    cookie = sign_in(user)
+
+    async def story():
+        async with streaming(source, user, session=cookie) as (_hub, stream):
+            await stream.take(0.1)
+            source.waiting.append((Kind.SESSION, [stream.visitor.session_hash]))
+            assert (await stream.take(5)).kind is MessageKind.END
+
+    play(story)
+
+
+def test_a_session_that_nobody_announces_ends_too(source, monkeypatch):
+    monkeypatch.setattr(hub_module, "SESSIONS_EVERY", 0.05)
+    user = UserFactory()
+
+    async def story():
+        async with streaming(source, user, session="made up") as (_hub, stream):
+            found = [await stream.take(5)]
+            assert found[-1].kind is MessageKind.END
+
+    play(story)
+
+
+def test_a_change_of_roles_lets_the_client_begin_again(source):
+    user = UserFactory()
+
+    async def story():
+        async with streaming(source, user) as (_hub, stream):
+            await stream.take(0.1)
+            source.waiting.append((Kind.ROLES, [str(user.pk)]))
+            assert (await stream.take(5)).kind is MessageKind.RESYNC
+
+    play(story)
+
+
+def test_a_client_that_does_not_read_is_told_and_then_closed(source, monkeypatch):
+    monkeypatch.setattr(hub_module, "STALL_SECONDS", 0.1)
+    monkeypatch.setattr(hub_module, "STALL_END_SECONDS", 0.4)
+    user = UserFactory()
+
+    async def story():
+        closed = asyncio.Event()
+
+        async def client():
+            async with streaming(source, user) as (_hub, stream):
+                await stream.take(0.05)
+                try:
+                    await asyncio.sleep(10)  # It sends, and the client does not read.
+                finally:
+                    assert stream._message.kind is MessageKind.RESYNC
+                    closed.set()
+
+        task = asyncio.create_task(client())
+        await asyncio.wait_for(closed.wait(), 5)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    play(story)
+
+
+def test_the_thread_ends_with_the_last_stream(source):
+    user = UserFactory()
+
+    async def story():
+        async with streaming(source, user) as (hub, _stream):
+            assert hub._thread.is_alive()
+        assert not any(thread.name == "klaxon-live" and thread.is_alive() for thread in threading.enumerate())
+
+    play(story)
+    assert source.is_closed
+
+
+def test_many_streams_are_served_with_as_many_queries_as_one(source):
+    users = UserFactory.create_batch(20)
+
+    async def story():
+        hub = Hub(lambda using: source)
+        streams = [Stream(Visitor(user.pk, "", "en"), Cursor(0), read_message) for user in users]
+        for stream in streams:
+            await stream.take(0.001)
+            hub.add(stream)
+        for user in users:
+            await sync_to_async(put)(user, "Shipped")
+        source.waiting.append((Kind.INBOX, [str(user.pk) for user in users]))
+        for stream in streams:
+            assert titles(await stream.take(5)) == ["Shipped"]
+            hub.remove(stream)
+        while hub._thread is not None:
+            await asyncio.sleep(0.01)
+
+    play(story)
