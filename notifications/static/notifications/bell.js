@@ -159,7 +159,7 @@ class NotificationBell extends HTMLElement {
       if (!known && isLive && isListed(item) && !item.read_at && !item.seen_at) added.push(item);
       this.items.set(item.id, item);
     }
-    if (counts) this.#renderCount(counts.total);
+    if (counts) this.#renderCount(counts.total, Boolean(isLive) && items.length > 0);
     this.#renderList();
     if (added.length) this.#announce(added);
   }
@@ -171,14 +171,15 @@ class NotificationBell extends HTMLElement {
     this.hidden = true;
   }
 
-  #renderCount(total) {
+  #renderCount(total, hasChanges) {
     this.total = total;
     this.badge.textContent = total > 99 ? "99+" : String(total);
     this.badge.hidden = total === 0;
     this.allRead.hidden = total === 0;
     const name = total ? this.#count("unread", total) : this.#say("notifications");
     this.button.setAttribute("aria-label", name);
-    this.dispatchEvent(new CustomEvent("notification-count", { detail: { total }, bubbles: true, composed: true }));
+    const detail = { total, hasChanges };
+    this.dispatchEvent(new CustomEvent("notification-count", { detail, bubbles: true, composed: true }));
   }
 
   /* Elements that stay are not moved, so that the focus stays where it is. */

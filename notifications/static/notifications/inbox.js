@@ -222,18 +222,25 @@ function closeMenus(except) {
   for (const menu of document.querySelectorAll("details.menu[open]")) if (menu !== except) menu.open = false;
 }
 
-window.addEventListener("popstate", () => (inbox() ? show(location.href) : location.reload()));
+window.addEventListener("popstate", () => {
+  // The page that comes back has its own search word.
+  document.activeElement?.blur();
+  show(location.href);
+});
 document.addEventListener("visibilitychange", () => {
   markSeen();
   markOpened();
   if (document.visibilityState === "visible" && inbox()?.dataset.page === "list") refresh();
 });
 
-// The bell says that the number of unread notifications has changed.
+// The bell says that items have changed, in another tab or by a new notification.
+let waiting;
 document.addEventListener("notification-count", (event) => {
   const list = inbox();
-  if (list?.dataset.page !== "list" || document.querySelector("details.menu[open], dialog[open]")) return;
-  if (String(event.detail?.total) !== list.dataset.unread) refresh();
+  if (list?.dataset.page !== "list") return;
+  if (!event.detail.hasChanges && String(event.detail.total) === list.dataset.unread) return;
+  clearTimeout(waiting);
+  waiting = setTimeout(refresh, 200);
 });
 
 // --- Keyboard ------------------------------------------------------------------------------------------------------
