@@ -62,6 +62,13 @@ def get_choice(choices: dict[str, Any], key: str) -> Any:
     return choices.get(key, choices.get(EVERY))
 
 
+def narrow_choices(choices: Any, key: str) -> dict[str, Any]:
+    """Return the choices for this key and for ``"*"``, normalized. Normalizing all choices would take longer."""
+    if not isinstance(choices, dict):
+        return {}
+    return normalize_keys({name: value for name, value in choices.items() if key_of(name) in (key, EVERY)})
+
+
 class PreferenceLevel(Validated, Audited):
     """The choices of a user, a role or a cluster.
 
@@ -115,14 +122,14 @@ class PreferenceLevel(Validated, Audited):
 
         Keys are normalized here as well, because they may have been written without ``save()``.
         """
-        on = get_choice(normalize_keys(self.channels), channel)
+        on = get_choice(narrow_choices(self.channels, channel), channel)
         if on is not None and not _is_on(on):
             return False, Rule(RuleKind.CHANNEL_OFF, self.owner, {"channel": channel})
         for rules, key, (if_on, if_off) in (
             (self.events, key_of(event), (RuleKind.EVENT_ON, RuleKind.EVENT_OFF)),
             (self.categories, category, (RuleKind.CATEGORY_ON, RuleKind.CATEGORY_OFF)),
         ):
-            choice = get_choice(expand_channels(get_choice(normalize_keys(rules), key)), channel)
+            choice = get_choice(expand_channels(get_choice(narrow_choices(rules, key), key)), channel)
             if choice is not None:
                 wanted = _is_on(choice)
                 return wanted, Rule(if_on if wanted else if_off, self.owner, {"name": key, "channel": channel})
