@@ -38,6 +38,8 @@ class NotificationsConfig(AppConfig):
         from notifications.live.announce import receive_change
         from notifications.mail import register_footer_source
         from notifications.mail.finishing import register_finisher
+        from notifications.preference_centre import addresses
+        from notifications.preference_centre import links as preference_links
         from notifications.staff_templates.rendering import render_group
         from notifications.tracking import figures, hits, links, record, webhooks
         from notifications.unsubscribe import links as unsubscribe_links
@@ -61,7 +63,10 @@ class NotificationsConfig(AppConfig):
         signals.recipient_unsubscribed.connect(hits.receive_unsubscription, dispatch_uid="klaxon.tracking.unsubscribed")
         register_periodic_task("late tracking events", 30.0, record.match_late)
         register_footer_source("reason", receipt_reason.get_footer_fields, is_default=True)
+        # A later default is weaker, so the preference centre comes before the page that unsubscribes.
+        register_footer_source("preferences", preference_links.get_footer_fields, is_default=True)
         register_footer_source("unsubscribe", unsubscribe_links.get_footer_fields, is_default=True)
+        register_periodic_task("address confirmations", 600.0, addresses.delete_expired)
         if celery.is_enabled():
             from notifications.celery import receiver
 

@@ -1,4 +1,4 @@
-"""The URLs of the inbox, its live stream and web push, of tracked links, of unsubscribing and of sensitive events.
+"""The URLs of the inbox, its stream and web push, of preferences, tracked links, unsubscribing and sensitive events.
 
 Include them with ``path("notifications/", include("notifications.urls"))``.
 """
@@ -18,6 +18,7 @@ urlpatterns = [
     path("", include("notifications.live.urls")),
     path("inbox/", include("notifications.inbox.urls")),
     path("sensitive/", include("notifications.sensitive.urls")),
+    path("preferences/", include("notifications.preference_centre.urls")),
     path("push/", include("notifications.push.urls")),
     path("unsubscribe/", include("notifications.unsubscribe.urls")),
 ]

@@ -37,8 +37,17 @@ FLOORS = {
     5: {"sending", "delivering"},
     6: {"explain", "spool"},
     7: {"manager"},
-    8: {"celery", "digests", "email_setup", "inbox", "tracking", "staff_templates"},
-    9: {"admin", "can", "live", "push", "sensitive", "unsubscribe"},
+    8: {
+        "celery",
+        "digests",
+        "email_setup",
+        "inbox",
+        "preference_centre.widgets",
+        "staff_templates",
+        "tracking",
+        "unsubscribe",
+    },
+    9: {"admin", "can", "live", "preference_centre", "push", "sensitive"},
     10: {"apps", "checks", "urls", "testing", "management", "templatetags"},
 }
 SIDEWAYS_TOO = {0, 1, 2}

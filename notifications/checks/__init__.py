@@ -2,12 +2,12 @@
 
 Errors: E001 settings, E002 missing template, E003 duplicate event name, E004 enum and registry differ, E005 missing
 extra, E006 channel class, E007 members of the cluster, E008 cluster model, E009 old SQLite, E010 USE_TZ, E011 CAN
-rules, E012 preferences, E013 digests, E014 recipients of free text, E015 address fields, E016 themes, E020 senders of
-emails, E021 SMTP without TLS, E022 no encryption keys, E023 no page for sensitive events, E024 tracking, E030
-databases, E031 database engine, E032 no template engine, E033 own templates not found, E034 foreign files. Warnings:
-W001 channel not configured, W002 SQLite options, W003 spool, W004 connection pools, W005 folder for outcomes, W006
-settings outside of NOTIFICATIONS, W007 undeclared variables, W008 disabled, W009 another package, W010 no field for
-email. For deployment: W011 no link to unsubscribe, W012 link that fails.
+rules, E012 preferences, E013 digests, E014 recipients of free text, E015 address fields, E016 themes, E017 topics, E020
+senders of emails, E021 SMTP without TLS, E022 no encryption keys, E023 no page for sensitive events, E024 tracking,
+E030 databases, E031 database engine, E032 no template engine, E033 own templates not found, E034 foreign files.
+Warnings: W001 channel not configured, W002 SQLite options, W003 spool, W004 connection pools, W005 folder for outcomes,
+W006 settings outside of NOTIFICATIONS, W007 undeclared variables, W008 disabled, W009 another package, W010 no field
+for email. For deployment: W011 no link to unsubscribe, W012 link that fails.
 """
 
 from collections import defaultdict
@@ -37,6 +37,7 @@ from notifications.checks.paths import (
     check_message_recipients,
     check_preferences,
     check_theme_of,
+    check_topics_of,
 )
 from notifications.checks.sensitive import check_sensitive_events
 from notifications.checks.templates import check_templates
@@ -183,6 +184,7 @@ CHECKS_WITH_VALID_SETTINGS: tuple[Callable[[], Messages], ...] = (
     check_preferences,
     check_digest_sections,
     check_theme_of,
+    check_topics_of,
     check_templates,
     check_sensitive_events,
     check_tracking,

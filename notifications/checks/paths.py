@@ -66,6 +66,12 @@ def check_theme_of() -> Messages:
         yield from _check_callable(path, "THEME_OF", 2, hint, "klaxon.E016")
 
 
+def check_topics_of() -> Messages:
+    if path := conf.current().topics_of:
+        hint = "Set it to the dotted path of a function (cluster, user) that returns topics, or remove it."
+        yield from _check_callable(path, "TOPICS_OF", 2, hint, "klaxon.E017")
+
+
 def _check_callable(path: str, key: str, count: int | None, hint: str, identifier: str) -> Messages:
     """
     :param count: the number of arguments that Klaxon calls it with; None if the check ignores them.

@@ -12,6 +12,7 @@ from notifications import conf
 from notifications.channels.base import HTML, TEXT
 from notifications.checks.channels import missing_extra_error
 from notifications.conf import get_channel_class
+from notifications.conf.channels import BUILT_IN_CHANNELS
 from notifications.conf.problem import find_nearest
 from notifications.core import extras
 from notifications.delivering.rendering import find_template_errors, get_template_places
@@ -25,7 +26,7 @@ from notifications.delivering.rendering.templates import (
     try_template,
 )
 from notifications.delivering.rendering.undeclared_variables import find_undeclared_variables
-from notifications.events import DIGESTS, NOTIFICATION_EVENTS, NotificationEvent, key_of
+from notifications.events import DIGESTS, NOTIFICATION_EVENTS, ON_REQUEST, NotificationEvent, key_of
 from notifications.models import Notification
 
 Messages = Iterator[CheckMessage]
@@ -80,6 +81,9 @@ def _find_template_places() -> Iterator[tuple[NotificationEvent, str, Sequence[P
     enabled = conf.current().enabled_channels
     for member, event in NOTIFICATION_EVENTS.items():
         for name in dict.fromkeys([*event.channels, *event.fallback.values()]):
+            # Users cannot ask for a message on a channel that has no template for it.
+            if member in ON_REQUEST and name not in BUILT_IN_CHANNELS:
+                continue
             # Digests have templates for any channel.
             if name in enabled and member not in DIGESTS.values():
                 yield event, name, get_template_places(event.name, "", name)

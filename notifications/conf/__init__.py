@@ -160,6 +160,9 @@ class Conf:
     live_redis: str = option(
         "", str, "str", "a URL such as redis://127.0.0.1:6379/0, or empty", is_redis_url, is_secret=True
     )
+    topics_of: str = option(
+        "", str, "str", "the dotted path of a callable(cluster, user) that returns topics, or empty"
+    )
     encryption_keys: tuple[str, ...] = option(
         (), (list, tuple), "texts", "a list of keys that Fernet.generate_key() returns", is_list_of_keys, is_secret=True
     )

@@ -4,7 +4,7 @@ A host declares the names in an enum, so that a typing error raises an error, an
 for each member. The system checks compare the enum with the registry.
 """
 
-from notifications.events.built_in import DIGESTS, BuiltInEvents
+from notifications.events.built_in import DIGESTS, ON_REQUEST, BuiltInEvents
 from notifications.events.enums import BANDS, LEVELS, NotificationChannel, NotificationPriority, key_of
 from notifications.events.event import (
     NOTIFICATION_EVENTS,
@@ -22,6 +22,7 @@ __all__ = [
     "DIGESTS",
     "LEVELS",
     "NOTIFICATION_EVENTS",
+    "ON_REQUEST",
     "BuiltInEvents",
     "EventRegistry",
     "InboxAction",

@@ -16,6 +16,8 @@ class BuiltInEvents(Enum):
     CRITICAL_MESSAGE = "critical_message"
     DAILY_DIGEST = "daily_digest"
     WEEKLY_DIGEST = "weekly_digest"
+    TEST_MESSAGE = "test_message"
+    ADDRESS_CONFIRMATION = "address_confirmation"
 
 
 for member, priority, label in (
@@ -47,5 +49,30 @@ for member, label in ((DIGESTS["daily"], _("Daily digest")), (DIGESTS["weekly"],
             label=label,
             category="digest",
             digest=False,
+        ),
+    )
+# What users ask for in the preference centre, to check a channel or to confirm an address. Nobody can turn it off, and
+# the limit protects addresses from users who ask too often.
+ON_REQUEST = frozenset({BuiltInEvents.TEST_MESSAGE, BuiltInEvents.ADDRESS_CONFIRMATION})
+for member, label, context in (
+    (BuiltInEvents.TEST_MESSAGE, _("Test message"), {}),
+    (
+        BuiltInEvents.ADDRESS_CONFIRMATION,
+        _("Confirm your address"),
+        {"title": str, "message": str, "action_url": str, "action_label": str},
+    ),
+):
+    register(
+        member,
+        NotificationEvent(
+            name=member.value,
+            priority=NotificationPriority.HIGH,
+            supported_channels=[channel for channel in NotificationChannel if channel is not NotificationChannel.LOG],
+            context=context,
+            label=label,
+            mandatory=True,
+            ignores_quiet_hours=True,
+            limit="10/h",
+            over_limit="drop",
         ),
     )

@@ -32,7 +32,7 @@ class Theme:
     :param logo_url: the address of an image that replaces the name in the header; empty for none.
     :param postal_address: the lines of the sender's postal address after the name. Commercial email must contain it.
     :param base_url: the address of the site, without a slash at the end; by default, ``BASE_URL``.
-    :param preferences_url: the page where users choose what they get; empty for the page that unsubscribes them.
+    :param preferences_url: the page where users choose what they get; empty for the preference centre.
     :param from_email: the sender; empty for the sender of the channel.
     :param reply_to: the addresses for replies; empty for those of the channel.
     """

@@ -9,6 +9,7 @@ from notifications.models.installed import check_installed
 check_installed(apps)
 
 from notifications.models.acknowledgement import Acknowledgement
+from notifications.models.address_confirmation import AddressConfirmation
 from notifications.models.append_only import allow_log_changes
 from notifications.models.attachment import AttachedFile
 from notifications.models.audit import PreferenceChange
@@ -36,6 +37,7 @@ from notifications.models.tracking_figure import TrackingFigure
 
 __all__ = [
     "Acknowledgement",
+    "AddressConfirmation",
     "AttachedFile",
     "Circuit",
     "Bucket",

@@ -27,6 +27,8 @@ from notifications.mail.theme import get_theme
 from notifications.models import Delivery, TrackedLink
 
 OPEN, CLICK = "open", "click"
+TOKEN_PAGES = ("notifications:unsubscribe", "notifications:preferences-link", "notifications:confirm-address")
+"""The pages whose address is a permit: whoever has it can change the recipient's settings."""
 UNTRACKED_ATTRIBUTE, FOOTER_CLASS = "data-untracked", "footer-link"
 # Names and values of a start tag. A value in quotes may contain what looks like another attribute.
 ATTRIBUTE = re.compile(r"""([^\s"'>/=]+)(?:\s*=\s*("[^"]*"|'[^']*'|[^\s"'>][^\s>]*))?""")
@@ -161,20 +163,24 @@ def _read_mail(delivery: Delivery, message: EmailMultiAlternatives, event: Notif
 
 
 def find_links(text: str) -> list[Link]:
-    """Return the links to track. Those to the pages for unsubscribing contain a token, which must not be stored."""
+    """Return the links to track. Those to the recipient's own pages contain a token, which must not be stored."""
     return [link for link in LinkFinder(text).links if not _has_token(link.url)]
 
 
 def _has_token(url: str) -> bool:
-    """Return whether a link leads to a page for unsubscribing, on any host and in any language."""
+    """Return whether a link leads to one of ``TOKEN_PAGES``, on any host and in any language."""
     path = unquote(urlsplit(url).path)
     language = translation.get_language_from_path(path) or translation.get_language()
+    with translation.override(language):
+        return any(path.startswith(start) for name in TOKEN_PAGES if (start := _find_start(name)))
+
+
+def _find_start(name: str) -> str:
+    """Return the path before the token of a page; empty if the site has no such page."""
     try:
-        with translation.override(language):
-            before, _token, _after = reverse("notifications:unsubscribe", args=["TOKEN"]).rpartition("TOKEN")
+        return reverse(name, args=["TOKEN"]).rpartition("TOKEN")[0]
     except NoReverseMatch:
-        return False
-    return path.startswith(before)
+        return ""
 
 
 def get_tracking_url(delivery: Delivery) -> str:

@@ -64,15 +64,15 @@ def _write(subscription: Subscription, scope: Scope, wanted: bool, using: str) -
         write(subscription.cluster, subscription.user, str(scope), name, subscription.channel, wanted)
         return
     if scope is Scope.TOPIC:
-        _repeat_once(lambda: _write_mute(subscription, wanted, using), using)
+        repeat_once(lambda: _write_mute(subscription, wanted, using), using)
         return
     # The user's own choice is removed, so that those of their roles and of the cluster apply as before.
-    _repeat_once(lambda: _write_settings(subscription, scope, None if wanted else False, using), using)
+    repeat_once(lambda: _write_settings(subscription, scope, None if wanted else False, using), using)
     if wanted and not CurrentChoices(subscription).is_on(scope):
         _write_settings(subscription, scope, True, using)
 
 
-def _repeat_once(write: Callable[[], None], using: str) -> None:
+def repeat_once(write: Callable[[], None], using: str) -> None:
     """Call a function, and again if two clicks at the same time have both tried to create a row."""
     try:
         with transaction.atomic(using=using):
@@ -107,13 +107,13 @@ def _write_settings(subscription: Subscription, scope: Scope, choice: bool | Non
 def _change_settings(settings: UserSettings, subscription: Subscription, scope: Scope, choice: bool | None) -> None:
     channel = subscription.channel
     if scope is Scope.ALL:
-        _put_value(settings.channels, channel, choice)
+        put_value(settings.channels, channel, choice)
     if scope is Scope.CATEGORY:
-        _put_choice(settings.categories, subscription.category, channel, choice)
+        put_choice(settings.categories, subscription.category, channel, choice)
     for name in list_events(subscription, scope):
         # A choice for an event overrides the one for its category.
         if scope is not Scope.CATEGORY or _contradicts(settings, name, subscription, choice):
-            _put_choice(settings.events, name, channel, choice)
+            put_choice(settings.events, name, channel, choice)
 
 
 def _contradicts(settings: UserSettings, name: str, subscription: Subscription, choice: bool | None) -> bool:
@@ -121,14 +121,14 @@ def _contradicts(settings: UserSettings, name: str, subscription: Subscription, 
     return found is not None and found[0] is (choice is False)
 
 
-def _put_choice(choices: dict[str, Any], key: str, channel: str, choice: bool | None) -> None:
+def put_choice(choices: dict[str, Any], key: str, channel: str, choice: bool | None) -> None:
     """Set or remove the choice for an event or category on a channel. Other channels are not changed."""
     values = dict(expand_channels(choices.get(key) if choice is None else get_choice(choices, key)))
-    _put_value(values, channel, choice)
-    _put_value(choices, key, values or None)
+    put_value(values, channel, choice)
+    put_value(choices, key, values or None)
 
 
-def _put_value(values: dict[str, Any], key: str, value: Any) -> None:
+def put_value(values: dict[str, Any], key: str, value: Any) -> None:
     if value is None:
         values.pop(key, None)
     else:

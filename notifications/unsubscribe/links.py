@@ -93,16 +93,17 @@ def get_footer_fields(delivery: Delivery, event: NotificationEvent, person: Any)
     }
 
 
-def get_page_url(delivery: Delivery, base_url: str) -> str:
-    """Return the URL of the page on which the recipient chooses what they get on the channel of a delivery.
+def get_page_url(delivery: Delivery, base_url: str, name: str = URL_NAME) -> str:
+    """Return the URL of a page on which the recipient chooses what they get on the channel of a delivery.
 
     It is empty if the site has no such page: without ``BASE_URL`` or ``notifications.urls``.
 
     :param base_url: the address of the site, from the theme of the delivery.
+    :param name: the name of the page's URL pattern, which has the token as its only argument.
     """
     notification = delivery.notification
     # A site that only sends may have no URLs at all.
-    path = get_path_parts(getattr(settings, "ROOT_URLCONF", ""))
+    path = get_path_parts(getattr(settings, "ROOT_URLCONF", ""), name)
     if not base_url or path is None:
         return ""
     keys = str(delivery.recipient_id), str(notification.cluster_id)
@@ -112,13 +113,13 @@ def get_page_url(delivery: Delivery, base_url: str) -> str:
 
 # Each email has a link, and reverse() takes longer than the signature.
 @lru_cache(maxsize=10)
-def get_path_parts(urlconf: str) -> tuple[str, str] | None:
+def get_path_parts(urlconf: str, name: str = URL_NAME) -> tuple[str, str] | None:
     """Return the parts of the path before and after the token; None if the site does not include the URLs."""
     placeholder = "TOKEN"
     if not urlconf:
         return None
     try:
-        before, _token, after = reverse(URL_NAME, args=[placeholder], urlconf=urlconf).rpartition(placeholder)
+        before, _token, after = reverse(name, args=[placeholder], urlconf=urlconf).rpartition(placeholder)
     except NoReverseMatch:
         return None
     return before, after

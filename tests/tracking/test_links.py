@@ -154,13 +154,13 @@ def test_the_link_that_unsubscribes_is_not_stored(tracked):
 
 @pytest.mark.parametrize("options", [{"mandatory": True}, {"priority": NotificationPriority.CRITICAL}])
 def test_the_link_of_an_event_that_cannot_be_turned_off_is_not_stored_either(options, tmp_path):
-    """It leads to the same page, but the email has no header List-Unsubscribe."""
+    """It leads to the preference centre, whose address has the same token."""
     folder = tmp_path / "notifications" / "shop_newsletter"
     folder.mkdir(parents=True)
     (folder / "email.html").write_text('<a href="{{ layout.footer.preferences_url }}?a=1">x</a>')
     with tracked_newsletter(**options), template_directory(tmp_path):
         send()
-    assert "/notifications/unsubscribe/" in get_html()
+    assert "/notifications/preferences/link/" in get_html()
     assert "List-Unsubscribe" not in mail.outbox[-1].extra_headers
     assert not TrackedLink.objects.exists()
 

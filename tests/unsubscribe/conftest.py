@@ -6,6 +6,7 @@ from django.core import mail
 from django.test import Client
 
 from notifications.delivering.dispatcher import Dispatcher
+from notifications.mail.footer import FOOTER_SOURCES
 from notifications.manager import NotificationManager
 from tests.factories import UserFactory
 from tests.shop.notification_events import ShopEvents
@@ -22,6 +23,12 @@ def ann(db):
 def browser():
     """A mail program or browser without a session and cookies, on a site that checks for forged requests."""
     return Client(enforce_csrf_checks=True)
+
+
+@pytest.fixture
+def no_preference_centre(monkeypatch):
+    """A site that does not include the preference centre."""
+    monkeypatch.delitem(FOOTER_SOURCES, "preferences")
 
 
 @pytest.fixture

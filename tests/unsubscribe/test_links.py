@@ -114,7 +114,7 @@ def test_the_context_of_an_email_is_not_needed_for_its_link(ann):
     assert ORDER["order_number"] not in find_link(send(ann))
 
 
-def test_the_footer_has_one_link_to_unsubscribe_and_to_choose(ann):
+def test_the_footer_has_one_link_without_a_preference_centre(ann, no_preference_centre):
     message = send(ann, ShopEvents.NEWSLETTER, {})
     url = f"https://shop.example.com{find_link(message)}"
     assert f"\nUnsubscribe or choose what you get: {url}\n" in message.body

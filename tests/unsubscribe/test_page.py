@@ -167,7 +167,7 @@ def test_an_event_without_a_category_has_no_choice_of_one(browser, ann):
         assert list(list_choices(browser.get(link).content.decode())) == ["event", "all"]
 
 
-def test_a_critical_email_leads_to_the_choices_about_everything_else(browser, ann, orders):
+def test_a_critical_email_leads_to_the_choices_about_everything_else(browser, ann, orders, no_preference_centre):
     with temporary_events():
         event = NotificationEvent("store_on_fire", NotificationPriority.CRITICAL, ["email"], category="orders")
         NOTIFICATION_EVENTS[ShopEvents.STORE_ON_FIRE] = event

@@ -25,7 +25,7 @@ from notifications.core.hours import get_zone
 from notifications.core.translations import has_lazy_text, resolve_lazy_texts
 from notifications.delivering.rendering.flattening import prepare_html
 from notifications.delivering.rendering.specializing import has_footer, render_text, specialize
-from notifications.events import BuiltInEvents, NotificationEvent, NotificationPriority
+from notifications.events import ON_REQUEST, BuiltInEvents, NotificationEvent, NotificationPriority
 from notifications.exceptions import ContentIsSensitive, TemplateMissing
 from notifications.mail import get_theme
 from notifications.models import Notification, UserSettings
@@ -45,6 +45,8 @@ COMMON_VARIABLES = frozenset({"recipient", "cluster", "base_url", "original", "l
 TEMPLATE_FALLBACKS = {BuiltInEvents.CRITICAL_MESSAGE.value: BuiltInEvents.MESSAGE.value}
 """Events that use the templates of another event if they have none of their own."""
 ANY_CHANNEL = "any"
+EVENTS_FOR_ANY_CHANNEL = frozenset(member.value for member in ON_REQUEST)
+"""Events whose templates suit any channel with a subject and a text."""
 GENERAL_FOLDER = "gathered"
 """The folder of the templates of digests and batches that have none of their own."""
 
@@ -243,6 +245,8 @@ def get_template_places(event: str, digest_kind: str, channel: str) -> Sequence[
         return (name, channel), (GENERAL_FOLDER, channel), (GENERAL_FOLDER, ANY_CHANNEL)
     if event in TEMPLATE_FALLBACKS:
         return (event, channel), (TEMPLATE_FALLBACKS[event], channel)
+    if event in EVENTS_FOR_ANY_CHANNEL:
+        return (event, channel), (event, ANY_CHANNEL)
     return ((event, channel),)
 
 

@@ -1,0 +1,1 @@
+"""The preference centre: the pages on which users choose what they get, where and when."""
