@@ -1,60 +1,53 @@
-"""Forms that show preferences as readable JSON. The models validate the contents."""
+"""The forms for preferences: the same widgets as in the preference centre. The models validate the contents."""
 
-import json
 from typing import Any
 
 from django import forms
-from django.forms.fields import InvalidJSONInput
-from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from notifications.models import SharedPreference, UserSettings
-
-
-class JSONTextField(forms.JSONField):
-    """JSON on several lines. An empty field means "no choices", not null."""
-
-    def prepare_value(self, value: Any) -> Any:
-        if isinstance(value, InvalidJSONInput):
-            return value
-        return json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True) if value else ""
-
-    def clean(self, value: Any) -> Any:
-        return super().clean(value) or {}
-
-
-def make_json_field(column: str, help_text: Any) -> JSONTextField:
-    """
-    :param help_text: a description of the column with the placeholder ``{example}``.
-    """
-    widget = forms.Textarea({"rows": 5, "cols": 60, "class": "klaxon-json", "spellcheck": "false"})
-    help_text = format_lazy(help_text, example=UserSettings.examples[column])
-    return JSONTextField(required=False, widget=widget, help_text=help_text)
+from notifications.preference_centre.widgets.addresses import AddressesField
+from notifications.preference_centre.widgets.choices import ChoicesField, merge_rows
+from notifications.preference_centre.widgets.inputs import LanguageField, TimeOfDayInput, ZoneInput, add_stored_language
+from notifications.preference_centre.widgets.windows import WindowsField
 
 
 class ChoicesForm(forms.ModelForm):
     """The choices of a user, a role or a cluster."""
 
-    channels = make_json_field("channels", _("Choices for whole channels. Example: {example}"))
-    events = make_json_field("events", _("Choices by event and channel. Example: {example}"))
-    categories = make_json_field("categories", _("Choices by category and channel. Example: {example}"))
+    channels = ChoicesField(label=_("Channels"), help_text=_("A channel that is off is off for every event."))
+    categories = ChoicesField("category", label=_("Categories"))
+    events = ChoicesField("event", label=_("Events"), help_text=_("A choice for an event overrides its category."))
+
+    def clean_categories(self) -> dict[str, Any]:
+        return merge_rows(self.instance.categories, self.cleaned_data["categories"])
+
+    def clean_events(self) -> dict[str, Any]:
+        return merge_rows(self.instance.events, self.cleaned_data["events"])
 
 
 class UserSettingsForm(ChoicesForm):
-    addresses = make_json_field(
-        "addresses", _("Addresses by channel that replace those of the account. Example: {example}")
+    addresses = AddressesField(label=_("Addresses"), help_text=_("They replace those of the account."))
+    delivery_windows = WindowsField(
+        label=_("Delivery windows"),
+        help_text=_("A window without a day is open on every day. To remove a window, empty its hours."),
     )
-    delivery_windows = make_json_field("delivery_windows", _("Delivery windows by channel. Example: {example}"))
+    language = LanguageField(label=_("Language"))
 
     class Meta:
         model = UserSettings
         fields = (
-            *("user", "cluster", "channels", "events", "categories", "addresses", "language", "time_zone"),
+            *("user", "cluster", "channels", "categories", "events", "addresses", "language", "time_zone"),
             *("quiet_from", "quiet_until", "delivery_windows", "digest", "digest_hour", "digest_day"),
         )
+        widgets = {"time_zone": ZoneInput, "quiet_from": TimeOfDayInput, "quiet_until": TimeOfDayInput}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        add_stored_language(self, self.instance.language)
 
 
 class SharedPreferenceForm(ChoicesForm):
     class Meta:
         model = SharedPreference
-        fields = ("cluster", "group", "rank", "channels", "events", "categories")
+        fields = ("cluster", "group", "rank", "channels", "categories", "events")

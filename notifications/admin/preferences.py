@@ -13,11 +13,12 @@ from notifications.admin.audited import AuditedAdmin
 from notifications.admin.base import LargeTableAdmin, PermanentAdmin
 from notifications.admin.filters import ClusterFilter
 from notifications.admin.forms import SharedPreferenceForm
+from notifications.admin.relations import AutocompleteAdmin
 from notifications.models import Mute, PreferenceChange, SharedPreference
 
 
 @admin.register(SharedPreference)
-class SharedPreferenceAdmin(AuditedAdmin, LargeTableAdmin):
+class SharedPreferenceAdmin(AutocompleteAdmin, AuditedAdmin, LargeTableAdmin):
     form = SharedPreferenceForm
     list_display = ("owner", "cluster", "rank")
     list_filter = (ClusterFilter,)
@@ -31,7 +32,7 @@ class SharedPreferenceAdmin(AuditedAdmin, LargeTableAdmin):
 
 
 @admin.register(Mute)
-class MuteAdmin(AuditedAdmin, LargeTableAdmin):
+class MuteAdmin(AutocompleteAdmin, AuditedAdmin, LargeTableAdmin):
     """Deleting a row removes the mute."""
 
     fields = ("user", "cluster", "kind", "value", "until")

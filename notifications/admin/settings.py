@@ -9,12 +9,13 @@ from notifications.admin.audited import AuditedAdmin
 from notifications.admin.base import LargeTableAdmin
 from notifications.admin.filters import ClusterFilter
 from notifications.admin.forms import UserSettingsForm
+from notifications.admin.relations import AutocompleteAdmin
 from notifications.models import UserSettings
 from notifications.models.preferences import normalize_keys
 
 
 @admin.register(UserSettings)
-class UserSettingsAdmin(AuditedAdmin, LargeTableAdmin):
+class UserSettingsAdmin(AutocompleteAdmin, AuditedAdmin, LargeTableAdmin):
     form = UserSettingsForm
     list_display = ("id", "user", "cluster", "disabled_channels", "language", "time_zone")
     list_display_links = ("id", "user")
@@ -26,7 +27,7 @@ class UserSettingsAdmin(AuditedAdmin, LargeTableAdmin):
     raw_id_fields = ("user", "cluster")
     fieldsets = (
         (None, {"fields": ("user", "cluster")}),
-        (_("Choices"), {"fields": ("channels", "events", "categories", "addresses")}),
+        (_("Choices"), {"fields": ("channels", "categories", "events", "addresses")}),
         (_("Language and time zone"), {"fields": ("language", "time_zone")}),
         (_("Quiet hours and delivery windows"), {"fields": (("quiet_from", "quiet_until"), "delivery_windows")}),
         (_("Digest"), {"fields": (("digest", "digest_hour", "digest_day"),)}),

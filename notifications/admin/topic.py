@@ -8,12 +8,13 @@ from notifications.admin import search
 from notifications.admin.audited import AuditedAdmin
 from notifications.admin.base import LargeTableAdmin
 from notifications.admin.filters import ClusterFilter
+from notifications.admin.relations import AutocompleteAdmin
 from notifications.events import key_of
 from notifications.models import TopicSubscription
 
 
 @admin.register(TopicSubscription)
-class TopicSubscriptionAdmin(AuditedAdmin, LargeTableAdmin):
+class TopicSubscriptionAdmin(AutocompleteAdmin, AuditedAdmin, LargeTableAdmin):
     list_display = ("id", "user", "topic", "cluster", "created_at")
     list_display_links = ("id", "user")
     list_filter = (ClusterFilter,)

@@ -21,11 +21,11 @@ def list_changes() -> list[tuple[Any, ...]]:
 
 
 def test_additions_changes_and_deletions_are_recorded(boss: Client, cluster: Cluster) -> None:
-    typed = {"cluster": cluster.pk, "group": "", "rank": 0, "channels": '{"EMAIL": false}'}
+    typed = {"cluster": cluster.pk, "group": "", "rank": 0, "channels-0:email": "off"}
     assert boss.post(url("sharedpreference_add"), typed).status_code == 302
     row = SharedPreference.objects.get()
     assert row.channels == {"email": False}
-    boss.post(url("sharedpreference_change", row.pk), {**typed, "channels": ""})
+    boss.post(url("sharedpreference_change", row.pk), {**typed, "channels-0:email": "inherit"})
     boss.post(url("sharedpreference_delete", row.pk), {"post": "yes"})
     assert list_changes() == [("boss", action, "sharedpreference") for action in ("added", "changed", "deleted")]
 
