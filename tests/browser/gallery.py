@@ -1,0 +1,179 @@
+"""Pictures of all pages: ``python -m tests.browser.gallery FOLDER``.
+
+It makes an SQLite database of its own, serves the host of ``tests.live_site``, and takes a picture of each page at 360
+and 1280 pixels, light and dark, in German and Arabic. ``--pages``, ``--languages`` and ``--schemes`` choose some.
+"""
+
+import argparse
+import os
+import shutil
+import tempfile
+from itertools import product
+from pathlib import Path
+
+WIDTHS = (360, 1280)
+SCHEMES = ("light", "dark")
+LANGUAGES = ("de", "ar")
+HEIGHTS = {360: 800, 1280: 900}
+BODY = "It arrives on Tuesday between nine and twelve. Somebody should be at home to sign for it."
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m tests.browser.gallery", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--pages", default="")
+    parser.add_argument("--languages", default=",".join(LANGUAGES))
+    parser.add_argument("--schemes", default=",".join(SCHEMES))
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ |= {
+            "DJANGO_SETTINGS_MODULE": "tests.live_site.settings",
+            "KLAXON_TEST_DB": "sqlite",
+            "KLAXON_DATABASE_NAME": f"{folder}/gallery.sqlite3",
+            "KLAXON_CSP_REPORTS": f"{folder}/reports",
+        }
+        take_pictures(options)
+
+
+def take_pictures(options):
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+    from playwright.sync_api import sync_playwright
+
+    call_command("migrate", verbosity=0)
+    user, pages = fill()
+    from tests.live.site import running_site, sign_in
+
+    cookie = sign_in(user)
+    names = options.pages.split(",") if options.pages else list(pages)
+    chosen = {name: pages[name] for name in names}
+    with running_site() as site, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        for language, scheme, width in product(options.languages.split(","), options.schemes.split(","), WIDTHS):
+            viewport = {"width": width, "height": HEIGHTS[width]}
+            context = browser.new_context(
+                base_url=site.url, locale=language, color_scheme=scheme, viewport=viewport, timezone_id="Europe/Berlin"
+            )
+            context.add_cookies([{"name": "sessionid", "value": cookie, "url": site.url}])
+            for name, (path, prepare) in chosen.items():
+                take_picture(context, path, prepare, options.folder / f"{name}-{width}-{scheme}-{language}.png")
+            context.close()
+        browser.close()
+
+
+def take_picture(context, path, prepare, target):
+    page = context.new_page()
+    page.goto(path)
+    if prepare:
+        prepare(page)
+    # The stream stays open, so the network is never idle.
+    page.wait_for_timeout(400)
+    is_wide = page.evaluate("document.documentElement.scrollWidth > innerWidth")
+    height = page.evaluate("document.documentElement.scrollHeight")
+    page.screenshot(path=target, full_page=True)
+    print(target.name, f"{height} px high", "SCROLLS SIDEWAYS" if is_wide else "", flush=True)
+    page.close()
+
+
+def open_bell(page):
+    page.locator("notification-bell button.bell").click()
+    page.locator("notification-bell .list li").first.wait_for()
+
+
+def open_filters(page):
+    page.locator(".more > summary").click()
+
+
+def open_menu(page):
+    page.locator("[data-item] .menu > summary:visible").nth(1).click()
+
+
+def select_items(page):
+    page.locator("[data-item] input[type=checkbox]:visible").nth(1).check()
+
+
+def fill():
+    """Fill the database; return a user, and for each page its path and what to do there before the picture."""
+    from datetime import timedelta
+
+    from django.contrib.auth import get_user_model
+    from django.urls import reverse
+    from django.utils import timezone
+
+    from notifications.models import Cluster, InboxItem, Mute, PushSubscription, SharedPreference, UserSettings
+    from notifications.unsubscribe.links import LinkTarget, make_token
+
+    user = get_user_model().objects.create_user("ann", "ann@example.com", "secret", is_superuser=True, is_staff=True)
+    cluster, now = Cluster.objects.default(), timezone.now()
+    shared = {"recipient": user, "cluster": cluster}
+    samples = [
+        ("The cellar is on fire", 1, "store_on_fire", "🔥", {}),
+        ("Order 1017 was refused by the bank", 2, "order_refused", "", {"actions": ["acknowledge", "dismiss"]}),
+        *((f"Order {1018 + number} is on its way", 3, "order_shipped", "📦", {}) for number in range(30)),
+    ]
+    rows = []
+    for at, (title, priority, event, icon, more) in enumerate(samples):
+        created = now - timedelta(minutes=3 + 170 * at)
+        read = created if at % 3 == 2 else None
+        rows.append(
+            InboxItem(
+                title=title,
+                priority=priority,
+                event=event,
+                icon=icon,
+                body=BODY,
+                created_at=created,
+                read_at=read,
+                url="/orders/7/" if at % 2 else "",
+                **shared,
+                **more,
+            )
+        )
+    changes = {"event": "order_shipped", "priority": 3, "group_key": "week", "body": "Your shift has moved."}
+    rows += [
+        InboxItem(
+            title=f"Shift {number} has changed", created_at=now - timedelta(minutes=20 + number), **changes, **shared
+        )
+        for number in range(5)
+    ]
+    InboxItem.objects.add_items(rows)
+    InboxItem.objects.filter(title="Order 1020 is on its way").archive(now)
+    InboxItem.objects.filter(title="Order 1021 is on its way").snooze(now + timedelta(hours=3), now)
+    UserSettings(
+        user=user,
+        cluster=cluster,
+        events={"order_shipped": {"email": False}},
+        delivery_windows={"email": [["08:00", "12:00", ["mon", "tue"]]]},
+    ).save()
+    SharedPreference(cluster=cluster, channels={"app": False}).save()
+    Mute(user=user, cluster=cluster, kind="event", value="order_shipped", until=now + timedelta(days=1)).save()
+    keys = {"p256dh": "", "auth": "", "server_key": "", "browser": "Firefox"}
+    PushSubscription.objects.store(user, "https://push.example.com/1", keys, now)
+    token = make_token(LinkTarget(str(user.pk), str(cluster.pk), 7, "order_shipped", "email"))
+    item = InboxItem.objects.get(title="Order 1017 was refused by the bank")
+    inbox, preferences = reverse("notifications:inbox"), reverse("notifications:preferences")
+    settings = reverse("admin:klaxon_usersettings_change", args=[UserSettings.objects.get().pk])
+    return user, {
+        "bell": ("/", open_bell),
+        "inbox": (inbox, None),
+        "inbox-filters": (inbox, open_filters),
+        "inbox-menu": (inbox, open_menu),
+        "inbox-selected": (inbox, select_items),
+        "inbox-snoozed": (f"{inbox}?show=snoozed", None),
+        "inbox-empty": (f"{inbox}?q=nowhere", None),
+        "item": (reverse("notifications:inbox-item", args=[item.pk]), None),
+        "preferences": (preferences, None),
+        "preferences-link": (reverse("notifications:preferences-link", args=[token]), None),
+        "push": (reverse("notifications:push"), None),
+        "unsubscribe": (reverse("notifications:unsubscribe", args=[token]), None),
+        "address-invalid": (reverse("notifications:confirm-address", args=["unknown"]), None),
+        "admin-settings": (settings, None),
+    }
+
+
+if __name__ == "__main__":
+    main()
