@@ -31,8 +31,14 @@ def site_kind():
 
 
 @pytest.fixture
-def site(transactional_db, reports, site_kind):
-    site = Site(site_kind, KLAXON_CSP_REPORTS=str(reports))
+def site_environment():
+    """Further environment variables of the host."""
+    return {}
+
+
+@pytest.fixture
+def site(transactional_db, reports, site_kind, site_environment):
+    site = Site(site_kind, KLAXON_CSP_REPORTS=str(reports), **site_environment)
     site.start()
     yield site
     site.kill()

@@ -5,6 +5,7 @@ and 1280 pixels, light and dark, in German and Arabic. ``--pages``, ``--language
 """
 
 import argparse
+import json
 import os
 import shutil
 import tempfile
@@ -15,6 +16,9 @@ WIDTHS = (360, 1280)
 SCHEMES = ("light", "dark")
 LANGUAGES = ("de", "ar")
 HEIGHTS = {360: 800, 1280: 900}
+# The placeholder of a key, so that the pages about the browser exist.
+PUSH = {"private_key": "aG5tZqB6XlU2sQfYV8k1cU2cXh2dZ0f8Q0xwWq8r1nQ", "subject": "mailto:admin@example.com"}
+ENVIRONMENT = {"KLAXON_NOTIFICATIONS": json.dumps({"CHANNELS": {"log": {}, "push": {"OPTIONS": PUSH}}})}
 BODY = "It arrives on Tuesday between nine and twelve. Somebody should be at home to sign for it."
 
 
@@ -33,6 +37,7 @@ def main():
             "KLAXON_TEST_DB": "sqlite",
             "KLAXON_DATABASE_NAME": f"{folder}/gallery.sqlite3",
             "KLAXON_CSP_REPORTS": f"{folder}/reports",
+            **ENVIRONMENT,
         }
         take_pictures(options)
 
@@ -60,23 +65,28 @@ def take_pictures(options):
             )
             context.add_cookies([{"name": "sessionid", "value": cookie, "url": site.url}])
             for name, (path, prepare) in chosen.items():
-                take_picture(context, path, prepare, options.folder / f"{name}-{width}-{scheme}-{language}.png")
+                page = open_page(context, path, prepare)
+                take_picture(page, options.folder / f"{name}-{width}-{scheme}-{language}.png")
+                page.close()
             context.close()
         browser.close()
 
 
-def take_picture(context, path, prepare, target):
+def open_page(context, path, prepare):
     page = context.new_page()
     page.goto(path)
     if prepare:
         prepare(page)
     # The stream stays open, so the network is never idle.
     page.wait_for_timeout(400)
+    return page
+
+
+def take_picture(page, target):
     is_wide = page.evaluate("document.documentElement.scrollWidth > innerWidth")
     height = page.evaluate("document.documentElement.scrollHeight")
     page.screenshot(path=target, full_page=True)
     print(target.name, f"{height} px high", "SCROLLS SIDEWAYS" if is_wide else "", flush=True)
-    page.close()
 
 
 def open_bell(page):
@@ -104,7 +114,17 @@ def fill():
     from django.urls import reverse
     from django.utils import timezone
 
-    from notifications.models import Cluster, InboxItem, Mute, PushSubscription, SharedPreference, UserSettings
+    from notifications.core.tokens import make_token as make_short_token
+    from notifications.models import (
+        AddressConfirmation,
+        Cluster,
+        InboxItem,
+        Mute,
+        PushSubscription,
+        SharedPreference,
+        UserSettings,
+    )
+    from notifications.preference_centre.addresses import PURPOSE
     from notifications.unsubscribe.links import LinkTarget, make_token
 
     user = get_user_model().objects.create_user("ann", "ann@example.com", "secret", is_superuser=True, is_staff=True)
@@ -153,6 +173,8 @@ def fill():
     Mute(user=user, cluster=cluster, kind="event", value="order_shipped", until=now + timedelta(days=1)).save()
     keys = {"p256dh": "", "auth": "", "server_key": "", "browser": "Firefox"}
     PushSubscription.objects.store(user, "https://push.example.com/1", keys, now)
+    asked = {"channel": "email", "address": "new@example.com", "requested_at": now}
+    confirmation = AddressConfirmation.objects.create(user=user, cluster=cluster, **asked)
     token = make_token(LinkTarget(str(user.pk), str(cluster.pk), 7, "order_shipped", "email"))
     item = InboxItem.objects.get(title="Order 1017 was refused by the bank")
     inbox, preferences = reverse("notifications:inbox"), reverse("notifications:preferences")
@@ -170,6 +192,7 @@ def fill():
         "preferences-link": (reverse("notifications:preferences-link", args=[token]), None),
         "push": (reverse("notifications:push"), None),
         "unsubscribe": (reverse("notifications:unsubscribe", args=[token]), None),
+        "address": (reverse("notifications:confirm-address", args=[make_short_token(PURPOSE, confirmation.pk)]), None),
         "address-invalid": (reverse("notifications:confirm-address", args=["unknown"]), None),
         "admin-settings": (settings, None),
     }
