@@ -35,7 +35,8 @@ class NotificationsConfig(AppConfig):
         from notifications.explain import receipt_reason
         from notifications.inbox.changes import wake_snoozed
         from notifications.live import accounts
-        from notifications.live.announce import receive_change
+        from notifications.live import cleanup as live_cleanup
+        from notifications.live.announce import receive_change, receive_message
         from notifications.mail import register_footer_source
         from notifications.mail.finishing import register_finisher
         from notifications.preference_centre import addresses
@@ -59,6 +60,7 @@ class NotificationsConfig(AppConfig):
         register_finisher("tracking", links.track_messages)
         register_outcome_hook("figures", figures.count_outcomes)
         signals.inbox_changed.connect(receive_change, dispatch_uid="klaxon.live")
+        signals.live_messages_added.connect(receive_message, dispatch_uid="klaxon.live.messages")
         accounts.connect()
         signals.recipient_unsubscribed.connect(hits.receive_unsubscription, dispatch_uid="klaxon.tracking.unsubscribed")
         register_periodic_task("late tracking events", 30.0, record.match_late)
@@ -66,6 +68,7 @@ class NotificationsConfig(AppConfig):
         # A later default is weaker, so the preference centre comes before the page that unsubscribes.
         register_footer_source("preferences", preference_links.get_footer_fields, is_default=True)
         register_footer_source("unsubscribe", unsubscribe_links.get_footer_fields, is_default=True)
+        register_periodic_task("live messages", 60.0, live_cleanup.delete_expired)
         register_periodic_task("address confirmations", 600.0, addresses.delete_expired)
         if celery.is_enabled():
             from notifications.celery import receiver

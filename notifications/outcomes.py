@@ -24,6 +24,7 @@ class Reason(TextChoices):
     PREFERENCE = "preference", _("Opted out in the preferences")
     MUTED = "muted", _("Muted by the user")
     DUPLICATE = "duplicate", _("A duplicate of a recent notification")
+    COVERED = "covered", _("Covered by another channel")
     NOT_CONFIGURED = "channel_not_configured", _("The channel is not configured")
     NOT_PERMITTED = "not_permitted", _("The actor may not send it")
     SWITCHED_OFF = "switched_off", _("Notifications are switched off")
@@ -86,6 +87,7 @@ class RuleKind(Enum):
     MUTED = "muted"
     MUTED_UNTIL = "muted_until"
     DUPLICATE = "duplicate"
+    COVERED = "covered"
     QUIET_HOURS = "quiet_hours"
     DELIVERY_WINDOWS = "delivery_windows"
     DIGEST = "digest"

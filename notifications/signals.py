@@ -9,9 +9,10 @@ the notifications; ``commit`` is the same object for all notifications of one tr
 bounce; its ``delivery`` is None if Klaxon did not send the mail, or if the outcome of its delivery is not written yet.
 Then it is sent again when the delivery is known.
 ``recipient_unsubscribed`` (``partition, user, cluster, channel, scope, name, notification_id``) is sent after the
-commit of what a user has turned off by the link in an email. ``inbox_changed`` (``partition, user_ids, using``) is the
-only signal that is sent within a transaction: that which adds or changes inbox items of these users, in the database
-``using``. Its receivers must not fail; use ``transaction.on_commit()`` for slow work.
+commit of what a user has turned off by the link in an email. ``inbox_changed`` (``partition, user_ids, using``) is
+sent within the transaction that adds or changes inbox items of these users, in the database ``using``, and
+``live_messages_added`` (the same arguments) within the one that adds messages of the channel ``websocket``. Receivers
+of these two must not fail; use ``transaction.on_commit()`` for slow work.
 """
 
 from django.dispatch import Signal
@@ -24,3 +25,4 @@ notification_acknowledged = Signal()
 tracking_event_recorded = Signal()
 recipient_unsubscribed = Signal()
 inbox_changed = Signal()
+live_messages_added = Signal()

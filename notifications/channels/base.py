@@ -78,6 +78,8 @@ class BaseChannel:
     - ``keeps_content_secret``: whether the channel stores ``rendered`` encrypted if ``rendered.is_sensitive``, and
       shows it only to its recipient. Any other channel gets only a link to the content of a sensitive event.
     - ``requires``: optional modules that must be installed.
+    - ``covered_by``: the name of another channel. Recipients who get the notification on that one do not get it on this
+      one; the reason is ``covered``.
     - ``find_reachable``: for a channel that sends to accounts but cannot reach all of them, a static or class method.
       It takes primary keys of users and returns those that it can reach. ``send()`` calls it once for each chunk of
       recipients, and drops the others with the reason ``no_address``.
@@ -95,6 +97,7 @@ class BaseChannel:
     takes_attachments: ClassVar[bool] = False
     keeps_content_secret: ClassVar[bool] = False
     requires: ClassVar[Sequence[str]] = ()
+    covered_by: ClassVar[str] = ""
     find_reachable: ClassVar[Any] = None
 
     def prepare(self, delivery: Delivery, rendered: Rendered) -> Any:

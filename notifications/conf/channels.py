@@ -15,6 +15,7 @@ BUILT_IN_CHANNELS = {
     "email": "notifications.channels.email.EmailChannel",
     "log": "notifications.channels.log.LogChannel",
     "push": "notifications.channels.web_push.WebPushChannel",
+    "websocket": "notifications.channels.websocket.WebSocketChannel",
 }
 ON_BY_DEFAULT = ("email", "app")
 Keys = Mapping[str, tuple[Any, str]]

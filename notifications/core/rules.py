@@ -25,6 +25,7 @@ RULE_TEXTS: Mapping[RuleKind, str] = {
         "{owner}: the same as notification {notification_id} of {at:%Y-%m-%d %H:%M:%S} UTC, within the window of "
         "{seconds:g} seconds"
     ),
+    RuleKind.COVERED: _("the recipient gets it on the channel {channel}"),
     RuleKind.QUIET_HOURS: _("quiet hours of this {owner}: {hours} {zone}"),
     RuleKind.DELIVERY_WINDOWS: _("delivery windows of this {owner} for {channel}: {hours} {zone}"),
     RuleKind.DIGEST: _("{interval} digest of this {owner}: {time} {zone}"),

@@ -128,6 +128,8 @@ def _explain_channel(
     steps = take_until_drop(call_gates(GATES, facts, send_at))
     if not isinstance(answer, Drop):
         steps += check_expiry(facts, due_at)
+    elif answer.reason == Reason.COVERED:
+        steps.append(build_step("covered", answer, Subject(facts.event.name, channel)))
     if isinstance(steps[-1].answer, Drop):
         return _refuse(channel, steps, answer, not facts.kind)
     score = NotificationPriority(facts.effective_priority).band[0]

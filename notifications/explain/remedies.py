@@ -159,6 +159,7 @@ REMEDIES: Mapping[Reason, str | Callable[[Subject, Rule | None], str]] = {
     Reason.PREFERENCE: _describe_preference,
     Reason.MUTED: _("The user would have to lift the mute, or {critical}."),
     Reason.DUPLICATE: _describe_duplicate,
+    Reason.COVERED: _("The call would have to leave out the channel that covers {channel}."),
     Reason.NOT_CONFIGURED: _(
         "The channel {channel} would have to be listed in NOTIFICATIONS['CHANNELS'], with its ENABLED not set to False."
     ),

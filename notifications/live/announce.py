@@ -37,11 +37,13 @@ REDIS_PAUSE = 5.0
 class Kind(Enum):
     """What an announcement is about.
 
-    INBOX: users whose inbox has changed. ACCOUNT: users whose account has changed, so that their sessions may be
-    invalid. ROLES: users who may see other items than before. SESSION: sessions that have ended, by their hash.
+    INBOX: users whose inbox has changed. MESSAGE: users who have a new live message. ACCOUNT: users whose account has
+    changed, so that their sessions may be invalid. ROLES: users who may see other items than before. SESSION: sessions
+    that have ended, by their hash.
     """
 
     INBOX = "inbox"
+    MESSAGE = "message"
     ACCOUNT = "account"
     ROLES = "roles"
     SESSION = "session"
@@ -61,6 +63,11 @@ def announce(user_ids: Iterable[Any], using: str) -> None:
 def receive_change(*, user_ids: Iterable[Any], using: str, **kwargs: Any) -> None:
     """Receive ``inbox_changed``."""
     announce(user_ids, using)
+
+
+def receive_message(*, user_ids: Iterable[Any], using: str, **kwargs: Any) -> None:
+    """Receive ``live_messages_added``."""
+    publish(Kind.MESSAGE, map(str, user_ids), using)
 
 
 def publish(kind: Kind, keys: Iterable[str], using: str) -> None:

@@ -9,6 +9,7 @@ the streams have seen, and every half minute it checks their sessions.
 """
 
 import asyncio
+import json
 import logging
 import threading
 import time
@@ -19,6 +20,7 @@ from typing import Any
 
 from django.db import connections, router
 
+from notifications.core import clock
 from notifications.core.connections import use_own_connections
 from notifications.core.databases import read_from_primary
 from notifications.inbox.feed import load_revisions
@@ -26,8 +28,8 @@ from notifications.live.announce import Announcement, Kind
 from notifications.live.reading import Position, load_changes
 from notifications.live.sessions import find_ended
 from notifications.live.sources import Source, open_source
-from notifications.live.stream import END, RESYNC, Message, Stream
-from notifications.models import InboxItem
+from notifications.live.stream import END, RESYNC, Message, MessageKind, Stream
+from notifications.models import InboxItem, LiveMessage
 
 logger = logging.getLogger("notifications.live")
 
@@ -85,13 +87,20 @@ class Hub:
         self.offer([(stream, message) for stream in streams])
 
     def offer(self, offers: Iterable[tuple[Stream, Message]]) -> None:
-        """Offer messages to streams, and wake each event loop once."""
-        by_loop: dict[asyncio.AbstractEventLoop, list[Stream]] = defaultdict(list)
+        """Offer messages to streams, and wake them."""
+        offered = []
         for stream, message in offers:
             stream.offer(message)
+            offered.append(stream)
+        self.wake(offered)
+
+    def wake(self, streams: Iterable[Stream]) -> None:
+        """Let the clients of these streams take what was offered. Wakes each event loop once."""
+        by_loop: dict[asyncio.AbstractEventLoop, list[Stream]] = defaultdict(list)
+        for stream in streams:
             by_loop[stream.loop].append(stream)
-        for loop, streams in by_loop.items():
-            self.call(loop, partial(_wake_all, streams), streams)
+        for loop, woken in by_loop.items():
+            self.call(loop, partial(_wake_all, woken), woken)
 
     def call(self, loop: asyncio.AbstractEventLoop, function: Callable[[], None], streams: Iterable[Stream]) -> None:
         """Call a function in the event loop of these streams. If the loop has ended, remove them."""
@@ -183,7 +192,9 @@ class Feeder:
     def _serve(self, announcements: Sequence[Announcement] | None) -> None:
         if announcements is None:
             self._sessions_every = SESSIONS_AT_MOST_EVERY
-            self._serve_changed(self._hub.list_streams())
+            streams = self._hub.list_streams()
+            self._serve_changed(streams)
+            self._serve_messages(streams)
             return
         keys: dict[Kind, set[str]] = defaultdict(set)
         for kind, some in announcements:
@@ -198,11 +209,14 @@ class Feeder:
             others = [one for one in streams if one.visitor.user_key in keys[Kind.ROLES] and one not in invalid]
             self._hub.offer_to(others, RESYNC)
         self._serve_changed([stream for stream in streams if stream.visitor.user_key in keys[Kind.INBOX]])
+        self._serve_messages([stream for stream in streams if stream.visitor.user_key in keys[Kind.MESSAGE]])
 
     def _check_by_time(self) -> None:
         now = time.monotonic()
         if now - self._revisions_at >= REVISIONS_EVERY:
-            self._serve_changed(self._hub.list_streams())
+            streams = self._hub.list_streams()
+            self._serve_changed(streams)
+            self._serve_messages(streams)
             self._revisions_at = now
         if now - self._sessions_at >= self._sessions_every:
             self._sessions_at, self._sessions_every = now, SESSIONS_EVERY
@@ -229,6 +243,23 @@ class Feeder:
                     messages[look] = changes.write_message(visitor)
                 offers.append((stream, messages[look]))
         self._hub.offer(offers)
+
+    def _serve_messages(self, streams: Sequence[Stream]) -> None:
+        """Offer to these streams the live messages that they have not had."""
+        if not streams:
+            return
+        user_ids = {stream.visitor.user_id for stream in streams}
+        rows = LiveMessage.objects.using(self._using).load_current(user_ids, clock.cached_now(self._using))
+        by_user: dict[Any, list[tuple[int, Message]]] = defaultdict(list)
+        for row in rows:
+            text = json.dumps({"id": row.pk, **row.content})
+            by_user[row.user_id].append((row.pk, Message(MessageKind.MESSAGE, text=text)))
+        woken = set()
+        for stream in streams:
+            for pk, message in by_user.get(stream.visitor.user_id, ()):
+                if stream.offer_live(pk, message):
+                    woken.add(stream)
+        self._hub.wake(woken)
 
     def _end_invalid(self, streams: Sequence[Stream]) -> set[Stream]:
         """End the streams whose session has ended, and return them."""

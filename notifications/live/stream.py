@@ -9,6 +9,7 @@ import asyncio
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,14 +24,20 @@ from notifications.live.sessions import Visitor
 logger = logging.getLogger("notifications.live")
 
 START = Cursor(0)
+MAX_LIVE_MESSAGES = 10
+MAX_LIVE_IDS = 1000
+"""The numbers of live messages that a stream holds, and remembers."""
 OUTAGE_PAUSE = 1.0
 """Seconds that a stream waits before it reads again after the database could not be used."""
 
 
 class MessageKind(Enum):
-    """INBOX: items and counts. RESYNC: the client must load the inbox again. END: the session has ended."""
+    """INBOX: items and counts. MESSAGE: a live message. RESYNC: the client must load the inbox again. END: the session
+    has ended.
+    """
 
     INBOX = "inbox"
+    MESSAGE = "message"
     RESYNC = "resync"
     END = "end"
 
@@ -54,7 +61,12 @@ class Message:
     @property
     def is_last(self) -> bool:
         """Whether the stream closes after this message."""
-        return self.kind is not MessageKind.INBOX
+        return self.kind in (MessageKind.RESYNC, MessageKind.END)
+
+    @property
+    def has_cursor(self) -> bool:
+        """Whether the client continues after this message."""
+        return self.kind is MessageKind.INBOX
 
 
 END, RESYNC = Message(MessageKind.END), Message(MessageKind.RESYNC)
@@ -80,6 +92,9 @@ class Stream:
         self._lock = threading.Lock()
         self._cursor = cursor
         self._message: Message | None = None
+        # The newest live messages, and the ids of those that the stream has had.
+        self._live: deque[Message] = deque(maxlen=MAX_LIVE_MESSAGES)
+        self._had: deque[int] = deque(maxlen=MAX_LIVE_IDS)
         # The client may have missed something before it connected.
         self._is_behind = True
 
@@ -99,6 +114,18 @@ class Stream:
                 self._is_behind = True
             else:
                 self._message = message
+
+    def offer_live(self, pk: int, message: Message) -> bool:
+        """Put a live message into the stream unless it was there before; return whether :meth:`wake` must follow.
+
+        A client that reads slowly misses the oldest ones.
+        """
+        with self._lock:
+            if pk in self._had:
+                return False
+            self._had.append(pk)
+            self._live.append(message)
+            return True
 
     def can_take(self, revision: int) -> bool:
         """Return whether the stream has room for a message that ends with this revision, and needs one.
@@ -164,7 +191,7 @@ class Stream:
     def _pop(self) -> Message | None:
         with self._lock:
             message, self._message = self._message, None
-            return message
+            return message if message is not None or not self._live else self._live.popleft()
 
     def _continue_with(self, message: Message) -> bool:
         """Move the cursor if the message continues what the client has seen. The caller holds the lock."""

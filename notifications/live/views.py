@@ -84,5 +84,5 @@ async def write_events(visitor: Visitor, cursor: Cursor) -> AsyncIterator[bytes]
 
 def _write_event(message: Message) -> bytes:
     # A line break would end the field, and JSON has none.
-    identifier = "" if message.is_last else f"id: {message.cursor}\n"
+    identifier = f"id: {message.cursor}\n" if message.has_cursor else ""
     return f"{identifier}event: {message.kind.value}\ndata: {message.text}\n\n".encode()

@@ -21,6 +21,7 @@ from notifications.models.fingerprint import Fingerprint
 from notifications.models.heartbeat import Heartbeat
 from notifications.models.inbox import InboxItem
 from notifications.models.inbox_feed import InboxFeed
+from notifications.models.live_message import LiveMessage
 from notifications.models.log import LogPersonal, NotificationLog
 from notifications.models.mute import Mute
 from notifications.models.notification import Notification
@@ -47,6 +48,7 @@ __all__ = [
     "Heartbeat",
     "InboxFeed",
     "InboxItem",
+    "LiveMessage",
     "LogPersonal",
     "Mute",
     "Notification",

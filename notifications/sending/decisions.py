@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from notifications.conf import get_address_kind
+from notifications.conf import get_address_kind, get_channel_class
 from notifications.core.addresses import ChosenAddress, hash_address, is_well_formed
 from notifications.models import Notification
 from notifications.models.fingerprint import Original
@@ -56,6 +56,10 @@ class Candidate:
     def use_alternative(self) -> None:
         self.rejected_address, self.address, self.alternative = self.address, self.alternative, ""
         self.stored_address, self.address_hash = self.address, hash_address(self.address)
+
+
+Decided = tuple[Candidate, Original | None, Answer]
+"""A candidate, the original if it is a duplicate, and the answer."""
 
 
 @dataclass
@@ -131,6 +135,8 @@ class Decisions:
         self.wanted_at = max(request.options.send_at or now, now)
         self.loader = RecipientLoader(request.cluster, kinds)
         self.suppressed: frozenset[SuppressedAddress] = frozenset()
+        # Channels that another channel of the call covers, each with that one.
+        self.covers = {name: cover for name in kinds if (cover := get_channel_class(name).covered_by) in kinds}
 
     @cached_property
     def suppressions(self) -> SuppressionLookup:
@@ -144,8 +150,8 @@ class Decisions:
                 plan.add(candidate, answer)
         return plan
 
-    def decide(self, chunk: Chunk) -> Iterator[tuple[Candidate, Original | None, Answer]]:
-        """Yield each recipient of a chunk on each channel, the original if it is a duplicate, and the answer.
+    def decide(self, chunk: Chunk) -> list[Decided]:
+        """Return each recipient of a chunk on each channel, the original if it is a duplicate, and the answer.
 
         The number of statements does not depend on the number of recipients.
         """
@@ -156,6 +162,7 @@ class Decisions:
         originals: Mapping[str, Original] = {}
         if self.lookup is not None:
             originals = find_duplicates(self.request, candidates, self._is_deliverable, self.lookup)
+        decided: list[Decided] = []
         for candidate in candidates:
             answers, original = candidate.decision.answers, originals.get(candidate.key)
             answer = answers.get(candidate.cache_key) if original is None else None
@@ -163,7 +170,19 @@ class Decisions:
                 answer = self._ask_gates(candidate, original)
                 if original is None:
                     answers[candidate.cache_key] = answer
-            yield candidate, original, answer
+            decided.append((candidate, original, answer))
+        return self._drop_covered(decided) if self.covers else decided
+
+    def _drop_covered(self, decided: Sequence[Decided]) -> list[Decided]:
+        """Drop the channels that another one covers, for the recipients who get the notification on that one."""
+        reached = {(one.key, one.channel) for one, _original, answer in decided if not isinstance(answer, Drop)}
+        changed = []
+        for candidate, original, answer in decided:
+            cover = self.covers.get(candidate.channel, "")
+            if (candidate.key, cover) in reached and not isinstance(answer, Drop):
+                answer = Drop(Reason.COVERED, Rule(RuleKind.COVERED, "system", {"channel": cover}))
+            changed.append((candidate, original, answer))
+        return changed
 
     def decide_with_facts(self, chunk: Chunk) -> Iterator[tuple[Facts, Answer]]:
         """Yield the facts of each recipient on each channel, with the answer."""

@@ -2,10 +2,13 @@
 
 import re
 import time
+from datetime import timedelta
 
 import pytest
+from django.db import transaction
+from django.utils import timezone
 
-from notifications.models import InboxItem
+from notifications.models import InboxItem, LiveMessage
 from tests.factories import UserFactory
 from tests.live.site import put
 from tests.processes import until
@@ -211,9 +214,12 @@ class TestUnderWSGI:
         context.clock.install()
         page = context.new_page()
         page.goto("/")
-        badge(page).wait_for(state="hidden")
+        wait_until_loaded(page)
         put(ann, "Shipped")
-        page.clock.fast_forward(31_000)
+        # Half a minute passes as often as necessary: the first time can be before the page begins to wait.
+        for _ in range(10):
+            page.clock.fast_forward(31_000)
+            page.wait_for_timeout(300)
         wait_for_badge(page, "1")
 
 
@@ -257,24 +263,14 @@ def test_markup_in_a_notification_is_text(open_page, ann):
     assert "<b>bold</b>" in page.locator("notification-bell .list").inner_text()
 
 
-def test_a_host_with_its_own_user_model(chromium, tmp_path):
-    reports = tmp_path / "reports"
-    more = {
-        "DJANGO_SETTINGS_MODULE": "tests.live_site.own_user",
-        "KLAXON_DATABASE_NAME": str(tmp_path / "own.sqlite3"),
-        "KLAXON_TEST_DB": "sqlite",
-        "KLAXON_CSP_REPORTS": str(reports),
-    }
-    command = [sys.executable, "-W", "ignore", "-m", "tests.live_site.prepare"]
-    cookie = subprocess.run(command, env={**os.environ, **more}, check=True, capture_output=True, text=True).stdout
-    with running_site(**more) as site:
-        context = chromium.new_context(base_url=site.url)
-        context.add_cookies([{"name": "sessionid", "value": cookie.strip(), "url": site.url}])
-        page = context.new_page()
-        page.goto("/")
-        wait_for_badge(page, "1")
-        bell(page).click()
-        page.get_by_role("link", name="See all notifications").click()
-        assert "Hello" in page.content()
-        context.close()
-    assert not reports.exists(), reports.read_text()
+def test_a_live_message_is_a_toast_and_not_in_the_list(open_page, ann):
+    page = open_page()
+    message = LiveMessage(user=ann, expires_at=timezone.now() + timedelta(minutes=1))
+    message.content = {"title": "The import has finished", "text": "40 rows", "url": ""}
+    with transaction.atomic():
+        LiveMessage.objects.add_messages([message])
+    toast = page.locator("notification-bell .toast")
+    toast.wait_for()
+    assert "The import has finished" in toast.inner_text()
+    bell(page).click()
+    assert page.locator("notification-bell .list li").count() == 0

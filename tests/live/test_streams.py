@@ -2,13 +2,15 @@
 
 import json
 import time
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import Group
 from django.db import connection, transaction
 from django.test import Client
+from django.utils import timezone
 
-from notifications.models import Cluster, InboxFeed, InboxItem
+from notifications.models import Cluster, InboxFeed, InboxItem, LiveMessage
 from tests.factories import UserFactory
 from tests.live.site import put, running_site, sign_in
 from tests.processes import until
@@ -214,3 +216,34 @@ def test_under_wsgi_the_stream_says_that_it_needs_asgi(ann):
     with running_site("wsgi") as site:
         response = site.get("/notifications/inbox/stream", sign_in(ann))
         assert (response.status, "ASGI" in json.load(response)["error"]) == (501, True)
+
+
+def tell(user, title):
+    message = LiveMessage(user=user, content={"title": title}, expires_at=timezone.now() + timedelta(minutes=1))
+    with transaction.atomic():
+        LiveMessage.objects.add_messages([message])
+    return message
+
+
+def test_a_live_message_arrives_once_and_only_at_its_user(site, ann):
+    bob = UserFactory()
+    stream, other = site.stream(sign_in(ann)), site.stream(sign_in(bob))
+    message = tell(ann, "The import has finished")
+    event = next(one for one in stream if one["event"] != "beat")
+    assert (event["event"], json.loads(event["data"])) == (
+        "message",
+        {"id": message.pk, "title": "The import has finished"},
+    )
+    assert "id" not in event, "the cursor of the inbox stays"
+    put(ann, "Shipped")
+    assert titles(stream.inbox()) == ["Shipped"]
+    put(bob, "For Bob")
+    assert titles(other.inbox()) == ["For Bob"]
+
+
+def test_a_page_that_connects_within_a_minute_gets_the_live_message(site, ann):
+    tell(ann, "The import has finished")
+    stream = site.stream(sign_in(ann))
+    assert json.loads(next(one for one in stream if one["event"] != "beat")["data"])["title"] == (
+        "The import has finished"
+    )

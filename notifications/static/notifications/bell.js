@@ -76,6 +76,7 @@ class NotificationBell extends HTMLElement {
     );
     this.items = new Map();
     this.live.addEventListener("inbox", (event) => this.#receive(event.detail));
+    this.live.addEventListener("message", (event) => this.#tell(event.detail));
     this.live.addEventListener("end", () => this.#end());
     this.listeners = new AbortController();
     const { signal } = this.listeners;
@@ -361,6 +362,18 @@ class NotificationBell extends HTMLElement {
       isOne && item.text ? make("span", { class: "text", dir: "auto" }, item.text) : null,
     );
     this.#addToast(link);
+  }
+
+  /* A message that is not in the list. */
+  #tell({ title, text, url }) {
+    if (document.visibilityState !== "visible") return;
+    this.status.textContent = title;
+    if (this.dataset.toasts === "off") return;
+    const words = [
+      make("span", { class: "title", dir: "auto" }, title),
+      text ? make("span", { class: "text", dir: "auto" }, text) : null,
+    ];
+    this.#addToast(isSafe(url) ? make("a", { href: url }, ...words) : make("p", {}, ...words));
   }
 
   #addToast(content) {

@@ -5,7 +5,8 @@
  * closes, another tab takes the lock and continues from its own cursor. In falling order, the stream is server-sent
  * events, a WebSocket, or a request from time to time.
  *
- * Events: "inbox" (detail: revision, counts, items, isLive), "end" (the user has signed out).
+ * Events: "inbox" (detail: revision, counts, items, isLive), "message" (detail: a message of the channel websocket),
+ * "end" (the user has signed out).
  */
 
 const POLL_MILLISECONDS = 30_000;
@@ -28,6 +29,7 @@ export class Live extends EventTarget {
     this.token = token;
     this.cursor = null;
     this.revision = -1;
+    this.told = new Set();
     this.isOpen = false;
   }
 
@@ -112,7 +114,21 @@ export class Live extends EventTarget {
 
   #hear({ type, message }) {
     if (type === "end") this.#end(false);
+    else if (type === "message") this.#tell(message);
     else if (type === "inbox") this.#receive(message, Boolean(message.cursor));
+  }
+
+  /* A message is shown once, also if it comes again after a lost connection. */
+  #tell(message) {
+    if (this.told.has(message.id)) return;
+    this.told.add(message.id);
+    this.dispatchEvent(new CustomEvent("message", { detail: message }));
+  }
+
+  #leadMessage(message) {
+    this.#isAlive();
+    this.#tell(message);
+    this.channel?.postMessage({ type: "message", message });
   }
 
   #end(isFirst = true) {
@@ -157,6 +173,7 @@ export class Live extends EventTarget {
     source.addEventListener("open", () => this.#isAlive());
     source.addEventListener("beat", () => this.#isAlive());
     source.addEventListener("inbox", (event) => this.#lead(JSON.parse(event.data)));
+    source.addEventListener("message", (event) => this.#leadMessage(JSON.parse(event.data)));
     source.addEventListener("resync", () => this.#resync());
     source.addEventListener("end", () => this.#end());
     source.addEventListener("error", () => {
@@ -173,6 +190,7 @@ export class Live extends EventTarget {
     this.transport = socket;
     const handlers = {
       inbox: (message) => this.#lead(message),
+      message: (message) => this.#leadMessage(message),
       beat: () => this.#isAlive(),
       resync: () => this.#resync(),
       end: () => this.#end(),

@@ -1,0 +1,13 @@
+"""The periodic task that deletes live messages whose time has passed."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from django.db import router
+
+from notifications.models import LiveMessage
+
+
+def delete_expired(now: datetime, should_stop: Callable[[], bool]) -> None:
+    """Delete the live messages that no page shows any more."""
+    LiveMessage.objects.using(router.db_for_write(LiveMessage)).delete_expired(now)
