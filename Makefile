@@ -9,7 +9,7 @@ SERVE ?= 1
 PORT ?= 8000
 PYTEST ?= $(BIN)/python -m pytest -n 2 -q
 
-.PHONY: demo test test-sqlite test-postgres test-bare test-matrix test-newest chaos soak bench mails check format docs audit clean
+.PHONY: demo test test-sqlite test-postgres test-bare test-matrix test-newest chaos soak bench mails pages translations check format docs audit clean
 
 # An environment of its own, with only what the demonstration needs.
 demo: $(DEMO)/.installed
@@ -63,6 +63,14 @@ bench: $(INSTALLED)
 # Pictures of the emails of the example apps, their contrast, and what parsers, SpamAssassin and caniemail find.
 mails: $(INSTALLED)
 	$(BIN)/python -m tests.mail.gallery var/mails
+
+# The catalogues of translations, from the sources. It needs gettext.
+translations: $(INSTALLED)
+	$(BIN)/python -m tests.catalogues
+
+# Pictures of all pages, on a phone and wide, light and dark, in German and Arabic.
+pages: $(INSTALLED)
+	$(BIN)/python -m tests.browser.gallery var/pages
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .

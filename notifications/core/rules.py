@@ -1,6 +1,7 @@
 """The texts of rules. Answers carry rules as data; the log and explanations show them as text."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from django.utils.translation import gettext
 from django.utils.translation import gettext_noop as _
@@ -46,6 +47,15 @@ RULE_TEXTS: Mapping[RuleKind, str] = {
         "raise IdempotencyConflict"
     ),
 }
+WORDS = frozenset(
+    {
+        *(_("user"), _("cluster"), _("site"), _("event"), _("call"), _("actor"), _("system")),
+        *(_("email"), _("phone"), _("push"), _("topic"), _("sender"), _("daily"), _("weekly")),
+    }
+)
+"""Words that a rule contains as its owner or in its details. Names and other values are not among them."""
+WORD_DETAILS = ("kind", "interval")
+ROLE, ROLE_TEXT = "role ", _("role {name}")
 JOINTS: Mapping[RuleKind, str] = {
     RuleKind.EACH_OF: _(", and "),
     RuleKind.TOGETHER: _(", and at the same time "),
@@ -81,4 +91,12 @@ def parts_of(rule: Rule | None) -> tuple[Rule, ...]:
 def _text_of(rule: Rule, translate: Callable[[str], str]) -> str:
     if rule.kind in JOINTS:
         return translate(JOINTS[rule.kind]).join(_text_of(part, translate) for part in parts_of(rule))
-    return translate(RULE_TEXTS[rule.kind]).format(owner=rule.owner, until=rule.until, **rule.detail)
+    words = {name: _word_of(rule.detail[name], translate) for name in WORD_DETAILS if name in rule.detail}
+    owner = _word_of(rule.owner, translate)
+    return translate(RULE_TEXTS[rule.kind]).format(owner=owner, until=rule.until, **{**rule.detail, **words})
+
+
+def _word_of(word: Any, translate: Callable[[str], str]) -> Any:
+    if isinstance(word, str) and word.startswith(ROLE):
+        return translate(ROLE_TEXT).format(name=word.removeprefix(ROLE))
+    return translate(word) if word in WORDS else word

@@ -3,6 +3,8 @@
 On SQLite, a later migration that makes Django rebuild the table drops its triggers and must create them again.
 """
 
+import sqlite3
+
 from django.db import migrations, router
 
 # Punctuation becomes spaces, so that the parser finds words and no addresses or paths. The first lexeme names the
@@ -27,6 +29,12 @@ REMOVE = """
 INSERT INTO klaxon_inboxsearch (klaxon_inboxsearch, rowid, title, body, recipient_id)
 VALUES ('delete', old.id, old.title, old.body, old.recipient_id)
 """
+# Older versions keep the words of deleted items in the index until they merge its parts.
+SQLITE_SECURE_DELETE = (
+    ("INSERT INTO klaxon_inboxsearch (klaxon_inboxsearch, rank) VALUES ('secure-delete', 1)",)
+    if sqlite3.sqlite_version_info >= (3, 42)
+    else ()
+)
 SQLITE_CREATE = (
     """
     CREATE VIRTUAL TABLE klaxon_inboxsearch USING fts5(
@@ -34,6 +42,7 @@ SQLITE_CREATE = (
         tokenize='unicode61 remove_diacritics 0'
     )
     """,
+    *SQLITE_SECURE_DELETE,
     "INSERT INTO klaxon_inboxsearch (klaxon_inboxsearch) VALUES ('rebuild')",
     f'CREATE TRIGGER klaxon_inbox_search_add AFTER INSERT ON klaxon_inboxitem BEGIN {ADD}; END',
     f'CREATE TRIGGER klaxon_inbox_search_remove AFTER DELETE ON klaxon_inboxitem BEGIN {REMOVE}; END',

@@ -39,7 +39,7 @@ def untranslated(channel):
 
 def test_a_time_is_given_in_the_active_language():
     with override("de"):
-        assert format_time(SEVEN, get_zone("Europe/Berlin")).split()[2] == "Sonntag"
+        assert "Sonntag" in format_time(SEVEN, get_zone("Europe/Berlin"))
 
 
 @pytest.mark.usefixtures("mark")
