@@ -65,7 +65,8 @@ def test_a_rule_is_in_one_language(language):
 def test_a_page_is_in_the_language_of_the_browser(client, settings):
     settings.MIDDLEWARE = [*settings.MIDDLEWARE, "django.middleware.locale.LocaleMiddleware"]
     client.force_login(UserFactory())
-    page = client.get("/notifications/inbox/", headers={"Accept-Language": "de"}).content.decode()
+    with override("en"):  # the middleware activates a language and leaves it active
+        page = client.get("/notifications/inbox/", headers={"Accept-Language": "de"}).content.decode()
     assert '<html lang="de" dir="ltr">' in page
     assert "Posteingang" in page
     assert "Sie haben noch keine Benachrichtigungen." in page

@@ -80,7 +80,7 @@ SETTINGS = {
         {"CHANNELS": {"emial": {}}},
         {},
         "E001 NOTIFICATIONS['CHANNELS']['emial'] names no BACKEND. Did you mean 'email'? If not, add the dotted path "
-        "of a channel class; only app, email, log come with one.",
+        "of a channel class; only app, email, log, push, websocket come with one.",
     ),
     "a channel has no class": (
         {"CHANNELS": {"sms": {}}},
