@@ -9,6 +9,7 @@ pytestmark = [
     pytest.mark.needs("axe_playwright_python", "playwright", "uvicorn", "channels", "pywebpush"),
     pytest.mark.needs_program("chromium"),
     pytest.mark.slow,
+    pytest.mark.one_database,
 ]
 
 

@@ -12,6 +12,7 @@ pytestmark = [
     pytest.mark.needs("playwright", "uvicorn", "channels"),
     pytest.mark.needs_program("chromium"),
     pytest.mark.slow,
+    pytest.mark.one_database,
 ]
 INBOX = "/notifications/inbox/"
 

@@ -16,6 +16,7 @@ pytestmark = [
     pytest.mark.needs("playwright", "uvicorn", "channels"),
     pytest.mark.needs_program("chromium"),
     pytest.mark.slow,
+    pytest.mark.one_database,
 ]
 INBOX, PREFERENCES = "/notifications/inbox/", "/notifications/preferences/"
 

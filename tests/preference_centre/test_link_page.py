@@ -89,6 +89,7 @@ def test_it_is_in_the_language_of_the_user(anonymous, ann, cluster, link):
     assert '<html lang="ar" dir="rtl">' in anonymous.get(link).content.decode()
 
 
+@pytest.mark.one_database
 def test_of_10000_changed_tokens_none_has_a_page(anonymous, ann, cluster):
     token = make_token(LinkTarget(str(ann.pk), str(cluster.pk), 7, "order_shipped", "email"))
     assert anonymous.get(make_path("preferences-link", token)).status_code == 200

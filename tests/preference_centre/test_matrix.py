@@ -93,6 +93,7 @@ def explain_rule(event, user, cluster, channel):
 
 
 @pytest.mark.slow
+@pytest.mark.one_database
 def test_for_1000_random_rule_sets_each_cell_equals_explain(ann, cluster, water):
     groups = [Group.objects.create(name=name) for name in ("Nurses", "Doctors")]
     ann.groups.set(groups)
