@@ -86,7 +86,7 @@ SETTINGS = {
         {"CHANNELS": {"sms": {}}},
         {},
         "E001 NOTIFICATIONS['CHANNELS']['sms'] names no BACKEND. Add the dotted path of a channel class; only app, "
-        "email, log come with one.",
+        "email, log, push, websocket come with one.",
     ),
     "a channel's class cannot be imported": (
         {"CHANNELS": {**CHANNELS, "sms": {"BACKEND": "shop.sms.SmsChannel"}}},
