@@ -1,14 +1,15 @@
 """The hub: the streams of a process, and the thread that feeds all of them.
 
 The thread receives announcements, reads in a constant number of queries what has changed for its streams, and offers it
-to them. It starts with the first stream and ends some seconds after the last one. It uses two connections of its own,
-outside of the pools of the host, regardless of the number of streams; a stream has none.
+to them. It starts with the first stream and ends some seconds after the last one, or when the process ends. It uses two
+connections of its own, outside of the pools of the host, regardless of the number of streams; a stream has none.
 
 Nothing depends on an announcement: every few seconds the thread compares the revisions of its users with those that
 the streams have seen, and every half minute it checks their sessions.
 """
 
 import asyncio
+import atexit
 import json
 import logging
 import threading
@@ -25,6 +26,7 @@ from notifications.core.connections import use_own_connections
 from notifications.core.databases import read_from_primary
 from notifications.inbox.feed import load_revisions
 from notifications.live.announce import Announcement, Kind
+from notifications.live.pool import close_connections
 from notifications.live.reading import Position, load_changes
 from notifications.live.sessions import find_ended
 from notifications.live.sources import Source, open_source
@@ -39,6 +41,8 @@ SESSIONS_EVERY = 30.0
 SESSIONS_AT_MOST_EVERY = 1.0
 """Seconds between two checks of all sessions where no announcement says which account has changed."""
 LINGER_SECONDS = 10.0
+STOP_SECONDS = 5.0
+"""Seconds in which the thread of a hub must end after :meth:`Hub.stop`."""
 ERROR_PAUSE = 1.0
 STALL_SECONDS = 60.0
 """Seconds in which a client must read a message. A client that does not is asked to load the inbox again."""
@@ -58,6 +62,8 @@ class Hub:
         self._lock = threading.Lock()
         self._streams: dict[str, set[Stream]] = defaultdict(set)
         self._thread: threading.Thread | None = None
+        # Each thread has its own, so a stream that is added after a stop starts another thread.
+        self._should_stop = threading.Event()
 
     def has_room_for(self, user_key: str) -> bool:
         """Return whether a user may open another stream in this process."""
@@ -68,7 +74,10 @@ class Hub:
         with self._lock:
             self._streams[stream.visitor.user_key].add(stream)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="klaxon-live", daemon=True)
+                self._should_stop = threading.Event()
+                self._thread = threading.Thread(
+                    target=self._run, args=[self._should_stop], name="klaxon-live", daemon=True
+                )
                 self._thread.start()
 
     def remove(self, stream: Stream) -> None:
@@ -114,20 +123,44 @@ class Hub:
         """End the streams of a session in this process."""
         self.offer_to([one for one in self.list_streams() if one.visitor.session_hash == session_hash], END)
 
-    def _run(self) -> None:
-        """Feed the streams until there have been none for some seconds."""
+    def stop(self) -> None:
+        """Close all streams and the connections of the thread. Clients connect again, to a process that runs.
+
+        A stream that is added later starts a new thread.
+        """
+        with self._lock:
+            thread, self._thread = self._thread, None
+            streams = [stream for streams in self._streams.values() for stream in streams]
+            self._streams.clear()
+            self._should_stop.set()
+        for stream in streams:
+            self.call(stream.loop, stream.cancel, [stream])
+        if thread is not None:
+            thread.join(STOP_SECONDS)
+
+    def _run(self, should_stop: threading.Event) -> None:
+        """Feed the streams until the hub stops, or until there have been none for some seconds."""
         feeder, idle_since = Feeder(self, self._open_source), None
         with use_own_connections(), read_from_primary():
             try:
-                while True:
+                while not should_stop.is_set():
                     feeder.run_once()
-                    with self._lock:
-                        idle_since = None if self._streams else idle_since or time.monotonic()
-                        if idle_since is not None and time.monotonic() - idle_since > LINGER_SECONDS:
-                            self._thread = None
+                    idle_since = None if self._streams else idle_since or time.monotonic()
+                    if idle_since is not None and time.monotonic() - idle_since > LINGER_SECONDS:
+                        # Whoever finds no thread must not find its connections either.
+                        feeder.close()
+                        if self._end_if_idle(should_stop):
                             return
             finally:
                 feeder.close()
+
+    def _end_if_idle(self, should_stop: threading.Event) -> bool:
+        """Forget the thread unless a stream was added; return whether the thread must end."""
+        with self._lock:
+            if not self._streams and not should_stop.is_set():
+                self._thread = None
+                return True
+            return False
 
 
 class Feeder:
@@ -289,3 +322,15 @@ def _wake_all(streams: Iterable[Stream]) -> None:
 
 HUB = Hub()
 """The hub of this process."""
+
+
+def stop() -> None:
+    """Close all streams of this process, and the connections that they have used.
+
+    This happens when Python exits. Call it earlier where a server has a hook for its shutdown.
+    """
+    HUB.stop()
+    close_connections()
+
+
+atexit.register(stop)

@@ -14,7 +14,6 @@ from notifications.inbox.feed import Cursor
 from notifications.live import hub as hub_module
 from notifications.live.announce import Kind
 from notifications.live.hub import Hub
-from notifications.live.pool import close_connections
 from notifications.live.reading import read_message
 from notifications.live.sessions import Visitor
 from notifications.live.stream import MessageKind, Stream
@@ -65,19 +64,18 @@ async def streaming(source, user, cursor=0, **values):
         yield hub, stream
     finally:
         hub.remove(stream)
-        while hub._thread is not None:
-            await asyncio.sleep(0.01)
+        hub.stop()
 
 
 def play(story):
     async def run():
-        await story()
-        # The thread in which the test has written.
-        await sync_to_async(connections.close_all)()
+        try:
+            await story()
+        finally:
+            # The thread in which the test has written.
+            await sync_to_async(connections.close_all)()
 
     asyncio.run(run())
-    # Those in which streams have read.
-    close_connections()
 
 
 def titles(message):
@@ -191,12 +189,51 @@ def test_the_thread_ends_with_the_last_stream(source):
     user = UserFactory()
 
     async def story():
-        async with streaming(source, user) as (hub, _stream):
-            assert hub._thread.is_alive()
-        assert not any(thread.name == "klaxon-live" and thread.is_alive() for thread in threading.enumerate())
+        async with streaming(source, user) as (hub, stream):
+            assert find_thread().is_alive()
+            hub.remove(stream)
+            async with asyncio.timeout(5):
+                while find_thread():
+                    await asyncio.sleep(0.01)
 
     play(story)
     assert source.is_closed
+
+
+def find_thread():
+    """Return the thread of a hub, if there is one."""
+    return next((thread for thread in threading.enumerate() if thread.name == "klaxon-live"), None)
+
+
+def test_a_stop_closes_the_streams_and_the_source_and_a_later_stream_starts_again(source):
+    user = UserFactory()
+    hub, visitor = Hub(lambda using: source), Visitor(user.pk, "", "en")
+
+    async def read(found):
+        stream = Stream(visitor, Cursor(0), read_message)
+        hub.add(stream)
+        while message := await stream.take(5):
+            found += titles(message)
+
+    async def story():
+        first = asyncio.create_task(read([]))
+        await asyncio.sleep(0.05)
+        hub.stop()
+        assert (find_thread(), source.is_closed, hub.list_streams()) == (None, True, [])
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(first, 5)
+        again = asyncio.create_task(read(found := []))
+        await asyncio.sleep(0.05)
+        await sync_to_async(put)(user, "Shipped")
+        source.waiting.append((Kind.INBOX, [str(user.pk)]))
+        async with asyncio.timeout(5):
+            while not found:
+                await asyncio.sleep(0.01)
+        assert found == ["Shipped"]
+        hub.stop()
+        await asyncio.wait([again])
+
+    play(story)
 
 
 def test_many_streams_are_served_with_as_many_queries_as_one(source):
@@ -214,7 +251,6 @@ def test_many_streams_are_served_with_as_many_queries_as_one(source):
         for stream in streams:
             assert titles(await stream.take(5)) == ["Shipped"]
             hub.remove(stream)
-        while hub._thread is not None:
-            await asyncio.sleep(0.01)
+        hub.stop()
 
     play(story)
