@@ -7,11 +7,12 @@ import sys
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
 from notifications.models import Cluster, InboxItem
-from tests.processes import environment
+from tests.processes import environment, until
 
 
 def free_port():
@@ -28,6 +29,7 @@ class Site:
         self.kind, self.more = kind, more
         self.url = f"http://127.0.0.1:{self.port}"
         self.closing = []
+        self.process = None
 
     def start(self):
         settings = {"DJANGO_SETTINGS_MODULE": "tests.live_site.settings", **self.more}
@@ -39,13 +41,20 @@ class Site:
         )
         assert self.process.stdout.readline() == "ready\n"
 
-    def kill(self):
+    def is_running(self):
+        return self.process is not None and self.process.poll() is None
+
+    def close_responses(self):
         for close in self.closing:
             close()
         self.closing.clear()
-        self.process.kill()
-        self.process.wait(10)
-        self.process.stdout.close()
+
+    def kill(self):
+        self.close_responses()
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(10)
+            self.process.stdout.close()
 
     def get(self, path, cookie="", **headers):
         """A response whose body is not read yet."""
@@ -62,11 +71,47 @@ class Site:
 @contextmanager
 def running_site(kind="asgi", **more):
     site = Site(kind, **more)
-    site.start()
     try:
+        site.start()
         yield site
     finally:
         site.kill()
+
+
+class Sites:
+    """Web processes that the tests of a folder share: one for each kind and environment."""
+
+    def __init__(self, **more):
+        self.more = more
+        self.sites = {}
+
+    def run(self, kind="asgi", **more):
+        """Return a site that runs. It is started if no test has needed it before."""
+        key = kind, *sorted(more.items())
+        site = self.sites.setdefault(key, Site(kind, **self.more, **more))
+        if not site.is_running():
+            site.start()
+        return site
+
+    def kill(self):
+        for site in self.sites.values():
+            site.kill()
+
+
+def wait_until_idle():
+    """Wait until no web process is in a transaction, which could deadlock with the deletion of all rows."""
+    if connection.vendor == "postgresql":
+        until(lambda: count_sessions("state <> 'idle'") == 0)
+
+
+def count_sessions(condition="true"):
+    """Return the number of other sessions on the test database of PostgreSQL."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            f" AND pid <> pg_backend_pid() AND {condition}"
+        )
+        return cursor.fetchone()[0]
 
 
 class EventStream:

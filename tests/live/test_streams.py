@@ -12,16 +12,10 @@ from django.utils import timezone
 
 from notifications.models import Cluster, InboxFeed, InboxItem, LiveMessage
 from tests.factories import UserFactory
-from tests.live.site import put, running_site, sign_in
+from tests.live.site import count_sessions, put, running_site, sign_in
 from tests.processes import until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.needs("uvicorn", "channels")]
-
-
-@pytest.fixture
-def site():
-    with running_site() as site:
-        yield site
 
 
 @pytest.fixture
@@ -189,15 +183,7 @@ def test_idle_streams_hold_no_database_connection(site, ann):
     streams = [site.stream(sign_in(user)) for user in users]
     for stream in streams:
         stream.response.readline()
-    until(lambda: count_connections() <= 6)
-
-
-def count_connections():
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
-        return cursor.fetchone()[0]
+    until(lambda: count_sessions() <= 6)
 
 
 def test_a_web_process_that_is_killed_costs_nothing(site, ann):
@@ -216,6 +202,14 @@ def test_under_wsgi_the_stream_says_that_it_needs_asgi(ann):
     with running_site("wsgi") as site:
         response = site.get("/notifications/inbox/stream", sign_in(ann))
         assert (response.status, "ASGI" in json.load(response)["error"]) == (501, True)
+
+
+def test_a_web_process_ends_while_streams_are_open(ann):
+    with running_site() as site:
+        stream = site.stream(sign_in(ann))
+        stream.response.readline()
+        site.process.terminate()
+        site.process.wait(10)
 
 
 def tell(user, title):

@@ -6,16 +6,10 @@ from contextlib import contextmanager
 import pytest
 
 from tests.factories import UserFactory
-from tests.live.site import put, running_site, sign_in
+from tests.live.site import put, sign_in
 from tests.live.test_streams import sign_out
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.needs("uvicorn", "channels", "websockets")]
-
-
-@pytest.fixture
-def site():
-    with running_site() as site:
-        yield site
 
 
 @contextmanager
