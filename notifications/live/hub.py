@@ -61,6 +61,8 @@ class Hub:
         self._open_source = open_source
         self._lock = threading.Lock()
         self._streams: dict[str, set[Stream]] = defaultdict(set)
+        # Streams that may have missed live messages before they were added.
+        self._new_streams: list[Stream] = []
         self._thread: threading.Thread | None = None
         # Each thread has its own, so a stream that is added after a stop starts another thread.
         self._should_stop = threading.Event()
@@ -73,6 +75,7 @@ class Hub:
         """Feed a stream from now on."""
         with self._lock:
             self._streams[stream.visitor.user_key].add(stream)
+            self._new_streams.append(stream)
             if self._thread is None:
                 self._should_stop = threading.Event()
                 self._thread = threading.Thread(
@@ -90,6 +93,12 @@ class Hub:
     def list_streams(self) -> list[Stream]:
         with self._lock:
             return [stream for streams in self._streams.values() for stream in streams]
+
+    def take_new_streams(self) -> list[Stream]:
+        """Return the streams that were added since the last call."""
+        with self._lock:
+            taken, self._new_streams = self._new_streams, []
+        return taken
 
     def offer_to(self, streams: Iterable[Stream], message: Message) -> None:
         """Offer one message to several streams."""
@@ -245,6 +254,7 @@ class Feeder:
         self._serve_messages([stream for stream in streams if stream.visitor.user_key in keys[Kind.MESSAGE]])
 
     def _check_by_time(self) -> None:
+        self._serve_messages(self._hub.take_new_streams())
         now = time.monotonic()
         if now - self._revisions_at >= REVISIONS_EVERY:
             streams = self._hub.list_streams()

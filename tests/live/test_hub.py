@@ -5,10 +5,12 @@ import json
 import threading
 import time
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.db import connections
+from django.db import connections, transaction
+from django.utils import timezone
 
 from notifications.inbox.feed import Cursor
 from notifications.live import hub as hub_module
@@ -17,6 +19,7 @@ from notifications.live.hub import Hub
 from notifications.live.reading import read_message
 from notifications.live.sessions import Visitor
 from notifications.live.stream import MessageKind, Stream
+from notifications.models import LiveMessage
 from tests.factories import UserFactory
 from tests.live.site import put, sign_in
 
@@ -203,6 +206,28 @@ def test_the_thread_ends_with_the_last_stream(source):
 def find_thread():
     """Return the thread of a hub, if there is one."""
     return next((thread for thread in threading.enumerate() if thread.name == "klaxon-live"), None)
+
+
+def test_a_later_stream_gets_at_once_the_live_messages_from_before(source, monkeypatch):
+    monkeypatch.setattr(hub_module, "REVISIONS_EVERY", 60)
+    user = UserFactory()
+    message = LiveMessage(user=user, content={"title": "Done"}, expires_at=timezone.now() + timedelta(minutes=1))
+
+    async def story():
+        async with streaming(source, user) as (hub, stream):
+            await stream.take(0.1)
+            await sync_to_async(add_message)(message)
+            later = Stream(stream.visitor, Cursor(0), read_message)
+            hub.add(later)
+            assert json.loads((await later.take(5)).text)["title"] == "Done"
+            hub.remove(later)
+
+    play(story)
+
+
+def add_message(message):
+    with transaction.atomic():
+        LiveMessage.objects.add_messages([message])
 
 
 def test_a_stop_closes_the_streams_and_the_source_and_a_later_stream_starts_again(source):
