@@ -64,22 +64,21 @@ def take_pictures(options):
                 base_url=site.url, locale=language, color_scheme=scheme, viewport=viewport, timezone_id="Europe/Berlin"
             )
             context.add_cookies([{"name": "sessionid", "value": cookie, "url": site.url}])
+            page = context.new_page()
             for name, (path, prepare) in chosen.items():
-                page = open_page(context, path, prepare)
+                open_page(page, path, prepare)
                 take_picture(page, options.folder / f"{name}-{width}-{scheme}-{language}.png")
-                page.close()
             context.close()
         browser.close()
 
 
-def open_page(context, path, prepare):
-    page = context.new_page()
+def open_page(page, path, prepare):
     page.goto(path)
+    # The stream stays open, so the network is never idle.
+    page.wait_for_function("() => (document.querySelector('notification-bell') ?? { total: 0 }).total !== undefined")
     if prepare:
         prepare(page)
-    # The stream stays open, so the network is never idle.
-    page.wait_for_timeout(400)
-    return page
+    page.evaluate("() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))")
 
 
 def take_picture(page, target):

@@ -25,9 +25,9 @@ def test_axe_finds_no_violation_and_no_page_scrolls_sideways(scheme, width, lang
     user, pages = fill()
     viewport = {"width": width, "height": 800}
     context = visit(user, color_scheme=scheme, viewport=viewport, locale=language, reduced_motion="reduce")
-    found = []
+    found, page = [], context.new_page()
     for name, (path, prepare) in pages.items():
-        page = open_page(context, path, prepare)
+        open_page(page, path, prepare)
         found += [
             f"{name}: {violation['id']} {node['target']} {node['html'][:120]}"
             for violation in Axe().run(page).response["violations"]
@@ -35,5 +35,4 @@ def test_axe_finds_no_violation_and_no_page_scrolls_sideways(scheme, width, lang
         ]
         if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
             found.append(f"{name} scrolls sideways")
-        page.close()
     assert not found, "\n".join(found)
