@@ -83,10 +83,14 @@ def delete_rules():
         model._base_manager.all()._raw_delete("default")
 
 
-def explain_rule(event, user, cluster, channel):
-    """Return the answer and the rule of ``explain()``: the step that drops, or that of the preferences."""
+def explain_rules(event, user, cluster):
+    """Return the answer and the rule of ``explain()`` for each channel."""
     explanation = NotificationManager.explain(event, user, cluster, {})
-    steps = next(one for one in explanation.channels if one.channel == channel).steps
+    return {one.channel: find_rule(one.steps) for one in explanation.channels}
+
+
+def find_rule(steps):
+    """Return whether no step drops, and the rule of the step that does, or else of the preferences."""
     dropping = [step for step in steps if isinstance(step.answer, Drop)]
     step = dropping[0] if dropping else next(step for step in steps if step.gate == "preferences")
     return not dropping, step.rule
@@ -106,7 +110,7 @@ def test_for_1000_random_rule_sets_each_cell_equals_explain(ann, cluster, water)
 def compare_with_explain(user, cluster, seed):
     cells = find_cells(user, cluster)
     for event in Water:
-        explained = {channel: explain_rule(event, user, cluster, channel) for channel in CHANNELS}
+        explained = explain_rules(event, user, cluster)
         for channel in CHANNELS:
             place = Place("events", event.value, channel)
             cell = cells.get(place) or cells[Place("locked", event.value.capitalize(), channel)]
