@@ -13,6 +13,7 @@ from django.db import connections, transaction
 from django.utils import timezone
 
 from notifications.inbox.feed import Cursor
+from notifications.live import feeder as feeder_module
 from notifications.live import hub as hub_module
 from notifications.live.announce import Kind
 from notifications.live.hub import Hub
@@ -20,7 +21,7 @@ from notifications.live.reading import read_message
 from notifications.live.sessions import Visitor
 from notifications.live.stream import MessageKind, Stream
 from notifications.models import LiveMessage
-from tests.factories import UserFactory
+from tests.factories import ClusterFactory, UserFactory
 from tests.live.site import put, sign_in
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.every_database]
@@ -49,7 +50,7 @@ class Source:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     monkeypatch.setattr(hub_module, "LINGER_SECONDS", 0)
-    monkeypatch.setattr(hub_module, "ERROR_PAUSE", 0.01)
+    monkeypatch.setattr(feeder_module, "ERROR_PAUSE", 0.01)
 
 
 @pytest.fixture
@@ -99,7 +100,7 @@ def test_an_announced_user_is_served(source):
 
 
 def test_without_an_announcement_the_revisions_are_compared(source, monkeypatch):
-    monkeypatch.setattr(hub_module, "REVISIONS_EVERY", 0.05)
+    monkeypatch.setattr(feeder_module, "REVISIONS_EVERY", 0.05)
     user = UserFactory()
 
     async def story():
@@ -140,7 +141,7 @@ def test_a_session_that_is_announced_ends(source):
 
 
 def test_a_session_that_nobody_announces_ends_too(source, monkeypatch):
-    monkeypatch.setattr(hub_module, "SESSIONS_EVERY", 0.05)
+    monkeypatch.setattr(feeder_module, "SESSIONS_EVERY", 0.05)
     user = UserFactory()
 
     async def story():
@@ -163,9 +164,25 @@ def test_a_change_of_roles_lets_the_client_begin_again(source):
     play(story)
 
 
+def test_a_client_whose_user_has_left_a_cluster_begins_again_without_an_announcement(source, monkeypatch):
+    monkeypatch.setattr(feeder_module, "SESSIONS_EVERY", 0.05)
+    user, harbour = UserFactory(), ClusterFactory()
+    harbour.members.add(user)
+    put(user, "Secret", cluster=harbour)
+
+    async def story():
+        async with streaming(source, user) as (_hub, stream):
+            assert titles(await stream.take(5)) == ["Secret"]
+            assert await stream.take(0.3) is None
+            await sync_to_async(harbour.members.clear)()
+            assert (await stream.take(5)).kind is MessageKind.RESYNC
+
+    play(story)
+
+
 def test_a_client_that_does_not_read_is_told_and_then_closed(source, monkeypatch):
-    monkeypatch.setattr(hub_module, "STALL_SECONDS", 0.1)
-    monkeypatch.setattr(hub_module, "STALL_END_SECONDS", 0.4)
+    monkeypatch.setattr(feeder_module, "STALL_SECONDS", 0.1)
+    monkeypatch.setattr(feeder_module, "STALL_END_SECONDS", 0.4)
     user = UserFactory()
 
     async def story():
@@ -209,7 +226,7 @@ def find_thread():
 
 
 def test_a_later_stream_gets_at_once_the_live_messages_from_before(source, monkeypatch):
-    monkeypatch.setattr(hub_module, "REVISIONS_EVERY", 60)
+    monkeypatch.setattr(feeder_module, "REVISIONS_EVERY", 60)
     user = UserFactory()
     message = LiveMessage(user=user, content={"title": "Done"}, expires_at=timezone.now() + timedelta(minutes=1))
 

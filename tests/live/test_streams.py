@@ -144,6 +144,16 @@ def test_a_client_loads_the_inbox_again_after_a_change_of_roles(site, ann):
         assert next(stream)["event"] == "resync"
 
 
+def test_a_client_loads_the_inbox_again_after_its_user_has_left_a_cluster(site, ann):
+    harbour = Cluster.objects.create(name="Harbour", slug="harbour")
+    harbour.members.add(ann)
+    put(ann, "Secret", cluster=harbour)
+    stream = site.stream(sign_in(ann))
+    time.sleep(1)
+    harbour.members.remove(ann)
+    assert next(stream)["event"] == "resync"
+
+
 def test_a_cursor_from_the_future_leads_to_a_new_start(site, ann):
     stream = site.stream(sign_in(ann), since="1000000")
     assert next(stream)["event"] == "resync"
