@@ -274,3 +274,18 @@ def test_a_live_message_is_a_toast_and_not_in_the_list(open_page, ann):
     assert "The import has finished" in toast.inner_text()
     bell(page).click()
     assert page.locator("notification-bell .list li").count() == 0
+
+
+def test_a_sound_is_played_once_in_a_browser(visit, ann):
+    context = visit(ann)
+    context.add_init_script(
+        "window.played = 0;HTMLMediaElement.prototype.play = () => { window.played += 1; return Promise.resolve(); };"
+    )
+    tabs = [context.new_page() for _ in range(2)]
+    for tab in tabs:
+        tab.goto("/?sound=1")
+        wait_until_loaded(tab)
+    put(ann, "Order 7")
+    for tab in tabs:
+        wait_for_badge(tab, "1")
+    assert sum(tab.evaluate("played") for tab in tabs) == 1

@@ -7,8 +7,10 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.urls import resolve
 
 from notifications.inbox.membership import load_visible_clusters
+from notifications.inbox.urls import urlpatterns
 from notifications.models import Cluster, InboxFeed, InboxItem
 
 INBOX = "/notifications/inbox/"
@@ -18,6 +20,9 @@ READS = [
     "?topic=music", "?cluster={cluster}", "?after=99999999999999999-9", "feed.json", "feed.json?since=0",
     "feed.json?since=0-0&limit=200", "export.csv", "export.json", "export.csv?q=xylophone", "unread-count/",
     "export.json?cluster={cluster}", "mark-all-read/", "change/",
+]  # fmt: skip
+ITEM_ADDRESSES = [
+    ("get", "{pk}/"), ("post", "{pk}/read/"), ("post", "{pk}/act/acknowledge/"), ("post", "{pk}/act/dismiss/"),
 ]  # fmt: skip
 CHANGES = ["seen", "read", "unread", "archive", "unarchive", "snooze:{pk}:hour", "unsnooze"]
 
@@ -33,6 +38,12 @@ def foreign(request: pytest.FixtureRequest, ann: User, bob: User, put: Any) -> I
     [item] = put(owner, cluster=cluster, title=SECRET, body=SECRET, topic="music")
     closed.members.clear()
     return item
+
+
+def test_these_tests_try_every_address_of_the_inbox() -> None:
+    paths = [*READS, *(path.format(pk=1) for _method, path in ITEM_ADDRESSES)]
+    tried = {resolve(INBOX + path.partition("?")[0]).url_name for path in paths}
+    assert tried == {pattern.name for pattern in urlpatterns}
 
 
 def dump(item: InboxItem) -> Any:
@@ -53,10 +64,7 @@ def test_nothing_of_a_foreign_item_can_be_read(path: str, foreign: InboxItem, br
         assert (response.json()["items"], response.json()["counts"]) == ([], {"total": 0, "clusters": {}})
 
 
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [("get", "{pk}/"), ("post", "{pk}/read/"), ("post", "{pk}/act/acknowledge/"), ("post", "{pk}/act/dismiss/")],
-)
+@pytest.mark.parametrize(("method", "path"), ITEM_ADDRESSES)
 def test_the_address_of_a_foreign_item_is_not_found(
     method: str, path: str, foreign: InboxItem, browser: Client
 ) -> None:

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -160,3 +161,24 @@ def test_no_page_has_a_script_or_a_style_of_its_own(browser: Client, ann: User, 
         assert " style=" not in page
         assert page.count("<script") == page.count('<script type="module" src="/static/') == 2
         assert '<script type="module" src="/static/notifications/inbox.js"></script>' in page
+
+
+SITE = """<title>{% block title %}{% endblock %}</title>
+{% block top %}The shop{% endblock %}<main>{% block body %}{% endblock %}</main>"""
+OWN_BASE = """{% extends "site.html" %}
+{% block body %}{% block content %}{% endblock %}{% block extrahead %}{% endblock %}{% endblock %}"""
+
+
+def test_a_host_puts_the_pages_into_its_own_frame(
+    browser: Client, ann: User, put: Any, settings: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "notifications").mkdir()
+    (tmp_path / "site.html").write_text(SITE)
+    (tmp_path / "notifications/base.html").write_text(OWN_BASE)
+    settings.TEMPLATES = [{**settings.TEMPLATES[0], "DIRS": [tmp_path]}]
+    [item] = put(ann, title="Lamp")
+    for path in (INBOX, f"{INBOX}{item.pk}/", "/notifications/preferences/"):
+        page = browser.get(path).content.decode()
+        assert "The shop<main>" in page
+        assert "<header" not in page
+        assert "Lamp" in page or path.endswith("preferences/")

@@ -11,7 +11,8 @@ STYLES = """
 
 def host(request):
     """A page of the host, with the bell."""
-    return render(request, "host.html", {"socket": request.GET.get("socket") == "1"})
+    sound = "/ping.ogg" if request.GET.get("sound") == "1" else ""
+    return render(request, "host.html", {"socket": request.GET.get("socket") == "1", "sound": sound})
 
 
 def styles(request):
