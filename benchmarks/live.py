@@ -234,6 +234,29 @@ async def run(options, site, users, cookies, redis):
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
+STALL_BATCHES, STALL_ITEMS = 2, 50
+
+
+def fill_inboxes(users, batches):
+    """Commit as many items as a message takes for each user in each batch, so that the buffers of sockets are full."""
+    from django.utils import timezone
+
+    from notifications.models import Cluster, InboxItem
+
+    shared = {"cluster": Cluster.objects.default(), "event": "load", "priority": 3, "title": "0", "body": "word " * 100}
+    for user in users * batches:
+        now = timezone.now()
+        InboxItem.objects.add_items([InboxItem(recipient=user, created_at=now, **shared) for _ in range(STALL_ITEMS)])
+
+
+def read_to_end(client):
+    """Read what the server has sent; return True after the connection has ended."""
+    with suppress(ConnectionError):
+        while client.recv(2**20):
+            pass
+    return True
+
+
 def stall(options, site, users, cookies):
     """Clients that send a request and never read."""
     sockets = []
@@ -249,18 +272,15 @@ def stall(options, site, users, cookies):
     time.sleep(5)
     print(f"{len(sockets)} stalled clients: {read_rss(site.process):.0f} MiB", flush=True)
     for part in range(4):
-        writer = Writer(users, options.items // 4, 1000)
-        writer.start()
-        writer.join()
-        print(f"after {(part + 1) * options.items // 4} more items: {read_rss(site.process):.0f} MiB", flush=True)
+        fill_inboxes(users, STALL_BATCHES)
+        print(f"after {(part + 1) * STALL_BATCHES} long messages: {read_rss(site.process):.0f} MiB", flush=True)
     time.sleep(options.stall_seconds)
     closed = 0
     for client in sockets:
-        client.setblocking(False)
-        with suppress(OSError):
-            while data := client.recv(2**20):
-                pass
-            closed += data == b""
+        # What is in the buffers comes before the end.
+        client.settimeout(1)
+        with suppress(TimeoutError):
+            closed += read_to_end(client)
     print(f"after {options.stall_seconds} s: {read_rss(site.process):.0f} MiB, {closed} were closed", flush=True)
     for client in sockets:
         client.close()
