@@ -3,6 +3,7 @@
 import pytest
 
 from notifications.models import InboxItem
+from tests.browser.keyboard import tab_to
 from tests.factories import UserFactory
 from tests.live.site import put
 from tests.processes import until
@@ -90,6 +91,35 @@ def test_everything_is_done_by_keyboard_and_nothing_reloads(open_centre, ann):
     assert page.url.endswith(f"{INBOX}{load('One').pk}/")
     until(lambda: load("One").read_at)
     assert page.evaluate("window.marker") == 1
+
+
+def test_several_items_are_selected_and_changed_by_keyboard(open_centre, ann):
+    for title in ("One", "Two", "Three"):
+        put(ann, title)
+    page = open_centre()
+    page.keyboard.press("j")
+    page.keyboard.press("x")
+    page.keyboard.press("j")
+    page.keyboard.press("x")
+    page.locator(".selected button[value=archive]").focus()
+    page.keyboard.press("Enter")
+    wait_for_titles(page, "One")
+    assert page.locator("#status").text_content() == "2 notifications were archived."
+    assert InboxItem.objects.filter(archived_at=None).count() == 1
+
+
+def test_the_controls_of_a_row_are_there_without_a_mouse(open_centre, ann):
+    put(ann, "One")
+    page = open_centre()
+    menu = page.locator("[data-item] .menu > summary")
+    assert menu.evaluate("one => getComputedStyle(one).opacity") == "1"
+    assert menu.locator(".spoken").text_content() == "More for: One"
+    tab_to(page, "[data-item] input[name=item]")
+    tab_to(page, "[data-item] .menu > summary")
+    page.keyboard.press("Enter")
+    tab_to(page, "[data-item] button[value^=archive]", 10)
+    page.keyboard.press("Enter")
+    until(lambda: load("One").archived_at)
 
 
 def test_a_new_item_appears_in_the_list_and_the_focus_stays(open_centre, ann):

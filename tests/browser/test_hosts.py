@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from notifications.models import InboxItem, UserSettings
+from tests.browser.keyboard import tab_to
 from tests.factories import UserFactory
 from tests.live.site import put, running_site
 from tests.processes import until
@@ -24,19 +25,6 @@ INBOX, PREFERENCES = "/notifications/inbox/", "/notifications/preferences/"
 @pytest.fixture(params=["asgi", "wsgi"])
 def site_kind(request):
     return request.param
-
-
-def tab_to(page, selector, limit=80):
-    """Press Tab until an element has the focus."""
-    for _ in range(limit):
-        page.keyboard.press("Tab")
-        script = """selector => {
-          const one = document.activeElement;
-          return (one.shadowRoot?.activeElement ?? one).matches(selector);
-        }"""
-        if page.evaluate(script, selector):
-            return
-    raise AssertionError(f"{selector} cannot be reached with Tab.")
 
 
 def test_everything_is_done_by_keyboard_alone_under_a_strict_policy(visit, reports):

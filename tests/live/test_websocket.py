@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.factories import UserFactory
+from tests.factories import ClusterFactory, UserFactory
 from tests.live.site import put, sign_in
 from tests.live.test_streams import sign_out
 
@@ -41,6 +41,19 @@ def test_a_client_that_comes_back_gets_what_it_missed(site):
     put(ann, "Two")
     with connect(site, sign_in(ann), since="1") as socket:
         assert [item["title"] for item in receive(socket)["items"]] == ["Two"]
+
+
+def test_only_own_items_of_own_clusters_arrive(site):
+    ann, bob = UserFactory(), UserFactory()
+    with connect(site, sign_in(ann), since="0") as socket:
+        put(bob, "For Bob")
+        put(ann, "Of a foreign cluster", cluster=ClusterFactory())
+        put(ann, "For Ann")
+        found = []
+        while not found:
+            message = receive(socket)
+            found += [item["title"] for item in message["items"]]
+        assert (found, message["counts"]["total"]) == (["For Ann"], 1)
 
 
 def test_it_closes_after_the_logout(site):
