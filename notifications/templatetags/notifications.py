@@ -46,7 +46,7 @@ def notification_bell(
         "socket": path or "",
         "style": static("notifications/bell.css"),
         # Tabs of the same user share a stream. It differs between users, and says nothing about them.
-        "key": salted_hmac("klaxon.live", str(user.pk)).hexdigest()[:16],
+        "key": salted_hmac("klaxon.live", str(user.pk), algorithm="sha256").hexdigest()[:16],
         "token": get_token(request),
         "sound": sound,
         "push": reverse("notifications:push") if has_push_channel() else "",
