@@ -1,5 +1,6 @@
 """The items that a user may see, and what all views of the inbox have in common."""
 
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import Any
 
@@ -8,15 +9,17 @@ from django.contrib.auth.views import redirect_to_login
 from django.db import router
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect, JsonResponse
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views import View
 from django.views.decorators.cache import never_cache
 
 from notifications.core import clock
+from notifications.core.hours import get_zone
 from notifications.inbox.feed import Counts, load_counts
 from notifications.inbox.membership import load_visible_clusters
-from notifications.models import InboxItem
+from notifications.models import InboxItem, UserSettings
 from notifications.models.inbox import InboxQuerySet
 
 
@@ -49,6 +52,18 @@ class PersonalView(LoginRequiredMixin, View):
     def clusters(self) -> set[Any]:
         """The keys of the clusters whose items the user sees."""
         return load_visible_clusters([self.request.user.pk], self.using)[self.request.user.pk]
+
+    def use_time_zone(self, cluster_key: str = "") -> AbstractContextManager[Any]:
+        """Activate the time zone that the user has chosen, if any.
+
+        Users choose it for each cluster. That of the cluster with this key decides, otherwise the one chosen first.
+        """
+        chosen = UserSettings.objects.using(self.using).filter(user=self.request.user.pk).exclude(time_zone="")
+        zones = {
+            str(cluster_id): name for cluster_id, name in chosen.order_by("pk").values_list("cluster", "time_zone")
+        }
+        name = zones.get(cluster_key) or next(iter(zones.values()), "")
+        return timezone.override(get_zone(name)) if name else nullcontext()
 
     def get_items(self) -> InboxQuerySet:
         return InboxItem.objects.using(self.using).of(self.request.user).filter(cluster__in=self.clusters)

@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Coalesce, Greatest
 from django.utils.translation import gettext as _
 
 from notifications.events import NOTIFICATION_EVENTS, InboxAction
@@ -30,14 +32,20 @@ def take_action(item_id: int, name: str, user: Any, now: datetime, using: str) -
             raise NotPermitted(f"{str(user)!r:.80} needs the permission {action.permission!r} for {name!r}.")
         handler = action.handler or BUILT_IN_HANDLERS[name]
         handler(item, user)
-        item.action_taken, item.acted_at, item.revision = name, now, revision
-        item.read_at, item.seen_at = item.read_at or now, item.seen_at or now
-        if name == "dismiss":
-            item.archived_at, item.snoozed_until = now, None
-        item.save(using=using, update_fields=CHANGED_FIELDS)
+        _record(item, name, now, revision)
 
 
-CHANGED_FIELDS = ("action_taken", "acted_at", "revision", "read_at", "seen_at", "archived_at", "snoozed_until")
+def _record(item: InboxItem, name: str, now: datetime, revision: int) -> None:
+    """Record an action in its item, without undoing what the handler has changed in it."""
+    changes: dict[str, Any] = {"archived_at": now, "snoozed_until": None} if name == "dismiss" else {}
+    InboxItem.objects.using(item._state.db).filter(pk=item.pk).update(
+        action_taken=name,
+        acted_at=now,
+        revision=Greatest(F("revision"), revision),
+        read_at=Coalesce(F("read_at"), now),
+        seen_at=Coalesce(F("seen_at"), now),
+        **changes,
+    )
 
 
 def _find_action(item: InboxItem, name: str) -> InboxAction:

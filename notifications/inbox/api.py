@@ -1,6 +1,7 @@
 """The addresses that scripts use: the feed, and the changes of items. Forms of pages without a script use these too."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
@@ -52,7 +53,7 @@ class ChangeItems(ChangingView):
     def post(self, request: HttpRequest) -> HttpResponseBase:
         name, _separator, rest = request.POST.get("do", "").partition(":")
         numbers, _separator, choice = rest.partition(":")
-        until = parse_snooze_end(choice or request.POST.get("until", ""), self.now)
+        until = self.parse_end(choice or request.POST.get("until", "")) if name == "snooze" else None
         items = self.choose_items(numbers.split(",") if numbers else self.list_selected())
         if name not in CHANGES or items is None or (name == "snooze" and until is None):
             return HttpResponseBadRequest("The change, its items or the end of the snooze are missing or not valid.")
@@ -60,6 +61,10 @@ class ChangeItems(ChangingView):
         if CHANGES[name].message and not self.wants_json:
             messages.success(request, CHANGES[name].message % count, fail_silently=True)
         return self.answer(changed=count)
+
+    def parse_end(self, text: str) -> datetime | None:
+        with self.use_time_zone():
+            return parse_snooze_end(text, self.now)
 
     def list_selected(self) -> list[str]:
         return [number for value in self.request.POST.getlist("item") for number in value.split(",")]

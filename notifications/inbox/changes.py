@@ -15,6 +15,7 @@ from notifications.models import InboxItem
 from notifications.models.inbox import InboxQuerySet
 
 EVENING, MORNING = time(18), time(8)
+MAX_SNOOZE_YEARS = 10
 FIRST_MOMENT_OF_EVENING = timedelta(minutes=30)
 
 
@@ -67,8 +68,8 @@ SNOOZE_CHOICES: Mapping[str, Promise] = {
 def parse_snooze_end(text: str, now: datetime) -> datetime | None:
     """Return the end of a snooze: one of :data:`SNOOZE_CHOICES`, or a time.
 
-    It is None if the text is neither, or the time is not in the future. A time without a zone is one in the current
-    time zone.
+    It is None if the text is neither, or the time is not in the future or more than ten years ahead. A time without a
+    zone is one in the current time zone.
     """
     if text in SNOOZE_CHOICES:
         return _end_of(text, now)
@@ -76,7 +77,8 @@ def parse_snooze_end(text: str, now: datetime) -> datetime | None:
         end = parse_datetime(text)
     except ValueError:
         return None
-    if end is None:
+    # The first and the last year cannot be converted to every time zone.
+    if end is None or not 0 <= end.year - now.year <= MAX_SNOOZE_YEARS:
         return None
     aware = timezone.make_aware(end) if timezone.is_naive(end) else end
     return aware if aware > now else None

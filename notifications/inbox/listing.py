@@ -1,10 +1,15 @@
 """A page of the list: items in the order of days, where alike ones of a day are one entry."""
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
+from functools import reduce
+from operator import or_
 from typing import Any, NamedTuple
 
+from django.db.models import Count, Q
+from django.db.models.functions import TruncDate
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.text import Truncator
@@ -21,6 +26,10 @@ from notifications.models.inbox import InboxQuerySet
 ENTRIES_PER_PAGE = 20
 # Alike items need no line of their own, so a page may have more items than entries.
 MAX_ITEMS = 100
+# The items that all groups of a page list together.
+MAX_GROUPED_ITEMS = 200
+# The groups of the day in which a page begins that are known to be on the pages before.
+MAX_PASSED_GROUPS = 200
 MAX_PINNED = 5
 PREVIEW_LENGTH = 160
 # Other priorities are not worth a word in each line.
@@ -36,6 +45,24 @@ class Viewer(NamedTuple):
     user: Any
     now: datetime
     cluster_names: dict[Any, str]
+
+
+class Group(NamedTuple):
+    """Alike items of a day."""
+
+    day: date
+    cluster_id: Any
+    event: str
+    key: str
+
+    @property
+    def condition(self) -> Q:
+        return _is_of_day(self.day) & Q(cluster=self.cluster_id, event=self.event, group_key=self.key)
+
+
+def _is_of_day(day: date) -> Q:
+    begin, end = (timezone.make_aware(datetime.combine(one, time())) for one in (day, day + timedelta(days=1)))
+    return Q(created_at__gte=begin, created_at__lt=end)
 
 
 class Row:
@@ -110,9 +137,15 @@ class Row:
 
 @dataclass
 class Entry:
-    """One line of the list: an item, or alike items of a day, the newest first."""
+    """One line of the list: an item, or alike items of a day, the newest first.
+
+    :param group: what the items have in common; None if the entry is one item.
+    :param count: the number of items of the day, which can be more than the rows.
+    """
 
     rows: list[Row] = field(default_factory=list)
+    group: Group | None = None
+    count: int = 0
 
     @property
     def lead(self) -> Row:
@@ -120,11 +153,16 @@ class Entry:
 
     @property
     def is_group(self) -> bool:
-        return len(self.rows) > 1
+        return self.count > 1
 
     @property
     def is_unread(self) -> bool:
         return any(row.is_unread for row in self.rows)
+
+    @property
+    def hidden(self) -> int:
+        """The number of items that are not listed."""
+        return self.count - len(self.rows)
 
     @property
     def ids(self) -> str:
@@ -133,10 +171,10 @@ class Entry:
     @property
     def title(self) -> str:
         """The title of a group, such as "5 changes to your schedule"."""
-        event, count = NOTIFICATION_EVENTS.named(self.lead.item.event), len(self.rows)
+        event = NOTIFICATION_EVENTS.named(self.lead.item.event)
         if event is not None and event.group_label:
-            return str(event.group_label % {"count": count})
-        return f"{count} × {self.lead.label}"
+            return str(event.group_label % {"count": self.count})
+        return f"{self.count} × {self.lead.label}"
 
 
 @dataclass
@@ -166,22 +204,37 @@ class Listing:
 
 
 def load_listing(items: InboxQuerySet, viewer: Viewer, after: Position | None, has_pinned: bool) -> Listing:
-    """Return a page of items with one query, or two if it can have pinned items.
+    """Return a page of items. It takes up to four queries, and a fifth if the groups have very many items.
+
+    A group is on the page of its newest item, with all its items.
 
     :param after: where the page begins; None for the first one.
     """
     ordered = items.order_by("-created_at", "-pk").defer("encrypted")
     pinned = list(ordered.filter(priority=NotificationPriority.CRITICAL).unread()[:MAX_PINNED]) if has_pinned else []
     rest = ordered.exclude(pk__in=[item.pk for item in pinned]) if pinned else ordered
-    found = list((rest.filter(after.is_passed) if after else rest)[: MAX_ITEMS + 1])
-    shown = [Row(item, viewer) for item in found[:MAX_ITEMS]]
-    days, count = arrange(shown, viewer.now)
+    following = rest.filter(after.is_passed, ~_is_in_any(_load_passed_groups(rest, after))) if after else rest
+    found = list(following[: MAX_ITEMS + 1])
+    days, count = arrange([Row(item, viewer) for item in found[:MAX_ITEMS]], viewer.now)
+    complete_groups([entry for day in days for entry in day.entries if entry.group], rest, viewer)
     has_more = count < len(found)
     return Listing(
-        [Entry([Row(item, viewer)]) for item in pinned] if after is None else [],
+        [Entry([Row(item, viewer)], count=1) for item in pinned] if after is None else [],
         days,
         Position(found[count - 1].created_at, found[count - 1].pk) if has_more else None,
     )
+
+
+def _load_passed_groups(items: InboxQuerySet, after: Position) -> list[Group]:
+    """Return the groups that have items on the pages before a position and can have more after it."""
+    day = timezone.localdate(after.created_at)
+    passed = items.filter(_is_of_day(day)).exclude(after.is_passed).exclude(group_key="").order_by()
+    keys = passed.values_list("cluster", "event", "group_key").distinct()[:MAX_PASSED_GROUPS]
+    return [Group(day, *key) for key in keys]
+
+
+def _is_in_any(groups: Iterable[Group]) -> Q:
+    return reduce(or_, (group.condition for group in groups), Q(pk__in=()))
 
 
 def arrange(rows: Iterable[Row], now: datetime) -> tuple[list[Day], int]:
@@ -191,20 +244,42 @@ def arrange(rows: Iterable[Row], now: datetime) -> tuple[list[Day], int]:
     count = 0
     for row in rows:
         day = timezone.localdate(row.item.created_at)
-        key = _find_group(row, day)
+        group = _find_group(row.item, day)
+        key = group or row.item.pk
         if key not in entries:
             if len(entries) == ENTRIES_PER_PAGE:
                 break
-            entries[key] = Entry()
+            entries[key] = Entry(group=group)
             days.setdefault(day, Day(_name_day(day, timezone.localdate(now)))).entries.append(entries[key])
         entries[key].rows.append(row)
+        entries[key].count += 1
         count += 1
     return list(days.values()), count
 
 
-def _find_group(row: Row, day: date) -> tuple[Any, ...]:
-    item = row.item
-    return (day, item.cluster_id, item.event, item.group_key) if item.group_key else (item.pk,)
+def _find_group(item: InboxItem, day: date) -> Group | None:
+    return Group(day, item.cluster_id, item.event, item.group_key) if item.group_key else None
+
+
+def complete_groups(entries: Sequence[Entry], items: InboxQuerySet, viewer: Viewer) -> None:
+    """Add the items of groups that are not among the newest items of the page."""
+    if not entries:
+        return
+    members = items.filter(_is_in_any(entry.group for entry in entries if entry.group))
+    found = list(members[: MAX_GROUPED_ITEMS + 1])
+    rows: defaultdict[Group | None, list[Row]] = defaultdict(list)
+    for item in found[:MAX_GROUPED_ITEMS]:
+        rows[_find_group(item, timezone.localdate(item.created_at))].append(Row(item, viewer))
+    counts = _count_members(members) if len(found) > MAX_GROUPED_ITEMS else {}
+    for entry in entries:
+        entry.rows = rows[entry.group] or entry.rows
+        entry.count = counts.get(entry.group, len(entry.rows))
+
+
+def _count_members(members: InboxQuerySet) -> dict[Group | None, int]:
+    days = members.order_by().annotate(day=TruncDate("created_at"))
+    counted = days.values_list("day", "cluster", "event", "group_key").annotate(count=Count("pk"))
+    return {Group(*key): count for *key, count in counted}
 
 
 def _name_day(day: date, today: date) -> str:

@@ -25,7 +25,13 @@ logger = logging.getLogger("notifications.inbox")
 
 
 class ListingView(PersonalView):
-    """A view of the items that the query string selects."""
+    """A view of the items that the query string selects, in the time zone of the user."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if not request.user.is_authenticated:
+            return super().dispatch(request, *args, **kwargs)
+        with self.use_time_zone(self.filters.cluster):
+            return super().dispatch(request, *args, **kwargs)
 
     @cached_property
     def filters(self) -> Filters:

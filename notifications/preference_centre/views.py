@@ -106,6 +106,8 @@ class Preferences(LoginRequiredMixin, PageView):
         if not request.user.is_authenticated:
             return self.handle_no_permission()
         self.clusters = list_clusters(request.user)
+        if not self.clusters and not request.GET.get("cluster") and request.method != "POST":
+            return render(request, f"{TEMPLATES}no_cluster.html")
         self.cluster = self._choose_cluster(request.GET.get("cluster"))
         return super().dispatch(request, *args, **kwargs)
 

@@ -1,5 +1,6 @@
 """Action buttons: declared by the event, permitted by the server, taken once."""
 
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
@@ -12,7 +13,7 @@ from notifications.delivering.dispatcher import Dispatcher
 from notifications.events import InboxAction, NotificationEvent, NotificationPriority
 from notifications.events.inbox import describe_item
 from notifications.manager import NotificationManager
-from notifications.models import Acknowledgement, InboxItem, Notification
+from notifications.models import Acknowledgement, InboxFeed, InboxItem, Notification
 from notifications.testing import temporary_events
 
 
@@ -20,6 +21,7 @@ class Leave(Enum):
     REQUESTED = "leave_requested"
 
 
+LATER = datetime(2030, 5, 4, tzinfo=UTC)
 calls: list[Any] = []
 
 
@@ -30,6 +32,11 @@ def approve(item: InboxItem, user: User) -> None:
 def refuse(item: InboxItem, user: User) -> None:
     calls.append("refused")
     raise ValidationError("The request was withdrawn.")
+
+
+def postpone(item: InboxItem, user: User) -> None:
+    InboxItem.objects.filter(pk=item.pk).archive(LATER)
+    InboxItem.objects.filter(pk=item.pk).update(body="Postponed")
 
 
 def break_down(item: InboxItem, user: User) -> None:
@@ -55,6 +62,7 @@ def item(ann: User, settings: Any, tmp_path: Any) -> Any:
             InboxAction("approve", "Approve", approve, permission="auth.change_user", is_primary=True),
             InboxAction("discuss", "Discuss", approve, when=lambda context: context["days"] > 10),
             InboxAction("refuse", "Refuse", refuse),
+            InboxAction("postpone", "Postpone", postpone),
             InboxAction("fail", "Fail", break_down),
             "acknowledge",
             "dismiss",
@@ -77,7 +85,7 @@ def permit(user: User) -> None:
 
 def test_an_item_has_the_link_the_icon_and_the_actor_that_its_context_gives(item: InboxItem, ann: User) -> None:
     assert (item.url, item.icon, item.actor, item.actor_name) == ("/leave/Bo%20b%2F..%2Fx/", "📅", ann, "ann")
-    assert item.actions == ["approve", "refuse", "fail", "acknowledge", "dismiss"]
+    assert item.actions == ["approve", "refuse", "postpone", "fail", "acknowledge", "dismiss"]
 
 
 def test_an_action_runs_its_handler_once(item: InboxItem, browser: Client, ann: User) -> None:
@@ -89,6 +97,14 @@ def test_an_action_runs_its_handler_once(item: InboxItem, browser: Client, ann: 
     assert calls == [(item.pk, ann.pk)]
     item.refresh_from_db()
     assert (item.action_taken, item.acted_at is not None, item.read_at is not None) == ("approve", True, True)
+
+
+def test_an_action_keeps_what_its_handler_has_changed_in_the_item(item: InboxItem, browser: Client, ann: User) -> None:
+    permit(ann)
+    act(browser, item, "postpone")
+    item.refresh_from_db()
+    assert (item.action_taken, item.archived_at, item.body) == ("postpone", LATER, "Postponed")
+    assert item.revision <= InboxFeed.objects.get(user=ann).revision
 
 
 def test_an_action_requires_its_permission(item: InboxItem, browser: Client) -> None:

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.contrib.auth.models import User
@@ -9,7 +10,8 @@ from django.test import Client
 from django.utils import timezone
 
 from notifications.inbox.changes import parse_snooze_end
-from notifications.models import InboxFeed, InboxItem
+from notifications.models import Cluster, InboxFeed, InboxItem
+from tests.factories import UserSettingsFactory
 from tests.inbox.conftest import NOON
 
 CHANGE = "/notifications/inbox/change/"
@@ -46,6 +48,25 @@ def test_a_snoozed_item_is_hidden_and_comes_back_unread(browser: Client, ann: Us
     assert "Shipped" not in browser.get("/notifications/inbox/").content.decode()
     assert "Shipped" in browser.get("/notifications/inbox/?show=snoozed").content.decode()
     assert change(browser, do=f"unsnooze:{item.pk}").json()["counts"]["total"] == 1
+
+
+def test_tomorrow_begins_in_the_time_zone_of_the_user(browser: Client, ann: User, put: Any, noon: Any) -> None:
+    UserSettingsFactory(user=ann, cluster=Cluster.objects.default(), time_zone="Pacific/Auckland")
+    [item] = put(ann)
+    change(browser, do="snooze", item=item.pk, until="tomorrow")
+    item.refresh_from_db()
+    # It is 0:30 on the 5th in Auckland.
+    assert item.snoozed_until == datetime(2030, 5, 6, 8, tzinfo=ZoneInfo("Pacific/Auckland"))
+
+
+@pytest.mark.parametrize(
+    "until", ["9999-12-31T23:59:59-14:00", "9999-12-31T23:59", "2041-01-01T00:00", "0001-01-01T00:00+14:00"]
+)
+def test_a_snooze_of_more_than_ten_years_is_refused(
+    until: str, browser: Client, ann: User, put: Any, noon: Any
+) -> None:
+    [item] = put(ann)
+    assert change(browser, do="snooze", item=item.pk, until=until).status_code == 400
 
 
 def test_a_button_can_name_the_change_its_items_and_the_time(browser: Client, ann: User, put: Any) -> None:

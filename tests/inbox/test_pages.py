@@ -11,9 +11,10 @@ from django.test import Client
 from django.utils.translation import ngettext_lazy
 
 from notifications.events import NotificationEvent, NotificationPriority
-from notifications.inbox.listing import ENTRIES_PER_PAGE
-from notifications.models import InboxItem
+from notifications.inbox.listing import ENTRIES_PER_PAGE, MAX_GROUPED_ITEMS
+from notifications.models import Cluster, InboxItem
 from notifications.testing import temporary_events
+from tests.factories import UserSettingsFactory
 from tests.inbox.conftest import NOON
 
 INBOX = "/notifications/inbox/"
@@ -90,6 +91,50 @@ def test_alike_items_do_not_fill_the_page(browser: Client, ann: User, put: Any) 
     put(ann, 90, group_key="many", created_at=NOON)
     put(ann, 3, created_at=NOON - timedelta(days=1))
     assert len(listed(get(browser))) == 93
+
+
+def test_a_group_is_listed_once_with_all_its_items(browser: Client, ann: User, put: Any) -> None:
+    """It has more items than a page, and other items between them."""
+    for number in range(30):
+        put(ann, 5, group_key="many", created_at=NOON + timedelta(minutes=number))
+        put(ann, created_at=NOON + timedelta(minutes=number))
+    first = get(browser)
+    [group] = [entry for day in first.context["listing"].days for entry in day.entries if entry.is_group]
+    assert (group.count, len(group.rows), group.hidden) == (150, 150, 0)
+    assert "150 × Order shipped" in first.content.decode()
+    found, query = listed(first), first.context["next_query"]
+    while query:
+        page = get(browser, query)
+        assert [entry for day in page.context["listing"].days for entry in day.entries if entry.is_group] == []
+        found, query = found + listed(page), page.context["next_query"]
+    assert sorted(found) == sorted(InboxItem.objects.values_list("pk", flat=True))
+
+
+def test_a_very_large_group_is_counted_and_lists_its_newest_items(browser: Client, ann: User, put: Any) -> None:
+    put(ann, MAX_GROUPED_ITEMS + 30, group_key="many", created_at=NOON)
+    page = get(browser)
+    [[group]] = [day.entries for day in page.context["listing"].days]
+    assert (group.count, len(group.rows), group.hidden) == (MAX_GROUPED_ITEMS + 30, MAX_GROUPED_ITEMS, 30)
+    assert "and 30 more" in page.content.decode()
+
+
+def test_items_are_listed_in_the_time_zone_of_the_user(browser: Client, ann: User, put: Any, noon: Any) -> None:
+    UserSettingsFactory(user=ann, cluster=Cluster.objects.default(), time_zone="Pacific/Auckland")
+    put(ann, created_at=NOON - timedelta(hours=1))
+    put(ann, created_at=NOON + timedelta(minutes=10))
+    listing = get(browser).context["listing"]
+    # 23:00 on the 4th and 0:10 on the 5th in Auckland.
+    assert [day.name for day in listing.days] == ["Today", "Yesterday"]
+    assert "May 4, 2030, 11 p.m." in get(browser).content.decode()
+
+
+def test_the_time_zone_of_the_cluster_that_is_listed_decides(browser: Client, ann: User, put: Any, noon: Any) -> None:
+    harbour = Cluster.objects.create(name="Harbour", slug="harbour", open_to_all=True)
+    UserSettingsFactory(user=ann, cluster=Cluster.objects.default(), time_zone="Pacific/Auckland")
+    UserSettingsFactory(user=ann, cluster=harbour, time_zone="America/New_York")
+    put(ann, cluster=harbour)
+    assert "May 5, 2030, midnight" in get(browser).content.decode()
+    assert "May 4, 2030, 8 a.m." in get(browser, {"cluster": str(harbour.pk)}).content.decode()
 
 
 def test_items_are_listed_by_days_with_relative_times(browser: Client, ann: User, put: Any, noon: Any) -> None:

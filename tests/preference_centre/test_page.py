@@ -52,6 +52,14 @@ def test_a_form_without_a_section_is_refused(section, browser):
 
 
 class TestClusters:
+    def test_a_user_of_no_cluster_reads_that_there_is_nothing_to_choose(self, browser):
+        Cluster.objects.all().delete()
+        ClusterFactory()
+        answer = browser.get(PREFERENCES)
+        assert answer.status_code == 200
+        assert "You are not a member of any group that sends notifications." in answer.content.decode()
+        assert choose(browser, channels__email__="off").status_code == 404
+
     def test_a_member_of_several_chooses_one(self, browser, ann):
         first, second = ClusterFactory(name="Elm Road", members=[ann]), ClusterFactory(name="Oak Road", members=[ann])
         page = browser.get(PREFERENCES).content.decode()
@@ -70,11 +78,6 @@ class TestClusters:
         assert browser.get(path).status_code == 404
         assert choose(browser, path, channels__email__="off").status_code == 404
         assert not UserSettings.objects.exists()
-
-    def test_a_user_without_a_cluster_has_no_page(self, browser):
-        Cluster.objects.all().delete()
-        ClusterFactory()
-        assert browser.get(PREFERENCES).status_code == 404
 
     def test_members_of_a_site_are_asked_for_each_cluster(self, browser, ann, settings):
         settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "MEMBERS_OF": f"{__name__}.members_of"}
