@@ -234,7 +234,7 @@ async def run(options, site, users, cookies, redis):
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-STALL_BATCHES, STALL_ITEMS = 2, 50
+STALL_BATCHES, STALL_ITEMS = 1, 50
 
 
 def fill_inboxes(users, batches):
@@ -350,7 +350,7 @@ def main():
         switch_to_redis(url)
     from tests.live.site import Site
 
-    site = Site()
+    site = Site(**({"KLAXON_SEND_BUFFER": "4096"} if options.stalled else {}))
     site.start()
     try:
         if options.stalled:

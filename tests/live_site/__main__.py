@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 import sys
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.live_site.settings")
@@ -22,6 +23,19 @@ def serve_wsgi(port):
     server.serve_forever()
 
 
+def listen(port):
+    """Return a socket that listens. Its connections have a send buffer of ``KLAXON_SEND_BUFFER`` bytes, if that is set.
+
+    Linux keeps megabytes for a client that does not read, so a server would notice it late.
+    """
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if size := os.environ.get("KLAXON_SEND_BUFFER"):
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, int(size))
+    listener.bind(("127.0.0.1", port))
+    return listener
+
+
 async def serve_asgi(port):
     import uvicorn
 
@@ -29,7 +43,7 @@ async def serve_asgi(port):
 
     config = uvicorn.Config(application, port=port, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
-    serving = asyncio.create_task(server.serve())
+    serving = asyncio.create_task(server.serve([listen(port)]))
     while not server.started and not serving.done():
         await asyncio.sleep(0.02)
     print("ready", flush=True)
