@@ -72,6 +72,9 @@ def choose_receipt(message: Any, answers: Sequence[Answer]) -> Receipt:
     )
 
 
+KEY_BYTES = 32
+
+
 def load_private_key(text: str) -> Any:
     """Return a VAPID key from the text that ``make_vapid_key`` prints.
 
@@ -82,6 +85,9 @@ def load_private_key(text: str) -> Any:
         raise ValueError(hint)
     vapid = import_optional("py_vapid")
     try:
+        # py_vapid makes another key of a text that was cut off.
+        if len(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))) != KEY_BYTES:
+            raise ValueError(f"It is not {KEY_BYTES} bytes long.")
         return vapid.Vapid02.from_raw(text.encode())
     except Exception as error:
         raise ValueError(f"The VAPID key is not valid. {hint}") from error
@@ -95,7 +101,7 @@ def make_private_key() -> tuple[str, Any]:
     key = import_optional("py_vapid").Vapid02()
     key.generate_keys()
     number = key.private_key.private_numbers().private_value
-    return base64.urlsafe_b64encode(number.to_bytes(32, "big")).decode().rstrip("="), key
+    return base64.urlsafe_b64encode(number.to_bytes(KEY_BYTES, "big")).decode().rstrip("="), key
 
 
 def encode_public_key(key: Any) -> str:

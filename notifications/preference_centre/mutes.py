@@ -1,7 +1,7 @@
 """The mutes of a user: what they have muted and until when, and the form for a new one."""
 
 from collections.abc import Collection, Iterable
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from typing import Any, NamedTuple
 
 from django import forms
@@ -33,6 +33,9 @@ DURATION_CHOICES = [
 ]
 
 
+MAX_YEARS = 10
+
+
 class MuteRow(NamedTuple):
     """A mute that has not ended."""
 
@@ -50,9 +53,15 @@ def list_mutes(standing: Standing) -> list[MuteRow]:
     found = []
     for mute in rows:
         label = get_event_name(mute.value) if mute.kind == Mute.Kind.EVENT else names.get(mute.value, mute.value)
-        until = mute.until and timezone.localtime(mute.until, zone)
-        found.append(MuteRow(mute.pk, str(Mute.Kind(mute.kind).label), label, until))
+        found.append(MuteRow(mute.pk, str(Mute.Kind(mute.kind).label), label, _localize(mute.until, zone)))
     return found
+
+
+def _localize(until: datetime | None, zone: tzinfo) -> datetime | None:
+    try:
+        return until and timezone.localtime(until, zone)
+    except OverflowError:  # such as datetime.max, with which code of the site mutes permanently
+        return None
 
 
 def _load_names(keys: Collection[str]) -> dict[str, str]:
@@ -93,6 +102,8 @@ class MuteForm(forms.Form):
         if duration == "until" and not self.has_error("until"):
             if until is None or until <= self.standing.now:
                 self.add_error("until", _("Enter a time in the future."))
+            elif until.year > self.standing.now.year + MAX_YEARS:
+                self.add_error("until", _("Enter a time within the next ten years, or choose “permanently”."))
         elif duration:
             cleaned["until"] = self.standing.now + DURATIONS[duration] if duration in DURATIONS else None
         return cleaned

@@ -55,7 +55,7 @@ def _apply_choices(settings: UserSettings, changes: list[tuple[Place, Choice]]) 
 def _read_shown(text: str) -> Mapping[str, str]:
     try:
         shown = json.loads(text or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return shown if isinstance(shown, dict) else {}
 

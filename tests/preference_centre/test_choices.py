@@ -67,7 +67,7 @@ def test_only_choices_of_the_page_can_be_saved(field, browser):
     assert not UserSettings.objects.exists()
 
 
-@pytest.mark.parametrize("shown", ["", "no JSON", "[]", '{"events.email.order_shipped": 7}'])
+@pytest.mark.parametrize("shown", ["", "no JSON", "[]", "[" * 100_000, '{"events.email.order_shipped": 7}'])
 def test_a_damaged_list_of_shown_choices_does_no_harm(shown, browser, ann):
     data = {"section": "choices", "do": "save", "shown": shown, "events.email.order_shipped": "off"}
     assert browser.post("/notifications/preferences/", data).status_code == 302

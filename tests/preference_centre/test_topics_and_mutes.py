@@ -75,8 +75,17 @@ class TestMutes:
             assert Mute.objects.get().until == datetime(2026, 7, 2, 6, tzinfo=UTC)
             assert "until 07/02/2026 8 a.m." in browser.get(PREFERENCES).content.decode()
 
-    @pytest.mark.parametrize("until", ["", "2020-01-01T00:00", "soon"])
-    def test_an_end_must_be_in_the_future(self, until, browser):
+    def test_a_mute_until_the_last_moment_is_permanent(self, browser, ann, cluster):
+        ann.notification_settings.create(cluster=cluster, time_zone="Pacific/Auckland")
+        Mute(user=ann, cluster=cluster, kind="topic", value="garden", until=datetime.max.replace(tzinfo=UTC)).save()
+        page = browser.get(PREFERENCES)
+        assert page.status_code == 200
+        assert "permanently" in page.content.decode()
+
+    @pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Pacific/Auckland"])
+    @pytest.mark.parametrize("until", ["", "2020-01-01T00:00", "soon", "9999-12-31T23:59", "2100-01-01T00:00"])
+    def test_an_end_must_be_in_the_next_ten_years(self, until, zone, browser, ann, cluster):
+        ann.notification_settings.create(cluster=cluster, time_zone=zone)
         response = self.put(browser, subject="event:order_shipped", duration="until", until=until)
         assert response.status_code == 200
         assert not Mute.objects.exists()

@@ -214,6 +214,7 @@ def test_only_push_services_are_contacted(endpoint, is_allowed):
         ({"subject": "admin@example.com"}, "subject"),
         ({"subject": "mailto:admin@example.com"}, "make_vapid_key"),
         ({"subject": "mailto:admin@example.com", "private_key": "short"}, "make_vapid_key"),
+        ({"subject": "mailto:admin@example.com", "private_key": KEY[:-6]}, "make_vapid_key"),
         ({"subject": "mailto:admin@example.com", "private_key": KEY, "ttl": -1}, "ttl"),
     ],
 )
