@@ -73,6 +73,8 @@ def choose_receipt(message: Any, answers: Sequence[Answer]) -> Receipt:
 
 
 KEY_BYTES = 32
+# In base64 without padding.
+KEY_LENGTH = 43
 
 
 def load_private_key(text: str) -> Any:
@@ -84,10 +86,10 @@ def load_private_key(text: str) -> Any:
     if not text:
         raise ValueError(hint)
     vapid = import_optional("py_vapid")
+    # py_vapid makes another key of a text that was cut off.
+    if len(text.rstrip("=")) != KEY_LENGTH:
+        raise ValueError(f"The VAPID key has {len(text)} characters instead of {KEY_LENGTH}. {hint}")
     try:
-        # py_vapid makes another key of a text that was cut off.
-        if len(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))) != KEY_BYTES:
-            raise ValueError(f"It is not {KEY_BYTES} bytes long.")
         return vapid.Vapid02.from_raw(text.encode())
     except Exception as error:
         raise ValueError(f"The VAPID key is not valid. {hint}") from error
