@@ -65,6 +65,12 @@ SNOOZE_CHOICES: Mapping[str, Promise] = {
 }
 
 
+def list_snooze_choices(now: datetime) -> dict[str, Promise]:
+    """Return the choices with their labels at this time, in the current time zone."""
+    is_late = timezone.localdate(_end_of("evening", now)) > timezone.localdate(now)
+    return {**SNOOZE_CHOICES, "evening": _("Until tomorrow evening")} if is_late else {**SNOOZE_CHOICES}
+
+
 def parse_snooze_end(text: str, now: datetime) -> datetime | None:
     """Return the end of a snooze: one of :data:`SNOOZE_CHOICES`, or a time.
 

@@ -115,6 +115,12 @@ class Row:
         return date_format(timezone.localtime(self.item.created_at), "DATETIME_FORMAT")
 
     @property
+    def snoozed_until(self) -> str:
+        """The end of the snooze; empty if there is none or it has passed."""
+        end = self.item.snoozed_until
+        return date_format(timezone.localtime(end), "DATETIME_FORMAT") if end and end > self._viewer.now else ""
+
+    @property
     def image(self) -> str:
         return self.item.icon if is_image(self.item.icon) else ""
 

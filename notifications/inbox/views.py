@@ -14,7 +14,7 @@ from django.shortcuts import get_object_or_404, render
 from notifications.events import NOTIFICATION_EVENTS, NotificationChannel
 from notifications.exceptions import DecryptionFailed, MissingExtra
 from notifications.inbox.access import PersonalView
-from notifications.inbox.changes import SNOOZE_CHOICES
+from notifications.inbox.changes import list_snooze_choices
 from notifications.inbox.export import export_csv, export_json
 from notifications.inbox.filtering import PRIORITIES, PRIORITY_LABELS, TAB_LABELS, Filters, Position
 from notifications.inbox.listing import Row, Viewer, load_listing
@@ -71,7 +71,7 @@ class Inbox(ListingView):
             "name_clusters": len(self.clusters) > 1,
             "events": list_events(),
             "priorities": [(name, PRIORITY_LABELS[name]) for name in PRIORITIES],
-            "snooze_choices": SNOOZE_CHOICES.items(),
+            "snooze_choices": list_snooze_choices(self.now).items(),
             "next_query": filters.format_query(after=listing.next) if listing.next else "",
             "first_query": filters.format_query() if after else None,
             "filter_query": filters.format_query(),
@@ -93,9 +93,8 @@ class Item(ListingView):
             "title": title,
             "body": body,
             "is_readable": content is not None,
-            "is_snoozed": item.snoozed_until is not None and item.snoozed_until > self.now,
             "name_clusters": len(self.clusters) > 1,
-            "snooze_choices": SNOOZE_CHOICES.items(),
+            "snooze_choices": list_snooze_choices(self.now).items(),
         }
         return render(request, "notifications/inbox/item.html", context, status=200 if content else 503)
 

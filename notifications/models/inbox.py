@@ -61,13 +61,13 @@ class InboxQuerySet(models.QuerySet["InboxItem"]):
         The content of sensitive events is encrypted and cannot be found. Without letters and digits in the text, there
         are no results.
         """
-        words = WORD.findall(text.lower())[:MAX_WORDS]
+        words = WORD.findall(text)[:MAX_WORDS]
         if not words:
             return self.none()
         key: Any = self.model._meta.get_field("recipient")
         owner = key.target_field.get_db_prep_value(user.pk, connections[self.db])
-        condition, query = get_engine(self.db).match_inbox_text(words, owner)
-        found: Any = self.of(user).extra(where=[condition], params=[query])  # noqa: S610 - constant SQL
+        condition, values = get_engine(self.db).match_inbox_text(words, owner)
+        found: Any = self.of(user).extra(where=[condition], params=values)  # noqa: S610 - constant SQL
         return found
 
     def mark_seen(self, now: datetime) -> int:

@@ -172,8 +172,8 @@ class Engine(ABC):
         """Return the ordering of a column of texts that agrees with Python's, for ``order_by()``."""
 
     @abstractmethod
-    def match_inbox_text(self, words: Sequence[str], owner: Any) -> tuple[str, str]:
-        """Return the condition of a user's inbox items that contain all these words, and its parameter.
+    def match_inbox_text(self, words: Sequence[str], owner: Any) -> tuple[str, list[str]]:
+        """Return the condition of a user's inbox items that contain all these words, and its parameters.
 
         :param words: letters and digits. Each may be the beginning of a word of the item.
         :param owner: the primary key of the user, as the database stores it.

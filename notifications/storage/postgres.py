@@ -102,12 +102,12 @@ class PostgresEngine(Engine):
         """Return the order of the characters' codes; the default collation may have another."""
         return Collate(F(column), "C")
 
-    def match_inbox_text(self, words: Sequence[str], owner: Any) -> tuple[str, str]:
+    def match_inbox_text(self, words: Sequence[str], owner: Any) -> tuple[str, list[str]]:
         """Search the generated column, whose first lexeme names the recipient."""
         key = f"@{owner}".replace("\\", "\\\\").replace("'", "''")
-        query = " & ".join([f"'{key}'", *(f"'{word}':*" for word in words)])
-        # Unlike to_tsquery(), the cast does not parse the key into words. The words need no parsing.
-        return "klaxon_inboxitem.search @@ %s::tsquery", query
+        query = " & ".join(f"'{word}':*" for word in words)
+        # The cast does not parse the key into words. to_tsquery() changes the case of words as the column does.
+        return "klaxon_inboxitem.search @@ (%s::tsquery && to_tsquery('simple', %s))", [f"'{key}'", query]
 
     def is_unreachable(self, error: Error) -> bool:
         state = get_sqlstate(error.__cause__)

@@ -98,7 +98,7 @@ class SQLiteEngine(Engine):
     def python_order(self, column: str) -> Any:
         return column
 
-    def match_inbox_text(self, words: Sequence[str], owner: Any) -> tuple[str, str]:
+    def match_inbox_text(self, words: Sequence[str], owner: Any) -> tuple[str, list[str]]:
         """Search the FTS5 table.
 
         The plus sign keeps SQLite from looking up each found item, of which there may be many: it reads the items in
@@ -108,7 +108,7 @@ class SQLiteEngine(Engine):
         terms = " AND ".join(f'"{word}"*' for word in words)
         found = "SELECT rowid FROM klaxon_inboxsearch WHERE klaxon_inboxsearch MATCH %s"
         query = f'recipient_id : "{key}" AND {{title body}} : ({terms})'
-        return f"+klaxon_inboxitem.id IN ({found})", query  # noqa: S608 - constant SQL
+        return f"+klaxon_inboxitem.id IN ({found})", [query]  # noqa: S608 - constant SQL
 
     def is_unreachable(self, error: Error) -> bool:
         return get_sqlite_code(error.__cause__) in SQLITE_UNREACHABLE

@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils.translation import ngettext_lazy
 
+from notifications.core import clock
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.inbox.listing import ENTRIES_PER_PAGE, MAX_GROUPED_ITEMS
 from notifications.models import Cluster, InboxItem
@@ -135,6 +136,21 @@ def test_the_time_zone_of_the_cluster_that_is_listed_decides(browser: Client, an
     put(ann, cluster=harbour)
     assert "May 5, 2030, midnight" in get(browser).content.decode()
     assert "May 4, 2030, 8 a.m." in get(browser, {"cluster": str(harbour.pk)}).content.decode()
+
+
+def test_a_snoozed_item_says_until_when(browser: Client, ann: User, put: Any, noon: Any) -> None:
+    [item] = put(ann, snoozed_until=NOON + timedelta(days=1))
+    for page in (get(browser, {"show": "snoozed"}), browser.get(f"{INBOX}{item.pk}/")):
+        assert "Snoozed until May 5, 2030, noon" in page.content.decode()
+
+
+@pytest.mark.parametrize(("hours", "label"), [(0, "Until this evening"), (6, "Until tomorrow evening")])
+def test_the_choice_of_the_evening_says_which(hours: int, label: str, browser: Client, ann: User, put: Any) -> None:
+    put(ann)
+    with clock.override(lambda: NOON + timedelta(hours=hours)):
+        page = get(browser).content.decode()
+    assert label in page
+    assert page.count(" evening</button>") == page.count(f"{label}</button>")
 
 
 def test_items_are_listed_by_days_with_relative_times(browser: Client, ann: User, put: Any, noon: Any) -> None:

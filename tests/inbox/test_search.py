@@ -52,6 +52,11 @@ def test_items_are_found_by_the_beginnings_of_their_words(
     assert sorted(InboxItem.objects.search(text, ann).values_list("title", flat=True)) == expected
 
 
+def test_a_title_in_turkish_is_found_by_its_own_words(ann: User, put: Any) -> None:
+    put(ann, title="İstanbul Işık")
+    assert InboxItem.objects.search("İstanbul Işık", ann).exists()
+
+
 def test_only_the_items_of_the_user_are_found(ann: User, bob: User, put: Any) -> None:
     put(ann, title="Fire here")
     put(bob, title="Fire there")

@@ -321,10 +321,10 @@ class TestMatchInboxText:
         item = InboxItem(recipient=user, cluster=ClusterFactory(), event="e", priority=3, created_at=NOON)
         item.title = "Fire in the store"
         InboxItem.objects.add_items([item])
-        condition, query = engine.match_inbox_text(words, user.pk)
+        condition, values = engine.match_inbox_text(words, user.pk)
         assert fetch(f"SELECT COUNT(*) FROM klaxon_inboxitem WHERE {condition}", [query]) == [(count,)]
 
     @pytest.mark.parametrize("owner", ["o'neill", '"', "\\", "a b", "x:*", "%s"])
     def test_any_primary_key_can_own_items(self, engine, owner):
-        condition, query = engine.match_inbox_text(["fire"], owner)
+        condition, values = engine.match_inbox_text(["fire"], owner)
         assert fetch(f"SELECT COUNT(*) FROM klaxon_inboxitem WHERE {condition}", [query]) == [(0,)]

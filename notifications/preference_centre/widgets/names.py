@@ -20,6 +20,8 @@ CHANNEL_NAMES: Mapping[str, Any] = {
     "webhook": pgettext_lazy("channel", "Webhook"),
     "log": pgettext_lazy("channel", "Log"),
 }
+CATEGORY_NAMES: Mapping[str, Any] = {"digest": _("Digest")}
+"""The categories of Klaxon's own events."""
 EVERY_OTHER = _("Every other one")
 
 
@@ -31,8 +33,10 @@ def get_channel_name(channel: str) -> str:
 
 
 def get_category_name(category: str) -> str:
-    """Return the name of a category."""
-    return str(EVERY_OTHER) if category == EVERY else _capitalize(category)
+    """Return the name of a category, in the active language if it is one of Klaxon's own."""
+    if category == EVERY:
+        return str(EVERY_OTHER)
+    return str(CATEGORY_NAMES.get(category) or _capitalize(category))
 
 
 def get_event_name(name: str) -> str:
