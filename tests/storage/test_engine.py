@@ -322,9 +322,9 @@ class TestMatchInboxText:
         item.title = "Fire in the store"
         InboxItem.objects.add_items([item])
         condition, values = engine.match_inbox_text(words, user.pk)
-        assert fetch(f"SELECT COUNT(*) FROM klaxon_inboxitem WHERE {condition}", [query]) == [(count,)]
+        assert fetch(f"SELECT COUNT(*) FROM klaxon_inboxitem WHERE {condition}", values) == [(count,)]
 
     @pytest.mark.parametrize("owner", ["o'neill", '"', "\\", "a b", "x:*", "%s"])
     def test_any_primary_key_can_own_items(self, engine, owner):
         condition, values = engine.match_inbox_text(["fire"], owner)
-        assert fetch(f"SELECT COUNT(*) FROM klaxon_inboxitem WHERE {condition}", [query]) == [(0,)]
+        assert fetch(f"SELECT COUNT(*) FROM klaxon_inboxitem WHERE {condition}", values) == [(0,)]
