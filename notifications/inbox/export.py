@@ -2,8 +2,11 @@
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from itertools import islice
 from typing import Any
+
+from asgiref.sync import sync_to_async
 
 from notifications.events import NOTIFICATION_EVENTS, NotificationPriority
 from notifications.models.inbox import InboxQuerySet
@@ -17,6 +20,7 @@ HEADINGS = (
     "id", "created_at", "event", "cluster", "priority", "topic", "actor", "title", "text", "url", "read_at",
     "archived_at", "snoozed_until", "action_taken",
 )  # fmt: skip
+LINES_PER_READ = 500
 # A spreadsheet takes a cell that begins with one of these for a formula.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 BYTE_ORDER_MARK = "\ufeff"
@@ -39,6 +43,16 @@ def export_json(items: InboxQuerySet, cluster_names: dict[Any, str]) -> Iterator
         yield f"{separator}\n{json.dumps(values, ensure_ascii=False)}"
         separator = ","
     yield "[]\n" if separator == "[" else "\n]\n"
+
+
+async def iterate_in_thread(lines: Iterator[str]) -> AsyncIterator[str]:
+    """Yield the same text from async code. An ASGI server would collect all lines of an ordinary iterator first."""
+
+    def read() -> str:
+        return "".join(islice(lines, LINES_PER_READ))
+
+    while text := await sync_to_async(read)():
+        yield text
 
 
 class Echo:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any
 
+from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, render
 
@@ -15,7 +16,7 @@ from notifications.events import NOTIFICATION_EVENTS, NotificationChannel
 from notifications.exceptions import DecryptionFailed, MissingExtra
 from notifications.inbox.access import PersonalView
 from notifications.inbox.changes import list_snooze_choices
-from notifications.inbox.export import export_csv, export_json
+from notifications.inbox.export import export_csv, export_json, iterate_in_thread
 from notifications.inbox.filtering import PRIORITIES, PRIORITY_LABELS, TAB_LABELS, Filters, Position
 from notifications.inbox.listing import Row, Viewer, load_listing
 from notifications.models import InboxItem, get_cluster_model
@@ -106,7 +107,9 @@ class Export(ListingView):
     content_type = file_name = ""
 
     def get(self, request: HttpRequest) -> HttpResponseBase:
-        lines = type(self).export(self.choose_items(), self.cluster_names)
+        lines: Any = type(self).export(self.choose_items(), self.cluster_names)
+        if isinstance(request, ASGIRequest):
+            lines = iterate_in_thread(lines)
         headers = {"Content-Disposition": f'attachment; filename="{self.file_name}"'}
         return StreamingHttpResponse(lines, content_type=self.content_type, headers=headers)
 

@@ -6,12 +6,14 @@ import json
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 from django.db import connection
-from django.test import Client
+from django.test import AsyncRequestFactory, Client
 from django.test.utils import CaptureQueriesContext
 
 from notifications.inbox.export import neutralize_formula
+from notifications.inbox.views import ExportCSV
 from notifications.storage import chunks
 
 
@@ -51,3 +53,18 @@ def test_it_reads_the_items_in_chunks(browser: Client, ann: User, put: Any, monk
     with CaptureQueriesContext(connection) as captured:
         assert len(read(browser, "json")) == 25
     assert sum("LIMIT 10" in query["sql"] for query in captured) == 3
+
+
+def test_an_asgi_server_gets_it_in_parts(ann: User, put: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("notifications.inbox.export.LINES_PER_READ", 10)
+    put(ann, 25)
+    request = AsyncRequestFactory().get("/notifications/inbox/export.csv")
+    request.user = ann
+    response: Any = ExportCSV.as_view()(request)
+    assert response.is_async
+
+    async def read_all() -> list[bytes]:
+        return [part async for part in response]
+
+    parts = async_to_sync(read_all)()
+    assert [part.count(b"\n") for part in parts] == [10, 10, 6]
