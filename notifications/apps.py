@@ -41,6 +41,7 @@ class NotificationsConfig(AppConfig):
         from notifications.mail.finishing import register_finisher
         from notifications.preference_centre import addresses
         from notifications.preference_centre import links as preference_links
+        from notifications.push import signing_out
         from notifications.staff_templates.rendering import render_group
         from notifications.tracking import figures, hits, links, record, webhooks
         from notifications.unsubscribe import links as unsubscribe_links
@@ -62,6 +63,7 @@ class NotificationsConfig(AppConfig):
         signals.inbox_changed.connect(receive_change, dispatch_uid="klaxon.live")
         signals.live_messages_added.connect(receive_message, dispatch_uid="klaxon.live.messages")
         accounts.connect()
+        signing_out.connect()
         signals.recipient_unsubscribed.connect(hits.receive_unsubscription, dispatch_uid="klaxon.tracking.unsubscribed")
         register_periodic_task("late tracking events", 30.0, record.match_late)
         register_footer_source("reason", receipt_reason.get_footer_fields, is_default=True)

@@ -18,6 +18,7 @@ from notifications.core import clock
 from notifications.models import PushSubscription
 from notifications.models.push_subscription import BROWSER_LENGTH, PushSubscriptionQuerySet, hash_endpoint
 from notifications.push.configuration import PushConfiguration, find_push_configuration
+from notifications.push.signing_out import SESSION_KEY
 from notifications.push.subscribing import SubscriptionFault, describe_browser, read_subscription
 
 MAX_BROWSERS_PER_USER = 20
@@ -74,6 +75,7 @@ class Subscribe(PushView):
             },
             clock.now(router.db_for_write(PushSubscription)),
         )
+        request.session[SESSION_KEY] = subscription.pk
         self.forget_oldest()
         return JsonResponse({"id": subscription.pk})
 

@@ -2,6 +2,7 @@
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from notifications.models import PushSubscription
 from notifications.push.configuration import find_push_configuration
@@ -47,6 +48,13 @@ def test_a_browser_is_subscribed_and_listed_by_its_name(browser, ann):
     assert answer.status_code == 200
     assert PushSubscription.objects.of(ann).get().endpoint == ENDPOINT
     assert "Firefox, Windows" in browser.get(url("push")).content.decode()
+
+
+def test_a_browser_gets_nothing_after_its_user_has_signed_out(browser, ann):
+    browser.post(url("push-subscribe"), values())
+    other = PushSubscription.objects.store(ann, f"{ENDPOINT}/phone", {}, timezone.now())
+    browser.logout()
+    assert list(PushSubscription.objects.all()) == [other]
 
 
 def test_the_same_browser_has_one_subscription(browser, ann):
