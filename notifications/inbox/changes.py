@@ -52,7 +52,7 @@ CHANGES: Mapping[str, Change] = {
         ngettext_lazy("%d notification was snoozed.", "%d notifications were snoozed."),
     ),
     "unsnooze": Change(
-        lambda items, now, until: items.unsnooze(),
+        lambda items, now, until: items.unsnooze(now),
         ngettext_lazy("%d notification is back in the inbox.", "%d notifications are back in the inbox."),
     ),
 }

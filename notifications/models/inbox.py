@@ -99,9 +99,13 @@ class InboxQuerySet(models.QuerySet["InboxItem"]):
             raise ValueError(f"An item can only be snoozed until a time in the future, not until {until}.")
         return self.filter(archived_at__isnull=True)._change(snoozed_until=until, read_at=None, seen_at=None)
 
-    def unsnooze(self) -> int:
-        """Put snoozed items back into the list and return their number."""
-        return self.filter(snoozed_until__isnull=False)._change(snoozed_until=None)
+    def unsnooze(self, seen_at: datetime | None = None) -> int:
+        """Put snoozed items back into the list and return their number.
+
+        :param seen_at: the time, if the user does it. Otherwise the items are new to the user.
+        """
+        values = {} if seen_at is None else {"seen_at": Coalesce(F("seen_at"), seen_at)}
+        return self.filter(snoozed_until__isnull=False)._change(snoozed_until=None, **values)
 
     def wake_snoozed(self, now: datetime, limit: int = 1000) -> int:
         """Put at most ``limit`` items whose time has come back into the list, the longest due first.

@@ -1,15 +1,20 @@
 """Messages that a user asks for on the page: a test message, and the link that confirms an address."""
 
+from datetime import timedelta
 from typing import Any
 
 from django.utils.translation import gettext as _
 
 from notifications.conf import get_address_kind, get_channel_class
+from notifications.core import clock
 from notifications.delivering.rendering import find_template_errors, get_template_places
 from notifications.events import NOTIFICATION_EVENTS, BuiltInEvents
 from notifications.manager import NotificationManager
+from notifications.models import Delivery
 from notifications.outcomes import Reason, SendResult
 from notifications.recipients import Address
+
+MAX_TESTS_PER_HOUR = 5
 
 
 def is_available(event: BuiltInEvents, channel: str) -> bool:
@@ -23,7 +28,11 @@ def is_available(event: BuiltInEvents, channel: str) -> bool:
 
 def send_test_message(user: Any, cluster: Any, channel: str) -> str:
     """Queue a test message to a user; return why this is not possible, or an empty text."""
-    event = BuiltInEvents.TEST_MESSAGE
+    event, since = BuiltInEvents.TEST_MESSAGE, clock.now() - timedelta(hours=1)
+    recent = Delivery.objects.filter(recipient=user, notification__event=event.value)
+    # The link in an email works without a log-in, so whoever has it could fill the mailbox.
+    if recent.filter(notification__created_at__gt=since).count() >= MAX_TESTS_PER_HOUR:
+        return _("You have asked for too many test messages. Try again in an hour.")
     return _find_refusal(NotificationManager.send(event, user, cluster, context={}, channels=[channel]))
 
 

@@ -50,6 +50,14 @@ def test_a_snoozed_item_is_hidden_and_comes_back_unread(browser: Client, ann: Us
     assert change(browser, do=f"unsnooze:{item.pk}").json()["counts"]["total"] == 1
 
 
+def test_an_item_that_the_user_puts_back_is_not_new(browser: Client, ann: User, put: Any, noon: Any) -> None:
+    own, due = put(ann, 2)
+    change(browser, do="snooze", item=[own.pk, due.pk], until="hour")
+    change(browser, do="unsnooze", item=own.pk)
+    InboxItem.objects.wake_snoozed(NOON + timedelta(hours=2))
+    assert list(InboxItem.objects.filter(seen_at__isnull=True)) == [due]
+
+
 def test_tomorrow_begins_in_the_time_zone_of_the_user(browser: Client, ann: User, put: Any, noon: Any) -> None:
     UserSettingsFactory(user=ann, cluster=Cluster.objects.default(), time_zone="Pacific/Auckland")
     [item] = put(ann)

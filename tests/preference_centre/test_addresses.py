@@ -8,7 +8,7 @@ import pytest
 
 from notifications.core import clock
 from notifications.core.tokens import make_token
-from notifications.models import AddressConfirmation, PreferenceChange, UserSettings
+from notifications.models import AddressConfirmation, Notification, PreferenceChange, UserSettings
 from notifications.preference_centre.addresses import MAX_REQUESTS_PER_HOUR, PURPOSE, delete_expired
 from notifications.testing import travelling
 from tests.factories import ClusterFactory, UserFactory
@@ -169,6 +169,14 @@ class TestTest:
         assert self.put(anonymous, path=link).status_code == 302
         assert work().to == [ann.email]
         assert "No test message can be sent" in self.put(anonymous, "app", link).content.decode()
+
+    def test_a_user_can_ask_five_times_an_hour(self, browser, anonymous, link):
+        for _ in range(5):
+            assert self.put(anonymous, path=link).status_code == 302
+        for page in (self.put(anonymous, path=link), self.put(browser)):
+            assert "You have asked for too many test messages." in page.content.decode()
+        Notification.objects.update(created_at=clock.now() - timedelta(hours=1))
+        assert self.put(browser).status_code == 302
 
     @pytest.mark.parametrize("channel", ["", "fax", "log"])
     def test_it_needs_a_channel_that_reaches_people(self, channel, browser):
