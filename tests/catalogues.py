@@ -20,6 +20,7 @@ import notifications
 
 PACKAGE = Path(notifications.__file__).parent
 LANGUAGES = {
+    "ar": "nplurals=6; plural=(n==0 ? 0 : n==1 ? 1 : n==2 ? 2 : n%100>=3 && n%100<=10 ? 3 : n%100>=11 ? 4 : 5)",
     "de": "nplurals=2; plural=(n != 1)",
     "es": "nplurals=2; plural=(n != 1)",
     "fr": "nplurals=2; plural=(n > 1)",

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from functools import lru_cache, partial
 from typing import Any
 
+from django.utils import translation
 from django.utils.translation import gettext
 from django.utils.translation import gettext_noop as _
 
+from notifications.core.languages import find_own_language
 from notifications.events import NotificationEvent
 from notifications.mail import get_theme
 from notifications.mail.footer import LazyText
@@ -52,7 +54,15 @@ def get_footer_fields(delivery: Delivery, event: NotificationEvent, person: Pers
 
 
 def describe_receipt(delivery: Delivery, event: NotificationEvent, person: Person, language: str) -> str:
-    """Return why a person gets a delivery, in a language that must be active."""
+    """Return why a person gets a delivery, for a reader of a language that must be active."""
+    own = find_own_language(language)
+    if own == language:
+        return _describe_receipt(delivery, event, person, language)
+    with translation.override(own):
+        return _describe_receipt(delivery, event, person, own)
+
+
+def _describe_receipt(delivery: Delivery, event: NotificationEvent, person: Person, language: str) -> str:
     if person.has_no_account:
         return gettext(TO_ADDRESS)
     if event.bypasses_preferences:

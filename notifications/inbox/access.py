@@ -17,13 +17,14 @@ from django.views.decorators.cache import never_cache
 
 from notifications.core import clock
 from notifications.core.hours import get_zone
+from notifications.core.languages import in_own_language
 from notifications.inbox.feed import Counts, load_counts
 from notifications.inbox.membership import load_visible_clusters
 from notifications.models import InboxItem, UserSettings
 from notifications.models.inbox import InboxQuerySet
 
 
-@method_decorator(never_cache, name="dispatch")
+@method_decorator([never_cache, in_own_language], name="dispatch")
 class PersonalView(LoginRequiredMixin, View):
     """A view of the signed-in user, who sees only their own items, and only those of their clusters.
 

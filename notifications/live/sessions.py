@@ -19,6 +19,7 @@ from django.urls import get_script_prefix
 from django.utils import timezone, translation
 from django.utils.crypto import constant_time_compare
 
+from notifications.core.languages import find_own_language
 from notifications.live.announce import hash_session
 from notifications.storage.engine import array_subquery
 
@@ -30,7 +31,7 @@ class Visitor:
     """The user of a stream.
 
     :param session_key: the key of their session; empty if the site has authenticated them without one.
-    :param language: the language in which they read.
+    :param language: the language of Klaxon's own texts for them.
     :param script_prefix: what the paths of the site begin with.
     """
 
@@ -57,7 +58,7 @@ def identify(request: HttpRequest) -> Visitor | None:
     session: Any = getattr(request, "session", None)
     has_session = session is not None and SESSION_KEY in session
     key = (session.session_key or "") if has_session else ""
-    return Visitor(user.pk, key, translation.get_language() or settings.LANGUAGE_CODE, get_script_prefix())
+    return Visitor(user.pk, key, find_own_language(), get_script_prefix())
 
 
 def identify_by_cookie(request: Any) -> Visitor | None:

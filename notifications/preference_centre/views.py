@@ -28,6 +28,7 @@ from django.views.decorators.csrf import csrf_exempt
 from notifications.core import clock
 from notifications.core.addresses import mask_address
 from notifications.core.databases import read_from_primary
+from notifications.core.languages import in_own_language
 from notifications.mail import get_theme
 from notifications.models import AddressConfirmation, Cluster, UserSettings
 from notifications.preference_centre.addresses import confirm_address, find_request
@@ -97,7 +98,7 @@ class PageView(View):
         return render(self.request, f"{TEMPLATES}page.html", context)
 
 
-@method_decorator(never_cache, name="dispatch")
+@method_decorator([never_cache, in_own_language], name="dispatch")
 class Preferences(LoginRequiredMixin, PageView):
     """The page of the signed-in user. ``?cluster=<pk>`` selects the cluster; by default, it is the first by name."""
 
@@ -155,7 +156,7 @@ class LinkPreferences(TokenView, PageView):
         return {"clusters": [], "cluster": self.subscription.cluster, "by_link": True}
 
 
-@method_decorator([csrf_exempt, login_not_required, never_cache], name="dispatch")
+@method_decorator([csrf_exempt, login_not_required, never_cache, in_own_language], name="dispatch")
 class ConfirmAddress(View):
     """The page that confirms a new address. The token in the link is the permit, so it needs no log-in."""
 

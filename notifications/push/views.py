@@ -15,6 +15,7 @@ from django.views.decorators.cache import cache_control, never_cache
 from django.views.decorators.http import require_safe
 
 from notifications.core import clock
+from notifications.core.languages import in_own_language
 from notifications.models import PushSubscription
 from notifications.models.push_subscription import BROWSER_LENGTH, PushSubscriptionQuerySet, hash_endpoint
 from notifications.push.configuration import PushConfiguration, find_push_configuration
@@ -25,7 +26,7 @@ MAX_BROWSERS_PER_USER = 20
 WORKER = Path(__file__).with_name("worker.js")
 
 
-@method_decorator(never_cache, name="dispatch")
+@method_decorator([never_cache, in_own_language], name="dispatch")
 class PushView(LoginRequiredMixin, View):
     """A view of the signed-in user, who sees and changes only their own subscriptions."""
 

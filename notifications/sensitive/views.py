@@ -19,6 +19,7 @@ from django.views.decorators.cache import never_cache
 from notifications.channels import BaseChannel
 from notifications.channels.base import HTML, TEXT, Rendered
 from notifications.conf import current, get_channel_class
+from notifications.core.languages import get_direction, use_own_language
 from notifications.delivering.rendering import describe_error, get_locale, render_notification, use_locale
 from notifications.delivering.rendering.bodies import convert_to_text
 from notifications.events import NOTIFICATION_EVENTS, NotificationEvent
@@ -41,16 +42,26 @@ class Content(LoginRequiredMixin, View):
         person = find_member(delivery)
         with use_locale(get_locale(person.settings)):
             rendered = render_content(delivery, event, person)
-            context = {
-                "label": event.words,
-                "sent_at": delivery.notification.wanted_at,
-                "is_readable": rendered is not None,
-                "subject": rendered.subject if rendered else "",
-                "text": rendered.text if rendered else "",
-            }
-            status = 200 if rendered else 503
-            response = render(request, "notifications/sensitive/content.html", context, status=status)
+            with use_own_language() as language:
+                response = show_content(request, delivery, event, rendered)
+        response.headers["Content-Language"] = language
         return protect(response)
+
+
+def show_content(
+    request: HttpRequest, delivery: Delivery, event: NotificationEvent, rendered: Rendered | None
+) -> HttpResponse:
+    """Return the page around a content, which can be in another language than the page."""
+    context = {
+        "label": event.words,
+        "sent_at": delivery.notification.wanted_at,
+        "is_readable": rendered is not None,
+        "subject": rendered.subject if rendered else "",
+        "text": rendered.text if rendered else "",
+        "content_language": rendered.language if rendered else "",
+        "content_direction": get_direction(rendered.language) if rendered else "",
+    }
+    return render(request, "notifications/sensitive/content.html", context, status=200 if rendered else 503)
 
 
 def find_delivery(user: Any, notification_id: int) -> tuple[Delivery, NotificationEvent]:

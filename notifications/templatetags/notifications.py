@@ -4,15 +4,15 @@ import json
 from typing import Any
 
 from django import template
-from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
 from django.middleware.csrf import get_token
 from django.templatetags.static import static
 from django.urls import reverse
 from django.utils.crypto import salted_hmac
-from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
+from notifications.core.languages import get_direction, use_own_language
 from notifications.push.configuration import has_push_channel
 
 register = template.Library()
@@ -36,6 +36,8 @@ def notification_bell(
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated:
         return {"is_shown": False}
+    with use_own_language() as language:
+        labels = build_labels()
     path = DEFAULT_SOCKET if socket is True else socket
     attributes = {
         "feed": reverse("notifications:inbox-feed"),
@@ -51,11 +53,17 @@ def notification_bell(
         "sound": sound,
         "push": reverse("notifications:push") if has_push_channel() else "",
         "toasts": "" if toasts else "off",
-        "language": get_language() or settings.LANGUAGE_CODE,
-        "labels": json.dumps(build_labels()),
+        "language": language,
+        "direction": get_direction(language),
+        "labels": json.dumps(labels),
     }
     shown = {name: value for name, value in attributes.items() if value}
-    return {"is_shown": True, "attributes": shown, "inbox": attributes["inbox"]}
+    return {
+        "is_shown": True,
+        "attributes": shown,
+        "inbox": attributes["inbox"],
+        "label": labels["notifications"],
+    }
 
 
 def build_labels() -> dict[str, Any]:

@@ -18,6 +18,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from notifications.channels.email_headers import ONE_CLICK
 from notifications.core.databases import read_from_primary
+from notifications.core.languages import in_own_language, use_own_language
 from notifications.mail import get_theme
 from notifications.unsubscribe.changes import set_wanted
 from notifications.unsubscribe.links import InvalidLink, read_token
@@ -39,7 +40,7 @@ class Row:
     is_on: bool
 
 
-@method_decorator([csrf_exempt, login_not_required, never_cache], name="dispatch")
+@method_decorator([csrf_exempt, login_not_required, never_cache, in_own_language], name="dispatch")
 class TokenView(View):
     """A page about the email with the token, in the language of its recipient."""
 
@@ -63,8 +64,10 @@ class TokenView(View):
         if subscription is None:
             return render(request, f"{TEMPLATES}deleted.html")
         self.subscription = subscription
-        with translation.override(_get_language(subscription)):
-            return super().dispatch(request, *args, **kwargs)
+        with use_own_language(_get_language(subscription)) as language:
+            response = super().dispatch(request, *args, **kwargs)
+        response["Content-Language"] = language
+        return response
 
     def render_page(self, changed: Row | None = None) -> HttpResponse:
         subscription, choices = self.subscription, CurrentChoices(self.subscription)

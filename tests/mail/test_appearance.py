@@ -8,7 +8,7 @@ from django.template.base import Variable
 
 from notifications.channels.base import HTML
 from notifications.delivering.rendering import render
-from notifications.delivering.rendering.frame import Frame
+from notifications.delivering.rendering.frame import Frame, get_words
 from notifications.delivering.rendering.layout import Layout
 from notifications.delivering.rendering.undeclared_variables import walk_variables
 from notifications.events import NotificationPriority
@@ -52,7 +52,7 @@ DIGEST = {
 
 
 def _render(places, theme, priority, **values):
-    layout = Layout(Frame(theme, priority, "en", "ltr"), FOOTER, "Your orders")
+    layout = Layout(Frame(theme, priority, "en", "ltr", get_words("en")), FOOTER, "Your orders")
     layout.read_variables({"action_url": "/orders/1", "action_label": "See the order"})
     layout.add_part("subject.txt", f"Order 17 of {LONG_WORD}")
     layout.add_part("txt", TEXT)

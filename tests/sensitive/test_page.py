@@ -25,7 +25,7 @@ def test_the_recipient_reads_the_content(site, reader, client):
     client.force_login(reader)
     response = client.get(url)
     assert response.status_code == 200
-    assert "<h1>Your result, Ada Zebrowska</h1>" in response.content.decode()
+    assert '<h1 lang="en" dir="ltr">Your result, Ada Zebrowska</h1>' in response.content.decode()
     assert f"The code is {CODE}." in response.content.decode()
 
 
@@ -167,7 +167,7 @@ def test_the_inbox_shows_the_name_in_its_list_and_the_content_on_its_page(site, 
     assert "Test result" in listed
     assert CODE not in listed
     response = client.get(reverse("notifications:inbox-item", args=[InboxItem.objects.get().pk]))
-    assert f"<h1>Result {CODE}</h1>" in response.content.decode()
+    assert f'<h1 dir="auto">Result {CODE}</h1>' in response.content.decode()
     assert "no-store" in response["Cache-Control"]
 
 

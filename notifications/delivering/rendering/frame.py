@@ -3,6 +3,10 @@
 from dataclasses import dataclass, fields
 from functools import cached_property
 
+from django.utils import translation
+from django.utils.translation import gettext as _
+
+from notifications.core.languages import cache_by_language, get_direction
 from notifications.events import NotificationPriority
 from notifications.mail import Theme
 
@@ -14,11 +18,43 @@ PRIORITY_COLORS = {
 """The colors of priorities. Each can be read on white. MEDIUM has the color of the theme."""
 
 
+# There is one for each language, so that comparing and hashing it costs nothing.
+@dataclass(frozen=True, eq=False)
+class Words:
+    """Klaxon's own texts in the layout, in one language, which can be another than that of the email."""
+
+    language: str
+    direction: str
+    critical: str
+    important: str
+    open: str
+    choose: str
+    unsubscribe: str
+    unsubscribe_or_choose: str
+
+
+@cache_by_language
+def get_words(language: str) -> Words:
+    """Return Klaxon's own texts in the layout in a language that has a catalogue of them."""
+    with translation.override(language):
+        return Words(
+            language=language,
+            direction=get_direction(language),
+            critical=_("Critical"),
+            important=_("Important"),
+            open=_("Open"),
+            choose=_("Choose what you get"),
+            unsubscribe=_("Unsubscribe"),
+            unsubscribe_or_choose=_("Unsubscribe or choose what you get"),
+        )
+
+
 @dataclass(frozen=True)
 class Frame:
     """What the layout shows regardless of the recipient and the notification.
 
     :param direction: the direction of writing, ``"ltr"`` or ``"rtl"``.
+    :param words: Klaxon's own texts in the layout.
     :param has_reason: whether the footer says why the recipient gets the email.
     :param has_preferences_link: whether the footer has a link that leads only to the preferences.
     :param has_unsubscribe_link: whether the footer has a link to unsubscribe.
@@ -29,6 +65,7 @@ class Frame:
     priority: NotificationPriority
     language: str
     direction: str
+    words: Words
     has_reason: bool = False
     has_preferences_link: bool = False
     has_unsubscribe_link: bool = False

@@ -7,15 +7,14 @@ from functools import cached_property, lru_cache
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from django.conf import settings
 from django.template.defaultfilters import linebreaks_filter
 from django.utils.html import escape
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext as _
 
 from notifications.channels.base import HTML, SUBJECT, TEXT
+from notifications.core.languages import find_own_language, get_direction
 from notifications.core.variants import find_variant
-from notifications.delivering.rendering.frame import FRAME_VARIABLES, Frame
+from notifications.delivering.rendering.frame import FRAME_VARIABLES, Frame, Words, get_words
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.mail.footer import Footer, FooterShape, build_footer
 from notifications.mail.theme import Theme, get_theme
@@ -61,7 +60,7 @@ class Layout:
         The language of the layout must be active.
         """
         self.action_url = find_action_url(variables, self.theme.base_url)
-        self.action_label = str(variables.get("action_label") or "") or (self.action_url and _("Open"))
+        self.action_label = str(variables.get("action_label") or "") or (self.action_url and self.frame.words.open)
         self.preheader = str(variables.get("preheader") or "")
 
     def add_part(self, part: str, text: str) -> None:
@@ -165,12 +164,12 @@ def build_layout(
     """
     notification = delivery.notification
     footer = build_footer(delivery, event, person) if HTML in parts else Footer()
-    frame = _get_frame(get_theme(notification.cluster, event.name), notification.priority, language, footer.shape)
+    theme, words = get_theme(notification.cluster, event.name), get_words(find_own_language(language))
+    frame = _get_frame(theme, notification.priority, language, words, footer.shape)
     return Layout(frame, footer, event.words, variant=find_variant(event, delivery))
 
 
 # Most emails have one of a few frames.
 @lru_cache(maxsize=256)
-def _get_frame(theme: Theme, priority: int, language: str, shape: FooterShape) -> Frame:
-    direction = "rtl" if language.partition("-")[0] in settings.LANGUAGES_BIDI else "ltr"
-    return Frame(theme, NotificationPriority(priority), language, direction, *shape)
+def _get_frame(theme: Theme, priority: int, language: str, words: Words, shape: FooterShape) -> Frame:
+    return Frame(theme, NotificationPriority(priority), language, get_direction(language), words, *shape)

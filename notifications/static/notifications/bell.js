@@ -109,6 +109,8 @@ class NotificationBell extends HTMLElement {
   #build() {
     this.labels = JSON.parse(this.dataset.labels);
     this.language = this.dataset.language;
+    // The panel is placed in the direction of the page; what is in it has that of its language.
+    const { direction } = this.dataset;
     this.badge = make("span", { class: "badge", "aria-hidden": "true", hidden: true });
     this.button = make(
       "button",
@@ -124,18 +126,18 @@ class NotificationBell extends HTMLElement {
       makeBell(),
       this.badge,
     );
-    this.list = make("ul", { class: "list" });
-    this.empty = make("p", { class: "empty" }, this.#say("empty"));
+    this.list = make("ul", { class: "list", dir: direction });
+    this.empty = make("p", { class: "empty", dir: direction }, this.#say("empty"));
     this.allRead = make("button", { type: "button", class: "quiet", hidden: true, onclick: () => this.#readAll() }, this.#say("readAll"));
     this.panel = make(
       "section",
       { id: "panel", class: "panel", part: "panel", "aria-label": this.#say("notifications"), hidden: true },
-      make("header", {}, make("h2", {}, this.#say("notifications")), this.allRead),
+      make("header", { dir: direction }, make("h2", {}, this.#say("notifications")), this.allRead),
       this.list,
       this.empty,
       make(
         "footer",
-        {},
+        { dir: direction },
         make("a", { href: this.dataset.inbox }, this.#say("seeAll")),
         this.dataset.push ? make("a", { href: this.dataset.push }, this.#say("push")) : null,
       ),
@@ -378,7 +380,7 @@ class NotificationBell extends HTMLElement {
 
   #addToast(content) {
     const close = make("button", { type: "button", class: "close", "aria-label": this.#say("close") }, "×");
-    const toast = make("div", { class: "toast" }, content, close);
+    const toast = make("div", { class: "toast", dir: this.dataset.direction }, content, close);
     const remove = () => toast.remove();
     let timer = setTimeout(remove, TOAST_MILLISECONDS);
     // It stays as long as somebody points at it or is in it.
