@@ -10,6 +10,6 @@ DEBUG = False
 ROOT_URLCONF = "tests.live_site.urls"
 MIDDLEWARE = ["tests.live_site.policy.strict_policy", *MIDDLEWARE, "django.middleware.locale.LocaleMiddleware"]
 TEMPLATES = [{**TEMPLATES[0], "DIRS": [Path(__file__).with_name("templates")]}]
-INSTALLED_APPS = [*INSTALLED_APPS]
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.live_site"]
 USE_I18N = True
 NOTIFICATIONS = {**NOTIFICATIONS, "LIVE_REDIS": os.environ.get("KLAXON_LIVE_REDIS", "")}

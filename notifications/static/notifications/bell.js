@@ -178,6 +178,7 @@ class NotificationBell extends HTMLElement {
     this.total = total;
     this.badge.textContent = total > 99 ? "99+" : String(total);
     this.badge.hidden = total === 0;
+    if (total === 0 && this.shadowRoot.activeElement === this.allRead) this.button.focus();
     this.allRead.hidden = total === 0;
     const name = total ? this.#count("unread", total) : this.#say("notifications");
     this.button.setAttribute("aria-label", name);
@@ -303,10 +304,12 @@ class NotificationBell extends HTMLElement {
     this.button.focus();
   }
 
+  /* A button that becomes disabled would lose the focus. */
   async #act(button, item, action) {
-    button.disabled = true;
+    if (button.ariaDisabled === "true") return;
+    button.ariaDisabled = "true";
     await this.#attempt(() => this.live.post(`${item.page}act/${action.name}/`));
-    button.disabled = false;
+    button.ariaDisabled = null;
   }
 
   /* Show a change at once. The stream confirms it with a higher revision. */
@@ -381,7 +384,7 @@ class NotificationBell extends HTMLElement {
   #addToast(content) {
     const close = make("button", { type: "button", class: "close", "aria-label": this.#say("close") }, "×");
     const toast = make("div", { class: "toast", dir: this.dataset.direction }, content, close);
-    const remove = () => toast.remove();
+    const remove = () => this.#removeToast(toast);
     let timer = setTimeout(remove, TOAST_MILLISECONDS);
     // It stays as long as somebody points at it or is in it.
     for (const name of ["pointerenter", "focusin"]) toast.addEventListener(name, () => clearTimeout(timer));
@@ -393,7 +396,15 @@ class NotificationBell extends HTMLElement {
     }
     close.addEventListener("click", remove);
     this.toasts.append(toast);
-    while (this.toasts.children.length > MAX_TOASTS) this.toasts.firstElementChild.remove();
+    while (this.toasts.children.length > MAX_TOASTS) this.#removeToast(this.toasts.firstElementChild);
+  }
+
+  /* The focus of a toast that disappears goes to the next one, or to the bell. */
+  #removeToast(toast) {
+    const hadFocus = toast.contains(this.shadowRoot.activeElement);
+    const next = toast.nextElementSibling ?? toast.previousElementSibling;
+    toast.remove();
+    if (hadFocus) (next?.querySelector(".close") ?? this.button).focus();
   }
 
   #play() {
