@@ -90,40 +90,80 @@ function announce(messages) {
 // What has the focus, which groups are open and what is selected stays the same when the list is replaced.
 function rememberPlace() {
   const active = document.activeElement;
-  const item = active?.closest?.("[data-item]");
-  const items = listItems();
   return {
-    id: active?.id,
+    active,
     isSearch: active?.name === "q",
     selection: active?.name === "q" ? [active.value, active.selectionStart, active.selectionEnd] : null,
-    item: item?.id,
-    index: items.indexOf(item),
-    open: [...document.querySelectorAll("details.group[open]")].map((group) => group.id),
+    focus: inbox().contains(active) ? rememberFocus(active) : null,
+    open: [...document.querySelectorAll("details.group[open]")].flatMap(listIds),
     checked: listBoxes().filter((box) => box.checked).map((box) => box.value),
   };
 }
 
 function restorePlace(place) {
-  for (const id of place.open) document.getElementById(id)?.setAttribute("open", "");
+  for (const id of place.open) document.getElementById(id)?.closest("details.group")?.setAttribute("open", "");
   for (const box of listBoxes()) box.checked = place.checked.includes(box.value);
   if (place.isSearch) {
     const field = document.getElementById("q");
     field.focus();
     field.value = place.selection[0];
     field.setSelectionRange(place.selection[1], place.selection[2]);
-  } else if (place.item) {
-    const items = listItems();
-    const item = document.getElementById(place.item) ?? items[Math.min(place.index, items.length - 1)];
-    item?.querySelector(".title a")?.focus();
-  } else if (place.id) {
-    document.getElementById(place.id)?.focus();
+  } else if (place.active.isConnected) {
+    place.active.focus({ preventScroll: true });
+  } else if (place.focus) {
+    restoreFocus(place.focus);
   }
 }
 
-// --- Items ---------------------------------------------------------------------------------------------------------
+// --- The focus in a list that is replaced --------------------------------------------------------------------------
 
-const listItems = () =>
-  [...document.querySelectorAll("#inbox[data-page=list] [data-item]")].filter((item) => item.checkVisibility());
+const CONTROLS = "a[href], button, input:not([type=hidden]), select, summary";
+const ENTRIES = "[data-item], details.group";
+const REGIONS = [".tools", "nav.filter", ".selected", ".filters", ".pages", ".item-tools"];
+
+const isVisible = (element) => element.checkVisibility();
+const listEntries = () => [...document.querySelectorAll(`#inbox[data-page=list] :is(${ENTRIES})`)].filter(isVisible);
+const listIds = (entry) => [...(entry.matches("[data-item]") ? [entry] : entry.querySelectorAll("[data-item]"))].map((item) => item.id);
+
+/* What a control does, in the same words before and after: the ids of items that it changes are left out. */
+function describe(control) {
+  const value = control.localName === "button" ? control.value.replace(/\d+(,\d+)*/, "") : "";
+  const { localName, name, dataset } = control;
+  return [localName, name, value, dataset.select, control.getAttribute("formaction"), control.getAttribute("href")].join();
+}
+
+function rememberFocus(active) {
+  const entry = active.closest(ENTRIES);
+  return {
+    control: describe(active),
+    ids: entry ? listIds(entry) : [],
+    isGroup: entry?.matches("details.group"),
+    index: listEntries().indexOf(entry),
+    region: REGIONS.find((region) => active.closest(region)),
+  };
+}
+
+/* The item or the group that had the focus. A group of which one item is left is an item. */
+function findEntry({ ids, isGroup }, entries) {
+  const items = ids.map((id) => document.getElementById(id)).filter(Boolean);
+  const groups = items.map((item) => item.closest("details.group"));
+  return (isGroup ? [...groups, ...items] : [...items, ...groups]).find((one) => entries.includes(one));
+}
+
+/* To the same control or, if it has gone, to its neighbour; to the top of the content if there is none. */
+function restoreFocus(focus) {
+  const entries = listEntries();
+  const entry = findEntry(focus, entries);
+  const place = entry ?? (focus.ids.length ? entries[Math.min(focus.index, entries.length - 1)] : null);
+  const region = place ?? (focus.region ? inbox().querySelector(focus.region) : null);
+  const controls = region ? [...region.querySelectorAll(CONTROLS)].filter(isVisible) : [];
+  const control = entry || !place ? controls.find((one) => describe(one) === focus.control) : null;
+  const target = control ?? place?.querySelector(".title a, summary") ?? controls[0];
+  if (target) target.focus();
+  else document.getElementById("content").focus({ preventScroll: true });
+}
+
+// --- Items ---------------------------------------------------------------------------------------------------------
 
 const listBoxes = () => [...document.querySelectorAll("[data-item] input[name=item]")];
 
@@ -275,11 +315,11 @@ function leaveMenu(event) {
 }
 
 function move(step) {
-  const items = listItems();
-  const index = items.indexOf(document.activeElement.closest("[data-item]"));
-  const item = items[index < 0 ? (step > 0 ? 0 : items.length - 1) : index + step];
-  item?.querySelector(".title a").focus();
-  item?.scrollIntoView({ block: "nearest" });
+  const entries = listEntries();
+  const index = entries.indexOf(document.activeElement.closest(ENTRIES));
+  const link = entries[index < 0 ? (step > 0 ? 0 : entries.length - 1) : index + step]?.querySelector(".title a, summary");
+  link?.focus();
+  link?.closest(".item").scrollIntoView({ block: "nearest" });
 }
 
 function press(item, key) {
