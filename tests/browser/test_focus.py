@@ -5,6 +5,7 @@ import pytest
 from notifications.models import InboxItem
 from tests.factories import UserFactory
 from tests.live.site import put
+from tests.processes import until
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -153,3 +154,47 @@ class TestTheCentre:
         put(ann, "Two")
         page.locator("[data-item]").nth(1).wait_for()
         assert focused(page) == "Archived"
+
+
+class TestTheFilters:
+    def test_a_list_of_options_is_used_with_the_arrows(self, open_page, ann):
+        put(ann, "One")
+        page = open_page()
+        page.locator("details.more summary").click()
+        page.locator("select[name=priority]").focus()
+        page.keyboard.press("ArrowDown")
+        page.wait_for_timeout(300)
+        page.keyboard.press("ArrowDown")
+        assert page.evaluate("[document.activeElement.name, document.activeElement.selectedIndex]") == ["priority", 2]
+        assert "priority" not in page.url
+        chosen = page.locator("select[name=priority]").input_value()
+        page.get_by_role("button", name="Apply").press("Enter")
+        page.wait_for_url(f"**priority={chosen}*")
+
+    def test_a_choice_that_is_not_applied_yet_survives_a_new_item(self, open_page, ann):
+        put(ann, "One")
+        page = open_page()
+        page.locator("details.more summary").click()
+        page.locator("select[name=priority]").focus()
+        page.keyboard.press("ArrowDown")
+        put(ann, "Two")
+        page.wait_for_function("() => document.querySelector('notification-bell').total === 2")
+        page.wait_for_timeout(500)
+        assert page.evaluate("document.activeElement.name") == "priority"
+        assert page.locator("[data-item]").count() == 1, "the list waits while somebody chooses"
+        page.keyboard.press("Tab")
+        page.locator("[data-item]").nth(1).wait_for()
+        assert page.locator("select[name=priority]").evaluate("one => one.selectedIndex") == 1
+        assert page.evaluate("document.activeElement.name") == "topic"
+
+    def test_back_shows_the_filters_of_before(self, open_page, ann):
+        put(ann, "One")
+        page = open_page()
+        page.locator("details.more summary").click()
+        page.locator("select[name=priority]").select_option(index=1)
+        page.get_by_role("button", name="Apply").click()
+        page.locator("#inbox .empty").wait_for()
+        page.go_back()
+        page.locator("[data-item]").wait_for()
+        assert page.locator("select[name=priority]").input_value() == ""
+        until(lambda: InboxItem.objects.get().seen_at)

@@ -46,9 +46,11 @@ async function show(url, options = {}, { push = false } = {}) {
   catchUp();
 }
 
-const isBusy = () => isAwaited || document.querySelector("#inbox details.menu[open], dialog[open]") !== null;
+const isBusy = () =>
+  isAwaited || document.querySelector("#inbox details.menu[open], dialog[open], .filters select:focus") !== null;
 
-/* The same page again, because items have changed. It gives way to what the user asks for, and closes no menu. */
+/* The same page again, because items have changed. It gives way to what the user asks for, and closes no menu and no
+   list of options. */
 async function refresh() {
   isStale = isBusy();
   if (isStale) return;
@@ -68,11 +70,15 @@ function catchUp() {
 }
 // When a menu or the help closes. These events do not bubble.
 for (const name of ["toggle", "close"]) document.addEventListener(name, catchUp, { capture: true });
+document.addEventListener("focusout", () => setTimeout(catchUp));
 
 function replace(fresh, page, moves) {
   const place = rememberPlace();
   document.title = page.title;
-  inbox().replaceWith(document.importNode(fresh, true));
+  const next = document.importNode(fresh, true);
+  if (shownAddress === location.href) keepFilters(next);
+  shownAddress = location.href;
+  inbox().replaceWith(next);
   announce(page.querySelector(".messages"));
   if (moves && !place.isSearch) {
     window.scrollTo(0, 0);
@@ -81,6 +87,15 @@ function replace(fresh, page, moves) {
     restorePlace(place);
   }
   prepare();
+}
+
+// The address of the list that is shown. After "back", it differs from the one in the address bar.
+let shownAddress = location.href;
+
+/* Filters that the user has chosen and not applied yet stay. */
+function keepFilters(next) {
+  const filters = inbox().querySelector(".filters");
+  if (filters) next.querySelector(".filters")?.replaceWith(filters);
 }
 
 function announce(messages) {
@@ -247,7 +262,6 @@ document.addEventListener("change", (event) => {
   if (box.dataset?.select === "all") {
     for (const other of listBoxes()) other.checked = box.checked;
   }
-  if (box.closest?.(".filters .fields") && box.matches("select")) box.form.requestSubmit();
 });
 
 let typing;
