@@ -13,7 +13,7 @@ from django.db.models import Q
 
 from notifications.core import clock
 from notifications.inbox.membership import load_visible_clusters
-from notifications.inbox.serializing import serialize_item
+from notifications.inbox.serializing import serialize_items
 from notifications.models import InboxFeed, InboxItem
 from notifications.models.inbox import InboxQuerySet
 from notifications.storage.engine import array_subquery
@@ -122,7 +122,7 @@ def load_feed(user_id: Any, since: Cursor | None = None, limit: int = DEFAULT_LI
         "revision": counts.revision,
         "cursor": str(cursor),
         "counts": counts.as_json(),
-        "items": [serialize_item(row) for row in rows],
+        "items": serialize_items(rows),
         "has_more": has_more,
     }
 

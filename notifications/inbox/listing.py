@@ -131,7 +131,7 @@ class Row:
     @property
     def actions(self) -> list[dict[str, Any]]:
         """The actions that the user may take."""
-        return serialize_actions(self.item, self._viewer.user)
+        return serialize_actions(self.item, self._viewer.user.has_perm)
 
     @property
     def action_taken(self) -> str:

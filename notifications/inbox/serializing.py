@@ -1,17 +1,39 @@
 """Inbox items as JSON, for pages and for hosts with a front end of their own."""
 
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from django.urls import reverse
 
-from notifications.events import NOTIFICATION_EVENTS, NotificationPriority
+from notifications.events import NOTIFICATION_EVENTS, InboxAction, NotificationPriority
+from notifications.inbox.permissions import Permissions, find_permissions
 from notifications.models import InboxItem
 
 TEXT_LENGTH = 500
 
 
-def serialize_item(item: InboxItem) -> dict[str, Any]:
-    """Return an item as JSON. The text of a sensitive event is left out; the page of the item shows it."""
+def load_permissions(items: Iterable[InboxItem]) -> Permissions:
+    """Return, for each recipient, which of the permissions that the offered actions require the recipient has."""
+    required: dict[Any, set[str]] = defaultdict(set)
+    for item in items:
+        for action in _list_offered(item):
+            if action.permission:
+                required[item.recipient_id].add(action.permission)
+    return find_permissions(required)
+
+
+def serialize_items(items: Collection[InboxItem]) -> list[dict[str, Any]]:
+    """Return items as JSON, each with the actions that its recipient may take."""
+    permissions = load_permissions(items)
+    return [serialize_item(item, permissions) for item in items]
+
+
+def serialize_item(item: InboxItem, permissions: Permissions) -> dict[str, Any]:
+    """Return an item as JSON. The text of a sensitive event is left out; the page of the item shows it.
+
+    :param permissions: the result of :func:`load_permissions`.
+    """
     event = NOTIFICATION_EVENTS.named(item.event)
     return {
         "id": item.pk,
@@ -33,24 +55,29 @@ def serialize_item(item: InboxItem) -> dict[str, Any]:
         "read_at": _format_time(item.read_at),
         "archived_at": _format_time(item.archived_at),
         "snoozed_until": _format_time(item.snoozed_until),
-        "actions": serialize_actions(item),
+        "actions": serialize_actions(item, permissions.get(item.recipient_id, ()).__contains__),
         "action_taken": item.action_taken,
     }
 
 
-def serialize_actions(item: InboxItem, user: Any = None) -> list[dict[str, Any]]:
-    """Return the actions that the item still offers, each with its name and its label in the active language.
+def serialize_actions(item: InboxItem, has_permission: Callable[[str], bool]) -> list[dict[str, Any]]:
+    """Return the actions that the user may still take, each with its name and its label in the active language.
 
-    :param user: leaves out the actions for which the user lacks the permission.
+    :param has_permission: returns whether the user has a permission, such as ``user.has_perm``.
     """
+    return [
+        {"name": action.name, "label": str(action.label), "is_primary": action.is_primary}
+        for action in _list_offered(item)
+        if not action.permission or has_permission(action.permission)
+    ]
+
+
+def _list_offered(item: InboxItem) -> list[InboxAction]:
+    """Return the actions that the item still offers, to users with their permissions."""
     event = NOTIFICATION_EVENTS.named(item.event)
     if event is None or item.action_taken:
         return []
-    return [
-        {"name": action.name, "label": str(action.label), "is_primary": action.is_primary}
-        for action in event.inbox_actions
-        if action.name in item.actions and (user is None or not action.permission or user.has_perm(action.permission))
-    ]
+    return [action for action in event.inbox_actions if action.name in item.actions]
 
 
 def _format_time(value: Any) -> str | None:

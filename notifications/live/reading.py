@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import router
@@ -11,7 +11,8 @@ from django.utils import translation
 
 from notifications.inbox.feed import Counts, Cursor, load_counts, load_revisions
 from notifications.inbox.membership import load_visible_clusters
-from notifications.inbox.serializing import serialize_item
+from notifications.inbox.permissions import Permissions
+from notifications.inbox.serializing import load_permissions, serialize_item
 from notifications.live.pool import run_in_pool
 from notifications.live.sessions import Visitor
 from notifications.live.stream import RESYNC, Message, MessageKind
@@ -26,13 +27,17 @@ Position = tuple[Any, Cursor]
 
 @dataclass(frozen=True)
 class Changes:
-    """What has changed in an inbox after a cursor."""
+    """What has changed in an inbox after a cursor.
+
+    :param permissions: the result of :func:`load_permissions` for the items.
+    """
 
     since: Cursor
     cursor: Cursor
     counts: Counts
     items: Sequence[InboxItem]
     has_more: bool
+    permissions: Permissions = field(default_factory=dict)
 
     def write_message(self, visitor: Visitor) -> Message:
         """Return the message for a visitor, with links and labels as in the request that opened the stream."""
@@ -54,7 +59,7 @@ class Changes:
             "revision": self.counts.revision,
             "cursor": str(self.cursor),
             "counts": self.counts.as_json(),
-            "items": [serialize_item(item) for item in self.items],
+            "items": [serialize_item(item, self.permissions) for item in self.items],
             "has_more": self.has_more,
         }
 
@@ -80,6 +85,7 @@ def load_changes(
     found = list_changed(using, windows, ITEMS_PER_MESSAGE + 1)
     keys = {key for pairs in found.values() for _revision, key in pairs}
     items = InboxItem._base_manager.using(using).defer("encrypted").in_bulk(keys) if keys else {}
+    permissions = load_permissions(items.values())
     changes = {}
     for number, (user_id, since) in enumerate(positions):
         pairs, total = found.get(number, []), counts[user_id]
@@ -88,7 +94,7 @@ def load_changes(
         # An item that has changed again in the meantime has a later revision, and follows with that.
         rows = [items[key] for revision, key in pairs if key in items and items[key].revision == revision]
         shown = [row for row in rows if row.cluster_id in visible[user_id]]
-        changes[user_id, since] = Changes(since, cursor, total, shown, has_more)
+        changes[user_id, since] = Changes(since, cursor, total, shown, has_more, permissions)
     return changes
 
 

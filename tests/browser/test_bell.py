@@ -5,6 +5,7 @@ import time
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import Permission
 from django.db import transaction
 from django.utils import timezone
 
@@ -289,3 +290,18 @@ def test_a_sound_is_played_once_in_a_browser(visit, ann):
     for tab in tabs:
         wait_for_badge(tab, "1")
     assert sum(tab.evaluate("played") for tab in tabs) == 1
+
+
+def test_buttons_that_need_a_permission_are_shown_to_those_who_have_it(visit, ann):
+    manager = UserFactory(username="manager")
+    manager.user_permissions.add(Permission.objects.get(codename="change_user"))
+    for user, expected in ((ann, ["Discuss"]), (manager, ["Approve", "Discuss"])):
+        page = visit(user).new_page()
+        put(user, "First", event="leave_requested", actions=["approve", "discuss"])
+        page.goto("/")
+        wait_for_badge(page, "1")
+        bell(page).click()
+        put(user, "Second", event="leave_requested", actions=["approve", "discuss"])
+        page.locator("notification-bell .list li").nth(1).wait_for()
+        buttons = page.locator("notification-bell .list .action").all_text_contents()
+        assert buttons == expected * 2

@@ -5,13 +5,16 @@ from enum import Enum
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import Group, Permission, User
 from django.core.exceptions import ValidationError
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from notifications.delivering.dispatcher import Dispatcher
 from notifications.events import InboxAction, NotificationEvent, NotificationPriority
 from notifications.events.inbox import describe_item
+from notifications.inbox.permissions import find_permissions
 from notifications.manager import NotificationManager
 from notifications.models import Acknowledgement, InboxFeed, InboxItem, Notification
 from notifications.testing import temporary_events
@@ -112,6 +115,39 @@ def test_an_action_requires_its_permission(item: InboxItem, browser: Client) -> 
     assert calls == []
     item.refresh_from_db()
     assert item.action_taken == ""
+
+
+def test_the_feed_has_the_actions_that_the_user_may_take(item: InboxItem, browser: Client, ann: User) -> None:
+    def list_actions() -> list[str]:
+        [shown] = browser.get("/notifications/inbox/feed.json").json()["items"]
+        return [action["name"] for action in shown["actions"]]
+
+    assert list_actions() == ["refuse", "fail", "acknowledge", "dismiss"]
+    permit(ann)
+    assert list_actions() == ["approve", "refuse", "fail", "acknowledge", "dismiss"]
+
+
+@pytest.mark.parametrize(
+    ("backend", "queries"), [("backends.ModelBackend", 1), ("backends.AllowAllUsersModelBackend", 1 + 2 * 4)]
+)
+def test_permissions_of_many_users_are_those_that_django_finds(
+    backend: str, queries: int, db: None, settings: Any
+) -> None:
+    settings.AUTHENTICATION_BACKENDS = [f"django.contrib.auth.{backend}"]
+    group = Group.objects.create(name="managers")
+    group.permissions.add(Permission.objects.get(codename="change_user"))
+    nobody, holder, member, chief, former = users = [User.objects.create_user(f"user{number}") for number in range(5)]
+    permit(holder)
+    member.groups.add(group)
+    User.objects.filter(pk=chief.pk).update(is_superuser=True)
+    permit(former)
+    User.objects.filter(pk=former.pk).update(is_active=False)
+    required = {user.pk: {"auth.change_user"} for user in users}
+    with CaptureQueriesContext(connection) as captured:
+        found = find_permissions(required)
+    assert dict(found) == {user.pk: {"auth.change_user"} for user in (holder, member, chief)}
+    assert len(captured) <= queries
+    assert not find_permissions({})
 
 
 def test_a_refusal_is_shown_and_nothing_is_recorded(item: InboxItem, browser: Client) -> None:
