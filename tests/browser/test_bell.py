@@ -9,7 +9,7 @@ from django.contrib.auth.models import Permission
 from django.db import transaction
 from django.utils import timezone
 
-from notifications.models import InboxItem, LiveMessage
+from notifications.models import Cluster, InboxFeed, InboxItem, LiveMessage
 from tests.factories import UserFactory
 from tests.live.site import put
 from tests.processes import until
@@ -305,3 +305,55 @@ def test_buttons_that_need_a_permission_are_shown_to_those_who_have_it(visit, an
         page.locator("notification-bell .list li").nth(1).wait_for()
         buttons = page.locator("notification-bell .list .action").all_text_contents()
         assert buttons == expected * 2
+
+
+def test_the_items_of_a_cluster_disappear_with_the_membership(open_page, ann):
+    cluster = Cluster.objects.create(name="Orchestra")
+    cluster.members.add(ann)
+    put(ann, "Rehearsal", cluster=cluster)
+    page = open_page()
+    put(ann, "Order 7")
+    wait_for_badge(page, "2")
+    bell(page).click()
+    assert page.locator("notification-bell .list li").count() == 2
+    # A stream that begins after the change has nothing to compare with.
+    page.wait_for_timeout(1000)
+    cluster.members.remove(ann)
+    wait_for_badge(page, "1")
+    assert page.locator("notification-bell .list li .title").all_text_contents() == ["Order 7"]
+
+
+def test_all_tabs_list_the_newest_of_many_new_items(visit, ann):
+    context = visit(ann)
+    tabs = [context.new_page() for _ in range(2)]
+    for tab in tabs:
+        tab.goto("/")
+        wait_until_loaded(tab)
+    put(ann, *[f"Burst {number}" for number in range(80)])
+    for tab in tabs:
+        wait_for_badge(tab, "80")
+        tab.locator("notification-bell .list .title", has_text="Burst 79").wait_for(state="attached")
+    InboxItem.objects.of(ann).mark_read(timezone.now())
+    for tab in tabs:
+        wait_for_badge(tab, "")
+        tab.locator("notification-bell .list .unread").first.wait_for(state="detached")
+
+
+def test_a_database_from_a_backup_is_followed_from_its_revision_on(open_page, ann, site):
+    put(ann, "One")
+    put(ann, "Two")
+    page = open_page()
+    put(ann, "Three")
+    wait_for_badge(page, "3")
+    site.kill()
+    InboxFeed.objects.filter(pk=ann.pk).update(revision=1)
+    InboxItem.objects.exclude(title="One").delete()
+    requests = []
+    page.context.on("request", lambda request: requests.append(request.url) if "/inbox/" in request.url else None)
+    site.start()
+    wait_for_badge(page, "1")
+    requests.clear()
+    page.wait_for_timeout(2000)
+    assert len(requests) <= 2
+    put(ann, "Four")
+    wait_for_badge(page, "2")

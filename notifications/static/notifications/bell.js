@@ -154,15 +154,17 @@ class NotificationBell extends HTMLElement {
   }
 
   /* What the server says. */
-  #receive({ counts, items, isLive }) {
+  #receive({ counts, items, isLive, isWhole }) {
     const added = [];
+    const isAgain = isWhole && this.total !== undefined;
+    if (isWhole) this.items.clear();
     for (const item of items) {
       const known = this.items.get(item.id);
       if (known && known.revision >= item.revision) continue;
       if (!known && isLive && isListed(item) && !item.read_at && !item.seen_at) added.push(item);
       this.items.set(item.id, item);
     }
-    if (counts) this.#renderCount(counts.total, Boolean(isLive) && items.length > 0);
+    if (counts) this.#renderCount(counts.total, isAgain || (Boolean(isLive) && items.length > 0));
     this.#renderList();
     if (added.length) this.#announce(added);
   }

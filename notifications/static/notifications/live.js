@@ -5,8 +5,9 @@
  * closes, another tab takes the lock and continues from its own cursor. In falling order, the stream is server-sent
  * events, a WebSocket, or a request from time to time.
  *
- * Events: "inbox" (detail: revision, counts, items, isLive), "message" (detail: a message of the channel websocket),
- * "end" (the user has signed out).
+ * Events: "inbox" (detail: revision, counts, items, isLive, isWhole), "message" (detail: a message of the channel
+ * websocket), "end" (the user has signed out). If `isWhole` is true, the items are the newest ones of the list, and
+ * others that the page has shown are no longer in it.
  */
 
 const POLL_MILLISECONDS = 30_000;
@@ -60,7 +61,12 @@ export class Live extends EventTarget {
 
   /** Load the newest items and the counts, and continue from there. */
   async load() {
-    this.#receive(await this.#fetchJson(`${this.addresses.feed}?limit=10`), false);
+    const before = this.revision;
+    const message = { ...(await this.#fetchJson(`${this.addresses.feed}?limit=10`)), isWhole: true };
+    // Unless something newer has arrived in the meantime, a lower revision is that of a database from a backup.
+    message.isReset = this.revision === before;
+    this.#receive(message, false);
+    return message;
   }
 
   /** Change items: `name` is "read", "seen", …; `ids` is a list, or "all". */
@@ -104,18 +110,18 @@ export class Live extends EventTarget {
 
   /* One message: from the stream, from another tab, or from the answer to a request. */
   #receive(message, isLive) {
-    if (message.cursor && (this.cursor === null || message.revision >= this.revision)) this.cursor = message.cursor;
-    const isNew = message.revision >= this.revision;
+    const isNew = message.revision >= this.revision || message.isReset;
+    if (message.cursor && (this.cursor === null || isNew)) this.cursor = message.cursor;
     if (isNew) this.revision = message.revision;
     // The counts are absolute, so those of a lower revision are out of date. Items carry their own revisions.
-    const detail = { ...message, counts: isNew ? message.counts : null, isLive };
+    const detail = { ...message, counts: isNew ? message.counts : null, isLive, isWhole: isNew && Boolean(message.isWhole) };
     this.dispatchEvent(new CustomEvent("inbox", { detail }));
   }
 
   #hear({ type, message }) {
     if (type === "end") this.#end(false);
     else if (type === "message") this.#tell(message);
-    else if (type === "inbox") this.#receive(message, Boolean(message.cursor));
+    else if (type === "inbox") this.#receive(message, Boolean(message.cursor) && !message.isWhole);
   }
 
   /* A message is shown once, also if it comes again after a lost connection. */
@@ -228,7 +234,7 @@ export class Live extends EventTarget {
   async #resync() {
     this.#closeTransport();
     try {
-      await this.load();
+      await this.#reload();
     } catch {
       // The stream begins with its last cursor instead.
     }
@@ -264,6 +270,12 @@ export class Live extends EventTarget {
     this.timer = setTimeout(ask, POLL_MILLISECONDS);
   }
 
+  /* Load the newest items for all tabs. */
+  async #reload() {
+    const message = await this.load();
+    if (this.isLeading) this.channel?.postMessage({ type: "inbox", message });
+  }
+
   async #catchUp() {
     try {
       if (this.cursor === null) return await this.load();
@@ -273,7 +285,7 @@ export class Live extends EventTarget {
         if (this.isLeading) this.channel?.postMessage({ type: "inbox", message });
         if (!message.has_more) return undefined;
       }
-      return await this.load();
+      return await this.#reload();
     } catch {
       // It asks again later; a refusal has ended it.
       return undefined;
