@@ -292,6 +292,33 @@ def test_a_sound_is_played_once_in_a_browser(visit, ann):
     assert sum(tab.evaluate("played") for tab in tabs) == 1
 
 
+def test_the_bells_of_other_tabs_come_back_after_a_new_password(visit, ann):
+    ann.set_password("an old placeholder")
+    ann.is_staff = True
+    ann.save()
+    put(ann, "One")
+    context = visit(ann)
+    tabs = [context.new_page() for _ in range(2)]
+    for tab in tabs:
+        tab.goto("/")
+        wait_for_badge(tab, "1")
+    page = context.new_page()
+    page.goto("/admin/password_change/")
+    page.fill("[name=old_password]", "an old placeholder")
+    page.fill("[name=new_password1]", "a new placeholder")
+    page.fill("[name=new_password2]", "a new placeholder")
+    page.locator("main [type=submit], #content [type=submit]").first.click()
+    page.wait_for_url("**/password_change/done/")
+    # The server ends the stream of the old session within a second or two.
+    for tab in tabs:
+        bell(tab).wait_for(state="hidden")
+    put(ann, "Two")
+    for tab in tabs:
+        wait_for_badge(tab, "2")
+    page.goto("/admin/password_change/")
+    assert page.url.endswith("/admin/password_change/"), "the user is still signed in"
+
+
 def test_buttons_that_need_a_permission_are_shown_to_those_who_have_it(visit, ann):
     manager = UserFactory(username="manager")
     manager.user_permissions.add(Permission.objects.get(codename="change_user"))

@@ -157,6 +157,8 @@ class NotificationBell extends HTMLElement {
   #receive({ counts, items, isLive, isWhole }) {
     const added = [];
     const isAgain = isWhole && this.total !== undefined;
+    this.hidden &&= !this.hasEnded;
+    this.hasEnded = false;
     if (isWhole) this.items.clear();
     for (const item of items) {
       const known = this.items.get(item.id);
@@ -174,6 +176,7 @@ class NotificationBell extends HTMLElement {
     this.toasts.replaceChildren();
     this.#close();
     this.hidden = true;
+    this.hasEnded = true;
   }
 
   #renderCount(total, hasChanges) {

@@ -7,7 +7,7 @@
  *
  * Events: "inbox" (detail: revision, counts, items, isLive, isWhole), "message" (detail: a message of the channel
  * websocket), "end" (the user has signed out). If `isWhole` is true, the items are the newest ones of the list, and
- * others that the page has shown are no longer in it.
+ * others that the page has shown are no longer in it. After "end", "inbox" can follow: see #returnLater.
  */
 
 const POLL_MILLISECONDS = 30_000;
@@ -16,6 +16,7 @@ const RETRY_MILLISECONDS = 3_000;
 const UPGRADE_MILLISECONDS = 60_000;
 const MAX_FAILURES = 3;
 const MAX_PAGES = 5;
+const RETURN_MILLISECONDS = [5_000, 15_000];
 
 export class Live extends EventTarget {
   /**
@@ -36,6 +37,7 @@ export class Live extends EventTarget {
 
   async start() {
     if (this.isOpen) return;
+    this.stop();
     this.isOpen = true;
     this.abort = new AbortController();
     // Before the first request, so that nothing that the leading tab hands on meanwhile is missed.
@@ -50,6 +52,8 @@ export class Live extends EventTarget {
   }
 
   stop() {
+    clearTimeout(this.returning);
+    this.returning = null;
     if (!this.isOpen) return;
     this.isOpen = false;
     this.abort.abort();
@@ -142,6 +146,30 @@ export class Live extends EventTarget {
     if (isFirst) this.channel?.postMessage({ type: "end" });
     this.stop();
     this.dispatchEvent(new Event("end"));
+    this.#returnLater(RETURN_MILLISECONDS);
+  }
+
+  /* Users who change their password stay signed in, in a new session. The stream of the old one can end before the
+     browser has the cookie of the new one. A request at once would still have the old cookie, and Django would answer it
+     by deleting the cookie, perhaps the new one. */
+  #returnLater([pause, ...others]) {
+    if (!pause) return;
+    const timer = setTimeout(async () => {
+      const isSignedIn = await this.#isSignedIn();
+      if (this.returning !== timer) return;
+      if (isSignedIn) this.start();
+      else this.#returnLater(others);
+    }, pause);
+    this.returning = timer;
+  }
+
+  async #isSignedIn() {
+    try {
+      const response = await fetch(`${this.addresses.feed}?limit=1`, { credentials: "same-origin", cache: "no-store" });
+      return response.ok && !response.redirected;
+    } catch {
+      return false;
+    }
   }
 
   /* Leading. Without locks (on plain http), each tab asks for itself from time to time, because a browser opens only six
