@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
-from functools import reduce
+from functools import partial, reduce
 from operator import or_
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ from notifications.inbox.filtering import PRIORITY_LABELS, Position
 from notifications.inbox.serializing import serialize_actions
 from notifications.models import InboxItem
 from notifications.models.inbox import InboxQuerySet
+from notifications.sending.permission import has_permission
 
 ENTRIES_PER_PAGE = 20
 # Alike items need no line of their own, so a page may have more items than entries.
@@ -131,7 +132,7 @@ class Row:
     @property
     def actions(self) -> list[dict[str, Any]]:
         """The actions that the user may take."""
-        return serialize_actions(self.item, self._viewer.user.has_perm)
+        return serialize_actions(self.item, partial(has_permission, self._viewer.user))
 
     @property
     def action_taken(self) -> str:

@@ -105,21 +105,21 @@ class TestTheCentre:
         put(ann, "Order 7")
         put(ann, "One", "Two", group_key="week")
         page = open_page()
-        page.locator("details.group summary").click()
+        page.locator("details.group > summary").click()
         press(page, page.get_by_role("button", name="Archive all"))
         assert focused(page) == "Order 7"
 
     def test_after_marking_a_group_as_read_it_stays_in_the_group(self, open_page, ann):
         put(ann, "One", "Two", group_key="week")
         page = open_page()
-        page.locator("details.group summary").click()
+        page.locator("details.group > summary").click()
         press(page, page.locator(".group-tools").get_by_role("button", name="Mark all as read"))
         assert "2 × " in focused(page)
 
     def test_a_group_that_gets_an_item_stays_open_and_keeps_it(self, open_page, ann):
         put(ann, "One", "Two", group_key="week")
         page = open_page()
-        page.locator("details.group summary").click()
+        page.locator("details.group > summary").click()
         page.locator("details.group [data-item] input").first.focus()
         before = page.evaluate("document.activeElement.value")
         put(ann, "Three", group_key="week")

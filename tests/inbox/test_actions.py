@@ -122,9 +122,9 @@ def test_the_feed_has_the_actions_that_the_user_may_take(item: InboxItem, browse
         [shown] = browser.get("/notifications/inbox/feed.json").json()["items"]
         return [action["name"] for action in shown["actions"]]
 
-    assert list_actions() == ["refuse", "fail", "acknowledge", "dismiss"]
+    assert list_actions() == ["refuse", "postpone", "fail", "acknowledge", "dismiss"]
     permit(ann)
-    assert list_actions() == ["approve", "refuse", "fail", "acknowledge", "dismiss"]
+    assert list_actions() == ["approve", "refuse", "postpone", "fail", "acknowledge", "dismiss"]
 
 
 @pytest.mark.parametrize(
