@@ -7,7 +7,8 @@ BARE = $(VENV)-bare
 DEMO = $(VENV)-demo
 SERVE ?= 1
 PORT ?= 8000
-PYTEST ?= $(BIN)/python -m pytest -n 2 -q
+# Many tests wait for processes, so three run at a time on two cores.
+PYTEST ?= $(BIN)/python -m pytest -n 3 --dist worksteal -q
 
 .PHONY: demo test test-sqlite test-postgres test-bare test-matrix test-newest chaos soak bench mails pages translations check format docs audit clean
 
