@@ -23,9 +23,9 @@ EXTRAS = "anymail,bounces,can,celery,dns,encryption,environ,formats,mail,push,re
 SETTINGS = ("tests.settings", "tests.tenant_site.settings", "example_project.settings")
 # What depends on the machine or on an algorithm, and on neither Python nor Django.
 NOT_CORE = (
-    "benchmarks", "can", "celery", "chaos", "coach", "delivering/limits", "delivering/providers", "delivering/test_*",
-    "delivering/workers", "demo", "digests", "docs", "estate", "packaging", "properties", "quality", "races",
-    "residency", "sending/gates", "spool",
+    "benchmarks", "browser", "can", "celery", "chaos", "coach", "delivering/limits", "delivering/providers",
+    "delivering/test_*", "delivering/workers", "demo", "digests", "docs", "estate", "packaging", "properties",
+    "quality", "races", "residency", "sending/gates", "spool",
     "channels/test_answers.py", "channels/test_smtp_matrix.py", "channels/test_smtp_replies.py",
 )  # fmt: skip
 
