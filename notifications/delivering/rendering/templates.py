@@ -257,10 +257,9 @@ def find_template(places: Sequence[Place], part: str, language: str) -> Template
     # not exist costs an exception. The cache belongs to the engine and ends with it.
     cached: dict[Any, Template | None] = vars(engine).setdefault("klaxon_templates", {})
     key = tuple(places), part, language
-    try:
+    if key in cached:
         return cached[key]
-    except KeyError:
-        template = _load_template(engine, *key)
+    template = _load_template(engine, *key)
     if isinstance(engine.template_loaders[0], CachedLoader) and not settings.DEBUG:
         cached[key] = template
     return template
