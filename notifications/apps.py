@@ -40,7 +40,6 @@ class NotificationsConfig(AppConfig):
         from notifications.mail import register_footer_source
         from notifications.mail.finishing import register_finisher
         from notifications.preference_centre import addresses
-        from notifications.preference_centre import links as preference_links
         from notifications.push import signing_out
         from notifications.staff_templates.rendering import render_group
         from notifications.tracking import figures, hits, links, record, webhooks
@@ -67,9 +66,7 @@ class NotificationsConfig(AppConfig):
         signals.recipient_unsubscribed.connect(hits.receive_unsubscription, dispatch_uid="klaxon.tracking.unsubscribed")
         register_periodic_task("late tracking events", 30.0, record.match_late)
         register_footer_source("reason", receipt_reason.get_footer_fields, is_default=True)
-        # A later default is weaker, so the preference centre comes before the page that unsubscribes.
-        register_footer_source("preferences", preference_links.get_footer_fields, is_default=True)
-        register_footer_source("unsubscribe", unsubscribe_links.get_footer_fields, is_default=True)
+        register_footer_source("links", unsubscribe_links.get_footer_fields, is_default=True)
         register_periodic_task("live messages", 60.0, live_cleanup.delete_expired)
         register_periodic_task("address confirmations", 600.0, addresses.delete_expired)
         if celery.is_enabled():

@@ -1,4 +1,4 @@
-"""The signed links with which recipients turn notifications off.
+"""The signed links with which recipients turn notifications off, and open their preferences.
 
 A token names the recipient, the cluster, the notification, the event and the channel by their ids. It contains no
 address, and it does not expire: an old email must still be good for unsubscribing. Its signature proves that it comes
@@ -22,6 +22,7 @@ from notifications.models import Delivery
 
 SALT = "notifications.unsubscribe"
 URL_NAME = "notifications:unsubscribe"
+PREFERENCES_URL_NAME = "notifications:preferences-link"
 # A point instead of Django's colon, because some mail clients end a link at a colon.
 SEPARATOR = "."
 # json.dumps() would create an encoder for each email.
@@ -79,6 +80,9 @@ def _make_signer(key: str | bytes, fallback_keys: tuple[str | bytes, ...]) -> Si
 def get_footer_fields(delivery: Delivery, event: NotificationEvent, person: Any) -> dict[str, str]:
     """Return the links for the footer of an email. ``unsubscribe_url`` also becomes its ``List-Unsubscribe``.
 
+    Both links have the same token, so whoever can use one can use the other. The theme's ``preferences_url`` takes
+    precedence over Klaxon's page. A site without ``BASE_URL`` or ``notifications.urls`` has no such pages.
+
     A recipient without an account has nothing to choose. An event that reaches users who have opted out cannot be
     turned off, but they can still choose what else they get.
     """
@@ -86,29 +90,19 @@ def get_footer_fields(delivery: Delivery, event: NotificationEvent, person: Any)
         return {}
     notification = delivery.notification
     theme = get_theme(notification.cluster, notification.event)
-    page = get_page_url(delivery, theme.base_url)
-    return {
-        "preferences_url": theme.preferences_url or page,
-        "unsubscribe_url": "" if event.bypasses_preferences else page,
-    }
-
-
-def get_page_url(delivery: Delivery, base_url: str, name: str = URL_NAME) -> str:
-    """Return the URL of a page on which the recipient chooses what they get on the channel of a delivery.
-
-    It is empty if the site has no such page: without ``BASE_URL`` or ``notifications.urls``.
-
-    :param base_url: the address of the site, from the theme of the delivery.
-    :param name: the name of the page's URL pattern, which has the token as its only argument.
-    """
-    notification = delivery.notification
     # A site that only sends may have no URLs at all.
-    path = get_path_parts(getattr(settings, "ROOT_URLCONF", ""), name)
-    if not base_url or path is None:
-        return ""
+    urlconf = getattr(settings, "ROOT_URLCONF", "")
+    page = get_path_parts(urlconf)
+    if not theme.base_url or page is None:
+        return {"preferences_url": theme.preferences_url}
     keys = str(delivery.recipient_id), str(notification.cluster_id)
     token = make_token(LinkTarget(*keys, delivery.notification_id, notification.event, delivery.channel))
-    return f"{base_url}{path[0]}{token}{path[1]}"
+    unsubscribe_url = f"{theme.base_url}{page[0]}{token}{page[1]}"
+    preferences = get_path_parts(urlconf, PREFERENCES_URL_NAME) or page
+    return {
+        "preferences_url": theme.preferences_url or f"{theme.base_url}{preferences[0]}{token}{preferences[1]}",
+        "unsubscribe_url": "" if event.bypasses_preferences else unsubscribe_url,
+    }
 
 
 # Each email has a link, and reverse() takes longer than the signature.

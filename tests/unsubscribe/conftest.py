@@ -6,7 +6,6 @@ from django.core import mail
 from django.test import Client
 
 from notifications.delivering.dispatcher import Dispatcher
-from notifications.mail.footer import FOOTER_SOURCES
 from notifications.manager import NotificationManager
 from tests.factories import UserFactory
 from tests.shop.notification_events import ShopEvents
@@ -26,9 +25,9 @@ def browser():
 
 
 @pytest.fixture
-def no_preference_centre(monkeypatch):
+def no_preference_centre(settings):
     """A site that does not include the preference centre."""
-    monkeypatch.delitem(FOOTER_SOURCES, "preferences")
+    settings.ROOT_URLCONF = "tests.unsubscribe.urls"
 
 
 @pytest.fixture
