@@ -7,6 +7,7 @@ costs little more than the content.
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from functools import lru_cache
+from html import escape
 from typing import Any
 
 from django.template import Context, Node, NodeList, Template
@@ -44,7 +45,10 @@ class LayoutTextNode(Node):
 
     def render(self, context: Context) -> SafeString:
         text: Any = self.read(context["layout"])
-        return conditional_escape(text) if context.autoescape else text
+        if not context.autoescape:
+            return text
+        # conditional_escape() does the same, but it looks for lazy arguments first.
+        return SafeString(escape(text)) if type(text) is str else conditional_escape(text)
 
 
 @lru_cache(maxsize=MAX_TEMPLATES)
