@@ -13,7 +13,7 @@ from benchmarks.figures import Figures, ratio
 from benchmarks.notification_events import BenchEvents
 from benchmarks.place import Place
 from notifications.channels.email import EmailChannel
-from notifications.delivering.rendering import render_delivery
+from notifications.delivering.rendering import get_locale, render_delivery, use_locale
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.models import Delivery
 from notifications.sending.gates import Person
@@ -43,7 +43,9 @@ def make_renderer(event: BenchEvents) -> Callable[[], object]:
     found = NOTIFICATION_EVENTS[event]
 
     def render() -> object:
-        return render_delivery(delivery, found, person, channel)
+        locale = get_locale(person.settings)
+        with use_locale(locale):
+            return render_delivery(delivery, found, person, channel, locale)
 
     render()
     return render

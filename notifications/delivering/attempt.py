@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import groupby, starmap
 from operator import attrgetter, itemgetter
 from typing import Any
 
@@ -40,9 +41,12 @@ from notifications.delivering.providers.choice import SLOW_SECONDS, AttemptResul
 from notifications.delivering.rendering import (
     ReplacementText,
     describe_error,
+    get_locale,
     render_delivery,
     render_replacements,
+    use_locale,
 )
+from notifications.delivering.rendering.templates import Locale
 from notifications.delivering.session import ClaimedDelivery, Group, Session
 from notifications.exceptions import RenderingUnavailable
 from notifications.mail.finishing import finish_messages
@@ -102,32 +106,44 @@ def _prepare(channel: BaseChannel, items: Sequence[ClaimedDelivery], session: Se
     """
     prepared: list[PreparedDelivery] = []
     waiting: list[tuple[Delivery, RenderingUnavailable]] = []
-    dead: list[OutcomePair] = []
+    failed: list[tuple[Delivery, Exception]] = []
     files: Mapping[int, Files] = {}
     if channel.takes_attachments and any(map(attrgetter("delivery.notification.attachment_bytes"), items)):
         notifications = [item.delivery.notification for item in items]
         files = AttachedFile.objects.using(session.using).load_attachments(notifications)
     replacements = _render_replacements(channel, items, session)
-    for item in items:
-        try:
-            replacement = replacements.get(item.delivery.pk)
-            message = _build_message(channel, item, files.get(item.delivery.notification_id, ()), replacement)
-            prepared.append((item.delivery, message))
-        except RenderingUnavailable as error:
-            waiting.append((item.delivery, error))
-        except Exception as error:
-            # A template or a transform queried a database during an outage. The delivery itself may be valid.
-            if isinstance(error, Error) and is_temporary_failure(error):
-                raise
-            # Every other error of a template, a transform or a channel would occur again.
-            is_sensitive = item.delivery.notification.is_sensitive
-            logger.exception("Delivery %s cannot be rendered.", item.delivery.pk, exc_info=not is_sensitive)
-            dead.append(build_dead_letter(item.delivery, Reason.RENDERING, describe_error(error, is_sensitive)))
+    # Most recipients have the same language and time zone, so that these are activated once for many messages.
+    for locale, neighbours in groupby(items, key=_get_locale):
+        with use_locale(locale):
+            for item in neighbours:
+                try:
+                    attachments = files.get(item.delivery.notification_id, ())
+                    message = _build_message(channel, item, locale, attachments, replacements.get(item.delivery.pk))
+                    prepared.append((item.delivery, message))
+                except RenderingUnavailable as error:
+                    waiting.append((item.delivery, error))
+                except Exception as error:
+                    # A template or a transform queried a database during an outage. The delivery itself may be valid.
+                    if isinstance(error, Error) and is_temporary_failure(error):
+                        raise
+                    failed.append((item.delivery, error))
+    dead = list(starmap(_describe_failure, failed))
     if waiting or dead:
         now = session.writer.now()
         outcomes = Outcomes([*dead, *_hold(waiting, now)], now)
         session.writer.count(session.writer.write(outcomes))
     return prepared
+
+
+def _get_locale(item: ClaimedDelivery) -> Locale:
+    return get_locale(item.person.settings)
+
+
+def _describe_failure(delivery: Delivery, error: Exception) -> OutcomePair:
+    """Return a dead letter: every error of a template, a transform or a channel would occur again."""
+    is_sensitive = delivery.notification.is_sensitive
+    logger.error("Delivery %s cannot be rendered.", delivery.pk, exc_info=None if is_sensitive else error)
+    return build_dead_letter(delivery, Reason.RENDERING, describe_error(error, is_sensitive))
 
 
 def _hold(waiting: Sequence[tuple[Delivery, RenderingUnavailable]], now: datetime) -> Iterator[OutcomePair]:
@@ -147,11 +163,15 @@ def _render_replacements(
 
 
 def _build_message(
-    channel: BaseChannel, item: ClaimedDelivery, files: Files, replacement: ReplacementText | Exception | None
+    channel: BaseChannel,
+    item: ClaimedDelivery,
+    locale: Locale,
+    files: Files,
+    replacement: ReplacementText | Exception | None,
 ) -> Any:
     if isinstance(replacement, Exception):
         raise replacement
-    rendered = render_delivery(item.delivery, item.event, item.person, channel, replacement)
+    rendered = render_delivery(item.delivery, item.event, item.person, channel, locale, replacement)
     return channel.prepare(item.delivery, replace(rendered, attachments=files) if files else rendered)
 
 

@@ -11,7 +11,7 @@ from notifications.delivering.rendering.digest import render_digest
 from notifications.delivering.rendering.layout import Layout, build_layout
 from notifications.delivering.rendering.replacements import ReplacementText, put_into_layout
 from notifications.delivering.rendering.sensitive import render_link
-from notifications.delivering.rendering.templates import get_locale, render_notification, use_locale
+from notifications.delivering.rendering.templates import Locale, render_notification
 from notifications.events import NotificationEvent
 from notifications.models import Delivery, Notification
 
@@ -21,27 +21,28 @@ def render_delivery(
     event: NotificationEvent,
     person: Any,
     channel: BaseChannel,
+    locale: Locale,
     replacement: ReplacementText | None = None,
 ) -> Rendered:
     """Return the text of a delivery, in the language and time zone of its recipient.
 
+    :param locale: the language and time zone, which must be active; see ``get_locale()``.
     :param person: the recipient; see ``notifications.sending.gates.Person``.
     :param replacement: the text that a feature has rendered, if it replaces the template files.
     :raises TemplateMissing: if a required part has no template.
     :raises DecryptionFailed: if the text needs a context whose key the site does not have.
     """
-    notification, locale = delivery.notification, get_locale(person.settings)
+    notification = delivery.notification
     parts = channel.required_parts, channel.optional_parts
     is_sensitive = notification.is_sensitive
-    with use_locale(locale):
-        layout = build_layout(delivery, event, person, [*parts[0], *parts[1]], locale[0])
-        # A feature that replaces template files does not know who may see the content of a sensitive event.
-        if replacement is None or is_sensitive:
-            render = _choose_renderer(notification, channel, is_sensitive)
-            rendered = render(notification, event, delivery.channel, parts, person.user, locale, layout)
-        else:
-            rendered = put_into_layout(replacement, layout)
-        completed = complete_text(rendered, channel, layout)
+    layout = build_layout(delivery, event, person, [*parts[0], *parts[1]], locale[0])
+    # A feature that replaces template files does not know who may see the content of a sensitive event.
+    if replacement is None or is_sensitive:
+        render = _choose_renderer(notification, channel, is_sensitive)
+        rendered = render(notification, event, delivery.channel, parts, person.user, locale, layout)
+    else:
+        rendered = put_into_layout(replacement, layout)
+    completed = complete_text(rendered, channel, layout)
     if channel.derived_parts:
         warn_of_clipping(completed.html, delivery)
     return replace(completed, is_sensitive=True) if is_sensitive else completed

@@ -112,10 +112,12 @@ def build_variables(
     if notification.is_sensitive and not reveals_secrets:
         raise ContentIsSensitive(f"The event {event.name!r} is sensitive, so only its recipient may see its content.")
     original = _load_context(notification, locale)
+    cluster = notification.cluster
+    theme = get_theme(cluster, event.name) if layout is None else layout.theme
     variables = {
         "recipient": user,
-        "cluster": notification.cluster,
-        "base_url": get_theme(notification.cluster, event.name).base_url,
+        "cluster": cluster,
+        "base_url": theme.base_url,
         "variant": layout.variant if layout is not None else "",
         **original,
     }
