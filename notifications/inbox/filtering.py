@@ -82,8 +82,8 @@ class Filters:
         values |= {name: value for name, value in changes.items() if name not in values}
         return urlencode({name: value for name, value in values.items() if value})
 
-    def apply(self, items: InboxQuerySet, user: Any, clusters: Mapping[str, Any], now: datetime) -> InboxQuerySet:
-        """Return those of the items that the user wants to see.
+    def narrow(self, items: InboxQuerySet, clusters: Mapping[str, Any], now: datetime) -> InboxQuerySet:
+        """Return those of the items that the user wants to see, whatever words they contain.
 
         :param clusters: the clusters that the user sees, by their keys as texts.
         """
@@ -96,7 +96,7 @@ class Filters:
             chosen = chosen.filter(priority=PRIORITIES[self.priority])
         if self.cluster:
             chosen = chosen.filter(cluster=clusters[self.cluster]) if self.cluster in clusters else chosen.none()
-        return chosen.search(self.q, user) if self.q else chosen
+        return chosen
 
     def _choose_tab(self, items: InboxQuerySet, now: datetime) -> InboxQuerySet:
         if self.show == "archived":

@@ -23,6 +23,7 @@ from notifications.inbox.serializing import serialize_actions
 from notifications.models import InboxItem
 from notifications.models.inbox import InboxQuerySet
 from notifications.sending.permission import has_permission
+from notifications.storage.engine import array_subquery
 
 ENTRIES_PER_PAGE = 20
 # Alike items need no line of their own, so a page may have more items than entries.
@@ -32,6 +33,8 @@ MAX_GROUPED_ITEMS = 200
 # The groups of the day in which a page begins that are known to be on the pages before.
 MAX_PASSED_GROUPS = 200
 MAX_PINNED = 5
+# The items that a search reads before it uses the index of words.
+MAX_SCANNED_ITEMS = 1000
 PREVIEW_LENGTH = 160
 # Other priorities are not worth a word in each line.
 SHOWN_PRIORITIES = ("critical", "high")
@@ -210,26 +213,44 @@ class Listing:
         return [row for entry in entries for row in entry.rows]
 
 
-def load_listing(items: InboxQuerySet, viewer: Viewer, after: Position | None, has_pinned: bool) -> Listing:
-    """Return a page of items. It takes up to four queries, and a fifth if the groups have very many items.
+def load_listing(
+    items: InboxQuerySet, viewer: Viewer, after: Position | None, has_pinned: bool, text: str = ""
+) -> Listing:
+    """Return a page of items. It takes up to six queries, and a seventh if the groups have very many items.
 
     A group is on the page of its newest item, with all its items.
 
     :param after: where the page begins; None for the first one.
+    :param text: the words that the items contain; empty for all items.
     """
     ordered = items.order_by("-created_at", "-pk").defer("encrypted")
     pinned = list(ordered.filter(priority=NotificationPriority.CRITICAL).unread()[:MAX_PINNED]) if has_pinned else []
     rest = ordered.exclude(pk__in=[item.pk for item in pinned]) if pinned else ordered
-    following = rest.filter(after.is_passed, ~_is_in_any(_load_passed_groups(rest, after))) if after else rest
-    found = list(following[: MAX_ITEMS + 1])
+    matching = rest.scan(text) if text else rest
+    following = rest.filter(after.is_passed, ~_is_in_any(_load_passed_groups(matching, after))) if after else rest
+    found = _search(following, text, viewer.user) if text else list(following[: MAX_ITEMS + 1])
     days, count = arrange([Row(item, viewer) for item in found[:MAX_ITEMS]], viewer.now)
-    complete_groups([entry for day in days for entry in day.entries if entry.group], rest, viewer)
+    complete_groups([entry for day in days for entry in day.entries if entry.group], matching, viewer)
     has_more = count < len(found)
     return Listing(
         [Entry([Row(item, viewer)], count=1) for item in pinned] if after is None else [],
         days,
         Position(found[count - 1].created_at, found[count - 1].pk) if has_more else None,
     )
+
+
+def _search(items: InboxQuerySet, text: str, user: Any) -> list[InboxItem]:
+    """Return the first items that contain the words of a text.
+
+    An index of words does not know the order of the items, and of a frequent word it finds far more items than a page
+    has. So the first items are tried without it.
+    """
+    first = list(items.values_list("pk", flat=True)[:MAX_SCANNED_ITEMS])
+    among_first = items.filter(pk__in=array_subquery(first, InboxItem._meta.pk, items.db))
+    found = list(among_first.scan(text)[: MAX_ITEMS + 1])
+    if len(found) > MAX_ITEMS or len(first) < MAX_SCANNED_ITEMS:
+        return found
+    return list(items.search(text, user)[: MAX_ITEMS + 1])
 
 
 def _load_passed_groups(items: InboxQuerySet, after: Position) -> list[Group]:

@@ -49,8 +49,8 @@ class ListingView(PersonalView):
         return Viewer(self.request.user, self.now, self.cluster_names)
 
     def choose_items(self) -> InboxQuerySet:
-        keys = {str(key): key for key in self.clusters}
-        return self.filters.apply(self.get_items(), self.request.user, keys, self.now)
+        """Return the items that the user wants to see, whatever words they contain."""
+        return self.filters.narrow(self.get_items(), {str(key): key for key in self.clusters}, self.now)
 
 
 class Inbox(ListingView):
@@ -60,7 +60,7 @@ class Inbox(ListingView):
         filters, counts = self.filters, self.load_counts()
         has_pinned = filters.show in ("all", "unread") and not filters.q
         after = Position.parse(request.GET.get("after", ""))
-        listing = load_listing(self.choose_items(), self.viewer, after, has_pinned)
+        listing = load_listing(self.choose_items(), self.viewer, after, has_pinned, filters.q)
         context = {
             "listing": listing,
             "filters": filters,
@@ -107,7 +107,9 @@ class Export(ListingView):
     content_type = file_name = ""
 
     def get(self, request: HttpRequest) -> HttpResponseBase:
-        lines: Any = type(self).export(self.choose_items(), self.cluster_names)
+        items, text = self.choose_items(), self.filters.q
+        chosen = items.search(text, request.user) if text else items
+        lines: Any = type(self).export(chosen, self.cluster_names)
         if isinstance(request, ASGIRequest):
             lines = iterate_in_thread(lines)
         headers = {"Content-Disposition": f'attachment; filename="{self.file_name}"'}

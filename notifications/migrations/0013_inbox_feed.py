@@ -103,7 +103,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='inboxitem',
-            index=models.Index(condition=models.Q(('archived_at__isnull', True)), fields=['recipient', '-created_at', '-id'], name='klaxon_inbox_newest'),
+            index=models.Index(condition=models.Q(('archived_at__isnull', True)), fields=['recipient', '-created_at', '-id', 'event', 'topic', 'cluster', 'priority', 'snoozed_until'], name='klaxon_inbox_newest'),
         ),
         migrations.AddIndex(
             model_name='inboxitem',

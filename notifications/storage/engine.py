@@ -180,6 +180,14 @@ class Engine(ABC):
         """
 
     @abstractmethod
+    def match_inbox_row(self, words: Sequence[str]) -> tuple[str, list[str]]:
+        """Return the condition of inbox items that contain all these words, and its parameters, without an index."""
+
+    @abstractmethod
+    def prefer_index(self, name: str) -> str:
+        """Return what follows the name of a table in ``FROM`` so that this index is used, if the database needs it."""
+
+    @abstractmethod
     def is_unreachable(self, error: Error) -> bool:
         """Return whether an error means that the database cannot be reached, not that it refuses a statement."""
 

@@ -109,6 +109,13 @@ class PostgresEngine(Engine):
         # The cast does not parse the key into words. to_tsquery() changes the case of words as the column does.
         return "klaxon_inboxitem.search @@ (%s::tsquery && to_tsquery('simple', %s))", [f"'{key}'", query]
 
+    def match_inbox_row(self, words: Sequence[str]) -> tuple[str, list[str]]:
+        query = " & ".join(f"'{word}':*" for word in words)
+        return "klaxon_inboxitem.search @@ to_tsquery('simple', %s)", [query]
+
+    def prefer_index(self, name: str) -> str:
+        return ""
+
     def is_unreachable(self, error: Error) -> bool:
         state = get_sqlstate(error.__cause__)
         return state is None or state.startswith(POSTGRES_UNREACHABLE)

@@ -110,6 +110,14 @@ class SQLiteEngine(Engine):
         query = f'recipient_id : "{key}" AND {{title body}} : ({terms})'
         return f"+klaxon_inboxitem.id IN ({found})", [query]  # noqa: S608 - constant SQL
 
+    def match_inbox_row(self, words: Sequence[str]) -> tuple[str, list[str]]:
+        # As the tokenizer of the FTS5 table does, without regard to case. An underscore separates words.
+        conditions = ["(klaxon_inboxitem.title || ' ' || klaxon_inboxitem.body) REGEXP %s"] * len(words)
+        return " AND ".join(conditions), [rf"(?i)(?<![^\W_]){word}" for word in words]
+
+    def prefer_index(self, name: str) -> str:
+        return f"INDEXED BY {name}"
+
     def is_unreachable(self, error: Error) -> bool:
         return get_sqlite_code(error.__cause__) in SQLITE_UNREACHABLE
 

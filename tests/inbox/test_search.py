@@ -1,5 +1,7 @@
 """Full-text search: the same answers on both databases."""
 
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -7,7 +9,10 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 
+from notifications.inbox import listing
 from notifications.models import InboxItem
+from notifications.models.inbox import InboxQuerySet
+from tests.inbox.conftest import NOON
 
 
 @pytest.fixture
@@ -50,11 +55,13 @@ def test_items_are_found_by_the_beginnings_of_their_words(
     text: str, expected: list[str], ann: User, texts: None
 ) -> None:
     assert sorted(InboxItem.objects.search(text, ann).values_list("title", flat=True)) == expected
+    assert sorted(InboxItem.objects.of(ann).scan(text).values_list("title", flat=True)) == expected
 
 
 def test_a_title_in_turkish_is_found_by_its_own_words(ann: User, put: Any) -> None:
     put(ann, title="İstanbul Işık")
     assert InboxItem.objects.search("İstanbul Işık", ann).exists()
+    assert InboxItem.objects.of(ann).scan("İstanbul Işık").exists()
 
 
 def test_only_the_items_of_the_user_are_found(ann: User, bob: User, put: Any) -> None:
@@ -78,6 +85,39 @@ def test_the_page_searches(browser: Client, ann: User, texts: None) -> None:
     assert "Order 1017" in page
     assert "Brandmeldung" not in page
     assert "No notifications match." in browser.get("/notifications/inbox/", {"q": "nowhere"}).content.decode()
+
+
+@pytest.fixture
+def few_scanned(monkeypatch: pytest.MonkeyPatch) -> int:
+    """A search that reads only the newest ten items before it uses the index, with pages of three."""
+    monkeypatch.setattr(listing, "MAX_SCANNED_ITEMS", 10)
+    monkeypatch.setattr(listing, "MAX_ITEMS", 3)
+    return 10
+
+
+@pytest.mark.parametrize(
+    "is_fire", [lambda number: True, lambda number: number % 3 == 0, lambda number: number < 5, lambda number: False]
+)
+def test_the_pages_of_a_search_have_each_item_once(
+    is_fire: Callable[[int], bool], browser: Client, ann: User, put: Any, few_scanned: int
+) -> None:
+    for number in range(31):
+        at = NOON + timedelta(minutes=number)
+        put(ann, title=f"{'Fire' if is_fire(number) else 'Flood'} {number}", created_at=at)
+    found, query = [], "?q=fire"
+    while query:
+        page = browser.get(f"/notifications/inbox/{query}")
+        found += [row.title for row in page.context["listing"].rows]
+        query = page.context["next_query"] and f"?{page.context['next_query']}"
+    assert found == [f"Fire {number}" for number in reversed(range(31)) if is_fire(number)]
+
+
+def test_a_frequent_word_is_found_without_the_index(
+    browser: Client, ann: User, put: Any, few_scanned: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(ann, 12, title="Fire")
+    monkeypatch.setattr(InboxQuerySet, "search", None)
+    assert browser.get("/notifications/inbox/?q=fire").context["listing"].next
 
 
 def test_the_index_survives_all_migrations(db: None) -> None:

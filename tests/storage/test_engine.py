@@ -328,3 +328,20 @@ class TestMatchInboxText:
     def test_any_primary_key_can_own_items(self, engine, owner):
         condition, values = engine.match_inbox_text(["fire"], owner)
         assert fetch(f"SELECT COUNT(*) FROM klaxon_inboxitem WHERE {condition}", values) == [(0,)]
+
+    @pytest.mark.parametrize(
+        ("words", "count"), [(["fire"], 1), (["fi", "sto"], 1), (["ire"], 0), (["fire", "flood"], 0), (["case"], 1)]
+    )
+    def test_a_row_is_matched_alike(self, engine, words, count):
+        item = InboxItem(recipient=UserFactory(), cluster=ClusterFactory(), event="e", priority=3, created_at=NOON)
+        item.title, item.body = "Fire in the store", "snake_case"
+        InboxItem.objects.add_items([item])
+        condition, values = engine.match_inbox_row(words)
+        assert fetch(f"SELECT COUNT(*) FROM klaxon_inboxitem WHERE {condition}", values) == [(count,)]
+
+
+def test_a_preferred_index_exists(engine):
+    """SQLite raises an error if the index cannot be used."""
+    hint = engine.prefer_index("klaxon_inbox_unread")
+    where = "recipient_id = 1 AND read_at IS NULL AND archived_at IS NULL"
+    assert fetch(f"SELECT COUNT(*) FROM klaxon_inboxitem {hint} WHERE {where}", []) == [(0,)]
