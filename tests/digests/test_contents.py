@@ -105,6 +105,13 @@ def test_urgent_notifications_are_listed_as_already_sent(clock, reader):
     assert places == sorted(places)
 
 
+def test_critical_notifications_are_listed_before_later_important_ones(clock, reader):
+    ship(reader, 1, level="critical")
+    ship(reader, 3, level="warning")
+    ship(reader, 2)
+    assert "already sent to you\n- Critical: Order 1" in get_digest(clock).body
+
+
 def test_urgent_notifications_before_the_period_and_of_others_are_not_listed(clock, reader):
     ship(reader, 1, level="critical")
     work()

@@ -19,6 +19,7 @@ PERIODS: Mapping[str, timedelta] = {
 MAX_PERIOD = timedelta(days=31)
 """A user who chooses digests again after a year gets no list of the whole year."""
 MAX_URGENT = 10
+URGENT_ORDER = ("notification__priority", "-notification__created_at", "-pk")
 SENT_ONE_BY_ONE = Q(state=DeliveryState.SENT, notification__digest_kind="")
 NOT_SENT = (DeliveryState.DEAD, DeliveryState.DROPPED, DeliveryState.CANCELLED, DeliveryState.EXPIRED)
 IN_QUIET_HOURS = Q(state=DeliveryState.HELD, reason=Reason.QUIET_HOURS)
@@ -61,7 +62,9 @@ def find_start(notification: Notification, channel: str, user: Any, oldest_item:
 
 
 def load_urgent(notification: Notification, channel: str, user: Any, since: datetime | None) -> list[Delivery]:
-    """Return the urgent deliveries that were sent to a user one by one in the period of a digest, the newest first.
+    """Return the urgent deliveries that were sent to a user one by one in the period of a digest.
+
+    The critical ones come first, then the newest, so that none of them is left out if there are many.
 
     It executes one query, or none if the digest has no period.
 
@@ -75,7 +78,7 @@ def load_urgent(notification: Notification, channel: str, user: Any, since: date
         notification__created_at__gte=since,
         notification__priority__lte=NotificationPriority.HIGH,
     )
-    return list(urgent.select_related("notification").order_by("-notification__created_at", "-pk")[:MAX_URGENT])
+    return list(urgent.select_related("notification").order_by(*URGENT_ORDER)[:MAX_URGENT])
 
 
 def load_figures(
