@@ -248,6 +248,26 @@ def test_without_javascript_there_is_a_link(visit, ann):
     assert re.search(r"/notifications/inbox/$", page.url)
 
 
+@pytest.mark.parametrize("address", [None, "/host.css", "https://example.com/static/notifications/live.js"])
+def test_without_the_rest_of_its_script_it_stays_a_link(address, visit, ann):
+    page = visit(ann).new_page()
+    errors, requests = [], []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
+    page.context.route("**/live.js", lambda route: route.abort())
+    if address:
+        page.route("/", lambda route: route.fulfill(body=name_module(route.fetch().text(), address), status=200))
+    page.goto("/")
+    page.get_by_role("link", name="Notifications").wait_for()
+    until(lambda: page.evaluate("1") and errors)
+    assert not any("example.com" in url for url in requests)
+
+
+def name_module(text, address):
+    """Return a page whose bell names another module than the site's."""
+    return re.sub(r'data-live="[^"]+"', f'data-live="{address}"', text)
+
+
 def test_toasts_do_not_move_for_users_who_prefer_that(open_page, ann):
     page = open_page(reduced_motion="reduce")
     put(ann, "Order 7")

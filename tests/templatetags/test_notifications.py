@@ -2,9 +2,12 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
+from django.contrib.staticfiles import finders
+from django.core.management import call_command
 from django.template import Context, Template
 from django.test import AsyncRequestFactory, RequestFactory
 from django.utils import translation
@@ -77,3 +80,32 @@ def test_every_form_of_plurals_is_there():
     with translation.override("ar"):
         assert set(build_labels()["news"]) == {"zero", "one", "two", "few", "many", "other"}
     assert json.dumps(labels)
+
+
+class TestTheNamesOfItsFiles:
+    """With hashes in them, a browser never combines modules of two versions."""
+
+    STORAGES = {"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"}}
+
+    @pytest.mark.django_db
+    def test_all_contain_their_hashes(self, settings, tmp_path):
+        settings.STORAGES = {**settings.STORAGES, **self.STORAGES}
+        settings.STATIC_ROOT = tmp_path
+        call_command("collectstatic", interactive=False, verbosity=0)
+        names = re.findall(r'"/static/(notifications/\S+)"', render(UserFactory()))
+        assert {re.sub(r"\.[0-9a-f]{12}\.", ".", name) for name in names} == {
+            "notifications/bell.css",
+            "notifications/bell.js",
+            "notifications/live.js",
+        }
+        for name in names:
+            assert re.search(r"\.[0-9a-f]{12}\.", name), name
+            assert (tmp_path / name).exists()
+
+    def test_no_module_imports_a_file_whose_name_it_cannot_know(self):
+        folder = Path(finders.find("notifications/bell.js")).parent
+        modules = [file for file in folder.glob("*.js") if file.name != "template-editor.js"]
+        assert len(modules) >= 5
+        for module in modules:
+            statement = r"""^\s*(import|export)\b[^;()]*["']|\bimport\(\s*["'`]"""
+            assert not re.search(statement, module.read_text(), re.MULTILINE), module.name

@@ -5,8 +5,6 @@
  * no inline style. Host pages set its colours by CSS variables; see bell.css.
  */
 
-import { Live } from "./live.js";
-
 const SHOWN = 10;
 const TOAST_MILLISECONDS = 7_000;
 const MAX_TOASTS = 3;
@@ -61,8 +59,23 @@ function isListed(item) {
   return !item.archived_at && !(item.snoozed_until && new Date(item.snoozed_until) > new Date());
 }
 
+/* The URL of live.js comes from the template tag: with ManifestStaticFilesStorage, the names of files contain their
+   hashes, and a relative import would load a version that a browser has kept from before an upgrade. Only a file beside
+   this one is loaded, so that markup in a text of the page cannot name a script of its own. */
+async function importLive(address) {
+  const folder = (url) => new URL(".", url).href;
+  const url = new URL(address, document.baseURI);
+  if (folder(url) !== folder(import.meta.url)) throw new Error(`${url} is not beside ${import.meta.url}.`);
+  return (await import(url)).Live;
+}
+
 class NotificationBell extends HTMLElement {
-  connectedCallback() {
+  async connectedCallback() {
+    this.listeners = new AbortController();
+    const { signal } = this.listeners;
+    // Until then, and if it fails, the element contains a link to the inbox.
+    const Live = await importLive(this.dataset.live);
+    if (signal.aborted) return;
     if (!this.shadowRoot) this.#build();
     this.live = new Live(
       {
@@ -78,8 +91,6 @@ class NotificationBell extends HTMLElement {
     this.live.addEventListener("inbox", (event) => this.#receive(event.detail));
     this.live.addEventListener("message", (event) => this.#tell(event.detail));
     this.live.addEventListener("end", () => this.#end());
-    this.listeners = new AbortController();
-    const { signal } = this.listeners;
     document.addEventListener("pointerdown", (event) => this.#closeFromOutside(event), { signal });
     // A page in the cache for "back" must not hold the lock.
     addEventListener("pagehide", () => this.live.stop(), { signal });
@@ -90,8 +101,8 @@ class NotificationBell extends HTMLElement {
   }
 
   disconnectedCallback() {
-    this.live.stop();
     this.listeners.abort();
+    this.live?.stop();
     clearInterval(this.clock);
   }
 
