@@ -6,6 +6,7 @@ from datetime import datetime
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, HttpResponseBase, JsonResponse
+from django.middleware.csrf import get_token
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 
@@ -20,7 +21,10 @@ MAX_ITEMS = 1000
 
 
 class Feed(PersonalView):
-    """The counts and the newest items as JSON, or with ``since`` what has changed; see :func:`load_feed`."""
+    """The counts and the newest items as JSON, or with ``since`` what has changed; see :func:`load_feed`.
+
+    With ``token``, the answer also contains the present CSRF token, for pages that are older than the last login.
+    """
 
     raises_login_error = True
 
@@ -32,7 +36,9 @@ class Feed(PersonalView):
             cursor = None if since is None else Cursor.parse(since)
         except ValueError as error:
             return JsonResponse({"error": str(error)}, status=400)
-        return JsonResponse(load_feed(request.user.pk, cursor, int(limit)))
+        # Only if asked for, because Django then renews the cookie.
+        more = {"token": get_token(request)} if "token" in request.GET else {}
+        return JsonResponse({**load_feed(request.user.pk, cursor, int(limit)), **more})
 
 
 class UnreadCount(PersonalView):

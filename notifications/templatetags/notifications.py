@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from django import template
+from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
 from django.middleware.csrf import get_token
 from django.templatetags.static import static
@@ -39,6 +40,7 @@ def notification_bell(
     with use_own_language() as language:
         labels = build_labels()
     path = DEFAULT_SOCKET if socket is True else socket
+    has_hidden_token = settings.CSRF_USE_SESSIONS or settings.CSRF_COOKIE_HTTPONLY
     attributes = {
         "feed": reverse("notifications:inbox-feed"),
         "change": reverse("notifications:inbox-change"),
@@ -52,6 +54,7 @@ def notification_bell(
         # Tabs of the same user share a stream. It differs between users, and says nothing about them.
         "key": salted_hmac("klaxon.live", str(user.pk), algorithm="sha256").hexdigest()[:16],
         "token": get_token(request),
+        "cookie": "" if has_hidden_token else settings.CSRF_COOKIE_NAME,
         "sound": sound,
         "push": reverse("notifications:push") if has_push_channel() else "",
         "toasts": "" if toasts else "off",

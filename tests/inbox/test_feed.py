@@ -17,7 +17,8 @@ from notifications.inbox.membership import load_visible_clusters
 from notifications.models import Cluster, InboxFeed, InboxItem
 from tests.inbox.conftest import NOON
 
-FEED = "/notifications/inbox/feed.json"
+INBOX = "/notifications/inbox/"
+FEED = f"{INBOX}feed.json"
 
 
 def read_all(user: User, cursor: str, limit: int = 2) -> tuple[list[int], str]:
@@ -52,6 +53,18 @@ def test_each_change_is_read_once_in_its_order(ann: User, put: Any) -> None:
 def test_a_large_transaction_is_read_in_pages(ann: User, put: Any) -> None:
     rows = put(ann, 7)
     assert read_all(ann, "0", limit=3) == ([row.pk for row in rows], "1")
+
+
+def test_the_csrf_token_is_there_if_asked_for(ann: User) -> None:
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(ann)
+    answer = browser.get(FEED)
+    assert "token" not in answer.json()
+    assert "csrftoken" not in answer.cookies, "the cookie is not renewed by each request"
+    token = browser.get(FEED, {"token": "1"}).json()["token"]
+    change = {"do": "read", "all": "1"}
+    assert browser.post(f"{INBOX}change/", change).status_code == 403
+    assert browser.post(f"{INBOX}change/", {**change, "csrfmiddlewaretoken": token}).status_code == 302
 
 
 @pytest.mark.parametrize("since", ["", "-", "x", "1-", "-1", "1-x", "1.5", "9" * 30, "1-2-3", "٣"])

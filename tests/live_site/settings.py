@@ -1,5 +1,6 @@
 """The settings of the host: those of the suite, with pages of its own and a strict Content Security Policy."""
 
+import json
 import os
 from pathlib import Path
 
@@ -12,4 +13,6 @@ MIDDLEWARE = ["tests.live_site.policy.strict_policy", *MIDDLEWARE, "django.middl
 TEMPLATES = [{**TEMPLATES[0], "DIRS": [Path(__file__).with_name("templates")]}]
 INSTALLED_APPS = [*INSTALLED_APPS, "tests.live_site"]
 USE_I18N = True
+# Other settings of a test, as JSON.
+vars().update(json.loads(os.environ.get("KLAXON_SETTINGS", "{}")))
 NOTIFICATIONS = {**NOTIFICATIONS, "LIVE_REDIS": os.environ.get("KLAXON_LIVE_REDIS", "")}

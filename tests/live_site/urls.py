@@ -9,6 +9,7 @@ urlpatterns = [
     path("", host),
     path("host.css", styles),
     path("csp-report/", report),
+    path("login/", views.LoginView.as_view(template_name="host.html", next_page="/")),
     path("logout/", views.LogoutView.as_view(next_page="/")),
     path("admin/", admin.site.urls),
     path("notifications/", include("notifications.urls")),

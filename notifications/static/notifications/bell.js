@@ -86,6 +86,7 @@ class NotificationBell extends HTMLElement {
       },
       this.dataset.key,
       this.dataset.token,
+      this.dataset.cookie,
     );
     this.items = new Map();
     this.live.addEventListener("inbox", (event) => this.#receive(event.detail));

@@ -1,6 +1,7 @@
 // The notification centre without reloads, and its keyboard. Every page works without this file, too.
 
 const inbox = () => document.getElementById("inbox");
+const TOKEN = "csrfmiddlewaretoken";
 const status = (text) => {
   const line = document.getElementById("status");
   if (line) line.textContent = text;
@@ -14,21 +15,34 @@ let latest = 0;
 let isAwaited = false;
 let isStale = false;
 
-async function load(url, options) {
-  const response = await fetch(url, { headers: { Accept: "text/html" }, credentials: "same-origin", ...options });
+async function load(url, body) {
+  const options = { headers: { Accept: "text/html" }, credentials: "same-origin" };
+  const response = body ? await send(url, body, options) : await fetch(url, options);
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
   return { response, page, fresh: page.getElementById("inbox") };
 }
 
+/* Send a form. A login in another tab has changed the token of forms: then nothing was done, and it is sent again with
+   the token of a fresh page. */
+async function send(address, body, options) {
+  const response = await fetch(address, { method: "POST", body, ...options });
+  if (response.status !== 403) return response;
+  const token = (await load(location.href)).page.getElementsByName(TOKEN)[0]?.value;
+  if (!token) return response;
+  for (const field of document.getElementsByName(TOKEN)) field.value = token;
+  body.set(TOKEN, token);
+  return fetch(address, { method: "POST", body, ...options });
+}
+
 /* What the user asks for. */
-async function show(url, options = {}, { push = false } = {}) {
+async function show(url, { body = null, push = false } = {}) {
   const number = ++latest;
   isAwaited = true;
   let loaded;
   try {
-    loaded = await load(url, options);
+    loaded = await load(url, body);
   } catch {
-    location.assign(options.method ? location.href : url);
+    location.assign(body ? location.href : url);
     return;
   }
   if (number !== latest) return;
@@ -36,7 +50,7 @@ async function show(url, options = {}, { push = false } = {}) {
   const { response, page, fresh } = loaded;
   if (!fresh) {
     // A login page or an error page.
-    location.assign(response.redirected || !options.method ? response.url : location.href);
+    location.assign(response.redirected || !body ? response.url : location.href);
     return;
   }
   const target = new URL(response.url);
@@ -185,13 +199,8 @@ const listBoxes = () => [...document.querySelectorAll("[data-item] input[name=it
 function post(form, values = {}) {
   const body = new FormData(form);
   for (const [name, value] of Object.entries(values)) body.set(name, value);
-  return fetch(form.getAttribute("action"), {
-    method: "POST",
-    body,
-    headers: { Accept: "application/json" },
-    credentials: "same-origin",
-    keepalive: true,
-  });
+  const options = { headers: { Accept: "application/json" }, credentials: "same-origin", keepalive: true };
+  return send(form.getAttribute("action"), body, options);
 }
 
 async function open(item) {
@@ -204,7 +213,7 @@ async function open(item) {
     return;
   }
   await reading?.catch(() => {});
-  show(item.querySelector(".title a").href, {}, { push: true });
+  show(item.querySelector(".title a").href, { push: true });
 }
 
 function markSeen() {
@@ -234,9 +243,9 @@ document.addEventListener("submit", (event) => {
   const action = button?.hasAttribute("formaction") ? button.formAction : form.action;
   if (form.method === "get") {
     const query = new URLSearchParams([...data].filter(([, value]) => value));
-    show(`${action.split("?")[0]}?${query}`, {}, { push: true });
+    show(`${action.split("?")[0]}?${query}`, { push: true });
   } else {
-    show(action, { method: "POST", body: data });
+    show(action, { body: data });
   }
 });
 
@@ -253,7 +262,7 @@ document.addEventListener("click", (event) => {
     open(item);
   } else if (link.pathname === document.querySelector(".brand")?.pathname || link.closest("nav, .back, .empty")) {
     event.preventDefault();
-    show(link.href, {}, { push: true });
+    show(link.href, { push: true });
   }
 });
 

@@ -18,17 +18,21 @@ const MAX_FAILURES = 3;
 const MAX_PAGES = 5;
 const RETURN_MILLISECONDS = [5_000, 15_000];
 
+const isRefused = (response) => response.status === 401 || response.status === 403 || response.redirected;
+
 export class Live extends EventTarget {
   /**
    * @param {object} addresses - `feed`, `change`, and, if the site has them, `stream` and `socket`: paths.
    * @param {string} key - a text that differs between users.
-   * @param {string} token - the CSRF token.
+   * @param {string} token - the CSRF token of the page.
+   * @param {string} cookie - the name of the cookie that contains the present token, if scripts can read it.
    */
-  constructor(addresses, key, token) {
+  constructor(addresses, key, token, cookie = "") {
     super();
     this.addresses = addresses;
     this.name = `notifications:${key}`;
     this.token = token;
+    this.cookie = cookie;
     this.cursor = null;
     this.revision = -1;
     this.told = new Set();
@@ -83,32 +87,48 @@ export class Live extends EventTarget {
 
   /** Send a form, and take the counts from the answer. */
   async post(address, body = new URLSearchParams()) {
-    const answer = await this.#fetchJson(address, {
-      method: "POST",
-      body,
-      headers: { "X-CSRFToken": this.token },
-      // The request is completed even if the page is left.
-      keepalive: true,
-    });
+    let response = await this.#send(address, body, this.#findToken());
+    // A login in another tab has changed the token. Nothing was done, so the form can be sent again.
+    if (response.status === 403) response = await this.#send(address, body, await this.#loadToken());
+    const answer = await this.#readJson(response);
     const counts = { revision: answer.revision, counts: answer.counts, items: [] };
     this.#receive(counts, false);
     this.channel?.postMessage({ type: "inbox", message: counts });
     return answer;
   }
 
-  async #fetchJson(address, options = {}) {
-    const response = await fetch(address, {
-      credentials: "same-origin",
-      cache: "no-store",
-      signal: options.keepalive ? undefined : this.abort?.signal,
-      ...options,
-      headers: { Accept: "application/json", ...options.headers },
-    });
-    if (response.status === 401 || response.status === 403 || response.redirected) {
-      if (!options.method) this.#end();
-      throw new Error("The user is not signed in, or may not do this.");
-    }
-    if (!response.ok) throw new Error(`${address} answered ${response.status}.`);
+  /* The token is a field of the form, because a site can give the header another name. */
+  #send(address, body, token) {
+    body.set("csrfmiddlewaretoken", token);
+    // With `keepalive`, the request is completed even if the page is left.
+    return this.#fetch(address, { method: "POST", body, keepalive: true });
+  }
+
+  #findToken() {
+    const start = `${this.cookie}=`;
+    const pair = this.cookie ? document.cookie.split("; ").findLast((one) => one.startsWith(start)) : null;
+    return pair ? pair.slice(start.length) : this.token;
+  }
+
+  async #loadToken() {
+    this.token = (await this.#fetchJson(`${this.addresses.feed}?limit=1&token=1`)).token;
+    return this.token;
+  }
+
+  #fetch(address, options) {
+    const headers = { Accept: "application/json" };
+    return fetch(address, { credentials: "same-origin", cache: "no-store", headers, ...options });
+  }
+
+  async #fetchJson(address) {
+    const response = await this.#fetch(address, { signal: this.abort?.signal });
+    if (isRefused(response)) this.#end();
+    return this.#readJson(response);
+  }
+
+  async #readJson(response) {
+    if (isRefused(response)) throw new Error("The user is not signed in, or may not do this.");
+    if (!response.ok) throw new Error(`${response.url} answered ${response.status}.`);
     return response.json();
   }
 

@@ -21,11 +21,17 @@ function encode(buffer) {
 }
 
 async function post(address, values) {
-  const response = await fetch(address, {
-    method: "POST",
-    body: new URLSearchParams(values),
-    headers: { "X-CSRFToken": page.dataset.token },
-  });
+  const send = () => {
+    const body = new URLSearchParams({ ...values, csrfmiddlewaretoken: page.dataset.token });
+    return fetch(address, { method: "POST", body });
+  };
+  let response = await send();
+  if (response.status === 403) {
+    // A login in another tab has changed the token. A fresh page has the new one.
+    const fresh = new DOMParser().parseFromString(await (await fetch(location.href)).text(), "text/html");
+    page.dataset.token = fresh.querySelector("[data-push]")?.dataset.token ?? page.dataset.token;
+    response = await send();
+  }
   if (!response.ok) throw new Error(`${address} answered ${response.status}.`);
 }
 
