@@ -297,11 +297,45 @@ def test_a_live_message_is_a_toast_and_not_in_the_list(open_page, ann):
     assert page.locator("notification-bell .list li").count() == 0
 
 
+COUNT_SOUNDS = (
+    "window.played = 0; HTMLMediaElement.prototype.play = () => { window.played += 1; return Promise.resolve(); };"
+)
+
+
+def test_two_bells_of_a_page_announce_a_notification_once(visit, ann):
+    context = visit(ann, viewport={"width": 1280, "height": 800})
+    context.add_init_script(COUNT_SOUNDS)
+    page = context.new_page()
+    page.goto("/?bells=1&sound=1")
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('notification-bell')].every((bell) => bell.total !== undefined)"
+    )
+    for number, width in ((1, 1280), (2, 360)):
+        page.set_viewport_size({"width": width, "height": 800})
+        put(ann, f"Order {number}")
+        page.wait_for_function(
+            "number => [...document.querySelectorAll('notification-bell')].every((bell) => bell.total === number)",
+            arg=number,
+        )
+        page.locator("notification-bell .toast:visible", has_text=f"Order {number}").wait_for()
+        said = page.locator("notification-bell .spoken[role=status]").all_text_contents()
+        assert said.count(f"Order {number}") == 1
+        assert page.locator("notification-bell .toast").count() == number
+        assert page.evaluate("played") == number
+    bell(page).locator("visible=true").click()
+    assert page.locator("notification-bell .toast").count() == 0, "one list shows what the toasts of both have shown"
+    message = LiveMessage(user=ann, expires_at=timezone.now() + timedelta(minutes=1))
+    message.content = {"title": "The import has finished", "text": "40 rows", "url": ""}
+    with transaction.atomic():
+        LiveMessage.objects.add_messages([message])
+    page.locator("notification-bell .toast", has_text="40 rows").wait_for()
+    page.wait_for_timeout(300)
+    assert page.locator("notification-bell .toast").count() == 1
+
+
 def test_a_sound_is_played_once_in_a_browser(visit, ann):
     context = visit(ann)
-    context.add_init_script(
-        "window.played = 0;HTMLMediaElement.prototype.play = () => { window.played += 1; return Promise.resolve(); };"
-    )
+    context.add_init_script(COUNT_SOUNDS)
     tabs = [context.new_page() for _ in range(2)]
     for tab in tabs:
         tab.goto("/?sound=1")

@@ -69,6 +69,15 @@ async function importLive(address) {
   return (await import(url)).Live;
 }
 
+/* The bells of this page, for example one in the header for phones and one in that for large screens. */
+const bells = new Set();
+
+/* The one bell that announces what is new: that whose list is open, or the first one that the user sees. */
+function findAnnouncer() {
+  const all = [...bells];
+  return all.find((bell) => !bell.panel.hidden) ?? all.find((bell) => bell.checkVisibility()) ?? all[0];
+}
+
 class NotificationBell extends HTMLElement {
   async connectedCallback() {
     this.listeners = new AbortController();
@@ -98,10 +107,12 @@ class NotificationBell extends HTMLElement {
     addEventListener("pageshow", (event) => event.persisted && this.live.start(), { signal });
     document.addEventListener("visibilitychange", () => this.#renderTimes(), { signal });
     this.clock = setInterval(() => this.#renderTimes(), 60_000);
+    bells.add(this);
     this.live.start();
   }
 
   disconnectedCallback() {
+    bells.delete(this);
     this.listeners.abort();
     this.live?.stop();
     clearInterval(this.clock);
@@ -345,7 +356,7 @@ class NotificationBell extends HTMLElement {
   #open() {
     this.panel.hidden = false;
     this.button.setAttribute("aria-expanded", "true");
-    this.toasts.replaceChildren();
+    for (const bell of bells) bell.toasts.replaceChildren();
     this.#renderTimes();
     const unseen = [...this.items.values()].filter((item) => isListed(item) && !item.seen_at).map((item) => item.id);
     if (unseen.length) this.#attempt(() => this.live.change("seen", unseen));
@@ -370,7 +381,7 @@ class NotificationBell extends HTMLElement {
   /* Toasts, in tabs that the user sees. The text is in a live region, which is polite and takes no focus. */
   #announce(items) {
     if (this.live.isLeading && this.dataset.sound) this.#play();
-    if (document.visibilityState !== "visible") return;
+    if (document.visibilityState !== "visible" || findAnnouncer() !== this) return;
     const isOne = items.length === 1;
     const text = isOne ? items[0].title || items[0].label : this.#count("news", items.length);
     this.status.textContent = text;
@@ -388,7 +399,7 @@ class NotificationBell extends HTMLElement {
 
   /* A message that is not in the list. */
   #tell({ title, text, url }) {
-    if (document.visibilityState !== "visible") return;
+    if (document.visibilityState !== "visible" || findAnnouncer() !== this) return;
     this.status.textContent = title;
     if (this.dataset.toasts === "off") return;
     const words = [
