@@ -772,6 +772,29 @@ def test_the_docstring_lists_every_check():
         assert number in checks.__doc__
 
 
+class TestStaticFilesW013:
+    def test_files_that_are_found_are_not_reported(self):
+        assert found("W013") == []
+
+    def test_a_site_with_the_pages_and_without_static_files_is_reported(self, settings):
+        settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app != "django.contrib.staticfiles"]
+        [message] = found("W013")
+        assert message.hint.startswith("Add 'django.contrib.staticfiles' to INSTALLED_APPS")
+
+    def test_a_site_that_does_not_look_into_apps_is_reported(self, settings):
+        settings.STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder"]
+        [message] = found("W013")
+        assert "AppDirectoriesFinder" in message.hint
+
+    @pytest.mark.parametrize("urlconf", ["django.contrib.auth.urls", None])
+    def test_a_site_without_the_pages_needs_no_static_files(self, urlconf, settings):
+        settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app != "django.contrib.staticfiles"]
+        settings.ROOT_URLCONF = urlconf
+        if urlconf is None:
+            del settings.ROOT_URLCONF
+        assert found("W013") == []
+
+
 @pytest.mark.skipif("connection.vendor != 'postgresql'", reason="only PostgreSQL has pools")
 class TestPoolsW004:
     @pytest.mark.parametrize(
