@@ -122,6 +122,31 @@ def test_the_controls_of_a_row_are_there_without_a_mouse(open_centre, ann):
     until(lambda: load("One").archived_at)
 
 
+def test_the_menu_of_a_row_is_opened_used_and_left_by_keyboard(open_centre, ann):
+    put(ann, "One")
+    put(ann, "Two")
+    page = open_centre()
+    press, menu = page.keyboard.press, page.locator("[data-item] .menu").first
+    press("j")
+    tab_to(page, "[data-item] .menu > summary", 1)
+    assert focused(page) == "Two"
+    for key in ("Enter", "Space"):
+        press(key)
+        assert menu.evaluate("one => one.open")
+        tab_to(page, "[data-item] .menu button", 1)
+        press("Tab")
+        press("Shift+Tab")
+        assert focused(page) == "Two"
+        press("Escape")
+        assert not menu.evaluate("one => one.open")
+        assert page.evaluate("document.activeElement.matches('.menu > summary')")
+    press("Enter")
+    tab_to(page, "[data-item] button[value^=unread], [data-item] button[value^=read]", 3)
+    press("Enter")
+    until(lambda: load("Two").read_at)
+    assert load("One").read_at is None
+
+
 def test_a_new_item_appears_in_the_list_and_the_focus_stays(open_centre, ann):
     put(ann, "One")
     page = open_centre()
