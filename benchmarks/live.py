@@ -12,6 +12,7 @@ import json
 import os
 import random
 import resource
+import selectors
 import socket
 import statistics
 import sys
@@ -234,56 +235,112 @@ async def run(options, site, users, cookies, redis):
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-STALL_BATCHES, STALL_ITEMS = 1, 50
+STALL_PARTS, STALL_ITEMS = 3, 50
+USERS_PER_COMMIT = 50
+READ_SECONDS = 30
+SPARE_FILES = 200
 
 
-def fill_inboxes(users, batches):
-    """Commit as many items as a message takes for each user in each batch, so that the buffers of sockets are full."""
+def fill_inboxes(users):
+    """Commit as many items for each user as a message takes, so that the buffers of sockets fill."""
     from django.utils import timezone
 
     from notifications.models import Cluster, InboxItem
 
     shared = {"cluster": Cluster.objects.default(), "event": "load", "priority": 3, "title": "0", "body": "word " * 100}
-    for user in users * batches:
+    for start in range(0, len(users), USERS_PER_COMMIT):
         now = timezone.now()
-        InboxItem.objects.add_items([InboxItem(recipient=user, created_at=now, **shared) for _ in range(STALL_ITEMS)])
+        recipients = [user for user in users[start : start + USERS_PER_COMMIT] for _ in range(STALL_ITEMS)]
+        InboxItem.objects.add_items([InboxItem(recipient=user, created_at=now, **shared) for user in recipients])
 
 
-def read_to_end(client):
-    """Read what the server has sent; return True after the connection has ended."""
-    with suppress(ConnectionError):
+def open_stalled(site, cookie):
+    """Return a client that has sent a request for a stream. It has the smallest buffer, and never reads."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    client.settimeout(10)
+    client.connect(("127.0.0.1", site.port))
+    client.sendall(
+        f"GET /notifications/inbox/stream?since=0 HTTP/1.1\r\nHost: 127.0.0.1:{site.port}\r\n"
+        f"Cookie: sessionid={cookie}\r\n\r\n".encode()
+    )
+    client.setblocking(False)
+    return client
+
+
+def has_stream(client):
+    """Return whether the server has begun to answer, without taking the answer out of the buffer."""
+    try:
+        return client.recv(12, socket.MSG_PEEK) == b"HTTP/1.1 200"
+    except BlockingIOError:
+        return False
+
+
+def wait_for_streams(clients, seconds):
+    """Return the number of clients with a stream as soon as all have one, or after these seconds."""
+    deadline = time.monotonic() + seconds
+    while (count := sum(map(has_stream, clients))) < len(clients) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    return count
+
+
+def read_on(client):
+    """Read what has arrived; return True at the end of the connection."""
+    try:
         while client.recv(2**20):
             pass
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        pass
     return True
 
 
+def count_closed(clients, seconds):
+    """Read all clients at the same time; return the number of connections that the server ends in these seconds."""
+    deadline, left = time.monotonic() + seconds, len(clients)
+    with selectors.DefaultSelector() as selector:
+        for client in clients:
+            selector.register(client, selectors.EVENT_READ)
+        while left and (rest := deadline - time.monotonic()) > 0:
+            # What is in the buffers comes before the end.
+            for key, _events in selector.select(rest):
+                if read_on(key.fileobj):
+                    selector.unregister(key.fileobj)
+                    left -= 1
+    return len(clients) - left
+
+
 def stall(options, site, users, cookies):
-    """Clients that send a request and never read."""
-    sockets = []
-    for cookie in cookies:
-        client = socket.socket()
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-        client.connect(("127.0.0.1", site.port))
-        client.sendall(
-            f"GET /notifications/inbox/stream?since=0 HTTP/1.1\r\nHost: 127.0.0.1:{site.port}\r\n"
-            f"Cookie: sessionid={cookie}\r\n\r\n".encode()
-        )
-        sockets.append(client)
-    time.sleep(5)
-    print(f"{len(sockets)} stalled clients: {read_rss(site.process):.0f} MiB", flush=True)
-    for part in range(4):
-        fill_inboxes(users, STALL_BATCHES)
-        print(f"after {(part + 1) * STALL_BATCHES} long messages: {read_rss(site.process):.0f} MiB", flush=True)
+    """Clients that send a request and never read; the report says what they cost, and that the server ends them all."""
+    began, empty = time.monotonic(), read_rss(site.process)
+    clients = [open_stalled(site, cookie) for cookie in cookies]
+    count = wait_for_streams(clients, 60)
+    sizes = [read_rss(site.process)]
+    print(f"{count} of {len(clients)} clients have a stream: {sizes[0]:.0f} MiB", flush=True)
+    for part in range(STALL_PARTS):
+        fill_inboxes(users)
+        sizes.append(read_rss(site.process))
+        print(f"after {part + 1} long messages: {sizes[-1]:.0f} MiB", flush=True)
     time.sleep(options.stall_seconds)
-    closed = 0
-    for client in sockets:
-        # What is in the buffers comes before the end.
-        client.settimeout(1)
-        with suppress(TimeoutError):
-            closed += read_to_end(client)
-    print(f"after {options.stall_seconds} s: {read_rss(site.process):.0f} MiB, {closed} were closed", flush=True)
-    for client in sockets:
+    sizes.append(read_rss(site.process))
+    closed = count_closed(clients, READ_SECONDS)
+    print(
+        f"{len(clients)} stalled clients: {empty:.0f} MiB without them, at most {max(sizes):.0f} MiB,"
+        f" {(max(sizes) - empty) * 1024 / len(clients):.0f} KiB for each; after {options.stall_seconds:.0f} s"
+        f" {sizes[-1]:.0f} MiB, {closed} were closed; {time.monotonic() - began:.0f} s in all",
+        flush=True,
+    )
+    for client in clients:
         client.close()
+
+
+def allow_files(count):
+    """Let this process and its children open so many files, or exit."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if limit != resource.RLIM_INFINITY and limit < count + SPARE_FILES:
+        sys.exit(f"{count} clients need {count + SPARE_FILES} open files, and the limit is {limit}; see ulimit -Hn.")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
 
 
 def compare_with_redis(url, clients, items, rate):
@@ -334,7 +391,7 @@ def main():
     parser.add_argument("--redis", action="store_true")
     parser.add_argument("--stalled", action="store_true", help="only show what stalled clients cost")
     options = parser.parse_args()
-    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    allow_files(options.clients)
     users, cookies = prepare(options.clients)
     server = url = client = None
     if options.redis:
