@@ -25,6 +25,9 @@ class Reason(TextChoices):
     MUTED = "muted", _("Muted by the user")
     DUPLICATE = "duplicate", _("A duplicate of a recent notification")
     COVERED = "covered", _("Covered by another channel")
+    PREFERRED = "preferred", _("Waits for a preferred channel")
+    PASSED_OVER = "passed_over", _("Cannot reach the recipient now; another channel is tried first")
+    READ = "read", _("Read or acknowledged on another channel")
     NOT_CONFIGURED = "channel_not_configured", _("The channel is not configured")
     NOT_PERMITTED = "not_permitted", _("The actor may not send it")
     SWITCHED_OFF = "switched_off", _("Notifications are switched off")
@@ -88,6 +91,10 @@ class RuleKind(Enum):
     MUTED_UNTIL = "muted_until"
     DUPLICATE = "duplicate"
     COVERED = "covered"
+    PREFERRED = "preferred"
+    PASSED_OVER = "passed_over"
+    READ = "read"
+    ACKNOWLEDGED = "acknowledged"
     QUIET_HOURS = "quiet_hours"
     DELIVERY_WINDOWS = "delivery_windows"
     DIGEST = "digest"

@@ -23,6 +23,7 @@ class AppChannel(BaseChannel):
     address_kind = "user"
     group_size = 100
     transactional = True
+    needs_presence = True
     required_parts = ("subject.txt", "txt")
     keeps_content_secret = True
 

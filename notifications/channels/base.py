@@ -80,6 +80,8 @@ class BaseChannel:
     - ``requires``: optional modules that must be installed.
     - ``covered_by``: the name of another channel. Recipients who get the notification on that one do not get it on this
       one; the reason is ``covered``.
+    - ``needs_presence``: whether a message on this channel is noticed only by people who have a page with a live stream
+      open. For the ``prefer`` list of an event.
     - ``find_reachable``: for a channel that sends to accounts but cannot reach all of them, a static or class method.
       It takes primary keys of users and returns those that it can reach. ``send()`` calls it once for each chunk of
       recipients, and drops the others with the reason ``no_address``.
@@ -98,6 +100,7 @@ class BaseChannel:
     keeps_content_secret: ClassVar[bool] = False
     requires: ClassVar[Sequence[str]] = ()
     covered_by: ClassVar[str] = ""
+    needs_presence: ClassVar[bool] = False
     find_reachable: ClassVar[Any] = None
 
     def prepare(self, delivery: Delivery, rendered: Rendered) -> Any:

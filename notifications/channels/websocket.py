@@ -32,6 +32,7 @@ class WebSocketChannel(BaseChannel):
     address_kind = "user"
     group_size = 100
     transactional = True
+    needs_presence = True
     covered_by = "app"
     required_parts = ("txt",)
     optional_parts = ("subject.txt",)

@@ -27,6 +27,10 @@ RULE_TEXTS: Mapping[RuleKind, str] = {
         "{seconds:g} seconds"
     ),
     RuleKind.COVERED: _("the recipient gets it on the channel {channel}"),
+    RuleKind.PREFERRED: _("{owner}: the channel {channel} comes first"),
+    RuleKind.PASSED_OVER: _("{owner}: the channel {channel} cannot reach the recipient now"),
+    RuleKind.READ: _("the recipient has read it on the channel {channel}"),
+    RuleKind.ACKNOWLEDGED: _("the recipient has acknowledged it"),
     RuleKind.QUIET_HOURS: _("quiet hours of this {owner}: {hours} {zone}"),
     RuleKind.DELIVERY_WINDOWS: _("delivery windows of this {owner} for {channel}: {hours} {zone}"),
     RuleKind.DIGEST: _("{interval} digest of this {owner}: {time} {zone}"),

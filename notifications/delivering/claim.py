@@ -18,6 +18,7 @@ from notifications.conf import is_off
 from notifications.delivering.fallback import FallbackTakeover
 from notifications.delivering.outcome_writer import OutcomeWriter, send_outcome_signal
 from notifications.delivering.providers.choice import Providers
+from notifications.delivering.turns import TurnHurrier
 from notifications.events import NotificationPriority
 from notifications.models import Delivery, Pause
 from notifications.models.pause import EVERYTHING
@@ -107,6 +108,7 @@ class Claimer:
         self._resting: dict[str, datetime] = {}
         self._queued_until = datetime.min.replace(tzinfo=UTC)
         self._takeover: FallbackTakeover | None = None
+        self._hurrier = TurnHurrier(self.using)
 
     def claim(self, limit: int, notification_ids: Sequence[int], now: datetime) -> list[Delivery]:
         """Claim ready deliveries: those with the highest score, or the oldest.
@@ -220,6 +222,8 @@ class Claimer:
 
     def _release_due(self, request: ClaimRequest) -> None:
         self._released_at = request.now
+        if unusable := self._unavailable | self._paused:
+            self._hurrier.hurry(unusable, request.now)
         Delivery.objects.using(self.using).release_due(request.now)
         exhausted = self._unavailable - self._paused
         if exhausted:

@@ -25,6 +25,7 @@ from notifications.delivering.fallback import queue_fallbacks
 from notifications.delivering.outcome_hooks import call_outcome_hooks
 from notifications.delivering.providers.choice import AttemptResult
 from notifications.delivering.slow_groups import RecordableGroup
+from notifications.delivering.turns import make_next_channels_due
 from notifications.delivering.workers.heartbeat import HeartbeatThread
 from notifications.delivering.workers.outage_log import OUTAGE_LOG
 from notifications.models import Delivery, NotificationLog, Suppression
@@ -234,6 +235,7 @@ class OutcomeWriter:
             owned = [(item.delivery, change) for item, change in attempted if change.id in written]
             if tally[DeliveryState.DEAD]:
                 queue_fallbacks(owned, self.using, outcomes.at)
+            make_next_channels_due(owned, self.using, outcomes.at)
             call_outcome_hooks(owned, self.using, outcomes.at)
             for delivery, change in owned:
                 send_outcome_signal(delivery, change, self.using)

@@ -11,12 +11,15 @@ from notifications.delivering.attempt_outcomes import Outcomes, Tally, build_dea
 from notifications.delivering.fallback import queue_to_account_address
 from notifications.delivering.outcome_writer import send_outcome_signal
 from notifications.delivering.session import ClaimedDelivery, Group, Session
+from notifications.delivering.turns import make_next_channels_due
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.models import Delivery, Notification, NotificationLog, Suppression
 from notifications.outcomes import Deliver, DeliveryState, Drop, Hold, Reason
 from notifications.sending.gates import RECHECKED_GATES, find_obstacle, recheck
 from notifications.sending.gates.facts import build_facts, collect_addresses, load_delivery_recipients
 from notifications.sending.gates.hours import quiet_hours
+from notifications.sending.gates.load_turns import load_turns
+from notifications.sending.gates.turns import combine_with_turn, decide_turn
 from notifications.storage.outbox import StateChange
 
 STATE_BY_REASON = {Reason.EXPIRED: DeliveryState.EXPIRED, Reason.CANCELLED: DeliveryState.CANCELLED}
@@ -27,12 +30,15 @@ def recheck_claimed(claimed: Sequence[Delivery], session: Session, now: datetime
     """Return the deliveries that may be sent now. The others are held, cancelled, expired, dropped or dead."""
     persons = load_delivery_recipients(claimed)
     suppressed = Suppression.objects.using(session.using).find_suppressed(collect_addresses(claimed))
+    turns = load_turns(claimed, now, session.using)
     sendable, refused, dead = [], [], []
     for delivery in claimed:
         if obstacle := find_obstacle(delivery):
             dead.append(build_dead_letter(delivery, *obstacle))
             continue
         decision = recheck(delivery, persons[delivery.pk], suppressed, now, RECHECKED_GATES)
+        if delivery.pk in turns and not isinstance(decision, Drop):
+            decision = combine_with_turn(decision, decide_turn(turns[delivery.pk], now))
         if isinstance(decision, Deliver):
             event = NOTIFICATION_EVENTS.find(delivery.notification.event)
             sendable.append(ClaimedDelivery(delivery, event, persons[delivery.pk]))
@@ -88,6 +94,7 @@ def apply_decisions(refused: Sequence[tuple[Delivery, Drop | Hold]], using: str,
         suppressed = [delivery for delivery, drop in drops if drop.reason == Reason.SUPPRESSED]
         if suppressed:
             queue_to_account_address(suppressed, using, now)
+        make_next_channels_due([(delivery, change) for delivery, _, change in applied], using, now)
         for delivery, _, change in applied:
             send_outcome_signal(delivery, change, using)
     return Counter(change.state for change in changes if change.id in written)

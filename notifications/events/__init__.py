@@ -16,6 +16,7 @@ from notifications.events.event import (
     register,
 )
 from notifications.events.inbox import InboxAction
+from notifications.events.prefer import Prefer
 
 __all__ = [
     "BANDS",
@@ -29,6 +30,7 @@ __all__ = [
     "NotificationChannel",
     "NotificationEvent",
     "NotificationPriority",
+    "Prefer",
     "Transform",
     "Urgency",
     "autodiscover",

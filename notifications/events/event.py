@@ -12,6 +12,7 @@ from django.utils.module_loading import autodiscover_modules
 from notifications.conf.problem import find_nearest
 from notifications.events.enums import NotificationChannel, NotificationPriority, key_of
 from notifications.events.inbox import InboxAction, InboxText, normalize_actions
+from notifications.events.prefer import Prefer, normalize_prefer
 from notifications.events.validation import validate_declaration, validate_event
 from notifications.exceptions import UnknownEvent
 
@@ -42,6 +43,10 @@ class NotificationEvent:
         least once) or ``"hold"`` (at most once, for one-time codes).
     :param fallback: by channel, the channel to use after the delivery on it has failed: ``{"sms": "email"}``. The
         fallback channel need not be supported; if it is, no recipient gets the notification twice.
+    :param prefer: channels to use one after the other, instead of all: the first one that can reach the recipient now,
+        and the next one if the notification stays unread for the ``wait`` of :class:`Prefer`, or if the channel fails:
+        ``[Prefer("app", wait=timedelta(minutes=10)), "email"]``. Supported channels that are not in the list are used
+        as usual. The event has no batches and waits for no digest.
     :param limit: how often one user can get the event, such as ``"10/h"``. Overrides ``LIMITS["user_event"]``.
     :param over_limit: what happens to deliveries beyond a limit: ``"wait"`` or ``"drop"``. CRITICAL events only wait.
     :param dedup_window: the seconds, up to 86,400 (a day), in which a recipient gets only the first of several
@@ -92,6 +97,7 @@ class NotificationEvent:
     retry_delays: Sequence[float] | str | None = None
     on_unknown: str = "retry"
     fallback: Mapping[NotificationChannel | str, NotificationChannel | str] = field(default_factory=dict)
+    prefer: Sequence[Prefer | NotificationChannel | str] = ()
     limit: str | None = None
     over_limit: str = "wait"
     dedup_window: float = 0
@@ -125,6 +131,7 @@ class NotificationEvent:
             "category": key_of(self.category),
             "transforms": transforms,
             "fallback": fallback,
+            "prefer": normalize_prefer(self.prefer),
             "dedup_keys": tuple(self.dedup_keys),
             "actions": normalize_actions(self.actions),
         }
@@ -136,6 +143,11 @@ class NotificationEvent:
     def channels(self) -> tuple[str, ...]:
         """The names of the supported channels, each once, in the declared order."""
         return tuple(dict.fromkeys(key_of(channel) for channel in self.supported_channels))
+
+    @cached_property
+    def preferred(self) -> dict[str, Prefer]:
+        """The entries of ``prefer`` by the name of their channel, in order."""
+        return {str(one.channel): one for one in normalize_prefer(self.prefer)}
 
     @property
     def words(self) -> str:
@@ -181,9 +193,9 @@ class NotificationEvent:
 
     def may_wait_for_digest(self, priority: int) -> bool:
         """Return whether it may wait for a digest at this priority, which a call may have raised."""
-        if self.digest is None:
+        if self.digest is None and not self.prefer:
             return priority >= NotificationPriority.MEDIUM and self.on_unknown != "hold" and not self.mandatory
-        return self.digest
+        return bool(self.digest)
 
     def transform_for(self, channel: str) -> Transform | None:
         return self.transforms.get(channel)

@@ -13,6 +13,7 @@ from notifications.delays import find_delays_fault
 from notifications.events.annotations import find_type_faults
 from notifications.events.enums import NotificationPriority
 from notifications.events.inbox import find_action_faults, find_inbox_text_fault
+from notifications.events.prefer import find_prefer_faults, find_prefer_type_fault
 
 MAX_DEDUP_WINDOW = 24 * 60 * 60
 BATCH_WINDOW_RANGE = (5 * 60, 60 * 60)
@@ -30,6 +31,8 @@ def validate_declaration(event: Any) -> None:
     _check_dicts_by_channel(event)
     if event.on_unknown not in ("retry", "hold"):
         raise ValueError(f'on_unknown of {_refer_to(event)} must be "retry" or "hold", not {event.on_unknown!r}.')
+    if fault := find_prefer_type_fault(event.prefer):
+        raise TypeError(f"prefer of {_refer_to(event)} {fault}")
     _check_limit(event)
     _check_retry_delays(event)
     _check_context(event)
@@ -103,6 +106,7 @@ def validate_event(event: Any) -> None:
     for check in (
         _check_score,
         _check_fallback,
+        _check_prefer,
         _check_permission,
         _check_dedup,
         _check_batch_and_digest,
@@ -166,6 +170,16 @@ def _check_fallback(event: Any) -> None:
             chain.append(str(event.fallback[chain[-1]]))
             if chain[-1] == channel:
                 raise ValueError(f"fallback of {_refer_to(event)} is circular: {' -> '.join(chain)}.")
+
+
+def _check_prefer(event: Any) -> None:
+    for fault in find_prefer_faults(event.prefer, event.channels, event.fallback):
+        raise ValueError(f"prefer of {_refer_to(event)} {fault}")
+    if event.prefer and (event.batch_window or event.digest):
+        raise ValueError(
+            f"{_refer_to(event, at_start=True)} has prefer, so it cannot wait for a digest or a batch. "
+            "Remove digest and batch_window, or prefer."
+        )
 
 
 def _check_score(event: Any) -> None:

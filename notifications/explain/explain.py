@@ -39,6 +39,7 @@ from notifications.sending.audience import Audience
 from notifications.sending.decisions import Decisions, get_address_kinds
 from notifications.sending.duplicates import make_read_only_lookup
 from notifications.sending.gates import GATES, Facts
+from notifications.sending.gates.turns import WAITING_REASONS
 from notifications.sending.idempotency import find_by_key
 from notifications.sending.permission import check_permission, get_required_permission
 from notifications.sending.queue_limit import QueueRoom, is_limited
@@ -130,6 +131,8 @@ def _explain_channel(
         steps += check_expiry(facts, due_at)
     elif answer.reason == Reason.COVERED:
         steps.append(build_step("covered", answer, Subject(facts.event.name, channel)))
+    if isinstance(answer, Hold) and answer.reason in WAITING_REASONS:
+        steps.append(build_step("prefer", answer, Subject(facts.event.name, channel)))
     if isinstance(steps[-1].answer, Drop):
         return _refuse(channel, steps, answer, not facts.kind)
     score = NotificationPriority(facts.effective_priority).band[0]

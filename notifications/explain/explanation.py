@@ -29,7 +29,7 @@ class Step:
     """The answer of one gate or check.
 
     :param gate: the name of a gate, or ``permission``, ``channel``, ``event``, ``idempotency``, ``queue``, ``switch``,
-        ``cancel``, ``send_at``, ``expires_at`` or ``send`` for the other checks.
+        ``cancel``, ``prefer``, ``send_at``, ``expires_at`` or ``send`` for the other checks.
     :param rule: the rule that decided, as text.
     :param change: what would have to change; empty if the answer is ``Deliver``.
     """

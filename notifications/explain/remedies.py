@@ -160,6 +160,14 @@ REMEDIES: Mapping[Reason, str | Callable[[Subject, Rule | None], str]] = {
     Reason.MUTED: _("The user would have to lift the mute, or {critical}."),
     Reason.DUPLICATE: _describe_duplicate,
     Reason.COVERED: _("The call would have to leave out the channel that covers {channel}."),
+    Reason.PREFERRED: _(
+        "The channels before it would have to fail, or the event would have to declare a shorter wait, or no prefer."
+    ),
+    Reason.PASSED_OVER: _(
+        "The recipient would have to open a page with a live stream, or the channel would have to work and not be "
+        "paused, when the notification is sent."
+    ),
+    Reason.READ: _("The event would have to declare no prefer; then all channels are used at once."),
     Reason.NOT_CONFIGURED: _(
         "The channel {channel} would have to be listed in NOTIFICATIONS['CHANNELS'], with its ENABLED not set to False."
     ),

@@ -19,6 +19,7 @@ from notifications.core import clock
 from notifications.inbox.feed import load_revisions
 from notifications.inbox.membership import load_visible_clusters
 from notifications.live.announce import Announcement, Kind
+from notifications.live.presence import PresenceRecorder
 from notifications.live.reading import Position, load_changes
 from notifications.live.registry import StreamRegistry
 from notifications.live.sessions import find_ended
@@ -50,6 +51,7 @@ class Feeder:
         self._source: Source | None = None
         self._revisions_at = 0.0
         self._sessions_at, self._sessions_every = time.monotonic(), SESSIONS_EVERY
+        self._presence = PresenceRecorder(self._using)
         self._stalled: set[Stream] = set()
         # The clusters of each user whose items they saw at the last check.
         self._visible: dict[Any, set[Any]] = {}
@@ -124,6 +126,7 @@ class Feeder:
         self._serve_messages([stream for stream in streams if stream.visitor.user_key in keys[Kind.MESSAGE]])
 
     def _check_by_time(self) -> None:
+        self._presence.record({stream.visitor.user_id for stream in self._hub.list_streams()})
         self._begin(self._hub.take_new_streams())
         now = time.monotonic()
         if now - self._revisions_at >= REVISIONS_EVERY:

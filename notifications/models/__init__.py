@@ -26,6 +26,7 @@ from notifications.models.log import LogPersonal, NotificationLog
 from notifications.models.mute import Mute
 from notifications.models.notification import Notification
 from notifications.models.pause import Pause
+from notifications.models.presence import Presence
 from notifications.models.push_subscription import PushSubscription
 from notifications.models.settings import UserSettings
 from notifications.models.shared_preference import SharedPreference
@@ -55,6 +56,7 @@ __all__ = [
     "NotificationLog",
     "Pause",
     "PreferenceChange",
+    "Presence",
     "PushSubscription",
     "SharedPreference",
     "StaffTemplate",

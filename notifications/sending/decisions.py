@@ -1,11 +1,13 @@
 """Plan a chunk of recipients: decide about each of them on each channel, for ``send()`` and for ``explain()``."""
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import Any
+
+from django.db import router
 
 from notifications.conf import get_address_kind, get_channel_class
 from notifications.core.addresses import ChosenAddress, hash_address, is_well_formed
@@ -24,7 +26,9 @@ from notifications.sending.audience import Chunk
 from notifications.sending.duplicates import DuplicateLookup, find_duplicates
 from notifications.sending.gates import GATES_BEFORE_DUPLICATE, Facts, decide
 from notifications.sending.gates.facts import build_facts
+from notifications.sending.gates.reach import Reach, load_reach
 from notifications.sending.gates.recipient_batch import CachedDecision, RecipientBatch, RecipientLoader
+from notifications.sending.gates.turns import hold_for_turns
 from notifications.sending.request import Request
 from notifications.storage.insert import NewDelivery
 
@@ -137,6 +141,9 @@ class Decisions:
         self.suppressed: frozenset[SuppressedAddress] = frozenset()
         # Channels that another channel of the call covers, each with that one.
         self.covers = {name: cover for name in kinds if (cover := get_channel_class(name).covered_by) in kinds}
+        if prefer := request.event.preferred if request.event.prefer else {}:
+            # Channels that are used one after the other cover each other already.
+            self.covers = {name: cover for name, cover in self.covers.items() if not prefer.keys() >= {name, cover}}
 
     @cached_property
     def suppressions(self) -> SuppressionLookup:
@@ -171,7 +178,33 @@ class Decisions:
                 if original is None:
                     answers[candidate.cache_key] = answer
             decided.append((candidate, original, answer))
-        return self._drop_covered(decided) if self.covers else decided
+        if self.covers:
+            decided = self._drop_covered(decided)
+        return self._hold_for_turns(decided) if self.request.event.prefer else decided
+
+    def _hold_for_turns(self, decided: Sequence[Decided]) -> list[Decided]:
+        """Let the preferred channels of each recipient wait for those before them."""
+        prefer = self.request.event.preferred
+        by_key: dict[str, dict[str, Answer]] = defaultdict(dict)
+        for candidate, _original, answer in decided:
+            if candidate.channel in prefer:
+                by_key[candidate.key][candidate.channel] = answer
+        user_ids = {candidate.key: candidate.user_id for candidate, _original, _answer in decided}
+        # Who can be reached at a later time is not known yet.
+        is_later = self.wanted_at > self.now
+        reach = None if is_later else self._load_reach({pk for pk in user_ids.values() if pk is not None})
+        held = {
+            key: hold_for_turns(prefer, answers, reach, user_ids[key], self.wanted_at)
+            for key, answers in by_key.items()
+        }
+        return [
+            (candidate, original, held.get(candidate.key, {}).get(candidate.channel, answer))
+            for candidate, original, answer in decided
+        ]
+
+    def _load_reach(self, user_ids: Collection[Any]) -> Reach:
+        prefer = self.request.event.preferred
+        return load_reach(prefer.values(), user_ids, self.now, router.db_for_write(Notification))
 
     def _drop_covered(self, decided: Sequence[Decided]) -> list[Decided]:
         """Drop the channels that another one covers, for the recipients who get the notification on that one."""
