@@ -7,7 +7,8 @@ senders of emails, E021 SMTP without TLS, E022 no encryption keys, E023 no page 
 E030 databases, E031 database engine, E032 no template engine, E033 own templates not found, E034 foreign files.
 Warnings: W001 channel not configured, W002 SQLite options, W003 spool, W004 connection pools, W005 folder for outcomes,
 W006 settings outside of NOTIFICATIONS, W007 undeclared variables, W008 disabled, W009 another package, W010 no field
-for email, W013 static files not found. For deployment: W011 no link to unsubscribe, W012 link that fails.
+for email, W013 static files not found, W014 nobody present. For deployment: W011 no link to unsubscribe, W012 link that
+fails.
 """
 
 from collections import defaultdict
@@ -39,6 +40,7 @@ from notifications.checks.paths import (
     check_theme_of,
     check_topics_of,
 )
+from notifications.checks.prefer import check_preferred_channels
 from notifications.checks.sensitive import check_sensitive_events
 from notifications.checks.static_files import check_static_files
 from notifications.checks.templates import check_templates
@@ -188,6 +190,7 @@ CHECKS_WITH_VALID_SETTINGS: tuple[Callable[[], Messages], ...] = (
     check_topics_of,
     check_templates,
     check_sensitive_events,
+    check_preferred_channels,
     check_tracking,
     check_static_files,
     check_supported_channels,

@@ -9,6 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from notifications.channels import BaseChannel
+from notifications.checks import run_checks
 from notifications.delivering.dispatcher import Dispatcher
 from notifications.events import NotificationEvent, NotificationPriority, Prefer
 from notifications.manager import NotificationManager
@@ -31,6 +32,7 @@ from tests.factories import UserFactory, UserSettingsFactory
 
 pytestmark = pytest.mark.django_db
 
+urlpatterns: list = []
 NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
 TEN_MINUTES = timedelta(minutes=10)
 APP_FIRST = [Prefer("app", wait=TEN_MINUTES), "email"]
@@ -598,3 +600,21 @@ def test_explain_says_which_channel_is_passed_over(declare, user):
     told = NotificationManager.explain(Leaks.WATER, user, None, {})
     assert told.channel("email").summary == "It would be sent as soon as a worker runs."
     assert "the channel app cannot reach the recipient now" in told.channel("app").summary
+
+
+def find_warnings():
+    return [message for message in run_checks(None) if message.id == "klaxon.W014"]
+
+
+def test_a_check_reports_a_site_without_live_streams(declare, settings):
+    assert find_warnings() == []
+    settings.ROOT_URLCONF = "tests.delivering.test_prefer"
+    [warning] = find_warnings()
+    assert "The event 'water_leak' prefers the channel 'app' for users who have a page open" in warning.msg
+    assert "needs_presence=False" in warning.hint
+
+
+def test_a_check_accepts_a_site_without_live_streams_if_nobody_must_be_present(declare, settings):
+    settings.ROOT_URLCONF = "tests.delivering.test_prefer"
+    declare([Prefer("app", wait=TEN_MINUTES, needs_presence=False), "email"], ("app", "email"))
+    assert find_warnings() == []
