@@ -579,8 +579,8 @@ def test_why_says_what_the_next_channel_waits_for(declare, user):
     declare(PAGER_FIRST, ("pager", "email"))
     report(user)
     work()
-    told = NotificationManager.why(Notification.objects.get(), user).channel("email")
-    assert told.summary == (
+    explained = NotificationManager.why(Notification.objects.get(), user).channel("email")
+    assert explained.summary == (
         "It waits until 12:10 on Monday 30 November 2026, UTC: Waits for a preferred channel. The channels before it "
         "would have to fail, or the event would have to declare a shorter wait, or no prefer."
     )
@@ -588,18 +588,18 @@ def test_why_says_what_the_next_channel_waits_for(declare, user):
 
 def test_explain_says_which_channel_is_first(declare, user):
     declare(PAGER_FIRST, ("pager", "email"))
-    told = NotificationManager.explain(Leaks.WATER, user, None, {})
-    assert told.channel("pager").summary == "It would be sent as soon as a worker runs."
-    assert told.channel("email").summary.startswith(
+    explained = NotificationManager.explain(Leaks.WATER, user, None, {})
+    assert explained.channel("pager").summary == "It would be sent as soon as a worker runs."
+    assert explained.channel("email").summary.startswith(
         "It would be sent at 12:10 on Monday 30 November 2026, UTC: event: the channel pager comes first."
     )
-    assert told.channel("email").steps[-1].gate == "prefer"
+    assert explained.channel("email").steps[-1].gate == "prefer"
 
 
 def test_explain_says_which_channel_is_passed_over(declare, user):
-    told = NotificationManager.explain(Leaks.WATER, user, None, {})
-    assert told.channel("email").summary == "It would be sent as soon as a worker runs."
-    assert "the channel app cannot reach the recipient now" in told.channel("app").summary
+    explained = NotificationManager.explain(Leaks.WATER, user, None, {})
+    assert explained.channel("email").summary == "It would be sent as soon as a worker runs."
+    assert "the channel app cannot reach the recipient now" in explained.channel("app").summary
 
 
 def find_warnings():
