@@ -459,6 +459,29 @@ def test_a_failure_that_nobody_noticed_is_found_when_the_next_channel_looks_agai
     assert work(clock, minutes=15) == {"sent": 1}
 
 
+def test_a_message_that_may_have_arrived_counts_as_unread_after_its_wait(declare, user, clock):
+    declare(PAGER_FIRST, ("pager", "email"), on_unknown="hold")
+    Pager.answer = {"verdict": Verdict.UNKNOWN}
+    report(user)
+    work()
+    assert states() == {"pager": "unknown lost_contact", "email": "held preferred"}
+    work(clock, minutes=10)
+    assert states()["email"] == "sent"
+
+
+def test_without_a_wait_the_next_channel_waits_until_a_person_has_decided(declare, user, clock):
+    declare(["pager", "email"], ("pager", "email"), on_unknown="hold")
+    Pager.answer = {"verdict": Verdict.UNKNOWN}
+    report(user)
+    work()
+    work(clock, hours=5)
+    assert states() == {"pager": "unknown lost_contact", "email": "held preferred"}
+    Pager.answer = {}
+    NotificationManager.resend(Delivery.objects.get(channel="pager"), "it did not arrive", None)
+    work()
+    assert states() == {"pager": "sent", "email": "dropped covered"}
+
+
 # With the other rules.
 
 

@@ -32,18 +32,15 @@ class Signs:
 
 
 def get_event_with_turns(delivery: Delivery) -> NotificationEvent | None:
-    """Return the event of a delivery whose channel must wait for its turn; None if there are no turns.
-
-    A delivery that a person has resent is sent, whatever has happened on other channels.
-    """
+    """Return the event of a delivery if its channel is a preferred one, so that there are turns; otherwise None."""
     event = NOTIFICATION_EVENTS.named(delivery.notification.event)
-    has_turns = event is not None and event.prefer and delivery.channel in event.preferred and not delivery.epoch
-    return event if has_turns else None
+    return event if event is not None and event.prefer and delivery.channel in event.preferred else None
 
 
 def load_turns(deliveries: Sequence[Delivery], now: datetime, using: str) -> dict[int, Turn]:
     """Return the turn of each delivery that has one, by primary key. Makes no query if none has."""
-    events = {row.pk: event for row in deliveries if (event := get_event_with_turns(row)) is not None}
+    # A delivery that a person has resent is sent, whatever has happened on other channels.
+    events = {row.pk: event for row in deliveries if not row.epoch and (event := get_event_with_turns(row)) is not None}
     if not events:
         return {}
     rows = [row for row in deliveries if row.pk in events]
