@@ -23,7 +23,7 @@ from notifications.inbox.serializing import serialize_actions
 from notifications.models import InboxItem
 from notifications.models.inbox import InboxQuerySet
 from notifications.sending.permission import has_permission
-from notifications.storage.engine import array_subquery
+from notifications.storage.engine import array_subquery, get_engine
 
 ENTRIES_PER_PAGE = 20
 # Alike items need no line of their own, so a page may have more items than entries.
@@ -243,14 +243,25 @@ def _search(items: InboxQuerySet, text: str, user: Any) -> list[InboxItem]:
     """Return the first items that contain the words of a text.
 
     An index of words does not know the order of the items, and of a frequent word it finds far more items than a page
-    has. So the first items are tried without it.
+    has. So the first items are tried without it, and then it looks only for the word that is the rarest among these.
     """
-    first = list(items.values_list("pk", flat=True)[:MAX_SCANNED_ITEMS])
-    among_first = items.filter(pk__in=array_subquery(first, InboxItem._meta.pk, items.db))
-    found = list(among_first.scan(text)[: MAX_ITEMS + 1])
-    if len(found) > MAX_ITEMS or len(first) < MAX_SCANNED_ITEMS:
+    newest, found, is_complete = _scan_first(items, text, MAX_SCANNED_ITEMS)
+    factor = get_engine(items.db).wider_scan
+    if not is_complete and len(found) * factor > MAX_ITEMS:
+        _, found, is_complete = _scan_first(items, text, factor * MAX_SCANNED_ITEMS)
+    if is_complete:
         return found
-    return list(items.search(text, user)[: MAX_ITEMS + 1])
+    rarest, *others = newest.sort_by_frequency(text) or [""]
+    matching = items.search(rarest, user)
+    return list((matching.scan(" ".join(others)) if others else matching)[: MAX_ITEMS + 1])
+
+
+def _scan_first(items: InboxQuerySet, text: str, count: int) -> tuple[InboxQuerySet, list[InboxItem], bool]:
+    """Return the first items, those of them that contain the words, and whether no others are needed for a page."""
+    keys = list(items.values_list("pk", flat=True)[:count])
+    first = items.filter(pk__in=array_subquery(keys, InboxItem._meta.pk, items.db))
+    found = list(first.scan(text)[: MAX_ITEMS + 1])
+    return first, found, len(found) > MAX_ITEMS or len(keys) < count
 
 
 def _load_passed_groups(items: InboxQuerySet, after: Position) -> list[Group]:

@@ -12,7 +12,8 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connections, models, router, transaction
-from django.db.models import F, OuterRef, Q, Subquery
+from django.db.models import Count, F, OuterRef, Q, Subquery
+from django.db.models.expressions import RawSQL
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
@@ -83,6 +84,17 @@ class InboxQuerySet(models.QuerySet["InboxItem"]):
         condition, values = get_engine(self.db).match_inbox_row(words)
         found: Any = self.extra(where=[condition], params=values)  # noqa: S610 - constant SQL
         return found
+
+    def sort_by_frequency(self, text: str) -> list[str]:
+        """Return the words of a text, those first that the fewest of these items contain.
+
+        It takes one query, or none for one word.
+        """
+        words = list_words(text)
+        if len(words) < 2:
+            return words
+        numbers = self.order_by().aggregate(**{f"word_{at}": _count(word, self.db) for at, word in enumerate(words)})
+        return [word for _, word in sorted(zip(numbers.values(), words, strict=True))]
 
     def mark_seen(self, now: datetime) -> int:
         """Mark the items that the user has not seen before as seen, for example in a list; return their number."""
@@ -159,6 +171,12 @@ class InboxQuerySet(models.QuerySet["InboxItem"]):
     def _write_db(self) -> str:
         chosen: str | None = getattr(self, "_db", None)
         return chosen or router.db_for_write(self.model)
+
+
+def _count(word: str, using: str) -> Count:
+    """Return the number of items that contain a word, for ``aggregate()``."""
+    condition, values = get_engine(using).match_inbox_row([word])
+    return Count("pk", filter=RawSQL(condition, values, models.BooleanField()))  # noqa: S611 - constant SQL
 
 
 def _revision_of(revisions: Mapping[Any, int]) -> Any:

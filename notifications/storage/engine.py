@@ -80,6 +80,9 @@ class Engine(ABC):
     prefers_subqueries: ClassVar[bool]
     """Whether a subquery that runs for each of many rows is faster than a join with all its results."""
 
+    wider_scan: ClassVar[int]
+    """How many times as many items a search of the inbox may read one by one, if a page then probably is full."""
+
     has_server: ClassVar[bool]
     """Whether a connection leads to a server, so that an open one can break while the database is available."""
 

@@ -21,6 +21,8 @@ class SQLiteEngine(Engine):
     skip_locked = ""
     can_write_in_with = False
     has_server = False
+    # Each word is looked for by Python.
+    wider_scan = 1
     server_time = None
     prefers_subqueries = True
 

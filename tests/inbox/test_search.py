@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.contrib.auth.models import User
@@ -110,6 +111,31 @@ def test_the_pages_of_a_search_have_each_item_once(
         found += [row.title for row in page.context["listing"].rows]
         query = page.context["next_query"] and f"?{page.context['next_query']}"
     assert found == [f"Fire {number}" for number in reversed(range(31)) if is_fire(number)]
+
+
+@pytest.mark.parametrize("text", ["fire 3", "3 fire", "fire floor 3", "fire floor"])
+def test_frequent_words_are_combined_with_rare_ones(
+    text: str, browser: Client, ann: User, put: Any, few_scanned: int
+) -> None:
+    for number in range(31):
+        at = NOON + timedelta(minutes=number)
+        put(ann, title=f"{'Fire' if number % 2 else 'Flood'} {number}", body="on floor 1", created_at=at)
+    found, query = [], urlencode({"q": text})
+    while query:
+        page = browser.get(f"/notifications/inbox/?{query}")
+        found += [row.title for row in page.context["listing"].rows]
+        query = page.context["next_query"]
+    numbers = [number for number in range(31) if number % 2 and ("3" not in text or str(number).startswith("3"))]
+    assert found == [f"Fire {number}" for number in reversed(numbers)]
+
+
+def test_the_words_of_a_search_are_sorted_by_their_frequency(ann: User, put: Any) -> None:
+    put(ann, 3, title="Fire on floor 1")
+    put(ann, title="Flood on floor 2")
+    items = InboxItem.objects.of(ann)
+    assert items.sort_by_frequency("floor fire flood") == ["flood", "fire", "floor"]
+    assert items.sort_by_frequency("floor") == ["floor"]
+    assert items.sort_by_frequency("-") == []
 
 
 def test_a_frequent_word_is_found_without_the_index(

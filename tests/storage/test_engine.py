@@ -345,3 +345,7 @@ def test_a_preferred_index_exists(engine):
     hint = engine.prefer_index("klaxon_inbox_unread")
     where = "recipient_id = 1 AND read_at IS NULL AND archived_at IS NULL"
     assert fetch(f"SELECT COUNT(*) FROM klaxon_inboxitem {hint} WHERE {where}", []) == [(0,)]
+
+
+def test_a_search_reads_at_least_the_first_items(engine):
+    assert engine.wider_scan >= 1
