@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from django.core.checks import CheckMessage, Warning
-from django.urls import NoReverseMatch, reverse
 
 from notifications import conf
+from notifications.checks.site_urls import find_path
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.sending.gates.reach import needs_presence
 
@@ -14,7 +14,7 @@ def check_preferred_channels() -> Iterator[CheckMessage]:
     enabled = conf.current().enabled_channels
     for event in NOTIFICATION_EVENTS.values():
         for name, entry in event.preferred.items():
-            if name in enabled and needs_presence(entry) and not _has_live_stream():
+            if name in enabled and needs_presence(entry) and not find_path("notifications:inbox-stream"):
                 yield Warning(
                     f"The event {event.name!r} prefers the channel {name!r} for users who have a page open, but this "
                     "site has no live stream. Nobody is ever present, so the channel is always passed over.",
@@ -22,11 +22,3 @@ def check_preferred_channels() -> Iterator[CheckMessage]:
                     f"Prefer({name!r}, …, needs_presence=False).",
                     id="klaxon.W014",
                 )
-
-
-def _has_live_stream() -> bool:
-    try:
-        reverse("notifications:inbox-stream")
-    except NoReverseMatch:
-        return False
-    return True

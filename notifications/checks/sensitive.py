@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from django.core.checks import CheckMessage, Error
-from django.urls import NoReverseMatch, reverse
 
 from notifications import conf
 from notifications.checks.channels import missing_extra_error
+from notifications.checks.site_urls import find_path
 from notifications.core import extras
 from notifications.core.encryption import check_encryption
 from notifications.delivering.rendering.sensitive import PAGE, find_page_fault
@@ -27,13 +27,8 @@ def check_sensitive_events() -> Iterator[CheckMessage]:
     except EncryptionUnavailable as error:
         sentence, hint = str(error).split(". ", 1)
         yield Error(f"{feature} cannot be sent: {sentence}.", hint=hint, id="klaxon.E022")
-    if fault := find_page_fault(_find_page(), conf.current().base_url or conf.current().theme.get("base_url", "")):
+    if fault := find_page_fault(
+        find_path(PAGE, 1), conf.current().base_url or conf.current().theme.get("base_url", "")
+    ):
         sentence, hint = fault.split(". ", 1)
         yield Error(f"{feature} cannot be read: {sentence}.", hint=hint, id="klaxon.E023")
-
-
-def _find_page() -> str:
-    try:
-        return reverse(PAGE, args=[1])
-    except NoReverseMatch:
-        return ""

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from django.apps import apps
-from django.conf import settings
 from django.contrib.staticfiles import finders
 from django.core.checks import CheckMessage, Warning
-from django.urls import NoReverseMatch, reverse
+
+from notifications.checks.site_urls import find_path
 
 APP = "django.contrib.staticfiles"
 FILE = "notifications/bell.js"
@@ -14,7 +14,7 @@ FILE = "notifications/bell.js"
 
 def check_static_files() -> Iterator[CheckMessage]:
     """Report that a site with the pages does not find their files."""
-    if not _has_pages():
+    if not find_path("notifications:inbox"):
         return
     if not apps.is_installed(APP):
         yield Warning(
@@ -31,13 +31,3 @@ def check_static_files() -> Iterator[CheckMessage]:
             hint="Add 'django.contrib.staticfiles.finders.AppDirectoriesFinder' to STATICFILES_FINDERS.",
             id="klaxon.W013",
         )
-
-
-def _has_pages() -> bool:
-    if not getattr(settings, "ROOT_URLCONF", ""):
-        return False
-    try:
-        reverse("notifications:inbox")
-    except NoReverseMatch:
-        return False
-    return True

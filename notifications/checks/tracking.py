@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from django.core.checks import CheckMessage, Error
-from django.urls import NoReverseMatch, reverse
 
 from notifications import conf
+from notifications.checks.site_urls import find_path
 from notifications.events import NOTIFICATION_EVENTS
 
 Messages = Iterator[CheckMessage]
@@ -22,9 +22,7 @@ def check_tracking() -> Messages:
             hint="Set NOTIFICATIONS['TRACKING_URL'] or BASE_URL, or remove track_opens and track_clicks.",
             id="klaxon.E024",
         )
-    try:
-        reverse("notifications:open", args=["x"])
-    except NoReverseMatch:
+    if not find_path("notifications:open", "x"):
         yield Error(
             f"Emails of these events cannot be tracked, because the URLs are missing: {', '.join(names)}.",
             hint='Add path("notifications/", include("notifications.urls")) to your urls.py.',

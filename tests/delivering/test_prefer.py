@@ -637,6 +637,11 @@ def test_a_check_reports_a_site_without_live_streams(declare, settings):
     assert "needs_presence=False" in warning.hint
 
 
+def test_a_check_reports_a_site_without_urls(declare, settings):
+    del settings.ROOT_URLCONF
+    assert len(find_warnings()) == 1
+
+
 def test_a_check_accepts_a_site_without_live_streams_if_nobody_must_be_present(declare, settings):
     settings.ROOT_URLCONF = "tests.delivering.test_prefer"
     declare([Prefer("app", wait=TEN_MINUTES, needs_presence=False), "email"], ("app", "email"))

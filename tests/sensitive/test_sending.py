@@ -245,6 +245,11 @@ class TestChecks:
         [error] = self.find("E023")
         assert error.hint.startswith("Include notifications.urls in your URLs")
 
+    def test_a_site_without_urls_has_no_page(self, site, settings):
+        del settings.ROOT_URLCONF
+        [error] = self.find("E023")
+        assert error.hint.startswith("Include notifications.urls in your URLs")
+
     def test_a_missing_extra_is_an_error(self, site, monkeypatch):
         monkeypatch.setattr(extras, "is_installed", lambda module: module != "cryptography")
         [error] = self.find("E005")

@@ -30,3 +30,9 @@ def test_the_address_of_the_site_must_be_set(settings):
 def test_the_urls_must_be_included():
     with tracked_newsletter():
         assert find_messages() == ["Emails of these events cannot be tracked, because the URLs are missing"]
+
+
+def test_a_site_without_urls_cannot_track(settings):
+    del settings.ROOT_URLCONF
+    with tracked_newsletter():
+        assert find_messages() == ["Emails of these events cannot be tracked, because the URLs are missing"]
