@@ -216,7 +216,9 @@ class Listing:
 def load_listing(
     items: InboxQuerySet, viewer: Viewer, after: Position | None, has_pinned: bool, text: str = ""
 ) -> Listing:
-    """Return a page of items. It takes up to six queries, and a seventh if the groups have very many items.
+    """Return a page of items. It takes up to four queries, and another one if the groups have very many items.
+
+    With a text it takes up to eight, and another one.
 
     A group is on the page of its newest item, with all its items.
 
