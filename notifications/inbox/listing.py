@@ -19,11 +19,11 @@ from django.utils.translation import gettext as _
 from notifications.events import NOTIFICATION_EVENTS, NotificationPriority
 from notifications.events.inbox import is_image
 from notifications.inbox.filtering import PRIORITY_LABELS, Position
+from notifications.inbox.searching import search
 from notifications.inbox.serializing import serialize_actions
 from notifications.models import InboxItem
 from notifications.models.inbox import InboxQuerySet
 from notifications.sending.permission import has_permission
-from notifications.storage.engine import array_subquery, get_engine
 
 ENTRIES_PER_PAGE = 20
 # Alike items need no line of their own, so a page may have more items than entries.
@@ -33,8 +33,6 @@ MAX_GROUPED_ITEMS = 200
 # The groups of the day in which a page begins that are known to be on the pages before.
 MAX_PASSED_GROUPS = 200
 MAX_PINNED = 5
-# The items that a search reads before it uses the index of words.
-MAX_SCANNED_ITEMS = 1000
 PREVIEW_LENGTH = 160
 # Other priorities are not worth a word in each line.
 SHOWN_PRIORITIES = ("critical", "high")
@@ -230,7 +228,7 @@ def load_listing(
     rest = ordered.exclude(pk__in=[item.pk for item in pinned]) if pinned else ordered
     matching = rest.scan(text) if text else rest
     following = rest.filter(after.is_passed, ~_is_in_any(_load_passed_groups(matching, after))) if after else rest
-    found = _search(following, text, viewer.user) if text else list(following[: MAX_ITEMS + 1])
+    found = search(following, text, viewer.user, MAX_ITEMS + 1) if text else list(following[: MAX_ITEMS + 1])
     days, count = arrange([Row(item, viewer) for item in found[:MAX_ITEMS]], viewer.now)
     complete_groups([entry for day in days for entry in day.entries if entry.group], matching, viewer)
     has_more = count < len(found)
@@ -239,31 +237,6 @@ def load_listing(
         days,
         Position(found[count - 1].created_at, found[count - 1].pk) if has_more else None,
     )
-
-
-def _search(items: InboxQuerySet, text: str, user: Any) -> list[InboxItem]:
-    """Return the first items that contain the words of a text.
-
-    An index of words does not know the order of the items, and of a frequent word it finds far more items than a page
-    has. So the first items are tried without it, and then it looks only for the word that is the rarest among these.
-    """
-    newest, found, is_complete = _scan_first(items, text, MAX_SCANNED_ITEMS)
-    factor = get_engine(items.db).wider_scan
-    if not is_complete and len(found) * factor > MAX_ITEMS:
-        _, found, is_complete = _scan_first(items, text, factor * MAX_SCANNED_ITEMS)
-    if is_complete:
-        return found
-    rarest, *others = newest.sort_by_frequency(text) or [""]
-    matching = items.search(rarest, user)
-    return list((matching.scan(" ".join(others)) if others else matching)[: MAX_ITEMS + 1])
-
-
-def _scan_first(items: InboxQuerySet, text: str, count: int) -> tuple[InboxQuerySet, list[InboxItem], bool]:
-    """Return the first items, those of them that contain the words, and whether no others are needed for a page."""
-    keys = list(items.values_list("pk", flat=True)[:count])
-    first = items.filter(pk__in=array_subquery(keys, InboxItem._meta.pk, items.db))
-    found = list(first.scan(text)[: MAX_ITEMS + 1])
-    return first, found, len(found) > MAX_ITEMS or len(keys) < count
 
 
 def _load_passed_groups(items: InboxQuerySet, after: Position) -> list[Group]:

@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 
-from notifications.inbox import listing
+from notifications.inbox import listing, searching
 from notifications.models import InboxItem
 from notifications.models.inbox import InboxQuerySet
 from tests.inbox.conftest import NOON
@@ -91,7 +91,7 @@ def test_the_page_searches(browser: Client, ann: User, texts: None) -> None:
 @pytest.fixture
 def few_scanned(monkeypatch: pytest.MonkeyPatch) -> int:
     """A search that reads only the newest ten items before it uses the index, with pages of three."""
-    monkeypatch.setattr(listing, "MAX_SCANNED_ITEMS", 10)
+    monkeypatch.setattr(searching, "MAX_SCANNED_ITEMS", 10)
     monkeypatch.setattr(listing, "MAX_ITEMS", 3)
     return 10
 
