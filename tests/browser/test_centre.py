@@ -78,6 +78,7 @@ def test_everything_is_done_by_keyboard_and_nothing_reloads(open_centre, ann):
     page.keyboard.type("nowhere")
     page.locator("#inbox .empty").wait_for()
     assert page.evaluate("document.activeElement.id") == "q"
+    page.wait_for_url("**q=nowhere*")
     page.go_back()
     wait_for_titles(page, "One")
     press("?")
@@ -91,6 +92,22 @@ def test_everything_is_done_by_keyboard_and_nothing_reloads(open_centre, ann):
     assert page.url.endswith(f"{INBOX}{load('One').pk}/")
     until(lambda: load("One").read_at)
     assert page.evaluate("window.marker") == 1
+
+
+def test_a_search_that_is_not_finished_does_not_start_after_the_user_has_gone_back(open_centre, ann):
+    put(ann, "One")
+    page = open_centre()
+    page.keyboard.press("/")
+    page.keyboard.type("nowhere")
+    page.wait_for_url("**q=nowhere*")
+    page.keyboard.type("!")
+    page.go_back()
+    wait_for_titles(page, "One")
+    page.keyboard.press("j")
+    # Longer than the pause in typing after which a search starts.
+    page.wait_for_timeout(600)
+    assert focused(page) == "One"
+    assert page.url.endswith(INBOX)
 
 
 def test_several_items_are_selected_and_changed_by_keyboard(open_centre, ann):

@@ -11,6 +11,8 @@ const status = (text) => {
 
 // Only the latest request may change the page.
 let latest = 0;
+// The search that starts when the user stops typing.
+let typing;
 // Whether the user waits for a page, and whether items have changed since they asked for it.
 let isAwaited = false;
 let isStale = false;
@@ -34,8 +36,9 @@ async function send(address, body, options) {
   return fetch(address, { method: "POST", body, ...options });
 }
 
-/* What the user asks for. */
+/* What the user asks for. A search that they have not finished typing is given up. */
 async function show(url, { body = null, push = false } = {}) {
+  clearTimeout(typing);
   const number = ++latest;
   isAwaited = true;
   let loaded;
@@ -273,7 +276,6 @@ document.addEventListener("change", (event) => {
   }
 });
 
-let typing;
 document.addEventListener("input", (event) => {
   if (event.target.name !== "q" || !event.target.closest("#inbox")) return;
   clearTimeout(typing);
@@ -323,7 +325,8 @@ const KEYS = {
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") return leaveMenu(event);
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || event.defaultPrevented) return;
-  if (event.target.closest?.("input:not([type=checkbox]), textarea, select, [contenteditable], dialog")) return;
+  // A dialog that has just closed keeps the focus until the browser draws the page again.
+  if (event.target.closest?.("input:not([type=checkbox]), textarea, select, [contenteditable], dialog[open]")) return;
   const action = KEYS[event.key];
   if (!action || !inbox()) return;
   event.preventDefault();
