@@ -44,6 +44,7 @@ def test_every_module_is_imported_or_names_its_extra():
     assert set(refused.values()) <= set(extras.EXTRA_BY_MODULE.values())
     # What needs an extra at once; anything else would be a hard dependency in disguise.
     assert refused == {
+        "notifications.channels.watched_http": "http",
         "notifications.formats": "formats",
         "notifications.live.consumer": "realtime",
         "notifications.live.routing": "realtime",

@@ -41,6 +41,7 @@ NEEDS = {
     "celery.md": ["celery"],
     "email-layout.md": ["css_inline"],
     "email-setup.md": ["dns"],
+    "http.md": ["requests"],
     "sensitive.md": ["cryptography"],
 }
 PAGES = [

@@ -1,0 +1,82 @@
+"""What each channel with an HTTP API makes of each answer of its provider: the table of docs/channels/http-answers.md.
+
+A channel adds itself to ``CHANNELS``.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from notifications.outcomes import Blame, Verdict
+from tests.channels.http_services import Answer
+
+TROUBLES = {
+    "400": Answer(400),
+    "401": Answer(401),
+    "403": Answer(403),
+    "404": Answer(404),
+    "410": Answer(410),
+    "413": Answer(413),
+    "429": Answer(429, headers={"Retry-After": "7"}),
+    "302": Answer(302, headers={"Location": "http://127.0.0.1:1/"}),
+    "500": Answer(500),
+    "502": Answer(502),
+    "503": Answer(503, headers={"Retry-After": "7"}),
+    "504": Answer(504),
+    "closed": Answer(way="close"),
+    "cut body": Answer(200, b"{", way="cut"),
+    "silence": Answer(way="silence"),
+}
+"""The columns: the status, or what happens to the connection. There are two more: success, and no connection."""
+WORDS = {
+    Verdict.ACCEPTED: "sent",
+    Verdict.TEMPORARY: "retry",
+    Verdict.PERMANENT: "dead",
+    Verdict.CONFIGURATION: "settings",
+    Verdict.UNKNOWN: "unknown",
+}
+ASIDE = {Blame.RECIPIENT: " (1)", Blame.MESSAGE: "", Blame.PROVIDER: "", Blame.NETWORK: "", Blame.SILENCE: ""}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A channel in the table.
+
+    :param make: takes the URL of the fake service and returns the channel, with a timeout of at most 0.5 seconds.
+    :param make_message: takes the channel and returns a message.
+    :param success: the answer of the service to an accepted message.
+    """
+
+    name: str
+    make: Callable[[str], Any]
+    make_message: Callable[[Any], Any]
+    success: Answer
+
+
+CHANNELS: list[Row] = []
+
+
+def describe(receipt):
+    word = WORDS[receipt.verdict] + ASIDE[receipt.blames]
+    return f"{word}, {receipt.retry_after:g} s" if receipt.retry_after else word
+
+
+def measure(row, service):
+    """Return the cells of a channel, from what it makes of each answer of the service."""
+
+    def send():
+        channel = row.make(service.url)
+        try:
+            [receipt] = channel.send([row.make_message(channel)])
+        finally:
+            channel.close()
+        return receipt
+
+    cells = []
+    for answer in (row.success, *TROUBLES.values()):
+        service.answers = [answer]
+        receipt = send()
+        assert receipt.verdict is Verdict.ACCEPTED or receipt.error
+        cells.append(describe(receipt))
+    service.stop()
+    return [*cells, describe(send())]
