@@ -19,7 +19,9 @@ KNOWN: dict[str, Any] = {}
 
 
 def rules(change: FaultChange) -> Iterator[Send]:
-    """Yield a notification to all members of the coach."""
+    """Yield a notification to all members of the coach. A fault that comes and goes is announced only once."""
+    if change.kind == "flapping":
+        return
     coach = get_coach(getattr(settings, "COACH_SLUG", "coach"))
     # A fault and its end have the same correlation id, so the log shows them together.
     options = {"correlation_id": change.fault_id}

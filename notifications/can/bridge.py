@@ -2,15 +2,20 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from notifications.can import dm_rv
+from notifications.can import addresses, dm1, dm_rv, transport
+from notifications.can.addresses import AddressBook
 from notifications.can.fault_tracker import FaultTracker
 from notifications.can.faults import FaultChange, Report
 from notifications.can.frame import Frame, SilenceTick
+from notifications.can.transport import Transport
 
 Decoder = Callable[[Frame], Report | None]
 
-DECODERS: Mapping[int, Decoder] = {dm_rv.DGN: dm_rv.decode}
+DECODERS: Mapping[int, Decoder] = {dm_rv.DGN: dm_rv.decode, dm1.DGN: dm1.decode}
 """The decoder of diagnostic messages for each data group number. To support another protocol, add an entry."""
+RVC_DGNS = range(0x1FE00, 0x20000)
+"""Only RV-C devices send most of these."""
+MAX_RVC_SOURCES = 4096
 
 
 class Bridge:
@@ -19,30 +24,58 @@ class Bridge:
     def __init__(self, tracker: FaultTracker) -> None:
         self.tracker = tracker
         self.tally = tracker.tally
+        self._transport = Transport()
+        self._addresses = AddressBook()
+        self._rvc_sources: set[tuple[str, int]] = set()
 
     def process(self, items: Iterable[Frame | SilenceTick]) -> Iterator[FaultChange]:
-        """Yield each change as soon as it is known. Invalid frames are counted and skipped."""
+        """Yield each change as soon as it is known. Invalid frames are counted and skipped.
+
+        At the end, faults that have ended are cleared without waiting for whether they come back.
+        """
         for item in items:
             yield from (
                 self.tracker.advance_to(item.timestamp) if isinstance(item, SilenceTick) else self._process_frame(item)
             )
+        yield from self.tracker.finish()
 
     def _process_frame(self, frame: Frame) -> list[FaultChange]:
         self.tally.frames += 1
         if not frame.has_valid_timestamp:
             self.tally.malformed += 1
             return []
-        return self.tracker.advance_to(frame.timestamp) + self._decode(frame)
+        return self.tracker.advance_to(frame.timestamp) + self._read(frame)
 
-    def _decode(self, frame: Frame) -> list[FaultChange]:
+    def _read(self, frame: Frame) -> list[FaultChange]:
         if not frame.is_data_frame:
             self.tally.ignored += 1
             return []
-        decode = DECODERS.get(frame.dgn)
-        if decode is None:
-            return []
-        report = decode(frame)
-        if report is None:
+        dgn = frame.dgn
+        if dgn in DECODERS:
+            return self._decode(frame)
+        group = dgn & 0x1FF00
+        if group in (transport.CONTROL, transport.DATA):
+            message = self._transport.add(frame)
+            self.tally.broken = self._transport.broken
+            return [] if message is None or message.dgn not in DECODERS else self._decode(message)
+        if group == addresses.CLAIM:
+            self._follow(frame)
+        elif dgn in RVC_DGNS and len(self._rvc_sources) < MAX_RVC_SOURCES:
+            self._rvc_sources.add((frame.bus, frame.source_address))
+        return []
+
+    def _decode(self, frame: Frame) -> list[FaultChange]:
+        source = (frame.bus, frame.source_address)
+        if frame.dgn == dm_rv.DGN and len(self._rvc_sources) < MAX_RVC_SOURCES:
+            self._rvc_sources.add(source)
+        report = DECODERS[frame.dgn](frame)
+        is_repeated = frame.dgn == dm1.DGN and source in self._rvc_sources and dm1.is_repeated_dm_rv(frame)
+        if report is None or is_repeated:
             self.tally.ignored += 1
             return []
         return self.tracker.add_report(report, frame.timestamp)
+
+    def _follow(self, frame: Frame) -> None:
+        moved = self._addresses.add_claim(frame)
+        if moved is not None:
+            self.tracker.move_source(frame.bus, *moved)

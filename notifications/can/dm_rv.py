@@ -25,7 +25,9 @@ def decode(frame: Frame) -> Report | None:
     if len(data) < MIN_LENGTH or _is_blank(data):
         return None
     device = Device(frame.bus, frame.source_address, data[1])
-    return Report(PROTOCOL, device, _parse_fault(data))
+    fault = _parse_fault(data)
+    # A device with several faults sends them in turn.
+    return Report(PROTOCOL, device, () if fault is None else (fault,), is_complete=fault is None)
 
 
 def _is_blank(data: bytes) -> bool:

@@ -7,7 +7,10 @@ from typing import Any, Literal, NamedTuple
 
 from notifications.can import fmi as failure_modes
 
-Kind = Literal["raised", "cleared"]
+Kind = Literal["raised", "worsened", "flapping", "cleared"]
+
+SEVERITIES = {"protect": 1, "yellow": 1, "malfunction": 1, "red": 2}
+"""How serious a lamp is. A fault without a lamp has the severity 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +20,8 @@ class Fault:
     :param instance: the number of the part, if there are several of the same kind; otherwise None.
     :param spn: suspect parameter number: what is wrong.
     :param fmi: failure mode indicator: how it is wrong.
-    :param lamps: the lamps that are lit, of ``yellow`` and ``red``, in this order.
+    :param lamps: the lamps that are lit, in this order: ``protect``, ``yellow``, ``red`` and ``malfunction``. RV-C has
+        only ``yellow`` and ``red``.
     :param count: the number of occurrences, as the device counts them; None if it does not.
     """
 
@@ -26,6 +30,11 @@ class Fault:
     fmi: int
     lamps: tuple[str, ...]
     count: int | None
+
+    @property
+    def severity(self) -> int:
+        """The severity of the worst lamp, see ``SEVERITIES``."""
+        return max((SEVERITIES[lamp] for lamp in self.lamps), default=0)
 
 
 class Device(NamedTuple):
@@ -48,19 +57,27 @@ class FaultKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One diagnostic message. Without a fault it means that the device has no fault."""
+    """One diagnostic message.
+
+    :param faults: the faults that it contains. Without any it means that the device has no fault.
+    :param is_complete: whether the message contains all faults of the device, so that any other one has ended.
+    """
 
     protocol: str
     device: Device
-    fault: Fault | None
+    faults: tuple[Fault, ...]
+    is_complete: bool
 
 
 @dataclass(frozen=True)
 class FaultChange:
-    """A fault was raised or cleared. If it was cleared, lamps and count are the last ones that were received.
+    """What has become of a fault: it was raised or cleared, a worse lamp is lit than before, or it comes and goes.
+
+    If it was cleared, lamps and count are the last ones that were received.
 
     :param protocol: ``rvc`` or ``j1939``, which use different numbers for SPN and FMI.
     :param at: the time in UTC, from the timestamps of the frames.
+    :param flaps: how often the fault has come back since it was raised.
     """
 
     kind: Kind
@@ -74,25 +91,29 @@ class FaultChange:
     lamps: tuple[str, ...]
     count: int | None
     at: datetime
+    flaps: int = 0
 
     @classmethod
-    def of(cls, kind: Kind, report: Report, fault: Fault, timestamp: float) -> "FaultChange":
+    def of(
+        cls, kind: Kind, protocol: str, device: Device, fault: Fault, timestamp: float, flaps: int = 0
+    ) -> "FaultChange":
         return cls(
             kind,
-            report.protocol,
-            *report.device,
+            protocol,
+            *device,
             fault.instance,
             fault.spn,
             fault.fmi,
             fault.lamps,
             fault.count,
             datetime.fromtimestamp(timestamp, UTC),
+            flaps,
         )
 
     @property
     def problem(self) -> str:
         """The failure mode in words, such as ``"below the normal range"``."""
-        return failure_modes.RVC.get(self.fmi, f"failure mode {self.fmi}")
+        return failure_modes.TABLES[self.protocol].get(self.fmi, f"failure mode {self.fmi}")
 
     @property
     def fault_id(self) -> str:
@@ -102,7 +123,11 @@ class FaultChange:
         return ":".join("-" if part is None else str(part) for part in (self.protocol, *parts))
 
     def as_dict(self) -> dict[str, Any]:
-        return {**vars(self), "lamps": list(self.lamps), "at": self.at.isoformat()}
+        """Return the values for JSON. ``flaps`` is there only if the fault has come back."""
+        values = {**vars(self), "lamps": list(self.lamps), "at": self.at.isoformat()}
+        if not self.flaps:
+            del values["flaps"]
+        return values
 
     def as_json(self) -> str:
         """One line of JSON."""
@@ -112,6 +137,7 @@ class FaultChange:
         lamps = " and ".join(self.lamps) or "no"
         instance = "" if self.instance is None else f" instance {self.instance}"
         count = "" if self.count is None else f", count {self.count}"
+        count += f", came back {self.flaps} times" if self.flaps else ""
         return (
             f"{self.at:%Y-%m-%d %H:%M:%S} UTC {self.bus}: fault {self.kind} at device 0x{self.dsa:02X}{instance}: "
             f"SPN {self.spn} {self.problem} (FMI {self.fmi}), {lamps} lamp{count}, "

@@ -25,3 +25,13 @@ RVC = {
     21: "networked device not responding",
     22: "reversed polarity",
 }
+
+J1939 = {
+    **{number: words for number, words in RVC.items() if number < 19},
+    19: "received network data in error",
+    20: "data drifted high",
+    21: "data drifted low",
+    31: "condition exists",
+}
+
+TABLES = {"rvc": RVC, "j1939": J1939}

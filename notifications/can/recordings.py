@@ -57,9 +57,10 @@ def read_frames(path: Path, tally: Tally) -> Iterator[Frame]:
     except (*READ_ERRORS, can.io.blf.BLFParseError) as error:
         reason = str(error) or type(error).__name__
         raise RecordingUnreadable(f"{path.name!r} cannot be read after {read} frames: {reason}") from error
-    if tally.malformed and not read and not tally.frames:
+    # Most readers of python-can skip what they do not understand, so a file of another kind looks empty.
+    if not read and not tally.frames and path.stat().st_size:
         raise RecordingUnreadable(
-            f"{path.name!r} has no line in the format of its file extension. Check whether it is a CAN recording."
+            f"{path.name!r} has no frame in the format of its file extension. Check whether it is a CAN recording."
         )
 
 

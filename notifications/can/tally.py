@@ -13,6 +13,8 @@ OPTIONAL_LABELS = {
     "spooled": "spooled until the database is back",
     "ignored": "frames ignored",
     "repeated": "repeated",
+    "flapped": "came back before they were cleared",
+    "broken": "messages of several frames incomplete",
     "dropped": "reports beyond the limit of open faults",
     "failed": "rules or sends failed (the log contains the errors)",
 }
@@ -27,6 +29,8 @@ class Tally:
     ignored: int = 0
     raised: int = 0
     repeated: int = 0
+    flapped: int = 0
+    broken: int = 0
     cleared: int = 0
     dropped: int = 0
     sent: int = 0

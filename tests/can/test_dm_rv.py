@@ -11,7 +11,7 @@ from tests.can.candump import frame
 def decode(data: str) -> Fault | None:
     report = dm_rv.decode(frame(data))
     assert report is not None
-    return report.fault
+    return report.faults[0] if report.faults else None
 
 
 def test_the_id_contains_data_group_and_source_address():
@@ -90,6 +90,6 @@ def test_six_bytes_are_sufficient():
 @given(st.binary(max_size=64))
 def test_any_bytes_are_decoded_or_refused(data):
     report = dm_rv.decode(Frame(0.0, "can0", 0x19FECA44, data))
-    if report is not None and report.fault is not None:
-        assert 0 <= report.fault.spn < dm_rv.NO_FAULT_SPN
-        assert 0 <= report.fault.fmi < 32
+    if report is not None and report.faults:
+        assert 0 <= report.faults[0].spn < dm_rv.NO_FAULT_SPN
+        assert 0 <= report.faults[0].fmi < 32

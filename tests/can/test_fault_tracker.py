@@ -60,16 +60,90 @@ def test_no_fault_of_another_device_clears_nothing(elsewhere):
 
 
 def test_a_cleared_fault_has_the_last_lamps_and_count():
-    _raised, cleared = process_frames(frame(YELLOW), frame("454500106109FFFF", 1), frame(NONE, 2))
-    assert (cleared.lamps, cleared.count, at(cleared)) == (("red",), 9, 2)
+    *_, cleared = process_frames(frame(YELLOW), frame("454500106109FFFF", 1), frame(NONE, 2))
+    assert (cleared.kind, cleared.lamps, cleared.count, at(cleared)) == ("cleared", ("red",), 9, 2)
 
 
 def test_a_fault_can_be_raised_again_after_it_was_cleared():
-    assert [kind for kind, _spn in kinds(frame(YELLOW), frame(NONE, 1), frame(YELLOW, 2))] == [
-        "raised",
-        "cleared",
-        "raised",
+    changes = process_frames(frame(YELLOW), frame(NONE, 1), nothing(12), frame(YELLOW, 13))
+    assert [(change.kind, at(change)) for change in changes] == [("raised", 0), ("cleared", 1), ("raised", 13)]
+
+
+def test_a_fault_that_gets_a_worse_lamp_is_announced_once():
+    lamps = ["yellow", "red", "yellow", "red", "yellow"]
+    sent = {"yellow": YELLOW, "red": "454500106102FFFF"}
+    changes = process_frames(*(frame(sent[lamp], after) for after, lamp in enumerate(lamps)))
+    assert [(change.kind, change.lamps) for change in changes] == [("raised", ("yellow",)), ("worsened", ("red",))]
+
+
+def flap(seconds: float, period: float, begin: float = 0) -> list[Frame]:
+    """A fault that ends and comes back within each period."""
+    number = round(seconds / period)
+    return [
+        frame(payload, begin + round(index * period + offset, 3))
+        for index in range(number)
+        for payload, offset in ((YELLOW, 0), (NONE, period / 2))
     ]
+
+
+def test_a_fault_that_comes_and_goes_is_raised_once_and_cleared_once():
+    changes = process_frames(*flap(60, 0.1), nothing(90))
+    assert [(change.kind, change.flaps) for change in changes] == [("raised", 0), ("flapping", 3), ("cleared", 599)]
+    assert at(changes[-1]) == pytest.approx(59.95)
+
+
+def test_flapping_is_announced_every_five_minutes():
+    changes = process_frames(*flap(900, 1), nothing(2000))
+    assert [(change.kind, change.flaps) for change in changes[1:-1]] == [
+        ("flapping", 3),
+        ("flapping", 303),
+        ("flapping", 603),
+    ]
+
+
+def test_a_fault_that_soon_comes_back_must_stay_away_for_longer():
+    found = [change.kind for change in process_frames(*flap(3600, 24), nothing(5000))]
+    # Away for 12 seconds at a time: cleared after 10 the first time, then not after 20.
+    assert found[:3] == ["raised", "cleared", "raised"]
+    assert found.count("cleared") == 2
+
+
+def test_memory_does_not_grow_while_a_fault_flaps():
+    tracker = FaultTracker(Tally())
+    for _change in Bridge(tracker).process(flap(600, 0.1)):
+        pass
+    assert len(tracker._deadlines) < 100
+
+
+def test_faults_that_stand_at_the_end_are_listed():
+    tracker = FaultTracker(Tally())
+    list(Bridge(tracker).process([frame(YELLOW), frame(RED, 1), nothing(12)]))
+    assert [change.spn for change in tracker.list_standing()] == [131, 9]
+
+
+NAME = "0102030405060780"
+CLAIM_44, CLAIM_50 = 0x18EEFF44, 0x18EEFF50
+
+
+def test_a_device_that_changes_its_address_keeps_its_faults():
+    moved = [frame(payload, after, 0x19FECA50) for payload, after in ((YELLOW, 3), (YELLOW, 4), (NONE, 5))]
+    changes = process_frames(frame(NAME, 0, CLAIM_44), frame(YELLOW, 1), frame(NAME, 2, CLAIM_50), *moved)
+    assert [(change.kind, change.source_address, change.fault_id) for change in changes] == [
+        ("raised", 0x44, "rvc:can0:68:69:-:131:1"),
+        ("cleared", 0x44, "rvc:can0:68:69:-:131:1"),
+    ]
+
+
+def test_another_device_with_the_address_has_faults_of_its_own():
+    changes = process_frames(
+        frame(NAME, 0, CLAIM_44), frame(YELLOW, 1), frame("FF" * 7 + "80", 2, CLAIM_50), frame(YELLOW, 3, 0x19FECA50)
+    )
+    assert [change.kind for change in changes] == ["raised", "raised"]
+
+
+@pytest.mark.parametrize("claim", [frame(NAME, 2, 0x18EEFFFE), frame("0102", 2, CLAIM_50)], ids=["none", "short"])
+def test_a_device_without_an_address_moves_nothing(claim):
+    assert kinds(frame(NAME, 0, CLAIM_44), frame(YELLOW, 1), claim, frame(YELLOW, 3)) == [("raised", 131)]
 
 
 def test_silence_clears_a_fault_at_the_time_of_the_limit():
@@ -124,7 +198,8 @@ def test_zeros_neither_raise_nor_clear():
 
 
 def test_a_j1939_dm1_is_not_read_as_dm_rv():
-    assert process_frames(frame("40FF5B000301FFFF", arbitration_id=0x18FECA00)) == []
+    [raised] = process_frames(frame("40FF5B000301FFFF", arbitration_id=0x18FECA00))
+    assert (raised.protocol, raised.spn, raised.fmi, raised.lamps) == ("j1939", 91, 3, ("malfunction",))
 
 
 @pytest.mark.parametrize("timestamp", [float("nan"), float("inf"), -1.0, 1e15])
