@@ -39,6 +39,7 @@ FLOORS = {
     7: {"manager"},
     8: {
         "celery",
+        "devices",
         "digests",
         "email_setup",
         "inbox",

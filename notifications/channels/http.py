@@ -40,7 +40,7 @@ class HTTPChannel(BaseChannel):
     """
 
     one_by_one = True
-    requires = ("requests",)
+    requires: ClassVar[Sequence[str]] = ("requests",)
     provider: ClassVar[str] = ""
     is_address_url: ClassVar[bool] = False
     secrets: Sequence[str] = ()

@@ -2,14 +2,15 @@
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from notifications.channels.http_client import Failure, HTTPClient, HTTPFailure, HTTPRequest, HTTPResponse
+from notifications.channels.push_targets import Answer
 from notifications.channels.retry_after import retry_after
 from notifications.core.extras import import_optional
 from notifications.models import PushSubscription
-from notifications.outcomes import Blame, Receipt, Verdict
+from notifications.outcomes import Blame, Verdict
 
 PROVIDER = "web push"
 DEFAULT_SERVICES = (
@@ -24,54 +25,7 @@ REFUSED_KEY = (400, 401, 403)
 BUSY = 429
 CREATED = (200, 201, 202, 204)
 ERROR_LENGTH = 300
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The answer of a push service about one browser.
-
-    :param verdict: None if the browser has ended its subscription.
-    """
-
-    verdict: Verdict | None
-    error: str = ""
-    code: str = ""
-    retry_after: float | None = None
-    blames: Blame = Blame.PROVIDER
-    message_id: str = ""
-
-    @property
-    def is_accepted(self) -> bool:
-        return self.verdict is Verdict.ACCEPTED
-
-    @property
-    def is_gone(self) -> bool:
-        return self.verdict is None
-
-
-ORDER = (Verdict.ACCEPTED, Verdict.UNKNOWN, Verdict.TEMPORARY, Verdict.CONFIGURATION, Verdict.PERMANENT)
-"""Of several answers, the first of these decides."""
-
-
-def choose_receipt(message: Any, answers: Sequence[Answer]) -> Receipt:
-    """Return the receipt for a message to all browsers of a recipient."""
-    found = sorted((one for one in answers if one.verdict is not None), key=lambda one: ORDER.index(one.verdict))
-    if not found:
-        # No push service has refused anything, so none is blamed, however many recipients have no browser.
-        return Receipt(message, Verdict.PERMANENT, PROVIDER, error="The recipient has no browser for push messages.")
-    best = found[0]
-    return Receipt(
-        message,
-        best.verdict or Verdict.PERMANENT,
-        PROVIDER,
-        provider_message_id=best.message_id,
-        error=best.error,
-        retry_after=best.retry_after,
-        blames=best.blames,
-        code=best.code,
-    )
-
-
+ENCODING = "aes128gcm"
 KEY_BYTES = 32
 # In base64 without padding.
 KEY_LENGTH = 43
@@ -143,12 +97,11 @@ class PushClient:
 
     def __init__(self, key: Any, subject: str, timeout: float, services: Sequence[str]) -> None:
         self._pywebpush: Any = import_optional("pywebpush")
-        self._requests: Any = import_optional("requests")
         self._key = key
         self._subject = subject
-        self._timeout = timeout
         self._services = services
-        self._session: Any = None
+        # It follows no redirect, which could lead to a server inside the site's network.
+        self._client = HTTPClient(timeout)
         self.public_key = encode_public_key(key)
 
     def push(self, subscription: PushSubscription, payload: str, headers: dict[str, str]) -> Answer:
@@ -157,57 +110,47 @@ class PushClient:
             error = "The address of the browser belongs to no push service in the option 'services'."
             return Answer(Verdict.PERMANENT, error, blames=Blame.RECIPIENT)
         try:
-            response = self._post(subscription, payload, headers)
-        except self._requests.exceptions.RequestException as error:
-            return self._read_error(error)
+            request = self._encrypt(subscription, payload, headers)
         except (ValueError, self._pywebpush.WebPushException) as error:
             # The keys of the browser are no points of the curve.
             return Answer(Verdict.PERMANENT, f"The message cannot be encrypted: {error}", blames=Blame.RECIPIENT)
-        return read_response(response)
+        try:
+            return read_response(self._client.send(request))
+        except HTTPFailure as failure:
+            return read_failure(failure)
 
     def close(self) -> None:
-        session, self._session = self._session, None
-        if session is not None:
-            session.close()
+        self._client.close()
 
-    def _post(self, subscription: PushSubscription, payload: str, headers: dict[str, str]) -> Any:
-        if self._session is None:
-            self._session = self._requests.Session()
-            # A push service that redirects could lead to a server inside the site's network.
-            self._session.max_redirects = 0
+    def _encrypt(self, subscription: PushSubscription, payload: str, headers: dict[str, str]) -> HTTPRequest:
         keys = {"p256dh": subscription.p256dh, "auth": subscription.auth}
+        pusher = self._pywebpush.WebPusher({"endpoint": subscription.endpoint, "keys": keys})
+        body = pusher.encode(payload.encode(), ENCODING)["body"]
         parts = urlsplit(subscription.endpoint)
-        claims = {"sub": self._subject, "aud": f"{parts.scheme}://{parts.netloc}"}
-        pusher = self._pywebpush.WebPusher(
-            {"endpoint": subscription.endpoint, "keys": keys}, requests_session=self._session
-        )
-        return pusher.send(
-            payload,
-            {**headers, **self._key.sign(claims), "Content-Type": "application/octet-stream"},
-            ttl=int(headers["TTL"]),
-            content_encoding="aes128gcm",
-            timeout=self._timeout,
-        )
-
-    def _read_error(self, error: Exception) -> Answer:
-        """Return what an error of the connection means. Only some errors show that nothing was handed over."""
-        errors = self._requests.exceptions
-        text = f"{type(error).__name__}: {error}"[:ERROR_LENGTH]
-        if isinstance(error, errors.TooManyRedirects):
-            return Answer(Verdict.PERMANENT, "The push service redirects, which is not followed.")
-        if isinstance(error, errors.ConnectTimeout | errors.SSLError) or "NewConnectionError" in text:
-            return Answer(Verdict.TEMPORARY, text, blames=Blame.NETWORK)
-        if isinstance(error, errors.Timeout):
-            return Answer(Verdict.UNKNOWN, text, blames=Blame.SILENCE)
-        return Answer(Verdict.UNKNOWN, text)
+        signed = self._key.sign({"sub": self._subject, "aud": f"{parts.scheme}://{parts.netloc}"})
+        kind = {"Content-Type": "application/octet-stream", "Content-Encoding": ENCODING}
+        return HTTPRequest(subscription.endpoint, body, {**headers, **signed, **kind})
 
 
-def read_response(response: Any) -> Answer:
+def read_failure(failure: HTTPFailure) -> Answer:
+    """Return what it means that a push service has not answered. Other browsers may use another service."""
+    verdict, blames = {
+        Failure.INVALID: (Verdict.PERMANENT, Blame.RECIPIENT),
+        Failure.UNREACHABLE: (Verdict.TEMPORARY, Blame.NETWORK),
+        Failure.SILENCE: (Verdict.UNKNOWN, Blame.SILENCE),
+        Failure.LOST: (Verdict.UNKNOWN, Blame.PROVIDER),
+    }[failure.kind]
+    return Answer(verdict, str(failure), blames=blames)
+
+
+def read_response(response: HTTPResponse) -> Answer:
     """Return what the response of a push service means."""
-    status = response.status_code
+    status = response.status
     if status in CREATED:
         return Answer(Verdict.ACCEPTED, message_id=response.headers.get("Location", "")[:255])
-    error = f"{status} {response.reason or ''}: {response.text[:ERROR_LENGTH]}".strip()
+    if 300 <= status < 400:
+        return Answer(Verdict.PERMANENT, "The push service redirects, which is not followed.")
+    error = f"{status} {response.reason}: {response.text[:ERROR_LENGTH]}".strip()
     if status in GONE:
         return Answer(None, error)
     wait = retry_after(response.headers)

@@ -13,6 +13,7 @@ from notifications.delays import DELAYS_HINT, find_delays_fault, parse_delays
 BUILT_IN_CHANNELS = {
     "app": "notifications.channels.app.AppChannel",
     "email": "notifications.channels.email.EmailChannel",
+    "fcm": "notifications.channels.fcm.FCMChannel",
     "log": "notifications.channels.log.LogChannel",
     "push": "notifications.channels.web_push.WebPushChannel",
     "websocket": "notifications.channels.websocket.WebSocketChannel",

@@ -17,6 +17,7 @@ from notifications.models.bucket import Bucket
 from notifications.models.circuit import Circuit
 from notifications.models.cluster import Cluster, cluster_or_default, get_cluster_model, get_members, members_of
 from notifications.models.delivery import Delivery
+from notifications.models.device import Device
 from notifications.models.fingerprint import Fingerprint
 from notifications.models.heartbeat import Heartbeat
 from notifications.models.inbox import InboxItem
@@ -45,6 +46,7 @@ __all__ = [
     "Bucket",
     "Cluster",
     "Delivery",
+    "Device",
     "Fingerprint",
     "Heartbeat",
     "InboxFeed",

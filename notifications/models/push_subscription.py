@@ -1,17 +1,14 @@
 """Push subscriptions: the browsers that a user receives web push notifications in."""
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth import get_user_model
-from django.db import models, router
+from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from notifications.storage.engine import array_subquery
+from notifications.models.push_target import PushTargetQuerySet
 
 BROWSER_LENGTH = 100
 
@@ -21,10 +18,8 @@ def hash_endpoint(endpoint: str) -> str:
     return hashlib.sha256(endpoint.encode(errors="surrogatepass")).hexdigest()
 
 
-class PushSubscriptionQuerySet(models.QuerySet["PushSubscription"]):
-    def of(self, user: Any) -> "PushSubscriptionQuerySet":
-        """Return the subscriptions of a user."""
-        return self.filter(user=user)
+class PushSubscriptionQuerySet(PushTargetQuerySet["PushSubscription"]):
+    oldest_first = ("created_at", "pk")
 
     def usable(self, server_key: str) -> "PushSubscriptionQuerySet":
         """Return those that were made for this public key. A push service refuses the messages of any other key."""
@@ -34,21 +29,6 @@ class PushSubscriptionQuerySet(models.QuerySet["PushSubscription"]):
         """Store the subscription of a browser. If it was another user's, it is no longer theirs."""
         values = {"user": user, "endpoint": endpoint, "created_at": now, **keys}
         return self.update_or_create(endpoint_hash=hash_endpoint(endpoint), defaults=values)[0]
-
-    def find_users(self, user_ids: Collection[Any]) -> set[Any]:
-        """Return the primary keys of those of these users who have a subscription."""
-        return set(self.filter(user__in=self._select(user_ids)).values_list("user", flat=True).distinct())
-
-    def _select(self, user_ids: Collection[Any]) -> Any:
-        using = getattr(self, "_db", None) or router.db_for_write(self.model)
-        return array_subquery(user_ids, get_user_model()._meta.pk, using)
-
-    def load_by_user(self, user_ids: Collection[Any]) -> dict[Any, list["PushSubscription"]]:
-        """Return the subscriptions of these users, with one query."""
-        found: dict[Any, list[PushSubscription]] = defaultdict(list)
-        for subscription in self.filter(user__in=self._select(user_ids)).order_by("pk"):
-            found[subscription.user_id].append(subscription)
-        return found
 
 
 PushKeys = dict[str, str]

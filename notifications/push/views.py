@@ -77,15 +77,8 @@ class Subscribe(PushView):
             clock.now(router.db_for_write(PushSubscription)),
         )
         request.session[SESSION_KEY] = subscription.pk
-        self.forget_oldest()
+        self.get_subscriptions().forget_oldest(request.user, MAX_BROWSERS_PER_USER)
         return JsonResponse({"id": subscription.pk})
-
-    def forget_oldest(self) -> None:
-        """Delete the subscriptions beyond the highest number for one user."""
-        rows = self.get_subscriptions()
-        extra = list(rows.order_by("-created_at", "-pk").values_list("pk", flat=True)[MAX_BROWSERS_PER_USER:])
-        if extra:
-            rows.filter(pk__in=extra).delete()
 
 
 class Unsubscribe(PushView):

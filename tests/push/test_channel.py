@@ -229,10 +229,10 @@ def test_a_new_key_can_be_used():
 
 
 def test_the_verdicts_of_several_browsers_make_one():
-    from notifications.channels.push_services import Answer, choose_receipt
+    from notifications.channels.push_targets import Answer, choose_receipt
 
     accepted, busy, gone = Answer(Verdict.ACCEPTED), Answer(Verdict.TEMPORARY, "busy"), Answer(None, "gone")
-    assert choose_receipt("m", [busy, accepted, gone]).verdict is Verdict.ACCEPTED
-    assert choose_receipt("m", [gone, busy]).verdict is Verdict.TEMPORARY
-    assert choose_receipt("m", [gone]).verdict is Verdict.PERMANENT
-    assert choose_receipt("m", []).verdict is Verdict.PERMANENT
+    assert choose_receipt("m", [busy, accepted, gone], "web push", "browser").verdict is Verdict.ACCEPTED
+    assert choose_receipt("m", [gone, busy], "web push", "browser").verdict is Verdict.TEMPORARY
+    assert choose_receipt("m", [gone], "web push", "browser").verdict is Verdict.PERMANENT
+    assert choose_receipt("m", [], "web push", "browser").verdict is Verdict.PERMANENT
