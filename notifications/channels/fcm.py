@@ -38,7 +38,7 @@ ERRORS: Mapping[str, tuple[Verdict, Blame]] = {
 """The meaning of each ``errorCode`` of ``google.firebase.fcm.v1.FcmError``. The device of an app that was installed
 with another project, or of a platform whose key the project lacks, is not reached; other devices are."""
 UNREGISTERED = "UNREGISTERED"
-INVALID_TOKEN = "not a valid FCM registration token"
+MALFORMED = "not a valid FCM registration token"
 INTERRUPTION_LEVELS = {NotificationPriority.CRITICAL: "time-sensitive", NotificationPriority.LOW: "passive"}
 
 
@@ -240,7 +240,7 @@ def is_gone(response: HTTPResponse) -> bool:
         return False
     violations = [one for detail in _find_details(response) for one in _get_list(detail.get("fieldViolations"))]
     named = any(one.get("field") == "message.token" for one in violations)
-    return named or INVALID_TOKEN in str(_find_error(response).get("message", ""))
+    return named or MALFORMED in str(_find_error(response).get("message", ""))
 
 
 def _find_error(response: HTTPResponse) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from notifications.outcomes import Blame, Verdict
+from tests.channels.fcm_matrix import make_fcm_channel, make_fcm_message
 from tests.channels.http_services import Answer
 
 TROUBLES = {
@@ -53,7 +54,9 @@ class Row:
     success: Answer
 
 
-CHANNELS: list[Row] = []
+CHANNELS: list[Row] = [
+    Row("fcm", make_fcm_channel, make_fcm_message, Answer(200, {"name": "projects/shop-1234/messages/1"})),
+]
 
 
 def describe(receipt):

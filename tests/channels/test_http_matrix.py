@@ -7,7 +7,7 @@ import pytest
 from tests.channels.http_matrix import CHANNELS, TROUBLES, measure
 from tests.channels.http_services import http_service
 
-pytestmark = [pytest.mark.needs("requests"), pytest.mark.one_database]
+pytestmark = [pytest.mark.needs("google", "requests"), pytest.mark.one_database]
 PAGE = Path(__file__).parents[2] / "docs/channels/http-answers.md"
 
 

@@ -41,6 +41,7 @@ NEEDS = {
     "celery.md": ["celery"],
     "email-layout.md": ["css_inline"],
     "email-setup.md": ["dns"],
+    "fcm.md": ["google", "requests", "cryptography"],
     "http.md": ["requests"],
     "sensitive.md": ["cryptography"],
 }
