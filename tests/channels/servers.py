@@ -25,7 +25,13 @@ class PostOffice:
         session.host_name = hostname
         return ["250-PIPELINING", *responses] if self.pipelining else responses
 
+    async def refuse(self, server, envelope):
+        """Return an answer that refuses a mail, or an empty text. A test can replace it."""
+        return ""
+
     async def handle_DATA(self, server, session, envelope):
+        if refusal := await self.refuse(server, envelope):
+            return refusal
         self.contents.append(envelope.content)
         self.mails.append(message_from_bytes(envelope.content, policy=policy.default))
         return "250 Kept"

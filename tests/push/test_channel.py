@@ -1,6 +1,8 @@
 """The push channel against a push service that checks VAPID, TTL, Topic and the encryption."""
 
+import gzip
 import json
+import time
 from datetime import timedelta
 from enum import Enum
 
@@ -11,18 +13,21 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from notifications.channels.push_services import is_allowed_service, make_private_key
-from notifications.channels.web_push import MAX_PAYLOAD_BYTES, WebPushChannel, write_payload
+from notifications.channels.web_push import MAX_PAYLOAD_BYTES, PushMessage, WebPushChannel, write_payload
 from notifications.events import NotificationEvent, NotificationPriority
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, NotificationLog, PushSubscription
-from notifications.outcomes import Verdict
+from notifications.outcomes import Blame, Verdict
 from notifications.testing import capture_notifications, temporary_events
 from notifications.testing.contract import ProviderContract
+from tests.channels.http_services import Answer as HTTPAnswer
+from tests.channels.http_services import http_service
 from tests.factories import UserFactory
 from tests.push.service import Browser, decode, push_service
 
 pytestmark = pytest.mark.needs("pywebpush")
 KEY = "aG5tZqB6XlU2sQfYV8k1cU2cXh2dZ0f8Q0xwWq8r1nQ"  # placeholder, only for tests
+BOMB = {"Location": "http://127.0.0.1:1/", "Content-Encoding": "gzip"}
 
 
 class Lamps(Enum):
@@ -178,6 +183,47 @@ class TestADelivery:
             assert (result.queued, result.reasons) == (size // 2, {"no_address": size // 2})
             counts.append(len([one for one in queries if "klaxon_pushsubscription" in one["sql"]]))
         assert counts == [1, 1]
+
+
+@pytest.mark.django_db
+class TestTheConnection:
+    """What a push service can do to a request."""
+
+    @pytest.fixture
+    def server(self):
+        with http_service() as server:
+            yield server
+
+    def push(self, server, answer):
+        channel, user = WebPushChannel(KEY, "mailto:a@example.com", services=[server.url], timeout=0.3), UserFactory()
+        subscribe(user, server, channel)
+        server.answers = [answer]
+        [receipt] = channel.send([PushMessage(user.pk, "{}", "topic", "high", None)])
+        channel.close()
+        return receipt
+
+    @pytest.mark.parametrize(
+        ("answer", "verdict", "blames"),
+        [
+            (HTTPAnswer(way="silence"), Verdict.UNKNOWN, Blame.SILENCE),
+            (HTTPAnswer(way="drip"), Verdict.UNKNOWN, Blame.SILENCE),
+            (HTTPAnswer(way="close"), Verdict.UNKNOWN, Blame.PROVIDER),
+            (HTTPAnswer(201, way="endless"), Verdict.ACCEPTED, Blame.PROVIDER),
+            (HTTPAnswer(302, gzip.compress(b"0" * 5_000_000), BOMB), Verdict.PERMANENT, Blame.PROVIDER),
+        ],
+        ids=lambda value: value.way or "bomb" if isinstance(value, HTTPAnswer) else "",
+    )
+    def test_costs_no_more_than_the_deadline(self, server, answer, verdict, blames):
+        began = time.monotonic()
+        receipt = self.push(server, answer)
+        assert (receipt.verdict, receipt.blames) == (verdict, blames)
+        assert time.monotonic() - began < 2
+        assert "/one" not in receipt.error
+
+    def test_fails_before_anything_was_sent(self, server):
+        server.stop()
+        receipt = self.push(server, HTTPAnswer())
+        assert (receipt.verdict, receipt.blames) == (Verdict.TEMPORARY, Blame.NETWORK)
 
 
 def test_a_long_text_is_shortened_to_what_every_service_accepts():

@@ -1,0 +1,168 @@
+"""The channels of the run over all channels at once, each with a provider that fails for one request in ten.
+
+A channel adds itself to ``PARTICIPANTS``.
+"""
+
+import asyncio
+import logging
+import random
+import re
+import threading
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from example_project.mail import SMTP
+from notifications.devices import register_device
+from notifications.models import InboxItem
+from tests.channels.fcm_service import firebase, make_account
+from tests.channels.http_services import Answer
+from tests.channels.servers import post_office
+
+FAILURE_RATE = 0.1
+TIMEOUT = 0.5
+MARK = re.compile(rb"mark-(\d+)-")
+"""What a text contains, so that a provider's records can be compared with the outbox: ``mark-7-``."""
+TROUBLES = (
+    Answer(429, headers={"Retry-After": "7"}),
+    Answer(500),
+    Answer(503),
+    Answer(way="close"),
+    Answer(way="silence"),
+)
+REPLIES = {429: "451 4.7.0 Too many mails", 500: "451 4.3.0 Error", 503: "452 4.3.1 Try later"}
+
+
+class Luck:
+    """Chooses the requests that fail, the same ones for the same seed and order of requests."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)
+        self._lock = threading.Lock()
+        self.failures: Counter[str] = Counter()
+
+    def draw(self) -> Answer | None:
+        """Return a failure for one request in ten."""
+        with self._lock:
+            if self._random.random() >= FAILURE_RATE:
+                return None
+            trouble = self._random.choice(TROUBLES)
+            self.failures[trouble.way or str(trouble.status)] += 1
+            return trouble
+
+
+@dataclass
+class Provider:
+    """A provider that runs.
+
+    :param options: the options of the channel.
+    :param accepted: how often each message was accepted, by the number in its mark.
+    """
+
+    options: dict[str, Any] = field(default_factory=dict)
+    accepted: Counter[int] = field(default_factory=Counter)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def accept(self, content: bytes) -> None:
+        with self.lock:
+            self.accepted.update({int(found) for found in MARK.findall(content)})
+
+    def get_accepted(self) -> Counter[int]:
+        return self.accepted
+
+
+class Inbox(Provider):
+    """The inbox has no provider that could fail: its records are in the database."""
+
+    def get_accepted(self) -> Counter[int]:
+        texts = InboxItem.objects.values_list("body", flat=True)
+        return Counter(int(found) for text in texts for found in MARK.findall(text.encode()))
+
+
+@dataclass(frozen=True)
+class Participant:
+    """A channel in the run.
+
+    :param name: its name in the settings.
+    :param serve: takes a ``Luck``, runs its provider and yields a ``Provider``.
+    :param reach: makes a new user reachable on the channel.
+    """
+
+    name: str
+    serve: Callable[[Luck], AbstractContextManager[Provider]]
+    reach: Callable[[Any], Any] = lambda user: None
+
+
+def let_fail(service: Any, provider: Provider, luck: Luck) -> None:
+    """Let a service of ``http_service()`` fail by chance, and record what it accepts."""
+    answer = service.answer
+
+    def fail_or_answer(received):
+        if trouble := luck.draw():
+            return trouble
+        found = answer(received)
+        if 200 <= found.status < 300 and not found.way:
+            provider.accept(received.body)
+        return found
+
+    service.answer = fail_or_answer
+
+
+@contextmanager
+def serve_fcm(luck):
+    with firebase() as service:
+        options = {"credentials": make_account(service.url), "url": service.url, "timeout": TIMEOUT}
+        provider = Provider(options)
+        let_fail(service.service, provider, luck)
+        yield provider
+
+
+@contextmanager
+def serve_email(luck):
+    with post_office() as office:
+        backend = {"host": "127.0.0.1", "port": office.port, "timeout": TIMEOUT}
+        provider = Provider({"from_email": "shop@example.com", "backend": SMTP, "backend_options": backend})
+
+        async def refuse(server, envelope):
+            trouble = luck.draw()
+            if trouble is None:
+                provider.accept(envelope.content)
+                return ""
+            if trouble.way == "silence":
+                await asyncio.sleep(TIMEOUT * 3)
+            if trouble.way:
+                server.transport.abort()
+            return REPLIES.get(trouble.status, "421 4.3.2 Closing")
+
+        office.refuse = refuse
+        yield provider
+
+
+@contextmanager
+def serve_app(luck):
+    yield Inbox()
+
+
+@contextmanager
+def serve_log(luck):
+    provider = Provider({"logger": "tests.all_channels"})
+    handler = logging.Handler()
+    handler.emit = lambda record: provider.accept(record.getMessage().encode())
+    logger = logging.getLogger("tests.all_channels")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield provider
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(logging.NOTSET)
+
+
+PARTICIPANTS: list[Participant] = [
+    Participant("app", serve_app),
+    Participant("email", serve_email),
+    Participant("fcm", serve_fcm, lambda user: register_device(user, f"token-{user.pk}", "android")),
+    Participant("log", serve_log),
+]
