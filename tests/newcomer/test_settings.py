@@ -80,13 +80,13 @@ SETTINGS = {
         {"CHANNELS": {"emial": {}}},
         {},
         "E001 NOTIFICATIONS['CHANNELS']['emial'] names no BACKEND. Did you mean 'email'? If not, add the dotted path "
-        "of a channel class; only app, email, log, push, websocket come with one.",
+        "of a channel class; only app, email, fcm, log, push, websocket come with one.",
     ),
     "a channel has no class": (
         {"CHANNELS": {"sms": {}}},
         {},
         "E001 NOTIFICATIONS['CHANNELS']['sms'] names no BACKEND. Add the dotted path of a channel class; only app, "
-        "email, log, push, websocket come with one.",
+        "email, fcm, log, push, websocket come with one.",
     ),
     "a channel's class cannot be imported": (
         {"CHANNELS": {**CHANNELS, "sms": {"BACKEND": "shop.sms.SmsChannel"}}},
