@@ -37,9 +37,13 @@ class NotificationsConfig(AppConfig):
         from notifications.live import accounts
         from notifications.live import cleanup as live_cleanup
         from notifications.live.announce import receive_change, receive_message
+        from notifications.magic_links import Purpose, register_page
+        from notifications.magic_links.cleanup import delete_expired_links
+        from notifications.magic_links.status import load_status
         from notifications.mail import register_footer_source
         from notifications.mail.finishing import register_finisher
         from notifications.preference_centre import addresses
+        from notifications.preference_centre.summary import load_summary
         from notifications.push import signing_out
         from notifications.staff_templates.rendering import render_group
         from notifications.tracking import figures, hits, links, record, webhooks
@@ -69,6 +73,9 @@ class NotificationsConfig(AppConfig):
         register_footer_source("links", unsubscribe_links.get_footer_fields, is_default=True)
         register_periodic_task("live messages", 60.0, live_cleanup.delete_expired)
         register_periodic_task("address confirmations", 600.0, addresses.delete_expired)
+        register_page(Purpose.NOTIFICATION_STATUS, "notifications/magic_links/status.html", load_status)
+        register_page(Purpose.SETTINGS_VIEW, "notifications/magic_links/settings.html", load_summary)
+        register_periodic_task("magic links", 600.0, delete_expired_links)
         if celery.is_enabled():
             from notifications.celery import receiver
 

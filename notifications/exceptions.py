@@ -57,6 +57,10 @@ class TemplateMissing(KlaxonError, LookupError):
     """An event lacks a template that a channel requires."""
 
 
+class MagicLinksUnavailable(KlaxonError):
+    """The site cannot send magic links. The message names the setting to change."""
+
+
 class RenderingUnavailable(KlaxonError):
     """A message cannot be rendered at present. Its delivery is valid and waits.
 

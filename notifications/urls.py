@@ -1,4 +1,4 @@
-"""The URLs of the inbox, its stream and web push, of preferences, tracked links, unsubscribing and sensitive events.
+"""The URLs of the inbox, its stream and web push, of preferences, links of all kinds, and sensitive events.
 
 Include them with ``path("notifications/", include("notifications.urls"))``.
 """
@@ -20,5 +20,6 @@ urlpatterns = [
     path("sensitive/", include("notifications.sensitive.urls")),
     path("preferences/", include("notifications.preference_centre.urls")),
     path("push/", include("notifications.push.urls")),
+    path("links/", include("notifications.magic_links.urls")),
     path("unsubscribe/", include("notifications.unsubscribe.urls")),
 ]

@@ -43,12 +43,14 @@ FLOORS = {
         "digests",
         "email_setup",
         "inbox",
+        "preference_centre.clusters",
         "preference_centre.widgets",
         "staff_templates",
+        "tasks",
         "tracking",
         "unsubscribe",
     },
-    9: {"admin", "can", "live", "preference_centre", "push", "sensitive"},
+    9: {"admin", "can", "live", "magic_links", "preference_centre", "push", "sensitive"},
     10: {"apps", "checks", "urls", "testing", "management", "templatetags"},
 }
 SIDEWAYS_TOO = {0, 1, 2}

@@ -4,7 +4,7 @@ Errors: E001 settings, E002 missing template, E003 duplicate event name, E004 en
 extra, E006 channel class, E007 members of the cluster, E008 cluster model, E009 old SQLite, E010 USE_TZ, E011 CAN
 rules, E012 preferences, E013 digests, E014 recipients of free text, E015 address fields, E016 themes, E017 topics, E020
 senders of emails, E021 SMTP without TLS, E022 no encryption keys, E023 no page for sensitive events, E024 tracking,
-E030 databases, E031 database engine, E032 no template engine, E033 own templates not found, E034 foreign files.
+E035 magic links, E038 django.tasks, E030 databases, E031 database engine, E032 no template engine, E033 own templates not found, E034 foreign files.
 Warnings: W001 channel not configured, W002 SQLite options, W003 spool, W004 connection pools, W005 folder for outcomes,
 W006 settings outside of NOTIFICATIONS, W007 undeclared variables, W008 disabled, W009 another package, W010 no field
 for email, W013 static files not found, W014 nobody present. For deployment: W011 no link to unsubscribe, W012 link that
@@ -30,6 +30,7 @@ from notifications.checks.channels import (
     missing_extra_error,
 )
 from notifications.checks.databases import check_databases, check_engine, check_pools, check_sqlite
+from notifications.checks.magic_links import check_magic_links
 from notifications.checks.package import check_files, check_path
 from notifications.checks.paths import (
     check_can_rules,
@@ -43,6 +44,7 @@ from notifications.checks.paths import (
 from notifications.checks.prefer import check_preferred_channels
 from notifications.checks.sensitive import check_sensitive_events
 from notifications.checks.static_files import check_static_files
+from notifications.checks.tasks import check_tasks
 from notifications.checks.templates import check_templates
 from notifications.checks.tracking import check_tracking
 from notifications.checks.unsubscribe import check_unsubscribe
@@ -178,6 +180,7 @@ CHECKS_WITH_VALID_SETTINGS: tuple[Callable[[], Messages], ...] = (
     check_email_field,
     check_can_rules,
     check_celery,
+    check_tasks,
     check_live_redis,
     check_spool,
     check_state_folder,
@@ -190,6 +193,7 @@ CHECKS_WITH_VALID_SETTINGS: tuple[Callable[[], Messages], ...] = (
     check_topics_of,
     check_templates,
     check_sensitive_events,
+    check_magic_links,
     check_preferred_channels,
     check_tracking,
     check_static_files,

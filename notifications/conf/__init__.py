@@ -166,7 +166,10 @@ class Conf:
     encryption_keys: tuple[str, ...] = option(
         (), (list, tuple), "texts", "a list of keys that Fernet.generate_key() returns", is_list_of_keys, is_secret=True
     )
+    magic_links: bool = option(False, bool, "bool", "True or False")
+    magic_link_seconds: float = option(900, (int, float), "float", "a number of seconds above 0", is_positive)
     celery: bool = option(False, bool, "bool", "True or False")
+    tasks: bool = option(False, bool, "bool", "True or False")
     spool_dir: str | PathLike[str] = option(
         "", (str, PathLike), "str", "the absolute path of a folder, or empty for no spool", is_absolute
     )

@@ -18,6 +18,7 @@ class BuiltInEvents(Enum):
     WEEKLY_DIGEST = "weekly_digest"
     TEST_MESSAGE = "test_message"
     ADDRESS_CONFIRMATION = "address_confirmation"
+    MAGIC_LINK = "magic_link"
 
 
 for member, priority, label in (
@@ -51,9 +52,9 @@ for member, label in ((DIGESTS["daily"], _("Daily digest")), (DIGESTS["weekly"],
             digest=False,
         ),
     )
-# What users ask for in the preference centre, to check a channel or to confirm an address. Nobody can turn it off, and
-# the limit protects addresses from users who ask too often.
-ON_REQUEST = frozenset({BuiltInEvents.TEST_MESSAGE, BuiltInEvents.ADDRESS_CONFIRMATION})
+# What people ask for on a page, to check a channel, to confirm an address or to get a link. Nobody can turn it off, and
+# the limit protects addresses from people who ask too often.
+ON_REQUEST = frozenset({BuiltInEvents.TEST_MESSAGE, BuiltInEvents.ADDRESS_CONFIRMATION, BuiltInEvents.MAGIC_LINK})
 for member, label, context in (
     (BuiltInEvents.TEST_MESSAGE, _("Test message"), {}),
     (
@@ -76,3 +77,21 @@ for member, label, context in (
             over_limit="drop",
         ),
     )
+# A link that was perhaps sent is not sent again: its user can ask for another one.
+register(
+    BuiltInEvents.MAGIC_LINK,
+    NotificationEvent(
+        name=BuiltInEvents.MAGIC_LINK.value,
+        priority=NotificationPriority.HIGH,
+        supported_channels=[NotificationChannel.EMAIL],
+        context={"url": str},
+        label=_("Your link"),
+        mandatory=True,
+        ignores_quiet_hours=True,
+        limit="10/h",
+        over_limit="drop",
+        on_unknown="hold",
+        sensitive=True,
+        link="url",
+    ),
+)

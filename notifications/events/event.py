@@ -66,6 +66,8 @@ class NotificationEvent:
     :param sensitive: whether the context is encrypted in the database, and channels other than the inbox carry only a
         link to a page behind log-in. Its recipients must be users, and it can have neither ``loggable`` keys nor
         attachments. Requires ``ENCRYPTION_KEYS``.
+    :param link: the context key with the address that messages of a sensitive event carry, instead of that of the page
+        behind log-in. For links that open without a log-in, such as one that resets a password.
     :param digest: whether it may wait for the digest of a user who has one. By default, MEDIUM and LOW events do,
         except those with ``on_unknown="hold"``. CRITICAL and mandatory events never do.
     :param track_opens: whether opens of its emails are recorded, by an image in the HTML.
@@ -112,6 +114,7 @@ class NotificationEvent:
     digest: bool | None = None
     mandatory: bool = False
     sensitive: bool = False
+    link: str = ""
     track_opens: bool = False
     track_clicks: bool = False
     variants: Mapping[str, float] = field(default_factory=dict)

@@ -276,3 +276,21 @@ def _check_sensitive(event: Any) -> None:
             f"{_refer_to(event, at_start=True)} is sensitive, so no values of its context can be copied into the log. "
             "Remove loggable."
         )
+    if event.link:
+        _check_link(event)
+
+
+def _check_link(event: Any) -> None:
+    if not event.sensitive:
+        raise ValueError(f"link of {_refer_to(event)} has no effect, because the event is not sensitive. Remove it.")
+    if event.context is None or event.link not in event.context:
+        known = event.context or {}
+        raise ValueError(
+            f"link of {_refer_to(event)} names {event.link!r:.80}, which its context does not declare. "
+            f"{suggest(event.link, known, 'keys')}"
+        )
+    if event.track_clicks:
+        raise ValueError(
+            f"{_refer_to(event, at_start=True)} has a link, so its clicks cannot be tracked: the address would be stored "
+            "in plain text. Remove track_clicks."
+        )

@@ -24,6 +24,7 @@ from notifications.models.inbox import InboxItem
 from notifications.models.inbox_feed import InboxFeed
 from notifications.models.live_message import LiveMessage
 from notifications.models.log import LogPersonal, NotificationLog
+from notifications.models.magic_link import MagicLink
 from notifications.models.mute import Mute
 from notifications.models.notification import Notification
 from notifications.models.pause import Pause
@@ -53,6 +54,7 @@ __all__ = [
     "InboxItem",
     "LiveMessage",
     "LogPersonal",
+    "MagicLink",
     "Mute",
     "Notification",
     "NotificationLog",

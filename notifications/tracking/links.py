@@ -27,8 +27,11 @@ from notifications.mail.theme import get_theme
 from notifications.models import Delivery, TrackedLink
 
 OPEN, CLICK = "open", "click"
-TOKEN_PAGES = ("notifications:unsubscribe", "notifications:preferences-link", "notifications:confirm-address")
-"""The pages whose address is a permit: whoever has it can change the recipient's settings."""
+TOKEN_PAGES = (
+    *("notifications:unsubscribe", "notifications:preferences-link", "notifications:confirm-address"),
+    "notifications:magic-link",
+)
+"""The pages whose address is a permit: whoever has it can see or change what is the recipient's."""
 UNTRACKED_ATTRIBUTE, FOOTER_CLASS = "data-untracked", "footer-link"
 # Names and values of a start tag. A value in quotes may contain what looks like another attribute.
 ATTRIBUTE = re.compile(r"""([^\s"'>/=]+)(?:\s*=\s*("[^"]*"|'[^']*'|[^\s"'>][^\s>]*))?""")

@@ -1,7 +1,7 @@
 """The text of notifications whose content only the app may show: it says that there is a message, and links to it.
 
 The templates are those in ``notifications/<event>/link/`` for their channel, or else those in
-``notifications/sensitive_link/``. They get no value of the context.
+``notifications/sensitive_link/``. They get no value of the context, except the address that ``link`` of the event names.
 """
 
 from typing import Any
@@ -60,9 +60,10 @@ def render_link(
 def build_link_variables(
     notification: Notification, event: NotificationEvent, user: Any, locale: Locale
 ) -> dict[str, Any]:
-    """Return the variables of the templates, none of which comes from the context.
+    """Return the variables of the templates. None of them comes from the context, except the ``link`` of the event.
 
     :raises ImproperlyConfigured: if the page or the address of the site is not configured.
+    :raises DecryptionFailed: if the event has a ``link``, and the site does not have the key of the context.
     """
     base_url = get_theme(notification.cluster, event.name).base_url
     with use_locale(locale):
@@ -72,7 +73,9 @@ def build_link_variables(
             "cluster": notification.cluster,
             "base_url": base_url,
             "label": label,
-            "action_url": base_url + get_page_path(notification.pk, base_url),
+            "action_url": notification.values[event.link]
+            if event.link
+            else base_url + get_page_path(notification.pk, base_url),
         }
 
 

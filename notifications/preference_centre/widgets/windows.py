@@ -94,6 +94,13 @@ def _read_window(channel: str, window: Any) -> Iterator[WindowRow]:
     yield WindowRow(channel, f"{hours.start:%H:%M}", f"{hours.end:%H:%M}", days)
 
 
+def describe_windows(value: Any) -> Iterator[str]:
+    """Yield the windows of a stored value as text, such as "Email: Mon, Tue 08:00–12:00"."""
+    for row in _read_windows(value):
+        days = ", ".join(str(WEEKDAYS_ABBR[DAYS.index(day)]) for day in row.days)
+        yield f"{get_channel_name(row.channel)}: {days} {row.start}–{row.end}".replace("  ", " ")
+
+
 def _write_windows(rows: Collection[WindowRow]) -> dict[str, list[Any]]:
     """Return the value of rows. A row with only one of its hours stays as it is, so that it is shown again."""
     found: dict[str, list[Any]] = {}
