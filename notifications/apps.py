@@ -25,7 +25,7 @@ class NotificationsConfig(AppConfig):
             settings.NOTIFICATIONS_CLUSTER_MODEL = "klaxon.Cluster"
 
     def ready(self) -> None:
-        from notifications import celery, checks, events, signals
+        from notifications import celery, checks, events, signals, tasks
         from notifications.delivering import on_commit
         from notifications.delivering.outcome_hooks import register_outcome_hook
         from notifications.delivering.rendering import register_replacement
@@ -80,3 +80,7 @@ class NotificationsConfig(AppConfig):
             from notifications.celery import receiver
 
             signals.notifications_queued.connect(receiver.call_workers, dispatch_uid="klaxon.celery")
+        if tasks.is_enabled():
+            from notifications.tasks import receiver as tasks_receiver
+
+            signals.notifications_queued.connect(tasks_receiver.call_workers, dispatch_uid="klaxon.tasks")

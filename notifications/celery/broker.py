@@ -5,17 +5,18 @@ answer delays one request by a second or two. After that it is not called for a 
 """
 
 import logging
-import time
 from collections.abc import Sequence
 from typing import Any
 
 from kombu.pools import producers
 
+from notifications.delivering.calls import PausingCaller
+
 logger = logging.getLogger("notifications.celery")
 
 BROKER_TIMEOUT = 1.0
 BROKER_PAUSE = 5.0
-WARNING_INTERVAL = 60.0
+WARNING = "The broker cannot be reached. Deliveries wait for the next sweep or worker: %r"
 
 # One retry without a pause: a pooled connection may have died while it was idle.
 RETRY_POLICY = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
@@ -33,28 +34,11 @@ class Broker:
     """Publishes tasks, and stops for a while after a failure."""
 
     def __init__(self) -> None:
-        self._paused_until = 0.0
-        self._no_warning_until = 0.0
+        self._caller = PausingCaller(logger, WARNING)
 
     def publish(self, task: Any, args: Sequence[Any], queue: str, expires: float | None = None) -> bool:
         """Put a task into a queue; return whether that succeeded."""
-        if time.monotonic() < self._paused_until:
-            return False
-        try:
-            _publish(task, args, queue, expires)
-        except Exception as error:  # noqa: BLE001
-            # Each transport has its own errors. Whichever this is, the caller's work is committed and must not fail,
-            # and the delivery is in the outbox, where the next sweep finds it.
-            self._pause(error)
-            return False
-        return True
-
-    def _pause(self, error: Exception) -> None:
-        now = time.monotonic()
-        self._paused_until = now + BROKER_PAUSE
-        if now >= self._no_warning_until:
-            self._no_warning_until = now + WARNING_INTERVAL
-            logger.warning("The broker cannot be reached. Deliveries wait for the next sweep or worker: %r", error)
+        return self._caller.attempt(lambda: _publish(task, args, queue, expires), BROKER_PAUSE)
 
 
 def _publish(task: Any, args: Sequence[Any], queue: str, expires: float | None) -> None:

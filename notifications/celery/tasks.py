@@ -9,20 +9,18 @@ from celery import shared_task
 from django.db import router
 
 from notifications import conf
-from notifications.celery.calls import DELIVERIES_PER_TASK, call_tasks, find_ready_notifications
+from notifications.celery.calls import call_tasks, find_ready_notifications
 from notifications.celery.heartbeat import get_process_heartbeat
 from notifications.celery.schedule import SWEEP_INTERVAL
 from notifications.conf import is_off
 from notifications.core import clock
 from notifications.core.databases import enter_partition
+from notifications.delivering.calls import DELIVERIES_PER_TASK, MAX_TASK_SECONDS
 from notifications.delivering.dispatcher import Dispatcher
 from notifications.delivering.workers.heartbeat import HeartbeatThread
 from notifications.delivering.workers.periodic_tasks import Scheduler
 from notifications.delivering.workers.rescue import Rescuer
 from notifications.models import Delivery
-
-MAX_TASK_SECONDS = 20.0
-"""Celery does not tell a task to stop, so each ends within this time."""
 
 # A task that did not finish runs again, and finds only what no other task has done. The log has the results.
 TASK_OPTIONS = {"bind": True, "acks_late": True, "reject_on_worker_lost": True, "ignore_result": True}

@@ -4,7 +4,8 @@ Errors: E001 settings, E002 missing template, E003 duplicate event name, E004 en
 extra, E006 channel class, E007 members of the cluster, E008 cluster model, E009 old SQLite, E010 USE_TZ, E011 CAN
 rules, E012 preferences, E013 digests, E014 recipients of free text, E015 address fields, E016 themes, E017 topics, E020
 senders of emails, E021 SMTP without TLS, E022 no encryption keys, E023 no page for sensitive events, E024 tracking,
-E035 magic links, E038 django.tasks, E030 databases, E031 database engine, E032 no template engine, E033 own templates not found, E034 foreign files.
+E030 databases, E031 database engine, E032 no template engine, E033 own templates not found, E034 foreign files,
+E035 magic links, E038 django.tasks.
 Warnings: W001 channel not configured, W002 SQLite options, W003 spool, W004 connection pools, W005 folder for outcomes,
 W006 settings outside of NOTIFICATIONS, W007 undeclared variables, W008 disabled, W009 another package, W010 no field
 for email, W013 static files not found, W014 nobody present. For deployment: W011 no link to unsubscribe, W012 link that

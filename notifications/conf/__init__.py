@@ -169,7 +169,7 @@ class Conf:
     magic_links: bool = option(False, bool, "bool", "True or False")
     magic_link_seconds: float = option(900, (int, float), "float", "a number of seconds above 0", is_positive)
     celery: bool = option(False, bool, "bool", "True or False")
-    tasks: bool = option(False, bool, "bool", "True or False")
+    task_backend: str = option("", str, "str", "the name of a backend in Django's setting TASKS, or empty")
     spool_dir: str | PathLike[str] = option(
         "", (str, PathLike), "str", "the absolute path of a folder, or empty for no spool", is_absolute
     )

@@ -291,6 +291,6 @@ def _check_link(event: Any) -> None:
         )
     if event.track_clicks:
         raise ValueError(
-            f"{_refer_to(event, at_start=True)} has a link, so its clicks cannot be tracked: the address would be stored "
-            "in plain text. Remove track_clicks."
+            f"{_refer_to(event, at_start=True)} has a link, so its clicks cannot be tracked: its address would be "
+            "stored in plain text. Remove track_clicks."
         )

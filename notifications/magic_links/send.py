@@ -33,8 +33,8 @@ def send_magic_link(user: Any, purpose: MagicLink.Purpose | str, cluster: Any = 
     :param cluster: the cluster that the page is about; by default, the default cluster.
     :return: what ``send()`` returns, such as a drop with the reason ``not_member``.
     :raises MagicLinksUnavailable: if the site has not switched magic links on, or links could not work.
-    :raises EncryptionUnavailable, MissingExtra: if the link cannot be encrypted, because ``ENCRYPTION_KEYS`` is empty or
-        the extra is missing.
+    :raises EncryptionUnavailable, MissingExtra: if the link cannot be encrypted, because ``ENCRYPTION_KEYS`` is empty
+        or the extra is missing.
     :raises InvalidOption: if there is no such purpose.
     """
     check_available()

@@ -1,7 +1,7 @@
 """The pages of magic links: one on which to ask for a link, one that a link leads to, and what it shows.
 
-Mail scanners, previews and browsers that load pages in advance open links. So the page that a link leads to does not even
-look whether the link is valid; its button sends the link to another address, in the body of a POST. Therefore:
+Mail scanners, previews and browsers that load pages in advance open links. So the page that a link leads to does not
+even look whether the link is valid; its button sends the link to another address, in the body of a POST. Therefore:
 
 - Nobody learns from the page whether a link is valid, nor from the time that it takes.
 - The address of the page with the content does not contain the link. Neither do the entries of Django's log about it,

@@ -6,8 +6,9 @@ import sys
 import pytest
 
 from notifications import celery, checks, conf
-from notifications.celery.queues import QUEUES, takes_other_deliveries
+from notifications.celery.queues import QUEUES
 from notifications.celery.schedule import beat_schedule
+from notifications.delivering.calls import takes_other_deliveries
 from notifications.events import NotificationPriority
 from tests.processes import environment
 

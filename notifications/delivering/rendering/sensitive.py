@@ -1,7 +1,7 @@
 """The text of notifications whose content only the app may show: it says that there is a message, and links to it.
 
 The templates are those in ``notifications/<event>/link/`` for their channel, or else those in
-``notifications/sensitive_link/``. They get no value of the context, except the address that ``link`` of the event names.
+``notifications/sensitive_link/``. They get no value of the context, except the address that the event's ``link`` names.
 """
 
 from typing import Any

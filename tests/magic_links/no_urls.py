@@ -1,0 +1,3 @@
+"""A site that does not include the URLs of Klaxon."""
+
+urlpatterns: list = []
