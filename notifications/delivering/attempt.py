@@ -46,8 +46,10 @@ from notifications.delivering.rendering import (
     render_replacements,
     use_locale,
 )
+from notifications.delivering.rendering.sensitive import WITHHELD
 from notifications.delivering.rendering.templates import Locale
 from notifications.delivering.session import ClaimedDelivery, Group, Session
+from notifications.events import NOTIFICATION_EVENTS
 from notifications.exceptions import RenderingUnavailable
 from notifications.mail.finishing import finish_messages
 from notifications.models import AttachedFile, Delivery
@@ -212,7 +214,9 @@ def _hand_over(
     try:
         for receipt in _iter_receipts(channel, messages):
             previous, answered_at = answered_at, time.monotonic()
-            handover.add(waiting[id(receipt.message)], normalize_receipt(receipt), answered_at - previous)
+            delivery = waiting[id(receipt.message)]
+            receipt = withhold_secret(normalize_receipt(receipt), delivery)
+            handover.add(delivery, receipt, answered_at - previous)
             del waiting[id(receipt.message)]
             if waiting and channel.one_by_one and (why := _find_reason_to_break_off(handover, session)):
                 level = logging.INFO if session.stop() else logging.WARNING
@@ -225,7 +229,7 @@ def _hand_over(
     except (Exception, SystemExit) as raised:
         if channel.transactional:
             raise  # It writes to this database, so nothing was sent and the transaction is rolled back.
-        has_secrets = channel.keeps_content_secret and has_sensitive(waiting.values())
+        has_secrets = any(carries_secret(channel, row) for row in waiting.values())
         logger.exception(
             "Channel %s failed in the middle of a group.", type(channel).__name__, exc_info=not has_secrets
         )
@@ -238,9 +242,22 @@ def _hand_over(
         handover.add(delivery, lost, time.monotonic() - answered_at)
 
 
-def has_sensitive(deliveries: Iterable[Delivery]) -> bool:
-    """Return whether the content of one of these deliveries is sensitive."""
-    return any(delivery.notification.is_sensitive for delivery in deliveries)
+def carries_secret(channel: BaseChannel, delivery: Delivery) -> bool:
+    """Return whether the message of a delivery contains something secret, which an error could quote."""
+    return (channel.keeps_content_secret and delivery.notification.is_sensitive) or has_open_link(delivery)
+
+
+def has_open_link(delivery: Delivery) -> bool:
+    """Return whether the message of a delivery contains a link that opens to anybody who has it."""
+    event = NOTIFICATION_EVENTS.named(delivery.notification.event)
+    return event is not None and bool(event.link)
+
+
+def withhold_secret(receipt: Receipt, delivery: Delivery) -> Receipt:
+    """Return a receipt without its error text if that could quote a message with a link that opens to anybody."""
+    if not receipt.error or not has_open_link(delivery):
+        return receipt
+    return replace(receipt, error=f"{receipt.code or receipt.verdict.name}. {WITHHELD}")
 
 
 def _iter_receipts(channel: BaseChannel, messages: Sequence[Any]) -> Iterator[Receipt]:

@@ -25,6 +25,7 @@ from notifications.models import Notification
 LINK_FOLDER, EVENT_FOLDER = "sensitive_link", "link"
 PAGE = "notifications:sensitive"
 """The name of the URL of the page with the content."""
+WITHHELD = "The event is sensitive, so the text of the error is not recorded."
 SHOWN_ERRORS = (
     ContentIsSensitive,
     DecryptionFailed,
@@ -45,13 +46,16 @@ def render_link(
     locale: Locale,
     layout: Any = None,
 ) -> Rendered:
-    """Return a text with a link to the content of a notification.
+    """Return a text with a link to the content of a notification, or with the ``link`` of its event.
 
     :param layout: the layout around it. Its language must be active.
     :raises ImproperlyConfigured: if the page or the address of the site is not configured.
+    :raises DecryptionFailed: if the event has a ``link``, and the site does not have the key of the context.
     """
     places = [(f"{event.name}/{EVENT_FOLDER}", channel), (LINK_FOLDER, channel), (LINK_FOLDER, ANY_CHANNEL)]
     variables = build_link_variables(notification, event, user, locale)
+    if event.link:
+        variables["action_url"] = notification.values[event.link]
     if layout is not None:
         layout.read_variables(variables)
     return render(places, *parts, {**variables, "layout": layout}, locale)
@@ -60,10 +64,9 @@ def render_link(
 def build_link_variables(
     notification: Notification, event: NotificationEvent, user: Any, locale: Locale
 ) -> dict[str, Any]:
-    """Return the variables of the templates. None of them comes from the context, except the ``link`` of the event.
+    """Return the variables of the templates, none of which comes from the context.
 
     :raises ImproperlyConfigured: if the page or the address of the site is not configured.
-    :raises DecryptionFailed: if the event has a ``link``, and the site does not have the key of the context.
     """
     base_url = get_theme(notification.cluster, event.name).base_url
     with use_locale(locale):
@@ -73,9 +76,7 @@ def build_link_variables(
             "cluster": notification.cluster,
             "base_url": base_url,
             "label": label,
-            "action_url": notification.values[event.link]
-            if event.link
-            else base_url + get_page_path(notification.pk, base_url),
+            "action_url": base_url + get_page_path(notification.pk, base_url),
         }
 
 
@@ -112,5 +113,5 @@ def describe_error(error: BaseException, is_sensitive: bool) -> str:
     """Return an error of rendering or sending as text for the log. That of a sensitive notification quotes no value."""
     name = type(error).__name__
     if is_sensitive and not isinstance(error, SHOWN_ERRORS):
-        return f"{name}. The event is sensitive, so the text of the error is not recorded."
+        return f"{name}. {WITHHELD}"
     return f"{name}: {error}"
