@@ -18,7 +18,9 @@ LANGUAGES = ("de", "ar")
 HEIGHTS = {360: 800, 1280: 900}
 # The placeholder of a key, so that the pages about the browser exist.
 PUSH = {"private_key": "aG5tZqB6XlU2sQfYV8k1cU2cXh2dZ0f8Q0xwWq8r1nQ", "subject": "mailto:admin@example.com"}
-ENVIRONMENT = {"KLAXON_NOTIFICATIONS": json.dumps({"CHANNELS": {"log": {}, "push": {"OPTIONS": PUSH}}})}
+KEY = "a2V5IG9mIHRoZSBkb2N1bWVudGF0aW9uIG9ubHkhISE="
+OPTIONS = {"CHANNELS": {"log": {}, "push": {"OPTIONS": PUSH}}, "MAGIC_LINKS": True, "ENCRYPTION_KEYS": [KEY]}
+ENVIRONMENT = {"KLAXON_NOTIFICATIONS": json.dumps(OPTIONS)}
 BODY = "It arrives on Tuesday between nine and twelve. Somebody should be at home to sign for it."
 
 
@@ -105,6 +107,37 @@ def select_items(page):
     page.locator("[data-item] input[type=checkbox]:visible").nth(1).check()
 
 
+def open_link(user, cluster, purpose):
+    """Return a function that opens a new link and presses its button. A link works once."""
+    from django.urls import reverse
+
+    def prepare(page):
+        page.goto(reverse("notifications:magic-link", args=[store_link(user, cluster, purpose)]))
+        press_button(page)
+
+    return prepare
+
+
+def store_link(user, cluster, purpose):
+    """Store a link as it is sent, and return it."""
+    from datetime import timedelta
+
+    from django.utils import timezone
+
+    from notifications.magic_links.send import hash_link, make_link
+    from notifications.models import MagicLink
+
+    link, now = make_link(purpose, cluster), timezone.now()
+    times = {"created_at": now, "expires_at": now + timedelta(minutes=15)}
+    MagicLink.objects.create(user=user, cluster=cluster, purpose=purpose, link_hash=hash_link(link), **times)
+    return link
+
+
+def press_button(page):
+    page.locator("main button").click()
+    page.wait_for_url("**/links/open/")
+
+
 def fill():
     """Fill the database; return a user, and for each page its path and what to do there before the picture."""
     from datetime import timedelta
@@ -114,6 +147,8 @@ def fill():
     from django.utils import timezone
 
     from notifications.core.tokens import make_token as make_short_token
+    from notifications.magic_links import Purpose
+    from notifications.manager import NotificationManager
     from notifications.models import (
         AddressConfirmation,
         Cluster,
@@ -177,6 +212,9 @@ def fill():
     token = make_token(LinkTarget(str(user.pk), str(cluster.pk), 7, "order_shipped", "email"))
     item = InboxItem.objects.get(title="Order 1017 was refused by the bank")
     inbox, preferences = reverse("notifications:inbox"), reverse("notifications:preferences")
+    for text in ("The cellar is on fire", "The cellar is dry again"):
+        NotificationManager.send_notification(text, recipients=[user], cluster=cluster)
+    ask, link = reverse("notifications:ask-for-link"), reverse("notifications:magic-link", args=["unknown"])
     settings = reverse("admin:klaxon_usersettings_change", args=[UserSettings.objects.get().pk])
     return user, {
         "bell": ("/", open_bell),
@@ -194,6 +232,12 @@ def fill():
         "address": (reverse("notifications:confirm-address", args=[make_short_token(PURPOSE, confirmation.pk)]), None),
         "address-invalid": (reverse("notifications:confirm-address", args=["unknown"]), None),
         "admin-settings": (settings, None),
+        "link": (link, None),
+        "link-ask": (ask, None),
+        "link-asked": (f"{ask}?sent", None),
+        "link-invalid": (link, press_button),
+        "link-status": (ask, open_link(user, cluster, Purpose.NOTIFICATION_STATUS)),
+        "link-settings": (ask, open_link(user, cluster, Purpose.SETTINGS_VIEW)),
     }
 
 

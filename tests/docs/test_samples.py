@@ -44,6 +44,7 @@ NEEDS = {
     "fcm.md": ["google", "requests", "cryptography"],
     "http.md": ["requests"],
     "sensitive.md": ["cryptography"],
+    "magic-links.md": ["cryptography"],
 }
 PAGES = [
     pytest.param(path, marks=pytest.mark.needs(*NEEDS.get(path.name, [])))
