@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from notifications.events import BuiltInEvents
 from notifications.models import Delivery
 from notifications.outcomes import DeliveryState
-from notifications.preference_centre.widgets.names import get_channel_name, get_event_name
+from notifications.preference_centre.widgets.names import get_channel_name, get_event_name, list_reaching_channels
 
 MAX_ROWS = 50
 WAITING, NOT_SENT = _("Waiting"), _("Not sent")
@@ -41,8 +41,12 @@ class StatusRow(NamedTuple):
 
 
 def load_status(user: Any, cluster: Any) -> dict[str, Any]:
-    """Return the variables of the page: the newest deliveries of a user in a cluster, without those of links."""
-    rows = Delivery.objects.filter(recipient=user, notification__cluster=cluster)
+    """Return the variables of the page: the newest deliveries of a user in a cluster, without those of links.
+
+    Channels that reach nobody, such as the log, are left out.
+    """
+    channels = list_reaching_channels()
+    rows = Delivery.objects.filter(recipient=user, notification__cluster=cluster, channel__in=channels)
     rows = rows.exclude(notification__event=BuiltInEvents.MAGIC_LINK.value)
     newest = rows.select_related("notification").defer("notification__context").order_by("-pk")[:MAX_ROWS]
     return {"rows": [_build_row(delivery) for delivery in newest], "max_rows": MAX_ROWS}

@@ -152,6 +152,7 @@ def fill():
     from notifications.models import (
         AddressConfirmation,
         Cluster,
+        Delivery,
         InboxItem,
         Mute,
         PushSubscription,
@@ -213,7 +214,8 @@ def fill():
     item = InboxItem.objects.get(title="Order 1017 was refused by the bank")
     inbox, preferences = reverse("notifications:inbox"), reverse("notifications:preferences")
     for text in ("The cellar is on fire", "The cellar is dry again"):
-        NotificationManager.send_notification(text, recipients=[user], cluster=cluster)
+        NotificationManager.send_notification(text, recipients=[user], cluster=cluster, channels=["email", "app"])
+    Delivery.objects.filter(channel="app").update(state="sent", settled_at=now)
     ask, link = reverse("notifications:ask-for-link"), reverse("notifications:magic-link", args=["unknown"])
     settings = reverse("admin:klaxon_usersettings_change", args=[UserSettings.objects.get().pk])
     return user, {

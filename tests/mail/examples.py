@@ -29,6 +29,7 @@ VALUES = {
     "alert_message": "Smoke in the cellar of house 3. Leave the house.",
     "visitor_name": "Donaudampfschifffahrtsgesellschaftskapitänsmützenabzeichen",
     "lamps": ["red"],
+    "url": "https://rosewood.example.com/notifications/links/settings_view/1/4a1Zk0p7Qw3c5v8y2b6n9m0x1s4d7f3g6h9j2k5l8q0/",
 }
 THEME = {"name": "Rosewood Estate", "postal_address": "1 Mill Lane\nExampleton"}
 DIGEST_EVENTS = {"announcement_posted": 1, "maintenance_complete": 3, "comment_reply": 2, "tdy_reminder": 1}
@@ -76,6 +77,7 @@ def collect_mails():
             "BASE_URL": "https://rosewood.example.com",
             "THEME": THEME,
             "LIMITS": {},
+            "ENCRYPTION_KEYS": ["a2V5IG9mIHRoZSBkb2N1bWVudGF0aW9uIG9ubHkhISE="],
         }
         with override_settings(NOTIFICATIONS=site, DEFAULT_FROM_EMAIL="Rosewood Estate <office@rosewood.example.com>"):
             _send_all()
