@@ -1,4 +1,4 @@
-"""Calls of tasks: what a task queue is told about the deliveries that are ready. It carries ids only.
+"""Calls of tasks: what a task queue gets for the deliveries that are ready. It carries ids only.
 
 Celery and ``django.tasks`` use it. A superfluous call does nothing, and a lost one only costs time.
 """
