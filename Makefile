@@ -10,6 +10,9 @@ PORT ?= 8000
 # Many tests wait for processes, so three run at a time on two cores.
 PYTEST ?= $(BIN)/python -m pytest -n 3 --dist worksteal -q
 
+# Without bytecode, each process of the tests would compile the package and the tests again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-sqlite test-postgres test-bare test-matrix test-newest chaos soak bench mails pages translations check format docs audit clean
 
 # An environment of its own, with only what the demonstration needs.
