@@ -7,6 +7,7 @@ import argparse
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -26,9 +27,23 @@ from tests.ground import ground
 def stage(database: str) -> Iterator[Path]:
     """A folder and a fresh database of its own, with Django ready to fork; both are gone afterwards."""
     with ground(database, "tests.chaos.settings") as folder:
+        template = Path(os.environ.get("CHAOS_TEMPLATE", "")) if database == "sqlite" else Path()
+        is_prepared = template.is_file()
+        if is_prepared:
+            shutil.copy(template, os.environ["KLAXON_DATABASE_NAME"])
         django.setup()
-        prepare()
+        if not is_prepared:
+            prepare()
+            keep_as(template)
         yield folder
+
+
+def keep_as(template: Path) -> None:
+    """Let the next stage begin with a copy of this SQLite database: to make it takes longer than many a story."""
+    if template.name:
+        copy = template.with_suffix(f".{os.getpid()}")
+        shutil.copy(os.environ["KLAXON_DATABASE_NAME"], copy)
+        copy.replace(template)
 
 
 def prepare() -> None:
