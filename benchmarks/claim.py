@@ -35,7 +35,7 @@ class Times:
 
 
 def run(place: Place) -> Iterator[Figures]:
-    sizes = {SMALL: 1000, LARGE: place.size(1_000_000, 10_000)}
+    sizes = {SMALL: 1000, LARGE: place.size(1_000_000, 2000)}
     outbox.clear()
     create_large()
     for using, pending in sizes.items():

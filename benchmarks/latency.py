@@ -91,7 +91,7 @@ def scene(place: Place, seconds: float = 0) -> Iterator[tuple[Alarms, Callable[[
 
 
 def flooded(place: Place, alarms: Alarms, wait: Callable[[], None], what: str) -> Figures:
-    crowd = place.size(100_000, 3000)
+    crowd = place.size(100_000, 1000)
     outbox.fill(BenchEvents.CROWD, crowd // 100, 100, LOW_SCORE)
     first, end = len(alarms.committed), time.monotonic() + place.size(45, 5)
     alarms.send_while(lambda: time.monotonic() < end and count_left(alarms.testimony, crowd) > 0)

@@ -68,7 +68,7 @@ def entries(place: Place, server: Redis) -> Iterator[Entry]:
 
 
 def measure_klaxon(place: Place, setting: tuple[int, int] | None) -> float:
-    queued = place.size(12_000, 4000)
+    queued = place.size(12_000, 400)
     outbox.clear()
     outbox.fill(BenchEvents.NOOP, queued)
     options, _ = worker_options(setting)
@@ -76,7 +76,7 @@ def measure_klaxon(place: Place, setting: tuple[int, int] | None) -> float:
 
 
 def measure_celery(place: Place, server: Redis, pool: str, prefetch: int) -> float:
-    queued = place.size(6000, 2000)
+    queued = place.size(6000, 400)
     server.ask("flushall")
     env = {"BENCH_BROKER": server.url, "BENCH_PREFETCH": str(prefetch)}
     fill = [sys.executable, "-m", "benchmarks.peers.celery_app", str(queued)]
@@ -86,7 +86,7 @@ def measure_celery(place: Place, server: Redis, pool: str, prefetch: int) -> flo
 
 
 def measure_procrastinate(place: Place, concurrency: int, delete: str) -> float:
-    queued = place.size(3000, 1000)
+    queued = place.size(3000, 400)
     with connection.cursor() as cursor:
         cursor.execute("TRUNCATE procrastinate_jobs CASCADE")
         cursor.execute(JOBS, [queued])

@@ -40,7 +40,7 @@ numbers = count()
 
 
 def run(place: Place) -> Iterator[Figures]:
-    many = place.size(10_000, 1000)
+    many = place.size(10_000, 300)
     slow = connection.vendor == "postgresql"
     cluster = create_simple_cluster("plain", many)
     yield from send_to_many(place, f"send() to {many:,} with preferences", cluster, send_mail, 3.5 if slow else 2.5)
@@ -136,7 +136,7 @@ def count_statements(place: Place, user: User) -> Figures:
 
 
 def measure_memory(place: Place) -> Figures:
-    people = place.size(100_000, 5000)
+    people = place.size(100_000, 2000)
     cluster = create_simple_cluster("mass", people)
     place.start_next()
     command = [sys.executable, "-W", "ignore", "-m", "benchmarks.memory", str(cluster.pk)]
