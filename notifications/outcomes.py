@@ -224,6 +224,7 @@ class Suppress(Enum):
     """Whether a refusal suppresses the address, so that Klaxon does not send to it again.
 
     NO: it does not. NOW: it does. BLOCKED: it does; the mailbox exists, but does not accept mail from this sender.
+    STOPPED: it does, until the recipient answers START.
     REPEATED: it does when the address gets such an answer for the third time.
     AMONG_ACCEPTED: it does if the provider accepted messages to others directly before and after it.
     """
@@ -231,6 +232,7 @@ class Suppress(Enum):
     NO = "no"
     NOW = "now"
     BLOCKED = "blocked"
+    STOPPED = "stopped"
     REPEATED = "repeated"
     AMONG_ACCEPTED = "among_accepted"
 

@@ -19,6 +19,7 @@ urlpatterns = [
     path("inbox/", include("notifications.inbox.urls")),
     path("sensitive/", include("notifications.sensitive.urls")),
     path("preferences/", include("notifications.preference_centre.urls")),
+    path("phone/", include("notifications.phone.urls")),
     path("push/", include("notifications.push.urls")),
     path("links/", include("notifications.magic_links.urls")),
     path("unsubscribe/", include("notifications.unsubscribe.urls")),

@@ -67,7 +67,8 @@ class BaseChannel:
       the middle of a group.
     - ``timeout``: the number of seconds that one message can take at most, including all timeouts of the connection.
       Leases last longer than this. An instance can set its own value.
-    - ``idempotent``: whether the provider ignores a second message with the same ``delivery.idempotency_key``.
+    - ``idempotent``: whether the provider ignores a second message with the same ``delivery.idempotency_key``. An
+      instance can set its own value.
     - ``transactional``: whether ``send()`` writes only to the site's own database. Klaxon then calls it in the
       transaction that records the outcomes.
     - ``required_parts``, ``optional_parts``: template parts, such as ``"subject.txt"``, ``"txt"`` and ``"html"``.
@@ -80,6 +81,7 @@ class BaseChannel:
     - ``requires``: optional modules that must be installed.
     - ``covered_by``: the name of another channel. Recipients who get the notification on that one do not get it on this
       one; the reason is ``covered``.
+    - ``can_show_links``: whether recipients can open a link in a message.
     - ``needs_presence``: whether a message on this channel is noticed only by people who have a page with a live stream
       open. For the ``prefer`` list of an event.
     - ``find_reachable``: for a channel that sends to accounts but cannot reach all of them, a static or class method.
@@ -91,7 +93,7 @@ class BaseChannel:
     group_size: ClassVar[int] = 10
     one_by_one: ClassVar[bool] = False
     timeout: float = 30
-    idempotent: ClassVar[bool] = False
+    idempotent: bool = False
     transactional: ClassVar[bool] = False
     required_parts: ClassVar[Sequence[str]] = ("txt",)
     optional_parts: ClassVar[Sequence[str]] = ()
@@ -100,6 +102,7 @@ class BaseChannel:
     keeps_content_secret: ClassVar[bool] = False
     requires: ClassVar[Sequence[str]] = ()
     covered_by: ClassVar[str] = ""
+    can_show_links: ClassVar[bool] = True
     needs_presence: ClassVar[bool] = False
     find_reachable: ClassVar[Any] = None
 

@@ -8,8 +8,8 @@ E030 databases, E031 database engine, E032 no template engine, E033 own template
 E035 magic links, E038 django.tasks.
 Warnings: W001 channel not configured, W002 SQLite options, W003 spool, W004 connection pools, W005 folder for outcomes,
 W006 settings outside of NOTIFICATIONS, W007 undeclared variables, W008 disabled, W009 another package, W010 no field
-for email, W013 static files not found, W014 nobody present. For deployment: W011 no link to unsubscribe, W012 link that
-fails.
+for email, W013 static files not found, W014 nobody present, W016 no callbacks of phone services, W026 calls for
+events that are not critical. For deployment: W011 no link to unsubscribe, W012 link that fails.
 """
 
 from collections import defaultdict
@@ -42,6 +42,7 @@ from notifications.checks.paths import (
     check_theme_of,
     check_topics_of,
 )
+from notifications.checks.phone import check_calls, check_phone_callbacks
 from notifications.checks.prefer import check_preferred_channels
 from notifications.checks.sensitive import check_sensitive_events
 from notifications.checks.static_files import check_static_files
@@ -199,6 +200,8 @@ CHECKS_WITH_VALID_SETTINGS: tuple[Callable[[], Messages], ...] = (
     check_tracking,
     check_static_files,
     check_supported_channels,
+    check_phone_callbacks,
+    check_calls,
 )
 
 

@@ -16,6 +16,8 @@ BUILT_IN_CHANNELS = {
     "fcm": "notifications.channels.fcm.FCMChannel",
     "log": "notifications.channels.log.LogChannel",
     "push": "notifications.channels.web_push.WebPushChannel",
+    "sms": "notifications.channels.twilio_sms.TwilioSMSChannel",
+    "voice": "notifications.channels.twilio_voice.TwilioVoiceChannel",
     "websocket": "notifications.channels.websocket.WebSocketChannel",
 }
 ON_BY_DEFAULT = ("email", "app")

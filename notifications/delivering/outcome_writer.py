@@ -44,7 +44,11 @@ SIGNAL_BY_STATE = {
     DeliveryState.DEAD: signals.delivery_failed,
     DeliveryState.DROPPED: signals.delivery_dropped,
 }
-CAUSES = {Suppress.NOW: Suppression.Cause.HARD_BOUNCE, Suppress.BLOCKED: Suppression.Cause.BLOCKED}
+CAUSES = {
+    Suppress.NOW: Suppression.Cause.HARD_BOUNCE,
+    Suppress.BLOCKED: Suppression.Cause.BLOCKED,
+    Suppress.STOPPED: Suppression.Cause.STOPPED,
+}
 """Refusals that suppress an address at once."""
 
 

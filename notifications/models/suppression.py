@@ -171,6 +171,7 @@ class Suppression(models.Model):
         REPEATED = "repeated", _("the mailbox refused three times")
         COMPLAINT = "complaint", _("the recipient reported a mail as spam")
         BLOCKED = "blocked", _("the provider or the mailbox blocks mail to it")
+        STOPPED = "stopped", _("the recipient answered STOP")
 
     kind = models.CharField(_("kind"), max_length=50)
     address_hash = models.CharField(_("address hash"), max_length=32)

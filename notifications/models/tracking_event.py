@@ -55,6 +55,8 @@ class TrackingEvent(models.Model):
         UNSUBSCRIBED = "unsubscribed", _("unsubscribed")
         OPENED = "opened", _("opened")
         CLICKED = "clicked", _("clicked")
+        STOPPED = "stopped", _("answered STOP")
+        RESUMED = "resumed", _("answered START")
 
     HARMLESS = (Kind.DELIVERED, Kind.DEFERRED, Kind.UNSUBSCRIBED, Kind.OPENED, Kind.CLICKED)
 

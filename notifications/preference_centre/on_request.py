@@ -18,10 +18,15 @@ MAX_TESTS_PER_HOUR = 5
 
 
 def is_available(event: BuiltInEvents, channel: str) -> bool:
-    """Return whether a user can ask for this message on a channel: whether the channel has the templates for it."""
+    """Return whether a user can ask for this message on a channel: whether the channel has the templates for it.
+
+    The message that confirms an address is a link, so the channel must show it.
+    """
     if channel not in NOTIFICATION_EVENTS[event].channels:
         return False
     backend = get_channel_class(channel)
+    if event is BuiltInEvents.ADDRESS_CONFIRMATION and not backend.can_show_links:
+        return False
     places = get_template_places(event.value, "", channel)
     return not any(find_template_errors(places, backend.required_parts, backend.derived_parts))
 

@@ -18,13 +18,13 @@ from notifications.models import Delivery, NotificationLog, Suppression, Trackin
 from notifications.models.suppression import Pair
 from notifications.sending.gates.facts import get_account_address
 from notifications.tracking.hits import count_first, may_track
-from notifications.tracking.reports import Effect, Kind, Report
+from notifications.tracking.reports import EMAIL, Effect, Kind, Report
 
-EMAIL = "email"
 CAUSES = {
     Effect.HARD: Suppression.Cause.HARD_BOUNCE,
     Effect.BLOCK: Suppression.Cause.BLOCKED,
     Effect.COMPLAINT: Suppression.Cause.COMPLAINT,
+    Effect.STOP: Suppression.Cause.STOPPED,
 }
 # Opens and clicks are the recipient's behaviour. They are not copied into the log, which is never changed.
 LOGGED_KINDS = (Kind.DELIVERED, Kind.DEFERRED, Kind.REJECTED, Kind.BOUNCED, Kind.COMPLAINED, Kind.UNSUBSCRIBED)
@@ -42,7 +42,7 @@ def record(report: Report) -> TrackingEvent | None:
     using = router.db_for_write(Delivery)
     now = clock.now(using)
     with transaction.atomic(using=using):
-        delivery = find_delivery(report.message_ids, report.address, using)
+        delivery = _find_reported(report, using)
         if delivery is not None and not may_track(delivery, report.kind):
             return None
         event = TrackingEvent.objects.using(using).add(
@@ -64,6 +64,13 @@ def record(report: Report) -> TrackingEvent | None:
         _suppress(report, event, delivery, now)
         _send_signal(event, using)
     return event
+
+
+def _find_reported(report: Report, using: str) -> Delivery | None:
+    if report.delivery_id is None:
+        return find_delivery(report.message_ids, report.address, using)
+    rows = Delivery.objects.using(using).select_related("notification", "recipient")
+    return rows.filter(pk=report.delivery_id).first()
 
 
 def _send_signal(event: TrackingEvent, using: str) -> None:
@@ -139,12 +146,12 @@ def _suppress(report: Report, event: TrackingEvent, delivery: Delivery | None, n
     if report.effect is Effect.SOFT:
         # Behind the address of a group, many can report the same mail.
         if delivery is None or event.is_first:
-            suppressions.count_refusal(EMAIL, address, now, event.detail)
+            suppressions.count_refusal(report.address_kind, address, now, event.detail)
         return
     if report.effect is Effect.COMPLAINT and delivery is not None:
         _suppress_person(event, delivery, now)
     else:
-        suppressions.suppress({(EMAIL, address)}, CAUSES[report.effect], now, None, event.detail)
+        suppressions.suppress({(report.address_kind, address)}, CAUSES[report.effect], now, None, event.detail)
 
 
 def _suppress_person(event: TrackingEvent, delivery: Delivery, now: datetime) -> None:

@@ -11,19 +11,21 @@ from notifications.models import TrackingEvent
 from notifications.outcomes import Blame, Suppress, Verdict
 
 Kind = TrackingEvent.Kind
+EMAIL = "email"
 # Not a part of a number, an address or an id.
 REPLY_CODE = re.compile(r"(?<![\w.])([245]\d\d)(?![\w.])")
 ENHANCED_CODE = re.compile(r"(?<![\d.])([245])\.\d\.\d{1,3}(?!\.?\d)")
 
 
 class Effect(Enum):
-    """The effect of a report on the address. HARD, COMPLAINT and BLOCK suppress it at once, SOFT at the third time."""
+    """The effect of a report on the address. SOFT suppresses it at the third time, the others but NONE at once."""
 
     NONE = "none"
     HARD = "hard"
     SOFT = "soft"
     BLOCK = "block"
     COMPLAINT = "complaint"
+    STOP = "stop"
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Report:
     :param address: the address of the recipient; empty if only the delivery can say it.
     :param detail: the provider's words.
     :param machine_sign: the sign by which an open or click is a machine's; empty if it may be a person's.
+    :param address_kind: the kind of the address.
+    :param delivery_id: the id of the delivery, if the report names it; then the message ids are not looked up.
     """
 
     kind: Kind
@@ -48,6 +52,8 @@ class Report:
     detail: str = ""
     effect: Effect = Effect.NONE
     machine_sign: str = ""
+    address_kind: str = EMAIL
+    delivery_id: int | None = None
 
 
 def make_key(*parts: str) -> str:
