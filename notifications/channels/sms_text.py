@@ -128,7 +128,8 @@ def fit(text: str, max_segments: int) -> str:
     found = LINK_AT_END.search(text)
     words, link = (text[: found.start()].rstrip(), found[0]) if found else (text, "")
     if link and measure(link).segments <= max_segments:
-        return _cut(words, text[len(words) :], max_segments) or link
+        gap = text[len(words) : len(text) - len(link)].lstrip(" ") or " "
+        return _cut(words, gap + link, max_segments) or link
     if words:
         return _cut(words, "", max_segments)
     raise ValueError(

@@ -15,8 +15,8 @@ from notifications.channels.json_paths import find_value
 from notifications.channels.sms_gateway import REFERENCE_PURPOSE, SMSGatewayChannel
 from notifications.core.tokens import read_token
 from notifications.phone.answers import PHONE, find_wish, receive_answer, to_phone_number
-from notifications.phone.providers import iterate_providers
 from notifications.phone.callbacks import UnreadableBody, has_gateway_signature, read_body, read_form
+from notifications.phone.providers import iterate_providers
 from notifications.tracking.record import record
 from notifications.tracking.reports import Effect, Kind, Report, make_key
 

@@ -24,8 +24,8 @@ from notifications.exceptions import NotPermitted
 from notifications.manager import NotificationManager
 from notifications.models import Delivery
 from notifications.phone.answers import PHONE, Wish, find_wish, receive_answer, to_phone_number
-from notifications.phone.providers import iterate_providers
 from notifications.phone.callbacks import UnreadableBody, has_twilio_signature, read_body, read_form
+from notifications.phone.providers import iterate_providers
 from notifications.tracking.record import record
 from notifications.tracking.reports import Effect, Kind, Report, make_key
 

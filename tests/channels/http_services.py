@@ -30,7 +30,10 @@ class Received:
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer, or a way to fail: ``close``, ``cut`` (in the body), ``silence``, ``drip`` (headers), ``endless``."""
+    """An answer, or a way to fail: ``close``, ``cut`` (in the body), ``silence``, ``drip`` (headers), ``endless``.
+
+    ``answer_then_close`` answers and closes the connection, which a client wants to keep.
+    """
 
     status: int = 200
     body: bytes | str | dict | list = b""
@@ -95,6 +98,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, answer, service):
         self._start(answer, len(answer.content))
         self.wfile.write(answer.content)
+
+    def _answer_then_close(self, answer, service):
+        # Without the header that would announce it.
+        self._answer(answer, service)
+        self.close_connection = True
 
     def _close(self, answer, service):
         self.close_connection = True
