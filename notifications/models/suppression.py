@@ -164,7 +164,8 @@ class Suppression(models.Model):
         """Why an address is suppressed.
 
         Users whose own address is suppressed get mail at the address of their account. So a cause that expresses what
-        the person wants, such as a complaint, must suppress that address as well.
+        the person wants, such as a complaint, must suppress that address as well. STOPPED is about the number that has
+        sent STOP, and about no other.
         """
 
         HARD_BOUNCE = "hard_bounce", _("the mailbox does not exist")

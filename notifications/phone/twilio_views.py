@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from django.contrib.auth.decorators import login_not_required
 from django.db import router
@@ -14,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
-from notifications.channels.callback_urls import build_callback_url
+from notifications import conf
 from notifications.channels.twilio import KEY_PURPOSE, STATUS_PURPOSE, TwilioChannel
 from notifications.channels.twilio_sms import TwilioSMSChannel
 from notifications.channels.twilio_voice import ACKNOWLEDGE_KEY, ask_for_key, gather, say
@@ -53,7 +54,7 @@ EFFECTS = {
 
 
 def from_twilio(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """Call a view with the fields of a request, if the request has a signature of one of the site's accounts."""
+    """Call a view with the fields of a request and its URL, if it has a signature of one of the site's accounts."""
 
     @login_not_required
     @csrf_exempt
@@ -67,9 +68,10 @@ def from_twilio(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse
         fields = dict(form)
         tokens = find_tokens(fields.get("AccountSid", ""))
         signature = request.headers.get("X-Twilio-Signature", "")
-        if not has_twilio_signature(signature, tokens, find_called_url(request), form):
-            return HttpResponseForbidden()
-        return view(request, fields, **kwargs)
+        for url in list_called_urls(request):
+            if has_twilio_signature(signature, tokens, url, form):
+                return view(fields, url=url, **kwargs)
+        return HttpResponseForbidden()
 
     return wrapper
 
@@ -84,16 +86,20 @@ def find_tokens(account_sid: str) -> list[str]:
     ]
 
 
-def find_called_url(request: HttpRequest) -> str:
-    """Return the URL that the service has called. Behind a proxy, the request may have another scheme and host."""
-    found = request.resolver_match
+def list_called_urls(request: HttpRequest) -> list[str]:
+    """Return the URLs that the service may have called.
+
+    Behind a proxy, the request may have another scheme and host, so these are of ``BASE_URL``. The path that the server
+    removes from the request (``SCRIPT_NAME``) is either a part of ``BASE_URL`` or of the paths of the site.
+    """
+    base = conf.current().base_url.rstrip("/") or f"{request.scheme}://{request.get_host()}"
     query = request.META.get("QUERY_STRING", "")
-    url = build_callback_url(found.view_name, *found.kwargs.values()) if found else ""
-    return (url or request.build_absolute_uri(request.path)) + (f"?{query}" if query else "")
+    paths = dict.fromkeys((request.path_info, request.path))
+    return [base + path + (f"?{query}" if query else "") for path in paths]
 
 
 @from_twilio
-def receive_status(request: HttpRequest, fields: Fields, token: str) -> HttpResponse:
+def receive_status(fields: Fields, url: str, token: str) -> HttpResponse:
     """Record what happened to a message or call."""
     numbers = read_token(STATUS_PURPOSE, token, 1)
     if numbers is None:
@@ -120,7 +126,7 @@ def receive_status(request: HttpRequest, fields: Fields, token: str) -> HttpResp
 
 
 @from_twilio
-def receive_message(request: HttpRequest, fields: Fields) -> HttpResponse:
+def receive_message(fields: Fields, url: str) -> HttpResponse:
     """Read what a recipient answers. If Twilio has understood it, it says so in ``OptOutType`` and has answered."""
     named = fields.get("OptOutType", "")
     wish = Wish(named) if named in Wish.__members__ else find_wish(fields.get("Body", ""))
@@ -142,15 +148,16 @@ def find_help_text(account_sid: str) -> str:
 
 
 @from_twilio
-def receive_key(request: HttpRequest, fields: Fields, token: str) -> HttpResponse:
+def receive_key(fields: Fields, url: str, token: str) -> HttpResponse:
     """Acknowledge the notification of a call if the recipient has pressed the key."""
     numbers = read_token(KEY_PURPOSE, token, 1)
     if numbers is None:
         return HttpResponseForbidden()
-    language, spoken, voice = (request.GET.get(name, "") for name in ("language", "spoken", "voice"))
+    values = dict(parse_qsl(urlsplit(url).query))
+    language, spoken, voice = (values.get(name, "") for name in ("language", "spoken", "voice"))
     with translation.override(language if translation.check_for_language(language) else None):
         if fields.get("Digits") != ACKNOWLEDGE_KEY:
-            return respond(gather(say(ask_for_key(), spoken, voice), find_called_url(request)))
+            return respond(gather(say(ask_for_key(), spoken, voice), url))
         if acknowledge(numbers[0]):
             words = _("Thank you. The message is acknowledged.")
         else:

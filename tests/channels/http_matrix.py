@@ -10,6 +10,13 @@ from typing import Any
 from notifications.outcomes import Blame, Verdict
 from tests.channels.fcm_matrix import make_fcm_channel, make_fcm_message
 from tests.channels.http_services import Answer
+from tests.channels.phone_matrix import (
+    CREATED,
+    make_gateway_channel,
+    make_phone_message,
+    make_sms_channel,
+    make_voice_channel,
+)
 
 TROUBLES = {
     "400": Answer(400),
@@ -56,6 +63,9 @@ class Row:
 
 CHANNELS: list[Row] = [
     Row("fcm", make_fcm_channel, make_fcm_message, Answer(200, {"name": "projects/shop-1234/messages/1"})),
+    Row("sms", make_sms_channel, make_phone_message, CREATED),
+    Row("voice", make_voice_channel, make_phone_message, CREATED),
+    Row("SMS gateway", make_gateway_channel, make_phone_message, Answer(202)),
 ]
 
 

@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 import pytest
 from django.db import connection
 from django.test import Client
+from django.urls import set_script_prefix
 
 from notifications.core.tokens import make_token
 from notifications.manager import NotificationManager
@@ -150,6 +151,23 @@ class TestStatus:
         response = twilio.report(service, "undelivered", host="evil.example")
         assert response.status_code == 403
         assert kinds() == ["delivered"]
+
+
+@pytest.mark.parametrize("base", ["https://shop.example.com", "https://shop.example.com/app"])
+def test_a_site_may_be_below_a_path(base, twilio, service, site, ann):
+    """The path is a part of the address of the site, or of the paths that the site makes."""
+    site.NOTIFICATIONS = {**site.NOTIFICATIONS, "BASE_URL": base}
+    site.FORCE_SCRIPT_NAME = "/app"
+    set_script_prefix("/" if base.endswith("/app") else "/app/")
+    try:
+        send(ann)
+        form = service.received[0].form
+        assert form["StatusCallback"].startswith("https://shop.example.com/app/notifications/phone/")
+        path = urlsplit(form["StatusCallback"]).path.removeprefix("/app")
+        fields = {"AccountSid": SID, "MessageSid": "SM1", "MessageStatus": "delivered"}
+        assert twilio.post(path, fields, signed_url=form["StatusCallback"]).status_code == 204
+    finally:
+        set_script_prefix("/")
 
 
 def send_dropped(user):
