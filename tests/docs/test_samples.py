@@ -45,6 +45,8 @@ NEEDS = {
     "http.md": ["requests"],
     "sensitive.md": ["cryptography"],
     "magic-links.md": ["cryptography"],
+    "sms.md": ["requests", "regex"],
+    "voice.md": ["requests", "regex"],
 }
 PAGES = [
     pytest.param(path, marks=pytest.mark.needs(*NEEDS.get(path.name, [])))
