@@ -152,10 +152,15 @@ def _check_request(url: str, method: str, format_: str, body: Any) -> None:
         raise ValueError(f"The option 'body' contains {{{unknown[0]}}}. The placeholders are {known}.")
     if "text" not in used or not used & {"to", "digits"}:
         raise ValueError("The option 'body' must contain {text}, and {to} or {digits}.")
-    if (method == "GET" or format_ == "form") and any(isinstance(value, Mapping) for value in body.values()):
+    if (method == "GET" or format_ == "form") and not _is_flat(body):
         raise ValueError(
             "A form cannot contain a dict. Set the option 'format' to 'json', or use names such as 'a[b]'."
         )
+
+
+def _is_flat(body: Mapping[str, Any]) -> bool:
+    values = [item for value in body.values() for item in (value if isinstance(value, list | tuple) else [value])]
+    return not any(isinstance(value, Mapping | list | tuple) for value in values)
 
 
 def _find_texts(template: Any) -> Iterator[str]:

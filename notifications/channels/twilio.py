@@ -50,7 +50,7 @@ ERRORS: Mapping[int, ErrorMeaning] = {
     21217: _NUMBER,  # the number is not valid
     21219: _COUNTRY,  # an account on trial can only reach verified numbers
     21408: _COUNTRY,  # no permission to send to this country
-    21601: _ACCOUNT,  # the sender is no number that can send messages
+    21601: _ACCOUNT,  # the sender cannot send messages
     21603: _ACCOUNT,  # no sender
     21606: _ACCOUNT,  # the sender does not belong to the account
     21608: _COUNTRY,  # an account on trial can only reach verified numbers
@@ -59,7 +59,7 @@ ERRORS: Mapping[int, ErrorMeaning] = {
     21611: _TEMPORARY,  # the queue of the sender is full
     21612: _NUMBER,  # no way from this sender to this number
     21614: _NUMBER,  # the number is not that of a mobile phone, but it may be one that can be called
-    21659: _ACCOUNT,  # the sender is no number of this country
+    21659: _ACCOUNT,  # the sender belongs to another country
     21660: _ACCOUNT,  # the sender belongs to another account
     21703: _ACCOUNT,  # the messaging service has no sender
     21705: _ACCOUNT,  # the messaging service is not valid

@@ -22,7 +22,8 @@ p { margin: 0; padding: 9px 13px; border-radius: 17px 17px 17px 4px; background:
 .link { color: #0645ad; text-decoration: underline }
 .call { background: #1c1c1e; color: #fff; text-align: center } .call header { color: #ccc }
 .call p { background: none; border: 0; max-width: none; font-size: 16px } .call b { font-size: 20px; display: block }
-.key { display: inline-block; width: 40px; line-height: 40px; border-radius: 20px; background: #3a3a3c; margin-top: 4px }"""
+.key { display: inline-block; width: 40px; line-height: 40px; border-radius: 20px; background: #3a3a3c;
+    margin-top: 4px }"""
 
 
 def write_texts():

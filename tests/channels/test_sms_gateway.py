@@ -106,6 +106,7 @@ def test_no_error_shows_a_secret(service):
         ({"body": {"to": "{to}", "text": "{text} {phone}"}}, r"contains {phone}. The placeholders are {to}, "),
         ({"body": {"to": "{to}"}}, "must contain {text}"),
         ({"body": {"to": {"a": "{to}"}, "text": "{text}"}, "format": "form"}, "cannot contain a dict"),
+        ({"format": "form"}, "cannot contain a dict"),
         ({"max_segments": 11}, "'max_segments'"),
         ({"callback": {"status": "a"}}, "must contain a 'secret'"),
         ({"callback": {"secret": "x", "stat": "a"}}, "unknown key 'stat'. Did you mean 'status'"),
