@@ -4,6 +4,7 @@ They show what the channels hand to Twilio.
 """
 
 import os
+import shutil
 from html import escape
 from pathlib import Path
 from urllib.parse import parse_qs
@@ -55,13 +56,22 @@ def build_call(said):
     return f'<style>{STYLE}</style><body class="call">{head}<p>“{escape(said)}”</p><span class="key">1</span>'
 
 
-def main():
-    from tests.mail.browser import take_picture
+def draw(html, name):
+    from playwright.sync_api import sync_playwright
 
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 350, "height": 60})
+        page.set_content(f'<!doctype html><meta charset="utf-8">{html}')
+        page.screenshot(path=FOLDER / name, full_page=True)
+        browser.close()
+
+
+def main():
     FOLDER.mkdir(exist_ok=True)
     sms, said = write_texts()
-    take_picture([build_sms(sms)], FOLDER / "sms.png", 350, "light", size=(366, 136))
-    take_picture([build_call(said)], FOLDER / "voice.png", 350, "light", size=(366, 206))
+    draw(build_sms(sms), "sms.png")
+    draw(build_call(said), "voice.png")
 
 
 if __name__ == "__main__":
