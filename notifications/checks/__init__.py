@@ -8,7 +8,7 @@ E030 databases, E031 database engine, E032 no template engine, E033 own template
 E035 magic links, E038 django.tasks.
 Warnings: W001 channel not configured, W002 SQLite options, W003 spool, W004 connection pools, W005 folder for outcomes,
 W006 settings outside of NOTIFICATIONS, W007 undeclared variables, W008 disabled, W009 another package, W010 no field
-for email, W013 static files not found, W014 nobody present, W016 no callbacks of phone services, W026 calls for
+for email, W013 static files not found, W014 nobody present, W016 no callbacks of phone services, W017 calls for
 events that are not critical. For deployment: W011 no link to unsubscribe, W012 link that fails.
 """
 

@@ -43,6 +43,6 @@ def check_calls() -> Messages:
         if used and event.priority != NotificationPriority.CRITICAL and not isinstance(member, BuiltInEvents):
             yield Warning(
                 f"The event {event.name!r} calls people by the channel {min(used)!r}, but it is not CRITICAL.",
-                hint=f"Set its priority to CRITICAL, or remove {min(used)!r}. If it is intended, silence klaxon.W026.",
-                id="klaxon.W026",
+                hint=f"Set its priority to CRITICAL, or remove {min(used)!r}. If it is intended, silence klaxon.W017.",
+                id="klaxon.W017",
             )
