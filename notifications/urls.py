@@ -1,4 +1,5 @@
-"""The URLs of the inbox, its stream and web push, of preferences, links of all kinds, and sensitive events.
+"""The URLs of the inbox, its stream and web push, of preferences, links of all kinds, sensitive events and
+acknowledgements in Pushover.
 
 Include them with ``path("notifications/", include("notifications.urls"))``.
 """
@@ -22,5 +23,6 @@ urlpatterns = [
     path("phone/", include("notifications.phone.urls")),
     path("push/", include("notifications.push.urls")),
     path("links/", include("notifications.magic_links.urls")),
+    path("pushover/", include("notifications.pushover.urls")),
     path("unsubscribe/", include("notifications.unsubscribe.urls")),
 ]

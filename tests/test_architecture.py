@@ -50,7 +50,7 @@ FLOORS = {
         "tracking",
         "unsubscribe",
     },
-    9: {"admin", "can", "live", "magic_links", "phone", "preference_centre", "push", "sensitive"},
+    9: {"admin", "can", "live", "magic_links", "phone", "preference_centre", "push", "pushover", "sensitive"},
     10: {"apps", "checks", "urls", "testing", "management", "templatetags"},
 }
 SIDEWAYS_TOO = {0, 1, 2}

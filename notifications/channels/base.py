@@ -30,7 +30,8 @@ class Rendered:
     """The rendered parts of one delivery. The subject is one line, and text parts are not HTML-escaped.
 
     ``attachments`` is empty unless the channel takes attachments, and ``footer`` unless it has the part ``html``.
-    ``label`` is the name of the event for users. If ``is_sensitive`` is true, the parts contain the content of a
+    ``label`` is the name of the event for users. ``action_url``, the address of its button, is absolute or empty, and
+    ``action_label`` is the text of the button. If ``is_sensitive`` is true, the parts contain the content of a
     sensitive event only if the channel ``keeps_content_secret``.
     """
 
@@ -39,6 +40,8 @@ class Rendered:
     attachments: tuple[Attachment, ...] = ()
     footer: Footer = Footer()
     label: str = ""
+    action_url: str = ""
+    action_label: str = ""
     is_sensitive: bool = False
 
     @property

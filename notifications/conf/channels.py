@@ -12,12 +12,17 @@ from notifications.delays import DELAYS_HINT, find_delays_fault, parse_delays
 
 BUILT_IN_CHANNELS = {
     "app": "notifications.channels.app.AppChannel",
+    "apprise": "notifications.channels.apprise.AppriseChannel",
+    "discord": "notifications.channels.discord.DiscordChannel",
     "email": "notifications.channels.email.EmailChannel",
     "fcm": "notifications.channels.fcm.FCMChannel",
     "log": "notifications.channels.log.LogChannel",
     "push": "notifications.channels.web_push.WebPushChannel",
     "sms": "notifications.channels.twilio_sms.TwilioSMSChannel",
     "voice": "notifications.channels.twilio_voice.TwilioVoiceChannel",
+    "pushover": "notifications.channels.pushover.PushoverChannel",
+    "slack": "notifications.channels.slack.SlackChannel",
+    "teams": "notifications.channels.teams.TeamsChannel",
     "websocket": "notifications.channels.websocket.WebSocketChannel",
 }
 ON_BY_DEFAULT = ("email", "app")

@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError
 from django.core.validators import URLValidator, validate_email
@@ -34,10 +35,40 @@ def _validate_email(value: str) -> None:
     validate_email(NON_ASCII_PATTERN.sub("x", local) + at + domain)
 
 
+# The name of a URL in the settings of a channel, instead of a URL.
+URL_NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,49}")
+URL_SCHEME_PATTERN = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+PUSHOVER_PATTERN = re.compile(r"[A-Za-z0-9]{30}(:[A-Za-z0-9_-]{1,25}(,[A-Za-z0-9_-]{1,25})*)?")
+_validate_url = URLValidator(schemes=["http", "https"])
+
+
+def _validate_webhook(value: str) -> None:
+    if not URL_NAME_PATTERN.fullmatch(value):
+        _validate_url(value)
+
+
+def _validate_apprise(value: str) -> None:
+    if not URL_NAME_PATTERN.fullmatch(value) and not URL_SCHEME_PATTERN.match(value):
+        raise ValidationError("Write an Apprise URL, such as tgram://token/chat.")
+
+
+def _validate_pushover(value: str) -> None:
+    if not PUSHOVER_PATTERN.fullmatch(value):
+        raise ValidationError("Write a Pushover key of 30 letters and digits, or a key, a colon and a device.")
+
+
 VALIDATORS: dict[str, Callable[[str], None]] = {
     "email": _validate_email,
     "phone": _validate_phone,
-    "url": URLValidator(schemes=["http", "https"]),
+    "url": _validate_url,
+}
+# The kinds of single channels, which a site knows only if it has the channel.
+CHANNEL_VALIDATORS: dict[str, Callable[[str], None]] = {
+    "slack": _validate_webhook,
+    "discord": _validate_webhook,
+    "teams": _validate_webhook,
+    "pushover": _validate_pushover,
+    "apprise": _validate_apprise,
 }
 
 
@@ -51,7 +82,7 @@ def is_well_formed(kind: str, address: str) -> bool:
     if not address.isprintable():
         return False
     try:
-        VALIDATORS.get(kind, lambda value: None)(address)
+        (VALIDATORS.get(kind) or CHANNEL_VALIDATORS.get(kind) or (lambda value: None))(address)
     except ValidationError:
         return False
     return True
@@ -109,13 +140,24 @@ def hash_address(address: str) -> str:
 def mask_address(address: str) -> str:
     """Return an address with its middle hidden, such as ``a***@example.com`` or ``+49***78``.
 
-    It shows enough for its owner to recognise it.
+    It shows enough for its owner to recognise it. Of a URL, which can contain secrets in every part, it shows the
+    scheme, and the host if the scheme is ``http`` or ``https``.
     """
     printable = address if address.isprintable() else "".join(filter(str.isprintable, address))
+    if found := URL_SCHEME_PATTERN.match(printable):
+        host = _find_host(printable) if found[1].lower() in ("http", "https") else ""
+        return f"{found[0]}{host}{'/' * bool(host)}***"[:MAX_MASK_LENGTH]
     name, at, domain = printable.rpartition("@")
     if at:
         return f"{name[:1] if len(name) > 1 else ''}***@{domain}"[:MAX_MASK_LENGTH]
     return f"{printable[:3]}***{printable[-2:]}" if len(printable) > 6 else "***" * bool(printable)
+
+
+def _find_host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 EMAIL_IN_TEXT_PATTERN = re.compile(r"""(?:"[^"]+"|[^\s<>"'(),;:@]+)@(?:\[[^\]]+\]|[\w.-]+\w)""")

@@ -21,6 +21,17 @@ class BuiltInEvents(Enum):
     MAGIC_LINK = "magic_link"
 
 
+MESSAGE_CHANNELS = (
+    NotificationChannel.APP,
+    NotificationChannel.EMAIL,
+    NotificationChannel.LOG,
+    NotificationChannel.SLACK,
+    NotificationChannel.DISCORD,
+    NotificationChannel.TEAMS,
+    NotificationChannel.PUSHOVER,
+    "apprise",
+)
+"""The channels of free text, of which a site needs only some."""
 for member, priority, label in (
     (BuiltInEvents.MESSAGE, NotificationPriority.MEDIUM, _("Message")),
     (BuiltInEvents.CRITICAL_MESSAGE, NotificationPriority.CRITICAL, _("Critical message")),
@@ -30,7 +41,7 @@ for member, priority, label in (
         NotificationEvent(
             name=member.value,
             priority=priority,
-            supported_channels=[NotificationChannel.APP, NotificationChannel.EMAIL, NotificationChannel.LOG],
+            supported_channels=MESSAGE_CHANNELS,
             context={"message": str, "title": str | None},
             label=label,
         ),

@@ -45,7 +45,7 @@ COMMON_VARIABLES = frozenset({"recipient", "cluster", "base_url", "original", "l
 TEMPLATE_FALLBACKS = {BuiltInEvents.CRITICAL_MESSAGE.value: BuiltInEvents.MESSAGE.value}
 """Events that use the templates of another event if they have none of their own."""
 ANY_CHANNEL = "any"
-EVENTS_FOR_ANY_CHANNEL = frozenset(member.value for member in ON_REQUEST)
+EVENTS_FOR_ANY_CHANNEL = frozenset(member.value for member in {*ON_REQUEST, BuiltInEvents.MESSAGE})
 """Events whose templates suit any channel with a subject and a text."""
 GENERAL_FOLDER = "gathered"
 """The folder of the templates of digests and batches that have none of their own."""
@@ -246,7 +246,7 @@ def get_template_places(event: str, digest_kind: str, channel: str) -> Sequence[
         name = f"{event}/batch" if digest_kind == Notification.DigestKind.BATCH else event
         return (name, channel), (GENERAL_FOLDER, channel), (GENERAL_FOLDER, ANY_CHANNEL)
     if event in TEMPLATE_FALLBACKS:
-        return (event, channel), (TEMPLATE_FALLBACKS[event], channel)
+        return (event, channel), (TEMPLATE_FALLBACKS[event], channel), (TEMPLATE_FALLBACKS[event], ANY_CHANNEL)
     if event in EVENTS_FOR_ANY_CHANNEL:
         return (event, channel), (event, ANY_CHANNEL)
     return ((event, channel),)

@@ -1,0 +1,208 @@
+"""What messages of chat and push services consist of: a title, a text, a link and a priority."""
+
+import re
+import unicodedata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import urljoin, urlsplit
+
+from django.utils.translation import gettext as _
+
+from notifications.channels.base import Rendered
+from notifications.events import NOTIFICATION_EVENTS, NotificationPriority
+from notifications.events.inbox import describe_item
+from notifications.mail import get_theme
+from notifications.models import Delivery
+
+COLORS: Mapping[NotificationPriority, str] = {
+    NotificationPriority.CRITICAL: "#e5484d",
+    NotificationPriority.HIGH: "#c76a00",
+    NotificationPriority.MEDIUM: "#3b82f6",
+    NotificationPriority.LOW: "#808488",
+}
+"""The colors of priorities. Each stands out from the white and from the dark background of chat services."""
+ELLIPSIS = "…"
+URL_PATTERN = re.compile(r"https?://[^\s<>\"|\\^`{}]+")
+# The end of a sentence or a bracket around a URL is not a part of it.
+AFTER_URL = ".,;:!?)]'’”*_~"
+UNSAFE_IN_URL = re.compile(r"[\"<>|\\^`{}]")
+ZERO_WIDTH_JOINER = "\u200d"
+MAX_URL_LENGTH = 2048
+"""Longer addresses do not work everywhere, so messages have no button for them."""
+# More characters that belong together are no letter or emoji of any language.
+MAX_CLUSTER = 32
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a message says. Its representation shows none of it.
+
+    :param title: one line, never empty.
+    :param text: it can be empty.
+    :param url: where the message leads, an ``http`` or ``https`` address; empty if nowhere.
+    :param url_label: the text of the link; empty if there is none.
+    :param sender: the name of the site or cluster; it can be empty.
+    :param at: when the notification was sent, aware.
+    """
+
+    title: str
+    text: str
+    priority: NotificationPriority
+    url: str
+    url_label: str
+    sender: str
+    at: datetime
+
+    def __repr__(self) -> str:
+        return f"Content(priority={self.priority.name})"
+
+    @property
+    def color(self) -> str:
+        """The color of the priority, as ``#rrggbb``."""
+        return COLORS[self.priority]
+
+
+def build_content(delivery: Delivery, rendered: Rendered) -> Content:
+    """Return what a delivery says on a channel without HTML.
+
+    It leads to the ``action_url`` of the templates' variables or, without one, to the ``url`` that the event declares
+    for its items in the inbox. That of a sensitive event leads only to the page with its content.
+
+    :raises ValueError: if the URL that the event declares is not valid.
+    """
+    notification = delivery.notification
+    theme = get_theme(notification.cluster, notification.event)
+    url = clean_url(rendered.action_url) or _find_item_url(delivery, rendered, theme.base_url)
+    title = next(filter(is_visible, (rendered.subject, rendered.label)), notification.event)
+    return Content(
+        title=" ".join(title.split()),
+        text=rendered.text.strip() if is_visible(rendered.text) else "",
+        priority=NotificationPriority(notification.priority),
+        url=url,
+        url_label=" ".join(rendered.action_label.split()) or _("Open") if url else "",
+        sender=theme.name,
+        at=max(notification.created_at, notification.send_at or notification.created_at),
+    )
+
+
+def _find_item_url(delivery: Delivery, rendered: Rendered, base_url: str) -> str:
+    notification = delivery.notification
+    event = NOTIFICATION_EVENTS.named(notification.event)
+    if event is None or not event.url or rendered.is_sensitive or notification.digest_kind:
+        return ""
+    url = describe_item(event, notification.values).url
+    return clean_url(urljoin(f"{base_url}/", url)) if url else ""
+
+
+def clean_url(url: str) -> str:
+    """Return a URL in which services find no other markup; empty if it is no complete ``http`` or ``https`` address."""
+    if not url.isprintable() or " " in url:
+        return ""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return ""
+    if len(url) > MAX_URL_LENGTH:
+        return ""
+    return UNSAFE_IN_URL.sub(lambda found: f"%{ord(found[0]):02X}", url)
+
+
+def is_visible(text: str) -> bool:
+    """Return whether a text contains more than space and invisible characters."""
+    return any(letter.isprintable() and not letter.isspace() for letter in text)
+
+
+def shorten(text: str, length: int) -> str:
+    """Return a text of at most ``length`` characters, which ends with an ellipsis if it was cut.
+
+    It is cut neither within what is shown as one character, such as an emoji with a skin tone, nor within a URL, unless
+    nothing else would remain.
+    """
+    if len(text) <= length:
+        return text
+    if length <= len(ELLIPSIS):
+        return ELLIPSIS[:length]
+    end = length - len(ELLIPSIS)
+    for start, stop in find_urls(text[: end + MAX_URL_LENGTH]):
+        if start < end < stop:
+            end = start or end
+            break
+    return text[: _find_boundary(text, end)].rstrip() + ELLIPSIS
+
+
+def shorten_written(text: str, length: int, write: Callable[[str], str]) -> str:
+    """Return a text as ``write()`` writes it, shortened before so that the result has at most ``length`` characters.
+
+    :param write: a function that escapes a text, which can make it longer.
+    """
+    return write(
+        shorten(text, find_limit(min(length, len(text)), lambda limit: len(write(shorten(text, limit))) <= length))
+    )
+
+
+def find_limit(most: int, fits: Callable[[int], bool]) -> int:
+    """Return the largest number of characters up to ``most`` that fits."""
+    if fits(most):
+        return most
+    low, high = 0, most - 1
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
+    return low
+
+
+def find_urls(text: str) -> list[tuple[int, int]]:
+    """Return where the ``http`` and ``https`` addresses of a text begin and end."""
+    found = []
+    for match in URL_PATTERN.finditer(text):
+        url = match[0].rstrip(AFTER_URL)
+        # A bracket in the middle of an address belongs to it.
+        if url.count("(") > url.count(")") and text[match.start() + len(url) :][:1] == ")":
+            url += ")"
+        if clean_url(url):
+            found.append((match.start(), match.start() + len(url)))
+    return found
+
+
+def write_with_urls(text: str, write_text: Callable[[str], str], write_url: Callable[[str], str]) -> str:
+    """Return a text whose URLs and other parts are written by two functions."""
+    parts, end = [], 0
+    for start, stop in find_urls(text):
+        parts += [write_text(text[end:start]), write_url(text[start:stop])]
+        end = stop
+    return "".join([*parts, write_text(text[end:])])
+
+
+def _find_boundary(text: str, end: int) -> int:
+    """Return the last place up to ``end`` at which no character that consists of several code points is cut."""
+    for place in range(end, max(0, end - MAX_CLUSTER), -1):
+        if not _joins(text, place):
+            return place
+    return end
+
+
+def _joins(text: str, place: int) -> bool:
+    """Return whether the code points before and after a place belong to one character (mostly UAX 29)."""
+    before, after = text[place - 1], text[place]
+    if after == ZERO_WIDTH_JOINER or before == ZERO_WIDTH_JOINER:
+        return True
+    if before == "\r" and after == "\n":
+        return True
+    if _is_regional(before) and _is_regional(after):
+        # Flags are pairs.
+        count = 0
+        while count < place and _is_regional(text[place - 1 - count]):
+            count += 1
+        return count % 2 == 1
+    return (
+        unicodedata.category(after) in ("Mn", "Me", "Mc")
+        or "\U0001f3fb" <= after <= "\U0001f3ff"
+        or "\U000e0020" <= after <= "\U000e007f"
+    )
+
+
+def _is_regional(letter: str) -> bool:
+    return "\U0001f1e6" <= letter <= "\U0001f1ff"

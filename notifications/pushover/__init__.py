@@ -1,0 +1,1 @@
+"""The URL that Pushover calls when a user acknowledges a message of the channel ``pushover``."""
