@@ -1,4 +1,4 @@
-"""Incoming webhooks of chat services: URLs to which messages are posted. Each is a secret: whoever knows it can post."""
+"""Incoming webhooks of chat services: URLs to which messages are posted. Each is a secret: it lets anybody post."""
 
 import json
 import re

@@ -28,6 +28,8 @@ URL_PATTERN = re.compile(r"https?://[^\s<>\"|\\^`{}]+")
 AFTER_URL = ".,;:!?)]'’”*_~"
 UNSAFE_IN_URL = re.compile(r"[\"<>|\\^`{}]")
 ZERO_WIDTH_JOINER = "\u200d"
+VIRAMA = 9
+"""The combining class of signs that join two consonants of Indic scripts."""
 MAX_URL_LENGTH = 2048
 """Longer addresses do not work everywhere, so messages have no button for them."""
 # More characters that belong together are no letter or emoji of any language.
@@ -125,12 +127,14 @@ def shorten(text: str, length: int) -> str:
         return text
     if length <= len(ELLIPSIS):
         return ELLIPSIS[:length]
-    end = length - len(ELLIPSIS)
-    for start, stop in find_urls(text[: end + MAX_URL_LENGTH]):
-        if start < end < stop:
+    end, urls = length - len(ELLIPSIS), find_urls(text[: length + MAX_URL_LENGTH])
+    # An ellipsis directly after a URL would become a part of it, so a URL also needs space for a blank.
+    for start, stop in urls:
+        if start < end and stop > length - 2:
             end = start or end
             break
-    return text[: _find_boundary(text, end)].rstrip() + ELLIPSIS
+    kept = text[: _find_boundary(text, end)].rstrip()
+    return f"{kept} {ELLIPSIS}" if any(stop == len(kept) for _start, stop in urls) else kept + ELLIPSIS
 
 
 def shorten_written(text: str, length: int, write: Callable[[str], str]) -> str:
@@ -181,7 +185,7 @@ def _find_boundary(text: str, end: int) -> int:
     for place in range(end, max(0, end - MAX_CLUSTER), -1):
         if not _joins(text, place):
             return place
-    return end
+    return 0 if end <= MAX_CLUSTER else end
 
 
 def _joins(text: str, place: int) -> bool:
@@ -190,6 +194,8 @@ def _joins(text: str, place: int) -> bool:
     if after == ZERO_WIDTH_JOINER or before == ZERO_WIDTH_JOINER:
         return True
     if before == "\r" and after == "\n":
+        return True
+    if unicodedata.combining(before) == VIRAMA and after.isalpha():
         return True
     if _is_regional(before) and _is_regional(after):
         # Flags are pairs.

@@ -10,8 +10,10 @@ from typing import Any
 
 from notifications.channels.chat_webhooks import ChatWebhookChannel, write_json
 from notifications.channels.content import Content, find_limit, find_urls, shorten
+from notifications.channels.http import HTTPMessage
 from notifications.channels.http_client import HTTPResponse
 from notifications.events import NotificationPriority
+from notifications.outcomes import Blame, Receipt
 
 MAX_PAYLOAD_BYTES = 28_000
 """Teams refuses messages of more than 28 KB."""
@@ -19,6 +21,8 @@ TITLE_LENGTH = 250
 SENDER_LENGTH = 250
 BUTTON_LENGTH = 100
 MAX_LINES = 200
+BAD_REQUEST = 400
+CODE = re.compile(r"[A-Za-z]{1,80}")
 RUN_HEADER = "x-ms-workflow-run-id"
 STYLES: Mapping[NotificationPriority, str] = {
     NotificationPriority.CRITICAL: "attention",
@@ -44,8 +48,26 @@ class TeamsChannel(ChatWebhookChannel):
         limit = find_limit(min(len(content.text), MAX_PAYLOAD_BYTES), fits)
         return _build_message(content, shorten(content.text, limit))
 
+    def read_response(self, message: HTTPMessage, response: HTTPResponse) -> Receipt:
+        code = _find_code(response)
+        if response.is_success or not code:
+            return super().read_response(message, response)
+        verdict, blames = self.judge_status(response.status)
+        if response.status == BAD_REQUEST and code.startswith("Workflow"):
+            # The workflow is switched off, or has changed.
+            blames = Blame.RECIPIENT
+        return self.refuse(message, response, verdict, blames, code=f"{response.status} {code}")
+
     def find_message_id(self, response: HTTPResponse) -> str:
         return str(response.headers.get(RUN_HEADER, ""))
+
+
+def _find_code(response: HTTPResponse) -> str:
+    """Return the code of an error, such as ``"WorkflowTriggerIsNotEnabled"``; empty if there is none."""
+    answer = response.json()
+    error = answer.get("error") if isinstance(answer, dict) else None
+    code = error.get("code") if isinstance(error, dict) else None
+    return code if isinstance(code, str) and CODE.fullmatch(code) else ""
 
 
 def _build_message(content: Content, text: str) -> dict[str, Any]:
