@@ -7,7 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from notifications.channels.apprise import AppriseChannel
+from notifications.channels.discord import DiscordChannel
+from notifications.channels.pushover import PushoverChannel
+from notifications.channels.slack import SlackChannel
+from notifications.channels.teams import TeamsChannel
 from notifications.outcomes import Blame, Verdict
+from tests.channels.chat_services import PUSHOVER_TOKEN, PUSHOVER_USER, make_delivery, make_rendered
 from tests.channels.fcm_matrix import make_fcm_channel, make_fcm_message
 from tests.channels.http_services import Answer
 from tests.channels.phone_matrix import (
@@ -61,11 +67,36 @@ class Row:
     success: Answer
 
 
+def make_webhook(kind):
+    return lambda url: kind(urls={"ops": f"{url}/hook"}, timeout=0.5)
+
+
+def make_apprise(url):
+    return AppriseChannel(urls={"ops": f"json://{url.removeprefix('http://')}/hook"}, timeout=0.5)
+
+
+def make_pushover(url):
+    return PushoverChannel(PUSHOVER_TOKEN, timeout=0.5, url=url)
+
+
+def make_named_message(channel):
+    return channel.prepare(make_delivery("ops"), make_rendered())
+
+
+def make_pushover_message(channel):
+    return channel.prepare(make_delivery(PUSHOVER_USER), make_rendered())
+
+
 CHANNELS: list[Row] = [
     Row("fcm", make_fcm_channel, make_fcm_message, Answer(200, {"name": "projects/shop-1234/messages/1"})),
     Row("sms", make_sms_channel, make_phone_message, CREATED),
     Row("voice", make_voice_channel, make_phone_message, CREATED),
     Row("SMS gateway", make_gateway_channel, make_phone_message, Answer(202)),
+    Row("slack", make_webhook(SlackChannel), make_named_message, Answer(200, "ok")),
+    Row("discord", make_webhook(DiscordChannel), make_named_message, Answer(200, {"id": "1"})),
+    Row("teams", make_webhook(TeamsChannel), make_named_message, Answer(202)),
+    Row("pushover", make_pushover, make_pushover_message, Answer(200, {"status": 1, "request": "1"})),
+    Row("apprise", make_apprise, make_named_message, Answer(200)),
 ]
 
 
