@@ -5,7 +5,9 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from notifications.core.addresses import mask_url
 from notifications.models import SharedPreference, UserSettings
+from notifications.models.preferences import normalize_keys
 from notifications.preference_centre.widgets.addresses import AddressesField
 from notifications.preference_centre.widgets.choices import ChoicesField, merge_rows
 from notifications.preference_centre.widgets.inputs import LanguageField, TimeOfDayInput, ZoneInput, add_stored_language
@@ -45,6 +47,22 @@ class UserSettingsForm(ChoicesForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         add_stored_language(self, self.instance.language)
+        # Staff who may change settings need not know how to post in the name of the site.
+        shown = {channel: mask_url(address) for channel, address in self.stored_addresses.items()}
+        self.initial["addresses"] = shown
+
+    @property
+    def stored_addresses(self) -> dict[str, str]:
+        return {channel: str(address or "") for channel, address in normalize_keys(self.instance.addresses).items()}
+
+    def clean_addresses(self) -> dict[str, str]:
+        """Return the addresses, with the stored URL where the form still shows the masked one."""
+        stored = self.stored_addresses
+        entered: dict[str, str] = self.cleaned_data["addresses"]
+        return {
+            channel: stored[channel] if channel in stored and address == mask_url(stored[channel]) else address
+            for channel, address in entered.items()
+        }
 
 
 class SharedPreferenceForm(ChoicesForm):

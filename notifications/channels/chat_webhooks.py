@@ -90,7 +90,7 @@ class ChatWebhookChannel(HTTPChannel):
         if is_allowed_service(address, self.hosts):
             return address
         if not is_allowed_service(address, self.service_hosts):
-            raise ValueError(f"The host of the address is none of {self.provider}, and not in the option 'hosts'.")
+            raise ValueError(f"The host of the address belongs to neither {self.provider} nor the option 'hosts'.")
         if not self.path_pattern.fullmatch(urlsplit(address).path):
             raise ValueError(f"The address is not that of an incoming webhook of {self.provider}.")
         return address
@@ -125,7 +125,7 @@ def read_urls(urls: Any, schemes: Sequence[str] = ()) -> dict[str, str]:
     """Return the option ``urls``.
 
     :param schemes: the schemes that a URL may have; any if empty.
-    :raises ValueError: if it is no mapping of names to URLs. The message contains no URL.
+    :raises ValueError: if it does not map names to URLs. The message contains no URL.
     """
     if not isinstance(urls, Mapping) or not all(isinstance(name, str) for name in urls):
         raise ValueError("The option 'urls' must be a dict of names and URLs.")

@@ -100,7 +100,8 @@ def _build_lines(text: str) -> list[dict[str, Any]]:
     lines = [line.rstrip() for line in text.splitlines()]
     if len(lines) > MAX_LINES:
         lines[MAX_LINES - 1 :] = [" ".join(filter(None, lines[MAX_LINES - 1 :]))]
-    blocks, is_paragraph = [], True
+    blocks: list[dict[str, Any]] = []
+    is_paragraph = True
     for line in lines:
         if line:
             block: dict[str, Any] = {"type": "RichTextBlock", "inlines": _build_runs(line)}
@@ -112,7 +113,8 @@ def _build_lines(text: str) -> list[dict[str, Any]]:
 
 
 def _build_runs(line: str) -> list[dict[str, Any]]:
-    runs, end = [], 0
+    runs: list[dict[str, Any]] = []
+    end = 0
     for start, stop in find_urls(line):
         if start > end:
             runs.append({"type": "TextRun", "text": line[end:start]})

@@ -42,13 +42,8 @@ PUSHOVER_PATTERN = re.compile(r"[A-Za-z0-9]{30}(:[A-Za-z0-9_-]{1,25}(,[A-Za-z0-9
 _validate_url = URLValidator(schemes=["http", "https"])
 
 
-def _validate_webhook(value: str) -> None:
-    if not URL_NAME_PATTERN.fullmatch(value):
-        _validate_url(value)
-
-
 def _validate_apprise(value: str) -> None:
-    if not URL_NAME_PATTERN.fullmatch(value) and not URL_SCHEME_PATTERN.match(value):
+    if not URL_SCHEME_PATTERN.match(value):
         raise ValidationError("Write an Apprise URL, such as tgram://token/chat.")
 
 
@@ -64,12 +59,14 @@ VALIDATORS: dict[str, Callable[[str], None]] = {
 }
 # The kinds of single channels, which a site knows only if it has the channel.
 CHANNEL_VALIDATORS: dict[str, Callable[[str], None]] = {
-    "slack": _validate_webhook,
-    "discord": _validate_webhook,
-    "teams": _validate_webhook,
+    "slack": _validate_url,
+    "discord": _validate_url,
+    "teams": _validate_url,
     "pushover": _validate_pushover,
     "apprise": _validate_apprise,
 }
+
+NAMED_KINDS = frozenset({"slack", "discord", "teams", "apprise"})
 
 
 def is_well_formed(kind: str, address: str) -> bool:
@@ -86,6 +83,11 @@ def is_well_formed(kind: str, address: str) -> bool:
     except ValidationError:
         return False
     return True
+
+
+def is_url_name(kind: str, address: str) -> bool:
+    """Return whether an address can be the name of a URL in the settings of a channel, which users may not choose."""
+    return kind in NAMED_KINDS and URL_NAME_PATTERN.fullmatch(address) is not None
 
 
 class ChosenAddress(NamedTuple):
@@ -144,13 +146,21 @@ def mask_address(address: str) -> str:
     scheme, and the host if the scheme is ``http`` or ``https``.
     """
     printable = address if address.isprintable() else "".join(filter(str.isprintable, address))
-    if found := URL_SCHEME_PATTERN.match(printable):
-        host = _find_host(printable) if found[1].lower() in ("http", "https") else ""
-        return f"{found[0]}{host}{'/' * bool(host)}***"[:MAX_MASK_LENGTH]
+    if URL_SCHEME_PATTERN.match(printable):
+        return mask_url(printable)
     name, at, domain = printable.rpartition("@")
     if at:
         return f"{name[:1] if len(name) > 1 else ''}***@{domain}"[:MAX_MASK_LENGTH]
     return f"{printable[:3]}***{printable[-2:]}" if len(printable) > 6 else "***" * bool(printable)
+
+
+def mask_url(address: str) -> str:
+    """Return an address and, if it is a URL, hide everything but its scheme and an ``http`` or ``https`` host."""
+    found = URL_SCHEME_PATTERN.match(address)
+    if found is None:
+        return address
+    host = _find_host(address) if found[1].lower() in ("http", "https") else ""
+    return f"{found[0]}{host}{'/' * bool(host)}***"[:MAX_MASK_LENGTH]
 
 
 def _find_host(url: str) -> str:

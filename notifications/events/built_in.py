@@ -79,7 +79,10 @@ for member, label, context in (
         NotificationEvent(
             name=member.value,
             priority=NotificationPriority.HIGH,
-            supported_channels=[channel for channel in NotificationChannel if channel is not NotificationChannel.LOG],
+            supported_channels=[
+                *(channel for channel in NotificationChannel if channel is not NotificationChannel.LOG),
+                "apprise",
+            ],
             context=context,
             label=label,
             mandatory=True,

@@ -48,8 +48,8 @@ body { background: #f5f5f5; color: #242424 } .icon { border-radius: 50% } .card 
 PUSHOVER = """
 body { background: #f2f4f7; color: #1c1c1e } .card { background: #fff; border-radius: 14px; padding: 12px 14px;
   box-shadow: 0 1px 3px #0002 } .title { font-weight: bold } a { color: #249df1; display: block; margin-top: 6px }
-.high { color: #c62828; font-size: 12px; font-weight: bold } .button { display: inline-block; background: #249df1; color:
-  #fff; border-radius: 8px; padding: 6px 14px; margin-top: 10px }
+.high { color: #c62828; font-size: 12px; font-weight: bold } .button { display: inline-block; background: #249df1;
+  color: #fff; border-radius: 8px; padding: 6px 14px; margin-top: 10px }
 """
 
 
@@ -59,7 +59,8 @@ def escape(text):
 
 def frame(style, name, body, app="APP"):
     head = f'<span class="who">{name}</span><span class="app">{app}</span><span class="time">12:00</span>'
-    return f'<style>{STYLE}{style}</style><div class="row"><div class="icon">S</div><div class="grow">{head}{body}</div></div>'
+    icon = '<div class="icon">S</div>'
+    return f'<style>{STYLE}{style}</style><div class="row">{icon}<div class="grow">{head}{body}</div></div>'
 
 
 def draw_slack(payload):
@@ -87,7 +88,8 @@ def draw_discord(payload):
     button = payload["components"][0]["components"][0]["label"]
     body = (
         f'<div class="embed" style="border-color:#{embed["color"]:06x}"><h1>{write(embed["title"])}</h1>'
-        f'<p>{write(embed["description"])}</p><div class="foot">{escape(embed["footer"]["text"])} • Today at 12:00</div>'
+        f"<p>{write(embed['description'])}</p>"
+        f'<div class="foot">{escape(embed["footer"]["text"])} • Today at 12:00</div>'
         f'</div><span class="button">{escape(button)} ↗</span>'
     )
     return frame(DISCORD, "Site alerts", body)
@@ -105,7 +107,8 @@ def draw_teams(payload):
     text = "".join(f'<div class="{"" if "spacing" in line else "gap"}">{write(line)}</div>' for line in lines)
     body = (
         f'<div class="card"><div class="head {head["style"]}">{write(head["items"][0])}</div>{text}'
-        f'<div class="subtle">{write(sender)}</div><span class="button">{escape(card["actions"][0]["title"])}</span></div>'
+        f'<div class="subtle">{write(sender)}</div>'
+        f'<span class="button">{escape(card["actions"][0]["title"])}</span></div>'
     )
     return frame(TEAMS, "Workflows", body, "")
 

@@ -6,7 +6,6 @@ import threading
 import pytest
 
 from notifications.channels.apprise import AppriseChannel, _write_body
-from notifications.core.addresses import is_well_formed
 from notifications.events import NotificationPriority
 from notifications.outcomes import Blame, Verdict
 from notifications.testing.contract import ProviderContract
@@ -226,9 +225,3 @@ def test_wrong_options_are_refused_without_a_url(options, told, caplog):
     with pytest.raises(ValueError, match=told) as caught:
         AppriseChannel(**options)
     assert SECRET not in f"{caught.value} {caplog.text}"
-
-
-def test_an_address_is_a_url_or_a_name():
-    assert is_well_formed("apprise", "tgram://token/chat")
-    assert is_well_formed("apprise", "ops")
-    assert not is_well_formed("apprise", "not a url")

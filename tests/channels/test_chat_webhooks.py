@@ -4,13 +4,19 @@ import logging
 import traceback
 
 import pytest
+from django.core.exceptions import ValidationError
+from django.core.management import call_command
 
+from notifications.admin.forms import UserSettingsForm
 from notifications.channels.discord import DiscordChannel
 from notifications.channels.http_client import Failure, HTTPFailure
 from notifications.channels.slack import SlackChannel
 from notifications.channels.teams import TeamsChannel
-from notifications.core.addresses import is_well_formed, mask_address
+from notifications.core.addresses import is_url_name, is_well_formed, mask_address
+from notifications.manager import NotificationManager
+from notifications.models import Cluster, Delivery, NotificationLog, PreferenceChange, UserSettings
 from notifications.outcomes import Blame, Verdict
+from notifications.recipients import Address
 from tests.channels.chat_services import (
     DISCORD_PATH,
     SLACK_PATH,
@@ -24,6 +30,7 @@ from tests.channels.chat_services import (
     post,
 )
 from tests.channels.http_services import Answer
+from tests.factories import UserFactory
 
 pytestmark = pytest.mark.needs("requests")
 SERVICES = {
@@ -70,7 +77,7 @@ def test_a_url_of_a_user_must_lead_to_the_service(kind, channel):
     changes = [("https", "http"), ("://", "://user@"), (".com", ".com.evil.example"), (".com", ".com:8443")]
     varied = [own.replace(":443", "").replace(before, after, 1) for before, after in changes]
     for foreign in (*elsewhere, *varied):
-        assert "in the option 'hosts'" in fault_of(channel, foreign)
+        assert "the option 'hosts'" in fault_of(channel, foreign)
     assert "is not that of an incoming webhook" in fault_of(channel, f"{kind[3]}/other")
 
 
@@ -129,12 +136,26 @@ def test_a_url_is_masked(kind):
     assert mask_address("https://[::1/x") == "https://***"
 
 
-@pytest.mark.parametrize("kind_name", SERVICES)
-def test_an_address_is_a_url_or_a_name(kind_name):
-    assert is_well_formed(kind_name, "https://hooks.slack.com/services/T/B/X")
-    assert is_well_formed(kind_name, "ops.alarms-2")
-    assert not is_well_formed(kind_name, "javascript:alert(1)")
-    assert not is_well_formed(kind_name, "two words")
+@pytest.mark.parametrize("name", [*SERVICES, "apprise"])
+def test_an_address_of_a_user_is_a_url(name):
+    assert is_well_formed(name, "https://hooks.slack.com/services/T/B/X")
+    assert not is_well_formed(name, "javascript:alert(1)")
+    assert not is_well_formed(name, "ops.alarms-2")
+    assert is_url_name(name, "ops.alarms-2")
+    assert not is_url_name(name, "two words")
+    assert not is_url_name("email", "ops")
+
+
+@pytest.mark.django_db
+def test_a_user_cannot_choose_the_name_of_a_url(settings):
+    settings.NOTIFICATIONS = {"CHANNELS": {"slack": {}}}
+    user = UserFactory()
+    own = UserSettings(user=user, cluster=Cluster.objects.default(), addresses={"slack": "ops"})
+    with pytest.raises(ValidationError):
+        own.full_clean()
+    own.save()
+    result = NotificationManager.send_notification("Hi", None, ["slack"], recipients=[user, Address(slack="ops")])
+    assert (result.queued, result.reasons) == (1, {"invalid_address": 1})
 
 
 def test_only_a_host_that_all_recipients_share_opens_the_circuit():
@@ -153,3 +174,46 @@ def test_a_traceback_shows_no_url(channel, monkeypatch):
         list(channel.send([message]))
     shown = "".join(traceback.format_exception(caught.value))
     assert [secret for secret in SECRETS if secret in shown] == []
+
+
+@pytest.mark.django_db
+def test_no_page_of_the_admin_shows_a_url(settings, client, admin_user):
+    settings.NOTIFICATIONS = {"CHANNELS": {"slack": {"OPTIONS": {"hosts": ["http://127.0.0.1:1"]}}}}
+    user = UserFactory()
+    url = f"http://127.0.0.1:1{SLACK_PATH}"
+    own = UserSettings.objects.create(user=user, cluster=Cluster.objects.default(), addresses={"slack": url})
+    result = NotificationManager.send_notification("Hi", "warning", ["slack"], recipients=[user])
+    call_command("dispatch_notifications")
+    [row] = NotificationLog.objects.all()
+    assert row.address == "http://127.0.0.1/***"
+    client.force_login(admin_user)
+    rows = {
+        "delivery": Delivery.objects.get().pk,
+        "notificationlog": row.pk,
+        "notification": result.notification_id,
+        "usersettings": own.pk,
+        "preferencechange": PreferenceChange.objects.get().pk,
+    }
+    for model, pk in rows.items():
+        for path in (f"/admin/klaxon/{model}/", f"/admin/klaxon/{model}/{pk}/change/"):
+            page = client.get(path)
+            assert page.status_code == 200
+            assert [secret for secret in SECRETS if secret in page.content.decode()] == []
+
+
+@pytest.mark.django_db
+def test_the_form_of_the_admin_keeps_a_url_that_it_does_not_show(settings):
+    settings.NOTIFICATIONS = {"CHANNELS": {"slack": {}}}
+    url = f"https://hooks.slack.com{SLACK_PATH}"
+    own = UserSettings.objects.create(
+        user=UserFactory(), cluster=Cluster.objects.default(), addresses={"slack": url, "email": "a@example.com"}
+    )
+    form = UserSettingsForm(instance=own)
+    assert form.initial["addresses"] == {"slack": "https://hooks.slack.com/***", "email": "a@example.com"}
+    data = {"addresses:email": "b@example.com", "addresses:slack": "https://hooks.slack.com/***"}
+    form = UserSettingsForm(data, instance=own)
+    form.is_valid()
+    assert form.cleaned_data["addresses"] == {"email": "b@example.com", "slack": url}
+    form = UserSettingsForm({"addresses:slack": f"{url}x"}, instance=own)
+    form.is_valid()
+    assert form.cleaned_data["addresses"] == {"slack": f"{url}x"}

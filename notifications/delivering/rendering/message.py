@@ -66,5 +66,11 @@ def complete_text(rendered: Rendered, channel: BaseChannel | type[BaseChannel], 
     parts = rendered.parts
     if channel.derived_parts:
         parts = complete_bodies(parts, channel.derived_parts, layout)
-    action = {"action_url": layout.action_url, "action_label": layout.action_label}
-    return Rendered(parts, rendered.language, footer=layout.links, label=layout.label, **action)
+    return Rendered(
+        parts,
+        rendered.language,
+        footer=layout.links,
+        label=layout.label,
+        action_url=layout.action_url,
+        action_label=layout.action_label,
+    )

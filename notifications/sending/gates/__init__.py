@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from notifications.conf import get_address_kind
-from notifications.core.addresses import is_well_formed
+from notifications.core.addresses import is_url_name, is_well_formed
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.exceptions import ChannelNotConfigured
 from notifications.models import Delivery
@@ -67,7 +67,10 @@ def address(facts: Facts) -> Answer:
         is_account = facts.kind == "user" and facts.person.user is not None
         kind = facts.channel if is_account else facts.kind
         return Drop(Reason.NO_ADDRESS, Rule(RuleKind.NO_ADDRESS, detail={"kind": kind}))
-    return Deliver() if is_well_formed(facts.kind, facts.address) else Drop(Reason.INVALID_ADDRESS)
+    is_usable = is_well_formed(facts.kind, facts.address) or (
+        facts.person.has_no_account and is_url_name(facts.kind, facts.address)
+    )
+    return Deliver() if is_usable else Drop(Reason.INVALID_ADDRESS)
 
 
 def suppression(facts: Facts) -> Answer:
