@@ -95,8 +95,15 @@ def _collect(record: logging.LogRecord) -> bool:
     return False
 
 
-# What Apprise logs outside an object of a service, and what urllib3 logs about paths.
-for _name in ("apprise", "urllib3.connectionpool", "urllib3.util.retry"):
+# Apprise itself, and the libraries that log paths and keys at the level DEBUG.
+LOGGERS = (
+    "apprise",
+    "urllib3.connectionpool",
+    "urllib3.util.retry",
+    "oauthlib.oauth1.rfc5849",
+    "requests_oauthlib.oauth1_auth",
+)
+for _name in LOGGERS:
     logging.getLogger(_name).addFilter(_collect)
 
 

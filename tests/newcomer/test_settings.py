@@ -5,6 +5,7 @@ from django.contrib.auth.models import User
 
 from notifications.channels import BaseChannel
 from notifications.checks import run_checks
+from notifications.conf.channels import BUILT_IN_CHANNELS
 from notifications.events import BuiltInEvents, NotificationChannel
 from notifications.testing import temporary_events
 from tests.newcomer import is_one_clear_answer
@@ -31,6 +32,7 @@ def members_of_nothing():
 
 
 CHANNELS = {"log": {}}
+BUILT_IN = ", ".join(sorted(BUILT_IN_CHANNELS))
 MADE_OF_EMAIL_BACKEND = {"BACKEND": "django.core.mail.backends.smtp.EmailBackend"}
 # The keys of NOTIFICATIONS, and other settings beside it, with the id, message and hint of the check.
 SETTINGS = {
@@ -80,13 +82,13 @@ SETTINGS = {
         {"CHANNELS": {"emial": {}}},
         {},
         "E001 NOTIFICATIONS['CHANNELS']['emial'] names no BACKEND. Did you mean 'email'? If not, add the dotted path "
-        "of a channel class; only app, email, fcm, log, push, websocket come with one.",
+        f"of a channel class; only {BUILT_IN} come with one.",
     ),
     "a channel has no class": (
         {"CHANNELS": {"sms": {}}},
         {},
-        "E001 NOTIFICATIONS['CHANNELS']['sms'] names no BACKEND. Add the dotted path of a channel class; only app, "
-        "email, fcm, log, push, websocket come with one.",
+        "E001 NOTIFICATIONS['CHANNELS']['sms'] names no BACKEND. Add the dotted path of a channel class; only "
+        f"{BUILT_IN} come with one.",
     ),
     "a channel's class cannot be imported": (
         {"CHANNELS": {**CHANNELS, "sms": {"BACKEND": "shop.sms.SmsChannel"}}},
