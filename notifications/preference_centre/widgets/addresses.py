@@ -9,7 +9,11 @@ from notifications.models.preferences import normalize_keys
 from notifications.models.validation import find_address_kind
 from notifications.preference_centre.widgets.names import get_channel_name, list_channels
 
-INPUT_TYPES: Mapping[str, str] = {"email": "email", "phone": "tel", "url": "url"}
+INPUT_TYPES: Mapping[str, str] = {
+    "email": "email",
+    "phone": "tel",
+    **dict.fromkeys(("url", "slack", "discord", "teams"), "url"),
+}
 
 
 class AddressRow(NamedTuple):
