@@ -12,9 +12,7 @@ DOCS = Path(__file__).parents[2] / "docs/channels"
 
 
 def test_each_channel_has_a_small_picture_of_a_message_that_it_makes():
-    pages = make_pages()
-    assert {path.stem for path in FOLDER.iterdir()} == set(pages)
-    for name, page in pages.items():
+    for name, page in make_pages().items():
         picture = (FOLDER / f"{name}.png").read_bytes()
         assert picture.startswith(b"\x89PNG")
         assert len(picture) <= MOST_BYTES
