@@ -17,14 +17,27 @@ from typing import Any
 from example_project.mail import SMTP
 from notifications.devices import register_device
 from notifications.models import InboxItem
+from tests.channels.chat_services import (
+    DISCORD_PATH,
+    PUSHOVER_TOKEN,
+    PUSHOVER_USER,
+    SLACK_PATH,
+    TEAMS_PATH,
+    answer_as_discord,
+    answer_as_pushover,
+    answer_as_slack,
+    answer_as_teams,
+)
 from tests.channels.fcm_service import firebase, make_account
-from tests.channels.http_services import Answer
+from tests.channels.http_services import Answer, http_service
+from tests.channels.phone_matrix import CREATED
 from tests.channels.servers import post_office
 
 FAILURE_RATE = 0.1
 TIMEOUT = 0.5
-MARK = re.compile(rb"mark-(\d+)-")
-"""What a text contains, so that a provider's records can be compared with the outbox: ``mark-7-``."""
+MARK = re.compile(rb"mark\\*-(\d+)\\*-")
+"""What a text contains, so that a provider's records can be compared with the outbox: ``mark-7-``. Some services need
+a backslash before a hyphen."""
 TROUBLES = (
     Answer(429, headers={"Retry-After": "7"}),
     Answer(500),
@@ -88,11 +101,16 @@ class Participant:
     :param name: its name in the settings.
     :param serve: takes a ``Luck``, runs its provider and yields a ``Provider``.
     :param reach: makes a new user reachable on the channel.
+    :param address: the address of a recipient without an account, and its kind. If there is one, the channel reaches
+        that recipient and not the user.
+    :param backend: the class of the channel, if the name does not imply it.
     """
 
     name: str
     serve: Callable[[Luck], AbstractContextManager[Provider]]
     reach: Callable[[Any], Any] = lambda user: None
+    address: tuple[str, str] | None = None
+    backend: str = ""
 
 
 def let_fail(service: Any, provider: Provider, luck: Luck) -> None:
@@ -160,9 +178,54 @@ def serve_log(luck):
         logger.setLevel(logging.NOTSET)
 
 
+def serve_http(answer, make_options):
+    """Return a function that serves a service with an HTTP API.
+
+    :param answer: takes a request and returns the service's answer.
+    :param make_options: takes the URL of the service and returns the options of the channel.
+    """
+
+    @contextmanager
+    def serve(luck):
+        with http_service() as service:
+            service.answer = answer
+            provider = Provider({**make_options(service.url), "timeout": TIMEOUT})
+            let_fail(service, provider, luck)
+            yield provider
+
+    return serve
+
+
+def name_url(path, scheme="http"):
+    return lambda url: {"urls": {"ops": f"{scheme}{url.removeprefix('http')}{path}"}}
+
+
+def use_twilio(url):
+    return {"account_sid": "AC1", "auth_token": "placeholder", "sender": "+15005550006", "api_url": url}
+
+
+PHONE = ("phone", "+4915112345678")
+
 PARTICIPANTS: list[Participant] = [
     Participant("app", serve_app),
     Participant("email", serve_email),
     Participant("fcm", serve_fcm, lambda user: register_device(user, f"token-{user.pk}", "android")),
     Participant("log", serve_log),
+    Participant("slack", serve_http(answer_as_slack, name_url(SLACK_PATH)), address=("slack", "ops")),
+    Participant("discord", serve_http(answer_as_discord, name_url(DISCORD_PATH)), address=("discord", "ops")),
+    Participant("teams", serve_http(answer_as_teams, name_url(TEAMS_PATH)), address=("teams", "ops")),
+    Participant(
+        "pushover",
+        serve_http(answer_as_pushover, lambda url: {"token": PUSHOVER_TOKEN, "url": url}),
+        address=("pushover", PUSHOVER_USER),
+    ),
+    Participant("apprise", serve_http(lambda _: Answer(200), name_url("/x", "json")), address=("apprise", "ops")),
+    Participant("sms", serve_http(lambda _: CREATED, use_twilio), address=PHONE),
+    Participant("voice", serve_http(lambda _: CREATED, use_twilio), address=PHONE),
+    Participant(
+        "sms gateway",
+        serve_http(lambda _: Answer(202), lambda url: {"url": url, "body": {"to": "{to}", "text": "{text}"}}),
+        address=PHONE,
+        backend="notifications.channels.sms_gateway.SMSGatewayChannel",
+    ),
 ]

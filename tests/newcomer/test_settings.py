@@ -85,9 +85,9 @@ SETTINGS = {
         f"of a channel class; only {BUILT_IN} come with one.",
     ),
     "a channel has no class": (
-        {"CHANNELS": {"sms": {}}},
+        {"CHANNELS": {"pager": {}}},
         {},
-        "E001 NOTIFICATIONS['CHANNELS']['sms'] names no BACKEND. Add the dotted path of a channel class; only "
+        "E001 NOTIFICATIONS['CHANNELS']['pager'] names no BACKEND. Add the dotted path of a channel class; only "
         f"{BUILT_IN} come with one.",
     ),
     "a channel's class cannot be imported": (
