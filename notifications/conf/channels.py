@@ -18,11 +18,11 @@ BUILT_IN_CHANNELS = {
     "fcm": "notifications.channels.fcm.FCMChannel",
     "log": "notifications.channels.log.LogChannel",
     "push": "notifications.channels.web_push.WebPushChannel",
-    "sms": "notifications.channels.twilio_sms.TwilioSMSChannel",
-    "voice": "notifications.channels.twilio_voice.TwilioVoiceChannel",
     "pushover": "notifications.channels.pushover.PushoverChannel",
     "slack": "notifications.channels.slack.SlackChannel",
+    "sms": "notifications.channels.twilio_sms.TwilioSMSChannel",
     "teams": "notifications.channels.teams.TeamsChannel",
+    "voice": "notifications.channels.twilio_voice.TwilioVoiceChannel",
     "websocket": "notifications.channels.websocket.WebSocketChannel",
 }
 ON_BY_DEFAULT = ("email", "app")
