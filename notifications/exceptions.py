@@ -121,6 +121,10 @@ class SpoolDamaged(KlaxonError, ValueError):
     """A line of the spool is damaged."""
 
 
+class AddressForbidden(KlaxonError, ValueError):
+    """The URL of a webhook endpoint leads to an address to which the site sends nothing. The message is for the user."""
+
+
 class AppendOnlyViolation(KlaxonError, TypeError):
     """Code tried to change or delete rows of an append-only table, such as the notification log."""
 

@@ -211,6 +211,7 @@ class Blame(Enum):
     RECIPIENT: only this mailbox, such as one that does not exist or is full.
     MESSAGE: this recipient or this content. If a second recipient gets the same answer and no message was accepted in
     between, the failure is blamed on the provider.
+    ENDPOINT: a server of this recipient alone, such as the receiver of webhooks. It says nothing about any other one.
     """
 
     PROVIDER = "provider"
@@ -218,6 +219,7 @@ class Blame(Enum):
     SILENCE = "silence"
     RECIPIENT = "recipient"
     MESSAGE = "message"
+    ENDPOINT = "endpoint"
 
 
 class Suppress(Enum):
@@ -250,6 +252,8 @@ class Receipt:
     :param blames: the cause of a failure.
     :param code: the machine-readable part of a failure, such as ``"550 5.7.1"`` or ``"429"``. Answers with the same
         code count as the same. Empty if the provider gave none.
+    :param untried: whether nothing was handed over, because this recipient has asked to wait. No attempt is counted,
+        and the delivery is tried after ``retry_after``.
     """
 
     message: Any
@@ -261,6 +265,7 @@ class Receipt:
     suppress: Suppress = Suppress.NO
     blames: Blame = Blame.PROVIDER
     code: str = ""
+    untried: bool = False
 
 
 @dataclass(frozen=True)

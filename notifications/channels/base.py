@@ -90,6 +90,10 @@ class BaseChannel:
     - ``find_reachable``: for a channel that sends to accounts but cannot reach all of them, a static or class method.
       It takes primary keys of users and returns those that it can reach. ``send()`` calls it once for each chunk of
       recipients, and drops the others with the reason ``no_address``.
+    - ``find_subscribers``: for a channel that sends to subscribers of its own and not to the recipients of a call, a
+      static or class method. It takes the cluster and the name of an event, and returns the addresses that get each
+      notification of that event, once. ``send()`` calls it once. Preferences, batches and the limits of users do not
+      apply to subscribers.
     """
 
     address_kind: ClassVar[str] = ""
@@ -108,6 +112,7 @@ class BaseChannel:
     can_show_links: ClassVar[bool] = True
     needs_presence: ClassVar[bool] = False
     find_reachable: ClassVar[Any] = None
+    find_subscribers: ClassVar[Any] = None
 
     def prepare(self, delivery: Delivery, rendered: Rendered) -> Any:
         """Return the message for one delivery. The method is pure: it uses no network and no database.

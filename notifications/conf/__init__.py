@@ -272,6 +272,11 @@ def get_address_kind(name: str) -> str:
     return get_channel_class(name).address_kind
 
 
+def has_subscribers(name: str) -> bool:
+    """Return whether a channel sends to subscribers of its own, and not to the recipients of a call."""
+    return getattr(get_channel_class(name), "find_subscribers", None) is not None
+
+
 def get_site_address_kinds() -> frozenset[str]:
     """Return the kinds of addresses that the enabled channels send to."""
     return frozenset(map(get_address_kind, current().enabled_channels)) - {"", "user"}

@@ -23,9 +23,12 @@ BUILT_IN_CHANNELS = {
     "sms": "notifications.channels.twilio_sms.TwilioSMSChannel",
     "teams": "notifications.channels.teams.TeamsChannel",
     "voice": "notifications.channels.twilio_voice.TwilioVoiceChannel",
+    "webhook": "notifications.channels.webhook.WebhookChannel",
     "websocket": "notifications.channels.websocket.WebSocketChannel",
 }
 ON_BY_DEFAULT = ("email", "app")
+# A receiver of webhooks may be down for hours: retries go on for a day.
+BUILT_IN_RETRY_DELAYS: Mapping[str, tuple[float, ...]] = {"webhook": (5, 300, 1800, 7200, 18000, 28800, 30300)}
 Keys = Mapping[str, tuple[Any, str]]
 PROVIDER_KEYS: Keys = {
     "NAME": (str, "a unique name"),
@@ -86,6 +89,8 @@ def read_channels(written: Mapping[str, Any]) -> dict[str, ChannelConf]:
 def _read_channel(name: str, written: Mapping[str, Any]) -> ChannelConf:
     values = {key.lower(): value for key, value in written.items()}
     values.setdefault("backend", BUILT_IN_CHANNELS.get(name))
+    if values["backend"] == BUILT_IN_CHANNELS.get(name) and name in BUILT_IN_RETRY_DELAYS:
+        values.setdefault("retry_delays", BUILT_IN_RETRY_DELAYS[name])
     if values.get("retry_delays") is not None:
         values["retry_delays"] = parse_delays(values["retry_delays"])
     options = values.get("options", {})

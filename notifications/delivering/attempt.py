@@ -31,6 +31,7 @@ from notifications.delivering.attempt_outcomes import (
     Tally,
     build_dead_letter,
     build_hold,
+    build_postponed,
     build_retry,
     decide_next_state,
     normalize_receipt,
@@ -388,6 +389,9 @@ class GroupHandover:
         now = self.writer.get_answer_time()
         pairs: list[OutcomePair] = []
         for item in results:
+            if item.receipt.untried:
+                pairs.append(build_postponed(item.delivery, item.receipt, now))
+                continue
             try:
                 pairs.append((item, self._decide(item, now)))
             except Exception:

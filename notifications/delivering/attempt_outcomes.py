@@ -150,6 +150,16 @@ def build_retry(delivery: Delivery, now: datetime) -> tuple[None, UnsentChange]:
     return None, change
 
 
+def build_postponed(delivery: Delivery, receipt: Receipt, now: datetime) -> tuple[None, UnsentChange]:
+    """Return the outcome of a delivery that the channel did not try, because its recipient has asked to wait.
+
+    No attempt is counted, and there is no log row.
+    """
+    wait = timedelta(seconds=min(receipt.retry_after or 0, MAX_RETRY_AFTER))
+    _, change = build_retry(delivery, now)
+    return None, replace(change, reason=Reason.TEMPORARY, due_at=now + wait)
+
+
 def build_release(delivery: Delivery) -> StateChange:
     """Return the state change of a claimed delivery that was not begun: it is ready again, as it was before."""
     return StateChange(

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from django.db import transaction
 
 from notifications import conf
+from notifications.conf import has_subscribers
 from notifications.core.rates import Rate, parse_rate
 from notifications.events import NotificationEvent, NotificationPriority, key_of
 from notifications.models import Bucket, Delivery
@@ -62,9 +63,14 @@ def build_requests(delivery: Delivery, event: NotificationEvent) -> list[TokenRe
     cluster = delivery.notification.cluster_id
     # Users are counted separately in each cluster, so that one tenant cannot use up the limits of another.
     recipient = f"{cluster}:{delivery.recipient_key}"
-    limits = {
+    is_subscriber = has_subscribers(delivery.channel)
+    per_user = {
         f"user:{recipient}": configured.limit("user"),
         f"user_event:{recipient}:{key_of(event.name)}": event.limit or configured.limit("user_event"),
+    }
+    limits = {
+        # A subscriber, such as an endpoint of webhooks, gets what is sent to all users.
+        **({} if is_subscriber else per_user),
         f"user_channel:{recipient}:{delivery.channel}": configured.limit("user_channel", delivery.channel),
         f"cluster:{cluster}": configured.limit("cluster"),
         "global": configured.limit("global"),
@@ -73,7 +79,7 @@ def build_requests(delivery: Delivery, event: NotificationEvent) -> list[TokenRe
     requests = [
         TokenRequest(key, parse_rate(text), is_critical, max_extra_wait) for key, text in limits.items() if text
     ]
-    if is_critical:
+    if is_critical and not is_subscriber:
         ceiling = parse_rate(configured.critical_limit)
         requests.append(TokenRequest(f"critical:{recipient}", ceiling, max_extra_wait=max_extra_wait))
     return requests

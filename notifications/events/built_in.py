@@ -19,6 +19,7 @@ class BuiltInEvents(Enum):
     TEST_MESSAGE = "test_message"
     ADDRESS_CONFIRMATION = "address_confirmation"
     MAGIC_LINK = "magic_link"
+    WEBHOOK_DISABLED = "webhook_disabled"
 
 
 MESSAGE_CHANNELS = (
@@ -107,5 +108,17 @@ register(
         on_unknown="hold",
         sensitive=True,
         link="url",
+    ),
+)
+# To the owner of an endpoint that Klaxon has disabled.
+register(
+    BuiltInEvents.WEBHOOK_DISABLED,
+    NotificationEvent(
+        name=BuiltInEvents.WEBHOOK_DISABLED.value,
+        priority=NotificationPriority.HIGH,
+        supported_channels=[NotificationChannel.EMAIL, NotificationChannel.APP],
+        context={"title": str, "message": str, "action_url": str, "action_label": str},
+        label=_("Webhook disabled"),
+        mandatory=True,
     ),
 )

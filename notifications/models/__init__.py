@@ -38,6 +38,7 @@ from notifications.models.topic import TopicSubscription
 from notifications.models.tracked_link import TrackedLink
 from notifications.models.tracking_event import TrackingEvent
 from notifications.models.tracking_figure import TrackingFigure
+from notifications.models.webhook_endpoint import WebhookAttempt, WebhookEndpoint
 
 __all__ = [
     "Acknowledgement",
@@ -71,6 +72,8 @@ __all__ = [
     "TrackingEvent",
     "TrackingFigure",
     "UserSettings",
+    "WebhookAttempt",
+    "WebhookEndpoint",
     "allow_log_changes",
     "get_cluster_model",
     "cluster_or_default",

@@ -18,6 +18,8 @@ from django.db.models import CharField, QuerySet, TextField
 from django.db.models.base import ModelBase
 from django.db.models.manager import BaseManager
 
+from notifications import conf
+from notifications.conf import get_address_kind, get_channel_class, has_subscribers
 from notifications.core.addresses import user_key
 from notifications.exceptions import InvalidOption, InvalidRecipient
 from notifications.models import TopicSubscription, get_cluster_model, get_members
@@ -55,13 +57,17 @@ class Audience:
     :param recipients: as for ``send()``.
     :param cluster: the cluster of the subscriptions to topics.
     :param channels: the channels of the call, which a ``To`` may narrow.
+    :param event_name: the event whose subscribers are added, on the channels that have subscribers of their own.
     :raises InvalidRecipient: if something is not a recipient.
     :raises InvalidOption: if a ``To`` names a channel that the call does not have.
     """
 
-    def __init__(self, recipients: Any, cluster: Any = None, channels: Iterable[str] = ()) -> None:
+    def __init__(
+        self, recipients: Any, cluster: Any = None, channels: Iterable[str] = (), event_name: str = ""
+    ) -> None:
         self.cluster = cluster
         self.channels = tuple(channels)
+        self.event_name = event_name
         self.requested_channels: set[str] = set()
         self._queries: list[tuple[QuerySet[Any], ChannelFilter]] = []
         self._topics: defaultdict[ChannelFilter, set[str]] = defaultdict(set)
@@ -86,11 +92,22 @@ class Audience:
                 if channels is not None:
                     channels_by_key[user_key(pk)] = channels
             yield Chunk(user_ids=tuple(user_ids), channels_by_key=channels_by_key)
-        ordered = iter(sorted(self._addresses))
+        addresses = {**self._find_subscribers(), **self._addresses}
+        ordered = iter(sorted(addresses))
         while keys := tuple(islice(ordered, size)):
-            filtered = [self._addresses[key] for key in keys]
+            filtered = [addresses[key] for key in keys]
             channels_by_key = {address.key: channels for address, channels in filtered if channels is not None}
             yield Chunk(addresses=tuple(address for address, _ in filtered), channels_by_key=channels_by_key)
+
+    def _find_subscribers(self) -> dict[str, tuple[Address, ChannelFilter]]:
+        """Return the subscribers of the channels that have subscribers of their own, by key. A query for each."""
+        found: dict[str, tuple[Address, ChannelFilter]] = {}
+        for channel in self.channels if self.event_name else ():
+            if channel in conf.current().enabled_channels and has_subscribers(channel):
+                for value in get_channel_class(channel).find_subscribers(self.cluster, self.event_name):
+                    address = Address.stored({get_address_kind(channel): value})
+                    found[address.key] = address, frozenset({channel})
+        return found
 
     def _list_streams(self, size: int) -> list[Stream]:
         streams: list[Stream] = []

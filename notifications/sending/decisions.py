@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db import router
 
-from notifications.conf import get_address_kind, get_channel_class
+from notifications.conf import get_address_kind, get_channel_class, has_subscribers
 from notifications.core.addresses import ChosenAddress, hash_address, is_well_formed
 from notifications.models import Notification
 from notifications.models.fingerprint import Original
@@ -276,9 +276,13 @@ class Decisions:
 
 def _build_candidates(batch: RecipientBatch, chunk: Chunk, kinds: Mapping[str, str]) -> list[Candidate]:
     candidates, channels = [], tuple(kinds.items())
+    subscribed = frozenset(filter(has_subscribers, kinds))
     for key, user_id, decision, addresses, chosen_addresses in batch.recipients:
         for (channel, kind), address in zip(channels, addresses, strict=True):
             if chunk.channels_by_key and not chunk.is_for(key, channel):
+                continue
+            # These channels have recipients of their own. An Address may name one of them.
+            if channel in subscribed and (key.startswith("u:") or not address):
                 continue
             # Gates treat all well-formed addresses alike, but not malformed or missing ones.
             cache_key = channel if address and is_well_formed(kind, address) else (channel, address)

@@ -39,7 +39,8 @@ ALL_RECIPIENTS = "*"
 def enqueue(request: Request, recipients: Any, using: str) -> SendResult:
     """Decide about the recipients and write the rows, all or nothing: in the caller's transaction, or in a new one."""
     configured, event = conf.current(), request.event
-    audience = Audience(recipients, request.cluster, (*request.channels, *request.not_configured))
+    channels = (*request.channels, *request.not_configured)
+    audience = Audience(recipients, request.cluster, channels, event.name)
     if event.permission or configured.critical_message_permission:
         check_permission(event, request.options.actor)
     needs_row_first = bool(request.requested_at or request.options.idempotency_key or event.dedup_window)

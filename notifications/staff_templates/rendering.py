@@ -52,7 +52,7 @@ def render_group(channel: BaseChannel, items: Sequence[Any], using: str) -> dict
 
     :param items: claimed deliveries of this channel.
     """
-    if not get_published(using).refresh():
+    if not channel.required_parts or not get_published(using).refresh():
         return {}
     # CRITICAL ones first, because a template that must be stopped lets those after it wait.
     messages = sorted(_find_messages(channel, items, using), key=lambda message: not message.is_critical)

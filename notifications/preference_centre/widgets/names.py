@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from notifications import conf
+from notifications.conf import has_subscribers
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.models.validation import EVERY, find_address_kind
 
@@ -60,4 +61,4 @@ def list_channels() -> list[str]:
 
 def list_reaching_channels() -> list[str]:
     """Return the enabled channels that reach people."""
-    return [name for name in list_channels() if find_address_kind(name)]
+    return [name for name in list_channels() if find_address_kind(name) and not has_subscribers(name)]

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from notifications import conf
+from notifications.conf import has_subscribers
 from notifications.core.hours import (
     DAYS,
     SEARCH_PERIOD,
@@ -152,9 +153,9 @@ def digest(facts: Facts) -> Answer:
     """Hold for the user's digest or, if the user has none, for the batch window of the event.
 
     CRITICAL deliveries do not wait, nor do deliveries that would expire before then. Channels without addresses, such
-    as the log, never wait, so they keep one entry for each notification.
+    as the log, and those with subscribers, such as webhooks, never wait, so they keep one entry for each notification.
     """
-    if facts.effective_priority == NotificationPriority.CRITICAL or not facts.kind:
+    if facts.effective_priority == NotificationPriority.CRITICAL or not facts.kind or has_subscribers(facts.channel):
         return Deliver()
     hold = None
     if facts.person.settings is not None:

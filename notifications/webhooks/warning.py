@@ -1,0 +1,83 @@
+"""Tell the owner of an endpoint that Klaxon has disabled it, and delete old attempts."""
+
+import logging
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.db import router
+from django.urls import NoReverseMatch, reverse
+
+from notifications import conf
+from notifications.conf import get_channel_conf
+from notifications.channels.webhook import CHANNEL, WebhookChannel
+from notifications.delivering.workers.periodic_tasks import ShouldStop
+from notifications.events import BuiltInEvents
+from notifications.exceptions import KlaxonError
+from notifications.mail import get_theme
+from notifications.manager import NotificationManager
+from notifications.models import WebhookAttempt, WebhookEndpoint, get_members
+from notifications.sending.message import find_recipients
+
+logger = logging.getLogger("notifications.channel.webhook")
+
+
+def warn_owner(*, endpoint: WebhookEndpoint, **kwargs: Any) -> None:
+    """Queue the warning in the transaction that disables the endpoint, so that there is exactly one.
+
+    If there is no owner, or the owner is inactive or has left the cluster, ``MESSAGE_RECIPIENTS`` get it.
+    """
+    logger.error("The webhook endpoint %s was disabled: %s.", endpoint.uid, endpoint.get_disabled_reason_display())
+    try:
+        recipients = _find_recipients(endpoint)
+        if recipients is not None:
+            NotificationManager.send(
+                BuiltInEvents.WEBHOOK_DISABLED, recipients, endpoint.cluster, context=_describe(endpoint)
+            )
+    except KlaxonError:
+        # A wrong setting must not keep the endpoint enabled forever.
+        logger.exception("Nobody could be told that the webhook endpoint %s was disabled.", endpoint.uid)
+
+
+def _find_recipients(endpoint: WebhookEndpoint) -> Any:
+    owner = endpoint.owner
+    if owner is not None and owner.is_active and get_members(endpoint.cluster).filter(pk=owner.pk).exists():
+        return owner
+    if conf.current().message_recipients:
+        return find_recipients(endpoint.cluster)
+    logger.error(
+        "The webhook endpoint %s has no active owner, and NOTIFICATIONS['MESSAGE_RECIPIENTS'] is not set, so nobody is "
+        "told that it was disabled.",
+        endpoint.uid,
+    )
+    return None
+
+
+def _describe(endpoint: WebhookEndpoint) -> dict[str, Any]:
+    # The path or the query of the URL may contain a secret.
+    parts = urlsplit(endpoint.url)
+    return {
+        "endpoint": endpoint.description or endpoint.uid,
+        "server": f"{parts.scheme}://{parts.hostname}",
+        "reason": endpoint.disabled_reason,
+        "failing_since": endpoint.failing_since,
+        "action_url": _get_page_url(endpoint),
+    }
+
+
+def _get_page_url(endpoint: WebhookEndpoint) -> str:
+    try:
+        path = reverse("notifications:webhook", args=[endpoint.uid])
+    except NoReverseMatch:
+        return ""
+    return f"{get_theme(endpoint.cluster).base_url}{path}"
+
+
+def delete_old_attempts(now: datetime, should_stop: ShouldStop) -> None:
+    """Delete the attempts that are older than the option ``keep_days`` of the channel."""
+    if CHANNEL not in conf.current().enabled_channels:
+        return
+    days = get_channel_conf(CHANNEL).providers[0].options.get("keep_days", WebhookChannel.KEEP_DAYS)
+    attempts = WebhookAttempt.objects.using(router.db_for_write(WebhookAttempt))
+    while attempts.delete_older(now - timedelta(days=days)) and not should_stop():
+        pass
