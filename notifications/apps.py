@@ -48,6 +48,7 @@ class NotificationsConfig(AppConfig):
         from notifications.staff_templates.rendering import render_group
         from notifications.tracking import figures, hits, links, record, webhooks
         from notifications.unsubscribe import links as unsubscribe_links
+        from notifications.webhooks import warning
 
         checks.register_checks()
         events.autodiscover()
@@ -72,6 +73,8 @@ class NotificationsConfig(AppConfig):
         register_footer_source("reason", receipt_reason.get_footer_fields, is_default=True)
         register_footer_source("links", unsubscribe_links.get_footer_fields, is_default=True)
         register_periodic_task("live messages", 60.0, live_cleanup.delete_expired)
+        signals.webhook_endpoint_disabled.connect(warning.warn_owner, dispatch_uid="klaxon.webhooks")
+        register_periodic_task("webhook attempts", 600.0, warning.delete_old_attempts)
         register_periodic_task("address confirmations", 600.0, addresses.delete_expired)
         register_page(Purpose.NOTIFICATION_STATUS, "notifications/magic_links/status.html", load_status)
         register_page(Purpose.SETTINGS_VIEW, "notifications/magic_links/settings.html", load_summary)

@@ -2,17 +2,18 @@
 
 The host of each request is resolved once. Every address of the answer is checked, and the connection is made to one of
 exactly these addresses, so a name that resolves to another address a moment later (DNS rebinding) gains nothing. There are
-no redirects and no proxies. The library ``requests-hardened`` provides the session, the adapter and the networks that
-Python does not know as special; it resolves on its own, checks only the first address and knows no lists of the site, so
-:class:`GuardedAdapter` replaces that step.
+no redirects and no proxies. The library ``requests-hardened`` provides the adapter, and the networks that Python does not
+know as special. Its adapter checks only the first address and knows no lists of the site, so a subclass replaces that
+step.
 """
 
 import ipaddress
 import re
 import socket
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
+from importlib import import_module
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -213,29 +214,32 @@ def _look_up(host: str, port: int, timeout: float) -> list[Any]:
     thread.start()
     thread.join(max(timeout, 0.0))
     if not found:
-        why = f"{errors[0]}" if errors else f"no answer within {timeout:.1f} seconds"
-        raise requests.ConnectTimeout(f"The name {host} cannot be resolved: {why}.")
-    return found
+        cause = errors[0] if errors else TimeoutError("its name server does not answer")
+        raise requests.ConnectTimeout(f"The name {host} cannot be resolved: {cause}.") from cause
+    return list(found)
 
 
 @cache
 def _get_adapter_class() -> type[Any]:
-    library = import_optional("requests_hardened.ip_filter_adapter")
-    plain = import_optional("requests.adapters").HTTPAdapter
+    # Only installed with an extra.
+    watched: Any = import_module("notifications.channels.watched_http")
+    library: Any = import_optional("requests_hardened.ip_filter_adapter")
+    plain: Any = import_optional("requests.adapters").HTTPAdapter
 
-    class GuardedAdapter(library.IPFilterAdapter):  # type: ignore[misc, name-defined]
+    class GuardedAdapter(watched.WatchedAdapterMixin, library.IPFilterAdapter):  # type: ignore[misc]
         """Connects to the address that the guard has checked; certificate and ``Host`` are those of the name."""
 
-        def __init__(self, guard: AddressGuard, is_https: bool, get_remaining: Callable[[], float]) -> None:
-            super().__init__(is_https_proto=is_https)
-            self._guard, self._get_remaining = guard, get_remaining
+        def __init__(self, guard: AddressGuard, scheme: str) -> None:
+            super().__init__(is_https_proto=scheme == "https")
+            self._guard = guard
 
         def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
             place, pool = plain.build_connection_pool_key_attributes(self, request, verify, cert)
+            # What is resolved here is what the connection would be made to, however another parser reads the URL.
             host = str(place["host"]).strip("[]")
-            port = place["port"] or (443 if self._is_https_proto else 80)
             self._guard.check_url(request.url)
-            address = self._guard.resolve(host, port, self._get_remaining())
+            port = place["port"] or (443 if self._is_https_proto else 80)
+            address = self._guard.resolve(host, port, watched.get_call().remaining)
             if self._is_https_proto:
                 pool["assert_hostname"] = pool["server_hostname"] = host
             request.headers["Host"] = urlsplit(request.url).netloc
@@ -245,20 +249,9 @@ def _get_adapter_class() -> type[Any]:
     return GuardedAdapter
 
 
-def create_session(guard: AddressGuard, get_remaining: Callable[[], float]) -> Any:
-    """Return a session of ``requests`` that connects only to what the guard allows.
+def create_adapter(guard: AddressGuard, scheme: str) -> Any:
+    """Return an adapter of ``requests`` for an ``HTTPClient``, which connects only to what the guard allows.
 
-    :param get_remaining: returns the seconds that are left for a request; resolving its host takes no longer.
     :raises MissingExtra: if ``requests-hardened`` is not installed.
     """
-    hardened = import_optional("requests_hardened")
-    # Its own filter is off, because the adapters below replace it.
-    config = hardened.Config(
-        ip_filter_enable=False, never_redirect=True, default_timeout=(10.0, 10.0), user_agent_override=None
-    )
-    session = hardened.HTTPSession(config)
-    # No proxy and no password of the environment.
-    session.trust_env = False
-    for scheme in ("https", "http"):
-        session.mount(f"{scheme}://", _get_adapter_class()(guard, scheme == "https", get_remaining))
-    return session
+    return _get_adapter_class()(guard, scheme)

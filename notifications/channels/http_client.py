@@ -10,6 +10,8 @@ from importlib import import_module
 from typing import Any
 from urllib.parse import urlsplit
 
+from notifications.exceptions import KlaxonError
+
 ANSWER_BYTES = 65_536
 CHUNK_BYTES = 8192
 
@@ -178,6 +180,9 @@ def _leave_alone(request: Any) -> Any:
 def _describe(error: Exception, request: HTTPRequest, call: Any) -> HTTPFailure:
     """Return what is known about a request without an answer. Texts of requests contain the whole URL."""
     if isinstance(error, ValueError) and not call.handed_over:
+        if isinstance(error, KlaxonError):
+            # An adapter has refused the address.
+            return HTTPFailure(Failure.INVALID, str(error))
         return HTTPFailure(Failure.INVALID, f"The URL or a header is invalid ({type(error).__name__}).")
     host = urlsplit(request.url).hostname or ""
     cause = _find_cause(error)

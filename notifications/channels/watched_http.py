@@ -77,7 +77,8 @@ class Call:
                 return
 
 
-def _get_call() -> Call | None:
+def get_call() -> Call | None:
+    """Return the request that this thread makes."""
     return getattr(_thread, "call", None)
 
 
@@ -95,7 +96,7 @@ class _WatchedConnection:
             self._is_connecting = False
 
     def send(self, data: Any) -> None:
-        call = _get_call()
+        call = get_call()
         # While it connects, it sends at most a request to a proxy.
         if call is not None and not self._is_connecting:
             if self.sock is None:
@@ -106,7 +107,7 @@ class _WatchedConnection:
         super().send(data)  # type: ignore[misc]
 
     def _new_conn(self: Any) -> socket.socket:
-        call = _get_call()
+        call = get_call()
         if call is None:
             return super()._new_conn()  # type: ignore[misc]
         try:
@@ -167,7 +168,7 @@ class WatchedAdapter(WatchedAdapterMixin, _adapters.HTTPAdapter):
 
 
 def _is_public(record: logging.LogRecord) -> bool:
-    return _get_call() is None
+    return get_call() is None
 
 
 # urllib3 logs paths at the level DEBUG. Those of many services are secrets.

@@ -1,6 +1,7 @@
 """The built-in events of Klaxon."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from enum import Enum
 
 from django.utils.translation import gettext_lazy as _
@@ -117,7 +118,13 @@ register(
         name=BuiltInEvents.WEBHOOK_DISABLED.value,
         priority=NotificationPriority.HIGH,
         supported_channels=[NotificationChannel.EMAIL, NotificationChannel.APP],
-        context={"title": str, "message": str, "action_url": str, "action_label": str},
+        context={
+            "endpoint": str,
+            "server": str,
+            "reason": str,
+            "failing_since": datetime | None,
+            "action_url": str,
+        },
         label=_("Webhook disabled"),
         mandatory=True,
     ),

@@ -160,7 +160,10 @@ class WebhookEndpoint(models.Model):
         verbose_name = _("webhook endpoint")
         verbose_name_plural = _("webhook endpoints")
         permissions = [("manage_webhooks", _("Can manage the webhook endpoints of their own clusters"))]
-        indexes = [models.Index(fields=["cluster"], condition=Q(enabled=True), name="klaxon_webhook_enabled")]
+        constraints = [
+            # A receiver with two endpoints would get everything twice, with two ids.
+            models.UniqueConstraint(fields=["cluster", "url"], name="klaxon_webhook_url_once"),
+        ]
 
     def __str__(self) -> str:
         return self.description or self.uid

@@ -1,12 +1,13 @@
 """Create and change webhook endpoints. The callers check permissions."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
 from typing import Any
 
-from django.db import router
+from django.db import IntegrityError, router, transaction
 from django.db.models import Q
 
 from notifications.channels import create_channel
@@ -89,14 +90,15 @@ def create_endpoint(
     }
     using = router.db_for_write(WebhookEndpoint)
     rows = WebhookEndpoint.objects.using(using)
-    _check_is_new(rows.filter(cluster=cluster), values["url"])
     if rows.filter(cluster=cluster).count() >= MAX_ENDPOINTS:
         raise InvalidOption(f"A cluster can have {MAX_ENDPOINTS} endpoints. Delete one that is not used any more.")
     secret = check_secret(kind, secret) if secret else make_secret(kind)
     shown = get_public_key(secret) or secret
-    endpoint = rows.create(
-        cluster=cluster, owner=owner, kind=kind, secret=seal_secret(secret), created_at=clock.now(using), **values
-    )
+    now = clock.now(using)
+    with _refuse_known_url(using):
+        endpoint = rows.create(
+            cluster=cluster, owner=owner, kind=kind, secret=seal_secret(secret), created_at=now, **values
+        )
     return CreatedEndpoint(endpoint, shown)
 
 
@@ -114,15 +116,16 @@ def update_endpoint(
     changed: dict[str, Any] = {}
     if url is not None and url != endpoint.url:
         changed["url"] = check_url(url)
-        _check_is_new(_rows().filter(cluster=endpoint.cluster_id).exclude(pk=endpoint.pk), changed["url"])
         # The new address has not failed yet.
         changed |= {"failing_since": None, "slowed_until": None, "slow_answers": 0}
     if description is not None:
         changed["description"] = _check_description(description)
     if events is not None:
         changed["events"] = check_events(events, endpoint.events)
+    rows = _rows()
     if changed:
-        _rows().filter(pk=endpoint.pk).update(**changed)
+        with _refuse_known_url(rows.db):
+            rows.filter(pk=endpoint.pk).update(**changed)
     return _read(endpoint)
 
 
@@ -216,10 +219,17 @@ def _check_description(description: str) -> str:
     return description.strip()
 
 
-def _check_is_new(rows: Any, url: str) -> None:
-    # A receiver that knows a message by its id would refuse neither of two, but get everything twice.
-    if rows.filter(url=url).exists():
-        raise InvalidOption("This cluster has an endpoint with this URL already. Change that one.")
+@contextmanager
+def _refuse_known_url(using: str) -> Iterator[None]:
+    """Write an endpoint in a transaction.
+
+    :raises InvalidOption: if the cluster has an endpoint with the same URL.
+    """
+    try:
+        with transaction.atomic(using=using):
+            yield
+    except IntegrityError as error:
+        raise InvalidOption("This cluster has an endpoint with this URL already. Change that one.") from error
 
 
 def _rows() -> Any:

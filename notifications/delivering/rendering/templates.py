@@ -45,7 +45,9 @@ COMMON_VARIABLES = frozenset({"recipient", "cluster", "base_url", "original", "l
 TEMPLATE_FALLBACKS = {BuiltInEvents.CRITICAL_MESSAGE.value: BuiltInEvents.MESSAGE.value}
 """Events that use the templates of another event if they have none of their own."""
 ANY_CHANNEL = "any"
-EVENTS_FOR_ANY_CHANNEL = frozenset(member.value for member in {*ON_REQUEST, BuiltInEvents.MESSAGE})
+EVENTS_FOR_ANY_CHANNEL = frozenset(
+    member.value for member in {*ON_REQUEST, BuiltInEvents.MESSAGE, BuiltInEvents.WEBHOOK_DISABLED}
+)
 """Events whose templates suit any channel with a subject and a text."""
 GENERAL_FOLDER = "gathered"
 """The folder of the templates of digests and batches that have none of their own."""
