@@ -121,8 +121,8 @@ class SpoolDamaged(KlaxonError, ValueError):
     """A line of the spool is damaged."""
 
 
-class AddressForbidden(KlaxonError, ValueError):
-    """The URL of a webhook endpoint leads to an address to which the site sends nothing. The message is for the user."""
+class AddressForbidden(KlaxonError):
+    """The URL of a webhook endpoint leads to an address that the site does not allow. The message is for the user."""
 
 
 class AppendOnlyViolation(KlaxonError, TypeError):

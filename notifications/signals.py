@@ -13,8 +13,8 @@ commit of what a user has turned off by the link in an email. ``inbox_changed`` 
 sent within the transaction that adds or changes inbox items of these users, in the database ``using``, and
 ``live_messages_added`` (the same arguments) within the one that adds messages of the channel ``websocket``. Receivers
 of these two must not fail; use ``transaction.on_commit()`` for slow work.
-``webhook_endpoint_disabled`` (``endpoint``) is sent within the transaction in which Klaxon disables an endpoint, because
-it is gone or has only failed for days. Exactly one transaction does.
+``webhook_endpoint_disabled`` (``endpoint``) is sent within the transaction in which Klaxon disables an endpoint,
+because it is gone or has only failed for days.
 """
 
 from django.dispatch import Signal

@@ -24,5 +24,6 @@ urlpatterns = [
     path("push/", include("notifications.push.urls")),
     path("links/", include("notifications.magic_links.urls")),
     path("pushover/", include("notifications.pushover.urls")),
+    path("webhooks/", include("notifications.webhooks.pages.urls")),
     path("unsubscribe/", include("notifications.unsubscribe.urls")),
 ]

@@ -49,8 +49,20 @@ FLOORS = {
         "tasks",
         "tracking",
         "unsubscribe",
+        "webhooks",
     },
-    9: {"admin", "can", "live", "magic_links", "phone", "preference_centre", "push", "pushover", "sensitive"},
+    9: {
+        "admin",
+        "can",
+        "live",
+        "magic_links",
+        "phone",
+        "preference_centre",
+        "push",
+        "pushover",
+        "sensitive",
+        "webhooks.pages",
+    },
     10: {"apps", "checks", "urls", "testing", "management", "templatetags"},
 }
 SIDEWAYS_TOO = {0, 1, 2}

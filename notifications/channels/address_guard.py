@@ -1,10 +1,10 @@
 """Requests to addresses that users enter, without letting them reach into the site's own network (SSRF).
 
 The host of each request is resolved once. Every address of the answer is checked, and the connection is made to one of
-exactly these addresses, so a name that resolves to another address a moment later (DNS rebinding) gains nothing. There are
-no redirects and no proxies. The library ``requests-hardened`` provides the adapter, and the networks that Python does not
-know as special. Its adapter checks only the first address and knows no lists of the site, so a subclass replaces that
-step.
+exactly these addresses, so a name that resolves to another address a moment later (DNS rebinding) gains nothing. There
+are no redirects and no proxies. The library ``requests-hardened`` provides the adapter, and the networks that Python
+does not know as special. Its adapter checks only the first address and knows no lists of the site, so a subclass
+replaces that step.
 """
 
 import ipaddress
@@ -40,10 +40,14 @@ METADATA_NETWORKS = tuple(
 """The services from which a server in a cloud gets its credentials. No setting allows them."""
 GLOBAL_IPV6 = ipaddress.ip_network("2000::/3")
 """All global unicast addresses of IPv6 are in this network (RFC 4291, 2.4)."""
-HOST_PATTERN = re.compile(r"(?=.{1,253}\Z)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*")
+HOST_PATTERN = re.compile(
+    r"(?=.{1,253}\Z)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*"
+)
 # Parsers disagree about these: some read 0177.1, 0x7f.1 and 2130706433 as 127.0.0.1.
 NUMBER_PATTERN = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)")
 DOTTED_PATTERN = re.compile(r"(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.|\Z)){4}")
+SEPARATOR_PATTERN = re.compile(r"[\s\\]")
+INVALID_URL = "This is not a valid URL."
 MAX_URL_LENGTH = 2000
 
 
@@ -55,13 +59,14 @@ def parse_places(places: Iterable[str], option: str) -> tuple[tuple[IPNetwork, .
     networks: list[IPNetwork] = []
     hosts: list[str] = []
     if isinstance(places, str):
-        raise ValueError(f"The option {option!r} must be a list of networks and hosts, not a text.")
+        raise ValueError(f"The option {option!r} must be a list of networks and hosts.")  # noqa: TRY004
     for place in places:
+        name = str(place).lower()
         try:
-            networks.append(ipaddress.ip_network(place))
+            networks.append(ipaddress.ip_network(name))
             continue
-        except (ValueError, TypeError):
-            name = str(place).lower()
+        except ValueError:
+            pass
         if not HOST_PATTERN.fullmatch(name.removeprefix("*.")) or NUMBER_PATTERN.fullmatch(name.rpartition(".")[2]):
             raise ValueError(
                 f"The option {option!r} contains {place!r}. Write a network such as '10.0.5.0/24' (without bits after "
@@ -98,31 +103,34 @@ class AddressGuard:
         """
         if not isinstance(url, str) or not 0 < len(url) <= MAX_URL_LENGTH:
             raise AddressForbidden(f"Enter a URL of at most {MAX_URL_LENGTH} characters.")
-        if not url.isprintable() or re.search(r"[\s\\]", url):
+        if not url.isprintable() or SEPARATOR_PATTERN.search(url):
             raise AddressForbidden("A URL must not contain spaces, control characters or backslashes.")
-        requests = import_optional("requests")
+        self._check_parts(url)
         try:
-            parts = urlsplit(url)
-            port = parts.port
-            if parts.scheme not in self._schemes:
-                raise AddressForbidden(f"The URL must begin with {' or '.join(f'{name}://' for name in self._schemes)}.")
-            if "@" in parts.netloc:
-                raise AddressForbidden("A URL must not contain a user name or password.")
-            if parts.fragment:
-                raise AddressForbidden("A URL must not contain a fragment (#…).")
-            prepared = requests.Request("POST", url).prepare().url
-            # The part after the host of what is requested, not of what was entered.
+            prepared = str(import_optional("requests").Request("POST", url).prepare().url)
+            # The host of what is requested, not of what was entered.
             host = urlsplit(prepared).hostname or ""
-        except (ValueError, UnicodeError) as error:
-            if isinstance(error, AddressForbidden):
-                raise
-            raise AddressForbidden("This is not a valid URL.") from None
-        if port == 0 or parts.netloc.endswith(":"):
-            raise AddressForbidden("The port of the URL must be from 1 to 65535.")
+        except (ValueError, UnicodeError):
+            raise AddressForbidden(INVALID_URL) from None
         self.check_host(host)
         if len(prepared) > MAX_URL_LENGTH:
             raise AddressForbidden(f"Enter a URL of at most {MAX_URL_LENGTH} characters.")
-        return str(prepared)
+        return prepared
+
+    def _check_parts(self, url: str) -> None:
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            raise AddressForbidden(INVALID_URL) from None
+        if parts.scheme not in self._schemes:
+            raise AddressForbidden(f"The URL must begin with {' or '.join(f'{name}://' for name in self._schemes)}.")
+        if "@" in parts.netloc:
+            raise AddressForbidden("A URL must not contain a user name or password.")
+        if "#" in url:
+            raise AddressForbidden("A URL must not contain a fragment (#…).")
+        if port == 0 or parts.netloc.endswith(":"):
+            raise AddressForbidden("The port of the URL must be from 1 to 65535.")
 
     def check_host(self, host: str) -> None:
         """Check the host of a URL without resolving it.
@@ -226,7 +234,7 @@ def _get_adapter_class() -> type[Any]:
     library: Any = import_optional("requests_hardened.ip_filter_adapter")
     plain: Any = import_optional("requests.adapters").HTTPAdapter
 
-    class GuardedAdapter(watched.WatchedAdapterMixin, library.IPFilterAdapter):  # type: ignore[misc]
+    class GuardedAdapter(watched.WatchedAdapterMixin, library.IPFilterAdapter):
         """Connects to the address that the guard has checked; certificate and ``Host`` are those of the name."""
 
         def __init__(self, guard: AddressGuard, scheme: str) -> None:

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Any
 from urllib.parse import urlsplit
 
-from notifications.exceptions import KlaxonError
+from notifications.exceptions import AddressForbidden
 
 ANSWER_BYTES = 65_536
 CHUNK_BYTES = 8192
@@ -118,6 +118,8 @@ class HTTPClient:
         with self._watched.Call(self._timeout) as call:
             try:
                 response = self._open(request)
+            except AddressForbidden as error:
+                raise HTTPFailure(Failure.INVALID, str(error)) from None
             except (OSError, ValueError, HTTPException, self._watched.http_errors.HTTPError) as error:
                 # The errors of requests are OSErrors. Their texts contain the URL.
                 raise _describe(error, request, call) from None
@@ -180,9 +182,6 @@ def _leave_alone(request: Any) -> Any:
 def _describe(error: Exception, request: HTTPRequest, call: Any) -> HTTPFailure:
     """Return what is known about a request without an answer. Texts of requests contain the whole URL."""
     if isinstance(error, ValueError) and not call.handed_over:
-        if isinstance(error, KlaxonError):
-            # An adapter has refused the address.
-            return HTTPFailure(Failure.INVALID, str(error))
         return HTTPFailure(Failure.INVALID, f"The URL or a header is invalid ({type(error).__name__}).")
     host = urlsplit(request.url).hostname or ""
     cause = _find_cause(error)

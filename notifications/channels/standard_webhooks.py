@@ -1,8 +1,8 @@
 """Signatures of webhooks as Standard Webhooks 1.0 defines them: https://www.standardwebhooks.com
 
-A signature covers the id, the timestamp and the exact bytes of the body: ``{id}.{timestamp}.{body}``. The scheme ``v1`` is
-HMAC-SHA256 with a shared secret (``whsec_``), ``v1a`` is Ed25519 (RFC 8032) with a private key (``whsk_``), whose public
-part (``whpk_``) the receiver gets.
+A signature covers the id, the timestamp and the exact bytes of the body: ``{id}.{timestamp}.{body}``. The scheme ``v1``
+is HMAC-SHA256 with a shared secret (``whsec_``). ``v1a`` is Ed25519 (RFC 8032) with a private key (``whsk_``), whose
+public part (``whpk_``) the receiver gets.
 """
 
 import base64

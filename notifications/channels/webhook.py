@@ -1,8 +1,8 @@
 """The webhook channel: notifications for other programs, signed as Standard Webhooks 1.0 says.
 
-The recipients are the endpoints of the cluster that are subscribed to the event, whoever the recipients of the call are.
-A delivery has the public id of its endpoint as its address. Each endpoint is a server of its own: if one fails, slows
-down or is gone, no other one is concerned.
+The recipients are the endpoints of the cluster that are subscribed to the event, whoever the recipients of the call
+are. A delivery has the public id of its endpoint as its address. Each endpoint is a server of its own: if one fails,
+slows down or is gone, no other one is concerned.
 """
 
 import hashlib
@@ -172,7 +172,7 @@ class WebhookChannel(HTTPChannel):
         try:
             headers = build_headers(endpoint.list_secrets(now), message.message_id, int(now.timestamp()), message.body)
         except DecryptionFailed as error:
-            logger.error("The secret of the webhook endpoint %s cannot be read: %s", endpoint.uid, error)
+            logger.exception("The secret of the webhook endpoint %s cannot be read.", endpoint.uid)
             return Receipt(message, Verdict.TEMPORARY, CHANNEL, error=str(error), blames=Blame.ENDPOINT)
         attempt = self._request(endpoint, message, headers)
         self._record(endpoint, message, attempt)
@@ -208,9 +208,7 @@ class WebhookChannel(HTTPChannel):
         if response.is_success:
             return Receipt(message, Verdict.ACCEPTED, CHANNEL, provider_message_id=message.message_id)
         verdict = Verdict.PERMANENT if response.status == GONE else Verdict.TEMPORARY
-        return replace(
-            receipt, verdict=verdict, code=str(response.status), retry_after=retry_after(response.headers)
-        )
+        return replace(receipt, verdict=verdict, code=str(response.status), retry_after=retry_after(response.headers))
 
     def _record(self, endpoint: WebhookEndpoint, message: WebhookMessage, attempt: Attempt) -> None:
         """Write the attempt and what it means for the endpoint.

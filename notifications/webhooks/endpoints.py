@@ -178,8 +178,8 @@ def rotate_secret(endpoint: WebhookEndpoint, *, overlap: timedelta = OVERLAP, se
         previous_until=now + overlap if overlap else None,
     ):
         raise InvalidOption(
-            "The secret was rotated already, and the one before it is still valid. Wait until the receiver uses the new "
-            "secret and the overlap has ended, or rotate without an overlap."
+            "The secret was rotated already, and the one before it is still valid. Wait until the receiver uses the "
+            "new secret and the overlap has ended, or rotate without an overlap."
         )
     return CreatedEndpoint(_read(endpoint), shown)
 
@@ -241,5 +241,3 @@ def _read(endpoint: WebhookEndpoint) -> WebhookEndpoint:
     if found is None:
         raise InvalidOption(f"The endpoint {endpoint.uid} was deleted.")
     return found
-
-

@@ -9,8 +9,8 @@ from django.db import router
 from django.urls import NoReverseMatch, reverse
 
 from notifications import conf
-from notifications.conf import get_channel_conf
 from notifications.channels.webhook import CHANNEL, WebhookChannel
+from notifications.conf import get_channel_conf
 from notifications.delivering.workers.periodic_tasks import ShouldStop
 from notifications.events import BuiltInEvents
 from notifications.exceptions import KlaxonError

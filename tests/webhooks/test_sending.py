@@ -8,7 +8,7 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 from notifications.channels.webhook import WebhookChannel
-from notifications.events import BuiltInEvents, NotificationEvent, NotificationPriority, NOTIFICATION_EVENTS
+from notifications.events import NOTIFICATION_EVENTS, BuiltInEvents, NotificationEvent, NotificationPriority
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, Notification, NotificationLog, WebhookAttempt, WebhookEndpoint
 from notifications.outcomes import Blame, Verdict
@@ -239,7 +239,9 @@ def test_410_disables_the_endpoint_and_what_waits_for_it_ends(service, endpoint,
 def test_an_endpoint_that_asks_for_less_gets_less(service, endpoint, status, asked, wait):
     other = create_endpoint(None, f"{service.url}/other").endpoint
     service.answer = lambda received: (
-        Answer(status, headers={"Retry-After": str(asked)} if asked else {}) if received.path == "/hook" else Answer(204)
+        Answer(status, headers={"Retry-After": str(asked)} if asked else {})
+        if received.path == "/hook"
+        else Answer(204)
     )
     with travelling() as clock:
         for _ in range(5):
@@ -327,9 +329,7 @@ def test_an_endpoint_of_another_cluster_is_not_reached(service, endpoint):
     notification = Notification.objects.create(
         cluster=ClusterFactory(), event="order_shipped", priority=3, context={}, created_at=datetime.now(UTC)
     )
-    delivery = Delivery.objects.create(
-        notification=notification, recipient_key="a:1", address_hash="x", **message
-    )
+    delivery = Delivery.objects.create(notification=notification, recipient_key="a:1", address_hash="x", **message)
     channel = WebhookChannel(**OPTIONS)
     [receipt] = channel.send([channel.prepare(delivery, None)])
     assert (receipt.verdict, receipt.blames) == (Verdict.PERMANENT, Blame.ENDPOINT)
@@ -345,7 +345,7 @@ def test_an_event_that_was_renamed_is_simply_not_sent(service, endpoint):
 
 
 def test_an_attempt_is_logged_with_request_and_answer(service, created):
-    secret, endpoint = created.secret, created.endpoint
+    secret = created.secret
     WebhookEndpoint.objects.update(url=f"{service.url}/hook?token=geheim")
     service.default = Answer(400, "x" * 20_000, {"Set-Cookie": "session=geheim", "X-Long": "y" * 5000})
     send(context={"order": "z" * 20_000})
@@ -358,7 +358,9 @@ def test_an_attempt_is_logged_with_request_and_answer(service, created):
     assert len(attempt.request_body) == len(attempt.response_body) - 1 + 1 == 10_001
     assert len(attempt.response_headers["X-Long"]) == 300
     stored = " ".join(
-        str(value) for row in (*WebhookAttempt.objects.values(), *NotificationLog.objects.values()) for value in row.values()
+        str(value)
+        for row in (*WebhookAttempt.objects.values(), *NotificationLog.objects.values())
+        for value in row.values()
     )
     assert "geheim" not in stored
     assert secret not in stored

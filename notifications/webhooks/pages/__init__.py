@@ -1,0 +1,1 @@
+"""The pages on which users manage the webhook endpoints of their clusters."""
