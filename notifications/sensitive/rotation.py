@@ -17,14 +17,22 @@ from notifications.context.encryption import TAG
 from notifications.core.encryption import SEPARATOR, get_current_key_id, get_token_key_id
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.exceptions import DecryptionFailed, SpoolDamaged
-from notifications.models import InboxItem, Notification
+from notifications.models import InboxItem, Notification, WebhookEndpoint
+from notifications.models.webhook_endpoint import reveal_secret, seal_secret
 from notifications.spool.files import Segment, Spool
 
 Rows = models.QuerySet[Any]
+ENCRYPTED_FIELDS: Mapping[type[models.Model], list[str]] = {
+    Notification: ["context"],
+    InboxItem: ["title", "body", "encrypted"],
+    WebhookEndpoint: ["secret", "previous_secret"],
+}
 
 
 def get_outdated(using: str) -> list[Rows]:
-    """Return the notifications and the inbox items that are not encrypted with the first key, but should be.
+    """Return the notifications, inbox items and webhook endpoints that are not encrypted with the first key.
+
+    Of notifications and items, it returns those that should be encrypted.
 
     :raises EncryptionUnavailable: if the site has no key.
     """
@@ -38,6 +46,9 @@ def get_outdated(using: str) -> list[Rows]:
     return [
         notifications,
         items.filter(Q(event__in=names, encrypted="") | ~Q(encrypted="") & ~Q(encrypted__startswith=prefix)),
+        WebhookEndpoint.objects.using(using).filter(
+            ~Q(secret__startswith=prefix) | ~Q(previous_secret="") & ~Q(previous_secret__startswith=prefix)
+        ),
     ]
 
 
@@ -56,8 +67,7 @@ def reencrypt(rows: Rows, chunk_size: int, advance: Callable[[int], None]) -> in
             if not chunk:
                 return failed
             changed = [row for row in chunk if _reencrypt_row(row)]
-            fields = ["context"] if rows.model is Notification else ["title", "body", "encrypted"]
-            rows.model._base_manager.using(rows.db).bulk_update(changed, fields)
+            rows.model._base_manager.using(rows.db).bulk_update(changed, ENCRYPTED_FIELDS[rows.model])
         failed += len(chunk) - len(changed)
         last = chunk[-1].pk
         advance(len(chunk))
@@ -68,6 +78,9 @@ def _reencrypt_row(row: Any) -> bool:
     try:
         if isinstance(row, Notification):
             row.context = encrypt_context(decrypt_context(row.context))
+        elif isinstance(row, WebhookEndpoint):
+            row.secret = seal_secret(reveal_secret(row.secret))
+            row.previous_secret = seal_secret(reveal_secret(row.previous_secret))
         else:
             _reencrypt_item(row)
     except DecryptionFailed:

@@ -214,7 +214,9 @@ def test_a_host_with_other_letters_becomes_ascii():
 
 
 def test_the_lists_of_the_site(names):
-    guard = AddressGuard(allow=["10.0.5.0/24", "hooks.internal"], deny=["*.evil.example", "93.184.215.0/24", "10.0.5.9"])
+    guard = AddressGuard(
+        allow=["10.0.5.0/24", "hooks.internal"], deny=["*.evil.example", "93.184.215.0/24", "10.0.5.9"]
+    )
     names["hooks.internal"] = [["10.9.9.9"]]
     names["metadata.internal"] = [["169.254.169.254"]]
     assert str(guard.resolve("hooks.internal", 443, 1)) == "10.9.9.9"

@@ -39,6 +39,8 @@ class Command(DatabaseCommand):
         outdated = get_outdated(router.db_for_write(Notification))
         counts = [rows.count() for rows in outdated]
         words = f"{format_count(counts[0], 'notification')} and {format_count(counts[1], 'inbox item')}"
+        if counts[2]:
+            words += f" and {format_count(counts[2], 'webhook endpoint')}"
         if options["dry_run"]:
             self.stdout.write(
                 f"Not encrypted with the first key: {words}, {format_count(count_spooled(), 'spooled call')}."
