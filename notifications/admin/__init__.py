@@ -26,6 +26,7 @@ else:
         template,
         topic,
         tracking,
+        webhook,
     )
 
     __all__ = [
@@ -46,4 +47,5 @@ else:
         "template",
         "topic",
         "tracking",
+        "webhook",
     ]

@@ -4,12 +4,13 @@ Errors: E001 settings, E002 missing template, E003 duplicate event name, E004 en
 extra, E006 channel class, E007 members of the cluster, E008 cluster model, E009 old SQLite, E010 USE_TZ, E011 CAN
 rules, E012 preferences, E013 digests, E014 recipients of free text, E015 address fields, E016 themes, E017 topics, E020
 senders of emails, E021 SMTP without TLS, E022 no encryption keys, E023 no page for sensitive events, E024 tracking,
-E030 databases, E031 database engine, E032 no template engine, E033 own templates not found, E034 foreign files,
-E035 magic links, E038 django.tasks.
+E026 webhooks, E030 databases, E031 database engine, E032 no template engine, E033 own templates not found, E034
+foreign files, E035 magic links, E038 django.tasks.
 Warnings: W001 channel not configured, W002 SQLite options, W003 spool, W004 connection pools, W005 folder for outcomes,
 W006 settings outside of NOTIFICATIONS, W007 undeclared variables, W008 disabled, W009 another package, W010 no field
-for email, W013 static files not found, W014 nobody present, W016 no callbacks of phone services, W017 calls for
-events that are not critical. For deployment: W011 no link to unsubscribe, W012 link that fails.
+for email, W013 static files not found, W014 nobody present, W015 secrets of webhooks in plain text, W016 no callbacks
+of phone services, W017 calls for events that are not critical. For deployment: W011 no link to unsubscribe, W012 link
+that fails.
 """
 
 from collections import defaultdict
@@ -50,6 +51,7 @@ from notifications.checks.tasks import check_tasks
 from notifications.checks.templates import check_templates
 from notifications.checks.tracking import check_tracking
 from notifications.checks.unsubscribe import check_unsubscribe
+from notifications.checks.webhooks import check_webhooks
 from notifications.core import extras
 from notifications.delivering import leftovers
 from notifications.events import NOTIFICATION_EVENTS, key_of
@@ -198,6 +200,7 @@ CHECKS_WITH_VALID_SETTINGS: tuple[Callable[[], Messages], ...] = (
     check_magic_links,
     check_preferred_channels,
     check_tracking,
+    check_webhooks,
     check_static_files,
     check_supported_channels,
     check_phone_callbacks,

@@ -23,6 +23,7 @@ from notifications.models.webhook_endpoint import DESCRIPTION_LENGTH, reveal_sec
 ALL_EVENTS = "*"
 MAX_ENDPOINTS = 100
 """The endpoints of one cluster. Each gets every notification, so their number limits what a ``send()`` writes."""
+KNOWN_URL = "This cluster has an endpoint with this URL already. Change that one."
 OVERLAP = timedelta(days=1)
 MAX_OVERLAP = timedelta(days=30)
 
@@ -90,8 +91,7 @@ def create_endpoint(
     }
     using = router.db_for_write(WebhookEndpoint)
     rows = WebhookEndpoint.objects.using(using)
-    if rows.filter(cluster=cluster).count() >= MAX_ENDPOINTS:
-        raise InvalidOption(f"A cluster can have {MAX_ENDPOINTS} endpoints. Delete one that is not used any more.")
+    check_room(cluster, values["url"])
     secret = check_secret(kind, secret) if secret else make_secret(kind)
     shown = get_public_key(secret) or secret
     now = clock.now(using)
@@ -219,6 +219,20 @@ def _check_description(description: str) -> str:
     return description.strip()
 
 
+def check_room(cluster: Any, url: str, endpoint: WebhookEndpoint | None = None) -> None:
+    """Check that a cluster can have one more endpoint, or an endpoint another URL.
+
+    :raises InvalidOption: if it has too many, or one with this URL.
+    """
+    others = _rows().filter(cluster=cluster)
+    if endpoint is not None:
+        others = others.exclude(pk=endpoint.pk)
+    if others.filter(url=url).exists():
+        raise InvalidOption(KNOWN_URL)
+    if endpoint is None and others.count() >= MAX_ENDPOINTS:
+        raise InvalidOption(f"A cluster can have {MAX_ENDPOINTS} endpoints. Delete one that is not used any more.")
+
+
 @contextmanager
 def _refuse_known_url(using: str) -> Iterator[None]:
     """Write an endpoint in a transaction.
@@ -229,7 +243,7 @@ def _refuse_known_url(using: str) -> Iterator[None]:
         with transaction.atomic(using=using):
             yield
     except IntegrityError as error:
-        raise InvalidOption("This cluster has an endpoint with this URL already. Change that one.") from error
+        raise InvalidOption(KNOWN_URL) from error
 
 
 def _rows() -> Any:
