@@ -53,6 +53,7 @@ NEEDS = {
     "magic-links.md": ["cryptography"],
     "sms.md": ["requests", "regex"],
     "voice.md": ["requests", "regex"],
+    "webhooks.md": ["requests_hardened", "standardwebhooks", "cryptography"],
 }
 PAGES = [
     pytest.param(path, marks=pytest.mark.needs(*NEEDS.get(path.name, [])))

@@ -12,6 +12,7 @@ from notifications.events import NOTIFICATION_EVENTS, BuiltInEvents, Notificatio
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, Notification, NotificationLog, WebhookAttempt, WebhookEndpoint
 from notifications.outcomes import Blame, Verdict
+from notifications.recipients import Address
 from notifications.testing.contract import ProviderContract
 from notifications.testing.travel import travelling
 from notifications.webhooks import (
@@ -74,6 +75,19 @@ def test_only_endpoints_of_the_cluster_that_are_subscribed_get_it(service, clust
     set_enabled(create_endpoint(None, f"{service.url}/off").endpoint, False)
     send()
     assert {row.address for row in Delivery.objects.all()} == {everything.uid, one.uid}
+
+
+def test_explain_and_why_know_endpoints(service, endpoint, owner):
+    address = Address(webhook=endpoint.uid)
+    explanation = NotificationManager.explain(WebhookEvents.ORDER_SHIPPED, address, context={})
+    assert [channel.channel for channel in explanation.channels] == ["webhook"]
+    assert explanation.channels[0].arrives_at is not None
+    assert not NotificationManager.explain(WebhookEvents.ORDER_SHIPPED, owner, context={}).channels
+    send()
+    set_enabled(endpoint, False)
+    work()
+    [channel] = NotificationManager.why(Notification.objects.get(), address).channels
+    assert "The endpoint is disabled" in channel.summary
 
 
 def test_a_call_can_name_one_endpoint(service, endpoint):
