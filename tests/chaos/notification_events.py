@@ -9,6 +9,7 @@ class ChaosEvents(Enum):
     PARCEL = "chaos_parcel"
     LETTER = "chaos_letter"
     ALARM = "chaos_alarm"
+    HOOK = "chaos_hook"
 
 
 register(
@@ -22,4 +23,8 @@ register(
 register(
     ChaosEvents.ALARM,
     NotificationEvent("chaos_alarm", NotificationPriority.CRITICAL, ["email"], context={"words": str}),
+)
+register(
+    ChaosEvents.HOOK,
+    NotificationEvent("chaos_hook", NotificationPriority.MEDIUM, ["webhook"], context={"words": str}),
 )

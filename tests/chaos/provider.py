@@ -1,9 +1,9 @@
 """The witness: a provider in a process of its own. It writes an acceptance to disk before it answers.
 
-It has three doors, which share one ledger. At the *line* door it greets with ``ready``; a line comes in, ``<delivery>
+It has four doors, which share one ledger. At the *line* door it greets with ``ready``; a line comes in, ``<delivery>
 <epoch> <fence> <pid>``; it is appended to the ledger, forced to disk, and answered with ``accepted``. At the *first*
 and the *second* door it speaks SMTP, as if they were two providers; there that line stands in the header of each mail.
-A *keyed* provider knows idempotency: it answers a repeat of (delivery, epoch) without accepting it again.
+At the *hook* door it is an endpoint of webhooks, which ignores an id that it has seen. A *keyed* provider knows idempotency: it answers a repeat of (delivery, epoch) without accepting it again.
 
 A script on its standard input tells it when not to be well, and in which way; the second door is always well. Whatever
 it is asked, when and at which door, it notes in a file of calls. It ends when its standard input does, that is, with
@@ -21,10 +21,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.chaos import smtp
+from tests.chaos import http, smtp
 from tests.chaos.weather import BROWN, DOWN, GONE, SILENT, SLOW, Spell, Weather, read, written
 
-LINE, FIRST, SECOND = "line", "first", "second"
+LINE, FIRST, SECOND, HOOK = "line", "first", "second", "hook"
 LOOKS_EVERY = 0.05
 
 
@@ -83,6 +83,7 @@ class Door:
     def __init__(self, provider: Provider, name: str) -> None:
         self.provider, self.name = provider, name
         self.port = 0
+        self.known: set[str] = set()
 
     @property
     def spell(self) -> Spell:
@@ -110,7 +111,8 @@ class Door:
             if self.spell.kind in (DOWN, GONE):
                 self.provider.note("down", "0", self.name)
             else:
-                await (self.converse if self.name == LINE else self.converse_in_smtp)(reader, writer)
+                speak = {LINE: self.converse, HOOK: self.converse_in_http}.get(self.name, self.converse_in_smtp)
+                await speak(reader, writer)
         writer.close()
 
     async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -123,6 +125,12 @@ class Door:
 
     async def converse_in_smtp(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await smtp.converse(reader, writer, self.take, self.be_silent)
+
+    async def converse_in_http(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        def repeat(line: str) -> None:
+            self.provider.note("repeated", line, self.name)
+
+        await http.converse(reader, writer, self.take, repeat, self.be_silent, self.known)
 
     async def take(self, line: str) -> str:
         """The answer to one message, in a word."""
@@ -150,11 +158,11 @@ def calls_of(ledger: Path) -> Path:
 
 
 class Witness:
-    """The provider as whoever started it sees it; ``port``, ``first`` and ``second`` are the ports of its doors."""
+    """The provider as whoever started it sees it; ``port``, ``first``, ``second`` and ``hook`` are its doors' ports."""
 
     def __init__(self, process: subprocess.Popen, ledger: Path) -> None:
         self.process, self.ledger = process, ledger
-        self.port, self.first, self.second = map(int, process.stdout.readline().split())
+        self.port, self.first, self.second, self.hook = map(int, process.stdout.readline().split())
 
     def foretell(self, *spells: Spell) -> None:
         """From now on it is like this, one spell after the other, and then well again."""
@@ -174,7 +182,7 @@ class Witness:
 async def run(path: Path, keyed: bool) -> None:
     loop, end = asyncio.get_running_loop(), asyncio.Event()
     provider = Provider(path, keyed)
-    doors = [Door(provider, name) for name in (LINE, FIRST, SECOND)]
+    doors = [Door(provider, name) for name in (LINE, FIRST, SECOND, HOOK)]
     tasks = [loop.create_task(door.stay_open()) for door in doors]
     while not all(door.port for door in doors):
         await asyncio.sleep(0.01)

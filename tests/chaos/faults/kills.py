@@ -3,6 +3,7 @@
 import random
 import signal
 import time
+from collections.abc import Callable
 
 from tests.chaos.failpoints import AFTER_ACCEPTANCE, BEFORE_CALL, FailPoint
 from tests.chaos.figures import Figures
@@ -60,7 +61,9 @@ def anywhere(scene: Scene) -> Figures:
     return figures
 
 
-def kill_at(scene: Scene, pool: Pool, verbs: tuple[str, ...], kills: int) -> None:
+def kill_at(
+    scene: Scene, pool: Pool, verbs: tuple[str, ...], kills: int, top_up: Callable[[], None] | None = None
+) -> None:
     """Exactly so many workers kill themselves at one of these verbs, some at once, while others live on."""
     pool.start(scene.worker(), SURVIVORS)
     armed: set[int] = set()
@@ -69,7 +72,7 @@ def kill_at(scene: Scene, pool: Pool, verbs: tuple[str, ...], kills: int) -> Non
             fail_point = FailPoint(scene.journal, random.choice(verbs), random.randint(1, 4))
             armed.update(pool.start(scene.worker(fail_point)))
             kills -= 1
-        scene.top_up()
+        (top_up or scene.top_up)()
         armed -= pool.reap()
         time.sleep(0.02)
 

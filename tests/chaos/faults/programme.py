@@ -12,6 +12,7 @@ from tests.chaos.faults import (
     farewells,
     full,
     graces,
+    hooks,
     kills,
     lockouts,
     networks,
@@ -96,6 +97,7 @@ PROGRAMME: list[tuple[Act, tuple[str, ...]]] = [
     (Act("52", silences.inside_a_group), BOTH),
     (Act("53", pools.of_two), ("postgres",)),
     (Act("53", pools.of_four), ("postgres",)),
+    (Act("54", hooks.killed), BOTH),
 ]
 
 if extras.is_installed("celery") and redis_server.executable():
