@@ -3,7 +3,8 @@
 It has four doors, which share one ledger. At the *line* door it greets with ``ready``; a line comes in, ``<delivery>
 <epoch> <fence> <pid>``; it is appended to the ledger, forced to disk, and answered with ``accepted``. At the *first*
 and the *second* door it speaks SMTP, as if they were two providers; there that line stands in the header of each mail.
-At the *hook* door it is an endpoint of webhooks, which ignores an id that it has seen. A *keyed* provider knows idempotency: it answers a repeat of (delivery, epoch) without accepting it again.
+At the *hook* door it is an endpoint of webhooks, which ignores an id that it has seen. A *keyed* provider knows
+idempotency: it answers a repeat of (delivery, epoch) without accepting it again.
 
 A script on its standard input tells it when not to be well, and in which way; the second door is always well. Whatever
 it is asked, when and at which door, it notes in a file of calls. It ends when its standard input does, that is, with

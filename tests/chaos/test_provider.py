@@ -1,5 +1,6 @@
 """The witness is unwell as it is told to be, and speaks SMTP well enough for a real client."""
 
+import http.client
 import smtplib
 import socket
 import time
@@ -7,7 +8,7 @@ from email.message import EmailMessage
 
 import pytest
 
-from tests.chaos.provider import FIRST, LINE, SECOND, provider
+from tests.chaos.provider import FIRST, HOOK, LINE, SECOND, provider
 from tests.chaos.smtp import HEADER
 from tests.chaos.weather import GONE, SILENT, Spell
 
@@ -81,3 +82,19 @@ def test_whoever_was_met_with_silence_is_not_answered_later(witness):
         client.settimeout(2)
         with pytest.raises(TimeoutError):
             client.recv(64)
+
+
+def test_an_endpoint_of_webhooks_takes_each_id_once(witness):
+    connection = http.client.HTTPConnection("127.0.0.1", witness.hook, timeout=5)
+    for number, delivery in (("msg_1", 7), ("msg_1", 7), ("msg_2", 8)):
+        connection.request("POST", "/", b"{}", {"X-Witness": f"{delivery} 0 1 77", "webhook-id": number})
+        answer = connection.getresponse()
+        answer.read()
+        assert answer.status == 204
+    connection.close()
+    assert witness.ledger.read_text() == "7 0 1 77\n8 0 1 77\n"
+    assert [(call.answer, call.door) for call in witness.calls()] == [
+        ("accepted", HOOK),
+        ("repeated", HOOK),
+        ("accepted", HOOK),
+    ]
