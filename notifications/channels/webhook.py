@@ -40,6 +40,8 @@ UNSUBSCRIBABLE = frozenset(member.value for member in (*ON_REQUEST, *DIGESTS.val
 """The events that are meant for one recipient. An endpoint gets them only if the call names it."""
 GONE = 410
 SLOW_STATUSES = (429, 502, 504)
+LONG_SECONDS = 2.0
+"""An endpoint whose answers take longer must not keep the workers busy."""
 KEPT_CHARACTERS = 10_000
 KEPT_HEADERS = 40
 KEPT_HEADER_CHARACTERS = 300
@@ -231,7 +233,10 @@ class WebhookChannel(HTTPChannel):
         """Write what an attempt means for the endpoint, also for the rest of the group."""
         endpoints, response = _endpoints(), attempt.response
         if attempt.is_accepted:
-            endpoints.record_success(endpoint.pk, now)
+            # While a worker waits for this endpoint, it can send to no other one, so it gets half of the time at most.
+            takes_long = attempt.seconds >= LONG_SECONDS
+            endpoint.slowed_until = now + timedelta(seconds=attempt.seconds) if takes_long else None
+            endpoints.record_success(endpoint.pk, now, endpoint.slowed_until)
             return
         if response is not None and response.status == GONE:
             reason = WebhookEndpoint.Disabled.GONE
@@ -328,7 +333,7 @@ def _describe_attempt(endpoint: WebhookEndpoint, message: WebhookMessage, attemp
         values |= {
             "status": response.status,
             "response_headers": _select_headers(response),
-            "response_body": _cut(response.text) + ("" if response.is_complete else "…"),
+            "response_body": _cut(response.text, response.is_complete),
         }
     return values
 
@@ -341,8 +346,9 @@ def _select_headers(response: HTTPResponse) -> dict[str, str]:
     return kept
 
 
-def _cut(text: str) -> str:
-    return _clean(text[:KEPT_CHARACTERS]) + ("…" if len(text) > KEPT_CHARACTERS else "")
+def _cut(text: str, is_complete: bool = True) -> str:
+    is_complete = is_complete and len(text) <= KEPT_CHARACTERS
+    return _clean(text[:KEPT_CHARACTERS]) + ("" if is_complete else "…")
 
 
 def _clean(text: str) -> str:

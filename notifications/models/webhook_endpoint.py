@@ -58,9 +58,12 @@ class WebhookEndpointQuerySet(models.QuerySet["WebhookEndpoint"]):
         """Return endpoints by public id, with one query."""
         return {row.uid: row for row in self.filter(uid__in=uids)}
 
-    def record_success(self, pk: int, now: datetime) -> None:
-        """Note that the endpoint has accepted a message: it does not fail, and is not slow."""
-        self.filter(pk=pk).update(succeeded_at=now, failing_since=None, slowed_until=None, slow_answers=0)
+    def record_success(self, pk: int, now: datetime, paused_until: datetime | None = None) -> None:
+        """Note that the endpoint has accepted a message, so that it does not fail.
+
+        :param paused_until: until when nothing else is sent to it, because its answer took long.
+        """
+        self.filter(pk=pk).update(succeeded_at=now, failing_since=None, slowed_until=paused_until, slow_answers=0)
 
     def record_failure(self, pk: int, now: datetime, grace: timedelta) -> bool:
         """Note that the endpoint has failed. Disable it if it has only failed for the time ``grace``.

@@ -1,6 +1,6 @@
 """Test messages, the log of attempts, and sending again what has failed."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import router, transaction
@@ -16,6 +16,7 @@ from notifications.outcomes import SendResult
 from notifications.recipients import Address
 from notifications.sending.resend import RESENDABLE_STATES, reopen, wake_workers
 
+MAX_TESTS_PER_HOUR = 20
 PAGE_SIZE = 50
 REPLAY_CHUNK = 500
 
@@ -23,9 +24,13 @@ REPLAY_CHUNK = 500
 def send_test_message(endpoint: WebhookEndpoint, actor: Any = None) -> SendResult:
     """Queue a message of the event ``test_message`` for one endpoint, whatever it is subscribed to.
 
-    :raises InvalidOption: if it is disabled.
+    :raises InvalidOption: if it is disabled, or has got too many within an hour: its URL may be that of somebody else.
     """
     _check_enabled(endpoint)
+    since = clock.now(router.db_for_write(WebhookAttempt)) - timedelta(hours=1)
+    tests = WebhookAttempt.objects.filter(endpoint=endpoint, event=BuiltInEvents.TEST_MESSAGE.value, at__gt=since)
+    if tests.count() >= MAX_TESTS_PER_HOUR:
+        raise InvalidOption("The endpoint has got too many test messages. Try again in an hour.")
     recipient = Address.stored({CHANNEL: endpoint.uid})
     return NotificationManager.send(
         BuiltInEvents.TEST_MESSAGE, recipient, endpoint.cluster, context={}, channels=[CHANNEL], actor=actor
