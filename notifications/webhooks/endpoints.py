@@ -84,7 +84,7 @@ def create_endpoint(
     cluster = cluster_or_default(cluster)
     if kind not in WebhookEndpoint.Kind.values:
         raise InvalidOption(f"kind must be one of {', '.join(WebhookEndpoint.Kind.values)}, not {kind!r:.20}.")
-    values = {
+    values: dict[str, Any] = {
         "url": check_url(url),
         "description": _check_description(description),
         "events": check_events(events),

@@ -22,14 +22,14 @@ pytestmark = pytest.mark.django_db
 WARNING = BuiltInEvents.WEBHOOK_DISABLED.value
 
 
-def live(clock, days, hours=6):
+def live(clock, days, hours=8):
     """Send a notification every few hours, and let a worker do what is due."""
     end = clock.time + timedelta(days=days)
     while clock.time < end:
         send()
         for _ in range(2):
             clock.forward(hours=hours / 2)
-            work(3)
+            work(2)
 
 
 def test_after_five_days_of_failures_only_the_endpoint_is_disabled_once_and_the_replay_is_exact(
@@ -40,17 +40,17 @@ def test_after_five_days_of_failures_only_the_endpoint_is_disabled_once_and_the_
     with travelling() as clock:
         live(clock, 1)
         accepted = {received.headers["webhook-id"] for received in service.received}
-        assert len(accepted) == 4
+        assert len(accepted) == 3
         began = clock.time
         service.default = Answer(500)
         live(clock, 4.9)
         endpoint.refresh_from_db()
         assert endpoint.enabled
-        assert timedelta() <= endpoint.failing_since - began <= timedelta(hours=6)
+        assert timedelta() <= endpoint.failing_since - began <= timedelta(hours=8)
         live(clock, 2)
         endpoint.refresh_from_db()
         assert (endpoint.enabled, endpoint.disabled_reason) == (False, "failing")
-        assert timedelta(days=5) <= endpoint.disabled_at - endpoint.failing_since <= timedelta(days=5, hours=9)
+        assert timedelta(days=5) <= endpoint.disabled_at - endpoint.failing_since <= timedelta(days=5, hours=12)
         assert disabled == [endpoint.uid]
         assert Notification.objects.filter(event=WARNING).count() == 1
         work()
@@ -61,7 +61,7 @@ def test_after_five_days_of_failures_only_the_endpoint_is_disabled_once_and_the_
             Delivery.objects.filter(channel="webhook", state="dead").values_list("provider_message_id", flat=True)
         )
         dead = Delivery.objects.filter(state="dead", channel="webhook").count()
-        assert dead >= 20
+        assert dead >= 15
 
         with pytest.raises(InvalidOption, match="disabled"):
             replay_failed(endpoint, began, "after the repair")
@@ -83,6 +83,7 @@ def test_after_five_days_of_failures_only_the_endpoint_is_disabled_once_and_the_
         assert len(disabled) == 1
 
 
+@pytest.mark.one_database
 def test_one_success_in_between_is_enough(service, endpoint):
     with travelling() as clock:
         service.default = Answer(500)
