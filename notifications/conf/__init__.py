@@ -274,7 +274,8 @@ def get_address_kind(name: str) -> str:
 
 def has_subscribers(name: str) -> bool:
     """Return whether a channel sends to subscribers of its own, and not to the recipients of a call."""
-    return getattr(get_channel_class(name), "find_subscribers", None) is not None
+    is_enabled = name in current().enabled_channels
+    return is_enabled and getattr(get_channel_class(name), "find_subscribers", None) is not None
 
 
 def get_site_address_kinds() -> frozenset[str]:

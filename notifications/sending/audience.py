@@ -18,7 +18,6 @@ from django.db.models import CharField, QuerySet, TextField
 from django.db.models.base import ModelBase
 from django.db.models.manager import BaseManager
 
-from notifications import conf
 from notifications.conf import get_address_kind, get_channel_class, has_subscribers
 from notifications.core.addresses import user_key
 from notifications.exceptions import InvalidOption, InvalidRecipient
@@ -103,7 +102,7 @@ class Audience:
         """Return the subscribers of the channels that have subscribers of their own, by key. A query for each."""
         found: dict[str, tuple[Address, ChannelFilter]] = {}
         for channel in self.channels if self.event_name else ():
-            if channel in conf.current().enabled_channels and has_subscribers(channel):
+            if has_subscribers(channel):
                 for value in get_channel_class(channel).find_subscribers(self.cluster, self.event_name):
                     address = Address.stored({get_address_kind(channel): value})
                     found[address.key] = address, frozenset({channel})
