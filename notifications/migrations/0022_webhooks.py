@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('klaxon', '0020_magic_links'),
+        ('klaxon', '0021_stopped_phone_numbers'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
