@@ -17,6 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
+from notifications.conf.api import API_KEYS, find_api_problems
 from notifications.conf.channels import ChannelConf, find_channel_problems, find_digest_problems, read_channels
 from notifications.conf.limits import find_limit_problems
 from notifications.conf.misplaced import find_misplaced
@@ -173,6 +174,7 @@ class Conf:
     spool_dir: str | PathLike[str] = option(
         "", (str, PathLike), "str", "the absolute path of a folder, or empty for no spool", is_absolute
     )
+    api: Mapping[str, Any] = option(dict, Mapping, "json", 'a dict such as {"THROTTLE": "600/m"}')
     can_rules: str = option("", str, "str", "the dotted path of a callable(FaultChange) -> iterable of Send")
 
     def channel(self, name: str) -> ChannelConf | None:
@@ -187,6 +189,10 @@ class Conf:
             return {key.lower(): text for key, text in limit.items()}.get(channel)
         return limit
 
+    def get_api_option(self, name: str) -> Any:
+        """Return the value of a key of ``API``, or its default."""
+        return self.api.get(name, API_KEYS[name][0])
+
     @property
     def all_channels(self) -> frozenset[str]:
         """The names of all channels of the site, including the disabled ones."""
@@ -199,6 +205,7 @@ class Conf:
 
 
 PROBLEM_FINDERS: Mapping[str, Callable[[Any], Iterator[Problem]]] = {
+    "API": find_api_problems,
     "CHANNELS": find_channel_problems,
     "THEME": lambda theme: find_theme_problems(theme, "NOTIFICATIONS['THEME']"),
 }

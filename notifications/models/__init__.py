@@ -10,6 +10,7 @@ check_installed(apps)
 
 from notifications.models.acknowledgement import Acknowledgement
 from notifications.models.address_confirmation import AddressConfirmation
+from notifications.models.api_key import APIKey, APIScope
 from notifications.models.append_only import allow_log_changes
 from notifications.models.attachment import AttachedFile
 from notifications.models.audit import PreferenceChange
@@ -20,6 +21,7 @@ from notifications.models.delivery import Delivery
 from notifications.models.device import Device
 from notifications.models.fingerprint import Fingerprint
 from notifications.models.heartbeat import Heartbeat
+from notifications.models.idempotent_request import IdempotentRequest
 from notifications.models.inbox import InboxItem
 from notifications.models.inbox_feed import InboxFeed
 from notifications.models.live_message import LiveMessage
@@ -41,6 +43,8 @@ from notifications.models.tracking_figure import TrackingFigure
 from notifications.models.webhook_endpoint import WebhookAttempt, WebhookEndpoint
 
 __all__ = [
+    "APIKey",
+    "APIScope",
     "Acknowledgement",
     "AddressConfirmation",
     "AttachedFile",
@@ -51,6 +55,7 @@ __all__ = [
     "Device",
     "Fingerprint",
     "Heartbeat",
+    "IdempotentRequest",
     "InboxFeed",
     "InboxItem",
     "LiveMessage",

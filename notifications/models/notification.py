@@ -66,6 +66,7 @@ class Notification(models.Model):
     class Meta:
         verbose_name = _("notification")
         verbose_name_plural = _("notifications")
+        permissions = [("send_notification", _("Can send notifications through the HTTP API"))]
         constraints = [
             models.UniqueConstraint(
                 fields=["cluster", "event", "idempotency_key"], name="klaxon_notification_idempotency"

@@ -173,6 +173,7 @@ class Suppression(models.Model):
         COMPLAINT = "complaint", _("the recipient reported a mail as spam")
         BLOCKED = "blocked", _("the provider or the mailbox blocks mail to it")
         STOPPED = "stopped", _("the recipient answered STOP")
+        MANUAL = "manual", _("a person has added it")
 
     kind = models.CharField(_("kind"), max_length=50)
     address_hash = models.CharField(_("address hash"), max_length=32)

@@ -1,0 +1,1 @@
+"""The HTTP API. Include it with ``path("api/", include("notifications.api.urls"))``; it needs the extra ``[api]``."""
