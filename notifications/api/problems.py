@@ -156,8 +156,3 @@ def list_errors(error: ValidationError, location: str = "body") -> list[dict[str
 def clean(text: Any) -> str:
     """Return a text without what JSON in UTF-8 cannot contain."""
     return force_str(text).encode("utf-8", "replace").decode()
-
-
-def answer(request: HttpRequest, error: Exception) -> HttpResponse:
-    """Return the response to a request that raised an exception."""
-    return find_problem(error).build_response()

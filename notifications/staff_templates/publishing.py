@@ -16,7 +16,7 @@ from notifications.delivering.rendering.message import complete_text
 from notifications.delivering.rendering.replacements import put_into_layout
 from notifications.delivering.rendering.templates import Locale, use_locale
 from notifications.events import NOTIFICATION_EVENTS, NotificationEvent
-from notifications.exceptions import ChannelNotConfigured, PublishRefused, RenderingUnavailable
+from notifications.exceptions import ChannelNotConfigured, EditConflict, PublishRefused, RenderingUnavailable
 from notifications.models import Delivery, StaffTemplate, StaffTemplateVersion
 from notifications.staff_templates.cage.faults import TemplateFault
 from notifications.staff_templates.cage.pool import CAGE, Job, RenderedJob, Result
@@ -53,11 +53,16 @@ class RenderedContext:
     fragment: str = ""
 
 
-def publish(version: StaffTemplateVersion, shows_values: bool = True) -> None:
+def publish(
+    version: StaffTemplateVersion, shows_values: bool = True, expected_version: int | None = None
+) -> None:
     """Let workers use a version from the next message on. A rollback publishes an earlier version.
 
     :param shows_values: whether the problems may contain values of past notifications, as error messages and links do.
+    :param expected_version: the number of the version that the caller believes to be published, 0 for none; by default,
+        that is not checked.
     :raises PublishRefused: if a past message of the event would break. Nothing is changed.
+    :raises EditConflict: if another version is published by now.
     :raises RenderingUnavailable: if the cage cannot be used at present.
     """
     texts, problems = check_version(version, shows_values)
@@ -65,17 +70,34 @@ def publish(version: StaffTemplateVersion, shows_values: bool = True) -> None:
         raise PublishRefused(problems)
     using = router.db_for_write(StaffTemplate, instance=version.template)
     with transaction.atomic(using=using):
+        _check_published(version.template, expected_version, using)
         version.inlined_html = texts["html"]
         version.save(using=using, update_fields=["inlined_html"])
         version.template.set_published(version, clock.now(using))
         transaction.on_commit(forget_published, using=using)
 
 
-def unpublish(template: StaffTemplate) -> None:
-    """Let workers use the template files again."""
+def unpublish(template: StaffTemplate, expected_version: int | None = None) -> None:
+    """Let workers use the template files again.
+
+    :param expected_version: as for :func:`publish`.
+    :raises EditConflict: if another version is published by now.
+    """
     using = router.db_for_write(StaffTemplate, instance=template)
-    template.set_published(None, clock.now(using))
-    transaction.on_commit(forget_published, using=using)
+    with transaction.atomic(using=using):
+        _check_published(template, expected_version, using)
+        template.set_published(None, clock.now(using))
+        transaction.on_commit(forget_published, using=using)
+
+
+def _check_published(template: StaffTemplate, expected_version: int | None, using: str) -> None:
+    """Lock a template, and check which version is published."""
+    if expected_version is None:
+        return
+    rows = StaffTemplate.objects.using(using).select_for_update(of=("self",)).select_related("published")
+    published = rows.get(pk=template.pk).published
+    if (published.number if published else 0) != expected_version:
+        raise EditConflict(published, {})
 
 
 def find_syntax_fault(texts: Mapping[str, str]) -> tuple[str, TemplateFault] | None:

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from operator import itemgetter
 from typing import Any, ClassVar, NamedTuple
@@ -241,6 +241,12 @@ def in_list(condition: str, values: Collection[Any]) -> tuple[str, list[Any]]:
 def prepare_time(connection: Any, value: datetime | None) -> Any:
     """Return a time for the driver."""
     return connection.ops.adapt_datetimefield_value(value)
+
+
+def read_time(value: Any) -> datetime | None:
+    """Return a time that a cursor has returned, aware. SQLite returns it in UTC without a zone, or as a text."""
+    found = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return found.replace(tzinfo=UTC) if found is not None and found.tzinfo is None else found
 
 
 def fetch_ids(engine: Engine, sql: str, params: Sequence[Any]) -> set[int]:
