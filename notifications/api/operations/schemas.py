@@ -19,6 +19,17 @@ def _check_time(value: Any) -> Any:
     return value
 
 
+def _check_integer(value: Any) -> Any:
+    # In JSON Schema, 1.0 is an integer, and true is not.
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if type(value) is not int:
+        raise ValueError("write a whole number")
+    return value
+
+
+Integer = Annotated[int, BeforeValidator(_check_integer)]
+"""A whole number of a body."""
 Moment = Annotated[AwareDatetime, BeforeValidator(_check_time)]
 """A time of a request, always with its offset."""
 
