@@ -63,7 +63,7 @@ FLOORS = {
         "sensitive",
         "webhooks.pages",
     },
-    10: {"apps", "checks", "urls", "testing", "management", "templatetags"},
+    10: {"api", "apps", "checks", "urls", "testing", "management", "templatetags"},
 }
 SIDEWAYS_TOO = {0, 1, 2}
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}

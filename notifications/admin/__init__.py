@@ -10,6 +10,7 @@ except (LookupError, ValueError):
 else:
     from notifications.admin import (
         acknowledgement,
+        api_key,
         cluster,
         delivery,
         device,
@@ -31,6 +32,7 @@ else:
 
     __all__ = [
         "acknowledgement",
+        "api_key",
         "cluster",
         "delivery",
         "device",

@@ -15,7 +15,6 @@ from notifications.core.databases import read_from_primary
 from notifications.core.languages import use_own_language
 
 View = Callable[..., HttpResponseBase]
-WITH_BODY = ("POST", "PUT", "PATCH")
 
 
 def guard(view: View, methods: Iterable[str], is_throttled: bool = True) -> View:
@@ -68,8 +67,6 @@ def _check_request(request: HttpRequest, path_values: dict[str, Any]) -> None:
     for value in path_values.values():
         if isinstance(value, str):
             check_text(value, "The path")
-    if request.method in WITH_BODY and request.body and request.content_type != "application/json":
-        raise Problem("unsupported-media-type", "Send the header Content-Type: application/json.")
 
 
 def _finish(request: HttpRequest, response: HttpResponseBase, is_head: bool) -> HttpResponseBase:

@@ -4,8 +4,8 @@ Errors: E001 settings, E002 missing template, E003 duplicate event name, E004 en
 extra, E006 channel class, E007 members of the cluster, E008 cluster model, E009 old SQLite, E010 USE_TZ, E011 CAN
 rules, E012 preferences, E013 digests, E014 recipients of free text, E015 address fields, E016 themes, E017 topics, E020
 senders of emails, E021 SMTP without TLS, E022 no encryption keys, E023 no page for sensitive events, E024 tracking,
-E026 webhooks, E030 databases, E031 database engine, E032 no template engine, E033 own templates not found, E034
-foreign files, E035 magic links, E038 django.tasks.
+E025 HTTP API, E026 webhooks, E030 databases, E031 database engine, E032 no template engine, E033 own templates
+not found, E034 foreign files, E035 magic links, E038 django.tasks.
 Warnings: W001 channel not configured, W002 SQLite options, W003 spool, W004 connection pools, W005 folder for outcomes,
 W006 settings outside of NOTIFICATIONS, W007 undeclared variables, W008 disabled, W009 another package, W010 no field
 for email, W013 static files not found, W014 nobody present, W015 secrets of webhooks in plain text, W016 no callbacks
@@ -23,6 +23,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
 from notifications import conf
+from notifications.checks.api import check_api
 from notifications.checks.channels import (
     check_address_fields,
     check_channels,
@@ -202,6 +203,7 @@ CHECKS_WITH_VALID_SETTINGS: tuple[Callable[[], Messages], ...] = (
     check_tracking,
     check_webhooks,
     check_static_files,
+    check_api,
     check_supported_channels,
     check_phone_callbacks,
     check_calls,

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
-from django.urls import reverse
+from django.urls import NoReverseMatch, reverse
 
 from notifications.events import NOTIFICATION_EVENTS, InboxAction, NotificationPriority
 from notifications.inbox.permissions import Permissions, find_permissions
@@ -44,7 +44,7 @@ def serialize_item(item: InboxItem, permissions: Permissions) -> dict[str, Any]:
         "title": item.title,
         "text": item.body[:TEXT_LENGTH],
         "url": item.url,
-        "page": reverse("notifications:inbox-item", args=[item.pk]),
+        "page": _find_page(item),
         "icon": item.icon,
         "priority": NotificationPriority(item.priority).name.lower(),
         "topic": item.topic,
@@ -78,6 +78,14 @@ def _list_offered(item: InboxItem) -> list[InboxAction]:
     if event is None or item.action_taken:
         return []
     return [action for action in event.inbox_actions if action.name in item.actions]
+
+
+def _find_page(item: InboxItem) -> str:
+    """Return the path of the page of an item; empty if the site has none, for example because it only has the API."""
+    try:
+        return reverse("notifications:inbox-item", args=[item.pk])
+    except NoReverseMatch:
+        return ""
 
 
 def _format_time(value: Any) -> str | None:

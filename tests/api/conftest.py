@@ -1,11 +1,15 @@
 """A site with the API: Ann, who may do little; Olga, who operates it; and keys."""
 
+import json
+import re
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
+from jsonschema import Draft202012Validator
 
 from notifications.core import clock
 from notifications.models import APIKey, APIScope, Cluster, InboxItem
@@ -51,6 +55,31 @@ def foreign(db: None) -> Cluster:
     return Cluster.objects.create(name="Foreign", slug="foreign")
 
 
+@cache
+def load_description() -> Any:
+    # The description is the same for all tests, whatever database they use.
+    from notifications.api.operations.application import build_api
+    from notifications.api.operations.openapi import Description
+
+    return json.loads(json.dumps(Description(build_api(), "/api/")))
+
+
+def check_response(response: Any, method: str) -> None:
+    """Compare a response with the description of its operation."""
+    assert response.headers["Cache-Control"] == "no-store"
+    route = response.resolver_match.route
+    path = "/" + re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", route)
+    operation = load_description()["paths"].get(path, {}).get(method)
+    if operation is None or response.status_code == 405:
+        return
+    described = operation["responses"][str(response.status_code)]
+    [(kind, content)] = described["content"].items()
+    assert response.headers["Content-Type"].partition(";")[0] == kind
+    schema = {**content["schema"], "components": load_description()["components"]}
+    faults = list(Draft202012Validator(schema).iter_errors(response.json()))
+    assert faults == [], f"{method} {path}"
+
+
 class Api:
     """A client that sends and reads JSON."""
 
@@ -60,9 +89,11 @@ class Api:
             self.client.force_login(user)
 
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
-        more = {"data": body, "content_type": "application/json"} if body is not None else {}
+        content = b"" if body is None else json.dumps(body).encode()
         names = {name.replace("_", "-"): value for name, value in headers.items()}
-        return getattr(self.client, method)(f"/api/{path}", headers=names, **more)
+        response = self.client.generic(method.upper(), f"/api/{path}", content, "application/json", headers=names)
+        check_response(response, method)
+        return response
 
     def get(self, path: str, **headers: str) -> Any:
         return self.call("get", path, **headers)

@@ -45,6 +45,7 @@ def test_every_module_is_imported_or_names_its_extra():
     # What needs an extra at once; anything else would be a hard dependency in disguise.
     assert refused == {
         "notifications.channels.watched_http": "http",
+        "notifications.api.operations": "api",
         "notifications.formats": "formats",
         "notifications.live.consumer": "realtime",
         "notifications.live.routing": "realtime",

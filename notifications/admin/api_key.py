@@ -1,0 +1,93 @@
+"""The admin of API keys. A key is shown once, on the page that follows its creation."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.auth import get_user_model
+from django.db import router
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from notifications.admin.base import StyledAdmin
+from notifications.admin.confirmation import build_confirm_context
+from notifications.core import clock
+from notifications.models import APIKey, APIScope
+
+
+class KeyForm(forms.ModelForm):
+    """A new key. Its scopes are ticked."""
+
+    scopes = forms.MultipleChoiceField(
+        label=gettext_lazy("Scopes"), choices=APIScope.choices, widget=forms.CheckboxSelectMultiple
+    )
+
+    class Meta:
+        model = APIKey
+        fields = ("name", "user", "scopes", "all_clusters", "clusters", "expires_at")
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        if not cleaned.get("all_clusters") and not cleaned.get("clusters"):
+            self.add_error("clusters", _("Choose the clusters that the key reaches, or “all clusters”."))
+        return cleaned
+
+
+@admin.register(APIKey)
+class APIKeyAdmin(StyledAdmin):
+    """A key cannot be changed, only revoked. Only superusers create keys for others, who may have more permissions."""
+
+    form = KeyForm
+    list_display = ("name", "prefix", "user", "created_at", "expires_at", "last_used_at", "revoked_at")
+    list_select_related = ("user",)
+    search_fields = ("prefix", "name")
+    ordering = ("-pk",)
+    raw_id_fields = ("clusters",)
+    actions = ("revoke",)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        made = ("prefix", "created_at", "last_used_at", "revoked_at") if obj else ()
+        return (*KeyForm.Meta.fields, *made)
+
+    def has_change_permission(self, request: HttpRequest, obj: APIKey | None = None) -> bool:
+        return False
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "user":
+            users = get_user_model()._default_manager.all()
+            superuser = getattr(request.user, "is_superuser", False)
+            kwargs["queryset"] = users if superuser else users.filter(pk=request.user.pk)
+            kwargs["initial"] = request.user.pk
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def save_model(self, request: HttpRequest, obj: APIKey, form: Any, change: bool) -> None:
+        using = router.db_for_write(APIKey)
+        # The clusters follow with the other relations of the form.
+        token = APIKey.objects.using(using).save_new(obj, None, clock.now(using))
+        request.klaxon_new_key = token  # type: ignore[attr-defined]
+
+    def response_add(self, request: HttpRequest, obj: APIKey, post_url_continue: Any = None) -> HttpResponse:
+        # In the answer itself and not in a message, which the session would store.
+        context = {
+            **build_confirm_context(self, request, _("Copy the key now")),
+            "row": obj,
+            "token": request.klaxon_new_key,  # type: ignore[attr-defined]
+        }
+        response = TemplateResponse(request, "admin/klaxon/apikey/issued.html", context)
+        response.headers["Cache-Control"] = "no-store"
+        response.headers["Referrer-Policy"] = "no-referrer"
+        return response
+
+    def has_revoke_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("klaxon.change_apikey")
+
+    @admin.action(permissions=["revoke"], description=gettext_lazy("Revoke"))
+    def revoke(self, request: HttpRequest, queryset: QuerySet[APIKey]) -> None:
+        using = router.db_for_write(APIKey)
+        rows = APIKey.objects.using(using).filter(pk__in=list(queryset.values_list("pk", flat=True)))
+        count = rows.revoke(clock.now(using))
+        done = ngettext("%d key was revoked.", "%d keys were revoked.", count) % count
+        self.message_user(request, done, messages.SUCCESS if count else messages.WARNING)
