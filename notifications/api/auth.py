@@ -71,19 +71,23 @@ class Authentication:
 
 
 class KeyAuth(Authentication):
-    """An API key in the header ``Authorization: Bearer klx_…`` (RFC 6750)."""
+    """An API key in the header ``Authorization: Bearer klx_…`` (RFC 6750).
+
+    A request with this header is never one of a session, so that a wrong key is always noticed.
+    """
 
     security_scheme: ClassVar[Mapping[str, Any]] = {"type": "http", "scheme": "bearer", "bearerFormat": "klx_…"}
 
     def authenticate(self, request: HttpRequest) -> Caller | None:
         header = request.headers.get("Authorization", "")
-        scheme, _space, token = header.partition(" ")
-        if scheme.lower() != "bearer":
+        if not header:
             return None
+        scheme, _space, token = header.partition(" ")
         using = router.db_for_write(APIKey)
         keys = APIKey.objects.using(using)
         now = clock.cached_now(using)
-        key = keys.find(token.strip(), now) if len(header) <= MAX_HEADER_LENGTH else None
+        is_usable = scheme.lower() == "bearer" and len(header) <= MAX_HEADER_LENGTH
+        key = keys.find(token.strip(), now) if is_usable else None
         if key is None:
             # An unknown, revoked and expired key look the same.
             raise Problem("invalid-key", headers={"WWW-Authenticate": f'{CHALLENGE}, error="invalid_token"'})

@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, Field, StrictBool, StrictStr
 from notifications import conf
 from notifications.api.auth import Requires, get_caller
 from notifications.api.clusters import choose_cluster
-from notifications.api.operations.schemas import Body, ClusterKey, ClusterQuery, Integer, make_config
+from notifications.api.operations.schemas import Body, ClusterKey, ClusterQuery, Whole, make_config
 from notifications.api.problems import Problem
 from notifications.mail import get_theme
 from notifications.models import APIScope, Pause, UserSettings
@@ -86,8 +86,8 @@ class Wishes(Body):
         default={}, description="By channel, spans of two times of day, with a list of weekdays."
     )
     digest: Literal["none", "daily", "weekly"] = "none"
-    digest_hour: Annotated[Integer, Field(ge=0, le=23)] = 8
-    digest_day: Annotated[Integer, Field(ge=0, le=6, description="Monday is 0.")] = 0
+    digest_hour: Annotated[int, Field(ge=0, le=23), Whole] = 8
+    digest_day: Annotated[int, Field(ge=0, le=6, description="Monday is 0."), Whole] = 0
     time_zone: Annotated[StrictStr, Field(max_length=64)] = ""
     language: Annotated[StrictStr, Field(max_length=20)] = ""
 

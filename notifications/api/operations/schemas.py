@@ -28,8 +28,8 @@ def _check_integer(value: Any) -> Any:
     return value
 
 
-Integer = Annotated[int, BeforeValidator(_check_integer)]
-"""A whole number of a body."""
+Whole = BeforeValidator(_check_integer)
+"""The validator of whole numbers in bodies. It follows the limits in ``Annotated``, so that these are described."""
 Moment = Annotated[AwareDatetime, BeforeValidator(_check_time)]
 """A time of a request, always with its offset."""
 

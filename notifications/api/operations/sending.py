@@ -19,7 +19,7 @@ from notifications.api.auth import Caller, Requires, get_caller
 from notifications.api.clusters import choose_cluster, parse_key
 from notifications.api.idempotency import run_once
 from notifications.api.operations.context_values import read_context
-from notifications.api.operations.schemas import Body, ClusterKey, Cursor, Id, Integer, Limit, Moment, Reason, make_config
+from notifications.api.operations.schemas import Body, ClusterKey, Cursor, Id, Limit, Moment, Reason, Whole, make_config
 from notifications.api.paging import Page, cut_page, decode_cursor
 from notifications.api.problems import Problem
 from notifications.attachments import Attachment
@@ -101,7 +101,7 @@ class Message(Body):
     context: dict[str, Any] | None = Field(default=None, description="The values that the event declares; dates, times and decimals as texts.")
     channels: list[Text] | None = Field(default=None, min_length=1, max_length=50)
     level: Literal["critical", "warning", "info", "debug"] | None = None
-    priority: Annotated[Integer, Field(ge=1, le=4)] | None = None
+    priority: Annotated[int, Field(ge=1, le=4), Whole] | None = None
     send_at: Moment | None = None
     expires_at: Moment | None = None
     idempotency_key: Text | None = Field(
@@ -224,7 +224,7 @@ class Resend(Body):
     model_config = make_config({"reason": "The provider had an outage.", "deliveries": [99]}, extra="forbid")
 
     reason: Reason
-    deliveries: list[Annotated[Integer, Field(ge=1, le=2**63 - 1)]] | None = Field(
+    deliveries: list[Annotated[int, Field(ge=1, le=2**63 - 1), Whole]] | None = Field(
         default=None, min_length=1, max_length=MAX_RESENT, description="Their ids; by default all that can be sent."
     )
 

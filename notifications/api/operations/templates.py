@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, StrictStr
 from notifications import conf
 from notifications.api.auth import Caller, Requires, get_caller
 from notifications.api.clusters import choose_cluster, require_everything
-from notifications.api.operations.schemas import Body, ClusterKey, ClusterQuery, Cursor, Id, Integer, Limit, make_config
+from notifications.api.operations.schemas import Body, ClusterKey, ClusterQuery, Cursor, Id, Limit, Whole, make_config
 from notifications.api.paging import paginate_by_id
 from notifications.api.problems import Problem
 from notifications.delivering.rendering.templates import LANGUAGE_PATTERN
@@ -31,7 +31,7 @@ CHANGE = Requires(APIScope.TEMPLATES_WRITE, "klaxon.change_stafftemplate")
 PUBLISH = Requires(APIScope.TEMPLATES_WRITE, "klaxon.publish_stafftemplate")
 MAX_PROBLEMS = 30
 Source = Annotated[StrictStr, Field(max_length=MAX_SOURCE_CHARACTERS)]
-Number = Annotated[Integer, Field(ge=0, le=2**31 - 1)]
+Number = Annotated[int, Field(ge=0, le=2**31 - 1), Whole]
 TEMPLATE: dict[str, Any] = {
     "id": 5,
     "event": "order_shipped",
@@ -133,7 +133,7 @@ class Publication(Body):
 
     model_config = make_config({"version": 3, "expected_version": 2}, extra="forbid")
 
-    version: Annotated[Integer, Field(ge=1, le=2**31 - 1)]
+    version: Annotated[int, Field(ge=1, le=2**31 - 1), Whole]
     expected_version: Number = Field(description="`published_version` when it was read.")
 
 
@@ -142,7 +142,7 @@ class Withdrawal(Body):
 
     model_config = make_config({"expected_version": 3}, extra="forbid")
 
-    expected_version: Annotated[Integer, Field(ge=1, le=2**31 - 1)]
+    expected_version: Annotated[int, Field(ge=1, le=2**31 - 1), Whole]
 
 
 def _get_rows() -> Any:
