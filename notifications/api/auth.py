@@ -176,5 +176,3 @@ def get_caller(request: HttpRequest) -> Caller:
     """Return the caller of a request that :class:`Requires` has let pass."""
     caller: Caller = request.auth  # type: ignore[attr-defined]
     return caller
-
-

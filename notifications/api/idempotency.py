@@ -4,12 +4,14 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import router, transaction
+from django.db import Error, router, transaction
 from django.http import HttpRequest, HttpResponse
+from django.utils.crypto import salted_hmac
 
 from notifications import conf
 from notifications.api.auth import get_caller
@@ -19,6 +21,7 @@ from notifications.models import IdempotentRequest
 from notifications.models.idempotent_request import Standing
 
 HEADER = "Idempotency-Key"
+SALT = "notifications.api.idempotency"
 # The header is a structured field: a string in quotes. Many clients leave the quotes out.
 KEY = re.compile(r'"?([A-Za-z0-9_.:+/=-]{1,200})"?')
 RETRY = {"Retry-After": "1"}
@@ -51,8 +54,8 @@ def run_once(request: HttpRequest, status: int, operation: Callable[[], Any]) ->
     """
     using = router.db_for_write(IdempotentRequest)
     requests = IdempotentRequest.objects.using(using)
-    digest = _hash(get_caller(request).identity, read_key(request))
-    content = _hash(request.method or "", request.get_full_path(), request.body)
+    digest = hashlib.sha256(f"{get_caller(request).identity}\n{read_key(request)}".encode()).hexdigest()
+    content = _hash_content(request)
     lifetime = timedelta(seconds=conf.current().get_api_option("IDEMPOTENCY_SECONDS"))
     started = requests.start(digest, content, clock.now(using), lifetime)
     if started.standing is Standing.OTHER_CONTENT:
@@ -64,20 +67,24 @@ def run_once(request: HttpRequest, status: int, operation: Callable[[], Any]) ->
     try:
         with transaction.atomic(using=using):
             body = json.dumps(operation(), cls=DjangoJSONEncoder)
-            if not requests.finish(digest, started.owner, status, body):
-                raise Problem("idempotency-key-running", "Another request has taken over the key.", headers=RETRY)
+            is_mine = requests.finish(digest, started.owner, status, body)
+            if not is_mine:
+                # Another request has taken over the key, because this one took too long.
+                transaction.set_rollback(True, using=using)
     except BaseException:
-        requests.abandon(digest, started.owner)
+        # If the database cannot be used, the lease ends.
+        with suppress(Error):
+            requests.abandon(digest, started.owner)
         raise
+    if not is_mine:
+        raise Problem("idempotency-key-running", "Another request has taken over the key.", headers=RETRY)
     return _build(status, body)
 
 
-def _hash(*parts: str | bytes) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        raw = part.encode(errors="surrogatepass") if isinstance(part, str) else part
-        digest.update(len(raw).to_bytes(8, "big") + raw)
-    return digest.hexdigest()
+def _hash_content(request: HttpRequest) -> str:
+    """Return a hash of the content. Without a secret, one could try the possible values of a short code in it."""
+    place = f"{request.method} {request.get_full_path()}\n".encode(errors="surrogatepass")
+    return salted_hmac(SALT, place + request.body, algorithm="sha256").hexdigest()
 
 
 def _build(status: int, body: str) -> HttpResponse:

@@ -17,8 +17,9 @@ MAX_DIGITS = 300
 def read_json(request: HttpRequest) -> Any:
     """Return the value of a JSON body (RFC 8259).
 
-    :raises Problem: if its type is another one; if it is not UTF-8 or not JSON; if an object has a key twice; if it is nested more than
-        :data:`MAX_DEPTH` deep; if a number is too long or not finite; or if a text has a NUL or half of a surrogate pair.
+    :raises Problem: if its type is another one; if it is not UTF-8 or not JSON; if an object has a key twice; if it is
+        nested more than :data:`MAX_DEPTH` deep; if a number is too long or not finite; or if a text has a NUL or half
+        of a surrogate pair.
     """
     if request.content_type != "application/json":
         raise Problem("unsupported-media-type", "Send the header Content-Type: application/json.")

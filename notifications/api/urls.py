@@ -1,7 +1,7 @@
 """The URLs of the HTTP API, in the namespace ``notifications_api``.
 
-Include them with ``path("api/", include("notifications.api.urls"))``. Without the extra ``[api]`` there are no paths, and
-the check klaxon.E025 reports it.
+Include them with ``path("api/", include("notifications.api.urls"))``. Without the extra ``[api]`` there are no paths,
+and the check klaxon.E025 reports it.
 """
 
 from django.urls import URLPattern, URLResolver

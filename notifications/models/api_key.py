@@ -76,9 +76,7 @@ class APIKeyQuerySet(models.QuerySet["APIKey"]):
         :param expires_at: when it becomes invalid; None for never.
         :raises ValidationError: if a value is not valid.
         """
-        row = APIKey(
-            user=user, name=name, scopes=list(scopes), all_clusters=clusters is None, expires_at=expires_at
-        )
+        row = APIKey(user=user, name=name, scopes=list(scopes), all_clusters=clusters is None, expires_at=expires_at)
         return row, self.save_new(row, clusters, now)
 
     def save_new(self, row: "APIKey", clusters: Collection[Any] | None, now: datetime) -> str:

@@ -53,9 +53,7 @@ class RenderedContext:
     fragment: str = ""
 
 
-def publish(
-    version: StaffTemplateVersion, shows_values: bool = True, expected_version: int | None = None
-) -> None:
+def publish(version: StaffTemplateVersion, shows_values: bool = True, expected_version: int | None = None) -> None:
     """Let workers use a version from the next message on. A rollback publishes an earlier version.
 
     :param shows_values: whether the problems may contain values of past notifications, as error messages and links do.

@@ -28,9 +28,7 @@ class LogCount(NamedTuple):
     first: Any
 
 
-def summarize(
-    using: str, cluster_id: Any, begin: datetime, until: datetime
-) -> tuple[list[LogCount], datetime | None]:
+def summarize(using: str, cluster_id: Any, begin: datetime, until: datetime) -> tuple[list[LogCount], datetime | None]:
     """Count the newest :data:`MAX_ROWS` log rows of a cluster in a time.
 
     Return the counts, and the time of the oldest row that was counted, or None if all were counted.

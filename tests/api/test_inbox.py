@@ -68,9 +68,7 @@ def test_items_are_filtered(api, ann, put):
         assert [item["id"] for item in api.get(f"inbox?{query}").json()["items"]] == [row.pk for row in expected]
 
 
-@pytest.mark.parametrize(
-    ("change", "column"), [("seen", "seen_at"), ("read", "read_at"), ("archive", "archived_at")]
-)
+@pytest.mark.parametrize(("change", "column"), [("seen", "seen_at"), ("read", "read_at"), ("archive", "archived_at")])
 def test_a_change_is_stored_and_can_be_repeated(api, ann, put, change, column):
     [row] = put(ann)
     first, second = (api.post(f"inbox/{row.pk}/{change}").json() for _ in range(2))

@@ -19,9 +19,8 @@ def offer_topics(cluster, user):
 
 def test_without_choices_there_are_defaults_and_no_row(api, cluster):
     found = api.get("preferences").json()
-    assert (found["cluster"], found["channels"], found["digest"], found["is_editable"]) == (
-        str(cluster.pk), {}, "none", True,
-    )  # fmt: skip
+    assert (found["cluster"], found["channels"], found["digest"]) == (str(cluster.pk), {}, "none")
+    assert found["is_editable"] is True
     assert not UserSettings.objects.exists()
 
 

@@ -190,7 +190,8 @@ def test_a_running_request_is_not_repeated_and_an_interrupted_one_does_not_run_f
     running = send(key="one")
     assert problem(running) == (409, "idempotency-key-running")
     assert running.headers["Retry-After"] == "1"
-    with clock.override(lambda later=clock.now() + LEASE + timedelta(seconds=1): later):
+    later = clock.now() + LEASE + timedelta(seconds=1)
+    with clock.override(lambda: later):
         assert send(key="one").status_code == 202
     assert Notification.objects.count() == 1
 

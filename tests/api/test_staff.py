@@ -127,7 +127,8 @@ def test_an_address_is_suppressed_found_and_lifted(staff, olga, cluster):
     new = {"kind": "email", "address": "Gone@Example.com", "reason": "asked by gone@example.com"}
     answer = staff.post("suppressions", new)
     row = answer.json()
-    assert (answer.status_code, row["reason"], row["is_active"], row["cluster"]) == (201, "manual", True, str(cluster.pk))
+    assert (answer.status_code, row["reason"], row["is_active"]) == (201, "manual", True)
+    assert row["cluster"] == str(cluster.pk)
     assert b"gone@example.com" not in answer.content.lower()
     assert staff.post("suppressions", new).json()["id"] == row["id"]
     assert [one["id"] for one in staff.get("suppressions?address=gone@example.com").json()["items"]] == [row["id"]]

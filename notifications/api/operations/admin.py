@@ -65,7 +65,7 @@ class CircuitState(BaseModel):
     error: str
 
 
-class PauseState(BaseModel):
+class PausedChannel(BaseModel):
     """A paused channel; `*` is all of them."""
 
     channel: str
@@ -99,7 +99,7 @@ class Overview(BaseModel):
     oldest_ready_at: datetime | None = Field(description="When the oldest ready delivery was queued.")
     oldest_due_at: datetime | None = Field(description="The oldest time at which a waiting delivery was due.")
     circuits: list[CircuitState]
-    pauses: list[PauseState]
+    pauses: list[PausedChannel]
     workers: list[Worker]
 
 

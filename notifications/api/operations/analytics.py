@@ -53,9 +53,7 @@ class Summary(BaseModel):
             "succeeded": 97,
             "failed": 3,
             "success_rate": 0.97,
-            "channels": [
-                {"channel": "email", "succeeded": 97, "failed": 3, "success_rate": 0.97, "seconds": 0.21}
-            ],
+            "channels": [{"channel": "email", "succeeded": 97, "failed": 3, "success_rate": 0.97, "seconds": 0.21}],
             "failures": {"temporary": 3},
             "dropped": {"preference": 12},
             "tracked": {"opened": 40, "clicked": 9},
@@ -78,9 +76,7 @@ class Summary(BaseModel):
     )
 
 
-@router.get(
-    "/summary", auth=READ, response=Summary, operation_id="summarize", summary="Summarize a time"
-)
+@router.get("/summary", auth=READ, response=Summary, operation_id="summarize", summary="Summarize a time")
 def summarize_time(
     request: HttpRequest,
     cluster: ClusterQuery = None,

@@ -68,7 +68,11 @@ class Description(OpenAPISchema):
     def _describe_problem(self, status: int) -> dict[str, Any]:
         self.schemas["ProblemDetails"] = ProblemDetails.model_json_schema(ref_template=REF_TEMPLATE)
         name = next(name for name, (known, _title) in TITLES.items() if known == status)
-        headers = {**NO_STORE, **({} if status not in (429, 503) else RETRY_AFTER), **({} if status != 401 else CHALLENGE)}
+        headers = {
+            **NO_STORE,
+            **({} if status not in (429, 503) else RETRY_AFTER),
+            **({} if status != 401 else CHALLENGE),
+        }
         example = {"type": f"urn:problem-type:klaxon:{name}", "title": TITLES[name][1], "status": status}
         schema = {"$ref": REF_TEMPLATE.format(model="ProblemDetails")}
         return {

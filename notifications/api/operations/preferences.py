@@ -370,9 +370,7 @@ def list_all_topics(request: HttpRequest, cluster: ClusterQuery = None) -> Any:
     return {"items": [row._asdict() for row in list_topics(_get_owner(request, cluster))]}
 
 
-@router.post(
-    "/topics/subscribe", auth=WRITE, response=Topics, operation_id="subscribe", summary="Subscribe to a topic"
-)
+@router.post("/topics/subscribe", auth=WRITE, response=Topics, operation_id="subscribe", summary="Subscribe to a topic")
 def subscribe(request: HttpRequest, body: TopicChoice) -> Any:
     """Subscribe to a topic that the site offers. A second time changes nothing."""
     return _follow(request, body, is_wanted=True)

@@ -52,7 +52,9 @@ ClusterKey = Annotated[
     StrictStr | None,
     Field(default=None, min_length=1, max_length=64, description="The primary key of the cluster; see `cluster`."),
 ]
-Reason = Annotated[StrictStr, Field(min_length=1, max_length=500, pattern=r"\S", description="The reason, for the log.")]
+Reason = Annotated[
+    StrictStr, Field(min_length=1, max_length=500, pattern=r"\S", description="The reason, for the log.")
+]
 
 
 class Body(BaseModel):

@@ -98,7 +98,9 @@ class Message(Body):
     event: Annotated[StrictStr, Field(min_length=1, max_length=100)] = Field(description="The name of an event.")
     recipients: list[Recipient] = Field(min_length=1, max_length=MAX_RECIPIENTS)
     cluster: ClusterKey = None
-    context: dict[str, Any] | None = Field(default=None, description="The values that the event declares; dates, times and decimals as texts.")
+    context: dict[str, Any] | None = Field(
+        default=None, description="The values that the event declares; dates, times and decimals as texts."
+    )
     channels: list[Text] | None = Field(default=None, min_length=1, max_length=50)
     level: Literal["critical", "warning", "info", "debug"] | None = None
     priority: Annotated[int, Field(ge=1, le=4), Whole] | None = None

@@ -129,9 +129,7 @@ def list_suppressions(
     return {"items": [_describe(row) for row in page.rows], "next_cursor": page.next_cursor}
 
 
-@router.post(
-    "", auth=ADD, response={201: SuppressionRow}, operation_id="addSuppression", summary="Suppress an address"
-)
+@router.post("", auth=ADD, response={201: SuppressionRow}, operation_id="addSuppression", summary="Suppress an address")
 def add_suppression(request: HttpRequest, body: NewSuppression) -> Any:
     """Let nothing be sent to an address. An address that is suppressed already stays as it is."""
     caller = get_caller(request)

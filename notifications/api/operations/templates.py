@@ -195,9 +195,7 @@ def _describe_version(version: StaffTemplateVersion, template: StaffTemplate) ->
 
 
 @router.get("", auth=READ, response=TemplatePage, operation_id="listTemplates", summary="List staff templates")
-def list_templates(
-    request: HttpRequest, cluster: ClusterQuery = None, cursor: Cursor = None, limit: Limit = 50
-) -> Any:
+def list_templates(request: HttpRequest, cluster: ClusterQuery = None, cursor: Cursor = None, limit: Limit = 50) -> Any:
     """Return the templates of a cluster, and those of all clusters."""
     caller = get_caller(request)
     chosen = choose_cluster(caller, cluster)
