@@ -316,6 +316,7 @@ def test_every_key_is_read_from_the_environment_in_its_type(settings):
             INBOX_OF_FORMER_MEMBERS="true",
             LIVE_REDIS="redis://127.0.0.1:6379/0",
             TOPICS_OF="shop.topics.topics_of",
+            API='{"THROTTLE": "60/m"}',
         )
     )
     assert found.keys() == conf.KEYS.keys()

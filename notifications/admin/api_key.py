@@ -58,9 +58,9 @@ class APIKeyAdmin(StyledAdmin):
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "user":
             users = get_user_model()._default_manager.all()
-            superuser = getattr(request.user, "is_superuser", False)
-            kwargs["queryset"] = users if superuser else users.filter(pk=request.user.pk)
-            kwargs["initial"] = request.user.pk
+            account: Any = request.user
+            kwargs["queryset"] = users if account.is_superuser else users.filter(pk=account.pk)
+            kwargs["initial"] = account.pk
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: APIKey, form: Any, change: bool) -> None:

@@ -127,7 +127,7 @@ class APIKey(models.Model):
     all_clusters = models.BooleanField(
         _("all clusters"), default=False, help_text=_("The key reaches all clusters that its user can reach.")
     )
-    clusters = models.ManyToManyField(
+    clusters: Any = models.ManyToManyField(
         settings.NOTIFICATIONS_CLUSTER_MODEL,
         verbose_name=_("clusters"),
         blank=True,

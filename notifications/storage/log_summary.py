@@ -22,7 +22,7 @@ class LogCount(NamedTuple):
     channel: str
     success: bool
     reason: str
-    count: int
+    number: int
     timed: int
     seconds: float
     first: Any
@@ -45,7 +45,7 @@ def summarize(using: str, cluster_id: Any, begin: datetime, until: datetime) -> 
     with engine.connection.cursor() as cursor:
         cursor.execute(sql, [_to_column(cluster_id, engine.connection), *times])
         rows = [LogCount(row[0], row[1], bool(row[2]), *row[3:]) for row in cursor.fetchall()]
-    if sum(row.count for row in rows) < MAX_ROWS:
+    if sum(row.number for row in rows) < MAX_ROWS:
         return rows, None
     return rows, min(time for row in rows if (time := read_time(row.first)))
 

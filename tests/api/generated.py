@@ -34,6 +34,8 @@ def make_config(headers, examples, phases):
         {
             "headers": headers,
             "workers": 1,
+            # The machine of the tests may have other things to do.
+            "request-timeout": 120,
             # 413 is an answer to an invalid request too.
             "checks": {"negative_data_rejection": {"expected-statuses": ["4xx", "5xx"]}},
             "continue-on-failure": True,
@@ -46,7 +48,9 @@ def make_config(headers, examples, phases):
 
 def call_all(url, headers, examples, phases=("fuzzing", "stateful")):
     """Call all operations as a caller and check every answer with all checks."""
-    schema = schemathesis.openapi.from_url(f"{url}/api/openapi.json", config=make_config(headers, examples, phases))
+    schema = schemathesis.openapi.from_url(
+        f"{url}/api/openapi.json", config=make_config(headers, examples, phases), timeout=120
+    )
     found = Found()
     for event in from_schema(schema).execute():
         if isinstance(event, events.NonFatalError | events.FatalError):

@@ -94,8 +94,8 @@ def summarize_time(
     begin, until = _choose_time(clock.cached_now(using), window, start, end)
     rows, first = summarize(using, chosen.pk, begin, until)
     attempts = [row for row in rows if row.kind == NotificationLog.Kind.ATTEMPT]
-    succeeded = sum(row.count for row in attempts if row.success)
-    failed = sum(row.count for row in attempts if not row.success)
+    succeeded = sum(row.number for row in attempts if row.success)
+    failed = sum(row.number for row in attempts if not row.success)
     return {
         "cluster": str(chosen.pk),
         "start": begin,
@@ -136,8 +136,8 @@ def _make_error(name: str, message: str) -> Problem:
 
 def _describe(channel: str, attempts: list[Any]) -> dict[str, Any]:
     rows = [row for row in attempts if row.channel == channel]
-    succeeded = sum(row.count for row in rows if row.success)
-    total = sum(row.count for row in rows)
+    succeeded = sum(row.number for row in rows if row.success)
+    total = sum(row.number for row in rows)
     timed = sum(row.timed for row in rows)
     return {
         "channel": channel,
@@ -155,7 +155,7 @@ def _divide(part: float, whole: float) -> float | None:
 def _count(rows: list[Any], is_counted: Any) -> dict[str, int]:
     found: dict[str, int] = {}
     for row in filter(is_counted, rows):
-        found[row.reason] = found.get(row.reason, 0) + row.count
+        found[row.reason] = found.get(row.reason, 0) + row.number
     return found
 
 

@@ -1,7 +1,7 @@
 """What the schemas of several operations share."""
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from ninja import Path, Query
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StrictStr
@@ -63,9 +63,9 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-def make_config(example: dict[str, Any], **more: Any) -> ConfigDict:
+def make_config(example: dict[str, Any], extra: Literal["ignore", "forbid"] = "ignore") -> ConfigDict:
     """Return the configuration of a schema with an example."""
-    return ConfigDict(json_schema_extra={"examples": [example]}, **more)
+    return ConfigDict(json_schema_extra={"examples": [example]}, extra=extra)
 
 
 class ProblemDetails(BaseModel):

@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field, StrictBool, StrictStr, model_validator
 
 from notifications.api.auth import Caller, Requires, get_caller
 from notifications.api.clusters import choose_cluster, parse_key
-from notifications.api.idempotency import run_once
+from notifications.api.idempotency import read_key, run_once
 from notifications.api.operations.context_values import read_context
 from notifications.api.operations.schemas import Body, ClusterKey, Cursor, Id, Limit, Moment, Reason, Whole, make_config
 from notifications.api.paging import Page, cut_page, decode_cursor
@@ -37,6 +37,10 @@ RESEND = Requires(APIScope.RESEND, RESEND_PERMISSION)
 VIEW_PERMISSION = "klaxon.view_notification"
 MAX_RECIPIENTS = 1000
 MAX_RESENT = 1000
+OPTIONS = (
+    *("channels", "level", "priority", "send_at", "expires_at", "idempotency_key"),
+    *("topic", "campaign", "correlation_id", "cancel_key"),
+)
 KINDS = ("user", "group", "topic", "members", "address")
 Text = Annotated[StrictStr, Field(min_length=1, max_length=200)]
 
@@ -255,14 +259,13 @@ def send(request: HttpRequest, body: Message) -> Any:
     the status.
     """
     caller = get_caller(request)
+    read_key(request)
     cluster = choose_cluster(caller, body.cluster)
     return run_once(request, 202, lambda: _send(caller, cluster, body))
 
 
 def _send(caller: Caller, cluster: Any, body: Message) -> dict[str, Any]:
-    names = ("channels", "level", "priority", "send_at", "expires_at", "idempotency_key")
-    names = (*names, "topic", "campaign", "correlation_id", "cancel_key")
-    options: dict[str, Any] = {name: value for name in names if (value := getattr(body, name)) is not None}
+    options: dict[str, Any] = {name: value for name in OPTIONS if (value := getattr(body, name)) is not None}
     if body.attachments:
         options["attachments"] = [_read_file(number, one) for number, one in enumerate(body.attachments)]
     recipients = list(_build_recipients(body.recipients, cluster))
@@ -439,6 +442,7 @@ def resend(request: HttpRequest, id: Id, body: Resend) -> Any:
     Requires `Idempotency-Key`. If none can be sent again, the answer is 409.
     """
     caller = get_caller(request)
+    read_key(request)
     found = find_notification(caller, id, needs_permission=False)
     return run_once(request, 202, lambda: _resend(caller, found, body))
 

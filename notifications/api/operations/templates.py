@@ -17,7 +17,7 @@ from notifications.api.operations.schemas import Body, ClusterKey, ClusterQuery,
 from notifications.api.paging import paginate_by_id
 from notifications.api.problems import Problem
 from notifications.delivering.rendering.templates import LANGUAGE_PATTERN
-from notifications.events import DIGESTS, NOTIFICATION_EVENTS
+from notifications.events import DIGESTS, NOTIFICATION_EVENTS, key_of
 from notifications.exceptions import EditConflict, PublishRefused
 from notifications.models import APIScope, StaffTemplate, StaffTemplateVersion
 from notifications.models.template import VARIANTS
@@ -241,7 +241,8 @@ def _check_place(template: StaffTemplate) -> None:
     # As in the admin: digests have only template files, and messages of a sensitive event carry only a link.
     if event is None or event.sensitive or event.name in {one.value for one in DIGESTS.values()}:
         raise _make_error("event", "There is no such event, or it cannot have a staff template.")
-    channels = {*event.channels, *event.fallback.values()} & conf.current().enabled_channels
+    supported = {key_of(name) for name in (*event.channels, *event.fallback.values())}
+    channels = supported & conf.current().enabled_channels
     if template.channel not in channels:
         raise _make_error("channel", f"The event supports only: {', '.join(sorted(channels))}.")
 
