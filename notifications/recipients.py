@@ -131,7 +131,7 @@ class Address:
 
     by_kind: tuple[tuple[str, str], ...]
 
-    def __init__(self, *unnamed: Any, **by_kind: str | None) -> None:
+    def __init__(self, /, *unnamed: Any, **by_kind: str | None) -> None:
         if unnamed:
             raise InvalidRecipient(f"Name the kind of each address, such as Address(email={unnamed[0]!r:.80}).")
         _check_kinds(by_kind)

@@ -8,7 +8,7 @@ from django.apps import apps
 from notifications.storage.engine import get_engine, prepare_time, read_time
 
 # More rows would take too long to count for an answer over HTTP.
-MAX_ROWS = 100_000
+MAX_ROWS = 50_000
 
 
 class LogCount(NamedTuple):

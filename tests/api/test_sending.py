@@ -86,6 +86,7 @@ def test_recipients_of_all_kinds(send, ann, cluster):
         ({"recipients": [{"group": "nobody"}]}, "body.recipients.0.group"),
         ({"recipients": [{"address": {"pigeon": "x"}}]}, None),
         ({"recipients": [{"members": False}]}, "body.recipients.0.members"),
+        ({"recipients": [{"address": {"self": "x"}}]}, None),
         ({"channels": ["fax"]}, None),
         ({"level": "loud"}, "body.level"),
         ({"priority": True}, "body.priority"),
