@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('klaxon', '0018_preferred_channels'),
+        ('klaxon', '0020_magic_links'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
