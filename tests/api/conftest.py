@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
@@ -137,6 +137,14 @@ def issue(db: None) -> Callable[..., str]:
         return APIKey.objects.issue(user, "test", chosen, clock.now(), clusters=clusters, **options)[1]
 
     return make
+
+
+@pytest.fixture
+def still_clock(db: None) -> Iterator[None]:
+    """Stop the clock, so that nobody asks the database for the time, which happens once a second."""
+    now = clock.now()
+    with clock.override(lambda: now):
+        yield
 
 
 @pytest.fixture

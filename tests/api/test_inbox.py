@@ -191,7 +191,7 @@ def test_the_content_of_a_sensitive_item_is_shown_to_its_reader_and_to_no_key(ap
     assert program.get(f"inbox/{row.pk}").json()["body"] is None
 
 
-def test_the_number_of_queries_is_constant(api, ann, put, django_assert_num_queries):
+def test_the_number_of_queries_is_constant(api, ann, put, still_clock, django_assert_num_queries):
     put(ann, 2)
     with django_assert_num_queries(6):
         api.get("inbox")

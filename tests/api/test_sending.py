@@ -281,7 +281,7 @@ def test_the_content_of_a_notification_is_not_in_its_status(send, staff):
         assert b"the secret text" not in staff.get(f"notifications/{sent['id']}{path}").content
 
 
-def test_a_status_takes_a_constant_number_of_queries(send, staff, ann, django_assert_num_queries):
+def test_a_status_takes_a_constant_number_of_queries(send, staff, ann, still_clock, django_assert_num_queries):
     users = [User.objects.create_user(f"u{number}") for number in range(30)]
     Group.objects.create(name="all").user_set.add(*users)
     one, many = send(channels=["app"]).json()["id"], send([{"group": "all"}], channels=["app"]).json()["id"]

@@ -107,7 +107,9 @@ def test_templates_and_suppressions_of_another_cluster_do_not_exist(staff, boss,
     assert staff.get("templates").json()["items"] == staff.get("suppressions").json()["items"] == []
 
 
-def test_lists_of_staff_have_pages_and_a_constant_number_of_queries(staff, cluster, django_assert_num_queries):
+def test_lists_of_staff_have_pages_and_a_constant_number_of_queries(
+    staff, cluster, still_clock, django_assert_num_queries
+):
     rows = [StaffTemplate(event="order_shipped", channel="email", language=f"x{n}", cluster=cluster) for n in range(7)]
     StaffTemplate.objects.bulk_create(rows)
     found, cursor = [], ""
@@ -222,7 +224,7 @@ def test_an_idle_system_with_a_worker_is_healthy_and_one_without_is_not(staff):
     assert staff.get("admin/overview").json()["oldest_due_at"] is None
 
 
-def test_the_overview_takes_a_constant_number_of_queries(staff, ann, cluster, django_assert_num_queries):
+def test_the_overview_takes_a_constant_number_of_queries(staff, ann, cluster, still_clock, django_assert_num_queries):
     with django_assert_num_queries(18):
         staff.get("admin/overview")
     for _ in range(5):

@@ -136,6 +136,13 @@ def packages():
         aliases |= {alias + name.removeprefix(real): sys.modules[name] for name in inside}
     with patch.dict(sys.modules, aliases):
         yield
+        # What was imported from a file stays: a second import would make other classes of the same name.
+        real = {
+            name: module
+            for name, module in sys.modules.items()
+            if getattr(module, "__spec__", None) and name.split(".")[0] not in PACKAGES
+        }
+    sys.modules.update(real)
 
 
 def run_as_module(block: Block) -> ModuleType:
