@@ -9,8 +9,9 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import Status, events, from_schema
 
 # Beyond its schema, a valid body must fit the site: its events, languages, addresses and times. Then the answer is 422.
+# It is 422 too if a generated idempotency key was used before, with another request.
 DEPENDS_ON_THE_SITE = {
-    *("send", "putPreferences", "patchPreferences", "putAddress", "snoozeItem", "subscribe", "unsubscribe"),
+    *("send", "resend", "putPreferences", "patchPreferences", "putAddress", "snoozeItem", "subscribe", "unsubscribe"),
     *("addTemplate", "addVersion", "publishTemplate", "addSuppression", "summarize"),
 }
 # A cursor is opaque. What looks like one can belong to another list.
