@@ -36,6 +36,7 @@ from notifications.delivering.attempt_outcomes import (
     decide_next_state,
     normalize_receipt,
 )
+from notifications.delivering.groups import ClaimedDelivery, Group
 from notifications.delivering.outcome_writer import OutcomeWriter
 from notifications.delivering.providers.breaker import count_trailing_failures, is_failure, opens_circuit
 from notifications.delivering.providers.choice import SLOW_SECONDS, AttemptResult, Provider, Providers
@@ -49,7 +50,7 @@ from notifications.delivering.rendering import (
 )
 from notifications.delivering.rendering.sensitive import WITHHELD
 from notifications.delivering.rendering.templates import Locale
-from notifications.delivering.session import ClaimedDelivery, Group, Session
+from notifications.delivering.session import Session
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.exceptions import RenderingUnavailable
 from notifications.mail.finishing import finish_messages
@@ -94,7 +95,11 @@ def _attempt_with_provider(
         marked = _mark_sending(channel, prepared, session)
         try:
             if session.writer.can_continue():
-                _hand_over(channel, marked, handover, session)
+                session.pending.begin_sending()
+                try:
+                    _hand_over(channel, marked, handover, session)
+                finally:
+                    session.pending.end_sending()
             else:
                 handover.unsent = [delivery for delivery, _ in marked]
         finally:

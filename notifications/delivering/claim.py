@@ -16,10 +16,11 @@ from datetime import UTC, datetime, timedelta
 from notifications import conf
 from notifications.conf import is_off
 from notifications.delivering.fallback import FallbackTakeover
+from notifications.delivering.groups import URGENT_SCORE
 from notifications.delivering.outcome_writer import OutcomeWriter, send_outcome_signal
+from notifications.delivering.pending_groups import PendingGroups
 from notifications.delivering.providers.choice import Providers
 from notifications.delivering.turns import TurnHurrier
-from notifications.events import NotificationPriority
 from notifications.models import Delivery, Pause
 from notifications.models.pause import EVERYTHING
 from notifications.outcomes import DeliveryState, Reason
@@ -29,7 +30,6 @@ logger = logging.getLogger("notifications.dispatch")
 
 OLDEST_EVERY = 10
 """Every tenth claim takes the oldest deliveries first."""
-URGENT_SCORE = NotificationPriority.HIGH.band[0]
 REFRESH_INTERVAL = timedelta(seconds=1)
 """How long a thread uses what it has read about pauses and floods."""
 RELEASE_INTERVAL = timedelta(seconds=1)
@@ -89,10 +89,11 @@ class ClaimRequest:
 class Claimer:
     """Claims deliveries for one worker thread."""
 
-    def __init__(self, writer: OutcomeWriter, providers: Providers, batch_size: int) -> None:
+    def __init__(self, writer: OutcomeWriter, providers: Providers, batch_size: int, pending: PendingGroups) -> None:
         self.using = writer.using
         self.writer = writer
         self.providers = providers
+        self.pending = pending
         # Without a heartbeat the leases are not renewed and must last for the whole batch, so it stays small.
         self._lease_seconds_per_delivery = 0 if writer.heartbeat else LEASE_SECONDS_PER_DELIVERY
         self.size = ClaimSize(batch_size, conf.current().max_batch_size if writer.heartbeat else batch_size)
@@ -147,6 +148,8 @@ class Claimer:
             return None
         self._unavailable = self.providers.unavailable_channels(now)
         blocked = self._paused | self._unavailable
+        if self.pending.is_relief:
+            blocked |= self.providers.list_channels_without(self.pending.list_excluded())
         for channel, until in self._resting.items():
             if now < until:
                 blocked |= {channel}

@@ -10,9 +10,10 @@ from django.db import transaction
 
 from notifications.core.rules import log_text
 from notifications.delivering.attempt_outcomes import build_drop_row
+from notifications.delivering.groups import ClaimedDelivery
 from notifications.delivering.outcome_writer import send_outcome_signal
 from notifications.delivering.recheck import apply_decisions, get_state_after, load_contexts
-from notifications.delivering.session import ClaimedDelivery, Session
+from notifications.delivering.session import Session
 from notifications.models import Delivery, NotificationLog, Suppression
 from notifications.models.suppression import SuppressedAddress
 from notifications.outcomes import Drop, Reason, Rule, RuleKind

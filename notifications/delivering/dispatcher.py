@@ -26,11 +26,13 @@ from notifications.delivering.attempt import attempt
 from notifications.delivering.attempt_outcomes import Outcomes, Tally, build_dead_letter
 from notifications.delivering.claim import Claimer
 from notifications.delivering.digest_items import recheck_digest_items
+from notifications.delivering.groups import ClaimedDelivery, Group
 from notifications.delivering.outcome_writer import OutcomeWriter
+from notifications.delivering.pending_groups import PendingGroups
 from notifications.delivering.providers.choice import Provider, Providers
 from notifications.delivering.rate_limiter import apply_limits
 from notifications.delivering.recheck import recheck_claimed, recheck_quiet_hours
-from notifications.delivering.session import ClaimedDelivery, Group, Session, Stop, never
+from notifications.delivering.session import Session, Stop, never
 from notifications.delivering.workers.heartbeat import HeartbeatThread
 from notifications.delivering.workers.outage_log import OUTAGE_LOG
 from notifications.models import Delivery
@@ -38,6 +40,8 @@ from notifications.outcomes import Reason
 
 logger = logging.getLogger("notifications.dispatch")
 
+BESIDE_REST_SECONDS = 0.5
+"""How long a relief thread claims nothing of a channel some of whose deliveries wait for a slow provider."""
 RECHECK_QUIET_HOURS_AFTER = timedelta(seconds=1)
 """A group that begins this long after the gates have decided is checked for quiet hours again."""
 
@@ -50,17 +54,23 @@ class Dispatcher:
     :param stop: called between groups, and between the messages of a group if the channel is ``one_by_one``. When it
         returns True, the deliveries that are claimed but not begun are given back.
     :param heartbeat: the heartbeat of the process. Without one, only the leases show that the thread is alive.
+    :param pending: the groups of this thread as other threads of the worker see them, by default as no other does.
     """
 
     def __init__(
-        self, batch_size: int | None = None, stop: Callable[[], bool] = never, heartbeat: HeartbeatThread | None = None
+        self,
+        batch_size: int | None = None,
+        stop: Callable[[], bool] = never,
+        heartbeat: HeartbeatThread | None = None,
+        pending: PendingGroups | None = None,
     ) -> None:
         self.batch_size = batch_size or conf.current().batch_size
         self.stop = stop if isinstance(stop, Stop) else Stop(stop)
         writer = OutcomeWriter(heartbeat)
         providers = Providers(writer.using)
-        claimer = Claimer(writer, providers, self.batch_size)
-        self.session = Session(writer.using, self.stop, writer, providers, claimer)
+        pending = pending or PendingGroups()
+        claimer = Claimer(writer, providers, self.batch_size, pending)
+        self.session = Session(writer.using, self.stop, writer, providers, claimer, pending)
 
     def run_until_idle(self, notification_ids: Sequence[int] = (), limit: int | None = None) -> Tally:
         """Run batches until nothing is ready, ``stop`` returns True, or ``limit`` deliveries have been claimed."""
@@ -114,30 +124,30 @@ class Dispatcher:
 
     def _process_batch(self, claimed: list[Delivery], now: datetime) -> None:
         session = self.session
-        all_begun = failed = False
-        groups: list[Group] = []
+        pending, has_started, failed = session.pending, False, False
         began = time.monotonic()
         try:
             claimed = Delivery.objects.using(session.using).with_notifications(claimed)
             sendable = recheck_claimed(claimed, session, now)
             if any(map(attrgetter("delivery.notification.digest_kind"), sendable)):
                 sendable = recheck_digest_items(sendable, session, now)
-            groups = self._choose_providers(sendable, now)
-            while groups and not session.stop() and session.writer.can_continue():
-                self._deliver(groups[0])
-                del groups[0]
+            pending.start(self._choose_providers(sendable, now))
+            has_started = True
+            while not session.stop() and session.writer.can_continue() and (group := pending.take_next()):
+                self._deliver(group)
+                pending.finish_group()
                 if session.claimer.size.is_overdue(len(claimed), time.monotonic() - began):
                     break
-            all_begun = not groups
         except Error:
             failed = True
             raise
         finally:
             # The batch ended early: it was stopped, failed or took too long. Deliveries that were begun are no longer
             # claimed and keep their state; the others are given back without a strike.
-            if not all_begun:
+            unfinished = pending.end()
+            if unfinished or not has_started:
                 session.writer.give_back(claimed, later=failed)
-                for group in [] if failed else groups:
+                for group in [] if failed else unfinished:
                     self._end_probe(group)
 
     def _choose_providers(self, sendable: Sequence[ClaimedDelivery], now: datetime) -> list[Group]:
@@ -147,14 +157,19 @@ class Dispatcher:
         """
         chosen: dict[tuple[Any, ...], tuple[Provider, list[ClaimedDelivery]]] = {}
         waiting = []
+        excluded = self.session.pending.list_excluded()
         for item in sendable:
-            provider = self.session.providers.choose(item.delivery, now)
+            provider = self.session.providers.choose(item.delivery, now, excluded)
             if provider is None:
                 waiting.append(item.delivery)
             else:
                 key = provider.key, provider.as_probe, item.delivery.needs_trial
                 chosen.setdefault(key, (provider, []))[1].append(item)
         self.session.writer.give_back(waiting)
+        if excluded:
+            # Others of their channel have a provider, so that the next claim would take these again.
+            for delivery in waiting:
+                self.session.claimer.rest_channel(delivery.channel, now, BESIDE_REST_SECONDS, 0.0)
         groups = []
         for (_, as_probe, is_trial), (provider, items) in chosen.items():
             size = 1 if as_probe or is_trial else provider.channel_class.group_size
@@ -207,6 +222,17 @@ class Dispatcher:
             logger.exception("Delivery %s cannot be stored.", first.pk)
             outcome = build_dead_letter(first, Reason.RENDERING, f"{type(error).__name__}: {error}")
             session.writer.count(session.writer.write(Outcomes([outcome], session.writer.now())))
+
+    def give_back_waiting(self) -> bool:
+        """Give back what waits for other threads behind slow providers. Return whether there was anything."""
+        groups = self.session.pending.busy.take_waiting()
+        rows = [delivery for group in groups for delivery in group.deliveries]
+        if rows and self.session.writer.heartbeat:
+            self.session.writer.heartbeat.stop_renewing([row.pk for row in rows])
+        self.session.writer.give_back(rows)
+        for group in groups:
+            self._end_probe(group)
+        return bool(rows)
 
     def get_rest_seconds(self) -> float | None:
         """Return the seconds until a delivery that waits for a provider may be claimed; None if none waits."""

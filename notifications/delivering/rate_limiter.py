@@ -9,6 +9,7 @@ from datetime import datetime
 
 from notifications import conf
 from notifications.core.rates import Rate
+from notifications.delivering.groups import ClaimedDelivery, Group
 from notifications.delivering.limits import (
     TokenGrant,
     TokenRequest,
@@ -18,7 +19,7 @@ from notifications.delivering.limits import (
     take_tokens,
 )
 from notifications.delivering.recheck import apply_decisions
-from notifications.delivering.session import ClaimedDelivery, Group, Session
+from notifications.delivering.session import Session
 from notifications.events import NotificationPriority
 from notifications.outcomes import Reason
 

@@ -9,8 +9,9 @@ from django.db import transaction
 from notifications.core.rules import log_text
 from notifications.delivering.attempt_outcomes import Outcomes, Tally, build_dead_letter, build_drop_row
 from notifications.delivering.fallback import queue_to_account_address
+from notifications.delivering.groups import ClaimedDelivery, Group
 from notifications.delivering.outcome_writer import send_outcome_signal
-from notifications.delivering.session import ClaimedDelivery, Group, Session
+from notifications.delivering.session import Session
 from notifications.delivering.turns import make_next_channels_due
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.models import Delivery, Notification, NotificationLog, Suppression

@@ -1,15 +1,12 @@
 """What the steps of one worker thread share and pass on."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 
 from notifications.delivering.claim import Claimer
 from notifications.delivering.outcome_writer import OutcomeWriter
-from notifications.delivering.providers.choice import Provider, Providers
-from notifications.events import NotificationEvent
-from notifications.models import Delivery
-from notifications.sending.gates import Person
+from notifications.delivering.pending_groups import PendingGroups
+from notifications.delivering.providers.choice import Providers
 
 
 def never() -> bool:
@@ -35,35 +32,11 @@ class Stop:
 
 @dataclass(frozen=True)
 class Session:
-    """The database, claims, providers and writer of one worker thread, which keeps them from batch to batch."""
+    """The database, claims, providers, writer and groups of one worker thread, which keeps them from batch to batch."""
 
     using: str
     stop: Stop
     writer: OutcomeWriter
     providers: Providers
     claimer: Claimer
-
-
-@dataclass(frozen=True)
-class ClaimedDelivery:
-    """A claimed delivery that may be sent, its event and its recipient."""
-
-    delivery: Delivery
-    event: NotificationEvent
-    person: Person
-
-
-@dataclass
-class Group:
-    """Deliveries that one provider gets in one call.
-
-    :param rechecked_at: when the gates last decided about the deliveries.
-    """
-
-    provider: Provider
-    items: Sequence[ClaimedDelivery]
-    rechecked_at: datetime
-
-    @property
-    def deliveries(self) -> list[Delivery]:
-        return [item.delivery for item in self.items]
+    pending: PendingGroups

@@ -9,7 +9,7 @@ import json
 import random
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -106,9 +106,15 @@ class Providers:
         self._unwritten_health: defaultdict[str, list[tuple[bool, float]]] = defaultdict(list)
         self._health_written_at: dict[str, float] = {}
 
-    def choose(self, delivery: Delivery, now: datetime) -> Provider | None:
-        """Return the provider for a delivery, or None if no provider of its channel may be tried now."""
+    def choose(self, delivery: Delivery, now: datetime, excluded: Set[str] = frozenset()) -> Provider | None:
+        """Return the provider for a delivery, or None if no provider of its channel may be tried now.
+
+        :param excluded: circuit keys of providers that must wait. Only providers that are as good are used instead.
+        """
         candidates = list_providers(delivery.channel)
+        if excluded:
+            best = self._find_best(self._in_order(candidates, delivery), delivery.list_tried_providers())
+            return next((provider for provider in best if provider.key not in excluded), None)
         if len(candidates) == 1 and candidates[0].key not in self.breaker.circuits:
             return candidates[0]
         # A delivery that was refused before is a bad probe. It is none if a provider with a closed circuit can take it.
@@ -140,6 +146,20 @@ class Providers:
             if self._may_be_tried(channel, now)
             and not any(self.breaker.is_closed(provider.key) for provider in list_providers(channel))
         }
+
+    def list_channels_without(self, excluded: Set[str]) -> set[str]:
+        """Return the channels whose best providers are all excluded, or that have no provider with a closed circuit."""
+        return {
+            channel
+            for channel in conf.current().enabled_channels
+            if all(provider.key in excluded for provider in self._find_best(list_providers(channel)))
+        }
+
+    def _find_best(self, providers: Sequence[Provider], tried: Sequence[str] = ()) -> list[Provider]:
+        """Return those of the providers with closed circuits that share the best rank; untried ones are better."""
+        closed = [provider for provider in providers if self.breaker.is_closed(provider.key)]
+        best = min(((one.name in tried, one.conf.rank) for one in closed), default=None)
+        return [one for one in closed if (one.name in tried, one.conf.rank) == best]
 
     def get_tried_providers(self, provider: Provider, delivery: Delivery, now: datetime) -> str:
         """Return ``Delivery.tried_providers`` if this provider fails; empty if none is left to try in this round."""

@@ -94,6 +94,12 @@ class HeartbeatThread:
             with self._lock:
                 del self._renewed[thread]
 
+    def stop_renewing(self, ids: Iterable[int]) -> None:
+        """Renew the leases of these deliveries no more, because they are taken from the thread that has them."""
+        taken = frozenset(ids)
+        with self._lock:
+            self._renewed = {thread: held - taken for thread, held in self._renewed.items()}
+
     def active_ids(self) -> frozenset[int]:
         """Return the deliveries that threads of this process work on or have unwritten outcomes of.
 

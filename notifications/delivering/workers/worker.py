@@ -22,10 +22,12 @@ from notifications.core.connections import (
 from notifications.core.databases import is_outage
 from notifications.delivering.attempt_outcomes import Tally
 from notifications.delivering.dispatcher import Dispatcher
+from notifications.delivering.pending_groups import PendingGroups
 from notifications.delivering.session import Stop
 from notifications.delivering.workers.heartbeat import HeartbeatThread
 from notifications.delivering.workers.outage_log import OUTAGE_LOG
 from notifications.delivering.workers.periodic_tasks import Scheduler
+from notifications.delivering.workers.relief import Relief
 from notifications.delivering.workers.rescue import Rescuer
 from notifications.delivering.workers.wake_up import STOP_CHECK_INTERVAL, Waker
 from notifications.models import Delivery
@@ -74,6 +76,7 @@ class Worker:
         self.scheduler = Scheduler(self.using, self.is_stopping)
         self._wake_events = [threading.Event() for _ in range(self.threads)]
         self._lock = threading.Lock()
+        self.relief = Relief(self)
 
     def stop(self) -> None:
         """Stop at the next message, or group of messages, and give back the claims that are not begun.
@@ -120,7 +123,7 @@ class Worker:
         heartbeat = HeartbeatThread()
         if not self._register(heartbeat):
             return self.tally
-        with heartbeat, self._interrupt_after_stop():
+        with heartbeat, self._interrupt_after_stop(), self.relief.run(heartbeat):
             self.rescuer.heartbeat = heartbeat
             threads = [
                 threading.Thread(target=self._drain_until_stopped, args=(event, heartbeat))
@@ -134,7 +137,7 @@ class Worker:
                     self._supervise()
             finally:
                 self.stop()
-                self._wake_all()
+                self.wake_all()
                 for thread in threads:
                     thread.join()
         # This thread has rescued deliveries on its own connection.
@@ -160,22 +163,31 @@ class Worker:
             self._drain_once(Dispatcher(self.batch_size, self.stop_state))
             return
         with HeartbeatThread() as heartbeat, self._interrupt_after_stop():
-            threads = [
-                threading.Thread(target=self._drain_in_thread, args=(heartbeat,)) for _ in range(self.threads - 1)
-            ]
+            self._drain_side_by_side(heartbeat)
+            while self.relief.has_worked and not self.is_stopping():
+                # A relief thread may have given back deliveries after the others had found nothing more.
+                self._drain_side_by_side(heartbeat)
+
+    def _drain_side_by_side(self, heartbeat: HeartbeatThread) -> None:
+        threads = [threading.Thread(target=self._drain_in_thread, args=(heartbeat,)) for _ in range(self.threads - 1)]
+        with self.relief.run(heartbeat):
             for thread in threads:
                 thread.start()
             try:
-                self._drain_once(Dispatcher(self.batch_size, self.stop_state, heartbeat))
+                self._drain_once(self.make_dispatcher(heartbeat))
             finally:
                 for thread in threads:
                     thread.join()
+
+    def make_dispatcher(self, heartbeat: HeartbeatThread, pending: PendingGroups | None = None) -> Dispatcher:
+        pending = pending or PendingGroups(self.relief.busy)
+        return Dispatcher(self.batch_size, self.stop_state, heartbeat, pending)
 
     def _drain(self, dispatcher: Dispatcher) -> None:
         try:
             while not self.is_stopping():
                 claimed, tally = dispatcher.run_batch()
-                self._add_to_tally(tally)
+                self.add_to_tally(tally)
                 if claimed:
                     continue
                 rest = dispatcher.get_rest_seconds()
@@ -193,23 +205,23 @@ class Worker:
         try:
             self._drain(dispatcher)
         finally:
-            self._close(dispatcher)
+            self.close_dispatcher(dispatcher)
 
-    def _close(self, dispatcher: Dispatcher) -> None:
+    def close_dispatcher(self, dispatcher: Dispatcher) -> None:
         left = dispatcher.close(conf.current().stop_seconds)
         # This includes outcomes that were written after an error, and outcomes in a file.
-        self._add_to_tally(dispatcher.session.writer.take_tally())
+        self.add_to_tally(dispatcher.session.writer.take_tally())
         with self._lock:
             self.outcomes_in_files += left
 
-    def _add_to_tally(self, tally: Tally) -> None:
+    def add_to_tally(self, tally: Tally) -> None:
         with self._lock:
             self.tally += tally
         self.on_progress(tally)
 
     def _drain_in_thread(self, heartbeat: HeartbeatThread) -> None:
         try:
-            self._drain_once(Dispatcher(self.batch_size, self.stop_state, heartbeat))
+            self._drain_once(self.make_dispatcher(heartbeat))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - it is logged
             self.errors += 1
             OUTAGE_LOG.report_failure(logger, error, "A worker thread failed.")
@@ -242,7 +254,7 @@ class Worker:
 
     def _drain_until_stopped(self, wake: threading.Event, heartbeat: HeartbeatThread) -> None:
         allow_interrupts(self.using)
-        dispatcher = Dispatcher(self.batch_size, self.stop_state, heartbeat)
+        dispatcher = self.make_dispatcher(heartbeat)
         while not self.is_stopping():
             try:
                 self._drain(dispatcher)
@@ -254,7 +266,7 @@ class Worker:
                 return_connections_to_pools()
                 wake.wait(self.idle)
                 wake.clear()
-        self._close(dispatcher)
+        self.close_dispatcher(dispatcher)
         connections.close_all()
 
     def _supervise(self) -> None:
@@ -269,12 +281,13 @@ class Worker:
                 self._back_off(error, "Waiting for commits failed. The worker tries again in %s seconds.")
                 waker.close()
                 waker = Waker()
-            self._wake_all()
+            self.wake_all()
         waker.close()
 
-    def _wake_all(self) -> None:
+    def wake_all(self) -> None:
         for event in self._wake_events:
             event.set()
+        self.relief.wake()
 
     def _back_off(self, error: BaseException, message: str) -> None:
         self.errors += 1
