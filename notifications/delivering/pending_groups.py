@@ -12,7 +12,7 @@ from weakref import WeakSet
 from notifications.delivering.groups import Group
 
 SLOW_SECONDS = 0.15
-"""A provider that has a group for longer than this is slow, until it takes less for one."""
+"""A provider that has a group for longer than this is slow, and afterwards for as long again as it had the group."""
 
 
 class BusyProviders:
@@ -20,8 +20,7 @@ class BusyProviders:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.slow: frozenset[str] = frozenset()
-        """The circuit keys of the slow providers."""
+        self._slow_until: dict[str, float] = {}
         self.is_sending = threading.Event()
         """Set when a provider gets a group. The thread that looks for slow providers clears it."""
         self._threads: WeakSet[PendingGroups] = WeakSet()
@@ -30,13 +29,17 @@ class BusyProviders:
         with self.lock:
             self._threads.add(thread)
 
-    def find_slow(self) -> int:
-        """Note which providers are slow now, and return the number of threads that wait for them."""
+    def count_behind(self) -> int:
+        """Return the number of threads that wait for slow providers."""
         with self.lock:
             now = time.monotonic()
-            waiting = [thread for thread in self._threads if thread.is_behind(now)]
-            self.slow |= {thread.provider_key for thread in waiting}
-        return len(waiting)
+            return sum(thread.is_behind(now) for thread in self._threads)
+
+    def list_slow(self) -> frozenset[str]:
+        """Return the circuit keys of the slow providers. Call this with the lock."""
+        now = time.monotonic()
+        behind = {thread.provider_key for thread in self._threads if thread.is_behind(now)}
+        return frozenset(behind.union(key for key, until in self._slow_until.items() if now < until))
 
     def clear_if_unused(self) -> None:
         """Clear :attr:`is_sending` if no provider has a group now."""
@@ -48,9 +51,12 @@ class BusyProviders:
 
     def note_duration(self, key: str, seconds: float) -> None:
         """Note how long a provider has had a group."""
-        if (seconds > SLOW_SECONDS) != (key in self.slow):
+        if seconds > SLOW_SECONDS:
             with self.lock:
-                self.slow = self.slow | {key} if seconds > SLOW_SECONDS else self.slow - {key}
+                self._slow_until[key] = time.monotonic() + seconds
+        elif key in self._slow_until:
+            with self.lock:
+                self._slow_until.pop(key, None)
 
     def take_waiting(self) -> list[Group]:
         """Take the groups that wait behind slow providers and are for other providers."""
@@ -63,10 +69,12 @@ class BusyProviders:
         others = (thread for thread in self._threads if thread.is_relief and thread is not asking)
         return frozenset(thread.provider_key for thread in others if thread.provider_key)
 
-    def is_relieving(self) -> bool:
-        """Return whether a relief thread has a group now."""
+    def may_change(self) -> bool:
+        """Return whether a relief thread may soon deliver to a provider that it must leave out now."""
         with self.lock:
-            return any(thread.is_relief and thread.provider_key for thread in self._threads)
+            now = time.monotonic()
+            is_relieved = any(thread.is_relief and thread.provider_key for thread in self._threads)
+            return is_relieved or any(now < until for until in self._slow_until.values())
 
 
 class PendingGroups:
@@ -92,20 +100,19 @@ class PendingGroups:
         if not self.is_relief:
             return frozenset()
         with self.busy.lock:
-            return self.busy.slow | self.busy.find_relieved(self)
+            return self.busy.list_slow() | self.busy.find_relieved(self)
 
     def start(self, groups: Sequence[Group]) -> None:
         """Start a batch. Slow providers get their groups last, except urgent ones."""
-        slow = self.busy.slow
         with self.busy.lock:
             self._groups = list(groups)
-            if slow:
+            if len(groups) > 1 and (slow := self.busy.list_slow()):
                 self._groups.sort(key=lambda group: group.provider.key in slow and not group.is_urgent)
 
     def take_next(self) -> Group | None:
         """Return the next group that this thread may begin, which then is the one that was begun."""
         with self.busy.lock:
-            excluded = self.busy.slow | self.busy.find_relieved(self) if self.is_relief else ()
+            excluded = self.busy.list_slow() | self.busy.find_relieved(self) if self.is_relief else ()
             for position, group in enumerate(self._groups):
                 if group.provider.key not in excluded:
                     self._begun, self.provider_key = self._groups.pop(position), group.provider.key

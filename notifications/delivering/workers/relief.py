@@ -1,10 +1,10 @@
 """Threads that deliver beside those whose provider takes long, so that a provider that hangs delays no other.
 
 A thread of the worker waits until its provider has answered. While threads wait for longer than
-:data:`~notifications.delivering.pending_groups.SLOW_SECONDS`, as many relief threads deliver to the other providers,
-up to the number of threads of the worker. They first give back the groups that wait behind the slow provider, and claim
-what is ready for the others. They connect outside of connection pools, because the threads that wait keep the
-connections of the pool. After a while without a slow provider they end.
+:data:`~notifications.delivering.pending_groups.SLOW_SECONDS`, as many relief threads deliver to the other providers, up
+to the number of threads of the worker, and up to two if it has one. They give back the groups that wait behind the slow
+provider, and claim what is ready for the others. They connect outside of connection pools, because the threads that
+wait keep the connections of the pool. After a while without a slow provider they end.
 """
 
 import logging
@@ -28,8 +28,10 @@ logger = logging.getLogger("notifications.worker")
 CHECK_SECONDS = 0.05
 LINGER_SECONDS = 10.0
 """How long a relief thread waits for the next slow provider before it ends."""
-RELIEVED_POLL_SECONDS = 0.1
-"""The pause between two claims while another relief thread has a provider that this thread must leave to it."""
+SHORT_POLL_SECONDS = 0.1
+"""The pause between two claims while a provider that the thread leaves out may soon be free again."""
+MIN_THREADS = 2
+"""With two relief threads, the others are not delayed by two providers that hang at the same time."""
 POLL_SHARE = 5
 """A pause after a claim that found nothing is at least so many times as long as the claim took."""
 
@@ -63,7 +65,7 @@ class Relief:
         self.has_worked = False
         """Whether a relief thread has delivered since :meth:`run` began. It may have given back deliveries."""
         self._ended = threading.Event()
-        self._wake_events = [threading.Event() for _ in range(crew.threads)]
+        self._wake_events = [threading.Event() for _ in range(max(MIN_THREADS, crew.threads))]
         self._threads: dict[int, threading.Thread] = {}
         self._slow_count = 0
 
@@ -95,7 +97,7 @@ class Relief:
             # Costs nothing while no provider has a group.
             self.busy.is_sending.wait()
             self._ended.wait(CHECK_SECONDS)
-            before, self._slow_count = self._slow_count, self.busy.find_slow()
+            before, self._slow_count = self._slow_count, self.busy.count_behind()
             if not self._slow_count:
                 self.busy.clear_if_unused()
                 continue
@@ -159,4 +161,4 @@ class Relief:
         # With many deliveries of a slow channel, a claim of the others takes long.
         self._ended.wait(min(POLL_SHARE * (time.monotonic() - began), self.crew.idle))
         dispatcher.release_connections()
-        wake.wait(RELIEVED_POLL_SECONDS if self.busy.is_relieving() else self.crew.idle)
+        wake.wait(SHORT_POLL_SECONDS if self.busy.may_change() else self.crew.idle)
