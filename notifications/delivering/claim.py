@@ -150,6 +150,8 @@ class Claimer:
         blocked = self._paused | self._unavailable
         if self.pending.is_relief:
             blocked |= self.providers.list_channels_without(self.pending.list_excluded())
+            if blocked.issuperset(conf.current().enabled_channels):
+                return None
         for channel, until in self._resting.items():
             if now < until:
                 blocked |= {channel}

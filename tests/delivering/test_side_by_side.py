@@ -237,7 +237,7 @@ def test_a_stop_gives_back_what_relief_threads_have_not_begun(configure, gateway
     assert states["sent"] == len(gateways.list_arrived())
 
 
-def test_a_relief_thread_that_fails_is_replaced(configure, gateways, watching, monkeypatch, caplog):
+def test_a_relief_thread_continues_after_an_error(configure, gateways, watching, monkeypatch, caplog):
     configure()
     failures = [OperationalError("no connection is left"), ValueError("a bug")]
     original = Dispatcher.give_back_waiting

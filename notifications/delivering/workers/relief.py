@@ -117,23 +117,22 @@ class Relief:
         return self._ended.is_set() or self.crew.is_stopping()
 
     def _run_thread(self, number: int, heartbeat: HeartbeatThread) -> None:
-        try:
-            with use_own_connections():
-                allow_interrupts(self.crew.using)
-                dispatcher = self.crew.make_dispatcher(heartbeat, PendingGroups(self.busy, is_relief=True))
+        with use_own_connections():
+            allow_interrupts(self.crew.using)
+            dispatcher = self.crew.make_dispatcher(heartbeat, PendingGroups(self.busy, is_relief=True))
+            is_needed = True
+            while is_needed:
                 try:
-                    while self._wait_until_needed(number, dispatcher):
+                    if is_needed := self._wait_until_needed(number, dispatcher):
                         self._deliver(dispatcher, self._wake_events[number])
-                finally:
-                    self.crew.close_dispatcher(dispatcher)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - it is logged
-            self.crew.errors += 1
-            message = "A relief thread of the worker failed. Another one starts if a provider is still slow."
-            OUTAGE_LOG.report_failure(logger, error, message)
-            connections.close_all()
-            self._ended.wait(self.crew.error_pause)
-        finally:
-            connections.close_all()
+                except (Exception, SystemExit) as error:  # noqa: BLE001 - it is logged
+                    self.crew.errors += 1
+                    message = "A relief thread of the worker failed. It continues in %s seconds."
+                    OUTAGE_LOG.report_failure(logger, error, message, self.crew.error_pause)
+                    connections.close_all()
+                    self._ended.wait(self.crew.error_pause)
+            self.crew.close_dispatcher(dispatcher)
+        connections.close_all()
 
     def _wait_until_needed(self, number: int, dispatcher: Dispatcher) -> bool:
         """Wait until more threads wait for slow providers than relief threads before this one. Return False to end."""
@@ -142,7 +141,9 @@ class Relief:
         until = time.monotonic() + LINGER_SECONDS
         while self._slow_count <= number and not self._is_ending():
             if (left := until - time.monotonic()) <= 0:
-                return False
+                # After an outage of the database it keeps outcomes, which this writes.
+                dispatcher.release_connections()
+                return bool(dispatcher.session.writer.unwritten_ids())
             self._wake_events[number].wait(left)
             self._wake_events[number].clear()
         return not self._is_ending()

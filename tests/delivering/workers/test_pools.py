@@ -143,6 +143,24 @@ def test_alarms_overtake_five_thousand_other_deliveries(tmp_path, through, how, 
     assert "Traceback" not in output
 
 
+def test_a_pool_of_two_is_enough_while_both_threads_wait_for_a_slow_provider(tmp_path, through):
+    users = UserFactory.create_batch(20)
+    with smtp_ledger(tmp_path / "ledger", seconds=1.5) as port:
+        more = through({"OPTIONS": {"pool": {"min_size": 1, "max_size": 2}}}, False)
+        worker = start("dispatch_notifications", "--watch", port=port, KLAXON_DATABASE_MORE=more)
+        try:
+            NotificationManager.send(ShopEvents.NEWSLETTER, users)
+            until(lambda: Delivery.objects.filter(channel="email", state="sending").count() > 10)
+            NotificationManager.send(ShopEvents.ORDER_REFUSED, users, None, {})
+            until(lambda: not Delivery.objects.filter(channel="log").exclude(state="sent").exists(), seconds=5)
+            assert Delivery.objects.filter(channel="email", state="sending").exists()
+            worker.send_signal(signal.SIGTERM)
+            output = finished(worker, timeout=30)
+        finally:
+            worker.kill()
+    assert "Traceback" not in output
+
+
 @NEEDS_PGBOUNCER
 def test_an_idle_worker_behind_pgbouncer_polls_faster_than_its_idle_time(tmp_path, through):
     users = UserFactory.create_batch(20)
