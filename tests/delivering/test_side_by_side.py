@@ -27,6 +27,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 NAMES = ("alpha", "beta", "gamma", "delta", "omega")
 HEALTHY = NAMES[1:]
+TIMEOUT = 5.0
 BACKEND = f"{GatewayChannel.__module__}.{GatewayChannel.__name__}"
 
 
@@ -126,7 +127,7 @@ def measure(gateways, users):
 
 
 def test_the_others_are_as_fast_beside_a_provider_that_hangs(configure, gateways, watching):
-    configure(timeout=1.0)
+    configure(timeout=TIMEOUT)
     users = UserFactory.create_batch(100)
     watching()
     until(lambda: threading.active_count() > 3)
@@ -137,9 +138,10 @@ def test_the_others_are_as_fast_beside_a_provider_that_hangs(configure, gateways
         seconds = measure(gateways, users[:50] if not hanging else users[50:])
         figures[name] = {share: round(seconds[ceil(share * len(seconds)) - 1], 3) for share in (0.5, 0.99, 1)}
     print(connection.vendor, figures)
-    # A hang takes a second. Before, the others waited for it.
-    assert figures["one hangs"][0.99] < figures["all answer"][0.99] + 0.7, figures
-    assert figures["one hangs"][0.5] < 0.3, figures
+    usual, beside = figures["all answer"], figures["one hangs"]
+    # Without relief, the others wait for at least one time-out. A machine under load makes both slower.
+    assert beside[0.99] < max(TIMEOUT / 2, 4 * usual[0.99]), figures
+    assert beside[0.5] < max(TIMEOUT / 5, 4 * usual[0.5]), figures
 
 
 @pytest.mark.parametrize("threads", [1, 2])
