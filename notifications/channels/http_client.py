@@ -122,11 +122,11 @@ class HTTPClient:
                 raise HTTPFailure(Failure.INVALID, str(error)) from None
             except (OSError, ValueError, HTTPException, self._watched.http_errors.HTTPError) as error:
                 # The errors of requests are OSErrors. Their texts contain the URL.
-                raise _describe(error, request, call) from None
+                raise self._describe(error, request, call) from None
             try:
                 if call.is_late:
                     # Headers that were cut off look as if they had ended.
-                    raise _describe(TimeoutError(), request, call)
+                    raise self._describe(TimeoutError(), request, call)
                 return self._read(response, call)
             finally:
                 response.close()
@@ -167,29 +167,39 @@ class HTTPClient:
             is_complete = False
         if len(body) > self._limit or call.is_late:
             is_complete = False
-        if not is_complete:
+        if not is_complete or response.status_code < 200:
             # The rest of the body must not become the beginning of the next answer.
             response.raw.close()
         return HTTPResponse(
             response.status_code, response.reason or "", response.headers, bytes(body[: self._limit]), is_complete
         )
 
+    def _describe(self, error: Exception, request: HTTPRequest, call: Any) -> HTTPFailure:
+        """Return what is known about a request without an answer. Texts of requests contain the whole URL."""
+        host = _find_host(request.url)
+        if isinstance(error, self._watched.requests.exceptions.InvalidProxyURL):
+            # The message is not to blame. Nothing of the proxy's URL is shown, because it can contain a password.
+            fault = "the proxy in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY is not a valid http:// or https:// URL"
+            return HTTPFailure(Failure.UNREACHABLE, f"There is no connection to {host}: {fault}.")
+        if isinstance(error, ValueError) and not call.handed_over:
+            return HTTPFailure(Failure.INVALID, f"The URL or a header is invalid ({type(error).__name__}).")
+        cause = _find_cause(error)
+        if not call.handed_over:
+            return HTTPFailure(Failure.UNREACHABLE, f"There is no connection to {host}{cause}.")
+        if call.is_late or "timed out" in cause:
+            return HTTPFailure(Failure.SILENCE, f"{host} did not answer in time.")
+        return HTTPFailure(Failure.LOST, f"{host} closed the connection without an answer{cause}.")
+
 
 def _leave_alone(request: Any) -> Any:
     return request
 
 
-def _describe(error: Exception, request: HTTPRequest, call: Any) -> HTTPFailure:
-    """Return what is known about a request without an answer. Texts of requests contain the whole URL."""
-    if isinstance(error, ValueError) and not call.handed_over:
-        return HTTPFailure(Failure.INVALID, f"The URL or a header is invalid ({type(error).__name__}).")
-    host = urlsplit(request.url).hostname or ""
-    cause = _find_cause(error)
-    if not call.handed_over:
-        return HTTPFailure(Failure.UNREACHABLE, f"There is no connection to {host}{cause}.")
-    if call.is_late or "timed out" in cause:
-        return HTTPFailure(Failure.SILENCE, f"{host} did not answer in time.")
-    return HTTPFailure(Failure.LOST, f"{host} closed the connection without an answer{cause}.")
+def _find_host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _find_cause(error: BaseException) -> str:

@@ -8,6 +8,7 @@ import logging
 import os
 import socket
 import threading
+from http.client import HTTPResponse, parse_headers
 from time import monotonic
 from typing import Any
 
@@ -18,6 +19,7 @@ _adapters: Any = import_optional("requests.adapters")
 _pools: Any = import_optional("urllib3.connectionpool")
 _connections: Any = import_optional("urllib3.connection")
 _sockets: Any = import_optional("urllib3.util.connection")
+_urls: Any = import_optional("urllib3.util.url")
 http_errors: Any = import_optional("urllib3.exceptions")
 
 _thread = threading.local()
@@ -82,9 +84,50 @@ def get_call() -> Call | None:
     return getattr(_thread, "call", None)
 
 
+def _find_addresses(host: str, port: int, seconds: float) -> list[Any]:
+    """Return what ``getaddrinfo()`` returns.
+
+    It has no timeout of its own, so it runs in a thread that is left alone at the deadline.
+
+    :raises TimeoutError, socket.gaierror, UnicodeError: if there is no address.
+    """
+    found: list[Any] = []
+
+    def find() -> None:
+        try:
+            found.append(socket.getaddrinfo(host, port, _sockets.allowed_gai_family(), socket.SOCK_STREAM))
+        except (OSError, UnicodeError) as error:
+            found.append(error)
+
+    thread = threading.Thread(target=find, name="klaxon-address", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not found:
+        raise TimeoutError("its address was not found in time")
+    if isinstance(found[0], Exception):
+        raise found[0]
+    addresses: list[Any] = found[0]
+    return addresses
+
+
+class _Response(HTTPResponse):
+    """An answer of ``http.client``, which takes each interim answer but 100 for the final one (RFC 9110, 15.2).
+
+    The final answer would then become that to the next request.
+    """
+
+    def _read_status(self) -> tuple[Any, int, str]:
+        while True:
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if not 101 < status < 200:
+                return version, status, reason
+            parse_headers(self.fp)
+
+
 class _WatchedConnection:
     """A mixin for connections of urllib3."""
 
+    response_class = _Response
     sock: Any
     _is_connecting = False
 
@@ -111,8 +154,8 @@ class _WatchedConnection:
         if call is None:
             return super()._new_conn()  # type: ignore[misc]
         try:
-            found = socket.getaddrinfo(self._dns_host, self.port, _sockets.allowed_gai_family(), socket.SOCK_STREAM)
-        except (socket.gaierror, UnicodeError) as error:
+            found = _find_addresses(self._dns_host, self.port, call.remaining)
+        except (OSError, UnicodeError) as error:
             raise http_errors.NewConnectionError(self, f"The host is unknown: {error}") from error
         failure: OSError | None = None
         for _family, _kind, _protocol, _name, address in found:
@@ -127,6 +170,8 @@ class _WatchedConnection:
                 failure = error
             else:
                 call.watch(connected)
+                # TLS, and a long request, may take all the time that is left.
+                connected.settimeout(call.remaining)
                 return connected
         raise http_errors.NewConnectionError(self, str(failure or "The connection took too long.")) from failure
 
@@ -150,12 +195,29 @@ class _HTTPSPool(_pools.HTTPSConnectionPool):
 _POOLS = {"http": _HTTPPool, "https": _HTTPSPool}
 
 
+def _is_usable_proxy(proxy: str) -> bool:
+    """Return whether the URL of a proxy is valid, and that of an HTTP proxy."""
+    try:
+        parts = _urls.parse_url(requests.utils.prepend_scheme_if_needed(proxy, "http"))
+    except (ValueError, TypeError):
+        # requests raises a TypeError for a user name without a host.
+        return False
+    return bool(parts.host) and parts.scheme in _POOLS
+
+
 class WatchedAdapterMixin:
     """A mixin for adapters of requests, whose connections are then watched."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)  # type: ignore[misc]
         self.poolmanager.pool_classes_by_scheme = _POOLS  # type: ignore[attr-defined]
+
+    def get_connection_with_tls_context(self, request: Any, verify: Any, proxies: Any = None, cert: Any = None) -> Any:
+        proxy = requests.utils.select_proxy(request.url, proxies)
+        # requests would also take a SOCKS proxy, but its connections could not be watched.
+        if proxy and not _is_usable_proxy(proxy):
+            raise requests.exceptions.InvalidProxyURL
+        return super().get_connection_with_tls_context(request, verify, proxies, cert)  # type: ignore[misc]
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
         manager = super().proxy_manager_for(*args, **kwargs)  # type: ignore[misc]

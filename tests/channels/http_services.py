@@ -33,6 +33,7 @@ class Answer:
     """An answer, or a way to fail: ``close``, ``cut`` (in the body), ``silence``, ``drip`` (headers), ``endless``.
 
     ``answer_then_close`` answers and closes the connection, which a client wants to keep.
+    ``interim`` is the way to send an interim answer (103) before it.
     """
 
     status: int = 200
@@ -103,6 +104,12 @@ class _Handler(BaseHTTPRequestHandler):
         # Without the header that would announce it.
         self._answer(answer, service)
         self.close_connection = True
+
+    def _interim(self, answer, service):
+        self.connection.sendall(b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n")
+        # The client must not take what follows for the answer to its next request.
+        service.stopped.wait(DRIP_SECONDS)
+        self._answer(answer, service)
 
     def _close(self, answer, service):
         self.close_connection = True

@@ -1,7 +1,9 @@
 """Requests with a total deadline and a limit, and channels whose provider has an HTTP API."""
 
+import contextlib
 import gzip
 import logging
+import socket
 import ssl
 import threading
 import time
@@ -74,6 +76,47 @@ def test_a_server_that_is_too_slow_is_left_at_the_deadline(client, service, way)
     assert seconds < 2
 
 
+def test_the_search_for_the_address_of_the_host_ends_at_the_deadline(client, service, monkeypatch):
+    find, stopped = socket.getaddrinfo, threading.Event()
+
+    def wait(*args, **kwargs):
+        stopped.wait(3)
+        return find(*args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", wait)
+    try:
+        kind, seconds = fail(client, service)
+    finally:
+        stopped.set()
+    assert kind is Failure.UNREACHABLE
+    assert seconds < 2
+    assert service.received == []
+
+
+def test_tls_may_take_the_time_that_is_left():
+    """Until 0.75 seconds, this server does not answer the first message of TLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(Path(__file__).parent / "loopback.pem")
+
+    def answer():
+        connection, _address = listener.accept()
+        time.sleep(0.75)
+        with connection, contextlib.suppress(OSError):
+            context.wrap_socket(connection, server_side=True)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(HTTPFailure, match="certificate verify failed|CERTIFICATE_VERIFY_FAILED"):
+            HTTPClient(timeout=1.2).send(HTTPRequest(f"https://127.0.0.1:{listener.getsockname()[1]}/"))
+        thread.join()
+
+
+def test_an_interim_answer_is_not_the_answer(client, service):
+    service.answers = [Answer(200, b"first", way="interim"), Answer(200, b"second")]
+    assert [client.send(request(service)).body for _ in range(2)] == [b"first", b"second"]
+
+
 def test_a_server_that_closes_the_connection_may_have_the_request(client, service):
     service.answers = [Answer(way="close")]
     assert fail(client, service)[0] is Failure.LOST
@@ -122,13 +165,32 @@ def test_nothing_was_handed_over_if_there_is_no_connection(client):
 
 @pytest.mark.parametrize(
     "broken",
-    [HTTPRequest("nonsense"), HTTPRequest("http://"), HTTPRequest("http://127.0.0.1:1/", headers={"X": "a\nb"})],
-    ids=["no scheme", "no host", "two lines"],
+    [
+        HTTPRequest("nonsense"),
+        HTTPRequest("http://"),
+        HTTPRequest("http://[::1/"),
+        HTTPRequest("http://127.0.0.1:1/", headers={"X": "a\nb"}),
+    ],
+    ids=["no scheme", "no host", "open bracket", "two lines"],
 )
 def test_an_invalid_request_is_not_sent(client, broken):
     with pytest.raises(HTTPFailure) as caught:
         client.send(broken)
     assert caught.value.kind is Failure.INVALID
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "http://:PASSWORD@", "127.0.0.1:port", "ftp://127.0.0.1"])
+def test_no_message_is_to_blame_for_the_proxy_of_the_environment(client, service, monkeypatch, proxy):
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", proxy)
+    with pytest.raises(HTTPFailure, match="HTTPS_PROXY, HTTP_PROXY or ALL_PROXY") as caught:
+        client.send(HTTPRequest("http://service.invalid/"))
+    assert caught.value.kind is Failure.UNREACHABLE
+    assert "PASSWORD" not in str(caught.value)
+    own = HTTPClient(timeout=0.5, trust_env=False)
+    assert own.send(request(service)).status == 200
+    own.close()
 
 
 def test_headers_that_http_cannot_carry_are_invalid(client, service):
