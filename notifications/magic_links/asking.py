@@ -2,10 +2,11 @@
 
 import ipaddress
 import logging
+from itertools import islice
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.db import router
+from django.db import router, transaction
 from django.utils.crypto import salted_hmac
 
 from notifications.core import clock
@@ -20,6 +21,8 @@ MAX_LINKS_PER_HOUR = 5
 """The links that one user can be sent within an hour, by whoever asks."""
 MAX_USERS = 3
 """The users with the same address that get a link."""
+MAX_ACCOUNTS = 100
+"""The accounts with the same address among which active ones are looked for."""
 REQUESTS_PER_CLIENT = parse_rate("20/h")
 IPV6_PREFIX = 64
 """One client has all addresses of such a network."""
@@ -43,7 +46,12 @@ def _get_network(client: str) -> str:
     except ValueError:
         # A server on a Unix socket has no address of the client.
         return client
-    return str(ipaddress.ip_network((address, IPV6_PREFIX), strict=False)) if address.version == 6 else client
+    if isinstance(address, ipaddress.IPv4Address):
+        return client
+    if address.ipv4_mapped is not None:
+        # A server that listens on IPv6 gets the address of an IPv4 client in this form. All are in one /64 network.
+        return str(address.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(address), IPV6_PREFIX), strict=False))
 
 
 def send_links(address: str, purpose: MagicLink.Purpose, cluster_key: str) -> None:
@@ -57,11 +65,15 @@ def send_links(address: str, purpose: MagicLink.Purpose, cluster_key: str) -> No
         if cluster is None:
             continue
         using = router.db_for_write(MagicLink)
-        if MagicLink.objects.using(using).count_recent(user, clock.now(using)) >= MAX_LINKS_PER_HOUR:
-            logger.warning("User %s was not sent a link: at most %s within an hour.", user.pk, MAX_LINKS_PER_HOUR)
-            continue
-        # Without clusters of its own, a site may not have stored the default one yet.
-        send_magic_link(user, purpose, Cluster.objects.default() if cluster._state.adding else cluster)
+        with transaction.atomic(using=using):
+            rows = MagicLink.objects.using(using)
+            # Of several requests at the same time, each counts the links of those before it.
+            rows.lock_user(user)
+            if rows.count_recent(user, clock.now(using)) >= MAX_LINKS_PER_HOUR:
+                logger.warning("User %s was not sent a link: at most %s within an hour.", user.pk, MAX_LINKS_PER_HOUR)
+                continue
+            # Without clusters of its own, a site may not have stored the default one yet.
+            send_magic_link(user, purpose, Cluster.objects.default() if cluster._state.adding else cluster)
 
 
 def find_users(address: str) -> list[Any]:
@@ -72,4 +84,5 @@ def find_users(address: str) -> list[Any]:
     model: Any = get_user_model()
     field = get_address_field(model, "email")
     users = model._default_manager.filter(**{f"{field}__iexact": address}).order_by("pk")
-    return [user for user in users[:MAX_USERS] if user.is_active]
+    # In a user model of the site's own, is_active need not be a field.
+    return list(islice((user for user in users[:MAX_ACCOUNTS] if user.is_active), MAX_USERS))

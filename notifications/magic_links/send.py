@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.db import router, transaction
 from django.urls import NoReverseMatch, reverse
 
@@ -13,11 +14,12 @@ from notifications import conf
 from notifications.core import clock
 from notifications.core.encryption import check_encryption
 from notifications.events import BuiltInEvents, NotificationChannel
-from notifications.exceptions import InvalidOption, MagicLinksUnavailable
+from notifications.exceptions import InvalidOption, InvalidRecipient, MagicLinksUnavailable
 from notifications.mail import get_theme
 from notifications.manager import NotificationManager
 from notifications.models import MagicLink, cluster_or_default
 from notifications.outcomes import SendResult
+from notifications.sending.request import validate_cluster
 
 TOKEN_BYTES = 32
 LINK_PAGE = "notifications:magic-link"
@@ -35,10 +37,13 @@ def send_magic_link(user: Any, purpose: MagicLink.Purpose | str, cluster: Any = 
     :raises MagicLinksUnavailable: if the site has not switched magic links on, or links could not work.
     :raises EncryptionUnavailable, MissingExtra: if the link cannot be encrypted, because ``ENCRYPTION_KEYS`` is empty
         or the extra is missing.
-    :raises InvalidOption: if there is no such purpose.
+    :raises InvalidOption, InvalidRecipient, InvalidCluster: if there is no such purpose, user or cluster.
     """
     check_available()
     wanted = _find_purpose(purpose)
+    if not isinstance(user, get_user_model()) or user.pk is None:
+        raise InvalidRecipient(f"A link needs a saved {get_user_model().__name__}, not {user!r:.80}.")
+    cluster = validate_cluster(cluster)
     using = router.db_for_write(MagicLink)
     now = clock.now(using)
     expires_at = now + timedelta(seconds=conf.current().magic_link_seconds)

@@ -13,9 +13,11 @@ Django stores it in the database in plain text. Who loads the page again sends a
 
 import secrets
 import time
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.db import router, transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
@@ -157,8 +159,17 @@ class AskForm(forms.Form):
     cluster = forms.CharField(required=False, max_length=100, widget=forms.HiddenInput)
 
 
+def outside_of_transactions(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """Let a view run without a transaction of its request, whatever ``ATOMIC_REQUESTS`` says for each database."""
+    for alias in settings.DATABASES:
+        view = transaction.non_atomic_requests(using=alias)(view)
+    return view
+
+
+# With ATOMIC_REQUESTS, the locks would be held while it waits, and on SQLite nobody else could write.
 @method_decorator(
-    [csrf_protect, login_not_required, never_cache, xframe_options_deny, in_own_language], name="dispatch"
+    [outside_of_transactions, csrf_protect, login_not_required, never_cache, xframe_options_deny, in_own_language],
+    name="dispatch",
 )
 class AskForLink(View):
     """The page on which somebody asks for a link. ``?cluster=<pk>`` selects the cluster.
@@ -179,7 +190,9 @@ class AskForLink(View):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         if "sent" in request.GET:
-            return render(request, f"{TEMPLATES}asked.html", {"minutes": conf.current().magic_link_seconds // 60})
+            # A template of the site's own can show the minutes, so they are whole ones, and never 0.
+            minutes = max(1, int(conf.current().magic_link_seconds // 60))
+            return render(request, f"{TEMPLATES}asked.html", {"minutes": minutes})
         return self.show_form(AskForm(initial={"cluster": request.GET.get("cluster", "")}))
 
     def post(self, request: HttpRequest) -> HttpResponse:

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -20,6 +21,11 @@ class MagicLinkQuerySet(models.QuerySet["MagicLink"]):
         if not self.filter(link_hash=link_hash, used_at__isnull=True, expires_at__gt=now).update(used_at=now):
             return None
         return self.select_related("user", "cluster").get(link_hash=link_hash)
+
+    def lock_user(self, user: Any) -> None:
+        """Lock the row of a user until the end of the transaction. On SQLite, the transaction locks everything."""
+        users = get_user_model()._base_manager.using(self.db)
+        list(users.select_for_update(no_key=True).filter(pk=user.pk).values_list("pk", flat=True))
 
     def count_recent(self, user: Any, now: datetime) -> int:
         """Return the number of links that were made for a user within the last hour."""

@@ -69,9 +69,10 @@ def test_the_link_is_in_no_log(magic, reader, caplog):
     path = read_mail()
     link = get_link(path)
     token = link.rpartition("/")[2]
+    broken = (f"{path}%0A", f"{path[:-9]}%0D%0A{path[-9:]}")
     client, strange = Client(), Client(enforce_csrf_checks=True, raise_request_exception=False)
     for method in ("get", "head", "post", "put", "delete", "options"):
-        for changed in (path, f"{path}.", path.rstrip("/"), path.replace("settings_view", "admin")):
+        for changed in (path, f"{path}.", path.rstrip("/"), path.replace("settings_view", "admin"), *broken):
             getattr(strange, method)(changed)
     strange.post(OPEN, {"link": link})
     strange.put(OPEN, {"link": link})

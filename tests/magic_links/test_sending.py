@@ -1,20 +1,30 @@
 """Links are sent by email to members, as sensitive notifications; a page sends one to whoever asks."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import Barrier
 
 import pytest
+from django.contrib.auth.models import AnonymousUser, User
 from django.core import mail
 from django.core.management import call_command
+from django.db import connection, connections
 from django.test import Client
 
 from notifications import checks
 from notifications.core import clock
 from notifications.events import NOTIFICATION_EVENTS, BuiltInEvents, NotificationEvent, NotificationPriority
-from notifications.exceptions import EncryptionUnavailable, InvalidOption, MagicLinksUnavailable
+from notifications.exceptions import (
+    EncryptionUnavailable,
+    InvalidCluster,
+    InvalidOption,
+    InvalidRecipient,
+    MagicLinksUnavailable,
+)
 from notifications.magic_links import Purpose, asking, send_magic_link
 from notifications.magic_links.send import hash_link
-from notifications.models import Delivery, MagicLink, Notification
+from notifications.models import Cluster, Delivery, MagicLink, Notification
 from notifications.outcomes import DeliveryState, Reason
 from notifications.testing import travelling
 from tests.factories import ClusterFactory, UserFactory, UserSettingsFactory
@@ -89,6 +99,19 @@ def test_an_unknown_purpose_is_refused(magic, reader):
         send_magic_link(reader, "admin")
 
 
+@pytest.mark.parametrize("wrong", [None, "ada@example.com", 1, AnonymousUser(), User()], ids=type)
+def test_something_else_than_a_saved_user_is_refused(magic, wrong):
+    with pytest.raises(InvalidRecipient, match="A link needs a saved User"):
+        send_magic_link(wrong, "settings_view")
+
+
+@pytest.mark.parametrize("wrong", ["shop", 1, Cluster()], ids=type)
+def test_something_else_than_a_saved_cluster_is_refused(magic, reader, wrong):
+    with pytest.raises(InvalidCluster):
+        send_magic_link(reader, "settings_view", wrong)
+    assert MagicLink.objects.count() == 0
+
+
 def test_somebody_outside_of_the_cluster_gets_no_link(magic, reader):
     result = send_magic_link(reader, "settings_view", ClusterFactory())
     assert (result.queued, result.reasons) == (0, {Reason.NOT_MEMBER: 1})
@@ -142,8 +165,6 @@ class TestPage:
         assert min(times) >= 0.4
 
     def test_the_link_goes_to_the_address_that_notifications_use(self, magic, reader):
-        from notifications.models import Cluster
-
         own = {"email": "own@example.org"}
         UserSettingsFactory(user=reader, cluster=Cluster.objects.default(), addresses=own)
         ask(reader.email)
@@ -176,7 +197,37 @@ class TestPage:
     def test_a_network_of_ipv6_is_one_client(self, magic):
         assert asking._get_network("2001:db8::1") == asking._get_network("2001:db8::ffff:2")
         assert asking._get_network("2001:db8::1") != asking._get_network("2001:db8:0:1::1")
+        assert asking._get_network("fe80::1%eth0") == asking._get_network("fe80::2")
         assert asking._get_network("") == ""
+
+    def test_ipv4_clients_of_a_server_that_listens_on_ipv6_are_told_apart(self, magic):
+        assert asking._get_network("::ffff:192.0.2.7") == asking._get_network("192.0.2.7") == "192.0.2.7"
+
+    def test_it_holds_no_lock_while_it_waits(self, magic, reader, monkeypatch):
+        """Otherwise, ``ATOMIC_REQUESTS`` would stop all writers of a SQLite database for this time."""
+        in_transaction = []
+        monkeypatch.setattr(
+            "notifications.magic_links.views.time.sleep", lambda seconds: in_transaction.append(len(atomics()))
+        )
+
+        def atomics():
+            return connection.savepoint_ids
+
+        monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+        before = len(atomics())
+        assert ask(reader.email).status_code == 302
+        assert in_transaction == [before]
+
+    def test_deactivated_accounts_do_not_hide_the_active_one(self, magic):
+        for _ in range(asking.MAX_USERS):
+            UserFactory(email="shared@example.org", is_active=False)
+        active = UserFactory(email="shared@example.org")
+        assert asking.find_users("Shared@example.org") == [active]
+
+    @pytest.mark.parametrize(("seconds", "text"), [(900.0, "15 minutes"), (60, "1 minute."), (30, "1 minute.")])
+    def test_it_says_in_whole_minutes_how_long_the_link_works(self, magic, seconds, text):
+        set_options(magic, MAGIC_LINK_SECONDS=seconds)
+        assert f"works for {text}" in Client().get(f"{ASK}?sent").content.decode()
 
     def test_a_wrong_form_is_shown_again(self, magic):
         response = ask("no address", purpose="admin")
@@ -189,6 +240,23 @@ class TestPage:
     def test_a_site_that_has_not_switched_them_on_has_no_such_page(self, db):
         assert Client().get(ASK).status_code == 404
         assert ask("no@x.org").status_code == 404
+
+
+@pytest.mark.django_db(transaction=True)
+def test_requests_at_the_same_time_share_the_limit_of_a_user(magic, reader):
+    Cluster.objects.default()
+    together = Barrier(10)
+
+    def send(number):
+        try:
+            together.wait()
+            return ask(reader.email, Client(REMOTE_ADDR=f"192.0.2.{number}")).status_code
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(10) as pool:
+        assert set(pool.map(send, range(10))) == {302}
+    assert MagicLink.objects.count() == asking.MAX_LINKS_PER_HOUR
 
 
 class TestLinkOfEvents:
