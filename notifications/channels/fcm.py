@@ -77,6 +77,8 @@ class FCMChannel(PushTargetsChannel, HTTPChannel):
         url: str = "https://fcm.googleapis.com",
     ) -> None:
         super().__init__(timeout)
+        if not url.startswith(("https://", "http://")):
+            raise ValueError("The option 'url' must begin with https://, or with http:// for a service in a test.")
         self.ttl = check_ttl(ttl)
         # The requests of one message follow each other. One may need a new access token and then a second attempt.
         self.timeout = timeout * (MAX_TARGETS + 3)

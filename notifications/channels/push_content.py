@@ -15,8 +15,14 @@ from notifications.mail import get_theme
 from notifications.models import Delivery
 
 ELLIPSIS = "…"
-ZERO_WIDTH_JOINER, VARIATION_SELECTOR = "\u200d", "\ufe0f"
-SKIN_TONES = range(0x1F3FB, 0x1F400)
+ZERO_WIDTH_JOINER = "\u200d"
+JOINED = frozenset(f"{ZERO_WIDTH_JOINER}\u200c\u0e33\u0eb3")
+"""Characters that belong to the one before them, although they are no marks."""
+MARKS = frozenset(["Mn", "Mc", "Me"])
+SKIN_TONES, TAGS, FLAG_LETTERS = range(0x1F3FB, 0x1F400), range(0xE0020, 0xE0080), range(0x1F1E6, 0x1F200)
+HANGUL_PARTS, HANGUL_ENDINGS, HANGUL_SYLLABLES = range(0x1100, 0x1200), range(0x1160, 0x1200), range(0xAC00, 0xD7A4)
+VIRAMA = 9
+"""The canonical combining class of viramas."""
 URGENCIES = {
     NotificationPriority.CRITICAL: "high",
     NotificationPriority.HIGH: "high",
@@ -54,8 +60,8 @@ def _get_inbox_path() -> str:
 def cut_to_fit(text: str, measure: Callable[[str], int], limit: int) -> str:
     """Return as much of a text as fits, with an ellipsis if it is cut, or an empty text.
 
-    It is cut between characters as people see them: never before an accent, and not inside an emoji that consists of
-    several code points.
+    It is cut between characters as people see them: never before an accent or a vowel sign, and not inside an emoji
+    or a flag that consists of several code points.
 
     :param measure: returns the size of the message with a text. A longer text must not make it smaller.
     """
@@ -68,16 +74,26 @@ def cut_to_fit(text: str, measure: Callable[[str], int], limit: int) -> str:
             low = middle
         else:
             high = middle - 1
-    while 0 < low < len(text) and _belongs_together(text[low - 1], text[low]):
+    while 0 < low < len(text) and _is_inside_character(text, low):
         low -= 1
     kept = text[:low].rstrip()
     return kept + ELLIPSIS if kept else ""
 
 
-def _belongs_together(before: str, after: str) -> bool:
-    return (
-        before == ZERO_WIDTH_JOINER
-        or after in (ZERO_WIDTH_JOINER, VARIATION_SELECTOR)
-        or ord(after) in SKIN_TONES
-        or unicodedata.combining(after) > 0
-    )
+def _is_inside_character(text: str, index: int) -> bool:
+    """Return whether a cut before this index would divide what a reader sees as one character (UAX 29)."""
+    before, after = text[index - 1], text[index]
+    if before == ZERO_WIDTH_JOINER or after in JOINED or unicodedata.category(after) in MARKS:
+        return True
+    if ord(after) in SKIN_TONES or ord(after) in TAGS or (before, after) == ("\r", "\n"):
+        return True
+    if ord(after) in FLAG_LETTERS:
+        # A flag consists of two of them.
+        start = index
+        while start and ord(text[start - 1]) in FLAG_LETTERS:
+            start -= 1
+        return (index - start) % 2 == 1
+    if ord(after) in HANGUL_ENDINGS:
+        return ord(before) in HANGUL_PARTS or ord(before) in HANGUL_SYLLABLES
+    # A virama joins two consonants of an Indic script.
+    return unicodedata.combining(before) == VIRAMA and unicodedata.category(after) == "Lo"

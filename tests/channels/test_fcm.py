@@ -354,6 +354,7 @@ class TestAccessTokens:
         ({"credentials": {**make_account("http://x"), "project_id": "../x"}}, "no project_id"),
         ({"ttl": -1}, "ttl"),
         ({"timeout": 0}, "timeout"),
+        ({"url": "fcm.googleapis.com"}, "'url' must begin with https://"),
     ],
 )
 def test_wrong_options_are_refused_with_what_to_do(service, changes, fault):
@@ -417,3 +418,30 @@ class TestContent:
 )
 def test_a_text_is_cut_between_characters(text, limit, cut):
     assert cut_to_fit(text, lambda text: len(text.encode()), limit) == cut
+
+
+@pytest.mark.needs("regex")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "e\u0301",
+        "👨‍👩‍👧",
+        "👍🏽",
+        "1\ufe0f\u20e3",
+        "🇩🇪🇫🇷",
+        "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
+        "हिन्दी",
+        "กำลังที่",
+        "தமிழ்",
+        "\u1112\u1161\u11ab한",
+        "a\r\nb",
+    ],
+)
+def test_no_cut_divides_what_a_reader_sees_as_one_character(text):
+    import regex
+
+    parts = regex.findall(r"\X", f"a{text}b{text}")
+    beginnings = {"".join(parts[:count]) + "…" for count in range(len(parts) + 1)}
+    for limit in range(1, len("".join(parts))):
+        cut = cut_to_fit("".join(parts), len, limit)
+        assert cut in beginnings or cut == "" or cut.rstrip("…") + "\r\n…" in beginnings
