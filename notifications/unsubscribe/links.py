@@ -16,7 +16,7 @@ from django.core.signing import BadSignature, Signer, b64_decode, b64_encode
 from django.urls import NoReverseMatch, reverse
 from django.utils.encoding import force_bytes
 
-from notifications.events import NotificationEvent
+from notifications.events import BuiltInEvents, NotificationEvent
 from notifications.mail import get_theme
 from notifications.models import Delivery
 
@@ -85,6 +85,8 @@ def get_footer_fields(delivery: Delivery, event: NotificationEvent, person: Any)
 
     A recipient without an account has nothing to choose. An event that reaches users who have opted out cannot be
     turned off, but they can still choose what else they get.
+
+    An email with a magic link has no link of Klaxon's that works without a log-in for longer, and changes something.
     """
     if delivery.recipient_id is None:
         return {}
@@ -93,7 +95,7 @@ def get_footer_fields(delivery: Delivery, event: NotificationEvent, person: Any)
     # A site that only sends may have no URLs at all.
     urlconf = getattr(settings, "ROOT_URLCONF", "")
     page = get_path_parts(urlconf)
-    if not theme.base_url or page is None:
+    if not theme.base_url or page is None or notification.event == BuiltInEvents.MAGIC_LINK.value:
         return {"preferences_url": theme.preferences_url}
     keys = str(delivery.recipient_id), str(notification.cluster_id)
     token = make_token(LinkTarget(*keys, delivery.notification_id, notification.event, delivery.channel))

@@ -1,5 +1,6 @@
 """Links are sent by email to members, as sensitive notifications; a page sends one to whoever asks."""
 
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -59,6 +60,17 @@ def test_a_link_is_sent_as_a_sensitive_notification(magic, reader):
     [message] = mail.outbox
     assert (message.subject, message.to) == ("Your link", [reader.email])
     assert f"{SITE}/notifications/links/{link}/" in message.alternatives[0][0]
+
+
+def test_the_email_has_no_other_link_that_works_without_a_log_in(magic, reader):
+    """The footer of other emails leads to the preferences, which can be changed there."""
+    send_magic_link(reader, "settings_view")
+    path = read_mail()
+    [message] = mail.outbox
+    html = message.alternatives[0][0]
+    links = {*re.findall(rf"{SITE}/\S+", message.body), *re.findall(r'href="([^"]+)"', html)}
+    assert links == {f"{SITE}{path}", SITE}
+    assert "List-Unsubscribe" not in message.extra_headers
 
 
 def test_a_link_is_valid_for_the_time_of_the_setting(magic, reader):
