@@ -1,10 +1,10 @@
 """One HTTP request with a total deadline and a limit for the answer, and what is known if it fails."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from http.client import HTTPException
+from http.client import HTTPException, RemoteDisconnected
 from http.cookiejar import DefaultCookiePolicy
 from importlib import import_module
 from typing import Any
@@ -14,6 +14,7 @@ from notifications.exceptions import AddressForbidden
 
 ANSWER_BYTES = 65_536
 CHUNK_BYTES = 8192
+MAX_CAUSES = 20
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,14 @@ class HTTPClient:
             return HTTPFailure(Failure.UNREACHABLE, f"There is no connection to {host}{cause}.")
         if call.is_late or "timed out" in cause:
             return HTTPFailure(Failure.SILENCE, f"{host} did not answer in time.")
+        if self._is_other_protocol(error):
+            return HTTPFailure(Failure.LOST, f"What {host} answered is not valid HTTP.")
         return HTTPFailure(Failure.LOST, f"{host} closed the connection without an answer{cause}.")
+
+    def _is_other_protocol(self, error: Exception) -> bool:
+        faults = (HTTPException, self._watched.http_errors.InvalidHeader)
+        found = [one for one in _list_causes(error) if isinstance(one, faults)]
+        return bool(found) and not any(isinstance(one, RemoteDisconnected) for one in found)
 
 
 def _leave_alone(request: Any) -> Any:
@@ -204,9 +212,17 @@ def _find_host(url: str) -> str:
 
 def _find_cause(error: BaseException) -> str:
     """Return the text of the innermost error of the operating system, with a colon before it."""
-    text, seen = "", 0
-    while error is not None and seen < 20:
-        if isinstance(error, OSError) and type(error).__module__ in ("builtins", "socket", "ssl"):
-            text = f": {error.strerror or error}"
-        error, seen = error.__cause__ or error.__context__, seen + 1  # type: ignore[assignment]
+    text = ""
+    for cause in _list_causes(error):
+        if isinstance(cause, OSError) and type(cause).__module__ in ("builtins", "socket", "ssl"):
+            text = f": {cause.strerror or cause}"
     return text.rstrip(".")
+
+
+def _list_causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and those that it was raised from, the innermost last."""
+    for _ in range(MAX_CAUSES):
+        if error is None:
+            return
+        yield error
+        error = error.__cause__ or error.__context__

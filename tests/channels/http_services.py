@@ -33,7 +33,7 @@ class Answer:
     """An answer, or a way to fail: ``close``, ``cut`` (in the body), ``silence``, ``drip`` (headers), ``endless``.
 
     ``answer_then_close`` answers and closes the connection, which a client wants to keep.
-    ``interim`` is the way to send an interim answer (103) before it.
+    ``interim`` is the way to send an interim answer (103) before it, ``banner`` that to answer in another protocol.
     """
 
     status: int = 200
@@ -110,6 +110,10 @@ class _Handler(BaseHTTPRequestHandler):
         # The client must not take what follows for the answer to its next request.
         service.stopped.wait(DRIP_SECONDS)
         self._answer(answer, service)
+
+    def _banner(self, answer, service):
+        self.connection.sendall(b"220 mail.example.com ESMTP\r\n")
+        self._close(answer, service)
 
     def _close(self, answer, service):
         self.close_connection = True

@@ -122,6 +122,14 @@ def test_a_server_that_closes_the_connection_may_have_the_request(client, servic
     assert fail(client, service)[0] is Failure.LOST
 
 
+def test_a_server_that_does_not_speak_http_is_named(client, service):
+    service.answers = [Answer(way="banner"), Answer(200, b"", {"Content-Length": "7"}), Answer(way="close")]
+    for text in ("What 127.0.0.1 answered is not valid HTTP", "is not valid HTTP", "closed the connection without"):
+        with pytest.raises(HTTPFailure, match=text) as caught:
+            client.send(request(service))
+        assert caught.value.kind is Failure.LOST
+
+
 def test_a_status_counts_even_if_the_body_is_cut(client, service):
     service.answers = [Answer(200, b"abc", way="cut")]
     response = client.send(request(service))
