@@ -151,13 +151,20 @@ class HTTPClient:
             request.url,
             data=request.body,
             # A body that is not compressed needs no limit of its own. requests adds credentials from a .netrc file
-            # unless it gets a function.
+            # unless it gets a function, and then none from the URL.
             headers={"Accept-Encoding": "identity", "User-Agent": "django-klaxon", **request.headers},
-            auth=_leave_alone,
+            auth=self._add_credentials,
             timeout=self._timeout,
             allow_redirects=False,
             stream=True,
         )
+
+    def _add_credentials(self, request: Any) -> Any:
+        """Add those of the URL, as in ``https://name:password@host/`` (RFC 7617), unless a header has some."""
+        name, password = self._watched.requests.utils.get_auth_from_url(request.url)
+        if (name or password) and "Authorization" not in request.headers:
+            return self._watched.requests.auth.HTTPBasicAuth(name, password)(request)
+        return request
 
     def _read(self, response: Any, call: Any) -> HTTPResponse:
         body, is_complete = bytearray(), True
@@ -197,10 +204,6 @@ class HTTPClient:
         faults = (HTTPException, self._watched.http_errors.InvalidHeader)
         found = [one for one in _list_causes(error) if isinstance(one, faults)]
         return bool(found) and not any(isinstance(one, RemoteDisconnected) for one in found)
-
-
-def _leave_alone(request: Any) -> Any:
-    return request
 
 
 def _find_host(url: str) -> str:

@@ -61,6 +61,16 @@ def test_an_answer_is_read(client, service):
     assert service.received[0].headers["X-Key"] == "k"
 
 
+def test_credentials_in_the_url_are_sent_and_those_of_a_netrc_file_are_not(client, service, tmp_path, monkeypatch):
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login other password other\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    url = service.url.replace("//", "//shop:p%40ss@")
+    for sent in (HTTPRequest(url), HTTPRequest(url, headers={"Authorization": "Bearer own"}), request(service)):
+        client.send(sent)
+    given = [received.headers["Authorization"] for received in service.received]
+    assert given == ["Basic c2hvcDpwQHNz", "Bearer own", None]
+
+
 def test_connections_are_kept(client, service):
     service.answers = [Answer(200, b"x" * 100), Answer(200, b"x" * 5000), Answer(200, b"ok")]
     assert client.send(request(service)).is_complete
