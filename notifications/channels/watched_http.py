@@ -4,10 +4,12 @@ The timeouts of requests apply to each read from the socket. A server that sends
 addresses, can take many times as long. A timer ends the connection instead.
 """
 
+import ipaddress
 import logging
 import os
 import socket
 import threading
+from functools import partial
 from http.client import HTTPResponse, parse_headers
 from time import monotonic
 from typing import Any
@@ -87,15 +89,18 @@ def get_call() -> Call | None:
 def _find_addresses(host: str, port: int, seconds: float) -> list[Any]:
     """Return what ``getaddrinfo()`` returns.
 
-    It has no timeout of its own, so it runs in a thread that is left alone at the deadline.
+    It has no timeout of its own, so it looks names up in a thread that is left alone at the deadline.
 
     :raises TimeoutError, socket.gaierror, UnicodeError: if there is no address.
     """
+    look_up = partial(socket.getaddrinfo, host, port, _sockets.allowed_gai_family(), socket.SOCK_STREAM)
+    if _is_ip_address(host):
+        return look_up()
     found: list[Any] = []
 
     def find() -> None:
         try:
-            found.append(socket.getaddrinfo(host, port, _sockets.allowed_gai_family(), socket.SOCK_STREAM))
+            found.append(look_up())
         except (OSError, UnicodeError) as error:
             found.append(error)
 
@@ -108,6 +113,14 @@ def _find_addresses(host: str, port: int, seconds: float) -> list[Any]:
         raise found[0]
     addresses: list[Any] = found[0]
     return addresses
+
+
+def _is_ip_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 class _Response(HTTPResponse):
