@@ -1,6 +1,7 @@
 """Push services: the servers of browser vendors that pass messages on to browsers, and their answers as receipts."""
 
 import base64
+import re
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +21,8 @@ DEFAULT_SERVICES = (
     "web.push.apple.com",
 )
 """The push services of Chrome and Edge, Firefox, and Safari. A browser names the address, so a user could name any."""
+# Of "https://10.0.0.1\.notify.windows.com", Python's parser takes the whole as the host, and requests only 10.0.0.1.
+HOST_PATTERN = re.compile(r"[a-z0-9.-]+")
 GONE = (404, 410)
 REFUSED_KEY = (400, 401, 403)
 BUSY = 429
@@ -84,7 +87,7 @@ def is_allowed_service(endpoint: str, services: Sequence[str]) -> bool:
             if f"{parts.scheme}://{parts.netloc}" == service.rstrip("/"):
                 return True
         elif parts.scheme == "https" and port in (None, 443) and _is_host_of(host, service):
-            return True
+            return HOST_PATTERN.fullmatch(host) is not None
     return False
 
 

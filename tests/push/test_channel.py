@@ -244,6 +244,8 @@ def test_a_long_text_is_shortened_to_what_every_service_accepts():
         ("https://evilpush.services.mozilla.com.example/x", False),
         ("https://user@fcm.googleapis.com/x", False),
         ("https://169.254.169.254/latest/meta-data", False),
+        ("https://127.0.0.1\\.notify.windows.com/x", False),
+        ("https://127.0.0.1%2f.notify.windows.com/x", False),
         ("not a url", False),
     ],
 )
