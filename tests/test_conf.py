@@ -373,11 +373,20 @@ def test_an_unreadable_variable_is_an_error_that_names_it(key, value):
         ({"CHANNELS": {"log": {"PROVIDERS": [{"NAME": "a"}, {"NAME": "a"}]}}}, "two providers named 'a'."),
         ({"CHANNELS": {"log": {"PROVIDERS": [{"NAME": "x" * 50}]}}}, "['NAME'] is"),
         ({"CHANNELS": {"log": {"PROVIDERS": ["a"]}}}, "is 'a'."),
+        ({"CHANNELS": {"log": "https://x.example/key"}}, "['log'] is of the type str."),
+        ({"CHANNELS": {"log": {"OPTIONS": "a token of many letters"}}}, "['OPTIONS'] is of the type str."),
+        ({"CHANNELS": {"log": {"PROVIDERS": ["https://x.example/key"]}}}, "is of the type str."),
         ({"CHANNELS": {"log": {"PROVIDERS": [{"NAME": "a", "RATE": "often"}]}}}, "['RATE'] is 'often'."),
         ({"CHANNELS": {"log": {"RATE": "0/s"}}}, "['RATE'] is '0/s'."),
         ({"BREAKER_SECONDS": 600, "BREAKER_MOST_SECONDS": 10}, "BREAKER_MOST_SECONDS 10."),
     ],
 )
-def test_problems_of_providers_are_reported(settings, written, message):
+def test_problems_of_channels_are_reported(settings, written, message):
     settings.NOTIFICATIONS = written
     assert any(message in problem.message for problem in conf.problems())
+
+
+def test_the_representation_of_a_channel_shows_no_options(settings):
+    settings.NOTIFICATIONS = {"CHANNELS": {"log": {"OPTIONS": {"level": "a secret"}}}}
+    assert "a secret" not in repr(conf.get_channel_conf("log"))
+    assert conf.get_channel_conf("log").providers[0].options == {"level": "a secret"}

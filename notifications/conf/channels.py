@@ -26,6 +26,8 @@ BUILT_IN_CHANNELS = {
     "webhook": "notifications.channels.webhook.WebhookChannel",
     "websocket": "notifications.channels.websocket.WebSocketChannel",
 }
+MAX_SHOWN = 20
+"""The characters of a value that a message shows. Secrets are longer."""
 ON_BY_DEFAULT = ("email", "app")
 # A receiver of webhooks may be down for hours: retries go on for a day.
 BUILT_IN_RETRY_DELAYS: Mapping[str, tuple[float, ...]] = {"webhook": (5, 300, 1800, 7200, 18000, 28800, 30300)}
@@ -58,7 +60,7 @@ class ProviderConf:
 
     name: str
     backend: str
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     rank: int = 0
     rate: Rate | None = None
 
@@ -74,7 +76,7 @@ class ChannelConf:
 
     backend: str
     enabled: bool = True
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     retry_delays: tuple[float, ...] | None = None
     rate: str = ""
     providers: tuple[ProviderConf, ...] = ()
@@ -141,7 +143,7 @@ def _find_entry_problems(name: Any, entry: Any) -> Iterator[Problem]:
         )
         return
     if not isinstance(entry, Mapping):
-        yield Problem(f"{where} is {entry!r}.", 'It must be a dict; {"ENABLED": False} switches the channel off.')
+        yield Problem(f"{where} is {_show(entry)}.", 'It must be a dict; {"ENABLED": False} switches the channel off.')
         return
     yield from _find_key_problems(where, entry, CHANNEL_KEYS)
     yield from _find_provider_problems(where, entry.get("PROVIDERS", ()), "PROVIDERS" in entry)
@@ -154,12 +156,18 @@ def _find_entry_problems(name: Any, entry: Any) -> Iterator[Problem]:
         )
 
 
+def _show(value: Any) -> str:
+    """Return a value for a message, or only its type if it may contain a secret, such as the URL of a webhook."""
+    shown = repr(value)
+    return shown if len(shown) <= MAX_SHOWN and "://" not in shown else f"of the type {type(value).__name__}"
+
+
 def _find_key_problems(where: str, entry: Mapping[Any, Any], known: Keys) -> Iterator[Problem]:
     for key, value in entry.items():
         if key not in known:
             yield Problem(f"{where} has an unknown key {key!r}.", suggest(key, known))
         elif not has_type(value, known[key][0]):
-            yield Problem(f"{where}[{key!r}] is {value!r}.", f"It must be {known[key][1]}.")
+            yield Problem(f"{where}[{key!r}] is {_show(value)}.", f"It must be {known[key][1]}.")
         elif key in FAULT_FINDERS and (fault := FAULT_FINDERS[key](value)):
             yield Problem(f"{where}[{key!r}] is {value!r}.", fault)
 
@@ -172,7 +180,7 @@ def _find_provider_problems(where: str, providers: Any, is_given: bool) -> Itera
     for index, entry in enumerate(providers):
         path = f"{where}['PROVIDERS'][{index}]"
         if not isinstance(entry, Mapping):
-            yield Problem(f"{path} is {entry!r}.", 'It must be a dict such as {"NAME": "backup", "OPTIONS": {…}}.')
+            yield Problem(f"{path} is {_show(entry)}.", 'It must be a dict such as {"NAME": "backup", "OPTIONS": {…}}.')
             continue
         yield from _find_key_problems(path, entry, PROVIDER_KEYS)
         name = entry.get("NAME")
