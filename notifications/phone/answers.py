@@ -1,8 +1,10 @@
 """What recipients answer: STOP suppresses their number in all clusters, START lifts exactly such suppressions."""
 
+import logging
 import re
 import unicodedata
 from enum import Enum
+from uuid import uuid4
 
 from django.db import router, transaction
 
@@ -13,6 +15,8 @@ from notifications.models import Suppression
 from notifications.models.suppression import hash_normalized
 from notifications.tracking.record import record
 from notifications.tracking.reports import Effect, Kind, Report, make_key
+
+logger = logging.getLogger("notifications.phone")
 
 PHONE = "phone"
 START_NOTE = "The recipient answered START."
@@ -59,32 +63,42 @@ def to_phone_number(text: str) -> str:
 
     Gateways write ``4915112345678``, ``004915112345678`` or ``+49 151 12345678``.
     """
-    if re.search(r"[^\d\s+().\-/]", text):
+    if re.search(r"[^0-9\s+().\-/]", text):
         return ""
-    number = "+" + re.sub(r"\D", "", text).removeprefix("00")
+    number = "+" + re.sub(r"[^0-9]", "", text).removeprefix("00")
     return number if is_well_formed(PHONE, number) else ""
 
 
 @read_from_primary()
-def receive_answer(wish: Wish, number: str, source: str, message_id: str) -> None:
+def receive_answer(wish: Wish, number: str, source: str, message_id: str, is_id_unique: bool = True) -> None:
     """Suppress a number, or lift its suppression. An answer that is reported again changes nothing.
 
+    :param number: in international form; empty if the service has reported another one.
     :param message_id: the id that the service gave the answer.
+    :param is_id_unique: whether no other answer has this id. Otherwise each STOP counts, because another START may have
+        come between, and each START counts only once, because it could be one that is reported again.
     """
     kinds = {Wish.STOP: (Kind.STOPPED, Effect.STOP), Wish.START: (Kind.RESUMED, Effect.NONE)}
-    if wish not in kinds or not number:
+    if wish not in kinds:
+        return
+    if not number:
+        logger.warning("%s reports the answer %s from a number that is not in international form.", source, wish.value)
         return
     kind, effect = kinds[wish]
     using = router.db_for_write(Suppression)
     with transaction.atomic(using=using):
-        key = make_key(source, "answer", message_id)
+        stopped = Suppression.objects.using(using).filter(
+            kind=PHONE,
+            address_hash=hash_normalized(number),
+            cluster=None,
+            reason=Suppression.Cause.STOPPED,
+            is_active=True,
+        )
+        if not is_id_unique and wish is Wish.STOP:
+            if stopped.exists():
+                return
+            message_id = f"{message_id} {uuid4()}"
+        key = make_key(source, "answer", wish.value, message_id)
         event = record(Report(kind, source, key, address=number, effect=effect, address_kind=PHONE))
         if event is not None and wish is Wish.START:
-            stopped = Suppression.objects.using(using).filter(
-                kind=PHONE,
-                address_hash=hash_normalized(number),
-                cluster=None,
-                reason=Suppression.Cause.STOPPED,
-                is_active=True,
-            )
             stopped.lift(None, START_NOTE, clock.now(using))

@@ -42,7 +42,9 @@ def receive_callback(request: HttpRequest, provider: str) -> HttpResponse:
         data = parse(request.content_type or "", body)
     except (UnreadableBody, ValueError, RecursionError):
         return HttpResponseBadRequest()
-    if callback.text and isinstance(find_value(data, callback.text), str):
+    # Some reports about a message contain its text, or an empty one.
+    is_report = judge(_find_text(data, callback.status), callback) is not None
+    if not is_report and callback.text and isinstance(find_value(data, callback.text), str):
         _receive_answer(provider, callback, data, body)
     else:
         _receive_status(provider, callback, data, body)
@@ -73,8 +75,9 @@ def parse(content_type: str, body: bytes) -> Mapping[str, Any]:
 def _receive_answer(provider: str, callback: GatewayCallback, data: Any, body: bytes) -> None:
     wish = find_wish(find_value(data, callback.text))
     if wish is not None:
-        message_id = _find_text(data, callback.id) or hashlib.sha256(body).hexdigest()
-        receive_answer(wish, to_phone_number(_find_text(data, callback.sender)), provider[:50], message_id)
+        number, message_id = to_phone_number(_find_text(data, callback.sender)), _find_text(data, callback.id)
+        digest = hashlib.sha256(body).hexdigest()
+        receive_answer(wish, number, provider[:50], message_id or digest, is_id_unique=bool(message_id))
 
 
 def _receive_status(provider: str, callback: GatewayCallback, data: Any, body: bytes) -> None:

@@ -57,6 +57,7 @@ def test_a_good_address_is_well_formed(kind, address):
         ("phone", "+4915112345678\n"),
         ("phone", "+" + "1" * 16),
         ("phone", "+４９１５１１２３４５６７８"),
+        ("phone", "+491511234567８"),
         ("url", "ftp://example.com"),
         ("url", "javascript:alert(1)"),
         ("url", "example.com"),

@@ -109,3 +109,36 @@ def test_answers_stop_and_start(gateway):
     assert suppressed() == []
     gateway.post({"from": PHONE, "text": "Thanks"})
     assert kinds() == ["stopped", "resumed"]
+
+
+def test_each_stop_without_an_id_counts_and_each_start_only_once(gateway):
+    stop, start = ({"from": PHONE, "text": text} for text in ("STOP", "START"))
+    for _ in range(2):
+        gateway.post(stop)
+        assert suppressed() == [("phone", "stopped")]
+    gateway.post(start)
+    assert suppressed() == []
+    gateway.post(stop)
+    gateway.post(start)
+    assert suppressed() == [("phone", "stopped")]
+    assert kinds() == ["stopped", "resumed", "stopped"]
+
+
+def test_stop_and_start_that_name_the_same_message_both_count(gateway):
+    for text, causes in (("STOP", [("phone", "stopped")]), ("START", [])):
+        gateway.post({"message": {"id": "g-1"}, "from": PHONE, "text": text})
+        assert suppressed() == causes
+
+
+@pytest.mark.parametrize("text", ["", "STOP", "Fire in Hall 3."])
+def test_a_report_that_contains_the_text_of_the_message_is_no_answer(text, gateway, service, ann):
+    send(ann, "gateway")
+    gateway.post(report("DELIVRD", text=text, **{"from": PHONE}))
+    assert (kinds(), suppressed()) == (["delivered"], [])
+
+
+def test_a_stop_from_a_number_that_is_not_international_is_logged(gateway, caplog):
+    gateway.post({"from": "015112345678", "text": "STOP"})
+    assert suppressed() == []
+    assert "gateway reports the answer STOP from a number that is not in international form" in caplog.text
+    assert "1234567" not in caplog.text
