@@ -30,6 +30,8 @@ UNSAFE_IN_URL = re.compile(r"[\"<>|\\^`{}]")
 ZERO_WIDTH_JOINER = "\u200d"
 VIRAMA = 9
 """The combining class of signs that join two consonants of Indic scripts."""
+WHOLE_TITLE_LENGTH = 120
+"""No service cuts a shorter title, even after it is escaped."""
 MAX_URL_LENGTH = 2048
 """Longer addresses do not work everywhere, so messages have no button for them."""
 # More characters that belong together are no letter or emoji of any language.
@@ -41,7 +43,7 @@ class Content:
     """What a message says. Its representation shows none of it.
 
     :param title: one line, never empty.
-    :param text: it can be empty.
+    :param text: it is empty if there is none, or if the title says the same.
     :param url: where the message leads, an ``http`` or ``https`` address; empty if nowhere.
     :param url_label: the text of the link; empty if there is none.
     :param sender: the name of the site or cluster; it can be empty.
@@ -76,10 +78,12 @@ def build_content(delivery: Delivery, rendered: Rendered) -> Content:
     notification = delivery.notification
     theme = get_theme(notification.cluster, notification.event)
     url = clean_url(rendered.action_url) or _find_item_url(delivery, rendered, theme.base_url)
-    title = next(filter(is_visible, (rendered.subject, rendered.label)), notification.event)
+    title = " ".join(next(filter(is_visible, (rendered.subject, rendered.label)), notification.event).split())
+    text = rendered.text.strip() if is_visible(rendered.text) else ""
     return Content(
-        title=" ".join(title.split()),
-        text=rendered.text.strip() if is_visible(rendered.text) else "",
+        title=title,
+        # Free text without a title would be shown twice.
+        text="" if text == title and len(title) <= WHOLE_TITLE_LENGTH else text,
         priority=NotificationPriority(notification.priority),
         url=url,
         url_label=" ".join(rendered.action_label.split()) or _("Open") if url else "",

@@ -163,7 +163,8 @@ class PushoverChannel(HTTPChannel):
 
 def _build_text(content: Content) -> Mapping[str, str]:
     text = content.text or content.title
-    fields = {"title": shorten(content.title, TITLE_LENGTH)}
+    # Without a title, Pushover shows the name of the application.
+    fields = {"title": shorten(content.title, TITLE_LENGTH)} if content.text else {}
     if 0 < len(content.url) <= URL_LENGTH:
         fields |= {"url": content.url, "url_title": shorten(content.url_label, URL_TITLE_LENGTH)}
     elif 0 < len(content.url) <= MAX_URL_IN_TEXT:

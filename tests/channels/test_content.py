@@ -43,6 +43,12 @@ def test_a_text_of_invisible_characters_is_empty():
     assert describe(make_rendered(text=" \u200b\n")).text == ""
 
 
+def test_a_text_that_is_the_title_is_shown_once():
+    assert describe(make_rendered(subject="Full", text="Full\n")).text == ""
+    # A service can cut a long title.
+    assert describe(make_rendered(subject="x" * 200, text="x" * 200)).text == "x" * 200
+
+
 def test_the_link_is_that_of_the_templates():
     found = describe(make_rendered(action_url="https://shop.example.com/orders/7/", action_label="See\nit"))
     assert (found.url, found.url_label) == ("https://shop.example.com/orders/7/", "See it")
