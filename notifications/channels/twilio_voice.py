@@ -17,6 +17,8 @@ MAX_TWIML = 4000
 """The characters of TwiML that a call can contain (Twilio's error 32018)."""
 ACKNOWLEDGE_KEY = "1"
 LINK = re.compile(r"https?://\S+")
+ANNOUNCED_LINK = re.compile(r":\s+https?://\S+(?=\s*$)", re.MULTILINE)
+"""A link at the end of a line, after a colon that announces it."""
 # A character that XML 1.0 does not allow, and that is not a control character.
 NO_XML = re.compile("[\ufffe\uffff]")
 # The languages that Twilio's default voices speak, with the region for those that have several.
@@ -64,7 +66,8 @@ class TwilioVoiceChannel(TwilioChannel):
         self.languages = {**SPOKEN, **{code.lower(): name for code, name in (languages or {}).items()}}
 
     def prepare(self, delivery: Delivery, rendered: Rendered) -> HTTPMessage:
-        text = " ".join(LINK.sub("", NO_XML.sub("", clean(rendered.text))).split())
+        written = ANNOUNCED_LINK.sub(".", NO_XML.sub("", clean(rendered.text)))
+        text = " ".join(LINK.sub("", written).split())
         if not text:
             raise ValueError("The text of the call is empty. Links are not read.")
         spoken = find_language(rendered.language, self.languages)
