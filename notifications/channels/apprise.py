@@ -15,7 +15,7 @@ from notifications.channels.base import Rendered
 from notifications.channels.chat_webhooks import find_named_url, find_secrets, read_urls
 from notifications.channels.content import build_content, shorten
 from notifications.channels.http import HTTPChannel
-from notifications.core.addresses import URL_SCHEME_PATTERN
+from notifications.core.addresses import URL_SCHEME_PATTERN, mask_addresses, mask_url
 from notifications.core.extras import import_optional
 from notifications.events import NotificationPriority
 from notifications.models import Delivery
@@ -32,6 +32,8 @@ TYPES: Mapping[NotificationPriority, str] = {
 ASSET = {"async_mode": False, "secure_logging": True, "http_redirects": False, "default_service_retry": 0}
 DEFAULT_LENGTH = 32_768
 ERROR_LENGTH = 300
+# Apprise shows the ends of passwords in URLs.
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 STATUS = re.compile(r"\berror=(\d{3})\b")
 NO_CONNECTION = ("NewConnectionError", "NameResolutionError", "ConnectTimeout", "SSLError", "Connection refused")
 MENTION = re.compile(r"@(?=everyone|here|channel|all\b)|<(?=[!@#])")
@@ -157,7 +159,7 @@ class AppriseChannel(HTTPChannel):
         except ValueError as error:
             url, fault = "", str(error)
         link = f"{content.url_label}: {content.url}" if content.url and content.url not in content.text else ""
-        title, text = _silence(content.title), _silence(content.text or content.title)
+        title, text = _silence(content.title if content.text else ""), _silence(content.text or content.title)
         return AppriseMessage(url, title, text, link, TYPES[content.priority], fault)
 
     def find_url(self, delivery: Delivery) -> str:
@@ -256,7 +258,8 @@ def _write_body(message: AppriseMessage, length: int) -> str:
 
 def _quote(records: LogRecords, url: str) -> str:
     """Return what Apprise has logged, without parts of the URL, after a colon."""
-    text = " ".join(records.texts(logging.WARNING))
+    text = URL.sub(lambda found: mask_url(found[0]), " ".join(records.texts(logging.WARNING)))
     for secret in find_secrets(url):
         text = text.replace(secret, "***")
+    text = mask_addresses(text)
     return f": {text}"[:ERROR_LENGTH].rstrip(".") if text else ""

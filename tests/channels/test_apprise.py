@@ -225,3 +225,10 @@ def test_wrong_options_are_refused_without_a_url(options, told, caplog):
     with pytest.raises(ValueError, match=told) as caught:
         AppriseChannel(**options)
     assert SECRET not in f"{caught.value} {caplog.text}"
+
+
+def test_no_part_of_a_short_password_is_shown():
+    with pytest.raises(ValueError, match="does not accept the URL 'ops'") as caught:
+        AppriseChannel(urls={"ops": "mailto://bob:pw1@smtp"})
+    assert "mailto://***" in str(caught.value)
+    assert "p...1" not in str(caught.value)
