@@ -429,6 +429,40 @@ class TestChannelsE006:
         settings.NOTIFICATIONS = {"CHANNELS": {"log": {"OPTIONS": {"level": "loud"}}}}
         assert len(found("E006")) == 1
 
+    @pytest.mark.parametrize(
+        ("name", "options", "told"),
+        [
+            ("log", {"level": 5}, "has the option 'level', which must be a text."),
+            ("email", {"html_from_text": "no"}, "'html_from_text', which must be True or False."),
+            ("email", {"backend_options": ["x"]}, "'backend_options', which must be a dict or None."),
+        ],
+    )
+    def test_an_option_of_a_wrong_type_is_named(self, settings, name, options, told):
+        settings.NOTIFICATIONS = channels(**{name: {"OPTIONS": options}})
+        [message] = found("E006")
+        assert told in message.msg
+
+    @pytest.mark.needs("requests", "regex")
+    @pytest.mark.parametrize(
+        ("options", "told"),
+        [
+            ({"timeout": "10"}, "'timeout', which must be a number."),
+            ({"max_segments": 2, "success": ["200"]}, "'success', which must be a list of whole numbers."),
+            ({"success": 200}, "'success', which must be a list of whole numbers."),
+            ({"recipient_errors": "GONE"}, "'recipient_errors', which must be a list of texts."),
+            ({"headers": {"Key": 5}}, "'headers', which must be a dict of texts or None."),
+            ({"url": None}, "'url', which must be a text."),
+            ({"success": {200}, "timeout": 5, "recipient_errors": ["GONE"]}, ""),
+        ],
+    )
+    def test_an_option_of_a_gateway_that_would_never_match_is_named(self, settings, options, told):
+        options = {"url": "https://sms.example.com", "body": {"to": "{to}", "text": "{text}"}, **options}
+        entry = {"BACKEND": "notifications.channels.sms_gateway.SMSGatewayChannel", "OPTIONS": options}
+        settings.NOTIFICATIONS = channels(sms=entry)
+        messages = [message.msg for message in found("E006")]
+        assert told in "".join(messages)
+        assert len(messages) == bool(told)
+
     def test_a_disabled_channel_is_not_checked(self, settings):
         settings.NOTIFICATIONS = channels(pigeon={"BACKEND": "no.such.Channel", "ENABLED": False})
         assert found() == []

@@ -15,6 +15,7 @@ from notifications.channels import BaseChannel, create_channel
 from notifications.channels.email import EmailChannel
 from notifications.channels.senders import Sender, find_sender_faults
 from notifications.channels.smtp_security import EncryptionFault
+from notifications.checks.options import find_mistyped_option
 from notifications.conf import get_address_kind, get_channel_class, get_channel_conf
 from notifications.conf.channels import ProviderConf
 from notifications.conf.problem import find_nearest, suggest
@@ -53,10 +54,21 @@ def _check_provider(name: str, provider: ProviderConf) -> Messages:
     except ImportError as error:
         yield _channel_error(name, f"cannot be created: {error}", BACKEND_HINT.format(setting))
     except Exception as error:  # noqa: BLE001 - a channel's constructor may raise anything
+        if isinstance(error, AttributeError | TypeError) and (wrong := find_mistyped_option(backend, provider.options)):
+            yield _mistyped_error(name, *wrong, setting)
+            return
         email = ", and the email settings of the site" if backend is EmailChannel else ""
         yield _channel_error(name, f"cannot be created: {error}", f"Check BACKEND and OPTIONS of {setting}{email}.")
     else:
+        if wrong := find_mistyped_option(backend, provider.options):
+            yield _mistyped_error(name, *wrong, setting)
+            return
         yield from _check_channel(name, provider, channel, setting)
+
+
+def _mistyped_error(name: str, option: str, requirement: str, setting: str) -> CheckMessage:
+    fault = f"has the option {option!r}, which must be {requirement}"
+    return _channel_error(name, fault, f"Correct it in OPTIONS of {setting}.")
 
 
 def _check_channel(name: str, provider: ProviderConf, channel: Any, setting: str) -> Messages:
@@ -105,7 +117,8 @@ def get_option_names(backend: Any) -> Sequence[str]:
 
 
 def _channel_error(name: str, fault: str, hint: str) -> CheckMessage:
-    return Error(f"The channel {name!r} {fault.rstrip('.')}.", hint=hint, id="klaxon.E006")
+    end = "" if fault.endswith("?") else "."
+    return Error(f"The channel {name!r} {fault.rstrip('.')}{end}", hint=hint, id="klaxon.E006")
 
 
 def _sender_error(fault: str) -> CheckMessage:

@@ -106,8 +106,8 @@ SETTINGS = {
     "an option of a channel is a text instead of a list": (
         {"CHANNELS": {**CHANNELS, "email": {"OPTIONS": {"reply_to": "shop@example.com"}}}},
         {},
-        "E006 The channel 'email' cannot be created: reply_to must be a list of addresses, not 'shop@example.com'. "
-        "Check BACKEND and OPTIONS of NOTIFICATIONS['CHANNELS']['email'], and the email settings of the site.",
+        "E006 The channel 'email' has the option 'reply_to', which must be a list of texts. Correct it in OPTIONS of "
+        "NOTIFICATIONS['CHANNELS']['email'].",
     ),
     "a channel has nothing to send with": (
         {"CHANNELS": {**CHANNELS, "sms": {"BACKEND": f"{__name__}.Unfinished"}}},
