@@ -54,21 +54,23 @@ def _check_provider(name: str, provider: ProviderConf) -> Messages:
     except ImportError as error:
         yield _channel_error(name, f"cannot be created: {error}", BACKEND_HINT.format(setting))
     except Exception as error:  # noqa: BLE001 - a channel's constructor may raise anything
-        if isinstance(error, AttributeError | TypeError) and (wrong := find_mistyped_option(backend, provider.options)):
-            yield _mistyped_error(name, *wrong, setting)
-            return
-        email = ", and the email settings of the site" if backend is EmailChannel else ""
-        yield _channel_error(name, f"cannot be created: {error}", f"Check BACKEND and OPTIONS of {setting}{email}.")
+        yield _explain_failure(name, backend, provider, error)
     else:
-        if wrong := find_mistyped_option(backend, provider.options):
-            yield _mistyped_error(name, *wrong, setting)
-            return
         yield from _check_channel(name, provider, channel, setting)
 
 
-def _mistyped_error(name: str, option: str, requirement: str, setting: str) -> CheckMessage:
+def _explain_failure(name: str, backend: Any, provider: ProviderConf, error: Exception) -> CheckMessage:
+    wrong = find_mistyped_option(backend, provider.options) if isinstance(error, AttributeError | TypeError) else None
+    if wrong is not None:
+        return _mistyped_error(name, *wrong)
+    email = ", and the email settings of the site" if backend is EmailChannel else ""
+    hint = f"Check BACKEND and OPTIONS of NOTIFICATIONS['CHANNELS'][{name!r}]{email}."
+    return _channel_error(name, f"cannot be created: {error}", hint)
+
+
+def _mistyped_error(name: str, option: str, requirement: str) -> CheckMessage:
     fault = f"has the option {option!r}, which must be {requirement}"
-    return _channel_error(name, fault, f"Correct it in OPTIONS of {setting}.")
+    return _channel_error(name, fault, f"Correct it in OPTIONS of NOTIFICATIONS['CHANNELS'][{name!r}].")
 
 
 def _check_channel(name: str, provider: ProviderConf, channel: Any, setting: str) -> Messages:
@@ -77,6 +79,8 @@ def _check_channel(name: str, provider: ProviderConf, channel: Any, setting: str
     elif channel.address_kind != get_channel_class(name).address_kind:
         hint = f"Give all providers of {setting} the same address_kind, or move this provider to another channel."
         yield _channel_error(name, f"has a provider {provider.name!r} that sends to another kind of address", hint)
+    elif wrong := find_mistyped_option(type(channel), provider.options):
+        yield _mistyped_error(name, *wrong)
     else:
         if isinstance(channel, EmailChannel):
             yield from map(_sender_error, channel.sender_faults)

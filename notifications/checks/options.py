@@ -54,6 +54,6 @@ def _describe(hint: Any) -> str:
         return " or ".join(_describe(each) for each in get_args(hint))
     if hint in SIMPLE:
         return SIMPLE[hint][1]
-    text = COLLECTIONS.get(get_origin(hint) or hint, (None, "another type"))[1]
-    of = {str: " of texts", int: " of whole numbers"}.get(get_args(hint)[-1] if get_args(hint) else None, "")
-    return text + of
+    kind, items = get_origin(hint) or hint, get_args(hint)[-1:]
+    of = {(str,): " of texts", (int,): " of whole numbers"}.get(items, "")
+    return f"{COLLECTIONS[kind][1]}{of}" if kind in COLLECTIONS else "of another type"
