@@ -210,7 +210,9 @@ class TestCalls:
     def test_links_are_not_read(self, make, service):
         _form, twiml = self.call(make, service, text="The pump stopped. https://x.example/1?a=b See it.")
         assert twiml[0].text == "The pump stopped. See it."
-        _form, twiml = self.call(make, service, text="It is shown here:\nhttps://x.example/1\nGoodbye: https://x.example")
+        _form, twiml = self.call(
+            make, service, text="It is shown here:\nhttps://x.example/1\nGoodbye: https://x.example"
+        )
         assert twiml[0].text == "It is shown here. Goodbye."
         with pytest.raises(ValueError, match="Links are not read"):
             deliver(make(TwilioVoiceChannel), "https://x.example/1")
