@@ -442,7 +442,7 @@ class TestChannelsE006:
         [message] = found("E006")
         assert told in message.msg
 
-    @pytest.mark.needs("requests", "regex")
+    @pytest.mark.needs("requests")
     @pytest.mark.parametrize(
         ("options", "told"),
         [

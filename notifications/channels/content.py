@@ -1,7 +1,6 @@
 """What messages of chat and push services consist of: a title, a text, a link and a priority."""
 
 import re
-import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +9,7 @@ from urllib.parse import urljoin, urlsplit
 from django.utils.translation import gettext as _
 
 from notifications.channels.base import Rendered
+from notifications.channels.characters import find_boundary, find_limit
 from notifications.events import NOTIFICATION_EVENTS, NotificationPriority
 from notifications.events.inbox import describe_item
 from notifications.mail import get_theme
@@ -27,15 +27,10 @@ URL_PATTERN = re.compile(r"https?://[^\s<>\"|\\^`{}]+")
 # The end of a sentence or a bracket around a URL is not a part of it.
 AFTER_URL = ".,;:!?)]'’”*_~"
 UNSAFE_IN_URL = re.compile(r"[\"<>|\\^`{}]")
-ZERO_WIDTH_JOINER = "\u200d"
-VIRAMA = 9
-"""The combining class of signs that join two consonants of Indic scripts."""
 WHOLE_TITLE_LENGTH = 120
 """No service cuts a shorter title, even after it is escaped."""
 MAX_URL_LENGTH = 2048
 """Longer addresses do not work everywhere, so messages have no button for them."""
-# More characters that belong together are no letter or emoji of any language.
-MAX_CLUSTER = 32
 
 
 @dataclass(frozen=True)
@@ -137,7 +132,7 @@ def shorten(text: str, length: int) -> str:
         if start < end and stop > length - 2:
             end = start or end
             break
-    kept = text[: _find_boundary(text, end)].rstrip()
+    kept = text[: find_boundary(text, end)].rstrip()
     return f"{kept} {ELLIPSIS}" if any(stop == len(kept) for _start, stop in urls) else kept + ELLIPSIS
 
 
@@ -149,17 +144,6 @@ def shorten_written(text: str, length: int, write: Callable[[str], str]) -> str:
     return write(
         shorten(text, find_limit(min(length, len(text)), lambda limit: len(write(shorten(text, limit))) <= length))
     )
-
-
-def find_limit(most: int, fits: Callable[[int], bool]) -> int:
-    """Return the largest number of characters up to ``most`` that fits."""
-    if fits(most):
-        return most
-    low, high = 0, most - 1
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle - 1)
-    return low
 
 
 def find_urls(text: str) -> list[tuple[int, int]]:
@@ -182,37 +166,3 @@ def write_with_urls(text: str, write_text: Callable[[str], str], write_url: Call
         parts += [write_text(text[end:start]), write_url(text[start:stop])]
         end = stop
     return "".join([*parts, write_text(text[end:])])
-
-
-def _find_boundary(text: str, end: int) -> int:
-    """Return the last place up to ``end`` at which no character that consists of several code points is cut."""
-    for place in range(end, max(0, end - MAX_CLUSTER), -1):
-        if not _joins(text, place):
-            return place
-    return 0 if end <= MAX_CLUSTER else end
-
-
-def _joins(text: str, place: int) -> bool:
-    """Return whether the code points before and after a place belong to one character (mostly UAX 29)."""
-    before, after = text[place - 1], text[place]
-    if after == ZERO_WIDTH_JOINER or before == ZERO_WIDTH_JOINER:
-        return True
-    if before == "\r" and after == "\n":
-        return True
-    if unicodedata.combining(before) == VIRAMA and after.isalpha():
-        return True
-    if _is_regional(before) and _is_regional(after):
-        # Flags are pairs.
-        count = 0
-        while count < place and _is_regional(text[place - 1 - count]):
-            count += 1
-        return count % 2 == 1
-    return (
-        unicodedata.category(after) in ("Mn", "Me", "Mc")
-        or "\U0001f3fb" <= after <= "\U0001f3ff"
-        or "\U000e0020" <= after <= "\U000e007f"
-    )
-
-
-def _is_regional(letter: str) -> bool:
-    return "\U0001f1e6" <= letter <= "\U0001f1ff"

@@ -47,7 +47,6 @@ class SMSGatewayChannel(HTTPChannel):
 
     address_kind = "phone"
     provider = "SMS gateway"
-    requires = ("requests", "regex")
 
     def __init__(
         self,

@@ -7,12 +7,11 @@ several segments. No segment ends within a character of two units. All functions
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
-from notifications.core.extras import import_optional
+from notifications.channels.characters import find_boundary, find_limit
 
 GSM_BASIC = frozenset(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿"
@@ -100,20 +99,6 @@ def _find_similar(letter: str) -> str:
     return letter.translate(REPLACEMENTS) if ord(letter) in REPLACEMENTS else plain
 
 
-def split_graphemes(text: str, limit: int | None = None) -> list[str]:
-    """Return the characters of a text as its reader sees them, at most ``limit``. A flag is one of them (UAX 29).
-
-    :raises MissingExtra: if ``regex`` is not installed.
-    """
-    regex: Any = import_optional("regex")
-    found = []
-    for match in regex.finditer(r"\X", text):
-        found.append(match[0])
-        if len(found) == limit:
-            break
-    return found
-
-
 def fit(text: str, max_segments: int) -> str:
     """Return a clean text, cut if it needs more segments than allowed.
 
@@ -121,7 +106,6 @@ def fit(text: str, max_segments: int) -> str:
     left out if there is no room for it, but it is never cut.
 
     :raises ValueError: if the text is only a link that is too long.
-    :raises MissingExtra: if ``regex`` is not installed.
     """
     if measure(text).segments <= max_segments:
         return text
@@ -140,21 +124,20 @@ def fit(text: str, max_segments: int) -> str:
 
 def _cut(words: str, end: str, max_segments: int) -> str:
     """Return the longest beginning that fits together with an ellipsis and the end; empty if not even one does."""
-    parts = split_graphemes(words, max_segments * UNITS[GSM_7][0])
-    return _find_longest(parts, end, max_segments) or ("" if end else _find_longest(parts[0], end, max_segments))
+    longest = _find_longest(words, end, max_segments, find_boundary)
+    # One character can be longer than an SMS.
+    return longest or ("" if end else _find_longest(words, end, max_segments, lambda _words, length: length))
 
 
-def _find_longest(parts: Sequence[str], end: str, max_segments: int) -> str:
-    """Return the longest text, by bisection. A longer beginning never needs fewer segments."""
-    longest, low, high = "", 0, len(parts)
-    while low < high:
-        middle = (low + high + 1) // 2
-        text = _shorten("".join(parts[:middle]), end)
-        if measure(text).segments <= max_segments:
-            longest, low = text, middle
-        else:
-            high = middle - 1
-    return longest
+def _find_longest(words: str, end: str, max_segments: int, find_place: Callable[[str, int], int]) -> str:
+    """Return the longest text. A longer beginning never needs fewer segments."""
+
+    def cut(length: int) -> str:
+        place = find_place(words, length)
+        return _shorten(words[:place], end) if place else ""
+
+    # An empty text fits.
+    return cut(find_limit(len(words), lambda length: measure(cut(length)).segments <= max_segments))
 
 
 def _shorten(words: str, end: str) -> str:

@@ -8,8 +8,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from notifications.channels.characters import find_limit
 from notifications.channels.chat_webhooks import ChatWebhookChannel, write_json
-from notifications.channels.content import Content, find_limit, find_urls, shorten
+from notifications.channels.content import Content, find_urls, shorten
 from notifications.channels.http import HTTPMessage
 from notifications.channels.http_client import HTTPResponse
 from notifications.events import NotificationPriority

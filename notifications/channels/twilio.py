@@ -80,7 +80,6 @@ class TwilioChannel(HTTPChannel):
 
     address_kind = "phone"
     provider = "Twilio"
-    requires = ("requests", "regex")
     resource: ClassVar[str] = ""
 
     def __init__(

@@ -8,8 +8,9 @@ from urllib.parse import urlencode
 from django.utils.translation import gettext as _
 
 from notifications.channels.base import Rendered
+from notifications.channels.characters import find_boundary, find_limit
 from notifications.channels.http import HTTPMessage
-from notifications.channels.sms_text import clean, split_graphemes
+from notifications.channels.sms_text import clean
 from notifications.channels.twilio import KEY_PURPOSE, KEY_VIEW, TwilioChannel
 from notifications.models import Delivery
 
@@ -93,7 +94,6 @@ def write_call(text: str, key_url: str, language: str, voice: str, repeat: int) 
     The language of the recipient must be active.
 
     :param key_url: the URL that Twilio calls with the pressed key; empty if no key is asked for.
-    :raises MissingExtra: if the text is too long and ``regex`` is not installed.
     """
     hint = " " + ask_for_key() if key_url else ""
 
@@ -124,11 +124,5 @@ def gather(said: str, key_url: str) -> str:
 
 def _cut(text: str, room: int) -> str:
     """Return the beginning of a text whose escaped form has at most ``room`` characters, without a part of a word."""
-    kept: list[str] = []
-    for part in split_graphemes(text, room):
-        room -= len(escape(part))
-        if room < 0:
-            break
-        kept.append(part)
-    cut = "".join(kept)
+    cut = text[: find_boundary(text, find_limit(min(room, len(text)), lambda end: len(escape(text[:end])) <= room))]
     return cut.rpartition(" ")[0] or cut

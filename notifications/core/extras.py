@@ -19,7 +19,6 @@ EXTRA_BY_MODULE = {
     "py_vapid": "push",
     "requests": "http",
     "requests_hardened": "webhooks",
-    "regex": "sms",
     "google": "fcm",
     "jinja2": "staff-templates",
     "markupsafe": "staff-templates",

@@ -24,7 +24,7 @@ from tests.channels.http_matrix import CHANNELS
 from tests.factories import UserFactory
 
 pytestmark = [
-    pytest.mark.needs("apprise", "google", "regex", "requests"),
+    pytest.mark.needs("apprise", "google", "requests"),
     pytest.mark.one_database,
     pytest.mark.django_db(transaction=True),
 ]

@@ -11,7 +11,7 @@ from notifications.outcomes import Blame, Verdict
 from notifications.testing.contract import ProviderContract
 from tests.channels.http_services import Answer, http_service
 
-pytestmark = [pytest.mark.needs("requests", "regex"), pytest.mark.one_database]
+pytestmark = [pytest.mark.needs("requests"), pytest.mark.one_database]
 SECRET = "placeholder-of-a-key"
 BODY = {"messages": [{"to": "{to}", "text": "{text}", "ref": "{reference}"}], "type": 1}
 OPTIONS = {"body": BODY, "headers": {"Authorization": f"Bearer {SECRET}"}, "id_path": "messages.0.id"}

@@ -6,7 +6,7 @@ import pytest
 
 from tests.channels.sms_picture import FOLDER, write_texts
 
-pytestmark = [pytest.mark.needs("requests", "regex"), pytest.mark.one_database]
+pytestmark = [pytest.mark.needs("requests"), pytest.mark.one_database]
 
 
 @pytest.mark.parametrize(("page", "number"), [("sms", 0), ("voice", 1)])

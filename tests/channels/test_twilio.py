@@ -18,7 +18,7 @@ from notifications.outcomes import Blame, Suppress, Verdict
 from notifications.testing.contract import ProviderContract
 from tests.channels.http_services import Answer, http_service
 
-pytestmark = [pytest.mark.needs("requests", "regex"), pytest.mark.one_database]
+pytestmark = [pytest.mark.needs("requests"), pytest.mark.one_database]
 TOKEN, SECRET = "placeholder-of-a-token", "placeholder-of-a-secret"
 ACCOUNT = {"account_sid": "AC0000000000000000000000000000000a", "auth_token": TOKEN, "sender": "+15005550006"}
 PHONE = "+4915112345678"

@@ -10,7 +10,7 @@ from notifications.delivering.dispatcher import Dispatcher
 from notifications.models import UserSettings
 from tests.phone.conftest import PHONE, send_test
 
-pytestmark = [pytest.mark.django_db, pytest.mark.needs("requests", "regex")]
+pytestmark = [pytest.mark.django_db, pytest.mark.needs("requests")]
 PREFERENCES = "/notifications/preferences/"
 NEW = "+4917012345678"
 

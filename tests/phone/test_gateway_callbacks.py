@@ -10,7 +10,7 @@ from notifications.models import Delivery, NotificationLog, Suppression, Trackin
 from notifications.tracking.record import match_late
 from tests.phone.conftest import PHONE, PREFIX, Gateway, kinds, send, suppressed
 
-pytestmark = [pytest.mark.django_db, pytest.mark.needs("requests", "regex")]
+pytestmark = [pytest.mark.django_db, pytest.mark.needs("requests")]
 
 
 def report(status, **values):

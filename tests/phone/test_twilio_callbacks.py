@@ -18,7 +18,7 @@ from tests.channels.http_services import Answer
 from tests.factories import UserFactory, UserSettingsFactory
 from tests.phone.conftest import PHONE, PREFIX, SID, TOKEN, Alarm, Twilio, kinds, refreshed, send, suppressed
 
-pytestmark = [pytest.mark.django_db, pytest.mark.needs("requests", "regex")]
+pytestmark = [pytest.mark.django_db, pytest.mark.needs("requests")]
 STOPPED = [("phone", "stopped")]
 
 
