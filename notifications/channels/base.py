@@ -9,7 +9,7 @@ constructor. Each object belongs to one worker thread, so it can keep a connecti
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from django.utils.module_loading import import_string
@@ -29,18 +29,19 @@ SUBJECT, TEXT, HTML = "subject.txt", "txt", "html"
 class Rendered:
     """The rendered parts of one delivery. The subject is one line, and text parts are not HTML-escaped.
 
+    Its representation does not show them, because they can contain the content of a sensitive event.
     ``attachments`` is empty unless the channel takes attachments, and ``footer`` unless it has the part ``html``.
     ``label`` is the name of the event for users. ``action_url``, the address of its button, is absolute or empty, and
     ``action_label`` is the text of the button. If ``is_sensitive`` is true, the parts contain the content of a
     sensitive event only if the channel ``keeps_content_secret``.
     """
 
-    parts: Mapping[str, str]
+    parts: Mapping[str, str] = field(repr=False)
     language: str = ""
     attachments: tuple[Attachment, ...] = ()
     footer: Footer = Footer()
     label: str = ""
-    action_url: str = ""
+    action_url: str = field(default="", repr=False)
     action_label: str = ""
     is_sensitive: bool = False
 

@@ -124,5 +124,10 @@ def test_a_text_is_short_enough_after_it_is_escaped(text, length):
     assert written == text.replace("&", "&amp;") or written.endswith("…")
 
 
+def test_the_representation_of_rendered_parts_shows_nothing():
+    rendered = make_rendered(subject="a secret", text="a secret", action_url="https://a.example/secret")
+    assert "secret" not in repr(rendered)
+
+
 def test_its_representation_shows_nothing():
     assert repr(describe()) == "Content(priority=HIGH)"

@@ -51,8 +51,8 @@ NEEDS = {
     "apprise.md": ["apprise"],
     "sensitive.md": ["cryptography"],
     "magic-links.md": ["cryptography"],
-    "sms.md": ["requests", "regex"],
-    "voice.md": ["requests", "regex"],
+    "sms.md": ["requests"],
+    "voice.md": ["requests"],
     "webhooks.md": ["requests_hardened", "standardwebhooks", "cryptography"],
 }
 PAGES = [
