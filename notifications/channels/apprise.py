@@ -36,7 +36,8 @@ ERROR_LENGTH = 300
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 STATUS = re.compile(r"\berror=(\d{3})\b")
 NO_CONNECTION = ("NewConnectionError", "NameResolutionError", "ConnectTimeout", "SSLError", "Connection refused")
-MENTION = re.compile(r"@(?=everyone|here|channel|all\b)|<(?=[!@#])")
+# Mentions, tags and links of Slack, and links of markdown. Apprise hands tags over to Telegram, for example.
+MARKUP = re.compile(r"@(?=everyone|here|channel|all\b)|<(?=[!@#/A-Za-z])|\](?=\()")
 ZERO_WIDTH_SPACE = "\u200b"
 RATE_LIMIT = re.compile(r"rate.?limit", re.IGNORECASE)
 
@@ -245,8 +246,11 @@ class AppriseChannel(HTTPChannel):
 
 
 def _silence(text: str) -> str:
-    """Return a text in which chat services find no mention of everybody, which a value of the context could contain."""
-    return MENTION.sub(rf"\g<0>{ZERO_WIDTH_SPACE}", text)
+    """Return a text in which services find no mention, and no link whose text hides where it leads.
+
+    A value of the context could contain them.
+    """
+    return MARKUP.sub(rf"\g<0>{ZERO_WIDTH_SPACE}", text)
 
 
 def _write_body(message: AppriseMessage, length: int) -> str:

@@ -1,5 +1,6 @@
 """The Apprise channel: what is known if a service fails, and that nothing shows a URL."""
 
+import json
 import logging
 import threading
 
@@ -83,6 +84,25 @@ def test_nobody_is_mentioned(channel, service):
     payload = service.received[0].json
     assert payload["message"] == "@\u200beveryone, @\u200bhere, <\u200b!channel> and <\u200b@U1>"
     assert payload["title"] == "@\u200ball"
+
+
+@pytest.mark.parametrize("text", ['<a href="https://evil.example">Your bank</a>', "[Your bank](https://evil.example)"])
+def test_no_text_of_a_link_hides_where_it_leads(text, channel, monkeypatch):
+    requests, posted = pytest.importorskip("requests"), []
+
+    def post(*args, data=None, **options):
+        posted.append(json.loads(data))
+        answer = requests.Response()
+        answer.status_code, answer._content = 200, b"{}"
+        return answer
+
+    # The host of Telegram is fixed.
+    monkeypatch.setattr(requests, "post", post)
+    send(channel, f"tgram://123456789:{'a' * 35}/12345", recipient_id=1, rendered=make_rendered(text))
+    assert posted[0]["parse_mode"] == "HTML"
+    assert "<a" not in posted[0]["text"]
+    assert "](" not in posted[0]["text"]
+    assert "Your bank" in posted[0]["text"]
 
 
 @pytest.mark.parametrize(
