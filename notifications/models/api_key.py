@@ -38,6 +38,8 @@ class APIScope(models.TextChoices):
     TEMPLATES_WRITE = "templates:write", _("save and publish staff templates")
     SUPPRESSIONS_READ = "suppressions:read", _("read suppressions")
     SUPPRESSIONS_WRITE = "suppressions:write", _("add and lift suppressions")
+    WEBHOOKS_READ = "webhooks:read", _("read webhook endpoints and their attempts")
+    WEBHOOKS_WRITE = "webhooks:write", _("manage webhook endpoints")
     ANALYTICS = "analytics:read", _("read figures")
     OPERATIONS = "operations:read", _("read the state of the queue and the workers")
 

@@ -13,10 +13,12 @@ from schemathesis.engine import Status, events, from_schema
 DEPENDS_ON_THE_SITE = {
     *("send", "resend", "putPreferences", "patchPreferences", "putAddress", "snoozeItem", "subscribe", "unsubscribe"),
     *("addTemplate", "addVersion", "publishTemplate", "addSuppression", "summarize"),
+    *("createEndpoint", "updateEndpoint", "replayFailed"),
 }
 # A cursor is opaque. What looks like one can belong to another list.
 HAS_CURSOR = {
     *("listInbox", "listDeliveries", "listTemplates", "listVersions", "listSuppressions"),
+    *("listEndpoints", "listAttempts"),
 }
 
 

@@ -19,6 +19,7 @@ from notifications.api.operations import (
     sending,
     suppressions,
     templates,
+    webhooks,
 )
 from notifications.api.operations.openapi import make_view
 from notifications.api.problems import Problem, clean, find_problem
@@ -34,6 +35,7 @@ ROUTERS = (
     ("", preferences.router),
     ("/templates", templates.router),
     ("/suppressions", suppressions.router),
+    ("/webhooks", webhooks.router),
     ("/analytics", analytics.router),
     ("", admin.router),
     ("/health", health.router),
