@@ -9,6 +9,8 @@ import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from email import charset
+from functools import cache
 from typing import Any
 
 from notifications.channels.base import Rendered
@@ -110,6 +112,22 @@ for _name in LOGGERS:
     logging.getLogger(_name).addFilter(_collect)
 
 
+@cache
+def import_apprise() -> Any:
+    """Import Apprise with all its services.
+
+    Its service for email changes how Python encodes all emails of the process. That is undone.
+
+    :raises MissingExtra: if ``apprise`` is not installed.
+    """
+    before = dict(charset.CHARSETS)
+    apprise = import_optional("apprise")
+    # Apprise imports its services when it looks for the first one.
+    apprise.Apprise.instantiate("json://localhost")
+    charset.CHARSETS.update(before)
+    return apprise
+
+
 class AppriseChannel(HTTPChannel):
     """Send messages to one Apprise URL each.
 
@@ -135,7 +153,7 @@ class AppriseChannel(HTTPChannel):
         schemas: Sequence[str] = DEFAULT_SCHEMAS,
         timeout: float = 10,
     ) -> None:
-        self._apprise: Any = import_optional("apprise")
+        self._apprise: Any = import_apprise()
         super().__init__(timeout)
         # Some services need two requests.
         self.timeout, self.seconds = 4 * timeout, timeout

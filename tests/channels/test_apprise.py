@@ -3,6 +3,7 @@
 import json
 import logging
 import threading
+from email import charset
 
 import pytest
 
@@ -61,6 +62,10 @@ def send(channel, address="ops", recipient_id=None, rendered=None, **values):
     [receipt] = channel.send([message])
     assert receipt.message is message
     return receipt
+
+
+def test_emails_of_the_site_stay_as_they_are(channel):
+    assert charset.CHARSETS["utf-8"] == (charset.SHORTEST, charset.BASE64, "utf-8")
 
 
 def test_a_message_has_a_title_a_text_and_its_link(channel, service):
