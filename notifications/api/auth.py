@@ -79,8 +79,8 @@ class KeyAuth(Authentication):
     security_scheme: ClassVar[Mapping[str, Any]] = {"type": "http", "scheme": "bearer", "bearerFormat": "klx_…"}
 
     def authenticate(self, request: HttpRequest) -> Caller | None:
-        header = request.headers.get("Authorization", "")
-        if not header:
+        header = request.headers.get("Authorization")
+        if header is None:
             return None
         scheme, _space, token = header.partition(" ")
         using = router.db_for_write(APIKey)

@@ -113,8 +113,9 @@ def test_permission_is_checked_before_the_body(api):
     assert problem(api.post("notifications", {"nonsense": 1})) == (403, "not-permitted")
 
 
-def test_an_invalid_key_does_not_fall_back_to_the_session(api):
-    assert problem(api.get("inbox", Authorization="Bearer klx_wrong")) == (401, "invalid-key")
+@pytest.mark.parametrize("header", ["Bearer klx_wrong", "Bearer", ""])
+def test_an_invalid_key_does_not_fall_back_to_the_session(header, api):
+    assert problem(api.get("inbox", Authorization=header)) == (401, "invalid-key")
 
 
 def test_a_key_never_appears_in_the_log(ann, issue, caplog):
