@@ -434,7 +434,11 @@ class TestChannelsE006:
         [
             ("log", {"level": 5}, "has the option 'level', which must be a text."),
             ("email", {"html_from_text": "no"}, "'html_from_text', which must be True or False."),
-            ("email", {"backend_options": ["x"]}, "'backend_options', which must be a dict or None."),
+            (
+                "email",
+                {"backend": "django.core.mail.backends.smtp.EmailBackend", "backend_options": ["x"]},
+                "'backend_options', which must be a dict or None.",
+            ),
         ],
     )
     def test_an_option_of_a_wrong_type_is_named(self, settings, name, options, told):

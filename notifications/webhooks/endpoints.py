@@ -73,7 +73,7 @@ def create_endpoint(
     """Add an endpoint to a cluster and return it with its secret.
 
     :param cluster: None for the default cluster.
-    :param owner: the user who is told if the endpoint is disabled.
+    :param owner: the user who is informed if the endpoint is disabled.
     :param events: the events to subscribe to; empty or ``*`` for all.
     :param kind: ``v1`` or ``v1a``.
     :param secret: a secret to continue with, ``whsec_…`` or ``whsk_…``; by default, a new one.

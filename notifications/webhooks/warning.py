@@ -36,7 +36,7 @@ def warn_owner(*, endpoint: WebhookEndpoint, **kwargs: Any) -> None:
             )
     except KlaxonError:
         # A wrong setting must not keep the endpoint enabled forever.
-        logger.exception("Nobody could be told that the webhook endpoint %s was disabled.", endpoint.uid)
+        logger.exception("Nobody could be informed that the webhook endpoint %s was disabled.", endpoint.uid)
 
 
 def _find_recipients(endpoint: WebhookEndpoint) -> Any:
@@ -47,7 +47,7 @@ def _find_recipients(endpoint: WebhookEndpoint) -> Any:
         return find_recipients(endpoint.cluster)
     logger.error(
         "The webhook endpoint %s has no active owner, and NOTIFICATIONS['MESSAGE_RECIPIENTS'] is not set, so nobody is "
-        "told that it was disabled.",
+        "informed that it was disabled.",
         endpoint.uid,
     )
     return None

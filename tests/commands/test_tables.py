@@ -14,6 +14,7 @@ from tests.processes import environment
 
 COMMANDS = [
     "bridge_can --replay nothing.log",
+    "create_api_key ann billing --scope inbox:read --all-clusters",
     "dispatch_notifications",
     "dispatch_notifications --watch",
     "dispatch_notifications --processes 2",
@@ -27,6 +28,7 @@ COMMANDS = [
     "replay_dead_letters",
     "replay_spool",
     "resume_notifications",
+    "revoke_api_key 0123456789ab",
     "rotate_encryption_keys",
 ]
 WITHOUT_TABLES = {"check_email_setup", "make_vapid_key"}

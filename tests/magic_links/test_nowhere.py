@@ -11,6 +11,7 @@ from django.test import Client
 from django.urls import reverse
 from django.views.debug import ExceptionReporter
 
+from example_project.mail import make_email_settings
 from notifications.magic_links import send_magic_link
 from notifications.magic_links.send import hash_link
 from notifications.models import Delivery, MagicLink, Notification, NotificationLog
@@ -110,7 +111,8 @@ def test_the_report_of_an_error_does_not_contain_the_link(path, monkeypatch):
 
 
 def test_a_failed_delivery_leaves_no_link_in_the_log(magic, reader, settings, logged):  # noqa: F811
-    settings.EMAIL_BACKEND = "tests.magic_links.refusing.EmailBackend"
+    for name, value in make_email_settings({"EMAIL_BACKEND": "tests.magic_links.refusing.EmailBackend"}).items():
+        setattr(settings, name, value)
     send_magic_link(reader, "settings_view")
     call_command("dispatch_notifications")
     assert "is not recorded" in NotificationLog.objects.latest("pk").error_message

@@ -8,7 +8,7 @@ from django.core.checks import run_checks
 from notifications.checks.phone import check_calls, check_phone_callbacks
 from notifications.events import NOTIFICATION_EVENTS, NotificationEvent, NotificationPriority
 
-pytestmark = [pytest.mark.needs("requests"), pytest.mark.one_database]
+pytestmark = [pytest.mark.needs("requests"), pytest.mark.one_database, pytest.mark.django_db]
 
 
 class Late(Enum):

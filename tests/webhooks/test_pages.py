@@ -13,7 +13,7 @@ from tests.channels.http_services import Answer
 from tests.factories import ClusterFactory, UserFactory
 from tests.webhooks.conftest import send, work
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.needs("requests_hardened", "standardwebhooks")]
 LIST = "/notifications/webhooks/"
 
 

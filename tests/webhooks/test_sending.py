@@ -30,7 +30,7 @@ from tests.channels.http_services import Answer, http_service
 from tests.factories import ClusterFactory, UserFactory
 from tests.webhooks.conftest import OPTIONS, WebhookEvents, make_due, send, work
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.needs("requests_hardened", "standardwebhooks")]
 
 
 class TestWebhookChannel(ProviderContract):

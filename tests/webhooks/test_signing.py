@@ -22,6 +22,7 @@ from notifications.webhooks import create_endpoint, rotate_secret
 from tests.channels.http_services import Answer
 from tests.webhooks.conftest import make_due, send, work
 
+pytestmark = pytest.mark.needs("requests_hardened")
 BODIES = [b"", b"{}", '{"text": "Ä 😀 \\u0000"}'.encode(), b'{ "a" :1 }\n', b'{"n": ' + b"9" * 300 + b"}"]
 JAVASCRIPT = """
 const { Webhook } = require("standardwebhooks");

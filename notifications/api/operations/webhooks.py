@@ -95,7 +95,7 @@ class Endpoint(BaseModel):
 
     id: str
     cluster: str
-    owner: str | None = Field(description="The primary key of the user who is told if it is disabled.")
+    owner: str | None = Field(description="The primary key of the user who is informed if it is disabled.")
     url: str
     description: str
     events: list[str] = Field(description="Empty for all events.")

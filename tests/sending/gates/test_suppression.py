@@ -57,7 +57,11 @@ def test_queued_deliveries_are_rechecked():
 
 def test_every_cause_is_about_the_mailbox_or_suppresses_the_account_too():
     """A new cause needs a decision: may :func:`~notifications.core.addresses.choose_address` reject the address?"""
-    assert set(Suppression.Cause.values) == {"hard_bounce", "repeated", "blocked", "complaint"}
+    assert set(Suppression.Cause.values) == {
+        *("hard_bounce", "repeated", "blocked", "complaint"),
+        # The answer STOP concerns the number that sent it; a person who adds an address means this address.
+        *("stopped", "manual"),
+    }
 
 
 def test_a_suppression_can_be_for_one_cluster_only():
