@@ -14,7 +14,7 @@ from notifications.testing.contract import ProviderContract
 from tests.channels.chat_services import make_delivery, make_rendered
 from tests.channels.http_services import Answer, http_service
 
-pytestmark = pytest.mark.needs("apprise")
+pytestmark = [pytest.mark.needs("apprise"), pytest.mark.one_database]
 SECRET = "s3cretPassw0rd"
 TOKEN = "t0ken-in-the-path"
 

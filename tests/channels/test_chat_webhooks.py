@@ -33,7 +33,7 @@ from tests.channels.chat_services import (
 from tests.channels.http_services import Answer
 from tests.factories import UserFactory
 
-pytestmark = pytest.mark.needs("requests")
+pytestmark = [pytest.mark.needs("requests"), pytest.mark.one_database]
 SERVICES = {
     "slack": (SlackChannel, answer_as_slack, SLACK_PATH, "https://hooks.slack.com"),
     "discord": (DiscordChannel, answer_as_discord, DISCORD_PATH, "https://discord.com"),

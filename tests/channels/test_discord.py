@@ -16,7 +16,7 @@ from tests.channels.chat_services import (
 )
 from tests.channels.http_services import Answer
 
-pytestmark = pytest.mark.needs("requests")
+pytestmark = [pytest.mark.needs("requests"), pytest.mark.one_database]
 
 
 @pytest.fixture(scope="module")

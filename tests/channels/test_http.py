@@ -17,7 +17,7 @@ from notifications.outcomes import Blame, Verdict
 from notifications.testing.contract import ProviderContract
 from tests.channels.http_services import Answer, http_service
 
-pytestmark = pytest.mark.needs("requests")
+pytestmark = [pytest.mark.needs("requests"), pytest.mark.one_database]
 SECRET = "T0ken-in-the-path"
 
 

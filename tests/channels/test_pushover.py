@@ -33,7 +33,7 @@ from tests.channels.http_services import Answer
 from tests.factories import UserFactory
 from tests.shop.notification_events import ShopEvents
 
-pytestmark = pytest.mark.needs("requests")
+pytestmark = [pytest.mark.needs("requests"), pytest.mark.one_database]
 CRITICAL = NotificationPriority.CRITICAL
 
 

@@ -20,7 +20,7 @@ from notifications.webhooks import create_endpoint, update_endpoint
 from tests.channels.http_services import Answer, http_service
 from tests.webhooks.conftest import send, work
 
-pytestmark = pytest.mark.needs("requests_hardened")
+pytestmark = [pytest.mark.needs("requests_hardened"), pytest.mark.one_database]
 PUBLIC = "93.184.215.14"
 # Ways to write 127.0.0.1, other loopback addresses, and hosts that parsers disagree about.
 NUMBERS = [
