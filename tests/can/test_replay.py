@@ -61,6 +61,13 @@ def test_without_json_it_prints_sentences(tmp_path):
     assert err == ""
 
 
+def test_faults_that_stand_at_the_end_come_before_the_summary(tmp_path):
+    out, _err = bridge(replay=write(tmp_path, TWO_FAULTS.splitlines()[0]), dry_run=True)
+    _raised, standing, summary = out.splitlines()
+    assert standing.startswith("Still open: 2023-11-14 22:13:20 UTC can0: fault raised at device 0x45")
+    assert summary.startswith("1 frames read")
+
+
 @pytest.mark.parametrize(
     "damaged",
     [

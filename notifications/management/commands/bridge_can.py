@@ -60,9 +60,9 @@ class Command(BaseCommand):
             raise CommandError(f"{error} (So far: {tally})" if tally.frames else str(error)) from error
         # With --json standard output has only JSON, so that programs can parse it.
         out = self.stderr if options["json"] else self.stdout
-        out.write(str(tally), style_func=str)
         for standing in bridge.tracker.list_standing():
             out.write(f"Still open: {standing}", style_func=str)
+        out.write(str(tally), style_func=str)
 
     def _print(self, change: FaultChange, as_json: bool) -> None:
         self.stdout.write(change.as_json() if as_json else str(change))
