@@ -12,6 +12,7 @@ from tests import redis_server
 
 ALSO_LOOKED_FOR_IN = "/usr/sbin"
 DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
+LONGEST_TEST = "test_every_benchmark_runs"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -25,6 +26,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if absent:
         config.hook.pytest_deselected(items=list(absent))
         items[:] = [item for item in items if item not in absent]
+    # If the longest test began last, one worker would be busy for minutes after the others have finished.
+    items.sort(key=lambda item: item.name != LONGEST_TEST)
 
 
 def repeats_the_run_on_sqlite(item: pytest.Item) -> bool:

@@ -27,6 +27,9 @@ NOT_CORE = (
     "delivering/test_*", "delivering/workers", "demo", "digests", "docs", "estate", "packaging", "properties",
     "quality", "races", "residency", "sending/gates", "spool",
     "channels/test_answers.py", "channels/test_smtp_matrix.py", "channels/test_smtp_replies.py",
+    "channels/test_all_channels.py", "channels/test_apprise.py", "channels/test_characters.py",
+    "channels/test_chat_*", "channels/test_discord.py", "channels/test_http*", "channels/test_pushover.py",
+    "channels/test_slack.py", "channels/test_sms_*", "channels/test_teams.py", "channels/test_twilio.py",
 )  # fmt: skip
 
 
