@@ -78,13 +78,16 @@ class FailPoint:
         self.journal, self.verb, self.left, self.deed, self.spares = journal, verb, nth, deed, spares
         self.fair = True
         self.settling: Pairs = []
+        # What the provider of each thread has or had, until its outcome is committed.
+        self.in_hand: dict[int, Pairs] = {}
 
     def install(self) -> None:
         after(DeliveryQuerySet, "claim", self._claimed)
         before(DeliveryQuerySet, "mark_sending", lambda *_: self.reach("prepared"))
         before(DeliveryQuerySet, "settle", self._settle)
+        after(DeliveryQuerySet, "settle", lambda *_: transaction.on_commit(self._put_down))
         after(LogQuerySet, "append", lambda *_: self.reach("recorded", self.settling) if self.settling else None)
-        ChaosChannel.on_begin = lambda parcels, accepted: self.reach("marked")
+        ChaosChannel.on_begin = self._begin
         ChaosChannel.on_accepted = self._accepted
 
     def reach(self, verb: str, at_risk: Pairs = ()) -> None:
@@ -93,6 +96,7 @@ class FailPoint:
         self.left -= 1
         if self.left == 0:
             self.journal.write("struck", at_risk)
+            self.journal.write("beside", self._list_others())
             # To this thread: it would otherwise run on for a moment while another thread takes a SIGSTOP.
             signal.pthread_kill(threading.get_ident(), self.deed)
 
@@ -101,6 +105,18 @@ class FailPoint:
         self.settling = []
         if rows:
             self.reach("claimed")
+
+    def _begin(self, parcels: Sequence[Parcel], _accepted: int) -> None:
+        self.in_hand[threading.get_ident()] = [(parcel.delivery, parcel.fence) for parcel in parcels]
+        self.reach("marked")
+
+    def _put_down(self) -> None:
+        self.in_hand.pop(threading.get_ident(), None)
+
+    def _list_others(self) -> Pairs:
+        """Return what other threads of this process, such as relief threads, have in hand."""
+        own = threading.get_ident()
+        return [pair for thread, pairs in list(self.in_hand.items()) if thread != own for pair in pairs]
 
     def _accepted(self, parcels: Sequence[Parcel], accepted: int) -> None:
         self.reach("accepted", [(parcel.delivery, parcel.fence) for parcel in parcels[:accepted]])

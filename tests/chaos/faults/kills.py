@@ -78,5 +78,8 @@ def kill_at(
 
 
 def at_risk(scene: Scene) -> int:
-    """How many deliveries were accepted and not recorded when their worker was struck."""
-    return sum(len(fact.pairs) for fact in scene.journal.facts("struck"))
+    """How many deliveries were accepted and not recorded when their worker was struck.
+
+    Those that another thread of the worker had in hand count whether they were accepted or not: nobody can know.
+    """
+    return sum(len(fact.pairs) for kind in ("struck", "beside") for fact in scene.journal.facts(kind))
